@@ -1,0 +1,45 @@
+"""What can go wrong, said to the person at the keyboard: one line, what to try, an exit code.
+
+Everything that a user can cause is a `UserError`; `cli.py` turns it into a line on stderr (and, with `--json`,
+a JSON document). Anything else that escapes is a bug of ours.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+LONGEST = 600
+"""Characters of a message: names in it come from strangers' files and may be of any length."""
+
+
+class UserError(Exception):
+    """It could not be done. `message` says what was wrong, `hint` what would do."""
+
+    exit_code: ClassVar[int] = 1
+    code: ClassVar[str] = "failed"
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        self.message = message if len(message) <= LONGEST else message[:LONGEST] + "…"
+        super().__init__(self.message)
+        self.hint = hint
+
+
+class UsageError(UserError):
+    """The command line asks for something that makes no sense, such as a layer that the model does not have."""
+
+    exit_code = 2
+    code = "usage"
+
+
+class ModelError(UserError):
+    """The model cannot be found, opened, or is of a kind not known."""
+
+    exit_code = 3
+    code = "model"
+
+
+class CheckFailed(UserError):
+    """A check that was asked for (`--max-tokens-allowed`, `verify`) did not hold."""
+
+    exit_code = 4
+    code = "check"

@@ -1,0 +1,108 @@
+"""What tests share: the real model, opened once a worker, and the program run as a person would run it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from tests.pages.browser import found as find_browser
+
+if TYPE_CHECKING:
+    from llminspect.model import Model
+
+# The tests run side by side: more than one thread of arithmetic each only makes them wait for one another.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+ROOT = Path(__file__).parent.parent
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs a browser where there is none; `pytest_terminal_summary` says so."""
+    if find_browser() is None:
+        left_out = [item for item in items if item.get_closest_marker("browser")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if find_browser() is None:
+        terminalreporter.section("NOT TESTED", red=True, bold=True)
+        terminalreporter.line("The interactive pages were not tried in a browser: install chromium, then again.")
+
+
+class Program(Protocol):
+    def __call__(self, *arguments: str, stdin: str | bytes | None = None, **environment: str) -> Ran: ...
+
+
+class Ran:
+    """What a run of the program left: its exit code and what it wrote."""
+
+    def __init__(self, code: int, out: bytes, err: bytes) -> None:
+        self.code, self.raw = code, out
+        self.out, self.err = out.decode("utf-8", "replace"), err.decode("utf-8")
+
+    @property
+    def json(self) -> Any:
+        import orjson
+
+        return orjson.loads(self.raw)
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Model:
+    """SmolLM2, which `make test` has fetched."""
+    from llminspect.model import open_model
+
+    return open_model("smollm2", offline=True)
+
+
+@pytest.fixture(scope="session")
+def program() -> Program:
+    """Run the command line in a process of its own: `program("tokenize", "a", COLUMNS="80")`."""
+
+    def run(*arguments: str, stdin: str | bytes | None = None, **environment: str) -> Ran:
+        clean = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS")}
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        given: dict[str, Any] = {"stdin": subprocess.DEVNULL} if data is None else {"input": data}
+        finished = subprocess.run(
+            [sys.executable, "-m", "llminspect", *arguments],
+            capture_output=True,
+            cwd=ROOT,
+            env={**clean, "PYTHONPATH": str(ROOT), **environment},
+            check=False,
+            **given,
+        )
+        return Ran(finished.returncode, finished.stdout, finished.stderr)
+
+    return run
+
+
+@pytest.fixture
+def called(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Program:
+    """The same as `program` in this process, which is quicker: for what does not hang on a process of its own."""
+    import io
+
+    from llminspect.cli import run as run_command_line
+
+    def run(*arguments: str, stdin: str | bytes | None = None, **environment: str) -> Ran:
+        for key in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
+            monkeypatch.delenv(key, raising=False)
+        for key, value in environment.items():
+            monkeypatch.setenv(key, value)
+        data = stdin.encode() if isinstance(stdin, str) else stdin or b""
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        try:
+            code = run_command_line(arguments)
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        sys.stdout.flush()
+        captured = capfdbinary.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return run
