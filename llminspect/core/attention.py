@@ -1,0 +1,175 @@
+"""Self-attention: each token looks at the tokens it may see and takes a weighted sum of what they offer.
+
+Vaswani et al. 2017, "Attention Is All You Need", section 3.2.1: softmax(Q Kᵀ / √E) V. Grouped heads (several
+query heads share one key/value head): Ainslie et al. 2023, "GQA".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from llminspect.core.array import namespace, overwrite
+from llminspect.core.mask import causal_mask as causal_mask  # Offered here as well, beside what it is for.
+from llminspect.core.mask import hide as hide
+from llminspect.core.tap import NO_TAP
+
+if TYPE_CHECKING:
+    from llminspect.core.array import Array
+    from llminspect.core.mask import Mask
+    from llminspect.core.tap import Tap
+
+TILE = 128
+"""Queries whose scores are computed at once."""
+
+
+def split_heads(x_TW: Array, heads: int) -> Array:
+    """[..., T, H·E] -> [..., H, T, E]."""
+    *front, tokens, width = x_TW.shape
+    return x_TW.reshape(*front, tokens, heads, width // heads).swapaxes(-2, -3)
+
+
+def merge_heads(x_HTE: Array) -> Array:
+    """[..., H, T, E] -> [..., T, H·E]."""
+    *front, heads, tokens, width = x_HTE.shape
+    return x_HTE.swapaxes(-2, -3).reshape(*front, tokens, heads * width)
+
+
+def softmax(scores: Array) -> Array:
+    """e^x / Σ e^x over the last axis. A row that is −∞ throughout (nothing may be seen) gives zeros."""
+    xp = namespace(scores)
+    top = xp.max(scores, axis=-1, keepdims=True)
+    top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
+    weights = overwrite("exp", scores - top)
+    total = xp.sum(weights, axis=-1, keepdims=True)
+    return overwrite("divide", weights, xp.where(total == 0, xp.ones_like(total), total))
+
+
+def softmax_with_sink(scores_HTS: Array, sink_H: Array) -> Array:
+    """A softmax with one more alternative that takes weight and gives nothing (gpt-oss): rows sum to less than one."""
+    xp = namespace(scores_HTS)
+    sink_HT1 = xp.broadcast_to(sink_H[:, None, None], (*scores_HTS.shape[:-1], 1))
+    weights: Array = softmax(xp.concat([scores_HTS, sink_HT1], axis=-1))[..., :-1]
+    return weights
+
+
+def soft_cap(scores: Array, cap: float) -> Array:
+    """cap · tanh(x / cap): keeps x between −cap and cap (Gemma 2)."""
+    return overwrite("multiply", overwrite("tanh", scores / cap), cap)
+
+
+def grouped_product(query_HTE: Array, other_KES: Array) -> Array:
+    """[..., H, T, E] × [..., K, E, S] -> [..., H, T, S], query head h meeting key/value head h // (H / K).
+
+    The heads of one group are laid one below the other, so that each key/value head is one matrix product.
+    """
+    *front, heads, tokens, width = query_HTE.shape
+    groups, _, seen = other_KES.shape[-3:]
+    rows = query_HTE.reshape(*front, groups, heads // groups * tokens, width)
+    product: Array = (rows @ other_KES).reshape(*front, heads, tokens, seen)
+    return product
+
+
+def attend(
+    query_HTE: Array,
+    key_KSE: Array,
+    value_KSE: Array,
+    *,
+    scale: float,
+    mask_TS: Mask | None,
+    tap: Tap,
+    name: str,
+    bias_HTS: Array | None = None,
+    cap: float | None = None,
+    sink_H: Array | None = None,
+) -> Array:
+    """The weighted sum of the values for each query, [..., H, T, E].
+
+    scores = q · k; scaled = scores · scale (+ bias); capped; masked; weights = softmax; mixed = weights · values. Taps,
+    all [..., H, T, S] but the last: `name`.scores, .scaled, .capped, .masked, .weights, .mixed.
+    """
+    watched = any(tap.wants(f"{name}.{step}") for step in ("scores", "scaled", "capped", "masked"))
+    if not watched and query_HTE.shape[-2] > TILE and isinstance(query_HTE, np.ndarray):
+        kept_HTS = None
+        if tap.wants(f"{name}.weights"):
+            kept_HTS = np.zeros((*query_HTE.shape[:-1], key_KSE.shape[-2]), query_HTE.dtype)
+        mixed_HTE = _mixed_in_tiles(query_HTE, key_KSE, value_KSE, scale, bias_HTS, cap, sink_H, mask_TS, kept_HTS)
+        if kept_HTS is not None:
+            weights_HTS = tap(f"{name}.weights", kept_HTS)
+            mixed_HTE = mixed_HTE if weights_HTS is kept_HTS else grouped_product(weights_HTS, value_KSE)
+        return tap(f"{name}.mixed", mixed_HTE)
+    mask_numbers_TS = None if mask_TS is None else mask_TS.whole_TS
+    masked_scores = _masked_scores_step_by_step if watched else _masked_scores
+    masked_HTS = masked_scores(query_HTE, key_KSE.swapaxes(-1, -2), scale, bias_HTS, cap, mask_numbers_TS, tap, name)
+    weights_HTS = softmax(masked_HTS) if sink_H is None else softmax_with_sink(masked_HTS, sink_H)
+    weights_HTS = tap(f"{name}.weights", weights_HTS)
+    return tap(f"{name}.mixed", grouped_product(weights_HTS, value_KSE))
+
+
+def _mixed_in_tiles(
+    query_HTE: Array,
+    key_KSE: Array,
+    value_KSE: Array,
+    scale: float,
+    bias_HTS: Array | None,
+    cap: float | None,
+    sink_H: Array | None,
+    mask_TS: Mask | None,
+    kept_HTS: Array | None,
+) -> Array:
+    """The same sums for some queries at a time, in memory that stays near the processor, and no score with a key that
+    is hidden from all of them. The weights are written into `kept_HTS` (zeros), if that is given."""
+    *front, queries, _ = query_HTE.shape
+    key_KES, keys = key_KSE.swapaxes(-1, -2), key_KSE.shape[-2]
+    mixed_HTE = np.empty((*front, queries, value_KSE.shape[-1]), query_HTE.dtype)
+    for start in range(0, queries, TILE):
+        stop = min(start + TILE, queries)
+        low, high, hiding = (0, keys, keys) if mask_TS is None else mask_TS.reach(start, stop)
+        bias_HtS = None if bias_HTS is None else bias_HTS[..., start:stop, low:high]
+        scores_HtS = _masked_scores(
+            query_HTE[..., start:stop, :], key_KES[..., low:high], scale, bias_HtS, cap, None, NO_TAP, ""
+        )
+        if mask_TS is not None:
+            scores_HtS[..., hiding - low :] += mask_TS.numbers(start, stop, hiding, high)
+        weights_HtS = softmax(scores_HtS) if sink_H is None else softmax_with_sink(scores_HtS, sink_H)
+        if kept_HTS is not None:
+            kept_HTS[..., start:stop, low:high] = weights_HtS
+        mixed_HTE[..., start:stop, :] = grouped_product(weights_HtS, value_KSE[..., low:high, :])
+    return mixed_HTE
+
+
+def _masked_scores_step_by_step(
+    query_HTE: Array,
+    key_KES: Array,
+    scale: float,
+    bias_HTS: Array | None,
+    cap: float | None,
+    mask_TS: Array | None,
+    tap: Tap,
+    name: str,
+) -> Array:
+    """Each step an array of its own, for whoever watches."""
+    scores_HTS = tap(f"{name}.scores", grouped_product(query_HTE, key_KES))
+    scaled_HTS = tap(f"{name}.scaled", scores_HTS * scale if bias_HTS is None else scores_HTS * scale + bias_HTS)
+    capped_HTS = scaled_HTS if cap is None else tap(f"{name}.capped", soft_cap(scaled_HTS, cap))
+    return tap(f"{name}.masked", capped_HTS if mask_TS is None else capped_HTS + mask_TS)
+
+
+def _masked_scores(
+    query_HTE: Array,
+    key_KES: Array,
+    scale: float,
+    bias_HTS: Array | None,
+    cap: float | None,
+    mask_TS: Array | None,
+    tap: Tap,
+    name: str,
+) -> Array:
+    """The same numbers in one array of T × S. Scaling the query is the same product and touches T × E numbers only."""
+    scores_HTS = grouped_product(query_HTE * scale, key_KES)
+    if bias_HTS is not None:
+        scores_HTS = overwrite("add", scores_HTS, bias_HTS)
+    if cap is not None:
+        scores_HTS = overwrite("multiply", overwrite("tanh", overwrite("divide", scores_HTS, cap)), cap)
+    return scores_HTS if mask_TS is None else overwrite("add", scores_HTS, mask_TS)

@@ -1,0 +1,190 @@
+"""What a head does on a text, measured on its attention weights [..., T, S] (rows sum to one, S = T).
+
+Each measure gives one number a head, [...]; NaN where the text has no place to measure it. Token 0 is where a head that
+looks for nothing rests (the attention sink: Xiao et al. 2023, "Efficient Streaming Language Models", section 3.1), so
+the measures of other habits leave out the places where token 0 would count for them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from llminspect.core.array import Array
+
+
+def entropy(weights_HTS: Array, ids_T: Array, causal: bool) -> Array:
+    """How evenly the weights are spread: entropy divided by that of an even spread over what the query may see.
+
+    0: all on one token; 1: the same on all. The mean over the queries that may see more than one token.
+    """
+    queries, keys = weights_HTS.shape[-2:]
+    if keys < 2:
+        return _nothing(weights_HTS)
+    shares = []
+    # A few rows at a time: logarithms of the whole matrix would be another one.
+    for start in range(1 if causal else 0, queries, _ROWS_AT_ONCE):
+        stop = min(start + _ROWS_AT_ONCE, queries)
+        weights = weights_HTS[..., start:stop, : stop if causal else keys]
+        logs = np.log(np.maximum(weights, np.finfo(weights.dtype).tiny))
+        seen_T = np.arange(start + 1, stop + 1) if causal else np.full(stop - start, keys)
+        shares.append(-np.einsum("...ts,...ts->...t", weights, logs) / np.log(seen_T))
+    return _mean(np.concatenate(shares, axis=-1))
+
+
+def sink(weights_HTS: Array, ids_T: Array, causal: bool) -> Array:
+    """The mean weight on token 0, over the queries from token 2 on (for token 1, token 0 is also the one before)."""
+    return _mean(weights_HTS[..., 2:, 0])
+
+
+def previous(weights_HTS: Array, ids_T: Array, causal: bool) -> Array:
+    """The mean weight on the token before, over the queries from token 2 on."""
+    return _mean(np.diagonal(weights_HTS, -1, -2, -1)[..., 1:])
+
+
+def following(weights_HTS: Array, ids_T: Array, causal: bool) -> Array:
+    """The mean weight on the token behind, over all queries but the last; nothing where the future is hidden."""
+    return _nothing(weights_HTS) if causal else _mean(np.diagonal(weights_HTS, 1, -2, -1))
+
+
+def itself(weights_HTS: Array, ids_T: Array, causal: bool) -> Array:
+    """The mean weight of a token on itself, over the queries from token 1 on."""
+    return _mean(np.diagonal(weights_HTS, 0, -2, -1)[..., 1:])
+
+
+def distance(weights_HTS: Array, ids_T: Array, causal: bool) -> Array:
+    """How far it looks: the mean of Σ weight · |query − key| in tokens, over the queries from token 1 on."""
+    tokens = weights_HTS.shape[-1]
+    if tokens < 2:
+        return _nothing(weights_HTS)
+    place_T = np.arange(tokens, dtype=weights_HTS.dtype)
+    apart_TS = np.abs(place_T[:, None] - place_T)
+    return _mean(np.einsum("...ts,ts->...t", weights_HTS[..., 1:, :], apart_TS[1:]))
+
+
+def same(weights_HTS: Array, ids_T: Array, causal: bool) -> Array:
+    """The mean weight on earlier places of the same token (token 0 aside), over the queries that have one."""
+    return _mean_on(weights_HTS, _same_before(tuple(ids_T.tolist())))
+
+
+def induction(weights_HTS: Array, ids_T: Array, causal: bool) -> Array:
+    """The mean weight on the tokens that came behind earlier places of the same token, over the queries that have one.
+
+    Olsson et al. 2022, "In-context Learning and Induction Heads": prefix matching.
+    """
+    return _mean_on(weights_HTS, _behind_same(tuple(ids_T.tolist())))
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure, what it is called, and its definition in a line."""
+
+    definition: str
+    compute: Callable[[Array, Array, bool], Array]
+
+
+MEASURES: Mapping[str, Measure] = {
+    "entropy": Measure("how evenly the weights are spread: 0 all on one token, 1 the same on each it may see", entropy),
+    "sink": Measure("mean weight on token 0, from token 2 on", sink),
+    "previous": Measure("mean weight on the token before, from token 2 on", previous),
+    "next": Measure("mean weight on the token behind (where the future is not hidden)", following),
+    "self": Measure("mean weight of a token on itself, from token 1 on", itself),
+    "same": Measure("mean weight on earlier places of the same token, for tokens that have one", same),
+    "induction": Measure("mean weight on what came behind an earlier place of the same token", induction),
+    "distance": Measure("mean distance in tokens between a token and what it looks at, from token 1 on", distance),
+}
+
+HABITS = ("induction", "same", "previous", "next", "self", "sink")
+"""What a head may be named by; of equal ones the first, since the rarer says more."""
+HABIT_FROM = 0.5
+DIFFUSE_FROM = 0.75
+
+_ROWS_AT_ONCE = 256
+
+
+def measure_all(weights_HTS: Array, ids_T: Array, causal: bool) -> dict[str, Array]:
+    """Every measure, [...] each."""
+    return {name: measure.compute(weights_HTS, ids_T, causal) for name, measure in MEASURES.items()}
+
+
+def habit(measured: Mapping[str, float]) -> str:
+    """What to call a head: the habit that takes at least half of its weight, else "diffuse", else "mixed".
+
+    "diffuse" is an entropy of at least 0.75 of the largest possible.
+    """
+    shares = {name: measured[name] for name in HABITS if np.isfinite(measured[name])}
+    best = max(shares, key=lambda name: shares[name], default=None)
+    if best is not None and shares[best] >= HABIT_FROM:
+        return best
+    return "diffuse" if measured["entropy"] >= DIFFUSE_FROM else "mixed"
+
+
+# -- From heads to the whole model -------------------------------------------------------------------------------------
+
+
+def roll_out(above_TS: Array | None, weights_HTS: Array) -> Array:
+    """One layer more of attention rollout, [T, S]: how much of each input token is in each position so far.
+
+    A = ½ mean over heads + ½ identity (the residual connection), times the rollout of the layers below (Abnar and
+    Zuidema 2020, "Quantifying Attention Flow in Transformers", section 3). `above_TS` is None before the first layer.
+    """
+    mean_TS = weights_HTS.mean(axis=-3)
+    mixed_TS: Array = (mean_TS + np.eye(mean_TS.shape[-1], dtype=mean_TS.dtype)) / 2
+    return mixed_TS if above_TS is None else mixed_TS @ above_TS
+
+
+def excess(weights_TS: Array, query: int, keys: list[int], causal: bool) -> tuple[float, float | None]:
+    """The weight of `query` on `keys` together, and the mean weight of the other tokens on them.
+
+    The others are the tokens that may see all of the keys, without the query and the keys themselves; None where there
+    are none.
+    """
+    on_keys_T = weights_TS[:, keys].sum(axis=1)
+    first = max(keys) + 1 if causal else 0
+    others = [index for index in range(first, len(on_keys_T)) if index != query and index not in keys]
+    return float(on_keys_T[query]), float(on_keys_T[others].mean()) if others else None
+
+
+Pairs: TypeAlias = "tuple[Array, Array]"
+"""Queries and keys of the same length: the places of a matrix that count."""
+
+
+@lru_cache(maxsize=4)
+def _same_before(ids: tuple[int, ...]) -> Pairs:
+    ids_T = np.array(ids)
+    query, key = np.nonzero(np.tril(ids_T[:, None] == ids_T, -1))
+    return query[key > 0], key[key > 0]
+
+
+@lru_cache(maxsize=4)
+def _behind_same(ids: tuple[int, ...]) -> Pairs:
+    """A key counts when the token before it is the query's own and both lie before the query."""
+    ids_T = np.array(ids)
+    query, before = np.nonzero(np.tril(ids_T[:, None] == ids_T, -2))
+    return query, before + 1
+
+
+def _mean_on(weights_HTS: Array, pairs: Pairs) -> Array:
+    """The mean over the queries that have a key that counts of their weight on all of these."""
+    query, key = pairs
+    if not len(query):
+        return _nothing(weights_HTS)
+    total_H: Array = weights_HTS[..., query, key].sum(axis=-1, dtype=np.float64)
+    return total_H / len(np.unique(query))
+
+
+def _mean(values_HT: Array) -> Array:
+    if not values_HT.shape[-1]:
+        return np.full(values_HT.shape[:-1], np.nan)
+    mean_H: Array = values_HT.mean(axis=-1, dtype=np.float64)
+    return mean_H
+
+
+def _nothing(weights_HTS: Array) -> Array:
+    return np.full(weights_HTS.shape[:-2], np.nan)

@@ -1,0 +1,161 @@
+"""The feed-forward step: each token's vector alone, through a wider hidden layer and back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from llminspect.core.array import linear, namespace, overwrite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llminspect.core.array import Array
+    from llminspect.core.tap import Tap
+
+
+def silu(x: Array) -> Array:
+    """x / (1 + e^−x), also called swish (Elfwing et al. 2018)."""
+    xp = namespace(x)
+    # e^−x may overflow to infinity where x is very negative: the quotient is then the right 0.
+    with np.errstate(over="ignore"):
+        denominator = overwrite("add", overwrite("exp", xp.negative(x)), 1)
+    return x / denominator
+
+
+def gelu_tanh(x: Array) -> Array:
+    """0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³))) (Hendrycks and Gimpel 2016, "Gaussian Error Linear Units")."""
+    inner = x * x
+    inner = overwrite("multiply", overwrite("add", overwrite("multiply", inner, 0.044715), 1), x)
+    bent = overwrite("tanh", overwrite("multiply", inner, 0.7978845608028654))
+    return overwrite("multiply", overwrite("multiply", overwrite("add", bent, 1), x), 0.5)
+
+
+def gelu(x: Array) -> Array:
+    """x Φ(x) = 0.5 x (1 + erf(x / √2)) (Hendrycks and Gimpel 2016, "Gaussian Error Linear Units")."""
+    bent = overwrite("add", erf(x * math.sqrt(0.5)), 1)
+    return overwrite("multiply", overwrite("multiply", bent, x), 0.5)
+
+
+def erf(x: Array) -> Array:
+    """The error function, 2/√π ∫₀ˣ e^−t² dt, within 1e-11 (the array API has none).
+
+    1 − e^−x² · P(x) / Q(x), Cody 1969, "Rational Chebyshev approximations for the error function", table II (n = 8).
+    """
+    xp = namespace(x)
+    size = xp.minimum(xp.abs(x), xp.full_like(x, 10.0))  # Beyond 10 it is 1, and the powers would overflow.
+    rest = overwrite("divide", _polynomial(size, _ERF_ABOVE), _polynomial(size, _ERF_BELOW))
+    rest = overwrite("multiply", rest, xp.exp(-size * size))
+    return overwrite("multiply", 1 - rest, xp.sign(x))
+
+
+_ERF_ABOVE = (
+    2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594, 6.61191906371416295e1, 2.98635138197400131e2,
+    8.81952221241769090e2, 1.71204761263407058e3, 2.05107837782607147e3, 1.23033935479799725e3,
+)  # fmt: skip
+_ERF_BELOW = (
+    1.0, 1.57449261107098347e1, 1.17693950891312499e2, 5.37181101862009858e2, 1.62138957456669019e3,
+    3.29079923573345963e3, 4.36261909014324716e3, 3.43936767414372164e3, 1.23033935480374942e3,
+)  # fmt: skip
+
+
+def _polynomial(x: Array, coefficients: tuple[float, ...]) -> Array:
+    """Highest power first."""
+    value: Array = namespace(x).full_like(x, coefficients[0])
+    for coefficient in coefficients[1:]:
+        value = overwrite("add", overwrite("multiply", value, x), coefficient)
+    return value
+
+
+def relu(x: Array) -> Array:
+    """max(x, 0)."""
+    xp = namespace(x)
+    positive: Array = xp.maximum(x, xp.zeros((), dtype=x.dtype))
+    return positive
+
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "silu": silu,
+    "gelu": gelu,
+    "gelu_tanh": gelu_tanh,
+    "relu": relu,
+}
+
+
+class Unit(Protocol):
+    """How a gated feed-forward step joins its two halves; both [..., F]."""
+
+    def __call__(self, gate_TF: Array, up_TF: Array) -> Array: ...
+
+
+@dataclass(frozen=True)
+class Glu:
+    """f(gate) ⊙ up (Shazeer 2020, "GLU Variants Improve Transformer", eq. 5)."""
+
+    activation: str
+    """Of `ACTIVATIONS`."""
+
+    def __call__(self, gate_TF: Array, up_TF: Array) -> Array:
+        return overwrite("multiply", ACTIVATIONS[self.activation](gate_TF), up_TF)
+
+
+@dataclass(frozen=True)
+class ClampedSwiglu:
+    """gate σ(α gate) ⊙ (up + 1), the gate at most `limit`, up between ±`limit` (gpt-oss)."""
+
+    alpha: float
+    limit: float
+
+    def __call__(self, gate_TF: Array, up_TF: Array) -> Array:
+        xp = namespace(gate_TF)
+        gate_TF = xp.minimum(gate_TF, xp.full_like(gate_TF, self.limit))
+        up_TF = overwrite("add", xp.clip(up_TF, -self.limit, self.limit), 1)
+        # gate σ(α gate) = silu(α gate) / α
+        bent_TF = overwrite("divide", silu(gate_TF * self.alpha), self.alpha)
+        return overwrite("multiply", bent_TF, up_TF)
+
+
+def gated(
+    x_TD: Array,
+    gate_FD: Array,
+    up_FD: Array,
+    down_DF: Array,
+    *,
+    unit: Unit,
+    tap: Tap,
+    name: str,
+    gate_F: Array | None = None,
+    up_F: Array | None = None,
+    down_D: Array | None = None,
+) -> Array:
+    """unit(x Wgᵀ, x Wuᵀ) Wdᵀ, where the unit is mostly f(gate) ⊙ up (Shazeer 2020, eq. 6), [..., T, D].
+
+    Taps: `name`.gate (before f), .up, .activation (the unit's result).
+    """
+    gate_TF = tap(f"{name}.gate", linear(x_TD, gate_FD, gate_F))
+    up_TF = tap(f"{name}.up", linear(x_TD, up_FD, up_F))
+    activation_TF = tap(f"{name}.activation", unit(gate_TF, up_TF))
+    return linear(activation_TF, down_DF, down_D)
+
+
+def plain(
+    x_TD: Array,
+    up_FD: Array,
+    down_DF: Array,
+    *,
+    activation: str,
+    tap: Tap,
+    name: str,
+    up_F: Array | None = None,
+    down_D: Array | None = None,
+) -> Array:
+    """f(x W1ᵀ + b1) W2ᵀ + b2 (Vaswani et al. 2017, eq. 2), [..., T, D]; f is one of `ACTIVATIONS`.
+
+    Taps: `name`.hidden (h = W x + b), .activation (a = f(h)).
+    """
+    hidden_TF = tap(f"{name}.hidden", linear(x_TD, up_FD, up_F))
+    activation_TF = tap(f"{name}.activation", ACTIVATIONS[activation](hidden_TF))
+    return linear(activation_TF, down_DF, down_D)

@@ -1,0 +1,93 @@
+"""Changes to a running model, as taps: silence a part, make it louder, add a direction, put in what another text gave.
+
+A part is a head, a whole attention or feed-forward step, or the residual stream as a layer leaves it. Each function
+gives a tap; several are chained with `tap.Chain`. Positions count in the text; None means all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from llminspect.core.array import put
+from llminspect.core.tap import Edit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llminspect.core.array import Array
+
+Part = Literal["head", "attention", "feedforward", "stream"]
+
+_TAPS = {
+    "head": "layers.{}.attention.mixed",
+    "attention": "layers.{}.attention.output",
+    "feedforward": "layers.{}.feedforward.output",
+    "stream": "layers.{}.output",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where something is changed."""
+
+    layer: int
+    part: Part
+    head: int | None = None
+
+    @property
+    def tap(self) -> str:
+        """The intermediate that is changed: [..., H, T, E] for a head (what it read, before it is added to the
+        stream), [..., T, D] for the others."""
+        return _TAPS[self.part].format(self.layer)
+
+    def __str__(self) -> str:
+        return f"{self.layer}.{self.part if self.head is None else self.head}"
+
+    def index(self, positions: Sequence[int] | slice) -> Any:
+        """Where `positions` lie in the intermediate."""
+        front: tuple[Any, ...] = (...,) if self.head is None else (..., self.head)
+        return (*front, positions if isinstance(positions, slice) else np.asarray(positions), slice(None))
+
+
+_ALL = slice(None)
+
+
+def replaced(place: Place, value: Array | float, positions: Sequence[int] | None = None) -> Edit:
+    """Put `value` there: a number, a vector for every position, or [..., positions, width]."""
+    return Edit(place.tap, _Put(place, None if positions is None else tuple(positions)), value)
+
+
+def scaled(place: Place, factor: float) -> Edit:
+    """Multiply the part by `factor`: 0 silences it, 2 makes it twice as loud, −1 turns it round."""
+    return Edit(place.tap, _Multiply(place), factor)
+
+
+def added(place: Place, vector: Array) -> Edit:
+    """Add a direction at every position (Turner et al. 2023, "Activation Addition")."""
+    return Edit(place.tap, _add, vector)
+
+
+@dataclass(frozen=True)
+class _Put:
+    place: Place
+    positions: tuple[int, ...] | None
+
+    def __call__(self, array: Array, value: Array | float) -> Array:
+        return put(array, self.place.index(_ALL if self.positions is None else list(self.positions)), value)
+
+
+@dataclass(frozen=True)
+class _Multiply:
+    place: Place
+
+    def __call__(self, array: Array, factor: float) -> Array:
+        index = self.place.index(_ALL)
+        return put(array, index, array[index] * factor)
+
+
+def _add(array: Array, vector: Array) -> Array:
+    moved: Array = array + vector.astype(array.dtype)
+    return moved

@@ -1,0 +1,92 @@
+"""What a token may see, kept as a rule and written out for the tokens at hand.
+
+Written out for a whole text it is T × S numbers: 268 MB at 8,192 tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llminspect.core.array import namespace
+
+if TYPE_CHECKING:
+    from llminspect.core.array import Array
+
+
+@dataclass(frozen=True)
+class Mask:
+    """The rule for T queries among S keys."""
+
+    xp: Any
+    """The functions of the array library at work."""
+    queries: int
+    keys: int
+    causal: bool = False
+    """A token sees itself and those before it."""
+    window: int | None = None
+    """It sees itself and the window − 1 before it."""
+    hidden_S: Array | None = None
+    """Positions [..., S] (True) that nobody sees."""
+    first: int | None = None
+    """Where the first query stands among the keys; None: the queries are the last of them."""
+
+    @property
+    def before(self) -> int:
+        """How many keys stand before the first query."""
+        return self.keys - self.queries if self.first is None else self.first
+
+    @cached_property
+    def whole_TS(self) -> Array:
+        """What to add to all scores: 0, or −∞ where hidden. [T, S], or with `hidden_S` [..., 1, T or 1, S]."""
+        return self.numbers(0, self.queries, 0, self.keys)
+
+    def numbers(self, start: int, stop: int, low: int, high: int) -> Array:
+        """What to add to the scores of the queries `start` to `stop` with the keys `low` to `high`."""
+        rule_TS = self._rule(start, stop, low, high) if self.causal else None
+        if self.hidden_S is None:
+            return self.xp.zeros((1, 1), dtype="float32") if rule_TS is None else rule_TS
+        hidden_1S: Array = self._as_numbers(self.hidden_S[..., low:high])[..., None, None, :]
+        return hidden_1S if rule_TS is None else hidden_1S + rule_TS
+
+    def reach(self, start: int, stop: int) -> tuple[int, int, int]:
+        """For the queries `start` to `stop`: the keys, from and to, outside which none sees anything, and the first of
+        these from which on something may be hidden."""
+        if not self.causal:
+            return 0, self.keys, 0
+        before = self.before
+        if self.window is not None:
+            low = max(0, before + start - self.window + 1)
+            return low, before + stop, low
+        return 0, before + stop, before + start + 1 if self.hidden_S is None else 0
+
+    def _rule(self, start: int, stop: int, low: int, high: int) -> Array:
+        query_T1, key_S = self.before + self.xp.arange(start, stop)[:, None], self.xp.arange(low, high)
+        hidden_TS = key_S > query_T1
+        if self.window is not None:
+            hidden_TS = hidden_TS | (key_S <= query_T1 - self.window)
+        return self._as_numbers(hidden_TS)
+
+    def _as_numbers(self, hidden: Array) -> Array:
+        numbers: Array = self.xp.where(hidden, np.float32("-inf"), np.float32(0))
+        return numbers
+
+
+def causal_mask(xp: Any, queries: int, keys: int, window: int | None = None, first: int | None = None) -> Mask | None:
+    """A token sees itself and those before it, with `window` the window − 1 before it.
+
+    The queries are the last of the keys, or stand from `first` on. None where nothing would be hidden.
+    """
+    if first is None and queries == 1 and (window is None or keys <= window):
+        return None
+    return Mask(xp, queries, keys, causal=True, window=window, first=first)
+
+
+def hide(mask: Mask | None, hidden_S: Array | None) -> Mask | None:
+    """A mask that hides the positions [..., S] (True) from every token as well."""
+    if hidden_S is None:
+        return mask
+    return replace(mask or Mask(namespace(hidden_S), 1, hidden_S.shape[-1]), hidden_S=hidden_S)

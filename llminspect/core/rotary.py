@@ -1,0 +1,177 @@
+"""How fast each pair of a rotary position code turns, and how that is changed for texts longer than in training.
+
+A scaling takes the plain speeds and gives others. All are functions of the configuration and the text's length alone,
+so they are plain numbers; `position.rotary_angles` makes arrays of them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Scaling(Protocol):
+    @property
+    def gain(self) -> float:
+        """What cos and sin are multiplied by: its square sharpens the attention."""
+        ...
+
+    def speeds(self, rotary: Rotary, length: int) -> list[float]:
+        """The angle in radians by which each pair turns per position, for a text of `length` tokens."""
+        ...
+
+
+WIDEST = 1 << 16
+
+
+@dataclass(frozen=True)
+class Rotary:
+    """Which part of each head is turned, and how fast (Su et al. 2021, "RoFormer", section 3.2.2).
+
+    Raises ValueError (or ArithmeticError) where the numbers make no rotation.
+    """
+
+    width: int
+    """How many of a head's E numbers are turned: width / 2 pairs."""
+    base: float
+    scaling: Scaling | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.width <= WIDEST or self.width % 2:
+            raise ValueError(f"a rotation cannot turn {self.width} numbers of a head")
+        if self.base <= 0:
+            raise ValueError(f"a rotation cannot have the base {self.base}")
+        speeds = [*self.speeds(1), *self.speeds(1 << 31), self.gain]
+        if not all(map(math.isfinite, speeds)):
+            raise ValueError("the rotation's speeds are not finite")
+
+    @property
+    def gain(self) -> float:
+        return 1.0 if self.scaling is None else self.scaling.gain
+
+    def speeds(self, length: int) -> list[float]:
+        """The angle in radians by which each pair turns per position, fastest first."""
+        return plain_speeds(self.width, self.base) if self.scaling is None else self.scaling.speeds(self, length)
+
+
+def plain_speeds(width: int, base: float) -> list[float]:
+    """base^(−2i / width) for each of the width / 2 pairs."""
+    return [float(base) ** (-pair / width) for pair in range(0, width, 2)]
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Positions are squeezed: a token at 8 stands where one at 2 stood (Chen et al. 2023, "Position Interpolation")."""
+
+    factor: float
+    gain: float = 1.0
+
+    def speeds(self, rotary: Rotary, length: int) -> list[float]:
+        return [speed / self.factor for speed in plain_speeds(rotary.width, rotary.base)]
+
+
+@dataclass(frozen=True)
+class Dynamic:
+    """The base grows with the text once it is longer than in training ("dynamic NTK", bloc97 and emozilla 2023).
+
+    Keys that are already in a cache keep the angles they were given, as in the reference implementation.
+    """
+
+    factor: float
+    context: int
+    gain: float = 1.0
+
+    def speeds(self, rotary: Rotary, length: int) -> list[float]:
+        stretch = self.factor * max(length, self.context) / self.context - (self.factor - 1)
+        return plain_speeds(rotary.width, rotary.base * stretch ** (rotary.width / (rotary.width - 2)))
+
+
+@dataclass(frozen=True)
+class Llama3:
+    """Slow pairs are slowed by `factor`, fast ones not, those between in part (Llama 3.1; the file's own formula)."""
+
+    factor: float
+    low: float
+    """Pairs that turn less often than this in `context` tokens are slow …"""
+    high: float
+    """… and those that turn more often than this are fast."""
+    context: int
+    gain: float = 1.0
+
+    def speeds(self, rotary: Rotary, length: int) -> list[float]:
+        return [self._slowed(speed) for speed in plain_speeds(rotary.width, rotary.base)]
+
+    def _slowed(self, speed: float) -> float:
+        turns = self.context * speed / (2 * math.pi)
+        kept = min(max((turns - self.low) / (self.high - self.low), 0.0), 1.0)
+        return speed * (kept + (1 - kept) / self.factor)
+
+
+@dataclass(frozen=True)
+class Yarn:
+    """Like `Llama3` with a ramp over the pairs, and a gain (Peng et al. 2023, "YaRN", sections 3.2 and 3.4)."""
+
+    factor: float
+    context: int
+    gain: float
+    fast: float = 32.0
+    slow: float = 1.0
+    truncate: bool = True
+    """Whether the ramp starts and ends at whole pairs."""
+
+    def speeds(self, rotary: Rotary, length: int) -> list[float]:
+        low, high = self._pair(rotary, self.fast), self._pair(rotary, self.slow)
+        if self.truncate:
+            low, high = math.floor(low), math.ceil(high)
+        low, high = max(low, 0), min(high, rotary.width - 1)
+        breadth = (high - low) or 0.001
+
+        def slowed(pair: int, speed: float) -> float:
+            ramp = min(max((pair - low) / breadth, 0.0), 1.0)
+            return speed * (1 - ramp) + speed / self.factor * ramp
+
+        return [slowed(pair, speed) for pair, speed in enumerate(plain_speeds(rotary.width, rotary.base))]
+
+    def _pair(self, rotary: Rotary, turns: float) -> float:
+        """The pair, counted in fractions, that turns so many times in `context` tokens."""
+        return rotary.width * math.log(self.context / (turns * 2 * math.pi)) / (2 * math.log(rotary.base))
+
+
+def yarn_gain(factor: float, weight: float = 1.0) -> float:
+    """0.1 · weight · ln(factor) + 1 (Peng et al. 2023, eq. 22)."""
+    return 0.1 * weight * math.log(factor) + 1.0 if factor > 1 else 1.0
+
+
+@dataclass(frozen=True)
+class LongRope:
+    """A divisor for each pair, others for short texts than for long ones (Ding et al. 2024, "LongRoPE").
+
+    Keys that are already in a cache keep the angles they were given when the text grows past `context`.
+    """
+
+    short: tuple[float, ...]
+    long: tuple[float, ...]
+    context: int
+    """Texts longer than this take the long divisors."""
+    gain: float
+
+    def speeds(self, rotary: Rotary, length: int) -> list[float]:
+        divisors = self.long if length > self.context else self.short
+        return [speed / by for speed, by in zip(plain_speeds(rotary.width, rotary.base), divisors, strict=True)]
+
+
+@dataclass(frozen=True)
+class Divided:
+    """The divisors are arrays of the model (GGUF): up to `context` tokens the short ones, beyond it the long ones."""
+
+    context: int
+    gain: float = 1.0
+
+    def speeds(self, rotary: Rotary, length: int) -> list[float]:
+        return plain_speeds(rotary.width, rotary.base)
+
+
+def long_rope_gain(stretch: float, context: int) -> float:
+    """√(1 + ln(stretch) / ln(context)), where stretch is how many times longer than in training texts may be."""
+    return math.sqrt(1 + math.log(stretch) / math.log(context)) if stretch > 1 else 1.0

@@ -1,0 +1,159 @@
+"""Choosing the next token: logits through penalties and filters to probabilities, and a draw from them.
+
+The filters act in the order of transformers' `generate`: repetition penalty, temperature, top-k, top-p, min-p, typical.
+Each sees the logits that the one before it left; a token that is cut away has the logit −∞ from then on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from llminspect.core.attention import softmax
+from llminspect.core.unembed import log_softmax
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from llminspect.core.array import Array
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a token is chosen. The defaults change nothing; temperature 0 means the most probable token, always."""
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    typical: float | None = None
+    repetition_penalty: float = 1.0
+
+    @property
+    def greedy(self) -> bool:
+        return self.temperature == 0
+
+
+def penalize_repetition(logits_V: Array, ids: Sequence[int], penalty: float) -> Array:
+    """Logits of the tokens in `ids` divided by `penalty` where positive, multiplied where negative.
+
+    Keskar et al. 2019, "CTRL", section 4.1, as transformers does it.
+    """
+    result_V = logits_V.copy()
+    seen = np.unique(np.asarray(ids, dtype=np.int64))
+    values = result_V[seen]
+    result_V[seen] = np.where(values < 0, values * penalty, values / penalty)
+    return result_V
+
+
+def keep_top_k(logits_V: Array, k: int) -> Array:
+    """Only the k largest logits (Fan et al. 2018, section 5.2); those that equal the k-th stay as well."""
+    k = min(k, logits_V.size)
+    least = np.partition(logits_V, -k)[-k]
+    return np.where(logits_V < least, -np.inf, logits_V)
+
+
+def keep_top_p(logits_V: Array, p: float) -> Array:
+    """The smallest set of most probable tokens whose probabilities reach p (Holtzman et al. 2020, section 3.1)."""
+    order = np.argsort(logits_V, kind="stable")
+    cumulative = np.cumsum(softmax(logits_V[order]))
+    cut = cumulative <= 1 - p
+    cut[-1] = False
+    result_V = logits_V.copy()
+    result_V[order[cut]] = -np.inf
+    return result_V
+
+
+def keep_min_p(logits_V: Array, share: float) -> Array:
+    """Tokens at least `share` times as probable as the most probable one (Nguyen et al. 2024, "Min-p sampling")."""
+    probabilities_V = softmax(logits_V)
+    kept_V = probabilities_V >= share * probabilities_V.max()
+    kept_V[np.argmax(logits_V)] = True
+    return np.where(kept_V, logits_V, -np.inf)
+
+
+def keep_typical(logits_V: Array, mass: float) -> Array:
+    """Tokens whose surprisal is nearest to the entropy, until their mass is reached (Meister et al. 2023)."""
+    log_probabilities_V = log_softmax(logits_V)
+    finite_V = np.isfinite(log_probabilities_V)
+    probabilities_V = np.exp(log_probabilities_V)
+    own = np.where(finite_V, log_probabilities_V, 0)
+    distance_V = np.where(finite_V, np.abs(-own + np.sum(own * probabilities_V)), np.inf)
+    order = np.argsort(distance_V, kind="stable")
+    reached = int((np.cumsum(probabilities_V[order]) < mass).sum())
+    furthest = distance_V[order[min(reached, logits_V.size - 1)]]
+    cut_V = distance_V > furthest
+    cut_V[order[0]] = False
+    return np.where(cut_V, -np.inf, logits_V)
+
+
+def filter_steps(sampling: Sampling, ids: Sequence[int]) -> list[tuple[str, Callable[[Array], Array]]]:
+    """The filters that are switched on, named, in the order in which they act. `ids` are the tokens so far."""
+    steps: list[tuple[str, Callable[[Array], Array]]] = []
+    if sampling.repetition_penalty != 1:
+        steps.append(("penalty", lambda logits: penalize_repetition(logits, ids, sampling.repetition_penalty)))
+    if sampling.temperature not in (0, 1):
+        steps.append(("temperature", lambda logits: logits / sampling.temperature))
+    if sampling.top_k is not None and not sampling.greedy:
+        steps.append(("top-k", lambda logits, k=sampling.top_k: keep_top_k(logits, k)))  # type: ignore[misc]
+    if sampling.top_p is not None and sampling.top_p < 1 and not sampling.greedy:
+        steps.append(("top-p", lambda logits, p=sampling.top_p: keep_top_p(logits, p)))  # type: ignore[misc]
+    if sampling.min_p is not None and not sampling.greedy:
+        steps.append(("min-p", lambda logits, share=sampling.min_p: keep_min_p(logits, share)))  # type: ignore[misc]
+    if sampling.typical is not None and sampling.typical < 1 and not sampling.greedy:
+        steps.append(("typical", lambda logits, mass=sampling.typical: keep_typical(logits, mass)))  # type: ignore[misc]
+    return steps
+
+
+def filtered(logits_V: Array, sampling: Sampling, ids: Sequence[int]) -> list[tuple[str, Array]]:
+    """The probabilities [V] after each filter, from the model's own to the final ones, each with its name.
+
+    In float64: what is drawn from must add up to 1 as exactly as can be.
+    """
+    current_V = logits_V.astype(np.float64)
+    stages = [("model", softmax(current_V))]
+    for name, change in filter_steps(sampling, ids):
+        current_V = change(current_V)
+        stages.append((name, softmax(current_V)))
+    return stages
+
+
+class Draws:
+    """Random numbers in [0, 1) that are the same for a seed on every machine and with every numpy.
+
+    numpy promises a fixed stream for its bit generators, not for what is built on them; so the 53 upper bits of each
+    64-bit number are the fraction. `stream` numbers the samples of one seed.
+    """
+
+    def __init__(self, seed: int, stream: int = 0) -> None:
+        self._bits = np.random.PCG64(np.random.SeedSequence([seed, stream]))
+
+    def next(self) -> float:
+        return float(int(self._bits.random_raw()) >> 11) * 2.0**-53
+
+
+def draw(probabilities_V: Array, point: float) -> int:
+    """The id at `point` in [0, 1) when the probabilities are laid end to end in the order of the ids."""
+    ends_V = np.cumsum(probabilities_V)
+    found = int(np.searchsorted(ends_V, point * ends_V[-1], side="right"))
+    # Rounding may put the point at the very end: the last token that can be drawn.
+    return found if found < ends_V.size else int(np.flatnonzero(probabilities_V)[-1])
+
+
+def entropy(probabilities_V: Array) -> float:
+    """−Σ p log₂ p, in bits."""
+    own = probabilities_V[probabilities_V > 0].astype(np.float64)
+    return float(-np.sum(own * np.log2(own)))
+
+
+def top_ids(values_V: Array, count: int) -> list[int]:
+    """The ids of the `count` largest values, largest first; equal ones in the order of the ids."""
+    count = min(count, values_V.shape[-1])
+    if count <= 0:
+        return []
+    least = np.partition(values_V, -count)[-count]
+    candidates = np.flatnonzero(values_V >= least)
+    order = np.argsort(-values_V[candidates], kind="stable")
+    return [int(token_id) for token_id in candidates[order][:count]]

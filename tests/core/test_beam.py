@@ -1,0 +1,67 @@
+"""Beam search against every continuation there is."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from llminspect.core.beam import beam_search
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+VOCABULARY, EOS = 4, 3
+
+
+class Markov:
+    """A model whose next token hangs on the last two."""
+
+    def __init__(self, seed: int) -> None:
+        raw = np.random.default_rng(seed).normal(size=(VOCABULARY + 1, VOCABULARY + 1, VOCABULARY)) * 1.5
+        self.log_probs = raw - np.log(np.exp(raw).sum(-1, keepdims=True))
+        self.beams: list[tuple[int, ...]] = [()]
+
+    def after(self, ids: Sequence[int]) -> NDArray[np.float64]:
+        last = [VOCABULARY, VOCABULARY, *ids][-2:]
+        row: NDArray[np.float64] = self.log_probs[last[0], last[1]]
+        return row
+
+    def __call__(self, parents: Sequence[int], ids: Sequence[int]) -> NDArray[np.float64]:
+        if parents:
+            self.beams = [(*self.beams[parent], token) for parent, token in zip(parents, ids, strict=True)]
+        return np.stack([self.after(beam) for beam in self.beams])
+
+
+def every_continuation(model: Markov, length: int, penalty: float) -> list[tuple[float, tuple[int, ...]]]:
+    found = []
+    for size in range(1, length + 1):
+        for ids in itertools.product(range(VOCABULARY), repeat=size):
+            ended = ids[-1] == EOS
+            if EOS in ids[:-1] or (size < length and not ended):
+                continue
+            logprob = sum(model.after(ids[:index])[token] for index, token in enumerate(ids))
+            found.append((logprob / size**penalty, ids))
+    return sorted(found, reverse=True)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("penalty", [0.0, 1.0, 2.0])
+def test_wide_enough_a_beam_finds_the_best_of_all(seed: int, penalty: float) -> None:
+    expected = every_continuation(Markov(seed), 4, penalty)
+    found = beam_search(Markov(seed), len(expected), 4, {EOS}, penalty)
+    assert len(found) == len(expected)
+    assert found[0].ids == expected[0][1]
+    np.testing.assert_allclose([entry.score for entry in found], [score for score, _ in expected], atol=1e-12)
+
+
+def test_one_beam_is_greedy() -> None:
+    model = Markov(3)
+    ids: tuple[int, ...] = ()
+    while len(ids) < 5 and EOS not in ids:
+        ids = (*ids, int(np.argmax(model.after(ids))))
+    assert beam_search(Markov(3), 1, 5, {EOS})[0].ids == ids
