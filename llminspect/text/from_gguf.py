@@ -1,0 +1,220 @@
+"""The tokenizer that a GGUF file carries in its metadata (`tokenizer.ggml.*`).
+
+Source for the keys: the GGUF specification, section "Tokenizer"; for what is assumed where a key is left out:
+llama.cpp, `llama-vocab.cpp`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llminspect.errors import ModelError
+from llminspect.text.bpe import ByteLevelBPE
+from llminspect.text.pretokenize import patterns_named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from llminspect.text.tokenizer import Tokenizer
+
+# Kinds of token (`tokenizer.ggml.token_type`).
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
+
+_WHOLE_WORDS_FIRST = frozenset(
+    [
+        "llama-bpe",
+        "llama3",
+        "llama-v3",
+        "falcon3",
+        "falcon-h1",
+        "pixtral",
+        "midm-2.0",
+        "lfm2",
+        "jina-v5-nano",
+        "tekken",
+        "youtu",
+        "granite-embed-multi-97m",
+    ]
+)
+"""Pre-tokenizers whose vocabularies hold words that their merges do not reach: such a word is taken whole."""
+
+END_OF_TURN = ("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>", "<EOT>", "</s>")
+"""Spellings of tokens that end a turn, at which generation stops too where the vocabulary holds them as special."""
+
+
+def tokenizer_from_gguf(metadata: Mapping[str, Any], name: str = "gguf") -> Tokenizer:
+    """Build the tokenizer from a GGUF file's metadata, strings and lists under their keys.
+
+    Raises ModelError where the file carries no tokenizer, or one of a kind not known.
+    """
+    _check_forms(metadata)
+    model = metadata.get("tokenizer.ggml.model")
+    builders: dict[str, Callable[[str, Mapping[str, Any], _Kinds], Tokenizer]] = {
+        "gpt2": _byte_level_bpe,
+        "llama": _sentencepiece,
+        "t5": _unigram,
+        "bert": _wordpiece,
+    }
+    if model is None or not _tokens(metadata):
+        raise ModelError("the file carries no tokenizer (tokenizer.ggml.model and tokenizer.ggml.tokens)")
+    if model not in builders:
+        raise ModelError(f"the file's tokenizer is of the kind {model!a}", "known are " + ", ".join(builders))
+    tokenizer = builders[model](name, metadata, _kinds(metadata))
+    _add_rules(tokenizer, metadata)
+    return tokenizer
+
+
+_PREFIX = "tokenizer.ggml."
+_ROLES = ("bos", "eos", "eot", "eom", "unknown", "seperator", "padding", "cls", "mask")
+_FORMS: dict[str, tuple[Any, str]] = {
+    **dict.fromkeys(("model", "pre"), (str, "a text")),
+    **dict.fromkeys((f"{role}_token_id" for role in _ROLES), (int, "a whole number")),
+}
+_LIST_FORMS: dict[str, tuple[Any, str]] = {
+    **dict.fromkeys(("tokens", "merges"), (str, "texts")),
+    **dict.fromkeys(("token_type", "precompiled_charsmap"), (int, "whole numbers")),
+    "scores": (int | float, "numbers"),
+}
+
+
+def _check_forms(metadata: Mapping[str, Any]) -> None:
+    """Raise ModelError where a key holds another kind of value than it must. All members of a GGUF array are alike."""
+    for key, (kind, named) in _FORMS.items():
+        if not isinstance(metadata.get(_PREFIX + key), kind | None):
+            raise ModelError(f"the tokenizer's {_PREFIX}{key} is not {named}")
+    for key, (kind, named) in _LIST_FORMS.items():
+        value = metadata.get(_PREFIX + key)
+        if value is not None and not (isinstance(value, list) and (not value or isinstance(value[0], kind))):
+            raise ModelError(f"the tokenizer's {_PREFIX}{key} is not a list of {named}")
+
+
+_Kinds = tuple[dict[str, int], dict[str, int]]
+
+
+def _tokens(metadata: Mapping[str, Any]) -> Sequence[str]:
+    tokens: Sequence[str] = metadata.get("tokenizer.ggml.tokens") or []
+    return tokens
+
+
+def _kinds(metadata: Mapping[str, Any]) -> _Kinds:
+    """The special tokens (control, unknown) and the user-defined ones: spelling to id."""
+    tokens = _tokens(metadata)
+    kinds: Sequence[int] = metadata.get("tokenizer.ggml.token_type") or [NORMAL] * len(tokens)
+    if len(kinds) != len(tokens):
+        raise ModelError(f"the tokenizer lists {len(tokens)} tokens but the kinds of {len(kinds)}")
+    special, always = {}, {}
+    for i, kind in enumerate(kinds):
+        if kind in (CONTROL, UNKNOWN):
+            special[tokens[i]] = i
+        elif kind == USER_DEFINED:
+            always[tokens[i]] = i
+    return special, always
+
+
+def _byte_level_bpe(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> Tokenizer:
+    merges = metadata.get("tokenizer.ggml.merges")
+    if not merges:
+        raise ModelError("the tokenizer is a byte-level BPE without merges (tokenizer.ggml.merges)")
+    pre = metadata.get("tokenizer.ggml.pre", "default")
+    return ByteLevelBPE(
+        name,
+        tokens=_tokens(metadata),
+        merges=merges,
+        patterns=patterns_named(pre),
+        special_tokens=kinds[0],
+        always_tokens=kinds[1],
+        ignore_merges=pre in _WHOLE_WORDS_FIRST,
+    )
+
+
+def _scores(metadata: Mapping[str, Any]) -> Sequence[float]:
+    scores: Sequence[float] | None = metadata.get("tokenizer.ggml.scores")
+    if scores is None or len(scores) != len(_tokens(metadata)):
+        raise ModelError("the tokenizer needs a score for each token (tokenizer.ggml.scores)")
+    return scores
+
+
+def _pieces(metadata: Mapping[str, Any], kinds: _Kinds) -> dict[str, Any]:
+    """What SentencePiece's two algorithms take alike."""
+    from llminspect.text.sentencepiece import byte_ids
+
+    tokens = _tokens(metadata)
+    unknown = metadata.get("tokenizer.ggml.unknown_token_id", 0 if metadata["tokenizer.ggml.model"] == "llama" else 2)
+    token_type = metadata.get("tokenizer.ggml.token_type") or []
+    return {
+        "tokens": tokens,
+        "scores": _scores(metadata),
+        "special_tokens": kinds[0],
+        "always_tokens": kinds[1],
+        "byte_ids": byte_ids(tokens, [i for i, kind in enumerate(token_type) if kind == BYTE]),
+        "unknown_id": int(unknown) if 0 <= int(unknown) < len(tokens) else None,
+        "space_prefix": bool(metadata.get("tokenizer.ggml.add_space_prefix", True)),
+    }
+
+
+def _sentencepiece(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> Tokenizer:
+    from llminspect.text.sentencepiece import SentencePieceBPE
+
+    return SentencePieceBPE(name, **_pieces(metadata, kinds))
+
+
+def _unigram(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> Tokenizer:
+    from llminspect.text.unigram import CharacterMap, Unigram
+
+    charsmap = metadata.get("tokenizer.ggml.precompiled_charsmap")
+    return Unigram(
+        name,
+        **_pieces(metadata, kinds),
+        remove_extra_spaces=bool(metadata.get("tokenizer.ggml.remove_extra_whitespaces", False)),
+        characters=CharacterMap(bytes(value & 0xFF for value in charsmap)) if charsmap else None,
+    )
+
+
+def _wordpiece(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> Tokenizer:
+    """A GGUF spells a piece that begins a word with a ▁ in front, and one inside a word without."""
+    from llminspect.text.wordpiece import WordPiece
+
+    tokens = _tokens(metadata)
+    # Older files call the special tokens normal; BERT spells them all in brackets.
+    special = kinds[0] or {token: i for i, token in enumerate(tokens) if token[:1] == "[" and token[-1:] == "]"}
+    taken = set(special.values())
+    first = {token[1:]: i for i, token in enumerate(tokens) if token[:1] == "▁" and i not in taken}
+    inside = {token: i for i, token in enumerate(tokens) if token[:1] != "▁" and i not in taken}
+    cased = any("A" <= character <= "Z" for token in first for character in token)
+    unknown = metadata.get("tokenizer.ggml.unknown_token_id", special.get("[UNK]"))
+    lowercase = bool(metadata.get("tokenizer.ggml.normalizer.lowercase", not cased))
+    return WordPiece(name, first, inside, special, len(tokens), unknown, lowercase)
+
+
+_ADDS_BY_DEFAULT = {"llama": (True, False), "bert": (True, True), "t5": (False, True), "gpt2": (False, False)}
+"""Whether BOS (CLS) goes in front and EOS (SEP) behind where the file does not say."""
+
+
+def _add_rules(tokenizer: Tokenizer, metadata: Mapping[str, Any]) -> None:
+    """Prefix, suffix, the ids that stop generation, and the chat template."""
+
+    def token_id(key: str) -> int | None:
+        value = metadata.get(f"tokenizer.ggml.{key}_token_id")
+        return int(value) if value is not None and 0 <= int(value) < tokenizer.vocabulary_size else None
+
+    model, pre = metadata["tokenizer.ggml.model"], metadata.get("tokenizer.ggml.pre")
+    front, behind = _ADDS_BY_DEFAULT[model]
+    front = front or pre in _WHOLE_WORDS_FIRST or pre == "chameleon"
+    bos, eos, sep = token_id("bos"), token_id("eos"), token_id("seperator")  # The specification spells it so.
+    if model == "bert":
+        bos, last = token_id("cls") if bos is None else bos, eos if sep is None else sep
+        behind = bool(metadata.get("tokenizer.ggml.add_sep_token", metadata.get("tokenizer.ggml.add_eos_token", True)))
+    else:
+        last = eos
+        behind = bool(metadata.get("tokenizer.ggml.add_eos_token", behind))
+    front = bool(metadata.get("tokenizer.ggml.add_bos_token", front))
+    tokenizer.bos_id, tokenizer.end_id = bos, eos
+    tokenizer.prefix_ids = (bos,) if front and bos is not None else ()
+    tokenizer.suffix_ids = (last,) if behind and last is not None else ()
+    unknown = token_id("unknown")
+    tokenizer.unknown_id = tokenizer.unknown_id if unknown is None else unknown
+    tokenizer.mask_id = token_id("mask")
+    stops = {eos, token_id("eot"), token_id("eom")} | {tokenizer.special_tokens.get(text) for text in END_OF_TURN}
+    tokenizer.eos_ids = frozenset(stop for stop in stops if stop is not None)
+    template = metadata.get("tokenizer.chat_template")
+    tokenizer.chat_template = template if isinstance(template, str) else None

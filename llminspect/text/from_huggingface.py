@@ -1,0 +1,262 @@
+"""Tokenizers in the files that Hugging Face models come with: tokenizer.json, or only a vocabulary.
+
+The `tokenizers` library does the encoding, because a tokenizer.json may be any pipeline of its parts. What it does not
+do is done here: spans in bytes, special tokens spelt in untrusted text, arbitrary bytes, what stands around a text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, Any
+
+from llminspect.errors import ModelError
+from llminspect.text.bpe import unspell
+from llminspect.text.cuts import SPACES
+from llminspect.text.from_gguf import END_OF_TURN
+from llminspect.text.simple import outside_vocabulary
+from llminspect.text.special import split_at_specials
+from llminspect.text.tokenizer import Parse, Token, Tokenizer, canonical, utf8
+from llminspect.text.vocabulary_files import (
+    briefly,
+    from_vocabulary,
+    from_vocabulary_and_merges,
+    json_object,
+    loaded,
+    spelling_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import tokenizers
+
+
+def tokenizer_from_files(files: Mapping[str, bytes], name: str = "huggingface") -> Tokenizer:
+    """Build the tokenizer from the contents of a model's files by name.
+
+    Takes `tokenizer.json`, else `vocab.json` with `merges.txt` (GPT-2, RoBERTa), else `vocab.txt` (BERT); beside them
+    `tokenizer_config.json`, `special_tokens_map.json`, `generation_config.json` and `chat_template.jinja` where there
+    are such. Raises ModelError where there is no tokenizer among them, or one that cannot be read.
+    """
+    settings: dict[str, Any] = {}
+    for file in ("generation_config.json", "special_tokens_map.json", "tokenizer_config.json"):
+        settings |= {key: value for key, value in json_object(files, file).items() if value is not None}
+    if "tokenizer.json" in files:
+        tokenizer: Tokenizer = HuggingFaceTokenizer(name, _from_json(files["tokenizer.json"]))
+    elif "vocab.json" in files and "merges.txt" in files:
+        tokenizer = HuggingFaceTokenizer(name, from_vocabulary_and_merges(files, settings))
+    elif "vocab.txt" in files:
+        tokenizer = from_vocabulary(name, files["vocab.txt"], settings)
+    else:
+        raise ModelError(
+            f"the model comes without a tokenizer that can be read ({', '.join(sorted(files)) or 'no files'})",
+            "tokenizer.json, vocab.json with merges.txt, or vocab.txt would do",
+        )
+    _add_roles(tokenizer, settings)
+    tokenizer.chat_template = _chat_template(files, settings)
+    return tokenizer
+
+
+class HuggingFaceTokenizer(Tokenizer):
+    """A pipeline of the `tokenizers` library."""
+
+    def __init__(self, name: str, library: tokenizers.Tokenizer) -> None:
+        self.name = name
+        library.no_padding()
+        library.no_truncation()
+        before, plain = loaded(lambda: _with_and_without(library))
+        places = [i for i in range(len(before)) if before[i : i + len(plain)] == plain]
+        if plain and places:
+            self.prefix_ids = tuple(before[: places[0]])
+            self.suffix_ids = tuple(before[places[0] + len(plain) :])
+        # What remains of post-processing only takes the spaces off the spans of words.
+        library.post_processor = None
+        self.library = library
+        added = library.get_added_tokens_decoder()
+        self._spellings = {token_id: token.content for token_id, token in added.items()}
+        self.special_tokens = {token.content: token_id for token_id, token in added.items() if token.special}
+        self._special_ids = frozenset(self.special_tokens.values())
+        self.vocabulary_size = max(library.get_vocab_size(), *(i + 1 for i in added), 1)
+        parts = f"{library.pre_tokenizer!r} {library.decoder!r}"
+        algorithm = type(library.model).__name__
+        self._byte_level = "ByteLevel(" in parts
+        self._byte_fallback = bool(getattr(library.model, "byte_fallback", False)) or "ByteFallback(" in parts
+        self._marks = {"prefix": getattr(library.model, "continuing_subword_prefix", None) or ""}
+        self._marks["suffix"] = getattr(library.model, "end_of_word_suffix", None) or ""
+        self.kind = {"BPE": "byte-level BPE" if self._byte_level else "BPE"}.get(algorithm, algorithm)
+        self.cut_pattern = _cut_pattern(library, list(self._spellings.values()))
+        self.lossless = False
+        exact = self._byte_level and library.normalizer is None and "add_prefix_space=True" not in parts
+        self.loss = "bytes that are not UTF-8" if exact else "what normalising changes, and bytes that are not UTF-8"
+
+    def encode(self, text: str, parse: Parse = "text") -> list[Token]:
+        return self._encode(text, 0, self._special(text, parse))
+
+    def encode_ids(self, text: str, parse: Parse = "text") -> list[int]:
+        return self._ids(text, self._special(text, parse))
+
+    def encode_plain(self, text: str, at: int) -> list[Token]:
+        return self._encode(text, at, special=False)
+
+    def ids_plain(self, text: str) -> list[int]:
+        return self._ids(text, special=False)
+
+    def _special(self, text: str, parse: Parse) -> bool:
+        """Whether special tokens are to be found in the text. Raises UsageError where there must be none and is one."""
+        if parse == "error":
+            for _ in split_at_specials(canonical(text), self.special_tokens, parse):
+                pass
+        return parse == "special"
+
+    def _ids(self, text: str, special: bool) -> list[int]:
+        return self._encoding(canonical(text), special).ids
+
+    def _encode(self, text: str, at: int, special: bool) -> list[Token]:
+        text = canonical(text)
+        encoding = self._encoding(text, special)
+        data = [self.token_bytes(token_id) for token_id in encoding.ids]
+        if b"".join(data) == utf8(text):
+            spans = list(pairwise(accumulate(map(len, data), initial=at)))
+        else:
+            spans = _byte_spans(text, at, encoding.offsets, data)
+        return [
+            Token(token_id, part, start, end, special and token_id in self._special_ids)
+            for token_id, part, (start, end) in zip(encoding.ids, data, spans, strict=True)
+        ]
+
+    def _encoding(self, text: str, special: bool) -> tokenizers.Encoding:
+        self.library.encode_special_tokens = not special
+        try:
+            return self.library.encode(_readable(text), add_special_tokens=False)
+        except Exception as error:  # A word that is unknown, where the file names no token for such words.
+            raise ModelError(f"the model's tokenizer fails on this text: {briefly(error)}") from None
+
+    def token_bytes(self, token_id: int) -> bytes:
+        if token_id in self._spellings:
+            return utf8(self._spellings[token_id])
+        token = self.library.id_to_token(token_id) if 0 <= token_id < self.vocabulary_size else None
+        if token is None:
+            raise outside_vocabulary(token_id, self.vocabulary_size)
+        if self._byte_level:
+            return unspell(token)
+        if self._byte_fallback and len(token) == 6 and token.startswith("<0x"):
+            return bytes([int(token[3:5], 16)])
+        if self._marks["suffix"]:
+            return utf8(token.removesuffix(self._marks["suffix"]))
+        return utf8(token.removeprefix(self._marks["prefix"]).replace("▁", " "))
+
+    def reaches(self, token_id: int) -> bool:
+        if self._byte_level and _is_text(self.token_bytes(token_id)):
+            return super().reaches(token_id)
+        token = self.library.id_to_token(token_id)
+        return token is not None and [found.id for found in self.library.model.tokenize(token)] == [token_id]
+
+    def decode(self, ids: Iterable[int]) -> bytes:
+        ids = list(ids)
+        data = b"".join(self.token_bytes(token_id) for token_id in ids)
+        # Where tokens are bytes the library would put U+FFFD for those that are no whole character.
+        return data if self._byte_level else utf8(self.library.decode(ids, skip_special_tokens=False))
+
+
+def _cut_pattern(library: tokenizers.Tokenizer, added: Sequence[str]) -> str | None:
+    """Where text may be cut: nowhere unless every part of the pipeline is known to leave both sides alone."""
+    from llminspect.text.pretokenize import PRE_TOKENIZERS, cuts_before_spaces
+
+    cutter, normaliser = repr(library.pre_tokenizer), repr(library.normalizer)
+    patterns = {pattern for all_of in PRE_TOKENIZERS.values() if cuts_before_spaces(all_of) for pattern in all_of[-1:]}
+    known = "use_regex=True" in cutter or "BertPreTokenizer(" in cutter
+    known = known or any(json.dumps(pattern)[1:-1] in cutter or pattern in cutter for pattern in patterns)
+    harmless = normaliser == "None" or re.fullmatch(r"(BertNormalizer|NFC|Lowercase)\(.*\)", normaliser)
+    if not known or not harmless or "add_prefix_space=True" in cutter or "Metaspace(" in cutter:
+        return None
+    return None if any(re.search(SPACES, spelling) for spelling in added) else SPACES
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _readable(text: str) -> str:
+    """The same number of characters, with U+FFFD for bytes that are not UTF-8: the library takes only whole ones."""
+    if text.isascii():
+        return text
+    return "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in text)
+
+
+def _byte_spans(text: str, at: int, offsets: Sequence[tuple[int, int]], data: Sequence[bytes]) -> list[tuple[int, int]]:
+    """Spans in characters to spans in bytes, in order and without overlap.
+
+    Tokens that are parts of one character share its span: they take as many bytes of it as they stand for.
+    """
+    ends = list(accumulate((len(utf8(character)) for character in text), initial=at))
+    spans: list[tuple[int, int]] = []
+    place = at
+    for i, (first, last) in enumerate(offsets):
+        start, end = max(place, ends[first]), ends[last]
+        if i + 1 < len(offsets) and offsets[i + 1][0] < last:
+            end = min(end, start + len(data[i]))
+        place = max(start, end)
+        spans.append((start, place))
+    return spans
+
+
+def _with_and_without(library: tokenizers.Tokenizer) -> tuple[list[int], list[int]]:
+    """The ids of "a" with what stands around a text, and without."""
+    if library.post_processor is not None:
+        _check_templates(json.loads(library.post_processor.__getstate__()))
+    return library.encode("a", add_special_tokens=True).ids, library.encode("a", add_special_tokens=False).ids
+
+
+def _check_templates(processor: Any) -> None:
+    """The library panics, with words on stderr, at a template whose tokens it does not know."""
+    for inner in processor.get("processors", ()):
+        _check_templates(inner)
+    known = processor.get("special_tokens", {})
+    pieces = [*processor.get("single", ()), *processor.get("pair", ())] if "single" in processor else []
+    for piece in pieces:
+        token = piece.get("SpecialToken", {}).get("id")
+        if token is not None and token not in known:
+            raise ValueError(f"its template names {token!r:.100}, which is not among its special tokens")
+
+
+def _from_json(data: bytes) -> tokenizers.Tokenizer:
+    from tokenizers import Tokenizer as Library
+
+    return loaded(lambda: Library.from_str(data.decode("utf-8", "replace")))
+
+
+def _add_roles(tokenizer: Tokenizer, settings: Mapping[str, Any]) -> None:
+    """Which tokens begin, end, stand for the unknown or for a mask."""
+
+    def role(key: str) -> int | None:
+        spelling = spelling_of(settings.get(key))
+        return None if spelling is None else tokenizer.special_tokens.get(spelling)
+
+    tokenizer.bos_id, tokenizer.end_id = role("bos_token"), role("eos_token")
+    tokenizer.mask_id = role("mask_token")
+    if tokenizer.mask_id is None:
+        tokenizer.mask_id = tokenizer.special_tokens.get("[MASK]", tokenizer.special_tokens.get("<mask>"))
+    if tokenizer.unknown_id is None:
+        tokenizer.unknown_id = role("unk_token")
+    stated = settings.get("eos_token_id")
+    stops = {tokenizer.end_id, *(id_ for id_ in (stated if isinstance(stated, list) else [stated]) if type(id_) is int)}
+    stops |= {tokenizer.special_tokens.get(spelling) for spelling in END_OF_TURN}
+    tokenizer.eos_ids = frozenset(stop for stop in stops if stop is not None)
+
+
+def _chat_template(files: Mapping[str, bytes], settings: Mapping[str, Any]) -> str | None:
+    if "chat_template.jinja" in files:
+        return files["chat_template.jinja"].decode("utf-8", "replace")
+    template = settings.get("chat_template")
+    if isinstance(template, list):  # Several by name: tools, retrieval …
+        named = [
+            entry.get("template") for entry in template if isinstance(entry, dict) and entry.get("name") == "default"
+        ]
+        template = named[-1] if named else None
+    return template if isinstance(template, str) else None

@@ -1,0 +1,196 @@
+"""SentencePiece's byte-pair encoding, as a GGUF of kind "llama" holds it: characters, spaces as ▁, scores for ranks.
+
+Sources: Kudo and Richardson, "SentencePiece" (2018); sentencepiece `bpe_model.cc` and llama.cpp `llama-vocab.cpp` for
+the order of merges and the byte fallback.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llminspect.errors import UsageError
+from llminspect.text.bpe import WordCache, merge_word
+from llminspect.text.cuts import SPACES
+from llminspect.text.simple import outside_vocabulary
+from llminspect.text.tokenizer import Token, Tokenizer, utf8
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+SPACE = "▁"
+"""U+2581, which spells a space in a vocabulary."""
+
+_BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+
+
+@dataclass(frozen=True, slots=True)
+class Normalised:
+    """A text as the vocabulary spells it, and for each character the bytes of the input that it came from."""
+
+    text: str
+    spans: list[tuple[int, int]]
+
+
+def escape_spaces(text: str, at: int, prefix: bool) -> Normalised:
+    """Spaces become ▁; `prefix` puts one in front, which comes from no byte of the input (an empty span)."""
+    spans = [(at, at)] if prefix else []
+    for character in text:
+        end = at + len(utf8(character))
+        spans.append((at, end))
+        at = end
+    return Normalised((SPACE if prefix else "") + text.replace(" ", SPACE), spans)
+
+
+class PieceTokenizer(Tokenizer):
+    """What SentencePiece's algorithms share: words that begin with ▁, byte fallback, the unknown token."""
+
+    def __init__(
+        self,
+        name: str,
+        tokens: Sequence[str],
+        special_tokens: Mapping[str, int],
+        always_tokens: Mapping[str, int],
+        byte_ids: Mapping[int, int],
+        unknown_id: int | None,
+        space_prefix: bool,
+    ) -> None:
+        self.name = name
+        self.vocabulary_size = len(tokens)
+        self.special_tokens = special_tokens
+        self.always_tokens = always_tokens
+        self.unknown_id = unknown_id
+        self.space_prefix = space_prefix
+        self._tokens = tokens
+        self._byte_ids = byte_ids if len(byte_ids) == 256 else {}
+        self._bytes = {token_id: bytes([value]) for value, token_id in byte_ids.items()}
+        self._unspelt = {*special_tokens.values(), *always_tokens.values()}
+        spelt_out = self._unspelt | self._bytes.keys()
+        self.ids = {token: i for i, token in enumerate(tokens) if i not in spelt_out}
+        # Where no token runs over the end of a word, words can be cut first, and remembered.
+        crossing = any(SPACE in token[1:].lstrip(SPACE) for token in self.ids)
+        self.cuts_words = not crossing
+        self.cut_pattern = None if crossing else SPACES
+        self.adds_space = space_prefix
+        self._cache = WordCache(self.word_ids)
+        self.lossless = False
+        self.loss = f"the character {SPACE}, which becomes a space"
+        if not self._byte_ids:
+            self.loss += ", and characters that are not in the vocabulary"
+
+    @abstractmethod
+    def segment(self, word: str) -> list[str]:
+        """Cut a word into tokens of the vocabulary and stretches that are not in it."""
+
+    def normalise(self, text: str, at: int) -> Normalised:
+        """The text as the vocabulary spells it."""
+        return escape_spaces(text, at, self.space_prefix)
+
+    def words(self, text: str) -> list[str]:
+        """Cut a normalised text in front of each ▁ that follows something else."""
+        return re.findall(f"{SPACE}*[^{SPACE}]+|{SPACE}+", text) if self.cuts_words else [text] * bool(text)
+
+    def token_bytes(self, token_id: int) -> bytes:
+        if token_id in self._bytes:
+            return self._bytes[token_id]
+        if not 0 <= token_id < len(self._tokens):
+            raise outside_vocabulary(token_id, len(self._tokens))
+        token = self._tokens[token_id]
+        return utf8(token if token_id in self._unspelt else token.replace(SPACE, " "))
+
+    def decode(self, ids: Iterable[int]) -> bytes:
+        """Ids to bytes; the space that encoding puts in front of a text, and behind a special token, is taken off."""
+        parts: list[bytes] = []
+        fresh = self.space_prefix
+        for token_id in ids:
+            data = self.token_bytes(token_id)
+            parts.append(data.removeprefix(b" ") if fresh else data)
+            fresh = self.space_prefix and token_id in self._unspelt
+        return b"".join(parts)
+
+    def reaches(self, token_id: int) -> bool:
+        """Whether cutting up a token's own spelling gives that token, whatever stands in front of it."""
+        if token_id in self._bytes:
+            return bool(self._byte_ids)
+        return token_id not in self._unspelt and self.word_ids(self._tokens[token_id]) == [token_id]
+
+    def ids_plain(self, text: str) -> list[int]:
+        return self._cache.ids(self.words(self.normalise(text, 0).text))
+
+    def encode_plain(self, text: str, at: int) -> list[Token]:
+        normalised = self.normalise(text, at)
+        tokens: list[Token] = []
+        place, end = 0, at
+        for word in self.words(normalised.text):
+            for piece in self.segment(word):
+                spans = normalised.spans[place : place + len(piece)]
+                place += len(piece)
+                # One character of the input may have become several: what the first took, the next does not have.
+                start = max(end, spans[0][0])
+                end = max(start, spans[-1][1])
+                tokens += self._tokens_of(piece, start, end)
+        return tokens
+
+    def _tokens_of(self, piece: str, start: int, end: int) -> list[Token]:
+        ids = self._piece_ids(piece)
+        if len(ids) == 1:
+            return [Token(ids[0], self.token_bytes(ids[0]), start, end)]
+        # Byte fallback: a byte of the input each, where the character is as it stood in the input.
+        same = end - start == len(ids)
+        cuts = [start + i if same else end for i in range(len(ids))]
+        cuts = [start, *cuts[1:], end]
+        return [Token(ids[i], self.token_bytes(ids[i]), cuts[i], cuts[i + 1]) for i in range(len(ids))]
+
+    def word_ids(self, word: str) -> list[int]:
+        """The ids of one word of `words`."""
+        return [token_id for piece in self.segment(word) for token_id in self._piece_ids(piece)]
+
+    def _piece_ids(self, piece: str) -> list[int]:
+        if piece in self.ids:
+            return [self.ids[piece]]
+        if self._byte_ids:
+            return [self._byte_ids[value] for value in utf8(piece.replace(SPACE, " "))]
+        if self.unknown_id is None:
+            raise UsageError(f"{self.name} has no token for {piece!a}, and none for the unknown")
+        return [self.unknown_id]
+
+
+class SentencePieceBPE(PieceTokenizer):
+    """Merges neighbours into the token of the highest score, leftmost first, until none can be merged."""
+
+    kind = "SentencePiece BPE"
+
+    def __init__(
+        self,
+        name: str,
+        tokens: Sequence[str],
+        scores: Sequence[float],
+        special_tokens: Mapping[str, int],
+        always_tokens: Mapping[str, int],
+        byte_ids: Mapping[int, int],
+        unknown_id: int | None,
+        space_prefix: bool = True,
+    ) -> None:
+        super().__init__(name, tokens, special_tokens, always_tokens, byte_ids, unknown_id, space_prefix)
+        order = {score: rank for rank, score in enumerate(sorted(set(scores), reverse=True))}
+        self.ranks = {token: order[scores[i]] for token, i in self.ids.items()}
+        self._scores = scores
+
+    def score(self, token: str) -> float:
+        """The score of a token: the higher, the earlier it is merged."""
+        return float(self._scores[self.ids[token]])
+
+    def segment(self, word: str) -> list[str]:
+        return merge_word(word, self.ranks, "")
+
+
+def byte_ids(tokens: Sequence[str], candidates: Iterable[int]) -> dict[int, int]:
+    """The ids of the tokens that stand for one byte each, spelt `<0x0A>`, by the byte's value."""
+    found = {}
+    for token_id in candidates:
+        match = _BYTE.fullmatch(tokens[token_id])
+        if match:
+            found[int(match[1], 16)] = token_id
+    return found

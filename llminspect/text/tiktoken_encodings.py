@@ -1,0 +1,191 @@
+"""OpenAI's encodings: byte-level BPE whose merges are the ranks of the merged bytes themselves.
+
+Long texts go through the tiktoken library, built from the tables that the package carries. Short ones do not need it:
+building it takes longer than encoding a page by `bpe.py`, which also takes what tiktoken cannot (bytes that are not
+UTF-8; a million spaces, at which its regular expressions run out of stack).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from llminspect.errors import UsageError
+from llminspect.text.bpe import WordCache, merge_word
+from llminspect.text.cuts import WORDS, blocks
+from llminspect.text.pretokenize import GPT4O, Patterns, pretokenize
+from llminspect.text.simple import outside_vocabulary
+from llminspect.text.tokenizer import Token, Tokenizer, utf8
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import tiktoken
+
+# As in tiktoken_ext/openai_public.py, with \Z for $, which in Python also matches before a last line break.
+_R50K = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++\Z|\s+(?!\S)|\s"
+_CL100K = (
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"
+    r"|\s++\Z|\s*[\r\n]|\s+(?!\S)|\s"
+)
+_FIM = ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>")
+_HARMONY = {
+    "<|startoftext|>": 199998,
+    "<|return|>": 200002,
+    "<|constrain|>": 200003,
+    "<|channel|>": 200005,
+    "<|start|>": 200006,
+    "<|end|>": 200007,
+    "<|message|>": 200008,
+    "<|call|>": 200012,
+}
+
+
+@dataclass(frozen=True)
+class _Encoding:
+    table: str
+    pattern: str
+    special_tokens: dict[str, int]
+    stops: tuple[str, ...] = field(default=("<|endoftext|>",))
+
+
+def _harmony() -> dict[str, int]:
+    taken = {199999, 200018, *_HARMONY.values()}
+    reserved = {f"<|reserved_{i}|>": i for i in range(200000, 201088) if i not in taken or i == 200018}
+    return {"<|endoftext|>": 199999, "<|endofprompt|>": 200018, **_HARMONY, **reserved}
+
+
+def _encodings() -> dict[str, _Encoding]:
+    old, new = {"<|endoftext|>": 50256}, {"<|endoftext|>": 199999, "<|endofprompt|>": 200018}
+    edit = old | {name: 50281 + i for i, name in enumerate(_FIM)}
+    cl100k = {"<|endoftext|>": 100257, "<|endofprompt|>": 100276} | {name: 100258 + i for i, name in enumerate(_FIM)}
+    return {
+        "o200k_base": _Encoding("o200k_base", GPT4O, new),
+        "o200k_harmony": _Encoding("o200k_base", GPT4O, _harmony(), ("<|endoftext|>", "<|return|>", "<|call|>")),
+        "cl100k_base": _Encoding("cl100k_base", _CL100K, cl100k),
+        "p50k_base": _Encoding("p50k_base", _R50K, old),
+        "p50k_edit": _Encoding("p50k_base", _R50K, edit),
+        "r50k_base": _Encoding("r50k_base", _R50K, old),
+        "gpt2": _Encoding("r50k_base", _R50K, old),
+    }
+
+
+TIKTOKEN_NAMES = ("o200k_base", "o200k_harmony", "cl100k_base", "p50k_base", "p50k_edit", "r50k_base", "gpt2")
+
+_OPENAI = re.compile(r"(chatgpt|gpt|o\d|ft:|davinci|curie|babbage|ada|cushman|text-|code-)[\w.:-]*")
+
+
+def encoding_of_openai_model(name: str) -> str | None:
+    """The name of the encoding that an OpenAI model uses, as tiktoken maps it; None for any other name."""
+    if not _OPENAI.fullmatch(name):  # Spares every other name the import.
+        return None
+    import tiktoken
+
+    try:
+        return tiktoken.encoding_name_for_model(name)
+    except KeyError:
+        return None
+
+
+class TiktokenTokenizer(Tokenizer):
+    """One of `TIKTOKEN_NAMES`. `read_table` gives the tokens of a rank table by rank (`files.encodings.rank_table`)."""
+
+    kind = "byte-level BPE"
+    cut_pattern = WORDS
+    LIBRARY_FROM = 20_000
+    """Characters from which building the library pays."""
+    BLOCK = 1 << 16
+    """Characters given to the library at once; it fails from about ten times as many in one run of spaces."""
+
+    def __init__(self, name: str, read_table: Callable[[str], list[bytes]]) -> None:
+        encoding = _encodings()[name]
+        self.name = name
+        self.special_tokens = encoding.special_tokens
+        self.eos_ids = frozenset(encoding.special_tokens[stop] for stop in encoding.stops)
+        self.patterns: Patterns = (encoding.pattern,)
+        self._tokens = read_table(encoding.table)
+        self.vocabulary_size = max(len(self._tokens), *(i + 1 for i in encoding.special_tokens.values()))
+        self._spellings = {token_id: utf8(text) for text, token_id in encoding.special_tokens.items()}
+        self._cache = WordCache(self._word_ids)
+
+    @cached_property
+    def ranks(self) -> dict[bytes, int]:
+        """The rank of each token's bytes, which is its id; the lower is merged first."""
+        ranks = dict(zip(self._tokens, range(len(self._tokens)), strict=True))
+        ranks.pop(b"", None)
+        return ranks
+
+    @cached_property
+    def library(self) -> tiktoken.Encoding:
+        """The tiktoken library's encoding, built from the same ranks."""
+        import tiktoken
+
+        return tiktoken.Encoding(
+            self.name,
+            pat_str=self.patterns[0].replace(r"\Z", "$"),
+            mergeable_ranks=self.ranks,
+            special_tokens=dict(self.special_tokens),
+        )
+
+    def token_bytes(self, token_id: int) -> bytes:
+        if token_id in self._spellings:
+            return self._spellings[token_id]
+        if not 0 <= token_id < self.vocabulary_size:
+            raise outside_vocabulary(token_id, self.vocabulary_size)
+        token = self._tokens[token_id] if token_id < len(self._tokens) else b""
+        if not token:
+            raise UsageError(f"{self.name} has no token with the id {token_id}", "some ids are left out on purpose")
+        return token
+
+    def pieces(self, text: str) -> list[str]:
+        """The words that no merge crosses."""
+        return pretokenize(text, self.patterns)
+
+    def ids_plain(self, text: str) -> list[int]:
+        if len(text) < self.LIBRARY_FROM and "library" not in self.__dict__:
+            return self._cache.ids(self.pieces(text))
+        ids: list[int] = []
+        for block in blocks(text, self.BLOCK, WORDS):
+            if self._for_library(block):
+                ids += self.library.encode_ordinary(block)
+            else:
+                ids += self._cache.ids(self.pieces(block))
+        return ids
+
+    def count_plain(self, text: str) -> int:
+        if len(text) < self.LIBRARY_FROM and "library" not in self.__dict__:
+            return len(self.ids_plain(text))
+        count = 0
+        for block in blocks(text, self.BLOCK, WORDS):
+            if self._for_library(block):
+                # Ids as an array: making a Python number of each takes as long as finding it.
+                count += len(self.library.encode_to_numpy(block, disallowed_special=()))
+            else:
+                count += len(self._cache.ids(self.pieces(block)))
+        return count
+
+    def _for_library(self, block: str) -> bool:
+        return len(block) <= 2 * self.BLOCK and _is_utf8(block)
+
+    def encode_plain(self, text: str, at: int) -> list[Token]:
+        tokens = []
+        for token_id in self.ids_plain(text):
+            data = self.token_bytes(token_id)
+            tokens.append(Token(token_id, data, at, at + len(data)))
+            at += len(data)
+        return tokens
+
+    def _word_ids(self, piece: str) -> list[int]:
+        data = utf8(piece)
+        rank = self.ranks.get(data)
+        return [self.ranks[token] for token in merge_word(data, self.ranks, b"")] if rank is None else [rank]
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,169 @@
+"""What every tokenizer can do, whichever way it cuts text."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
+
+from llminspect.text.special import split_at_specials
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+Parse = Literal["text", "special", "error"]
+"""What the spelling of a special token inside a text is: plain text, the token, or an error."""
+
+
+def utf8(text: str) -> bytes:
+    """The bytes of a text, with those that were not UTF-8 (`surrogateescape`) as they came.
+
+    A surrogate that stands for no byte (`"\\ud800"` in a JSON document) is no character: it becomes U+FFFD.
+    """
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        pass
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        lone = {code: "\ufffd" for code in range(0xD800, 0xE000) if not 0xDC80 <= code <= 0xDCFF}
+        return text.translate(lone).encode("utf-8", "surrogateescape")
+
+
+def canonical(text: str) -> str:
+    """The same bytes as the one text that stands for them: bytes that are UTF-8 as characters, others escaped."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return utf8(text).decode("utf-8", "surrogateescape")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token of a text.
+
+    `data` are the bytes that the token stands for in the vocabulary; `start` and `end` the span in the UTF-8 bytes of
+    the input that it came from, both None where the token is not of the input (an added BOS). The spans of a text's
+    tokens are in order and do not overlap; where a tokenizer changes the text first (lower case, Unicode
+    normalisation) the span still points into the text as given.
+    """
+
+    id: int
+    data: bytes
+    start: int | None
+    end: int | None
+    special: bool = False
+
+    @property
+    def text(self) -> str:
+        """The token's text, with U+FFFD where its bytes are not whole characters."""
+        return self.data.decode("utf-8", errors="replace")
+
+
+class Tokenizer(ABC):
+    """Text to ids and back.
+
+    Text is `str`; bytes that are not UTF-8 travel in it as lone surrogates (`surrogateescape`), so that arbitrary
+    bytes can be tokenized by a tokenizer that works on bytes.
+    """
+
+    name: str
+    kind: str
+    """The algorithm, for people: "byte-level BPE", "WordPiece", "words" …"""
+    vocabulary_size: int
+    special_tokens: Mapping[str, int]
+    """The spelling of each special token, and its id."""
+    always_tokens: Mapping[str, int] = MappingProxyType({})
+    """Spellings that are tokens whatever `parse` says: what a GGUF calls user-defined (line breaks, HTML tags)."""
+    bos_id: int | None = None
+    end_id: int | None = None
+    """What the model's files call EOS: a chat template's `eos_token`."""
+    eos_ids: frozenset[int] = frozenset()
+    """Ids at which generation stops."""
+    mask_id: int | None = None
+    unknown_id: int | None = None
+    prefix_ids: tuple[int, ...] = ()
+    """What the model was made to expect in front of a text (BOS, CLS)."""
+    suffix_ids: tuple[int, ...] = ()
+    """… and behind it (SEP, EOS)."""
+    lossless: bool = True
+    """Whether decoding gives back every text byte by byte."""
+    loss: str = ""
+    """What a tokenizer that is not lossless loses, in words."""
+    chat_template: str | None = None
+    cut_pattern: str | None = None
+    """Matches the character in front of each place where a text may be cut without changing its tokens (`cuts.py`)."""
+    adds_space: bool = False
+    """Whether a space is put in front of a text; what goes on from a cut is then given without its first space."""
+
+    @abstractmethod
+    def encode_plain(self, text: str, at: int) -> list[Token]:
+        """Cut a text in which nothing is special, and whose first byte is byte `at` of the input, into tokens.
+
+        Raises UsageError where the text holds something that this tokenizer has no token for.
+        """
+
+    @abstractmethod
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes that an id stands for. Raises UsageError for an id outside the vocabulary."""
+
+    def ids_plain(self, text: str) -> list[int]:
+        """Only the ids of `encode_plain`, for speed."""
+        return [token.id for token in self.encode_plain(text, 0)]
+
+    def count_plain(self, text: str) -> int:
+        """Only how many tokens `encode_plain` gives, for speed."""
+        return len(self.ids_plain(text))
+
+    def encode(self, text: str, parse: Parse = "text") -> list[Token]:
+        """Cut `text` into tokens, without prefix and suffix.
+
+        Raises UsageError where `parse` is "error" and the text spells a special token, or where the text holds
+        something that this tokenizer has no token for.
+        """
+        tokens: list[Token] = []
+        at = 0
+        for part, token_id in split_at_specials(canonical(text), self.special_tokens, parse, self.always_tokens):
+            size = len(utf8(part))
+            if token_id is None:
+                tokens += self.encode_plain(part, at)
+            else:
+                special = part in self.special_tokens
+                tokens.append(Token(token_id, self.token_bytes(token_id), at, at + size, special))
+            at += size
+        return tokens
+
+    def encode_ids(self, text: str, parse: Parse = "text") -> list[int]:
+        """Only the ids of `encode`, for speed."""
+        ids: list[int] = []
+        for part, token_id in split_at_specials(canonical(text), self.special_tokens, parse, self.always_tokens):
+            if token_id is None:
+                ids += self.ids_plain(part)
+            else:
+                ids.append(token_id)
+        return ids
+
+    def decode(self, ids: Iterable[int]) -> bytes:
+        """Ids to bytes. Raises UsageError for an id outside the vocabulary."""
+        return b"".join(self.token_bytes(token_id) for token_id in ids)
+
+    def reaches(self, token_id: int) -> bool:
+        """Whether tokenizing a token's own text gives that token."""
+        return self.ids_plain(self.token_bytes(token_id).decode("utf-8", "surrogateescape")) == [token_id]
+
+    def wrap(self, tokens: Sequence[Token]) -> list[Token]:
+        """Put the prefix and suffix that the model expects around the tokens of a text.
+
+        A prefix that the text already spells (parsed as a special token) is not doubled.
+        """
+        if self.prefix_ids and [token.id for token in tokens[: len(self.prefix_ids)]] == list(self.prefix_ids):
+            front: list[Token] = []
+        else:
+            front = [self._added(token_id) for token_id in self.prefix_ids]
+        return [*front, *tokens, *(self._added(token_id) for token_id in self.suffix_ids)]
+
+    def _added(self, token_id: int) -> Token:
+        return Token(token_id, self.token_bytes(token_id), None, None, special=True)

@@ -1,0 +1,109 @@
+"""Looking through a vocabulary, and cutting a text to a number of tokens."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fnmatch import translate
+from heapq import nlargest
+from typing import TYPE_CHECKING, Literal
+
+from llminspect.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from llminspect.text.tokenizer import Token, Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One token of a vocabulary: `data` are the bytes that it stands for."""
+
+    id: int
+    data: bytes
+    special: bool
+
+    @property
+    def text(self) -> str:
+        """The token's text, with U+FFFD where its bytes are not whole characters."""
+        return self.data.decode("utf-8", errors="replace")
+
+
+def entries(tokenizer: Tokenizer) -> Iterator[Entry]:
+    """Every token, by id; ids that the vocabulary leaves out are not among them."""
+    special = frozenset(tokenizer.special_tokens.values())
+    for token_id in range(tokenizer.vocabulary_size):
+        try:
+            data = tokenizer.token_bytes(token_id)
+        except UsageError:
+            continue
+        yield Entry(token_id, data, token_id in special)
+
+
+def search(
+    tokenizer: Tokenizer,
+    *,
+    glob: str | None = None,
+    contains: str | None = None,
+    special: bool = False,
+    unreachable: bool = False,
+) -> Iterator[Entry]:
+    """The tokens that meet every condition, by id.
+
+    `glob` is matched against the whole text of a token, case and leading space included (`* the*`, `???`, `[A-Z]*`);
+    `unreachable` are those that tokenizing their own text never gives: left-overs of training. Special tokens
+    are not among them, because a special spelling gives them.
+    """
+    always = frozenset(tokenizer.always_tokens.values())
+    matches = re.compile(translate(glob)).match if glob is not None else None
+    for entry in entries(tokenizer):
+        text = entry.text
+        if (
+            (matches is None or matches(text))
+            and (contains is None or contains in text)
+            and (not special or entry.special)
+            and (not unreachable or not (entry.special or entry.id in always or tokenizer.reaches(entry.id)))
+        ):
+            yield entry
+
+
+def longest(found: Iterable[Entry], number: int) -> list[Entry]:
+    """The entries of most characters, the longest first; among equals the lower id first. No special tokens."""
+    return nlargest(number, (entry for entry in found if not entry.special), key=lambda e: (len(e.text), -e.id))
+
+
+def truncate(
+    tokens: Sequence[Token], number: int, side: Literal["start", "end"] = "end", inside_characters: bool = False
+) -> list[Token]:
+    """At most `number` of the tokens, without those of one side, so that no character is cut in two.
+
+    A character can be several tokens: where the cut would fall inside one, all of it goes, unless `inside_characters`.
+    Raises UsageError for a negative number.
+    """
+    if number < 0:
+        raise UsageError(f"a text cannot be cut to {number} tokens", "give 0 or more")
+    if number >= len(tokens):
+        return list(tokens)
+    data = [token.data for token in tokens]
+    if side == "end":
+        cut, step = number, -1
+    else:
+        cut, step = len(tokens) - number, 1
+    while not inside_characters and 0 < cut < len(tokens) and _inside_character(data[:cut], data[cut:]):
+        cut += step
+    return list(tokens[:cut] if side == "end" else tokens[cut:])
+
+
+def _inside_character(before: Sequence[bytes], after: Sequence[bytes]) -> bool:
+    """Whether a character begun in `before` goes on in `after`."""
+    tail = b"".join(before[-4:])[-3:]
+    head = b"".join(after[:4])[:3]
+    if not head or head[0] & 0xC0 != 0x80:
+        return False
+    for begun in range(1, len(tail) + 1):
+        lead = tail[-begun]
+        if lead & 0xC0 != 0x80:
+            length = 2 if 0xC2 <= lead <= 0xDF else 3 if lead & 0xF0 == 0xE0 else 4 if 0xF0 <= lead <= 0xF4 else 1
+            return length > begun
+    return False

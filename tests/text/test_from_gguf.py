@@ -1,0 +1,105 @@
+"""Tokenizers read from GGUF metadata."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llminspect.errors import ModelError, UsageError
+from llminspect.text.bpe import byte_alphabet
+from llminspect.text.from_gguf import tokenizer_from_gguf
+
+if TYPE_CHECKING:
+    from llminspect.text.tokenizer import Tokenizer
+
+MERGES = ["h e", "l l", "he ll", "hell o", "Ġ w", "o r", "Ġw or", "l d", "Ġwor ld"]
+
+
+def byte_level(**changes: Any) -> dict[str, Any]:
+    tokens = ["<|end|>", *byte_alphabet(), *(merge.replace(" ", "") for merge in MERGES), "<br>", "whole"]
+    return {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "smollm",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": [3] + [1] * (len(tokens) - 3) + [4, 1],
+        "tokenizer.ggml.merges": MERGES,
+        "tokenizer.ggml.bos_token_id": 0,
+        "tokenizer.ggml.eos_token_id": 0,
+        **changes,
+    }
+
+
+def texts_of(tokenizer: Tokenizer, text: str, parse: Any = "text") -> list[str]:
+    return [token.text for token in tokenizer.encode(text, parse)]
+
+
+def test_merges_and_spans() -> None:
+    tokenizer = tokenizer_from_gguf(byte_level())
+    assert texts_of(tokenizer, "hello world") == ["hello", " world"]
+    assert [(token.start, token.end) for token in tokenizer.encode("hello world")] == [(0, 5), (5, 11)]
+
+
+@given(st.binary())
+def test_all_256_bytes_make_it_lossless(data: bytes) -> None:
+    tokenizer = tokenizer_from_gguf(byte_level())
+    text = data.decode("utf-8", "surrogateescape")
+    assert tokenizer.lossless
+    assert tokenizer.decode(tokenizer.encode_ids(text)) == data
+    assert tokenizer.encode_ids(text) == [token.id for token in tokenizer.encode(text)]
+
+
+def test_a_byte_without_a_token_is_dropped_and_said_to_be() -> None:
+    metadata = byte_level()
+    place = metadata["tokenizer.ggml.tokens"].index("!")
+    metadata["tokenizer.ggml.tokens"][place] = "gone"
+    tokenizer = tokenizer_from_gguf(metadata)
+    assert not tokenizer.lossless
+    assert "(21)" in tokenizer.loss
+    assert [(token.text, token.start) for token in tokenizer.encode("he!!a")] == [("he", 0), ("a", 4)]
+
+
+def test_specials_in_the_text_follow_parse() -> None:
+    tokenizer = tokenizer_from_gguf(byte_level())
+    assert texts_of(tokenizer, "he<|end|>", "special") == ["he", "<|end|>"]
+    assert tokenizer.encode("he<|end|>", "special")[1].special
+    assert len(tokenizer.encode("he<|end|>")) == 8
+    with pytest.raises(UsageError, match="at byte 2"):
+        tokenizer.encode("he<|end|>", "error")
+
+
+def test_user_defined_tokens_are_tokens_always() -> None:
+    tokenizer = tokenizer_from_gguf(byte_level())
+    for parse in ("text", "special", "error"):
+        assert texts_of(tokenizer, "he<br>he", parse) == ["he", "<br>", "he"]
+
+
+def test_vocabularies_of_whole_words() -> None:
+    assert texts_of(tokenizer_from_gguf(byte_level()), "whole") != ["whole"]
+    assert texts_of(tokenizer_from_gguf(byte_level(**{"tokenizer.ggml.pre": "llama-bpe"})), "whole") == ["whole"]
+
+
+def test_what_stands_around_a_text() -> None:
+    plain = tokenizer_from_gguf(byte_level())
+    assert (plain.prefix_ids, plain.suffix_ids, plain.eos_ids) == ((), (), frozenset({0}))
+    wrapped = tokenizer_from_gguf(byte_level(**{"tokenizer.ggml.add_bos_token": True}))
+    assert [token.id for token in wrapped.wrap(wrapped.encode("he"))] == [0, 257]
+    assert [token.id for token in wrapped.wrap(wrapped.encode("<|end|>he", "special"))] == [0, 257]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tokenizer.ggml.model": "rwkv"},
+        {"tokenizer.ggml.model": None},
+        {"tokenizer.ggml.tokens": []},
+        {"tokenizer.ggml.merges": None},
+        {"tokenizer.ggml.pre": "nonesuch"},
+        {"tokenizer.ggml.token_type": [1]},
+    ],
+)
+def test_a_file_that_makes_no_sense(changes: dict[str, Any]) -> None:
+    with pytest.raises(ModelError):
+        tokenizer_from_gguf(byte_level(**changes))
