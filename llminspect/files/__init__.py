@@ -1,0 +1,1 @@
+"""The only package that opens files: model files, the hub, the cache, texts."""

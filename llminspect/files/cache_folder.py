@@ -1,0 +1,228 @@
+"""What is in the cache folder: told apart, compared with what it should be, and removed; nothing else is touched.
+
+Only what this program makes is an entry: the catalogue's models, prepared weights (by their first bytes), remembered
+hashes, locks, and what killed runs left. Everything else in the folder is somebody else's and stays, whatever is
+cleared; symbolic links are never followed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from llminspect.errors import UsageError
+from llminspect.files.catalogue import CATALOGUE
+from llminspect.files.home import home, only_one
+from llminspect.files.prepared import MAGIC, damaged_arrays
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+Kind = Literal["model", "prepared", "hash", "lock", "leftover"]
+
+LIMIT_VARIABLE = "LLMINSPECT_CACHE_LIMIT"
+_LEFTOVER = re.compile(r"\..+\.[0-9a-f]{12}\.partial")
+_HASH = re.compile(r"[0-9a-f]{32}\.json")
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that this program made."""
+
+    kind: Kind
+    name: str
+    path: Path
+    bytes: int
+    used: float
+    """When it was last read or written, in seconds since 1970, as far as the file system notes it."""
+    of: str | None = None
+    """The catalogue's model that it was made from."""
+
+
+def entries() -> list[Entry]:
+    """Everything in the cache that this program made, the models first."""
+    return [
+        *_found("models", _model),
+        *_found("prepared", _prepared),
+        *_found("hashes", lambda path: _simple("hash", path) if _HASH.fullmatch(path.name) else None),
+        *_found("locks", lambda path: _simple("lock", path) if path.name.endswith(".lock") else None),
+    ]
+
+
+def foreign() -> list[Path]:
+    """What lies in the cache folder and is none of ours."""
+    known = {entry.path for entry in entries()}
+    strange = []
+    for path in _listing(home()):
+        if path.name not in ("models", "prepared", "hashes", "locks") or path.is_symlink():
+            strange.append(path)
+        else:
+            strange += [inner for inner in _listing(path) if inner not in known]
+    for entry in entries():
+        if entry.kind == "model":
+            strange += _strange_inside(entry)
+    return strange
+
+
+def faults(entry: Entry) -> list[str]:
+    """What is wrong with an entry, in words; nothing for one that is whole."""
+    if entry.kind == "leftover":
+        return ["left by a run that was stopped"]
+    if entry.kind == "model":
+        return [
+            f"{member.place} is {'missing' if found is None else 'not what was published'}"
+            for member in CATALOGUE[entry.name].members
+            if (found := _sha256(entry.path / member.place)) != member.sha256
+        ]
+    if entry.kind == "prepared":
+        damaged = damaged_arrays(entry.path)
+        return ["not whole"] if damaged is None else [f"{name} is damaged" for name in damaged]
+    return []
+
+
+def remove(entry: Entry) -> int:
+    """Remove an entry, waiting for whoever is making it; the bytes that it freed. OSError: it cannot be removed."""
+    if entry.kind == "model":
+        with only_one(f"pull-{entry.name}"):
+            for member in CATALOGUE[entry.name].members:
+                (entry.path / member.place).unlink(missing_ok=True)
+            _remove_empty(entry.path)
+    elif entry.kind == "leftover":
+        with only_one(_lock_of_leftover(entry)):
+            if entry.path.is_dir():
+                shutil.rmtree(entry.path)
+            else:
+                entry.path.unlink(missing_ok=True)
+    elif entry.kind == "prepared":
+        with only_one(entry.path.name):
+            entry.path.unlink(missing_ok=True)
+    else:
+        entry.path.unlink(missing_ok=True)
+    return entry.bytes
+
+
+def too_much(found: Iterable[Entry], limit: int, spare: Path | None = None) -> list[Entry]:
+    """What to remove so that the rest takes at most `limit` bytes: leftovers, then what was not used for longest.
+
+    Prepared weights go before models, for they are made again without a network. `spare` stays.
+    """
+    order = {"leftover": 0, "prepared": 1, "model": 2}
+    candidates = [entry for entry in found if entry.kind in order]
+    left = sum(entry.bytes for entry in candidates)
+    chosen = []
+    for entry in sorted(candidates, key=lambda entry: (order[entry.kind], entry.used)):
+        if left > limit and entry.path != spare:
+            chosen.append(entry)
+            left -= entry.bytes
+    return chosen
+
+
+def keep_below_limit(spare: Path) -> None:
+    """Hold the cache below `LLMINSPECT_CACHE_LIMIT`, if that is set; `spare` was just made and stays. UsageError."""
+    said = os.environ.get(LIMIT_VARIABLE)
+    if said:
+        try:
+            limit = parse_size(said)
+        except UsageError as error:
+            raise UsageError(f"{LIMIT_VARIABLE}: {error.message}", error.hint) from None
+        for entry in too_much(entries(), limit, spare):
+            with suppress(OSError):
+                remove(entry)
+
+
+def parse_size(text: str) -> int:
+    """Bytes from `2GB`, `500 MB`, `1.5g` or `1000`; 2GiB counts by 1024. UsageError: it is none of these."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise UsageError(f"{text!r} is not a size", "sizes are written 500MB, 2GB, 1.5GB")
+    return int(float(match[1]) * (1024 if match[3] else 1000) ** " kmgt".index(match[2].lower() or " "))
+
+
+def total_size(paths: Iterable[Path]) -> int:
+    """The bytes of the files that exist."""
+    return sum(path.stat().st_size for path in paths if path.is_file())
+
+
+def _found(folder: str, recognise: Callable[[Path], Entry | None]) -> Iterator[Entry]:
+    for path in _listing(home() / folder):
+        if path.is_symlink():
+            continue
+        if _LEFTOVER.fullmatch(path.name):
+            yield _simple("leftover", path)
+        elif (entry := recognise(path)) is not None:
+            yield entry
+
+
+def _listing(folder: Path) -> list[Path]:
+    if folder.is_symlink():
+        return []
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _model(path: Path) -> Entry | None:
+    if path.name not in CATALOGUE or not path.is_dir():
+        return None
+    members = [path / member.place for member in CATALOGUE[path.name].members]
+    there = [member for member in members if member.is_file()]
+    used = max((_used(member) for member in there), default=0.0)
+    return Entry("model", path.name, path, total_size(there), used, of=path.name)
+
+
+def _prepared(path: Path) -> Entry | None:
+    try:
+        status = path.stat()
+        with path.open("rb") as file:
+            ours = file.read(len(MAGIC)) == MAGIC
+        if ours:
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # A look is not a use.
+    except OSError:
+        return None
+    return _simple("prepared", path) if ours else None
+
+
+def _simple(kind: Kind, path: Path) -> Entry:
+    files = [path] if path.is_file() else [inner for inner in path.rglob("*") if inner.is_file()]
+    of = next((name for name, entry in CATALOGUE.items() if path.name.startswith(entry.weights_sha256[:32])), None)
+    return Entry(kind, path.name, path, total_size(files), _used(path), of)
+
+
+def _used(path: Path) -> float:
+    status = path.stat()
+    return max(status.st_atime, status.st_mtime)
+
+
+def _strange_inside(entry: Entry) -> list[Path]:
+    ours = {entry.path / member.place for member in CATALOGUE[entry.name].members}
+    return [inner for inner in sorted(entry.path.rglob("*")) if not inner.is_dir() and inner not in ours]
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove the folder and those in it, as far as nothing of somebody else's lies there."""
+    for inner in sorted((path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink()), reverse=True):
+        with suppress(OSError):
+            inner.rmdir()
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _lock_of_leftover(entry: Entry) -> str:
+    owner = entry.name[1:].rsplit(".", 2)[0]
+    return f"pull-{owner}" if entry.path.parent.name == "models" else owner
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None

@@ -1,0 +1,140 @@
+"""The folder where llminspect keeps what it fetched and prepared, and how files get there whole or not at all.
+
+A file is written beside its place under another name, brought to the disk, and renamed: whoever reads it, and
+whenever the machine stops, sees the old file, the new one or none. Work that two processes would do at once is done
+by one while the other waits (`only_one`).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from llminspect.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PARTIAL = ".partial"
+"""Ends the name of what is not yet whole."""
+
+
+def home() -> Path:
+    """The cache folder: `LLMINSPECT_HOME`, or the user's cache folder by the custom of the system. It may not exist."""
+    named = os.environ.get("LLMINSPECT_HOME")
+    if named:
+        return Path(named).expanduser().absolute()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("llminspect", appauthor=False)
+
+
+def subfolder(name: str) -> Path:
+    """A folder of the cache (`models`, `prepared`, …), made if need be. UserError: it cannot be made."""
+    folder = home() / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+    return folder
+
+
+def cannot_write(path: Path, error: OSError) -> UserError:
+    """What to say when something could not be written to the cache."""
+    import errno
+
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):  # Windows knows no quota.
+        return UserError(
+            f"no space left on the disk for {path}",
+            f"free some space (everything in {home()} can be deleted), or set LLMINSPECT_HOME to a folder elsewhere",
+        )
+    return UserError(
+        f"cannot write {path}: {error.strerror or error}", "set LLMINSPECT_HOME to a folder that can be written"
+    )
+
+
+def beside(path: Path) -> Path:
+    """A new name in the same folder for what is not yet whole; `clear_leftovers` knows it by its form."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(6)}{PARTIAL}")
+
+
+def clear_leftovers(path: Path) -> None:
+    """Remove what killed processes left of `path`. Only for the one who holds its lock."""
+    for leftover in path.parent.glob(f".{glob_escaped(path.name)}.*{PARTIAL}"):
+        if leftover.is_dir() and not leftover.is_symlink():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                leftover.unlink()
+
+
+def has_leftovers(path: Path) -> bool:
+    """Whether killed processes left something of `path`, or one is at work on it."""
+    return next(path.parent.glob(f".{glob_escaped(path.name)}.*{PARTIAL}"), None) is not None
+
+
+def glob_escaped(name: str) -> str:
+    import glob
+
+    return glob.escape(name)
+
+
+def write_whole(path: Path, writer: Callable[[IO[bytes]], object]) -> None:
+    """Write a file by `writer(file)` so that it is there whole or not at all, whatever happens meanwhile.
+
+    OSError as the system raises it; whatever `writer` raises. In both cases nothing is left behind.
+    """
+    partial = beside(path)
+    try:
+        with partial.open("xb") as file:
+            writer(file)
+            file.flush()
+            os.fsync(file.fileno())
+        put_in_place(partial, path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+
+
+def put_in_place(partial: Path, path: Path) -> None:
+    """Rename, and bring the folder's new entry to the disk."""
+    os.replace(partial, path)
+    with suppress(OSError):  # Not every system lets a folder be opened.
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+@contextmanager
+def only_one(name: str, waiting: Callable[[], object] | None = None) -> Iterator[None]:
+    """Hold the lock called `name`, waiting for whoever holds it; the system frees it when a process dies.
+
+    `waiting` is called once if somebody else has it. Where the file system knows no locks the work may be done twice,
+    which renaming makes harmless. UserError: the folder of locks cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    path = subfolder("locks") / f"{name}.lock"
+    lock = FileLock(path)
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if waiting is not None:
+                waiting()
+            lock.acquire()
+    except NotImplementedError:
+        pass
+    except OSError as error:
+        raise cannot_write(path, error) from None
+    try:
+        yield
+    finally:
+        lock.release()

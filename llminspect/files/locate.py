@@ -1,0 +1,206 @@
+"""From the name that a user gives to the files of a model: a path, a name of the catalogue, or a name on the hub."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llminspect.errors import ModelError
+from llminspect.files.catalogue import CATALOGUE, Format, unknown
+from llminspect.files.hashes import sha256_of, state_key
+from llminspect.files.weights import weight_types
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from llminspect.files.weights import WeightFile
+
+    Progress = Callable[[str, int, int | None], None]
+
+
+@dataclass(frozen=True)
+class Located:
+    """A model's files. What takes time (opening weights, hashing) happens when it is first asked for."""
+
+    name: str
+    """As the user gave it."""
+    format: Format
+    path: Path
+    """The GGUF file, or the folder."""
+    config: Mapping[str, Any]
+    """GGUF metadata, or `config.json`."""
+    identity: str
+    """Changes whenever the weights may have: for the keys of what is kept about them."""
+    tokenizer_files: Mapping[str, Path] = field(default_factory=dict)
+    """Those that exist, by name (`tokenizer.json`, `vocab.txt` …). None for GGUF: there the metadata has it."""
+    generation: Mapping[str, Any] = field(default_factory=dict)
+    """`generation_config.json`, or nothing."""
+    origin: Mapping[str, str] = field(default_factory=dict)
+    """`{"repo", "revision"}` for a model of the hub."""
+    weight_paths: tuple[Path, ...] = ()
+    """The files that hold the weights."""
+    open_weights: Callable[[], WeightFile] | None = None
+
+    @cached_property
+    def weights(self) -> WeightFile | None:
+        """The weights, opened; None where only the tokenizer was asked for and fetched. ModelError: broken files."""
+        return None if self.open_weights is None else self.open_weights()
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """What to write beside results so that they can be repeated: the file and its SHA-256, or repo and revision."""
+        found: dict[str, Any] = dict(self.origin)
+        if not self.origin:
+            hashes = {path.name: _sha256(path) for path in self.weight_paths}
+            if len(hashes) == 1:
+                found["file"], found["sha256"] = next(iter(hashes.items()))
+            elif hashes:
+                found["files"] = hashes
+        if self.weights is not None:
+            found["weight_types"] = weight_types(self.weights.tensors)
+        return found
+
+    def tokenizer_bytes(self) -> dict[str, bytes]:
+        """The content of the tokenizer's files, by name."""
+        from llminspect.files.source import read_bytes
+
+        return {name: read_bytes(path) for name, path in self.tokenizer_files.items()}
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def locate(
+    name: str,
+    revision: str | None = None,
+    offline: bool = False,
+    progress: Progress | None = None,
+    weights: bool = True,
+    others: Iterable[str] = (),
+) -> Located:
+    """Find a model's files, fetching them if need be and allowed.
+
+    In this order: a path, a catalogue name, `org/name` on the hub (at `revision`: a branch, tag or commit). With
+    `weights` false a model of the hub is fetched without them. `others` are further names to offer when `name` is
+    misspelt. `HF_HUB_OFFLINE` counts as `offline`. ModelError: not found, not allowed, or broken, and what would do.
+    """
+    offline = offline or os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+    path = Path(name).expanduser()
+    if not weights and _is_tokenizer_file(path):
+        return _tokenizer_alone(path, name)
+    if _is_model(path):
+        return _from_path(path, name)
+    if name in CATALOGUE:
+        from llminspect.files.pull import pull
+
+        return _from_path(pull(name, progress, offline=offline), name, CATALOGUE[name].weights_sha256)
+    if not weights and path.is_dir() and (vocabulary := _vocabulary_of(path)):
+        return _tokenizer_alone(vocabulary, name)
+    if name.startswith((".", "/", "~")) or name.endswith((".gguf", ".safetensors")):
+        raise _no_such_path(path)
+    from llminspect.files import hub
+
+    if hub.is_hub_name(name):
+        found = hub.find(name, revision, offline=offline, weights=weights, progress=progress)
+        return _from_folder(found.folder, name, found.commit, {"repo": name, "revision": found.commit})
+    raise _no_such_path(path) if os.sep in name else unknown(name, others)
+
+
+def model_paths(begun: str) -> list[str]:
+    """The .gguf files, the folders of models and the folders on the way to them that a path so far may become."""
+    folder, _, start = begun.rpartition("/")
+    place = Path(folder or ("/" if begun.startswith("/") else ".")).expanduser()
+    try:
+        inside = sorted(path for path in place.iterdir() if path.name.startswith(start) and path.name.isprintable())
+    except (OSError, ValueError):
+        return []
+    front = begun[: len(begun) - len(start)]
+    shown = [path for path in inside if start or not path.name.startswith(".")]
+    return [
+        f"{front}{path.name}" + ("/" if path.is_dir() and not _is_model(path) else "")
+        for path in shown
+        if path.suffix == ".gguf" or (path.is_dir() and (front or start or _is_model(path)))
+    ]
+
+
+def _is_model(path: Path) -> bool:
+    """Whether a path names a model: any file, or a folder with a config. A stray folder hides no catalogue name."""
+    try:
+        return path.is_file() or (path / "config.json").is_file()
+    except (OSError, ValueError):  # ValueError: a NUL in the name.
+        return False
+
+
+def _is_tokenizer_file(path: Path) -> bool:
+    """Whether a path names a tokenizer's file that no model's configuration stands beside."""
+    from llminspect.files.folder import VOCABULARIES
+
+    named = path.name in VOCABULARIES or path.suffix == ".json"
+    return named and _is_model(path) and not path.is_dir() and not (path.parent / "config.json").is_file()
+
+
+def _vocabulary_of(folder: Path) -> Path | None:
+    from llminspect.files.folder import VOCABULARIES
+
+    return next((folder / name for name in VOCABULARIES if (folder / name).is_file()), None)
+
+
+def _tokenizer_alone(path: Path, name: str) -> Located:
+    """A tokenizer without a model, from its file and what stands beside it; a `.json` may have a name of its own."""
+    from llminspect.files import folder as files
+
+    found = {"tokenizer.json": path}
+    if path.name in files.VOCABULARIES:
+        beside = files.tokenizer_files(path.parent)
+        # tokenizer.json would be read before the file that was named.
+        found = {own: place for own, place in beside.items() if own == path.name or own != "tokenizer.json"}
+    origin = {"file": path.name, "sha256": _sha256(path)}
+    return Located(name, "huggingface", path.parent, {}, state_key(path), tokenizer_files=found, origin=origin)
+
+
+def _no_such_path(path: Path) -> ModelError:
+    shown = f"{str(path)!r:.300}"
+    if path.is_dir():
+        return ModelError(f"the folder {shown} holds no config.json", "give a model's folder or a .gguf file")
+    return ModelError(f"there is no file {shown}", "give a .gguf file, a model's folder, or a known name")
+
+
+def _from_path(path: Path, name: str, sha256: str | None = None) -> Located:
+    """A model from its GGUF file, its folder, or a file of that folder. `sha256`: of the weights, if known."""
+    if path.is_dir():
+        return _from_folder(path, name, sha256)
+    if path.suffix in {".safetensors", ".json"} and (path.parent / "config.json").is_file():
+        return _from_folder(path.parent, name, sha256)
+    from llminspect.files.gguf import GGUFFile
+
+    file = GGUFFile(path)
+    identity = sha256[:32] if sha256 else state_key(path)
+    return Located(name, "gguf", path, file.metadata, identity, weight_paths=(path,), open_weights=lambda: file)
+
+
+def _from_folder(folder: Path, name: str, known: str | None, origin: Mapping[str, str] | None = None) -> Located:
+    """A model from its folder. `known` is a hash or commit that stands for its weights."""
+    from llminspect.files import folder as files
+    from llminspect.files.safetensors import open_safetensors
+
+    config = files.config_of(folder)
+    paths = files.weight_paths(folder)
+    return Located(
+        name=name,
+        format="huggingface",
+        path=folder,
+        config=config,
+        identity=known[:32] if known else state_key(folder / files.CONFIG, *paths),
+        tokenizer_files=files.tokenizer_files(folder),
+        generation=files.generation_of(folder),
+        origin=origin or {},
+        weight_paths=paths,
+        open_weights=(lambda: open_safetensors(folder)) if paths else None,
+    )

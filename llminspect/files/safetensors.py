@@ -1,0 +1,238 @@
+"""safetensors: one file or several with an index, mapped into memory, widened to float32 when asked for.
+
+The format: https://github.com/huggingface/safetensors#format. Eight bytes say how long the header is, the header is a
+JSON object of name to type, shape and place, and behind it lies nothing but the numbers. The checks are those of the
+`safetensors` package (the oracle in the tests): every byte belongs to exactly one tensor. What it accepts and we do
+not: a name that stands twice (it takes the last), an entry written as a list, and shapes that numpy cannot hold.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import mmap
+import os
+from contextlib import suppress
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from llminspect.errors import ModelError
+from llminspect.files.source import read_json
+from llminspect.files.weights import TensorInfo, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+LARGEST_HEADER = 100_000_000
+"""Bytes; the `safetensors` package's own limit."""
+INDEX = "model.safetensors.index.json"
+WHOLE = "model.safetensors"
+
+_ITEM_BITS = {
+    "F64": 64, "F32": 32, "F16": 16, "BF16": 16, "I64": 64, "I32": 32, "I16": 16, "I8": 8,
+    "U64": 64, "U32": 32, "U16": 16, "U8": 8, "BOOL": 8, "C64": 64,
+    "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
+    "F6_E2M3": 6, "F6_E3M2": 6, "F4": 4,
+}  # fmt: skip
+
+
+class SafetensorsFile:
+    """One open safetensors file: a `WeightFile`. ModelError: not such a file, cut short, or broken, and how."""
+
+    path: Path
+    metadata: Mapping[str, str]
+    tensors: Mapping[str, TensorInfo]
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._map = self._mapped()
+        try:
+            header, data_start = self._header()
+            self.metadata = self._metadata(header.pop("__metadata__", {}))
+            self.tensors = self._placed(header, data_start)
+        except BaseException:
+            self.close()
+            raise
+
+    def array(self, name: str) -> NDArray[np.float32]:
+        """The whole tensor in float32; a read-only view of the file where it holds float32."""
+        info = self._info(name)
+        return self._decoded(info, info.offset, info.nbytes).reshape(info.shape)
+
+    def rows(self, name: str, start: int, stop: int) -> NDArray[np.float32]:
+        """Rows `start` to `stop` of the first dimension, float32; only their bytes are read."""
+        info = self._info(name)
+        if not info.shape or not 0 <= start <= stop <= info.shape[0]:
+            raise IndexError(f"rows {start} to {stop} of {name}, which has shape {info.shape}")
+        row_bytes = info.nbytes // max(info.shape[0], 1)
+        part = self._decoded(info, info.offset + start * row_bytes, (stop - start) * row_bytes)
+        return part.reshape(stop - start, *info.shape[1:])
+
+    def close(self) -> None:
+        """Let go of the file. Views of it that are still in use keep it mapped until they go."""
+        with suppress(BufferError):
+            self._map.close()
+
+    def _info(self, name: str) -> TensorInfo:
+        if name not in self.tensors:
+            self._refuse(f"has no tensor {name!r:.100}")
+        return self.tensors[name]
+
+    def _decoded(self, info: TensorInfo, offset: int, nbytes: int) -> NDArray[np.float32]:
+        import numpy as np
+
+        from llminspect.files.quants import dequantize
+
+        return dequantize(info.type, np.frombuffer(self._map, np.uint8, nbytes, offset))
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise ModelError(
+            f"{shown(self.path.name)} {what}", "fetch the file again, or check it where it came from"
+        ) from None
+
+    def _mapped(self) -> mmap.mmap:
+        try:
+            with self.path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                start = file.read(64)
+                if start.startswith(b"version https://git-lfs"):
+                    self._refuse("is a Git LFS pointer: the weights themselves were not fetched")
+                if size < 8:
+                    self._refuse("is too short to be a safetensors file")
+                return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
+        except OSError as error:
+            raise ModelError(f"cannot open {shown(self.path)}: {error.strerror or error}") from None
+
+    def _header(self) -> tuple[dict[str, Any], int]:
+        length = int.from_bytes(self._map[:8], "little")
+        if length > LARGEST_HEADER or self._map[8:9] != b"{":
+            self._refuse("is not a safetensors file")
+        if 8 + length > len(self._map):
+            self._refuse("is cut short: its header goes on beyond the end of the file")
+
+        def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+            members = dict(pairs)
+            if len(members) != len(pairs):
+                self._refuse("names a tensor or a property twice in its header")
+            return members
+
+        try:
+            text = str(self._map[8 : 8 + length], "utf-8")
+            header = json.loads(text, object_pairs_hook=unique, parse_constant=_no_constant)
+            if "\\ud" in text.lower():  # An escape may have smuggled in half a character.
+                json.dumps(header, ensure_ascii=False).encode()
+        except (ValueError, RecursionError):
+            self._refuse("has a header that is not JSON")
+        assert isinstance(header, dict)  # It starts with "{".
+        return header, 8 + length
+
+    def _metadata(self, metadata: Any) -> dict[str, str]:
+        if metadata is None:
+            return {}
+        if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+            self._refuse("has metadata that is not text")
+        return metadata
+
+    def _placed(self, header: dict[str, Any], data_start: int) -> dict[str, TensorInfo]:
+        """Each tensor's place; together they fill the file from the header to the end without a gap or an overlap."""
+        infos = [self._tensor(name, entry, data_start) for name, entry in header.items()]
+        position = data_start
+        for info in sorted(infos, key=lambda info: (info.offset, info.nbytes)):
+            if info.offset != position:
+                self._refuse(f"has a gap or an overlap in front of tensor {info.name!r:.100}")
+            position += info.nbytes
+        if position > len(self._map):
+            self._refuse(f"is cut short: its tensors end at byte {position:,} and the file at {len(self._map):,}")
+        if position < len(self._map):
+            self._refuse(f"has {len(self._map) - position:,} bytes behind its last tensor that belong to none")
+        return {info.name: info for info in infos}
+
+    def _tensor(self, name: str, entry: Any, data_start: int) -> TensorInfo:
+        if not isinstance(entry, dict) or not entry.keys() >= {"dtype", "shape", "data_offsets"}:
+            self._refuse(f"lacks the dtype, shape or data_offsets of tensor {name!r:.100}")
+        dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+        if not isinstance(dtype, str) or dtype not in _ITEM_BITS:
+            self._refuse(f"has tensor {name!r:.100} of an unknown type, {dtype!r:.40}")
+        if not (_whole_numbers(shape) and _whole_numbers(offsets) and len(offsets) == 2 and len(shape) <= 64):
+            self._refuse(f"has a shape or place for tensor {name!r:.100} that is no list of whole numbers")
+        if math.prod(max(length, 1) for length in shape) >= 1 << 60:
+            self._refuse(f"has tensor {name!r:.100} of the shape {shape!s:.100}, larger than any memory")
+        start, stop = offsets
+        bits = math.prod(shape) * _ITEM_BITS[dtype]
+        if bits % 8 or stop - start != bits // 8:
+            self._refuse(f"says that tensor {name!r:.100} takes {stop - start:,} bytes, its shape says {bits // 8:,}")
+        return TensorInfo(name, tuple(shape), dtype, data_start + start, stop - start)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _whole_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(type(item) is int and 0 <= item < 1 << 63 for item in value)
+
+
+class ShardedSafetensors:
+    """Several safetensors files that together hold a model's tensors: a `WeightFile`."""
+
+    def __init__(self, shards: Mapping[str, SafetensorsFile], places: Mapping[str, str]) -> None:
+        self.shards, self._places = shards, places
+        self.tensors = {name: shards[shard].tensors[name] for name, shard in places.items()}
+
+    def array(self, name: str) -> NDArray[np.float32]:
+        """As `SafetensorsFile.array`."""
+        return self._shard(name).array(name)
+
+    def rows(self, name: str, start: int, stop: int) -> NDArray[np.float32]:
+        """As `SafetensorsFile.rows`."""
+        return self._shard(name).rows(name, start, stop)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for shard in self.shards.values():
+            shard.close()
+
+    def _shard(self, name: str) -> SafetensorsFile:
+        if name not in self._places:
+            raise ModelError(f"the model has no tensor {name!r:.100}")
+        return self.shards[self._places[name]]
+
+
+def shard_names(index: Path) -> dict[str, str]:
+    """The file that holds each tensor, by an index. ModelError: broken, or a file that is not beside the index."""
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(shard, str) for shard in weight_map.values()):
+        raise ModelError(f"{shown(index.name)} holds no weight_map of tensors to files")
+    for shard in set(weight_map.values()):
+        if not _is_plain_name(shard):
+            raise ModelError(f"{shown(index.name)} names {shard!r:.200}, which is not a .safetensors file beside it")
+    return weight_map
+
+
+def _is_plain_name(shard: str) -> bool:
+    """Whether a file name stays in its folder on every system."""
+    plain = PurePosixPath(shard).name == shard == PureWindowsPath(shard).name
+    return plain and shard.endswith(".safetensors") and "\0" not in shard
+
+
+def open_safetensors(folder: Path) -> SafetensorsFile | ShardedSafetensors:
+    """The weights of a model's folder: `model.safetensors`, or the shards of its index. ModelError: missing, broken."""
+    if (folder / WHOLE).exists():
+        return SafetensorsFile(folder / WHOLE)
+    index = folder / INDEX
+    places = shard_names(index)
+    missing = sorted({shard for shard in places.values() if not (folder / shard).exists()})
+    if missing:
+        raise ModelError(f"{shown(index.name)} names {missing[0]!r:.200}, which is not there", "fetch the model again")
+    shards = {shard: SafetensorsFile(folder / shard) for shard in sorted(set(places.values()))}
+    for name, shard in places.items():
+        if name not in shards[shard].tensors:
+            raise ModelError(f"{shown(index.name)} says that {shard} holds tensor {name!r:.100}, which it does not")
+    for shard, file in shards.items():  # What the index does not mention counts too, as it does for transformers.
+        for name in file.tensors:
+            if places.setdefault(name, shard) != shard:
+                raise ModelError(f"tensor {name!r:.100} is in {shard} and in {places[name]}")
+    return ShardedSafetensors(shards, places)

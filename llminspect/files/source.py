@@ -1,0 +1,129 @@
+"""Texts that are read and results that are saved: the user's own files."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NoReturn
+
+from llminspect.errors import ModelError, UserError
+from llminspect.files.home import beside, put_in_place
+from llminspect.files.weights import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+LARGEST_JSON = 64 << 20
+"""Bytes of a configuration or index that are read; real ones stay below a fifth of it."""
+
+
+def open_bytes(path: Path | str) -> IO[bytes]:
+    """The file, open for reading as bytes. UserError: it cannot be read."""
+    try:
+        return Path(path).open("rb")
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name.
+        raise UserError(f"cannot read {str(path)!r:.300}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def read_bytes(path: Path | str) -> bytes:
+    """All bytes of the file. UserError: it cannot be read."""
+    with open_bytes(path) as file:
+        try:
+            return file.read()
+        except OSError as error:
+            raise UserError(f"cannot read {str(path)!r:.300}: {error.strerror or error}") from None
+
+
+def read_text(path: Path | str) -> str:
+    """The text of the file; bytes that are not UTF-8 become lone surrogates, so nothing is lost. UserError."""
+    return read_bytes(path).decode("utf-8", "surrogateescape")
+
+
+def read_lines(path: Path | str) -> Iterator[str]:
+    """The lines of the file as they are read, without their ends (LF or CRLF); as `read_text`. UserError."""
+    with open_bytes(path) as file:
+        try:
+            for line in file:
+                text = line.decode("utf-8", "surrogateescape")
+                yield text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
+        except OSError as error:
+            raise UserError(f"cannot read {str(path)!r:.300}: {error.strerror or error}") from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a stranger's file. ModelError: it is none, names a key twice, or is too large."""
+    import json
+
+    def refuse(what: str) -> NoReturn:
+        raise ModelError(
+            f"{shown(path.name)} {what}", "fetch the model again, or check it where it came from"
+        ) from None
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) != len(pairs):
+            refuse("names a key twice")
+        return members
+
+    try:
+        with path.open("rb") as file:
+            # Not simply LARGEST_JSON + 1: that many bytes would be set aside for a file of any size.
+            content = file.read(min(os.fstat(file.fileno()).st_size, LARGEST_JSON) + 1)
+    except OSError as error:
+        raise ModelError(f"cannot open {shown(path)}: {error.strerror or error}") from None
+    if len(content) > LARGEST_JSON:
+        refuse(f"is larger than {LARGEST_JSON >> 20} MB, which no such file is")
+    try:
+        value = json.loads(content, object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        refuse(f"is not JSON: {error}" if isinstance(error, ValueError) else "is nested too deeply")
+    if not isinstance(value, dict):
+        refuse("holds no JSON object")
+    return value
+
+
+@contextmanager
+def open_output(path: Path | str) -> Iterator[IO[bytes]]:
+    """A file to write a result to; it is there whole when the block ends well, and unchanged otherwise.
+
+    A device or pipe is written to as it comes. UserError: it cannot be written, or the disk is full.
+    """
+    target = Path(path)
+    try:
+        if target.exists() and not target.is_file():
+            with target.open("wb") as file:
+                yield file
+            return
+        with _replacing(target.resolve()) as file:
+            yield file
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot write {str(path)!r:.300}: {reason}") from None
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[IO[bytes]]:
+    partial = beside(target)
+    try:
+        with partial.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            partial.chmod(stat.S_IMODE(target.stat().st_mode))
+        put_in_place(partial, target)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+
+
+def save_whole(path: Path | str, content: bytes | Callable[[IO[bytes]], object]) -> None:
+    """Save a result: the bytes, or what `content(file)` writes. UserError as for `open_output`."""
+    with open_output(path) as file:
+        if isinstance(content, bytes):
+            file.write(content)
+        else:
+            content(file)

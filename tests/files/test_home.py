@@ -1,0 +1,103 @@
+"""The cache folder and writing a file whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import time
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from llminspect.errors import UserError
+from llminspect.files.home import beside, cannot_write, clear_leftovers, home, only_one, subfolder, write_whole
+
+
+def test_home_is_named_by_the_environment_or_the_system(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert home() == cache
+    assert not cache.exists()
+    assert subfolder("models").is_dir()
+    monkeypatch.delenv("LLMINSPECT_HOME")
+    assert home().name == "llminspect"
+    monkeypatch.setenv("LLMINSPECT_HOME", "~/x")
+    assert home() == Path.home() / "x"
+
+
+def test_a_cache_that_is_a_file_is_said_to_be_in_the_way(cache: Path) -> None:
+    cache.write_text("in the way")
+    with pytest.raises(UserError, match="cannot write") as caught:
+        subfolder("models")
+    assert caught.value.hint is not None
+    assert "LLMINSPECT_HOME" in caught.value.hint
+
+
+def test_a_full_disk_says_what_can_go(cache: Path) -> None:
+    error = cannot_write(cache / "x", OSError(errno.ENOSPC, "No space left on device"))
+    assert "no space left" in error.message
+    assert str(cache) in (error.hint or "")
+
+
+def test_a_file_is_written_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    write_whole(path, lambda file: file.write(b"old"))
+    write_whole(path, lambda file: file.write(b"new"))
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt(), ValueError("bug")])
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, failure: BaseException) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+
+    def fail(file: IO[bytes]) -> None:
+        file.write(b"half")
+        raise failure
+
+    with pytest.raises(type(failure)):
+        write_whole(path, fail)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_leftovers_of_this_name_go_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "a[1]"
+    beside(path).mkdir()
+    beside(path).write_bytes(b"")
+    other = beside(tmp_path / "a1")
+    other.write_bytes(b"")
+    clear_leftovers(path)
+    assert list(tmp_path.iterdir()) == [other]
+
+
+def _hold(started: str, seconds: float) -> None:
+    with only_one("work"):
+        Path(started).touch()
+        time.sleep(seconds)
+        Path(started).rename(f"{started}-and-ended")
+
+
+def test_one_waits_for_another_and_is_told(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    other = multiprocessing.get_context("spawn").Process(target=_hold, args=(str(started), 0.3))
+    other.start()
+    while not started.exists():
+        time.sleep(0.01)
+    told: list[bool] = []
+    with only_one("work", lambda: told.append(True)):
+        assert (tmp_path / "started-and-ended").exists()
+    other.join()
+    assert told == [True]
+
+
+def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    other = multiprocessing.get_context("spawn").Process(target=_hold, args=(str(started), 60))
+    other.start()
+    while not started.exists():
+        time.sleep(0.01)
+    other.kill()
+    other.join()
+    with only_one("work"):
+        pass

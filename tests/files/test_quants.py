@@ -1,0 +1,104 @@
+"""Every number type against the `gguf` package, bit for bit, on random bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import gguf
+import numpy as np
+import pytest
+
+from llminspect.errors import ModelError
+from llminspect.files.quants import CHUNK_WEIGHTS, dequantize, readable_types
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+QUANTIZED = [
+    "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL", "MXFP4", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS",
+]  # fmt: skip
+PLAIN = ["F32", "F16", "BF16"]
+
+
+def reference(type_name: str, raw: NDArray[np.uint8]) -> NDArray[np.float32]:
+    with np.errstate(all="ignore"):
+        decoded = gguf.quants.dequantize(raw, gguf.GGMLQuantizationType[type_name])
+    return np.asarray(decoded, np.float32).reshape(-1)
+
+
+def assert_same_bits(got: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
+    """The same bits, signs of zero and subnormals included; of a NaN only that it is one."""
+    assert got.dtype == np.float32
+    assert got.shape == expected.shape
+    nan = np.isnan(expected)
+    assert np.array_equal(np.isnan(got), nan)
+    assert np.array_equal(got[~nan].view(np.uint32), expected[~nan].view(np.uint32))
+
+
+def random_blocks(type_name: str, blocks: int, seed: int) -> NDArray[np.uint8]:
+    _, block_bytes = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[type_name]]
+    return np.random.default_rng(seed).integers(0, 256, (blocks, block_bytes), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("type_name", QUANTIZED + PLAIN)
+def test_random_bytes_give_the_same_bits_as_the_gguf_package(type_name: str) -> None:
+    raw = random_blocks(type_name, 4096, seed=1)
+    assert_same_bits(dequantize(type_name, raw.reshape(-1)), reference(type_name, raw))
+
+
+@pytest.mark.parametrize("type_name", QUANTIZED)
+@pytest.mark.parametrize("half", [0x7E00, 0x7C00, 0xFC00, 0x0001, 0x83FF, 0x8000, 0x7BFF])
+def test_scales_that_are_not_ordinary_numbers(type_name: str, half: int) -> None:
+    # NaN, the two infinities, subnormals, minus zero and the largest number, wherever a block keeps a scale.
+    raw = random_blocks(type_name, 64, seed=half)
+    places = {"Q2_K": (80, 82), "Q3_K": (108,), "Q6_K": (208,), "Q4_1": (0, 2), "Q5_1": (0, 2)}
+    places |= {"Q4_K": (0, 2), "Q5_K": (0, 2)}
+    for at in places.get(type_name, (0,)):
+        raw[:, at : at + 2] = np.frombuffer(half.to_bytes(2, "little"), np.uint8)
+    assert_same_bits(dequantize(type_name, raw.reshape(-1)), reference(type_name, raw))
+
+
+@pytest.mark.parametrize("type_name", ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "BF16", "F16"])
+def test_weights_quantized_by_the_gguf_package_come_back(type_name: str) -> None:
+    weights = np.random.default_rng(2).normal(0, 0.02, (8, 64)).astype(np.float32)
+    raw = np.asarray(gguf.quants.quantize(weights, gguf.GGMLQuantizationType[type_name])).view(np.uint8)
+    got = dequantize(type_name, raw.reshape(-1)).reshape(weights.shape)
+    np.testing.assert_allclose(got, weights, atol=0.01)
+    assert_same_bits(got.reshape(-1), reference(type_name, raw))
+
+
+@pytest.mark.parametrize("type_name", QUANTIZED)
+def test_pieces_join_without_a_seam(type_name: str) -> None:
+    per_block, _ = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[type_name]]
+    raw = random_blocks(type_name, CHUNK_WEIGHTS // per_block + 1, seed=3)
+    assert_same_bits(dequantize(type_name, raw.reshape(-1)), reference(type_name, raw))
+
+
+@pytest.mark.parametrize("type_name", QUANTIZED + PLAIN)
+def test_out_is_filled_and_given_back(type_name: str) -> None:
+    raw = random_blocks(type_name, 8, seed=4)
+    expected = reference(type_name, raw)
+    out = np.full(expected.size, 7, np.float32)
+    assert np.shares_memory(dequantize(type_name, raw.reshape(-1), out), out)
+    assert_same_bits(out, expected)
+
+
+def test_float32_is_a_view_where_it_lies_straight_and_a_copy_where_not() -> None:
+    raw = np.arange(64, dtype=np.uint8)
+    assert np.shares_memory(dequantize("F32", raw), raw)
+    assert_same_bits(dequantize("F32", raw[1:61]), np.frombuffer(raw.tobytes()[1:61], "<f4"))
+
+
+def test_integers_and_doubles_are_widened() -> None:
+    numbers = np.array([-3, 0, 100])
+    for type_name, dtype in [("I8", "i1"), ("I16", "<i2"), ("I32", "<i4"), ("I64", "<i8"), ("F64", "<f8")]:
+        raw = numbers.astype(dtype).view(np.uint8)
+        assert dequantize(type_name, raw).tolist() == [-3.0, 0.0, 100.0]
+
+
+def test_a_type_with_no_decoder_is_named_with_those_that_have_one() -> None:
+    with pytest.raises(ModelError, match="IQ1_S") as caught:
+        dequantize("IQ1_S", np.zeros(50, np.uint8))
+    assert caught.value.hint is not None
+    assert "Q4_1" in caught.value.hint
+    assert "IQ1_S" not in readable_types()

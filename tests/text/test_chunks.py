@@ -1,0 +1,131 @@
+"""Counting in blocks equals counting the whole, wherever the blocks end."""
+
+from __future__ import annotations
+
+import io
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llminspect.files.encodings import rank_table
+from llminspect.text.chunks import count_stream, count_tokens
+from llminspect.text.cuts import WORDS, blocks
+from llminspect.text.pretokenize import PRE_TOKENIZERS, cuts_before_spaces, pretokenize
+from llminspect.text.standalone import standalone_tokenizer
+from tests.text.test_from_gguf import byte_level
+from tests.text.test_steps import tokenizer
+
+if TYPE_CHECKING:
+    from llminspect.text.tokenizer import Tokenizer
+
+# What a cut could go wrong at: spaces of all kinds, digits, line breaks, combining marks, contractions, CJK.
+PARTS = [
+    *["a", "Bc", "é", "e\u0301", "हिन्दी", "日本。", "語、", "중국어", "'s", "'LL", "1", "2345", "½", "²", "ʰ", "."],
+    *[
+        "!",
+        "$",
+        "//",
+        "。",
+        "…",
+        "<br>",
+        "<|end|>",
+        "▁",
+        " ",
+        "  ",
+        "   ",
+        "\t",
+        "\n",
+        "\r\n",
+        "\n\n",
+        "\u00a0",
+        "\u3000",
+    ],
+    *["\u0301", "\u200d", "🙂", "\udcff", "\x1c", "\x85", " a", " \u0301", "a b c", "x\ny", "ſ", "K"],
+]
+TEXTS = st.lists(st.sampled_from(PARTS), max_size=40).map("".join)
+CUTTING = sorted(name for name, patterns in PRE_TOKENIZERS.items() if cuts_before_spaces(patterns))
+KINDS = (
+    "byte-level",
+    "sentencepiece",
+    "unigram",
+    "wordpiece",
+    "o200k_base",
+    "cl100k_base",
+    "r50k_base",
+    "bytes",
+    "words",
+)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "json byte-level", "json wordpiece", "json sentencepiece"])
+@settings(max_examples=100)
+@given(text=TEXTS, block=st.integers(1, 50))
+def test_a_stream_counts_as_the_whole(kind: str, text: str, block: int) -> None:
+    own = tokenizer(kind)
+    data = text.encode("utf-8", "surrogateescape")
+    whole = data.decode("utf-8", "surrogateescape")
+    assert count_stream(lambda: own, io.BytesIO(data), workers=1, block=block) == len(own.encode_ids(whole))
+    assert count_tokens(own, whole) == len(own.encode_ids(whole))
+
+
+@pytest.mark.parametrize("name", CUTTING)
+@settings(max_examples=50)
+@given(text=TEXTS, size=st.integers(1, 30))
+def test_every_pre_tokenizer_cuts_where_blocks_are_cut(name: str, text: str, size: int) -> None:
+    parts = [piece for block in blocks(text, size, WORDS) for piece in pretokenize(block, PRE_TOKENIZERS[name])]
+    assert parts == pretokenize(text, PRE_TOKENIZERS[name])
+
+
+def test_which_pre_tokenizers_hold_spaces_in_their_pieces() -> None:
+    assert set(PRE_TOKENIZERS) - set(CUTTING) == {
+        "superbpe",
+        "deepseek-coder",
+        "bloom",
+        "poro-chat",
+        "gpt3-finnish",
+        "viking",
+    }
+
+
+@given(text=TEXTS, block=st.integers(1, 50), parse=st.sampled_from(["special", "text"]))
+def test_special_tokens_are_counted_whole(text: str, block: int, parse: str) -> None:
+    own = tokenizer("byte-level")
+    data = text.encode("utf-8", "surrogateescape")
+    whole = data.decode("utf-8", "surrogateescape")
+    counted = count_stream(lambda: own, io.BytesIO(data), workers=1, block=block, parse=parse)  # type: ignore[arg-type]
+    assert counted == len(own.encode_ids(whole, parse))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"), [(b"a b\n", b"a b"), (b"a b\r\n", b"a b"), (b"a\n\n", b"a\n"), (b"a ", b"a ")]
+)
+def test_one_final_newline_is_dropped(text: bytes, rest: bytes) -> None:
+    own = tokenizer("bytes")
+    for block in (1, 3, 100):
+        dropped = count_stream(lambda: own, io.BytesIO(text), workers=1, block=block, drop_final_newline=True)
+        assert dropped == len(rest)
+
+
+def small() -> Tokenizer:
+    from llminspect.text.from_gguf import tokenizer_from_gguf
+
+    return tokenizer_from_gguf(byte_level())
+
+
+def test_processes_count_as_one_does_and_tell_how_far_they_are() -> None:
+    data = ("hello world, 12 naïve whales 🙂\n" * 170_000).encode()
+    told: list[int] = []
+    assert count_stream(small, io.BytesIO(data), workers=2, progress=told.append) == 170_000 * len(
+        small().encode_ids("hello world, 12 naïve whales 🙂\n")
+    )
+    assert told == sorted(told)
+    assert told[-1] == len(data)
+
+
+def test_a_tokenizer_that_pickles_by_name() -> None:
+    make = partial(standalone_tokenizer, "o200k_base", rank_table)
+    data = b"the whale and the sea " * 200_000
+    assert count_stream(make, io.BytesIO(data), workers=2) == 5 * 200_000 + 1  # type: ignore[arg-type]
