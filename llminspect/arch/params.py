@@ -1,0 +1,110 @@
+"""A model's arrays by their names in the core."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    from llminspect.core.array import Array
+
+
+READERS = 2
+"""Threads that make the arrays of the next layer."""
+_OF_A_LAYER = re.compile(r"(?P<stack>.+?)\.(?P<index>\d+)\.(?P<short>.+)")
+
+
+class Params:
+    """`params["embedding.weight"]`, `params.layer(3)["attention.query.weight"]`.
+
+    `arrays` may be any mapping, also one that reads and dequantizes an array when it is asked for; with `keep` false a
+    layer's arrays are fetched anew at each use and none is held. Then, while layers are asked for in their order, the
+    next one is fetched in a thread of its own: two layers are in memory at most.
+    """
+
+    def __init__(self, arrays: Mapping[str, Array], keep: bool = True) -> None:
+        self.arrays = arrays
+        self._keep = keep
+        self._kept: dict[tuple[str, int], Mapping[str, Array]] = {}
+        self._names: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
+        self._last = ("", -1)
+        self._ahead: tuple[tuple[str, int], list[Future[Array]]] | None = None
+        self._threads: ThreadPoolExecutor | None = None
+        for name in arrays:
+            found = _OF_A_LAYER.fullmatch(name)
+            if found:
+                self._names[found["stack"], int(found["index"])][found["short"]] = name
+
+    def __getitem__(self, name: str) -> Array:
+        return self.arrays[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.arrays
+
+    def part(self, name: str, index: tuple[slice, ...]) -> Array:
+        """`params[name][index]`, of which no more is read than is asked for, where the file allows it."""
+        makers = self.arrays.parts if isinstance(self.arrays, OnDemand) else {}
+        return makers[name](index) if name in makers else self.arrays[name][index]
+
+    def get(self, name: str) -> Array | None:
+        return self.arrays.get(name, None)
+
+    def layer(self, index: int, stack: str = "layers") -> Mapping[str, Array]:
+        """The arrays of one layer of a stack, by the part of their name behind `{stack}.{index}.`."""
+        if not self._keep:
+            return self._fetched(stack, index)
+        if (stack, index) not in self._kept:
+            self._kept[stack, index] = {short: self.arrays[name] for short, name in self._named(stack, index)}
+        return self._kept[stack, index]
+
+    def _named(self, stack: str, index: int) -> list[tuple[str, str]]:
+        return list(self._names.get((stack, index), {}).items())
+
+    def _fetched(self, stack: str, index: int) -> Mapping[str, Array]:
+        found, self._ahead = self._ahead, None
+        if found is not None and found[0] == (stack, index):
+            made = [future.result() for future in found[1]]
+        else:
+            for future in [] if found is None else found[1]:
+                future.cancel()
+            made = [self.arrays[name] for _, name in self._named(stack, index)]
+        following = self._named(stack, index + 1)
+        if following and (index == 0 or self._last == (stack, index - 1)):
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._threads = self._threads or ThreadPoolExecutor(READERS)
+            futures = [self._threads.submit(self.arrays.__getitem__, name) for _, name in following]
+            self._ahead = (stack, index + 1), futures
+        self._last = stack, index
+        return {short: array for (short, _), array in zip(self._named(stack, index), made, strict=True)}
+
+
+class OnDemand(Mapping[str, "Array"]):
+    """Arrays that are made anew each time one is asked for."""
+
+    def __init__(
+        self,
+        makers: dict[str, Callable[[], Any]],
+        parts: Mapping[str, Callable[[tuple[slice, ...]], Array]] | None = None,
+    ) -> None:
+        self.makers = makers
+        self.parts = parts or {}
+        """How to make a part of an array without the whole, where that can be done."""
+
+    def __getitem__(self, name: str) -> Array:
+        array: Array = self.makers[name]()
+        return array
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.makers
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.makers)
+
+    def __len__(self) -> int:
+        return len(self.makers)

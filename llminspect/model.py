@@ -1,0 +1,275 @@
+"""From a name to an open model: where files, architecture and tokenizer meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from llminspect.core.tap import NO_TAP
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from llminspect.arch.params import Params
+    from llminspect.arch.spec import Architecture, Config, Pass, TensorSpec
+    from llminspect.core.array import Array
+    from llminspect.core.cache import Cache
+    from llminspect.core.tap import Tap
+    from llminspect.files.locate import Located
+    from llminspect.text.tokenizer import Tokenizer
+
+    Progress = Callable[[str, int, int | None], None]
+
+
+@dataclass(frozen=True)
+class Model:
+    """An open model: its family, its configuration, its arrays and, where it has one, its tokenizer."""
+
+    name: str
+    architecture: Architecture
+    config: Config
+    params: Params
+    tokenizer: Tokenizer | None
+    provenance: dict[str, Any] = field(default_factory=dict)
+    source: Cache | None = None
+    """What the decoder of an encoder–decoder has read: every pass that is given no cache starts from it."""
+    engine: Engine | None = None
+    """What computes in place of numpy."""
+    finite: bool = True
+    """Whether logits that are no numbers are an error."""
+
+    def run(
+        self,
+        ids: Sequence[int] | Array,
+        tap: Tap = NO_TAP,
+        cache: Cache | None = None,
+        hidden_S: Array | None = None,
+    ) -> Pass:
+        """Ids [..., T] through every layer: the residual stream [..., T, D] after the last, and the cache."""
+        import numpy as np
+
+        cache = self.source if cache is None else cache
+        if self.engine is not None:
+            return self.engine.run(np.asarray(ids), tap, cache, hidden_S)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.architecture.forward(self.params, self.config, np.asarray(ids), tap, cache, hidden_S)
+
+    def logits(self, stream_TD: Array, tap: Tap = NO_TAP) -> Array:
+        """The final norm and the product with the vocabulary, for a residual stream [..., T, D] of any layer.
+
+        UserError: what comes of it are no numbers, unless `finite` is false.
+        """
+        if self.engine is not None:
+            return self.engine.logits(stream_TD, tap)
+        from llminspect.finite import readable
+
+        return readable(lambda: self.architecture.readout(self.params, self.config, stream_TD, tap), self.finite)
+
+    def encode_source(self, ids: Sequence[int] | Array, tap: Tap = NO_TAP, hidden_S: Array | None = None) -> Cache:
+        """A source text's ids [..., S] through the encoder: the cache to `run` the decoder with (can "source")."""
+        import numpy as np
+
+        encode = self.architecture.encode_source
+        assert encode is not None, "only an encoder–decoder takes a source"
+        if self.engine is not None:
+            return self.engine.encode_source(np.asarray(ids), tap, hidden_S)
+        return encode(self.params, self.config, np.asarray(ids), tap, hidden_S)
+
+    def can(self, capability: str) -> bool:
+        """Whether it can "generate", "fill" masks, "encode" (sees both ways), or takes a "source"."""
+        return capability in self.architecture.capabilities_with(self.params)
+
+
+class Engine(Protocol):
+    """What a model runs on in place of numpy: the same passes, arrays given back as numpy's (the cache is its own)."""
+
+    def run(self, ids: Array, tap: Tap, cache: Cache | None, hidden_S: Array | None) -> Pass: ...
+
+    def logits(self, stream_TD: Array, tap: Tap) -> Array: ...
+
+    def encode_source(self, ids: Array, tap: Tap, hidden_S: Array | None) -> Cache: ...
+
+    def gradients(
+        self, ids: Sequence[int], names: Sequence[str], position: int, target: int, versus: int | None, tap: Tap
+    ) -> tuple[float, dict[str, Array], dict[str, Array]]:
+        """A score (the logit of `target` − that of `versus`, or without it log p of `target`) at a position; the named
+        intermediates; and the gradient of the score by each."""
+        ...
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a model is, known without touching its weights: its family, its configuration, its arrays by their specs."""
+
+    name: str
+    architecture: Architecture
+    config: Config
+    specs: Sequence[TensorSpec]
+    located: Located | None = None
+    """Its files; None for a toy, which is built in."""
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What it can do: "generate", "fill" masks, "encode" (sees both ways), "source" (takes a source text)."""
+        return self.architecture.capabilities_with({spec.name for spec in self.specs})
+
+
+def describe_model(
+    name: str, *, revision: str | None = None, offline: bool = False, progress: Progress | None = None
+) -> Description:
+    """What `open_model` would open, with nothing dequantized or prepared. Raises ModelError."""
+    from llminspect.arch.toy import TOYS
+
+    if name in TOYS:
+        toy = TOYS[name]()
+        return Description(name, toy.architecture, toy.config, list(toy.architecture.tensors(toy.config)))
+    from llminspect.files.locate import locate
+
+    return _describe(locate(name, revision=revision, offline=offline, progress=progress))
+
+
+def open_model(
+    name: str,
+    *,
+    revision: str | None = None,
+    offline: bool = False,
+    progress: Progress | None = None,
+    streamed: bool = False,
+    finite: bool = True,
+) -> Model:
+    """Open a model by what `--model` takes: a built-in toy, a path, a catalogue name or a name on the hub.
+
+    With `streamed` no prepared weights are used or made: a layer's weights are read from the model's own file each time
+    they are needed, and only that layer's and the next one's are in memory. So it is, without being asked for, with
+    weights that as float32 are larger than the machine's memory.
+    Raises ModelError where it cannot be found or opened, or is of a kind that is not known; where weights hold NaN or
+    infinity, unless `finite` is false (of a streamed model when they are read).
+    """
+    from llminspect.arch.toy import TOYS
+
+    if name in TOYS:
+        toy = TOYS[name]()
+        return Model(name, toy.architecture, toy.config, toy.params, _toy_tokenizer(name), {"file": "built in"})
+    from llminspect.files.locate import locate
+
+    return _assemble(locate(name, revision=revision, offline=offline, progress=progress), progress, streamed, finite)
+
+
+def open_tokenizer(
+    name: str, *, revision: str | None = None, offline: bool = False, progress: Progress | None = None
+) -> tuple[Tokenizer, dict[str, Any]]:
+    """A tokenizer and its provenance, without touching any weights.
+
+    Takes what `open_model` takes and the tokenizers that stand alone: words, characters, bytes, letters, tiktoken's
+    encodings and OpenAI's model names. Raises ModelError.
+    """
+    found = standalone(name)
+    if found is not None:
+        return found, {"file": "built in"}
+    if name in {"toy", "toy-attention"}:
+        return _toy_tokenizer(name), {"file": "built in"}
+    from llminspect.files.locate import locate
+    from llminspect.text.standalone import standalone_names
+
+    others = standalone_names()
+    located = locate(name, revision=revision, offline=offline, progress=progress, weights=False, others=others)
+    tokenizer = _tokenizer(located)
+    if tokenizer is None:
+        from llminspect.errors import ModelError
+
+        raise ModelError(
+            f"{name} comes without a tokenizer", "give ids with --ids, or take the tokenizer of another model"
+        )
+    return tokenizer, located.provenance
+
+
+def standalone(name: str) -> Tokenizer | None:
+    """A tokenizer that needs no model, by its name; None where the name is none of theirs."""
+    from llminspect.files.encodings import rank_table
+    from llminspect.text.standalone import standalone_tokenizer
+
+    return standalone_tokenizer(name, rank_table)
+
+
+def tokenizer_of(description: Description) -> Tokenizer | None:
+    """The tokenizer of a model that was described; None where it comes without one."""
+    if description.located is None:
+        return _toy_tokenizer(description.name)
+    return _tokenizer(description.located)
+
+
+def _toy_tokenizer(name: str) -> Tokenizer:
+    from llminspect.arch.toy import TOYS
+    from llminspect.text.toy import WordList
+
+    return WordList(name, TOYS[name]().vocabulary)
+
+
+def _tokenizer(located: Located) -> Tokenizer | None:
+    if located.format == "gguf":
+        from llminspect.text.from_gguf import tokenizer_from_gguf
+
+        return tokenizer_from_gguf(located.config)
+    if not located.tokenizer_files:
+        return None
+    from llminspect.files.source import read_bytes
+    from llminspect.text.from_huggingface import tokenizer_from_files
+
+    return tokenizer_from_files({name: read_bytes(path) for name, path in located.tokenizer_files.items()})
+
+
+def _assemble(located: Located, progress: Progress | None, streamed: bool, finite: bool) -> Model:
+    from llminspect.arch.params import OnDemand, Params
+    from llminspect.arch.spec import expanded_shape
+    from llminspect.files.prepared import Planned, prepared
+    from llminspect.finite import checked_array, not_finite
+    from llminspect.reading import larger_than_memory, part_reader, reader, row_by_row
+
+    description = _describe(located)
+    config = description.config
+    plan = [
+        Planned(spec.name, expanded_shape(spec.shape, config.sizes), reader(description, spec))
+        for spec in description.specs
+    ]
+    if streamed or larger_than_memory(sum(planned.nbytes for planned in plan)):
+        parts = {spec.name: part_reader(description, spec) for spec in description.specs}
+        readers = {planned.name: partial(checked_array, planned) if finite else planned.read for planned in plan}
+        on_demand = OnDemand(readers, {name: part for name, part in parts.items() if part})
+        for spec in description.specs:
+            if spec.shape == "V D" and spec.name in on_demand.parts:
+                on_demand.makers[spec.name] = row_by_row(on_demand, spec, config)
+        params = Params(on_demand, keep=False)
+    else:
+        # The family is part of the key: another reading of the same file must not find this one's arrays.
+        arrays = prepared(f"{located.identity}-{description.architecture.name}", plan, progress=progress)
+        if finite and arrays.not_finite:
+            raise not_finite(arrays.not_finite)
+        params = Params(arrays)
+    tokenizer, provenance = _tokenizer(located), located.provenance
+    return Model(located.name, description.architecture, config, params, tokenizer, provenance, finite=finite)
+
+
+def _describe(located: Located) -> Description:
+    from llminspect.arch.registry import architecture_for, claim
+    from llminspect.arch.settings import understood
+    from llminspect.errors import ModelError
+
+    own_name = located.config.get("general.architecture" if located.format == "gguf" else "model_type")
+    if not own_name:
+        raise ModelError(f"{located.name} does not say what kind of model it is")
+    architecture = architecture_for(str(own_name), located.format)
+    read_config = architecture.config_from_gguf if located.format == "gguf" else architecture.config_from_huggingface
+    assert read_config is not None
+    with understood("the file's metadata" if located.format == "gguf" else "config.json"):
+        config = read_config(located.config)
+    weights = located.weights
+    if weights is None:
+        raise ModelError(f"{located.name} holds no weights")
+    sizes, tensors = config.sizes, len(weights.tensors)
+    if tensors < sizes.L:
+        raise ModelError(f"the configuration says {sizes.L} layers, and there are {tensors} tensors in all")
+    if sizes.K and sizes.H % sizes.K:
+        raise ModelError(f"{sizes.H} query heads cannot share {sizes.K} key/value heads evenly")
+    specs = claim(architecture, config, located.format, {name: info.shape for name, info in weights.tensors.items()})
+    return Description(located.name, architecture, config, specs, located)

@@ -1,0 +1,101 @@
+"""The golden models: what transformers computed with tiny random weights, and the same by this program."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llminspect.arch.params import Params
+from llminspect.core.tap import Capture
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llminspect.core.array import Array
+    from llminspect.core.cache import Cache
+    from llminspect.model import Model
+
+FOLDER = Path(__file__).parent.parent / "golden"
+NAMES = sorted(path.parent.name for path in FOLDER.glob("*/expected.npz"))
+STREAM, WEIGHTS = 1e-4, 1e-5
+"""How far the stream and the logits, and the attention weights, may be from the reference."""
+
+
+@dataclass(frozen=True)
+class Golden:
+    name: str
+
+    @property
+    def folder(self) -> Path:
+        return FOLDER / self.name
+
+    @cached_property
+    def expected(self) -> Mapping[str, Array]:
+        with np.load(self.folder / "expected.npz") as file:
+            return dict(file)
+
+    def config(self, file: str = "config.json") -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder / file).read_text())
+        return found
+
+    @property
+    def has_source(self) -> bool:
+        return "source_ids" in self.expected
+
+
+def computed(model: Model, golden: Golden, tap: Capture | None = None) -> dict[str, Array]:
+    """What `expected.npz` holds, by this program: one pass over all the ids."""
+    tap = Capture("*") if tap is None else tap
+    expected = golden.expected
+    cache = model.encode_source(expected["source_ids"], tap) if golden.has_source else None
+    result = model.run(expected["ids"], tap, cache)
+    found = {"hidden": stream(tap, model.config.sizes.L), "attentions": weights(tap, model.config.sizes.L)}
+    if golden.has_source:
+        layers = len(expected["encoder_hidden"]) - 1
+        found["encoder_hidden"] = stream(tap, layers, "encoder.layers")
+        found["encoder_attentions"] = weights(tap, layers, "encoder.layers")
+        found["cross_attentions"] = weights(tap, model.config.sizes.L, step="cross_attention")
+    if "pooled" in expected and "pooler.weight" in model.params:  # GGUF files leave the pooler out.
+        found["pooled"] = tap["final.pooled"]
+    if "logits" in expected:
+        found["logits"] = model.logits(result.stream_TD, tap)
+    return found
+
+
+def stream(tap: Capture, layers: int, stack: str = "layers") -> Array:
+    return np.stack([tap[f"{stack}.0.input"], *(tap[f"{stack}.{index}.output"] for index in range(layers))])
+
+
+def weights(tap: Capture, layers: int, stack: str = "layers", step: str = "attention") -> Array:
+    return np.stack([tap[f"{stack}.{index}.{step}.weights"] for index in range(layers)])
+
+
+def assert_as_expected(found: Mapping[str, Array], golden: Golden) -> None:
+    for name, values in found.items():
+        bound = WEIGHTS if name.endswith("attentions") else STREAM
+        np.testing.assert_allclose(values, golden.expected[name], rtol=0, atol=bound, err_msg=name)
+
+
+def greedy(model: Model, golden: Golden, cached: bool) -> list[int]:
+    """As many tokens as were recorded, each the most probable behind those before it."""
+    given = [int(token) for token in golden.expected["greedy_prompt"]]
+    chosen: list[int] = []
+    source = model.encode_source(golden.expected["source_ids"]) if golden.has_source else None
+    cache: Cache | None = source
+    for _ in golden.expected["greedy"]:
+        if cached:
+            result = model.run(given if not chosen else chosen[-1:], cache=cache)
+            cache = result.cache
+        else:
+            result = model.run([*given, *chosen], cache=source)
+        chosen.append(int(np.argmax(model.logits(result.stream_TD[-1:])[0])))
+    return chosen
+
+
+def with_arrays(model: Model, arrays: Mapping[str, Array]) -> Model:
+    return replace(model, params=Params({**model.params.arrays, **arrays}))

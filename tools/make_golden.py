@@ -1,0 +1,158 @@
+"""Make the golden data: for each family a tiny random model and what the reference implementation computes with it.
+
+    python tools/make_golden.py tests/golden [family ...]
+
+Needs torch and transformers (the extra `golden`). A folder a family: `config.json` in today's form, `config.older.json`
+in the form that most published models have, the weights as safetensors, and `expected.npz`: the ids, the logits, the
+attention weights, the residual stream (after the embedding and after each layer, the last before the final norm) and
+12 tokens chosen greedily, each from a whole new pass.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import golden_families
+import numpy as np
+import torch
+
+GREEDY_TOKENS = 12
+SMALLEST_MARGIN = 1e-3
+"""Between the best and the second logit of a greedy step, so that float noise decides nothing."""
+
+
+def randomize(model: Any, generator: torch.Generator, rounded_to: torch.dtype | None) -> None:
+    """Weights that leave the size of the numbers as it is, and biases and norms far from 0 and 1."""
+    norms = {f"{name}.weight" for name, module in model.named_modules() if "norm" in type(module).__name__.lower()}
+    offset = 0.0 if "Gemma" in type(model).__name__ else 1.0
+    with torch.no_grad():
+        for name, tensor in model.named_parameters():
+            if "embed_positions" in name:  # Marian's waves are computed, not learned.
+                continue
+            noise = torch.randn(tensor.shape, generator=generator)
+            if name in norms:
+                value = offset + 0.3 * noise
+            elif tensor.ndim == 1 or name.endswith("bias"):
+                value = 0.3 * noise
+            elif "embed" in name or "shared" in name or "wte" in name or "wpe" in name or "relative" in name:
+                value = 0.3 * noise if "Marian" in type(model).__name__ else noise  # Which scales it by √D.
+            else:
+                value = noise * 1.5 / tensor.shape[-1] ** 0.5
+                if name.endswith("Attention.q.weight"):  # T5 does not scale its scores.
+                    value *= 0.3
+            tensor.copy_(value if rounded_to is None else value.to(rounded_to).to(torch.float32))
+        for name, tensor in model.named_buffers():
+            if name.endswith("bias"):
+                tensor.copy_(0.3 * torch.randn(tensor.shape, generator=generator))
+
+
+class Stream:
+    """The residual stream, seen by hooks: what comes into the first layer, and what leaves each layer."""
+
+    def __init__(self, layers: Any) -> None:
+        self.arrays: list[np.ndarray[Any, Any]] = []
+        self.hooks = [layers[0].register_forward_pre_hook(self._before, with_kwargs=True)]
+        self.hooks += [layer.register_forward_hook(self._after) for layer in layers]
+
+    def _before(self, _: Any, arguments: Any, keywords: Any) -> None:
+        self.arrays = [(arguments[0] if arguments else keywords["hidden_states"])[0].numpy().copy()]
+
+    def _after(self, _: Any, __: Any, output: Any) -> None:
+        self.arrays.append((output[0] if isinstance(output, tuple) else output)[0].numpy().copy())
+
+    def taken(self) -> np.ndarray[Any, Any]:
+        for hook in self.hooks:
+            hook.remove()
+        return np.stack(self.arrays)
+
+
+def stacked(attentions: Any) -> np.ndarray[Any, Any]:
+    """[L, H, T, S]."""
+    return np.stack([weights[0].numpy() for weights in attentions])
+
+
+def greedy(model: Any, ids: torch.Tensor, **given: Any) -> np.ndarray[Any, Any]:
+    """12 tokens, each from a pass over everything before it. Raises ValueError where a choice is close."""
+    name = "decoder_input_ids" if given else "input_ids"
+    start = ids.shape[-1]
+    for _ in range(GREEDY_TOKENS):
+        best = model(**{name: ids}, use_cache=False, **given).logits[0, -1].topk(2)
+        if best.values[0] - best.values[1] < SMALLEST_MARGIN:
+            raise ValueError("a greedy choice is too close to call")
+        ids = torch.cat([ids, best.indices[:1][None]], dim=-1)
+    return ids[0, start:].numpy()
+
+
+def expected_values(family: Any, model: Any, ids: torch.Tensor) -> dict[str, np.ndarray[Any, Any]]:
+    """What the reference computes, by the names of `expected.npz`."""
+    stream = Stream(family.layers(model))
+    if family.kind == "encoder-decoder":
+        source, target = ids, ids[:, : family.prompt].flip(-1)
+        encoder = Stream(family.encoder_layers(model))
+        output = model(input_ids=source, decoder_input_ids=target, output_attentions=True, use_cache=False)
+        return {
+            "source_ids": source[0].numpy(),
+            "ids": target[0].numpy(),
+            "encoder_hidden": encoder.taken(),
+            "encoder_attentions": stacked(output.encoder_attentions),
+            "cross_attentions": stacked(output.cross_attentions),
+            "attentions": stacked(output.decoder_attentions),
+            "hidden": stream.taken(),
+            "logits": output.logits[0].numpy(),
+            "greedy_prompt": target[0, :1].numpy(),
+            "greedy": greedy(model, target[:, :1], input_ids=source),
+        }
+    output = model(input_ids=ids, output_attentions=True)
+    values = {"ids": ids[0].numpy(), "attentions": stacked(output.attentions), "hidden": stream.taken()}
+    if family.kind == "encoder":
+        values["pooled"] = output.pooler_output[0].numpy()
+    else:
+        values["logits"] = output.logits[0].numpy()
+    if family.kind == "decoder":
+        values["greedy_prompt"] = ids[0, : family.prompt].numpy()
+        values["greedy"] = greedy(model, ids[:, : family.prompt])
+    return values
+
+
+def make(family: Any, folder: Path) -> None:
+    config = family.config()
+    for seed in range(100):
+        generator = torch.Generator().manual_seed(seed)
+        torch.manual_seed(seed)
+        model = family.model(config).eval()
+        if family.untied:
+            model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.lm_head.weight))
+        randomize(model, generator, family.rounded_to)
+        ids = torch.randint(3, family.vocabulary, (1, family.tokens), generator=generator)
+        try:
+            with torch.no_grad():
+                values = expected_values(family, model, ids)
+            break
+        except ValueError:
+            continue
+    else:
+        raise SystemExit(f"{family.name}: no seed gives choices that are clear")
+    shutil.rmtree(folder, ignore_errors=True)
+    saved = model if family.rounded_to is None else model.to(family.rounded_to)
+    saved.save_pretrained(folder, max_shard_size=family.shard)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    written = json.loads((folder / "config.json").read_text())
+    older = golden_families.older_form(written)
+    (folder / "config.older.json").write_text(json.dumps(older, indent=2, sort_keys=True) + "\n")
+    np.savez_compressed(folder / "expected.npz", **values)
+    print(f"{family.name}: seed {seed}, {sum(file.stat().st_size for file in folder.iterdir()) / 1000:.0f} kB")
+
+
+def main(arguments: list[str]) -> None:
+    target, wanted = Path(arguments[0]), set(arguments[1:])
+    for family in golden_families.FAMILIES:
+        if not wanted or family.name in wanted:
+            make(family, target / family.name)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
