@@ -1,0 +1,156 @@
+"""Horizontal bars: probabilities, contributions with a sign; and a row of numbers as a sparkline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.measure import Measurement
+from rich.text import Text
+
+from llminspect.render import theme
+from llminspect.render.numbers import column, percent
+from llminspect.render.safe import fit, label, visible, width
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+_SPARKS = "▁▂▃▄▅▆▇█"
+_LONGEST = 60
+
+
+class Bars:
+    """The renderable behind `probability_bars` and `signed_bars`; adapts to the width that it is given."""
+
+    def __init__(
+        self,
+        labels: Sequence[str],
+        values: NDArray[np.floating],
+        numbers: Sequence[str],
+        *,
+        maximum: float,
+        signed: bool,
+        strong: Collection[int],
+        title: str,
+    ) -> None:
+        if not len(labels) == len(values) == len(numbers):
+            raise ValueError(f"{len(labels)} labels, {len(values)} values and {len(numbers)} numbers do not match")
+        self.labels = [label(text) for text in labels]
+        self.values, self.numbers = values, numbers
+        self.maximum, self.signed, self.strong, self.title = maximum, signed, strong, title
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(min(24, options.max_width), options.max_width)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self.title:
+            yield Text(visible(self.title), theme.TITLE)
+        label_width = min(max(map(width, self.labels), default=0), max(6, options.max_width // 3))
+        number_width = max(map(len, self.numbers), default=0)
+        # What colour says elsewhere, an arrow says without.
+        arrow = " ◀" if self.strong and not theme.has_colors(console) else ""
+        room = max(4, min(_LONGEST, options.max_width - label_width - number_width - 4 - len(arrow)))
+        for index, (name, value, text) in enumerate(zip(self.labels, self.values, self.numbers, strict=True)):
+            chosen = index in self.strong
+            line = Text(no_wrap=True, overflow="crop")
+            line.append(fit(name, label_width), theme.STRONG if chosen else "")
+            line.append("  " + text.rjust(number_width) + "  ", theme.STRONG if chosen else "")
+            share = float(np.clip(value / self.maximum, -1, 1)) if np.isfinite(value) and self.maximum > 0 else 0.0
+            if self.signed:
+                _append_signed(line, share, (room - 1) // 2)
+            else:
+                line.append(bar(share, room), theme.BAR_CHOSEN if chosen else theme.BAR)
+            if chosen:
+                line.append(arrow)
+            line.rstrip()
+            yield line
+
+
+def probability_bars(
+    labels: Sequence[str],
+    probabilities: ArrayLike,
+    *,
+    numbers: Sequence[str] | None = None,
+    maximum: float | None = None,
+    strong: Collection[int] = (),
+    title: str = "",
+) -> Bars:
+    """One line a label: the label, the probability as a percentage (or `numbers`), a bar.
+
+    The longest bar is `maximum` (by default the largest value). `strong` are the indices that stand out, such as the
+    chosen token.
+    """
+    values = np.asarray(probabilities, dtype=float)
+    texts = numbers if numbers is not None else [percent(value, 2) for value in values]
+    most = maximum if maximum is not None else _largest(values)
+    return Bars(labels, values, texts, maximum=most, signed=False, strong=strong, title=title)
+
+
+def signed_bars(
+    labels: Sequence[str],
+    values: ArrayLike,
+    *,
+    numbers: Sequence[str] | None = None,
+    maximum: float | None = None,
+    strong: Collection[int] = (),
+    title: str = "",
+) -> Bars:
+    """Bars to the left and right of a line at zero, for contributions and changes; otherwise as probability_bars."""
+    array = np.asarray(values, dtype=float)
+    texts = numbers if numbers is not None else column(array, 4)
+    most = maximum if maximum is not None else _largest(np.abs(array))
+    return Bars(labels, array, texts, maximum=most, signed=True, strong=strong, title=title)
+
+
+def bar(share: float, cells: int) -> str:
+    """A bar `share` of `cells` long, to an eighth of a cell; what is not 0 never vanishes."""
+    eighths = round(min(max(share, 0.0), 1.0) * cells * 8)
+    if share > 0:
+        eighths = max(eighths, 1)
+    full, rest = divmod(eighths, 8)
+    return "█" * full + (_EIGHTHS[rest] if rest else "")
+
+
+def sparkline(values: ArrayLike, cells: int | None = None, *, limits: tuple[float, float] | None = None) -> Text:
+    """A row of numbers as ▁▂▃▄▅▆▇█, one cell each; more than `cells` are averaged. NaN leaves a gap."""
+    row = np.asarray(values, dtype=float).ravel()
+    if cells is not None and row.size > cells:
+        row = np.array([_mean(part) for part in np.array_split(row, cells)])
+    finite = row[np.isfinite(row)]
+    if not finite.size:
+        return Text(" " * row.size)
+    low, high = limits if limits is not None else (finite.min(), finite.max())
+    if high <= low:
+        return Text("".join("▄" if np.isfinite(value) else " " for value in row), theme.BAR)
+    steps = np.clip(np.nan_to_num((row - low) / (high - low)), 0, 1) * 7
+    shown = (_SPARKS[round(step)] if np.isfinite(value) else " " for step, value in zip(steps, row, strict=True))
+    return Text("".join(shown), theme.BAR)
+
+
+def _append_signed(line: Text, share: float, half: int) -> None:
+    """Half a cell is the finest step on both sides: there is no right-aligned eighth block to match the left ones."""
+    halves = round(abs(share) * half * 2)
+    if share:
+        halves = max(halves, 1)
+    full, rest = divmod(halves, 2)
+    if share < 0:
+        line.append(("▐" * rest + "█" * full).rjust(half), theme.NEGATIVE)
+        line.append("│", theme.QUIET)
+    else:
+        line.append(" " * half)
+        line.append("│", theme.QUIET)
+        line.append("█" * full + "▌" * rest, theme.POSITIVE)
+
+
+def _largest(values: NDArray[np.floating]) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.max()) if finite.size else 0.0
+
+
+def _mean(values: NDArray[np.floating]) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else float("nan")

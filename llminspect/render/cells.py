@@ -1,0 +1,210 @@
+"""A rendering as shapes on a grid of cells: what a picture of a terminal is made of.
+
+Letters stay letters. Blocks, shades, braille and lines become rectangles and dots, so that they meet without gaps
+whatever the font.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.cells import cell_len
+from rich.color import Color
+from rich.console import Console
+from rich.terminal_theme import TerminalTheme
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+    from rich.segment import Segment
+    from rich.style import Style
+
+Theme = Literal["dark", "light"]
+RGB = tuple[int, int, int]
+
+_DARK = [(69, 71, 90), (243, 139, 168), (166, 227, 161), (249, 226, 175), (137, 180, 250), (203, 166, 247)]
+_LIGHT = [(60, 60, 67), (180, 40, 60), (30, 120, 50), (140, 90, 0), (30, 80, 180), (120, 50, 160)]
+THEMES = {
+    "dark": TerminalTheme((17, 19, 24), (222, 224, 230), [*_DARK, (148, 226, 213), (222, 224, 230)]),
+    "light": TerminalTheme((255, 255, 255), (28, 30, 36), [*_LIGHT, (0, 120, 120), (28, 30, 36)]),
+}
+
+_LEFT, _LOWER = "▏▎▍▌▋▊▉█", "▁▂▃▄▅▆▇█"
+_SHADES = {"░": 0.25, "▒": 0.5, "▓": 0.75}
+# The dots of a braille character by the bits of its code: column, row.
+_DOTS = ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (0, 3), (1, 3))
+# By which of left, right, up, down a line leaves its cell.
+_LINES = dict(zip("─│┌┐└┘├┤┬┴┼", "lr ud rd ld ru lu rud lud lrd lru lrud".split(), strict=True))
+_THICK = 0.06
+"""Of a line, in cells."""
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """In cells, from the upper left corner."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    color: RGB
+
+
+@dataclass(frozen=True)
+class Dot:
+    """Its middle, in cells."""
+
+    x: float
+    y: float
+    color: RGB
+
+
+@dataclass(frozen=True)
+class Letters:
+    """A run of text in one style that starts at a column and is so many cells wide."""
+
+    text: str
+    column: int
+    row: int
+    cells: int
+    color: RGB
+    bold: bool
+    italic: bool
+
+
+Shape = Rectangle | Dot | Letters
+
+
+def hexadecimal(color: RGB) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color)
+
+
+def shapes(rendering: RenderableType, width: int, theme: Theme) -> tuple[list[Shape], int]:
+    """What to draw of a rendering in `width` columns, backgrounds first, and its number of rows."""
+    console = Console(
+        file=io.StringIO(),
+        width=width,
+        force_terminal=True,
+        no_color=False,
+        color_system="truecolor",
+        highlight=False,
+        markup=False,
+        emoji=False,
+        legacy_windows=False,
+    )
+    lines = console.render_lines(rendering, pad=False)
+    while lines and all(not text.strip() and not (style and style.bgcolor) for text, style, _ in lines[-1]):
+        lines.pop()
+    found: list[Shape] = []
+    for row, line in enumerate(lines):
+        grid = _Row(row, theme)
+        own = list(_joined(grid.shapes(line)))
+        found += sorted(own, key=lambda shape: not (isinstance(shape, Rectangle) and shape.height == 1))
+    return found, max(len(lines), 1)
+
+
+def _joined(found: Iterator[Shape]) -> Iterator[Shape]:
+    """The same with rectangles in one where they touch and are alike."""
+    last: Rectangle | None = None
+    for shape in found:
+        if not isinstance(shape, Rectangle):
+            yield shape
+        elif last is not None and replace(last, left=shape.left, width=shape.width) == shape and _touch(last, shape):
+            last = replace(last, width=last.width + shape.width)
+        else:
+            if last is not None:
+                yield last
+            last = shape
+    if last is not None:
+        yield last
+
+
+def _touch(left: Rectangle, right: Rectangle) -> bool:
+    return abs(left.left + left.width - right.left) < 1e-9
+
+
+class _Row:
+    """One row of cells."""
+
+    def __init__(self, row: int, theme: Theme) -> None:
+        self.row, self.theme = row, THEMES[theme]
+
+    def shapes(self, segments: list[Segment]) -> Iterator[Shape]:
+        column = 0
+        for text, style, _ in segments:
+            ink, paper = self._colors(style)
+            width = cell_len(text)
+            if paper is not None and width:
+                yield Rectangle(column, self.row, width, 1, paper)
+            yield from self._drawn(text, column, ink, paper or self._ground(), style)
+            column += width
+
+    def _drawn(self, text: str, column: int, ink: RGB, paper: RGB, style: Style | None) -> Iterator[Shape]:
+        start, run = column, ""
+        bold, italic = bool(style and style.bold), bool(style and style.italic)
+        for character in text:
+            parts = list(self._picture(character, column, ink, paper))
+            if parts or character in " \u00a0":
+                if run:
+                    yield Letters(run, start, self.row, column - start, ink, bold, italic)
+                run = ""
+                yield from parts
+            else:
+                start = start if run else column
+                run += character
+            column += cell_len(character)
+        if run:
+            yield Letters(run, start, self.row, column - start, ink, bold, italic)
+
+    def _picture(self, character: str, column: int, ink: RGB, paper: RGB) -> Iterator[Shape]:
+        """The shapes of a character that is a picture; none of a letter."""
+        row = self.row
+        if character in _LEFT:
+            yield Rectangle(column, row, (_LEFT.index(character) + 1) / 8, 1, ink)
+        elif character in _LOWER:
+            height = (_LOWER.index(character) + 1) / 8
+            yield Rectangle(column, row + 1 - height, 1, height, ink)
+        elif character == "▀":
+            yield Rectangle(column, row, 1, 0.5, ink)
+        elif character in _SHADES:
+            yield Rectangle(column, row, 1, 1, _mixed(paper, ink, _SHADES[character]))
+        elif "\u2800" <= character <= "\u28ff":
+            for bit, (across, down) in enumerate(_DOTS):
+                if (ord(character) - 0x2800) >> bit & 1:
+                    yield Dot(column + (2 * across + 1) / 4, row + (2 * down + 1) / 8, ink)
+        elif character in _LINES:
+            yield from self._lines(_LINES[character], column, ink)
+
+    def _lines(self, ends: str, column: int, ink: RGB) -> Iterator[Shape]:
+        # A cell is about twice as high as wide: lines of equal thickness are thinner in its height.
+        if set("lr") & set(ends):
+            left, right = (0 if "l" in ends else 0.5), (1 if "r" in ends else 0.5 + 2 * _THICK)
+            yield Rectangle(column + left, self.row + 0.5, right - left, _THICK, ink)
+        if set("ud") & set(ends):
+            top, bottom = (0 if "u" in ends else 0.5), (1 if "d" in ends else 0.5 + _THICK)
+            yield Rectangle(column + 0.5, self.row + top, 2 * _THICK, bottom - top, ink)
+
+    def _colors(self, style: Style | None) -> tuple[RGB, RGB | None]:
+        ink = self._rgb(style.color if style else None, foreground=True)
+        paper = self._rgb(style.bgcolor, foreground=False) if style and style.bgcolor else None
+        if style and style.reverse:
+            ink, paper = paper or self._ground(), ink
+        if style and style.dim:
+            ink = _mixed(ink, paper or self._ground(), 0.4)
+        return ink, paper
+
+    def _ground(self) -> RGB:
+        return self._rgb(None, foreground=False)
+
+    def _rgb(self, color: Color | None, *, foreground: bool) -> RGB:
+        found: Any = (color or Color.default()).get_truecolor(self.theme, foreground)
+        return found.red, found.green, found.blue
+
+
+def _mixed(one: RGB, other: RGB, share: float) -> RGB:
+    """`one` with a share of `other` in it."""
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
+    return red, green, blue

@@ -1,0 +1,159 @@
+"""What is shown of a matrix at a given width: which values, folded how, with which text in how wide a cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from llminspect.render.axis import Header, column_header, row_labels_of
+from llminspect.render.fold import Fold, bin_size, fold_columns, fold_note, fold_rows
+from llminspect.render.numbers import column as number_column
+from llminspect.render.safe import fit, visible, width
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+_WIDEST_CELL = 4
+"""Of cells without text: wider ones show nothing more."""
+_WIDEST_TEXT = 12
+_LABEL = 8
+"""Of a row's label at least so much is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A matrix and what its reader is to know of it; its labels are `visible` already."""
+
+    values_RC: NDArray[np.floating]
+    row_labels: list[str] | None
+    column_labels: list[str] | None
+    row_name: str
+    column_name: str
+    fold: Fold
+    numbers: bool
+    marks: Sequence[Sequence[str]] | None
+    max_rows: int
+
+    @property
+    def rows(self) -> int:
+        return len(self.values_RC)
+
+    @property
+    def columns(self) -> int:
+        return int(self.values_RC.shape[1])
+
+    @property
+    def square(self) -> bool:
+        """The same labels on both axes: a square of tokens, whose diagonal has to stay one."""
+        return self.row_labels is not None and self.row_labels == self.column_labels
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Folded values, the text in each cell (or None), how wide a cell is, what stands around the cells."""
+
+    values_RC: NDArray[np.floating]
+    texts: list[list[str]] | None
+    cell: int
+    row_labels: list[str]
+    header: Header
+    halves: bool
+    notes: list[str]
+
+
+def make_grid(picture: Picture, total: int, colors: bool) -> Grid:
+    """Lay `picture` out in `total` cells of width; half blocks only with `colors`."""
+    margin = _margin(total)
+    numbered = row_labels_of(picture.row_labels, picture.rows, numbered=picture.square)
+    label_width = min(max(map(width, numbered)), margin)
+    if label_width > total - 1 - picture.columns >= _LABEL:
+        # Rather shorter labels than folded columns.
+        margin = label_width = total - 1 - picture.columns
+    room = max(1, total - label_width - 1)
+    texts = _texts(picture, room)
+    if texts is not None:
+        return _grid_with_text(picture, texts, room, total)
+    column_size = bin_size(picture.columns, room)
+    row_size = column_size if picture.square else 1
+    rows = -(-picture.rows // row_size)
+    halves = colors and rows > picture.max_rows
+    # Without half blocks the picture is twice as high: a pipe has no screen to fill.
+    tallest = picture.max_rows * 2
+    if rows > tallest:
+        row_size = bin_size(picture.rows, tallest)
+        column_size = row_size if picture.square else column_size
+    values_RC = fold_rows(fold_columns(picture.values_RC, column_size, picture.fold), row_size, picture.fold)
+    halves = halves and len(values_RC) > picture.max_rows // 2
+    labels = row_labels_of(picture.row_labels, picture.rows, numbered=picture.square, step=row_size * (1 + halves))
+    cell = min(room // values_RC.shape[1], 1 if halves else _WIDEST_CELL)
+    header = column_header(
+        picture.column_labels, picture.columns, column_size, cell, total, shown_with_rows=picture.square, plain=True
+    )
+    notes = _notes(picture, row_size, column_size, halves)
+    return Grid(values_RC, None, cell, _aligned(labels, margin), header, halves, notes)
+
+
+def _grid_with_text(picture: Picture, texts: list[list[str]], room: int, total: int) -> Grid:
+    wide = max(width(text) for row in texts for text in row)
+    wanted = max([wide + 2, *(min(width(label) + 1, _WIDEST_TEXT) for label in picture.column_labels or [])])
+    cell = min(wanted, room // picture.columns)
+    header = column_header(picture.column_labels, picture.columns, 1, cell, total, shown_with_rows=picture.square)
+    # Numbers in front of the row labels are needed only where the columns are named by number.
+    labels = row_labels_of(picture.row_labels, picture.rows, numbered=picture.square and header.by_number)
+    rows = _aligned(labels, _margin(total))
+    return Grid(picture.values_RC, texts, cell, rows, header, False, _notes(picture, 1, 1, False))
+
+
+def _texts(picture: Picture, room: int) -> list[list[str]] | None:
+    """What stands in the cells: marks, or the numbers in the longest form that fits; None where nothing fits."""
+    if picture.marks is not None:
+        texts = [[visible(mark) for mark in row] for row in picture.marks]
+        wide = max((width(text) for row in texts for text in row), default=1)
+        return texts if picture.columns * (wide + 1) <= room else None
+    if not picture.numbers or picture.rows > picture.max_rows or picture.columns > room // 3:
+        return None
+    for form in _number_forms(picture.values_RC):
+        if picture.columns * (max(map(len, form)) + 1) <= room:
+            cells = iter(form)
+            return [[next(cells) for _ in range(picture.columns)] for _ in range(picture.rows)]
+    return None
+
+
+def _notes(picture: Picture, row_size: int, column_size: int, halves: bool) -> list[str]:
+    notes = []
+    if row_size > 1:
+        notes.append(fold_note(picture.rows, row_size, picture.fold, picture.row_name, "rows"))
+    if column_size > 1:
+        notes.append(fold_note(picture.columns, column_size, picture.fold, picture.column_name, "columns"))
+    if halves:
+        notes.append("each line shows two rows, one above the other; the label is that of the upper")
+    down = f"{picture.row_name} down" if picture.row_name != "rows" else ""
+    across = f"{picture.column_name} across" if picture.column_name != "columns" else ""
+    return [", ".join(filter(None, (down, across))), *notes] if down or across else notes
+
+
+def _number_forms(values_RC: NDArray[np.floating]) -> Iterator[list[str]]:
+    """The cells' numbers, row by row, from the longest form to the shortest that still says something."""
+    flat = values_RC.ravel()
+    seen = flat[np.isfinite(flat)]
+    if seen.size and seen.min() >= 0 and 0.1 <= seen.max() <= 1:
+        two = [f"{value:.2f}" for value in flat]
+        yield two
+        yield [text.removeprefix("0") for text in two]
+        return
+    for digits in (3, 2):
+        yield number_column(flat, digits)
+
+
+def _aligned(labels: list[str], margin: int) -> list[str]:
+    wide = min(max(map(width, labels)), margin)
+    return [fit(label, wide) for label in labels]
+
+
+def _margin(total: int) -> int:
+    """How wide the row labels may be: a third at most, the cells get the rest."""
+    return max(6, min(24, total // 3))

@@ -1,0 +1,165 @@
+"""Numbers as a reader wants them: no more digits than they have, the same number of decimals in a column."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import ArrayLike
+
+_SPECIAL = {math.inf: "∞", -math.inf: "-∞"}
+
+
+def number(value: float, digits: int = 4) -> str:
+    """One number, with at most `digits` significant digits and no trailing zeros.
+
+    A float32 is written as the shortest decimal that means it: 0.74, not 0.7400000095. Whole digits are never
+    rounded away below a million; beyond that, and below 0.0001, the form is 1.2e-5.
+    """
+    if isinstance(value, (int, np.integer)):
+        return str(int(value))
+    value = _shortest(value)
+    if not math.isfinite(value):
+        return _SPECIAL.get(value, "nan")
+    if value == 0:
+        return "0"
+    if not 1e-4 <= abs(value) < 1e6:
+        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+        if "." in mantissa:
+            mantissa = mantissa.rstrip("0").rstrip(".")
+        return f"{mantissa}e{int(exponent)}"
+    return _positional(value, max(digits, _magnitude(value) + 1))
+
+
+def column(values: Iterable[float], digits: int = 4) -> list[str]:
+    """Numbers that stand under each other: the same decimals in all, padded on the left to one width.
+
+    The largest has `digits` significant digits; fewer decimals where every number is exact with fewer. Where the
+    magnitudes are too far apart for one number of decimals (or not finite), each is written by `number`.
+    """
+    values = [value if isinstance(value, (int, np.integer)) else _shortest(value) for value in values]
+    finite = [abs(value) for value in values if math.isfinite(value) and value != 0]
+    if not finite or max(finite) >= 1e6 or max(finite) < 1e-3:
+        texts = [number(value, digits) for value in values]
+    else:
+        most = max(0, digits - 1 - _magnitude(max(finite)))
+        written = [_positional(round(value, most), 17) for value in values if math.isfinite(value)]
+        decimals = min(most, max(len(text.partition(".")[2]) for text in written))
+        texts = [_fixed(value, decimals) for value in values]
+    wide = max(map(len, texts), default=0)
+    return [text.rjust(wide) for text in texts]
+
+
+def vector(values: ArrayLike, limit: int = 8, digits: int = 4) -> str:
+    """A vector on one line; of a longer one the first `limit` numbers and how many there are.
+
+    `[0.3, 0.4]`, `[0.31, -0.02, …]  576 numbers`
+    """
+    row = np.asarray(values).ravel()
+    shown = ", ".join(
+        text.strip() for text in column(row[:limit].tolist() if row.dtype.kind in "iu" else row[:limit], digits)
+    )
+    if row.size <= limit:
+        return f"[{shown}]"
+    return f"[{shown}, …]  {row.size:,} numbers"
+
+
+def matrix(values: ArrayLike, limit: int = 8, digits: int = 4) -> str:
+    """A matrix, one row a line, its columns aligned; of a larger one its first rows and columns and its shape."""
+    table = np.atleast_2d(np.asarray(values))
+    rows, columns = table.shape
+    corner = table[:limit, :limit]
+    texts = iter(column(corner.ravel(), digits))
+    lines = ["[" + ", ".join(next(texts) for _ in row) + (", …]" if columns > limit else "]") for row in corner]
+    if rows > limit:
+        lines.append("…")
+    closing = "]" if max(rows, columns) <= limit else f"]  {shape(table.shape)}"
+    return "[" + "\n ".join(lines) + closing
+
+
+def shape(sizes: Sequence[int]) -> str:
+    """`5 × 576`; `a single number` for the shape ()."""
+    return " × ".join(f"{size:,}" for size in sizes) or "a single number"
+
+
+def count(value: int) -> str:
+    """A count of things, grouped: `49,152`."""
+    return f"{value:,}"
+
+
+def rough_count(value: int) -> str:
+    """A large count in three digits: `12`, `22.7 M`, `135 M`, `175 B`."""
+    for size, name in ((10**9, "B"), (10**6, "M")):
+        if value >= size:
+            return f"{value / size:.3g} {name}"
+    return f"{value:,}"
+
+
+def percent(probability: float, decimals: int = 1) -> str:
+    """A probability as a percentage: `25.9%`. One that is not 0 never reads as 0: `<0.1%`; nor 1 as more than it is."""
+    if not math.isfinite(probability):
+        return number(probability)
+    least = 10.0**-decimals
+    if 0 < probability * 100 < least / 2:
+        return f"<{least:.{decimals}f}%"
+    if 100 - least / 2 <= probability * 100 < 100:
+        return f">{100 - least:.{decimals}f}%"
+    return f"{probability * 100:.{decimals}f}%"
+
+
+def duration(seconds: float) -> str:
+    """`85 µs`, `340 ms`, `1.2 s`, `2 min 3 s`."""
+    if seconds < 1e-3:
+        return f"{seconds * 1e6:.0f} µs"
+    if seconds < 1:
+        return f"{seconds * 1e3:.{1 if seconds < 1e-2 else 0}f} ms"
+    if seconds < 60:
+        return f"{seconds:.{1 if seconds < 10 else 0}f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def byte_size(size: float) -> str:
+    """Bytes in decimal units, as disks and downloads count: `512 B`, `1.6 MB`, `98 MB`."""
+    units = ["B", "kB", "MB", "GB", "TB"]
+    while size >= 999.5 and len(units) > 1:
+        size /= 1000
+        units.pop(0)
+    return f"{size:.{1 if size < 9.95 and units[0] != 'B' else 0}f} {units[0]}"
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Whole numbers with runs drawn together: `0-4,6,8-9`."""
+    runs: list[list[int]] = []
+    for value in sorted(set(numbers)):
+        if runs and value == runs[-1][1] + 1:
+            runs[-1][1] = value
+        else:
+            runs.append([value, value])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def _shortest(value: float) -> float:
+    """A float32 as the float whose shortest decimal is that of the float32."""
+    return float(str(value)) if isinstance(value, (np.float32, np.float16)) else float(value)
+
+
+def _positional(value: float, digits: int) -> str:
+    text = np.format_float_positional(value, precision=digits, unique=True, fractional=False, trim="-")
+    return "0" if text == "-0" else text
+
+
+def _fixed(value: float, decimals: int) -> str:
+    if not math.isfinite(value):
+        return number(value)
+    text = f"{value:.{decimals}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def _magnitude(value: float) -> int:
+    return math.floor(math.log10(abs(value)))

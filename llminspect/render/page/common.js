@@ -1,0 +1,72 @@
+"use strict";
+// What the pages share. Everything of the text enters as textContent: nothing in it can become markup.
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const main = document.querySelector("main");
+
+/** An element with attributes and children. */
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value !== null && value !== false) element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children);
+  return element;
+}
+
+/** A token's text with what cannot be seen spelt out: spaces, line ends, controls, marks that turn the text around. */
+function visible(text) {
+  const shown = text
+    .replaceAll(" ", "·").replaceAll("\n", "⏎").replaceAll("\t", "⇥")
+    .replace(/[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]/gu,
+      (character) => "\\u{" + character.codePointAt(0).toString(16) + "}");
+  return shown === "" ? "∅" : shown;
+}
+
+const quoted = (text) => make("bdi", {}, visible(text));
+
+/** A token for a reader; parts of a character as their bytes. */
+const spelt = (token) => (token.text.includes("\ufffd") && token.bytes
+  ? make("bdi", { class: "quiet" }, token.bytes.match(/../g).join(" ")) : quoted(token.text));
+const percent = (share) => (share === null ? "?" : (100 * share).toFixed(share < 0.1 ? 2 : 1) + "%");
+
+/** Colours an element by a share from 0 to 1. */
+function shade(element, share) {
+  element.style.setProperty("--share", Math.max(0, Math.min(1, share ?? 0)).toFixed(4));
+  element.classList.toggle("dense", (share ?? 0) > 0.55);
+}
+
+/** One element of a grid takes part in Tab; the arrows go from one to the next, Home and End to the ends of a row. */
+function arrows(rows) {
+  const at = (r, c) => rows[r] && rows[r][c];
+  rows.flat().forEach((element) => element && element.setAttribute("tabindex", "-1"));
+  const first = rows.flat().find(Boolean);
+  if (first) first.setAttribute("tabindex", "0");
+  rows.forEach((row, r) => row.forEach((element, c) => {
+    if (!element) return;
+    element.addEventListener("focus", () => {
+      rows.flat().forEach((other) => other && other.setAttribute("tabindex", "-1"));
+      element.setAttribute("tabindex", "0");
+    });
+    element.addEventListener("keydown", (event) => {
+      const to = {
+        ArrowLeft: at(r, c - 1), ArrowRight: at(r, c + 1), ArrowUp: at(r - 1, c), ArrowDown: at(r + 1, c),
+        Home: row.find(Boolean), End: row.findLast(Boolean),
+      }[event.key];
+      if (to) { event.preventDefault(); to.focus(); }
+    });
+  }));
+}
+
+function heading(title, words) {
+  main.append(make("h1", {}, title), make("p", { class: "quiet" }, words));
+}
+
+/** The scale of the colours. */
+function key(from, to, words) {
+  return make("div", { class: "key" }, make("span", {}, from), make("span", { class: "ramp", "aria-hidden": "true" }), make("span", {}, to), make("span", {}, words));
+}
+
+const said = make("div", { class: "said", id: "said", role: "status", "aria-live": "polite" });
+const say = (...words) => said.replaceChildren(...words);

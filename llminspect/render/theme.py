@@ -1,0 +1,123 @@
+"""Colours in one place. Every coloured cell brings its own background and a foreground that contrasts with it, so
+that it reads the same on a dark and on a light terminal; everything else uses the terminal's own colours."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+
+from rich.color import Color
+from rich.style import Style
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Scale = Literal["sequential", "diverging"]
+"""`sequential` runs from low to high (viridis); `diverging` from negative over zero to positive (cool to warm)."""
+
+RGB = tuple[int, int, int]
+
+# viridis: perceptually uniform and safe for colour-blind readers (Smith and van der Walt, 2015), every tenth of it.
+_SEQUENTIAL = "440154 482475 414487 355f8d 2a788e 21918c 22a884 44bf70 7ad151 bddf26 fde725"
+# The diverging map of Moreland, "Diverging Color Maps for Scientific Visualization" (2009), every eighth of it.
+_DIVERGING = "3b4cc0 6282ea 8db0fe b8d0f9 dddddd f5c4ad f49a7b de604d b40426"
+
+TITLE = Style(bold=True)
+HEADER = Style(bold=True)
+QUIET = Style(dim=True)
+STRONG = Style(bold=True)
+NAME = Style(italic=True)
+WARNING = Style(color="#c9701c")
+"""What a reader must mind."""
+BAR = Style(color="#3a87c8")
+BAR_CHOSEN = Style(color="#d9822b", bold=True)
+POSITIVE = Style(color="#d1603d")
+NEGATIVE = Style(color="#4a78d6")
+
+_INK = "#1a1a1a"
+TOKENS = tuple(Style(color=_INK, bgcolor=f"#{tone}") for tone in ("c9bdf2", "b9e4c1", "f6dfa4", "f3bcb4", "b4dcf0"))
+"""Neighbouring tokens take these in turn."""
+TOKEN_SPECIAL = Style(color="#ffffff", bgcolor="#4b4b57", bold=True)
+TOKEN_PARTIAL = Style(color=_INK, bgcolor="#ff9a4d")
+TOKENS_TEMPLATE = (Style(color=_INK, bgcolor="#c9c9cf"), Style(color=_INK, bgcolor="#b5b5bd"))
+TOKENS_SPECIAL = (TOKEN_SPECIAL, Style(color="#ffffff", bgcolor="#5f5f6e", bold=True))
+TOKENS_PARTIAL = (TOKEN_PARTIAL, Style(color=_INK, bgcolor="#ffb67d"))
+"""Neighbours take these in turn as well."""
+
+_POINT_TONES = ("3a87c8", "d9822b", "3f9e5a", "c8507e", "8a6fd1", "8f8f3a")
+POINTS = tuple(Style(color=f"#{tone}", bold=True) for tone in _POINT_TONES)
+"""Groups of points in a scatter take these in turn: mid tones, readable on black and on white."""
+
+STEPS = 255
+"""A ramp has this many steps, so that its styles are made once."""
+
+SHADES = " ░▒▓█"
+"""A ramp where there is no colour: from nothing to full."""
+SHADES_NEGATIVE = " ⠂⠒⠶⠿"
+"""Its other half where values have a sign: dots for negative, shades for positive."""
+
+
+def has_colors(console: Console) -> bool:
+    """Whether `console` shows enough colours for a ramp: at least 256. With 16 a ramp would lie, so there is none."""
+    return console.color_system in ("256", "truecolor") and not console.no_color
+
+
+@lru_cache(maxsize=4)
+def _anchors(scale: Scale) -> tuple[RGB, ...]:
+    codes = (_DIVERGING if scale == "diverging" else _SEQUENTIAL).split()
+    return tuple((int(code[:2], 16), int(code[2:4], 16), int(code[4:], 16)) for code in codes)
+
+
+def ramp(scale: Scale, position: float) -> RGB:
+    """The colour at `position` in [0, 1] of a ramp; positions outside are clipped."""
+    anchors = _anchors(scale)
+    place = min(max(position, 0.0), 1.0) * (len(anchors) - 1)
+    left = min(int(place), len(anchors) - 2)
+    share = place - left
+    red, green, blue = (
+        round(low + share * (high - low)) for low, high in zip(anchors[left], anchors[left + 1], strict=True)
+    )
+    return red, green, blue
+
+
+def cell_style(scale: Scale, position: float) -> Style:
+    """Background at `position` of a ramp, with black or white on it, whichever contrasts more."""
+    return _cell_style(scale, round(min(max(position, 0.0), 1.0) * STEPS))
+
+
+def pair_style(scale: Scale, upper: float, lower: float) -> Style:
+    """The two halves of an upper half block ▀: `upper` as foreground, `lower` as background."""
+    return Style(color=_color(ramp(scale, upper)), bgcolor=_color(ramp(scale, lower)))
+
+
+def ink_style(scale: Scale, position: float) -> Style:
+    """The colour at `position` as a foreground, on the terminal's own background."""
+    return Style(color=_color(ramp(scale, position)))
+
+
+@lru_cache(maxsize=1024)
+def _cell_style(scale: Scale, step: int) -> Style:
+    background = ramp(scale, step / STEPS)
+    light = luminance(background)
+    # Contrast ratio of WCAG 2: (lighter + 0.05) / (darker + 0.05).
+    ink = "#000000" if (light + 0.05) / 0.05 > 1.05 / (light + 0.05) else "#ffffff"
+    return Style(color=ink, bgcolor=_color(background))
+
+
+def luminance(color: RGB) -> float:
+    """Relative luminance of an sRGB colour, from 0 (black) to 1 (white), as WCAG 2 defines it."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (part / 255 for part in color)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _color(color: RGB) -> Color:
+    return Color.from_rgb(*color)
+
+
+def shade(scale: Scale, position: float) -> str:
+    """The character that stands for `position` in [0, 1] where there is no colour."""
+    position = min(max(position, 0.0), 1.0)
+    if scale == "sequential":
+        return SHADES[round(position * 4)]
+    signed = round((position - 0.5) * 8)
+    return SHADES[signed] if signed >= 0 else SHADES_NEGATIVE[-signed]

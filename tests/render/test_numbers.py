@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llminspect.render.numbers import byte_size, column, duration, matrix, number, percent, shape, vector
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (np.float32(0.74), "0.74"),
+        (0.7400000095367432, "0.74"),
+        (2.0, "2"),
+        (7, "7"),
+        (np.int64(49152), "49152"),
+        (1 / 3, "0.3333"),
+        (123456.789, "123457"),
+        (1234567.0, "1.235e6"),
+        (2e6, "2e6"),
+        (0.00001234, "1.234e-5"),
+        (-0.0, "0"),
+        (math.nan, "nan"),
+        (-math.inf, "-∞"),
+    ],
+)
+def test_number(value: float, expected: str) -> None:
+    assert number(value) == expected
+
+
+@given(st.floats(-1e300, 1e300), st.integers(2, 8))
+def test_number_is_as_near_as_its_digits_allow(value: float, digits: int) -> None:
+    written = float(number(value, digits))
+    assert written == pytest.approx(value, rel=0.51 * 10.0 ** (1 - digits), abs=1e-300)
+
+
+def test_column() -> None:
+    assert column(np.array([0.74, 1.68, 2.62], np.float32)) == ["0.74", "1.68", "2.62"]
+    assert column([2.0, 2.7]) == ["2.0", "2.7"]
+    assert column([0.1, -0.25]) == [" 0.10", "-0.25"]
+    assert column([1, 20]) == [" 1", "20"]
+    assert column([10.123456, 0.5]) == ["10.12", " 0.50"]
+    assert column([1.5, math.nan, -math.inf]) == ["1.5", "nan", " -∞"]
+    assert column([-0.00001, 1.234]) == ["0.000", "1.234"]
+    assert column([]) == []
+
+
+def test_vector_and_matrix() -> None:
+    assert vector(np.array([0.3, 0.4], np.float32)) == "[0.3, 0.4]"
+    assert vector([0, 1, 0]) == "[0, 1, 0]"
+    assert vector(np.linspace(0, 1, 576), limit=2) == "[0.000000, 0.001739, …]  576 numbers"
+    assert vector([]) == "[]"
+    assert matrix([[0.1, 0.2], [0.3, 0.4], [0.5, 10]]).splitlines() == [
+        "[[ 0.1,  0.2]",
+        " [ 0.3,  0.4]",
+        " [ 0.5, 10.0]]",
+    ]
+    assert matrix(np.zeros((9, 9)), limit=2).splitlines() == ["[[0, 0, …]", " [0, 0, …]", " …]  9 × 9"]
+
+
+@pytest.mark.parametrize(
+    ("probability", "expected"),
+    [(0.259, "25.9%"), (0, "0.0%"), (1, "100.0%"), (1e-9, "<0.1%"), (1 - 1e-9, ">99.9%"), (math.nan, "nan")],
+)
+def test_percent(probability: float, expected: str) -> None:
+    assert percent(probability) == expected
+
+
+def test_units() -> None:
+    assert [duration(x) for x in (85e-6, 0.0042, 0.34, 1.24, 59.4, 123, 7300)] == [
+        "85 µs",
+        "4.2 ms",
+        "340 ms",
+        "1.2 s",
+        "59 s",
+        "2 min 3 s",
+        "2 h 1 min",
+    ]
+    assert [byte_size(x) for x in (0, 512, 1600, 98e6, 999_600, 5e13)] == [
+        "0 B",
+        "512 B",
+        "1.6 kB",
+        "98 MB",
+        "1.0 MB",
+        "50 TB",
+    ]
+    assert shape((5, 49152)) == "5 × 49,152"
+    assert shape(()) == "a single number"

@@ -1,0 +1,88 @@
+"""Saved pictures: what is in them, and that they need nothing else."""
+
+from __future__ import annotations
+
+import io
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Group
+from rich.text import Text
+
+from llminspect.errors import UserError
+from llminspect.render.bars import probability_bars
+from llminspect.render.cells import Dot, Letters, Rectangle, shapes
+from llminspect.render.heatmap import heatmap
+from llminspect.render.picture import html, svg, text
+from llminspect.render.png import CELL_HEIGHT, CELL_WIDTH, MARGIN, png
+
+STRANGE = 'a<b>&"[/] 日本 ·x'
+PICTURE = Group(
+    Text(STRANGE, "bold"),
+    heatmap(np.array([[0.0, 1.0], [0.5, 0.25]]), ["A", "B"], ["C", "D"], title="weights"),
+    probability_bars(["yes", "no"], [0.75, 0.25]),
+)
+
+
+def test_shapes_stand_where_a_terminal_would_show_them() -> None:
+    found, rows = shapes(Text.assemble("ab ", ("█▌", "#ff0000"), ("x", "#000000 on #00ff00")), 20, "dark")
+    assert rows == 1
+    assert found == [
+        Rectangle(3, 0, 1.5, 1, (255, 0, 0)),
+        Rectangle(5, 0, 1, 1, (0, 255, 0)),
+        Letters("ab", 0, 0, 2, (222, 224, 230), False, False),
+        Letters("x", 5, 0, 1, (0, 0, 0), False, False),
+    ]
+
+
+def test_wide_letters_and_braille_keep_their_cells() -> None:
+    found, _ = shapes(Text("日x\u2881"), 20, "light")
+    letters = [shape for shape in found if isinstance(shape, Letters)]
+    assert [(shape.text, shape.column, shape.cells) for shape in letters] == [("日x", 0, 3)]
+    assert [(shape.x, shape.y) for shape in found if isinstance(shape, Dot)] == [(3.25, 0.125), (3.75, 0.875)]
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_svg_is_whole_and_needs_no_network(theme: str) -> None:
+    drawn = svg(PICTURE, 60, theme)  # type: ignore[arg-type]
+    root = ElementTree.fromstring(drawn)
+    words = "".join(element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}text"))
+    assert STRANGE.replace(" ", "") in words
+    assert "weights" in words
+    assert "url(" not in drawn
+    assert drawn.count("http") == 1, "the name of the namespace"
+
+
+def test_the_themes_differ_and_the_width_counts() -> None:
+    assert 'fill="#ffffff"/>' in svg(PICTURE, 60, "light").split("\n")[1]
+    assert 'fill="#111318"/>' in svg(PICTURE, 60, "dark").split("\n")[1]
+    assert svg(PICTURE, 60, "dark").split("\n")[0] != svg(PICTURE, 90, "dark").split("\n")[0]
+
+
+def test_html_needs_no_network() -> None:
+    page = html(PICTURE, 60, "light")
+    assert "http" not in page
+    assert "background: #ffffff" in page
+    assert "a&lt;b&gt;&amp;" in page
+
+
+def test_text_is_plain() -> None:
+    lines = text(PICTURE, 60).split("\n")
+    assert lines[0] == STRANGE
+    assert "\x1b" not in "".join(lines)
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_png_shows_the_colours_of_the_cells() -> None:
+    image = Image.open(io.BytesIO(png(Text.assemble(("  ", "on #ff0000"), (" ", "on #0000ff"), " x"), 10, "light")))
+    assert image.size == (10 * CELL_WIDTH + 2 * MARGIN, CELL_HEIGHT + 2 * MARGIN)
+    middle = MARGIN + CELL_HEIGHT // 2
+    colors = [image.getpixel((MARGIN + column * CELL_WIDTH + 5, middle)) for column in range(4)]
+    assert colors == [(255, 0, 0), (255, 0, 0), (0, 0, 255), (255, 255, 255)]
+
+
+def test_a_png_that_would_fill_the_memory_is_refused() -> None:
+    with pytest.raises(UserError, match="too many for a PNG"):
+        png(Text("\n".join("x" * 300)), 1000, "dark")

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from llminspect.render.formula import steps
+from llminspect.render.histogram import histogram
+from llminspect.render.numbers import matrix
+from llminspect.render.plot import scatter
+from llminspect.render.tree import Branch, branch_tree
+from tests.render.samples import lines, shown
+
+
+def test_steps_are_aligned_on_the_equals_sign() -> None:
+    made = steps(
+        [
+            ("E", matrix([[0.1, 0.2], [0.3, 0.4]])),
+            ("hidden", "e·W + b", "[0.3, 0.4]·W + [0.5, 0.5]", "[2.0, 2.7]"),
+        ],
+        title="by hand",
+    )
+    expected = [
+        "by hand",
+        "E      = [[0.1, 0.2]",
+        "          [0.3, 0.4]]",
+        "",
+        "hidden = e·W + b",
+        "       = [0.3, 0.4]·W + [0.5, 0.5]",
+        "       = [2.0, 2.7]",
+    ]
+    assert lines(made, 80) == lines(made, 160) == expected
+    assert lines(made, 24)[-3:] == ["       = [0.3, 0.4]·W +", "         [0.5, 0.5]", "       = [2.0, 2.7]"]
+
+
+def test_single_lines_of_steps_stand_together() -> None:
+    assert lines(steps([("a", "1"), ("bc", "2")])) == ["a  = 1", "bc = 2"]
+
+
+def test_tree() -> None:
+    tree = branch_tree(
+        "France is",
+        [Branch(" Paris", 0.75, (Branch("\n", 0.5), Branch(",", 1e-6)), chosen=True), Branch(" a", 0.1, note="cut")],
+    )
+    assert lines(tree) == [
+        "France is",
+        "├── ▆  75.0%  ·Paris ◀",
+        "│   ├── ▅  50.0%  ⏎",
+        "│   └── ▁  <0.1%  ,",
+        "└── ▂  10.0%  ·a  cut",
+    ]
+
+
+def test_a_deep_tree_is_shown() -> None:
+    branch = Branch("end", 1.0)
+    for _ in range(200):
+        branch = Branch("x", 0.5, (branch,))
+    output = lines(branch_tree("deep", [branch]), 80)
+    assert len(output) == 1 + 11
+    assert output[-1].endswith("x  … 190 more below")
+    assert len(lines(branch_tree("deep", [branch]), 1000)) == 202
+
+
+def test_scatter_labels_its_points_and_axes() -> None:
+    picture = scatter([[0, 0], [4, 0], [0, 2]], ["low", " right", "up"], axes=("PC 1 (60%)", "PC 2"), height=6)
+    assert lines(picture, 40) == [
+        " 2.1 ↑ PC 2",
+        "     │    ● up",
+        "     │    ┊",
+        "     │    ┊",
+        "     │    ┊",
+        "     │    ┊",
+        "-0.1 │┈┈┈┈● low ┈┈┈┈┈┈┈ ·right ●┈┈┈┈",
+        "     └──────────────────────────────",
+        "      -0.75        PC 1 (60%) → 4.75",
+    ]
+
+
+@pytest.mark.parametrize("columns", [40, 80, 160])
+def test_no_label_is_lost_or_overlaps(columns: int) -> None:
+    generator = np.random.default_rng(1)
+    words = [f"word{index}" for index in range(40)]
+    text = "\n".join(lines(scatter(generator.normal(size=(40, 2)), words), columns))
+    for word in words:
+        assert text.count(word) >= 1
+
+
+def test_points_on_one_place_share_a_label() -> None:
+    text = "\n".join(lines(scatter(np.zeros((3, 2)), ["a", "b", "c"]), 60))
+    assert "● a, b, c" in text
+    crowded = "\n".join(lines(scatter(np.zeros((9, 2)), ["a long word"] * 9), 60))
+    assert "points: 1 a long word, a long word" in crowded
+
+
+def test_scatter_has_equal_units_on_both_axes_if_asked() -> None:
+    picture = scatter([[0, 0], [10, 0], [0, 1]], ["a", "b", "c"])
+    rows = [index for index, line in enumerate(lines(picture, 80)) if "●" in line]
+    # Ten units are about 64 columns, so that one unit is 6 columns, 3 lines.
+    assert rows[1] - rows[0] == 3
+    stretched = scatter([[0, 0], [10, 0], [0, 1]], ["a", "b", "c"], equal=False)
+    rows = [index for index, line in enumerate(lines(stretched, 80)) if "●" in line]
+    assert rows[1] - rows[0] > 10
+
+
+def test_scatter_says_what_it_leaves_out_and_refuses_what_does_not_match() -> None:
+    assert "1 points are not finite" in shown(scatter([[0.0, 0.0], [np.nan, 1.0]], ["a", "b"]))
+    assert lines(scatter(np.zeros((0, 2)), [])) == ["nothing to show: no points"]
+    many = scatter(np.random.default_rng(0).normal(size=(900, 2)), ["word"] * 900)
+    assert "have no room for a label" in shown(many)
+    with pytest.raises(ValueError, match="shape"):
+        scatter(np.zeros((2, 3)), ["a", "b"])
+    with pytest.raises(ValueError, match="1 labels for 2 points"):
+        scatter(np.zeros((2, 2)), ["a"])
+
+
+def test_histogram() -> None:
+    picture = histogram([-1, -1, 0.1, 1, np.nan], bins=9, height=2, title="values", name="numbers")
+    assert lines(picture) == [
+        "values",
+        "2 █",
+        "  █   █   █",
+        "  -1  0   1",
+        "4 numbers · mean -0.225 · standard deviation 0.838 · from -1 to 1 · 1 not finite",
+    ]
+
+
+def test_histogram_counts_what_is_beyond_the_limits() -> None:
+    output = lines(histogram([0, 0.5, 1, 50], bins=4, height=1, limits=(0.0, 1.0)))
+    assert output[:2] == ["2 ▄ ▄█", "  0 ≥ 1"]
+    assert lines(histogram([])) == ["nothing to show: no finite values"]
