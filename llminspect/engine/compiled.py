@@ -1,0 +1,208 @@
+"""The passes of a model as programs that JAX compiles, from the family's own functions.
+
+A program is made once for each shape of its arguments and for each thing that the taps ask for; arrays that are looked
+at are results of the program, interventions and the cache are arguments.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from llminspect.arch.params import Params
+from llminspect.arch.spec import Pass
+from llminspect.core.tap import Enough
+from llminspect.engine.hosts import lost
+from llminspect.engine.plan import Plan, Recorder, planned, show
+from llminspect.engine.values import as_tree, from_tree, roomy
+from llminspect.engine.widened import Widened
+from llminspect.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from llminspect.core.array import Array
+    from llminspect.core.cache import Cache
+    from llminspect.core.tap import Tap
+    from llminspect.engine.memory import Budget
+    from llminspect.engine.mesh import Layout
+    from llminspect.model import Model
+
+OVER_KEYS = ("scores", "scaled", "capped", "masked", "weights")
+"""Steps of an attention whose last axis are the keys."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """Compiled code, and what it shows to whom."""
+
+    call: Callable[..., Any]
+    shown: list[tuple[str, int, int]]
+    stopped: bool
+
+
+class Compiled:
+    """A model on JAX: an `Engine`."""
+
+    def __init__(self, model: Model, arrays: Mapping[str, Array], layout: Layout, budget: Budget) -> None:
+        self.architecture, self.config = model.architecture, model.config
+        self.arrays, self.layout, self.budget = dict(arrays), layout, budget
+        self.programs: dict[Any, Program] = {}
+        self.exact = False
+        """Whether the code must know how long the text is (a rotation that hangs on it): compiled for each length."""
+
+    def run(self, ids: Array, tap: Tap, cache: Cache | None, hidden_S: Array | None) -> Pass:
+        tokens, before = ids.shape[-1], cache.length if cache is not None else 0
+        self._check_length(before + tokens)
+        given = cache if cache is None or self.exact else roomy(cache, before + tokens)
+        try:
+            stream_TD, tree, plan, program, kept = self._forward(ids, tap, given, hidden_S)
+        except jax.errors.ConcretizationTypeError:
+            if self.exact or given is None or given.places is None or (cache and cache.places is not None):
+                raise
+            self.exact = True
+            return self.run(ids, tap, cache, hidden_S)
+        places = None if given is None else given.places
+        self._show(plan, program, kept, None if places is None else before + tokens)
+        extended = from_tree(tree, before + tokens, places)
+        if extended is not None:
+            extended = replace(extended, length=before + tokens)
+        return Pass(stream_TD, extended)
+
+    def _forward(
+        self, ids: Array, tap: Tap, cache: Cache | None, hidden_S: Array | None
+    ) -> tuple[Array, Any, Plan, Program, list[Array]]:
+        length, places = (0, None) if cache is None else (cache.length, cache.places)
+
+        def forward(params: Params, recorder: Recorder, ids_T: Array, tree: Any, hidden_S: Array | None) -> Any:
+            result = self.architecture.forward(
+                params, self.config, self.layout.batch(ids_T), recorder, from_tree(tree, length, places), hidden_S
+            )
+            extended = as_tree(result.cache)
+            if extended is not None:
+                extended = {**extended, "length": None, "layers": self.layout.heads(extended["layers"])}
+            return self.layout.everywhere(result.stream_TD), extended
+
+        if hidden_S is not None and places is not None:
+            room = [(0, 0)] * (hidden_S.ndim - 1) + [(0, places - hidden_S.shape[-1])]
+            hidden_S = np.pad(hidden_S, room, constant_values=True)
+        plan = planned(tap)
+        static = ("forward", None if places is not None else length, places)
+        program, (result, kept) = self._call(static, forward, plan, ids.astype(np.int32), as_tree(cache), hidden_S)
+        stream_TD, tree = (None, None) if result is None else result
+        return self._host(stream_TD), tree, plan, program, kept
+
+    def logits(self, stream_TD: Array, tap: Tap) -> Array:
+        def readout(params: Params, recorder: Recorder, stream_TD: Array) -> Array:
+            logits_TV: Array = self.layout.everywhere(
+                self.architecture.readout(params, self.config, stream_TD, recorder)
+            )
+            return logits_TV
+
+        plan = planned(tap)
+        program, (logits_TV, kept) = self._call(("logits",), readout, plan, stream_TD)
+        self._show(plan, program, kept, None)
+        return self._host(logits_TV)
+
+    def encode_source(self, ids: Array, tap: Tap, hidden_S: Array | None) -> Cache:
+        encode = self.architecture.encode_source
+        assert encode is not None, "only an encoder–decoder takes a source"
+
+        def encoded(params: Params, recorder: Recorder, ids_S: Array, hidden_S: Array | None) -> Any:
+            tree = as_tree(encode(params, self.config, self.layout.batch(ids_S), recorder, hidden_S))
+            assert tree is not None
+            stream_SD, layers, hidden_S = tree["source"]
+            return {**tree, "source": (self.layout.everywhere(stream_SD), self.layout.heads(layers), hidden_S)}
+
+        plan = planned(tap)
+        program, (tree, kept) = self._call(("source",), encoded, plan, ids.astype(np.int32), hidden_S)
+        self._show(plan, program, kept, None)
+        cache = from_tree(tree, 0, None)
+        assert cache is not None and cache.source is not None
+        return replace(cache, source=replace(cache.source, stream_SD=self._host(cache.source.stream_SD)))
+
+    def gradients(
+        self, ids: Sequence[int], names: Sequence[str], position: int, target: int, versus: int | None, tap: Tap
+    ) -> tuple[float, dict[str, Array], dict[str, Array]]:
+        """See `engine.gradients`."""
+        from llminspect.engine.gradients import gradients
+
+        return gradients(self, ids, names, position, target, versus, tap)
+
+    # -- Programs ------------------------------------------------------------------------------------------------------
+
+    def _call(
+        self, static: tuple[Any, ...], function: Callable[..., Any], plan: Plan, *arguments: Any
+    ) -> tuple[Program, Any]:
+        given = (self.arrays, [tuple(map(_operand, operands)) for operands in plan.operands], *arguments)
+        leaves, structure = jax.tree_util.tree_flatten(given[1:])
+        shapes = tuple((np.shape(leaf), str(jnp.result_type(leaf))) for leaf in leaves)
+        key = (static, plan.parts, shapes, structure)
+        if key not in self.programs:
+            self.programs[key] = self._compile(function, plan, given)
+        program = self.programs[key]
+        if jax.process_count() == 1:
+            return program, program.call(*given)
+        try:
+            return program, jax.block_until_ready(program.call(*given))
+        except jax.errors.JaxRuntimeError:
+            lost()
+
+    def _compile(self, function: Callable[..., Any], plan: Plan, given: tuple[Any, ...]) -> Program:
+        parts = plan.parts
+        traced: list[Recorder] = []
+
+        def whole(arrays: Mapping[str, Array], operands: Sequence[tuple[Any, ...]], *arguments: Any) -> Any:
+            recorder = Recorder(parts, operands)
+            traced[:] = [recorder]
+            try:
+                result = function(Params(Widened(arrays)), recorder, *arguments)
+            except Enough:
+                result = None
+            kept, recorder.kept = self.layout.everywhere(recorder.kept), []
+            return result, kept
+
+        lowered = jax.jit(whole).lower(*given)
+        compiled = lowered.compile()
+        result, kept = lowered.out_info
+        cache = _bytes(result[1]["layers"]) // self.layout.model if isinstance(result, tuple) and result[1] else 0
+        self.budget.check(compiled, cache, _bytes(kept))
+        return Program(compiled, traced[0].shown, traced[0].stopped)
+
+    def _show(self, plan: Plan, program: Program, kept: Sequence[Array], seen: int | None) -> None:
+        """Hand on what was kept; of a cache that has more places than tokens only the `seen` tokens."""
+        if not program.shown:
+            return show(plan, (), (), program.stopped)
+        arrays = [self._host(array) for array in kept]
+        if seen is not None:
+            for name, _, slot in program.shown:
+                last = name.rpartition(".")[2]
+                if name == "relative" or (".attention." in name and last in OVER_KEYS):
+                    arrays[slot] = arrays[slot][..., :seen]
+        return show(plan, program.shown, arrays, program.stopped)
+
+    @staticmethod
+    def _host(array: Any) -> Array:
+        return None if array is None else np.asarray(array)  # type: ignore[return-value]
+
+    def _check_length(self, tokens: int) -> None:
+        """What the core checks itself where it runs on numpy."""
+        table = self.arrays.get("position.weight")
+        if table is not None and tokens > len(table):
+            raise UserError(
+                f"{tokens} tokens are more than this model has positions for ({len(table)})",
+                "give it a shorter text",
+            )
+
+
+def _bytes(tree: Any) -> int:
+    return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree_util.tree_leaves(tree))
+
+
+def _operand(value: Any) -> Any:
+    """Numbers as arrays in float32: a plain float would be a part of the code."""
+    return np.asarray(value, np.float32) if isinstance(value, int | float) else np.asarray(value)

@@ -1,0 +1,108 @@
+"""Devices in a grid, and which axis of which array is spread over which axis of the grid.
+
+An architecture file states the letters of each array's axes and knows nothing of devices. One table maps letters to
+axes of the grid: heads, key/value heads, the feed-forward width, the vocabulary and experts are cut over "model", the
+texts of a batch over "data". Everything else is on every device. Shoeybi et al. 2019, "Megatron-LM", section 3.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from llminspect.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from llminspect.arch.spec import Sizes, TensorSpec
+    from llminspect.core.array import Array
+
+AXIS_OF = {"X": "model", "H": "model", "K": "model", "F": "model", "V": "model"}
+"""The axis of the mesh that each letter is cut over; letters that are not named are whole on every device."""
+AXES = ("data", "model")
+
+
+def partition(shape: str) -> tuple[str | None, ...]:
+    """The axis of the mesh for each axis of an array: "V D" gives ("model", None). An axis of the mesh serves once."""
+    found: list[str | None] = []
+    for letters in shape.split():
+        axis = AXIS_OF.get(letters[0]) if letters.isalpha() else None
+        found.append(None if axis in found else axis)
+    return tuple(found)
+
+
+def check_divides(sizes: Sizes, specs: Iterable[TensorSpec], mesh: Mapping[str, int]) -> None:
+    """Raise UsageError where a dimension cannot be cut evenly, naming what could."""
+    cut: dict[str, int] = {}
+    for spec in specs:
+        for letters, axis in zip(spec.shape.split(), partition(spec.shape), strict=True):
+            if axis is not None:
+                cut[letters[0]] = getattr(sizes, letters[0])
+    if sizes.K:
+        cut["K"] = sizes.K  # Of the cache.
+    parts = mesh.get("model", 1)
+    wrong = {letter: size for letter, size in cut.items() if size % parts}
+    if wrong:
+        common = math.gcd(*cut.values())
+        would = [str(count) for count in range(1, common + 1) if common % count == 0]
+        named = ", ".join(f"{letter} = {size}" for letter, size in wrong.items())
+        raise UsageError(
+            f"--mesh model={parts}: {named} cannot be cut into {parts} equal parts",
+            f"model={' or '.join(would[-6:])} would do" if len(would) > 1 else "only model=1 would do",
+        )
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How arrays lie on a mesh of devices."""
+
+    mesh: Mesh | None = None
+    """None: one device, nothing is cut."""
+
+    @property
+    def model(self) -> int:
+        return 1 if self.mesh is None else self.mesh.shape["model"]
+
+    def sharding(self, *axes: str | None) -> NamedSharding | None:
+        return None if self.mesh is None else NamedSharding(self.mesh, PartitionSpec(*axes))
+
+    def everywhere(self, arrays: Any) -> Any:
+        """The arrays whole on every device: what goes back to the host."""
+        if self.mesh is None:
+            return arrays
+        return jax.lax.with_sharding_constraint(arrays, self.sharding())
+
+    def heads(self, layers: Sequence[tuple[Array, Array]]) -> Any:
+        """Keys and values [..., K, S, E] of a cache, cut by their heads."""
+        if self.mesh is None or not layers:
+            return layers
+        front = [None] * (layers[0][0].ndim - 3)
+        return jax.lax.with_sharding_constraint(layers, self.sharding(*front, "model"))
+
+    def batch(self, ids_BT: Array) -> Array:
+        """Ids of several texts, cut over "data" where they divide."""
+        if self.mesh is None or ids_BT.ndim < 2 or ids_BT.shape[0] % self.mesh.shape["data"]:
+            return ids_BT
+        cut: Array = jax.lax.with_sharding_constraint(ids_BT, self.sharding("data"))
+        return cut
+
+
+def make_mesh(wanted: Mapping[str, int] | None) -> Mesh | None:
+    """A mesh over the devices of all processes; None for one device. Raises UsageError where there are not as many."""
+    devices = jax.devices()
+    sizes = {axis: (wanted or {}).get(axis, 1) for axis in AXES}
+    count = math.prod(sizes.values())
+    if count > len(devices) or (jax.process_count() > 1 and count != len(devices)):
+        raise UsageError(
+            f"--mesh takes {count} devices and there are {len(devices)} ({devices[0].platform})",
+            f"for example --mesh model={len(devices)}",
+        )
+    if count == 1:
+        return None
+    return Mesh(np.array(devices[:count]).reshape(*sizes.values()), AXES)

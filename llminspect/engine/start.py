@@ -1,0 +1,55 @@
+"""From an opened model to the same model on JAX."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import jax
+
+from llminspect.engine.compiled import Compiled
+from llminspect.engine.loading import load
+from llminspect.engine.memory import Budget, array_bytes, cache_bytes, room_of, size, weights_bytes
+from llminspect.engine.mesh import Layout, check_divides, make_mesh
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llminspect.engine.settings import EngineSettings
+    from llminspect.model import Model
+
+SMALL = 32_000_000
+"""Bytes of working memory that are not announced."""
+
+
+def on_jax(
+    model: Model,
+    settings: EngineSettings,
+    *,
+    progress: Callable[[str, int, int | None], None] | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Model:
+    """The model with its weights on JAX's devices. Raises UsageError where the mesh does not fit the model."""
+    sizes = model.config.sizes
+    specs = [spec for spec in model.architecture.tensors(model.config) if spec.name in model.params]
+    wanted = settings.axes
+    if wanted is None and jax.process_count() > 1:
+        wanted = {"model": jax.device_count()}
+    if wanted is not None:
+        check_divides(sizes, specs, wanted)
+    layout = Layout(make_mesh(wanted))
+    tell = note or (lambda text: None)
+    device = jax.local_devices()[0]
+    weights = weights_bytes(specs, sizes, settings.dtype, layout.model)
+    # The largest array may be copied for its product; small things beside it are not worth a word.
+    working = max(array_bytes(spec, sizes, "float32", layout.model) for spec in specs)
+    budget = Budget(weights, room_of(device), tell, working + SMALL)
+    count = "1 device" if layout.mesh is None else f"{layout.mesh.size} devices"
+    tell(
+        f"jax on {count} ({device.device_kind}): weights {size(weights)} a device "
+        f"({size(weights_bytes(specs, sizes, settings.dtype))} in all), "
+        f"cache {size(cache_bytes(sizes, 1, layout.model))} a token, working memory about {size(working)}"
+    )
+    budget.check_weights()
+    arrays = load(model.params.part, specs, sizes, layout, settings.dtype, progress)
+    return replace(model, engine=Compiled(model, arrays, layout, budget))

@@ -1,0 +1,62 @@
+"""What is said of memory is what is there, and what does not fit is refused before it starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from llminspect.engine import start
+from llminspect.engine.memory import cache_bytes, size, weights_bytes
+from llminspect.engine.settings import EngineSettings
+from llminspect.engine.start import on_jax
+from llminspect.errors import UserError
+
+if TYPE_CHECKING:
+    from tests.engine.conftest import Placed
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_formulas_give_the_measured_bytes(dtype: str, placed: Placed) -> None:
+    _, plain, model = placed("llama", dtype=dtype)
+    engine, sizes = model.engine, plain.config.sizes
+    specs = [spec for spec in plain.architecture.tensors(plain.config) if spec.name in plain.params]
+    measured = sum(array.nbytes for array in engine.arrays.values())  # type: ignore[union-attr]
+    assert weights_bytes(specs, sizes, dtype) == measured
+    cache = model.run([1, 2, 3]).cache
+    assert cache is not None
+    kept = sum(seen.key_KSE.nbytes + seen.value_KSE.nbytes for seen in cache.layers)
+    assert cache_bytes(sizes, 3) == kept
+
+
+def test_it_is_said_before_it_starts(placed: Placed) -> None:
+    from llminspect.core.tap import Capture
+
+    _, plain, _ = placed("llama")
+    said: list[str] = []
+    model = on_jax(plain, EngineSettings(), note=said.append)
+    assert len(said) == 1 and "weights" in said[0] and "a token" in said[0]
+    model.engine.budget.working = 0  # type: ignore[union-attr]
+    tap = Capture("layers.*.attention.weights")
+    model.run(np.arange(20), tap)
+    kept = sum(array.nbytes for array in tap.arrays.values())
+    assert len(said) == 2 and f"what is looked at {size(kept)}" in said[1]
+
+
+def test_weights_that_do_not_fit_are_refused(placed: Placed, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, plain, _ = placed("llama")
+    monkeypatch.setattr(start, "room_of", lambda device: 1000)
+    with pytest.raises(UserError, match="the weights take"):
+        on_jax(plain, EngineSettings())
+
+
+def test_a_pass_that_does_not_fit_is_refused(placed: Placed, monkeypatch: pytest.MonkeyPatch) -> None:
+    from llminspect.core.tap import Capture
+
+    _, plain, _ = placed("llama")
+    model = on_jax(plain, EngineSettings())
+    budget = model.engine.budget  # type: ignore[union-attr]
+    budget.room = budget.weights + 10_000
+    with pytest.raises(UserError, match="this pass takes"):
+        model.run(np.arange(40), Capture("layers.*.attention.weights"))

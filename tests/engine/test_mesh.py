@@ -1,0 +1,164 @@
+"""The model cut over eight devices says what it says on one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+import pytest
+
+from llminspect.arch.spec import Sizes, TensorSpec
+from llminspect.engine.loading import load
+from llminspect.engine.mesh import Layout, check_divides, make_mesh, partition
+from llminspect.errors import UsageError
+from llminspect.model import open_model
+from tests.arch.golden import STREAM, WEIGHTS, Golden, computed
+from tests.engine.eight import EIGHT, write_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from llminspect.model import Model
+    from tests.engine.conftest import Placed
+
+MESHES = [(1, 8), (2, 4), (4, 2)]
+
+
+@pytest.fixture(scope="module")
+def eight(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Model]:
+    """A Llama whose every dimension can be cut in eight, with random weights."""
+    folder = tmp_path_factory.mktemp("eight")
+    write_model(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LLMINSPECT_HOME", str(folder / "home"))
+        return folder, open_model(str(folder), offline=True, streamed=True)
+
+
+def test_letters_become_axes() -> None:
+    assert partition("V D") == ("model", None)
+    assert partition("D HE") == (None, "model")
+    assert partition("X F D") == ("model", None, None)
+    assert partition("2 D") == (None, None)
+    assert partition("KE") == ("model",)
+
+
+def test_what_does_not_divide_is_said_with_what_would() -> None:
+    sizes = Sizes(L=1, D=6, H=6, K=2, E=4, F=12, V=100, context=10)
+    specs = [TensorSpec("a", "HE D"), TensorSpec("b", "KE D"), TensorSpec("c", "V D")]
+    check_divides(sizes, specs, {"model": 2})
+    with pytest.raises(UsageError, match="H = 6, K = 2 cannot be cut into 4") as refused:
+        check_divides(sizes, specs, {"model": 4})
+    assert refused.value.hint == "model=1 or 2 would do"
+
+
+@pytest.mark.parametrize(("data", "model"), MESHES)
+def test_a_pass_over_eight_devices(data: int, model: int, eight: tuple[Path, Model]) -> None:
+    from llminspect.core.tap import Capture
+    from llminspect.engine.settings import EngineSettings
+    from llminspect.engine.start import on_jax
+
+    _, plain = eight
+    spread = on_jax(plain, EngineSettings({"data": data, "model": model}))
+    ids_BT = np.arange(24).reshape(4, 6) * 5 % EIGHT.V
+    looks = [Capture("layers.*.attention.weights", "layers.1.output") for _ in range(2)]
+    found, expected = (one.run(ids_BT, look) for one, look in zip((spread, plain), looks, strict=True))
+    np.testing.assert_allclose(found.stream_TD, expected.stream_TD, rtol=0, atol=1e-4)
+    assert looks[0].arrays.keys() == looks[1].arrays.keys()
+    for name, array in looks[1].arrays.items():
+        np.testing.assert_allclose(looks[0][name], array, rtol=0, atol=1e-5, err_msg=name)
+    np.testing.assert_allclose(spread.logits(found.stream_TD), plain.logits(expected.stream_TD), rtol=0, atol=1e-4)
+    assert _greedy(spread) == _greedy(plain)
+    assert found.cache is not None
+    kept = found.cache.layers[0].key_KSE
+    assert kept.sharding.shard_shape(kept.shape)[1] == EIGHT.K // model  # type: ignore[attr-defined]
+
+
+def _greedy(model: Model) -> list[int]:
+    chosen: list[int] = []
+    cache, ids = None, [3, 1, 4, 1, 5]
+    for _ in range(4):
+        result = model.run(ids, cache=cache)
+        cache, ids = result.cache, [int(np.argmax(model.logits(result.stream_TD[-1:])[0]))]
+        chosen += ids
+    return chosen
+
+
+@pytest.mark.parametrize("name", ["gpt-oss", "t5-gated", "olmo2"])
+def test_other_families_over_devices(name: str, placed: Placed) -> None:
+    """Experts, an encoder–decoder, norms over all heads; with one token less, as their vocabulary is a prime."""
+    from llminspect.arch.params import Params
+    from llminspect.engine.settings import EngineSettings
+    from llminspect.engine.start import on_jax
+
+    golden, plain, _ = placed(name)
+    sizes = replace(plain.config.sizes, V=130)
+    arrays = {
+        key: array[:130] if array.shape[0] == plain.config.sizes.V else array
+        for key, array in plain.params.arrays.items()
+    }
+    config = replace(plain.config, sizes=sizes)  # type: ignore[type-var]
+    model = on_jax(replace(plain, config=config, params=Params(arrays)), EngineSettings({"data": 2, "model": 2}))
+    again = Golden(name)
+    again.expected["ids"][:] = np.minimum(golden.expected["ids"], 129)
+    expected = computed(plain, again)
+    for key, values in computed(model, again).items():
+        bound = WEIGHTS if key.endswith("attentions") else STREAM
+        wanted = expected[key][..., :130] if key == "logits" else expected[key]
+        np.testing.assert_allclose(values, wanted, rtol=0, atol=bound, err_msg=key)
+
+
+def test_each_part_is_read_once_and_no_other(eight: tuple[Path, Model]) -> None:
+    _, plain = eight
+    layout = Layout(make_mesh({"data": 2, "model": 4}))
+    specs = [spec for spec in plain.architecture.tensors(plain.config) if spec.name in plain.params]
+    asked: dict[str, int] = {}
+
+    def read(name: str, index: tuple[slice, ...]) -> np.ndarray:
+        part = plain.params.part(name, index)
+        asked[name] = asked.get(name, 0) + part.size
+        return part
+
+    arrays = load(read, specs, plain.config.sizes, layout)
+    assert asked == {spec.name: math.prod(plain.params[spec.name].shape) for spec in specs}
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(np.asarray(array), plain.params[name])
+    query = arrays["layers.0.attention.query.weight"]
+    assert {shard.data.shape for shard in query.addressable_shards} == {(16, 32)}  # type: ignore[attr-defined]
+
+
+def test_rows_alone_are_read_from_the_file(eight: tuple[Path, Model], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The part of an array that is cut by its rows costs the bytes of those rows."""
+    from llminspect.files.safetensors import SafetensorsFile
+
+    _, plain = eight
+    read: list[tuple[int, int]] = []
+    rows = SafetensorsFile.rows
+
+    def counted(self: SafetensorsFile, name: str, start: int, stop: int) -> object:
+        read.append((start, stop))
+        return rows(self, name, start, stop)
+
+    monkeypatch.setattr(SafetensorsFile, "rows", counted)
+    monkeypatch.setattr(SafetensorsFile, "array", None)
+    part = plain.params.part("embedding.weight", (slice(8, 16), slice(0, 32)))
+    assert read == [(8, 16)] and part.shape == (8, 32)
+
+
+def test_bfloat16_is_what_numpy_gives_with_rounded_weights(eight: tuple[Path, Model]) -> None:
+    from llminspect.arch.params import Params
+    from llminspect.engine.settings import EngineSettings
+    from llminspect.engine.start import on_jax
+
+    _, plain = eight
+    small = on_jax(plain, EngineSettings(dtype="bfloat16"))
+    rounded = {
+        name: np.asarray(jax.numpy.asarray(array).astype("bfloat16").astype("float32"))
+        for name, array in plain.params.arrays.items()
+    }
+    ids = [3, 1, 4, 1, 5]
+    expected = replace(plain, params=Params(rounded)).run(ids).stream_TD
+    np.testing.assert_allclose(small.run(ids).stream_TD, expected, rtol=0, atol=1e-4)
+    assert np.abs(plain.run(ids).stream_TD - expected).max() > 1e-3
