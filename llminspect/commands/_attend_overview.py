@@ -1,0 +1,40 @@
+"""All heads at a glance: each measured, and named by what it does on this text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from llminspect.commands._schema import Dims
+
+if TYPE_CHECKING:
+    from llminspect.commands._attend_pass import Seen
+    from llminspect.core.array import Array
+
+MeasureName = Literal["entropy", "sink", "previous", "next", "self", "same", "induction", "distance"]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Every head by what it does on this text."""
+
+    measure: MeasureName
+    measures: dict[MeasureName, Annotated[Array, Dims("L H")]]
+    habits: list[list[str]]
+    """[L][H]: sink, previous, next, self, same, induction, diffuse or mixed."""
+    definitions: dict[str, str]
+
+
+def overview_of(seen: Seen, measure: MeasureName) -> Overview:
+    import numpy as np
+
+    from llminspect.core.attention_measures import MEASURES, habit
+
+    measures = {name: np.stack(layers) for name, layers in seen.measures.items()}
+    layers, heads = measures["entropy"].shape
+    habits = [
+        [habit({name: float(value_LH[layer, head]) for name, value_LH in measures.items()}) for head in range(heads)]
+        for layer in range(layers)
+    ]
+    definitions = {name: entry.definition for name, entry in MEASURES.items()}
+    return Overview(measure, measures, habits, definitions)  # type: ignore[arg-type]

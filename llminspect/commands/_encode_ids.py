@@ -1,0 +1,58 @@
+"""`encode --decode`: where the ids come from, and text as exactly the bytes that they stand for."""
+
+from __future__ import annotations
+
+import re
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from llminspect.commands._input import guarded, parse_ids, prompt_of_ids, read_prompts, read_texts, text_prompt
+from llminspect.commands._output import write_bytes
+from llminspect.commands._run import run_each
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from llminspect.commands._input import Prompt
+    from llminspect.commands._options import OutputOptions, SourceOptions
+    from llminspect.text.tokenizer import Tokenizer
+
+_IDS = re.compile(r"\s*([\d\s,]+|[\[{].*)", re.DOTALL)
+
+
+def decode_all(
+    source: SourceOptions, name: str, tokenizer: Tokenizer, provenance: dict[str, Any], output: OutputOptions
+) -> None:
+    """Every list of ids as text. In a pipe the text is written as its bytes and nothing else."""
+    from llminspect.commands.encode import render, run_back
+
+    run = partial(run_back, tokenizer, bool(source.special))
+    prompts = prompts_of_ids(source, tokenizer)
+    if not bare(source, output):
+        run_each("encode", name, provenance, prompts, output, run, render)
+        return
+    for prompt in prompts:
+        write_bytes(bytes.fromhex(run(prompt).bytes))
+
+
+def bare(source: SourceOptions, output: OutputOptions) -> bool:
+    """Whether the next program in the pipe reads what is written, rather than a person or a parser of JSON."""
+    asked = output.json or source.lines or output.save is not None or output.color == "always"
+    return not asked and not sys.stdout.isatty()
+
+
+def prompts_of_ids(source: SourceOptions, tokenizer: Tokenizer) -> Iterator[Prompt]:
+    """Ids from --ids, or from TEXT, --file and standard input where those hold numbers or JSON; a text is encoded."""
+    if source.ids is not None:
+        yield from read_prompts(source, tokenizer)
+        return
+    for text, line in read_texts(source, may_be_empty=True):
+        yield guarded(line, partial(ids_in, text, source, tokenizer, line))
+
+
+def ids_in(text: str, source: SourceOptions, tokenizer: Tokenizer, line: int | None) -> Prompt:
+    """The ids that a text holds, or those of the text."""
+    if text and not _IDS.fullmatch(text):
+        return text_prompt(text, source, tokenizer, line)
+    return prompt_of_ids(parse_ids(text) if text else [], tokenizer, line)

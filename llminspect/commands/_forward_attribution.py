@@ -1,0 +1,94 @@
+"""`forward --attribution`: what each layer, head and feed-forward step adds to a logit, or to the difference of two."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llminspect.commands._words import token_text
+from llminspect.errors import UsageError
+
+if TYPE_CHECKING:
+    from llminspect.commands._forward_watch import Watched
+    from llminspect.core.array import Array
+    from llminspect.model import Model
+
+
+@dataclass(frozen=True)
+class Named:
+    """A token of the vocabulary."""
+
+    id: int
+    text: str
+
+
+@dataclass(frozen=True)
+class LayerShare:
+    """What one layer adds."""
+
+    layer: int
+    attention: float
+    """All its heads and its bias."""
+    feedforward: float
+    heads: list[float]
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """The parts of a logit (with `versus`, of the difference of two logits). The parts add up to `sum`."""
+
+    target: Named
+    versus: Named | None
+    logit: float
+    """What the model computed (before a cap on the logits, where there is one)."""
+    sum: float
+    embedding: float
+    bias: float
+    layers: list[LayerShare]
+
+
+def attribute(model: Model, seen: Watched, target: int, versus: int | None) -> Attribution:
+    """The parts at the position that was watched. Raises UsageError for a model whose stream is not a sum."""
+    import numpy as np
+
+    from llminspect.commands._readout import frozen_norm, unembedding
+    from llminspect.core.attribution import stream_parts
+
+    def output_matrix(layer: int) -> Array | None:
+        return model.params.layer(layer).get("attention.output.weight")
+
+    layers = model.config.sizes.L
+    parts = stream_parts(seen.rows, layers, output_matrix)
+    if parts is None:
+        raise UsageError(f"--attribution: the residual stream of {model.name} is not the sum of what its layers add")
+    norm = frozen_norm(model, seen.rows[f"layers.{layers - 1}.output"], seen.capture["final.norm"][0])
+    unembedding_VD = unembedding(model)
+    direction_D = np.asarray(unembedding_VD[target], np.float64)
+    if versus is not None:
+        direction_D = direction_D - unembedding_VD[versus]
+
+    def share(part: Array) -> Array:
+        result: Array = norm(part) @ direction_D
+        return result
+
+    logits_V = seen.capture.arrays.get("final.uncapped", seen.capture["final.logits"])[0].astype(np.float64)
+    bias = 0.0 if norm.bias_D is None else float(np.asarray(norm.bias_D) @ direction_D)
+    extra_V = model.params.get("unembedding.bias")
+    if extra_V is not None:
+        bias += float(extra_V[target] - (0 if versus is None else extra_V[versus]))
+    heads_LH, rest_L, fed_L = share(parts.heads_LHD), share(parts.rest_LD), share(parts.feedforward_LD)
+    embedding = float(share(parts.embedding_D))
+    return Attribution(
+        target=Named(target, token_text(model, target)),
+        versus=None if versus is None else Named(versus, token_text(model, versus)),
+        logit=float(logits_V[target] - (0.0 if versus is None else logits_V[versus])),
+        sum=float(heads_LH.sum() + rest_L.sum() + fed_L.sum() + embedding + bias),
+        embedding=embedding,
+        bias=bias,
+        layers=[
+            LayerShare(
+                layer, float(heads_LH[layer].sum() + rest_L[layer]), float(fed_L[layer]), heads_LH[layer].tolist()
+            )
+            for layer in range(layers)
+        ],
+    )

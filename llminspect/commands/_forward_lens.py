@@ -1,0 +1,104 @@
+"""`forward --lens`: what the model would say after each layer (nostalgebraist 2020, "the logit lens").
+
+The final norm is applied afresh to the stream of each layer, and the products with the vocabulary are done for many
+streams at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llminspect.commands._words import token_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from llminspect.core.array import Array
+    from llminspect.core.tap import Tap
+    from llminspect.model import Model
+
+TOGETHER = 256
+"""Streams that are multiplied with the vocabulary at once: what fits in memory beside the model."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """A token and how probable it would be."""
+
+    id: int
+    text: str
+    prob: float
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Where a token stands: rank 0 is the most probable."""
+
+    id: int
+    text: str
+    prob: float
+    rank: int
+
+
+@dataclass(frozen=True)
+class LensLayer:
+    """What would be said after one layer."""
+
+    layer: int
+    top: list[Said]
+    target: Ranked | None = None
+
+
+def lens(model: Model, rows: Mapping[str, Array], count: int, target: int | None) -> list[LensLayer]:
+    """The lens at one position, for every layer; the last layer is the model's own answer."""
+    import numpy as np
+
+    from llminspect.core.attention import softmax
+    from llminspect.core.sampling import top_ids
+
+    stream_LD = np.stack([rows[f"layers.{layer}.output"] for layer in range(model.config.sizes.L)])
+    layers = []
+    for layer, logits_V in enumerate(in_parts(model, stream_LD)):
+        probabilities_V = softmax(logits_V)
+        ranked = None
+        if target is not None:
+            rank = int((logits_V > logits_V[target]).sum())
+            ranked = Ranked(target, token_text(model, target), probabilities_V[target], rank)
+        top = [Said(best, token_text(model, best), probabilities_V[best]) for best in top_ids(logits_V, count)]
+        layers.append(LensLayer(layer, top, ranked))
+    return layers
+
+
+def in_parts(model: Model, streams_ND: Array) -> list[Array]:
+    """The logits [V] of each of N streams, some at a time."""
+    return [
+        logits_V
+        for start in range(0, len(streams_ND), TOGETHER)
+        for logits_V in model.logits(streams_ND[start : start + TOGETHER])
+    ]
+
+
+def lens_grid(model: Model, ids: Sequence[int], taps: Sequence[Tap]) -> list[list[Said]]:
+    """The most probable next token after each layer [L] at each position [T]."""
+    import numpy as np
+
+    from llminspect.core.attention import softmax
+    from llminspect.core.tap import Capture, Chain
+
+    names = [f"layers.{layer}.output" for layer in range(model.config.sizes.L)]
+    capture = Capture(*names)
+    model.run(ids, Chain([*taps, capture]))
+    grid = []
+    for name in names:
+        row = []
+        for start in range(0, len(ids), TOGETHER):
+            logits_TV = model.logits(capture[name][start : start + TOGETHER])
+            best_T = np.argmax(logits_TV, axis=-1)
+            chances_T = np.take_along_axis(softmax(logits_TV), best_T[:, None], axis=-1)[:, 0]
+            row += [
+                Said(int(best), token_text(model, int(best)), chance)
+                for best, chance in zip(best_T, chances_T, strict=True)
+            ]
+        grid.append(row)
+    return grid

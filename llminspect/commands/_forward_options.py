@@ -1,0 +1,109 @@
+"""The options of `forward`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from llminspect.errors import UsageError
+
+if TYPE_CHECKING:
+    from llminspect.commands._experiments import ExperimentOptions
+
+
+@dataclass(frozen=True)
+class LookOptions:
+    """What is looked at."""
+
+    top: Annotated[int, typer.Option("--top", min=0, metavar="N", help="How many next tokens.")] = 10
+    at: Annotated[
+        int | None, typer.Option("--at", metavar="INDEX", help="The position to look at; the last by default.")
+    ] = None
+    trace: Annotated[bool, typer.Option("--trace", help="Every step of every layer: shape, norm, extremes, time.")] = (
+        False
+    )
+    layer: Annotated[
+        str | None, typer.Option("--layer", metavar="0,3-5", help="Open these layers: their steps and feed forward.")
+    ] = None
+    steps: Annotated[bool, typer.Option("--steps", help="The formulas, and the formulas with the numbers.")] = False
+    lens: Annotated[bool, typer.Option("--lens", help="What the model would say after each layer.")] = False
+    all: Annotated[bool, typer.Option("--all", help="With --lens: at every position, as a grid.")] = False
+    attribution: Annotated[
+        bool, typer.Option("--attribution", help="What each part of the model adds to the target's logit.")
+    ] = False
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target",
+            metavar="TOKEN",
+            help="The token in question, or #ID; by default the most probable. Encoder–decoder: the target so far.",
+        ),
+    ] = None
+    target_ids: Annotated[
+        str | None, typer.Option("--target-ids", metavar="1,2,3", help="The same, of an encoder–decoder, as ids.")
+    ] = None
+    versus: Annotated[
+        str | None, typer.Option("--versus", metavar="TOKEN", help="Compare the target with this token.")
+    ] = None
+    saliency: Annotated[
+        bool, typer.Option("--saliency", help="Which words the target hangs on, by leaving each out.")
+    ] = False
+    gradient: Annotated[
+        bool,
+        typer.Option("--gradient", help="With jax: --saliency (also: --saliency gradient) or --patch by gradients."),
+    ] = False
+    surprise: Annotated[
+        bool, typer.Option("--surprise", help="How surprising each token is, in bits; the perplexity.")
+    ] = False
+    perplexity: Annotated[
+        bool, typer.Option("--perplexity", help="Only the perplexity: one number, with --lines one a line.")
+    ] = False
+    window: Annotated[
+        int | None, typer.Option("--window", metavar="N", help="With --surprise: tokens that are looked at together.")
+    ] = None
+
+
+@dataclass(frozen=True)
+class PatchOptions:
+    """What is put in from another text."""
+
+    patch: Annotated[
+        str | None, typer.Option("--patch", metavar="TEXT", help="Put in what this text gave, place by place.")
+    ] = None
+    into: Annotated[
+        list[str] | None,
+        typer.Option("--into", metavar="PLACE", help="With --patch: only there: 3.stream, 3.attention, 3.2 (a head)."),
+    ] = None
+    position: Annotated[
+        str | None, typer.Option("--position", metavar="0,3-5", help="With --into: at these positions; else at all.")
+    ] = None
+    sweep: Annotated[
+        Literal["stream", "attention", "feedforward", "head"],
+        typer.Option("--sweep", help="With --patch and no --into: what is patched, place by place."),
+    ] = "stream"
+
+
+def check_options(look: LookOptions, patch: PatchOptions, experiments: ExperimentOptions) -> None:
+    """Raise UsageError for options that make no sense without each other."""
+    needs = [
+        (look.all and not look.lens, "--all", "--lens"),
+        (look.versus is not None and not (look.attribution or patch.patch), "--versus", "--attribution or --patch"),
+        (look.gradient and not (look.saliency or patch.patch), "--gradient", "--saliency or --patch"),
+        (
+            look.gradient and bool(patch.into) and not look.saliency,
+            "--gradient",
+            "--saliency, or no --into",
+        ),
+        (look.window is not None and not (look.surprise or look.perplexity), "--window", "--surprise"),
+        (bool(patch.into) and patch.patch is None, "--into", "--patch"),
+        (patch.position is not None and not patch.into, "--position", "--into"),
+        (patch.sweep != "stream" and patch.patch is None, "--sweep", "--patch"),
+        (experiments.ablate_with != "zero" and not experiments.ablate, "--ablate-with", "--ablate"),
+    ]
+    for wrong, option, other in needs:
+        if wrong:
+            raise UsageError(f"{option} says nothing without {other}", f"give {other} as well")
+    if patch.into and patch.sweep != "stream":
+        raise UsageError("--sweep and --into are two ways to patch", "give one of them")

@@ -1,0 +1,166 @@
+"""Beyond one completion: beams, and the tree of branches that were not taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llminspect.commands._words import token_text
+from llminspect.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llminspect.commands._generate_steps import Limits, Stop
+    from llminspect.core.array import Array
+    from llminspect.core.cache import Cache
+    from llminspect.core.tap import Tap
+    from llminspect.model import Model
+
+MOST_BRANCHES = 5000
+
+
+@dataclass(frozen=True)
+class Beam:
+    """One of the continuations that a beam search found."""
+
+    completion: str
+    ids: list[int]
+    logprob: float
+    """Σ of the natural logarithms of the tokens' probabilities."""
+    score: float
+    """logprob / tokens^penalty, by which they are ranked."""
+    stop: Stop
+
+
+@dataclass(frozen=True)
+class Twig:
+    """A token of the tree, with what could follow it."""
+
+    id: int
+    text: str
+    prob: float
+    chosen: bool
+    children: list[Twig]
+
+
+class BeamModel:
+    """The model asked for all beams at once, the cache following the beams as they are reordered."""
+
+    def __init__(self, model: Model, prompt_ids: Sequence[int], taps: Sequence[Tap]) -> None:
+        from llminspect.core.tap import Chain
+
+        self.model, self.prompt_ids, self.tap = model, prompt_ids, Chain(taps)
+        self.cache: Cache | None = None
+
+    def __call__(self, parents: Sequence[int], ids: Sequence[int]) -> Array:
+        import numpy as np
+
+        from llminspect.core.unembed import log_softmax
+
+        if not parents:
+            given = np.asarray(self.prompt_ids)[None]
+        else:
+            given = np.asarray(ids)[:, None]
+            self.cache = _reordered(self.cache, parents)
+        result = self.model.run(given, self.tap, self.cache)
+        self.cache = result.cache
+        logits_BV = self.model.logits(result.stream_TD[:, -1:, :], self.tap)[:, 0]
+        return log_softmax(logits_BV.astype(np.float64))
+
+
+def _reordered(cache: Cache | None, parents: Sequence[int]) -> Cache | None:
+    from dataclasses import replace
+
+    import numpy as np
+
+    from llminspect.core.cache import Seen
+
+    if cache is None:
+        return None
+    rows = np.asarray(parents)
+    return replace(cache, layers=tuple(Seen(seen.key_KSE[rows], seen.value_KSE[rows]) for seen in cache.layers))
+
+
+def search_beams(
+    model: Model, prompt_ids: Sequence[int], beams: int, penalty: float, limits: Limits, taps: Sequence[Tap]
+) -> list[Beam]:
+    """The best continuations by their whole probability. Raises UsageError for a model that sees both ways."""
+    if not model.config.causal:
+        raise UsageError(f"--beams: {model.name} sees both ways, so its beams cannot share what they have read")
+    from llminspect.core.beam import beam_search
+
+    eos_ids = model.tokenizer.eos_ids if model.tokenizer and not limits.ignore_eos else frozenset()
+    room = min(limits.max_tokens, model.config.sizes.context - len(prompt_ids))
+    if room <= 0:
+        return []
+    found = beam_search(BeamModel(model, prompt_ids, taps), beams, room, eos_ids, penalty)
+    return [
+        Beam(
+            _text(model, prompt_ids[-1], hypothesis.ids[:-1] if hypothesis.finished else hypothesis.ids),
+            list(hypothesis.ids),
+            hypothesis.logprob,
+            hypothesis.score,
+            "eos" if hypothesis.finished else "length",
+        )
+        for hypothesis in found
+    ]
+
+
+def _text(model: Model, previous: int, ids: Sequence[int]) -> str:
+    from llminspect.commands._generate_text import TextStream, next_piece
+
+    stream = TextStream()
+    if model.tokenizer is not None:
+        for token_id in ids:
+            stream.feed(next_piece(model.tokenizer, previous, token_id))
+            previous = token_id
+        stream.finish()
+    return stream.text
+
+
+def branches(
+    model: Model,
+    prompt_ids: Sequence[int],
+    chosen: Sequence[int],
+    depth: int,
+    breadth: int,
+    taps: Sequence[Tap],
+) -> list[Twig]:
+    """The `breadth` most probable tokens at each place down to `depth`, and the path that was taken among them.
+
+    The branches share the cache of what stands before them: each costs one token's work.
+    """
+    from llminspect.commands._generate_steps import asks
+    from llminspect.core.attention import softmax
+    from llminspect.core.sampling import top_ids
+
+    if (breadth + 1) ** depth > MOST_BRANCHES:
+        raise UsageError(
+            f"a tree of {breadth} branches and depth {depth} is too large", "take --tree 3, or fewer --alternatives"
+        )
+    ask = asks(model, taps)
+
+    def grow(ids: Sequence[int], cache: Any, path: Sequence[int] | None, left: int, length: int) -> list[Twig]:
+        if not left or length >= model.config.sizes.context:
+            return []
+        logits_V, extended = ask(ids, cache)
+        probabilities_V = softmax(logits_V)
+        taken = path[0] if path else None
+        shown = top_ids(probabilities_V, breadth)
+        shown += [taken] if taken is not None and taken not in shown else []
+        eos_ids = model.tokenizer.eos_ids if model.tokenizer else frozenset()
+        return [
+            Twig(
+                token_id,
+                token_text(model, token_id),
+                probabilities_V[token_id],
+                token_id == taken,
+                []
+                if token_id in eos_ids
+                else grow([token_id], extended, path[1:] if path and token_id == taken else None, left - 1, length + 1),
+            )
+            for token_id in shown
+        ]
+
+    return grow(prompt_ids, None, list(chosen), depth, len(prompt_ids))

@@ -1,0 +1,212 @@
+"""From the command line's text, file, standard input or ids to the tokens that a command works on."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from llminspect.commands._chat import is_chat, open_chat
+from llminspect.commands._options import SourceOptions
+from llminspect.errors import UsageError, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from llminspect.commands._chat import Chat
+    from llminspect.text.tokenizer import Token, Tokenizer
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One input: its text where it came as text, and its tokens with those that the model expects around them."""
+
+    text: str | None
+    tokens: Sequence[Token]
+    line: int | None = None
+    error: UserError | None = None
+    """Why there are no tokens: with --lines a line that cannot be done must not end the run."""
+    chat: Chat | None = None
+    """The whole conversation, with --chat."""
+
+    @property
+    def ids(self) -> list[int]:
+        return [token.id for token in self.tokens]
+
+    @property
+    def labels(self) -> list[str]:
+        """A text for each token, as its bytes read."""
+        return [token.text for token in self.tokens]
+
+
+def token_documents(tokens: Sequence[Token]) -> list[dict[str, Any]]:
+    """The tokens as CONTRACT.md writes them (index, id, text, bytes, start, end).
+
+    With `special` where one is, and `partial` where one is not whole characters.
+    """
+    return [
+        {
+            "index": index,
+            "id": token.id,
+            "text": token.text,
+            "bytes": token.data.hex(),
+            "start": token.start,
+            "end": token.end,
+            **({"special": True} if token.special else {}),
+            **({"partial": True} if is_partial(token.data) else {}),
+        }
+        for index, token in enumerate(tokens)
+    ]
+
+
+def is_partial(data: bytes) -> bool:
+    """Whether bytes are not whole characters."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
+def read_prompts(source: SourceOptions, tokenizer: Tokenizer | None, *, may_be_empty: bool = False) -> Iterator[Prompt]:
+    """Each input of the command line: one, or with `--lines` one a line of standard input.
+
+    Raises UsageError for none or several of TEXT, --file and --ids, an empty text (unless `may_be_empty`), text for a
+    model without a tokenizer, and whatever the tokenizer refuses.
+    """
+    if source.ids is None:
+        for text, number in read_texts(source, may_be_empty=may_be_empty):
+            yield guarded(number, partial(text_prompt, text, source, tokenizer, number))
+        return
+    check_source(source)
+    if source.lines:
+        for number, line in enumerate(_lines(source)):
+            yield guarded(number, partial(_given_prompt, line, tokenizer, number))
+    else:
+        yield _given_prompt(_standard_input() if source.ids == "-" else source.ids, tokenizer, None)
+
+
+def read_texts(source: SourceOptions, *, may_be_empty: bool = False) -> Iterator[tuple[str, int | None]]:
+    """Each text of the command line, and with `--lines` the line that it stands on, counted from 0.
+
+    Raises UsageError for none or several of TEXT, --file and --ids, and for an empty text (unless `may_be_empty`).
+    """
+    check_source(source)
+    if source.lines:
+        yield from ((line, number) for number, line in enumerate(_lines(source)))
+        return
+    text = read_text(source)
+    if not text and not may_be_empty:
+        raise UsageError("the text is empty", "give at least one character")
+    yield text, None
+
+
+def check_source(source: SourceOptions) -> None:
+    """Raise UsageError where several of TEXT, --file and --ids were given, or --lines with a text."""
+    given = [name for name in ("text", "file", "ids", "user") if getattr(source, name) is not None]
+    if len(given) > 1:
+        named = {"text": "TEXT", "file": "--file", "ids": "--ids", "user": "--user"}
+        raise UsageError(f"{' and '.join(named[name] for name in given)} were given", "give one of them")
+    if source.lines and (source.user is not None or source.text not in (None, "-") or source.ids not in (None, "-")):
+        raise UsageError("--lines reads standard input", "leave out TEXT, or leave out --lines")
+
+
+def read_text(source: SourceOptions) -> str:
+    """The one text of the command line. Standard input is read only when nothing else was given."""
+    if source.user is not None:
+        return source.user
+    if source.file is not None:
+        from llminspect.files.source import read_text as read_file
+
+        return _without_final_newline(read_file(source.file))
+    if source.text is not None and source.text != "-":
+        return source.text
+    check_given(source)
+    return _without_final_newline(_standard_input())
+
+
+def check_given(source: SourceOptions) -> None:
+    """Raise UsageError rather than wait for a text on a terminal without being told so by `-`."""
+    if source.text is None and sys.stdin.isatty():
+        raise UsageError("no text was given", 'give it in quotes: "Alice gave Bob her book", or - to type it')
+
+
+def text_prompt(text: str, source: SourceOptions, tokenizer: Tokenizer | None, line: int | None) -> Prompt:
+    """The tokens of one text, wrapped as the options and the model say."""
+    if tokenizer is None:
+        raise UsageError("this model comes without a tokenizer", "give ids: --ids 1,2,3")
+    if is_chat(source):
+        chat = open_chat(text, source, tokenizer)
+        return Prompt(chat.text, chat.tokens, line, chat=chat)
+    tokens = tokenizer.encode(text, source.parse)
+    return Prompt(text, tokens if source.special is False else tokenizer.wrap(tokens), line)
+
+
+def prompt_of_ids(ids: Sequence[int], tokenizer: Tokenizer | None, line: int | None) -> Prompt:
+    """Ids as an input; a model without a tokenizer shows their numbers."""
+    from llminspect.text.tokenizer import Token
+
+    special = set(tokenizer.special_tokens.values()) if tokenizer else set()
+    data = [tokenizer.token_bytes(token_id) if tokenizer else str(token_id).encode() for token_id in ids]
+    tokens = [Token(token_id, own, None, None, token_id in special) for token_id, own in zip(ids, data, strict=True)]
+    return Prompt(None, tokens, line)
+
+
+def _given_prompt(text: str, tokenizer: Tokenizer | None, line: int | None) -> Prompt:
+    ids = parse_ids(text)
+    if not ids:
+        raise UsageError("no ids were given", "give at least one: --ids 1,2,3")
+    return prompt_of_ids(ids, tokenizer, line)
+
+
+def guarded(line: int | None, make: Callable[[], Prompt]) -> Prompt:
+    """What `make` makes; with --lines its error as a prompt, which `run_each` writes in its place."""
+    if line is None:
+        return make()
+    try:
+        return make()
+    except UserError as error:
+        return Prompt(None, (), line, error)
+
+
+def parse_ids(text: str) -> list[int]:
+    """Ids from `1,2,3`, from numbers with spaces between, or from a JSON list or document of `encode` or `tokenize`."""
+    import orjson
+
+    text = text.strip()
+    try:
+        if text.startswith(("{", "[")):
+            document = orjson.loads(text)
+            if isinstance(document, dict):
+                document = document.get("ids") or [token["id"] for token in document["tokens"]]
+            ids = [entry for entry in document if type(entry) is int]
+            if len(ids) != len(document):
+                raise ValueError
+        else:
+            ids = [int(part) for part in text.replace(",", " ").split()]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        shown = text if len(text) <= 40 else text[:40] + "…"
+        raise UsageError(f"not a list of ids: {shown!r}", "ids are whole numbers: 1,2,3, or JSON of encode") from None
+    negative = [token_id for token_id in ids if token_id < 0]
+    if negative:
+        raise UsageError(f"id {negative[0]} is negative", "ids count from 0")
+    return ids
+
+
+def _standard_input() -> str:
+    return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+
+
+def _lines(source: SourceOptions) -> Iterator[str]:
+    if source.file is not None:
+        from llminspect.files.source import read_lines
+
+        yield from read_lines(source.file)
+        return
+    for line in sys.stdin.buffer:
+        yield _without_final_newline(line.decode("utf-8", "surrogateescape"))
+
+
+def _without_final_newline(text: str) -> str:
+    return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text

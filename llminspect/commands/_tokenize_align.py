@@ -1,0 +1,162 @@
+"""The same text cut by several tokenizers, line under line, so that one sees where they cut differently."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.style import Style
+from rich.text import Text
+
+from llminspect.render import theme
+from llminspect.render.safe import fit, visible, width
+from llminspect.text.tokenizer import utf8
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+CHARACTERS = 4000
+"""Shown of a long text."""
+LABEL = 18
+"""Cells for the names at most."""
+_ALIKE = (Style(color="#1a1a1a", bgcolor="#d9d9d9"), Style(color="#1a1a1a", bgcolor="#bfbfbf"))
+_DIGITS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """Some characters that stand together in every line."""
+
+    text: str
+    start: int
+    end: int
+    ends_line: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One tokenizer's cuts, by byte of the text."""
+
+    name: str
+    token_at: dict[int, int]
+    """The token that each byte belongs to."""
+    cuts: frozenset[int]
+    """The bytes at which a token starts or ends."""
+    alike: frozenset[int]
+    """The tokens that every tokenizer has."""
+
+
+class Aligned:
+    """The renderable behind `aligned`."""
+
+    def __init__(self, cells: list[_Cell], lines: list[_Line], rest: int) -> None:
+        self._cells, self._lines, self._rest = cells, lines, rest
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        colors = theme.has_colors(console)
+        label = min(LABEL, max(width(visible(line.name)) for line in self._lines))
+        drawn = [self._widened(cell, colors) for cell in self._cells]
+        for index, row in enumerate(_rows(drawn, max(8, options.max_width - label - 2))):
+            if index and len(self._lines) > 1:
+                yield Text()
+            for line in self._lines:
+                text = Text(no_wrap=True, overflow="crop")
+                text.append(fit(visible(line.name), label) + "  ", theme.QUIET)
+                for place, (cell, gap, size) in enumerate(row):
+                    _append(text, line, cell, gap if place else 0, size, colors)
+                yield text
+        if self._rest:
+            yield Text(f"… and {self._rest:,} more characters", theme.QUIET)
+        if colors and any(line.alike for line in self._lines) and len(self._lines) > 1:
+            yield Text.assemble(("  ", _ALIKE[0]), (" the same token in all of them", theme.QUIET))
+
+    def _widened(self, cell: _Cell, colors: bool) -> tuple[_Cell, int, int]:
+        """A cell with the room in front for a cut (without colour), and its width with the number of its parts."""
+        gap = 0 if colors else int(any(cell.start in line.cuts for line in self._lines))
+        parts = max((len(_parts(line, cell)) for line in self._lines), default=1)
+        return cell, gap, width(cell.text) + (len(str(parts)) if parts > 1 else 0)
+
+
+def aligned(
+    text: str, models: Sequence[tuple[str, Sequence[dict[str, Any]]]], alike: Collection[Sequence[int]]
+) -> Aligned:
+    """One line a tokenizer, the same character in the same column of each; `alike` are the spans that all share.
+
+    In colour each token has its own background, grey where all tokenizers have it; without colour │ stands at each cut.
+    A character that is cut carries the number of its parts: 🙂³.
+    """
+    common = {tuple(span) for span in alike}
+    lines = [_line(name, tokens, common) for name, tokens in models]
+    shown = text[:CHARACTERS]
+    return Aligned(list(_cells(shown, set().union(*(line.cuts for line in lines)))), lines, len(text) - len(shown))
+
+
+def _line(name: str, tokens: Sequence[dict[str, Any]], common: Collection[tuple[int, ...]]) -> _Line:
+    token_at: dict[int, int] = {}
+    cuts, alike = set(), set()
+    for index, token in enumerate(tokens):
+        if token["start"] is None:
+            continue
+        if token["start"] > 4 * CHARACTERS:
+            break
+        cuts |= {token["start"], token["end"]}
+        token_at.update(dict.fromkeys(range(token["start"], token["end"]), index))
+        if (token["start"], token["end"]) in common:
+            alike.add(index)
+    return _Line(name, token_at, frozenset(cuts), frozenset(alike))
+
+
+def _cells(text: str, cuts: Collection[int]) -> Iterator[_Cell]:
+    """The characters, each with the combining marks that no tokenizer cuts off."""
+    at = 0
+    waiting, start = "", 0
+    for char in text:
+        if waiting and not (unicodedata.combining(char) and at not in cuts):
+            yield _Cell(visible(waiting, True), start, at, waiting == "\n")
+            waiting, start = "", at
+        waiting += char
+        at += len(utf8(char))
+    if waiting:
+        yield _Cell(visible(waiting, True), start, at, waiting == "\n")
+
+
+def _rows(drawn: list[tuple[_Cell, int, int]], room: int) -> Iterator[list[tuple[_Cell, int, int]]]:
+    row: list[tuple[_Cell, int, int]] = []
+    used = 0
+    for cell, gap, size in drawn:
+        if row and used + gap + size > room:
+            yield row
+            row, used = [], 0
+        row.append((cell, gap, size))
+        used += gap + size
+        if cell.ends_line:
+            yield row
+            row, used = [], 0
+    if row:
+        yield row
+
+
+def _parts(line: _Line, cell: _Cell) -> set[int]:
+    """The tokens that a cell's bytes belong to."""
+    return {line.token_at[byte] for byte in range(cell.start, cell.end) if byte in line.token_at}
+
+
+def _append(text: Text, line: _Line, cell: _Cell, gap: int, size: int, colors: bool) -> None:
+    parts = _parts(line, cell)
+    shown = cell.text + (str(len(parts)).translate(_DIGITS) if len(parts) > 1 else "")
+    if gap:
+        text.append("│" if cell.start in line.cuts else " ", theme.QUIET)
+    style = _style(line, parts) if colors else Style()
+    text.append(fit(shown, size), style)
+
+
+def _style(line: _Line, parts: set[int]) -> Style:
+    if not parts:
+        return theme.QUIET
+    token = min(parts)
+    if len(parts) > 1:
+        return theme.TOKEN_PARTIAL
+    return _ALIKE[token % 2] if token in line.alike else theme.TOKENS[token % len(theme.TOKENS)]

@@ -1,0 +1,189 @@
+"""`llminspect diff`: one text in two models, or two texts in one model, side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llminspect.commands._documents import Tokens
+from llminspect.commands._input import Prompt, read_prompts, text_prompt, token_documents
+from llminspect.commands._options import ModelOptions, OutputOptions, SourceOptions, takes_groups
+from llminspect.commands._run import check_prompt, open_for, run_each
+from llminspect.commands._save import check_ending
+from llminspect.commands._words import Candidate, candidates, token_text
+from llminspect.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from llminspect.core.array import Array
+    from llminspect.model import Model
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two."""
+
+    model: str
+    text: str | None
+    tokens: Tokens
+    next: list[Candidate]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A token's probability on both sides; None where a vocabulary has no such token."""
+
+    text: str
+    prob_a: float | None
+    prob_b: float | None
+
+
+@dataclass(frozen=True)
+class Apart:
+    """How far the streams at the last positions are from each other behind a layer."""
+
+    layer: int
+    cosine: float
+    distance: float
+    """‖a − b‖ / ‖a‖."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """Two runs side by side. What can only be said of equal vocabularies or equal widths is left out for others."""
+
+    a: Side
+    b: Side
+    tokens: list[Pair]
+    """The most probable of both sides, by their text."""
+    kl_ab: float | None
+    """KL(a ‖ b) in bits, where both have the same vocabulary."""
+    kl_ba: float | None
+    layers: list[Apart] | None
+    """Where both have as many layers of the same width."""
+
+
+def run(first: Model, second: Model, other: Prompt | None, top: int, prompt: Prompt) -> Result:
+    """`other` is the second text; None: the same text, cut by the second model's own tokenizer."""
+    from llminspect.commands._forward_change import divergence
+    from llminspect.commands._forward_watch import watch
+    from llminspect.core.unembed import log_softmax
+
+    beside = _same_text(second, prompt) if other is None else other
+    sides, logits, rows = [], [], []
+    for model, own in ((first, prompt), (second, beside)):
+        check_prompt(model, own)
+        seen = watch(model, own.ids, len(own.ids) - 1)
+        if seen.logits_V is None:
+            raise UsageError(f"{model.name} gives vectors, not tokens", "llminspect embed --similarity compares those")
+        sides.append(Side(model.name, own.text, token_documents(own.tokens), candidates(model, seen.logits_V, top)))
+        logits.append(log_softmax(seen.logits_V.astype("float64")))
+        rows.append(seen.rows)
+    same = _vocabulary(first) == _vocabulary(second)
+    return Result(
+        a=sides[0],
+        b=sides[1],
+        tokens=_pairs(first, second, sides, logits),
+        kl_ab=divergence(logits[0], logits[1]) if same else None,
+        kl_ba=divergence(logits[1], logits[0]) if same else None,
+        layers=_apart(first, second, rows),
+    )
+
+
+def _same_text(model: Model, prompt: Prompt) -> Prompt:
+    """The text as the second model cuts it; ids stay ids."""
+    if prompt.text is None or model.tokenizer is None:
+        return prompt
+    return Prompt(prompt.text, model.tokenizer.wrap(model.tokenizer.encode(prompt.text)), prompt.line)
+
+
+def _vocabulary(model: Model) -> object:
+    """Equal for models whose ids mean the same."""
+    if model.tokenizer is None:
+        return model.config.sizes.V
+    return [token_text(model, token_id) for token_id in range(model.config.sizes.V)]
+
+
+def _pairs(first: Model, second: Model, sides: list[Side], logits: list[Array]) -> list[Pair]:
+    """The best of both sides; a token of the other side is found by its text."""
+    import math
+
+    found: dict[str, Pair] = {}
+    for candidate in [*sides[0].next, *sides[1].next]:
+        if candidate.text in found:
+            continue
+        chances = []
+        for model, log_V in ((first, logits[0]), (second, logits[1])):
+            token_id = _id_of(model, candidate)
+            chances.append(None if token_id is None else math.exp(log_V[token_id]))
+        found[candidate.text] = Pair(candidate.text, *chances)
+    return sorted(found.values(), key=lambda pair: -max(pair.prob_a or 0, pair.prob_b or 0))
+
+
+def _id_of(model: Model, candidate: Candidate) -> int | None:
+    """The id of the token with that text: the same id where it fits, else the one that the tokenizer gives."""
+    if candidate.id < model.config.sizes.V and token_text(model, candidate.id) == candidate.text:
+        return candidate.id
+    if model.tokenizer is None:
+        return None
+    try:
+        ids = model.tokenizer.encode_ids(candidate.text)
+    except UsageError:
+        return None
+    return ids[0] if len(ids) == 1 and token_text(model, ids[0]) == candidate.text else None
+
+
+def _apart(first: Model, second: Model, rows: list[dict[str, Array]]) -> list[Apart] | None:
+    import numpy as np
+
+    sizes, others = first.config.sizes, second.config.sizes
+    if (sizes.L, sizes.D) != (others.L, others.D):
+        return None
+    layers = []
+    for layer in range(sizes.L):
+        a_D, b_D = (own[f"layers.{layer}.output"].astype(np.float64) for own in rows)
+        lengths = float(np.linalg.norm(a_D)), float(np.linalg.norm(b_D))
+        cosine = float(a_D @ b_D) / (lengths[0] * lengths[1] or 1.0)
+        layers.append(Apart(layer, cosine, float(np.linalg.norm(a_D - b_D)) / (lengths[0] or 1.0)))
+    return layers
+
+
+def render(result: Result) -> RenderableType:
+    """The two texts, the two distributions, the streams."""
+    from llminspect.commands._diff_render import diff_view
+
+    return diff_view(result)
+
+
+@takes_groups
+def command(
+    source: SourceOptions,
+    model: ModelOptions,
+    output: OutputOptions,
+    against: Annotated[
+        str | None, typer.Option("--against", metavar="TEXT", help="Compare with this text in the same model.")
+    ] = None,
+    against_model: Annotated[
+        str | None, typer.Option("--against-model", metavar="NAME", help="Compare with this model.")
+    ] = None,
+    top: Annotated[int, typer.Option("--top", min=1, metavar="N", help="How many next tokens of each side.")] = 10,
+) -> None:
+    """Compare two texts in one model, or one text in two models: what comes next, and where the streams part.
+
+    llminspect diff "The capital of France is" --against "The capital of Italy is"
+    """
+    from dataclasses import replace
+
+    if against is None and against_model is None:
+        raise UsageError("nothing to compare with", "give --against TEXT or --against-model NAME")
+    check_ending(output, arrays=False)
+    first = open_for(model, output)
+    second = first if against_model is None else open_for(replace(model, model=against_model), output)
+    other = None if against is None else text_prompt(against, source, second.tokenizer, None)
+    prompts = read_prompts(source, first.tokenizer)
+    provenance = {**first.provenance, **({} if second is first else {"against": second.provenance})}
+    run_each("diff", first.name, provenance, prompts, output, partial(run, first, second, other, top), render)

@@ -1,0 +1,218 @@
+"""`llminspect generate`: one token after another, each with its probability and the runners-up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llminspect.commands._experiments import ExperimentOptions
+from llminspect.commands._generate_options import GenerateOptions, SamplingOptions, sampling_of, seed_of
+from llminspect.commands._input import Prompt, read_prompts, token_documents
+from llminspect.commands._options import EngineOptions, ModelOptions, OutputOptions, SourceOptions, takes_groups
+from llminspect.commands._run import check_prompt, open_for, run_each
+from llminspect.commands._save import check_ending
+from llminspect.commands._schema import Tokens
+from llminspect.commands._target import target_prompt, with_source
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+
+    from llminspect.commands._experiments import Experiment
+    from llminspect.commands._generate_search import Beam, Twig
+    from llminspect.commands._generate_steps import Completion, Listener, StepRecord, Stop
+    from llminspect.core.tap import Tap
+    from llminspect.model import Model
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """What the model writes without the experiment."""
+
+    completion: str
+    ids: list[int]
+
+
+@dataclass(frozen=True)
+class Change:
+    """Where the experiment made a difference."""
+
+    experiments: list[Experiment]
+    first_difference: int | None
+    """The first token that differs; None: none does."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A prompt and how it goes on."""
+
+    prompt: str
+    tokens: Tokens
+    prompt_ids: list[int]
+    completion: str
+    ids: list[int]
+    steps: list[StepRecord]
+    stop: Stop
+    seed: int | None = None
+    """What repeats the draws; None where the most probable token was taken."""
+    samples: list[Completion] | None = None
+    beams: list[Beam] | None = None
+    tree: list[Twig] | None = None
+    passes: int | None = None
+    """How often the model was run for the completion, with --lookup."""
+    baseline: Unchanged | None = None
+    change: Change | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks of `run`."""
+
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    options: GenerateOptions = field(default_factory=GenerateOptions)
+    experiments: ExperimentOptions = field(default_factory=ExperimentOptions)
+    seed: int | None = None
+    """None: the most probable token each time."""
+
+
+def run(model: Model, asked: Asked, prompt: Prompt, listener: Listener | None = None) -> Result:
+    """Continue one prompt."""
+    from llminspect.commands._experiments import experiment_taps
+    from llminspect.commands._generate_options import limits_of
+    from llminspect.commands._generate_search import branches, search_beams
+    from llminspect.commands._generate_steps import complete
+
+    check_prompt(model, prompt)
+    _check_generates(model)
+    ids, options = prompt.ids, asked.options
+    if model.can("source"):
+        model = with_source(model, prompt.ids)
+        ids = target_prompt(model, None, None).ids
+    limits = limits_of(model, options)
+    taps, experiments = experiment_taps(model, asked.experiments, ids)
+    if options.lookup:
+        _check_lookup(model, experiments)
+    sampling = sampling_of(asked.sampling)
+
+    def once(sample: int, taps: list[Tap], listener: Listener | None) -> Completion:
+        return complete(
+            model,
+            ids,
+            sampling,
+            limits,
+            seed=None if asked.seed is None else (asked.seed, sample),
+            taps=taps,
+            alternatives=options.alternatives,
+            table=options.steps,
+            listener=listener,
+            lookup=options.lookup,
+        )
+
+    beams = search_beams(model, ids, options.beams, options.length_penalty, limits, taps) if options.beams else None
+    if beams is not None:
+        first = _retold(model, ids, beams[0] if beams else None, taps, options)
+        samples = [first]
+    else:
+        samples = [once(number, taps, listener if options.n == 1 else None) for number in range(options.n)]
+        first = samples[0]
+    tree = branches(model, ids, first.ids, options.tree, options.alternatives, taps) if options.tree else None
+    plain = once(0, [], None) if experiments and beams is None else None
+    return Result(
+        prompt=prompt.text if prompt.text is not None else "".join(prompt.labels),
+        tokens=token_documents(prompt.tokens),
+        prompt_ids=prompt.ids,
+        completion=first.completion,
+        ids=first.ids,
+        steps=first.steps,
+        stop=first.stop,
+        seed=asked.seed,
+        samples=samples if options.n > 1 else None,
+        beams=beams,
+        tree=tree,
+        passes=first.passes,
+        baseline=None if plain is None else Unchanged(plain.completion, plain.ids),
+        change=None if plain is None else Change(experiments, _first_difference(plain.ids, first.ids)),
+    )
+
+
+def _check_generates(model: Model) -> None:
+    from llminspect.errors import UsageError
+
+    if not (model.can("generate") or model.can("source")):
+        raise UsageError(
+            f"{model.name} does not generate: it reads a text both ways", "llminspect forward shows what it can say"
+        )
+
+
+def _check_lookup(model: Model, experiments: Sequence[Experiment]) -> None:
+    from llminspect.errors import UsageError
+
+    if experiments:
+        raise UsageError("--lookup does not go with an experiment, which would change guessed tokens too", "drop one")
+    if model.engine is not None or not model.config.causal:
+        raise UsageError("--lookup needs the engine numpy and a model that keeps what it has read", "leave it out")
+
+
+def _retold(model: Model, ids: list[int], beam: Beam | None, taps: list[Tap], options: GenerateOptions) -> Completion:
+    """The best beam told step by step, as if each token had been chosen."""
+    from llminspect.commands._generate_steps import Completion, Limits, complete
+    from llminspect.core.sampling import Sampling
+
+    if beam is None:
+        return Completion("", [], [], "length")
+    limits = Limits(len(beam.ids), (), False, tuple(beam.ids))
+    told = complete(model, ids, Sampling(), limits, seed=None, taps=taps, alternatives=options.alternatives)
+    return Completion(beam.completion, beam.ids, [replace(step, forced=None) for step in told.steps], beam.stop)
+
+
+def _first_difference(before: list[int], after: list[int]) -> int | None:
+    for index, (old, new) in enumerate(zip(before, after, strict=False)):
+        if old != new:
+            return index
+    return None if len(before) == len(after) else min(len(before), len(after))
+
+
+def render(result: Result) -> RenderableType:
+    """The text, then each token with its probability and the runners-up."""
+    from llminspect.commands._generate_render import generate_view
+
+    return generate_view(result)
+
+
+@takes_groups
+def command(
+    source: SourceOptions,
+    model: ModelOptions,
+    output: OutputOptions,
+    engine: EngineOptions,
+    sampling: SamplingOptions,
+    options: GenerateOptions,
+    experiments: ExperimentOptions,
+    stream: Annotated[bool, typer.Option("--stream", help="Only the text, as it is written.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Redraw the most probable tokens as it writes.")] = False,
+) -> None:
+    """Continue a text token by token, each with its probability and the runners-up.
+
+    llminspect generate "The capital of France is"
+    """
+    from llminspect.commands._generate_follow import followed
+
+    check_ending(output, arrays=False)
+    asked = Asked(sampling, options, experiments, seed_of(sampling, options))
+    opened = open_for(model, output, engine)
+    prompts = read_prompts(source, opened.tokenizer)
+    following = followed(source, output, options, stream=stream, watch=watch)
+    provenance = {**opened.provenance, **({} if asked.seed is None else {"seed": asked.seed})}
+    run_each(
+        "generate",
+        opened.name,
+        provenance,
+        prompts,
+        output,
+        lambda prompt: following.run(lambda listener: run(opened, asked, prompt, listener), prompt),
+        render,
+        show=following.show,
+    )

@@ -1,0 +1,66 @@
+"""`attend` and `embed` on every family: each step that a family has appears, and the steps add up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from llminspect.commands import attend, embed
+from llminspect.commands._attend_options import Asked
+from llminspect.commands._input import prompt_of_ids
+from tests.arch.golden import NAMES
+from tests.render.samples import lines
+
+if TYPE_CHECKING:
+    from tests.arch.conftest import Opened
+
+IDS = [3, 7, 9, 3, 7, 5, 11]
+DECODERS = [name for name in NAMES if not name.startswith(("bert", "roberta", "distilbert", "minilm", "t5", "marian"))]
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_the_sum_of_a_query_adds_up_in_every_family(opened: Opened, name: str) -> None:
+    _, model = opened(name)
+    sizes = model.config.sizes
+    layer, head = sizes.L - 1, sizes.H - 1
+    asked = Asked(query="5", layer=str(layer), head=str(head))
+    result = attend.run(model, asked, prompt_of_ids(IDS, model.tokenizer, None))
+    query = result.query
+    assert query is not None
+    np.testing.assert_allclose(query.keys @ query.query, query.scores, atol=1e-4)
+    bias = 0 if query.bias is None else query.bias
+    np.testing.assert_allclose(query.scores * query.scale + bias, query.scaled, atol=1e-4)
+    powers = np.exp(query.masked.astype(float))
+    unspent = 1 - (query.to_sink or 0)
+    np.testing.assert_allclose(powers / powers.sum() * unspent, query.weights, atol=1e-5)
+    np.testing.assert_allclose(query.weights @ query.values, query.output, atol=1e-5)
+    assert query.kv_head == head * sizes.K // sizes.H
+    assert (query.query_unnormed is not None) == name.startswith(("qwen3", "gemma3", "olmo2"))
+    assert (query.capped is not None) == ("gemma2" in name)
+    assert (query.to_sink is not None) == ("gpt-oss" in name)
+    assert max(map(len, lines(attend.render(result), 80))) <= 80
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_the_heads_and_all_else_sum_to_the_stream(opened: Opened, name: str) -> None:
+    _, model = opened(name)
+    parts = attend.run(model, Asked(contributions=True), prompt_of_ids(IDS, model.tokenizer, None)).contributions
+    assert parts is not None
+    total = parts.embedding + parts.heads.sum() + parts.attention_bias.sum() + parts.feedforward.sum()
+    assert total == pytest.approx(1, abs=1e-4)
+    assert parts.scales_frozen == name.startswith(("gemma2", "gemma3", "olmo2"))
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_the_overview_and_the_position_code_work_in_every_family(opened: Opened, name: str) -> None:
+    _, model = opened(name)
+    prompt = prompt_of_ids(IDS, model.tokenizer, None)
+    overview = attend.run(model, Asked(), prompt).overview
+    assert overview is not None
+    assert overview.measures["entropy"].shape == (model.config.sizes.L, model.config.sizes.H)
+    positions = embed.run(model, embed.Options(positions=True), [], prompt).positions
+    assert positions is not None
+    if positions.kind == "rotary":
+        assert positions.code[1, 0] == pytest.approx(positions.code[2, 0] / 2, abs=1e-3)

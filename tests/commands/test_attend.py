@@ -1,0 +1,395 @@
+"""`attend` on the toy, where every number can be checked by hand, and on SmolLM2 against recorded numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from llminspect.commands import attend
+from llminspect.commands._attend_choice import find_word, parse_choice
+from llminspect.commands._attend_options import SELECTED, Asked, Keeping
+from llminspect.commands._attend_query import scale_and_bias
+from llminspect.commands._attend_save import arrays_of
+from llminspect.commands._input import Prompt
+from llminspect.commands._schema import command_schema
+from llminspect.core.attention_measures import MEASURES
+from llminspect.errors import UsageError
+from llminspect.files.npz import write_npz
+from llminspect.model import Model, open_model
+from llminspect.text.tokenizer import Token
+from tests.conftest import ROOT
+from tests.render.samples import lines, shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Program
+
+E1, E2 = math.e, math.e**2
+CAT = np.array([E1, 1, E2, 1]) / (E1 + 2 + E2)
+"""The softmax of cat's scaled scores 1, 0, 2, 0."""
+
+
+def prompt(model: Model, text: str) -> Prompt:
+    assert model.tokenizer is not None
+    return Prompt(text, model.tokenizer.encode(text))
+
+
+def result_of(
+    text: str = "A cat sat.",
+    model: Model | None = None,
+    *,
+    keeping: Keeping = SELECTED,
+    control: Prompt | None = None,
+    **asked: Any,
+) -> attend.Result:
+    model = model or open_model("toy-attention")
+    return attend.run(model, Asked(**asked), prompt(model, text), keeping=keeping, control=control)
+
+
+def test_the_head_of_the_toy_by_hand() -> None:
+    (head,) = result_of().heads
+    np.testing.assert_allclose(head.weights[1], CAT, rtol=1e-6)
+    np.testing.assert_allclose(head.weights.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_the_sum_of_one_query_by_hand() -> None:
+    query = result_of(query="cat").query
+    assert query is not None
+    assert (query.index, query.text, query.chosen_by, query.scale) == (1, "cat", "you", 0.5)
+    np.testing.assert_array_equal(query.scores, [2, 0, 4, 0])
+    np.testing.assert_array_equal(query.scaled, [1, 0, 2, 0])
+    np.testing.assert_allclose(query.weights, CAT, rtol=1e-6)
+    values = np.array([[1, 0, 0, 0], [0, 2, 0, 0], [0, 1, 3, 0], [0, 0, 0, 1]])
+    np.testing.assert_allclose(query.output, CAT @ values, rtol=1e-6)
+    assert query.query_unrotated is None
+
+
+def test_the_steps_are_written_out_with_their_numbers() -> None:
+    text = shown(attend.render(result_of(query="cat")), 100)
+    for piece in (
+        "[2, 0, 4, 0] · [0, 0, 1, 0]",
+        "2·0 + 0·0 + 4·1 + 0·0",
+        "(q · k) × 1/√4",
+        "e^2 / (e^1 + e^0 + e^2 + e^0)",
+        "7.389 / 12.11",
+        "0.6103",
+        "0.61·[0, 1, 3, 0]",
+    ):
+        assert piece in text
+
+
+def test_a_causal_mask_hides_what_comes_later() -> None:
+    model = attend.masked(open_model("toy-attention"), "causal")
+    (head,) = result_of(model=model).heads
+    np.testing.assert_array_equal(np.triu(head.weights, 1), 0)
+    np.testing.assert_allclose(head.weights[1, :2], [math.e / (math.e + 1), 1 / (math.e + 1)], rtol=1e-6)
+    query = result_of(model=model, query="cat").query
+    assert query is not None
+    np.testing.assert_array_equal(np.isfinite(query.masked), [True, True, False, False])
+    assert "hidden by the mask" in shown(attend.render(result_of(model=model, query="cat")))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("3", [3]), ("0,3-5", [0, 3, 4, 5]), ("5,1-2,1", [1, 2, 5]), (None, None)]
+)
+def test_layers_are_chosen_by_numbers_and_ranges(text: str | None, expected: list[int] | None) -> None:
+    assert parse_choice(text, "layer", 6) == expected
+
+
+@pytest.mark.parametrize("text", ["6", "0-6", "x", "", "-1", "1-", "3-1", "1,,2", "٣"])
+def test_layers_that_do_not_exist_are_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_choice(text, "layer", 6)
+
+
+def test_words_are_found_by_their_tokens() -> None:
+    model = open_model("toy-attention")
+    twice = prompt(model, "A cat sat. A cat sat.")
+    assert find_word(twice, "5", "--query") == [5]
+    with pytest.raises(UsageError, match="2 times") as refused:
+        find_word(twice, "cat", "--query")
+    assert "1, 5" in str(refused.value.hint)
+    with pytest.raises(UsageError, match="not in the text"):
+        find_word(twice, "dog", "--query")
+    assert find_word(prompt(model, "A cat sat."), "sat.", "--query") == [2, 3]
+
+
+def test_a_word_of_several_tokens_is_all_of_them(smollm2: Model) -> None:
+    text = prompt(smollm2, "Mr Dursley liked antidisestablishmentarianism.")
+    place = find_word(text, "Dursley", "--query")
+    assert len(place) > 1
+    assert "".join(text.labels[index] for index in place).strip() == "Dursley"
+
+
+def test_a_word_is_found_where_the_vocabulary_spells_it_otherwise() -> None:
+    tokens = [
+        Token(0, b"[CLS]", None, None, True),
+        Token(1, b"al", 0, 2),
+        Token(2, b"##ice", 2, 5),
+        Token(3, b"s", 6, 7),
+    ]
+    assert find_word(Prompt("Alice s", tokens), "Alice", "--query") == [1, 2]
+    assert find_word(Prompt("Alice s", tokens), "alice", "--query") == [1, 2]
+    with pytest.raises(UsageError, match="not in the text"):
+        find_word(Prompt("Alice s", tokens), "lice", "--query")
+
+
+def test_the_scale_is_read_off_the_scores() -> None:
+    scores = np.array([1.0, -2.0, 4.0, np.nan])
+    scale, bias = scale_and_bias(scores, scores * 0.125)
+    assert scale == pytest.approx(0.125)
+    assert bias is None
+    scale, bias = scale_and_bias(scores, scores + np.array([1, 0, -1, 0]))
+    assert scale == 1.0
+    assert bias is not None
+    np.testing.assert_allclose(bias[:3], [1, 0, -1])
+
+
+# -- SmolLM2 -----------------------------------------------------------------------------------------------------------
+
+ALICE = "Alice gave Bob her book"
+
+
+def test_weights_are_those_recorded(smollm2: Model) -> None:
+    recorded = json.loads((ROOT / "tests" / "golden" / "smollm2.json").read_text(encoding="utf-8"))
+    for entry in recorded["forward"]:
+        for place, row in entry["attention_last_query"].items():
+            layer, head = place.split(".")
+            (found,) = result_of(entry["text"], smollm2, layer=layer, head=head).heads
+            np.testing.assert_allclose(found.weights[-1], row, atol=1e-4)
+
+
+def test_heads_7_and_8_of_layer_18_are_sinks(smollm2: Model) -> None:
+    result = result_of(ALICE, smollm2, layer="18", head="7-8")
+    for head in result.heads:
+        assert head.habit == "sink"
+        assert head.weights[:, 0].min() > 0.99
+
+
+def test_the_overview_agrees_with_heads_looked_at_alone(smollm2: Model) -> None:
+    overview = result_of(ALICE, smollm2).overview
+    assert overview is not None
+    alone = result_of(ALICE, smollm2, layer="0,11", head="1,4").heads
+    for head in alone:
+        assert overview.habits[head.layer][head.head] == head.habit
+        for name, value in head.measures.items():
+            np.testing.assert_allclose(overview.measures[name][head.layer, head.head], value)  # type: ignore[index]
+
+
+def test_the_sum_of_a_query_adds_up(smollm2: Model) -> None:
+    query = result_of(ALICE, smollm2, query="her", layer="11", head="1").query
+    assert query is not None
+    assert (query.index, query.kv_head) == (3, 0)
+    assert query.scale == pytest.approx(1 / 8)
+    np.testing.assert_allclose(query.keys @ query.query, query.scores, atol=1e-3)
+    seen = query.scaled[:4].astype(float)
+    np.testing.assert_allclose(query.weights[:4], np.exp(seen) / np.exp(seen).sum(), atol=1e-5)
+    np.testing.assert_allclose(query.weights @ query.values, query.output, atol=1e-4)
+    assert query.query_unrotated is not None
+    assert np.linalg.norm(query.query_unrotated) == pytest.approx(float(np.linalg.norm(query.query)), rel=1e-5)
+
+
+def test_a_query_of_a_long_text_is_worked_out_alone(smollm2: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = result_of(ALICE, smollm2, query="her", layer="5", head="4").query
+    monkeypatch.setattr("llminspect.commands._attend_query.WHOLE_PASS", 3)
+    alone = result_of(ALICE, smollm2, query="her", layer="5", head="4").query
+    assert whole is not None
+    assert alone is not None
+    for name in ("scores", "scaled", "weights"):
+        np.testing.assert_allclose(getattr(alone, name), getattr(whole, name)[:4], atol=1e-3)
+    np.testing.assert_allclose(alone.keys, whole.keys[:4], atol=1e-3)
+    np.testing.assert_allclose(alone.output, whole.output, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("text", "pair", "query", "keys"),
+    [
+        (ALICE, "her->Alice", 3, [0]),
+        ("The cat sat because it was tired", "it->cat", 4, [1]),
+        ("Mr Dursley said that he was hungry", "he->Dursley", -3, [1, 2, 3]),
+    ],
+)
+def test_find_ranks_what_the_full_weights_say(
+    smollm2: Model, text: str, pair: str, query: int, keys: list[int]
+) -> None:
+    result = result_of(text, smollm2, find=pair, keeping=Keeping(True))
+    found = result.find
+    assert found is not None
+    tokens = len(result.tokens)
+    query %= tokens
+    keys = [index for index in keys if index in found.key.indices]
+    assert found.query.indices[-1] == query
+    assert found.key.indices == keys
+    weights = {(head.layer, head.head): head.weights for head in result.heads}
+    assert len(found.heads) == len(weights) == 270
+    for head in found.heads:
+        rows = weights[head.layer, head.head][:, keys].sum(axis=1)
+        others = [rows[index] for index in range(max(keys) + 1, tokens) if index != query]
+        assert head.weight == pytest.approx(float(rows[query]), abs=1e-6)
+        assert head.others == pytest.approx(float(np.mean(others)), abs=1e-6)
+        assert head.excess == pytest.approx(float(rows[query] - np.mean(others)), abs=1e-6)
+    assert [head.weight for head in found.heads] == sorted((head.weight for head in found.heads), reverse=True)
+
+
+def test_find_says_that_a_sink_means_nothing_and_compares_a_control(smollm2: Model) -> None:
+    control = prompt(smollm2, "Mary gave Bob his book")
+    found = result_of(ALICE, smollm2, find="her->Alice", control=control).find
+    assert found is not None
+    assert found.control is not None
+    assert found.control.by_position
+    assert found.heads[0].only_sink
+    same = result_of(ALICE, smollm2, find="her->Alice", control=prompt(smollm2, ALICE)).find
+    assert same is not None
+    assert all(head.control == head.weight and head.control_excess == head.excess for head in same.heads)
+    assert "attention sink" in shown(attend.render(result_of(ALICE, smollm2, find="her->Alice")), 200)
+
+
+def test_rollout_and_mean_follow_from_the_full_weights(smollm2: Model) -> None:
+    result = result_of(ALICE, smollm2, rollout=True, mean=True, keeping=Keeping(True))
+    weights = np.stack([head.weights for head in result.heads]).reshape(30, 9, 5, 5).astype(float)
+    expected = np.eye(5)
+    for weights_HTS in weights:
+        expected = (0.5 * weights_HTS.mean(axis=0) + 0.5 * np.eye(5)) @ expected
+    assert result.rollout is not None
+    assert result.mean is not None
+    np.testing.assert_allclose(result.rollout, expected, atol=1e-5)
+    np.testing.assert_allclose(result.mean, weights.mean(axis=(0, 1)), atol=1e-6)
+
+
+def test_contributions_sum_to_the_whole_stream(smollm2: Model) -> None:
+    parts = result_of(ALICE, smollm2, contributions=True).contributions
+    assert parts is not None
+    total = parts.embedding + parts.heads.sum() + parts.attention_bias.sum() + parts.feedforward.sum()
+    assert total == pytest.approx(1, abs=1e-4)
+    np.testing.assert_allclose(parts.attention_bias, 0, atol=1e-5)
+
+
+def test_a_pass_goes_no_further_than_it_must_and_keeps_one_head(smollm2: Model) -> None:
+    asked: list[int] = []
+
+    class Params:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(smollm2.params, name)
+
+        def __getitem__(self, name: str) -> Any:
+            return smollm2.params[name]
+
+        def layer(self, index: int) -> Any:
+            asked.append(index)
+            return smollm2.params.layer(index)
+
+    watched = replace(smollm2, params=Params())  # type: ignore[arg-type]
+    (head,) = result_of(ALICE, watched, layer="3", head="1").heads
+    assert max(asked) == 3
+    assert head.weights.base is None
+
+
+# -- The command line --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--layer", "0", "--head", "0", "--show", "weights,scores,scaled,masked,queries,keys,values,added"),
+        ("--query", "cat"),
+        ("--query", "2", "--mask", "causal"),
+        ("--find", "sat->cat", "--control", "A cat sat."),
+        ("--rollout", "--mean"),
+        ("--contributions",),
+    ],
+)
+def test_json_keeps_the_contract(program: Program, arguments: tuple[str, ...]) -> None:
+    ran = program("attend", "A cat sat.", *arguments, "--model", "toy-attention", "--json")
+    assert (ran.code, ran.err) == (0, "")
+    jsonschema.validate(ran.json, command_schema("attend"))
+    assert ran.json["heads"][0].keys() >= {"layer", "head", "weights"}
+    assert (ran.json["n_layers"], ran.json["n_heads"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--layer", "1"), "there is no layer 1 (the only layer is 0)"),
+        (("--head", "0-2"), "there is no head 2 (the only head is 0)"),
+        (("--query", "dog"), "'dog' is not in the text (its tokens are 0:A 1:cat 2:sat 3:.)"),
+        (("--query", "4"), "'4' is not in the text"),
+        (("--find", "cat"), "--find cannot read 'cat'"),
+        (("--find", "cat->cat"), "are the same token"),
+        (("--find", "cat->sat", "--mask", "causal"), "'cat' cannot see 'sat', which comes after it"),
+        (("--control", "A"), "--control goes with --find"),
+        (("--show", "weigths", "--layer", "0"), "--show does not know 'weigths'"),
+        (("--show", "scores"), "--show needs a head"),
+        (("--model", "toy"), "has no attention"),
+    ],
+)
+def test_mistakes_are_one_line(program: Program, arguments: tuple[str, ...], said: str) -> None:
+    text = "hello" if "toy" in arguments else "A cat sat."
+    ran = program("attend", text, "--model", "toy-attention", *arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_json_of_too_many_weights_is_refused_with_the_way_out() -> None:
+    with pytest.raises(UsageError, match="too many for JSON") as refused:
+        result_of(keeping=Keeping(True, 15))
+    assert "--layer" in str(refused.value.hint)
+    assert "--save" in str(refused.value.hint)
+    assert result_of(keeping=Keeping(True, 15, True)).heads == []
+    assert len(result_of(keeping=Keeping(True, 16)).heads) == 1
+
+
+def test_save_streams_the_heads_that_were_chosen(smollm2: Model, tmp_path: Path) -> None:
+    result = result_of(ALICE, smollm2, layer="3,18", head="2,7", keeping=Keeping(True))
+    with (tmp_path / "a.npz").open("wb") as file:
+        write_npz(file, arrays_of(smollm2, Asked(layer="3,18", head="2,7"), result))
+    with np.load(tmp_path / "a.npz") as saved:
+        assert saved["weights"].shape == (2, 2, 5, 5)
+        np.testing.assert_array_equal(saved["layers"], [3, 18])
+        np.testing.assert_array_equal(saved["heads"], [2, 7])
+        kept = np.stack([head.weights for head in result.heads]).reshape(2, 2, 5, 5)
+        np.testing.assert_array_equal(saved["weights"], kept)
+
+
+def test_save_writes_full_weights(program: Program, tmp_path: Path) -> None:
+    ran = program("attend", "A cat sat.", "--model", "toy-attention", "--save", str(tmp_path / "a.npz"))
+    assert ran.code == 0
+    with np.load(tmp_path / "a.npz") as saved:
+        assert saved["weights"].shape == (1, 1, 4, 4)
+        assert saved["weights"].dtype == np.float32
+        np.testing.assert_allclose(saved["weights"][0, 0, 1], CAT, rtol=1e-6)
+
+
+def test_the_help_defines_every_measure(program: Program) -> None:
+    said = " ".join(program("attend", "--help", COLUMNS="100").out.split())
+    for name, measure in MEASURES.items():
+        assert f"{name}: {measure.definition}" in said
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"layer": "3", "head": "1"},
+        {"layer": "0-2"},
+        {"layer": "5", "head": "2", "show": "weights,scores,masked,queries,values,added,capped"},
+        {"query": "her"},
+        {"find": "her->Alice"},
+        {"rollout": True},
+        {"contributions": True},
+        {"mean": True},
+    ],
+)
+def test_renderings_fit_their_width(smollm2: Model, options: dict[str, Any], columns: int) -> None:
+    rendering = attend.render(result_of(ALICE, smollm2, **options))
+    assert max(map(len, lines(rendering, columns))) <= columns
+    assert "\x1b[" in shown(rendering, columns, "truecolor")

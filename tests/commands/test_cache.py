@@ -1,0 +1,131 @@
+"""`cache`, `models`, `pull`: what is there, whether it is whole, and that a second time fetches nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from llminspect.commands import models, pull
+from llminspect.files.catalogue import CATALOGUE, FAMOUS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Program
+
+
+def test_an_empty_cache(program: Program, tmp_path: Path) -> None:
+    home = str(tmp_path / "home")
+    document = program("cache", "--json", LLMINSPECT_HOME=home).json
+    assert (document["model"], document["entries"], document["bytes"]) == (None, [], 0)
+    cleared = program("cache", "clear", "--json", LLMINSPECT_HOME=home).json
+    assert (cleared["removed"], cleared["freed"]) == ([], 0)
+    assert program("cache", LLMINSPECT_HOME=home, COLUMNS="300").out.startswith(home)
+
+
+def test_what_is_not_ours_is_named_and_stays(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "prepared").mkdir()
+    (tmp_path / "prepared" / "mine").write_text("mine")
+    document = program("cache", "clear", "--json", LLMINSPECT_HOME=str(tmp_path)).json
+    assert document["foreign"] == [str(tmp_path / "prepared" / "mine")]
+    assert (tmp_path / "prepared" / "mine").read_text() == "mine"
+
+
+def test_damage_is_exit_code_4(program: Program, tmp_path: Path) -> None:
+    member = CATALOGUE["smollm2"].members[0]
+    folder = tmp_path / "models" / "smollm2"
+    folder.mkdir(parents=True)
+    (folder / member.place).write_bytes(b"cut short")
+    ran = program("cache", "verify", "--json", LLMINSPECT_HOME=str(tmp_path))
+    assert ran.code == 4
+    assert ran.json["entries"][0]["faults"] == [f"{member.place} is not what was published"]
+    assert "cache clear smollm2" in ran.err
+    assert len(ran.err.splitlines()) == 1
+    assert program("cache", "clear", "smollm2", LLMINSPECT_HOME=str(tmp_path)).code == 0
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["verify", "nothing"], "holds nothing called"),
+        (["show", "--limit", "1GB"], "goes with clear"),
+        (["clear", "--limit", "much"], "is not a size"),
+        (["burn"], "burn"),
+    ],
+)
+def test_mistakes(program: Program, tmp_path: Path, arguments: list[str], words: str) -> None:
+    ran = program("cache", *arguments, LLMINSPECT_HOME=str(tmp_path))
+    assert (ran.code, ran.out, len(ran.err.splitlines())) == (2, "", 1)
+    assert words in ran.err
+
+
+def test_models_lists_what_the_issue_asks(program: Program) -> None:
+    document = program("models", "--json").json
+    known = {model["name"]: model for model in document["catalogue"]}
+    assert known["smollm2"]["fetched"] is True
+    assert (known["smollm2"]["width"], known["smollm2"]["layers"], known["smollm2"]["heads"]) == (576, 30, 9)
+    widths = {model["name"]: model["width"] for model in document["famous"]}
+    assert widths["GPT-2 (small)"] == 768
+    assert widths["GPT-3"] == 12_288
+    assert [toy["name"] for toy in document["toys"]] == ["toy", "toy-attention"]
+    assert {"words", "bytes", "o200k_base"} <= set(document["tokenizers"])
+    assert "llama" in document["families"]
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_models_fits(program: Program, width: int) -> None:
+    ran = program("models", COLUMNS=str(width))
+    assert ran.code == 0
+    assert "\x1b" not in ran.out
+    assert max(map(len, ran.out.splitlines())) <= width
+    rows = [line.split() for line in ran.out.splitlines()]
+    assert any(row[:5] == ["smollm2", "135", "M", "576", "30"] for row in rows)
+
+
+def test_the_catalogue_agrees_with_the_models_themselves() -> None:
+    from llminspect.model import describe_model
+
+    description = describe_model("smollm2", offline=True)
+    known = next(model for model in models.run().catalogue if model.name == "smollm2")
+    sizes = description.config.sizes
+    assert (known.width, known.layers, known.heads, known.context) == (sizes.D, sizes.L, sizes.H, sizes.context)
+    assert known.family == description.architecture.name
+    assert len(models.run().famous) == len(FAMOUS)
+
+
+def test_pulling_again_says_that_it_is_there(program: Program) -> None:
+    ran = program("pull", "smollm2", "--offline", "--json")
+    assert ran.code == 0
+    assert ran.err == ""
+    assert ran.json["fetched"] is False
+    assert ran.json["bytes"] == CATALOGUE["smollm2"].size
+    assert "is there already" in program("pull", "smollm2", "--offline", COLUMNS="300").out
+
+
+def test_pull_reports_what_was_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from llminspect.files import locate
+
+    file = tmp_path / "model.gguf"
+    file.write_bytes(b"12345")
+    seen: list[tuple[str, int, int | None]] = []
+
+    def fake(name: str, *, revision: str | None, offline: bool, progress: Any) -> locate.Located:
+        progress("download", 3, 5)
+        return locate.Located(name, "gguf", file, {}, "x", weight_paths=(file,))
+
+    monkeypatch.setattr(locate, "locate", fake)
+    result = pull.run("anything", progress=lambda *step: seen.append(step))
+    assert (result.fetched, result.bytes) == (True, 5)
+    assert seen == [("download anything", 3, 5)]
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [("toy", 2, "built in"), ("smolm2", 3, "did you mean smollm2"), ("minilm", 3, "offline")],
+)
+def test_what_cannot_be_pulled(program: Program, tmp_path: Path, name: str, code: int, words: str) -> None:
+    ran = program("pull", name, "--offline", LLMINSPECT_HOME=str(tmp_path / "empty"))
+    assert (ran.code, ran.out, len(ran.err.splitlines())) == (code, "", 1)
+    assert words in ran.err

@@ -1,0 +1,154 @@
+"""`forward`: the hand calculation of the toy, the recorded numbers of SmolLM2, mistakes, widths."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+import pytest
+from rich.console import Console
+
+from llminspect.commands._forward_options import LookOptions
+from llminspect.commands._input import Prompt
+from llminspect.commands.forward import Asked, render, run
+from llminspect.model import open_model
+
+if TYPE_CHECKING:
+    from llminspect.model import Model
+    from tests.conftest import Program
+
+REFERENCE = orjson.loads((Path(__file__).parent.parent / "golden" / "smollm2.json").read_bytes())
+
+
+def prompt(model: Model, text: str) -> Prompt:
+    assert model.tokenizer is not None
+    return Prompt(text, model.tokenizer.wrap(model.tokenizer.encode(text)))
+
+
+def drawn(rendering: Any, width: int, color: bool = False) -> str:
+    console = Console(
+        file=io.StringIO(), width=width, force_terminal=color, color_system="truecolor" if color else None
+    )
+    console.print(rendering)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_the_toy_is_the_hand_calculation() -> None:
+    model = open_model("toy")
+    result = run(model, Asked(), prompt(model, "world"))
+    assert result.steps is not None
+    values = {step.name: step.value for step in result.steps}
+    assert values["x"].tolist() == [0, 1, 0]  # type: ignore[union-attr]
+    np.testing.assert_allclose(values["e"], [0.3, 0.4], rtol=1e-6)  # type: ignore[arg-type]
+    np.testing.assert_allclose(values["h"], [2.0, 2.7], rtol=1e-6)  # type: ignore[arg-type]
+    np.testing.assert_allclose(values["logits"], [0.74, 1.68, 2.62], rtol=1e-6)  # type: ignore[arg-type]
+    exponentials = np.exp([0.74, 1.68, 2.62])
+    np.testing.assert_allclose(
+        values["probabilities"],  # type: ignore[arg-type]
+        exponentials / exponentials.sum(),
+        rtol=1e-6,
+    )
+    assert values["next"] == "!"
+    assert result.next is not None
+    assert [candidate.text for candidate in result.next] == ["!", "world", "hello"]
+
+
+def test_the_toy_is_written_line_by_line() -> None:
+    model = open_model("toy")
+    text = drawn(render(run(model, Asked(), prompt(model, "world"))), 80)
+    for part in ("[0, 1, 0]", "[0.3, 0.4]", "[2.0, 2.7]", "[0.74, 1.68, 2.62]", "= !"):
+        assert part in text
+    places = [text.index(part) for part in ("[0, 1, 0]", "= [0.3, 0.4]", "= [2.0, 2.7]", "= [0.74", "= !")]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("entry", REFERENCE["forward"], ids=lambda entry: entry["text"])
+def test_smollm2_matches_the_recorded_numbers(smollm2: Model, entry: dict[str, Any]) -> None:
+    result = run(smollm2, Asked(LookOptions(top=10)), prompt(smollm2, entry["text"]))
+    assert [token["id"] for token in result.tokens] == entry["ids"]
+    assert result.next is not None
+    assert [candidate.id for candidate in result.next] == [top["id"] for top in entry["top"]]
+    for candidate, top in zip(result.next, entry["top"], strict=True):
+        assert abs(candidate.logit - top["logit"]) < 2e-3
+        assert abs(candidate.prob - top["prob"]) < 1e-4
+    # The last recorded length is that after the final norm; the others those of the stream after the embedding and on.
+    lengths = [trace.norm for trace in result.layers]
+    np.testing.assert_allclose(lengths[:-1], entry["hidden_norms"][1:-1], rtol=2e-4)
+
+
+def test_the_feed_forward_step_adds_up(smollm2: Model) -> None:
+    result = run(smollm2, Asked(LookOptions(layer="3")), prompt(smollm2, "A cat sat."))
+    assert result.feedforward is not None
+    step = result.feedforward[0]
+    assert (step.layer, step.gated, step.function, step.width) == (3, True, "SiLU", 1536)
+    weight_FD = smollm2.params.layer(3)["feedforward.gate.weight"]
+    for unit in step.units:
+        assert unit.up is not None
+        hidden = float(np.dot(weight_FD[unit.unit].astype(float), step.input))
+        assert abs(unit.hidden - hidden) < 1e-4
+        assert abs(unit.activation - hidden / (1 + np.exp(-hidden)) * unit.up) < 1e-4
+
+
+def test_layers_are_opened_only_where_asked() -> None:
+    model = open_model("toy-attention")
+    text = prompt(model, "A cat sat.")
+    assert all(trace.steps is None for trace in run(model, Asked(), text).layers)
+    traced = run(model, Asked(LookOptions(trace=True)), text)
+    steps = traced.layers[0].steps
+    assert steps is not None
+    weights = next(step for step in steps if step.name.endswith("weights"))
+    assert weights.shape == (1, 4, 4)
+    assert abs(weights.mean - 0.25) < 1e-6
+    assert traced.after is not None
+    assert [step.name for step in traced.after] == ["final.norm", "final.logits"]
+
+
+@pytest.mark.parametrize("width", [80, 160])
+@pytest.mark.parametrize("color", [True, False])
+def test_no_line_is_wider_than_the_terminal(smollm2: Model, width: int, color: bool) -> None:
+    result = run(smollm2, Asked(LookOptions(layer="29")), prompt(smollm2, "Alice gave Bob her book"))
+    text = drawn(render(result), width, color)
+    assert "·of" in text
+    if not color:
+        assert "\x1b" not in text
+        assert max(map(len, text.splitlines())) <= width
+
+
+def test_json_and_the_saved_arrays(program: Program, tmp_path: Path) -> None:
+    path = tmp_path / "out.npz"
+    ran = program("forward", "hello world", "--model", "toy", "--json", "--save", str(path))
+    assert ran.code == 0
+    document = ran.json
+    assert list(document)[:4] == ["schema", "command", "model", "provenance"]
+    assert document["next"][0] == {
+        "id": 2,
+        "text": "!",
+        "logit": pytest.approx(2.62, abs=1e-6),
+        "prob": pytest.approx(0.648, abs=1e-4),
+    }
+    with np.load(path) as saved:
+        assert saved["hidden"].shape == (2, 2, 2)
+        assert saved["ids"].tolist() == [0, 1]
+        np.testing.assert_allclose(saved["logits"][1], [0.74, 1.68, 2.62], rtol=1e-6)
+        np.testing.assert_allclose(saved["hidden"][1, 1], [2.0, 2.7], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["world", "--layer", "7"], "there is no layer 7 (the layers run from 0 to 0)"),
+        (["world", "--layer", "x"], "not a number or a range"),
+        (["world", "--at", "5"], "there is no position 5"),
+        (["--ids", "9"], "id 9 is outside the vocabulary"),
+        ([""], "the text is empty"),
+    ],
+)
+def test_mistakes_are_one_line(program: Program, arguments: list[str], said: str) -> None:
+    ran = program("forward", "--model", "toy", *arguments)
+    assert ran.code == 2
+    assert ran.out == ""
+    assert said in ran.err
+    assert len(ran.err.splitlines()) == 1

@@ -1,0 +1,102 @@
+"""`forward` and `generate` on models that are not decoders: encoder–decoders and masked models, by golden data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from llminspect.commands._forward_options import LookOptions
+from llminspect.commands._generate_options import GenerateOptions
+from llminspect.commands._input import Prompt
+from llminspect.commands.forward import Asked, run
+from llminspect.commands.forward import saved as saved_arrays
+from llminspect.commands.generate import Asked as AskedToGenerate
+from llminspect.commands.generate import run as generate
+from llminspect.errors import UsageError
+from llminspect.model import open_model
+from llminspect.text.tokenizer import Token
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+
+
+def ids_prompt(ids: list[int]) -> Prompt:
+    return Prompt(None, [Token(token_id, b"", None, None) for token_id in ids])
+
+
+@pytest.mark.parametrize("family", ["t5", "t5-gated", "marian"])
+def test_an_encoder_decoder_speaks_of_the_target(family: str) -> None:
+    model = open_model(str(GOLDEN / family))
+    with np.load(GOLDEN / family / "expected.npz") as expected:
+        ids, logits_TV = expected["ids"].tolist(), expected["logits"]
+        source = ids_prompt(expected["source_ids"].tolist())
+    # The target starts with the start token, which the program puts in front itself.
+    asked = Asked(LookOptions(top=5, target_ids=",".join(map(str, ids[1:])), saliency=True, lens=True))
+    result = run(model, asked, source)
+    assert result.source is not None
+    assert [token["id"] for token in result.tokens] == [model.config.start_id, *ids[1:]]  # type: ignore[attr-defined]
+    if ids[0] == model.config.start_id:  # type: ignore[attr-defined]
+        assert result.next is not None
+        best = np.argsort(-logits_TV[-1])[:5]
+        assert [found.id for found in result.next] == best.tolist()
+        np.testing.assert_allclose([found.logit for found in result.next], logits_TV[-1][best], atol=1e-4)
+        np.testing.assert_allclose(saved_arrays(model, asked, result)["logits"], logits_TV, atol=1e-4)
+    options = GenerateOptions(max_tokens=4, ignore_eos=True)
+    written = generate(model, AskedToGenerate(options=options), source).ids
+    target = [model.config.start_id]  # type: ignore[attr-defined]
+    for token_id in written:
+        # Without the decoder's cache: the source read anew, the whole target at once.
+        stream_TD = model.run(target, cache=model.encode_source(source.ids)).stream_TD
+        assert token_id == int(model.logits(stream_TD)[-1].argmax())
+        target.append(token_id)
+
+
+def test_beams_of_an_encoder_decoder_keep_its_source() -> None:
+    model, source = open_model(str(GOLDEN / "t5")), ids_prompt([5, 6, 7])
+    greedy = generate(model, AskedToGenerate(options=GenerateOptions(max_tokens=4)), source)
+    beams = generate(model, AskedToGenerate(options=GenerateOptions(max_tokens=4, beams=3)), source).beams
+    assert beams is not None
+    assert beams[0].logprob >= sum(step.logprob for step in greedy.steps) - 1e-6
+
+
+def test_a_target_is_refused_where_there_is_none() -> None:
+    model = open_model("toy")
+    assert model.tokenizer is not None
+    with pytest.raises(UsageError, match="has no target"):
+        run(model, Asked(LookOptions(target_ids="1")), Prompt("world", model.tokenizer.encode("world")))
+
+
+def test_a_masked_model_fills_its_masks() -> None:
+    model = open_model(str(GOLDEN / "bert"))
+    with np.load(GOLDEN / "bert" / "expected.npz") as expected:
+        ids, logits_TV = expected["ids"].tolist(), expected["logits"]
+    mask = 3
+
+    class Masks:
+        mask_id = ids[mask]
+
+        def token_bytes(self, token_id: int) -> bytes:
+            return f"#{token_id}".encode()
+
+    from dataclasses import replace
+
+    result = run(replace(model, tokenizer=Masks()), Asked(LookOptions(top=4)), ids_prompt(ids))  # type: ignore[arg-type]
+    assert result.next is None
+    assert result.masked is not None
+    found = next(entry for entry in result.masked if entry.index == mask)
+    best = np.argsort(-logits_TV[mask])[:4]
+    assert [candidate.id for candidate in found.top] == best.tolist()
+    np.testing.assert_allclose([candidate.logit for candidate in found.top], logits_TV[mask][best], atol=1e-4)
+
+
+def test_the_hand_calculation_of_a_model_without_a_final_norm_ends_in_its_logit() -> None:
+    """Marian's last norm is its last layer's, and its logits have a bias."""
+    model = open_model(str(GOLDEN / "marian"))
+    steps = run(model, Asked(LookOptions(steps=True)), ids_prompt([5, 6, 7])).steps
+    assert steps is not None
+    at = next(index for index, step in enumerate(steps) if step.name.startswith("logit["))
+    stream, row, logit = (np.asarray(step.value, np.float64) for step in steps[at - 2 : at + 1])
+    answer = int(steps[at - 1].name.removeprefix("U[#").removesuffix("]"))
+    total = np.dot(stream, row) + float(model.params["unembedding.bias"][answer])
+    assert abs(total - float(logit)) < 1e-4

@@ -1,0 +1,284 @@
+"""`generate`: the recorded greedy tokens, the cache, draws, stops, beams, experiments, and what is printed."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llminspect.commands._experiments import ExperimentOptions, signed_words
+from llminspect.commands._generate_options import GenerateOptions, SamplingOptions, seed_of
+from llminspect.commands._generate_text import TextStream
+from llminspect.commands._input import Prompt
+from llminspect.commands.generate import Asked, run
+from llminspect.core.unembed import log_softmax
+from llminspect.errors import UsageError
+from llminspect.model import open_model
+
+if TYPE_CHECKING:
+    from llminspect.model import Model
+    from tests.conftest import Program
+
+REFERENCE = orjson.loads((Path(__file__).parent.parent / "golden" / "smollm2.json").read_bytes())
+
+
+def prompt(model: Model, text: str) -> Prompt:
+    assert model.tokenizer is not None
+    return Prompt(text, model.tokenizer.wrap(model.tokenizer.encode(text)))
+
+
+@pytest.mark.parametrize("entry", REFERENCE["forward"], ids=lambda entry: entry["text"])
+def test_greedy_tokens_are_the_recorded_ones(smollm2: Model, entry: dict[str, Any]) -> None:
+    result = run(smollm2, Asked(options=GenerateOptions(max_tokens=24)), prompt(smollm2, entry["text"]))
+    assert result.ids == entry["greedy"]
+
+
+def test_the_cache_changes_nothing(smollm2: Model) -> None:
+    result = run(smollm2, Asked(options=GenerateOptions(max_tokens=6)), prompt(smollm2, "The capital of France is"))
+    ids = [*result.prompt_ids, *result.ids]
+    whole_TV = log_softmax(smollm2.logits(smollm2.run(ids).stream_TD).astype(np.float64))
+    for index, step in enumerate(result.steps):
+        row_V = whole_TV[len(result.prompt_ids) + index - 1]
+        assert int(np.argmax(row_V)) == step.id
+        assert abs(row_V[step.id] - step.logprob) < 1e-4
+
+
+def test_a_seed_repeats_the_text_and_a_sample_is_its_own_stream(smollm2: Model) -> None:
+    text = prompt(smollm2, "Once upon a time")
+    options = GenerateOptions(max_tokens=6, n=2)
+    drawn = run(smollm2, Asked(SamplingOptions(temperature=1.0), options, seed=5), text)
+    again = run(smollm2, Asked(SamplingOptions(temperature=1.0), GenerateOptions(max_tokens=6), seed=5), text)
+    assert drawn.samples is not None
+    assert drawn.samples[0].ids == again.ids
+    assert drawn.samples[1].ids != again.ids
+    other = run(smollm2, Asked(SamplingOptions(temperature=1.0), GenerateOptions(max_tokens=6), seed=6), text)
+    assert other.ids != again.ids
+
+
+def test_the_steps_show_what_was_cut(smollm2: Model) -> None:
+    sampling = SamplingOptions(temperature=1.5, top_k=8, top_p=0.9, min_p=0.05)
+    asked = Asked(sampling, GenerateOptions(max_tokens=1, steps=True), seed=1)
+    step = run(smollm2, asked, prompt(smollm2, "The capital of France is")).steps[0]
+    assert step.filters is not None
+    assert step.filters.names == ["model", "temperature", "top-k", "top-p", "min-p"]
+    assert step.filters.kept == [49152, 49152, 8, 5, 5]
+    own = np.array([token.probs[0] for token in step.filters.tokens])
+    warm = np.array([token.probs[1] for token in step.filters.tokens])
+    np.testing.assert_allclose(warm[1:] / warm[0], (own[1:] / own[0]) ** (1 / 1.5), rtol=1e-6)
+    assert step.drawn_prob == next(token.probs[-1] for token in step.filters.tokens if token.id == step.id)
+
+
+def test_alternatives_are_the_others_and_the_entropy_is_of_all() -> None:
+    model = open_model("toy")
+    step = run(model, Asked(options=GenerateOptions(max_tokens=1)), prompt(model, "world")).steps[0]
+    exponentials = np.exp([0.74, 1.68, 2.62])
+    probabilities = exponentials / exponentials.sum()
+    assert step.text == "!"
+    assert [other.text for other in step.alternatives] == ["world", "hello"]
+    np.testing.assert_allclose(
+        [step.prob, *(other.prob for other in step.alternatives)], probabilities[::-1], atol=1e-6
+    )
+    assert abs(step.entropy + float((probabilities * np.log2(probabilities)).sum())) < 1e-6
+    assert abs(step.logprob - math.log(probabilities[2])) < 1e-6
+
+
+def test_a_stop_is_found_across_tokens(smollm2: Model) -> None:
+    text = prompt(smollm2, "The capital of France is")
+    plain = run(smollm2, Asked(options=GenerateOptions(max_tokens=12)), text)
+    stop = plain.completion[3:9]
+    result = run(smollm2, Asked(options=GenerateOptions(max_tokens=12, stop=[stop])), text)
+    assert result.stop == "stop"
+    assert result.completion == plain.completion[:3]
+    assert len(result.ids) < len(plain.ids)
+
+
+def test_the_end_of_text_ends_the_completion_unless_ignored() -> None:
+    model = open_model("toy")
+    assert model.tokenizer is not None
+    model.tokenizer.eos_ids = frozenset({2})
+    text = prompt(model, "hello")
+    result = run(model, Asked(options=GenerateOptions(max_tokens=3)), text)
+    assert (result.stop, result.ids, result.completion) == ("eos", [2], "")
+    longer = run(model, Asked(options=GenerateOptions(max_tokens=3, ignore_eos=True)), text)
+    assert (longer.stop, longer.ids, longer.completion) == ("length", [2, 2, 2], "!!!")
+
+
+def test_a_forced_prefix_is_what_the_completion_begins_with(smollm2: Model) -> None:
+    asked = Asked(options=GenerateOptions(max_tokens=4, prefix=" London"))
+    result = run(smollm2, asked, prompt(smollm2, "The capital of France is"))
+    assert result.completion.startswith(" London")
+    assert [step.forced for step in result.steps] == [True, None, None, None]
+    assert abs(result.steps[0].prob - 0.0125) < 1e-3
+
+
+def test_beams_on_the_toy_are_the_best_of_all_continuations() -> None:
+    model = open_model("toy")
+    result = run(model, Asked(options=GenerateOptions(max_tokens=4, beams=27)), prompt(model, "hello"))
+
+    def log_probs(token: int) -> Any:
+        return log_softmax(model.logits(model.run([token]).stream_TD)[-1].astype(float))
+
+    expected = []
+    for ids in itertools.product(range(3), repeat=4):
+        path = (0, *ids)
+        expected.append((sum(log_probs(a)[b] for a, b in itertools.pairwise(path)), ids))
+    expected.sort(reverse=True)
+    assert result.beams is not None
+    assert tuple(result.beams[0].ids) == expected[0][1]
+    np.testing.assert_allclose(
+        [beam.logprob for beam in result.beams], [score for score, _ in expected[:27]], atol=1e-5
+    )
+
+
+def test_beams_share_one_pass_and_agree_with_the_model(smollm2: Model) -> None:
+    result = run(smollm2, Asked(options=GenerateOptions(max_tokens=4, beams=3)), prompt(smollm2, "A cat sat."))
+    assert result.beams is not None
+    for beam in result.beams:
+        ids = [*result.prompt_ids, *beam.ids]
+        rows = log_softmax(smollm2.logits(smollm2.run(ids).stream_TD).astype(np.float64))
+        told = sum(rows[len(result.prompt_ids) - 1 + index, token] for index, token in enumerate(beam.ids))
+        assert abs(beam.logprob - told) < 1e-3
+
+
+def test_the_tree_holds_the_path_and_what_could_have_been(smollm2: Model) -> None:
+    result = run(
+        smollm2,
+        Asked(options=GenerateOptions(max_tokens=2, tree=2, alternatives=2)),
+        prompt(smollm2, "The capital of France is"),
+    )
+    assert result.tree is not None
+    assert [twig.text for twig in result.tree] == [" Paris", " the"]
+    assert [twig.chosen for twig in result.tree] == [True, False]
+    other = smollm2.run([*result.prompt_ids, result.tree[1].id]).stream_TD
+    likely = log_softmax(smollm2.logits(other[-1:])[0])
+    assert abs(result.tree[1].children[0].prob - math.exp(likely.max())) < 1e-4
+
+
+def test_experiments_act_on_every_token(smollm2: Model) -> None:
+    text = prompt(smollm2, "The capital of France is")
+    options = GenerateOptions(max_tokens=4)
+    nothing = run(smollm2, Asked(options=options, experiments=ExperimentOptions(scale=["3.2*1"])), text)
+    assert nothing.change is not None
+    assert nothing.change.first_difference is None
+    broken = run(smollm2, Asked(options=options, experiments=ExperimentOptions(ablate=["0.feedforward"])), text)
+    assert broken.baseline is not None
+    assert broken.baseline.ids == nothing.ids
+    assert broken.ids != nothing.ids
+
+
+def test_words_with_signs() -> None:
+    assert signed_words("king - man + woman") == [(1, "king"), (-1, "man"), (1, "woman")]
+    assert signed_words("- hate") == [(-1, "hate")]
+    assert signed_words("well-known") == [(1, "well-known")]
+
+
+@given(st.text(), st.lists(st.text(min_size=1, max_size=4), max_size=2), st.data())
+def test_a_stream_gives_whole_characters_and_nothing_behind_a_stop(text: str, stops: list[str], data: Any) -> None:
+    raw = text.encode("utf-8", "surrogatepass") if text.isprintable() else text.encode("utf-8", "replace")
+    stream, given = TextStream(stops), []
+    while raw:
+        size = data.draw(st.integers(1, len(raw)))
+        given.append(stream.feed(raw[:size]))
+        raw = raw[size:]
+    given.append(stream.finish())
+    whole = text if text.isprintable() else text.encode("utf-8", "replace").decode()
+    places = [place for stop in stops if (place := whole.find(stop)) >= 0]
+    assert "".join(given) == stream.text
+    if "\ufffd" not in whole:
+        assert "\ufffd" not in "".join(given)
+    if not places:
+        assert stream.text == whole
+    else:
+        assert stream.stopped
+        # Whichever stop is complete first ends the text; it ends at the beginning of one that is there.
+        assert len(stream.text) in {place for stop in stops for place in _all_places(whole, stop)}
+
+
+def _all_places(text: str, part: str) -> list[int]:
+    return [place for place in range(len(text)) if text.startswith(part, place)]
+
+
+def test_what_a_terminal_gets_is_the_text_then_a_line_a_token(program: Program) -> None:
+    ran = program("generate", "world", "--model", "toy", "--max-tokens", "2", COLUMNS="80")
+    assert ran.code == 0
+    assert ran.out.startswith("world!!\n")
+    assert "64.8%" in ran.out
+    assert max(map(len, ran.out.splitlines())) <= 80
+    assert "\x1b" not in ran.out
+
+
+def test_stream_gives_only_the_text(program: Program) -> None:
+    ran = program("generate", "world", "--model", "toy", "--max-tokens", "3", "--stream")
+    assert ran.out == "!!!\n"
+
+
+def test_json_by_the_contract(program: Program) -> None:
+    ran = program("generate", "world", "--model", "toy", "--max-tokens", "2", "--json", "--alternatives", "1")
+    document = ran.json
+    assert document["prompt"] == "world"
+    assert document["prompt_ids"] == [1]
+    assert document["ids"] == [2, 2]
+    assert document["completion"] == "!!"
+    assert document["stop"] == "length"
+    assert set(document["steps"][0]) >= {"id", "text", "prob", "logprob", "alternatives"}
+    assert len(document["steps"][0]["alternatives"]) == 1
+    assert "seed" not in document
+
+
+def test_a_drawn_text_says_its_seed(program: Program) -> None:
+    first = program("generate", "world", "--model", "toy", "--temperature", "1", "--json").json
+    seed = str(first["seed"])
+    again = program("generate", "world", "--model", "toy", "--temperature", "1", "--json", "--seed", seed).json
+    assert again["ids"] == first["ids"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--temperature", "-1"], "--temperature"),
+        (["--temperature", "nan"], "not a number to divide by"),
+        (["--top-k", "0"], "--top-k"),
+        (["--top-p", "2"], "--top-p"),
+        (["--stop", ""], "--stop is empty"),
+        (["--n", "3", "--temperature", "0"], "the same text each time"),
+        (["--beams", "3", "--seed", "1"], "it does not draw"),
+        (["--stream", "--watch"], "two different things"),
+        (["--ablate", "0.0"], "this model has no heads"),
+        (["--ablate", "9.feedforward"], "there is no layer 9"),
+        (["--scale", "0.feedforward"], "does not end in a factor"),
+        (["--steer", "world"], "does not say words@layer*factor"),
+        (["--tree", "20"], "is too large"),
+        (["--prefix", "moon"], "has no word"),
+    ],
+)
+def test_mistakes_are_one_line(program: Program, arguments: list[str], said: str) -> None:
+    ran = program("generate", "world", "--model", "toy", "--max-tokens", "2", *arguments)
+    assert ran.code == 2
+    assert said in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_guessing_from_what_stood_before_gives_the_same_in_fewer_passes(smollm2: Model) -> None:
+    text = prompt(smollm2, "Red, green, blue, white. Red, green, blue, white. Red, green")
+    plain = run(smollm2, Asked(options=GenerateOptions(max_tokens=8, ignore_eos=True)), text)
+    ahead = run(smollm2, Asked(options=GenerateOptions(max_tokens=8, ignore_eos=True, lookup=4)), text)
+    assert ahead.ids == plain.ids
+    assert [step.prob for step in ahead.steps] == pytest.approx([step.prob for step in plain.steps], abs=1e-4)
+    assert plain.passes is None
+    assert ahead.passes is not None
+    assert ahead.passes < len(ahead.ids)
+
+
+def test_guessing_does_not_go_with_what_would_change_the_guesses(smollm2: Model) -> None:
+    options, experiments = GenerateOptions(lookup=4), ExperimentOptions(ablate=["3.2"])
+    with pytest.raises(UsageError, match="--lookup"):
+        run(smollm2, Asked(options=options, experiments=experiments), prompt(smollm2, "One two"))
+    with pytest.raises(UsageError, match="--lookup"):
+        seed_of(SamplingOptions(), GenerateOptions(lookup=4, beams=2))

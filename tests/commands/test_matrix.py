@@ -1,0 +1,80 @@
+"""Every command on every kind of model: it works, or one line says why it cannot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.arch.golden import NAMES, Golden
+
+if TYPE_CHECKING:
+    from tests.conftest import Program
+
+IDS = ("--ids", "5,6,7,8")
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "tokenize": ("tokenize", *IDS),
+    "encode": ("encode", *IDS),
+    "decode": ("encode", "--decode", *IDS),
+    "text": ("forward", "hello"),
+    "embed": ("embed", *IDS, "--nearest", "3", "--similarity", "--project", "pca"),
+    "embed positions": ("embed", *IDS, "--positions"),
+    "embed at a layer": ("embed", *IDS, "--at", "1", "--pool", "mean"),
+    "embed at the end": ("embed", *IDS, "--at", "final", "--nearest", "3"),
+    "attend": ("attend", *IDS),
+    "one head": ("attend", *IDS, "--layer", "1", "--head", "1", "--show", "weights,scores,scaled,masked,values,added"),
+    "query": ("attend", *IDS, "--query", "2"),
+    "find": ("attend", *IDS, "--find", "3->1"),
+    "rollout": ("attend", *IDS, "--rollout"),
+    "contributions": ("attend", *IDS, "--contributions"),
+    "forward": ("forward", *IDS),
+    "trace": ("forward", *IDS, "--trace"),
+    "lens": ("forward", *IDS, "--lens", "--all"),
+    "steps": ("forward", *IDS, "--steps"),
+    "attribution": ("forward", *IDS, "--attribution"),
+    "saliency": ("forward", *IDS, "--saliency"),
+    "surprise": ("forward", *IDS, "--surprise"),
+    "ablate": ("forward", *IDS, "--ablate", "1.0", "--ablate", "0.feedforward"),
+    "generate": ("generate", *IDS, "--max-tokens", "3"),
+    "beams": ("generate", *IDS, "--max-tokens", "3", "--beams", "2"),
+    "info": ("info", "--tensors"),
+}
+NO_TOKENIZER = dict.fromkeys(("tokenize", "encode", "decode", "text"), "without a tokenizer")
+ENCODER = {"generate": "does not generate", "beams": "does not generate", "surprise": "sees the tokens that come after"}
+NORMS_BEHIND = "the residual stream"
+VECTORS = dict.fromkeys(("lens", "steps", "attribution", "saliency"), "gives vectors, not tokens")
+
+
+def refused(golden: Golden) -> dict[str, str]:
+    """The commands that cannot be done with a model of that kind, and what their line says."""
+    known = dict(NO_TOKENIZER)
+    if golden.has_source:
+        known |= {"attribution": NORMS_BEHIND, "contributions": "the attention to the source adds its part"}
+    if golden.name.startswith("t5"):
+        known["embed positions"] = "adds nothing to a token for its position"
+    if "greedy" not in golden.expected:
+        known |= {**ENCODER, "contributions": NORMS_BEHIND, "attribution": NORMS_BEHIND}
+    return known | (VECTORS if "logits" not in golden.expected else {})
+
+
+@pytest.mark.parametrize("form", ["", "--json"])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_works_or_says_why_not(called: Program, name: str, form: str) -> None:
+    golden = Golden(name)
+    known = refused(golden)
+    for what, arguments in COMMANDS.items():
+        model = [str(golden.folder)] if arguments[0] == "info" else ["--model", str(golden.folder)]
+        if golden.has_source and arguments[0] == "attend":
+            model += ["--target-ids", "9,10,11"]
+        ran = called(*arguments, *model, *([form] if form else []), COLUMNS="80")
+        said = f"{what}: {ran.code} {ran.err}"
+        if what not in known:
+            assert ran.code == 0, said
+            assert ran.out, said
+        else:
+            assert ran.code in (1, 2, 3), said
+            assert len(ran.err.splitlines()) == 1, said
+            assert known[what] in ran.err, said
+        if form:
+            assert ("error" in ran.json) == (what in known), said
+            assert ran.json["schema"] == 1

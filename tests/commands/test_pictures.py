@@ -1,0 +1,178 @@
+"""Every picture of `attend` and `embed` at 80 and 160 columns, letter by letter, as tests/commands/pictures holds it.
+
+After a change that is meant: UPDATE_PICTURES=1 pytest tests/commands/test_pictures.py, and look at the difference.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from llminspect.commands import attend, embed
+from llminspect.commands._attend_contribution import Contributions
+from llminspect.commands._attend_find import Control, End, Find, FoundHead
+from llminspect.commands._attend_options import Asked
+from llminspect.commands._attend_overview import overview_of
+from llminspect.commands._attend_pass import Head, Seen
+from llminspect.commands._attend_query import Query
+from llminspect.commands._embed_parts import outlier_of, statistics_of
+from llminspect.commands._embed_positions import Positions
+from llminspect.commands._input import Prompt, prompt_of_ids
+from llminspect.core import attention_measures, geometry
+from llminspect.model import open_model
+from tests.render.samples import lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import RenderableType
+
+FOLDER = Path(__file__).parent / "pictures"
+WORDS = ["Alice", " gave", " Bob", " her", " book", " and", " Alice", " gave"]
+IDS = np.array([1, 2, 3, 4, 5, 6, 1, 2])
+TOKENS = [{"index": index, "id": int(IDS[index]), "text": word} for index, word in enumerate(WORDS)]
+
+
+def weights(layers: int = 4, heads: int = 3) -> Any:
+    """Random causal weights [L, H, T, T], some of them of heads with a habit."""
+    made = np.exp(2 * np.random.default_rng(0).normal(size=(layers, heads, len(WORDS), len(WORDS))))
+    made[0, 0] = np.eye(len(WORDS), k=-1) * 50 + 1
+    made[1, 1, :, 0] = 200
+    made[2, 2] = 1
+    made = np.tril(made)
+    return made / made.sum(axis=-1, keepdims=True)
+
+
+def result(**parts: Any) -> attend.Result:
+    return attend.Result(TOKENS, 4, 3, 1, True, parts.pop("heads", []), **parts)
+
+
+def head(layer: int, index: int) -> Head:
+    own = weights()[layer, index]
+    measured = {name: float(value) for name, value in attention_measures.measure_all(own, IDS, True).items()}
+    return Head(layer, index, 0, attention_measures.habit(measured), measured, own)
+
+
+def overview() -> attend.Result:
+    seen = Seen()
+    for weights_HTS in weights():
+        for name, value_H in attention_measures.measure_all(weights_HTS, IDS, True).items():
+            seen.measures.setdefault(name, []).append(value_H)
+    return result(overview=overview_of(seen, "sink"), selected=False)
+
+
+def query() -> Query:
+    generator = np.random.default_rng(1)
+    query_E, keys_SE, values_SE = (
+        generator.normal(size=16),
+        generator.normal(size=(8, 16)),
+        generator.normal(size=(8, 16)),
+    )
+    scores_S = keys_SE @ query_E
+    masked_S = np.where(np.arange(8) <= 5, scores_S / 4, -np.inf)
+    weights_S = np.exp(masked_S) / np.exp(masked_S).sum()
+    return Query(
+        index=5,
+        text=" and",
+        layer=2,
+        head=1,
+        kv_head=0,
+        chosen_by="strength",
+        scale=0.25,
+        query=query_E,
+        keys=keys_SE,
+        values=values_SE,
+        scores=scores_S,
+        scaled=scores_S / 4,
+        masked=masked_S,
+        weights=weights_S,
+        output=weights_S @ values_SE,
+        query_unrotated=query_E[::-1],
+        keys_unrotated=keys_SE[::-1],
+    )
+
+
+def find() -> Find:
+    heads = [
+        FoundHead(18, 8, 0.9996, 0.9995, 0.0001, True, 0.9997, 0.0002),
+        FoundHead(29, 4, 0.806, 0.433, 0.373, False, 0.81, 0.394),
+        FoundHead(3, 1, 0.0213, 0.05, -0.0287, False, 0.02, -0.03),
+    ]
+    ends = End(" her", [3]), End("Alice", [0])
+    return Find(*ends, heads, Control("Mary gave Bob his book", WORDS[:5], *ends, by_position=True))
+
+
+def contributed() -> Contributions:
+    generator = np.random.default_rng(2)
+    return Contributions(4, " book", 0.05, generator.normal(0.05, 0.1, (4, 3)), np.zeros(4), np.full(4, 0.1), True)
+
+
+def toy_attend(**asked: Any) -> attend.Result:
+    model = open_model("toy-attention")
+    return attend.run(model, Asked(**asked), prompt_of_ids([0, 1, 2, 3], model.tokenizer, None))
+
+
+def toy_embed(text: str, **options: Any) -> embed.Result:
+    model = open_model("toy")
+    assert model.tokenizer is not None
+    return embed.run(model, embed.Options(**options), [], Prompt(text, model.tokenizer.encode(text)))
+
+
+def toy_analogy() -> embed.Result:
+    model, expression = open_model("toy"), "hello - world + 2*!"
+    return embed.run_analogy(model, embed.Options(analogy=expression), embed.prompt_of_terms(model, expression))
+
+
+def long_vectors(**parts: Any) -> embed.Result:
+    vectors_ND = np.random.default_rng(3).normal(size=(5, 300))
+    vectors_ND[0] *= 40
+    return embed.Result(
+        tokens=TOKENS[:5],
+        dim=300,
+        at="7",
+        pool="none",
+        labels=WORDS[:5],
+        vectors=vectors_ND,
+        norms=geometry.norms(vectors_ND),
+        statistics=statistics_of(vectors_ND, None),
+        outlier=outlier_of(vectors_ND),
+        **parts,
+    )
+
+
+def turns() -> Positions:
+    return Positions("rotary", np.arange(20)[:, None] * 100.0 ** -(np.arange(16) / 16), 0, "halves")
+
+
+PICTURES: dict[str, Callable[[], RenderableType]] = {
+    "attend-overview": lambda: attend.render(overview()),
+    "attend-head": lambda: attend.render(result(heads=[head(0, 0)])),
+    "attend-heads": lambda: attend.render(result(heads=[head(layer, at) for layer in range(2) for at in range(3)])),
+    "attend-steps-of-a-head": lambda: attend.render(toy_attend(layer="0", show="scores,queries,added,capped")),
+    "attend-query": lambda: attend.render(result(query=query())),
+    "attend-query-by-hand": lambda: attend.render(toy_attend(query="1")),
+    "attend-find": lambda: attend.render(result(find=find())),
+    "attend-rollout": lambda: attend.render(toy_attend(rollout=True)),
+    "attend-mean": lambda: attend.render(result(mean=weights().mean(axis=(0, 1)))),
+    "attend-contributions": lambda: attend.render(result(contributions=contributed())),
+    "embed-by-hand": lambda: embed.render(toy_embed("world hello")),
+    "embed-long": lambda: embed.render(long_vectors()),
+    "embed-geometry": lambda: embed.render(toy_embed("hello world!", nearest=2, similarity=True, project="pca")),
+    "embed-analogy": lambda: embed.render(toy_analogy()),
+    "embed-positions": lambda: embed.render(long_vectors(positions=turns())),
+}
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+@pytest.mark.parametrize("name", PICTURES)
+def test_the_picture_is_as_it_was(name: str, columns: int) -> None:
+    drawn = "\n".join(lines(PICTURES[name](), columns)) + "\n"
+    path = FOLDER / f"{name}.{columns}.txt"
+    if os.environ.get("UPDATE_PICTURES"):
+        FOLDER.mkdir(exist_ok=True)
+        path.write_text(drawn, encoding="utf-8")
+    assert drawn == path.read_text(encoding="utf-8")

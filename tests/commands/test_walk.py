@@ -1,0 +1,176 @@
+"""`llminspect walk`: the way of the tutorial, each step as the command says it that the step names."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+
+from llminspect.commands._schema import command_schema
+from llminspect.commands._walk_steps import SAYS
+from llminspect.commands.walk import SENTENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import Program, Ran
+
+ROOT = Path(__file__).parent.parent.parent
+HEADINGS = [f"{number}. {title}" for number, title in enumerate(SAYS, 1)]
+NAMED = {
+    *("text", "ids", "tokens", "count", "one_hot", "vectors", "nearest", "parameters", "parts", "position", "lens"),
+    *("query", "feedforward", "next", "change", "baseline", "completion", "prompt_ids", "steps"),
+}
+"""Keys that have to be the same, number for number; times are not."""
+
+
+def test_the_headings_are_those_of_the_tutorial() -> None:
+    pages = sorted((ROOT / "docs").glob("0*.md"))
+    assert [page.read_text("utf-8").splitlines()[0] for page in pages] == [f"# {heading}" for heading in HEADINGS]
+
+
+def test_it_goes_the_whole_way_without_waiting(program: Program) -> None:
+    ran = program("walk", "Alice gave Bob her book", COLUMNS="80")
+    assert ran.code == 0 and ran.err == ""
+    lines = ran.out.splitlines()
+    assert [line for line in lines if line in HEADINGS] == HEADINGS
+    assert max(map(len, lines)) <= 80
+    for said in ("[2.0, 2.7]", "Alice│·gave│·Bob│·her│·book", "7356 4502 8363 874 1863", "·of", "25.90%", "0.6103"):
+        assert said in ran.out
+    assert "\x1b" not in ran.out
+
+
+def test_each_step_is_what_its_command_writes(called: Program) -> None:
+    document = called("walk", SENTENCE, "--json").json
+    jsonschema.validate(document, command_schema("walk"))
+    assert [chapter["title"] for chapter in document["chapters"]] == list(SAYS)
+    compared = 0
+    for chapter in document["chapters"]:
+        for part in [*chapter["by_hand"], *chapter["model"]]:
+            again = called(*part["arguments"], "--json")
+            assert again.code == 0, part["arguments"]
+            whole = again.json
+            assert set(part["result"]) <= set(whole), part["arguments"]
+            header = {key: whole[key] for key in ("schema", "command", "model", "provenance")}
+            jsonschema.validate({**header, **part["result"]}, command_schema(part["arguments"][0]))
+            for key in NAMED & set(part["result"]):
+                assert close(part["result"][key], whole[key]), (part["arguments"], key)
+                compared += 1
+    assert compared > 40
+
+
+def close(one: Any, other: Any) -> bool:
+    """The same, numbers as near as one float32 sum in another order comes."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(close(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(close, one, other))
+    if isinstance(one, float) and isinstance(other, float | int):
+        return one == pytest.approx(other, rel=1e-3, abs=1e-3)
+    return bool(one == other)
+
+
+def test_a_piped_text_is_read_and_an_empty_pipe_gives_the_sentence(called: Program) -> None:
+    assert called("walk", "--json", stdin="A cat sat.\n").json["text"] == "A cat sat."
+    assert called("walk", "--json").json["text"] == SENTENCE
+    assert called("walk", "--ids", "49,2644", "--json").json["provenance"]["ids"] == [49, 2644]
+    shown = called("walk", "--lines", stdin="hello\nworld\n")
+    assert [line.count('"walk"') for line in shown.out.splitlines()] == [1, 1]
+
+
+@pytest.mark.parametrize("model", ["toy", "toy-attention", "minilm"])
+def test_a_model_of_another_kind_is_refused(called: Program, model: str) -> None:
+    ran = called("walk", "--ids", "0", "--model", model)
+    assert ran.code == 2 and ran.out == ""
+    assert model in ran.err and ran.err.count("\n") == 1
+
+
+def test_the_line_of_a_step_is_safe(called: Program) -> None:
+    ran = called("walk", "a\x1b[31mb", "--color", "never")
+    assert ran.code == 0 and "\x1b" not in ran.out
+
+
+def plain(text: str) -> str:
+    """Without the codes for bold and dim, which NO_COLOR leaves."""
+    return re.sub(r"\x1b\[[\d;]*m", "", text)
+
+
+class OnATerminal:
+    """The program with a terminal at both ends."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.own, terminal = pty.openpty()
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", "NO_COLOR": "1"}
+        self.process: subprocess.Popen[bytes] = subprocess.Popen(
+            [sys.executable, "-m", "llminspect", *arguments],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            env=environment,
+            close_fds=True,
+        )
+        os.close(terminal)
+        self.seen = ""
+
+    def until(self, done: Callable[[str], bool], seconds: float = 60) -> str:
+        end = time.monotonic() + seconds
+        while not done(self.seen) and time.monotonic() < end:
+            if select.select([self.own], [], [], 0.1)[0]:
+                try:
+                    self.seen += os.read(self.own, 65536).decode("utf-8", "replace")
+                except OSError:  # The program has gone.
+                    break
+        return self.seen
+
+    def press(self, keys: str) -> None:
+        os.write(self.own, keys.encode())
+
+    def ended(self) -> int:
+        self.until(lambda _: self.process.poll() is not None)
+        os.close(self.own)
+        return self.process.wait(5)
+
+
+def test_on_a_terminal_enter_goes_on_and_q_ends() -> None:
+    shown = OnATerminal("walk", SENTENCE)
+    assert HEADINGS[1] not in shown.until(lambda seen: "Enter:" in seen)
+    assert HEADINGS[0] in shown.seen
+    shown.press("\n")
+    assert HEADINGS[2] not in shown.until(lambda seen: HEADINGS[1] in seen and seen.count("Enter:") == 2)
+    shown.press("q\n")
+    assert shown.ended() == 0
+    assert HEADINGS[2] not in shown.seen
+
+
+def test_no_pause_shows_all_on_a_terminal_and_without_a_text_takes_the_sentence() -> None:
+    shown = OnATerminal("walk", "--no-pause")
+    shown.until(lambda seen: HEADINGS[-1] in seen)
+    assert shown.ended() == 0
+    assert "Enter:" not in shown.seen
+    assert [line for line in plain(shown.seen).splitlines() if line in HEADINGS] == HEADINGS
+
+
+def test_control_c_at_a_pause_ends_with_130() -> None:
+    shown = OnATerminal("walk", SENTENCE)
+    shown.until(lambda seen: "Enter:" in seen)
+    shown.process.send_signal(2)
+    assert shown.ended() == 130
+    assert "Traceback" not in shown.seen
+
+
+def test_the_walk_can_be_saved(called: Program, tmp_path: Path) -> None:
+    def saved(name: str) -> Ran:
+        return called("walk", SENTENCE, "--save", str(tmp_path / name), "--quiet")
+
+    assert saved("walk.txt").code == 0
+    assert "9. Looking inside" in (tmp_path / "walk.txt").read_text("utf-8")
+    assert saved("walk.npz").code == 2

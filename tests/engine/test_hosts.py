@@ -1,0 +1,105 @@
+"""Two processes over loopback: one result, half of the weights each, and no hang when one is killed."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import orjson
+import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+
+from llminspect.model import open_model
+from tests.conftest import ROOT
+from tests.engine.eight import EIGHT, write_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# The program, which says how many bytes of weights lie on this process's devices.
+MEASURED = """
+import sys
+from llminspect.cli import run
+from llminspect.engine import loading
+load = loading.load
+def measured(*arguments):
+    arrays = load(*arguments)
+    own = sum(shard.data.nbytes for array in arrays.values() for shard in array.addressable_shards)
+    sys.stderr.write(f"own {own} of {sum(array.nbytes for array in arrays.values())}\\n")
+    return arrays
+loading.load = measured
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made: Path = tmp_path_factory.mktemp("eight")
+    write_model(made, replace(EIGHT, context=4096))  # Long enough to be killed in the middle.
+    # With a tokenizer it writes while it goes on.
+    Tokenizer(WordLevel({f"w{number}": number for number in range(EIGHT.V)}, "w0")).save(str(made / "tokenizer.json"))
+    return made
+
+
+def start_two(folder: Path, *arguments: str) -> list[subprocess.Popen[str]]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "XLA_FLAGS": "", "PYTHONPATH": str(ROOT), "LLMINSPECT_HOME": str(folder / "home")}
+    shared = [*arguments, "--model", str(folder), "--engine", "jax", "--coordinator", f"127.0.0.1:{port}"]
+    return [
+        subprocess.Popen(
+            [sys.executable, "-c", MEASURED, *shared, "--process", f"{number}/2"],
+            env=environment,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for number in range(2)
+    ]
+
+
+def test_two_processes_give_one_result(folder: Path) -> None:
+    given = ("generate", "--ids", "3,1,4,1,5", "--max-tokens", "4", "--temperature", "0", "--json")
+    running = start_two(folder, *given)
+    (out, err), (other_out, other_err) = (process.communicate(timeout=120) for process in running)
+    assert [process.returncode for process in running] == [0, 0], err + other_err
+    assert other_out == "" and other_err.startswith("own ")  # Nothing but what this test asked for.
+    model = open_model(str(folder), offline=True, streamed=True)
+    cache, ids, chosen = None, [3, 1, 4, 1, 5], []
+    for _ in range(4):
+        result = model.run(ids, cache=cache)
+        cache, ids = result.cache, [int(np.argmax(model.logits(result.stream_TD[-1:])[0]))]
+        chosen += ids
+    assert orjson.loads(out)["ids"] == chosen
+    for said in (err, other_err):
+        found = re.search(r"own (\d+) of (\d+)", said)
+        assert found is not None
+        assert 0.5 <= int(found[1]) / int(found[2]) < 0.52
+
+
+@pytest.mark.parametrize("killed", [0, 1])
+def test_one_that_is_killed_ends_the_other(folder: Path, killed: int) -> None:
+    running = start_two(folder, "generate", "--ids", "3,1,4", "--max-tokens", "4000", "--ignore-eos")
+    assert running[0].stdout is not None
+    assert running[0].stdout.read(1)  # The first token: in the middle of it.
+    running[killed].send_signal(signal.SIGKILL)
+    since = time.monotonic()
+    _, err = running[1 - killed].communicate(timeout=60)
+    assert time.monotonic() - since < 30
+    assert running[1 - killed].returncode == 1
+    lines = [line for line in err.splitlines() if "gone" in line]
+    assert len(lines) == 1 and f"this is process {1 - killed} of 2" in lines[0]
+    assert "Traceback" not in err and "F1" not in err and "***" not in err
+    running[killed].communicate(timeout=60)

@@ -1,0 +1,213 @@
+"""Models of the hub: found in its cache, fetched into it. The hub is played; no network."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from llminspect.errors import ModelError, UserError
+from llminspect.files import hub as module
+from llminspect.files.hub import cache_folder, find, is_hub_name
+from llminspect.files.hub_library import explained
+from llminspect.files.locate import locate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+INDEX = json.dumps({"weight_map": {"a": "m-1.safetensors", "b": "m-2.safetensors"}}).encode()
+EMPTY = (2).to_bytes(8, "little") + b"{}"
+FILES = {
+    "README.md": b"much to read",
+    "config.json": b'{"model_type": "llama"}',
+    "tokenizer.json": b"{}",
+    "model.safetensors": EMPTY,
+    "pytorch_model.bin": b"\x80",
+    "onnx/model.onnx": b"",
+}
+
+
+class PlayedHub:
+    """Answers as the hub would and writes what is fetched as its library does: a blob and a link to it."""
+
+    def __init__(self, files: Mapping[str, bytes] = FILES, failure: BaseException | None = None) -> None:
+        self.files, self.failure = files, failure
+        self.asked: list[str] = []
+
+    def listing(self, repo: str, revision: str) -> tuple[str, Mapping[str, int]]:
+        self.asked.append(f"listing {revision}")
+        return COMMIT, {name: len(content) for name, content in self.files.items()}
+
+    def fetch(self, repo: str, commit: str, name: str) -> None:
+        if self.failure is not None and name.endswith("safetensors"):
+            raise self.failure
+        self.asked.append(name)
+        folder = cache_folder() / "models--org--model"
+        blob, link = folder / "blobs" / name.replace("/", "_"), folder / "snapshots" / commit / name
+        blob.parent.mkdir(parents=True, exist_ok=True)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        blob.write_bytes(self.files[name])
+        link.symlink_to(blob)
+
+
+@pytest.fixture(autouse=True)
+def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(module, "LOOK_EVERY", 0.001)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    return tmp_path / "hub"
+
+
+def fetch(hub: PlayedHub, revision: str | None = None, *, offline: bool = False, weights: bool = True) -> Any:
+    return find("org/model", revision, offline=offline, weights=weights, hub=hub)
+
+
+def test_only_the_files_that_are_needed_and_only_once() -> None:
+    hub, steps = PlayedHub(), list[tuple[str, int, int | None]]()
+    found = find("org/model", None, offline=False, weights=True, progress=lambda *step: steps.append(step), hub=hub)
+    assert found.commit == COMMIT
+    assert hub.asked == ["listing main", "config.json", "tokenizer.json", "model.safetensors"]
+    total = sum(len(FILES[name]) for name in hub.asked[1:])
+    assert steps[-1] == ("download", total, total)
+    assert fetch(hub) == fetch(hub, "main", offline=True) == fetch(hub, COMMIT, offline=True) == found
+    assert len(hub.asked) == 4
+
+
+def test_located_by_its_name_with_the_commit_it_is_of() -> None:
+    fetch(PlayedHub())
+    located = locate("org/model", offline=True)
+    assert located.format == "huggingface"
+    assert located.provenance == {"repo": "org/model", "revision": COMMIT, "weight_types": {}}
+    assert located.config == {"model_type": "llama"}
+    assert set(located.tokenizer_files) == {"tokenizer.json"}
+
+
+def test_a_tokenizer_alone_and_the_weights_later() -> None:
+    hub = PlayedHub()
+    fetch(hub, weights=False)
+    assert "model.safetensors" not in hub.asked
+    assert locate("org/model", offline=True, weights=False).weights is None
+    with pytest.raises(ModelError, match="not in the local hub cache"):
+        fetch(hub, offline=True)
+    fetch(hub)
+    assert hub.asked[-1] == "model.safetensors"
+    assert hub.asked.count("config.json") == 1
+
+
+def test_files_around_a_tokenizer_are_not_one() -> None:
+    around = {"config.json": b"{}", "generation_config.json": b"{}", "tokenizer_config.json": b"{}"}
+    fetch(PlayedHub(around), weights=False)
+    with pytest.raises(ModelError, match="not in the local hub cache"):
+        fetch(PlayedHub(), offline=True, weights=False)
+
+
+def test_shards_by_their_index() -> None:
+    shards = {"m-1.safetensors": EMPTY, "m-2.safetensors": EMPTY, "m-3.safetensors": EMPTY}
+    files = {"config.json": b"{}", "model.safetensors.index.json": INDEX, **shards}
+    hub = PlayedHub(files)
+    found = fetch(hub)
+    assert "m-3.safetensors" not in hub.asked
+    assert (found.folder / "m-2.safetensors").exists()
+    (found.folder / "m-2.safetensors").unlink()
+    with pytest.raises(ModelError):
+        fetch(hub, offline=True)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"config.json": b"{}", "pytorch_model.bin": b""}, "pickle ('pytorch_model.bin')"),
+        ({"config.json": b"{}", "flax_model.msgpack": b""}, "no weights that can be opened"),
+        ({"model.Q4.gguf": b""}, "holds GGUF files"),
+        ({"README.md": b""}, "no config.json"),
+        ({"config.json": b"{}", "model.safetensors.index.json": INDEX}, "lacks 'm-1.safetensors'"),
+        (
+            {"config.json": b"{}", "model.safetensors.index.json": b'{"weight_map": {"a": "../../x.safetensors"}}'},
+            "not a .safetensors file beside it",
+        ),
+    ],
+)
+def test_what_is_no_model_here(files: dict[str, bytes], message: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        fetch(PlayedHub(files))
+    assert message in caught.value.message
+
+
+def test_a_failed_download_is_not_found_later_and_goes_on() -> None:
+    with pytest.raises(UserError, match="no space left"):
+        fetch(PlayedHub(failure=OSError(28, "No space left on device")))
+    with pytest.raises(ModelError, match="no network"):
+        fetch(PlayedHub(failure=ModelError("no network")))
+    with pytest.raises(ModelError, match="not in the local hub cache"):
+        fetch(PlayedHub(), offline=True)
+    hub = PlayedHub()
+    fetch(hub)
+    assert hub.asked == ["listing main", "model.safetensors"]
+
+
+@pytest.mark.parametrize("revision", ["../../x", "a/../b", "", "-\0", "a//b", "/etc"])
+def test_a_revision_stays_in_the_cache(revision: str) -> None:
+    if revision:
+        with pytest.raises(ModelError, match="is no revision"):
+            fetch(PlayedHub(), revision)
+    else:
+        assert fetch(PlayedHub(), revision).commit == COMMIT
+
+
+def test_names_of_the_hub() -> None:
+    assert is_hub_name("HuggingFaceTB/SmolLM2-135M")
+    for name in ("smollm2", "a/b/c", "../b", "a/..", "/b", "a/", "a--b/c", "a b/c", "a/b\n"):
+        assert not is_hub_name(name)
+
+
+def test_the_cache_is_where_the_library_has_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    assert cache_folder().parts[-3:] == (".cache", "huggingface", "hub")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "huggingface" / "hub"
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    assert cache_folder() == tmp_path / "hf" / "hub"
+
+
+def test_the_librarys_errors_become_ours() -> None:
+    from huggingface_hub import errors
+
+    def raising(error: Exception) -> Any:
+        def ask() -> None:
+            raise error
+
+        return ask
+
+    class Response:
+        """As much of a response as the library's errors look at."""
+
+        headers: dict[str, str]
+        request = None
+
+        def __init__(self, status_code: int) -> None:
+            self.status_code, self.headers = status_code, {}
+
+    def http(kind: type[Exception], status: int) -> Exception:
+        return kind("long\ntalk", response=Response(status))  # type: ignore[call-arg]
+
+    expected = [
+        (http(errors.RepositoryNotFoundError, 404), "there is no model a/b"),
+        (http(errors.GatedRepoError, 403), "accept its terms"),
+        (http(errors.RevisionNotFoundError, 404), "no revision 'main'"),
+        (http(errors.HfHubHTTPError, 403), "does not let you read"),
+        (http(errors.HfHubHTTPError, 500), "answers 500"),
+        (errors.LocalEntryNotFoundError("x"), "cannot be reached"),
+        (errors.OfflineModeIsEnabled("x"), "HF_HUB_OFFLINE is set"),
+        (ConnectionResetError(104, "reset"), "cannot be reached"),
+    ]
+    for error, message in expected:
+        with pytest.raises(ModelError) as caught:
+            explained(raising(error), "a/b", "main")
+        assert message in caught.value.message
+        assert "\n" not in caught.value.message
+    with pytest.raises(OSError, match="No space"):
+        explained(raising(OSError(28, "No space left on device")), "a/b", "main")

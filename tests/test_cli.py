@@ -1,0 +1,63 @@
+"""Start-up, help, and errors of the command line as a whole."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import ROOT
+
+if TYPE_CHECKING:
+    from tests.conftest import Program
+
+HEAVY = {"numpy", "rich", "tokenizers", "tiktoken", "huggingface_hub", "jinja2", "pydantic"}
+
+
+def test_help_loads_nothing_heavy() -> None:
+    script = f"import sys; from llminspect.cli import run; run(['--help']); print(sorted({HEAVY} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_version_names_the_libraries(program: Program) -> None:
+    result = program("--version")
+    assert result.code == 0
+    assert "numpy" in result.out
+
+
+def test_unknown_command_is_wrong_usage(program: Program) -> None:
+    result = program("tokenise", "a")
+    assert result.code == 2
+    assert result.out == ""
+    assert len(result.err.splitlines()) == 1
+    assert "tokenise" in result.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_full_disk_is_one_line(form: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        arguments = [sys.executable, "-m", "llminspect", "forward", "world", "--model", "toy", *form]
+        ran = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, cwd=ROOT, check=False, text=True)
+    assert ran.returncode == 1
+    assert ran.stderr == "llminspect: no space left on device\n"
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    """More than a pipe holds: writing has to fail when the reader has gone."""
+    shell = f'"{sys.executable}" -m llminspect tokenize "$(seq 9000)" --model bytes --json | head -c 10'
+    ran = subprocess.run(["bash", "-c", f"set -o pipefail; {shell}"], capture_output=True, cwd=ROOT, check=False)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert ran.stdout == b'{"schema":'
+
+
+def test_each_example_of_the_help_has_a_line_of_its_own(program: Program) -> None:
+    for command in ("tokenize", "encode", "embed", "attend", "forward", "generate", "diff"):
+        before_arguments = program(command, "--help").out.partition("Arguments:")[0].splitlines()
+        examples = [line for line in before_arguments[1:] if "llminspect" in line]
+        assert examples, command
+        assert all(line.startswith("  llminspect ") and line.count("llminspect") == 1 for line in examples), command

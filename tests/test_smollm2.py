@@ -1,0 +1,66 @@
+"""SmolLM2 gives the recorded numbers of the reference implementations (tests/golden/smollm2.json)."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from llminspect.core.attention import softmax
+from llminspect.core.tap import NO_TAP, Capture
+from tests.conftest import ROOT
+
+if TYPE_CHECKING:
+    from llminspect.model import Model
+
+REFERENCE: dict[str, Any] = json.loads((ROOT / "tests" / "golden" / "smollm2.json").read_text(encoding="utf-8"))
+FORWARD = pytest.mark.parametrize("recorded", REFERENCE["forward"], ids=lambda recorded: recorded["text"])
+
+
+@pytest.mark.parametrize("recorded", REFERENCE["tokenize"], ids=lambda recorded: repr(recorded["text"]))
+def test_ids(smollm2: Model, recorded: dict[str, Any]) -> None:
+    assert smollm2.tokenizer is not None
+    assert smollm2.tokenizer.encode_ids(recorded["text"]) == recorded["ids"]
+
+
+@FORWARD
+def test_logits_and_probabilities(smollm2: Model, recorded: dict[str, Any]) -> None:
+    logits_V = smollm2.logits(smollm2.run(recorded["ids"]).stream_TD)[-1]
+    probabilities_V = softmax(logits_V)
+    assert np.argsort(-logits_V)[:10].tolist() == [entry["id"] for entry in recorded["top"]]
+    for entry in recorded["top"]:
+        assert abs(logits_V[entry["id"]] - entry["logit"]) < 2e-3
+        assert abs(probabilities_V[entry["id"]] - entry["prob"]) < 1e-4
+
+
+@FORWARD
+def test_attention_rows(smollm2: Model, recorded: dict[str, Any]) -> None:
+    tap = Capture("layers.*.attention.weights")
+    smollm2.run(recorded["ids"], tap)
+    for place, row in recorded["attention_last_query"].items():
+        layer, head = place.split(".")
+        np.testing.assert_allclose(tap[f"layers.{layer}.attention.weights"][int(head), -1], row, atol=1e-4)
+
+
+@FORWARD
+def test_norms_of_the_residual_stream(smollm2: Model, recorded: dict[str, Any]) -> None:
+    """Of the last token after the embedding and each layer, the last one after the final norm."""
+    tap = Capture("layers.*.input", "final.norm")
+    smollm2.logits(smollm2.run(recorded["ids"], tap).stream_TD, tap)
+    streams = [tap[f"layers.{layer}.input"] for layer in range(30)] + [tap["final.norm"]]
+    norms = [float(np.linalg.norm(stream_TD[-1])) for stream_TD in streams]
+    np.testing.assert_allclose(norms, recorded["hidden_norms"], rtol=1e-3)
+
+
+@FORWARD
+def test_greedy_tokens_with_and_without_cache(smollm2: Model, recorded: dict[str, Any]) -> None:
+    ids, cached = list(recorded["ids"]), smollm2.run(recorded["ids"])
+    for expected in recorded["greedy"]:
+        whole_V = smollm2.logits(smollm2.run(ids).stream_TD[-1:])[-1]
+        cached_V = smollm2.logits(cached.stream_TD[-1:])[-1]
+        np.testing.assert_allclose(cached_V, whole_V, atol=1e-3)
+        assert int(np.argmax(whole_V)) == int(np.argmax(cached_V)) == expected
+        ids.append(expected)
+        cached = smollm2.run([expected], NO_TAP, cached.cache)
