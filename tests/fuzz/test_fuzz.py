@@ -1,0 +1,40 @@
+"""A short run of the fuzzers, and whatever the long ones found; `python -m tests.fuzz` runs them for longer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from llminspect.text import chat_template
+from tests.fuzz.targets import TARGETS
+from tests.fuzz.work import input_for, tried
+
+CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
+INPUTS = 120
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(chat_template, "SECONDS", 0.05)
+    monkeypatch.setenv("LLMINSPECT_HOME", str(tmp_path / "home"))
+
+
+@pytest.mark.parametrize("found", CORPUS, ids=lambda path: path.name)
+def test_what_was_found(found: Path, tmp_path: Path) -> None:
+    target = TARGETS[found.name.partition(".")[0]]
+    tried(target, tmp_path, found.read_bytes(), measure=True)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_model_or_one_line(name: str, tmp_path: Path) -> None:
+    target = TARGETS[name]
+    accepted = [tried(target, tmp_path, input_for(target, name, 0, number))[0] for number in range(INPUTS)]
+    assert True in accepted
+    assert False in accepted
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_an_input_can_be_made_again(name: str) -> None:
+    make = TARGETS[name]
+    assert input_for(make, name, 0, 7) == input_for(make, name, 0, 7) != input_for(make, name, 1, 7)
