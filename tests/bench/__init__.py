@@ -1,0 +1,1 @@
+"""How fast, how large, beside what: `python -m tests.bench` measures, and prints Markdown."""

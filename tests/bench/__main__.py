@@ -1,0 +1,40 @@
+"""Run the benchmark, or the sections that are named, and print what it measured as Markdown."""
+
+from __future__ import annotations
+
+import argparse
+
+from tests.bench import growth, large, passes, start, texts
+from tests.bench.report import Bench, machine
+
+SECTIONS = {
+    "start": start.start,
+    "first": start.first_use,
+    "prompts": passes.prompts,
+    "decoding": passes.decoding,
+    "tokens": texts.tokens,
+    "counting": texts.counting,
+    "lens": growth.lens,
+    "memory": growth.memory,
+    "long": growth.long_texts,
+    "growth": growth.growth,
+    "large": large.large,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument(
+        "sections", nargs="*", choices=[*SECTIONS, []], help=f"of {', '.join(SECTIONS)}; all by default"
+    )
+    parser.add_argument("--rounds", type=int, default=7, help="runs of each contender (default 7)")
+    given = parser.parse_args()
+    bench = Bench(rounds=given.rounds)
+    bench.scratch.mkdir(exist_ok=True)
+    machine(bench)
+    for name in given.sections or SECTIONS:
+        SECTIONS[name](bench)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Prompts in one pass, and one token at a time."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tests.bench.measure import THREADS, Worker, interleaved, medians
+from tests.bench.report import Bench, milliseconds, say, table, times, title, verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LENGTHS = (16, 128, 512, 1024)
+
+
+def prompts(bench: Bench) -> None:
+    """All attention captured, beside the same without capture and beside the peers."""
+    title("Prompts in one pass, all attention captured")
+    with ExitStack() as stack:
+        own = stack.enter_context(Worker(sys.executable, "use_llminspect.py", bench.model))
+        workers = _torch_workers(bench, stack)
+        rows, reached, ratios = [], True, True
+        for tokens in LENGTHS:
+            contenders: dict[str, Callable[[], float]] = {
+                "captured": partial(own.ask, "run", tokens=tokens),
+                "plain": partial(own.ask, "run", tokens=tokens, capture=False),
+                **{name: partial(worker.ask, "run", tokens=tokens) for name, worker in workers.items()},
+            }
+            seconds = medians(interleaved(contenders, bench.rounds))
+            cost = seconds["captured"] / seconds["plain"]
+            ratios &= cost <= 1.25
+            row = [tokens, milliseconds(seconds["captured"]), milliseconds(seconds["plain"]), times(cost)]
+            for name in workers:
+                ratio = seconds[name] / seconds["captured"]
+                reached &= ratio >= 1.3
+                row += [milliseconds(seconds[name]), times(ratio)]
+            rows.append(row)
+    head = ["tokens", "captured", "without", "captured / without"]
+    for name in workers:
+        head += [name, f"{name} / captured"]
+    table(head, rows)
+    say(f"To reach: captured within 1.25 times the pass without: {verdict(ratios)}."
+        + (f" At least 1.3 times as fast as each peer: {verdict(reached)}." if workers else ""))  # fmt: skip
+
+
+def decoding(bench: Bench) -> None:
+    """Greedy decoding after a prompt of 16 tokens, beside what reading the weights alone takes."""
+    title("Decoding, one token at a time")
+    with ExitStack() as stack:
+        own = stack.enter_context(Worker(sys.executable, "use_llminspect.py", bench.model))
+        workers = {"llminspect": own, **_torch_workers(bench, stack, lens=False)}
+        if "llama.cpp" in bench.installed:
+            from llminspect.files.locate import locate
+
+            gguf = str(locate(bench.model, offline=True).path)
+            workers["llama.cpp, 4 bits"] = stack.enter_context(
+                Worker(bench.peers_python, "use_llama_cpp.py", gguf, str(THREADS))
+            )
+        contenders = {name: partial(worker.ask, "decode", tokens=32) for name, worker in workers.items()}
+        seconds = medians(interleaved({"limit": partial(own.ask, "read"), **contenders}, bench.rounds))
+    limit = seconds.pop("limit")
+    table(("", "a token", "tokens a second", "of the limit"), [
+        ("the float32 weights read once: the limit", milliseconds(limit), f"{1 / limit:.1f}", "1.00"),
+        *((name, milliseconds(each), f"{1 / each:.1f}", f"{limit / each:.2f}") for name, each in seconds.items()),
+    ])  # fmt: skip
+    say(f"To reach: 0.85 of the limit: {verdict(limit / seconds['llminspect'] >= 0.85)}.")
+    if "transformers" in seconds:
+        ratio = seconds["transformers"] / seconds["llminspect"]
+        say(f"Twice as fast as transformers: {times(ratio)}, {verdict(ratio >= 2)}.")
+
+
+def _torch_workers(bench: Bench, stack: ExitStack, lens: bool = True) -> dict[str, Worker]:
+    scripts = {"transformers": "use_transformers.py", "TransformerLens": "use_transformer_lens.py"}
+    return {
+        name: stack.enter_context(Worker(bench.peers_python, script, str(bench.peers_folder), str(THREADS)))
+        for name, script in scripts.items()
+        if name in bench.installed and (lens or name != "TransformerLens")
+    }
