@@ -1,0 +1,15 @@
+#!/bin/sh
+# Where a text surprises the model: its most surprising tokens, each with what stood before it.
+# surprise.sh FILE [HOW MANY]
+set -eu
+
+llminspect forward --file "$1" --surprise --json |
+    jq -r --argjson most "${2:-6}" '
+        def left(n): (. + " " * n)[:n];
+        def tenths: . * 10 | round / 10;
+        "perplexity \(.surprise.perplexity | tenths), \(.surprise.total_bits / .surprise.scored | tenths) bits a token\n",
+        (.tokens as $tokens | .surprise.bits | to_entries | map(select(.value))
+            | sort_by(-.value)[:$most][]
+            | .key as $at
+            | ($tokens[([0, $at - 6] | max):$at] | map(.text) | add | gsub("\n"; " ")) as $before
+            | "\(.value | tenths | tostring | left(5)) bits  …\($before)[\($tokens[$at].text)]")'

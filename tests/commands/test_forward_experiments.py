@@ -1,0 +1,323 @@
+"""Lens, attribution, ablating, patching, steering, leaving out, surprisal: against plain passes."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from llminspect.commands._experiments import ExperimentOptions
+from llminspect.commands._forward_options import LookOptions, PatchOptions
+from llminspect.commands._forward_surprise import surprise
+from llminspect.commands._input import Prompt
+from llminspect.commands.forward import Asked, Result, run
+from llminspect.core.attention import softmax
+from llminspect.core.surprisal import windows
+from llminspect.core.unembed import log_softmax
+from llminspect.model import open_model
+from llminspect.text.tokenizer import Token
+from tests.commands.plain_llama import plain_forward
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from llminspect.model import Model
+    from tests.conftest import Program
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+FRANCE, ITALY = "The capital of France is", "The capital of Italy is"
+
+
+def prompt(model: Model, text: str) -> Prompt:
+    assert model.tokenizer is not None
+    return Prompt(text, model.tokenizer.wrap(model.tokenizer.encode(text)))
+
+
+def ids_prompt(*ids: int) -> Prompt:
+    return Prompt(None, [Token(token_id, b"", None, None) for token_id in ids])
+
+
+def patched(model: Model, source: str, **options: Any) -> Result:
+    asked = Asked(LookOptions(top=5), PatchOptions(patch=source, **options), source_ids=prompt(model, source).ids)
+    return run(model, asked, prompt(model, FRANCE))
+
+
+def changed(model: Model, **options: Any) -> Result:
+    return run(model, Asked(LookOptions(top=8), experiments=ExperimentOptions(**options)), prompt(model, FRANCE))
+
+
+def matches(result: Result, logits_V: NDArray[np.float64]) -> None:
+    """The result's next tokens are those of a plain pass."""
+    assert result.next is not None
+    assert [found.id for found in result.next] == np.argsort(-logits_V)[: len(result.next)].tolist()
+    np.testing.assert_allclose(
+        [found.logit for found in result.next], sorted(logits_V)[::-1][: len(result.next)], atol=2e-3
+    )
+
+
+def test_the_plain_pass_is_the_model(smollm2: Model) -> None:
+    matches(run(smollm2, Asked(), prompt(smollm2, FRANCE)), plain_forward(smollm2, prompt(smollm2, FRANCE).ids)[0])
+
+
+def test_the_lens_at_the_last_layer_is_the_answer(smollm2: Model) -> None:
+    result = run(smollm2, Asked(LookOptions(lens=True, all=True, target=" Paris")), prompt(smollm2, FRANCE))
+    assert result.lens is not None
+    assert result.next is not None
+    assert result.grid is not None
+    assert [said.id for said in result.lens[-1].top] == [found.id for found in result.next]
+    np.testing.assert_allclose(
+        [said.prob for said in result.lens[-1].top], [found.prob for found in result.next], atol=1e-5
+    )
+    ranks = [layer.target.rank for layer in result.lens if layer.target is not None]
+    assert len(ranks) == 30
+    # Paris takes the lead at the very last layer; docs/forward.md shows it.
+    assert ranks[27:] == [6, 2, 0]
+    whole = smollm2.logits(smollm2.run(prompt(smollm2, FRANCE).ids).stream_TD)
+    assert [said.id for said in result.grid[-1]] == whole.argmax(-1).tolist()
+    assert [layer[-1].id for layer in result.grid] == [layer.top[0].id for layer in result.lens]
+
+
+def test_the_lens_of_a_middle_layer_is_norm_and_vocabulary(smollm2: Model) -> None:
+    result = run(smollm2, Asked(LookOptions(lens=True)), prompt(smollm2, FRANCE))
+    assert result.lens is not None
+    _, streams = plain_forward(smollm2, prompt(smollm2, FRANCE).ids)
+    stream = streams[20][-1]
+    normed = stream / np.sqrt((stream**2).mean() + 1e-5) * smollm2.params["final.norm.weight"]
+    chances = softmax(np.asarray(smollm2.params["embedding.weight"], np.float64) @ normed)
+    for said in result.lens[20].top:
+        assert abs(said.prob - chances[said.id]) < 1e-4
+
+
+@pytest.mark.parametrize("versus", [None, " London"])
+def test_attribution_sums_to_the_logit(smollm2: Model, versus: str | None) -> None:
+    look = LookOptions(attribution=True, target=" Paris", versus=versus)
+    found = run(smollm2, Asked(look), prompt(smollm2, FRANCE)).attribution
+    assert found is not None
+    parts = found.embedding + found.bias + sum(layer.attention + layer.feedforward for layer in found.layers)
+    assert abs(parts - found.logit) < 1e-3
+    assert abs(parts - found.sum) < 1e-9
+    for layer in found.layers:
+        assert abs(sum(layer.heads) - layer.attention) < 1e-3
+    strongest = max((value, layer.layer, head) for layer in found.layers for head, value in enumerate(layer.heads))
+    if versus:
+        assert strongest[1:] == (23, 4)
+
+
+def test_attribution_of_the_toys() -> None:
+    model = open_model("toy-attention")
+    found = run(model, Asked(LookOptions(attribution=True, target="sat")), prompt(model, "A cat sat .")).attribution
+    assert found is not None
+    assert abs(found.sum - found.logit) < 1e-6
+    assert abs(found.embedding) < 1e-6
+    with pytest.raises(Exception, match="not the sum"):
+        run(open_model("toy"), Asked(LookOptions(attribution=True)), prompt(open_model("toy"), "world"))
+
+
+@pytest.mark.parametrize("family", ["gemma2", "olmo2", "mixtral", "qwen2", "gpt-oss"])
+def test_attribution_sums_in_every_family(family: str) -> None:
+    """With norms behind the steps, caps on the logits, biases, experts, attention sinks."""
+    model = open_model(str(GOLDEN / family))
+    result = run(model, Asked(LookOptions(attribution=True)), ids_prompt(5, 6, 7, 8))
+    found = result.attribution
+    assert found is not None
+    parts = found.embedding + found.bias + sum(layer.attention + layer.feedforward for layer in found.layers)
+    assert abs(parts - found.logit) < 1e-3
+    assert abs(sum(sum(layer.heads) for layer in found.layers)) > 0
+
+
+def test_a_mixture_says_which_experts_each_token_went_to() -> None:
+    model = open_model(str(GOLDEN / "mixtral"))
+    result = run(model, Asked(), ids_prompt(5, 6, 7))
+    assert result.experts is not None
+    for layer in result.experts:
+        assert len(layer.tokens) == 3
+        for chosen in layer.tokens:
+            assert len(chosen) == model.config.experts.chosen  # type: ignore[attr-defined]
+            assert abs(sum(route.weight for route in chosen) - 1) < 1e-5
+            assert chosen[0].weight >= chosen[-1].weight
+
+
+@pytest.mark.parametrize("place", ["23.4", "5.attention", "29.feedforward"])
+def test_ablating_is_what_a_plain_pass_without_it_gives(smollm2: Model, place: str) -> None:
+    number, _, part = place.partition(".")
+    ids = prompt(smollm2, FRANCE).ids
+
+    def no_head(layer: int, head: int, position: int, vector: Any) -> Any:
+        return vector * 0 if (str(layer), str(head)) == (number, part) else vector
+
+    def no_step(step: str, layer: int, position: int, vector: Any) -> Any:
+        return vector * 0 if (str(layer), step) == (number, part) else vector
+
+    result = changed(smollm2, ablate=[place])
+    matches(result, plain_forward(smollm2, ids, head=no_head, added=no_step)[0])
+    assert result.change is not None
+    assert result.baseline is not None
+    assert result.baseline.next[0].text == " Paris"
+    assert result.change.largest_logit_change > 0.1
+
+
+def test_mean_ablation_and_scaling(smollm2: Model) -> None:
+    ids = prompt(smollm2, FRANCE).ids
+    seen: dict[int, Any] = {}
+
+    def remember(step: str, layer: int, position: int, vector: Any) -> Any:
+        if (step, layer) == ("feedforward", 12):
+            seen[position] = vector
+        return vector
+
+    def mean(step: str, layer: int, position: int, vector: Any) -> Any:
+        return np.mean(list(seen.values()), axis=0) if (step, layer) == ("feedforward", 12) else vector
+
+    plain_forward(smollm2, ids, added=remember)
+    matches(changed(smollm2, ablate=["12.feedforward"], ablate_with="mean"), plain_forward(smollm2, ids, added=mean)[0])
+
+    def louder(layer: int, head: int, position: int, vector: Any) -> Any:
+        return vector * -1.5 if (layer, head) == (23, 4) else vector
+
+    matches(changed(smollm2, scale=["23.4*-1.5"]), plain_forward(smollm2, ids, head=louder)[0])
+
+
+def test_steering_adds_the_difference_of_two_streams(smollm2: Model) -> None:
+    assert smollm2.tokenizer is not None
+    assert smollm2.tokenizer.bos_id is not None
+    front = [*smollm2.tokenizer.prefix_ids] or [smollm2.tokenizer.bos_id]
+    love, hate = (
+        plain_forward(smollm2, [*front, *smollm2.tokenizer.encode_ids(word)])[1][6][-1] for word in (" love", " hate")
+    )
+
+    def steer(layer: int, position: int, vector: Any) -> Any:
+        return vector + 2 * (love - hate) if layer == 6 else vector
+
+    result = changed(smollm2, steer=["love - hate@6*2"])
+    matches(result, plain_forward(smollm2, prompt(smollm2, FRANCE).ids, stream=steer)[0])
+
+
+def test_experiments_compose(smollm2: Model) -> None:
+    ids = prompt(smollm2, FRANCE).ids
+    both = changed(smollm2, ablate=["23.4"], scale=["29.feedforward*0.5"])
+
+    def head(layer: int, head: int, position: int, vector: Any) -> Any:
+        return vector * 0 if (layer, head) == (23, 4) else vector
+
+    def added(step: str, layer: int, position: int, vector: Any) -> Any:
+        return vector * 0.5 if (step, layer) == ("feedforward", 29) else vector
+
+    matches(both, plain_forward(smollm2, ids, head=head, added=added)[0])
+
+
+def test_patching_one_place_is_what_a_plain_pass_gives(smollm2: Model) -> None:
+    _, source = plain_forward(smollm2, prompt(smollm2, ITALY).ids)
+
+    def swap(layer: int, position: int, vector: Any) -> Any:
+        return source[10][3] if (layer, position) == (10, 3) else vector
+
+    result = patched(smollm2, ITALY, into=["10.stream"], position="3")
+    matches(result, plain_forward(smollm2, prompt(smollm2, FRANCE).ids, stream=swap)[0])
+
+
+def test_italy_for_france_moves_the_answer_to_rome(smollm2: Model) -> None:
+    result = patched(smollm2, ITALY)
+    assert result.next is not None
+    assert result.baseline is not None
+    assert result.sweep is not None
+    assert (result.baseline.next[0].text, result.next[0].text) == (" Paris", " Rome")
+    restored = np.asarray(result.sweep.restored)
+    assert restored.shape == (30, 5)
+    assert result.sweep.differing == [3]
+    # France's own place carries the answer up to layer 22; from layer 23 on it is the last position that does.
+    assert (restored[:23, 3] > 0.9).all()
+    assert (restored[23:, 3] < 0.1).all()
+    assert (restored[23:, 4] > 0.9).all()
+    np.testing.assert_allclose(restored[:, :3], 0, atol=1e-3)
+    assert result.change is not None
+    assert result.change.experiments[0].where == "22.stream"
+
+
+@pytest.mark.parametrize("options", [{}, {"into": ["7.stream"]}, {"into": ["3.2", "8.feedforward"]}, {"sweep": "head"}])
+def test_patching_a_text_into_itself_changes_nothing(smollm2: Model, options: dict[str, Any]) -> None:
+    result = patched(smollm2, FRANCE, **options)
+    assert result.change is not None
+    assert result.change.largest_logit_change < 1e-4
+    assert result.change.kl < 1e-6
+    if result.sweep is not None:
+        assert not np.asarray(result.sweep.restored).any()
+
+
+def test_saliency_is_what_a_plain_pass_that_never_sees_the_token_gives(smollm2: Model) -> None:
+    ids = prompt(smollm2, FRANCE).ids
+    found = run(smollm2, Asked(LookOptions(saliency=True)), prompt(smollm2, FRANCE)).saliency
+    assert found is not None
+    whole = float(log_softmax(plain_forward(smollm2, ids)[0])[found.target.id])
+    assert abs(found.logprob - whole) < 1e-4
+    for index in range(len(ids)):
+        without = float(log_softmax(plain_forward(smollm2, ids, hidden=index)[0])[found.target.id])
+        assert abs(found.drops[index] - (whole - without)) < 1e-3
+    # "capital" and "France" carry the answer.
+    assert np.argsort(found.drops)[::-1][:2].tolist() == [1, 3]
+
+
+def test_surprisal_sums_to_the_log_likelihood(smollm2: Model) -> None:
+    ids = prompt(smollm2, "The capital of France is Paris.").ids
+    found = surprise(smollm2, ids, None, [])
+    rows = log_softmax(smollm2.logits(smollm2.run(ids).stream_TD).astype(np.float64))
+    likelihood = sum(rows[index - 1, ids[index]] for index in range(1, len(ids)))
+    assert found.bits[0] is None
+    assert found.perplexity is not None
+    assert abs(found.total_bits + likelihood / math.log(2)) < 1e-3
+    assert abs(found.perplexity - math.exp(-likelihood / (len(ids) - 1))) < 1e-2
+
+
+def test_a_text_longer_than_the_window_is_heard_in_windows(smollm2: Model) -> None:
+    ids = prompt(smollm2, "A cat sat on the mat. The cat sat on the dog.").ids
+    found = surprise(smollm2, ids, 6, [])
+    assert found.window == 6
+    spans = list(windows(len(ids), 6, 3))
+    for start, stop, scored in spans:
+        rows = log_softmax(smollm2.logits(smollm2.run(ids[start:stop]).stream_TD).astype(np.float64))
+        for index in range(scored, stop):
+            bits = found.bits[index]
+            assert bits is not None
+            assert abs(bits + rows[index - 1 - start, ids[index]] / math.log(2)) < 1e-3
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 6, 7, 20])
+def test_windows_score_each_token_once_and_overlap(length: int) -> None:
+    spans = list(windows(length, 6, 3))
+    scored: Sequence[int] = [index for _, stop, first in spans for index in range(first, stop)]
+    assert scored == list(range(1, length))
+    assert all(stop - start <= 6 for start, stop, _ in spans)
+    assert all(first - start == 3 for start, _, first in spans[1:])
+
+
+def test_perplexity_is_one_number_a_line(program: Program) -> None:
+    ran = program("forward", "--perplexity", "--lines", "--model", "toy", stdin="world !\nhello hello\n")
+    assert ran.code == 0
+    exponentials = np.exp([0.74, 1.68, 2.62])
+    assert float(ran.out.splitlines()[0]) == pytest.approx(exponentials.sum() / exponentials[2], rel=1e-5)
+    assert len(ran.out.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--all"], "--all says nothing without --lens"),
+        (["--into", "0.stream"], "--into says nothing without --patch"),
+        (["--lens", "--target", "worlds"], "has no word"),
+        (["--lens", "--target", "#77"], "id 77 is outside the vocabulary"),
+        (["--patch", "hello !"], "the texts have 1 and 2 tokens"),
+        (["--patch", "hello", "--into", "4.stream"], "there is no layer 4"),
+        (["--surprise", "--window", "1"], "--window 1 is not possible"),
+        (["--ablate", "0.attention"], "has no attention"),
+        (["--ablate", "what"], "is not a part of the model"),
+    ],
+)
+def test_mistakes_are_one_line(program: Program, arguments: list[str], said: str) -> None:
+    ran = program("forward", "world", "--model", "toy", *arguments)
+    assert ran.code == 2
+    assert said in ran.err
+    assert len(ran.err.splitlines()) == 1

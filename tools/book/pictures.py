@@ -1,0 +1,41 @@
+"""The pictures of docs/pictures/, made by the program itself with --save and compared by the text that they hold."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tools.book.blocks import ROOT
+from tools.book.compare import same_line
+
+FOLDER = ROOT / "docs" / "pictures"
+PICTURES = {
+    "attend.svg": ["attend", "Alice gave Bob her book", "--width", "124"],
+    "patch.svg": ["forward", "The capital of France is", "--patch", "The capital of Italy is", "--width", "84"],
+}
+
+
+def check(*, write: bool = False) -> list[str]:
+    """The pictures that show something else today; with `write` they are made anew."""
+    stale = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, arguments in PICTURES.items():
+            made, kept = Path(folder) / name, FOLDER / name
+            program = [sys.executable, "-m", "llminspect", *arguments, "--offline", "--save", str(made)]
+            subprocess.run(program, stdout=subprocess.DEVNULL, cwd=ROOT, check=True)
+            new = made.read_text("utf-8")
+            if not kept.exists() or not same_picture(kept.read_text("utf-8"), new):
+                stale.append(kept.relative_to(ROOT).as_posix())
+                if write:
+                    kept.parent.mkdir(exist_ok=True)
+                    kept.write_text(new, encoding="utf-8")
+    return stale
+
+
+def same_picture(one: str, other: str) -> bool:
+    """Whether the words and numbers in two drawings say the same, in the same places."""
+    texts = [re.findall(r"<text[^>]*>([^<]*)</text>", drawing) for drawing in (one, other)]
+    return len(texts[0]) == len(texts[1]) and all(same_line(*pair) for pair in zip(*texts, strict=True))
