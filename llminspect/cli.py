@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 import pkgutil
 import sys
+from importlib.abc import InspectLoader
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -40,8 +42,22 @@ class ReaderGone(Exception):
     """A closed pipe, by a name that the command-line library does not know: it would make an error of it."""
 
 
+def summary(name: str) -> str:
+    """The first line of a command's help, out of its compiled file: nothing has to be imported for a list of them."""
+    spec = importlib.util.find_spec(f"llminspect.commands.{name}")
+    assert spec is not None and isinstance(spec.loader, InspectLoader)
+    module = spec.loader.get_code(spec.name)
+    assert module is not None
+    command = next(part for part in module.co_consts if isinstance(part, CodeType) and part.co_name == "command")
+    return (FunctionType(command, {}).__doc__ or "").partition("\n")[0]
+
+
 class LazyCommands(TyperGroup):
     """Imports a command's file when the command is used, so that no run pays for the others."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary(name)) for name in command_names()])
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -50,6 +66,11 @@ class LazyCommands(TyperGroup):
             raise InterruptedRun from None
         except BrokenPipeError:
             raise ReaderGone from None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        names: dict[str, Any] = dict.fromkeys(command_names())
+        self.commands = names  # Where the library looks for what is near to a misspelt name.
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
         return command_names()

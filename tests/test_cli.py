@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from llminspect.cli import command_names
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -21,6 +23,14 @@ def test_help_loads_nothing_heavy() -> None:
     script = f"import sys; from llminspect.cli import run; run(['--help']); print(sorted({HEAVY} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
     assert result.stdout.splitlines()[-1] == "[]"
+    assert "tokenize" in result.stdout
+
+
+def test_help_lists_each_command_with_the_first_line_of_its_own_help(program: Program) -> None:
+    listed = " ".join(program("--help", COLUMNS="80").out.partition("Commands:")[2].split())
+    for name in command_names():
+        command = importlib.import_module(f"llminspect.commands.{name}").command
+        assert f"{name} {command.__doc__.splitlines()[0]}" in listed
 
 
 def test_version_names_the_libraries(program: Program) -> None:
@@ -34,7 +44,7 @@ def test_unknown_command_is_wrong_usage(program: Program) -> None:
     assert result.code == 2
     assert result.out == ""
     assert len(result.err.splitlines()) == 1
-    assert "tokenise" in result.err
+    assert "No such command 'tokenise'. Did you mean 'tokenize'?" in result.err
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
