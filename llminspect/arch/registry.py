@@ -25,22 +25,28 @@ if TYPE_CHECKING:
 @cache
 def architectures() -> tuple[Architecture, ...]:
     """All families, in the order of their files' names."""
-    modules = (
-        importlib.import_module(f"llminspect.arch.{found.name}")
-        for found in pkgutil.iter_modules(llminspect.arch.__path__)
-    )
-    return tuple(architecture for module in modules for architecture in getattr(module, "ARCHITECTURES", ()))
+    return tuple(architecture for module in _modules() for architecture in _families(module))
 
 
 def architecture_for(name: str, file_format: Format) -> Architecture:
     """The family that answers to `model_type` (Hugging Face) or `general.architecture` (GGUF). Raises ModelError."""
     known: list[str] = []
-    for architecture in architectures():
-        names = architecture.model_types if file_format == "huggingface" else architecture.gguf_names
-        if name in names:
-            return architecture
-        known += names
+    # Mostly it is the file of that name, and the others need not be imported. No two files answer to the same name.
+    for module in sorted(_modules(), key=lambda module: not name.startswith(module)):
+        for architecture in _families(module):
+            names = architecture.model_types if file_format == "huggingface" else architecture.gguf_names
+            if name in names:
+                return architecture
+            known += names
     raise ModelError(f"models of the kind {name!r} are not known", f"known kinds: {', '.join(sorted(known))}")
+
+
+def _modules() -> list[str]:
+    return [found.name for found in pkgutil.iter_modules(llminspect.arch.__path__)]
+
+
+def _families(module: str) -> tuple[Architecture, ...]:
+    return getattr(importlib.import_module(f"llminspect.arch.{module}"), "ARCHITECTURES", ())
 
 
 def claim(

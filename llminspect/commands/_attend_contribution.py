@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from llminspect.commands._schema import Dims
+from llminspect.commands._documents import Dims
 from llminspect.errors import UserError
 
 if TYPE_CHECKING:

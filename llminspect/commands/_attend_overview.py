@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from llminspect.commands._schema import Dims
+from llminspect.commands._documents import Dims
 
 if TYPE_CHECKING:
     from llminspect.commands._attend_pass import Seen

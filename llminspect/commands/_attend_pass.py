@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
-from llminspect.commands._schema import Dims
+from llminspect.commands._documents import Dims
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

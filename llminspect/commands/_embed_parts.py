@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from llminspect.commands._documents import Dims
 from llminspect.commands._embed_vectors import Term, TokenTexts
-from llminspect.commands._schema import Dims
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:

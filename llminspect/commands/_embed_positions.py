@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from llminspect.commands._schema import Dims
+from llminspect.commands._documents import Dims
 from llminspect.errors import UserError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from llminspect.commands._documents import Dims
 from llminspect.commands._forward_attribution import Named
-from llminspect.commands._schema import Dims
 from llminspect.commands._words import token_text
 from llminspect.core.array import namespace
 from llminspect.core.intervention import Place, replaced

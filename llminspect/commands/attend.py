@@ -7,19 +7,13 @@ from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from llminspect.commands._attend_contribution import Contributions
-from llminspect.commands._attend_find import End, Find
 from llminspect.commands._attend_options import SELECTED, Asked, Keeping
-from llminspect.commands._attend_overview import Overview
-from llminspect.commands._attend_pass import Head, Seen
-from llminspect.commands._attend_query import Query
 from llminspect.commands._attend_save import arrays_of
-from llminspect.commands._attend_source import Cross, Encoder, run_translated
+from llminspect.commands._documents import Dims, Tokens
 from llminspect.commands._input import Prompt, read_prompts, text_prompt, token_documents
 from llminspect.commands._options import EngineOptions, ModelOptions, PageOptions, SourceOptions, takes_groups
 from llminspect.commands._run import check_prompt, open_for, run_each
 from llminspect.commands._save import check_ending, is_page
-from llminspect.commands._schema import Dims, Tokens
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,6 +21,12 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from llminspect.commands._attend_contribution import Contributions
+    from llminspect.commands._attend_find import End, Find
+    from llminspect.commands._attend_overview import Overview
+    from llminspect.commands._attend_pass import Head, Seen
+    from llminspect.commands._attend_query import Query
+    from llminspect.commands._attend_source import Cross, Encoder
     from llminspect.core.array import Array
     from llminspect.model import Model
 
@@ -69,11 +69,12 @@ def run(
 ) -> Result:
     """One text's attention: what was asked for, and no more of it than that is ever held."""
     from llminspect.commands._attend_choice import parse_shown
-    from llminspect.commands._attend_contribution import contributions
     from llminspect.commands._attend_overview import overview_of
     from llminspect.commands._attend_pass import Wanted, watch
 
     if model.can("source"):
+        from llminspect.commands._attend_source import run_translated
+
         if control is not None and asked.part != "encoder":
             raise UsageError(
                 "--control goes with --part encoder here", "the target so far has no other sentence beside it"
@@ -115,7 +116,7 @@ def run(
         query=_query(model, asked, prompt, index, chosen, seen) if asked.query else None,
         find=None if ends is None else _find(model, asked, prompt, control, ends, seen),
         rollout=seen.rollout,
-        contributions=contributions(model, prompt.ids, index, text) if asked.contributions else None,
+        contributions=_contributions(model, prompt.ids, index, text) if asked.contributions else None,
     )
 
 
@@ -189,6 +190,12 @@ def _query(
             rows_LHS[:, :, [0, index]] = 0
         strongest = max(chosen, key=lambda head: float(rows_LHS[head].max()))
     return query_by_hand(model, prompt.ids, index, prompt.labels[index], *strongest, chosen=len(chosen) == 1)
+
+
+def _contributions(model: Model, ids: list[int], index: int, text: str) -> Contributions:
+    from llminspect.commands._attend_contribution import contributions
+
+    return contributions(model, ids, index, text)
 
 
 def _find(model: Model, asked: Asked, prompt: Prompt, beside: Prompt | None, ends: tuple[End, End], seen: Seen) -> Find:

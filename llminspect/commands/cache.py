@@ -23,7 +23,7 @@ Action = Literal["show", "verify", "clear"]
 class Entry:
     """One thing in the cache that this program made."""
 
-    kind: Literal["model", "prepared", "hash", "lock", "leftover"]
+    kind: Literal["model", "prepared", "header", "hash", "lock", "leftover"]
     name: str
     path: str
     bytes: int
@@ -96,7 +96,7 @@ def _entry(entry: cache_folder.Entry, faults: list[str] | None) -> Entry:
 
 
 def render(result: Result) -> RenderableType:
-    """A line an entry, the largest kinds first; hashes and locks together."""
+    """A line an entry, the largest kinds first; headers, hashes and locks together."""
     from rich.console import Group
     from rich.text import Text
 
@@ -105,7 +105,7 @@ def render(result: Result) -> RenderableType:
     from llminspect.render.safe import visible
     from llminspect.render.table import Column, table
 
-    large = [entry for entry in result.entries if entry.kind not in ("hash", "lock")]
+    large = [entry for entry in result.entries if entry.kind not in ("header", "hash", "lock")]
     small = len(result.entries) - len(large)
     parts: list[RenderableType] = []
     if result.removed is not None:
@@ -120,7 +120,7 @@ def render(result: Result) -> RenderableType:
             for entry in large
         ]
         parts.append(table([*columns, "state"] if checked else columns, rows))
-    said = [f"and {small} small files (remembered hashes, locks)"] if small else []
+    said = [f"and {small} small files (remembered headers and hashes, locks)"] if small else []
     said += [f"not ours, never touched: {visible(path)}" for path in result.foreign]
     parts.append(Text("\n".join(["", *said] if large and said else said), theme.QUIET))
     return Group(*parts)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from llminspect.commands._documents import Dims, Tokens
 from llminspect.commands._embed_parts import (
     Analogy,
     Lookup,
@@ -28,7 +29,6 @@ from llminspect.commands._input import Prompt, read_prompts, text_prompt, token_
 from llminspect.commands._options import EngineOptions, ModelOptions, OutputOptions, SourceOptions, takes_groups
 from llminspect.commands._run import check_prompt, open_for, run_each
 from llminspect.commands._save import check_ending
-from llminspect.commands._schema import Dims, Tokens
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llminspect.commands._documents import Tokens
 from llminspect.commands._experiments import ExperimentOptions
 from llminspect.commands._generate_options import GenerateOptions, SamplingOptions, sampling_of, seed_of
 from llminspect.commands._input import Prompt, read_prompts, token_documents
 from llminspect.commands._options import EngineOptions, ModelOptions, OutputOptions, SourceOptions, takes_groups
 from llminspect.commands._run import check_prompt, open_for, run_each
 from llminspect.commands._save import check_ending
-from llminspect.commands._schema import Tokens
 from llminspect.commands._target import target_prompt, with_source
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 """What is in the cache folder: told apart, compared with what it should be, and removed; nothing else is touched.
 
 Only what this program makes is an entry: the catalogue's models, prepared weights (by their first bytes), remembered
-hashes, locks, and what killed runs left. Everything else in the folder is somebody else's and stays, whatever is
-cleared; symbolic links are never followed.
+headers and hashes, locks, and what killed runs left. Everything else in the folder is somebody else's and stays,
+whatever is cleared; symbolic links are never followed.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ from typing import TYPE_CHECKING, Literal
 from llminspect.errors import UsageError
 from llminspect.files.catalogue import CATALOGUE
 from llminspect.files.home import home, only_one
+from llminspect.files.known_header import is_whole
 from llminspect.files.prepared import MAGIC, damaged_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-Kind = Literal["model", "prepared", "hash", "lock", "leftover"]
+Kind = Literal["model", "prepared", "header", "hash", "lock", "leftover"]
 
 LIMIT_VARIABLE = "LLMINSPECT_CACHE_LIMIT"
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{12}\.partial")
 _HASH = re.compile(r"[0-9a-f]{32}\.json")
+_HEADER = re.compile(r"[0-9a-f]{32}\.header")
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
 
 
@@ -51,6 +53,7 @@ def entries() -> list[Entry]:
     return [
         *_found("models", _model),
         *_found("prepared", _prepared),
+        *_found("headers", lambda path: _simple("header", path) if _HEADER.fullmatch(path.name) else None),
         *_found("hashes", lambda path: _simple("hash", path) if _HASH.fullmatch(path.name) else None),
         *_found("locks", lambda path: _simple("lock", path) if path.name.endswith(".lock") else None),
     ]
@@ -61,7 +64,7 @@ def foreign() -> list[Path]:
     known = {entry.path for entry in entries()}
     strange = []
     for path in _listing(home()):
-        if path.name not in ("models", "prepared", "hashes", "locks") or path.is_symlink():
+        if path.name not in ("models", "prepared", "headers", "hashes", "locks") or path.is_symlink():
             strange.append(path)
         else:
             strange += [inner for inner in _listing(path) if inner not in known]
@@ -84,6 +87,8 @@ def faults(entry: Entry) -> list[str]:
     if entry.kind == "prepared":
         damaged = damaged_arrays(entry.path)
         return ["not whole"] if damaged is None else [f"{name} is damaged" for name in damaged]
+    if entry.kind == "header":
+        return [] if is_whole(entry.path) else ["not whole"]
     return []
 
 
@@ -111,9 +116,9 @@ def remove(entry: Entry) -> int:
 def too_much(found: Iterable[Entry], limit: int, spare: Path | None = None) -> list[Entry]:
     """What to remove so that the rest takes at most `limit` bytes: leftovers, then what was not used for longest.
 
-    Prepared weights go before models, for they are made again without a network. `spare` stays.
+    Headers and prepared weights go before models, for they are made again without a network. `spare` stays.
     """
-    order = {"leftover": 0, "prepared": 1, "model": 2}
+    order = {"leftover": 0, "header": 1, "prepared": 1, "model": 2}
     candidates = [entry for entry in found if entry.kind in order]
     left = sum(entry.bytes for entry in candidates)
     chosen = []

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from llminspect.errors import ModelError
 from llminspect.files.gguf_header import GGML_TYPES, MAGIC, read_header
+from llminspect.files.known_header import known_header
 from llminspect.files.weights import shown
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class GGUFFile:
         self.path = Path(path)
         self._map = _mapped(self.path)
         try:
-            header = read_header(self._map, len(self._map), self._refuse)
+            header = known_header(self.path, lambda: read_header(self._map, len(self._map), self._refuse))
         except BaseException:
             self.close()
             raise

@@ -103,10 +103,10 @@ def _kinds(metadata: Mapping[str, Any]) -> _Kinds:
     if len(kinds) != len(tokens):
         raise ModelError(f"the tokenizer lists {len(tokens)} tokens but the kinds of {len(kinds)}")
     special, always = {}, {}
-    for i, kind in enumerate(kinds):
-        if kind in (CONTROL, UNKNOWN):
+    for i in [i for i, kind in enumerate(kinds) if kind != NORMAL]:  # Few of very many.
+        if kinds[i] in (CONTROL, UNKNOWN):
             special[tokens[i]] = i
-        elif kind == USER_DEFINED:
+        elif kinds[i] == USER_DEFINED:
             always[tokens[i]] = i
     return special, always
 
