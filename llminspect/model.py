@@ -222,10 +222,12 @@ def _tokenizer(located: Located) -> Tokenizer | None:
 def _assemble(located: Located, progress: Progress | None, streamed: bool, finite: bool) -> Model:
     from llminspect.arch.params import OnDemand, Params
     from llminspect.arch.spec import expanded_shape
+    from llminspect.files.machine import keep_freed_memory
     from llminspect.files.prepared import Planned, prepared
     from llminspect.finite import checked_array, not_finite
     from llminspect.reading import larger_than_memory, part_reader, reader, row_by_row
 
+    keep_freed_memory()
     description = _describe(located)
     config = description.config
     plan = [
