@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import deque
 from typing import IO, TYPE_CHECKING, Any
 
 from llminspect.text.cuts import last_cut_of_bytes
-from llminspect.text.special import split_at_specials
-from llminspect.text.tokenizer import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -22,21 +21,6 @@ ALONE_BELOW = 4 * BLOCK
 """A shorter text is not worth starting processes for."""
 
 
-def count_tokens(tokenizer: Tokenizer, text: str, parse: Parse = "text", goes_on: bool = False) -> int:
-    """The number of tokens of a text, without prefix and suffix. `goes_on`: it goes on where another was cut."""
-    count = 0
-    specials, always = tokenizer.special_tokens, tokenizer.always_tokens
-    for part, token_id in split_at_specials(canonical(text), specials, parse, always):
-        if token_id is not None:
-            count += 1
-        else:
-            # A tokenizer that puts a space in front of a text puts this one.
-            own = part.removeprefix(" ") if goes_on and tokenizer.adds_space else part
-            count += tokenizer.count_plain(own)
-        goes_on = False
-    return count
-
-
 def count_stream(
     make: Callable[[], Tokenizer],
     stream: IO[bytes],
@@ -47,7 +31,7 @@ def count_stream(
     progress: Callable[[int], object] | None = None,
     block: int = BLOCK,
 ) -> int:
-    """Count the tokens of a stream of UTF-8 text, as `count_tokens` counts those of the whole.
+    """Count the tokens of a stream of UTF-8 text, as `Tokenizer.count` counts those of the whole.
 
     `make` builds the tokenizer, here and in each process: it must pickle (`functools.partial` of a function of a
     module). `workers` is the number of processes, this one among them, as many as there are cores
@@ -56,14 +40,14 @@ def count_stream(
     """
     tokenizer = make()
     cut = _blocks(stream, _safe_pattern(tokenizer, parse), block, drop_final_newline)
-    first: list[tuple[bytes, bool]] = []
+    first: list[tuple[bytes, int]] = []
     ahead = 0
     for piece in cut:
         first.append(piece)
         ahead += len(piece[0])
         if ahead >= ALONE_BELOW:
             break
-    workers = workers or os.cpu_count() or 1
+    workers = workers or cores()
     total = done = 0
     if workers == 1 or ahead < ALONE_BELOW:
         results: Iterable[tuple[int, int]] = _here(tokenizer, parse, _chain(first, cut))
@@ -77,7 +61,12 @@ def count_stream(
     return total
 
 
-def _chain(first: list[tuple[bytes, bool]], rest: Iterator[tuple[bytes, bool]]) -> Iterator[tuple[bytes, bool]]:
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _chain(first: list[tuple[bytes, int]], rest: Iterator[tuple[bytes, int]]) -> Iterator[tuple[bytes, int]]:
     while first:
         yield first.pop(0)
     yield from rest
@@ -89,14 +78,16 @@ def _safe_pattern(tokenizer: Tokenizer, parse: Parse) -> str | None:
     pattern = tokenizer.cut_pattern
     if pattern is None or any(last_cut_of_bytes(token.encode(), pattern) for token in looked_for):
         return None
+    if tokenizer.adds_space and looked_for:
+        # Behind a special token a space is put as at the start of a text: what follows does not go on from a cut there.
+        ends = re.escape("".join({token[-1:] for token in looked_for}))
+        return f"(?:{pattern})(?<![{ends}])"
     return pattern
 
 
-def _blocks(
-    stream: IO[bytes], pattern: str | None, size: int, drop_final_newline: bool
-) -> Iterator[tuple[bytes, bool]]:
-    """The stream in blocks, and whether each is the first."""
-    held, wanted, first = b"", size, True
+def _blocks(stream: IO[bytes], pattern: str | None, size: int, drop_final_newline: bool) -> Iterator[tuple[bytes, int]]:
+    """The stream in blocks, and at which byte each begins."""
+    held, wanted, at = b"", size, 0
     while True:
         read = stream.read(wanted)
         held += read
@@ -107,21 +98,21 @@ def _blocks(
             wanted = len(held)  # Twice as much, so that a text without a place to cut is not searched again and again.
             continue
         # What follows the cut may be no more than the final line break, which is dropped only with the end in sight.
-        yield held[:cut], first
-        held, wanted, first = held[cut:], size, False
+        yield held[:cut], at
+        held, wanted, at = held[cut:], size, at + cut
     if drop_final_newline and held.endswith(b"\n"):
         held = held.removesuffix(b"\n").removesuffix(b"\r")
     if held:
-        yield held, first
+        yield held, at
 
 
-def _count(tokenizer: Tokenizer, parse: Parse, data: bytes, first: bool) -> tuple[int, int]:
-    return count_tokens(tokenizer, data.decode("utf-8", "surrogateescape"), parse, goes_on=not first), len(data)
+def _count(tokenizer: Tokenizer, parse: Parse, data: bytes, at: int) -> tuple[int, int]:
+    return tokenizer.count(data.decode("utf-8", "surrogateescape"), parse, at=at, goes_on=at > 0), len(data)
 
 
-def _here(tokenizer: Tokenizer, parse: Parse, cut: Iterable[tuple[bytes, bool]]) -> Iterator[tuple[int, int]]:
-    for data, first in cut:
-        yield _count(tokenizer, parse, data, first)
+def _here(tokenizer: Tokenizer, parse: Parse, cut: Iterable[tuple[bytes, int]]) -> Iterator[tuple[int, int]]:
+    for data, at in cut:
+        yield _count(tokenizer, parse, data, at)
 
 
 _worker: dict[str, Any] = {}
@@ -134,15 +125,15 @@ def _start(make: Callable[[], Tokenizer], parse: Parse) -> None:
     _worker["tokenizer"], _worker["parse"] = make(), parse
 
 
-def _work(data: bytes, first: bool) -> tuple[int, int]:
-    return _count(_worker["tokenizer"], _worker["parse"], data, first)
+def _work(data: bytes, at: int) -> tuple[int, int]:
+    return _count(_worker["tokenizer"], _worker["parse"], data, at)
 
 
 def _in_processes(
     tokenizer: Tokenizer,
     make: Callable[[], Tokenizer],
     parse: Parse,
-    cut: Iterator[tuple[bytes, bool]],
+    cut: Iterator[tuple[bytes, int]],
     workers: int,
 ) -> Iterator[tuple[int, int]]:
     """Results as they come. At most two blocks a process are under way, so that a fast reader does not fill the memory.
@@ -158,13 +149,13 @@ def _in_processes(
     pool = ProcessPoolExecutor(others, mp_context=get_context("spawn"), initializer=_start, initargs=(make, parse))
     under_way: deque[Future[tuple[int, int]]] = deque()
     try:
-        for data, first in cut:
+        for data, at in cut:
             while under_way and under_way[0].done():
                 yield under_way.popleft().result()
             if len(under_way) < 2 * others:
-                under_way.append(pool.submit(_work, data, first))
+                under_way.append(pool.submit(_work, data, at))
             else:
-                yield _count(tokenizer, parse, data, first)
+                yield _count(tokenizer, parse, data, at)
         while under_way:
             yield under_way.popleft().result()
     finally:

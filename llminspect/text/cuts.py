@@ -16,9 +16,9 @@ SPACES = r"[^\s▁](?= )"
 """In front of a space that follows something else (▁ is a space to SentencePiece). No pattern of a pre-tokenizer goes
 on from something else over a space, and none looks back: what follows is cut as if the text began there."""
 
-WORDS = SPACES + r"|[^\W\d_](?=\n)|[一-鿿\u3041-ヺ가-힣](?=[、。，])"
-"""Also between a letter and a line break, and between a Chinese, Japanese or Korean letter and its comma or full stop,
-for tokenizers whose words hold neither: such texts have few spaces."""
+WORDS = SPACES + r"|[^\W_](?=[\r\n,、。，])"
+"""Also between a letter or digit and a line break, a comma, or a Chinese comma or full stop, for tokenizers whose words
+hold none of these: tables of numbers, JSON without spaces and Chinese texts have few spaces or none."""
 
 
 @lru_cache(maxsize=8)

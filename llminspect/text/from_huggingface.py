@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import ModelError
 from llminspect.text.bpe import unspell
-from llminspect.text.cuts import SPACES
+from llminspect.text.cuts import WORDS, blocks
 from llminspect.text.from_gguf import END_OF_TURN
 from llminspect.text.simple import outside_vocabulary
-from llminspect.text.special import split_at_specials
+from llminspect.text.special import readable, split_at_specials
 from llminspect.text.tokenizer import Parse, Token, Tokenizer, canonical, utf8
 from llminspect.text.vocabulary_files import (
     briefly,
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     import tokenizers
+
+BLOCK = 1 << 16
+"""Characters given to the library at once when only counting."""
 
 
 def tokenizer_from_files(files: Mapping[str, bytes], name: str = "huggingface") -> Tokenizer:
@@ -77,6 +80,7 @@ class HuggingFaceTokenizer(Tokenizer):
         added = library.get_added_tokens_decoder()
         self._spellings = {token_id: token.content for token_id, token in added.items()}
         self.special_tokens = {token.content: token_id for token_id, token in added.items() if token.special}
+        self.always_tokens = {token.content: token_id for token_id, token in added.items() if not token.special}
         self._special_ids = frozenset(self.special_tokens.values())
         self.vocabulary_size = max(library.get_vocab_size(), *(i + 1 for i in added), 1)
         parts = f"{library.pre_tokenizer!r} {library.decoder!r}"
@@ -86,7 +90,7 @@ class HuggingFaceTokenizer(Tokenizer):
         self._marks = {"prefix": getattr(library.model, "continuing_subword_prefix", None) or ""}
         self._marks["suffix"] = getattr(library.model, "end_of_word_suffix", None) or ""
         self.kind = {"BPE": "byte-level BPE" if self._byte_level else "BPE"}.get(algorithm, algorithm)
-        self.cut_pattern = _cut_pattern(library, list(self._spellings.values()))
+        self.cut_pattern = _cut_pattern(library, added.values())
         self.lossless = False
         exact = self._byte_level and library.normalizer is None and "add_prefix_space=True" not in parts
         self.loss = "bytes that are not UTF-8" if exact else "what normalising changes, and bytes that are not UTF-8"
@@ -103,10 +107,16 @@ class HuggingFaceTokenizer(Tokenizer):
     def ids_plain(self, text: str) -> list[int]:
         return self._ids(text, special=False)
 
-    def _special(self, text: str, parse: Parse) -> bool:
+    def count(self, text: str, parse: Parse = "text", *, at: int = 0, goes_on: bool = False) -> int:
+        special = self._special(text, parse, at)
+        # The library keeps about a hundred bytes a token while it works.
+        parts = [text] if self.cut_pattern is None else blocks(text, BLOCK, self.cut_pattern)
+        return sum(len(self._ids(part, special)) for part in parts)
+
+    def _special(self, text: str, parse: Parse, at: int = 0) -> bool:
         """Whether special tokens are to be found in the text. Raises UsageError where there must be none and is one."""
         if parse == "error":
-            for _ in split_at_specials(canonical(text), self.special_tokens, parse):
+            for _ in split_at_specials(canonical(text), self.special_tokens, parse, at=at):
                 pass
         return parse == "special"
 
@@ -129,7 +139,7 @@ class HuggingFaceTokenizer(Tokenizer):
     def _encoding(self, text: str, special: bool) -> tokenizers.Encoding:
         self.library.encode_special_tokens = not special
         try:
-            return self.library.encode(_readable(text), add_special_tokens=False)
+            return self.library.encode(readable(text), add_special_tokens=False)
         except Exception as error:  # A word that is unknown, where the file names no token for such words.
             raise ModelError(f"the model's tokenizer fails on this text: {briefly(error)}") from None
 
@@ -160,7 +170,7 @@ class HuggingFaceTokenizer(Tokenizer):
         return data if self._byte_level else utf8(self.library.decode(ids, skip_special_tokens=False))
 
 
-def _cut_pattern(library: tokenizers.Tokenizer, added: Sequence[str]) -> str | None:
+def _cut_pattern(library: tokenizers.Tokenizer, added: Iterable[tokenizers.AddedToken]) -> str | None:
     """Where text may be cut: nowhere unless every part of the pipeline is known to leave both sides alone."""
     from llminspect.text.pretokenize import PRE_TOKENIZERS, cuts_before_spaces
 
@@ -171,7 +181,9 @@ def _cut_pattern(library: tokenizers.Tokenizer, added: Sequence[str]) -> str | N
     harmless = normaliser == "None" or re.fullmatch(r"(BertNormalizer|NFC|Lowercase)\(.*\)", normaliser)
     if not known or not harmless or "add_prefix_space=True" in cutter or "Metaspace(" in cutter:
         return None
-    return None if any(re.search(SPACES, spelling) for spelling in added) else SPACES
+    # One that takes the spaces behind it would not find them behind a cut.
+    taking = any(token.rstrip or re.search(WORDS, token.content) for token in added)
+    return None if taking else WORDS
 
 
 def _is_text(data: bytes) -> bool:
@@ -180,13 +192,6 @@ def _is_text(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _readable(text: str) -> str:
-    """The same number of characters, with U+FFFD for bytes that are not UTF-8: the library takes only whole ones."""
-    if text.isascii():
-        return text
-    return "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in text)
 
 
 def _byte_spans(text: str, at: int, offsets: Sequence[tuple[int, int]], data: Sequence[bytes]) -> list[tuple[int, int]]:

@@ -21,14 +21,14 @@ def _any_of(spellings: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def split_at_specials(
-    text: str, specials: Mapping[str, int], parse: Parse, always: Mapping[str, int] | None = None
+    text: str, specials: Mapping[str, int], parse: Parse, always: Mapping[str, int] | None = None, at: int = 0
 ) -> Iterator[tuple[str, int | None]]:
     """Cut a text into plain parts (id None) and special tokens (their id), in order.
 
     Untrusted text is why `parse` is "text" unless asked otherwise: whoever can type `<|im_end|>` must not thereby end
     the user's turn. Spellings in `always` (a GGUF's user-defined tokens) are cut out whatever `parse` says, because
     the model was made to meet them as ordinary text. Raises UsageError where `parse` is "error" and a special token
-    is spelt.
+    is spelt; it names the byte, the first of `text` being byte `at` of the input.
     """
     wanted = dict(always or {})
     if parse != "text":
@@ -42,9 +42,9 @@ def split_at_specials(
     for match in _any_of(tuple(wanted)).finditer(text):
         spelling = match.group()
         if parse == "error" and spelling in specials:
-            at = len(text[: match.start()].encode("utf-8", "surrogatepass"))
+            place = at + len(text[: match.start()].encode("utf-8", "surrogateescape"))
             raise UsageError(
-                f"the text spells the special token {spelling} at byte {at}",
+                f"the text spells the special token {spelling} at byte {place}",
                 "use --parse text to take it as plain text, --parse special to take it as the token",
             )
         if match.start() > end:
@@ -53,3 +53,10 @@ def split_at_specials(
         end = match.end()
     if end < len(text):
         yield text[end:], None
+
+
+def readable(text: str) -> str:
+    """The same number of characters, with U+FFFD for bytes that are not UTF-8: the library takes only whole ones."""
+    if text.isascii():
+        return text
+    return "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in text)

@@ -7,6 +7,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from llminspect.text.sentencepiece import PieceTokenizer, SentencePieceBPE, byte_ids, escape_spaces
+from llminspect.text.special import readable
 from llminspect.text.steps import WordSteps, byte_level_steps, sentencepiece_steps, shown, wordpiece_steps
 from llminspect.text.tokenizer import utf8
 from llminspect.text.unigram import Unigram
@@ -22,8 +23,8 @@ def words_of_library(
     tokenizer: HuggingFaceTokenizer, text: str, at: int
 ) -> tuple[str | None, list[Callable[[], WordSteps]]]:
     """The normalised text, and for each word what makes its steps."""
-    library = tokenizer.library
-    normalised = library.normalizer.normalize_str(text) if library.normalizer else text
+    library, plain = tokenizer.library, readable(text)
+    normalised = library.normalizer.normalize_str(plain) if library.normalizer else plain
     make = _maker(tokenizer)
     if library.pre_tokenizer:
         pieces = library.pre_tokenizer.pre_tokenize_str(normalised)
@@ -34,16 +35,16 @@ def words_of_library(
     for word, (first, last) in pieces:
         start, end = (spans[first][0], spans[last - 1][1]) if spans and last > first else (at, at + len(utf8(text)))
         makers.append(partial(make, word, start, end))
-    return None if normalised == text else normalised, makers
+    return None if normalised == plain else normalised, makers
 
 
 def _spans(text: str, normalised: str, at: int) -> list[tuple[int, int]] | None:
     """The bytes of the input for each character of the normalised text, where the way back is known."""
-    if normalised == text:
+    if normalised == readable(text):
         return escape_spaces(text, at, prefix=False).spans
     for prefix in (False, True):
         escaped = escape_spaces(text, at, prefix)
-        if escaped.text == normalised:
+        if readable(escaped.text) == normalised:
             return escaped.spans
     return None
 

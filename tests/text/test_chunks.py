@@ -10,16 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llminspect.errors import UsageError
 from llminspect.files.encodings import rank_table
-from llminspect.text.chunks import count_stream, count_tokens
+from llminspect.text.chunks import count_stream
 from llminspect.text.cuts import WORDS, blocks
+from llminspect.text.from_huggingface import tokenizer_from_files
 from llminspect.text.pretokenize import PRE_TOKENIZERS, cuts_before_spaces, pretokenize
 from llminspect.text.standalone import standalone_tokenizer
+from tests.text import corpus
 from tests.text.test_from_gguf import byte_level
 from tests.text.test_steps import tokenizer
 
 if TYPE_CHECKING:
-    from llminspect.text.tokenizer import Tokenizer
+    from llminspect.text.tokenizer import Parse, Tokenizer
 
 # What a cut could go wrong at: spaces of all kinds, digits, line breaks, combining marks, contractions, CJK.
 PARTS = [
@@ -44,6 +47,7 @@ PARTS = [
         "\u3000",
     ],
     *["\u0301", "\u200d", "🙂", "\udcff", "\x1c", "\x85", " a", " \u0301", "a b c", "x\ny", "ſ", "K"],
+    *[",", "7,", "a,b", "\r", "1\r", "か、", "が\u3099", "゛、", "ヺ。", "゠，", "٣,", "<s>", "<s> a", "<|end|> b"],
 ]
 TEXTS = st.lists(st.sampled_from(PARTS), max_size=40).map("".join)
 CUTTING = sorted(name for name, patterns in PRE_TOKENIZERS.items() if cuts_before_spaces(patterns))
@@ -68,7 +72,7 @@ def test_a_stream_counts_as_the_whole(kind: str, text: str, block: int) -> None:
     data = text.encode("utf-8", "surrogateescape")
     whole = data.decode("utf-8", "surrogateescape")
     assert count_stream(lambda: own, io.BytesIO(data), workers=1, block=block) == len(own.encode_ids(whole))
-    assert count_tokens(own, whole) == len(own.encode_ids(whole))
+    assert own.count(whole) == len(own.encode_ids(whole))
 
 
 @pytest.mark.parametrize("name", CUTTING)
@@ -90,9 +94,10 @@ def test_which_pre_tokenizers_hold_spaces_in_their_pieces() -> None:
     }
 
 
+@pytest.mark.parametrize("kind", ["byte-level", "sentencepiece", "unigram", "json byte-level"])
 @given(text=TEXTS, block=st.integers(1, 50), parse=st.sampled_from(["special", "text"]))
-def test_special_tokens_are_counted_whole(text: str, block: int, parse: str) -> None:
-    own = tokenizer("byte-level")
+def test_special_tokens_are_counted_whole(kind: str, text: str, block: int, parse: str) -> None:
+    own = tokenizer(kind)
     data = text.encode("utf-8", "surrogateescape")
     whole = data.decode("utf-8", "surrogateescape")
     counted = count_stream(lambda: own, io.BytesIO(data), workers=1, block=block, parse=parse)  # type: ignore[arg-type]
@@ -129,3 +134,51 @@ def test_a_tokenizer_that_pickles_by_name() -> None:
     make = partial(standalone_tokenizer, "o200k_base", rank_table)
     data = b"the whale and the sea " * 200_000
     assert count_stream(make, io.BytesIO(data), workers=2) == 5 * 200_000 + 1  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "parse"), [("letters", "é".encode(), "text"), ("o200k_base", b"<|endoftext|>", "error")]
+)
+def test_what_cannot_be_counted_is_named_by_its_place_in_the_whole(name: str, data: bytes, parse: Parse) -> None:
+    front = b"whale and sea " * 1000
+    make = partial(standalone_tokenizer, name, rank_table)
+    with pytest.raises(UsageError, match=f"byte {len(front)}"):
+        count_stream(make, io.BytesIO(front + data), workers=1, parse=parse, block=64)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["o200k_base", "r50k_base", "byte-level", "wordpiece", "json wordpiece"])
+def test_tables_and_json_without_spaces_are_cut(kind: str) -> None:
+    table = b"12,345,6\r\n7,89,10\r\n" * 500 + b'{"a":1,"b":[2,3]}\n' * 500
+
+    class Small(io.BytesIO):
+        longest = 0
+
+        def read(self, size: int | None = -1) -> bytes:
+            self.longest = max(self.longest, size or 0)
+            return super().read(size)
+
+    stream, own = Small(table), tokenizer(kind)
+    assert count_stream(lambda: own, stream, workers=1, block=64) == len(own.encode_ids(table.decode()))
+    assert stream.longest == 64
+
+
+def test_a_token_that_takes_the_spaces_behind_it_is_not_parted_from_them() -> None:
+    from tokenizers import AddedToken
+    from tokenizers import Tokenizer as Library
+
+    library = Library.from_str(corpus.byte_level().to_str())
+    library.add_special_tokens([AddedToken("<|user|>", rstrip=True, special=True, normalized=False)])
+    own = tokenizer_from_files({"tokenizer.json": library.to_str().encode()})
+    text = "<|user|> hello <|user|>  there " * 20
+    for block in (8, 9, 31, 40):
+        counted = count_stream(lambda: own, io.BytesIO(text.encode()), workers=1, block=block, parse="special")
+        assert counted == len(own.encode_ids(text, "special")) == len(library.encode(text).ids)
+
+
+@pytest.mark.parametrize("kind", ["sentencepiece", "unigram"])
+def test_behind_a_special_token_the_text_begins_anew(kind: str) -> None:
+    own, end = tokenizer(kind), {"sentencepiece": "<s>", "unigram": "</s>"}[kind]
+    text = f"the whale{end} Bob read {end} twice" * 3
+    for block in range(1, 40):
+        counted = count_stream(lambda: own, io.BytesIO(text.encode()), workers=1, block=block, parse="special")
+        assert counted == len(own.encode_ids(text, "special"))

@@ -23,7 +23,8 @@ from tests.text.test_other_algorithms import sentencepiece, unigram, wordpiece
 if TYPE_CHECKING:
     from llminspect.text.tokenizer import Tokenizer
 
-TEXTS = st.lists(st.sampled_from([*corpus.CORPUS.split(), "  ", "🙂", "语", "é"])).map(" ".join) | st.text(max_size=30)
+PARTS = [*corpus.CORPUS.split(), "  ", "🙂", "语", "é", "\udcff", "a\udc80b"]
+TEXTS = st.lists(st.sampled_from(PARTS)).map(" ".join) | st.text(max_size=30)
 
 
 @cache
