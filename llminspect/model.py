@@ -210,13 +210,14 @@ def _tokenizer(located: Located) -> Tokenizer | None:
     if located.format == "gguf":
         from llminspect.text.from_gguf import tokenizer_from_gguf
 
-        return tokenizer_from_gguf(located.config)
+        return tokenizer_from_gguf(located.config, located.name)
     if not located.tokenizer_files:
         return None
     from llminspect.files.source import read_bytes
     from llminspect.text.from_huggingface import tokenizer_from_files
 
-    return tokenizer_from_files({name: read_bytes(path) for name, path in located.tokenizer_files.items()})
+    files = {name: read_bytes(path) for name, path in located.tokenizer_files.items()}
+    return tokenizer_from_files(files, located.name)
 
 
 def _assemble(located: Located, progress: Progress | None, streamed: bool, finite: bool) -> Model:

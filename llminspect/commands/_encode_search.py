@@ -79,7 +79,7 @@ def run_search(tokenizer: Tokenizer, asked: SearchOptions) -> Found:
     )
     all_found = list(entries)
     if asked.longest:
-        all_found = longest(all_found, len(all_found))
+        all_found = longest(all_found, len(all_found), special=asked.only == "special")
     shown = all_found if asked.limit is None else all_found[: asked.limit]
     matches = [Match(entry.id, entry.text, entry.data.hex(), entry.special) for entry in shown]
     return Found(asked.search, len(all_found), tokenizer.vocabulary_size, matches)

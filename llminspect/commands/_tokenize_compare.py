@@ -24,33 +24,39 @@ def compare(
     source: SourceOptions,
     asked: TokenizeOptions,
 ) -> Comparison:
-    """The text in each tokenizer. One that cannot take it says why; raises its error where none can."""
+    """The text in each tokenizer. One that cannot take it says why; raises its error where none can.
+
+    The tokens of a chat are not only those of its text, so there is no rate of characters a token.
+    """
     models: list[Compared] = []
     cut: dict[str, Sequence[Token]] = {}
     errors: list[UserError] = []
-    characters, size = len(text), len(utf8(text))
+    own_text, size = text, len(utf8(text))
     for name, tokenizer in tokenizers:
         try:
-            tokens = text_prompt(text, source, tokenizer, None).tokens
+            prompt = text_prompt(text, source, tokenizer, None)
         except UserError as error:
             errors.append(error)
             models.append(Compared(name, about(tokenizer), error=error.message))
             continue
-        cut[name] = tokens
+        tokens = cut[name] = prompt.tokens
         count = len(tokens)
+        chat = prompt.chat is not None
+        if prompt.text is not None:  # Of a chat that of its last message, into which the spans point.
+            own_text, size = prompt.text, len(utf8(prompt.text))
         compared = Compared(
             name,
             about(tokenizer),
             count,
-            characters / count if count else None,
-            size / count if count else None,
+            len(own_text) / count if count and not chat else None,
+            size / count if count and not chat else None,
             cost_of(asked.price, count),
             budget_of(asked.max_tokens_allowed, count),
         )
         models.append(compared if asked.count else replace(compared, tokens=token_documents(tokens)))
     if not cut:
         raise errors[0]
-    comparison = Comparison(text, characters, size, models)
+    comparison = Comparison(own_text, len(own_text), size, models)
     if len(cut) < 2:
         return comparison
     parting = first_parting(cut, size)

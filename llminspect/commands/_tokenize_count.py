@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LONG = 4 << 20
 """Bytes from which a progress bar is worth its place."""
+HEAD = 1 << 10
+"""Bytes of a stream in which a BOS that it spells itself is looked for."""
 
 
 class Measured(io.RawIOBase):
@@ -31,13 +33,14 @@ class Measured(io.RawIOBase):
     def __init__(self, stream: IO[bytes], drop_final_newline: bool) -> None:
         self._stream, self._drops = stream, drop_final_newline
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-        self._tail = b""
+        self._tail = self.head = b""
         self.bytes = self.characters = 0
 
     def read(self, size: int = -1) -> bytes:
         """Up to `size` bytes; fewer only at the end."""
         data = self._stream.read(size)
         self.bytes += len(data)
+        self.head += data[: HEAD - len(self.head)]
         self.characters += len(self._decoder.decode(data, final=not data))
         self._tail = (self._tail + data[-2:])[-2:]
         if not data and self._drops and self._tail.endswith(b"\n"):
@@ -118,28 +121,41 @@ def count(
             drop_final_newline=not given_as_argument(source),
             progress=step,
         )
-    around = 0 if source.special is False else len(tokenizer.prefix_ids) + len(tokenizer.suffix_ids)
-    total = counted + around
+    total = counted + added(tokenizer, source, measured.head.decode("utf-8", "ignore"))
     cost, budget = cost_of(asked.price, total), budget_of(asked.max_tokens_allowed, total)
     return Counted(total, measured.characters, measured.bytes, cost, budget)
+
+
+def added(tokenizer: Tokenizer, source: SourceOptions, head: str) -> int:
+    """How many tokens are put around a text that begins so: a BOS that it spells itself is not put a second time."""
+    if source.special is False or not (tokenizer.prefix_ids or tokenizer.suffix_ids):
+        return 0
+    tokens = tokenizer.encode(head, source.parse)
+    return len(tokenizer.wrap(tokens)) - len(tokens)
 
 
 def count_compared(
     names: Sequence[str], source: SourceOptions, model: ModelOptions, output: OutputOptions, asked: TokenizeOptions
 ) -> list[tuple[str, Counted]]:
-    """Count in several tokenizers; standard input is read once and held."""
+    """Count in several tokenizers; standard input is read once and kept, on disk where it is long."""
+    from llminspect.files.source import spooled
+
     check_source(source)
     options = [replace(model, model=name) for name in names]
     opened = [open_tokenizer_for(own, output) for own in options]
-    held = None if source.file is not None else open_source(source)[0].read()
+    kept = None if source.file is not None else spooled(open_source(source)[0])
     models: list[Compared] = []
     counts: list[tuple[str, Counted]] = []
     errors: list[UserError] = []
     for own, (tokenizer, _) in zip(options, opened, strict=True):
-        stream, size = open_source(source) if held is None else (io.BytesIO(held), len(held))
         try:
-            with stream:
-                result = count(tokenizer, own, stream, size, source, output, asked)
+            if kept is not None:
+                kept[0].seek(0)
+                result = count(tokenizer, own, *kept, source, output, asked)
+            else:
+                stream, size = open_source(source)
+                with stream:
+                    result = count(tokenizer, own, stream, size, source, output, asked)
         except UserError as error:
             errors.append(error)
             models.append(Compared(own.model, about(tokenizer), error=error.message))

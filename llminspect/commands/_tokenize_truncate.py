@@ -49,6 +49,10 @@ def truncate(
             break
         room -= 1
     tokens = [token for token in prompt.tokens if token.start is None or start <= token.start < end]
+    if prompt.chat is not None:
+        last = len(prompt.chat.messages) - 1
+        items = [i for i in prompt.chat.items if i.message != last or start <= (i.token.start or 0) < end]
+        prompt = replace(prompt, chat=replace(prompt.chat, items=items))
     return replace(prompt, tokens=tokens), Truncated(text, start, end, total, asked.side)
 
 

@@ -15,6 +15,8 @@ from llminspect.files.weights import shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+HELD = 16 << 20
+"""Bytes of a stream that are kept in memory; of a longer one all are kept on disk."""
 LARGEST_JSON = 64 << 20
 """Bytes of a configuration or index that are read; real ones stay below a fifth of it."""
 
@@ -50,6 +52,19 @@ def read_lines(path: Path | str) -> Iterator[str]:
                 yield text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
         except OSError as error:
             raise UserError(f"cannot read {str(path)!r:.300}: {error.strerror or error}") from None
+
+
+def spooled(stream: IO[bytes]) -> tuple[IO[bytes], int]:
+    """All of a stream, to be read more than once, and its size; gone when closed. UserError: no room to keep it."""
+    from shutil import copyfileobj
+    from tempfile import SpooledTemporaryFile
+
+    kept = SpooledTemporaryFile(max_size=HELD)  # noqa: SIM115 (who reads it closes it)
+    try:
+        copyfileobj(stream, kept, 1 << 20)
+    except OSError as error:
+        raise UserError(f"cannot keep the text to read it again: {error.strerror or error}") from None
+    return kept, kept.tell()
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -68,9 +68,9 @@ def search(
             yield entry
 
 
-def longest(found: Iterable[Entry], number: int) -> list[Entry]:
-    """The entries of most characters, the longest first; among equals the lower id first. No special tokens."""
-    return nlargest(number, (entry for entry in found if not entry.special), key=lambda e: (len(e.text), -e.id))
+def longest(found: Iterable[Entry], number: int, special: bool = False) -> list[Entry]:
+    """The entries of most characters, the longest first; among equals the lower id first. `special`: those as well."""
+    return nlargest(number, (e for e in found if special or not e.special), key=lambda e: (len(e.text), -e.id))
 
 
 def truncate(

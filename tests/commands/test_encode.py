@@ -91,6 +91,8 @@ def test_search_finds_tokens(called: Program) -> None:
     special = called("encode", "--search", "*", "--only", "special", "--json").json
     assert {match["text"] for match in special["found"]} >= {"<|im_start|>", "<|im_end|>"}
     assert all(match["special"] for match in special["found"])
+    named = called("encode", "--search", "*", "--only", "special", "--longest", "-m", "o200k_base", "--json").json
+    assert [match["text"] for match in named["found"]] == ["<|endofprompt|>", "<|endoftext|>"]
     longest = called("encode", "--search", "*", "--longest", "--limit", "3", "--json").json
     assert (longest["count"] > 40_000, len(longest["found"])) == (True, 3)
     lengths = [len(match["text"]) for match in longest["found"]]

@@ -139,6 +139,22 @@ def test_counts_side_by_side(called: Program, tmp_path: Path) -> None:
     assert called("tokenize", "a, b", "--count", "-m", "letters").code == 2
 
 
+def test_counts_side_by_side_of_a_long_pipe(called: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llminspect.files.source.HELD", 100)  # Kept on disk from there.
+    text = "".join(f"{number}, Alice gave Bob her book\n" for number in range(3000))
+    document = called("tokenize", "--count", "-c", "bytes", "-c", "o200k_base", "--json", stdin=text).json
+    tokenizer, _ = open_tokenizer("o200k_base")
+    expected = [len(text) - 1, len(tokenizer.encode_ids(text.removesuffix("\n")))]
+    assert [model["count"] for model in document["models"]] == expected
+
+
+@pytest.mark.parametrize("text", ["[CLS] hi", "[CLS][SEP]", "hi [CLS]", "[SEP] hi", "hi"])
+@pytest.mark.parametrize("options", [(), ("--no-special",), ("--parse", "special")])
+def test_a_prefix_that_the_text_spells_is_counted_once(called: Program, text: str, options: tuple[str, ...]) -> None:
+    tokens = called("tokenize", text, "-m", "minilm", "--json", *options).json["tokens"]
+    assert called("tokenize", text, "-m", "minilm", "--count", *options).out == f"{len(tokens)}\n"
+
+
 def test_compare_counts_what_they_share_and_where_they_part() -> None:
     result = compared("Alice gave", "smollm2", "o200k_base", "words")
     assert [(model.model, model.count) for model in result.models] == [("smollm2", 2), ("o200k_base", 2), ("words", 2)]
@@ -294,6 +310,27 @@ def test_a_chat_comes_as_json_through_a_pipe(called: Program) -> None:
     assert "no chat template" in called("tokenize", "hi", "--chat", "-m", "gpt2").err
 
 
+def test_a_chat_side_by_side_shows_its_last_message(called: Program) -> None:
+    messages = [{"role": "system", "content": "Be kind"}, {"role": "user", "content": "Alice gave"}]
+    document = called("tokenize", "--chat", "-c", "minilm", "--json", stdin=json.dumps(messages)).json
+    jsonschema.validate(document, command_schema("tokenize"))
+    assert (document["text"], document["characters"], document["bytes"]) == ("Alice gave", 10, 10)
+    own, other = document["models"]
+    assert own["count"] == called("tokenize", "--chat", "--json", stdin=json.dumps(messages)).json["count"]
+    assert "characters_per_token" not in own
+    assert [token["text"] for token in own["tokens"] if token["start"] is not None] == ["Alice", " gave"]
+    assert other["error"] == "minilm has no chat template"
+
+
+def test_a_chat_is_truncated_with_its_message(called: Program) -> None:
+    whole = called("tokenize", "Alice gave Bob her book", "--chat", "--json").json
+    cut = called("tokenize", "Alice gave Bob her book", "--chat", "--truncate", str(whole["count"] - 2), "--json").json
+    assert len(cut["tokens"]) == cut["count"] == whole["count"] - 2
+    assert [token["text"] for token in cut["tokens"] if token.get("message") == 0] == ["Alice", " gave", " Bob"]
+    assert cut["chat"]["messages"][0]["count"] == 3
+    assert cut["chat"]["template"] == whole["chat"]["template"]
+
+
 def test_more_tokens_than_allowed_is_exit_code_4(called: Program) -> None:
     text = "Alice gave Bob her book"
     assert called("tokenize", text, "--count", "--max-tokens-allowed", "5").code == 0
@@ -398,6 +435,7 @@ def test_steps_of_other_algorithms(called: Program) -> None:
     assert [match["found"] for match in wordpiece["words"][0]["matches"]] == ["una", "##ffa", "##ble"]
     assert "longest match" in called("tokenize", "Unaffable", "--steps", "-m", "minilm").out
     assert called("tokenize", "Hi there", "--steps", "-m", "words").code == 0
+    assert called("tokenize", "--steps", "-m", "minilm", stdin=b"Hi \xff there").code == 0
     assert called("tokenize", "", "--steps").code == 0
 
 
