@@ -57,6 +57,8 @@ class TokenizeOptions:
         _ = self.price
         if self.steps and (self.compare or self.count or self.truncate is not None):
             raise UsageError("--steps shows the steps of one tokenizer", "leave out --compare, --count, --truncate")
+        if self.truncate is None and (self.side != "end" or self.inside_characters):
+            raise UsageError("--side and --inside-characters belong to --truncate", "add --truncate N")
         if self.truncate is not None and (self.compare or self.count):
             other = "--compare" if self.compare else "--count"
             raise UsageError(f"--truncate writes a text, {other} does not", "leave out one of the two")

@@ -173,7 +173,8 @@ def tokenize_all(source: SourceOptions, model: ModelOptions, output: OutputOptio
 
     def tokenized(prompt: Prompt) -> Tokenized | Counted:
         result = run(tokenizer, asked, source, prompt)
-        budgets.append((model.model, result.count, result.budget))
+        if result.budget is not None:  # Else nothing is kept of a line.
+            budgets.append((model.model, result.count, result.budget))
         return result
 
     if asked.truncate is not None and not (output.json or source.lines or output.save):
@@ -204,7 +205,7 @@ def compare_all(
     def compared(prompt: Prompt) -> Comparison:
         assert prompt.text is not None
         result = compare(tokenizers, prompt.text, source, asked)
-        budgets.extend((own.model, own.count or 0, own.budget) for own in result.models)
+        budgets.extend((own.model, own.count or 0, own.budget) for own in result.models if own.budget is not None)
         return result
 
     texts = (Prompt(text, (), line) for text, line in read_texts(source, may_be_empty=True))

@@ -390,6 +390,8 @@ def test_truncate_never_cuts_a_character_unless_asked(model: str, side: Literal[
         (["hi", "--cost", "cheap"], 2, "is not a price"),
         (["hi", "--truncate", "1", "--count"], 2, "leave out one of the two"),
         (["hi", "--truncate", "2", "--chat"], 2, "leaves no room"),
+        (["hi", "--side", "start"], 2, "belong to --truncate"),
+        (["hi", "--inside-characters"], 2, "belong to --truncate"),
         (["hi", "--user", "hi"], 2, "TEXT and --user were given"),
         (["hi", "--save", "x.npz"], 2, "--save cannot write"),
         (["--file", "/nowhere/x"], 1, "/nowhere/x"),
