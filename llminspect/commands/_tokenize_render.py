@@ -240,7 +240,7 @@ def shared_lines(result: Comparison) -> list[RenderableType]:
     shared = result.shared
     data = result.text.encode("utf-8", "surrogateescape")
     pieces = [data[start:end].decode("utf-8", "replace") for start, end in shared.spans]
-    some = ", ".join(visible(piece, True) for piece in list(dict.fromkeys(pieces))[:8])
+    some = "  ".join(visible(piece, True) for piece in list(dict.fromkeys(pieces))[:8])
     line = Text.assemble((f"{len(pieces):,}", theme.STRONG))
     line.append(f" piece{' is' if len(pieces) == 1 else 's are'} one token in all of them", theme.QUIET)
     line.append(f": {some}{' …' if len(set(pieces)) > 8 else ''}" if some else "", theme.QUIET)
