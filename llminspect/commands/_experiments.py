@@ -82,11 +82,11 @@ def parse_place(model: Model, text: str, option: str, *, stream: bool = False) -
 
 def experiment_taps(model: Model, options: ExperimentOptions, ids: Sequence[int]) -> tuple[list[Tap], list[Experiment]]:
     """The taps that do what the options ask, and what they are. `ids` is the text over which `mean` is taken."""
+    if options.ablate_with != "zero" and not options.ablate:
+        raise UsageError("--ablate-with says nothing without --ablate", "give --ablate as well")
     taps: list[Tap] = []
     done: list[Experiment] = []
-    places = [
-        parse_place(model, part, "--ablate") for entry in options.ablate or [] for part in entry.split(",") if part
-    ]
+    places = [parse_place(model, part, "--ablate") for entry in options.ablate or [] for part in entry.split(",")]
     taps += _ablations(model, places, options.ablate_with, ids)
     done += [Experiment("ablate", str(place), options.ablate_with) for place in places]
     for entry in options.scale or []:
@@ -149,8 +149,9 @@ def _steering(model: Model, text: str) -> tuple[Tap, Experiment]:
     place = Place(layer, "stream")
     signs = signed_words(expression)
     parts = [sign * _stream_of(model, word, place) for sign, word in signs]
-    direction_D = np.sum(parts, axis=0)
-    return added(place, factor * direction_D), Experiment("steer", str(place), f"{expression} × {factor:g}")
+    with np.errstate(over="ignore"):  # The logits say so.
+        direction_D = factor * np.sum(parts, axis=0)
+    return added(place, direction_D), Experiment("steer", str(place), f"{expression} × {factor:g}")
 
 
 def signed_words(expression: str) -> list[tuple[int, str]]:

@@ -9,6 +9,9 @@ from llminspect.commands._words import token_text
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llminspect.commands._experiments import Experiment
     from llminspect.commands._forward_watch import Watched
     from llminspect.core.array import Array
     from llminspect.model import Model
@@ -45,9 +48,13 @@ class Attribution:
     embedding: float
     bias: float
     layers: list[LayerShare]
+    experiment: float | None = None
+    """What --steer or --patch changed in the stream itself; None where nothing did."""
 
 
-def attribute(model: Model, seen: Watched, target: int, versus: int | None) -> Attribution:
+def attribute(
+    model: Model, seen: Watched, target: int, versus: int | None, experiments: Sequence[Experiment] = ()
+) -> Attribution:
     """The parts at the position that was watched. Raises UsageError for a model whose stream is not a sum."""
     import numpy as np
 
@@ -58,7 +65,8 @@ def attribute(model: Model, seen: Watched, target: int, versus: int | None) -> A
         return model.params.layer(layer).get("attention.output.weight")
 
     layers = model.config.sizes.L
-    parts = stream_parts(seen.rows, layers, output_matrix)
+    moved = {int(layer) for layer, part in (entry.where.split(".") for entry in experiments) if part == "stream"}
+    parts = stream_parts(seen.rows, layers, output_matrix, moved)
     if parts is None:
         raise UsageError(f"--attribution: the residual stream of {model.name} is not the sum of what its layers add")
     norm = frozen_norm(model, seen.rows[f"layers.{layers - 1}.output"], seen.capture["final.norm"][0])
@@ -77,12 +85,12 @@ def attribute(model: Model, seen: Watched, target: int, versus: int | None) -> A
     if extra_V is not None:
         bias += float(extra_V[target] - (0 if versus is None else extra_V[versus]))
     heads_LH, rest_L, fed_L = share(parts.heads_LHD), share(parts.rest_LD), share(parts.feedforward_LD)
-    embedding = float(share(parts.embedding_D))
+    embedding, experiment = float(share(parts.embedding_D)), float(share(parts.experiment_D))
     return Attribution(
         target=Named(target, token_text(model, target)),
         versus=None if versus is None else Named(versus, token_text(model, versus)),
         logit=float(logits_V[target] - (0.0 if versus is None else logits_V[versus])),
-        sum=float(heads_LH.sum() + rest_L.sum() + fed_L.sum() + embedding + bias),
+        sum=float(heads_LH.sum() + rest_L.sum() + fed_L.sum() + embedding + bias + experiment),
         embedding=embedding,
         bias=bias,
         layers=[
@@ -91,4 +99,5 @@ def attribute(model: Model, seen: Watched, target: int, versus: int | None) -> A
             )
             for layer in range(layers)
         ],
+        experiment=experiment if moved else None,
     )

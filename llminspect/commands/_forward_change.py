@@ -66,7 +66,7 @@ def prepare(
     answers: tuple[str | None, str | None],
     first_order: bool = False,
 ) -> Prepared:
-    """The patch acts first, then what is ablated, scaled and steered."""
+    """The patch acts first, then what is ablated, scaled and steered, in the text that is patched from as well."""
     taps, done = experiment_taps(model, options, ids)
     if source_ids is None:
         return Prepared(taps, done)
@@ -85,7 +85,7 @@ def prepare(
         places = [Place(patching.deepest(swept) if patch.sweep == "stream" else 0, "stream")]
         positions = swept.differing
     where = "every position" if positions is None else "position " + ", ".join(map(str, positions))
-    made = patching.patch_taps(model, places, positions, source_ids) if positions != [] else []
+    made = patching.patch_taps(model, places, positions, source_ids, taps) if positions != [] else []
     told = [Experiment("patch", str(place), f"{patch.patch} at {where}") for place in places]
     return Prepared([*made, *taps], [*told, *done], swept)
 

@@ -100,7 +100,6 @@ def check_options(look: LookOptions, patch: PatchOptions, experiments: Experimen
         (bool(patch.into) and patch.patch is None, "--into", "--patch"),
         (patch.position is not None and not patch.into, "--position", "--into"),
         (patch.sweep != "stream" and patch.patch is None, "--sweep", "--patch"),
-        (experiments.ablate_with != "zero" and not experiments.ablate, "--ablate-with", "--ablate"),
     ]
     for wrong, option, other in needs:
         if wrong:

@@ -54,11 +54,16 @@ class Sweep:
 
 
 def patch_taps(
-    model: Model, places: Sequence[Place], positions: Sequence[int] | None, source_ids: Sequence[int]
+    model: Model,
+    places: Sequence[Place],
+    positions: Sequence[int] | None,
+    source_ids: Sequence[int],
+    taps: Sequence[Tap] = (),
 ) -> list[Tap]:
-    """Taps that put what `source_ids` gave into `places`, at `positions` or everywhere."""
+    """Taps that put what `source_ids` gave into `places`, at `positions` or everywhere. `taps` act on both texts; what
+    is taken is what stood there before they acted, since they act on it again where it is put."""
     capture = Capture(*(place.tap for place in places))
-    model.run(source_ids, capture)
+    model.run(source_ids, Chain([capture, *taps]))
     where = slice(None) if positions is None else list(positions)
     return [replaced(place, capture[place.tap][place.index(where)], positions) for place in places]
 

@@ -136,6 +136,7 @@ class _Grid:
 def attribution(found: Attribution) -> RenderableType:
     """The parts that add most, all heads as a map, and the sum."""
     parts = [("embedding", found.embedding)] + ([("bias", found.bias)] if found.bias else [])
+    parts += [] if found.experiment is None else [("experiment", found.experiment)]
     for layer in found.layers:
         parts.append((f"{layer.layer}.feedforward", layer.feedforward))
         parts += [(f"{layer.layer}.{head} head", value) for head, value in enumerate(layer.heads)]
@@ -169,6 +170,7 @@ def attribution(found: Attribution) -> RenderableType:
         Text(
             f"embedding {number(found.embedding)} + attention {number(attention)} + feed forward {number(fed)}"
             + (f" + bias {number(found.bias)}" if found.bias else "")
+            + ("" if found.experiment is None else f" + experiment {number(found.experiment)}")
             + f" = {number(found.sum, 6)}; the model computed {number(found.logit, 6)} (rounding {number(rest, 1)})"
         )
     )

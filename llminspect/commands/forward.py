@@ -200,7 +200,7 @@ def _views(
         from llminspect.commands._forward_attribution import attribute
 
         versus = None if look.versus is None else one_token(model, look.versus, "--versus")
-        parts["attribution"] = attribute(model, seen, target, versus)
+        parts["attribution"] = attribute(model, seen, target, versus, changed.experiments)
     if look.saliency:
         from llminspect.commands import _forward_saliency
 

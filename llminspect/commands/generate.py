@@ -111,15 +111,20 @@ def run(model: Model, asked: Asked, prompt: Prompt, listener: Listener | None = 
             lookup=options.lookup,
         )
 
-    beams = search_beams(model, ids, options.beams, options.length_penalty, limits, taps) if options.beams else None
+    def searched(taps: list[Tap]) -> list[Beam]:
+        return search_beams(model, ids, options.beams, options.length_penalty, limits, taps)
+
+    beams = searched(taps) if options.beams else None
     if beams is not None:
         first = _retold(model, ids, beams[0] if beams else None, taps, options)
         samples = [first]
     else:
-        samples = [once(number, taps, listener if options.n == 1 else None) for number in range(options.n)]
+        samples = [once(number, taps, listener) for number in range(options.n)]
         first = samples[0]
     tree = branches(model, ids, first.ids, options.tree, options.alternatives, taps) if options.tree else None
-    plain = once(0, [], None) if experiments and beams is None else None
+    plain: Completion | Beam | None = None
+    if experiments:
+        plain = once(0, [], None) if beams is None else next(iter(searched([])), None)
     return Result(
         prompt=prompt.text if prompt.text is not None else "".join(prompt.labels),
         tokens=token_documents(prompt.tokens),
@@ -164,7 +169,8 @@ def _retold(model: Model, ids: list[int], beam: Beam | None, taps: list[Tap], op
     if beam is None:
         return Completion("", [], [], "length")
     limits = Limits(len(beam.ids), (), False, tuple(beam.ids))
-    told = complete(model, ids, Sampling(), limits, seed=None, taps=taps, alternatives=options.alternatives)
+    shown, table = options.alternatives, options.steps
+    told = complete(model, ids, Sampling(), limits, seed=None, taps=taps, alternatives=shown, table=table)
     return Completion(beam.completion, beam.ids, [replace(step, forced=None) for step in told.steps], beam.stop)
 
 

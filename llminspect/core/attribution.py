@@ -14,7 +14,7 @@ import numpy as np
 from llminspect.core.head_output import output_of_heads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from llminspect.core.array import Array
 
@@ -28,6 +28,8 @@ class Parts:
     rest_LD: Array
     """What the attention adds beside its heads: its bias."""
     feedforward_LD: Array
+    experiment_D: Array
+    """What experiments added to the stream itself, or took from it."""
 
 
 def head_parts(mixed_HE: Array, output_DI: Array | None, added_D: Array, unnormed_D: Array | None) -> Array:
@@ -46,15 +48,23 @@ def head_parts(mixed_HE: Array, output_DI: Array | None, added_D: Array, unnorme
     return parts_HD
 
 
-def stream_parts(rows: Mapping[str, Array], layers: int, output_matrix: Callable[[int], Array | None]) -> Parts | None:
+def stream_parts(
+    rows: Mapping[str, Array],
+    layers: int,
+    output_matrix: Callable[[int], Array | None],
+    changed: Collection[int] = (),
+) -> Parts | None:
     """The parts of the last stream from the rows seen at one position; None where the stream is not their sum (a model
-    that norms the stream itself, or has none)."""
+    that norms the stream itself, or has none). `changed` are the layers behind which an experiment moved the stream."""
     embedding_D = rows["layers.0.input"].astype(np.float64)
-    nothing_D = np.zeros_like(embedding_D)
+    nothing_D, experiment_D = np.zeros_like(embedding_D), np.zeros_like(embedding_D)
     heads, rest, fed = [], [], []
     for layer in range(layers):
         added = rows.get(f"layers.{layer}.attention.output")
         fed.append(rows.get(f"layers.{layer}.feedforward.output", nothing_D).astype(np.float64))
+        if layer in changed:
+            made_D = rows[f"layers.{layer}.input"] + rows.get(f"layers.{layer}.attention.output", nothing_D) + fed[-1]
+            experiment_D = experiment_D + rows[f"layers.{layer}.output"] - made_D
         if added is None:
             heads.append(np.zeros((0, embedding_D.size)))
             rest.append(nothing_D)
@@ -63,7 +73,8 @@ def stream_parts(rows: Mapping[str, Array], layers: int, output_matrix: Callable
         unnormed = rows.get(f"layers.{layer}.attention.unnormed")
         heads.append(head_parts(mixed_HE, output_matrix(layer), added, unnormed))
         rest.append(added - heads[-1].sum(axis=0))
-    parts = Parts(embedding_D, np.stack(heads), np.stack(rest), np.stack(fed))
-    whole_D = embedding_D + parts.heads_LHD.sum((0, 1)) + parts.rest_LD.sum(0) + parts.feedforward_LD.sum(0)
+    parts = Parts(embedding_D, np.stack(heads), np.stack(rest), np.stack(fed), experiment_D)
+    added_D = parts.heads_LHD.sum((0, 1)) + parts.rest_LD.sum(0) + parts.feedforward_LD.sum(0)
+    whole_D = embedding_D + added_D + experiment_D
     last_D = rows[f"layers.{layers - 1}.output"]
     return parts if np.allclose(whole_D, last_D, atol=1e-3 * float(np.abs(last_D).max())) else None

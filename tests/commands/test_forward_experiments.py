@@ -248,6 +248,49 @@ def test_patching_a_text_into_itself_changes_nothing(smollm2: Model, options: di
         assert not np.asarray(result.sweep.restored).any()
 
 
+@pytest.mark.parametrize(
+    "options", [{"ablate": ["3.2"]}, {"steer": ["love - hate@7*1"]}, {"scale": ["5.attention*2"]}], ids=str
+)
+def test_patching_a_text_into_itself_undoes_no_other_experiment(smollm2: Model, options: dict[str, Any]) -> None:
+    """The other text runs under the same experiments, and what is steered where it is patched is steered once."""
+    alone = changed(smollm2, **options)
+    patch = PatchOptions(patch=FRANCE, into=["7.stream"])
+    asked = Asked(LookOptions(top=8), patch, ExperimentOptions(**options), prompt(smollm2, FRANCE).ids)
+    both = run(smollm2, asked, prompt(smollm2, FRANCE))
+    assert alone.next is not None
+    assert both.next is not None
+    assert [found.id for found in both.next] == [found.id for found in alone.next]
+    np.testing.assert_allclose([f.logit for f in both.next], [f.logit for f in alone.next], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("look", "options", "patch"),
+    [
+        ({}, {"steer": ["love - hate@6*2", "love@29*1"]}, {}),
+        ({"versus": " London"}, {"scale": ["23.4*2"]}, {"patch": ITALY, "into": ["10.stream"]}),
+    ],
+    ids=["steered", "patched"],
+)
+def test_attribution_counts_what_an_experiment_adds(
+    smollm2: Model, look: dict[str, Any], options: dict[str, Any], patch: dict[str, Any]
+) -> None:
+    text = prompt(smollm2, FRANCE)
+    other = prompt(smollm2, ITALY).ids if patch else None
+    asked = Asked(
+        LookOptions(attribution=True, target=" Paris", **look),
+        PatchOptions(**patch),
+        ExperimentOptions(**options),
+        other,
+    )
+    found = run(smollm2, asked, text).attribution
+    assert found is not None
+    assert found.experiment is not None
+    assert abs(found.experiment) > 0.01
+    parts = found.embedding + found.experiment + sum(layer.attention + layer.feedforward for layer in found.layers)
+    assert abs(parts - found.logit) < 1e-3
+    assert abs(parts - found.sum) < 1e-9
+
+
 def test_saliency_is_what_a_plain_pass_that_never_sees_the_token_gives(smollm2: Model) -> None:
     ids = prompt(smollm2, FRANCE).ids
     found = run(smollm2, Asked(LookOptions(saliency=True)), prompt(smollm2, FRANCE)).saliency
@@ -314,6 +357,8 @@ def test_perplexity_is_one_number_a_line(program: Program) -> None:
         (["--surprise", "--window", "1"], "--window 1 is not possible"),
         (["--ablate", "0.attention"], "has no attention"),
         (["--ablate", "what"], "is not a part of the model"),
+        (["--ablate", ""], "is not a part of the model"),
+        (["--ablate-with", "mean"], "--ablate-with says nothing without --ablate"),
     ],
 )
 def test_mistakes_are_one_line(program: Program, arguments: list[str], said: str) -> None:

@@ -173,6 +173,17 @@ def test_experiments_act_on_every_token(smollm2: Model) -> None:
     assert broken.ids != nothing.ids
 
 
+def test_beams_under_an_experiment_show_the_best_beam_without_it(smollm2: Model) -> None:
+    text, options = prompt(smollm2, "A cat sat."), GenerateOptions(max_tokens=3, beams=2, steps=True)
+    plain = run(smollm2, Asked(options=options), text)
+    broken = run(smollm2, Asked(options=options, experiments=ExperimentOptions(ablate=["0.feedforward"])), text)
+    assert broken.baseline is not None
+    assert broken.change is not None
+    assert broken.baseline.ids == plain.ids
+    assert broken.change.first_difference == 0
+    assert all(step.filters is not None for step in broken.steps)
+
+
 def test_words_with_signs() -> None:
     assert signed_words("king - man + woman") == [(1, "king"), (-1, "man"), (1, "woman")]
     assert signed_words("- hate") == [(-1, "hate")]
@@ -252,6 +263,7 @@ def test_a_drawn_text_says_its_seed(program: Program) -> None:
         (["--stream", "--watch"], "two different things"),
         (["--ablate", "0.0"], "this model has no heads"),
         (["--ablate", "9.feedforward"], "there is no layer 9"),
+        (["--ablate-with", "mean"], "--ablate-with says nothing without --ablate"),
         (["--scale", "0.feedforward"], "does not end in a factor"),
         (["--steer", "world"], "does not say words@layer*factor"),
         (["--tree", "20"], "is too large"),
