@@ -34,6 +34,8 @@ class LayerShare:
     """All its heads and its bias."""
     feedforward: float
     heads: list[float]
+    cross: float | None = None
+    """Of an encoder–decoder: the attention to the source text."""
 
 
 @dataclass(frozen=True)
@@ -85,17 +87,22 @@ def attribute(
     if extra_V is not None:
         bias += float(extra_V[target] - (0 if versus is None else extra_V[versus]))
     heads_LH, rest_L, fed_L = share(parts.heads_LHD), share(parts.rest_LD), share(parts.feedforward_LD)
+    cross_L = share(parts.cross_LD)
     embedding, experiment = float(share(parts.embedding_D)), float(share(parts.experiment_D))
     return Attribution(
         target=Named(target, token_text(model, target)),
         versus=None if versus is None else Named(versus, token_text(model, versus)),
         logit=float(logits_V[target] - (0.0 if versus is None else logits_V[versus])),
-        sum=float(heads_LH.sum() + rest_L.sum() + fed_L.sum() + embedding + bias + experiment),
+        sum=float(heads_LH.sum() + rest_L.sum() + cross_L.sum() + fed_L.sum() + embedding + bias + experiment),
         embedding=embedding,
         bias=bias,
         layers=[
             LayerShare(
-                layer, float(heads_LH[layer].sum() + rest_L[layer]), float(fed_L[layer]), heads_LH[layer].tolist()
+                layer,
+                float(heads_LH[layer].sum() + rest_L[layer]),
+                float(fed_L[layer]),
+                heads_LH[layer].tolist(),
+                None if model.source is None else float(cross_L[layer]),
             )
             for layer in range(layers)
         ],

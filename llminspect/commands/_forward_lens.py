@@ -61,13 +61,17 @@ def lens(model: Model, rows: Mapping[str, Array], count: int, target: int | None
     layers = []
     for layer, logits_V in enumerate(in_parts(model, stream_LD)):
         probabilities_V = softmax(logits_V)
-        ranked = None
-        if target is not None:
-            rank = int((logits_V > logits_V[target]).sum())
-            ranked = Ranked(target, token_text(model, target), probabilities_V[target], rank)
         top = [Said(best, token_text(model, best), probabilities_V[best]) for best in top_ids(logits_V, count)]
-        layers.append(LensLayer(layer, top, ranked))
+        layers.append(LensLayer(layer, top, None if target is None else ranked(model, logits_V, target)))
     return layers
+
+
+def ranked(model: Model, logits_V: Array, target: int) -> Ranked:
+    """Where a token stands among all, by logits [V]."""
+    from llminspect.core.attention import softmax
+
+    rank = int((logits_V > logits_V[target]).sum())
+    return Ranked(target, token_text(model, target), softmax(logits_V)[target], rank)
 
 
 def in_parts(model: Model, streams_ND: Array) -> list[Array]:

@@ -104,5 +104,17 @@ def check_options(look: LookOptions, patch: PatchOptions, experiments: Experimen
     for wrong, option, other in needs:
         if wrong:
             raise UsageError(f"{option} says nothing without {other}", f"give {other} as well")
+    _check_surprise(look, patch)
     if patch.into and patch.sweep != "stream":
         raise UsageError("--sweep and --into are two ways to patch", "give one of them")
+
+
+def _check_surprise(look: LookOptions, patch: PatchOptions) -> None:
+    """The whole text is scored, in windows where it is long: there is no one pass to look at otherwise."""
+    asked = "--surprise" if look.surprise else "--perplexity"
+    if not (look.surprise or look.perplexity):
+        return
+    beside = [name for name in ("trace", "layer", "steps", "lens", "attribution", "saliency") if getattr(look, name)]
+    beside += [name for name, value in (("at", look.at), ("patch", patch.patch)) if value is not None]
+    if beside:
+        raise UsageError(f"{asked} scores every token and goes with no --{beside[0]}", "ask for one at a time")

@@ -56,6 +56,9 @@ def forward_view(result: Result) -> RenderableType:
         parts.append(views.masked(result.masked, result.tokens))
     elif result.next and result.change is None:
         parts.append(next_tokens(result.next, result.tokens, result.position))
+    if result.target is not None and result.lens is None:
+        name, rank = visible(result.target.text, True), count(result.target.rank)
+        parts.append(Text(f"{name} has rank {rank} (0 is the most probable) and {percent(result.target.prob, 2)}"))
     return Group(*parts)
 
 

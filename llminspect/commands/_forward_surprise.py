@@ -6,11 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llminspect.errors import UsageError
+from llminspect.errors import UsageError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from llminspect.commands._input import Prompt
     from llminspect.core.tap import Tap
     from llminspect.model import Model
 
@@ -63,3 +64,25 @@ def surprise(model: Model, ids: Sequence[int], window: int | None, taps: Sequenc
 
 def _power(mean_bits: float) -> float:
     return 2.0**mean_bits if mean_bits < 1023 else math.inf
+
+
+def write_perplexities(prompts: Iterable[Prompt], score: Callable[[Prompt], Surprise | None]) -> None:
+    """A number a text: as many lines out as in. A line that cannot be scored is nan, and the run goes on."""
+    from llminspect.commands._output import report_error, write_text
+
+    code = 0
+    for prompt in prompts:
+        value = None
+        try:
+            if prompt.error is not None:
+                raise prompt.error
+            heard = score(prompt)
+            value = None if heard is None else heard.perplexity
+        except UserError as error:
+            if prompt.line is None:
+                raise
+            code = code or error.exit_code
+            report_error((), error.code, f"line {prompt.line}: {error.message}", error.hint)
+        write_text("nan\n" if value is None else f"{value:.6g}\n")
+    if code:
+        raise SystemExit(code)

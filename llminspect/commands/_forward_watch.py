@@ -28,7 +28,9 @@ class Rows:
     `heads` of what each head read as well, [H, E]."""
 
     def __init__(self, layers: int, position: int, *, heads: bool = False) -> None:
-        parts = "input middle output attention.output attention.unnormed feedforward.output".split()
+        parts = (
+            "input middle output attention.output attention.unnormed cross_attention.output feedforward.output".split()
+        )
         own = [*parts, *(["attention.mixed"] if heads else [])]
         self._names = {"embedding.output", *(f"layers.{layer}.{part}" for layer in range(layers) for part in own)}
         self.patterns = tuple(sorted(self._names))

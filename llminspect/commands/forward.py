@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from llminspect.commands._forward_attribution import Attribution
     from llminspect.commands._forward_by_hand import Written
     from llminspect.commands._forward_change import Baseline, Change, Prepared
-    from llminspect.commands._forward_lens import LensLayer, Said
+    from llminspect.commands._forward_lens import LensLayer, Ranked, Said
     from llminspect.commands._forward_masked import Masked
     from llminspect.commands._forward_patch import Sweep
     from llminspect.commands._forward_saliency import Saliency
@@ -65,6 +65,8 @@ class Result:
     attribution: Attribution | None = None
     saliency: Saliency | None = None
     surprise: Surprise | None = None
+    target: Ranked | None = None
+    """Where the token of --target stands among the next tokens."""
     sweep: Sweep | None = None
     baseline: Baseline | None = None
     change: Change | None = None
@@ -188,6 +190,10 @@ def _views(
         parts["masked"] = fill_masks(model, ids, look.top, changed.taps)
     else:
         parts["next"] = candidates(model, seen.logits_V, look.top)
+        if look.target is not None:
+            from llminspect.commands._forward_lens import ranked
+
+            parts["target"] = ranked(model, seen.logits_V, target)
     if look.steps or fits_on_a_page(model):
         answer = candidates(model, seen.logits_V, 1)[0]
         parts["steps"] = by_hand(model, seen.capture, ids, position, seen.logits_V, answer)
@@ -221,6 +227,8 @@ def _heard(model: Model, asked: Asked, prompt: Prompt) -> Result:
     from llminspect.commands._experiments import experiment_taps
     from llminspect.commands._forward_surprise import surprise
 
+    if asked.look.target is not None:
+        raise UsageError("--surprise scores the tokens of the text, not --target", "ask for one at a time")
     check_prompt(model, Prompt(prompt.text, prompt.tokens[: model.config.sizes.context]))
     taps, _ = experiment_taps(model, asked.experiments, prompt.ids[: model.config.sizes.context])
     heard = surprise(model, prompt.ids, asked.look.window, taps)
@@ -252,16 +260,18 @@ def command(
     check_ending(output, arrays=True)
     if is_page(output) and not look.lens:
         raise UsageError("--interactive goes with --lens here", "add --lens, or leave it out")
+    if look.perplexity and output.save is not None and not output.json:
+        raise UsageError(
+            "--perplexity gives a number and nothing to save", "--surprise --save keeps all, or add --json"
+        )
     opened = open_for(model, output, engine)
     source_ids = None if patch.patch is None else text_prompt(patch.patch, source, opened.tokenizer, None).ids
     asked = Asked(look, patch, experiments, source_ids)
     prompts = read_prompts(source, opened.tokenizer)
     if look.perplexity and not output.json:
-        from llminspect.commands._output import write_text
+        from llminspect.commands._forward_surprise import write_perplexities
 
-        for prompt in prompts:
-            heard = run(opened, asked, prompt).surprise
-            write_text("nan\n" if heard is None or heard.perplexity is None else f"{heard.perplexity:.6g}\n")
+        write_perplexities(prompts, lambda prompt: run(opened, asked, prompt).surprise)
         return
     arrays = partial(saved, opened, asked)
     run_each("forward", opened.name, opened.provenance, prompts, output, partial(run, opened, asked), render, arrays)
@@ -272,6 +282,8 @@ def saved(model: Model, asked: Asked, result: Result) -> dict[str, Array]:
     from llminspect.commands._forward_watch import full_arrays
 
     ids = [token["id"] for token in result.tokens]
+    if len(ids) > model.config.sizes.context:
+        raise UsageError("--save .npz keeps one pass, and this text takes several windows", "save .json, or shorten it")
     beside: dict[str, Array] = {}
     if result.source is not None:
         import numpy as np

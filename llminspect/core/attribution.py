@@ -27,6 +27,8 @@ class Parts:
     heads_LHD: Array
     rest_LD: Array
     """What the attention adds beside its heads: its bias."""
+    cross_LD: Array
+    """What the attention to a source text adds: 0 where there is none."""
     feedforward_LD: Array
     experiment_D: Array
     """What experiments added to the stream itself, or took from it."""
@@ -58,13 +60,14 @@ def stream_parts(
     that norms the stream itself, or has none). `changed` are the layers behind which an experiment moved the stream."""
     embedding_D = rows["layers.0.input"].astype(np.float64)
     nothing_D, experiment_D = np.zeros_like(embedding_D), np.zeros_like(embedding_D)
-    heads, rest, fed = [], [], []
+    heads, rest, crossed, fed = [], [], [], []
     for layer in range(layers):
         added = rows.get(f"layers.{layer}.attention.output")
+        crossed.append(rows.get(f"layers.{layer}.cross_attention.output", nothing_D).astype(np.float64))
         fed.append(rows.get(f"layers.{layer}.feedforward.output", nothing_D).astype(np.float64))
         if layer in changed:
-            made_D = rows[f"layers.{layer}.input"] + rows.get(f"layers.{layer}.attention.output", nothing_D) + fed[-1]
-            experiment_D = experiment_D + rows[f"layers.{layer}.output"] - made_D
+            added_D = rows.get(f"layers.{layer}.attention.output", nothing_D) + crossed[-1] + fed[-1]
+            experiment_D = experiment_D + rows[f"layers.{layer}.output"] - (rows[f"layers.{layer}.input"] + added_D)
         if added is None:
             heads.append(np.zeros((0, embedding_D.size)))
             rest.append(nothing_D)
@@ -73,8 +76,8 @@ def stream_parts(
         unnormed = rows.get(f"layers.{layer}.attention.unnormed")
         heads.append(head_parts(mixed_HE, output_matrix(layer), added, unnormed))
         rest.append(added - heads[-1].sum(axis=0))
-    parts = Parts(embedding_D, np.stack(heads), np.stack(rest), np.stack(fed), experiment_D)
-    added_D = parts.heads_LHD.sum((0, 1)) + parts.rest_LD.sum(0) + parts.feedforward_LD.sum(0)
+    parts = Parts(embedding_D, np.stack(heads), np.stack(rest), np.stack(crossed), np.stack(fed), experiment_D)
+    added_D = parts.heads_LHD.sum((0, 1)) + parts.rest_LD.sum(0) + parts.cross_LD.sum(0) + parts.feedforward_LD.sum(0)
     whole_D = embedding_D + added_D + experiment_D
     last_D = rows[f"layers.{layers - 1}.output"]
     return parts if np.allclose(whole_D, last_D, atol=1e-3 * float(np.abs(last_D).max())) else None

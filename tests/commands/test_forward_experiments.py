@@ -130,6 +130,19 @@ def test_attribution_sums_in_every_family(family: str) -> None:
     assert abs(sum(sum(layer.heads) for layer in found.layers)) > 0
 
 
+@pytest.mark.parametrize("family", ["t5", "t5-gated"])
+def test_attribution_of_a_decoder_counts_what_it_reads_in_the_source(family: str) -> None:
+    model = open_model(str(GOLDEN / family))
+    asked = Asked(LookOptions(attribution=True, target_ids="9,10"), experiments=ExperimentOptions(scale=["0.1*3"]))
+    found = run(model, asked, ids_prompt(5, 6, 7)).attribution
+    assert found is not None
+    parts = found.embedding + sum(layer.attention + layer.feedforward for layer in found.layers)
+    crossed = [layer.cross for layer in found.layers if layer.cross is not None]
+    assert len(crossed) == len(found.layers)
+    assert abs(parts + sum(crossed) - found.logit) < 1e-3
+    assert abs(parts - found.logit) > 1e-2
+
+
 def test_a_mixture_says_which_experts_each_token_went_to() -> None:
     model = open_model(str(GOLDEN / "mixtral"))
     result = run(model, Asked(), ids_prompt(5, 6, 7))
@@ -328,6 +341,15 @@ def test_a_text_longer_than_the_window_is_heard_in_windows(smollm2: Model) -> No
             assert abs(bits + rows[index - 1 - start, ids[index]] / math.log(2)) < 1e-3
 
 
+def test_arrays_of_a_text_longer_than_the_context_are_refused(program: Program, tmp_path: Path) -> None:
+    ids = ",".join(["5"] * (open_model(str(GOLDEN / "llama")).config.sizes.context + 1))
+    path = tmp_path / "x.npz"
+    ran = program("forward", "--model", str(GOLDEN / "llama"), "--ids", ids, "--surprise", "--save", str(path))
+    assert ran.code == 2
+    assert "several windows" in ran.err
+    assert not path.exists()
+
+
 @pytest.mark.parametrize("length", [1, 2, 5, 6, 7, 20])
 def test_windows_score_each_token_once_and_overlap(length: int) -> None:
     spans = list(windows(length, 6, 3))
@@ -345,6 +367,23 @@ def test_perplexity_is_one_number_a_line(program: Program) -> None:
     assert len(ran.out.splitlines()) == 2
 
 
+def test_a_line_that_cannot_be_scored_is_nan_and_the_run_goes_on(program: Program) -> None:
+    ran = program("forward", "--perplexity", "--lines", "--model", "toy", stdin="world !\n\nworld\nworld !\n")
+    first, *rest = ran.out.splitlines()
+    assert rest == ["nan", "nan", first]
+    assert ran.code == 2
+    assert ran.err == "llminspect: line 1: the text gives no tokens (give at least one character)\n"
+
+
+def test_a_target_alone_says_where_it_stands(program: Program) -> None:
+    asked = ("forward", "world", "--model", "toy", "--target", "hello")
+    target = program(*asked, "--json").json["target"]
+    assert (target["id"], target["rank"]) == (0, 2)
+    assert target["prob"] == pytest.approx(float(softmax(np.array([0.74, 1.68, 2.62]))[0]), abs=1e-6)
+    assert "hello has rank 2 (0 is the most probable) and 9.89%" in program(*asked).out
+    assert "has rank" in program(*asked, "--ablate", "0.feedforward").out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -354,6 +393,11 @@ def test_perplexity_is_one_number_a_line(program: Program) -> None:
         (["--lens", "--target", "#77"], "id 77 is outside the vocabulary"),
         (["--patch", "hello !"], "the texts have 1 and 2 tokens"),
         (["--patch", "hello", "--into", "4.stream"], "there is no layer 4"),
+        (["--surprise", "--lens"], "goes with no --lens"),
+        (["--perplexity", "--at", "0"], "goes with no --at"),
+        (["--surprise", "--patch", "hello"], "goes with no --patch"),
+        (["--surprise", "--target", "hello"], "not --target"),
+        (["--perplexity", "--save", "x.json"], "nothing to save"),
         (["--surprise", "--window", "1"], "--window 1 is not possible"),
         (["--ablate", "0.attention"], "has no attention"),
         (["--ablate", "what"], "is not a part of the model"),
