@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llminspect.commands._chat import Chat
 from llminspect.commands._documents import Tokens
-from llminspect.commands._input import Prompt, read_prompts, text_prompt, token_documents
+from llminspect.commands._input import Prompt, prompt_of_ids, read_prompts, text_prompt, token_documents
 from llminspect.commands._options import ModelOptions, OutputOptions, SourceOptions, takes_groups
 from llminspect.commands._run import check_prompt, open_for, run_each
 from llminspect.commands._save import check_ending
+from llminspect.commands._target import target_prompt, with_source
 from llminspect.commands._words import Candidate, candidates, token_text
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from llminspect.commands._forward_watch import Watched
     from llminspect.core.array import Array
     from llminspect.model import Model
 
@@ -67,17 +70,19 @@ class Result:
     """Where both have as many layers of the same width."""
 
 
-def run(first: Model, second: Model, other: Prompt | None, top: int, prompt: Prompt) -> Result:
-    """`other` is the second text; None: the same text, cut by the second model's own tokenizer."""
+def run(
+    first: Model, second: Model, other: Prompt | None, top: int, prompt: Prompt, source: SourceOptions | None = None
+) -> Result:
+    """`other` is the second text; None: the same text, cut by the second model's own tokenizer, wrapped as `source`
+    says."""
     from llminspect.commands._forward_change import divergence
-    from llminspect.commands._forward_watch import watch
     from llminspect.core.unembed import log_softmax
 
-    beside = _same_text(second, prompt) if other is None else other
+    beside = _same_text(second, prompt, source or SourceOptions()) if other is None else other
     sides, logits, rows = [], [], []
     for model, own in ((first, prompt), (second, beside)):
         check_prompt(model, own)
-        seen = watch(model, own.ids, len(own.ids) - 1)
+        seen = _watched(model, own)
         if seen.logits_V is None:
             raise UsageError(f"{model.name} gives vectors, not tokens", "llminspect embed --similarity compares those")
         sides.append(Side(model.name, own.text, token_documents(own.tokens), candidates(model, seen.logits_V, top)))
@@ -94,11 +99,32 @@ def run(first: Model, second: Model, other: Prompt | None, top: int, prompt: Pro
     )
 
 
-def _same_text(model: Model, prompt: Prompt) -> Prompt:
-    """The text as the second model cuts it; ids stay ids."""
-    if prompt.text is None or model.tokenizer is None:
-        return prompt
-    return Prompt(prompt.text, model.tokenizer.wrap(model.tokenizer.encode(prompt.text)), prompt.line)
+def _watched(model: Model, prompt: Prompt) -> Watched:
+    """The pass behind whose last position a token comes. An encoder–decoder reads the text as its source, and its
+    first token is what comes next. Raises UsageError for a masked model, in which nothing comes next."""
+    from llminspect.commands._forward_watch import watch
+
+    if model.can("fill"):
+        raise UsageError(
+            f"{model.name} fills masks: no token comes next", "llminspect forward shows what its masks are"
+        )
+    if not model.can("source"):
+        return watch(model, prompt.ids, len(prompt.ids) - 1)
+    ids = target_prompt(model, None, None).ids
+    return watch(with_source(model, prompt.ids), ids, len(ids) - 1)
+
+
+def _same_text(model: Model, prompt: Prompt, source: SourceOptions) -> Prompt:
+    """The text, or the conversation, as the second model has it; ids stay ids."""
+    if prompt.text is None:
+        return prompt_of_ids(prompt.ids, model.tokenizer, prompt.line)
+    if prompt.chat is None or model.tokenizer is None:
+        return text_prompt(prompt.text, source, model.tokenizer, prompt.line)
+    from llminspect.text.chat import encode_chat, render_chat
+
+    messages = prompt.chat.messages
+    chat = Chat(messages, encode_chat(model.tokenizer, render_chat(model.tokenizer, messages)))
+    return Prompt(chat.text, chat.tokens, prompt.line, chat=chat)
 
 
 def _vocabulary(model: Model) -> object:
@@ -186,4 +212,5 @@ def command(
     other = None if against is None else text_prompt(against, source, second.tokenizer, None)
     prompts = read_prompts(source, first.tokenizer)
     provenance = {**first.provenance, **({} if second is first else {"against": second.provenance})}
-    run_each("diff", first.name, provenance, prompts, output, partial(run, first, second, other, top), render)
+    work = partial(run, first, second, other, top, source=source)
+    run_each("diff", first.name, provenance, prompts, output, work, render)

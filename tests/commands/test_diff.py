@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from llminspect.commands._input import Prompt
+from llminspect.commands._input import Prompt, prompt_of_ids
 from llminspect.commands.diff import run
 from llminspect.core.tap import Capture
 from llminspect.core.unembed import log_softmax
@@ -16,6 +17,9 @@ from llminspect.model import open_model
 if TYPE_CHECKING:
     from llminspect.model import Model
     from tests.conftest import Program
+
+
+GOLDEN = Path(__file__).parent.parent / "golden"
 
 
 def prompt(model: Model, text: str) -> Prompt:
@@ -62,6 +66,44 @@ def test_other_vocabularies_are_matched_by_text(smollm2: Model) -> None:
     assert mark.prob_a is not None
     assert mark.prob_a != mark.prob_b
     assert any(pair.prob_b is None for pair in result.tokens)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [["hi", "--chat"], ["hi", "--chat", "--system", "Be short."], ["<|im_end|>", "--parse", "special"]],
+    ids=str,
+)
+def test_the_second_model_has_the_text_as_the_first_has_it(program: Program, asked: list[str]) -> None:
+    document = program("diff", *asked, "--against-model", "smollm2", "--json").json
+    assert document["a"]["tokens"] == document["b"]["tokens"]
+    assert document["kl_ab"] == 0
+
+
+def test_an_encoder_decoder_is_compared_by_its_first_token() -> None:
+    model = open_model(str(GOLDEN / "t5"))
+    first, second = prompt_of_ids([5, 6, 7], None, None), prompt_of_ids([5, 6, 8], None, None)
+    result = run(model, model, second, 3, first)
+    logs = []
+    for ids in (first.ids, second.ids):
+        stream_TD = model.run([model.config.start_id], cache=model.encode_source(ids)).stream_TD  # type: ignore[attr-defined]
+        logs.append(log_softmax(model.logits(stream_TD)[-1].astype(float)))
+    assert result.kl_ab == pytest.approx(float(np.sum(np.exp(logs[0]) * (logs[0] - logs[1]))) / np.log(2), abs=1e-5)
+    assert result.kl_ab is not None
+    assert result.kl_ab > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--model", "bert", "--ids", "5,6", "--against-model", "bert"], "no token comes next"),
+        (["--model", "smollm2", "hi", "--against-model", "llama"], "comes without a tokenizer"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(program: Program, arguments: list[str], said: str) -> None:
+    ran = program("diff", *(str(GOLDEN / word) if word in {"bert", "llama"} else word for word in arguments))
+    assert ran.code == 2
+    assert said in ran.err
+    assert len(ran.err.splitlines()) == 1
 
 
 @pytest.mark.parametrize("width", ["80", "160"])
