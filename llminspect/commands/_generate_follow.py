@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from llminspect.commands._input import Prompt
     from llminspect.commands._options import OutputOptions, SourceOptions
     from llminspect.commands.generate import Result
+    from llminspect.model import Model
 
 
 class Silent:
     """Nothing is seen before the result is there."""
 
-    def run(self, compute: Callable[[Listener | None], Result], prompt: Prompt) -> Result:
+    def run(self, compute: Callable[[Listener | None], Result], model: Model, prompt: Prompt) -> Result:
         return compute(None)
 
     def show(self, result: Result) -> RenderableType | None:
@@ -37,12 +38,15 @@ class Written(Silent):
     def __init__(self, output: OutputOptions, *, alone: bool) -> None:
         self.output, self.alone = output, alone
 
-    def run(self, compute: Callable[[Listener | None], Result], prompt: Prompt) -> Result:
+    def run(self, compute: Callable[[Listener | None], Result], model: Model, prompt: Prompt) -> Result:
+        from llminspect.commands._generate_render import in_front
         from llminspect.commands._generate_steps import Listener
+        from llminspect.commands.generate import check, written
 
+        check(model, prompt)  # Nothing is shown of what cannot be continued.
         stream = _output.Stream(self.output)
-        if not self.alone and prompt.text is not None:
-            stream.write(prompt.text, quiet=True)
+        if not self.alone:
+            stream.write(in_front(written(model, prompt), prompt.ids, [t.start for t in prompt.tokens]), quiet=True)
         try:
             return compute(Listener(text=stream.write))
         finally:
@@ -61,11 +65,12 @@ class Watched(Silent):
     def __init__(self, output: OutputOptions) -> None:
         self.output = output
 
-    def run(self, compute: Callable[[Listener | None], Result], prompt: Prompt) -> Result:
-        from llminspect.commands._generate_render import watch_view
+    def run(self, compute: Callable[[Listener | None], Result], model: Model, prompt: Prompt) -> Result:
+        from llminspect.commands._generate_render import in_front, watch_view
         from llminspect.commands._generate_steps import Listener
+        from llminspect.commands.generate import written
 
-        before = prompt.text or ""
+        before = in_front(written(model, prompt), prompt.ids, [token.start for token in prompt.tokens])
         with _output.live(self.output) as live:
             return compute(Listener(step=lambda step, text: live.update(watch_view(before, text, step), refresh=True)))
 
@@ -73,9 +78,14 @@ class Watched(Silent):
 def followed(
     source: SourceOptions, output: OutputOptions, options: GenerateOptions, *, stream: bool, watch: bool
 ) -> Silent:
-    """Who follows this run. Raises UsageError where --stream and --watch are asked for together."""
+    """Who follows this run. Raises UsageError where there is nothing to follow, or --stream meets --watch."""
     if stream and watch:
         raise UsageError("--stream and --watch show two different things", "give one of them")
+    if (stream or watch) and options.beams:
+        raise UsageError("--beams knows its text only at the end", f"leave out --{'stream' if stream else 'watch'}")
+    for name, given in (("--n", options.n > 1), ("--json", output.json), ("--lines", source.lines)):
+        if watch and given:
+            raise UsageError(f"--watch draws one text as it is written and does not go with {name}", "drop one")
     if output.json or source.lines:
         return Silent()
     if watch:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """How the next token is chosen; the filters act in the order in which they stand here."""
+    """How the next token is chosen: the repetition penalty first, then in the order in which they stand here."""
 
     temperature: Annotated[
         float | None,
@@ -32,7 +32,8 @@ class SamplingOptions:
         float | None, typer.Option("--min-p", min=0, max=1, metavar="P", help="Keep what has P times the best's.")
     ] = None
     typical: Annotated[
-        float | None, typer.Option("--typical", min=0, max=1, metavar="P", help="Keep the least surprising, P in all.")
+        float | None,
+        typer.Option("--typical", min=0, max=1, metavar="P", help="Keep what surprises as expected, P in all."),
     ] = None
     repetition_penalty: Annotated[
         float, typer.Option("--repetition-penalty", metavar="X", help="Before all else: weaken tokens seen so far.")
@@ -81,11 +82,14 @@ def sampled(sampling: SamplingOptions, options: GenerateOptions) -> bool:
 
 def seed_of(sampling: SamplingOptions, options: GenerateOptions) -> int | None:
     """The seed of this run, chosen where none was given; None where nothing is drawn. Raises UsageError."""
-    for name, value in (("--temperature", sampling.temperature), ("--repetition-penalty", sampling.repetition_penalty)):
+    divisors = {"temperature": sampling.temperature, "repetition-penalty": sampling.repetition_penalty}
+    for name, value in {**divisors, "length-penalty": options.length_penalty}.items():
         if value is not None and not math.isfinite(value):
-            raise UsageError(f"{name} {value} is not a number to divide by", "take one near 1")
+            raise UsageError(f"--{name} {value} is not a finite number", "take one near 1")
     if sampling.repetition_penalty <= 0:
         raise UsageError("--repetition-penalty has to be above 0", "1 changes nothing, 1.1 weakens what was said")
+    if options.length_penalty != 1 and not options.beams:
+        raise UsageError("--length-penalty says nothing without --beams", "give --beams as well")
     drawing = sampled(sampling, options)
     if options.beams and (drawing or options.n > 1 or sampling.repetition_penalty != 1):
         raise UsageError("--beams searches, it does not draw", "leave out --beams, or the sampling options")

@@ -18,7 +18,7 @@ from llminspect.render.tree import Branch, branch_tree
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
     from llminspect.commands._generate_search import Beam, Twig
     from llminspect.commands._generate_steps import Completion, StepRecord
@@ -35,11 +35,11 @@ def generate_view(result: Result, *, streamed: bool = False) -> RenderableType:
     """With `streamed` the text itself has been shown already."""
     parts: list[RenderableType] = []
     if result.samples is not None:
-        parts += samples(result.prompt, result.samples)
+        parts += samples(result, result.samples)
     elif result.beams is not None:
         parts += [beam_table(result.beams), Text()]
     elif not streamed:
-        parts += [_text(result.prompt, result.completion), Text()]
+        parts += [_text(_prompt(result), _completion(result, result.completion, result.ids)), Text()]
     if result.samples is None and result.steps:
         parts += [Text(), confidence(result), Text(), step_table(result.steps), Text()]
         for index, step in enumerate(result.steps):
@@ -51,8 +51,32 @@ def generate_view(result: Result, *, streamed: bool = False) -> RenderableType:
         parts += [change_view(result.baseline, result.change, result.completion), Text()]
     seed = "" if result.seed is None else f"; seed {result.seed} repeats it"
     passes = "" if result.passes is None else f" in {count(result.passes)} passes"
-    parts.append(Text(f"{count(len(result.ids))} tokens{passes}: {_STOPS[result.stop]}{seed}", theme.QUIET))
+    why = "the model can hold no more" if result.context_full else _STOPS[result.stop]
+    tokens = "1 token" if len(result.ids) == 1 else f"{count(len(result.ids))} tokens"
+    parts.append(Text(f"{tokens}{passes}: {why}{seed}", theme.QUIET))
     return Group(*parts)
+
+
+def in_front(prompt: str, ids: Sequence[int], starts: Sequence[object]) -> str:
+    """What stands in front of the completion: the prompt, ids where there is no text; a gap where tokens that are not
+    of the text (of a chat's template) stand between the two. `starts` say where each token is in the text."""
+    if not prompt:
+        return _ids(ids)
+    between = starts[-1] is None and any(start is not None for start in starts)
+    return prompt + "\n\n" if between else prompt
+
+
+def _prompt(result: Result) -> str:
+    return in_front(result.prompt, result.prompt_ids, [token["start"] for token in result.tokens])
+
+
+def _completion(result: Result, completion: str, ids: Sequence[int]) -> str:
+    """The text; ids where there is no tokenizer, so that the prompt has no text either."""
+    return completion if result.prompt else f" {_ids(ids)}"
+
+
+def _ids(ids: Sequence[int]) -> str:
+    return " ".join(f"#{token_id}" for token_id in ids)
 
 
 def _text(prompt: str, completion: str) -> Text:
@@ -135,24 +159,32 @@ def filter_view(index: int, step: StepRecord) -> RenderableType:
         rows.append(cells)
     left: list[Cell] = [Text(count(kept), theme.QUIET) for kept in filters.kept]
     rows.append([Text("tokens left", theme.QUIET), *left])
-    columns = [Column("token"), *(Column(name, "right") for name in filters.names)]
+    # With every filter switched on the long name would break at 80 columns.
+    short = {"temperature": "temp."} if len(filters.names) > 5 else {}
+    columns = [Column("token"), *(Column(short.get(name, name), "right") for name in filters.names)]
     title = f"step {index}: {visible(step.text, True)} was {'given' if step.forced else 'taken'}"
     return table(columns, rows, title=title, strong=strong)
 
 
-def samples(prompt: str, completions: Sequence[Completion]) -> list[RenderableType]:
+def samples(result: Result, completions: Sequence[Completion]) -> list[RenderableType]:
     """Each completion with its whole log-probability."""
     parts: list[RenderableType] = []
     for index, completion in enumerate(completions):
         logprob = sum(step.logprob for step in completion.steps)
         parts.append(Text(f"sample {index}   log p {number(logprob)}, {completion.stop}", theme.QUIET))
-        parts += [_text(prompt, completion.completion), Text()]
+        parts += [_text(_prompt(result), _completion(result, completion.completion, completion.ids)), Text()]
     return parts
 
 
 def beam_table(beams: Sequence[Beam]) -> RenderableType:
     rows: list[list[Cell]] = [
-        [str(index), number(beam.score), number(beam.logprob), str(len(beam.ids)), Text(visible(beam.completion, True))]
+        [
+            str(index),
+            number(beam.score),
+            number(beam.logprob),
+            str(len(beam.ids)),
+            Text(visible(beam.completion, True) or _ids(beam.ids)),
+        ]
         for index, beam in enumerate(beams)
     ]
     names = ("score", "log p", "tokens")
@@ -174,13 +206,13 @@ def _branch(twig: Twig) -> Branch:
 
 
 def watch_view(prompt: str, text: str, step: StepRecord) -> RenderableType:
-    """The text so far, and the bars behind its last token."""
+    """The end of the text so far, as much as there is room for, and the bars behind its last token."""
     shown = sorted(
         [(step.prob, step.text, True), *((other.prob, other.text, False) for other in step.alternatives)],
         key=lambda entry: -entry[0],
     )
     return Group(
-        _text(prompt, text),
+        _Tail(_text(prompt, text), len(shown) + 2),
         Text(),
         probability_bars(
             [text for _, text, _ in shown],
@@ -189,3 +221,14 @@ def watch_view(prompt: str, text: str, step: StepRecord) -> RenderableType:
             strong=[index for index, (_, _, chosen) in enumerate(shown) if chosen],
         ),
     )
+
+
+class _Tail:
+    """The last lines of a text, so many that `below` lines have room beneath them on the terminal."""
+
+    def __init__(self, text: Text, below: int) -> None:
+        self.text, self.below = text, below
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = self.text.wrap(console, options.max_width)
+        yield Text("\n").join(lines[-max(1, options.size.height - self.below) :])

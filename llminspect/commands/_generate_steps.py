@@ -178,6 +178,8 @@ def complete(
             given = stream.feed(next_piece(model.tokenizer, previous, choice.id))
             if listener.text and given:
                 listener.text(given)
+        elif listener.text:
+            listener.text(f" {token_text(model, choice.id)}")
         if listener.step:
             listener.step(steps[-1], stream.text)
         if stream.stopped:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -56,6 +57,8 @@ class Result:
     ids: list[int]
     steps: list[StepRecord]
     stop: Stop
+    context_full: bool | None = None
+    """Where the model could hold no more before --max-tokens was reached."""
     seed: int | None = None
     """What repeats the draws; None where the most probable token was taken."""
     samples: list[Completion] | None = None
@@ -85,8 +88,7 @@ def run(model: Model, asked: Asked, prompt: Prompt, listener: Listener | None = 
     from llminspect.commands._generate_search import branches, search_beams
     from llminspect.commands._generate_steps import complete
 
-    check_prompt(model, prompt)
-    _check_generates(model)
+    check(model, prompt)
     ids, options = prompt.ids, asked.options
     if model.can("source"):
         model = with_source(model, prompt.ids)
@@ -119,20 +121,25 @@ def run(model: Model, asked: Asked, prompt: Prompt, listener: Listener | None = 
         first = _retold(model, ids, beams[0] if beams else None, taps, options)
         samples = [first]
     else:
-        samples = [once(number, taps, listener) for number in range(options.n)]
+        samples = []
+        for number in range(options.n):
+            if number and listener is not None and listener.text is not None:
+                listener.text("\n")
+            samples.append(once(number, taps, listener))
         first = samples[0]
     tree = branches(model, ids, first.ids, options.tree, options.alternatives, taps) if options.tree else None
     plain: Completion | Beam | None = None
     if experiments:
         plain = once(0, [], None) if beams is None else next(iter(searched([])), None)
     return Result(
-        prompt=prompt.text if prompt.text is not None else "".join(prompt.labels),
+        prompt=written(model, prompt),
         tokens=token_documents(prompt.tokens),
         prompt_ids=prompt.ids,
         completion=first.completion,
         ids=first.ids,
         steps=first.steps,
         stop=first.stop,
+        context_full=True if first.stop == "length" and len(first.ids) < options.max_tokens else None,
         seed=asked.seed,
         samples=samples if options.n > 1 else None,
         beams=beams,
@@ -143,9 +150,18 @@ def run(model: Model, asked: Asked, prompt: Prompt, listener: Listener | None = 
     )
 
 
-def _check_generates(model: Model) -> None:
+def written(model: Model, prompt: Prompt) -> str:
+    """The prompt's text; ids as they read, and nothing where there is no tokenizer to read them."""
+    if prompt.text is not None:
+        return prompt.text
+    return "" if model.tokenizer is None else "".join(prompt.labels)
+
+
+def check(model: Model, prompt: Prompt) -> None:
+    """Raise UsageError for a model that does not generate, and for a prompt that it cannot take."""
     from llminspect.errors import UsageError
 
+    check_prompt(model, prompt)
     if not (model.can("generate") or model.can("source")):
         raise UsageError(
             f"{model.name} does not generate: it reads a text both ways", "llminspect forward shows what it can say"
@@ -208,9 +224,9 @@ def command(
 
     check_ending(output, arrays=False)
     asked = Asked(sampling, options, experiments, seed_of(sampling, options))
+    following = followed(source, output, options, stream=stream, watch=watch)
     opened = open_for(model, output, engine)
     prompts = read_prompts(source, opened.tokenizer)
-    following = followed(source, output, options, stream=stream, watch=watch)
     provenance = {**opened.provenance, **({} if asked.seed is None else {"seed": asked.seed})}
     run_each(
         "generate",
@@ -218,7 +234,7 @@ def command(
         provenance,
         prompts,
         output,
-        lambda prompt: following.run(lambda listener: run(opened, asked, prompt, listener), prompt),
+        lambda prompt: following.run(partial(run, opened, asked, prompt), opened, prompt),
         render,
         show=following.show,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 from pathlib import Path
@@ -12,9 +13,12 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from llminspect.commands._experiments import ExperimentOptions, signed_words
 from llminspect.commands._generate_options import GenerateOptions, SamplingOptions, seed_of
+from llminspect.commands._generate_render import watch_view
+from llminspect.commands._generate_steps import Alternative, Listener, StepRecord
 from llminspect.commands._generate_text import TextStream
 from llminspect.commands._input import Prompt
 from llminspect.commands.generate import Asked, run
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from llminspect.model import Model
     from tests.conftest import Program
 
+GOLDEN = Path(__file__).parent.parent / "golden"
 REFERENCE = orjson.loads((Path(__file__).parent.parent / "golden" / "smollm2.json").read_bytes())
 
 
@@ -230,6 +235,61 @@ def test_stream_gives_only_the_text(program: Program) -> None:
     assert ran.out == "!!!\n"
 
 
+def test_stream_writes_each_of_several_texts(program: Program) -> None:
+    asked = ("generate", "world", "--model", "toy", "--max-tokens", "3", "--n", "3", "--seed", "1")
+    samples = program(*asked, "--json").json["samples"]
+    assert program(*asked, "--stream").out == "".join(f"{sample['completion']}\n" for sample in samples)
+
+
+def test_a_stream_never_holds_half_a_character(smollm2: Model) -> None:
+    assert smollm2.tokenizer is not None
+    text = "🙂 日本 👩‍👧"
+    assert any(b"\xf0" in token.data and len(token.data) < 4 for token in smollm2.tokenizer.encode(text))
+    asked = Asked(options=GenerateOptions(max_tokens=len(smollm2.tokenizer.encode_ids(text)), prefix=text))
+    given: list[str] = []
+    result = run(smollm2, asked, prompt(smollm2, "A cat"), Listener(text=given.append))
+    assert result.completion == "".join(given) == text
+    assert "\ufffd" not in "".join(given)
+
+
+def test_without_a_tokenizer_the_ids_are_written_as_they_come(program: Program) -> None:
+    asked = ("generate", "--model", str(GOLDEN / "llama"), "--ids", "1,2,3", "--max-tokens", "2")
+    document = program(*asked, "--json").json
+    first, second = document["ids"]
+    assert (document["prompt"], document["completion"]) == ("", "")
+    assert program(*asked).out.startswith(f"#1 #2 #3 #{first} #{second}\n")
+    assert program(*asked, "--stream").out == f" #{first} #{second}\n"
+    assert f"#{first} #{second}" in program(*asked, "--beams", "2").out
+
+
+def test_a_full_context_is_not_said_to_be_the_number_of_tokens(program: Program) -> None:
+    context = open_model(str(GOLDEN / "llama")).config.sizes.context
+    ids = ",".join(["5"] * (context - 1))
+    asked = ("generate", "--model", str(GOLDEN / "llama"), "--ids", ids, "--max-tokens", "3")
+    document = program(*asked, "--json").json
+    assert (document["stop"], len(document["ids"]), document["context_full"]) == ("length", 1, True)
+    assert program(*asked).out.endswith("1 token: the model can hold no more\n")
+
+
+def test_a_template_stands_between_the_prompt_and_the_completion(program: Program) -> None:
+    assert program("generate", "hi", "--chat", "--max-tokens", "1").out.startswith("hi\n\nHello")
+
+
+def test_nothing_is_shown_of_a_prompt_that_cannot_be_continued(program: Program) -> None:
+    ran = program("generate", "hi", "--model", "minilm")
+    assert (ran.code, ran.out) == (2, "")
+
+
+def test_the_bars_of_a_long_text_stay_on_the_terminal() -> None:
+    step = StepRecord(0, "end", 0.5, -0.7, [Alternative(1, "no", 0.1)], 1.0)
+    console = Console(file=io.StringIO(), width=20, height=8)
+    console.print(watch_view("a prompt ", "word " * 100 + "end", step))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert len(lines) <= 8
+    assert lines[-2].startswith("end ")
+    assert any(line.rstrip().endswith("word end") for line in lines)
+
+
 def test_json_by_the_contract(program: Program) -> None:
     ran = program("generate", "world", "--model", "toy", "--max-tokens", "2", "--json", "--alternatives", "1")
     document = ran.json
@@ -254,13 +314,18 @@ def test_a_drawn_text_says_its_seed(program: Program) -> None:
     ("arguments", "said"),
     [
         (["--temperature", "-1"], "--temperature"),
-        (["--temperature", "nan"], "not a number to divide by"),
+        (["--temperature", "nan"], "not a finite number"),
         (["--top-k", "0"], "--top-k"),
         (["--top-p", "2"], "--top-p"),
         (["--stop", ""], "--stop is empty"),
         (["--n", "3", "--temperature", "0"], "the same text each time"),
         (["--beams", "3", "--seed", "1"], "it does not draw"),
         (["--stream", "--watch"], "two different things"),
+        (["--stream", "--beams", "2"], "only at the end"),
+        (["--watch", "--beams", "2"], "only at the end"),
+        (["--watch", "--n", "2"], "does not go with --n"),
+        (["--length-penalty", "2"], "says nothing without --beams"),
+        (["--length-penalty", "nan", "--beams", "2"], "not a finite number"),
         (["--ablate", "0.0"], "this model has no heads"),
         (["--ablate", "9.feedforward"], "there is no layer 9"),
         (["--ablate-with", "mean"], "--ablate-with says nothing without --ablate"),
