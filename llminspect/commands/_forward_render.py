@@ -56,7 +56,7 @@ def forward_view(result: Result) -> RenderableType:
         parts.append(views.masked(result.masked, result.tokens))
     elif result.next and result.change is None:
         parts.append(next_tokens(result.next, result.tokens, result.position))
-    if result.target is not None and result.lens is None:
+    if result.target is not None and result.target.rank and result.lens is None:
         name, rank = visible(result.target.text, True), count(result.target.rank)
         parts.append(Text(f"{name} has rank {rank} (0 is the most probable) and {percent(result.target.prob, 2)}"))
     return Group(*parts)
@@ -136,7 +136,7 @@ def step_table(title: str, steps: Sequence[Step]) -> RenderableType:
     rows = [
         [
             step.name.split(".", 2)[-1] if step.name.startswith("layers.") else step.name,
-            shape(step.shape),
+            shape(step.shape).replace(" ", ""),  # Leaves the names room at 80 columns.
             number(step.norm),
             number(step.mean, 3),
             number(step.min, 3),

@@ -65,3 +65,29 @@ def test_one_beam_is_greedy() -> None:
     while len(ids) < 5 and EOS not in ids:
         ids = (*ids, int(np.argmax(model.after(ids))))
     assert beam_search(Markov(3), 1, 5, {EOS})[0].ids == ids
+
+
+def plain_search(model: Markov, beams: int, length: int, penalty: float) -> list[tuple[float, tuple[int, ...]]]:
+    """The rules of transformers' beam search (early_stopping=False) one continuation at a time."""
+    live: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
+    done: list[tuple[float, tuple[int, ...]]] = []
+    for size in range(1, length + 1):
+        longer = [(told + model.after(ids)[token], (*ids, token)) for told, ids in live for token in range(VOCABULARY)]
+        best = sorted(longer, reverse=True)[: 2 * beams]
+        # An end counts only where it is among the best `beams`; the better half of the others goes on.
+        done += [(told / size**penalty, ids) for told, ids in best[:beams] if ids[-1] == EOS]
+        done = sorted(done, reverse=True)[:beams]
+        live = [(told, ids) for told, ids in best if ids[-1] != EOS][:beams]
+        if len(done) == beams and done[-1][0] >= live[0][0] / size**penalty:
+            break
+    return sorted([*done, *((told / len(ids) ** penalty, ids) for told, ids in live)], reverse=True)[:beams]
+
+
+@pytest.mark.parametrize("beams", [1, 2, 3])
+@pytest.mark.parametrize("penalty", [0.0, 1.0, 2.0])
+def test_a_narrow_beam_goes_by_the_rules(beams: int, penalty: float) -> None:
+    for seed in range(40):
+        expected = plain_search(Markov(seed), beams, 6, penalty)
+        found = beam_search(Markov(seed), beams, 6, {EOS}, penalty)
+        assert [entry.ids for entry in found] == [ids for _, ids in expected], seed
+        np.testing.assert_allclose([entry.score for entry in found], [score for score, _ in expected], atol=1e-12)

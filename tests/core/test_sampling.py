@@ -63,6 +63,10 @@ def test_min_p_keeps_a_share_of_the_best(logits: np.ndarray, share: float) -> No
     assert kept(sampling.keep_min_p(logits, share)) == {i for i, p in enumerate(probabilities) if p >= bound}
 
 
+def test_min_p_keeps_what_is_exactly_at_the_bound() -> None:
+    assert kept(sampling.keep_min_p(np.array([1.0, 0.0, 1.0]), 1.0)) == {0, 2}
+
+
 @given(LOGITS, SHARE)
 def test_typical_keeps_those_nearest_to_the_entropy(logits: np.ndarray, mass: float) -> None:
     probabilities = probabilities_of(logits.tolist())
