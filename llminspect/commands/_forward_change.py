@@ -86,7 +86,7 @@ def prepare(
         positions = swept.differing
     where = "every position" if positions is None else "position " + ", ".join(map(str, positions))
     made = patching.patch_taps(model, places, positions, source_ids, taps) if positions != [] else []
-    told = [Experiment("patch", str(place), f"{patch.patch} at {where}") for place in places]
+    told = [Experiment("patch", str(place), f"“{patch.patch}” at {where}") for place in places]
     return Prepared([*made, *taps], [*told, *done], swept)
 
 

@@ -195,7 +195,7 @@ def saliency(found: Saliency, tokens: Sequence[Token]) -> RenderableType:
     strongest = sorted(range(len(texts)), key=lambda index: -abs(found.drops[index]))[:10]
     return Group(
         Text(f"saliency: how far log p({target}) falls when a token is left out{nearly}", theme.TITLE),
-        value_strip(texts, found.drops, scale="diverging", numbers=True, name="fall of the log-probability, in nats"),
+        value_strip(texts, found.drops, scale="diverging", numbers=True, name="fall of log p, in nats"),
         Text(),
         signed_bars(
             [f"{index} {visible(texts[index], True)}" for index in strongest],
@@ -299,4 +299,4 @@ def change(baseline: Baseline, found: Change) -> RenderableType:
     after = visible(best.text, True) if best else "–"
     said = f"the answer stays {after}" if before == after else f"the answer moves from {before} to {after}"
     note = f"{said}; KL(before ‖ after) = {number(found.kl)} bits"
-    return table(columns, rows, title=made, note=note)
+    return Group(Text(visible(made), theme.TITLE), table(columns, rows), Text(note, theme.QUIET))

@@ -123,7 +123,8 @@ def step_table(steps: Sequence[StepRecord]) -> RenderableType:
                 f"{step.entropy:.1f}",
             ]
         )
-    drawn_at_all = any(step.drawn_prob is not None for step in steps)
+    # Without a filter a token is drawn at the model's own probability.
+    drawn_at_all = any(step.drawn_prob is not None and abs(step.drawn_prob - step.prob) > 1e-9 for step in steps)
     columns = [
         Column("", "right", quiet=True),
         Column("token"),
@@ -163,7 +164,7 @@ def filter_view(index: int, step: StepRecord) -> RenderableType:
     short = {"temperature": "temp."} if len(filters.names) > 5 else {}
     columns = [Column("token"), *(Column(short.get(name, name), "right") for name in filters.names)]
     title = f"step {index}: {visible(step.text, True)} was {'given' if step.forced else 'taken'}"
-    return table(columns, rows, title=title, strong=strong)
+    return Group(Text(title, theme.TITLE), table(columns, rows, strong=strong))
 
 
 def samples(result: Result, completions: Sequence[Completion]) -> list[RenderableType]:
@@ -198,7 +199,8 @@ def change_view(baseline: Unchanged, change: Change, completion: str) -> Rendera
     first = change.first_difference
     said = "no token differs" if first is None else f"token {first} is the first that differs"
     rows = [["without", visible(baseline.completion, False)], ["with", visible(completion, False)]]
-    return table([Column("", quiet=True), Column("completion")], rows, title=made, note=said)
+    shown = table([Column("", quiet=True), Column("completion")], rows)
+    return Group(Text(visible(made), theme.TITLE), shown, Text(said, theme.QUIET))
 
 
 def _branch(twig: Twig) -> Branch:

@@ -18,7 +18,7 @@ from llminspect.commands._save import check_ending
 from llminspect.commands._target import target_prompt, with_source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rich.console import RenderableType
 
@@ -95,8 +95,7 @@ def run(model: Model, asked: Asked, prompt: Prompt, listener: Listener | None = 
         ids = target_prompt(model, None, None).ids
     limits = limits_of(model, options)
     taps, experiments = experiment_taps(model, asked.experiments, ids)
-    if options.lookup:
-        _check_lookup(model, experiments)
+    _check_lookup(model, options.lookup, experiments)
     sampling = sampling_of(asked.sampling)
 
     def once(sample: int, taps: list[Tap], listener: Listener | None) -> Completion:
@@ -113,20 +112,13 @@ def run(model: Model, asked: Asked, prompt: Prompt, listener: Listener | None = 
             lookup=options.lookup,
         )
 
-    def searched(taps: list[Tap]) -> list[Beam]:
-        return search_beams(model, ids, options.beams, options.length_penalty, limits, taps)
-
+    searched = partial(search_beams, model, ids, options.beams, options.length_penalty, limits)
     beams = searched(taps) if options.beams else None
-    if beams is not None:
-        first = _retold(model, ids, beams[0] if beams else None, taps, options)
-        samples = [first]
+    if beams is None:
+        samples = [_apart(once, number, taps, listener) for number in range(options.n)]
     else:
-        samples = []
-        for number in range(options.n):
-            if number and listener is not None and listener.text is not None:
-                listener.text("\n")
-            samples.append(once(number, taps, listener))
-        first = samples[0]
+        samples = [_retold(model, ids, beams[0] if beams else None, taps, options)]
+    first = samples[0]
     tree = branches(model, ids, first.ids, options.tree, options.alternatives, taps) if options.tree else None
     plain: Completion | Beam | None = None
     if experiments:
@@ -150,6 +142,13 @@ def run(model: Model, asked: Asked, prompt: Prompt, listener: Listener | None = 
     )
 
 
+def _apart(once: Callable[..., Completion], number: int, taps: list[Tap], listener: Listener | None) -> Completion:
+    """One of several completions, on a line of its own where they are followed."""
+    if number and listener is not None and listener.text is not None:
+        listener.text("\n")
+    return once(number, taps, listener)
+
+
 def written(model: Model, prompt: Prompt) -> str:
     """The prompt's text; ids as they read, and nothing where there is no tokenizer to read them."""
     if prompt.text is not None:
@@ -168,9 +167,11 @@ def check(model: Model, prompt: Prompt) -> None:
         )
 
 
-def _check_lookup(model: Model, experiments: Sequence[Experiment]) -> None:
+def _check_lookup(model: Model, lookup: int, experiments: Sequence[Experiment]) -> None:
     from llminspect.errors import UsageError
 
+    if not lookup:
+        return
     if experiments:
         raise UsageError("--lookup does not go with an experiment, which would change guessed tokens too", "drop one")
     if model.engine is not None or not model.config.causal:
