@@ -382,7 +382,7 @@ def test_a_target_alone_says_where_it_stands(program: Program) -> None:
     assert target["prob"] == pytest.approx(float(softmax(np.array([0.74, 1.68, 2.62]))[0]), abs=1e-6)
     assert "hello has rank 2 (0 is the most probable) and 9.89%" in program(*asked).out
     assert "has rank" not in program("forward", "world", "--model", "toy", "--target", "!").out
-    assert "has rank" in program(*asked, "--ablate", "0.feedforward").out
+    assert "has rank" in program(*asked, "--scale", "0.feedforward*2").out
 
 
 @pytest.mark.parametrize(
