@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
     from llminspect.arch.settings import Settings
 
-HARMLESS = ("qa_dropout", "seq_classif_dropout", "tie_weights_")
-"""Of training, and of other heads."""
+HARMLESS = """
+    qa_dropout seq_classif_dropout tie_weights_ directionality
+    pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head pooler_type
+""".split()
+"""Of training, of other heads, and of the program that the first BERTs were trained with."""
 
 
 def _sizes(settings: Settings, keys: Mapping[str, str], context: int) -> Sizes:

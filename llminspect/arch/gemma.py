@@ -38,6 +38,7 @@ def gemma2_from_huggingface(config: Mapping[str, Any]) -> Config:
     sizes = files.sizes_from_huggingface(settings)
     found = _common(settings, files.from_huggingface(settings, sizes, tied=True))
     found = files.with_windows(found, settings, lambda index: index % 2 == 0)
+    settings.only("sliding_window_size", found.window)  # Written beside the key that is read.
     settings.only("cache_implementation", "hybrid")
     settings.done()
     return found

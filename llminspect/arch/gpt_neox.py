@@ -58,8 +58,12 @@ def config_from_huggingface(config: Mapping[str, Any]) -> Config:
     if settings.get("rope_parameters") is not None:
         rotary = rotation.from_huggingface(settings, sizes.E, sizes.context)
     else:
-        base = settings.number("rotary_emb_base", 10_000.0)
-        turned = int(sizes.E * settings.number("rotary_pct", 0.25))
+        # Files of the years between the two forms state each of these under both names.
+        base = settings.number("rotary_emb_base", settings.number("rope_theta", 10_000.0))
+        settings.only("rope_theta", base)
+        share = settings.number("rotary_pct", settings.number("partial_rotary_factor", 0.25))
+        settings.only("partial_rotary_factor", share)
+        turned = int(sizes.E * share)
         if not 0 <= turned <= sizes.E:
             raise ModelError(f"rotary_pct turns {turned} of the {sizes.E} numbers of a head")
         rotary = Rotary(turned, base, rotation.older_scaling(settings, base, sizes.context))

@@ -29,7 +29,8 @@ def config_from_huggingface(config: Mapping[str, Any]) -> Config:
     if settings.get("mlp_bias"):
         biased += files.FEED_FORWARD
     found = replace(found, biased=biased, unit=files.gated_unit(settings))
-    settings.done()
+    # The first says the context once more (Llama 1), the second that this is a Llama (SmolLM2).
+    settings.done(("max_sequence_length", "is_llama_config"))
     return found
 
 

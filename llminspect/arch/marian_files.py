@@ -14,11 +14,8 @@ if TYPE_CHECKING:
 
     from llminspect.core.array import Array
 
-OF_GENERATION = """
-    bad_words_ids num_beams max_length forced_eos_token_id forced_bos_token_id length_penalty early_stopping
-    renormalize_logits num_return_sequences
-""".split()
-OF_TRAINING = "encoder_layerdrop decoder_layerdrop classif_dropout _num_labels num_hidden_layers".split()
+UNREAD = "encoder_layerdrop decoder_layerdrop classif_dropout num_hidden_layers extra_pos_embeddings".split()
+"""Of training, or repeats; the last holds the size of the vocabulary in many files, and no version reads it."""
 
 
 def config_from_huggingface(config: Mapping[str, Any]) -> Config:
@@ -34,10 +31,6 @@ def config_from_huggingface(config: Mapping[str, Any]) -> Config:
         ("normalize_embedding", False),
         ("add_final_layer_norm", False),
         ("add_bias_logits", False),
-        (
-            "extra_pos_embeddings",
-            0,
-        ),
         ("is_encoder_decoder", True),
     ):
         settings.only(key, only)
@@ -59,7 +52,7 @@ def config_from_huggingface(config: Mapping[str, Any]) -> Config:
         embedding_scale=embedding_scale(width, bool(settings.get("scale_embedding", False))),
         start_id=int(settings.need("decoder_start_token_id")),
     )
-    settings.done((*OF_GENERATION, *OF_TRAINING))
+    settings.done(UNREAD)
     return found
 
 

@@ -25,6 +25,8 @@ def config_from_huggingface(config: Mapping[str, Any]) -> Config:
     found = files.from_huggingface(settings, files.sizes_from_huggingface(settings))
     found = files.with_windows(found, settings, lambda _: settings.get("sliding_window") is not None)
     found = replace(found, unit=files.gated_unit(settings))
+    for key in ("full_attn_mod", "interpolate_factor"):  # In Phi-4-mini's files; the reference implementation has none.
+        settings.only(key, 1)
     settings.done()
     return found
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def qwen2_from_huggingface(config: Mapping[str, Any]) -> Config:
     settings = settings_of.huggingface(config)
     found = _dense(settings)
-    settings.done(("use_mrope",))
+    settings.done()
     return replace(found, biased=files.QUERY_KEY_VALUE)
 
 

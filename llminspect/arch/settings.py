@@ -15,17 +15,24 @@ if TYPE_CHECKING:
 
 HARMLESS = frozenset(
     """
-    _name_or_path architectures auto_map dtype id2label label2id model_type problem_type task_specific_params
-    torch_dtype torchscript transformers_version unsloth_fixed unsloth_version use_cache
-    bos_token_id eos_token_id pad_token_id sep_token_id cls_token_id mask_token_id
-    initializer_range initializer_factor init_std gradient_checkpointing pretraining_tp
+    _name_or_path _commit_hash architectures auto_map custom_pipelines dtype id2label label2id _num_labels num_labels
+    model_type name_or_path problem_type finetuning_task task_specific_params prefix tokenizer_class torch_dtype
+    torchscript transformers_version transformers.js_config unsloth_fixed unsloth_version use_cache
+    bos_token_id eos_token_id pad_token_id sep_token_id cls_token_id mask_token_id decoder_start_token_id
+    initializer_range initializer_factor init_std gradient_checkpointing pretraining_tp neftune_noise_alpha
     attention_dropout attention_probs_dropout_prob attn_pdrop embd_pdrop resid_pdrop hidden_dropout hidden_dropout_prob
     dropout dropout_rate activation_dropout classifier_dropout embedding_dropout layerdrop
     output_attentions output_hidden_states output_past output_router_logits router_aux_loss_coef router_jitter_noise
-    return_dict chunk_size_feed_forward
+    return_dict chunk_size_feed_forward _attn_implementation _attn_implementation_autoset attn_implementation
+    _flash_attn_2_enabled use_bfloat16 tf_legacy_loss
+    max_length min_length do_sample early_stopping num_beams num_beam_groups diversity_penalty temperature top_k top_p
+    typical_p repetition_penalty length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size bad_words_ids
+    num_return_sequences output_scores return_dict_in_generate forced_bos_token_id forced_eos_token_id
+    renormalize_logits remove_invalid_values exponential_decay_length_penalty suppress_tokens begin_suppress_tokens
     """.split()
 )
-"""Keys that change no number of a forward pass: training, bookkeeping, and ids that the tokenizer states as well."""
+"""Keys that change no number of a forward pass: training, bookkeeping, how the reference implementation computes, how
+it would choose tokens, and ids that the tokenizer states as well."""
 
 
 MOST_REPEATED = 4096

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def config_from_huggingface(config: Mapping[str, Any]) -> Config:
     settings = settings_of.huggingface(config)
     heads, layers = settings.whole("num_heads"), settings.whole("num_layers")
-    kind, _, activation = settings.need("feed_forward_proj").rpartition("-")
+    # The first T5s were plain, and their files do not say so.
+    kind, _, activation = settings.get("feed_forward_proj", "relu").rpartition("-")
     if kind not in ("", "gated") or activation not in ACTIVATIONS:
         raise settings.wrong("feed_forward_proj", "relu, gated-gelu and the like")
     # "gated-gelu" has always meant the tanh form.

@@ -157,8 +157,10 @@ class LongRope:
     gain: float
 
     def speeds(self, rotary: Rotary, length: int) -> list[float]:
-        divisors = self.long if length > self.context else self.short
-        return [speed / by for speed, by in zip(plain_speeds(rotary.width, rotary.base), divisors, strict=True)]
+        divisors, plain = self.long if length > self.context else self.short, plain_speeds(rotary.width, rotary.base)
+        if len(divisors) != len(plain):
+            raise ValueError(f"a rotation of {len(plain)} pairs cannot have {len(divisors)} divisors")
+        return [speed / by for speed, by in zip(plain, divisors, strict=True)]
 
 
 @dataclass(frozen=True)
