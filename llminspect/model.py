@@ -177,9 +177,11 @@ def open_tokenizer(
     tokenizer = _tokenizer(located)
     if tokenizer is None:
         from llminspect.errors import ModelError
+        from llminspect.text.from_huggingface import READABLE
 
         raise ModelError(
-            f"{name} comes without a tokenizer", "give ids with --ids, or take the tokenizer of another model"
+            f"{name} comes without a tokenizer: no {READABLE}",
+            "give ids with --ids, or take the tokenizer of another model",
         )
     return tokenizer, located.provenance
 
@@ -214,8 +216,10 @@ def _tokenizer(located: Located) -> Tokenizer | None:
     if not located.tokenizer_files:
         return None
     from llminspect.files.source import read_bytes
-    from llminspect.text.from_huggingface import tokenizer_from_files
+    from llminspect.text.from_huggingface import can_be_read, tokenizer_from_files
 
+    if not can_be_read(located.tokenizer_files):  # Settings of one, or SentencePiece's own file: the ids are enough.
+        return None
     files = {name: read_bytes(path) for name, path in located.tokenizer_files.items()}
     return tokenizer_from_files(files, located.name)
 

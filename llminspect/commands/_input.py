@@ -135,7 +135,9 @@ def check_given(source: SourceOptions) -> None:
 def text_prompt(text: str, source: SourceOptions, tokenizer: Tokenizer | None, line: int | None) -> Prompt:
     """The tokens of one text, wrapped as the options and the model say."""
     if tokenizer is None:
-        raise UsageError("this model comes without a tokenizer", "give ids: --ids 1,2,3")
+        from llminspect.text.from_huggingface import READABLE
+
+        raise UsageError(f"this model comes without a tokenizer: no {READABLE}", "give ids: --ids 1,2,3")
     if is_chat(source):
         chat = open_chat(text, source, tokenizer)
         return Prompt(chat.text, chat.tokens, line, chat=chat)

@@ -28,12 +28,21 @@ from llminspect.text.vocabulary_files import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     import tokenizers
 
 BLOCK = 1 << 16
 """Characters given to the library at once when only counting."""
+
+
+READABLE = "tokenizer.json, vocab.json with merges.txt, or vocab.txt"
+"""Where a tokenizer can be read from."""
+
+
+def can_be_read(names: Container[str]) -> bool:
+    """Whether the files of these names hold a tokenizer of a kind that is read."""
+    return "tokenizer.json" in names or ("vocab.json" in names and "merges.txt" in names) or "vocab.txt" in names
 
 
 def tokenizer_from_files(files: Mapping[str, bytes], name: str = "huggingface") -> Tokenizer:
@@ -55,7 +64,7 @@ def tokenizer_from_files(files: Mapping[str, bytes], name: str = "huggingface") 
     else:
         raise ModelError(
             f"the model comes without a tokenizer that can be read ({', '.join(sorted(files)) or 'no files'})",
-            "tokenizer.json, vocab.json with merges.txt, or vocab.txt would do",
+            f"{READABLE} would do",
         )
     _add_roles(tokenizer, settings)
     tokenizer.chat_template = _chat_template(files, settings)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from dataclasses import fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ from llminspect.arch.registry import architecture_for, architectures
 from tests.arch.golden import NAMES, Golden, assert_as_expected, computed, greedy, with_arrays
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from llminspect.core.array import Array
     from llminspect.model import Model
     from tests.arch.conftest import Opened
@@ -81,6 +85,56 @@ def test_no_two_arrays_can_be_swapped_unseen(name: str, opened: Opened) -> None:
     assert unseen == []
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_no_setting_can_be_wrong_unseen(name: str, opened: Opened) -> None:
+    """With any one number of the configuration a little off, a rotary base above all, the comparison fails."""
+    golden, model = opened(name)
+    wrong = dict(wrong_configs(model.config))
+    if "rotary" in vars(model.config):
+        assert "rotary.base" in wrong
+    changed = {what: replace(model, config=config) for what, config in wrong.items()}
+    unseen = [what for what, other in changed.items() if not differs(other, golden)]
+    # What holds for short texts only shows in the tokens that were chosen behind a short one.
+    assert [what for what in unseen if not writes_something_else(changed[what], golden)] == []
+
+
+OF_THE_ARRAYS = (
+    *("sizes", "encoder_layers", "encoder_heads", "encoder_width", "positions", "segments", "plain_width"),
+    *("plain_layers", "biased", "attention_bias", "gated", "tied"),
+)
+"""Settings that say which arrays there are and how large; the file's have to fit."""
+NOT_OF_A_PASS = ("start_id", "causal")
+COARSE = ("fast", "slow", "farthest", "width", "context")
+"""Settings that go through a whole number of pairs or of distances: a little off is not off."""
+
+
+def wrong_configs(config: Any) -> Iterator[tuple[str, Any]]:
+    """The configuration with one setting at a time a little wrong, by the setting's name."""
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if field.name in (*OF_THE_ARRAYS, *NOT_OF_A_PASS) or value is None or value == ():
+            continue
+        inner = wrong_configs(value) if is_dataclass(value) else [("", wrong_value(value, field.name in COARSE))]
+        for name, wrong in inner:
+            with suppress(ValueError):  # Refused: nobody can be shown a wrong number.
+                yield f"{field.name}.{name}".rstrip("."), replace(config, **{field.name: wrong})
+
+
+def wrong_value(value: Any, coarse: bool) -> Any:
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value // 4 * 2 if coarse and value > 3 else value + 1
+    if isinstance(value, float) and coarse:
+        return value / 4
+    if isinstance(value, float):  # What keeps a norm from dividing by nought is too small for a share of it to show.
+        return value * 1.05 if value > 0.01 else value + 0.01
+    if isinstance(value, str):
+        return "silu" if value == "relu" else "relu"
+    assert isinstance(value, tuple)
+    return value[1:] if isinstance(value[0], int) else tuple(number * 3 for number in value)
+
+
 def in_float64(model: Model) -> Model:
     return with_arrays(model, {name: array.astype(np.float64) for name, array in model.params.arrays.items()})
 
@@ -100,3 +154,7 @@ def differs(model: Model, golden: Golden) -> bool:
     except AssertionError:
         return True
     return False
+
+
+def writes_something_else(model: Model, golden: Golden) -> bool:
+    return "greedy" in golden.expected and greedy(model, golden, cached=False) != golden.expected["greedy"].tolist()

@@ -2,7 +2,7 @@
 
 `published.json` holds the `config.json` of each model and how many parameters the reference implementation counts: of
 T5 1.1 with the output matrix of its own, which the files hold; of Marian without the waves, which are computed, and
-with the bias of the logits.
+with the bias of the logits. (The divisors of the long Phi-3s' rotations are other numbers, as many as published.)
 """
 
 from __future__ import annotations
