@@ -96,12 +96,11 @@ def _common(settings: Settings, found: Config) -> Config:
 
 
 def config_from_gguf(metadata: Mapping[str, Any], family: str) -> Config:
-    """A GGUF file states neither the pattern of windows nor the scale: they follow from the number of layers."""
+    """Few GGUF files state the pattern of windows, and none the scale: they follow from the family and its layers."""
     settings = settings_of.gguf(metadata, family)
     sizes = files.sizes_from_gguf(settings)
     found = files.from_gguf(settings, sizes)
-    every = {"gemma": 1, "gemma2": 2, "gemma3": 6}[family]
-    windowed = tuple(index for index in range(sizes.L) if (index + 1) % every)
+    windowed = _windowed(settings, sizes.L, {"gemma": 1, "gemma2": 2, "gemma3": 6}[family])
     if family == "gemma3":
         local = Rotary(found.rotary.width, settings.number("rope.freq_base_swa", 10_000.0))
         found = replace(found, local_rotary=local)
@@ -119,6 +118,18 @@ def config_from_gguf(metadata: Mapping[str, Any], family: str) -> Config:
     )
     settings.done()
     return found
+
+
+def _windowed(settings: Settings, layers: int, every: int) -> tuple[int, ...]:
+    """The layers with a window: all but each `every`th, or those that the file marks, or all but those it counts."""
+    key = "attention.sliding_window_pattern"
+    stated = settings.get(key, every)
+    if isinstance(stated, list):
+        if len(stated) != layers or not all(isinstance(slides, bool | int) for slides in stated):
+            raise settings.wrong(key, f"true or false for each of {layers} layers")
+        return tuple(index for index, slides in enumerate(stated) if slides)
+    every = settings.whole(key, every)
+    return tuple(index for index in range(layers) if (index + 1) % every)
 
 
 LARGEST = {("gemma2", 46), ("gemma3", 62)}

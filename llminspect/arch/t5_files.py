@@ -150,6 +150,7 @@ ARCHITECTURES = (
             "encoder.embed_tokens.weight",
             "decoder.embed_tokens.weight",
             "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",
+            "dec.blk.0.cross_attn_rel_b.weight",
         ),
     ),
 )

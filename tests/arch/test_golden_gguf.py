@@ -8,6 +8,7 @@ import pytest
 
 from llminspect.arch.params import Params
 from llminspect.arch.registry import architecture_for, claim
+from llminspect.errors import ModelError
 from llminspect.files.gguf import GGUFFile
 from llminspect.model import Model
 from tests.arch.gguf_of import KINDS, UNSAID, write
@@ -41,6 +42,33 @@ def test_the_numbers_are_the_reference_s(name: str, tmp_path: Path) -> None:
     assert_as_expected(found, golden)
     if "greedy" in golden.expected:
         assert greedy(model, golden, cached=True) == golden.expected["greedy"].tolist()
+
+
+def test_a_table_that_no_version_of_t5_uses_may_be_there(tmp_path: Path) -> None:
+    """The first T5s have one, and so have the GGUF files that are made of them."""
+    golden = Golden("t5")
+    write(golden, tmp_path / "model.gguf")
+    file, architecture = GGUFFile(tmp_path / "model.gguf"), architecture_for("t5", "gguf")
+    assert architecture.config_from_gguf is not None
+    config = architecture.config_from_gguf(file.metadata)
+    shapes = {name: info.shape for name, info in file.tensors.items()}
+    unused = {"dec.blk.0.cross_attn_rel_b.weight": shapes["dec.blk.0.attn_rel_b.weight"]}
+    assert claim(architecture, config, "gguf", shapes | unused) == claim(architecture, config, "gguf", shapes)
+
+
+@pytest.mark.parametrize(("pattern", "windowed"), [(None, (0, 1, 2, 3, 4, 6)), (3, (0, 1, 3, 4, 6))])
+def test_the_layers_with_a_window(pattern: int | None, windowed: tuple[int, ...], tmp_path: Path) -> None:
+    key = "gemma3.attention.sliding_window_pattern"
+    write(Golden("gemma3"), tmp_path / "model.gguf")
+    metadata = GGUFFile(tmp_path / "model.gguf").metadata
+    read = architecture_for("gemma3", "gguf").config_from_gguf
+    assert read is not None
+    assert read(metadata | ({} if pattern is None else {key: pattern})).windowed == windowed
+    marked = [index in windowed for index in range(7)]
+    assert read(metadata | {key: marked}).windowed == windowed
+    for wrong in ([*marked, True], ["yes"] * 7, "six"):
+        with pytest.raises(ModelError, match="sliding_window_pattern"):
+            read(metadata | {key: wrong})
 
 
 def same(config: Any) -> Any:
