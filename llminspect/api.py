@@ -74,14 +74,16 @@ def embed(*texts: Text, model: Opened = DEFAULT, **options: Any) -> Embedded:
     `analogy="king - man + woman"` takes the place of the texts.
     """
     from llminspect.commands import embed as command
-    from llminspect.commands._embed_vectors import check_place
+    from llminspect.commands._embed_vectors import check_place, usual_place
     from llminspect.errors import UsageError
 
+    placed = "at" in options
     source, asked = _source(options), _group(command.Options, options)
     _refuse("embed", options)
     if (asked.analogy is None) == (not texts):
         raise UsageError("embed takes texts or an analogy", "give one of the two")
     opened = command.reader(_opened(model))
+    asked = asked if placed else dataclasses.replace(asked, at=usual_place(opened, asked.pool))
     check_place(asked.at, opened.config.sizes.L)
     if asked.analogy is not None:
         return command.run_analogy(opened, asked, command.prompt_of_terms(opened, asked.analogy))

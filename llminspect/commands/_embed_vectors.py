@@ -27,6 +27,11 @@ class Term:
     tokens: list[str]
 
 
+def usual_place(model: Model, pool: str) -> str:
+    """Where vectors are taken from unless it is said: an encoder was made for those that it gives out, pooled."""
+    return "final" if pool != "none" and model.can("encode") else "embedding"
+
+
 def check_place(at: str, layers: int) -> None:
     """Raise UsageError where `at` is neither "embedding" nor "final" nor a layer of the model."""
     if at in ("embedding", "final"):

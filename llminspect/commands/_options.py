@@ -213,3 +213,14 @@ def _parameter(name: str, default: Any, annotation: Any) -> inspect.Parameter:
         if isinstance(said, typer.models.OptionInfo) and said.autocompletion is None:
             said.autocompletion = BY_OPTION.get(name)
     return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation)
+
+
+At = Annotated[
+    str | None,
+    typer.Option(
+        "--at",
+        metavar="embedding|LAYER|final",
+        help="Where: the embedding table, the residual stream behind a layer, or behind the final norm. Default: "
+        "embedding; with --pool on an encoder final, which are its sentence vectors.",
+    ),
+]

@@ -26,7 +26,7 @@ from llminspect.commands._embed_parts import (
 )
 from llminspect.commands._embed_positions import Positions, positions_of
 from llminspect.commands._input import Prompt, read_prompts, text_prompt, token_documents
-from llminspect.commands._options import EngineOptions, ModelOptions, OutputOptions, SourceOptions, takes_groups
+from llminspect.commands._options import At, EngineOptions, ModelOptions, OutputOptions, SourceOptions, takes_groups
 from llminspect.commands._run import check_prompt, open_for, run_each
 from llminspect.commands._save import check_ending
 from llminspect.errors import UsageError
@@ -205,14 +205,7 @@ def command(
     engine: EngineOptions,
     more: More = None,
     beside: Beside = None,
-    at: Annotated[
-        str,
-        typer.Option(
-            "--at",
-            metavar="embedding|LAYER|final",
-            help="Where: the embedding table, the residual stream behind a layer, or behind the final norm.",
-        ),
-    ] = "embedding",
+    at: At = None,
     pool: Annotated[Pool, typer.Option("--pool", help="One vector for a whole text.")] = "none",
     nearest: Annotated[
         int, typer.Option("--nearest", min=0, metavar="N", help="The N nearest tokens of the whole vocabulary.")
@@ -242,14 +235,17 @@ def command(
     llminspect embed "king queen man woman" --similarity --project pca
     llminspect embed "A cat sat." "A dog sat." --pool mean --at final --similarity
     """
-    from llminspect.commands._embed_vectors import check_place
+    from llminspect.commands._embed_vectors import check_place, usual_place
 
     check_ending(output, arrays=True)
-    options = Options(at, pool, nearest, metric, words, analogy, exclude_inputs, similarity, project, positions)
+    options = Options(
+        at or "embedding", pool, nearest, metric, words, analogy, exclude_inputs, similarity, project, positions
+    )
     beside = [*(more or []), *(beside or [])] or None
     _check(options, source, beside)
     opened = reader(open_for(model, output, engine))
-    check_place(at, opened.config.sizes.L)
+    options = replace(options, at=at or usual_place(opened, pool))
+    check_place(options.at, opened.config.sizes.L)
     if analogy is not None:
         prompts: Iterator[Prompt] = iter([prompt_of_terms(opened, analogy)])
         working = partial(run_analogy, opened, options)

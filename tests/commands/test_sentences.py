@@ -16,6 +16,7 @@ from tests.arch.golden import FOLDER
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
+    from tests.conftest import Program
 
 BOUND = 1e-4
 erf = np.vectorize(math.erf)
@@ -32,6 +33,19 @@ def test_sentence_vectors_are_the_reference_s() -> None:
     # "a man eats" and "someone is eating" are alike, and neither is like a sentence about Paris.
     assert found.similarity[0, 1] > 0.7
     assert abs(found.similarity[0, 2]) < 0.1
+
+
+def test_pooling_an_encoder_means_its_sentence_vectors(called: Program) -> None:
+    texts = ("a man eats", "someone is eating")
+    given = (*texts, "--pool", "mean", "--similarity", "--json")
+    found = called("embed", *given, "--model", "minilm").json
+    asked = called("embed", *given, "--model", "minilm", "--at", "final").json
+    assert found["at"] == "final"
+    assert found["similarity"] == asked["similarity"]
+    assert llminspect.embed(*texts, model="minilm", pool="mean").at == "final"
+    assert llminspect.embed(*texts, model="minilm").at == "embedding"
+    assert llminspect.embed(*texts, model="minilm", pool="mean", at="embedding").at == "embedding"
+    assert called("embed", *given).json["at"] == "embedding"
 
 
 def test_sentence_vectors_are_those_of_plain_loops() -> None:
