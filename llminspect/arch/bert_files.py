@@ -176,6 +176,10 @@ def _perhaps(spec: TensorSpec) -> TensorSpec:
     return TensorSpec(spec.name, spec.shape, spec.huggingface, spec.gguf, optional=True)
 
 
+SAME = {"roberta": ("xlm-roberta", "camembert")}
+"""Models of another name that differ in their vocabulary alone (Conneau et al. 2020; Martin et al. 2020)."""
+
+
 def _family(
     name: str,
     read: Callable[[Mapping[str, Any]], Config],
@@ -186,7 +190,7 @@ def _family(
 ) -> Architecture:
     return Architecture(
         name=name,
-        model_types=(name,),
+        model_types=(name, *SAME.get(name, ())),
         gguf_names=("bert",) if name == "bert" else (),
         config_from_huggingface=read,
         config_from_gguf=bert_from_gguf if name == "bert" else None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -10,10 +12,12 @@ import numpy as np
 import pytest
 
 from llminspect.arch.registry import architecture_for, architectures
+from llminspect.model import describe_model
 from tests.arch.golden import NAMES, Golden, assert_as_expected, computed, greedy, with_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from llminspect.core.array import Array
     from llminspect.model import Model
@@ -33,6 +37,15 @@ def test_every_family_is_proved() -> None:
 def test_the_numbers_are_the_reference_s(name: str, opened: Opened) -> None:
     golden, model = opened(name)
     assert_as_expected(computed(model, golden), golden)
+
+
+@pytest.mark.parametrize("name", ["xlm-roberta", "camembert"])
+def test_a_roberta_of_another_name_is_one(name: str, opened: Opened, tmp_path: Path) -> None:
+    golden, model = opened("roberta")
+    shutil.copy(golden.folder / "model.safetensors", tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({**golden.config(), "model_type": name}))
+    described = describe_model(str(tmp_path))
+    assert (described.architecture, described.config) == (model.architecture, model.config)
 
 
 @pytest.mark.parametrize("name", NAMES)
