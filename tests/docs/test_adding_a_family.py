@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from tests.conftest import Program
 
 GOLDEN = Golden("olmo2")
-CODE = "\n".join(
-    re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "adding-a-family.md").read_text("utf-8"), re.DOTALL)
-)
+PAGE = (ROOT / "docs" / "adding-a-family.md").read_text("utf-8")
+CODE = "\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
 
 
 @pytest.fixture
@@ -50,6 +49,12 @@ def family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     registry.architectures.cache_clear()
     sys.modules.pop("llminspect.arch.my_olmo", None)
+
+
+def test_the_line_for_the_golden_data_is_olmo_s_own() -> None:
+    (line,) = re.findall(r"`(Family\(.*\))`", PAGE)
+    families = (ROOT / "tools" / "golden_families.py").read_text("utf-8")
+    assert f"    {line.replace('my_olmo', 'olmo2')},\n" in families
 
 
 def test_without_the_file_the_kind_is_not_known(model: Path) -> None:
