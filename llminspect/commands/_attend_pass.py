@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 STEPS = ("scores", "scaled", "capped", "masked")
 PARTS = {"queries": "query", "keys": "key", "values": "value"}
+_SHARED = ("key", "value")
+"""Of these there is one for each key/value head; of queries one for each head."""
 _MEASURED_AT_ONCE = 1 << 20
 """Weights of so many numbers are measured for all heads of a layer together."""
 SHOWN = ("weights", "scores", "scaled", "capped", "masked", "queries", "keys", "values", "added")
@@ -109,7 +111,7 @@ class _Watcher:
         else:
             own = {head for at, head in self.wanted.heads if at == int(layer)}
             sizes = self.model.config.sizes
-            shared = sizes.H // sizes.K if step in PARTS.values() else 1
+            shared = sizes.H // sizes.K if step in _SHARED else 1
             for head in own:
                 self.held[f"{step}.{head}"] = array[head // shared].copy()
 

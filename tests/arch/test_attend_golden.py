@@ -45,6 +45,32 @@ def test_the_sum_of_a_query_adds_up_in_every_family(opened: Opened, name: str) -
 
 
 @pytest.mark.parametrize("name", DECODERS)
+def test_what_is_shown_of_a_head_are_its_own_queries_keys_and_values(opened: Opened, name: str) -> None:
+    """Every head of a layer, since with grouped heads several share their keys and values, but none its queries."""
+    _, model = opened(name)
+    sizes = model.config.sizes
+    asked = Asked(layer=str(sizes.L - 1), show="weights,scores,masked,queries,keys,values,added")
+    result = attend.run(model, asked, prompt_of_ids(IDS, model.tokenizer, None))
+    output_DHE = model.params.layer(sizes.L - 1)["attention.output.weight"].astype(float)
+    assert len(result.heads) == sizes.H
+    for head in result.heads:
+        queries, keys, values, scores, masked = (
+            np.asarray(getattr(head, shown), float) for shown in ("queries", "keys", "values", "scores", "masked")
+        )
+        np.testing.assert_allclose(queries @ keys.T, scores, atol=1e-4)
+        powers_TS = np.exp(masked)
+        weights_TS = powers_TS / powers_TS.sum(axis=1, keepdims=True)
+        spent_T1 = head.weights.sum(axis=1, keepdims=True) if "gpt-oss" in name else 1
+        np.testing.assert_allclose(weights_TS * spent_T1, head.weights, atol=1e-5)
+        output_DE = output_DHE[:, head.head * sizes.E : (head.head + 1) * sizes.E]
+        added = [
+            [np.linalg.norm(weight * (output_DE @ value)) for weight, value in zip(row, values, strict=True)]
+            for row in head.weights
+        ]
+        np.testing.assert_allclose(head.added, added, atol=1e-5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", DECODERS)
 def test_the_heads_and_all_else_sum_to_the_stream(opened: Opened, name: str) -> None:
     _, model = opened(name)
     parts = attend.run(model, Asked(contributions=True), prompt_of_ids(IDS, model.tokenizer, None)).contributions
