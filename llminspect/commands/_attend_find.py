@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from llminspect.commands._attend_pass import Seen
     from llminspect.commands._input import Prompt
 
@@ -53,8 +55,8 @@ class Control:
 
 @dataclass(frozen=True)
 class Find:
-    """Every head, by its weight, the largest first. A word of several tokens looks from its last one; as a key it is
-    all of them together."""
+    """Every head, or those that were chosen, by weight, the largest first. A word of several tokens looks from its last
+    one; as a key it is all of them together."""
 
     query: End
     key: End
@@ -94,24 +96,30 @@ def control_of(prompt: Prompt, control: Prompt, words: tuple[str, str], ends: tu
     return Control(control.text, control.labels, query, key, by_position=True)
 
 
-def ranked(ends: tuple[End, End], seen: Seen, control: Control | None, control_seen: Seen | None) -> Find:
-    """Every head of the pass, the largest weight first."""
+def ranked(
+    ends: tuple[End, End],
+    seen: Seen,
+    chosen: Sequence[tuple[int, int]],
+    control: Control | None,
+    control_seen: Seen | None,
+) -> Find:
+    """The chosen heads of the pass, the largest weight first."""
     query, key = ends
     heads = []
-    for layer, pairs in enumerate(seen.pairs):
-        for head, (weight, others) in enumerate(pairs):
-            beside, beside_others = control_seen.pairs[layer][head] if control_seen else (None, None)
-            heads.append(
-                FoundHead(
-                    layer=layer,
-                    head=head,
-                    weight=weight,
-                    others=others,
-                    excess=None if others is None else weight - others,
-                    only_sink=0 in key.indices and others is not None and others >= 0.75 * weight,
-                    control=beside,
-                    control_excess=None if beside is None or beside_others is None else beside - beside_others,
-                )
+    for layer, head in chosen:
+        weight, others = seen.pairs[layer][head]
+        beside, beside_others = control_seen.pairs[layer][head] if control_seen else (None, None)
+        heads.append(
+            FoundHead(
+                layer=layer,
+                head=head,
+                weight=weight,
+                others=others,
+                excess=None if others is None else weight - others,
+                only_sink=0 in key.indices and others is not None and others >= 0.75 * weight,
+                control=beside,
+                control_excess=None if beside is None or beside_others is None else beside - beside_others,
             )
+        )
     heads.sort(key=lambda entry: (-entry.weight, entry.layer, entry.head))
     return Find(query, key, heads, control)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,7 +46,7 @@ MEANINGS = {
     "same": "looks at the same token before",
     "induction": "looks at what followed its token before",
     "diffuse": "spreads its weight",
-    "mixed": "does several of these",
+    "mixed": "no habit takes half of its weight",
 }
 _EACH = 4
 """Up to so many heads are drawn one by one; of more there is a table."""
@@ -71,7 +72,7 @@ def parts(result: Result) -> Iterator[RenderableType]:
         yield from contributed(result.contributions)
     if result.mean is not None:
         yield _weights(result.mean, labels, result.causal, "The mean of the heads")
-        yield _reading()
+        yield _reading(result.mean)
     asked = [result.query, result.find, result.rollout, result.contributions, result.mean]
     if result.selected and all(part is None for part in asked):
         yield from _heads(result, labels)
@@ -111,37 +112,42 @@ def _among(result: Result) -> str:
 def _one_of_them(overview: Overview) -> RenderableType:
     layer, head = _example(overview)
     return Text(
-        "A head is one of several attentions that run side by side in a layer. One of them: "
-        f"--layer {layer} --head {head}",
+        f"A head is one of several attentions that run side by side in a layer; {layer}.{head} is head {head} of "
+        f"layer {layer}. To see what it looks at: --layer {layer} --head {head}",
         QUIET,
     )
 
 
 def _habits(overview: Overview) -> RenderableType:
-    names = [(name, layer, head) for layer, row in enumerate(overview.habits) for head, name in enumerate(row)]
+    counts = Counter(name for row in overview.habits for name in row)
     rows: list[list[str | int]] = []
     for name, mark in MARKS.items():
-        of_it = [(layer, head) for habit, layer, head in names if habit == name]
-        if not of_it:
+        if not counts[name]:
             continue
-        strongest = ""
-        if name in overview.measures or name == "diffuse":
-            measured = {str(measure): values for measure, values in overview.measures.items()}
-            values_LH = measured["entropy" if name == "diffuse" else name]
-            layer, head = max(of_it, key=lambda place: float(values_LH[place]))
-            strongest = f"{layer}.{head} ({number(float(values_LH[layer, head]), 2)})"
-        rows.append([mark, name, len(of_it), strongest, MEANINGS[name]])
+        layer, head, value = _strongest(overview, name)
+        strongest = "" if value is None else f"{layer}.{head} ({value:.2f})"
+        rows.append([mark, name, counts[name], strongest, MEANINGS[name]])
     columns: list[str | Column] = ["", "habit", "heads", "strongest", Column("on this text it", quiet=True)]
     return table(columns, rows)
 
 
+def _strongest(overview: Overview, habit: str) -> tuple[int, int, float | None]:
+    """Of the heads of a habit the one that has most of it, and how much; of mixed ones, which have none, the first."""
+    places = [(layer, head) for layer, row in enumerate(overview.habits) for head in range(len(row))]
+    of_it = [(layer, head) for layer, head in places if overview.habits[layer][head] == habit]
+    if habit == "mixed":
+        return *of_it[0], None
+    measured = {str(measure): values for measure, values in overview.measures.items()}
+    values_LH = measured["entropy" if habit == "diffuse" else habit]
+    layer, head = max(of_it, key=lambda place: float(values_LH[place]))
+    return layer, head, float(values_LH[layer, head])
+
+
 def _example(overview: Overview) -> tuple[int, int]:
-    """A head worth looking at: the one that is furthest from resting on token 0."""
-    for name in ("induction", "same", "previous", "self", "next", "mixed", "diffuse", "sink"):
-        for layer, row in enumerate(overview.habits):
-            if name in row:
-                return layer, row.index(name)
-    return 0, 0
+    """A head worth looking at: of the habit that is furthest from resting on token 0 the strongest."""
+    there = {name for row in overview.habits for name in row}
+    order = ("induction", "same", "previous", "self", "next", "mixed", "diffuse", "sink")
+    return _strongest(overview, next(name for name in order if name in there))[:2]
 
 
 def _heads(result: Result, labels: list[str]) -> Iterator[RenderableType]:
@@ -154,7 +160,7 @@ def _heads(result: Result, labels: list[str]) -> Iterator[RenderableType]:
         measured = " · ".join(f"{name} {number(value, 2)}" for name, value in head.measures.items() if value == value)
         yield Text(f"{head.habit}: {MEANINGS[head.habit]}.  {measured}", QUIET)
     if "weights" in (result.shown or ["weights"]):
-        yield _reading()
+        yield _reading(*(head.weights for head in result.heads))
 
 
 def _shown(result: Result, head: Head, shown: str, labels: list[str]) -> RenderableType:
@@ -218,10 +224,14 @@ def _weights(weights_TS: Array, labels: list[str], causal: bool, title: str, nam
     )
 
 
-def _reading() -> RenderableType:
+def _reading(*weights: Array) -> RenderableType:
+    kept = min(float(np.asarray(weights_TS, float).sum(axis=1).min()) for weights_TS in weights)
+    if kept > 1 - 1e-3:
+        rest = "a row sums to 1. Much weight on token 0 usually means that the head found nothing to look for."
+    else:
+        rest = "what a row lacks to 1 goes to the head's own sink, to no token: the head found nothing to look for."
     return Text(
-        "Each row is a token that looks (query), each column one that is looked at (key); a row sums to 1. Much weight "
-        "on token 0 usually means that the head found nothing to look for.",
+        f"Each row is a token that looks (query), each column one that is looked at (key); {rest}",
         QUIET,
     )
 

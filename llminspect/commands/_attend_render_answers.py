@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from llminspect.core.array import Array
 
 _TOP = 12
+_ALL = 0.95
+"""Where token 0 has so much of every position, rollout tells nothing else."""
 _MUCH = 0.3
 """From this weight on a head counts as one that looks there."""
 
@@ -34,15 +36,18 @@ def found(result: Result, find: Find) -> Iterator[RenderableType]:
     """The heads by weight and by excess, and whether the weight means anything."""
     query, key = (label(end.text.strip()) for end in (find.query, find.key))
     line = Text.assemble((f"Which heads look from {query} to {key}", TITLE))
-    line.append(f"  all {count(len(find.heads))} heads ranked", QUIET)
+    every = "all " if len(find.heads) == result.n_layers * result.n_heads else ""
+    line.append(f"  {every}{count(len(find.heads))} {'heads' if len(find.heads) > 1 else 'head'} ranked", QUIET)
     yield line
     yield from _verdict(find, query, key)
     yield section("By weight", _heads(find.heads[:_TOP], find))
     beyond = sorted((head for head in find.heads if head.excess is not None), key=lambda head: -(head.excess or 0))
     if beyond and beyond[: len(find.heads[:_TOP])] != find.heads[:_TOP]:
         yield section("By excess: what this query gives beyond what the others give", _heads(beyond[:_TOP], find))
-    others = f"the mean weight that the other tokens which see {key} give it"
-    explained = f"others: {others}; excess: weight − others; sink: three quarters of the weight are the others' too."
+    explained = f"others: the mean weight that the other tokens which see {key} give it; excess: weight − others"
+    if any(head.only_sink for head in (*find.heads[:_TOP], *beyond[:_TOP])):
+        explained += "; sink: three quarters of the weight are the others' too"
+    explained += "."
     if find.control is not None:
         how = "the tokens at the same places" if find.control.by_position else "the same pair"
         explained += f" control: {how} in “{find.control.text}”."
@@ -60,8 +65,18 @@ def _verdict(find: Find, query: str, key: str) -> Iterator[RenderableType]:
             "nothing to look for (the attention sink). That weight says nothing about the pair; judge by the excess.",
             WARNING,
         )
-    elif find.heads and find.heads[0].others is None:
+    if find.heads[0].others is None:
         yield Text(f"No other token sees {key}, so there is nothing to compare the weights with.", WARNING)
+        return
+    best = max(find.heads, key=lambda head: head.excess or 0)
+    said = (
+        f"Layer {best.layer} · head {best.head} looks there most beyond what is usual: it gives {key} "
+        f"{number(best.weight, 2)} of the weight of {query}, and {number(best.others or 0, 2)} of that of the others"
+    )
+    if best.control is not None:
+        said += f"; in the control sentence {number(best.control, 2)}"
+    nothing = f"No head gives {key} more of the weight of {query} than of that of the others"
+    yield Text(f"{said if (best.excess or 0) > 0 else nothing}.")
 
 
 def _heads(heads: Sequence[FoundHead], find: Find) -> RenderableType:
@@ -83,6 +98,13 @@ def rolled_out(rollout_TS: Array, labels: list[str], causal: bool) -> Iterator[R
     shown_TS = np.array(rollout_TS, float)
     if causal:
         shown_TS[np.triu_indices(len(shown_TS), 1)] = np.nan
+    least = float(shown_TS[:, 0].min())
+    if len(labels) > 1 and least >= _ALL:
+        yield Text(
+            f"Here at least {percent(least)} of every position come from token 0, where heads rest that find nothing "
+            "to look for (the attention sink): on this text rollout says nothing about the other tokens.",
+            WARNING,
+        )
     yield heatmap(
         shown_TS,
         labels,

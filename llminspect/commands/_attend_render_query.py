@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _WRITTEN_OUT = 8
 """Up to so many numbers a vector is written out whole, and its products with it."""
 _KEYS = 40
+_NOTHING = 0.00005
+"""A smaller weight reads 0.0000."""
 
 
 def by_hand(result: Result, query: Query, labels: list[str]) -> Iterator[RenderableType]:
@@ -47,7 +49,7 @@ def by_hand(result: Result, query: Query, labels: list[str]) -> Iterator[Rendera
 
 
 def _table(query: Query, labels: list[str]) -> RenderableType:
-    seen = _seen(query)
+    seen = set(_seen(query))
     columns: list[str | Column] = [Column("", quiet=True), "key", "q · k", f"× {_scale(query.scale)}"]
     columns += ["+ bias"] if query.bias is not None else []
     columns += ["capped"] if query.capped is not None else []
@@ -63,9 +65,11 @@ def _table(query: Query, labels: list[str]) -> RenderableType:
         row += [None if hidden else weight, Text("hidden by the mask", QUIET) if hidden else Text(bar(weight, 24), BAR)]
         rows.append(row)
     notes = []
-    left = len(query.scores) - len(rows)
+    left, hidden_too = len(seen - set(_shown(query))), len(query.scores) - len(seen)
     if left:
         notes.append(f"{left} keys with less weight are not shown (--json has them).")
+    if len(query.scores) > _KEYS and hidden_too:
+        notes.append(f"{hidden_too} more are hidden by the mask.")
     if query.to_sink is not None:
         notes.append(f"{number(query.to_sink, 3)} of the weight goes to the head's own sink, to no token.")
     return section("", table(columns, rows, strong=[_strongest(query, rows)]), note=" ".join(notes))
@@ -81,10 +85,12 @@ def _seen(query: Query) -> list[int]:
 
 
 def _shown(query: Query) -> list[int]:
-    """All keys of a short text, those with the most weight of a long one, in their order."""
+    """All keys of a short text; of a long one those with the most weight that is not 0.0000, in their order."""
     if len(query.scores) <= _KEYS:
         return list(range(len(query.scores)))
-    return sorted(map(int, np.argsort(-query.weights, kind="stable")[:_KEYS]))
+    most = np.argsort(-query.weights, kind="stable")[:_KEYS]
+    least = min(_NOTHING, float(query.weights.max()))
+    return sorted(int(index) for index in most if query.weights[index] >= least)
 
 
 def _scale(scale: float) -> str:

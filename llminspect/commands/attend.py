@@ -114,7 +114,7 @@ def run(
         mean=None if seen.mean is None else seen.mean / len(chosen),
         overview=overview_of(seen, asked.measure or "entropy") if wanted.measures else None,
         query=_query(model, asked, prompt, index, chosen, seen) if asked.query else None,
-        find=None if ends is None else _find(model, asked, prompt, control, ends, seen),
+        find=None if ends is None else _find(model, asked, prompt, control, ends, chosen, seen),
         rollout=seen.rollout,
         contributions=_contributions(model, prompt.ids, index, text) if asked.contributions else None,
     )
@@ -198,18 +198,26 @@ def _contributions(model: Model, ids: list[int], index: int, text: str) -> Contr
     return contributions(model, ids, index, text)
 
 
-def _find(model: Model, asked: Asked, prompt: Prompt, beside: Prompt | None, ends: tuple[End, End], seen: Seen) -> Find:
+def _find(
+    model: Model,
+    asked: Asked,
+    prompt: Prompt,
+    beside: Prompt | None,
+    ends: tuple[End, End],
+    chosen: Sequence[tuple[int, int]],
+    seen: Seen,
+) -> Find:
     from llminspect.commands._attend_choice import parse_pair
     from llminspect.commands._attend_find import check_order, control_of, ranked
     from llminspect.commands._attend_pass import Wanted, watch
 
     if beside is None:
-        return ranked(ends, seen, None, None)
+        return ranked(ends, seen, chosen, None, None)
     check_prompt(model, beside)
     control = control_of(prompt, beside, parse_pair(asked.find or ""), ends)
     check_order(control.query, control.key, model.config.causal)
     pair = (control.query.indices[-1], control.key.indices)
-    return ranked(ends, seen, control, watch(model, beside.ids, Wanted(pair=pair)))
+    return ranked(ends, seen, chosen, control, watch(model, beside.ids, Wanted(pair=pair)))
 
 
 def render(result: Result) -> RenderableType:
@@ -274,6 +282,10 @@ def check(asked: Asked) -> None:
         raise UsageError("--control goes with --find", '--find "her->Alice" --control "Mary gave Bob her book"')
     if asked.find is not None:
         parse_pair(asked.find)
+    if asked.query is not None and not asked.query.strip():
+        raise UsageError("--query is empty", "give a word of the text, or the index of a token")
+    if asked.measure is not None and (asked.selects or asked.asks or asked.mean):
+        raise UsageError("--measure colours the overview of all heads", "leave it out: chosen heads show every measure")
     if parse_shown(asked.show) != ("weights",) and not asked.selects:
         raise UsageError("--show needs a head", "choose with --layer 3 --head 1")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,6 +69,9 @@ def test_what_is_shown_of_a_head_are_its_own_queries_keys_and_values(opened: Ope
             for row in head.weights
         ]
         np.testing.assert_allclose(head.added, added, atol=1e-5)  # type: ignore[arg-type]
+    drawn = " ".join(" ".join(lines(attend.render(replace(result, heads=result.heads[:1])), 80)).split())
+    assert ("a row sums to 1." in drawn) != ("goes to the head's own sink" in drawn)
+    assert ("goes to the head's own sink" in drawn) == ("gpt-oss" in name)
 
 
 @pytest.mark.parametrize("name", DECODERS)

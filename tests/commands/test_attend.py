@@ -251,6 +251,58 @@ def test_find_says_that_a_sink_means_nothing_and_compares_a_control(smollm2: Mod
     assert "attention sink" in shown(attend.render(result_of(ALICE, smollm2, find="her->Alice")), 200)
 
 
+def test_find_ranks_only_the_heads_that_were_chosen(smollm2: Model) -> None:
+    every = result_of(ALICE, smollm2, find="her->Alice").find
+    some = result_of(ALICE, smollm2, find="her->Alice", layer="3,29", head="4-5").find
+    assert every is not None
+    assert some is not None
+    assert some.heads == [head for head in every.heads if head.layer in (3, 29) and head.head in (4, 5)]
+    assert "  4 heads ranked" in shown(attend.render(result_of(ALICE, smollm2, find="3->0", layer="3,29", head="4-5")))
+
+
+def test_find_says_first_which_head_looks_there_beyond_what_is_usual(smollm2: Model) -> None:
+    text = "The cat sat because it was tired"
+    result = result_of(text, smollm2, find="it->cat", control=prompt(smollm2, "The dog sat because it was tired"))
+    assert result.find is not None
+    best = max(result.find.heads, key=lambda head: head.excess or 0)
+    assert best is not result.find.heads[0]
+    said = " ".join(shown(attend.render(result)).split())
+    verdict = f"Layer {best.layer} · head {best.head} looks there most beyond what is usual"
+    assert said.index(verdict) < said.index("By weight")
+    assert f"it gives cat {best.weight:.2g} of the weight of it, and {best.others:.2g} of that of the others" in said
+    assert f"in the control sentence {best.control:.2g}" in said
+    assert "sink" not in said
+
+
+def test_rollout_that_only_shows_the_sink_says_so(smollm2: Model) -> None:
+    said = " ".join(shown(attend.render(result_of(ALICE, smollm2, rollout=True))).split())
+    assert "at least >99.9% of every position come from token 0" in said
+    assert "come from token 0" not in shown(attend.render(result_of(rollout=True)))
+
+
+def test_the_sum_of_a_query_of_a_long_text_lists_what_has_weight(smollm2: Model) -> None:
+    text = prompt(smollm2, " ".join([ALICE] * 12) + ".")
+    result = attend.run(smollm2, Asked(query="49", layer="16", head="0"), text)
+    assert result.query is not None
+    assert len(result.tokens) > len(result.query.weights[:50]) > 40
+    listed = int((result.query.weights >= 0.00005).sum())
+    said = " ".join(shown(attend.render(result), 160).split())
+    assert 0 < listed < 40
+    assert f"{50 - listed} keys with less weight are not shown" in said
+    assert f"{len(result.tokens) - 50} more are hidden by the mask" in said
+
+
+def test_the_overview_s_example_is_the_strongest_of_its_habit(smollm2: Model) -> None:
+    overview = result_of(ALICE, smollm2).overview
+    assert overview is not None
+    previous_LH = overview.measures["previous"]
+    layer, head = divmod(int(previous_LH.argmax()), 9)
+    assert overview.habits[layer][head] == "previous"
+    said = " ".join(shown(attend.render(result_of(ALICE, smollm2)), 80).split())
+    assert f"previous {sum(row.count('previous') for row in overview.habits)} {layer}.{head}" in said
+    assert f"To see what it looks at: --layer {layer} --head {head}" in said
+
+
 def test_rollout_and_mean_follow_from_the_full_weights(smollm2: Model) -> None:
     result = result_of(ALICE, smollm2, rollout=True, mean=True, keeping=Keeping(True))
     weights = np.stack([head.weights for head in result.heads]).reshape(30, 9, 5, 5).astype(float)
@@ -325,6 +377,9 @@ def test_json_keeps_the_contract(program: Program, arguments: tuple[str, ...]) -
         (("--find", "cat->cat"), "are the same token"),
         (("--find", "cat->sat", "--mask", "causal"), "'cat' cannot see 'sat', which comes after it"),
         (("--control", "A"), "--control goes with --find"),
+        (("--query", ""), "--query is empty"),
+        (("--layer", "0", "--measure", "sink"), "--measure colours the overview"),
+        (("--rollout", "--measure", "sink"), "--measure colours the overview"),
         (("--show", "weigths", "--layer", "0"), "--show does not know 'weigths'"),
         (("--show", "scores"), "--show needs a head"),
         (("--model", "toy"), "has no attention"),
