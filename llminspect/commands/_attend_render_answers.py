@@ -58,9 +58,10 @@ def _verdict(find: Find, query: str, key: str) -> Iterator[RenderableType]:
     much = [head for head in find.heads if head.weight >= _MUCH]
     resting = [head for head in much if head.only_sink]
     if resting:
-        same = "they all" if len(resting) == len(much) else f"{len(resting)} of them"
+        same = "one of them gives" if len(resting) == 1 else f"{len(resting)} of them give"
+        same = "they all give" if 1 < len(resting) == len(much) else same
         yield Text(
-            f"Heads that give {key} at least {number(_MUCH)} of the weight of {query}: {len(much)}. But {same} give "
+            f"Heads that give {key} at least {number(_MUCH)} of the weight of {query}: {len(much)}. But {same} "
             f"it nearly as much from the other tokens too: {key} is token 0, where heads rest that find "
             "nothing to look for (the attention sink). That weight says nothing about the pair; judge by the excess.",
             WARNING,
@@ -69,14 +70,11 @@ def _verdict(find: Find, query: str, key: str) -> Iterator[RenderableType]:
         yield Text(f"No other token sees {key}, so there is nothing to compare the weights with.", WARNING)
         return
     best = max(find.heads, key=lambda head: head.excess or 0)
-    said = (
-        f"Layer {best.layer} · head {best.head} looks there most beyond what is usual: it gives {key} "
-        f"{number(best.weight, 2)} of the weight of {query}, and {number(best.others or 0, 2)} of that of the others"
-    )
+    said = f"Layer {best.layer} · head {best.head} looks there most beyond what is usual: {best.weight:.2f} of its "
+    said += f"weight, from the other tokens {best.others or 0:.2f}"
     if best.control is not None:
-        said += f"; in the control sentence {number(best.control, 2)}"
-    nothing = f"No head gives {key} more of the weight of {query} than of that of the others"
-    yield Text(f"{said if (best.excess or 0) > 0 else nothing}.")
+        said += f"; in the control sentence {best.control:.2f}"
+    yield Text(f"{said}." if (best.excess or 0) > 0 else "No head looks there more than from the other tokens.")
 
 
 def _heads(heads: Sequence[FoundHead], find: Find) -> RenderableType:

@@ -74,7 +74,8 @@ class Statistics:
     mean_cosine: float | None
     """Of all pairs of these vectors; left out for one vector."""
     anisotropy: Anisotropy | None
-    """Of random pairs of rows of the table; left out for a small one, and inside the model."""
+    """Of random pairs of rows of the embedding table; left out for a small one, and where the vectors are not rows of
+    it: inside and at the end of a model all vectors may point the same way."""
 
 
 @dataclass(frozen=True)

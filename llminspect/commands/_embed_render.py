@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from llminspect.commands._embed_parts import Neighbour, Outlier
+    from llminspect.commands._embed_parts import Metric, Neighbour, Outlier
     from llminspect.commands.embed import Result
 
+_MANY = 20
+"""From so many vectors on their lengths are drawn as well as listed."""
 _ROWS = 40
 """Rows of a table for a person to read; JSON has them all."""
 
@@ -37,7 +39,10 @@ def rendering(result: Result) -> RenderableType:
 
 def _parts(result: Result) -> Iterator[RenderableType]:
     asked = [result.similarity, result.projection, result.nearest, result.positions]
-    yield _headline(result)
+    # The position code is the model's, whatever the text.
+    only_positions = result.positions is not None and all(part is None for part in asked[:-1])
+    if not only_positions:
+        yield _headline(result)
     if result.analogy is not None:
         yield _sum(result)
     elif all(part is None for part in asked):
@@ -52,7 +57,8 @@ def _parts(result: Result) -> Iterator[RenderableType]:
         yield picture(result.positions)
     if result.outlier is not None and (result.pool == "mean" or all(part is None for part in asked)):
         yield _warning(result, result.outlier)
-    if result.statistics.mean_cosine is not None or result.statistics.anisotropy is not None:
+    known = result.statistics
+    if not only_positions and (known.mean_cosine is not None or known.anisotropy is not None):
         yield _how_to_judge(result)
 
 
@@ -107,6 +113,10 @@ def _vectors(result: Result) -> Iterator[RenderableType]:
         yield histogram(
             result.vectors, title="How the numbers are distributed", height=4, limits="robust", name="numbers"
         )
+    if len(result.norms) >= _MANY:
+        yield histogram(
+            result.norms, title="How long the vectors are (their norms)", height=4, limits="robust", name="norms"
+        )
 
 
 def _table(result: Result) -> RenderableType:
@@ -155,13 +165,19 @@ def _nearest(result: Result) -> RenderableType:
         title, note = f"Nearest to {result.analogy.expression}", f"The words of the sum are {kept}."
         return section(title, table(columns, rows), note=note)
     lists: list[list[Neighbour]] = result.nearest  # type: ignore[assignment]
-    body: list[list[str]] = []
+    body: list[list[str | Text]] = []
     for text, near in zip(result.labels[:_ROWS], lists, strict=False):
-        shown = " · ".join(f"{label(entry.text)} {number(getattr(entry, by), 3)}" for entry in near)
+        shown = Text("   ").join(
+            Text.assemble(label(entry.text), (f" {_nearness(entry, by)}", QUIET)) for entry in near
+        )
         body.append([label(text), shown])
     left = len(lists) - len(body)
     heads: list[str | Column] = ["vector", f"nearest tokens, by {by}"]
     return section(f"Nearest rows of the {result.nearest_in} table", table(heads, body), note=_more(left))
+
+
+def _nearness(entry: Neighbour, by: Metric) -> str:
+    return f"{entry.cosine:.3f}" if by == "cosine" else number(entry.dot, 3)
 
 
 def _more(left: int) -> str:
@@ -177,6 +193,8 @@ def _similarity(result: Result) -> RenderableType:
         title=f"How alike the vectors are ({by})",
         scale="diverging",
         limits=(-1, 1) if by == "cosine" else None,
+        # What is alike has to stay to be seen in a long text; the mean of neighbours would hide it.
+        fold="extreme",
         row_name="vectors",
         column_name="vectors",
         value_name=by or "",
@@ -223,6 +241,8 @@ def _how_to_judge(result: Result) -> RenderableType:
     line = Text(style=QUIET)
     if known.mean_cosine is not None:
         line.append(f"Mean cosine of these vectors with each other: {number(known.mean_cosine, 3)}. ")
+        if known.anisotropy is None and len(result.vectors) > 2:
+            line.append("Judge a cosine by that. ")
     if known.anisotropy is not None:
         measured = known.anisotropy
         line.append(

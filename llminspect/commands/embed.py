@@ -133,6 +133,8 @@ def run_analogy(model: Model, options: Options, prompt: Prompt) -> Result:
     assert options.analogy is not None
     terms = [term for term, _ in terms_of(options.analogy, model.tokenizer)]
     total_1D = sum_of(terms, model.params["embedding.weight"])
+    if not total_1D.any():
+        raise UsageError(f"{options.analogy} is a vector of zeros", "it points nowhere, so nothing is near it")
     analogy = Analogy(options.analogy, terms, options.exclude_inputs)
     return _result(model, options, token_documents(prompt.tokens), [options.analogy], total_1D, analogy)
 
@@ -171,7 +173,7 @@ def _result(
         labels=labels,
         vectors=vectors_ND,
         norms=geometry.norms(vectors_ND),
-        statistics=statistics_of(vectors_ND, table_VD if options.at in ("embedding", "final") else None),
+        statistics=statistics_of(vectors_ND, table_VD if options.at == "embedding" else None),
         analogy=analogy,
         nearest_in=name if found else None,
         nearest_by=options.metric if found else None,
@@ -257,6 +259,11 @@ def command(
 
 
 def _check(options: Options, source: SourceOptions, beside: list[str] | None) -> None:
+    near = options.nearest or options.analogy is not None
+    if options.words and not near:
+        raise UsageError("--words goes with --nearest or --analogy", "--nearest 10 --words")
+    if options.metric != "cosine" and not near and not options.similarity:
+        raise UsageError(f"--metric {options.metric} goes with --nearest, --analogy or --similarity", "add one of them")
     if options.analogy is None:
         if options.exclude_inputs:
             raise UsageError("--exclude-inputs goes with --analogy")

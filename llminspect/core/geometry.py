@@ -83,6 +83,8 @@ def principal_plane(vectors_ND: Array) -> Projection:
         raise ValueError("a plane through one point says nothing")
     centred_ND = vectors_ND.astype(np.float64) - vectors_ND.mean(axis=0, dtype=np.float64)
     left, sizes, _ = np.linalg.svd(centred_ND, full_matrices=False)
+    # What rounding left of an axis along which nothing varies would be another picture on another machine.
+    sizes = np.where(sizes > 1e-12 * sizes[0], sizes, 0)
     points_N2 = np.zeros((len(vectors_ND), 2))
     axes = min(2, len(sizes))
     points_N2[:, :axes] = left[:, :axes] * sizes[:axes]

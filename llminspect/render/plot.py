@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,7 +62,9 @@ class Scatter:
         columns = max(8, min(_WIDEST, options.max_width - 10))
         low, high = _limits(self.points_N2, columns, rows, self.equal)
         canvas = Canvas(columns, rows)
-        places = np.rint((self.points_N2 - low) / (high - low) * [columns - 1, rows - 1]).astype(int)
+        # Points that differ by rounding only must not fall on two sides of the middle of a cell.
+        exact_N2 = np.round((self.points_N2 - low) / (high - low) * [columns - 1, rows - 1], 6)
+        places = np.rint(exact_N2).astype(int)
         self._draw_zero(canvas, low, high)
         entries = self._draw_points(canvas, [(int(x), rows - 1 - int(y)) for x, y in places])
         yield from _framed(canvas, low, high, self.axes)
@@ -87,7 +90,8 @@ class Scatter:
         entries: list[tuple[str, str]] = []
         keys = iter(_KEYS)
         for (x, y), here in at.items():
-            name = ", ".join(self.labels[index] for index in here)
+            times = Counter(self.labels[index] for index in here)
+            name = ", ".join(text if count == 1 else f"{text} ×{count}" for text, count in times.items())
             spot = _room_for(canvas, x, y, width(name)) if width(name) <= _LONGEST_LABEL else None
             if spot is not None:
                 canvas.label(*spot, name, Style())

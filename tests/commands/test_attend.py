@@ -269,8 +269,8 @@ def test_find_says_first_which_head_looks_there_beyond_what_is_usual(smollm2: Mo
     said = " ".join(shown(attend.render(result)).split())
     verdict = f"Layer {best.layer} · head {best.head} looks there most beyond what is usual"
     assert said.index(verdict) < said.index("By weight")
-    assert f"it gives cat {best.weight:.2g} of the weight of it, and {best.others:.2g} of that of the others" in said
-    assert f"in the control sentence {best.control:.2g}" in said
+    assert f"{best.weight:.2f} of its weight, from the other tokens {best.others:.2f}; in the control" in said
+    assert f"in the control sentence {best.control:.2f}." in said
     assert "sink" not in said
 
 

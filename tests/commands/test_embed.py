@@ -157,6 +157,9 @@ def test_json_keeps_the_contract(program: Program, arguments: tuple[str, ...]) -
         (("world", "--analogy", "hello"), "--analogy takes the place of TEXT"),
         (("--analogy", "hello", "--at", "0"), "--analogy adds rows of the embedding table"),
         (("world", "--exclude-inputs"), "--exclude-inputs goes with --analogy"),
+        (("world", "--words"), "--words goes with --nearest or --analogy"),
+        (("world", "--metric", "dot"), "--metric dot goes with --nearest, --analogy or --similarity"),
+        (("--analogy", "hello - hello"), "hello - hello is a vector of zeros"),
         (("world", "--project", "pca"), "--project needs at least two vectors"),
         (("--analogy", "hello world"), "--analogy cannot read 'world'"),
         (("--analogy", "king"), "has no word 'king'"),
@@ -219,6 +222,39 @@ def test_vectors_inside_the_model_are_the_recorded_ones(smollm2: Model) -> None:
     assert int((smollm2.params["embedding.weight"] @ final.vectors[-1]).argmax()) == recorded["top"][0]["id"]
 
 
+def test_random_tokens_judge_a_cosine_only_between_rows_of_the_table(smollm2: Model) -> None:
+    """The vectors at the end of a model all point much the same way; random rows of the table do not."""
+    text = prompt(smollm2, "Alice gave Bob her book")
+    for at in ("0", "final"):
+        result = embed.run(smollm2, embed.Options(at=at, similarity=True), [], text)
+        assert result.statistics.anisotropy is None
+        vectors_ND = result.vectors / np.linalg.norm(result.vectors, axis=1, keepdims=True)
+        cosines_NN = vectors_ND @ vectors_ND.T
+        others = cosines_NN[~np.eye(len(vectors_ND), dtype=bool)]
+        assert result.statistics.mean_cosine == pytest.approx(float(others.mean()), abs=1e-5)
+        said = " ".join(shown(embed.render(result)).split())
+        assert "random tokens" not in said
+        assert "Judge a cosine by that" in said
+    table = embed.run(smollm2, embed.Options(similarity=True), [], text)
+    assert table.statistics.anisotropy is not None
+    assert "two random tokens" in " ".join(shown(embed.render(table)).split())
+
+
+def test_the_lengths_of_many_vectors_are_drawn(smollm2: Model) -> None:
+    text = "Alice gave Bob her book"
+    few = shown(embed.render(embed.run(smollm2, embed.Options(), [], prompt(smollm2, text))))
+    many = shown(embed.render(embed.run(smollm2, embed.Options(), [], prompt(smollm2, " ".join([text] * 5)))))
+    assert "How long the vectors are" not in few
+    assert "25 norms" in many
+
+
+def test_what_is_alike_stays_to_be_seen_where_a_text_is_folded(smollm2: Model) -> None:
+    words = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen".split()
+    text = prompt(smollm2, " ".join(words * 8))
+    said = shown(embed.render(embed.run(smollm2, embed.Options(similarity=True), [], text)), 80, "truecolor")
+    assert "each the furthest from 0 of" in said
+
+
 def test_a_massive_activation_is_warned_of(smollm2: Model) -> None:
     result = embed.run(smollm2, embed.Options(at="15", pool="mean"), [], prompt(smollm2, "A cat sat."))
     assert result.outlier is not None
@@ -229,6 +265,9 @@ def test_a_massive_activation_is_warned_of(smollm2: Model) -> None:
 def test_the_rotary_code_turns_each_pair_at_its_own_speed(smollm2: Model) -> None:
     positions = embed.run(smollm2, embed.Options(positions=True), [], prompt(smollm2, "A")).positions
     assert positions is not None
+    alone = shown(embed.render(embed.run(smollm2, embed.Options(positions=True), [], prompt(smollm2, "A b"))))
+    assert alone.startswith("The rotary position code")
+    assert "Mean cosine" not in alone
     assert (positions.kind, positions.pairs, positions.code.shape) == ("rotary", "halves", (32, 32))
     place_T1 = np.arange(32)[:, None]
     np.testing.assert_allclose(positions.code[1, 0], 1, atol=1e-5)

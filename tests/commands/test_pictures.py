@@ -144,6 +144,17 @@ def long_vectors(**parts: Any) -> embed.Result:
     )
 
 
+def long_weights() -> attend.Result:
+    """A head on 120 tokens, more than fit on a line each."""
+    generator = np.random.default_rng(4)
+    own = np.tril(np.exp(2 * generator.normal(size=(120, 120))))
+    own /= own.sum(axis=1, keepdims=True)
+    tokens = [{"index": at, "id": at % 8, "text": WORDS[at % 8]} for at in range(120)]
+    ids = np.arange(120) % 8
+    measured = {name: float(value) for name, value in attention_measures.measure_all(own, ids, True).items()}
+    return attend.Result(tokens, 4, 3, 1, True, [Head(2, 1, 0, attention_measures.habit(measured), measured, own)])
+
+
 def turns() -> Positions:
     return Positions("rotary", np.arange(20)[:, None] * 100.0 ** -(np.arange(16) / 16), 0, "halves")
 
@@ -151,6 +162,8 @@ def turns() -> Positions:
 PICTURES: dict[str, Callable[[], RenderableType]] = {
     "attend-overview": lambda: attend.render(overview()),
     "attend-head": lambda: attend.render(result(heads=[head(0, 0)])),
+    "attend-long": lambda: attend.render(long_weights()),
+    "attend-masked": lambda: attend.render(toy_attend()),
     "attend-heads": lambda: attend.render(result(heads=[head(layer, at) for layer in range(2) for at in range(3)])),
     "attend-steps-of-a-head": lambda: attend.render(toy_attend(layer="0", show="scores,queries,added,capped")),
     "attend-query": lambda: attend.render(result(query=query())),
@@ -162,6 +175,8 @@ PICTURES: dict[str, Callable[[], RenderableType]] = {
     "embed-by-hand": lambda: embed.render(toy_embed("world hello")),
     "embed-long": lambda: embed.render(long_vectors()),
     "embed-geometry": lambda: embed.render(toy_embed("hello world!", nearest=2, similarity=True, project="pca")),
+    "embed-repeated": lambda: embed.render(toy_embed("hello world hello hello", similarity=True, project="pca")),
+    "embed-nearest": lambda: embed.render(toy_embed("hello world", nearest=3, metric="dot", at="final")),
     "embed-analogy": lambda: embed.render(toy_analogy()),
     "embed-positions": lambda: embed.render(long_vectors(positions=turns())),
 }

@@ -59,6 +59,14 @@ def test_the_principal_plane_is_that_of_the_covariance_matrix() -> None:
     assert plane.points_N2[furthest[1], 1] > 0
 
 
+def test_repeated_vectors_fall_on_one_point_and_an_axis_of_nothing_is_zero() -> None:
+    one, other = np.array([[0.1, 0.2, 0.7], [0.3, 0.4, 0.1]], np.float32)
+    plane = geometry.principal_plane(np.stack([one, other, one, one]))
+    np.testing.assert_array_equal(plane.points_N2[:, 1], 0)
+    np.testing.assert_allclose(plane.points_N2[[2, 3]], plane.points_N2[[0, 0]], atol=1e-12)
+    assert plane.shares == (1.0, 0.0)
+
+
 def test_two_vectors_lie_on_a_line_and_one_is_refused() -> None:
     plane = geometry.principal_plane(np.array([[0.0, 0.0], [3.0, 4.0]]))
     np.testing.assert_allclose(np.abs(plane.points_N2[:, 0]), [2.5, 2.5])

@@ -87,8 +87,11 @@ def test_no_label_is_lost_or_overlaps(columns: int) -> None:
 def test_points_on_one_place_share_a_label() -> None:
     text = "\n".join(lines(scatter(np.zeros((3, 2)), ["a", "b", "c"]), 60))
     assert "● a, b, c" in text
-    crowded = "\n".join(lines(scatter(np.zeros((9, 2)), ["a long word"] * 9), 60))
-    assert "points: 1 a long word, a long word" in crowded
+    crowded = "\n".join(lines(scatter(np.zeros((9, 2)), ["a long word", "another one", "a long word"] * 3), 60))
+    assert "points: 1 a long word ×6, another one ×3" in crowded
+    nearly = np.array([[0, 0], [0, 0], [1, 1e-14], [1, -1e-14]])
+    assert "b ×2" in "\n".join(lines(scatter(nearly, ["a", "a", "b", "b"], height=20), 60))
+    assert "● the ×4" in "\n".join(lines(scatter(np.zeros((4, 2)), ["the"] * 4), 60))
 
 
 def test_scatter_has_equal_units_on_both_axes_if_asked() -> None:
