@@ -35,6 +35,8 @@ class Head:
     """What it does on this text: sink, previous, next, self, same, induction, diffuse or mixed."""
     measures: dict[str, float]
     weights: Annotated[Array, Dims("T S")]
+    window: int | None = None
+    """A token sees itself and the window − 1 before it; left out where it sees all before it."""
     scores: Annotated[Array, Dims("T S")] | None = None
     """query · key"""
     scaled: Annotated[Array, Dims("T S")] | None = None
@@ -123,7 +125,7 @@ class _Watcher:
         seen, wanted = self.seen, self.wanted
         own = [head for at, head in sorted(wanted.heads) if at == layer]
         measured = range(len(weights_HTS)) if wanted.measures else own
-        by_head = self._measured(weights_HTS, measured)
+        by_head = self._measured(layer, weights_HTS, measured)
         seen.heads += [self._head(layer, head, weights_HTS[head], by_head[head]) for head in own]
         if wanted.measures:
             for name in measures.MEASURES:
@@ -137,15 +139,23 @@ class _Watcher:
             seen.rows.append(weights_HTS[:, wanted.row].copy())
         if wanted.pair is not None:
             query, keys = wanted.pair
-            seen.pairs.append([measures.excess(head_TS, query, keys, self.causal) for head_TS in weights_HTS])
+            window = self._window(layer)
+            seen.pairs.append([measures.excess(head_TS, query, keys, self.causal, window) for head_TS in weights_HTS])
 
-    def _measured(self, weights_HTS: Array, heads: Sequence[int]) -> dict[int, dict[str, Array]]:
+    def _window(self, layer: int) -> int | None:
+        """How far back the layer sees, where that is less than the whole text."""
+        window_of = getattr(self.model.config, "window_of", None)
+        window: int | None = window_of(layer) if window_of is not None else None
+        return window if window is not None and window < len(self.ids_T) else None
+
+    def _measured(self, layer: int, weights_HTS: Array, heads: Sequence[int]) -> dict[int, dict[str, Array]]:
         """The measures of each head: of all at once where that costs little memory, else one after another."""
         from llminspect.core.attention_measures import measure_all
 
+        sight = (self.ids_T, self.causal, self._window(layer))
         if len(heads) < len(weights_HTS) or weights_HTS.size > _MEASURED_AT_ONCE:
-            return {head: measure_all(weights_HTS[head], self.ids_T, self.causal) for head in heads}
-        together = measure_all(weights_HTS, self.ids_T, self.causal)
+            return {head: measure_all(weights_HTS[head], *sight) for head in heads}
+        together = measure_all(weights_HTS, *sight)
         return {head: {name: value_H[head] for name, value_H in together.items()} for head in heads}
 
     def _head(self, layer: int, head: int, weights_TS: Array, measures: dict[str, Array]) -> Head:
@@ -162,6 +172,7 @@ class _Watcher:
             output_DE = None if output_DHE is None else output_DHE[:, own]
             kept["added"] = norm_of_added(weights_TS, self.held[f"value.{head}"], output_DE)
         measured = {name: float(value) for name, value in measures.items()}
+        kept["window"] = self._window(layer)
         return Head(layer, head, head * sizes.K // sizes.H, habit(measured), measured, weights_TS.copy(), **kept)
 
 

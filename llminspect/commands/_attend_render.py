@@ -182,7 +182,7 @@ def _shown(result: Result, head: Head, shown: str, labels: list[str]) -> Rendera
             value_name=shown,
         )
     if shown in ("weights", "added"):
-        return _weights(values, labels, result.causal, title, shown)
+        return _weights(values, labels, result.causal, title, shown, head.window)
     return heatmap(
         values,
         labels,
@@ -206,10 +206,14 @@ def _named(shown: str) -> str:
     }.get(shown, shown)
 
 
-def _weights(weights_TS: Array, labels: list[str], causal: bool, title: str, name: str = "weights") -> RenderableType:
+def _weights(
+    weights_TS: Array, labels: list[str], causal: bool, title: str, name: str = "weights", window: int | None = None
+) -> RenderableType:
     shown_TS = np.array(weights_TS, float)
     if causal:
         shown_TS[np.triu_indices(len(shown_TS), 1)] = np.nan
+    if window is not None:
+        shown_TS[np.tril_indices(len(shown_TS), -window)] = np.nan
     return heatmap(
         shown_TS,
         labels,
@@ -220,7 +224,7 @@ def _weights(weights_TS: Array, labels: list[str], causal: bool, title: str, nam
         row_name="queries",
         column_name="keys",
         value_name="weight" if name == "weights" else "length",
-        masked="comes later, hidden",
+        masked="comes later, hidden" if window is None else f"comes later, or {window} or more before: hidden",
     )
 
 

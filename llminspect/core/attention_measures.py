@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from llminspect.core.array import Array
 
 
-def entropy(weights_HTS: Array, ids_T: Array, causal: bool) -> Array:
+def entropy(weights_HTS: Array, ids_T: Array, causal: bool, window: int | None = None) -> Array:
     """How evenly the weights are spread: entropy divided by that of an even spread over what the query may see.
 
     0: all on one token; 1: the same on all. The mean over the queries that may see more than one token.
     """
     queries, keys = weights_HTS.shape[-2:]
-    if keys < 2:
+    if keys < 2 or window == 1:
         return _nothing(weights_HTS)
     shares = []
     # A few rows at a time: logarithms of the whole matrix would be another one.
@@ -33,7 +33,7 @@ def entropy(weights_HTS: Array, ids_T: Array, causal: bool) -> Array:
         stop = min(start + _ROWS_AT_ONCE, queries)
         weights = weights_HTS[..., start:stop, : stop if causal else keys]
         logs = np.log(np.maximum(weights, np.finfo(weights.dtype).tiny))
-        seen_T = np.arange(start + 1, stop + 1) if causal else np.full(stop - start, keys)
+        seen_T = np.minimum(np.arange(start + 1, stop + 1), window or keys) if causal else np.full(stop - start, keys)
         shares.append(-np.einsum("...ts,...ts->...t", weights, logs) / np.log(seen_T))
     return _mean(np.concatenate(shares, axis=-1))
 
@@ -108,9 +108,11 @@ DIFFUSE_FROM = 0.75
 _ROWS_AT_ONCE = 256
 
 
-def measure_all(weights_HTS: Array, ids_T: Array, causal: bool) -> dict[str, Array]:
-    """Every measure, [...] each."""
-    return {name: measure.compute(weights_HTS, ids_T, causal) for name, measure in MEASURES.items()}
+def measure_all(weights_HTS: Array, ids_T: Array, causal: bool, window: int | None = None) -> dict[str, Array]:
+    """Every measure, [...] each. `window`: a causal query sees itself and the window − 1 tokens before it."""
+    rest = {name: measure.compute for name, measure in MEASURES.items() if name != "entropy"}
+    measured = {"entropy": entropy(weights_HTS, ids_T, causal, window)}
+    return measured | {name: compute(weights_HTS, ids_T, causal) for name, compute in rest.items()}
 
 
 def habit(measured: Mapping[str, float]) -> str:
@@ -139,15 +141,17 @@ def roll_out(above_TS: Array | None, weights_HTS: Array) -> Array:
     return mixed_TS if above_TS is None else mixed_TS @ above_TS
 
 
-def excess(weights_TS: Array, query: int, keys: list[int], causal: bool) -> tuple[float, float | None]:
+def excess(
+    weights_TS: Array, query: int, keys: list[int], causal: bool, window: int | None = None
+) -> tuple[float, float | None]:
     """The weight of `query` on `keys` together, and the mean weight of the other tokens on them.
 
     The others are the tokens that may see all of the keys, without the query and the keys themselves; None where there
     are none.
     """
     on_keys_T = weights_TS[:, keys].sum(axis=1)
-    first = max(keys) + 1 if causal else 0
-    others = [index for index in range(first, len(on_keys_T)) if index != query and index not in keys]
+    first, last = (max(keys) + 1, min(keys) + (window or len(on_keys_T))) if causal else (0, len(on_keys_T))
+    others = [index for index in range(first, min(last, len(on_keys_T))) if index != query and index not in keys]
     return float(on_keys_T[query]), float(on_keys_T[others].mean()) if others else None
 
 

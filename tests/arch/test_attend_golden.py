@@ -74,6 +74,29 @@ def test_what_is_shown_of_a_head_are_its_own_queries_keys_and_values(opened: Ope
     assert ("goes to the head's own sink" in drawn) == ("gpt-oss" in name)
 
 
+@pytest.mark.parametrize("name", ["mistral", "gemma2", "gemma3", "gpt-oss", "phi3"])
+def test_what_a_window_hides_is_shown_as_hidden_and_not_counted(opened: Opened, name: str) -> None:
+    _, model = opened(name)
+    window, windowed = model.config.window, model.config.windowed  # type: ignore[attr-defined]
+    ids = list(range(3, 3 + window + 3))
+    prompt = prompt_of_ids(ids, model.tokenizer, None)
+    result = attend.run(model, Asked(layer=str(windowed[0]), head="0"), prompt)
+    (head,) = result.heads
+    assert head.window == window
+    assert not np.tril(head.weights, -window).any()
+    drawn = lines(attend.render(result), 120)
+    assert f"or {window} or more before: hidden" in "\n".join(drawn)
+    assert drawn[3 + window + 2].count("·") >= 3
+    found = attend.run(model, Asked(find="3->1", layer=str(windowed[0]), head="0"), prompt).find
+    assert found is not None
+    others = [head.weights[index, 1] for index in range(2, 1 + window) if index != 3]
+    assert found.heads[0].others == pytest.approx(float(np.mean(others)), abs=1e-6)
+    open_layers = [layer for layer in range(model.config.sizes.L) if layer not in windowed]
+    if open_layers:
+        (free,) = attend.run(model, Asked(layer=str(open_layers[0]), head="0"), prompt).heads
+        assert free.window is None
+
+
 @pytest.mark.parametrize("name", DECODERS)
 def test_the_heads_and_all_else_sum_to_the_stream(opened: Opened, name: str) -> None:
     _, model = opened(name)

@@ -14,28 +14,31 @@ from llminspect.core import attention_measures as measures
 from llminspect.core import head_output
 
 Rows = list[list[float]]
+Case = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], bool, int | None]
 
 
 @st.composite
-def attention(draw: st.DrawFn) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], bool]:
-    """Weights [T, T], ids [T] with repetitions, and whether the future is hidden."""
+def attention(draw: st.DrawFn) -> Case:
+    """Weights [T, T], ids [T] with repetitions, whether the future is hidden, and how far back a query then sees."""
     tokens, causal = draw(st.integers(1, 9)), draw(st.booleans())
+    window = draw(st.none() | st.integers(1, 9)) if causal else None
     generator = np.random.default_rng(draw(st.integers(0, 2**32)))
     weights_TS = np.exp(draw(st.floats(0, 8)) * generator.normal(size=(tokens, tokens)))
     weights_TS = np.tril(weights_TS) if causal else weights_TS
+    weights_TS = np.triu(weights_TS, 1 - window) if window else weights_TS
     weights_TS /= weights_TS.sum(axis=1, keepdims=True)
-    return weights_TS, generator.integers(0, 3, tokens), causal
+    return weights_TS, generator.integers(0, 3, tokens), causal, window
 
 
 def mean(values: list[float]) -> float:
     return sum(values) / len(values) if values else math.nan
 
 
-def slow(name: str, w: Rows, ids: list[int], causal: bool) -> float:
+def slow(name: str, w: Rows, ids: list[int], causal: bool, window: int | None) -> float:
     size = len(w)
 
     def may_see(t: int) -> int:
-        return t + 1 if causal else size
+        return sum(1 for s in range(size) if not causal or (s <= t and (window is None or t - s < window)))
 
     def same_before(t: int) -> list[int]:
         return [s for s in range(1, t) if ids[s] == ids[t]]
@@ -63,11 +66,11 @@ def slow(name: str, w: Rows, ids: list[int], causal: bool) -> float:
 
 @given(attention())
 @settings(max_examples=150)
-def test_every_measure_is_what_its_definition_says(case: tuple[Any, Any, bool]) -> None:
-    weights_TS, ids_T, causal = case
-    measured = measures.measure_all(weights_TS, ids_T, causal)
+def test_every_measure_is_what_its_definition_says(case: Case) -> None:
+    weights_TS, ids_T, causal, window = case
+    measured = measures.measure_all(weights_TS, ids_T, causal, window)
     for name, value in measured.items():
-        expected = slow(name, weights_TS.tolist(), ids_T.tolist(), causal)
+        expected = slow(name, weights_TS.tolist(), ids_T.tolist(), causal, window)
         np.testing.assert_allclose(float(value), expected, atol=1e-9, err_msg=name)
     shares = [value for name, value in measured.items() if name != "distance" and np.isfinite(value)]
     assert all(-1e-9 <= share <= 1 + 1e-9 for share in shares)
@@ -132,14 +135,19 @@ def test_rollout_is_the_product_of_half_attention_half_identity() -> None:
 
 
 @given(attention(), st.data())
-def test_excess_leaves_out_the_query_and_the_keys(case: tuple[Any, Any, bool], data: st.DataObject) -> None:
-    weights_TS, _, causal = case
+def test_excess_leaves_out_the_query_the_keys_and_who_cannot_see_them(case: Case, data: st.DataObject) -> None:
+    weights_TS, _, causal, window = case
     size = len(weights_TS)
     query = data.draw(st.integers(0, size - 1))
     keys = sorted(data.draw(st.sets(st.integers(0, size - 1), min_size=1)))
-    weight, others = measures.excess(weights_TS, query, keys, causal)
+    weight, others = measures.excess(weights_TS, query, keys, causal, window)
     assert weight == pytest.approx(sum(weights_TS[query][key] for key in keys))
-    seeing = [t for t in range(size) if t != query and t not in keys and (not causal or t > max(keys))]
+    seeing = [
+        t
+        for t in range(size)
+        if t != query and t not in keys
+        if all(not causal or (key < t and (window is None or t - key < window)) for key in keys)
+    ]
     if seeing:
         assert others == pytest.approx(mean([sum(weights_TS[t][key] for key in keys) for t in seeing]))
     else:
