@@ -1,165 +1,106 @@
-"""Chat templates: programs in Jinja that come with a model from a stranger, run in a sandbox with bounds.
+"""Chat templates: programs in Jinja that come with a model from a stranger.
 
-The names a template may use are those that `transformers` offers (`chat_template_utils.py`), because templates are
-written against it.
+They run in jinja2's sandbox, which keeps them from Python's insides, and in a process of their own, because the
+sandbox bounds neither time nor memory and one operation can take all of both: `[x, x]` forty times, then its text.
+The process is started for the first template and kept for the next; it has none of the environment's secrets.
 """
 
 from __future__ import annotations
 
 import json
-import re
+import os
+import subprocess
 import sys
-import time
-from contextlib import contextmanager
-from datetime import datetime
-from functools import lru_cache
+import threading
 from typing import TYPE_CHECKING, Any
-
-from jinja2.compiler import CodeGenerator
-from jinja2.exceptions import SecurityError, TemplateError
-from jinja2.ext import Extension
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from llminspect.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from jinja2 import nodes
-    from jinja2.compiler import Frame
-    from jinja2.parser import Parser
+    from collections.abc import Mapping
 
 LARGEST = 1 << 22
-"""Characters that a template may write, or put into one string, beyond what the messages hold."""
+"""Characters that a template may write beyond what the messages hold."""
 SECONDS = 5.0
 
-
-class _Code(CodeGenerator):
-    """Sends `a ~ b` through the environment, so that strings cannot double until memory is full."""
-
-    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
-        self.write("environment.joined((")
-        for part in node.nodes:
-            self.visit(part, frame)
-            self.write(", ")
-        self.write("))")
-
-
-class _Generation(Extension):
-    """`{% generation %}…{% endgeneration %}`: marks what the assistant said, for training; here it is just its text."""
-
-    tags = {"generation"}  # noqa: RUF012
-
-    def parse(self, parser: Parser) -> list[nodes.Node]:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """No attribute of Python's insides, no changing of what it was given, and no string beyond `LARGEST`."""
-
-    code_generator_class = _Code
-    intercepted_binops = frozenset({"+", "*", "**", "%"})
-
-    def joined(self, parts: Sequence[object]) -> str:
-        strings = [str(part) for part in parts]
-        _check(sum(map(len, strings)))
-        return "".join(strings)
-
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        sizes = [len(value) if isinstance(value, str | list | tuple) else 0 for value in (left, right)]
-        if operator == "+":
-            _check(sum(sizes))
-        elif operator == "*" and any(sizes):
-            _check(max(sizes) * max((value for value in (left, right) if isinstance(value, int)), default=1))
-        elif operator == "**":
-            _check(abs(right) * 4 if isinstance(right, int) else 0)
-        elif operator == "%" and isinstance(left, str):
-            _check_widths(left)
-        return super().call_binop(context, operator, left, right)
-
-    def call(self, context: Any, called: Any, *arguments: Any, **named: Any) -> Any:
-        for value in (*arguments, *named.values()):
-            if isinstance(value, int):
-                _check(abs(value))  # "x".ljust(10 ** 9)
-            elif isinstance(value, str):
-                _check_widths(value)
-        if getattr(called, "__name__", "") == "replace" and len(arguments) > 1:
-            _check(len(str(getattr(called, "__self__", ""))) * max(1, len(str(arguments[1]))))
-        return super().call(context, called, *arguments, **named)
-
-
-def _check(size: int) -> None:
-    if size > LARGEST:
-        raise SecurityError(f"it makes more than {LARGEST:,} characters")
-
-
-def _check_widths(text: str) -> None:
-    """`"%1000000000d" % 1`"""
-    if re.search(r"[%{][^%{}]{0,20}\d{7}", text):
-        raise SecurityError("it formats to a width of millions")
-
-
-def _raise(message: str) -> None:
-    raise TemplateError(message)
-
-
-def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, **options: Any) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **options)
-
-
-def _guarded(name: str) -> Any:
-    """A filter whose widths are checked."""
-    from jinja2.filters import FILTERS
-
-    def checked(value: Any, *arguments: Any, **named: Any) -> Any:
-        for argument in (*arguments, *named.values()):
-            _check(abs(argument) if isinstance(argument, int) else 0)
-        _check_widths(str(value))
-        return FILTERS[name](value, *arguments, **named)
-
-    return checked
-
-
-@lru_cache(maxsize=8)
-def _compiled(template: str) -> Any:
-    environment = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation])
-    environment.filters["tojson"] = _to_json
-    for name in ("center", "indent", "format", "wordwrap"):
-        environment.filters[name] = _guarded(name)
-    environment.globals["raise_exception"] = _raise
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
-    return environment.from_string(template)
-
-
-@contextmanager
-def _time_limit() -> Iterator[None]:
-    """Stop a template that loops on and on: a look at the clock at each of its lines."""
-    end = time.monotonic() + SECONDS
-    before = sys.gettrace()
-
-    def look(frame: Any, event: str, argument: Any) -> Any:
-        if time.monotonic() > end:
-            raise SecurityError(f"it runs for more than {SECONDS:g} seconds")
-        return look
-
-    sys.settrace(look)
-    try:
-        yield
-    finally:
-        sys.settrace(before)
+_KEPT = ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ", "LANG", "LC_ALL", "LC_TIME")
+"""Of the environment: what Python needs to start, and what a date is written by."""
+_PROGRAM = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from llminspect.text.template_sandbox import serve; serve()"
+)
+_LOCK = threading.Lock()
+_idle: subprocess.Popen[bytes] | None = None
 
 
 def render_template(template: str, variables: Mapping[str, Any]) -> str:
     """What the template makes of the variables. Raises UserError, in one line, where it fails."""
+    largest = LARGEST + sum(len(message["content"]) for message in variables.get("messages", ()))
+    request = {"template": template, "variables": dict(variables), "seconds": SECONDS, "largest": largest}
+    with _LOCK:
+        answer = _answer(_line(request))
+    if "error" in answer:
+        raise UserError(f"the model's chat template fails: {answer['error']}")
+    return answer["text"]
+
+
+def _answer(request: bytes) -> dict[str, str]:
+    global _idle
+    process = _idle if _idle is not None and _idle.poll() is None else _started()
+    _idle = None  # Until it has answered.
+    assert process.stdin is not None
+    assert process.stdout is not None
+    late = threading.Event()
+
+    def stop() -> None:
+        late.set()
+        process.kill()
+
+    timer = threading.Timer(SECONDS, stop)
+    timer.daemon = True
+    timer.start()
     try:
-        parts, size = [], 0
-        with _time_limit():
-            for part in _compiled(template).generate(**variables):
-                parts.append(part)
-                size += len(part)
-                _check(size - sum(len(message["content"]) for message in variables.get("messages", ())))
-        return "".join(parts)
-    except Exception as error:  # A stranger's program can fail in any way.
-        what = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"the model's chat template fails: {what[:300]}") from None
+        process.stdin.write(request)
+        process.stdin.flush()
+        line = process.stdout.readline()
+    except BrokenPipeError:
+        line = b""
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        timer.cancel()
+    if line.endswith(b"\n"):
+        if not late.is_set():
+            _idle = process
+        answer: dict[str, str] = json.loads(line)
+        return answer
+    _end(process)
+    if late.is_set():
+        return {"error": f"it runs for more than {SECONDS:g} seconds"}
+    return {"error": "it brings down the process that it runs in"}
+
+
+def _line(request: Mapping[str, Any]) -> bytes:
+    """Lone surrogates stay what they are, also two that escapes would make one character of."""
+    return json.dumps(request, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+
+
+def _started() -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-c", _PROGRAM, json.dumps(sys.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={name: os.environ[name] for name in _KEPT if name in os.environ},
+    )
+    assert process.stdout is not None
+    if process.stdout.readline() != b"ready\n":
+        _end(process)
+        raise UserError("the process that renders chat templates does not start", "leave out --chat")
+    return process
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.communicate()

@@ -19,9 +19,9 @@ from llminspect.text.simple import outside_vocabulary
 from llminspect.text.special import readable, split_at_specials
 from llminspect.text.tokenizer import Parse, Token, Tokenizer, canonical, utf8
 from llminspect.text.vocabulary_files import (
-    briefly,
     from_vocabulary,
     from_vocabulary_and_merges,
+    in_one_line,
     json_object,
     loaded,
     spelling_of,
@@ -147,10 +147,11 @@ class HuggingFaceTokenizer(Tokenizer):
 
     def _encoding(self, text: str, special: bool) -> tokenizers.Encoding:
         self.library.encode_special_tokens = not special
-        try:
-            return self.library.encode(readable(text), add_special_tokens=False)
-        except Exception as error:  # A word that is unknown, where the file names no token for such words.
-            raise ModelError(f"the model's tokenizer fails on this text: {briefly(error)}") from None
+        # It fails at a word that is unknown, where the file names no token for such words.
+        return in_one_line(
+            lambda: self.library.encode(readable(text), add_special_tokens=False),
+            "the model's tokenizer fails on this text",
+        )
 
     def token_bytes(self, token_id: int) -> bytes:
         if token_id in self._spellings:

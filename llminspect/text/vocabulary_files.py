@@ -6,12 +6,14 @@ GPT-2 and RoBERTa came as `vocab.json` with `merges.txt`, BERT as `vocab.txt`, b
 from __future__ import annotations
 
 import json
+import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llminspect.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import tokenizers
 
@@ -86,14 +88,39 @@ def json_object(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
 
 
 def loaded(build: Callable[[], Built]) -> Built:
+    """What `build` makes of a tokenizer's files. Raises ModelError, in one line and nothing else on standard error."""
+    with _without_panics():
+        return in_one_line(build, "the tokenizer cannot be read")
+
+
+def in_one_line(ask: Callable[[], Built], what: str) -> Built:
+    """What `ask` asks of the library. Raises ModelError, which begins with `what`, for whatever it ends in."""
     try:
-        return build()
+        return ask()
     except Exception as error:
-        raise ModelError(f"the tokenizer cannot be read: {briefly(error)}") from None
+        raise ModelError(f"{what}: {briefly(error)}") from None
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # How the library's Rust code ends; it cannot be imported.
             raise
-        raise ModelError("the tokenizer cannot be read: its parts do not fit together") from None
+        raise ModelError(f"{what}: its parts do not fit together") from None
+
+
+@contextmanager
+def _without_panics() -> Iterator[None]:
+    """Rust writes to the process's standard error, past Python's, before a panic becomes an exception."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # It is closed.
+        yield
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(null)
 
 
 def briefly(error: Exception) -> str:

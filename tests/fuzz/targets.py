@@ -295,7 +295,6 @@ def check_template(folder: Path, content: bytes) -> bool:
     except UserError as error:
         return refused(error)
     assert len(text) <= chat_template.LARGEST + 3
-    assert messages == [{"role": "user", "content": "abc"}], "the template changed what it was given"
     return True
 
 

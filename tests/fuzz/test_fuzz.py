@@ -21,17 +21,19 @@ def short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("found", CORPUS, ids=lambda path: path.name)
-def test_what_was_found(found: Path, tmp_path: Path) -> None:
+def test_what_was_found(found: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     target = TARGETS[found.name.partition(".")[0]]
     tried(target, tmp_path, found.read_bytes(), measure=True)
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_a_model_or_one_line(name: str, tmp_path: Path) -> None:
+def test_a_model_or_one_line(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     target = TARGETS[name]
     accepted = [tried(target, tmp_path, input_for(target, name, 0, number))[0] for number in range(INPUTS)]
     assert True in accepted
     assert False in accepted
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -82,9 +82,12 @@ def work(name: str, seed: int, start: int, count: int, keep: Path) -> None:
     from llminspect.text import chat_template
     from tests.fuzz.targets import TARGETS
 
-    chat_template.SECONDS = 0.1
+    chat_template.SECONDS = 0.2
     folder, target, counts, seen = Path(tempfile.gettempdir()), TARGETS[name], Counts(), set()
-    faulthandler.enable()
+    kept = os.dup(2)
+    errors = os.open(folder / "stderr", os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    os.dup2(errors, 2)
+    faulthandler.enable(kept)
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
     signal.signal(signal.SIGALRM, _too_long)
     report = os.open(folder / "report.json", os.O_RDWR | os.O_CREAT)
@@ -92,9 +95,12 @@ def work(name: str, seed: int, start: int, count: int, keep: Path) -> None:
         _write(report, number, counts)
         content = input_for(target, name, seed, number)
         signal.alarm(SECONDS)
-        faulthandler.dump_traceback_later(3 * SECONDS, exit=True)
+        faulthandler.dump_traceback_later(3 * SECONDS, exit=True, file=kept)
         try:
             accepted, peak = tried(target, folder, content, number % MEASURE_EVERY == 0)
+            if said := os.pread(errors, 400, 0):
+                os.ftruncate(errors, 0)
+                raise AssertionError(f"on standard error: {said!r}")
             counts += Counts(1, int(accepted), int(not accepted), 0, peak)
         except KeyboardInterrupt:
             raise

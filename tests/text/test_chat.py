@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +22,10 @@ CHATML = (
     "{{ '<|start|>' + message['role'] ~ '\\n' + message['content'] + '<|end|>' }}\n"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|start|>assistant\\n' }}{% endif %}"
 )
+
+
+NESTED = "{% set n = namespace(x=[1]) %}{% for i in range(40) %}{% set n.x = [n.x, n.x] %}{% endfor %}"
+"""A list of which no more is made than 40 small ones, and whose text has a billion times as many characters."""
 
 
 def tokenizer(template: str | None) -> Tokenizer:
@@ -91,6 +97,12 @@ def test_text_between_special_tokens_is_tokenized_as_a_whole() -> None:
         ("{% generation %}{{ messages[0].content }}{% endgeneration %}!", "hi", ["hi", "!"]),
         ("{% for m in messages %}{% if loop.index0 == 0 %}{% break %}{% endif %}{% endfor %}.", "hi", ["."]),
         ("{{ strftime_now('%%') }}{{ {'a': 'é'} | tojson }}", "hi", ['%{"a": "é"}']),
+        (
+            "{% macro own(x) %}<{{ x }}>{% endmacro %}{{ own(messages[0].content) }}",
+            "{12345678",
+            ["<", "{12345678", ">"],
+        ),
+        ("{{ messages[0].content }}", "\ud800\udcff", ["\ud800\udcff"]),
     ],
 )
 def test_what_templates_do(template: str, content: str, parts: list[str]) -> None:
@@ -124,6 +136,13 @@ def test_a_template_that_rewrites_a_special_token_is_refused() -> None:
         "{% set n = namespace(x='x' * 9999) %}{% for i in range(9) %}{% set n.x = n.x.replace('x', n.x) %}{% endfor %}",
         "{% for i in range(99999) %}{{ 'x' * 1000 }}{% endfor %}",
         "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+        "{% macro f(n) %}{{ f(n) }}{% endmacro %}{{ f(1) }}",
+        "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
+        "{% set x %}{% for i in range(99999) %}{{ 'x' * 999999 }}{% endfor %}{% endset %}",
+        "{{ 9 ** (9 ** 9) }}",
+        NESTED + "{{ n.x }}",
+        NESTED + "{{ n.x | tojson }}",
+        NESTED + "{% set y = n.x %}" + NESTED + "{{ n.x == y }}",
     ],
 )
 def test_templates_that_fail_or_mean_harm_end_in_one_line(template: str | None, monkeypatch: Any) -> None:
@@ -131,6 +150,49 @@ def test_templates_that_fail_or_mean_harm_end_in_one_line(template: str | None, 
     with pytest.raises(UserError) as caught:
         render_chat(tokenizer(template), user("hi"))
     assert "\n" not in caught.value.message
+    assert len(caught.value.message) < 400
+
+
+@pytest.mark.parametrize(
+    "what", ["{{ 1 / 0 }}", "{{ 'x' * 10 ** 9 }}", "{% for i in range(9) %}" * 9 + "{% endfor %}" * 9]
+)
+def test_the_next_template_runs(what: str, monkeypatch: Any) -> None:
+    with monkeypatch.context() as patch, pytest.raises(UserError):
+        patch.setattr(chat_template, "SECONDS", 0.1)
+        chat_template.render_template(what, {})
+    assert chat_template.render_template("{{ 1 + 1 }}", {}) == "2"
+
+
+def test_what_a_template_writes_is_bounded(monkeypatch: Any) -> None:
+    monkeypatch.setattr(chat_template, "LARGEST", 10)
+    template = "{% for i in range(n) %}x{% endfor %}{{ messages[0].content }}"
+    assert len(chat_template.render_template(template, {"n": 10, "messages": user("a" * 99)})) == 109
+    with pytest.raises(UserError, match="more than 109 characters"):
+        chat_template.render_template(template, {"n": 11, "messages": user("a" * 99)})
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of the system's to set")
+def test_a_template_takes_little_memory() -> None:
+    """Whatever it does with it: not a thing that counts characters could see this one."""
+    import resource
+
+    many = (
+        "{% set n = namespace(x='x') %}"
+        "{% for i in range(9999) %}{% set n.x = [n.x, ('x' * i) ~ 'y' * 999999] %}{% endfor %}"
+    )
+    with pytest.raises(UserError, match="more than 512 MB of memory"):
+        chat_template.render_template(many, {})
+    chat_template._end(chat_template._started())
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1 << 20  # KiB
+
+
+def test_a_template_sees_nothing_of_the_environment(monkeypatch: Any) -> None:
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    process = chat_template._started()
+    seen = Path(f"/proc/{process.pid}/environ")
+    content = seen.read_bytes() if seen.exists() else b""
+    chat_template._end(process)
+    assert b"secret" not in content
 
 
 @pytest.mark.parametrize(

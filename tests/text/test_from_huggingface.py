@@ -152,6 +152,19 @@ def test_roles_and_the_chat_template() -> None:
     assert tokenizer_from_files({**files, "chat_template.jinja": b"J"}).chat_template == "J"
 
 
+PANIC = json.dumps(
+    {
+        "model": {
+            "type": "BPE",
+            "vocab": {"a": 0, "b": 1, "ab": 2},
+            "merges": [["a", "b"]],
+            "continuing_subword_prefix": "a long one",
+        }
+    }
+).encode()
+"""The library's Rust code panics at this one."""
+
+
 @pytest.mark.parametrize(
     "files",
     [
@@ -164,8 +177,10 @@ def test_roles_and_the_chat_template() -> None:
         {"vocab.json": b"[]", "merges.txt": b""},
         {"vocab.json": b'{"a": 0}', "merges.txt": b"a b"},
         {"vocab.txt": b"a\nb"},
+        {"tokenizer.json": PANIC},
     ],
 )
-def test_files_that_make_no_sense(files: dict[str, bytes]) -> None:
+def test_files_that_make_no_sense(files: dict[str, bytes], capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ModelError):
         tokenizer_from_files(files)
+    assert capfd.readouterr().err == ""
