@@ -71,3 +71,20 @@ def test_each_example_of_the_help_has_a_line_of_its_own(program: Program) -> Non
         examples = [line for line in before_arguments[1:] if "llminspect" in line]
         assert examples, command
         assert all(line.startswith("  llminspect ") and line.count("llminspect") == 1 for line in examples), command
+
+
+def test_a_variable_that_is_empty_is_none(program: Program) -> None:
+    names = ["LLMINSPECT_MODEL", "LLMINSPECT_ENGINE", "LLMINSPECT_HOME", "LLMINSPECT_CACHE_LIMIT"]
+    names += ["HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "XDG_CACHE_HOME"]
+    ran = program("models", "--json", **dict.fromkeys(names, ""), HOME="/nowhere")
+    assert ran.code == 0, ran.err
+    assert program("forward", "world", "--json", LLMINSPECT_MODEL="toy").json["model"] == "toy"
+    empty = program("encode", "hello", "--json", LLMINSPECT_MODEL="", LLMINSPECT_ENGINE="", HF_HUB_OFFLINE="")
+    assert empty.json["model"] == "smollm2"
+
+
+@pytest.mark.parametrize("command", [["encode", "a"], ["forward", "a"], ["info"]], ids=" ".join)
+def test_the_home_of_nobody_is_not_found(command: list[str], program: Program) -> None:
+    named = ["~nobody-by-this-name/model"]
+    ran = program(*command, *(["--model"] if len(command) > 1 else []), *named)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (3, "", 1), ran.err

@@ -27,10 +27,15 @@ def home() -> Path:
     """The cache folder: `LLMINSPECT_HOME`, or the user's cache folder by the custom of the system. It may not exist."""
     named = os.environ.get("LLMINSPECT_HOME")
     if named:
-        return Path(named).expanduser().absolute()
+        return expanded(named).absolute()
     from platformdirs import user_cache_path
 
     return user_cache_path("llminspect", appauthor=False)
+
+
+def expanded(name: str) -> Path:
+    """The path, its `~` replaced by the user's folder; as it is where no such user is known."""
+    return Path(os.path.expanduser(name))
 
 
 def subfolder(name: str) -> Path:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from llminspect.errors import ModelError, UserError
@@ -22,11 +21,12 @@ from llminspect.files.folder import (
     refuse_pickles,
     weight_paths,
 )
-from llminspect.files.home import cannot_write, write_whole
+from llminspect.files.home import cannot_write, expanded, write_whole
 from llminspect.files.safetensors import INDEX, WHOLE, shard_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     Progress = Callable[[str, int, int | None], None]
 
@@ -63,10 +63,10 @@ def cache_folder() -> Path:
     """Where the hub's library keeps models, by its own environment variables."""
     for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if os.environ.get(variable):
-            return Path(os.environ[variable]).expanduser()
+            return expanded(os.environ[variable])
     if os.environ.get("HF_HOME"):
-        return Path(os.environ["HF_HOME"]).expanduser() / "hub"
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "huggingface" / "hub"
+        return expanded(os.environ["HF_HOME"]) / "hub"
+    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface" / "hub"
 
 
 def find(

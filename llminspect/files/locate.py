@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import ModelError
 from llminspect.files.catalogue import CATALOGUE, Format, unknown
 from llminspect.files.hashes import sha256_of, state_key
+from llminspect.files.home import expanded
 from llminspect.files.weights import weight_types
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from llminspect.files.weights import WeightFile
 
@@ -92,7 +93,7 @@ def locate(
     misspelt. `HF_HUB_OFFLINE` counts as `offline`. ModelError: not found, not allowed, or broken, and what would do.
     """
     offline = offline or os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
-    path = Path(name).expanduser()
+    path = expanded(name)
     if not weights and _is_tokenizer_file(path):
         return _tokenizer_alone(path, name)
     if _is_model(path):
@@ -116,7 +117,7 @@ def locate(
 def model_paths(begun: str) -> list[str]:
     """The .gguf files, the folders of models and the folders on the way to them that a path so far may become."""
     folder, _, start = begun.rpartition("/")
-    place = Path(folder or ("/" if begun.startswith("/") else ".")).expanduser()
+    place = expanded(folder or ("/" if begun.startswith("/") else "."))
     try:
         inside = sorted(path for path in place.iterdir() if path.name.startswith(start) and path.name.isprintable())
     except (OSError, ValueError):

@@ -25,7 +25,7 @@ import numpy as np
 
 from llminspect.errors import UsageError, UserError
 from llminspect.files.home import beside, cannot_write, clear_leftovers, only_one, put_in_place, subfolder
-from llminspect.files.weights import all_finite
+from llminspect.files.weights import all_finite, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -107,7 +107,7 @@ class CannotKeep(Exception):
 def _log(line: str) -> None:
     import logging
 
-    logging.getLogger("llminspect").warning(line)
+    logging.getLogger("llminspect").warning(shown(line))
 
 
 def _note_use(path: Path) -> None:

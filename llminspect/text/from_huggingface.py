@@ -78,6 +78,8 @@ class HuggingFaceTokenizer(Tokenizer):
         self.name = name
         library.no_padding()
         library.no_truncation()
+        if getattr(library.model, "dropout", None):
+            library.model.dropout = None  # Left over from training: it drops merges at random.
         before, plain = loaded(lambda: _with_and_without(library))
         places = [i for i in range(len(before)) if before[i : i + len(plain)] == plain]
         if plain and places:

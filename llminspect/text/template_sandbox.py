@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -52,7 +53,9 @@ def _bound(size: int, seconds: float) -> None:
 
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
         limit = MEMORY + PER_BYTE * size
-        resource.setrlimit(resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+        with suppress(ValueError, OSError):  # macOS knows the limit and does not take it.
+            soft = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
         signal.setitimer(signal.ITIMER_REAL, seconds and seconds + 1)
 
 

@@ -22,6 +22,10 @@ def test_home_is_named_by_the_environment_or_the_system(cache: Path, monkeypatch
     assert home().name == "llminspect"
     monkeypatch.setenv("LLMINSPECT_HOME", "~/x")
     assert home() == Path.home() / "x"
+    monkeypatch.setenv("LLMINSPECT_HOME", "")
+    assert home().name == "llminspect"
+    monkeypatch.setenv("LLMINSPECT_HOME", "~nobody by this name/x")
+    assert home() == Path.cwd() / "~nobody by this name" / "x"
 
 
 def test_a_cache_that_is_a_file_is_said_to_be_in_the_way(cache: Path) -> None:

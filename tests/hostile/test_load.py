@@ -65,6 +65,15 @@ def resident(process: int) -> int:
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
 
 
+def endless(folder: Path) -> Path:
+    """A model whose chat template does not come to an end."""
+    own = [(key, ENDLESS if key == "tokenizer.chat_template" else value) for key, value in vocabulary("llama")]
+    path = folder / "endless.gguf"
+    path.write_bytes(llama(own, len(dict(own)["tokenizer.ggml.tokens"])).build())
+    return path
+
+
+ENDLESS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
 SLOW = """
 import sys, time
 from llminspect.files import catalogue, wheels
@@ -89,6 +98,16 @@ elif phase == "prepare":
     prepared._write = slowly
 elif phase == "pass":
     attention.softmax = slowly
+elif phase == "template":
+    from llminspect.text import chat_template
+    started = chat_template._started
+
+    def starting():
+        sys.stderr.write("NOW")
+        sys.stderr.flush()
+        return started()
+
+    chat_template._started = starting
 elif phase == "lines":
     from llminspect.commands import _input
     _input._lines = lambda *_: iter(slowly, 0)
@@ -96,13 +115,14 @@ sys.exit(run(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("phase", ["download", "prepare", "pass", "lines"])
+@pytest.mark.parametrize("phase", ["download", "prepare", "pass", "lines", "template"])
 def test_an_interrupt_ends_it_at_once(phase: str, model: str, tmp_path: Path) -> None:
     arguments = {
         "download": ["pull", "minilm"],
         "prepare": ["attend", "Hello", "--model", model],
         "pass": ["attend", "Hello", "--model", model],
         "lines": ["forward", "--lines", "--model", model],
+        "template": ["tokenize", "--chat", "Hello", "--model", str(endless(tmp_path))],
     }[phase]
     program = tmp_path / "slow.py"
     program.write_text(SLOW)

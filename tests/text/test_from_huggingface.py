@@ -134,6 +134,14 @@ def test_only_a_vocabulary(lowercase: bool) -> None:
     assert tokenizer.decode([token.id for token in tokenizer.encode("the whale")]) == b"the whale"
 
 
+def test_dropout_of_training_drops_nothing() -> None:
+    """Else every run would give other ids."""
+    document = json.loads(corpus.byte_level().to_str())
+    document["model"]["dropout"] = 0.9
+    tokenizer = tokenizer_from_files({"tokenizer.json": json.dumps(document).encode()})
+    assert tokenizer.encode_ids(corpus.CORPUS) == corpus.byte_level().encode(corpus.CORPUS).ids
+
+
 def test_roles_and_the_chat_template() -> None:
     files = {
         "tokenizer.json": corpus.byte_level().to_str().encode(),
