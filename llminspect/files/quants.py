@@ -74,10 +74,11 @@ def _plain_view(type_name: str, raw: Bytes) -> NDArray[np.generic]:
 
 
 def _widened(numbers: NDArray[np.generic], out: Floats | None) -> Floats:
-    if out is None:
-        return numbers.astype(np.float32, copy=False)
-    out.reshape(-1)[:] = numbers
-    return out.reshape(-1)
+    with np.errstate(over="ignore"):  # A float64 beyond float32 becomes infinity, of which the reader is told.
+        if out is None:
+            return numbers.astype(np.float32, copy=False)
+        out.reshape(-1)[:] = numbers
+        return out.reshape(-1)
 
 
 def _from_bfloat16(upper_halves: NDArray[np.generic], out: Floats | None) -> Floats:

@@ -102,3 +102,10 @@ def test_a_type_with_no_decoder_is_named_with_those_that_have_one() -> None:
     assert caught.value.hint is not None
     assert "Q4_1" in caught.value.hint
     assert "IQ1_S" not in readable_types()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_float64_beyond_float32_is_infinity_without_a_warning() -> None:
+    raw = np.array([1e300, -1e300, 0.5]).view(np.uint8)
+    assert dequantize("F64", raw).tolist() == [np.inf, -np.inf, 0.5]
+    assert dequantize("F64", raw, np.empty(3, np.float32)).tolist() == [np.inf, -np.inf, 0.5]

@@ -12,6 +12,7 @@ from tests.fuzz.work import input_for, tried
 
 CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
 INPUTS = 120
+pytestmark = pytest.mark.filterwarnings("error")  # They would stand on standard error as well.
 
 
 @pytest.fixture(autouse=True)
