@@ -74,7 +74,11 @@ def weight_paths(folder: Path) -> tuple[Path, ...]:
     if (folder / WHOLE).exists():
         return (inside(folder, WHOLE),)
     if (folder / INDEX).exists():
-        return tuple(inside(folder, shard) for shard in sorted(set(shard_names(inside(folder, INDEX)).values())))
+        paths = tuple(inside(folder, shard) for shard in sorted(set(shard_names(inside(folder, INDEX)).values())))
+        for path in paths:
+            if not path.exists():
+                raise ModelError(f"{INDEX} names {path.name!r:.200}, which is not there", "fetch the model again")
+        return paths
     refuse_pickles((path.name for path in folder.iterdir()), str(folder))
     return ()
 

@@ -67,6 +67,14 @@ def test_shards_have_a_hash_each(folder: Path) -> None:
     assert set(locate(str(folder)).provenance["files"]) == {"model-1.safetensors", "model-2.safetensors"}
 
 
+def test_a_shard_that_is_missing(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "model-1.safetensors")
+    weight_map = {"w": "model-1.safetensors", "v": "model-2.safetensors"}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    with pytest.raises(ModelError, match=r"names 'model-2\.safetensors', which is not there"):
+        locate(str(folder))
+
+
 def test_without_weights_there_is_a_tokenizer_still(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     located = locate(str(folder))

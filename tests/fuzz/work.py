@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from tests.fuzz.targets import Target
 
-SECONDS = 10
+SECONDS = 30
 ADDRESSES = 3 << 30
 """Bytes of address space."""
 MEASURE_EVERY = 50

@@ -98,6 +98,9 @@ elif phase == "prepare":
     prepared._write = slowly
 elif phase == "pass":
     attention.softmax = slowly
+elif phase == "stream":
+    softmax, quick = attention.softmax, iter(range(9))
+    attention.softmax = lambda *a, **k: slowly() if next(quick, None) is None else softmax(*a, **k)
 elif phase == "template":
     from llminspect.text import chat_template
     started = chat_template._started
@@ -115,12 +118,13 @@ sys.exit(run(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("phase", ["download", "prepare", "pass", "lines", "template"])
+@pytest.mark.parametrize("phase", ["download", "prepare", "pass", "stream", "lines", "template"])
 def test_an_interrupt_ends_it_at_once(phase: str, model: str, tmp_path: Path) -> None:
     arguments = {
         "download": ["pull", "minilm"],
         "prepare": ["attend", "Hello", "--model", model],
         "pass": ["attend", "Hello", "--model", model],
+        "stream": ["generate", "--stream", "--ignore-eos", "Hello", "--model", model],
         "lines": ["forward", "--lines", "--model", model],
         "template": ["tokenize", "--chat", "Hello", "--model", str(endless(tmp_path))],
     }[phase]
