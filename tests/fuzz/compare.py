@@ -10,11 +10,12 @@ import argparse
 import contextlib
 import io
 import re
+import signal
 import tempfile
 import warnings
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from llminspect.errors import UserError
 from llminspect.files.gguf import GGUFFile
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     Verdict = str | None
     """None: accepted; otherwise why not."""
 
-OPENED = {"gguf": GGUFFile, "safetensors": SafetensorsFile}
+LONGEST = 2.0
+"""Seconds that a package may take: it believes a count of 2^62 and starts counting."""
+OPENED: dict[str, type[GGUFFile | SafetensorsFile]] = {"gguf": GGUFFile, "safetensors": SafetensorsFile}
 
 
 def ours(name: str, path: Path) -> Verdict:
@@ -45,6 +48,8 @@ def package(name: str, path: Path) -> Verdict:
     import numpy as np
     import safetensors
 
+    signal.signal(signal.SIGALRM, _too_long)
+    signal.setitimer(signal.ITIMER_REAL, LONGEST)
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
@@ -54,7 +59,13 @@ def package(name: str, path: Path) -> Verdict:
                 safetensors.deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
     except Exception as error:
         return f"{type(error).__name__}: {error}"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
     return None
+
+
+def _too_long(*_: Any) -> NoReturn:
+    raise TimeoutError("longer than it may take")
 
 
 def kind(message: str) -> str:

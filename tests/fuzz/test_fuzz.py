@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from llminspect.text import chat_template
+from tests.fuzz.compare import OPENED, compared
 from tests.fuzz.targets import TARGETS
 from tests.fuzz.work import input_for, tried
 
@@ -41,3 +42,22 @@ def test_a_model_or_one_line(name: str, tmp_path: Path, capfd: pytest.CaptureFix
 def test_an_input_can_be_made_again(name: str) -> None:
     make = TARGETS[name]
     assert input_for(make, name, 0, 7) == input_for(make, name, 0, 7) != input_for(make, name, 1, 7)
+
+
+STRICTER = {
+    "gguf": ("no multiple of", "on the same bytes", "key that is empty or too long", "an empty dimension"),
+    "safetensors": ("twice in its header", "no list of whole numbers", "larger than any memory"),
+}
+"""What is refused here and not by the format's own package: docs/security.md says why."""
+
+
+@pytest.mark.parametrize("name", OPENED)
+def test_it_differs_from_the_package_only_where_that_is_meant(name: str) -> None:
+    for number, own, its in compared(name, 0, 0, 2 * INPUTS):
+        if own is None and its is not None:
+            assert (name, its.partition(":")[0]) in (("gguf", "UnicodeDecodeError"), ("gguf", "TimeoutError")), (
+                number,
+                its,
+            )
+        elif own is not None and its is None:
+            assert any(words in own for words in STRICTER[name]), (number, own)

@@ -133,7 +133,7 @@ def whole(home: Path) -> str:
 def _what(entry: cache_folder.Entry) -> str:
     if entry.kind != "leftover":
         return f"a whole {entry.kind}"
-    made = {"models": "download", "prepared": "preparation", "hashes": "remembered hash"}
+    made = {"models": "download", "prepared": "preparation", "hashes": "remembered hash", "headers": "header"}
     return f"a part of a {made[entry.path.parent.name]}"
 
 
