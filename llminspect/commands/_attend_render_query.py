@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.text import Text
 
-from llminspect.render.bars import bar
+from llminspect.render.bars import BarCell
 from llminspect.render.formula import steps
 from llminspect.render.numbers import number, vector
 from llminspect.render.safe import label
 from llminspect.render.section import section
-from llminspect.render.table import Column, table
-from llminspect.render.theme import BAR, QUIET
+from llminspect.render.table import Cell, Column, table
+from llminspect.render.theme import QUIET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,15 +54,15 @@ def _table(query: Query, labels: list[str]) -> RenderableType:
     columns += ["+ bias"] if query.bias is not None else []
     columns += ["capped"] if query.capped is not None else []
     columns += [Column("softmax = weight", digits=4), ""]
-    rows: list[list[str | int | float | Text | None]] = []
+    rows: list[list[Cell]] = []
     for index in _shown(query):
-        row: list[str | int | float | Text | None] = [index, label(labels[index]), float(query.scores[index])]
+        row: list[Cell] = [index, label(labels[index]), float(query.scores[index])]
         row.append(float(query.scores[index]) * query.scale if query.bias is not None else float(query.scaled[index]))
         row += [float(query.scaled[index])] if query.bias is not None else []
         row += [float(query.capped[index])] if query.capped is not None else []
         weight = float(query.weights[index])
         hidden = index not in seen
-        row += [None if hidden else weight, Text("hidden by the mask", QUIET) if hidden else Text(bar(weight, 24), BAR)]
+        row += [None if hidden else weight, Text("hidden by the mask", QUIET) if hidden else BarCell(weight, 24)]
         rows.append(row)
     notes = []
     left, hidden_too = len(seen - set(_shown(query))), len(query.scores) - len(seen)
@@ -75,7 +75,7 @@ def _table(query: Query, labels: list[str]) -> RenderableType:
     return section("", table(columns, rows, strong=[_strongest(query, rows)]), note=" ".join(notes))
 
 
-def _strongest(query: Query, rows: list[list[str | int | float | Text | None]]) -> int:
+def _strongest(query: Query, rows: list[list[Cell]]) -> int:
     return [row[0] for row in rows].index(int(query.weights.argmax()))
 
 

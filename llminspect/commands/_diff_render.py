@@ -9,7 +9,7 @@ from rich.text import Text
 
 from llminspect.commands._forward_render import strip
 from llminspect.render import theme
-from llminspect.render.bars import bar
+from llminspect.render.bars import BarCell
 from llminspect.render.numbers import number, percent
 from llminspect.render.safe import visible
 from llminspect.render.table import Cell, Column, table
@@ -47,9 +47,9 @@ def distributions(pairs: Sequence[Pair]) -> RenderableType:
         [
             Text(visible(pair.text, True)),
             None if pair.prob_a is None else percent(pair.prob_a, 2),
-            Text(bar((pair.prob_a or 0) / most, 14), theme.BAR, no_wrap=True),
+            BarCell((pair.prob_a or 0) / most, 14),
             None if pair.prob_b is None else percent(pair.prob_b, 2),
-            Text(bar((pair.prob_b or 0) / most, 14), theme.BAR_CHOSEN, no_wrap=True),
+            BarCell((pair.prob_b or 0) / most, 14, theme.BAR_CHOSEN),
         ]
         for pair in pairs[:ROWS]
     ]
@@ -74,7 +74,7 @@ def streams(layers: Sequence[Apart]) -> RenderableType:
             str(entry.layer),
             entry.cosine,
             entry.distance,
-            Text(bar(entry.distance / most, 20), theme.BAR, no_wrap=True),
+            BarCell(entry.distance / most, 20),
         ]
         for entry in shown
     ]

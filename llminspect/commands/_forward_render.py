@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.text import Text
 
 from llminspect.render import theme
-from llminspect.render.bars import bar, probability_bars
+from llminspect.render.bars import BarCell, probability_bars
 from llminspect.render.formula import steps as formula_steps
 from llminspect.render.numbers import column, count, duration, number, percent, shape, vector
 from llminspect.render.safe import visible
@@ -106,7 +106,7 @@ def folded_trace(layers: Sequence[LayerTrace]) -> RenderableType:
             trace.attention_norm,
             trace.feedforward_norm,
             trace.norm,
-            Text(bar(trace.norm / longest, 12), theme.BAR, no_wrap=True),
+            BarCell(trace.norm / longest, 12),
             duration(trace.seconds),
         ]
         for trace in shown

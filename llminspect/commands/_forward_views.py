@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.text import Text
 
 from llminspect.render import theme
-from llminspect.render.bars import bar, probability_bars, signed_bars
+from llminspect.render.bars import BarCell, probability_bars, signed_bars
 from llminspect.render.heatmap import head_map, heatmap
 from llminspect.render.numbers import count, number, percent
 from llminspect.render.safe import fit, visible
@@ -71,7 +71,7 @@ def lens_table(layers: Sequence[LensLayer]) -> RenderableType:
             row += [
                 str(layer.target.rank),
                 percent(layer.target.prob, 2),
-                Text(bar(float(layer.target.prob), 8), theme.BAR, no_wrap=True),
+                BarCell(float(layer.target.prob), 8),
             ]
         said = Text(no_wrap=True, overflow="ellipsis")
         for entry in layer.top[:SHOWN]:
@@ -279,9 +279,9 @@ def change(baseline: Baseline, found: Change) -> RenderableType:
             [
                 Text(visible(token.text, True)),
                 percent(token.prob_before, 2),
-                Text(bar(token.prob_before / most, 12), theme.BAR, no_wrap=True),
+                BarCell(token.prob_before / most, 12),
                 percent(token.prob_after, 2),
-                Text(bar(token.prob_after / most, 12), theme.BAR_CHOSEN, no_wrap=True),
+                BarCell(token.prob_after / most, 12, theme.BAR_CHOSEN),
                 f"{token.logit_change:+.3f}",
             ]
         )

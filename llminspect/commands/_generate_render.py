@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.text import Text
 
 from llminspect.render import theme
-from llminspect.render.bars import bar, probability_bars
+from llminspect.render.bars import BarCell, probability_bars
 from llminspect.render.numbers import count, number, percent
 from llminspect.render.safe import visible
 from llminspect.render.table import Cell, Column, table
@@ -117,7 +117,7 @@ def step_table(steps: Sequence[StepRecord]) -> RenderableType:
                 str(index),
                 token,
                 percent(step.prob),
-                Text(bar(step.prob, 10), theme.BAR, no_wrap=True),
+                BarCell(step.prob, 10),
                 drawn,
                 Text(others, theme.QUIET),
                 f"{step.entropy:.1f}",

@@ -115,13 +115,13 @@ def parts_table(result: Result) -> RenderableType:
     from rich.text import Text
 
     from llminspect.render import theme
-    from llminspect.render.bars import bar
+    from llminspect.render.bars import BarCell
     from llminspect.render.numbers import percent
     from llminspect.render.table import Column, table
 
     parts = result.parts or []
     rows: list[list[Cell]] = [
-        [part.name, f"{part.parameters:,}", percent(part.share), Text(bar(part.share, 30), theme.BAR)] for part in parts
+        [part.name, f"{part.parameters:,}", percent(part.share), BarCell(part.share, 30)] for part in parts
     ]
     if result.tied:
         rows.append(["unembedding", "0", "0%", Text("the embedding, used again", theme.QUIET)])

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from llminspect.commands._tokenize_align import aligned
 from llminspect.render import theme
-from llminspect.render.bars import bar
+from llminspect.render.bars import BarCell
 from llminspect.render.numbers import count as grouped
 from llminspect.render.safe import visible
 from llminspect.render.table import Column, table
@@ -228,7 +228,7 @@ def summary_cells(model: Compared, most: int, priced: bool) -> list[Any]:
     rates = [None if rate is None else f"{rate:.2f}" for rate in (model.characters_per_token, model.bytes_per_token)]
     price = [money(model.cost) if model.cost else None] if priced else []
     count = None if model.count is None else f"{model.count:,}"
-    length = Text(bar((model.count or 0) / most, 8), theme.BAR, no_wrap=True)
+    length = BarCell((model.count or 0) / most, 8)
     size = f"{model.tokenizer.vocabulary_size:,}" if model.tokenizer.vocabulary_size else None
     return [count, length, *rates, *price, size]
 

@@ -21,6 +21,7 @@ returned adapts to the width and the colours of the console that prints it.
     bars         probability_bars(labels, probabilities, *, numbers, maximum, strong, title)
                  signed_bars(labels, values, *, numbers, maximum, strong, title)
                  sparkline(values, cells=None, *, limits) -> Text · bar(share, cells) -> str
+                 BarCell(share, cells) in a table
     formula      steps([(name, formula, with numbers, …, result), …], *, title, note)      aligned on =
     tree         branch_tree(root, [Branch(text, probability, children, chosen, note), …], *, title)
     plot         scatter(points_N2, labels, *, axes, groups, title, height, equal)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
     from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.style import Style
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _SPARKS = "▁▂▃▄▅▆▇█"
@@ -104,6 +105,19 @@ def signed_bars(
     texts = numbers if numbers is not None else column(array, 4)
     most = maximum if maximum is not None else _largest(np.abs(array))
     return Bars(labels, array, texts, maximum=most, signed=True, strong=strong, title=title)
+
+
+class BarCell:
+    """A bar in a table: `share` of `cells`, or of the fewer that its column has, so that all of them shrink alike."""
+
+    def __init__(self, share: float, cells: int, style: Style = theme.BAR) -> None:
+        self.share, self.cells, self.style = share, cells, style
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(min(4, options.max_width), min(self.cells, options.max_width))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text(bar(self.share, min(self.cells, options.max_width)), self.style, no_wrap=True)
 
 
 def bar(share: float, cells: int) -> str:

@@ -11,14 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from llminspect.render import theme
+from llminspect.render.bars import BarCell
 from llminspect.render.numbers import column as number_column
 from llminspect.render.safe import visible
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-Cell = str | int | float | Text | None
-"""A string is shown safely, a number formatted with its column, None is –, and a Text is taken as it is."""
+Cell = str | int | float | Text | BarCell | None
+"""A string is shown safely, a number formatted with its column, None is –; a Text or a bar is taken as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +93,12 @@ def _is_number(cell: Cell) -> bool:
     return isinstance(cell, (int, float, np.integer, np.floating)) and not isinstance(cell, bool)
 
 
-def _column_texts(cells: list[Cell], spec: Column) -> list[Text]:
+def _column_texts(cells: list[Cell], spec: Column) -> list[Text | BarCell]:
     floats = [cell for cell in cells if isinstance(cell, (float, np.floating))]
     written = iter(number_column(floats, spec.digits))
-    texts = []
+    texts: list[Text | BarCell] = []
     for cell in cells:
-        if isinstance(cell, Text):
+        if isinstance(cell, (Text, BarCell)):
             texts.append(cell)
         elif cell is None:
             texts.append(Text("–", theme.QUIET))

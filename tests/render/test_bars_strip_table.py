@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from rich.text import Text
 
-from llminspect.render.bars import bar, probability_bars, signed_bars, sparkline
+from llminspect.render.bars import BarCell, bar, probability_bars, signed_bars, sparkline
 from llminspect.render.table import Column, key_values, table
 from llminspect.render.token_strip import Kind, token_strip, value_strip
 from tests.render.samples import WORDS, lines, shown
@@ -88,6 +88,13 @@ def test_table() -> None:
         "   10   [/      0.125   x",
         "the end",
     ]
+
+
+def test_bars_in_a_narrow_table_shrink_alike() -> None:
+    rows = [[f"layer {index}", BarCell(share, 12)] for index, share in enumerate((1.0, 0.5, 0.0))]
+    for room, longest in ((40, 12), (16, 6)):
+        drawn = [line.count("█") for line in lines(table(["name", "x"], rows), room)[2:]]
+        assert drawn == [longest, longest // 2, 0]
 
 
 def test_key_values() -> None:
