@@ -1,0 +1,62 @@
+"""What the book and the README tell a reader to type works when pasted; each page ends with three such things."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tools.book.blocks import ROOT, prepare
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CHAPTERS = sorted((ROOT / "docs").glob("0*.md"))
+NOT_HERE = re.compile(r"--install-completion|\b(COMMAND|MODEL|TEXT|FILE)\b")
+"""What would change the reader's shell, and what holds a word to be replaced."""
+
+
+def to_type(text: str) -> list[str]:
+    """The commands between backticks and in blocks for the shell; those with an output are checked elsewhere."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    found = [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", prose)]
+    found += [line for block in blocks for line in block.splitlines()]
+    return [code for code in found if re.match(r"(printf .*\| )?llminspect ", code) and not NOT_HERE.search(code)]
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "README.md", *CHAPTERS], ids=lambda p: p.stem)
+def test_every_command_can_be_pasted(page: Path, tmp_path: Path) -> None:
+    environ = prepare(tmp_path)
+    failed = []
+    for code in to_type(page.read_text("utf-8")):
+        ran = subprocess.run(
+            ["sh", "-c", code],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            cwd=tmp_path / "work",
+            env=environ,
+            check=False,
+        )
+        if ran.returncode or not ran.stdout:
+            failed.append((code, ran.returncode, ran.stderr.decode()))
+    assert failed == []
+
+
+def test_commands_are_found_in_prose_and_blocks() -> None:
+    text = "Do `llminspect a\n  b` or `make`.\n```sh\nllminspect c  # why\nmake\n```\n```console\n$ llminspect d\n```\n"
+    assert to_type(text + "`llminspect info MODEL`") == ["llminspect a b", "llminspect c  # why"]
+    assert all(to_type(page.read_text("utf-8")) for page in [ROOT / "README.md", *CHAPTERS])
+
+
+@pytest.mark.parametrize("page", CHAPTERS, ids=lambda page: page.stem)
+def test_a_page_ends_with_three_things_to_try_and_the_next_page(page: Path) -> None:
+    last = page.read_text("utf-8").split("\n## ")[-1]
+    things = re.split(r"^\d\. ", last.split("\n[")[0], flags=re.MULTILINE)[1:]
+    assert last.startswith("Three things to try\n")
+    assert len(things) == 3 and all(to_type(thing) for thing in things)
+    place = CHAPTERS.index(page)
+    following = CHAPTERS[place + 1].name if place + 1 < len(CHAPTERS) else "README.md"
+    assert re.findall(r"\]\(([^)]*)\)", last.strip().splitlines()[-1])[-1] == following
