@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -57,11 +58,27 @@ def test_model_files_and_folders_complete(program: Program, tmp_path: Path) -> N
     assert found == [f"{tmp_path}/{name}" for name in ("mod", "model.gguf", "models/")]
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_has_a_script(program: Program, shell: str) -> None:
-    ran = program("--show-completion", shell)
-    assert ran.code == 0
-    assert "llminspect" in ran.out
+@pytest.mark.parametrize(
+    ("shell", "registers"),
+    [
+        ("bash", "complete -o default -F _llminspect_completion llminspect"),
+        ("zsh", "compdef _llminspect_completion llminspect"),
+        ("fish", "complete --command llminspect"),
+    ],
+)
+def test_each_shell_has_a_script(program: Program, shell: str, registers: str) -> None:
+    script = program(_LLMINSPECT_COMPLETE=f"source_{shell}").out
+    assert registers in script
+    assert f"_LLMINSPECT_COMPLETE=complete_{shell}" in script
+
+
+def test_zsh_and_fish_are_offered_the_heads(program: Program) -> None:
+    typed = {"_TYPER_COMPLETE_ARGS": "llminspect attend x --layer 0 --head "}
+    zsh = program(_LLMINSPECT_COMPLETE="complete_zsh", **typed).out
+    assert re.findall(r'"(\d+)"', zsh) == list(map(str, range(9)))
+    fish = {"_LLMINSPECT_COMPLETE": "complete_fish", **typed}
+    assert program(_TYPER_COMPLETE_FISH_ACTION="is-args", **fish).code == 0
+    assert program(_TYPER_COMPLETE_FISH_ACTION="get-args", **fish).out.split() == list(map(str, range(9)))
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")

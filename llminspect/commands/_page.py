@@ -7,8 +7,8 @@ from typing import Any
 
 from llminspect.errors import UsageError
 
-DECIMALS = 4
-"""Of the numbers in a page: more than a colour or a percentage shows."""
+DECIMALS = 6
+"""Of the numbers in a page: two more than a percentage shows, so that rounding twice hardly ever tells."""
 SCRIPTS = {"attend": "attend.js", "forward": "lens.js", "tokenize": "compare.js"}
 
 

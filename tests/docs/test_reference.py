@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from llminspect.arch.registry import architectures
 from llminspect.cli import command_names
+from tests.conftest import ROOT
 from tools.book import reference
 
 if TYPE_CHECKING:
@@ -31,3 +33,8 @@ def test_a_stale_page_is_found_and_written(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize("name", command_names())
 def test_every_command_shows_an_example(name: str) -> None:
     assert f"llminspect {name}" in reference.help_of(name).split("Options:")[0].split("Usage:")[1].split("\n", 1)[1]
+
+
+def test_the_readme_counts_the_kinds_of_model() -> None:
+    row = next(line for line in (ROOT / "README.md").read_text("utf-8").splitlines() if line.startswith("| kinds of"))
+    assert row.split("|")[2].strip() == str(len(architectures()))

@@ -107,6 +107,28 @@ def test_the_lens_tells_what_would_be_said(browser: Browser, program: Program, t
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize(
+    ("arguments", "keys", "said"),
+    [
+        (
+            ("forward", "The capital of France is", "--lens", "--all"),
+            ["ArrowDown", "ArrowRight"],
+            "After layer 1, behind",
+        ),
+        (("tokenize", "A cat sat.", *COMPARED), ["ArrowRight"], "·cat is token 1 of"),
+    ],
+)
+def test_the_other_pages_go_by_keys_alone(
+    browser: Browser, program: Program, tmp_path: Path, arguments: tuple[str, ...], keys: list[str], said: str
+) -> None:
+    browser.open(saved(program, tmp_path, *arguments))
+    for key in ["Tab", *keys]:
+        browser.press(key)
+    assert browser.value("document.querySelector('#said').textContent").startswith(said)
+    assert browser.complaints() == []
+
+
+@pytest.mark.browser
 def test_compare_lights_the_same_bytes_and_runs_nothing_of_the_text(
     browser: Browser, program: Program, tmp_path: Path
 ) -> None:

@@ -5,7 +5,7 @@ import pytest
 from rich.text import Text
 
 from llminspect.render.bars import BarCell, bar, probability_bars, signed_bars, sparkline
-from llminspect.render.table import Column, key_values, table
+from llminspect.render.table import Cell, Column, key_values, table
 from llminspect.render.token_strip import Kind, token_strip, value_strip
 from tests.render.samples import WORDS, lines, shown
 
@@ -91,7 +91,7 @@ def test_table() -> None:
 
 
 def test_bars_in_a_narrow_table_shrink_alike() -> None:
-    rows = [[f"layer {index}", BarCell(share, 12)] for index, share in enumerate((1.0, 0.5, 0.0))]
+    rows: list[list[Cell]] = [[f"layer {index}", BarCell(share, 12)] for index, share in enumerate((1.0, 0.5, 0.0))]
     for room, longest in ((40, 12), (16, 6)):
         drawn = [line.count("█") for line in lines(table(["name", "x"], rows), room)[2:]]
         assert drawn == [longest, longest // 2, 0]
