@@ -146,6 +146,7 @@ def write_rendering(rendering: RenderableType, options: OutputOptions) -> None:
 
 def pause(question: str) -> bool:
     """Wait for Enter on the terminal; False where the person wants to end. The question leaves no trace."""
+    _forget_typed()
     sys.stderr.write(question)
     sys.stderr.flush()
     answer = sys.stdin.readline()
@@ -153,6 +154,16 @@ def pause(question: str) -> bool:
     sys.stderr.write("\x1b[1A\x1b[2K" if answer.endswith("\n") and sys.stderr.isatty() else "\n")
     sys.stderr.flush()
     return not answer.strip().lower().startswith("q")
+
+
+def _forget_typed() -> None:
+    """Keys pressed before the question are no answer to it, and their lines on the screen are not its own."""
+    try:
+        import termios
+    except ImportError:  # Windows.
+        return
+    if sys.stdin.isatty():
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)
 
 
 class Stream:

@@ -31,8 +31,8 @@ SAYS = {
     "tokens that are used alike have rows that point in like directions.",
     "The Transformer": "All tokens at once go through the layers. In each layer they look at each other, then each is "
     "worked on alone; both steps add to the vector and replace nothing.",
-    "Self-attention": "A token's query is compared with the key of each token before it; the softmax makes weights of "
-    "the products, and the values are mixed by these weights.",
+    "Self-attention": "A token's query is compared with the keys of the tokens up to it (in the toy: of all); the "
+    "softmax makes weights of the products, and the values are mixed by these weights.",
     "Feed forward": "Then each token alone: h = W z + b, a = f(h), and back to the width of the stream. Each hidden "
     "unit waits for something and writes something when it comes.",
     "The next token, and text again": "The last vector is compared with every row of the vocabulary. The softmax makes "

@@ -151,6 +151,15 @@ def test_on_a_terminal_enter_goes_on_and_q_ends() -> None:
     assert HEADINGS[2] not in shown.seen
 
 
+def test_enter_before_the_question_is_no_answer() -> None:
+    shown = OnATerminal("walk", SENTENCE)
+    shown.press("\n")
+    shown.until(lambda seen: "Enter:" in seen)
+    shown.press("q\n")
+    assert shown.ended() == 0
+    assert HEADINGS[1] not in shown.seen
+
+
 def test_no_pause_shows_all_on_a_terminal_and_without_a_text_takes_the_sentence() -> None:
     shown = OnATerminal("walk", "--no-pause")
     shown.until(lambda seen: HEADINGS[-1] in seen)
