@@ -27,6 +27,8 @@ from llminspect.core.unembed import logits
 from llminspect.errors import ModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from llminspect.arch.params import Params
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache
@@ -59,14 +61,20 @@ def forward(
     """All of a text at once: a token sees those behind it, so nothing can be kept for a longer text."""
     stream_TD = embed(params, config, ids_T, tap)
     mask_TS = attention.hide(None, hidden_S)
-    for index in range(config.sizes.L):
-        layer, name = params.layer(index), f"layers.{index}"
+
+    def step(
+        index: int, layer: Mapping[str, Array], stream_TD: Array, cache: Cache | None, tap: Tap
+    ) -> tuple[Array, None]:
+        name = f"layers.{index}"
         stream_TD = tap(f"{name}.input", stream_TD)
         scale = config.sizes.E**-0.5
         added_TD, _ = self_attention(layer, stream_TD, config.sizes.H, tap, name, scale=scale, mask_TS=mask_TS)
         stream_TD = normed_sum(layer, "middle", stream_TD, added_TD, config.norm_epsilon, tap, name)
         added_TD = plain_feed_forward(layer, stream_TD, config.activation, tap, name)
         stream_TD = normed_sum(layer, "output", stream_TD, added_TD, config.norm_epsilon, tap, name)
+        return stream_TD, None
+
+    stream_TD, _ = params.through(step, stream_TD, config.sizes.L, tap)
     if "pooler.weight" in params and tap.wants("final.pooled"):
         # What the first token says of the whole text; no step of this program goes on from it.
         tap("final.pooled", namespace(stream_TD).tanh(mapped(params, "pooler", stream_TD[..., 0, :])))

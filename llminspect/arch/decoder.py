@@ -23,10 +23,11 @@ from llminspect.core.rotary import Divided, Rotary
 from llminspect.core.unembed import logits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Mapping
 
     from llminspect.arch.params import Params
     from llminspect.core.array import Array
+    from llminspect.core.cache import Seen
     from llminspect.core.tap import Tap
 
 
@@ -105,19 +106,21 @@ def forward(
         window: attention.hide(attention.causal_mask(xp, tokens, keys, window, first), hidden_S)
         for window in {config.window_of(index) for index in range(config.sizes.L)}
     }
-    seen = []
-    for index in range(config.sizes.L):
-        layer, name = params.layer(index), f"layers.{index}"
+
+    def step(
+        index: int, layer: Mapping[str, Array], stream_TD: Array, cache: Cache | None, tap: Tap
+    ) -> tuple[Array, Seen]:
+        name = f"layers.{index}"
         stream_TD = tap(f"{name}.input", stream_TD)
         normed_TD = normed(layer, "attention.norm", stream_TD, config, tap, name)
         rotary = config.rotary_of(index)
         rotation = None if rotary is None else rotations[rotary]
         query_HTE, key_KTE, value_KTE = project(layer, config, normed_TD, rotation, tap, f"{name}.attention")
-        seen.append(extend(cache, index, key_KTE, value_KTE))
+        seen = extend(cache, index, key_KTE, value_KTE)
         mixed_HTE = attention.attend(
             query_HTE,
-            seen[-1].key_KSE,
-            seen[-1].value_KSE,
+            seen.key_KSE,
+            seen.value_KSE,
             scale=config.scale,
             mask_TS=masks[config.window_of(index)],
             cap=config.score_cap,
@@ -132,7 +135,13 @@ def forward(
         added_TD = feed_forward(layer, config, normed_TD, tap, f"{name}.feedforward")
         added_TD = tap(f"{name}.feedforward.output", normed_behind(layer, "feedforward", added_TD, config, tap, name))
         stream_TD = tap(f"{name}.output", stream_TD + added_TD)
-    return Pass(stream_TD, Cache(start + tokens, tuple(seen)))
+        return stream_TD, seen
+
+    def alike(index: int) -> Hashable:
+        return config.rotary_of(index), config.window_of(index)
+
+    stream_TD, seen = params.through(step, stream_TD, config.sizes.L, tap, cache, alike=alike)
+    return Pass(stream_TD, Cache(start + tokens, seen))
 
 
 def divisors(params: Params, rotary: Rotary, length: int) -> Array | None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from llminspect.arch.params import Params
     from llminspect.core.array import Array
+    from llminspect.core.cache import Seen
     from llminspect.core.tap import Tap
 
 
@@ -149,29 +150,36 @@ def forward(
     positions_TD = tap("embedding.positions", learned_positions(params, start, tokens))
     stream_TD = tap("embedding.output", tokens_TD + positions_TD)
     mask_TS = attention.hide(attention.causal_mask(xp, tokens, keys, first=first), hidden_S)
-    seen = []
-    for index in range(sizes.L):
-        layer, name = params.layer(index), f"layers.{index}"
+
+    def scale(index: int) -> float:
+        return config.scale / (index + 1) if config.scale_by_layer else config.scale
+
+    def step(
+        index: int, layer: Mapping[str, Array], stream_TD: Array, cache: Cache | None, tap: Tap
+    ) -> tuple[Array, Seen]:
+        name = f"layers.{index}"
         stream_TD = tap(f"{name}.input", stream_TD)
         normed_TD = layer_normed(layer, "attention.norm", stream_TD, config.norm_epsilon)
-        added_TD, now_seen = self_attention(
+        added_TD, seen = self_attention(
             layer,
             tap(f"{name}.attention.norm", normed_TD),
             sizes.H,
             tap,
             name,
-            scale=config.scale / (index + 1) if config.scale_by_layer else config.scale,
+            scale=scale(index),
             mask_TS=mask_TS,
             cache=cache,
             index=index,
         )
-        seen.append(now_seen)
         stream_TD = tap(f"{name}.middle", stream_TD + added_TD)
         normed_TD = layer_normed(layer, "feedforward.norm", stream_TD, config.norm_epsilon)
         normed_TD = tap(f"{name}.feedforward.norm", normed_TD)
         added_TD = plain_feed_forward(layer, normed_TD, config.activation, tap, name)
         stream_TD = tap(f"{name}.output", stream_TD + added_TD)
-    return Pass(stream_TD, Cache(start + tokens, tuple(seen)))
+        return stream_TD, seen
+
+    stream_TD, seen = params.through(step, stream_TD, sizes.L, tap, cache, alike=scale)
+    return Pass(stream_TD, Cache(start + tokens, seen))
 
 
 def readout(params: Params, config: Config, stream_TD: Array, tap: Tap) -> Array:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from llminspect.arch.params import Params
     from llminspect.core.array import Array
+    from llminspect.core.cache import Seen
     from llminspect.core.tap import Tap
 
 
@@ -132,19 +133,21 @@ def forward(
     stream_TD = tap("embedding.output", look_up(params["embedding.weight"], ids_T))
     turn = position.rotary_angles(stream_TD, start, tokens, config.rotary)
     mask_TS = attention.hide(attention.causal_mask(xp, tokens, keys, first=first), hidden_S)
-    seen = []
-    for index in range(sizes.L):
-        layer, name = params.layer(index), f"layers.{index}"
+
+    def step(
+        index: int, layer: Mapping[str, Array], stream_TD: Array, cache: Cache | None, tap: Tap
+    ) -> tuple[Array, Seen]:
+        name = f"layers.{index}"
         stream_TD = tap(f"{name}.input", stream_TD)
         normed_TD = layer_normed(layer, "attention.norm", stream_TD, config.norm_epsilon)
         query_HTE, key_HTE, value_HTE = project(
             layer, sizes.H, tap(f"{name}.attention.norm", normed_TD), turn, tap, f"{name}.attention"
         )
-        seen.append(extend(cache, index, key_HTE, value_HTE))
+        seen = extend(cache, index, key_HTE, value_HTE)
         mixed_HTE = attention.attend(
             query_HTE,
-            seen[-1].key_KSE,
-            seen[-1].value_KSE,
+            seen.key_KSE,
+            seen.value_KSE,
             scale=sizes.E**-0.5,
             mask_TS=mask_TS,
             tap=tap,
@@ -157,7 +160,10 @@ def forward(
         normed_TD = tap(f"{name}.feedforward.norm", normed_TD)
         added_TD = plain_feed_forward(layer, normed_TD, config.activation, tap, name)
         stream_TD = tap(f"{name}.output", middle_TD + added_TD)
-    return Pass(stream_TD, Cache(start + tokens, tuple(seen)))
+        return stream_TD, seen
+
+    stream_TD, seen = params.through(step, stream_TD, sizes.L, tap, cache)
+    return Pass(stream_TD, Cache(start + tokens, seen))
 
 
 def project(

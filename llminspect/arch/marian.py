@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llminspect.arch.spec import Pass, Sizes
-from llminspect.arch.steps import cross_attention, normed_sum, offered, plain_feed_forward, self_attention
+from llminspect.arch.steps import cross_attention, normed_sum, offers, plain_feed_forward, self_attention
 from llminspect.core import attention, position
 from llminspect.core.array import namespace
 from llminspect.core.cache import Cache, Source, span
@@ -20,8 +20,11 @@ from llminspect.core.unembed import logits
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from llminspect.arch.params import Params
     from llminspect.core.array import Array
+    from llminspect.core.cache import Seen
     from llminspect.core.tap import Tap
 
 NORM_EPSILON = 1e-5
@@ -55,15 +58,20 @@ def encode_source(params: Params, config: Config, ids_S: Array, tap: Tap, hidden
     sizes, heads = config.sizes, config.encoder_heads
     stream_SD = embed(params, config, ids_S, 0, tap, "encoder.embedding")
     mask_SS, scale = attention.hide(None, hidden_S), (sizes.D // heads) ** -0.5
-    for index in range(config.encoder_layers):
-        layer, name = params.layer(index, "encoder.layers"), f"encoder.layers.{index}"
+
+    def step(
+        index: int, layer: Mapping[str, Array], stream_SD: Array, cache: Cache | None, tap: Tap
+    ) -> tuple[Array, None]:
+        name = f"encoder.layers.{index}"
         stream_SD = tap(f"{name}.input", stream_SD)
         added_SD, _ = self_attention(layer, stream_SD, heads, tap, name, scale=scale, mask_TS=mask_SS)
         stream_SD = normed_sum(layer, "middle", stream_SD, added_SD, NORM_EPSILON, tap, name)
         added_SD = plain_feed_forward(layer, stream_SD, config.activation, tap, name)
         stream_SD = normed_sum(layer, "output", stream_SD, added_SD, NORM_EPSILON, tap, name)
-    offers = (offered(params.layer(index), stream_SD, sizes.H, tap, f"layers.{index}") for index in range(sizes.L))
-    return Cache(source=Source(stream_SD, tuple(offers), hidden_S))
+        return stream_SD, None
+
+    stream_SD, _ = params.through(step, stream_SD, config.encoder_layers, tap, stack="encoder.layers")
+    return Cache(source=Source(stream_SD, offers(params, stream_SD, sizes.L, sizes.H, tap), hidden_S))
 
 
 def forward(
@@ -81,20 +89,26 @@ def forward(
     now = span(cache, tokens)
     stream_TD = embed(params, config, ids_T, now.start, tap, "embedding")
     mask_TS = attention.hide(attention.causal_mask(xp, tokens, now.keys, first=now.first), hidden_S)
-    seen, scale = [], sizes.E**-0.5
-    for index in range(sizes.L):
-        layer, name = params.layer(index), f"layers.{index}"
+    scale = sizes.E**-0.5
+
+    def step(
+        index: int, layer: Mapping[str, Array], stream_TD: Array, cache: Cache | None, tap: Tap
+    ) -> tuple[Array, Seen]:
+        name = f"layers.{index}"
+        assert cache is not None and cache.source is not None
         stream_TD = tap(f"{name}.input", stream_TD)
-        added_TD, now_seen = self_attention(
+        added_TD, seen = self_attention(
             layer, stream_TD, sizes.H, tap, name, scale=scale, mask_TS=mask_TS, cache=cache, index=index
         )
-        seen.append(now_seen)
         stream_TD = normed_sum(layer, "middle", stream_TD, added_TD, NORM_EPSILON, tap, name)
         added_TD = cross_attention(layer, stream_TD, sizes.H, cache.source, index, tap, name, scale=scale)
         stream_TD = normed_sum(layer, "crossed", stream_TD, added_TD, NORM_EPSILON, tap, name)
         added_TD = plain_feed_forward(layer, stream_TD, config.activation, tap, name)
         stream_TD = normed_sum(layer, "output", stream_TD, added_TD, NORM_EPSILON, tap, name)
-    return Pass(stream_TD, Cache(now.start + tokens, tuple(seen), cache.source))
+        return stream_TD, seen
+
+    stream_TD, seen = params.through(step, stream_TD, sizes.L, tap, cache)
+    return Pass(stream_TD, Cache(now.start + tokens, seen, cache.source))
 
 
 def readout(params: Params, config: Config, stream_TD: Array, tap: Tap) -> Array:

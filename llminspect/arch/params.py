@@ -8,15 +8,19 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Hashable, Iterator, Sequence
     from concurrent.futures import Future, ThreadPoolExecutor
 
     from llminspect.core.array import Array
+    from llminspect.core.cache import Cache, Seen
+    from llminspect.core.tap import Tap
+
+    Step = Callable[[int, Mapping[str, Array], Array, Cache | None, Tap], tuple[Array, Seen | None]]
 
 
 READERS = 2
 """Threads that make the arrays of the next layer."""
-_OF_A_LAYER = re.compile(r"(?P<stack>.+?)\.(?P<index>\d+)\.(?P<short>.+)")
+OF_A_LAYER = re.compile(r"(?P<stack>.+?)\.(?P<index>\d+)\.(?P<short>.+)")
 
 
 class Params:
@@ -36,7 +40,7 @@ class Params:
         self._ahead: tuple[tuple[str, int], list[Future[Array]]] | None = None
         self._threads: ThreadPoolExecutor | None = None
         for name in arrays:
-            found = _OF_A_LAYER.fullmatch(name)
+            found = OF_A_LAYER.fullmatch(name)
             if found:
                 self._names[found["stack"], int(found["index"])][found["short"]] = name
 
@@ -61,6 +65,30 @@ class Params:
         if (stack, index) not in self._kept:
             self._kept[stack, index] = {short: self.arrays[name] for short, name in self._named(stack, index)}
         return self._kept[stack, index]
+
+    def through(
+        self,
+        step: Step,
+        stream_TD: Array,
+        layers: int,
+        tap: Tap,
+        cache: Cache | None = None,
+        *,
+        stack: str = "layers",
+        alike: Callable[[int], Hashable] = lambda index: None,
+    ) -> tuple[Array, Sequence[Seen]]:
+        """The stream through each layer of a stack in turn, and what they have seen.
+
+        `step(index, layer, stream_TD, cache, tap)` is one layer. `alike(index)` is equal for those that do the same
+        with other arrays: an engine that compiles makes code for one of them. So a step uses its index for names, its
+        place in the cache and what `alike` tells, and nothing else.
+        """
+        seen = []
+        for index in range(layers):
+            stream_TD, its_own = step(index, self.layer(index, stack), stream_TD, cache, tap)
+            if its_own is not None:
+                seen.append(its_own)
+        return stream_TD, tuple(seen)
 
     def _named(self, stack: str, index: int) -> list[tuple[str, str]]:
         return list(self._names.get((stack, index), {}).items())

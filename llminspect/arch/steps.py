@@ -12,7 +12,7 @@ from llminspect.core.norm import layer_norm
 from llminspect.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from llminspect.arch.params import Params
     from llminspect.core.array import Array
@@ -76,6 +76,17 @@ def offered(layer: Mapping[str, Array], source_SD: Array, heads: int, tap: Tap, 
         heads_of(layer, "cross_attention.key", source_SD, heads, tap, name),
         heads_of(layer, "cross_attention.value", source_SD, heads, tap, name),
     )
+
+
+def offers(params: Params, source_SD: Array, layers: int, heads: int, tap: Tap) -> Sequence[Seen]:
+    """What the source offers to each layer of the decoder."""
+
+    def step(
+        index: int, layer: Mapping[str, Array], source_SD: Array, cache: Cache | None, tap: Tap
+    ) -> tuple[Array, Seen]:
+        return source_SD, offered(layer, source_SD, heads, tap, f"layers.{index}")
+
+    return params.through(step, source_SD, layers, tap)[1]
 
 
 def cross_attention(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llminspect.arch.spec import Pass, Sizes
-from llminspect.arch.steps import cross_attention, offered, plain_feed_forward, self_attention
+from llminspect.arch.steps import cross_attention, offers, plain_feed_forward, self_attention
 from llminspect.core import attention, position
 from llminspect.core.array import namespace
 from llminspect.core.cache import Cache, Source, span
@@ -55,14 +55,19 @@ def encode_source(params: Params, config: Config, ids_S: Array, tap: Tap, hidden
     stream_SD = tap("encoder.embedding.output", look_up(params["embedding.weight"], ids_S))
     bias_HSS = relative_bias(params, config, "encoder.relative.weight", tokens, span(None, tokens), True, tap)
     mask_SS = attention.hide(None, hidden_S)
-    for index in range(config.encoder_layers):
-        layer, name = params.layer(index, "encoder.layers"), f"encoder.layers.{index}"
+
+    def step(
+        index: int, layer: Mapping[str, Array], stream_SD: Array, cache: Cache | None, tap: Tap
+    ) -> tuple[Array, None]:
+        name = f"encoder.layers.{index}"
         stream_SD = tap(f"{name}.input", stream_SD)
         stream_SD, _ = attend_to_self(layer, config, stream_SD, tap, name, mask_SS, bias_HSS)
         stream_SD = feed_forward(layer, config, stream_SD, tap, name)
+        return stream_SD, None
+
+    stream_SD, _ = params.through(step, stream_SD, config.encoder_layers, tap, stack="encoder.layers")
     final_SD = tap("encoder.final.norm", rms_norm(stream_SD, params["encoder.final.norm.weight"], config.norm_epsilon))
-    offers = (offered(params.layer(index), final_SD, sizes.H, tap, f"layers.{index}") for index in range(sizes.L))
-    return Cache(source=Source(final_SD, tuple(offers), hidden_S))
+    return Cache(source=Source(final_SD, offers(params, final_SD, sizes.L, sizes.H, tap), hidden_S))
 
 
 def forward(
@@ -81,17 +86,22 @@ def forward(
     stream_TD = tap("embedding.output", look_up(params["embedding.weight"], ids_T))
     bias_HTS = relative_bias(params, config, "relative.weight", tokens, now, False, tap)
     mask_TS = attention.hide(attention.causal_mask(xp, tokens, now.keys, first=now.first), hidden_S)
-    seen = []
-    for index in range(sizes.L):
-        layer, name = params.layer(index), f"layers.{index}"
+
+    def step(
+        index: int, layer: Mapping[str, Array], stream_TD: Array, cache: Cache | None, tap: Tap
+    ) -> tuple[Array, Seen]:
+        name = f"layers.{index}"
+        assert cache is not None and cache.source is not None
         stream_TD = tap(f"{name}.input", stream_TD)
-        stream_TD, now_seen = attend_to_self(layer, config, stream_TD, tap, name, mask_TS, bias_HTS, cache, index)
-        seen.append(now_seen)
+        stream_TD, seen = attend_to_self(layer, config, stream_TD, tap, name, mask_TS, bias_HTS, cache, index)
         normed_TD = normed(layer, "cross_attention.norm", stream_TD, config, tap, name)
         added_TD = cross_attention(layer, normed_TD, sizes.H, cache.source, index, tap, name, scale=1.0)
         stream_TD = tap(f"{name}.crossed", stream_TD + added_TD)
         stream_TD = feed_forward(layer, config, stream_TD, tap, name)
-    return Pass(stream_TD, Cache(now.start + tokens, tuple(seen), cache.source))
+        return stream_TD, seen
+
+    stream_TD, seen = params.through(step, stream_TD, sizes.L, tap, cache)
+    return Pass(stream_TD, Cache(now.start + tokens, seen, cache.source))
 
 
 def relative_bias(

@@ -14,6 +14,8 @@ import numpy as np
 from llminspect.core.array import namespace, put
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from llminspect.core.array import Array
 
 
@@ -69,7 +71,7 @@ class Source:
 
     stream_SD: Array
     """The encoder's result, after its final norm, [..., S, D]."""
-    layers: tuple[Seen, ...]
+    layers: Sequence[Seen]
     """Its keys and values for the cross attention of each of the decoder's layers."""
     hidden_S: Array | None = None
     """Source positions (True) that no token may attend to, [..., S]."""
@@ -80,7 +82,7 @@ class Cache:
     """What every layer has seen of the `length` tokens so far."""
 
     length: int = 0
-    layers: tuple[Seen, ...] = ()
+    layers: Sequence[Seen] = ()
     source: Source | None = None
     places: int | None = None
     """Compiled code has no arrays that grow: of so many places of each layer the first `length` are filled."""

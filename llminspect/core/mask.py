@@ -39,9 +39,14 @@ class Mask:
         """How many keys stand before the first query."""
         return self.keys - self.queries if self.first is None else self.first
 
-    @cached_property
+    @property
     def whole_TS(self) -> Array:
         """What to add to all scores: 0, or −∞ where hidden. [T, S], or with `hidden_S` [..., 1, T or 1, S]."""
+        # An array that code makes while it is compiled belongs to that piece of code: it must not be kept for another.
+        return self._kept_TS if self.xp is np else self.numbers(0, self.queries, 0, self.keys)
+
+    @cached_property
+    def _kept_TS(self) -> Array:
         return self.numbers(0, self.queries, 0, self.keys)
 
     def numbers(self, start: int, stop: int, low: int, high: int) -> Array:

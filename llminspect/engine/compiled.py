@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from llminspect.arch.params import Params
 from llminspect.arch.spec import Pass
 from llminspect.core.tap import Enough
 from llminspect.engine.hosts import lost
-from llminspect.engine.plan import Plan, Recorder, planned, show
+from llminspect.engine.plan import Plan, Recorder, Shown, hand_on, planned
+from llminspect.engine.scanned import Scanned
 from llminspect.engine.values import as_tree, from_tree, roomy
 from llminspect.engine.widened import Widened
 from llminspect.errors import UserError
@@ -25,11 +25,13 @@ from llminspect.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from llminspect.arch.params import Params
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache
     from llminspect.core.tap import Tap
     from llminspect.engine.memory import Budget
     from llminspect.engine.mesh import Layout
+    from llminspect.engine.widened import Places
     from llminspect.model import Model
 
 OVER_KEYS = ("scores", "scaled", "capped", "masked", "weights")
@@ -41,16 +43,18 @@ class Program:
     """Compiled code, and what it shows to whom."""
 
     call: Callable[..., Any]
-    shown: list[tuple[str, int, int]]
+    shown: list[Shown]
     stopped: bool
 
 
 class Compiled:
     """A model on JAX: an `Engine`."""
 
-    def __init__(self, model: Model, arrays: Mapping[str, Array], layout: Layout, budget: Budget) -> None:
+    def __init__(
+        self, model: Model, arrays: Mapping[str, Array], places: Places, layout: Layout, budget: Budget
+    ) -> None:
         self.architecture, self.config = model.architecture, model.config
-        self.arrays, self.layout, self.budget = dict(arrays), layout, budget
+        self.arrays, self.places, self.layout, self.budget = dict(arrays), places, layout, budget
         self.programs: dict[Any, Program] = {}
         self.exact = False
         """Whether the code must know how long the text is (a rotation that hangs on it): compiled for each length."""
@@ -67,7 +71,7 @@ class Compiled:
             self.exact = True
             return self.run(ids, tap, cache, hidden_S)
         places = None if given is None else given.places
-        self._show(plan, program, kept, None if places is None else before + tokens)
+        self.show(plan, program, kept, None if places is None else before + tokens)
         extended = from_tree(tree, before + tokens, places)
         if extended is not None:
             extended = replace(extended, length=before + tokens)
@@ -92,7 +96,7 @@ class Compiled:
             hidden_S = np.pad(hidden_S, room, constant_values=True)
         plan = planned(tap)
         static = ("forward", None if places is not None else length, places)
-        program, (result, kept) = self._call(static, forward, plan, ids.astype(np.int32), as_tree(cache), hidden_S)
+        program, (result, kept) = self.call(static, forward, plan, ids.astype(np.int32), as_tree(cache), hidden_S)
         stream_TD, tree = (None, None) if result is None else result
         return self._host(stream_TD), tree, plan, program, kept
 
@@ -104,8 +108,8 @@ class Compiled:
             return logits_TV
 
         plan = planned(tap)
-        program, (logits_TV, kept) = self._call(("logits",), readout, plan, stream_TD)
-        self._show(plan, program, kept, None)
+        program, (logits_TV, kept) = self.call(("logits",), readout, plan, stream_TD)
+        self.show(plan, program, kept, None)
         return self._host(logits_TV)
 
     def encode_source(self, ids: Array, tap: Tap, hidden_S: Array | None) -> Cache:
@@ -119,8 +123,8 @@ class Compiled:
             return {**tree, "source": (self.layout.everywhere(stream_SD), self.layout.heads(layers), hidden_S)}
 
         plan = planned(tap)
-        program, (tree, kept) = self._call(("source",), encoded, plan, ids.astype(np.int32), hidden_S)
-        self._show(plan, program, kept, None)
+        program, (tree, kept) = self.call(("source",), encoded, plan, ids.astype(np.int32), hidden_S)
+        self.show(plan, program, kept, None)
         cache = from_tree(tree, 0, None)
         assert cache is not None and cache.source is not None
         return replace(cache, source=replace(cache.source, stream_SD=self._host(cache.source.stream_SD)))
@@ -135,15 +139,24 @@ class Compiled:
 
     # -- Programs ------------------------------------------------------------------------------------------------------
 
-    def _call(
-        self, static: tuple[Any, ...], function: Callable[..., Any], plan: Plan, *arguments: Any
+    def call(
+        self,
+        static: tuple[Any, ...],
+        function: Callable[..., Any],
+        plan: Plan,
+        *arguments: Any,
+        derive: bool = False,
     ) -> tuple[Program, Any]:
+        """What `function(params, tap, *arguments)` gives and what was kept; compiled if there is no such program yet.
+
+        With `derive` the function gives a number, and the result is that and its gradient by the plan's operands.
+        """
         given = (self.arrays, [tuple(map(_operand, operands)) for operands in plan.operands], *arguments)
         leaves, structure = jax.tree_util.tree_flatten(given[1:])
         shapes = tuple((np.shape(leaf), str(jnp.result_type(leaf))) for leaf in leaves)
         key = (static, plan.parts, shapes, structure)
         if key not in self.programs:
-            self.programs[key] = self._compile(function, plan, given)
+            self.programs[key] = self._compile(function, plan, given, derive)
         program = self.programs[key]
         if jax.process_count() == 1:
             return program, program.call(*given)
@@ -152,7 +165,7 @@ class Compiled:
         except jax.errors.JaxRuntimeError:
             lost()
 
-    def _compile(self, function: Callable[..., Any], plan: Plan, given: tuple[Any, ...]) -> Program:
+    def _compile(self, function: Callable[..., Any], plan: Plan, given: tuple[Any, ...], derive: bool) -> Program:
         parts = plan.parts
         traced: list[Recorder] = []
 
@@ -160,30 +173,38 @@ class Compiled:
             recorder = Recorder(parts, operands)
             traced[:] = [recorder]
             try:
-                result = function(Params(Widened(arrays)), recorder, *arguments)
+                result = function(Scanned(Widened(arrays, self.places)), recorder, *arguments)
             except Enough:
                 result = None
             kept, recorder.kept = self.layout.everywhere(recorder.kept), []
             return result, kept
 
-        lowered = jax.jit(whole).lower(*given)
+        def derived(arrays: Mapping[str, Array], operands: Sequence[tuple[Any, ...]], *arguments: Any) -> Any:
+            def score(operands: Sequence[tuple[Any, ...]]) -> Any:
+                return whole(arrays, operands, *arguments)
+
+            (value, kept), slopes = jax.value_and_grad(score, has_aux=True, allow_int=True)(operands)
+            return self.layout.everywhere((value, [_floats(own) for own in slopes])), kept
+
+        lowered = jax.jit(derived if derive else whole).lower(*given)
         compiled = lowered.compile()
         result, kept = lowered.out_info
-        cache = _bytes(result[1]["layers"]) // self.layout.model if isinstance(result, tuple) and result[1] else 0
+        extended = result[1] if isinstance(result, tuple) and isinstance(result[1], dict) else {}
+        cache = _bytes(extended.get("layers")) // self.layout.model
         self.budget.check(compiled, cache, _bytes(kept))
         return Program(compiled, traced[0].shown, traced[0].stopped)
 
-    def _show(self, plan: Plan, program: Program, kept: Sequence[Array], seen: int | None) -> None:
+    def show(self, plan: Plan, program: Program, kept: Sequence[Array], seen: int | None) -> None:
         """Hand on what was kept; of a cache that has more places than tokens only the `seen` tokens."""
         if not program.shown:
-            return show(plan, (), (), program.stopped)
+            return hand_on(plan, (), (), program.stopped)
         arrays = [self._host(array) for array in kept]
         if seen is not None:
-            for name, _, slot in program.shown:
+            for name, _, slot, _ in program.shown:
                 last = name.rpartition(".")[2]
                 if name == "relative" or (".attention." in name and last in OVER_KEYS):
                     arrays[slot] = arrays[slot][..., :seen]
-        return show(plan, program.shown, arrays, program.stopped)
+        return hand_on(plan, program.shown, arrays, program.stopped)
 
     @staticmethod
     def _host(array: Any) -> Array:
@@ -201,6 +222,11 @@ class Compiled:
 
 def _bytes(tree: Any) -> int:
     return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree_util.tree_leaves(tree))
+
+
+def _floats(operands: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The gradients by those that have one: by a choice (of positions, say) there is none."""
+    return tuple(slope for slope in operands if jnp.issubdtype(slope.dtype, jnp.floating))
 
 
 def _operand(value: Any) -> Any:

@@ -8,35 +8,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from llminspect.arch.params import Params
+from llminspect.core.tap import Capture, Chain, Edit
 from llminspect.core.unembed import log_softmax
 from llminspect.engine.plan import Recorder, planned
+from llminspect.engine.scanned import Scanned
 from llminspect.engine.widened import Widened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from llminspect.arch.params import Params
     from llminspect.core.array import Array
     from llminspect.core.tap import Tap
     from llminspect.engine.compiled import Compiled
-
-
-class _Nudged:
-    """The tap of `recorder`, with something added to some of the named arrays, whose values are kept."""
-
-    def __init__(self, recorder: Recorder, added: dict[str, Array]) -> None:
-        self.recorder, self.added = recorder, added
-        self.values: dict[str, Array] = {}
-
-    def wants(self, name: str) -> bool:
-        return name in self.added or self.recorder.wants(name)
-
-    def __call__(self, name: str, array: Array) -> Array:
-        array = self.recorder(name, array)
-        if name not in self.added:
-            return array
-        self.values[name] = array
-        return array + self.added[name]
 
 
 def gradients(
@@ -44,41 +28,50 @@ def gradients(
 ) -> tuple[float, dict[str, Array], dict[str, Array]]:
     """A score at one position, and for each named intermediate its value and the gradient of the score.
 
-    The score is the logit of `target` minus that of `versus`, or without it the log-probability of `target`.
+    The score is the logit of `target` minus that of `versus`, or without it the log-probability of `target`. The
+    gradient by an intermediate is that by something added to it, which is nothing.
     """
-    plan, shapes = planned(tap), _shapes(engine, ids, names)
+    ids_T = np.asarray(ids, np.int32)
+    nothing = {name: np.zeros(shape, np.float32) for name, shape in _shapes(engine, ids_T, names, tap).items()}
+    kept, added = Capture(*names), [Edit(name, _sum, array) for name, array in nothing.items()]
+    plan = planned(Chain([tap, kept, *added]))
 
-    def score(added: dict[str, Array], arrays: Any, operands: Any, ids_T: Array) -> Any:
-        nudged = _Nudged(Recorder(plan.parts, operands), added)
-        params = Params(Widened(arrays))
-        stream_TD = engine.architecture.forward(params, engine.config, ids_T, nudged).stream_TD
-        logits_V = engine.architecture.readout(params, engine.config, stream_TD[position : position + 1], nudged)[0]
-        value = log_softmax(logits_V)[target] if versus is None else logits_V[target] - logits_V[versus]
-        return value, nudged.values
+    def score(params: Params, recorder: Recorder, ids_T: Array, place: Array, answers: tuple[Array, ...]) -> Any:
+        stream_TD = engine.architecture.forward(params, engine.config, ids_T, recorder).stream_TD
+        row_1D = jax.lax.dynamic_slice_in_dim(jnp.asarray(stream_TD), place, 1)
+        logits_V = engine.architecture.readout(params, engine.config, row_1D, recorder)[0]  # type: ignore[arg-type]
+        if len(answers) == 1:
+            return log_softmax(logits_V)[answers[0]]
+        return logits_V[answers[0]] - logits_V[answers[1]]
 
-    nothing = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
-    derive = jax.jit(jax.value_and_grad(score, has_aux=True))
-    operands = [tuple(jnp.asarray(value, jnp.float32) for value in own) for own in plan.operands]
-    (value, values), slopes = derive(nothing, engine.arrays, operands, np.asarray(ids, np.int32))
-    host = {name: np.asarray(array) for name, array in values.items()}
-    return float(value), host, {name: np.asarray(array) for name, array in slopes.items()}
+    answers = tuple(np.int32(number) for number in (target, versus) if number is not None)
+    program, ((value, slopes), arrays) = engine.call(
+        ("gradients",), score, plan, ids_T, np.int32(position), answers, derive=True
+    )
+    engine.show(plan, program, arrays, None)
+    by_name = dict(zip(nothing, slopes[-len(added) :], strict=True))
+    return float(value), kept.arrays, {name: np.asarray(own[0]) for name, own in by_name.items()}
 
 
-def _shapes(engine: Compiled, ids: Sequence[int], names: Sequence[str]) -> dict[str, tuple[int, ...]]:
+def _sum(array: Array, added: Array) -> Array:
+    return array + added
+
+
+def _shapes(engine: Compiled, ids_T: Array, names: Sequence[str], tap: Tap) -> dict[str, tuple[int, ...]]:
     """The shapes of the named intermediates, found without computing anything."""
+    plan = planned(Chain([tap, Capture(*names)]))
     found: dict[str, tuple[int, ...]] = {}
 
-    class Shapes:
-        def wants(self, name: str) -> bool:
-            return name in names
+    def whole(arrays: Any, operands: Any, ids_T: Array) -> Array:
+        recorder = Recorder(plan.parts, operands)
+        params = Scanned(Widened(arrays, engine.places))
+        stream_TD = engine.architecture.forward(params, engine.config, ids_T, recorder).stream_TD
+        for name, part, slot, row in recorder.shown:
+            if part == len(plan.parts) - 1:
+                shape = recorder.kept[slot].shape
+                found[name] = shape if row is None else shape[1:]
+        return stream_TD
 
-        def __call__(self, name: str, array: Array) -> Array:
-            if name in names:
-                found[name] = array.shape
-            return array
-
-    def whole(arrays: Any, ids_T: Array) -> Array:
-        return engine.architecture.forward(Params(Widened(arrays)), engine.config, ids_T, Shapes()).stream_TD
-
-    jax.eval_shape(whole, engine.arrays, np.asarray(ids, np.int32))
-    return found
+    operands = [tuple(map(np.asarray, own)) for own in plan.operands]
+    jax.eval_shape(whole, engine.arrays, operands, ids_T)
+    return {name: found[name] for name in names}

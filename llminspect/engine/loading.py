@@ -11,6 +11,7 @@ import numpy as np
 from llminspect.arch.spec import expanded_shape
 from llminspect.engine.memory import array_bytes
 from llminspect.engine.mesh import partition
+from llminspect.engine.widened import is_pile, piled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,35 +31,47 @@ def load(
     dtype: str = "float32",
     progress: Callable[[str, int, int | None], None] | None = None,
 ) -> dict[str, Array]:
-    """The arrays of `specs` on the devices of the layout, as `dtype`.
+    """The arrays of `specs` on the devices of the layout as `dtype`, those of alike layers piled up.
 
     `read(name, index)` gives a part of an array in float32; it is asked for each part that this process holds, once.
     """
     number, arrays, done = jnp.dtype(dtype), {}, 0
     total = sum(array_bytes(spec, sizes, dtype, layout.model) for spec in specs)
-    for spec in specs:
-        shape = expanded_shape(spec.shape, sizes)
-        arrays[spec.name] = _on_devices(read, spec, shape, layout, number)
-        done += array_bytes(spec, sizes, dtype, layout.model)
+    for name, pile in piled(specs).items():
+        arrays[name] = _on_devices(read, pile, is_pile(name), sizes, layout, number)
+        done += sum(array_bytes(spec, sizes, dtype, layout.model) for spec in pile)
         if progress is not None:
             progress("load", done, total)
     return arrays
 
 
-def _on_devices(read: Read, spec: TensorSpec, shape: tuple[int, ...], layout: Layout, number: Any) -> Array:
+def _on_devices(
+    read: Read, pile: Sequence[TensorSpec], stacked: bool, sizes: Sizes, layout: Layout, number: Any
+) -> Array:
+    shape, axes = expanded_shape(pile[0].shape, sizes), partition(pile[0].shape)
+
+    def part_of(index: Sequence[slice]) -> Array:
+        """That part of each array of the pile; no more than one of them is there as float32."""
+        lengths = [end.stop - end.start for end in index]
+        part = np.empty((len(pile), *lengths), number)
+        for row, spec in enumerate(pile):
+            part[row] = read(spec.name, tuple(index))
+        return part if stacked else part[0]
+
     if layout.mesh is None:
-        part = read(spec.name, tuple(slice(0, length) for length in shape))
-        whole: Array = jax.device_put(np.asarray(part).astype(number), jax.local_devices()[0])
+        whole: Array = jax.device_put(part_of([slice(0, length) for length in shape]), jax.local_devices()[0])
         return whole
     made: dict[tuple[tuple[int, int], ...], Array] = {}
 
-    def part_of(index: tuple[slice, ...]) -> Array:
-        ends = tuple(part.indices(length)[:2] for part, length in zip(index, shape, strict=True))
+    def of_device(index: tuple[slice, ...]) -> Array:
+        own = index[1:] if stacked else index
+        ends = tuple(part.indices(length)[:2] for part, length in zip(own, shape, strict=True))
         if ends not in made:  # Devices along "data" hold the same part.
-            made[ends] = np.asarray(read(spec.name, tuple(slice(*pair) for pair in ends))).astype(number)
+            made[ends] = part_of([slice(*pair) for pair in ends])
         return made[ends]
 
-    sharding = layout.sharding(*partition(spec.shape))
-    array: Array = jax.make_array_from_callback(shape, sharding, part_of)  # type: ignore[arg-type, assignment]
+    whole_shape, axes = ((len(pile), *shape), (None, *axes)) if stacked else (shape, axes)
+    sharding = layout.sharding(*axes)
+    array: Array = jax.make_array_from_callback(whole_shape, sharding, of_device)  # type: ignore[arg-type, assignment]
     jax.block_until_ready(array)
     return array

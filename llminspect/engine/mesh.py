@@ -18,7 +18,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from llminspect.arch.spec import Sizes, TensorSpec
     from llminspect.core.array import Array
@@ -78,12 +78,12 @@ class Layout:
             return arrays
         return jax.lax.with_sharding_constraint(arrays, self.sharding())
 
-    def heads(self, layers: Sequence[tuple[Array, Array]]) -> Any:
+    def heads(self, pair: tuple[Array, Array] | None) -> Any:
         """Keys and values [..., K, S, E] of a cache, cut by their heads."""
-        if self.mesh is None or not layers:
-            return layers
-        front = [None] * (layers[0][0].ndim - 3)
-        return jax.lax.with_sharding_constraint(layers, self.sharding(*front, "model"))
+        if self.mesh is None or pair is None:
+            return pair
+        front = [None] * (pair[0].ndim - 3)
+        return jax.lax.with_sharding_constraint(pair, self.sharding(*front, "model"))
 
     def batch(self, ids_BT: Array) -> Array:
         """Ids of several texts, cut over "data" where they divide."""

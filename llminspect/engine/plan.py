@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from llminspect.core.tap import Chain, Edit, Enough, NoTap, Under, Until
 from llminspect.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
     from llminspect.core.array import Array
     from llminspect.core.tap import Tap
@@ -85,14 +87,26 @@ def _leaves(tap: Tap, prefix: str = "") -> Sequence[tuple[Hashable, Tap]]:
     return [(look, tap)]
 
 
+class Shown(NamedTuple):
+    """One array that somebody looks at."""
+
+    name: str
+    part: int
+    """Which part of the plan looks."""
+    slot: int
+    """Which of the kept arrays it is."""
+    row: int | None = None
+    """Which row of that, where it holds the arrays of many layers."""
+
+
 class Recorder:
     """The tap inside traced code: applies the changes, keeps what somebody looks at. Raises Enough as `Until` does."""
 
     def __init__(self, parts: Sequence[Any], operands: Sequence[tuple[Any, ...]]) -> None:
         self.parts, self.operands = parts, operands
         self.kept: list[Array] = []
-        self.shown: list[tuple[str, int, int]] = []
-        """What was seen, in order: the name, which part looks, which of the kept arrays it is."""
+        self.shown: list[Shown] = []
+        """What was seen, in order."""
         self.left = {index: set(part.names) for index, part in enumerate(parts) if isinstance(part, Stop)}
         self.stopped = False
 
@@ -111,7 +125,7 @@ class Recorder:
                 if slot is None:
                     slot = len(self.kept)
                     self.kept.append(array)
-                self.shown.append((name, index, slot))
+                self.shown.append(Shown(name, index, slot))
         for names in self.left.values():
             names.discard(name)
             if not names:
@@ -119,13 +133,70 @@ class Recorder:
                 raise Enough
         return array
 
+    # -- Layers that share their code ----------------------------------------------------------------------------------
 
-def show(plan: Plan, shown: Sequence[tuple[str, int, int]], kept: Sequence[Array], stopped: bool) -> None:
+    def last_layers(self, stack: str) -> set[int]:
+        """The layers of a stack behind which a pass may end: each needs code of its own."""
+        found = set()
+        for names in self.left.values():
+            own = [int(name.removeprefix(f"{stack}.").split(".")[0]) for name in names if name.startswith(f"{stack}.")]
+            found.update([max(own)] if own else [])
+        return found
+
+    def wanted(self, names: Sequence[str]) -> Hashable:
+        """What is done with a layer's arrays: equal for layers that can share their code."""
+        return tuple(
+            (place, part.change, tuple((np.shape(value), str(value.dtype)) for value in self.operands[index]))
+            if isinstance(part, Change)
+            else (place, index)
+            for place, name in enumerate(names)
+            for index, part in self._acting(name)
+        )
+
+    def changes(self, names: Sequence[str]) -> list[int]:
+        """Which parts change arrays of these names, in the order of the names."""
+        return [index for name in names for index, part in self._acting(name) if isinstance(part, Change)]
+
+    def _acting(self, name: str) -> Iterator[tuple[int, Any]]:
+        for index, part in enumerate(self.parts):
+            if (isinstance(part, Change) and part.name == name) or (isinstance(part, Look) and part.at(name)):
+                yield index, part
+
+    def inside(self, names: Sequence[str], operands: Sequence[tuple[Any, ...]]) -> Recorder:
+        """That of the code for many layers: of one with these names, whose changes have these operands."""
+        own = list(self.operands)
+        for index, values in zip(self.changes(names), operands, strict=True):
+            own[index] = values
+        inner = Recorder(self.parts, own)
+        inner.left = {}
+        return inner
+
+    def take(
+        self, kept: Sequence[Sequence[Array]], seen: Sequence[tuple[Sequence[Shown], Sequence[Sequence[str]]]]
+    ) -> None:
+        """What was kept in the code for many layers, a row for each repetition.
+
+        `seen` says for each layer of the group what was shown there, and the names of that layer's arrays at each
+        repetition, the first being those under which they were shown.
+        """
+        slots = []
+        for arrays in kept:
+            slots.append(len(self.kept))
+            self.kept.extend(arrays)
+        for turn in range(len(seen[0][1])):
+            for first, (shown, names) in zip(slots, seen, strict=True):
+                renamed = dict(zip(names[0], names[turn], strict=True))
+                self.shown += [Shown(renamed[name], part, first + slot, turn) for name, part, slot, _ in shown]
+                for left in self.left.values():
+                    left.difference_update(names[turn])
+
+
+def hand_on(plan: Plan, shown: Sequence[Shown], kept: Sequence[Array], stopped: bool) -> None:
     """Hand the arrays to those who look. Raises UserError where one of them gives back another array."""
-    for name, index, slot in shown:
-        part = plan.parts[index]
+    for name, index, slot, row in shown:
+        part, array = plan.parts[index], kept[slot] if row is None else kept[slot][row]
         assert isinstance(part, Look)
-        if plan.leaves[index](name.removeprefix(part.prefix), kept[slot]) is not kept[slot]:
+        if plan.leaves[index](name.removeprefix(part.prefix), array) is not array:
             raise UserError(
                 f"{type(plan.leaves[index]).__name__} changes {name}, and only an Edit can be compiled",
                 "take --engine numpy",

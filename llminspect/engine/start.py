@@ -11,6 +11,7 @@ from llminspect.engine.compiled import Compiled
 from llminspect.engine.loading import load
 from llminspect.engine.memory import Budget, array_bytes, cache_bytes, room_of, size, weights_bytes
 from llminspect.engine.mesh import Layout, check_divides, make_mesh
+from llminspect.engine.widened import piled, places_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,4 +53,4 @@ def on_jax(
     )
     budget.check_weights()
     arrays = load(model.params.part, specs, sizes, layout, settings.dtype, progress)
-    return replace(model, engine=Compiled(model, arrays, layout, budget))
+    return replace(model, engine=Compiled(model, arrays, places_in(piled(specs)), layout, budget))

@@ -1,9 +1,10 @@
-"""The cache as compiled code takes it: nested tuples of arrays, of a size that changes seldom."""
+"""The cache as compiled code takes it: the keys of all layers as one array, of a size that changes seldom."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from llminspect.core.cache import Cache, Seen, Source
 
@@ -12,6 +13,60 @@ if TYPE_CHECKING:
 
 LEAST = 64
 """Places of the smallest cache; each larger one has twice as many."""
+
+
+class Piled(Sequence[Seen]):
+    """What all layers have seen, keys [L, ..., K, S, E] and values [L, ..., K, S, E]."""
+
+    def __init__(self, key_LKSE: Array, value_LKSE: Array) -> None:
+        self.key_LKSE, self.value_LKSE = key_LKSE, value_LKSE
+
+    def __len__(self) -> int:
+        return len(self.key_LKSE)
+
+    @overload
+    def __getitem__(self, index: int) -> Seen: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Piled: ...
+
+    def __getitem__(self, index: int | slice) -> Seen | Piled:
+        if isinstance(index, slice):
+            return Piled(self.key_LKSE[index], self.value_LKSE[index])
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        return Seen(self.key_LKSE[index], self.value_LKSE[index])
+
+
+class Only(Sequence[Seen]):
+    """One layer's, whichever is asked for: inside code that serves many layers."""
+
+    def __init__(self, seen: Seen) -> None:
+        self.seen = seen
+
+    def __len__(self) -> int:
+        return 1
+
+    @overload
+    def __getitem__(self, index: int) -> Seen: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Only: ...
+
+    def __getitem__(self, index: int | slice) -> Seen | Only:
+        return self if isinstance(index, slice) else self.seen
+
+
+def piled_layers(parts: Sequence[tuple[Array, Array]]) -> Sequence[Seen]:
+    """Keys and values of groups of layers, [layers, ...] each, as one."""
+    if not parts:
+        return ()
+    import jax.numpy as jnp
+
+    keys, values = ([pair[which] for pair in parts] for which in (0, 1))
+    if len(parts) == 1:
+        return Piled(keys[0], values[0])
+    return Piled(jnp.concatenate(keys), jnp.concatenate(values))  # type: ignore[arg-type]
 
 
 def places_for(tokens: int) -> int:
@@ -28,7 +83,7 @@ def roomy(cache: Cache, tokens: int) -> Cache:
         return cache
     import jax.numpy as jnp
 
-    places = places_for(tokens)
+    places, (key_LKSE, value_LKSE) = places_for(tokens), pair_of(cache.layers)
 
     def padded(array: Array) -> Array:
         room = [(0, 0)] * array.ndim
@@ -36,8 +91,18 @@ def roomy(cache: Cache, tokens: int) -> Cache:
         longer: Any = jnp.pad(array, room)
         return longer
 
-    layers = tuple(Seen(padded(seen.key_KSE), padded(seen.value_KSE)) for seen in cache.layers)
-    return replace(cache, layers=layers, places=places)
+    return replace(cache, layers=Piled(padded(key_LKSE), padded(value_LKSE)), places=places)
+
+
+def pair_of(layers: Sequence[Seen]) -> Any:
+    """The keys and the values of all layers; None where there are none."""
+    if not layers:
+        return None
+    if isinstance(layers, Piled):
+        return layers.key_LKSE, layers.value_LKSE
+    import jax.numpy as jnp
+
+    return jnp.stack([seen.key_KSE for seen in layers]), jnp.stack([seen.value_KSE for seen in layers])
 
 
 def as_tree(cache: Cache | None) -> Any:
@@ -46,10 +111,8 @@ def as_tree(cache: Cache | None) -> Any:
         return None
     source = cache.source
     return {
-        "layers": [(seen.key_KSE, seen.value_KSE) for seen in cache.layers],
-        "source": None
-        if source is None
-        else (source.stream_SD, [(seen.key_KSE, seen.value_KSE) for seen in source.layers], source.hidden_S),
+        "layers": pair_of(cache.layers),
+        "source": None if source is None else (source.stream_SD, pair_of(source.layers), source.hidden_S),
         "length": None if cache.places is None else cache.length,
     }
 
@@ -60,7 +123,10 @@ def from_tree(tree: Any, length: int, places: int | None) -> Cache | None:
         return None
     source = None
     if tree["source"] is not None:
-        stream_SD, layers, hidden_S = tree["source"]
-        source = Source(stream_SD, tuple(Seen(*pair) for pair in layers), hidden_S)
-    layers = tuple(Seen(*pair) for pair in tree["layers"])
-    return Cache(length if tree["length"] is None else tree["length"], layers, source, places)
+        stream_SD, pair, hidden_S = tree["source"]
+        source = Source(stream_SD, _layers(pair), hidden_S)
+    return Cache(length if tree["length"] is None else tree["length"], _layers(tree["layers"]), source, places)
+
+
+def _layers(pair: Any) -> Sequence[Seen]:
+    return () if pair is None else Piled(*pair)

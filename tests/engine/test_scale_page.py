@@ -72,7 +72,13 @@ def test_the_traffic_is_that_of_the_compiled_program(tmp_path: Path, monkeypatch
     model.run(list(range(tokens)))
     (program,) = model.engine.programs.values()  # type: ignore[union-attr]
     text = program.call.as_text()
-    summed = [int(a) * int(b) for a, b in re.findall(r"= f32\[(\d+),(\d+)\]\S* all-reduce\(", text)]
+    assert [int(times) for times in re.findall(r'"known_trip_count":{"n":"(\d+)"}', text)] == [EIGHT.L]
+    before, entry = text.split("\nENTRY ")  # The loop over the layers is a function in front of the whole.
+    inside, outside = (
+        [int(a) * int(b) for a, b in re.findall(r"= f32\[(\d+),(\d+)\]\S* all-reduce\(", part)]
+        for part in (before, entry)
+    )
+    summed = [*inside * EIGHT.L, *outside]
     assert summed == [tokens * EIGHT.D] * (2 * EIGHT.L + 1)
     assert not re.search(r" (all-gather|all-to-all|collective-permute|reduce-scatter)\(", text)
     assert reduced_bytes(EIGHT, tokens, 4) == sum(4 * numbers * 2 * 3 // 4 for numbers in summed)
