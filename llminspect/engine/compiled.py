@@ -158,11 +158,13 @@ class Compiled:
         if key not in self.programs:
             self.programs[key] = self._compile(function, plan, given, derive)
         program = self.programs[key]
-        if jax.process_count() == 1:
-            return program, program.call(*given)
         try:
             return program, jax.block_until_ready(program.call(*given))
-        except jax.errors.JaxRuntimeError:
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" in str(error):
+                raise self.budget.exhausted() from error
+            if jax.process_count() == 1:
+                raise
             lost()
 
     def _compile(self, function: Callable[..., Any], plan: Plan, given: tuple[Any, ...], derive: bool) -> Program:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from llminspect.arch.spec import Sizes, TensorSpec
 
 
+LESS = "cut the model over more devices with --mesh, take --dtype bfloat16, or look at fewer layers"
+
+
 def array_bytes(spec: TensorSpec, sizes: Sizes, dtype: str, parts: int = 1) -> int:
     """Bytes of an array on each device, where the model is cut into so many parts."""
     whole = int(np.prod(expanded_shape(spec.shape, sizes))) * jnp.dtype(dtype).itemsize
@@ -92,7 +95,10 @@ class Budget:
 
     def _refuse(self, needed: int, what: str) -> None:
         if self.room is not None and needed > self.room:
-            raise UserError(
-                f"{what} {size(needed)} a device, and there are {size(self.room)}",
-                "cut the model over more devices with --mesh, take --dtype bfloat16, or look at fewer layers",
-            )
+            raise UserError(f"{what} {size(needed)} a device, and there are {size(self.room)}", LESS)
+
+    def exhausted(self) -> UserError:
+        """What to say where a device had less than it said, or others took it."""
+        return UserError(
+            f"a device has no memory left: weights {size(self.weights)}, {size(self.working)} beside", LESS
+        )

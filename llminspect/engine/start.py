@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import jax
 
 from llminspect.engine.compiled import Compiled
+from llminspect.engine.hosts import lost
 from llminspect.engine.loading import load
 from llminspect.engine.memory import Budget, array_bytes, cache_bytes, room_of, size, weights_bytes
 from llminspect.engine.mesh import Layout, check_divides, make_mesh
 from llminspect.engine.widened import piled, places_in
+from llminspect.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +32,11 @@ def on_jax(
     progress: Callable[[str, int, int | None], None] | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Model:
-    """The model with its weights on JAX's devices. Raises UsageError where the mesh does not fit the model."""
+    """The model with its weights on JAX's devices.
+
+    Raises UsageError where the mesh does not fit the model, UserError where JAX has no device or memory is short.
+    """
+    _check_devices()
     sizes = model.config.sizes
     specs = [spec for spec in model.architecture.tensors(model.config) if spec.name in model.params]
     wanted = settings.axes
@@ -54,3 +60,17 @@ def on_jax(
     budget.check_weights()
     arrays = load(model.params.part, specs, sizes, layout, settings.dtype, progress)
     return replace(model, engine=Compiled(model, arrays, places_in(piled(specs)), layout, budget))
+
+
+def _check_devices() -> None:
+    """Raise UserError where JAX has no device of the kind that it is told to take."""
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # What JAX raises for a kind that it knows and does not find.
+        if jax.distributed.is_initialized():
+            lost()
+        asked = jax.config.jax_platforms or "any"
+        raise UserError(
+            f"JAX finds no such device: {asked} (JAX_PLATFORMS)",
+            "pip install 'llminspect-cli[cuda]' for NVIDIA GPUs, or JAX_PLATFORMS=cpu",
+        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,6 +50,23 @@ def test_weights_that_do_not_fit_are_refused(placed: Placed, monkeypatch: pytest
     monkeypatch.setattr(start, "room_of", lambda device: 1000)
     with pytest.raises(UserError, match="the weights take"):
         on_jax(plain, EngineSettings())
+
+
+def test_memory_that_is_gone_when_it_runs_is_an_error_of_one_line(placed: Placed) -> None:
+    import jax
+
+    _, plain, _ = placed("llama")
+    model = on_jax(plain, EngineSettings())
+    model.run([1, 2])
+    programs = model.engine.programs  # type: ignore[union-attr]
+
+    def full(*_: object) -> None:
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+
+    (key,) = programs
+    programs[key] = replace(programs[key], call=full)
+    with pytest.raises(UserError, match="no memory left"):
+        model.run([1, 2])
 
 
 def test_a_pass_that_does_not_fit_is_refused(placed: Placed, monkeypatch: pytest.MonkeyPatch) -> None:

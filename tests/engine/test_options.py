@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -92,6 +93,20 @@ sys.exit(run(["forward", "A", "--engine", "jax", "--model", "toy"]))
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.returncode == 1 and "llminspect-cli[jax]" in ran.stderr and "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("kind", ["cuda", "nonsense"])
+def test_without_such_a_device_it_says_what_to_install(kind: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "llminspect", "forward", "hello world", "--engine", "jax", "--model", "toy"],
+        env={**os.environ, "JAX_PLATFORMS": kind},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 1 and ran.stdout == ""
+    (line,) = [line for line in ran.stderr.splitlines() if line.startswith("llminspect: ")]
+    assert kind in line and "llminspect-cli[cuda]" in line and "Traceback" not in ran.stderr
 
 
 def test_numpy_never_loads_jax() -> None:
