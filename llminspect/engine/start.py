@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -69,7 +70,7 @@ def _check_devices() -> None:
     except (RuntimeError, AssertionError) as error:  # What JAX raises for a kind that it knows and does not find.
         if jax.distributed.is_initialized():
             lost()
-        asked = jax.config.jax_platforms or "any"
+        asked = os.environ.get("JAX_PLATFORMS", "any")
         raise UserError(
             f"JAX finds no such device: {asked} (JAX_PLATFORMS)",
             "pip install 'llminspect-cli[cuda]' for NVIDIA GPUs, or JAX_PLATFORMS=cpu",

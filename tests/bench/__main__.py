@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from tests.bench import growth, large, passes, start, texts
+from tests.bench import engines, growth, large, passes, start, texts
 from tests.bench.report import Bench, machine
 
 SECTIONS = {
@@ -12,6 +12,7 @@ SECTIONS = {
     "first": start.first_use,
     "prompts": passes.prompts,
     "decoding": passes.decoding,
+    "engines": engines.engines,
     "tokens": texts.tokens,
     "counting": texts.counting,
     "lens": growth.lens,

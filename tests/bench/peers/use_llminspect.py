@@ -1,4 +1,4 @@
-"""llminspect as a library: passes and decoding. Argument: the model."""
+"""llminspect as a library: passes and decoding. Arguments: the model; jax, if that is to be the engine."""
 
 import sys
 import threading
@@ -11,6 +11,11 @@ from llminspect.core.tap import NO_TAP, Capture
 from llminspect.model import open_model
 
 model = open_model(sys.argv[1], offline=True)
+if sys.argv[2:] == ["jax"]:
+    from llminspect.engine.settings import EngineSettings
+    from llminspect.engine.start import on_jax
+
+    model = on_jax(model, EngineSettings())
 
 
 PIECE = 1 << 20
@@ -20,6 +25,12 @@ def run(tokens: int, capture: bool = True) -> None:
     tap = Capture("layers.*.attention.weights") if capture else NO_TAP
     stream_TD = model.run(ids(tokens), tap).stream_TD
     model.logits(stream_TD[-1:])
+
+
+def first(tokens: int, capture: bool = True) -> None:
+    """As `run`, with nothing compiled yet."""
+    model.engine.programs.clear()  # type: ignore[union-attr]
+    run(tokens, capture)
 
 
 def decode(tokens: int) -> float:
@@ -48,4 +59,4 @@ def read() -> float:
     return time.perf_counter() - start
 
 
-serve(run=run, decode=decode, read=read)
+serve(run=run, first=first, decode=decode, read=read)
