@@ -18,6 +18,9 @@ import pytest
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
+from llminspect.commands._forward_saliency import by_gradient
+from llminspect.engine.settings import EngineSettings
+from llminspect.engine.start import on_jax
 from llminspect.model import open_model
 from tests.conftest import ROOT
 from tests.engine.eight import EIGHT, write_model
@@ -87,6 +90,17 @@ def test_two_processes_give_one_result(folder: Path) -> None:
         found = re.search(r"own (\d+) of (\d+)", said)
         assert found is not None
         assert 0.5 <= int(found[1]) / int(found[2]) < 0.52
+
+
+def test_gradients_of_two_processes_are_those_of_one(folder: Path) -> None:
+    given = ("forward", "--ids", "3,1,4,1,5", "--saliency", "gradient", "--json")
+    running = start_two(folder, *given)
+    (out, err), (_, other_err) = (process.communicate(timeout=120) for process in running)
+    assert [process.returncode for process in running] == [0, 0], err + other_err
+    found = orjson.loads(out)["saliency"]
+    model = on_jax(open_model(str(folder), offline=True, streamed=True), EngineSettings())
+    alone = by_gradient(model, [3, 1, 4, 1, 5], 4, found["target"]["id"], [])
+    np.testing.assert_allclose(found["drops"], alone.drops, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("killed", [0, 1])
