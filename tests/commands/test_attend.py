@@ -11,6 +11,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from llminspect.arch.params import Params
 from llminspect.commands import attend
 from llminspect.commands._attend_choice import find_word, parse_choice
 from llminspect.commands._attend_options import SELECTED, Asked, Keeping
@@ -27,8 +28,10 @@ from tests.conftest import ROOT
 from tests.render.samples import lines, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from llminspect.core.array import Array
     from tests.conftest import Program
 
 E1, E2 = math.e, math.e**2
@@ -326,18 +329,12 @@ def test_contributions_sum_to_the_whole_stream(smollm2: Model) -> None:
 def test_a_pass_goes_no_further_than_it_must_and_keeps_one_head(smollm2: Model) -> None:
     asked: list[int] = []
 
-    class Params:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(smollm2.params, name)
-
-        def __getitem__(self, name: str) -> Any:
-            return smollm2.params[name]
-
-        def layer(self, index: int) -> Any:
+    class Watched(Params):
+        def layer(self, index: int, stack: str = "layers") -> Mapping[str, Array]:
             asked.append(index)
-            return smollm2.params.layer(index)
+            return super().layer(index, stack)
 
-    watched = replace(smollm2, params=Params())  # type: ignore[arg-type]
+    watched = replace(smollm2, params=Watched(smollm2.params.arrays))
     (head,) = result_of(ALICE, watched, layer="3", head="1").heads
     assert max(asked) == 3
     assert head.weights.base is None

@@ -49,7 +49,9 @@ def refused(golden: Golden) -> dict[str, str]:
     """The commands that cannot be done with a model of that kind, and what their line says."""
     known = dict(NO_TOKENIZER)
     if golden.has_source:
-        known |= {"attribution": NORMS_BEHIND, "contributions": "the attention to the source adds its part"}
+        known["contributions"] = "the attention to the source adds its part"
+    if golden.name == "marian":
+        known["attribution"] = NORMS_BEHIND
     if golden.name.startswith("t5"):
         known["embed positions"] = "adds nothing to a token for its position"
     if "greedy" not in golden.expected:

@@ -31,7 +31,7 @@ RENDERINGS = [
     ["embed"],
     ["embed", "--nearest", "5"],
     ["embed", "--similarity"],
-    ["embed", "--words"],
+    ["embed", "--nearest", "3", "--words"],
     ["embed", "--project", "pca"],
     ["embed", "--positions"],
     ["attend"],
