@@ -59,8 +59,13 @@ def decoding(bench: Bench) -> None:
             workers["llama.cpp, 4 bits"] = stack.enter_context(
                 Worker(bench.peers_python, "use_llama_cpp.py", gguf, str(THREADS))
             )
-        contenders = {name: partial(worker.ask, "decode", tokens=32) for name, worker in workers.items()}
+        crashed = [name for name, worker in workers.items() if worker is not own and not _decodes(worker)]
+        contenders = {
+            name: partial(worker.ask, "decode", tokens=32) for name, worker in workers.items() if name not in crashed
+        }
         seconds = medians(interleaved({"limit": partial(own.ask, "read"), **contenders}, bench.rounds))
+    if crashed:
+        say(f"Ended with a crash of its own, so not measured: {', '.join(crashed)}.")
     limit = seconds.pop("limit")
     table(("", "a token", "tokens a second", "of the limit"), [
         ("the float32 weights read once: the limit", milliseconds(limit), f"{1 / limit:.1f}", "1.00"),
@@ -70,6 +75,15 @@ def decoding(bench: Bench) -> None:
     if "transformers" in seconds:
         ratio = seconds["transformers"] / seconds["llminspect"]
         say(f"Twice as fast as transformers: {times(ratio)}, {verdict(ratio >= 2)}.")
+
+
+def _decodes(worker: Worker) -> bool:
+    """Whether a peer gets to the end of it at all."""
+    try:
+        worker.ask("decode", tokens=2)
+    except RuntimeError:
+        return False
+    return True
 
 
 def _torch_workers(bench: Bench, stack: ExitStack, lens: bool = True) -> dict[str, Worker]:
