@@ -32,7 +32,7 @@ def keep_freed_memory() -> None:
     """Let the C library keep up to 256 MB that were freed for what is allocated next, where it can be told to.
 
     A pass makes and drops some arrays of megabytes in each layer. By itself glibc gives each back to the system and
-    asks for it again, and the pages that it then has to touch anew are an eighth of the time of a pass. What the user's
+    asks for it again, and the pages that it then has to touch anew are a seventh of the work of a pass. What the user's
     environment says of it (`MALLOC_TRIM_THRESHOLD_`, …) stays.
     """
     if any(name.startswith("MALLOC_") for name in os.environ):
