@@ -109,9 +109,9 @@ def forward(text: Text, model: Opened = DEFAULT, **options: Any) -> Forwarded:
     """Through every layer to the most probable next tokens; `lens`, `attribution`, `ablate=["3.2"]` and so on."""
     from llminspect.commands import forward as command
     from llminspect.commands._experiments import ExperimentOptions
-    from llminspect.commands._forward_options import LookOptions, PatchOptions, check_options
+    from llminspect.commands._forward_options import LookOptions, SweepOptions, check_options
 
-    source, look, patch = _source(options), _group(LookOptions, options), _group(PatchOptions, options)
+    source, look, patch = _source(options), _group(LookOptions, options), _group(SweepOptions, options)
     experiments = _group(ExperimentOptions, options)
     _refuse("forward", options)
     check_options(look, patch, experiments)
@@ -126,12 +126,15 @@ def generate(text: Text, model: Opened = DEFAULT, **options: Any) -> Generated:
     from llminspect.commands import generate as command
     from llminspect.commands._experiments import ExperimentOptions
     from llminspect.commands._generate_options import GenerateOptions, SamplingOptions, seed_of
+    from llminspect.commands._patch import PatchOptions, check_place
 
     source, sampling, asked = _source(options), _group(SamplingOptions, options), _group(GenerateOptions, options)
-    experiments = _group(ExperimentOptions, options)
+    experiments, patch = _group(ExperimentOptions, options), _group(PatchOptions, options)
     _refuse("generate", options)
+    check_place(patch)
     opened = _opened(model)
-    whole = command.Asked(sampling, asked, experiments, seed_of(sampling, asked))
+    patched = None if patch.patch is None else _prompt(patch.patch, source, opened.tokenizer).ids
+    whole = command.Asked(sampling, asked, experiments, seed_of(sampling, asked), patch, patched)
     return command.run(opened, whole, _prompt(text, source, opened.tokenizer))
 
 

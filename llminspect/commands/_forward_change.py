@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llminspect.commands._experiments import Experiment, ExperimentOptions, experiment_taps, parse_place
-from llminspect.commands._words import Candidate, candidates, one_token, select, token_text
+from llminspect.commands._experiments import Experiment, ExperimentOptions, experiment_taps
+from llminspect.commands._words import Candidate, candidates, one_token, token_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llminspect.commands._forward_options import PatchOptions
+    from llminspect.commands._forward_options import SweepOptions
     from llminspect.commands._forward_patch import Sweep
+    from llminspect.commands._patch import Other
     from llminspect.core.array import Array
     from llminspect.core.tap import Tap
     from llminspect.model import Model
@@ -61,7 +62,7 @@ def prepare(
     ids: Sequence[int],
     position: int,
     source_ids: Sequence[int] | None,
-    patch: PatchOptions,
+    patch: SweepOptions,
     options: ExperimentOptions,
     answers: tuple[str | None, str | None],
     first_order: bool = False,
@@ -71,29 +72,25 @@ def prepare(
     if source_ids is None:
         return Prepared(taps, done)
     from llminspect.commands import _forward_patch as patching
+    from llminspect.commands._patch import into_places, other_text, patch_taps, told
     from llminspect.core.intervention import Place
 
-    patching.same_length(model, ids, source_ids)
+    other = other_text(model, ids, source_ids)
     if patch.into:
-        places = [parse_place(model, text, "--into", stream=True) for text in patch.into]
-        positions = select(patch.position, len(ids), "position", "--position")
-        swept = None
-    else:
-        chosen = _answers(model, ids, source_ids, position, answers, taps)
-        find = patching.first_order if first_order else patching.sweep
-        swept = find(model, ids, source_ids, position, patch.sweep, chosen, taps)
-        places = [Place(patching.deepest(swept) if patch.sweep == "stream" else 0, "stream")]
-        positions = swept.differing
-    where = "every position" if positions is None else "position " + ", ".join(map(str, positions))
-    made = patching.patch_taps(model, places, positions, source_ids, taps) if positions != [] else []
-    told = [Experiment("patch", str(place), f"“{patch.patch}” at {where}") for place in places]
-    return Prepared([*made, *taps], [*told, *done], swept)
+        made, put = into_places(model, ids, other, patch, taps)
+        return Prepared([*made, *taps], [*put, *done])
+    chosen = _answers(model, ids, other, position, answers, taps)
+    find = patching.first_order if first_order else patching.sweep
+    swept = find(model, ids, other, position, patch.sweep, chosen, taps)
+    places = [Place(patching.deepest(swept) if patch.sweep == "stream" else 0, "stream")]
+    made = patch_taps(places, swept.differing, other, taps)
+    return Prepared([*made, *taps], [*told(patch, places, swept.differing), *done], swept)
 
 
 def _answers(
     model: Model,
     ids: Sequence[int],
-    source_ids: Sequence[int],
+    other: Other,
     position: int,
     given: tuple[str | None, str | None],
     taps: Sequence[Tap],
@@ -103,12 +100,12 @@ def _answers(
 
     from llminspect.core.tap import Chain
 
-    def best(own: Sequence[int]) -> int:
-        stream_TD = model.run(own, Chain(taps)).stream_TD
-        return int(np.argmax(model.logits(stream_TD[position : position + 1])[0]))
+    def best(reader: Model, own: Sequence[int]) -> int:
+        stream_TD = reader.run(own, Chain(taps)).stream_TD
+        return int(np.argmax(reader.logits(stream_TD[position : position + 1])[0]))
 
-    target = best(source_ids) if given[0] is None else one_token(model, given[0], "--target")
-    versus = best(ids) if given[1] is None else one_token(model, given[1], "--versus")
+    target = best(other.model, other.ids) if given[0] is None else one_token(model, given[0], "--target")
+    versus = best(model, ids) if given[1] is None else one_token(model, given[1], "--versus")
     return target, versus
 
 

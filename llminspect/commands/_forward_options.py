@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from llminspect.commands._patch import PatchOptions, needs_of
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
@@ -66,26 +67,16 @@ class LookOptions:
 
 
 @dataclass(frozen=True)
-class PatchOptions:
-    """What is put in from another text."""
+class SweepOptions(PatchOptions):
+    """The same, and what is tried where no place is said."""
 
-    patch: Annotated[
-        str | None, typer.Option("--patch", metavar="TEXT", help="Put in what this text gave, place by place.")
-    ] = None
-    into: Annotated[
-        list[str] | None,
-        typer.Option("--into", metavar="PLACE", help="With --patch: only there: 3.stream, 3.attention, 3.2 (a head)."),
-    ] = None
-    position: Annotated[
-        str | None, typer.Option("--position", metavar="0,3-5", help="With --into: at these positions; else at all.")
-    ] = None
     sweep: Annotated[
         Literal["stream", "attention", "feedforward", "head"],
         typer.Option("--sweep", help="With --patch and no --into: what is patched, place by place."),
     ] = "stream"
 
 
-def check_options(look: LookOptions, patch: PatchOptions, experiments: ExperimentOptions) -> None:
+def check_options(look: LookOptions, patch: SweepOptions, experiments: ExperimentOptions) -> None:
     """Raise UsageError for options that make no sense without each other."""
     needs = [
         (look.all and not look.lens, "--all", "--lens"),
@@ -97,8 +88,7 @@ def check_options(look: LookOptions, patch: PatchOptions, experiments: Experimen
             "--saliency, or no --into",
         ),
         (look.window is not None and not (look.surprise or look.perplexity), "--window", "--surprise"),
-        (bool(patch.into) and patch.patch is None, "--into", "--patch"),
-        (patch.position is not None and not patch.into, "--position", "--into"),
+        *needs_of(patch),
         (patch.sweep != "stream" and patch.patch is None, "--sweep", "--patch"),
     ]
     for wrong, option, other in needs:

@@ -1,4 +1,4 @@
-"""`forward --patch TEXT`: put in what another text gave, at one place or at every place in turn.
+"""`forward --patch TEXT`: put in what another text gave, at every place in turn.
 
 Meng et al. 2022, "Locating and Editing Factual Associations in GPT" (section 2, causal tracing); Wang et al. 2022,
 "Interpretability in the Wild" (activation patching).
@@ -13,13 +13,13 @@ from llminspect.commands._documents import Dims
 from llminspect.commands._forward_attribution import Named
 from llminspect.commands._words import token_text
 from llminspect.core.array import namespace
-from llminspect.core.intervention import Place, replaced
+from llminspect.core.intervention import Place
 from llminspect.core.tap import Capture, Chain, Edit
-from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from llminspect.commands._patch import Other
     from llminspect.core.array import Array
     from llminspect.core.tap import Tap
     from llminspect.model import Model
@@ -53,31 +53,6 @@ class Sweep:
     """By gradients, for heads: at each position."""
 
 
-def patch_taps(
-    model: Model,
-    places: Sequence[Place],
-    positions: Sequence[int] | None,
-    source_ids: Sequence[int],
-    taps: Sequence[Tap] = (),
-) -> list[Tap]:
-    """Taps that put what `source_ids` gave into `places`, at `positions` or everywhere. `taps` act on both texts; what
-    is taken is what stood there before they acted, since they act on it again where it is put."""
-    capture = Capture(*(place.tap for place in places))
-    model.run(source_ids, Chain([capture, *taps]))
-    where = slice(None) if positions is None else list(positions)
-    return [replaced(place, capture[place.tap][place.index(where)], positions) for place in places]
-
-
-def same_length(model: Model, ids: Sequence[int], other_ids: Sequence[int]) -> None:
-    """Raise UsageError where two texts cannot be patched position by position."""
-    if len(ids) != len(other_ids):
-        strips = ["|".join(token_text(model, token_id) for token_id in own) for own in (ids, other_ids)]
-        raise UsageError(
-            f"--patch goes position by position: the texts have {len(ids)} and {len(other_ids)} tokens",
-            f"choose words of as many tokens: {strips[0]} and {strips[1]}",
-        )
-
-
 def _swapped(array: Array, chosen: Array, other: Array) -> Array:
     """`other` where `chosen`; for most layers of a batch that is nowhere."""
     import numpy as np
@@ -107,7 +82,7 @@ def _batch_patch(changes: Sequence[tuple[int, list[int]]], places: Sequence[Plac
 def sweep(
     model: Model,
     ids: Sequence[int],
-    source_ids: Sequence[int],
+    other: Other,
     position: int,
     part: SweptPart,
     answers: tuple[int, int],
@@ -117,13 +92,13 @@ def sweep(
     import numpy as np
 
     sizes = model.config.sizes
-    differing = [index for index, (own, other) in enumerate(zip(ids, source_ids, strict=True)) if own != other]
+    differing = other.differing(model, ids)
     across = sizes.H if part == "head" else len(ids)
     places = [Place(layer, part) for layer in range(sizes.L)]
     changes = [(layer, [at]) for layer in range(sizes.L) for at in range(across)]
     changes += [(layer, differing) for layer in range(sizes.L)] if part == "stream" else []
     source = Capture(*(place.tap for place in places))
-    end = model.run(source_ids, Chain([*taps, source])).stream_TD[position]
+    end = other.model.run(other.ids, Chain([*taps, source])).stream_TD[position]
     target, versus = answers
 
     def score(stream_BD: Array) -> Array:
@@ -161,7 +136,7 @@ def sweep(
 def first_order(
     model: Model,
     ids: Sequence[int],
-    source_ids: Sequence[int],
+    other: Other,
     position: int,
     part: SweptPart,
     answers: tuple[int, int],
@@ -175,10 +150,10 @@ def first_order(
 
     engine, sizes, (target, versus) = with_gradients(model), model.config.sizes, answers
     names = [Place(layer, part).tap for layer in range(sizes.L)]
-    differing = [index for index, (own, other) in enumerate(zip(ids, source_ids, strict=True)) if own != other]
+    differing = other.differing(model, ids)
     before, values, slopes = engine.gradients(ids, names, position, target, versus, Chain(taps))
     source = Capture(*names)
-    end_TD = model.run(source_ids, Chain([*taps, source])).stream_TD
+    end_TD = other.model.run(other.ids, Chain([*taps, source])).stream_TD
     logits_V = model.logits(end_TD[position][None])[0]
     after = float(logits_V[target]) - float(logits_V[versus])
     gap = after - before

@@ -11,10 +11,9 @@ from llminspect.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llminspect.commands._generate_steps import Limits, Stop
+    from llminspect.commands._generate_steps import Changes, Limits, Stop
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache
-    from llminspect.core.tap import Tap
     from llminspect.model import Model
 
 MOST_BRANCHES = 5000
@@ -47,10 +46,8 @@ class Twig:
 class BeamModel:
     """The model asked for all beams at once, the cache following the beams as they are reordered."""
 
-    def __init__(self, model: Model, prompt_ids: Sequence[int], taps: Sequence[Tap]) -> None:
-        from llminspect.core.tap import Chain
-
-        self.model, self.prompt_ids, self.tap = model, prompt_ids, Chain(taps)
+    def __init__(self, model: Model, prompt_ids: Sequence[int], changes: Changes) -> None:
+        self.model, self.prompt_ids, self.changes = model, prompt_ids, changes
         self.cache: Cache | None = None
 
     def __call__(self, parents: Sequence[int], ids: Sequence[int]) -> Array:
@@ -63,9 +60,10 @@ class BeamModel:
         else:
             given = np.asarray(ids)[:, None]
             self.cache = _reordered(self.cache, parents)
-        result = self.model.run(given, self.tap, self.cache)
+        tap = self.changes.in_pass(first=not parents)
+        result = self.model.run(given, tap, self.cache)
         self.cache = result.cache
-        logits_BV = self.model.logits(result.stream_TD[:, -1:, :], self.tap)[:, 0]
+        logits_BV = self.model.logits(result.stream_TD[:, -1:, :], tap)[:, 0]
         return log_softmax(logits_BV.astype(np.float64))
 
 
@@ -83,7 +81,7 @@ def _reordered(cache: Cache | None, parents: Sequence[int]) -> Cache | None:
 
 
 def search_beams(
-    model: Model, prompt_ids: Sequence[int], beams: int, penalty: float, limits: Limits, taps: Sequence[Tap]
+    model: Model, prompt_ids: Sequence[int], beams: int, penalty: float, limits: Limits, changes: Changes
 ) -> list[Beam]:
     """The best continuations by their whole probability. Raises UsageError for a model that sees both ways."""
     if not model.config.causal:
@@ -94,7 +92,7 @@ def search_beams(
     room = min(limits.max_tokens, model.config.sizes.context - len(prompt_ids))
     if room <= 0:
         return []
-    found = beam_search(BeamModel(model, prompt_ids, taps), beams, room, eos_ids, penalty)
+    found = beam_search(BeamModel(model, prompt_ids, changes), beams, room, eos_ids, penalty)
     return [
         Beam(
             _text(model, prompt_ids[-1], hypothesis.ids[:-1] if hypothesis.finished else hypothesis.ids),
@@ -125,7 +123,7 @@ def branches(
     chosen: Sequence[int],
     depth: int,
     breadth: int,
-    taps: Sequence[Tap],
+    changes: Changes,
 ) -> list[Twig]:
     """The `breadth` most probable tokens at each place down to `depth`, and the path that was taken among them.
 
@@ -139,7 +137,7 @@ def branches(
         raise UsageError(
             f"a tree of {breadth} branches and depth {depth} is too large", "take --tree 3, or fewer --alternatives"
         )
-    ask = asks(model, taps)
+    ask = asks(model, changes)
 
     def grow(ids: Sequence[int], cache: Any, path: Sequence[int] | None, left: int, length: int) -> list[Twig]:
         if not left or length >= model.config.sizes.context:

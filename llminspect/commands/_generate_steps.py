@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from llminspect.core.decoding import Ask, Choice
     from llminspect.core.lookup import LookAhead
     from llminspect.core.sampling import Sampling
-    from llminspect.core.tap import Tap
+    from llminspect.core.tap import Chain, Tap
     from llminspect.model import Model
 
 Stop = Literal["length", "eos", "stop"]
@@ -103,32 +103,54 @@ class Listener:
     """Called with the step and the whole text so far."""
 
 
-def asks(model: Model, taps: Sequence[Tap] = ()) -> Ask:
-    """The model as a function from new ids and a cache to the logits behind the last of them."""
-    from llminspect.core.tap import Chain
+@dataclass(frozen=True)
+class Changes:
+    """What the experiments do to the model."""
 
-    tap = Chain(taps)
+    taps: Sequence[Tap] = ()
+    """They act on every token."""
+    patches: Sequence[Tap] = ()
+    """They act before, on the prompt alone: what is written behind it has no other text to take from, and meets the
+    patch in the keys and values that the prompt leaves."""
 
-    def ask(ids: Sequence[int], cache: Cache | None) -> tuple[Array, Cache | None]:
-        result = model.run(ids, tap, cache)
-        return model.logits(result.stream_TD[-1:], tap)[0], result.cache
+    def in_pass(self, *, first: bool) -> Chain:
+        """The taps of a pass; `first`: of one that starts with the prompt."""
+        from llminspect.core.tap import Chain
+
+        return Chain([*self.patches, *self.taps] if first else self.taps)
+
+
+UNCHANGED = Changes()
+
+
+def asks(model: Model, changes: Changes = UNCHANGED) -> Ask:
+    """The model as a function from new ids and what it keeps of those before to the logits behind the last of them."""
+
+    def ask(ids: Sequence[int], before: tuple[Cache | None] | None) -> tuple[Array, tuple[Cache | None]]:
+        tap = changes.in_pass(first=before is None)
+        result = model.run(ids, tap, None if before is None else before[0])
+        return model.logits(result.stream_TD[-1:], tap)[0], (result.cache,)
 
     def ask_anew(ids: Sequence[int], before: Sequence[int] | None) -> tuple[Array, Sequence[int]]:
         # Where a token sees those behind it, each new one changes what the earlier ones were: nothing can be kept.
-        whole = [*(before or ()), *ids]
+        whole, tap = [*(before or ()), *ids], changes.in_pass(first=True)
         return model.logits(model.run(whole, tap).stream_TD[-1:], tap)[0], whole
 
     return ask if model.config.causal else ask_anew
 
 
-def looks_ahead(model: Model, most: int) -> LookAhead:
-    """The same, with up to `most` tokens guessed from what stood before."""
+def looks_ahead(model: Model, most: int, changes: Changes = UNCHANGED) -> LookAhead:
+    """The same, with up to `most` tokens guessed from what stood before.
+
+    A change acts on a guessed token as on a chosen one: on each by itself, and a guess that was wrong leaves nothing.
+    """
     from llminspect.core.lookup import LookAhead
 
     def ask_rows(ids: Sequence[int], cache: Cache | None, wanted: int) -> tuple[Array, Cache]:
-        result = model.run(ids, cache=cache)
+        tap = changes.in_pass(first=cache is None)
+        result = model.run(ids, tap, cache)
         assert result.cache is not None, "a model that keeps nothing cannot look ahead"
-        return model.logits(result.stream_TD[-wanted:]), result.cache
+        return model.logits(result.stream_TD[-wanted:], tap), result.cache
 
     return LookAhead(ask_rows, most, model.config.sizes.context)
 
@@ -140,7 +162,7 @@ def complete(
     limits: Limits,
     *,
     seed: tuple[int, int] | None,
-    taps: Sequence[Tap] = (),
+    changes: Changes = UNCHANGED,
     alternatives: int = 3,
     table: bool = False,
     listener: Listener | None = None,
@@ -148,7 +170,7 @@ def complete(
 ) -> Completion:
     """Continue the prompt. `seed` is a seed and the number of the sample; None takes the most probable token.
 
-    With `lookup` up to so many tokens a pass are guessed; `taps` do not see them as they would see chosen ones.
+    With `lookup` up to so many tokens a pass are guessed.
     `ids` ends with the token that ended it (the end-of-text token, or the one that completed a stop string).
     """
     from llminspect.commands._generate_text import TextStream, next_piece
@@ -159,9 +181,9 @@ def complete(
     eos_ids = model.tokenizer.eos_ids if model.tokenizer and not limits.ignore_eos else frozenset()
     stream, ids, steps = TextStream(limits.stops), list[int](), list[StepRecord]()
     stop: Stop = "length"
-    ahead = looks_ahead(model, lookup) if lookup else None
+    ahead = looks_ahead(model, lookup, changes) if lookup else None
     choices = decode(
-        ahead or asks(model, taps),
+        ahead or asks(model, changes),
         prompt_ids,
         sampling,
         None if seed is None else Draws(*seed),

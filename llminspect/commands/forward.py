@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llminspect.commands._documents import Tokens
 from llminspect.commands._experiments import ExperimentOptions
-from llminspect.commands._forward_options import LookOptions, PatchOptions, check_options
+from llminspect.commands._forward_options import LookOptions, SweepOptions, check_options
 from llminspect.commands._input import Prompt, read_prompts, text_prompt, token_documents
 from llminspect.commands._options import EngineOptions, ModelOptions, PageOptions, SourceOptions, takes_groups
 from llminspect.commands._run import check_prompt, open_for, run_each
@@ -74,10 +74,11 @@ class Result:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the command line asks of `run`. `source_ids` is the text that --patch takes from."""
+    """What the command line asks of `run`. `source_ids` is the text that --patch takes from, of an encoder–decoder
+    another source in front of the same target."""
 
     look: LookOptions = field(default_factory=LookOptions)
-    patch: PatchOptions = field(default_factory=PatchOptions)
+    patch: SweepOptions = field(default_factory=SweepOptions)
     experiments: ExperimentOptions = field(default_factory=ExperimentOptions)
     source_ids: Sequence[int] | None = None
 
@@ -249,7 +250,7 @@ def command(
     output: PageOptions,
     engine: EngineOptions,
     look: LookOptions,
-    patch: PatchOptions,
+    patch: SweepOptions,
     experiments: ExperimentOptions,
 ) -> None:
     """Follow a text through every layer to the most probable next tokens, and change what happens on the way.

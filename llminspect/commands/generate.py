@@ -11,8 +11,9 @@ import typer
 from llminspect.commands._documents import Tokens
 from llminspect.commands._experiments import ExperimentOptions
 from llminspect.commands._generate_options import GenerateOptions, SamplingOptions, sampling_of, seed_of
-from llminspect.commands._input import Prompt, read_prompts, token_documents
+from llminspect.commands._input import Prompt, read_prompts, text_prompt, token_documents
 from llminspect.commands._options import EngineOptions, ModelOptions, OutputOptions, SourceOptions, takes_groups
+from llminspect.commands._patch import PatchOptions, check_place
 from llminspect.commands._run import check_prompt, open_for, run_each
 from llminspect.commands._save import check_ending
 from llminspect.commands._target import target_prompt, with_source
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
 
     from llminspect.commands._experiments import Experiment
     from llminspect.commands._generate_search import Beam, Twig
-    from llminspect.commands._generate_steps import Completion, Listener, StepRecord, Stop
-    from llminspect.core.tap import Tap
+    from llminspect.commands._generate_steps import Changes, Completion, Listener, StepRecord, Stop
     from llminspect.model import Model
 
 
@@ -72,21 +72,23 @@ class Result:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the command line asks of `run`."""
+    """What the command line asks of `run`. `source_ids` is the text that --patch takes from, of an encoder–decoder
+    another source."""
 
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     options: GenerateOptions = field(default_factory=GenerateOptions)
     experiments: ExperimentOptions = field(default_factory=ExperimentOptions)
     seed: int | None = None
     """None: the most probable token each time."""
+    patch: PatchOptions = field(default_factory=PatchOptions)
+    source_ids: Sequence[int] | None = None
 
 
 def run(model: Model, asked: Asked, prompt: Prompt, listener: Listener | None = None) -> Result:
     """Continue one prompt."""
-    from llminspect.commands._experiments import experiment_taps
     from llminspect.commands._generate_options import limits_of
     from llminspect.commands._generate_search import branches, search_beams
-    from llminspect.commands._generate_steps import complete
+    from llminspect.commands._generate_steps import UNCHANGED, complete
 
     check(model, prompt)
     ids, options = prompt.ids, asked.options
@@ -94,18 +96,18 @@ def run(model: Model, asked: Asked, prompt: Prompt, listener: Listener | None = 
         model = with_source(model, prompt.ids)
         ids = target_prompt(model, None, None).ids
     limits = limits_of(model, options)
-    taps, experiments = experiment_taps(model, asked.experiments, ids)
-    _check_lookup(model, options.lookup, experiments)
+    _check_lookup(model, options.lookup)
+    changes, experiments = _changes(model, asked, ids)
     sampling = sampling_of(asked.sampling)
 
-    def once(sample: int, taps: list[Tap], listener: Listener | None) -> Completion:
+    def once(sample: int, changes: Changes, listener: Listener | None) -> Completion:
         return complete(
             model,
             ids,
             sampling,
             limits,
             seed=None if asked.seed is None else (asked.seed, sample),
-            taps=taps,
+            changes=changes,
             alternatives=options.alternatives,
             table=options.steps,
             listener=listener,
@@ -113,16 +115,16 @@ def run(model: Model, asked: Asked, prompt: Prompt, listener: Listener | None = 
         )
 
     searched = partial(search_beams, model, ids, options.beams, options.length_penalty, limits)
-    beams = searched(taps) if options.beams else None
+    beams = searched(changes) if options.beams else None
     if beams is None:
-        samples = [_apart(once, number, taps, listener) for number in range(options.n)]
+        samples = [_apart(once, number, changes, listener) for number in range(options.n)]
     else:
-        samples = [_retold(model, ids, beams[0] if beams else None, taps, options)]
+        samples = [_retold(model, ids, beams[0] if beams else None, changes, options)]
     first = samples[0]
-    tree = branches(model, ids, first.ids, options.tree, options.alternatives, taps) if options.tree else None
+    tree = branches(model, ids, first.ids, options.tree, options.alternatives, changes) if options.tree else None
     plain: Completion | Beam | None = None
     if experiments:
-        plain = once(0, [], None) if beams is None else next(iter(searched([])), None)
+        plain = once(0, UNCHANGED, None) if beams is None else next(iter(searched(UNCHANGED)), None)
     return Result(
         prompt=written(model, prompt),
         tokens=token_documents(prompt.tokens),
@@ -142,11 +144,25 @@ def run(model: Model, asked: Asked, prompt: Prompt, listener: Listener | None = 
     )
 
 
-def _apart(once: Callable[..., Completion], number: int, taps: list[Tap], listener: Listener | None) -> Completion:
+def _changes(model: Model, asked: Asked, ids: list[int]) -> tuple[Changes, list[Experiment]]:
+    """What the experiments do, as in `forward`: the patch first, then what is ablated, scaled and steered."""
+    from llminspect.commands._experiments import experiment_taps
+    from llminspect.commands._generate_steps import Changes
+    from llminspect.commands._patch import into_places, other_text
+
+    taps, experiments = experiment_taps(model, asked.experiments, ids)
+    if asked.source_ids is None:
+        return Changes(taps), experiments
+    other = other_text(model, ids, asked.source_ids)
+    patches, put = into_places(model, ids, other, asked.patch, taps)
+    return Changes(taps, patches), [*put, *experiments]
+
+
+def _apart(once: Callable[..., Completion], number: int, changes: Changes, listener: Listener | None) -> Completion:
     """One of several completions, on a line of its own where they are followed."""
     if number and listener is not None and listener.text is not None:
         listener.text("\n")
-    return once(number, taps, listener)
+    return once(number, changes, listener)
 
 
 def written(model: Model, prompt: Prompt) -> str:
@@ -167,18 +183,16 @@ def check(model: Model, prompt: Prompt) -> None:
         )
 
 
-def _check_lookup(model: Model, lookup: int, experiments: Sequence[Experiment]) -> None:
+def _check_lookup(model: Model, lookup: int) -> None:
     from llminspect.errors import UsageError
 
     if not lookup:
         return
-    if experiments:
-        raise UsageError("--lookup does not go with an experiment, which would change guessed tokens too", "drop one")
     if model.engine is not None or not model.config.causal:
         raise UsageError("--lookup needs the engine numpy and a model that keeps what it has read", "leave it out")
 
 
-def _retold(model: Model, ids: list[int], beam: Beam | None, taps: list[Tap], options: GenerateOptions) -> Completion:
+def _retold(model: Model, ids: list[int], beam: Beam | None, changes: Changes, options: GenerateOptions) -> Completion:
     """The best beam told step by step, as if each token had been chosen."""
     from llminspect.commands._generate_steps import Completion, Limits, complete
     from llminspect.core.sampling import Sampling
@@ -187,7 +201,7 @@ def _retold(model: Model, ids: list[int], beam: Beam | None, taps: list[Tap], op
         return Completion("", [], [], "length")
     limits = Limits(len(beam.ids), (), False, tuple(beam.ids))
     shown, table = options.alternatives, options.steps
-    told = complete(model, ids, Sampling(), limits, seed=None, taps=taps, alternatives=shown, table=table)
+    told = complete(model, ids, Sampling(), limits, seed=None, changes=changes, alternatives=shown, table=table)
     return Completion(beam.completion, beam.ids, [replace(step, forced=None) for step in told.steps], beam.stop)
 
 
@@ -213,6 +227,7 @@ def command(
     engine: EngineOptions,
     sampling: SamplingOptions,
     options: GenerateOptions,
+    patch: PatchOptions,
     experiments: ExperimentOptions,
     stream: Annotated[bool, typer.Option("--stream", help="Only the text, as it is written.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Redraw the most probable tokens as it writes.")] = False,
@@ -224,9 +239,12 @@ def command(
     from llminspect.commands._generate_follow import followed
 
     check_ending(output, arrays=False)
-    asked = Asked(sampling, options, experiments, seed_of(sampling, options))
+    check_place(patch)
+    seed = seed_of(sampling, options)
     following = followed(source, output, options, stream=stream, watch=watch)
     opened = open_for(model, output, engine)
+    source_ids = None if patch.patch is None else text_prompt(patch.patch, source, opened.tokenizer, None).ids
+    asked = Asked(sampling, options, experiments, seed, patch, source_ids)
     prompts = read_prompts(source, opened.tokenizer)
     provenance = {**opened.provenance, **({} if asked.seed is None else {"seed": asked.seed})}
     run_each(

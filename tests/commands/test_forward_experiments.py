@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from llminspect.commands._experiments import ExperimentOptions
-from llminspect.commands._forward_options import LookOptions, PatchOptions
+from llminspect.commands._forward_options import LookOptions, SweepOptions
 from llminspect.commands._forward_surprise import surprise
 from llminspect.commands._input import Prompt
 from llminspect.commands.forward import Asked, Result, run
@@ -43,7 +43,7 @@ def ids_prompt(*ids: int) -> Prompt:
 
 
 def patched(model: Model, source: str, **options: Any) -> Result:
-    asked = Asked(LookOptions(top=5), PatchOptions(patch=source, **options), source_ids=prompt(model, source).ids)
+    asked = Asked(LookOptions(top=5), SweepOptions(patch=source, **options), source_ids=prompt(model, source).ids)
     return run(model, asked, prompt(model, FRANCE))
 
 
@@ -267,7 +267,7 @@ def test_patching_a_text_into_itself_changes_nothing(smollm2: Model, options: di
 def test_patching_a_text_into_itself_undoes_no_other_experiment(smollm2: Model, options: dict[str, Any]) -> None:
     """The other text runs under the same experiments, and what is steered where it is patched is steered once."""
     alone = changed(smollm2, **options)
-    patch = PatchOptions(patch=FRANCE, into=["7.stream"])
+    patch = SweepOptions(patch=FRANCE, into=["7.stream"])
     asked = Asked(LookOptions(top=8), patch, ExperimentOptions(**options), prompt(smollm2, FRANCE).ids)
     both = run(smollm2, asked, prompt(smollm2, FRANCE))
     assert alone.next is not None
@@ -291,7 +291,7 @@ def test_attribution_counts_what_an_experiment_adds(
     other = prompt(smollm2, ITALY).ids if patch else None
     asked = Asked(
         LookOptions(attribution=True, target=" Paris", **look),
-        PatchOptions(**patch),
+        SweepOptions(**patch),
         ExperimentOptions(**options),
         other,
     )

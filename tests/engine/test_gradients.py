@@ -9,6 +9,7 @@ import pytest
 
 from llminspect.commands._forward_patch import first_order, sweep
 from llminspect.commands._forward_saliency import by_gradient
+from llminspect.commands._patch import Other
 from llminspect.core.tap import Capture, Edit
 from llminspect.core.unembed import log_softmax
 from llminspect.engine.settings import EngineSettings
@@ -64,8 +65,8 @@ def test_gradient_times_input_is_the_slope_along_the_input(placed: Placed) -> No
 def test_the_first_order_map_is_the_slope_towards_the_other_text(part: SweptPart, placed: Placed) -> None:
     _, plain, model = placed("llama")
     exact = in_float64(plain)
-    found = first_order(model, OWN, OTHER, LAST, part, (7, 9), [])
-    swept = sweep(plain, OWN, OTHER, LAST, part, (7, 9), [])
+    found = first_order(model, OWN, Other(model, OTHER), LAST, part, (7, 9), [])
+    swept = sweep(plain, OWN, Other(plain, OTHER), LAST, part, (7, 9), [])
     assert found.before == pytest.approx(swept.before, abs=1e-4) and found.after == pytest.approx(swept.after, abs=1e-4)
     step = "attention.mixed" if part == "head" else "output"
     kept, other = Capture(f"layers.*.{step}"), Capture(f"layers.*.{step}")
@@ -88,8 +89,9 @@ def test_for_a_small_difference_it_is_the_exact_sweep(part: SweptPart, placed: P
     table_VD = plain.params["embedding.weight"].copy()
     table_VD[77] = table_VD[15] + 0.01 * (table_VD[77] - table_VD[15])
     near = with_arrays(plain, {"embedding.weight": table_VD})
-    found = first_order(on_jax(near, EngineSettings()), OWN, OTHER, LAST, part, (7, 9), [])
-    swept = sweep(near, OWN, OTHER, LAST, part, (7, 9), [])
+    engine = on_jax(near, EngineSettings())
+    found = first_order(engine, OWN, Other(engine, OTHER), LAST, part, (7, 9), [])
+    swept = sweep(near, OWN, Other(near, OTHER), LAST, part, (7, 9), [])
     mine, its = np.asarray(found.restored), np.asarray(swept.restored)
     assert float(np.abs(mine - its).max()) < 0.1 * float(np.abs(its).max())
 

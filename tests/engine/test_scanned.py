@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from llminspect.commands._forward_patch import sweep
+from llminspect.commands._patch import Other
 from llminspect.core.array import namespace
 from llminspect.core.tap import Capture, Chain, Edit, Enough, Until
 from llminspect.engine.compiled import Compiled
@@ -112,7 +113,7 @@ def test_a_sweep_is_one_program(tmp_path: Path) -> None:
     other = [3, 1, 9, 1, 5]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("llminspect.commands._forward_patch.TOKENS", 20)  # Four texts a batch: eight batches.
-        found, expected = (sweep(one, IDS, other, 4, "head", (7, 9), []) for one in (model, plain))
+        found, expected = (sweep(one, IDS, Other(one, other), 4, "head", (7, 9), []) for one in (model, plain))
     np.testing.assert_allclose(found.restored, expected.restored, rtol=0, atol=1e-3)
     passes = [key for key in programs(model) if key[0][0] == "forward"]
     assert len(passes) == 3
