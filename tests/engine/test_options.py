@@ -57,6 +57,24 @@ def test_embed_and_generate_say_the_same(called: Program) -> None:
     assert found["ids"] == plain["ids"] and len(found["ids"]) == 8
 
 
+def test_a_patched_prompt_is_continued_the_same(called: Program) -> None:
+    patch = (
+        "--patch",
+        "The capital of Italy is",
+        "--into",
+        "22.stream",
+        "--position",
+        "3",
+        "--scale",
+        "5.attention*1.1",
+    )
+    given = ("generate", SENTENCE, *patch, "--max-tokens", "6", "--json")
+    plain, found = called(*given).json, called(*given, "--engine", "jax").json
+    assert found["ids"] == plain["ids"] != plain["baseline"]["ids"]
+    for own, other in zip(found["steps"], plain["steps"], strict=True):
+        assert abs(own["prob"] - other["prob"]) < 1e-4
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -1,0 +1,331 @@
+"""`generate --patch`: against passes over the whole text, without a cache, that patch the prompt's positions alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from llminspect import generate as generate_by_name
+from llminspect.commands._experiments import ExperimentOptions
+from llminspect.commands._forward_options import LookOptions, SweepOptions
+from llminspect.commands._generate_options import GenerateOptions, SamplingOptions
+from llminspect.commands._input import Prompt
+from llminspect.commands._patch import PatchOptions
+from llminspect.commands._target import with_source
+from llminspect.commands.forward import Asked as AskedForward
+from llminspect.commands.forward import run as forward
+from llminspect.commands.generate import Asked, Result, run
+from llminspect.core.attention import softmax
+from llminspect.errors import UsageError
+from llminspect.model import open_model
+from llminspect.text.tokenizer import Token
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from llminspect.core.array import Array
+    from llminspect.model import Model
+    from tests.conftest import Program
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+FRANCE, ITALY = "The capital of France is", "The capital of Italy is"
+DECODERS = ["gpt2", "llama", "llama-llama3", "mistral", "gemma2", "qwen3", "mixtral", "gpt-neox", "gpt-oss"]
+
+
+@dataclass(frozen=True)
+class Acts:
+    """A tap that is nothing but a dictionary: what happens to which array."""
+
+    what: dict[str, Callable[[Array], Array]]
+
+    def wants(self, name: str) -> bool:
+        return name in self.what
+
+    def __call__(self, name: str, array: Array) -> Array:
+        return self.what[name](array) if name in self.what else array
+
+
+def put(values: Array, positions: Sequence[int], head: int | None = None) -> Callable[[Array], Array]:
+    def act(array: Array) -> Array:
+        changed = array.copy()
+        for position in positions:
+            if head is None:
+                changed[position] = values[position]
+            else:
+                changed[head, position] = values[head, position]
+        return changed
+
+    return act
+
+
+def values_at(model: Model, ids: Sequence[int], name: str) -> Array:
+    seen = []
+
+    def look(array: Array) -> Array:
+        seen.append(array)
+        return array
+
+    model.run(ids, Acts({name: look}))
+    return seen[0]
+
+
+def agrees(model: Model, front: Sequence[int], result: Result, acts: Acts) -> None:
+    """Each step is what a pass over all that stands before it gives."""
+    assert result.ids
+    for index, step in enumerate(result.steps):
+        stream_TD = model.run([*front, *result.ids[:index]], acts).stream_TD
+        chances_V = softmax(model.logits(stream_TD)[-1].astype(np.float64))
+        assert abs(step.prob - chances_V[step.id]) < 2e-5
+        if not step.forced and result.seed is None:
+            assert step.id == int(np.argmax(chances_V))
+
+
+def prompt(model: Model, text: str) -> Prompt:
+    assert model.tokenizer is not None
+    return Prompt(text, model.tokenizer.wrap(model.tokenizer.encode(text)))
+
+
+def ids_prompt(*ids: int) -> Prompt:
+    return Prompt(None, [Token(token_id, b"", None, None) for token_id in ids])
+
+
+def italy(model: Model, *into: str, position: str | None = None, experiments: Any = None, **options: Any) -> Result:
+    """France patched from Italy."""
+    return run(
+        model,
+        Asked(
+            options=GenerateOptions(**{"max_tokens": 6, **options}),
+            experiments=ExperimentOptions(**(experiments or {})),
+            patch=PatchOptions(ITALY, list(into), position),
+            source_ids=prompt(model, ITALY).ids,
+        ),
+        prompt(model, FRANCE),
+    )
+
+
+def italys_stream(model: Model, layer: int, positions: Sequence[int]) -> Acts:
+    name = f"layers.{layer}.output"
+    return Acts({name: put(values_at(model, prompt(model, ITALY).ids, name), positions)})
+
+
+def test_france_patched_from_italy_goes_on_with_rome(smollm2: Model) -> None:
+    result = italy(smollm2, "22.stream", position="3")
+    assert result.completion.startswith(" Rome.")
+    assert result.baseline is not None
+    assert result.baseline.completion.startswith(" Paris.")
+    assert result.change is not None
+    assert [(made.kind, made.where) for made in result.change.experiments] == [("patch", "22.stream")]
+    agrees(smollm2, result.prompt_ids, result, italys_stream(smollm2, 22, [3]))
+
+
+def test_the_first_token_is_as_in_forward(smollm2: Model) -> None:
+    for into, position in (["22.stream"], "3"), (["23.4", "8.feedforward"], None):
+        patch, ids = SweepOptions(ITALY, into, position), prompt(smollm2, ITALY).ids
+        asked = AskedForward(LookOptions(top=4), patch, source_ids=ids)
+        expected = forward(smollm2, asked, prompt(smollm2, FRANCE)).next
+        first = italy(smollm2, *into, position=position, max_tokens=1).steps[0]
+        assert expected is not None
+        assert [first.id, *(other.id for other in first.alternatives)] == [found.id for found in expected]
+        np.testing.assert_allclose(
+            [first.prob, *(other.prob for other in first.alternatives)], [found.prob for found in expected], atol=1e-6
+        )
+
+
+def test_a_text_patched_into_itself_goes_on_as_before(smollm2: Model) -> None:
+    text = prompt(smollm2, FRANCE)
+    patch = PatchOptions(FRANCE, ["7.stream", "3.2", "8.feedforward", "20.attention"])
+    result = run(smollm2, Asked(options=GenerateOptions(max_tokens=6), patch=patch, source_ids=text.ids), text)
+    assert result.change is not None
+    assert result.change.first_difference is None
+    agrees(smollm2, text.ids, result, Acts({}))
+
+
+@pytest.mark.parametrize("into", ["0.stream", "1.1", "1.attention", "0.feedforward"])
+@pytest.mark.parametrize("family", DECODERS)
+def test_in_every_family(family: str, into: str) -> None:
+    model, own, other = open_model(str(GOLDEN / family)), ids_prompt(5, 6, 7, 8), [5, 9, 10, 8]
+    layer, part = into.split(".")
+    ends = {"stream": "output", "attention": "attention.output", "feedforward": "feedforward.output"}
+    name = f"layers.{layer}.{ends.get(part, 'attention.mixed')}"
+    acts = Acts({name: put(values_at(model, other, name), [1, 2], int(part) if part.isdecimal() else None)})
+    asked = Asked(
+        options=GenerateOptions(max_tokens=6, ignore_eos=True),
+        patch=PatchOptions("", [into], "1-2"),
+        source_ids=other,
+    )
+    result = run(model, asked, own)
+    assert result.change is not None
+    agrees(model, own.ids, result, acts)
+    plain = model.logits(model.run(own.ids).stream_TD)[-1]
+    assert np.abs(model.logits(model.run(own.ids, acts).stream_TD)[-1] - plain).max() > 1e-3
+
+
+def test_where_words_see_both_ways_nothing_is_kept_and_only_the_prompt_is_patched() -> None:
+    model = open_model("toy-attention")
+    own, other = prompt(model, "A cat sat"), prompt(model, "A cat cat").ids
+    asked = Asked(options=GenerateOptions(max_tokens=3), patch=PatchOptions("", ["0.stream"]), source_ids=other)
+    name = "layers.0.output"
+    agrees(model, own.ids, run(model, asked, own), Acts({name: put(values_at(model, other, name), [0, 1, 2])}))
+
+
+def test_in_a_model_that_keeps_nothing_only_the_prompt_is_patched() -> None:
+    model = open_model("toy")
+    own, other = prompt(model, "world"), prompt(model, "hello").ids
+    asked = Asked(options=GenerateOptions(max_tokens=3), patch=PatchOptions("", ["0.feedforward"]), source_ids=other)
+    name = "layers.0.feedforward.output"
+    agrees(model, own.ids, run(model, asked, own), Acts({name: put(values_at(model, other, name), [0])}))
+
+
+@pytest.mark.parametrize("family", ["t5", "t5-gated", "marian"])
+def test_an_encoder_decoder_is_patched_from_another_source(family: str) -> None:
+    """The two sources may be of different lengths: what is patched are the positions of the target."""
+    model, name = open_model(str(GOLDEN / family)), "layers.0.output"
+    decoder, other = with_source(model, [5, 6, 7]), with_source(model, [9, 10, 11, 12, 1])
+    start = [model.config.start_id]  # type: ignore[attr-defined]
+    patch, options = PatchOptions("", ["0.stream"]), GenerateOptions(max_tokens=5, ignore_eos=True)
+    result = run(model, Asked(options=options, patch=patch, source_ids=[9, 10, 11, 12, 1]), ids_prompt(5, 6, 7))
+    agrees(decoder, start, result, Acts({name: put(values_at(other, start, name), [0])}))
+
+
+@pytest.mark.parametrize("family", ["t5", "marian"])
+def test_a_sweep_of_an_encoder_decoder_is_over_the_positions_of_its_target(family: str) -> None:
+    asked = AskedForward(LookOptions(target_ids="9,10"), SweepOptions(""), source_ids=[9, 10, 11, 12, 1])
+    swept = forward(open_model(str(GOLDEN / family)), asked, ids_prompt(5, 6, 7)).sweep
+    assert swept is not None
+    assert swept.differing == [0, 1, 2]
+    # Behind the last layer all that is left of the source is at the position that speaks.
+    np.testing.assert_allclose(np.asarray(swept.restored)[-1], [0, 0, 1], atol=1e-4)
+
+
+def test_the_other_experiments_act_on_both_texts_and_behind_the_prompt(smollm2: Model) -> None:
+    name, ids = "layers.20.attention.output", prompt(smollm2, ITALY).ids
+
+    def twice(array: Array) -> Array:
+        return array * 2
+
+    def no_head(array: Array) -> Array:
+        changed = array.copy()
+        changed[1] = 0
+        return changed
+
+    seen = []
+
+    def look(array: Array) -> Array:
+        seen.append(array)
+        return array * 2
+
+    smollm2.run(ids, Acts({name: look, "layers.3.attention.mixed": no_head}))
+    swap = put(seen[0], [3, 4])
+    acts = Acts({name: lambda array: twice(swap(array)), "layers.3.attention.mixed": no_head})
+    result = italy(
+        smollm2, "20.attention", position="3-4", experiments={"scale": ["20.attention*2"], "ablate": ["3.1"]}
+    )
+    agrees(smollm2, result.prompt_ids, result, acts)
+    assert result.change is not None
+    assert [made.kind for made in result.change.experiments] == ["patch", "ablate", "scale"]
+
+
+def test_what_the_completion_has_to_begin_with_is_not_patched(smollm2: Model) -> None:
+    result = italy(smollm2, "10.stream", prefix=" a very old city called")
+    assert sum(step.forced is True for step in result.steps) == 5
+    agrees(smollm2, result.prompt_ids, result, italys_stream(smollm2, 10, range(5)))
+
+
+def test_each_of_several_samples_is_patched(smollm2: Model) -> None:
+    text = prompt(smollm2, FRANCE)
+    asked = Asked(
+        SamplingOptions(temperature=1.0),
+        GenerateOptions(max_tokens=3, n=2),
+        seed=4,
+        patch=PatchOptions(ITALY, ["22.stream"], "3"),
+        source_ids=prompt(smollm2, ITALY).ids,
+    )
+    result = run(smollm2, asked, text)
+    assert result.samples is not None
+    assert result.samples[0].ids != result.samples[1].ids
+    for sample in result.samples:
+        told = Result(FRANCE, [], text.ids, sample.completion, sample.ids, sample.steps, sample.stop, seed=4)
+        agrees(smollm2, text.ids, told, italys_stream(smollm2, 22, [3]))
+
+
+def test_beams_and_the_tree_are_patched(smollm2: Model) -> None:
+    result, acts = italy(smollm2, "22.stream", position="3", beams=2, tree=2), italys_stream(smollm2, 22, [3])
+    assert result.beams is not None
+    assert result.tree is not None
+    assert result.baseline is not None
+    assert result.baseline.completion.startswith(" Paris")
+
+    def chances(*behind: int) -> Array:
+        stream_TD = smollm2.run([*result.prompt_ids, *behind], acts).stream_TD
+        return softmax(smollm2.logits(stream_TD)[-1].astype(np.float64))
+
+    for beam in result.beams:
+        total = sum(np.log(chances(*beam.ids[:index])[token]) for index, token in enumerate(beam.ids))
+        assert abs(beam.logprob - total) < 1e-3
+    for twig in result.tree:
+        assert abs(twig.prob - chances()[twig.id]) < 2e-5
+        for child in twig.children:
+            assert abs(child.prob - chances(twig.id)[child.id]) < 2e-5
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"ablate": ["3.2"], "ablate_with": "mean"}, {"steer": ["Paris - London@10*1"]}, {"scale": ["5.attention*2"]}, {}],
+    ids=str,
+)
+def test_guessing_ahead_under_an_experiment_gives_the_same_in_fewer_passes(
+    smollm2: Model, options: dict[str, Any]
+) -> None:
+    text = "Red, green, blue, white. Red, green, blue, white. Red, green"
+    own, other = prompt(smollm2, text), prompt(smollm2, text.replace("blue", "pink")).ids
+    patch = PatchOptions() if options else PatchOptions("", ["12.stream"], "4,12")
+
+    def written(lookup: int) -> Result:
+        given = GenerateOptions(max_tokens=10, ignore_eos=True, lookup=lookup)
+        changed = ExperimentOptions(**options)
+        source_ids = None if options else other
+        return run(smollm2, Asked(options=given, experiments=changed, patch=patch, source_ids=source_ids), own)
+
+    plain, ahead = written(0), written(4)
+    assert ahead.ids == plain.ids
+    assert [step.prob for step in ahead.steps] == pytest.approx([step.prob for step in plain.steps], abs=1e-4)
+    assert ahead.passes is not None
+    assert ahead.passes < len(ahead.ids)
+    assert ahead.change == plain.change
+
+
+def test_in_a_chat_both_texts_are_messages(program: Program) -> None:
+    asked = ("generate", "France", "--chat", "--patch", "Italy", "--into", "5.stream", "--max-tokens", "2", "--json")
+    document = program(*asked).json
+    assert document["change"]["experiments"][0]["what"] == "“Italy” at every position"
+    assert len(document["prompt_ids"]) > 20
+
+
+def test_from_python(smollm2: Model) -> None:
+    result = generate_by_name(FRANCE, smollm2, patch=ITALY, into=["22.stream"], position="3", max_tokens=2)
+    assert result.completion == " Rome."
+    with pytest.raises(UsageError, match="is outside the vocabulary"):
+        generate_by_name([1, 2], smollm2, patch=[1, 99999], into=["2.stream"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--patch", "hello"], "--patch without --into is a sweep"),
+        (["--into", "0.stream"], "--into says nothing without --patch"),
+        (["--position", "0"], "--position says nothing without --into"),
+        (["--patch", "hello !", "--into", "0.stream"], "the texts have 1 and 2 tokens"),
+        (["--patch", "hello", "--into", "4.stream"], "there is no layer 4"),
+        (["--patch", "hello", "--into", "0.stream", "--position", "1"], "there is no position 1"),
+        (["--patch", "hello", "--sweep", "head"], "No such option: --sweep"),
+    ],
+)
+def test_mistakes_are_one_line(program: Program, arguments: list[str], said: str) -> None:
+    ran = program("generate", "world", "--model", "toy", "--max-tokens", "2", *arguments)
+    assert ran.code == 2
+    assert said in ran.err
+    assert len(ran.err.splitlines()) == 1
