@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from llminspect.core.tap import Tap
     from llminspect.model import Model
 
+MEASURED = 512
+"""Tokens of a text that say how long its stream is."""
+
 
 @dataclass(frozen=True)
 class ExperimentOptions:
@@ -41,7 +44,7 @@ class ExperimentOptions:
     ] = None
     steer: Annotated[
         list[str] | None,
-        typer.Option("--steer", metavar="EXPR@L*X", help='Add a direction behind layer L: "love - hate@6*4".'),
+        typer.Option("--steer", metavar="EXPR@L*X", help='Add a direction behind layer L: "London - Paris@10*1".'),
     ] = None
 
     @property
@@ -56,6 +59,8 @@ class Experiment:
     kind: Literal["ablate", "scale", "steer", "patch"]
     where: str
     what: str
+    length: float | None = None
+    """Of a direction: how many times as long it is as the stream that it is added to (the median of the text's)."""
 
 
 def parse_place(model: Model, text: str, option: str, *, stream: bool = False) -> Place:
@@ -96,11 +101,8 @@ def experiment_taps(model: Model, options: ExperimentOptions, ids: Sequence[int]
         place = parse_place(model, place_text, "--scale")
         taps.append(scaled(place, factor))
         done.append(Experiment("scale", str(place), f"× {factor:g}"))
-    for entry in options.steer or []:
-        tap, experiment = _steering(model, entry)
-        taps.append(tap)
-        done.append(experiment)
-    return taps, done
+    steered = _steerings(model, options.steer or [], ids)
+    return [*taps, *(tap for tap, _ in steered)], [*done, *(experiment for _, experiment in steered)]
 
 
 def _ablations(model: Model, places: Sequence[Place], instead: str, ids: Sequence[int]) -> list[Tap]:
@@ -129,14 +131,48 @@ def _finite(text: str) -> float:
     return value
 
 
-def _steering(model: Model, text: str) -> tuple[Tap, Experiment]:
-    """`love - hate@6*4`: four times the difference of the two streams behind layer 6, added at every position."""
+def _steerings(model: Model, texts: Sequence[str], ids: Sequence[int]) -> list[tuple[Tap, Experiment]]:
+    """The directions as taps, each measured by the stream of the text `ids` that it is added to."""
+    import numpy as np
+
+    from llminspect.core.intervention import added
+
+    if not texts:
+        return []
+    directions = [_direction(model, text) for text in texts]
+    usual = _usual_lengths(model, [place for place, _, _ in directions], ids[:MEASURED])
+    found: list[tuple[Tap, Experiment]] = []
+    for place, direction_D, what in directions:
+        with np.errstate(all="ignore"):  # A direction that overflows is one of the logits' own errors.
+            length = float(np.linalg.norm(direction_D.astype(np.float64)) / usual[place])
+        found.append((added(place, direction_D), Experiment("steer", str(place), what, length)))
+    return found
+
+
+def _usual_lengths(model: Model, places: Sequence[Place], ids: Sequence[int]) -> dict[Place, float]:
+    """The median length of the stream's vectors at each place: the first token's may be many times as long."""
+    from contextlib import suppress
+
+    import numpy as np
+
+    from llminspect.core.tap import Capture, Enough, Until
+
+    names = {place.tap for place in places}
+    capture = Capture(*names)
+    with suppress(Enough):
+        model.run(ids, Until(capture, *names))
+    with np.errstate(all="ignore"):
+        return {place: float(np.median(np.linalg.norm(capture[place.tap], axis=-1))) for place in places}
+
+
+def _direction(model: Model, text: str) -> tuple[Place, Array, str]:
+    """`London - Paris@10*2`: where, twice the difference of the two streams behind layer 10 [D], and how it is told."""
     import numpy as np
 
     from llminspect.commands._words import check_exists
-    from llminspect.core.intervention import Place, added
+    from llminspect.core.intervention import Place
 
-    example = '--steer "love - hate@6*4"'
+    example = '--steer "London - Paris@10*1"'
     found = re.fullmatch(r"\s*[\"']?(.+?)[\"']?\s*@\s*(\d+)\s*(?:\*\s*([+-]?[\d.]+(?:e[+-]?\d+)?))?\s*", text)
     if found is None:
         raise UsageError(f"--steer {text!r} does not say words@layer*factor", f"for example {example}")
@@ -151,7 +187,7 @@ def _steering(model: Model, text: str) -> tuple[Tap, Experiment]:
     parts = [sign * _stream_of(model, word, place) for sign, word in signs]
     with np.errstate(over="ignore"):  # The logits say so.
         direction_D = factor * np.sum(parts, axis=0)
-    return added(place, direction_D), Experiment("steer", str(place), f"{expression} × {factor:g}")
+    return place, direction_D, f"{expression} × {factor:g}"
 
 
 def signed_words(expression: str) -> list[tuple[int, str]]:
@@ -161,7 +197,7 @@ def signed_words(expression: str) -> list[tuple[int, str]]:
     rest = [(1 if sign == "+" else -1, word) for sign, word in zip(parts[1::2], parts[2::2], strict=True)]
     words = [(sign, word.strip()) for sign, word in [*first, *rest]]
     if not all(word for _, word in words) or not words:
-        raise UsageError(f"{expression!r} is not words with + and − between them", 'for example "love - hate"')
+        raise UsageError(f"{expression!r} is not words with + and − between them", 'for example "London - Paris"')
     return words
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from rich.console import Group
 from rich.text import Text
 
+from llminspect.commands._experiments_render import told
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars, signed_bars
 from llminspect.render.heatmap import head_map, heatmap
@@ -285,7 +286,6 @@ def change(baseline: Baseline, found: Change) -> RenderableType:
                 f"{token.logit_change:+.3f}",
             ]
         )
-    made = ", ".join(f"{entry.kind} {entry.where} ({entry.what})" for entry in found.experiments)
     columns = [
         Column("next token"),
         Column("before", "right"),
@@ -299,4 +299,4 @@ def change(baseline: Baseline, found: Change) -> RenderableType:
     after = visible(best.text, True) if best else "–"
     said = f"the answer stays {after}" if before == after else f"the answer moves from {before} to {after}"
     note = f"{said}; KL(before ‖ after) = {number(found.kl)} bits"
-    return Group(Text(visible(made), theme.TITLE), table(columns, rows), Text(note, theme.QUIET))
+    return Group(*told(found.experiments), table(columns, rows), Text(note, theme.QUIET))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
+from llminspect.commands._experiments_render import told
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars
 from llminspect.render.numbers import count, number, percent
@@ -195,12 +196,11 @@ def beam_table(beams: Sequence[Beam]) -> RenderableType:
 
 def change_view(baseline: Unchanged, change: Change, completion: str) -> RenderableType:
     """What the model writes without and with the experiment."""
-    made = ", ".join(f"{entry.kind} {entry.where} ({entry.what})" for entry in change.experiments)
     first = change.first_difference
     said = "no token differs" if first is None else f"token {first} is the first that differs"
     rows = [["without", visible(baseline.completion, False)], ["with", visible(completion, False)]]
     shown = table([Column("", quiet=True), Column("completion")], rows)
-    return Group(Text(visible(made), theme.TITLE), shown, Text(said, theme.QUIET))
+    return Group(*told(change.experiments), shown, Text(said, theme.QUIET))
 
 
 def _branch(twig: Twig) -> Branch:

@@ -45,7 +45,7 @@ INVOCATIONS: dict[str, list[list[str]]] = {
         [BOB, "--top", "3"],
         ["world", "--model", "toy", "--trace"],
         [BOB, "--lens", "--target", " of", "--all", "--attribution", "--versus", " and", "--saliency", "--top", "2"],
-        [BOB, "--ablate", "3.2", "--ablate-with", "mean", "--scale", "4.attention*2", "--steer", "love - hate@6"],
+        [BOB, "--ablate", "3.2", "--ablate-with", "mean", "--scale", "4.attention*2", "--steer", "London - Paris@10"],
         ["hello", "--model", "toy", "--patch", "world"],
         ["hello", "--model", "toy", "--patch", "world", "--into", "0.stream"],
         ["hello world", "--model", "toy", "--surprise"],
