@@ -56,7 +56,9 @@ def keep_top_k(logits_V: Array, k: int) -> Array:
 
 
 def keep_top_p(logits_V: Array, p: float) -> Array:
-    """The smallest set of most probable tokens whose probabilities reach p (Holtzman et al. 2020, section 3.1)."""
+    """The smallest set of most probable tokens whose probabilities reach p (Holtzman et al. 2020, section 3.1).
+
+    Where not all of several equal tokens are needed for it, those with the higher ids stay."""
     order = np.argsort(logits_V, kind="stable")
     cumulative = np.cumsum(softmax(logits_V[order]))
     cut = cumulative <= 1 - p
