@@ -63,6 +63,8 @@ INVOCATIONS: dict[str, list[list[str]]] = {
         ["hello", "--model", "toy", "--max-tokens", "2", "--n", "2", "--temperature", "1", "--seed", "1"],
         ["hello", "--model", "toy", "--max-tokens", "2", "--tree", "2"],
         ["hello", "--model", "toy", "--max-tokens", "2", "--ablate", "0.feedforward"],
+        ["hello", "--model", "toy", "--max-tokens", "2", "--patch", "world", "--into", "0.stream"],
+        ["hello", "--model", "toy", "--max-tokens", "2", "--steer", "world@0*0.5"],
     ],
     "models": [[]],
     "pull": [["smollm2", "--offline"]],
