@@ -45,19 +45,28 @@ def token_documents(tokens: Sequence[Token]) -> list[dict[str, Any]]:
 
     With `special` where one is, and `partial` where one is not whole characters.
     """
-    return [
-        {
-            "index": index,
-            "id": token.id,
-            "text": token.text,
-            "bytes": token.data.hex(),
-            "start": token.start,
-            "end": token.end,
-            **({"special": True} if token.special else {}),
-            **({"partial": True} if is_partial(token.data) else {}),
-        }
-        for index, token in enumerate(tokens)
-    ]
+    return [_token_document(index, token) for index, token in enumerate(tokens)]
+
+
+def _token_document(index: int, token: Token) -> dict[str, Any]:
+    data = token.data
+    try:
+        text, partial = data.decode(), False
+    except UnicodeDecodeError:
+        text, partial = token.text, True
+    document = {
+        "index": index,
+        "id": token.id,
+        "text": text,
+        "bytes": data.hex(),
+        "start": token.start,
+        "end": token.end,
+    }
+    if token.special:
+        document["special"] = True
+    if partial:
+        document["partial"] = True
+    return document
 
 
 def is_partial(data: bytes) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import sys
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from llminspect.commands._options import OutputOptions
@@ -41,8 +43,13 @@ def write_text(text: str) -> None:
 
 def write_json(document: dict[str, Any], digits: int | None = None) -> None:
     """One JSON document on a line of its own."""
+    write_bytes(json_line(document, digits))
+
+
+def json_line(document: dict[str, Any], digits: int | None = None) -> bytes:
+    """What `write_json` writes."""
     data = json_bytes(document, digits)
-    write_bytes(_harmless(data) if sys.stdout.isatty() else data)
+    return _harmless(data) if sys.stdout.isatty() else data
 
 
 def write_indented(document: dict[str, Any]) -> None:
@@ -59,11 +66,17 @@ def write_bytes(data: bytes) -> None:
 
 
 def json_bytes(document: Any, digits: int | None = None) -> bytes:
-    """JSON with arrays as nested lists, float32 printed shortest, what is not finite as null, and a newline."""
+    """JSON with arrays as nested lists, float32 printed shortest, what is not finite as null, and a newline.
+
+    Dataclasses become objects without the fields that are None; the library asks for each of them, which is quicker
+    than looking for them here.
+    """
     import orjson
 
     rounded = document if digits is None else _rounded(document, digits)
-    option = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
+    option = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
+    if "numpy" in sys.modules:  # Else there is no array, and the library would load numpy to look for one.
+        option |= orjson.OPT_SERIALIZE_NUMPY
     try:
         return orjson.dumps(rounded, default=_plain, option=option)
     except orjson.JSONEncodeError as error:
@@ -92,11 +105,25 @@ def _valid(value: Any) -> Any:
         return {_valid(key): _valid(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [_valid(entry) for entry in value]
-    return value
+    return _valid(given_fields(value)) if dataclasses.is_dataclass(value) else value
+
+
+def given_fields(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass that are not None, as they are."""
+    return {name: entry for name in _names(value.__class__) if (entry := getattr(value, name)) is not None}
+
+
+@cache
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 def _plain(value: Any) -> Any:
-    """What the JSON library does not take as it is: arrays that are not contiguous, bytes."""
+    """What the JSON library does not take as it is: dataclasses, arrays that are not contiguous, bytes."""
+    if dataclasses.is_dataclass(value):
+        return given_fields(value)
+    if isinstance(value, tuple):
+        return list(value)  # One with names.
     if hasattr(value, "tolist"):
         import numpy as np
 
@@ -115,7 +142,7 @@ def _rounded(value: Any, digits: int) -> Any:
         return [_rounded(entry, digits) for entry in value]
     if hasattr(value, "round") and hasattr(value, "dtype") and value.dtype.kind == "f":
         return value.round(digits)
-    return value
+    return _rounded(given_fields(value), digits) if dataclasses.is_dataclass(value) else value
 
 
 def console(options: OutputOptions, *, width: int | None = None) -> Console:

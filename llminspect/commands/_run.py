@@ -189,12 +189,13 @@ def emit(
     `show` draws for the terminal where that is not what `render` draws: a command that streams has shown a part (or
     all: None) already.
     """
-    document = {**header(command, model_name, provenance, line), **fields_of(result)}
     if output.save is not None and not _output.is_silent():
         from llminspect.commands._save import save
 
+        document = {**header(command, model_name, provenance, line), **fields_of(result)}
         save(output, document, lambda: render(result), (lambda: arrays(result)) if arrays else None)
     if output.json or line is not None:
+        document = {**header(command, model_name, provenance, line), **_output.given_fields(result)}
         _output.write_json(document, output.digits)
     else:
         rendering = (show or render)(result)
@@ -217,11 +218,7 @@ def header(command: str, model_name: str | None, provenance: dict[str, Any], lin
 
 def fields_of(result: Any) -> dict[str, Any]:
     """A Result as a JSON object: dataclasses become objects, a field that is None is left out."""
-    return {
-        field.name: _value(getattr(result, field.name))
-        for field in dataclasses.fields(result)
-        if getattr(result, field.name) is not None
-    }
+    return {name: _value(value) for name, value in _output.given_fields(result).items()}
 
 
 def _value(value: Any) -> Any:
