@@ -7,7 +7,15 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from llminspect.commands._input import guarded, parse_ids, prompt_of_ids, read_prompts, read_texts, text_prompt
+from llminspect.commands._input import (
+    guarded,
+    line_prompt,
+    parse_ids,
+    prompt_of_ids,
+    read_prompts,
+    read_texts,
+    text_prompt,
+)
 from llminspect.commands._output import write_bytes
 from llminspect.commands._run import run_each
 
@@ -49,6 +57,13 @@ def prompts_of_ids(source: SourceOptions, tokenizer: Tokenizer) -> Iterator[Prom
         return
     for text, line in read_texts(source, may_be_empty=True):
         yield guarded(line, partial(ids_in, text, source, tokenizer, line))
+
+
+def line_of_ids(source: SourceOptions, tokenizer: Tokenizer, line: str, number: int) -> Prompt:
+    """One line of `--lines` as an input."""
+    if source.ids is not None:
+        return line_prompt(source, tokenizer, line, number)
+    return ids_in(line, source, tokenizer, number)
 
 
 def ids_in(text: str, source: SourceOptions, tokenizer: Tokenizer, line: int | None) -> Prompt:

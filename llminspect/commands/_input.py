@@ -91,7 +91,7 @@ def read_prompts(source: SourceOptions, tokenizer: Tokenizer | None, *, may_be_e
     check_source(source)
     if source.lines:
         for number, line in enumerate(_lines(source)):
-            yield guarded(number, partial(_given_prompt, line, tokenizer, number))
+            yield guarded(number, partial(line_prompt, source, tokenizer, line, number))
     else:
         yield _given_prompt(_standard_input() if source.ids == "-" else source.ids, tokenizer, None)
 
@@ -152,6 +152,13 @@ def text_prompt(text: str, source: SourceOptions, tokenizer: Tokenizer | None, l
         return Prompt(chat.text, chat.tokens, line, chat=chat)
     tokens = tokenizer.encode(text, source.parse)
     return Prompt(text, tokens if source.special is False else tokenizer.wrap(tokens), line)
+
+
+def line_prompt(source: SourceOptions, tokenizer: Tokenizer | None, line: str, number: int) -> Prompt:
+    """One line of `--lines` as an input: a text, or with --ids the ids that it lists."""
+    if source.ids is None:
+        return text_prompt(line, source, tokenizer, number)
+    return _given_prompt(line, tokenizer, number)
 
 
 def prompt_of_ids(ids: Sequence[int], tokenizer: Tokenizer | None, line: int | None) -> Prompt:

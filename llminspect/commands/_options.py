@@ -37,6 +37,11 @@ Revision = Annotated[
     str | None, typer.Option("--revision", metavar="REV", help="A branch, tag or commit of a model on the hub.")
 ]
 
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, metavar="N", help="Processes for long input; as many as cores by default."),
+]
+
 
 @dataclass(frozen=True)
 class ModelOptions:
@@ -160,6 +165,7 @@ _NOT_PROVENANCE = {
     "width",
     "theme",
     "interactive",
+    "workers",
     "model",
     "name",
 }

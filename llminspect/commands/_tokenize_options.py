@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from llminspect.commands._options import Workers
 from llminspect.errors import UsageError
 
 
@@ -26,10 +27,7 @@ class TokenizeOptions:
         ),
     ] = None
     count: Annotated[bool, typer.Option("--count", help="Only how many tokens.")] = False
-    workers: Annotated[
-        int | None,
-        typer.Option("--workers", min=1, metavar="N", help="Processes for a long text; as many as cores by default."),
-    ] = None
+    workers: Workers = None
     steps: Annotated[bool, typer.Option("--steps", help="How the tokens came to be: pieces, merges, matches.")] = False
     cost: Annotated[
         str | None,

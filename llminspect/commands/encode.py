@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from llminspect.commands._documents import Tokens
-from llminspect.commands._encode_ids import bare, decode_all
+from llminspect.commands._encode_ids import bare, decode_all, line_of_ids
 from llminspect.commands._encode_search import Found, SearchOptions, found_view, run_search
-from llminspect.commands._input import Prompt, read_prompts, token_documents
-from llminspect.commands._options import ModelOptions, OutputOptions, SourceOptions, takes_groups
+from llminspect.commands._input import Prompt, line_prompt, read_prompts, token_documents
+from llminspect.commands._lines import LineWork, run_lines
+from llminspect.commands._options import ModelOptions, OutputOptions, SourceOptions, Workers, takes_groups
 from llminspect.commands._output import write_text
 from llminspect.commands._run import emit, noting_empty, open_tokenizer_for, run_each
 from llminspect.commands._save import check_ending
@@ -94,6 +95,28 @@ def render(result: Result) -> RenderableType:
     return views.encoded(result) if isinstance(result, Encoded) else views.decoded(result)
 
 
+def encode_lines(
+    decode: bool, one_hot: bool, source: SourceOptions, model: ModelOptions, output: OutputOptions, workers: int | None
+) -> None:
+    """Every line of standard input as ids, or every line of ids as text."""
+    work = open_lines(decode, one_hot, source, model, output)
+    own, quiet = replace(model, offline=True), replace(output, quiet=True)
+    run_lines(source, output, work, partial(open_lines, decode, one_hot, source, own, quiet), workers)
+
+
+def open_lines(
+    decode: bool, one_hot: bool, source: SourceOptions, model: ModelOptions, output: OutputOptions
+) -> LineWork[Any]:
+    """What is done with a line, in this process or another."""
+    tokenizer, provenance = open_tokenizer_for(model, output)
+    front = "encode", model.model, provenance, output.digits
+    if decode:
+        prompt, back = partial(line_of_ids, source, tokenizer), partial(run_back, tokenizer, bool(source.special))
+        return LineWork(*front, prompt, back, in_turn=tokenizer.learns)
+    prompt, there = partial(line_prompt, source, tokenizer), partial(run, tokenizer, one_hot)
+    return LineWork(*front, prompt, there, in_turn=tokenizer.learns)
+
+
 @takes_groups
 def command(
     source: SourceOptions,
@@ -111,6 +134,7 @@ def command(
     letters: Annotated[bool, typer.Option("--letters", help="The letter code, A = 1, B = 2; as --model letters.")] = (
         False
     ),
+    workers: Workers = None,
 ) -> None:
     """Write a text as the ids that a model reads, or ids as text.
 
@@ -125,6 +149,9 @@ def command(
     if decode and one_hot:
         raise UsageError("--one-hot shows ids, --decode makes text of them", "leave out one of the two")
     model = replace(model, model="letters") if letters else model
+    if source.lines and searched.search is None and output.save is None:
+        encode_lines(decode, one_hot, source, model, output, workers)
+        return
     tokenizer, provenance = open_tokenizer_for(model, output)
     if searched.search is not None:
         found = run_search(tokenizer, searched)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer  # noqa: TC002 (Typer reads the annotations when the program runs.)
 
 from llminspect.commands._chat import is_chat
 from llminspect.commands._input import Prompt, read_prompts, read_texts, token_documents
+from llminspect.commands._lines import LineWork, Over, run_lines
 from llminspect.commands._options import ModelOptions, OutputOptions, PageOptions, SourceOptions, takes_groups
 from llminspect.commands._run import fail_check, noting_empty, open_tokenizer_for, run_each
 from llminspect.commands._save import check_ending, is_page
@@ -23,6 +25,7 @@ from llminspect.commands._tokenize_results import (
     budget_of,
     cost_of,
 )
+from llminspect.commands._tokenize_work import exceeded, open_compared, open_one, work_of
 from llminspect.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
@@ -31,11 +34,11 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from llminspect.commands._chat import Chat
-    from llminspect.commands._tokenize_results import Budget
     from llminspect.text.steps import Steps
     from llminspect.text.tokenizer import Parse, Tokenizer
 
 Result = Tokenized | Counted | Comparison
+R = TypeVar("R")
 
 MOST_WORDS, MOST_STEPS = 200, 200
 """Words whose steps are given, and steps of each."""
@@ -136,18 +139,19 @@ def command(
     if asked.count and not (source.lines or source.ids or is_chat(source)):
         from llminspect.commands._tokenize_count import count_compared, count_one
 
+        over = Over()
         counted = (
             count_compared(names, source, model, output, asked) if names else count_one(source, model, output, asked)
         )
-        budgets = [(name, result.count, result.budget) for name, result in counted]
+        for counted_name, result in counted:
+            over.add(exceeded(counted_name, result.count, result.budget))
     elif names:
-        budgets = compare_all(names, source, model, output, asked)
+        over = compare_all(names, source, model, output, asked)
     else:
-        budgets = tokenize_all(source, model, output, asked)
-    over = [(name, count, budget) for name, count, budget in budgets if budget is not None and not budget.within]
-    if over:
-        name, count, budget = over[0]
-        more = f", and {len(over) - 1:,} more" if len(over) > 1 else ""
+        over = tokenize_all(source, model, output, asked)
+    if over.first is not None:
+        name, count, budget = over.first
+        more = f", and {over.count - 1:,} more" if over.count > 1 else ""
         message = f"{name}: {count:,} tokens, {budget.allowed:,} are allowed{more}"
         fail_check(CheckFailed(message), output, written=output.json or source.lines)
 
@@ -162,21 +166,16 @@ def compared_names(context: typer.Context, model: ModelOptions, asked: TokenizeO
     return list(dict.fromkeys(names))
 
 
-Budgets = list[tuple[str, int, "Budget | None"]]
-
-
-def tokenize_all(source: SourceOptions, model: ModelOptions, output: OutputOptions, asked: TokenizeOptions) -> Budgets:
-    """Every text in the one tokenizer; how many tokens each has, and whether they are allowed."""
+def tokenize_all(source: SourceOptions, model: ModelOptions, output: OutputOptions, asked: TokenizeOptions) -> Over:
+    """Every text in the one tokenizer; those that have more tokens than are allowed."""
     tokenizer, provenance = open_tokenizer_for(model, output)
+    work = work_of(tokenizer, provenance, source, model, output, asked)
+    if source.lines and output.save is None:
+        elsewhere = partial(open_one, source, replace(model, offline=True), replace(output, quiet=True), asked)
+        return run_lines(source, output, work, elsewhere, asked.workers)
+    over = Over()
     prompts = noting_empty(read_prompts(source, tokenizer, may_be_empty=True), output)
-    budgets: Budgets = []
-
-    def tokenized(prompt: Prompt) -> Tokenized | Counted:
-        result = run(tokenizer, asked, source, prompt)
-        if result.budget is not None:  # Else nothing is kept of a line.
-            budgets.append((model.model, result.count, result.budget))
-        return result
-
+    tokenized = partial(watched, work, over)
     if asked.truncate is not None and not (output.json or source.lines or output.save):
         from llminspect.commands._tokenize_truncate import write_kept
 
@@ -186,28 +185,26 @@ def tokenize_all(source: SourceOptions, model: ModelOptions, output: OutputOptio
             write_kept(result, output)
     else:
         run_each("tokenize", model.model, provenance, prompts, output, tokenized, render)
-    return budgets
+    return over
 
 
 def compare_all(
     names: Sequence[str], source: SourceOptions, model: ModelOptions, output: OutputOptions, asked: TokenizeOptions
-) -> Budgets:
+) -> Over:
     """Every text in every tokenizer."""
-    from llminspect.commands._tokenize_compare import compare
-
-    if source.ids is not None:
-        raise UsageError("--compare compares what tokenizers make of a text", "leave out --ids, or leave out --compare")
-    opened = {name: open_tokenizer_for(replace(model, model=name), output) for name in names}
-    tokenizers = [(name, tokenizer) for name, (tokenizer, _) in opened.items()]
-    provenance = {"models": {name: own for name, (_, own) in opened.items()}}
-    budgets: Budgets = []
-
-    def compared(prompt: Prompt) -> Comparison:
-        assert prompt.text is not None
-        result = compare(tokenizers, prompt.text, source, asked)
-        budgets.extend((own.model, own.count or 0, own.budget) for own in result.models if own.budget is not None)
-        return result
-
+    work = open_compared(names, source, model, output, asked)
+    if source.lines and output.save is None:
+        own, quiet = replace(model, offline=True), replace(output, quiet=True)
+        return run_lines(source, output, work, partial(open_compared, names, source, own, quiet, asked), asked.workers)
+    over = Over()
     texts = (Prompt(text, (), line) for text, line in read_texts(source, may_be_empty=True))
-    run_each("tokenize", names[0], provenance, noting_empty(texts, output), output, compared, render)
-    return budgets
+    prompts, compared = noting_empty(texts, output), partial(watched, work, over)
+    run_each("tokenize", names[0], work.provenance, prompts, output, compared, render)
+    return over
+
+
+def watched(work: LineWork[R], over: Over, prompt: Prompt) -> R:
+    """The result of one input, which is remembered where it has more tokens than are allowed."""
+    result = work.run(prompt)
+    over.add(work.over(result))
+    return result

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections import deque
-from typing import IO, TYPE_CHECKING, Any
+from contextlib import closing
+from functools import partial
+from typing import IO, TYPE_CHECKING
 
+from llminspect.processes import cores, in_order
 from llminspect.text.cuts import last_cut_of_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from concurrent.futures import Future
+    from collections.abc import Callable, Generator, Iterator
 
     from llminspect.text.tokenizer import Parse, Tokenizer
 
@@ -34,9 +34,10 @@ def count_stream(
     """Count the tokens of a stream of UTF-8 text, as `Tokenizer.count` counts those of the whole.
 
     `make` builds the tokenizer, here and in each process: it must pickle (`functools.partial` of a function of a
-    module). `workers` is the number of processes, this one among them, as many as there are cores
-    unless given. `progress` is told how many bytes are done. Memory is a few blocks a worker, except where a text goes
-    on without any place to cut it: such a stretch is held as a whole. Raises UsageError as the tokenizer does.
+    module). `workers` is the number of processes that count, as many as there are cores unless given; where it is more
+    than one, they are started beside this one, which reads. `progress` is told how many bytes are done. Memory is a few
+    blocks a worker, except where a text goes on without any place to cut it: such a stretch is held as a whole. Raises
+    UsageError as the tokenizer does.
     """
     tokenizer = make()
     cut = _blocks(stream, _safe_pattern(tokenizer, parse), block, drop_final_newline)
@@ -47,23 +48,21 @@ def count_stream(
         ahead += len(piece[0])
         if ahead >= ALONE_BELOW:
             break
-    workers = workers or cores()
+    workers = 1 if tokenizer.learns else workers or cores()
     total = done = 0
+    own = partial(_count, tokenizer, parse)
     if workers == 1 or ahead < ALONE_BELOW:
-        results: Iterable[tuple[int, int]] = _here(tokenizer, parse, _chain(first, cut))
+        results: Generator[tuple[int, int]] = (own(piece) for piece in _chain(first, cut))
     else:
-        results = _in_processes(tokenizer, make, parse, _chain(first, cut), workers)
-    for count, size in results:
-        total += count
-        done += size
-        if progress is not None:
-            progress(done)
+        # Processes, because tiktoken holds the interpreter's lock while it makes Python's lists.
+        results = in_order(_Blocks(_chain(first, cut)), own, partial(_counter, make, parse), workers)
+    with closing(results):
+        for count, size in results:
+            total += count
+            done += size
+            if progress is not None:
+                progress(done)
     return total
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _chain(first: list[tuple[bytes, int]], rest: Iterator[tuple[bytes, int]]) -> Iterator[tuple[bytes, int]]:
@@ -106,57 +105,29 @@ def _blocks(stream: IO[bytes], pattern: str | None, size: int, drop_final_newlin
         yield held, at
 
 
-def _count(tokenizer: Tokenizer, parse: Parse, data: bytes, at: int) -> tuple[int, int]:
+def _count(tokenizer: Tokenizer, parse: Parse, block: tuple[bytes, int]) -> tuple[int, int]:
+    data, at = block
     return tokenizer.count(data.decode("utf-8", "surrogateescape"), parse, at=at, goes_on=at > 0), len(data)
 
 
-def _here(tokenizer: Tokenizer, parse: Parse, cut: Iterable[tuple[bytes, int]]) -> Iterator[tuple[int, int]]:
-    for data, at in cut:
-        yield _count(tokenizer, parse, data, at)
+def _counter(make: Callable[[], Tokenizer], parse: Parse) -> Callable[[tuple[bytes, int]], tuple[int, int]]:
+    return partial(_count, make(), parse)
 
 
-_worker: dict[str, Any] = {}
+class _Blocks:
+    """What is cut, as tasks for processes."""
 
+    def __init__(self, cut: Iterator[tuple[bytes, int]]) -> None:
+        self._cut = cut
+        self.ended = False
 
-def _start(make: Callable[[], Tokenizer], parse: Parse) -> None:
-    import signal
+    def at_hand(self) -> bool:
+        return True
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent hears it, and ends the processes.
-    _worker["tokenizer"], _worker["parse"] = make(), parse
+    def source(self) -> None:
+        return None
 
-
-def _work(data: bytes, at: int) -> tuple[int, int]:
-    return _count(_worker["tokenizer"], _worker["parse"], data, at)
-
-
-def _in_processes(
-    tokenizer: Tokenizer,
-    make: Callable[[], Tokenizer],
-    parse: Parse,
-    cut: Iterator[tuple[bytes, int]],
-    workers: int,
-) -> Iterator[tuple[int, int]]:
-    """Results as they come. At most two blocks a process are under way, so that a fast reader does not fill the memory.
-
-    Processes, because tiktoken holds the interpreter's lock while it makes Python's lists; started afresh ("spawn"),
-    because a process with threads (a progress bar's, a BLAS's) must not be forked. This process is one of the workers:
-    it has its tokenizer already and counts while the others are still starting.
-    """
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
-    others = workers - 1
-    pool = ProcessPoolExecutor(others, mp_context=get_context("spawn"), initializer=_start, initargs=(make, parse))
-    under_way: deque[Future[tuple[int, int]]] = deque()
-    try:
-        for data, at in cut:
-            while under_way and under_way[0].done():
-                yield under_way.popleft().result()
-            if len(under_way) < 2 * others:
-                under_way.append(pool.submit(_work, data, at))
-            else:
-                yield _count(tokenizer, parse, data, at)
-        while under_way:
-            yield under_way.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    def take(self) -> tuple[bytes, int] | None:
+        block = next(self._cut, None)
+        self.ended = block is None
+        return block

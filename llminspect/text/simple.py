@@ -127,6 +127,7 @@ class WordTokenizer(Tokenizer):
     special_tokens = MappingProxyType({})
     lossless = False
     loss = "the white space between words"
+    learns = True
 
     def __init__(self, vocabulary: Iterable[str] = ()) -> None:
         self._ids = {word: i for i, word in enumerate(dict.fromkeys(vocabulary))}

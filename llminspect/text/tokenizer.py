@@ -94,6 +94,8 @@ class Tokenizer(ABC):
     """Whether decoding gives back every text byte by byte."""
     loss: str = ""
     """What a tokenizer that is not lossless loses, in words."""
+    learns: bool = False
+    """Whether the id of a word hangs on the texts that came before: then one tokenizer has to see all of them."""
     chat_template: str | None = None
     cut_pattern: str | None = None
     """Matches the character in front of each place where a text may be cut without changing its tokens (`cuts.py`)."""
