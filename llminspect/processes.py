@@ -200,6 +200,9 @@ def _deaf() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows.
         yield
         return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # Else the first start does that, and lifts the block.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

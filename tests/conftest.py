@@ -84,6 +84,23 @@ def program() -> Program:
 
 
 @pytest.fixture
+def workers_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is done in this process while others start: they have, before any task is handed out."""
+    from llminspect.processes import Workers
+
+    enter = Workers.__enter__
+
+    def enter_and_wait(self: Workers[Any, Any]) -> Workers[Any, Any]:
+        enter(self)
+        while len(self.idle) < self._count:
+            self.wait(None)
+            list(self.finished())
+        return self
+
+    monkeypatch.setattr(Workers, "__enter__", enter_and_wait)
+
+
+@pytest.fixture
 def called(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Program:
     """The same as `program` in this process, which is quicker: for what does not hang on a process of its own."""
     import io
