@@ -1,0 +1,67 @@
+"""Each golden model in sizes that can be cut in eight: its configuration with other numbers, its files filled at random."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from llminspect.arch.spec import expanded_shape
+from llminspect.model import describe_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from llminspect.arch.spec import Sizes
+    from tests.arch.golden import Golden
+
+ALONE = {"D": 64, "H": 8, "F": 24, "V": 136, "X": 8}
+GROUPED = {**ALONE, "D": 96, "H": 16, "K": 8}
+"""D is a multiple of H, as not every configuration says how wide a head is."""
+KEYS = {
+    "D": "hidden_size n_embd d_model dim",
+    "H": "num_attention_heads n_head num_heads n_heads encoder_attention_heads decoder_attention_heads",
+    "K": "num_key_value_heads",
+    "F": "intermediate_size moe_intermediate_size n_inner d_ff hidden_dim encoder_ffn_dim decoder_ffn_dim",
+    "V": "vocab_size decoder_vocab_size",
+    "X": "num_local_experts",
+}
+LETTER_OF = {key: letter for letter, keys in KEYS.items() for key in keys.split()}
+
+
+def write_divided(golden: Golden, folder: Path) -> None:
+    """A model of the golden model's kind; each tensor holds numbers of the golden one's, drawn at random."""
+    described, given = describe_model(str(golden.folder), offline=True), golden.config()
+    sizes = GROUPED if "num_key_value_heads" in given else ALONE
+    config = {key: sizes.get(LETTER_OF.get(key, ""), value) for key, value in given.items()}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert described.located is not None and described.located.weights is not None
+    weights, specs = described.located.weights, {spec.name: spec for spec in described.specs}
+    own = described.architecture.config_from_huggingface(config)
+    random, made = np.random.default_rng(0), {}
+    for spec in described.architecture.tensors(own):
+        if spec.name not in specs:
+            continue
+        held = weights.array(specs[spec.name].sources("huggingface")[0])
+        if spec.huggingface_fix is None:
+            shape = expanded_shape(spec.shape, own.sizes)[isinstance(spec.huggingface, tuple) :]
+        else:
+            wider = _lengths(described.config.sizes, own.sizes)
+            shape = tuple(wider[length] for length in held.shape)
+        if held.ndim > 1:  # Longer sums of numbers that are as much smaller.
+            held = held * (described.config.sizes.D / own.sizes.D) ** 0.5
+        for source in spec.sources("huggingface"):
+            made[source] = random.choice(held.ravel(), shape).astype(np.float32)
+    save_file(made, folder / "model.safetensors")
+
+
+def _lengths(old: Sizes, new: Sizes) -> dict[int, int]:
+    """The axes of what the core takes apart or turns: fused matrices, those of experts, a bias of one row."""
+
+    def axes(sizes: Sizes) -> tuple[int, ...]:
+        fused = (sizes.H + 2 * sizes.K) * sizes.E
+        return 1, sizes.D, sizes.F, 2 * sizes.F, sizes.V, sizes.X, sizes.E, fused
+
+    return dict(zip(axes(old), axes(new), strict=True))

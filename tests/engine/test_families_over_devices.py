@@ -1,0 +1,90 @@
+"""Every family over eight devices, on meshes of each form, says what it says on numpy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from llminspect.arch.registry import architectures
+from llminspect.core.tap import Capture
+from llminspect.engine.memory import weights_bytes
+from llminspect.engine.settings import EngineSettings
+from llminspect.engine.start import on_jax
+from llminspect.model import open_model
+from tests.arch.golden import NAMES, STREAM, WEIGHTS, Golden, computed
+from tests.engine.divided import write_divided
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llminspect.core.array import Array
+    from llminspect.model import Model
+
+MESHES = [(1, 8), (2, 4), (4, 2)]
+TEXTS, TOKENS = 4, 2
+
+
+@dataclass(frozen=True)
+class Divided:
+    """A model in sizes that can be cut in eight, several texts for it, and what numpy says of them."""
+
+    model: Model
+    texts: Golden
+    expected: dict[str, Array]
+    chosen: list[Array]
+
+
+@pytest.fixture(scope="session")
+def divided(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Divided]:
+    made: dict[str, Divided] = {}
+
+    def make(name: str) -> Divided:
+        if name not in made:
+            folder, texts = tmp_path_factory.mktemp(name), Golden(name)
+            write_divided(texts, folder)
+            for key in texts.expected.keys() & {"ids", "source_ids"}:
+                ids = texts.expected[key]
+                texts.expected[key] = np.stack([np.roll(ids, shift) for shift in range(TEXTS)])  # type: ignore[index]
+            model = open_model(str(folder), offline=True, streamed=True)
+            made[name] = Divided(model, texts, *what_is_said(model, texts))
+        return made[name]
+
+    return make
+
+
+def what_is_said(model: Model, texts: Golden) -> tuple[dict[str, Array], list[Array]]:
+    """What is looked at in one pass over all texts, and the tokens that follow them: each the most probable behind
+    those before it, found with the cache."""
+    tap = Capture("*.input", "*.output", "*.weights", "*.pooled")
+    found = computed(model, texts, tap)
+    if not model.can("generate"):
+        return found, []
+    # The same passes once more, as `computed` drops their cache.
+    cache = model.encode_source(texts.expected["source_ids"], tap) if texts.has_source else None
+    result, chosen = model.run(texts.expected["ids"], tap, cache), [found["logits"][:, -1:].argmax(-1)]
+    for _ in range(TOKENS):
+        result = model.run(chosen[-1], cache=result.cache)
+        chosen.append(model.logits(result.stream_TD).argmax(-1))
+    return found, chosen
+
+
+@pytest.mark.parametrize(("data", "model"), MESHES)
+@pytest.mark.parametrize("name", NAMES)
+def test_over_eight_devices(name: str, data: int, model: int, divided: Callable[[str], Divided]) -> None:
+    plain = divided(name)
+    spread = on_jax(plain.model, EngineSettings({"data": data, "model": model}))
+    found, chosen = what_is_said(spread, plain.texts)
+    assert found.keys() == plain.expected.keys() and len(chosen) == len(plain.chosen)
+    for key, values in found.items():
+        bound = WEIGHTS if key.endswith("attentions") else STREAM
+        np.testing.assert_allclose(values, plain.expected[key], rtol=0, atol=bound, err_msg=key)
+    for own, expected in zip(chosen, plain.chosen, strict=True):
+        np.testing.assert_array_equal(own, expected)
+
+
+def test_every_family_is_among_them() -> None:
+    kinds = {str(Golden(name).config()["model_type"]) for name in NAMES}
+    assert [family.name for family in architectures() if not kinds & set(family.model_types)] == []
