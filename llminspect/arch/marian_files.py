@@ -56,23 +56,24 @@ def config_from_huggingface(config: Mapping[str, Any]) -> Config:
     return found
 
 
-def _attention(step: str, name: str) -> list[TensorSpec]:
-    # Every matrix is [D, D], whatever the number of heads it is cut into.
+def _attention(step: str, name: str, heads: str) -> list[TensorSpec]:
     parts = {"query": "q_proj", "key": "k_proj", "value": "v_proj", "output": "out_proj"}
     return [
         spec
         for part, own_name in parts.items()
-        for spec in linear_specs(f"{step}.{part}", "D D", f"{name}.{own_name}", None, True)
+        for spec in linear_specs(
+            f"{step}.{part}", f"D {heads}" if part == "output" else f"{heads} D", f"{name}.{own_name}", None, True
+        )
     ]
 
 
-def _layer(width: str, crossed: bool) -> list[TensorSpec]:
+def _layer(heads: str, width: str, crossed: bool) -> list[TensorSpec]:
     crossing = [
-        *_attention("cross_attention", "encoder_attn"),
+        *_attention("cross_attention", "encoder_attn", heads),
         *norm_specs("crossed.norm", "encoder_attn_layer_norm", None),
     ]
     return [
-        *_attention("attention", "self_attn"),
+        *_attention("attention", "self_attn", heads),
         *norm_specs("middle.norm", "self_attn_layer_norm", None),
         *(crossing if crossed else []),
         *linear_specs("feedforward.up", f"{width} D", "fc1", None, True),
@@ -86,7 +87,10 @@ def one_row(bias_1V: Array, _: Config) -> Array:
 
 
 def tensors(config: Config) -> list[TensorSpec]:
-    encoder, decoder = _layer(str(config.encoder_width), False), _layer("F", True)
+    # The letters are the decoder's; an encoder with other numbers (no published one) has none.
+    heads = "HE" if config.encoder_heads == config.sizes.H else "D"
+    width = "F" if config.encoder_width == config.sizes.F else str(config.encoder_width)
+    encoder, decoder = _layer(heads, width, False), _layer("HE", "F", True)
     return [
         TensorSpec("embedding.weight", "V D", "shared.weight"),
         *for_layers(config.encoder_layers, encoder, huggingface="encoder.layers.{}.", gguf="", stack="encoder.layers"),

@@ -88,7 +88,7 @@ class Compiled:
             )
             extended = as_tree(result.cache)
             if extended is not None:
-                extended = {**extended, "length": None, "layers": self.layout.heads(extended["layers"])}
+                extended = {**extended, "length": None, "layers": self.layout.cache(extended["layers"])}
             return self.layout.everywhere(result.stream_TD), extended
 
         if hidden_S is not None and places is not None:
@@ -120,7 +120,7 @@ class Compiled:
             tree = as_tree(encode(params, self.config, self.layout.batch(ids_S), recorder, hidden_S))
             assert tree is not None
             stream_SD, layers, hidden_S = tree["source"]
-            return {**tree, "source": (self.layout.everywhere(stream_SD), self.layout.heads(layers), hidden_S)}
+            return {**tree, "source": (self.layout.everywhere(stream_SD), self.layout.cache(layers), hidden_S)}
 
         plan = planned(tap)
         program, (tree, kept) = self.call(("source",), encoded, plan, ids.astype(np.int32), hidden_S)
@@ -192,7 +192,8 @@ class Compiled:
         compiled = lowered.compile()
         result, kept = lowered.out_info
         extended = result[1] if isinstance(result, tuple) and isinstance(result[1], dict) else {}
-        cache = _bytes(extended.get("layers")) // self.layout.model
+        kept_pair = extended.get("layers")
+        cache = 0 if kept_pair is None else _bytes(kept_pair) // self.layout.cache_parts(kept_pair[0].shape)
         self.budget.check(compiled, cache, _bytes(kept))
         return Program(compiled, traced[0].shown, traced[0].stopped)
 

@@ -78,18 +78,29 @@ class Layout:
             return arrays
         return jax.lax.with_sharding_constraint(arrays, self.sharding())
 
-    def heads(self, pair: tuple[Array, Array] | None) -> Any:
-        """Keys and values [..., K, S, E] of a cache, cut by their heads."""
+    def cache(self, pair: tuple[Array, Array] | None) -> Any:
+        """Keys and values [L, K, S, E] of a cache cut by their heads, [L, B, K, S, E] by their texts as well."""
         if self.mesh is None or pair is None:
             return pair
-        front = [None] * (pair[0].ndim - 3)
-        return jax.lax.with_sharding_constraint(pair, self.sharding(*front, "model"))
+        return jax.lax.with_sharding_constraint(pair, self.sharding(*self._of_cache(pair[0].shape)))
+
+    def cache_parts(self, shape: tuple[int, ...]) -> int:
+        """Into how many parts keys or values of that shape are cut."""
+        return 1 if self.mesh is None else math.prod(self.mesh.shape[axis] for axis in self._of_cache(shape) if axis)
+
+    def _of_cache(self, shape: tuple[int, ...]) -> tuple[str | None, ...]:
+        _, *texts, _, _, _ = shape
+        return None, *map(self._of_texts, texts[:1]), *(None for _ in texts[1:]), "model"
+
+    def _of_texts(self, count: int) -> str | None:
+        """Several texts are cut over "data" where they divide."""
+        return None if self.mesh is None or count % self.mesh.shape["data"] else "data"
 
     def batch(self, ids_BT: Array) -> Array:
-        """Ids of several texts, cut over "data" where they divide."""
-        if self.mesh is None or ids_BT.ndim < 2 or ids_BT.shape[0] % self.mesh.shape["data"]:
+        """Ids of several texts, cut like them."""
+        if self.mesh is None or ids_BT.ndim < 2:
             return ids_BT
-        cut: Array = jax.lax.with_sharding_constraint(ids_BT, self.sharding("data"))
+        cut: Array = jax.lax.with_sharding_constraint(ids_BT, self.sharding(self._of_texts(ids_BT.shape[0])))
         return cut
 
 

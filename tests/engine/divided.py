@@ -1,4 +1,4 @@
-"""Each golden model in sizes that can be cut in eight: its configuration with other numbers, its files filled at random."""
+"""Each golden model in sizes that can be cut in eight: other numbers in its configuration, its tensors drawn anew."""
 
 from __future__ import annotations
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 import pytest
 
 from llminspect.arch.registry import architectures
 from llminspect.core.tap import Capture
 from llminspect.engine.memory import weights_bytes
+from llminspect.engine.mesh import partition
 from llminspect.engine.settings import EngineSettings
 from llminspect.engine.start import on_jax
 from llminspect.model import open_model
@@ -20,6 +22,7 @@ from tests.engine.divided import write_divided
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from llminspect.arch.spec import TensorSpec
     from llminspect.core.array import Array
     from llminspect.model import Model
 
@@ -71,11 +74,34 @@ def what_is_said(model: Model, texts: Golden) -> tuple[dict[str, Array], list[Ar
     return found, chosen
 
 
+def specs_of(plain: Divided) -> list[TensorSpec]:
+    model = plain.model
+    return [spec for spec in model.architecture.tensors(model.config) if spec.name in model.params]
+
+
+@pytest.fixture(autouse=True)
+def quickly_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the time to compile is spent on fusing what these models have little of."""
+    compiled = jax.stages.Lowered.compile
+
+    def quickly(self: jax.stages.Lowered) -> jax.stages.Compiled:
+        try:
+            return compiled(self, compiler_options={"xla_cpu_use_fusion_emitters": False})
+        except jax.errors.JaxRuntimeError:  # This JAX has no such option.
+            return compiled(self)
+
+    monkeypatch.setattr(jax.stages.Lowered, "compile", quickly)
+
+
 @pytest.mark.parametrize(("data", "model"), MESHES)
 @pytest.mark.parametrize("name", NAMES)
 def test_over_eight_devices(name: str, data: int, model: int, divided: Callable[[str], Divided]) -> None:
     plain = divided(name)
     spread = on_jax(plain.model, EngineSettings({"data": data, "model": model}))
+    arrays, first = spread.engine.arrays, jax.devices()[0]  # type: ignore[union-attr]
+    shards = [shard for array in arrays.values() for shard in array.addressable_shards if shard.device == first]
+    sizes = plain.model.config.sizes
+    assert sum(shard.data.nbytes for shard in shards) == weights_bytes(specs_of(plain), sizes, "float32", model)
     found, chosen = what_is_said(spread, plain.texts)
     assert found.keys() == plain.expected.keys() and len(chosen) == len(plain.chosen)
     for key, values in found.items():
@@ -83,6 +109,30 @@ def test_over_eight_devices(name: str, data: int, model: int, divided: Callable[
         np.testing.assert_allclose(values, plain.expected[key], rtol=0, atol=bound, err_msg=key)
     for own, expected in zip(chosen, plain.chosen, strict=True):
         np.testing.assert_array_equal(own, expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_matrix_of_a_layer_is_cut(name: str, divided: Callable[[str], Divided]) -> None:
+    """But those of the layers of a mixture that have one network, whose width has no letter."""
+    whole = [
+        spec.name
+        for spec in specs_of(divided(name))
+        if "layers." in spec.name and " " in spec.shape and "model" not in partition(spec.shape)
+    ]
+    plain = {"layers.1.feedforward.gate.weight", "layers.1.feedforward.up.weight", "layers.1.feedforward.down.weight"}
+    assert set(whole) == (plain if name == "qwen3-moe" else set())
+
+
+@pytest.mark.parametrize("name", ["llama", "marian"])
+def test_texts_and_heads_are_cut(name: str, divided: Callable[[str], Divided]) -> None:
+    plain = divided(name)
+    spread, sizes = on_jax(plain.model, EngineSettings({"data": 2, "model": 4})), plain.model.config.sizes
+    source = spread.encode_source(plain.texts.expected["source_ids"]) if plain.texts.has_source else None
+    cache = spread.run(plain.texts.expected["ids"], cache=source).cache
+    assert cache is not None
+    for layers in (cache.layers, *([] if cache.source is None else [cache.source.layers])):
+        key_LBKSE: Any = layers.key_LKSE  # type: ignore[attr-defined]
+        assert key_LBKSE.sharding.shard_shape(key_LBKSE.shape)[1:3] == (TEXTS // 2, sizes.K // 4)
 
 
 def test_every_family_is_among_them() -> None:

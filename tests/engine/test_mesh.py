@@ -16,14 +16,12 @@ from llminspect.engine.mesh import Layout, check_divides, make_mesh, partition
 from llminspect.engine.widened import piled, places_in
 from llminspect.errors import UsageError
 from llminspect.model import open_model
-from tests.arch.golden import STREAM, WEIGHTS, Golden, computed
 from tests.engine.eight import EIGHT, write_model
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from llminspect.model import Model
-    from tests.engine.conftest import Placed
 
 MESHES = [(1, 8), (2, 4), (4, 2)]
 
@@ -85,30 +83,6 @@ def _greedy(model: Model) -> list[int]:
         cache, ids = result.cache, [int(np.argmax(model.logits(result.stream_TD[-1:])[0]))]
         chosen += ids
     return chosen
-
-
-@pytest.mark.parametrize("name", ["gpt-oss", "t5-gated", "olmo2"])
-def test_other_families_over_devices(name: str, placed: Placed) -> None:
-    """Experts, an encoder–decoder, norms over all heads; with one token less, as their vocabulary is a prime."""
-    from llminspect.arch.params import Params
-    from llminspect.engine.settings import EngineSettings
-    from llminspect.engine.start import on_jax
-
-    golden, plain, _ = placed(name)
-    sizes = replace(plain.config.sizes, V=130)
-    arrays = {
-        key: array[:130] if array.shape[0] == plain.config.sizes.V else array
-        for key, array in plain.params.arrays.items()
-    }
-    config = replace(plain.config, sizes=sizes)  # type: ignore[type-var]
-    model = on_jax(replace(plain, config=config, params=Params(arrays)), EngineSettings({"data": 2, "model": 2}))
-    again = Golden(name)
-    again.expected["ids"][:] = np.minimum(golden.expected["ids"], 129)
-    expected = computed(plain, again)
-    for key, values in computed(model, again).items():
-        bound = WEIGHTS if key.endswith("attentions") else STREAM
-        wanted = expected[key][..., :130] if key == "logits" else expected[key]
-        np.testing.assert_allclose(values, wanted, rtol=0, atol=bound, err_msg=key)
 
 
 def test_each_part_is_read_once_and_no_other(eight: tuple[Path, Model]) -> None:
