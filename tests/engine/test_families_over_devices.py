@@ -135,6 +135,22 @@ def test_texts_and_heads_are_cut(name: str, divided: Callable[[str], Divided]) -
         assert key_LBKSE.sharding.shard_shape(key_LBKSE.shape)[1:3] == (TEXTS // 2, sizes.K // 4)
 
 
+@pytest.mark.parametrize(("data", "model"), MESHES)
+@pytest.mark.parametrize("name", ["llama", "bert"])
+def test_the_work_is_shared(name: str, data: int, model: int, divided: Callable[[str], Divided]) -> None:
+    plain = divided(name)
+
+    def products(axes: dict[str, int] | None) -> float:
+        """How many a device computes."""
+        one = on_jax(plain.model, EngineSettings(axes))
+        one.run(plain.texts.expected["ids"])
+        (program,) = one.engine.programs.values()  # type: ignore[union-attr]
+        said: Any = program.call.cost_analysis()
+        return float((said[0] if isinstance(said, list) else said)["flops"])
+
+    assert products({"data": data, "model": model}) < 1.5 / 8 * products(None)  # The norms are not cut by heads.
+
+
 def test_every_family_is_among_them() -> None:
     kinds = {str(Golden(name).config()["model_type"]) for name in NAMES}
     assert [family.name for family in architectures() if not kinds & set(family.model_types)] == []
