@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
+import os
 import sys
+import threading
 
 from llminspect.cli import run
 
+MANY = 100_000
+"""Objects made before Python looks for circles among them: a short run has none, and looked for them 80 times."""
+
 
 def main() -> None:
-    sys.exit(run(sys.argv[1:]))
+    gc.set_threshold(MANY)
+    end(run(sys.argv[1:]))
+
+
+def end(code: int) -> None:
+    """End the process without taking it apart: to free each object of a model first is a tenth of a short run.
+
+    Whoever still has something to do is waited for: what is registered with `atexit`, other threads, a profiler.
+    """
+    watched = sys.gettrace() or sys.getprofile() or sys.flags.inspect
+    if watched or any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        sys.exit(code)
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        sys.exit(code)  # Python's own way to say it.
+    os._exit(code)
 
 
 if __name__ == "__main__":
