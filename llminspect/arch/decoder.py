@@ -8,7 +8,10 @@ Touvron et al. 2023, "LLaMA", section 2.2; the families' own files name the sour
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from llminspect.arch.spec import Pass, Sizes
 from llminspect.arch.steps import mapped
@@ -20,10 +23,12 @@ from llminspect.core.feedforward import Glu, Unit, gated
 from llminspect.core.mixture import mixture
 from llminspect.core.norm import rms_norm
 from llminspect.core.rotary import Divided, Rotary
+from llminspect.core.tap import NO_TAP
+from llminspect.core.threads import ROWS, by_rows, sharing
 from llminspect.core.unembed import logits
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Hashable, Iterator, Mapping
 
     from llminspect.arch.params import Params
     from llminspect.core.array import Array
@@ -107,15 +112,19 @@ def forward(
         for window in {config.window_of(index) for index in range(config.sizes.L)}
     }
 
+    shared = isinstance(stream_TD, np.ndarray) and tokens >= ROWS and not _watched(tap, config.sizes)
+
     def step(
         index: int, layer: Mapping[str, Array], stream_TD: Array, cache: Cache | None, tap: Tap
     ) -> tuple[Array, Seen]:
         name = f"layers.{index}"
-        stream_TD = tap(f"{name}.input", stream_TD)
-        normed_TD = normed(layer, "attention.norm", stream_TD, config, tap, name)
+        within = NO_TAP if shared else tap
         rotary = config.rotary_of(index)
-        rotation = None if rotary is None else rotations[rotary]
-        query_HTE, key_KTE, value_KTE = project(layer, config, normed_TD, rotation, tap, f"{name}.attention")
+        rotation_TP = () if rotary is None else rotations[rotary]
+
+        stream_TD = tap(f"{name}.input", stream_TD)
+        read = partial(into_attention, layer, config, within, name)
+        query_HTE, key_KTE, value_KTE = by_rows(read, stream_TD, *rotation_TP, rows=tokens)
         seen = extend(cache, index, key_KTE, value_KTE)
         mixed_HTE = attention.attend(
             query_HTE,
@@ -128,20 +137,53 @@ def forward(
             tap=tap,
             name=f"{name}.attention",
         )
-        added_TD = mapped(layer, "attention.output", attention.merge_heads(mixed_HTE))
-        added_TD = tap(f"{name}.attention.output", normed_behind(layer, "attention", added_TD, config, tap, name))
-        stream_TD = tap(f"{name}.middle", stream_TD + added_TD)
-        normed_TD = normed(layer, "feedforward.norm", stream_TD, config, tap, name)
-        added_TD = feed_forward(layer, config, normed_TD, tap, f"{name}.feedforward")
-        added_TD = tap(f"{name}.feedforward.output", normed_behind(layer, "feedforward", added_TD, config, tap, name))
-        stream_TD = tap(f"{name}.output", stream_TD + added_TD)
-        return stream_TD, seen
+        write = partial(out_of_attention, layer, config, within, name)
+        (stream_TD,) = by_rows(write, stream_TD, mixed_HTE, rows=tokens)
+        return tap(f"{name}.output", stream_TD), seen
 
     def alike(index: int) -> Hashable:
         return config.rotary_of(index), config.window_of(index)
 
-    stream_TD, seen = params.through(step, stream_TD, config.sizes.L, tap, cache, alike=alike)
+    with sharing(shared):
+        stream_TD, seen = params.through(step, stream_TD, config.sizes.L, tap, cache, alike=alike)
     return Pass(stream_TD, Cache(start + tokens, seen))
+
+
+def into_attention(
+    layer: Mapping[str, Array], config: Config, tap: Tap, name: str, stream_TD: Array, *rotation_TP: Array
+) -> tuple[Array, Array, Array]:
+    """What the attention of a layer works on: queries [..., H, T, E], keys and values [..., K, T, E]."""
+    normed_TD = normed(layer, "attention.norm", stream_TD, config, tap, name)
+    return project(layer, config, normed_TD, rotation_TP, tap, f"{name}.attention")
+
+
+def out_of_attention(
+    layer: Mapping[str, Array], config: Config, tap: Tap, name: str, stream_TD: Array, mixed_HTE: Array
+) -> tuple[Array]:
+    """The stream [..., T, D] after what the heads mixed and what the feed-forward step makes of it were added."""
+    added_TD = mapped(layer, "attention.output", attention.merge_heads(mixed_HTE))
+    added_TD = tap(f"{name}.attention.output", normed_behind(layer, "attention", added_TD, config, tap, name))
+    stream_TD = tap(f"{name}.middle", stream_TD + added_TD)
+    normed_TD = normed(layer, "feedforward.norm", stream_TD, config, tap, name)
+    added_TD = feed_forward(layer, config, normed_TD, tap, f"{name}.feedforward")
+    added_TD = tap(f"{name}.feedforward.output", normed_behind(layer, "feedforward", added_TD, config, tap, name))
+    return (stream_TD + added_TD,)
+
+
+def steps_within(experts: int) -> Iterator[str]:
+    """The steps of a layer that are made for some tokens at a time where nobody looks at any of them."""
+    yield from ("attention.norm", "middle", "feedforward.norm")
+    for part in ("query", "key"):
+        yield from (f"attention.{part}.projected", f"attention.{part}.normed", f"attention.{part}")
+    yield from (f"attention.{step}" for step in ("value", "scores", "scaled", "capped", "masked", "unnormed", "output"))
+    yield from (f"feedforward.{step}" for step in ("gate", "up", "activation", "unnormed", "output"))
+    yield from (f"feedforward.router.{step}" for step in ("scores", "weights"))
+    for expert in range(experts):
+        yield from (f"feedforward.experts.{expert}.{step}" for step in ("gate", "up", "activation", "output"))
+
+
+def _watched(tap: Tap, sizes: Sizes) -> bool:
+    return any(tap.wants(f"layers.{index}.{step}") for index in range(sizes.L) for step in steps_within(sizes.X))
 
 
 def divisors(params: Params, rotary: Rotary, length: int) -> Array | None:
@@ -169,7 +211,7 @@ def project(
     layer: Mapping[str, Array],
     config: Config,
     normed_TD: Array,
-    rotation: tuple[Array, Array] | None,
+    rotation_TP: tuple[Array, ...],
     tap: Tap,
     name: str,
 ) -> tuple[Array, Array, Array]:
@@ -181,7 +223,7 @@ def project(
         weight = layer.get(f"attention.{part}.norm.weight")
         if weight is not None:
             x_HTE = tap(f"{name}.{part}.normed", norm_heads(x_HTE, weight, config.norm_epsilon))
-        return tap(f"{name}.{part}", x_HTE if rotation is None else position.rotate_halves(x_HTE, *rotation))
+        return tap(f"{name}.{part}", position.rotate_halves(x_HTE, *rotation_TP) if rotation_TP else x_HTE)
 
     query_HTE, key_KTE = positioned("query", config.sizes.H), positioned("key", config.sizes.K)
     value_KTE = attention.split_heads(mapped(layer, "attention.value", normed_TD), config.sizes.K)

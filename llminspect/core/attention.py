@@ -6,6 +6,7 @@ query heads share one key/value head): Ainslie et al. 2023, "GQA".
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,14 +15,19 @@ from llminspect.core.array import namespace, overwrite
 from llminspect.core.mask import causal_mask as causal_mask  # Offered here as well, beside what it is for.
 from llminspect.core.mask import hide as hide
 from llminspect.core.tap import NO_TAP
+from llminspect.core.threads import in_threads
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from llminspect.core.array import Array
     from llminspect.core.mask import Mask
     from llminspect.core.tap import Tap
 
 TILE = 128
 """Queries whose scores are computed at once."""
+TILE_SCORES = 1 << 18
+"""About so many scores are computed at once, in 1 MB."""
 
 
 def split_heads(x_TW: Array, heads: int) -> Array:
@@ -93,7 +99,7 @@ def attend(
     if not watched and query_HTE.shape[-2] > TILE and isinstance(query_HTE, np.ndarray):
         kept_HTS = None
         if tap.wants(f"{name}.weights"):
-            kept_HTS = np.zeros((*query_HTE.shape[:-1], key_KSE.shape[-2]), query_HTE.dtype)
+            kept_HTS = np.empty((*query_HTE.shape[:-1], key_KSE.shape[-2]), query_HTE.dtype)
         mixed_HTE = _mixed_in_tiles(query_HTE, key_KSE, value_KSE, scale, bias_HTS, cap, sink_H, mask_TS, kept_HTS)
         if kept_HTS is not None:
             weights_HTS = tap(f"{name}.weights", kept_HTS)
@@ -118,25 +124,43 @@ def _mixed_in_tiles(
     mask_TS: Mask | None,
     kept_HTS: Array | None,
 ) -> Array:
-    """The same sums for some queries at a time, in memory that stays near the processor, and no score with a key that
-    is hidden from all of them. The weights are written into `kept_HTS` (zeros), if that is given."""
-    *front, queries, _ = query_HTE.shape
-    key_KES, keys = key_KSE.swapaxes(-1, -2), key_KSE.shape[-2]
-    mixed_HTE = np.empty((*front, queries, value_KSE.shape[-1]), query_HTE.dtype)
-    for start in range(0, queries, TILE):
-        stop = min(start + TILE, queries)
-        low, high, hiding = (0, keys, keys) if mask_TS is None else mask_TS.reach(start, stop)
-        bias_HtS = None if bias_HTS is None else bias_HTS[..., start:stop, low:high]
-        scores_HtS = _masked_scores(
-            query_HTE[..., start:stop, :], key_KES[..., low:high], scale, bias_HtS, cap, None, NO_TAP, ""
+    """The same sums for some queries and heads at a time, in memory that stays near the processor, and no score with a
+    key that is hidden from all of these queries. The weights are written into `kept_HTS` (zeros), if that is given."""
+    *front, heads, queries, _ = query_HTE.shape
+    groups, keys = key_KSE.shape[-3:-1]
+    key_KES, shared = key_KSE.swapaxes(-1, -2), heads // groups
+    mixed_HTE = np.empty((*front, heads, queries, value_KSE.shape[-1]), query_HTE.dtype)
+
+    def mix(tile: tuple[slice, slice]) -> None:
+        k, t = tile
+        h = slice(k.start * shared, k.stop * shared)
+        low, high, hiding = (0, keys, keys) if mask_TS is None else mask_TS.reach(t.start, t.stop)
+        bias_hts = None if bias_HTS is None else bias_HTS[..., h, t, low:high]
+        scores_hts = _masked_scores(
+            query_HTE[..., h, t, :], key_KES[..., k, :, low:high], scale, bias_hts, cap, None, NO_TAP, ""
         )
         if mask_TS is not None:
-            scores_HtS[..., hiding - low :] += mask_TS.numbers(start, stop, hiding, high)
-        weights_HtS = softmax(scores_HtS) if sink_H is None else softmax_with_sink(scores_HtS, sink_H)
+            scores_hts[..., hiding - low :] += mask_TS.numbers(t.start, t.stop, hiding, high)
+        weights_hts = softmax(scores_hts) if sink_H is None else softmax_with_sink(scores_hts, sink_H[h])
         if kept_HTS is not None:
-            kept_HTS[..., start:stop, low:high] = weights_HtS
-        mixed_HTE[..., start:stop, :] = grouped_product(weights_HtS, value_KSE[..., low:high, :])
+            kept_HTS[..., h, t, :low] = 0
+            kept_HTS[..., h, t, low:high] = weights_hts
+            kept_HTS[..., h, t, high:] = 0
+        mixed_HTE[..., h, t, :] = grouped_product(weights_hts, value_KSE[..., k, low:high, :])
+
+    in_threads(mix, _tiles(groups, queries, shared * keys * math.prod(front)))
     return mixed_HTE
+
+
+def _tiles(groups: int, queries: int, scores: int) -> Iterator[tuple[slice, slice]]:
+    """Which key/value heads and which queries are worked on together; `scores`: of one query with one such head.
+
+    The last queries, who see most, first: then no thread has long to wait for another at the end.
+    """
+    together = max(1, TILE_SCORES // (TILE * scores))
+    for start in reversed(range(0, queries, TILE)):
+        for first in range(0, groups, together):
+            yield slice(first, min(first + together, groups)), slice(start, min(start + TILE, queries))
 
 
 def _masked_scores_step_by_step(

@@ -30,12 +30,14 @@ def heads(random: np.random.Generator, *shape: int) -> Array:
     return random.standard_normal(shape, dtype=np.float32)
 
 
+@pytest.mark.parametrize("together", [1, 1 << 18])
 @pytest.mark.parametrize("kind", CASES)
 @pytest.mark.parametrize("more", [{}, {"cap": 2.0}, {"sink": True}, {"bias": True}], ids=str)
 def test_tiles_give_what_the_whole_gives(
-    kind: str, more: dict[str, float | bool], monkeypatch: pytest.MonkeyPatch
+    kind: str, more: dict[str, float | bool], together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attention, "TILE", 16)
+    monkeypatch.setattr(attention, "TILE_SCORES", together)
     random = np.random.default_rng(0)
     query, key, value = heads(random, 6, T, 8), heads(random, 2, S, 8), heads(random, 2, S, 5)
     extra: dict[str, Any] = {

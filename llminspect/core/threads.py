@@ -1,0 +1,113 @@
+"""Work that falls into independent pieces, done by all cores.
+
+numpy's matrix products use all cores by themselves; its other functions use one, and in a pass over some hundred tokens
+those are a third of the work. Within `sharing` each thread does whole pieces, and every product stays in its thread:
+the library's own threads keep a core busy for a while after each product, waiting for the next.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from llminspect.core.array import Array
+
+Item = TypeVar("Item")
+
+ROWS = 448
+"""Tokens of a pass from which on sharing saves more than it costs (docs/decisions.md)."""
+
+_team: ContextVar[tuple[int, Any]] = ContextVar("team", default=(1, None))
+"""How many threads a piece of work may use, and what runs those beside this one: one, but within `sharing`."""
+
+
+@cache
+def products() -> Any:
+    """What says, and sets, how many threads numpy's matrix products use."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
+
+
+@contextmanager
+def sharing(wanted: bool) -> Iterator[None]:
+    """Within it `in_threads` and `by_rows` use as many threads as matrix products would, if that is `wanted`.
+
+    Nothing changes where it cannot be told how many threads products use.
+    """
+    number = min((library.num_threads for library in products().lib_controllers), default=1) if wanted else 1
+    if number == 1:
+        yield
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with products().limit(limits=1), ThreadPoolExecutor(number - 1) as others:
+        token = _team.set((number, others))
+        try:
+            yield
+        finally:
+            _team.reset(token)
+
+
+def in_threads(work: Callable[[Item], None], items: Iterable[Item]) -> None:
+    """`work` on every item, in no particular order. An exception ends the work and is raised here."""
+    number, others = _team.get()
+    if number == 1:
+        for item in items:
+            work(item)
+        return
+    left, taking, failed = iter(items), threading.Lock(), threading.Event()
+
+    def take() -> None:
+        nothing = object()
+        _team.set((1, None))
+        try:
+            while not failed.is_set():
+                with taking:
+                    item: Any = next(left, nothing)
+                if item is nothing:
+                    return
+                work(item)
+        except BaseException:
+            failed.set()
+            raise
+
+    # In copies of the context, to which numpy's error state belongs.
+    taken = [others.submit(copy_context().run, take) for _ in range(number - 1)]
+    try:
+        copy_context().run(take)
+    finally:
+        for other in taken:
+            other.result()
+
+
+def by_rows(function: Callable[..., tuple[Array, ...]], *arrays_TD: Array, rows: int) -> tuple[Array, ...]:
+    """`function(*arrays)`, for one that treats each of the `rows` rows by itself: some of them to each thread.
+
+    All arrays, those that come out as well, are [..., T, any width].
+    """
+    number = _team.get()[0]
+    if number == 1:
+        return function(*arrays_TD)
+    wholes_TO: list[Array] = []
+    making = threading.Lock()
+
+    def some(part: int) -> None:
+        those = slice(rows * part // number, rows * (part + 1) // number)
+        parts_tO = function(*(x_TD[..., those, :] for x_TD in arrays_TD))
+        with making:  # How wide they are is known from here on.
+            if not wholes_TO:
+                wholes_TO.extend(np.empty((*y_tO.shape[:-2], rows, y_tO.shape[-1]), y_tO.dtype) for y_tO in parts_tO)
+        for whole_TO, y_tO in zip(wholes_TO, parts_tO, strict=True):
+            whole_TO[..., those, :] = y_tO
+
+    in_threads(some, range(number))
+    return tuple(wholes_TO)

@@ -1,0 +1,160 @@
+"""Work that is shared out gives what it gives in one piece."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from llminspect.arch import decoder
+from llminspect.core import attention, threads
+from llminspect.core.tap import Capture
+from llminspect.model import open_model
+from tests.arch.golden import NAMES, Golden, assert_as_expected, computed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from llminspect.core.array import Array
+    from llminspect.model import Model
+
+DECODERS = [name for name in NAMES if hasattr(open_model(str(Golden(name).folder), offline=True).config, "rotary_of")]
+
+
+@pytest.fixture(params=[1, 2, 3])
+def number(request: pytest.FixtureRequest) -> Iterator[int]:
+    """So many threads, whatever the machine and the way the tests are run."""
+    count: int = request.param
+    with threads.products().limit(limits=count):
+        if in_use() != count:
+            pytest.fail("numpy's products do not hear how many threads they are to use")
+        with threads.sharing(True):
+            yield count
+        assert in_use() == count
+
+
+def in_use() -> int:
+    """How many threads a matrix product has."""
+    (library,) = threads.products().lib_controllers
+    return int(library.num_threads)
+
+
+def numbers(*shape: int) -> Array:
+    return np.random.default_rng(len(shape)).standard_normal(shape, dtype=np.float32)
+
+
+def test_each_item_is_worked_on_once_by_products_that_stay_in_their_thread(number: int) -> None:
+    done, within, meet = list[int](), set[int](), threading.Barrier(number, timeout=30)
+
+    def work(item: int) -> None:
+        if item < number:
+            meet.wait()  # Only where as many work at the same time does this end.
+        within.add(in_use())
+        threads.in_threads(lambda _: None, range(3))  # Has no more threads to share out: else it would wait for itself.
+        done.append(item)
+
+    threads.in_threads(work, range(50))
+    assert sorted(done) == list(range(50))
+    assert within == {1}
+
+
+def test_what_goes_wrong_ends_the_work_and_is_raised(number: int) -> None:
+    done = list[int]()
+
+    def work(item: int) -> None:
+        done.append(item)
+        if item == 3:
+            raise FloatingPointError("three")
+
+    with pytest.raises(FloatingPointError, match="three"):
+        threads.in_threads(work, range(1_000_000))
+    assert len(done) < 1_000_000
+    threads.in_threads(done.append, [-1])
+    assert done[-1] == -1
+
+
+def test_every_thread_minds_the_callers_error_state(number: int) -> None:
+    meet = threading.Barrier(number, timeout=30)
+
+    def work(item: int) -> None:
+        meet.wait()
+        with pytest.raises(FloatingPointError):
+            np.exp(np.full(1, 1000, np.float32))
+
+    with np.errstate(over="raise"):
+        threads.in_threads(work, range(number))
+
+
+def test_nothing_is_shared_that_nobody_wants_shared() -> None:
+    before, own = in_use(), threading.get_ident()
+    with threads.sharing(False):
+        assert in_use() == before
+        threads.in_threads(lambda _: pytest.fail("elsewhere") if threading.get_ident() != own else None, range(100))
+
+
+@pytest.mark.parametrize("front", [(), (2,), (2, 5)], ids=str)
+@pytest.mark.parametrize("rows", [1, 2, 7, 12])
+def test_rows_in_parts_are_the_rows_of_the_whole(number: int, rows: int, front: tuple[int, ...]) -> None:
+    x_TD, angle_TP, sizes = numbers(*front, rows, 6), numbers(rows, 3), list[int]()
+
+    def function(x_TD: Array, angle_TP: Array) -> tuple[Array, ...]:
+        sizes.append(x_TD.shape[-2])
+        return np.tanh(x_TD), (x_TD[..., :3] * angle_TP).astype(np.float64)
+
+    one_TD, other_TP = threads.by_rows(function, x_TD, angle_TP, rows=rows)
+    np.testing.assert_array_equal(one_TD, np.tanh(x_TD))
+    np.testing.assert_array_equal(other_TP, x_TD[..., :3] * angle_TP)
+    assert one_TD.dtype == np.float32 and other_TP.dtype == np.float64
+    assert sum(sizes) == rows and max(sizes) == -(-rows // number)
+
+
+def opened(name: str) -> Model:
+    return open_model(str(Golden(name).folder), offline=True)
+
+
+@pytest.fixture
+def short_texts_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoder, "ROWS", 2)
+    monkeypatch.setattr(attention, "TILE", 4)
+    monkeypatch.setattr(attention, "TILE_SCORES", 1)
+
+
+OUTSIDE = ("input", "attention.weights", "attention.mixed", "output")
+"""The steps of a layer that are seen without ending the sharing."""
+
+
+@pytest.mark.usefixtures("short_texts_too")
+@pytest.mark.parametrize("name", DECODERS)
+def test_a_pass_in_threads_is_the_pass_in_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    golden, model, parts = Golden(name), opened(name), list[int]()
+
+    def project(*arguments: Any) -> tuple[Array, Array, Array]:
+        parts.append(arguments[2].shape[-2])
+        return whole(*arguments)
+
+    whole = decoder.project
+    monkeypatch.setattr(decoder, "project", project)
+    for count in (1, 2, 3):
+        parts.clear()
+        with threads.products().limit(limits=count):
+            found = computed(model, golden, Capture(*(f"layers.[0-9].{step}" for step in OUTSIDE)))
+            assert in_use() == count
+        assert len(parts) == count * model.config.sizes.L
+        assert_as_expected(found, golden)
+
+
+@pytest.mark.usefixtures("short_texts_too")
+@pytest.mark.parametrize("name", DECODERS)
+def test_whoever_looks_sees_all_rows_of_every_step(name: str) -> None:
+    ids, model, whole = Golden(name).expected["ids"], opened(name), Capture("*")
+    with threads.products().limit(limits=2):
+        model.run(ids, whole)
+        for step in whole.arrays:
+            tap = Capture(step)
+            model.run(ids, tap)
+            assert tap.arrays.keys() == {step}
+            np.testing.assert_allclose(tap[step], whole[step], rtol=1e-5, atol=1e-4, err_msg=step)
+    steps = {step.split(".", 2)[2] for step in whole.arrays if step.startswith("layers.")}
+    assert steps <= {*decoder.steps_within(model.config.sizes.X), *OUTSIDE}
