@@ -37,8 +37,8 @@ def partition(shape: str) -> tuple[str | None, ...]:
     return tuple(found)
 
 
-def check_divides(sizes: Sizes, specs: Iterable[TensorSpec], mesh: Mapping[str, int]) -> None:
-    """Raise UsageError where a dimension cannot be cut evenly, naming what could."""
+def cut_over_model(sizes: Sizes, specs: Iterable[TensorSpec]) -> dict[str, int]:
+    """The letters that are cut over "model", with their sizes."""
     cut: dict[str, int] = {}
     for spec in specs:
         for letters, axis in zip(spec.shape.split(), partition(spec.shape), strict=True):
@@ -46,16 +46,28 @@ def check_divides(sizes: Sizes, specs: Iterable[TensorSpec], mesh: Mapping[str, 
                 cut[letters[0]] = getattr(sizes, letters[0])
     if sizes.K:
         cut["K"] = sizes.K  # Of the cache.
+    return cut
+
+
+def check_divides(cut: Mapping[str, int], mesh: Mapping[str, int], devices: int | None = None) -> None:
+    """Raise UsageError where a dimension cannot be cut evenly, naming what could; `devices`: all have to be taken."""
     parts = mesh.get("model", 1)
     wrong = {letter: size for letter, size in cut.items() if size % parts}
     if wrong:
         common = math.gcd(*cut.values())
         would = [str(count) for count in range(1, common + 1) if common % count == 0]
         named = ", ".join(f"{letter} = {size}" for letter, size in wrong.items())
-        raise UsageError(
-            f"--mesh model={parts}: {named} cannot be cut into {parts} equal parts",
-            f"model={' or '.join(would[-6:])} would do" if len(would) > 1 else "only model=1 would do",
-        )
+        hint = f"model={' or '.join(would[-6:])} would do" if len(would) > 1 else "only model=1 would do"
+        if devices is not None:
+            hint += f"; over {devices} devices --mesh {_over_all(common, devices)}"
+        raise UsageError(f"--mesh model={parts}: {named} cannot be cut into {parts} equal parts", hint)
+
+
+def _over_all(common: int, devices: int) -> str:
+    """The mesh over all devices whose "model" is as large as it can be where it has to divide `common` as well."""
+    model = math.gcd(common, devices)
+    sizes = {"data": devices // model, "model": model}
+    return ",".join(f"{axis}={size}" for axis, size in sizes.items() if size > 1) or "model=1"
 
 
 @dataclass(frozen=True)
@@ -104,15 +116,19 @@ class Layout:
         return cut
 
 
-def make_mesh(wanted: Mapping[str, int] | None) -> Mesh | None:
-    """A mesh over the devices of all processes; None for one device. Raises UsageError where there are not as many."""
+def make_mesh(wanted: Mapping[str, int] | None, cut: Mapping[str, int] | None = None) -> Mesh | None:
+    """A mesh over the devices of all processes; None for one device.
+
+    Raises UsageError where there are not as many, naming a mesh that `cut` would allow.
+    """
     devices = jax.devices()
     sizes = {axis: (wanted or {}).get(axis, 1) for axis in AXES}
     count = math.prod(sizes.values())
     if count > len(devices) or (jax.process_count() > 1 and count != len(devices)):
         raise UsageError(
-            f"--mesh takes {count} devices and there are {len(devices)} ({devices[0].platform})",
-            f"for example --mesh model={len(devices)}",
+            f"--mesh takes {count} {'device' if count == 1 else 'devices'} and there are {len(devices)} "
+            f"({devices[0].platform})",
+            f"for example --mesh {_over_all(math.gcd(*(cut or {}).values()), len(devices))}",
         )
     if count == 1:
         return None

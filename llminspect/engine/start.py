@@ -12,7 +12,7 @@ from llminspect.engine.compiled import Compiled
 from llminspect.engine.hosts import lost
 from llminspect.engine.loading import load
 from llminspect.engine.memory import Budget, array_bytes, cache_bytes, room_of, size, weights_bytes
-from llminspect.engine.mesh import Layout, check_divides, make_mesh
+from llminspect.engine.mesh import Layout, check_divides, cut_over_model, make_mesh
 from llminspect.engine.widened import piled, places_in
 from llminspect.errors import UserError
 
@@ -40,12 +40,12 @@ def on_jax(
     _check_devices()
     sizes = model.config.sizes
     specs = [spec for spec in model.architecture.tensors(model.config) if spec.name in model.params]
-    wanted = settings.axes
-    if wanted is None and jax.process_count() > 1:
+    wanted, cut, several = settings.axes, cut_over_model(sizes, specs), jax.process_count() > 1
+    if wanted is None and several:
         wanted = {"model": jax.device_count()}
     if wanted is not None:
-        check_divides(sizes, specs, wanted)
-    layout = Layout(make_mesh(wanted))
+        check_divides(cut, wanted, jax.device_count() if several else None)
+    layout = Layout(make_mesh(wanted, cut))
     tell = note or (lambda text: None)
     device = jax.local_devices()[0]
     weights = weights_bytes(specs, sizes, settings.dtype, layout.model)

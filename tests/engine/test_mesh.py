@@ -12,7 +12,8 @@ import pytest
 
 from llminspect.arch.spec import Sizes, TensorSpec
 from llminspect.engine.loading import load
-from llminspect.engine.mesh import Layout, check_divides, make_mesh, partition
+from llminspect.engine.mesh import Layout, check_divides, cut_over_model, make_mesh, partition
+from llminspect.engine.settings import read_mesh
 from llminspect.engine.widened import piled, places_in
 from llminspect.errors import UsageError
 from llminspect.model import open_model
@@ -47,10 +48,36 @@ def test_letters_become_axes() -> None:
 def test_what_does_not_divide_is_said_with_what_would() -> None:
     sizes = Sizes(L=1, D=6, H=6, K=2, E=4, F=12, V=100, context=10)
     specs = [TensorSpec("a", "HE D"), TensorSpec("b", "KE D"), TensorSpec("c", "V D")]
-    check_divides(sizes, specs, {"model": 2})
+    cut = cut_over_model(sizes, specs)
+    check_divides(cut, {"model": 2})
     with pytest.raises(UsageError, match="H = 6, K = 2 cannot be cut into 4") as refused:
-        check_divides(sizes, specs, {"model": 4})
+        check_divides(cut, {"model": 4})
     assert refused.value.hint == "model=1 or 2 would do"
+
+
+@pytest.mark.parametrize(
+    ("cut", "devices", "mesh"),
+    [
+        ({"H": 9, "K": 3}, 2, "data=2"),
+        ({"H": 9, "K": 3}, 6, "data=2,model=3"),
+        ({"H": 9, "K": 3}, 3, "model=3"),
+        ({"H": 7, "K": 1}, 4, "data=4"),
+    ],
+)
+def test_where_all_devices_have_to_be_taken_the_mesh_is_said(cut: dict[str, int], devices: int, mesh: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        check_divides(cut, {"model": 5}, devices)
+    assert refused.value.hint is not None and refused.value.hint.endswith(f"; over {devices} devices --mesh {mesh}")
+    check_divides(cut, read_mesh(mesh), devices)
+
+
+def test_another_number_of_devices_is_refused_with_a_mesh_that_would_do() -> None:
+    """Not with one that is refused in its turn."""
+    for cut, mesh in (({"H": 9, "K": 3}, "data=8"), ({"H": 6, "K": 2}, "data=4,model=2"), ({}, "model=8")):
+        with pytest.raises(UsageError, match="takes 9 devices and there are 8") as refused:
+            make_mesh({"data": 9}, cut)
+        assert refused.value.hint == f"for example --mesh {mesh}"
+        assert make_mesh(read_mesh(mesh), cut) is not None
 
 
 @pytest.mark.parametrize(("data", "model"), MESHES)
