@@ -13,6 +13,8 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 
 from llminspect.model import open_model
 from tests.arch.golden import Golden
+from tests.engine.divided import Divided, write_divided
+from tests.engine.said import several
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,3 +46,17 @@ def placed(tmp_path_factory: pytest.TempPathFactory) -> Placed:
         return golden, plain[name], made[key]
 
     return place
+
+
+@pytest.fixture(scope="session")
+def divided(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Divided]:
+    made: dict[str, Divided] = {}
+
+    def make(name: str) -> Divided:
+        if name not in made:
+            folder, texts = tmp_path_factory.mktemp(name), several(name)
+            write_divided(texts, folder)
+            made[name] = Divided(open_model(str(folder), offline=True, streamed=True), texts)
+        return made[name]
+
+    return make

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+import jax
 import numpy as np
 from safetensors.numpy import save_file
 
 from llminspect.arch.spec import expanded_shape
 from llminspect.model import describe_model
+from tests.engine.said import said_by_kind
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from llminspect.arch.spec import Sizes
+    from llminspect.core.array import Array
+    from llminspect.model import Model
     from tests.arch.golden import Golden
 
 ALONE = {"D": 64, "H": 8, "F": 24, "V": 136, "X": 8}
@@ -29,6 +35,18 @@ KEYS = {
     "X": "num_local_experts",
 }
 LETTER_OF = {key: letter for letter, keys in KEYS.items() for key in keys.split()}
+
+
+@dataclass(frozen=True)
+class Divided:
+    """A model in sizes that can be cut in eight, several texts for it, and what numpy says of them."""
+
+    model: Model
+    texts: Golden
+
+    @cached_property
+    def said(self) -> dict[str, Array]:
+        return said_by_kind(self.model, self.texts)
 
 
 def write_divided(golden: Golden, folder: Path) -> None:
@@ -65,3 +83,14 @@ def _lengths(old: Sizes, new: Sizes) -> dict[int, int]:
         return 1, sizes.D, sizes.F, 2 * sizes.F, sizes.V, sizes.X, sizes.E, fused
 
     return dict(zip(axes(old), axes(new), strict=True))
+
+
+_compiled = jax.stages.Lowered.compile
+
+
+def quickly_compiled(self: jax.stages.Lowered) -> jax.stages.Compiled:
+    """Half of the time to compile is spent on fusing what these models have little of."""
+    try:
+        return _compiled(self, compiler_options={"xla_cpu_use_fusion_emitters": False})
+    except jax.errors.JaxRuntimeError:  # This JAX has no such option.
+        return _compiled(self)
