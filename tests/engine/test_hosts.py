@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import socket
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -22,11 +18,14 @@ from llminspect.commands._forward_saliency import by_gradient
 from llminspect.engine.settings import EngineSettings
 from llminspect.engine.start import on_jax
 from llminspect.model import open_model
-from tests.conftest import ROOT
 from tests.engine.eight import EIGHT, write_model
+from tests.engine.two import ended, two
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from tests.engine.two import Running
 
 # The program, which says how many bytes of weights lie on this process's devices.
 MEASURED = """
@@ -53,31 +52,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def start_two(folder: Path, *arguments: str) -> list[subprocess.Popen[str]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {**os.environ, "XLA_FLAGS": "", "PYTHONPATH": str(ROOT), "LLMINSPECT_HOME": str(folder / "home")}
-    shared = [*arguments, "--model", str(folder), "--engine", "jax", "--coordinator", f"127.0.0.1:{port}"]
-    return [
-        subprocess.Popen(
-            [sys.executable, "-c", MEASURED, *shared, "--process", f"{number}/2"],
-            env=environment,
-            text=True,
-            errors="replace",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        for number in range(2)
-    ]
+def started(folder: Path, *arguments: str) -> AbstractContextManager[Running]:
+    given = ("-c", MEASURED, *arguments, "--model", str(folder), "--engine", "jax")
+    return two(*given, LLMINSPECT_HOME=str(folder / "home"))
 
 
 def test_two_processes_give_one_result(folder: Path) -> None:
     given = ("generate", "--ids", "3,1,4,1,5", "--max-tokens", "4", "--temperature", "0", "--json")
-    running = start_two(folder, *given)
-    (out, err), (other_out, other_err) = (process.communicate(timeout=120) for process in running)
-    assert [process.returncode for process in running] == [0, 0], err + other_err
+    with started(folder, *given) as running:
+        (code, out, err), (other_code, other_out, other_err) = ended(running, 120)
+    assert (code, other_code) == (0, 0), err + other_err
     assert other_out == "" and other_err.startswith("own ")  # Nothing but what this test asked for.
     model = open_model(str(folder), offline=True, streamed=True)
     cache, ids, chosen = None, [3, 1, 4, 1, 5], []
@@ -94,9 +78,9 @@ def test_two_processes_give_one_result(folder: Path) -> None:
 
 def test_gradients_of_two_processes_are_those_of_one(folder: Path) -> None:
     given = ("forward", "--ids", "3,1,4,1,5", "--saliency", "gradient", "--json")
-    running = start_two(folder, *given)
-    (out, err), (_, other_err) = (process.communicate(timeout=120) for process in running)
-    assert [process.returncode for process in running] == [0, 0], err + other_err
+    with started(folder, *given) as running:
+        (code, out, err), (other_code, _, other_err) = ended(running, 120)
+    assert (code, other_code) == (0, 0), err + other_err
     found = orjson.loads(out)["saliency"]
     model = on_jax(open_model(str(folder), offline=True, streamed=True), EngineSettings())
     alone = by_gradient(model, [3, 1, 4, 1, 5], 4, found["target"]["id"], [])
@@ -105,15 +89,14 @@ def test_gradients_of_two_processes_are_those_of_one(folder: Path) -> None:
 
 @pytest.mark.parametrize("killed", [0, 1])
 def test_one_that_is_killed_ends_the_other(folder: Path, killed: int) -> None:
-    running = start_two(folder, "generate", "--ids", "3,1,4", "--max-tokens", "4000", "--ignore-eos")
-    assert running[0].stdout is not None
-    assert running[0].stdout.read(1)  # The first token: in the middle of it.
-    running[killed].send_signal(signal.SIGKILL)
-    since = time.monotonic()
-    _, err = running[1 - killed].communicate(timeout=60)
+    with started(folder, "generate", "--ids", "3,1,4", "--max-tokens", "4000", "--ignore-eos") as running:
+        assert running[0].stdout is not None
+        assert running[0].stdout.read(1)  # The first token: in the middle of it.
+        running[killed].send_signal(signal.SIGKILL)
+        since = time.monotonic()
+        ((code, _, err),) = ended([running[1 - killed]], 60)
     assert time.monotonic() - since < 30
-    assert running[1 - killed].returncode == 1
+    assert code == 1
     lines = [line for line in err.splitlines() if "gone" in line]
     assert len(lines) == 1 and f"this is process {1 - killed} of 2" in lines[0]
     assert "Traceback" not in err and "F1" not in err and "***" not in err
-    running[killed].communicate(timeout=60)
