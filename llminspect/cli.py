@@ -118,7 +118,14 @@ def _root(
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; the exit code. Whatever a user can cause becomes one line on stderr."""
-    arguments = _spelled_out(arguments)
+    code = _run(_spelled_out(arguments))
+    hosts = sys.modules.get("llminspect.engine.hosts")
+    if hosts is not None:
+        hosts.conclude(code)
+    return code
+
+
+def _run(arguments: Sequence[str]) -> int:
     try:
         result = typer.main.get_command(app).main(list(arguments), prog_name="llminspect", standalone_mode=False)
         sys.stdout.flush()

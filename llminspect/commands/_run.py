@@ -44,6 +44,8 @@ def open_for(
     if settings is not None and settings.coordinator is not None:
         from llminspect.engine.hosts import join
 
+        if settings.process is not None and settings.process[0]:
+            _output.be_silent()  # Before that, as what waits for the child may have to speak for it.
         if join(settings):
             _output.be_silent()
             output = dataclasses.replace(output, quiet=True)

@@ -7,9 +7,12 @@ work is done in a child, and this process watches it: however the child goes, it
 from __future__ import annotations
 
 import ctypes
+import math
 import os
+import select
 import signal
 import sys
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
@@ -24,8 +27,12 @@ HEARTBEAT = 10
 """Seconds without a sign of life after which a partner counts as gone."""
 ARRIVAL = 60
 """Seconds that the processes wait for one another at the start."""
+GOODBYE = 2 * HEARTBEAT
+"""Seconds that a child has to take leave of the others, once it has written everything."""
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux.
 AUTO = "auto"
+_VERDICT: int | None = None
+"""In a child: where it says the exit code that it comes to."""
 
 
 def join(settings: EngineSettings) -> int:
@@ -42,14 +49,19 @@ def join(settings: EngineSettings) -> int:
 
 def _watched_child(settings: EngineSettings) -> None:
     """Go on in a child whose foreign noise is held back; the parent never returns."""
+    global _VERDICT
     noise, noise_in = os.pipe()
+    verdict, _VERDICT = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
     if child:
         os.close(noise_in)
-        _wait(child, noise, settings)
+        os.close(_VERDICT)
+        _VERDICT = None
+        _wait(child, noise, verdict, settings)
     os.close(noise)
+    os.close(verdict)
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
     sys.stdout, sys.stderr = _moved(sys.stdout, 1, noise_in), _moved(sys.stderr, 2, noise_in)
@@ -63,14 +75,32 @@ def _moved(stream: TextIO, descriptor: int, noise: int) -> TextIO:
     return os.fdopen(own, "w", buffering=1, encoding=stream.encoding, errors=stream.errors)
 
 
-def _wait(child: int, noise: int, settings: EngineSettings) -> NoReturn:
+def conclude(code: int) -> None:
+    """All is written and this is the exit code: JAX's goodbye to the others, which may be gone, changes it no more."""
+    if _VERDICT is not None:
+        sys.stdout.flush()
+        os.write(_VERDICT, bytes([code]))
+
+
+def _wait(child: int, noise: int, verdict: int, settings: EngineSettings) -> NoReturn:
     """End as the child ends. Raises UserError where it did not end by itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The child says that it was interrupted.
-    while os.read(noise, 1 << 16):
-        pass
+    concluded, until, watched = b"", math.inf, [noise, verdict]
+    while noise in watched:
+        left = None if until == math.inf else max(0.0, until - time.monotonic())
+        ready, _, _ = select.select(watched, [], [], left)
+        if not ready:
+            os.kill(child, signal.SIGKILL)
+            until = math.inf
+        if verdict in ready:
+            watched.remove(verdict)
+            concluded = os.read(verdict, 1)
+            until = time.monotonic() + GOODBYE if concluded else math.inf
+        if noise in ready and not os.read(noise, 1 << 16):
+            watched.remove(noise)
     _, status = os.waitpid(child, 0)
-    code = os.waitstatus_to_exitcode(status)
-    if code >= 0 and code != LOST:
+    code = concluded[0] if concluded else os.waitstatus_to_exitcode(status)
+    if concluded or (code >= 0 and code != LOST):
         raise SystemExit(code)
     who = "" if settings.process is None else f" (this is process {settings.process[0]} of {settings.process[1]})"
     if code == -signal.SIGKILL:

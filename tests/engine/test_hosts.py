@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.engine.two import Running
+
+    Own = tuple[tuple[str, ...], tuple[str, ...]]
 
 # The program, which says how many bytes of weights lie on this process's devices.
 MEASURED = """
@@ -52,9 +56,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def started(folder: Path, *arguments: str) -> AbstractContextManager[Running]:
+def started(folder: Path, *arguments: str, own: Own = ((), ())) -> AbstractContextManager[Running]:
     given = ("-c", MEASURED, *arguments, "--model", str(folder), "--engine", "jax")
-    return two(*given, LLMINSPECT_HOME=str(folder / "home"))
+    return two(*given, own=own, LLMINSPECT_HOME=str(folder / "home"))
 
 
 def test_two_processes_give_one_result(folder: Path) -> None:
@@ -100,3 +104,44 @@ def test_one_that_is_killed_ends_the_other(folder: Path, killed: int) -> None:
     lines = [line for line in err.splitlines() if "gone" in line]
     assert len(lines) == 1 and f"this is process {1 - killed} of 2" in lines[0]
     assert "Traceback" not in err and "F1" not in err and "***" not in err
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_one_that_fails_says_why_and_the_other_that_it_is_gone(folder: Path, failing: int) -> None:
+    nowhere = ("--model", str(folder / "nowhere"))
+    own = (nowhere, ()) if failing == 0 else ((), nowhere)
+    with started(folder, "generate", "--ids", "3,1,4", "--max-tokens", "4", "--json", own=own) as running:
+        found = ended(running, 120)
+    code, out, err = found[failing]
+    assert code == 3 and out.count("\n") == (failing == 0), found  # One document, of process 0.
+    (line,) = err.splitlines()
+    assert "there is no file" in line
+    code, out, err = found[1 - failing]
+    assert code == 1 and out.count("\n") == (failing == 1), found
+    assert "gone" in err.splitlines()[-1] and "Traceback" not in err
+
+
+@pytest.mark.parametrize("mesh", [(), ("--mesh", "model=1"), ("--mesh", "model=2")])
+def test_a_mesh_that_does_not_fit_ends_both_with_one_that_does(mesh: tuple[str, ...]) -> None:
+    """SmolLM2's 9 heads share 3 keys, which two do not divide."""
+    with two("-m", "llminspect", "forward", "A cat", "--engine", "jax", *mesh) as running:
+        found = ended(running, 120)
+    for code, out, err in found:
+        assert (code, out) == (2, ""), found
+        assert err.count("\n") == 1 and "--mesh data=2)" in err
+
+
+LEFT_HANGING = """
+import time
+from llminspect.engine import hosts
+from llminspect.engine.settings import EngineSettings
+hosts.GOODBYE = 1
+hosts._watched_child(EngineSettings())
+hosts.conclude(5)
+time.sleep(100)
+"""
+
+
+def test_the_exit_code_does_not_wait_for_ever_for_a_goodbye() -> None:
+    ran = subprocess.run([sys.executable, "-c", LEFT_HANGING], capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (5, "", "")

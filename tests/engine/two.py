@@ -20,8 +20,14 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def two(*command: str, devices: tuple[int, int] = (1, 1), **environment: str) -> Iterator[Running]:
-    """`python *command` twice, each told where process 0 is, which it is itself, and how many devices it has."""
+def two(
+    *command: str,
+    own: tuple[Sequence[str], Sequence[str]] = ((), ()),
+    devices: tuple[int, int] = (1, 1),
+    **environment: str,
+) -> Iterator[Running]:
+    """`python *command` twice, with `own` arguments each: told where process 0 is, which it is itself, and how many
+    devices it has."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -30,7 +36,7 @@ def two(*command: str, devices: tuple[int, int] = (1, 1), **environment: str) ->
         for number, count in enumerate(devices):
             flags = f"--xla_backend_optimization_level=0 --xla_force_host_platform_device_count={count}"
             started = subprocess.Popen(
-                [sys.executable, *command, "--coordinator", address, "--process", f"{number}/2"],
+                [sys.executable, *command, *own[number], "--coordinator", address, "--process", f"{number}/2"],
                 env={**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": str(ROOT), **environment},
                 text=True,
                 errors="replace",
