@@ -90,6 +90,10 @@ class Engine(Protocol):
 
     def encode_source(self, ids: Array, tap: Tap, hidden_S: Array | None) -> Cache: ...
 
+    def agreed(self, number: int) -> int:
+        """A number that was drawn, the same wherever this run has several processes."""
+        ...
+
     def gradients(
         self, ids: Sequence[int], names: Sequence[str], position: int, target: int, versus: int | None, tap: Tap
     ) -> tuple[float, dict[str, Array], dict[str, Array]]:

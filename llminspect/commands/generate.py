@@ -243,6 +243,8 @@ def command(
     seed = seed_of(sampling, options)
     following = followed(source, output, options, stream=stream, watch=watch)
     opened = open_for(model, output, engine)
+    if opened.engine is not None and seed is not None and sampling.seed is None:
+        seed = opened.engine.agreed(seed)
     source_ids = None if patch.patch is None else text_prompt(patch.patch, source, opened.tokenizer, None).ids
     asked = Asked(sampling, options, experiments, seed, patch, source_ids)
     prompts = read_prompts(source, opened.tokenizer)

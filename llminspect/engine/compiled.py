@@ -15,6 +15,7 @@ import numpy as np
 
 from llminspect.arch.spec import Pass
 from llminspect.core.tap import Enough
+from llminspect.engine.alike import check_alike, of_first
 from llminspect.engine.hosts import lost
 from llminspect.engine.plan import Plan, Recorder, Shown, hand_on, planned
 from llminspect.engine.scanned import Scanned
@@ -137,6 +138,10 @@ class Compiled:
 
         return gradients(self, ids, names, position, target, versus, tap)
 
+    def agreed(self, number: int) -> int:
+        """The same number on all processes, which each has drawn for itself: that of process 0."""
+        return number if jax.process_count() == 1 else of_first(number)
+
     # -- Programs ------------------------------------------------------------------------------------------------------
 
     def call(
@@ -159,6 +164,8 @@ class Compiled:
             self.programs[key] = self._compile(function, plan, given, derive)
         program = self.programs[key]
         try:
+            if jax.process_count() > 1:
+                check_alike(self._told((static, shapes, plan.changes), program, leaves))
             return program, jax.block_until_ready(program.call(*given))
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" in str(error):
@@ -166,6 +173,17 @@ class Compiled:
             if jax.process_count() == 1:
                 raise
             lost()
+
+    def _told(self, asked: tuple[Any, ...], program: Program, leaves: Sequence[Any]) -> bytes:
+        """What must be the same on all processes: the program, and the whole and the single numbers given to it.
+
+        Other arrays are results of passes before; they may differ in their last bits on other machines.
+        """
+        weights = [(name, array.shape, str(array.dtype)) for name, array in self.arrays.items()]
+        mesh = None if self.layout.mesh is None else dict(self.layout.mesh.shape)
+        given = [np.asarray(leaf) for leaf in leaves if not isinstance(leaf, jax.Array)]
+        numbers = [array.tolist() for array in given if array.ndim == 0 or array.dtype.kind in "biu"]
+        return repr((asked, [name for name, *_ in program.shown], weights, mesh, numbers)).encode()
 
     def _compile(self, function: Callable[..., Any], plan: Plan, given: tuple[Any, ...], derive: bool) -> Program:
         parts = plan.parts

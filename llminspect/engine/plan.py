@@ -64,6 +64,12 @@ class Plan:
     def operands(self) -> list[tuple[Any, ...]]:
         return [leaf.operands if isinstance(leaf, Edit) else () for leaf in self.leaves]
 
+    @property
+    def changes(self) -> list[tuple[str, str]]:
+        """What is changed and how, in the same words on every process."""
+        parts = [part for part in self.parts if isinstance(part, Change)]
+        return [(part.name, getattr(part.change, "__qualname__", None) or repr(part.change)) for part in parts]
+
 
 def planned(tap: Tap) -> Plan:
     """The parts of a tap in the order in which they act."""

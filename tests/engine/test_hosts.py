@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from tests.conftest import Program
     from tests.engine.two import Running
 
     Own = tuple[tuple[str, ...], tuple[str, ...]]
@@ -89,6 +90,42 @@ def test_gradients_of_two_processes_are_those_of_one(folder: Path) -> None:
     model = on_jax(open_model(str(folder), offline=True, streamed=True), EngineSettings())
     alone = by_gradient(model, [3, 1, 4, 1, 5], 4, found["target"]["id"], [])
     np.testing.assert_allclose(found["drops"], alone.drops, rtol=0, atol=1e-5)
+
+
+def test_what_is_drawn_without_a_seed_is_repeated_by_the_seed_that_is_said(folder: Path, called: Program) -> None:
+    """Each process draws for itself: from one seed, or they would compute with one another's tokens."""
+    given = ("generate", "--ids", "3,1,4,1,5", "--max-tokens", "8", "--temperature", "1.5", "--json")
+    with started(folder, *given) as running:
+        (code, out, err), (other_code, _, other_err) = ended(running, 120)
+    assert (code, other_code) == (0, 0), err + other_err
+    found = orjson.loads(out)
+    again = called(*given, "--model", str(folder), "--seed", str(found["provenance"]["seed"])).json
+    assert found["ids"] == again["ids"]
+    for own, other in zip(found["steps"], again["steps"], strict=True):
+        assert abs(own["prob"] - other["prob"]) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("--ids", "3,1,4"), ("--ids", "9,9,9")),
+        (("--ids", "3,1,4"), ("--ids", "3,1,4,1")),
+        (("--ids", "3,1,4", "--ablate", "0.1"), ("--ids", "3,1,4", "--ablate", "0.2")),
+        (("--ids", "3,1,4", "--dtype", "float32"), ("--ids", "3,1,4", "--dtype", "bfloat16")),
+        (("--ids", "3,1,4", "--mesh", "model=2"), ("--ids", "3,1,4", "--mesh", "data=2")),
+    ],
+    ids=["text", "length", "head", "number", "mesh"],
+)
+def test_processes_that_are_asked_different_things_say_so(
+    first: tuple[str, ...], second: tuple[str, ...], folder: Path
+) -> None:
+    with started(folder, "forward", "--json", own=(first, second)) as running:
+        found = ended(running, 120)
+    (code, out, err), (other_code, other_out, other_err) = found
+    assert (code, other_code, other_out) == (2, 2, ""), found
+    assert orjson.loads(out)["error"]["code"] == "usage"
+    for said in (err, other_err):
+        assert "are not asked the same" in said.splitlines()[-1] and "gone" not in said, found
 
 
 @pytest.mark.parametrize("killed", [0, 1])
