@@ -174,8 +174,8 @@ def _report(arguments: Sequence[str], code: str, message: str, hint: str | None,
 
     try:
         report_error(arguments, code, message, hint)
-    except OSError:
-        # Not even the error can be written there; the line on standard error has said why.
+    except (OSError, KeyboardInterrupt):
+        # Not even the error can be written there, or nobody waits for it; the line on standard error has said why.
         _discard_output()
     return exit_code
 

@@ -16,8 +16,8 @@ from llminspect.commands._input import (
     read_texts,
     text_prompt,
 )
-from llminspect.commands._output import write_bytes
 from llminspect.commands._run import run_each
+from llminspect.commands._stdout import write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,9 @@ from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
 from llminspect.commands._input import check_source
 from llminspect.commands._options import OPTIONS_GIVEN
-from llminspect.commands._output import error_document, given_fields, json_line, write_bytes
+from llminspect.commands._output import error_document, given_fields, json_line
 from llminspect.commands._run import MOMENT, ProgressBars, header
+from llminspect.commands._stdout import write_bytes
 from llminspect.errors import UserError
 
 if TYPE_CHECKING:

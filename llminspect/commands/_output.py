@@ -1,4 +1,4 @@
-"""The only place that writes to standard output: JSON documents, renderings, streams, errors."""
+"""What is written to standard output, and nowhere else: JSON documents, renderings, streams, errors."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from llminspect.commands._options import OutputOptions
+from llminspect.commands._stdout import PATIENCE, is_unfinished, write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,12 +60,6 @@ def write_indented(document: dict[str, Any]) -> None:
     write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 
-def write_bytes(data: bytes) -> None:
-    sys.stdout.flush()
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
-
-
 def json_bytes(document: Any, digits: int | None = None) -> bytes:
     """JSON with arrays as nested lists, float32 printed shortest, what is not finite as null, and a newline.
 
@@ -80,6 +75,8 @@ def json_bytes(document: Any, digits: int | None = None) -> bytes:
     try:
         return orjson.dumps(rounded, default=_plain, option=option)
     except orjson.JSONEncodeError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt | MemoryError):  # It came while `_plain` was asked.
+            raise error.__cause__ from None
         if "surrogates" not in str(error):
             raise
         return orjson.dumps(_valid(rounded), default=_plain, option=option)
@@ -233,9 +230,11 @@ def report_error(arguments: Sequence[str], code: str, message: str, hint: str | 
 
     line = f"llminspect: {message}" + (f" ({hint})" if hint else "")
     sys.stderr.write(visible(" ".join(line.split())) + "\n")
-    if "--json" in arguments or "--lines" in arguments:
+    if ("--json" in arguments or "--lines" in arguments) and not is_unfinished():
         command = next((argument for argument in arguments if not argument.startswith("-")), None)
-        write_json(error_document(command, code, message, hint))
+        # Whoever wants to end does not wait for a reader.
+        patience = PATIENCE if code == "interrupted" else None
+        write_bytes(json_line(error_document(command, code, message, hint)), patience)
 
 
 def error_document(command: str | None, code: str, message: str, hint: str | None) -> dict[str, Any]:

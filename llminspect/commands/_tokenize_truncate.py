@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llminspect.commands._input import Prompt, text_prompt
-from llminspect.commands._output import note, write_bytes
+from llminspect.commands._output import note
+from llminspect.commands._stdout import write_bytes
 from llminspect.commands._tokenize_results import Truncated
 from llminspect.errors import UsageError
 from llminspect.text.tokenizer import utf8

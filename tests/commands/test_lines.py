@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llminspect.commands import _lines
+from llminspect.commands import _lines, _output
 from llminspect.commands._lines import Batch, Lines
 from llminspect.commands._output import json_bytes
 from tests.conftest import ROOT
@@ -145,17 +145,17 @@ class Slow:
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "bufsize": 0, **more},
         )
-        self._held = b""
+        self.held = b""
 
     def lines(self, count: int, seconds: float = 30) -> list[bytes]:
         """That many lines of what it wrote."""
         assert self.process.stdout is not None
         end = time.monotonic() + seconds
-        while self._held.count(b"\n") < count:
+        while self.held.count(b"\n") < count:
             left = end - time.monotonic()
             assert left > 0 and select.select([self.process.stdout], [], [], left)[0], "it waits"
-            self._held += os.read(self.process.stdout.fileno(), 1 << 16)
-        *lines, self._held = self._held.split(b"\n", count)
+            self.held += os.read(self.process.stdout.fileno(), 1 << 16)
+        *lines, self.held = self.held.split(b"\n", count)
         return lines
 
     def write(self, data: bytes) -> None:
@@ -251,6 +251,66 @@ def test_an_interrupt_ends_all_processes_at_once(group: bool, wait: float) -> No
         assert slow.process.returncode == 130
         assert error.decode().splitlines() == ["llminspect: interrupted"]
         assert gone(others)
+
+
+def stalled(slow: Slow) -> None:
+    """Wait until the program waits for its reader."""
+    assert slow.process.stdout is not None
+    before, end = -1, time.monotonic() + 30
+    while (now := processor_ticks(slow.process.pid)) != before or not select.select([slow.process.stdout], [], [], 0)[0]:
+        assert time.monotonic() < end, "it does not wait"
+        before = now
+        time.sleep(0.5)
+
+
+def processor_ticks(process: int) -> int:
+    """Those that it spent in its own code; asking again and again whether a pipe is ready takes next to none."""
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11])
+
+
+@linux
+def test_an_interrupt_cuts_no_line_that_its_reader_takes() -> None:
+    with endless(stdout=subprocess.PIPE) as (slow, others):
+        stalled(slow)
+        slow.process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        output, error = slow.process.communicate(timeout=10)
+        assert slow.process.returncode == 130
+        assert error == b"llminspect: interrupted\n"
+        *documents, last = [orjson.loads(line) for line in (slow.held + output).split(b"\n")[:-1]]
+        assert output.endswith(b"\n")
+        assert last["error"]["code"] == "interrupted"
+        first = documents[0]["line"]
+        assert [document["line"] for document in documents] == list(range(first, first + len(documents)))
+        assert gone(others)
+
+
+@linux
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_interrupt_waits_for_no_reader_that_reads_no_more(times: int) -> None:
+    """Whoever presses Ctrl-C again waits not even for the rest of a line; nothing is written behind a part of one."""
+    with endless(stdout=subprocess.PIPE) as (slow, others):
+        stalled(slow)
+        for _ in range(times):
+            slow.process.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+        assert slow.process.wait(10) == 130
+        output, error = slow.process.communicate()
+        assert error == b"llminspect: interrupted\n"
+        assert b"interrupted" not in output
+        assert all(orjson.loads(line)["line"] for line in (slow.held + output).split(b"\n")[:-1])
+        assert gone(others)
+
+
+def test_an_interrupt_while_json_is_made_is_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library that makes it would say that something cannot be written."""
+
+    def interrupted(value: object) -> dict[str, Any]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_output, "given_fields", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        json_bytes({"inner": Inner(1.0)})
 
 
 @linux

@@ -1,0 +1,104 @@
+"""Bytes to standard output in whole lines, also where Ctrl-C comes meanwhile.
+
+Whoever reads NDJSON gets no part of a line, unless it stops reading or the program is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+PATIENCE = 1.0
+"""Seconds that a reader has to take the rest of a line behind Ctrl-C."""
+_UNFINISHED = False
+
+
+def is_unfinished() -> bool:
+    """Whether a line was begun that has no end: nothing may be written behind it."""
+    return _UNFINISHED
+
+
+@dataclass
+class Interrupt:
+    """Whether Ctrl-C was pressed."""
+
+    heard: bool = False
+
+
+def write_bytes(data: bytes, seconds: float | None = None) -> None:
+    """At once. Ctrl-C is heard behind the line that is being written; a second Ctrl-C at once.
+
+    TimeoutError: the reader did not take it in `seconds`.
+    """
+    global _UNFINISHED
+    sys.stdout.flush()
+    descriptor = None if sys.platform == "win32" else _descriptor()
+    if descriptor is None:  # In memory, or where nobody can ask whether a write would wait.
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    with _held() as interrupt:
+        _UNFINISHED = True
+        _write(descriptor, data, interrupt, None if seconds is None else time.monotonic() + seconds)
+        _UNFINISHED = False
+
+
+def _write(descriptor: int, data: bytes, interrupt: Interrupt, until: float | None) -> None:
+    import select
+
+    rest, at, end, heard = memoryview(data), 0, len(data), False
+    while at < end:
+        if interrupt.heard and not heard:
+            heard, until = True, time.monotonic() + PATIENCE
+            end = (data.find(b"\n", at - 1) + 1 or end) if at else 0
+            continue
+        if until is not None and time.monotonic() > until:
+            raise TimeoutError("standard output is not read")
+        # So few bytes never wait where the descriptor is ready: Ctrl-C could not end that.
+        if select.select([], [descriptor], [], 0.1)[1]:
+            at += os.write(descriptor, rest[at : min(end, at + select.PIPE_BUF)])
+
+
+@contextmanager
+def _held() -> Iterator[Interrupt]:
+    """The first Ctrl-C is heard at the end of the block."""
+    interrupt = Interrupt()
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        if interrupt.heard:
+            raise KeyboardInterrupt
+        interrupt.heard = True
+
+    if (
+        signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+        or threading.current_thread() is not threading.main_thread()
+    ):  # It does not come here.
+        yield interrupt
+        return
+    signal.signal(signal.SIGINT, hear)
+    try:
+        yield interrupt
+    except TimeoutError:
+        if not interrupt.heard:
+            raise
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if interrupt.heard:
+        raise KeyboardInterrupt
+
+
+def _descriptor() -> int | None:
+    try:
+        return sys.stdout.fileno()
+    except (OSError, ValueError):
+        return None
