@@ -212,6 +212,7 @@ def endless(stdout: int | IO[bytes] = subprocess.DEVNULL, group: bool = False) -
     with subprocess.Popen(["yes", "Alice gave Bob her book"], stdout=subprocess.PIPE) as source:
         slow = Slow(
             *["tokenize", "--lines", "-m", "o200k_base", "--workers", "2"],
+            long=1 << 16,
             stdin=source.stdout,
             stdout=stdout,
             start_new_session=group,
@@ -256,8 +257,9 @@ def test_an_interrupt_ends_all_processes_at_once(group: bool, wait: float) -> No
 def stalled(slow: Slow) -> None:
     """Wait until the program waits for its reader."""
     assert slow.process.stdout is not None
+    assert select.select([slow.process.stdout], [], [], 30)[0], "it writes nothing"
     before, end = -1, time.monotonic() + 30
-    while (now := processor_ticks(slow.process.pid)) != before or not select.select([slow.process.stdout], [], [], 0)[0]:
+    while (now := processor_ticks(slow.process.pid)) != before:
         assert time.monotonic() < end, "it does not wait"
         before = now
         time.sleep(0.5)
