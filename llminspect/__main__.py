@@ -15,6 +15,7 @@ MANY = 100_000
 
 
 def main() -> None:
+    stand_in_for_closed_streams()
     gc.set_threshold(MANY)
     end(run(sys.argv[1:]))
 
@@ -34,6 +35,23 @@ def end(code: int) -> None:
     except (OSError, ValueError):
         sys.exit(code)  # Python's own way to say it.
     os._exit(code)
+
+
+def stand_in_for_closed_streams() -> None:
+    """Give a standard stream that whoever started the program has closed a descriptor again.
+
+    Else the next file that is opened would take its number. Reading and writing fail there as they do where a stream is
+    closed, so that input is not taken for empty nor output for written; only what standard error says may be lost.
+    """
+    if sys.stdin is None:
+        os.open(os.devnull, os.O_WRONLY)
+        sys.stdin = os.fdopen(0, encoding="utf-8")
+    if sys.stdout is None:
+        os.open(os.devnull, os.O_RDONLY)
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8")
+    if sys.stderr is None:
+        os.open(os.devnull, os.O_WRONLY)
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import pkgutil
@@ -165,6 +166,8 @@ def _report_usage(arguments: Sequence[str], error: Any) -> int:
 
 
 def _os_error_text(error: OSError) -> str:
+    if error.errno == errno.EBADF and not error.filename:
+        return "standard input or standard output is closed"
     reason = (error.strerror or str(error)).lower()
     return f"{error.filename}: {reason}" if error.filename else reason
 
@@ -174,6 +177,7 @@ def _report(arguments: Sequence[str], code: str, message: str, hint: str | None,
 
     try:
         report_error(arguments, code, message, hint)
+        sys.stdout.flush()
     except (OSError, KeyboardInterrupt):
         # Not even the error can be written there, or nobody waits for it; the line on standard error has said why.
         _discard_output()

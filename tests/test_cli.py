@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -52,9 +53,49 @@ def test_unknown_command_is_wrong_usage(program: Program) -> None:
 def test_a_full_disk_is_one_line(form: list[str]) -> None:
     with Path("/dev/full").open("wb") as full:
         arguments = [sys.executable, "-m", "llminspect", "forward", "world", "--model", "toy", *form]
-        ran = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, cwd=ROOT, check=False, text=True)
+        ran = subprocess.run(
+            arguments, stdout=full, stderr=subprocess.PIPE, env=buffered(), cwd=ROOT, check=False, text=True
+        )
     assert ran.returncode == 1
     assert ran.stderr == "llminspect: no space left on device\n"
+
+
+def buffered() -> dict[str, str]:
+    """An environment in which Python keeps what is written for a while, as it does for users."""
+    return {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell closes the streams")
+@pytest.mark.parametrize(
+    ("arguments", "closed", "code"),
+    [
+        ("tokenize hello -m bytes", ">&-", 1),
+        ("tokenize hello -m bytes --json", ">&-", 1),
+        ("tokenize --lines --count -m bytes < pyproject.toml", ">&-", 1),
+        ("--version", ">&-", 1),
+        ("tokenize --lines -m bytes", "<&-", 1),
+        ("tokenize - -m bytes", "<&-", 1),
+        ("tokenize hello -m bytes", "<&-", 0),
+    ],
+)
+def test_a_closed_stream_is_one_line(arguments: str, closed: str, code: int) -> None:
+    shell = f'"{sys.executable}" -m llminspect {arguments} {closed}'
+    ran = subprocess.run(["sh", "-c", shell], capture_output=True, env=buffered(), cwd=ROOT, check=False, text=True)
+    assert ran.returncode == code
+    assert ran.stderr == ("llminspect: standard input or standard output is closed\n" if code else "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell closes the streams")
+def test_what_is_written_needs_no_standard_error_and_no_standard_input(tmp_path: Path) -> None:
+    """Nor does a file that is opened take the number of one that is closed."""
+    text = tmp_path / "text.txt"
+    text.write_bytes(b"Alice\n" * 3)
+    shell = f'"{sys.executable}" -m llminspect tokenize --lines --count -m bytes --file "$0"'
+    expected = subprocess.run(["sh", "-c", shell, text], capture_output=True, cwd=ROOT, check=True).stdout
+    assert expected.count(b"\n") == 3
+    for closed in ("2>&-", "<&-", "<&- 2>&-"):
+        ran = subprocess.run(["sh", "-c", f"{shell} {closed}", text], capture_output=True, cwd=ROOT, check=False)
+        assert (ran.returncode, ran.stdout, ran.stderr) == (0, expected, b"")
 
 
 def test_a_reader_that_leaves_is_no_error() -> None:
