@@ -139,12 +139,18 @@ def unspell(token: str) -> bytes:
     return b"".join(bytes([values[ord(c)]]) if ord(c) in values else utf8(c) for c in token)
 
 
+A_WORD = 8
+"""What it costs to remember a word at all, in characters."""
+
+
 class WordCache:
     """Remembers what the words of a text became: text repeats itself, and merging is the slow part."""
 
-    def __init__(self, compute: Callable[[str], list[int]], size: int = 1 << 17) -> None:
+    def __init__(self, compute: Callable[[str], list[int]], size: int = 1 << 21) -> None:
         self._compute = compute
         self._size = size
+        """What is remembered at most, in characters and ids: some 60 MB, whether the words are short or long."""
+        self._held = 0
         self._known: dict[str, list[int]] = {}
 
     def ids(self, pieces: Sequence[str]) -> list[int]:
@@ -154,10 +160,12 @@ class WordCache:
             found = known.get(piece)
             if found is None:
                 found = self._compute(piece)
-                if len(known) >= self._size:
+                if self._held >= self._size:
                     known.clear()
+                    self._held = 0
                 if len(piece) <= 256:
                     known[piece] = found
+                    self._held += len(piece) + len(found) + A_WORD
             ids += found
         return ids
 

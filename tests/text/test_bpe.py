@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llminspect.text.bpe import Merge, byte_alphabet, merge_pairs, merge_word, spell, unspell
+from llminspect.text.bpe import Merge, WordCache, byte_alphabet, merge_pairs, merge_word, spell, unspell
 
 CORPUS = "the other mother gathers then there aaaa aaaaaaaa abababab banana bananas anna nathan hannah " * 3
 
@@ -77,3 +78,25 @@ def test_long_words_take_linear_time_and_equal_blocks_are_merged_once() -> None:
     tokens = merge_word("a" * 10_000_000, ranks, " ")
     assert len(tokens) == 10_000_000 // 32
     assert set(tokens) == {"a" * 32}
+
+
+def test_what_is_remembered_of_words_is_bounded_however_long_they_are() -> None:
+    asked: list[str] = []
+
+    def compute(word: str) -> list[int]:
+        asked.append(word)
+        return list(range(1000, 1000 + len(word)))
+
+    cache = WordCache(compute)
+    assert cache.ids(["again", "and", "again"]) == [*range(1000, 1005), *range(1000, 1003), *range(1000, 1005)]
+    assert asked == ["again", "and"]
+    tracemalloc.start()
+    try:
+        for number in range(20_000):
+            cache.ids([f"{number:05}".ljust(256, "🙂")])
+            asked.clear()
+        assert tracemalloc.get_traced_memory()[1] < 80e6
+        assert cache.ids(["19999".ljust(256, "🙂")]) == [*range(1000, 1256)]
+        assert asked == []
+    finally:
+        tracemalloc.stop()
