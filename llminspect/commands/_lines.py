@@ -28,10 +28,8 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-BATCH = 1 << 16
-"""Bytes that a worker is given at a time …"""
-SMALL = 1 << 13
-"""… and that are worked on here before their results are written."""
+BATCH = 1 << 13
+"""Bytes that are worked on before their results are written: empty lines become some five hundred times as many."""
 LONG = 1 << 20
 """Bytes that have to be at hand before processes are started."""
 
@@ -143,7 +141,7 @@ class Lines:
         self._failed: UserError | OSError | None = None
         self._next = 0
         self.ended = False
-        self.size = SMALL
+        self.size = BATCH
         self.at_once = 0
         """Bytes that came one after another without having to be waited for."""
         self.left = _left(stream)
@@ -264,7 +262,6 @@ def results(
     workers = 1 if work.in_turn or not lines.may_be_shared else workers or cores()
     while not lines.ended:
         if workers > 1 and max(lines.left or 0, lines.at_once) >= LONG:
-            lines.size = BATCH
             yield from in_order(lines, work, make, workers)
             return
         batch = lines.take()

@@ -48,7 +48,6 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Little is much: processes from the first byte on, and a few lines for each."""
     monkeypatch.setattr(_lines, "LONG", 1)
     monkeypatch.setattr(_lines, "BATCH", 64)
-    monkeypatch.setattr(_lines, "SMALL", 16)
 
 
 @given(data=st.lists(st.sampled_from(PARTS)).map(b"".join), size=st.integers(1, 9))
@@ -207,9 +206,11 @@ def alive(process: int) -> bool:
 
 
 @contextmanager
-def endless(stdout: int | IO[bytes] = subprocess.DEVNULL, group: bool = False) -> Iterator[tuple[Slow, list[int]]]:
+def endless(
+    line: str = "Alice gave Bob her book", stdout: int | IO[bytes] = subprocess.DEVNULL, group: bool = False
+) -> Iterator[tuple[Slow, list[int]]]:
     """The program at work on lines without end, and all that it has started."""
-    with subprocess.Popen(["yes", "Alice gave Bob her book"], stdout=subprocess.PIPE) as source:
+    with subprocess.Popen(["yes", line], stdout=subprocess.PIPE) as source:
         slow = Slow(
             *["tokenize", "--lines", "-m", "o200k_base", "--workers", "2"],
             long=1 << 16,
@@ -268,6 +269,20 @@ def stalled(slow: Slow) -> None:
 def processor_ticks(process: int) -> int:
     """Those that it spent in its own code; asking again and again whether a pipe is ready takes next to none."""
     return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11])
+
+
+@linux
+def test_empty_lines_take_little_memory_where_nobody_reads() -> None:
+    with endless(line="", stdout=subprocess.PIPE) as (slow, others):
+        stalled(slow)
+        peaks = [most_memory(process) for process in (slow.process.pid, *others)]
+    assert max(peaks) < 100e6
+
+
+def most_memory(process: int) -> int:
+    """The most bytes that were ever resident."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 @linux
