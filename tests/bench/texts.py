@@ -1,4 +1,4 @@
-"""Tokenizing: five words in a fresh process, and 100 MB of source text counted."""
+"""Tokenizing: five words in a fresh process, and 100 MB of source text counted, whole and line by line."""
 
 from __future__ import annotations
 
@@ -94,6 +94,35 @@ def counting(bench: Bench) -> None:
     most = max(memory[one], memory[two])
     rows.append(("most memory of a worker", f"{most:.0f} MB", "under 200 MB", verdict(most < 200)))
     table(("fastest runs", "measured", "to reach", ""), rows)
+    by_line(bench, text)
+
+
+def by_line(bench: Bench, text: str) -> None:
+    """`tokenize --lines` of the same text: a document of all tokens for each line, on one core and on two."""
+    title("100 MB as lines with o200k_base")
+    rounds = max(1, bench.rounds // 3)
+    say(
+        f"`tokenize --lines`, a JSON document of all tokens for each line, thrown away; the fastest of {rounds} runs "
+        "that take turns."
+    )
+    own = [*bench.program, "tokenize", "--lines", "-m", "o200k_base", "--quiet", "--file", text, "--workers"]
+    one, two = "1 worker", "2 workers"
+    ran = _run(bench, {one: [*own, "1"], two: [*own, "2"]}, rounds, warm_up=0)
+    fastest = {name: min(run.seconds for run in runs) for name, runs in ran.items()}
+    worked = {name: min(run.processor for run in runs) for name, runs in ran.items()}
+    memory = {name: max(run.megabytes for run in runs) for name, runs in ran.items()}
+    table(
+        ("process", "seconds", "processor seconds", "most memory of a process"),
+        [(n, f"{fastest[n]:.1f}", f"{worked[n]:.1f}", f"{memory[n]:,.0f} MB") for n in ran],
+    )
+    most = max(memory.values())
+    table(
+        ("fastest runs", "measured", "to reach", ""),
+        [
+            ("1 worker / 2 workers", times(fastest[one] / fastest[two]), "", ""),
+            ("most memory of a process", f"{most:.0f} MB", "under 200 MB", verdict(most < 200)),
+        ],
+    )
 
 
 def long_text(scratch: Path) -> Path:
@@ -113,10 +142,12 @@ def long_text(scratch: Path) -> Path:
     return place
 
 
-def _run(bench: Bench, commands: Mapping[str, Sequence[str]]) -> dict[str, list[Ran]]:
+def _run(
+    bench: Bench, commands: Mapping[str, Sequence[str]], rounds: int | None = None, warm_up: int = 1
+) -> dict[str, list[Ran]]:
     tables = str(encodings_folder(bench.scratch))
 
     def runner(command: Sequence[str]) -> Callable[[], Ran]:
         return lambda: run_process(command, TIKTOKEN_CACHE_DIR=tables)
 
-    return interleaved({name: runner(command) for name, command in commands.items()}, bench.rounds)
+    return interleaved({name: runner(command) for name, command in commands.items()}, rounds or bench.rounds, warm_up)
