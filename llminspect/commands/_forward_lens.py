@@ -87,22 +87,23 @@ def lens_grid(model: Model, ids: Sequence[int], taps: Sequence[Tap]) -> list[lis
     """The most probable next token after each layer [L] at each position [T]."""
     import numpy as np
 
-    from llminspect.core.attention import softmax
     from llminspect.core.tap import Capture, Chain
+    from llminspect.core.threads import in_threads, sharing
+    from llminspect.core.unembed import most_probable
 
-    names = [f"layers.{layer}.output" for layer in range(model.config.sizes.L)]
+    layers, tokens = model.config.sizes.L, len(ids)
+    names = [f"layers.{layer}.output" for layer in range(layers)]
     capture = Capture(*names)
     model.run(ids, Chain([*taps, capture]))
-    grid = []
-    for name in names:
-        row = []
-        for start in range(0, len(ids), TOGETHER):
-            logits_TV = model.logits(capture[name][start : start + TOGETHER])
-            best_T = np.argmax(logits_TV, axis=-1)
-            chances_T = np.take_along_axis(softmax(logits_TV), best_T[:, None], axis=-1)[:, 0]
-            row += [
-                Said(int(best), token_text(model, int(best)), chance)
-                for best, chance in zip(best_T, chances_T, strict=True)
-            ]
-        grid.append(row)
-    return grid
+    streams_ND = np.concatenate([capture.arrays.pop(name) for name in names])
+    best_N: Array = np.empty(len(streams_ND), int)
+    chance_N: Array = np.empty(len(streams_ND), np.float32)
+
+    def read(start: int) -> None:
+        those = slice(start, start + TOGETHER)
+        best_N[those], chance_N[those] = most_probable(model.logits(streams_ND[those]))
+
+    with sharing(model.engine is None and len(streams_ND) > TOGETHER):
+        in_threads(read, range(0, len(streams_ND), TOGETHER))
+    said = [Said(best, token_text(model, best), chance) for best, chance in zip(best_N.tolist(), chance_N, strict=True)]
+    return [said[layer * tokens : (layer + 1) * tokens] for layer in range(layers)]

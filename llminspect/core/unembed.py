@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llminspect.core.array import linear, namespace
+import numpy as np
+
+from llminspect.core.array import linear, namespace, overwrite
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
     from llminspect.core.rows import Rows
+
+
+NEAR = 8
+"""Rows of a vocabulary's numbers that stay near the processor while they are worked on."""
 
 
 def logits(hidden_TD: Array, unembedding_VD: Array | Rows, bias_V: Array | None = None) -> Array:
@@ -22,3 +28,15 @@ def log_softmax(logits_TV: Array) -> Array:
     shifted = logits_TV - xp.max(logits_TV, axis=-1, keepdims=True)
     log_probabilities: Array = shifted - xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
     return log_probabilities
+
+
+def most_probable(logits_TV: Array) -> tuple[Array, Array]:
+    """The most probable token of each row and its probability, both [T]: e^0 / Σ e^(x − max)."""
+    best_T, chance_T = np.empty(len(logits_TV), int), np.empty(len(logits_TV), logits_TV.dtype)
+    for start in range(0, len(logits_TV), NEAR):
+        some_tV = logits_TV[start : start + NEAR]
+        best_t = np.argmax(some_tV, axis=-1)
+        top_t1 = np.take_along_axis(some_tV, best_t[:, None], axis=-1)
+        best_T[start : start + NEAR] = best_t
+        chance_T[start : start + NEAR] = 1 / np.sum(overwrite("exp", some_tV - top_t1), axis=-1)
+    return best_T, chance_T
