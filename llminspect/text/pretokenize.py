@@ -126,7 +126,12 @@ def pretokenize(text: str, patterns: Patterns) -> list[str]:
 
 def cuts_before_spaces(patterns: Patterns) -> bool:
     """Whether a space that follows something else always begins a piece (`cuts.py`)."""
-    return all(pretokenize(f"{last}{rest}", patterns)[0] == last for last in "a1.!$" for rest in (" b", "  ", " "))
+    # U+0001 stands for what no pattern names: it stays together with its spaces, unless a pattern says "all else".
+    return all(
+        pretokenize(f"{last}{rest}", patterns)[0] == last
+        for last in "a1.!$\x01"
+        for rest in (" b", "  ", " ", " 1", " \x01")
+    )
 
 
 @lru_cache(maxsize=64)

@@ -83,10 +83,20 @@ def test_every_pre_tokenizer_cuts_where_blocks_are_cut(name: str, text: str, siz
     assert parts == pretokenize(text, PRE_TOKENIZERS[name])
 
 
+@pytest.mark.parametrize("name", CUTTING)
+def test_a_space_begins_a_piece_behind_every_kind_of_character(name: str) -> None:
+    kinds = "a1.!$\x01ʰ\u0301🙂日²½。アह\u093f\u200d\u0483\ue000"
+    for last in kinds:
+        for rest in ["", " ", *kinds]:
+            pieces = pretokenize(f"a{last} {rest}", PRE_TOKENIZERS[name])
+            assert 2 in {len("".join(pieces[:count])) for count in range(len(pieces))}, pieces
+
+
 def test_which_pre_tokenizers_hold_spaces_in_their_pieces() -> None:
     assert set(PRE_TOKENIZERS) - set(CUTTING) == {
         "superbpe",
         "deepseek-coder",
+        "deepseek-llm",
         "bloom",
         "poro-chat",
         "gpt3-finnish",
