@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.bench.measure import THREADS, Worker, interleaved, medians
 from tests.bench.report import Bench, milliseconds, say, table, times, title, verdict
@@ -25,9 +25,9 @@ def prompts(bench: Bench) -> None:
         rows, reached, ratios = [], True, True
         for tokens in LENGTHS:
             contenders: dict[str, Callable[[], float]] = {
-                "captured": partial(own.ask, "run", tokens=tokens),
-                "plain": partial(own.ask, "run", tokens=tokens, capture=False),
-                **{name: partial(worker.ask, "run", tokens=tokens) for name, worker in workers.items()},
+                "captured": partial(second_run, own, tokens=tokens),
+                "plain": partial(second_run, own, tokens=tokens, capture=False),
+                **{name: partial(second_run, worker, tokens=tokens) for name, worker in workers.items()},
             }
             seconds = medians(interleaved(contenders, bench.rounds))
             cost = seconds["captured"] / seconds["plain"]
@@ -42,8 +42,19 @@ def prompts(bench: Bench) -> None:
     for name in workers:
         head += [name, f"{name} / captured"]
     table(head, rows)
+    say("The second of two passes in a row, for everybody.")
     say(f"To reach: captured within 1.25 times the pass without: {verdict(ratios)}."
         + (f" At least 1.3 times as fast as each peer: {verdict(reached)}." if workers else ""))  # fmt: skip
+
+
+def second_run(worker: Worker, **what: Any) -> float:
+    """Seconds of the second of two passes in a row.
+
+    The first one's gigabyte may have to be fetched from far: a virtual machine took 2 s for what it had handed back.
+    """
+    worker.ask("run", **what)
+    seconds: float = worker.ask("run", **what)
+    return seconds
 
 
 def decoding(bench: Bench) -> None:
