@@ -44,20 +44,36 @@ def merge_heads(x_HTE: Array) -> Array:
 
 def softmax(scores: Array) -> Array:
     """e^x / Σ e^x over the last axis. A row that is −∞ throughout (nothing may be seen) gives zeros."""
-    xp = namespace(scores)
-    top = xp.max(scores, axis=-1, keepdims=True)
-    top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
-    weights = overwrite("exp", scores - top)
-    total = xp.sum(weights, axis=-1, keepdims=True)
-    return overwrite("divide", weights, xp.where(total == 0, xp.ones_like(total), total))
+    exponentials = overwrite("exp", scores - highest(scores))
+    return overwrite("divide", exponentials, summed(exponentials))
 
 
 def softmax_with_sink(scores_HTS: Array, sink_H: Array) -> Array:
     """A softmax with one more alternative that takes weight and gives nothing (gpt-oss): rows sum to less than one."""
-    xp = namespace(scores_HTS)
-    sink_HT1 = xp.broadcast_to(sink_H[:, None, None], (*scores_HTS.shape[:-1], 1))
-    weights: Array = softmax(xp.concat([scores_HTS, sink_HT1], axis=-1))[..., :-1]
-    return weights
+    sink_H11 = sink_H[:, None, None]
+    top_HT1 = highest(scores_HTS, sink_H11)
+    exponentials_HTS = overwrite("exp", scores_HTS - top_HT1)
+    return overwrite("divide", exponentials_HTS, summed(exponentials_HTS, sink_H11 - top_HT1))
+
+
+def highest(scores: Array, other: Array | None = None) -> Array:
+    """What is taken from each row [..., 1], so that no exponential overflows: its highest number, or `other`."""
+    xp = namespace(scores)
+    top = xp.max(scores, axis=-1, keepdims=True)
+    if other is not None:
+        top = xp.maximum(top, other)
+    finite: Array = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
+    return finite
+
+
+def summed(exponentials: Array, other: Array | None = None) -> Array:
+    """What each row is divided by [..., 1]: its sum and e^`other`; 1 where that is nothing."""
+    xp = namespace(exponentials)
+    total = xp.sum(exponentials, axis=-1, keepdims=True)
+    if other is not None:
+        total = total + xp.exp(other)
+    divisor: Array = xp.where(total == 0, xp.ones_like(total), total)
+    return divisor
 
 
 def soft_cap(scores: Array, cap: float) -> Array:
@@ -141,12 +157,17 @@ def _mixed_in_tiles(
         )
         if mask_TS is not None:
             scores_hts[..., hiding - low :] += mask_TS.numbers(t.start, t.stop, hiding, high)
-        weights_hts = softmax(scores_hts) if sink_H is None else softmax_with_sink(scores_hts, sink_H[h])
+        sink_h11 = None if sink_H is None else sink_H[h, None, None]
+        top_ht1 = highest(scores_hts, sink_h11)
+        exponentials_hts = overwrite("exp", overwrite("subtract", scores_hts, top_ht1))
+        total_ht1 = summed(exponentials_hts, None if sink_h11 is None else sink_h11 - top_ht1)
         if kept_HTS is not None:
             kept_HTS[..., h, t, :low] = 0
-            kept_HTS[..., h, t, low:high] = weights_hts
+            np.divide(exponentials_hts, total_ht1, out=kept_HTS[..., h, t, low:high])
             kept_HTS[..., h, t, high:] = 0
-        mixed_HTE[..., h, t, :] = grouped_product(weights_hts, value_KSE[..., k, low:high, :])
+        # Dividing the sums is dividing the weights, and there are fewer of them.
+        summed_htE = grouped_product(exponentials_hts, value_KSE[..., k, low:high, :])
+        np.divide(summed_htE, total_ht1, out=mixed_HTE[..., h, t, :])
 
     in_threads(mix, _tiles(groups, queries, shared * keys * math.prod(front)))
     return mixed_HTE
