@@ -88,6 +88,13 @@ def test_typical_keeps_those_nearest_to_the_entropy(logits: np.ndarray, mass: fl
     assert all(distance[index] <= furthest + 1e-9 for index in found)
 
 
+def test_typical_ends_where_the_mass_is_reached_exactly() -> None:
+    logits = np.log(np.array([2.0, 1.0, 1.0, 4.0]))
+    assert probabilities_of(logits.tolist())[:1] == [0.25] and probabilities_of(logits.tolist())[3] == 0.5
+    assert kept(sampling.keep_typical(logits, 0.75)) == {0, 3}
+    assert kept(sampling.keep_typical(logits, 0.7500001)) == {0, 1, 2, 3}
+
+
 @given(LOGITS, st.floats(0.5, 2.0))
 def test_repetition_penalty_weakens_what_was_said(logits: np.ndarray, penalty: float) -> None:
     seen = [0, len(logits) - 1, 0]
