@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from tests.bench import engines, growth, large, passes, start, texts
+from tests.bench import engines, growth, large, passes, shares, start, texts
 from tests.bench.measure import environment
 from tests.bench.report import Bench, machine
 
@@ -14,6 +14,7 @@ SECTIONS = {
     "start": start.start,
     "first": start.first_use,
     "prompts": passes.prompts,
+    "shares": shares.shares,
     "decoding": passes.decoding,
     "engines": engines.engines,
     "tokens": texts.tokens,
