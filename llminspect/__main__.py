@@ -8,13 +8,15 @@ import os
 import sys
 import threading
 
-from llminspect.cli import run
-
 MANY = 100_000
 """Objects made before Python looks for circles among them: a short run has none, and looked for them 80 times."""
 
 
 def main() -> None:
+    from llminspect.cli import (
+        run,
+    )  # Not above: a process that is started to count runs this file and needs no commands.
+
     stand_in_for_closed_streams()
     gc.set_threshold(MANY)
     end(run(sys.argv[1:]))

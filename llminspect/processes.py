@@ -4,7 +4,7 @@ A worker has one pipe of its own and at most one task, so that nobody can wait f
 next when its result was taken. Its end of the pipe is all that it waits on, so it ends when the process that started it
 does, however that ends. Nothing is shared between workers, so one that is killed takes nothing with it.
 
-This process reads, hands out and takes in; until the first worker has started it does tasks itself as well. Started
+This process reads, hands out and takes in; until the first worker has started it may do tasks itself as well. Started
 afresh ("spawn"), because a process with threads (a progress bar's, a BLAS's) must not be forked.
 """
 
@@ -53,11 +53,12 @@ def cores() -> int:
 
 
 def in_order(
-    tasks: Tasks[T], here: Callable[[T], R], make: Callable[[], Callable[[T], R]], workers: int
+    tasks: Tasks[T], here: Callable[[T], R] | None, make: Callable[[], Callable[[T], R]], workers: int
 ) -> Generator[R]:
     """The results of all tasks. No result waits for a task that is not there yet.
 
-    `make` builds in each worker what `here` is in this process: it must pickle, as tasks and results must. Raises what
+    `make` builds in each worker what `here` is in this process: it must pickle, as tasks and results must. None where
+    what is needed for the work takes longer to build than a worker takes to start. Raises what
     the work or `tasks` raised, behind the results of all that came before it; UserError where a worker was killed.
     Close it (`contextlib.closing`) where it is not used up.
     """
@@ -68,7 +69,11 @@ def in_order(
         while True:
             done.update(pool.finished())
             reading = not tasks.ended and failed is None
-            wanted = reading and given < taken + AHEAD * workers and bool(pool.idle or not pool.started)
+            wanted = (
+                reading
+                and given < taken + AHEAD * workers
+                and bool(pool.idle or (here is not None and not pool.started))
+            )
             moved = taken in done
             if wanted and tasks.at_hand():
                 moved = True
@@ -78,7 +83,7 @@ def in_order(
                     task, failed = None, error
                 if task is not None and pool.idle:
                     pool.give(given, task)
-                elif task is not None:
+                elif task is not None and here is not None:
                     done[given] = _attempt(here, task)
                 given += task is not None
             while taken in done:

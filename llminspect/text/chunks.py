@@ -50,12 +50,11 @@ def count_stream(
             break
     workers = 1 if tokenizer.learns else workers or cores()
     total = done = 0
-    own = partial(_count, tokenizer, parse)
     if workers == 1 or ahead < ALONE_BELOW:
-        results: Generator[tuple[int, int]] = (own(piece) for piece in _chain(first, cut))
+        results: Generator[tuple[int, int]] = (_count(tokenizer, parse, piece) for piece in _chain(first, cut))
     else:
         # Processes, because tiktoken holds the interpreter's lock while it makes Python's lists.
-        results = in_order(_Blocks(_chain(first, cut)), own, partial(_counter, make, parse), workers)
+        results = in_order(_Blocks(_chain(first, cut)), None, partial(_counter, make, parse), workers)
     with closing(results):
         for count, size in results:
             total += count

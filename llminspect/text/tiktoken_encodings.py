@@ -160,8 +160,7 @@ class TiktokenTokenizer(Tokenizer):
         count = 0
         for block in blocks(text, self.BLOCK, WORDS):
             if self._for_library(block):
-                # Ids as an array: making a Python number of each takes as long as finding it.
-                count += len(self.library.encode_to_numpy(block, disallowed_special=()))
+                count += _counted(self.library, block)
             else:
                 count += len(self._cache.ids(self.pieces(block)))
         return count
@@ -181,6 +180,14 @@ class TiktokenTokenizer(Tokenizer):
         data = utf8(piece)
         rank = self.ranks.get(data)
         return [self.ranks[token] for token in merge_word(data, self.ranks, b"")] if rank is None else [rank]
+
+
+def _counted(library: tiktoken.Encoding, text: str) -> int:
+    """Ids as an array: making a Python number of each takes as long as finding it."""
+    to_bytes = getattr(library._core_bpe, "encode_to_tiktoken_buffer", None)
+    if to_bytes is None:  # It is the library's own, which may change. This imports numpy.
+        return len(library.encode_to_numpy(text, disallowed_special=()))
+    return memoryview(to_bytes(text, set())).nbytes // 4  # Of 32 bits each.
 
 
 def _is_utf8(text: str) -> bool:
