@@ -141,23 +141,31 @@ def open_model(
     progress: Progress | None = None,
     streamed: bool = False,
     finite: bool = True,
+    kernels: bool = False,
 ) -> Model:
     """Open a model by what `--model` takes: a built-in toy, a path, a catalogue name or a name on the hub.
 
     With `streamed` no prepared weights are used or made: a layer's weights are read from the model's own file each time
     they are needed, and only that layer's and the next one's are in memory. So it is, without being asked for, with
     weights that as float32 are larger than the machine's memory.
+    With `kernels` (they need numba) matrices that a GGUF file holds in blocks of 4, 5, 6 or 8 bits stay so and are
+    multiplied with as they are. Raises UsageError where there are none, UserError where numba is not installed.
     Raises ModelError where it cannot be found or opened, or is of a kind that is not known; where weights hold NaN or
     infinity, unless `finite` is false (of a streamed model when they are read).
     """
     from llminspect.arch.toy import TOYS
 
     if name in TOYS:
+        if kernels:
+            from llminspect.kernels.matrices import nothing_quantized
+
+            nothing_quantized(name)
         toy = TOYS[name]()
         return Model(name, toy.architecture, toy.config, toy.params, _toy_tokenizer(name), {"file": "built in"})
     from llminspect.files.locate import locate
 
-    return _assemble(locate(name, revision=revision, offline=offline, progress=progress), progress, streamed, finite)
+    located = locate(name, revision=revision, offline=offline, progress=progress)
+    return _assemble(located, progress, streamed, finite, kernels)
 
 
 def open_tokenizer(
@@ -228,7 +236,7 @@ def _tokenizer(located: Located) -> Tokenizer | None:
     return tokenizer_from_files(files, located.name)
 
 
-def _assemble(located: Located, progress: Progress | None, streamed: bool, finite: bool) -> Model:
+def _assemble(located: Located, progress: Progress | None, streamed: bool, finite: bool, kernels: bool) -> Model:
     from llminspect.arch.params import OnDemand, Params
     from llminspect.arch.spec import expanded_shape
     from llminspect.files.machine import keep_freed_memory
@@ -238,25 +246,29 @@ def _assemble(located: Located, progress: Progress | None, streamed: bool, finit
 
     keep_freed_memory()
     description = _describe(located)
-    config = description.config
-    plan = [
-        Planned(spec.name, expanded_shape(spec.shape, config.sizes), reader(description, spec))
-        for spec in description.specs
-    ]
+    config, in_blocks = description.config, {}
+    if kernels:
+        from llminspect.kernels.matrices import matrices
+
+        in_blocks = matrices(description, finite)
+    specs = [spec for spec in description.specs if spec.name not in in_blocks]
+    plan = [Planned(spec.name, expanded_shape(spec.shape, config.sizes), reader(description, spec)) for spec in specs]
     if streamed or larger_than_memory(sum(planned.nbytes for planned in plan)):
-        parts = {spec.name: part_reader(description, spec) for spec in description.specs}
+        parts = {spec.name: part_reader(description, spec) for spec in specs}
         readers = {planned.name: partial(checked_array, planned) if finite else planned.read for planned in plan}
         on_demand = OnDemand(readers, {name: part for name, part in parts.items() if part})
-        for spec in description.specs:
+        for spec in specs:
             if spec.shape == "V D" and spec.name in on_demand.parts:
                 on_demand.makers[spec.name] = row_by_row(on_demand, spec, config)
+        on_demand.makers.update({name: partial(in_blocks.__getitem__, name) for name in in_blocks})
         params = Params(on_demand, keep=False)
     else:
         # The family is part of the key: another reading of the same file must not find this one's arrays.
-        arrays = prepared(f"{located.identity}-{description.architecture.name}", plan, progress=progress)
+        key = f"{located.identity}-{description.architecture.name}" + ("-beside-blocks" if in_blocks else "")
+        arrays = prepared(key, plan, progress=progress)
         if finite and arrays.not_finite:
             raise not_finite(arrays.not_finite)
-        params = Params(arrays)
+        params = Params({**arrays, **in_blocks})
     tokenizer, provenance = _tokenizer(located), located.provenance
     return Model(located.name, description.architecture, config, params, tokenizer, provenance, finite=finite)
 

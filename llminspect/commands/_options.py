@@ -60,6 +60,12 @@ class EngineOptions:
         Literal["numpy", "jax"],
         typer.Option("--engine", envvar="LLMINSPECT_ENGINE", help="jax: compiled; for GPUs, and several hosts."),
     ] = "numpy"
+    kernels: Annotated[
+        Literal["numpy", "numba"],
+        typer.Option(
+            "--kernels", envvar="LLMINSPECT_KERNELS", help="numba: multiply with 4 to 8 bits as the file has them."
+        ),
+    ] = "numpy"
     mesh: Annotated[
         str | None,
         typer.Option("--mesh", metavar="data=2,model=4", help="With jax: cut the model, and batches, over devices."),

@@ -57,6 +57,7 @@ def open_for(
             progress=progress,
             streamed=streamed or settings is not None,
             finite=finite,
+            kernels=engine.kernels == "numba",
         )
         if settings is None:
             return model
@@ -66,12 +67,18 @@ def open_for(
 
 
 def _engine_settings(engine: EngineOptions) -> EngineSettings | None:
-    """None for numpy. Raises UsageError for options that are jax's alone, UserError where it is not installed."""
+    """None for numpy. Raises UsageError for options that are the other's alone, UserError for what is not installed."""
     if engine.engine == "numpy":
+        if engine.kernels == "numba":
+            from llminspect.kernels import check_installed
+
+            check_installed()
         for option in ("mesh", "dtype", "coordinator", "process"):
             if getattr(engine, option) is not None:
                 raise UsageError(f"--{option} says nothing to the engine numpy", "give --engine jax as well")
         return None
+    if engine.kernels != "numpy":
+        raise UsageError("--kernels says nothing to the engine jax", "take --engine numpy")
     from importlib.util import find_spec
 
     from llminspect.engine.settings import settings_of

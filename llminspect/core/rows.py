@@ -32,7 +32,14 @@ class Rows:
         return self.shape[0]
 
     def __getitem__(self, ids: Any) -> Array:
-        """The rows of an id or of an array of ids [..., T] -> [..., T, D]; each is made once. IndexError as numpy's."""
+        """The rows of an id or of an array of ids [..., T] -> [..., T, D]; each is made once. IndexError as numpy's.
+
+        Of a slice, without steps, the rows in it.
+        """
+        if isinstance(ids, slice):
+            start, stop, step = ids.indices(len(self))
+            assert step == 1, "rows that follow each other are made together"
+            return self._make(start, max(start, stop))
         wanted_T = np.asarray(ids)
         outside = wanted_T[(wanted_T < 0) | (wanted_T >= len(self))]
         if outside.size:

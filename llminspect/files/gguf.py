@@ -70,6 +70,13 @@ class GGUFFile:
             stop - start, *info.shape[1:]
         )
 
+    def raw(self, name: str) -> NDArray[np.uint8]:
+        """The bytes of a matrix as they lie in the file, [rows, bytes of a row]; a read-only view of it."""
+        import numpy as np
+
+        info = self._info(name)
+        return np.frombuffer(self._map, np.uint8, info.nbytes, info.offset).reshape(info.shape[0], -1)
+
     def close(self) -> None:
         """Let go of the file. Views of it that are still in use keep it mapped until they go."""
         with suppress(BufferError):

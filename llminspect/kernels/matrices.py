@@ -1,0 +1,153 @@
+"""Matrices that stay as the file quantizes them: which of a model's can, and what they do in the core."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from llminspect.arch.spec import expanded_shape
+from llminspect.core.rows import Rows
+from llminspect.core.threads import products
+from llminspect.errors import ModelError, UsageError, UserError
+from llminspect.finite import not_finite
+
+if TYPE_CHECKING:
+    from llminspect.arch.spec import TensorSpec
+    from llminspect.core.array import Array
+    from llminspect.model import Description
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A type of blocks: its number in `compiled.py`, weights and bytes of one, and where in it the float16 scales are."""
+
+    number: int
+    weights: int
+    size: int
+    scales: tuple[int, ...]
+
+
+KINDS = {
+    "Q4_0": Kind(0, 32, 18, (0,)),
+    "Q4_1": Kind(1, 32, 20, (0, 2)),
+    "Q8_0": Kind(2, 32, 34, (0,)),
+    "Q4_K": Kind(3, 256, 144, (0, 2)),
+    "Q5_K": Kind(4, 256, 176, (0, 2)),
+    "Q6_K": Kind(5, 256, 210, (208,)),
+}
+SHAPES = {"V D", "HE D", "KE D", "D HE", "F D", "D F"}
+"""Of the arrays that are multiplied with, or looked up in, and nothing else."""
+
+FEW = 16
+"""Rows up to which a product is taken block by block; from there on numpy's with the decoded matrix is faster."""
+
+_one_at_a_time = threading.Lock()
+"""numba's threads end the process where two threads ask for them at once."""
+
+
+class Blocks(Rows):
+    """A matrix [O, I] kept as its blocks, uint8 [O, bytes of a row]; rows of it, or all, are decoded when they are used."""
+
+    def __init__(self, kind: Kind, blocks_OB: Array, threads: int) -> None:
+        compiled = _compiled()
+        self._blocks_OB, self._kind, self._threads, self._compiled = blocks_OB, kind, threads, compiled
+        rows, row_bytes = blocks_OB.shape
+        super().__init__((rows, row_bytes // kind.size * kind.weights), self._decoded)
+
+    def products(self, x_NI: Array) -> Array:
+        """x Wᵀ [N, I] -> [N, O]."""
+        if len(x_NI) <= FEW and x_NI.dtype == np.float32:
+            y_NO = np.empty((len(x_NI), len(self)), np.float32)
+            with _one_at_a_time:
+                self._compiled.products(
+                    self._kind.number, self._blocks_OB, np.ascontiguousarray(x_NI), y_NO, self._threads
+                )
+            return y_NO
+        y_NO = np.empty((len(x_NI), len(self)), np.result_type(x_NI, np.float32))
+        for start in range(0, len(self), self._step):
+            rows_PI = self._piece(start)
+            np.matmul(x_NI, rows_PI.T, out=y_NO[:, start : start + len(rows_PI)])
+        return y_NO
+
+    def finite(self) -> bool:
+        """Whether no weight is NaN or infinite: then no scale is."""
+        for start in range(0, len(self), self._step):
+            halves = self._blocks_OB[start : start + self._step].reshape(-1, self._kind.size).view("<u2")
+            if any((halves[:, at // 2] & 0x7C00 == 0x7C00).any() for at in self._kind.scales):
+                return False
+        return True
+
+    def _decoded(self, start: int, stop: int) -> Array:
+        weights_PI = np.empty((stop - start, self.shape[1]), np.float32)
+        with _one_at_a_time:
+            self._compiled.decoded(
+                self._kind.number, self._blocks_OB[start:stop], weights_PI, self._threads if stop - start > FEW else 1
+            )
+        return weights_PI
+
+
+def matrices(description: Description, finite: bool = True) -> dict[str, Any]:
+    """The matrices of a model that its file keeps in blocks of a known kind, by their names in the core.
+
+    Raises UsageError where it has none, UserError where numba does not work, ModelError where, with `finite`, a scale is
+    NaN or infinite.
+    """
+    found = {spec: kind for spec in description.specs if (kind := _kind(description, spec)) is not None}
+    if not found:
+        nothing_quantized(description.name)
+    threads = _threads()
+    by_name = {spec.name: Blocks(kind, _blocks(description, spec, kind), threads) for spec, kind in found.items()}
+    wrong = [name for name, matrix in by_name.items() if finite and not matrix.finite()]
+    if wrong:
+        raise not_finite(wrong)
+    return by_name
+
+
+def nothing_quantized(name: str) -> NoReturn:
+    raise UsageError(
+        f"{name} has no matrix in blocks of {', '.join(KINDS)} that --kernels numba could multiply with",
+        "leave it out, or take a GGUF file that is quantized",
+    )
+
+
+def _kind(description: Description, spec: TensorSpec) -> Kind | None:
+    located = description.located
+    weights = None if located is None or located.format != "gguf" else located.weights
+    if weights is None or spec.shape not in SHAPES or not isinstance(spec.gguf, str):
+        return None
+    return KINDS.get(weights.tensors[spec.gguf].type)
+
+
+def _blocks(description: Description, spec: TensorSpec, kind: Kind) -> Array:
+    """The bytes [O, bytes of a row] of a matrix: as they lie in the file, where its rows have the core's order."""
+    located, config = description.located, description.config
+    assert located is not None
+    assert located.weights is not None
+    blocks_OB = located.weights.raw(spec.gguf)
+    # What a GGUF file has otherwise than the core is which rows come first: so with bytes as with numbers.
+    fix = spec.gguf_fix
+    if fix is not None:
+        blocks_OB = np.ascontiguousarray(fix(blocks_OB, config))
+    rows, width = expanded_shape(spec.shape, config.sizes)
+    if blocks_OB.shape != (rows, width // kind.weights * kind.size):
+        raise ModelError(f"tensor {spec.name} has not the shape {(rows, width)} that the configuration says")
+    return blocks_OB
+
+
+@cache
+def _compiled() -> Any:
+    """What numba compiled, or compiles now. UserError: it cannot be imported here."""
+    try:
+        from llminspect.kernels import compiled
+    except ImportError as error:  # It says so where it is older than Python or numpy.
+        raise UserError(f"numba cannot be used: {error}", "pip install -U 'llminspect-cli[compiled]'") from None
+    return compiled
+
+
+def _threads() -> int:
+    """As many as numpy's products use."""
+    return max(1, min((library.num_threads for library in products().lib_controllers), default=1))
