@@ -9,19 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
 from llvmlite import ir
-from numba import njit, prange, types
-from numba.extending import intrinsic
+from numba import njit, types
+from numba.extending import intrinsic, models, register_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Q4_0, Q4_1, Q8_0, Q4_K, Q5_K, Q6_K = range(6)
-
-# Sets of threads differ in what they allow; this one comes with numba itself, so it is the same everywhere.
-numba.config.THREADING_LAYER = "workqueue"
 
 # -- Vectors -----------------------------------------------------------------------------------------------------------
 # 16 weights at once, said to LLVM as vectors, which it turns into what the processor has. Left to find them itself, in
@@ -29,6 +25,22 @@ numba.config.THREADING_LAYER = "workqueue"
 
 LANES = 16
 INT8, INT32, FLOAT = ir.IntType(8), ir.IntType(32), ir.FloatType()
+
+
+class Lanes(types.Type):  # type: ignore[misc]
+    """16 float32 numbers in a register."""
+
+    def __init__(self) -> None:
+        super().__init__("Lanes")
+
+
+lanes = Lanes()
+
+
+@register_model(Lanes)  # type: ignore[misc]
+class LanesModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, ir.VectorType(FLOAT, LANES))
 
 
 def _filled(builder: Any, number: Any) -> Any:
@@ -50,21 +62,67 @@ def _loaded(context: Any, builder: Any, kind: Any, row: Any, at: Any) -> Any:
     return loaded
 
 
-def _store(context: Any, builder: Any, kind: Any, out: Any, to: Any, numbers: Any) -> None:
-    builder.store(numbers, _pointer(context, builder, kind, out, to, FLOAT)).align = 4
+@intrinsic  # type: ignore[misc]
+def store(typing: Any, numbers: Any, out: Any, to: Any) -> Any:
+    """out[to:][:16] = numbers."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        numbers, out, to = arguments
+        builder.store(numbers, _pointer(context, builder, signature.args[1], out, to, FLOAT)).align = 4
+        return context.get_dummy_value()
+
+    return types.void(numbers, out, to), generate
+
+
+@intrinsic  # type: ignore[misc]
+def multiplied(typing: Any, total: Any, numbers: Any, x: Any, at: Any) -> Any:
+    """total + numbers · x[at:][:16], rounded once where the processor does both at a time."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        total, numbers, x, at = arguments
+        loaded = builder.load(_pointer(context, builder, signature.args[2], x, at, FLOAT))
+        loaded.align = 4
+        product = builder.fmul(numbers, loaded, flags=("contract",))
+        return builder.fadd(product, total, flags=("contract",))
+
+    return lanes(total, numbers, x, at), generate
+
+
+@intrinsic  # type: ignore[misc]
+def nothing_yet(typing: Any) -> Any:
+    """16 zeros."""
+    return lanes(), lambda context, builder, signature, arguments: ir.Constant(ir.VectorType(FLOAT, LANES), [0.0] * LANES)
+
+
+@intrinsic  # type: ignore[misc]
+def summed(typing: Any, numbers: Any) -> Any:
+    """All 16 in one."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        (numbers,) = arguments
+        for half_of_them in (8, 4, 2, 1):
+            order = ir.Constant(ir.VectorType(INT32, half_of_them), list(range(half_of_them)))
+            other = ir.Constant(ir.VectorType(INT32, half_of_them), list(range(half_of_them, 2 * half_of_them)))
+            empty = ir.Constant(numbers.type, ir.Undefined)
+            numbers = builder.fadd(
+                builder.shuffle_vector(numbers, empty, order), builder.shuffle_vector(numbers, empty, other)
+            )
+        return builder.extract_element(numbers, ir.Constant(INT32, 0))
+
+    return types.float32(numbers), generate
 
 
 @intrinsic  # type: ignore[misc]
 def codes(typing: Any, row: Any, at: Any, shift: Any, mask: Any, high: Any, high_shift: Any, high_mask: Any, less: Any,
-          scale: Any, more: Any, out: Any, to: Any) -> Any:  # fmt: skip
-    """out[to:][:16] = code · scale + more, of 16 bytes from row[at] on and, for higher bits, 16 from row[high] on.
+          scale: Any, more: Any) -> Any:  # fmt: skip
+    """code · scale + more, of 16 bytes from row[at] on and, for higher bits, 16 from row[high] on.
 
     A code is ((byte >> shift) & mask | ((high byte >> high_shift) & high_mask) << 4) − less.
     """
-    signature = types.void(row, *[types.intp] * 7, types.float32, types.float32, out, types.intp)
+    signature = lanes(row, *[types.intp] * 7, types.float32, types.float32)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        row, at, shift, mask, high, high_shift, high_mask, less, scale, more, out, to = arguments
+        row, at, shift, mask, high, high_shift, high_mask, less, scale, more = arguments
 
         def bits(at: Any, shift: Any, mask: Any) -> Any:
             loaded = _loaded(context, builder, signature.args[0], row, at)
@@ -76,25 +134,21 @@ def codes(typing: Any, row: Any, at: Any, shift: Any, mask: Any, high: Any, high
         code = builder.zext(code, ir.VectorType(INT32, LANES))
         code = builder.sub(code, _filled(builder, builder.trunc(less, INT32)))
         numbers = builder.fmul(builder.sitofp(code, ir.VectorType(FLOAT, LANES)), _filled(builder, scale))
-        _store(context, builder, signature.args[10], out, to, builder.fadd(numbers, _filled(builder, more)))
-        return context.get_dummy_value()
+        return builder.fadd(numbers, _filled(builder, more))
 
     return signature, generate
 
 
 @intrinsic  # type: ignore[misc]
-def signed_bytes(typing: Any, row: Any, at: Any, scale: Any, out: Any, to: Any) -> Any:
-    """out[to:][:16] = byte · scale, of 16 signed bytes from row[at] on."""
-    signature = types.void(row, types.intp, types.float32, out, types.intp)
+def signed_bytes(typing: Any, row: Any, at: Any, scale: Any) -> Any:
+    """byte · scale, of 16 signed bytes from row[at] on."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        row, at, scale, out, to = arguments
-        loaded = _loaded(context, builder, signature.args[0], row, at)
-        numbers = builder.sitofp(loaded, ir.VectorType(FLOAT, LANES))
-        _store(context, builder, signature.args[3], out, to, builder.fmul(numbers, _filled(builder, scale)))
-        return context.get_dummy_value()
+        row, at, scale = arguments
+        numbers = builder.sitofp(_loaded(context, builder, signature.args[0], row, at), ir.VectorType(FLOAT, LANES))
+        return builder.fmul(numbers, _filled(builder, scale))
 
-    return signature, generate
+    return lanes(row, types.intp, types.float32), generate
 
 
 # -- Blocks ------------------------------------------------------------------------------------------------------------
@@ -103,42 +157,56 @@ NOTHING = np.float32(-0.0)
 """What changes no number it is added to; +0 would make a +0 of −0."""
 
 
+HALVES = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
+"""Every float16 number: looked up, as there is no type for them here."""
+
+
 @njit  # type: ignore[misc]
 def half(row, at):  # type: ignore[no-untyped-def]
-    """The float16 number at a place of a row, finite or not, as float32."""
-    bits = np.uint32(row[at]) | np.uint32(row[at + 1]) << np.uint32(8)
-    widened = np.uint32((bits & np.uint32(0x7FFF)) << np.uint32(13) | (bits & np.uint32(0x8000)) << np.uint32(16))
-    number = np.float32(widened.view(np.float32) * np.float32(2.0**112))  # Between the biases of the exponents.
-    if abs(number) < np.float32(65536):
-        return number
-    return np.uint32(widened | np.uint32(0x7F800000)).view(np.float32)  # Infinity or NaN.
+    return HALVES[np.uint32(row[at]) | np.uint32(row[at + 1]) << np.uint32(8)]
+
+
+# Each function below hands the weights of a row, 16 after 16, to `take(total, weights, x, at)`, whose answers for every
+# other 16 become `even` and `odd`: two sums, because each waits for its last addition.
 
 
 @njit  # type: ignore[misc]
-def q4_0(row, out):  # type: ignore[no-untyped-def]
+def put(total, weights, x, at):  # type: ignore[no-untyped-def]
+    store(weights, x, at)
+    return total
+
+
+@njit  # type: ignore[misc]
+def q4_0(row, take, x):  # type: ignore[no-untyped-def]
+    even, odd = nothing_yet(), nothing_yet()
     for block in range(len(row) // 18):
         at, to = 18 * block, 32 * block
         scale = half(row, at)
-        codes(row, at + 2, 0, 15, at, 0, 0, 8, scale, NOTHING, out, to)
-        codes(row, at + 2, 4, 15, at, 0, 0, 8, scale, NOTHING, out, to + 16)
+        even = take(even, codes(row, at + 2, 0, 15, at, 0, 0, 8, scale, NOTHING), x, to)
+        odd = take(odd, codes(row, at + 2, 4, 15, at, 0, 0, 8, scale, NOTHING), x, to + 16)
+    return summed(even) + summed(odd)
 
 
 @njit  # type: ignore[misc]
-def q4_1(row, out):  # type: ignore[no-untyped-def]
+def q4_1(row, take, x):  # type: ignore[no-untyped-def]
+    even, odd = nothing_yet(), nothing_yet()
     for block in range(len(row) // 20):
         at, to = 20 * block, 32 * block
         scale, least = half(row, at), half(row, at + 2)
-        codes(row, at + 4, 0, 15, at, 0, 0, 0, scale, least, out, to)
-        codes(row, at + 4, 4, 15, at, 0, 0, 0, scale, least, out, to + 16)
+        even = take(even, codes(row, at + 4, 0, 15, at, 0, 0, 0, scale, least), x, to)
+        odd = take(odd, codes(row, at + 4, 4, 15, at, 0, 0, 0, scale, least), x, to + 16)
+    return summed(even) + summed(odd)
 
 
 @njit  # type: ignore[misc]
-def q8_0(row, out):  # type: ignore[no-untyped-def]
+def q8_0(row, take, x):  # type: ignore[no-untyped-def]
+    even, odd = nothing_yet(), nothing_yet()
     for block in range(len(row) // 34):
         at, to = 34 * block, 32 * block
         scale = half(row, at)
-        signed_bytes(row, at + 2, scale, out, to)
-        signed_bytes(row, at + 18, scale, out, to + 16)
+        even = take(even, signed_bytes(row, at + 2, scale), x, to)
+        odd = take(odd, signed_bytes(row, at + 18, scale), x, to + 16)
+    return summed(even) + summed(odd)
 
 
 @njit  # type: ignore[misc]
@@ -151,53 +219,62 @@ def scale_and_minimum(row, at, group):  # type: ignore[no-untyped-def]
 
 
 @njit  # type: ignore[misc]
-def q4_k_and_q5_k(row, out, size, high_mask):  # type: ignore[no-untyped-def]
+def q4_k_and_q5_k(row, take, x, size, high_mask):  # type: ignore[no-untyped-def]
     """The two differ in the fifth bit, which one has in 32 bytes in front of the others."""
+    even, odd = nothing_yet(), nothing_yet()
     for block in range(len(row) // size):
         at = size * block
         scale, minimum = half(row, at), half(row, at + 2)
         low, high = at + size - 128, at + 16
         for group in range(8):
             small_scale, small_minimum = scale_and_minimum(row, at + 4, group)
-            group_scale = scale * np.float32(small_scale)
-            less = -(minimum * np.float32(small_minimum))
-            start, to = low + 32 * (group // 2), 256 * block + 32 * group
-            for part in range(0, 32, 16):
-                codes(row, start + part, group % 2 * 4, 15, high + part, group, high_mask, 0, group_scale, less, out,
-                      to + part)  # fmt: skip
+            its_scale, less = scale * np.float32(small_scale), -(minimum * np.float32(small_minimum))
+            start, shift, to = low + 32 * (group // 2), group % 2 * 4, 256 * block + 32 * group
+            even = take(even, codes(row, start, shift, 15, high, group, high_mask, 0, its_scale, less), x, to)
+            weights = codes(row, start + 16, shift, 15, high + 16, group, high_mask, 0, its_scale, less)
+            odd = take(odd, weights, x, to + 16)
+    return summed(even) + summed(odd)
 
 
 @njit  # type: ignore[misc]
-def q6_k(row, out):  # type: ignore[no-untyped-def]
+def q6_k(row, take, x):  # type: ignore[no-untyped-def]
+    even, odd = nothing_yet(), nothing_yet()
     for block in range(len(row) // 210):
         at = 210 * block
         scale = half(row, at + 208)
         for group in range(8):  # Four of 32 weights in each half of the block, by the two bits of their high byte.
             side, number = group // 4, group % 4
             low, high = at + 64 * side + 32 * (number % 2), at + 128 + 32 * side
-            for part in range(2):
-                small = np.float32(np.int8(row[at + 192 + 2 * group + part]))
-                codes(row, low + 16 * part, number // 2 * 4, 15, high + 16 * part, 2 * number, 3, 32, scale * small,
-                      NOTHING, out, 256 * block + 32 * group + 16 * part)  # fmt: skip
+            shift, to = number // 2 * 4, 256 * block + 32 * group
+            first = scale * np.float32(np.int8(row[at + 192 + 2 * group]))
+            second = scale * np.float32(np.int8(row[at + 193 + 2 * group]))
+            even = take(even, codes(row, low, shift, 15, high, 2 * number, 3, 32, first, NOTHING), x, to)
+            weights = codes(row, low + 16, shift, 15, high + 16, 2 * number, 3, 32, second, NOTHING)
+            odd = take(odd, weights, x, to + 16)
+    return summed(even) + summed(odd)
 
 
 @njit  # type: ignore[misc]
-def decode(kind, row, out):  # type: ignore[no-untyped-def]
+def take_row(kind, row, take, x):  # type: ignore[no-untyped-def]
     if kind == Q4_0:
-        q4_0(row, out)
-    elif kind == Q4_1:
-        q4_1(row, out)
-    elif kind == Q8_0:
-        q8_0(row, out)
-    elif kind == Q4_K:
-        q4_k_and_q5_k(row, out, 144, 0)
-    elif kind == Q5_K:
-        q4_k_and_q5_k(row, out, 176, 1)
-    else:
-        q6_k(row, out)
+        return q4_0(row, take, x)
+    if kind == Q4_1:
+        return q4_1(row, take, x)
+    if kind == Q8_0:
+        return q8_0(row, take, x)
+    if kind == Q4_K:
+        return q4_k_and_q5_k(row, take, x, 144, 0)
+    if kind == Q5_K:
+        return q4_k_and_q5_k(row, take, x, 176, 1)
+    return q6_k(row, take, x)
 
 
 # -- Matrices ----------------------------------------------------------------------------------------------------------
+
+
+@njit  # type: ignore[misc]
+def multiply(total, weights, x, at):  # type: ignore[no-untyped-def]
+    return multiplied(total, weights, x, at)
 
 
 @njit(fastmath={"reassoc", "contract", "nsz"})  # type: ignore[misc]
@@ -209,34 +286,35 @@ def dot(first, second):  # type: ignore[no-untyped-def]
     return total
 
 
-def _decoded(kind, blocks, out, parts):  # type: ignore[no-untyped-def]
-    rows = len(blocks)
-    for part in prange(parts):
-        for row in range(rows * part // parts, rows * (part + 1) // parts):
-            decode(kind, blocks[row], out[row])
+def _decoded(kind, blocks, out):  # type: ignore[no-untyped-def]
+    for row in range(len(blocks)):
+        take_row(kind, blocks[row], put, out[row])
 
 
-def _products(kind, blocks, x, out, parts):  # type: ignore[no-untyped-def]
-    rows = len(blocks)
-    for part in prange(parts):
-        weights = np.empty(x.shape[1], np.float32)
-        for row in range(rows * part // parts, rows * (part + 1) // parts):
-            decode(kind, blocks[row], weights)
-            for index in range(len(x)):
-                out[index, row] = dot(weights, x[index])
+def _products(kind, blocks, x, out, start):  # type: ignore[no-untyped-def]
+    if len(x) == 1:
+        for row in range(len(blocks)):
+            out[0, start + row] = take_row(kind, blocks[row], multiply, x[0])
+        return
+    weights = np.empty(x.shape[1], np.float32)
+    for row in range(len(blocks)):
+        take_row(kind, blocks[row], put, weights)
+        for index in range(len(x)):
+            out[index, start + row] = dot(weights, x[index])
 
 
 def _kept(function: Callable[..., None], signature: Any) -> Callable[..., None]:
     """Compiled for arguments of these types, or loaded where an earlier process compiled it."""
     try:
-        return njit(signature, parallel=True, cache=True)(function)  # type: ignore[no-any-return]
+        return njit(signature, nogil=True, cache=True)(function)  # type: ignore[no-any-return]
     except RuntimeError:  # There is no folder that it could write to.
-        return njit(signature, parallel=True)(function)  # type: ignore[no-any-return]
+        return njit(signature, nogil=True)(function)  # type: ignore[no-any-return]
 
 
+# A call with arguments of exactly these types takes two microseconds; numba takes 60 to find out that others will do.
 BYTES = types.Array(types.uint8, 2, "C", readonly=True)
-FLOATS = types.Array(types.float32, 2, "C", readonly=True)
-decoded = _kept(_decoded, types.void(types.intp, BYTES, types.float32[:, ::1], types.intp))
-"""`decoded(kind, blocks, out, parts)`: bytes [O, bytes of a row] to float32 [O, I], by that many threads."""
-products = _kept(_products, types.void(types.intp, BYTES, FLOATS, types.float32[:, ::1], types.intp))
-"""`products(kind, blocks, x, out, parts)`: the same blocks times x [N, I] to out [N, O]."""
+FLOATS = types.float32[:, ::1]
+decoded = _kept(_decoded, types.void(types.intp, BYTES, FLOATS))
+"""`decoded(kind, blocks, out)`: bytes [O, bytes of a row] to float32 [O, I]."""
+products = _kept(_products, types.void(types.intp, BYTES, FLOATS, FLOATS, types.intp))
+"""`products(kind, blocks, x, out, start)`: x [N, I] times the same, to the columns of out [N, any] from `start` on."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -16,6 +16,8 @@ from llminspect.errors import ModelError, UsageError, UserError
 from llminspect.finite import not_finite
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from llminspect.arch.spec import TensorSpec
     from llminspect.core.array import Array
     from llminspect.model import Description
@@ -45,8 +47,8 @@ SHAPES = {"V D", "HE D", "KE D", "D HE", "F D", "D F"}
 FEW = 16
 """Rows up to which a product is taken block by block; from there on numpy's with the decoded matrix is faster."""
 
-_one_at_a_time = threading.Lock()
-"""numba's threads end the process where two threads ask for them at once."""
+WORTH_SHARING = 2_000_000
+"""Weights from which on a second thread saves more time than it takes to wake it."""
 
 
 class Blocks(Rows):
@@ -60,13 +62,18 @@ class Blocks(Rows):
 
     def products(self, x_NI: Array) -> Array:
         """x Wᵀ [N, I] -> [N, O]."""
-        if len(x_NI) <= FEW and x_NI.dtype == np.float32:
-            y_NO = np.empty((len(x_NI), len(self)), np.float32)
-            with _one_at_a_time:
-                self._compiled.products(
-                    self._kind.number, self._blocks_OB, np.ascontiguousarray(x_NI), y_NO, self._threads
-                )
-            return y_NO
+        if len(x_NI) > FEW or x_NI.dtype != np.float32:
+            return self._by_numpy(x_NI)
+        y_NO = np.empty((len(x_NI), len(self)), np.float32)
+        x_NI = np.require(x_NI, requirements="CW")  # The one type that the compiled function knows.
+
+        def some(start: int, stop: int) -> None:
+            self._compiled.products(self._kind.number, self._blocks_OB[start:stop], x_NI, y_NO, start)
+
+        self._shared(some, 0, len(self))
+        return y_NO
+
+    def _by_numpy(self, x_NI: Array) -> Array:
         y_NO = np.empty((len(x_NI), len(self)), np.result_type(x_NI, np.float32))
         for start in range(0, len(self), self._step):
             rows_PI = self._piece(start)
@@ -83,11 +90,29 @@ class Blocks(Rows):
 
     def _decoded(self, start: int, stop: int) -> Array:
         weights_PI = np.empty((stop - start, self.shape[1]), np.float32)
-        with _one_at_a_time:
-            self._compiled.decoded(
-                self._kind.number, self._blocks_OB[start:stop], weights_PI, self._threads if stop - start > FEW else 1
-            )
+
+        def some(first: int, last: int) -> None:
+            part_PI = weights_PI[first - start : last - start]
+            self._compiled.decoded(self._kind.number, self._blocks_OB[first:last], part_PI)
+
+        self._shared(some, start, stop)
         return weights_PI
+
+    def _shared(self, work: Callable[[int, int], None], start: int, stop: int) -> None:
+        """`work(start, stop)`, where that is much by several threads."""
+        number = self._threads if (stop - start) * self.shape[1] >= WORTH_SHARING else 1
+        cuts = [start + (stop - start) * part // number for part in range(number + 1)]
+        others = [_helpers(self._threads).submit(work, *ends) for ends in pairwise(cuts[1:])]
+        work(cuts[0], cuts[1])
+        for other in others:
+            other.result()
+
+
+@cache
+def _helpers(threads: int) -> Any:
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(threads - 1)
 
 
 def matrices(description: Description, finite: bool = True) -> dict[str, Any]:
@@ -132,6 +157,7 @@ def _blocks(description: Description, spec: TensorSpec, kind: Kind) -> Array:
     fix = spec.gguf_fix
     if fix is not None:
         blocks_OB = np.ascontiguousarray(fix(blocks_OB, config))
+        blocks_OB.flags.writeable = False
     rows, width = expanded_shape(spec.shape, config.sizes)
     if blocks_OB.shape != (rows, width // kind.weights * kind.size):
         raise ModelError(f"tensor {spec.name} has not the shape {(rows, width)} that the configuration says")
