@@ -19,7 +19,7 @@ def output_of_heads(mixed_HE: Array, output_DHE: Array | None) -> Array:
     heads, width = mixed_HE.shape
     if output_DHE is None:
         output_DHE = np.eye(heads * width, dtype=mixed_HE.dtype)
-    parts_DHE = output_DHE.reshape(-1, heads, width)
+    parts_DHE = np.asarray(output_DHE).reshape(-1, heads, width)
     added_HD: Array = np.einsum("he,dhe->hd", mixed_HE, parts_DHE)
     return added_HD
 

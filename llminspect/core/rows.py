@@ -34,8 +34,11 @@ class Rows:
     def __getitem__(self, ids: Any) -> Array:
         """The rows of an id or of an array of ids [..., T] -> [..., T, D]; each is made once. IndexError as numpy's.
 
-        Of a slice, without steps, the rows in it.
+        Of a slice, without steps, the rows in it; of what has a second axis, as numpy's, with the whole made first.
         """
+        if isinstance(ids, tuple):
+            whole: Array = np.asarray(self)[ids]
+            return whole
         if isinstance(ids, slice):
             start, stop, step = ids.indices(len(self))
             assert step == 1, "rows that follow each other are made together"

@@ -1,4 +1,4 @@
-"""Products with matrices as the file quantizes them, by compiled code: `--kernels numba`. numpy is what it is held to."""
+"""Products with matrices as the file quantizes them, by compiled code (`--kernels numba`); numpy is its oracle."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What numba compiles: blocks of quantized weights to float32, row by row, and the products with those rows.
+"""What numba compiles: blocks of quantized weights to float32, and the products with them.
 
-A row of the matrix is decoded into a buffer that stays in the processor's first cache and is multiplied from there, so
-that memory is read for the blocks alone. The weights are bit for bit those of `files/quants.py`, which says what the
-layouts are; only the order in which a product is added up differs from numpy's.
+For a product the weights are only ever in registers, so that memory is read for the blocks alone. They are bit for bit
+those of `files/quants.py`, which says what the layouts are; only the order in which a product is added up differs from
+numpy's. Everything is compiled into one function (`forceinline`): an array that is handed on is counted each time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LANES = 16
 INT8, INT32, FLOAT = ir.IntType(8), ir.IntType(32), ir.FloatType()
 
 
-class Lanes(types.Type):  # type: ignore[misc]
+class Lanes(types.Type):
     """16 float32 numbers in a register."""
 
     def __init__(self) -> None:
@@ -37,8 +37,8 @@ class Lanes(types.Type):  # type: ignore[misc]
 lanes = Lanes()
 
 
-@register_model(Lanes)  # type: ignore[misc]
-class LanesModel(models.PrimitiveModel):  # type: ignore[misc]
+@register_model(Lanes)
+class LanesModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
         super().__init__(manager, kind, ir.VectorType(FLOAT, LANES))
 
@@ -62,7 +62,7 @@ def _loaded(context: Any, builder: Any, kind: Any, row: Any, at: Any) -> Any:
     return loaded
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def store(typing: Any, numbers: Any, out: Any, to: Any) -> Any:
     """out[to:][:16] = numbers."""
 
@@ -74,7 +74,7 @@ def store(typing: Any, numbers: Any, out: Any, to: Any) -> Any:
     return types.void(numbers, out, to), generate
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def multiplied(typing: Any, total: Any, numbers: Any, x: Any, at: Any) -> Any:
     """total + numbers · x[at:][:16], rounded once where the processor does both at a time."""
 
@@ -88,13 +88,15 @@ def multiplied(typing: Any, total: Any, numbers: Any, x: Any, at: Any) -> Any:
     return lanes(total, numbers, x, at), generate
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def nothing_yet(typing: Any) -> Any:
     """16 zeros."""
-    return lanes(), lambda context, builder, signature, arguments: ir.Constant(ir.VectorType(FLOAT, LANES), [0.0] * LANES)
+    return lanes(), lambda context, builder, signature, arguments: ir.Constant(
+        ir.VectorType(FLOAT, LANES), [0.0] * LANES
+    )
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def summed(typing: Any, numbers: Any) -> Any:
     """All 16 in one."""
 
@@ -112,7 +114,7 @@ def summed(typing: Any, numbers: Any) -> Any:
     return types.float32(numbers), generate
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def codes(typing: Any, row: Any, at: Any, shift: Any, mask: Any, high: Any, high_shift: Any, high_mask: Any, less: Any,
           scale: Any, more: Any) -> Any:  # fmt: skip
     """code · scale + more, of 16 bytes from row[at] on and, for higher bits, 16 from row[high] on.
@@ -139,7 +141,7 @@ def codes(typing: Any, row: Any, at: Any, shift: Any, mask: Any, high: Any, high
     return signature, generate
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def signed_bytes(typing: Any, row: Any, at: Any, scale: Any) -> Any:
     """byte · scale, of 16 signed bytes from row[at] on."""
 
@@ -161,56 +163,56 @@ HALVES = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
 """Every float16 number: looked up, as there is no type for them here."""
 
 
-@njit  # type: ignore[misc]
-def half(row, at):  # type: ignore[no-untyped-def]
-    return HALVES[np.uint32(row[at]) | np.uint32(row[at + 1]) << np.uint32(8)]
+@njit(forceinline=True)
+def half(halves, row, at):
+    return halves[np.uint32(row[at]) | np.uint32(row[at + 1]) << np.uint32(8)]
 
 
 # Each function below hands the weights of a row, 16 after 16, to `take(total, weights, x, at)`, whose answers for every
 # other 16 become `even` and `odd`: two sums, because each waits for its last addition.
 
 
-@njit  # type: ignore[misc]
-def put(total, weights, x, at):  # type: ignore[no-untyped-def]
+@njit(forceinline=True)
+def put(total, weights, x, at):
     store(weights, x, at)
     return total
 
 
-@njit  # type: ignore[misc]
-def q4_0(row, take, x):  # type: ignore[no-untyped-def]
+@njit(forceinline=True)
+def q4_0(halves, row, first, end, take, x, begin):
     even, odd = nothing_yet(), nothing_yet()
-    for block in range(len(row) // 18):
-        at, to = 18 * block, 32 * block
-        scale = half(row, at)
+    for block in range((end - first) // 18):
+        at, to = first + 18 * block, begin + 32 * block
+        scale = half(halves, row, at)
         even = take(even, codes(row, at + 2, 0, 15, at, 0, 0, 8, scale, NOTHING), x, to)
         odd = take(odd, codes(row, at + 2, 4, 15, at, 0, 0, 8, scale, NOTHING), x, to + 16)
     return summed(even) + summed(odd)
 
 
-@njit  # type: ignore[misc]
-def q4_1(row, take, x):  # type: ignore[no-untyped-def]
+@njit(forceinline=True)
+def q4_1(halves, row, first, end, take, x, begin):
     even, odd = nothing_yet(), nothing_yet()
-    for block in range(len(row) // 20):
-        at, to = 20 * block, 32 * block
-        scale, least = half(row, at), half(row, at + 2)
+    for block in range((end - first) // 20):
+        at, to = first + 20 * block, begin + 32 * block
+        scale, least = half(halves, row, at), half(halves, row, at + 2)
         even = take(even, codes(row, at + 4, 0, 15, at, 0, 0, 0, scale, least), x, to)
         odd = take(odd, codes(row, at + 4, 4, 15, at, 0, 0, 0, scale, least), x, to + 16)
     return summed(even) + summed(odd)
 
 
-@njit  # type: ignore[misc]
-def q8_0(row, take, x):  # type: ignore[no-untyped-def]
+@njit(forceinline=True)
+def q8_0(halves, row, first, end, take, x, begin):
     even, odd = nothing_yet(), nothing_yet()
-    for block in range(len(row) // 34):
-        at, to = 34 * block, 32 * block
-        scale = half(row, at)
+    for block in range((end - first) // 34):
+        at, to = first + 34 * block, begin + 32 * block
+        scale = half(halves, row, at)
         even = take(even, signed_bytes(row, at + 2, scale), x, to)
         odd = take(odd, signed_bytes(row, at + 18, scale), x, to + 16)
     return summed(even) + summed(odd)
 
 
-@njit  # type: ignore[misc]
-def scale_and_minimum(row, at, group):  # type: ignore[no-untyped-def]
+@njit(forceinline=True)
+def scale_and_minimum(row, at, group):
     """The 6-bit numbers of a group of 32, out of 12 bytes from row[at] on."""
     if group < 4:
         return row[at + group] & 63, row[at + 4 + group] & 63
@@ -218,103 +220,92 @@ def scale_and_minimum(row, at, group):  # type: ignore[no-untyped-def]
     return (last & 15) | ((row[at + group - 4] >> 2) & 48), (last >> 4) | ((row[at + group] >> 2) & 48)
 
 
-@njit  # type: ignore[misc]
-def q4_k_and_q5_k(row, take, x, size, high_mask):  # type: ignore[no-untyped-def]
+@njit(forceinline=True)
+def q4_k_and_q5_k(halves, row, first, end, take, x, begin, size, high_mask):
     """The two differ in the fifth bit, which one has in 32 bytes in front of the others."""
     even, odd = nothing_yet(), nothing_yet()
-    for block in range(len(row) // size):
-        at = size * block
-        scale, minimum = half(row, at), half(row, at + 2)
+    for block in range((end - first) // size):
+        at = first + size * block
+        scale, minimum = half(halves, row, at), half(halves, row, at + 2)
         low, high = at + size - 128, at + 16
         for group in range(8):
             small_scale, small_minimum = scale_and_minimum(row, at + 4, group)
             its_scale, less = scale * np.float32(small_scale), -(minimum * np.float32(small_minimum))
-            start, shift, to = low + 32 * (group // 2), group % 2 * 4, 256 * block + 32 * group
+            start, shift, to = low + 32 * (group // 2), group % 2 * 4, begin + 256 * block + 32 * group
             even = take(even, codes(row, start, shift, 15, high, group, high_mask, 0, its_scale, less), x, to)
             weights = codes(row, start + 16, shift, 15, high + 16, group, high_mask, 0, its_scale, less)
             odd = take(odd, weights, x, to + 16)
     return summed(even) + summed(odd)
 
 
-@njit  # type: ignore[misc]
-def q6_k(row, take, x):  # type: ignore[no-untyped-def]
+@njit(forceinline=True)
+def q6_k(halves, row, first, end, take, x, begin):
     even, odd = nothing_yet(), nothing_yet()
-    for block in range(len(row) // 210):
-        at = 210 * block
-        scale = half(row, at + 208)
+    for block in range((end - first) // 210):
+        at = first + 210 * block
+        scale = half(halves, row, at + 208)
         for group in range(8):  # Four of 32 weights in each half of the block, by the two bits of their high byte.
             side, number = group // 4, group % 4
             low, high = at + 64 * side + 32 * (number % 2), at + 128 + 32 * side
-            shift, to = number // 2 * 4, 256 * block + 32 * group
-            first = scale * np.float32(np.int8(row[at + 192 + 2 * group]))
-            second = scale * np.float32(np.int8(row[at + 193 + 2 * group]))
-            even = take(even, codes(row, low, shift, 15, high, 2 * number, 3, 32, first, NOTHING), x, to)
-            weights = codes(row, low + 16, shift, 15, high + 16, 2 * number, 3, 32, second, NOTHING)
+            shift, to = number // 2 * 4, begin + 256 * block + 32 * group
+            front = scale * np.float32(np.int8(row[at + 192 + 2 * group]))
+            behind = scale * np.float32(np.int8(row[at + 193 + 2 * group]))
+            even = take(even, codes(row, low, shift, 15, high, 2 * number, 3, 32, front, NOTHING), x, to)
+            weights = codes(row, low + 16, shift, 15, high + 16, 2 * number, 3, 32, behind, NOTHING)
             odd = take(odd, weights, x, to + 16)
     return summed(even) + summed(odd)
 
 
-@njit  # type: ignore[misc]
-def take_row(kind, row, take, x):  # type: ignore[no-untyped-def]
+@njit(forceinline=True)
+def take_row(kind, halves, row, first, end, take, x, begin):
     if kind == Q4_0:
-        return q4_0(row, take, x)
+        return q4_0(halves, row, first, end, take, x, begin)
     if kind == Q4_1:
-        return q4_1(row, take, x)
+        return q4_1(halves, row, first, end, take, x, begin)
     if kind == Q8_0:
-        return q8_0(row, take, x)
+        return q8_0(halves, row, first, end, take, x, begin)
     if kind == Q4_K:
-        return q4_k_and_q5_k(row, take, x, 144, 0)
+        return q4_k_and_q5_k(halves, row, first, end, take, x, begin, 144, 0)
     if kind == Q5_K:
-        return q4_k_and_q5_k(row, take, x, 176, 1)
-    return q6_k(row, take, x)
+        return q4_k_and_q5_k(halves, row, first, end, take, x, begin, 176, 1)
+    return q6_k(halves, row, first, end, take, x, begin)
 
 
 # -- Matrices ----------------------------------------------------------------------------------------------------------
 
 
-@njit  # type: ignore[misc]
-def multiply(total, weights, x, at):  # type: ignore[no-untyped-def]
+@njit(forceinline=True)
+def multiply(total, weights, x, at):
     return multiplied(total, weights, x, at)
 
 
-@njit(fastmath={"reassoc", "contract", "nsz"})  # type: ignore[misc]
-def dot(first, second):  # type: ignore[no-untyped-def]
-    """Added up in any order, so in vectors."""
-    total = np.float32(0)
-    for index in range(len(first)):
-        total += first[index] * second[index]
-    return total
+def _decoded(kind, halves, blocks, row_bytes, out, width):
+    for row in range(len(out) // width):
+        take_row(kind, halves, blocks, row * row_bytes, (row + 1) * row_bytes, put, out, row * width)
 
 
-def _decoded(kind, blocks, out):  # type: ignore[no-untyped-def]
-    for row in range(len(blocks)):
-        take_row(kind, blocks[row], put, out[row])
-
-
-def _products(kind, blocks, x, out, start):  # type: ignore[no-untyped-def]
-    if len(x) == 1:
-        for row in range(len(blocks)):
-            out[0, start + row] = take_row(kind, blocks[row], multiply, x[0])
-        return
-    weights = np.empty(x.shape[1], np.float32)
-    for row in range(len(blocks)):
-        take_row(kind, blocks[row], put, weights)
-        for index in range(len(x)):
-            out[index, start + row] = dot(weights, x[index])
+def _products(kind, halves, blocks, row_bytes, x, width, out, start, stop):
+    rows = len(out) // (len(x) // width)  # Of the matrix.
+    for row in range(start, stop):
+        for at in range(len(x) // width):
+            first = row * row_bytes
+            out[at * rows + row] = take_row(kind, halves, blocks, first, first + row_bytes, multiply, x, at * width)
 
 
 def _kept(function: Callable[..., None], signature: Any) -> Callable[..., None]:
     """Compiled for arguments of these types, or loaded where an earlier process compiled it."""
     try:
-        return njit(signature, nogil=True, cache=True)(function)  # type: ignore[no-any-return]
+        return njit(signature, nogil=True, cache=True)(function)
     except RuntimeError:  # There is no folder that it could write to.
-        return njit(signature, nogil=True)(function)  # type: ignore[no-any-return]
+        return njit(signature, nogil=True)(function)
 
 
-# A call with arguments of exactly these types takes two microseconds; numba takes 60 to find out that others will do.
-BYTES = types.Array(types.uint8, 2, "C", readonly=True)
-FLOATS = types.float32[:, ::1]
-decoded = _kept(_decoded, types.void(types.intp, BYTES, FLOATS))
-"""`decoded(kind, blocks, out)`: bytes [O, bytes of a row] to float32 [O, I]."""
-products = _kept(_products, types.void(types.intp, BYTES, FLOATS, FLOATS, types.intp))
-"""`products(kind, blocks, x, out, start)`: x [N, I] times the same, to the columns of out [N, any] from `start` on."""
+# A call with arguments of exactly these types takes a microsecond; numba takes 60 to find out that others will do.
+BYTES, FLOATS = types.Array(types.uint8, 1, "C", readonly=True), types.float32[::1]
+decoded = _kept(_decoded, types.void(types.intp, FLOATS, BYTES, types.intp, FLOATS, types.intp))
+"""`decoded(kind, HALVES, blocks, bytes of a row, out, width)`: the rows in `blocks` to float32. All arrays are flat."""
+products = _kept(
+    _products, types.void(types.intp, FLOATS, BYTES, types.intp, FLOATS, types.intp, FLOATS, types.intp, types.intp)
+)
+"""`products(kind, HALVES, blocks, bytes of a row, x, width, out, start, stop)`: x [N, I] times rows `start` to `stop`
+of the matrix, to those columns of out [N, O]."""

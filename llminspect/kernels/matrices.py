@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from llminspect.arch.spec import expanded_shape
+from llminspect.core.array import linear
 from llminspect.core.rows import Rows
 from llminspect.core.threads import products
 from llminspect.errors import ModelError, UsageError, UserError
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Kind:
-    """A type of blocks: its number in `compiled.py`, weights and bytes of one, and where in it the float16 scales are."""
+    """A type of blocks: its number in `compiled.py`, weights and bytes of one, and where its float16 scales are."""
 
     number: int
     weights: int
@@ -44,31 +45,33 @@ KINDS = {
 SHAPES = {"V D", "HE D", "KE D", "D HE", "F D", "D F"}
 """Of the arrays that are multiplied with, or looked up in, and nothing else."""
 
-FEW = 16
-"""Rows up to which a product is taken block by block; from there on numpy's with the decoded matrix is faster."""
+FEW = 4
+"""Rows up to which a product is taken block by block; of more, numpy's with the decoded matrix takes no longer."""
 
 WORTH_SHARING = 2_000_000
 """Weights from which on a second thread saves more time than it takes to wake it."""
 
 
 class Blocks(Rows):
-    """A matrix [O, I] kept as its blocks, uint8 [O, bytes of a row]; rows of it, or all, are decoded when they are used."""
+    """A matrix [O, I] kept as its blocks, uint8 [O, bytes of a row]; rows of it, or all, are decoded when used."""
 
     def __init__(self, kind: Kind, blocks_OB: Array, threads: int) -> None:
-        compiled = _compiled()
-        self._blocks_OB, self._kind, self._threads, self._compiled = blocks_OB, kind, threads, compiled
         rows, row_bytes = blocks_OB.shape
         super().__init__((rows, row_bytes // kind.size * kind.weights), self._decoded)
+        self._compiled, self._kind, self._threads = _compiled(), kind, threads
+        self._bytes, self._row_bytes = blocks_OB.reshape(-1), row_bytes
 
     def products(self, x_NI: Array) -> Array:
         """x Wᵀ [N, I] -> [N, O]."""
         if len(x_NI) > FEW or x_NI.dtype != np.float32:
             return self._by_numpy(x_NI)
         y_NO = np.empty((len(x_NI), len(self)), np.float32)
-        x_NI = np.require(x_NI, requirements="CW")  # The one type that the compiled function knows.
+        # Copied only where it is not of the one type that the compiled function knows.
+        x, y = np.require(x_NI, requirements=["C", "W"]).reshape(-1), y_NO.reshape(-1)
+        kind, halves, width = self._kind.number, self._compiled.HALVES, self.shape[1]
 
         def some(start: int, stop: int) -> None:
-            self._compiled.products(self._kind.number, self._blocks_OB[start:stop], x_NI, y_NO, start)
+            self._compiled.products(kind, halves, self._bytes, self._row_bytes, x, width, y, start, stop)
 
         self._shared(some, 0, len(self))
         return y_NO
@@ -77,23 +80,22 @@ class Blocks(Rows):
         y_NO = np.empty((len(x_NI), len(self)), np.result_type(x_NI, np.float32))
         for start in range(0, len(self), self._step):
             rows_PI = self._piece(start)
-            np.matmul(x_NI, rows_PI.T, out=y_NO[:, start : start + len(rows_PI)])
+            y_NO[:, start : start + len(rows_PI)] = linear(x_NI, rows_PI)
         return y_NO
 
     def finite(self) -> bool:
         """Whether no weight is NaN or infinite: then no scale is."""
-        for start in range(0, len(self), self._step):
-            halves = self._blocks_OB[start : start + self._step].reshape(-1, self._kind.size).view("<u2")
-            if any((halves[:, at // 2] & 0x7C00 == 0x7C00).any() for at in self._kind.scales):
-                return False
-        return True
+        blocks = self._bytes.reshape(-1, self._kind.size).view("<u2")
+        return not any((blocks[:, at // 2] & 0x7C00 == 0x7C00).any() for at in self._kind.scales)
 
     def _decoded(self, start: int, stop: int) -> Array:
         weights_PI = np.empty((stop - start, self.shape[1]), np.float32)
+        weights, halves, width = weights_PI.reshape(-1), self._compiled.HALVES, self.shape[1]
 
         def some(first: int, last: int) -> None:
-            part_PI = weights_PI[first - start : last - start]
-            self._compiled.decoded(self._kind.number, self._blocks_OB[first:last], part_PI)
+            blocks = self._bytes[first * self._row_bytes : last * self._row_bytes]
+            out = weights[(first - start) * width : (last - start) * width]
+            self._compiled.decoded(self._kind.number, halves, blocks, self._row_bytes, out, width)
 
         self._shared(some, start, stop)
         return weights_PI
@@ -118,8 +120,8 @@ def _helpers(threads: int) -> Any:
 def matrices(description: Description, finite: bool = True) -> dict[str, Any]:
     """The matrices of a model that its file keeps in blocks of a known kind, by their names in the core.
 
-    Raises UsageError where it has none, UserError where numba does not work, ModelError where, with `finite`, a scale is
-    NaN or infinite.
+    Raises UsageError where it has none, UserError where numba does not work, ModelError where, with `finite`, a weight
+    is NaN or infinite.
     """
     found = {spec: kind for spec in description.specs if (kind := _kind(description, spec)) is not None}
     if not found:
@@ -152,7 +154,7 @@ def _blocks(description: Description, spec: TensorSpec, kind: Kind) -> Array:
     located, config = description.located, description.config
     assert located is not None
     assert located.weights is not None
-    blocks_OB = located.weights.raw(spec.gguf)
+    blocks_OB: Array = located.weights.raw(spec.gguf)  # type: ignore[attr-defined]
     # What a GGUF file has otherwise than the core is which rows come first: so with bytes as with numbers.
     fix = spec.gguf_fix
     if fix is not None:

@@ -1,0 +1,102 @@
+"""SmolLM2 multiplied as its file has it gives what it gives with prepared weights; and what is said where that fails."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from llminspect.core.tap import Capture
+from llminspect.kernels.matrices import Blocks
+from llminspect.model import open_model
+from tests.commands.conftest import invoke
+
+if TYPE_CHECKING:
+    from llminspect.model import Model
+
+
+@pytest.fixture(scope="module")
+def in_blocks(smollm2: Model) -> Model:
+    return open_model("smollm2", offline=True, kernels=True)
+
+
+@pytest.mark.parametrize("tokens", [1, 3, 12, 40])
+def test_logits_and_attention(smollm2: Model, in_blocks: Model, tokens: int) -> None:
+    ids, seen = [(id * 977) % 49152 for id in range(3, 3 + tokens)], []
+    for model in (smollm2, in_blocks):
+        capture = Capture("layers.*.attention.weights")
+        logits_TV = model.logits(model.run(ids, capture).stream_TD)
+        seen.append((logits_TV, capture.arrays))
+    (expected_TV, expected), (logits_TV, arrays) = seen
+    assert np.abs(logits_TV - expected_TV).max() < 1e-3
+    assert max(np.abs(arrays[name] - expected[name]).max() for name in expected) < 1e-5
+
+
+def test_every_matrix_stays_in_blocks(in_blocks: Model) -> None:
+    whole = {name: array for name, array in in_blocks.params.arrays.items() if not isinstance(array, Blocks)}
+    assert all(array.ndim == 1 for array in whole.values())
+    assert len(in_blocks.params.arrays) - len(whole) == 211
+
+
+COMMANDS = (
+    ("generate", "The capital of France is", "--temperature", "0", "--max-tokens", "24"),
+    ("forward", "The cat sat on the mat", "--lens"),
+    ("attend", "The cat sat on the mat", "--layer", "3"),
+    ("embed", "cat", "--nearest", "5"),
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_commands_answer_the_same(smollm2: Model, command: tuple[str, ...]) -> None:
+    documents = []
+    for kernels in ("numpy", "numba"):
+        result = invoke(*command, "--model", "smollm2", "--kernels", kernels, "--json")
+        assert result.exit_code == 0, result.stderr
+        documents.append(json.loads(result.stdout))
+    for document in documents:
+        del document["provenance"]
+    assert_alike(*documents)
+
+
+def assert_alike(one: Any, other: Any) -> None:
+    """The same texts and whole numbers; numbers with a fraction nearly."""
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_alike(one[key], other[key])
+    elif isinstance(one, list):
+        assert len(one) == len(other)
+        for first, second in zip(one, other, strict=True):
+            assert_alike(first, second)
+    elif isinstance(one, float):
+        assert other == pytest.approx(one, rel=1e-3, abs=1e-3)
+    else:
+        assert one == other
+
+
+def said(*arguments: str) -> tuple[int, str]:
+    result = invoke("forward", "the cat", *arguments)
+    assert result.stdout == ""
+    assert len(result.stderr.strip().splitlines()) == 1
+    return result.exit_code, result.stderr
+
+
+def test_nothing_quantized() -> None:
+    code, line = said("--model", "toy", "--kernels", "numba")
+    assert code == 2
+    assert "no matrix in blocks" in line
+
+
+def test_not_with_jax() -> None:
+    code, line = said("--model", "toy", "--kernels", "numba", "--engine", "jax")
+    assert code == 2
+    assert "--kernels says nothing to the engine jax" in line
+
+
+def test_numba_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    code, line = said("--model", "smollm2", "--kernels", "numba")
+    assert code == 1
+    assert "pip install 'llminspect-cli[compiled]'" in line
