@@ -1,4 +1,4 @@
-"""llminspect as a library: passes and decoding. Arguments: the model; jax, if that is to be the engine."""
+"""llminspect as a library: passes and decoding. Arguments: the model; jax or numba, if that is to compute."""
 
 import sys
 import threading
@@ -10,7 +10,7 @@ from serve import ids, serve
 from llminspect.core.tap import NO_TAP, Capture
 from llminspect.model import open_model
 
-model = open_model(sys.argv[1], offline=True)
+model = open_model(sys.argv[1], offline=True, kernels=sys.argv[2:] == ["numba"])
 if sys.argv[2:] == ["jax"]:
     from llminspect.engine.settings import EngineSettings
     from llminspect.engine.start import on_jax
