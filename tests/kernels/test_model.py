@@ -39,6 +39,13 @@ def test_every_matrix_stays_in_blocks(in_blocks: Model) -> None:
     assert len(in_blocks.params.arrays) - len(whole) == 211
 
 
+def test_a_streamed_model_keeps_its_blocks(in_blocks: Model) -> None:
+    streamed = open_model("smollm2", offline=True, kernels=True, streamed=True)
+    first, second = (model.run([5, 6, 7]).stream_TD for model in (in_blocks, streamed))
+    assert np.array_equal(first, second)
+    assert isinstance(streamed.params["embedding.weight"], Blocks)
+
+
 COMMANDS = (
     ("generate", "The capital of France is", "--temperature", "0", "--max-tokens", "24"),
     ("generate", "The capital of France is", "--beams", "3", "--max-tokens", "5"),
