@@ -46,7 +46,7 @@ def put(array: Array, index: Any, value: Any) -> Array:
     return other_library
 
 
-FEW_ROWS = 16
+FEW_ROWS = 12
 SMALL_PRODUCT = 1_000_000
 """Multiplications below which a matrix product needs no packed copy of the matrix (OpenBLAS's own limit)."""
 

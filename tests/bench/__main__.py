@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from tests.bench import engines, growth, large, passes, shares, start, texts
+from tests.bench import engines, growth, large, lookup, passes, shares, start, texts
 from tests.bench.measure import environment
 from tests.bench.report import Bench, machine
 
@@ -16,6 +16,7 @@ SECTIONS = {
     "prompts": passes.prompts,
     "shares": shares.shares,
     "decoding": passes.decoding,
+    "lookup": lookup.lookup,
     "engines": engines.engines,
     "tokens": texts.tokens,
     "counting": texts.counting,
