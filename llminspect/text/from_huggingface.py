@@ -17,8 +17,10 @@ from llminspect.text.cuts import WORDS, blocks
 from llminspect.text.from_gguf import END_OF_TURN
 from llminspect.text.simple import outside_vocabulary
 from llminspect.text.special import readable, split_at_specials
+from llminspect.text.spelt import without_pieces
 from llminspect.text.tokenizer import Parse, Token, Tokenizer, canonical, utf8
 from llminspect.text.vocabulary_files import (
+    Built,
     from_vocabulary,
     from_vocabulary_and_merges,
     in_one_line,
@@ -28,7 +30,7 @@ from llminspect.text.vocabulary_files import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
     import tokenizers
 
@@ -88,6 +90,8 @@ class HuggingFaceTokenizer(Tokenizer):
         # What remains of post-processing only takes the spaces off the spans of words.
         library.post_processor = None
         self.library = library
+        self._for_text = library
+        """What reads text in which special tokens are not looked for."""
         added = library.get_added_tokens_decoder()
         self._spellings = {token_id: token.content for token_id, token in added.items()}
         self.special_tokens = {token.content: token_id for token_id, token in added.items() if token.special}
@@ -148,12 +152,33 @@ class HuggingFaceTokenizer(Tokenizer):
         ]
 
     def _encoding(self, text: str, special: bool) -> tokenizers.Encoding:
-        self.library.encode_special_tokens = not special
+        if special:
+            return self._asked(lambda: self._encoded(self.library, text, special))
+        found = self._asked(lambda: self._encoded(self._for_text, text, special))
+        return self._asked(lambda: self._encoded(self._for_text, text, special)) if self._spells(found.ids) else found
+
+    def _encoded(self, library: tokenizers.Tokenizer, text: str, special: bool) -> tokenizers.Encoding:
+        library.encode_special_tokens = not special
+        return library.encode(readable(text), add_special_tokens=False)
+
+    def _asked(self, ask: Callable[[], Built]) -> Built:
         # It fails at a word that is unknown, where the file names no token for such words.
-        return in_one_line(
-            lambda: self.library.encode(readable(text), add_special_tokens=False),
-            "the model's tokenizer fails on this text",
-        )
+        return in_one_line(ask, "the model's tokenizer fails on this text")
+
+    def _spells(self, ids: Iterable[int]) -> bool:
+        """Whether special tokens came out of a text: then the model knows them as pieces, and from now on it does not.
+
+        A token for what is unknown is mostly one of them; it stays what unknown characters become.
+        """
+        if self._for_text is not self.library or self._special_ids.isdisjoint(ids):
+            return False
+        self._for_text = self._asked(lambda: without_pieces(self.library, self.special_tokens))
+        return True
+
+    def word_ids(self, word: str) -> list[int]:
+        """The ids of a word, a piece of text as the pre-tokenizer cuts and spells it."""
+        ids = [token.id for token in self._for_text.model.tokenize(word)]
+        return [token.id for token in self._for_text.model.tokenize(word)] if self._spells(ids) else ids
 
     def token_bytes(self, token_id: int) -> bytes:
         if token_id in self._spellings:
@@ -173,7 +198,7 @@ class HuggingFaceTokenizer(Tokenizer):
         if self._byte_level and _is_text(self.token_bytes(token_id)):
             return super().reaches(token_id)
         token = self.library.id_to_token(token_id)
-        return token is not None and [found.id for found in self.library.model.tokenize(token)] == [token_id]
+        return token is not None and self.word_ids(token) == [token_id]
 
     def decode(self, ids: Iterable[int]) -> bytes:
         ids = list(ids)

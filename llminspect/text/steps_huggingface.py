@@ -69,7 +69,8 @@ def _maker(tokenizer: HuggingFaceTokenizer) -> Callable[[str, int, int], WordSte
     if kind == "BPE":
         pairs = [tuple(merge.split(" ", 1)) if isinstance(merge, str) else merge for merge in model["merges"]]
         if tokenizer.kind == "byte-level BPE":
-            ranks = {f"{left} {right}": rank for rank, (left, right) in enumerate(pairs)}
+            special = tokenizer.special_tokens
+            ranks = {f"{left} {right}": rank for rank, (left, right) in enumerate(pairs) if left + right not in special}
             return partial(_byte_level, tokenizer, model, ranks)
         if not model.get("end_of_word_suffix") and not model.get("continuing_subword_prefix"):
             return partial(sentencepiece_steps, _sentencepiece(tokenizer, model, pairs))
@@ -84,14 +85,14 @@ def _byte_level(
     from llminspect.text.bpe import unspell
 
     data = unspell(word)
-    ids = [token.id for token in tokenizer.library.model.tokenize(word)]
+    ids = tokenizer.word_ids(word)
     piece = data.decode("utf-8", "surrogateescape")
     steps = byte_level_steps(tokenizer, piece, start, ids, ranks, bool(model.get("ignore_merges")))
     return replace(steps, end=end)
 
 
 def _without_steps(tokenizer: HuggingFaceTokenizer, word: str, start: int, end: int) -> WordSteps:
-    ids = [token.id for token in tokenizer.library.model.tokenize(word)]
+    ids = tokenizer.word_ids(word)
     return WordSteps(word, start, end, [shown(tokenizer.token_bytes(token_id)) for token_id in ids], ids)
 
 
@@ -105,10 +106,11 @@ def _in_order(vocabulary: dict[str, int]) -> list[str]:
 def _wordpiece(tokenizer: HuggingFaceTokenizer, model: dict[str, Any]) -> WordPiece:
     prefix = model.get("continuing_subword_prefix") or "##"
     vocabulary: dict[str, int] = model["vocab"]
+    unknown = vocabulary.get(model.get("unk_token", "[UNK]"))
+    vocabulary = {token: i for token, i in vocabulary.items() if token not in tokenizer.special_tokens}
     first = {token: i for token, i in vocabulary.items() if not token.startswith(prefix)}
     inside = {token.removeprefix(prefix): i for token, i in vocabulary.items() if token.startswith(prefix)}
-    unknown = vocabulary.get(model.get("unk_token", "[UNK]"))
-    return WordPiece(tokenizer.name, first, inside, {}, tokenizer.vocabulary_size, unknown)
+    return WordPiece(tokenizer.name, first, inside, tokenizer.special_tokens, tokenizer.vocabulary_size, unknown)
 
 
 def _unigram(tokenizer: HuggingFaceTokenizer, model: dict[str, Any]) -> Unigram:
@@ -116,7 +118,7 @@ def _unigram(tokenizer: HuggingFaceTokenizer, model: dict[str, Any]) -> Unigram:
     fallback = byte_ids(tokens, range(len(tokens))) if model.get("byte_fallback") else {}
     scores = [score for _, score in model["vocab"]]
     unknown = model.get("unk_id")
-    special = {} if unknown is None else {tokens[unknown]: unknown}
+    special = {**tokenizer.special_tokens, **({} if unknown is None else {tokens[unknown]: unknown})}
     return Unigram(tokenizer.name, tokens, scores, special, {}, fallback, unknown)
 
 
@@ -126,5 +128,5 @@ def _sentencepiece(tokenizer: HuggingFaceTokenizer, model: dict[str, Any], pairs
     made = {left + right: rank for rank, (left, right) in reversed(list(enumerate(pairs)))}
     scores = [-float(made.get(token, len(pairs))) for token in tokens]
     unknown = model["vocab"].get(model.get("unk_token"))
-    special = {} if unknown is None else {tokens[unknown]: unknown}
+    special = {**tokenizer.special_tokens, **({} if unknown is None else {tokens[unknown]: unknown})}
     return SentencePieceBPE(tokenizer.name, tokens, scores, special, {}, fallback, unknown)

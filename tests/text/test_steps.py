@@ -23,7 +23,20 @@ from tests.text.test_other_algorithms import sentencepiece, unigram, wordpiece
 if TYPE_CHECKING:
     from llminspect.text.tokenizer import Tokenizer
 
-PARTS = [*corpus.CORPUS.split(), "  ", "🙂", "语", "é", "\udcff", "a\udc80b"]
+PARTS = [
+    *corpus.CORPUS.split(),
+    "  ",
+    "🙂",
+    "语",
+    "é",
+    "\udcff",
+    "a\udc80b",
+    "<unk>",
+    "</s>",
+    "a</s>b",
+    "[SEP]",
+    "[UNK]",
+]
 TEXTS = st.lists(st.sampled_from(PARTS)).map(" ".join) | st.text(max_size=30)
 
 
