@@ -9,13 +9,12 @@ import sys
 import threading
 
 MANY = 100_000
-"""Objects made before Python looks for circles among them: a short run has none, and looked for them 80 times."""
+"""Objects made before Python looks for circles among them: a short run makes none worth looking for."""
 
 
 def main() -> None:
-    from llminspect.cli import (
-        run,
-    )  # Not above: a process that is started to count runs this file and needs no commands.
+    # Not above: a process that is started to count runs this file and needs no commands.
+    from llminspect.cli import run
 
     stand_in_for_closed_streams()
     gc.set_threshold(MANY)
@@ -23,7 +22,7 @@ def main() -> None:
 
 
 def end(code: int) -> None:
-    """End the process without taking it apart: to free each object of a model first is a tenth of a short run.
+    """End the process without taking it apart: to free each object of a model first takes long (docs/decisions.md).
 
     Whoever still has something to do is waited for: what is registered with `atexit`, other threads, a profiler.
     """

@@ -47,6 +47,7 @@ def put(array: Array, index: Any, value: Any) -> Array:
 
 
 FEW_ROWS = 12
+"""Rows of x up to which a product in pieces is the faster one."""
 SMALL_PRODUCT = 1_000_000
 """Multiplications below which a matrix product needs no packed copy of the matrix (OpenBLAS's own limit)."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,6 @@ from llminspect.text.special import readable, split_at_specials
 from llminspect.text.spelt import without_pieces
 from llminspect.text.tokenizer import Parse, Token, Tokenizer, canonical, utf8
 from llminspect.text.vocabulary_files import (
-    Built,
     from_vocabulary,
     from_vocabulary_and_merges,
     in_one_line,
@@ -30,7 +30,7 @@ from llminspect.text.vocabulary_files import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     import tokenizers
 
@@ -38,6 +38,7 @@ BLOCK = 1 << 16
 """Characters given to the library at once when only counting."""
 
 
+FAILS = "the model's tokenizer fails on this text"
 READABLE = "tokenizer.json, vocab.json with merges.txt, or vocab.txt"
 """Where a tokenizer can be read from."""
 
@@ -152,33 +153,44 @@ class HuggingFaceTokenizer(Tokenizer):
         ]
 
     def _encoding(self, text: str, special: bool) -> tokenizers.Encoding:
-        if special:
-            return self._asked(lambda: self._encoded(self.library, text, special))
-        found = self._asked(lambda: self._encoded(self._for_text, text, special))
-        return self._asked(lambda: self._encoded(self._for_text, text, special)) if self._spells(found.ids) else found
+        found = self._encoded(text, special)
+        return self._encoded(text, special) if not special and self._spells(text, found.ids) else found
 
-    def _encoded(self, library: tokenizers.Tokenizer, text: str, special: bool) -> tokenizers.Encoding:
+    def _encoded(self, text: str, special: bool) -> tokenizers.Encoding:
+        library = self.library if special else self._for_text
         library.encode_special_tokens = not special
-        return library.encode(readable(text), add_special_tokens=False)
-
-    def _asked(self, ask: Callable[[], Built]) -> Built:
         # It fails at a word that is unknown, where the file names no token for such words.
-        return in_one_line(ask, "the model's tokenizer fails on this text")
+        return in_one_line(lambda: library.encode(readable(text), add_special_tokens=False), FAILS)
 
-    def _spells(self, ids: Iterable[int]) -> bool:
-        """Whether special tokens came out of a text: then the model knows them as pieces, and from now on it does not.
-
-        A token for what is unknown is mostly one of them; it stays what unknown characters become.
-        """
-        if self._for_text is not self.library or self._special_ids.isdisjoint(ids):
+    def _spells(self, text: str, ids: Iterable[int]) -> bool:
+        """Whether a text brought out special tokens: then the model has them as pieces, and from now on it has not."""
+        found = self._special_ids.intersection(ids)
+        if self._for_text is not self.library or not found:
             return False
-        self._for_text = self._asked(lambda: without_pieces(self.library, self.special_tokens))
+        if found == {self._unknown} and not any(self._spellings[i] in self._normalised(text) for i in found):
+            return False  # It stands for what the model does not know.
+        self._for_text = in_one_line(lambda: without_pieces(self.library, self.special_tokens), FAILS)
         return True
+
+    @cached_property
+    def _unknown(self) -> int | None:
+        """What stands for characters that the model does not know."""
+        model = self.library.model
+        if hasattr(model, "unk_token"):
+            return None if model.unk_token is None else self.library.token_to_id(model.unk_token)
+        try:  # A Unigram does not tell.
+            return int(model.tokenize("\uffff")[0].id)
+        except Exception:  # The library's own for one that has none.
+            return None
+
+    def _normalised(self, text: str) -> str:
+        plain = readable(text)
+        return self.library.normalizer.normalize_str(plain) if self.library.normalizer else plain
 
     def word_ids(self, word: str) -> list[int]:
         """The ids of a word, a piece of text as the pre-tokenizer cuts and spells it."""
         ids = [token.id for token in self._for_text.model.tokenize(word)]
-        return [token.id for token in self._for_text.model.tokenize(word)] if self._spells(ids) else ids
+        return [token.id for token in self._for_text.model.tokenize(word)] if self._spells(word, ids) else ids
 
     def token_bytes(self, token_id: int) -> bytes:
         if token_id in self._spellings:

@@ -20,7 +20,8 @@ def without_pieces(library: tokenizers.Tokenizer, spellings: Collection[str]) ->
     """A copy whose model has other spellings for these pieces, which nobody can guess; ids stay as they are."""
     from tokenizers import Tokenizer
 
-    whole: dict[str, Any] = json.loads(library.to_str())
+    written = library.to_str()
+    whole: dict[str, Any] = json.loads(written)
     model = whole["model"]
     hidden = {spelling: f"\uffff{secrets.token_hex(16)}" for spelling in spellings}
     if isinstance(model["vocab"], dict):
@@ -32,7 +33,7 @@ def without_pieces(library: tokenizers.Tokenizer, spellings: Collection[str]) ->
     if model.get("unk_token") in hidden:
         model["unk_token"] = hidden[model["unk_token"]]
     nothing = dict.fromkeys(("truncation", "padding", "normalizer", "pre_tokenizer", "post_processor", "decoder"))
-    copy = Tokenizer.from_str(library.to_str())
+    copy = Tokenizer.from_str(written)
     # With the others in one file they would get new ids, as the model no longer knows them.
     copy.model = Tokenizer.from_str(
         json.dumps({"version": whole.get("version", "1.0"), "added_tokens": [], **nothing, "model": model})

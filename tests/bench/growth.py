@@ -30,7 +30,7 @@ def lens(bench: Bench) -> None:
 
     title("The lens over all layers")
     model = open_model(bench.model, offline=True)
-    sizes, ids = model.config.sizes, _ids(LENS_TOKENS)
+    sizes, ids = model.config.sizes, some_ids(LENS_TOKENS)
     names = [f"layers.{layer}.output" for layer in range(sizes.L)]
     kept = Capture(*names)
     model.run(ids, kept)
@@ -69,7 +69,7 @@ def long_texts(bench: Bench) -> None:
     heads = model.config.sizes.H
     rows, lengths, memory = [], (1024, 2048, 4096, LONG), []
     for tokens in lengths:
-        ids = _ids(tokens)
+        ids = some_ids(tokens)
         start = time.perf_counter()
         memory.append(_allocated(lambda ids=ids: model.run(ids)))  # type: ignore[misc]
         seconds = time.perf_counter() - start
@@ -90,7 +90,7 @@ def growth(bench: Bench) -> None:
         seconds = []
         for value in values:
             given = {**base, what: value}
-            model, ids = random_model(given["layers"], given["width"]), _ids(given["tokens"], 1000)
+            model, ids = random_model(given["layers"], given["width"]), some_ids(given["tokens"], 1000)
             run = {"pass": lambda model=model, ids=ids: _seconds(lambda: model.run(ids))}
             seconds.append(medians(interleaved(run, bench.rounds))["pass"])
         cells = ", ".join(f"{value}: {milliseconds(each)}" for value, each in zip(values, seconds, strict=True))
@@ -110,7 +110,7 @@ def memory(bench: Bench) -> None:
     title("Memory")
     model = open_model(bench.model, offline=True)
     weights = sum(array.nbytes for array in model.params.arrays.values())
-    ids, rows, reached = _ids(512), [], True
+    ids, rows, reached = some_ids(512), [], True
     for what, kept in (
         ("512 tokens, nothing kept", ()),
         ("512 tokens, all attention", ("layers.*.attention.weights",)),
@@ -163,7 +163,7 @@ def fitted(sizes: Any, costs: Any) -> float:
     return float(np.polyfit(np.log(sizes), np.log(costs), 1)[0])
 
 
-def _ids(tokens: int, vocabulary: int = 40000) -> list[int]:
+def some_ids(tokens: int, vocabulary: int = 40000) -> list[int]:
     return [5 + (index * 7919) % (vocabulary - 5) for index in range(tokens)]
 
 

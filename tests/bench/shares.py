@@ -8,7 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from tests.bench.growth import _ids
+from tests.bench.growth import some_ids
 from tests.bench.passes import LENGTHS
 from tests.bench.report import Bench, milliseconds, say, table, title
 
@@ -43,7 +43,7 @@ def _clocked(model: Model, tokens: int) -> dict[str, float]:
     seconds = dict.fromkeys(STEPS.values(), 0.0)
     with _watched(seconds):
         start = time.perf_counter()
-        model.run(_ids(tokens), Capture("layers.*.attention.weights"))
+        model.run(some_ids(tokens), Capture("layers.*.attention.weights"))
         seconds["total"] = time.perf_counter() - start
     return seconds
 

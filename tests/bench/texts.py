@@ -73,13 +73,7 @@ def counting(bench: Bench) -> None:
         for threads in ("1", "2"):
             commands[f"tiktoken encode_ordinary_batch, {threads} threads"] = [peer, "-c", BATCH, text, threads]
     ran = _run(bench, commands)
-    fastest = {name: min(run.seconds for run in runs) for name, runs in ran.items()}
-    worked = {name: min(run.processor for run in runs) for name, runs in ran.items()}
-    memory = {name: max(run.megabytes for run in runs) for name, runs in ran.items()}
-    table(
-        ("process", "seconds", "processor seconds", "most memory of a process"),
-        [(n, f"{fastest[n]:.2f}", f"{worked[n]:.2f}", f"{memory[n]:,.0f} MB") for n in commands],
-    )
+    fastest, memory = _figures(ran)
     rows = []
     one, two = "llminspect, 1 worker", "llminspect, 2 workers"
     peers = [name for name in commands if not name.startswith("llminspect")]
@@ -108,13 +102,7 @@ def by_line(bench: Bench, text: str) -> None:
     own = [*bench.program, "tokenize", "--lines", "-m", "o200k_base", "--quiet", "--file", text, "--workers"]
     one, two = "1 worker", "2 workers"
     ran = _run(bench, {one: [*own, "1"], two: [*own, "2"]}, rounds, warm_up=0)
-    fastest = {name: min(run.seconds for run in runs) for name, runs in ran.items()}
-    worked = {name: min(run.processor for run in runs) for name, runs in ran.items()}
-    memory = {name: max(run.megabytes for run in runs) for name, runs in ran.items()}
-    table(
-        ("process", "seconds", "processor seconds", "most memory of a process"),
-        [(n, f"{fastest[n]:.1f}", f"{worked[n]:.1f}", f"{memory[n]:,.0f} MB") for n in ran],
-    )
+    fastest, memory = _figures(ran)
     most = max(memory.values())
     table(
         ("fastest runs", "measured", "to reach", ""),
@@ -123,6 +111,18 @@ def by_line(bench: Bench, text: str) -> None:
             ("most memory of a process", f"{most:.0f} MB", "under 200 MB", verdict(most < 200)),
         ],
     )
+
+
+def _figures(ran: Mapping[str, Sequence[Ran]]) -> tuple[dict[str, float], dict[str, float]]:
+    """Print what the runs took; the seconds of the fastest and the most megabytes, by name."""
+    fastest = {name: min(run.seconds for run in runs) for name, runs in ran.items()}
+    worked = {name: min(run.processor for run in runs) for name, runs in ran.items()}
+    memory = {name: max(run.megabytes for run in runs) for name, runs in ran.items()}
+    table(
+        ("process", "seconds", "processor seconds", "most memory of a process"),
+        [(n, f"{fastest[n]:.2f}", f"{worked[n]:.2f}", f"{memory[n]:,.0f} MB") for n in ran],
+    )
+    return fastest, memory
 
 
 def long_text(scratch: Path) -> Path:

@@ -8,11 +8,15 @@ import pytest
 import tokenizers
 from tokenizers import models, normalizers, pre_tokenizers
 
+from llminspect.text import from_huggingface
 from llminspect.text.from_huggingface import tokenizer_from_files
+from llminspect.text.spelt import without_pieces
 from llminspect.text.steps import tokenization_steps
 from tests.text import corpus
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from llminspect.text.tokenizer import Tokenizer
 
 SPECIAL = ["<unk>", "</s>"]
@@ -85,6 +89,27 @@ def test_what_is_asked_for_is_still_found(kind: str) -> None:
     assert not own.reaches(1)
     assert own.reaches(own.encode_ids("a")[-1])
     assert own.decode([1]) == b"</s>"
+
+
+@pytest.mark.parametrize(("text", "copied"), [("a 語", False), ("a b", False), ("<unk>", True), ("＜unk＞", True)])
+def test_what_is_only_unknown_costs_no_second_model(text: str, copied: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = list[int]()
+
+    def counted(library: tokenizers.Tokenizer, spellings: Collection[str]) -> tokenizers.Tokenizer:
+        made.append(1)
+        return without_pieces(library, spellings)
+
+    monkeypatch.setattr(from_huggingface, "without_pieces", counted)
+    own = opened("unigram")
+    assert (own.encode_ids(text), bool(made)) == (opened("unigram").encode_ids(text), copied)
+
+
+def test_a_model_without_a_token_for_the_unknown() -> None:
+    pieces = [("</s>", 0.0), *((character, -2.0) for character in "ab</s>")]
+    library = tokenizers.Tokenizer(models.Unigram(pieces, None, False))
+    library.add_special_tokens([tokenizers.AddedToken("</s>", special=True, normalized=False)])
+    own = tokenizer_from_files({"tokenizer.json": library.to_str().encode()})
+    assert [token.data for token in own.encode("a</s>b")] == [b"a", b"<", b"/", b"s", b">", b"b"]
 
 
 def test_a_trained_unigram() -> None:

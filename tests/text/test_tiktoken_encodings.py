@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
+from typing import TYPE_CHECKING
 
 import pytest
 import tiktoken
@@ -15,8 +16,11 @@ from tiktoken_ext import openai_public
 from llminspect.errors import UsageError
 from llminspect.files.encodings import SHA256, as_published, rank_table
 from llminspect.text.standalone import standalone_names, standalone_tokenizer
-from llminspect.text.tiktoken_encodings import TIKTOKEN_NAMES, TiktokenTokenizer
+from llminspect.text.tiktoken_encodings import TIKTOKEN_NAMES, TiktokenTokenizer, _counted
 from llminspect.text.tokenizer import utf8
+
+if TYPE_CHECKING:
+    import numpy as np
 
 BASES = ("o200k_base", "cl100k_base", "p50k_base", "r50k_base")
 # Python 3.11 knows Unicode 14; the regular expressions of both libraries know at least that.
@@ -74,7 +78,23 @@ def test_ids_of_long_texts_equal_tiktokens(name: str, text: str) -> None:
     long = TiktokenTokenizer(name, lambda table: tokenizer(table)._tokens)
     long.__dict__["ranks"], long.__dict__["library"] = tokenizer(name).ranks, oracle(name)
     long.LIBRARY_FROM, long.BLOCK = 0, 100
-    assert long.encode_ids(text) == oracle(name).encode_ordinary(text)
+    expected = oracle(name).encode_ordinary(text)
+    assert long.encode_ids(text) == expected
+    assert long.count_plain(text) == len(expected)
+
+
+def test_counting_needs_no_more_of_tiktoken_than_it_promises() -> None:
+    class Promised:
+        """A later version, with other insides."""
+
+        _core_bpe = None
+
+        def encode_to_numpy(self, text: str, disallowed_special: object) -> np.ndarray:
+            return oracle("o200k_base").encode_to_numpy(text, disallowed_special=())
+
+    text = "Alice gave Bob her book 語 🙂"
+    expected = len(oracle("o200k_base").encode_ordinary(text))
+    assert _counted(Promised(), text) == _counted(oracle("o200k_base"), text) == expected  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", BASES)
