@@ -224,9 +224,11 @@ def _cut_pattern(library: tokenizers.Tokenizer, added: Iterable[tokenizers.Added
     from llminspect.text.pretokenize import PRE_TOKENIZERS, cuts_before_spaces
 
     cutter, normaliser = repr(library.pre_tokenizer), repr(library.normalizer)
-    patterns = {pattern for all_of in PRE_TOKENIZERS.values() if cuts_before_spaces(all_of) for pattern in all_of[-1:]}
     known = "use_regex=True" in cutter or "BertPreTokenizer(" in cutter
-    known = known or any(json.dumps(pattern)[1:-1] in cutter or pattern in cutter for pattern in patterns)
+    known = known or any(
+        (json.dumps(all_of[-1])[1:-1] in cutter or all_of[-1] in cutter) and cuts_before_spaces(all_of)
+        for all_of in PRE_TOKENIZERS.values()
+    )
     harmless = normaliser == "None" or re.fullmatch(r"(BertNormalizer|NFC|Lowercase)\(.*\)", normaliser)
     if not known or not harmless or "add_prefix_space=True" in cutter or "Metaspace(" in cutter:
         return None
