@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from llminspect.version import __version__ as __version__
+
 if TYPE_CHECKING:
-    from llminspect.api import (
+    from llminspect.library import (
         as_json,
         attend,
         decode,
@@ -23,9 +25,9 @@ if TYPE_CHECKING:
         tokenize,
         verify,
     )
-    from llminspect.model import Model, open_model
+    from llminspect.model.opened import Model
+    from llminspect.opening import open_model
 
-__version__ = "0.1.0"
 __all__ = [
     "Model",
     "as_json",
@@ -50,7 +52,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'llminspect' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module("llminspect.model" if name in ("Model", "open_model") else "llminspect.api"), name)
+    place = {"Model": "llminspect.model.opened", "open_model": "llminspect.opening"}.get(name, "llminspect.library")
+    return getattr(import_module(place), name)
 
 
 def __dir__() -> list[str]:

@@ -7,15 +7,25 @@ import gc
 import os
 import sys
 import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MANY = 100_000
 """Objects made before Python looks for circles among them: a short run makes none worth looking for."""
 
 
-def main() -> None:
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; the exit code."""
     # Not above: a process that is started to count runs this file and needs no commands.
-    from llminspect.cli import run
+    from llminspect import commands
+    from llminspect.cli import app
 
+    return app.run(arguments, commands)
+
+
+def main() -> None:
     stand_in_for_closed_streams()
     gc.set_threshold(MANY)
     end(run(sys.argv[1:]))

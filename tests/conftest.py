@@ -13,7 +13,7 @@ import pytest
 from tests.pages.browser import found as find_browser
 
 if TYPE_CHECKING:
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
 
 # The tests run side by side: more than one thread of arithmetic each only makes them wait for one another.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -57,7 +57,7 @@ class Ran:
 @pytest.fixture(scope="session")
 def smollm2() -> Model:
     """SmolLM2, which `make test` has fetched."""
-    from llminspect.model import open_model
+    from llminspect.opening import open_model
 
     return open_model("smollm2", offline=True)
 
@@ -105,7 +105,7 @@ def called(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.Monkey
     """The same as `program` in this process, which is quicker: for what does not hang on a process of its own."""
     import io
 
-    from llminspect.cli import run as run_command_line
+    from llminspect.__main__ import run as run_command_line
 
     def run(*arguments: str, stdin: str | bytes | None = None, **environment: str) -> Ran:
         for key in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):

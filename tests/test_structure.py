@@ -19,13 +19,23 @@ PACKAGE = ROOT / "llminspect"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LONGEST_FILE, LONGEST_FUNCTION = 320, 60
 
-FORBIDDEN = {
-    "core": ("rich", "typer", "llminspect.files", "llminspect.render", "llminspect.commands", "llminspect.arch"),
-    "text": ("rich", "typer", "llminspect.files", "llminspect.render", "llminspect.commands", "llminspect.arch"),
-    "arch": ("rich", "typer", "llminspect.files", "llminspect.render", "llminspect.commands"),
-    "render": ("typer", "llminspect.arch", "llminspect.files", "llminspect.commands"),
-    "files": ("rich", "typer", "llminspect.arch", "llminspect.render", "llminspect.commands"),
+ORDER = "core text files render model backends opening arguments analysis cli commands library".split()
+"""The packages from the ground up: each knows only those in front of it (and `NEVER` some of them)."""
+GROUND = {"llminspect", "llminspect.errors", "llminspect.version", "llminspect.processes"}
+NEVER = {
+    "core": ("text", "files", "render"),
+    "text": ("files", "render"),
+    "files": ("render", "text"),
+    "render": ("text", "files"),
+    "model": ("render",),
+    "backends": ("render",),
+    "opening": ("render",),
+    "arguments": ("render",),
+    "analysis": ("render",),
 }
+"""Packages that stand side by side, and what draws: only views and the output know that."""
+PLAIN = ("core", "text", "files", "model", "backends", "opening", "arguments", "analysis")
+"""What draws nothing and knows no command line."""
 OPENING = {"read_text", "read_bytes", "write_text", "write_bytes", "open", "memmap", "fromfile", "tofile", "unlink"}
 HEAVY = "numpy rich tokenizers tiktoken huggingface_hub jinja2 orjson regex pydantic".split()
 
@@ -57,13 +67,60 @@ def calls(module: ast.AST) -> Iterator[tuple[str, str, int]]:
             yield ast.unparse(node.func.value), node.func.attr, node.lineno
 
 
-@pytest.mark.parametrize("folder", FORBIDDEN)
-def test_a_layer_knows_only_those_below_it(folder: str) -> None:
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_of(path): path for path in FILES}
+
+
+def arrows() -> dict[str, set[str]]:
+    """Which module imports which, inside functions and for type checkers as well."""
+    found: dict[str, set[str]] = {name: set() for name in MODULES}
+    for name, path in MODULES.items():
+        for imported in imports(tree(path)):
+            target = imported if imported in MODULES else imported.rpartition(".")[0]
+            if target in MODULES and target != name:
+                found[name].add(target)
+    return found
+
+
+def package_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else module
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_arrows_between_packages_go_down(package: str) -> None:
+    above = {*ORDER[ORDER.index(package) + 1 :], "__main__", *NEVER.get(package, ())}
     wrong = [
-        f"{name_of(path)} imports {imported}"
-        for path in (PACKAGE / folder).rglob("*.py")
+        f"{name} imports {target}"
+        for name, targets in arrows().items()
+        if package_of(name) == package
+        for target in targets
+        if target not in GROUND and package_of(target) in above
+    ]
+    assert wrong == []
+
+
+def test_no_two_files_import_each_other() -> None:
+    """No circle at all, however long: files that import nothing that is left are taken away until none is left."""
+    left = arrows()
+    while left:
+        free = {name for name, targets in left.items() if not targets & left.keys()}
+        if not free:
+            break
+        left = {name: targets for name, targets in left.items() if name not in free}
+    assert sorted(left) == []
+
+
+@pytest.mark.parametrize("package", PLAIN)
+def test_what_computes_knows_no_terminal(package: str) -> None:
+    wrong = [
+        f"{name} imports {imported}"
+        for name, path in MODULES.items()
+        if package_of(name) == package
         for imported in imports(tree(path))
-        if any(imported == name or imported.startswith(f"{name}.") for name in FORBIDDEN[folder])
+        if imported.split(".")[0] in ("rich", "typer")
     ]
     assert wrong == []
 
@@ -72,7 +129,7 @@ def test_only_the_output_prints() -> None:
     wrong = [
         f"{name_of(path)}:{line} {on}.{name}"
         for path in FILES
-        if name_of(path) not in ("llminspect/commands/_output.py", "llminspect/commands/_stdout.py")
+        if name_of(path) not in ("llminspect/cli/output.py", "llminspect/cli/stdout.py")
         for on, name, line in calls(tree(path))
         if (not on and name in ("print", "input")) or (on.startswith("sys.stdout") and name in ("write", "writelines"))
     ]
@@ -93,7 +150,7 @@ def test_only_files_opens_files() -> None:
 
 def test_no_command_loads_anything_heavy_before_it_runs() -> None:
     script = (
-        "import importlib, sys; from llminspect.cli import command_names\n"
+        "import importlib, sys; from llminspect.commands import names as command_names\n"
         "for name in command_names(): importlib.import_module(f'llminspect.commands.{name}')\n"
         f"print(sorted(set({HEAVY}) & set(sys.modules)))"
     )
@@ -102,10 +159,11 @@ def test_no_command_loads_anything_heavy_before_it_runs() -> None:
 
 
 def test_every_command_has_its_parts() -> None:
+    rooms = [*(PACKAGE / "commands").glob("[!_]*.py"), *(PACKAGE / "commands").glob("*/__init__.py")]
     lacking = [
-        f"{path.name}: {part}"
-        for path in (PACKAGE / "commands").glob("[!_]*.py")
-        for part in ("Result", "run", "render", "command")
+        f"{name_of(path)}: {part}"
+        for path in rooms
+        for part in ("RESULTS", "render", "command")
         if part not in names_of(tree(path))
     ]
     assert lacking == []

@@ -1,1 +1,44 @@
-"""One file per subcommand: Result (the JSON contract), run (computes), render (draws), command (the command line)."""
+"""The commands, a room each: `__init__` (or the file itself) holds the command, `view` draws its Result.
+
+A module of this folder is a command: adding one touches no other file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from importlib.abc import InspectLoader
+from types import CodeType, FunctionType
+from typing import Any
+
+ORDER = "tokenize encode embed attend forward generate walk diff models pull info verify cache schema".split()
+"""The flow of the text first; a command that is not named here comes after."""
+
+
+def names() -> list[str]:
+    """All commands, in the order of `--help`."""
+    found = {entry.name for entry in pkgutil.iter_modules(__path__)}
+    return sorted(found, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+
+
+def summary(name: str) -> str:
+    """The first line of a command's help, out of its compiled file: nothing has to be imported for a list of them."""
+    spec = importlib.util.find_spec(f"{__name__}.{name}")
+    assert spec is not None and isinstance(spec.loader, InspectLoader)
+    module = spec.loader.get_code(spec.name)
+    assert module is not None
+    command = next(part for part in module.co_consts if isinstance(part, CodeType) and part.co_name == "command")
+    return (FunctionType(command, {}).__doc__ or "").partition("\n")[0]
+
+
+def function(name: str) -> Any:
+    """The function that the command line calls; its file is imported now."""
+    return importlib.import_module(f"{__name__}.{name}").command
+
+
+def result_types(name: str) -> list[Any]:
+    """The classes of what a command writes as JSON; none for one that writes none."""
+    written = getattr(importlib.import_module(f"{__name__}.{name}"), "RESULTS", "")
+    places = [place.rpartition(".") for place in written.split()]
+    return [getattr(importlib.import_module(f"llminspect.{module}"), kind) for module, _, kind in places]

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llminspect.commands._complete import commands
-from llminspect.commands._options import OutputOptions, takes_groups
+from llminspect import commands
+from llminspect.arguments.shared import OutputOptions
+from llminspect.cli.groups import takes_groups
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+RESULTS = "commands.schema.SchemaResult"
+"""The classes of what `--json` writes."""
 
 
 @dataclass(frozen=True)
@@ -24,41 +28,41 @@ class CommandKeys:
 
 
 @dataclass(frozen=True)
-class Result:
+class SchemaResult:
     """The commands that write JSON; `llminspect schema COMMAND` prints the JSON Schema of one of them."""
 
     commands: list[CommandKeys]
 
 
-def run() -> Result:
+def schema_keys() -> SchemaResult:
     """The commands, and the keys of their documents."""
-    from llminspect.commands._schema import result_keys
+    from llminspect.cli.schema import result_keys
 
-    return Result([CommandKeys(name, result_keys(name)) for name in commands_with_schema()])
+    return SchemaResult([CommandKeys(name, result_keys(results)) for name, results in results_of_commands().items()])
 
 
-def commands_with_schema() -> list[str]:
-    """The commands that have a Result."""
-    import importlib
-
-    from llminspect.cli import command_names
-
-    return [
-        name for name in command_names() if hasattr(importlib.import_module(f"llminspect.commands.{name}"), "Result")
-    ]
+def results_of_commands() -> dict[str, list[Any]]:
+    """The commands that write JSON, and the classes of what they write."""
+    found = {name: commands.result_types(name) for name in commands.names()}
+    return {name: results for name, results in found.items() if results}
 
 
 def schema(command: str) -> dict[str, Any]:
     """The JSON Schema of a command's document. Raises UsageError for a command that writes none."""
-    from llminspect.commands._schema import command_schema
+    from llminspect.cli.schema import command_schema
 
-    known = commands_with_schema()
+    known = results_of_commands()
     if command not in known:
         raise UsageError(f"there is no command {command!r} that writes JSON", f"there are {', '.join(known)}")
-    return command_schema(command)
+    return command_schema(command, known[command])
 
 
-def render(result: Result) -> RenderableType:
+def complete(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The commands whose names start so."""
+    return [name for name in commands.names() if name.startswith(incomplete)]
+
+
+def render(result: SchemaResult) -> RenderableType:
     """The commands with their keys."""
     from rich.console import Group
     from rich.text import Text
@@ -83,7 +87,7 @@ def command(
     output: OutputOptions,
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[COMMAND]", help="The command.", show_default=False, autocompletion=commands),
+        typer.Argument(metavar="[COMMAND]", help="The command.", show_default=False, autocompletion=complete),
     ] = None,
 ) -> None:
     """The JSON Schema of what a command writes.
@@ -92,12 +96,12 @@ def command(
 
     llminspect schema forward > forward.schema.json
     """
-    from llminspect.commands._output import write_indented
-    from llminspect.commands._run import emit
-    from llminspect.commands._save import check_ending
+    from llminspect.cli.output import write_indented
+    from llminspect.cli.run import emit
+    from llminspect.cli.save import check_ending
 
     check_ending(output, arrays=False)
     if name is not None:
         write_indented(schema(name))
     else:
-        emit("schema", None, {}, run(), output, render)
+        emit("schema", None, {}, schema_keys(), output, render)

@@ -2,121 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llminspect.commands._complete import models
-from llminspect.commands._options import ModelOptions, OutputOptions, takes_groups
-from llminspect.commands._verify import Check, Difference
+from llminspect.arguments.shared import ModelOptions, OutputOptions
+from llminspect.arguments.verify import BOUND
+from llminspect.cli.completion import models
+from llminspect.cli.groups import takes_groups
 from llminspect.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from llminspect.commands._verify import Activations
-    from llminspect.model import Model
+    from llminspect.analysis.activations import Check, Difference
+    from llminspect.analysis.verify import VerifyResult
 
-BOUND = 1e-4
-"""Of the relative difference. Rounding in float32 stays far below it, a wrong formula far above."""
-TOKENS = 16
-
-
-@dataclass(frozen=True)
-class Left:
-    """A check that does not apply, and why."""
-
-    name: str
-    why: str
+RESULTS = "analysis.verify.VerifyResult"
+"""The classes of what `--json` writes."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """How far the numbers are from recorded ones, or from the same numbers made another way, layer by layer."""
-
-    ids: list[int]
-    """The input of every pass; of an encoder–decoder the target."""
-    bound: float
-    """The largest relative difference that passes."""
-    passed: bool
-    checks: list[Check]
-    left_out: list[Left]
-    not_finite: list[str]
-    """Weights that hold NaN or infinity."""
-    against: str | None = None
-    """The file of recorded activations."""
-    recorded: str | None = None
-    """The file that was written."""
-    source_ids: list[int] | None = None
-    """Of an encoder–decoder: the source."""
-
-
-def run(
-    model: Model,
-    ids: Sequence[int],
-    *,
-    bound: float = BOUND,
-    streamed: Callable[[], Model] | None = None,
-    against: tuple[str, Activations] | None = None,
-    source_ids: Sequence[int] | None = None,
-) -> tuple[Result, Activations]:
-    """Compare with recorded activations, or without any with the model itself; gives the activations as well.
-
-    `streamed` opens the model with its weights read anew from its own file. Raises UsageError where the recording does
-    not fit the model.
-    """
-    import numpy as np
-
-    from llminspect.commands import _verify
-
-    left: list[Left] = []
-    model = replace(model, finite=False)
-    with np.errstate(invalid="ignore", over="ignore"):  # What is not finite is reported by name.
-        found = _verify.activations(model, ids, source_ids)
-        if against is not None:
-            checks = [_verify.compare("recorded", "this pass against the recording", found, against[1], bound)]
-        else:
-            checks, left = _against_itself(model, (ids, source_ids), found, bound, streamed)
-    broken = _verify.not_finite(model)
-    passed = all(check.passed for check in checks) and not broken
-    name = None if against is None else against[0]
-    source = None if source_ids is None else list(source_ids)
-    return Result(list(ids), bound, passed, checks, left, broken, against=name, source_ids=source), found
-
-
-def _against_itself(
-    model: Model,
-    given: tuple[Sequence[int], Sequence[int] | None],
-    found: Activations,
-    bound: float,
-    streamed: Callable[[], Model] | None,
-) -> tuple[list[Check], list[Left]]:
-    from llminspect.commands import _verify
-
-    left = []
-    exact = _verify.activations(_verify.in_float64(model), *given)
-    checks = [_verify.compare("float64", "float32 against float64", found, exact, bound)]
-    if (model.can("generate") or model.can("source")) and model.config.causal:
-        by_token = _verify.activations_by_token(model, *given)
-        checks.append(
-            _verify.compare("cached", "token by token with the cache against all at once", by_token, found, bound)
-        )
-    else:
-        left.append(Left("cached", "a token sees those behind it, so nothing can be kept from one pass to the next"))
-    if streamed is None:
-        left.append(Left("streamed", "the weights are built in, there is no file to read them from"))
-    else:
-        anew = _verify.activations(streamed(), *given)
-        compared = "weights read from the file layer by layer against those prepared whole"
-        checks.append(_verify.compare("streamed", compared, found, anew, bound))
-    return checks, left
-
-
-def render(result: Result) -> RenderableType:
+def render(result: VerifyResult) -> RenderableType:
     """The verdict, the checks, then every layer of them."""
     from rich.console import Group
     from rich.text import Text
@@ -215,9 +125,11 @@ def command(
 
     llminspect verify smollm2 · llminspect verify ./model --record numbers.npz · … --against numbers.npz
     """
-    from llminspect.commands import _verify
-    from llminspect.commands._run import emit, fail_check, named, open_for
-    from llminspect.commands._save import check_ending
+    from llminspect.analysis import activations as _verify
+    from llminspect.analysis.verify import ids_of, verify
+    from llminspect.cli.opening import named, open_model_for
+    from llminspect.cli.run import emit, fail_check
+    from llminspect.cli.save import check_ending
     from llminspect.files.npz import write_npz
     from llminspect.files.source import save_whole
 
@@ -225,16 +137,16 @@ def command(
     options = named(model, name)
     if record is not None and record.suffix != ".npz":
         raise UsageError(f"--record writes a .npz file, not {record.name!r}")
-    opened = open_for(options, output, finite=False)
+    opened = open_model_for(options, output, finite=False)
     recording = None if against is None else _verify.read_recording(against)
     input_ids, source_ids = ids_of(opened, ids, recording)
     streamed = (
         None
         if opened.provenance.get("file") == "built in"
-        else partial(open_for, options, output, streamed=True, finite=False)
+        else partial(open_model_for, options, output, streamed=True, finite=False)
     )
     compared = None if recording is None else (str(against), recording)
-    result, found = run(opened, input_ids, bound=bound, streamed=streamed, against=compared, source_ids=source_ids)
+    result, found = verify(opened, input_ids, bound=bound, streamed=streamed, against=compared, source_ids=source_ids)
     if record is not None:
         save_whole(record, lambda file: write_npz(file, _verify.arrays(input_ids, source_ids, found)))
         result = replace(result, recorded=str(record))
@@ -243,33 +155,7 @@ def command(
         fail_check(_failure(result), output)
 
 
-def ids_of(model: Model, ids: str | None, recording: Activations | None) -> tuple[list[int], list[int] | None]:
-    """The input of the passes, and of an encoder–decoder the source: what was given, else what was recorded, else ids
-    from all over the vocabulary (of which the target takes the first half, behind its start)."""
-    from llminspect.commands._input import read_prompts
-    from llminspect.commands._options import SourceOptions
-    from llminspect.commands._run import check_prompt
-    from llminspect.core.compare import spread_ids
-
-    def checked(listed: str) -> list[int]:
-        prompt = next(read_prompts(SourceOptions(ids=listed), model.tokenizer))
-        check_prompt(model, prompt)
-        return prompt.ids
-
-    sizes, source_ids = model.config.sizes, None
-    chosen = spread_ids(sizes.V, min(TOKENS, sizes.context)) if ids is None else checked(ids)
-    if model.can("source"):
-        start_id: int = model.config.start_id  # type: ignore[attr-defined]
-        chosen, source_ids = [start_id, *chosen[: len(chosen) // 2]], chosen
-    if ids is None and recording is not None:
-        if recording.ids is not None:
-            chosen = checked(",".join(map(str, recording.ids)))
-        if source_ids is not None and recording.source_ids is not None:
-            source_ids = checked(",".join(map(str, recording.source_ids)))
-    return chosen, source_ids
-
-
-def _failure(result: Result) -> CheckFailed:
+def _failure(result: VerifyResult) -> CheckFailed:
     if result.not_finite:
         return CheckFailed(
             f"weights hold NaN or infinity: {', '.join(result.not_finite[:3])}",

@@ -9,13 +9,12 @@ E width of one head, F feed-forward width, V vocabulary, X experts. Any array ma
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
+from llminspect.core.rows import Array as Array
 from llminspect.core.rows import Rows
-
-Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
 def namespace(array: Array) -> Any:

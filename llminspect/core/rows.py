@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from llminspect.core.array import Array
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 PIECE = 1 << 24
 """Numbers in the rows that are made at once: 64 MB of float32."""

@@ -19,7 +19,7 @@ from llminspect.errors import UsageError
 from llminspect.files.catalogue import CATALOGUE
 from llminspect.files.home import home, only_one
 from llminspect.files.known_header import is_whole
-from llminspect.files.prepared import MAGIC, damaged_arrays
+from llminspect.files.prepared_file import MAGIC, damaged_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -33,6 +33,16 @@ def home() -> Path:
     return user_cache_path("llminspect", appauthor=False)
 
 
+def hub_folder() -> Path:
+    """Where the hub's library keeps models, by its own environment variables."""
+    for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if os.environ.get(variable):
+            return expanded(os.environ[variable])
+    if os.environ.get("HF_HOME"):
+        return expanded(os.environ["HF_HOME"]) / "hub"
+    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface" / "hub"
+
+
 def expanded(name: str) -> Path:
     """The path, its `~` replaced by the user's folder; as it is where no such user is known."""
     return Path(os.path.expanduser(name))

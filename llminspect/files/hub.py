@@ -21,7 +21,7 @@ from llminspect.files.folder import (
     refuse_pickles,
     weight_paths,
 )
-from llminspect.files.home import cannot_write, expanded, write_whole
+from llminspect.files.home import cannot_write, hub_folder, write_whole
 from llminspect.files.safetensors import INDEX, WHOLE, shard_names
 
 if TYPE_CHECKING:
@@ -59,16 +59,6 @@ def is_hub_name(name: str) -> bool:
     return bool(_NAME.fullmatch(name)) and ".." not in name and "--" not in name
 
 
-def cache_folder() -> Path:
-    """Where the hub's library keeps models, by its own environment variables."""
-    for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        if os.environ.get(variable):
-            return expanded(os.environ[variable])
-    if os.environ.get("HF_HOME"):
-        return expanded(os.environ["HF_HOME"]) / "hub"
-    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface" / "hub"
-
-
 def find(
     repo: str,
     revision: str | None,
@@ -92,7 +82,7 @@ def find(
     if offline:
         raise ModelError(
             f"{repo} at {wanted} is not in the local hub cache, and working offline was asked for",
-            f"run once with a network, or point HF_HOME at the cache (looked in {cache_folder()})",
+            f"run once with a network, or point HF_HOME at the cache (looked in {hub_folder()})",
         )
     if hub is None:
         from llminspect.files.hub_library import LibraryHub
@@ -106,7 +96,7 @@ def _silent(stage: str, done: int, total: int | None) -> None:
 
 
 def _repo_folder(repo: str) -> Path:
-    return cache_folder() / ("models--" + repo.replace("/", "--"))
+    return hub_folder() / ("models--" + repo.replace("/", "--"))
 
 
 def _cached(repo: str, revision: str, weights: bool) -> Snapshot | None:
@@ -198,7 +188,7 @@ def _watched(hub: Hub, snapshot: Snapshot, repo: str, sizes: Mapping[str, int], 
         report("download", min(max(_size(blobs) - before, 0), total), total)
     if failures:
         error = failures[0]
-        raise cannot_write(cache_folder(), error) if isinstance(error, OSError) and error.errno else error
+        raise cannot_write(hub_folder(), error) if isinstance(error, OSError) and error.errno else error
     absent = [name for name in missing if not (snapshot.folder / name).exists()]
     if absent:
         raise UserError(f"{absent[0]} of {repo} was fetched and is not in {snapshot.folder}")

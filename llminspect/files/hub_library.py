@@ -37,9 +37,9 @@ class LibraryHub:
         """Bring one file into the library's cache. ModelError: it cannot be had. OSError: no room for it."""
         from huggingface_hub import hf_hub_download
 
-        from llminspect.files.hub import cache_folder
+        from llminspect.files.home import hub_folder
 
-        explained(lambda: hf_hub_download(repo, name, revision=commit, cache_dir=cache_folder()), repo, commit)
+        explained(lambda: hf_hub_download(repo, name, revision=commit, cache_dir=hub_folder()), repo, commit)
 
 
 def explained(ask: Callable[[], Result], repo: str, revision: str) -> Result:

@@ -7,24 +7,25 @@ short, half-written or changed by any program afterwards is made anew. `damaged_
 
 from __future__ import annotations
 
-import json
-import math
-import mmap
 import os
 import re
-import shutil
-import struct
-import threading
 import time
-import zlib
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from llminspect.errors import UsageError, UserError
-from llminspect.files.home import beside, cannot_write, clear_leftovers, only_one, put_in_place, subfolder
+from llminspect.files.cache_folder import keep_below_limit
+from llminspect.files.home import clear_leftovers, only_one, subfolder
+from llminspect.files.prepared_file import (
+    Arrays,
+    CannotKeep,
+    Planned,
+    each_array,
+    mapped,
+    write_prepared,
+)
 from llminspect.files.weights import all_finite, shown
 
 if TYPE_CHECKING:
@@ -32,26 +33,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-
-MAGIC = b"LLMINSP1"
-"""The digit goes up when the layout of this file changes."""
-_FRONT = struct.Struct("<8sIII")  # Magic, length of the header, its CRC-32, nothing.
-ALIGNMENT = 64
-"""Of each array: a cache line, and the widest vector register."""
-PAGE, WORKERS = 4096, 2
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """An array to prepare: its name in the core, its shape, and how to make it (any float type; cast to float32)."""
-
-    name: str
-    shape: tuple[int, ...]
-    read: Callable[[], NDArray[np.float32]]
-
-    @property
-    def nbytes(self) -> int:
-        return 4 * math.prod(self.shape)
 
 
 def prepared(
@@ -67,8 +48,6 @@ def prepared(
     cannot be written or is full, `notice(one line)` is called (default: a warning in the log) and the arrays are made
     in memory. UserError: not enough memory for that. Whatever `read` raises.
     """
-    from llminspect.files.cache_folder import keep_below_limit
-
     try:
         path = subfolder("prepared") / _file_name(key)
         arrays = mapped(path, plan)
@@ -77,7 +56,7 @@ def prepared(
                 arrays = mapped(path, plan)  # Another process may just have made it.
                 if arrays is None:
                     clear_leftovers(path)
-                    _write(path, plan, progress)
+                    write_prepared(path, plan, progress)
                     arrays = mapped(path, plan)
             keep_below_limit(path)
         if arrays is not None:
@@ -92,16 +71,6 @@ def prepared(
         why = error.message
     (notice or _log)(f"the prepared weights cannot be kept, so they are made anew each time: {why}")
     return _in_memory(plan, progress)
-
-
-class Arrays(dict[str, "NDArray[np.float32]"]):
-    """Arrays by name, and which of them hold NaN or infinity."""
-
-    not_finite: Sequence[str] = ()
-
-
-class CannotKeep(Exception):
-    """The cache did not take the file; in words for the notice."""
 
 
 def _log(line: str) -> None:
@@ -128,129 +97,6 @@ def _file_name(key: str) -> str:
 # -- Reading -----------------------------------------------------------------------------------------------------------
 
 
-def mapped(path: Path, plan: Sequence[Planned] | None) -> Arrays | None:
-    """The arrays of a prepared file, or None if it is missing, not whole, or not what is planned."""
-    try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            if status.st_size < PAGE:
-                return None
-            whole = mmap.mmap(file.fileno(), status.st_size, access=mmap.ACCESS_READ)
-    except (OSError, ValueError):
-        return None
-    header = _header(whole)
-    if (
-        header is None
-        or "not_finite" not in header
-        or header["size"] != status.st_size
-        or header["finished"] * 10**9 != status.st_mtime_ns
-    ):
-        return None
-    entries = [(name, tuple(shape), offset) for name, shape, offset, _ in header["arrays"]]
-    if plan is not None and [entry[:2] for entry in entries] != [(planned.name, planned.shape) for planned in plan]:
-        return None
-    arrays = Arrays(
-        (name, np.frombuffer(whole, np.float32, math.prod(shape), offset).reshape(shape))
-        for name, shape, offset in entries
-    )
-    arrays.not_finite = header["not_finite"]
-    return arrays
-
-
-def _header(whole: mmap.mmap) -> dict[str, Any] | None:
-    magic, length, checksum, _ = _FRONT.unpack_from(whole)
-    encoded = whole[_FRONT.size : _FRONT.size + length]
-    if magic != MAGIC or len(encoded) != length or zlib.crc32(encoded) != checksum:
-        return None
-    header: dict[str, Any] = json.loads(encoded)
-    return header if "not_finite" in header else None  # Made before that was noted.
-
-
-def damaged_arrays(path: Path) -> list[str] | None:
-    """The names of the arrays in a prepared file whose numbers are not those written; None if it is not whole."""
-    arrays = mapped(path, None)
-    if arrays is None:
-        return None
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
-        header = _header(whole)
-    sums = {name: total for name, _, _, total in header["arrays"]} if header else {}
-    return [name for name, array in arrays.items() if _sum(array) != sums.get(name)]
-
-
-def _sum(array: NDArray[np.float32]) -> str:
-    """The sum of all bit patterns, as 16 digits: what a memory reads as fast as it can, and any flipped bit changes."""
-    return f"{int(array.reshape(-1).view(np.uint32).sum(dtype=np.uint64)):016x}"
-
-
-# -- Making ------------------------------------------------------------------------------------------------------------
-
-
-def _write(path: Path, plan: Sequence[Planned], progress: Callable[[str, int, int | None], None] | None) -> None:
-    finished = int(time.time()) // 2 * 2 - 2  # In the past, so no later change can have it; even, as FAT keeps no odd.
-    arrays: list[list[Any]] = [[planned.name, planned.shape, 0, "0" * 16] for planned in plan]
-    not_finite = [planned.name for planned in plan]  # At its longest, for the room that the header takes.
-    header = {"size": 0, "finished": finished, "arrays": arrays, "not_finite": not_finite}
-    digits_of_offsets = 20 * (len(plan) + 1)
-    position = _rounded(_FRONT.size + len(json.dumps(header)) + digits_of_offsets, PAGE)
-    not_finite.clear()
-    for entry, planned in zip(arrays, plan, strict=True):
-        entry[2] = position
-        position = _rounded(position + planned.nbytes, ALIGNMENT)
-    header["size"] = size = _rounded(position, PAGE)
-    if shutil.disk_usage(path.parent).free < size:
-        raise CannotKeep(f"{path.parent} has room for less than the {size / 1e6:,.0f} MB that it takes")
-    partial = beside(path)
-    try:
-        with partial.open("xb") as file:
-            file.truncate(size)
-            put = _writer_at(file)
-
-            def keep(index: int, array: NDArray[np.float32]) -> None:
-                put(array.reshape(-1).view(np.uint8).data, arrays[index][2])
-                arrays[index][3] = _sum(array)
-                if not all_finite(array):
-                    not_finite.append(plan[index].name)
-
-            _each(plan, keep, progress)
-            not_finite.sort()  # The threads finish as they do.
-            encoded = json.dumps(header).encode()
-            put(memoryview(_FRONT.pack(MAGIC, len(encoded), zlib.crc32(encoded), 0) + encoded), 0)
-            os.fsync(file.fileno())
-        os.utime(partial, (finished, finished))
-        put_in_place(partial, path)
-    except BaseException as error:
-        with suppress(OSError):
-            partial.unlink()
-        if isinstance(error, OSError):
-            raise CannotKeep(cannot_write(path, error).message) from None
-        raise
-
-
-def _writer_at(file: IO[bytes]) -> Callable[[memoryview, int], None]:
-    """A function that writes bytes at a place of the file, from any thread."""
-    if hasattr(os, "pwrite"):
-        descriptor = file.fileno()
-
-        def write(data: memoryview, offset: int) -> None:
-            while data:
-                done = os.pwrite(descriptor, data, offset)
-                data, offset = data[done:], offset + done
-    else:  # Windows
-        lock = threading.Lock()
-
-        def write(data: memoryview, offset: int) -> None:
-            with lock:
-                file.seek(offset)
-                file.write(data)
-                file.flush()
-
-    return write
-
-
-def _rounded(number: int, multiple: int) -> int:
-    return -(-number // multiple) * multiple
-
-
 def _in_memory(plan: Sequence[Planned], progress: Callable[[str, int, int | None], None] | None) -> Arrays:
     arrays = Arrays((planned.name, np.empty(0, np.float32)) for planned in plan)
 
@@ -260,7 +106,7 @@ def _in_memory(plan: Sequence[Planned], progress: Callable[[str, int, int | None
         arrays[plan[index].name] = array
 
     try:
-        _each(plan, keep, progress)
+        each_array(plan, keep, progress)
     except MemoryError:
         size = sum(planned.nbytes for planned in plan)
         raise UserError(
@@ -269,32 +115,3 @@ def _in_memory(plan: Sequence[Planned], progress: Callable[[str, int, int | None
         ) from None
     arrays.not_finite = sorted(name for name, array in arrays.items() if not all_finite(array))
     return arrays
-
-
-def _each(
-    plan: Sequence[Planned],
-    use: Callable[[int, NDArray[np.float32]], None],
-    progress: Callable[[str, int, int | None], None] | None,
-) -> None:
-    """Make each planned array and hand it on, in threads (numpy computes outside the interpreter's lock)."""
-    from concurrent.futures import ThreadPoolExecutor, as_completed
-
-    total, done = sum(planned.nbytes for planned in plan), 0
-
-    def work(index: int) -> int:
-        planned = plan[index]
-        array = np.ascontiguousarray(planned.read(), np.float32)
-        if array.shape != planned.shape:
-            raise ValueError(f"{planned.name} was planned as {planned.shape} and read as {array.shape}")
-        use(index, array)
-        return planned.nbytes
-
-    largest_first = sorted(range(len(plan)), key=lambda index: -plan[index].nbytes)
-    pool = ThreadPoolExecutor(WORKERS)
-    try:
-        for future in as_completed([pool.submit(work, index) for index in largest_first]):
-            done += future.result()
-            if progress is not None:
-                progress("prepare", done, total)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)

@@ -8,8 +8,8 @@ import numpy as np
 from rich.measure import Measurement
 from rich.text import Text
 
+from llminspect.core.numbers import column, percent
 from llminspect.render import theme
-from llminspect.render.numbers import column, percent
 from llminspect.render.safe import fit, label, visible, width
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llminspect.core.numbers import column as number_column
 from llminspect.render.axis import Header, column_header, row_labels_of
 from llminspect.render.fold import Fold, bin_size, fold_columns, fold_note, fold_rows
-from llminspect.render.numbers import column as number_column
 from llminspect.render.safe import fit, visible, width
 
 if TYPE_CHECKING:

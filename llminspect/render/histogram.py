@@ -8,8 +8,8 @@ import numpy as np
 from rich.measure import Measurement
 from rich.text import Text
 
+from llminspect.core.numbers import count, number
 from llminspect.render import theme
-from llminspect.render.numbers import count, number
 from llminspect.render.ramp_key import Limits, limits_of
 from llminspect.render.safe import visible, width
 

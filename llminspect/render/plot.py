@@ -10,10 +10,10 @@ from rich.measure import Measurement
 from rich.style import Style
 from rich.text import Text
 
+from llminspect.core.numbers import number
 from llminspect.render import theme
 from llminspect.render.axis import legend
 from llminspect.render.canvas import Canvas
-from llminspect.render.numbers import number
 from llminspect.render.safe import label, shorten, visible, width
 
 if TYPE_CHECKING:

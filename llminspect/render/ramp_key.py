@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from rich.text import Text
 
+from llminspect.core.numbers import column
 from llminspect.render import theme
-from llminspect.render.numbers import column
 from llminspect.render.safe import visible
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from llminspect.core.numbers import column as number_column
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
-from llminspect.render.numbers import column as number_column
 from llminspect.render.safe import visible
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import numpy as np
 from rich.style import Style
 from rich.text import Text
 
+from llminspect.core.numbers import column
 from llminspect.render import theme
-from llminspect.render.numbers import column
 from llminspect.render.ramp_key import limits_of, place, ramp_key
 from llminspect.render.safe import chop, fit, visible, width
 

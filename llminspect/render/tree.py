@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 from rich.tree import Tree
 
+from llminspect.core.numbers import percent
 from llminspect.render import theme
 from llminspect.render.bars import sparkline
-from llminspect.render.numbers import percent
 from llminspect.render.safe import visible
 
 if TYPE_CHECKING:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from llminspect.text.tokenizer import Parse
+
+Parse = Literal["text", "special", "error"]
+"""What the spelling of a special token inside a text is: text, the token, or an error."""
 
 
 @lru_cache(maxsize=16)

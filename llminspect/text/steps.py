@@ -7,8 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from llminspect.text.bpe import ByteLevelBPE, Merge, merge_pairs, merge_word, spell, unspell
-from llminspect.text.special import split_at_specials
-from llminspect.text.tokenizer import Parse, Tokenizer, canonical, utf8
+from llminspect.text.tokenizer import Tokenizer, utf8
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -80,58 +79,7 @@ class Steps:
     words_left_out: int
 
 
-def tokenization_steps(
-    tokenizer: Tokenizer, text: str, parse: Parse = "text", most_words: int = 40, most_steps: int = 60
-) -> Steps:
-    """The steps of each of the first `most_words` words, at most `most_steps` each, and how many were left out.
-
-    Raises UsageError as `tokenizer.encode` does.
-    """
-    from llminspect.text.from_huggingface import HuggingFaceTokenizer
-    from llminspect.text.steps_huggingface import words_of_library
-
-    words: list[WordSteps] = []
-    left_out = at = 0
-    normalised: list[str] = []
-    for part, token_id in split_at_specials(canonical(text), tokenizer.special_tokens, parse, tokenizer.always_tokens):
-        size = len(utf8(part))
-        if token_id is None:
-            if isinstance(tokenizer, HuggingFaceTokenizer):
-                spelt, makers = words_of_library(tokenizer, part, at)
-            else:
-                spelt, makers = _words(tokenizer, part, at)
-            normalised.append(part if spelt is None else spelt)
-        else:
-            makers = [partial(_special_word, part, at, token_id)]
-            normalised.append(part)
-        room = max(0, most_words - len(words))
-        words += [_bounded(make(), most_steps) for make in makers[:room]]
-        left_out += len(makers[room:])
-        at += size
-    joined = "".join(normalised)
-    return Steps(tokenizer.kind, None if joined == canonical(text) else joined, words, left_out)
-
-
-def _special_word(text: str, at: int, token_id: int) -> WordSteps:
-    return WordSteps(text, at, at + len(utf8(text)), [text], [token_id], special=True)
-
-
-def _bounded(word: WordSteps, most: int) -> WordSteps:
-    from dataclasses import replace
-
-    steps = max(len(word.merges), len(word.matches), len(word.path))
-    if steps <= most:
-        return word
-    return replace(
-        word,
-        merges=word.merges[:most],
-        matches=word.matches[:most],
-        path=word.path[:most],
-        left_out=word.left_out + steps - most,
-    )
-
-
-def _words(tokenizer: Tokenizer, text: str, at: int) -> tuple[str | None, list[Callable[[], WordSteps]]]:
+def words_of(tokenizer: Tokenizer, text: str, at: int) -> tuple[str | None, list[Callable[[], WordSteps]]]:
     """The text as the vocabulary spells it, and for each word what makes its steps."""
     from llminspect.text.sentencepiece import PieceTokenizer
     from llminspect.text.tiktoken_encodings import TiktokenTokenizer
@@ -142,7 +90,7 @@ def _words(tokenizer: Tokenizer, text: str, at: int) -> tuple[str | None, list[C
         return None, [partial(steps, tokenizer, *piece) for piece in _placed(tokenizer.pieces(text), at)]  # type: ignore[arg-type]
     if isinstance(tokenizer, PieceTokenizer):
         normalised = tokenizer.normalise(text, at)
-        return normalised.text, list(_sentencepiece_words(tokenizer, normalised.text, normalised.spans))
+        return normalised.text, list(_sentencepiecewords_of(tokenizer, normalised.text, normalised.spans))
     if isinstance(tokenizer, WordPiece):
         words = list(tokenizer.words(text, at))
         normal = " ".join(word.text for word in words)
@@ -223,7 +171,7 @@ def _tiktoken(tokenizer: Tokenizer, piece: str, at: int) -> WordSteps:
     return WordSteps(piece, at, end, tokens, ids, symbols=[shown(symbol) for symbol in symbols], merges=merges)
 
 
-def _sentencepiece_words(
+def _sentencepiecewords_of(
     tokenizer: PieceTokenizer, text: str, spans: list[tuple[int, int]]
 ) -> Iterator[Callable[[], WordSteps]]:
     place = 0

@@ -5,15 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from llminspect.errors import UsageError
+from llminspect.text.special import Parse as Parse
 from llminspect.text.special import split_at_specials
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-Parse = Literal["text", "special", "error"]
 """What the spelling of a special token inside a text is: plain text, the token, or an error."""
 
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from llminspect.model import open_model
+from llminspect.opening import open_model
 from tests.arch.golden import Golden
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
 
     Opened = Callable[[str], tuple[Golden, Model]]
 

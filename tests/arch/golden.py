@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llminspect.arch.params import Params
 from llminspect.core.tap import Capture
+from llminspect.model.params import Params
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
 
 FOLDER = Path(__file__).parent.parent / "golden"
 NAMES = sorted(path.parent.name for path in FOLDER.glob("*/expected.npz"))

@@ -17,7 +17,7 @@ from tests.arch.test_golden import GENERATING
 if TYPE_CHECKING:
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
     from tests.arch.conftest import Opened
     from tests.arch.golden import Golden
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from llminspect.arch.registry import architecture_for, architectures
-from llminspect.model import describe_model
+from llminspect.model.registry import architecture_for, architectures
+from llminspect.opening import describe_model
 from tests.arch.golden import NAMES, Golden, assert_as_expected, computed, greedy, with_arrays
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from llminspect.core.array import Array
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
     from tests.arch.conftest import Opened
 
 GENERATING = [name for name in NAMES if "greedy" in Golden(name).expected]

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from llminspect.arch.params import Params
-from llminspect.arch.registry import architecture_for, claim
 from llminspect.errors import ModelError
 from llminspect.files.gguf import GGUFFile
-from llminspect.model import Model
+from llminspect.model.opened import Model
+from llminspect.model.params import Params
+from llminspect.model.registry import architecture_for, claim
 from tests.arch.gguf_of import KINDS, UNSAID, write
 from tests.arch.golden import Golden, assert_as_expected, computed, greedy
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from llminspect.arch.registry import architecture_for
-from llminspect.arch.settings import HARMLESS
-from llminspect.arch.spec import TensorSpec, expanded_shape
 from llminspect.errors import ModelError
+from llminspect.model.registry import architecture_for
+from llminspect.model.settings import HARMLESS
+from llminspect.model.spec import TensorSpec, expanded_shape
 
 PUBLISHED = json.loads((Path(__file__).parent / "published.json").read_text())
 WITHOUT_EFFECT = {

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from llminspect.arch.params import OnDemand, Params
 from llminspect.core.array import linear
 from llminspect.core.embedding import look_up
 from llminspect.core.rows import Rows
 from llminspect.core.tap import Capture
-from llminspect.model import open_model
+from llminspect.model.params import OnDemand, Params
+from llminspect.opening import open_model
 from tests.arch.gguf_of import write
 from tests.arch.golden import Golden
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @pytest.fixture(params=["llama", "qwen2", "gemma2", "mixtral", "gpt2", "bert-encoder", "t5"])
 def file(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("LLMINSPECT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("llminspect.model._tokenizer", lambda located: None)  # These files only pretend to have one.
+    monkeypatch.setattr("llminspect.opening._tokenizer", lambda located: None)  # These files only pretend to have one.
     write(Golden(request.param), tmp_path / "model.gguf")
     return str(tmp_path / "model.gguf")
 

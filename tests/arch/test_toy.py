@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from llminspect.arch.toy import TOYS
 from llminspect.core.attention import softmax
 from llminspect.core.tap import Capture
+from llminspect.model.toy import TOYS
 
 
 def test_world_by_hand() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from llminspect.files.locate import Located
-    from llminspect.model import Description
+    from llminspect.model.opened import Description
 
 
 def make_folder(name: str, folder: Path) -> Path:
@@ -18,7 +18,7 @@ def make_folder(name: str, folder: Path) -> Path:
     import numpy as np
     from safetensors.numpy import save_file
 
-    from llminspect.model import describe_model, open_model
+    from llminspect.opening import describe_model, open_model
 
     if (folder / "tokenizer.json").exists():
         return folder

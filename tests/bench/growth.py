@@ -15,7 +15,7 @@ from tests.bench.report import Bench, milliseconds, say, table, times, title, ve
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
 
 LENS_TOKENS = 512
 LONG = 8192
@@ -24,9 +24,9 @@ MB = 1e6
 
 def lens(bench: Bench) -> None:
     """What each layer would say at each of 512 positions, beside the products with the vocabulary alone."""
-    from llminspect.commands._forward_lens import TOGETHER, lens_grid
+    from llminspect.analysis.lens import TOGETHER, lens_grid
     from llminspect.core.tap import Capture
-    from llminspect.model import open_model
+    from llminspect.opening import open_model
 
     title("The lens over all layers")
     model = open_model(bench.model, offline=True)
@@ -62,7 +62,7 @@ def lens(bench: Bench) -> None:
 
 def long_texts(bench: Bench) -> None:
     """Memory of a pass without capture, against its length; SmolLM2 is only asked for its numbers, not for sense."""
-    from llminspect.model import open_model
+    from llminspect.opening import open_model
 
     title("Long texts without capture")
     model = open_model(bench.model, offline=True)
@@ -105,7 +105,7 @@ def growth(bench: Bench) -> None:
 def memory(bench: Bench) -> None:
     """The most memory of a pass, beside the float32 weights."""
     from llminspect.core.tap import Capture
-    from llminspect.model import open_model
+    from llminspect.opening import open_model
 
     title("Memory")
     model = open_model(bench.model, offline=True)
@@ -127,10 +127,10 @@ def memory(bench: Bench) -> None:
 
 def random_model(layers: int, width: int) -> Model:
     """A Llama of that size, with random weights."""
-    from llminspect.arch.params import Params
-    from llminspect.arch.registry import architecture_for
-    from llminspect.arch.spec import expanded_shape
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
+    from llminspect.model.params import Params
+    from llminspect.model.registry import architecture_for
+    from llminspect.model.spec import expanded_shape
 
     architecture = architecture_for("llama", "huggingface")
     config = architecture.config_from_huggingface(

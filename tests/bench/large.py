@@ -33,7 +33,7 @@ def watch():
         time.sleep(0.01)
 watcher = threading.Thread(target=watch)
 watcher.start()
-from llminspect.cli import run
+from llminspect.__main__ import run
 try:
     run(sys.argv[1:])
 finally:

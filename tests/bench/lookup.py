@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tests.bench.report import Bench, milliseconds, say, table, times, title
 
 if TYPE_CHECKING:
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
 
 SENTENCES = (
     "The harbour master counted seventeen boats before breakfast, wrote their names into the green book, and sent the "
@@ -26,7 +26,7 @@ GUESSED = (0, 3, 8)
 
 def lookup(bench: Bench) -> None:
     """Greedy text of the same length with none, some and many guesses a pass, on numpy and on compiled kernels."""
-    from llminspect.model import open_model
+    from llminspect.opening import open_model
 
     title("Decoding with guesses")
     models = {"numpy": open_model(bench.model, offline=True)}
@@ -50,7 +50,7 @@ def lookup(bench: Bench) -> None:
 
 def _written(model: Model, text: str, most: int) -> tuple[float, list[int], int]:
     """Seconds a token, the tokens, and the passes that they took."""
-    from llminspect.commands._generate_steps import Limits, complete
+    from llminspect.analysis.completion import Limits, complete
     from llminspect.core.sampling import Sampling
 
     assert model.tokenizer is not None

@@ -15,7 +15,7 @@ from tests.bench.report import Bench, milliseconds, say, table, title
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
 
 INTO, ATTENTION, OUT = "norm, queries, keys, values", "attention", "output map, norm, feed forward"
 STEPS = {"into_attention": INTO, "attend": ATTENTION, "out_of_attention": OUT}
@@ -23,7 +23,7 @@ STEPS = {"into_attention": INTO, "attend": ATTENTION, "out_of_attention": OUT}
 
 def shares(bench: Bench) -> None:
     """The parts of a layer, as the thread that waits for them sees them, all attention captured."""
-    from llminspect.model import open_model
+    from llminspect.opening import open_model
 
     title("Where the time of a pass goes")
     model, rows = open_model(bench.model, offline=True), []
@@ -64,6 +64,6 @@ def _watched(seconds: dict[str, float]) -> Iterator[None]:
         return run
 
     with ExitStack() as stack:
-        stack.enter_context(mock.patch("llminspect.arch.decoder.by_rows", timed(threads.by_rows)))
+        stack.enter_context(mock.patch("llminspect.model.decoder.by_rows", timed(threads.by_rows)))
         stack.enter_context(mock.patch("llminspect.core.attention.attend", timed(attention.attend)))
         yield

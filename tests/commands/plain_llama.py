@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
 
 
 def plain_forward(

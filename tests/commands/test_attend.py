@@ -11,18 +11,20 @@ import jsonschema
 import numpy as np
 import pytest
 
-from llminspect.arch.params import Params
-from llminspect.commands import attend
-from llminspect.commands._attend_choice import find_word, parse_choice
-from llminspect.commands._attend_options import SELECTED, Asked, Keeping
-from llminspect.commands._attend_query import scale_and_bias
-from llminspect.commands._attend_save import arrays_of
-from llminspect.commands._input import Prompt
-from llminspect.commands._schema import command_schema
+from llminspect.analysis.attend import SELECTED_HEADS, AttendResult, Keeping, attend, with_mask
+from llminspect.analysis.attention_arrays import attention_arrays
+from llminspect.analysis.query import scale_and_bias
+from llminspect.arguments.attend import AttendOptions
+from llminspect.arguments.ranges import parse_choice
+from llminspect.arguments.words import find_word
+from llminspect.commands.attend import render
+from llminspect.commands.schema import schema as command_schema
 from llminspect.core.attention_measures import MEASURES
 from llminspect.errors import UsageError
 from llminspect.files.npz import write_npz
-from llminspect.model import Model, open_model
+from llminspect.model.params import Params
+from llminspect.opening import open_model
+from llminspect.text.prompt import Prompt
 from llminspect.text.tokenizer import Token
 from tests.conftest import ROOT
 from tests.render.samples import lines, shown
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from llminspect.core.array import Array
+    from llminspect.model.opened import Model
     from tests.conftest import Program
 
 E1, E2 = math.e, math.e**2
@@ -48,12 +51,12 @@ def result_of(
     text: str = "A cat sat.",
     model: Model | None = None,
     *,
-    keeping: Keeping = SELECTED,
+    keeping: Keeping = SELECTED_HEADS,
     control: Prompt | None = None,
     **asked: Any,
-) -> attend.Result:
+) -> AttendResult:
     model = model or open_model("toy-attention")
-    return attend.run(model, Asked(**asked), prompt(model, text), keeping=keeping, control=control)
+    return attend(model, AttendOptions(**asked), prompt(model, text), keeping=keeping, control=control)
 
 
 def test_the_head_of_the_toy_by_hand() -> None:
@@ -75,7 +78,7 @@ def test_the_sum_of_one_query_by_hand() -> None:
 
 
 def test_the_steps_are_written_out_with_their_numbers() -> None:
-    text = shown(attend.render(result_of(query="cat")), 100)
+    text = shown(render(result_of(query="cat")), 100)
     for piece in (
         "[2, 0, 4, 0] · [0, 0, 1, 0]",
         "2·0 + 0·0 + 4·1 + 0·0",
@@ -89,14 +92,14 @@ def test_the_steps_are_written_out_with_their_numbers() -> None:
 
 
 def test_a_causal_mask_hides_what_comes_later() -> None:
-    model = attend.masked(open_model("toy-attention"), "causal")
+    model = with_mask(open_model("toy-attention"), "causal")
     (head,) = result_of(model=model).heads
     np.testing.assert_array_equal(np.triu(head.weights, 1), 0)
     np.testing.assert_allclose(head.weights[1, :2], [math.e / (math.e + 1), 1 / (math.e + 1)], rtol=1e-6)
     query = result_of(model=model, query="cat").query
     assert query is not None
     np.testing.assert_array_equal(np.isfinite(query.masked), [True, True, False, False])
-    assert "hidden by the mask" in shown(attend.render(result_of(model=model, query="cat")))
+    assert "hidden by the mask" in shown(render(result_of(model=model, query="cat")))
 
 
 @pytest.mark.parametrize(
@@ -201,7 +204,7 @@ def test_the_sum_of_a_query_adds_up(smollm2: Model) -> None:
 
 def test_a_query_of_a_long_text_is_worked_out_alone(smollm2: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = result_of(ALICE, smollm2, query="her", layer="5", head="4").query
-    monkeypatch.setattr("llminspect.commands._attend_query.WHOLE_PASS", 3)
+    monkeypatch.setattr("llminspect.analysis.query.WHOLE_PASS", 3)
     alone = result_of(ALICE, smollm2, query="her", layer="5", head="4").query
     assert whole is not None
     assert alone is not None
@@ -251,7 +254,7 @@ def test_find_says_that_a_sink_means_nothing_and_compares_a_control(smollm2: Mod
     same = result_of(ALICE, smollm2, find="her->Alice", control=prompt(smollm2, ALICE)).find
     assert same is not None
     assert all(head.control == head.weight and head.control_excess == head.excess for head in same.heads)
-    assert "attention sink" in shown(attend.render(result_of(ALICE, smollm2, find="her->Alice")), 200)
+    assert "attention sink" in shown(render(result_of(ALICE, smollm2, find="her->Alice")), 200)
 
 
 def test_find_ranks_only_the_heads_that_were_chosen(smollm2: Model) -> None:
@@ -260,7 +263,7 @@ def test_find_ranks_only_the_heads_that_were_chosen(smollm2: Model) -> None:
     assert every is not None
     assert some is not None
     assert some.heads == [head for head in every.heads if head.layer in (3, 29) and head.head in (4, 5)]
-    assert "  4 heads ranked" in shown(attend.render(result_of(ALICE, smollm2, find="3->0", layer="3,29", head="4-5")))
+    assert "  4 heads ranked" in shown(render(result_of(ALICE, smollm2, find="3->0", layer="3,29", head="4-5")))
 
 
 def test_find_says_first_which_head_looks_there_beyond_what_is_usual(smollm2: Model) -> None:
@@ -269,7 +272,7 @@ def test_find_says_first_which_head_looks_there_beyond_what_is_usual(smollm2: Mo
     assert result.find is not None
     best = max(result.find.heads, key=lambda head: head.excess or 0)
     assert best is not result.find.heads[0]
-    said = " ".join(shown(attend.render(result)).split())
+    said = " ".join(shown(render(result)).split())
     verdict = f"Layer {best.layer} · head {best.head} looks there most beyond what is usual"
     assert said.index(verdict) < said.index("By weight")
     assert f"{best.weight:.2f} of its weight, from the other tokens {best.others:.2f}; in the control" in said
@@ -278,18 +281,18 @@ def test_find_says_first_which_head_looks_there_beyond_what_is_usual(smollm2: Mo
 
 
 def test_rollout_that_only_shows_the_sink_says_so(smollm2: Model) -> None:
-    said = " ".join(shown(attend.render(result_of(ALICE, smollm2, rollout=True))).split())
+    said = " ".join(shown(render(result_of(ALICE, smollm2, rollout=True))).split())
     assert "at least >99.9% of every position come from token 0" in said
-    assert "come from token 0" not in shown(attend.render(result_of(rollout=True)))
+    assert "come from token 0" not in shown(render(result_of(rollout=True)))
 
 
 def test_the_sum_of_a_query_of_a_long_text_lists_what_has_weight(smollm2: Model) -> None:
     text = prompt(smollm2, " ".join([ALICE] * 12) + ".")
-    result = attend.run(smollm2, Asked(query="49", layer="16", head="0"), text)
+    result = attend(smollm2, AttendOptions(query="49", layer="16", head="0"), text)
     assert result.query is not None
     assert len(result.tokens) > len(result.query.weights[:50]) > 40
     listed = int((result.query.weights >= 0.00005).sum())
-    said = " ".join(shown(attend.render(result), 160).split())
+    said = " ".join(shown(render(result), 160).split())
     assert 0 < listed < 40
     assert f"{50 - listed} keys with less weight are not shown" in said
     assert f"{len(result.tokens) - 50} more are hidden by the mask" in said
@@ -301,7 +304,7 @@ def test_the_overview_s_example_is_the_strongest_of_its_habit(smollm2: Model) ->
     previous_LH = overview.measures["previous"]
     layer, head = divmod(int(previous_LH.argmax()), 9)
     assert overview.habits[layer][head] == "previous"
-    said = " ".join(shown(attend.render(result_of(ALICE, smollm2)), 80).split())
+    said = " ".join(shown(render(result_of(ALICE, smollm2)), 80).split())
     assert f"previous {sum(row.count('previous') for row in overview.habits)} {layer}.{head}" in said
     assert f"To see what it looks at: --layer {layer} --head {head}" in said
 
@@ -402,7 +405,7 @@ def test_json_of_too_many_weights_is_refused_with_the_way_out() -> None:
 def test_save_streams_the_heads_that_were_chosen(smollm2: Model, tmp_path: Path) -> None:
     result = result_of(ALICE, smollm2, layer="3,18", head="2,7", keeping=Keeping(True))
     with (tmp_path / "a.npz").open("wb") as file:
-        write_npz(file, arrays_of(smollm2, Asked(layer="3,18", head="2,7"), result))
+        write_npz(file, attention_arrays(smollm2, AttendOptions(layer="3,18", head="2,7"), result))
     with np.load(tmp_path / "a.npz") as saved:
         assert saved["weights"].shape == (2, 2, 5, 5)
         np.testing.assert_array_equal(saved["layers"], [3, 18])
@@ -442,6 +445,6 @@ def test_the_help_defines_every_measure(program: Program) -> None:
     ],
 )
 def test_renderings_fit_their_width(smollm2: Model, options: dict[str, Any], columns: int) -> None:
-    rendering = attend.render(result_of(ALICE, smollm2, **options))
+    rendering = render(result_of(ALICE, smollm2, **options))
     assert max(map(len, lines(rendering, columns))) <= columns
     assert "\x1b[" in shown(rendering, columns, "truecolor")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from llminspect.commands import models, pull
+from llminspect.analysis.known_models import known_models
+from llminspect.analysis.pull import pull
 from llminspect.files.catalogue import CATALOGUE, FAMOUS
 
 if TYPE_CHECKING:
@@ -85,14 +86,14 @@ def test_models_fits(program: Program, width: int) -> None:
 
 
 def test_the_catalogue_agrees_with_the_models_themselves() -> None:
-    from llminspect.model import describe_model
+    from llminspect.opening import describe_model
 
     description = describe_model("smollm2", offline=True)
-    known = next(model for model in models.run().catalogue if model.name == "smollm2")
+    known = next(model for model in known_models().catalogue if model.name == "smollm2")
     sizes = description.config.sizes
     assert (known.width, known.layers, known.heads, known.context) == (sizes.D, sizes.L, sizes.H, sizes.context)
     assert known.family == description.architecture.name
-    assert len(models.run().famous) == len(FAMOUS)
+    assert len(known_models().famous) == len(FAMOUS)
 
 
 def test_pulling_again_says_that_it_is_there(program: Program) -> None:
@@ -116,7 +117,7 @@ def test_pull_reports_what_was_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path
         return locate.Located(name, "gguf", file, {}, "x", weight_paths=(file,))
 
     monkeypatch.setattr(locate, "locate", fake)
-    result = pull.run("anything", progress=lambda *step: seen.append(step))
+    result = pull("anything", progress=lambda *step: seen.append(step))
     assert (result.fetched, result.bytes) == (True, 5)
     assert seen == [("download anything", 3, 5)]
 

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from llminspect.commands._input import Prompt, prompt_of_ids
-from llminspect.commands.diff import run
+from llminspect.analysis.diff import diff
+from llminspect.analysis.prompt import prompt_of_ids
 from llminspect.core.tap import Capture
 from llminspect.core.unembed import log_softmax
-from llminspect.model import open_model
+from llminspect.opening import open_model
+from llminspect.text.prompt import Prompt
 
 if TYPE_CHECKING:
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
     from tests.conftest import Program
 
 
@@ -29,7 +30,7 @@ def prompt(model: Model, text: str) -> Prompt:
 
 def test_a_text_does_not_differ_from_itself(smollm2: Model) -> None:
     text = prompt(smollm2, "A cat sat.")
-    result = run(smollm2, smollm2, text, 5, text)
+    result = diff(smollm2, smollm2, text, 5, text)
     assert result.kl_ab == 0
     assert result.layers is not None
     assert all(layer.distance == 0 and abs(layer.cosine - 1) < 1e-12 for layer in result.layers)
@@ -38,7 +39,7 @@ def test_a_text_does_not_differ_from_itself(smollm2: Model) -> None:
 
 def test_two_texts_by_hand(smollm2: Model) -> None:
     france, italy = prompt(smollm2, "The capital of France is"), prompt(smollm2, "The capital of Italy is")
-    result = run(smollm2, smollm2, italy, 5, france)
+    result = diff(smollm2, smollm2, italy, 5, france)
     logs, streams = [], []
     for text in (france, italy):
         capture = Capture("layers.7.output")
@@ -58,7 +59,7 @@ def test_two_texts_by_hand(smollm2: Model) -> None:
 
 def test_other_vocabularies_are_matched_by_text(smollm2: Model) -> None:
     toy = open_model("toy")
-    result = run(smollm2, toy, prompt(toy, "hello"), 3, prompt(smollm2, "hello"))
+    result = diff(smollm2, toy, prompt(toy, "hello"), 3, prompt(smollm2, "hello"))
     assert result.kl_ab is None
     assert result.layers is None
     mark = next(pair for pair in result.tokens if pair.text == "!")
@@ -82,7 +83,7 @@ def test_the_second_model_has_the_text_as_the_first_has_it(program: Program, ask
 def test_an_encoder_decoder_is_compared_by_its_first_token() -> None:
     model = open_model(str(GOLDEN / "t5"))
     first, second = prompt_of_ids([5, 6, 7], None, None), prompt_of_ids([5, 6, 8], None, None)
-    result = run(model, model, second, 3, first)
+    result = diff(model, model, second, 3, first)
     logs = []
     for ids in (first.ids, second.ids):
         stream_TD = model.run([model.config.start_id], cache=model.encode_source(ids)).stream_TD  # type: ignore[attr-defined]

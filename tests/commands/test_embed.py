@@ -9,19 +9,23 @@ import jsonschema
 import numpy as np
 import pytest
 
-from llminspect.commands import embed
-from llminspect.commands._embed_parts import Neighbour, Text
-from llminspect.commands._embed_vectors import is_whole_word, parse_expression
-from llminspect.commands._input import Prompt
-from llminspect.commands._schema import command_schema
+from llminspect.analysis.embed import EmbedResult, embed, embed_analogy, prompt_of_terms
+from llminspect.analysis.neighbours import Neighbour, is_whole_word
+from llminspect.analysis.vectors import TextSpan
+from llminspect.arguments.embed import EmbedOptions
+from llminspect.arguments.sums import parse_expression
+from llminspect.commands.embed import render
+from llminspect.commands.schema import schema as command_schema
 from llminspect.errors import UsageError, UserError
-from llminspect.model import Model, open_model
+from llminspect.opening import open_model
+from llminspect.text.prompt import Prompt
 from tests.conftest import ROOT
 from tests.render.samples import lines, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from llminspect.model.opened import Model
     from tests.conftest import Program
 
 TABLE = [[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]
@@ -32,9 +36,9 @@ def prompt(model: Model, text: str) -> Prompt:
     return Prompt(text, model.tokenizer.encode(text))
 
 
-def result_of(text: str, *others: str, **options: Any) -> embed.Result:
+def result_of(text: str, *others: str, **options: Any) -> EmbedResult:
     model = open_model("toy")
-    return embed.run(model, embed.Options(**options), [prompt(model, other) for other in others], prompt(model, text))
+    return embed(model, EmbedOptions(**options), [prompt(model, other) for other in others], prompt(model, text))
 
 
 def test_a_token_is_its_row_of_the_table() -> None:
@@ -57,7 +61,7 @@ def test_pooling_gives_one_vector_a_text() -> None:
     result = result_of("hello !", "world", pool="mean", similarity=True)
     np.testing.assert_allclose(result.vectors, [[0.3, 0.4], [0.3, 0.4]], rtol=1e-6)
     assert result.labels == ["hello !", "world"]
-    assert result.texts == [Text("hello !", 0, 2), Text("world", 2, 1)]
+    assert result.texts == [TextSpan("hello !", 0, 2), TextSpan("world", 2, 1)]
     assert [token["index"] for token in result.tokens] == [0, 1, 2]
     np.testing.assert_allclose(np.asarray(result.similarity), np.ones((2, 2)), rtol=1e-6)
 
@@ -97,12 +101,12 @@ def test_what_is_not_an_expression_is_refused(expression: str) -> None:
 
 def test_a_sum_of_words_by_hand() -> None:
     model = open_model("toy")
-    options = embed.Options(analogy="hello - world + 2*!", exclude_inputs=False)
-    result = embed.run_analogy(model, options, embed.prompt_of_terms(model, "hello - world + 2*!"))
+    options = EmbedOptions(analogy="hello - world + 2*!", exclude_inputs=False)
+    result = embed_analogy(model, options, prompt_of_terms(model, "hello - world + 2*!"))
     np.testing.assert_allclose(result.vectors, [[0.8, 1.0]], rtol=1e-6)
     assert isinstance(result.nearest, list)
     assert [entry.text for entry in result.nearest] == ["!", "world", "hello"]  # type: ignore[union-attr]
-    without = embed.run_analogy(model, embed.Options(analogy="hello + world", exclude_inputs=True), prompt(model, "!"))
+    without = embed_analogy(model, EmbedOptions(analogy="hello + world", exclude_inputs=True), prompt(model, "!"))
     assert [entry.text for entry in without.nearest or []] == ["!"]  # type: ignore[union-attr]
 
 
@@ -120,13 +124,13 @@ def test_a_word_is_letters_behind_a_space_where_the_vocabulary_has_them() -> Non
     [{}, {"nearest": 2, "project": "pca", "similarity": True}, {"at": "0"}, {"pool": "last", "nearest": 1}],
 )
 def test_renderings_fit_their_width(options: dict[str, Any], columns: int) -> None:
-    drawn = lines(embed.render(result_of("hello world!", **options)), columns)
+    drawn = lines(render(result_of("hello world!", **options)), columns)
     assert max(map(len, drawn)) <= columns
-    assert shown(embed.render(result_of("hello world!", **options)), columns, "truecolor").count("\x1b[") > 0
+    assert shown(render(result_of("hello world!", **options)), columns, "truecolor").count("\x1b[") > 0
 
 
 def test_the_one_hot_product_is_written_out() -> None:
-    text = shown(embed.render(result_of("world")))
+    text = shown(render(result_of("world")))
     assert "e = v E" in text
     assert "[[0, 1, 0]]" in text
     assert "= [[0.3, 0.4]]" in text
@@ -185,9 +189,9 @@ def test_save_writes_the_arrays(program: Program, tmp_path: Path) -> None:
 # -- SmolLM2 -----------------------------------------------------------------------------------------------------------
 
 
-def analogy(model: Model, expression: str, **options: Any) -> embed.Result:
-    tokens = embed.prompt_of_terms(model, expression)
-    return embed.run_analogy(model, embed.Options(analogy=expression, **options), tokens)
+def analogy(model: Model, expression: str, **options: Any) -> EmbedResult:
+    tokens = prompt_of_terms(model, expression)
+    return embed_analogy(model, EmbedOptions(analogy=expression, **options), tokens)
 
 
 def test_king_minus_man_plus_woman_is_queen(smollm2: Model) -> None:
@@ -209,16 +213,16 @@ def test_a_word_of_several_tokens_is_averaged_and_said_to_be(smollm2: Model) -> 
     assert len(term.ids) > 1
     rows = smollm2.params["embedding.weight"][term.ids]
     np.testing.assert_allclose(result.vectors[0], rows.mean(axis=0), rtol=1e-6)
-    assert "the mean of their vectors" in shown(embed.render(result))
+    assert "the mean of their vectors" in shown(render(result))
 
 
 def test_vectors_inside_the_model_are_the_recorded_ones(smollm2: Model) -> None:
     recorded = json.loads((ROOT / "tests" / "golden" / "smollm2.json").read_text(encoding="utf-8"))["forward"][0]
     text = prompt(smollm2, recorded["text"])
     for at, place in {"embedding": 0, "0": 1, "14": 15, "28": 29}.items():
-        result = embed.run(smollm2, embed.Options(at=at), [], text)
+        result = embed(smollm2, EmbedOptions(at=at), [], text)
         assert float(result.norms[-1]) == pytest.approx(recorded["hidden_norms"][place], rel=2e-3, abs=6e-3)
-    final = embed.run(smollm2, embed.Options(at="final"), [], text)
+    final = embed(smollm2, EmbedOptions(at="final"), [], text)
     assert int((smollm2.params["embedding.weight"] @ final.vectors[-1]).argmax()) == recorded["top"][0]["id"]
 
 
@@ -226,24 +230,24 @@ def test_random_tokens_judge_a_cosine_only_between_rows_of_the_table(smollm2: Mo
     """The vectors at the end of a model all point much the same way; random rows of the table do not."""
     text = prompt(smollm2, "Alice gave Bob her book")
     for at in ("0", "final"):
-        result = embed.run(smollm2, embed.Options(at=at, similarity=True), [], text)
+        result = embed(smollm2, EmbedOptions(at=at, similarity=True), [], text)
         assert result.statistics.anisotropy is None
         vectors_ND = result.vectors / np.linalg.norm(result.vectors, axis=1, keepdims=True)
         cosines_NN = vectors_ND @ vectors_ND.T
         others = cosines_NN[~np.eye(len(vectors_ND), dtype=bool)]
         assert result.statistics.mean_cosine == pytest.approx(float(others.mean()), abs=1e-5)
-        said = " ".join(shown(embed.render(result)).split())
+        said = " ".join(shown(render(result)).split())
         assert "random tokens" not in said
         assert "Judge a cosine by that" in said
-    table = embed.run(smollm2, embed.Options(similarity=True), [], text)
+    table = embed(smollm2, EmbedOptions(similarity=True), [], text)
     assert table.statistics.anisotropy is not None
-    assert "two random tokens" in " ".join(shown(embed.render(table)).split())
+    assert "two random tokens" in " ".join(shown(render(table)).split())
 
 
 def test_the_lengths_of_many_vectors_are_drawn(smollm2: Model) -> None:
     text = "Alice gave Bob her book"
-    few = shown(embed.render(embed.run(smollm2, embed.Options(), [], prompt(smollm2, text))))
-    many = shown(embed.render(embed.run(smollm2, embed.Options(), [], prompt(smollm2, " ".join([text] * 5)))))
+    few = shown(render(embed(smollm2, EmbedOptions(), [], prompt(smollm2, text))))
+    many = shown(render(embed(smollm2, EmbedOptions(), [], prompt(smollm2, " ".join([text] * 5)))))
     assert "How long the vectors are" not in few
     assert "25 norms" in many
 
@@ -251,21 +255,21 @@ def test_the_lengths_of_many_vectors_are_drawn(smollm2: Model) -> None:
 def test_what_is_alike_stays_to_be_seen_where_a_text_is_folded(smollm2: Model) -> None:
     words = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen".split()
     text = prompt(smollm2, " ".join(words * 8))
-    said = shown(embed.render(embed.run(smollm2, embed.Options(similarity=True), [], text)), 80, "truecolor")
+    said = shown(render(embed(smollm2, EmbedOptions(similarity=True), [], text)), 80, "truecolor")
     assert "each the furthest from 0 of" in said
 
 
 def test_a_massive_activation_is_warned_of(smollm2: Model) -> None:
-    result = embed.run(smollm2, embed.Options(at="15", pool="mean"), [], prompt(smollm2, "A cat sat."))
+    result = embed(smollm2, EmbedOptions(at="15", pool="mean"), [], prompt(smollm2, "A cat sat."))
     assert result.outlier is not None
     assert (result.outlier.index, result.outlier.times > 50) == (0, True)
-    assert "Mind token 0" in shown(embed.render(result))
+    assert "Mind token 0" in shown(render(result))
 
 
 def test_the_rotary_code_turns_each_pair_at_its_own_speed(smollm2: Model) -> None:
-    positions = embed.run(smollm2, embed.Options(positions=True), [], prompt(smollm2, "A")).positions
+    positions = embed(smollm2, EmbedOptions(positions=True), [], prompt(smollm2, "A")).positions
     assert positions is not None
-    alone = shown(embed.render(embed.run(smollm2, embed.Options(positions=True), [], prompt(smollm2, "A b"))))
+    alone = shown(render(embed(smollm2, EmbedOptions(positions=True), [], prompt(smollm2, "A b"))))
     assert alone.startswith("The rotary position code")
     assert "Mean cosine" not in alone
     assert (positions.kind, positions.pairs, positions.code.shape) == ("rotary", "halves", (32, 32))
@@ -287,10 +291,10 @@ def test_a_model_without_positions_says_so() -> None:
     [{}, {"nearest": 8, "project": "pca"}, {"at": "15", "similarity": True}, {"positions": True}, {"at": "final"}],
 )
 def test_renderings_of_long_vectors_fit_their_width(smollm2: Model, options: dict[str, Any], columns: int) -> None:
-    result = embed.run(smollm2, embed.Options(**options), [], prompt(smollm2, "Alice gave Bob her book"))
-    assert max(map(len, lines(embed.render(result), columns))) <= columns
+    result = embed(smollm2, EmbedOptions(**options), [], prompt(smollm2, "Alice gave Bob her book"))
+    assert max(map(len, lines(render(result), columns))) <= columns
     if not options:
-        assert "576 dimensions folded to" in shown(embed.render(result), columns)
+        assert "576 dimensions folded to" in shown(render(result), columns)
 
 
 def test_texts_can_stand_side_by_side(program: Program) -> None:

@@ -8,7 +8,7 @@ import jsonschema
 import orjson
 import pytest
 
-from llminspect.commands._schema import command_schema
+from llminspect.commands.schema import schema as command_schema
 
 if TYPE_CHECKING:
     from tests.conftest import Program

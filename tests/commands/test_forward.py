@@ -11,13 +11,14 @@ import orjson
 import pytest
 from rich.console import Console
 
-from llminspect.commands._forward_options import LookOptions
-from llminspect.commands._input import Prompt
-from llminspect.commands.forward import Asked, render, run
-from llminspect.model import open_model
+from llminspect.analysis.forward import ForwardQuestion, forward
+from llminspect.arguments.forward import ForwardOptions
+from llminspect.commands.forward import render
+from llminspect.opening import open_model
+from llminspect.text.prompt import Prompt
 
 if TYPE_CHECKING:
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
     from tests.conftest import Program
 
 REFERENCE = orjson.loads((Path(__file__).parent.parent / "golden" / "smollm2.json").read_bytes())
@@ -38,7 +39,7 @@ def drawn(rendering: Any, width: int, color: bool = False) -> str:
 
 def test_the_toy_is_the_hand_calculation() -> None:
     model = open_model("toy")
-    result = run(model, Asked(), prompt(model, "world"))
+    result = forward(model, ForwardQuestion(), prompt(model, "world"))
     assert result.steps is not None
     values = {step.name: step.value for step in result.steps}
     assert values["x"].tolist() == [0, 1, 0]  # type: ignore[union-attr]
@@ -58,7 +59,7 @@ def test_the_toy_is_the_hand_calculation() -> None:
 
 def test_the_toy_is_written_line_by_line() -> None:
     model = open_model("toy")
-    text = drawn(render(run(model, Asked(), prompt(model, "world"))), 80)
+    text = drawn(render(forward(model, ForwardQuestion(), prompt(model, "world"))), 80)
     for part in ("[0, 1, 0]", "[0.3, 0.4]", "[2.0, 2.7]", "[0.74, 1.68, 2.62]", "= !"):
         assert part in text
     places = [text.index(part) for part in ("[0, 1, 0]", "= [0.3, 0.4]", "= [2.0, 2.7]", "= [0.74", "= !")]
@@ -67,7 +68,7 @@ def test_the_toy_is_written_line_by_line() -> None:
 
 @pytest.mark.parametrize("entry", REFERENCE["forward"], ids=lambda entry: entry["text"])
 def test_smollm2_matches_the_recorded_numbers(smollm2: Model, entry: dict[str, Any]) -> None:
-    result = run(smollm2, Asked(LookOptions(top=10)), prompt(smollm2, entry["text"]))
+    result = forward(smollm2, ForwardQuestion(ForwardOptions(top=10)), prompt(smollm2, entry["text"]))
     assert [token["id"] for token in result.tokens] == entry["ids"]
     assert result.next is not None
     assert [candidate.id for candidate in result.next] == [top["id"] for top in entry["top"]]
@@ -80,7 +81,7 @@ def test_smollm2_matches_the_recorded_numbers(smollm2: Model, entry: dict[str, A
 
 
 def test_the_feed_forward_step_adds_up(smollm2: Model) -> None:
-    result = run(smollm2, Asked(LookOptions(layer="3")), prompt(smollm2, "A cat sat."))
+    result = forward(smollm2, ForwardQuestion(ForwardOptions(layer="3")), prompt(smollm2, "A cat sat."))
     assert result.feedforward is not None
     step = result.feedforward[0]
     assert (step.layer, step.gated, step.function, step.width) == (3, True, "SiLU", 1536)
@@ -95,8 +96,8 @@ def test_the_feed_forward_step_adds_up(smollm2: Model) -> None:
 def test_layers_are_opened_only_where_asked() -> None:
     model = open_model("toy-attention")
     text = prompt(model, "A cat sat.")
-    assert all(trace.steps is None for trace in run(model, Asked(), text).layers)
-    traced = run(model, Asked(LookOptions(trace=True)), text)
+    assert all(trace.steps is None for trace in forward(model, ForwardQuestion(), text).layers)
+    traced = forward(model, ForwardQuestion(ForwardOptions(trace=True)), text)
     steps = traced.layers[0].steps
     assert steps is not None
     weights = next(step for step in steps if step.name.endswith("weights"))
@@ -109,7 +110,7 @@ def test_layers_are_opened_only_where_asked() -> None:
 @pytest.mark.parametrize("width", [80, 160])
 @pytest.mark.parametrize("color", [True, False])
 def test_no_line_is_wider_than_the_terminal(smollm2: Model, width: int, color: bool) -> None:
-    result = run(smollm2, Asked(LookOptions(layer="29")), prompt(smollm2, "Alice gave Bob her book"))
+    result = forward(smollm2, ForwardQuestion(ForwardOptions(layer="29")), prompt(smollm2, "Alice gave Bob her book"))
     text = drawn(render(result), width, color)
     assert "·of" in text
     if not color:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from llminspect.commands._experiments import ExperimentOptions
-from llminspect.commands._forward_options import LookOptions, SweepOptions
-from llminspect.commands._forward_surprise import surprise
-from llminspect.commands._input import Prompt
-from llminspect.commands.forward import Asked, Result, run
+from llminspect.analysis.forward import ForwardQuestion, ForwardResult, forward
+from llminspect.analysis.surprise import surprise
+from llminspect.arguments.experiments import ExperimentOptions
+from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.core.attention import softmax
 from llminspect.core.surprisal import windows
 from llminspect.core.unembed import log_softmax
-from llminspect.model import open_model
+from llminspect.opening import open_model
+from llminspect.text.prompt import Prompt
 from llminspect.text.tokenizer import Token
 from tests.commands.plain_llama import plain_forward
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
     from tests.conftest import Program
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -42,16 +42,20 @@ def ids_prompt(*ids: int) -> Prompt:
     return Prompt(None, [Token(token_id, b"", None, None) for token_id in ids])
 
 
-def patched(model: Model, source: str, **options: Any) -> Result:
-    asked = Asked(LookOptions(top=5), SweepOptions(patch=source, **options), source_ids=prompt(model, source).ids)
-    return run(model, asked, prompt(model, FRANCE))
+def patched(model: Model, source: str, **options: Any) -> ForwardResult:
+    asked = ForwardQuestion(
+        ForwardOptions(top=5), SweepOptions(patch=source, **options), source_ids=prompt(model, source).ids
+    )
+    return forward(model, asked, prompt(model, FRANCE))
 
 
-def changed(model: Model, **options: Any) -> Result:
-    return run(model, Asked(LookOptions(top=8), experiments=ExperimentOptions(**options)), prompt(model, FRANCE))
+def changed(model: Model, **options: Any) -> ForwardResult:
+    return forward(
+        model, ForwardQuestion(ForwardOptions(top=8), experiments=ExperimentOptions(**options)), prompt(model, FRANCE)
+    )
 
 
-def matches(result: Result, logits_V: NDArray[np.float64]) -> None:
+def matches(result: ForwardResult, logits_V: NDArray[np.float64]) -> None:
     """The result's next tokens are those of a plain pass."""
     assert result.next is not None
     assert [found.id for found in result.next] == np.argsort(-logits_V)[: len(result.next)].tolist()
@@ -61,11 +65,16 @@ def matches(result: Result, logits_V: NDArray[np.float64]) -> None:
 
 
 def test_the_plain_pass_is_the_model(smollm2: Model) -> None:
-    matches(run(smollm2, Asked(), prompt(smollm2, FRANCE)), plain_forward(smollm2, prompt(smollm2, FRANCE).ids)[0])
+    matches(
+        forward(smollm2, ForwardQuestion(), prompt(smollm2, FRANCE)),
+        plain_forward(smollm2, prompt(smollm2, FRANCE).ids)[0],
+    )
 
 
 def test_the_lens_at_the_last_layer_is_the_answer(smollm2: Model) -> None:
-    result = run(smollm2, Asked(LookOptions(lens=True, all=True, target=" Paris")), prompt(smollm2, FRANCE))
+    result = forward(
+        smollm2, ForwardQuestion(ForwardOptions(lens=True, all=True, target=" Paris")), prompt(smollm2, FRANCE)
+    )
     assert result.lens is not None
     assert result.next is not None
     assert result.grid is not None
@@ -83,7 +92,7 @@ def test_the_lens_at_the_last_layer_is_the_answer(smollm2: Model) -> None:
 
 
 def test_the_lens_of_a_middle_layer_is_norm_and_vocabulary(smollm2: Model) -> None:
-    result = run(smollm2, Asked(LookOptions(lens=True)), prompt(smollm2, FRANCE))
+    result = forward(smollm2, ForwardQuestion(ForwardOptions(lens=True)), prompt(smollm2, FRANCE))
     assert result.lens is not None
     _, streams = plain_forward(smollm2, prompt(smollm2, FRANCE).ids)
     stream = streams[20][-1]
@@ -95,8 +104,8 @@ def test_the_lens_of_a_middle_layer_is_norm_and_vocabulary(smollm2: Model) -> No
 
 @pytest.mark.parametrize("versus", [None, " London"])
 def test_attribution_sums_to_the_logit(smollm2: Model, versus: str | None) -> None:
-    look = LookOptions(attribution=True, target=" Paris", versus=versus)
-    found = run(smollm2, Asked(look), prompt(smollm2, FRANCE)).attribution
+    look = ForwardOptions(attribution=True, target=" Paris", versus=versus)
+    found = forward(smollm2, ForwardQuestion(look), prompt(smollm2, FRANCE)).attribution
     assert found is not None
     parts = found.embedding + found.bias + sum(layer.attention + layer.feedforward for layer in found.layers)
     assert abs(parts - found.logit) < 1e-3
@@ -110,19 +119,23 @@ def test_attribution_sums_to_the_logit(smollm2: Model, versus: str | None) -> No
 
 def test_attribution_of_the_toys() -> None:
     model = open_model("toy-attention")
-    found = run(model, Asked(LookOptions(attribution=True, target="sat")), prompt(model, "A cat sat .")).attribution
+    found = forward(
+        model, ForwardQuestion(ForwardOptions(attribution=True, target="sat")), prompt(model, "A cat sat .")
+    ).attribution
     assert found is not None
     assert abs(found.sum - found.logit) < 1e-6
     assert abs(found.embedding) < 1e-6
     with pytest.raises(Exception, match="not the sum"):
-        run(open_model("toy"), Asked(LookOptions(attribution=True)), prompt(open_model("toy"), "world"))
+        forward(
+            open_model("toy"), ForwardQuestion(ForwardOptions(attribution=True)), prompt(open_model("toy"), "world")
+        )
 
 
 @pytest.mark.parametrize("family", ["gemma2", "olmo2", "mixtral", "qwen2", "gpt-oss"])
 def test_attribution_sums_in_every_family(family: str) -> None:
     """With norms behind the steps, caps on the logits, biases, experts, attention sinks."""
     model = open_model(str(GOLDEN / family))
-    result = run(model, Asked(LookOptions(attribution=True)), ids_prompt(5, 6, 7, 8))
+    result = forward(model, ForwardQuestion(ForwardOptions(attribution=True)), ids_prompt(5, 6, 7, 8))
     found = result.attribution
     assert found is not None
     parts = found.embedding + found.bias + sum(layer.attention + layer.feedforward for layer in found.layers)
@@ -133,8 +146,10 @@ def test_attribution_sums_in_every_family(family: str) -> None:
 @pytest.mark.parametrize("family", ["t5", "t5-gated"])
 def test_attribution_of_a_decoder_counts_what_it_reads_in_the_source(family: str) -> None:
     model = open_model(str(GOLDEN / family))
-    asked = Asked(LookOptions(attribution=True, target_ids="9,10"), experiments=ExperimentOptions(scale=["0.1*3"]))
-    found = run(model, asked, ids_prompt(5, 6, 7)).attribution
+    asked = ForwardQuestion(
+        ForwardOptions(attribution=True, target_ids="9,10"), experiments=ExperimentOptions(scale=["0.1*3"])
+    )
+    found = forward(model, asked, ids_prompt(5, 6, 7)).attribution
     assert found is not None
     parts = found.embedding + sum(layer.attention + layer.feedforward for layer in found.layers)
     crossed = [layer.cross for layer in found.layers if layer.cross is not None]
@@ -145,7 +160,7 @@ def test_attribution_of_a_decoder_counts_what_it_reads_in_the_source(family: str
 
 def test_a_mixture_says_which_experts_each_token_went_to() -> None:
     model = open_model(str(GOLDEN / "mixtral"))
-    result = run(model, Asked(), ids_prompt(5, 6, 7))
+    result = forward(model, ForwardQuestion(), ids_prompt(5, 6, 7))
     assert result.experts is not None
     for layer in result.experts:
         assert len(layer.tokens) == 3
@@ -268,8 +283,8 @@ def test_patching_a_text_into_itself_undoes_no_other_experiment(smollm2: Model, 
     """The other text runs under the same experiments, and what is steered where it is patched is steered once."""
     alone = changed(smollm2, **options)
     patch = SweepOptions(patch=FRANCE, into=["7.stream"])
-    asked = Asked(LookOptions(top=8), patch, ExperimentOptions(**options), prompt(smollm2, FRANCE).ids)
-    both = run(smollm2, asked, prompt(smollm2, FRANCE))
+    asked = ForwardQuestion(ForwardOptions(top=8), patch, ExperimentOptions(**options), prompt(smollm2, FRANCE).ids)
+    both = forward(smollm2, asked, prompt(smollm2, FRANCE))
     assert alone.next is not None
     assert both.next is not None
     assert [found.id for found in both.next] == [found.id for found in alone.next]
@@ -289,13 +304,13 @@ def test_attribution_counts_what_an_experiment_adds(
 ) -> None:
     text = prompt(smollm2, FRANCE)
     other = prompt(smollm2, ITALY).ids if patch else None
-    asked = Asked(
-        LookOptions(attribution=True, target=" Paris", **look),
+    asked = ForwardQuestion(
+        ForwardOptions(attribution=True, target=" Paris", **look),
         SweepOptions(**patch),
         ExperimentOptions(**options),
         other,
     )
-    found = run(smollm2, asked, text).attribution
+    found = forward(smollm2, asked, text).attribution
     assert found is not None
     assert found.experiment is not None
     assert abs(found.experiment) > 0.01
@@ -306,7 +321,7 @@ def test_attribution_counts_what_an_experiment_adds(
 
 def test_saliency_is_what_a_plain_pass_that_never_sees_the_token_gives(smollm2: Model) -> None:
     ids = prompt(smollm2, FRANCE).ids
-    found = run(smollm2, Asked(LookOptions(saliency=True)), prompt(smollm2, FRANCE)).saliency
+    found = forward(smollm2, ForwardQuestion(ForwardOptions(saliency=True)), prompt(smollm2, FRANCE)).saliency
     assert found is not None
     whole = float(log_softmax(plain_forward(smollm2, ids)[0])[found.target.id])
     assert abs(found.logprob - whole) < 1e-4

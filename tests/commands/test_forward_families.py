@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llminspect.commands._forward_options import LookOptions
-from llminspect.commands._generate_options import GenerateOptions
-from llminspect.commands._input import Prompt
-from llminspect.commands.forward import Asked, run
-from llminspect.commands.forward import saved as saved_arrays
-from llminspect.commands.generate import Asked as AskedToGenerate
-from llminspect.commands.generate import run as generate
+from llminspect.analysis.forward import ForwardQuestion, forward
+from llminspect.analysis.forward import forward_arrays as saved_arrays
+from llminspect.analysis.generate import GenerateQuestion as AskedToGenerate
+from llminspect.analysis.generate import generate as generate
+from llminspect.arguments.forward import ForwardOptions
+from llminspect.arguments.generate import GenerateOptions
 from llminspect.errors import UsageError
-from llminspect.model import open_model
+from llminspect.opening import open_model
+from llminspect.text.prompt import Prompt
 from llminspect.text.tokenizer import Token
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -32,8 +32,8 @@ def test_an_encoder_decoder_speaks_of_the_target(family: str) -> None:
         ids, logits_TV = expected["ids"].tolist(), expected["logits"]
         source = ids_prompt(expected["source_ids"].tolist())
     # The target starts with the start token, which the program puts in front itself.
-    asked = Asked(LookOptions(top=5, target_ids=",".join(map(str, ids[1:])), saliency=True, lens=True))
-    result = run(model, asked, source)
+    asked = ForwardQuestion(ForwardOptions(top=5, target_ids=",".join(map(str, ids[1:])), saliency=True, lens=True))
+    result = forward(model, asked, source)
     assert result.source is not None
     assert [token["id"] for token in result.tokens] == [model.config.start_id, *ids[1:]]  # type: ignore[attr-defined]
     if ids[0] == model.config.start_id:  # type: ignore[attr-defined]
@@ -64,7 +64,9 @@ def test_a_target_is_refused_where_there_is_none() -> None:
     model = open_model("toy")
     assert model.tokenizer is not None
     with pytest.raises(UsageError, match="has no target"):
-        run(model, Asked(LookOptions(target_ids="1")), Prompt("world", model.tokenizer.encode("world")))
+        forward(
+            model, ForwardQuestion(ForwardOptions(target_ids="1")), Prompt("world", model.tokenizer.encode("world"))
+        )
 
 
 def test_a_masked_model_fills_its_masks() -> None:
@@ -81,7 +83,7 @@ def test_a_masked_model_fills_its_masks() -> None:
 
     from dataclasses import replace
 
-    result = run(replace(model, tokenizer=Masks()), Asked(LookOptions(top=4)), ids_prompt(ids))  # type: ignore[arg-type]
+    result = forward(replace(model, tokenizer=Masks()), ForwardQuestion(ForwardOptions(top=4)), ids_prompt(ids))  # type: ignore[arg-type]
     assert result.next is None
     assert result.masked is not None
     found = next(entry for entry in result.masked if entry.index == mask)
@@ -93,7 +95,7 @@ def test_a_masked_model_fills_its_masks() -> None:
 def test_the_hand_calculation_of_a_model_without_a_final_norm_ends_in_its_logit() -> None:
     """Marian's last norm is its last layer's, and its logits have a bias."""
     model = open_model(str(GOLDEN / "marian"))
-    steps = run(model, Asked(LookOptions(steps=True)), ids_prompt([5, 6, 7])).steps
+    steps = forward(model, ForwardQuestion(ForwardOptions(steps=True)), ids_prompt([5, 6, 7])).steps
     assert steps is not None
     at = next(index for index, step in enumerate(steps) if step.name.startswith("logit["))
     stream, row, logit = (np.asarray(step.value, np.float64) for step in steps[at - 2 : at + 1])

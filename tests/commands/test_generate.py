@@ -15,19 +15,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from llminspect.commands._experiments import ExperimentOptions, signed_words
-from llminspect.commands._generate_options import GenerateOptions, SamplingOptions, seed_of
-from llminspect.commands._generate_render import watch_view
-from llminspect.commands._generate_steps import Alternative, Listener, StepRecord
-from llminspect.commands._generate_text import TextStream
-from llminspect.commands._input import Prompt
-from llminspect.commands.generate import Asked, run
+from llminspect.analysis.completion import Alternative, CompletionListener, StepRecord
+from llminspect.analysis.generate import GenerateQuestion, generate
+from llminspect.arguments.experiments import ExperimentOptions
+from llminspect.arguments.generate import GenerateOptions, SamplingOptions, seed_of
+from llminspect.arguments.sums import signed_words
+from llminspect.commands.generate.view import watch_view
 from llminspect.core.unembed import log_softmax
 from llminspect.errors import UsageError
-from llminspect.model import open_model
+from llminspect.opening import open_model
+from llminspect.text.prompt import Prompt
+from llminspect.text.text_stream import TextStream
 
 if TYPE_CHECKING:
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
     from tests.conftest import Program
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -41,12 +42,14 @@ def prompt(model: Model, text: str) -> Prompt:
 
 @pytest.mark.parametrize("entry", REFERENCE["forward"], ids=lambda entry: entry["text"])
 def test_greedy_tokens_are_the_recorded_ones(smollm2: Model, entry: dict[str, Any]) -> None:
-    result = run(smollm2, Asked(options=GenerateOptions(max_tokens=24)), prompt(smollm2, entry["text"]))
+    result = generate(smollm2, GenerateQuestion(options=GenerateOptions(max_tokens=24)), prompt(smollm2, entry["text"]))
     assert result.ids == entry["greedy"]
 
 
 def test_the_cache_changes_nothing(smollm2: Model) -> None:
-    result = run(smollm2, Asked(options=GenerateOptions(max_tokens=6)), prompt(smollm2, "The capital of France is"))
+    result = generate(
+        smollm2, GenerateQuestion(options=GenerateOptions(max_tokens=6)), prompt(smollm2, "The capital of France is")
+    )
     ids = [*result.prompt_ids, *result.ids]
     whole_TV = log_softmax(smollm2.logits(smollm2.run(ids).stream_TD).astype(np.float64))
     for index, step in enumerate(result.steps):
@@ -58,19 +61,23 @@ def test_the_cache_changes_nothing(smollm2: Model) -> None:
 def test_a_seed_repeats_the_text_and_a_sample_is_its_own_stream(smollm2: Model) -> None:
     text = prompt(smollm2, "Once upon a time")
     options = GenerateOptions(max_tokens=6, n=2)
-    drawn = run(smollm2, Asked(SamplingOptions(temperature=1.0), options, seed=5), text)
-    again = run(smollm2, Asked(SamplingOptions(temperature=1.0), GenerateOptions(max_tokens=6), seed=5), text)
+    drawn = generate(smollm2, GenerateQuestion(SamplingOptions(temperature=1.0), options, seed=5), text)
+    again = generate(
+        smollm2, GenerateQuestion(SamplingOptions(temperature=1.0), GenerateOptions(max_tokens=6), seed=5), text
+    )
     assert drawn.samples is not None
     assert drawn.samples[0].ids == again.ids
     assert drawn.samples[1].ids != again.ids
-    other = run(smollm2, Asked(SamplingOptions(temperature=1.0), GenerateOptions(max_tokens=6), seed=6), text)
+    other = generate(
+        smollm2, GenerateQuestion(SamplingOptions(temperature=1.0), GenerateOptions(max_tokens=6), seed=6), text
+    )
     assert other.ids != again.ids
 
 
 def test_the_steps_show_what_was_cut(smollm2: Model) -> None:
     sampling = SamplingOptions(temperature=1.5, top_k=8, top_p=0.9, min_p=0.05)
-    asked = Asked(sampling, GenerateOptions(max_tokens=1, steps=True), seed=1)
-    step = run(smollm2, asked, prompt(smollm2, "The capital of France is")).steps[0]
+    asked = GenerateQuestion(sampling, GenerateOptions(max_tokens=1, steps=True), seed=1)
+    step = generate(smollm2, asked, prompt(smollm2, "The capital of France is")).steps[0]
     assert step.filters is not None
     assert step.filters.names == ["model", "temperature", "top-k", "top-p", "min-p"]
     assert step.filters.kept == [49152, 49152, 8, 5, 5]
@@ -82,7 +89,7 @@ def test_the_steps_show_what_was_cut(smollm2: Model) -> None:
 
 def test_alternatives_are_the_others_and_the_entropy_is_of_all() -> None:
     model = open_model("toy")
-    step = run(model, Asked(options=GenerateOptions(max_tokens=1)), prompt(model, "world")).steps[0]
+    step = generate(model, GenerateQuestion(options=GenerateOptions(max_tokens=1)), prompt(model, "world")).steps[0]
     exponentials = np.exp([0.74, 1.68, 2.62])
     probabilities = exponentials / exponentials.sum()
     assert step.text == "!"
@@ -96,9 +103,9 @@ def test_alternatives_are_the_others_and_the_entropy_is_of_all() -> None:
 
 def test_a_stop_is_found_across_tokens(smollm2: Model) -> None:
     text = prompt(smollm2, "The capital of France is")
-    plain = run(smollm2, Asked(options=GenerateOptions(max_tokens=12)), text)
+    plain = generate(smollm2, GenerateQuestion(options=GenerateOptions(max_tokens=12)), text)
     stop = plain.completion[3:9]
-    result = run(smollm2, Asked(options=GenerateOptions(max_tokens=12, stop=[stop])), text)
+    result = generate(smollm2, GenerateQuestion(options=GenerateOptions(max_tokens=12, stop=[stop])), text)
     assert result.stop == "stop"
     assert result.completion == plain.completion[:3]
     assert len(result.ids) < len(plain.ids)
@@ -109,15 +116,15 @@ def test_the_end_of_text_ends_the_completion_unless_ignored() -> None:
     assert model.tokenizer is not None
     model.tokenizer.eos_ids = frozenset({2})
     text = prompt(model, "hello")
-    result = run(model, Asked(options=GenerateOptions(max_tokens=3)), text)
+    result = generate(model, GenerateQuestion(options=GenerateOptions(max_tokens=3)), text)
     assert (result.stop, result.ids, result.completion) == ("eos", [2], "")
-    longer = run(model, Asked(options=GenerateOptions(max_tokens=3, ignore_eos=True)), text)
+    longer = generate(model, GenerateQuestion(options=GenerateOptions(max_tokens=3, ignore_eos=True)), text)
     assert (longer.stop, longer.ids, longer.completion) == ("length", [2, 2, 2], "!!!")
 
 
 def test_a_forced_prefix_is_what_the_completion_begins_with(smollm2: Model) -> None:
-    asked = Asked(options=GenerateOptions(max_tokens=4, prefix=" London"))
-    result = run(smollm2, asked, prompt(smollm2, "The capital of France is"))
+    asked = GenerateQuestion(options=GenerateOptions(max_tokens=4, prefix=" London"))
+    result = generate(smollm2, asked, prompt(smollm2, "The capital of France is"))
     assert result.completion.startswith(" London")
     assert [step.forced for step in result.steps] == [True, None, None, None]
     assert abs(result.steps[0].prob - 0.0125) < 1e-3
@@ -125,7 +132,7 @@ def test_a_forced_prefix_is_what_the_completion_begins_with(smollm2: Model) -> N
 
 def test_beams_on_the_toy_are_the_best_of_all_continuations() -> None:
     model = open_model("toy")
-    result = run(model, Asked(options=GenerateOptions(max_tokens=4, beams=27)), prompt(model, "hello"))
+    result = generate(model, GenerateQuestion(options=GenerateOptions(max_tokens=4, beams=27)), prompt(model, "hello"))
 
     def log_probs(token: int) -> Any:
         return log_softmax(model.logits(model.run([token]).stream_TD)[-1].astype(float))
@@ -143,7 +150,9 @@ def test_beams_on_the_toy_are_the_best_of_all_continuations() -> None:
 
 
 def test_beams_share_one_pass_and_agree_with_the_model(smollm2: Model) -> None:
-    result = run(smollm2, Asked(options=GenerateOptions(max_tokens=4, beams=3)), prompt(smollm2, "A cat sat."))
+    result = generate(
+        smollm2, GenerateQuestion(options=GenerateOptions(max_tokens=4, beams=3)), prompt(smollm2, "A cat sat.")
+    )
     assert result.beams is not None
     for beam in result.beams:
         ids = [*result.prompt_ids, *beam.ids]
@@ -153,9 +162,9 @@ def test_beams_share_one_pass_and_agree_with_the_model(smollm2: Model) -> None:
 
 
 def test_the_tree_holds_the_path_and_what_could_have_been(smollm2: Model) -> None:
-    result = run(
+    result = generate(
         smollm2,
-        Asked(options=GenerateOptions(max_tokens=2, tree=2, alternatives=2)),
+        GenerateQuestion(options=GenerateOptions(max_tokens=2, tree=2, alternatives=2)),
         prompt(smollm2, "The capital of France is"),
     )
     assert result.tree is not None
@@ -169,10 +178,12 @@ def test_the_tree_holds_the_path_and_what_could_have_been(smollm2: Model) -> Non
 def test_experiments_act_on_every_token(smollm2: Model) -> None:
     text = prompt(smollm2, "The capital of France is")
     options = GenerateOptions(max_tokens=4)
-    nothing = run(smollm2, Asked(options=options, experiments=ExperimentOptions(scale=["3.2*1"])), text)
+    nothing = generate(smollm2, GenerateQuestion(options=options, experiments=ExperimentOptions(scale=["3.2*1"])), text)
     assert nothing.change is not None
     assert nothing.change.first_difference is None
-    broken = run(smollm2, Asked(options=options, experiments=ExperimentOptions(ablate=["0.feedforward"])), text)
+    broken = generate(
+        smollm2, GenerateQuestion(options=options, experiments=ExperimentOptions(ablate=["0.feedforward"])), text
+    )
     assert broken.baseline is not None
     assert broken.baseline.ids == nothing.ids
     assert broken.ids != nothing.ids
@@ -180,8 +191,10 @@ def test_experiments_act_on_every_token(smollm2: Model) -> None:
 
 def test_beams_under_an_experiment_show_the_best_beam_without_it(smollm2: Model) -> None:
     text, options = prompt(smollm2, "A cat sat."), GenerateOptions(max_tokens=3, beams=2, steps=True)
-    plain = run(smollm2, Asked(options=options), text)
-    broken = run(smollm2, Asked(options=options, experiments=ExperimentOptions(ablate=["0.feedforward"])), text)
+    plain = generate(smollm2, GenerateQuestion(options=options), text)
+    broken = generate(
+        smollm2, GenerateQuestion(options=options, experiments=ExperimentOptions(ablate=["0.feedforward"])), text
+    )
     assert broken.baseline is not None
     assert broken.change is not None
     assert broken.baseline.ids == plain.ids
@@ -245,9 +258,9 @@ def test_a_stream_never_holds_half_a_character(smollm2: Model) -> None:
     assert smollm2.tokenizer is not None
     text = "🙂 日本 👩‍👧"
     assert any(b"\xf0" in token.data and len(token.data) < 4 for token in smollm2.tokenizer.encode(text))
-    asked = Asked(options=GenerateOptions(max_tokens=len(smollm2.tokenizer.encode_ids(text)), prefix=text))
+    asked = GenerateQuestion(options=GenerateOptions(max_tokens=len(smollm2.tokenizer.encode_ids(text)), prefix=text))
     given: list[str] = []
-    result = run(smollm2, asked, prompt(smollm2, "A cat"), Listener(text=given.append))
+    result = generate(smollm2, asked, prompt(smollm2, "A cat"), CompletionListener(text=given.append))
     assert result.completion == "".join(given) == text
     assert "\ufffd" not in "".join(given)
 
@@ -344,8 +357,8 @@ def test_mistakes_are_one_line(program: Program, arguments: list[str], said: str
 
 def test_guessing_from_what_stood_before_gives_the_same_in_fewer_passes(smollm2: Model) -> None:
     text = prompt(smollm2, "Red, green, blue, white. Red, green, blue, white. Red, green")
-    plain = run(smollm2, Asked(options=GenerateOptions(max_tokens=8, ignore_eos=True)), text)
-    ahead = run(smollm2, Asked(options=GenerateOptions(max_tokens=8, ignore_eos=True, lookup=4)), text)
+    plain = generate(smollm2, GenerateQuestion(options=GenerateOptions(max_tokens=8, ignore_eos=True)), text)
+    ahead = generate(smollm2, GenerateQuestion(options=GenerateOptions(max_tokens=8, ignore_eos=True, lookup=4)), text)
     assert ahead.ids == plain.ids
     assert [step.prob for step in ahead.steps] == pytest.approx([step.prob for step in plain.steps], abs=1e-4)
     assert plain.passes is None

@@ -10,25 +10,25 @@ import numpy as np
 import pytest
 
 from llminspect import generate as generate_by_name
-from llminspect.commands._experiments import ExperimentOptions
-from llminspect.commands._forward_options import LookOptions, SweepOptions
-from llminspect.commands._generate_options import GenerateOptions, SamplingOptions
-from llminspect.commands._input import Prompt
-from llminspect.commands._patch import PatchOptions
-from llminspect.commands._target import with_source
-from llminspect.commands.forward import Asked as AskedForward
-from llminspect.commands.forward import run as forward
-from llminspect.commands.generate import Asked, Result, run
+from llminspect.analysis.forward import ForwardQuestion as AskedForward
+from llminspect.analysis.forward import forward as forward
+from llminspect.analysis.generate import GenerateQuestion, GenerateResult, generate
+from llminspect.analysis.target import with_source
+from llminspect.arguments.experiments import ExperimentOptions
+from llminspect.arguments.forward import ForwardOptions, SweepOptions
+from llminspect.arguments.generate import GenerateOptions, SamplingOptions
+from llminspect.arguments.patch import PatchOptions
 from llminspect.core.attention import softmax
 from llminspect.errors import UsageError
-from llminspect.model import open_model
+from llminspect.opening import open_model
+from llminspect.text.prompt import Prompt
 from llminspect.text.tokenizer import Token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from llminspect.core.array import Array
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
     from tests.conftest import Program
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -73,7 +73,7 @@ def values_at(model: Model, ids: Sequence[int], name: str) -> Array:
     return seen[0]
 
 
-def agrees(model: Model, front: Sequence[int], result: Result, acts: Acts) -> None:
+def agrees(model: Model, front: Sequence[int], result: GenerateResult, acts: Acts) -> None:
     """Each step is what a pass over all that stands before it gives."""
     assert result.ids
     for index, step in enumerate(result.steps):
@@ -93,11 +93,13 @@ def ids_prompt(*ids: int) -> Prompt:
     return Prompt(None, [Token(token_id, b"", None, None) for token_id in ids])
 
 
-def italy(model: Model, *into: str, position: str | None = None, experiments: Any = None, **options: Any) -> Result:
+def italy(
+    model: Model, *into: str, position: str | None = None, experiments: Any = None, **options: Any
+) -> GenerateResult:
     """France patched from Italy."""
-    return run(
+    return generate(
         model,
-        Asked(
+        GenerateQuestion(
             options=GenerateOptions(**{"max_tokens": 6, **options}),
             experiments=ExperimentOptions(**(experiments or {})),
             patch=PatchOptions(ITALY, list(into), position),
@@ -125,7 +127,7 @@ def test_france_patched_from_italy_goes_on_with_rome(smollm2: Model) -> None:
 def test_the_first_token_is_as_in_forward(smollm2: Model) -> None:
     for into, position in (["22.stream"], "3"), (["23.4", "8.feedforward"], None):
         patch, ids = SweepOptions(ITALY, into, position), prompt(smollm2, ITALY).ids
-        asked = AskedForward(LookOptions(top=4), patch, source_ids=ids)
+        asked = AskedForward(ForwardOptions(top=4), patch, source_ids=ids)
         expected = forward(smollm2, asked, prompt(smollm2, FRANCE)).next
         first = italy(smollm2, *into, position=position, max_tokens=1).steps[0]
         assert expected is not None
@@ -138,7 +140,9 @@ def test_the_first_token_is_as_in_forward(smollm2: Model) -> None:
 def test_a_text_patched_into_itself_goes_on_as_before(smollm2: Model) -> None:
     text = prompt(smollm2, FRANCE)
     patch = PatchOptions(FRANCE, ["7.stream", "3.2", "8.feedforward", "20.attention"])
-    result = run(smollm2, Asked(options=GenerateOptions(max_tokens=6), patch=patch, source_ids=text.ids), text)
+    result = generate(
+        smollm2, GenerateQuestion(options=GenerateOptions(max_tokens=6), patch=patch, source_ids=text.ids), text
+    )
     assert result.change is not None
     assert result.change.first_difference is None
     agrees(smollm2, text.ids, result, Acts({}))
@@ -152,12 +156,12 @@ def test_in_every_family(family: str, into: str) -> None:
     ends = {"stream": "output", "attention": "attention.output", "feedforward": "feedforward.output"}
     name = f"layers.{layer}.{ends.get(part, 'attention.mixed')}"
     acts = Acts({name: put(values_at(model, other, name), [1, 2], int(part) if part.isdecimal() else None)})
-    asked = Asked(
+    asked = GenerateQuestion(
         options=GenerateOptions(max_tokens=6, ignore_eos=True),
         patch=PatchOptions("", [into], "1-2"),
         source_ids=other,
     )
-    result = run(model, asked, own)
+    result = generate(model, asked, own)
     assert result.change is not None
     agrees(model, own.ids, result, acts)
     plain = model.logits(model.run(own.ids).stream_TD)[-1]
@@ -167,17 +171,21 @@ def test_in_every_family(family: str, into: str) -> None:
 def test_where_words_see_both_ways_nothing_is_kept_and_only_the_prompt_is_patched() -> None:
     model = open_model("toy-attention")
     own, other = prompt(model, "A cat sat"), prompt(model, "A cat cat").ids
-    asked = Asked(options=GenerateOptions(max_tokens=3), patch=PatchOptions("", ["0.stream"]), source_ids=other)
+    asked = GenerateQuestion(
+        options=GenerateOptions(max_tokens=3), patch=PatchOptions("", ["0.stream"]), source_ids=other
+    )
     name = "layers.0.output"
-    agrees(model, own.ids, run(model, asked, own), Acts({name: put(values_at(model, other, name), [0, 1, 2])}))
+    agrees(model, own.ids, generate(model, asked, own), Acts({name: put(values_at(model, other, name), [0, 1, 2])}))
 
 
 def test_in_a_model_that_keeps_nothing_only_the_prompt_is_patched() -> None:
     model = open_model("toy")
     own, other = prompt(model, "world"), prompt(model, "hello").ids
-    asked = Asked(options=GenerateOptions(max_tokens=3), patch=PatchOptions("", ["0.feedforward"]), source_ids=other)
+    asked = GenerateQuestion(
+        options=GenerateOptions(max_tokens=3), patch=PatchOptions("", ["0.feedforward"]), source_ids=other
+    )
     name = "layers.0.feedforward.output"
-    agrees(model, own.ids, run(model, asked, own), Acts({name: put(values_at(model, other, name), [0])}))
+    agrees(model, own.ids, generate(model, asked, own), Acts({name: put(values_at(model, other, name), [0])}))
 
 
 @pytest.mark.parametrize("family", ["t5", "t5-gated", "marian"])
@@ -187,13 +195,15 @@ def test_an_encoder_decoder_is_patched_from_another_source(family: str) -> None:
     decoder, other = with_source(model, [5, 6, 7]), with_source(model, [9, 10, 11, 12, 1])
     start = [model.config.start_id]  # type: ignore[attr-defined]
     patch, options = PatchOptions("", ["0.stream"]), GenerateOptions(max_tokens=5, ignore_eos=True)
-    result = run(model, Asked(options=options, patch=patch, source_ids=[9, 10, 11, 12, 1]), ids_prompt(5, 6, 7))
+    result = generate(
+        model, GenerateQuestion(options=options, patch=patch, source_ids=[9, 10, 11, 12, 1]), ids_prompt(5, 6, 7)
+    )
     agrees(decoder, start, result, Acts({name: put(values_at(other, start, name), [0])}))
 
 
 @pytest.mark.parametrize("family", ["t5", "marian"])
 def test_a_sweep_of_an_encoder_decoder_is_over_the_positions_of_its_target(family: str) -> None:
-    asked = AskedForward(LookOptions(target_ids="9,10"), SweepOptions(""), source_ids=[9, 10, 11, 12, 1])
+    asked = AskedForward(ForwardOptions(target_ids="9,10"), SweepOptions(""), source_ids=[9, 10, 11, 12, 1])
     swept = forward(open_model(str(GOLDEN / family)), asked, ids_prompt(5, 6, 7)).sweep
     assert swept is not None
     assert swept.differing == [0, 1, 2]
@@ -237,18 +247,18 @@ def test_what_the_completion_has_to_begin_with_is_not_patched(smollm2: Model) ->
 
 def test_each_of_several_samples_is_patched(smollm2: Model) -> None:
     text = prompt(smollm2, FRANCE)
-    asked = Asked(
+    asked = GenerateQuestion(
         SamplingOptions(temperature=1.0),
         GenerateOptions(max_tokens=3, n=2),
         seed=4,
         patch=PatchOptions(ITALY, ["22.stream"], "3"),
         source_ids=prompt(smollm2, ITALY).ids,
     )
-    result = run(smollm2, asked, text)
+    result = generate(smollm2, asked, text)
     assert result.samples is not None
     assert result.samples[0].ids != result.samples[1].ids
     for sample in result.samples:
-        told = Result(FRANCE, [], text.ids, sample.completion, sample.ids, sample.steps, sample.stop, seed=4)
+        told = GenerateResult(FRANCE, [], text.ids, sample.completion, sample.ids, sample.steps, sample.stop, seed=4)
         agrees(smollm2, text.ids, told, italys_stream(smollm2, 22, [3]))
 
 
@@ -284,11 +294,13 @@ def test_guessing_ahead_under_an_experiment_gives_the_same_in_fewer_passes(
     own, other = prompt(smollm2, text), prompt(smollm2, text.replace("blue", "pink")).ids
     patch = PatchOptions() if options else PatchOptions("", ["12.stream"], "4,12")
 
-    def written(lookup: int) -> Result:
+    def written(lookup: int) -> GenerateResult:
         given = GenerateOptions(max_tokens=10, ignore_eos=True, lookup=lookup)
         changed = ExperimentOptions(**options)
         source_ids = None if options else other
-        return run(smollm2, Asked(options=given, experiments=changed, patch=patch, source_ids=source_ids), own)
+        return generate(
+            smollm2, GenerateQuestion(options=given, experiments=changed, patch=patch, source_ids=source_ids), own
+        )
 
     plain, ahead = written(0), written(4)
     assert ahead.ids == plain.ids

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from llminspect.commands._info_render import everything
-from llminspect.commands.info import Result, part_of, render, run
-from llminspect.model import describe_model, open_model, tokenizer_of
-from llminspect.render.numbers import ranges
+from llminspect.analysis import info as analysis
+from llminspect.analysis.info import InfoResult, part_of
+from llminspect.commands.info import render
+from llminspect.commands.info.view import everything
+from llminspect.core.numbers import ranges
+from llminspect.opening import describe_model, open_model, tokenizer_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,9 +21,9 @@ if TYPE_CHECKING:
     from tests.conftest import Program
 
 
-def info(name: str) -> Result:
+def info(name: str) -> InfoResult:
     description = describe_model(name, offline=True)
-    return run(description, tokenizer_of(description), name)
+    return analysis.info(description, tokenizer_of(description), name)
 
 
 def drawn(rendering: RenderableType, width: int = 80) -> str:

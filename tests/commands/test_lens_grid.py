@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from llminspect.commands import _forward_lens
+from llminspect.analysis.lens import lens_grid
 from llminspect.core import unembed
 from llminspect.core.tap import Capture
 from llminspect.core.threads import products
 from llminspect.core.unembed import most_probable
-from llminspect.model import open_model
+from llminspect.opening import open_model
 from tests.arch.golden import Golden
 
 
@@ -31,13 +31,13 @@ def test_the_most_probable_of_each_row(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("together", [1, 7, 1000])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_each_cell_is_read_from_its_own_stream(threads: int, together: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_forward_lens, "TOGETHER", together)
+    monkeypatch.setattr("llminspect.analysis.lens.TOGETHER", together)
     golden = Golden("llama")
     model, ids = open_model(str(golden.folder), offline=True), golden.expected["ids"].tolist()
     streams = Capture("layers.?.output")
     model.run(ids, streams)
     with products().limit(limits=threads):
-        grid = _forward_lens.lens_grid(model, ids, [])
+        grid = lens_grid(model, ids, [])
     assert len(grid) == model.config.sizes.L
     for layer, row in enumerate(grid):
         for cell, stream_D in zip(row, streams[f"layers.{layer}.output"], strict=True):

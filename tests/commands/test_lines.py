@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llminspect.commands import _lines
-from llminspect.commands._lines import Batch, Lines
+from llminspect.cli import stream as _lines
+from llminspect.cli.stream import Batch, Lines
 from tests.hostile.terminal import PROGRESS, Session, shown
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def test_a_bar_on_the_terminal_where_the_documents_go_elsewhere(tmp_path: Path) 
     text.write_bytes(b"Alice gave Bob her book\n" * 20_000)
     program = tmp_path / "shown.py"
     program.write_text(
-        "import os, sys\nfrom llminspect.cli import run\nfrom llminspect.commands import _lines\n"
+        "import os, sys\nfrom llminspect.__main__ import run\nfrom llminspect.cli import stream as _lines\n"
         "if __name__ == '__main__':\n    _lines.MOMENT = 1000\n"
         "    os.dup2(os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT), 1)\n    sys.exit(run(sys.argv[2:]))\n"
     )

@@ -29,7 +29,7 @@ class Slow:
 
     def __init__(self, *arguments: str, long: int = 1 << 20, **more: Any) -> None:
         script = (
-            "import sys\nfrom llminspect.cli import run\nfrom llminspect.commands import _lines\n"
+            "import sys\nfrom llminspect.__main__ import run\nfrom llminspect.cli import stream as _lines\n"
             f"if __name__ == '__main__':\n    _lines.LONG = {long}\n    sys.exit(run(sys.argv[1:]))\n"
         )
         self.process = subprocess.Popen(

@@ -9,8 +9,7 @@ import numpy as np
 import orjson
 import pytest
 
-from llminspect.commands import _output
-from llminspect.commands._output import json_bytes
+from llminspect.cli.json_text import json_bytes
 
 
 def test_an_interrupt_while_json_is_made_is_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,7 +18,7 @@ def test_an_interrupt_while_json_is_made_is_an_interrupt(monkeypatch: pytest.Mon
     def interrupted(value: object) -> dict[str, Any]:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_output, "given_fields", interrupted)
+    monkeypatch.setattr("llminspect.cli.json_text.given_fields", interrupted)
     with pytest.raises(KeyboardInterrupt):
         json_bytes({"inner": Inner(1.0)})
 

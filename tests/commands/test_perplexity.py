@@ -12,11 +12,11 @@ import orjson
 import pytest
 
 from llminspect import forward
-from llminspect.model import open_model
+from llminspect.opening import open_model
 from tests.commands.plain_llama import plain_forward
 
 if TYPE_CHECKING:
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
     from tests.conftest import Program
 
 GOLDEN = Path(__file__).parent.parent / "golden"

@@ -12,18 +12,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from llminspect.commands import attend, embed
-from llminspect.commands._attend_contribution import Contributions
-from llminspect.commands._attend_find import Control, End, Find, FoundHead
-from llminspect.commands._attend_options import Asked
-from llminspect.commands._attend_overview import overview_of
-from llminspect.commands._attend_pass import Head, Seen
-from llminspect.commands._attend_query import Query
-from llminspect.commands._embed_parts import outlier_of, statistics_of
-from llminspect.commands._embed_positions import Positions
-from llminspect.commands._input import Prompt, prompt_of_ids
+from llminspect.analysis.attend import AttendResult, attend
+from llminspect.analysis.attention import Head, WatchedAttention
+from llminspect.analysis.contributions import Contributions
+from llminspect.analysis.embed import EmbedResult, embed, embed_analogy, prompt_of_terms
+from llminspect.analysis.find import ControlSentence, End, Find, FoundHead
+from llminspect.analysis.overview import overview_of
+from llminspect.analysis.position_codes import Positions
+from llminspect.analysis.prompt import prompt_of_ids
+from llminspect.analysis.query import Query
+from llminspect.analysis.vectors import outlier_of, statistics_of
+from llminspect.arguments.attend import AttendOptions
+from llminspect.arguments.embed import EmbedOptions
+from llminspect.commands import attend as attend_command
+from llminspect.commands import embed as embed_command
 from llminspect.core import attention_measures, geometry
-from llminspect.model import open_model
+from llminspect.opening import open_model
+from llminspect.text.prompt import Prompt
 from tests.render.samples import lines
 
 if TYPE_CHECKING:
@@ -47,8 +52,8 @@ def weights(layers: int = 4, heads: int = 3) -> Any:
     return made / made.sum(axis=-1, keepdims=True)
 
 
-def result(**parts: Any) -> attend.Result:
-    return attend.Result(TOKENS, 4, 3, 1, True, parts.pop("heads", []), **parts)
+def result(**parts: Any) -> AttendResult:
+    return AttendResult(TOKENS, 4, 3, 1, True, parts.pop("heads", []), **parts)
 
 
 def head(layer: int, index: int) -> Head:
@@ -57,8 +62,8 @@ def head(layer: int, index: int) -> Head:
     return Head(layer, index, 0, attention_measures.habit(measured), measured, own)
 
 
-def overview() -> attend.Result:
-    seen = Seen()
+def overview() -> AttendResult:
+    seen = WatchedAttention()
     for weights_HTS in weights():
         for name, value_H in attention_measures.measure_all(weights_HTS, IDS, True).items():
             seen.measures.setdefault(name, []).append(value_H)
@@ -103,7 +108,7 @@ def find() -> Find:
         FoundHead(3, 1, 0.0213, 0.05, -0.0287, False, 0.02, -0.03),
     ]
     ends = End(" her", [3]), End("Alice", [0])
-    return Find(*ends, heads, Control("Mary gave Bob his book", WORDS[:5], *ends, by_position=True))
+    return Find(*ends, heads, ControlSentence("Mary gave Bob his book", WORDS[:5], *ends, by_position=True))
 
 
 def contributed() -> Contributions:
@@ -111,26 +116,26 @@ def contributed() -> Contributions:
     return Contributions(4, " book", 0.05, generator.normal(0.05, 0.1, (4, 3)), np.zeros(4), np.full(4, 0.1), True)
 
 
-def toy_attend(**asked: Any) -> attend.Result:
+def toy_attend(**asked: Any) -> AttendResult:
     model = open_model("toy-attention")
-    return attend.run(model, Asked(**asked), prompt_of_ids([0, 1, 2, 3], model.tokenizer, None))
+    return attend(model, AttendOptions(**asked), prompt_of_ids([0, 1, 2, 3], model.tokenizer, None))
 
 
-def toy_embed(text: str, **options: Any) -> embed.Result:
+def toy_embed(text: str, **options: Any) -> EmbedResult:
     model = open_model("toy")
     assert model.tokenizer is not None
-    return embed.run(model, embed.Options(**options), [], Prompt(text, model.tokenizer.encode(text)))
+    return embed(model, EmbedOptions(**options), [], Prompt(text, model.tokenizer.encode(text)))
 
 
-def toy_analogy() -> embed.Result:
+def toy_analogy() -> EmbedResult:
     model, expression = open_model("toy"), "hello - world + 2*!"
-    return embed.run_analogy(model, embed.Options(analogy=expression), embed.prompt_of_terms(model, expression))
+    return embed_analogy(model, EmbedOptions(analogy=expression), prompt_of_terms(model, expression))
 
 
-def long_vectors(**parts: Any) -> embed.Result:
+def long_vectors(**parts: Any) -> EmbedResult:
     vectors_ND = np.random.default_rng(3).normal(size=(5, 300))
     vectors_ND[0] *= 40
-    return embed.Result(
+    return EmbedResult(
         tokens=TOKENS[:5],
         dim=300,
         at="7",
@@ -144,7 +149,7 @@ def long_vectors(**parts: Any) -> embed.Result:
     )
 
 
-def long_weights() -> attend.Result:
+def long_weights() -> AttendResult:
     """A head on 120 tokens, more than fit on a line each."""
     generator = np.random.default_rng(4)
     own = np.tril(np.exp(2 * generator.normal(size=(120, 120))))
@@ -152,7 +157,7 @@ def long_weights() -> attend.Result:
     tokens = [{"index": at, "id": at % 8, "text": WORDS[at % 8]} for at in range(120)]
     ids = np.arange(120) % 8
     measured = {name: float(value) for name, value in attention_measures.measure_all(own, ids, True).items()}
-    return attend.Result(tokens, 4, 3, 1, True, [Head(2, 1, 0, attention_measures.habit(measured), measured, own)])
+    return AttendResult(tokens, 4, 3, 1, True, [Head(2, 1, 0, attention_measures.habit(measured), measured, own)])
 
 
 def turns() -> Positions:
@@ -160,25 +165,31 @@ def turns() -> Positions:
 
 
 PICTURES: dict[str, Callable[[], RenderableType]] = {
-    "attend-overview": lambda: attend.render(overview()),
-    "attend-head": lambda: attend.render(result(heads=[head(0, 0)])),
-    "attend-long": lambda: attend.render(long_weights()),
-    "attend-masked": lambda: attend.render(toy_attend()),
-    "attend-heads": lambda: attend.render(result(heads=[head(layer, at) for layer in range(2) for at in range(3)])),
-    "attend-steps-of-a-head": lambda: attend.render(toy_attend(layer="0", show="scores,queries,added,capped")),
-    "attend-query": lambda: attend.render(result(query=query())),
-    "attend-query-by-hand": lambda: attend.render(toy_attend(query="1")),
-    "attend-find": lambda: attend.render(result(find=find())),
-    "attend-rollout": lambda: attend.render(toy_attend(rollout=True)),
-    "attend-mean": lambda: attend.render(result(mean=weights().mean(axis=(0, 1)))),
-    "attend-contributions": lambda: attend.render(result(contributions=contributed())),
-    "embed-by-hand": lambda: embed.render(toy_embed("world hello")),
-    "embed-long": lambda: embed.render(long_vectors()),
-    "embed-geometry": lambda: embed.render(toy_embed("hello world!", nearest=2, similarity=True, project="pca")),
-    "embed-repeated": lambda: embed.render(toy_embed("hello world hello hello", similarity=True, project="pca")),
-    "embed-nearest": lambda: embed.render(toy_embed("hello world", nearest=3, metric="dot", at="final")),
-    "embed-analogy": lambda: embed.render(toy_analogy()),
-    "embed-positions": lambda: embed.render(long_vectors(positions=turns())),
+    "attend-overview": lambda: attend_command.render(overview()),
+    "attend-head": lambda: attend_command.render(result(heads=[head(0, 0)])),
+    "attend-long": lambda: attend_command.render(long_weights()),
+    "attend-masked": lambda: attend_command.render(toy_attend()),
+    "attend-heads": lambda: attend_command.render(
+        result(heads=[head(layer, at) for layer in range(2) for at in range(3)])
+    ),
+    "attend-steps-of-a-head": lambda: attend_command.render(toy_attend(layer="0", show="scores,queries,added,capped")),
+    "attend-query": lambda: attend_command.render(result(query=query())),
+    "attend-query-by-hand": lambda: attend_command.render(toy_attend(query="1")),
+    "attend-find": lambda: attend_command.render(result(find=find())),
+    "attend-rollout": lambda: attend_command.render(toy_attend(rollout=True)),
+    "attend-mean": lambda: attend_command.render(result(mean=weights().mean(axis=(0, 1)))),
+    "attend-contributions": lambda: attend_command.render(result(contributions=contributed())),
+    "embed-by-hand": lambda: embed_command.render(toy_embed("world hello")),
+    "embed-long": lambda: embed_command.render(long_vectors()),
+    "embed-geometry": lambda: embed_command.render(
+        toy_embed("hello world!", nearest=2, similarity=True, project="pca")
+    ),
+    "embed-repeated": lambda: embed_command.render(
+        toy_embed("hello world hello hello", similarity=True, project="pca")
+    ),
+    "embed-nearest": lambda: embed_command.render(toy_embed("hello world", nearest=3, metric="dot", at="final")),
+    "embed-analogy": lambda: embed_command.render(toy_analogy()),
+    "embed-positions": lambda: embed_command.render(long_vectors(positions=turns())),
 }
 
 

@@ -8,9 +8,10 @@ import jsonschema
 import orjson
 import pytest
 
-from llminspect.cli import command_names, run
-from llminspect.commands._schema import command_schema
-from llminspect.commands.schema import commands_with_schema
+from llminspect.__main__ import run
+from llminspect.commands import names as command_names
+from llminspect.commands.schema import results_of_commands
+from llminspect.commands.schema import schema as command_schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,7 +125,7 @@ def test_errors_fit_the_schema(arguments: list[str], capsysbinary: pytest.Captur
     assert "error" in document
 
 
-@pytest.mark.parametrize("command", commands_with_schema())
+@pytest.mark.parametrize("command", results_of_commands())
 def test_every_schema_is_a_schema_and_is_printed(command: str, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     jsonschema.Draft202012Validator.check_schema(command_schema(command))
     code, printed = document_of(["schema", command], capsysbinary)

@@ -12,7 +12,7 @@ from llminspect.core.tap import Capture
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
     from tests.conftest import Program
 
 TEXT = "Yesterday I went to"

@@ -14,20 +14,20 @@ import orjson
 import pytest
 from rich.console import Console
 
-from llminspect.commands._input import Prompt
-from llminspect.commands._options import SourceOptions
-from llminspect.commands._schema import command_schema
-from llminspect.commands._tokenize_compare import compare
-from llminspect.commands._tokenize_options import TokenizeOptions, parse_price
-from llminspect.commands._tokenize_truncate import truncate
+from llminspect.analysis.compare_tokenizers import compare
+from llminspect.analysis.truncate import truncate
+from llminspect.arguments.shared import SourceOptions
+from llminspect.arguments.tokenize import TokenizeOptions, parse_price
+from llminspect.commands.schema import schema as command_schema
 from llminspect.commands.tokenize import render
 from llminspect.errors import UsageError
-from llminspect.model import describe_model, open_tokenizer
+from llminspect.opening import describe_model, open_tokenizer
+from llminspect.text.prompt import Prompt
 from tests.bench.folder import write_tokenizer
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
-    from llminspect.commands._tokenize_results import Comparison
+    from llminspect.analysis.tokenization import CompareResult
     from tests.conftest import Program
 
 REFERENCE = orjson.loads((Path(__file__).parent.parent / "golden" / "smollm2.json").read_bytes())
@@ -41,7 +41,7 @@ def drawn(rendering: Any, width: int, color: bool = False) -> str:
     return file.getvalue()
 
 
-def compared(text: str, *names: str) -> Comparison:
+def compared(text: str, *names: str) -> CompareResult:
     return compare(
         [(name, open_tokenizer(name, offline=True)[0]) for name in names], text, SourceOptions(), TokenizeOptions()
     )
@@ -443,7 +443,7 @@ def test_steps_of_other_algorithms(called: Program) -> None:
 
 def test_json_needs_neither_numpy_nor_rich() -> None:
     script = (
-        "import sys; from llminspect.cli import run; run(['tokenize', 'Alice gave Bob her book', '--json'])\n"
+        "import sys; from llminspect.__main__ import run; run(['tokenize', 'Alice gave Bob her book', '--json'])\n"
         "print(sorted({'numpy', 'rich', 'tiktoken', 'tokenizers', 'huggingface_hub', 'jinja2'} & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)

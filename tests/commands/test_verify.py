@@ -8,21 +8,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from llminspect.arch.params import Params
-from llminspect.commands.verify import render, run
+from llminspect.analysis.verify import verify
+from llminspect.commands.verify import render
 from llminspect.core.cache import Cache
 from llminspect.errors import UserError
 from llminspect.files.recorded import read_arrays
-from llminspect.model import open_model
+from llminspect.model.params import Params
+from llminspect.opening import open_model
 from tests.arch.golden import NAMES, Golden
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from llminspect.arch.spec import Pass
-    from llminspect.commands import _verify
+    from llminspect.analysis import activations as _verify
     from llminspect.core.tap import Tap
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
+    from llminspect.model.spec import Pass
     from tests.conftest import Program
 
 IDS = [0, 1, 2, 1]
@@ -33,7 +34,7 @@ def names(checks: list[_verify.Check]) -> list[str]:
 
 
 def test_the_toys_agree_with_themselves() -> None:
-    result, found = run(open_model("toy"), IDS)
+    result, found = verify(open_model("toy"), IDS)
     assert result.passed
     assert names(result.checks) == ["float64", "cached"]
     assert [layer.name for layer in result.checks[0].layers] == ["embedding", "layers.0", "logits"]
@@ -44,7 +45,7 @@ def test_the_toys_agree_with_themselves() -> None:
 
 
 def test_a_model_that_sees_both_ways_has_no_cache_to_check() -> None:
-    result, _ = run(open_model("toy-attention"), [0, 1, 2, 3])
+    result, _ = verify(open_model("toy-attention"), [0, 1, 2, 3])
     assert names(result.checks) == ["float64"]
     assert [left.name for left in result.left_out] == ["cached", "streamed"]
 
@@ -61,8 +62,8 @@ def test_a_cache_that_forgets_is_found() -> None:
 
     right = replace(model, config=causal)
     wrong = replace(right, architecture=replace(model.architecture, forward=forgetful))
-    assert run(right, [0, 1, 2, 3])[0].passed
-    result, _ = run(wrong, [0, 1, 2, 3])
+    assert verify(right, [0, 1, 2, 3])[0].passed
+    result, _ = verify(wrong, [0, 1, 2, 3])
     assert [(check.name, check.passed) for check in result.checks] == [("float64", True), ("cached", False)]
     assert result.checks[1].relative > 0.01
 
@@ -79,9 +80,9 @@ def test_prepared_weights_that_differ_from_the_file_are_found() -> None:
         return array
 
     model = open_model("toy")
-    assert run(model, IDS, streamed=lambda: open_model("toy"))[0].passed
+    assert verify(model, IDS, streamed=lambda: open_model("toy"))[0].passed
     damaged = changed(model, "layers.0.feedforward.bias", one_number)
-    result, _ = run(damaged, IDS, streamed=lambda: open_model("toy"))
+    result, _ = verify(damaged, IDS, streamed=lambda: open_model("toy"))
     assert not result.passed
     assert {check.name: check.where for check in result.checks if not check.passed} == {"streamed": "layers.0"}
 
@@ -92,7 +93,7 @@ def test_a_weight_that_is_not_finite_is_named(value: float) -> None:
         array[0] = value
         return array
 
-    result, _ = run(changed(open_model("toy"), "layers.0.feedforward.bias", break_one), IDS)
+    result, _ = verify(changed(open_model("toy"), "layers.0.feedforward.bias", break_one), IDS)
     assert not result.passed
     assert result.not_finite == ["layers.0.feedforward.bias"]
     assert render(result) is not None

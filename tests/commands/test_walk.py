@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
-from llminspect.commands._schema import command_schema
-from llminspect.commands._walk_steps import SAYS
+from llminspect.analysis.chapters import SAYS
+from llminspect.commands.schema import schema as command_schema
 from llminspect.commands.walk import SENTENCE
 
 if TYPE_CHECKING:

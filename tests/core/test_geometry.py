@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from llminspect.core import geometry, position
-from llminspect.core.position_code import measured_rotation
+from llminspect.core import geometry
+from llminspect.core.position import angles as position
+from llminspect.core.position.code import measured_rotation
 
 vectors = hnp.arrays(
     np.float64, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=st.floats(-3, 3, allow_subnormal=False)

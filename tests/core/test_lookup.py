@@ -11,14 +11,14 @@ from llminspect.core.cache import Cache, Seen
 from llminspect.core.decoding import decode
 from llminspect.core.lookup import LookAhead, continuation
 from llminspect.core.sampling import Draws, Sampling
-from llminspect.model import open_model
+from llminspect.opening import open_model
 from tests.arch.golden import Golden
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llminspect.core.array import Array
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
 
 PROMPT = [5, 9, 2, 7, 4, 5, 9, 2]
 

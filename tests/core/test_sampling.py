@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llminspect.arch.toy import TOYS
 from llminspect.core import sampling
 from llminspect.core.attention import softmax
 from llminspect.core.sampling import Draws, Sampling, draw, entropy, filtered, top_ids
 from llminspect.core.tap import NO_TAP
+from llminspect.model.toy import TOYS
 
 RECORDED = [0.625095466604667, 0.8972138009695755, 0.7756856902451935]
 GOLDEN = Path(__file__).parent.parent / "golden" / "sampling.npz"

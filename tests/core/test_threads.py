@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from llminspect.arch import decoder
 from llminspect.core import attention, threads
 from llminspect.core.tap import Capture
-from llminspect.model import open_model
+from llminspect.model import decoder
+from llminspect.opening import open_model
 from tests.arch.golden import NAMES, Golden, assert_as_expected, computed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from llminspect.core.array import Array
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
 
 DECODERS = [name for name in NAMES if hasattr(open_model(str(Golden(name).folder), offline=True).config, "rotary_of")]
 

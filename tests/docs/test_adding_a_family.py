@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import llminspect.arch
-from llminspect.arch import registry
 from llminspect.errors import ModelError
-from llminspect.model import open_model
+from llminspect.model import families, registry
+from llminspect.opening import open_model
 from tests.arch.golden import Golden, assert_as_expected, computed, greedy
 from tests.conftest import ROOT
 
@@ -44,11 +43,11 @@ def family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The page's code as one more file of `arch/`."""
     (tmp_path / "arch").mkdir()
     (tmp_path / "arch" / "my_olmo.py").write_text(CODE, encoding="utf-8")
-    monkeypatch.setattr(llminspect.arch, "__path__", [*llminspect.arch.__path__, str(tmp_path / "arch")])
+    monkeypatch.setattr(families, "__path__", [*families.__path__, str(tmp_path / "arch")])
     registry.architectures.cache_clear()
     yield
     registry.architectures.cache_clear()
-    sys.modules.pop("llminspect.arch.my_olmo", None)
+    sys.modules.pop("llminspect.model.families.my_olmo", None)
 
 
 def test_the_line_for_the_golden_data_is_olmo_s_own() -> None:

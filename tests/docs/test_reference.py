@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from llminspect.arch.registry import architectures
-from llminspect.cli import command_names
+from llminspect.commands import names as command_names
+from llminspect.model.registry import architectures
 from tests.conftest import ROOT
 from tools.book import reference
 

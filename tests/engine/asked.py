@@ -12,8 +12,8 @@ from pathlib import Path
 
 import orjson
 
-from llminspect.engine.hosts import join
-from llminspect.engine.settings import settings_of
+from llminspect.backends.jax.hosts import join
+from llminspect.backends.jax.settings import settings_of
 
 
 def main(jobs: str, folder: Path, coordinator: str, process: str) -> None:
@@ -22,8 +22,8 @@ def main(jobs: str, folder: Path, coordinator: str, process: str) -> None:
     import jax
     import numpy as np
 
-    from llminspect.engine.start import on_jax
-    from llminspect.model import open_model
+    from llminspect.backends.jax.start import on_jax
+    from llminspect.opening import open_model
     from tests.arch.golden import NAMES
     from tests.engine.divided import quickly_compiled
     from tests.engine.said import said_by_kind, said_by_smollm2, several

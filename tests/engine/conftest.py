@@ -11,7 +11,7 @@ import pytest
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
 os.environ["JAX_PLATFORMS"] = "cpu"
 
-from llminspect.model import open_model
+from llminspect.opening import open_model
 from tests.arch.golden import Golden
 from tests.engine.divided import Divided, write_divided
 from tests.engine.said import several
@@ -19,7 +19,7 @@ from tests.engine.said import several
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
 
     Placed = Callable[..., tuple[Golden, Model, Model]]
 
@@ -32,8 +32,8 @@ def placed(tmp_path_factory: pytest.TempPathFactory) -> Placed:
     made: dict[tuple[object, ...], Model] = {}
 
     def place(name: str, dtype: str = "float32", **axes: int) -> tuple[Golden, Model, Model]:
-        from llminspect.engine.settings import EngineSettings
-        from llminspect.engine.start import on_jax
+        from llminspect.backends.jax.settings import EngineSettings
+        from llminspect.backends.jax.start import on_jax
 
         golden = Golden(name)
         if name not in plain:

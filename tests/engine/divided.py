@@ -11,16 +11,16 @@ import jax
 import numpy as np
 from safetensors.numpy import save_file
 
-from llminspect.arch.spec import expanded_shape
-from llminspect.model import describe_model
+from llminspect.model.spec import expanded_shape
+from llminspect.opening import describe_model
 from tests.engine.said import said_by_kind
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from llminspect.arch.spec import Sizes
     from llminspect.core.array import Array
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
+    from llminspect.model.spec import Sizes
     from tests.arch.golden import Golden
 
 ALONE = {"D": 64, "H": 8, "F": 24, "V": 136, "X": 8}

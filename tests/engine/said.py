@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
 
 TEXTS, STEPS = 4, 2
 SENTENCES = """

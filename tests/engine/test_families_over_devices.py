@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import jax
 import pytest
 
-from llminspect.arch.registry import architectures
-from llminspect.engine.memory import weights_bytes
-from llminspect.engine.mesh import partition
-from llminspect.engine.settings import EngineSettings
-from llminspect.engine.start import on_jax
+from llminspect.backends.jax.memory import weights_bytes
+from llminspect.backends.jax.mesh import partition
+from llminspect.backends.jax.settings import EngineSettings
+from llminspect.backends.jax.start import on_jax
+from llminspect.model.registry import architectures
 from tests.arch.golden import NAMES, Golden
 from tests.engine.divided import quickly_compiled
 from tests.engine.said import TEXTS, assert_same, said_by_kind
@@ -19,7 +19,7 @@ from tests.engine.said import TEXTS, assert_same, said_by_kind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from llminspect.arch.spec import TensorSpec
+    from llminspect.model.spec import TensorSpec
     from tests.engine.divided import Divided
 
 MESHES = [(1, 8), (2, 4), (4, 2)]

@@ -14,7 +14,7 @@ import orjson
 import pytest
 from filelock import FileLock
 
-from llminspect.arch.spec import expanded_shape
+from llminspect.model.spec import expanded_shape
 from tests.arch.golden import NAMES
 from tests.engine.divided import write_divided
 from tests.engine.said import assert_same, said_by_smollm2, several
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from llminspect.core.array import Array
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
     from tests.engine.divided import Divided
 
     Job = tuple[str, str, str | None]

@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from llminspect.commands._forward_patch import first_order, sweep
-from llminspect.commands._forward_saliency import by_gradient
-from llminspect.commands._patch import Other
+from llminspect.analysis.patching import Other, first_order, sweep
+from llminspect.analysis.saliency import by_gradient
+from llminspect.backends.jax.settings import EngineSettings
+from llminspect.backends.jax.start import on_jax
 from llminspect.core.tap import Capture, Edit
 from llminspect.core.unembed import log_softmax
-from llminspect.engine.settings import EngineSettings
-from llminspect.engine.start import on_jax
 from llminspect.errors import UsageError
 from tests.arch.golden import with_arrays
 
 if TYPE_CHECKING:
-    from llminspect.commands._forward_patch import SweptPart
+    from llminspect.analysis.patching import SweptPart
     from llminspect.core.array import Array
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
     from tests.conftest import Program
     from tests.engine.conftest import Placed
 

@@ -16,10 +16,10 @@ import pytest
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
-from llminspect.commands._forward_saliency import by_gradient
-from llminspect.engine.settings import EngineSettings
-from llminspect.engine.start import on_jax
-from llminspect.model import open_model
+from llminspect.analysis.saliency import by_gradient
+from llminspect.backends.jax.settings import EngineSettings
+from llminspect.backends.jax.start import on_jax
+from llminspect.opening import open_model
 from tests.engine.eight import EIGHT, write_model
 from tests.engine.two import ended, two
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 # The program, which says how many bytes of weights lie on this process's devices.
 MEASURED = """
 import sys
-from llminspect.cli import run
-from llminspect.engine import loading
+from llminspect.__main__ import run
+from llminspect.backends.jax import loading
 load = loading.load
 def measured(*arguments):
     arrays = load(*arguments)
@@ -170,8 +170,8 @@ def test_a_mesh_that_does_not_fit_ends_both_with_one_that_does(mesh: tuple[str, 
 
 LEFT_HANGING = """
 import time
-from llminspect.engine import hosts
-from llminspect.engine.settings import EngineSettings
+from llminspect.backends.jax import hosts
+from llminspect.backends.jax.settings import EngineSettings
 hosts.GOODBYE = 1
 hosts._watched_child(EngineSettings())
 hosts.conclude(5)

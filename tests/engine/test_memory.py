@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from llminspect.engine import start
-from llminspect.engine.memory import cache_bytes, size, weights_bytes
-from llminspect.engine.settings import EngineSettings
-from llminspect.engine.start import on_jax
+from llminspect.backends.jax import start
+from llminspect.backends.jax.memory import cache_bytes, size, weights_bytes
+from llminspect.backends.jax.settings import EngineSettings
+from llminspect.backends.jax.start import on_jax
 from llminspect.errors import UserError
 
 if TYPE_CHECKING:

@@ -10,19 +10,19 @@ import jax
 import numpy as np
 import pytest
 
-from llminspect.arch.spec import Sizes, TensorSpec
-from llminspect.engine.loading import load
-from llminspect.engine.mesh import Layout, check_divides, cut_over_model, make_mesh, partition
-from llminspect.engine.settings import read_mesh
-from llminspect.engine.widened import piled, places_in
+from llminspect.backends.jax.loading import load
+from llminspect.backends.jax.mesh import Layout, check_divides, cut_over_model, make_mesh, partition
+from llminspect.backends.jax.settings import read_mesh
+from llminspect.backends.jax.widened import piled, places_in
 from llminspect.errors import UsageError
-from llminspect.model import open_model
+from llminspect.model.spec import Sizes, TensorSpec
+from llminspect.opening import open_model
 from tests.engine.eight import EIGHT, write_model
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
 
 MESHES = [(1, 8), (2, 4), (4, 2)]
 
@@ -82,9 +82,9 @@ def test_another_number_of_devices_is_refused_with_a_mesh_that_would_do() -> Non
 
 @pytest.mark.parametrize(("data", "model"), MESHES)
 def test_a_pass_over_eight_devices(data: int, model: int, eight: tuple[Path, Model]) -> None:
+    from llminspect.backends.jax.settings import EngineSettings
+    from llminspect.backends.jax.start import on_jax
     from llminspect.core.tap import Capture
-    from llminspect.engine.settings import EngineSettings
-    from llminspect.engine.start import on_jax
 
     _, plain = eight
     spread = on_jax(plain, EngineSettings({"data": data, "model": model}))
@@ -151,9 +151,9 @@ def test_rows_alone_are_read_from_the_file(eight: tuple[Path, Model], monkeypatc
 
 
 def test_bfloat16_is_what_numpy_gives_with_rounded_weights(eight: tuple[Path, Model]) -> None:
-    from llminspect.arch.params import Params
-    from llminspect.engine.settings import EngineSettings
-    from llminspect.engine.start import on_jax
+    from llminspect.backends.jax.settings import EngineSettings
+    from llminspect.backends.jax.start import on_jax
+    from llminspect.model.params import Params
 
     _, plain = eight
     small = on_jax(plain, EngineSettings(dtype="bfloat16"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from llminspect.engine.settings import read_mesh, read_process, settings_of
+from llminspect.backends.jax.settings import read_mesh, read_process, settings_of
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def test_without_jax_it_says_what_to_install() -> None:
 import importlib.util, sys
 found = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *rest: None if name == "jax" else found(name, *rest)
-from llminspect.cli import run
+from llminspect.__main__ import run
 sys.exit(run(["forward", "A", "--engine", "jax", "--model", "toy"]))
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -130,7 +130,7 @@ def test_without_such_a_device_it_says_what_to_install(kind: str) -> None:
 def test_numpy_never_loads_jax() -> None:
     code = """
 import sys
-from llminspect.cli import run
+from llminspect.__main__ import run
 run(["forward", "hello world", "--model", "toy", "--json"])
 sys.exit("jax" in sys.modules)
 """

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from llminspect.arch.registry import architecture_for
-from llminspect.engine.memory import cache_bytes, reduced_bytes, size, weights_bytes
-from llminspect.engine.settings import EngineSettings
-from llminspect.engine.start import on_jax
-from llminspect.model import open_model
+from llminspect.backends.jax.memory import cache_bytes, reduced_bytes, size, weights_bytes
+from llminspect.backends.jax.settings import EngineSettings
+from llminspect.backends.jax.start import on_jax
+from llminspect.model.registry import architecture_for
+from llminspect.opening import open_model
 from tests.conftest import ROOT
 from tests.engine.eight import EIGHT, write_model
 

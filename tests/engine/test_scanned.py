@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from llminspect.commands._forward_patch import sweep
-from llminspect.commands._patch import Other
+from llminspect.analysis.patching import Other, sweep
+from llminspect.backends.jax.compiled import Compiled
+from llminspect.backends.jax.scanned import runs
+from llminspect.backends.jax.settings import EngineSettings
+from llminspect.backends.jax.start import on_jax
 from llminspect.core.array import namespace
 from llminspect.core.tap import Capture, Chain, Edit, Enough, Until
-from llminspect.engine.compiled import Compiled
-from llminspect.engine.scanned import runs
-from llminspect.engine.settings import EngineSettings
-from llminspect.engine.start import on_jax
-from llminspect.model import open_model
+from llminspect.opening import open_model
 from tests.engine.eight import EIGHT, write_model
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from llminspect.core.array import Array
     from llminspect.core.tap import Tap
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
 
 IDS = [3, 1, 4, 1, 5]
 
@@ -112,7 +111,7 @@ def test_a_sweep_is_one_program(tmp_path: Path) -> None:
     plain, model = of_layers(tmp_path, 4)
     other = [3, 1, 9, 1, 5]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("llminspect.commands._forward_patch.TOKENS", 20)  # Four texts a batch: eight batches.
+        patch.setattr("llminspect.analysis.patching.TOKENS_AT_ONCE", 20)  # Four texts a batch: eight batches.
         found, expected = (sweep(one, IDS, Other(one, other), 4, "head", (7, 9), []) for one in (model, plain))
     np.testing.assert_allclose(found.restored, expected.restored, rtol=0, atol=1e-3)
     passes = [key for key in programs(model) if key[0][0] == "forward"]

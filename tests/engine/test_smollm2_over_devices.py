@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from llminspect.engine.settings import EngineSettings
-from llminspect.engine.start import on_jax
+from llminspect.backends.jax.settings import EngineSettings
+from llminspect.backends.jax.start import on_jax
 from llminspect.files.machine import memory_bytes
 from tests.engine.said import assert_same, said_by_smollm2
 
 if TYPE_CHECKING:
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
     from tests.conftest import Program
 
 COPIES = 8e9

@@ -11,7 +11,8 @@ import pytest
 from llminspect.errors import UsageError
 from llminspect.files import cache_folder
 from llminspect.files.catalogue import CATALOGUE, Entry, Member
-from llminspect.files.prepared import Planned, prepared
+from llminspect.files.prepared import prepared
+from llminspect.files.prepared_file import Planned
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,8 @@ import pytest
 
 from llminspect.errors import ModelError, UserError
 from llminspect.files import hub as module
-from llminspect.files.hub import cache_folder, find, is_hub_name
+from llminspect.files.home import hub_folder
+from llminspect.files.hub import find, is_hub_name
 from llminspect.files.hub_library import explained
 from llminspect.files.locate import locate
 
@@ -45,7 +46,7 @@ class PlayedHub:
         if self.failure is not None and name.endswith("safetensors"):
             raise self.failure
         self.asked.append(name)
-        folder = cache_folder() / "models--org--model"
+        folder = hub_folder() / "models--org--model"
         blob, link = folder / "blobs" / name.replace("/", "_"), folder / "snapshots" / commit / name
         blob.parent.mkdir(parents=True, exist_ok=True)
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -166,11 +167,11 @@ def test_names_of_the_hub() -> None:
 def test_the_cache_is_where_the_library_has_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
-    assert cache_folder().parts[-3:] == (".cache", "huggingface", "hub")
+    assert hub_folder().parts[-3:] == (".cache", "huggingface", "hub")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / "huggingface" / "hub"
+    assert hub_folder() == tmp_path / "huggingface" / "hub"
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    assert cache_folder() == tmp_path / "hf" / "hub"
+    assert hub_folder() == tmp_path / "hf" / "hub"
 
 
 def test_the_librarys_errors_become_ours() -> None:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from llminspect.errors import UserError
-from llminspect.files import prepared as module
-from llminspect.files.prepared import Planned, damaged_arrays, prepared
+from llminspect.files import prepared_file as module
+from llminspect.files.prepared import prepared
+from llminspect.files.prepared_file import Planned, damaged_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from llminspect.commands._input import parse_ids
+from llminspect.arguments.ids import parse_ids
 from llminspect.errors import UserError
 from llminspect.files.gguf import GGUFFile
 from llminspect.files.quants import readable_types
 from llminspect.files.safetensors import SafetensorsFile, open_safetensors
-from llminspect.model import describe_model, open_model, tokenizer_of
+from llminspect.opening import describe_model, open_model, tokenizer_of
 from llminspect.text import chat_template
 from llminspect.text.from_huggingface import tokenizer_from_files
 from tests.fuzz import mutate, samples

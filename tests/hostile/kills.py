@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from llminspect.cli import run as run_command_line
+from llminspect.__main__ import run as run_command_line
 from llminspect.files import cache_folder, catalogue, wheels
 from llminspect.files.catalogue import Entry, Member
 from tests.files.test_pull import make_wheel
@@ -188,9 +188,6 @@ def main() -> None:
 
 def warm() -> None:
     """Import what a run imports."""
-    import llminspect.commands.embed
-    import llminspect.files.pull
-    import llminspect.model  # noqa: F401
 
 
 if __name__ == "__main__":

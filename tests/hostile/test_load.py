@@ -78,7 +78,7 @@ SLOW = """
 import sys, time
 from llminspect.files import catalogue, wheels
 from llminspect.core import attention
-from llminspect.cli import run
+from llminspect.__main__ import run
 
 def slowly(*_, **__):
     sys.stderr.write("NOW")
@@ -95,7 +95,7 @@ if phase == "download":
     wheels.pip_download = download
 elif phase == "prepare":
     from llminspect.files import prepared
-    prepared._write = slowly
+    prepared.write_prepared = slowly
 elif phase == "pass":
     attention.softmax = slowly
 elif phase == "stream":
@@ -112,7 +112,7 @@ elif phase == "template":
 
     chat_template._started = starting
 elif phase == "lines":
-    from llminspect.commands import _input
+    from llminspect.cli import input as _input
     _input._lines = lambda *_: iter(slowly, 0)
 sys.exit(run(sys.argv[1:]))
 """

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from llminspect.backends.kernels.matrices import FEW, KINDS, WORTH_SHARING, Blocks
 from llminspect.core.array import linear
 from llminspect.files.quants import dequantize
-from llminspect.kernels.matrices import FEW, KINDS, WORTH_SHARING, Blocks
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array

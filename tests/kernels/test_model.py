@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from llminspect.backends.kernels.matrices import Blocks
 from llminspect.core.tap import Capture
-from llminspect.kernels.matrices import Blocks
-from llminspect.model import open_model
+from llminspect.opening import open_model
 
 if TYPE_CHECKING:
-    from llminspect.model import Model
+    from llminspect.model.opened import Model
     from tests.conftest import Program
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llminspect.render.numbers import byte_size, column, duration, matrix, number, percent, shape, vector
+from llminspect.core.numbers import byte_size, column, duration, matrix, number, percent, shape, vector
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from llminspect.core.numbers import matrix
 from llminspect.render.formula import steps
 from llminspect.render.histogram import histogram
-from llminspect.render.numbers import matrix
 from llminspect.render.plot import scatter
 from llminspect.render.tree import Branch, branch_tree
 from tests.render.samples import lines, shown

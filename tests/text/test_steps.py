@@ -13,7 +13,7 @@ from llminspect.files.encodings import rank_table
 from llminspect.text.from_gguf import tokenizer_from_gguf
 from llminspect.text.simple import simple_tokenizer
 from llminspect.text.standalone import standalone_tokenizer
-from llminspect.text.steps import tokenization_steps
+from llminspect.text.tokenization_steps import tokenization_steps
 from llminspect.text.tokenizer import utf8
 from tests.text import corpus
 from tests.text.test_from_gguf import byte_level

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from llminspect.cli import command_names
-from llminspect.commands._schema import command_schema, result_keys
+from llminspect.cli.schema import result_keys
+from llminspect.commands import names as command_names
+from llminspect.commands import result_types
+from llminspect.commands.schema import schema as command_schema
 from tools.book.blocks import COLUMNS, ROOT
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ FOLDER = ROOT / "docs" / "reference"
 def written(name: str) -> str:
     """The page of one command."""
     schema = orjson.dumps(command_schema(name), option=orjson.OPT_INDENT_2).decode()
-    keys = ", ".join(f"`{key}`" for key in result_keys(name))
+    keys = ", ".join(f"`{key}`" for key in result_keys(result_types(name)))
     return f"""# llminspect {name}
 
 ```text

@@ -8,12 +8,12 @@ import numpy as np
 from serve import ids, serve
 
 from llminspect.core.tap import NO_TAP, Capture
-from llminspect.model import open_model
+from llminspect.opening import open_model
 
 model = open_model(sys.argv[1], offline=True, kernels=sys.argv[2:] == ["numba"])
 if sys.argv[2:] == ["jax"]:
-    from llminspect.engine.settings import EngineSettings
-    from llminspect.engine.start import on_jax
+    from llminspect.backends.jax.settings import EngineSettings
+    from llminspect.backends.jax.start import on_jax
 
     model = on_jax(model, EngineSettings())
 

@@ -1,0 +1,99 @@
+"""Beyond one completion: beams, and the tree of branches that were not taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from llminspect.core.beam import beam_search
+from llminspect.core.cache import Seen
+from llminspect.core.unembed import log_softmax
+from llminspect.errors import UsageError
+from llminspect.text.text_stream import TextStream, next_piece
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llminspect.analysis.completion import Changes, Limits, Stop
+    from llminspect.core.array import Array
+    from llminspect.core.cache import Cache
+    from llminspect.model.opened import Model
+
+
+@dataclass(frozen=True)
+class Beam:
+    """One of the continuations that a beam search found."""
+
+    completion: str
+    ids: list[int]
+    logprob: float
+    """Σ of the natural logarithms of the tokens' probabilities."""
+    score: float
+    """logprob / tokens^penalty, by which they are ranked."""
+    stop: Stop
+
+
+class BeamModel:
+    """The model asked for all beams at once, the cache following the beams as they are reordered."""
+
+    def __init__(self, model: Model, prompt_ids: Sequence[int], changes: Changes) -> None:
+        self.model, self.prompt_ids, self.changes = model, prompt_ids, changes
+        self.cache: Cache | None = None
+
+    def __call__(self, parents: Sequence[int], ids: Sequence[int]) -> Array:
+
+        if not parents:
+            given = np.asarray(self.prompt_ids)[None]
+        else:
+            given = np.asarray(ids)[:, None]
+            self.cache = _reordered(self.cache, parents)
+        tap = self.changes.in_pass(first=not parents)
+        result = self.model.run(given, tap, self.cache)
+        self.cache = result.cache
+        logits_BV = self.model.logits(result.stream_TD[:, -1:, :], tap)[:, 0]
+        return log_softmax(logits_BV.astype(np.float64))
+
+
+def _reordered(cache: Cache | None, parents: Sequence[int]) -> Cache | None:
+
+    if cache is None:
+        return None
+    rows = np.asarray(parents)
+    return replace(cache, layers=tuple(Seen(seen.key_KSE[rows], seen.value_KSE[rows]) for seen in cache.layers))
+
+
+def search_beams(
+    model: Model, prompt_ids: Sequence[int], beams: int, penalty: float, limits: Limits, changes: Changes
+) -> list[Beam]:
+    """The best continuations by their whole probability. Raises UsageError for a model that sees both ways."""
+    if not model.config.causal:
+        raise UsageError(f"--beams: {model.name} sees both ways, so its beams cannot share what they have read")
+
+    eos_ids = model.tokenizer.eos_ids if model.tokenizer and not limits.ignore_eos else frozenset()
+    room = min(limits.max_tokens, model.config.sizes.context - len(prompt_ids))
+    if room <= 0:
+        return []
+    found = beam_search(BeamModel(model, prompt_ids, changes), beams, room, eos_ids, penalty)
+    return [
+        Beam(
+            _text(model, prompt_ids[-1], hypothesis.ids[:-1] if hypothesis.finished else hypothesis.ids),
+            list(hypothesis.ids),
+            hypothesis.logprob,
+            hypothesis.score,
+            "eos" if hypothesis.finished else "length",
+        )
+        for hypothesis in found
+    ]
+
+
+def _text(model: Model, previous: int, ids: Sequence[int]) -> str:
+
+    stream = TextStream()
+    if model.tokenizer is not None:
+        for token_id in ids:
+            stream.feed(next_piece(model.tokenizer, previous, token_id))
+            previous = token_id
+        stream.finish()
+    return stream.text

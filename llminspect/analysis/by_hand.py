@@ -1,0 +1,149 @@
+"""`forward --steps`: each formula, the formula with the numbers in it, the result.
+
+A model that fits on a page (the toys) is written out whole; of a larger one the steps that end in the answer, each sum
+with its first terms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from llminspect.analysis.candidates import token_text
+from llminspect.analysis.readout import unembedding
+from llminspect.core.attention import softmax
+from llminspect.core.embedding import one_hot
+from llminspect.core.numbers import number, vector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from llminspect.analysis.candidates import Candidate
+    from llminspect.core.array import Array
+    from llminspect.core.tap import Capture
+    from llminspect.model.opened import Model
+
+PAGE = 8
+"""A model with no more numbers than this in a vector and words in its vocabulary fits on a page."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """One line of a calculation: what is computed, by which formula, with which numbers, and what comes out."""
+
+    name: str
+    formula: str
+    with_numbers: str | None
+    value: Array | str
+    """The result; at the last step the token's text."""
+
+
+def fits_on_a_page(model: Model) -> bool:
+    sizes = model.config.sizes
+    return max(sizes.D, sizes.V, sizes.F, sizes.L * PAGE) <= PAGE
+
+
+def by_hand(
+    model: Model, capture: Capture, ids: list[int], position: int, logits_V: Array, answer: Candidate
+) -> list[Written]:
+    """The calculation for one position of one text."""
+    whole = fits_on_a_page(model)
+    steps = [*_whole(model, capture, ids, position)] if whole else [*_ending(model, capture, position, answer)]
+    return [*steps, *_choice(logits_V, answer, whole)]
+
+
+def _whole(model: Model, capture: Capture, ids: list[int], position: int) -> Iterator[Written]:
+
+    sizes, params = model.config.sizes, model.params
+    word = token_text(model, ids[position])
+    hot_V = one_hot(np.asarray([ids[position]]), sizes.V)[0]
+    yield Written("x", f"one-hot row of {word!r}, id {ids[position]}", None, hot_V)
+    embedded_D = capture["embedding.output"][position]
+    yield Written("e", "x · E", f"row {ids[position]} of E = {_rows(params['embedding.weight'])}", embedded_D)
+    layer = params.layer(0)
+    if "layers.0.attention.weights" in capture.arrays:
+        yield from _attention(capture, layer["attention.query.weight"], position)
+        last = "x′"
+    else:
+        weight_DF, bias_F = layer["feedforward.weight"], layer["feedforward.bias"]
+        written = f"{vector(embedded_D)} · {_rows(weight_DF)} + {vector(bias_F)}"
+        yield Written("h", "e · W + b", written, capture["layers.0.feedforward.hidden"][position])
+        last = "h"
+    stream_D = capture["layers.0.output"][position]
+    yield Written("logits", f"{last} · Eᵀ", f"{vector(stream_D)} · Eᵀ", capture["final.logits"][0])
+
+
+def _attention(capture: Capture, weight_DE: Array, position: int) -> Iterator[Written]:
+
+    name = "layers.0.attention"
+    query_E = capture[f"{name}.query"][0, position]
+    yield Written("q", "e · Wq", f"e · {_rows(weight_DE)}", query_E)
+    scores_S = capture[f"{name}.scores"][0, position]
+    yield Written("scores", "q · k for each key", f"{vector(query_E)} · Kᵀ", scores_S)
+    scaled_S = capture[f"{name}.scaled"][0, position]
+    written = f"{vector(scores_S)} / √{query_E.size}"
+    yield Written("scaled", "scores / √E", written, scaled_S)
+    weights_S = capture[f"{name}.weights"][0, position]
+    yield Written("weights", "softmax(scaled)", f"e^{vector(scaled_S)} / Σ", weights_S)
+    mixed_E = capture[f"{name}.mixed"][0, position]
+    terms = " + ".join(
+        f"{number(weight, 3)}·{vector(value)}"
+        for weight, value in zip(weights_S, capture[f"{name}.value"][0], strict=True)
+    )
+    yield Written("mixed", "Σ weight · v", terms, mixed_E)
+    embedded = vector(capture["embedding.output"][position])
+    yield Written("x′", "e + mixed", f"{embedded} + {vector(mixed_E)}", capture["layers.0.output"][position])
+
+
+def _ending(model: Model, capture: Capture, position: int, answer: Candidate) -> Iterator[Written]:
+    """From the last stream to the answer's logit."""
+
+    stream_D = capture[f"layers.{model.config.sizes.L - 1}.output"][position]
+    yield Written("x", "residual stream after the last layer", None, stream_D)
+    hidden_D, hidden = capture.arrays.get("final.norm"), "z"
+    if hidden_D is None:
+        # The last layer's own norm stands behind its sum.
+        hidden_D, hidden = stream_D, "x"
+    else:
+        hidden_D = hidden_D[0]
+        yield Written("z", "norm(x)", f"norm({vector(stream_D, 3)})", hidden_D)
+    row_D = unembedding(model)[answer.id]
+    yield Written(f"U[{answer.text}]", f"row {answer.id} of the unembedding", None, row_D)
+    bias_V = model.params.get("unembedding.bias")
+    behind, added = ("", "") if bias_V is None else (" + b", f" + {number(float(bias_V[answer.id]), 3)}")
+    name, logit = f"logit[{answer.text}]", capture["final.logits"][0, answer.id]
+    yield Written(name, f"{hidden} · U[{answer.text}]{behind}", products(hidden_D, row_D) + added, logit)
+
+
+def products(left_D: Array, right_D: Array, shown: int = 3) -> str:
+    """`0.3·1 + 0.4·2`; of a long sum the first terms and how many there are."""
+
+    terms = [f"{_factor(number(a, 3))}·{_factor(number(b, 3))}" for a, b in zip(left_D, right_D, strict=True)]
+    more = f" + …  ({len(terms)} products)" if len(terms) > max(shown, PAGE) else ""
+    return " + ".join(terms[: shown if more else None]) + more
+
+
+def _factor(text: str) -> str:
+    return f"({text})" if text.startswith("-") else text
+
+
+def _choice(logits_V: Array, answer: Candidate, whole: bool) -> Iterator[Written]:
+
+    probabilities_V = softmax(logits_V)
+    if whole:
+        written = f"e^{vector(logits_V)} / Σ e^logit = {vector(np.exp(logits_V))} / {number(np.exp(logits_V).sum())}"
+        yield Written("probabilities", "softmax(logits)", written, probabilities_V)
+        yield Written("next", "the most probable", f"id {answer.id}", answer.text)
+        return
+    total = np.exp(logits_V - logits_V.max(), dtype=np.float64).sum()
+    written = f"e^({number(answer.logit)} − {number(logits_V.max())}) / {number(total)}"
+    name = f"p[{answer.text}]"
+    yield Written(name, "e^(logit − largest logit) / Σ e^(logit − largest logit)", written, probabilities_V[answer.id])
+
+
+def _rows(matrix: Array) -> str:
+    """A small matrix on one line."""
+
+    return "[" + ", ".join(vector(row) for row in matrix) + "]"

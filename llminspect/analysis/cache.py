@@ -1,0 +1,90 @@
+"""`llminspect cache`: what was fetched and prepared, whether it is whole, and rid of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from llminspect.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llminspect.arguments.cache import Action
+    from llminspect.files import cache_folder
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """One thing in the cache that this program made."""
+
+    kind: Literal["model", "prepared", "header", "hash", "lock", "leftover"]
+    name: str
+    path: str
+    bytes: int
+    used: float
+    """When it was last read or written, in seconds since 1970."""
+    of: str | None = None
+    """The model that it was made from, where that has a short name."""
+    faults: list[str] | None = None
+    """With `verify`: what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class CacheResult:
+    """What is in the cache; after `clear`, what is left, and what was removed."""
+
+    folder: str
+    action: Action
+    entries: list[CacheEntry]
+    bytes: int
+    foreign: list[str]
+    """What lies there and is none of ours; it is never touched."""
+    removed: list[CacheEntry] | None = None
+    freed: int | None = None
+    """Bytes."""
+    limit: int | None = None
+    """Bytes that the cache was brought below."""
+
+
+def cache(action: Action, names: Sequence[str] = (), limit: int | None = None) -> CacheResult:
+    """Show, verify or clear the entries that `names` picks (names, kinds, or what they were made from; all if none).
+
+    Raises UsageError for a name that picks nothing.
+    """
+    from llminspect.files import cache_folder
+    from llminspect.files.home import home
+
+    picked = _picked(cache_folder.entries(), names)
+    removed: list[cache_folder.Entry] = []
+    freed = 0
+    if action == "clear":
+        removed = picked if limit is None else cache_folder.too_much(picked, limit)
+        freed = sum(cache_folder.remove(entry) for entry in removed)
+        picked = _picked(cache_folder.entries(), ())
+    return CacheResult(
+        folder=str(home()),
+        action=action,
+        entries=[_entry(entry, cache_folder.faults(entry) if action == "verify" else None) for entry in picked],
+        bytes=sum(entry.bytes for entry in picked),
+        foreign=[str(path) for path in cache_folder.foreign()],
+        removed=[_entry(entry, None) for entry in removed] if action == "clear" else None,
+        freed=freed if action == "clear" else None,
+        limit=limit,
+    )
+
+
+def _picked(found: Sequence[cache_folder.Entry], names: Sequence[str]) -> list[cache_folder.Entry]:
+    if not names:
+        return list(found)
+    for name in names:
+        if not any(name in (entry.name, entry.kind, entry.of) for entry in found):
+            known = {entry.kind for entry in found} | {entry.of for entry in found if entry.of}
+            raise UsageError(
+                f"the cache holds nothing called {name!r}", f"it holds {', '.join(sorted(known)) or 'nothing'}"
+            )
+    return [entry for entry in found if {entry.name, entry.kind, entry.of} & set(names)]
+
+
+def _entry(entry: cache_folder.Entry, faults: list[str] | None) -> CacheEntry:
+    return CacheEntry(entry.kind, entry.name, str(entry.path), entry.bytes, entry.used, entry.of, faults)

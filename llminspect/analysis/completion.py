@@ -1,0 +1,248 @@
+"""One completion: token after token, each with what the model thought and what the filters left of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from llminspect.analysis.candidates import token_text
+from llminspect.core.decoding import decode
+from llminspect.core.lookup import LookAhead
+from llminspect.core.sampling import Draws, entropy, top_ids
+from llminspect.core.tap import Chain
+from llminspect.text.text_stream import TextStream, next_piece
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from llminspect.core.array import Array
+    from llminspect.core.cache import Cache
+    from llminspect.core.decoding import Ask, Choice
+    from llminspect.core.sampling import Sampling
+    from llminspect.core.tap import Tap
+    from llminspect.model.opened import Model
+
+Stop = Literal["length", "eos", "stop"]
+ROWS = 12
+"""Tokens shown in a table of filters."""
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A token that could have been taken."""
+
+    id: int
+    text: str
+    prob: float
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """One token on its way through the filters: its probability after each, 0 from where it was cut."""
+
+    id: int
+    text: str
+    probs: list[float]
+
+
+@dataclass(frozen=True)
+class Filters:
+    """The way of the most probable tokens from the model's own probabilities to those that are drawn from."""
+
+    names: list[str]
+    kept: list[int]
+    """How many tokens each stage leaves."""
+    tokens: list[Filtered]
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One token of the completion."""
+
+    id: int
+    text: str
+    prob: float
+    """The model's own probability, before any filter."""
+    logprob: float
+    """Its natural logarithm."""
+    alternatives: list[Alternative]
+    """The most probable other tokens."""
+    entropy: float
+    """Of the model's own distribution, in bits."""
+    drawn_prob: float | None = None
+    """The probability that it was drawn with, after the filters."""
+    forced: bool | None = None
+    filters: Filters | None = None
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A finished continuation."""
+
+    completion: str
+    ids: list[int]
+    steps: list[StepRecord]
+    stop: Stop
+    passes: int | None = None
+    """How often the model was run for it, where tokens were guessed."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a completion ends, and what it has to begin with."""
+
+    max_tokens: int = 32
+    stops: tuple[str, ...] = ()
+    ignore_eos: bool = False
+    forced: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class CompletionListener:
+    """Who follows while the completion is written."""
+
+    text: Callable[[str], None] | None = None
+    step: Callable[[StepRecord, str], None] | None = None
+    """Called with the step and the whole text so far."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What the experiments do to the model."""
+
+    taps: Sequence[Tap] = ()
+    """They act on every token."""
+    patches: Sequence[Tap] = ()
+    """They act before, on the prompt alone: what is written behind it has no other text to take from, and meets the
+    patch in the keys and values that the prompt leaves."""
+
+    def in_pass(self, *, first: bool) -> Chain:
+        """The taps of a pass; `first`: of one that starts with the prompt."""
+
+        return Chain([*self.patches, *self.taps] if first else self.taps)
+
+
+UNCHANGED = Changes()
+
+
+def asks(model: Model, changes: Changes = UNCHANGED) -> Ask:
+    """The model as a function from new ids and what it keeps of those before to the logits behind the last of them."""
+
+    def ask(ids: Sequence[int], before: tuple[Cache | None] | None) -> tuple[Array, tuple[Cache | None]]:
+        tap = changes.in_pass(first=before is None)
+        result = model.run(ids, tap, None if before is None else before[0])
+        return model.logits(result.stream_TD[-1:], tap)[0], (result.cache,)
+
+    def ask_anew(ids: Sequence[int], before: Sequence[int] | None) -> tuple[Array, Sequence[int]]:
+        # Where a token sees those behind it, each new one changes what the earlier ones were: nothing can be kept.
+        whole, tap = [*(before or ()), *ids], changes.in_pass(first=True)
+        return model.logits(model.run(whole, tap).stream_TD[-1:], tap)[0], whole
+
+    return ask if model.config.causal else ask_anew
+
+
+def looks_ahead(model: Model, most: int, changes: Changes = UNCHANGED) -> LookAhead:
+    """The same, with up to `most` tokens guessed from what stood before.
+
+    A change acts on a guessed token as on a chosen one: on each by itself, and a guess that was wrong leaves nothing.
+    """
+
+    def ask_rows(ids: Sequence[int], cache: Cache | None, wanted: int) -> tuple[Array, Cache]:
+        tap = changes.in_pass(first=cache is None)
+        result = model.run(ids, tap, cache)
+        assert result.cache is not None, "a model that keeps nothing cannot look ahead"
+        return model.logits(result.stream_TD[-wanted:], tap), result.cache
+
+    return LookAhead(ask_rows, most, model.config.sizes.context)
+
+
+def complete(
+    model: Model,
+    prompt_ids: Sequence[int],
+    sampling: Sampling,
+    limits: Limits,
+    *,
+    seed: tuple[int, int] | None,
+    changes: Changes = UNCHANGED,
+    alternatives: int = 3,
+    table: bool = False,
+    listener: CompletionListener | None = None,
+    lookup: int = 0,
+) -> Completion:
+    """Continue the prompt. `seed` is a seed and the number of the sample; None takes the most probable token.
+
+    With `lookup` up to so many tokens a pass are guessed.
+    `ids` ends with the token that ended it (the end-of-text token, or the one that completed a stop string).
+    """
+
+    listener = listener or CompletionListener()
+    eos_ids = model.tokenizer.eos_ids if model.tokenizer and not limits.ignore_eos else frozenset()
+    stream, ids, steps = TextStream(limits.stops), list[int](), list[StepRecord]()
+    stop: Stop = "length"
+    ahead = looks_ahead(model, lookup, changes) if lookup else None
+    choices = decode(
+        ahead or asks(model, changes),
+        prompt_ids,
+        sampling,
+        None if seed is None else Draws(*seed),
+        context=min(model.config.sizes.context, len(prompt_ids) + limits.max_tokens),
+        forced=limits.forced,
+    )
+    for choice in choices:
+        steps.append(record(model, choice, alternatives, table, drawn=seed is not None))
+        previous = ids[-1] if ids else prompt_ids[-1]
+        ids.append(choice.id)
+        if choice.id in eos_ids and not choice.forced:
+            stop = "eos"
+        elif model.tokenizer is not None:
+            given = stream.feed(next_piece(model.tokenizer, previous, choice.id))
+            if listener.text and given:
+                listener.text(given)
+        elif listener.text:
+            listener.text(f" {token_text(model, choice.id)}")
+        if listener.step:
+            listener.step(steps[-1], stream.text)
+        if stream.stopped:
+            stop = "stop"
+        if stop != "length":
+            break
+    rest = stream.finish()
+    if listener.text and rest:
+        listener.text(rest)
+    return Completion(stream.text, ids, steps, stop, ahead.passes if ahead else None)
+
+
+def record(model: Model, choice: Choice, alternatives: int, table: bool, *, drawn: bool) -> StepRecord:
+    """What is kept of a step: not the whole distributions."""
+
+    own_V = choice.own_V
+    others = [token_id for token_id in top_ids(own_V, alternatives + 1) if token_id != choice.id][:alternatives]
+    probability = float(own_V[choice.id])
+    made = StepRecord(
+        id=choice.id,
+        text=token_text(model, choice.id),
+        prob=probability,
+        logprob=math.log(probability) if probability > 0 else -math.inf,
+        alternatives=[Alternative(other, token_text(model, other), float(own_V[other])) for other in others],
+        entropy=entropy(own_V),
+        drawn_prob=float(choice.stages[-1][1][choice.id]) if drawn else None,
+        forced=True if choice.forced else None,
+    )
+    return replace(made, filters=filter_table(model, choice)) if table else made
+
+
+def filter_table(model: Model, choice: Choice) -> Filters:
+    """The most probable tokens, and the chosen one, from stage to stage."""
+
+    shown = top_ids(choice.own_V, ROWS)
+    if choice.id not in shown:
+        shown.append(choice.id)
+    return Filters(
+        names=[name for name, _ in choice.stages],
+        kept=[int((probabilities > 0).sum()) for _, probabilities in choice.stages],
+        tokens=[
+            Filtered(token_id, token_text(model, token_id), [float(stage[token_id]) for _, stage in choice.stages])
+            for token_id in shown
+        ],
+    )

@@ -1,0 +1,113 @@
+"""`attend` on an encoder–decoder: the target's own attention, that to the source, and the encoder's.
+
+The encoder is looked at as a model of its own that sees both ways; what is said of any model's attention is said of it.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+
+from llminspect.analysis.documents import Dims
+from llminspect.core.attention_measures import entropy
+from llminspect.core.tap import Enough, Under, Until, Visit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from llminspect.analysis.attention import Head
+    from llminspect.analysis.overview import Overview
+    from llminspect.core.array import Array
+    from llminspect.core.cache import Cache
+    from llminspect.core.tap import Tap
+    from llminspect.model.opened import Model
+
+CROSS_WEIGHTS = "cross_attention.weights"
+
+
+@dataclass(frozen=True)
+class CrossHead:
+    """One head's attention to the source: a row a token of the target, a column one of the source."""
+
+    layer: int
+    head: int
+    weights: Annotated[Array, Dims("T S")]
+
+
+@dataclass
+class CrossAttention:
+    """What the target takes from the source, in the layers of the decoder."""
+
+    entropy: Annotated[Array, Dims("L H")]
+    """How evenly each head spreads its weight over the source: 0 on one token, 1 on all the same."""
+    mean: Annotated[Array, Dims("T S")]
+    """The mean of the weights of all heads."""
+    heads: list[CrossHead] = field(default_factory=list)
+    """Those that were asked for; all of a short text."""
+
+
+@dataclass(frozen=True)
+class EncoderAttention:
+    """The attention of the source's tokens to one another."""
+
+    n_layers: int
+    n_heads: int
+    heads: list[Head]
+    overview: Overview | None = None
+
+
+def encoder_of(model: Model) -> Model:
+    """The encoder as a model of its own: the source's ids in, its stream out."""
+    from llminspect.model.params import OnDemand, Params
+    from llminspect.model.spec import Pass
+
+    whole, arrays = model.config, model.params.arrays
+    sizes = whole.sizes
+    layers: int = whole.encoder_layers  # type: ignore[attr-defined]
+    heads: int = getattr(whole, "encoder_heads", sizes.H)
+    width = sizes.E * sizes.H // heads
+    own = replace(whole, sizes=replace(sizes, L=layers, H=heads, K=heads, E=width), causal=False)  # type: ignore[type-var]
+
+    def reader(name: str) -> Callable[[], Array]:
+        return lambda: arrays[name]
+
+    named = {name.removeprefix("encoder."): reader(name) for name in arrays if name.startswith("encoder.")}
+    named["embedding.weight"] = reader("embedding.weight")
+
+    def forward(
+        params: Params,
+        config: object,
+        ids_T: Array,
+        tap: Tap,
+        cache: Cache | None = None,
+        hidden_S: Array | None = None,
+    ) -> Pass:
+        read = model.encode_source(ids_T, Under("encoder.", tap), hidden_S)
+        assert read.source is not None
+        return Pass(read.source.stream_SD, None)
+
+    architecture = replace(model.architecture, forward=forward, capabilities=frozenset({"encode"}))
+    # `forward` above asks the whole model, which runs on its own engine.
+    return replace(model, architecture=architecture, config=own, params=Params(OnDemand(named)), engine=None)
+
+
+def watch_cross(decoder: Model, ids: Sequence[int], keep: Collection[tuple[int, int]]) -> CrossAttention:
+    """One pass over the target, of whose attention to the source only `keep` is kept whole."""
+
+    sizes, own_ids = decoder.config.sizes, np.asarray(ids)
+    entropies: list[Array] = []
+    sums: list[Array] = []
+    heads: list[CrossHead] = []
+
+    def look(name: str, weights_HTS: Array) -> None:
+        layer = int(name.split(".")[1])
+        entropies.append(entropy(weights_HTS, own_ids, False))
+        sums[:] = [weights_HTS.sum(0) + sum(sums)]
+        heads.extend(CrossHead(at, head, weights_HTS[head].copy()) for at, head in keep if at == layer)
+
+    with suppress(Enough):
+        decoder.run(ids, Until(Visit(look, f"layers.*.{CROSS_WEIGHTS}"), f"layers.{sizes.L - 1}.{CROSS_WEIGHTS}"))
+    return CrossAttention(np.stack(entropies), sums[0] / (sizes.L * sizes.H), heads)

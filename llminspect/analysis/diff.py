@@ -1,0 +1,172 @@
+"""`llminspect diff`: one text in two models, or two texts in one model, side by side."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from llminspect.analysis.candidates import Candidate, candidates, token_text
+from llminspect.analysis.change import divergence
+from llminspect.analysis.documents import Tokens, token_documents
+from llminspect.analysis.forward_pass import watch_pass
+from llminspect.analysis.prompt import check_prompt, prompt_of_ids, text_prompt
+from llminspect.analysis.target import target_prompt, with_source
+from llminspect.arguments.shared import SourceOptions
+from llminspect.core.unembed import log_softmax
+from llminspect.errors import UsageError
+from llminspect.text.prompt import Chat, Prompt
+
+if TYPE_CHECKING:
+    from llminspect.analysis.forward_pass import WatchedPass
+    from llminspect.core.array import Array
+    from llminspect.model.opened import Model
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two."""
+
+    model: str
+    text: str | None
+    tokens: Tokens
+    next: list[Candidate]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A token's probability on both sides; None where a vocabulary has no such token."""
+
+    text: str
+    prob_a: float | None
+    prob_b: float | None
+
+
+@dataclass(frozen=True)
+class Apart:
+    """How far the streams at the last positions are from each other behind a layer."""
+
+    layer: int
+    cosine: float
+    distance: float
+    """‖a − b‖ / ‖a‖."""
+
+
+@dataclass(frozen=True)
+class DiffResult:
+    """Two runs side by side. What can only be said of equal vocabularies or equal widths is left out for others."""
+
+    a: Side
+    b: Side
+    tokens: list[Pair]
+    """The most probable of both sides, by their text."""
+    kl_ab: float | None
+    """KL(a ‖ b) in bits, where both have the same vocabulary."""
+    kl_ba: float | None
+    layers: list[Apart] | None
+    """Where both have as many layers of the same width."""
+
+
+def diff(
+    first: Model, second: Model, other: Prompt | None, top: int, prompt: Prompt, source: SourceOptions | None = None
+) -> DiffResult:
+    """`other` is the second text; None: the same text, cut by the second model's own tokenizer, wrapped as `source`
+    says."""
+
+    beside = _same_text(second, prompt, source or SourceOptions()) if other is None else other
+    sides, logits, rows = [], [], []
+    for model, own in ((first, prompt), (second, beside)):
+        check_prompt(model, own)
+        seen = _watched(model, own)
+        if seen.logits_V is None:
+            raise UsageError(f"{model.name} gives vectors, not tokens", "llminspect embed --similarity compares those")
+        sides.append(Side(model.name, own.text, token_documents(own.tokens), candidates(model, seen.logits_V, top)))
+        logits.append(log_softmax(seen.logits_V.astype("float64")))
+        rows.append(seen.rows)
+    same = _vocabulary(first) == _vocabulary(second)
+    return DiffResult(
+        a=sides[0],
+        b=sides[1],
+        tokens=_pairs(first, second, sides, logits),
+        kl_ab=divergence(logits[0], logits[1]) if same else None,
+        kl_ba=divergence(logits[1], logits[0]) if same else None,
+        layers=_apart(first, second, rows),
+    )
+
+
+def _watched(model: Model, prompt: Prompt) -> WatchedPass:
+    """The pass behind whose last position a token comes. An encoder–decoder reads the text as its source, and its
+    first token is what comes next. Raises UsageError for a masked model, in which nothing comes next."""
+
+    if model.can("fill"):
+        raise UsageError(
+            f"{model.name} fills masks: no token comes next", "llminspect forward shows what its masks are"
+        )
+    if not model.can("source"):
+        return watch_pass(model, prompt.ids, len(prompt.ids) - 1)
+    ids = target_prompt(model, None, None).ids
+    return watch_pass(with_source(model, prompt.ids), ids, len(ids) - 1)
+
+
+def _same_text(model: Model, prompt: Prompt, source: SourceOptions) -> Prompt:
+    """The text, or the conversation, as the second model has it; ids stay ids."""
+    if prompt.text is None:
+        return prompt_of_ids(prompt.ids, model.tokenizer, prompt.line)
+    if prompt.chat is None or model.tokenizer is None:
+        return text_prompt(prompt.text, source, model.tokenizer, prompt.line)
+    from llminspect.text.chat import encode_chat, render_chat
+
+    messages = prompt.chat.messages
+    chat = Chat(messages, encode_chat(model.tokenizer, render_chat(model.tokenizer, messages)))
+    return Prompt(chat.text, chat.tokens, prompt.line, chat=chat)
+
+
+def _vocabulary(model: Model) -> object:
+    """Equal for models whose ids mean the same."""
+    if model.tokenizer is None:
+        return model.config.sizes.V
+    return [token_text(model, token_id) for token_id in range(model.config.sizes.V)]
+
+
+def _pairs(first: Model, second: Model, sides: list[Side], logits: list[Array]) -> list[Pair]:
+    """The best of both sides; a token of the other side is found by its text."""
+
+    found: dict[str, Pair] = {}
+    for candidate in [*sides[0].next, *sides[1].next]:
+        if candidate.text in found:
+            continue
+        chances = []
+        for model, log_V in ((first, logits[0]), (second, logits[1])):
+            token_id = _id_of(model, candidate)
+            chances.append(None if token_id is None else math.exp(log_V[token_id]))
+        found[candidate.text] = Pair(candidate.text, *chances)
+    return sorted(found.values(), key=lambda pair: -max(pair.prob_a or 0, pair.prob_b or 0))
+
+
+def _id_of(model: Model, candidate: Candidate) -> int | None:
+    """The id of the token with that text: the same id where it fits, else the one that the tokenizer gives."""
+    if candidate.id < model.config.sizes.V and token_text(model, candidate.id) == candidate.text:
+        return candidate.id
+    if model.tokenizer is None:
+        return None
+    try:
+        ids = model.tokenizer.encode_ids(candidate.text)
+    except UsageError:
+        return None
+    return ids[0] if len(ids) == 1 and token_text(model, ids[0]) == candidate.text else None
+
+
+def _apart(first: Model, second: Model, rows: list[dict[str, Array]]) -> list[Apart] | None:
+
+    sizes, others = first.config.sizes, second.config.sizes
+    if (sizes.L, sizes.D) != (others.L, others.D):
+        return None
+    layers = []
+    for layer in range(sizes.L):
+        a_D, b_D = (own[f"layers.{layer}.output"].astype(np.float64) for own in rows)
+        lengths = float(np.linalg.norm(a_D)), float(np.linalg.norm(b_D))
+        cosine = float(a_D @ b_D) / (lengths[0] * lengths[1] or 1.0)
+        layers.append(Apart(layer, cosine, float(np.linalg.norm(a_D - b_D)) / (lengths[0] or 1.0)))
+    return layers

@@ -1,0 +1,172 @@
+"""`llminspect embed`: tokens as vectors, and what lies near what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+
+from llminspect.analysis.analogy import Analogy
+from llminspect.analysis.documents import Dims, Tokens, token_documents
+from llminspect.analysis.neighbours import Neighbour, neighbours_of
+from llminspect.analysis.position_codes import Positions, positions_of
+from llminspect.analysis.projection import Projection, projection_of
+from llminspect.analysis.prompt import check_prompt
+from llminspect.analysis.vectors import Lookup, Outlier, Statistics, TextSpan, lookup_of, outlier_of, statistics_of
+from llminspect.core import geometry
+from llminspect.core.geometry import pooled
+from llminspect.errors import UsageError
+from llminspect.text.prompt import Prompt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llminspect.arguments.embed import EmbedOptions, Metric, Pool
+    from llminspect.core.array import Array
+    from llminspect.model.opened import Model
+
+
+@dataclass(frozen=True)
+class EmbedResult:
+    tokens: Tokens
+    dim: int
+    at: str
+    """"embedding", the number of a layer, or "final"."""
+    pool: Pool
+    labels: list[str]
+    """What each of the vectors stands for."""
+    vectors: Annotated[Array, Dims("N D")]
+    """One a token, or with --pool one a text; with --analogy the sum."""
+    norms: Annotated[Array, Dims("N")]
+    statistics: Statistics
+    outlier: Outlier | None = None
+    """The longest vector of a token, where it is more than ten times as long as the median."""
+    lookup: Lookup | None = None
+    texts: list[TextSpan] | None = None
+    analogy: Analogy | None = None
+    nearest_in: Literal["embedding", "unembedding"] | None = None
+    """The table whose rows `nearest` are."""
+    nearest_by: Metric | None = None
+    nearest: list[list[Neighbour]] | list[Neighbour] | None = None
+    similarity_by: Metric | None = None
+    similarity: Annotated[Array, Dims("N N")] | None = None
+    projection: Projection | None = None
+    positions: Positions | None = None
+
+
+def embed(model: Model, options: EmbedOptions, others: Sequence[Prompt], prompt: Prompt) -> EmbedResult:
+    """The vectors of one text (and of `others` beside it), and what lies near them."""
+
+    from llminspect.analysis.vectors import vectors_at
+
+    model = reading_model(model)
+    prompts = [prompt, *others]
+    for each in prompts:
+        check_prompt(model, each)
+    unpooled = [vectors_at(model, each.ids, options.at) for each in prompts]
+    own = [pooled(vectors_TD, options.pool) for vectors_TD in unpooled]
+    labels = [label for each in prompts for label in _labels(each, options.pool, len(prompts) > 1)]
+    lookup = (
+        lookup_of(model.params["embedding.weight"], prompt.ids) if options.at == "embedding" and not others else None
+    )
+    texts = None
+    if others:
+        starts = np.cumsum([0, *(len(each.tokens) for each in prompts)])
+        texts = [
+            TextSpan(each.text, int(start), len(each.tokens)) for each, start in zip(prompts, starts, strict=False)
+        ]
+    tokens = [token for each in prompts for token in each.tokens]
+    made = _result(model, options, token_documents(tokens), labels, np.concatenate(own))
+    positions = positions_of(model, len(tokens)) if options.positions else None
+    return replace(made, texts=texts, lookup=lookup, positions=positions, outlier=outlier_of(np.concatenate(unpooled)))
+
+
+def reading_model(model: Model) -> Model:
+    """Of an encoder–decoder the encoder: a text is what it reads."""
+    from llminspect.analysis.cross_attention import encoder_of
+
+    return encoder_of(model) if model.can("source") else model
+
+
+def embed_analogy(model: Model, options: EmbedOptions, prompt: Prompt) -> EmbedResult:
+    """The sum of the words of an expression, and what lies near it. `prompt` holds the tokens of its words."""
+    from llminspect.analysis.analogy import sum_of, terms_of
+
+    assert options.analogy is not None
+    terms = [term for term, _ in terms_of(options.analogy, model.tokenizer)]
+    total_1D = sum_of(terms, model.params["embedding.weight"])
+    if not total_1D.any():
+        raise UsageError(f"{options.analogy} is a vector of zeros", "it points nowhere, so nothing is near it")
+    analogy = Analogy(options.analogy, terms, options.exclude_inputs)
+    return _result(model, options, token_documents(prompt.tokens), [options.analogy], total_1D, analogy)
+
+
+def _result(
+    model: Model,
+    options: EmbedOptions,
+    tokens: Tokens,
+    labels: list[str],
+    vectors_ND: Array,
+    analogy: Analogy | None = None,
+) -> EmbedResult:
+    from llminspect.analysis.neighbours import TokenTexts
+    from llminspect.analysis.vectors import vocabulary_table
+
+    name, table_VD = vocabulary_table(model, options.at)
+    count = options.nearest or (10 if analogy else 0)
+    inputs = [token_id for term in analogy.terms for token_id in term.ids] if analogy else []
+    found = None
+    if count:
+        found = neighbours_of(
+            TokenTexts(model.tokenizer),
+            vectors_ND,
+            table_VD,
+            count,
+            metric=options.metric,
+            words=options.words,
+            without=frozenset(inputs if options.exclude_inputs else []),
+        )
+    nearest: list[list[Neighbour]] | list[Neighbour] | None = found[0] if analogy and found else found
+    return EmbedResult(
+        tokens=tokens,
+        dim=vectors_ND.shape[1],
+        at=options.at,
+        pool=options.pool,
+        labels=labels,
+        vectors=vectors_ND,
+        norms=geometry.norms(vectors_ND),
+        statistics=statistics_of(vectors_ND, table_VD if options.at == "embedding" else None),
+        analogy=analogy,
+        nearest_in=name if found else None,
+        nearest_by=options.metric if found else None,
+        nearest=nearest,
+        similarity_by=options.metric if options.similarity else None,
+        similarity=geometry.similarity(vectors_ND, vectors_ND, options.metric) if options.similarity else None,
+        projection=projection_of(labels, vectors_ND, found, table_VD) if options.project else None,
+    )
+
+
+def _labels(prompt: Prompt, pool: Pool, several: bool) -> list[str]:
+    if pool == "none":
+        return prompt.labels
+    if not several:
+        return [f"{pool} of all tokens" if pool == "mean" else f"{pool} token"]
+    return [" ".join(map(str, prompt.ids)) if prompt.text is None else prompt.text]
+
+
+def prompt_of_terms(model: Model, expression: str) -> Prompt:
+    from llminspect.analysis.analogy import terms_of
+
+    tokens = [token for _, own in terms_of(expression, model.tokenizer) for token in own]
+    return Prompt(None, [replace(token, start=None, end=None) for token in tokens])
+
+
+def embed_arrays(result: EmbedResult) -> dict[str, Array]:
+
+    arrays = {"vectors": result.vectors, "ids": np.array([token["id"] for token in result.tokens])}
+    if result.similarity is not None:
+        arrays["similarity"] = result.similarity
+    if result.projection is not None:
+        arrays["projection"] = result.projection.points
+    return arrays

@@ -1,0 +1,71 @@
+"""`llminspect encode`: a text as the ids that a model reads, and ids as text again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llminspect.analysis.documents import Tokens, token_documents
+from llminspect.errors import UsageError
+
+if TYPE_CHECKING:
+    from llminspect.text.prompt import Prompt
+    from llminspect.text.tokenizer import Tokenizer
+
+ONE_HOT = 20_000_000
+"""Numbers in the one-hot rows at most."""
+
+
+@dataclass(frozen=True)
+class EncodeResult:
+    """A text and its ids."""
+
+    text: str | None
+    ids: list[int]
+    tokens: Tokens
+    vocabulary_size: int
+    one_hot: list[list[int]] | None = None
+    """With --one-hot: [T, V], a row a token, 1 at its id and 0 elsewhere."""
+
+
+@dataclass(frozen=True)
+class DecodeResult:
+    """Ids and the text that they stand for."""
+
+    ids: list[int]
+    text: str
+    """With U+FFFD where the bytes are not whole characters."""
+    bytes: str
+    """In hex."""
+    whole: bool
+    """Whether the bytes are whole characters."""
+
+
+def encode(tokenizer: Tokenizer, one_hot: bool, prompt: Prompt) -> EncodeResult:
+    """The ids of one text."""
+    size = tokenizer.vocabulary_size
+    if one_hot and len(prompt.ids) * size > ONE_HOT:
+        raise UsageError(
+            f"the one-hot rows would hold {len(prompt.ids)} × {size:,} numbers",
+            "take a shorter text, or a small vocabulary: --letters, --model toy, --model bytes",
+        )
+    rows = [[int(place == token_id) for place in range(size)] for token_id in prompt.ids] if one_hot else None
+    return EncodeResult(prompt.text, prompt.ids, token_documents(prompt.tokens), size, rows)
+
+
+def decode(tokenizer: Tokenizer, keep_special: bool, prompt: Prompt) -> DecodeResult:
+    """The bytes that ids stand for, without what the model expects around a text unless that is to be kept."""
+    ids = prompt.ids if keep_special else without_added(prompt.ids, tokenizer)
+    data = tokenizer.decode(ids)
+    text = data.decode("utf-8", "replace")
+    return DecodeResult(prompt.ids, text, data.hex(), text.encode() == data)
+
+
+def without_added(ids: list[int], tokenizer: Tokenizer) -> list[int]:
+    """The ids without the prefix and the suffix that encoding puts around a text."""
+    front, behind = list(tokenizer.prefix_ids), list(tokenizer.suffix_ids)
+    if front and ids[: len(front)] == front:
+        ids = ids[len(front) :]
+    if behind and ids[-len(behind) :] == behind:
+        ids = ids[: -len(behind)]
+    return ids

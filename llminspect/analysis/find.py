@@ -1,0 +1,125 @@
+"""Which heads look from one word to another: every head ranked, beside what would be there anyway."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llminspect.arguments.words import find_word
+from llminspect.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llminspect.analysis.attention import WatchedAttention
+    from llminspect.text.prompt import Prompt
+
+
+@dataclass(frozen=True)
+class End:
+    """One end of the pair: the tokens of the word."""
+
+    text: str
+    indices: list[int]
+
+
+@dataclass(frozen=True)
+class FoundHead:
+    """How much of its weight a head gives from the query to the key."""
+
+    layer: int
+    head: int
+    weight: float
+    others: float | None
+    """The mean weight that the other tokens which may see the key give it; left out where there are none."""
+    excess: float | None
+    """weight − others: what this query gives the key beyond what everybody does."""
+    only_sink: bool
+    """The key is token 0, and at least three quarters of the weight are what the others give it too: the head rests
+    there, it does not look there."""
+    control: float | None = None
+    """The weight of the same pair in the control sentence."""
+    control_excess: float | None = None
+
+
+@dataclass(frozen=True)
+class ControlSentence:
+    """The control sentence, and where the pair is in it."""
+
+    text: str | None
+    tokens: list[str]
+    query: End
+    key: End
+    by_position: bool
+    """A word of the pair is not in it: the tokens at the same places are compared."""
+
+
+@dataclass(frozen=True)
+class Find:
+    """Every head, or those that were chosen, by weight, the largest first. A word of several tokens looks from its last
+    one; as a key it is all of them together."""
+
+    query: End
+    key: End
+    heads: list[FoundHead]
+    control: ControlSentence | None = None
+
+
+def ends_of(prompt: Prompt, words: tuple[str, str]) -> tuple[End, End]:
+    """The tokens of the two words. Raises UsageError where one is not there, or both are the same."""
+
+    places = [find_word(prompt, word, "--find") for word in words]
+    query, key = (End("".join(prompt.labels[index] for index in place), place) for place in places)
+    if query.indices[-1] in key.indices:
+        raise UsageError(f"--find: {words[0]!r} and {words[1]!r} are the same token")
+    return query, key
+
+
+def check_order(query: End, key: End, causal: bool) -> None:
+    """Raise UsageError for a key that the query cannot see."""
+    if causal and max(key.indices) > query.indices[-1]:
+        raise UsageError(
+            f"{query.text.strip()!r} cannot see {key.text.strip()!r}, which comes after it",
+            "this model looks back only; turn the pair round",
+        )
+
+
+def control_of(prompt: Prompt, control: Prompt, words: tuple[str, str], ends: tuple[End, End]) -> ControlSentence:
+    """The pair in the control sentence: the same words, or, in one of as many tokens, the same places."""
+    try:
+        query, key = ends_of(control, words)
+        return ControlSentence(control.text, control.labels, query, key, by_position=False)
+    except UsageError:
+        if len(control.tokens) != len(prompt.tokens):
+            raise
+    query, key = (End("".join(control.labels[at] for at in end.indices), end.indices) for end in ends)
+    return ControlSentence(control.text, control.labels, query, key, by_position=True)
+
+
+def ranked(
+    ends: tuple[End, End],
+    seen: WatchedAttention,
+    chosen: Sequence[tuple[int, int]],
+    control: ControlSentence | None,
+    control_seen: WatchedAttention | None,
+) -> Find:
+    """The chosen heads of the pass, the largest weight first."""
+    query, key = ends
+    heads = []
+    for layer, head in chosen:
+        weight, others = seen.pairs[layer][head]
+        beside, beside_others = control_seen.pairs[layer][head] if control_seen else (None, None)
+        heads.append(
+            FoundHead(
+                layer=layer,
+                head=head,
+                weight=weight,
+                others=others,
+                excess=None if others is None else weight - others,
+                only_sink=0 in key.indices and others is not None and others >= 0.75 * weight,
+                control=beside,
+                control_excess=None if beside is None or beside_others is None else beside - beside_others,
+            )
+        )
+    heads.sort(key=lambda entry: (-entry.weight, entry.layer, entry.head))
+    return Find(query, key, heads, control)

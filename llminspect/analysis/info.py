@@ -1,0 +1,195 @@
+"""`llminspect info`: what is inside a model, without computing anything with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llminspect.analysis.documents import fields_of
+
+if TYPE_CHECKING:
+    from llminspect.model.opened import Description
+    from llminspect.model.spec import TensorSpec
+    from llminspect.text.tokenizer import Tokenizer
+
+LONGEST_SHOWN = 64
+"""Entries of a list in a file's metadata that are given; of a longer one (a vocabulary) only their number."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One array of the model."""
+
+    name: str
+    shape: list[int]
+    axes: str
+    """The shape by the dimension letters: "HE D" is heads times their width, by model width."""
+    parameters: int
+    types: list[str]
+    """The number types that the file keeps it in."""
+    file_names: list[str]
+    """What the file calls it; none where it is built in."""
+    bytes: int
+    """In the file."""
+
+
+@dataclass(frozen=True)
+class ModelPart:
+    """The parameters of one part of the model, over all layers."""
+
+    name: str
+    parameters: int
+    share: float
+
+
+@dataclass(frozen=True)
+class TokenizerFacts:
+    """How the model's tokenizer works."""
+
+    kind: str
+    vocabulary_size: int
+    lossless: bool
+    """Whether decoding gives back every text byte by byte."""
+    special_tokens: dict[str, int]
+    prefix_ids: list[int]
+    """What is put in front of a text."""
+    suffix_ids: list[int]
+    eos_ids: list[int]
+    """Where generation stops."""
+    bos_id: int | None = None
+    mask_id: int | None = None
+    unknown_id: int | None = None
+
+
+@dataclass(frozen=True)
+class InfoResult:
+    """What is inside a model. What its file does not have is left out."""
+
+    title: str
+    family: str | None = None
+    format: str | None = None
+    """`gguf`, `huggingface` or `built in`."""
+    capabilities: list[str] | None = None
+    """`generate`, `fill` (masks), `encode` (sees both ways), `source` (an encoder–decoder)."""
+    parameters: int | None = None
+    sizes: dict[str, int] | None = None
+    """By the dimension letters, and the context."""
+    config: dict[str, Any] | None = None
+    """What else the forward pass is told."""
+    weight_types: dict[str, int] | None = None
+    """How many tensors of the file are of each number type."""
+    file_bytes: int | None = None
+    memory_bytes: int | None = None
+    """As float32."""
+    parts: list[ModelPart] | None = None
+    tied: bool | None = None
+    """Whether the embedding serves as the output matrix as well."""
+    tensors: list[Tensor] | None = None
+    tokenizer: TokenizerFacts | None = None
+    chat_template: str | None = None
+    metadata: dict[str, Any] | None = None
+    """The file's own configuration; of a long list only how many entries it has."""
+
+
+def info(description: Description | None, tokenizer: Tokenizer | None, name: str) -> InfoResult:
+    """From the headers alone; `description` is None for a tokenizer that stands alone."""
+    facts = None if tokenizer is None else tokenizer_facts(tokenizer)
+    template = None if tokenizer is None else tokenizer.chat_template
+    if description is None:
+        return InfoResult(name, tokenizer=facts, chat_template=template)
+    located, config = description.located, description.config
+    tensors = [_tensor(description, spec) for spec in description.specs]
+    total = sum(tensor.parameters for tensor in tensors)
+    capabilities = description.capabilities
+    metadata = {} if located is None else dict(located.config)
+    return InfoResult(
+        title=str(metadata.get("general.name") or name),
+        family=description.architecture.name,
+        format="built in" if located is None else located.format,
+        capabilities=sorted(capabilities),
+        parameters=total,
+        sizes=dataclasses.asdict(config.sizes),
+        config={key: value for key, value in _settings(config) if key != "sizes"},
+        weight_types=None if located is None else located.provenance.get("weight_types"),
+        file_bytes=sum(tensor.bytes for tensor in tensors),
+        memory_bytes=4 * total,
+        parts=parts(tensors),
+        tied=_is_tied(description),
+        tensors=tensors,
+        tokenizer=facts,
+        chat_template=template,
+        metadata={key: _shortened(value) for key, value in metadata.items()} or None,
+    )
+
+
+def _settings(config: Any) -> Iterator[tuple[str, Any]]:
+
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        yield field.name, fields_of(value) if dataclasses.is_dataclass(value) else value
+
+
+def _is_tied(description: Description) -> bool:
+    reads_out = description.capabilities & {"generate", "fill"}
+    return bool(reads_out) and not any(spec.name == "unembedding.weight" for spec in description.specs)
+
+
+def _tensor(description: Description, spec: TensorSpec) -> Tensor:
+
+    from llminspect.model.spec import expanded_shape
+
+    located = description.located
+    shape = expanded_shape(spec.shape, description.config.sizes)
+    parameters = math.prod(shape)
+    if located is None or located.weights is None:
+        return Tensor(spec.name, list(shape), spec.shape, parameters, ["F32"], [], 4 * parameters)
+    found = [located.weights.tensors[source] for source in spec.sources(located.format)]
+    types = list(dict.fromkeys(info.type for info in found))
+    names = [info.name for info in found]
+    return Tensor(spec.name, list(shape), spec.shape, parameters, types, names, sum(info.nbytes for info in found))
+
+
+def parts(tensors: Sequence[Tensor]) -> list[ModelPart]:
+    """Parameters by part, in the order of the flow; the norms are one part wherever they stand."""
+    counts: dict[str, int] = {}
+    for tensor in tensors:
+        name = part_of(tensor.name)
+        counts[name] = counts.get(name, 0) + tensor.parameters
+    total = sum(counts.values())
+    return [ModelPart(name, count, count / total if total else 0.0) for name, count in counts.items()]
+
+
+def part_of(name: str) -> str:
+    """`layers.3.attention.query.weight` -> `attention`; of another stack `encoder attention`; any norm -> `norms`."""
+    pieces = name.split(".")
+    if any("norm" in piece for piece in pieces):
+        return "norms"
+    if len(pieces) > 2 and pieces[1].isdecimal():
+        return pieces[2] if pieces[0] == "layers" else f"{pieces[0]} {pieces[2]}"
+    return pieces[0]
+
+
+def tokenizer_facts(tokenizer: Tokenizer) -> TokenizerFacts:
+    return TokenizerFacts(
+        kind=tokenizer.kind,
+        vocabulary_size=tokenizer.vocabulary_size,
+        lossless=tokenizer.lossless,
+        special_tokens=dict(tokenizer.special_tokens),
+        prefix_ids=list(tokenizer.prefix_ids),
+        suffix_ids=list(tokenizer.suffix_ids),
+        eos_ids=sorted(tokenizer.eos_ids),
+        bos_id=tokenizer.bos_id,
+        mask_id=tokenizer.mask_id,
+        unknown_id=tokenizer.unknown_id,
+    )
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _shortened(entry) for key, entry in value.items()}
+    if not isinstance(value, str | bytes) and hasattr(value, "__len__"):
+        return {"entries": len(value)} if len(value) > LONGEST_SHOWN else list(value)
+    return value

@@ -1,0 +1,107 @@
+"""`llminspect models`: what `--model` can be, and how large famous models are beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Known:
+    """A model of the catalogue."""
+
+    name: str
+    title: str
+    use: str
+    """What it is good for."""
+    family: str
+    parameters: int
+    width: int
+    """D, the numbers in the vector of one token."""
+    layers: int
+    heads: int
+    context: int
+    """The longest text, in tokens."""
+    size: int
+    """Bytes on the disk."""
+    licence: str
+    fetched: bool
+    path: str | None = None
+    """Where it is, if it was fetched."""
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """A model that is built in, small enough to check by hand."""
+
+    name: str
+    vocabulary: list[str]
+    parameters: int
+    width: int
+    layers: int
+    heads: int
+
+
+@dataclass(frozen=True)
+class Famous:
+    """A published model, for comparison."""
+
+    name: str
+    year: int
+    parameters: int
+    width: int
+    layers: int
+    heads: int
+    source: str
+
+
+@dataclass(frozen=True)
+class ModelsResult:
+    """The catalogue, the toys, the tokenizers that need no model, and famous sizes."""
+
+    catalogue: list[Known]
+    toys: list[BuiltIn]
+    tokenizers: list[str]
+    """For tokenize and encode; OpenAI's model names work too."""
+    famous: list[Famous]
+    families: list[str]
+    """The kinds of models that files and names on the hub may hold."""
+
+
+def known_models() -> ModelsResult:
+    """What is known; nothing is fetched."""
+    import dataclasses
+
+    from llminspect.files.catalogue import CATALOGUE, FAMOUS
+    from llminspect.model.registry import architectures
+    from llminspect.text.standalone import standalone_names
+
+    families = [architecture.name for architecture in architectures()]
+    return ModelsResult(
+        catalogue=[_known(name) for name in CATALOGUE],
+        toys=_toys(),
+        tokenizers=list(standalone_names()),
+        famous=[Famous(**dataclasses.asdict(famous)) for famous in FAMOUS],
+        families=list(dict.fromkeys(families)),
+    )
+
+
+def _known(name: str) -> Known:
+    from llminspect.files.catalogue import CATALOGUE
+    from llminspect.files.pull import fetched
+
+    entry = CATALOGUE[name]
+    path = fetched(entry)
+    facts = {key: getattr(entry, key) for key in Known.__dataclass_fields__ if key not in ("fetched", "path")}
+    return Known(**facts, fetched=path is not None, path=None if path is None else str(path))
+
+
+def _toys() -> list[BuiltIn]:
+    from llminspect.model.toy import TOYS
+
+    made = []
+    for name, make in TOYS.items():
+        toy = make()
+        sizes, arrays = toy.config.sizes, toy.params.arrays
+        parameters = sum(array.size for array in arrays.values())
+        made.append(BuiltIn(name, list(toy.vocabulary), parameters, sizes.D, sizes.L, sizes.H))
+    return made

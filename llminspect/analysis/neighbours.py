@@ -1,0 +1,101 @@
+"""The tokens of the vocabulary that lie nearest to a vector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from llminspect.core.geometry import vocabulary_products
+from llminspect.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from llminspect.arguments.embed import Metric
+    from llminspect.core.array import Array
+    from llminspect.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A token of the vocabulary near a vector."""
+
+    id: int
+    text: str
+    cosine: float
+    dot: float
+
+
+def neighbours_of(
+    texts: TokenTexts,
+    vectors_ND: Array,
+    table_VD: Array,
+    count: int,
+    *,
+    metric: Metric = "cosine",
+    words: bool = False,
+    without: frozenset[int] = frozenset(),
+) -> list[list[Neighbour]]:
+    """The `count` nearest rows of the table to each vector, best first."""
+
+    found = []
+    # In pieces of the text: dot products with the whole vocabulary are V numbers a token.
+    for start in range(0, len(vectors_ND), 256):
+        dots_NV, cosines_NV = vocabulary_products(vectors_ND[start : start + 256], table_VD)
+        scores_NV = dots_NV if metric == "dot" else cosines_NV
+        for scores_V, dots_V, cosines_V in zip(scores_NV, dots_NV, cosines_NV, strict=True):
+            ids = best_ids(scores_V, count, texts, words=words, without=without)
+            found.append([Neighbour(i, texts(i), float(cosines_V[i]), float(dots_V[i])) for i in ids])
+    return found
+
+
+def is_whole_word(text: str, *, spaced: bool) -> bool:
+    """Whether the text of a token is a word by itself: letters only, behind a space where the vocabulary has them."""
+    return text[1:].isalpha() and text.startswith(" ") if spaced else text.isalpha()
+
+
+def has_spaced_words(tokenizer: Tokenizer) -> bool:
+    """Whether the vocabulary keeps the space in front of a word in its token."""
+    try:
+        tokens = tokenizer.encode(" a a")
+    except UsageError:
+        return False
+    return any(token.text.startswith(" ") for token in tokens)
+
+
+def best_ids(scores_V: Array, count: int, tokens: TokenTexts, *, words: bool, without: frozenset[int]) -> Iterator[int]:
+    """The ids with the highest scores, best first; of equal ones the lower id first."""
+
+    wanted = count + len(without)
+    if not words and wanted < len(scores_V):
+        pool = np.argpartition(-scores_V, wanted)[: wanted + 1]
+        pool = np.sort(pool)
+        order = pool[np.argsort(-scores_V[pool], kind="stable")]
+    else:
+        order = np.argsort(-scores_V, kind="stable")
+    given = 0
+    for token_id in map(int, order):
+        if given == count:
+            return
+        if token_id in without or (words and not tokens.whole_word(token_id)):
+            continue
+        given += 1
+        yield token_id
+
+
+class TokenTexts:
+    """The text of each id, also of rows that a table has beyond its vocabulary."""
+
+    def __init__(self, tokenizer: Tokenizer | None) -> None:
+        self.tokenizer = tokenizer
+        self.spaced = has_spaced_words(tokenizer) if tokenizer else False
+
+    def __call__(self, token_id: int) -> str:
+        if self.tokenizer is None or token_id >= self.tokenizer.vocabulary_size:
+            return f"<{token_id}>"
+        return self.tokenizer.token_bytes(token_id).decode("utf-8", "replace")
+
+    def whole_word(self, token_id: int) -> bool:
+        return is_whole_word(self(token_id), spaced=self.spaced)

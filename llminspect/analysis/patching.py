@@ -1,0 +1,250 @@
+"""`--patch TEXT --into PLACE`: put in what another text gave at the same positions. Shared by `forward` and `generate`.
+
+Wang et al. 2022, "Interpretability in the Wild" (activation patching).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+
+from llminspect.analysis.candidates import NamedToken, token_text
+from llminspect.analysis.documents import Dims
+from llminspect.analysis.experiments import Experiment
+from llminspect.analysis.prompt import check_prompt, prompt_of_ids
+from llminspect.analysis.saliency import with_gradients
+from llminspect.analysis.target import with_source
+from llminspect.arguments.places import parse_place
+from llminspect.arguments.ranges import select
+from llminspect.core.array import namespace
+from llminspect.core.intervention import Place, replaced
+from llminspect.core.tap import Capture, Chain, Edit
+from llminspect.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llminspect.arguments.patch import PatchOptions
+    from llminspect.core.array import Array
+    from llminspect.core.tap import Tap
+    from llminspect.model.opened import Model
+
+
+@dataclass(frozen=True)
+class Other:
+    """What is patched from: a text, and the model that reads it.
+
+    That is the model which is patched. Of an encoder–decoder it is its decoder behind another source, and what it reads
+    is the same target.
+    """
+
+    model: Model
+    ids: Sequence[int]
+
+    def differing(self, model: Model, ids: Sequence[int]) -> list[int]:
+        """The positions at which the two read something different; behind another source that is every one."""
+        if self.model is not model:
+            return list(range(len(ids)))
+        return [index for index, (own, other) in enumerate(zip(ids, self.ids, strict=True)) if own != other]
+
+
+def other_text(model: Model, ids: Sequence[int], given_ids: Sequence[int]) -> Other:
+    """The text `given_ids` to patch `ids` from. Raises UsageError where that cannot go position by position."""
+
+    check_prompt(model, prompt_of_ids(given_ids, None, None))
+    if model.source is not None:
+        return Other(with_source(model, given_ids), ids)
+    same_length(model, ids, given_ids)
+    return Other(model, given_ids)
+
+
+def same_length(model: Model, ids: Sequence[int], other_ids: Sequence[int]) -> None:
+    """Raise UsageError where two texts cannot be patched position by position."""
+
+    if len(ids) != len(other_ids):
+        strips = ["|".join(token_text(model, token_id) for token_id in own) for own in (ids, other_ids)]
+        raise UsageError(
+            f"--patch goes position by position: the texts have {len(ids)} and {len(other_ids)} tokens",
+            f"choose words of as many tokens: {strips[0]} and {strips[1]}",
+        )
+
+
+def into_places(
+    model: Model, ids: Sequence[int], other: Other, patch: PatchOptions, taps: Sequence[Tap]
+) -> tuple[list[Tap], list[Experiment]]:
+    """The taps that patch where --into and --position say, and what they are."""
+
+    places = [parse_place(model, text, "--into", stream=True) for text in patch.into or []]
+    positions = select(patch.position, len(ids), "position", "--position")
+    # Each position by its number: a pass may go on behind this text, and what stands there is not patched.
+    at = list(range(len(ids))) if positions is None else positions
+    return patch_taps(places, at, other, taps), patches_made(patch, places, positions)
+
+
+def patch_taps(places: Sequence[Place], positions: Sequence[int], other: Other, taps: Sequence[Tap] = ()) -> list[Tap]:
+    """Taps that put what `other` gave into `places`, at `positions`. `taps` act on both texts; what is taken is what
+    stood there before they acted, since they act on it again where it is put."""
+
+    if not positions:
+        return []
+    capture = Capture(*(place.tap for place in places))
+    other.model.run(other.ids, Chain([capture, *taps]))
+    return [replaced(place, capture[place.tap][place.index(positions)], positions) for place in places]
+
+
+def patches_made(patch: PatchOptions, places: Sequence[Place], positions: Sequence[int] | None) -> list[Experiment]:
+    """What is patched, for the Result."""
+
+    where = "every position" if positions is None else "position " + ", ".join(map(str, positions))
+    return [Experiment("patch", str(place), f"“{patch.patch}” at {where}") for place in places]
+
+
+SweptPart = Literal["stream", "attention", "feedforward", "head"]
+TOKENS_AT_ONCE = 2048
+"""How many tokens go through the model at once."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """How much of the other text's answer comes back when one place at a time is patched."""
+
+    part: SweptPart
+    target: NamedToken
+    """The other text's answer."""
+    versus: NamedToken
+    """This text's answer."""
+    before: float
+    """logit of target − logit of versus without any patch."""
+    after: float
+    """The same for the other text."""
+    restored: Array
+    """[layers][positions], for heads [layers][heads]: 0 nothing comes back, 1 all of it."""
+    differing: list[int]
+    """The positions at which the two texts differ."""
+    together: list[float] | None
+    """For the stream: all differing positions patched at once, a number a layer."""
+    by: Literal["patching", "gradient"] = "patching"
+    heads: Annotated[Array, Dims("L H T")] | None = None
+    """By gradients, for heads: at each position."""
+
+
+def _swapped(array: Array, chosen: Array, other: Array) -> Array:
+    """`other` where `chosen`; for most layers of a batch that is nowhere."""
+
+    if isinstance(array, np.ndarray) and not chosen.any():
+        return array
+    swapped: Array = namespace(array).where(chosen, other, array)
+    return swapped
+
+
+def _batch_patch(changes: Sequence[tuple[int, list[int]]], places: Sequence[Place], source: Capture) -> list[Tap]:
+    """Each text of a batch patched at a place of its own: the layer, and which heads or positions. An `Edit` for every
+    layer, so that all batches are one program for an engine that compiles."""
+
+    taps: list[Tap] = []
+    for layer, place in enumerate(places):
+        other = source[place.tap]  # [H, T, E] or [T, D]
+        chosen = np.zeros((len(changes), other.shape[0]), dtype=bool)
+        for row, (at, rows) in enumerate(changes):
+            if at == layer:
+                chosen[row, rows] = True
+        taps.append(Edit(place.tap, _swapped, chosen.reshape(*chosen.shape, *[1] * (other.ndim - 1)), other))
+    return taps
+
+
+def sweep(
+    model: Model,
+    ids: Sequence[int],
+    other: Other,
+    position: int,
+    part: SweptPart,
+    answers: tuple[int, int],
+    taps: Sequence[Tap],
+) -> Sweep:
+    """Patch every layer at every position (every head at all positions) in turn; `answers` are target and versus."""
+
+    sizes = model.config.sizes
+    differing = other.differing(model, ids)
+    across = sizes.H if part == "head" else len(ids)
+    places = [Place(layer, part) for layer in range(sizes.L)]
+    changes = [(layer, [at]) for layer in range(sizes.L) for at in range(across)]
+    changes += [(layer, differing) for layer in range(sizes.L)] if part == "stream" else []
+    source = Capture(*(place.tap for place in places))
+    end = other.model.run(other.ids, Chain([*taps, source])).stream_TD[position]
+    target, versus = answers
+
+    def score(stream_BD: Array) -> Array:
+        logits_BV = model.logits(stream_BD).astype(np.float64)
+        result: Array = logits_BV[:, target] - logits_BV[:, versus]
+        return result
+
+    after = float(score(end[None])[0])
+    before = float(score(model.run(ids, Chain(taps)).stream_TD[position][None])[0])
+    # Batches of one size, the last filled up, so that an engine that compiles does so once.
+    batches = -(-len(changes) // max(1, TOKENS_AT_ONCE // len(ids)))
+    size = -(-len(changes) // batches)
+    batch_BT = np.broadcast_to(np.asarray(ids), (size, len(ids)))
+    scores: list[float] = []
+    for start in range(0, len(changes), size):
+        now = changes[start : start + size]
+        filled = [*now, *[now[-1]] * (size - len(now))]
+        tap = Chain([*taps, *_batch_patch(filled, places, source)])
+        scores += score(model.run(batch_BT, tap).stream_TD[:, position])[: len(now)].tolist()
+    gap = after - before
+    restored = (np.asarray(scores) - before) / gap if abs(gap) > 1e-6 else np.zeros(len(scores))
+    grid = sizes.L * across
+    return Sweep(
+        part=part,
+        target=NamedToken(target, token_text(model, target)),
+        versus=NamedToken(versus, token_text(model, versus)),
+        before=before,
+        after=after,
+        restored=restored[:grid].reshape(sizes.L, across),
+        differing=differing,
+        together=restored[grid:].tolist() if part == "stream" else None,
+    )
+
+
+def first_order(
+    model: Model,
+    ids: Sequence[int],
+    other: Other,
+    position: int,
+    part: SweptPart,
+    answers: tuple[int, int],
+    taps: Sequence[Tap],
+) -> Sweep:
+    """What `sweep` finds, as far as it is a straight line: (the other's value − one's own) · gradient, for all places
+    in two passes and one back (Nanda 2023, "Attribution Patching"; Syed et al. 2023)."""
+
+    engine, sizes, (target, versus) = with_gradients(model), model.config.sizes, answers
+    names = [Place(layer, part).tap for layer in range(sizes.L)]
+    differing = other.differing(model, ids)
+    before, values, slopes = engine.gradients(ids, names, position, target, versus, Chain(taps))
+    source = Capture(*names)
+    end_TD = other.model.run(other.ids, Chain([*taps, source])).stream_TD
+    logits_V = model.logits(end_TD[position][None])[0]
+    after = float(logits_V[target]) - float(logits_V[versus])
+    gap = after - before
+    moved = np.stack([((source[name] - values[name]) * slopes[name]).sum(axis=-1) for name in names])
+    shares = moved / gap if abs(gap) > 1e-6 else np.zeros_like(moved)
+    return Sweep(
+        part=part,
+        target=NamedToken(target, token_text(model, target)),
+        versus=NamedToken(versus, token_text(model, versus)),
+        before=before,
+        after=after,
+        restored=shares.sum(axis=-1) if part == "head" else shares,
+        differing=differing,
+        together=shares[:, differing].sum(axis=-1).tolist() if part == "stream" else None,
+        by="gradient",
+        heads=shares if part == "head" else None,
+    )
+
+
+def deepest(found: Sweep) -> int:
+    """The last layer behind which the differing words still carry at least half of the answer (else the first)."""
+    carried = [layer for layer, share in enumerate(found.together or []) if share >= 0.5]
+    return carried[-1] if carried else 0

@@ -1,0 +1,197 @@
+"""The part of `forward` that follows the pass: sizes a layer, steps, the feed-forward step with its numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from llminspect.core import feedforward
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from llminspect.core.array import Array
+    from llminspect.core.tap import Capture
+    from llminspect.core.trace import Step
+    from llminspect.model.opened import Model
+
+ACTIVE = 6
+"""How many hidden units of a feed-forward step are shown: those that fire most."""
+
+
+@dataclass(frozen=True)
+class LayerTrace:
+    """One layer as seen from one position: how long the vectors are, and with --trace every step of it."""
+
+    layer: int
+    norm: float
+    """Length of the residual stream as it leaves the layer, at the chosen position."""
+    attention_norm: float | None
+    """Length of what the attention adds; None where the layer has none."""
+    feedforward_norm: float | None
+    seconds: float
+    steps: list[Step] | None = None
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One hidden unit of a feed-forward step."""
+
+    unit: int
+    hidden: float
+    """h = W z + b; in a gated step the gate's."""
+    up: float | None
+    """In a gated step what the gate lets through."""
+    activation: float
+    """a = f(h); in a gated step f(h) · up."""
+    terms: list[tuple[float, float]] | None = None
+    """The first products of h: weight and input."""
+    bias: float | None = None
+
+
+@dataclass(frozen=True)
+class FeedForward:
+    """The feed-forward step of one layer at one position, with its most active hidden units."""
+
+    layer: int
+    width: int
+    function: str
+    gated: bool
+    input: Array
+    units: list[Unit]
+    output: Array
+    positive: float
+    """Share of the hidden units whose h is above 0."""
+
+
+def layer_traces(
+    model: Model, rows: Mapping[str, Array], moments: Mapping[str, float], steps: Mapping[int, list[Step]]
+) -> list[LayerTrace]:
+    """From the residual stream's rows [D] at one position, and when each was seen, to a line a layer."""
+
+    def length(vector: Array | None) -> float | None:
+        return None if vector is None else float(np.linalg.norm(vector.astype(np.float64)))
+
+    traces, before = [], moments["embedding.output"]
+    for layer in range(model.config.sizes.L):
+        name = f"layers.{layer}"
+        traces.append(
+            LayerTrace(
+                layer,
+                length(rows[f"{name}.output"]) or 0.0,
+                length(rows.get(f"{name}.attention.output")),
+                length(rows.get(f"{name}.feedforward.output")),
+                moments[f"{name}.output"] - before,
+                steps.get(layer),
+            )
+        )
+        before = moments[f"{name}.output"]
+    return traces
+
+
+def feed_forward(model: Model, capture: Capture, layer: int, position: int) -> FeedForward | None:
+    """The feed-forward step of `layer` from its captured intermediates; None where there is none of a known form."""
+
+    name = f"layers.{layer}.feedforward"
+    gated = f"{name}.gate" in capture.arrays
+    hidden_name = f"{name}.gate" if gated else f"{name}.hidden"
+    if hidden_name not in capture.arrays or f"{name}.activation" not in capture.arrays:
+        return None
+    hidden_F = capture[hidden_name][position]
+    activation_F = capture[f"{name}.activation"][position]
+    up_F = capture[f"{name}.up"][position] if gated else None
+    # What the step reads: the norm in front of it, or the stream itself in a family that has none there.
+    read = [f"{name}.norm", f"layers.{layer}.middle", f"layers.{layer}.input"]
+    input_D = next(capture[part] for part in read if part in capture.arrays)[position]
+    active = np.argsort(-np.abs(activation_F), kind="stable")[:ACTIVE]
+    weights = _hidden_weights(model, layer, gated, input_D.size, hidden_F.size)
+    return FeedForward(
+        layer=layer,
+        width=int(hidden_F.size),
+        function=function_name(hidden_F, activation_F if up_F is None else activation_F / np.where(up_F == 0, 1, up_F)),
+        gated=gated,
+        input=input_D,
+        units=[_unit(int(index), hidden_F, up_F, activation_F, input_D, weights) for index in active],
+        output=capture[f"{name}.output"][position],
+        positive=float(np.mean(hidden_F > 0)),
+    )
+
+
+def _unit(
+    index: int,
+    hidden_F: Array,
+    up_F: Array | None,
+    activation_F: Array,
+    input_D: Array,
+    weights: tuple[Array, Array | None] | None,
+) -> Unit:
+    terms = bias = None
+    if weights is not None:
+        weight_FD, bias_F = weights
+        terms = [(float(w), float(z)) for w, z in zip(weight_FD[index][:3], input_D[:3], strict=True)]
+        bias = None if bias_F is None else float(bias_F[index])
+    up = None if up_F is None else float(up_F[index])
+    return Unit(index, float(hidden_F[index]), up, float(activation_F[index]), terms, bias)
+
+
+def _hidden_weights(
+    model: Model, layer: int, gated: bool, inputs: int, hidden: int
+) -> tuple[Array, Array | None] | None:
+    """The matrix [F, D] and bias [F] of h = W z + b, whichever way round the family keeps it."""
+    params = model.params.layer(layer)
+    for part in ["gate"] if gated else ["up", "hidden", "in"]:
+        weight = params.get(f"feedforward.{part}.weight")
+        if weight is not None and weight.shape == (hidden, inputs):
+            return weight, params.get(f"feedforward.{part}.bias")
+    weight = params.get("feedforward.weight")
+    if weight is not None and weight.shape == (inputs, hidden):
+        return weight.T, params.get("feedforward.bias")
+    return None
+
+
+def function_name(hidden_F: Array, bent_F: Array) -> str:
+    """Which f makes a = f(h), read off the numbers themselves: SiLU, GELU, ReLU, none, or "f" for another."""
+
+    known: dict[str, Callable[[Array], Array]] = {
+        "none": lambda x: x,
+        "SiLU": feedforward.silu,
+        "GELU": feedforward.gelu_tanh,
+        "ReLU": feedforward.relu,
+    }
+    bound = 2e-3 * max(1.0, float(np.max(np.abs(hidden_F))))
+    for name, function in known.items():
+        if np.max(np.abs(function(hidden_F) - bent_F), initial=0) < bound:
+            return name
+    return "f"
+
+
+@dataclass(frozen=True)
+class Route:
+    """An expert that a token was sent to."""
+
+    expert: int
+    weight: float
+    """How much its result counts."""
+
+
+@dataclass(frozen=True)
+class Routing:
+    """Which experts each token went to in one layer."""
+
+    layer: int
+    tokens: list[list[Route]]
+
+
+def routing(model: Model, capture: Capture) -> list[Routing] | None:
+    """For a mixture of experts: the chosen experts of each token, heaviest first; None for other models."""
+
+    found = []
+    for layer in range(model.config.sizes.L):
+        weights_TX = capture.arrays.get(f"layers.{layer}.feedforward.router.weights")
+        if weights_TX is not None:
+            chosen = [[int(x) for x in np.argsort(-row_X, kind="stable") if row_X[x] > 0] for row_X in weights_TX]
+            tokens = [[Route(x, row_X[x]) for x in own] for own, row_X in zip(chosen, weights_TX, strict=True)]
+            found.append(Routing(layer, tokens))
+    return found or None

@@ -1,0 +1,152 @@
+"""What `embed` says about vectors, and how each part is computed: neighbours, statistics, the plane, the lookup."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from llminspect.core.embedding import look_up, one_hot
+from llminspect.core.geometry import anisotropy, norms, unit
+from llminspect.core.tap import Capture, Enough, Until
+from llminspect.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llminspect.core.array import Array
+    from llminspect.core.geometry import Anisotropy
+    from llminspect.model.opened import Model
+
+SMALL_VOCABULARY = 16
+"""Up to so many tokens the product of the one-hot rows with the table is written out."""
+
+
+@dataclass(frozen=True)
+class TextSpan:
+    """One of several texts, and which of the tokens are its own."""
+
+    text: str | None
+    first: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """How the numbers are distributed, and how alike vectors are that have nothing to do with each other."""
+
+    mean: float
+    deviation: float
+    smallest: float
+    largest: float
+    mean_cosine: float | None
+    """Of all pairs of these vectors; left out for one vector."""
+    anisotropy: Anisotropy | None
+    """Of random pairs of rows of the embedding table; left out for a small one, and where the vectors are not rows of
+    it: inside and at the end of a model all vectors may point the same way."""
+
+
+@dataclass(frozen=True)
+class Outlier:
+    """A token whose vector is many times as long as the others' (a massive activation: Sun et al. 2024)."""
+
+    index: int
+    norm: float
+    times: float
+    """Its norm divided by the median norm."""
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """e = v E: the one-hot rows [T, V] and the table [V, D] that they pick from, written out where both are small."""
+
+    rows: int
+    dim: int
+    one_hot: Array | None
+    table: Array | None
+
+
+def outlier_of(vectors_TD: Array) -> Outlier | None:
+    """The longest of the vectors, where it is more than ten times as long as the median."""
+
+    lengths_T = norms(vectors_TD)
+    longest, median = int(lengths_T.argmax()), float(np.median(lengths_T))
+    times = float(lengths_T[longest]) / median if median else 0.0
+    return Outlier(longest, float(lengths_T[longest]), times) if times > 10 else None
+
+
+def lookup_of(table_VD: Array, ids: Sequence[int]) -> Lookup:
+    """How ids pick rows of the table, written out where that fits on a page."""
+
+    rows, dim = table_VD.shape
+    if rows > SMALL_VOCABULARY or dim > SMALL_VOCABULARY:
+        return Lookup(rows, dim, None, None)
+    return Lookup(rows, dim, one_hot(np.asarray(ids), rows), np.asarray(table_VD))
+
+
+def statistics_of(vectors_ND: Array, table_VD: Array | None) -> Statistics:
+    """How the numbers are distributed; random pairs are taken from the table, where one is given."""
+
+    count = len(vectors_ND)
+    # The sum over all pairs of the dot products of unit vectors, without the matrix of pairs.
+    total_D = unit(vectors_ND.astype(np.float64)).sum(axis=0)
+    pairs = (float(total_D @ total_D) - count) / (count * (count - 1)) if count > 1 else None
+    return Statistics(
+        float(vectors_ND.mean()),
+        float(vectors_ND.std()),
+        float(vectors_ND.min()),
+        float(vectors_ND.max()),
+        pairs,
+        None if table_VD is None else anisotropy(table_VD),
+    )
+
+
+def usual_place(model: Model, pool: str) -> str:
+    """Where vectors are taken from unless it is said: an encoder was made for those that it gives out, pooled."""
+    return "final" if pool != "none" and model.can("encode") else "embedding"
+
+
+def check_vectors_place(at: str, layers: int) -> None:
+    """Raise UsageError where `at` is neither "embedding" nor "final" nor a layer of the model."""
+    if at in ("embedding", "final"):
+        return
+    if not (at.isascii() and at.isdecimal()) or int(at) >= layers:
+        have = f"layers run from 0 to {layers - 1}" if layers > 1 else "the only layer is 0"
+        raise UsageError(f"there is no layer {at!r} for --at", f"{have}; embedding and final are the two ends")
+
+
+def vectors_at(model: Model, ids: Sequence[int], at: str) -> Array:
+    """The vectors [T, D] of the tokens at a place of the model.
+
+    "embedding": the rows of the table, as they are stored. A layer: the residual stream behind it. "final": what is
+    compared with the vocabulary in the end (behind the final norm), or for an encoder what it gives out.
+    """
+
+    if at == "embedding":
+        return look_up(model.params["embedding.weight"], np.asarray(ids))
+    if at == "final":
+        stream_TD = model.run(ids).stream_TD
+        if model.can("encode"):
+            return stream_TD
+        kept = Capture("final.norm")
+        with suppress(Enough):
+            model.logits(stream_TD, Until(kept, "final.norm"))
+        return kept.arrays.get("final.norm", stream_TD)
+    name = f"layers.{at}.output"
+    kept = Capture(name)
+    with suppress(Enough):
+        model.run(ids, Until(kept, name))
+    return kept[name]
+
+
+def vocabulary_table(model: Model, at: str) -> tuple[Literal["embedding", "unembedding"], Array]:
+    """The table [V, D] in which neighbours are looked for, and its name.
+
+    At the end of a model that has a table of its own for its output, that one: there the final vectors are compared.
+    """
+
+    output_VD = model.params.get("unembedding.weight") if at == "final" else None
+    name: Literal["embedding", "unembedding"] = "embedding" if output_VD is None else "unembedding"
+    return name, np.asarray(model.params["embedding.weight"] if output_VD is None else output_VD)

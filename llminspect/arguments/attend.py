@@ -1,0 +1,101 @@
+"""The options of `attend`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from llminspect.arguments.option import Option
+from llminspect.errors import UsageError
+
+
+def parse_shown(text: str) -> tuple[str, ...]:
+    """`weights,scores` as its names. Raises UsageError for one that is not known."""
+    from llminspect.arguments.attend import SHOWN
+
+    names = tuple(part.strip() for part in text.split(","))
+    strange = [name for name in names if name not in SHOWN]
+    if strange:
+        raise UsageError(f"--show does not know {strange[0]!r}", f"it shows {', '.join(SHOWN)}")
+    return names
+
+
+@dataclass(frozen=True)
+class AttendOptions:
+    """The options of the command line that say what to look at."""
+
+    layer: Annotated[str | None, Option("--layer", metavar="0,3-5", help="Only these layers, from 0.")] = None
+    head: Annotated[str | None, Option("--head", metavar="2", help="Only these heads, from 0.")] = None
+    mean: Annotated[bool, Option("--mean", help="The mean of the chosen heads, as one picture.")] = False
+    show: Annotated[
+        str,
+        Option(
+            "--show",
+            metavar="WHAT,WHAT",
+            help="Of a head: weights, scores, scaled, capped, masked, queries, keys, values, "
+            "added (how long the vector is that a key really adds).",
+        ),
+    ] = "weights"
+    query: Annotated[
+        str | None, Option("--query", metavar="WORD|INDEX", help="The whole sum of one token by hand.")
+    ] = None
+    find: Annotated[
+        str | None, Option("--find", metavar="HER->ALICE", help="Every head, by how much it looks there.")
+    ] = None
+    control: Annotated[
+        str | None, Option("--control", metavar="TEXT", help="With --find: the same pair in another sentence.")
+    ] = None
+    rollout: Annotated[
+        bool, Option("--rollout", help="Attention followed through all layers (Abnar and Zuidema 2020).")
+    ] = False
+    contributions: Annotated[
+        bool,
+        Option("--contributions", help="What each head wrote into the last token's stream (or --query's)."),
+    ] = False
+    measure: Annotated[
+        MeasureName | None, Option("--measure", help="What colours the overview: entropy unless said here.")
+    ] = None
+    mask: Annotated[
+        Literal["none", "causal"] | None,
+        Option("--mask", help="With toy-attention: with or without a causal mask.", show_default=False),
+    ] = None
+
+    target: Annotated[
+        str | None, Option("--target", metavar="TEXT", help="Of an encoder–decoder: the target so far.")
+    ] = None
+    target_ids: Annotated[str | None, Option("--target-ids", metavar="1,2,3", help="The same as ids.")] = None
+    part: Annotated[
+        Literal["decoder", "encoder"] | None,
+        Option("--part", help="Of an encoder–decoder: only this part, and what questions are about."),
+    ] = None
+
+    @property
+    def selects(self) -> bool:
+        """Whether heads are chosen."""
+        return self.layer is not None or self.head is not None
+
+    @property
+    def asks(self) -> bool:
+        """Whether it is a question about the attention rather than the weights themselves."""
+        return bool(self.query or self.find or self.rollout or self.contributions)
+
+
+MeasureName = Literal["entropy", "sink", "previous", "next", "self", "same", "induction", "distance"]
+SHOWN = ("weights", "scores", "scaled", "capped", "masked", "queries", "keys", "values", "added")
+
+
+def check_attend(asked: AttendOptions) -> None:
+    """Refuse what cannot be meant, before a model is opened."""
+    from llminspect.arguments.attend import parse_shown
+    from llminspect.arguments.words import parse_pair
+
+    if asked.control is not None and asked.find is None:
+        raise UsageError("--control goes with --find", '--find "her->Alice" --control "Mary gave Bob her book"')
+    if asked.find is not None:
+        parse_pair(asked.find)
+    if asked.query is not None and not asked.query.strip():
+        raise UsageError("--query is empty", "give a word of the text, or the index of a token")
+    if asked.measure is not None and (asked.selects or asked.asks or asked.mean):
+        raise UsageError("--measure colours the overview of all heads", "leave it out: chosen heads show every measure")
+    if parse_shown(asked.show) != ("weights",) and not asked.selects:
+        raise UsageError("--show needs a head", "choose with --layer 3 --head 1")

@@ -1,0 +1,1 @@
+"""Where arrays live and products are made in place of plain numpy: JAX, compiled block kernels."""

@@ -1,0 +1,1 @@
+"""The command line around the commands: the app, option groups, input and output, schemas, completion."""

@@ -1,0 +1,176 @@
+"""The command line: imports the command that is asked for, and turns errors into one line."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import typer
+from typer.core import TyperGroup
+
+from llminspect.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# What the command-line library raises for a wrong command line; its own module is private to it.
+_ClickException: type[Exception] = typer.BadParameter.__mro__[2]
+
+
+class InterruptedRun(Exception):
+    """Ctrl-C, by a name that the command-line library does not know: it would end the run without a word."""
+
+
+class ReaderGone(Exception):
+    """A closed pipe, by a name that the command-line library does not know: it would make an error of it."""
+
+
+class Commands(Protocol):
+    """Where the commands are (`llminspect.commands`): their names, a line about each, and what each calls."""
+
+    def names(self) -> list[str]: ...
+
+    def summary(self, name: str) -> str: ...
+
+    def function(self, name: str) -> Any: ...
+
+
+class LazyCommands(TyperGroup):
+    """Imports a command's file when the command is used, so that no run pays for the others."""
+
+    known: Commands
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self.known.summary(name)) for name in self.known.names()])
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise InterruptedRun from None
+        except BrokenPipeError:
+            raise ReaderGone from None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        names: dict[str, Any] = dict.fromkeys(self.known.names())
+        self.commands = names  # Where the library looks for what is near to a misspelt name.
+        return super().resolve_command(ctx, args)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return self.known.names()
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in self.known.names():
+            return None
+        function = self.known.function(cmd_name)
+        single = typer.Typer(add_completion=False, rich_markup_mode=None)
+        single.command(cmd_name, context_settings={"help_option_names": ["-h", "--help"]})(function)
+        return typer.main.get_command(single)
+
+
+app = typer.Typer(
+    name="llminspect",
+    cls=LazyCommands,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from llminspect.cli.output import version_text, write_text
+
+        write_text(version_text())
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the versions and exit."),
+    ] = False,
+) -> None:
+    """Open a real language model and see, number by number, how text becomes text.
+
+    text -> tokenize -> encode -> embed -> attend -> forward -> generate -> text
+
+    Try: llminspect tokenize "Alice gave Bob her book"
+    """
+
+
+def run(arguments: Sequence[str], commands: Commands) -> int:
+    """Run one command line; the exit code. Whatever a user can cause becomes one line on stderr."""
+    LazyCommands.known = commands
+    code = _run(_spelled_out(arguments))
+    hosts = sys.modules.get("llminspect.backends.jax.hosts")
+    if hosts is not None:
+        hosts.conclude(code)
+    return code
+
+
+def _run(arguments: Sequence[str]) -> int:
+    try:
+        result = typer.main.get_command(app).main(list(arguments), prog_name="llminspect", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except UserError as error:
+        return _report(arguments, error.code, error.message, error.hint, error.exit_code)
+    except (BrokenPipeError, ReaderGone):
+        # The reader has what it wanted.
+        _discard_output()
+        return 0
+    except (KeyboardInterrupt, InterruptedRun, typer.Abort):
+        return _report(arguments, "interrupted", "interrupted", None, 130)
+    except MemoryError:
+        return _report(arguments, "memory", "out of memory", "take a shorter text, or fewer layers and heads", 1)
+    except OSError as error:
+        return _report(arguments, "system", _os_error_text(error), None, 1)
+    except _ClickException as error:
+        return _report_usage(arguments, error)
+
+
+def _spelled_out(arguments: Sequence[str]) -> Sequence[str]:
+    """`--saliency gradient`: an option that may stand alone cannot take a word, so the word becomes an option."""
+    before = ["", *arguments]
+    return [
+        "--gradient" if (before[at], argument) == ("--saliency", "gradient") else argument
+        for at, argument in enumerate(arguments)
+    ]
+
+
+def _report_usage(arguments: Sequence[str], error: Any) -> int:
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return 2
+    context = getattr(error, "ctx", None)
+    hint = f"see {context.command_path} --help" if context else None
+    return _report(arguments, "usage", error.format_message().rstrip("."), hint, error.exit_code)
+
+
+def _os_error_text(error: OSError) -> str:
+    if error.errno == errno.EBADF and not error.filename:
+        return "standard input or standard output is closed"
+    reason = (error.strerror or str(error)).lower()
+    return f"{error.filename}: {reason}" if error.filename else reason
+
+
+def _report(arguments: Sequence[str], code: str, message: str, hint: str | None, exit_code: int) -> int:
+    from llminspect.cli.output import report_error
+
+    try:
+        report_error(arguments, code, message, hint)
+        sys.stdout.flush()
+    except (OSError, KeyboardInterrupt):
+        # Not even the error can be written there, or nobody waits for it; the line on standard error has said why.
+        _discard_output()
+    return exit_code
+
+
+def _discard_output() -> None:
+    """Send what is left for standard output nowhere: Python would complain again when it flushes at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,123 @@
+"""From the command line's text, file, standard input or ids to the tokens that a command works on."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+from llminspect.analysis.prompt import prompt_of_ids, text_prompt
+from llminspect.arguments.ids import parse_ids
+from llminspect.errors import UsageError, UserError
+from llminspect.text.prompt import Prompt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from llminspect.arguments.shared import SourceOptions
+    from llminspect.text.tokenizer import Tokenizer
+
+
+def read_prompts(source: SourceOptions, tokenizer: Tokenizer | None, *, may_be_empty: bool = False) -> Iterator[Prompt]:
+    """Each input of the command line: one, or with `--lines` one a line of standard input.
+
+    Raises UsageError for none or several of TEXT, --file and --ids, an empty text (unless `may_be_empty`), text for a
+    model without a tokenizer, and whatever the tokenizer refuses.
+    """
+    if source.ids is None:
+        for text, number in read_texts(source, may_be_empty=may_be_empty):
+            yield guarded(number, partial(text_prompt, text, source, tokenizer, number))
+        return
+    check_source(source)
+    if source.lines:
+        for number, line in enumerate(_lines(source)):
+            yield guarded(number, partial(line_prompt, source, tokenizer, line, number))
+    else:
+        yield _given_prompt(_standard_input() if source.ids == "-" else source.ids, tokenizer, None)
+
+
+def read_texts(source: SourceOptions, *, may_be_empty: bool = False) -> Iterator[tuple[str, int | None]]:
+    """Each text of the command line, and with `--lines` the line that it stands on, counted from 0.
+
+    Raises UsageError for none or several of TEXT, --file and --ids, and for an empty text (unless `may_be_empty`).
+    """
+    check_source(source)
+    if source.lines:
+        yield from ((line, number) for number, line in enumerate(_lines(source)))
+        return
+    text = read_text(source)
+    if not text and not may_be_empty:
+        raise UsageError("the text is empty", "give at least one character")
+    yield text, None
+
+
+def check_source(source: SourceOptions) -> None:
+    """Raise UsageError where several of TEXT, --file and --ids were given, or --lines with a text."""
+    given = [name for name in ("text", "file", "ids", "user") if getattr(source, name) is not None]
+    if len(given) > 1:
+        named = {"text": "TEXT", "file": "--file", "ids": "--ids", "user": "--user"}
+        raise UsageError(f"{' and '.join(named[name] for name in given)} were given", "give one of them")
+    if source.lines and (source.user is not None or source.text not in (None, "-") or source.ids not in (None, "-")):
+        raise UsageError("--lines reads standard input", "leave out TEXT, or leave out --lines")
+
+
+def read_text(source: SourceOptions) -> str:
+    """The one text of the command line. Standard input is read only when nothing else was given."""
+    if source.user is not None:
+        return source.user
+    if source.file is not None:
+        from llminspect.files.source import read_text as read_file
+
+        return _without_final_newline(read_file(source.file))
+    if source.text is not None and source.text != "-":
+        return source.text
+    check_given(source)
+    return _without_final_newline(_standard_input())
+
+
+def check_given(source: SourceOptions) -> None:
+    """Raise UsageError rather than wait for a text on a terminal without being told so by `-`."""
+    if source.text is None and sys.stdin.isatty():
+        raise UsageError("no text was given", 'give it in quotes: "Alice gave Bob her book", or - to type it')
+
+
+def line_prompt(source: SourceOptions, tokenizer: Tokenizer | None, line: str, number: int) -> Prompt:
+    """One line of `--lines` as an input: a text, or with --ids the ids that it lists."""
+    if source.ids is None:
+        return text_prompt(line, source, tokenizer, number)
+    return _given_prompt(line, tokenizer, number)
+
+
+def _given_prompt(text: str, tokenizer: Tokenizer | None, line: int | None) -> Prompt:
+    ids = parse_ids(text)
+    if not ids:
+        raise UsageError("no ids were given", "give at least one: --ids 1,2,3")
+    return prompt_of_ids(ids, tokenizer, line)
+
+
+def guarded(line: int | None, make: Callable[[], Prompt]) -> Prompt:
+    """What `make` makes; with --lines its error as a prompt, which `run_each` writes in its place."""
+    if line is None:
+        return make()
+    try:
+        return make()
+    except UserError as error:
+        return Prompt(None, (), line, error)
+
+
+def _standard_input() -> str:
+    return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+
+
+def _lines(source: SourceOptions) -> Iterator[str]:
+    if source.file is not None:
+        from llminspect.files.source import read_lines
+
+        yield from read_lines(source.file)
+        return
+    for line in sys.stdin.buffer:
+        yield _without_final_newline(line.decode("utf-8", "surrogateescape"))
+
+
+def _without_final_newline(text: str) -> str:
+    return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text

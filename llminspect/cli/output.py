@@ -1,0 +1,188 @@
+"""What is written to standard output, and nowhere else: JSON documents, renderings, streams, errors."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+from llminspect.cli.json_text import json_bytes
+from llminspect.cli.stdout import PATIENCE, is_unfinished, write_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console, RenderableType
+    from rich.live import Live
+
+    from llminspect.arguments.shared import OutputOptions
+
+SCHEMA = 1
+_SILENT = False
+
+
+def be_silent() -> None:
+    """Write nothing from now on but errors: another process of this run writes the same."""
+    import os
+
+    global _SILENT
+    _SILENT = True
+    sys.stdout.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def is_silent() -> bool:
+    """Whether another process writes the result."""
+    return _SILENT
+
+
+def write_text(text: str) -> None:
+    """Plain text as it is, at once."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def write_json(document: dict[str, Any], digits: int | None = None) -> None:
+    """One JSON document on a line of its own."""
+    write_bytes(json_line(document, digits))
+
+
+def json_line(document: dict[str, Any], digits: int | None = None) -> bytes:
+    """What `write_json` writes."""
+    data = json_bytes(document, digits)
+    return _harmless(data) if sys.stdout.isatty() else data
+
+
+def write_indented(document: dict[str, Any]) -> None:
+    """One JSON document over many lines, for a person to read as well."""
+    import orjson
+
+    write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+def _harmless(data: bytes) -> bytes:
+    """The same JSON with all that a terminal would obey, hide or turn around spelled \\u202e."""
+
+    def spelled(match: re.Match[str]) -> str:
+        units = "" if match[0].isprintable() else match[0].encode("utf-16-be").hex()
+        return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4)) or match[0]
+
+    return re.sub(r"[^\n -~]", spelled, data.decode()).encode()
+
+
+def console(options: OutputOptions, *, width: int | None = None) -> Console:
+    """A terminal, or plain text where the output is piped; NO_COLOR, FORCE_COLOR and COLUMNS are honoured."""
+    from rich.console import Console
+
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # To cli.py; rich would end the run with an error.
+
+    forced = {"auto": None, "always": True, "never": None}[options.color]
+    return Output(
+        force_terminal=forced,
+        no_color=True if options.color == "never" else None,
+        highlight=False,
+        emoji=False,
+        markup=False,
+        width=width,
+        legacy_windows=False,
+    )
+
+
+def write_rendering(rendering: RenderableType, options: OutputOptions) -> None:
+    """Draw for a person."""
+    console(options).print(rendering)
+    sys.stdout.flush()
+
+
+def pause(question: str) -> bool:
+    """Wait for Enter on the terminal; False where the person wants to end. The question leaves no trace."""
+    _forget_typed()
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    answer = sys.stdin.readline()
+    # The person's Enter has put the cursor one line below the question.
+    sys.stderr.write("\x1b[1A\x1b[2K" if answer.endswith("\n") and sys.stderr.isatty() else "\n")
+    sys.stderr.flush()
+    return not answer.strip().lower().startswith("q")
+
+
+def _forget_typed() -> None:
+    """Keys pressed before the question are no answer to it, and their lines on the screen are not its own."""
+    try:
+        import termios
+    except ImportError:  # Windows.
+        return
+    if sys.stdin.isatty():
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)
+
+
+class Stream:
+    """Text on standard output as it comes, made safe, in one of two voices: `quiet` for what was given."""
+
+    def __init__(self, options: OutputOptions) -> None:
+        self._console = console(options)
+
+    def write(self, text: str, *, quiet: bool = False) -> None:
+        from rich.text import Text
+
+        from llminspect.render import theme
+        from llminspect.render.safe import visible
+
+        # Newlines and tabs belong to a text; the letter in front keeps a combining mark from being taken for the first.
+        lines = [[visible(f"x{part}")[1:] for part in line.split("\t")] for line in text.split("\n")]
+        safe = "\n".join("\t".join(parts) for parts in lines)
+        self._console.print(Text(safe, theme.QUIET if quiet else ""), end="", soft_wrap=True)
+        sys.stdout.flush()
+
+
+def live(options: OutputOptions) -> Live:
+    """A place on the terminal that is redrawn; where there is no terminal only the last picture is written."""
+    from rich.live import Live
+
+    return Live(console=console(options), auto_refresh=False, transient=True)
+
+
+def note(text: str, options: OutputOptions) -> None:
+    """A remark for the person, on standard error, where it disturbs no pipe."""
+    if not options.quiet and not _SILENT:
+        from llminspect.render.safe import visible
+
+        sys.stderr.write(f"llminspect: {visible(text)}\n")
+
+
+def report_error(arguments: Sequence[str], code: str, message: str, hint: str | None) -> None:
+    """One line on standard error; with --json (or --lines) a JSON document on standard output as well."""
+    from llminspect.render.safe import visible
+
+    line = f"llminspect: {message}" + (f" ({hint})" if hint else "")
+    sys.stderr.write(visible(" ".join(line.split())) + "\n")
+    if ("--json" in arguments or "--lines" in arguments) and not is_unfinished():
+        command = next((argument for argument in arguments if not argument.startswith("-")), None)
+        # Whoever wants to end does not wait for a reader.
+        patience = PATIENCE if code == "interrupted" else None
+        write_bytes(json_line(error_document(command, code, message, hint)), patience)
+
+
+def error_document(command: str | None, code: str, message: str, hint: str | None) -> dict[str, Any]:
+    return {"schema": SCHEMA, "command": command, "error": {"code": code, "message": message, "hint": hint}}
+
+
+def version_text() -> str:
+    """The versions that matter for a bug report."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    from llminspect.version import __version__
+
+    def found(name: str) -> str:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            return "not installed"
+
+    parts = [f"{name} {found(name)}" for name in ("numpy", "tiktoken", "tokenizers", "rich", "typer")]
+    return (
+        f"llminspect {__version__}\nPython {platform.python_version()} on {platform.platform()}\n{', '.join(parts)}\n"
+    )

@@ -1,0 +1,42 @@
+"""`--save FILE.html --interactive`: the document in a page that can be pointed at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from llminspect.errors import UsageError
+
+DECIMALS = 6
+"""Of the numbers in a page: two more than a percentage shows, so that rounding twice hardly ever tells."""
+SCRIPTS = {"attend": "attend.js", "forward": "lens.js", "tokenize": "compare.js"}
+
+
+def page_bytes(document: dict[str, Any]) -> bytes:
+    """Raises UsageError for a result that has no page."""
+    from llminspect import render
+    from llminspect.cli.json_text import json_bytes
+    from llminspect.files.source import read_text
+    from llminspect.render.interactive import page
+
+    kept = _kept(document)
+    folder = Path(render.__file__).parent / "page"
+    script = read_text(folder / "common.js") + read_text(folder / SCRIPTS[document["command"]])
+    style = read_text(folder / "page.css")
+    data = json_bytes(kept, DECIMALS).decode()
+    about = ", ".join(model["model"] for model in kept["models"]) if "models" in kept else document["model"]
+    return page(data, script, style, f"llminspect {document['command']}: {about}").encode("utf-8", "replace")
+
+
+def _kept(document: dict[str, Any]) -> dict[str, Any]:
+    """What the page shows of the document."""
+    command = document["command"]
+    if command == "attend":
+        names = ("model", "tokens", "heads", "causal", "source", "cross", "encoder")
+        return {name: document[name] for name in names if name in document}
+    if command == "forward" and document.get("lens") is not None:
+        return {name: document.get(name) for name in ("model", "tokens", "position", "lens", "grid")}
+    if command == "tokenize" and document.get("models") is not None:
+        return {"models": document["models"]}
+    asked = {"forward": "--lens", "tokenize": "--compare"}[command]
+    raise UsageError(f"--interactive goes with {asked} here", f"add {asked}, or leave it out")

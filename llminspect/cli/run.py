@@ -1,0 +1,128 @@
+"""What every command does around its own work: open the model, run each input, hand the result to the output.
+
+A command computes a Result, a frozen dataclass whose fields are its part of the JSON; a field that is None is left out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from llminspect.analysis.documents import fields_of, given_fields
+from llminspect.cli.groups import OPTIONS_GIVEN
+from llminspect.cli.output import SCHEMA, error_document, is_silent, note, report_error, write_json, write_rendering
+from llminspect.errors import CheckFailed, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from rich.console import RenderableType
+
+    from llminspect.arguments.shared import OutputOptions
+    from llminspect.core.array import Array
+    from llminspect.files.npz import Streamed
+    from llminspect.text.prompt import Prompt
+
+R = TypeVar("R")
+
+
+def fail_check(error: CheckFailed, output: OutputOptions, *, written: bool | None = None) -> NoReturn:
+    """End with exit code 4 after the result was written; with --json that stays the only document.
+
+    `written` is whether JSON was written, where that does not hang on --json alone (--lines).
+    """
+    if not (output.json if written is None else written):
+        raise error
+    report_error((), error.code, error.message, error.hint)
+    raise SystemExit(error.exit_code)
+
+
+def noting_empty(prompts: Iterable[Prompt], output: OutputOptions) -> Iterator[Prompt]:
+    """The same, with a word on standard error where the one text is empty."""
+    for prompt in prompts:
+        if prompt.text == "" and prompt.line is None:
+            note("the text is empty", output)
+        yield prompt
+
+
+def run_each(
+    command: str,
+    model_name: str,
+    provenance: dict[str, Any],
+    prompts: Iterable[Prompt],
+    output: OutputOptions,
+    run: Callable[[Prompt], R],
+    render: Callable[[R], RenderableType],
+    arrays: Callable[[R], Mapping[str, Array | Streamed]] | None = None,
+    show: Callable[[R], RenderableType | None] | None = None,
+) -> None:
+    """Run each prompt and write what comes of it: a rendering, one JSON document, or with --lines one a line.
+
+    A line that cannot be done gives an error document of its own and the run goes on; the first error's exit code is
+    that of the run.
+    """
+    first_error: UserError | None = None
+    prompts = iter(prompts)
+    while True:
+        line = None
+        try:
+            prompt = next(prompts, None)
+            if prompt is None:
+                break
+            line = prompt.line
+            if prompt.error is not None:
+                raise prompt.error
+            result = run(prompt)
+        except UserError as error:
+            if line is None:
+                raise
+            first_error = first_error or error
+            document = error_document(command, error.code, error.message, error.hint)
+            write_json({**document, "line": line})
+            continue
+        ids = {"ids": prompt.ids} if prompt.tokens else {}
+        emit(command, model_name, {**provenance, **ids}, result, output, render, arrays, line, show)
+    if first_error is not None:
+        raise SystemExit(first_error.exit_code)
+
+
+def emit(
+    command: str,
+    model_name: str | None,
+    provenance: dict[str, Any],
+    result: R,
+    output: OutputOptions,
+    render: Callable[[R], RenderableType],
+    arrays: Callable[[R], Mapping[str, Array | Streamed]] | None = None,
+    line: int | None = None,
+    show: Callable[[R], RenderableType | None] | None = None,
+) -> None:
+    """Write one result in the form that was asked for, and to a file where `--save` says so.
+
+    `show` draws for the terminal where that is not what `render` draws: a command that streams has shown a part (or
+    all: None) already.
+    """
+    if output.save is not None and not is_silent():
+        from llminspect.cli.save import save
+
+        document = {**header(command, model_name, provenance, line), **fields_of(result)}
+        save(output, document, lambda: render(result), (lambda: arrays(result)) if arrays else None)
+    if output.json or line is not None:
+        document = {**header(command, model_name, provenance, line), **given_fields(result)}
+        write_json(document, output.digits)
+    else:
+        rendering = (show or render)(result)
+        if rendering is not None:
+            write_rendering(rendering, output)
+
+
+def header(command: str, model_name: str | None, provenance: dict[str, Any], line: int | None = None) -> dict[str, Any]:
+    """How every document starts; the provenance is enough to repeat the run. No model: its name is null."""
+    from llminspect.version import __version__
+
+    return {
+        "schema": SCHEMA,
+        "command": command,
+        "model": model_name,
+        **({} if line is None else {"line": line}),
+        "provenance": {"version": __version__, **provenance, "options": OPTIONS_GIVEN.get()},
+    }

@@ -1,0 +1,279 @@
+"""`--lines` where a line needs no more than a tokenizer: batches of lines, for long input on all cores, in order.
+
+What is at hand is worked on and written before more is waited for, so a slow pipe shows each result at once. Memory is
+some batches, whatever the input's size; only a long line is held as a whole.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
+
+from llminspect.analysis.documents import given_fields
+from llminspect.cli.groups import OPTIONS_GIVEN
+from llminspect.cli.input import check_source
+from llminspect.cli.output import error_document, json_line
+from llminspect.cli.progress import MOMENT, ProgressBars
+from llminspect.cli.run import header
+from llminspect.cli.stdout import write_bytes
+from llminspect.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator
+    from pathlib import Path
+
+    from llminspect.arguments.shared import OutputOptions, SourceOptions
+    from llminspect.text.prompt import Prompt
+
+R = TypeVar("R")
+
+BATCH = 1 << 13
+"""Bytes that are worked on before their results are written: empty lines become some five hundred times as many."""
+LONG = 1 << 20
+"""Bytes that have to be at hand before processes are started."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Whole lines, and the number of the first."""
+
+    data: bytes
+    first: int
+
+    def lines(self) -> Iterator[tuple[int, str]]:
+        """Each line without its end (LF or CRLF), and its number."""
+        *whole, rest = self.data.split(b"\n")
+        for number, line in enumerate(whole, self.first):
+            yield number, line.removesuffix(b"\r").decode("utf-8", "surrogateescape")
+        if rest:
+            yield self.first + len(whole), rest.decode("utf-8", "surrogateescape")
+
+
+@dataclass
+class Over:
+    """The inputs that have more tokens than are allowed: the first, and how many."""
+
+    first: Any = None
+    count: int = 0
+
+    def add(self, entries: Iterable[Any]) -> None:
+        for entry in entries:
+            self.first = entry if self.first is None else self.first
+            self.count += 1
+
+    def join(self, later: Over) -> None:
+        self.first = later.first if self.first is None else self.first
+        self.count += later.count
+
+
+@dataclass
+class Done:
+    """What became of a batch."""
+
+    size: int
+    """Bytes of the input."""
+    data: bytes = b""
+    """To be written."""
+    exit_code: int | None = None
+    """That of the first line that cannot be done."""
+    over: Over = field(default_factory=Over)
+    failed: MemoryError | None = None
+    """What ended the work behind `data`."""
+
+
+@dataclass(frozen=True)
+class LineWork(Generic[R]):
+    """All that is done with a line, in whichever process."""
+
+    command: str
+    model_name: str
+    provenance: dict[str, Any]
+    digits: int | None
+    prompt: Callable[[str, int], Prompt]
+    run: Callable[[Prompt], R]
+    over: Callable[[R], Iterable[Any]] = lambda result: ()
+    in_turn: bool = False
+    """Whether what becomes of a line hangs on those before it, so that one process has to do them all."""
+
+    def __call__(self, batch: Batch) -> Done:
+        """A document a line, as `run_each` writes them."""
+        done, documents = Done(len(batch.data)), []
+        try:
+            for number, text in batch.lines():
+                try:
+                    prompt = self.prompt(text, number)
+                    result = self.run(prompt)
+                except UserError as error:
+                    done.exit_code = done.exit_code or error.exit_code
+                    failure = error_document(self.command, error.code, error.message, error.hint)
+                    documents.append(json_line({**failure, "line": number}))
+                    continue
+                done.over.add(self.over(result))
+                ids = {"ids": prompt.ids} if prompt.tokens else {}
+                front = header(self.command, self.model_name, {**self.provenance, **ids}, number)
+                documents.append(json_line({**front, **given_fields(result)}, self.digits))
+        except MemoryError as error:
+            done.failed = error
+        done.data = b"".join(documents)
+        return done
+
+
+@dataclass(frozen=True)
+class Opener(Generic[R]):
+    """Makes the same work in another process."""
+
+    make: Callable[[], LineWork[R]]
+    provenance: dict[str, Any]
+    options_given: dict[str, Any]
+
+    def __call__(self) -> LineWork[R]:
+        OPTIONS_GIVEN.set(self.options_given)
+        return dataclasses.replace(self.make(), provenance=self.provenance)
+
+
+class Lines:
+    """The lines of a stream in batches: as much as is there, up to `size` bytes and the end of a line."""
+
+    def __init__(self, stream: IO[bytes], path: Path | None = None) -> None:
+        self._stream, self._path = stream, path
+        self._begun: list[bytes] = []
+        self._failed: UserError | OSError | None = None
+        self._next = 0
+        self.ended = False
+        self.size = BATCH
+        self.at_once = 0
+        """Bytes that came one after another without having to be waited for."""
+        self.left = _left(stream)
+        """Bytes of a plain file that are still to be read; None for all else."""
+        self._source = None if self.left is not None else _descriptor(stream)
+        self.may_be_shared = self._source is None or sys.platform != "win32"
+        """Whether `at_hand` can tell: on Windows only for files."""
+
+    def at_hand(self) -> bool:
+        if self._source is None:
+            return True
+        import select
+
+        return bool(select.select([self._source], [], [], 0)[0])
+
+    def source(self) -> int | None:
+        return self._source
+
+    def take(self) -> Batch | None:
+        if self._failed is not None:
+            raise self._failed
+        read = self._read()
+        cut = len(read) if self.ended else read.rfind(b"\n") + 1
+        if not cut and not self.ended:
+            self._begun.append(read)
+            return None
+        batch = Batch(b"".join([*self._begun, read[:cut]]), self._next)
+        self._begun = [read[cut:]]
+        self._next += batch.data.count(b"\n")
+        return batch if batch.data else None
+
+    def _read(self) -> bytes:
+        """What is there, up to `size` bytes; waits only for the first."""
+        pieces: list[bytes] = []
+        size = 0
+        if self.may_be_shared and not self.at_hand():
+            self.at_once = 0
+        while size < self.size:
+            try:
+                data = self._stream.read1(self.size - size)  # type: ignore[attr-defined]
+            except OSError as error:
+                self._failed = error if self._path is None else _cannot_read(self._path, error)
+                if not pieces:
+                    raise self._failed from None
+                break
+            pieces.append(data)
+            size += len(data)
+            self.ended = not data
+            if self.ended or not self.may_be_shared or not self.at_hand():
+                break
+        self.at_once += size
+        return b"".join(pieces)
+
+
+def _cannot_read(path: Path, error: OSError) -> UserError:
+    return UserError(f"cannot read {str(path)!r:.300}: {error.strerror or error}")
+
+
+def _descriptor(stream: IO[bytes]) -> int | None:
+    """None for a stream in memory."""
+    try:
+        return stream.fileno()
+    except (OSError, ValueError):
+        return None
+
+
+def _left(stream: IO[bytes]) -> int | None:
+    import os
+    import stat
+
+    descriptor = _descriptor(stream)
+    if descriptor is None:
+        return None
+    status = os.fstat(descriptor)
+    return max(0, status.st_size - stream.tell()) if stat.S_ISREG(status.st_mode) else None
+
+
+def run_lines(
+    source: SourceOptions,
+    output: OutputOptions,
+    work: LineWork[R],
+    make: Callable[[], LineWork[R]],
+    workers: int | None,
+) -> Over:
+    """Write a document for each line; those that are over what is allowed. `make` is for other processes: it pickles.
+
+    As in `run_each` a line that cannot be done gives an error document of its own, and the first one's exit code is
+    that of the run.
+    """
+    check_source(source)
+    over, exit_code, size = Over(), None, 0
+    with _open(source) as stream, ProgressBars(output) as progress:
+        lines = Lines(stream, source.file)
+        total = lines.left
+        # On one terminal the bar and the documents would write over each other.
+        shown = progress is not None and sys.stderr.isatty() and not sys.stdout.isatty()
+        with closing(results(lines, work, Opener(make, work.provenance, OPTIONS_GIVEN.get()), workers)) as all_done:
+            for done in all_done:
+                write_bytes(done.data)
+                if done.failed is not None:
+                    raise done.failed
+                over.join(done.over)
+                exit_code = exit_code or done.exit_code
+                size += done.size
+                if progress is not None and shown and (total or size) > MOMENT:
+                    progress(work.command, size, total)
+    if exit_code is not None:
+        raise SystemExit(exit_code)
+    return over
+
+
+def results(
+    lines: Lines, work: LineWork[R], make: Callable[[], LineWork[R]], workers: int | None = None
+) -> Generator[Done]:
+    """What becomes of each batch, in order: here, and in processes once much is at hand."""
+    from llminspect.processes import cores, in_order
+
+    workers = 1 if work.in_turn or not lines.may_be_shared else workers or cores()
+    while not lines.ended:
+        if workers > 1 and max(lines.left or 0, lines.at_once) >= LONG:
+            yield from in_order(lines, work, make, workers)
+            return
+        batch = lines.take()
+        if batch is not None:
+            yield work(batch)
+
+
+def _open(source: SourceOptions) -> IO[bytes]:
+    if source.file is not None:
+        from llminspect.files.source import open_bytes
+
+        return open_bytes(source.file)
+    return sys.stdin.buffer

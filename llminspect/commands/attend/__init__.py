@@ -1,0 +1,80 @@
+"""`llminspect attend`: which token looks at which, in every head."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from llminspect.arguments.attend import AttendOptions, check_attend
+from llminspect.arguments.shared import EngineOptions, ModelOptions, PageOptions, SourceOptions
+from llminspect.cli.groups import takes_groups
+from llminspect.cli.input import read_prompts
+from llminspect.cli.opening import open_model_for
+from llminspect.cli.run import run_each
+from llminspect.cli.save import check_ending, is_page
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from llminspect.analysis.attend import AttendResult
+
+RESULTS = "analysis.attend.AttendResult"
+"""The classes of what `--json` writes."""
+
+
+def render(result: AttendResult) -> RenderableType:
+    """The picture that was asked for, and what it means."""
+    from llminspect.commands.attend.view import rendering
+
+    return rendering(result)
+
+
+@takes_groups
+def command(
+    source: SourceOptions,
+    model: ModelOptions,
+    output: PageOptions,
+    engine: EngineOptions,
+    asked: AttendOptions,
+) -> None:
+    """Show which token looks at which: all heads at a glance, one head, or one token's sum by hand.
+
+    \b
+    llminspect attend "Alice gave Bob her book"
+    llminspect attend "Alice gave Bob her book" --layer 11 --head 4
+    llminspect attend "A cat sat." --query cat --model toy-attention
+    llminspect attend "Alice gave Bob her book" --find "her->Alice" --control "Mary gave Bob her book"
+
+    \b
+    What --measure knows, and what heads are named by:
+    entropy: how evenly the weights are spread: 0 all on one token, 1 the same on each it may see
+    sink: mean weight on token 0, from token 2 on
+    previous: mean weight on the token before, from token 2 on
+    next: mean weight on the token behind (where the future is not hidden)
+    self: mean weight of a token on itself, from token 1 on
+    same: mean weight on earlier places of the same token, for tokens that have one
+    induction: mean weight on what came behind an earlier place of the same token
+    distance: mean distance in tokens between a token and what it looks at, from token 1 on
+
+    A head is named by the habit that takes at least half of its weight; one without is diffuse from an entropy of
+    0.75 on, else mixed.
+    """
+    from llminspect.analysis.attend import Keeping, attend, with_mask
+    from llminspect.analysis.attention_arrays import attention_arrays
+    from llminspect.analysis.prompt import text_prompt
+
+    check_ending(output, arrays=True)
+    check_attend(asked)
+    opened = with_mask(open_model_for(model, output, engine), asked.mask)
+    in_json = output.json or source.lines or (output.save is not None and output.save.suffix == ".json")
+    in_page = is_page(output)
+    keeping = Keeping(
+        every=in_json or in_page,
+        # With a measure named, or a question asked, the document says enough without weights that do not fit.
+        may_lack=not in_page and not asked.selects and (asked.asks or asked.mean or asked.measure is not None),
+    )
+    control = None if asked.control is None else text_prompt(asked.control, source, opened.tokenizer, None)
+    working = partial(attend, opened, asked, keeping=keeping, control=control)
+    prompts = read_prompts(source, opened.tokenizer)
+    saving = partial(attention_arrays, opened, asked)
+    run_each("attend", opened.name, opened.provenance, prompts, output, working, render, saving)

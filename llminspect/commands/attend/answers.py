@@ -1,0 +1,148 @@
+"""How the answers of `attend` look: --find, --rollout, --contributions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.text import Text
+
+from llminspect.core.numbers import count, number, percent
+from llminspect.render.bars import signed_bars
+from llminspect.render.heatmap import head_map, heatmap
+from llminspect.render.safe import label
+from llminspect.render.section import section
+from llminspect.render.table import Column, table
+from llminspect.render.theme import QUIET, TITLE, WARNING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import RenderableType
+
+    from llminspect.analysis.attend import AttendResult
+    from llminspect.analysis.contributions import Contributions
+    from llminspect.analysis.find import Find, FoundHead
+    from llminspect.core.array import Array
+
+_TOP = 12
+_ALL = 0.95
+"""Where token 0 has so much of every position, rollout tells nothing else."""
+_MUCH = 0.3
+"""From this weight on a head counts as one that looks there."""
+
+
+def found(result: AttendResult, find: Find) -> Iterator[RenderableType]:
+    """The heads by weight and by excess, and whether the weight means anything."""
+    query, key = (label(end.text.strip()) for end in (find.query, find.key))
+    line = Text.assemble((f"Which heads look from {query} to {key}", TITLE))
+    every = "all " if len(find.heads) == result.n_layers * result.n_heads else ""
+    line.append(f"  {every}{count(len(find.heads))} {'heads' if len(find.heads) > 1 else 'head'} ranked", QUIET)
+    yield line
+    yield from _verdict(find, query, key)
+    yield section("By weight", _heads(find.heads[:_TOP], find))
+    beyond = sorted((head for head in find.heads if head.excess is not None), key=lambda head: -(head.excess or 0))
+    if beyond and beyond[: len(find.heads[:_TOP])] != find.heads[:_TOP]:
+        yield section("By excess: what this query gives beyond what the others give", _heads(beyond[:_TOP], find))
+    explained = f"others: the mean weight that the other tokens which see {key} give it; excess: weight − others"
+    if any(head.only_sink for head in (*find.heads[:_TOP], *beyond[:_TOP])):
+        explained += "; sink: three quarters of the weight are the others' too"
+    explained += "."
+    if find.control is not None:
+        how = "the tokens at the same places" if find.control.by_position else "the same pair"
+        explained += f" control: {how} in “{find.control.text}”."
+    yield Text(explained, QUIET)
+
+
+def _verdict(find: Find, query: str, key: str) -> Iterator[RenderableType]:
+    much = [head for head in find.heads if head.weight >= _MUCH]
+    resting = [head for head in much if head.only_sink]
+    if resting:
+        same = "one of them gives" if len(resting) == 1 else f"{len(resting)} of them give"
+        same = "they all give" if 1 < len(resting) == len(much) else same
+        yield Text(
+            f"Heads that give {key} at least {number(_MUCH)} of the weight of {query}: {len(much)}. But {same} "
+            f"it nearly as much from the other tokens too: {key} is token 0, where heads rest that find "
+            "nothing to look for (the attention sink). That weight says nothing about the pair; judge by the excess.",
+            WARNING,
+        )
+    if find.heads[0].others is None:
+        yield Text(f"No other token sees {key}, so there is nothing to compare the weights with.", WARNING)
+        return
+    best = max(find.heads, key=lambda head: head.excess or 0)
+    said = f"Layer {best.layer} · head {best.head} looks there most beyond what is usual: {best.weight:.2f} of its "
+    said += f"weight, from the other tokens {best.others or 0:.2f}"
+    if best.control is not None:
+        said += f"; in the control sentence {best.control:.2f}"
+    yield Text(f"{said}." if (best.excess or 0) > 0 else "No head looks there more than from the other tokens.")
+
+
+def _heads(heads: Sequence[FoundHead], find: Find) -> RenderableType:
+    columns: list[str | Column] = ["layer", "head", Column("weight", digits=3), Column("others", digits=3)]
+    columns.append(Column("excess", digits=3))
+    if find.control is not None:
+        columns += [Column("control", digits=3), Column("control excess", digits=3)]
+    columns.append(Column("", quiet=True))
+    rows = []
+    for head in heads:
+        row: list[str | int | float | None] = [head.layer, head.head, head.weight, head.others, head.excess]
+        row += [head.control, head.control_excess] if find.control is not None else []
+        rows.append([*row, "sink" if head.only_sink else ""])
+    return table(columns, rows)
+
+
+def rolled_out(rollout_TS: Array, labels: list[str], causal: bool) -> Iterator[RenderableType]:
+    """How much of each input token is in each position behind the last layer."""
+    shown_TS = np.array(rollout_TS, float)
+    if causal:
+        shown_TS[np.triu_indices(len(shown_TS), 1)] = np.nan
+    least = float(shown_TS[:, 0].min())
+    if len(labels) > 1 and least >= _ALL:
+        yield Text(
+            f"Here at least {percent(least)} of every position come from token 0, where heads rest that find nothing "
+            "to look for (the attention sink): on this text rollout says nothing about the other tokens.",
+            WARNING,
+        )
+    yield heatmap(
+        shown_TS,
+        labels,
+        labels,
+        title="Attention rollout: attention followed from the last layer down to the input",
+        limits=(0, 1),
+        fold="max",
+        row_name="positions behind the last layer",
+        column_name="input tokens",
+        value_name="share",
+        masked="comes later, hidden",
+    )
+    yield Text(
+        "In each layer: half the mean of the heads, half the token itself (the residual connection); the layers "
+        "multiplied (Abnar and Zuidema 2020). It follows attention only: where heads rest on token 0, so does it.",
+        QUIET,
+    )
+
+
+def contributed(parts: Contributions) -> Iterator[RenderableType]:
+    """What wrote how much of a token's final stream."""
+    heads_LH = np.asarray(parts.heads, float)
+    line = Text.assemble((f"What wrote the final stream of {label(parts.text)} (token {parts.index})", TITLE))
+    line.append("  each part's length along it; all parts sum to 100%", QUIET)
+    yield line
+    groups = {
+        "embedding": parts.embedding,
+        "attention": float(heads_LH.sum() + np.sum(parts.attention_bias)),
+        "feed forward": float(np.sum(parts.feedforward)),
+    }
+    yield signed_bars(list(groups), list(groups.values()), numbers=[percent(value) for value in groups.values()])
+    yield head_map(heads_LH, scale="diverging", value_name="share", title="The heads", limits="robust", numbers=False)
+    order = np.argsort(-np.abs(heads_LH), axis=None)[:10]
+    places = [tuple(map(int, np.unravel_index(index, heads_LH.shape))) for index in order]
+    values = [float(heads_LH[place]) for place in places]
+    yield signed_bars(
+        [f"layer {layer} · head {head}" for layer, head in places],
+        values,
+        numbers=[percent(value) for value in values],
+        title="The heads that wrote most",
+    )
+    frozen = " The norm behind the attention is held at the scale it had." if parts.scales_frozen else ""
+    yield Text(f"Below 0%: it writes against where the stream ends up.{frozen}", QUIET)

@@ -1,0 +1,170 @@
+"""How the sum of one query looks: each step as a table over the keys, and written out where that fits on a page."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.text import Text
+
+from llminspect.core.numbers import number, vector
+from llminspect.render.bars import BarCell
+from llminspect.render.formula import steps
+from llminspect.render.safe import label
+from llminspect.render.section import section
+from llminspect.render.table import Cell, Column, table
+from llminspect.render.theme import QUIET
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+    from llminspect.analysis.attend import AttendResult
+    from llminspect.analysis.query import Query
+    from llminspect.core.array import Array
+
+_WRITTEN_OUT = 8
+"""Up to so many numbers a vector is written out whole, and its products with it."""
+_KEYS = 40
+_NOTHING = 0.00005
+"""A smaller weight reads 0.0000."""
+
+
+def query_by_hand_view(result: AttendResult, query: Query, labels: list[str]) -> Iterator[RenderableType]:
+    """Which head, the steps as a table, the steps as formulas."""
+    shared = result.n_heads // result.n_kv_heads
+    title = f"What {label(query.text)} (token {query.index}) looks at in layer {query.layer} · head {query.head}"
+    if shared > 1:
+        title += f" (with {shared - 1} other heads it reads key/value head {query.kv_head})"
+    note = ""
+    if query.chosen_by == "strength":
+        note = (
+            "No single head was chosen: this is the one in which the query gives the most weight to a token other than "
+            "token 0 and itself. Choose with --layer and --head."
+        )
+    yield section(title, _table(query, labels), note=note)
+    yield _steps(query, labels)
+
+
+def _table(query: Query, labels: list[str]) -> RenderableType:
+    seen = set(_seen(query))
+    columns: list[str | Column] = [Column("", quiet=True), "key", "q · k", f"× {_scale(query.scale)}"]
+    columns += ["+ bias"] if query.bias is not None else []
+    columns += ["capped"] if query.capped is not None else []
+    columns += [Column("softmax = weight", digits=4), ""]
+    rows: list[list[Cell]] = []
+    for index in _shown(query):
+        row: list[Cell] = [index, label(labels[index]), float(query.scores[index])]
+        row.append(float(query.scores[index]) * query.scale if query.bias is not None else float(query.scaled[index]))
+        row += [float(query.scaled[index])] if query.bias is not None else []
+        row += [float(query.capped[index])] if query.capped is not None else []
+        weight = float(query.weights[index])
+        hidden = index not in seen
+        row += [None if hidden else weight, Text("hidden by the mask", QUIET) if hidden else BarCell(weight, 24)]
+        rows.append(row)
+    notes = []
+    left, hidden_too = len(seen - set(_shown(query))), len(query.scores) - len(seen)
+    if left:
+        notes.append(f"{left} keys with less weight are not shown (--json has them).")
+    if len(query.scores) > _KEYS and hidden_too:
+        notes.append(f"{hidden_too} more are hidden by the mask.")
+    if query.to_sink is not None:
+        notes.append(f"{number(query.to_sink, 3)} of the weight goes to the head's own sink, to no token.")
+    return section("", table(columns, rows, strong=[_strongest(query, rows)]), note=" ".join(notes))
+
+
+def _strongest(query: Query, rows: list[list[Cell]]) -> int:
+    return [row[0] for row in rows].index(int(query.weights.argmax()))
+
+
+def _seen(query: Query) -> list[int]:
+    """The keys that the mask lets through."""
+    return [index for index, score in enumerate(query.masked) if np.isfinite(score)]
+
+
+def _shown(query: Query) -> list[int]:
+    """All keys of a short text; of a long one those with the most weight that is not 0.0000, in their order."""
+    if len(query.scores) <= _KEYS:
+        return list(range(len(query.scores)))
+    most = np.argsort(-query.weights, kind="stable")[:_KEYS]
+    least = min(_NOTHING, float(query.weights.max()))
+    return sorted(int(index) for index in most if query.weights[index] >= least)
+
+
+def _scale(scale: float) -> str:
+    width = 1 / scale**2
+    return f"1/√{round(width)}" if abs(width - round(width)) < 1e-3 and scale < 1 else number(scale)
+
+
+def _steps(query: Query, labels: list[str]) -> RenderableType:
+    best = int(query.weights.argmax())
+    name = label(labels[best])
+    small = len(query.query) <= _WRITTEN_OUT
+    rows: list[tuple[str, ...]] = []
+    if query.query_unnormed is not None:
+        rows.append(("q before its norm", _start(query.query_unnormed)))
+    if query.query_unrotated is not None and query.keys_unrotated is not None:
+        rows.append(("q before the rotation", _start(query.query_unrotated)))
+        rows.append((f"q turned by its position {query.index}", _start(query.query)))
+        rows.append((f"k of {name} turned by its position {best}", _start(query.keys[best])))
+    else:
+        rows.append(("q", vector(query.query, _WRITTEN_OUT)))
+    if small:
+        rows += [_product(query, index, label(labels[index])) for index in _seen(query)[:_WRITTEN_OUT]]
+    else:
+        products = " + ".join(_times(a, b) for a, b in zip(query.query[:3], query.keys[best][:3], strict=True))
+        rows.append((f"q · k of {name}", "Σ q[i] · k[i]", f"{products} + …", number(query.scores[best])))
+    scaled = [float(query.scaled[index]) for index in _seen(query)]
+    rows.append(("scaled", f"(q · k) × {_scale(query.scale)}", _list(scaled)))
+    rows.append((f"weight of {name}", "e^s / Σ e^s", *_softmax(query, best)))
+    rows.append(("output", "Σ weight · v", _weighted(query), _start(query.output)))
+    return steps(rows, title="The same with the numbers in it")
+
+
+def _product(query: Query, index: int, name: str) -> tuple[str, ...]:
+    products = " + ".join(_times(a, b) for a, b in zip(query.query, query.keys[index], strict=True))
+    vectors = f"{vector(query.query, _WRITTEN_OUT)} · {vector(query.keys[index], _WRITTEN_OUT)}"
+    return (f"q · k of {name}", vectors, products, number(query.scores[index]))
+
+
+def _start(vector_E: Array) -> str:
+    """A short vector whole, of a longer one how it starts."""
+    return vector(vector_E, _WRITTEN_OUT if len(vector_E) <= _WRITTEN_OUT else 4).partition("  ")[0]
+
+
+def _softmax(query: Query, best: int) -> tuple[str, ...]:
+    """The softmax of one key with its numbers: the whole sum where it is short."""
+    scores = [float(query.masked[index]) for index in _seen(query)]
+    top, weight = float(query.masked[best]), number(query.weights[best])
+    if len(scores) > _WRITTEN_OUT or query.to_sink is not None:
+        return f"e^{number(top)} / Σ e^s", weight
+    powers = " + ".join(f"e^{number(score, 3)}" for score in scores)
+    total = sum(math.exp(score) for score in scores) if max(scores) < 500 else math.inf
+    if not math.isfinite(total):
+        return f"e^{number(top, 3)} / ({powers})", weight
+    return f"e^{number(top, 3)} / ({powers})", f"{number(math.exp(top))} / {number(total)}", weight
+
+
+def _times(one: float, other: float) -> str:
+    def text(value: float) -> str:
+        return f"({number(value, 3)})" if value < 0 else number(value, 3)
+
+    return f"{text(one)}·{text(other)}"
+
+
+def _list(values: list[float]) -> str:
+    return vector(values, _WRITTEN_OUT)
+
+
+def _weighted(query: Query) -> str:
+    """The largest terms of the sum."""
+    order = sorted(_seen(query), key=lambda index: -float(query.weights[index]))
+    small = len(query.query) <= _WRITTEN_OUT
+    shown = sorted(order[: 8 if small else 3])
+    limit = _WRITTEN_OUT if small else 3
+    terms = [
+        f"{number(query.weights[index], 3)}·{vector(query.values[index], limit).partition('  ')[0]}" for index in shown
+    ]
+    return "\n+ ".join(terms) + (" + …" if len(shown) < len(order) else "")

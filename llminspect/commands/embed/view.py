@@ -1,0 +1,256 @@
+"""How `embed` looks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from rich.text import Text
+
+from llminspect.commands.embed.positions import positions_view
+from llminspect.core.numbers import count, matrix, number, percent, shape, vector
+from llminspect.render.formula import steps
+from llminspect.render.heatmap import heatmap
+from llminspect.render.histogram import histogram
+from llminspect.render.plot import scatter
+from llminspect.render.safe import label, visible
+from llminspect.render.section import page, section
+from llminspect.render.table import Column, table
+from llminspect.render.theme import QUIET, TITLE, WARNING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+    from llminspect.analysis.embed import EmbedResult
+    from llminspect.analysis.neighbours import Neighbour
+    from llminspect.analysis.vectors import Outlier
+    from llminspect.arguments.embed import Metric
+
+_MANY = 20
+"""From so many vectors on their lengths are drawn as well as listed."""
+_ROWS = 40
+"""Rows of a table for a person to read; JSON has them all."""
+
+
+def rendering(result: EmbedResult) -> RenderableType:
+    """All parts, a blank line between two."""
+    return page(_parts(result))
+
+
+def _parts(result: EmbedResult) -> Iterator[RenderableType]:
+    asked = [result.similarity, result.projection, result.nearest, result.positions]
+    # The position code is the model's, whatever the text.
+    only_positions = result.positions is not None and all(part is None for part in asked[:-1])
+    if not only_positions:
+        yield _headline(result)
+    if result.analogy is not None:
+        yield _sum(result)
+    elif all(part is None for part in asked):
+        yield from _vectors(result)
+    if result.nearest is not None:
+        yield _nearest(result)
+    if result.similarity is not None:
+        yield _similarity(result)
+    if result.projection is not None:
+        yield _projection(result)
+    if result.positions is not None:
+        yield positions_view(result.positions)
+    if result.outlier is not None and (result.pool == "mean" or all(part is None for part in asked)):
+        yield _warning(result, result.outlier)
+    known = result.statistics
+    if not only_positions and (known.mean_cosine is not None or known.anisotropy is not None):
+        yield _how_to_judge(result)
+
+
+def _headline(result: EmbedResult) -> RenderableType:
+    rows, dim = result.vectors.shape
+    things = "vector" if rows == 1 else "vectors"
+    line = Text.assemble((f"{count(rows)} {things} of {count(dim)} numbers", TITLE))
+    place = {
+        "embedding": "rows of the embedding table",
+        "final": "at the end of the model, as it gives them out",
+    }.get(result.at, f"the residual stream behind layer {result.at}")
+    pooled = {"none": "", "mean": ", the mean over the tokens of a text"}.get(
+        result.pool, f", the {result.pool} token of a text"
+    )
+    if result.analogy is not None:
+        place = "a sum of rows of the embedding table"
+    line.append(f"  {place}{pooled}", QUIET)
+    return line
+
+
+def _vectors(result: EmbedResult) -> Iterator[RenderableType]:
+    lookup = result.lookup
+    small = lookup is not None and lookup.table is not None
+    if lookup is not None and lookup.one_hot is not None and lookup.table is not None:
+        factors = [matrix(factor, 16) for factor in (lookup.one_hot, lookup.table)]
+        product = "\n· ".join(factor.replace("\n", "\n  ") for factor in factors)
+        yield section(
+            "From ids to vectors",
+            steps([("e", "v E", f"  {product}", matrix(result.vectors, 16))]),
+            note="Each row of v is one-hot: a 1 at the id, 0 elsewhere. So each row of e is a row of E.",
+        )
+    elif lookup is not None:
+        first = result.tokens[0]
+        text = (
+            f"e = v E, where v has a 1 at the id and {count(lookup.rows - 1)} zeros: so the vector of "
+            f"{visible(first['text'], spaces=True)!s} is row {first['id']} of E ({shape((lookup.rows, lookup.dim))})."
+        )
+        yield Text(text, QUIET)
+    yield heatmap(
+        result.vectors,
+        result.labels,
+        None,
+        scale="diverging",
+        limits=_limits(result),
+        fold="extreme",
+        row_name="vectors",
+        column_name="dimensions",
+        value_name="value",
+    )
+    yield _table(result)
+    if not small:
+        yield histogram(
+            result.vectors, title="How the numbers are distributed", height=4, limits="robust", name="numbers"
+        )
+    if len(result.norms) >= _MANY:
+        yield histogram(
+            result.norms, title="How long the vectors are (their norms)", height=4, limits="robust", name="norms"
+        )
+
+
+def _table(result: EmbedResult) -> RenderableType:
+    by_token = len(result.tokens) == len(result.vectors)
+    columns: list[str | Column] = [
+        Column("index", quiet=True),
+        *([Column("id")] if by_token else []),
+        "token" if by_token else "text",
+        "norm",
+        "the first numbers",
+    ]
+    rows = []
+    for index, (text, row_D, norm) in enumerate(zip(result.labels[:_ROWS], result.vectors, result.norms, strict=False)):
+        ids = [result.tokens[index]["id"]] if by_token else []
+        numbers = vector(row_D, 4).partition("  ")[0]
+        rows.append([index, *ids, label(text), norm, numbers])
+    left = len(result.labels) - len(rows)
+    return section("", table(columns, rows), note=_more(left))
+
+
+def _sum(result: EmbedResult) -> RenderableType:
+    assert result.analogy is not None
+    lines = []
+    for term in result.analogy.terms:
+        several = len(term.ids) > 1
+        sign = "−" if term.factor < 0 else "+"
+        factor = "" if abs(term.factor) == 1 else f"{number(abs(term.factor))} ×"
+        tokens = " ".join(label(text) for text in term.tokens)
+        meaning = f"{len(term.ids)} tokens: the mean of their vectors" if several else ""
+        lines.append([sign, factor, tokens, ", ".join(map(str, term.ids)), meaning])
+    return table(["", "", "token", Column("id", align="right"), Column("", quiet=True)], lines)
+
+
+def _nearest(result: EmbedResult) -> RenderableType:
+    assert result.nearest is not None
+    by = result.nearest_by or "cosine"
+    if result.analogy is not None:
+        kept = "left out" if result.analogy.inputs_excluded else "kept in the list, marked ←"
+        entries: list[Neighbour] = result.nearest  # type: ignore[assignment]
+        inputs = {token_id for term in result.analogy.terms for token_id in term.ids}
+        rows = [
+            [rank, label(entry.text), entry.id, getattr(entry, by), "← part of the sum" if entry.id in inputs else ""]
+            for rank, entry in enumerate(entries, 1)
+        ]
+        columns: list[str | Column] = [Column("", quiet=True), "token", "id", by, Column("", quiet=True)]
+        title, note = f"Nearest to {result.analogy.expression}", f"The words of the sum are {kept}."
+        return section(title, table(columns, rows), note=note)
+    lists: list[list[Neighbour]] = result.nearest  # type: ignore[assignment]
+    body: list[list[str | Text]] = []
+    for text, near in zip(result.labels[:_ROWS], lists, strict=False):
+        shown = Text("   ").join(
+            Text.assemble(label(entry.text), (f" {_nearness(entry, by)}", QUIET)) for entry in near
+        )
+        body.append([label(text), shown])
+    left = len(lists) - len(body)
+    heads: list[str | Column] = ["vector", f"nearest tokens, by {by}"]
+    return section(f"Nearest rows of the {result.nearest_in} table", table(heads, body), note=_more(left))
+
+
+def _nearness(entry: Neighbour, by: Metric) -> str:
+    return f"{entry.cosine:.3f}" if by == "cosine" else number(entry.dot, 3)
+
+
+def _more(left: int) -> str:
+    return f"and {count(left)} more: --json has them all" if left else ""
+
+
+def _similarity(result: EmbedResult) -> RenderableType:
+    by = result.similarity_by
+    return heatmap(
+        result.similarity,  # type: ignore[arg-type]
+        result.labels,
+        result.labels,
+        title=f"How alike the vectors are ({by})",
+        scale="diverging",
+        limits=(-1, 1) if by == "cosine" else None,
+        # What is alike has to stay to be seen in a long text; the mean of neighbours would hide it.
+        fold="extreme",
+        row_name="vectors",
+        column_name="vectors",
+        value_name=by or "",
+    )
+
+
+def _projection(result: EmbedResult) -> RenderableType:
+    made = result.projection
+    assert made is not None
+    first, second = made.variance
+    both = len(set(made.groups)) > 1
+    return scatter(
+        made.points,
+        made.labels,
+        axes=(f"first axis, {percent(first)} of the variance", f"second axis, {percent(second)}"),
+        groups=made.groups if both else None,
+        title=f"The plane that shows most: {percent(first + second)} of the variance (PCA)",
+    )
+
+
+def _limits(result: EmbedResult) -> tuple[float, float] | Literal["robust"] | None:
+    """The ends of the colours: a vector many times as long as the others would leave these blank."""
+    if result.lookup is not None and result.lookup.table is not None:
+        return None
+    if result.outlier is None or result.pool != "none":
+        return "robust"
+    others_ND = np.delete(result.vectors, result.outlier.index, axis=0)
+    most = float(np.quantile(np.abs(others_ND), 0.99)) if others_ND.size else 0.0
+    return (-most, most) if most > 0 else "robust"
+
+
+def _warning(result: EmbedResult, outlier: Outlier) -> RenderableType:
+    token = result.tokens[outlier.index]
+    meaning = "so a mean over the tokens is mostly that one" if result.pool == "mean" else "so the colours leave it out"
+    return Text(
+        f"Mind token {token['index']}, {label(token['text'])}: its vector is {number(outlier.times, 3)} times as long "
+        f"as the median, {meaning} (a massive activation).",
+        WARNING,
+    )
+
+
+def _how_to_judge(result: EmbedResult) -> RenderableType:
+    known = result.statistics
+    line = Text(style=QUIET)
+    if known.mean_cosine is not None:
+        line.append(f"Mean cosine of these vectors with each other: {number(known.mean_cosine, 3)}. ")
+        if known.anisotropy is None and len(result.vectors) > 2:
+            line.append("Judge a cosine by that. ")
+    if known.anisotropy is not None:
+        measured = known.anisotropy
+        line.append(
+            f"To judge a cosine: two random tokens of the vocabulary have {number(measured.mean, 2)} ± "
+            f"{number(measured.deviation, 2)}, one pair in 100 more than {number(measured.one_in_100, 2)} "
+            f"({count(measured.pairs)} pairs)."
+        )
+    line.rstrip()
+    return line

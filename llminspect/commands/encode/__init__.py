@@ -1,0 +1,92 @@
+"""`llminspect encode`: a text as the ids that a model reads, and ids as text again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llminspect.arguments.encode import SearchOptions
+from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions, Workers
+from llminspect.cli.groups import takes_groups
+from llminspect.cli.input import read_prompts
+from llminspect.cli.opening import open_tokenizer_for
+from llminspect.cli.output import write_text
+from llminspect.cli.run import emit, noting_empty, run_each
+from llminspect.cli.save import check_ending
+from llminspect.commands.encode.ids import bare, decode_all
+from llminspect.commands.encode.lines import encode_lines
+from llminspect.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from llminspect.analysis.encode import DecodeResult, EncodeResult
+    from llminspect.analysis.vocabulary_search import SearchResult
+
+RESULTS = "analysis.encode.EncodeResult analysis.encode.DecodeResult analysis.vocabulary_search.SearchResult"
+"""The classes of what `--json` writes."""
+
+
+def render(result: EncodeResult | DecodeResult | SearchResult) -> RenderableType:
+    """The tokens over their ids, the one-hot rows, the text, or what was found."""
+    from llminspect.commands.encode.view import rendering
+
+    return rendering(result)
+
+
+@takes_groups
+def command(
+    source: SourceOptions,
+    model: ModelOptions,
+    output: OutputOptions,
+    searched: SearchOptions,
+    decode: Annotated[
+        bool,
+        typer.Option(
+            "--decode",
+            help="Back to text: TEXT (or standard input, --file, --ids) holds ids; of a text, there and back.",
+        ),
+    ] = False,
+    one_hot: Annotated[bool, typer.Option("--one-hot", help="A row a token: 1 at its id, 0 elsewhere.")] = False,
+    letters: Annotated[bool, typer.Option("--letters", help="The letter code, A = 1, B = 2; as --model letters.")] = (
+        False
+    ),
+    workers: Workers = None,
+) -> None:
+    """Write a text as the ids that a model reads, or ids as text.
+
+    \b
+    llminspect encode "Alice gave Bob her book"
+    llminspect encode --decode 7356,4502,8363
+    llminspect encode HI --letters
+    llminspect encode --search "*ization" --longest
+    """
+    from llminspect.analysis.encode import encode
+    from llminspect.analysis.vocabulary_search import search_vocabulary
+    from llminspect.commands.encode.search import found_view
+
+    check_ending(output, arrays=False)
+    searched.check(source)
+    if decode and one_hot:
+        raise UsageError("--one-hot shows ids, --decode makes text of them", "leave out one of the two")
+    model = replace(model, model="letters") if letters else model
+    if source.lines and searched.search is None and output.save is None:
+        encode_lines(decode, one_hot, source, model, output, workers)
+        return
+    tokenizer, provenance = open_tokenizer_for(model, output)
+    if searched.search is not None:
+        found = search_vocabulary(tokenizer, searched)
+        emit("encode", model.model, provenance, found, output, partial(found_view, limit=searched.limit))
+        return
+    if decode:
+        decode_all(source, model.model, tokenizer, provenance, output, render)
+        return
+    prompts = noting_empty(read_prompts(source, tokenizer, may_be_empty=True), output)
+    if bare(source, output) and not one_hot:
+        for prompt in prompts:
+            write_text(" ".join(map(str, prompt.ids)) + "\n")
+        return
+    run_each("encode", model.model, provenance, prompts, output, partial(encode, tokenizer, one_hot), render)

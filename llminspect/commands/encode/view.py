@@ -1,0 +1,81 @@
+"""How `encode` looks: tokens over their ids, one-hot rows, text made of ids."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.text import Text
+
+from llminspect.analysis.encode import DecodeResult, EncodeResult
+from llminspect.analysis.vocabulary_search import SearchResult
+from llminspect.commands.encode.search import found_view
+from llminspect.commands.tokenize.view import STRIP, cell, kind_of, readable
+from llminspect.render import theme
+from llminspect.render.safe import visible
+from llminspect.render.table import Column, table
+from llminspect.render.token_strip import token_strip
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from llminspect.analysis.encode import DecodeResult
+    from llminspect.render.table import Cell
+
+ROW = 32
+"""Numbers of a one-hot row that are written out."""
+
+
+def encoded(result: EncodeResult) -> RenderableType:
+    """The tokens over their ids, and the ids; or with --one-hot a row a token."""
+    if result.one_hot is not None:
+        return one_hot(result)
+    ids = Text(" ".join(map(str, result.ids)), overflow="fold")
+    shown = result.tokens[:STRIP]
+    if not shown:
+        return ids
+    texts, kinds = [readable(token) for token in shown], [kind_of(token) for token in shown]
+    return Group(token_strip(texts, kinds, ids=[token["id"] for token in shown]), Text(), ids)
+
+
+def one_hot(result: EncodeResult) -> RenderableType:
+    """Each row written out; of a large vocabulary where its one 1 stands."""
+    size = result.vocabulary_size
+    rows: list[list[Cell]] = [
+        [cell(token), str(token["id"]), one_hot_row(token["id"], size)] for token in result.tokens
+    ]
+    note = f"one row a token, {size:,} numbers each: 1 at the token's id, 0 everywhere else"
+    columns = [Column("token", spaces=True), Column("id", "right"), Column(f"one-hot [{len(rows)} × {size:,}]")]
+    return Group(table(columns, rows), Text(note, theme.QUIET))
+
+
+def one_hot_row(token_id: int, size: int) -> Text:
+    """`0 1 0`; with … where a long run of zeros is left out."""
+    line = Text()
+    if size <= ROW:
+        for place in range(size):
+            line.append("1" if place == token_id else "0", theme.BAR_CHOSEN if place == token_id else theme.QUIET)
+            line.append(" " if place < size - 1 else "")
+        return line
+    before, behind = token_id, size - 1 - token_id
+    line.append(zeros(before), theme.QUIET)
+    line.append(" 1 " if before else "1 ", theme.BAR_CHOSEN)
+    line.append(zeros(behind), theme.QUIET)
+    return line
+
+
+def zeros(count: int) -> str:
+    return " ".join("0" * count) if count <= 3 else f"0 … 0 ({count:,} zeros)"
+
+
+def decoded(result: DecodeResult) -> RenderableType:
+    """The text; bytes that are not whole characters as ‹0xE2›."""
+    text = bytes.fromhex(result.bytes).decode("utf-8", "surrogateescape")
+    return Text("\n".join(visible(line) for line in text.split("\n")))
+
+
+def rendering(result: EncodeResult | DecodeResult | SearchResult) -> RenderableType:
+    """Whichever of the three it is."""
+    if isinstance(result, SearchResult):
+        return found_view(result, None)
+    return encoded(result) if isinstance(result, EncodeResult) else decoded(result)

@@ -1,0 +1,214 @@
+"""How `forward` looks: the text, the way through the layers, one feed-forward step, the answer as bars."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.text import Text
+
+from llminspect.core.numbers import column, count, duration, number, percent, shape, vector
+from llminspect.render import theme
+from llminspect.render.bars import BarCell, probability_bars
+from llminspect.render.formula import steps as formula_steps
+from llminspect.render.safe import visible
+from llminspect.render.table import Cell, Column, table
+from llminspect.render.token_strip import token_strip
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+
+    from llminspect.analysis.by_hand import Written
+    from llminspect.analysis.candidates import Candidate
+    from llminspect.analysis.forward import ForwardResult
+    from llminspect.analysis.trace import FeedForward, LayerTrace, Routing
+    from llminspect.core.trace import Step
+
+ROWS = 12
+"""Layers shown in the folded trace."""
+
+
+def forward_view(result: ForwardResult) -> RenderableType:
+    """What was asked for; the way through the layers where nothing more special was."""
+    from llminspect.commands.forward.answers import asked_for, masked, surprise
+
+    if result.surprise is not None:
+        return surprise(result.surprise, result.tokens)
+    parts: list[RenderableType] = [strip(result.tokens, result.position), Text()]
+    if result.source is not None:
+        parts = [strip(result.source, len(result.source) - 1), Text("becomes", theme.QUIET), *parts]
+    special = asked_for(result)
+    if result.steps is not None and not special:
+        parts += [calculation(result.steps), Text()]
+    if any(trace.steps for trace in result.layers):
+        parts += opened_layers(result)
+    if not special and (result.steps is None or len(result.layers) > 1):
+        parts += [folded_trace(result.layers), Text()]
+        for step in result.feedforward or []:
+            parts += [feed_forward(step), Text()]
+    if result.experts and not special:
+        parts += [experts(result.experts, result.tokens), Text()]
+    for part in special:
+        parts += [part, Text()]
+    if result.masked is not None:
+        parts.append(masked(result.masked, result.tokens))
+    elif result.next and result.change is None:
+        parts.append(next_tokens(result.next, result.tokens, result.position))
+    if result.target is not None and result.target.rank and result.lens is None:
+        name, rank = visible(result.target.text, True), count(result.target.rank)
+        parts.append(Text(f"{name} has rank {rank} (0 is the most probable) and {percent(result.target.prob, 2)}"))
+    return Group(*parts)
+
+
+def strip(tokens: Sequence[dict[str, object]], position: int) -> RenderableType:
+    """The tokens; where the position looked at is not the last, the later ones are left out."""
+    shown = tokens[: position + 1]
+    kinds = ["special" if token.get("special") else "text" for token in shown]
+    return token_strip([str(token["text"]) for token in shown], kinds)  # type: ignore[arg-type]
+
+
+def next_tokens(candidates: Sequence[Candidate], tokens: Sequence[dict[str, object]], position: int) -> RenderableType:
+    """Logits, and the softmax of them as bars."""
+    if not candidates:
+        return Text()
+    logits = column([candidate.logit for candidate in candidates])
+    numbers = [f"{logit}  {percent(candidate.prob, 2):>6}" for logit, candidate in zip(logits, candidates, strict=True)]
+    bars = probability_bars(
+        [candidate.text for candidate in candidates],
+        [candidate.prob for candidate in candidates],
+        numbers=numbers,
+        strong=[0],
+        title="next token: logit, and its probability after the softmax",
+    )
+    rest = 1 - sum(candidate.prob for candidate in candidates)
+    line = Text()
+    line.append(f"all other tokens together {percent(max(rest, 0.0), 2)}", theme.QUIET)
+    said = Text()
+    last = str(tokens[position]["text"])
+    said.append("after ")
+    said.append(visible(last, True), theme.STRONG)
+    said.append(" most probable: ")
+    said.append(visible(candidates[0].text, True), theme.BAR_CHOSEN)
+    said.append(f"  {percent(candidates[0].prob)}")
+    return Group(bars, *([line] if rest > 5e-5 else []), Text(), said)
+
+
+def folded_trace(layers: Sequence[LayerTrace]) -> RenderableType:
+    """A line a layer; of many layers every so many, and the last."""
+    stride = max(1, -(-len(layers) // ROWS))
+    shown = [trace for index, trace in enumerate(layers) if index % stride == 0 or index == len(layers) - 1]
+    longest = max((trace.norm for trace in layers), default=0.0) or 1.0
+    rows = [
+        [
+            str(trace.layer),
+            trace.attention_norm,
+            trace.feedforward_norm,
+            trace.norm,
+            BarCell(trace.norm / longest, 12),
+            duration(trace.seconds),
+        ]
+        for trace in shown
+    ]
+    columns = [
+        Column("layer", "right"),
+        Column("attention adds"),
+        Column("feed forward adds"),
+        Column("residual stream"),
+        Column(""),
+        Column("time", "right", quiet=True),
+    ]
+    folded = f"{len(layers)} layers, one in {stride} shown; " if stride > 1 else ""
+    note = f"lengths of the vectors at this position; {folded}--trace shows every step, --layer 3 opens a layer"
+    return table(columns, rows, title="through the layers", note=note)
+
+
+def opened_layers(result: ForwardResult) -> list[RenderableType]:
+    """The steps of each opened layer."""
+    groups: list[tuple[str, Sequence[Step]]] = [("before the layers", result.before or [])]
+    groups += [(f"layer {trace.layer}", trace.steps or []) for trace in result.layers]
+    groups += [("after the layers", result.after or [])]
+    return [part for title, steps in groups if steps for part in (step_table(title, steps), Text())]
+
+
+def step_table(title: str, steps: Sequence[Step]) -> RenderableType:
+    rows = [
+        [
+            step.name.split(".", 2)[-1] if step.name.startswith("layers.") else step.name,
+            shape(step.shape).replace(" ", ""),  # Leaves the names room at 80 columns.
+            number(step.norm),
+            number(step.mean, 3),
+            number(step.min, 3),
+            number(step.max, 3),
+            duration(step.seconds),
+        ]
+        for step in steps
+    ]
+    names = ("shape", "norm", "mean", "min", "max", "time")
+    return table([Column("step"), *(Column(name, "right") for name in names)], rows, title=title)
+
+
+def experts(layers: Sequence[Routing], tokens: Sequence[dict[str, object]]) -> RenderableType:
+    """A line a token: the experts it went to, layer by layer, the heaviest first."""
+    rows: list[list[Cell]] = []
+    for index, token in enumerate(tokens):
+        chosen = ("+".join(str(route.expert) for route in layer.tokens[index]) for layer in layers)
+        rows.append([Text(visible(str(token["text"]), True)), "  ".join(chosen)])
+    named = f"layers {layers[0].layer} to {layers[-1].layer}"
+    note = "the router sends each token to a few experts, the one that counts most first"
+    return table([Column("token"), Column(named)], rows, title="experts", note=note)
+
+
+def feed_forward(step: FeedForward) -> RenderableType:
+    """h = W z + b, a = f(h) for the hidden units that fire most."""
+    function = "" if step.function == "none" else step.function
+    if step.gated:
+        told = f"h = W z   a = {function}(h) · (W′ z)   the gate h decides how much of W′ z passes"
+    else:
+        told = f"h = W z + b   a = {function}(h)" if function else "h = W z + b   a = h"
+    headers = [Column("unit", "right"), Column("h", "right"), *([Column("W′ z", "right")] if step.gated else [])]
+    rows = []
+    for unit in step.units:
+        cells: list[str | None] = [str(unit.unit), number(unit.hidden)]
+        if step.gated:
+            cells.append(None if unit.up is None else number(unit.up))
+        rows.append([*cells, number(unit.activation), terms_of(unit.terms, unit.bias, len(step.input))])
+    headers += [Column("a", "right"), Column("h, written out", quiet=True)]
+    note = (
+        f"the {len(step.units)} of {count(step.width)} hidden units that fire most; "
+        f"{percent(step.positive)} of all have h > 0"
+    )
+    title = Text(f"feed forward of layer {step.layer}", theme.TITLE)
+    formulas = Text(f"z = {vector(step.input, 4, 3)}\n{told}", theme.QUIET)
+    return Group(title, formulas, table(headers, rows, note=note))
+
+
+def terms_of(terms: Sequence[tuple[float, float]] | None, bias: float | None, total: int) -> str:
+    """`0.3·1 + 0.4·2 + 0.5`."""
+    if terms is None:
+        return ""
+    written = " + ".join(f"{_signed(weight)}·{_signed(value)}" for weight, value in terms[:2])
+    more = " + …" if total > 2 else ""
+    return written + more + (f" + {_signed(bias)}" if bias is not None else "")
+
+
+def _signed(value: float) -> str:
+    text = number(value, 3)
+    return f"({text})" if text.startswith("-") else text
+
+
+def calculation(steps: Sequence[Written]) -> RenderableType:
+    """Each line of the calculation with its numbers."""
+    rows = []
+    for step in steps:
+        value = visible(step.value, True) if isinstance(step.value, str) else _value(step.value)
+        rows.append([part for part in (step.name, step.formula, step.with_numbers, value) if part is not None])
+    return formula_steps(rows, title="step by step")
+
+
+def _value(value: object) -> str:
+    import numpy as np
+
+    array = np.asarray(value)
+    return number(array.item()) if array.ndim == 0 else vector(array)

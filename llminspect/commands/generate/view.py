@@ -1,0 +1,237 @@
+"""How `generate` looks: the text coloured by how sure the model was, a line a token, and what else was asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.text import Text
+
+from llminspect.commands.forward.experiments import experiments_made
+from llminspect.core.numbers import count, number, percent
+from llminspect.render import theme
+from llminspect.render.bars import BarCell, probability_bars
+from llminspect.render.safe import visible
+from llminspect.render.table import Cell, Column, table
+from llminspect.render.token_strip import value_strip
+from llminspect.render.tree import Branch, branch_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+
+    from llminspect.analysis.beams import Beam
+    from llminspect.analysis.branches import BranchToken
+    from llminspect.analysis.completion import Completion, StepRecord
+    from llminspect.analysis.generate import CompletionChange, GenerateResult, Unchanged
+
+_STOPS = {
+    "length": "the number of tokens was reached (--max-tokens)",
+    "eos": "the model said that the text ends here",
+    "stop": "the text came to a --stop",
+}
+
+
+def generate_view(result: GenerateResult, *, streamed: bool = False) -> RenderableType:
+    """With `streamed` the text itself has been shown already."""
+    parts: list[RenderableType] = []
+    if result.samples is not None:
+        parts += samples(result, result.samples)
+    elif result.beams is not None:
+        parts += [beam_table(result.beams), Text()]
+    elif not streamed:
+        parts += [_text(_prompt(result), _completion(result, result.completion, result.ids)), Text()]
+    if result.samples is None and result.steps:
+        parts += [Text(), confidence(result), Text(), step_table(result.steps), Text()]
+        for index, step in enumerate(result.steps):
+            if step.filters is not None:
+                parts += [filter_view(index, step), Text()]
+    if result.tree is not None:
+        parts += [branch_tree(_end_of(result.prompt), map(_branch, result.tree), title="branches not taken"), Text()]
+    if result.baseline is not None and result.change is not None:
+        parts += [change_view(result.baseline, result.change, result.completion), Text()]
+    seed = "" if result.seed is None else f"; seed {result.seed} repeats it"
+    passes = "" if result.passes is None else f" in {count(result.passes)} passes"
+    why = "the model can hold no more" if result.context_full else _STOPS[result.stop]
+    tokens = "1 token" if len(result.ids) == 1 else f"{count(len(result.ids))} tokens"
+    parts.append(Text(f"{tokens}{passes}: {why}{seed}", theme.QUIET))
+    return Group(*parts)
+
+
+def in_front(prompt: str, ids: Sequence[int], starts: Sequence[object]) -> str:
+    """What stands in front of the completion: the prompt, ids where there is no text; a gap where tokens that are not
+    of the text (of a chat's template) stand between the two. `starts` say where each token is in the text."""
+    if not prompt:
+        return _ids(ids)
+    between = starts[-1] is None and any(start is not None for start in starts)
+    return prompt + "\n\n" if between else prompt
+
+
+def _prompt(result: GenerateResult) -> str:
+    return in_front(result.prompt, result.prompt_ids, [token["start"] for token in result.tokens])
+
+
+def _completion(result: GenerateResult, completion: str, ids: Sequence[int]) -> str:
+    """The text; ids where there is no tokenizer, so that the prompt has no text either."""
+    return completion if result.prompt else f" {_ids(ids)}"
+
+
+def _ids(ids: Sequence[int]) -> str:
+    return " ".join(f"#{token_id}" for token_id in ids)
+
+
+def _text(prompt: str, completion: str) -> Text:
+    """The prompt in a quiet voice and what follows."""
+    text = Text(_lines(prompt), theme.QUIET)
+    return text.append(_lines(completion), theme.STRONG)
+
+
+def _lines(text: str) -> str:
+    return "\n".join(visible(f"x{line}")[1:] for line in text.split("\n"))
+
+
+def _end_of(prompt: str) -> str:
+    return prompt if len(prompt) <= 40 else "…" + prompt[-39:]
+
+
+def confidence(result: GenerateResult) -> RenderableType:
+    """The completion's tokens, each coloured by its probability."""
+    return value_strip(
+        [step.text for step in result.steps],
+        [step.prob for step in result.steps],
+        limits=(0, 1),
+        name="probability that the model gave the token",
+    )
+
+
+def step_table(steps: Sequence[StepRecord]) -> RenderableType:
+    """A line a token."""
+    rows: list[list[Cell]] = []
+    for index, step in enumerate(steps):
+        others = "  ".join(f"{visible(other.text, True)} {percent(other.prob)}" for other in step.alternatives)
+        token = Text(visible(step.text, True), theme.STRONG)
+        if step.forced:
+            token.append(" (given)", theme.QUIET)
+        drawn = None if step.drawn_prob is None else percent(step.drawn_prob)
+        rows.append(
+            [
+                str(index),
+                token,
+                percent(step.prob),
+                BarCell(step.prob, 10),
+                drawn,
+                Text(others, theme.QUIET),
+                f"{step.entropy:.1f}",
+            ]
+        )
+    # Without a filter a token is drawn at the model's own probability.
+    drawn_at_all = any(step.drawn_prob is not None and abs(step.drawn_prob - step.prob) > 1e-9 for step in steps)
+    columns = [
+        Column("", "right", quiet=True),
+        Column("token"),
+        Column("prob", "right"),
+        Column(""),
+        Column("drawn at", "right"),
+        Column("runners-up"),
+        Column("bits", "right", quiet=True),
+    ]
+    if not drawn_at_all:
+        columns.pop(4)
+        rows = [[*row[:4], *row[5:]] for row in rows]
+    if not any(step.alternatives for step in steps):
+        columns.pop(-2)
+        rows = [[*row[:-2], row[-1]] for row in rows]
+    note = "prob: the model's own; bits: the entropy of its choice, 0 when it is certain"
+    return table(columns, rows, note=note + ("; drawn at: after the filters" if drawn_at_all else ""))
+
+
+def filter_view(index: int, step: StepRecord) -> RenderableType:
+    """From the model's own probabilities to those drawn from, the tokens cut away still there."""
+    filters = step.filters
+    assert filters is not None
+    rows: list[list[Cell]] = []
+    strong = [place for place, token in enumerate(filters.tokens) if token.id == step.id]
+    for token in filters.tokens:
+        cells: list[Cell] = [Text(visible(token.text, True))]
+        gone = False
+        for probability in token.probs:
+            shown = "" if gone else "cut" if probability == 0 else percent(probability, 2)
+            cells.append(Text(shown, "" if probability else theme.QUIET))
+            gone = gone or probability == 0
+        rows.append(cells)
+    left: list[Cell] = [Text(count(kept), theme.QUIET) for kept in filters.kept]
+    rows.append([Text("tokens left", theme.QUIET), *left])
+    # With every filter switched on the long name would break at 80 columns.
+    short = {"temperature": "temp."} if len(filters.names) > 5 else {}
+    columns = [Column("token"), *(Column(short.get(name, name), "right") for name in filters.names)]
+    title = f"step {index}: {visible(step.text, True)} was {'given' if step.forced else 'taken'}"
+    return Group(Text(title, theme.TITLE), table(columns, rows, strong=strong))
+
+
+def samples(result: GenerateResult, completions: Sequence[Completion]) -> list[RenderableType]:
+    """Each completion with its whole log-probability."""
+    parts: list[RenderableType] = []
+    for index, completion in enumerate(completions):
+        logprob = sum(step.logprob for step in completion.steps)
+        parts.append(Text(f"sample {index}   log p {number(logprob)}, {completion.stop}", theme.QUIET))
+        parts += [_text(_prompt(result), _completion(result, completion.completion, completion.ids)), Text()]
+    return parts
+
+
+def beam_table(beams: Sequence[Beam]) -> RenderableType:
+    rows: list[list[Cell]] = [
+        [
+            str(index),
+            number(beam.score),
+            number(beam.logprob),
+            str(len(beam.ids)),
+            Text(visible(beam.completion, True) or _ids(beam.ids)),
+        ]
+        for index, beam in enumerate(beams)
+    ]
+    names = ("score", "log p", "tokens")
+    columns = [Column("", "right", quiet=True), *(Column(name, "right") for name in names), Column("completion")]
+    return table(columns, rows, title="beams, best first", strong=[0])
+
+
+def change_view(baseline: Unchanged, change: CompletionChange, completion: str) -> RenderableType:
+    """What the model writes without and with the experiment."""
+    first = change.first_difference
+    said = "no token differs" if first is None else f"token {first} is the first that differs"
+    rows = [["without", visible(baseline.completion, False)], ["with", visible(completion, False)]]
+    shown = table([Column("", quiet=True), Column("completion")], rows)
+    return Group(*experiments_made(change.experiments), shown, Text(said, theme.QUIET))
+
+
+def _branch(twig: BranchToken) -> Branch:
+    return Branch(twig.text, float(twig.prob), tuple(map(_branch, twig.children)), twig.chosen)
+
+
+def watch_view(prompt: str, text: str, step: StepRecord) -> RenderableType:
+    """The end of the text so far, as much as there is room for, and the bars behind its last token."""
+    shown = sorted(
+        [(step.prob, step.text, True), *((other.prob, other.text, False) for other in step.alternatives)],
+        key=lambda entry: -entry[0],
+    )
+    return Group(
+        _Tail(_text(prompt, text), len(shown) + 2),
+        Text(),
+        probability_bars(
+            [text for _, text, _ in shown],
+            [probability for probability, _, _ in shown],
+            maximum=1.0,
+            strong=[index for index, (_, _, chosen) in enumerate(shown) if chosen],
+        ),
+    )
+
+
+class _Tail:
+    """The last lines of a text, so many that `below` lines have room beneath them on the terminal."""
+
+    def __init__(self, text: Text, below: int) -> None:
+        self.text, self.below = text, below
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = self.text.wrap(console, options.max_width)
+        yield Text("\n").join(lines[-max(1, options.size.height - self.below) :])

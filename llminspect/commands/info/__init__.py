@@ -1,0 +1,77 @@
+"""`llminspect info`: what is inside a model, without computing anything with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from llminspect.arguments.shared import ModelOptions, OutputOptions
+from llminspect.cli.completion import tokenizers
+from llminspect.cli.groups import takes_groups
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from llminspect.analysis.info import InfoResult
+    from llminspect.model.opened import Description
+    from llminspect.text.tokenizer import Tokenizer
+
+RESULTS = "analysis.info.InfoResult"
+"""The classes of what `--json` writes."""
+
+
+def render(result: InfoResult) -> RenderableType:
+    """One screen: what it is, how large its parts are, its tensors with equal layers on one line, its tokenizer."""
+    from llminspect.commands.info.view import overview
+
+    return overview(result)
+
+
+def render_all(result: InfoResult) -> RenderableType:
+    """Every tensor on a line of its own, and the whole template."""
+    from llminspect.commands.info.view import everything
+
+    return everything(result)
+
+
+@takes_groups
+def command(
+    model: ModelOptions,
+    output: OutputOptions,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[MODEL]", help="As --model.", show_default=False, autocompletion=tokenizers)
+    ] = None,
+    tensors: Annotated[
+        bool, typer.Option("--tensors", help="Every tensor on its own line, all settings, the whole chat template.")
+    ] = False,
+) -> None:
+    """What is inside a model: sizes, tensors, tokenizer.
+
+    Nothing is computed: only the headers of its files are read.
+
+    llminspect info smollm2 · llminspect info toy --tensors · llminspect info ./model --json
+    """
+    from llminspect.analysis.info import info
+    from llminspect.cli.opening import named
+    from llminspect.cli.progress import ProgressBars
+    from llminspect.cli.run import emit
+    from llminspect.cli.save import check_ending
+
+    check_ending(output, arrays=False)
+    options = named(model, name)
+    with ProgressBars(output) as progress:
+        description, tokenizer, provenance = _look(options, progress)
+    result = info(description, tokenizer, options.model)
+    emit("info", options.model, provenance, result, output, render_all if tensors else render)
+
+
+def _look(options: ModelOptions, progress: Any) -> tuple[Description | None, Tokenizer | None, dict[str, Any]]:
+    from llminspect.opening import describe_model, standalone, tokenizer_of
+
+    alone = standalone(options.model)
+    if alone is not None:
+        return None, alone, {"file": "built in"}
+    description = describe_model(options.model, revision=options.revision, offline=options.offline, progress=progress)
+    provenance = {"file": "built in"} if description.located is None else description.located.provenance
+    return description, tokenizer_of(description), provenance

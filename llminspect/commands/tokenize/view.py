@@ -1,0 +1,275 @@
+"""How `tokenize` looks: a strip of coloured tokens, a table of them, tokenizers side by side."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.text import Text
+
+from llminspect.analysis.tokenization import CompareResult, CountResult, TokenizeResult
+from llminspect.commands.tokenize.alignment import aligned
+from llminspect.core.numbers import count as grouped
+from llminspect.render import theme
+from llminspect.render.bars import BarCell
+from llminspect.render.safe import visible
+from llminspect.render.table import Column, table
+from llminspect.render.token_strip import token_strip
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from llminspect.analysis.tokenization import Compared, CompareResult, Cost
+    from llminspect.render.token_strip import Kind
+
+STRIP = 1000
+"""Tokens shown in the strip."""
+HEAD, TAIL = 80, 20
+"""Rows shown of a longer table."""
+
+
+def tokenized(result: TokenizeResult) -> RenderableType:
+    """The count, the strip, the table, and what to know about the tokenizer."""
+    parts: list[RenderableType] = [headline(result), Text()]
+    if result.tokens:
+        parts += [strip(result), Text()]
+    if result.steps is not None:
+        from llminspect.commands.tokenize.steps import steps_view
+
+        parts += [steps_view(result.steps), Text()]
+    elif result.tokens:
+        parts += [token_table(result), Text()]
+    parts += remarks(result)
+    return Group(*parts)
+
+
+def counted(result: CountResult) -> RenderableType:
+    """The bare number, for the next program in the pipe; with what it costs, where that was asked."""
+    return Text(str(result.count) + (f"  {money(result.cost)}" if result.cost else ""))
+
+
+def headline(result: TokenizeResult) -> Text:
+    line = Text.assemble((f"{result.count:,} token{'' if result.count == 1 else 's'}", theme.TITLE))
+    facts = []
+    if result.chat is not None:
+        facts = [f"{message.count:,} {message.role}" for message in result.chat.messages[-8:]]
+        facts.append(f"{result.chat.template:,} of the template")
+    elif result.characters is not None and result.bytes is not None:
+        facts = [f"{grouped(result.characters)} characters", f"{grouped(result.bytes)} bytes"]
+        if result.count:
+            facts.append(f"{result.characters / result.count:.2f} characters a token")
+    if result.cost is not None:
+        facts.append(f"{money(result.cost)} at {result.cost.price:g} a million")
+    line.append("".join(f" · {fact}" for fact in facts), theme.QUIET)
+    return line
+
+
+def money(cost: Cost) -> str:
+    """The total with as many decimals as it needs, and the currency where it was given."""
+    amount = f"{cost.total:.2f}" if cost.total >= 100 else f"{cost.total:.10f}".rstrip("0")
+    whole, _, decimals = amount.partition(".")
+    # Two significant digits at least, and cents where there are any.
+    return (
+        f"{cost.currency}{whole}.{decimals.ljust(2, '0')}"
+        if len(cost.currency) == 1
+        else (f"{whole}.{decimals.ljust(2, '0')} {cost.currency}".rstrip())
+    )
+
+
+def kind_of(token: dict[str, Any], chat: bool = False) -> Kind:
+    if token.get("special"):
+        return "special"
+    if chat and "message" not in token:
+        return "template"
+    return "partial" if token.get("partial") else "text"
+
+
+def readable(token: dict[str, Any]) -> str:
+    """A token's text; what is not whole characters as bytes in hex."""
+    if not token.get("partial"):
+        return str(token["text"])
+    text = bytes.fromhex(token["bytes"]).decode("utf-8", "surrogateescape")
+    return "".join(f"{ord(char) - 0xDC00:02X}" if 0xDC80 <= ord(char) <= 0xDCFF else char for char in text)
+
+
+def strip(result: TokenizeResult) -> RenderableType:
+    """The tokens side by side; of very many the first."""
+    shown = result.tokens[:STRIP]
+    kinds = [kind_of(token, result.chat is not None) for token in shown]
+    drawn = token_strip([readable(token) for token in shown], kinds)
+    if len(result.tokens) == len(shown):
+        return drawn
+    return Group(drawn, Text(f"… and {len(result.tokens) - len(shown):,} more tokens", theme.QUIET))
+
+
+def token_table(result: TokenizeResult) -> RenderableType:
+    """A row a token; of many the first and the last."""
+    tokens = result.tokens
+    shown = [*tokens[:HEAD], *tokens[-TAIL:]] if len(tokens) > HEAD + TAIL else list(tokens)
+    remarks = [note_on(token, result) for token in shown]
+    spans = any(token["start"] is not None for token in shown)
+    columns = [Column("index", "right"), Column("token", spaces=True), Column("id", "right")]
+    columns += [Column("bytes", quiet=True)]
+    columns += [Column("span", "right", quiet=True)] if spans else []
+    columns += [Column("", quiet=True)] if any(remarks) else []
+    rows: list[list[Any]] = []
+    for token, remark in zip(shown, remarks, strict=True):
+        row = [str(token["index"]), cell(token), str(token["id"]), spaced(token["bytes"])]
+        row += [span(token)] if spans else []
+        rows.append([*row, remark] if any(remarks) else row)
+    left_out = len(tokens) - len(shown)
+    if left_out:
+        rows.insert(HEAD, ["⋮", *[""] * (len(columns) - 1)])
+    note = f"{left_out:,} tokens left out in the middle; --json has all of them" if left_out else ""
+    return Group(table(columns, rows), *([Text(note, theme.QUIET)] if note else []))
+
+
+def cell(token: dict[str, Any]) -> str:
+    return f"‹{readable(token)}›" if token.get("partial") else str(token["text"]) or "∅"
+
+
+def spaced(hexadecimal: str) -> str:
+    """`416c 69` as `41 6c 69`; of a long one the start."""
+    pairs = [hexadecimal[i : i + 2] for i in range(0, min(len(hexadecimal), 48), 2)]
+    return " ".join(pairs) + (f" … ({len(hexadecimal) // 2})" if len(hexadecimal) > 48 else "")
+
+
+def span(token: dict[str, Any]) -> str:
+    return "–" if token["start"] is None else f"{token['start']}–{token['end']}"
+
+
+def note_on(token: dict[str, Any], result: TokenizeResult) -> str:
+    """Special, added by the model, part of which character; in a chat whose it is."""
+    if result.chat is not None:
+        message = token.get("message")
+        owner = "template" if message is None else result.chat.messages[message].role
+        return f"{owner}, special" if token.get("special") else owner
+    if token.get("special"):
+        return "special" if token["start"] is not None or result.text is None else "special, added"
+    if token.get("partial"):
+        around = whole_characters(token, result.text)
+        return f"part of {visible(around)}" if around else "not whole characters"
+    return ""
+
+
+def whole_characters(token: dict[str, Any], text: str | None) -> str:
+    """The characters of the text that the token holds some bytes of but not all; "" where the bytes are no text."""
+    if text is None or token["start"] is None:
+        return ""
+    data = text.encode("utf-8", "surrogateescape")
+    start, end = token["start"], token["end"]
+    while start > 0 and 0x80 <= data[start] < 0xC0:
+        start -= 1
+    while end < len(data) and 0x80 <= data[end] < 0xC0:
+        end += 1
+    try:
+        around = data[start:end].decode()
+    except UnicodeDecodeError:
+        return ""
+    places = [start]
+    for char in around:
+        places.append(places[-1] + len(char.encode()))
+    return "".join(
+        char
+        for char, (first, last) in zip(around, pairwise(places), strict=True)
+        if first < token["start"] < last or first < token["end"] < last
+    )
+
+
+def remarks(result: TokenizeResult) -> list[RenderableType]:
+    """The key of the strip where it needs one, the tokenizer's kind, and what this text loses in it."""
+    lines: list[RenderableType] = []
+    kinds = {kind_of(token, result.chat is not None) for token in result.tokens}
+    if "template" in kinds:
+        lines.append(keyed(theme.TOKENS_TEMPLATE[0], "written by the model's chat template"))
+    if "special" in kinds:
+        lines.append(keyed(theme.TOKEN_SPECIAL, "special token, with a meaning of its own"))
+    if "partial" in kinds:
+        lines.append(keyed(theme.TOKEN_PARTIAL, "part of a character, as bytes in hex"))
+    if result.round_trip is False:
+        lost = f": it loses {result.tokenizer.loss}" if result.tokenizer.loss else ""
+        lines.append(Text(visible(f"decoding these ids does not give this text back{lost}"), theme.STRONG))
+    size = result.tokenizer.vocabulary_size
+    lines.append(Text(visible(result.tokenizer.kind) + (f", a vocabulary of {size:,}" if size else ""), theme.QUIET))
+    return lines
+
+
+def keyed(style: Any, text: str) -> Text:
+    return Text.assemble(("  ", style), (f" {text}", theme.QUIET))
+
+
+def comparison(result: CompareResult) -> RenderableType:
+    """The counts, the strips over the same text, and what they share."""
+    parts: list[RenderableType] = [summary(result)]
+    shown = [model for model in result.models if model.tokens is not None]
+    if shown and result.text is not None:
+        named = [(model.model, model.tokens or []) for model in shown]
+        parts += [Text(), aligned(result.text, named, result.shared.spans if result.shared else [])]
+    said = [*shared_lines(result), *parting_lines(result)]
+    return Group(*parts, *([Text(), *said] if said else []))
+
+
+def summary(result: CompareResult) -> RenderableType:
+    """A row a tokenizer."""
+    most = max((model.count or 0 for model in result.models), default=0) or 1
+    priced = any(model.cost for model in result.models)
+    columns = [Column("tokenizer"), Column("tokens", "right"), Column(""), Column("characters per token", "right")]
+    columns += [
+        Column("bytes per token", "right"),
+        *([Column("cost", "right")] if priced else []),
+        Column("vocabulary", "right"),
+    ]
+    rows = [[model.model, *summary_cells(model, most, priced)] for model in result.models]
+    errors = [Text(visible(f"{model.model}: {model.error}"), theme.STRONG) for model in result.models if model.error]
+    return Group(table(columns, rows, note=f"{result.characters:,} characters, {result.bytes:,} bytes"), *errors)
+
+
+def summary_cells(model: Compared, most: int, priced: bool) -> list[Any]:
+    rates = [None if rate is None else f"{rate:.2f}" for rate in (model.characters_per_token, model.bytes_per_token)]
+    price = [money(model.cost) if model.cost else None] if priced else []
+    count = None if model.count is None else f"{model.count:,}"
+    length = BarCell((model.count or 0) / most, 8)
+    size = f"{model.tokenizer.vocabulary_size:,}" if model.tokenizer.vocabulary_size else None
+    return [count, length, *rates, *price, size]
+
+
+def shared_lines(result: CompareResult) -> list[RenderableType]:
+    """What all of them cut alike."""
+    if result.shared is None or result.text is None or not result.shared.cuts_of_any:
+        return []
+    shared = result.shared
+    data = result.text.encode("utf-8", "surrogateescape")
+    pieces = [data[start:end].decode("utf-8", "replace") for start, end in shared.spans]
+    some = "  ".join(visible(piece, True) for piece in list(dict.fromkeys(pieces))[:8])
+    line = Text.assemble((f"{len(pieces):,}", theme.STRONG))
+    line.append(f" piece{' is' if len(pieces) == 1 else 's are'} one token in all of them", theme.QUIET)
+    line.append(f": {some}{' …' if len(set(pieces)) > 8 else ''}" if some else "", theme.QUIET)
+    cuts = Text.assemble((f"{shared.cuts:,}", theme.STRONG))
+    cuts.append(f" of {shared.cuts_of_any:,} places where any of them cuts are cut by all", theme.QUIET)
+    return [line, cuts]
+
+
+def parting_lines(result: CompareResult) -> list[RenderableType]:
+    """Whether the ids are the same, and if not where they part."""
+    if result.same_ids:
+        return [Text("all of them give the very same ids", theme.STRONG)]
+    if result.parting is None or result.parting.index == 0:
+        return []
+    parting = result.parting
+    line = Text.assemble(("the ids are the same ", theme.QUIET))
+    line.append(f"up to token {parting.index}", theme.STRONG)
+    line.append(f" (byte {parting.byte:,}): ", theme.QUIET)
+    told = [
+        f"{model} has " + ("no more tokens" if token_id is None else f"{visible(text or '', True)} {token_id}")
+        for model, token_id, text in zip(parting.models, parting.ids, parting.texts, strict=True)
+    ]
+    line.append(", ".join(told))
+    return [line]
+
+
+def rendering(result: TokenizeResult | CountResult | CompareResult) -> RenderableType:
+    """Whichever of the three it is."""
+    if isinstance(result, TokenizeResult):
+        return tokenized(result)
+    return counted(result) if isinstance(result, CountResult) else comparison(result)

@@ -1,0 +1,94 @@
+"""`llminspect walk`: the whole way from text to text, step by step, by hand on the toys and then on the real model."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
+from llminspect.cli.groups import takes_groups
+from llminspect.cli.input import read_prompts
+from llminspect.cli.opening import open_model_for
+from llminspect.cli.run import run_each
+from llminspect.cli.save import check_ending
+from llminspect.text.prompt import Prompt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+    from llminspect.analysis.walk import WalkResult
+    from llminspect.text.tokenizer import Tokenizer
+
+RESULTS = "analysis.walk.WalkResult"
+"""The classes of what `--json` writes."""
+
+
+SENTENCE = "The capital of France is"
+"""What is followed where nothing else was given."""
+
+
+def render(result: WalkResult) -> RenderableType:
+    """All chapters."""
+    from llminspect.commands.walk.view import whole
+
+    return whole(result)
+
+
+def stepwise(result: WalkResult, output: OutputOptions) -> None:
+    """A chapter at a time; Enter goes on, q ends it."""
+    from llminspect.cli.output import pause, write_rendering
+    from llminspect.commands.walk.view import pages
+
+    shown = list(pages(result))
+    for index, page in enumerate(shown):
+        write_rendering(page, output)
+        if index < len(shown) - 1 and not pause("Enter: the next step · q: end "):
+            return
+
+
+@takes_groups
+def command(
+    source: SourceOptions,
+    model: ModelOptions,
+    output: OutputOptions,
+    paused: Annotated[
+        bool | None,
+        typer.Option(
+            "--pause/--no-pause",
+            help="Wait for Enter behind each step. Default: on a terminal.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Go the whole way from text to text, step by step: by hand on a toy, then in the real model.
+
+    \b
+    llminspect walk
+    llminspect walk "Alice gave Bob her book" --no-pause
+    """
+    from llminspect.analysis.walk import walk
+
+    check_ending(output, arrays=False)
+    opened = open_model_for(model, output)
+    waits = sys.stdin.isatty() and (sys.stdout.isatty() if paused is None else paused)
+    prompts = _prompts(source, opened.tokenizer)
+    working = partial(walk, opened, model, source)
+    show = partial(stepwise, output=output) if waits else render
+    run_each("walk", opened.name, opened.provenance, prompts, output, working, render, show=show)
+
+
+def _prompts(source: SourceOptions, tokenizer: Tokenizer | None) -> Iterator[Prompt]:
+    """The text of the command line; a sentence of our own where there is none, and none in the pipe."""
+    from llminspect.cli.input import read_text
+
+    given = (source.text, source.file, source.ids, source.user)
+    if not source.lines and all(entry is None for entry in given):
+        text = SENTENCE if sys.stdin.isatty() else read_text(source) or SENTENCE
+        source = replace(source, text=text)
+    return read_prompts(source, tokenizer)

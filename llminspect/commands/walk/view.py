@@ -1,0 +1,134 @@
+"""How `walk` looks: a heading, what the step does, the toy by hand, the same in the real model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from llminspect.analysis.embed import EmbedResult
+from llminspect.commands import attend, embed, encode, generate, tokenize
+from llminspect.commands.forward import view as forward_views
+from llminspect.commands.forward.answers import change, lens_table
+from llminspect.commands.info.view import parts_table
+from llminspect.core.numbers import number
+from llminspect.render import theme
+from llminspect.render.safe import shorten, visible
+from llminspect.render.section import page
+from llminspect.render.table import Cell, Column, table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from rich.console import RenderableType
+
+    from llminspect.analysis.chapters import Chapter, Part
+    from llminspect.analysis.walk import WalkResult
+
+_LONGEST = 60
+"""Characters of an argument that are shown in a command line."""
+
+
+def whole(result: WalkResult) -> RenderableType:
+    """Every chapter, one below the other."""
+    return page(pages(result))
+
+
+def pages(result: WalkResult) -> Iterator[RenderableType]:
+    """One rendering a chapter."""
+    for chapter, parts in zip(result.chapters, _CHAPTERS, strict=True):
+        heading = Text(f"{chapter.number}. {chapter.title}", theme.TITLE)
+        heading.append("\n" + "─" * len(heading.plain), theme.QUIET)
+        yield page([heading, Text(chapter.says), *parts(chapter)])
+
+
+def _parameters(chapter: Chapter) -> Iterator[RenderableType]:
+    (by_hand,), (real,) = chapter.by_hand, chapter.model
+    yield from _told(by_hand, forward_views.calculation(by_hand.result.steps))
+    yield from _told(real, parts_table(real.result))
+
+
+def _tokens(chapter: Chapter) -> Iterator[RenderableType]:
+    for part in [*chapter.by_hand, *chapter.model]:
+        yield from _told(part, tokenize.render(part.result))
+
+
+def _ids(chapter: Chapter) -> Iterator[RenderableType]:
+    for part in [*chapter.by_hand, *chapter.model]:
+        yield from _told(part, encode.render(part.result))
+
+
+def _vectors(chapter: Chapter) -> Iterator[RenderableType]:
+    (by_hand,), (real,) = chapter.by_hand, chapter.model
+    yield from _told(by_hand, embed.render(by_hand.result))
+    yield from _told(real, _near(real.result))
+
+
+def _near(result: EmbedResult) -> RenderableType:
+    """A line a token: how its vector begins, and the tokens whose rows lie nearest."""
+    rows: list[list[Cell]] = []
+    nearest = [near for near in result.nearest or [] if isinstance(near, list)]
+    for token, vector_D, norm, near in zip(result.tokens, result.vectors, result.norms, nearest, strict=True):
+        others = [entry for entry in near if entry.id != token["id"]]
+        written = " ".join(visible(entry.text, True) for entry in others)
+        start = ", ".join(number(value, 2) for value in vector_D[:3])
+        rows.append([Text(visible(token["text"], True)), f"{start}, …", float(norm), Text(written, theme.QUIET)])
+    columns = [Column("token"), Column(f"{result.dim:,} numbers"), Column("length", digits=2), Column("nearest others")]
+    return table(columns, rows)
+
+
+def _layers(chapter: Chapter) -> Iterator[RenderableType]:
+    (by_hand,), (real,) = chapter.by_hand, chapter.model
+    yield from _told(by_hand, forward_views.calculation(by_hand.result.steps[-1 - _LAST : -_LAST]))
+    yield from _told(real, forward_views.folded_trace(real.result.layers))
+
+
+_LAST = 3
+"""The steps of a toy that make its answer: logits, probabilities, the next token."""
+
+
+def _attention(chapter: Chapter) -> Iterator[RenderableType]:
+    for part in [*chapter.by_hand, *chapter.model]:
+        yield from _told(part, attend.render(part.result))
+
+
+def _feed_forward(chapter: Chapter) -> Iterator[RenderableType]:
+    (by_hand,), (real,) = chapter.by_hand, chapter.model
+    yield from _told(by_hand, forward_views.calculation(by_hand.result.steps[-1 - _LAST : -_LAST]))
+    steps = [forward_views.feed_forward(step) for step in real.result.feedforward or []]
+    routes = [forward_views.experts(real.result.experts, real.result.tokens)] if real.result.experts else []
+    yield from _told(real, *(steps + routes))
+
+
+def _next(chapter: Chapter) -> Iterator[RenderableType]:
+    (by_hand,), (real, written) = chapter.by_hand, chapter.model
+    yield from _told(by_hand, forward_views.calculation(by_hand.result.steps[-_LAST:]))
+    answer = real.result
+    yield from _told(real, forward_views.next_tokens(answer.next, answer.tokens, answer.position))
+    yield from _told(written, generate.render(written.result))
+
+
+def _inside(chapter: Chapter) -> Iterator[RenderableType]:
+    (by_hand,), (seen, changed) = chapter.by_hand, chapter.model
+    yield from _told(by_hand, change(by_hand.result.baseline, by_hand.result.change))
+    yield from _told(seen, lens_table(seen.result.lens))
+    yield from _told(changed, change(changed.result.baseline, changed.result.change))
+
+
+_CHAPTERS: Sequence[Callable[[Chapter], Iterator[RenderableType]]] = (
+    *(_parameters, _tokens, _ids, _vectors, _layers),
+    *(_attention, _feed_forward, _next, _inside),
+)
+
+
+def _told(part: Part, *views: RenderableType) -> Iterator[RenderableType]:
+    """The command line that says it, and what it says."""
+    line = " ".join(_quoted(argument) for argument in part.arguments)
+    yield Text(f"$ llminspect {line}", theme.NAME)
+    yield from views
+
+
+def _quoted(argument: str) -> str:
+    shown = shorten(visible(argument), _LONGEST)
+    plain = shown and all(letter.isalnum() or letter in "-_./,=" for letter in shown)
+    return shown if plain else f'"{shown}"'

@@ -1,0 +1,1 @@
+"""Where a token stands: rotary, sinusoidal and relative position codes."""

@@ -1,0 +1,187 @@
+"""Gemma 1, 2 and 3 (text): a scaled embedding, norms that hold their weight − 1, gelu; caps and windows from 2 on.
+
+Gemma Team 2024, "Gemma" (section 2), "Gemma 2" (section 2: caps, alternating windows, norms in front and behind); Gemma
+Team 2025, "Gemma 3" (section 2: norms of queries and keys, five local layers to a global one, a rotary base for each).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from llminspect.core.feedforward import Glu
+from llminspect.core.position.rotary import Rotary
+from llminspect.model import decoder_files as files
+from llminspect.model import rotation
+from llminspect.model import settings as settings_of
+from llminspect.model.decoder import Config, forward, readout
+from llminspect.model.spec import Architecture, Sizes, TensorSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llminspect.core.array import Array
+    from llminspect.model.settings import Settings
+
+
+def gemma_from_huggingface(config: Mapping[str, Any]) -> Config:
+    settings = settings_of.huggingface(config)
+    found = _common(settings, files.from_huggingface(settings, files.sizes_from_huggingface(settings), tied=True))
+    settings.done()
+    return found
+
+
+def gemma2_from_huggingface(config: Mapping[str, Any]) -> Config:
+    settings = settings_of.huggingface(config)
+    sizes = files.sizes_from_huggingface(settings)
+    found = _common(settings, files.from_huggingface(settings, sizes, tied=True))
+    found = files.with_windows(found, settings, lambda index: index % 2 == 0)
+    settings.only("sliding_window_size", found.window)  # Written beside the key that is read.
+    settings.only("cache_implementation", "hybrid")
+    settings.done()
+    return found
+
+
+def gemma3_from_huggingface(config: Mapping[str, Any]) -> Config:
+    settings = settings_of.huggingface(config)
+    sizes = files.sizes_from_huggingface(settings)
+    pattern = settings.whole("_sliding_window_pattern", settings.whole("sliding_window_pattern", 6))
+    local, everywhere = _two_rotations(settings, sizes)
+    found = Config(
+        sizes=sizes,
+        norm_epsilon=settings.number("rms_norm_eps"),
+        scale=sizes.E**-0.5,
+        rotary=everywhere,
+        local_rotary=local,
+        tied=bool(settings.get("tie_word_embeddings", True)),
+    )
+    found = files.with_windows(_common(settings, found), settings, lambda index: (index + 1) % pattern != 0)
+    settings.only("cache_implementation", "hybrid")
+    settings.done()
+    return found
+
+
+def _two_rotations(settings: Settings, sizes: Sizes) -> tuple[Rotary, Rotary]:
+    """That of the layers with a window, and that of those without."""
+    if settings.get("rope_parameters") is not None:
+        both = settings.under("rope_parameters")
+        local, everywhere = (
+            rotation.from_parameters(both.under(kind), settings, sizes.E, sizes.context, base)
+            for kind, base in (("sliding_attention", 10_000.0), ("full_attention", 1_000_000.0))
+        )
+        both.done()
+        return local, everywhere
+    everywhere = rotation.from_huggingface(settings, sizes.E, sizes.context, 1_000_000.0)
+    return Rotary(everywhere.width, settings.number("rope_local_base_freq", 10_000.0)), everywhere
+
+
+def _common(settings: Settings, found: Config) -> Config:
+    """What all three write alike; a key that one of them lacks is not in its files."""
+    # The first Gemma's files say "gelu" and mean its tanh form.
+    settings.only("hidden_act", "gelu", "gelu_pytorch_tanh")
+    settings.only("hidden_activation", "gelu_pytorch_tanh")
+    scalar = settings.number("query_pre_attn_scalar", found.sizes.E)
+    score_cap, logit_cap = settings.get("attn_logit_softcapping"), settings.get("final_logit_softcapping")
+    return replace(
+        found,
+        unit=Glu("gelu_tanh"),
+        scale=scalar**-0.5,
+        embedding_scale=math.sqrt(found.sizes.D),
+        score_cap=None if score_cap is None else float(score_cap),
+        logit_cap=None if logit_cap is None else float(logit_cap),
+        biased=files.ATTENTION if settings.get("attention_bias") else (),
+    )
+
+
+def config_from_gguf(metadata: Mapping[str, Any], family: str) -> Config:
+    """Few GGUF files state the pattern of windows, and none the scale: they follow from the family and its layers."""
+    settings = settings_of.gguf(metadata, family)
+    sizes = files.sizes_from_gguf(settings)
+    found = files.from_gguf(settings, sizes)
+    windowed = _windowed(settings, sizes.L, {"gemma": 1, "gemma2": 2, "gemma3": 6}[family])
+    if family == "gemma3":
+        local = Rotary(found.rotary.width, settings.number("rope.freq_base_swa", 10_000.0))
+        found = replace(found, local_rotary=local)
+    scores, logits = settings.get("attn_logit_softcapping"), settings.get("final_logit_softcapping")
+    found = replace(
+        found,
+        unit=Glu("gelu_tanh"),
+        window=settings.whole("attention.sliding_window") if windowed else None,
+        windowed=windowed,
+        scale=(sizes.D // sizes.H if (family, sizes.L) in LARGEST else sizes.E) ** -0.5,
+        embedding_scale=math.sqrt(sizes.D),
+        score_cap=None if scores is None else float(scores),
+        logit_cap=None if logits is None else float(logits),
+        biased=(),
+    )
+    settings.done()
+    return found
+
+
+def _windowed(settings: Settings, layers: int, every: int) -> tuple[int, ...]:
+    """The layers with a window: all but each `every`th, or those that the file marks, or all but those it counts."""
+    key = "attention.sliding_window_pattern"
+    stated = settings.get(key, every)
+    if isinstance(stated, list):
+        if len(stated) != layers or not all(isinstance(slides, bool | int) for slides in stated):
+            raise settings.wrong(key, f"true or false for each of {layers} layers")
+        return tuple(index for index, slides in enumerate(stated) if slides)
+    every = settings.whole(key, every)
+    return tuple(index for index in range(layers) if (index + 1) % every)
+
+
+LARGEST = {("gemma2", 46), ("gemma3", 62)}
+"""The two models of 27 billion parameters scale the scores by D / H, the others by the width of a head."""
+
+
+def plus_one(weight: Array, _: Config) -> Array:
+    return weight + 1
+
+
+def _norm(name: str, shape: str, huggingface: str, gguf: str) -> TensorSpec:
+    """Hugging Face files hold the weight − 1, GGUF files the weight."""
+    return TensorSpec(f"{name}.weight", shape, f"{huggingface}.weight", f"{gguf}.weight", huggingface_fix=plus_one)
+
+
+IN_FRONT = (
+    _norm("attention.norm", "D", "input_layernorm", "attn_norm"),
+    _norm("feedforward.norm", "D", "post_attention_layernorm", "ffn_norm"),
+)
+AROUND = (
+    _norm("attention.norm", "D", "input_layernorm", "attn_norm"),
+    _norm("attention.norm_behind", "D", "post_attention_layernorm", "post_attention_norm"),
+    _norm("feedforward.norm", "D", "pre_feedforward_layernorm", "ffn_norm"),
+    _norm("feedforward.norm_behind", "D", "post_feedforward_layernorm", "post_ffw_norm"),
+)
+OF_HEADS = (
+    _norm("attention.query.norm", "E", "self_attn.q_norm", "attn_q_norm"),
+    _norm("attention.key.norm", "E", "self_attn.k_norm", "attn_k_norm"),
+)
+
+
+def tensors(config: Config, norms: tuple[TensorSpec, ...]) -> list[TensorSpec]:
+    layer = [*norms, *files.attention_specs(config), *files.feed_forward_specs(config)]
+    final = _norm("final.norm", "D", "norm", "output_norm")
+    return [final if spec.name == final.name else spec for spec in files.around_layers(config, lambda _: layer)]
+
+
+ARCHITECTURES = tuple(
+    Architecture(
+        name=name,
+        model_types=(model_type,),
+        gguf_names=(name,),
+        config_from_huggingface=from_huggingface,
+        config_from_gguf=partial(config_from_gguf, family=name),
+        tensors=partial(tensors, norms=norms),
+        forward=forward,
+        readout=readout,
+        prefix="model.",
+    )
+    for name, model_type, from_huggingface, norms in (
+        ("gemma", "gemma", gemma_from_huggingface, IN_FRONT),
+        ("gemma2", "gemma2", gemma2_from_huggingface, AROUND),
+        ("gemma3", "gemma3_text", gemma3_from_huggingface, (*AROUND, *OF_HEADS)),
+    )
+)

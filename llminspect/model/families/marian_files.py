@@ -1,0 +1,118 @@
+"""How files keep Marian."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llminspect.model import settings as settings_of
+from llminspect.model.decoder_files import ACTIVATIONS
+from llminspect.model.families.marian import Config, embedding_scale, encode_source, forward, readout
+from llminspect.model.spec import Architecture, Sizes, TensorSpec, for_layers, linear_specs, norm_specs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llminspect.core.array import Array
+
+UNREAD = "encoder_layerdrop decoder_layerdrop classif_dropout num_hidden_layers extra_pos_embeddings".split()
+"""Of training, or repeats; the last holds the size of the vocabulary in many files, and no version reads it."""
+
+
+def config_from_huggingface(config: Mapping[str, Any]) -> Config:
+    settings = settings_of.huggingface(config)
+    width, heads = settings.whole("d_model"), settings.whole("decoder_attention_heads")
+    vocabulary = settings.whole("vocab_size")
+    for key, only in (
+        ("decoder_vocab_size", vocabulary),
+        ("share_encoder_decoder_embeddings", True),
+        ("tie_word_embeddings", True),
+        ("static_position_embeddings", True),
+        ("normalize_before", False),
+        ("normalize_embedding", False),
+        ("add_final_layer_norm", False),
+        ("add_bias_logits", False),
+        ("is_encoder_decoder", True),
+    ):
+        settings.only(key, only)
+    found = Config(
+        sizes=Sizes(
+            L=settings.whole("decoder_layers"),
+            D=width,
+            H=heads,
+            K=heads,
+            E=width // heads,
+            F=settings.whole("decoder_ffn_dim"),
+            V=vocabulary,
+            context=settings.whole("max_position_embeddings"),
+        ),
+        encoder_layers=settings.whole("encoder_layers"),
+        encoder_heads=settings.whole("encoder_attention_heads"),
+        encoder_width=settings.whole("encoder_ffn_dim"),
+        activation=settings.one_of("activation_function", ACTIVATIONS),
+        embedding_scale=embedding_scale(width, bool(settings.get("scale_embedding", False))),
+        start_id=int(settings.need("decoder_start_token_id")),
+    )
+    settings.done(UNREAD)
+    return found
+
+
+def _attention(step: str, name: str, heads: str) -> list[TensorSpec]:
+    parts = {"query": "q_proj", "key": "k_proj", "value": "v_proj", "output": "out_proj"}
+    return [
+        spec
+        for part, own_name in parts.items()
+        for spec in linear_specs(
+            f"{step}.{part}", f"D {heads}" if part == "output" else f"{heads} D", f"{name}.{own_name}", None, True
+        )
+    ]
+
+
+def _layer(heads: str, width: str, crossed: bool) -> list[TensorSpec]:
+    crossing = [
+        *_attention("cross_attention", "encoder_attn", heads),
+        *norm_specs("crossed.norm", "encoder_attn_layer_norm", None),
+    ]
+    return [
+        *_attention("attention", "self_attn", heads),
+        *norm_specs("middle.norm", "self_attn_layer_norm", None),
+        *(crossing if crossed else []),
+        *linear_specs("feedforward.up", f"{width} D", "fc1", None, True),
+        *linear_specs("feedforward.down", f"D {width}", "fc2", None, True),
+        *norm_specs("output.norm", "final_layer_norm", None),
+    ]
+
+
+def one_row(bias_1V: Array, _: Config) -> Array:
+    return bias_1V.reshape(-1)
+
+
+def tensors(config: Config) -> list[TensorSpec]:
+    # The letters are the decoder's; an encoder with other numbers (no published one) has none.
+    heads = "HE" if config.encoder_heads == config.sizes.H else "D"
+    width = "F" if config.encoder_width == config.sizes.F else str(config.encoder_width)
+    encoder, decoder = _layer(heads, width, False), _layer("HE", "F", True)
+    return [
+        TensorSpec("embedding.weight", "V D", "shared.weight"),
+        *for_layers(config.encoder_layers, encoder, huggingface="encoder.layers.{}.", gguf="", stack="encoder.layers"),
+        *for_layers(config.sizes.L, decoder, huggingface="decoder.layers.{}.", gguf=""),
+        TensorSpec("unembedding.bias", "V", "final_logits_bias", huggingface_fix=one_row),
+    ]
+
+
+ARCHITECTURES = (
+    Architecture(
+        name="marian",
+        model_types=("marian",),
+        gguf_names=(),
+        config_from_huggingface=config_from_huggingface,
+        config_from_gguf=None,
+        tensors=tensors,
+        forward=forward,
+        readout=readout,
+        encode_source=encode_source,
+        capabilities=frozenset({"generate", "source"}),
+        prefix="model.",
+        # The waves, which are computed, and copies of the shared embedding.
+        ignored=("*.embed_positions.weight", "*coder.embed_tokens.weight", "lm_head.weight"),
+    ),
+)

@@ -1,0 +1,156 @@
+"""How files keep T5."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llminspect.model import settings as settings_of
+from llminspect.model.decoder_files import ACTIVATIONS
+from llminspect.model.families.t5 import Config, encode_source, forward, readout
+from llminspect.model.spec import Architecture, Sizes, TensorSpec, for_layers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def config_from_huggingface(config: Mapping[str, Any]) -> Config:
+    settings = settings_of.huggingface(config)
+    heads, layers = settings.whole("num_heads"), settings.whole("num_layers")
+    # The first T5s were plain, and their files do not say so.
+    kind, _, activation = settings.get("feed_forward_proj", "relu").rpartition("-")
+    if kind not in ("", "gated") or activation not in ACTIVATIONS:
+        raise settings.wrong("feed_forward_proj", "relu, gated-gelu and the like")
+    # "gated-gelu" has always meant the tanh form.
+    activation = "gelu_tanh" if (kind, activation) == ("gated", "gelu") else ACTIVATIONS[activation]
+    tied = bool(settings.get("scale_decoder_outputs", settings.get("tie_word_embeddings", True)))
+    found = Config(
+        sizes=Sizes(
+            L=settings.whole("num_decoder_layers", layers),
+            D=settings.whole("d_model"),
+            H=heads,
+            K=heads,
+            E=settings.whole("d_kv"),
+            F=settings.whole("d_ff"),
+            V=settings.whole("vocab_size"),
+            context=settings.whole("n_positions", 512),
+        ),
+        encoder_layers=layers,
+        norm_epsilon=settings.number("layer_norm_epsilon"),
+        buckets=settings.whole("relative_attention_num_buckets"),
+        farthest=settings.whole("relative_attention_max_distance", 128),
+        start_id=int(settings.need("decoder_start_token_id")),
+        gated=kind == "gated",
+        activation=activation,
+        tied=tied,
+    )
+    settings.only("is_encoder_decoder", True)
+    # These repeat what `feed_forward_proj` says.
+    settings.done(("dense_act_fn", "is_gated_act", "tie_word_embeddings"))
+    return found
+
+
+def config_from_gguf(metadata: Mapping[str, Any]) -> Config:
+    settings = settings_of.gguf(metadata, "t5")
+    heads, layers = settings.whole("attention.head_count"), settings.whole("block_count")
+    width = settings.whole("attention.key_length")
+    settings.only("attention.value_length", width)
+    settings.only("attention.head_count_kv", heads)
+    epsilon = settings.number("attention.layer_norm_rms_epsilon")
+    settings.only("attention.layer_norm_epsilon", settings.get("attention.layer_norm_rms_epsilon"))
+    found = Config(
+        sizes=Sizes(
+            L=settings.whole("decoder_block_count", layers),
+            D=settings.whole("embedding_length"),
+            H=heads,
+            K=heads,
+            E=width,
+            F=settings.whole("feed_forward_length"),
+            V=settings.whole("vocab_size"),
+            context=settings.whole("context_length"),
+        ),
+        encoder_layers=layers,
+        norm_epsilon=epsilon,
+        buckets=settings.whole("attention.relative_buckets_count"),
+        farthest=128,  # Not in the file; every published T5 has it.
+        start_id=int(settings.need("decoder_start_token_id")),
+        gated=None,
+        activation=None,
+        tied=None,
+    )
+    settings.done()
+    return found
+
+
+def _norm(name: str, huggingface: str, gguf: str) -> TensorSpec:
+    return TensorSpec(f"{name}.weight", "D", f"{huggingface}.weight", f"{gguf}.weight")
+
+
+def _attention(step: str, huggingface: str, gguf: str) -> list[TensorSpec]:
+    names = {"query": ("HE D", "q"), "key": ("HE D", "k"), "value": ("HE D", "v"), "output": ("D HE", "o")}
+    return [
+        TensorSpec(f"{step}.{part}.weight", shape, f"{huggingface}.{letter}.weight", f"{gguf}_{letter}.weight")
+        for part, (shape, letter) in names.items()
+    ]
+
+
+def _feed_forward(config: Config, number: int) -> list[TensorSpec]:
+    inner = f"layer.{number}.DenseReluDense"
+    up = f"{inner}.wi_1.weight" if config.gated else f"{inner}.wi.weight"
+    gate = TensorSpec(
+        "feedforward.gate.weight", "F D", f"{inner}.wi_0.weight", "ffn_gate.weight", optional=config.gated is None
+    )
+    return [
+        _norm("feedforward.norm", f"layer.{number}.layer_norm", "ffn_norm"),
+        *([] if config.gated is False else [gate]),
+        TensorSpec("feedforward.up.weight", "F D", up, "ffn_up.weight"),
+        TensorSpec("feedforward.down.weight", "D F", f"{inner}.wo.weight", "ffn_down.weight"),
+    ]
+
+
+def tensors(config: Config) -> list[TensorSpec]:
+    of_self = [
+        _norm("attention.norm", "layer.0.layer_norm", "attn_norm"),
+        *_attention("attention", "layer.0.SelfAttention", "attn"),
+    ]
+    of_source = [
+        _norm("cross_attention.norm", "layer.1.layer_norm", "cross_attn_norm"),
+        *_attention("cross_attention", "layer.1.EncDecAttention", "cross_attn"),
+    ]
+    encoder, decoder = [*of_self, *_feed_forward(config, 1)], [*of_self, *of_source, *_feed_forward(config, 2)]
+    table, relative = f"{config.buckets} H", "block.0.layer.0.SelfAttention.relative_attention_bias.weight"
+    return [
+        TensorSpec("embedding.weight", "V D", "shared.weight", "token_embd.weight"),
+        TensorSpec("encoder.relative.weight", table, f"encoder.{relative}", "enc.blk.0.attn_rel_b.weight"),
+        *for_layers(
+            config.encoder_layers, encoder, huggingface="encoder.block.{}.", gguf="enc.blk.{}.", stack="encoder.layers"
+        ),
+        _norm("encoder.final.norm", "encoder.final_layer_norm", "enc.output_norm"),
+        TensorSpec("relative.weight", table, f"decoder.{relative}", "dec.blk.0.attn_rel_b.weight"),
+        *for_layers(config.sizes.L, decoder, huggingface="decoder.block.{}.", gguf="dec.blk.{}."),
+        _norm("final.norm", "decoder.final_layer_norm", "dec.output_norm"),
+        TensorSpec("unembedding.weight", "V D", "lm_head.weight", "output.weight", optional=config.tied is not False),
+    ]
+
+
+ARCHITECTURES = (
+    Architecture(
+        name="t5",
+        model_types=("t5",),
+        gguf_names=("t5",),
+        config_from_huggingface=config_from_huggingface,
+        config_from_gguf=config_from_gguf,
+        tensors=tensors,
+        forward=forward,
+        readout=readout,
+        encode_source=encode_source,
+        capabilities=frozenset({"generate", "source"}),
+        prefix="transformer.",
+        # Copies of the shared embedding, and a table that no version of the model has used.
+        ignored=(
+            "encoder.embed_tokens.weight",
+            "decoder.embed_tokens.weight",
+            "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",
+            "dec.blk.0.cross_attn_rel_b.weight",
+        ),
+    ),
+)

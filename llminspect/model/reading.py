@@ -1,0 +1,87 @@
+"""How the arrays of the core come out of a model's own file: whole, in part, row by row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llminspect.core.array import Array
+    from llminspect.model.opened import Description
+    from llminspect.model.params import OnDemand
+    from llminspect.model.spec import Config, TensorSpec
+
+
+def reader(description: Description, spec: TensorSpec) -> Callable[[], Array]:
+    """How to make one array of the core from the tensors of the file."""
+    from llminspect.errors import ModelError
+    from llminspect.model.settings import understood
+    from llminspect.model.spec import expanded_shape
+
+    located, config = description.located, description.config
+    assert located is not None
+    weights = located.weights
+    assert weights is not None
+
+    def read() -> Array:
+        import numpy as np
+
+        parts = [weights.array(source) for source in spec.sources(located.format)]
+        with understood(f"tensor {spec.name}"):  # The shape of one that is put together or turned.
+            array = parts[0] if isinstance(getattr(spec, located.format), str) else np.stack(parts)
+            fix = spec.fix(located.format)
+            array = array if fix is None else fix(array, config)
+        expected = expanded_shape(spec.shape, config.sizes)
+        if array.shape != expected:
+            raise ModelError(f"tensor {spec.name} has the shape {array.shape}, the configuration says {expected}")
+        return array
+
+    return read
+
+
+def part_reader(description: Description, spec: TensorSpec) -> Callable[[tuple[slice, ...]], Array] | None:
+    """How to make a part of an array from those rows of the file alone; None where the whole is needed for it."""
+    located = description.located
+    assert located is not None
+    weights = located.weights
+    assert weights is not None
+    names = getattr(spec, located.format)
+    if spec.fix(located.format) is not None or not names:
+        return None
+
+    def read(index: tuple[slice, ...]) -> Array:
+        import numpy as np
+
+        rows, rest = index[0], index[1:]
+        if isinstance(names, str):
+            return weights.rows(names, rows.start, rows.stop)[(slice(None), *rest)]
+        return np.stack([weights.rows(name, rest[0].start, rest[0].stop)[:, *rest[1:]] for name in names[rows]])
+
+    return read
+
+
+def row_by_row(on_demand: OnDemand, spec: TensorSpec, config: Config) -> Callable[[], Any]:
+    """The matrix of the vocabulary as one that is never whole."""
+    from llminspect.core.rows import Rows
+    from llminspect.model.spec import expanded_shape
+
+    part = on_demand.parts[spec.name]
+    rows, width = expanded_shape(spec.shape, config.sizes)
+    return lambda: Rows((rows, width), lambda start, stop: part((slice(start, stop), slice(0, width))))
+
+
+def larger_than_memory(needed: int) -> bool:
+    """Whether float32 weights of that many bytes cannot all stay in memory: mapped, every pass would read them anew."""
+    from llminspect.files.machine import memory_bytes
+
+    there = memory_bytes()
+    if there is None or needed <= there:
+        return False
+    import logging
+
+    logging.getLogger("llminspect").warning(
+        f"the weights take {needed / 1e6:,.0f} MB as float32 and the machine has {there / 1e6:,.0f} MB: "
+        "each layer is read anew in each pass"
+    )
+    return True

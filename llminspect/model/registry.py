@@ -1,0 +1,115 @@
+"""Find the architecture that answers to a file's own name for it.
+
+Every module of `families` that has `ARCHITECTURES` takes part: adding a family touches no other file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import TYPE_CHECKING
+
+from llminspect.errors import ModelError
+from llminspect.model import families
+from llminspect.model.spec import Architecture, Format, TensorSpec, expanded_shape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from llminspect.model.spec import Config
+
+
+@cache
+def architectures() -> tuple[Architecture, ...]:
+    """All families, in the order of their files' names."""
+    return tuple(architecture for module in _modules() for architecture in _families(module))
+
+
+def architecture_for(name: str, file_format: Format) -> Architecture:
+    """The family that answers to `model_type` (Hugging Face) or `general.architecture` (GGUF). Raises ModelError."""
+    known: list[str] = []
+    # Mostly it is the file of that name, and the others need not be imported. No two files answer to the same name.
+    for module in sorted(_modules(), key=lambda module: not name.startswith(module)):
+        for architecture in _families(module):
+            names = architecture.model_types if file_format == "huggingface" else architecture.gguf_names
+            if name in names:
+                return architecture
+            known += names
+    raise ModelError(f"models of the kind {name!r} are not known", f"known kinds: {', '.join(sorted(known))}")
+
+
+def _modules() -> list[str]:
+    return [found.name for found in pkgutil.iter_modules(families.__path__)]
+
+
+def _families(module: str) -> tuple[Architecture, ...]:
+    return getattr(importlib.import_module(f"llminspect.model.families.{module}"), "ARCHITECTURES", ())
+
+
+def claim(
+    architecture: Architecture, config: Config, file_format: Format, shapes: Mapping[str, tuple[int, ...]]
+) -> list[TensorSpec]:
+    """The specs whose tensors the file holds, with the names that this file has for them.
+
+    Raises ModelError naming the tensors that are missing, of another shape than the configuration says, or left over.
+    """
+    own_names = _own_names(architecture, file_format, shapes)
+    present: list[TensorSpec] = []
+    claimed: set[str] = set()
+    missing: list[str] = []
+    for spec in architecture.tensors(config):
+        sources = spec.sources(file_format)
+        absent = [name for name in sources if name not in own_names]
+        if absent or not sources:
+            missing += [] if spec.optional else absent or [spec.name]
+            continue
+        spec = _renamed(spec, file_format, own_names)
+        claimed.update(spec.sources(file_format))
+        present.append(spec)
+        _check_shape(spec, config, file_format, shapes)
+    if missing:
+        raise ModelError(f"tensors are missing: {_some(missing)}")
+    left = [
+        own_name
+        for name, own_name in own_names.items()
+        if own_name not in claimed and not any(fnmatchcase(name, known) for known in architecture.ignored)
+    ]
+    if left:
+        raise ModelError(f"tensors that this kind of model does not have: {_some(left)}")
+    return present
+
+
+def _own_names(architecture: Architecture, file_format: Format, names: Iterable[str]) -> dict[str, str]:
+    """The names as the specs have them, and as this file has them."""
+    if file_format == "gguf":
+        return {name: name for name in names}
+    own_names: dict[str, str] = {}
+    for name in names:
+        canonical = architecture.canonical(name)
+        if canonical in own_names:
+            raise ModelError(f"tensors {own_names[canonical]} and {name} are the same part of the model")
+        own_names[canonical] = name
+    return own_names
+
+
+def _renamed(spec: TensorSpec, file_format: Format, own_names: Mapping[str, str]) -> TensorSpec:
+    if file_format == "gguf":
+        return spec
+    names = spec.huggingface
+    return replace(
+        spec, huggingface=own_names[names] if isinstance(names, str) else tuple(own_names[name] for name in names or ())
+    )
+
+
+def _check_shape(spec: TensorSpec, config: Config, file_format: Format, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Of a tensor that is taken as it is; one that is cut or turned is checked when it is read."""
+    sources, expected = spec.sources(file_format), expanded_shape(spec.shape, config.sizes)
+    if len(sources) == 1 and spec.fix(file_format) is None and shapes[sources[0]] != expected:
+        raise ModelError(f"tensor {sources[0]} has the shape {shapes[sources[0]]}, the configuration says {expected}")
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,143 @@
+"""The rotary settings of a configuration, in the three ways in which files write them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llminspect.core.position.rotary import Dynamic, Linear, Llama3, LongRope, Rotary, Yarn, long_rope_gain, yarn_gain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llminspect.core.position.rotary import Scaling
+    from llminspect.model.settings import Settings
+
+
+def from_huggingface(settings: Settings, head_width: int, context: int, base: float | None = 10000.0) -> Rotary:
+    """From `rope_parameters`, or from `rope_theta` and `rope_scaling` as most published models have it.
+
+    `base` is what the family's own format takes where none is written; None if it has to be.
+    """
+    if settings.get("rope_parameters") is not None:
+        return from_parameters(settings.under("rope_parameters"), settings, head_width, context, base)
+    base = settings.number("rope_theta", base)
+    width = _turned(settings, head_width)
+    return Rotary(width, base, older_scaling(settings, base, context))
+
+
+def _turned(settings: Settings, head_width: int) -> int:
+    """How many of a head's numbers are turned."""
+    share = settings.number("partial_rotary_factor", 1.0)
+    if not 0 < share <= 1:
+        raise settings.wrong("partial_rotary_factor", "above 0, up to 1")
+    return int(head_width * share)
+
+
+def older_scaling(settings: Settings, base: float, context: int) -> Scaling | None:
+    """From `rope_scaling`, whose kind is called `type` or `rope_type`."""
+    if not settings.get("rope_scaling"):
+        return None
+    inner = settings.under("rope_scaling")
+    found = _scaling(inner, settings, context)
+    inner.only("rope_theta", base)
+    inner.done()
+    return found
+
+
+def from_parameters(inner: Settings, outer: Settings, head_width: int, context: int, base: float | None) -> Rotary:
+    """From one `rope_parameters` object."""
+    width = _turned(inner, head_width)
+    base = inner.number("rope_theta", base)
+    outer.only("rope_theta", base)
+    outer.only("partial_rotary_factor", width / head_width)
+    scaling = _scaling(inner, outer, context)
+    inner.done()
+    return Rotary(width, base, scaling)
+
+
+def _scaling(inner: Settings, outer: Settings, context: int) -> Scaling | None:
+    kind = "rope_type" if inner.get("rope_type") is not None else "type"
+    make: Callable[[Settings, Settings, int], Scaling | None] = inner.one_of(kind, SCALINGS)
+    if kind == "rope_type":
+        inner.only("type", inner.get("rope_type"))
+    return make(inner, outer, context)
+
+
+def _default(_: Settings, __: Settings, ___: int) -> None:
+    return None
+
+
+def _linear(inner: Settings, _: Settings, __: int) -> Scaling:
+    return Linear(inner.number("factor"))
+
+
+def _dynamic(inner: Settings, _: Settings, context: int) -> Scaling:
+    inner.only("original_max_position_embeddings", context)
+    return Dynamic(inner.number("factor"), context)
+
+
+def _llama3(inner: Settings, _: Settings, __: int) -> Scaling:
+    return Llama3(
+        inner.number("factor"),
+        inner.number("low_freq_factor"),
+        inner.number("high_freq_factor"),
+        inner.whole("original_max_position_embeddings"),
+    )
+
+
+def _yarn(inner: Settings, _: Settings, context: int) -> Scaling:
+    original = inner.whole("original_max_position_embeddings", context)
+    factor = inner.number("factor", context / original)
+    gain = yarn_gain(factor)
+    weight, weight_of_all = inner.get("mscale"), inner.get("mscale_all_dim")
+    if weight and weight_of_all:
+        gain = yarn_gain(factor, weight) / yarn_gain(factor, weight_of_all)
+    return Yarn(
+        factor,
+        original,
+        inner.number("attention_factor", gain),
+        inner.number("beta_fast", 32.0),
+        inner.number("beta_slow", 1.0),
+        bool(inner.get("truncate", True)),
+    )
+
+
+def _long(inner: Settings, outer: Settings, context: int) -> Scaling:
+    # The length in training stands inside, or beside, the settings of the rotation.
+    original = inner.get("original_max_position_embeddings") or outer.whole("original_max_position_embeddings")
+    outer.only("original_max_position_embeddings", original)
+    stretch = inner.number("factor", context / original)
+    short, long = (tuple(map(float, inner.need(key))) for key in ("short_factor", "long_factor"))
+    return LongRope(short, long, original, inner.number("attention_factor", long_rope_gain(stretch, original)))
+
+
+SCALINGS: dict[str, Callable[[Settings, Settings, int], Scaling | None]] = {
+    "default": _default,
+    "linear": _linear,
+    "dynamic": _dynamic,
+    "llama3": _llama3,
+    "yarn": _yarn,
+    "longrope": _long,
+    "su": _long,  # What the first Phi-3 files call it.
+}
+
+
+def from_gguf(settings: Settings, head_width: int, context: int) -> Rotary:
+    """From the `rope.*` keys of a GGUF file. Llama-3 and Phi-3 scalings are tensors there (`rotary.divisors`)."""
+    width = settings.whole("rope.dimension_count", head_width)
+    if width > head_width:
+        raise settings.wrong("rope.dimension_count", f"at most {head_width}, the width of a head")
+    base = settings.number("rope.freq_base", 10000.0)
+    kind = settings.one_of("rope.scaling.type", {"none": "none", "linear": "linear", "yarn": "yarn"}, "none")
+    settings.get("rope.scaling.finetuned")  # Whether the model was trained with it.
+    if kind == "none":
+        return Rotary(width, base)
+    factor = settings.number("rope.scaling.factor")
+    if kind == "linear":
+        return Rotary(width, base, Linear(factor))
+    original = settings.whole("rope.scaling.original_context_length", context)
+    fast, slow = (
+        settings.number("rope.scaling.yarn_beta_fast", 32.0),
+        settings.number("rope.scaling.yarn_beta_slow", 1.0),
+    )
+    return Rotary(width, base, Yarn(factor, original, yarn_gain(factor), fast, slow))

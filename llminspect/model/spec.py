@@ -1,0 +1,231 @@
+"""What an architecture file states: the formats it answers to, its configuration, its tensors, its forward pass."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from llminspect.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterable, Mapping
+
+    from llminspect.core.array import Array
+    from llminspect.core.cache import Cache
+    from llminspect.core.tap import Tap
+    from llminspect.model.params import Params
+
+Format = Literal["huggingface", "gguf"]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large a model is, by the dimension letters. H = 0: the model has no attention."""
+
+    L: int
+    D: int
+    H: int
+    K: int
+    E: int
+    F: int
+    V: int
+    context: int
+    X: int = 0
+
+
+class Config(Protocol):
+    """Each family has its own; this is what every command may rely on."""
+
+    @property
+    def sizes(self) -> Sizes: ...
+
+    @property
+    def causal(self) -> bool:
+        """Whether a token sees only itself and those before it."""
+        ...
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One array of the core and where the files keep it.
+
+    `shape` is by letters, an axis each: "HE D" is an array [H·E, D], "2 D" one of two rows. A tuple of file names is
+    stacked on a new first axis. `fix` functions turn what the file holds into what the core means (a transpose, the
+    rotary permutation, a part of a fused tensor); they take the array and the configuration.
+    """
+
+    name: str
+    shape: str
+    huggingface: str | tuple[str, ...] | None = None
+    gguf: str | tuple[str, ...] | None = None
+    huggingface_fix: Callable[[Array, Any], Array] | None = None
+    gguf_fix: Callable[[Array, Any], Array] | None = None
+    optional: bool = False
+
+    def sources(self, file_format: Format) -> tuple[str, ...]:
+        """The names of the tensors in a file of that format that this array is made of."""
+        names = self.huggingface if file_format == "huggingface" else self.gguf
+        return (names,) if isinstance(names, str) else names or ()
+
+    def fix(self, file_format: Format) -> Callable[[Array, Any], Array] | None:
+        return self.huggingface_fix if file_format == "huggingface" else self.gguf_fix
+
+
+def linear_specs(
+    name: str, shape: str, huggingface: str | None, gguf: str | None, bias: bool | None = False, **fixes: Any
+) -> list[TensorSpec]:
+    """`name.weight` of that shape and, where there is one, `name.bias`; None: whether there is one, the file knows."""
+
+    def spec(part: str, its_shape: str, optional: bool) -> TensorSpec:
+        in_huggingface, in_gguf = (None if file is None else f"{file}.{part}" for file in (huggingface, gguf))
+        return TensorSpec(f"{name}.{part}", its_shape, in_huggingface, in_gguf, optional=optional, **fixes)
+
+    weight = spec("weight", shape, False)
+    return [weight] if bias is False else [weight, spec("bias", shape.split()[0], bias is None)]
+
+
+def norm_specs(name: str, huggingface: str | None, gguf: str | None, letters: str = "D") -> list[TensorSpec]:
+    """`name.weight` and `name.bias` of a layer norm."""
+    return linear_specs(name, letters, huggingface, gguf, True)
+
+
+def at_layer(
+    index: int, specs: Iterable[TensorSpec], *, huggingface: str, gguf: str, stack: str = "layers"
+) -> list[TensorSpec]:
+    """The specs of one layer, named relative to it, for layer `index`; `{}` in a prefix stands for its number."""
+
+    def named(prefix: str, names: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        if isinstance(names, tuple):
+            return tuple(prefix.format(index) + name for name in names)
+        return None if names is None else prefix.format(index) + names
+
+    return [
+        replace(
+            spec,
+            name=f"{stack}.{index}.{spec.name}",
+            huggingface=named(huggingface, spec.huggingface),
+            gguf=named(gguf, spec.gguf),
+        )
+        for spec in specs
+    ]
+
+
+def for_layers(
+    layers: int, specs: Iterable[TensorSpec], *, huggingface: str, gguf: str, stack: str = "layers"
+) -> list[TensorSpec]:
+    """The same specs for each layer."""
+    specs = list(specs)
+    return [
+        spec
+        for index in range(layers)
+        for spec in at_layer(index, specs, huggingface=huggingface, gguf=gguf, stack=stack)
+    ]
+
+
+def rows_of(part: str, lengths: Callable[[Any], Mapping[str, int]]) -> Callable[[Array, Any], Array]:
+    """A fix that takes `part` out of a tensor whose rows are several parts, `lengths` saying how long each is."""
+
+    def cut(array: Array, config: Any) -> Array:
+        parts = lengths(config)
+        start = 0
+        if len(array) != sum(parts.values()):
+            raise ModelError(f"a tensor of {', '.join(parts)} has {len(array)} rows, not {sum(parts.values())}")
+        for name, length in parts.items():
+            if name == part:
+                return array[start : start + length]
+            start += length
+        raise KeyError(part)
+
+    return cut
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What a forward pass gives: the residual stream after the last layer, [..., T, D], and the cache."""
+
+    stream_TD: Array
+    cache: Cache | None
+
+
+class Forward(Protocol):
+    def __call__(
+        self,
+        params: Params,
+        config: Any,
+        ids_T: Array,
+        tap: Tap,
+        cache: Cache | None = None,
+        hidden_S: Array | None = None,
+    ) -> Pass:
+        """Ids [..., T] through every layer.
+
+        With `cache` the ids are those that follow the cached ones; that of an encoder–decoder holds its source.
+        `hidden_S` [..., S] marks positions (True) that no token may attend to, whatever the mask allows.
+        """
+        ...
+
+
+class EncodeSource(Protocol):
+    def __call__(self, params: Params, config: Any, ids_S: Array, tap: Tap, hidden_S: Array | None = None) -> Cache:
+        """The source text's ids [..., S] through the encoder: the cache that the decoder starts from.
+
+        Taps are named as a decoder's with `encoder.` in front, and `layers.N.cross_attention.key` and `.value`.
+        """
+        ...
+
+
+class Readout(Protocol):
+    def __call__(self, params: Params, config: Any, stream_TD: Array, tap: Tap) -> Array:
+        """The final norm and the product with the vocabulary: a residual stream of any layer to logits [..., T, V]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One family of models. `arch/` holds a module a family, each with its `ARCHITECTURES`."""
+
+    name: str
+    model_types: tuple[str, ...]
+    gguf_names: tuple[str, ...]
+    config_from_huggingface: Callable[[Mapping[str, Any]], Any]
+    config_from_gguf: Callable[[Mapping[str, Any]], Any] | None
+    tensors: Callable[[Any], Iterable[TensorSpec]]
+    forward: Forward
+    readout: Readout
+    ignored: tuple[str, ...] = ()
+    """Patterns of file tensors that are known and carry nothing (a stored copy of what the configuration says)."""
+    capabilities: frozenset[str] = field(default_factory=lambda: frozenset({"generate"}))
+    """What it can do: "generate" (predicts the next token, has a cache), "fill" (fills masks), "encode" (sees both
+    ways), "source" (an encoder–decoder, takes a source text)."""
+    requires: Mapping[str, str] = field(default_factory=dict)
+    """The array without which a capability is not there: a BERT without its word predictor fills no masks."""
+    encode_source: EncodeSource | None = None
+    """What an encoder–decoder does before `forward`."""
+    prefix: str = ""
+    """What Hugging Face files may have in front of a tensor's name, or leave out where no head was saved."""
+    older_spellings: tuple[tuple[str, str], ...] = ()
+    """Ends of tensor names in older Hugging Face files, and today's."""
+
+    def capabilities_with(self, arrays: Container[str]) -> frozenset[str]:
+        """What a model can do whose arrays are these, by their names in the core."""
+        return frozenset(
+            able for able in self.capabilities if able not in self.requires or self.requires[able] in arrays
+        )
+
+    def canonical(self, name: str) -> str:
+        """A Hugging Face file's name of a tensor as the specs have it: without the prefix, in today's spelling."""
+        name = name.removeprefix(self.prefix)
+        for older, today in self.older_spellings:
+            if name.endswith(older):
+                return name.removesuffix(older) + today
+        return name
+
+
+def expanded_shape(shape: str, sizes: Sizes, extra: Mapping[str, int] | None = None) -> tuple[int, ...]:
+    """ "HE D" with H = 9, E = 64, D = 576 -> (576, 576). Letters of `extra` add to or replace those of `sizes`."""
+    values = {**vars(sizes), **(extra or {})}
+    result = []
+    for axis in shape.split():
+        result.append(int(axis) if axis.isdecimal() else math.prod(values[letter] for letter in axis))
+    return tuple(result)

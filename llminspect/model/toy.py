@@ -1,0 +1,159 @@
+"""Two models small enough to check by hand; their numbers are exact.
+
+`toy` is the whole process with the smallest matrices that show it: a vocabulary of three words, two numbers a word,
+output = e W + b, logits = output · Eᵀ.
+
+`toy-attention` is one attention head over "A cat sat.". The four numbers of a query say how much a word looks for an
+article, a noun, a verb, a full stop; those of a key say which of them it is. `cat` looks for its verb (4) and its
+article (2), so it finds `sat` first and `A` second, and takes along what they offer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llminspect.core import attention
+from llminspect.core.array import namespace, overwrite
+from llminspect.core.cache import Cache, extend, span
+from llminspect.core.embedding import look_up
+from llminspect.core.unembed import logits
+from llminspect.errors import ModelError
+from llminspect.model.params import Params
+from llminspect.model.spec import Architecture, Pass, Sizes, TensorSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llminspect.core.array import Array
+    from llminspect.core.tap import Tap
+
+
+@dataclass(frozen=True)
+class Config:
+    sizes: Sizes
+    causal: bool
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A built-in model: everything that a file would hold."""
+
+    architecture: Architecture
+    config: Config
+    params: Params
+    vocabulary: tuple[str, ...]
+
+
+def _not_in_files(_: Mapping[str, Any]) -> Config:
+    raise ModelError("the toy models are built in; no file holds one")
+
+
+def hand_tensors(_: Config) -> list[TensorSpec]:
+    return [
+        TensorSpec("embedding.weight", "V D"),
+        TensorSpec("layers.0.feedforward.weight", "D F"),
+        TensorSpec("layers.0.feedforward.bias", "F"),
+    ]
+
+
+def hand_forward(
+    params: Params,
+    config: Config,
+    ids_T: Array,
+    tap: Tap,
+    cache: Cache | None = None,
+    hidden_S: Array | None = None,
+) -> Pass:
+    """output = e W + b, each word alone: nothing is added to a stream, nothing is bent (f(h) = h)."""
+    embedded_TD = tap("layers.0.input", tap("embedding.output", look_up(params["embedding.weight"], ids_T)))
+    layer = params.layer(0)
+    hidden_TF = overwrite("add", embedded_TD @ layer["feedforward.weight"], layer["feedforward.bias"])
+    hidden_TF = tap("layers.0.feedforward.activation", tap("layers.0.feedforward.hidden", hidden_TF))
+    stream_TD = tap("layers.0.output", tap("layers.0.feedforward.output", hidden_TF))
+    return Pass(stream_TD, Cache((cache.length if cache else 0) + ids_T.shape[-1]))
+
+
+def attention_tensors(_: Config) -> list[TensorSpec]:
+    return [
+        TensorSpec("embedding.weight", "V D"),
+        TensorSpec("layers.0.attention.query.weight", "D HE"),
+        TensorSpec("layers.0.attention.key.weight", "D KE"),
+        TensorSpec("layers.0.attention.value.weight", "D KE"),
+    ]
+
+
+def attention_forward(
+    params: Params,
+    config: Config,
+    ids_T: Array,
+    tap: Tap,
+    cache: Cache | None = None,
+    hidden_S: Array | None = None,
+) -> Pass:
+    """q = e Wq, k = e Wk, v = e Wv, one head, and its result added to the stream."""
+    xp, sizes, name = namespace(ids_T), config.sizes, "layers.0.attention"
+    tokens = ids_T.shape[-1]
+    start, keys, first = span(cache, tokens)
+    stream_TD = tap("layers.0.input", tap("embedding.output", look_up(params["embedding.weight"], ids_T)))
+    layer = params.layer(0)
+    query_HTE = tap(f"{name}.query", attention.split_heads(stream_TD @ layer["attention.query.weight"], sizes.H))
+    key_KTE = tap(f"{name}.key", attention.split_heads(stream_TD @ layer["attention.key.weight"], sizes.K))
+    value_KTE = tap(f"{name}.value", attention.split_heads(stream_TD @ layer["attention.value.weight"], sizes.K))
+    seen = extend(cache, 0, key_KTE, value_KTE)
+    mask_TS = attention.causal_mask(xp, tokens, keys, first=first) if config.causal else None
+    mixed_HTE = attention.attend(
+        query_HTE,
+        seen.key_KSE,
+        seen.value_KSE,
+        scale=sizes.E**-0.5,
+        mask_TS=attention.hide(mask_TS, hidden_S),
+        tap=tap,
+        name=name,
+    )
+    added_TD = tap(f"{name}.output", attention.merge_heads(mixed_HTE))
+    stream_TD = tap("layers.0.output", tap("layers.0.middle", stream_TD + added_TD))
+    return Pass(stream_TD, Cache(start + tokens, (seen,)))
+
+
+def readout(params: Params, config: Config, stream_TD: Array, tap: Tap) -> Array:
+    """logits = output · Eᵀ: the embedding matrix read the other way round."""
+    return tap("final.logits", logits(tap("final.norm", stream_TD), params["embedding.weight"]))
+
+
+def _array(rows: Any) -> Array:
+    return np.array(rows, dtype=np.float32)
+
+
+def _toy() -> Toy:
+    architecture = Architecture("toy", ("toy",), (), _not_in_files, None, hand_tensors, hand_forward, readout)
+    sizes = Sizes(L=1, D=2, H=0, K=0, E=0, F=2, V=3, context=1024)
+    arrays = {
+        "embedding.weight": _array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]),
+        "layers.0.feedforward.weight": _array([[1, 2], [3, 4]]),
+        "layers.0.feedforward.bias": _array([0.5, 0.5]),
+    }
+    return Toy(architecture, Config(sizes, causal=True), Params(arrays), ("hello", "world", "!"))
+
+
+def _toy_attention() -> Toy:
+    architecture = Architecture(
+        "toy-attention", ("toy-attention",), (), _not_in_files, None, attention_tensors, attention_forward, readout
+    )
+    sizes = Sizes(L=1, D=4, H=1, K=1, E=4, F=0, V=4, context=1024)
+    arrays = {
+        "embedding.weight": _array(np.eye(4)),
+        # A row a word: how much it looks for an article, a noun, a verb, a full stop.
+        "layers.0.attention.query.weight": _array([[0, 4, 0, 0], [2, 0, 4, 0], [0, 4, 0, 2], [0, 0, 4, 0]]),
+        "layers.0.attention.key.weight": _array(np.eye(4)),
+        # What it offers to whoever finds it: one of them, an animal, something done, an end.
+        "layers.0.attention.value.weight": _array([[1, 0, 0, 0], [0, 2, 0, 0], [0, 1, 3, 0], [0, 0, 0, 1]]),
+    }
+    return Toy(architecture, Config(sizes, causal=False), Params(arrays), ("A", "cat", "sat", "."))
+
+
+TOYS = {"toy": _toy, "toy-attention": _toy_attention}
+
+ARCHITECTURES: tuple[Architecture, ...] = ()
