@@ -130,7 +130,7 @@ letters: encode HI ; encode --decode 8,9 ; tokenize 'a, b' ; encode --lines < wo
 o200k_harmony: tokenize '<|start|>hi' --parse special
 """
 PARTS = ("code", "stderr", "stdout", "files")
-TIME = re.compile(r" +\d+(?:\.\d+)? (?:µs|ms|s)(?= *$)", re.MULTILINE)
+TIME = re.compile(r" *(?<![\d.])\d+(?:\.\d+)? (?:µs|ms|s)(?=(?: |\x1b\[[\d;]*m|<[^>]*>)*$)", re.MULTILINE)
 MERGES = (
     "t h,th e,Ġ the,e r,Ġ h,i n,a n,o n,r e,n d,Ġ a,Ġ s,e n,o u,i t,o r,a t,e s,Ġ o,Ġo f,Ġ b,Ġ w,Ġ c,Ġ m,l l,i s,a r,"
     "s t,Ġh e,Ġhe ar,in g,an d"
@@ -224,8 +224,8 @@ def equalled(data: bytes, folder: Path) -> str:
     text = data.decode("utf-8", "backslashreplace").replace(str(folder), "HERE").replace(folder.parent.name, "WORK")
     text = re.sub(r'"(seconds|used)": ?(?!170000000)[0-9.e+-]+', r'"\1":0', text)
     if TIME.search(text):
-        text = re.sub(r"[█▏▎▍▌▋▊▉]+(?= TIME)", "█", TIME.sub(" TIME", text))
-        text = re.sub(r" {2,}", " ", re.sub("─+", "─", text))
+        text = re.sub("(?m)[█▏▎▍▌▋▊▉]+ *(?=.*TIME)", "█", TIME.sub(" TIME", text))
+        text = re.sub(" {2,}", " ", re.sub("─+", "─", text))
     return text
 
 
