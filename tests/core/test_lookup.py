@@ -12,7 +12,7 @@ from llminspect.core.decoding import decode
 from llminspect.core.lookup import LookAhead, continuation
 from llminspect.core.sampling import Draws, Sampling
 from llminspect.opening import open_model
-from tests.arch.golden import Golden
+from tests.model.golden import Golden
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ from llminspect.core import attention, threads
 from llminspect.core.tap import Capture
 from llminspect.model import decoder
 from llminspect.opening import open_model
-from tests.arch.golden import NAMES, Golden, assert_as_expected, computed
+from tests.model.golden import NAMES, Golden, assert_as_expected, computed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

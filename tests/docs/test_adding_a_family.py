@@ -13,8 +13,8 @@ import pytest
 from llminspect.errors import ModelError
 from llminspect.model import families, registry
 from llminspect.opening import open_model
-from tests.arch.golden import Golden, assert_as_expected, computed, greedy
 from tests.conftest import ROOT
+from tests.model.golden import Golden, assert_as_expected, computed, greedy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

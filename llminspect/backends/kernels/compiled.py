@@ -1,8 +1,8 @@
 """What numba compiles: blocks of quantized weights to float32, and the products with them.
 
 For a product the weights are only ever in registers, so that memory is read for the blocks alone. They are bit for bit
-those of `files/quants.py`, which says what the layouts are; only the order in which a product is added up differs from
-numpy's. Everything is compiled into one function (`forceinline`): an array that is handed on is counted each time.
+those of `files/quant_types.py`, which says what the layouts are; only the order in which a product is added up differs
+from numpy's. Everything is compiled into one function (`forceinline`): an array that is handed on is counted each time.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, models, register_model
 
+from llminspect.files.quant_types import BY_NAME
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Q4_0, Q4_1, Q8_0, Q4_K, Q5_K, Q6_K = range(6)
+Q4_0, Q4_1, Q8_0 = (BY_NAME[name].number for name in ("Q4_0", "Q4_1", "Q8_0"))
+Q4_K, Q5_K, Q6_K = (BY_NAME[name].number for name in ("Q4_K", "Q5_K", "Q6_K"))
 
 # -- Vectors -----------------------------------------------------------------------------------------------------------
 # 16 weights at once, said to LLVM as vectors, which it turns into what the processor has. Left to find them itself, in

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 from llminspect.model.spec import expanded_shape
 from llminspect.opening import describe_model
-from tests.engine.said import said_by_kind
+from tests.backends.jax.answers import answers_of_golden
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
     from llminspect.model.spec import Sizes
-    from tests.arch.golden import Golden
+    from tests.model.golden import Golden
 
 ALONE = {"D": 64, "H": 8, "F": 24, "V": 136, "X": 8}
 GROUPED = {**ALONE, "D": 96, "H": 16, "K": 8}
@@ -45,8 +45,8 @@ class Divided:
     texts: Golden
 
     @cached_property
-    def said(self) -> dict[str, Array]:
-        return said_by_kind(self.model, self.texts)
+    def answers(self) -> dict[str, Array]:
+        return answers_of_golden(self.model, self.texts)
 
 
 def write_divided(golden: Golden, folder: Path) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from llminspect.core.array import Array
-    from tests.arch.golden import Golden
+    from tests.model.golden import Golden
 
     Tensors = dict[str, Array]
 

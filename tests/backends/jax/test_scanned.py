@@ -16,7 +16,7 @@ from llminspect.backends.jax.start import on_jax
 from llminspect.core.array import namespace
 from llminspect.core.tap import Capture, Chain, Edit, Enough, Until
 from llminspect.opening import open_model
-from tests.engine.eight import EIGHT, write_model
+from tests.backends.jax.eight import EIGHT, write_model
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,15 +20,15 @@ from llminspect.analysis.saliency import by_gradient
 from llminspect.backends.jax.settings import EngineSettings
 from llminspect.backends.jax.start import on_jax
 from llminspect.opening import open_model
-from tests.engine.eight import EIGHT, write_model
-from tests.engine.two import ended, two
+from tests.backends.jax.eight import EIGHT, write_model
+from tests.backends.jax.two import ended, two
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from tests.backends.jax.two import Running
     from tests.conftest import Program
-    from tests.engine.two import Running
 
     Own = tuple[tuple[str, ...], tuple[str, ...]]
 
@@ -75,8 +75,8 @@ def test_two_processes_give_one_result(folder: Path) -> None:
         cache, ids = result.cache, [int(np.argmax(model.logits(result.stream_TD[-1:])[0]))]
         chosen += ids
     assert orjson.loads(out)["ids"] == chosen
-    for said in (err, other_err):
-        found = re.search(r"own (\d+) of (\d+)", said)
+    for errors in (err, other_err):
+        found = re.search(r"own (\d+) of (\d+)", errors)
         assert found is not None
         assert 0.5 <= int(found[1]) / int(found[2]) < 0.52
 
@@ -124,8 +124,8 @@ def test_processes_that_are_asked_different_things_say_so(
     (code, out, err), (other_code, other_out, other_err) = found
     assert (code, other_code, other_out) == (2, 2, ""), found
     assert orjson.loads(out)["error"]["code"] == "usage"
-    for said in (err, other_err):
-        assert "are not asked the same" in said.splitlines()[-1] and "gone" not in said, found
+    for errors in (err, other_err):
+        assert "are not asked the same" in errors.splitlines()[-1] and "gone" not in errors, found
 
 
 @pytest.mark.parametrize("killed", [0, 1])

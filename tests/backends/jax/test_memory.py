@@ -1,4 +1,4 @@
-"""What is said of memory is what is there, and what does not fit is refused before it starts."""
+"""What is printed of memory is what is there, and what does not fit is refused before it starts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llminspect.backends.jax.start import on_jax
 from llminspect.errors import UserError
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import Placed
+    from tests.backends.jax.conftest import Placed
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -35,14 +35,14 @@ def test_it_is_said_before_it_starts(placed: Placed) -> None:
     from llminspect.core.tap import Capture
 
     _, plain, _ = placed("llama")
-    said: list[str] = []
-    model = on_jax(plain, EngineSettings(), note=said.append)
-    assert len(said) == 1 and "weights" in said[0] and "a token" in said[0]
+    lines: list[str] = []
+    model = on_jax(plain, EngineSettings(), note=lines.append)
+    assert len(lines) == 1 and "weights" in lines[0] and "a token" in lines[0]
     model.engine.budget.working = 0  # type: ignore[union-attr]
     tap = Capture("layers.*.attention.weights")
     model.run(np.arange(20), tap)
     kept = sum(array.nbytes for array in tap.arrays.values())
-    assert len(said) == 2 and f"what is looked at {size(kept)}" in said[1]
+    assert len(lines) == 2 and f"what is looked at {size(kept)}" in lines[1]
 
 
 def test_weights_that_do_not_fit_are_refused(placed: Placed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,14 +14,14 @@ from llminspect.backends.jax.start import on_jax
 from llminspect.core.tap import Capture, Edit
 from llminspect.core.unembed import log_softmax
 from llminspect.errors import UsageError
-from tests.arch.golden import with_arrays
+from tests.model.golden import with_arrays
 
 if TYPE_CHECKING:
     from llminspect.analysis.patching import SweptPart
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
+    from tests.backends.jax.conftest import Placed
     from tests.conftest import Program
-    from tests.engine.conftest import Placed
 
 OWN, OTHER = [3, 14, 15, 92, 65, 35], [3, 14, 77, 92, 65, 35]
 LAST = len(OWN) - 1

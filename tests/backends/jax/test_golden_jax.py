@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from tests.arch.golden import NAMES, STREAM, WEIGHTS, Golden, assert_as_expected, computed, greedy
+from tests.model.golden import NAMES, STREAM, WEIGHTS, Golden, assert_as_expected, computed, greedy
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import Placed
+    from tests.backends.jax.conftest import Placed
 
 GENERATING = [name for name in NAMES if "greedy" in Golden(name).expected]
 

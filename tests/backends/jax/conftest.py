@@ -12,9 +12,9 @@ os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8 --xla_backen
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 from llminspect.opening import open_model
-from tests.arch.golden import Golden
-from tests.engine.divided import Divided, write_divided
-from tests.engine.said import several
+from tests.backends.jax.answers import several
+from tests.backends.jax.divided import Divided, write_divided
+from tests.model.golden import Golden
 
 if TYPE_CHECKING:
     from collections.abc import Callable

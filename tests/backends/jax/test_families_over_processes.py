@@ -15,10 +15,10 @@ import pytest
 from filelock import FileLock
 
 from llminspect.model.spec import expanded_shape
-from tests.arch.golden import NAMES
-from tests.engine.divided import write_divided
-from tests.engine.said import assert_same, said_by_smollm2, several
-from tests.engine.two import ended, two
+from tests.backends.jax.answers import answers_of_smollm2, assert_same, several
+from tests.backends.jax.divided import write_divided
+from tests.backends.jax.two import ended, two
+from tests.model.golden import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
-    from tests.engine.divided import Divided
+    from tests.backends.jax.divided import Divided
 
     Job = tuple[str, str, str | None]
 
@@ -50,7 +50,7 @@ def asked_once(folder: Path, jobs: Callable[[], Sequence[Job]], devices: tuple[i
     folder.mkdir(exist_ok=True)
     with FileLock(folder / "lock"):
         if not (folder / "ended").exists():
-            command = ("-m", "tests.engine.asked", orjson.dumps(jobs()).decode(), str(folder))
+            command = ("-m", "tests.backends.jax.one_process", orjson.dumps(jobs()).decode(), str(folder))
             with two(*command, devices=devices) as running:
                 found = ended(running, SECONDS)
             failed = [
@@ -79,9 +79,9 @@ def over_three(shared: Path) -> Path:
     return asked_once(shared / "three", lambda: [("smollm2", "smollm2", "model=3")], (1, 2))
 
 
-def said_by_both(folder: Path, name: str) -> list[dict[str, Array]]:
+def answers_of_all(folder: Path, name: str) -> list[dict[str, Array]]:
     if not all((folder / f"{name}.{number}.npz").exists() for number in range(2)):
-        pytest.fail(f"{name} was not asked to the end{(folder / 'ended').read_text()}", pytrace=False)
+        pytest.fail(f"{name} did not come to its end{(folder / 'ended').read_text()}", pytrace=False)
     return [dict(np.load(folder / f"{name}.{number}.npz")) for number in range(2)]
 
 
@@ -101,9 +101,9 @@ def test_a_kind_over_two_processes(name: str, over_two: Path, divided: Callable[
     cut, whole = bytes_by_cut(plain.model)
     # Near half of all, but where a table of positions, or the heads of BERT's family, weigh much in so small a model.
     assert (cut / 2 + whole) / (cut + whole) < (0.57 if "position.weight" in plain.model.params else 0.52)
-    for said in said_by_both(over_two, name):
-        assert said.pop("bytes") == cut / 2 + whole
-        assert_same(said, plain.said)
+    for answers in answers_of_all(over_two, name):
+        assert answers.pop("bytes") == cut / 2 + whole
+        assert_same(answers, plain.answers)
 
 
 def test_both_processes_end_well(over_two: Path, over_three: Path) -> None:
@@ -111,13 +111,13 @@ def test_both_processes_end_well(over_two: Path, over_three: Path) -> None:
 
 
 def test_smollm2_with_its_texts_cut(over_two: Path, smollm2: Model) -> None:
-    for said in said_by_both(over_two, "smollm2"):
-        assert said.pop("bytes") == sum(bytes_by_cut(smollm2))
-        assert_same(said, said_by_smollm2(smollm2))
+    for answers in answers_of_all(over_two, "smollm2"):
+        assert answers.pop("bytes") == sum(bytes_by_cut(smollm2))
+        assert_same(answers, answers_of_smollm2(smollm2))
 
 
 def test_smollm2_cut_over_three_devices_of_two_processes(over_three: Path, smollm2: Model) -> None:
     cut, whole = bytes_by_cut(smollm2)
-    for said, devices in zip(said_by_both(over_three, "smollm2"), (1, 2), strict=True):
-        assert said.pop("bytes") == devices * (cut / 3 + whole)
-        assert_same(said, said_by_smollm2(smollm2))
+    for answers, devices in zip(answers_of_all(over_three, "smollm2"), (1, 2), strict=True):
+        assert answers.pop("bytes") == devices * (cut / 3 + whole)
+        assert_same(answers, answers_of_smollm2(smollm2))

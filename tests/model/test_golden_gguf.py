@@ -11,8 +11,8 @@ from llminspect.files.gguf import GGUFFile
 from llminspect.model.opened import Model
 from llminspect.model.params import Params
 from llminspect.model.registry import architecture_for, claim
-from tests.arch.gguf_of import KINDS, UNSAID, write
-from tests.arch.golden import Golden, assert_as_expected, computed, greedy
+from tests.model.gguf_of import KINDS, UNSAID, write
+from tests.model.golden import Golden, assert_as_expected, computed, greedy
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,8 +14,8 @@ from llminspect.core.rows import Rows
 from llminspect.core.tap import Capture
 from llminspect.model.params import OnDemand, Params
 from llminspect.opening import open_model
-from tests.arch.gguf_of import write
-from tests.arch.golden import Golden
+from tests.model.gguf_of import write
+from tests.model.golden import Golden
 
 if TYPE_CHECKING:
     from pathlib import Path

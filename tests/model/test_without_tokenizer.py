@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.arch.golden import FOLDER
+from tests.model.golden import FOLDER
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from llminspect.opening import open_model
-from tests.arch.golden import Golden
+from tests.model.golden import Golden
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

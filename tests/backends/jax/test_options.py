@@ -76,7 +76,7 @@ def test_a_patched_prompt_is_continued_the_same(called: Program) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "line"),
     [
         (("--mesh", "model=2"), "--engine jax"),
         (("--engine", "jax", "--mesh", "models=2"), "--mesh model=8"),
@@ -88,9 +88,9 @@ def test_a_patched_prompt_is_continued_the_same(called: Program) -> None:
         (("--engine", "jax", "--coordinator", "h:1", "--process", "2/2"), "--process 0/2"),
     ],
 )
-def test_what_makes_no_sense_is_refused(arguments: tuple[str, ...], said: str, called: Program) -> None:
+def test_what_makes_no_sense_is_refused(arguments: tuple[str, ...], line: str, called: Program) -> None:
     ran = called("forward", "A cat", *arguments)
-    assert ran.code == 2 and said in ran.err and ran.err.count("\n") == 1
+    assert ran.code == 2 and line in ran.err and ran.err.count("\n") == 1
 
 
 def test_what_is_read() -> None:

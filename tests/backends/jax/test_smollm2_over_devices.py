@@ -9,7 +9,7 @@ import pytest
 from llminspect.backends.jax.settings import EngineSettings
 from llminspect.backends.jax.start import on_jax
 from llminspect.files.machine import memory_bytes
-from tests.engine.said import assert_same, said_by_smollm2
+from tests.backends.jax.answers import answers_of_smollm2, assert_same
 
 if TYPE_CHECKING:
     from llminspect.model.opened import Model
@@ -23,7 +23,7 @@ COPIES = 8e9
 def test_it_says_what_it_says_on_numpy(axes: dict[str, int], smollm2: Model) -> None:
     if axes["data"] == 8 and (memory_bytes() or COPIES) < COPIES:
         pytest.skip("eight copies of the weights do not fit")
-    assert_same(said_by_smollm2(on_jax(smollm2, EngineSettings(axes))), said_by_smollm2(smollm2))
+    assert_same(answers_of_smollm2(on_jax(smollm2, EngineSettings(axes))), answers_of_smollm2(smollm2))
 
 
 @pytest.mark.parametrize("axes", ["model=8", "data=2,model=4", "data=4,model=2"])

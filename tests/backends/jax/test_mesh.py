@@ -17,7 +17,7 @@ from llminspect.backends.jax.widened import piled, places_in
 from llminspect.errors import UsageError
 from llminspect.model.spec import Sizes, TensorSpec
 from llminspect.opening import open_model
-from tests.engine.eight import EIGHT, write_model
+from tests.backends.jax.eight import EIGHT, write_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,15 +116,15 @@ def test_each_part_is_read_once_and_no_other(eight: tuple[Path, Model]) -> None:
     _, plain = eight
     layout = Layout(make_mesh({"data": 2, "model": 4}))
     specs = [spec for spec in plain.architecture.tensors(plain.config) if spec.name in plain.params]
-    asked: dict[str, int] = {}
+    taken: dict[str, int] = {}
 
     def read(name: str, index: tuple[slice, ...]) -> np.ndarray:
         part = plain.params.part(name, index)
-        asked[name] = asked.get(name, 0) + part.size
+        taken[name] = taken.get(name, 0) + part.size
         return part
 
     arrays = load(read, specs, plain.config.sizes, layout)
-    assert asked == {spec.name: math.prod(plain.params[spec.name].shape) for spec in specs}
+    assert taken == {spec.name: math.prod(plain.params[spec.name].shape) for spec in specs}
     for name, (pile, row) in places_in(piled(specs)).items():
         array = np.asarray(arrays[pile])
         np.testing.assert_array_equal(array if row is None else array[row], plain.params[name])

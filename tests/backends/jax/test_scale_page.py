@@ -10,8 +10,8 @@ from llminspect.backends.jax.settings import EngineSettings
 from llminspect.backends.jax.start import on_jax
 from llminspect.model.registry import architecture_for
 from llminspect.opening import open_model
+from tests.backends.jax.eight import EIGHT, write_model
 from tests.conftest import ROOT
-from tests.engine.eight import EIGHT, write_model
 
 if TYPE_CHECKING:
     from pathlib import Path

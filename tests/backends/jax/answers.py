@@ -1,4 +1,4 @@
-"""What a model says of several texts, for the engines to be compared by."""
+"""What a model answers to several texts, for backends to be compared by."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llminspect.core.tap import Capture
-from tests.arch.golden import STREAM, WEIGHTS, Golden, computed
+from tests.model.golden import STREAM, WEIGHTS, Golden, computed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +39,7 @@ def several(name: str) -> Golden:
     return texts
 
 
-def said_by_kind(model: Model, texts: Golden) -> dict[str, Array]:
+def answers_of_golden(model: Model, texts: Golden) -> dict[str, Array]:
     """What is looked at in one pass over all texts, and the tokens that follow where it generates."""
     tap = Capture("*.input", "*.output", "*.weights", "*.pooled")
     found = computed(model, texts, tap)
@@ -51,7 +51,7 @@ def said_by_kind(model: Model, texts: Golden) -> dict[str, Array]:
     return {**found, "chosen": _followed(model, found["logits"][:, -1:], cache)}
 
 
-def said_by_smollm2(model: Model) -> dict[str, Array]:
+def answers_of_smollm2(model: Model) -> dict[str, Array]:
     """Attention weights and the last logits of one pass over the sentences, and the tokens that follow."""
     assert model.tokenizer is not None
     ids_BT = np.array([model.tokenizer.encode_ids(text)[:TOKENS] for text in SENTENCES])
@@ -62,7 +62,7 @@ def said_by_smollm2(model: Model) -> dict[str, Array]:
 
 
 def _followed(model: Model, logits_BTV: Array, cache: Cache | None) -> Array:
-    """Each the most probable token behind those before it, found with the cache."""
+    """Each the most probable next token, found with the cache."""
     chosen = [logits_BTV.argmax(-1)]
     for _ in range(STEPS):
         result = model.run(chosen[-1], cache=cache)

@@ -12,15 +12,15 @@ from llminspect.backends.jax.mesh import partition
 from llminspect.backends.jax.settings import EngineSettings
 from llminspect.backends.jax.start import on_jax
 from llminspect.model.registry import architectures
-from tests.arch.golden import NAMES, Golden
-from tests.engine.divided import quickly_compiled
-from tests.engine.said import TEXTS, assert_same, said_by_kind
+from tests.backends.jax.answers import TEXTS, answers_of_golden, assert_same
+from tests.backends.jax.divided import quickly_compiled
+from tests.model.golden import NAMES, Golden
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from llminspect.model.spec import TensorSpec
-    from tests.engine.divided import Divided
+    from tests.backends.jax.divided import Divided
 
 MESHES = [(1, 8), (2, 4), (4, 2)]
 
@@ -44,7 +44,7 @@ def test_over_eight_devices(name: str, data: int, model: int, divided: Callable[
     shards = [shard for array in arrays.values() for shard in array.addressable_shards if shard.device == first]
     sizes = plain.model.config.sizes
     assert sum(shard.data.nbytes for shard in shards) == weights_bytes(specs_of(plain), sizes, "float32", model)
-    assert_same(said_by_kind(spread, plain.texts), plain.said)
+    assert_same(answers_of_golden(spread, plain.texts), plain.answers)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -81,8 +81,8 @@ def test_the_work_is_shared(name: str, data: int, model: int, divided: Callable[
         one = on_jax(plain.model, EngineSettings(axes))
         one.run(plain.texts.expected["ids"])
         (program,) = one.engine.programs.values()  # type: ignore[union-attr]
-        said: Any = program.call.cost_analysis()
-        return float((said[0] if isinstance(said, list) else said)["flops"])
+        cost: Any = program.call.cost_analysis()
+        return float((cost[0] if isinstance(cost, list) else cost)["flops"])
 
     assert products({"data": data, "model": model}) < 1.5 / 8 * products(None)  # The norms are not cut by heads.
 

@@ -11,15 +11,15 @@ import pytest
 from llminspect.core import attention
 from llminspect.core.tap import Capture, Chain, Edit
 from llminspect.errors import UsageError, UserError
-from tests.arch.golden import NAMES, STREAM, WEIGHTS, assert_as_expected, computed, stream
-from tests.arch.test_golden import GENERATING
+from tests.model.golden import NAMES, STREAM, WEIGHTS, assert_as_expected, computed, stream
+from tests.model.test_golden import GENERATING
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache
     from llminspect.model.opened import Model
-    from tests.arch.conftest import Opened
-    from tests.arch.golden import Golden
+    from tests.model.conftest import Opened
+    from tests.model.golden import Golden
 
 
 def source_of(model: Model, golden: Golden, rows: int | None = None) -> Cache | None:

@@ -14,11 +14,11 @@ from llminspect.analysis.prompt import prompt_of_ids
 from llminspect.arguments.attend import AttendOptions
 from llminspect.arguments.embed import EmbedOptions
 from llminspect.commands.attend import render
-from tests.arch.golden import NAMES, Golden
+from tests.model.golden import NAMES, Golden
 from tests.render.samples import lines
 
 if TYPE_CHECKING:
-    from tests.arch.conftest import Opened
+    from tests.model.conftest import Opened
 
 IDS = [3, 7, 9, 3, 7, 5, 11]
 DECODERS = [name for name in NAMES if "greedy" in Golden(name).expected and not Golden(name).has_source]

@@ -1,7 +1,7 @@
-"""One process of several, which asks models what they say: `python -m tests.engine.asked JOBS FOLDER`, and as which.
+"""One process of several, which runs models: `python -m tests.backends.jax.one_process JOBS FOLDER`, and as which.
 
-JOBS are names, where the model lies, and the mesh it is cut over, as JSON. What one says is in FOLDER/NAME.PROCESS.npz
-once it has said it, with the bytes of all arrays on this process's devices as `bytes`.
+JOBS are names, where the model lies, and the mesh it is cut over, as JSON. The answers are in FOLDER/NAME.PROCESS.npz
+once it is done, with the bytes of all arrays on this process's devices as `bytes`.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from llminspect.backends.jax.settings import settings_of
 
 def main(jobs: str, folder: Path, coordinator: str, process: str) -> None:
     number = join(settings_of(None, None, coordinator, process))
-    # What imports JAX comes behind that, as on the command line.
+    # What imports JAX comes after that, as on the command line.
     import jax
     import numpy as np
 
     from llminspect.backends.jax.start import on_jax
     from llminspect.opening import open_model
-    from tests.arch.golden import NAMES
-    from tests.engine.divided import quickly_compiled
-    from tests.engine.said import said_by_kind, said_by_smollm2, several
+    from tests.backends.jax.answers import answers_of_golden, answers_of_smollm2, several
+    from tests.backends.jax.divided import quickly_compiled
+    from tests.model.golden import NAMES
 
     jax.stages.Lowered.compile = quickly_compiled  # type: ignore[assignment, method-assign]
     for name, where, mesh in orjson.loads(jobs):
@@ -34,12 +34,12 @@ def main(jobs: str, folder: Path, coordinator: str, process: str) -> None:
         settings = settings_of(mesh, None, coordinator, process)
         model = on_jax(open_model(where, offline=True, streamed=True), settings)
         alive = jax.live_arrays()  # type: ignore[no-untyped-call]
-        own = sum(shard.data.nbytes for array in alive for shard in array.addressable_shards)
-        said = said_by_kind(model, several(name)) if name in NAMES else said_by_smollm2(model)
+        held = sum(shard.data.nbytes for array in alive for shard in array.addressable_shards)
+        answers = answers_of_golden(model, several(name)) if name in NAMES else answers_of_smollm2(model)
         with (folder / f"{name}.{number}.part").open("wb") as file:
-            np.savez(file, bytes=own, **said)  # type: ignore[arg-type]
+            np.savez(file, bytes=held, **answers)  # type: ignore[arg-type]
         (folder / f"{name}.{number}.part").rename(folder / f"{name}.{number}.npz")
-        del model, said, alive
+        del model, answers, alive
         gc.collect()  # The arrays of this model, which are not to be counted with those of the next.
 
 

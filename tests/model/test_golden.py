@@ -13,7 +13,7 @@ import pytest
 
 from llminspect.model.registry import architecture_for, architectures
 from llminspect.opening import describe_model
-from tests.arch.golden import NAMES, Golden, assert_as_expected, computed, greedy, with_arrays
+from tests.model.golden import NAMES, Golden, assert_as_expected, computed, greedy, with_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
-    from tests.arch.conftest import Opened
+    from tests.model.conftest import Opened
 
 GENERATING = [name for name in NAMES if "greedy" in Golden(name).expected]
 WITHOUT_EFFECT = ("attention.key.bias",)

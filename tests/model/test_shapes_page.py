@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from llminspect.core.tap import Capture
-from tests.arch.golden import FOLDER, NAMES, computed
+from tests.model.golden import FOLDER, NAMES, computed
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
-    from tests.arch.conftest import Opened
+    from tests.model.conftest import Opened
 
 PAGE = FOLDER.parent.parent / "docs" / "shapes.md"
 ROW = re.compile(r"^\| `(?P<name>[^`]+)` \| (?P<shape>[A-Z ]+) \|", re.MULTILINE)
