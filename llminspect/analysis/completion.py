@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache
-    from llminspect.core.decoding import Ask, Choice
+    from llminspect.core.decoding import Choice, NextLogits
     from llminspect.core.sampling import Sampling
     from llminspect.core.tap import Tap
     from llminspect.model.opened import Model
@@ -126,7 +126,7 @@ class Changes:
 UNCHANGED = Changes()
 
 
-def asks(model: Model, changes: Changes = UNCHANGED) -> Ask:
+def asks(model: Model, changes: Changes = UNCHANGED) -> NextLogits:
     """The model as a function from new ids and what it keeps of those before to the logits behind the last of them."""
 
     def ask(ids: Sequence[int], before: tuple[Cache | None] | None) -> tuple[Array, tuple[Cache | None]]:

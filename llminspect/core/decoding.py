@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from llminspect.core.array import Array
 
 
-class Ask(Protocol):
+class NextLogits(Protocol):
     def __call__(self, ids: Sequence[int], cache: Any, /) -> tuple[Array, Any]:
-        """The logits [V] behind the last of `ids`, which follow those of the cache; and the cache with them.
+        """The logits [V] after the last of `ids`, which follow those of the cache; and the cache with them.
 
         The cache is whatever was given back before, None at first."""
         ...
@@ -39,7 +39,7 @@ class Choice:
 
 
 def decode(
-    ask: Ask,
+    next_logits: NextLogits,
     prompt_ids: Sequence[int],
     sampling: Sampling,
     draws: Draws | None,
@@ -56,7 +56,7 @@ def decode(
     ids = list(prompt_ids)
     new = ids
     while len(ids) < context:
-        logits_V, cache = ask(new, cache)
+        logits_V, cache = next_logits(new, cache)
         stages = filtered(logits_V, sampling, ids)
         done = len(ids) - len(prompt_ids)
         if done < len(forced):

@@ -27,7 +27,7 @@ returned adapts to the width and the colours of the console that prints it.
     plot         scatter(points_N2, labels, *, axes, groups, title, height, equal)
     histogram    histogram(values, *, title, name, bins, height, limits)
     picture      svg(rendering, width, theme) · html(…) · text(rendering, width) -> str;  png.png(…) -> bytes;
-                 cells.shapes(…): what they draw
+                 cells.shapes(…): what they draw;  formats.FORMATS: the endings of files, and what makes each
     theme        the ramps and styles; has_colors(console)
 
 `limits` is (low, high), "robust" or None. (`ramp_key`, `grid`, `axis`, `fold` and `canvas` are parts of the above.)

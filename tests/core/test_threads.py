@@ -118,7 +118,7 @@ def opened(name: str) -> Model:
 
 @pytest.fixture
 def short_texts_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoder, "ROWS", 2)
+    monkeypatch.setattr(decoder, "SHARED_FROM", 2)
     monkeypatch.setattr(attention, "TILE", 4)
     monkeypatch.setattr(attention, "TILE_SCORES", 1)
 

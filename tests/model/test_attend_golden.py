@@ -107,7 +107,7 @@ def test_the_heads_and_all_else_sum_to_the_stream(opened: Opened, name: str) -> 
     assert parts is not None
     total = parts.embedding + parts.heads.sum() + parts.attention_bias.sum() + parts.feedforward.sum()
     assert total == pytest.approx(1, abs=1e-4)
-    assert parts.scales_frozen == ("attention.norm_behind.weight" in model.params.layer(0))
+    assert parts.scales_frozen == ("attention.norm_after.weight" in model.params.layer(0))
 
 
 @pytest.mark.parametrize("name", DECODERS)

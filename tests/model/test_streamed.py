@@ -10,7 +10,7 @@ import pytest
 
 from llminspect.core.array import linear
 from llminspect.core.embedding import look_up
-from llminspect.core.rows import Rows
+from llminspect.core.rows import RowsOnDemand
 from llminspect.core.tap import Capture
 from llminspect.model.params import OnDemand, Params
 from llminspect.opening import open_model
@@ -51,7 +51,7 @@ def test_weights_larger_than_the_memory_are_not_prepared(
     model = open_model(file)
     model.encode_source([1, 2]) if model.can("source") else model.run([1, 2])
     assert isinstance(model.params.arrays, OnDemand)
-    assert isinstance(model.params["embedding.weight"], Rows)
+    assert isinstance(model.params["embedding.weight"], RowsOnDemand)
     assert not list((tmp_path / "home").glob("prepared/*"))
 
 
@@ -81,7 +81,7 @@ def test_the_next_layer_is_fetched_while_this_one_is_used_and_no_other() -> None
 def test_rows_are_looked_up_and_multiplied_as_those_of_a_whole_matrix(piece: int) -> None:
     random = np.random.default_rng(0)
     table_VD = random.standard_normal((53, 30), dtype=np.float32)
-    rows = Rows((53, 30), lambda start, stop: table_VD[start:stop], piece)
+    rows = RowsOnDemand((53, 30), lambda start, stop: table_VD[start:stop], piece)
     ids = np.array([[5, 0, 5], [52, 1, 1]])
     np.testing.assert_array_equal(look_up(rows, ids), table_VD[ids])
     np.testing.assert_array_equal(rows[7], table_VD[7])

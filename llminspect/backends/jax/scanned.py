@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from llminspect.backends.jax.plan import Recorder
 from llminspect.backends.jax.values import Only, Piled, piled_layers
-from llminspect.core.cache import Cache, Seen
+from llminspect.core.cache import Cache, LayerCache
 from llminspect.model.params import Params
 
 if TYPE_CHECKING:
@@ -77,13 +77,13 @@ class Scanned(Params):
         cache: Cache | None = None,
         *,
         stack: str = "layers",
-        alike: Callable[[int], Hashable] = lambda index: None,
-    ) -> tuple[Array, Sequence[Seen]]:
+        layer_kind: Callable[[int], Hashable] = lambda index: None,
+    ) -> tuple[Array, Sequence[LayerCache]]:
         """As `Params.through`; what the layers have seen is piled up as well."""
         assert isinstance(tap, Recorder)
         piles = [{short: self.widened.places[name] for short, name in self._named(stack, at)} for at in range(layers)]
         kinds: list[Hashable] = [
-            (alike(at), tuple((short, pile) for short, (pile, _) in piles[at].items())) for at in range(layers)
+            (layer_kind(at), tuple((short, pile) for short, (pile, _) in piles[at].items())) for at in range(layers)
         ]
         if tap.parts:
             names: dict[Hashable, list[str]] = {}
@@ -193,14 +193,14 @@ def _at(cache: Cache | None, row: Array) -> Cache | None:
     if cache is None:
         return None
 
-    def one(layers: Sequence[Seen]) -> Sequence[Seen]:
+    def one(layers: Sequence[LayerCache]) -> Sequence[LayerCache]:
         if not layers:
             return layers
         assert isinstance(layers, Piled)
         parts = [
             jax.lax.dynamic_index_in_dim(array, row, keepdims=False) for array in (layers.key_LKSE, layers.value_LKSE)
         ]
-        return Only(Seen(*parts))
+        return Only(LayerCache(*parts))
 
     source = cache.source
     return replace(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from llminspect.core.array import linear
-from llminspect.core.rows import Rows
+from llminspect.core.rows import RowsOnDemand
 from llminspect.core.threads import products
 from llminspect.errors import ModelError, UsageError, UserError
 from llminspect.files.quant_types import COMPILED
@@ -35,7 +35,7 @@ WORTH_SHARING = 2_000_000
 """Weights from which on a second thread saves more time than it takes to wake it."""
 
 
-class Blocks(Rows):
+class Blocks(RowsOnDemand):
     """A matrix [O, I] kept as its blocks, uint8 [O, bytes of a row]; rows of it, or all, are decoded when used."""
 
     def __init__(self, kind: NumberType, blocks_OB: Array, threads: int) -> None:

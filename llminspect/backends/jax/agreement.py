@@ -1,4 +1,4 @@
-"""What several processes must have in common, found by asking all of them."""
+"""What several processes must have in common, found by comparing all of them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ def of_first(number: int) -> int:
     return int(_of_all(np.array([number], np.uint32))[0, 0])
 
 
-def check_alike(told: bytes) -> None:
-    """Raise UsageError, on all of them, where the processes are told different things: they would compute a mixture."""
-    digests = _of_all(np.frombuffer(hashlib.blake2b(told, digest_size=16).digest(), np.uint32))
+def check_agreement(data: bytes) -> None:
+    """Raise UsageError, on all of them, where the processes were given different things:
+    they would compute a mixture."""
+    digests = _of_all(np.frombuffer(hashlib.blake2b(data, digest_size=16).digest(), np.uint32))
     if (digests != digests[0]).any():
         raise UsageError(
             "the processes of this run are not asked the same",
