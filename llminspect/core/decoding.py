@@ -46,7 +46,6 @@ def decode(
     *,
     context: int,
     forced: Sequence[int] = (),
-    cache: Any = None,
 ) -> Iterator[Choice]:
     """Choose token after token until the caller stops or the context is full.
 
@@ -54,7 +53,7 @@ def decode(
     that the continuation has to begin with.
     """
     ids = list(prompt_ids)
-    new = ids
+    new, cache = ids, None
     while len(ids) < context:
         logits_V, cache = next_logits(new, cache)
         stages = filtered(logits_V, sampling, ids)

@@ -75,7 +75,7 @@ def _alignment(metadata: dict[str, Any], refuse: Callable[[str], NoReturn]) -> i
     return alignment
 
 
-class _Entry(NamedTuple):
+class _TensorEntry(NamedTuple):
     name: str
     shape: tuple[int, ...]
     type_number: int
@@ -83,7 +83,7 @@ class _Entry(NamedTuple):
 
 
 def _place(
-    entries: list[_Entry], data_start: int, alignment: int, size: int, refuse: Callable[[str], NoReturn]
+    entries: list[_TensorEntry], data_start: int, alignment: int, size: int, refuse: Callable[[str], NoReturn]
 ) -> dict[str, TensorInfo]:
     """Where each tensor lies in the file; no two on the same bytes and none beyond the end."""
     tensors: dict[str, TensorInfo] = {}
@@ -127,7 +127,7 @@ class _Reader:
             self.refuse(f"is cut short or broken: it says {count:,} {what}, more than it has room for")
 
     def take(self, count: int) -> int:
-        """The position of the next `count` bytes, which are then behind us."""
+        """The position of the next `count` bytes, after which we then stand."""
         start = self.position
         if count > self.size - start:
             self.refuse(f"is cut short: its header goes on beyond byte {self.size:,}, where the file ends")
@@ -211,7 +211,7 @@ class _Reader:
         self.position = position
         return strings
 
-    def tensor_entry(self) -> _Entry:
+    def tensor_entry(self) -> _TensorEntry:
         name = self.text("replace")
         if not name:
             self.refuse("has a tensor without a name")
@@ -221,4 +221,4 @@ class _Reader:
         start = self.take(8 * dimensions)
         # The file has the fastest dimension first, numpy has it last.
         shape = struct.unpack_from(f"<{dimensions}Q", self.buffer, start)[::-1]
-        return _Entry(name, shape, self.number("<I"), self.number("<Q"))
+        return _TensorEntry(name, shape, self.number("<I"), self.number("<Q"))

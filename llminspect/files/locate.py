@@ -64,12 +64,6 @@ class Located:
             found["weight_types"] = weight_types(self.weights.tensors)
         return found
 
-    def tokenizer_bytes(self) -> dict[str, bytes]:
-        """The content of the tokenizer's files, by name."""
-        from llminspect.files.source import read_bytes
-
-        return {name: read_bytes(path) for name, path in self.tokenizer_files.items()}
-
 
 def _sha256(path: Path) -> str:
     try:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CHUNK_WEIGHTS = 1 << 16
 """Weights decoded at once: 256 KiB of float32, which a core's own cache holds."""
-READABLE = frozenset(kind.name for kind in TYPES if kind.plain or kind.decode)
+DECODABLE = frozenset(kind.name for kind in TYPES if kind.plain or kind.decode)
 """The types that `dequantize` decodes."""
 
 
@@ -27,9 +27,9 @@ def dequantize(type_name: str, raw: NDArray[np.uint8]) -> NDArray[np.float32]:
     `raw` is uint8 [bytes], a whole number of blocks; the result is float32 [weights], a view of `raw` where that
     already is float32. ModelError: a type with no decoder here.
     """
-    if type_name not in READABLE:
+    if type_name not in DECODABLE:
         raise ModelError(
-            f"weights of type {type_name} cannot be read", "types that can: " + ", ".join(sorted(READABLE))
+            f"weights of type {type_name} cannot be read", "types that can: " + ", ".join(sorted(DECODABLE))
         )
     kind = BY_NAME[type_name]
     raw = raw.reshape(-1)

@@ -1,7 +1,7 @@
 """safetensors: one file or several with an index, mapped into memory, widened to float32 when asked for.
 
 The format: https://github.com/huggingface/safetensors#format. Eight bytes say how long the header is, the header is a
-JSON object of name to type, shape and place, and behind it lies nothing but the numbers. The checks are those of the
+JSON object of name to type, shape and place, and after it comes nothing but the numbers. The checks are those of the
 `safetensors` package (the oracle in the tests): every byte belongs to exactly one tensor. What it accepts and we do
 not: a name that stands twice (it takes the last), an entry written as a list, and shapes that numpy cannot hold.
 """
@@ -103,7 +103,7 @@ class SafetensorsFile(MappedFile):
         if position > len(self._map):
             self._refuse(f"is cut short: its tensors end at byte {position:,} and the file at {len(self._map):,}")
         if position < len(self._map):
-            self._refuse(f"has {len(self._map) - position:,} bytes behind its last tensor that belong to none")
+            self._refuse(f"has {len(self._map) - position:,} bytes after its last tensor that belong to none")
         return {info.name: info for info in infos}
 
     def _tensor(self, name: str, entry: Any, data_start: int) -> TensorInfo:

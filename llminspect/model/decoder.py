@@ -17,7 +17,7 @@ from llminspect.core import attention
 from llminspect.core.array import namespace
 from llminspect.core.cache import Cache, extend, span
 from llminspect.core.embedding import look_up
-from llminspect.core.feedforward import Glu, Unit, gated
+from llminspect.core.feedforward import GatedUnit, Glu, gated
 from llminspect.core.mixture import mixture
 from llminspect.core.norm import rms_norm
 from llminspect.core.position import angles as position
@@ -73,7 +73,7 @@ class DecoderConfig:
     """Those layers."""
     biased: tuple[str, ...] | None = ()
     """The linear maps of a layer that have a bias; None: those whose bias the file holds."""
-    unit: Unit = SWIGLU
+    unit: GatedUnit = SWIGLU
     embedding_scale: float = 1.0
     score_cap: float | None = None
     logit_cap: float | None = None

@@ -16,7 +16,7 @@ from llminspect.model.spec import Architecture, Sizes, TensorSpec, at_layer, lin
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from llminspect.core.feedforward import Unit
+    from llminspect.core.feedforward import GatedUnit
     from llminspect.core.position.rotary import Rotary
     from llminspect.model.settings import Settings
 
@@ -37,7 +37,7 @@ def from_huggingface(
     *,
     tied: bool = False,
     base: float | None = 10000.0,
-    unit: Unit | None = None,
+    unit: GatedUnit | None = None,
     rotary: Rotary | None = None,
 ) -> DecoderConfig:
     """What every family writes alike.

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from llminspect.errors import ModelError
 from llminspect.files.gguf import GGUFFile
 from llminspect.files.quant_types import BY_NUMBER
-from llminspect.files.quants import READABLE
+from llminspect.files.quants import DECODABLE
 from llminspect.files.safetensors import SafetensorsFile, shard_names
 from llminspect.files.source import read_json
 from tests.files.gguf_writer import GGUF, SCALARS, Tensor
@@ -74,7 +74,7 @@ def check(path: Path, content: bytes, open_file: Callable[[Path], WeightFile]) -
         return False
     for name, info in file.tensors.items():
         assert info.offset + info.nbytes <= len(content)
-        if info.type in READABLE:
+        if info.type in DECODABLE:
             array = file.array(name)
             assert array.shape == info.shape
             assert array.dtype == np.float32

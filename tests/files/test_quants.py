@@ -10,7 +10,7 @@ import pytest
 
 from llminspect.errors import ModelError
 from llminspect.files.quant_types import BY_NAME, BY_NUMBER, COMPILED, SAFETENSORS, TYPES
-from llminspect.files.quants import CHUNK_WEIGHTS, READABLE, dequantize
+from llminspect.files.quants import CHUNK_WEIGHTS, DECODABLE, dequantize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,7 +101,7 @@ def test_a_type_with_no_decoder_is_named_with_those_that_have_one() -> None:
         dequantize("IQ1_S", np.zeros(50, np.uint8))
     assert caught.value.hint is not None
     assert "Q4_1" in caught.value.hint
-    assert "IQ1_S" not in READABLE
+    assert "IQ1_S" not in DECODABLE
 
 
 @pytest.mark.filterwarnings("error")

@@ -26,7 +26,7 @@ from llminspect.model.spec import Pass
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from llminspect.backends.jax.memory import Budget
+    from llminspect.backends.jax.memory import MemoryBudget
     from llminspect.backends.jax.mesh import Layout
     from llminspect.backends.jax.widened import Places
     from llminspect.core.array import Array
@@ -52,7 +52,7 @@ class Compiled:
     """A model on JAX: an `Engine`."""
 
     def __init__(
-        self, model: Model, arrays: Mapping[str, Array], places: Places, layout: Layout, budget: Budget
+        self, model: Model, arrays: Mapping[str, Array], places: Places, layout: Layout, budget: MemoryBudget
     ) -> None:
         self.architecture, self.config = model.architecture, model.config
         self.arrays, self.places, self.layout, self.budget = dict(arrays), places, layout, budget

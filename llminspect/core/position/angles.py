@@ -45,17 +45,6 @@ def rotate_halves(x_HTE: Array, cos_TP: Array, sin_TP: Array) -> Array:
     return rotated
 
 
-def rotate_interleaved(x_HTE: Array, cos_TP: Array, sin_TP: Array) -> Array:
-    """Turn the pairs (x_2i, x_2i+1): the layout of the paper. What lies beyond 2P of E is left as it is."""
-    xp = namespace(x_HTE)
-    pairs = cos_TP.shape[-1]
-    even, odd, rest = x_HTE[..., : 2 * pairs : 2], x_HTE[..., 1 : 2 * pairs : 2], x_HTE[..., 2 * pairs :]
-    turned = xp.stack([even * cos_TP - odd * sin_TP, odd * cos_TP + even * sin_TP], axis=-1)
-    flat = turned.reshape(*x_HTE.shape[:-1], 2 * pairs)
-    rotated: Array = xp.concat([flat, rest], axis=-1) if rest.shape[-1] else flat
-    return rotated
-
-
 def sinusoids(like: Array, start: int, tokens: int, width: int) -> Array:
     """sin(position · 10000^(−2i / D)), then the cosines, [T, D]: the sines fill the first half (Marian's order)."""
     xp = namespace(like)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from llminspect.backends.jax.memory import cache_bytes, reduced_bytes, size, weights_bytes
+from llminspect.backends.jax.memory import cache_bytes, size, weights_bytes
 from llminspect.backends.jax.settings import EngineSettings
 from llminspect.backends.jax.start import on_jax
 from llminspect.model.registry import architecture_for
@@ -18,12 +18,22 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from llminspect.model.spec import Sizes
+
 SHAPES = {  # Layers, width, query heads, key/value heads, feed-forward width: those of Llama 3.1.
     "8 B": (32, 4096, 32, 8, 14336),
     "70 B": (80, 8192, 64, 8, 28672),
     "405 B": (126, 16384, 128, 8, 53248),
 }
 TOKENS = 8192
+
+
+def reduced_bytes(sizes: Sizes, tokens: int, parts: int) -> int:
+    """What each device sends in a pass: two sums of the stream a layer and one of the embedding, each over a ring.
+
+    A sum over a ring of n sends 2 (n − 1) / n of the array (Patarasuk and Yuan 2009). The stream is float32.
+    """
+    return (2 * sizes.L + 1) * 2 * (parts - 1) * 4 * sizes.D * tokens // parts
 
 
 def rows() -> list[str]:

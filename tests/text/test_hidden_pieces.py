@@ -10,7 +10,7 @@ from tokenizers import models, normalizers, pre_tokenizers
 
 from llminspect.text import from_huggingface
 from llminspect.text.from_huggingface import tokenizer_from_files
-from llminspect.text.spelt import without_pieces
+from llminspect.text.hidden_pieces import without_pieces
 from llminspect.text.tokenization_steps import tokenization_steps
 from tests.text import corpus
 
