@@ -33,7 +33,7 @@ class Choice:
     forced: bool = False
 
     @property
-    def own_V(self) -> Array:
+    def model_V(self) -> Array:
         """The model's own probabilities."""
         return self.stages[0][1]
 

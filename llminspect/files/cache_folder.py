@@ -131,10 +131,10 @@ def too_much(found: Iterable[CachedFile], limit: int, spare: Path | None = None)
 
 def keep_below_limit(spare: Path) -> None:
     """Hold the cache below `LLMINSPECT_CACHE_LIMIT`, if that is set; `spare` was just made and stays. UsageError."""
-    said = os.environ.get(LIMIT_VARIABLE)
-    if said:
+    stated = os.environ.get(LIMIT_VARIABLE)
+    if stated:
         try:
-            limit = parse_size(said)
+            limit = parse_size(stated)
         except UsageError as error:
             raise UsageError(f"{LIMIT_VARIABLE}: {error.message}", error.hint) from None
         for entry in too_much(entries(), limit, spare):

@@ -155,7 +155,7 @@ def _tokenizer_alone(path: Path, name: str) -> Located:
     if path.name in files.VOCABULARIES:
         beside = files.tokenizer_files(path.parent)
         # tokenizer.json would be read before the file that was named.
-        found = {own: place for own, place in beside.items() if own == path.name or own != "tokenizer.json"}
+        found = {file: place for file, place in beside.items() if file == path.name or file != "tokenizer.json"}
     origin = {"file": path.name, "sha256": _sha256(path)}
     return Located(name, "huggingface", path.parent, {}, state_key(path), tokenizer_files=found, origin=origin)
 

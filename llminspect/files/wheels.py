@@ -125,5 +125,5 @@ def explained(log: str, entry: CatalogueEntry) -> UserError:
         if re.search(pattern, log, re.IGNORECASE):
             return kind(f"{entry.name} cannot be fetched: {meaning}", f"{hint}; {by_hand}")
     lines = [line.strip() for line in log.splitlines() if line.strip()] or ["nothing"]
-    told = next((line for line in reversed(lines) if line.startswith("ERROR")), lines[-1])
-    return ModelError(f"{entry.name} cannot be fetched; pip says: {told.removeprefix('ERROR: ')[:300]}", by_hand)
+    line = next((line for line in reversed(lines) if line.startswith("ERROR")), lines[-1])
+    return ModelError(f"{entry.name} cannot be fetched; pip says: {line.removeprefix('ERROR: ')[:300]}", by_hand)

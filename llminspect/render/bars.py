@@ -25,7 +25,7 @@ _LONGEST = 60
 
 
 class Bars:
-    """The renderable behind `probability_bars` and `signed_bars`; adapts to the width that it is given."""
+    """The renderable of `probability_bars` and `signed_bars`; adapts to the width that it is given."""
 
     def __init__(
         self,

@@ -102,8 +102,8 @@ def shapes(rendering: RenderableType, width: int, theme: Theme) -> tuple[list[Sh
     found: list[Shape] = []
     for row, line in enumerate(lines):
         grid = _Row(row, theme)
-        own = list(_joined(grid.shapes(line)))
-        found += sorted(own, key=lambda shape: not (isinstance(shape, Rectangle) and shape.height == 1))
+        of_row = list(_joined(grid.shapes(line)))
+        found += sorted(of_row, key=lambda shape: not (isinstance(shape, Rectangle) and shape.height == 1))
     return found, max(len(lines), 1)
 
 

@@ -29,7 +29,7 @@ _LONGEST_LABEL = 20
 
 
 class Scatter:
-    """The renderable behind `scatter`; adapts to the width that it is given."""
+    """The renderable of `scatter`; adapts to the width that it is given."""
 
     def __init__(
         self,

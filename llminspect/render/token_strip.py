@@ -42,7 +42,7 @@ class _Piece:
 
 
 class TokenStrip:
-    """The renderable behind `token_strip` and `value_strip`; adapts to the width that it is given."""
+    """The renderable of `token_strip` and `value_strip`; adapts to the width that it is given."""
 
     def __init__(self, pieces: list[_Piece], plain: list[_Piece], key: RampKey | None = None) -> None:
         self._pieces, self._plain, self._key = pieces, plain, key

@@ -111,4 +111,4 @@ def told(
     ask = LookAhead(ask_rows, most, context)
     draws = None if seed is None else Draws(seed)
     choices = list(decode(ask, PROMPT, sampling, draws, context=context))
-    return ([choice.id for choice in choices], [choice.own_V for choice in choices]), passes
+    return ([choice.id for choice in choices], [choice.model_V for choice in choices]), passes

@@ -204,7 +204,7 @@ class Compiled:
                 return whole(arrays, operands, *arguments)
 
             (value, kept), slopes = jax.value_and_grad(score, has_aux=True, allow_int=True)(operands)
-            return self.layout.everywhere((value, [_floats(own) for own in slopes])), kept
+            return self.layout.everywhere((value, [_floats(its) for its in slopes])), kept
 
         lowered = jax.jit(derived if derive else whole).lower(*given)
         compiled = lowered.compile()

@@ -64,14 +64,14 @@ def on_jax(
 
 
 def _check_devices() -> None:
-    """Raise UserError where JAX has no device of the kind that it is told to take."""
+    """Raise UserError where JAX has no device of the kind that it is to take."""
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:  # What JAX raises for a kind that it knows and does not find.
         if jax.distributed.is_initialized():
             lost()
-        asked = os.environ.get("JAX_PLATFORMS", "any")
+        wanted = os.environ.get("JAX_PLATFORMS", "any")
         raise UserError(
-            f"JAX finds no such device: {asked} (JAX_PLATFORMS)",
+            f"JAX finds no such device: {wanted} (JAX_PLATFORMS)",
             "pip install 'llminspect-cli[cuda]' for NVIDIA GPUs, or JAX_PLATFORMS=cpu",
         ) from error

@@ -251,10 +251,10 @@ def q6_k(halves, row, first, end, take, x, begin):
             side, number = group // 4, group % 4
             low, high = at + 64 * side + 32 * (number % 2), at + 128 + 32 * side
             shift, to = number // 2 * 4, begin + 256 * block + 32 * group
-            front = scale * np.float32(np.int8(row[at + 192 + 2 * group]))
-            behind = scale * np.float32(np.int8(row[at + 193 + 2 * group]))
-            even = take(even, codes(row, low, shift, 15, high, 2 * number, 3, 32, front, NOTHING), x, to)
-            weights = codes(row, low + 16, shift, 15, high + 16, 2 * number, 3, 32, behind, NOTHING)
+            first_scale = scale * np.float32(np.int8(row[at + 192 + 2 * group]))
+            second_scale = scale * np.float32(np.int8(row[at + 193 + 2 * group]))
+            even = take(even, codes(row, low, shift, 15, high, 2 * number, 3, 32, first_scale, NOTHING), x, to)
+            weights = codes(row, low + 16, shift, 15, high + 16, 2 * number, 3, 32, second_scale, NOTHING)
             odd = take(odd, weights, x, to + 16)
     return summed(even) + summed(odd)
 
