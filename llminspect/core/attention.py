@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llminspect.core.array import namespace, overwrite
-from llminspect.core.mask import causal_mask as causal_mask  # Offered here as well, beside what it is for.
-from llminspect.core.mask import hide as hide
 from llminspect.core.threads import in_threads
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from llminspect.core.array import namespace
 from llminspect.core.cache import Cache, extend, span
 from llminspect.core.embedding import look_up
 from llminspect.core.feedforward import GatedUnit, Glu, gated
+from llminspect.core.mask import causal_mask, hide
 from llminspect.core.mixture import mixture
 from llminspect.core.norm import rms_norm
-from llminspect.core.position import angles as position
-from llminspect.core.position.rotary import Divided, Rotary
+from llminspect.core.position.rotary import Divided, Rotary, rotary_angles, rotate_halves
 from llminspect.core.tap import NO_TAP
 from llminspect.core.threads import SHARED_FROM, by_rows, sharing
 from llminspect.core.unembed import logits
@@ -104,12 +104,12 @@ def forward(
         stream_TD = stream_TD * config.embedding_scale
     stream_TD = tap("embedding.output", stream_TD)
     rotations = {
-        rotary: position.rotary_angles(stream_TD, start, tokens, rotary, divisors(params, rotary, start + tokens))
+        rotary: rotary_angles(stream_TD, start, tokens, rotary, divisors(params, rotary, start + tokens))
         for rotary in (config.rotary, config.local_rotary)
         if rotary is not None
     }
     masks = {
-        window: attention.hide(attention.causal_mask(xp, tokens, keys, window, first), hidden_S)
+        window: hide(causal_mask(xp, tokens, keys, window, first), hidden_S)
         for window in {config.window_of(index) for index in range(config.sizes.L)}
     }
 
@@ -226,7 +226,7 @@ def project(
         weight = layer.get(f"attention.{part}.norm.weight")
         if weight is not None:
             x_HTE = tap(f"{name}.{part}.normed", norm_heads(x_HTE, weight, config.norm_epsilon))
-        return tap(f"{name}.{part}", position.rotate_halves(x_HTE, *rotation_TP) if rotation_TP else x_HTE)
+        return tap(f"{name}.{part}", rotate_halves(x_HTE, *rotation_TP) if rotation_TP else x_HTE)
 
     query_HTE, key_KTE = positioned("query", config.sizes.H), positioned("key", config.sizes.K)
     value_KTE = attention.split_heads(mapped(layer, "attention.value", normed_TD), config.sizes.K)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llminspect.core.feedforward import Glu
-from llminspect.model import rotation
+from llminspect.model import rotary_files
 from llminspect.model.decoder import DecoderConfig, forward, readout
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.sizes import GGUF, HUGGINGFACE, read_sizes
@@ -50,7 +50,7 @@ def from_huggingface(
         sizes=sizes,
         norm_epsilon=settings.number("rms_norm_eps"),
         scale=sizes.E**-0.5,
-        rotary=rotary or rotation.from_huggingface(settings, sizes.E, sizes.context, base),
+        rotary=rotary or rotary_files.from_huggingface(settings, sizes.E, sizes.context, base),
         tied=settings.flag("tie_word_embeddings", tied),
         unit=unit or Glu(settings.one_of("hidden_act", ACTIVATIONS)),
     )
@@ -97,7 +97,7 @@ def from_gguf(settings: Settings, sizes: Sizes | None = None, **known: Any) -> D
         sizes=sizes,
         norm_epsilon=settings.number("attention.layer_norm_rms_epsilon"),
         scale=sizes.E**-0.5,
-        rotary=rotation.from_gguf(settings, sizes.E, sizes.context),
+        rotary=rotary_files.from_gguf(settings, sizes.E, sizes.context),
         tied=True,
         biased=None,
     )

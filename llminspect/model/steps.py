@@ -8,8 +8,9 @@ from llminspect.core import attention, feedforward
 from llminspect.core.array import linear, namespace
 from llminspect.core.cache import LayerCache, extend
 from llminspect.core.embedding import look_up
+from llminspect.core.mask import hide
 from llminspect.core.norm import layer_norm
-from llminspect.core.position.angles import rotate_halves
+from llminspect.core.position.rotary import rotate_halves
 from llminspect.core.unembed import logits
 from llminspect.errors import UsageError, UserError
 
@@ -172,7 +173,7 @@ def cross_attention(
         seen.key_KSE,
         seen.value_KSE,
         scale=scale,
-        mask_TS=attention.hide(None, source.hidden_S),
+        mask_TS=hide(None, source.hidden_S),
         tap=tap,
         name=f"{name}.cross_attention",
     )

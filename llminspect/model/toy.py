@@ -19,6 +19,7 @@ from llminspect.core import attention
 from llminspect.core.array import namespace, overwrite
 from llminspect.core.cache import Cache, extend, span
 from llminspect.core.embedding import look_up
+from llminspect.core.mask import causal_mask, hide
 from llminspect.core.unembed import logits
 from llminspect.errors import ModelError
 from llminspect.model.params import Params
@@ -101,13 +102,13 @@ def attention_forward(
     key_KTE = tap(f"{name}.key", attention.split_heads(stream_TD @ layer["attention.key.weight"], sizes.K))
     value_KTE = tap(f"{name}.value", attention.split_heads(stream_TD @ layer["attention.value.weight"], sizes.K))
     seen = extend(cache, 0, key_KTE, value_KTE)
-    mask_TS = attention.causal_mask(xp, tokens, keys, first=first) if config.causal else None
+    mask_TS = causal_mask(xp, tokens, keys, first=first) if config.causal else None
     mixed_HTE = attention.attend(
         query_HTE,
         seen.key_KSE,
         seen.value_KSE,
         scale=sizes.E**-0.5,
-        mask_TS=attention.hide(mask_TS, hidden_S),
+        mask_TS=hide(mask_TS, hidden_S),
         tap=tap,
         name=name,
     )

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from llminspect.core import geometry
-from llminspect.core.position import angles as position
-from llminspect.core.position.code import measured_rotation
+from llminspect.core.position.measured import measured_rotation
+from llminspect.core.position.rotary import rotate_halves
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
@@ -125,7 +125,7 @@ def rotate_interleaved(x_HTE: Array, cos_TP: Array, sin_TP: Array) -> Array:
 @pytest.mark.parametrize("layout", ["halves", "interleaved"])
 @pytest.mark.parametrize("unturned", [0, 6])
 def test_a_rotation_is_read_off_what_it_did(layout: str, unturned: int) -> None:
-    turn = position.rotate_halves if layout == "halves" else rotate_interleaved
+    turn = rotate_halves if layout == "halves" else rotate_interleaved
     before_HTE = np.random.default_rng(4).normal(size=(3, 40, 10 + unturned)).astype(np.float32)
     angles_TP = np.arange(40)[:, None] * 100.0 ** -(np.arange(5) / 5)
     cos_TP, sin_TP = np.cos(angles_TP), np.sin(angles_TP)

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llminspect.core import attention
 from llminspect.core.array import namespace
 from llminspect.core.embedding import look_up
 from llminspect.core.feedforward import ACTIVATIONS
+from llminspect.core.mask import hide
 from llminspect.core.unembed import logits
 from llminspect.errors import ModelError
 from llminspect.model.spec import Pass, Sizes
@@ -53,7 +53,7 @@ def forward(
 ) -> Pass:
     """All of a text at once: a token sees those after it, so nothing can be kept for a longer text."""
     stream_TD = embed(params, config, ids_T, tap)
-    mask_TS = attention.hide(None, hidden_S)
+    mask_TS = hide(None, hidden_S)
 
     def step(
         index: int, layer: Mapping[str, Array], stream_TD: Array, cache: Cache | None, tap: Tap

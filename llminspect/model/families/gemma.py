@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from llminspect.core.feedforward import Glu
 from llminspect.core.position.rotary import Rotary
 from llminspect.model import decoder_files as files
-from llminspect.model import rotation
+from llminspect.model import rotary_files
 from llminspect.model.spec import Sizes, TensorSpec
 
 if TYPE_CHECKING:
@@ -59,12 +59,12 @@ def _two_rotations(settings: Settings, sizes: Sizes) -> tuple[Rotary, Rotary]:
     if settings.get("rope_parameters") is not None:
         both = settings.under("rope_parameters")
         local, everywhere = (
-            rotation.from_parameters(both.under(kind), settings, sizes.E, sizes.context, base)
+            rotary_files.from_parameters(both.under(kind), settings, sizes.E, sizes.context, base)
             for kind, base in (("sliding_attention", 10_000.0), ("full_attention", 1_000_000.0))
         )
         both.done()
         return local, everywhere
-    everywhere = rotation.from_huggingface(settings, sizes.E, sizes.context, 1_000_000.0)
+    everywhere = rotary_files.from_huggingface(settings, sizes.E, sizes.context, 1_000_000.0)
     return Rotary(everywhere.width, settings.number("rope_local_base_freq", 10_000.0)), everywhere
 
 

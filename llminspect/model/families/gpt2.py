@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llminspect.core import attention
 from llminspect.core.array import namespace
 from llminspect.core.cache import Cache, span
 from llminspect.core.embedding import look_up
+from llminspect.core.mask import causal_mask, hide
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.sizes import GGUF, read_sizes
 from llminspect.model.spec import Architecture, Pass, Sizes, TensorSpec, for_layers, norm_specs, rows_of
@@ -126,7 +126,7 @@ def forward(
     tokens_TD = tap("embedding.tokens", look_up(params["embedding.weight"], ids_T))
     positions_TD = tap("embedding.positions", learned_positions(params, start, tokens))
     stream_TD = tap("embedding.output", tokens_TD + positions_TD)
-    mask_TS = attention.hide(attention.causal_mask(xp, tokens, keys, first=first), hidden_S)
+    mask_TS = hide(causal_mask(xp, tokens, keys, first=first), hidden_S)
 
     def scale(index: int) -> float:
         return config.scale / (index + 1) if config.scale_by_layer else config.scale

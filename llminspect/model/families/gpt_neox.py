@@ -8,14 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llminspect.core import attention
 from llminspect.core.array import namespace
 from llminspect.core.cache import Cache, span
 from llminspect.core.embedding import look_up
-from llminspect.core.position import angles as position
-from llminspect.core.position.rotary import Rotary
+from llminspect.core.mask import causal_mask, hide
+from llminspect.core.position.rotary import Rotary, rotary_angles
 from llminspect.errors import ModelError
-from llminspect.model import rotation
+from llminspect.model import rotary_files
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.sizes import HUGGINGFACE, read_sizes
 from llminspect.model.spec import Architecture, Pass, Sizes, TensorSpec, for_layers, linear_specs, norm_specs
@@ -47,7 +46,7 @@ class NeoXConfig:
 def from_huggingface(settings: Settings) -> NeoXConfig:
     sizes = read_sizes(settings, HUGGINGFACE)
     if settings.get("rope_parameters") is not None:
-        rotary = rotation.from_huggingface(settings, sizes.E, sizes.context)
+        rotary = rotary_files.from_huggingface(settings, sizes.E, sizes.context)
     else:
         # Files of the years between the two forms state each of these under both names.
         base = settings.number("rotary_emb_base", settings.number("rope_theta", 10_000.0))
@@ -57,7 +56,7 @@ def from_huggingface(settings: Settings) -> NeoXConfig:
         turned = int(sizes.E * share)
         if not 0 <= turned <= sizes.E:
             raise ModelError(f"rotary_pct turns {turned} of the {sizes.E} numbers of a head")
-        rotary = Rotary(turned, base, rotation.older_scaling(settings, base, sizes.context))
+        rotary = Rotary(turned, base, rotary_files.older_scaling(settings, base, sizes.context))
     return NeoXConfig(
         sizes=sizes,
         norm_epsilon=settings.number("layer_norm_eps"),
@@ -119,8 +118,8 @@ def forward(
     xp, sizes, tokens = namespace(ids_T), config.sizes, ids_T.shape[-1]
     start, keys, first = span(cache, tokens)
     stream_TD = tap("embedding.output", look_up(params["embedding.weight"], ids_T))
-    turn_TP = position.rotary_angles(stream_TD, start, tokens, config.rotary)
-    mask_TS = attention.hide(attention.causal_mask(xp, tokens, keys, first=first), hidden_S)
+    turn_TP = rotary_angles(stream_TD, start, tokens, config.rotary)
+    mask_TS = hide(causal_mask(xp, tokens, keys, first=first), hidden_S)
 
     def step(
         index: int, layer: Mapping[str, Array], stream_TD: Array, cache: Cache | None, tap: Tap

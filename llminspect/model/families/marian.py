@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llminspect.core import attention
 from llminspect.core.array import namespace
 from llminspect.core.cache import Cache, Source, span
 from llminspect.core.embedding import look_up
-from llminspect.core.position import angles as position
+from llminspect.core.mask import causal_mask, hide
+from llminspect.core.position.sinusoidal import sinusoids
 from llminspect.core.unembed import logits
 from llminspect.model.spec import Pass, Sizes
 from llminspect.model.steps import (
@@ -57,14 +57,14 @@ def embed(params: Params, config: MarianConfig, ids_T: Array, start: int, tap: T
     """A scaled row of the embedding and the position's waves, added, [..., T, D]."""
     tokens_TD = look_up(params["embedding.weight"], ids_T)
     tokens_TD = tap(f"{name}.tokens", tokens_TD * config.embedding_scale)
-    waves_TD = position.sinusoids(tokens_TD, start, ids_T.shape[-1], config.sizes.D)
+    waves_TD = sinusoids(tokens_TD, start, ids_T.shape[-1], config.sizes.D)
     return tap(f"{name}.output", tokens_TD + tap(f"{name}.positions", waves_TD))
 
 
 def encode_source(params: Params, config: MarianConfig, ids_S: Array, tap: Tap, hidden_S: Array | None = None) -> Cache:
     sizes, heads = config.sizes, config.encoder_heads
     stream_SD = embed(params, config, ids_S, 0, tap, "encoder.embedding")
-    mask_SS = attention.hide(None, hidden_S)
+    mask_SS = hide(None, hidden_S)
 
     def step(
         index: int, layer: Mapping[str, Array], stream_SD: Array, cache: Cache | None, tap: Tap
@@ -90,7 +90,7 @@ def forward(
     xp, sizes, tokens = namespace(ids_T), config.sizes, ids_T.shape[-1]
     now = span(cache, tokens)
     stream_TD = embed(params, config, ids_T, now.start, tap, "embedding")
-    mask_TS = attention.hide(attention.causal_mask(xp, tokens, now.keys, first=now.first), hidden_S)
+    mask_TS = hide(causal_mask(xp, tokens, now.keys, first=now.first), hidden_S)
     scale = sizes.E**-0.5
 
     def step(

@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llminspect.core import attention
 from llminspect.core.array import namespace
 from llminspect.core.cache import Cache, Source, span
 from llminspect.core.embedding import look_up
 from llminspect.core.feedforward import Glu, gated
+from llminspect.core.mask import causal_mask, hide
 from llminspect.core.norm import rms_norm
-from llminspect.core.position import angles as position
+from llminspect.core.position import relative
 from llminspect.core.unembed import logits
 from llminspect.model.spec import Pass, Sizes
 from llminspect.model.steps import (
@@ -61,7 +61,7 @@ def encode_source(params: Params, config: T5Config, ids_S: Array, tap: Tap, hidd
     sizes, tokens = config.sizes, ids_S.shape[-1]
     stream_SD = tap("encoder.embedding.output", look_up(params["embedding.weight"], ids_S))
     bias_HSS = relative_bias(params, config, "encoder.relative.weight", tokens, span(None, tokens), True, tap)
-    mask_SS = attention.hide(None, hidden_S)
+    mask_SS = hide(None, hidden_S)
 
     def step(
         index: int, layer: Mapping[str, Array], stream_SD: Array, cache: Cache | None, tap: Tap
@@ -91,7 +91,7 @@ def forward(
     now = span(cache, tokens)
     stream_TD = tap("embedding.output", look_up(params["embedding.weight"], ids_T))
     bias_HTS = relative_bias(params, config, "relative.weight", tokens, now, False, tap)
-    mask_TS = attention.hide(attention.causal_mask(xp, tokens, now.keys, first=now.first), hidden_S)
+    mask_TS = hide(causal_mask(xp, tokens, now.keys, first=now.first), hidden_S)
 
     def step(
         index: int, layer: Mapping[str, Array], stream_TD: Array, cache: Cache | None, tap: Tap
@@ -116,8 +116,8 @@ def relative_bias(
     """What the distance of two tokens adds to their scores, the same in every layer, [H, T, S]."""
     weight_BH = params[name]
     xp = namespace(weight_BH)
-    buckets_TS = position.relative_buckets(xp, queries, now, config.buckets, config.farthest, both_ways)
-    return tap(name.removesuffix(".weight"), position.relative_bias(weight_BH, buckets_TS))
+    buckets_TS = relative.buckets_of(xp, queries, now, config.buckets, config.farthest, both_ways)
+    return tap(name.removesuffix(".weight"), relative.bias_of(weight_BH, buckets_TS))
 
 
 def normed(layer: Mapping[str, Array], part: str, x_TD: Array, config: T5Config, tap: Tap, name: str) -> Array:

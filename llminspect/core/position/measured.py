@@ -1,4 +1,4 @@
-"""The position code by itself, read off what the model does with it."""
+"""The rotary code of a model, measured: by how much each pair of numbers is turned at each position."""
 
 from __future__ import annotations
 
