@@ -22,3 +22,5 @@ step attend "$text"
 step forward "$text"
 step generate "$text" --max-tokens 12
 step walk "$text" --no-pause
+
+printf '\nWhat each step means: docs/README.md. What else there is: llminspect --help (make demo puts it into .venv/bin).\n'

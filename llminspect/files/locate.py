@@ -64,12 +64,6 @@ class Located:
             found["weight_types"] = weight_types(self.weights.tensors)
         return found
 
-    def tokenizer_bytes(self) -> dict[str, bytes]:
-        """The content of the tokenizer's files, by name."""
-        from llminspect.files.source import read_bytes
-
-        return {name: read_bytes(path) for name, path in self.tokenizer_files.items()}
-
 
 def _sha256(path: Path) -> str:
     try:
@@ -161,7 +155,7 @@ def _tokenizer_alone(path: Path, name: str) -> Located:
     if path.name in files.VOCABULARIES:
         beside = files.tokenizer_files(path.parent)
         # tokenizer.json would be read before the file that was named.
-        found = {own: place for own, place in beside.items() if own == path.name or own != "tokenizer.json"}
+        found = {file: place for file, place in beside.items() if file == path.name or file != "tokenizer.json"}
     origin = {"file": path.name, "sha256": _sha256(path)}
     return Located(name, "huggingface", path.parent, {}, state_key(path), tokenizer_files=found, origin=origin)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Heatmap:
-    """The renderable behind `heatmap` and `head_map`; adapts to the width that it is given."""
+    """The renderable of `heatmap` and `head_map`; adapts to the width that it is given."""
 
     def __init__(
         self, picture: Picture, *, title: str, scale: theme.Scale, limits: Limits, value_name: str, masked: str

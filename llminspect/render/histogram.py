@@ -24,7 +24,7 @@ _MOST_BINS = 72
 
 
 class Histogram:
-    """The renderable behind `histogram`; adapts to the width that it is given."""
+    """The renderable of `histogram`; adapts to the width that it is given."""
 
     def __init__(
         self, values: NDArray[np.floating], title: str, name: str, bins: int | None, height: int, limits: Limits

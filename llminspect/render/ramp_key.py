@@ -47,7 +47,7 @@ def place(value: float, low: float, high: float) -> float:
 
 
 class RampKey:
-    """The renderable behind `ramp_key`."""
+    """The renderable of `ramp_key`."""
 
     def __init__(self, scale: theme.Scale, labels: list[str], name: str, note: str, written: bool) -> None:
         self.scale, self.labels, self.name, self.note, self.written = scale, labels, name, note, written

@@ -37,13 +37,13 @@ class Look:
     patterns: tuple[str, ...] = ()
     wants: Callable[[str], bool] | None = None
     prefix: str = ""
-    """What the names must start with; it is not told this part of them."""
+    """What the names must start with; this part is taken off before they are compared."""
 
     def at(self, name: str) -> bool:
         if not name.startswith(self.prefix):
             return False
-        own = name.removeprefix(self.prefix)
-        return self.wants(own) if self.wants else any(fnmatchcase(own, pattern) for pattern in self.patterns)
+        rest = name.removeprefix(self.prefix)
+        return self.wants(rest) if self.wants else any(fnmatchcase(rest, pattern) for pattern in self.patterns)
 
 
 @dataclass(frozen=True)
@@ -142,11 +142,13 @@ class Recorder:
     # -- Layers that share their code ----------------------------------------------------------------------------------
 
     def last_layers(self, stack: str) -> set[int]:
-        """The layers of a stack behind which a pass may end: each needs code of its own."""
+        """The layers of a stack after which a pass may end: each needs code of its own."""
         found = set()
         for names in self.left.values():
-            own = [int(name.removeprefix(f"{stack}.").split(".")[0]) for name in names if name.startswith(f"{stack}.")]
-            found.update([max(own)] if own else [])
+            layers = [
+                int(name.removeprefix(f"{stack}.").split(".")[0]) for name in names if name.startswith(f"{stack}.")
+            ]
+            found.update([max(layers)] if layers else [])
         return found
 
     def wanted(self, names: Sequence[str]) -> Hashable:
@@ -170,10 +172,10 @@ class Recorder:
 
     def inside(self, names: Sequence[str], operands: Sequence[tuple[Any, ...]]) -> Recorder:
         """That of the code for many layers: of one with these names, whose changes have these operands."""
-        own = list(self.operands)
+        replaced = list(self.operands)
         for index, values in zip(self.changes(names), operands, strict=True):
-            own[index] = values
-        inner = Recorder(self.parts, own)
+            replaced[index] = values
+        inner = Recorder(self.parts, replaced)
         inner.left = {}
         return inner
 
