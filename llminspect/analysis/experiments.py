@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import math
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from llminspect.analysis.passes import captured
 from llminspect.arguments.places import parse_place
 from llminspect.arguments.ranges import check_exists
 from llminspect.arguments.sums import signed_words
 from llminspect.core.intervention import Place, added, replaced, scaled
-from llminspect.core.tap import Capture, Enough, Until
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,8 +64,7 @@ def _ablations(model: Model, places: Sequence[Place], instead: str, ids: Sequenc
 
     if instead == "zero" or not places:
         return [replaced(place, 0.0) for place in places]
-    capture = Capture(*(place.tap for place in places))
-    model.run(ids, capture)
+    capture = captured(model, ids, (place.tap for place in places))
     return [replaced(place, capture[place.tap][place.index(slice(None))].mean(axis=-2)) for place in places]
 
 
@@ -103,16 +101,13 @@ def _steerings(model: Model, texts: Sequence[str], ids: Sequence[int]) -> list[t
 def _usual_lengths(model: Model, places: Sequence[Place], ids: Sequence[int]) -> dict[Place, float]:
     """The median length of the stream's vectors at each place: the first token's may be many times as long."""
 
-    names = {place.tap for place in places}
-    capture = Capture(*names)
-    with suppress(Enough):
-        model.run(ids, Until(capture, *names))
+    capture = captured(model, ids, (place.tap for place in places))
     with np.errstate(all="ignore"):
         return {place: float(np.median(np.linalg.norm(capture[place.tap], axis=-1))) for place in places}
 
 
 def _direction(model: Model, text: str) -> tuple[Place, Array, str]:
-    """`London - Paris@10*2`: where, twice the difference of the two streams behind layer 10 [D], and how it is told."""
+    """`London - Paris@10*2`: where, twice the difference of the two streams after layer 10 [D], and how it reads."""
 
     example = '--steer "London - Paris@10*1"'
     found = re.fullmatch(r"\s*[\"']?(.+?)[\"']?\s*@\s*(\d+)\s*(?:\*\s*([+-]?[\d.]+(?:e[+-]?\d+)?))?\s*", text)
@@ -133,8 +128,8 @@ def _direction(model: Model, text: str) -> tuple[Place, Array, str]:
 
 
 def _stream_of(model: Model, word: str, place: Place) -> Array:
-    """The stream [D] behind a layer at the last token of `word`, as in mid-text: behind BOS, with a space in front
-    where that is how the vocabulary has it."""
+    """The stream [D] after a layer at the last token of `word`, as in mid-text: after BOS, with a space in front where
+    that is how the vocabulary has it."""
 
     tokenizer = model.tokenizer
     if tokenizer is None:
@@ -146,7 +141,5 @@ def _stream_of(model: Model, word: str, place: Place) -> Array:
     if len(ids) != 1:
         ids = tokenizer.encode_ids(word)
     front = list(tokenizer.prefix_ids) or ([] if tokenizer.bos_id is None else [tokenizer.bos_id])
-    capture = Capture(place.tap)
-    model.run([*front, *ids], capture)
-    stream_D: Array = capture[place.tap][-1]
+    stream_D: Array = captured(model, [*front, *ids], [place.tap])[place.tap][-1]
     return stream_D

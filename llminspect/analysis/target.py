@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from llminspect.analysis.prompt import check_prompt
 from llminspect.arguments.ids import parse_ids
 from llminspect.errors import UsageError
 from llminspect.text.prompt import Prompt
@@ -18,14 +19,20 @@ if TYPE_CHECKING:
     from llminspect.model.opened import Model
 
 
-def with_source(model: Model, source_ids: Sequence[int]) -> Model:
-    """The decoder, which sees `source_ids` through the encoder in every pass."""
+def decoder_and_target(model: Model, source: Prompt, text: str | None, ids: str | None) -> tuple[Model, Prompt]:
+    """The decoder once the encoder has read `source`, and the target so far: a model and a text like any other."""
+    check_prompt(model, source)
+    return with_source(model, source.ids), target_prompt(model, text, ids)
 
-    return replace(model, source=model.encode_source(source_ids))
+
+def with_source(model: Model, source_ids: Sequence[int]) -> Model:
+    """The decoder, which sees `source_ids` through the encoder in every pass. Beside taking a source, it writes."""
+    decoder = replace(model.architecture, capabilities=frozenset({"generate"}))
+    return replace(model, architecture=decoder, source=model.encode_source(source_ids))
 
 
 def target_prompt(model: Model, text: str | None, ids: str | None) -> Prompt:
-    """The target so far, behind the token that every target starts with. Raises UsageError for both at once."""
+    """The target so far, after the token that every target starts with. Raises UsageError for both at once."""
     from llminspect.text.tokenizer import Token
 
     if text is not None and ids is not None:
