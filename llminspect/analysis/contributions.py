@@ -46,7 +46,8 @@ def contributions(model: Model, ids: Sequence[int], index: int, text: str) -> Co
         rows[name] = (array[:, index] if name.endswith("mixed") else array[index]).copy()
 
     steps = ("attention.mixed", "attention.output", "feedforward.output")
-    final_D = model.run(ids, Visit(look, "layers.0.input", *(f"layers.*.{step}" for step in steps))).stream_TD[index]
+    visit = Visit(look, "layers.0.input", *(f"layers.*.{step}" for step in steps), optional=True)
+    final_D = model.run(ids, visit).stream_TD[index]
     attention = [_of_layer(model, layer, rows) for layer in range(sizes.L)]
     nothing_D = np.zeros_like(final_D)
     feedforward_LD = np.stack([rows.get(f"layers.{layer}.feedforward.output", nothing_D) for layer in range(sizes.L)])

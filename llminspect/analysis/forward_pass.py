@@ -85,7 +85,7 @@ def watch_pass(
     patterns = (
         ["*"] if everything else ["final.*", ROUTES, *(f"layers.{layer}.{part}" for layer in fed for part in FED)]
     )
-    capture, rows = Capture(*patterns), PositionRows(model.config.sizes.L, position, heads=heads)
+    capture, rows = Capture(*patterns, optional=True), PositionRows(model.config.sizes.L, position, heads=heads)
     measured = Trace("*") if trace else Trace(*(f"layers.{layer}.*" for layer in opened))
     tap = Chain([*taps, measured, rows, capture])
     stream_TD = model.run(ids, tap).stream_TD
