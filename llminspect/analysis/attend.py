@@ -12,6 +12,7 @@ import numpy as np
 from llminspect.analysis.cross_attention import EncoderAttention, encoder_of, watch_cross
 from llminspect.analysis.documents import Dims, Tokens, token_documents
 from llminspect.analysis.prompt import check_prompt
+from llminspect.analysis.result import Result
 from llminspect.arguments.attend import parse_shown
 from llminspect.arguments.ranges import parse_choice
 from llminspect.arguments.words import find_word, parse_pair
@@ -98,7 +99,7 @@ def _existing(choice: str | None, count: int) -> str | None:
 
 
 @dataclass(frozen=True)
-class AttendResult:
+class AttendResult(Result):
     tokens: Tokens
     n_layers: int
     n_heads: int

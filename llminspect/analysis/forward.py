@@ -10,6 +10,7 @@ import numpy as np
 from llminspect.analysis.candidates import Candidate, candidates
 from llminspect.analysis.documents import Tokens, token_documents
 from llminspect.analysis.prompt import check_prompt
+from llminspect.analysis.result import Result
 from llminspect.analysis.target import refuse_target, target_prompt, with_source
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ForwardResult:
+class ForwardResult(Result):
     """What a pass over the text gives. A key is there when it was asked for."""
 
     text: str | None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from llminspect.analysis.documents import Tokens, token_documents
 from llminspect.analysis.prompt import check_prompt
+from llminspect.analysis.result import Result
 from llminspect.analysis.target import target_prompt, with_source
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.generate import GenerateOptions, SamplingOptions
@@ -44,7 +45,7 @@ class CompletionChange:
 
 
 @dataclass(frozen=True)
-class GenerateResult:
+class GenerateResult(Result):
     """A prompt and how it goes on."""
 
     prompt: str

@@ -9,6 +9,7 @@ import numpy as np
 
 from llminspect.analysis import activations as _verify
 from llminspect.analysis.prompt import check_prompt, prompt_of_ids
+from llminspect.analysis.result import Result
 from llminspect.arguments.ids import parse_ids
 from llminspect.arguments.verify import BOUND
 from llminspect.core.compare import spread_ids
@@ -31,7 +32,7 @@ class Left:
 
 
 @dataclass(frozen=True)
-class VerifyResult:
+class VerifyResult(Result):
     """How far the numbers are from recorded ones, or from the same numbers made another way, layer by layer."""
 
     ids: list[int]
