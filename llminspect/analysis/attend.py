@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from llminspect.analysis.attention import WantedAttention, overview_of, watch_attention
 from llminspect.analysis.documents import Dims, Tokens, token_documents
 from llminspect.analysis.prompt import check_prompt
+from llminspect.analysis.result import Result
 from llminspect.arguments.attend import parse_shown
-from llminspect.arguments.ranges import parse_choice
+from llminspect.arguments.ranges import Choice, parse_choice
 from llminspect.arguments.words import find_word, parse_pair
 from llminspect.errors import UsageError
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.find import End, Find
     from llminspect.analysis.query import Query
     from llminspect.arguments.attend import AttendOptions
+    from llminspect.arguments.words import Word
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
@@ -47,7 +49,7 @@ SELECTED_HEADS = Keeping()
 
 
 @dataclass(frozen=True)
-class AttendResult:
+class AttendResult(Result):
     tokens: Tokens
     n_layers: int
     n_heads: int
@@ -103,8 +105,9 @@ def attend(
     if options.asks or options.mean or options.part is not None:
         return result
     encoder = encoder_of(model)
-    layers, heads = encoder.config.sizes.L, encoder.config.sizes.H
-    fitting = replace(options, layer=_existing(options.layer, layers), head=_existing(options.head, heads))
+    sizes, layers, heads = model.config.sizes, encoder.config.sizes.L, encoder.config.sizes.H
+    layer, head = _existing(options.layer, "layer", sizes.L, layers), _existing(options.head, "head", sizes.H, heads)
+    fitting = replace(options, layer=layer, head=head)
     of_encoder = _attend(encoder, fitting, prompt, keeping)
     chosen = [(head.layer, head.head) for head in result.heads] if keeping.every or options.selects else []
     return replace(
@@ -114,12 +117,10 @@ def attend(
     )
 
 
-def _existing(choice: str | None, count: int) -> str | None:
-    """Of the chosen layers or heads of the decoder those that the encoder has as well; "0" where it has none."""
-    chosen = parse_choice(choice, "layer", 1 << 20)
-    if chosen is None:
-        return None
-    return ",".join(str(index) for index in chosen if index < count) or "0"
+def _existing(choice: Choice | None, what: str, count: int, of_encoder: int) -> list[int] | None:
+    """Of the chosen layers or heads of the decoder those that the encoder has as well; the first where it has none."""
+    chosen = parse_choice(choice, what, count)
+    return chosen and ([index for index in chosen if index < of_encoder] or [0])
 
 
 def _attend(
@@ -130,7 +131,7 @@ def _attend(
     chosen, sizes = list(product(*layers_and_heads(model, options))), model.config.sizes
     words = None if options.find is None else parse_pair(options.find)
     ends = None if words is None else _ends(model, prompt, words)
-    index = find_word(prompt, options.query, "--query")[-1] if options.query else len(prompt.tokens) - 1
+    index = len(prompt.tokens) - 1 if options.query is None else find_word(prompt, options.query, "--query")[-1]
     # A model with one head has nothing to give an overview of.
     selects = options.selects or sizes.L * sizes.H == 1
     weights_only, shown = not options.asks and not options.mean, parse_shown(options.show)
@@ -140,7 +141,7 @@ def _attend(
         measures=weights_only and not selects,
         mean=chosen if options.mean else [],
         rollout=options.rollout,
-        row=index if options.query and len(chosen) != 1 else None,
+        row=index if options.query is not None and len(chosen) != 1 else None,
         pair=None if ends is None else (ends[0].indices[-1], ends[1].indices),
         stream=index if options.contributions else None,
     )
@@ -156,7 +157,7 @@ def _attend(
         shown=list(shown) if shown != ("weights",) else None,
         mean=None if watched.mean is None else watched.mean / len(chosen),
         overview=overview_of(watched.measures, options.measure or "entropy") if wanted.measures else None,
-        query=_query(model, prompt, index, chosen, watched) if options.query else None,
+        query=None if options.query is None else _query(model, prompt, index, chosen, watched),
         find=None if words is None or ends is None else _find(model, prompt, control, words, ends, chosen, watched),
         rollout=watched.rollout,
         contributions=_contributions(model, prompt, index, watched) if options.contributions else None,
@@ -207,7 +208,7 @@ def _query(
     return query_by_hand(model, prompt.ids, index, prompt.labels[index], *head, chosen=len(chosen) == 1)
 
 
-def _ends(model: Model, prompt: Prompt, words: tuple[str, str]) -> tuple[End, End]:
+def _ends(model: Model, prompt: Prompt, words: tuple[Word, Word]) -> tuple[End, End]:
     from llminspect.analysis.find import check_order, ends_of
 
     ends = ends_of(prompt, words)
@@ -219,7 +220,7 @@ def _find(
     model: Model,
     prompt: Prompt,
     control: Prompt | None,
-    words: tuple[str, str],
+    words: tuple[Word, Word],
     ends: tuple[End, End],
     chosen: Sequence[tuple[int, int]],
     watched: WatchedAttention,

@@ -125,7 +125,7 @@ def watch_attention(model: Model, ids: Sequence[int], wanted: WantedAttention) -
     """Run the model as far as needed and keep what is wanted of its attention."""
     watcher, sizes = _Watcher(model, ids, wanted), model.config.sizes
     last = sizes.L - 1 if wanted.every_layer else max(watcher.layers, default=-1)
-    visit = Visit(watcher.look, *watcher.patterns())
+    visit = Visit(watcher.look, *watcher.patterns(), optional=True)
     if wanted.stream is not None:
         rows = PositionRows(sizes.L, wanted.stream, heads=True)
         model.run(ids, Chain([visit, rows]))

@@ -12,11 +12,12 @@ from llminspect.analysis.candidates import Candidate, candidates, ranked_token
 from llminspect.analysis.documents import Tokens, token_documents
 from llminspect.analysis.forward_pass import watch_pass
 from llminspect.analysis.prompt import check_prompt
+from llminspect.analysis.result import Result
 from llminspect.analysis.target import decoder_and_target, refuse_target, with_source
 from llminspect.analysis.trace import feed_forward, routing
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
-from llminspect.arguments.ranges import check_exists, select
+from llminspect.arguments.ranges import check_exists, parse_choice
 from llminspect.arguments.tokens import one_token
 from llminspect.errors import UsageError
 from llminspect.text.prompt import Prompt
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ForwardResult:
+class ForwardResult(Result):
     """What a pass over the text gives. A key is there where an option wants it."""
 
     text: str | None
@@ -112,7 +113,7 @@ def _followed(model: Model, question: ForwardQuestion, prompt: Prompt) -> Forwar
     position = len(ids) - 1 if look.at is None else look.at
     check_exists(position, len(ids), "position")
     answers = _answers(model, look)
-    opened = select(look.layer, layers, "layer", "--layer") or []
+    opened = parse_choice(look.layer, "layer", layers) or []
     experiments = _prepared(model, question, ids, position, answers)
     watched = watch_pass(
         model,

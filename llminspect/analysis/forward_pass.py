@@ -62,7 +62,7 @@ def watch_pass(
     patterns = ["final.*", ROUTES]
     patterns += [f"layers.{layer}.{part}" for layer in opened or [layers - 1] for part in FEED_FORWARD]
     patterns += [f"layers.{layer}.output" for layer in range(layers)] if grid else []
-    capture, rows = Capture(*(["*"] if steps else patterns)), PositionRows(layers, position, heads=heads)
+    capture, rows = Capture(*(["*"] if steps else patterns), optional=True), PositionRows(layers, position, heads=heads)
     measured = Trace("*") if trace else Trace(*(f"layers.{layer}.*" for layer in opened))
     tap = Chain([*taps, measured, rows, capture])
     stream_TD = model.run(ids, tap).stream_TD

@@ -115,6 +115,8 @@ class Recorder:
         """What was seen, in order."""
         self.left = {index: set(part.names) for index, part in enumerate(parts) if isinstance(part, Stop)}
         self.stopped = False
+        self.acted: set[int] = set()
+        """Which parts have changed something."""
 
     def wants(self, name: str) -> bool:
         return any(
@@ -127,6 +129,7 @@ class Recorder:
         for index, part in enumerate(self.parts):
             if isinstance(part, Change) and part.name == name:
                 array, slot = part.change(array, *self.operands[index]), None
+                self.acted.add(index)
             elif isinstance(part, Look) and part.at(name):
                 if slot is None:
                     slot = len(self.kept)
@@ -161,7 +164,9 @@ class Recorder:
 
     def changes(self, names: Sequence[str]) -> list[int]:
         """Which parts change arrays of these names, in the order of the names."""
-        return [index for name in names for index, part in self._acting(name) if isinstance(part, Change)]
+        found = [index for name in names for index, part in self._acting(name) if isinstance(part, Change)]
+        self.acted.update(found)
+        return found
 
     def _acting(self, name: str) -> Iterator[tuple[int, Any]]:
         for index, part in enumerate(self.parts):
