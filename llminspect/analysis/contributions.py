@@ -58,5 +58,5 @@ def contributions(model: Model, rows: Mapping[str, Array], index: int, text: str
         heads=shares(parts.heads_LHD.reshape(-1, len(final_D)), final_D).reshape(sizes.L, sizes.H),
         attention_bias=shares(parts.bias_LD, final_D),
         feedforward=shares(parts.feedforward_LD, final_D),
-        scales_frozen="attention.norm_behind.weight" in arrays,
+        scales_frozen="attention.norm_after.weight" in arrays,
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from llminspect.analysis.documents import Dims
 from llminspect.analysis.passes import run_until
-from llminspect.core.cache import Cache, Seen
+from llminspect.core.cache import Cache, LayerCache
 from llminspect.core.tap import Capture, Chain
 
 if TYPE_CHECKING:
@@ -150,4 +150,4 @@ def _cache_before(model: Model, ids: Sequence[int], layer: int, earlier: Capture
     kept = Capture(*names)
     run_until(model, ids, Chain([kept, earlier]), names[-2:])
     pairs = zip(names[::2], names[1::2], strict=True)
-    return Cache(len(ids), tuple(Seen(kept[key], kept[value]) for key, value in pairs))
+    return Cache(len(ids), tuple(LayerCache(kept[key], kept[value]) for key, value in pairs))

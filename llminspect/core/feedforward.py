@@ -85,7 +85,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-class Unit(Protocol):
+class GatedUnit(Protocol):
     """How a gated feed-forward step joins its two halves; both [..., F]."""
 
     def __call__(self, gate_TF: Array, up_TF: Array) -> Array: ...
@@ -124,7 +124,7 @@ def gated(
     up_FD: Array,
     down_DF: Array,
     *,
-    unit: Unit,
+    unit: GatedUnit,
     tap: Tap,
     name: str,
     gate_F: Array | None = None,

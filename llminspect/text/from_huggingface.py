@@ -16,9 +16,9 @@ from llminspect.errors import ModelError
 from llminspect.text.bpe import unspell
 from llminspect.text.cuts import WORDS, blocks
 from llminspect.text.from_gguf import END_OF_TURN
+from llminspect.text.hidden_pieces import without_pieces
 from llminspect.text.simple import outside_vocabulary
 from llminspect.text.special import readable, split_at_specials
-from llminspect.text.spelt import without_pieces
 from llminspect.text.tokenizer import Parse, Token, Tokenizer, canonical, utf8
 from llminspect.text.vocabulary_files import (
     from_vocabulary,
@@ -106,10 +106,13 @@ class HuggingFaceTokenizer(Tokenizer):
         self._marks = {"prefix": getattr(library.model, "continuing_subword_prefix", None) or ""}
         self._marks["suffix"] = getattr(library.model, "end_of_word_suffix", None) or ""
         self.kind = {"BPE": "byte-level BPE" if self._byte_level else "BPE"}.get(algorithm, algorithm)
-        self.cut_pattern = _cut_pattern(library, added.values())
         self.lossless = False
         exact = self._byte_level and library.normalizer is None and "add_prefix_space=True" not in parts
         self.loss = "bytes that are not UTF-8" if exact else "what normalising changes, and bytes that are not UTF-8"
+
+    @cached_property
+    def cut_pattern(self) -> str | None:  # type: ignore[override]
+        return _cut_pattern(self.library, self.library.get_added_tokens_decoder().values())
 
     def encode(self, text: str, parse: Parse = "text") -> list[Token]:
         return self._encode(text, 0, self._special(text, parse))
@@ -232,7 +235,7 @@ def _cut_pattern(library: tokenizers.Tokenizer, added: Iterable[tokenizers.Added
     harmless = normaliser == "None" or re.fullmatch(r"(BertNormalizer|NFC|Lowercase)\(.*\)", normaliser)
     if not known or not harmless or "add_prefix_space=True" in cutter or "Metaspace(" in cutter:
         return None
-    # One that takes the spaces behind it would not find them behind a cut.
+    # One that takes the spaces after it would not find them after a cut.
     taking = any(token.rstrip or re.search(WORDS, token.content) for token in added)
     return None if taking else WORDS
 

@@ -73,6 +73,7 @@ def test_chosen_layers_and_heads_come_once_and_in_their_order() -> None:
     assert [(head.layer, head.head) for head in heads] == [(layer, head) for layer in (0, 1) for head in (0, 1, 3)]
     mean = attend(model, AttendOptions(layer="1,1", head="0,2,0", mean=True), text).mean
     once = attend(model, AttendOptions(layer="1", head="0,2"), text).heads
+    assert mean is not None
     np.testing.assert_allclose(mean, (once[0].weights + once[1].weights) / 2, rtol=1e-6)
 
 
