@@ -5,11 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from llminspect.errors import ModelError, UsageError, UserError
 from llminspect.model.opened import Description, Model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Literal
 
+    from llminspect.backends.jax.settings import EngineSettings
     from llminspect.files.locate import Located
     from llminspect.text.tokenizer import Tokenizer
 
@@ -38,22 +41,32 @@ def open_model(
     progress: Progress | None = None,
     streamed: bool = False,
     finite: bool = True,
-    kernels: bool = False,
+    kernels: Literal["numpy", "numba"] = "numpy",
+    engine: EngineSettings | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> Model:
     """Open a model by what `--model` takes: a built-in toy, a path, a catalogue name or a name on the hub.
 
     With `streamed` no prepared weights are used or made: a layer's weights are read from the model's own file each time
     they are needed, and only that layer's and the next one's are in memory. So it is, without being asked for, with
     weights that as float32 are larger than the machine's memory.
-    With `kernels` (they need numba) matrices that a GGUF file holds in blocks of 4, 5, 6 or 8 bits stay so and are
-    multiplied with as they are. Raises UsageError where there are none, UserError where numba is not installed.
+    With the kernels of numba matrices that a GGUF file holds in blocks of 4, 5, 6 or 8 bits stay so and are multiplied
+    with as they are. Raises UsageError where there are none, UserError where numba is not installed.
+    With an `engine` (`engine_settings`) JAX computes; `note` is given what it has to say of its devices and memory.
     Raises ModelError where it cannot be found or opened, or is of a kind that is not known; where weights hold NaN or
     infinity, unless `finite` is false (of a streamed model when they are read).
     """
+    if engine is not None:
+        on_numpy = open_model(
+            name, revision=revision, offline=offline, progress=progress, streamed=True, finite=finite, kernels=kernels
+        )
+        from llminspect.backends.jax.start import on_jax
+
+        return on_jax(on_numpy, engine, progress=progress, note=note)
     from llminspect.model.toy import TOYS
 
     if name in TOYS:
-        if kernels:
+        if kernels == "numba":
             from llminspect.backends.kernels.matrices import nothing_quantized
 
             nothing_quantized(name)
@@ -62,7 +75,39 @@ def open_model(
     from llminspect.files.locate import locate
 
     located = locate(name, revision=revision, offline=offline, progress=progress)
-    return _assemble(located, progress, streamed, finite, kernels)
+    return _assemble(located, progress, streamed, finite, kernels == "numba")
+
+
+def engine_settings(
+    engine: str, kernels: str, *, mesh: str | None, dtype: str | None, coordinator: str | None, process: str | None
+) -> EngineSettings | None:
+    """How JAX runs, from the options of those names; None for numpy.
+
+    Raises UsageError for options that are the other engine's alone, UserError for what is not installed.
+    """
+    if engine == "numpy":
+        if kernels == "numba":
+            from llminspect.backends.kernels import check_installed
+
+            check_installed()
+        given = {"mesh": mesh, "dtype": dtype, "coordinator": coordinator, "process": process}
+        for option, value in given.items():
+            if value is not None:
+                raise UsageError(f"--{option} says nothing to the engine numpy", "give --engine jax as well")
+        return None
+    if kernels != "numpy":
+        raise UsageError("--kernels says nothing to the engine jax", "take --engine numpy")
+    from importlib.util import find_spec
+
+    from llminspect.backends.jax.settings import settings_of
+
+    settings = settings_of(mesh, dtype, coordinator, process)
+    if find_spec("jax") is None:
+        raise UserError(
+            "--engine jax needs JAX, which is not installed",
+            "pip install 'llminspect-cli[jax]', or 'llminspect-cli[cuda]' for NVIDIA GPUs",
+        )
+    return settings
 
 
 def open_tokenizer(
@@ -85,7 +130,6 @@ def open_tokenizer(
     located = locate(name, revision=revision, offline=offline, progress=progress, weights=False, others=others)
     tokenizer = _tokenizer(located)
     if tokenizer is None:
-        from llminspect.errors import ModelError
         from llminspect.text.from_huggingface import READABLE
 
         raise ModelError(
@@ -172,7 +216,6 @@ def _assemble(located: Located, progress: Progress | None, streamed: bool, finit
 
 
 def _describe(located: Located) -> Description:
-    from llminspect.errors import ModelError
     from llminspect.model.registry import architecture_for, claim
     from llminspect.model.settings import understood
 

@@ -1,32 +1,30 @@
-"""What can be asked of `attend`, and how much of the attention is to be kept for the answer."""
+"""`attend`: which token looks at which, each question about it, and how much is kept for the answer."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import numpy as np
-
-from llminspect.analysis.cross_attention import EncoderAttention, encoder_of, watch_cross
+from llminspect.analysis.attention import WantedAttention, overview_of, watch_attention
 from llminspect.analysis.documents import Dims, Tokens, token_documents
 from llminspect.analysis.prompt import check_prompt
+from llminspect.analysis.result import Result
 from llminspect.arguments.attend import parse_shown
-from llminspect.arguments.ranges import parse_choice
+from llminspect.arguments.ranges import Choice, parse_choice
 from llminspect.arguments.words import find_word, parse_pair
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from llminspect.analysis.attention import Head, WatchedAttention
+    from llminspect.analysis.attention import Head, Overview, WatchedAttention
     from llminspect.analysis.contributions import Contributions
-    from llminspect.analysis.cross_attention import CrossAttention
+    from llminspect.analysis.cross_attention import CrossAttention, EncoderAttention
     from llminspect.analysis.find import End, Find
-    from llminspect.analysis.overview import Overview
     from llminspect.analysis.query import Query
     from llminspect.arguments.attend import AttendOptions
+    from llminspect.arguments.words import Word
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
@@ -50,55 +48,8 @@ class Keeping:
 SELECTED_HEADS = Keeping()
 
 
-def attend_encoder_decoder(
-    model: Model,
-    asked: AttendOptions,
-    prompt: Prompt,
-    run: Callable[[Model, AttendOptions, Prompt], AttendResult],
-    keeps_every: bool,
-) -> AttendResult:
-    """The three attentions; `run` is that of any other model.
-
-    A question (--query, --find …) is asked of the decoder, with `--part encoder` of the encoder.
-    """
-    from llminspect.analysis.documents import token_documents
-    from llminspect.analysis.prompt import check_prompt
-    from llminspect.analysis.target import target_prompt, with_source
-
-    check_prompt(model, prompt)
-    bare = replace(asked, target=None, target_ids=None, part=None)
-    if asked.part == "encoder":
-        return replace(run(encoder_of(model), bare, prompt), part="encoder")
-    target = target_prompt(model, asked.target, asked.target_ids)
-    decoder = with_source(model, prompt.ids)
-    # What it can do beside taking a source: it writes.
-    decoder = replace(decoder, architecture=replace(decoder.architecture, capabilities=frozenset({"generate"})))
-    result = replace(run(decoder, bare, target), source=token_documents(prompt.tokens), part="decoder")
-    if asked.asks or asked.mean or asked.part is not None:
-        return result
-    chosen = [(head.layer, head.head) for head in result.heads] if keeps_every or asked.selects else []
-    encoder = encoder_of(model)
-    sizes = encoder.config.sizes
-    fitting = replace(bare, layer=_existing(bare.layer, sizes.L), head=_existing(bare.head, sizes.H))
-    seen = run(encoder, fitting, prompt)
-    return replace(
-        result,
-        cross=watch_cross(decoder, target.ids, chosen),
-        encoder=EncoderAttention(sizes.L, sizes.H, seen.heads, seen.overview),
-    )
-
-
-def _existing(choice: str | None, count: int) -> str | None:
-    """Of the chosen layers or heads of the decoder those that the encoder has as well; "0" where it has none."""
-
-    chosen = parse_choice(choice, "layer", 1 << 20)
-    if chosen is None:
-        return None
-    return ",".join(str(index) for index in chosen if index < count) or "0"
-
-
 @dataclass(frozen=True)
-class AttendResult:
+class AttendResult(Result):
     tokens: Tokens
     n_layers: int
     n_heads: int
@@ -106,10 +57,10 @@ class AttendResult:
     causal: bool
     """Whether a token sees only itself and those before it."""
     heads: list[Head]
-    """Those that were asked for; all of a short text."""
+    """Those that were chosen, or all."""
     shown: list[str] | None = None
     mean: Annotated[Array, Dims("T S")] | None = None
-    """With --mean: the mean of the weights of the heads that were asked for."""
+    """With --mean: the mean of the weights of the chosen heads."""
     overview: Overview | None = None
     query: Query | None = None
     find: Find | None = None
@@ -122,169 +73,174 @@ class AttendResult:
     cross: CrossAttention | None = None
     encoder: EncoderAttention | None = None
     selected: bool = True
-    """Whether heads were asked for."""
+    """Whether heads were chosen."""
 
 
 def attend(
     model: Model,
-    asked: AttendOptions,
+    options: AttendOptions,
     prompt: Prompt,
     *,
     keeping: Keeping = SELECTED_HEADS,
     control: Prompt | None = None,
 ) -> AttendResult:
-    """One text's attention: what was asked for, and no more of it than that is ever held."""
-    from llminspect.analysis.attention import WantedAttention, watch_attention
-    from llminspect.analysis.overview import overview_of
+    """One text's attention: what is looked for, and no more of it than that is ever held.
 
-    if model.can("source"):
-        from llminspect.analysis.attend import attend_encoder_decoder
+    Of an encoder–decoder the three attentions; a question (--query, --find …) is about the decoder, with `--part
+    encoder` about the encoder.
+    """
+    if not model.can("source"):
+        _refuse_parts(model, options)
+        return _attend(model, options, prompt, keeping, control)
+    from llminspect.analysis.cross_attention import EncoderAttention, encoder_of, watch_cross
+    from llminspect.analysis.target import decoder_and_target
 
-        if control is not None and asked.part != "encoder":
-            raise UsageError(
-                "--control goes with --part encoder here", "the target so far has no other sentence beside it"
-            )
-        again = partial(attend, keeping=keeping, control=control)
-        return attend_encoder_decoder(model, asked, prompt, again, keeping.every)
-    _refuse_parts(model, asked)
-    check_prompt(model, prompt)
-    chosen = list(product(*layers_and_heads(model, asked)))
-    ends = _ends(model, asked, prompt)
-    index = _index(asked, prompt)
-    sizes = model.config.sizes
-    # A model with one head has nothing to give an overview of.
-    asked = replace(asked, layer="0") if sizes.L * sizes.H == 1 and not asked.selects else asked
-    shown = parse_shown(asked.show)
-    plain = not asked.asks and not asked.mean
-    wanted = WantedAttention(
-        heads=_kept_heads(asked, keeping, chosen, len(prompt.tokens)),
-        shown=shown,
-        measures=plain and not asked.selects,
-        mean=chosen if asked.mean else [],
-        rollout=asked.rollout,
-        row=index if asked.query and len(chosen) != 1 else None,
-        pair=None if ends is None else (ends[0].indices[-1], ends[1].indices),
+    if options.part == "encoder":
+        check_prompt(model, prompt)
+        return replace(_attend(encoder_of(model), options, prompt, keeping, control), part="encoder")
+    if control is not None:
+        raise UsageError("--control goes with --part encoder here", "the target so far has no other sentence beside it")
+    decoder, target = decoder_and_target(model, prompt, options.target, options.target_ids)
+    result = replace(_attend(decoder, options, target, keeping), source=token_documents(prompt.tokens), part="decoder")
+    if options.asks or options.mean or options.part is not None:
+        return result
+    encoder = encoder_of(model)
+    sizes, layers, heads = model.config.sizes, encoder.config.sizes.L, encoder.config.sizes.H
+    layer, head = _existing(options.layer, "layer", sizes.L, layers), _existing(options.head, "head", sizes.H, heads)
+    fitting = replace(options, layer=layer, head=head)
+    of_encoder = _attend(encoder, fitting, prompt, keeping)
+    chosen = [(head.layer, head.head) for head in result.heads] if keeping.every or options.selects else []
+    return replace(
+        result,
+        cross=watch_cross(decoder, target.ids, chosen),
+        encoder=EncoderAttention(layers, heads, of_encoder.heads, of_encoder.overview),
     )
-    seen = watch_attention(model, prompt.ids, wanted)
-    text = prompt.labels[index]
+
+
+def _existing(choice: Choice | None, what: str, count: int, of_encoder: int) -> list[int] | None:
+    """Of the chosen layers or heads of the decoder those that the encoder has as well; the first where it has none."""
+    chosen = parse_choice(choice, what, count)
+    return chosen and ([index for index in chosen if index < of_encoder] or [0])
+
+
+def _attend(
+    model: Model, options: AttendOptions, prompt: Prompt, keeping: Keeping, control: Prompt | None = None
+) -> AttendResult:
+    """The attention of one text to itself: one pass keeps what all questions want."""
+    check_prompt(model, prompt)
+    chosen, sizes = list(product(*layers_and_heads(model, options))), model.config.sizes
+    words = None if options.find is None else parse_pair(options.find)
+    ends = None if words is None else _ends(model, prompt, words)
+    index = len(prompt.tokens) - 1 if options.query is None else find_word(prompt, options.query, "--query")[-1]
+    # A model with one head has nothing to give an overview of.
+    selects = options.selects or sizes.L * sizes.H == 1
+    weights_only, shown = not options.asks and not options.mean, parse_shown(options.show)
+    wanted = WantedAttention(
+        heads=chosen if _keeps_heads(keeping, selects and weights_only, len(chosen), len(prompt.tokens)) else [],
+        shown=shown,
+        measures=weights_only and not selects,
+        mean=chosen if options.mean else [],
+        rollout=options.rollout,
+        row=index if options.query is not None and len(chosen) != 1 else None,
+        pair=None if ends is None else (ends[0].indices[-1], ends[1].indices),
+        stream=index if options.contributions else None,
+    )
+    watched = watch_attention(model, prompt.ids, wanted)
     return AttendResult(
         tokens=token_documents(prompt.tokens),
         n_layers=sizes.L,
         n_heads=sizes.H,
         n_kv_heads=sizes.K,
         causal=model.config.causal,
-        selected=asked.selects,
-        heads=seen.heads,
+        selected=selects,
+        heads=watched.heads,
         shown=list(shown) if shown != ("weights",) else None,
-        mean=None if seen.mean is None else seen.mean / len(chosen),
-        overview=overview_of(seen, asked.measure or "entropy") if wanted.measures else None,
-        query=_query(model, asked, prompt, index, chosen, seen) if asked.query else None,
-        find=None if ends is None else _find(model, asked, prompt, control, ends, chosen, seen),
-        rollout=seen.rollout,
-        contributions=_contributions(model, prompt.ids, index, text) if asked.contributions else None,
+        mean=None if watched.mean is None else watched.mean / len(chosen),
+        overview=overview_of(watched.measures, options.measure or "entropy") if wanted.measures else None,
+        query=None if options.query is None else _query(model, prompt, index, chosen, watched),
+        find=None if words is None or ends is None else _find(model, prompt, control, words, ends, chosen, watched),
+        rollout=watched.rollout,
+        contributions=_contributions(model, prompt, index, watched) if options.contributions else None,
     )
 
 
-def _refuse_parts(model: Model, asked: AttendOptions) -> None:
+def _refuse_parts(model: Model, options: AttendOptions) -> None:
     """Raise UsageError for what only an encoder–decoder has."""
-    for option in ("target", "target_ids", "part"):
-        if getattr(asked, option) is not None:
-            name = option.replace("_", "-")
+    for name, value in (("target", options.target), ("target-ids", options.target_ids), ("part", options.part)):
+        if value is not None:
             raise UsageError(
                 f"--{name}: {model.name} is not an encoder–decoder, its text is all there is", "leave it out"
             )
 
 
-def layers_and_heads(model: Model, asked: AttendOptions) -> tuple[list[int], list[int]]:
-    """Those that were asked for, or all. Raises UsageError for those that do not exist."""
-
+def layers_and_heads(model: Model, options: AttendOptions) -> tuple[list[int], list[int]]:
+    """The chosen ones, or all. Raises UsageError for those that do not exist."""
     sizes = model.config.sizes
     if not sizes.H:
         raise UsageError(f"the model {model.name} has no attention", "toy-attention has one head that can be checked")
-    layers = parse_choice(asked.layer, "layer", sizes.L) or list(range(sizes.L))
-    return layers, parse_choice(asked.head, "head", sizes.H) or list(range(sizes.H))
+    layers = parse_choice(options.layer, "layer", sizes.L) or list(range(sizes.L))
+    return layers, parse_choice(options.head, "head", sizes.H) or list(range(sizes.H))
 
 
-def _kept_heads(
-    asked: AttendOptions, keeping: Keeping, chosen: list[tuple[int, int]], tokens: int
-) -> list[tuple[int, int]]:
-    """Those of the chosen heads whose weights are kept. Raises UsageError for too many to write as JSON."""
-    numbers = len(chosen) * tokens**2
+def _keeps_heads(keeping: Keeping, drawn: bool, heads: int, tokens: int) -> bool:
+    """Whether the weights of the chosen heads are kept. Raises UsageError for too many to write as JSON."""
     if not keeping.every:
-        return chosen if asked.selects and not asked.asks and not asked.mean else []
-    if numbers <= keeping.most:
-        return chosen
-    if keeping.may_lack:
-        return []
+        return drawn
+    numbers = heads * tokens**2
+    if numbers <= keeping.most or keeping.may_lack:
+        return numbers <= keeping.most
     raise UsageError(
-        f"the weights of {len(chosen)} heads on {tokens:,} tokens are {numbers:,} numbers, too many for JSON",
+        f"the weights of {heads} heads on {tokens:,} tokens are {numbers:,} numbers, too many for JSON",
         "choose with --layer 3 --head 1, name a --measure for the overview alone, or write --save weights.npz",
     )
 
 
-def _ends(model: Model, asked: AttendOptions, prompt: Prompt) -> tuple[End, End] | None:
+# -- The questions: each loads its file when it is put -----------------------------------------------------------------
+
+
+def _query(
+    model: Model, prompt: Prompt, index: int, chosen: Sequence[tuple[int, int]], watched: WatchedAttention
+) -> Query:
+    """The calculation in the one head that was chosen, or in the one of them that looks hardest at another token."""
+    from llminspect.analysis.query import query_by_hand, strongest_head
+
+    head = chosen[0] if len(chosen) == 1 else strongest_head(watched.rows, index, chosen)
+    return query_by_hand(model, prompt.ids, index, prompt.labels[index], *head, chosen=len(chosen) == 1)
+
+
+def _ends(model: Model, prompt: Prompt, words: tuple[Word, Word]) -> tuple[End, End]:
     from llminspect.analysis.find import check_order, ends_of
 
-    if asked.find is None:
-        return None
-    ends = ends_of(prompt, parse_pair(asked.find))
+    ends = ends_of(prompt, words)
     check_order(*ends, model.config.causal)
     return ends
 
 
-def _index(asked: AttendOptions, prompt: Prompt) -> int:
-    """The token that --query means; without it the last."""
-
-    return find_word(prompt, asked.query, "--query")[-1] if asked.query else len(prompt.tokens) - 1
-
-
-def _query(
-    model: Model,
-    asked: AttendOptions,
-    prompt: Prompt,
-    index: int,
-    chosen: Sequence[tuple[int, int]],
-    seen: WatchedAttention,
-) -> Query:
-    """The calculation in the one head that was chosen, or in the one of them that looks hardest at another token."""
-
-    from llminspect.analysis.query import query_by_hand
-
-    strongest = chosen[0]
-    if len(chosen) > 1:
-        rows_LHS = np.stack(seen.rows)
-        # Token 0 is where heads rest, and every token looks at itself: neither says what this head looks for.
-        if rows_LHS.shape[-1] > 2:
-            rows_LHS[:, :, [0, index]] = 0
-        strongest = max(chosen, key=lambda head: float(rows_LHS[head].max()))
-    return query_by_hand(model, prompt.ids, index, prompt.labels[index], *strongest, chosen=len(chosen) == 1)
-
-
-def _contributions(model: Model, ids: list[int], index: int, text: str) -> Contributions:
-    from llminspect.analysis.contributions import contributions
-
-    return contributions(model, ids, index, text)
-
-
 def _find(
     model: Model,
-    asked: AttendOptions,
     prompt: Prompt,
-    beside: Prompt | None,
+    control: Prompt | None,
+    words: tuple[Word, Word],
     ends: tuple[End, End],
     chosen: Sequence[tuple[int, int]],
-    seen: WatchedAttention,
+    watched: WatchedAttention,
 ) -> Find:
-    from llminspect.analysis.attention import WantedAttention, watch_attention
-    from llminspect.analysis.find import check_order, control_of, ranked
+    from llminspect.analysis.find import check_order, control_of, found_heads
 
-    if beside is None:
-        return ranked(ends, seen, chosen, None, None)
-    check_prompt(model, beside)
-    control = control_of(prompt, beside, parse_pair(asked.find or ""), ends)
-    check_order(control.query, control.key, model.config.causal)
-    pair = (control.query.indices[-1], control.key.indices)
-    return ranked(ends, seen, chosen, control, watch_attention(model, beside.ids, WantedAttention(pair=pair)))
+    if control is None:
+        return found_heads(ends, watched.pairs, chosen, None, None)
+    check_prompt(model, control)
+    sentence = control_of(prompt, control, words, ends)
+    check_order(sentence.query, sentence.key, model.config.causal)
+    pair = (sentence.query.indices[-1], sentence.key.indices)
+    in_control = watch_attention(model, control.ids, WantedAttention(pair=pair))
+    return found_heads(ends, watched.pairs, chosen, sentence, in_control.pairs)
+
+
+def _contributions(model: Model, prompt: Prompt, index: int, watched: WatchedAttention) -> Contributions:
+    from llminspect.analysis.contributions import contributions
+
+    return contributions(model, watched.stream, index, prompt.labels[index])
 
 
 def with_mask(model: Model, mask: Literal["none", "causal"] | None) -> Model:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from llminspect.analysis.attend import layers_and_heads
 from llminspect.analysis.cross_attention import CROSS_WEIGHTS, encoder_of
+from llminspect.analysis.passes import run_until
 from llminspect.analysis.target import with_source
-from llminspect.core.tap import Enough, Until, Visit
+from llminspect.core.tap import Visit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,31 +22,29 @@ if TYPE_CHECKING:
     from llminspect.model.opened import Model
 
 
-def attention_arrays(model: Model, asked: AttendOptions, result: AttendResult) -> dict[str, Any]:
-    """`weights` [L, H, T, S] of the layers and heads that were asked for, whose numbers stand beside.
+def attention_arrays(model: Model, options: AttendOptions, result: AttendResult) -> dict[str, Any]:
+    """`weights` [L, H, T, S] of the layers and heads that were chosen, with their numbers.
 
-    Of an encoder–decoder `weights` are the target's own, beside `cross_weights` and `encoder_weights` of every layer
-    and head. The weights go to the file as a pass of their own makes them: all of them at once may be many gigabytes.
+    Of an encoder–decoder `weights` are the target's, with `cross_weights` and `encoder_weights` of every layer and
+    head. The weights go to the file as a pass of their own makes them: all of them at once may be many gigabytes.
     """
-
     ids = [token["id"] for token in result.tokens]
     arrays: dict[str, Any] = {}
     if result.source is not None:
         source_ids = [token["id"] for token in result.source]
         encoder, model = encoder_of(model), with_source(model, source_ids)
-        sizes, own = model.config.sizes, encoder.config.sizes
-        arrays["cross_weights"] = streamed_weights(
-            model, ids, range(sizes.L), range(sizes.H), len(source_ids), CROSS_WEIGHTS
-        )
-        arrays["encoder_weights"] = streamed_weights(encoder, source_ids, range(own.L), range(own.H), len(source_ids))
+        sizes, keys = model.config.sizes, len(source_ids)
+        layers, heads = range(encoder.config.sizes.L), range(encoder.config.sizes.H)
+        arrays["cross_weights"] = streamed_weights(model, ids, range(sizes.L), range(sizes.H), keys, CROSS_WEIGHTS)
+        arrays["encoder_weights"] = streamed_weights(encoder, source_ids, layers, heads, keys)
         arrays["source_ids"] = np.array(source_ids)
     elif result.part == "encoder":
         model = encoder_of(model)
-    layers, heads = layers_and_heads(model, asked)
+    chosen_layers, chosen_heads = layers_and_heads(model, options)
     arrays |= {
-        "weights": streamed_weights(model, ids, layers, heads, len(ids)),
-        "layers": np.array(layers),
-        "heads": np.array(heads),
+        "weights": streamed_weights(model, ids, chosen_layers, chosen_heads, len(ids)),
+        "layers": np.array(chosen_layers),
+        "heads": np.array(chosen_heads),
         "ids": np.array(ids),
     }
     if result.rollout is not None:
@@ -67,14 +65,8 @@ def streamed_weights(
     """The weights [L, H, T, S] of one kind of attention, made by a pass when they are written."""
     from llminspect.files.npz import Streamed
 
-    def produce(put: Callable[[Array], object]) -> None:
-
+    def produce(put: Callable[[Array], Any]) -> None:
         names = [f"layers.{layer}.{step}" for layer in layers]
-
-        def look(_: str, weights_HTS: Array) -> None:
-            put(weights_HTS[list(heads)])
-
-        with suppress(Enough):
-            model.run(ids, Until(Visit(look, *names), *names))
+        run_until(model, ids, Visit(lambda _, weights_HTS: put(weights_HTS[list(heads)]), *names), names)
 
     return Streamed((len(layers), len(heads), len(ids), keys), produce)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llminspect.analysis.candidates import NamedToken, token_text
+from llminspect.analysis.candidates import NamedToken, named_token
 from llminspect.analysis.readout import frozen_norm, unembedding
 from llminspect.core.attribution import stream_parts
 from llminspect.errors import UsageError
@@ -51,40 +51,42 @@ class Attribution:
 
 
 def attribute(
-    model: Model, seen: WatchedPass, target: int, versus: int | None, experiments: Sequence[Experiment] = ()
+    model: Model, watched: WatchedPass, target: int, versus: int | None, experiments: Sequence[Experiment] = ()
 ) -> Attribution:
     """The parts at the position that was watched. Raises UsageError for a model whose stream is not a sum."""
-
-    def output_matrix(layer: int) -> Array | None:
-        return model.params.layer(layer).get("attention.output.weight")
-
     layers = model.config.sizes.L
     moved = {int(layer) for layer, part in (entry.where.split(".") for entry in experiments) if part == "stream"}
-    parts = stream_parts(seen.rows, layers, output_matrix, moved)
+    rows = {name: row.astype(np.float64) for name, row in watched.rows.items()}
+    parts = stream_parts(rows, model.params.layer, layers, moved)
     if parts is None:
         raise UsageError(f"--attribution: the residual stream of {model.name} is not the sum of what its layers add")
-    norm = frozen_norm(model, seen.rows[f"layers.{layers - 1}.output"], seen.capture["final.norm"][0])
-    unembedding_VD = unembedding(model)
-    direction_D = np.asarray(unembedding_VD[target], np.float64)
-    if versus is not None:
-        direction_D = direction_D - unembedding_VD[versus]
+    norm = frozen_norm(model, watched.rows[f"layers.{layers - 1}.output"], watched.capture["final.norm"][0])
+
+    def difference(values_V: Array) -> Array:
+        """The target's value, or how far it lies above that of `versus`."""
+        value: Array = np.asarray(values_V[target], np.float64)
+        return value if versus is None else value - values_V[versus]
+
+    direction_D = difference(unembedding(model))
 
     def share(part: Array) -> Array:
         result: Array = norm(part) @ direction_D
         return result
 
-    logits_V = seen.capture.arrays.get("final.uncapped", seen.capture["final.logits"])[0].astype(np.float64)
     bias = 0.0 if norm.bias_D is None else float(np.asarray(norm.bias_D) @ direction_D)
     extra_V = model.params.get("unembedding.bias")
     if extra_V is not None:
         bias += float(extra_V[target] - (0 if versus is None else extra_V[versus]))
-    heads_LH, rest_L, fed_L = share(parts.heads_LHD), share(parts.rest_LD), share(parts.feedforward_LD)
+    # What the attention added beside its heads: its bias, and what experiments made of it.
+    rest_LD = parts.attention_LD - parts.heads_LHD.sum(axis=1)
+    heads_LH, rest_L, fed_L = share(parts.heads_LHD), share(rest_LD), share(parts.feedforward_LD)
     cross_L = share(parts.cross_LD)
     embedding, experiment = float(share(parts.embedding_D)), float(share(parts.experiment_D))
+    logits_V = watched.capture.arrays.get("final.uncapped", watched.capture["final.logits"])[0]
     return Attribution(
-        target=NamedToken(target, token_text(model, target)),
-        versus=None if versus is None else NamedToken(versus, token_text(model, versus)),
-        logit=float(logits_V[target] - (0.0 if versus is None else logits_V[versus])),
+        target=named_token(model, target),
+        versus=None if versus is None else named_token(model, versus),
+        logit=float(difference(logits_V)),
         sum=float(heads_LH.sum() + rest_L.sum() + cross_L.sum() + fed_L.sum() + embedding + bias + experiment),
         embedding=embedding,
         bias=bias,

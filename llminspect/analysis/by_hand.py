@@ -104,7 +104,7 @@ def _ending(model: Model, capture: Capture, position: int, answer: Candidate) ->
     yield Written("x", "residual stream after the last layer", None, stream_D)
     hidden_D, hidden = capture.arrays.get("final.norm"), "z"
     if hidden_D is None:
-        # The last layer's own norm stands behind its sum.
+        # The last layer's norm comes after its sum.
         hidden_D, hidden = stream_D, "x"
     else:
         hidden_D = hidden_D[0]
@@ -112,9 +112,9 @@ def _ending(model: Model, capture: Capture, position: int, answer: Candidate) ->
     row_D = unembedding(model)[answer.id]
     yield Written(f"U[{answer.text}]", f"row {answer.id} of the unembedding", None, row_D)
     bias_V = model.params.get("unembedding.bias")
-    behind, added = ("", "") if bias_V is None else (" + b", f" + {number(float(bias_V[answer.id]), 3)}")
+    bias, added = ("", "") if bias_V is None else (" + b", f" + {number(float(bias_V[answer.id]), 3)}")
     name, logit = f"logit[{answer.text}]", capture["final.logits"][0, answer.id]
-    yield Written(name, f"{hidden} · U[{answer.text}]{behind}", products(hidden_D, row_D) + added, logit)
+    yield Written(name, f"{hidden} · U[{answer.text}]{bias}", products(hidden_D, row_D) + added, logit)
 
 
 def products(left_D: Array, right_D: Array, shown: int = 3) -> str:

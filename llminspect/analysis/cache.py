@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from llminspect.analysis.result import Result
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class CacheEntry:
 
 
 @dataclass(frozen=True)
-class CacheResult:
+class CacheResult(Result):
     """What is in the cache; after `clear`, what is left, and what was removed."""
 
     folder: str

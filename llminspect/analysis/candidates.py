@@ -1,28 +1,47 @@
-"""Between ids and what a person types and reads: a token's text, and the token that `--target` means."""
+"""Tokens of the vocabulary as Results name them: by id and text, with a probability, a logit or a rank."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from llminspect.core.attention import softmax
 from llminspect.core.sampling import top_ids
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
+    from llminspect.core.array import Array
     from llminspect.model.opened import Model
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A token that may come next."""
+class NamedToken:
+    """A token of the vocabulary."""
 
     id: int
     text: str
+
+
+@dataclass(frozen=True)
+class Candidate(NamedToken):
+    """A token that may come next."""
+
     logit: float
     prob: float
+
+
+@dataclass(frozen=True)
+class ProbableToken(NamedToken):
+    """A token and how probable it is."""
+
+    prob: float
+
+
+@dataclass(frozen=True)
+class RankedToken(ProbableToken):
+    """Where a token stands among all: rank 0 is the most probable."""
+
+    rank: int
 
 
 def token_text(model: Model, token_id: int) -> str:
@@ -38,20 +57,20 @@ def token_text(model: Model, token_id: int) -> str:
         return f"#{token_id}"
 
 
-def candidates(model: Model, logits_V: object, count: int) -> list[Candidate]:
-    """The `count` most probable next tokens for logits [V]."""
+def named_token(model: Model, token_id: int) -> NamedToken:
+    return NamedToken(token_id, token_text(model, token_id))
 
-    logits = np.asarray(logits_V)
-    probabilities = softmax(logits)
+
+def candidates(model: Model, logits_V: Array, count: int) -> list[Candidate]:
+    """The `count` most probable next tokens for logits [V]."""
+    probabilities_V = softmax(logits_V)
     return [
-        Candidate(token_id, token_text(model, token_id), logits[token_id], probabilities[token_id])
-        for token_id in top_ids(logits, count)
+        Candidate(token_id, token_text(model, token_id), logits_V[token_id], probabilities_V[token_id])
+        for token_id in top_ids(logits_V, count)
     ]
 
 
-@dataclass(frozen=True)
-class NamedToken:
-    """A token of the vocabulary."""
-
-    id: int
-    text: str
+def ranked_token(model: Model, logits_V: Array, token_id: int) -> RankedToken:
+    """Where a token stands by logits [V]."""
+    rank = int((logits_V > logits_V[token_id]).sum())
+    return RankedToken(token_id, token_text(model, token_id), softmax(logits_V)[token_id], rank)

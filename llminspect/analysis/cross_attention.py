@@ -1,25 +1,24 @@
 """`attend` on an encoder–decoder: the target's own attention, that to the source, and the encoder's.
 
-The encoder is looked at as a model of its own that sees both ways; what is said of any model's attention is said of it.
+The encoder is looked at as a model of its own that sees both ways, with everything that any model's attention has.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
 from llminspect.analysis.documents import Dims
+from llminspect.analysis.passes import run_until
 from llminspect.core.attention_measures import entropy
-from llminspect.core.tap import Enough, Under, Until, Visit
+from llminspect.core.tap import Under, Visit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from llminspect.analysis.attention import Head
-    from llminspect.analysis.overview import Overview
+    from llminspect.analysis.attention import Head, Overview
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache
     from llminspect.core.tap import Tap
@@ -46,7 +45,7 @@ class CrossAttention:
     mean: Annotated[Array, Dims("T S")]
     """The mean of the weights of all heads."""
     heads: list[CrossHead] = field(default_factory=list)
-    """Those that were asked for; all of a short text."""
+    """Those that were chosen, or all."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def encoder_of(model: Model) -> Model:
     layers: int = whole.encoder_layers  # type: ignore[attr-defined]
     heads: int = getattr(whole, "encoder_heads", sizes.H)
     width = sizes.E * sizes.H // heads
-    own = replace(whole, sizes=replace(sizes, L=layers, H=heads, K=heads, E=width), causal=False)  # type: ignore[type-var]
+    config = replace(whole, sizes=replace(sizes, L=layers, H=heads, K=heads, E=width), causal=False)  # type: ignore[type-var]
 
     def reader(name: str) -> Callable[[], Array]:
         return lambda: arrays[name]
@@ -91,23 +90,23 @@ def encoder_of(model: Model) -> Model:
 
     architecture = replace(model.architecture, forward=forward, capabilities=frozenset({"encode"}))
     # `forward` above asks the whole model, which runs on its own engine.
-    return replace(model, architecture=architecture, config=own, params=Params(OnDemand(named)), engine=None)
+    return replace(model, architecture=architecture, config=config, params=Params(OnDemand(named)), engine=None)
 
 
 def watch_cross(decoder: Model, ids: Sequence[int], keep: Collection[tuple[int, int]]) -> CrossAttention:
     """One pass over the target, of whose attention to the source only `keep` is kept whole."""
 
-    sizes, own_ids = decoder.config.sizes, np.asarray(ids)
+    sizes, ids_T = decoder.config.sizes, np.asarray(ids)
     entropies: list[Array] = []
-    sums: list[Array] = []
+    sum_TS: Array = np.zeros((), np.float32)
     heads: list[CrossHead] = []
 
     def look(name: str, weights_HTS: Array) -> None:
+        nonlocal sum_TS
         layer = int(name.split(".")[1])
-        entropies.append(entropy(weights_HTS, own_ids, False))
-        sums[:] = [weights_HTS.sum(0) + sum(sums)]
+        entropies.append(entropy(weights_HTS, ids_T, False))
+        sum_TS = weights_HTS.sum(0) + sum_TS
         heads.extend(CrossHead(at, head, weights_HTS[head].copy()) for at, head in keep if at == layer)
 
-    with suppress(Enough):
-        decoder.run(ids, Until(Visit(look, f"layers.*.{CROSS_WEIGHTS}"), f"layers.{sizes.L - 1}.{CROSS_WEIGHTS}"))
-    return CrossAttention(np.stack(entropies), sums[0] / (sizes.L * sizes.H), heads)
+    run_until(decoder, ids, Visit(look, f"layers.*.{CROSS_WEIGHTS}"), [f"layers.{sizes.L - 1}.{CROSS_WEIGHTS}"])
+    return CrossAttention(np.stack(entropies), sum_TS / (sizes.L * sizes.H), heads)

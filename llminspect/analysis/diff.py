@@ -13,6 +13,7 @@ from llminspect.analysis.change import divergence
 from llminspect.analysis.documents import Tokens, token_documents
 from llminspect.analysis.forward_pass import watch_pass
 from llminspect.analysis.prompt import check_prompt, prompt_of_ids, text_prompt
+from llminspect.analysis.result import Result
 from llminspect.analysis.target import target_prompt, with_source
 from llminspect.arguments.shared import SourceOptions
 from llminspect.core.unembed import log_softmax
@@ -55,7 +56,7 @@ class Apart:
 
 
 @dataclass(frozen=True)
-class DiffResult:
+class DiffResult(Result):
     """Two runs side by side. What can only be said of equal vocabularies or equal widths is left out for others."""
 
     a: Side

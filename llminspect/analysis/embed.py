@@ -13,6 +13,7 @@ from llminspect.analysis.neighbours import Neighbour, neighbours_of
 from llminspect.analysis.position_codes import Positions, positions_of
 from llminspect.analysis.projection import Projection, projection_of
 from llminspect.analysis.prompt import check_prompt
+from llminspect.analysis.result import Result
 from llminspect.analysis.vectors import Lookup, Outlier, Statistics, TextSpan, lookup_of, outlier_of, statistics_of
 from llminspect.core import geometry
 from llminspect.core.geometry import pooled
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class EmbedResult:
+class EmbedResult(Result):
     tokens: Tokens
     dim: int
     at: str

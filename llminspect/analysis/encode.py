@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llminspect.analysis.documents import Tokens, token_documents
+from llminspect.analysis.result import Result
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ ONE_HOT = 20_000_000
 
 
 @dataclass(frozen=True)
-class EncodeResult:
+class EncodeResult(Result):
     """A text and its ids."""
 
     text: str | None
@@ -29,7 +30,7 @@ class EncodeResult:
 
 
 @dataclass(frozen=True)
-class DecodeResult:
+class DecodeResult(Result):
     """Ids and the text that they stand for."""
 
     ids: list[int]

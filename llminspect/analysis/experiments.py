@@ -5,19 +5,16 @@ Shared by every command that runs a model and can show what a change does.
 
 from __future__ import annotations
 
-import math
-import re
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from llminspect.arguments.places import parse_place
-from llminspect.arguments.ranges import check_exists
-from llminspect.arguments.sums import signed_words
+from llminspect.analysis.passes import captured
+from llminspect.arguments.places import each, parse_place
+from llminspect.arguments.ranges import check_exists, shortened
+from llminspect.arguments.sums import parse_direction, parse_factor
 from llminspect.core.intervention import Place, added, replaced, scaled
-from llminspect.core.tap import Capture, Enough, Until
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,15 +46,15 @@ def experiment_taps(model: Model, options: ExperimentOptions, ids: Sequence[int]
         raise UsageError("--ablate-with says nothing without --ablate", "give --ablate as well")
     taps: list[Tap] = []
     done: list[Experiment] = []
-    places = [parse_place(model, part, "--ablate") for entry in options.ablate or [] for part in entry.split(",")]
+    places = [parse_place(model, part, "--ablate") for entry in each(options.ablate) for part in entry.split(",")]
     taps += _ablations(model, places, options.ablate_with, ids)
     done += [Experiment("ablate", str(place), options.ablate_with) for place in places]
-    for entry in options.scale or []:
+    for entry in each(options.scale):
         place_text, factor = _times(entry, "--scale", "3.2*0.5")
         place = parse_place(model, place_text, "--scale")
         taps.append(scaled(place, factor))
         done.append(Experiment("scale", str(place), f"× {factor:g}"))
-    steered = _steerings(model, options.steer or [], ids)
+    steered = _steerings(model, each(options.steer), ids)
     return [*taps, *(tap for tap, _ in steered)], [*done, *(experiment for _, experiment in steered)]
 
 
@@ -65,24 +62,16 @@ def _ablations(model: Model, places: Sequence[Place], instead: str, ids: Sequenc
 
     if instead == "zero" or not places:
         return [replaced(place, 0.0) for place in places]
-    capture = Capture(*(place.tap for place in places))
-    model.run(ids, capture)
+    capture = captured(model, ids, (place.tap for place in places))
     return [replaced(place, capture[place.tap][place.index(slice(None))].mean(axis=-2)) for place in places]
 
 
 def _times(text: str, option: str, example: str) -> tuple[str, float]:
-    place, star, factor = text.rpartition("*")
-    try:
-        return place, finite_number(factor if star else "")
-    except ValueError:
-        raise UsageError(f"{option} {text!r} does not end in a factor", f"for example {option} {example}") from None
-
-
-def finite_number(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(text)
-    return value
+    place, _, factor_text = text.rpartition("*")
+    factor = parse_factor(factor_text) if place else None
+    if factor is None:
+        raise UsageError(f"{option} {shortened(text)!r} does not end in a factor", f"for example {option} {example}")
+    return place, factor
 
 
 def _steerings(model: Model, texts: Sequence[str], ids: Sequence[int]) -> list[tuple[Tap, Experiment]]:
@@ -103,38 +92,26 @@ def _steerings(model: Model, texts: Sequence[str], ids: Sequence[int]) -> list[t
 def _usual_lengths(model: Model, places: Sequence[Place], ids: Sequence[int]) -> dict[Place, float]:
     """The median length of the stream's vectors at each place: the first token's may be many times as long."""
 
-    names = {place.tap for place in places}
-    capture = Capture(*names)
-    with suppress(Enough):
-        model.run(ids, Until(capture, *names))
+    capture = captured(model, ids, (place.tap for place in places))
     with np.errstate(all="ignore"):
         return {place: float(np.median(np.linalg.norm(capture[place.tap], axis=-1))) for place in places}
 
 
 def _direction(model: Model, text: str) -> tuple[Place, Array, str]:
-    """`London - Paris@10*2`: where, twice the difference of the two streams behind layer 10 [D], and how it is told."""
+    """`London - Paris@10*2`: where, twice the difference of the two streams after layer 10 [D], and how it reads."""
 
-    example = '--steer "London - Paris@10*1"'
-    found = re.fullmatch(r"\s*[\"']?(.+?)[\"']?\s*@\s*(\d+)\s*(?:\*\s*([+-]?[\d.]+(?:e[+-]?\d+)?))?\s*", text)
-    if found is None:
-        raise UsageError(f"--steer {text!r} does not say words@layer*factor", f"for example {example}")
-    expression, layer = found[1], int(found[2])
+    expression, terms, layer, factor = parse_direction(text)
     check_exists(layer, model.config.sizes.L, "layer")
-    try:
-        factor = finite_number(found[3] or "1")
-    except ValueError:
-        raise UsageError(f"--steer: {found[3]!r} is not a number", f"for example {example}") from None
     place = Place(layer, "stream")
-    signs = signed_words(expression)
-    parts = [sign * _stream_of(model, word, place) for sign, word in signs]
+    parts = [weight * _stream_of(model, word, place) for weight, word in terms]
     with np.errstate(over="ignore"):  # The logits say so.
         direction_D = factor * np.sum(parts, axis=0)
     return place, direction_D, f"{expression} × {factor:g}"
 
 
 def _stream_of(model: Model, word: str, place: Place) -> Array:
-    """The stream [D] behind a layer at the last token of `word`, as in mid-text: behind BOS, with a space in front
-    where that is how the vocabulary has it."""
+    """The stream [D] after a layer at the last token of `word`, as in mid-text: after BOS, with a space in front where
+    that is how the vocabulary has it."""
 
     tokenizer = model.tokenizer
     if tokenizer is None:
@@ -146,7 +123,5 @@ def _stream_of(model: Model, word: str, place: Place) -> Array:
     if len(ids) != 1:
         ids = tokenizer.encode_ids(word)
     front = list(tokenizer.prefix_ids) or ([] if tokenizer.bos_id is None else [tokenizer.bos_id])
-    capture = Capture(place.tap)
-    model.run([*front, *ids], capture)
-    stream_D: Array = capture[place.tap][-1]
+    stream_D: Array = captured(model, [*front, *ids], [place.tap])[place.tap][-1]
     return stream_D

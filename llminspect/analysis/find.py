@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from llminspect.arguments.words import find_word
+from llminspect.arguments.words import Word, find_word
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llminspect.analysis.attention import WatchedAttention
     from llminspect.text.prompt import Prompt
+
+PairWeights: TypeAlias = "Sequence[Sequence[tuple[float, float | None]]]"
+"""Over layers and heads: the weight of a query on its keys, and the mean of the others'."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,8 @@ class Find:
     control: ControlSentence | None = None
 
 
-def ends_of(prompt: Prompt, words: tuple[str, str]) -> tuple[End, End]:
+def ends_of(prompt: Prompt, words: tuple[Word, Word]) -> tuple[End, End]:
     """The tokens of the two words. Raises UsageError where one is not there, or both are the same."""
-
     places = [find_word(prompt, word, "--find") for word in words]
     query, key = (End("".join(prompt.labels[index] for index in place), place) for place in places)
     if query.indices[-1] in key.indices:
@@ -84,11 +85,10 @@ def check_order(query: End, key: End, causal: bool) -> None:
         )
 
 
-def control_of(prompt: Prompt, control: Prompt, words: tuple[str, str], ends: tuple[End, End]) -> ControlSentence:
+def control_of(prompt: Prompt, control: Prompt, words: tuple[Word, Word], ends: tuple[End, End]) -> ControlSentence:
     """The pair in the control sentence: the same words, or, in one of as many tokens, the same places."""
     try:
-        query, key = ends_of(control, words)
-        return ControlSentence(control.text, control.labels, query, key, by_position=False)
+        return ControlSentence(control.text, control.labels, *ends_of(control, words), by_position=False)
     except UsageError:
         if len(control.tokens) != len(prompt.tokens):
             raise
@@ -96,19 +96,19 @@ def control_of(prompt: Prompt, control: Prompt, words: tuple[str, str], ends: tu
     return ControlSentence(control.text, control.labels, query, key, by_position=True)
 
 
-def ranked(
+def found_heads(
     ends: tuple[End, End],
-    seen: WatchedAttention,
+    pairs: PairWeights,
     chosen: Sequence[tuple[int, int]],
     control: ControlSentence | None,
-    control_seen: WatchedAttention | None,
+    control_pairs: PairWeights | None,
 ) -> Find:
-    """The chosen heads of the pass, the largest weight first."""
+    """The chosen heads, the largest weight first, from the weights of the pair in every layer and head."""
     query, key = ends
     heads = []
     for layer, head in chosen:
-        weight, others = seen.pairs[layer][head]
-        beside, beside_others = control_seen.pairs[layer][head] if control_seen else (None, None)
+        weight, others = pairs[layer][head]
+        in_control, others_in_control = control_pairs[layer][head] if control_pairs else (None, None)
         heads.append(
             FoundHead(
                 layer=layer,
@@ -117,8 +117,10 @@ def ranked(
                 others=others,
                 excess=None if others is None else weight - others,
                 only_sink=0 in key.indices and others is not None and others >= 0.75 * weight,
-                control=beside,
-                control_excess=None if beside is None or beside_others is None else beside - beside_others,
+                control=in_control,
+                control_excess=(
+                    None if in_control is None or others_in_control is None else in_control - others_in_control
+                ),
             )
         )
     heads.sort(key=lambda entry: (-entry.weight, entry.layer, entry.head))

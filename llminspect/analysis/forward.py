@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llminspect.analysis.candidates import Candidate, candidates
+from llminspect.analysis.by_hand import by_hand, fits_on_a_page
+from llminspect.analysis.candidates import Candidate, candidates, ranked_token
 from llminspect.analysis.documents import Tokens, token_documents
+from llminspect.analysis.forward_pass import watch_pass
 from llminspect.analysis.prompt import check_prompt
-from llminspect.analysis.target import refuse_target, target_prompt, with_source
+from llminspect.analysis.result import Result
+from llminspect.analysis.target import decoder_and_target, refuse_target, with_source
+from llminspect.analysis.trace import feed_forward, routing
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
-from llminspect.arguments.ranges import check_exists, select
+from llminspect.arguments.ranges import check_exists, parse_choice
 from llminspect.arguments.tokens import one_token
 from llminspect.errors import UsageError
 from llminspect.text.prompt import Prompt
@@ -23,22 +27,25 @@ if TYPE_CHECKING:
 
     from llminspect.analysis.attribution import Attribution
     from llminspect.analysis.by_hand import Written
-    from llminspect.analysis.change import AnswerChange, Baseline, PreparedExperiments
+    from llminspect.analysis.candidates import ProbableToken, RankedToken
+    from llminspect.analysis.change import AnswerChange, Baseline
+    from llminspect.analysis.experiments import Experiment
     from llminspect.analysis.forward_pass import WatchedPass
-    from llminspect.analysis.lens import LensLayer, LensToken, Ranked
+    from llminspect.analysis.lens import LensLayer
     from llminspect.analysis.masks import FilledMask
     from llminspect.analysis.patching import Sweep
     from llminspect.analysis.saliency import Saliency
     from llminspect.analysis.surprise import Surprise
     from llminspect.analysis.trace import FeedForward, LayerTrace, Routing
     from llminspect.core.array import Array
-    from llminspect.core.trace import Step
+    from llminspect.core.tap import Tap
+    from llminspect.core.trace import TraceStep
     from llminspect.model.opened import Model
 
 
 @dataclass(frozen=True)
-class ForwardResult:
-    """What a pass over the text gives. A key is there when it was asked for."""
+class ForwardResult(Result):
+    """What a pass over the text gives. A key is there where an option wants it."""
 
     text: str | None
     tokens: Tokens
@@ -50,21 +57,21 @@ class ForwardResult:
     next: list[Candidate] | None = None
     masked: list[FilledMask] | None = None
     """For a masked model, in place of `next`: what each mask token stands for."""
-    before: list[Step] | None = None
+    before: list[TraceStep] | None = None
     """With --trace: the steps before the first layer."""
-    after: list[Step] | None = None
+    after: list[TraceStep] | None = None
     """With --trace: the steps after the last layer."""
     feedforward: list[FeedForward] | None = None
     experts: list[Routing] | None = None
     """For a mixture of experts: which of them each token went to."""
     steps: list[Written] | None = None
     lens: list[LensLayer] | None = None
-    grid: list[list[LensToken]] | None = None
+    grid: list[list[ProbableToken]] | None = None
     """With --lens --all: the most probable token after each layer [L] at each position [T]."""
     attribution: Attribution | None = None
     saliency: Saliency | None = None
     surprise: Surprise | None = None
-    target: Ranked | None = None
+    target: RankedToken | None = None
     """Where the token of --target stands among the next tokens."""
     sweep: Sweep | None = None
     baseline: Baseline | None = None
@@ -73,8 +80,8 @@ class ForwardResult:
 
 @dataclass(frozen=True)
 class ForwardQuestion:
-    """What the command line asks of `run`. `source_ids` is the text that --patch takes from, of an encoder–decoder
-    another source in front of the same target."""
+    """All options of `forward`. `source_ids` is the text that --patch takes from, of an encoder–decoder another source
+    in front of the same target."""
 
     look: ForwardOptions = field(default_factory=ForwardOptions)
     patch: SweepOptions = field(default_factory=SweepOptions)
@@ -82,177 +89,191 @@ class ForwardQuestion:
     source_ids: Sequence[int] | None = None
 
 
-def forward(model: Model, asked: ForwardQuestion, prompt: Prompt) -> ForwardResult:
-    """One pass over the text, watched, and whatever else was asked of it."""
+def forward(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardResult:
+    """One pass over the text, watched, and whatever else the options want of it.
+
+    Of an encoder–decoder the text goes through the encoder, and what follows is about the target so far.
+    """
+    look, source = question.look, None
     if model.can("source"):
-        return _translated(model, asked, prompt)
-    look = asked.look
-    refuse_target(model, look.target_ids)
-    if look.surprise or look.perplexity:
-        return _heard(model, asked, prompt)
+        source = prompt
+        model, prompt = decoder_and_target(model, prompt, look.target, look.target_ids)
+        question = replace(question, look=replace(look, target=None, target_ids=None))
+    else:
+        refuse_target(model, look.target_ids)
+    scores = look.surprise or look.perplexity
+    result = (_scored if scores else _followed)(model, question, prompt)
+    return result if source is None else replace(result, source=token_documents(source.tokens))
+
+
+def _followed(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardResult:
+    """The text through every layer to the next token."""
     check_prompt(model, prompt)
-    ids = prompt.ids
+    look, ids, layers = question.look, prompt.ids, model.config.sizes.L
     position = len(ids) - 1 if look.at is None else look.at
     check_exists(position, len(ids), "position")
-    changed = _prepared(model, asked, ids, position)
-    seen = _watched(model, asked, ids, position, changed)
-    target = _target(model, look, seen)
-    parts = _views(model, asked, prompt, position, seen, changed, target)
-    baseline = change = None
-    if changed.experiments and seen.logits_V is not None:
-        from llminspect.analysis.change import compare_answers
-
-        plain = _watched(model, ForwardQuestion(), ids, position, None).logits_V
-        assert plain is not None
-        baseline, change = compare_answers(model, plain, seen.logits_V, look.top, changed.experiments)
+    answers = _answers(model, look)
+    opened = parse_choice(look.layer, "layer", layers) or []
+    experiments = _prepared(model, question, ids, position, answers)
+    watched = watch_pass(
+        model,
+        ids,
+        position,
+        opened=opened,
+        trace=look.trace,
+        steps=look.steps or fits_on_a_page(model),
+        heads=look.attribution,
+        grid=look.all,
+        taps=experiments.taps,
+    )
+    fed = [feed_forward(model, watched.capture, layer, position) for layer in opened or [layers - 1]]
+    parts: dict[str, Any] = {}
+    if watched.logits_V is None:
+        _refuse_without_logits(model, look)
+    else:
+        parts = _answer_parts(model, look, prompt, position, watched, watched.logits_V, experiments, answers)
     return ForwardResult(
         text=prompt.text,
         tokens=token_documents(prompt.tokens),
         position=position,
-        layers=seen.layers,
-        before=seen.before if look.trace else None,
-        after=seen.after if look.trace else None,
-        sweep=changed.sweep,
-        baseline=baseline,
-        change=change,
+        layers=watched.layers,
+        before=watched.before if look.trace else None,
+        after=watched.after if look.trace else None,
+        feedforward=[step for step in fed if step is not None] or None,
+        experts=routing(model, watched.capture),
+        sweep=experiments.sweep,
         **parts,
     )
 
 
-def _translated(model: Model, asked: ForwardQuestion, prompt: Prompt) -> ForwardResult:
-    """An encoder–decoder: the text goes through the encoder, and what follows is about the target so far."""
-    check_prompt(model, prompt)
-    target = target_prompt(model, asked.look.target, asked.look.target_ids)
-    look = replace(asked.look, target=None, target_ids=None)
-    decoder = with_source(model, prompt.ids)
-    decoder = replace(decoder, architecture=replace(decoder.architecture, capabilities=frozenset({"generate"})))
-    return replace(forward(decoder, replace(asked, look=look), target), source=token_documents(prompt.tokens))
+def _answers(model: Model, look: ForwardOptions) -> tuple[int | None, int | None]:
+    """The tokens of --target and --versus."""
+    target = None if look.target is None else one_token(model, look.target, "--target")
+    return target, None if look.versus is None else one_token(model, look.versus, "--versus")
 
 
-def _prepared(model: Model, asked: ForwardQuestion, ids: list[int], position: int) -> PreparedExperiments:
-    from llminspect.analysis.change import prepare_experiments
+@dataclass(frozen=True)
+class PreparedExperiments:
+    """The taps of all experiments of this run, and what they do."""
 
-    answers = (asked.look.target, asked.look.versus)
-    first_order = asked.look.gradient and asked.source_ids is not None
-    return prepare_experiments(
-        model, ids, position, asked.source_ids, asked.patch, asked.experiments, answers, first_order
-    )
-
-
-def _watched(
-    model: Model, asked: ForwardQuestion, ids: list[int], position: int, changed: PreparedExperiments | None
-) -> WatchedPass:
-    from llminspect.analysis.by_hand import fits_on_a_page
-    from llminspect.analysis.forward_pass import watch_pass
-
-    layers = model.config.sizes.L
-    opened = select(asked.look.layer, layers, "layer", "--layer")
-    return watch_pass(
-        model,
-        ids,
-        position,
-        opened=opened or [],
-        fed=opened or [layers - 1],
-        trace=asked.look.trace,
-        everything=asked.look.steps or fits_on_a_page(model),
-        heads=asked.look.attribution,
-        taps=changed.taps if changed else [],
-    )
+    taps: list[Tap]
+    made: list[Experiment]
+    sweep: Sweep | None = None
 
 
-def _target(model: Model, look: ForwardOptions, seen: WatchedPass) -> int | None:
-    """The token in question: --target, or the most probable."""
-    if look.target is not None:
-        return one_token(model, look.target, "--target")
-    if seen.logits_V is None:
-        return None
-
-    return int(np.argmax(seen.logits_V))
-
-
-def _views(
+def _prepared(
     model: Model,
-    asked: ForwardQuestion,
+    question: ForwardQuestion,
+    ids: list[int],
+    position: int,
+    answers: tuple[int | None, int | None],
+    swept: Sweep | None = None,
+) -> PreparedExperiments:
+    """The patch acts first, then what is ablated, scaled and steered, in the text that is patched from as well. `swept`
+    is a sweep that was made before."""
+    if question.source_ids is None and question.experiments == ExperimentOptions():
+        return PreparedExperiments([], [])
+    from llminspect.analysis.experiments import experiment_taps
+
+    taps, made = experiment_taps(model, question.experiments, ids)
+    if question.source_ids is None:
+        return PreparedExperiments(taps, made)
+    from llminspect.analysis import patching
+    from llminspect.core.intervention import Place
+
+    patch, other = question.patch, patching.other_text(model, ids, question.source_ids)
+    if patch.into:
+        patches, patched = patching.into_places(model, ids, other, patch, taps)
+        return PreparedExperiments([*patches, *taps], [*patched, *made])
+    find = patching.first_order if question.look.gradient else patching.sweep
+    swept = swept or find(model, ids, other, position, patch.sweep, answers, taps)
+    places = [Place(patching.deepest(swept) if patch.sweep == "stream" else 0, "stream")]
+    patches = patching.patch_taps(places, swept.differing, other, taps)
+    return PreparedExperiments(
+        [*patches, *taps], [*patching.patches_made(patch, places, swept.differing), *made], swept
+    )
+
+
+def _answer_parts(
+    model: Model,
+    look: ForwardOptions,
     prompt: Prompt,
     position: int,
-    seen: WatchedPass,
-    changed: PreparedExperiments,
-    target: int | None,
+    watched: WatchedPass,
+    logits_V: Array,
+    experiments: PreparedExperiments,
+    answers: tuple[int | None, int | None],
 ) -> dict[str, Any]:
-    """The fields of the Result that are there when asked for."""
-    from llminspect.analysis.by_hand import by_hand, fits_on_a_page
-    from llminspect.analysis.trace import feed_forward, routing
-
-    look, ids, layers = asked.look, prompt.ids, model.config.sizes.L
-    opened = select(look.layer, layers, "layer", "--layer") or [layers - 1]
-    fed = [feed_forward(model, seen.capture, layer, position) for layer in opened]
-    parts: dict[str, Any] = {
-        "feedforward": [step for step in fed if step is not None] or None,
-        "experts": routing(model, seen.capture),
-    }
-    if seen.logits_V is None or target is None:
-        _refuse_without_logits(model, look)
-        return parts
+    """The fields of the Result that are about what the model says: each is there where an option wants it."""
+    ids, (chosen, versus) = prompt.ids, answers
+    target = int(np.argmax(logits_V)) if chosen is None else chosen
+    parts: dict[str, Any] = {}
     if model.can("fill"):
         from llminspect.analysis.masks import fill_masks
 
-        parts["masked"] = fill_masks(model, ids, look.top, changed.taps)
+        parts["masked"] = fill_masks(model, ids, watched.stream_TD, look.top)
     else:
-        parts["next"] = candidates(model, seen.logits_V, look.top)
-        if look.target is not None:
-            from llminspect.analysis.lens import ranked
-
-            parts["target"] = ranked(model, seen.logits_V, target)
+        parts["next"] = candidates(model, logits_V, look.top)
+        parts["target"] = None if chosen is None else ranked_token(model, logits_V, chosen)
     if look.steps or fits_on_a_page(model):
-        answer = candidates(model, seen.logits_V, 1)[0]
-        parts["steps"] = by_hand(model, seen.capture, ids, position, seen.logits_V, answer)
+        parts["steps"] = by_hand(model, watched.capture, ids, position, logits_V, candidates(model, logits_V, 1)[0])
     if look.lens:
-        from llminspect.analysis.lens import lens, lens_grid
+        from llminspect.analysis.lens import lens
 
-        parts["lens"] = lens(model, seen.rows, look.top, target if look.target is not None else None)
-        parts["grid"] = lens_grid(model, ids, changed.taps) if look.all else None
+        parts["lens"] = lens(model, watched.rows, look.top, chosen)
+    if look.all:
+        from llminspect.analysis.lens import lens_grid
+
+        names = [f"layers.{layer}.output" for layer in range(model.config.sizes.L)]
+        parts["grid"] = lens_grid(model, np.stack([watched.capture.arrays.pop(name) for name in names]))
     if look.attribution:
         from llminspect.analysis.attribution import attribute
 
-        versus = None if look.versus is None else one_token(model, look.versus, "--versus")
-        parts["attribution"] = attribute(model, seen, target, versus, changed.experiments)
+        parts["attribution"] = attribute(model, watched, target, versus, experiments.made)
     if look.saliency:
         from llminspect.analysis.saliency import by_gradient, saliency
 
         measure = by_gradient if look.gradient else saliency
-        parts["saliency"] = measure(model, ids, position, target, changed.taps)
+        parts["saliency"] = measure(model, ids, position, target, experiments.taps)
+    if experiments.made:
+        from llminspect.analysis.change import compare_answers
+
+        plain_V = watch_pass(model, ids, position).logits_V
+        assert plain_V is not None
+        parts["baseline"], parts["change"] = compare_answers(model, plain_V, logits_V, look.top, experiments.made)
     return parts
 
 
 def _refuse_without_logits(model: Model, look: ForwardOptions) -> None:
-
     for name in ("lens", "attribution", "saliency", "steps"):
         if getattr(look, name):
             raise UsageError(f"--{name}: {model.name} gives vectors, not tokens", "llminspect embed shows its vectors")
 
 
-def _heard(model: Model, asked: ForwardQuestion, prompt: Prompt) -> ForwardResult:
+def _scored(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardResult:
     """The surprisal of a text of any length; nothing else is watched."""
     from llminspect.analysis.experiments import experiment_taps
     from llminspect.analysis.surprise import surprise
 
-    if asked.look.target is not None:
+    if question.look.target is not None:
         raise UsageError("--surprise scores the tokens of the text, not --target", "ask for one at a time")
-    check_prompt(model, Prompt(prompt.text, prompt.tokens[: model.config.sizes.context]))
-    taps, _ = experiment_taps(model, asked.experiments, prompt.ids[: model.config.sizes.context])
-    heard = surprise(model, prompt.ids, asked.look.window, taps)
-    return ForwardResult(prompt.text, token_documents(prompt.tokens), len(prompt.ids) - 1, [], surprise=heard)
+    context = model.config.sizes.context
+    check_prompt(model, Prompt(prompt.text, prompt.tokens[:context]))
+    taps, _ = experiment_taps(model, question.experiments, prompt.ids[:context])
+    scores = surprise(model, prompt.ids, question.look.window, taps)
+    return ForwardResult(prompt.text, token_documents(prompt.tokens), len(prompt.ids) - 1, [], surprise=scores)
 
 
-def forward_arrays(model: Model, asked: ForwardQuestion, result: ForwardResult) -> dict[str, Array]:
+def forward_arrays(model: Model, question: ForwardQuestion, result: ForwardResult) -> dict[str, Array]:
     """The full arrays of `--save F.npz`, in a pass of their own: nobody else pays for keeping them."""
     from llminspect.analysis.forward_pass import full_arrays
 
     ids = [token["id"] for token in result.tokens]
     if len(ids) > model.config.sizes.context:
         raise UsageError("--save .npz keeps one pass, and this text takes several windows", "save .json, or shorten it")
-    beside: dict[str, Array] = {}
+    source: dict[str, Array] = {}
     if result.source is not None:
         source_ids = [token["id"] for token in result.source]
-        model, beside = with_source(model, source_ids), {"source_ids": np.asarray(source_ids)}
-    return full_arrays(model, ids, _prepared(model, asked, ids, result.position).taps) | beside
+        model, source = with_source(model, source_ids), {"source_ids": np.asarray(source_ids)}
+    taps = _prepared(model, question, ids, result.position, (None, None), result.sweep).taps
+    return full_arrays(model, ids, taps) | source

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from llminspect.analysis.documents import Tokens, token_documents
 from llminspect.analysis.prompt import check_prompt
+from llminspect.analysis.result import Result
 from llminspect.analysis.target import target_prompt, with_source
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.generate import GenerateOptions, SamplingOptions
 from llminspect.arguments.patch import PatchOptions
+from llminspect.arguments.places import each
 from llminspect.core.sampling import Sampling
 from llminspect.errors import UsageError
 
@@ -44,7 +46,7 @@ class CompletionChange:
 
 
 @dataclass(frozen=True)
-class GenerateResult:
+class GenerateResult(Result):
     """A prompt and how it goes on."""
 
     prompt: str
@@ -227,7 +229,7 @@ def limits_of(model: Model, options: GenerateOptions) -> Limits:
     """When to stop. Raises UsageError for an empty stop string, and for a prefix that the tokenizer does not take."""
     from llminspect.analysis.completion import Limits
 
-    stops = tuple(options.stop or ())
+    stops = tuple(each(options.stop))
     if "" in stops:
         raise UsageError("--stop is empty", "give the text to stop before")
     forced: tuple[int, ...] = ()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llminspect.analysis.documents import fields_of
+from llminspect.analysis.result import Result
 
 if TYPE_CHECKING:
     from llminspect.model.opened import Description
@@ -65,7 +66,7 @@ class TokenizerFacts:
 
 
 @dataclass(frozen=True)
-class InfoResult:
+class InfoResult(Result):
     """What is inside a model. What its file does not have is left out."""
 
     title: str

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from llminspect.analysis.result import Result
+
 
 @dataclass(frozen=True)
 class Known:
@@ -55,7 +57,7 @@ class Famous:
 
 
 @dataclass(frozen=True)
-class ModelsResult:
+class ModelsResult(Result):
     """The catalogue, the toys, the tokenizers that need no model, and famous sizes."""
 
     catalogue: list[Known]

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
-from llminspect.analysis.candidates import NamedToken, token_text
+from llminspect.analysis.candidates import NamedToken, named_token, token_text
 from llminspect.analysis.documents import Dims
 from llminspect.analysis.experiments import Experiment
+from llminspect.analysis.passes import captured
 from llminspect.analysis.prompt import check_prompt, prompt_of_ids
 from llminspect.analysis.saliency import with_gradients
 from llminspect.analysis.target import with_source
-from llminspect.arguments.places import parse_place
-from llminspect.arguments.ranges import select
+from llminspect.arguments.places import each, parse_place
+from llminspect.arguments.ranges import parse_choice
 from llminspect.core.array import namespace
 from llminspect.core.intervention import Place, replaced
 from llminspect.core.tap import Capture, Chain, Edit
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 class Other:
     """What is patched from: a text, and the model that reads it.
 
-    That is the model which is patched. Of an encoder–decoder it is its decoder behind another source, and what it reads
+    That is the model which is patched. Of an encoder–decoder it is its decoder after another source, and what it reads
     is the same target.
     """
 
@@ -44,10 +45,10 @@ class Other:
     ids: Sequence[int]
 
     def differing(self, model: Model, ids: Sequence[int]) -> list[int]:
-        """The positions at which the two read something different; behind another source that is every one."""
+        """The positions at which the two read something different; after another source that is every one."""
         if self.model is not model:
             return list(range(len(ids)))
-        return [index for index, (own, other) in enumerate(zip(ids, self.ids, strict=True)) if own != other]
+        return [index for index, (here, there) in enumerate(zip(ids, self.ids, strict=True)) if here != there]
 
 
 def other_text(model: Model, ids: Sequence[int], given_ids: Sequence[int]) -> Other:
@@ -62,9 +63,8 @@ def other_text(model: Model, ids: Sequence[int], given_ids: Sequence[int]) -> Ot
 
 def same_length(model: Model, ids: Sequence[int], other_ids: Sequence[int]) -> None:
     """Raise UsageError where two texts cannot be patched position by position."""
-
     if len(ids) != len(other_ids):
-        strips = ["|".join(token_text(model, token_id) for token_id in own) for own in (ids, other_ids)]
+        strips = ["|".join(token_text(model, token_id) for token_id in text) for text in (ids, other_ids)]
         raise UsageError(
             f"--patch goes position by position: the texts have {len(ids)} and {len(other_ids)} tokens",
             f"choose words of as many tokens: {strips[0]} and {strips[1]}",
@@ -76,9 +76,9 @@ def into_places(
 ) -> tuple[list[Tap], list[Experiment]]:
     """The taps that patch where --into and --position say, and what they are."""
 
-    places = [parse_place(model, text, "--into", stream=True) for text in patch.into or []]
-    positions = select(patch.position, len(ids), "position", "--position")
-    # Each position by its number: a pass may go on behind this text, and what stands there is not patched.
+    places = [parse_place(model, text, "--into", stream=True) for text in each(patch.into)]
+    positions = parse_choice(patch.position, "position", len(ids))
+    # Each position by its number: a pass may go on after this text, and what comes there is not patched.
     at = list(range(len(ids))) if positions is None else positions
     return patch_taps(places, at, other, taps), patches_made(patch, places, positions)
 
@@ -89,8 +89,7 @@ def patch_taps(places: Sequence[Place], positions: Sequence[int], other: Other, 
 
     if not positions:
         return []
-    capture = Capture(*(place.tap for place in places))
-    other.model.run(other.ids, Chain([capture, *taps]))
+    capture = captured(other.model, other.ids, (place.tap for place in places), taps)
     return [replaced(place, capture[place.tap][place.index(positions)], positions) for place in places]
 
 
@@ -160,28 +159,29 @@ def sweep(
     other: Other,
     position: int,
     part: SweptPart,
-    answers: tuple[int, int],
+    answers: tuple[int | None, int | None],
     taps: Sequence[Tap],
 ) -> Sweep:
-    """Patch every layer at every position (every head at all positions) in turn; `answers` are target and versus."""
+    """Patch every layer at every position (every head at all positions) in turn.
 
-    sizes = model.config.sizes
-    differing = other.differing(model, ids)
-    across = sizes.H if part == "head" else len(ids)
+    `answers` are target and versus; None: the other text's most probable token, and this text's.
+    """
+    sizes, differing = model.config.sizes, other.differing(model, ids)
     places = [Place(layer, part) for layer in range(sizes.L)]
-    changes = [(layer, [at]) for layer in range(sizes.L) for at in range(across)]
-    changes += [(layer, differing) for layer in range(sizes.L)] if part == "stream" else []
     source = Capture(*(place.tap for place in places))
     end = other.model.run(other.ids, Chain([*taps, source])).stream_TD[position]
-    target, versus = answers
+    there_V, here_V = (model.logits(stream_D[None])[0] for stream_D in (end, _end(model, ids, position, taps)))
+    target, versus = _answers(answers, there_V, here_V)
 
-    def score(stream_BD: Array) -> Array:
-        logits_BV = model.logits(stream_BD).astype(np.float64)
-        result: Array = logits_BV[:, target] - logits_BV[:, versus]
+    def score(logits_BV: Array) -> Array:
+        exact_BV = logits_BV.astype(np.float64)
+        result: Array = exact_BV[:, target] - exact_BV[:, versus]
         return result
 
-    after = float(score(end[None])[0])
-    before = float(score(model.run(ids, Chain(taps)).stream_TD[position][None])[0])
+    after, before = float(score(there_V[None])[0]), float(score(here_V[None])[0])
+    across = sizes.H if part == "head" else len(ids)
+    changes = [(layer, [at]) for layer in range(sizes.L) for at in range(across)]
+    changes += [(layer, differing) for layer in range(sizes.L)] if part == "stream" else []
     # Batches of one size, the last filled up, so that an engine that compiles does so once.
     batches = -(-len(changes) // max(1, TOKENS_AT_ONCE // len(ids)))
     size = -(-len(changes) // batches)
@@ -191,14 +191,14 @@ def sweep(
         now = changes[start : start + size]
         filled = [*now, *[now[-1]] * (size - len(now))]
         tap = Chain([*taps, *_batch_patch(filled, places, source)])
-        scores += score(model.run(batch_BT, tap).stream_TD[:, position])[: len(now)].tolist()
+        scores += score(model.logits(model.run(batch_BT, tap).stream_TD[:, position]))[: len(now)].tolist()
     gap = after - before
     restored = (np.asarray(scores) - before) / gap if abs(gap) > 1e-6 else np.zeros(len(scores))
     grid = sizes.L * across
     return Sweep(
         part=part,
-        target=NamedToken(target, token_text(model, target)),
-        versus=NamedToken(versus, token_text(model, versus)),
+        target=named_token(model, target),
+        versus=named_token(model, versus),
         before=before,
         after=after,
         restored=restored[:grid].reshape(sizes.L, across),
@@ -207,33 +207,44 @@ def sweep(
     )
 
 
+def _end(model: Model, ids: Sequence[int], position: int, taps: Sequence[Tap]) -> Array:
+    stream_D: Array = model.run(ids, Chain(taps)).stream_TD[position]
+    return stream_D
+
+
+def _answers(answers: tuple[int | None, int | None], there_V: Array, here_V: Array) -> tuple[int, int]:
+    """The two tokens that are compared: those that were chosen, else what each text says."""
+    target, versus = answers
+    return int(np.argmax(there_V)) if target is None else target, int(np.argmax(here_V)) if versus is None else versus
+
+
 def first_order(
     model: Model,
     ids: Sequence[int],
     other: Other,
     position: int,
     part: SweptPart,
-    answers: tuple[int, int],
+    answers: tuple[int | None, int | None],
     taps: Sequence[Tap],
 ) -> Sweep:
-    """What `sweep` finds, as far as it is a straight line: (the other's value − one's own) · gradient, for all places
+    """What `sweep` finds, as far as it is a straight line: (the other's value − this text's) · gradient, for all places
     in two passes and one back (Nanda 2023, "Attribution Patching"; Syed et al. 2023)."""
-
-    engine, sizes, (target, versus) = with_gradients(model), model.config.sizes, answers
-    names = [Place(layer, part).tap for layer in range(sizes.L)]
+    engine, names = with_gradients(model), [Place(layer, part).tap for layer in range(model.config.sizes.L)]
     differing = other.differing(model, ids)
-    before, values, slopes = engine.gradients(ids, names, position, target, versus, Chain(taps))
     source = Capture(*names)
     end_TD = other.model.run(other.ids, Chain([*taps, source])).stream_TD
-    logits_V = model.logits(end_TD[position][None])[0]
-    after = float(logits_V[target]) - float(logits_V[versus])
+    there_V = model.logits(end_TD[position][None])[0]
+    here_V = there_V if answers[1] is not None else model.logits(_end(model, ids, position, taps)[None])[0]
+    target, versus = _answers(answers, there_V, here_V)
+    before, values, slopes = engine.gradients(ids, names, position, target, versus, Chain(taps))
+    after = float(there_V[target]) - float(there_V[versus])
     gap = after - before
     moved = np.stack([((source[name] - values[name]) * slopes[name]).sum(axis=-1) for name in names])
     shares = moved / gap if abs(gap) > 1e-6 else np.zeros_like(moved)
     return Sweep(
         part=part,
-        target=NamedToken(target, token_text(model, target)),
-        versus=NamedToken(versus, token_text(model, versus)),
+        target=named_token(model, target),
+        versus=named_token(model, versus),
         before=before,
         after=after,
         restored=shares.sum(axis=-1) if part == "head" else shares,
@@ -245,6 +256,6 @@ def first_order(
 
 
 def deepest(found: Sweep) -> int:
-    """The last layer behind which the differing words still carry at least half of the answer (else the first)."""
+    """The last layer after which the differing words still carry at least half of the answer (else the first)."""
     carried = [layer for layer, share in enumerate(found.together or []) if share >= 0.5]
     return carried[-1] if carried else 0

@@ -43,7 +43,7 @@ def positions_of(model: Model, tokens: int) -> Positions:
 
     count = min(max(tokens, FEWEST), MOST, model.config.sizes.context)
     layers, ids = model.config.sizes.L, [0] * count
-    kept = Capture("embedding.position*", "layers.*.attention.query", "layers.*.attention.query.*")
+    kept = Capture("embedding.position*", "layers.*.attention.query", "layers.*.attention.query.*", optional=True)
     with suppress(Enough):
         model.run(ids, Until(kept, "layers.3.attention.query"))
     added = [array for name, array in kept.arrays.items() if name.startswith("embedding.position")]

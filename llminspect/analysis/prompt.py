@@ -35,8 +35,8 @@ def prompt_of_ids(ids: Sequence[int], tokenizer: Tokenizer | None, line: int | N
     from llminspect.text.tokenizer import Token
 
     special = set(tokenizer.special_tokens.values()) if tokenizer else set()
-    data = [tokenizer.token_bytes(token_id) if tokenizer else str(token_id).encode() for token_id in ids]
-    tokens = [Token(token_id, own, None, None, token_id in special) for token_id, own in zip(ids, data, strict=True)]
+    data = (tokenizer.token_bytes(token_id) if tokenizer else str(token_id).encode() for token_id in ids)
+    tokens = [Token(token_id, text, None, None, token_id in special) for token_id, text in zip(ids, data, strict=True)]
     return Prompt(None, tokens, line)
 
 

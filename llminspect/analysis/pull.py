@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llminspect.analysis.result import Result
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class PullResult:
+class PullResult(Result):
     """Where the model is now."""
 
     name: str

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
 from llminspect.analysis.documents import Dims
+from llminspect.analysis.passes import run_until
 from llminspect.core.cache import Cache, LayerCache
-from llminspect.core.tap import Capture, Enough, Until
+from llminspect.core.tap import Capture, Chain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ class Query:
     head: int
     kv_head: int
     chosen_by: Literal["you", "strength"]
-    """Whether the head was asked for, or is the one that gives the most weight to a token other than 0 and itself."""
+    """Whether the head was chosen, or is the one that gives the most weight to a token other than 0 and itself."""
     scale: float
     query: Annotated[Array, Dims("E")]
     keys: Annotated[Array, Dims("S E")]
@@ -70,7 +70,6 @@ def query_by_hand(
     model: Model, ids: Sequence[int], index: int, text: str, layer: int, head: int, *, chosen: bool
 ) -> Query:
     """Every step of one query's attention in one head, as the model itself computed it."""
-
     steps = _captured(model, ids, index, layer, head)
     normed = "query.normed" in steps
     step = "normed" if normed else "projected"
@@ -103,9 +102,18 @@ def query_by_hand(
     )
 
 
+def strongest_head(rows: Sequence[Array], index: int, chosen: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Of the chosen heads the one in which the query gives the most weight to another token; `rows` are the query's
+    weights [H, S], one a layer."""
+    rows_LHS = np.stack(rows)
+    # Token 0 is where heads rest, and every token looks at itself: neither says what this head looks for.
+    if rows_LHS.shape[-1] > 2:
+        rows_LHS[:, :, [0, index]] = 0
+    return max(chosen, key=lambda head: float(rows_LHS[head].max()))
+
+
 def scale_and_bias(scores_S: Array, scaled_S: Array) -> tuple[float, Array | None]:
     """How the scaled scores came from the scores: one factor for all, or else something was added to each."""
-
     known = np.isfinite(scores_S) & np.isfinite(scaled_S)
     scores, scaled = scores_S[known].astype(np.float64), scaled_S[known].astype(np.float64)
     factor = float(scores @ scaled / (scores @ scores)) if scores.any() else 1.0
@@ -117,41 +125,29 @@ def scale_and_bias(scores_S: Array, scaled_S: Array) -> tuple[float, Array | Non
 
 def _captured(model: Model, ids: Sequence[int], index: int, layer: int, head: int) -> dict[str, Array]:
     """The query's row of each step, and the keys and values that it may see; what the model has not is not there."""
-
-    name, sizes = f"layers.{layer}.attention", model.config.sizes
-    kept = Capture(*(f"{name}.{step}" for step in _STEPS))
-    shared = dict.fromkeys(_SHARED, head * sizes.K // sizes.H)
-    alone = len(ids) > WHOLE_PASS and model.config.causal and model.can("generate") and index > 0
-    if not alone:
-        _run_until(model, ids, kept, f"{name}.mixed")
-        steps = {step: kept[f"{name}.{step}"] for step in _STEPS if f"{name}.{step}" in kept.arrays}
-        return {
-            step: array[shared[step]].copy() if step in shared else array[head, index].copy()
-            for step, array in steps.items()
-        }
-    # All scores of a long text would be gigabytes: the tokens before go into a cache, then the query comes alone.
-    earlier = Capture(
-        *(f"layers.{below}.attention.{step}" for below in range(layer + 1) for step in ("key", "value")),
-        *(f"{name}.{step}" for step in _SHARED),
-    )
-    _run_until(model, ids[:index], earlier, f"{name}.key", f"{name}.value")
-    arrays = [
-        (earlier[f"layers.{at}.attention.key"], earlier[f"layers.{at}.attention.value"]) for at in range(layer + 1)
-    ]
-    cache = Cache(index, tuple(LayerCache(key_KSE, value_KSE) for key_KSE, value_KSE in arrays))
-    _run_until(model, ids[index : index + 1], kept, f"{name}.mixed", cache=cache)
+    name, kv_head = f"layers.{layer}.attention", head * model.config.sizes.K // model.config.sizes.H
+    names = {step: f"{name}.{step}" for step in _STEPS}
+    capture, earlier, row = Capture(*names.values()), Capture(*(names[step] for step in _SHARED)), index
+    if len(ids) > WHOLE_PASS and model.config.causal and model.can("generate") and index > 0:
+        # All scores of a long text would be gigabytes: the tokens before go into a cache, then the query comes alone.
+        cache, row = _cache_before(model, ids[:index], layer, earlier), 0
+        run_until(model, ids[index : index + 1], capture, [names["mixed"]], cache)
+    else:
+        run_until(model, ids, capture, [names["mixed"]])
     found = {}
-    for step in _STEPS:
-        array = kept.arrays.get(f"{name}.{step}")
-        if array is not None and step in shared:
-            both = (earlier[f"{name}.{step}"][shared[step]], array[shared[step]])
-            found[step] = np.concatenate(both)
-        elif array is not None:
-            found[step] = array[head, 0].copy()
+    for step, array in ((step, capture.arrays[name]) for step, name in names.items() if name in capture.arrays):
+        if step in _SHARED:
+            pieces = [kept.arrays[names[step]][kv_head] for kept in (earlier, capture) if names[step] in kept.arrays]
+            found[step] = np.concatenate(pieces)
+        else:
+            found[step] = array[head, row].copy()
     return found
 
 
-def _run_until(model: Model, ids: Sequence[int], kept: Capture, *last: str, cache: Cache | None = None) -> None:
-
-    with suppress(Enough):
-        model.run(ids, Until(kept, *last), cache)
+def _cache_before(model: Model, ids: Sequence[int], layer: int, earlier: Capture) -> Cache:
+    """What the layers up to `layer` keep of the tokens before the query; `earlier` sees them as well."""
+    names = [f"layers.{at}.attention.{step}" for at in range(layer + 1) for step in ("key", "value")]
+    kept = Capture(*names)
+    run_until(model, ids, Chain([kept, earlier]), names[-2:])
+    pairs = zip(names[::2], names[1::2], strict=True)
+    return Cache(len(ids), tuple(LayerCache(kept[key], kept[value]) for key, value in pairs))

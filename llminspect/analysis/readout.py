@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 def unembedding(model: Model) -> Array:
     """The matrix [V, D] whose rows the last hidden vector is multiplied with."""
-    own = model.params.get("unembedding.weight")
-    return model.params["embedding.weight"] if own is None else own
+    weight_VD = model.params.get("unembedding.weight")
+    return model.params["embedding.weight"] if weight_VD is None else weight_VD
 
 
 @dataclass(frozen=True)

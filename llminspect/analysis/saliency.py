@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from llminspect.analysis.candidates import NamedToken, token_text
+from llminspect.analysis.candidates import NamedToken, named_token
 from llminspect.core.tap import Chain
 from llminspect.core.unembed import log_softmax
 from llminspect.errors import UsageError
@@ -41,20 +41,18 @@ class Saliency:
 def saliency(model: Model, ids: Sequence[int], position: int, target: int, taps: Sequence[Tap]) -> Saliency:
     """Leave out each token up to `position`, many texts in one pass."""
 
-    seen = list(ids[: position + 1])
+    read = list(ids[: position + 1])
     # The first text leaves nothing out.
-    hidden_BS = np.vstack([np.zeros(len(seen), dtype=bool), np.eye(len(seen), dtype=bool)])
-    size = max(1, TOKENS_AT_ONCE // len(seen))
+    hidden_BS = np.vstack([np.zeros(len(read), dtype=bool), np.eye(len(read), dtype=bool)])
+    size = max(1, TOKENS_AT_ONCE // len(read))
     logprobs: list[float] = []
     for start in range(0, len(hidden_BS), size):
         part_BS = hidden_BS[start : start + size]
-        batch_BT = np.broadcast_to(np.asarray(seen), (len(part_BS), len(seen)))
+        batch_BT = np.broadcast_to(np.asarray(read), (len(part_BS), len(read)))
         stream_BTD = model.run(batch_BT, Chain(taps), hidden_S=part_BS).stream_TD
         logits_BV = model.logits(stream_BTD[:, -1, :]).astype(np.float64)
         logprobs += log_softmax(logits_BV)[:, target].tolist()
-    return Saliency(
-        NamedToken(target, token_text(model, target)), logprobs[0], [logprobs[0] - own for own in logprobs[1:]]
-    )
+    return Saliency(named_token(model, target), logprobs[0], [logprobs[0] - without for without in logprobs[1:]])
 
 
 def by_gradient(model: Model, ids: Sequence[int], position: int, target: int, taps: Sequence[Tap]) -> Saliency:
@@ -65,10 +63,10 @@ def by_gradient(model: Model, ids: Sequence[int], position: int, target: int, ta
     """
 
     engine, name = with_gradients(model), "layers.0.input"
-    seen = list(ids[: position + 1])
-    logprob, values, slopes = engine.gradients(seen, [name], position, target, None, Chain(taps))
+    read = list(ids[: position + 1])
+    logprob, values, slopes = engine.gradients(read, [name], position, target, None, Chain(taps))
     drops_T = (values[name] * slopes[name]).sum(axis=-1)
-    return Saliency(NamedToken(target, token_text(model, target)), logprob, drops_T.tolist(), "gradient")
+    return Saliency(named_token(model, target), logprob, drops_T.tolist(), "gradient")
 
 
 def with_gradients(model: Model) -> Engine:

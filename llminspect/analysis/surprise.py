@@ -24,7 +24,7 @@ WINDOW = 2048
 
 @dataclass(frozen=True)
 class Surprise:
-    """A text as the model hears it. The first token has nothing before it and is not scored (null)."""
+    """A text as the model scores it. The first token has nothing before it and is not scored (null)."""
 
     probs: list[float | None]
     bits: list[float | None]
@@ -50,13 +50,13 @@ def surprise(model: Model, ids: Sequence[int], window: int | None, taps: Sequenc
         ids, size, size // 2, lambda part: model.run(part, Chain(taps)).stream_TD, model.logits
     )
     bits = [None if math.isnan(value) else -value / math.log(2) for value in logprobs.tolist()]
-    heard = [value for value in bits if value is not None]
+    scored = [value for value in bits if value is not None]
     return Surprise(
         probs=[None if math.isnan(value) else math.exp(value) for value in logprobs.tolist()],
         bits=bits,
-        total_bits=float(np.sum(heard)),
-        scored=len(heard),
-        perplexity=_power(sum(heard) / len(heard)) if heard else None,
+        total_bits=float(np.sum(scored)),
+        scored=len(scored),
+        perplexity=_power(sum(scored) / len(scored)) if scored else None,
         window=size if len(ids) > size else None,
     )
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from llminspect.arguments.ids import parse_ids
+from llminspect.analysis.prompt import check_prompt
+from llminspect.arguments.ids import Ids, parse_ids
 from llminspect.errors import UsageError
 from llminspect.text.prompt import Prompt
 
@@ -18,18 +19,26 @@ if TYPE_CHECKING:
     from llminspect.model.opened import Model
 
 
+def decoder_and_target(model: Model, source: Prompt, text: str | int | None, ids: Ids | None) -> tuple[Model, Prompt]:
+    """The decoder once the encoder has read `source`, and the target so far: a model and a text like any other."""
+    check_prompt(model, source)
+    return with_source(model, source.ids), target_prompt(model, text, ids)
+
+
 def with_source(model: Model, source_ids: Sequence[int]) -> Model:
-    """The decoder, which sees `source_ids` through the encoder in every pass."""
+    """The decoder, which sees `source_ids` through the encoder in every pass. Beside taking a source, it writes."""
+    decoder = replace(model.architecture, capabilities=frozenset({"generate"}))
+    return replace(model, architecture=decoder, source=model.encode_source(source_ids))
 
-    return replace(model, source=model.encode_source(source_ids))
 
-
-def target_prompt(model: Model, text: str | None, ids: str | None) -> Prompt:
-    """The target so far, behind the token that every target starts with. Raises UsageError for both at once."""
+def target_prompt(model: Model, text: str | int | None, ids: Ids | None) -> Prompt:
+    """The target so far, after the token that every target starts with. Raises UsageError for both at once."""
     from llminspect.text.tokenizer import Token
 
     if text is not None and ids is not None:
         raise UsageError("--target and --target-ids were given", "give one of them")
+    if isinstance(text, int):
+        raise UsageError("--target of an encoder–decoder is a text: the target so far", "give ids as --target-ids")
     start_id: int = model.config.start_id  # type: ignore[attr-defined]
     given = [] if ids is None else parse_ids(ids)
     if text is not None and model.tokenizer is None:
@@ -43,7 +52,7 @@ def target_prompt(model: Model, text: str | None, ids: str | None) -> Prompt:
     return Prompt(text, [bare(start_id, True), *tokens, *(bare(token_id, False) for token_id in given)])
 
 
-def refuse_target(model: Model, ids: str | None) -> None:
+def refuse_target(model: Model, ids: Ids | None) -> None:
     """Raise UsageError for --target-ids of a model that has no target."""
     if ids is not None:
         raise UsageError(f"--target-ids: {model.name} has no target apart from its text", "leave it out")

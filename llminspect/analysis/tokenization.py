@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from llminspect.analysis.result import Result
+
 if TYPE_CHECKING:
     from llminspect.analysis.documents import Tokens
     from llminspect.text.steps import Steps
@@ -76,7 +78,7 @@ class Conversation:
 
 
 @dataclass(frozen=True)
-class TokenizeResult:
+class TokenizeResult(Result):
     """One text and its tokens."""
 
     text: str | None
@@ -97,7 +99,7 @@ class TokenizeResult:
 
 
 @dataclass(frozen=True)
-class CountResult:
+class CountResult(Result):
     """How many tokens a text has."""
 
     count: int
@@ -149,7 +151,7 @@ class Parting:
 
 
 @dataclass(frozen=True)
-class CompareResult:
+class CompareResult(Result):
     """One text in several tokenizers."""
 
     text: str | None

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from llminspect.core.array import Array
     from llminspect.core.tap import Capture
-    from llminspect.core.trace import Step
+    from llminspect.core.trace import TraceStep
     from llminspect.model.opened import Model
 
 ACTIVE = 6
@@ -32,11 +32,11 @@ class LayerTrace:
     """Length of what the attention adds; None where the layer has none."""
     feedforward_norm: float | None
     seconds: float
-    steps: list[Step] | None = None
+    steps: list[TraceStep] | None = None
 
 
 @dataclass(frozen=True)
-class Unit:
+class HiddenUnit:
     """One hidden unit of a feed-forward step."""
 
     unit: int
@@ -60,14 +60,14 @@ class FeedForward:
     function: str
     gated: bool
     input: Array
-    units: list[Unit]
+    units: list[HiddenUnit]
     output: Array
     positive: float
     """Share of the hidden units whose h is above 0."""
 
 
 def layer_traces(
-    model: Model, rows: Mapping[str, Array], moments: Mapping[str, float], steps: Mapping[int, list[Step]]
+    layers: int, rows: Mapping[str, Array], moments: Mapping[str, float], steps: Mapping[int, list[TraceStep]]
 ) -> list[LayerTrace]:
     """From the residual stream's rows [D] at one position, and when each was seen, to a line a layer."""
 
@@ -75,7 +75,7 @@ def layer_traces(
         return None if vector is None else float(np.linalg.norm(vector.astype(np.float64)))
 
     traces, before = [], moments["embedding.output"]
-    for layer in range(model.config.sizes.L):
+    for layer in range(layers):
         name = f"layers.{layer}"
         traces.append(
             LayerTrace(
@@ -126,14 +126,14 @@ def _unit(
     activation_F: Array,
     input_D: Array,
     weights: tuple[Array, Array | None] | None,
-) -> Unit:
+) -> HiddenUnit:
     terms = bias = None
     if weights is not None:
         weight_FD, bias_F = weights
         terms = [(float(w), float(z)) for w, z in zip(weight_FD[index][:3], input_D[:3], strict=True)]
         bias = None if bias_F is None else float(bias_F[index])
     up = None if up_F is None else float(up_F[index])
-    return Unit(index, float(hidden_F[index]), up, float(activation_F[index]), terms, bias)
+    return HiddenUnit(index, float(hidden_F[index]), up, float(activation_F[index]), terms, bias)
 
 
 def _hidden_weights(
@@ -153,7 +153,6 @@ def _hidden_weights(
 
 def function_name(hidden_F: Array, bent_F: Array) -> str:
     """Which f makes a = f(h), read off the numbers themselves: SiLU, GELU, ReLU, none, or "f" for another."""
-
     known: dict[str, Callable[[Array], Array]] = {
         "none": lambda x: x,
         "SiLU": feedforward.silu,
@@ -186,12 +185,11 @@ class Routing:
 
 def routing(model: Model, capture: Capture) -> list[Routing] | None:
     """For a mixture of experts: the chosen experts of each token, heaviest first; None for other models."""
-
     found = []
     for layer in range(model.config.sizes.L):
         weights_TX = capture.arrays.get(f"layers.{layer}.feedforward.router.weights")
         if weights_TX is not None:
             chosen = [[int(x) for x in np.argsort(-row_X, kind="stable") if row_X[x] > 0] for row_X in weights_TX]
-            tokens = [[Route(x, row_X[x]) for x in own] for own, row_X in zip(chosen, weights_TX, strict=True)]
+            tokens = [[Route(x, row_X[x]) for x in experts] for experts, row_X in zip(chosen, weights_TX, strict=True)]
             found.append(Routing(layer, tokens))
     return found or None

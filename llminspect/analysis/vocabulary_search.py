@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llminspect.analysis.result import Result
+
 if TYPE_CHECKING:
     from llminspect.arguments.encode import SearchOptions
     from llminspect.text.tokenizer import Tokenizer
@@ -28,7 +30,7 @@ class Match:
 
 
 @dataclass(frozen=True)
-class SearchResult:
+class SearchResult(Result):
     """The tokens that a search found."""
 
     search: str

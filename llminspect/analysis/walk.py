@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from llminspect.analysis.chapters import chapters, check_walks
 from llminspect.analysis.documents import Tokens, token_documents
 from llminspect.analysis.prompt import check_prompt
+from llminspect.analysis.result import Result
 
 if TYPE_CHECKING:
     from llminspect.analysis.chapters import Chapter
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class WalkResult:
+class WalkResult(Result):
     """The way of one text, a chapter a step."""
 
     text: str | None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llminspect import commands
+from llminspect.analysis.result import Result
 from llminspect.arguments.shared import OutputOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.errors import UsageError
@@ -28,7 +29,7 @@ class CommandKeys:
 
 
 @dataclass(frozen=True)
-class SchemaResult:
+class SchemaResult(Result):
     """The commands that write JSON; `llminspect schema COMMAND` prints the JSON Schema of one of them."""
 
     commands: list[CommandKeys]

@@ -49,7 +49,7 @@ def previous(weights_HTS: Array, ids_T: Array, causal: bool) -> Array:
 
 
 def following(weights_HTS: Array, ids_T: Array, causal: bool) -> Array:
-    """The mean weight on the token behind, over all queries but the last; nothing where the future is hidden."""
+    """The mean weight on the next token, over all queries but the last; nothing where the future is hidden."""
     return _nothing(weights_HTS) if causal else _mean(np.diagonal(weights_HTS, 1, -2, -1))
 
 
@@ -74,11 +74,11 @@ def same(weights_HTS: Array, ids_T: Array, causal: bool) -> Array:
 
 
 def induction(weights_HTS: Array, ids_T: Array, causal: bool) -> Array:
-    """The mean weight on the tokens that came behind earlier places of the same token, over the queries that have one.
+    """The mean weight on the tokens that came after earlier places of the same token, over the queries that have one.
 
     Olsson et al. 2022, "In-context Learning and Induction Heads": prefix matching.
     """
-    return _mean_on(weights_HTS, _behind_same(tuple(ids_T.tolist())))
+    return _mean_on(weights_HTS, _after_same(tuple(ids_T.tolist())))
 
 
 @dataclass(frozen=True)
@@ -93,16 +93,17 @@ MEASURES: Mapping[str, Measure] = {
     "entropy": Measure("how evenly the weights are spread: 0 all on one token, 1 the same on each it may see", entropy),
     "sink": Measure("mean weight on token 0, from token 2 on", sink),
     "previous": Measure("mean weight on the token before, from token 2 on", previous),
-    "next": Measure("mean weight on the token behind (where the future is not hidden)", following),
+    "next": Measure("mean weight on the next token (where the future is not hidden)", following),
     "self": Measure("mean weight of a token on itself, from token 1 on", itself),
     "same": Measure("mean weight on earlier places of the same token, for tokens that have one", same),
-    "induction": Measure("mean weight on what came behind an earlier place of the same token", induction),
+    "induction": Measure("mean weight on what came after an earlier place of the same token", induction),
     "distance": Measure("mean distance in tokens between a token and what it looks at, from token 1 on", distance),
 }
 
 HABITS = ("induction", "same", "previous", "next", "self", "sink")
 """What a head may be named by; of equal ones the first, since the rarer says more."""
 HABIT_FROM = 0.5
+"""So much of its weight a habit takes at least."""
 DIFFUSE_FROM = 0.75
 
 _ROWS_AT_ONCE = 256
@@ -167,7 +168,7 @@ def _same_before(ids: tuple[int, ...]) -> Pairs:
 
 
 @lru_cache(maxsize=4)
-def _behind_same(ids: tuple[int, ...]) -> Pairs:
+def _after_same(ids: tuple[int, ...]) -> Pairs:
     """A key counts when the token before it is the query's own and both lie before the query."""
     ids_T = np.array(ids)
     query, before = np.nonzero(np.tril(ids_T[:, None] == ids_T, -2))

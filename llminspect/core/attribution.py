@@ -1,7 +1,7 @@
-"""How much each part of the model adds to a logit: the residual stream is a sum, and so is what is read off it.
+"""What each part of the model wrote into the residual stream: the stream is a sum, and so is what is read off it.
 
 nostalgebraist 2020, "interpreting GPT: the logit lens"; Elhage et al. 2021, "A Mathematical Framework for Transformer
-Circuits" (direct logit attribution). The final norm is taken with the scale that it had for the whole stream.
+Circuits" (direct logit attribution). All in the precision of the rows that are given.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llminspect.core.head_output import output_of_heads
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
@@ -20,13 +18,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What each part adds to the residual stream at one position."""
+class StreamParts:
+    """What each part added to the residual stream at one position."""
 
     embedding_D: Array
     heads_LHD: Array
-    rest_LD: Array
-    """What the attention adds beside its heads: its bias."""
+    bias_LD: Array
+    """What the attention's own bias adds: 0 where it has none."""
+    attention_LD: Array
+    """What the attention added in all: its heads, its bias, and what experiments made of them."""
     cross_LD: Array
     """What the attention to a source text adds: 0 where there is none."""
     feedforward_LD: Array
@@ -34,50 +34,81 @@ class Parts:
     """What experiments added to the stream itself, or took from it."""
 
 
-def head_parts(mixed_HE: Array, output_DI: Array | None, added_D: Array, unnormed_D: Array | None) -> Array:
-    """What each head adds to the stream, [H, D].
-
-    `mixed_HE` is the head's weighted sum of values, `output_DI` the matrix [D, H·E] that brings it into the stream
-    (None: it is added as it is), `added_D` what the whole attention added, `unnormed_D` the same before a norm behind
-    it: the norm acts with the scale that it had for the whole.
-    """
-    matrix = None if output_DI is None else np.asarray(output_DI, np.float64)
-    parts_HD = output_of_heads(mixed_HE.astype(np.float64), matrix)
-    if unnormed_D is not None:
-        whole_D = unnormed_D.astype(np.float64)
-        factor_D = np.divide(added_D, whole_D, out=np.zeros_like(whole_D), where=whole_D != 0)
-        parts_HD = parts_HD * factor_D
-    return parts_HD
-
-
 def stream_parts(
     rows: Mapping[str, Array],
+    arrays_of: Callable[[int], Mapping[str, Array]],
     layers: int,
-    output_matrix: Callable[[int], Array | None],
     changed: Collection[int] = (),
-) -> Parts | None:
+) -> StreamParts | None:
     """The parts of the last stream from the rows seen at one position; None where the stream is not their sum (a model
-    that norms the stream itself, or has none). `changed` are the layers behind which an experiment moved the stream."""
-    embedding_D = rows["layers.0.input"].astype(np.float64)
+    that norms the stream itself, or has none).
+
+    `arrays_of` gives a layer's arrays. `changed` are the layers after which an experiment moved the stream.
+    """
+    embedding_D = rows["layers.0.input"]
     nothing_D, experiment_D = np.zeros_like(embedding_D), np.zeros_like(embedding_D)
-    heads, rest, crossed, fed = [], [], [], []
-    for layer in range(layers):
-        added = rows.get(f"layers.{layer}.attention.output")
-        crossed.append(rows.get(f"layers.{layer}.cross_attention.output", nothing_D).astype(np.float64))
-        fed.append(rows.get(f"layers.{layer}.feedforward.output", nothing_D).astype(np.float64))
-        if layer in changed:
-            added_D = rows.get(f"layers.{layer}.attention.output", nothing_D) + crossed[-1] + fed[-1]
-            experiment_D = experiment_D + rows[f"layers.{layer}.output"] - (rows[f"layers.{layer}.input"] + added_D)
-        if added is None:
-            heads.append(np.zeros((0, embedding_D.size)))
-            rest.append(nothing_D)
-            continue
-        mixed_HE = rows[f"layers.{layer}.attention.mixed"]
-        unnormed = rows.get(f"layers.{layer}.attention.unnormed")
-        heads.append(head_parts(mixed_HE, output_matrix(layer), added, unnormed))
-        rest.append(added - heads[-1].sum(axis=0))
-    parts = Parts(embedding_D, np.stack(heads), np.stack(rest), np.stack(crossed), np.stack(fed), experiment_D)
-    added_D = parts.heads_LHD.sum((0, 1)) + parts.rest_LD.sum(0) + parts.cross_LD.sum(0) + parts.feedforward_LD.sum(0)
-    whole_D = embedding_D + added_D + experiment_D
+    heads, biases = zip(*(_attention_parts(rows, arrays_of(layer), layer) for layer in range(layers)), strict=True)
+
+    def added(step: str) -> Array:
+        return np.stack([rows.get(f"layers.{layer}.{step}.output", nothing_D) for layer in range(layers)])
+
+    attention_LD, cross_LD, feedforward_LD = added("attention"), added("cross_attention"), added("feedforward")
+    for layer in sorted(changed):
+        added_D = attention_LD[layer] + cross_LD[layer] + feedforward_LD[layer]
+        experiment_D = experiment_D + rows[f"layers.{layer}.output"] - (rows[f"layers.{layer}.input"] + added_D)
+    whole_D = embedding_D + (attention_LD + cross_LD + feedforward_LD).sum(axis=0) + experiment_D
     last_D = rows[f"layers.{layers - 1}.output"]
-    return parts if np.allclose(whole_D, last_D, atol=1e-3 * float(np.abs(last_D).max())) else None
+    if not np.allclose(whole_D, last_D, atol=1e-3 * float(np.abs(last_D).max())):
+        return None
+    return StreamParts(
+        embedding_D, np.stack(heads), np.stack(biases), attention_LD, cross_LD, feedforward_LD, experiment_D
+    )
+
+
+def _attention_parts(rows: Mapping[str, Array], arrays: Mapping[str, Array], layer: int) -> tuple[Array, Array]:
+    """What each head of a layer adds [H, D], and what its bias adds [D].
+
+    Where a norm comes after the attention, each goes through it with the scale that it had for the whole.
+    """
+    nothing_D, name = np.zeros_like(rows["layers.0.input"]), f"layers.{layer}.attention"
+    mixed_HE = rows.get(f"{name}.mixed")
+    if mixed_HE is None:
+        return np.zeros((0, nothing_D.size)), nothing_D
+    heads_HD = output_of_heads(mixed_HE, arrays.get("attention.output.weight"))
+    bias_D = nothing_D + arrays.get("attention.output.bias", 0)
+    unnormed_D = rows.get(f"{name}.unnormed")
+    if unnormed_D is None:
+        return heads_HD, bias_D
+    factor_D = np.divide(rows[f"{name}.output"], unnormed_D, out=np.zeros_like(nothing_D), where=unnormed_D != 0)
+    return heads_HD * factor_D, bias_D * factor_D
+
+
+def output_of_heads(mixed_HE: Array, output_DHE: Array | None) -> Array:
+    """What each head of one token adds to the stream, [H, D]: its mixed values times its columns of the output matrix.
+
+    Their sum (and the bias, where there is one) is what the attention adds. A model without an output matrix lays the
+    heads side by side.
+    """
+    heads, width = mixed_HE.shape
+    if output_DHE is None:
+        output_DHE = np.eye(heads * width, dtype=mixed_HE.dtype)
+    parts_DHE = np.asarray(output_DHE, mixed_HE.dtype).reshape(-1, heads, width)
+    added_HD: Array = np.einsum("he,dhe->hd", mixed_HE, parts_DHE)
+    return added_HD
+
+
+def norm_of_added(weights_TS: Array, value_SE: Array, output_DE: Array | None) -> Array:
+    """‖weight · value · W‖, [T, S]: how long the vector is that each key really adds to each query's stream.
+
+    A large weight on a short value adds little (Kobayashi et al. 2020, "Attention is Not Only a Weight", section 3).
+    """
+    added_SD = value_SE if output_DE is None else value_SE @ output_DE.T
+    lengths_S = np.sqrt(np.einsum("sd,sd->s", added_SD, added_SD))
+    added_TS: Array = weights_TS * lengths_S
+    return added_TS
+
+
+def shares(parts_ND: Array, total_D: Array) -> Array:
+    """The share of each part in a sum, [N]: its length along the total, divided by the total's. They sum to one."""
+    shares_N: Array = parts_ND @ total_D / (total_D @ total_D)
+    return shares_N

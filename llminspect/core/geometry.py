@@ -66,14 +66,14 @@ def pooled(vectors_TD: Array, how: Pool) -> Array:
 
 
 @dataclass(frozen=True)
-class Projection:
+class Plane:
     """Points in the plane that shows most of the variance, and how much of it each axis shows."""
 
     points_N2: Array
     shares: tuple[float, float]
 
 
-def principal_plane(vectors_ND: Array) -> Projection:
+def principal_plane(vectors_ND: Array) -> Plane:
     """Principal component analysis by singular value decomposition of the centred vectors, to two dimensions.
 
     Each axis points to where its largest coordinate is positive, so that the picture is the same on every machine.
@@ -92,7 +92,7 @@ def principal_plane(vectors_ND: Array) -> Projection:
     points_N2 *= np.where(furthest < 0, -1, 1)
     total = float((sizes**2).sum())
     shares = [float(size**2) / total if total > 0 else 0.0 for size in sizes[:2]]
-    return Projection(points_N2, (shares[0], shares[1] if axes == 2 else 0.0))
+    return Plane(points_N2, (shares[0], shares[1] if axes == 2 else 0.0))
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,12 @@ _TAPS = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where something is changed."""
+    """Where something is changed: a head, a layer's attention or feed-forward step, or the stream as it leaves a layer.
+
+    >>> from llminspect import Place
+    >>> str(Place(3, "head", 2)), Place(3, "head", 2).tap, Place(3, "stream").tap
+    ('3.2', 'layers.3.attention.mixed', 'layers.3.output')
+    """
 
     layer: int
     part: Part
@@ -56,17 +61,36 @@ _ALL = slice(None)
 
 
 def replaced(place: Place, value: Array | float, positions: Sequence[int] | None = None) -> Edit:
-    """Put `value` there: a number, a vector for every position, or [..., positions, width]."""
+    """Put `value` there: a number, a vector for every position, or [..., positions, width]. A tap for `Model.run`.
+
+    >>> import llminspect
+    >>> model = llminspect.open_model("toy")
+    >>> model.run([1, 2], llminspect.replaced(llminspect.Place(0, "stream"), 0.0, [1])).stream_TD
+    array([[2. , 2.7],
+           [0. , 0. ]], dtype=float32)
+    """
     return Edit(place.tap, _Put(place, None if positions is None else tuple(positions)), value)
 
 
 def scaled(place: Place, factor: float) -> Edit:
-    """Multiply the part by `factor`: 0 silences it, 2 makes it twice as loud, −1 turns it round."""
+    """Multiply the part by `factor`: 0 silences it, 2 makes it twice as loud, −1 turns it round. A tap.
+
+    >>> import llminspect
+    >>> model = llminspect.open_model("toy")
+    >>> model.run([1], llminspect.scaled(llminspect.Place(0, "stream"), 2)).stream_TD
+    array([[4. , 5.4]], dtype=float32)
+    """
     return Edit(place.tap, _Multiply(place), factor)
 
 
 def added(place: Place, vector: Array) -> Edit:
-    """Add a direction at every position (Turner et al. 2023, "Activation Addition")."""
+    """Add a direction [D] at every position. A tap. Turner et al. 2023, "Activation Addition".
+
+    >>> import llminspect, numpy as np
+    >>> model = llminspect.open_model("toy")
+    >>> model.run([1], llminspect.added(llminspect.Place(0, "stream"), np.array([1, 0]))).stream_TD
+    array([[3. , 2.7]], dtype=float32)
+    """
     return Edit(place.tap, _add, vector)
 
 

@@ -39,42 +39,67 @@ class NoTap:
 NO_TAP = NoTap()
 
 
-class Capture:
-    """Keep the arrays whose names match one of the patterns (`layers.*.attention.weights`), and only those.
+class Visit:
+    """Call `look(name, array)` for each array whose name matches one of the patterns, and keep nothing.
 
-    What is kept is the array itself, not a copy: the core changes no array after it went through a tap.
+    For measures of a pass too large to keep. A pattern that a whole pass never reaches is an error (`Model.run` raises
+    UserError), unless the patterns are `optional`: steps that only some families have.
+
+    >>> import llminspect
+    >>> from llminspect import Visit
+    >>> model = llminspect.open_model("toy-attention")
+    >>> _ = model.run([0, 1, 2], Visit(lambda name, array: print(name, array.shape), "layers.*.attention.weights"))
+    layers.0.attention.weights (1, 3, 3)
     """
 
-    def __init__(self, *patterns: str) -> None:
+    def __init__(self, look: Callable[[str, Array], object], *patterns: str, optional: bool = False) -> None:
+        self.look = look
         self.patterns = patterns
-        self.arrays: dict[str, Array] = {}
+        self.names: set[str] = set()
+        """Those that went by and matched."""
+        self._missing = () if optional else patterns
 
     def wants(self, name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in self.patterns)
 
     def __call__(self, name: str, array: Array) -> Array:
         if self.wants(name):
-            self.arrays[name] = array
+            self.names.add(name)
+            self.look(name, array)
         return array
+
+    def unreached(self) -> list[str]:
+        """The patterns that no name has matched so far."""
+        if self._missing:
+            self._missing = tuple(pattern for pattern in self._missing if not self._reached(pattern))
+        return list(self._missing)
+
+    def _reached(self, pattern: str) -> bool:
+        return pattern in self.names or any(fnmatchcase(name, pattern) for name in self.names)
+
+
+class Capture(Visit):
+    """Keep the arrays whose names match one of the patterns (`layers.*.attention.weights`), and only those.
+
+    What is kept is the array itself, not a copy: the core changes no array after it went through a tap. `arrays` holds
+    them by their names, with the shapes of docs/shapes.md. A pattern that a whole pass never reaches is an error, as
+    with `Visit`.
+
+    >>> import llminspect
+    >>> model, kept = llminspect.open_model("toy-attention"), llminspect.Capture("layers.0.attention.*")
+    >>> _ = model.run([0, 1, 2], kept)
+    >>> kept["layers.0.attention.weights"].shape
+    (1, 3, 3)
+    >>> list(kept.arrays)[:2]
+    ['layers.0.attention.query', 'layers.0.attention.key']
+    """
+
+    def __init__(self, *patterns: str, optional: bool = False) -> None:
+        self.arrays: dict[str, Array] = {}
+        super().__init__(self.arrays.__setitem__, *patterns, optional=optional)
 
     def __getitem__(self, name: str) -> Array:
         return self.arrays[name]
-
-
-class Visit:
-    """Call `look(name, array)` for each matching array and keep nothing: for measures of a pass too large to keep."""
-
-    def __init__(self, look: Callable[[str, Array], None], *patterns: str) -> None:
-        self.look = look
-        self.patterns = patterns
-
-    def wants(self, name: str) -> bool:
-        return any(fnmatchcase(name, pattern) for pattern in self.patterns)
-
-    def __call__(self, name: str, array: Array) -> Array:
-        if self.wants(name):
-            self.look(name, array)
-        return array
 
 
 class Enough(Exception):
@@ -98,24 +123,42 @@ class Until:
             raise Enough
         return array
 
+    def unreached(self) -> list[str]:
+        return unreached(self.tap)
+
 
 class Edit:
     """Replace one named array by `change(array, *operands)`: ablating, patching, steering.
 
     `change` is a pure function of arrays in their own namespace. What varies from run to run is an operand, so that
-    code which is compiled for a change is compiled once; equal changes are told by `==`.
+    code which is compiled for a change is compiled once; equal changes are told by `==`. A name that a whole pass never
+    reaches is an error (`Model.run` raises UserError): the edit would have changed nothing.
+
+    >>> import llminspect
+    >>> model = llminspect.open_model("toy")
+    >>> twice = llminspect.Edit("layers.0.output", lambda array, factor: array * factor, 2.0)
+    >>> model.run([1], twice).stream_TD
+    array([[4. , 5.4]], dtype=float32)
     """
 
     def __init__(self, name: str, change: Callable[..., Array], *operands: Any) -> None:
         self.name = name
         self.change = change
         self.operands = operands
+        self.acted = False
+        """Whether a pass has reached it."""
 
     def wants(self, name: str) -> bool:
         return name == self.name
 
     def __call__(self, name: str, array: Array) -> Array:
-        return self.change(array, *self.operands) if name == self.name else array
+        if name != self.name:
+            return array
+        self.acted = True
+        return self.change(array, *self.operands)
+
+    def unreached(self) -> list[str]:
+        return [] if self.acted else [self.name]
 
 
 class Under:
@@ -131,9 +174,20 @@ class Under:
     def __call__(self, name: str, array: Array) -> Array:
         return self.tap(name.removeprefix(self.prefix), array) if name.startswith(self.prefix) else array
 
+    def unreached(self) -> list[str]:
+        return [self.prefix + name for name in unreached(self.tap)]
+
 
 class Chain:
-    """Several taps, one after the other: a later one sees what an earlier one made."""
+    """Several taps, one after the other: a later one sees what an earlier one made.
+
+    >>> import llminspect
+    >>> model, before, after = llminspect.open_model("toy"), *(llminspect.Capture("layers.0.output") for _ in "ba")
+    >>> zero = llminspect.Edit("layers.0.output", lambda array: array * 0)
+    >>> _ = model.run([1], llminspect.Chain([before, zero, after]))
+    >>> before["layers.0.output"], after["layers.0.output"]
+    (array([[2. , 2.7]], dtype=float32), array([[0., 0.]], dtype=float32))
+    """
 
     def __init__(self, taps: Sequence[Tap]) -> None:
         self.taps = tuple(taps)
@@ -145,3 +199,12 @@ class Chain:
         for tap in self.taps:
             array = tap(name, array)
         return array
+
+    def unreached(self) -> list[str]:
+        return [name for tap in self.taps for name in unreached(tap)]
+
+
+def unreached(tap: Tap) -> list[str]:
+    """The names and patterns in a tap that no pass has reached so far; of a tap that does not say so, none."""
+    ask = getattr(tap, "unreached", None)
+    return [] if ask is None else ask()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Step:
+class TraceStep:
     """One named intermediate. Measures leave out what is not finite (the −∞ of a mask)."""
 
     name: str
@@ -33,7 +33,7 @@ class Trace:
 
     def __init__(self, *patterns: str) -> None:
         self.patterns = patterns
-        self.steps: list[Step] = []
+        self.steps: list[TraceStep] = []
         self._since = time.perf_counter()
 
     def wants(self, name: str) -> bool:
@@ -48,14 +48,14 @@ class Trace:
         return array
 
 
-def measure(name: str, array: Array, seconds: float) -> Step:
+def measure(name: str, array: Array, seconds: float) -> TraceStep:
     """The measures of one array; all 0 where nothing in it is finite."""
     xp = namespace(array)
     finite = array[xp.isfinite(array)]
     if not finite.size:
-        return Step(name, tuple(array.shape), 0.0, 0.0, 0.0, 0.0, seconds)
+        return TraceStep(name, tuple(array.shape), 0.0, 0.0, 0.0, 0.0, seconds)
     exact = finite.astype("float64")
-    return Step(
+    return TraceStep(
         name,
         tuple(array.shape),
         float(xp.sqrt(xp.sum(exact * exact))),

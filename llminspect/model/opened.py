@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from llminspect.core.tap import NO_TAP
+from llminspect.core.tap import NO_TAP, Capture, unreached
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Model:
-    """An open model: its family, its configuration, its arrays and, where it has one, its tokenizer."""
+    """An open model (`open_model` gives one): its family, its configuration, its arrays, its tokenizer if it has one.
+
+    `run` takes ids [..., T] through every layer, `logits` reads the stream out, `names` lists the steps that a tap may
+    see and change, `config.sizes` says how large it is by the dimension letters (docs/shapes.md).
+
+    >>> import llminspect
+    >>> model = llminspect.open_model("toy")
+    >>> model
+    Model('toy', family 'toy', L=1 D=2 H=0 V=3)
+    >>> model.logits(model.run([1]).stream_TD).round(2)
+    array([[0.74, 1.68, 2.62]], dtype=float32)
+    >>> model.names()[:3]
+    ['embedding.output', 'layers.0.input', 'layers.0.feedforward.hidden']
+    """
 
     name: str
     architecture: Architecture
@@ -36,6 +49,10 @@ class Model:
     finite: bool = True
     """Whether logits that are no numbers are an error."""
 
+    def __repr__(self) -> str:
+        sizes = " ".join(f"{letter}={getattr(self.config.sizes, letter)}" for letter in "LDHV")
+        return f"Model({self.name!r}, family {self.architecture.name!r}, {sizes})"
+
     def run(
         self,
         ids: Sequence[int] | Array,
@@ -43,25 +60,38 @@ class Model:
         cache: Cache | None = None,
         hidden_S: Array | None = None,
     ) -> Pass:
-        """Ids [..., T] through every layer: the residual stream [..., T, D] after the last, and the cache."""
+        """Ids [..., T] through every layer: the residual stream [..., T, D] after the last, and the cache.
+
+        `tap` sees, and may replace, every named step (`names`). With `cache` the ids are those that follow the cached
+        ones; `hidden_S` [..., S] marks positions (True) that no token may attend to. Raises UserError where the tap
+        names what the whole pass never reached.
+        """
         import numpy as np
 
         cache = self.source if cache is None else cache
         if self.engine is not None:
-            return self.engine.run(np.asarray(ids), tap, cache, hidden_S)
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self.architecture.forward(self.params, self.config, np.asarray(ids), tap, cache, hidden_S)
+            done = self.engine.run(np.asarray(ids), tap, cache, hidden_S)
+        else:
+            with np.errstate(over="ignore", invalid="ignore"):
+                done = self.architecture.forward(self.params, self.config, np.asarray(ids), tap, cache, hidden_S)
+        self._check_reached(tap)
+        return done
 
     def logits(self, stream_TD: Array, tap: Tap = NO_TAP) -> Array:
         """The final norm and the product with the vocabulary, for a residual stream [..., T, D] of any layer.
 
-        UserError: what comes of it are no numbers, unless `finite` is false.
+        Raises UserError where what comes of it are no numbers, unless `finite` is false, and as `run` for the tap.
         """
         if self.engine is not None:
-            return self.engine.logits(stream_TD, tap)
-        from llminspect.model.finite import readable
+            logits_TV = self.engine.logits(stream_TD, tap)
+        else:
+            from llminspect.model.finite import readable
 
-        return readable(lambda: self.architecture.readout(self.params, self.config, stream_TD, tap), self.finite)
+            logits_TV = readable(
+                lambda: self.architecture.readout(self.params, self.config, stream_TD, tap), self.finite
+            )
+        self._check_reached(tap)
+        return logits_TV
 
     def encode_source(self, ids: Sequence[int] | Array, tap: Tap = NO_TAP, hidden_S: Array | None = None) -> Cache:
         """A source text's ids [..., S] through the encoder: the cache to `run` the decoder with (can "source")."""
@@ -70,8 +100,38 @@ class Model:
         encode = self.architecture.encode_source
         assert encode is not None, "only an encoder–decoder takes a source"
         if self.engine is not None:
-            return self.engine.encode_source(np.asarray(ids), tap, hidden_S)
-        return encode(self.params, self.config, np.asarray(ids), tap, hidden_S)
+            cache = self.engine.encode_source(np.asarray(ids), tap, hidden_S)
+        else:
+            cache = encode(self.params, self.config, np.asarray(ids), tap, hidden_S)
+        self._check_reached(tap)
+        return cache
+
+    def names(self) -> list[str]:
+        """The names of all that a pass, and then the logits, hand to a tap, in order: found by a pass over one token.
+
+        `docs/shapes.md` says what they are. Those of experts that this token does not choose are not among them.
+        """
+        import numpy as np
+
+        seen, ids = Capture("*"), np.zeros(1, np.int64)
+        with np.errstate(all="ignore"):
+            cache = self.source
+            if self.architecture.encode_source is not None and cache is None:
+                cache = self.architecture.encode_source(self.params, self.config, ids, seen)
+            stream_TD = self.architecture.forward(self.params, self.config, ids, seen, cache).stream_TD
+            if self.can("generate") or self.can("fill") or self.can("source"):
+                self.architecture.readout(self.params, self.config, stream_TD, seen)
+        return list(seen.arrays)
+
+    def _check_reached(self, tap: Tap) -> None:
+        """Raise UserError where a tap names what the pass that is over never reached."""
+        if tap is NO_TAP:
+            return
+        missing = unreached(tap)
+        if missing:
+            from llminspect.model.unreached import never_reached
+
+            raise never_reached(missing[0], self.names())
 
     def can(self, capability: str) -> bool:
         """Whether it can "generate", "fill" masks, "encode" (sees both ways), or takes a "source"."""

@@ -31,7 +31,7 @@ def lookup(bench: Bench) -> None:
     title("Decoding with guesses")
     models = {"numpy": open_model(bench.model, offline=True)}
     if find_spec("numba") is not None:
-        models["numba, 4 bits"] = open_model(bench.model, offline=True, kernels=True)
+        models["numba, 4 bits"] = open_model(bench.model, offline=True, kernels="numba")
     rows = []
     for what, text in TEXTS.items():
         for engine, model in models.items():

@@ -13,6 +13,7 @@ import pytest
 
 from llminspect.analysis.attend import SELECTED_HEADS, AttendResult, Keeping, attend, with_mask
 from llminspect.analysis.attention_arrays import attention_arrays
+from llminspect.analysis.prompt import prompt_of_ids
 from llminspect.analysis.query import scale_and_bias
 from llminspect.arguments.attend import AttendOptions
 from llminspect.arguments.ranges import parse_choice
@@ -53,16 +54,27 @@ def result_of(
     *,
     keeping: Keeping = SELECTED_HEADS,
     control: Prompt | None = None,
-    **asked: Any,
+    **options: Any,
 ) -> AttendResult:
     model = model or open_model("toy-attention")
-    return attend(model, AttendOptions(**asked), prompt(model, text), keeping=keeping, control=control)
+    return attend(model, AttendOptions(**options), prompt(model, text), keeping=keeping, control=control)
 
 
 def test_the_head_of_the_toy_by_hand() -> None:
     (head,) = result_of().heads
     np.testing.assert_allclose(head.weights[1], CAT, rtol=1e-6)
     np.testing.assert_allclose(head.weights.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_chosen_layers_and_heads_come_once_and_in_their_order() -> None:
+    model = open_model(str(ROOT / "tests/golden/llama"))
+    text = prompt_of_ids([5, 6, 7], None, None)
+    heads = attend(model, AttendOptions(layer="1,0,1", head="3,0-1,1"), text).heads
+    assert [(head.layer, head.head) for head in heads] == [(layer, head) for layer in (0, 1) for head in (0, 1, 3)]
+    mean = attend(model, AttendOptions(layer="1,1", head="0,2,0", mean=True), text).mean
+    once = attend(model, AttendOptions(layer="1", head="0,2"), text).heads
+    assert mean is not None
+    np.testing.assert_allclose(mean, (once[0].weights + once[1].weights) / 2, rtol=1e-6)
 
 
 def test_the_sum_of_one_query_by_hand() -> None:
@@ -272,17 +284,17 @@ def test_find_says_first_which_head_looks_there_beyond_what_is_usual(smollm2: Mo
     assert result.find is not None
     best = max(result.find.heads, key=lambda head: head.excess or 0)
     assert best is not result.find.heads[0]
-    said = " ".join(shown(render(result)).split())
+    written = " ".join(shown(render(result)).split())
     verdict = f"Layer {best.layer} · head {best.head} looks there most beyond what is usual"
-    assert said.index(verdict) < said.index("By weight")
-    assert f"{best.weight:.2f} of its weight, from the other tokens {best.others:.2f}; in the control" in said
-    assert f"in the control sentence {best.control:.2f}." in said
-    assert "sink" not in said
+    assert written.index(verdict) < written.index("By weight")
+    assert f"{best.weight:.2f} of its weight, from the other tokens {best.others:.2f}; in the control" in written
+    assert f"in the control sentence {best.control:.2f}." in written
+    assert "sink" not in written
 
 
 def test_rollout_that_only_shows_the_sink_says_so(smollm2: Model) -> None:
-    said = " ".join(shown(render(result_of(ALICE, smollm2, rollout=True))).split())
-    assert "at least >99.9% of every position come from token 0" in said
+    written = " ".join(shown(render(result_of(ALICE, smollm2, rollout=True))).split())
+    assert "at least >99.9% of every position come from token 0" in written
     assert "come from token 0" not in shown(render(result_of(rollout=True)))
 
 
@@ -292,10 +304,10 @@ def test_the_sum_of_a_query_of_a_long_text_lists_what_has_weight(smollm2: Model)
     assert result.query is not None
     assert len(result.tokens) > len(result.query.weights[:50]) > 40
     listed = int((result.query.weights >= 0.00005).sum())
-    said = " ".join(shown(render(result), 160).split())
+    written = " ".join(shown(render(result), 160).split())
     assert 0 < listed < 40
-    assert f"{50 - listed} keys with less weight are not shown" in said
-    assert f"{len(result.tokens) - 50} more are hidden by the mask" in said
+    assert f"{50 - listed} keys with less weight are not shown" in written
+    assert f"{len(result.tokens) - 50} more are hidden by the mask" in written
 
 
 def test_the_overview_s_example_is_the_strongest_of_its_habit(smollm2: Model) -> None:
@@ -304,9 +316,9 @@ def test_the_overview_s_example_is_the_strongest_of_its_habit(smollm2: Model) ->
     previous_LH = overview.measures["previous"]
     layer, head = divmod(int(previous_LH.argmax()), 9)
     assert overview.habits[layer][head] == "previous"
-    said = " ".join(shown(render(result_of(ALICE, smollm2)), 80).split())
-    assert f"previous {sum(row.count('previous') for row in overview.habits)} {layer}.{head}" in said
-    assert f"To see what it looks at: --layer {layer} --head {head}" in said
+    written = " ".join(shown(render(result_of(ALICE, smollm2)), 80).split())
+    assert f"previous {sum(row.count('previous') for row in overview.habits)} {layer}.{head}" in written
+    assert f"To see what it looks at: --layer {layer} --head {head}" in written
 
 
 def test_rollout_and_mean_follow_from_the_full_weights(smollm2: Model) -> None:
@@ -330,16 +342,16 @@ def test_contributions_sum_to_the_whole_stream(smollm2: Model) -> None:
 
 
 def test_a_pass_goes_no_further_than_it_must_and_keeps_one_head(smollm2: Model) -> None:
-    asked: list[int] = []
+    visited: list[int] = []
 
     class Watched(Params):
         def layer(self, index: int, stack: str = "layers") -> Mapping[str, Array]:
-            asked.append(index)
+            visited.append(index)
             return super().layer(index, stack)
 
     watched = replace(smollm2, params=Watched(smollm2.params.arrays))
     (head,) = result_of(ALICE, watched, layer="3", head="1").heads
-    assert max(asked) == 3
+    assert max(visited) == 3
     assert head.weights.base is None
 
 
@@ -367,7 +379,7 @@ def test_json_keeps_the_contract(program: Program, arguments: tuple[str, ...]) -
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "written"),
     [
         (("--layer", "1"), "there is no layer 1 (the only layer is 0)"),
         (("--head", "0-2"), "there is no head 2 (the only head is 0)"),
@@ -385,11 +397,11 @@ def test_json_keeps_the_contract(program: Program, arguments: tuple[str, ...]) -
         (("--model", "toy"), "has no attention"),
     ],
 )
-def test_mistakes_are_one_line(program: Program, arguments: tuple[str, ...], said: str) -> None:
+def test_mistakes_are_one_line(program: Program, arguments: tuple[str, ...], written: str) -> None:
     text = "hello" if "toy" in arguments else "A cat sat."
     ran = program("attend", text, "--model", "toy-attention", *arguments)
     assert (ran.code, ran.out) == (2, "")
-    assert said in ran.err
+    assert written in ran.err
     assert ran.err.count("\n") == 1
 
 
@@ -424,9 +436,9 @@ def test_save_writes_full_weights(program: Program, tmp_path: Path) -> None:
 
 
 def test_the_help_defines_every_measure(program: Program) -> None:
-    said = " ".join(program("attend", "--help", COLUMNS="100").out.split())
+    written = " ".join(program("attend", "--help", COLUMNS="100").out.split())
     for name, measure in MEASURES.items():
-        assert f"{name}: {measure.definition}" in said
+        assert f"{name}: {measure.definition}" in written
 
 
 @pytest.mark.parametrize("columns", [80, 160])

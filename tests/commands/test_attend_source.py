@@ -83,7 +83,7 @@ def test_the_three_pictures(called: Program, width: str) -> None:
     assert max(map(len, overview.out.splitlines())) <= int(width)
 
 
-def test_questions_are_asked_of_one_part(called: Program) -> None:
+def test_questions_are_about_one_part(called: Program) -> None:
     model = ["--model", str(Golden("t5").folder), "--ids", "5,6,7,8"]
     found = called("attend", *model, "--part", "encoder", "--find", "1->3", "--json").json
     assert found["part"] == "encoder"

@@ -11,11 +11,16 @@ import orjson
 import pytest
 from rich.console import Console
 
+from llminspect.analysis.candidates import RankedToken
 from llminspect.analysis.forward import ForwardQuestion, forward
+from llminspect.analysis.lens import LensLayer
+from llminspect.analysis.prompt import prompt_of_ids
 from llminspect.arguments.forward import ForwardOptions
 from llminspect.commands.forward import render
+from llminspect.commands.forward.lens import leads_from, lens_table
 from llminspect.opening import open_model
 from llminspect.text.prompt import Prompt
+from tests.conftest import ROOT
 
 if TYPE_CHECKING:
     from llminspect.model.opened import Model
@@ -138,18 +143,40 @@ def test_json_and_the_saved_arrays(program: Program, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "written"),
     [
-        (["world", "--layer", "7"], "there is no layer 7 (the layers run from 0 to 0)"),
+        (["world", "--layer", "7"], "there is no layer 7 (the only layer is 0)"),
         (["world", "--layer", "x"], "not a number or a range"),
         (["world", "--at", "5"], "there is no position 5"),
         (["--ids", "9"], "id 9 is outside the vocabulary"),
         ([""], "the text is empty"),
     ],
 )
-def test_mistakes_are_one_line(program: Program, arguments: list[str], said: str) -> None:
+def test_mistakes_are_one_line(program: Program, arguments: list[str], written: str) -> None:
     ran = program("forward", "--model", "toy", *arguments)
     assert ran.code == 2
     assert ran.out == ""
-    assert said in ran.err
+    assert written in ran.err
     assert len(ran.err.splitlines()) == 1
+
+
+def test_opened_layers_come_once_and_in_their_order() -> None:
+    model = open_model(str(ROOT / "tests/golden/llama"))
+    text = prompt_of_ids([5, 6, 7], None, None)
+    result = forward(model, ForwardQuestion(ForwardOptions(layer="1,0,1")), text)
+    assert [step.layer for step in result.feedforward or []] == [0, 1]
+    assert [trace.layer for trace in result.layers if trace.steps] == [0, 1]
+    names = [step.name for trace in result.layers for step in trace.steps or []]
+    assert len(names) == len(set(names))
+    assert not any(trace.steps for trace in forward(model, ForwardQuestion(), text).layers)
+
+
+@pytest.mark.parametrize(
+    ("ranks", "first"),
+    [([0, 0, 0], 0), ([3, 0, 0], 1), ([0, 3, 0], 2), ([0, 0, 3], None), ([0, 3, 0, 0], 2), ([2, 1], None)],
+)
+def test_the_target_leads_from_where_it_stays_in_front(ranks: list[int], first: int | None) -> None:
+    layers = [LensLayer(layer, [], RankedToken(7, "x", 0.5, rank)) for layer, rank in enumerate(ranks)]
+    assert leads_from(layers) == first
+    note = f"leads from layer {first} on" if first is not None else "leads at no layer up to the end"
+    assert f"x {note}" in " ".join(drawn(lens_table(layers), 200).split())

@@ -43,10 +43,10 @@ def ids_prompt(*ids: int) -> Prompt:
 
 
 def patched(model: Model, source: str, **options: Any) -> ForwardResult:
-    asked = ForwardQuestion(
+    question = ForwardQuestion(
         ForwardOptions(top=5), SweepOptions(patch=source, **options), source_ids=prompt(model, source).ids
     )
-    return forward(model, asked, prompt(model, FRANCE))
+    return forward(model, question, prompt(model, FRANCE))
 
 
 def changed(model: Model, **options: Any) -> ForwardResult:
@@ -78,16 +78,16 @@ def test_the_lens_at_the_last_layer_is_the_answer(smollm2: Model) -> None:
     assert result.lens is not None
     assert result.next is not None
     assert result.grid is not None
-    assert [said.id for said in result.lens[-1].top] == [found.id for found in result.next]
+    assert [token.id for token in result.lens[-1].top] == [found.id for found in result.next]
     np.testing.assert_allclose(
-        [said.prob for said in result.lens[-1].top], [found.prob for found in result.next], atol=1e-5
+        [token.prob for token in result.lens[-1].top], [found.prob for found in result.next], atol=1e-5
     )
     ranks = [layer.target.rank for layer in result.lens if layer.target is not None]
     assert len(ranks) == 30
     # Paris takes the lead at the very last layer; docs/forward.md shows it.
     assert ranks[27:] == [6, 2, 0]
     whole = smollm2.logits(smollm2.run(prompt(smollm2, FRANCE).ids).stream_TD)
-    assert [said.id for said in result.grid[-1]] == whole.argmax(-1).tolist()
+    assert [token.id for token in result.grid[-1]] == whole.argmax(-1).tolist()
     assert [layer[-1].id for layer in result.grid] == [layer.top[0].id for layer in result.lens]
 
 
@@ -98,8 +98,8 @@ def test_the_lens_of_a_middle_layer_is_norm_and_vocabulary(smollm2: Model) -> No
     stream = streams[20][-1]
     normed = stream / np.sqrt((stream**2).mean() + 1e-5) * smollm2.params["final.norm.weight"]
     chances = softmax(np.asarray(smollm2.params["embedding.weight"], np.float64) @ normed)
-    for said in result.lens[20].top:
-        assert abs(said.prob - chances[said.id]) < 1e-4
+    for token in result.lens[20].top:
+        assert abs(token.prob - chances[token.id]) < 1e-4
 
 
 @pytest.mark.parametrize("versus", [None, " London"])
@@ -146,10 +146,10 @@ def test_attribution_sums_in_every_family(family: str) -> None:
 @pytest.mark.parametrize("family", ["t5", "t5-gated"])
 def test_attribution_of_a_decoder_counts_what_it_reads_in_the_source(family: str) -> None:
     model = open_model(str(GOLDEN / family))
-    asked = ForwardQuestion(
+    question = ForwardQuestion(
         ForwardOptions(attribution=True, target_ids="9,10"), experiments=ExperimentOptions(scale=["0.1*3"])
     )
-    found = forward(model, asked, ids_prompt(5, 6, 7)).attribution
+    found = forward(model, question, ids_prompt(5, 6, 7)).attribution
     assert found is not None
     parts = found.embedding + sum(layer.attention + layer.feedforward for layer in found.layers)
     crossed = [layer.cross for layer in found.layers if layer.cross is not None]
@@ -283,8 +283,8 @@ def test_patching_a_text_into_itself_undoes_no_other_experiment(smollm2: Model, 
     """The other text runs under the same experiments, and what is steered where it is patched is steered once."""
     alone = changed(smollm2, **options)
     patch = SweepOptions(patch=FRANCE, into=["7.stream"])
-    asked = ForwardQuestion(ForwardOptions(top=8), patch, ExperimentOptions(**options), prompt(smollm2, FRANCE).ids)
-    both = forward(smollm2, asked, prompt(smollm2, FRANCE))
+    question = ForwardQuestion(ForwardOptions(top=8), patch, ExperimentOptions(**options), prompt(smollm2, FRANCE).ids)
+    both = forward(smollm2, question, prompt(smollm2, FRANCE))
     assert alone.next is not None
     assert both.next is not None
     assert [found.id for found in both.next] == [found.id for found in alone.next]
@@ -304,13 +304,13 @@ def test_attribution_counts_what_an_experiment_adds(
 ) -> None:
     text = prompt(smollm2, FRANCE)
     other = prompt(smollm2, ITALY).ids if patch else None
-    asked = ForwardQuestion(
+    question = ForwardQuestion(
         ForwardOptions(attribution=True, target=" Paris", **look),
         SweepOptions(**patch),
         ExperimentOptions(**options),
         other,
     )
-    found = forward(smollm2, asked, text).attribution
+    found = forward(smollm2, question, text).attribution
     assert found is not None
     assert found.experiment is not None
     assert abs(found.experiment) > 0.01
@@ -343,7 +343,7 @@ def test_surprisal_sums_to_the_log_likelihood(smollm2: Model) -> None:
     assert abs(found.perplexity - math.exp(-likelihood / (len(ids) - 1))) < 1e-2
 
 
-def test_a_text_longer_than_the_window_is_heard_in_windows(smollm2: Model) -> None:
+def test_a_text_longer_than_the_window_is_scored_in_windows(smollm2: Model) -> None:
     ids = prompt(smollm2, "A cat sat on the mat. The cat sat on the dog.").ids
     found = surprise(smollm2, ids, 6, [])
     assert found.window == 6
@@ -391,17 +391,17 @@ def test_a_line_that_cannot_be_scored_is_nan_and_the_run_goes_on(program: Progra
 
 
 def test_a_target_alone_says_where_it_stands(program: Program) -> None:
-    asked = ("forward", "world", "--model", "toy", "--target", "hello")
-    target = program(*asked, "--json").json["target"]
+    question = ("forward", "world", "--model", "toy", "--target", "hello")
+    target = program(*question, "--json").json["target"]
     assert (target["id"], target["rank"]) == (0, 2)
     assert target["prob"] == pytest.approx(float(softmax(np.array([0.74, 1.68, 2.62]))[0]), abs=1e-6)
-    assert "hello has rank 2 (0 is the most probable) and 9.89%" in program(*asked).out
+    assert "hello has rank 2 (0 is the most probable) and 9.89%" in program(*question).out
     assert "has rank" not in program("forward", "world", "--model", "toy", "--target", "!").out
-    assert "has rank" in program(*asked, "--scale", "0.feedforward*2").out
+    assert "has rank" in program(*question, "--scale", "0.feedforward*2").out
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "written"),
     [
         (["--all"], "--all says nothing without --lens"),
         (["--into", "0.stream"], "--into says nothing without --patch"),
@@ -421,8 +421,8 @@ def test_a_target_alone_says_where_it_stands(program: Program) -> None:
         (["--ablate-with", "mean"], "--ablate-with says nothing without --ablate"),
     ],
 )
-def test_mistakes_are_one_line(program: Program, arguments: list[str], said: str) -> None:
+def test_mistakes_are_one_line(program: Program, arguments: list[str], written: str) -> None:
     ran = program("forward", "world", "--model", "toy", *arguments)
     assert ran.code == 2
-    assert said in ran.err
+    assert written in ran.err
     assert len(ran.err.splitlines()) == 1

@@ -32,8 +32,8 @@ def test_an_encoder_decoder_speaks_of_the_target(family: str) -> None:
         ids, logits_TV = expected["ids"].tolist(), expected["logits"]
         source = ids_prompt(expected["source_ids"].tolist())
     # The target starts with the start token, which the program puts in front itself.
-    asked = ForwardQuestion(ForwardOptions(top=5, target_ids=",".join(map(str, ids[1:])), saliency=True, lens=True))
-    result = forward(model, asked, source)
+    question = ForwardQuestion(ForwardOptions(top=5, target_ids=",".join(map(str, ids[1:])), saliency=True, lens=True))
+    result = forward(model, question, source)
     assert result.source is not None
     assert [token["id"] for token in result.tokens] == [model.config.start_id, *ids[1:]]  # type: ignore[attr-defined]
     if ids[0] == model.config.start_id:  # type: ignore[attr-defined]
@@ -41,7 +41,7 @@ def test_an_encoder_decoder_speaks_of_the_target(family: str) -> None:
         best = np.argsort(-logits_TV[-1])[:5]
         assert [found.id for found in result.next] == best.tolist()
         np.testing.assert_allclose([found.logit for found in result.next], logits_TV[-1][best], atol=1e-4)
-        np.testing.assert_allclose(saved_arrays(model, asked, result)["logits"], logits_TV, atol=1e-4)
+        np.testing.assert_allclose(saved_arrays(model, question, result)["logits"], logits_TV, atol=1e-4)
     options = GenerateOptions(max_tokens=4, ignore_eos=True)
     written = generate(model, AskedToGenerate(options=options), source).ids
     target = [model.config.start_id]  # type: ignore[attr-defined]

@@ -37,7 +37,7 @@ def test_each_cell_is_read_from_its_own_stream(threads: int, together: int, monk
     streams = Capture("layers.?.output")
     model.run(ids, streams)
     with products().limit(limits=threads):
-        grid = lens_grid(model, ids, [])
+        grid = lens_grid(model, np.stack([streams[f"layers.{layer}.output"] for layer in range(model.config.sizes.L)]))
     assert len(grid) == model.config.sizes.L
     for layer, row in enumerate(grid):
         for cell, stream_D in zip(row, streams[f"layers.{layer}.output"], strict=True):

@@ -49,10 +49,10 @@ def plain_bits(model: Model, ids: list[int], window: int) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ("length", "window", "told"),
+    ("length", "window", "written"),
     [(2, None, None), (30, None, None), (64, None, None), (30, 30, None), (65, None, 64), (90, None, 64), (30, 9, 9)],
 )
-def test_each_token_is_as_surprising_as_in_a_plain_pass(length: int, window: int | None, told: int | None) -> None:
+def test_each_token_is_as_surprising_as_in_a_plain_pass(length: int, window: int | None, written: int | None) -> None:
     """Shorter and longer than the context of 64, with a window and without."""
     ids = np.random.default_rng(length).integers(0, 131, length).tolist()
     found = forward(ids, llama(), surprise=True, window=window).surprise
@@ -61,7 +61,7 @@ def test_each_token_is_as_surprising_as_in_a_plain_pass(length: int, window: int
     assert found.bits[0] is None
     np.testing.assert_allclose(np.array(found.bits[1:], dtype=float), np.array(expected), rtol=1e-5)
     assert found.perplexity == pytest.approx(2 ** (math.fsum(expected) / len(expected)), rel=1e-5)
-    assert found.window == told
+    assert found.window == written
 
 
 @pytest.mark.parametrize("entry", RECORDED, ids=lambda entry: f"{entry['model']} {entry['window']}")

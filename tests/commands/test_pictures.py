@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 
 from llminspect.analysis.attend import AttendResult, attend
-from llminspect.analysis.attention import Head, WatchedAttention
+from llminspect.analysis.attention import Head, overview_of
 from llminspect.analysis.contributions import Contributions
 from llminspect.analysis.embed import EmbedResult, embed, embed_analogy, prompt_of_terms
 from llminspect.analysis.find import ControlSentence, End, Find, FoundHead
-from llminspect.analysis.overview import overview_of
 from llminspect.analysis.position_codes import Positions
 from llminspect.analysis.prompt import prompt_of_ids
 from llminspect.analysis.query import Query
@@ -57,17 +56,17 @@ def result(**parts: Any) -> AttendResult:
 
 
 def head(layer: int, index: int) -> Head:
-    own = weights()[layer, index]
-    measured = {name: float(value) for name, value in attention_measures.measure_all(own, IDS, True).items()}
-    return Head(layer, index, 0, attention_measures.habit(measured), measured, own)
+    weights_TS = weights()[layer, index]
+    measured = {name: float(value) for name, value in attention_measures.measure_all(weights_TS, IDS, True).items()}
+    return Head(layer, index, 0, attention_measures.habit(measured), measured, weights_TS)
 
 
 def overview() -> AttendResult:
-    seen = WatchedAttention()
+    measures: dict[str, list[Any]] = {}
     for weights_HTS in weights():
         for name, value_H in attention_measures.measure_all(weights_HTS, IDS, True).items():
-            seen.measures.setdefault(name, []).append(value_H)
-    return result(overview=overview_of(seen, "sink"), selected=False)
+            measures.setdefault(name, []).append(value_H)
+    return result(overview=overview_of(measures, "sink"), selected=False)
 
 
 def query() -> Query:
@@ -116,9 +115,9 @@ def contributed() -> Contributions:
     return Contributions(4, " book", 0.05, generator.normal(0.05, 0.1, (4, 3)), np.zeros(4), np.full(4, 0.1), True)
 
 
-def toy_attend(**asked: Any) -> AttendResult:
+def toy_attend(**options: Any) -> AttendResult:
     model = open_model("toy-attention")
-    return attend(model, AttendOptions(**asked), prompt_of_ids([0, 1, 2, 3], model.tokenizer, None))
+    return attend(model, AttendOptions(**options), prompt_of_ids([0, 1, 2, 3], model.tokenizer, None))
 
 
 def toy_embed(text: str, **options: Any) -> EmbedResult:
@@ -152,12 +151,14 @@ def long_vectors(**parts: Any) -> EmbedResult:
 def long_weights() -> AttendResult:
     """A head on 120 tokens, more than fit on a line each."""
     generator = np.random.default_rng(4)
-    own = np.tril(np.exp(2 * generator.normal(size=(120, 120))))
-    own /= own.sum(axis=1, keepdims=True)
+    weights_TS = np.tril(np.exp(2 * generator.normal(size=(120, 120))))
+    weights_TS /= weights_TS.sum(axis=1, keepdims=True)
     tokens = [{"index": at, "id": at % 8, "text": WORDS[at % 8]} for at in range(120)]
     ids = np.arange(120) % 8
-    measured = {name: float(value) for name, value in attention_measures.measure_all(own, ids, True).items()}
-    return AttendResult(tokens, 4, 3, 1, True, [Head(2, 1, 0, attention_measures.habit(measured), measured, own)])
+    measured = {name: float(value) for name, value in attention_measures.measure_all(weights_TS, ids, True).items()}
+    return AttendResult(
+        tokens, 4, 3, 1, True, [Head(2, 1, 0, attention_measures.habit(measured), measured, weights_TS)]
+    )
 
 
 def turns() -> Positions:

@@ -25,7 +25,7 @@ def stream_of(model: Model, text: str, layer: int) -> Array:
     return capture[f"layers.{layer}.output"]
 
 
-def behind_bos(model: Model, word: str, layer: int) -> Array:
+def after_bos(model: Model, word: str, layer: int) -> Array:
     assert model.tokenizer is not None
     front = [*model.tokenizer.prefix_ids] or [model.tokenizer.bos_id or 0]
     capture = Capture(f"layers.{layer}.output")
@@ -38,7 +38,7 @@ def test_a_direction_says_how_long_it_is_beside_the_stream(smollm2: Model) -> No
     steered = ["love - hate@6*4", "London - Paris@10*-0.5"]
     expected = []
     for first, second, layer, factor in (("love", "hate", 6, 4), ("London", "Paris", 10, 0.5)):
-        direction_D = factor * (behind_bos(smollm2, first, layer) - behind_bos(smollm2, second, layer))
+        direction_D = factor * (after_bos(smollm2, first, layer) - after_bos(smollm2, second, layer))
         usual = statistics.median(float(np.sqrt((vector**2).sum())) for vector in stream_of(smollm2, TEXT, layer))
         expected.append(float(np.sqrt((direction_D**2).sum())) / usual)
     for result in (
@@ -62,11 +62,11 @@ def test_london_in_place_of_paris(smollm2: Model) -> None:
     assert found.experiments[0].length < 1
 
 
-def test_a_direction_that_drowns_the_text_is_told(program: Program) -> None:
-    asked = ("generate", TEXT, "--max-tokens", "2", "--steer")
-    said = "the direction is 30 times as long as the stream behind layer 6 and drowns it"
-    assert said in program(*asked, "love - hate@6*4", COLUMNS="80").out.splitlines()
-    said = "the direction is 0.51 times as long as the stream behind layer 10"
-    assert said in program(*asked, "London - Paris@10*1", COLUMNS="80").out.splitlines()
-    said = "times as long as the stream behind layer 6 and drowns it"
-    assert said in program("forward", TEXT, "--steer", "love - hate@6*4").out
+def test_a_direction_that_drowns_the_text_is_named(program: Program) -> None:
+    options = ("generate", TEXT, "--max-tokens", "2", "--steer")
+    written = "the direction is 30 times as long as the stream after layer 6 and drowns it"
+    assert written in program(*options, "love - hate@6*4", COLUMNS="80").out.splitlines()
+    written = "the direction is 0.51 times as long as the stream after layer 10"
+    assert written in program(*options, "London - Paris@10*1", COLUMNS="80").out.splitlines()
+    written = "times as long as the stream after layer 6 and drowns it"
+    assert written in program("forward", TEXT, "--steer", "love - hate@6*4").out

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llminspect.core import attention_measures as measures
-from llminspect.core import head_output
+from llminspect.core import attribution
 
 Rows = list[list[float]]
 Case = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], bool, int | None]
@@ -113,6 +113,23 @@ def test_a_head_that_spreads_is_diffuse_and_one_between_is_mixed() -> None:
     assert measures.habit({key: float(value) for key, value in mixed.items()}) == "mixed"
 
 
+@pytest.mark.parametrize(
+    ("measured", "name"),
+    [
+        ({"previous": 0.5}, "previous"),
+        ({"previous": 0.499}, "mixed"),
+        ({"sink": 0.52, "entropy": 0.9}, "sink"),
+        ({"entropy": 0.75}, "diffuse"),
+        ({"entropy": 0.749}, "mixed"),
+        ({"self": 0.6, "same": 0.6}, "same"),
+        ({"self": 0.6, "same": 0.55, "induction": math.nan}, "self"),
+    ],
+)
+def test_a_habit_takes_at_least_half_of_the_weight(measured: dict[str, float], name: str) -> None:
+    nothing = {**dict.fromkeys(measures.HABITS, 0.0), "entropy": 0.2}
+    assert measures.habit({**nothing, **measured}) == name
+
+
 def test_a_sharp_row_has_no_entropy_and_never_a_nan() -> None:
     sharp = measures.measure_all(one_hot_rows([0, 1, 1]).astype(np.float32), np.arange(3), True)
     assert float(sharp["entropy"]) == pytest.approx(0, abs=1e-6)
@@ -157,11 +174,11 @@ def test_excess_leaves_out_the_query_the_keys_and_who_cannot_see_them(case: Case
 def test_the_outputs_of_heads_add_up_to_the_attention() -> None:
     generator = np.random.default_rng(2)
     mixed_HE, output_DHE = generator.normal(size=(3, 4)), generator.normal(size=(5, 12))
-    heads_HD = head_output.output_of_heads(mixed_HE, output_DHE)
+    heads_HD = attribution.output_of_heads(mixed_HE, output_DHE)
     np.testing.assert_allclose(heads_HD.sum(axis=0), output_DHE @ mixed_HE.reshape(-1))
     np.testing.assert_allclose(heads_HD[1], output_DHE[:, 4:8] @ mixed_HE[1])
-    np.testing.assert_array_equal(head_output.output_of_heads(mixed_HE, None)[2, 8:], mixed_HE[2])
-    np.testing.assert_allclose(head_output.shares(heads_HD, heads_HD.sum(axis=0)).sum(), 1)
+    np.testing.assert_array_equal(attribution.output_of_heads(mixed_HE, None)[2, 8:], mixed_HE[2])
+    np.testing.assert_allclose(attribution.shares(heads_HD, heads_HD.sum(axis=0)).sum(), 1)
 
 
 def test_what_is_added_is_as_long_as_the_weighted_value_behind_the_matrix() -> None:
@@ -172,4 +189,4 @@ def test_what_is_added_is_as_long_as_the_weighted_value_behind_the_matrix() -> N
         [np.linalg.norm(weight * (output_DE @ value)) for weight, value in zip(row, value_SE, strict=True)]
         for row in weights_TS
     ]
-    np.testing.assert_allclose(head_output.norm_of_added(weights_TS, value_SE, output_DE), expected)
+    np.testing.assert_allclose(attribution.norm_of_added(weights_TS, value_SE, output_DE), expected)

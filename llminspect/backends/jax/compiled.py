@@ -45,6 +45,8 @@ class Program:
 
     call: Callable[..., Any]
     shown: list[Shown]
+    acted: set[int]
+    """The parts of the plan that changed something."""
     stopped: bool
 
 
@@ -213,10 +215,12 @@ class Compiled:
         kept_pair = extended.get("layers")
         cache = 0 if kept_pair is None else _bytes(kept_pair) // self.layout.cache_parts(kept_pair[0].shape)
         self.budget.check(compiled, cache, _bytes(kept))
-        return Program(compiled, traced[0].shown, traced[0].stopped)
+        return Program(compiled, traced[0].shown, traced[0].acted, traced[0].stopped)
 
     def show(self, plan: Plan, program: Program, kept: Sequence[Array], seen: int | None) -> None:
         """Hand on what was kept; of a cache that has more places than tokens only the `seen` tokens."""
+        for part in program.acted:
+            plan.leaves[part].acted = True  # type: ignore[attr-defined]
         if not program.shown:
             return hand_on(plan, (), (), program.stopped)
         arrays = [self._host(array) for array in kept]

@@ -47,7 +47,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Stop:
+class StopAfter:
     """The end of the pass, once all of these went by."""
 
     names: frozenset[str]
@@ -85,7 +85,7 @@ def _leaves(tap: Tap, prefix: str = "") -> Sequence[tuple[Hashable, Tap]]:
     if isinstance(tap, Under):
         return _leaves(tap.tap, prefix + tap.prefix)
     if isinstance(tap, Until):
-        return [*_leaves(tap.tap, prefix), (Stop(frozenset(prefix + name for name in tap.left)), tap)]
+        return [*_leaves(tap.tap, prefix), (StopAfter(frozenset(prefix + name for name in tap.left)), tap)]
     if isinstance(tap, Edit):
         return [(Change(prefix + tap.name, tap.change), tap)]
     patterns = getattr(tap, "patterns", None)
@@ -113,8 +113,10 @@ class Recorder:
         self.kept: list[Array] = []
         self.shown: list[Shown] = []
         """What was seen, in order."""
-        self.left = {index: set(part.names) for index, part in enumerate(parts) if isinstance(part, Stop)}
+        self.left = {index: set(part.names) for index, part in enumerate(parts) if isinstance(part, StopAfter)}
         self.stopped = False
+        self.acted: set[int] = set()
+        """Which parts have changed something."""
 
     def wants(self, name: str) -> bool:
         return any(
@@ -127,6 +129,7 @@ class Recorder:
         for index, part in enumerate(self.parts):
             if isinstance(part, Change) and part.name == name:
                 array, slot = part.change(array, *self.operands[index]), None
+                self.acted.add(index)
             elif isinstance(part, Look) and part.at(name):
                 if slot is None:
                     slot = len(self.kept)
@@ -163,7 +166,9 @@ class Recorder:
 
     def changes(self, names: Sequence[str]) -> list[int]:
         """Which parts change arrays of these names, in the order of the names."""
-        return [index for name in names for index, part in self._acting(name) if isinstance(part, Change)]
+        found = [index for name in names for index, part in self._acting(name) if isinstance(part, Change)]
+        self.acted.update(found)
+        return found
 
     def _acting(self, name: str) -> Iterator[tuple[int, Any]]:
         for index, part in enumerate(self.parts):

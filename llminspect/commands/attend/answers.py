@@ -32,7 +32,7 @@ _MUCH = 0.3
 """From this weight on a head counts as one that looks there."""
 
 
-def found(result: AttendResult, find: Find) -> Iterator[RenderableType]:
+def find_parts(result: AttendResult, find: Find) -> Iterator[RenderableType]:
     """The heads by weight and by excess, and whether the weight means anything."""
     query, key = (label(end.text.strip()) for end in (find.query, find.key))
     line = Text.assemble((f"Which heads look from {query} to {key}", TITLE))
@@ -70,11 +70,11 @@ def _verdict(find: Find, query: str, key: str) -> Iterator[RenderableType]:
         yield Text(f"No other token sees {key}, so there is nothing to compare the weights with.", WARNING)
         return
     best = max(find.heads, key=lambda head: head.excess or 0)
-    said = f"Layer {best.layer} · head {best.head} looks there most beyond what is usual: {best.weight:.2f} of its "
-    said += f"weight, from the other tokens {best.others or 0:.2f}"
+    line = f"Layer {best.layer} · head {best.head} looks there most beyond what is usual: {best.weight:.2f} of its "
+    line += f"weight, from the other tokens {best.others or 0:.2f}"
     if best.control is not None:
-        said += f"; in the control sentence {best.control:.2f}"
-    yield Text(f"{said}." if (best.excess or 0) > 0 else "No head looks there more than from the other tokens.")
+        line += f"; in the control sentence {best.control:.2f}"
+    yield Text(f"{line}." if (best.excess or 0) > 0 else "No head looks there more than from the other tokens.")
 
 
 def _heads(heads: Sequence[FoundHead], find: Find) -> RenderableType:
@@ -91,8 +91,8 @@ def _heads(heads: Sequence[FoundHead], find: Find) -> RenderableType:
     return table(columns, rows)
 
 
-def rolled_out(rollout_TS: Array, labels: list[str], causal: bool) -> Iterator[RenderableType]:
-    """How much of each input token is in each position behind the last layer."""
+def rollout_parts(rollout_TS: Array, labels: list[str], causal: bool) -> Iterator[RenderableType]:
+    """How much of each input token is in each position after the last layer."""
     shown_TS = np.array(rollout_TS, float)
     if causal:
         shown_TS[np.triu_indices(len(shown_TS), 1)] = np.nan
@@ -110,7 +110,7 @@ def rolled_out(rollout_TS: Array, labels: list[str], causal: bool) -> Iterator[R
         title="Attention rollout: attention followed from the last layer down to the input",
         limits=(0, 1),
         fold="max",
-        row_name="positions behind the last layer",
+        row_name="positions after the last layer",
         column_name="input tokens",
         value_name="share",
         masked="comes later, hidden",
@@ -122,7 +122,7 @@ def rolled_out(rollout_TS: Array, labels: list[str], causal: bool) -> Iterator[R
     )
 
 
-def contributed(parts: Contributions) -> Iterator[RenderableType]:
+def contribution_parts(parts: Contributions) -> Iterator[RenderableType]:
     """What wrote how much of a token's final stream."""
     heads_LH = np.asarray(parts.heads, float)
     line = Text.assemble((f"What wrote the final stream of {label(parts.text)} (token {parts.index})", TITLE))
@@ -144,5 +144,5 @@ def contributed(parts: Contributions) -> Iterator[RenderableType]:
         numbers=[percent(value) for value in values],
         title="The heads that wrote most",
     )
-    frozen = " The norm behind the attention is held at the scale it had." if parts.scales_frozen else ""
+    frozen = " The norm after the attention is held at the scale it had." if parts.scales_frozen else ""
     yield Text(f"Below 0%: it writes against where the stream ends up.{frozen}", QUIET)

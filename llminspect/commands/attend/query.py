@@ -32,7 +32,7 @@ _NOTHING = 0.00005
 """A smaller weight reads 0.0000."""
 
 
-def query_by_hand_view(result: AttendResult, query: Query, labels: list[str]) -> Iterator[RenderableType]:
+def query_parts(result: AttendResult, query: Query, labels: list[str]) -> Iterator[RenderableType]:
     """Which head, the steps as a table, the steps as formulas."""
     shared = result.n_heads // result.n_kv_heads
     title = f"What {label(query.text)} (token {query.index}) looks at in layer {query.layer} · head {query.head}"

@@ -1,8 +1,7 @@
-"""How `attend` looks."""
+"""How `attend` looks: what was chosen, the heads one by one or as a table, and the source beside them."""
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,13 +9,10 @@ import numpy as np
 from rich.text import Text
 
 from llminspect.analysis.attention import PARTS
-from llminspect.commands.attend.answers import contributed, found, rolled_out
-from llminspect.commands.attend.cross import cross_attention
-from llminspect.commands.attend.query import query_by_hand_view
+from llminspect.commands.attend.overview import MEANINGS, overview_parts
 from llminspect.core.numbers import count, number
 from llminspect.render.heatmap import head_map, heatmap
-from llminspect.render.safe import label
-from llminspect.render.section import beside, page, section
+from llminspect.render.section import section
 from llminspect.render.table import Column, table
 from llminspect.render.theme import QUIET, TITLE
 
@@ -27,61 +23,44 @@ if TYPE_CHECKING:
 
     from llminspect.analysis.attend import AttendResult
     from llminspect.analysis.attention import Head
-    from llminspect.analysis.cross_attention import EncoderAttention
+    from llminspect.analysis.cross_attention import CrossAttention, EncoderAttention
     from llminspect.analysis.documents import Tokens
-    from llminspect.analysis.overview import Overview
     from llminspect.core.array import Array
 
-MARKS = {
-    "sink": "S",
-    "previous": "P",
-    "next": "N",
-    "self": "O",
-    "same": "=",
-    "induction": "»",
-    "diffuse": "~",
-    "mixed": "",
-}
-MEANINGS = {
-    "sink": "rests on token 0: it finds nothing to look for",
-    "previous": "looks at the token before",
-    "next": "looks at the token behind",
-    "self": "looks at its own token",
-    "same": "looks at the same token before",
-    "induction": "looks at what followed its token before",
-    "diffuse": "spreads its weight",
-    "mixed": "no habit takes half of its weight",
-}
 _EACH = 4
 """Up to so many heads are drawn one by one; of more there is a table."""
 _ROWS = 40
 
 
-def rendering(result: AttendResult) -> RenderableType:
-    """The parts that were asked for, a blank line between two."""
-    return page(parts(result))
-
-
 def parts(result: AttendResult) -> Iterator[RenderableType]:
+    """The parts of the picture, one below the other; each question loads what draws its answer."""
     labels = [token["text"] for token in result.tokens]
     if result.overview is not None:
-        yield from _overview(result, result.overview)
+        yield from overview_parts(result, result.overview)
     if result.query is not None:
-        yield from query_by_hand_view(result, result.query, labels)
+        from llminspect.commands.attend.query import query_parts
+
+        yield from query_parts(result, result.query, labels)
     if result.find is not None:
-        yield from found(result, result.find)
+        from llminspect.commands.attend.answers import find_parts
+
+        yield from find_parts(result, result.find)
     if result.rollout is not None:
-        yield from rolled_out(result.rollout, labels, result.causal)
+        from llminspect.commands.attend.answers import rollout_parts
+
+        yield from rollout_parts(result.rollout, labels, result.causal)
     if result.contributions is not None:
-        yield from contributed(result.contributions)
+        from llminspect.commands.attend.answers import contribution_parts
+
+        yield from contribution_parts(result.contributions)
     if result.mean is not None:
         yield _weights(result.mean, labels, result.causal, "The mean of the heads")
         yield _reading(result.mean)
-    asked = [result.query, result.find, result.rollout, result.contributions, result.mean]
-    if result.selected and all(part is None for part in asked):
+    answers = (result.query, result.find, result.rollout, result.contributions, result.mean)
+    if result.selected and all(answer is None for answer in answers):
         yield from _heads(result, labels)
     if result.cross is not None and result.encoder is not None and result.source is not None:
-        yield from cross_attention(result, result.cross, [token["text"] for token in result.source])
+        yield from _cross_attention(result, result.cross, [token["text"] for token in result.source])
         if result.selected:
             yield Text("The encoder: who looks at whom in the source", TITLE)
         yield from parts(_of_encoder(result, result.encoder, result.source))
@@ -102,74 +81,6 @@ def _of_encoder(result: AttendResult, encoder: EncoderAttention, source: Tokens)
         cross=None,
         encoder=None,
     )
-
-
-def _overview(result: AttendResult, overview: Overview) -> Iterator[RenderableType]:
-    layers, heads = result.n_layers, result.n_heads
-    line = Text.assemble(("Who looks at whom" + _among(result), TITLE))
-    grouped = "" if result.n_kv_heads == heads else f", {result.n_kv_heads} for keys and values"
-    sizes = f"{count(layers * heads)} heads ({layers} layers × {heads} heads{grouped})"
-    line.append(f"  {sizes} on {count(len(result.tokens))} tokens", QUIET)
-    yield line
-    values_LH = np.asarray(overview.measures[overview.measure], float)
-    marks = [[MARKS[name] for name in row] for row in overview.habits]
-    heads_map = head_map(
-        values_LH,
-        value_name=overview.measure,
-        limits=None if overview.measure == "distance" else (0, 1),
-        marks=marks,
-        max_rows=64,
-    )
-    defined = Text(f"{overview.measure}: {overview.definitions[overview.measure]}", QUIET)
-    yield beside(heads_map, page([_habits(overview), defined, _one_of_them(overview)]))
-
-
-def _among(result: AttendResult) -> str:
-    """Of an encoder–decoder: whose attention it is."""
-    if result.part is None:
-        return ""
-    return ", in the decoder: the target so far" if result.part == "decoder" else ", in the encoder: the source"
-
-
-def _one_of_them(overview: Overview) -> RenderableType:
-    layer, head = _example(overview)
-    return Text(
-        f"A head is one of several attentions that run side by side in a layer; {layer}.{head} is head {head} of "
-        f"layer {layer}. To see what it looks at: --layer {layer} --head {head}",
-        QUIET,
-    )
-
-
-def _habits(overview: Overview) -> RenderableType:
-    counts = Counter(name for row in overview.habits for name in row)
-    rows: list[list[str | int]] = []
-    for name, mark in MARKS.items():
-        if not counts[name]:
-            continue
-        layer, head, value = _strongest(overview, name)
-        strongest = "" if value is None else f"{layer}.{head} ({value:.2f})"
-        rows.append([mark, name, counts[name], strongest, MEANINGS[name]])
-    columns: list[str | Column] = ["", "habit", "heads", "strongest", Column("on this text it", quiet=True)]
-    return table(columns, rows)
-
-
-def _strongest(overview: Overview, habit: str) -> tuple[int, int, float | None]:
-    """Of the heads of a habit the one that has most of it, and how much; of mixed ones, which have none, the first."""
-    places = [(layer, head) for layer, row in enumerate(overview.habits) for head in range(len(row))]
-    of_it = [(layer, head) for layer, head in places if overview.habits[layer][head] == habit]
-    if habit == "mixed":
-        return *of_it[0], None
-    measured = {str(measure): values for measure, values in overview.measures.items()}
-    values_LH = measured["entropy" if habit == "diffuse" else habit]
-    layer, head = max(of_it, key=lambda place: float(values_LH[place]))
-    return layer, head, float(values_LH[layer, head])
-
-
-def _example(overview: Overview) -> tuple[int, int]:
-    """A head worth looking at: of the habit that is furthest from resting on token 0 the strongest."""
-    there = {name for row in overview.habits for name in row}
-    order = ("induction", "same", "previous", "self", "next", "mixed", "diffuse", "sink")
-    return _strongest(overview, next(name for name in order if name in there))[:2]
 
 
 def _heads(result: AttendResult, labels: list[str]) -> Iterator[RenderableType]:
@@ -222,8 +133,8 @@ def _named(shown: str) -> str:
         "weights": "weights",
         "scores": "scores, query · key",
         "scaled": "scores times the scale",
-        "capped": "scores behind the soft cap",
-        "masked": "scores behind the mask",
+        "capped": "scores after the soft cap",
+        "masked": "scores after the mask",
         "added": "what is added: ‖weight · value · W‖",
     }.get(shown, shown)
 
@@ -283,6 +194,31 @@ def _or_none(value: float) -> float | None:
     return value if value == value else None
 
 
-def token_name(labels: list[str], index: int) -> str:
-    """A token as it is spoken of: its text and its index."""
-    return f"{label(labels[index])} (token {index})"
+def _cross_attention(result: AttendResult, cross: CrossAttention, source: list[str]) -> Iterator[RenderableType]:
+    """The attention to the source, by heads or as an overview as the target's own is."""
+    target = [token["text"] for token in result.tokens]
+    line = Text.assemble(("Who looks at the source (cross attention)", TITLE))
+    line.append(f"  {count(len(target))} tokens of the target look at {count(len(source))} of the source", QUIET)
+    yield line
+    if result.selected and len(cross.heads) <= _EACH:
+        for head in cross.heads:
+            yield _cross_weights(head.weights, target, source, f"Layer {head.layer} · head {head.head} · cross")
+    else:
+        entropy_LH = np.asarray(cross.entropy, float)
+        yield head_map(entropy_LH, value_name="entropy", limits=(0, 1), max_rows=64)
+        yield _cross_weights(cross.mean, target, source, "The mean of the heads")
+    yield Text("Each row is a token of the target, each column one of the source; a row sums to 1.", QUIET)
+
+
+def _cross_weights(weights_TS: Array, target: list[str], source: list[str], title: str) -> RenderableType:
+    return heatmap(
+        np.asarray(weights_TS, float),
+        target,
+        source,
+        title=title,
+        limits=(0, 1),
+        fold="max",
+        row_name="target",
+        column_name="source",
+        value_name="weight",
+    )

@@ -23,8 +23,8 @@ def write_perplexities(prompts: Iterable[Prompt], score: Callable[[Prompt], Surp
         try:
             if prompt.error is not None:
                 raise prompt.error
-            heard = score(prompt)
-            value = None if heard is None else heard.perplexity
+            scores = score(prompt)
+            value = None if scores is None else scores.perplexity
         except UserError as error:
             if prompt.line is None:
                 raise

@@ -24,42 +24,75 @@ if TYPE_CHECKING:
     from llminspect.analysis.candidates import Candidate
     from llminspect.analysis.forward import ForwardResult
     from llminspect.analysis.trace import FeedForward, LayerTrace, Routing
-    from llminspect.core.trace import Step
+    from llminspect.core.trace import TraceStep
 
 ROWS = 12
 """Layers shown in the folded trace."""
 
 
 def forward_view(result: ForwardResult) -> RenderableType:
-    """What was asked for; the way through the layers where nothing more special was."""
-    from llminspect.commands.forward.answers import asked_for, masked, surprise
-
+    """What was chosen to look at; the way through the layers where nothing more special was."""
     if result.surprise is not None:
-        return surprise(result.surprise, result.tokens)
+        from llminspect.commands.forward.answers import surprise
+
+        return surprise(result.surprise, labels(result.tokens))
     parts: list[RenderableType] = [strip(result.tokens, result.position), Text()]
     if result.source is not None:
         parts = [strip(result.source, len(result.source) - 1), Text("becomes", theme.QUIET), *parts]
-    special = asked_for(result)
-    if result.steps is not None and not special:
+    answers = answer_views(result)
+    if result.steps is not None and not answers:
         parts += [calculation(result.steps), Text()]
     if any(trace.steps for trace in result.layers):
         parts += opened_layers(result)
-    if not special and (result.steps is None or len(result.layers) > 1):
+    if not answers and (result.steps is None or len(result.layers) > 1):
         parts += [folded_trace(result.layers), Text()]
         for step in result.feedforward or []:
             parts += [feed_forward(step), Text()]
-    if result.experts and not special:
+    if result.experts and not answers:
         parts += [experts(result.experts, result.tokens), Text()]
-    for part in special:
-        parts += [part, Text()]
+    for answer in answers:
+        parts += [answer, Text()]
     if result.masked is not None:
-        parts.append(masked(result.masked, result.tokens))
+        from llminspect.commands.forward.answers import masked
+
+        parts.append(masked(result.masked))
     elif result.next and result.change is None:
         parts.append(next_tokens(result.next, result.tokens, result.position))
     if result.target is not None and result.target.rank and result.lens is None:
         name, rank = visible(result.target.text, True), count(result.target.rank)
         parts.append(Text(f"{name} has rank {rank} (0 is the most probable) and {percent(result.target.prob, 2)}"))
     return Group(*parts)
+
+
+def answer_views(result: ForwardResult) -> list[RenderableType]:
+    """The answers to special questions, in the order in which one leads to the other; each loads what draws it."""
+    views: list[RenderableType] = []
+    if result.lens is not None:
+        from llminspect.commands.forward.lens import LensGrid, lens_table
+
+        views.append(lens_table(result.lens))
+        views += [] if result.grid is None else [LensGrid(result.grid, labels(result.tokens))]
+    if result.attribution is not None:
+        from llminspect.commands.forward.answers import attribution
+
+        views.append(attribution(result.attribution))
+    if result.saliency is not None:
+        from llminspect.commands.forward.answers import saliency
+
+        views.append(saliency(result.saliency, labels(result.tokens)))
+    if result.sweep is not None:
+        from llminspect.commands.forward.experiments import sweep
+
+        views.append(sweep(result.sweep, labels(result.tokens)))
+    if result.change is not None and result.baseline is not None:
+        from llminspect.commands.forward.experiments import change
+
+        views.append(change(result.baseline, result.change))
+    return views
+
+
+def labels(tokens: Sequence[dict[str, object]]) -> list[str]:
+    return [str(token["text"]) for token in tokens]
 
 
 def strip(tokens: Sequence[dict[str, object]], position: int) -> RenderableType:
@@ -85,14 +118,14 @@ def next_tokens(candidates: Sequence[Candidate], tokens: Sequence[dict[str, obje
     rest = 1 - sum(candidate.prob for candidate in candidates)
     line = Text()
     line.append(f"all other tokens together {percent(max(rest, 0.0), 2)}", theme.QUIET)
-    said = Text()
-    last = str(tokens[position]["text"])
-    said.append("after ")
-    said.append(visible(last, True), theme.STRONG)
-    said.append(" most probable: ")
-    said.append(visible(candidates[0].text, True), theme.BAR_CHOSEN)
-    said.append(f"  {percent(candidates[0].prob)}")
-    return Group(bars, *([line] if rest > 5e-5 else []), Text(), said)
+    answer = Text.assemble(
+        "after ",
+        (visible(str(tokens[position]["text"]), True), theme.STRONG),
+        " most probable: ",
+        (visible(candidates[0].text, True), theme.BAR_CHOSEN),
+        f"  {percent(candidates[0].prob)}",
+    )
+    return Group(bars, *([line] if rest > 5e-5 else []), Text(), answer)
 
 
 def folded_trace(layers: Sequence[LayerTrace]) -> RenderableType:
@@ -126,13 +159,13 @@ def folded_trace(layers: Sequence[LayerTrace]) -> RenderableType:
 
 def opened_layers(result: ForwardResult) -> list[RenderableType]:
     """The steps of each opened layer."""
-    groups: list[tuple[str, Sequence[Step]]] = [("before the layers", result.before or [])]
+    groups: list[tuple[str, Sequence[TraceStep]]] = [("before the layers", result.before or [])]
     groups += [(f"layer {trace.layer}", trace.steps or []) for trace in result.layers]
     groups += [("after the layers", result.after or [])]
     return [part for title, steps in groups if steps for part in (step_table(title, steps), Text())]
 
 
-def step_table(title: str, steps: Sequence[Step]) -> RenderableType:
+def step_table(title: str, steps: Sequence[TraceStep]) -> RenderableType:
     rows = [
         [
             step.name.split(".", 2)[-1] if step.name.startswith("layers.") else step.name,
@@ -164,9 +197,9 @@ def feed_forward(step: FeedForward) -> RenderableType:
     """h = W z + b, a = f(h) for the hidden units that fire most."""
     function = "" if step.function == "none" else step.function
     if step.gated:
-        told = f"h = W z   a = {function}(h) · (W′ z)   the gate h decides how much of W′ z passes"
+        formula = f"h = W z   a = {function}(h) · (W′ z)   the gate h decides how much of W′ z passes"
     else:
-        told = f"h = W z + b   a = {function}(h)" if function else "h = W z + b   a = h"
+        formula = f"h = W z + b   a = {function}(h)" if function else "h = W z + b   a = h"
     headers = [Column("unit", "right"), Column("h", "right"), *([Column("W′ z", "right")] if step.gated else [])]
     rows = []
     for unit in step.units:
@@ -180,7 +213,7 @@ def feed_forward(step: FeedForward) -> RenderableType:
         f"{percent(step.positive)} of all have h > 0"
     )
     title = Text(f"feed forward of layer {step.layer}", theme.TITLE)
-    formulas = Text(f"z = {vector(step.input, 4, 3)}\n{told}", theme.QUIET)
+    formulas = Text(f"z = {vector(step.input, 4, 3)}\n{formula}", theme.QUIET)
     return Group(title, formulas, table(headers, rows, note=note))
 
 

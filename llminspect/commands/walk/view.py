@@ -9,7 +9,8 @@ from rich.text import Text
 from llminspect.analysis.embed import EmbedResult
 from llminspect.commands import attend, embed, encode, generate, tokenize
 from llminspect.commands.forward import view as forward_views
-from llminspect.commands.forward.answers import change, lens_table
+from llminspect.commands.forward.experiments import change
+from llminspect.commands.forward.lens import lens_table
 from llminspect.commands.info.view import parts_table
 from llminspect.core.numbers import number
 from llminspect.render import theme

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def in_blocks(smollm2: Model) -> Model:
-    return open_model("smollm2", offline=True, kernels=True)
+    return open_model("smollm2", offline=True, kernels="numba")
 
 
 @pytest.mark.parametrize("tokens", [1, 3, 12, 40])
@@ -40,7 +40,7 @@ def test_every_matrix_stays_in_blocks(in_blocks: Model) -> None:
 
 
 def test_a_streamed_model_keeps_its_blocks(in_blocks: Model) -> None:
-    streamed = open_model("smollm2", offline=True, kernels=True, streamed=True)
+    streamed = open_model("smollm2", offline=True, kernels="numba", streamed=True)
     first, second = (model.run([5, 6, 7]).stream_TD for model in (in_blocks, streamed))
     assert np.array_equal(first, second)
     assert isinstance(streamed.params["embedding.weight"], Blocks)

@@ -10,7 +10,7 @@ from serve import ids, serve
 from llminspect.core.tap import NO_TAP, Capture
 from llminspect.opening import open_model
 
-model = open_model(sys.argv[1], offline=True, kernels=sys.argv[2:] == ["numba"])
+model = open_model(sys.argv[1], offline=True, kernels="numba" if sys.argv[2:] == ["numba"] else "numpy")
 if sys.argv[2:] == ["jax"]:
     from llminspect.backends.jax.settings import EngineSettings
     from llminspect.backends.jax.start import on_jax

@@ -1,0 +1,56 @@
+"""Ways to look at one pass: until nobody looks any further, or at what one position's stream is made of."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from llminspect.core.tap import Capture, Chain, Enough, Until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from llminspect.core.array import Array
+    from llminspect.core.cache import Cache
+    from llminspect.core.tap import Tap
+    from llminspect.model.opened import Model
+
+
+def run_until(model: Model, ids: Sequence[int], tap: Tap, names: Iterable[str], cache: Cache | None = None) -> None:
+    """Run the text until all intermediates `names` have gone through `tap`."""
+    with suppress(Enough):
+        model.run(ids, Until(tap, *names), cache)
+
+
+def captured(model: Model, ids: Sequence[int], names: Iterable[str], taps: Sequence[Tap] = ()) -> Capture:
+    """The intermediates `names` of a text; `taps` act after what is captured was seen."""
+    names = set(names)
+    capture = Capture(*names)
+    run_until(model, ids, Chain([capture, *taps]), names)
+    return capture
+
+
+class PositionRows:
+    """A tap that keeps one position's row of the residual stream and of what each step adds to it: [D] each; with
+    `heads` of what each head read as well, [H, E]."""
+
+    def __init__(self, layers: int, position: int, *, heads: bool = False) -> None:
+        parts = (
+            "input middle output attention.output attention.unnormed cross_attention.output feedforward.output".split()
+        )
+        parts += ["attention.mixed"] if heads else []
+        self._names = {"embedding.output", *(f"layers.{layer}.{part}" for layer in range(layers) for part in parts)}
+        self.patterns = tuple(sorted(self._names))
+        self.position = position
+        self.rows: dict[str, Array] = {}
+        self.moments: dict[str, float] = {}
+
+    def wants(self, name: str) -> bool:
+        return name in self._names
+
+    def __call__(self, name: str, array: Array) -> Array:
+        if self.wants(name):
+            self.rows[name] = array[..., self.position, :].copy()
+            self.moments[name] = time.perf_counter()
+        return array
