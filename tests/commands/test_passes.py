@@ -34,7 +34,8 @@ def counted(name: str = "llama") -> tuple[Model, list[int]]:
         passes.append(np.asarray(ids_T).size)
         return plain(params, config, ids_T, *rest)
 
-    return replace(model, architecture=replace(model.architecture, forward=run)), passes
+    counting: Any = run
+    return replace(model, architecture=replace(model.architecture, forward=counting)), passes
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_attend_runs_the_text_once(options: dict[str, Any], expected: int) -> No
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"lens": True, "all": True, "attribution": True, "steps": True, "trace": True}, {"layer": "0-1", "top": 3}],
+    [{}, {"lens": True, "all": True, "attribution": True}, {"steps": True, "trace": True}, {"layer": "0-1", "top": 3}],
     ids=str,
 )
 def test_forward_runs_the_text_once(options: dict[str, Any]) -> None:
@@ -88,3 +89,11 @@ def test_a_sweep_finds_its_answers_in_its_own_passes() -> None:
     # The other text, this one, the places in one batch; then what is put in, the pass with it, and the one without.
     places = model.config.sizes.L * (4 + 1)
     assert passes == [4, 4, 4 * places, 4, 4, 4]
+
+
+def test_the_grid_is_the_same_whatever_else_is_shown() -> None:
+    model, passes = counted()
+    plain = forward(model, ForwardQuestion(ForwardOptions(lens=True, all=True)), TEXT).grid
+    assert passes == [4]
+    assert forward(model, ForwardQuestion(ForwardOptions(lens=True, all=True, trace=True)), TEXT).grid == plain
+    assert passes == [4] * 3
