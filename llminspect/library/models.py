@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from llminspect.arguments.shared import EngineOptions
-from llminspect.arguments.verify import BOUND
+from llminspect.arguments.cache import Action, CacheOptions
+from llminspect.arguments.check import checked
+from llminspect.arguments.places import Texts, each
+from llminspect.arguments.shared import EngineOptions, ModelOptions
+from llminspect.arguments.together import check_together
+from llminspect.arguments.verify import VerifyOptions
 from llminspect.library.inputs import DEFAULT, opened
 from llminspect.library.options import takes_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from llminspect.analysis.cache import CacheResult
     from llminspect.analysis.info import InfoResult
@@ -27,9 +31,8 @@ if TYPE_CHECKING:
 def open_model(
     name: str = DEFAULT,
     *,
-    revision: str | None = None,
-    offline: bool = False,
     streamed: bool = False,
+    where: ModelOptions,
     engine: EngineOptions,
 ) -> Model:
     """Open a model: a built-in toy, a .gguf file, a model folder, a catalogue name, or org/name on the hub.
@@ -46,8 +49,16 @@ def open_model(
     from llminspect.opening import engine_settings
     from llminspect.opening import open_model as work
 
+    where = checked(replace(where, model=name))
     settings = engine_settings(**vars(engine))
-    return work(name, revision=revision, offline=offline, streamed=streamed, kernels=engine.kernels, engine=settings)
+    return work(
+        where.model,
+        revision=where.revision,
+        offline=where.offline,
+        streamed=streamed,
+        kernels=engine.kernels,
+        engine=settings,
+    )
 
 
 def models() -> ModelsResult:
@@ -64,7 +75,8 @@ def models() -> ModelsResult:
     return known_models()
 
 
-def pull(name: str = DEFAULT, *, revision: str | None = None, offline: bool = False) -> PullResult:
+@takes_options
+def pull(name: str = DEFAULT, *, where: ModelOptions) -> PullResult:
     """Fetch a model of the catalogue or of the hub, unless it is there.
 
     Gives its `path`, its `bytes`, and whether it was `fetched` now. Raises ModelError where there is none such.
@@ -75,10 +87,12 @@ def pull(name: str = DEFAULT, *, revision: str | None = None, offline: bool = Fa
     """
     from llminspect.analysis.pull import pull as work
 
-    return work(name, revision=revision, offline=offline)
+    where = checked(replace(where, model=name))
+    return work(where.model, revision=where.revision, offline=where.offline)
 
 
-def info(name: str = DEFAULT, *, revision: str | None = None, offline: bool = False) -> InfoResult:
+@takes_options
+def info(name: str = DEFAULT, *, where: ModelOptions) -> InfoResult:
     """What is inside a model (or a tokenizer by itself), read from its headers alone.
 
     Gives its `family`, `sizes` by the dimension letters, `parameters`, `tensors`, `tokenizer`. Raises ModelError.
@@ -91,20 +105,16 @@ def info(name: str = DEFAULT, *, revision: str | None = None, offline: bool = Fa
     from llminspect.analysis.info import info as work
     from llminspect.opening import describe_model, standalone, tokenizer_of
 
+    where = checked(replace(where, model=name))
     alone = standalone(name)
     if alone is not None:
         return work(None, alone, name)
-    description = describe_model(name, revision=revision, offline=offline)
+    description = describe_model(name, revision=where.revision, offline=where.offline)
     return work(description, tokenizer_of(description), name)
 
 
-def verify(
-    model: Opened = DEFAULT,
-    ids: Sequence[int] | None = None,
-    *,
-    bound: float = BOUND,
-    against: Path | str | None = None,
-) -> VerifyResult:
+@takes_options
+def verify(model: Opened = DEFAULT, ids: Sequence[int] | None = None, *, options: VerifyOptions) -> VerifyResult:
     """Are the numbers right, on this machine?
 
     Compares the model with itself: float32 with float64, token by token with all at once and, where it is given by its
@@ -117,8 +127,6 @@ def verify(
     >>> result.passed, [check.name for check in result.checks]
     (True, ['float64'])
     """
-    from pathlib import Path
-
     from llminspect.analysis.activations import read_recording
     from llminspect.analysis.verify import ids_of
     from llminspect.analysis.verify import verify as work
@@ -127,16 +135,16 @@ def verify(
     read = opened(model)
     built_in = read.provenance.get("file") == "built in"
     streamed = partial(reopen, model, streamed=True, finite=False) if isinstance(model, str) and not built_in else None
-    recording = None if against is None else read_recording(Path(against))
-    compared = None if recording is None else (str(against), recording)
+    recording = None if options.against is None else read_recording(options.against)
+    compared = None if recording is None else (str(options.against), recording)
     input_ids, source_ids = ids_of(read, ids, recording)
-    return work(read, input_ids, bound=bound, streamed=streamed, against=compared, source_ids=source_ids)[0]
+    return work(read, input_ids, bound=options.bound, streamed=streamed, against=compared, source_ids=source_ids)[0]
 
 
-def cache(action: Any = "show", names: Sequence[str] = (), limit: int | str | None = None) -> CacheResult:
+def cache(action: Action = "show", names: Texts | None = None, limit: str | None = None) -> CacheResult:
     """What was fetched and prepared: "show" it, "verify" that it is whole, "clear" it.
 
-    `names` picks by name, kind or model; with "clear", `limit` ("2GB", or bytes) removes only what was not used for
+    `names` picks by name, kind or model; with "clear", `limit` ("2GB") removes only what was not used for
     longest. Only what llminspect made is ever removed. Raises UsageError for a name that picks nothing.
 
     >>> import llminspect
@@ -146,7 +154,9 @@ def cache(action: Any = "show", names: Sequence[str] = (), limit: int | str | No
     from llminspect.analysis.cache import cache as work
     from llminspect.files.cache_folder import parse_size
 
-    return work(action, names, parse_size(limit) if isinstance(limit, str) else limit)
+    options = checked(CacheOptions(action, names, limit))
+    check_together("cache", options)
+    return work(options.action, each(options.names), None if options.limit is None else parse_size(options.limit))
 
 
 def schema(command: str | None = None) -> Any:

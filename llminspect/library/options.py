@@ -11,13 +11,18 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, overload
 from llminspect.arguments.check import checked, fields_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from llminspect.library.inputs import Opened, Text, Texts
 
 R = TypeVar("R")
-TERMINAL = frozenset("text file ids lines user workers coordinator process".split())
-"""Options that only a terminal has a use for: where its text comes from, and how a run is spread over processes."""
+TERMINAL = frozenset(
+    (
+        "text file ids lines user more beside search name model decode letters "
+        "record paused tensors stream watch workers coordinator process"
+    ).split()
+)
+"""Options that only a terminal has a use for: where its text comes from, and what is a function's own argument here."""
 
 
 class OfText(Protocol[R]):
@@ -43,14 +48,17 @@ def takes_options(function: Callable[..., R]) -> Callable[..., R]:
     option's type, choices or range, TypeError for a name that is none of its options. Its signature shows all of them,
     and its docstring ends with what each means.
     """
-    plain, options, groups = [], [], {}
+    plain, groups = [], {}
     for name, parameter in inspect.signature(function).parameters.items():
         group = function.__globals__.get(parameter.annotation)
         if dataclasses.is_dataclass(group) and isinstance(group, type):
             groups[name] = group
-            options += [_parameter(field, group) for field in dataclasses.fields(group) if field.name not in TERMINAL]
         else:
             plain.append(parameter)
+    named = TERMINAL | {parameter.name for parameter in plain}
+    fields = [(field, group) for group in groups.values() for field in dataclasses.fields(group)]
+    shown = [(field, group) for field, group in fields if field.name not in named]
+    options = [_parameter(field, group) for field, group in shown]
     known = {parameter.name for parameter in (*plain, *options)}
 
     @functools.wraps(function)
@@ -60,13 +68,13 @@ def takes_options(function: Callable[..., R]) -> Callable[..., R]:
             raise TypeError(f"{function.__name__}() has no option {unknown[0]!r}{_near(unknown[0], known)}")
         filled = {}
         for name, group in groups.items():
-            its_own = {field.name for field in dataclasses.fields(group)} & values.keys()
+            its_own = {field.name for field, of in shown if of is group} & values.keys()
             filled[name] = checked(group(**{field: values.pop(field) for field in its_own}))
         return function(*given, **values, **filled)
 
     returned = inspect.signature(function).return_annotation
     called.__signature__ = inspect.Signature([*plain, *options], return_annotation=returned)  # type: ignore[attr-defined]
-    called.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\n{_described(groups.values())}".rstrip() + "\n"
+    called.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\n{_described(shown)}".rstrip() + "\n"
     return called
 
 
@@ -86,14 +94,11 @@ def _near(name: str, known: set[str]) -> str:
     return f"; is it {near[0]!r}?" if near else ""
 
 
-def _described(groups: Any) -> str:
+def _described(shown: Sequence[tuple[dataclasses.Field[Any], type]]) -> str:
     """Each option with its type, its default and its help, in which other options have their names in Python."""
-    lines = []
-    for group in groups:
-        for field in dataclasses.fields(group):
-            if field.name in TERMINAL:
-                continue
-            hint, option = fields_of(group)[field.name]
-            text = re.sub(r"--([a-z][a-z-]*)", _keyword, option.settings.get("help", ""))
-            lines.append(f"    {field.name}: {inspect.formatannotation(hint)} = {field.default!r}\n        {text}")
-    return "\n".join(["Options:", *lines]) if lines else ""
+    lines = ["Options:"] if shown else []
+    for field, group in shown:
+        hint, option = fields_of(group)[field.name]
+        text = re.sub(r"--([a-z][a-z-]*)", _keyword, option.settings.get("help", ""))
+        lines.append(f"    {field.name}: {inspect.formatannotation(hint)} = {field.default!r}\n        {text}")
+    return "\n".join(lines)

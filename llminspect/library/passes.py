@@ -6,12 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llminspect.arguments.attend import AttendOptions, check_attend
+from llminspect.arguments.diff import DiffOptions
 from llminspect.arguments.embed import EmbedOptions
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions, check_forward
 from llminspect.arguments.generate import GenerateOptions, SamplingOptions, seed_of
-from llminspect.arguments.patch import PatchOptions, check_patch
+from llminspect.arguments.patch import PatchOptions
 from llminspect.arguments.shared import ModelOptions, SourceOptions
+from llminspect.arguments.together import check_together
 from llminspect.errors import UsageError
 from llminspect.library.inputs import DEFAULT, each, name_of, opened, prompt_of
 from llminspect.library.options import of_text, takes_options
@@ -48,12 +50,12 @@ def embed(*texts: Text | Texts, model: Opened = DEFAULT, source: SourceOptions, 
     [' queen', ' king']
     """
     from llminspect.analysis import embed as question
-    from llminspect.analysis.vectors import check_vectors_place
 
+    check_together("embed", options, source)
     if (options.analogy is None) == (not texts):
         raise UsageError("embed takes texts or an analogy", "give one of the two")
     model = question.reading_model(opened(model))
-    check_vectors_place(options.at, model.config.sizes.L)
+    question.place_of(model, options)
     if options.analogy is not None:
         return question.embed_analogy(model, options, question.prompt_of_terms(model, options.analogy))
     first, *others = texts
@@ -81,7 +83,7 @@ def attend(
     """
     from llminspect.analysis import attend as question
 
-    check_attend(options)
+    check_attend(options, source)
     model = question.with_mask(opened(model), options.mask)
     beside = None if options.control is None else prompt_of(options.control, source, model.tokenizer)
     keeping = question.Keeping(every=True, most=1 << 40, may_lack=not options.selects and options.asks)
@@ -119,7 +121,7 @@ def forward(
     """
     from llminspect.analysis import forward as question
 
-    check_forward(look, patch, experiments)
+    check_forward(look, patch, experiments, source)
     model = opened(model)
     patched = None if patch.patch is None else prompt_of(patch.patch, source, model.tokenizer).ids
     asked = question.ForwardQuestion(look, patch, experiments, patched)
@@ -153,10 +155,10 @@ def generate(
     """
     from llminspect.analysis import generate as question
 
-    check_patch(patch)
+    seed = seed_of(sampling, options, patch, experiments, source)
     model = opened(model)
     patched = None if patch.patch is None else prompt_of(patch.patch, source, model.tokenizer).ids
-    whole = question.GenerateQuestion(sampling, options, experiments, seed_of(sampling, options), patch, patched)
+    whole = question.GenerateQuestion(sampling, options, experiments, seed, patch, patched)
     return each(text, source, model.tokenizer, partial(question.generate, model, whole))
 
 
@@ -183,8 +185,8 @@ def diff(
     *,
     against: Text | None = None,
     against_model: Opened | None = None,
-    top: int = 10,
     source: SourceOptions,
+    options: DiffOptions,
 ) -> DiffResult:
     """Two texts in one model, or one text in two models: what comes next, and where the streams part.
 
@@ -204,4 +206,4 @@ def diff(
     first = opened(model)
     second = first if against_model is None else opened(against_model)
     other = None if against is None else prompt_of(against, source, second.tokenizer)
-    return each(text, source, first.tokenizer, partial(work, first, second, other, top, source=source))
+    return each(text, source, first.tokenizer, partial(work, first, second, other, options.top, source=source))

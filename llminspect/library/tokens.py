@@ -6,9 +6,11 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from llminspect.arguments.encode import SearchOptions
+from llminspect.arguments.check import checked
+from llminspect.arguments.encode import EncodeOptions, SearchOptions
 from llminspect.arguments.places import each as every
 from llminspect.arguments.shared import SourceOptions
+from llminspect.arguments.together import check_together
 from llminspect.arguments.tokenize import TokenizeOptions
 from llminspect.errors import UsageError
 from llminspect.library.inputs import DEFAULT, each, name_of, prompt_of, several, tokenizer_of
@@ -43,7 +45,7 @@ def tokenize(text: Text | Texts, model: Opened = DEFAULT, *, source: SourceOptio
     >>> llminspect.tokenize("Alice gave Bob her book", truncate=2).truncated.text
     'Alice gave'
     """
-    options.check()
+    options.check(source)
     if options.compare:
         return _compared(text, model, source, options)
     from llminspect.analysis.tokenize import tokenize as work
@@ -67,7 +69,7 @@ def _compared(text: Any, model: Opened, source: SourceOptions, options: Tokenize
 
 @of_text
 def encode(
-    text: Text | Texts, model: Opened = DEFAULT, *, source: SourceOptions, one_hot: bool = False
+    text: Text | Texts, model: Opened = DEFAULT, *, source: SourceOptions, options: EncodeOptions
 ) -> EncodeResult:
     """A text as the ids that the model reads.
 
@@ -84,8 +86,9 @@ def encode(
     """
     from llminspect.analysis.encode import encode as work
 
+    check_together("encode", options, source)
     tokenizer = tokenizer_of(model)
-    return each(text, source, tokenizer, partial(work, tokenizer, one_hot), may_be_empty=True)
+    return each(text, source, tokenizer, partial(work, tokenizer, options.one_hot), may_be_empty=True)
 
 
 def decode(ids: Sequence[int], model: Opened = DEFAULT) -> str:
@@ -112,6 +115,5 @@ def search(pattern: str, model: Opened = DEFAULT, *, options: SearchOptions) -> 
     """
     from llminspect.analysis.vocabulary_search import search_vocabulary
 
-    options = replace(options, search=pattern)
-    options.check(SourceOptions())
+    options = checked(replace(options, search=pattern))
     return search_vocabulary(tokenizer_of(model), options)
