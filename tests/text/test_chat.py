@@ -244,7 +244,7 @@ def test_a_process_that_answers_just_too_late_is_ended(monkeypatch: pytest.Monke
 
     process = chat_template._started()
     monkeypatch.setattr(chat_template, "_idle", process)
-    monkeypatch.setattr(chat_template.threading, "Timer", Late)
+    monkeypatch.setattr("llminspect.text.chat_template.threading.Timer", Late)
     assert chat_template.render_template("so", {}) == "so"
     assert process.returncode is not None
     assert chat_template._idle is None
