@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     Progress = Callable[[str, int, int | None], None]
-    """Called with what goes on ("fetch", "prepare"), how much of it is done, and how much there is, if that is known."""
+    """Called with what goes on ("fetch", "prepare"), how much is done, and how much there is, if that is known."""
 
 PARTIAL = ".partial"
 """Ends the name of what is not yet whole."""
