@@ -11,8 +11,8 @@ import llminspect
 from llminspect import Capture, Chain, Edit, Visit
 from llminspect.core.tap import Under, Until
 from llminspect.errors import UserError
-from tests.arch.golden import NAMES, Golden
 from tests.conftest import ROOT
+from tests.model.golden import NAMES, Golden
 
 if TYPE_CHECKING:
     from collections.abc import Callable
