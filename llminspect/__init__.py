@@ -1,7 +1,7 @@
 """llminspect: open a real language model and see, number by number, how text becomes text.
 
-`open_model` opens one; each command of the command line is a function of the same name (`llminspect.api`). They are
-imported when they are first used: `import llminspect` by itself loads nothing.
+`open_model` opens one; each command of the command line is a function of the same name. They are imported when they are
+first used: `import llminspect` by itself loads nothing.
 """
 
 from __future__ import annotations
@@ -11,49 +11,74 @@ from typing import TYPE_CHECKING, Any
 from llminspect.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from llminspect.library import (
-        as_json,
-        attend,
-        decode,
-        embed,
-        encode,
-        forward,
-        generate,
-        info,
-        models,
-        pull,
-        tokenize,
-        verify,
-    )
+    from llminspect.core.intervention import Place, added, replaced, scaled
+    from llminspect.core.tap import Capture, Chain, Edit, Visit
+    from llminspect.errors import UserError
+    from llminspect.library.answers import attribution, contributions, lens, rollout, saliency, surprise
+    from llminspect.library.drawing import as_json
+    from llminspect.library.models import cache, info, models, open_model, pull, schema, verify
+    from llminspect.library.passes import attend, diff, embed, forward, generate, walk
+    from llminspect.library.tokens import decode, encode, search, tokenize
     from llminspect.model.opened import Model
-    from llminspect.opening import open_model
+
+_PLACES = {
+    "core.intervention": "Place added replaced scaled",
+    "core.tap": "Capture Chain Edit Visit",
+    "errors": "UserError",
+    "library.answers": "attribution contributions lens rollout saliency surprise",
+    "library.drawing": "as_json",
+    "library.models": "cache info models open_model pull schema verify",
+    "library.passes": "attend diff embed forward generate walk",
+    "library.tokens": "decode encode search tokenize",
+    "model.opened": "Model",
+}
+_MODULES = {name: f"llminspect.{module}" for module, names in _PLACES.items() for name in names.split()}
 
 __all__ = [
+    "Capture",
+    "Chain",
+    "Edit",
     "Model",
+    "Place",
+    "UserError",
+    "Visit",
+    "added",
     "as_json",
     "attend",
+    "attribution",
+    "cache",
+    "contributions",
     "decode",
+    "diff",
     "embed",
     "encode",
     "forward",
     "generate",
     "info",
+    "lens",
     "models",
     "open_model",
     "pull",
+    "replaced",
+    "rollout",
+    "saliency",
+    "scaled",
+    "schema",
+    "search",
+    "surprise",
     "tokenize",
     "verify",
+    "walk",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """A public name, imported when it is asked for (PEP 562)."""
-    if name not in __all__:
+    if name not in _MODULES:
         raise AttributeError(f"module 'llminspect' has no attribute {name!r}")
     from importlib import import_module
 
-    place = {"Model": "llminspect.model.opened", "open_model": "llminspect.opening"}.get(name, "llminspect.library")
-    return getattr(import_module(place), name)
+    return getattr(import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -13,7 +13,18 @@ LONGEST = 600
 
 
 class UserError(Exception):
-    """It could not be done. `message` says what was wrong, `hint` what would do."""
+    """It could not be done. `message` says what was wrong, `hint` what would do.
+
+    UsageError (something makes no sense, such as a layer that is not there), ModelError (a model that cannot be found
+    or opened) and CheckFailed are kinds of it, in `llminspect.errors`.
+
+    >>> import llminspect
+    >>> try:
+    ...     llminspect.attend("A cat sat.", "toy-attention", layer="7")
+    ... except llminspect.UserError as error:
+    ...     print(error.message, "/", error.hint)
+    there is no layer 7 / the only layer is 0
+    """
 
     exit_code: ClassVar[int] = 1
     code: ClassVar[str] = "failed"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Literal
 
-    from llminspect.backends.jax.settings import EngineSettings
+    from llminspect.backends.jax.settings import EngineSettings, Number
     from llminspect.files.locate import Located
     from llminspect.text.tokenizer import Tokenizer
 
@@ -79,7 +79,7 @@ def open_model(
 
 
 def engine_settings(
-    engine: str, kernels: str, *, mesh: str | None, dtype: str | None, coordinator: str | None, process: str | None
+    engine: str, kernels: str, *, mesh: str | None, dtype: Number | None, coordinator: str | None, process: str | None
 ) -> EngineSettings | None:
     """How JAX runs, from the options of those names; None for numpy.
 

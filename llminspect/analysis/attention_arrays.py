@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llminspect.analysis.attend import layers_and_heads
-from llminspect.analysis.cross_attention import CROSS_WEIGHTS, encoder_of
 from llminspect.analysis.passes import run_until
-from llminspect.analysis.target import with_source
 from llminspect.core.tap import Visit
 
 if TYPE_CHECKING:
@@ -28,6 +26,9 @@ def attention_arrays(model: Model, options: AttendOptions, result: AttendResult)
     Of an encoder–decoder `weights` are the target's, with `cross_weights` and `encoder_weights` of every layer and
     head. The weights go to the file as a pass of their own makes them: all of them at once may be many gigabytes.
     """
+    from llminspect.analysis.cross_attention import CROSS_WEIGHTS, encoder_of
+    from llminspect.analysis.target import with_source
+
     ids = [token["id"] for token in result.tokens]
     arrays: dict[str, Any] = {}
     if result.source is not None:

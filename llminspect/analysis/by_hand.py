@@ -55,7 +55,6 @@ def by_hand(
 
 
 def _whole(model: Model, capture: Capture, ids: list[int], position: int) -> Iterator[Written]:
-
     sizes, params = model.config.sizes, model.params
     word = token_text(model, ids[position])
     hot_V = one_hot(np.asarray([ids[position]]), sizes.V)[0]
@@ -76,7 +75,6 @@ def _whole(model: Model, capture: Capture, ids: list[int], position: int) -> Ite
 
 
 def _attention(capture: Capture, weight_DE: Array, position: int) -> Iterator[Written]:
-
     name = "layers.0.attention"
     query_E = capture[f"{name}.query"][0, position]
     yield Written("q", "e · Wq", f"e · {_rows(weight_DE)}", query_E)
@@ -99,7 +97,6 @@ def _attention(capture: Capture, weight_DE: Array, position: int) -> Iterator[Wr
 
 def _ending(model: Model, capture: Capture, position: int, answer: Candidate) -> Iterator[Written]:
     """From the last stream to the answer's logit."""
-
     stream_D = capture[f"layers.{model.config.sizes.L - 1}.output"][position]
     yield Written("x", "residual stream after the last layer", None, stream_D)
     hidden_D, hidden = capture.arrays.get("final.norm"), "z"
@@ -119,7 +116,6 @@ def _ending(model: Model, capture: Capture, position: int, answer: Candidate) ->
 
 def products(left_D: Array, right_D: Array, shown: int = 3) -> str:
     """`0.3·1 + 0.4·2`; of a long sum the first terms and how many there are."""
-
     terms = [f"{_factor(number(a, 3))}·{_factor(number(b, 3))}" for a, b in zip(left_D, right_D, strict=True)]
     more = f" + …  ({len(terms)} products)" if len(terms) > max(shown, PAGE) else ""
     return " + ".join(terms[: shown if more else None]) + more
@@ -130,7 +126,6 @@ def _factor(text: str) -> str:
 
 
 def _choice(logits_V: Array, answer: Candidate, whole: bool) -> Iterator[Written]:
-
     probabilities_V = softmax(logits_V)
     if whole:
         written = f"e^{vector(logits_V)} / Σ e^logit = {vector(np.exp(logits_V))} / {number(np.exp(logits_V).sum())}"
@@ -145,5 +140,4 @@ def _choice(logits_V: Array, answer: Candidate, whole: bool) -> Iterator[Written
 
 def _rows(matrix: Array) -> str:
     """A small matrix on one line."""
-
     return "[" + ", ".join(vector(row) for row in matrix) + "]"

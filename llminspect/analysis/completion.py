@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from llminspect.analysis.candidates import token_text
+from llminspect.analysis.candidates import ProbableToken, token_text
 from llminspect.core.decoding import decode
 from llminspect.core.lookup import LookAhead
 from llminspect.core.sampling import Draws, entropy, top_ids
@@ -26,15 +26,6 @@ if TYPE_CHECKING:
 Stop = Literal["length", "eos", "stop"]
 ROWS = 12
 """Tokens shown in a table of filters."""
-
-
-@dataclass(frozen=True)
-class Alternative:
-    """A token that could have been taken."""
-
-    id: int
-    text: str
-    prob: float
 
 
 @dataclass(frozen=True)
@@ -66,7 +57,7 @@ class StepRecord:
     """The model's own probability, before any filter."""
     logprob: float
     """Its natural logarithm."""
-    alternatives: list[Alternative]
+    alternatives: list[ProbableToken]
     """The most probable other tokens."""
     entropy: float
     """Of the model's own distribution, in bits."""
@@ -224,7 +215,7 @@ def record(model: Model, choice: Choice, alternatives: int, table: bool, *, draw
         text=token_text(model, choice.id),
         prob=probability,
         logprob=math.log(probability) if probability > 0 else -math.inf,
-        alternatives=[Alternative(other, token_text(model, other), float(model_V[other])) for other in others],
+        alternatives=[ProbableToken(other, token_text(model, other), float(model_V[other])) for other in others],
         entropy=entropy(model_V),
         drawn_prob=float(choice.stages[-1][1][choice.id]) if drawn else None,
         forced=True if choice.forced else None,

@@ -95,7 +95,6 @@ def encoder_of(model: Model) -> Model:
 
 def watch_cross(decoder: Model, ids: Sequence[int], keep: Collection[tuple[int, int]]) -> CrossAttention:
     """One pass over the target, of whose attention to the source only `keep` is kept whole."""
-
     sizes, ids_T = decoder.config.sizes, np.asarray(ids)
     entropies: list[Array] = []
     sum_TS: Array = np.zeros((), np.float32)

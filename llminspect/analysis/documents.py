@@ -41,11 +41,11 @@ class TokenDocument(TypedDict):
 
 
 Tokens: TypeAlias = Annotated[list[dict[str, Any]], TokenDocument]
-"""What `_input.token_documents` makes."""
+"""What `token_documents` makes."""
 
 
 def token_documents(tokens: Sequence[Token]) -> list[dict[str, Any]]:
-    """The tokens as CONTRACT.md writes them (index, id, text, bytes, start, end).
+    """The tokens as JSON has them (index, id, text, bytes, start, end).
 
     With `special` where one is, and `partial` where one is not whole characters.
     """

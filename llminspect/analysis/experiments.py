@@ -59,7 +59,6 @@ def experiment_taps(model: Model, options: ExperimentOptions, ids: Sequence[int]
 
 
 def _ablations(model: Model, places: Sequence[Place], instead: str, ids: Sequence[int]) -> list[Tap]:
-
     if instead == "zero" or not places:
         return [replaced(place, 0.0) for place in places]
     capture = captured(model, ids, (place.tap for place in places))
@@ -76,7 +75,6 @@ def _times(text: str, option: str, example: str) -> tuple[str, float]:
 
 def _steerings(model: Model, texts: Sequence[str], ids: Sequence[int]) -> list[tuple[Tap, Experiment]]:
     """The directions as taps, each measured by the stream of the text `ids` that it is added to."""
-
     if not texts:
         return []
     directions = [_direction(model, text) for text in texts]
@@ -91,7 +89,6 @@ def _steerings(model: Model, texts: Sequence[str], ids: Sequence[int]) -> list[t
 
 def _usual_lengths(model: Model, places: Sequence[Place], ids: Sequence[int]) -> dict[Place, float]:
     """The median length of the stream's vectors at each place: the first token's may be many times as long."""
-
     capture = captured(model, ids, (place.tap for place in places))
     with np.errstate(all="ignore"):
         return {place: float(np.median(np.linalg.norm(capture[place.tap], axis=-1))) for place in places}
@@ -99,7 +96,6 @@ def _usual_lengths(model: Model, places: Sequence[Place], ids: Sequence[int]) ->
 
 def _direction(model: Model, text: str) -> tuple[Place, Array, str]:
     """`London - Paris@10*2`: where, twice the difference of the two streams after layer 10 [D], and how it reads."""
-
     expression, terms, layer, factor = parse_direction(text)
     check_exists(layer, model.config.sizes.L, "layer")
     place = Place(layer, "stream")
@@ -112,7 +108,6 @@ def _direction(model: Model, text: str) -> tuple[Place, Array, str]:
 def _stream_of(model: Model, word: str, place: Place) -> Array:
     """The stream [D] after a layer at the last token of `word`, as in mid-text: after BOS, with a space in front where
     that is how the vocabulary has it."""
-
     tokenizer = model.tokenizer
     if tokenizer is None:
         raise UsageError("--steer takes words; this model comes without a tokenizer")

@@ -19,6 +19,7 @@ from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.arguments.ranges import check_exists, parse_choice
 from llminspect.arguments.tokens import one_token
+from llminspect.core.tap import Capture, Chain
 from llminspect.errors import UsageError
 from llminspect.text.prompt import Prompt
 
@@ -123,7 +124,7 @@ def _followed(model: Model, question: ForwardQuestion, prompt: Prompt) -> Forwar
         trace=look.trace,
         steps=look.steps or fits_on_a_page(model),
         heads=look.attribution,
-        grid=look.all,
+        grid=look.all and not _watches_scores(model, look),
         taps=experiments.taps,
     )
     fed = [feed_forward(model, watched.capture, layer, position) for layer in opened or [layers - 1]]
@@ -224,8 +225,7 @@ def _answer_parts(
     if look.all:
         from llminspect.analysis.lens import lens_grid
 
-        names = [f"layers.{layer}.output" for layer in range(model.config.sizes.L)]
-        parts["grid"] = lens_grid(model, np.stack([watched.capture.arrays.pop(name) for name in names]))
+        parts["grid"] = lens_grid(model, _streams(model, look, ids, watched, experiments.taps))
     if look.attribution:
         from llminspect.analysis.attribution import attribute
 
@@ -242,6 +242,21 @@ def _answer_parts(
         assert plain_V is not None
         parts["baseline"], parts["change"] = compare_answers(model, plain_V, logits_V, look.top, experiments.made)
     return parts
+
+
+def _watches_scores(model: Model, look: ForwardOptions) -> bool:
+    """Whether the pass shows its scores one by one: it rounds them in another order then."""
+    return look.trace or look.steps or look.layer is not None or fits_on_a_page(model)
+
+
+def _streams(model: Model, look: ForwardOptions, ids: list[int], watched: WatchedPass, taps: list[Tap]) -> Array:
+    """Every layer's stream [L, T, D]: of the pass that was watched, or, so that the grid is the same to the last digit
+    whatever else is shown, of one that shows no scores."""
+    names, capture = [f"layers.{layer}.output" for layer in range(model.config.sizes.L)], watched.capture
+    if _watches_scores(model, look):
+        capture = Capture(*names)
+        model.run(ids, Chain([*taps, capture]))
+    return np.stack([capture.arrays.pop(name) for name in names])
 
 
 def _refuse_without_logits(model: Model, look: ForwardOptions) -> None:

@@ -53,7 +53,6 @@ class Other:
 
 def other_text(model: Model, ids: Sequence[int], given_ids: Sequence[int]) -> Other:
     """The text `given_ids` to patch `ids` from. Raises UsageError where that cannot go position by position."""
-
     check_prompt(model, prompt_of_ids(given_ids, None, None))
     if model.source is not None:
         return Other(with_source(model, given_ids), ids)
@@ -75,7 +74,6 @@ def into_places(
     model: Model, ids: Sequence[int], other: Other, patch: PatchOptions, taps: Sequence[Tap]
 ) -> tuple[list[Tap], list[Experiment]]:
     """The taps that patch where --into and --position say, and what they are."""
-
     places = [parse_place(model, text, "--into", stream=True) for text in each(patch.into)]
     positions = parse_choice(patch.position, "position", len(ids))
     # Each position by its number: a pass may go on after this text, and what comes there is not patched.
@@ -86,7 +84,6 @@ def into_places(
 def patch_taps(places: Sequence[Place], positions: Sequence[int], other: Other, taps: Sequence[Tap] = ()) -> list[Tap]:
     """Taps that put what `other` gave into `places`, at `positions`. `taps` act on both texts; what is taken is what
     stood there before they acted, since they act on it again where it is put."""
-
     if not positions:
         return []
     capture = captured(other.model, other.ids, (place.tap for place in places), taps)
@@ -95,7 +92,6 @@ def patch_taps(places: Sequence[Place], positions: Sequence[int], other: Other, 
 
 def patches_made(patch: PatchOptions, places: Sequence[Place], positions: Sequence[int] | None) -> list[Experiment]:
     """What is patched, for the Result."""
-
     where = "every position" if positions is None else "position " + ", ".join(map(str, positions))
     return [Experiment("patch", str(place), f"“{patch.patch}” at {where}") for place in places]
 
@@ -131,7 +127,6 @@ class Sweep:
 
 def _swapped(array: Array, chosen: Array, other: Array) -> Array:
     """`other` where `chosen`; for most layers of a batch that is nowhere."""
-
     if isinstance(array, np.ndarray) and not chosen.any():
         return array
     swapped: Array = namespace(array).where(chosen, other, array)
@@ -141,7 +136,6 @@ def _swapped(array: Array, chosen: Array, other: Array) -> Array:
 def _batch_patch(changes: Sequence[tuple[int, list[int]]], places: Sequence[Place], source: Capture) -> list[Tap]:
     """Each text of a batch patched at a place of its own: the layer, and which heads or positions. An `Edit` for every
     layer, so that all batches are one program for an engine that compiles."""
-
     taps: list[Tap] = []
     for layer, place in enumerate(places):
         other = source[place.tap]  # [H, T, E] or [T, D]

@@ -43,7 +43,6 @@ def frozen_norm(model: Model, stream_D: Array, normed_D: Array) -> FrozenNorm:
 
     Raises UsageError where the final norm is neither none, nor RMS, nor a layer norm.
     """
-
     weight = model.params.get("final.norm.weight")
     weight_D = np.ones_like(stream_D) if weight is None else np.asarray(weight)
     bias = model.params.get("final.norm.bias")

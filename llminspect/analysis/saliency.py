@@ -40,7 +40,6 @@ class Saliency:
 
 def saliency(model: Model, ids: Sequence[int], position: int, target: int, taps: Sequence[Tap]) -> Saliency:
     """Leave out each token up to `position`, many texts in one pass."""
-
     read = list(ids[: position + 1])
     # The first text leaves nothing out.
     hidden_BS = np.vstack([np.zeros(len(read), dtype=bool), np.eye(len(read), dtype=bool)])
@@ -61,7 +60,6 @@ def by_gradient(model: Model, ids: Sequence[int], position: int, target: int, ta
     Simonyan et al. 2013, "Deep Inside Convolutional Networks"; Denil et al. 2014 for the product. Raises UsageError for
     an engine without gradients.
     """
-
     engine, name = with_gradients(model), "layers.0.input"
     read = list(ids[: position + 1])
     logprob, values, slopes = engine.gradients(read, [name], position, target, None, Chain(taps))

@@ -39,7 +39,6 @@ class Surprise:
 
 def surprise(model: Model, ids: Sequence[int], window: int | None, taps: Sequence[Tap]) -> Surprise:
     """Raises UsageError for a window that the model cannot hold, or a model that sees what comes after."""
-
     if not model.can("generate"):
         raise UsageError(f"--surprise: {model.name} sees the tokens that come after as well")
     context = model.config.sizes.context

@@ -93,7 +93,6 @@ def layer_traces(
 
 def feed_forward(model: Model, capture: Capture, layer: int, position: int) -> FeedForward | None:
     """The feed-forward step of `layer` from its captured intermediates; None where there is none of a known form."""
-
     name = f"layers.{layer}.feedforward"
     gated = f"{name}.gate" in capture.arrays
     hidden_name = f"{name}.gate" if gated else f"{name}.hidden"

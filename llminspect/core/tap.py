@@ -68,11 +68,11 @@ class Visit:
             self.look(name, array)
         return array
 
-    def unreached(self) -> list[str]:
-        """The patterns that no name has matched so far."""
+    def unreached(self, later: str | None = None) -> list[str]:
+        """The patterns that no name has matched so far, less those that start with what comes `later`."""
         if self._missing:
             self._missing = tuple(pattern for pattern in self._missing if not self._reached(pattern))
-        return list(self._missing)
+        return [pattern for pattern in self._missing if later is None or not pattern.startswith(later)]
 
     def _reached(self, pattern: str) -> bool:
         return pattern in self.names or any(fnmatchcase(name, pattern) for name in self.names)
@@ -123,8 +123,8 @@ class Until:
             raise Enough
         return array
 
-    def unreached(self) -> list[str]:
-        return unreached(self.tap)
+    def unreached(self, later: str | None = None) -> list[str]:
+        return unreached(self.tap, later)
 
 
 class Edit:
@@ -157,7 +157,7 @@ class Edit:
         self.acted = True
         return self.change(array, *self.operands)
 
-    def unreached(self) -> list[str]:
+    def unreached(self, later: str | None = None) -> list[str]:
         return [] if self.acted else [self.name]
 
 
@@ -174,7 +174,7 @@ class Under:
     def __call__(self, name: str, array: Array) -> Array:
         return self.tap(name.removeprefix(self.prefix), array) if name.startswith(self.prefix) else array
 
-    def unreached(self) -> list[str]:
+    def unreached(self, later: str | None = None) -> list[str]:
         return [self.prefix + name for name in unreached(self.tap)]
 
 
@@ -200,11 +200,14 @@ class Chain:
             array = tap(name, array)
         return array
 
-    def unreached(self) -> list[str]:
-        return [name for tap in self.taps for name in unreached(tap)]
+    def unreached(self, later: str | None = None) -> list[str]:
+        return [name for tap in self.taps for name in unreached(tap, later)]
 
 
-def unreached(tap: Tap) -> list[str]:
-    """The names and patterns in a tap that no pass has reached so far; of a tap that does not say so, none."""
-    ask = getattr(tap, "unreached", None)
-    return [] if ask is None else ask()
+def unreached(tap: Tap, later: str | None = None) -> list[str]:
+    """The names and patterns in a tap that no pass has reached so far; of a tap that does not say so, none.
+
+    Who only looks may wait for names that start with `later`. An edit may not: nothing would show that it never acted.
+    """
+    of_tap = getattr(tap, "unreached", None)
+    return [] if of_tap is None else of_tap(later)

@@ -32,14 +32,24 @@ class NumberType(NamedTuple):
     number: int | None = None
     """Of the type in a GGUF file (`enum ggml_type`)."""
     plain: str | None = None
-    """numpy's name for the same numbers; of bfloat16, which numpy lacks, for their bits."""
+    """numpy's name for the same numbers."""
     decode: Callable[[Bytes, Floats], None] | None = None
     """Blocks [n, bytes] to numbers [n, weights]."""
     scales: tuple[int, ...] = ()
     """Where in a block its float16 scales lie, of the types that compiled code multiplies with as they are."""
 
 
-# -- Decoders: blocks of 32 --------------------------------------------------------------------------------------------
+# -- Decoders ----------------------------------------------------------------------------------------------------------
+
+
+def _bf16(numbers: Bytes, out: Floats) -> None:
+    """bfloat16, which numpy lacks, is the upper half of a float32."""
+    import numpy as np
+
+    np.left_shift(numbers.view("<u2"), np.uint32(16), out=out.view("u4"), dtype=np.uint32)
+
+
+# -- Blocks of 32 ------------------------------------------------------------------------------------------------------
 
 
 def _half(blocks: Bytes, at: int) -> Floats:
@@ -240,7 +250,7 @@ TYPES = (
     NumberType("I64", 1, 8, 27, plain="<i8"),
     NumberType("F64", 1, 8, 28, plain="<f8"),
     NumberType("IQ1_M", 256, 56, 29),
-    NumberType("BF16", 1, 2, 30, plain="<u2"),
+    NumberType("BF16", 1, 2, 30, decode=_bf16),
     NumberType("TQ1_0", 256, 54, 34),
     NumberType("TQ2_0", 256, 66, 35),
     NumberType("MXFP4", 32, 17, 39, decode=_mxfp4),

@@ -33,8 +33,9 @@ def dequantize(type_name: str, raw: NDArray[np.uint8]) -> NDArray[np.float32]:
         )
     kind = BY_NAME[type_name]
     raw = raw.reshape(-1)
-    if kind.decode is None:
-        return _widened(type_name, raw)
+    if kind.plain is not None:
+        return _widened(raw, np.dtype(kind.plain))
+    assert kind.decode is not None
     blocks = raw.reshape(-1, kind.bytes)
     by_block = np.empty((len(blocks), kind.weights), np.float32)
     step = CHUNK_WEIGHTS // kind.weights
@@ -44,12 +45,8 @@ def dequantize(type_name: str, raw: NDArray[np.uint8]) -> NDArray[np.float32]:
     return by_block.reshape(-1)
 
 
-def _widened(type_name: str, raw: NDArray[np.uint8]) -> NDArray[np.float32]:
-    dtype = np.dtype(BY_NAME[type_name].plain)
+def _widened(raw: NDArray[np.uint8], dtype: np.dtype[np.generic]) -> NDArray[np.float32]:
     if raw.ctypes.data % dtype.itemsize:
         raw = raw.copy()  # Numbers that do not lie where the processor wants them: copied once, fast ever after.
-    numbers = raw.view(dtype)
-    if type_name == "BF16":  # The upper half of a float32.
-        return np.left_shift(numbers, np.uint32(16), dtype=np.uint32).view(np.float32)
     with np.errstate(over="ignore"):  # A float64 beyond float32 becomes infinity, of which the reader is told.
-        return numbers.astype(np.float32, copy=False)
+        return raw.view(dtype).astype(np.float32, copy=False)

@@ -74,7 +74,7 @@ class Model:
         else:
             with np.errstate(over="ignore", invalid="ignore"):
                 done = self.architecture.forward(self.params, self.config, np.asarray(ids), tap, cache, hidden_S)
-        self._check_reached(tap)
+        self._check_reached(tap, later="final.")  # Which is the logits'.
         return done
 
     def logits(self, stream_TD: Array, tap: Tap = NO_TAP) -> Array:
@@ -123,11 +123,11 @@ class Model:
                 self.architecture.readout(self.params, self.config, stream_TD, seen)
         return list(seen.arrays)
 
-    def _check_reached(self, tap: Tap) -> None:
+    def _check_reached(self, tap: Tap, later: str | None = None) -> None:
         """Raise UserError where a tap names what the pass that is over never reached."""
         if tap is NO_TAP:
             return
-        missing = unreached(tap)
+        missing = unreached(tap, later)
         if missing:
             from llminspect.model.unreached import never_reached
 

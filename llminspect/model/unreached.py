@@ -22,7 +22,7 @@ def never_reached(name: str, names: Sequence[str]) -> UserError:
     if elsewhere:
         where = "logits" if elsewhere[0].startswith("final.") else "encode_source"
         return UserError(
-            f"a tap waits for {name!r}, and this pass does not come there", f"give the tap to model.{where}, or both"
+            f"a tap waits for {name!r}, and this pass does not come there", f"give the tap to model.{where}"
         )
     known = [re.sub(r"\d+", "*", found) for found in names] if "*" in name else names
     near = get_close_matches(name, list(dict.fromkeys(known)), 3, 0.5)

@@ -16,7 +16,7 @@ from llminspect.text.wordpiece import WordPiece
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from llminspect.text.from_huggingface import HuggingFaceTokenizer
+    from llminspect.text.huggingface import HuggingFaceTokenizer
 
 
 def words_of_library(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llminspect.text.from_huggingface import HuggingFaceTokenizer
+from llminspect.text.huggingface import HuggingFaceTokenizer
 from llminspect.text.special import split_at_specials
 from llminspect.text.steps import Steps, WordSteps, words_of
 from llminspect.text.steps_huggingface import words_of_library

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from llminspect.analysis.completion import Alternative, CompletionListener, StepRecord
+from llminspect.analysis.candidates import ProbableToken
+from llminspect.analysis.completion import CompletionListener, StepRecord
 from llminspect.analysis.generate import GenerateQuestion, generate
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.generate import GenerateOptions, SamplingOptions, seed_of
@@ -287,7 +288,7 @@ def test_nothing_is_shown_of_a_prompt_that_cannot_be_continued(program: Program)
 
 
 def test_the_bars_of_a_long_text_stay_on_the_terminal() -> None:
-    step = StepRecord(0, "end", 0.5, -0.7, [Alternative(1, "no", 0.1)], 1.0)
+    step = StepRecord(0, "end", 0.5, -0.7, [ProbableToken(1, "no", 0.1)], 1.0)
     console = Console(file=io.StringIO(), width=20, height=8)
     console.print(watch_view("a prompt ", "word " * 100 + "end", step))
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]

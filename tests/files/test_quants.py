@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 QUANTIZED = [kind.name for kind in TYPES if kind.decode]
-PLAIN = ["F32", "F16", "BF16"]
+PLAIN = ["F32", "F16"]
 
 
 def test_the_table_is_that_of_the_gguf_package() -> None:

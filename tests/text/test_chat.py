@@ -17,6 +17,8 @@ from llminspect.text.from_gguf import tokenizer_from_gguf
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from llminspect.text.tokenizer import Tokenizer
 
 CHATML = (
@@ -228,3 +230,21 @@ def test_a_template_sees_nothing_of_the_environment(monkeypatch: Any) -> None:
 def test_messages_that_are_none(messages: object) -> None:
     with pytest.raises(UsageError):
         checked_messages(messages)
+
+
+def test_a_process_that_answers_just_too_late_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Late:
+        """A timer that goes off after the answer has come."""
+
+        def __init__(self, _: float, stop: Callable[[], None]) -> None:
+            self.cancel = stop
+
+        def start(self) -> None:
+            pass
+
+    process = chat_template._started()
+    monkeypatch.setattr(chat_template, "_idle", process)
+    monkeypatch.setattr("llminspect.text.chat_template.threading.Timer", Late)
+    assert chat_template.render_template("so", {}) == "so"
+    assert process.returncode is not None
+    assert chat_template._idle is None

@@ -8,7 +8,7 @@ import pytest
 import tokenizers
 from tokenizers import models, normalizers, pre_tokenizers
 
-from llminspect.text import from_huggingface
+from llminspect.text import huggingface
 from llminspect.text.from_huggingface import tokenizer_from_files
 from llminspect.text.hidden_pieces import without_pieces
 from llminspect.text.tokenization_steps import tokenization_steps
@@ -99,7 +99,7 @@ def test_what_is_only_unknown_costs_no_second_model(text: str, copied: bool, mon
         made.append(1)
         return without_pieces(library, spellings)
 
-    monkeypatch.setattr(from_huggingface, "without_pieces", counted)
+    monkeypatch.setattr(huggingface, "without_pieces", counted)
     own = opened("unigram")
     assert (own.encode_ids(text), bool(made)) == (opened("unigram").encode_ids(text), copied)
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from llminspect.text.prompt import Prompt
     from llminspect.text.tokenizer import Tokenizer
 
-_IDS = re.compile(r"\s*([\d\s,]+|[\[{].*)", re.DOTALL)
+_IDS = re.compile(r"\s*([\[{]|[\d,]|-\d)")
+"""How a list of ids begins; a text there and back begins otherwise."""
 
 
 def decode_all(
@@ -71,6 +72,6 @@ def ids_in(text: str, source: SourceOptions, tokenizer: Tokenizer, line: int | N
     """The ids that a text holds, or those of the text."""
     from llminspect.analysis.prompt import prompt_of_ids, text_prompt
 
-    if text and not _IDS.fullmatch(text):
+    if text and not _IDS.match(text):
         return text_prompt(text, source, tokenizer, line)
     return prompt_of_ids(parse_ids(text) if text else [], tokenizer, line)

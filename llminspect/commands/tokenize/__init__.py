@@ -60,7 +60,7 @@ def command(
     check_ending(output, arrays=False)
     if is_page(output) and (not asked.compare or asked.count):
         raise UsageError("--interactive goes with --compare here", "add --compare NAME, without --count")
-    asked.check()
+    asked.check(source, model, output)
     names = compared_names(context, model, asked)
     if asked.count and not (source.lines or source.ids or is_chat(source)):
         from llminspect.commands.tokenize.count import count_compared, count_one

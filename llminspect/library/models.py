@@ -1,0 +1,176 @@
+"""What is asked of models themselves: which there are, what is inside, whether their numbers are right."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from llminspect.arguments.cache import Action, CacheOptions
+from llminspect.arguments.check import checked
+from llminspect.arguments.places import Texts, each
+from llminspect.arguments.shared import EngineOptions, ModelOptions
+from llminspect.arguments.together import check_together
+from llminspect.arguments.verify import VerifyOptions
+from llminspect.library.inputs import DEFAULT, opened
+from llminspect.library.options import takes_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llminspect.analysis.cache import CacheResult
+    from llminspect.analysis.info import InfoResult
+    from llminspect.analysis.known_models import ModelsResult
+    from llminspect.analysis.pull import PullResult
+    from llminspect.analysis.verify import VerifyResult
+    from llminspect.library.inputs import Opened
+    from llminspect.model.opened import Model
+
+
+@takes_options
+def open_model(
+    name: str = DEFAULT,
+    *,
+    streamed: bool = False,
+    where: ModelOptions,
+    engine: EngineOptions,
+) -> Model:
+    """Open a model: a built-in toy, a .gguf file, a model folder, a catalogue name, or org/name on the hub.
+
+    What is on the hub is fetched the first time, unless `offline`. With `streamed` a layer's weights are read when they
+    are needed, for models larger than the memory. Raises ModelError where there is no such model, or it is of a kind
+    that is not known; UserError where an engine is not installed.
+
+    >>> import llminspect
+    >>> model = llminspect.open_model("toy-attention")
+    >>> model.config.sizes.D, model.run([0, 1, 2]).stream_TD.shape
+    (4, (3, 4))
+    """
+    from llminspect.opening import engine_settings
+    from llminspect.opening import open_model as work
+
+    where = checked(replace(where, model=name))
+    settings = engine_settings(**vars(engine))
+    return work(
+        where.model,
+        revision=where.revision,
+        offline=where.offline,
+        streamed=streamed,
+        kernels=engine.kernels,
+        engine=settings,
+    )
+
+
+def models() -> ModelsResult:
+    """What `model` can be: the catalogue, the toys, tokenizers by themselves; and how large famous models are.
+
+    Nothing is fetched.
+
+    >>> import llminspect
+    >>> [known.name for known in llminspect.models().catalogue], [toy.name for toy in llminspect.models().toys]
+    (['smollm2', 'minilm'], ['toy', 'toy-attention'])
+    """
+    from llminspect.analysis.known_models import known_models
+
+    return known_models()
+
+
+@takes_options
+def pull(name: str = DEFAULT, *, where: ModelOptions) -> PullResult:
+    """Fetch a model of the catalogue or of the hub, unless it is there.
+
+    Gives its `path`, its `bytes`, and whether it was `fetched` now. Raises ModelError where there is none such.
+
+    >>> import llminspect
+    >>> llminspect.pull("smollm2").fetched
+    False
+    """
+    from llminspect.analysis.pull import pull as work
+
+    where = checked(replace(where, model=name))
+    return work(where.model, revision=where.revision, offline=where.offline)
+
+
+@takes_options
+def info(name: str = DEFAULT, *, where: ModelOptions) -> InfoResult:
+    """What is inside a model (or a tokenizer by itself), read from its headers alone.
+
+    Gives its `family`, `sizes` by the dimension letters, `parameters`, `tensors`, `tokenizer`. Raises ModelError.
+
+    >>> import llminspect
+    >>> seen = llminspect.info("smollm2")
+    >>> seen.family, seen.sizes["L"], seen.sizes["D"], seen.parameters
+    ('llama', 30, 576, 134515008)
+    """
+    from llminspect.analysis.info import info as work
+    from llminspect.opening import describe_model, standalone, tokenizer_of
+
+    where = checked(replace(where, model=name))
+    alone = standalone(name)
+    if alone is not None:
+        return work(None, alone, name)
+    description = describe_model(name, revision=where.revision, offline=where.offline)
+    return work(description, tokenizer_of(description), name)
+
+
+@takes_options
+def verify(model: Opened = DEFAULT, ids: Sequence[int] | None = None, *, options: VerifyOptions) -> VerifyResult:
+    """Are the numbers right, on this machine?
+
+    Compares the model with itself: float32 with float64, token by token with all at once and, where it is given by its
+    name, weights read layer by layer with those prepared; or with `against`, a .npz file of recorded activations
+    (`llminspect verify --record`). `passed` says whether every relative difference ‖a − b‖ / ‖b‖ stays within `bound`.
+    Raises UsageError for a recording that does not fit the model.
+
+    >>> import llminspect
+    >>> result = llminspect.verify("toy-attention", [0, 1, 2])
+    >>> result.passed, [check.name for check in result.checks]
+    (True, ['float64'])
+    """
+    from llminspect.analysis.activations import read_recording
+    from llminspect.analysis.verify import ids_of
+    from llminspect.analysis.verify import verify as work
+    from llminspect.opening import open_model as reopen
+
+    read = opened(model)
+    built_in = read.provenance.get("file") == "built in"
+    streamed = partial(reopen, model, streamed=True, finite=False) if isinstance(model, str) and not built_in else None
+    recording = None if options.against is None else read_recording(options.against)
+    compared = None if recording is None else (str(options.against), recording)
+    input_ids, source_ids = ids_of(read, ids, recording)
+    return work(read, input_ids, bound=options.bound, streamed=streamed, against=compared, source_ids=source_ids)[0]
+
+
+def cache(action: Action = "show", names: Texts | None = None, limit: str | None = None) -> CacheResult:
+    """What was fetched and prepared: "show" it, "verify" that it is whole, "clear" it.
+
+    `names` picks by name, kind or model; with "clear", `limit` ("2GB") removes only what was not used for
+    longest. Only what llminspect made is ever removed. Raises UsageError for a name that picks nothing.
+
+    >>> import llminspect
+    >>> llminspect.cache().action
+    'show'
+    """
+    from llminspect.analysis.cache import cache as work
+    from llminspect.files.cache_folder import parse_size
+
+    options = checked(CacheOptions(action, names, limit))
+    check_together("cache", options)
+    return work(options.action, each(options.names), None if options.limit is None else parse_size(options.limit))
+
+
+def schema(command: str | None = None) -> Any:
+    """The JSON Schema (2020-12) of what a command writes, and of `as_json`; without a command, the keys of all.
+
+    Raises UsageError for a command that writes none.
+
+    >>> import llminspect
+    >>> llminspect.schema("pull")["title"]
+    'llminspect pull'
+    >>> llminspect.schema().commands[0].name
+    'tokenize'
+    """
+    from llminspect.commands.schema import schema as of_command
+    from llminspect.commands.schema import schema_keys
+
+    return schema_keys() if command is None else of_command(command)

@@ -1,0 +1,119 @@
+"""What is asked of a text's tokens: cutting, counting, ids, the vocabulary."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from llminspect.arguments.check import checked
+from llminspect.arguments.encode import EncodeOptions, SearchOptions
+from llminspect.arguments.places import each as every
+from llminspect.arguments.shared import SourceOptions
+from llminspect.arguments.together import check_together
+from llminspect.arguments.tokenize import TokenizeOptions
+from llminspect.errors import UsageError
+from llminspect.library.inputs import DEFAULT, each, name_of, prompt_of, several, tokenizer_of
+from llminspect.library.options import of_text, takes_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llminspect.analysis.encode import EncodeResult
+    from llminspect.analysis.vocabulary_search import SearchResult
+    from llminspect.library.inputs import Opened, Text, Texts
+    from llminspect.text.tokenizer import Tokenizer
+
+
+@of_text
+def tokenize(text: Text | Texts, model: Opened = DEFAULT, *, source: SourceOptions, options: TokenizeOptions) -> Any:
+    """A text cut into the tokens that a model sees.
+
+    Gives a TokenizeResult: `tokens` (each with its id, text, bytes and place), `count`. With `count` only how many
+    there are (CountResult), with `compare` the same text in several tokenizers (CompareResult), with `truncate=N` what
+    is left of the text when it is cut to N tokens (`truncated.text`), with `steps` how the tokens came to be.
+    Raises ModelError for a tokenizer that cannot be found, UsageError for options that make no sense.
+
+    >>> import llminspect
+    >>> [token["text"] for token in llminspect.tokenize("Alice gave Bob her book", "smollm2").tokens]
+    ['Alice', ' gave', ' Bob', ' her', ' book']
+    >>> llminspect.tokenize("Alice gave Bob her book", "smollm2", count=True).count
+    5
+    >>> both = llminspect.tokenize("Alice gave Bob her book", compare=["smollm2", "bytes"])
+    >>> [(each.model, each.count) for each in both.models]
+    [('smollm2', 5), ('bytes', 23)]
+    >>> llminspect.tokenize("Alice gave Bob her book", truncate=2).truncated.text
+    'Alice gave'
+    """
+    options.check(source)
+    if options.compare:
+        return _compared(text, model, source, options)
+    from llminspect.analysis.tokenize import tokenize as work
+
+    tokenizer = tokenizer_of(model)
+    return each(text, source, tokenizer, partial(work, tokenizer, options, source), may_be_empty=True)
+
+
+def _compared(text: Any, model: Opened, source: SourceOptions, options: TokenizeOptions) -> Any:
+    """The text in several tokenizers; the model's stands in front where it was given, or where there is one other."""
+    from llminspect.analysis.compare_tokenizers import compare
+
+    if not isinstance(text, str) and not several(text):
+        raise UsageError("compare compares what tokenizers make of a text", "give a text, or leave out compare")
+    others = list(every(options.compare))
+    names: list[Any] = [model, *others] if model is not DEFAULT or len(others) == 1 else others
+    tokenizers: dict[str, Tokenizer] = {name_of(name): tokenizer_of(name) for name in names}
+    compared = [compare(list(tokenizers.items()), one, source, options) for one in (text if several(text) else [text])]
+    return compared if several(text) else compared[0]
+
+
+@of_text
+def encode(
+    text: Text | Texts, model: Opened = DEFAULT, *, source: SourceOptions, options: EncodeOptions
+) -> EncodeResult:
+    """A text as the ids that the model reads.
+
+    Gives `ids`, `tokens` and, with `one_hot`, the rows [T, V] of which each has a 1 at its id. Raises ModelError for a
+    tokenizer that cannot be found, UsageError for a text that it cannot take.
+
+    >>> import llminspect
+    >>> llminspect.encode("Alice gave Bob her book").ids
+    [7356, 4502, 8363, 874, 1863]
+    >>> [result.ids for result in llminspect.encode(["A cat", "A cat sat"], "toy-attention")]
+    [[0, 1], [0, 1, 2]]
+    >>> llminspect.encode("A cat", "toy-attention", one_hot=True).one_hot
+    [[1, 0, 0, 0], [0, 1, 0, 0]]
+    """
+    from llminspect.analysis.encode import encode as work
+
+    check_together("encode", options, source)
+    tokenizer = tokenizer_of(model)
+    return each(text, source, tokenizer, partial(work, tokenizer, options.one_hot), may_be_empty=True)
+
+
+def decode(ids: Sequence[int], model: Opened = DEFAULT) -> str:
+    """The text that ids stand for, with U+FFFD where their bytes are not whole characters.
+
+    Raises UsageError for ids that are none, or outside the vocabulary.
+
+    >>> import llminspect
+    >>> llminspect.decode([7356, 4502, 8363])
+    'Alice gave Bob'
+    """
+    tokenizer = tokenizer_of(model)
+    return tokenizer.decode(prompt_of(list(ids), SourceOptions(), tokenizer).ids).decode("utf-8", "replace")
+
+
+@takes_options
+def search(pattern: str, model: Opened = DEFAULT, *, options: SearchOptions) -> SearchResult:
+    """The tokens of a vocabulary whose text matches a pattern (`*ing`, `[A-Z]??`); `encode --search`.
+
+    >>> import llminspect
+    >>> found = llminspect.search("*ization", longest=True, limit=2)
+    >>> found.count, [match.text for match in found.found]
+    (54, [' industrialization', ' commercialization'])
+    """
+    from llminspect.analysis.vocabulary_search import search_vocabulary
+
+    options = checked(replace(options, search=pattern))
+    return search_vocabulary(tokenizer_of(model), options)

@@ -1,0 +1,31 @@
+"""Every public function and class says what it is, with an example; the examples are run."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+
+import pytest
+
+import llminspect
+
+FINDER = doctest.DocTestFinder(recurse=False)
+
+
+@pytest.mark.parametrize("name", llminspect.__all__)
+def test_every_public_name_has_an_example_that_holds(name: str) -> None:
+    (found,) = FINDER.find(getattr(llminspect, name), name, globs={})
+    assert found.examples
+    written: list[str] = []
+    doctest.DocTestRunner().run(found, out=written.append)
+    assert not written, "".join(written)
+
+
+@pytest.mark.parametrize("name", llminspect.__all__)
+def test_every_public_name_says_what_it_is(name: str) -> None:
+    public = getattr(llminspect, name)
+    first = (inspect.getdoc(public) or "").split("\n")[0]
+    assert first.endswith((".", ":", "?", "`")) and first[0].isupper()
+    for member, value in vars(public).items() if inspect.isclass(public) else ():
+        if inspect.isfunction(value) and not member.startswith("_"):
+            assert inspect.getdoc(value) or member in ("wants", "unreached"), member

@@ -1,0 +1,156 @@
+"""A Result prints in a few lines, and a notebook draws it."""
+
+from __future__ import annotations
+
+import dataclasses
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import llminspect
+from llminspect import commands
+from llminspect.analysis.result import Result
+from llminspect.render import picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CAT = ("A cat sat.", "toy-attention")
+RESULTS: dict[str, Callable[[], Any]] = {
+    "tokenize": lambda: llminspect.tokenize(*CAT),
+    "count": lambda: llminspect.tokenize(*CAT, count=True),
+    "compare": lambda: llminspect.tokenize("A cat sat.", compare=["toy-attention", "bytes"]),
+    "encode": lambda: llminspect.encode(*CAT),
+    "search": lambda: llminspect.search("*", "toy-attention"),
+    "embed": lambda: llminspect.embed("A cat sat.", model="toy-attention"),
+    "attend": lambda: llminspect.attend(*CAT),
+    "forward": lambda: llminspect.forward("world", "toy"),
+    "generate": lambda: llminspect.generate("world", "toy", max_tokens=2),
+    "walk": lambda: llminspect.walk(model="smollm2"),
+    "diff": lambda: llminspect.diff("world", "toy", against="hello"),
+    "models": llminspect.models,
+    "info": lambda: llminspect.info("toy"),
+    "pull": lambda: llminspect.pull("smollm2"),
+    "verify": lambda: llminspect.verify("toy"),
+    "cache": llminspect.cache,
+    "schema": llminspect.schema,
+}
+
+
+@pytest.fixture(scope="module", params=sorted(RESULTS))
+def result(request: pytest.FixtureRequest) -> Any:
+    return RESULTS[request.param]()
+
+
+def test_every_kind_of_result_is_tried() -> None:
+    kinds = {kind for name in commands.names() for kind in commands.result_types(name)}
+    assert all(issubclass(kind, Result) for kind in kinds)
+    assert {type(make()) for make in RESULTS.values()} | {kinds_of("DecodeResult", kinds)} == kinds
+
+
+def kinds_of(name: str, kinds: set[Any]) -> Any:
+    return next(kind for kind in kinds if kind.__name__ == name)
+
+
+def test_it_prints_short(result: Any) -> None:
+    lines = repr(result).split("\n")
+    assert len(lines) <= 10 and max(map(len, lines)) <= 100
+    for field in dataclasses.fields(result):
+        assert (f"{field.name}=" in repr(result)) == (getattr(result, field.name) is not None)
+
+
+def test_what_is_printed_of_each_kind_of_value() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Part:
+        name: str
+
+    @dataclasses.dataclass(frozen=True)
+    class SomeResult(Result):
+        text: str
+        array: Any
+        few: list[int]
+        many: list[float]
+        parts: list[Part]
+        grid: list[list[Part]]
+        part: Part
+        keys: dict[str, int]
+        empty: list[int]
+        missing: int | None = None
+
+    shown = repr(
+        SomeResult(
+            "a" * 200,
+            np.zeros((3, 4), np.float32),
+            [1, 2, 3],
+            [0.1234567] * 40,
+            [Part("x")] * 7,
+            [[Part("x")] * 2] * 5,
+            Part("y"),
+            {"a": 1},
+            [],
+        )
+    )
+    assert shown.replace("\n           ", " ") == (
+        f"SomeResult(text='{'a' * 47}…', array=float32[3, 4], few=[1, 2, 3], many=[40 × float], parts=[7 × Part], "
+        "grid=[5 × 2 × Part], part=Part(…), keys={1 keys}, empty=[])"
+    )
+
+
+class Seen(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.style: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open:
+            (self.style if self.open[-1] == "style" else self.text).append(data)
+
+
+def test_a_notebook_shows_what_the_command_line_draws(result: Any) -> None:
+    page, seen, saved = result._repr_html_(), Seen(), Seen()
+    assert page is not None
+    seen.feed(page)
+    assert seen.open == []
+    saved.feed(picture.html(view_of(result)(result), 100, "light").partition("<body>\n")[2].partition("</body>")[0])
+    assert "".join(seen.text).strip("\n") == "".join(saved.text).strip("\n")
+    style = "".join(seen.style)
+    light, _, dark = style.partition("@media (prefers-color-scheme: dark)")
+    assert "background: #ffffff" in light and "background: #111318" in dark
+
+
+def view_of(result: Any) -> Any:
+    from importlib import import_module
+
+    name = next(name for name in commands.names() if type(result) in commands.result_types(name))
+    return import_module(f"llminspect.commands.{name}").render
+
+
+def test_the_rules_of_one_picture_do_not_reach_another() -> None:
+    one, other = (llminspect.forward(text, "toy")._repr_html_() for text in ("hello", "world"))
+    names = []
+    for page in (one, other):
+        assert page is not None
+        name = page.partition('<pre id="')[2].partition('"')[0]
+        assert all(
+            line.startswith((f"#{name} ", "@media", "}")) for line in page.split("</style>")[0].split("\n")[1:-1]
+        )
+        names.append(name)
+    assert names[0] != names[1]
+
+
+def test_what_no_command_draws_has_no_picture() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class OtherResult(Result):
+        text: str
+
+    assert OtherResult("a")._repr_html_() is None
