@@ -185,6 +185,7 @@ GREEDY = """
 import resource
 from llminspect.errors import UserError
 from llminspect.text import chat_template
+chat_template.SECONDS = 60.0
 try:
     chat_template.render_template(
         "{% set n = namespace(x='x') %}"
