@@ -219,10 +219,10 @@ def _describe(located: Located) -> Description:
     from llminspect.model.registry import architecture_for, claim
     from llminspect.model.settings import understood
 
-    own_name = located.config.get("general.architecture" if located.format == "gguf" else "model_type")
-    if not own_name:
+    type_name = located.config.get("general.architecture" if located.format == "gguf" else "model_type")
+    if not type_name:
         raise ModelError(f"{located.name} does not say what kind of model it is")
-    architecture = architecture_for(str(own_name), located.format)
+    architecture = architecture_for(str(type_name), located.format)
     read_config = architecture.config_from_gguf if located.format == "gguf" else architecture.config_from_huggingface
     assert read_config is not None
     with understood("the file's metadata" if located.format == "gguf" else "config.json"):

@@ -80,7 +80,7 @@ def opened(model: Opened) -> Model:
     """The model, opened unless it is."""
     from llminspect.opening import open_model
 
-    return open_model(model) if isinstance(model, str) else model
+    return open_model(model) if isinstance(model, str) else _checked(model)
 
 
 def tokenizer_of(model: Opened) -> Tokenizer:
@@ -89,9 +89,17 @@ def tokenizer_of(model: Opened) -> Tokenizer:
 
     if isinstance(model, str):
         return open_tokenizer(model)[0]
-    if model.tokenizer is None:
+    if _checked(model).tokenizer is None:
         raise UsageError(f"{model.name} comes without a tokenizer", "give ids")
     return model.tokenizer
+
+
+def _checked(model: Model) -> Model:
+    from llminspect.model.opened import Model
+
+    if not isinstance(model, Model):
+        raise UsageError(f"not a model: {type(model).__name__}", "give its name, or what open_model gave")
+    return model
 
 
 def name_of(model: Opened) -> str:

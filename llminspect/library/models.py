@@ -132,12 +132,13 @@ def verify(model: Opened = DEFAULT, ids: Sequence[int] | None = None, *, options
     from llminspect.analysis.verify import verify as work
     from llminspect.opening import open_model as reopen
 
+    options = checked(replace(options, ids=ids))
     read = opened(model)
     built_in = read.provenance.get("file") == "built in"
     streamed = partial(reopen, model, streamed=True, finite=False) if isinstance(model, str) and not built_in else None
     recording = None if options.against is None else read_recording(options.against)
     compared = None if recording is None else (str(options.against), recording)
-    input_ids, source_ids = ids_of(read, ids, recording)
+    input_ids, source_ids = ids_of(read, options.ids, recording)
     return work(read, input_ids, bound=options.bound, streamed=streamed, against=compared, source_ids=source_ids)[0]
 
 

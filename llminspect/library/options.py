@@ -90,7 +90,7 @@ def _keyword(option: re.Match[str]) -> str:
 def _near(name: str, known: set[str]) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(name, known, 1)
+    near = get_close_matches(name, known, 1, 0.7)
     return f"; is it {near[0]!r}?" if near else ""
 
 

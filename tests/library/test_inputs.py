@@ -1,0 +1,99 @@
+"""What the functions are given: texts, ids, messages, models; one, or a list of texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import llminspect
+from llminspect.errors import UsageError
+
+TOY = "toy-attention"
+
+
+def ids(text: Any, **options: Any) -> Any:
+    return llminspect.encode(text, TOY, **options).ids
+
+
+def test_a_text_ids_and_arrays_of_ids() -> None:
+    assert ids("A cat") == ids([0, 1]) == ids((0, 1)) == ids(np.array([0, 1])) == ids(range(2)) == [0, 1]
+
+
+def test_a_list_of_texts_gives_a_list_of_results() -> None:
+    texts = ["A cat", "A cat sat"]
+    for function in (llminspect.tokenize, llminspect.encode, llminspect.attend, llminspect.rollout):
+        both = function(texts, TOY)
+        assert isinstance(both, list) and len(both) == 2
+    one = llminspect.forward(["world"], "toy", top=1)
+    assert [result.next[0].id for result in one] == [llminspect.forward("world", "toy").next[0].id]
+    assert [result.dim for result in llminspect.embed(texts, model=TOY)] == [4, 4]
+    compared = llminspect.tokenize(texts, compare=[TOY, "bytes"])
+    assert [[each.count for each in result.models] for result in compared] == [[2, 5], [3, 9]]
+
+
+def test_several_texts_of_embed_stand_beside_one_another() -> None:
+    both = llminspect.embed("A cat", [0, 1, 2], model=TOY, pool="mean", similarity=True)
+    assert both.similarity.shape == (2, 2)
+
+
+def test_the_model_is_opened_once_for_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    from llminspect import opening
+
+    times: list[str] = []
+    opens = opening.open_model
+    monkeypatch.setattr(opening, "open_model", lambda name, **options: times.append(name) or opens(name, **options))
+    llminspect.forward(["hello", "world", "hello"], "toy")
+    assert times == ["toy"]
+
+
+def test_messages_are_a_conversation(smollm2: Any) -> None:
+    messages = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Hello."}]
+    written = llminspect.tokenize(messages, smollm2)
+    assert [message.role for message in written.chat.messages] == ["system", "user"]
+    assert written.tokens == llminspect.tokenize("Hello.", smollm2, chat=True, system="Be short.").tokens
+
+
+def test_a_text_that_looks_like_json_is_a_text(smollm2: Any) -> None:
+    """A pipe may hold messages as JSON; here they are messages when they are given as such."""
+    text = '[{"role": "user", "content": "a"}]'
+    assert llminspect.tokenize(text, smollm2, chat=True).chat.messages[-1].content == text
+
+
+@pytest.mark.parametrize("text", [5, None, [1.5], [True], ["a", 1], {"a": 1}, [[1, 2]], [-1], ["a", None], b"a"])
+def test_what_is_no_text_is_refused(text: Any) -> None:
+    for function in (llminspect.encode, llminspect.forward, llminspect.lens):
+        with pytest.raises(UsageError):
+            function(text, "toy")
+
+
+def test_an_empty_text_is_a_text_only_for_tokens() -> None:
+    assert llminspect.tokenize("", TOY).count == 0 and ids("") == []
+    with pytest.raises(UsageError, match="the text is empty"):
+        llminspect.forward("", "toy")
+    with pytest.raises(UsageError):
+        llminspect.forward([], "toy")
+
+
+def test_how_a_text_becomes_tokens_says_nothing_of_ids() -> None:
+    with pytest.raises(UsageError, match="how a text becomes ids"):
+        llminspect.encode([0, 1], TOY, special=False)
+
+
+@pytest.mark.parametrize("model", [5, None, object(), ["toy"]])
+def test_what_is_no_model_is_refused(model: Any) -> None:
+    for call in (
+        lambda: llminspect.forward("world", model),
+        lambda: llminspect.encode("world", model),
+        lambda: llminspect.verify(model),
+    ):
+        with pytest.raises(UsageError, match="not a model"):
+            call()
+    with pytest.raises(UsageError):
+        llminspect.open_model(model)
+
+
+def test_a_walk_of_a_model_that_is_open(smollm2: Any) -> None:
+    by_name, by_model = llminspect.walk(model="smollm2"), llminspect.walk(model=smollm2)
+    assert [chapter.title for chapter in by_model.chapters] == [chapter.title for chapter in by_name.chapters]
