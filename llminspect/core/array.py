@@ -9,7 +9,7 @@ E width of one head, F feed-forward width, V vocabulary, X experts. Any array ma
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -65,6 +65,19 @@ def linear(x_TI: Array, weight_OI: Array | RowsOnDemand, bias_O: Array | None = 
         assert not isinstance(weight_OI, RowsOnDemand), "only numpy's arrays are made row by row"
         y_TO = x_TI @ weight_OI.T
     return y_TO if bias_O is None else overwrite("add", y_TO, bias_O)
+
+
+class ByName(Protocol):
+    """Arrays by their names: of a layer, or of a whole model."""
+
+    def __getitem__(self, name: str, /) -> Array: ...
+
+    def get(self, name: str, /) -> Array | None: ...
+
+
+def mapped(arrays: ByName, name: str, x_TI: Array) -> Array:
+    """The linear map `name`, with its bias if it has one, [..., T, O]."""
+    return linear(x_TI, arrays[f"{name}.weight"], arrays.get(f"{name}.bias"))
 
 
 def _few_rows(x_NI: Array, weight_OI: Array) -> Array:

@@ -62,16 +62,5 @@ def mixture(
 
 
 def _work(expert: Mapping[str, Array], x_ND: Array, unit: GatedUnit, tap: Tap, name: str) -> Array:
-    output_ND = gated(
-        x_ND,
-        expert["experts.gate.weight"],
-        expert["experts.up.weight"],
-        expert["experts.down.weight"],
-        gate_F=expert.get("experts.gate.bias"),
-        up_F=expert.get("experts.up.bias"),
-        down_D=expert.get("experts.down.bias"),
-        unit=unit,
-        tap=tap,
-        name=name,
-    )
+    output_ND = gated(x_ND, expert, "experts", unit=unit, tap=tap, name=name)
     return tap(f"{name}.output", output_ND)

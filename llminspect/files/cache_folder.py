@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-Kind = Literal["model", "prepared", "header", "hash", "lock", "leftover"]
+CachedKind = Literal["model", "prepared", "header", "hash", "lock", "leftover"]
 
 LIMIT_VARIABLE = "LLMINSPECT_CACHE_LIMIT"
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{12}\.partial")
@@ -38,7 +38,7 @@ _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
 class CachedFile:
     """One thing that this program made."""
 
-    kind: Kind
+    kind: CachedKind
     name: str
     path: Path
     bytes: int
@@ -195,7 +195,7 @@ def _prepared(path: Path) -> CachedFile | None:
     return _simple("prepared", path) if ours else None
 
 
-def _simple(kind: Kind, path: Path) -> CachedFile:
+def _simple(kind: CachedKind, path: Path) -> CachedFile:
     files = [path] if path.is_file() else [inner for inner in path.rglob("*") if inner.is_file()]
     of = next((name for name, entry in CATALOGUE.items() if path.name.startswith(entry.weights_sha256[:32])), None)
     return CachedFile(kind, path.name, path, total_size(files), _used(path), of)

@@ -7,14 +7,14 @@ it is installed or run. Adding a model is adding an entry.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from llminspect.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Format = Literal["gguf", "huggingface"]
+    from llminspect.files.weights import Format
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import ModelError
-from llminspect.files.catalogue import CATALOGUE, Format, unknown
+from llminspect.files.catalogue import CATALOGUE, unknown
 from llminspect.files.hashes import sha256_of, state_key
 from llminspect.files.home import expanded
 from llminspect.files.weights import weight_types
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from llminspect.files.weights import WeightFile
-
-    Progress = Callable[[str, int, int | None], None]
+    from llminspect.files.home import Progress
+    from llminspect.files.weights import Format, WeightFile
 
 
 @dataclass(frozen=True)

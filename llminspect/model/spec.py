@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from llminspect.errors import ModelError
 from llminspect.model.settings import gguf as gguf_settings
@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache
     from llminspect.core.tap import Tap
+    from llminspect.files.weights import Format
     from llminspect.model.params import Params
     from llminspect.model.settings import Settings
-
-Format = Literal["huggingface", "gguf"]
 
 
 @dataclass(frozen=True)

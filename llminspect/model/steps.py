@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llminspect.core import attention, feedforward
-from llminspect.core.array import linear, namespace
+from llminspect.core.array import mapped, namespace
 from llminspect.core.cache import LayerCache, extend
 from llminspect.core.embedding import look_up
 from llminspect.core.mask import hide
@@ -17,19 +17,14 @@ from llminspect.errors import UsageError, UserError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from llminspect.core.array import Array
+    from llminspect.core.array import Array, ByName
     from llminspect.core.cache import Cache, Source
     from llminspect.core.mask import Mask
     from llminspect.core.tap import Tap
     from llminspect.model.params import Params
 
 
-def mapped(layer: Mapping[str, Array] | Params, name: str, x_TI: Array) -> Array:
-    """A linear map of the layer, with its bias if it has one."""
-    return linear(x_TI, layer[f"{name}.weight"], layer.get(f"{name}.bias"))
-
-
-def layer_normed(arrays: Mapping[str, Array] | Params, name: str, x_TD: Array, epsilon: float) -> Array:
+def layer_normed(arrays: ByName, name: str, x_TD: Array, epsilon: float) -> Array:
     return layer_norm(x_TD, arrays[f"{name}.weight"], arrays.get(f"{name}.bias"), epsilon)
 
 
@@ -183,17 +178,9 @@ def cross_attention(
 
 def plain_feed_forward(layer: Mapping[str, Array], x_TD: Array, activation: str, tap: Tap, name: str) -> Array:
     """Taps: `name`.feedforward.hidden, .activation, .output."""
-    output_TD = feedforward.plain(
-        x_TD,
-        layer["feedforward.up.weight"],
-        layer["feedforward.down.weight"],
-        up_F=layer.get("feedforward.up.bias"),
-        down_D=layer.get("feedforward.down.bias"),
-        activation=activation,
-        tap=tap,
-        name=f"{name}.feedforward",
-    )
-    return tap(f"{name}.feedforward.output", output_TD)
+    step = f"{name}.feedforward"
+    output_TD = feedforward.plain(x_TD, layer, "feedforward", activation=activation, tap=tap, name=step)
+    return tap(f"{step}.output", output_TD)
 
 
 def normed_sum(

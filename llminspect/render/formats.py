@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from llminspect.render.cells import Theme
 
-    Format = Callable[[RenderableType, int, Theme], bytes]
+    Draw = Callable[[RenderableType, int, Theme], bytes]
 
 
 def _svg(rendering: RenderableType, width: int, theme: Theme) -> bytes:
@@ -48,4 +48,4 @@ def _png(rendering: RenderableType, width: int, theme: Theme) -> bytes:
         raise UserError(message, "pip install 'llminspect-cli[png]', or save .svg") from None
 
 
-FORMATS: dict[str, Format] = {".html": _html, ".png": _png, ".svg": _svg, ".txt": _txt}
+FORMATS: dict[str, Draw] = {".html": _html, ".png": _png, ".svg": _svg, ".txt": _txt}

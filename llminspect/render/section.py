@@ -37,7 +37,7 @@ def page(parts: Iterable[RenderableType]) -> Group:
     return Group(*shown)
 
 
-class Beside:
+class SideBySide:
     """Two renderables side by side where both fit, else one below the other."""
 
     def __init__(self, left: RenderableType, right: RenderableType) -> None:
@@ -64,6 +64,6 @@ class Beside:
             yield Segment.line()
 
 
-def beside(left: RenderableType, right: RenderableType) -> Beside:
+def beside(left: RenderableType, right: RenderableType) -> SideBySide:
     """`left` and `right` next to each other where `left` leaves `right` 60 cells, else `right` below."""
-    return Beside(left, right)
+    return SideBySide(left, right)

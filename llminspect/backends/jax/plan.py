@@ -47,7 +47,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Stop:
+class StopAfter:
     """The end of the pass, once all of these went by."""
 
     names: frozenset[str]
@@ -85,7 +85,7 @@ def _leaves(tap: Tap, prefix: str = "") -> Sequence[tuple[Hashable, Tap]]:
     if isinstance(tap, Under):
         return _leaves(tap.tap, prefix + tap.prefix)
     if isinstance(tap, Until):
-        return [*_leaves(tap.tap, prefix), (Stop(frozenset(prefix + name for name in tap.left)), tap)]
+        return [*_leaves(tap.tap, prefix), (StopAfter(frozenset(prefix + name for name in tap.left)), tap)]
     if isinstance(tap, Edit):
         return [(Change(prefix + tap.name, tap.change), tap)]
     patterns = getattr(tap, "patterns", None)
@@ -113,7 +113,7 @@ class Recorder:
         self.kept: list[Array] = []
         self.shown: list[Shown] = []
         """What was seen, in order."""
-        self.left = {index: set(part.names) for index, part in enumerate(parts) if isinstance(part, Stop)}
+        self.left = {index: set(part.names) for index, part in enumerate(parts) if isinstance(part, StopAfter)}
         self.stopped = False
 
     def wants(self, name: str) -> bool:

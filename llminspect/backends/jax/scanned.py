@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from llminspect.backends.jax.widened import Widened
     from llminspect.core.array import Array
     from llminspect.core.tap import Tap
-    from llminspect.model.params import Step
+    from llminspect.model.params import LayerStep
 
 LONGEST = 12
 """Layers of the longest group whose repetition is looked for."""
@@ -70,7 +70,7 @@ class Scanned(Params):
 
     def through(
         self,
-        step: Step,
+        step: LayerStep,
         stream_TD: Array,
         layers: int,
         tap: Tap,
@@ -107,7 +107,7 @@ class Scanned(Params):
                 seen.append(found)
         return stream_TD, piled_layers(seen)
 
-    def _names_of(self, step: Step, at: int, stream_TD: Array, cache: Cache | None, stack: str) -> list[str]:
+    def _names_of(self, step: LayerStep, at: int, stream_TD: Array, cache: Cache | None, stack: str) -> list[str]:
         """What a tap may see of a layer, as the names' ends."""
         tap, front = _Names(), f"{stack}.{at}."
         jax.eval_shape(lambda: step(at, self.layer_anew(at, stack), stream_TD, cache, tap)[0])
@@ -118,7 +118,7 @@ class Scanned(Params):
         return {short: self.widened[name] for short, name in self._named(stack, index)}
 
     def _repeat(
-        self, step: Step, group: _Group, stream_TD: Array, cache: Cache | None, tap: Recorder
+        self, step: LayerStep, group: _Group, stream_TD: Array, cache: Cache | None, tap: Recorder
     ) -> tuple[Array, tuple[Array, Array] | None]:
         inner: list[Recorder] = []
 

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from llminspect.core.array import Array
 
-Layout = Literal["halves", "interleaved"]
+PairLayout = Literal["halves", "interleaved"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Rotation:
     """By how much each pair of numbers of a head is turned at each position, [T, P] radians in (−π, π]."""
 
     angles_TP: Array
-    layout: Layout
+    layout: PairLayout
     """Which numbers make a pair: i and i + P ("halves"), or 2i and 2i + 1 ("interleaved")."""
 
 
@@ -33,7 +33,7 @@ def measured_rotation(before_HTE: Array, after_HTE: Array) -> Rotation | None:
         return None
     turned = int(np.flatnonzero(moved_E)[-1]) + 1
     turned += turned % 2
-    layouts: dict[Layout, tuple[Array, Array]] = {
+    layouts: dict[PairLayout, tuple[Array, Array]] = {
         "halves": (np.arange(turned // 2), np.arange(turned // 2, turned)),
         "interleaved": (np.arange(0, turned, 2), np.arange(1, turned, 2)),
     }

@@ -10,14 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llminspect.core.array import namespace
+from llminspect.core.array import mapped, namespace
 from llminspect.core.embedding import look_up
 from llminspect.core.feedforward import ACTIVATIONS
 from llminspect.core.mask import hide
 from llminspect.core.unembed import logits
 from llminspect.errors import ModelError
 from llminspect.model.spec import Pass, Sizes
-from llminspect.model.steps import encoder_layer, layer_normed, learned_positions, mapped, output_matrix
+from llminspect.model.steps import encoder_layer, layer_normed, learned_positions, output_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

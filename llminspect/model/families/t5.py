@@ -155,15 +155,8 @@ def attend_to_self(
 def feed_forward(layer: Mapping[str, Array], config: T5Config, stream_TD: Array, tap: Tap, name: str) -> Array:
     normed_TD = normed(layer, "feedforward.norm", stream_TD, config, tap, name)
     if "feedforward.gate.weight" in layer:
-        added_TD = gated(
-            normed_TD,
-            layer["feedforward.gate.weight"],
-            layer["feedforward.up.weight"],
-            layer["feedforward.down.weight"],
-            unit=Glu(config.activation or "gelu_tanh"),
-            tap=tap,
-            name=f"{name}.feedforward",
-        )
+        unit, step = Glu(config.activation or "gelu_tanh"), f"{name}.feedforward"
+        added_TD = gated(normed_TD, layer, "feedforward", unit=unit, tap=tap, name=step)
         added_TD = tap(f"{name}.feedforward.output", added_TD)
     else:
         added_TD = plain_feed_forward(layer, normed_TD, config.activation or "relu", tap, name)
