@@ -36,7 +36,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Budget:
+class TokenBudget:
     """With --max-tokens-allowed."""
 
     allowed: int
@@ -44,7 +44,7 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Truncated:
+class TruncatedText:
     """What --truncate kept of the text."""
 
     text: str
@@ -90,9 +90,9 @@ class TokenizeResult:
     round_trip: bool | None = None
     """Whether decoding the ids gives back this text, byte by byte."""
     cost: Cost | None = None
-    budget: Budget | None = None
+    budget: TokenBudget | None = None
     chat: Conversation | None = None
-    truncated: Truncated | None = None
+    truncated: TruncatedText | None = None
     steps: Steps | None = None
 
 
@@ -104,11 +104,11 @@ class CountResult:
     characters: int | None = None
     bytes: int | None = None
     cost: Cost | None = None
-    budget: Budget | None = None
+    budget: TokenBudget | None = None
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedTokenizer:
     """One tokenizer of a comparison."""
 
     model: str
@@ -117,7 +117,7 @@ class Compared:
     characters_per_token: float | None = None
     bytes_per_token: float | None = None
     cost: Cost | None = None
-    budget: Budget | None = None
+    budget: TokenBudget | None = None
     tokens: Tokens | None = None
     """Left out with --count, and where this tokenizer cannot take the text."""
     error: str | None = None
@@ -125,7 +125,7 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Shared:
+class SharedCuts:
     """What all tokenizers of a comparison do alike."""
 
     spans: list[tuple[int, int]]
@@ -137,7 +137,7 @@ class Shared:
 
 
 @dataclass(frozen=True)
-class Parting:
+class FirstDifference:
     """The first token in which the ids of two tokenizers differ; None where a text has ended."""
 
     index: int
@@ -156,21 +156,35 @@ class CompareResult:
     """Left out with --count."""
     characters: int
     bytes: int
-    models: list[Compared]
-    shared: Shared | None = None
+    models: list[ComparedTokenizer]
+    shared: SharedCuts | None = None
     same_ids: bool | None = None
     """Whether all of them give the very same ids."""
-    parting: Parting | None = None
+    parting: FirstDifference | None = None
 
 
 def about(tokenizer: Tokenizer) -> AboutTokenizer:
     return AboutTokenizer(tokenizer.kind, tokenizer.vocabulary_size, tokenizer.lossless, tokenizer.loss or None)
 
 
-def budget_of(allowed: int | None, count: int) -> Budget | None:
-    return None if allowed is None else Budget(allowed, count <= allowed)
+def budget_of(allowed: int | None, count: int) -> TokenBudget | None:
+    return None if allowed is None else TokenBudget(allowed, count <= allowed)
 
 
 def cost_of(price: tuple[float, str] | None, count: int) -> Cost | None:
     """What `count` tokens cost at a price per million, with its currency."""
     return None if price is None else Cost(price[0], count * price[0] / 1e6, price[1])
+
+
+def compared(name: str, tokenizer: Tokenizer, counted: CountResult, *, rates: bool = True) -> ComparedTokenizer:
+    """A count as a row of a comparison; with the characters and the bytes a token, unless not `rates`."""
+    characters, size = counted.characters, counted.bytes
+    return ComparedTokenizer(
+        name,
+        about(tokenizer),
+        counted.count,
+        characters / counted.count if rates and counted.count and characters is not None else None,
+        size / counted.count if rates and counted.count and size is not None else None,
+        counted.cost,
+        counted.budget,
+    )
