@@ -61,7 +61,6 @@ class Check:
 
 def activations(model: Model, ids: Sequence[int], source_ids: Sequence[int] | None = None) -> Activations:
     """All of a pass in one go."""
-
     source, encoder_SD = _read_source(model, source_ids)
     capture = _capture(model)
     result = model.run(ids, capture, source)
@@ -71,7 +70,6 @@ def activations(model: Model, ids: Sequence[int], source_ids: Sequence[int] | No
 
 def activations_by_token(model: Model, ids: Sequence[int], source_ids: Sequence[int] | None = None) -> Activations:
     """The same through the key/value cache: the first half of the ids at once, then one id at a time."""
-
     half = max(1, len(ids) // 2)
     pieces = [ids[:half], *([token_id] for token_id in ids[half:])]
     cache, _ = _read_source(model, source_ids)
@@ -88,7 +86,6 @@ def activations_by_token(model: Model, ids: Sequence[int], source_ids: Sequence[
 
 def _read_source(model: Model, source_ids: Sequence[int] | None) -> tuple[Cache | None, Array | None]:
     """What the decoder starts from, and the encoder's stream [L+1, S, D]; nothing for a model without a source."""
-
     if source_ids is None:
         return None, None
     layers: int = model.config.encoder_layers  # type: ignore[attr-defined]
@@ -100,7 +97,6 @@ def _read_source(model: Model, source_ids: Sequence[int] | None) -> tuple[Cache 
 
 def in_float64(model: Model) -> Model:
     """The same model with every weight widened to float64 when it is used, so that the whole pass runs in float64."""
-
     from llminspect.model.params import OnDemand, Params
 
     arrays = model.params.arrays
@@ -113,7 +109,6 @@ def in_float64(model: Model) -> Model:
 
 def not_finite(model: Model) -> list[str]:
     """The names of the weights that hold NaN or infinity."""
-
     # The sum is finite only if every number is, short of an overflow that float64 does not have here.
     return [name for name, array in model.params.arrays.items() if not np.isfinite(array.sum(dtype=np.float64))]
 
@@ -146,7 +141,6 @@ def read_recording(path: Path) -> Activations:
 
 def arrays(ids: Sequence[int], source_ids: Sequence[int] | None, found: Activations) -> dict[str, Array]:
     """What a recording holds."""
-
     made = {"ids": np.asarray(ids, np.int64)}
     if source_ids is not None:
         made["source_ids"] = np.asarray(source_ids, np.int64)
@@ -167,7 +161,6 @@ def _differences(got: Activations, reference: Activations) -> Iterator[Differenc
 
 
 def _difference(name: str, got: Array, reference: Array) -> Difference:
-
     return Difference(name, largest_difference(got, reference), relative_difference(got, reference))
 
 

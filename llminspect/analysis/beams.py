@@ -43,7 +43,6 @@ class BeamModel:
         self.cache: Cache | None = None
 
     def __call__(self, parents: Sequence[int], ids: Sequence[int]) -> Array:
-
         if not parents:
             given = np.asarray(self.prompt_ids)[None]
         else:
@@ -57,7 +56,6 @@ class BeamModel:
 
 
 def _reordered(cache: Cache | None, parents: Sequence[int]) -> Cache | None:
-
     if cache is None:
         return None
     rows = np.asarray(parents)
@@ -89,7 +87,6 @@ def search_beams(
 
 
 def _text(model: Model, previous: int, ids: Sequence[int]) -> str:
-
     stream = TextStream()
     if model.tokenizer is not None:
         for token_id in ids:

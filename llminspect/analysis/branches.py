@@ -43,7 +43,6 @@ def branches(
 
     The branches share the cache of what stands before them: each costs one token's work.
     """
-
     if (breadth + 1) ** depth > MOST_BRANCHES:
         raise UsageError(
             f"a tree of {breadth} branches and depth {depth} is too large", "take --tree 3, or fewer --alternatives"

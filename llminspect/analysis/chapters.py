@@ -92,7 +92,6 @@ def check_walks(model: Model) -> None:
 
 def chapters(model: Model, options: ModelOptions, source: SourceOptions, prompt: Prompt) -> list[Chapter]:
     """Each step of the way, in the order of the tutorial."""
-
     toys, own = _Toys(), _Own(model, options, source, prompt)
     told = (
         (toys.whole(), own.parameters()),
@@ -120,11 +119,9 @@ class _Toys:
         self.toy, self.attending = open_model("toy"), open_model("toy-attention")
 
     def _part(self, result: Any, command: str, *arguments: str) -> list[Part]:
-
         return [Part(arguments[-1], [command, *arguments], result)]
 
     def whole(self) -> list[Part]:
-
         result = forward(self.toy, ForwardQuestion(), _prompt(self.toy, "world"))
         return self._part(_kept(result, "next", "steps"), "forward", "world", "--model", "toy")
 
@@ -132,29 +129,24 @@ class _Toys:
         return self._part(_tokenized(self.toy, "hello world !"), "tokenize", "hello world !", "--model", "toy")
 
     def ids(self) -> list[Part]:
-
         assert self.toy.tokenizer is not None
         result = encode(self.toy.tokenizer, True, _prompt(self.toy, "hello world !"))
         return self._part(result, "encode", "hello world !", "--one-hot", "--model", "toy")
 
     def vectors(self) -> list[Part]:
-
         result = embed(self.toy, EmbedOptions(), [], _prompt(self.toy, "world"))
         return self._part(result, "embed", "world", "--model", "toy")
 
     def added(self) -> list[Part]:
-
         result = forward(self.attending, ForwardQuestion(), _prompt(self.attending, "A cat sat."))
         return self._part(_kept(result, "layers", "steps"), "forward", "A cat sat.", "--model", "toy-attention")
 
     def attention(self) -> list[Part]:
-
         asked = AttendOptions(query="cat")
         result = attend(self.attending, asked, _prompt(self.attending, "A cat sat."))
         return self._part(result, "attend", "A cat sat.", "--query", "cat", "--model", "toy-attention")
 
     def changed(self) -> list[Part]:
-
         turned = "0.feedforward*-1"
         asked = ForwardQuestion(experiments=ExperimentOptions(scale=[turned]))
         result = _kept(forward(self.toy, asked, _prompt(self.toy, "world")), "next", "baseline", "change")
@@ -168,7 +160,6 @@ class _Own:
         self.model, self.options, self.source, self.prompt = model, options, source, prompt
 
     def _part(self, result: Any, command: str, *arguments: str) -> list[Part]:
-
         chosen = [] if self.options.model == ModelOptions().model else ["--model", self.options.model]
         return [Part(self.model.name, [command, *self._text(), *arguments, *chosen], result)]
 
@@ -193,26 +184,22 @@ class _Own:
         return self._part(_tokenized(self.model, self.prompt), "tokenize")
 
     def ids(self) -> list[Part]:
-
         assert self.model.tokenizer is not None
         return self._part(encode(self.model.tokenizer, False, self.prompt), "encode")
 
     def vectors(self) -> list[Part]:
-
         result = embed(self.model, EmbedOptions(nearest=NEAREST), [], self.prompt)
         return self._part(result, "embed", "--nearest", str(NEAREST))
 
     @cached_property
     def passed(self) -> ForwardResult:
         """One pass tells the layers, the feed forward, the answer and the lens."""
-
         return forward(self.model, ForwardQuestion(ForwardOptions(lens=True)), self.prompt)
 
     def layers(self) -> list[Part]:
         return self._part(_kept(self.passed, "layers"), "forward")
 
     def attention(self) -> list[Part]:
-
         last = str(len(self.prompt.tokens) - 1)
         return self._part(attend(self.model, AttendOptions(query=last), self.prompt), "attend", "--query", last)
 
@@ -223,7 +210,6 @@ class _Own:
         return self._part(_kept(self.passed, "next"), "forward")
 
     def written(self) -> list[Part]:
-
         asked = GenerateQuestion(options=GenerateOptions(max_tokens=WRITTEN))
         return self._part(generate(self.model, asked, self.prompt), "generate", "--max-tokens", str(WRITTEN))
 
@@ -231,7 +217,6 @@ class _Own:
         return self._part(_kept(self.passed, "lens"), "forward", "--lens")
 
     def changed(self) -> list[Part]:
-
         silenced = "0.feedforward"
         asked = ForwardQuestion(experiments=ExperimentOptions(ablate=[silenced]))
         result = forward(self.model, asked, self.prompt)
@@ -243,7 +228,6 @@ def _prompt(model: Model, text: str) -> Prompt:
 
 
 def _tokenized(model: Model, text: str | Prompt) -> Any:
-
     assert model.tokenizer is not None
     prompt = _prompt(model, text) if isinstance(text, str) else text
     return tokenize(model.tokenizer, TokenizeOptions(), SourceOptions(), prompt)

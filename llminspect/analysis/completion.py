@@ -119,7 +119,6 @@ class Changes:
 
     def in_pass(self, *, first: bool) -> Chain:
         """The taps of a pass; `first`: of one that starts with the prompt."""
-
         return Chain([*self.patches, *self.taps] if first else self.taps)
 
 
@@ -175,7 +174,6 @@ def complete(
     With `lookup` up to so many tokens a pass are guessed.
     `ids` ends with the token that ended it (the end-of-text token, or the one that completed a stop string).
     """
-
     listener = listener or CompletionListener()
     eos_ids = model.tokenizer.eos_ids if model.tokenizer and not limits.ignore_eos else frozenset()
     stream, ids, steps = TextStream(limits.stops), list[int](), list[StepRecord]()
@@ -215,7 +213,6 @@ def complete(
 
 def record(model: Model, choice: Choice, alternatives: int, table: bool, *, drawn: bool) -> StepRecord:
     """What is kept of a step: not the whole distributions."""
-
     own_V = choice.own_V
     others = [token_id for token_id in top_ids(own_V, alternatives + 1) if token_id != choice.id][:alternatives]
     probability = float(own_V[choice.id])
@@ -234,7 +231,6 @@ def record(model: Model, choice: Choice, alternatives: int, table: bool, *, draw
 
 def filter_table(model: Model, choice: Choice) -> Filters:
     """The most probable tokens, and the chosen one, from stage to stage."""
-
     shown = top_ids(choice.own_V, ROWS)
     if choice.id not in shown:
         shown.append(choice.id)

@@ -74,7 +74,6 @@ def diff(
 ) -> DiffResult:
     """`other` is the second text; None: the same text, cut by the second model's own tokenizer, wrapped as `source`
     says."""
-
     beside = _same_text(second, prompt, source or SourceOptions()) if other is None else other
     sides, logits, rows = [], [], []
     for model, own in ((first, prompt), (second, beside)):
@@ -99,7 +98,6 @@ def diff(
 def _watched(model: Model, prompt: Prompt) -> WatchedPass:
     """The pass behind whose last position a token comes. An encoder–decoder reads the text as its source, and its
     first token is what comes next. Raises UsageError for a masked model, in which nothing comes next."""
-
     if model.can("fill"):
         raise UsageError(
             f"{model.name} fills masks: no token comes next", "llminspect forward shows what its masks are"
@@ -132,7 +130,6 @@ def _vocabulary(model: Model) -> object:
 
 def _pairs(first: Model, second: Model, sides: list[Side], logits: list[Array]) -> list[Pair]:
     """The best of both sides; a token of the other side is found by its text."""
-
     found: dict[str, Pair] = {}
     for candidate in [*sides[0].next, *sides[1].next]:
         if candidate.text in found:
@@ -159,7 +156,6 @@ def _id_of(model: Model, candidate: Candidate) -> int | None:
 
 
 def _apart(first: Model, second: Model, rows: list[dict[str, Array]]) -> list[Apart] | None:
-
     sizes, others = first.config.sizes, second.config.sizes
     if (sizes.L, sizes.D) != (others.L, others.D):
         return None

@@ -175,7 +175,6 @@ def written(model: Model, prompt: Prompt) -> str:
 
 def check_generates(model: Model, prompt: Prompt) -> None:
     """Raise UsageError for a model that does not generate, and for a prompt that it cannot take."""
-
     check_prompt(model, prompt)
     if not (model.can("generate") or model.can("source")):
         raise UsageError(
@@ -184,7 +183,6 @@ def check_generates(model: Model, prompt: Prompt) -> None:
 
 
 def _check_lookup(model: Model, lookup: int) -> None:
-
     if not lookup:
         return
     if model.engine is not None or not model.config.causal:
@@ -212,7 +210,6 @@ def _first_difference(before: list[int], after: list[int]) -> int | None:
 
 def sampling_of(options: SamplingOptions) -> Sampling:
     """The filters, as the mathematics takes them."""
-
     return Sampling(
         temperature=1.0 if options.temperature is None else options.temperature,
         top_k=options.top_k,

@@ -126,7 +126,6 @@ def info(description: Description | None, tokenizer: Tokenizer | None, name: str
 
 
 def _settings(config: Any) -> Iterator[tuple[str, Any]]:
-
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         yield field.name, fields_of(value) if dataclasses.is_dataclass(value) else value
@@ -138,7 +137,6 @@ def _is_tied(description: Description) -> bool:
 
 
 def _tensor(description: Description, spec: TensorSpec) -> Tensor:
-
     from llminspect.model.spec import expanded_shape
 
     located = description.located

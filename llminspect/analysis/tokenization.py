@@ -59,7 +59,7 @@ class TruncatedText:
 
 @dataclass(frozen=True)
 class ChatMessage:
-    """One message of a conversation, and how many tokens are its own."""
+    """One message of a conversation, and how many tokens it has."""
 
     role: str
     content: str
@@ -126,7 +126,7 @@ class ComparedTokenizer:
 
 @dataclass(frozen=True)
 class SharedCuts:
-    """What all tokenizers of a comparison do alike."""
+    """What all tokenizers of a comparison have in common."""
 
     spans: list[tuple[int, int]]
     """The bytes of the text that are one token in each of them."""

@@ -65,7 +65,6 @@ def verify(
     `streamed` opens the model with its weights read anew from its own file. Raises UsageError where the recording does
     not fit the model.
     """
-
     left: list[Left] = []
     model = replace(model, finite=False)
     with np.errstate(invalid="ignore", over="ignore"):  # What is not finite is reported by name.
@@ -88,7 +87,6 @@ def _against_itself(
     bound: float,
     streamed: Callable[[], Model] | None,
 ) -> tuple[list[Check], list[Left]]:
-
     left = []
     exact = _verify.activations(_verify.in_float64(model), *given)
     checks = [_verify.compare("float64", "float32 against float64", found, exact, bound)]

@@ -27,7 +27,6 @@ class WalkResult:
 
 def walk(model: Model, options: ModelOptions, source: SourceOptions, prompt: Prompt) -> WalkResult:
     """Every step of the way of one text. Raises UsageError for a model that does not go from text to text."""
-
     check_walks(model)
     check_prompt(model, prompt)
     return WalkResult(prompt.text, token_documents(prompt.tokens), chapters(model, options, source, prompt))
