@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class AboutTokenizer:
+class TokenizerSummary:
     """A tokenizer, in a few words."""
 
     kind: str
@@ -82,7 +82,7 @@ class TokenizeResult:
     text: str | None
     tokens: Tokens
     count: int
-    tokenizer: AboutTokenizer
+    tokenizer: TokenizerSummary
     characters: int | None = None
     """Of the text."""
     bytes: int | None = None
@@ -112,7 +112,7 @@ class ComparedTokenizer:
     """One tokenizer of a comparison."""
 
     model: str
-    tokenizer: AboutTokenizer
+    tokenizer: TokenizerSummary
     count: int | None = None
     characters_per_token: float | None = None
     bytes_per_token: float | None = None
@@ -163,8 +163,8 @@ class CompareResult:
     parting: FirstDifference | None = None
 
 
-def about(tokenizer: Tokenizer) -> AboutTokenizer:
-    return AboutTokenizer(tokenizer.kind, tokenizer.vocabulary_size, tokenizer.lossless, tokenizer.loss or None)
+def about(tokenizer: Tokenizer) -> TokenizerSummary:
+    return TokenizerSummary(tokenizer.kind, tokenizer.vocabulary_size, tokenizer.lossless, tokenizer.loss or None)
 
 
 def budget_of(allowed: int | None, count: int) -> TokenBudget | None:

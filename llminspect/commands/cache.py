@@ -45,9 +45,9 @@ def render(result: CacheResult) -> RenderableType:
             for entry in large
         ]
         parts.append(table([*columns, "state"] if checked else columns, rows))
-    said = [f"and {small} small files (remembered headers and hashes, locks)"] if small else []
-    said += [f"not ours, never touched: {visible(path)}" for path in result.foreign]
-    parts.append(Text("\n".join(["", *said] if large and said else said), theme.QUIET))
+    lines = [f"and {small} small files (remembered headers and hashes, locks)"] if small else []
+    lines += [f"not ours, never touched: {visible(path)}" for path in result.foreign]
+    parts.append(Text("\n".join(["", *lines] if large and lines else lines), theme.QUIET))
     return Group(*parts)
 
 

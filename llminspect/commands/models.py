@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from llminspect.analysis.known_models import BuiltIn, ModelsResult
+    from llminspect.analysis.known_models import ModelsResult, ToyModel
 
 RESULTS = "analysis.known_models.ModelsResult"
 """The classes of what `--json` writes."""
@@ -65,7 +65,7 @@ def render(result: ModelsResult) -> RenderableType:
 def _also(result: ModelsResult) -> RenderableType:
     from llminspect.render.table import key_values
 
-    def words(toys: Sequence[BuiltIn]) -> list[tuple[str, str]]:
+    def words(toys: Sequence[ToyModel]) -> list[tuple[str, str]]:
         return [
             (toy.name, f"built in, {toy.parameters} numbers to check by hand; knows {' '.join(toy.vocabulary)}")
             for toy in toys

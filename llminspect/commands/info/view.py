@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from llminspect.analysis.info import InfoResult, Tensor, TokenizerFacts
+    from llminspect.analysis.info import InfoResult, TensorInfo, TokenizerDetails
     from llminspect.render.table import Cell
 
 TEMPLATE_LINES = 12
@@ -55,14 +55,14 @@ def _page(result: InfoResult, every_tensor: bool) -> RenderableType:
         sections += [_heading("Parameters by part"), parts_table(result)]
     if result.tensors:
         shown = [_row(tensor) for tensor in result.tensors] if every_tensor else _folded(result.tensors)
-        said = "Tensors" if every_tensor else "Tensors, equal layers on one line (--tensors: each on its own)"
-        sections += [_heading(said), _tensors(shown)]
+        heading = "Tensors" if every_tensor else "Tensors, equal layers on one line (--tensors: each on its own)"
+        sections += [_heading(heading), _tensors(shown)]
     if result.tokenizer is not None:
         sections += [_heading("Tokenizer"), key_values(_tokenizer(result.tokenizer, every_tensor))]
     if result.chat_template:
         sections += [_heading("Chat template"), _template(result.chat_template, every_tensor)]
     if every_tensor and result.metadata:
-        sections += [_heading("Settings in the file"), key_values((k, _said(v)) for k, v in result.metadata.items())]
+        sections += [_heading("Settings in the file"), key_values((k, _written(v)) for k, v in result.metadata.items())]
     return Group(*sections)
 
 
@@ -95,18 +95,18 @@ def _facts(result: InfoResult) -> Iterator[tuple[str, Cell]]:
     for name, value in (result.config or {}).items():
         if value is None or value == () or value == []:
             continue
-        yield name.replace("_", " "), _said(value)
+        yield name.replace("_", " "), _written(value)
 
 
-def _said(value: object) -> str:
+def _written(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
         if set(value) == {"entries"}:
             return f"{value['entries']:,} entries"
-        return ", ".join(f"{name} {_said(entry)}" for name, entry in value.items())
+        return ", ".join(f"{name} {_written(entry)}" for name, entry in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(map(_said, value))
+        return ", ".join(map(_written, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -134,14 +134,14 @@ def _tensors(rows: Sequence[Sequence[Cell]]) -> RenderableType:
     return table(["tensor", "axes", "shape", "type", Column("parameters", align="right")], rows)
 
 
-def _row(tensor: Tensor) -> list[Cell]:
+def _row(tensor: TensorInfo) -> list[Cell]:
     shape = " × ".join(f"{size:,}" for size in tensor.shape)
     return [tensor.name, tensor.axes, shape, ", ".join(tensor.types), f"{tensor.parameters:,}"]
 
 
-def _folded(tensors: Sequence[Tensor]) -> list[list[Cell]]:
+def _folded(tensors: Sequence[TensorInfo]) -> list[list[Cell]]:
     """Tensors that differ only in the number of their layer on one line; types that differ are counted."""
-    groups: dict[tuple[str, str, tuple[int, ...]], list[Tensor]] = {}
+    groups: dict[tuple[str, str, tuple[int, ...]], list[TensorInfo]] = {}
     for tensor in tensors:
         stack, _, rest = tensor.name.partition(".")
         layer, _, short = rest.partition(".")
@@ -150,7 +150,7 @@ def _folded(tensors: Sequence[Tensor]) -> list[list[Cell]]:
     return [_folded_row(pattern, group) for (pattern, _, _), group in groups.items()]
 
 
-def _folded_row(pattern: str, group: Sequence[Tensor]) -> list[Cell]:
+def _folded_row(pattern: str, group: Sequence[TensorInfo]) -> list[Cell]:
     from collections import Counter
 
     from llminspect.core.numbers import ranges
@@ -164,7 +164,7 @@ def _folded_row(pattern: str, group: Sequence[Tensor]) -> list[Cell]:
     return [name, axes, shape, kinds, f"{sum(tensor.parameters for tensor in group):,}"]
 
 
-def _tokenizer(facts: TokenizerFacts, everything: bool) -> Iterator[tuple[str, Cell]]:
+def _tokenizer(facts: TokenizerDetails, everything: bool) -> Iterator[tuple[str, Cell]]:
     named = {token_id: spelling for spelling, token_id in facts.special_tokens.items()}
 
     def of(ids: Sequence[int]) -> str:

@@ -61,7 +61,7 @@ def command(
         bool | None,
         typer.Option(
             "--pause/--no-pause",
-            help="Wait for Enter behind each step. Default: on a terminal.",
+            help="Wait for Enter after each step. Default: on a terminal.",
             show_default=False,
         ),
     ] = None,
@@ -84,7 +84,7 @@ def command(
 
 
 def _prompts(source: SourceOptions, tokenizer: Tokenizer | None) -> Iterator[Prompt]:
-    """The text of the command line; a sentence of our own where there is none, and none in the pipe."""
+    """The text of the command line; `SENTENCE` where there is none, and none in the pipe."""
     from llminspect.cli.input import read_text
 
     given = (source.text, source.file, source.ids, source.user)
