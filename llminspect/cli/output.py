@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from typing import TYPE_CHECKING, Any
 
 from llminspect.cli.json_text import json_bytes
 from llminspect.cli.stdout import PATIENCE, is_unfinished, write_bytes
+from llminspect.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +25,6 @@ _SILENT = False
 
 def be_silent() -> None:
     """Write nothing from now on but errors: another process of this run writes the same."""
-    import os
-
     global _SILENT
     _SILENT = True
     sys.stdout.flush()
@@ -172,8 +172,6 @@ def version_text() -> str:
     """The versions that matter for a bug report."""
     import platform
     from importlib.metadata import PackageNotFoundError, version
-
-    from llminspect.version import __version__
 
     def version_of(name: str) -> str:
         try:

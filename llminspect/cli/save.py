@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Literal
 
+from llminspect.arguments.shared import PageOptions
 from llminspect.errors import UsageError, UserError
 
 if TYPE_CHECKING:
@@ -60,15 +62,11 @@ def check_ending(options: OutputOptions, *, arrays: bool) -> None:
 
 def is_page(options: OutputOptions) -> bool:
     """Whether the saved file is a page that can be pointed at."""
-    from llminspect.arguments.shared import PageOptions
-
     return isinstance(options, PageOptions) and options.interactive
 
 
 def drawn(rendering: RenderableType, options: OutputOptions) -> bytes:
     """The rendering as SVG, HTML, PNG or plain text. Raises UserError where PNG is asked for and Pillow is lacking."""
-    import os
-
     from llminspect.render import picture
 
     assert options.save is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,18 +22,11 @@ RESULTS = "analysis.info.InfoResult"
 """The classes of what `--json` writes."""
 
 
-def render(result: InfoResult) -> RenderableType:
-    """One screen: what it is, how large its parts are, its tensors with equal layers on one line, its tokenizer."""
-    from llminspect.commands.info.view import overview
+def render(result: InfoResult, *, every_tensor: bool = False) -> RenderableType:
+    """What it is, how large its parts are, its tensors, its tokenizer: one screen, or with `every_tensor` all."""
+    from llminspect.commands.info.view import info_view
 
-    return overview(result)
-
-
-def render_all(result: InfoResult) -> RenderableType:
-    """Every tensor on a line of its own, and the whole template."""
-    from llminspect.commands.info.view import everything
-
-    return everything(result)
+    return info_view(result, every_tensor=every_tensor)
 
 
 @takes_groups
@@ -61,12 +55,12 @@ def command(
     check_ending(output, arrays=False)
     options = named(model, name)
     with ProgressBars(output) as progress:
-        description, tokenizer, provenance = _look(options, progress)
+        description, tokenizer, provenance = _described(options, progress)
     result = info(description, tokenizer, options.model)
-    emit("info", options.model, provenance, result, output, render_all if tensors else render)
+    emit("info", options.model, provenance, result, output, partial(render, every_tensor=tensors))
 
 
-def _look(options: ModelOptions, progress: Any) -> tuple[Description | None, Tokenizer | None, dict[str, Any]]:
+def _described(options: ModelOptions, progress: Any) -> tuple[Description | None, Tokenizer | None, dict[str, Any]]:
     from llminspect.opening import describe_model, standalone, tokenizer_of
 
     alone = standalone(options.model)

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.text import Text
+
+from llminspect.core.numbers import byte_size, percent, ranges
+from llminspect.render import theme
+from llminspect.render.bars import BarCell
+from llminspect.render.safe import visible
+from llminspect.render.table import Column, key_values, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,24 +42,8 @@ _SIZES = {
 }
 
 
-def overview(result: InfoResult) -> RenderableType:
-    """One screen."""
-    return _page(result, every_tensor=False)
-
-
-def everything(result: InfoResult) -> RenderableType:
-    """All there is."""
-    return _page(result, every_tensor=True)
-
-
-def _page(result: InfoResult, every_tensor: bool) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
-
-    from llminspect.render import theme
-    from llminspect.render.safe import visible
-    from llminspect.render.table import key_values
-
+def info_view(result: InfoResult, *, every_tensor: bool) -> RenderableType:
+    """One screen, tensors of equal layers on one line; with `every_tensor` all there is."""
     sections: list[RenderableType] = [Text(visible(result.title), theme.TITLE), key_values(_facts(result))]
     if result.parts:
         sections += [_heading("Parameters by part"), parts_table(result)]
@@ -67,16 +61,10 @@ def _page(result: InfoResult, every_tensor: bool) -> RenderableType:
 
 
 def _heading(text: str) -> RenderableType:
-    from rich.text import Text
-
-    from llminspect.render import theme
-
     return Text(f"\n{text}", theme.TITLE)
 
 
 def _facts(result: InfoResult) -> Iterator[tuple[str, Cell]]:
-    from llminspect.core.numbers import byte_size
-
     if result.family is None:
         yield "kind", "a tokenizer without a model"
         return
@@ -112,13 +100,6 @@ def _written(value: object) -> str:
 
 def parts_table(result: InfoResult) -> RenderableType:
     """How many numbers each part of the model has, and their share."""
-    from rich.text import Text
-
-    from llminspect.core.numbers import percent
-    from llminspect.render import theme
-    from llminspect.render.bars import BarCell
-    from llminspect.render.table import Column, table
-
     parts = result.parts or []
     rows: list[list[Cell]] = [
         [part.name, f"{part.parameters:,}", percent(part.share), BarCell(part.share, 30)] for part in parts
@@ -129,8 +110,6 @@ def parts_table(result: InfoResult) -> RenderableType:
 
 
 def _tensors(rows: Sequence[Sequence[Cell]]) -> RenderableType:
-    from llminspect.render.table import Column, table
-
     return table(["tensor", "axes", "shape", "type", Column("parameters", align="right")], rows)
 
 
@@ -151,10 +130,6 @@ def _folded(tensors: Sequence[TensorInfo]) -> list[list[Cell]]:
 
 
 def _folded_row(pattern: str, group: Sequence[TensorInfo]) -> list[Cell]:
-    from collections import Counter
-
-    from llminspect.core.numbers import ranges
-
     name, axes, shape, *_ = _row(group[0])
     if len(group) > 1:
         layers = ranges([int(tensor.name.split(".")[1]) for tensor in group])
@@ -173,8 +148,8 @@ def _tokenizer(facts: TokenizerDetails, everything: bool) -> Iterator[tuple[str,
     yield "kind", facts.kind
     yield "vocabulary", f"{facts.vocabulary_size:,} tokens"
     yield "decoding", "gives back every text" if facts.lossless else "does not give back every text byte by byte"
-    yield "put in front", of(facts.prefix_ids)
-    yield "put behind", of(facts.suffix_ids)
+    yield "put before", of(facts.prefix_ids)
+    yield "put after", of(facts.suffix_ids)
     yield "generation stops at", of(facts.eos_ids)
     if facts.mask_id is not None:
         yield "mask", of([facts.mask_id])
@@ -187,11 +162,6 @@ def _tokenizer(facts: TokenizerDetails, everything: bool) -> Iterator[tuple[str,
 
 
 def _template(template: str, everything: bool) -> RenderableType:
-    from rich.text import Text
-
-    from llminspect.render import theme
-    from llminspect.render.safe import visible
-
     lines = template.strip("\n").split("\n")
     shown = lines if everything else lines[:TEMPLATE_LINES]
     text = Text("\n".join(visible(line) for line in shown))
