@@ -17,6 +17,7 @@ from llminspect.analysis.tokenization import (
     budget_of,
     compared,
     cost_of,
+    place_of_difference,
 )
 from llminspect.errors import UserError
 from llminspect.text.tokenizer import utf8
@@ -83,8 +84,12 @@ def shared_cuts(cut: Sequence[Sequence[Token]]) -> SharedCuts:
 def first_difference(cut: dict[str, Sequence[Token]], size: int) -> FirstDifference | None:
     """Where the ids of any tokenizer first differ from those of the first one; None where they never do."""
     (first, first_tokens), *others = cut.items()
-    found = [(_same_until(first_tokens, tokens), name, tokens) for name, tokens in others]
-    found = [entry for entry in found if entry[0] < max(len(first_tokens), len(entry[2]))]
+    ids = [token.id for token in first_tokens]
+    found = []
+    for name, tokens in others:
+        index = place_of_difference(ids, [token.id for token in tokens])
+        if index is not None:
+            found.append((index, name, tokens))
     if not found:
         return None
     index, name, tokens = min(found, key=lambda entry: entry[0])
@@ -97,11 +102,3 @@ def first_difference(cut: dict[str, Sequence[Token]], size: int) -> FirstDiffere
         (pair[0].id if pair[0] else None, pair[1].id if pair[1] else None),
         (pair[0].text if pair[0] else None, pair[1].text if pair[1] else None),
     )
-
-
-def _same_until(left: Sequence[Token], right: Sequence[Token]) -> int:
-    """The index of the first difference; the shorter length where there is none."""
-    for index, (one, other) in enumerate(zip(left, right, strict=False)):
-        if one.id != other.id:
-            return index
-    return min(len(left), len(right))

@@ -14,6 +14,7 @@ from llminspect.analysis.experiments import experiment_taps
 from llminspect.analysis.patching import into_places, other_text
 from llminspect.analysis.prompt import check_prompt
 from llminspect.analysis.target import target_prompt, with_source
+from llminspect.analysis.tokenization import place_of_difference
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.generate import GenerateOptions, SamplingOptions
 from llminspect.arguments.patch import PatchOptions
@@ -140,7 +141,7 @@ def generate(
         tree=tree,
         passes=first.passes,
         baseline=None if plain is None else UnchangedCompletion(plain.completion, plain.ids),
-        change=None if plain is None else CompletionChange(experiments, _first_difference(plain.ids, first.ids)),
+        change=None if plain is None else CompletionChange(experiments, place_of_difference(plain.ids, first.ids)),
     )
 
 
@@ -196,13 +197,6 @@ def _beam_steps(
     shown, table = options.alternatives, options.steps
     forced = complete(model, ids, Sampling(), limits, seed=None, changes=changes, alternatives=shown, table=table)
     return Completion(beam.completion, beam.ids, [replace(step, forced=None) for step in forced.steps], beam.stop)
-
-
-def _first_difference(before: list[int], after: list[int]) -> int | None:
-    for index, (old, new) in enumerate(zip(before, after, strict=False)):
-        if old != new:
-            return index
-    return None if len(before) == len(after) else min(len(before), len(after))
 
 
 def sampling_of(options: SamplingOptions) -> Sampling:

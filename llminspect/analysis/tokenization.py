@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from llminspect.analysis.documents import Tokens
     from llminspect.text.steps import Steps
     from llminspect.text.tokenizer import Tokenizer
@@ -171,6 +173,11 @@ def budget_of(allowed: int | None, count: int) -> TokenBudget | None:
     return None if allowed is None else TokenBudget(allowed, count <= allowed)
 
 
+def exceeded(name: str, count: int, budget: TokenBudget | None) -> list[tuple[str, int, TokenBudget]]:
+    """The tokenizer, its tokens and what is allowed, where there are more tokens than that; else nothing."""
+    return [] if budget is None or budget.within else [(name, count, budget)]
+
+
 def cost_of(price: tuple[float, str] | None, count: int) -> Cost | None:
     """What `count` tokens cost at a price per million, with its currency."""
     return None if price is None else Cost(price[0], count * price[0] / 1e6, price[1])
@@ -188,3 +195,11 @@ def compared(name: str, tokenizer: Tokenizer, counted: CountResult, *, rates: bo
         counted.cost,
         counted.budget,
     )
+
+
+def place_of_difference(left: Sequence[int], right: Sequence[int]) -> int | None:
+    """The index of the first id that differs or is missing on one side; None where the two are equal."""
+    for index, (one, other) in enumerate(zip(left, right, strict=False)):
+        if one != other:
+            return index
+    return None if len(left) == len(right) else min(len(left), len(right))

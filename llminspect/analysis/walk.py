@@ -93,24 +93,17 @@ SAYS = {
 
 
 def walk(model: Model, options: ModelOptions, source: SourceOptions, prompt: Prompt) -> WalkResult:
-    """Every step of the way of one text. Raises UsageError for a model that does not go from text to text."""
-    check_walks(model)
-    check_prompt(model, prompt)
-    return WalkResult(prompt.text, token_documents(prompt.tokens), chapters(model, options, source, prompt))
+    """Every step of the way of one text, in the order of the tutorial.
 
-
-def check_walks(model: Model) -> None:
-    """Raise UsageError for a model that cannot be followed from text to text."""
+    Raises UsageError for a model that does not go from text to text.
+    """
     sizes = model.config.sizes
     if not (model.can("generate") and sizes.H and sizes.F and model.tokenizer is not None):
         raise UsageError(
             f"{model.name} does not go from text through attention and feed forward to the next token",
             "take a model that generates, such as smollm2; the toys stand beside it anyway",
         )
-
-
-def chapters(model: Model, options: ModelOptions, source: SourceOptions, prompt: Prompt) -> list[WalkChapter]:
-    """Each step of the way, in the order of the tutorial."""
+    check_prompt(model, prompt)
     toys, real = _Toys(), _RealModel(model, options, source, prompt)
     excerpts = (
         (toys.whole(), real.parameters()),
@@ -123,10 +116,11 @@ def chapters(model: Model, options: ModelOptions, source: SourceOptions, prompt:
         (toys.whole(), [*real.next(), *real.written()]),
         (toys.changed(), [*real.lens(), *real.changed()]),
     )
-    return [
-        WalkChapter(number, title, says, by_hand, model_parts)
-        for number, ((title, says), (by_hand, model_parts)) in enumerate(zip(SAYS.items(), excerpts, strict=True), 1)
+    chapters = [
+        WalkChapter(number, title, says, by_hand, in_model)
+        for number, ((title, says), (by_hand, in_model)) in enumerate(zip(SAYS.items(), excerpts, strict=True), 1)
     ]
+    return WalkResult(prompt.text, token_documents(prompt.tokens), chapters)
 
 
 class _Toys:

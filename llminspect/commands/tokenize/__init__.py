@@ -9,10 +9,10 @@ import typer
 from llminspect.arguments.shared import ModelOptions, PageOptions, SourceOptions
 from llminspect.arguments.tokenize import TokenizeOptions
 from llminspect.cli.groups import takes_groups
+from llminspect.cli.run import fail_check
 from llminspect.cli.save import check_ending, is_page
 from llminspect.cli.stream import OverBudget
-from llminspect.commands.tokenize.budget import check_budget
-from llminspect.errors import UsageError
+from llminspect.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -75,3 +75,13 @@ def compared_names(context: typer.Context, model: ModelOptions, options: Tokeniz
     named = chosen is not None and chosen.name == "COMMANDLINE"
     names = [model.model, *options.compare] if named or len(options.compare) == 1 else options.compare
     return list(dict.fromkeys(names))
+
+
+def check_budget(over_budget: OverBudget, source: SourceOptions, output: PageOptions) -> None:
+    """End with exit code 4 where something has more tokens than are allowed."""
+    if over_budget.first is None:
+        return
+    name, count, budget = over_budget.first
+    more = f", and {over_budget.count - 1:,} more" if over_budget.count > 1 else ""
+    message = f"{name}: {count:,} tokens, {budget.allowed:,} are allowed{more}"
+    fail_check(CheckFailed(message), output, written=output.json or source.lines)

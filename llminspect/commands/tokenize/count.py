@@ -8,14 +8,13 @@ from functools import partial
 from typing import IO, TYPE_CHECKING
 
 from llminspect.analysis.count import count
-from llminspect.analysis.tokenization import ComparedTokenizer, CompareResult, about, compared
+from llminspect.analysis.tokenization import ComparedTokenizer, CompareResult, about, compared, exceeded
 from llminspect.cli.input import check_source
 from llminspect.cli.opening import open_tokenizer_for
 from llminspect.cli.output import note, write_text
 from llminspect.cli.progress import ProgressBars
 from llminspect.cli.run import emit
 from llminspect.cli.stream import bytes_left, is_argument, open_source
-from llminspect.commands.tokenize.budget import exceeded
 from llminspect.errors import UserError
 from llminspect.opening import open_tokenizer
 
@@ -24,12 +23,12 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from llminspect.analysis.tokenization import CountResult
+    from llminspect.analysis.tokenization import CountResult, TokenBudget
     from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
     from llminspect.arguments.tokenize import TokenizeOptions
-    from llminspect.commands.tokenize.budget import Exceeded
     from llminspect.text.tokenizer import Tokenizer
 
+    Exceeded = tuple[str, int, TokenBudget]
     Render = Callable[[CountResult | CompareResult], RenderableType]
 
 LONG = 4 << 20

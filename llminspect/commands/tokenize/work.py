@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llminspect.analysis.compare_tokenizers import compare
+from llminspect.analysis.tokenization import exceeded
 from llminspect.analysis.tokenize import tokenize
 from llminspect.cli.input import line_prompt, read_prompts, read_texts
 from llminspect.cli.opening import open_tokenizer_for
@@ -15,7 +16,6 @@ from llminspect.cli.output import note
 from llminspect.cli.run import noting_empty, run_each
 from llminspect.cli.stdout import write_bytes
 from llminspect.cli.stream import LineWork, OverBudget, run_lines
-from llminspect.commands.tokenize.budget import exceeded
 from llminspect.errors import UsageError
 from llminspect.text.prompt import Prompt
 
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from llminspect.analysis.tokenization import CompareResult, CountResult, TokenizeResult
+    from llminspect.analysis.tokenization import CompareResult, CountResult, TokenBudget, TokenizeResult
     from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
     from llminspect.arguments.tokenize import TokenizeOptions
-    from llminspect.commands.tokenize.budget import Exceeded
     from llminspect.text.tokenizer import Tokenizer
+
+    Exceeded = tuple[str, int, TokenBudget]
 
 
 def tokenize_all(
