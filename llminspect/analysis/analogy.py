@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llminspect.arguments.sums import parse_expression
+from llminspect.arguments.sums import parse_sum
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def terms_of(expression: str, tokenizer: Tokenizer | None) -> list[tuple[Term, l
     if tokenizer is None:
         raise UsageError("this model comes without a tokenizer", "--analogy needs one")
     found = []
-    for factor, word in parse_expression(expression):
+    for factor, word in parse_sum(expression, "--analogy"):
         tokens = word_tokens(tokenizer, word)
         if not tokens:
             raise UsageError(f"the word {word!r} gives no tokens")

@@ -13,7 +13,7 @@ from llminspect.analysis.cross_attention import EncoderAttention, encoder_of, wa
 from llminspect.analysis.documents import Dims, Tokens, token_documents
 from llminspect.analysis.prompt import check_prompt
 from llminspect.arguments.attend import parse_shown
-from llminspect.arguments.ranges import parse_choice
+from llminspect.arguments.ranges import Choice, parse_choice
 from llminspect.arguments.words import find_word, parse_pair
 from llminspect.errors import UsageError
 
@@ -78,8 +78,9 @@ def attend_encoder_decoder(
         return result
     chosen = [(head.layer, head.head) for head in result.heads] if keeps_every or asked.selects else []
     encoder = encoder_of(model)
-    sizes = encoder.config.sizes
-    fitting = replace(bare, layer=_existing(bare.layer, sizes.L), head=_existing(bare.head, sizes.H))
+    own, sizes = model.config.sizes, encoder.config.sizes
+    layer = _existing(bare.layer, "layer", own.L, sizes.L)
+    fitting = replace(bare, layer=layer, head=_existing(bare.head, "head", own.H, sizes.H))
     seen = run(encoder, fitting, prompt)
     return replace(
         result,
@@ -88,13 +89,10 @@ def attend_encoder_decoder(
     )
 
 
-def _existing(choice: str | None, count: int) -> str | None:
-    """Of the chosen layers or heads of the decoder those that the encoder has as well; "0" where it has none."""
-
-    chosen = parse_choice(choice, "layer", 1 << 20)
-    if chosen is None:
-        return None
-    return ",".join(str(index) for index in chosen if index < count) or "0"
+def _existing(choice: Choice | None, what: str, count: int, of_encoder: int) -> list[int] | None:
+    """Of the chosen layers or heads of the decoder those that the encoder has as well; the first where it has none."""
+    chosen = parse_choice(choice, what, count)
+    return chosen and ([index for index in chosen if index < of_encoder] or [0])
 
 
 @dataclass(frozen=True)
@@ -162,7 +160,7 @@ def attend(
         measures=plain and not asked.selects,
         mean=chosen if asked.mean else [],
         rollout=asked.rollout,
-        row=index if asked.query and len(chosen) != 1 else None,
+        row=index if asked.query is not None and len(chosen) != 1 else None,
         pair=None if ends is None else (ends[0].indices[-1], ends[1].indices),
     )
     seen = watch_attention(model, prompt.ids, wanted)
@@ -178,7 +176,7 @@ def attend(
         shown=list(shown) if shown != ("weights",) else None,
         mean=None if seen.mean is None else seen.mean / len(chosen),
         overview=overview_of(seen, asked.measure or "entropy") if wanted.measures else None,
-        query=_query(model, asked, prompt, index, chosen, seen) if asked.query else None,
+        query=_query(model, asked, prompt, index, chosen, seen) if asked.query is not None else None,
         find=None if ends is None else _find(model, asked, prompt, control, ends, chosen, seen),
         rollout=seen.rollout,
         contributions=_contributions(model, prompt.ids, index, text) if asked.contributions else None,
@@ -235,7 +233,7 @@ def _ends(model: Model, asked: AttendOptions, prompt: Prompt) -> tuple[End, End]
 def _index(asked: AttendOptions, prompt: Prompt) -> int:
     """The token that --query means; without it the last."""
 
-    return find_word(prompt, asked.query, "--query")[-1] if asked.query else len(prompt.tokens) - 1
+    return find_word(prompt, asked.query, "--query")[-1] if asked.query is not None else len(prompt.tokens) - 1
 
 
 def _query(

@@ -10,7 +10,7 @@ import numpy as np
 from llminspect.analysis.candidates import Candidate, candidates, token_text
 from llminspect.analysis.experiments import Experiment, experiment_taps
 from llminspect.analysis.patching import deepest, first_order, into_places, other_text, patch_taps, patches_made, sweep
-from llminspect.arguments.tokens import one_token
+from llminspect.arguments.tokens import TokenChoice, one_token
 from llminspect.core.intervention import Place
 from llminspect.core.sampling import top_ids
 from llminspect.core.tap import Chain
@@ -72,7 +72,7 @@ def prepare_experiments(
     source_ids: Sequence[int] | None,
     patch: SweepOptions,
     options: ExperimentOptions,
-    answers: tuple[str | None, str | None],
+    answers: tuple[TokenChoice | None, TokenChoice | None],
     by_gradient: bool = False,
 ) -> PreparedExperiments:
     """The patch acts first, then what is ablated, scaled and steered, in the text that is patched from as well."""
@@ -97,7 +97,7 @@ def _answers(
     ids: Sequence[int],
     other: Other,
     position: int,
-    given: tuple[str | None, str | None],
+    given: tuple[TokenChoice | None, TokenChoice | None],
     taps: Sequence[Tap],
 ) -> tuple[int, int]:
     """The other text's answer and this text's, unless --target and --versus say which."""

@@ -5,17 +5,15 @@ Shared by every command that runs a model and can show what a change does.
 
 from __future__ import annotations
 
-import math
-import re
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from llminspect.arguments.places import parse_place
-from llminspect.arguments.ranges import check_exists
-from llminspect.arguments.sums import signed_words
+from llminspect.arguments.places import each, parse_place
+from llminspect.arguments.ranges import check_exists, shortened
+from llminspect.arguments.sums import parse_direction, parse_factor
 from llminspect.core.intervention import Place, added, replaced, scaled
 from llminspect.core.tap import Capture, Enough, Until
 from llminspect.errors import UsageError
@@ -49,15 +47,15 @@ def experiment_taps(model: Model, options: ExperimentOptions, ids: Sequence[int]
         raise UsageError("--ablate-with says nothing without --ablate", "give --ablate as well")
     taps: list[Tap] = []
     done: list[Experiment] = []
-    places = [parse_place(model, part, "--ablate") for entry in options.ablate or [] for part in entry.split(",")]
+    places = [parse_place(model, part, "--ablate") for entry in each(options.ablate) for part in entry.split(",")]
     taps += _ablations(model, places, options.ablate_with, ids)
     done += [Experiment("ablate", str(place), options.ablate_with) for place in places]
-    for entry in options.scale or []:
+    for entry in each(options.scale):
         place_text, factor = _times(entry, "--scale", "3.2*0.5")
         place = parse_place(model, place_text, "--scale")
         taps.append(scaled(place, factor))
         done.append(Experiment("scale", str(place), f"× {factor:g}"))
-    steered = _steerings(model, options.steer or [], ids)
+    steered = _steerings(model, each(options.steer), ids)
     return [*taps, *(tap for tap, _ in steered)], [*done, *(experiment for _, experiment in steered)]
 
 
@@ -71,18 +69,11 @@ def _ablations(model: Model, places: Sequence[Place], instead: str, ids: Sequenc
 
 
 def _times(text: str, option: str, example: str) -> tuple[str, float]:
-    place, star, factor = text.rpartition("*")
-    try:
-        return place, finite_number(factor if star else "")
-    except ValueError:
-        raise UsageError(f"{option} {text!r} does not end in a factor", f"for example {option} {example}") from None
-
-
-def finite_number(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(text)
-    return value
+    place, _, factor_text = text.rpartition("*")
+    factor = parse_factor(factor_text) if place else None
+    if factor is None:
+        raise UsageError(f"{option} {shortened(text)!r} does not end in a factor", f"for example {option} {example}")
+    return place, factor
 
 
 def _steerings(model: Model, texts: Sequence[str], ids: Sequence[int]) -> list[tuple[Tap, Experiment]]:
@@ -114,19 +105,10 @@ def _usual_lengths(model: Model, places: Sequence[Place], ids: Sequence[int]) ->
 def _direction(model: Model, text: str) -> tuple[Place, Array, str]:
     """`London - Paris@10*2`: where, twice the difference of the two streams behind layer 10 [D], and how it is told."""
 
-    example = '--steer "London - Paris@10*1"'
-    found = re.fullmatch(r"\s*[\"']?(.+?)[\"']?\s*@\s*(\d+)\s*(?:\*\s*([+-]?[\d.]+(?:e[+-]?\d+)?))?\s*", text)
-    if found is None:
-        raise UsageError(f"--steer {text!r} does not say words@layer*factor", f"for example {example}")
-    expression, layer = found[1], int(found[2])
+    expression, terms, layer, factor = parse_direction(text)
     check_exists(layer, model.config.sizes.L, "layer")
-    try:
-        factor = finite_number(found[3] or "1")
-    except ValueError:
-        raise UsageError(f"--steer: {found[3]!r} is not a number", f"for example {example}") from None
     place = Place(layer, "stream")
-    signs = signed_words(expression)
-    parts = [sign * _stream_of(model, word, place) for sign, word in signs]
+    parts = [weight * _stream_of(model, word, place) for weight, word in terms]
     with np.errstate(over="ignore"):  # The logits say so.
         direction_D = factor * np.sum(parts, axis=0)
     return place, direction_D, f"{expression} × {factor:g}"

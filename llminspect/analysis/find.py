@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llminspect.arguments.words import find_word
+from llminspect.arguments.words import Word, find_word
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Find:
     control: ControlSentence | None = None
 
 
-def ends_of(prompt: Prompt, words: tuple[str, str]) -> tuple[End, End]:
+def ends_of(prompt: Prompt, words: tuple[Word, Word]) -> tuple[End, End]:
     """The tokens of the two words. Raises UsageError where one is not there, or both are the same."""
 
     places = [find_word(prompt, word, "--find") for word in words]
@@ -84,7 +84,7 @@ def check_order(query: End, key: End, causal: bool) -> None:
         )
 
 
-def control_of(prompt: Prompt, control: Prompt, words: tuple[str, str], ends: tuple[End, End]) -> ControlSentence:
+def control_of(prompt: Prompt, control: Prompt, words: tuple[Word, Word], ends: tuple[End, End]) -> ControlSentence:
     """The pair in the control sentence: the same words, or, in one of as many tokens, the same places."""
     try:
         query, key = ends_of(control, words)

@@ -13,7 +13,7 @@ from llminspect.analysis.prompt import check_prompt
 from llminspect.analysis.target import refuse_target, target_prompt, with_source
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
-from llminspect.arguments.ranges import check_exists, select
+from llminspect.arguments.ranges import check_exists, parse_choice
 from llminspect.arguments.tokens import one_token
 from llminspect.errors import UsageError
 from llminspect.text.prompt import Prompt
@@ -146,7 +146,7 @@ def _watched(
     from llminspect.analysis.forward_pass import watch_pass
 
     layers = model.config.sizes.L
-    opened = select(asked.look.layer, layers, "layer", "--layer")
+    opened = parse_choice(asked.look.layer, "layer", layers)
     return watch_pass(
         model,
         ids,
@@ -184,7 +184,7 @@ def _views(
     from llminspect.analysis.trace import feed_forward, routing
 
     look, ids, layers = asked.look, prompt.ids, model.config.sizes.L
-    opened = select(look.layer, layers, "layer", "--layer") or [layers - 1]
+    opened = parse_choice(look.layer, "layer", layers) or [layers - 1]
     fed = [feed_forward(model, seen.capture, layer, position) for layer in opened]
     parts: dict[str, Any] = {
         "feedforward": [step for step in fed if step is not None] or None,

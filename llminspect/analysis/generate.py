@@ -18,6 +18,7 @@ from llminspect.analysis.tokenization import place_of_difference
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.generate import GenerateOptions, SamplingOptions
 from llminspect.arguments.patch import PatchOptions
+from llminspect.arguments.places import each
 from llminspect.core.sampling import Sampling
 from llminspect.errors import UsageError
 
@@ -213,7 +214,7 @@ def sampling_of(options: SamplingOptions) -> Sampling:
 
 def limits_of(model: Model, options: GenerateOptions) -> Limits:
     """When to stop. Raises UsageError for an empty stop string, and for a prefix that the tokenizer does not take."""
-    stops = tuple(options.stop or ())
+    stops = tuple(each(options.stop))
     if "" in stops:
         raise UsageError("--stop is empty", "give the text to stop before")
     forced: tuple[int, ...] = ()

@@ -16,8 +16,8 @@ from llminspect.analysis.experiments import Experiment
 from llminspect.analysis.prompt import check_prompt, prompt_of_ids
 from llminspect.analysis.saliency import with_gradients
 from llminspect.analysis.target import with_source
-from llminspect.arguments.places import parse_place
-from llminspect.arguments.ranges import select
+from llminspect.arguments.places import each, parse_place
+from llminspect.arguments.ranges import parse_choice
 from llminspect.core.array import namespace
 from llminspect.core.intervention import Place, replaced
 from llminspect.core.tap import Capture, Chain, Edit
@@ -76,8 +76,8 @@ def into_places(
 ) -> tuple[list[Tap], list[Experiment]]:
     """The taps that patch where --into and --position say, and what they are."""
 
-    places = [parse_place(model, text, "--into", stream=True) for text in patch.into or []]
-    positions = select(patch.position, len(ids), "position", "--position")
+    places = [parse_place(model, text, "--into", stream=True) for text in each(patch.into)]
+    positions = parse_choice(patch.position, "position", len(ids))
     # Each position by its number: a pass may go on behind this text, and what stands there is not patched.
     at = list(range(len(ids))) if positions is None else positions
     return patch_taps(places, at, other, taps), patches_made(patch, places, positions)

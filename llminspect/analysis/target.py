@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from llminspect.arguments.ids import parse_ids
+from llminspect.arguments.ids import Ids, parse_ids
 from llminspect.errors import UsageError
 from llminspect.text.prompt import Prompt
 
@@ -24,12 +24,14 @@ def with_source(model: Model, source_ids: Sequence[int]) -> Model:
     return replace(model, source=model.encode_source(source_ids))
 
 
-def target_prompt(model: Model, text: str | None, ids: str | None) -> Prompt:
+def target_prompt(model: Model, text: str | int | None, ids: Ids | None) -> Prompt:
     """The target so far, behind the token that every target starts with. Raises UsageError for both at once."""
     from llminspect.text.tokenizer import Token
 
     if text is not None and ids is not None:
         raise UsageError("--target and --target-ids were given", "give one of them")
+    if isinstance(text, int):
+        raise UsageError("--target of an encoder–decoder is a text: the target so far", "give ids as --target-ids")
     start_id: int = model.config.start_id  # type: ignore[attr-defined]
     given = [] if ids is None else parse_ids(ids)
     if text is not None and model.tokenizer is None:
@@ -43,7 +45,7 @@ def target_prompt(model: Model, text: str | None, ids: str | None) -> Prompt:
     return Prompt(text, [bare(start_id, True), *tokens, *(bare(token_id, False) for token_id in given)])
 
 
-def refuse_target(model: Model, ids: str | None) -> None:
+def refuse_target(model: Model, ids: Ids | None) -> None:
     """Raise UsageError for --target-ids of a model that has no target."""
     if ids is not None:
         raise UsageError(f"--target-ids: {model.name} has no target apart from its text", "leave it out")

@@ -9,7 +9,7 @@ import numpy as np
 
 from llminspect.analysis.activations import activations, activations_by_token, compare, in_float64, not_finite
 from llminspect.analysis.prompt import check_prompt, prompt_of_ids
-from llminspect.arguments.ids import parse_ids
+from llminspect.arguments.ids import Ids, parse_ids
 from llminspect.arguments.verify import BOUND
 from llminspect.core.compare import spread_ids
 
@@ -106,11 +106,11 @@ def _against_itself(
     return checks, skipped
 
 
-def ids_of(model: Model, ids: str | None, recording: Activations | None) -> tuple[list[int], list[int] | None]:
+def ids_of(model: Model, ids: Ids | None, recording: Activations | None) -> tuple[list[int], list[int] | None]:
     """The input of the passes, and of an encoder–decoder the source: what was given, else what was recorded, else ids
     from all over the vocabulary (of which the target takes the first half, after its start)."""
 
-    def checked(listed: str) -> list[int]:
+    def checked(listed: Ids) -> list[int]:
         prompt = prompt_of_ids(parse_ids(listed), model.tokenizer, None)
         check_prompt(model, prompt)
         return prompt.ids
@@ -122,7 +122,7 @@ def ids_of(model: Model, ids: str | None, recording: Activations | None) -> tupl
         chosen, source_ids = [start_id, *chosen[: len(chosen) // 2]], chosen
     if ids is None and recording is not None:
         if recording.ids is not None:
-            chosen = checked(",".join(map(str, recording.ids)))
+            chosen = checked(recording.ids)
         if source_ids is not None and recording.source_ids is not None:
-            source_ids = checked(",".join(map(str, recording.source_ids)))
+            source_ids = checked(recording.source_ids)
     return chosen, source_ids

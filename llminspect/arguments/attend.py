@@ -5,18 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from llminspect.arguments.ids import Ids
 from llminspect.arguments.option import Option
+from llminspect.arguments.ranges import Choice, shortened
+from llminspect.arguments.words import Pair, Word, parse_pair
 from llminspect.errors import UsageError
 
+MeasureName = Literal["entropy", "sink", "previous", "next", "self", "same", "induction", "distance"]
+SHOWN = ("weights", "scores", "scaled", "capped", "masked", "queries", "keys", "values", "added")
 
-def parse_shown(text: str) -> tuple[str, ...]:
+
+def parse_shown(shown: str | tuple[str, ...]) -> tuple[str, ...]:
     """`weights,scores` as its names. Raises UsageError for one that is not known."""
-    from llminspect.arguments.attend import SHOWN
-
-    names = tuple(part.strip() for part in text.split(","))
+    names = tuple(part.strip() for part in shown.split(",")) if isinstance(shown, str) else shown
     strange = [name for name in names if name not in SHOWN]
-    if strange:
-        raise UsageError(f"--show does not know {strange[0]!r}", f"it shows {', '.join(SHOWN)}")
+    if strange or not names:
+        raise UsageError(f"--show does not know {shortened(''.join(strange[:1]))!r}", f"it shows {', '.join(SHOWN)}")
     return names
 
 
@@ -24,11 +28,11 @@ def parse_shown(text: str) -> tuple[str, ...]:
 class AttendOptions:
     """The options of the command line that say what to look at."""
 
-    layer: Annotated[str | None, Option("--layer", metavar="0,3-5", help="Only these layers, from 0.")] = None
-    head: Annotated[str | None, Option("--head", metavar="2", help="Only these heads, from 0.")] = None
+    layer: Annotated[Choice | None, Option("--layer", metavar="0,3-5", help="Only these layers, from 0.")] = None
+    head: Annotated[Choice | None, Option("--head", metavar="2", help="Only these heads, from 0.")] = None
     mean: Annotated[bool, Option("--mean", help="The mean of the chosen heads, as one picture.")] = False
     show: Annotated[
-        str,
+        str | tuple[str, ...],
         Option(
             "--show",
             metavar="WHAT,WHAT",
@@ -37,10 +41,10 @@ class AttendOptions:
         ),
     ] = "weights"
     query: Annotated[
-        str | None, Option("--query", metavar="WORD|INDEX", help="The whole sum of one token by hand.")
+        Word | None, Option("--query", metavar="WORD|INDEX", help="The whole sum of one token by hand.")
     ] = None
     find: Annotated[
-        str | None, Option("--find", metavar="HER->ALICE", help="Every head, by how much it looks there.")
+        Pair | None, Option("--find", metavar="HER->ALICE", help="Every head, by how much it looks there.")
     ] = None
     control: Annotated[
         str | None, Option("--control", metavar="TEXT", help="With --find: the same pair in another sentence.")
@@ -63,7 +67,7 @@ class AttendOptions:
     target: Annotated[
         str | None, Option("--target", metavar="TEXT", help="Of an encoder–decoder: the target so far.")
     ] = None
-    target_ids: Annotated[str | None, Option("--target-ids", metavar="1,2,3", help="The same as ids.")] = None
+    target_ids: Annotated[Ids | None, Option("--target-ids", metavar="1,2,3", help="The same as ids.")] = None
     part: Annotated[
         Literal["decoder", "encoder"] | None,
         Option("--part", help="Of an encoder–decoder: only this part, and what questions are about."),
@@ -77,23 +81,16 @@ class AttendOptions:
     @property
     def asks(self) -> bool:
         """Whether it is a question about the attention rather than the weights themselves."""
-        return bool(self.query or self.find or self.rollout or self.contributions)
-
-
-MeasureName = Literal["entropy", "sink", "previous", "next", "self", "same", "induction", "distance"]
-SHOWN = ("weights", "scores", "scaled", "capped", "masked", "queries", "keys", "values", "added")
+        return self.query is not None or self.find is not None or self.rollout or self.contributions
 
 
 def check_attend(asked: AttendOptions) -> None:
     """Refuse what cannot be meant, before a model is opened."""
-    from llminspect.arguments.attend import parse_shown
-    from llminspect.arguments.words import parse_pair
-
     if asked.control is not None and asked.find is None:
         raise UsageError("--control goes with --find", '--find "her->Alice" --control "Mary gave Bob her book"')
     if asked.find is not None:
         parse_pair(asked.find)
-    if asked.query is not None and not asked.query.strip():
+    if isinstance(asked.query, str) and not asked.query.strip():
         raise UsageError("--query is empty", "give a word of the text, or the index of a token")
     if asked.measure is not None and (asked.selects or asked.asks or asked.mean):
         raise UsageError("--measure colours the overview of all heads", "leave it out: chosen heads show every measure")

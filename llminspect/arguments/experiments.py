@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from llminspect.arguments.option import Option
+from llminspect.arguments.places import Texts
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,7 @@ class ExperimentOptions:
     """Changes to the running model."""
 
     ablate: Annotated[
-        list[str] | None,
+        Texts | None,
         Option("--ablate", metavar="L.H", help="Silence a head 3.2, or 3.attention, 3.feedforward; repeatable."),
     ] = None
     ablate_with: Annotated[
@@ -21,11 +22,11 @@ class ExperimentOptions:
         Option("--ablate-with", help="What an ablated part gives: nothing, or its mean over the text."),
     ] = "zero"
     scale: Annotated[
-        list[str] | None,
+        Texts | None,
         Option("--scale", metavar="L.H*X", help="Multiply a head, attention or feedforward: 3.2*0.5."),
     ] = None
     steer: Annotated[
-        list[str] | None,
+        Texts | None,
         Option("--steer", metavar="EXPR@L*X", help='Add a direction behind layer L: "London - Paris@10*1".'),
     ] = None
 

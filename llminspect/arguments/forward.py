@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from llminspect.arguments.ids import Ids
 from llminspect.arguments.option import Option
 from llminspect.arguments.patch import PatchOptions, needs_of
+from llminspect.arguments.ranges import Choice
+from llminspect.arguments.tokens import TokenChoice
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ class ForwardOptions:
     )
     trace: Annotated[bool, Option("--trace", help="Every step of every layer: shape, norm, extremes, time.")] = False
     layer: Annotated[
-        str | None, Option("--layer", metavar="0,3-5", help="Open these layers: their steps and feed forward.")
+        Choice | None, Option("--layer", metavar="0,3-5", help="Open these layers: their steps and feed forward.")
     ] = None
     steps: Annotated[bool, Option("--steps", help="The formulas, and the formulas with the numbers.")] = False
     lens: Annotated[bool, Option("--lens", help="What the model would say after each layer.")] = False
@@ -32,7 +35,7 @@ class ForwardOptions:
         bool, Option("--attribution", help="What each part of the model adds to the target's logit.")
     ] = False
     target: Annotated[
-        str | None,
+        TokenChoice | None,
         Option(
             "--target",
             metavar="TOKEN",
@@ -40,11 +43,11 @@ class ForwardOptions:
         ),
     ] = None
     target_ids: Annotated[
-        str | None, Option("--target-ids", metavar="1,2,3", help="The same, of an encoder–decoder, as ids.")
+        Ids | None, Option("--target-ids", metavar="1,2,3", help="The same, of an encoder–decoder, as ids.")
     ] = None
-    versus: Annotated[str | None, Option("--versus", metavar="TOKEN", help="Compare the target with this token.")] = (
-        None
-    )
+    versus: Annotated[
+        TokenChoice | None, Option("--versus", metavar="TOKEN", help="Compare the target with this token.")
+    ] = None
     saliency: Annotated[bool, Option("--saliency", help="Which words the target hangs on, by leaving each out.")] = (
         False
     )
@@ -101,7 +104,9 @@ def _check_surprise(look: ForwardOptions, patch: PatchOptions) -> None:
     asked = "--surprise" if look.surprise else "--perplexity"
     if not (look.surprise or look.perplexity):
         return
-    beside = [name for name in ("trace", "layer", "steps", "lens", "attribution", "saliency") if getattr(look, name)]
-    beside += [name for name, value in (("at", look.at), ("patch", patch.patch)) if value is not None]
+    beside = [name for name in ("trace", "steps", "lens", "attribution", "saliency") if getattr(look, name)]
+    beside += [
+        name for name, value in (("layer", look.layer), ("at", look.at), ("patch", patch.patch)) if value is not None
+    ]
     if beside:
         raise UsageError(f"{asked} scores every token and goes with no --{beside[0]}", "ask for one at a time")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Annotated
 
 from llminspect.arguments.option import Option
+from llminspect.arguments.places import Texts
 from llminspect.errors import UsageError
 
 
@@ -40,9 +40,7 @@ class GenerateOptions:
     """How much is written, and what is shown of it."""
 
     max_tokens: Annotated[int, Option("--max-tokens", min=0, metavar="N", help="Stop after N tokens.")] = 32
-    stop: Annotated[list[str] | None, Option("--stop", metavar="TEXT", help="Stop before this text; repeatable.")] = (
-        None
-    )
+    stop: Annotated[Texts | None, Option("--stop", metavar="TEXT", help="Stop before this text; repeatable.")] = None
     ignore_eos: Annotated[bool, Option("--ignore-eos", help="Go on behind the end-of-text token.")] = False
     prefix: Annotated[str | None, Option("--prefix", metavar="TEXT", help="What the completion has to begin with.")] = (
         None
@@ -76,10 +74,6 @@ def sampled(sampling: SamplingOptions, options: GenerateOptions) -> bool:
 
 def seed_of(sampling: SamplingOptions, options: GenerateOptions) -> int | None:
     """The seed of this run, chosen where none was given; None where nothing is drawn. Raises UsageError."""
-    divisors = {"temperature": sampling.temperature, "repetition-penalty": sampling.repetition_penalty}
-    for name, value in {**divisors, "length-penalty": options.length_penalty}.items():
-        if value is not None and not math.isfinite(value):
-            raise UsageError(f"--{name} {value} is not a finite number", "take one near 1")
     if sampling.repetition_penalty <= 0:
         raise UsageError("--repetition-penalty has to be above 0", "1 changes nothing, 1.1 weakens what was said")
     if options.length_penalty != 1 and not options.beams:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+LARGEST = 2**63 - 1
+"""Whole numbers lie between −LARGEST and this where an option sets no range: they end up in JSON and in numpy."""
+
 
 @dataclass(frozen=True, init=False)
 class Option:

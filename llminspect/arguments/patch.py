@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from llminspect.arguments.option import Option
+from llminspect.arguments.places import Texts
+from llminspect.arguments.ranges import Choice
 from llminspect.errors import UsageError
 
 
@@ -17,11 +19,11 @@ class PatchOptions:
         str | None, Option("--patch", metavar="TEXT", help="Put in what this text gave, place by place.")
     ] = None
     into: Annotated[
-        list[str] | None,
+        Texts | None,
         Option("--into", metavar="PLACE", help="With --patch: only there: 3.stream, 3.attention, 3.2 (a head)."),
     ] = None
     position: Annotated[
-        str | None, Option("--position", metavar="0,3-5", help="With --into: at these positions; else at all.")
+        Choice | None, Option("--position", metavar="0,3-5", help="With --into: at these positions; else at all.")
     ] = None
 
 

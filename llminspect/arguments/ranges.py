@@ -2,51 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeAlias
+
 from llminspect.errors import UsageError
 
+Choice: TypeAlias = str | int | Sequence[int]
+"""`"0,3-5"`, `3`, `[0, 3]` or `range(4)`."""
+LONGEST = 19
+"""Digits of an index: more is no index of anything, and Python reads no integer of more than 4,300."""
 
-def select(text: str | None, count: int, what: str, option: str) -> list[int] | None:
-    """`0,3-5` as [0, 3, 4, 5]; None stays None. Raises UsageError for what is not a number or does not exist."""
-    if text is None:
+
+def parse_choice(choice: Choice | None, what: str, count: int) -> list[int] | None:
+    """`0,3-5` as [0, 3, 4, 5], each once and in order; None for nothing.
+
+    `what` is "layer", "head" or "position", of which there are `count`. Raises UsageError that says which there are.
+    """
+    if choice is None:
         return None
-    chosen: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise UsageError(f"{option} {text!r} is not a number or a range", f"for example {option} 0,3-5")
-        chosen += range(int(first), (int(last) if dash else int(first)) + 1)
-        check_exists(chosen[-1] if chosen else int(first), count, what)
-    return sorted(set(chosen))
+    have = _have(what, count)
+    if isinstance(choice, str):
+        parts = [_bounds(part.strip(), choice, what, have) for part in choice.split(",")]
+    else:
+        parts = [(index, index) for index in ([choice] if isinstance(choice, int) else choice)]
+    if not parts:
+        raise UsageError(f"--{what} is empty", f"numbers and ranges: 0,3-5; {have}")
+    for first, last in parts:
+        if max(first, last) >= count or first < 0:
+            raise UsageError(f"there is no {what} {max(first, last) if first >= 0 else first}", have)
+        if first > last:
+            raise UsageError(f"--{what} {first}-{last} runs backwards", f"write {last}-{first}")
+    return sorted({index for first, last in parts for index in range(first, last + 1)})
+
+
+def _bounds(part: str, whole: str, what: str, have: str) -> tuple[int, int]:
+    low, dash, high = part.partition("-")
+    if not is_index(low) or (dash and not is_index(high)):
+        raise UsageError(f"--{what} cannot read {shortened(whole)!r}", f"numbers and ranges: 0,3-5; {have}")
+    return int(low), int(high or low)
 
 
 def check_exists(index: int, count: int, what: str) -> None:
     """Raise UsageError where there is no layer, head or position of that number; the line says which there are."""
     if not 0 <= index < count:
-        have = f"the {what}s run from 0 to {count - 1}" if count else f"this model has no {what}s"
-        raise UsageError(f"there is no {what} {index}", have)
+        raise UsageError(f"there is no {what} {index}", _have(what, count))
 
 
-def parse_choice(text: str | None, what: str, count: int) -> list[int] | None:
-    """`0,3-5` as [0, 3, 4, 5]; None for nothing. `what` is "layer" or "head", of which there are `count`.
-
-    Raises UsageError that says which there are.
-    """
-    if text is None:
-        return None
-    have = f"{what}s run from 0 to {count - 1}" if count > 1 else f"the only {what} is 0"
-    chosen: set[int] = set()
-    for part in text.split(","):
-        low, dash, high = part.strip().partition("-")
-        if not is_number(low) or (dash and not is_number(high)):
-            raise UsageError(f"--{what} cannot read {text!r}", f"numbers and ranges: 0,3-5; {have}")
-        first, last = int(low), int(high or low)
-        if max(first, last) >= count:
-            raise UsageError(f"there is no {what} {max(first, last)}", have)
-        if first > last:
-            raise UsageError(f"--{what} {part.strip()} runs backwards", f"write {last}-{first}")
-        chosen.update(range(first, last + 1))
-    return sorted(chosen)
+def _have(what: str, count: int) -> str:
+    if not count:
+        return f"this model has no {what}s"
+    return f"{what}s run from 0 to {count - 1}" if count > 1 else f"the only {what} is 0"
 
 
-def is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal()
+def is_index(text: str) -> bool:
+    """Whether a text is a whole number in the digits 0 to 9, and none that is too long to be read."""
+    return text.isascii() and text.isdecimal() and len(text) <= LONGEST
+
+
+def shortened(text: str) -> str:
+    """The beginning of a text, for a message."""
+    return text if len(text) <= 60 else text[:60] + "…"

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Annotated, Literal
 
 from llminspect.arguments.option import Option
+from llminspect.arguments.places import Texts
 from llminspect.arguments.shared import Workers
 from llminspect.errors import UsageError
 
@@ -17,7 +18,7 @@ class TokenizeOptions:
     """The options that only `tokenize` has."""
 
     compare: Annotated[
-        list[str] | None,
+        Texts | None,
         Option(
             "--compare",
             "-c",

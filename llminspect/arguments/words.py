@@ -1,33 +1,45 @@
-"""Which layers, heads and tokens the command line means."""
+"""Which tokens of the text a word means."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from llminspect.arguments.ranges import is_number
+from llminspect.arguments.ranges import is_index, shortened
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
     from llminspect.text.prompt import Prompt
 
 
-def find_word(prompt: Prompt, word: str, option: str) -> list[int]:
+Word: TypeAlias = str | int
+"""A word of the text, or the index of a token."""
+Pair: TypeAlias = str | tuple[Word, Word]
+"""`"her->Alice"`, from Python `("her", "Alice")` or `(4, 0)` as well."""
+
+
+def find_word(prompt: Prompt, word: Word, option: str) -> list[int]:
     """The indices of the tokens that a word, or an index, means.
 
-    A number below the count of tokens is an index. A word is a token that reads so, or several in a row that spell it.
-    Raises UsageError where it is not there, or there several times.
+    The text of a number below the count of tokens is an index. A word is a token that reads so, or several in a row
+    that spell it. Raises UsageError where it is not there, or there several times.
     """
     tokens = len(prompt.tokens)
-    if is_number(word) and int(word) < tokens:
+    if isinstance(word, int):
+        if not 0 <= word < tokens:
+            raise UsageError(f"{option}: there is no token {word}", f"tokens run from 0 to {tokens - 1}")
+        return [word]
+    if is_index(word) and int(word) < tokens:
         return [int(word)]
     places = _places(prompt, word)
     if len(places) > 1:
         named = ", ".join("-".join(map(str, sorted({place[0], place[-1]}))) for place in places)
-        raise UsageError(f"{option}: {word!r} is in the text {len(places)} times", f"give one of the tokens: {named}")
+        raise UsageError(
+            f"{option}: {shortened(word)!r} is in the text {len(places)} times", f"give one of the tokens: {named}"
+        )
     if not places:
         shown = " ".join(f"{index}:{label.strip()}" for index, label in enumerate(prompt.labels[:12]))
         more = " …" if tokens > 12 else ""
-        raise UsageError(f"{option}: {word!r} is not in the text", f"its tokens are {shown}{more}")
+        raise UsageError(f"{option}: {shortened(word)!r} is not in the text", f"its tokens are {shown}{more}")
     return places[0]
 
 
@@ -71,9 +83,11 @@ def _places_in_text(prompt: Prompt, word: str) -> list[list[int]]:
     return [place for place in found if place]
 
 
-def parse_pair(text: str) -> tuple[str, str]:
+def parse_pair(pair: Pair) -> tuple[Word, Word]:
     """`her->Alice` (or `her→Alice`) as its two words."""
-    query, arrow, key = text.replace("→", "->").partition("->")
+    if not isinstance(pair, str):
+        return pair
+    query, arrow, key = pair.replace("→", "->").partition("->")
     if not arrow or not query.strip() or not key.strip():
-        raise UsageError(f"--find cannot read {text!r}", 'who looks at whom: "her->Alice"')
+        raise UsageError(f"--find cannot read {shortened(pair)!r}", 'who looks at whom: "her->Alice"')
     return query.strip(), key.strip()

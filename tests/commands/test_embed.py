@@ -13,7 +13,7 @@ from llminspect.analysis.embed import EmbedResult, embed, embed_analogy, prompt_
 from llminspect.analysis.neighbours import Neighbour, is_whole_word
 from llminspect.analysis.vectors import TextSpan
 from llminspect.arguments.embed import EmbedOptions
-from llminspect.arguments.sums import parse_expression
+from llminspect.arguments.sums import parse_sum
 from llminspect.commands.embed import render
 from llminspect.commands.schema import schema as command_schema
 from llminspect.errors import UsageError, UserError
@@ -90,13 +90,13 @@ def test_neighbours_are_ranked_over_the_whole_vocabulary() -> None:
     ],
 )
 def test_expressions_are_read(expression: str, terms: list[tuple[float, str]]) -> None:
-    assert parse_expression(expression) == terms
+    assert parse_sum(expression, "--analogy") == terms
 
 
 @pytest.mark.parametrize("expression", ["", "  ", "a b", "a +", "+ * b", "a ++ b", "'a"])
 def test_what_is_not_an_expression_is_refused(expression: str) -> None:
     with pytest.raises(UsageError, match="--analogy"):
-        parse_expression(expression)
+        parse_sum(expression, "--analogy")
 
 
 def test_a_sum_of_words_by_hand() -> None:

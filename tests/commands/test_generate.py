@@ -19,7 +19,6 @@ from llminspect.analysis.completion import Alternative, CompletionListener, Step
 from llminspect.analysis.generate import GenerateQuestion, generate
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.generate import GenerateOptions, SamplingOptions, seed_of
-from llminspect.arguments.sums import signed_words
 from llminspect.commands.generate.view import watch_view
 from llminspect.core.unembed import log_softmax
 from llminspect.errors import UsageError
@@ -200,12 +199,6 @@ def test_beams_under_an_experiment_show_the_best_beam_without_it(smollm2: Model)
     assert broken.baseline.ids == plain.ids
     assert broken.change.first_difference == 0
     assert all(step.filters is not None for step in broken.steps)
-
-
-def test_words_with_signs() -> None:
-    assert signed_words("king - man + woman") == [(1, "king"), (-1, "man"), (1, "woman")]
-    assert signed_words("- hate") == [(-1, "hate")]
-    assert signed_words("well-known") == [(1, "well-known")]
 
 
 @given(st.text(), st.lists(st.text(min_size=1, max_size=4), max_size=2), st.data())
