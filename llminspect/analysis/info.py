@@ -21,7 +21,7 @@ LONGEST_SHOWN = 64
 
 
 @dataclass(frozen=True)
-class TensorInfo:
+class ModelTensor:
     """One array of the model."""
 
     name: str
@@ -88,7 +88,7 @@ class InfoResult:
     parts: list[ModelPart] | None = None
     tied: bool | None = None
     """Whether the embedding serves as the output matrix as well."""
-    tensors: list[TensorInfo] | None = None
+    tensors: list[ModelTensor] | None = None
     tokenizer: TokenizerDetails | None = None
     chat_template: str | None = None
     metadata: dict[str, Any] | None = None
@@ -137,19 +137,19 @@ def _is_tied(description: Description) -> bool:
     return bool(reads_out) and not any(spec.name == "unembedding.weight" for spec in description.specs)
 
 
-def _tensor(description: Description, spec: TensorSpec) -> TensorInfo:
+def _tensor(description: Description, spec: TensorSpec) -> ModelTensor:
     located = description.located
     shape = expanded_shape(spec.shape, description.config.sizes)
     parameters = math.prod(shape)
     if located is None or located.weights is None:
-        return TensorInfo(spec.name, list(shape), spec.shape, parameters, ["F32"], [], 4 * parameters)
+        return ModelTensor(spec.name, list(shape), spec.shape, parameters, ["F32"], [], 4 * parameters)
     found = [located.weights.tensors[source] for source in spec.sources(located.format)]
     types = list(dict.fromkeys(info.type for info in found))
     names = [info.name for info in found]
-    return TensorInfo(spec.name, list(shape), spec.shape, parameters, types, names, sum(info.nbytes for info in found))
+    return ModelTensor(spec.name, list(shape), spec.shape, parameters, types, names, sum(info.nbytes for info in found))
 
 
-def parts(tensors: Sequence[TensorInfo]) -> list[ModelPart]:
+def parts(tensors: Sequence[ModelTensor]) -> list[ModelPart]:
     """Parameters by part, in the order of the flow; the norms are one part wherever they stand."""
     counts: dict[str, int] = {}
     for tensor in tensors:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from llminspect.analysis.info import InfoResult, TensorInfo, TokenizerDetails
+    from llminspect.analysis.info import InfoResult, ModelTensor, TokenizerDetails
     from llminspect.render.table import Cell
 
 TEMPLATE_LINES = 12
@@ -113,14 +113,14 @@ def _tensors(rows: Sequence[Sequence[Cell]]) -> RenderableType:
     return table(["tensor", "axes", "shape", "type", Column("parameters", align="right")], rows)
 
 
-def _row(tensor: TensorInfo) -> list[Cell]:
+def _row(tensor: ModelTensor) -> list[Cell]:
     shape = " × ".join(f"{size:,}" for size in tensor.shape)
     return [tensor.name, tensor.axes, shape, ", ".join(tensor.types), f"{tensor.parameters:,}"]
 
 
-def _folded(tensors: Sequence[TensorInfo]) -> list[list[Cell]]:
+def _folded(tensors: Sequence[ModelTensor]) -> list[list[Cell]]:
     """Tensors that differ only in the number of their layer on one line; types that differ are counted."""
-    groups: dict[tuple[str, str, tuple[int, ...]], list[TensorInfo]] = {}
+    groups: dict[tuple[str, str, tuple[int, ...]], list[ModelTensor]] = {}
     for tensor in tensors:
         stack, _, rest = tensor.name.partition(".")
         layer, _, short = rest.partition(".")
@@ -129,7 +129,7 @@ def _folded(tensors: Sequence[TensorInfo]) -> list[list[Cell]]:
     return [_folded_row(pattern, group) for (pattern, _, _), group in groups.items()]
 
 
-def _folded_row(pattern: str, group: Sequence[TensorInfo]) -> list[Cell]:
+def _folded_row(pattern: str, group: Sequence[ModelTensor]) -> list[Cell]:
     name, axes, shape, *_ = _row(group[0])
     if len(group) > 1:
         layers = ranges([int(tensor.name.split(".")[1]) for tensor in group])

@@ -12,7 +12,7 @@ from llminspect.analysis.tokenization import ComparedTokenizer, CompareResult, a
 from llminspect.cli.input import check_source
 from llminspect.cli.opening import open_tokenizer_for
 from llminspect.cli.output import note, write_text
-from llminspect.cli.progress import ProgressBars
+from llminspect.cli.progress import MOMENT, ProgressBars
 from llminspect.cli.run import emit
 from llminspect.cli.stream import bytes_left, is_argument, open_source
 from llminspect.errors import UserError
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
     Exceeded = tuple[str, int, TokenBudget]
     Render = Callable[[CountResult | CompareResult], RenderableType]
-
-LONG = 4 << 20
-"""Bytes from which a progress bar is worth its place."""
 
 
 def count_one(
@@ -108,7 +105,7 @@ def count_in(
     with ProgressBars(output) as progress:
 
         def step(done: int) -> None:
-            if progress is not None and sys.stderr.isatty() and (size or done) > LONG:
+            if progress is not None and sys.stderr.isatty() and (size or done) > MOMENT:
                 progress("counting", done, size)
 
         return count(
