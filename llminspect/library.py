@@ -75,18 +75,14 @@ def embed(*texts: Text, model: Opened = DEFAULT, **options: Any) -> Embedded:
     `analogy="king - man + woman"` takes the place of the texts.
     """
     from llminspect.analysis import embed as question
-    from llminspect.analysis.vectors import check_vectors_place, usual_place
     from llminspect.arguments.embed import EmbedOptions
     from llminspect.errors import UsageError
 
-    placed = "at" in options
     source, asked = _source(options), _group(EmbedOptions, options)
     _refuse("embed", options)
     if (asked.analogy is None) == (not texts):
         raise UsageError("embed takes texts or an analogy", "give one of the two")
     opened = question.reading_model(_opened(model))
-    asked = asked if placed else dataclasses.replace(asked, at=usual_place(opened, asked.pool))
-    check_vectors_place(asked.at, opened.config.sizes.L)
     if asked.analogy is not None:
         return question.embed_analogy(opened, asked, question.prompt_of_terms(opened, asked.analogy))
     first, *others = (_prompt(text, source, opened.tokenizer) for text in texts)

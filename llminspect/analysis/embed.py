@@ -19,9 +19,11 @@ from llminspect.analysis.vectors import (
     TableLookup,
     TextSpan,
     VectorStatistics,
+    check_vectors_place,
     lookup_of,
     outlier_of,
     statistics_of,
+    usual_place,
     vectors_at,
     vocabulary_table,
 )
@@ -68,15 +70,14 @@ class EmbedResult:
 def embed(model: Model, options: EmbedOptions, others: Sequence[Prompt], prompt: Prompt) -> EmbedResult:
     """The vectors of one text (and of `others` beside it), and what lies near them."""
     model = reading_model(model)
+    at = place_of(model, options)
     prompts = [prompt, *others]
     for each in prompts:
         check_prompt(model, each)
-    unpooled = [vectors_at(model, each.ids, options.at) for each in prompts]
+    unpooled = [vectors_at(model, each.ids, at) for each in prompts]
     vectors = [geometry.pooled(vectors_TD, options.pool) for vectors_TD in unpooled]
     labels = [label for each in prompts for label in _labels(each, options.pool, len(prompts) > 1)]
-    lookup = (
-        lookup_of(model.params["embedding.weight"], prompt.ids) if options.at == "embedding" and not others else None
-    )
+    lookup = lookup_of(model.params["embedding.weight"], prompt.ids) if at == "embedding" and not others else None
     texts = None
     if others:
         starts = np.cumsum([0, *(len(each.tokens) for each in prompts)])
@@ -84,9 +85,16 @@ def embed(model: Model, options: EmbedOptions, others: Sequence[Prompt], prompt:
             TextSpan(each.text, int(start), len(each.tokens)) for each, start in zip(prompts, starts, strict=False)
         ]
     tokens = [token for each in prompts for token in each.tokens]
-    made = _result(model, options, token_documents(tokens), labels, np.concatenate(vectors))
+    made = _result(model, options, at, token_documents(tokens), labels, np.concatenate(vectors))
     positions = position_code_of(model, len(tokens)) if options.positions else None
     return replace(made, texts=texts, lookup=lookup, positions=positions, outlier=outlier_of(np.concatenate(unpooled)))
+
+
+def place_of(model: Model, options: EmbedOptions) -> str:
+    """Where the vectors are taken from: as `--at` says, or as usual. Raises UsageError where there is no such layer."""
+    at = usual_place(model, options.pool) if options.at is None else str(options.at)
+    check_vectors_place(at, model.config.sizes.L)
+    return at
 
 
 def reading_model(model: Model) -> Model:
@@ -102,18 +110,19 @@ def embed_analogy(model: Model, options: EmbedOptions, prompt: Prompt) -> EmbedR
     if not total_1D.any():
         raise UsageError(f"{options.analogy} is a vector of zeros", "it points nowhere, so nothing is near it")
     analogy = Analogy(options.analogy, terms, options.exclude_inputs)
-    return _result(model, options, token_documents(prompt.tokens), [options.analogy], total_1D, analogy)
+    return _result(model, options, "embedding", token_documents(prompt.tokens), [options.analogy], total_1D, analogy)
 
 
 def _result(
     model: Model,
     options: EmbedOptions,
+    at: str,
     tokens: Tokens,
     labels: list[str],
     vectors_ND: Array,
     analogy: Analogy | None = None,
 ) -> EmbedResult:
-    name, table_VD = vocabulary_table(model, options.at)
+    name, table_VD = vocabulary_table(model, at)
     count = options.nearest or (10 if analogy else 0)
     inputs = [token_id for term in analogy.terms for token_id in term.ids] if analogy else []
     found = None
@@ -131,12 +140,12 @@ def _result(
     return EmbedResult(
         tokens=tokens,
         dim=vectors_ND.shape[1],
-        at=options.at,
+        at=at,
         pool=options.pool,
         labels=labels,
         vectors=vectors_ND,
         norms=geometry.norms(vectors_ND),
-        statistics=statistics_of(vectors_ND, table_VD if options.at == "embedding" else None),
+        statistics=statistics_of(vectors_ND, table_VD if at == "embedding" else None),
         analogy=analogy,
         nearest_in=name if found else None,
         nearest_by=options.metric if found else None,

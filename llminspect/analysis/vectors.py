@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from llminspect.arguments.ranges import is_index, shortened
 from llminspect.core.embedding import look_up, one_hot
 from llminspect.core.geometry import anisotropy, norms, unit
 from llminspect.core.tap import Capture, Enough, Until
@@ -109,9 +110,11 @@ def check_vectors_place(at: str, layers: int) -> None:
     """Raise UsageError where `at` is neither "embedding" nor "final" nor a layer of the model."""
     if at in ("embedding", "final"):
         return
-    if not (at.isascii() and at.isdecimal()) or int(at) >= layers:
+    if not is_index(at) or int(at) >= layers:
         have = f"layers run from 0 to {layers - 1}" if layers > 1 else "the only layer is 0"
-        raise UsageError(f"there is no layer {at!r} for --at", f"{have}; embedding and final are the two ends")
+        raise UsageError(
+            f"there is no layer {shortened(at)!r} for --at", f"{have}; embedding and final are the two ends"
+        )
 
 
 def vectors_at(model: Model, ids: Sequence[int], at: str) -> Array:

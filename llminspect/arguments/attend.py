@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from llminspect.arguments.ids import Ids
 from llminspect.arguments.option import Option
 from llminspect.arguments.ranges import Choice, shortened
+from llminspect.arguments.together import check_together
 from llminspect.arguments.words import Pair, Word, parse_pair
 from llminspect.errors import UsageError
 
@@ -84,15 +85,11 @@ class AttendOptions:
         return self.query is not None or self.find is not None or self.rollout or self.contributions
 
 
-def check_attend(asked: AttendOptions) -> None:
-    """Refuse what cannot be meant, before a model is opened."""
-    if asked.control is not None and asked.find is None:
-        raise UsageError("--control goes with --find", '--find "her->Alice" --control "Mary gave Bob her book"')
-    if asked.find is not None:
-        parse_pair(asked.find)
-    if isinstance(asked.query, str) and not asked.query.strip():
+def check_attend(options: AttendOptions, *others: Any) -> None:
+    """Refuse what cannot be meant, before a model is opened. `others` are further options of the command."""
+    check_together("attend", options, *others)
+    if options.find is not None:
+        parse_pair(options.find)
+    if isinstance(options.query, str) and not options.query.strip():
         raise UsageError("--query is empty", "give a word of the text, or the index of a token")
-    if asked.measure is not None and (asked.selects or asked.asks or asked.mean):
-        raise UsageError("--measure colours the overview of all heads", "leave it out: chosen heads show every measure")
-    if parse_shown(asked.show) != ("weights",) and not asked.selects:
-        raise UsageError("--show needs a head", "choose with --layer 3 --head 1")
+    parse_shown(options.show)

@@ -30,13 +30,14 @@ def checked(options: Group) -> Group:
     0<=x<=1", as the command line does. What only the model knows (is there a layer 7?) is checked where it is used.
     """
     changed = {}
-    for name, (hint, option) in fields_of(cast("Any", type(options))).items():
+    kind: Any = type(options)
+    for name, (hint, option) in fields_of(kind).items():
         given = getattr(options, name)
         try:
             value = _fitting(given, hint, option)
         except ValueError as error:
             raise UsageError(f"Invalid value for '{option_name(name, option)}': {error}") from None
-        if value is not given:
+        if type(value) is not type(given) or value != given:
             changed[name] = value
     return cast("Group", dataclasses.replace(cast("Any", options), **changed)) if changed else options
 

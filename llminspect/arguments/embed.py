@@ -3,46 +3,54 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from llminspect.arguments.shared import SourceOptions
-from llminspect.errors import UsageError
+from llminspect.arguments.option import Argument, Option
+from llminspect.arguments.places import Texts, each
 
 Pool = Literal["none", "mean", "first", "last"]
+Metric = Literal["cosine", "dot"]
 
 
 @dataclass(frozen=True)
 class EmbedOptions:
     """What is asked of the vectors."""
 
-    at: str = "embedding"
-    pool: Pool = "none"
-    nearest: int = 0
-    metric: Metric = "cosine"
-    words: bool = False
-    analogy: str | None = None
-    exclude_inputs: bool = False
-    similarity: bool = False
-    project: Literal["pca"] | None = None
-    positions: bool = False
+    more: Annotated[
+        Texts | None, Argument(metavar="[TEXT]...", help="More texts, as with --with.", show_default=False)
+    ] = None
+    beside: Annotated[
+        Texts | None, Option("--with", metavar="TEXT", help="Another text beside the first; repeatable.")
+    ] = None
+    at: Annotated[
+        str | int | None,
+        Option(
+            "--at",
+            metavar="embedding|LAYER|final",
+            help="Where: the embedding table, the residual stream behind a layer, or behind the final norm. Default: "
+            "embedding; with --pool on an encoder final, which are its sentence vectors.",
+        ),
+    ] = None
+    pool: Annotated[Pool, Option("--pool", help="One vector for a whole text.")] = "none"
+    nearest: Annotated[
+        int, Option("--nearest", min=0, metavar="N", help="The N nearest tokens of the whole vocabulary.")
+    ] = 0
+    metric: Annotated[Metric, Option("--metric", help="What near and similar mean.")] = "cosine"
+    words: Annotated[bool, Option("--words", help="Only whole words among the nearest.")] = False
+    analogy: Annotated[
+        str | None,
+        Option("--analogy", metavar="SUM", help='In place of TEXT a sum of words: "king - man + woman".'),
+    ] = None
+    exclude_inputs: Annotated[
+        bool, Option("--exclude-inputs", help="Leave the words of --analogy out of what is nearest.")
+    ] = False
+    similarity: Annotated[bool, Option("--similarity", help="How alike each vector is to each other.")] = False
+    project: Annotated[Literal["pca"] | None, Option("--project", help="The vectors as points in a plane.")] = None
+    positions: Annotated[
+        bool, Option("--positions", help="What the model adds for the place of a token, by itself.")
+    ] = False
 
-
-def check_embed(options: EmbedOptions, source: SourceOptions, beside: list[str] | None) -> None:
-    near = options.nearest or options.analogy is not None
-    if options.words and not near:
-        raise UsageError("--words goes with --nearest or --analogy", "--nearest 10 --words")
-    if options.metric != "cosine" and not near and not options.similarity:
-        raise UsageError(f"--metric {options.metric} goes with --nearest, --analogy or --similarity", "add one of them")
-    if options.analogy is None:
-        if options.exclude_inputs:
-            raise UsageError("--exclude-inputs goes with --analogy")
-        return
-    given = {"TEXT": source.text, "--file": source.file, "--ids": source.ids, "--with": beside}
-    named = [name for name, value in given.items() if value is not None] + ["--lines"] * source.lines
-    if named:
-        raise UsageError(f"--analogy takes the place of {named[0]}", "give one of the two")
-    if options.at != "embedding" or options.pool != "none" or options.positions:
-        raise UsageError("--analogy adds rows of the embedding table", "leave out --at, --pool and --positions")
-
-
-Metric = Literal["cosine", "dot"]
+    @property
+    def others(self) -> list[str]:
+        """The texts beside the first."""
+        return [*each(self.more), *each(self.beside)]

@@ -1,15 +1,12 @@
-"""The options of `encode --search`."""
+"""The options of `encode`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from llminspect.arguments.option import Option
-from llminspect.errors import UsageError
-
-if TYPE_CHECKING:
-    from llminspect.arguments.shared import SourceOptions
+from llminspect.arguments.shared import Workers
 
 
 @dataclass(frozen=True)
@@ -27,10 +24,18 @@ class SearchOptions:
     longest: Annotated[bool, Option("--longest", help="With --search: the longest first.")] = False
     limit: Annotated[int | None, Option("--limit", min=0, metavar="N", help="With --search: how many.")] = None
 
-    def check(self, source: SourceOptions) -> None:
-        """Raise UsageError where there is nothing to search for, or a text beside it."""
-        if self.search is None:
-            if self.only or self.longest or self.limit is not None:
-                raise UsageError("--only, --longest and --limit belong to --search", "for all tokens: --search '*'")
-        elif source.text is not None or source.file is not None or source.ids is not None or source.lines:
-            raise UsageError("--search looks through the vocabulary, not through a text", "leave out the text")
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """In which direction, and how it is shown."""
+
+    decode: Annotated[
+        bool,
+        Option(
+            "--decode",
+            help="Back to text: TEXT (or standard input, --file, --ids) holds ids; of a text, there and back.",
+        ),
+    ] = False
+    one_hot: Annotated[bool, Option("--one-hot", help="A row a token: 1 at its id, 0 elsewhere.")] = False
+    letters: Annotated[bool, Option("--letters", help="The letter code, A = 1, B = 2; as --model letters.")] = False
+    workers: Workers = None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from llminspect.arguments.ids import Ids
 from llminspect.arguments.option import Option
-from llminspect.arguments.patch import PatchOptions, needs_of
+from llminspect.arguments.patch import PatchOptions
 from llminspect.arguments.ranges import Choice
+from llminspect.arguments.together import check_together
 from llminspect.arguments.tokens import TokenChoice
-from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
     from llminspect.arguments.experiments import ExperimentOptions
@@ -76,37 +76,6 @@ class SweepOptions(PatchOptions):
     ] = "stream"
 
 
-def check_forward(look: ForwardOptions, patch: SweepOptions, experiments: ExperimentOptions) -> None:
-    """Raise UsageError for options that make no sense without each other."""
-    needs = [
-        (look.all and not look.lens, "--all", "--lens"),
-        (look.versus is not None and not (look.attribution or patch.patch), "--versus", "--attribution or --patch"),
-        (look.gradient and not (look.saliency or patch.patch), "--gradient", "--saliency or --patch"),
-        (
-            look.gradient and bool(patch.into) and not look.saliency,
-            "--gradient",
-            "--saliency, or no --into",
-        ),
-        (look.window is not None and not (look.surprise or look.perplexity), "--window", "--surprise"),
-        *needs_of(patch),
-        (patch.sweep != "stream" and patch.patch is None, "--sweep", "--patch"),
-    ]
-    for wrong, option, other in needs:
-        if wrong:
-            raise UsageError(f"{option} says nothing without {other}", f"give {other} as well")
-    _check_surprise(look, patch)
-    if patch.into and patch.sweep != "stream":
-        raise UsageError("--sweep and --into are two ways to patch", "give one of them")
-
-
-def _check_surprise(look: ForwardOptions, patch: PatchOptions) -> None:
-    """The whole text is scored, in windows where it is long: there is no one pass to look at otherwise."""
-    asked = "--surprise" if look.surprise else "--perplexity"
-    if not (look.surprise or look.perplexity):
-        return
-    beside = [name for name in ("trace", "steps", "lens", "attribution", "saliency") if getattr(look, name)]
-    beside += [
-        name for name, value in (("layer", look.layer), ("at", look.at), ("patch", patch.patch)) if value is not None
-    ]
-    if beside:
-        raise UsageError(f"{asked} scores every token and goes with no --{beside[0]}", "ask for one at a time")
+def check_forward(look: ForwardOptions, patch: SweepOptions, experiments: ExperimentOptions, *others: Any) -> None:
+    """Raise UsageError for options that make no sense without each other. `others` are further ones of the command."""
+    check_together("forward", look, patch, experiments, *others)

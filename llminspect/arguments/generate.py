@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from llminspect.arguments.option import Option
 from llminspect.arguments.places import Texts
+from llminspect.arguments.together import check_together
 from llminspect.errors import UsageError
 
 
@@ -64,6 +65,14 @@ class GenerateOptions:
     ] = 0
 
 
+@dataclass(frozen=True)
+class FollowOptions:
+    """What is seen while it is written."""
+
+    stream: Annotated[bool, Option("--stream", help="Only the text, as it is written.")] = False
+    watch: Annotated[bool, Option("--watch", help="Redraw the most probable tokens as it writes.")] = False
+
+
 def sampled(sampling: SamplingOptions, options: GenerateOptions) -> bool:
     """Whether tokens are drawn: asked for by any option that only makes sense then."""
     if sampling.temperature is not None:
@@ -72,22 +81,15 @@ def sampled(sampling: SamplingOptions, options: GenerateOptions) -> bool:
     return options.n > 1 or any(value is not None for value in given)
 
 
-def seed_of(sampling: SamplingOptions, options: GenerateOptions) -> int | None:
-    """The seed of this run, chosen where none was given; None where nothing is drawn. Raises UsageError."""
+def seed_of(sampling: SamplingOptions, options: GenerateOptions, *others: Any) -> int | None:
+    """The seed of this run, chosen where none was given; None where nothing is drawn.
+
+    Raises UsageError for what does not go together; `others` are further options of the command.
+    """
     if sampling.repetition_penalty <= 0:
         raise UsageError("--repetition-penalty has to be above 0", "1 changes nothing, 1.1 weakens what was said")
-    if options.length_penalty != 1 and not options.beams:
-        raise UsageError("--length-penalty says nothing without --beams", "give --beams as well")
-    drawing = sampled(sampling, options)
-    if options.beams and (drawing or options.n > 1 or sampling.repetition_penalty != 1):
-        raise UsageError("--beams searches, it does not draw", "leave out --beams, or the sampling options")
-    if options.beams and (options.stop or options.prefix):
-        raise UsageError("--beams does not go with --stop or --prefix", "leave one of them out")
-    if options.beams and options.lookup:
-        raise UsageError("--lookup guesses for one text, --beams follows several", "leave one of them out")
-    if options.n > 1 and not drawing:
-        raise UsageError("--n with temperature 0 would give the same text each time", "take --temperature 1")
-    if not drawing:
+    check_together("generate", sampling, options, *others)
+    if not sampled(sampling, options):
         return None
     if sampling.seed is not None:
         return sampling.seed

@@ -15,7 +15,7 @@ class Option:
 
     names: tuple[str, ...]
     settings: dict[str, Any]
-    """What else the command line is told: help, metavar, envvar, show_default."""
+    """What else the command line is told: help, metavar, envvar, show_default, and what the shell `completes`."""
     min: float | None
     max: float | None
 

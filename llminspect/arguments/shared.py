@@ -140,14 +140,3 @@ class PageOptions(OutputOptions):
         bool,
         Option("--interactive", help="With --save FILE.html: a page to point at, click and walk by keyboard."),
     ] = False
-
-
-At = Annotated[
-    str | None,
-    Option(
-        "--at",
-        metavar="embedding|LAYER|final",
-        help="Where: the embedding table, the residual stream behind a layer, or behind the final norm. Default: "
-        "embedding; with --pool on an encoder final, which are its sentence vectors.",
-    ),
-]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from llminspect.arguments.option import Option
 from llminspect.arguments.places import Texts
+from llminspect.arguments.ranges import shortened
 from llminspect.arguments.shared import Workers
+from llminspect.arguments.together import check_together
 from llminspect.errors import UsageError
 
 
@@ -30,7 +32,7 @@ class TokenizeOptions:
     workers: Workers = None
     steps: Annotated[bool, Option("--steps", help="How the tokens came to be: pieces, merges, matches.")] = False
     cost: Annotated[
-        str | None,
+        str | float | None,
         Option("--cost", metavar="PRICE", help="What they cost, PRICE a million: 2.50, '$2.50', '2 EUR'."),
     ] = None
     max_tokens_allowed: Annotated[
@@ -48,25 +50,20 @@ class TokenizeOptions:
     @cached_property
     def price(self) -> tuple[float, str] | None:
         """The price per million tokens and its currency. Raises UsageError."""
-        return None if self.cost is None else parse_price(self.cost)
+        return None if self.cost is None else parse_price(str(self.cost))
 
-    def check(self) -> None:
+    def check(self, *others: Any) -> None:
         """Raise UsageError for options that do not go together, and for a price that is none."""
         _ = self.price
-        if self.steps and (self.compare or self.count or self.truncate is not None):
-            raise UsageError("--steps shows the steps of one tokenizer", "leave out --compare, --count, --truncate")
-        if self.truncate is None and (self.side != "end" or self.inside_characters):
-            raise UsageError("--side and --inside-characters belong to --truncate", "add --truncate N")
-        if self.truncate is not None and (self.compare or self.count):
-            other = "--compare" if self.compare else "--count"
-            raise UsageError(f"--truncate writes a text, {other} does not", "leave out one of the two")
+        check_together("tokenize", self, *others)
 
 
 def parse_price(text: str) -> tuple[float, str]:
     """`2.50`, `$2.50`, `2.50 EUR` as the number and the currency as it was given. Raises UsageError."""
-    match = re.fullmatch(r"\s*([^\d.\s-]*)\s*(\d+\.?\d*|\.\d+)\s*([^\d.\s-]*)\s*", text)
+    match = re.fullmatch(r"\s*([^\d.\s-]*)\s*([0-9]{1,30}\.?[0-9]{0,30}|\.[0-9]{1,30})\s*([^\d.\s-]*)\s*", text)
     if match is None or (match[1] and match[3]):
         raise UsageError(
-            f"--cost {text!r} is not a price", "a number, with its currency or without: 2.50, '$2.50', '2 EUR'"
+            f"--cost {shortened(text)!r} is not a price",
+            "a number, with its currency or without: 2.50, '$2.50', '2 EUR'",
         )
     return float(match[2]), match[1] or match[3]

@@ -8,9 +8,9 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-from llminspect.errors import UserError
+from llminspect.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +35,19 @@ class Commands(Protocol):
     def summary(self, name: str) -> str: ...
 
     def function(self, name: str) -> Any: ...
+
+
+class Once(TyperCommand):
+    """A command that refuses an option given twice, of which the last alone would count."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not ctx.resilient_parsing:
+            _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+            single = [entry for entry in given if not getattr(entry, "multiple", True)]
+            for index, entry in enumerate(single):
+                if entry in single[:index]:
+                    raise UsageError(f"{entry.opts[0]} was given twice", "give it once")
+        return super().parse_args(ctx, args)
 
 
 class LazyCommands(TyperGroup):
@@ -67,7 +80,7 @@ class LazyCommands(TyperGroup):
             return None
         function = self.known.function(cmd_name)
         single = typer.Typer(add_completion=False, rich_markup_mode=None)
-        single.command(cmd_name, context_settings={"help_option_names": ["-h", "--help"]})(function)
+        single.command(cmd_name, cls=Once, context_settings={"help_option_names": ["-h", "--help"]})(function)
         return typer.main.get_command(single)
 
 

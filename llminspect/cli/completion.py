@@ -55,5 +55,12 @@ def _numbers(ctx: typer.Context, incomplete: str, letter: str) -> list[str]:
     return [f"{front}{number}" for number in range(getattr(sizes, letter)) if str(number).startswith(begun)]
 
 
-BY_OPTION = {"model": models, "layer": layers, "head": heads}
-"""Options of these names complete so in every command."""
+BY_OPTION = {
+    "model": models,
+    "layer": layers,
+    "head": heads,
+    "models": models,
+    "tokenizers": tokenizers,
+    "catalogue": catalogue,
+}
+"""Options of these names, or that say so (`completes="models"`), complete so."""

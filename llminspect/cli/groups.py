@@ -97,7 +97,8 @@ def _typed(hint: Any) -> Any:
 def _for_typer(name: str, hint: Any, entry: Any) -> Any:
     """The metadata of a field as Typer takes it; layers, heads and models complete by the name of the option."""
     if isinstance(entry, Option):
-        settings = {"autocompletion": BY_OPTION.get(name), **entry.settings}
+        settings = dict(entry.settings)
+        settings["autocompletion"] = BY_OPTION.get(settings.pop("completes", name))
         if isinstance(entry, Argument):
             return typer.Argument(**settings)
         for kind in (int, float):

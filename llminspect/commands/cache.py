@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from llminspect.arguments.cache import Action
+from llminspect.arguments.cache import CacheOptions
+from llminspect.arguments.places import each
 from llminspect.arguments.shared import OutputOptions
+from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
-from llminspect.errors import CheckFailed, UsageError
+from llminspect.errors import CheckFailed
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -64,15 +64,7 @@ def _day(seconds: float) -> str:
 @takes_groups
 def command(
     output: OutputOptions,
-    action: Annotated[Action, typer.Argument(help="What to do.")] = "show",
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Only these: a model's name, model, prepared …", show_default=False),
-    ] = None,
-    limit: Annotated[
-        str | None,
-        typer.Option("--limit", metavar="SIZE", help="With clear: only what was not used for longest, down to 2GB."),
-    ] = None,
+    options: CacheOptions,
 ) -> None:
     """What was fetched and prepared: show, verify, clear.
 
@@ -86,10 +78,10 @@ def command(
     from llminspect.cli.save import check_ending
     from llminspect.files.cache_folder import parse_size
 
+    check_together("cache", options, output)
     check_ending(output, arrays=False)
-    if limit is not None and action != "clear":
-        raise UsageError("--limit goes with clear", "llminspect cache clear --limit 2GB")
-    result = cache(action, names or (), None if limit is None else parse_size(limit))
+    limit = None if options.limit is None else parse_size(options.limit)
+    result = cache(options.action, each(options.names), limit)
     emit("cache", None, {}, result, output, render)
     damaged = [entry.name for entry in result.entries if entry.faults]
     if damaged:

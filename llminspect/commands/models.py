@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llminspect.arguments.shared import OutputOptions
+from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
 
 if TYPE_CHECKING:
@@ -93,5 +94,6 @@ def command(output: OutputOptions) -> None:
     from llminspect.cli.run import emit
     from llminspect.cli.save import check_ending
 
+    check_together("models", output)
     check_ending(output, arrays=False)
     emit("models", None, {}, known_models(), output, render)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from llminspect.arguments.shared import Offline, OutputOptions, Revision
-from llminspect.cli.completion import catalogue
+from llminspect.arguments.pull import PullOptions
+from llminspect.arguments.shared import OutputOptions
+from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
 
 if TYPE_CHECKING:
@@ -33,14 +32,7 @@ def render(result: PullResult) -> RenderableType:
 @takes_groups
 def command(
     output: OutputOptions,
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME", help="A name of `llminspect models`, or org/name on the hub.", autocompletion=catalogue
-        ),
-    ] = "smollm2",
-    revision: Revision = None,
-    offline: Offline = False,
+    options: PullOptions,
 ) -> None:
     """Fetch a model, once.
 
@@ -53,7 +45,8 @@ def command(
     from llminspect.cli.run import emit
     from llminspect.cli.save import check_ending
 
+    check_together("pull", options, output)
     check_ending(output, arrays=False)
     with ProgressBars(output) as progress:
-        result = pull(name, revision=revision, offline=offline, progress=progress)
-    emit("pull", name, {}, result, output, render)
+        result = pull(options.name, revision=options.revision, offline=options.offline, progress=progress)
+    emit("pull", options.name, {}, result, output, render)

@@ -9,6 +9,7 @@ import typer
 
 from llminspect import commands
 from llminspect.arguments.shared import OutputOptions
+from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
 from llminspect.errors import UsageError
 
@@ -100,6 +101,9 @@ def command(
     from llminspect.cli.run import emit
     from llminspect.cli.save import check_ending
 
+    check_together("schema", output)
+    if name is not None and output.save is not None:
+        raise UsageError("--save is for the table of all commands", f"llminspect schema {name} > {name}.schema.json")
     check_ending(output, arrays=False)
     if name is not None:
         write_indented(schema(name))

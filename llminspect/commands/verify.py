@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from llminspect.arguments.shared import ModelOptions, OutputOptions
-from llminspect.arguments.verify import BOUND
-from llminspect.cli.completion import models
+from llminspect.arguments.together import check_together
+from llminspect.arguments.verify import VerifyOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.errors import CheckFailed, UsageError
 
@@ -97,24 +94,9 @@ def _written(relative: float) -> str:
 def command(
     model: ModelOptions,
     output: OutputOptions,
-    name: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="As --model.", show_default=False, autocompletion=models)
-    ] = None,
-    against: Annotated[
-        Path | None, typer.Option("--against", metavar="FILE.npz", help="Compare with these recorded activations.")
-    ] = None,
-    record: Annotated[
-        Path | None, typer.Option("--record", metavar="FILE.npz", help="Write the activations of this model.")
-    ] = None,
-    ids: Annotated[
-        str | None,
-        typer.Option("--ids", metavar="1,2,3", help="The input. Default: ids from all over the vocabulary."),
-    ] = None,
-    bound: Annotated[
-        float, typer.Option("--bound", min=0, help="The largest relative difference that passes.")
-    ] = BOUND,
+    options: VerifyOptions,
 ) -> None:
-    """VerifyCheck the numbers of a model on this machine.
+    """Check the numbers of a model on this machine.
 
     Exit code 4 when they are too far apart.
 
@@ -133,20 +115,23 @@ def command(
     from llminspect.files.npz import write_npz
     from llminspect.files.source import save_whole
 
+    check_together("verify", options, model, output)
     check_ending(output, arrays=False)
-    options = named(model, name)
+    model, against, record = named(model, options.name), options.against, options.record
     if record is not None and record.suffix != ".npz":
         raise UsageError(f"--record writes a .npz file, not {record.name!r}")
-    opened = open_model_for(options, output, finite=False)
+    opened = open_model_for(model, output, finite=False)
     recording = None if against is None else read_recording(against)
-    input_ids, source_ids = ids_of(opened, ids, recording)
+    input_ids, source_ids = ids_of(opened, options.ids, recording)
     streamed = (
         None
         if opened.provenance.get("file") == "built in"
-        else partial(open_model_for, options, output, streamed=True, finite=False)
+        else partial(open_model_for, model, output, streamed=True, finite=False)
     )
     compared = None if recording is None else (str(against), recording)
-    result, found = verify(opened, input_ids, bound=bound, streamed=streamed, against=compared, source_ids=source_ids)
+    result, found = verify(
+        opened, input_ids, bound=options.bound, streamed=streamed, against=compared, source_ids=source_ids
+    )
     if record is not None:
         save_whole(record, lambda file: write_npz(file, arrays(input_ids, source_ids, found)))
         result = replace(result, recorded=str(record))

@@ -31,7 +31,7 @@ LIMIT_VARIABLE = "LLMINSPECT_CACHE_LIMIT"
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{12}\.partial")
 _HASH = re.compile(r"[0-9a-f]{32}\.json")
 _HEADER = re.compile(r"[0-9a-f]{32}\.header")
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
+_SIZE = re.compile(r"\s*([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def parse_size(text: str) -> int:
     """Bytes from `2GB`, `500 MB`, `1.5g` or `1000`; 2GiB counts by 1024. UsageError: it is none of these."""
     match = _SIZE.fullmatch(text)
     if match is None:
-        raise UsageError(f"{text!r} is not a size", "sizes are written 500MB, 2GB, 1.5GB")
+        raise UsageError(f"{text[:60]!r} is not a size", "sizes are written 500MB, 2GB, 1.5GB")
     return int(float(match[1]) * (1024 if match[3] else 1000) ** " kmgt".index(match[2].lower() or " "))
 
 

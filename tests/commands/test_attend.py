@@ -386,8 +386,8 @@ def test_json_keeps_the_contract(program: Program, arguments: tuple[str, ...]) -
     ],
 )
 def test_mistakes_are_one_line(program: Program, arguments: tuple[str, ...], said: str) -> None:
-    text = "hello" if "toy" in arguments else "A cat sat."
-    ran = program("attend", text, "--model", "toy-attention", *arguments)
+    given = ("hello", *arguments) if "toy" in arguments else ("A cat sat.", "--model", "toy-attention", *arguments)
+    ran = program("attend", *given)
     assert (ran.code, ran.out) == (2, "")
     assert said in ran.err
     assert ran.err.count("\n") == 1

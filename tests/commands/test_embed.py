@@ -162,7 +162,7 @@ def test_json_keeps_the_contract(program: Program, arguments: tuple[str, ...]) -
         (("--analogy", "hello", "--at", "0"), "--analogy adds rows of the embedding table"),
         (("world", "--exclude-inputs"), "--exclude-inputs goes with --analogy"),
         (("world", "--words"), "--words goes with --nearest or --analogy"),
-        (("world", "--metric", "dot"), "--metric dot goes with --nearest, --analogy or --similarity"),
+        (("world", "--metric", "dot"), "--metric goes with --nearest, --analogy or --similarity"),
         (("--analogy", "hello - hello"), "hello - hello is a vector of zeros"),
         (("world", "--project", "pca"), "--project needs at least two vectors"),
         (("--analogy", "hello world"), "--analogy cannot read 'world'"),

@@ -141,7 +141,7 @@ def test_json_and_the_saved_arrays(program: Program, tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["world", "--layer", "7"], "there is no layer 7 (the only layer is 0)"),
-        (["world", "--layer", "x"], "not a number or a range"),
+        (["world", "--layer", "x"], "--layer cannot read 'x'"),
         (["world", "--at", "5"], "there is no position 5"),
         (["--ids", "9"], "id 9 is outside the vocabulary"),
         ([""], "the text is empty"),

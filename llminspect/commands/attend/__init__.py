@@ -64,7 +64,7 @@ def command(
     from llminspect.analysis.prompt import text_prompt
 
     check_ending(output, arrays=True)
-    check_attend(asked)
+    check_attend(asked, source, model, output)
     opened = with_mask(open_model_for(model, output, engine), asked.mask)
     in_json = output.json or source.lines or (output.save is not None and output.save.suffix == ".json")
     in_page = is_page(output)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
+from llminspect.arguments.diff import DiffOptions
 from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
+from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts
 from llminspect.cli.opening import open_model_for
 from llminspect.cli.run import run_each
 from llminspect.cli.save import check_ending
-from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -36,13 +35,7 @@ def command(
     source: SourceOptions,
     model: ModelOptions,
     output: OutputOptions,
-    against: Annotated[
-        str | None, typer.Option("--against", metavar="TEXT", help="Compare with this text in the same model.")
-    ] = None,
-    against_model: Annotated[
-        str | None, typer.Option("--against-model", metavar="NAME", help="Compare with this model.")
-    ] = None,
-    top: Annotated[int, typer.Option("--top", min=1, metavar="N", help="How many next tokens of each side.")] = 10,
+    options: DiffOptions,
 ) -> None:
     """Compare two texts in one model, or one text in two models: what comes next, and where the streams part.
 
@@ -53,13 +46,13 @@ def command(
     from llminspect.analysis.diff import diff
     from llminspect.analysis.prompt import text_prompt
 
-    if against is None and against_model is None:
-        raise UsageError("nothing to compare with", "give --against TEXT or --against-model NAME")
+    check_together("diff", options, source, model, output)
     check_ending(output, arrays=False)
+    against, against_model = options.against, options.against_model
     first = open_model_for(model, output)
     second = first if against_model is None else open_model_for(replace(model, model=against_model), output)
     other = None if against is None else text_prompt(against, source, second.tokenizer, None)
     prompts = read_prompts(source, first.tokenizer)
     provenance = {**first.provenance, **({} if second is first else {"against": second.provenance})}
-    work = partial(diff, first, second, other, top, source=source)
+    work = partial(diff, first, second, other, options.top, source=source)
     run_each("diff", first.name, provenance, prompts, output, work, render)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from llminspect.arguments.encode import SearchOptions
-from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions, Workers
+from llminspect.arguments.encode import EncodeOptions, SearchOptions
+from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
+from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.opening import open_tokenizer_for
 from llminspect.cli.run import emit
 from llminspect.cli.save import check_ending
-from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -39,18 +37,7 @@ def command(
     model: ModelOptions,
     output: OutputOptions,
     searched: SearchOptions,
-    decode: Annotated[
-        bool,
-        typer.Option(
-            "--decode",
-            help="Back to text: TEXT (or standard input, --file, --ids) holds ids; of a text, there and back.",
-        ),
-    ] = False,
-    one_hot: Annotated[bool, typer.Option("--one-hot", help="A row a token: 1 at its id, 0 elsewhere.")] = False,
-    letters: Annotated[bool, typer.Option("--letters", help="The letter code, A = 1, B = 2; as --model letters.")] = (
-        False
-    ),
-    workers: Workers = None,
+    options: EncodeOptions,
 ) -> None:
     """Write a text as the ids that a model reads, or ids as text.
 
@@ -63,12 +50,11 @@ def command(
     from llminspect.commands.encode.work import encode_all, encode_lines
 
     check_ending(output, arrays=False)
-    searched.check(source)
-    if decode and one_hot:
-        raise UsageError("--one-hot shows ids, --decode makes text of them", "leave out one of the two")
-    model = replace(model, model="letters") if letters else model
+    check_together("encode", searched, options, source, model, output)
+    decode, one_hot = options.decode, options.one_hot
+    model = replace(model, model="letters") if options.letters else model
     if source.lines and searched.search is None and output.save is None:
-        encode_lines(decode, one_hot, source, model, output, workers)
+        encode_lines(decode, one_hot, source, model, output, options.workers)
         return
     tokenizer, provenance = open_tokenizer_for(model, output)
     if searched.search is not None:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from llminspect.text.prompt import Prompt
     from llminspect.text.tokenizer import Tokenizer
 
-_IDS = re.compile(r"\s*([\d\s,]+|[\[{].*)", re.DOTALL)
+_IDS = re.compile(r"\s*([\[{]|[\d,]|-\d)")
+"""How a list of ids begins; a text there and back begins otherwise."""
 
 
 def encode_lines(
@@ -103,6 +104,6 @@ def line_of_ids(source: SourceOptions, tokenizer: Tokenizer, line: str, number: 
 
 def ids_in(text: str, source: SourceOptions, tokenizer: Tokenizer, line: int | None) -> Prompt:
     """The ids that a text holds, or those of the text."""
-    if text and not _IDS.fullmatch(text):
+    if text and not _IDS.match(text):
         return text_prompt(text, source, tokenizer, line)
     return prompt_of_ids(parse_ids(text) if text else [], tokenizer, line)

@@ -12,7 +12,7 @@ from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts
 from llminspect.cli.opening import open_model_for
 from llminspect.cli.run import run_each
-from llminspect.cli.save import check_ending, is_page
+from llminspect.cli.save import check_ending
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,10 +48,8 @@ def command(
     from llminspect.analysis.forward import ForwardQuestion, forward, forward_arrays
     from llminspect.analysis.prompt import text_prompt
 
-    check_forward(look, patch, experiments)
+    check_forward(look, patch, experiments, source, model, output)
     check_ending(output, arrays=True)
-    if is_page(output) and not look.lens:
-        raise UsageError("--interactive goes with --lens here", "add --lens, or leave it out")
     if look.perplexity and output.save is not None and not output.json:
         raise UsageError(
             "--perplexity gives a number and nothing to save", "--surprise --save keeps all, or add --json"

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from llminspect.arguments.experiments import ExperimentOptions
-from llminspect.arguments.generate import GenerateOptions, SamplingOptions, seed_of
-from llminspect.arguments.patch import PatchOptions, check_patch
+from llminspect.arguments.generate import FollowOptions, GenerateOptions, SamplingOptions, seed_of
+from llminspect.arguments.patch import PatchOptions
 from llminspect.arguments.shared import EngineOptions, ModelOptions, OutputOptions, SourceOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts
@@ -43,8 +41,7 @@ def command(
     options: GenerateOptions,
     patch: PatchOptions,
     experiments: ExperimentOptions,
-    stream: Annotated[bool, typer.Option("--stream", help="Only the text, as it is written.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Redraw the most probable tokens as it writes.")] = False,
+    follow: FollowOptions,
 ) -> None:
     """Continue a text token by token, each with its probability and the runners-up.
 
@@ -55,9 +52,8 @@ def command(
     from llminspect.commands.generate.follow import followed
 
     check_ending(output, arrays=False)
-    check_patch(patch)
-    seed = seed_of(sampling, options)
-    following = followed(source, output, options, stream=stream, watch=watch)
+    seed = seed_of(sampling, options, patch, experiments, follow, source, model, output)
+    following = followed(source, output, options, follow)
     opened = open_model_for(model, output, engine)
     if opened.engine is not None and seed is not None and sampling.seed is None:
         seed = opened.engine.agreed(seed)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from llminspect.analysis.completion import CompletionListener
 from llminspect.analysis.generate import check_generates, written
 from llminspect.cli.output import Stream, live
-from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from llminspect.analysis.generate import GenerateResult
-    from llminspect.arguments.generate import GenerateOptions
+    from llminspect.arguments.generate import FollowOptions, GenerateOptions
     from llminspect.arguments.shared import OutputOptions, SourceOptions
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
@@ -81,19 +80,12 @@ class RedrawnBars(SilentFollower):
 
 
 def followed(
-    source: SourceOptions, output: OutputOptions, options: GenerateOptions, *, stream: bool, watch: bool
+    source: SourceOptions, output: OutputOptions, options: GenerateOptions, follow: FollowOptions
 ) -> SilentFollower:
-    """Who follows this run. Raises UsageError where there is nothing to follow, or --stream meets --watch."""
-    if stream and watch:
-        raise UsageError("--stream and --watch show two different things", "give one of them")
-    if (stream or watch) and options.beams:
-        raise UsageError("--beams knows its text only at the end", f"leave out --{'stream' if stream else 'watch'}")
-    for name, given in (("--n", options.n > 1), ("--json", output.json), ("--lines", source.lines)):
-        if watch and given:
-            raise UsageError(f"--watch draws one text as it is written and does not go with {name}", "drop one")
+    """Who follows this run."""
     if output.json or source.lines:
         return SilentFollower()
-    if watch:
+    if follow.watch:
         return RedrawnBars(output)
     several = options.n > 1 or options.beams
-    return SilentFollower() if several and not stream else StreamedText(output, alone=stream)
+    return SilentFollower() if several and not follow.stream else StreamedText(output, alone=follow.stream)

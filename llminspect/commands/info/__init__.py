@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
+from llminspect.arguments.info import InfoOptions
 from llminspect.arguments.shared import ModelOptions, OutputOptions
-from llminspect.cli.completion import tokenizers
+from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
 
 if TYPE_CHECKING:
@@ -33,12 +32,7 @@ def render(result: InfoResult, *, every_tensor: bool = False) -> RenderableType:
 def command(
     model: ModelOptions,
     output: OutputOptions,
-    name: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="As --model.", show_default=False, autocompletion=tokenizers)
-    ] = None,
-    tensors: Annotated[
-        bool, typer.Option("--tensors", help="Every tensor on its own line, all settings, the whole chat template.")
-    ] = False,
+    options: InfoOptions,
 ) -> None:
     """What is inside a model: sizes, tensors, tokenizer.
 
@@ -52,12 +46,13 @@ def command(
     from llminspect.cli.run import emit
     from llminspect.cli.save import check_ending
 
+    check_together("info", options, model, output)
     check_ending(output, arrays=False)
-    options = named(model, name)
+    model = named(model, options.name)
     with ProgressBars(output) as progress:
-        description, tokenizer, provenance = _described(options, progress)
-    result = info(description, tokenizer, options.model)
-    emit("info", options.model, provenance, result, output, partial(render, every_tensor=tensors))
+        description, tokenizer, provenance = _described(model, progress)
+    result = info(description, tokenizer, model.model)
+    emit("info", model.model, provenance, result, output, partial(render, every_tensor=options.tensors))
 
 
 def _described(options: ModelOptions, progress: Any) -> tuple[Description | None, Tokenizer | None, dict[str, Any]]:

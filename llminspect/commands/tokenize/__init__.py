@@ -50,7 +50,7 @@ def command(
     check_ending(output, arrays=False)
     if is_page(output) and (not options.compare or options.count):
         raise UsageError("--interactive goes with --compare here", "add --compare NAME, without --count")
-    options.check()
+    options.check(source, model, output)
     names = compared_names(context, model, options)
     if options.count and not (source.lines or source.ids or is_chat(source)):
         from llminspect.commands.tokenize.count import count_compared, count_one

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
+from llminspect.arguments.together import check_together
+from llminspect.arguments.walk import WalkOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts
 from llminspect.cli.opening import open_model_for
@@ -57,14 +57,7 @@ def command(
     source: SourceOptions,
     model: ModelOptions,
     output: OutputOptions,
-    paused: Annotated[
-        bool | None,
-        typer.Option(
-            "--pause/--no-pause",
-            help="Wait for Enter after each step. Default: on a terminal.",
-            show_default=False,
-        ),
-    ] = None,
+    options: WalkOptions,
 ) -> None:
     """Go the whole way from text to text, step by step: by hand on a toy, then in the real model.
 
@@ -74,9 +67,10 @@ def command(
     """
     from llminspect.analysis.walk import walk
 
+    check_together("walk", options, source, model, output)
     check_ending(output, arrays=False)
     opened = open_model_for(model, output)
-    waits = sys.stdin.isatty() and (sys.stdout.isatty() if paused is None else paused)
+    waits = sys.stdin.isatty() and (sys.stdout.isatty() if options.paused is None else options.paused)
     prompts = _prompts(source, opened.tokenizer)
     working = partial(walk, opened, model, source)
     show = partial(stepwise, output=output) if waits else render

@@ -1,0 +1,239 @@
+"""All pairs of each command's options: every one that is given is used or refused, none is dropped in silence."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from llminspect import commands
+from tests.fuzz.samples import llama, vocabulary
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Program
+
+TEXT, LINES = "a b a H<s>", "a b\nb a H<s>\n"
+SOURCE = {
+    "ids": "--ids 1,267,266,267",
+    "file": "--file TEXTFILE",
+    "lines": "--lines",
+    "special": "--no-special",
+    "parse": "--parse special",
+    "chat": "--chat",
+    "system": "--system b",
+    "user": "--user b",
+}
+OUTPUT = {
+    "json": "--json",
+    "digits": "--digits 2",
+    "save": "--save OUT.svg",
+    "width": "--width 50",
+    "theme": "--theme light",
+}
+EXPERIMENTS = {
+    "ablate": "--ablate 0.1",
+    "ablate_with": "--ablate-with mean",
+    "scale": "--scale 0.feedforward*3",
+    "steer": "--steer b@0*5",
+}
+PATCH = {"patch": "--patch b_b_a_H<s>", "into": "--into 0.stream", "position": "--position 1"}
+OPTIONS: dict[str, dict[str, str]] = {
+    "tokenize": {
+        "compare": "--compare toy",
+        "count": "--count",
+        "steps": "--steps",
+        "cost": "--cost 2.5",
+        "max_tokens_allowed": "--max-tokens-allowed 3",
+        "truncate": "--truncate 3",
+        "side": "--side start",
+        "inside_characters": "--inside-characters",
+        "workers": "--workers 1",
+        "interactive": "--interactive",
+    },
+    "encode": {
+        "search": "--search *",
+        "only": "--only special",
+        "longest": "--longest",
+        "limit": "--limit 2",
+        "decode": "--decode",
+        "one_hot": "--one-hot",
+        "letters": "--letters",
+        "workers": "--workers 1",
+    },
+    "embed": {
+        "beside": "--with b",
+        "at": "--at 1",
+        "pool": "--pool mean",
+        "nearest": "--nearest 3",
+        "words": "--words",
+        "metric": "--metric dot",
+        "analogy": "--analogy a-b",
+        "exclude_inputs": "--exclude-inputs",
+        "similarity": "--similarity",
+        "project": "--project pca",
+        "positions": "--positions",
+    },
+    "attend": {
+        "layer": "--layer 1",
+        "head": "--head 1",
+        "mean": "--mean",
+        "show": "--show scores",
+        "query": "--query 2",
+        "find": "--find 2->1",
+        "control": "--control b_b_b_H<s>",
+        "rollout": "--rollout",
+        "contributions": "--contributions",
+        "measure": "--measure sink",
+        "interactive": "--interactive",
+    },
+    "forward": {
+        "top": "--top 2",
+        "at": "--at 1",
+        "trace": "--trace",
+        "layer": "--layer 0",
+        "steps": "--steps",
+        "lens": "--lens",
+        "all": "--all",
+        "attribution": "--attribution",
+        "target": "--target #5",
+        "versus": "--versus #6",
+        "saliency": "--saliency",
+        "surprise": "--surprise",
+        "perplexity": "--perplexity",
+        "window": "--window 3",
+        "sweep": "--sweep head",
+        "interactive": "--interactive",
+        **EXPERIMENTS,
+        **PATCH,
+    },
+    "generate": {
+        "temperature": "--temperature 0",
+        "top_k": "--top-k 3",
+        "top_p": "--top-p 0.4",
+        "min_p": "--min-p 0.3",
+        "typical": "--typical 0.5",
+        "repetition_penalty": "--repetition-penalty 3",
+        "seed": "--seed 1",
+        "max_tokens": "--max-tokens 3",
+        "stop": "--stop e",
+        "ignore_eos": "--ignore-eos",
+        "prefix": "--prefix b",
+        "alternatives": "--alternatives 1",
+        "n": "--n 2",
+        "beams": "--beams 2",
+        "steps": "--steps",
+        "length_penalty": "--length-penalty 3",
+        "tree": "--tree 1",
+        "lookup": "--lookup 2",
+        "stream": "--stream",
+        "watch": "--watch",
+        **EXPERIMENTS,
+        **PATCH,
+    },
+    "diff": {"against": "--against b", "against_model": "--against-model toy-attention", "top": "--top 2"},
+    "walk": {"paused": "--pause"},
+}
+LEFT_OUT = {
+    **dict.fromkeys("text model revision offline engine kernels mesh dtype coordinator process".split(), "what runs"),
+    **dict.fromkeys(("color", "quiet"), "what a person sees of it"),
+    "more": "as --with",
+    "target_ids": "of an encoder–decoder",
+    "part": "of an encoder–decoder",
+    "mask": "of toy-attention",
+    "gradient": "needs jax",
+}
+BASE = {"generate": ["--max-tokens", "5"], "diff": ["--against", "b b"]}
+TAKE_THE_PLACE_OF_TEXT = {"ids", "file", "lines", "user", "analogy", "search"}
+IMPLIED = {
+    ("json", "lines"): "--lines writes JSON",
+    ("digits", "lines"): "ids and counts are whole numbers",
+    ("digits", "json"): "ids and counts are whole numbers",
+    ("chat", "system"): "a role asks for the template",
+    ("chat", "user"): "a role asks for the template",
+    ("special", "letters"): "the letters have no special tokens",
+    ("inside_characters", "truncate"): "no character of the text has several bytes",
+}
+"""An option, and another beside which it changes nothing, with the reason."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A llama of two layers with random weights and a tokenizer, and a text."""
+    folder = tmp_path_factory.mktemp("pairs")
+    tokenizer = vocabulary("llama", ["▁b", "▁H"])
+    model = llama(tokenizer, len(dict(tokenizer)["tokenizer.ggml.tokens"]), layers=2)
+    draw = np.random.default_rng(3)
+    model.tensors = [
+        replace(tensor, data=draw.normal(0, 0.6, len(tensor.data) // 4).astype("<f4").tobytes())
+        for tensor in model.tensors
+    ]
+    (folder / "small.gguf").write_bytes(model.build())
+    (folder / "text").write_text("b a<s>\n")
+    return folder
+
+
+class Runs:
+    """Runs a command with some of its options, each combination once, and keeps what came of it."""
+
+    def __init__(self, called: Program, folder: Path, command: str) -> None:
+        self.called, self.folder, self.command = called, folder, command
+        self.options = {**SOURCE, **OUTPUT, **OPTIONS[command]}
+
+    def __call__(self, *names: str, also: tuple[str, ...] = ()) -> tuple[int, str]:
+        """The exit code and what was written, without times and without the provenance."""
+        saved = self.folder / "out.svg"
+        saved.unlink(missing_ok=True)
+        texts = [] if TAKE_THE_PLACE_OF_TEXT & set(names) else [TEXT]
+        base = [] if {"max_tokens", "against"} & set(names) else BASE.get(self.command, [])
+        model = [] if "letters" in names else ["--model", str(self.folder / "small.gguf")]
+        words = [self._word(word) for name in names for word in self.options[name].split()]
+        ran = self.called(self.command, *texts, *words, *base, *model, *also, stdin=LINES if "lines" in names else "")
+        assert ran.code in (0, 1, 2, 4), (names, ran.err)
+        assert len(ran.err.splitlines()) <= 1, (names, ran.err)
+        return ran.code, timeless(ran.out) + (saved.read_text() if saved.exists() else "")
+
+    def _word(self, word: str) -> str:
+        word = word.replace("TEXTFILE", str(self.folder / "text")).replace("OUT", str(self.folder / "out"))
+        return word if word.startswith(("-", str(self.folder))) else word.replace("_", " ")
+
+
+def timeless(text: str) -> str:
+    lines = []
+    for line in text.splitlines():
+        if line.startswith("{"):
+            document = json.loads(line)
+            document.pop("provenance", None)
+            line = re.sub(r'"seconds": [^,}]*', "", json.dumps(document))
+        lines.append(re.sub(r" *[0-9.]+ (ms|µs|s)\b", "", line))
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_every_option_is_tried(command: str) -> None:
+    fields = set(commands.function(command).__signature__.parameters) - {"context"}
+    assert fields == (fields & set(LEFT_OUT)) | (SOURCE | OUTPUT | OPTIONS[command]).keys()
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_no_option_is_dropped_beside_another(called: Program, folder: Path, command: str) -> None:
+    run = Runs(called, folder, command)
+    nothing = run()
+    alone = {name: run(name) for name in run.options}
+    dropped = []
+    for first, second in itertools.combinations(run.options, 2):
+        both = run(first, second)
+        for name, other in ((first, second), (second, first)):
+            # Refused, of no effect by itself either, or with an effect beside the other.
+            if both[0] in (1, 2) or alone[name] == nothing or both != alone[other] or (name, other) in IMPLIED:
+                continue
+            in_json: tuple[str, ...] = () if "json" in (name, other) else ("--json",)
+            if not in_json or run(first, second, also=in_json) in ((2, ""), run(other, also=in_json)):
+                dropped.append(f"{name} beside {other}")
+    assert dropped == []
