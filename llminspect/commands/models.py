@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from llminspect.arguments.shared import OutputOptions
 from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
+from llminspect.cli.run import emit
+from llminspect.cli.save import check_ending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,8 +93,6 @@ def command(output: OutputOptions) -> None:
     llminspect models · llminspect models --json | jq '.catalogue[] | select(.fetched) | .name'
     """
     from llminspect.analysis.known_models import known_models
-    from llminspect.cli.run import emit
-    from llminspect.cli.save import check_ending
 
     check_together("models", output)
     check_ending(output, arrays=False)

@@ -11,6 +11,9 @@ from llminspect.arguments.shared import ModelOptions, OutputOptions
 from llminspect.arguments.together import check_together
 from llminspect.arguments.verify import VerifyOptions
 from llminspect.cli.groups import takes_groups
+from llminspect.cli.opening import named, open_model_for
+from llminspect.cli.run import emit, fail_check
+from llminspect.cli.save import check_ending
 from llminspect.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
@@ -109,9 +112,6 @@ def command(
     """
     from llminspect.analysis.activations import arrays, read_recording
     from llminspect.analysis.verify import ids_of, verify
-    from llminspect.cli.opening import named, open_model_for
-    from llminspect.cli.run import emit, fail_check
-    from llminspect.cli.save import check_ending
     from llminspect.files.npz import write_npz
     from llminspect.files.source import save_whole
 

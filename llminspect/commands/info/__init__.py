@@ -9,6 +9,10 @@ from llminspect.arguments.info import InfoOptions
 from llminspect.arguments.shared import ModelOptions, OutputOptions
 from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
+from llminspect.cli.opening import named
+from llminspect.cli.progress import ProgressBars
+from llminspect.cli.run import emit
+from llminspect.cli.save import check_ending
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -41,10 +45,6 @@ def command(
     llminspect info smollm2 · llminspect info toy --tensors · llminspect info ./model --json
     """
     from llminspect.analysis.info import info
-    from llminspect.cli.opening import named
-    from llminspect.cli.progress import ProgressBars
-    from llminspect.cli.run import emit
-    from llminspect.cli.save import check_ending
 
     check_together("info", options, model, output)
     check_ending(output, arrays=False)
