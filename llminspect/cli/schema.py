@@ -49,7 +49,6 @@ Schema: TypeAlias = dict[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-
 _NUMBER: Schema = {"type": ["number", "null"]}
 """A value that is not finite is null."""
 _PLAIN: dict[Any, Schema] = {
@@ -115,8 +114,7 @@ def command_schema(command: str, results: Sequence[Any]) -> Schema:
 
 def result_keys(results: Sequence[Any]) -> list[str]:
     """The keys of a command's document beside those that every document has."""
-    fields = [field.name for result in results for field in dataclasses.fields(result)]
-    return list(dict.fromkeys(fields))
+    return list(dict.fromkeys(field.name for result in results for field in dataclasses.fields(result)))
 
 
 def _with_header(command: str, schema: Schema) -> Schema:
@@ -263,8 +261,9 @@ def _imported(node: ast.stmt) -> Iterator[tuple[str, Any]]:
     """What an import statement binds; a name may itself be there for type checkers only."""
     if isinstance(node, ast.Import):
         for alias in node.names:
+            top = alias.name.partition(".")[0]
             module = importlib.import_module(alias.name)
-            yield alias.asname or alias.name.partition(".")[0], module if alias.asname else _top(module)
+            yield alias.asname or top, module if alias.asname else sys.modules[top]
     elif isinstance(node, ast.ImportFrom) and node.module:
         known = vars(importlib.import_module(node.module))
         for alias in node.names:
@@ -272,10 +271,6 @@ def _imported(node: ast.stmt) -> Iterator[tuple[str, Any]]:
                 known = _names_of(node.module)
             if alias.name in known:
                 yield alias.asname or alias.name, known[alias.name]
-
-
-def _top(module: types.ModuleType) -> types.ModuleType:
-    return sys.modules[module.__name__.partition(".")[0]]
 
 
 @cache
