@@ -1,4 +1,4 @@
-"""The checks of `llminspect verify`: one model, the same ids, two ways to the same numbers."""
+"""The streams and the logits of a pass as arrays: made, compared, recorded and read again, for `verify`."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Activations:
 
 
 @dataclass(frozen=True)
-class Difference:
+class ArrayDifference:
     """How far two arrays are apart."""
 
     name: str
-    """`embedding`, `layers.3` (the stream behind that layer), `logits`."""
+    """`embedding`, `layers.3` (the stream after that layer), `logits`."""
     largest: float
     """The largest |a - b| of any number."""
     relative: float
@@ -45,7 +45,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Check:
+class VerifyCheck:
     """Two ways to the same numbers, and how far apart they end."""
 
     name: str
@@ -56,12 +56,11 @@ class Check:
     """The largest of all layers."""
     where: str
     """The layer that has it."""
-    layers: list[Difference]
+    layers: list[ArrayDifference]
 
 
 def activations(model: Model, ids: Sequence[int], source_ids: Sequence[int] | None = None) -> Activations:
     """All of a pass in one go."""
-
     source, encoder_SD = _read_source(model, source_ids)
     capture = _capture(model)
     result = model.run(ids, capture, source)
@@ -71,7 +70,6 @@ def activations(model: Model, ids: Sequence[int], source_ids: Sequence[int] | No
 
 def activations_by_token(model: Model, ids: Sequence[int], source_ids: Sequence[int] | None = None) -> Activations:
     """The same through the key/value cache: the first half of the ids at once, then one id at a time."""
-
     half = max(1, len(ids) // 2)
     pieces = [ids[:half], *([token_id] for token_id in ids[half:])]
     cache, _ = _read_source(model, source_ids)
@@ -88,7 +86,6 @@ def activations_by_token(model: Model, ids: Sequence[int], source_ids: Sequence[
 
 def _read_source(model: Model, source_ids: Sequence[int] | None) -> tuple[Cache | None, Array | None]:
     """What the decoder starts from, and the encoder's stream [L+1, S, D]; nothing for a model without a source."""
-
     if source_ids is None:
         return None, None
     layers: int = model.config.encoder_layers  # type: ignore[attr-defined]
@@ -100,7 +97,6 @@ def _read_source(model: Model, source_ids: Sequence[int] | None) -> tuple[Cache 
 
 def in_float64(model: Model) -> Model:
     """The same model with every weight widened to float64 when it is used, so that the whole pass runs in float64."""
-
     from llminspect.model.params import OnDemand, Params
 
     arrays = model.params.arrays
@@ -113,17 +109,16 @@ def in_float64(model: Model) -> Model:
 
 def not_finite(model: Model) -> list[str]:
     """The names of the weights that hold NaN or infinity."""
-
     # The sum is finite only if every number is, short of an overflow that float64 does not have here.
     return [name for name, array in model.params.arrays.items() if not np.isfinite(array.sum(dtype=np.float64))]
 
 
-def compare(name: str, compared: str, got: Activations, reference: Activations, bound: float) -> Check:
+def compare(name: str, compared: str, got: Activations, reference: Activations, bound: float) -> VerifyCheck:
     """Layer by layer, as far as both have them. Raises UsageError where they are not of the same shape."""
     differences = list(_differences(got, reference))
     worst = max(differences, key=lambda difference: _badness(difference.relative))
     passed = all(difference.relative <= bound for difference in differences)
-    return Check(name, compared, passed, worst.relative, worst.name, differences)
+    return VerifyCheck(name, compared, passed, worst.relative, worst.name, differences)
 
 
 def read_recording(path: Path) -> Activations:
@@ -139,14 +134,12 @@ def read_recording(path: Path) -> Activations:
             if found[name].ndim != 1 or found[name].dtype.kind not in "iu":
                 raise UsageError(f"the {name} in {path} are not a list of whole numbers")
             lists[name] = found[name].tolist()
-    own = (found.get(name) for name in ("hidden", "logits", "encoder_hidden"))
-    hidden, logits, encoder_hidden = own
+    hidden, logits, encoder_hidden = (found.get(name) for name in ("hidden", "logits", "encoder_hidden"))
     return Activations(hidden, logits, lists["ids"], encoder_hidden, lists["source_ids"])
 
 
 def arrays(ids: Sequence[int], source_ids: Sequence[int] | None, found: Activations) -> dict[str, Array]:
     """What a recording holds."""
-
     made = {"ids": np.asarray(ids, np.int64)}
     if source_ids is not None:
         made["source_ids"] = np.asarray(source_ids, np.int64)
@@ -154,7 +147,7 @@ def arrays(ids: Sequence[int], source_ids: Sequence[int] | None, found: Activati
     return made | {name: getattr(found, name) for name in names if getattr(found, name) is not None}
 
 
-def _differences(got: Activations, reference: Activations) -> Iterator[Difference]:
+def _differences(got: Activations, reference: Activations) -> Iterator[ArrayDifference]:
     for what, stack in (("encoder_hidden", "encoder."), ("hidden", "")):
         ours_LTD, theirs_LTD = getattr(got, what), getattr(reference, what)
         if ours_LTD is not None and theirs_LTD is not None:
@@ -166,9 +159,8 @@ def _differences(got: Activations, reference: Activations) -> Iterator[Differenc
         yield _difference("logits", got.logits, reference.logits)
 
 
-def _difference(name: str, got: Array, reference: Array) -> Difference:
-
-    return Difference(name, largest_difference(got, reference), relative_difference(got, reference))
+def _difference(name: str, got: Array, reference: Array) -> ArrayDifference:
+    return ArrayDifference(name, largest_difference(got, reference), relative_difference(got, reference))
 
 
 def _logits(model: Model, stream_TD: Array) -> Array | None:

@@ -59,7 +59,6 @@ def terms_of(expression: str, tokenizer: Tokenizer | None) -> list[tuple[Term, l
 
 def sum_of(terms: Sequence[Term], table_VD: Array) -> Array:
     """Σ factor · vector over the words, [1, D]; the vector of a word of several tokens is the mean of theirs."""
-
     total_D = np.zeros(table_VD.shape[1], np.float32)
     for term in terms:
         rows = np.take(table_VD, np.asarray(term.ids), axis=0)

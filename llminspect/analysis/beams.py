@@ -1,4 +1,4 @@
-"""Beyond one completion: beams, and the tree of branches that were not taken."""
+"""Beam search: several continuations at once, the best by their whole probability."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llminspect.text.text_stream import TextStream, next_piece
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llminspect.analysis.completion import Changes, Limits, Stop
+    from llminspect.analysis.completion import Limits, PassChanges, Stop
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache
     from llminspect.model.opened import Model
@@ -36,14 +36,14 @@ class Beam:
 
 
 class BeamModel:
-    """The model asked for all beams at once, the cache following the beams as they are reordered."""
+    """The model run on all beams at once, the cache following the beams as they are reordered."""
 
-    def __init__(self, model: Model, prompt_ids: Sequence[int], changes: Changes) -> None:
+    def __init__(self, model: Model, prompt_ids: Sequence[int], changes: PassChanges) -> None:
         self.model, self.prompt_ids, self.changes = model, prompt_ids, changes
         self.cache: Cache | None = None
 
     def __call__(self, parents: Sequence[int], ids: Sequence[int]) -> Array:
-
+        """The log-probabilities [B, V] of the next token of each beam, `ids` long, made from its parent by one id."""
         if not parents:
             given = np.asarray(self.prompt_ids)[None]
         else:
@@ -57,7 +57,6 @@ class BeamModel:
 
 
 def _reordered(cache: Cache | None, parents: Sequence[int]) -> Cache | None:
-
     if cache is None:
         return None
     rows = np.asarray(parents)
@@ -65,7 +64,7 @@ def _reordered(cache: Cache | None, parents: Sequence[int]) -> Cache | None:
 
 
 def search_beams(
-    model: Model, prompt_ids: Sequence[int], beams: int, penalty: float, limits: Limits, changes: Changes
+    model: Model, prompt_ids: Sequence[int], beams: int, penalty: float, limits: Limits, changes: PassChanges
 ) -> list[Beam]:
     """The best continuations by their whole probability. Raises UsageError for a model that sees both ways."""
     if not model.config.causal:
@@ -89,7 +88,6 @@ def search_beams(
 
 
 def _text(model: Model, previous: int, ids: Sequence[int]) -> str:
-
     stream = TextStream()
     if model.tokenizer is not None:
         for token_id in ids:

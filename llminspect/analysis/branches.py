@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llminspect.analysis.candidates import token_text
-from llminspect.analysis.completion import asks
+from llminspect.analysis.completion import next_logits
 from llminspect.core.attention import softmax
 from llminspect.core.sampling import top_ids
 from llminspect.errors import UsageError
@@ -14,7 +14,7 @@ from llminspect.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llminspect.analysis.completion import Changes
+    from llminspect.analysis.completion import PassChanges
     from llminspect.model.opened import Model
 
 MOST_BRANCHES = 5000
@@ -37,18 +37,17 @@ def branches(
     chosen: Sequence[int],
     depth: int,
     breadth: int,
-    changes: Changes,
+    changes: PassChanges,
 ) -> list[BranchToken]:
     """The `breadth` most probable tokens at each place down to `depth`, and the path that was taken among them.
 
     The branches share the cache of what stands before them: each costs one token's work.
     """
-
     if (breadth + 1) ** depth > MOST_BRANCHES:
         raise UsageError(
             f"a tree of {breadth} branches and depth {depth} is too large", "take --tree 3, or fewer --alternatives"
         )
-    ask = asks(model, changes)
+    ask = next_logits(model, changes)
 
     def grow(ids: Sequence[int], cache: Any, path: Sequence[int] | None, left: int, length: int) -> list[BranchToken]:
         if not left or length >= model.config.sizes.context:

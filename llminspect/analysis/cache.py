@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Literal
 
 from llminspect.analysis.result import Result
 from llminspect.errors import UsageError
+from llminspect.files import cache_folder
+from llminspect.files.home import home
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llminspect.arguments.cache import Action
-    from llminspect.files import cache_folder
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,6 @@ def cache(action: Action, names: Sequence[str] = (), limit: int | None = None) -
 
     Raises UsageError for a name that picks nothing.
     """
-    from llminspect.files import cache_folder
-    from llminspect.files.home import home
-
     picked = _picked(cache_folder.entries(), names)
     removed: list[cache_folder.CachedFile] = []
     freed = 0

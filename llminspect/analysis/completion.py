@@ -29,7 +29,7 @@ ROWS = 12
 
 
 @dataclass(frozen=True)
-class Filtered:
+class FilteredToken:
     """One token on its way through the filters: its probability after each, 0 from where it was cut."""
 
     id: int
@@ -44,7 +44,7 @@ class Filters:
     names: list[str]
     kept: list[int]
     """How many tokens each stage leaves."""
-    tokens: list[Filtered]
+    tokens: list[FilteredToken]
 
 
 @dataclass(frozen=True)
@@ -99,26 +99,25 @@ class CompletionListener:
 
 
 @dataclass(frozen=True)
-class Changes:
+class PassChanges:
     """What the experiments do to the model."""
 
     taps: Sequence[Tap] = ()
     """They act on every token."""
     patches: Sequence[Tap] = ()
-    """They act before, on the prompt alone: what is written behind it has no other text to take from, and meets the
+    """They act before, on the prompt alone: what is written after it has no other text to take from, and meets the
     patch in the keys and values that the prompt leaves."""
 
     def in_pass(self, *, first: bool) -> Chain:
         """The taps of a pass; `first`: of one that starts with the prompt."""
-
         return Chain([*self.patches, *self.taps] if first else self.taps)
 
 
-UNCHANGED = Changes()
+NO_CHANGES = PassChanges()
 
 
-def asks(model: Model, changes: Changes = UNCHANGED) -> NextLogits:
-    """The model as a function from new ids and what it keeps of those before to the logits behind the last of them."""
+def next_logits(model: Model, changes: PassChanges = NO_CHANGES) -> NextLogits:
+    """The model as a function from new ids and what it keeps of those before to the logits after the last of them."""
 
     def ask(ids: Sequence[int], before: tuple[Cache | None] | None) -> tuple[Array, tuple[Cache | None]]:
         tap = changes.in_pass(first=before is None)
@@ -126,14 +125,14 @@ def asks(model: Model, changes: Changes = UNCHANGED) -> NextLogits:
         return model.logits(result.stream_TD[-1:], tap)[0], (result.cache,)
 
     def ask_anew(ids: Sequence[int], before: Sequence[int] | None) -> tuple[Array, Sequence[int]]:
-        # Where a token sees those behind it, each new one changes what the earlier ones were: nothing can be kept.
+        # Where a token sees those after it, each new one changes what the earlier ones were: nothing can be kept.
         whole, tap = [*(before or ()), *ids], changes.in_pass(first=True)
         return model.logits(model.run(whole, tap).stream_TD[-1:], tap)[0], whole
 
     return ask if model.config.causal else ask_anew
 
 
-def looks_ahead(model: Model, most: int, changes: Changes = UNCHANGED) -> LookAhead:
+def lookahead(model: Model, most: int, changes: PassChanges = NO_CHANGES) -> LookAhead:
     """The same, with up to `most` tokens guessed from what stood before.
 
     A change acts on a guessed token as on a chosen one: on each by itself, and a guess that was wrong leaves nothing.
@@ -155,7 +154,7 @@ def complete(
     limits: Limits,
     *,
     seed: tuple[int, int] | None,
-    changes: Changes = UNCHANGED,
+    changes: PassChanges = NO_CHANGES,
     alternatives: int = 3,
     table: bool = False,
     listener: CompletionListener | None = None,
@@ -166,14 +165,13 @@ def complete(
     With `lookup` up to so many tokens a pass are guessed.
     `ids` ends with the token that ended it (the end-of-text token, or the one that completed a stop string).
     """
-
     listener = listener or CompletionListener()
     eos_ids = model.tokenizer.eos_ids if model.tokenizer and not limits.ignore_eos else frozenset()
     stream, ids, steps = TextStream(limits.stops), list[int](), list[StepRecord]()
     stop: Stop = "length"
-    ahead = looks_ahead(model, lookup, changes) if lookup else None
+    ahead = lookahead(model, lookup, changes) if lookup else None
     choices = decode(
-        ahead or asks(model, changes),
+        ahead or next_logits(model, changes),
         prompt_ids,
         sampling,
         None if seed is None else Draws(*seed),
@@ -181,7 +179,7 @@ def complete(
         forced=limits.forced,
     )
     for choice in choices:
-        steps.append(record(model, choice, alternatives, table, drawn=seed is not None))
+        steps.append(step_record(model, choice, alternatives, table, drawn=seed is not None))
         previous = ids[-1] if ids else prompt_ids[-1]
         ids.append(choice.id)
         if choice.id in eos_ids and not choice.forced:
@@ -204,7 +202,7 @@ def complete(
     return Completion(stream.text, ids, steps, stop, ahead.passes if ahead else None)
 
 
-def record(model: Model, choice: Choice, alternatives: int, table: bool, *, drawn: bool) -> StepRecord:
+def step_record(model: Model, choice: Choice, alternatives: int, table: bool, *, drawn: bool) -> StepRecord:
     """What is kept of a step: not the whole distributions."""
 
     model_V = choice.model_V
@@ -233,7 +231,7 @@ def filter_table(model: Model, choice: Choice) -> Filters:
         names=[name for name, _ in choice.stages],
         kept=[int((probabilities > 0).sum()) for _, probabilities in choice.stages],
         tokens=[
-            Filtered(token_id, token_text(model, token_id), [float(stage[token_id]) for _, stage in choice.stages])
+            FilteredToken(token_id, token_text(model, token_id), [float(stage[token_id]) for _, stage in choice.stages])
             for token_id in shown
         ],
     )

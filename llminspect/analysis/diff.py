@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Side:
+class DiffSide:
     """One of the two."""
 
     model: str
@@ -37,7 +37,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Pair:
+class TokenProbabilities:
     """A token's probability on both sides; None where a vocabulary has no such token."""
 
     text: str
@@ -46,8 +46,8 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Apart:
-    """How far the streams at the last positions are from each other behind a layer."""
+class StreamDistance:
+    """How far the streams at the last positions are from each other after a layer."""
 
     layer: int
     cosine: float
@@ -59,48 +59,48 @@ class Apart:
 class DiffResult(Result):
     """Two runs side by side. What can only be said of equal vocabularies or equal widths is left out for others."""
 
-    a: Side
-    b: Side
-    tokens: list[Pair]
+    a: DiffSide
+    b: DiffSide
+    tokens: list[TokenProbabilities]
     """The most probable of both sides, by their text."""
     kl_ab: float | None
     """KL(a ‖ b) in bits, where both have the same vocabulary."""
     kl_ba: float | None
-    layers: list[Apart] | None
+    layers: list[StreamDistance] | None
     """Where both have as many layers of the same width."""
 
 
 def diff(
     first: Model, second: Model, other: Prompt | None, top: int, prompt: Prompt, source: SourceOptions | None = None
 ) -> DiffResult:
-    """`other` is the second text; None: the same text, cut by the second model's own tokenizer, wrapped as `source`
+    """`other` is the second text; None: the same text, cut by the second model's tokenizer, wrapped as `source`
     says."""
-
     beside = _same_text(second, prompt, source or SourceOptions()) if other is None else other
     sides, logits, rows = [], [], []
-    for model, own in ((first, prompt), (second, beside)):
-        check_prompt(model, own)
-        seen = _watched(model, own)
-        if seen.logits_V is None:
+    for model, text in ((first, prompt), (second, beside)):
+        check_prompt(model, text)
+        watched = _watched(model, text)
+        if watched.logits_V is None:
             raise UsageError(f"{model.name} gives vectors, not tokens", "llminspect embed --similarity compares those")
-        sides.append(Side(model.name, own.text, token_documents(own.tokens), candidates(model, seen.logits_V, top)))
-        logits.append(log_softmax(seen.logits_V.astype("float64")))
-        rows.append(seen.rows)
+        sides.append(
+            DiffSide(model.name, text.text, token_documents(text.tokens), candidates(model, watched.logits_V, top))
+        )
+        logits.append(log_softmax(watched.logits_V.astype("float64")))
+        rows.append(watched.rows)
     same = _vocabulary(first) == _vocabulary(second)
     return DiffResult(
         a=sides[0],
         b=sides[1],
-        tokens=_pairs(first, second, sides, logits),
+        tokens=_token_probabilities(first, second, sides, logits),
         kl_ab=divergence(logits[0], logits[1]) if same else None,
         kl_ba=divergence(logits[1], logits[0]) if same else None,
-        layers=_apart(first, second, rows),
+        layers=_stream_distances(first, second, rows),
     )
 
 
 def _watched(model: Model, prompt: Prompt) -> WatchedPass:
-    """The pass behind whose last position a token comes. An encoder–decoder reads the text as its source, and its
+    """The pass after whose last position a token comes. An encoder–decoder reads the text as its source, and its
     first token is what comes next. Raises UsageError for a masked model, in which nothing comes next."""
-
     if model.can("fill"):
         raise UsageError(
             f"{model.name} fills masks: no token comes next", "llminspect forward shows what its masks are"
@@ -131,10 +131,11 @@ def _vocabulary(model: Model) -> object:
     return [token_text(model, token_id) for token_id in range(model.config.sizes.V)]
 
 
-def _pairs(first: Model, second: Model, sides: list[Side], logits: list[Array]) -> list[Pair]:
+def _token_probabilities(
+    first: Model, second: Model, sides: list[DiffSide], logits: list[Array]
+) -> list[TokenProbabilities]:
     """The best of both sides; a token of the other side is found by its text."""
-
-    found: dict[str, Pair] = {}
+    found: dict[str, TokenProbabilities] = {}
     for candidate in [*sides[0].next, *sides[1].next]:
         if candidate.text in found:
             continue
@@ -142,7 +143,7 @@ def _pairs(first: Model, second: Model, sides: list[Side], logits: list[Array]) 
         for model, log_V in ((first, logits[0]), (second, logits[1])):
             token_id = _id_of(model, candidate)
             chances.append(None if token_id is None else math.exp(log_V[token_id]))
-        found[candidate.text] = Pair(candidate.text, *chances)
+        found[candidate.text] = TokenProbabilities(candidate.text, *chances)
     return sorted(found.values(), key=lambda pair: -max(pair.prob_a or 0, pair.prob_b or 0))
 
 
@@ -159,15 +160,14 @@ def _id_of(model: Model, candidate: Candidate) -> int | None:
     return ids[0] if len(ids) == 1 and token_text(model, ids[0]) == candidate.text else None
 
 
-def _apart(first: Model, second: Model, rows: list[dict[str, Array]]) -> list[Apart] | None:
-
+def _stream_distances(first: Model, second: Model, rows: list[dict[str, Array]]) -> list[StreamDistance] | None:
     sizes, others = first.config.sizes, second.config.sizes
     if (sizes.L, sizes.D) != (others.L, others.D):
         return None
     layers = []
     for layer in range(sizes.L):
-        a_D, b_D = (own[f"layers.{layer}.output"].astype(np.float64) for own in rows)
+        a_D, b_D = (row[f"layers.{layer}.output"].astype(np.float64) for row in rows)
         lengths = float(np.linalg.norm(a_D)), float(np.linalg.norm(b_D))
         cosine = float(a_D @ b_D) / (lengths[0] * lengths[1] or 1.0)
-        layers.append(Apart(layer, cosine, float(np.linalg.norm(a_D - b_D)) / (lengths[0] or 1.0)))
+        layers.append(StreamDistance(layer, cosine, float(np.linalg.norm(a_D - b_D)) / (lengths[0] or 1.0)))
     return layers

@@ -7,26 +7,28 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
-from llminspect.analysis.analogy import Analogy
+from llminspect.analysis.analogy import Analogy, sum_of, terms_of
+from llminspect.analysis.cross_attention import encoder_of
 from llminspect.analysis.documents import Dims, Tokens, token_documents
-from llminspect.analysis.neighbours import Neighbour, neighbours_of
-from llminspect.analysis.position_codes import Positions, positions_of
-from llminspect.analysis.projection import Projection, projection_of
+from llminspect.analysis.neighbours import Neighbour, TokenTexts, neighbours_of
+from llminspect.analysis.position_codes import PositionCode, position_code_of
+from llminspect.analysis.projection import PlaneProjection, projection_of
 from llminspect.analysis.prompt import check_prompt
 from llminspect.analysis.result import Result
 from llminspect.analysis.vectors import (
-    Lookup,
     Outlier,
-    Statistics,
+    TableLookup,
     TextSpan,
+    VectorStatistics,
     check_vectors_place,
     lookup_of,
     outlier_of,
     statistics_of,
     usual_place,
+    vectors_at,
+    vocabulary_table,
 )
 from llminspect.core import geometry
-from llminspect.core.geometry import pooled
 from llminspect.errors import UsageError
 from llminspect.text.prompt import Prompt
 
@@ -50,10 +52,10 @@ class EmbedResult(Result):
     vectors: Annotated[Array, Dims("N D")]
     """One a token, or with --pool one a text; with --analogy the sum."""
     norms: Annotated[Array, Dims("N")]
-    statistics: Statistics
+    statistics: VectorStatistics
     outlier: Outlier | None = None
     """The longest vector of a token, where it is more than ten times as long as the median."""
-    lookup: Lookup | None = None
+    lookup: TableLookup | None = None
     texts: list[TextSpan] | None = None
     analogy: Analogy | None = None
     nearest_in: Literal["embedding", "unembedding"] | None = None
@@ -62,22 +64,19 @@ class EmbedResult(Result):
     nearest: list[list[Neighbour]] | list[Neighbour] | None = None
     similarity_by: Metric | None = None
     similarity: Annotated[Array, Dims("N N")] | None = None
-    projection: Projection | None = None
-    positions: Positions | None = None
+    projection: PlaneProjection | None = None
+    positions: PositionCode | None = None
 
 
 def embed(model: Model, options: EmbedOptions, others: Sequence[Prompt], prompt: Prompt) -> EmbedResult:
     """The vectors of one text (and of `others` beside it), and what lies near them."""
-
-    from llminspect.analysis.vectors import vectors_at
-
     model = reading_model(model)
     at = place_of(model, options)
     prompts = [prompt, *others]
     for each in prompts:
         check_prompt(model, each)
     unpooled = [vectors_at(model, each.ids, at) for each in prompts]
-    own = [pooled(vectors_TD, options.pool) for vectors_TD in unpooled]
+    vectors = [geometry.pooled(vectors_TD, options.pool) for vectors_TD in unpooled]
     labels = [label for each in prompts for label in _labels(each, options.pool, len(prompts) > 1)]
     lookup = lookup_of(model.params["embedding.weight"], prompt.ids) if at == "embedding" and not others else None
     texts = None
@@ -87,8 +86,8 @@ def embed(model: Model, options: EmbedOptions, others: Sequence[Prompt], prompt:
             TextSpan(each.text, int(start), len(each.tokens)) for each, start in zip(prompts, starts, strict=False)
         ]
     tokens = [token for each in prompts for token in each.tokens]
-    made = _result(model, options, at, token_documents(tokens), labels, np.concatenate(own))
-    positions = positions_of(model, len(tokens)) if options.positions else None
+    made = _result(model, options, at, token_documents(tokens), labels, np.concatenate(vectors))
+    positions = position_code_of(model, len(tokens)) if options.positions else None
     return replace(made, texts=texts, lookup=lookup, positions=positions, outlier=outlier_of(np.concatenate(unpooled)))
 
 
@@ -101,15 +100,11 @@ def place_of(model: Model, options: EmbedOptions) -> str:
 
 def reading_model(model: Model) -> Model:
     """Of an encoder–decoder the encoder: a text is what it reads."""
-    from llminspect.analysis.cross_attention import encoder_of
-
     return encoder_of(model) if model.can("source") else model
 
 
 def embed_analogy(model: Model, options: EmbedOptions, prompt: Prompt) -> EmbedResult:
     """The sum of the words of an expression, and what lies near it. `prompt` holds the tokens of its words."""
-    from llminspect.analysis.analogy import sum_of, terms_of
-
     assert options.analogy is not None
     terms = [term for term, _ in terms_of(options.analogy, model.tokenizer)]
     total_1D = sum_of(terms, model.params["embedding.weight"])
@@ -128,9 +123,6 @@ def _result(
     vectors_ND: Array,
     analogy: Analogy | None = None,
 ) -> EmbedResult:
-    from llminspect.analysis.neighbours import TokenTexts
-    from llminspect.analysis.vectors import vocabulary_table
-
     name, table_VD = vocabulary_table(model, at)
     count = options.nearest or (10 if analogy else 0)
     inputs = [token_id for term in analogy.terms for token_id in term.ids] if analogy else []
@@ -174,14 +166,13 @@ def _labels(prompt: Prompt, pool: Pool, several: bool) -> list[str]:
 
 
 def prompt_of_terms(model: Model, expression: str) -> Prompt:
-    from llminspect.analysis.analogy import terms_of
-
-    tokens = [token for _, own in terms_of(expression, model.tokenizer) for token in own]
+    """The tokens of the words of an expression; they stand in no text."""
+    tokens = [token for _, word in terms_of(expression, model.tokenizer) for token in word]
     return Prompt(None, [replace(token, start=None, end=None) for token in tokens])
 
 
 def embed_arrays(result: EmbedResult) -> dict[str, Array]:
-
+    """What `--save FILE.npz` holds."""
     arrays = {"vectors": result.vectors, "ids": np.array([token["id"] for token in result.tokens])}
     if result.similarity is not None:
         arrays["similarity"] = result.similarity

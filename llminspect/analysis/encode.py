@@ -64,9 +64,9 @@ def decode(tokenizer: Tokenizer, keep_special: bool, prompt: Prompt) -> DecodeRe
 
 def without_added(ids: list[int], tokenizer: Tokenizer) -> list[int]:
     """The ids without the prefix and the suffix that encoding puts around a text."""
-    front, behind = list(tokenizer.prefix_ids), list(tokenizer.suffix_ids)
-    if front and ids[: len(front)] == front:
-        ids = ids[len(front) :]
-    if behind and ids[-len(behind) :] == behind:
-        ids = ids[: -len(behind)]
+    prefix, suffix = list(tokenizer.prefix_ids), list(tokenizer.suffix_ids)
+    if prefix and ids[: len(prefix)] == prefix:
+        ids = ids[len(prefix) :]
+    if suffix and ids[-len(suffix) :] == suffix:
+        ids = ids[: -len(suffix)]
     return ids

@@ -6,10 +6,16 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from llminspect.analysis.beams import search_beams
+from llminspect.analysis.branches import branches
+from llminspect.analysis.completion import NO_CHANGES, Completion, Limits, PassChanges, complete
 from llminspect.analysis.documents import Tokens, token_documents
+from llminspect.analysis.experiments import experiment_taps
+from llminspect.analysis.patching import into_places, other_text
 from llminspect.analysis.prompt import check_prompt
 from llminspect.analysis.result import Result
 from llminspect.analysis.target import target_prompt, with_source
+from llminspect.analysis.tokenization import place_of_difference
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.generate import GenerateOptions, SamplingOptions
 from llminspect.arguments.patch import PatchOptions
@@ -22,14 +28,14 @@ if TYPE_CHECKING:
 
     from llminspect.analysis.beams import Beam
     from llminspect.analysis.branches import BranchToken
-    from llminspect.analysis.completion import Changes, Completion, CompletionListener, Limits, StepRecord, Stop
+    from llminspect.analysis.completion import CompletionListener, StepRecord, Stop
     from llminspect.analysis.experiments import Experiment
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
 
 
 @dataclass(frozen=True)
-class Unchanged:
+class UnchangedCompletion:
     """What the model writes without the experiment."""
 
     completion: str
@@ -65,13 +71,13 @@ class GenerateResult(Result):
     tree: list[BranchToken] | None = None
     passes: int | None = None
     """How often the model was run for the completion, with --lookup."""
-    baseline: Unchanged | None = None
+    baseline: UnchangedCompletion | None = None
     change: CompletionChange | None = None
 
 
 @dataclass(frozen=True)
 class GenerateQuestion:
-    """What the command line asks of `run`. `source_ids` is the text that --patch takes from, of an encoder–decoder
+    """All that `generate` is asked for. `source_ids` is the text that --patch takes from, of an encoder–decoder
     another source."""
 
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
@@ -84,30 +90,26 @@ class GenerateQuestion:
 
 
 def generate(
-    model: Model, asked: GenerateQuestion, prompt: Prompt, listener: CompletionListener | None = None
+    model: Model, question: GenerateQuestion, prompt: Prompt, listener: CompletionListener | None = None
 ) -> GenerateResult:
     """Continue one prompt."""
-    from llminspect.analysis.beams import search_beams
-    from llminspect.analysis.branches import branches
-    from llminspect.analysis.completion import UNCHANGED, complete
-
     check_generates(model, prompt)
-    ids, options = prompt.ids, asked.options
+    ids, options = prompt.ids, question.options
     if model.can("source"):
         model = with_source(model, prompt.ids)
         ids = target_prompt(model, None, None).ids
     limits = limits_of(model, options)
     _check_lookup(model, options.lookup)
-    changes, experiments = _changes(model, asked, ids)
-    sampling = sampling_of(asked.sampling)
+    changes, experiments = _changes(model, question, ids)
+    sampling = sampling_of(question.sampling)
 
-    def once(sample: int, changes: Changes, listener: CompletionListener | None) -> Completion:
+    def once(sample: int, changes: PassChanges, listener: CompletionListener | None) -> Completion:
         return complete(
             model,
             ids,
             sampling,
             limits,
-            seed=None if asked.seed is None else (asked.seed, sample),
+            seed=None if question.seed is None else (question.seed, sample),
             changes=changes,
             alternatives=options.alternatives,
             table=options.steps,
@@ -118,14 +120,14 @@ def generate(
     searched = partial(search_beams, model, ids, options.beams, options.length_penalty, limits)
     beams = searched(changes) if options.beams else None
     if beams is None:
-        samples = [_apart(once, number, changes, listener) for number in range(options.n)]
+        samples = [_sample(once, number, changes, listener) for number in range(options.n)]
     else:
-        samples = [_retold(model, ids, beams[0] if beams else None, changes, options)]
+        samples = [_beam_steps(model, ids, beams[0] if beams else None, changes, options)]
     first = samples[0]
     tree = branches(model, ids, first.ids, options.tree, options.alternatives, changes) if options.tree else None
     plain: Completion | Beam | None = None
     if experiments:
-        plain = once(0, UNCHANGED, None) if beams is None else next(iter(searched(UNCHANGED)), None)
+        plain = once(0, NO_CHANGES, None) if beams is None else next(iter(searched(NO_CHANGES)), None)
     return GenerateResult(
         prompt=written(model, prompt),
         tokens=token_documents(prompt.tokens),
@@ -135,34 +137,30 @@ def generate(
         steps=first.steps,
         stop=first.stop,
         context_full=True if first.stop == "length" and len(first.ids) < options.max_tokens else None,
-        seed=asked.seed,
+        seed=question.seed,
         samples=samples if options.n > 1 else None,
         beams=beams,
         tree=tree,
         passes=first.passes,
-        baseline=None if plain is None else Unchanged(plain.completion, plain.ids),
-        change=None if plain is None else CompletionChange(experiments, _first_difference(plain.ids, first.ids)),
+        baseline=None if plain is None else UnchangedCompletion(plain.completion, plain.ids),
+        change=None if plain is None else CompletionChange(experiments, place_of_difference(plain.ids, first.ids)),
     )
 
 
-def _changes(model: Model, asked: GenerateQuestion, ids: list[int]) -> tuple[Changes, list[Experiment]]:
+def _changes(model: Model, question: GenerateQuestion, ids: list[int]) -> tuple[PassChanges, list[Experiment]]:
     """What the experiments do, as in `forward`: the patch first, then what is ablated, scaled and steered."""
-    from llminspect.analysis.completion import Changes
-    from llminspect.analysis.experiments import experiment_taps
-    from llminspect.analysis.patching import into_places, other_text
-
-    taps, experiments = experiment_taps(model, asked.experiments, ids)
-    if asked.source_ids is None:
-        return Changes(taps), experiments
-    other = other_text(model, ids, asked.source_ids)
-    patches, put = into_places(model, ids, other, asked.patch, taps)
-    return Changes(taps, patches), [*put, *experiments]
+    taps, experiments = experiment_taps(model, question.experiments, ids)
+    if question.source_ids is None:
+        return PassChanges(taps), experiments
+    other = other_text(model, ids, question.source_ids)
+    patches, put = into_places(model, ids, other, question.patch, taps)
+    return PassChanges(taps, patches), [*put, *experiments]
 
 
-def _apart(
-    once: Callable[..., Completion], number: int, changes: Changes, listener: CompletionListener | None
+def _sample(
+    once: Callable[..., Completion], number: int, changes: PassChanges, listener: CompletionListener | None
 ) -> Completion:
-    """One of several completions, on a line of its own where they are followed."""
+    """One of several completions, on a new line where they are followed."""
     if number and listener is not None and listener.text is not None:
         listener.text("\n")
     return once(number, changes, listener)
@@ -177,7 +175,6 @@ def written(model: Model, prompt: Prompt) -> str:
 
 def check_generates(model: Model, prompt: Prompt) -> None:
     """Raise UsageError for a model that does not generate, and for a prompt that it cannot take."""
-
     check_prompt(model, prompt)
     if not (model.can("generate") or model.can("source")):
         raise UsageError(
@@ -186,35 +183,26 @@ def check_generates(model: Model, prompt: Prompt) -> None:
 
 
 def _check_lookup(model: Model, lookup: int) -> None:
-
     if not lookup:
         return
     if model.engine is not None or not model.config.causal:
         raise UsageError("--lookup needs the engine numpy and a model that keeps what it has read", "leave it out")
 
 
-def _retold(model: Model, ids: list[int], beam: Beam | None, changes: Changes, options: GenerateOptions) -> Completion:
-    """The best beam told step by step, as if each token had been chosen."""
-    from llminspect.analysis.completion import Completion, Limits, complete
-
+def _beam_steps(
+    model: Model, ids: list[int], beam: Beam | None, changes: PassChanges, options: GenerateOptions
+) -> Completion:
+    """The best beam step by step, as if each token had been chosen."""
     if beam is None:
         return Completion("", [], [], "length")
     limits = Limits(len(beam.ids), (), False, tuple(beam.ids))
     shown, table = options.alternatives, options.steps
-    told = complete(model, ids, Sampling(), limits, seed=None, changes=changes, alternatives=shown, table=table)
-    return Completion(beam.completion, beam.ids, [replace(step, forced=None) for step in told.steps], beam.stop)
-
-
-def _first_difference(before: list[int], after: list[int]) -> int | None:
-    for index, (old, new) in enumerate(zip(before, after, strict=False)):
-        if old != new:
-            return index
-    return None if len(before) == len(after) else min(len(before), len(after))
+    forced = complete(model, ids, Sampling(), limits, seed=None, changes=changes, alternatives=shown, table=table)
+    return Completion(beam.completion, beam.ids, [replace(step, forced=None) for step in forced.steps], beam.stop)
 
 
 def sampling_of(options: SamplingOptions) -> Sampling:
     """The filters, as the mathematics takes them."""
-
     return Sampling(
         temperature=1.0 if options.temperature is None else options.temperature,
         top_k=options.top_k,
@@ -227,8 +215,6 @@ def sampling_of(options: SamplingOptions) -> Sampling:
 
 def limits_of(model: Model, options: GenerateOptions) -> Limits:
     """When to stop. Raises UsageError for an empty stop string, and for a prefix that the tokenizer does not take."""
-    from llminspect.analysis.completion import Limits
-
     stops = tuple(each(options.stop))
     if "" in stops:
         raise UsageError("--stop is empty", "give the text to stop before")

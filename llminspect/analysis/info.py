@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from llminspect.analysis.documents import fields_of
 from llminspect.analysis.result import Result
+from llminspect.model.spec import expanded_shape
 
 if TYPE_CHECKING:
     from llminspect.model.opened import Description
@@ -21,7 +22,7 @@ LONGEST_SHOWN = 64
 
 
 @dataclass(frozen=True)
-class Tensor:
+class ModelTensor:
     """One array of the model."""
 
     name: str
@@ -47,7 +48,7 @@ class ModelPart:
 
 
 @dataclass(frozen=True)
-class TokenizerFacts:
+class TokenizerDetails:
     """How the model's tokenizer works."""
 
     kind: str
@@ -79,7 +80,7 @@ class InfoResult(Result):
     sizes: dict[str, int] | None = None
     """By the dimension letters, and the context."""
     config: dict[str, Any] | None = None
-    """What else the forward pass is told."""
+    """What else the forward pass depends on."""
     weight_types: dict[str, int] | None = None
     """How many tensors of the file are of each number type."""
     file_bytes: int | None = None
@@ -88,8 +89,8 @@ class InfoResult(Result):
     parts: list[ModelPart] | None = None
     tied: bool | None = None
     """Whether the embedding serves as the output matrix as well."""
-    tensors: list[Tensor] | None = None
-    tokenizer: TokenizerFacts | None = None
+    tensors: list[ModelTensor] | None = None
+    tokenizer: TokenizerDetails | None = None
     chat_template: str | None = None
     metadata: dict[str, Any] | None = None
     """The file's own configuration; of a long list only how many entries it has."""
@@ -97,7 +98,7 @@ class InfoResult(Result):
 
 def info(description: Description | None, tokenizer: Tokenizer | None, name: str) -> InfoResult:
     """From the headers alone; `description` is None for a tokenizer that stands alone."""
-    facts = None if tokenizer is None else tokenizer_facts(tokenizer)
+    facts = None if tokenizer is None else tokenizer_details(tokenizer)
     template = None if tokenizer is None else tokenizer.chat_template
     if description is None:
         return InfoResult(name, tokenizer=facts, chat_template=template)
@@ -127,7 +128,6 @@ def info(description: Description | None, tokenizer: Tokenizer | None, name: str
 
 
 def _settings(config: Any) -> Iterator[tuple[str, Any]]:
-
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         yield field.name, fields_of(value) if dataclasses.is_dataclass(value) else value
@@ -138,22 +138,19 @@ def _is_tied(description: Description) -> bool:
     return bool(reads_out) and not any(spec.name == "unembedding.weight" for spec in description.specs)
 
 
-def _tensor(description: Description, spec: TensorSpec) -> Tensor:
-
-    from llminspect.model.spec import expanded_shape
-
+def _tensor(description: Description, spec: TensorSpec) -> ModelTensor:
     located = description.located
     shape = expanded_shape(spec.shape, description.config.sizes)
     parameters = math.prod(shape)
     if located is None or located.weights is None:
-        return Tensor(spec.name, list(shape), spec.shape, parameters, ["F32"], [], 4 * parameters)
+        return ModelTensor(spec.name, list(shape), spec.shape, parameters, ["F32"], [], 4 * parameters)
     found = [located.weights.tensors[source] for source in spec.sources(located.format)]
     types = list(dict.fromkeys(info.type for info in found))
     names = [info.name for info in found]
-    return Tensor(spec.name, list(shape), spec.shape, parameters, types, names, sum(info.nbytes for info in found))
+    return ModelTensor(spec.name, list(shape), spec.shape, parameters, types, names, sum(info.nbytes for info in found))
 
 
-def parts(tensors: Sequence[Tensor]) -> list[ModelPart]:
+def parts(tensors: Sequence[ModelTensor]) -> list[ModelPart]:
     """Parameters by part, in the order of the flow; the norms are one part wherever they stand."""
     counts: dict[str, int] = {}
     for tensor in tensors:
@@ -173,8 +170,8 @@ def part_of(name: str) -> str:
     return pieces[0]
 
 
-def tokenizer_facts(tokenizer: Tokenizer) -> TokenizerFacts:
-    return TokenizerFacts(
+def tokenizer_details(tokenizer: Tokenizer) -> TokenizerDetails:
+    return TokenizerDetails(
         kind=tokenizer.kind,
         vocabulary_size=tokenizer.vocabulary_size,
         lossless=tokenizer.lossless,

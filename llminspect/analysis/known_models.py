@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llminspect.analysis.result import Result
+from llminspect.files.catalogue import CATALOGUE, FAMOUS, Famous
+from llminspect.files.pull import fetched
+from llminspect.model.registry import architectures
+from llminspect.model.toy import TOYS
+from llminspect.text.standalone import standalone_names
 
 
 @dataclass(frozen=True)
-class Known:
+class CatalogueModel:
     """A model of the catalogue."""
 
     name: str
@@ -32,7 +37,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class BuiltIn:
+class ToyModel:
     """A model that is built in, small enough to check by hand."""
 
     name: str
@@ -44,24 +49,11 @@ class BuiltIn:
 
 
 @dataclass(frozen=True)
-class Famous:
-    """A published model, for comparison."""
-
-    name: str
-    year: int
-    parameters: int
-    width: int
-    layers: int
-    heads: int
-    source: str
-
-
-@dataclass(frozen=True)
 class ModelsResult(Result):
     """The catalogue, the toys, the tokenizers that need no model, and famous sizes."""
 
-    catalogue: list[Known]
-    toys: list[BuiltIn]
+    catalogue: list[CatalogueModel]
+    toys: list[ToyModel]
     tokenizers: list[str]
     """For tokenize and encode; OpenAI's model names work too."""
     famous: list[Famous]
@@ -71,39 +63,28 @@ class ModelsResult(Result):
 
 def known_models() -> ModelsResult:
     """What is known; nothing is fetched."""
-    import dataclasses
-
-    from llminspect.files.catalogue import CATALOGUE, FAMOUS
-    from llminspect.model.registry import architectures
-    from llminspect.text.standalone import standalone_names
-
     families = [architecture.name for architecture in architectures()]
     return ModelsResult(
         catalogue=[_known(name) for name in CATALOGUE],
         toys=_toys(),
         tokenizers=list(standalone_names()),
-        famous=[Famous(**dataclasses.asdict(famous)) for famous in FAMOUS],
+        famous=list(FAMOUS),
         families=list(dict.fromkeys(families)),
     )
 
 
-def _known(name: str) -> Known:
-    from llminspect.files.catalogue import CATALOGUE
-    from llminspect.files.pull import fetched
-
+def _known(name: str) -> CatalogueModel:
     entry = CATALOGUE[name]
     path = fetched(entry)
-    facts = {key: getattr(entry, key) for key in Known.__dataclass_fields__ if key not in ("fetched", "path")}
-    return Known(**facts, fetched=path is not None, path=None if path is None else str(path))
+    facts = {key: getattr(entry, key) for key in CatalogueModel.__dataclass_fields__ if key not in ("fetched", "path")}
+    return CatalogueModel(**facts, fetched=path is not None, path=None if path is None else str(path))
 
 
-def _toys() -> list[BuiltIn]:
-    from llminspect.model.toy import TOYS
-
+def _toys() -> list[ToyModel]:
     made = []
     for name, make in TOYS.items():
         toy = make()
         sizes, arrays = toy.config.sizes, toy.params.arrays
         parameters = sum(array.size for array in arrays.values())
-        made.append(BuiltIn(name, list(toy.vocabulary), parameters, sizes.D, sizes.L, sizes.H))
+        made.append(ToyModel(name, list(toy.vocabulary), parameters, sizes.D, sizes.L, sizes.H))
     return made

@@ -39,7 +39,6 @@ def neighbours_of(
     without: frozenset[int] = frozenset(),
 ) -> list[list[Neighbour]]:
     """The `count` nearest rows of the table to each vector, best first."""
-
     found = []
     # In pieces of the text: dot products with the whole vocabulary are V numbers a token.
     for start in range(0, len(vectors_ND), 256):
@@ -52,7 +51,7 @@ def neighbours_of(
 
 
 def is_whole_word(text: str, *, spaced: bool) -> bool:
-    """Whether the text of a token is a word by itself: letters only, behind a space where the vocabulary has them."""
+    """Whether the text of a token is a word by itself: letters only, after a space where the vocabulary has them."""
     return text[1:].isalpha() and text.startswith(" ") if spaced else text.isalpha()
 
 
@@ -67,7 +66,6 @@ def has_spaced_words(tokenizer: Tokenizer) -> bool:
 
 def best_ids(scores_V: Array, count: int, tokens: TokenTexts, *, words: bool, without: frozenset[int]) -> Iterator[int]:
     """The ids with the highest scores, best first; of equal ones the lower id first."""
-
     wanted = count + len(without)
     if not words and wanted < len(scores_V):
         pool = np.argpartition(-scores_V, wanted)[: wanted + 1]

@@ -20,7 +20,7 @@ FEWEST, MOST = 32, 512
 
 
 @dataclass(frozen=True)
-class Positions:
+class PositionCode:
     """The position code by itself, a row a position.
 
     added: the vectors that are added to those of the tokens. rotary: the angle in radians by which each pair of numbers
@@ -35,12 +35,11 @@ class Positions:
     """Which numbers make a pair: i and i + P, or 2i and 2i + 1."""
 
 
-def positions_of(model: Model, tokens: int) -> Positions:
+def position_code_of(model: Model, tokens: int) -> PositionCode:
     """Read the position code off a pass over one token repeated, so that nothing but the place differs.
 
     Raises UserError for a model that adds none where it can be seen.
     """
-
     count = min(max(tokens, FEWEST), MOST, model.config.sizes.context)
     layers, ids = model.config.sizes.L, [0] * count
     kept = Capture("embedding.position*", "layers.*.attention.query", "layers.*.attention.query.*", optional=True)
@@ -48,11 +47,11 @@ def positions_of(model: Model, tokens: int) -> Positions:
         model.run(ids, Until(kept, "layers.3.attention.query"))
     added = [array for name, array in kept.arrays.items() if name.startswith("embedding.position")]
     if added:
-        return Positions("added", added[0])
+        return PositionCode("added", added[0])
     for layer in range(min(layers, 4)):
         name = f"layers.{layer}.attention.query"
         before = kept.arrays.get(f"{name}.normed", kept.arrays.get(f"{name}.projected"))
         found = None if before is None or name not in kept.arrays else measured_rotation(before, kept[name])
         if found is not None:
-            return Positions("rotary", found.angles_TP, layer, found.layout)
+            return PositionCode("rotary", found.angles_TP, layer, found.layout)
     raise UserError(f"{model.name} adds nothing to a token for its position", "its attention may add it to the scores")

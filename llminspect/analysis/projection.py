@@ -19,7 +19,7 @@ Group = Literal["text", "neighbour"]
 
 
 @dataclass(frozen=True)
-class Projection:
+class PlaneProjection:
     """The vectors in the plane that shows most of their variance."""
 
     method: Literal["pca"]
@@ -32,9 +32,8 @@ class Projection:
 
 def projection_of(
     labels: list[str], vectors_ND: Array, nearest: list[list[Neighbour]] | None, table_VD: Array
-) -> Projection:
+) -> PlaneProjection:
     """The vectors, and the neighbours that were found, in the plane of their first two principal components."""
-
     near = {entry.id: entry.text for entries in nearest or [] for entry in entries if entry.text not in labels}
     rows = [vectors_ND, *([np.take(table_VD, list(near), axis=0)] if near else [])]
     everything = np.concatenate(rows)
@@ -43,4 +42,4 @@ def projection_of(
     plane = principal_plane(everything)
     groups: list[Group] = ["text" for _ in labels]
     groups += ["neighbour" for _ in near]
-    return Projection("pca", [*labels, *near.values()], groups, plane.points_N2, plane.shares)
+    return PlaneProjection("pca", [*labels, *near.values()], groups, plane.points_N2, plane.shares)

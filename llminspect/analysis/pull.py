@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 from llminspect.analysis.result import Result
 from llminspect.errors import UsageError
+from llminspect.files.cache_folder import total_size
+from llminspect.files.locate import locate
+from llminspect.model.toy import TOYS
 
 if TYPE_CHECKING:
     from llminspect.opening import Progress
@@ -27,10 +30,6 @@ def pull(
     name: str, *, revision: str | None = None, offline: bool = False, progress: Progress | None = None
 ) -> PullResult:
     """Fetch a model of the catalogue or of the hub unless it is there. Raises ModelError, UserError."""
-    from llminspect.files.cache_folder import total_size
-    from llminspect.files.locate import locate
-    from llminspect.model.toy import TOYS
-
     if name in TOYS:
         raise UsageError(f"{name} is built in, there is nothing to fetch")
     stages: set[str] = set()

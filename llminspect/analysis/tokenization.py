@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Literal
 from llminspect.analysis.result import Result
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from llminspect.analysis.documents import Tokens
     from llminspect.text.steps import Steps
     from llminspect.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
-class AboutTokenizer:
+class TokenizerSummary:
     """A tokenizer, in a few words."""
 
     kind: str
@@ -38,7 +40,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Budget:
+class TokenBudget:
     """With --max-tokens-allowed."""
 
     allowed: int
@@ -46,7 +48,7 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Truncated:
+class TruncatedText:
     """What --truncate kept of the text."""
 
     text: str
@@ -61,7 +63,7 @@ class Truncated:
 
 @dataclass(frozen=True)
 class ChatMessage:
-    """One message of a conversation, and how many tokens are its own."""
+    """One message of a conversation, and how many tokens it has."""
 
     role: str
     content: str
@@ -84,7 +86,7 @@ class TokenizeResult(Result):
     text: str | None
     tokens: Tokens
     count: int
-    tokenizer: AboutTokenizer
+    tokenizer: TokenizerSummary
     characters: int | None = None
     """Of the text."""
     bytes: int | None = None
@@ -92,9 +94,9 @@ class TokenizeResult(Result):
     round_trip: bool | None = None
     """Whether decoding the ids gives back this text, byte by byte."""
     cost: Cost | None = None
-    budget: Budget | None = None
+    budget: TokenBudget | None = None
     chat: Conversation | None = None
-    truncated: Truncated | None = None
+    truncated: TruncatedText | None = None
     steps: Steps | None = None
 
 
@@ -106,20 +108,20 @@ class CountResult(Result):
     characters: int | None = None
     bytes: int | None = None
     cost: Cost | None = None
-    budget: Budget | None = None
+    budget: TokenBudget | None = None
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedTokenizer:
     """One tokenizer of a comparison."""
 
     model: str
-    tokenizer: AboutTokenizer
+    tokenizer: TokenizerSummary
     count: int | None = None
     characters_per_token: float | None = None
     bytes_per_token: float | None = None
     cost: Cost | None = None
-    budget: Budget | None = None
+    budget: TokenBudget | None = None
     tokens: Tokens | None = None
     """Left out with --count, and where this tokenizer cannot take the text."""
     error: str | None = None
@@ -127,8 +129,8 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Shared:
-    """What all tokenizers of a comparison do alike."""
+class SharedCuts:
+    """What all tokenizers of a comparison have in common."""
 
     spans: list[tuple[int, int]]
     """The bytes of the text that are one token in each of them."""
@@ -139,7 +141,7 @@ class Shared:
 
 
 @dataclass(frozen=True)
-class Parting:
+class FirstDifference:
     """The first token in which the ids of two tokenizers differ; None where a text has ended."""
 
     index: int
@@ -158,21 +160,48 @@ class CompareResult(Result):
     """Left out with --count."""
     characters: int
     bytes: int
-    models: list[Compared]
-    shared: Shared | None = None
+    models: list[ComparedTokenizer]
+    shared: SharedCuts | None = None
     same_ids: bool | None = None
     """Whether all of them give the very same ids."""
-    parting: Parting | None = None
+    parting: FirstDifference | None = None
 
 
-def about(tokenizer: Tokenizer) -> AboutTokenizer:
-    return AboutTokenizer(tokenizer.kind, tokenizer.vocabulary_size, tokenizer.lossless, tokenizer.loss or None)
+def about(tokenizer: Tokenizer) -> TokenizerSummary:
+    return TokenizerSummary(tokenizer.kind, tokenizer.vocabulary_size, tokenizer.lossless, tokenizer.loss or None)
 
 
-def budget_of(allowed: int | None, count: int) -> Budget | None:
-    return None if allowed is None else Budget(allowed, count <= allowed)
+def budget_of(allowed: int | None, count: int) -> TokenBudget | None:
+    return None if allowed is None else TokenBudget(allowed, count <= allowed)
+
+
+def exceeded(name: str, count: int, budget: TokenBudget | None) -> list[tuple[str, int, TokenBudget]]:
+    """The tokenizer, its tokens and what is allowed, where there are more tokens than that; else nothing."""
+    return [] if budget is None or budget.within else [(name, count, budget)]
 
 
 def cost_of(price: tuple[float, str] | None, count: int) -> Cost | None:
     """What `count` tokens cost at a price per million, with its currency."""
     return None if price is None else Cost(price[0], count * price[0] / 1e6, price[1])
+
+
+def compared(name: str, tokenizer: Tokenizer, counted: CountResult, *, rates: bool = True) -> ComparedTokenizer:
+    """A count as a row of a comparison; with the characters and the bytes a token, unless not `rates`."""
+    characters, size = counted.characters, counted.bytes
+    return ComparedTokenizer(
+        name,
+        about(tokenizer),
+        counted.count,
+        characters / counted.count if rates and counted.count and characters is not None else None,
+        size / counted.count if rates and counted.count and size is not None else None,
+        counted.cost,
+        counted.budget,
+    )
+
+
+def place_of_difference(left: Sequence[int], right: Sequence[int]) -> int | None:
+    """The index of the first id that differs or is missing on one side; None where the two are equal."""
+    for index, (one, other) in enumerate(zip(left, right, strict=False)):
+        if one != other:
+            return index
+    return None if len(left) == len(right) else min(len(left), len(right))

@@ -15,6 +15,7 @@ from llminspect.analysis.tokenization import (
     cost_of,
 )
 from llminspect.errors import UsageError
+from llminspect.text.tokenizer import utf8
 
 if TYPE_CHECKING:
     from llminspect.arguments.shared import SourceOptions
@@ -28,23 +29,21 @@ MOST_WORDS, MOST_STEPS = 200, 200
 
 
 def tokenize(
-    tokenizer: Tokenizer, asked: TokenizeOptions, source: SourceOptions, prompt: Prompt
+    tokenizer: Tokenizer, options: TokenizeOptions, source: SourceOptions, prompt: Prompt
 ) -> TokenizeResult | CountResult:
     """The tokens of one text, or how many there are."""
-    from llminspect.text.tokenizer import utf8
-
     truncated = None
-    if asked.truncate is not None:
+    if options.truncate is not None:
         from llminspect.analysis.truncate import truncate
 
-        prompt, truncated = truncate(prompt, asked, source, tokenizer)
+        prompt, truncated = truncate(prompt, options, source, tokenizer)
     count = len(prompt.tokens)
-    cost, budget = cost_of(asked.price, count), budget_of(asked.max_tokens_allowed, count)
+    cost, budget = cost_of(options.price, count), budget_of(options.max_tokens_allowed, count)
     data = None if prompt.text is None else utf8(prompt.text)
     characters, size = (None, None) if data is None else (len(prompt.text or ""), len(data))
-    if asked.count:
+    if options.count:
         return CountResult(count, characters, size, cost, budget)
-    own = [token.id for token in prompt.tokens if token.start is not None]
+    text_ids = [token.id for token in prompt.tokens if token.start is not None]
     return TokenizeResult(
         text=prompt.text,
         tokens=token_documents(prompt.tokens) if prompt.chat is None else chat_documents(prompt.chat),
@@ -52,12 +51,12 @@ def tokenize(
         tokenizer=about(tokenizer),
         characters=characters,
         bytes=size,
-        round_trip=None if data is None or prompt.chat or truncated else tokenizer.decode(own) == data,
+        round_trip=None if data is None or prompt.chat or truncated else tokenizer.decode(text_ids) == data,
         cost=cost,
         budget=budget,
         chat=None if prompt.chat is None else conversation(prompt.chat),
         truncated=truncated,
-        steps=steps_of(tokenizer, prompt, source) if asked.steps else None,
+        steps=steps_of(tokenizer, prompt, source) if options.steps else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""What `embed` says about vectors, and how each part is computed: neighbours, statistics, the plane, the lookup."""
+"""Where in the model the vectors of `embed` come from, and what can be said of them: statistics, the lookup."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SMALL_VOCABULARY = 16
 
 @dataclass(frozen=True)
 class TextSpan:
-    """One of several texts, and which of the tokens are its own."""
+    """One of several texts, and which of the tokens are of it."""
 
     text: str | None
     first: int
@@ -35,8 +35,8 @@ class TextSpan:
 
 
 @dataclass(frozen=True)
-class Statistics:
-    """How the numbers are distributed, and how alike vectors are that have nothing to do with each other."""
+class VectorStatistics:
+    """How the numbers are distributed, and how similar vectors are that have nothing to do with each other."""
 
     mean: float
     deviation: float
@@ -60,7 +60,7 @@ class Outlier:
 
 
 @dataclass(frozen=True)
-class Lookup:
+class TableLookup:
     """e = v E: the one-hot rows [T, V] and the table [V, D] that they pick from, written out where both are small."""
 
     rows: int
@@ -71,30 +71,27 @@ class Lookup:
 
 def outlier_of(vectors_TD: Array) -> Outlier | None:
     """The longest of the vectors, where it is more than ten times as long as the median."""
-
     lengths_T = norms(vectors_TD)
     longest, median = int(lengths_T.argmax()), float(np.median(lengths_T))
     times = float(lengths_T[longest]) / median if median else 0.0
     return Outlier(longest, float(lengths_T[longest]), times) if times > 10 else None
 
 
-def lookup_of(table_VD: Array, ids: Sequence[int]) -> Lookup:
+def lookup_of(table_VD: Array, ids: Sequence[int]) -> TableLookup:
     """How ids pick rows of the table, written out where that fits on a page."""
-
     rows, dim = table_VD.shape
     if rows > SMALL_VOCABULARY or dim > SMALL_VOCABULARY:
-        return Lookup(rows, dim, None, None)
-    return Lookup(rows, dim, one_hot(np.asarray(ids), rows), np.asarray(table_VD))
+        return TableLookup(rows, dim, None, None)
+    return TableLookup(rows, dim, one_hot(np.asarray(ids), rows), np.asarray(table_VD))
 
 
-def statistics_of(vectors_ND: Array, table_VD: Array | None) -> Statistics:
+def statistics_of(vectors_ND: Array, table_VD: Array | None) -> VectorStatistics:
     """How the numbers are distributed; random pairs are taken from the table, where one is given."""
-
     count = len(vectors_ND)
     # The sum over all pairs of the dot products of unit vectors, without the matrix of pairs.
     total_D = unit(vectors_ND.astype(np.float64)).sum(axis=0)
     pairs = (float(total_D @ total_D) - count) / (count * (count - 1)) if count > 1 else None
-    return Statistics(
+    return VectorStatistics(
         float(vectors_ND.mean()),
         float(vectors_ND.std()),
         float(vectors_ND.min()),
@@ -105,7 +102,7 @@ def statistics_of(vectors_ND: Array, table_VD: Array | None) -> Statistics:
 
 
 def usual_place(model: Model, pool: str) -> str:
-    """Where vectors are taken from unless it is said: an encoder was made for those that it gives out, pooled."""
+    """Where vectors are taken from by default: an encoder was made for those that it gives out, pooled."""
     return "final" if pool != "none" and model.can("encode") else "embedding"
 
 
@@ -123,10 +120,9 @@ def check_vectors_place(at: str, layers: int) -> None:
 def vectors_at(model: Model, ids: Sequence[int], at: str) -> Array:
     """The vectors [T, D] of the tokens at a place of the model.
 
-    "embedding": the rows of the table, as they are stored. A layer: the residual stream behind it. "final": what is
-    compared with the vocabulary in the end (behind the final norm), or for an encoder what it gives out.
+    "embedding": the rows of the table, as they are stored. A layer: the residual stream after it. "final": what is
+    compared with the vocabulary in the end (after the final norm), or for an encoder what it gives out.
     """
-
     if at == "embedding":
         return look_up(model.params["embedding.weight"], np.asarray(ids))
     if at == "final":
@@ -147,9 +143,8 @@ def vectors_at(model: Model, ids: Sequence[int], at: str) -> Array:
 def vocabulary_table(model: Model, at: str) -> tuple[Literal["embedding", "unembedding"], Array]:
     """The table [V, D] in which neighbours are looked for, and its name.
 
-    At the end of a model that has a table of its own for its output, that one: there the final vectors are compared.
+    At the end of a model that has another table for its output, that one: there the final vectors are compared.
     """
-
     output_VD = model.params.get("unembedding.weight") if at == "final" else None
     name: Literal["embedding", "unembedding"] = "embedding" if output_VD is None else "unembedding"
     return name, np.asarray(model.params["embedding.weight"] if output_VD is None else output_VD)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llminspect.analysis import activations as _verify
+from llminspect.analysis.activations import activations, activations_by_token, compare, in_float64, not_finite
 from llminspect.analysis.prompt import check_prompt, prompt_of_ids
 from llminspect.analysis.result import Result
 from llminspect.arguments.ids import Ids, parse_ids
@@ -17,14 +17,14 @@ from llminspect.core.compare import spread_ids
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from llminspect.analysis.activations import Activations, Check
+    from llminspect.analysis.activations import Activations, VerifyCheck
     from llminspect.model.opened import Model
 
 TOKENS = 16
 
 
 @dataclass(frozen=True)
-class Left:
+class SkippedCheck:
     """A check that does not apply, and why."""
 
     name: str
@@ -40,8 +40,8 @@ class VerifyResult(Result):
     bound: float
     """The largest relative difference that passes."""
     passed: bool
-    checks: list[Check]
-    left_out: list[Left]
+    checks: list[VerifyCheck]
+    left_out: list[SkippedCheck]
     not_finite: list[str]
     """Weights that hold NaN or infinity."""
     against: str | None = None
@@ -66,20 +66,19 @@ def verify(
     `streamed` opens the model with its weights read anew from its own file. Raises UsageError where the recording does
     not fit the model.
     """
-
-    left: list[Left] = []
+    skipped: list[SkippedCheck] = []
     model = replace(model, finite=False)
     with np.errstate(invalid="ignore", over="ignore"):  # What is not finite is reported by name.
-        found = _verify.activations(model, ids, source_ids)
+        found = activations(model, ids, source_ids)
         if against is not None:
-            checks = [_verify.compare("recorded", "this pass against the recording", found, against[1], bound)]
+            checks = [compare("recorded", "this pass against the recording", found, against[1], bound)]
         else:
-            checks, left = _against_itself(model, (ids, source_ids), found, bound, streamed)
-    broken = _verify.not_finite(model)
+            checks, skipped = _against_itself(model, (ids, source_ids), found, bound, streamed)
+    broken = not_finite(model)
     passed = all(check.passed for check in checks) and not broken
     name = None if against is None else against[0]
     source = None if source_ids is None else list(source_ids)
-    return VerifyResult(list(ids), bound, passed, checks, left, broken, against=name, source_ids=source), found
+    return VerifyResult(list(ids), bound, passed, checks, skipped, broken, against=name, source_ids=source), found
 
 
 def _against_itself(
@@ -88,30 +87,29 @@ def _against_itself(
     found: Activations,
     bound: float,
     streamed: Callable[[], Model] | None,
-) -> tuple[list[Check], list[Left]]:
-
-    left = []
-    exact = _verify.activations(_verify.in_float64(model), *given)
-    checks = [_verify.compare("float64", "float32 against float64", found, exact, bound)]
+) -> tuple[list[VerifyCheck], list[SkippedCheck]]:
+    skipped = []
+    exact = activations(in_float64(model), *given)
+    checks = [compare("float64", "float32 against float64", found, exact, bound)]
     if (model.can("generate") or model.can("source")) and model.config.causal:
-        by_token = _verify.activations_by_token(model, *given)
-        checks.append(
-            _verify.compare("cached", "token by token with the cache against all at once", by_token, found, bound)
+        by_token = activations_by_token(model, *given)
+        checks.append(compare("cached", "token by token with the cache against all at once", by_token, found, bound))
+    else:
+        skipped.append(
+            SkippedCheck("cached", "a token sees those after it, so nothing can be kept from one pass to the next")
         )
-    else:
-        left.append(Left("cached", "a token sees those behind it, so nothing can be kept from one pass to the next"))
     if streamed is None:
-        left.append(Left("streamed", "the weights are built in, there is no file to read them from"))
+        skipped.append(SkippedCheck("streamed", "the weights are built in, there is no file to read them from"))
     else:
-        anew = _verify.activations(streamed(), *given)
+        anew = activations(streamed(), *given)
         compared = "weights read from the file layer by layer against those prepared whole"
-        checks.append(_verify.compare("streamed", compared, found, anew, bound))
-    return checks, left
+        checks.append(compare("streamed", compared, found, anew, bound))
+    return checks, skipped
 
 
 def ids_of(model: Model, ids: Ids | None, recording: Activations | None) -> tuple[list[int], list[int] | None]:
     """The input of the passes, and of an encoder–decoder the source: what was given, else what was recorded, else ids
-    from all over the vocabulary (of which the target takes the first half, behind its start)."""
+    from all over the vocabulary (of which the target takes the first half, after its start)."""
 
     def checked(listed: Ids) -> list[int]:
         prompt = prompt_of_ids(parse_ids(listed), model.tokenizer, None)

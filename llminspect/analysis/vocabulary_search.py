@@ -11,15 +11,10 @@ if TYPE_CHECKING:
     from llminspect.arguments.encode import SearchOptions
     from llminspect.text.tokenizer import Tokenizer
 
-SHOWN = 50
-"""Tokens drawn unless --limit says otherwise."""
-LONGEST = 48
-"""Cells of a token's text that are drawn."""
-
 
 @dataclass(frozen=True)
-class Match:
-    """A token that was found."""
+class FoundToken:
+    """A token that a search found."""
 
     id: int
     text: str
@@ -37,20 +32,19 @@ class SearchResult(Result):
     count: int
     """How many were found, whatever --limit."""
     vocabulary_size: int
-    found: list[Match]
+    found: list[FoundToken]
 
 
-def search_vocabulary(tokenizer: Tokenizer, asked: SearchOptions) -> SearchResult:
+def search_vocabulary(tokenizer: Tokenizer, options: SearchOptions) -> SearchResult:
     """The tokens that match, by id, or the longest first."""
     from llminspect.text.vocabulary import longest, search
 
-    assert asked.search is not None
+    assert options.search is not None
     entries = search(
-        tokenizer, glob=asked.search, special=asked.only == "special", unreachable=asked.only == "unreachable"
+        tokenizer, glob=options.search, special=options.only == "special", unreachable=options.only == "unreachable"
     )
     all_found = list(entries)
-    if asked.longest:
-        all_found = longest(all_found, len(all_found), special=asked.only == "special")
-    shown = all_found if asked.limit is None else all_found[: asked.limit]
-    matches = [Match(entry.id, entry.text, entry.data.hex(), entry.special) for entry in shown]
-    return SearchResult(asked.search, len(all_found), tokenizer.vocabulary_size, matches)
+    if options.longest:
+        all_found = longest(all_found, len(all_found), special=options.only == "special")
+    found = [FoundToken(entry.id, entry.text, entry.data.hex(), entry.special) for entry in all_found[: options.limit]]
+    return SearchResult(options.search, len(all_found), tokenizer.vocabulary_size, found)

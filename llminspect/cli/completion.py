@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import typer  # noqa: TC002 (Typer reads the annotations when the program runs.)
 
 from llminspect.errors import UserError
@@ -40,8 +42,6 @@ def heads(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def _numbers(ctx: typer.Context, incomplete: str, letter: str) -> list[str]:
-    import re
-
     from llminspect.opening import describe_model
 
     try:

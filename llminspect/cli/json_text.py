@@ -24,7 +24,7 @@ def json_bytes(document: Any, digits: int | None = None) -> bytes:
     try:
         return orjson.dumps(rounded, default=_plain, option=option)
     except orjson.JSONEncodeError as error:
-        if isinstance(error.__cause__, KeyboardInterrupt | MemoryError):  # It came while `_plain` was asked.
+        if isinstance(error.__cause__, KeyboardInterrupt | MemoryError):  # It came inside `_plain`.
             raise error.__cause__ from None
         if "surrogates" not in str(error):
             raise

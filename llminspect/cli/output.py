@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from typing import TYPE_CHECKING, Any
 
 from llminspect.cli.json_text import json_bytes
 from llminspect.cli.stdout import PATIENCE, is_unfinished, write_bytes
+from llminspect.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +25,6 @@ _SILENT = False
 
 def be_silent() -> None:
     """Write nothing from now on but errors: another process of this run writes the same."""
-    import os
-
     global _SILENT
     _SILENT = True
     sys.stdout.flush()
@@ -61,22 +61,22 @@ def write_indented(document: dict[str, Any]) -> None:
 
 
 def _harmless(data: bytes) -> bytes:
-    """The same JSON with all that a terminal would obey, hide or turn around spelled \\u202e."""
+    """The same JSON with all that a terminal would obey, hide or turn around escaped: \\u202e."""
 
-    def spelled(match: re.Match[str]) -> str:
+    def escaped(match: re.Match[str]) -> str:
         units = "" if match[0].isprintable() else match[0].encode("utf-16-be").hex()
         return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4)) or match[0]
 
-    return re.sub(r"[^\n -~]", spelled, data.decode()).encode()
+    return re.sub(r"[^\n -~]", escaped, data.decode()).encode()
 
 
-def console(options: OutputOptions, *, width: int | None = None) -> Console:
+def console(options: OutputOptions) -> Console:
     """A terminal, or plain text where the output is piped; NO_COLOR, FORCE_COLOR and COLUMNS are honoured."""
     from rich.console import Console
 
     class Output(Console):
         def on_broken_pipe(self) -> None:
-            raise BrokenPipeError  # To cli.py; rich would end the run with an error.
+            raise BrokenPipeError  # To cli/app.py; rich would end the run with an error.
 
     forced = {"auto": None, "always": True, "never": None}[options.color]
     return Output(
@@ -85,7 +85,6 @@ def console(options: OutputOptions, *, width: int | None = None) -> Console:
         highlight=False,
         emoji=False,
         markup=False,
-        width=width,
         legacy_windows=False,
     )
 
@@ -98,7 +97,7 @@ def write_rendering(rendering: RenderableType, options: OutputOptions) -> None:
 
 def pause(question: str) -> bool:
     """Wait for Enter on the terminal; False where the person wants to end. The question leaves no trace."""
-    _forget_typed()
+    _drop_typed_keys()
     sys.stderr.write(question)
     sys.stderr.flush()
     answer = sys.stdin.readline()
@@ -108,8 +107,8 @@ def pause(question: str) -> bool:
     return not answer.strip().lower().startswith("q")
 
 
-def _forget_typed() -> None:
-    """Keys pressed before the question are no answer to it, and their lines on the screen are not its own."""
+def _drop_typed_keys() -> None:
+    """Keys pressed before the question are no answer to it."""
     try:
         import termios
     except ImportError:  # Windows.
@@ -119,7 +118,7 @@ def _forget_typed() -> None:
 
 
 class Stream:
-    """Text on standard output as it comes, made safe, in one of two voices: `quiet` for what was given."""
+    """Text on standard output as it comes, made safe; `quiet` for what was given."""
 
     def __init__(self, options: OutputOptions) -> None:
         self._console = console(options)
@@ -174,15 +173,13 @@ def version_text() -> str:
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
-    from llminspect.version import __version__
-
-    def found(name: str) -> str:
+    def version_of(name: str) -> str:
         try:
             return version(name)
         except PackageNotFoundError:
             return "not installed"
 
-    parts = [f"{name} {found(name)}" for name in ("numpy", "tiktoken", "tokenizers", "rich", "typer")]
+    parts = [f"{name} {version_of(name)}" for name in ("numpy", "tiktoken", "tokenizers", "rich", "typer")]
     return (
         f"llminspect {__version__}\nPython {platform.python_version()} on {platform.platform()}\n{', '.join(parts)}\n"
     )

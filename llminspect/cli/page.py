@@ -24,7 +24,7 @@ def page_bytes(document: dict[str, Any]) -> bytes:
     script = read_text(folder / "common.js") + read_text(folder / SCRIPTS[document["command"]])
     style = read_text(folder / "page.css")
     data = json_bytes(kept, DECIMALS).decode()
-    about = ", ".join(model["model"] for model in kept["models"]) if "models" in kept else document["model"]
+    about = ", ".join(model.model for model in kept["models"]) if "models" in kept else document["model"]
     return page(data, script, style, f"llminspect {document['command']}: {about}").encode("utf-8", "replace")
 
 
@@ -38,5 +38,5 @@ def _kept(document: dict[str, Any]) -> dict[str, Any]:
         return {name: document.get(name) for name in ("model", "tokens", "position", "lens", "grid")}
     if command == "tokenize" and document.get("models") is not None:
         return {"models": document["models"]}
-    asked = {"forward": "--lens", "tokenize": "--compare"}[command]
-    raise UsageError(f"--interactive goes with {asked} here", f"add {asked}, or leave it out")
+    option = {"forward": "--lens", "tokenize": "--compare"}[command]
+    raise UsageError(f"--interactive goes with {option} here", f"add {option}, or leave it out")

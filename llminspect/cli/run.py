@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from llminspect.analysis.documents import fields_of, given_fields
+from llminspect.analysis.documents import given_fields
 from llminspect.cli.groups import OPTIONS_GIVEN
 from llminspect.cli.output import SCHEMA, error_document, is_silent, note, report_error, write_json, write_rendering
 from llminspect.errors import CheckFailed, UserError
+from llminspect.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -76,11 +77,9 @@ def run_each(
             if line is None:
                 raise
             first_error = first_error or error
-            document = error_document(command, error.code, error.message, error.hint)
-            write_json({**document, "line": line})
+            write_json(line_error(command, error, line))
             continue
-        ids = {"ids": prompt.ids} if prompt.tokens else {}
-        emit(command, model_name, {**provenance, **ids}, result, output, render, arrays, line, show)
+        emit(command, model_name, provenance, result, output, render, arrays, prompt, show)
     if first_error is not None:
         raise SystemExit(first_error.exit_code)
 
@@ -93,21 +92,20 @@ def emit(
     output: OutputOptions,
     render: Callable[[R], RenderableType],
     arrays: Callable[[R], Mapping[str, Array | Streamed]] | None = None,
-    line: int | None = None,
+    prompt: Prompt | None = None,
     show: Callable[[R], RenderableType | None] | None = None,
 ) -> None:
-    """Write one result in the form that was asked for, and to a file where `--save` says so.
+    """Write one result in the form that the options say, and to a file with `--save`.
 
-    `show` draws for the terminal where that is not what `render` draws: a command that streams has shown a part (or
-    all: None) already.
+    `prompt` is the input that it is of, where it is of one. `show` draws for the terminal where that is not what
+    `render` draws: a command that streams has shown a part (or all: None) already.
     """
+    document = document_of(command, model_name, provenance, result, prompt)
     if output.save is not None and not is_silent():
         from llminspect.cli.save import save
 
-        document = {**header(command, model_name, provenance, line), **fields_of(result)}
         save(output, document, lambda: render(result), (lambda: arrays(result)) if arrays else None)
-    if output.json or line is not None:
-        document = {**header(command, model_name, provenance, line), **given_fields(result)}
+    if output.json or "line" in document:
         write_json(document, output.digits)
     else:
         rendering = (show or render)(result)
@@ -115,14 +113,22 @@ def emit(
             write_rendering(rendering, output)
 
 
-def header(command: str, model_name: str | None, provenance: dict[str, Any], line: int | None = None) -> dict[str, Any]:
-    """How every document starts; the provenance is enough to repeat the run. No model: its name is null."""
-    from llminspect.version import __version__
-
+def document_of(
+    command: str, model_name: str | None, provenance: dict[str, Any], result: Any, prompt: Prompt | None = None
+) -> dict[str, Any]:
+    """The JSON document of a result. Its provenance is enough to repeat the run; the name of no model is null."""
+    line = {} if prompt is None or prompt.line is None else {"line": prompt.line}
+    ids = {"ids": prompt.ids} if prompt is not None and prompt.tokens else {}
     return {
         "schema": SCHEMA,
         "command": command,
         "model": model_name,
-        **({} if line is None else {"line": line}),
-        "provenance": {"version": __version__, **provenance, "options": OPTIONS_GIVEN.get()},
+        **line,
+        "provenance": {"version": __version__, **provenance, **ids, "options": OPTIONS_GIVEN.get()},
+        **given_fields(result),
     }
+
+
+def line_error(command: str, error: UserError, line: int) -> dict[str, Any]:
+    """The JSON document of a line that cannot be done."""
+    return {**error_document(command, error.code, error.message, error.hint), "line": line}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
+from llminspect.arguments.shared import PageOptions
 from llminspect.errors import UsageError
 from llminspect.render.formats import FORMATS
 
@@ -60,13 +62,9 @@ def check_ending(options: OutputOptions, *, arrays: bool) -> None:
 
 def is_page(options: OutputOptions) -> bool:
     """Whether the saved file is a page that can be pointed at."""
-    from llminspect.arguments.shared import PageOptions
-
     return isinstance(options, PageOptions) and options.interactive
 
 
 def _columns(options: OutputOptions) -> int:
-    import os
-
     columns = os.environ.get("COLUMNS", "")
     return options.width or (int(columns) if columns.isdecimal() and int(columns) > 0 else WIDTH)

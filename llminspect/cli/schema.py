@@ -2,7 +2,7 @@
 
 For whoever writes a command: annotate the fields of `Result` with the types they hold and the schema follows.
 Understood are bool, int, float, str, bytes (hex), Path, None, Any, Literal, X | None (the key is left out when None),
-unions, list, tuple, Sequence, dict and Mapping, TypedDict, dataclasses, and numpy arrays. An array without more said
+unions, list, tuple, Sequence, dict and Mapping, TypedDict, dataclasses, and numpy arrays. A bare array
 may be nested to any depth; `Annotated` says what its axes are, and `Tokens` is a list of tokens by the contract:
 
     @dataclass(frozen=True)
@@ -40,9 +40,7 @@ from typing import (
     is_typeddict,
 )
 
-from llminspect.analysis.documents import Dims as Dims
-from llminspect.analysis.documents import TokenDocument as TokenDocument
-from llminspect.analysis.documents import Tokens as Tokens
+from llminspect.analysis.documents import Dims, TokenDocument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,7 +48,6 @@ if TYPE_CHECKING:
 Schema: TypeAlias = dict[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-
 
 _NUMBER: Schema = {"type": ["number", "null"]}
 """A value that is not finite is null."""
@@ -117,8 +114,7 @@ def command_schema(command: str, results: Sequence[Any]) -> Schema:
 
 def result_keys(results: Sequence[Any]) -> list[str]:
     """The keys of a command's document beside those that every document has."""
-    fields = [field.name for result in results for field in dataclasses.fields(result)]
-    return list(dict.fromkeys(fields))
+    return list(dict.fromkeys(field.name for result in results for field in dataclasses.fields(result)))
 
 
 def _with_header(command: str, schema: Schema) -> Schema:
@@ -175,13 +171,13 @@ def _container_schema(kind: type, arguments: tuple[Any, ...], definitions: dict[
 
 
 def _annotated(arguments: tuple[Any, ...], definitions: dict[str, Schema]) -> Schema:
-    for said in arguments[1:]:
-        if isinstance(said, Dims):
+    for note in arguments[1:]:
+        if isinstance(note, Dims):
             nested = dict(_NUMBER)
-            for _ in said.axes.split():
+            for _ in note.axes.split():
                 nested = {"type": "array", "items": nested}
-            return {**nested, "description": f"[{', '.join(said.axes.split())}]"}
-        if said is TokenDocument:
+            return {**nested, "description": f"[{', '.join(note.axes.split())}]"}
+        if note is TokenDocument:
             return {"type": "array", "items": _referred(TokenDocument, definitions)}
     return schema_of(arguments[0], definitions)
 
@@ -245,8 +241,8 @@ def _resolved(hint: Any, names: dict[str, Any]) -> Any:
     if isinstance(text, str):
         return _resolved(eval(text, names), names)
     if get_origin(hint) is Annotated:
-        inner, *said = get_args(hint)
-        return Annotated[(_resolved(inner, names), *said)]
+        inner, *notes = get_args(hint)
+        return Annotated[(_resolved(inner, names), *notes)]
     return hint
 
 
@@ -265,19 +261,16 @@ def _imported(node: ast.stmt) -> Iterator[tuple[str, Any]]:
     """What an import statement binds; a name may itself be there for type checkers only."""
     if isinstance(node, ast.Import):
         for alias in node.names:
+            top = alias.name.partition(".")[0]
             module = importlib.import_module(alias.name)
-            yield alias.asname or alias.name.partition(".")[0], module if alias.asname else _top(module)
+            yield alias.asname or top, module if alias.asname else sys.modules[top]
     elif isinstance(node, ast.ImportFrom) and node.module:
-        own = vars(importlib.import_module(node.module))
+        known = vars(importlib.import_module(node.module))
         for alias in node.names:
-            if alias.name not in own:
-                own = _names_of(node.module) if node.module.startswith("llminspect") else own
-            if alias.name in own:
-                yield alias.asname or alias.name, own[alias.name]
-
-
-def _top(module: types.ModuleType) -> types.ModuleType:
-    return sys.modules[module.__name__.partition(".")[0]]
+            if alias.name not in known and node.module.startswith("llminspect"):
+                known = _names_of(node.module)
+            if alias.name in known:
+                yield alias.asname or alias.name, known[alias.name]
 
 
 @cache
@@ -288,9 +281,9 @@ def _tree(module_name: str) -> ast.Module:
 def _descriptions(kind: Any) -> dict[str, str]:
     """The docstring of a class under "", and the string under each field under its name."""
     described = {}
-    own = inspect.cleandoc(kind.__doc__ or "")
-    if own and not own.startswith(f"{kind.__name__}("):
-        described[""] = " ".join(own.split())
+    text = inspect.cleandoc(kind.__doc__ or "")
+    if text and not text.startswith(f"{kind.__name__}("):
+        described[""] = " ".join(text.split())
     for base in reversed(kind.__mro__):
         for node in () if base in (dict, object) else ast.walk(_tree(base.__module__)):
             if isinstance(node, ast.ClassDef) and node.name == base.__name__:

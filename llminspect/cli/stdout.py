@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from types import FrameType
 
 PATIENCE = 1.0
-"""Seconds that a reader has to take the rest of a line behind Ctrl-C."""
+"""Seconds that a reader has to take the rest of a line after Ctrl-C."""
 _UNFINISHED = False
 
 
 def is_unfinished() -> bool:
-    """Whether a line was begun that has no end: nothing may be written behind it."""
+    """Whether a line was begun that has no end: nothing may be written after it."""
     return _UNFINISHED
 
 
@@ -32,11 +32,11 @@ def is_unfinished() -> bool:
 class Interrupt:
     """Whether Ctrl-C was pressed."""
 
-    heard: bool = False
+    pressed: bool = False
 
 
 def write_bytes(data: bytes, seconds: float | None = None) -> None:
-    """At once. Ctrl-C is heard behind the line that is being written; a second Ctrl-C at once.
+    """Written at once. Ctrl-C ends the program after the line that is being written; a second Ctrl-C at once.
 
     TimeoutError: the reader did not take it in `seconds`.
     """
@@ -47,7 +47,7 @@ def write_bytes(data: bytes, seconds: float | None = None) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
-    with _held() as interrupt:
+    with _interrupts_held() as interrupt:
         _UNFINISHED = True
         _write(descriptor, data, interrupt, None if seconds is None else time.monotonic() + seconds)
         _UNFINISHED = False
@@ -56,10 +56,10 @@ def write_bytes(data: bytes, seconds: float | None = None) -> None:
 def _write(descriptor: int, data: bytes, interrupt: Interrupt, until: float | None) -> None:
     import select
 
-    rest, at, end, heard = memoryview(data), 0, len(data), False
+    rest, at, end, ending = memoryview(data), 0, len(data), False
     while at < end:
-        if interrupt.heard and not heard:
-            heard, until = True, time.monotonic() + PATIENCE
+        if interrupt.pressed and not ending:
+            ending, until = True, time.monotonic() + PATIENCE
             end = (data.find(b"\n", at - 1) + 1 or end) if at else 0
             continue
         if until is not None and time.monotonic() > until:
@@ -70,30 +70,30 @@ def _write(descriptor: int, data: bytes, interrupt: Interrupt, until: float | No
 
 
 @contextmanager
-def _held() -> Iterator[Interrupt]:
-    """The first Ctrl-C is heard at the end of the block."""
+def _interrupts_held() -> Iterator[Interrupt]:
+    """The first Ctrl-C waits for the end of the block."""
     interrupt = Interrupt()
 
-    def hear(number: int, frame: FrameType | None) -> None:
-        if interrupt.heard:
+    def note_interrupt(number: int, frame: FrameType | None) -> None:
+        if interrupt.pressed:
             raise KeyboardInterrupt
-        interrupt.heard = True
+        interrupt.pressed = True
 
     if (
         signal.getsignal(signal.SIGINT) is not signal.default_int_handler
         or threading.current_thread() is not threading.main_thread()
-    ):  # It does not come here.
+    ):  # Ctrl-C does not come here.
         yield interrupt
         return
-    signal.signal(signal.SIGINT, hear)
+    signal.signal(signal.SIGINT, note_interrupt)
     try:
         yield interrupt
     except TimeoutError:
-        if not interrupt.heard:
+        if not interrupt.pressed:
             raise
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    if interrupt.heard:
+    if interrupt.pressed:
         raise KeyboardInterrupt
 
 

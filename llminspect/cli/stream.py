@@ -7,19 +7,22 @@ some batches, whatever the input's size; only a long line is held as a whole.
 from __future__ import annotations
 
 import dataclasses
+import io
+import os
+import stat
 import sys
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
-from llminspect.analysis.documents import given_fields
 from llminspect.cli.groups import OPTIONS_GIVEN
-from llminspect.cli.input import check_source
-from llminspect.cli.output import error_document, json_line
+from llminspect.cli.input import check_given, check_source
+from llminspect.cli.output import json_line
 from llminspect.cli.progress import MOMENT, ProgressBars
-from llminspect.cli.run import header
+from llminspect.cli.run import document_of, line_error
 from llminspect.cli.stdout import write_bytes
 from llminspect.errors import UserError
+from llminspect.text.tokenizer import utf8
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -53,24 +56,20 @@ class Batch:
 
 
 @dataclass
-class Over:
+class OverBudget:
     """The inputs that have more tokens than are allowed: the first, and how many."""
 
     first: Any = None
     count: int = 0
 
-    def add(self, entries: Iterable[Any]) -> None:
-        for entry in entries:
+    def add(self, later: Iterable[Any]) -> None:
+        for entry in later:
             self.first = entry if self.first is None else self.first
             self.count += 1
 
-    def join(self, later: Over) -> None:
-        self.first = later.first if self.first is None else self.first
-        self.count += later.count
-
 
 @dataclass
-class Done:
+class BatchResult:
     """What became of a batch."""
 
     size: int
@@ -79,9 +78,9 @@ class Done:
     """To be written."""
     exit_code: int | None = None
     """That of the first line that cannot be done."""
-    over: Over = field(default_factory=Over)
+    over_budget: list[Any] = field(default_factory=list)
     failed: MemoryError | None = None
-    """What ended the work behind `data`."""
+    """What ended the work after `data`."""
 
 
 @dataclass(frozen=True)
@@ -94,35 +93,33 @@ class LineWork(Generic[R]):
     digits: int | None
     prompt: Callable[[str, int], Prompt]
     run: Callable[[Prompt], R]
-    over: Callable[[R], Iterable[Any]] = lambda result: ()
+    over_budget: Callable[[R], Iterable[Any]] = lambda result: ()
     in_turn: bool = False
     """Whether what becomes of a line hangs on those before it, so that one process has to do them all."""
 
-    def __call__(self, batch: Batch) -> Done:
+    def __call__(self, batch: Batch) -> BatchResult:
         """A document a line, as `run_each` writes them."""
-        done, documents = Done(len(batch.data)), []
+        made, documents = BatchResult(len(batch.data)), []
         try:
             for number, text in batch.lines():
                 try:
                     prompt = self.prompt(text, number)
                     result = self.run(prompt)
                 except UserError as error:
-                    done.exit_code = done.exit_code or error.exit_code
-                    failure = error_document(self.command, error.code, error.message, error.hint)
-                    documents.append(json_line({**failure, "line": number}))
+                    made.exit_code = made.exit_code or error.exit_code
+                    documents.append(json_line(line_error(self.command, error, number)))
                     continue
-                done.over.add(self.over(result))
-                ids = {"ids": prompt.ids} if prompt.tokens else {}
-                front = header(self.command, self.model_name, {**self.provenance, **ids}, number)
-                documents.append(json_line({**front, **given_fields(result)}, self.digits))
+                made.over_budget += self.over_budget(result)
+                document = document_of(self.command, self.model_name, self.provenance, result, prompt)
+                documents.append(json_line(document, self.digits))
         except MemoryError as error:
-            done.failed = error
-        done.data = b"".join(documents)
-        return done
+            made.failed = error
+        made.data = b"".join(documents)
+        return made
 
 
 @dataclass(frozen=True)
-class Opener(Generic[R]):
+class WorkOpener(Generic[R]):
     """Makes the same work in another process."""
 
     make: Callable[[], LineWork[R]]
@@ -146,8 +143,7 @@ class Lines:
         self.size = BATCH
         self.at_once = 0
         """Bytes that came one after another without having to be waited for."""
-        self.left = _left(stream)
-        """Bytes of a plain file that are still to be read; None for all else."""
+        self.left = bytes_left(stream)
         self._source = None if self.left is not None else _descriptor(stream)
         self.may_be_shared = self._source is None or sys.platform != "win32"
         """Whether `at_hand` can tell: on Windows only for files."""
@@ -210,10 +206,8 @@ def _descriptor(stream: IO[bytes]) -> int | None:
         return None
 
 
-def _left(stream: IO[bytes]) -> int | None:
-    import os
-    import stat
-
+def bytes_left(stream: IO[bytes]) -> int | None:
+    """What is still to be read of a plain file; None for all else."""
     descriptor = _descriptor(stream)
     if descriptor is None:
         return None
@@ -227,37 +221,38 @@ def run_lines(
     work: LineWork[R],
     make: Callable[[], LineWork[R]],
     workers: int | None,
-) -> Over:
-    """Write a document for each line; those that are over what is allowed. `make` is for other processes: it pickles.
+) -> OverBudget:
+    """Write a document for each line; gives those that have more tokens than are allowed.
 
-    As in `run_each` a line that cannot be done gives an error document of its own, and the first one's exit code is
-    that of the run.
+    `make` makes the work in another process: it must pickle. As in `run_each` a line that cannot be done gives an error
+    document of its own, and the first one's exit code is that of the run.
     """
     check_source(source)
-    over, exit_code, size = Over(), None, 0
-    with _open(source) as stream, ProgressBars(output) as progress:
+    over_budget, exit_code, size = OverBudget(), None, 0
+    with open_source(source) as stream, ProgressBars(output) as progress:
         lines = Lines(stream, source.file)
         total = lines.left
         # On one terminal the bar and the documents would write over each other.
         shown = progress is not None and sys.stderr.isatty() and not sys.stdout.isatty()
-        with closing(results(lines, work, Opener(make, work.provenance, OPTIONS_GIVEN.get()), workers)) as all_done:
-            for done in all_done:
+        opener = WorkOpener(make, work.provenance, OPTIONS_GIVEN.get())
+        with closing(batch_results(lines, work, opener, workers)) as results:
+            for done in results:
                 write_bytes(done.data)
                 if done.failed is not None:
                     raise done.failed
-                over.join(done.over)
+                over_budget.add(done.over_budget)
                 exit_code = exit_code or done.exit_code
                 size += done.size
                 if progress is not None and shown and (total or size) > MOMENT:
                     progress(work.command, size, total)
     if exit_code is not None:
         raise SystemExit(exit_code)
-    return over
+    return over_budget
 
 
-def results(
+def batch_results(
     lines: Lines, work: LineWork[R], make: Callable[[], LineWork[R]], workers: int | None = None
-) -> Generator[Done]:
+) -> Generator[BatchResult]:
     """What becomes of each batch, in order: here, and in processes once much is at hand."""
     from llminspect.processes import cores, in_order
 
@@ -271,9 +266,19 @@ def results(
             yield work(batch)
 
 
-def _open(source: SourceOptions) -> IO[bytes]:
+def open_source(source: SourceOptions) -> IO[bytes]:
+    """The input as a stream of bytes: the file, the text, or standard input."""
     if source.file is not None:
         from llminspect.files.source import open_bytes
 
         return open_bytes(source.file)
+    if is_argument(source):
+        return io.BytesIO(utf8(source.text or ""))
+    if not source.lines:
+        check_given(source)
     return sys.stdin.buffer
+
+
+def is_argument(source: SourceOptions) -> bool:
+    """Whether the text stands in the command line itself."""
+    return source.file is None and source.text not in (None, "-")

@@ -9,6 +9,8 @@ from llminspect.arguments.places import each
 from llminspect.arguments.shared import OutputOptions
 from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
+from llminspect.cli.run import emit, fail_check
+from llminspect.cli.save import check_ending
 from llminspect.errors import CheckFailed
 
 if TYPE_CHECKING:
@@ -45,9 +47,9 @@ def render(result: CacheResult) -> RenderableType:
             for entry in large
         ]
         parts.append(table([*columns, "state"] if checked else columns, rows))
-    said = [f"and {small} small files (remembered headers and hashes, locks)"] if small else []
-    said += [f"not ours, never touched: {visible(path)}" for path in result.foreign]
-    parts.append(Text("\n".join(["", *said] if large and said else said), theme.QUIET))
+    lines = [f"and {small} small files (remembered headers and hashes, locks)"] if small else []
+    lines += [f"not ours, never touched: {visible(path)}" for path in result.foreign]
+    parts.append(Text("\n".join(["", *lines] if large and lines else lines), theme.QUIET))
     return Group(*parts)
 
 
@@ -74,8 +76,6 @@ def command(
     llminspect cache · llminspect cache verify · llminspect cache clear prepared · llminspect cache clear --limit 2GB
     """
     from llminspect.analysis.cache import cache
-    from llminspect.cli.run import emit, fail_check
-    from llminspect.cli.save import check_ending
     from llminspect.files.cache_folder import parse_size
 
     check_together("cache", options, output)

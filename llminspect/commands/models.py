@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 from llminspect.arguments.shared import OutputOptions
 from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
+from llminspect.cli.run import emit
+from llminspect.cli.save import check_ending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import RenderableType
 
-    from llminspect.analysis.known_models import BuiltIn, ModelsResult
+    from llminspect.analysis.known_models import ModelsResult, ToyModel
 
 RESULTS = "analysis.known_models.ModelsResult"
 """The classes of what `--json` writes."""
@@ -66,7 +68,7 @@ def render(result: ModelsResult) -> RenderableType:
 def _also(result: ModelsResult) -> RenderableType:
     from llminspect.render.table import key_values
 
-    def words(toys: Sequence[BuiltIn]) -> list[tuple[str, str]]:
+    def words(toys: Sequence[ToyModel]) -> list[tuple[str, str]]:
         return [
             (toy.name, f"built in, {toy.parameters} numbers to check by hand; knows {' '.join(toy.vocabulary)}")
             for toy in toys
@@ -91,8 +93,6 @@ def command(output: OutputOptions) -> None:
     llminspect models · llminspect models --json | jq '.catalogue[] | select(.fetched) | .name'
     """
     from llminspect.analysis.known_models import known_models
-    from llminspect.cli.run import emit
-    from llminspect.cli.save import check_ending
 
     check_together("models", output)
     check_ending(output, arrays=False)

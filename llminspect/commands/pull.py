@@ -8,6 +8,9 @@ from llminspect.arguments.pull import PullOptions
 from llminspect.arguments.shared import OutputOptions
 from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
+from llminspect.cli.progress import ProgressBars
+from llminspect.cli.run import emit
+from llminspect.cli.save import check_ending
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -41,9 +44,6 @@ def command(
     llminspect pull smollm2
     """
     from llminspect.analysis.pull import pull
-    from llminspect.cli.progress import ProgressBars
-    from llminspect.cli.run import emit
-    from llminspect.cli.save import check_ending
 
     check_together("pull", options, output)
     check_ending(output, arrays=False)

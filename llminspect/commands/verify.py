@@ -11,12 +11,15 @@ from llminspect.arguments.shared import ModelOptions, OutputOptions
 from llminspect.arguments.together import check_together
 from llminspect.arguments.verify import VerifyOptions
 from llminspect.cli.groups import takes_groups
+from llminspect.cli.opening import named, open_model_for
+from llminspect.cli.run import emit, fail_check
+from llminspect.cli.save import check_ending
 from llminspect.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from llminspect.analysis.activations import Check, Difference
+    from llminspect.analysis.activations import ArrayDifference, VerifyCheck
     from llminspect.analysis.verify import VerifyResult
 
 RESULTS = "analysis.verify.VerifyResult"
@@ -50,7 +53,7 @@ def render(result: VerifyResult) -> RenderableType:
     parts: list[RenderableType] = [
         Text(f"{verdict}: {len(result.ids)} tokens, relative difference at most {result.bound:g}\n", theme.TITLE),
         summary,
-        *(Text(f"\n{left.name} does not apply: {left.why}.", theme.QUIET) for left in result.left_out),
+        *(Text(f"\n{check.name} does not apply: {check.why}.", theme.QUIET) for check in result.left_out),
     ]
     if result.not_finite:
         names = ", ".join(map(visible, result.not_finite))
@@ -64,10 +67,10 @@ def render(result: VerifyResult) -> RenderableType:
     return Group(*parts)
 
 
-def _layers_table(checks: Sequence[Check], bound: float) -> RenderableType:
+def _layers_table(checks: Sequence[VerifyCheck], bound: float) -> RenderableType:
     from llminspect.render.table import Column, table
 
-    found: dict[str, dict[str, Difference]] = {}
+    found: dict[str, dict[str, ArrayDifference]] = {}
     for check in checks:
         for difference in check.layers:
             found.setdefault(difference.name, {})[check.name] = difference
@@ -107,11 +110,8 @@ def command(
 
     llminspect verify smollm2 · llminspect verify ./model --record numbers.npz · … --against numbers.npz
     """
-    from llminspect.analysis import activations as _verify
+    from llminspect.analysis.activations import arrays, read_recording
     from llminspect.analysis.verify import ids_of, verify
-    from llminspect.cli.opening import named, open_model_for
-    from llminspect.cli.run import emit, fail_check
-    from llminspect.cli.save import check_ending
     from llminspect.files.npz import write_npz
     from llminspect.files.source import save_whole
 
@@ -121,7 +121,7 @@ def command(
     if record is not None and record.suffix != ".npz":
         raise UsageError(f"--record writes a .npz file, not {record.name!r}")
     opened = open_model_for(model, output, finite=False)
-    recording = None if against is None else _verify.read_recording(against)
+    recording = None if against is None else read_recording(against)
     input_ids, source_ids = ids_of(opened, options.ids, recording)
     streamed = (
         None
@@ -133,7 +133,7 @@ def command(
         opened, input_ids, bound=options.bound, streamed=streamed, against=compared, source_ids=source_ids
     )
     if record is not None:
-        save_whole(record, lambda file: write_npz(file, _verify.arrays(input_ids, source_ids, found)))
+        save_whole(record, lambda file: write_npz(file, arrays(input_ids, source_ids, found)))
         result = replace(result, recorded=str(record))
     emit("verify", opened.name, {**opened.provenance, "ids": input_ids}, result, output, render)
     if not result.passed:

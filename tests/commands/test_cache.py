@@ -116,7 +116,7 @@ def test_pull_reports_what_was_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path
         progress("download", 3, 5)
         return locate.Located(name, "gguf", file, {}, "x", weight_paths=(file,))
 
-    monkeypatch.setattr(locate, "locate", fake)
+    monkeypatch.setattr("llminspect.analysis.pull.locate", fake)
     result = pull("anything", progress=lambda *step: seen.append(step))
     assert (result.fetched, result.bytes) == (True, 5)
     assert seen == [("download anything", 3, 5)]

@@ -11,7 +11,6 @@ from rich.console import Console
 from llminspect.analysis import info as analysis
 from llminspect.analysis.info import InfoResult, part_of
 from llminspect.commands.info import render
-from llminspect.commands.info.view import everything
 from llminspect.core.numbers import ranges
 from llminspect.opening import describe_model, open_model, tokenizer_of
 
@@ -68,7 +67,7 @@ def test_the_real_model() -> None:
 
 def test_equal_layers_share_a_line() -> None:
     result = info("smollm2")
-    overview, all_of_it = drawn(render(result)), drawn(everything(result))
+    overview, all_of_it = drawn(render(result)), drawn(render(result, every_tensor=True))
     assert "layers.0-29.attention.query.weight" in overview
     assert "layers.17.attention.query.weight" not in overview
     assert "layers.17.attention.query.weight" in all_of_it

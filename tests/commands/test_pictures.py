@@ -17,7 +17,7 @@ from llminspect.analysis.attention import Head, overview_of
 from llminspect.analysis.contributions import Contributions
 from llminspect.analysis.embed import EmbedResult, embed, embed_analogy, prompt_of_terms
 from llminspect.analysis.find import ControlSentence, End, Find, FoundHead
-from llminspect.analysis.position_codes import Positions
+from llminspect.analysis.position_codes import PositionCode
 from llminspect.analysis.prompt import prompt_of_ids
 from llminspect.analysis.query import Query
 from llminspect.analysis.vectors import outlier_of, statistics_of
@@ -161,8 +161,8 @@ def long_weights() -> AttendResult:
     )
 
 
-def turns() -> Positions:
-    return Positions("rotary", np.arange(20)[:, None] * 100.0 ** -(np.arange(16) / 16), 0, "halves")
+def turns() -> PositionCode:
+    return PositionCode("rotary", np.arange(20)[:, None] * 100.0 ** -(np.arange(16) / 16), 0, "halves")
 
 
 PICTURES: dict[str, Callable[[], RenderableType]] = {

@@ -10,9 +10,9 @@ import numpy as np
 import orjson
 import pytest
 
-from llminspect.analysis.documents import fields_of
+from llminspect.analysis.documents import Dims, Tokens, fields_of
 from llminspect.cli.json_text import json_bytes
-from llminspect.cli.schema import Dims, Schema, Tokens, schema_of
+from llminspect.cli.schema import Schema, schema_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, Literal
 
 import jsonschema
@@ -15,6 +19,7 @@ import pytest
 from rich.console import Console
 
 from llminspect.analysis.compare_tokenizers import compare
+from llminspect.analysis.count import count as count_of_stream
 from llminspect.analysis.truncate import truncate
 from llminspect.arguments.shared import SourceOptions
 from llminspect.arguments.tokenize import TokenizeOptions, parse_price
@@ -146,6 +151,38 @@ def test_counts_side_by_side_of_a_long_pipe(called: Program, monkeypatch: pytest
     tokenizer, _ = open_tokenizer("o200k_base")
     expected = [len(text) - 1, len(tokenizer.encode_ids(text.removesuffix("\n")))]
     assert [model["count"] for model in document["models"]] == expected
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no named pipes")
+def test_a_named_pipe_is_read_once_for_all_tokenizers(called: Program, tmp_path: Path) -> None:
+    path, done = tmp_path / "pipe", Event()
+    os.mkfifo(path)
+
+    def write() -> None:
+        path.write_text("Alice gave, Bob\n")
+        while not done.wait(0.05):  # Whoever reads a second time finds nothing, and does not wait for ever.
+            with suppress(OSError):
+                os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+
+    with ThreadPoolExecutor() as pool:
+        pool.submit(write)
+        try:
+            ran = called("tokenize", "--file", str(path), "--count", "-c", "bytes", "-c", "gpt2", "--json")
+        finally:
+            done.set()
+    assert [model["count"] for model in ran.json["models"]] == [15, 4]
+
+
+def test_a_stream_is_counted_without_a_command_line() -> None:
+    text = "[CLS] Alice gave Bob her book. \U0001f642\n"
+    tokenizer, _ = open_tokenizer("minilm", offline=True)
+    options = TokenizeOptions(cost="$2")
+    for drop, counted in ((True, text.removesuffix("\n")), (False, text)):
+        stream = io.BytesIO(text.encode())
+        result = count_of_stream(tokenizer, stream, SourceOptions(), options, drop_final_newline=drop)
+        assert result.count == len(tokenizer.wrap(tokenizer.encode(counted)))
+        assert (result.characters, result.bytes) == (len(counted), len(counted.encode()))
+        assert result.cost is not None and result.cost.total == result.count * 2e-6
 
 
 @pytest.mark.parametrize("text", ["[CLS] hi", "[CLS][SEP]", "hi [CLS]", "[SEP] hi", "hi"])

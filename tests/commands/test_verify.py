@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 IDS = [0, 1, 2, 1]
 
 
-def names(checks: list[_verify.Check]) -> list[str]:
+def names(checks: list[_verify.VerifyCheck]) -> list[str]:
     return [check.name for check in checks]
 
 

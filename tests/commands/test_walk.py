@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
-from llminspect.analysis.chapters import SAYS
+from llminspect.analysis.walk import SAYS
 from llminspect.commands.schema import schema as command_schema
 from llminspect.commands.walk import SENTENCE
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -41,8 +42,6 @@ def command(
 
     llminspect diff "The capital of France is" --against "The capital of Italy is"
     """
-    from dataclasses import replace
-
     from llminspect.analysis.diff import diff
     from llminspect.analysis.prompt import text_prompt
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from llminspect.analysis.diff import Apart, DiffResult, Pair
+    from llminspect.analysis.diff import DiffResult, StreamDistance, TokenProbabilities
 
 ROWS = 14
 
@@ -40,7 +40,7 @@ def diff_view(result: DiffResult) -> RenderableType:
     return Group(*parts)
 
 
-def distributions(pairs: Sequence[Pair]) -> RenderableType:
+def distributions(pairs: Sequence[TokenProbabilities]) -> RenderableType:
     """Both probabilities of each token."""
     most = max((max(pair.prob_a or 0, pair.prob_b or 0) for pair in pairs), default=1.0) or 1.0
     rows: list[list[Cell]] = [
@@ -60,11 +60,11 @@ def distributions(pairs: Sequence[Pair]) -> RenderableType:
 def divergences(result: DiffResult) -> RenderableType:
     if result.kl_ab is None or result.kl_ba is None:
         return Text("the vocabularies differ: there is no KL divergence; tokens are matched by their text", theme.QUIET)
-    said = f"KL(a ‖ b) = {number(result.kl_ab)} bits   KL(b ‖ a) = {number(result.kl_ba)} bits"
-    return Text(said, theme.STRONG)
+    line = f"KL(a ‖ b) = {number(result.kl_ab)} bits   KL(b ‖ a) = {number(result.kl_ba)} bits"
+    return Text(line, theme.STRONG)
 
 
-def streams(layers: Sequence[Apart]) -> RenderableType:
+def streams(layers: Sequence[StreamDistance]) -> RenderableType:
     """A line a layer (of many, some): the angle and the distance."""
     stride = max(1, -(-len(layers) // ROWS))
     shown = [entry for entry in layers if entry.layer % stride == 0 or entry.layer == len(layers) - 1]

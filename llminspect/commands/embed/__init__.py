@@ -28,7 +28,7 @@ RESULTS = "analysis.embed.EmbedResult"
 
 
 def render(result: EmbedResult) -> RenderableType:
-    """The vectors as a picture and as numbers, and what was asked beside them."""
+    """The vectors as a picture and as numbers, and what the options add."""
     from llminspect.commands.embed.view import rendering
 
     return rendering(result)

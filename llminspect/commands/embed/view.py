@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from rich.text import Text
 
-from llminspect.commands.embed.positions import positions_view
 from llminspect.core.numbers import count, matrix, number, percent, shape, vector
 from llminspect.render.formula import steps
 from llminspect.render.heatmap import heatmap
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from llminspect.analysis.embed import EmbedResult
     from llminspect.analysis.neighbours import Neighbour
+    from llminspect.analysis.position_codes import PositionCode
     from llminspect.analysis.vectors import Outlier
     from llminspect.arguments.embed import Metric
 
@@ -40,14 +40,14 @@ def rendering(result: EmbedResult) -> RenderableType:
 
 
 def _parts(result: EmbedResult) -> Iterator[RenderableType]:
-    asked = [result.similarity, result.projection, result.nearest, result.positions]
+    chosen = [result.similarity, result.projection, result.nearest, result.positions]
     # The position code is the model's, whatever the text.
-    only_positions = result.positions is not None and all(part is None for part in asked[:-1])
+    only_positions = result.positions is not None and all(part is None for part in chosen[:-1])
     if not only_positions:
         yield _headline(result)
     if result.analogy is not None:
         yield _sum(result)
-    elif all(part is None for part in asked):
+    elif all(part is None for part in chosen):
         yield from _vectors(result)
     if result.nearest is not None:
         yield _nearest(result)
@@ -56,8 +56,8 @@ def _parts(result: EmbedResult) -> Iterator[RenderableType]:
     if result.projection is not None:
         yield _projection(result)
     if result.positions is not None:
-        yield positions_view(result.positions)
-    if result.outlier is not None and (result.pool == "mean" or all(part is None for part in asked)):
+        yield _positions(result.positions)
+    if result.outlier is not None and (result.pool == "mean" or all(part is None for part in chosen)):
         yield _warning(result, result.outlier)
     known = result.statistics
     if not only_positions and (known.mean_cosine is not None or known.anisotropy is not None):
@@ -71,7 +71,7 @@ def _headline(result: EmbedResult) -> RenderableType:
     place = {
         "embedding": "rows of the embedding table",
         "final": "at the end of the model, as it gives them out",
-    }.get(result.at, f"the residual stream behind layer {result.at}")
+    }.get(result.at, f"the residual stream after layer {result.at}")
     pooled = {"none": "", "mean": ", the mean over the tokens of a text"}.get(
         result.pool, f", the {result.pool} token of a text"
     )
@@ -215,6 +215,37 @@ def _projection(result: EmbedResult) -> RenderableType:
         groups=made.groups if both else None,
         title=f"The plane that shows most: {percent(first + second)} of the variance (PCA)",
     )
+
+
+def _positions(positions: PositionCode) -> RenderableType:
+    """The code as a heatmap: a row a position."""
+    rows, columns = positions.code.shape
+    if positions.kind == "added":
+        shown, name = positions.code, "value"
+        title = f"The position code: {rows} vectors of {columns} numbers, added to those of the tokens"
+        note = "Each row is what is added to a token for standing there, whichever token it is."
+    else:
+        shown, name = np.cos(positions.code), "cosine of the angle"
+        title = f"The rotary position code: {rows} positions × {columns} pairs of numbers"
+        paired = "i and i + P" if positions.pairs == "halves" else "2i and 2i + 1"
+        note = (
+            f"Each pair of numbers of a query and a key ({paired}; P = {columns}) is turned by an angle that grows "
+            "with the position: fast in the first pairs, which tell near places apart, slowly in the last, which tell "
+            f"far ones apart. Measured in layer {positions.layer}; the tokens' own vectors stay as they are."
+        )
+    drawn = heatmap(
+        shown,
+        title=title,
+        scale="diverging",
+        limits=(-1, 1) if positions.kind == "rotary" else "robust",
+        fold="thin",
+        row_name="positions",
+        column_name="pairs" if positions.kind == "rotary" else "dimensions",
+        value_name=name,
+        max_rows=32,
+        numbers=False,
+    )
+    return section("", drawn, Text(note, QUIET))
 
 
 def _limits(result: EmbedResult) -> tuple[float, float] | Literal["robust"] | None:

@@ -10,13 +10,9 @@ from llminspect.arguments.encode import EncodeOptions, SearchOptions
 from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
 from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
-from llminspect.cli.input import read_prompts
 from llminspect.cli.opening import open_tokenizer_for
-from llminspect.cli.output import write_text
-from llminspect.cli.run import emit, noting_empty, run_each
+from llminspect.cli.run import emit
 from llminspect.cli.save import check_ending
-from llminspect.commands.encode.ids import bare, decode_all
-from llminspect.commands.encode.lines import encode_lines
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -51,9 +47,7 @@ def command(
     llminspect encode HI --letters
     llminspect encode --search "*ization" --longest
     """
-    from llminspect.analysis.encode import encode
-    from llminspect.analysis.vocabulary_search import search_vocabulary
-    from llminspect.commands.encode.search import found_view
+    from llminspect.commands.encode.work import encode_all, encode_lines
 
     check_ending(output, arrays=False)
     check_together("encode", searched, options, source, model, output)
@@ -64,15 +58,10 @@ def command(
         return
     tokenizer, provenance = open_tokenizer_for(model, output)
     if searched.search is not None:
+        from llminspect.analysis.vocabulary_search import search_vocabulary
+        from llminspect.commands.encode.view import found_view
+
         found = search_vocabulary(tokenizer, searched)
         emit("encode", model.model, provenance, found, output, partial(found_view, limit=searched.limit))
         return
-    if decode:
-        decode_all(source, model.model, tokenizer, provenance, output, render)
-        return
-    prompts = noting_empty(read_prompts(source, tokenizer, may_be_empty=True), output)
-    if bare(source, output) and not one_hot:
-        for prompt in prompts:
-            write_text(" ".join(map(str, prompt.ids)) + "\n")
-        return
-    run_each("encode", model.model, provenance, prompts, output, partial(encode, tokenizer, one_hot), render)
+    encode_all(decode, one_hot, source, model.model, (tokenizer, provenance), output, render)

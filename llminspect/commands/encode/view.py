@@ -7,23 +7,27 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
+from llminspect.analysis.documents import is_partial
 from llminspect.analysis.encode import DecodeResult, EncodeResult
 from llminspect.analysis.vocabulary_search import SearchResult
-from llminspect.commands.encode.search import found_view
-from llminspect.commands.tokenize.view import STRIP, cell, kind_of, readable
+from llminspect.commands.tokenize.view import STRIP, cell, kind_of, readable, spaced
 from llminspect.render import theme
-from llminspect.render.safe import visible
+from llminspect.render.safe import shorten, visible
 from llminspect.render.table import Column, table
 from llminspect.render.token_strip import token_strip
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from llminspect.analysis.encode import DecodeResult
     from llminspect.render.table import Cell
 
 ROW = 32
 """Numbers of a one-hot row that are written out."""
+
+FOUND = 50
+"""Tokens of a search that are drawn unless --limit says otherwise."""
+LONGEST = 48
+"""Cells of a token's text that are drawn."""
 
 
 def encoded(result: EncodeResult) -> RenderableType:
@@ -57,10 +61,10 @@ def one_hot_row(token_id: int, size: int) -> Text:
             line.append("1" if place == token_id else "0", theme.BAR_CHOSEN if place == token_id else theme.QUIET)
             line.append(" " if place < size - 1 else "")
         return line
-    before, behind = token_id, size - 1 - token_id
+    before, after = token_id, size - 1 - token_id
     line.append(zeros(before), theme.QUIET)
     line.append(" 1 " if before else "1 ", theme.BAR_CHOSEN)
-    line.append(zeros(behind), theme.QUIET)
+    line.append(zeros(after), theme.QUIET)
     return line
 
 
@@ -72,6 +76,27 @@ def decoded(result: DecodeResult) -> RenderableType:
     """The text; bytes that are not whole characters as ‹0xE2›."""
     text = bytes.fromhex(result.bytes).decode("utf-8", "surrogateescape")
     return Text("\n".join(visible(line) for line in text.split("\n")))
+
+
+def found_view(result: SearchResult, limit: int | None) -> RenderableType:
+    """A row a token."""
+    shown = result.found if limit is not None else result.found[:FOUND]
+    head = Text.assemble(
+        (f"{result.count:,} token{'' if result.count == 1 else 's'}", theme.TITLE),
+        (f" of {result.vocabulary_size:,} match {visible(result.search, True)}", theme.QUIET),
+    )
+    if not shown:
+        return head
+    columns = [Column("id", "right"), Column("token"), Column("characters", "right"), Column("bytes", quiet=True)]
+    rows: list[list[Cell]] = []
+    for match in shown:
+        partial = is_partial(bytes.fromhex(match.bytes))
+        text = shorten(visible(readable({"text": match.text, "bytes": match.bytes, "partial": partial}), True), LONGEST)
+        style = theme.TOKEN_SPECIAL if match.special else theme.TOKEN_PARTIAL if partial else ""
+        rows.append([str(match.id), Text(text, style), str(len(match.text)), spaced(match.bytes)])
+    left_out = result.count - len(shown)
+    note = [Text(f"{left_out:,} more; --limit {result.count} shows all", theme.QUIET)] if left_out > 0 else []
+    return Group(head, Text(), table(columns, rows), *note)
 
 
 def rendering(result: EncodeResult | DecodeResult | SearchResult) -> RenderableType:

@@ -58,16 +58,16 @@ def command(
     if opened.engine is not None and seed is not None and sampling.seed is None:
         seed = opened.engine.agreed(seed)
     source_ids = None if patch.patch is None else text_prompt(patch.patch, source, opened.tokenizer, None).ids
-    asked = GenerateQuestion(sampling, options, experiments, seed, patch, source_ids)
+    question = GenerateQuestion(sampling, options, experiments, seed, patch, source_ids)
     prompts = read_prompts(source, opened.tokenizer)
-    provenance = {**opened.provenance, **({} if asked.seed is None else {"seed": asked.seed})}
+    provenance = {**opened.provenance, **({} if question.seed is None else {"seed": question.seed})}
     run_each(
         "generate",
         opened.name,
         provenance,
         prompts,
         output,
-        lambda prompt: following.run(partial(generate, opened, asked, prompt), opened, prompt),
+        lambda prompt: following.run(partial(generate, opened, question, prompt), opened, prompt),
         render,
         show=following.show,
     )

@@ -1,9 +1,11 @@
-"""What is seen while a completion is written: the text as it comes, or with --watch the bars behind each token."""
+"""What is seen while a completion is written: the text as it comes, or with --watch the bars of each token."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from llminspect.analysis.completion import CompletionListener
+from llminspect.analysis.generate import check_generates, written
 from llminspect.cli.output import Stream, live
 
 if TYPE_CHECKING:
@@ -11,7 +13,6 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from llminspect.analysis.completion import CompletionListener
     from llminspect.analysis.generate import GenerateResult
     from llminspect.arguments.generate import FollowOptions, GenerateOptions
     from llminspect.arguments.shared import OutputOptions, SourceOptions
@@ -42,8 +43,6 @@ class StreamedText(SilentFollower):
     def run(
         self, compute: Callable[[CompletionListener | None], GenerateResult], model: Model, prompt: Prompt
     ) -> GenerateResult:
-        from llminspect.analysis.completion import CompletionListener
-        from llminspect.analysis.generate import check_generates, written
         from llminspect.commands.generate.view import in_front
 
         check_generates(model, prompt)  # Nothing is shown of what cannot be continued.
@@ -71,8 +70,6 @@ class RedrawnBars(SilentFollower):
     def run(
         self, compute: Callable[[CompletionListener | None], GenerateResult], model: Model, prompt: Prompt
     ) -> GenerateResult:
-        from llminspect.analysis.completion import CompletionListener
-        from llminspect.analysis.generate import written
         from llminspect.commands.generate.view import in_front, watch_view
 
         before = in_front(written(model, prompt), prompt.ids, [token.start for token in prompt.tokens])

@@ -1,4 +1,4 @@
-"""How `generate` looks: the text coloured by how sure the model was, a line a token, and what else was asked for."""
+"""How `generate` looks: the text coloured by how sure the model was, a line a token, and what the options add."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.beams import Beam
     from llminspect.analysis.branches import BranchToken
     from llminspect.analysis.completion import Completion, StepRecord
-    from llminspect.analysis.generate import CompletionChange, GenerateResult, Unchanged
+    from llminspect.analysis.generate import CompletionChange, GenerateResult, UnchangedCompletion
 
 _STOPS = {
     "length": "the number of tokens was reached (--max-tokens)",
@@ -195,13 +195,13 @@ def beam_table(beams: Sequence[Beam]) -> RenderableType:
     return table(columns, rows, title="beams, best first", strong=[0])
 
 
-def change_view(baseline: Unchanged, change: CompletionChange, completion: str) -> RenderableType:
+def change_view(baseline: UnchangedCompletion, change: CompletionChange, completion: str) -> RenderableType:
     """What the model writes without and with the experiment."""
     first = change.first_difference
-    said = "no token differs" if first is None else f"token {first} is the first that differs"
+    line = "no token differs" if first is None else f"token {first} is the first that differs"
     rows = [["without", visible(baseline.completion, False)], ["with", visible(completion, False)]]
     shown = table([Column("", quiet=True), Column("completion")], rows)
-    return Group(*experiments_made(change.experiments), shown, Text(said, theme.QUIET))
+    return Group(*experiments_made(change.experiments), shown, Text(line, theme.QUIET))
 
 
 def _branch(twig: BranchToken) -> Branch:
@@ -209,7 +209,7 @@ def _branch(twig: BranchToken) -> Branch:
 
 
 def watch_view(prompt: str, text: str, step: StepRecord) -> RenderableType:
-    """The end of the text so far, as much as there is room for, and the bars behind its last token."""
+    """The end of the text so far, as much as there is room for, and the bars of its last token."""
     shown = sorted(
         [(step.prob, step.text, True), *((other.prob, other.text, False) for other in step.alternatives)],
         key=lambda entry: -entry[0],

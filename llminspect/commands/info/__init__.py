@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llminspect.arguments.info import InfoOptions
 from llminspect.arguments.shared import ModelOptions, OutputOptions
 from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
+from llminspect.cli.opening import named
+from llminspect.cli.progress import ProgressBars
+from llminspect.cli.run import emit
+from llminspect.cli.save import check_ending
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -20,18 +25,11 @@ RESULTS = "analysis.info.InfoResult"
 """The classes of what `--json` writes."""
 
 
-def render(result: InfoResult) -> RenderableType:
-    """One screen: what it is, how large its parts are, its tensors with equal layers on one line, its tokenizer."""
-    from llminspect.commands.info.view import overview
+def render(result: InfoResult, *, every_tensor: bool = False) -> RenderableType:
+    """What it is, how large its parts are, its tensors, its tokenizer: one screen, or with `every_tensor` all."""
+    from llminspect.commands.info.view import info_view
 
-    return overview(result)
-
-
-def render_all(result: InfoResult) -> RenderableType:
-    """Every tensor on a line of its own, and the whole template."""
-    from llminspect.commands.info.view import everything
-
-    return everything(result)
+    return info_view(result, every_tensor=every_tensor)
 
 
 @takes_groups
@@ -47,21 +45,17 @@ def command(
     llminspect info smollm2 · llminspect info toy --tensors · llminspect info ./model --json
     """
     from llminspect.analysis.info import info
-    from llminspect.cli.opening import named
-    from llminspect.cli.progress import ProgressBars
-    from llminspect.cli.run import emit
-    from llminspect.cli.save import check_ending
 
     check_together("info", options, model, output)
     check_ending(output, arrays=False)
     model = named(model, options.name)
     with ProgressBars(output) as progress:
-        description, tokenizer, provenance = _look(model, progress)
+        description, tokenizer, provenance = _described(model, progress)
     result = info(description, tokenizer, model.model)
-    emit("info", model.model, provenance, result, output, render_all if options.tensors else render)
+    emit("info", model.model, provenance, result, output, partial(render, every_tensor=options.tensors))
 
 
-def _look(options: ModelOptions, progress: Any) -> tuple[Description | None, Tokenizer | None, dict[str, Any]]:
+def _described(options: ModelOptions, progress: Any) -> tuple[Description | None, Tokenizer | None, dict[str, Any]]:
     from llminspect.opening import describe_model, standalone, tokenizer_of
 
     alone = standalone(options.model)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.text import Text
+
+from llminspect.core.numbers import byte_size, percent, ranges
+from llminspect.render import theme
+from llminspect.render.bars import BarCell
+from llminspect.render.safe import visible
+from llminspect.render.table import Column, key_values, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
 
-    from llminspect.analysis.info import InfoResult, Tensor, TokenizerFacts
+    from llminspect.analysis.info import InfoResult, ModelTensor, TokenizerDetails
     from llminspect.render.table import Cell
 
 TEMPLATE_LINES = 12
@@ -32,51 +42,29 @@ _SIZES = {
 }
 
 
-def overview(result: InfoResult) -> RenderableType:
-    """One screen."""
-    return _page(result, every_tensor=False)
-
-
-def everything(result: InfoResult) -> RenderableType:
-    """All there is."""
-    return _page(result, every_tensor=True)
-
-
-def _page(result: InfoResult, every_tensor: bool) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
-
-    from llminspect.render import theme
-    from llminspect.render.safe import visible
-    from llminspect.render.table import key_values
-
+def info_view(result: InfoResult, *, every_tensor: bool) -> RenderableType:
+    """One screen, tensors of equal layers on one line; with `every_tensor` all there is."""
     sections: list[RenderableType] = [Text(visible(result.title), theme.TITLE), key_values(_facts(result))]
     if result.parts:
         sections += [_heading("Parameters by part"), parts_table(result)]
     if result.tensors:
         shown = [_row(tensor) for tensor in result.tensors] if every_tensor else _folded(result.tensors)
-        said = "Tensors" if every_tensor else "Tensors, equal layers on one line (--tensors: each on its own)"
-        sections += [_heading(said), _tensors(shown)]
+        heading = "Tensors" if every_tensor else "Tensors, equal layers on one line (--tensors: each on its own)"
+        sections += [_heading(heading), _tensors(shown)]
     if result.tokenizer is not None:
         sections += [_heading("Tokenizer"), key_values(_tokenizer(result.tokenizer, every_tensor))]
     if result.chat_template:
         sections += [_heading("Chat template"), _template(result.chat_template, every_tensor)]
     if every_tensor and result.metadata:
-        sections += [_heading("Settings in the file"), key_values((k, _said(v)) for k, v in result.metadata.items())]
+        sections += [_heading("Settings in the file"), key_values((k, _written(v)) for k, v in result.metadata.items())]
     return Group(*sections)
 
 
 def _heading(text: str) -> RenderableType:
-    from rich.text import Text
-
-    from llminspect.render import theme
-
     return Text(f"\n{text}", theme.TITLE)
 
 
 def _facts(result: InfoResult) -> Iterator[tuple[str, Cell]]:
-    from llminspect.core.numbers import byte_size
-
     if result.family is None:
         yield "kind", "a tokenizer without a model"
         return
@@ -95,30 +83,23 @@ def _facts(result: InfoResult) -> Iterator[tuple[str, Cell]]:
     for name, value in (result.config or {}).items():
         if value is None or value == () or value == []:
             continue
-        yield name.replace("_", " "), _said(value)
+        yield name.replace("_", " "), _written(value)
 
 
-def _said(value: object) -> str:
+def _written(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
         if set(value) == {"entries"}:
             return f"{value['entries']:,} entries"
-        return ", ".join(f"{name} {_said(entry)}" for name, entry in value.items())
+        return ", ".join(f"{name} {_written(entry)}" for name, entry in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(map(_said, value))
+        return ", ".join(map(_written, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def parts_table(result: InfoResult) -> RenderableType:
     """How many numbers each part of the model has, and their share."""
-    from rich.text import Text
-
-    from llminspect.core.numbers import percent
-    from llminspect.render import theme
-    from llminspect.render.bars import BarCell
-    from llminspect.render.table import Column, table
-
     parts = result.parts or []
     rows: list[list[Cell]] = [
         [part.name, f"{part.parameters:,}", percent(part.share), BarCell(part.share, 30)] for part in parts
@@ -129,19 +110,17 @@ def parts_table(result: InfoResult) -> RenderableType:
 
 
 def _tensors(rows: Sequence[Sequence[Cell]]) -> RenderableType:
-    from llminspect.render.table import Column, table
-
     return table(["tensor", "axes", "shape", "type", Column("parameters", align="right")], rows)
 
 
-def _row(tensor: Tensor) -> list[Cell]:
+def _row(tensor: ModelTensor) -> list[Cell]:
     shape = " × ".join(f"{size:,}" for size in tensor.shape)
     return [tensor.name, tensor.axes, shape, ", ".join(tensor.types), f"{tensor.parameters:,}"]
 
 
-def _folded(tensors: Sequence[Tensor]) -> list[list[Cell]]:
+def _folded(tensors: Sequence[ModelTensor]) -> list[list[Cell]]:
     """Tensors that differ only in the number of their layer on one line; types that differ are counted."""
-    groups: dict[tuple[str, str, tuple[int, ...]], list[Tensor]] = {}
+    groups: dict[tuple[str, str, tuple[int, ...]], list[ModelTensor]] = {}
     for tensor in tensors:
         stack, _, rest = tensor.name.partition(".")
         layer, _, short = rest.partition(".")
@@ -150,11 +129,7 @@ def _folded(tensors: Sequence[Tensor]) -> list[list[Cell]]:
     return [_folded_row(pattern, group) for (pattern, _, _), group in groups.items()]
 
 
-def _folded_row(pattern: str, group: Sequence[Tensor]) -> list[Cell]:
-    from collections import Counter
-
-    from llminspect.core.numbers import ranges
-
+def _folded_row(pattern: str, group: Sequence[ModelTensor]) -> list[Cell]:
     name, axes, shape, *_ = _row(group[0])
     if len(group) > 1:
         layers = ranges([int(tensor.name.split(".")[1]) for tensor in group])
@@ -164,7 +139,7 @@ def _folded_row(pattern: str, group: Sequence[Tensor]) -> list[Cell]:
     return [name, axes, shape, kinds, f"{sum(tensor.parameters for tensor in group):,}"]
 
 
-def _tokenizer(facts: TokenizerFacts, everything: bool) -> Iterator[tuple[str, Cell]]:
+def _tokenizer(facts: TokenizerDetails, everything: bool) -> Iterator[tuple[str, Cell]]:
     named = {token_id: spelling for spelling, token_id in facts.special_tokens.items()}
 
     def of(ids: Sequence[int]) -> str:
@@ -173,8 +148,8 @@ def _tokenizer(facts: TokenizerFacts, everything: bool) -> Iterator[tuple[str, C
     yield "kind", facts.kind
     yield "vocabulary", f"{facts.vocabulary_size:,} tokens"
     yield "decoding", "gives back every text" if facts.lossless else "does not give back every text byte by byte"
-    yield "put in front", of(facts.prefix_ids)
-    yield "put behind", of(facts.suffix_ids)
+    yield "put before", of(facts.prefix_ids)
+    yield "put after", of(facts.suffix_ids)
     yield "generation stops at", of(facts.eos_ids)
     if facts.mask_id is not None:
         yield "mask", of([facts.mask_id])
@@ -187,11 +162,6 @@ def _tokenizer(facts: TokenizerFacts, everything: bool) -> Iterator[tuple[str, C
 
 
 def _template(template: str, everything: bool) -> RenderableType:
-    from rich.text import Text
-
-    from llminspect.render import theme
-    from llminspect.render.safe import visible
-
     lines = template.strip("\n").split("\n")
     shown = lines if everything else lines[:TEMPLATE_LINES]
     text = Text("\n".join(visible(line) for line in shown))

@@ -22,12 +22,12 @@ CHARACTERS = 4000
 """Shown of a long text."""
 LABEL = 18
 """Cells for the names at most."""
-_ALIKE = (Style(color="#1a1a1a", bgcolor="#d9d9d9"), Style(color="#1a1a1a", bgcolor="#bfbfbf"))
+_SHARED = (Style(color="#1a1a1a", bgcolor="#d9d9d9"), Style(color="#1a1a1a", bgcolor="#bfbfbf"))
 _DIGITS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True, slots=True)
-class _Cell:
+class AlignedText:
     """Some characters that stand together in every line."""
 
     text: str
@@ -37,7 +37,7 @@ class _Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class TokenizerLine:
     """One tokenizer's cuts, by byte of the text."""
 
     name: str
@@ -45,14 +45,14 @@ class _Line:
     """The token that each byte belongs to."""
     cuts: frozenset[int]
     """The bytes at which a token starts or ends."""
-    alike: frozenset[int]
+    shared: frozenset[int]
     """The tokens that every tokenizer has."""
 
 
 class Aligned:
-    """The renderable behind `aligned`."""
+    """What `aligned` draws."""
 
-    def __init__(self, cells: list[_Cell], lines: list[_Line], rest: int) -> None:
+    def __init__(self, cells: list[AlignedText], lines: list[TokenizerLine], rest: int) -> None:
         self._cells, self._lines, self._rest = cells, lines, rest
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -70,10 +70,10 @@ class Aligned:
                 yield text
         if self._rest:
             yield Text(f"… and {self._rest:,} more characters", theme.QUIET)
-        if colors and any(line.alike for line in self._lines) and len(self._lines) > 1:
-            yield Text.assemble(("  ", _ALIKE[0]), (" the same token in all of them", theme.QUIET))
+        if colors and any(line.shared for line in self._lines) and len(self._lines) > 1:
+            yield Text.assemble(("  ", _SHARED[0]), (" the same token in all of them", theme.QUIET))
 
-    def _widened(self, cell: _Cell, colors: bool) -> tuple[_Cell, int, int]:
+    def _widened(self, cell: AlignedText, colors: bool) -> tuple[AlignedText, int, int]:
         """A cell with the room in front for a cut (without colour), and its width with the number of its parts."""
         gap = 0 if colors else int(any(cell.start in line.cuts for line in self._lines))
         parts = max((len(_parts(line, cell)) for line in self._lines), default=1)
@@ -81,22 +81,22 @@ class Aligned:
 
 
 def aligned(
-    text: str, models: Sequence[tuple[str, Sequence[dict[str, Any]]]], alike: Collection[Sequence[int]]
+    text: str, models: Sequence[tuple[str, Sequence[dict[str, Any]]]], shared: Collection[Sequence[int]]
 ) -> Aligned:
-    """One line a tokenizer, the same character in the same column of each; `alike` are the spans that all share.
+    """One line a tokenizer, the same character in the same column of each; `shared` are the spans that all have.
 
     In colour each token has its own background, grey where all tokenizers have it; without colour │ stands at each cut.
     A character that is cut carries the number of its parts: 🙂³.
     """
-    common = {tuple(span) for span in alike}
+    common = {tuple(span) for span in shared}
     lines = [_line(name, tokens, common) for name, tokens in models]
     shown = text[:CHARACTERS]
     return Aligned(list(_cells(shown, set().union(*(line.cuts for line in lines)))), lines, len(text) - len(shown))
 
 
-def _line(name: str, tokens: Sequence[dict[str, Any]], common: Collection[tuple[int, ...]]) -> _Line:
+def _line(name: str, tokens: Sequence[dict[str, Any]], common: Collection[tuple[int, ...]]) -> TokenizerLine:
     token_at: dict[int, int] = {}
-    cuts, alike = set(), set()
+    cuts, shared = set(), set()
     for index, token in enumerate(tokens):
         if token["start"] is None:
             continue
@@ -105,26 +105,26 @@ def _line(name: str, tokens: Sequence[dict[str, Any]], common: Collection[tuple[
         cuts |= {token["start"], token["end"]}
         token_at.update(dict.fromkeys(range(token["start"], token["end"]), index))
         if (token["start"], token["end"]) in common:
-            alike.add(index)
-    return _Line(name, token_at, frozenset(cuts), frozenset(alike))
+            shared.add(index)
+    return TokenizerLine(name, token_at, frozenset(cuts), frozenset(shared))
 
 
-def _cells(text: str, cuts: Collection[int]) -> Iterator[_Cell]:
+def _cells(text: str, cuts: Collection[int]) -> Iterator[AlignedText]:
     """The characters, each with the combining marks that no tokenizer cuts off."""
     at = 0
     waiting, start = "", 0
     for char in text:
         if waiting and not (unicodedata.combining(char) and at not in cuts):
-            yield _Cell(visible(waiting, True), start, at, waiting == "\n")
+            yield AlignedText(visible(waiting, True), start, at, waiting == "\n")
             waiting, start = "", at
         waiting += char
         at += len(utf8(char))
     if waiting:
-        yield _Cell(visible(waiting, True), start, at, waiting == "\n")
+        yield AlignedText(visible(waiting, True), start, at, waiting == "\n")
 
 
-def _rows(drawn: list[tuple[_Cell, int, int]], room: int) -> Iterator[list[tuple[_Cell, int, int]]]:
-    row: list[tuple[_Cell, int, int]] = []
+def _rows(drawn: list[tuple[AlignedText, int, int]], room: int) -> Iterator[list[tuple[AlignedText, int, int]]]:
+    row: list[tuple[AlignedText, int, int]] = []
     used = 0
     for cell, gap, size in drawn:
         if row and used + gap + size > room:
@@ -139,12 +139,12 @@ def _rows(drawn: list[tuple[_Cell, int, int]], room: int) -> Iterator[list[tuple
         yield row
 
 
-def _parts(line: _Line, cell: _Cell) -> set[int]:
+def _parts(line: TokenizerLine, cell: AlignedText) -> set[int]:
     """The tokens that a cell's bytes belong to."""
     return {line.token_at[byte] for byte in range(cell.start, cell.end) if byte in line.token_at}
 
 
-def _append(text: Text, line: _Line, cell: _Cell, gap: int, size: int, colors: bool) -> None:
+def _append(text: Text, line: TokenizerLine, cell: AlignedText, gap: int, size: int, colors: bool) -> None:
     parts = _parts(line, cell)
     shown = cell.text + (str(len(parts)).translate(_DIGITS) if len(parts) > 1 else "")
     if gap:
@@ -153,10 +153,10 @@ def _append(text: Text, line: _Line, cell: _Cell, gap: int, size: int, colors: b
     text.append(fit(shown, size), style)
 
 
-def _style(line: _Line, parts: set[int]) -> Style:
+def _style(line: TokenizerLine, parts: set[int]) -> Style:
     if not parts:
         return theme.QUIET
     token = min(parts)
     if len(parts) > 1:
         return theme.TOKEN_PARTIAL
-    return _ALIKE[token % 2] if token in line.alike else theme.TOKENS[token % len(theme.TOKENS)]
+    return _SHARED[token % 2] if token in line.shared else theme.TOKENS[token % len(theme.TOKENS)]

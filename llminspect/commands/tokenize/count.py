@@ -1,144 +1,52 @@
-"""`tokenize --count`: how many tokens a text of any size has, in memory that does not grow with it."""
+"""`tokenize --count` of one text: its stream counted in one tokenizer, or in each of several."""
 
 from __future__ import annotations
 
-import codecs
-import io
 import sys
-from dataclasses import dataclass, replace
-from typing import IO, TYPE_CHECKING, Any
+from dataclasses import replace
+from functools import partial
+from typing import IO, TYPE_CHECKING
 
-from llminspect.cli.input import check_given, check_source
+from llminspect.analysis.count import count
+from llminspect.analysis.tokenization import ComparedTokenizer, CompareResult, about, compared, exceeded
+from llminspect.cli.input import check_source
 from llminspect.cli.opening import open_tokenizer_for
 from llminspect.cli.output import note, write_text
-from llminspect.cli.progress import ProgressBars
+from llminspect.cli.progress import MOMENT, ProgressBars
 from llminspect.cli.run import emit
+from llminspect.cli.stream import bytes_left, is_argument, open_source
 from llminspect.errors import UserError
+from llminspect.opening import open_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rich.console import RenderableType
 
-    from llminspect.analysis.tokenization import Compared, CompareResult, CountResult
+    from llminspect.analysis.tokenization import CountResult, TokenBudget
     from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
     from llminspect.arguments.tokenize import TokenizeOptions
     from llminspect.text.tokenizer import Tokenizer
 
+    Exceeded = tuple[str, int, TokenBudget]
     Render = Callable[[CountResult | CompareResult], RenderableType]
-
-LONG = 4 << 20
-"""Bytes from which a progress bar is worth its place."""
-HEAD = 1 << 10
-"""Bytes of a stream in which a BOS that it spells itself is looked for."""
-
-
-class Measured(io.RawIOBase):
-    """A stream that knows how many bytes and characters were read from it, less one newline at the end."""
-
-    def __init__(self, stream: IO[bytes], drop_final_newline: bool) -> None:
-        self._stream, self._drops = stream, drop_final_newline
-        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-        self._tail = self.head = b""
-        self.bytes = self.characters = 0
-
-    def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes; fewer only at the end."""
-        data = self._stream.read(size)
-        self.bytes += len(data)
-        self.head += data[: HEAD - len(self.head)]
-        self.characters += len(self._decoder.decode(data, final=not data))
-        self._tail = (self._tail + data[-2:])[-2:]
-        if not data and self._drops and self._tail.endswith(b"\n"):
-            dropped = 2 if self._tail == b"\r\n" else 1
-            self.bytes -= dropped
-            self.characters -= dropped
-            self._drops = False
-        return data
-
-
-@dataclass
-class Maker:
-    """Opens the tokenizer: here it is the one that is open already, another process opens its own."""
-
-    options: ModelOptions
-    tokenizer: Tokenizer | None
-
-    def __call__(self) -> Tokenizer:
-        if self.tokenizer is None:
-            from llminspect.opening import open_tokenizer
-
-            self.tokenizer, _ = open_tokenizer(self.options.model, revision=self.options.revision, offline=True)
-        return self.tokenizer
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"options": self.options, "tokenizer": None}
 
 
 def count_one(
-    source: SourceOptions, model: ModelOptions, output: OutputOptions, asked: TokenizeOptions, render: Render
-) -> list[tuple[str, CountResult]]:
-    """Count in one tokenizer and write the number."""
+    source: SourceOptions, model: ModelOptions, output: OutputOptions, options: TokenizeOptions, render: Render
+) -> list[Exceeded]:
+    """Count in one tokenizer and write the number: by itself for the next program in the pipe."""
     check_source(source)
     tokenizer, provenance = open_tokenizer_for(model, output)
-    stream, size = open_source(source)
-    with stream:
-        result = count(tokenizer, model, stream, size, source, output, asked)
+    with open_source(source) as stream:
+        result = count_in(tokenizer, model, stream, bytes_left(stream), source, output, options)
     if not result.bytes:
         note("the text is empty", output)
-    emit_bare(model.model, provenance, result, output, render)
-    return [(model.model, result)]
-
-
-def emit_bare(
-    name: str, provenance: dict[str, Any], result: CountResult, output: OutputOptions, render: Render
-) -> None:
-    """The number for the next program in the pipe, without loading what draws."""
     if output.json or output.save is not None or result.cost is not None:
-        emit("tokenize", name, provenance, result, output, render)
-    else:
+        emit("tokenize", model.model, provenance, result, output, render)
+    else:  # Without loading what draws.
         write_text(f"{result.count}\n")
-
-
-def count(
-    tokenizer: Tokenizer,
-    model: ModelOptions,
-    stream: IO[bytes],
-    size: int | None,
-    source: SourceOptions,
-    output: OutputOptions,
-    asked: TokenizeOptions,
-) -> CountResult:
-    """The tokens of a stream, with those that the model expects around a text."""
-    from llminspect.analysis.tokenization import CountResult, budget_of, cost_of
-    from llminspect.text.chunks import count_stream
-
-    measured = Measured(stream, drop_final_newline=not given_as_argument(source))
-    with ProgressBars(output) as progress:
-
-        def step(done: int) -> None:
-            if progress is not None and sys.stderr.isatty() and (size or done) > LONG:
-                progress("counting", done, size)
-
-        counted = count_stream(
-            Maker(model, tokenizer),
-            measured,  # type: ignore[arg-type]
-            workers=asked.workers,
-            parse=source.parse,
-            drop_final_newline=not given_as_argument(source),
-            progress=step,
-        )
-    total = counted + added(tokenizer, source, measured.head.decode("utf-8", "ignore"))
-    cost, budget = cost_of(asked.price, total), budget_of(asked.max_tokens_allowed, total)
-    return CountResult(total, measured.characters, measured.bytes, cost, budget)
-
-
-def added(tokenizer: Tokenizer, source: SourceOptions, head: str) -> int:
-    """How many tokens are put around a text that begins so: a BOS that it spells itself is not put a second time."""
-    if source.special is False or not (tokenizer.prefix_ids or tokenizer.suffix_ids):
-        return 0
-    tokens = tokenizer.encode(head, source.parse)
-    return len(tokenizer.wrap(tokens)) - len(tokens)
+    return exceeded(model.model, result.count, result.budget)
 
 
 def count_compared(
@@ -146,86 +54,66 @@ def count_compared(
     source: SourceOptions,
     model: ModelOptions,
     output: OutputOptions,
-    asked: TokenizeOptions,
+    options: TokenizeOptions,
     render: Render,
-) -> list[tuple[str, CountResult]]:
-    """Count in several tokenizers; standard input is read once and kept, on disk where it is long."""
-    from llminspect.analysis.tokenization import Compared, CompareResult, about
+) -> list[Exceeded]:
+    """Count in several tokenizers; a pipe is read once and kept, on disk where it is long."""
     from llminspect.files.source import spooled
 
     check_source(source)
-    options = [replace(model, model=name) for name in names]
-    opened = [open_tokenizer_for(own, output) for own in options]
-    kept = None if source.file is not None else spooled(open_source(source)[0])
-    models: list[Compared] = []
-    counts: list[tuple[str, CountResult]] = []
+    opened = {name: open_tokenizer_for(replace(model, model=name), output) for name in names}
+    stream = open_source(source)
+    start, size = 0, bytes_left(stream)
+    if size is None:
+        stream, size = spooled(stream)
+    else:
+        start = stream.tell()
+    models: list[ComparedTokenizer] = []
+    counts: list[CountResult] = []
+    over_budget: list[Exceeded] = []
     errors: list[UserError] = []
-    for own, (tokenizer, _) in zip(options, opened, strict=True):
-        try:
-            if kept is not None:
-                kept[0].seek(0)
-                result = count(tokenizer, own, *kept, source, output, asked)
-            else:
-                stream, size = open_source(source)
-                with stream:
-                    result = count(tokenizer, own, stream, size, source, output, asked)
-        except UserError as error:
-            errors.append(error)
-            models.append(Compared(own.model, about(tokenizer), error=error.message))
-            continue
-        counts.append((own.model, result))
-        models.append(compared_of(own.model, tokenizer, result))
+    with stream:
+        for name, (tokenizer, _) in opened.items():
+            stream.seek(start)
+            try:
+                result = count_in(tokenizer, replace(model, model=name), stream, size, source, output, options)
+            except UserError as error:
+                errors.append(error)
+                models.append(ComparedTokenizer(name, about(tokenizer), error=error.message))
+                continue
+            counts.append(result)
+            over_budget += exceeded(name, result.count, result.budget)
+            models.append(compared(name, tokenizer, result))
     if not counts:
         raise errors[0]
-    whole = counts[0][1]
-    comparison = CompareResult(None, whole.characters or 0, whole.bytes or 0, models)
-    provenance = {"models": {own.model: found for own, (_, found) in zip(options, opened, strict=True)}}
+    comparison = CompareResult(None, counts[0].characters or 0, counts[0].bytes or 0, models)
+    provenance = {"models": {name: found for name, (_, found) in opened.items()}}
     emit("tokenize", names[0], provenance, comparison, output, render)
-    return counts
+    return over_budget
 
 
-def compared_of(name: str, tokenizer: Tokenizer, result: CountResult) -> Compared:
-    """A count as a row of a comparison."""
-    from llminspect.analysis.tokenization import Compared, about
+def count_in(
+    tokenizer: Tokenizer,
+    model: ModelOptions,
+    stream: IO[bytes],
+    size: int | None,
+    source: SourceOptions,
+    output: OutputOptions,
+    options: TokenizeOptions,
+) -> CountResult:
+    """The tokens of a stream of `size` bytes (None: nobody knows), with a progress bar on a terminal if it is long."""
+    with ProgressBars(output) as progress:
 
-    return Compared(
-        name,
-        about(tokenizer),
-        result.count,
-        (result.characters or 0) / result.count if result.count else None,
-        (result.bytes or 0) / result.count if result.count else None,
-        result.cost,
-        result.budget,
-    )
+        def step(done: int) -> None:
+            if progress is not None and sys.stderr.isatty() and (size or done) > MOMENT:
+                progress("counting", done, size)
 
-
-def given_as_argument(source: SourceOptions) -> bool:
-    return source.file is None and source.text not in (None, "-")
-
-
-def open_source(source: SourceOptions) -> tuple[IO[bytes], int | None]:
-    """The text as a stream of bytes, and its size where that is known."""
-    if source.file is not None:
-        from llminspect.files.source import open_bytes
-
-        file = open_bytes(source.file)
-        return file, file_size(file)
-    if given_as_argument(source):
-        from llminspect.text.tokenizer import utf8
-
-        data = utf8(source.text or "")
-        return io.BytesIO(data), len(data)
-    check_given(source)
-    return sys.stdin.buffer, file_size(sys.stdin.buffer)
-
-
-def file_size(file: IO[bytes]) -> int | None:
-    """What is left to read of a plain file; None for a pipe."""
-    import os
-    import stat
-
-    try:
-        status = os.fstat(file.fileno())
-    except (OSError, ValueError):
-        return None
-    return status.st_size if stat.S_ISREG(status.st_mode) else None
+        return count(
+            tokenizer,
+            stream,
+            source,
+            options,
+            reopen=partial(open_tokenizer, model.model, revision=model.revision, offline=True),
+            drop_final_newline=not is_argument(source),
+            progress=step,
+        )

@@ -20,7 +20,7 @@ from llminspect.render.token_strip import token_strip
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from llminspect.analysis.tokenization import Compared, CompareResult, Cost
+    from llminspect.analysis.tokenization import ComparedTokenizer, Cost
     from llminspect.render.token_strip import Kind
 
 STRIP = 1000
@@ -45,7 +45,7 @@ def tokenized(result: TokenizeResult) -> RenderableType:
 
 
 def counted(result: CountResult) -> RenderableType:
-    """The bare number, for the next program in the pipe; with what it costs, where that was asked."""
+    """The bare number, for the next program in the pipe; with what it costs, where a price was given."""
     return Text(str(result.count) + (f"  {money(result.cost)}" if result.cost else ""))
 
 
@@ -206,8 +206,8 @@ def comparison(result: CompareResult) -> RenderableType:
     if shown and result.text is not None:
         named = [(model.model, model.tokens or []) for model in shown]
         parts += [Text(), aligned(result.text, named, result.shared.spans if result.shared else [])]
-    said = [*shared_lines(result), *parting_lines(result)]
-    return Group(*parts, *([Text(), *said] if said else []))
+    lines = [*shared_lines(result), *difference_lines(result)]
+    return Group(*parts, *([Text(), *lines] if lines else []))
 
 
 def summary(result: CompareResult) -> RenderableType:
@@ -225,7 +225,7 @@ def summary(result: CompareResult) -> RenderableType:
     return Group(table(columns, rows, note=f"{result.characters:,} characters, {result.bytes:,} bytes"), *errors)
 
 
-def summary_cells(model: Compared, most: int, priced: bool) -> list[Any]:
+def summary_cells(model: ComparedTokenizer, most: int, priced: bool) -> list[Any]:
     rates = [None if rate is None else f"{rate:.2f}" for rate in (model.characters_per_token, model.bytes_per_token)]
     price = [money(model.cost) if model.cost else None] if priced else []
     count = None if model.count is None else f"{model.count:,}"
@@ -235,7 +235,7 @@ def summary_cells(model: Compared, most: int, priced: bool) -> list[Any]:
 
 
 def shared_lines(result: CompareResult) -> list[RenderableType]:
-    """What all of them cut alike."""
+    """What all of them cut in the same places."""
     if result.shared is None or result.text is None or not result.shared.cuts_of_any:
         return []
     shared = result.shared
@@ -250,8 +250,8 @@ def shared_lines(result: CompareResult) -> list[RenderableType]:
     return [line, cuts]
 
 
-def parting_lines(result: CompareResult) -> list[RenderableType]:
-    """Whether the ids are the same, and if not where they part."""
+def difference_lines(result: CompareResult) -> list[RenderableType]:
+    """Whether the ids are the same, and if not where they first differ."""
     if result.same_ids:
         return [Text("all of them give the very same ids", theme.STRONG)]
     if result.parting is None or result.parting.index == 0:
@@ -260,11 +260,11 @@ def parting_lines(result: CompareResult) -> list[RenderableType]:
     line = Text.assemble(("the ids are the same ", theme.QUIET))
     line.append(f"up to token {parting.index}", theme.STRONG)
     line.append(f" (byte {parting.byte:,}): ", theme.QUIET)
-    told = [
+    continuations = [
         f"{model} has " + ("no more tokens" if token_id is None else f"{visible(text or '', True)} {token_id}")
         for model, token_id, text in zip(parting.models, parting.ids, parting.texts, strict=True)
     ]
-    line.append(", ".join(told))
+    line.append(", ".join(continuations))
     return [line]
 
 

@@ -11,8 +11,9 @@ from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptio
 from llminspect.arguments.together import check_together
 from llminspect.arguments.walk import WalkOptions
 from llminspect.cli.groups import takes_groups
-from llminspect.cli.input import read_prompts
+from llminspect.cli.input import read_prompts, read_text
 from llminspect.cli.opening import open_model_for
+from llminspect.cli.output import pause, write_rendering
 from llminspect.cli.run import run_each
 from llminspect.cli.save import check_ending
 from llminspect.text.prompt import Prompt
@@ -42,7 +43,6 @@ def render(result: WalkResult) -> RenderableType:
 
 def stepwise(result: WalkResult, output: OutputOptions) -> None:
     """A chapter at a time; Enter goes on, q ends it."""
-    from llminspect.cli.output import pause, write_rendering
     from llminspect.commands.walk.view import pages
 
     shown = list(pages(result))
@@ -78,9 +78,7 @@ def command(
 
 
 def _prompts(source: SourceOptions, tokenizer: Tokenizer | None) -> Iterator[Prompt]:
-    """The text of the command line; a sentence of our own where there is none, and none in the pipe."""
-    from llminspect.cli.input import read_text
-
+    """The text of the command line; `SENTENCE` where there is none, and none in the pipe."""
     given = (source.text, source.file, source.ids, source.user)
     if not source.lines and all(entry is None for entry in given):
         text = SENTENCE if sys.stdin.isatty() else read_text(source) or SENTENCE

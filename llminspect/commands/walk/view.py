@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from llminspect.analysis.chapters import Chapter, Part
-    from llminspect.analysis.walk import WalkResult
+    from llminspect.analysis.walk import CommandExcerpt, WalkChapter, WalkResult
 
 _LONGEST = 60
 """Characters of an argument that are shown in a command line."""
@@ -43,26 +42,26 @@ def pages(result: WalkResult) -> Iterator[RenderableType]:
         yield page([heading, Text(chapter.says), *parts(chapter)])
 
 
-def _parameters(chapter: Chapter) -> Iterator[RenderableType]:
+def _parameters(chapter: WalkChapter) -> Iterator[RenderableType]:
     (by_hand,), (real,) = chapter.by_hand, chapter.model
-    yield from _told(by_hand, forward_views.calculation(by_hand.result.steps))
-    yield from _told(real, parts_table(real.result))
+    yield from _excerpt(by_hand, forward_views.calculation(by_hand.result.steps))
+    yield from _excerpt(real, parts_table(real.result))
 
 
-def _tokens(chapter: Chapter) -> Iterator[RenderableType]:
+def _tokens(chapter: WalkChapter) -> Iterator[RenderableType]:
     for part in [*chapter.by_hand, *chapter.model]:
-        yield from _told(part, tokenize.render(part.result))
+        yield from _excerpt(part, tokenize.render(part.result))
 
 
-def _ids(chapter: Chapter) -> Iterator[RenderableType]:
+def _ids(chapter: WalkChapter) -> Iterator[RenderableType]:
     for part in [*chapter.by_hand, *chapter.model]:
-        yield from _told(part, encode.render(part.result))
+        yield from _excerpt(part, encode.render(part.result))
 
 
-def _vectors(chapter: Chapter) -> Iterator[RenderableType]:
+def _vectors(chapter: WalkChapter) -> Iterator[RenderableType]:
     (by_hand,), (real,) = chapter.by_hand, chapter.model
-    yield from _told(by_hand, embed.render(by_hand.result))
-    yield from _told(real, _near(real.result))
+    yield from _excerpt(by_hand, embed.render(by_hand.result))
+    yield from _excerpt(real, _near(real.result))
 
 
 def _near(result: EmbedResult) -> RenderableType:
@@ -78,52 +77,52 @@ def _near(result: EmbedResult) -> RenderableType:
     return table(columns, rows)
 
 
-def _layers(chapter: Chapter) -> Iterator[RenderableType]:
+def _layers(chapter: WalkChapter) -> Iterator[RenderableType]:
     (by_hand,), (real,) = chapter.by_hand, chapter.model
-    yield from _told(by_hand, forward_views.calculation(by_hand.result.steps[-1 - _LAST : -_LAST]))
-    yield from _told(real, forward_views.folded_trace(real.result.layers))
+    yield from _excerpt(by_hand, forward_views.calculation(by_hand.result.steps[-1 - _LAST : -_LAST]))
+    yield from _excerpt(real, forward_views.folded_trace(real.result.layers))
 
 
 _LAST = 3
 """The steps of a toy that make its answer: logits, probabilities, the next token."""
 
 
-def _attention(chapter: Chapter) -> Iterator[RenderableType]:
+def _attention(chapter: WalkChapter) -> Iterator[RenderableType]:
     for part in [*chapter.by_hand, *chapter.model]:
-        yield from _told(part, attend.render(part.result))
+        yield from _excerpt(part, attend.render(part.result))
 
 
-def _feed_forward(chapter: Chapter) -> Iterator[RenderableType]:
+def _feed_forward(chapter: WalkChapter) -> Iterator[RenderableType]:
     (by_hand,), (real,) = chapter.by_hand, chapter.model
-    yield from _told(by_hand, forward_views.calculation(by_hand.result.steps[-1 - _LAST : -_LAST]))
+    yield from _excerpt(by_hand, forward_views.calculation(by_hand.result.steps[-1 - _LAST : -_LAST]))
     steps = [forward_views.feed_forward(step) for step in real.result.feedforward or []]
     routes = [forward_views.experts(real.result.experts, real.result.tokens)] if real.result.experts else []
-    yield from _told(real, *(steps + routes))
+    yield from _excerpt(real, *(steps + routes))
 
 
-def _next(chapter: Chapter) -> Iterator[RenderableType]:
+def _next(chapter: WalkChapter) -> Iterator[RenderableType]:
     (by_hand,), (real, written) = chapter.by_hand, chapter.model
-    yield from _told(by_hand, forward_views.calculation(by_hand.result.steps[-_LAST:]))
+    yield from _excerpt(by_hand, forward_views.calculation(by_hand.result.steps[-_LAST:]))
     answer = real.result
-    yield from _told(real, forward_views.next_tokens(answer.next, answer.tokens, answer.position))
-    yield from _told(written, generate.render(written.result))
+    yield from _excerpt(real, forward_views.next_tokens(answer.next, answer.tokens, answer.position))
+    yield from _excerpt(written, generate.render(written.result))
 
 
-def _inside(chapter: Chapter) -> Iterator[RenderableType]:
+def _inside(chapter: WalkChapter) -> Iterator[RenderableType]:
     (by_hand,), (seen, changed) = chapter.by_hand, chapter.model
-    yield from _told(by_hand, change(by_hand.result.baseline, by_hand.result.change))
-    yield from _told(seen, lens_table(seen.result.lens))
-    yield from _told(changed, change(changed.result.baseline, changed.result.change))
+    yield from _excerpt(by_hand, change(by_hand.result.baseline, by_hand.result.change))
+    yield from _excerpt(seen, lens_table(seen.result.lens))
+    yield from _excerpt(changed, change(changed.result.baseline, changed.result.change))
 
 
-_CHAPTERS: Sequence[Callable[[Chapter], Iterator[RenderableType]]] = (
+_CHAPTERS: Sequence[Callable[[WalkChapter], Iterator[RenderableType]]] = (
     *(_parameters, _tokens, _ids, _vectors, _layers),
     *(_attention, _feed_forward, _next, _inside),
 )
 
 
-def _told(part: Part, *views: RenderableType) -> Iterator[RenderableType]:
-    """The command line that says it, and what it says."""
+def _excerpt(part: CommandExcerpt, *views: RenderableType) -> Iterator[RenderableType]:
+    """The command line that shows it, and what it shows."""
     line = " ".join(_quoted(argument) for argument in part.arguments)
     yield Text(f"$ llminspect {line}", theme.NAME)
     yield from views

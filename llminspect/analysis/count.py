@@ -1,0 +1,93 @@
+"""How many tokens a text of any size has, in memory that does not grow with it: `tokenize --count`."""
+
+from __future__ import annotations
+
+import codecs
+import io
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+
+from llminspect.analysis.tokenization import CountResult, budget_of, cost_of
+from llminspect.text.chunks import count_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llminspect.arguments.shared import SourceOptions
+    from llminspect.arguments.tokenize import TokenizeOptions
+    from llminspect.text.tokenizer import Tokenizer
+
+HEAD = 1 << 10
+"""Bytes of a stream in which a BOS that its text holds already is looked for."""
+
+
+class MeasuredStream(io.RawIOBase):
+    """A stream that knows how many bytes and characters were read from it, less one newline at the end."""
+
+    def __init__(self, stream: IO[bytes], drop_final_newline: bool) -> None:
+        self._stream, self._drops = stream, drop_final_newline
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        self._tail = self.head = b""
+        self.bytes = self.characters = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes; fewer only at the end."""
+        data = self._stream.read(size)
+        self.bytes += len(data)
+        self.head += data[: HEAD - len(self.head)]
+        self.characters += len(self._decoder.decode(data, final=not data))
+        self._tail = (self._tail + data[-2:])[-2:]
+        if not data and self._drops and self._tail.endswith(b"\n"):
+            dropped = 2 if self._tail == b"\r\n" else 1
+            self.bytes -= dropped
+            self.characters -= dropped
+            self._drops = False
+        return data
+
+
+@dataclass
+class TokenizerOpener:
+    """The tokenizer that is open here; another process, to which it does not go, opens one with `reopen`."""
+
+    tokenizer: Tokenizer | None
+    reopen: Callable[[], tuple[Tokenizer, Any]]
+
+    def __call__(self) -> Tokenizer:
+        if self.tokenizer is None:
+            self.tokenizer, _ = self.reopen()
+        return self.tokenizer
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"tokenizer": None, "reopen": self.reopen}
+
+
+def count(
+    tokenizer: Tokenizer,
+    stream: IO[bytes],
+    source: SourceOptions,
+    options: TokenizeOptions,
+    *,
+    reopen: Callable[[], tuple[Tokenizer, Any]] | None = None,
+    drop_final_newline: bool = False,
+    progress: Callable[[int], object] | None = None,
+) -> CountResult:
+    """The tokens of a stream of UTF-8 text, with those that the model expects around a text.
+
+    A long text is counted in several processes where `reopen` can open the tokenizer in them (it must pickle).
+    `progress` is called with the bytes that are done. Raises UsageError as the tokenizer does.
+    """
+    measured = MeasuredStream(stream, drop_final_newline)
+    total = count_stream(
+        (lambda: tokenizer) if reopen is None else TokenizerOpener(tokenizer, reopen),
+        measured,  # type: ignore[arg-type]
+        workers=1 if reopen is None else options.workers,
+        parse=source.parse,
+        drop_final_newline=drop_final_newline,
+        progress=progress,
+    )
+    if source.special is not False and (tokenizer.prefix_ids or tokenizer.suffix_ids):
+        # A BOS that the text holds already is not put in front a second time.
+        tokens = tokenizer.encode(measured.head.decode("utf-8", "ignore"), source.parse)
+        total += len(tokenizer.wrap(tokens)) - len(tokens)
+    cost, budget = cost_of(options.price, total), budget_of(options.max_tokens_allowed, total)
+    return CountResult(total, measured.characters, measured.bytes, cost, budget)
