@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from tests.conftest import Program
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-
-AT_ONCE = 0.5
-"""Seconds."""
 
 
 @pytest.fixture
@@ -83,11 +79,11 @@ from llminspect.__main__ import run
 def slowly(*_, **__):
     sys.stderr.write("NOW")
     sys.stderr.flush()
-    time.sleep(60)
+    time.sleep(600)
 
 def download(entry, folder, progress):
     progress("download", 0, 100)
-    wheels.subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    wheels.subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     slowly()
 
 phase = sys.argv.pop(1)
@@ -132,12 +128,8 @@ def test_an_interrupt_ends_it_at_once(phase: str, model: str, tmp_path: Path) ->
     program.write_text(SLOW)
     session = Session(arguments, {"LLMINSPECT_HOME": str(tmp_path / "other")}, [str(program), phase])
     session.read_until(b"NOW", 60)
-    asked = time.monotonic()
     session.process.send_signal(signal.SIGINT)
-    code = session.finish()
-    took = time.monotonic() - asked
-    assert code == 130, session.raw
-    assert took < AT_ONCE + 1.0  # A machine under load; alone it takes a tenth.
+    assert session.finish(60) == 130, session.raw
     assert b"interrupted" in session.raw
     assert b"Traceback" not in session.raw
     assert session.mode_after == session.mode
