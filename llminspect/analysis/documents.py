@@ -45,7 +45,7 @@ Tokens: TypeAlias = Annotated[list[dict[str, Any]], TokenDocument]
 
 
 def token_documents(tokens: Sequence[Token]) -> list[dict[str, Any]]:
-    """The tokens as CONTRACT.md writes them (index, id, text, bytes, start, end).
+    """The tokens as JSON has them (index, id, text, bytes, start, end).
 
     With `special` where one is, and `partial` where one is not whole characters.
     """
