@@ -96,7 +96,8 @@ def test_taps_see_and_change_what_they_do_on_numpy(tap: object, seven: tuple[Mod
     for plain, compiled in zip(*(list(captures(own)) for own in given), strict=True):
         assert list(compiled.arrays) == list(plain.arrays) != []
         for name, array in plain.arrays.items():
-            assert_close(compiled[name], array, what=name)
+            # A row of scores may be one small difference of large products: its relative error is theirs, many times.
+            assert_close(compiled[name], array, 1e-3, name)
 
 
 def captures(tap: Tap) -> list[Capture]:
