@@ -34,24 +34,23 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.mark.parametrize("command", ["tokenize", "forward", "attend", "embed", "generate"])
 def test_a_thousand_lines_without_growth(command: str, model: str) -> None:
     arguments = [sys.executable, "-m", "llminspect", command, "--lines", "--model", model]
-    process = subprocess.Popen(
+    sizes = {}
+    with subprocess.Popen(
         [*arguments, *(["--max-tokens", "2"] if command == "generate" else [])],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd=ROOT,
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    sizes = {}
-    for number in range(1000):
-        process.stdin.write(f"Hello {number % 7} all of it\n".encode())
-        process.stdin.flush()
-        assert json.loads(process.stdout.readline())["line"] == number
-        if number in (200, 999):
-            sizes[number] = resident(process.pid)
-    process.stdin.close()
-    assert process.wait() == 0
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for number in range(1000):
+            process.stdin.write(f"Hello {number % 7} all of it\n".encode())
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["line"] == number
+            if number in (200, 999):
+                sizes[number] = resident(process.pid)
+    assert process.returncode == 0
     assert sizes[999] - sizes[200] < 4 << 20, sizes
 
 
