@@ -1,42 +1,57 @@
-# `make demo` shows it, `make test` checks it; both set up what is missing first.
+# `make demo` shows it, `make test` checks it, `make help` lists the rest; each sets up what is missing first.
 
+# What `make quick` tests.
+QUICK := tests/core tests/model tests/render tests/test_structure.py tests/test_references.py
 TEXT ?= Alice gave Bob her book
 BIN := .venv/bin
 # The first Python that is new enough; PYTHON=... chooses another.
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: demo test lint types unit docs golden bench clean
+.PHONY: help models demo test quick lint types unit coverage processors docs golden bench clean
 
-demo: .venv/installed
+demo: .venv/installed  ## Fetches the model and shows what it does with a text (TEXT="...").
 	@$(BIN)/llminspect pull smollm2
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/demos/demo.sh "$(TEXT)"
 
-test: lint types unit
+help:  ## This list.
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
+		printf '  make %-12s%s\n' "$$name" "$$text"; done
 
-lint: .venv/installed-dev
+test: lint types unit  ## All checks: style, types, tests.
+
+lint: .venv/installed-dev  ## Style: ruff.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: .venv/installed-dev
+types: .venv/installed-dev  ## Types: mypy.
 	$(BIN)/mypy
 
+# In blocks, so that what a folder's tests share (opened models, compiled programs) is made in one process.
+PYTEST := $(BIN)/python -m pytest -q -n auto --dist worksteal
 
-unit: .venv/installed-dev
-	$(BIN)/llminspect pull smollm2
-	$(BIN)/llminspect pull minilm
-	$(BIN)/python -m pytest -q -n auto
+# With coverage where Python itself counts lines (3.12 and newer); a tracer before that takes 1.6 times as long.
+unit: .venv/installed-dev models  ## All tests; with Python 3.12 or newer also how much of the code they run.
+	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then $(MAKE) coverage; \
+	else $(PYTEST) && echo "Coverage is shown with Python 3.12 or newer, or by make coverage."; fi
 
-# Runs every command of README.md and docs/ again and compares, and the reference with the code; WRITE=1 writes those of now.
-docs: .venv/installed-dev
-	$(BIN)/llminspect pull smollm2
+quick: lint  ## Under a minute: style, the mathematics, every family's numbers, pictures, the structure.
+	$(PYTEST) -m "not slow" $(QUICK)
+
+coverage: .venv/installed-dev models  ## All tests, and how much of the code they run.
+	COVERAGE_CORE=$$($(BIN)/python -c 'import sys; print("ctrace" if sys.version_info < (3, 12) else "sysmon")') \
+		$(PYTEST) --cov --cov-report=term
+
+processors: .venv/installed-dev models  ## The tests of numbers, with the matrix products of several processors.
+	$(BIN)/python -m tools.processors
+
+docs: .venv/installed-dev models  ## Runs every command of the docs and compares; WRITE=1 writes what comes now.
 	$(BIN)/python -m tools.book $(if $(WRITE),--write)
 
-# The recorded numbers of every family, made by the reference implementation (needs the extra `golden`).
-golden:
+golden:  ## Records the numbers of every family with the reference implementation (needs the extra `golden`).
 	$(BIN)/python tools/make_golden.py tests/golden
 
-bench: .venv/installed-dev
+bench: .venv/installed-dev  ## Times everything, beside its peers where they are installed.
 	$(BIN)/python -m tests.bench
 
 .venv/python:
@@ -56,5 +71,9 @@ bench: .venv/installed-dev
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
 	@touch $@ .venv/installed
 
-clean:
+models: .venv/installed
+	@$(BIN)/llminspect pull smollm2
+	@$(BIN)/llminspect pull minilm
+
+clean:  ## Removes what make made.
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

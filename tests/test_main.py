@@ -38,9 +38,9 @@ def test_what_is_to_be_done_at_exit_is_done() -> None:
 
 
 def test_a_thread_is_waited_for() -> None:
-    work = "import threading, time\ndef work():\n    time.sleep(0.5)\n    print('done')\n"
-    assert "done\n" in ended(work + "threading.Thread(target=work).start()").stdout
-    assert "done\n" not in ended(work + "threading.Thread(target=work, daemon=True).start()").stdout
+    work = "import threading, time\ndef work(seconds):\n    time.sleep(seconds)\n    print('done')\n"
+    assert "done\n" in ended(work + "threading.Thread(target=work, args=(0.5,)).start()").stdout
+    assert "done\n" not in ended(work + "threading.Thread(target=work, args=(600,), daemon=True).start()").stdout
 
 
 @pytest.mark.parametrize("watch", ["sys.setprofile(lambda *_: None)", "sys.settrace(lambda *_: None)"])

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from contextlib import closing
+from functools import partial
 from multiprocessing import active_children
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,13 @@ from llminspect.processes import AHEAD, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from llminspect.processes import Tasks
 
 Task = tuple[str, float]
+PATIENCE = 60
+"""Seconds after which a test that waits for what does not come fails; one that passes never waits for them."""
 
 
 class Listed:
@@ -76,8 +80,13 @@ def make() -> Callable[[Task], tuple[str, float, int]]:
     return do
 
 
-def make_slowly() -> Callable[[Task], tuple[str, float, int]]:
-    time.sleep(1)
+def make_where_there_is(file: Path) -> Callable[[Task], tuple[str, float, int]]:
+    """A worker that has started when there is that file."""
+    until = time.monotonic() + PATIENCE
+    while not file.exists():
+        if time.monotonic() > until:
+            raise UserError("it waited for this worker")
+        time.sleep(0.01)
     return do
 
 
@@ -105,26 +114,34 @@ def test_results_are_in_order_and_bounded() -> None:
     assert active_children() == []
 
 
-def test_this_process_works_until_the_first_has_started() -> None:
+def test_this_process_works_until_the_first_has_started(tmp_path: Path) -> None:
     tasks = Listed([("say", number) for number in range(20)])
-    begun = time.monotonic()
-    assert {process for _, _, process in in_order(tasks, do, make_slowly, 2)} == {os.getpid()}
-    assert time.monotonic() - begun < 1
+    never = partial(make_where_there_is, tmp_path / "never")
+    assert {process for _, _, process in in_order(tasks, do, never, 2)} == {os.getpid()}
     assert active_children() == []
 
 
-def test_no_result_waits_for_a_task_that_is_not_there_yet() -> None:
+def test_no_result_waits_for_a_task_that_is_not_there_yet(tmp_path: Path) -> None:
+    """Whether this process works or others do: each task is written when the result before it is there."""
     read, write = os.pipe()
-    os.write(write, b"\x01")
-    with closing(in_order(FromPipe(read), do, make, 2)) as results:
-        for number in range(1, 60):
-            assert next(results)[1] == number
-            time.sleep(0.02)  # Long enough in all that others start meanwhile.
-            os.write(write, bytes([number + 1]))
+    start = partial(make_where_there_is, tmp_path / "start")
+    with closing(in_order(FromPipe(read), do, start, 2)) as results:
+
+        def worker_of(number: int) -> int:
+            os.write(write, bytes([number % 256]))
+            _, found, process = next(results)
+            assert found == number % 256
+            return process
+
+        assert {worker_of(number) for number in range(20)} == {os.getpid()}
+        (tmp_path / "start").touch()
+        number, until = 20, time.monotonic() + PATIENCE
+        while worker_of(number) == os.getpid():
+            assert time.monotonic() < until, "no other process ever works"
+            number += 1
+        assert os.getpid() not in {worker_of(number) for number in range(number + 1, number + 21)}
         os.close(write)
-        last = list(results)
-    assert [number for _, number, _ in last] == [60]
-    assert last[0][2] != os.getpid()
+        assert list(results) == []
     os.close(read)
 
 
@@ -172,9 +189,10 @@ def test_a_worker_that_cannot_start_says_why() -> None:
 
 @pytest.mark.usefixtures("workers_first")
 def test_whoever_closes_it_waits_for_nobody() -> None:
-    with closing(in_order(Listed([("sleep", 0.001)] * 200 + [("sleep", 60)] * 10), never, make, 2)) as results:
+    tasks = Listed([("sleep", 0.001)] * 200 + [("sleep", 10 * PATIENCE)] * 10)
+    with closing(in_order(tasks, never, make, 2)) as results:
         for _ in range(200):
             next(results)
         closed = time.monotonic()
-    assert time.monotonic() - closed < 1
+    assert time.monotonic() - closed < PATIENCE
     assert active_children() == []

@@ -5,7 +5,7 @@
 Needs torch and transformers (the extra `golden`). A folder a family: `config.json` in today's form, `config.older.json`
 in the form that most published models have, the weights as safetensors, and `expected.npz`: the ids, the logits, the
 attention weights, the residual stream (after the embedding and after each layer, the last before the final norm) and
-12 tokens chosen greedily, each from a whole new pass.
+12 tokens chosen greedily, each from a whole new pass. Everything is computed and written in float64.
 """
 
 from __future__ import annotations
@@ -13,12 +13,16 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import golden_families
 import numpy as np
 import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 GREEDY_TOKENS = 12
 SMALLEST_MARGIN = 1e-3
@@ -48,6 +52,34 @@ def randomize(model: Any, generator: torch.Generator, rounded_to: torch.dtype | 
         for name, tensor in model.named_buffers():
             if name.endswith("bias"):
                 tensor.copy_(0.3 * torch.randn(tensor.shape, generator=generator))
+
+
+@contextmanager
+def in_float64() -> Iterator[None]:
+    """PyTorch without float32: the reference casts to it by name in norms, softmaxes and rotations."""
+    names = {"float": torch.float64, "float32": torch.float64, "FloatTensor": torch.DoubleTensor}
+    before, cast = {name: getattr(torch, name) for name in names}, torch.Tensor.float
+    try:
+        for name, value in names.items():
+            setattr(torch, name, value)
+        torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign,assignment]
+        torch.set_default_dtype(torch.float64)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(torch, name, value)
+        torch.Tensor.float = cast  # type: ignore[method-assign]
+        torch.set_default_dtype(before["float32"])
+
+
+def exact(model: Any, untied: bool = False) -> Any:
+    """The same model in float64, also what it computes from its configuration (rotations, waves); see `in_float64`."""
+    double = type(model)(model.config).double().eval()
+    if untied:
+        double.lm_head.weight = torch.nn.Parameter(torch.empty_like(double.lm_head.weight))
+    weights = {name: value for name, value in model.state_dict().items() if "embed_positions" not in name}
+    double.load_state_dict(weights, strict=False)
+    return double
 
 
 class Stream:
@@ -129,8 +161,8 @@ def make(family: Any, folder: Path) -> None:
         randomize(model, generator, family.rounded_to)
         ids = torch.randint(3, family.vocabulary, (1, family.tokens), generator=generator)
         try:
-            with torch.no_grad():
-                values = expected_values(family, model, ids)
+            with torch.no_grad(), in_float64():
+                values = expected_values(family, exact(model, family.untied), ids)
             break
         except ValueError:
             continue

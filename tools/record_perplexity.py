@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import torch
+from make_golden import exact, in_float64
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from transformers import __version__ as version
 
@@ -28,7 +29,6 @@ ENTRIES: dict[str, list[int | None]] = {"smollm2": [None, 32, 7], "llama": [None
 """The windows of each model; None: as much as the model can hold at once."""
 
 
-@torch.no_grad()
 def perplexity(model: torch.nn.Module, ids: list[int], window: int) -> float:
     """As "Perplexity of fixed-length models" of transformers' documentation does it: windows that overlap by half, of
     each the tokens that were not scored before."""
@@ -48,18 +48,20 @@ def perplexity(model: torch.nn.Module, ids: list[int], window: int) -> float:
 def main(target: str, *folders: str) -> None:
     entries = []
     for (name, windows), folder in zip(ENTRIES.items(), folders, strict=True):
-        model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32).eval()
+        model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32)
         context = model.config.max_position_embeddings
         if name == "smollm2":
             text, ids = TEXT, PreTrainedTokenizerFast.from_pretrained(folder).encode(TEXT)
         else:  # Without a tokenizer: numbers, more of them than the model can hold.
             text, ids = None, [(7 * index * index + 3) % model.config.vocab_size for index in range(2 * context + 22)]
         for window in windows:
-            value = perplexity(model, ids, window or context)
+            with in_float64():
+                value = perplexity(exact(model), ids, window or context)
             entries.append({"model": name, "text": text, "ids": ids, "window": window, "perplexity": value})
-    how = f"tools/record_perplexity.py: transformers {version}, torch {torch.__version__}, float32, eager attention"
+    how = f"tools/record_perplexity.py: transformers {version}, torch {torch.__version__}, float64, eager attention"
     Path(target).write_text(json.dumps({"made": how, "entries": entries}) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    with torch.no_grad():
+        main(*sys.argv[1:])

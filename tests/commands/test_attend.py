@@ -27,6 +27,7 @@ from llminspect.model.params import Params
 from llminspect.opening import open_model
 from llminspect.text.prompt import Prompt
 from llminspect.text.tokenizer import Token
+from tests.closeness import assert_close
 from tests.conftest import ROOT
 from tests.render.samples import lines, shown
 
@@ -181,7 +182,7 @@ def test_weights_are_those_recorded(smollm2: Model) -> None:
         for place, row in entry["attention_last_query"].items():
             layer, head = place.split(".")
             (found,) = result_of(entry["text"], smollm2, layer=layer, head=head).heads
-            np.testing.assert_allclose(found.weights[-1], row, atol=1e-4)
+            assert_close(found.weights[-1], row)
 
 
 def test_heads_7_and_8_of_layer_18_are_sinks(smollm2: Model) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from tests.model.golden import WEIGHTS, Golden
+from tests.closeness import SINGLE, assert_close
+from tests.model.golden import Golden
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,18 +38,18 @@ def test_the_weights_of_all_three_are_the_reference_s(called: Program, tmp_path:
         assert [token["id"] for token in document["source"]] == golden.expected["source_ids"].tolist()
         expected_LHSS = golden.expected["encoder_attentions"]
         for head in document["encoder"]["heads"]:
-            np.testing.assert_allclose(head["weights"], expected_LHSS[head["layer"], head["head"]], atol=WEIGHTS)
+            assert_close(head["weights"], expected_LHSS[head["layer"], head["head"]])
         assert len(document["encoder"]["heads"]) == expected_LHSS.shape[0] * expected_LHSS.shape[1]
         with np.load(tmp_path / "weights.npz") as saved:
-            np.testing.assert_allclose(saved["encoder_weights"], expected_LHSS, atol=WEIGHTS)
+            assert_close(saved["encoder_weights"], expected_LHSS)
             tokens, source = len(document["tokens"]), len(document["source"])
             layers, heads = document["n_layers"], document["n_heads"]
             assert saved["weights"].shape == (layers, heads, tokens, tokens)
             assert saved["cross_weights"].shape == (layers, heads, tokens, source)
             for head in document["cross"]["heads"]:
                 np.testing.assert_allclose(head["weights"], saved["cross_weights"][head["layer"], head["head"]])
-            np.testing.assert_allclose(document["cross"]["mean"], saved["cross_weights"].mean((0, 1)), atol=WEIGHTS)
-            np.testing.assert_allclose(saved["cross_weights"].sum(-1), 1, atol=WEIGHTS)
+            assert_close(document["cross"]["mean"], saved["cross_weights"].mean((0, 1)))
+            np.testing.assert_allclose(saved["cross_weights"].sum(-1), 1, rtol=SINGLE)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -65,9 +66,9 @@ def test_the_cross_weights_are_the_reference_s(name: str) -> None:
         with_source(model, golden.expected["source_ids"].tolist()), golden.expected["ids"].tolist(), every
     )
     for head in cross.heads:
-        np.testing.assert_allclose(head.weights, expected_LHTS[head.layer, head.head], atol=WEIGHTS)
+        assert_close(head.weights, expected_LHTS[head.layer, head.head])
     assert [(head.layer, head.head) for head in cross.heads] == every
-    np.testing.assert_allclose(cross.mean, expected_LHTS.mean((0, 1)), atol=WEIGHTS)
+    assert_close(cross.mean, expected_LHTS.mean((0, 1)))
     assert cross.entropy.shape == expected_LHTS.shape[:2]
 
 

@@ -20,6 +20,7 @@ from llminspect.commands.forward import render
 from llminspect.commands.forward.lens import leads_from, lens_table
 from llminspect.opening import open_model
 from llminspect.text.prompt import Prompt
+from tests.closeness import SINGLE, assert_close
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -77,12 +78,11 @@ def test_smollm2_matches_the_recorded_numbers(smollm2: Model, entry: dict[str, A
     assert [token["id"] for token in result.tokens] == entry["ids"]
     assert result.next is not None
     assert [candidate.id for candidate in result.next] == [top["id"] for top in entry["top"]]
-    for candidate, top in zip(result.next, entry["top"], strict=True):
-        assert abs(candidate.logit - top["logit"]) < 2e-3
-        assert abs(candidate.prob - top["prob"]) < 1e-4
+    assert_close([candidate.logit for candidate in result.next], [top["logit"] for top in entry["top"]])
+    assert_close([candidate.prob for candidate in result.next], [top["prob"] for top in entry["top"]])
     # The last recorded length is that after the final norm; the others those of the stream after the embedding and on.
     lengths = [trace.norm for trace in result.layers]
-    np.testing.assert_allclose(lengths[:-1], entry["hidden_norms"][1:-1], rtol=2e-4)
+    np.testing.assert_allclose(lengths[:-1], entry["hidden_norms"][1:-1], rtol=SINGLE)
 
 
 def test_the_feed_forward_step_adds_up(smollm2: Model) -> None:

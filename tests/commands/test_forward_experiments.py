@@ -84,7 +84,7 @@ def test_the_lens_at_the_last_layer_is_the_answer(smollm2: Model) -> None:
     )
     ranks = [layer.target.rank for layer in result.lens if layer.target is not None]
     assert len(ranks) == 30
-    # Paris takes the lead at the very last layer; docs/forward.md shows it.
+    # Paris takes the lead at the very last layer; docs/09-looking-inside.md shows it.
     assert ranks[27:] == [6, 2, 0]
     whole = smollm2.logits(smollm2.run(prompt(smollm2, FRANCE).ids).stream_TD)
     assert [token.id for token in result.grid[-1]] == whole.argmax(-1).tolist()

@@ -17,6 +17,7 @@ from llminspect.errors import UsageError
 from llminspect.opening import open_model
 from llminspect.text.prompt import Prompt
 from llminspect.text.tokenizer import Token
+from tests.closeness import assert_close
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -40,8 +41,8 @@ def test_an_encoder_decoder_speaks_of_the_target(family: str) -> None:
         assert result.next is not None
         best = np.argsort(-logits_TV[-1])[:5]
         assert [found.id for found in result.next] == best.tolist()
-        np.testing.assert_allclose([found.logit for found in result.next], logits_TV[-1][best], atol=1e-4)
-        np.testing.assert_allclose(saved_arrays(model, question, result)["logits"], logits_TV, atol=1e-4)
+        assert_close([found.logit for found in result.next], logits_TV[-1][best])
+        assert_close(saved_arrays(model, question, result)["logits"], logits_TV)
     options = GenerateOptions(max_tokens=4, ignore_eos=True)
     written = generate(model, AskedToGenerate(options=options), source).ids
     target = [model.config.start_id]  # type: ignore[attr-defined]
@@ -89,7 +90,7 @@ def test_a_masked_model_fills_its_masks() -> None:
     found = next(entry for entry in result.masked if entry.index == mask)
     best = np.argsort(-logits_TV[mask])[:4]
     assert [candidate.id for candidate in found.top] == best.tolist()
-    np.testing.assert_allclose([candidate.logit for candidate in found.top], logits_TV[mask][best], atol=1e-4)
+    assert_close([candidate.logit for candidate in found.top], logits_TV[mask][best])
 
 
 def test_the_hand_calculation_of_a_model_without_a_final_norm_ends_in_its_logit() -> None:
@@ -101,4 +102,4 @@ def test_the_hand_calculation_of_a_model_without_a_final_norm_ends_in_its_logit(
     stream, row, logit = (np.asarray(step.value, np.float64) for step in steps[at - 2 : at + 1])
     answer = int(steps[at - 1].name.removeprefix("U[#").removesuffix("]"))
     total = np.dot(stream, row) + float(model.params["unembedding.bias"][answer])
-    assert abs(total - float(logit)) < 1e-4
+    assert_close(total, logit)

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import llminspect
+from tests.closeness import assert_close
 from tests.model.golden import FOLDER
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
     from tests.conftest import Program
 
-BOUND = 1e-4
 erf = np.vectorize(math.erf)
 
 
@@ -26,10 +26,10 @@ def test_sentence_vectors_are_the_reference_s() -> None:
     with np.load(FOLDER / "minilm_sentences.npz") as recorded:
         texts, vectors_ND = recorded["texts"].tolist(), recorded["vectors"]
     found = llminspect.embed(*texts, model="minilm", at="final", pool="mean", similarity=True)
-    np.testing.assert_allclose(found.vectors, vectors_ND, rtol=0, atol=BOUND)
+    assert_close(found.vectors, vectors_ND)
     unit_ND = vectors_ND / np.linalg.norm(vectors_ND, axis=1, keepdims=True)
     assert found.similarity is not None
-    np.testing.assert_allclose(found.similarity, np.dot(unit_ND, unit_ND.T), rtol=0, atol=BOUND)
+    assert_close(found.similarity, np.dot(unit_ND, unit_ND.T))
     # "a man eats" and "someone is eating" are alike, and neither is like a sentence about Paris.
     assert found.similarity[0, 1] > 0.7
     assert abs(found.similarity[0, 2]) < 0.1
@@ -54,7 +54,7 @@ def test_sentence_vectors_are_those_of_plain_loops() -> None:
     found = llminspect.embed("a man eats", model=model, at="final", pool="mean")
     ids = [token["id"] for token in found.tokens]
     assert ids == [101, 1037, 2158, 20323, 102]
-    np.testing.assert_allclose(found.vectors[0], sentence_vector(model, ids), rtol=0, atol=BOUND)
+    assert_close(found.vectors[0], sentence_vector(model, ids))
 
 
 def sentence_vector(model: llminspect.Model, ids: list[int]) -> Array:

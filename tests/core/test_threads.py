@@ -12,6 +12,7 @@ from llminspect.core import attention, threads
 from llminspect.core.tap import Capture
 from llminspect.model import decoder
 from llminspect.opening import open_model
+from tests.closeness import assert_close
 from tests.model.golden import NAMES, Golden, assert_as_expected, computed
 
 if TYPE_CHECKING:
@@ -157,6 +158,6 @@ def test_whoever_looks_sees_all_rows_of_every_step(name: str) -> None:
             tap = Capture(step)
             model.run(ids, tap)
             assert tap.arrays.keys() == {step}
-            np.testing.assert_allclose(tap[step], whole[step], rtol=1e-5, atol=1e-4, err_msg=step)
+            assert_close(tap[step], whole[step], what=step)
     steps = {step.split(".", 2)[2] for step in whole.arrays if step.startswith("layers.")}
     assert steps <= {*decoder.steps_within(model.config.sizes.X), *OUTSIDE}

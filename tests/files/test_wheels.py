@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -58,15 +58,23 @@ def test_pip_is_watched_while_it_works(tmp_path: Path, entry: CatalogueEntry, mo
         part = pathlib.Path(tempfile.mkdtemp()) / "made.whl"
         part.write_bytes(b"x" * 5000)
         print("this must not leak", file=sys.stderr)
-        time.sleep(0.3)
-        part.rename(pathlib.Path(sys.argv[1]) / "made.whl")
+        folder = pathlib.Path(sys.argv[1])
+        while not (folder / "seen").exists():
+            time.sleep(0.01)
+        part.rename(folder / "made.whl")
     """
     _fake_pip(monkeypatch, script)
     monkeypatch.setattr(wheels, "LOOK_EVERY", 0.01)
     steps: list[tuple[str, int, int | None]] = []
     folder = tmp_path / "download"
     folder.mkdir()
-    assert wheels.pip_download(entry, folder, lambda *step: steps.append(step)).name == "made.whl"
+
+    def note(*step: Any) -> None:
+        steps.append(step)
+        if step[1] == 5000:
+            (folder / "seen").touch()
+
+    assert wheels.pip_download(entry, folder, note).name == "made.whl"
     assert ("download", 5000, entry.wheel_size) in steps
     assert steps[-1] == ("download", entry.wheel_size, entry.wheel_size)
 

@@ -14,6 +14,7 @@ from llminspect.analysis.prompt import prompt_of_ids
 from llminspect.arguments.attend import AttendOptions
 from llminspect.arguments.embed import EmbedOptions
 from llminspect.commands.attend import render
+from tests.closeness import assert_close
 from tests.model.golden import NAMES, Golden
 from tests.render.samples import lines
 
@@ -33,13 +34,13 @@ def test_the_sum_of_a_query_adds_up_in_every_family(opened: Opened, name: str) -
     result = attend(model, asked, prompt_of_ids(IDS, model.tokenizer, None))
     query = result.query
     assert query is not None
-    np.testing.assert_allclose(query.keys @ query.query, query.scores, atol=1e-4)
+    assert_close(query.keys @ query.query, query.scores)
     bias = 0 if query.bias is None else query.bias
-    np.testing.assert_allclose(query.scores * query.scale + bias, query.scaled, atol=1e-4)
+    assert_close(query.scores * query.scale + bias, query.scaled)
     powers = np.exp(query.masked.astype(float))
     unspent = 1 - (query.to_sink or 0)
-    np.testing.assert_allclose(powers / powers.sum() * unspent, query.weights, atol=1e-5)
-    np.testing.assert_allclose(query.weights @ query.values, query.output, atol=1e-5)
+    assert_close(powers / powers.sum() * unspent, query.weights)
+    assert_close(query.weights @ query.values, query.output)
     assert query.kv_head == head * sizes.K // sizes.H
     arrays = model.params.layer(layer)
     assert (query.query_unnormed is not None) == ("attention.query.norm.weight" in arrays)
@@ -61,17 +62,17 @@ def test_what_is_shown_of_a_head_are_its_own_queries_keys_and_values(opened: Ope
         queries, keys, values, scores, masked = (
             np.asarray(getattr(head, shown), float) for shown in ("queries", "keys", "values", "scores", "masked")
         )
-        np.testing.assert_allclose(queries @ keys.T, scores, atol=1e-4)
+        assert_close(queries @ keys.T, scores)
         powers_TS = np.exp(masked)
         weights_TS = powers_TS / powers_TS.sum(axis=1, keepdims=True)
         spent_T1 = head.weights.sum(axis=1, keepdims=True) if "gpt-oss" in name else 1
-        np.testing.assert_allclose(weights_TS * spent_T1, head.weights, atol=1e-5)
+        assert_close(weights_TS * spent_T1, head.weights)
         output_DE = output_DHE[:, head.head * sizes.E : (head.head + 1) * sizes.E]
         added = [
             [np.linalg.norm(weight * (output_DE @ value)) for weight, value in zip(row, values, strict=True)]
             for row in head.weights
         ]
-        np.testing.assert_allclose(head.added, added, atol=1e-5)  # type: ignore[arg-type]
+        assert_close(head.added, added)  # type: ignore[arg-type]
     drawn = " ".join(" ".join(lines(render(replace(result, heads=result.heads[:1])), 80)).split())
     assert ("a row sums to 1." in drawn) != ("goes to the head's own sink" in drawn)
     assert ("goes to the head's own sink" in drawn) == ("gpt-oss" in name)

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from llminspect.core import attention
+from llminspect.core.compare import relative_difference
 from llminspect.core.tap import Capture, Chain, Edit
 from llminspect.errors import UsageError, UserError
-from tests.model.golden import NAMES, STREAM, WEIGHTS, assert_as_expected, computed, stream
+from tests.closeness import SINGLE, assert_close
+from tests.model.golden import NAMES, assert_as_expected, computed, stream
 from tests.model.test_golden import GENERATING
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ def test_a_batch_gives_what_each_text_gives_alone(name: str, opened: Opened) -> 
     ids = golden.expected["ids"]
     both = model.run(np.stack([ids, ids[::-1]]), cache=source_of(model, golden, rows=2)).stream_TD
     alone = [model.run(row, cache=source_of(model, golden)).stream_TD for row in (ids, ids[::-1])]
-    np.testing.assert_allclose(both, np.stack(alone), rtol=0, atol=STREAM)
+    assert_close(both, np.stack(alone))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -50,8 +52,8 @@ def test_hidden_positions_are_seen_by_nobody(name: str, opened: Opened) -> None:
     alone = model.run(ids[:short], cache=source_of(model, golden)).stream_TD
     if "dynamic" in name or "longrope" in name:  # Their angles depend on the length of the whole.
         return
-    np.testing.assert_allclose(both[0, :short], alone, rtol=0, atol=STREAM)
-    np.testing.assert_allclose(both[1], model.run(ids, cache=source_of(model, golden)).stream_TD, rtol=0, atol=STREAM)
+    assert_close(both[0, :short], alone)
+    assert_close(both[1], model.run(ids, cache=source_of(model, golden)).stream_TD)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -73,9 +75,9 @@ def test_two_continuations_share_a_prompt(name: str, opened: Opened) -> None:
     other = model.run(ids[6:][::-1], cache=cache).stream_TD
     again = model.run(ids[6:], cache=cache).stream_TD
     whole = model.run(ids, cache=source_of(model, golden)).stream_TD
-    np.testing.assert_allclose(one, whole[6:], rtol=0, atol=STREAM)
-    np.testing.assert_allclose(again, one, rtol=0, atol=WEIGHTS)
-    assert float(np.abs(other - one).max()) > STREAM
+    assert_close(one, whole[6:])
+    np.testing.assert_array_equal(again, one)
+    assert relative_difference(other, one) > SINGLE
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma3", "gpt-neox", "gpt-oss"])

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llminspect.core.tap import Capture
-from tests.model.golden import STREAM, WEIGHTS, Golden, computed
+from tests.closeness import assert_close
+from tests.model.golden import Golden, computed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,5 +75,7 @@ def _followed(model: Model, logits_BTV: Array, cache: Cache | None) -> Array:
 def assert_same(found: Mapping[str, Array], expected: Mapping[str, Array]) -> None:
     assert found.keys() == expected.keys()
     for key, values in expected.items():
-        bound = WEIGHTS if key.endswith(("attentions", "weights")) else STREAM
-        np.testing.assert_allclose(found[key], values, rtol=0, atol=0 if key == "chosen" else bound, err_msg=key)
+        if key == "chosen":
+            np.testing.assert_array_equal(found[key], values)
+        else:
+            assert_close(found[key], values, what=key)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 CUT = "HKFVX"
 """The letters that are cut over the processes."""
-SECONDS = 400
+SECONDS = 1200
 """After which two processes are killed; they need 60 on two cores that nothing else runs on."""
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
-from tests.model.golden import NAMES, STREAM, WEIGHTS, Golden, assert_as_expected, computed, greedy
+from tests.closeness import assert_close
+from tests.model.golden import NAMES, Golden, assert_as_expected, computed, greedy
 
 if TYPE_CHECKING:
     from tests.backends.jax.conftest import Placed
@@ -21,8 +21,7 @@ def test_the_numbers_are_the_reference_s(name: str, placed: Placed) -> None:
     found = computed(model, golden)
     assert_as_expected(found, golden)
     for key, values in computed(plain, golden).items():
-        bound = WEIGHTS if key.endswith("attentions") else STREAM
-        np.testing.assert_allclose(found[key], values, rtol=0, atol=bound, err_msg=key)
+        assert_close(found[key], values, what=key)
 
 
 @pytest.mark.parametrize("name", GENERATING)

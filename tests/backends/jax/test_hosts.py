@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from llminspect.backends.jax.start import on_jax
 from llminspect.opening import open_model
 from tests.backends.jax.eight import EIGHT, write_model
 from tests.backends.jax.two import ended, two
+from tests.closeness import assert_close
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -89,7 +89,7 @@ def test_gradients_of_two_processes_are_those_of_one(folder: Path) -> None:
     found = orjson.loads(out)["saliency"]
     model = on_jax(open_model(str(folder), offline=True, streamed=True), EngineSettings())
     alone = by_gradient(model, [3, 1, 4, 1, 5], 4, found["target"]["id"], [])
-    np.testing.assert_allclose(found["drops"], alone.drops, rtol=0, atol=1e-5)
+    assert_close(found["drops"], alone.drops)
 
 
 def test_what_is_drawn_without_a_seed_is_repeated_by_the_seed_that_is_said(folder: Path, called: Program) -> None:
@@ -101,8 +101,7 @@ def test_what_is_drawn_without_a_seed_is_repeated_by_the_seed_that_is_said(folde
     found = orjson.loads(out)
     again = called(*given, "--model", str(folder), "--seed", str(found["provenance"]["seed"])).json
     assert found["ids"] == again["ids"]
-    for own, other in zip(found["steps"], again["steps"], strict=True):
-        assert abs(own["prob"] - other["prob"]) < 1e-5
+    assert_close(*([step["prob"] for step in document["steps"]] for document in (found, again)))
 
 
 @pytest.mark.parametrize(
@@ -134,9 +133,7 @@ def test_one_that_is_killed_ends_the_other(folder: Path, killed: int) -> None:
         assert running[0].stdout is not None
         assert running[0].stdout.read(1)  # The first token: in the middle of it.
         running[killed].send_signal(signal.SIGKILL)
-        since = time.monotonic()
         ((code, _, err),) = ended([running[1 - killed]], 60)
-    assert time.monotonic() - since < 30
     assert code == 1
     lines = [line for line in err.splitlines() if "gone" in line]
     assert len(lines) == 1 and f"this is process {1 - killed} of 2" in lines[0]

@@ -14,10 +14,12 @@ from llminspect.backends.jax.loading import load
 from llminspect.backends.jax.mesh import Layout, check_divides, cut_over_model, make_mesh, partition
 from llminspect.backends.jax.settings import read_mesh
 from llminspect.backends.jax.widened import piled, places_in
+from llminspect.core.compare import relative_difference
 from llminspect.errors import UsageError
 from llminspect.model.spec import Sizes, TensorSpec
 from llminspect.opening import open_model
 from tests.backends.jax.eight import EIGHT, write_model
+from tests.closeness import assert_close
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,11 +93,11 @@ def test_a_pass_over_eight_devices(data: int, model: int, eight: tuple[Path, Mod
     ids_BT = np.arange(24).reshape(4, 6) * 5 % EIGHT.V
     looks = [Capture("layers.*.attention.weights", "layers.1.output") for _ in range(2)]
     found, expected = (one.run(ids_BT, look) for one, look in zip((spread, plain), looks, strict=True))
-    np.testing.assert_allclose(found.stream_TD, expected.stream_TD, rtol=0, atol=1e-4)
+    assert_close(found.stream_TD, expected.stream_TD)
     assert looks[0].arrays.keys() == looks[1].arrays.keys()
     for name, array in looks[1].arrays.items():
-        np.testing.assert_allclose(looks[0][name], array, rtol=0, atol=1e-5, err_msg=name)
-    np.testing.assert_allclose(spread.logits(found.stream_TD), plain.logits(expected.stream_TD), rtol=0, atol=1e-4)
+        assert_close(looks[0][name], array, what=name)
+    assert_close(spread.logits(found.stream_TD), plain.logits(expected.stream_TD))
     assert _greedy(spread) == _greedy(plain)
     assert found.cache is not None
     kept = found.cache.layers[0].key_KSE
@@ -163,5 +165,5 @@ def test_bfloat16_is_what_numpy_gives_with_rounded_weights(eight: tuple[Path, Mo
     }
     ids = [3, 1, 4, 1, 5]
     expected = replace(plain, params=Params(rounded)).run(ids).stream_TD
-    np.testing.assert_allclose(small.run(ids).stream_TD, expected, rtol=0, atol=1e-4)
-    assert np.abs(plain.run(ids).stream_TD - expected).max() > 1e-3
+    assert_close(small.run(ids).stream_TD, expected)
+    assert relative_difference(plain.run(ids).stream_TD, expected) > 1e-3

@@ -7,11 +7,11 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
 from llminspect.backends.jax.settings import read_mesh, read_process, settings_of
 from llminspect.errors import UsageError
+from tests.closeness import assert_close
 
 if TYPE_CHECKING:
     from tests.conftest import Program
@@ -24,13 +24,11 @@ def test_forward_says_the_same(called: Program) -> None:
     found = called("forward", SENTENCE, "--json", "--lens", "--ablate", "3.2", "--engine", "jax").json
     assert found["provenance"]["options"]["engine"] == "jax"
     assert [entry["id"] for entry in found["next"]] == [entry["id"] for entry in plain["next"]]
-    for own, other in zip(found["next"], plain["next"], strict=True):
-        assert abs(own["logit"] - other["logit"]) < 1e-4
+    assert_close(*([entry["logit"] for entry in document["next"]] for document in (found, plain)))
     assert abs(found["change"]["kl"] - plain["change"]["kl"]) < 1e-6
     for own, other in zip(found["lens"], plain["lens"], strict=True):
         assert own["top"][0]["id"] == other["top"][0]["id"]
-    for own, other in zip(found["layers"], plain["layers"], strict=True):
-        assert abs(own["norm"] - other["norm"]) < 1e-3 * other["norm"]
+    assert_close(*([layer["norm"] for layer in document["layers"]] for document in (found, plain)))
 
 
 def test_attend_says_the_same(called: Program) -> None:
@@ -38,12 +36,7 @@ def test_attend_says_the_same(called: Program) -> None:
     found = called("attend", "A cat sat.", "--layer", "3,18", "--json", "--engine", "jax").json
     assert len(found["heads"]) == len(plain["heads"]) == 18
     for own, other in zip(found["heads"], plain["heads"], strict=True):
-        differences = [
-            abs(mine - its)
-            for row, its_row in zip(own["weights"], other["weights"], strict=True)
-            for mine, its in zip(row, its_row, strict=True)
-        ]
-        assert max(differences) < 1e-5
+        assert_close(own["weights"], other["weights"])
 
 
 def test_embed_and_generate_say_the_same(called: Program) -> None:
@@ -51,7 +44,7 @@ def test_embed_and_generate_say_the_same(called: Program) -> None:
         called("embed", "A cat", "--at", "final", "--json", *engine).json["vectors"]
         for engine in ((), ("--engine", "jax"))
     ]
-    np.testing.assert_allclose(vectors[1], vectors[0], rtol=0, atol=1e-3)
+    assert_close(vectors[1], vectors[0])
     given = ("generate", SENTENCE, "--max-tokens", "8", "--temperature", "0", "--json")
     plain, found = called(*given).json, called(*given, LLMINSPECT_ENGINE="jax").json
     assert found["ids"] == plain["ids"] and len(found["ids"]) == 8
@@ -71,8 +64,7 @@ def test_a_patched_prompt_is_continued_the_same(called: Program) -> None:
     given = ("generate", SENTENCE, *patch, "--max-tokens", "6", "--json")
     plain, found = called(*given).json, called(*given, "--engine", "jax").json
     assert found["ids"] == plain["ids"] != plain["baseline"]["ids"]
-    for own, other in zip(found["steps"], plain["steps"], strict=True):
-        assert abs(own["prob"] - other["prob"]) < 1e-4
+    assert_close(*([step["prob"] for step in document["steps"]] for document in (found, plain)))
 
 
 @pytest.mark.parametrize(

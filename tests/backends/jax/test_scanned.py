@@ -17,6 +17,7 @@ from llminspect.core.array import namespace
 from llminspect.core.tap import Capture, Chain, Edit, Enough, Until
 from llminspect.opening import open_model
 from tests.backends.jax.eight import EIGHT, write_model
+from tests.closeness import assert_close
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,11 +92,12 @@ def test_taps_see_and_change_what_they_do_on_numpy(tap: object, seven: tuple[Mod
             streams.append(model.run(IDS, own).stream_TD)
         except Enough:
             streams.append(np.zeros(1))
-    np.testing.assert_allclose(streams[1], streams[0], rtol=0, atol=1e-4)
+    assert_close(streams[1], streams[0])
     for plain, compiled in zip(*(list(captures(own)) for own in given), strict=True):
         assert list(compiled.arrays) == list(plain.arrays) != []
         for name, array in plain.arrays.items():
-            np.testing.assert_allclose(compiled[name], array, rtol=0, atol=1e-4, err_msg=name)
+            # A row of scores may be one small difference of large products: its relative error is theirs, many times.
+            assert_close(compiled[name], array, 1e-3, name)
 
 
 def captures(tap: Tap) -> list[Capture]:
@@ -113,7 +115,7 @@ def test_a_sweep_is_one_program(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("llminspect.analysis.patching.TOKENS_AT_ONCE", 20)  # Four texts a batch: eight batches.
         found, expected = (sweep(one, IDS, Other(one, other), 4, "head", (7, 9), []) for one in (model, plain))
-    np.testing.assert_allclose(found.restored, expected.restored, rtol=0, atol=1e-3)
+    assert_close(found.restored, expected.restored, 1e-3)  # Shares of a small difference.
     passes = [key for key in programs(model) if key[0][0] == "forward"]
     assert len(passes) == 3
 

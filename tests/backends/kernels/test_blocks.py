@@ -11,6 +11,7 @@ from llminspect.backends.kernels.matrices import FEW, WORTH_SHARING, Blocks
 from llminspect.core.array import linear
 from llminspect.files.quant_types import COMPILED
 from llminspect.files.quants import dequantize
+from tests.closeness import assert_close
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
@@ -84,7 +85,7 @@ def test_x_of_another_kind() -> None:
     for x_TI in (wide[:, ::2], wide.astype(np.float32)[:, ::2], read_only):
         got = linear(x_TI, matrix)
         assert got.dtype == x_TI.dtype
-        np.testing.assert_allclose(got, x_TI @ weights.T, rtol=1e-4, atol=1e-5)
+        assert_close(got, x_TI @ weights.T)
 
 
 @pytest.mark.parametrize("name", COMPILED)

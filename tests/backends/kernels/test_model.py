@@ -10,6 +10,7 @@ import pytest
 from llminspect.backends.kernels.matrices import Blocks
 from llminspect.core.tap import Capture
 from llminspect.opening import open_model
+from tests.closeness import assert_close
 
 if TYPE_CHECKING:
     from llminspect.model.opened import Model
@@ -29,8 +30,9 @@ def test_logits_and_attention(smollm2: Model, in_blocks: Model, tokens: int) -> 
         logits_TV = model.logits(model.run(ids, capture).stream_TD)
         seen.append((logits_TV, capture.arrays))
     (expected_TV, expected), (logits_TV, arrays) = seen
-    assert np.abs(logits_TV - expected_TV).max() < 1e-3
-    assert max(np.abs(arrays[name] - expected[name]).max() for name in expected) < 1e-5
+    assert_close(logits_TV, expected_TV)
+    for name in expected:
+        assert_close(arrays[name], expected[name], what=name)
 
 
 def test_every_matrix_stays_in_blocks(in_blocks: Model) -> None:
