@@ -153,7 +153,7 @@ RULES: dict[str, list[Rule]] = {
         Rule("surprise", excludes="perplexity", hint="--surprise shows the perplexity as well"),
         Rule(
             "surprise perplexity",
-            excludes=f"{LOOKS} at patch top target",
+            excludes=f"{LOOKS} at patch top",
             message="{option} scores every token and goes with no {other}",
             hint="ask for one at a time",
         ),
