@@ -16,7 +16,7 @@ class WalkOptions:
         bool | None,
         Option(
             "--pause/--no-pause",
-            help="Wait for Enter behind each step. Default: on a terminal.",
+            help="Wait for Enter after each step. Default: on a terminal.",
             show_default=False,
         ),
     ] = None
