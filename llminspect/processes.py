@@ -59,7 +59,7 @@ def in_order(
 
     `make` builds in each worker what `here` is in this process: it must pickle, as tasks and results must. None where
     what is needed for the work takes longer to build than a worker takes to start. Raises what
-    the work or `tasks` raised, behind the results of all that came before it; UserError where a worker was killed.
+    the work or `tasks` raised, after the results of all that came before it; UserError where a worker was killed.
     Close it (`contextlib.closing`) where it is not used up.
     """
     done: dict[int, R | UserError | MemoryError] = {}
@@ -228,4 +228,4 @@ def _serve(pipe: Connection, make: Callable[[], Callable[[Any], Any]]) -> None:
         while True:
             pipe.send(_attempt(work, pipe.recv()))
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        return  # Whoever asked is gone.
+        return  # Whoever waited for it is gone.

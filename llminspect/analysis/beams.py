@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llminspect.core.beam import beam_search
-from llminspect.core.cache import Seen
+from llminspect.core.cache import LayerCache
 from llminspect.core.unembed import log_softmax
 from llminspect.errors import UsageError
 from llminspect.text.text_stream import TextStream, next_piece
@@ -60,7 +60,7 @@ def _reordered(cache: Cache | None, parents: Sequence[int]) -> Cache | None:
     if cache is None:
         return None
     rows = np.asarray(parents)
-    return replace(cache, layers=tuple(Seen(seen.key_KSE[rows], seen.value_KSE[rows]) for seen in cache.layers))
+    return replace(cache, layers=tuple(LayerCache(seen.key_KSE[rows], seen.value_KSE[rows]) for seen in cache.layers))
 
 
 def search_beams(

@@ -54,7 +54,7 @@ def cache(action: Action, names: Sequence[str] = (), limit: int | None = None) -
     Raises UsageError for a name that picks nothing.
     """
     picked = _picked(cache_folder.entries(), names)
-    removed: list[cache_folder.Entry] = []
+    removed: list[cache_folder.CachedFile] = []
     freed = 0
     if action == "clear":
         removed = picked if limit is None else cache_folder.too_much(picked, limit)
@@ -72,7 +72,7 @@ def cache(action: Action, names: Sequence[str] = (), limit: int | None = None) -
     )
 
 
-def _picked(found: Sequence[cache_folder.Entry], names: Sequence[str]) -> list[cache_folder.Entry]:
+def _picked(found: Sequence[cache_folder.CachedFile], names: Sequence[str]) -> list[cache_folder.CachedFile]:
     if not names:
         return list(found)
     for name in names:
@@ -84,5 +84,5 @@ def _picked(found: Sequence[cache_folder.Entry], names: Sequence[str]) -> list[c
     return [entry for entry in found if {entry.name, entry.kind, entry.of} & set(names)]
 
 
-def _entry(entry: cache_folder.Entry, faults: list[str] | None) -> CacheEntry:
+def _entry(entry: cache_folder.CachedFile, faults: list[str] | None) -> CacheEntry:
     return CacheEntry(entry.kind, entry.name, str(entry.path), entry.bytes, entry.used, entry.of, faults)

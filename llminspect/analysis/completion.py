@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache
-    from llminspect.core.decoding import Ask, Choice
+    from llminspect.core.decoding import Choice, NextLogits
     from llminspect.core.sampling import Sampling
     from llminspect.core.tap import Tap
     from llminspect.model.opened import Model
@@ -125,7 +125,7 @@ class PassChanges:
 NO_CHANGES = PassChanges()
 
 
-def next_logits(model: Model, changes: PassChanges = NO_CHANGES) -> Ask:
+def next_logits(model: Model, changes: PassChanges = NO_CHANGES) -> NextLogits:
     """The model as a function from new ids and what it keeps of those before to the logits after the last of them."""
 
     def ask(ids: Sequence[int], before: tuple[Cache | None] | None) -> tuple[Array, tuple[Cache | None]]:
@@ -213,16 +213,16 @@ def complete(
 
 def step_record(model: Model, choice: Choice, alternatives: int, table: bool, *, drawn: bool) -> StepRecord:
     """What is kept of a step: not the whole distributions."""
-    own_V = choice.own_V
-    others = [token_id for token_id in top_ids(own_V, alternatives + 1) if token_id != choice.id][:alternatives]
-    probability = float(own_V[choice.id])
+    model_V = choice.model_V
+    others = [token_id for token_id in top_ids(model_V, alternatives + 1) if token_id != choice.id][:alternatives]
+    probability = float(model_V[choice.id])
     made = StepRecord(
         id=choice.id,
         text=token_text(model, choice.id),
         prob=probability,
         logprob=math.log(probability) if probability > 0 else -math.inf,
-        alternatives=[Alternative(other, token_text(model, other), float(own_V[other])) for other in others],
-        entropy=entropy(own_V),
+        alternatives=[Alternative(other, token_text(model, other), float(model_V[other])) for other in others],
+        entropy=entropy(model_V),
         drawn_prob=float(choice.stages[-1][1][choice.id]) if drawn else None,
         forced=True if choice.forced else None,
     )
@@ -231,7 +231,7 @@ def step_record(model: Model, choice: Choice, alternatives: int, table: bool, *,
 
 def filter_table(model: Model, choice: Choice) -> Filters:
     """The most probable tokens, and the chosen one, from stage to stage."""
-    shown = top_ids(choice.own_V, ROWS)
+    shown = top_ids(choice.model_V, ROWS)
     if choice.id not in shown:
         shown.append(choice.id)
     return Filters(

@@ -66,7 +66,7 @@ def contributions(model: Model, ids: Sequence[int], index: int, text: str) -> Co
         shares(heads_LHD.reshape(-1, len(final_D)), final_D).reshape(sizes.L, sizes.H),
         shares(beside_LD, final_D),
         shares(feedforward_LD, final_D),
-        scales_frozen="attention.norm_behind.weight" in model.params.layer(0),
+        scales_frozen="attention.norm_after.weight" in model.params.layer(0),
     )
 
 
@@ -82,7 +82,7 @@ def _of_layer(model: Model, layer: int, rows: dict[str, Array]) -> tuple[Array, 
     heads_HD = output_of_heads(rows[f"layers.{layer}.attention.mixed"], arrays.get("attention.output.weight"))
     beside_D = arrays.get("attention.output.bias")
     beside_D = np.zeros_like(added_D) if beside_D is None else beside_D
-    gain_D = arrays.get("attention.norm_behind.weight")
+    gain_D = arrays.get("attention.norm_after.weight")
     if gain_D is not None:
         normed_D = (heads_HD.sum(axis=0) + beside_D) * gain_D
         gain_D = gain_D * (added_D @ normed_D / (normed_D @ normed_D))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 
 from llminspect.analysis.documents import Dims
-from llminspect.core.cache import Cache, Seen
+from llminspect.core.cache import Cache, LayerCache
 from llminspect.core.tap import Capture, Enough, Until
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _captured(model: Model, ids: Sequence[int], index: int, layer: int, head: in
     arrays = [
         (earlier[f"layers.{at}.attention.key"], earlier[f"layers.{at}.attention.value"]) for at in range(layer + 1)
     ]
-    cache = Cache(index, tuple(Seen(key_KSE, value_KSE) for key_KSE, value_KSE in arrays))
+    cache = Cache(index, tuple(LayerCache(key_KSE, value_KSE) for key_KSE, value_KSE in arrays))
     _run_until(model, ids[index : index + 1], kept, f"{name}.mixed", cache=cache)
     found = {}
     for step in _STEPS:

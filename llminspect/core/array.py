@@ -9,12 +9,12 @@ E width of one head, F feed-forward width, V vocabulary, X experts. Any array ma
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from llminspect.core.rows import Array as Array
-from llminspect.core.rows import Rows
+from llminspect.core.rows import RowsOnDemand
 
 
 def namespace(array: Array) -> Any:
@@ -51,20 +51,33 @@ SMALL_PRODUCT = 1_000_000
 """Multiplications below which a matrix product needs no packed copy of the matrix (OpenBLAS's own limit)."""
 
 
-def linear(x_TI: Array, weight_OI: Array | Rows, bias_O: Array | None = None) -> Array:
+def linear(x_TI: Array, weight_OI: Array | RowsOnDemand, bias_O: Array | None = None) -> Array:
     """y = x Wᵀ + b: x [..., T, I], weight [O, I], bias [O] -> [..., T, O]."""
     if isinstance(x_TI, np.ndarray):
         rows_NI = x_TI.reshape(-1, x_TI.shape[-1])  # One product, also for a batch.
-        if isinstance(weight_OI, Rows):
+        if isinstance(weight_OI, RowsOnDemand):
             y_NO = weight_OI.products(rows_NI)
         else:
             few = 1 < len(rows_NI) <= FEW_ROWS
             y_NO = _few_rows(rows_NI, weight_OI) if few else rows_NI @ weight_OI.T
         y_TO = y_NO.reshape(*x_TI.shape[:-1], len(weight_OI))
     else:
-        assert not isinstance(weight_OI, Rows), "only numpy's arrays are made row by row"
+        assert not isinstance(weight_OI, RowsOnDemand), "only numpy's arrays are made row by row"
         y_TO = x_TI @ weight_OI.T
     return y_TO if bias_O is None else overwrite("add", y_TO, bias_O)
+
+
+class ByName(Protocol):
+    """Arrays by their names: of a layer, or of a whole model."""
+
+    def __getitem__(self, name: str, /) -> Array: ...
+
+    def get(self, name: str, /) -> Array | None: ...
+
+
+def mapped(arrays: ByName, name: str, x_TI: Array) -> Array:
+    """The linear map `name`, with its bias if it has one, [..., T, O]."""
+    return linear(x_TI, arrays[f"{name}.weight"], arrays.get(f"{name}.bias"))
 
 
 def _few_rows(x_NI: Array, weight_OI: Array) -> Array:

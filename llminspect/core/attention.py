@@ -12,9 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llminspect.core.array import namespace, overwrite
-from llminspect.core.mask import causal_mask as causal_mask  # Offered here as well, beside what it is for.
-from llminspect.core.mask import hide as hide
-from llminspect.core.tap import NO_TAP
 from llminspect.core.threads import in_threads
 
 if TYPE_CHECKING:
@@ -44,7 +41,7 @@ def merge_heads(x_HTE: Array) -> Array:
 
 def softmax(scores: Array) -> Array:
     """e^x / Σ e^x over the last axis. A row that is −∞ throughout (nothing may be seen) gives zeros."""
-    exponentials = overwrite("exp", scores - highest(scores))
+    exponentials = _exponentials(scores, highest(scores))
     return overwrite("divide", exponentials, summed(exponentials))
 
 
@@ -52,8 +49,14 @@ def softmax_with_sink(scores_HTS: Array, sink_H: Array) -> Array:
     """A softmax with one more alternative that takes weight and gives nothing (gpt-oss): rows sum to less than one."""
     sink_H11 = sink_H[:, None, None]
     top_HT1 = highest(scores_HTS, sink_H11)
-    exponentials_HTS = overwrite("exp", scores_HTS - top_HT1)
+    exponentials_HTS = _exponentials(scores_HTS, top_HT1)
     return overwrite("divide", exponentials_HTS, summed(exponentials_HTS, sink_H11 - top_HT1))
+
+
+def _exponentials(scores: Array, top: Array) -> Array:
+    """e^(x − top). A difference beyond what float32 holds is −∞, of which the exponential is the right 0."""
+    with np.errstate(over="ignore"):
+        return overwrite("exp", scores - top)
 
 
 def highest(scores: Array, other: Array | None = None) -> Array:
@@ -78,7 +81,11 @@ def summed(exponentials: Array, other: Array | None = None) -> Array:
 
 def soft_cap(scores: Array, cap: float) -> Array:
     """cap · tanh(x / cap): keeps x between −cap and cap (Gemma 2)."""
-    return overwrite("multiply", overwrite("tanh", scores / cap), cap)
+    return _cap_tanh(scores / cap, cap)
+
+
+def _cap_tanh(shares: Array, cap: float) -> Array:
+    return overwrite("multiply", overwrite("tanh", shares), cap)
 
 
 def grouped_product(query_HTE: Array, other_KES: Array) -> Array:
@@ -122,8 +129,8 @@ def attend(
             mixed_HTE = mixed_HTE if weights_HTS is kept_HTS else grouped_product(weights_HTS, value_KSE)
         return tap(f"{name}.mixed", mixed_HTE)
     mask_numbers_TS = None if mask_TS is None else mask_TS.whole_TS
-    masked_scores = _masked_scores_step_by_step if watched else _masked_scores
-    masked_HTS = masked_scores(query_HTE, key_KSE.swapaxes(-1, -2), scale, bias_HTS, cap, mask_numbers_TS, tap, name)
+    given = query_HTE, key_KSE.swapaxes(-1, -2), scale, bias_HTS, cap, mask_numbers_TS
+    masked_HTS = _masked_scores_step_by_step(*given, tap, name) if watched else _masked_scores(*given)
     weights_HTS = softmax(masked_HTS) if sink_H is None else softmax_with_sink(masked_HTS, sink_H)
     weights_HTS = tap(f"{name}.weights", weights_HTS)
     return tap(f"{name}.mixed", grouped_product(weights_HTS, value_KSE))
@@ -152,9 +159,7 @@ def _mixed_in_tiles(
         h = slice(k.start * shared, k.stop * shared)
         low, high, hiding = (0, keys, keys) if mask_TS is None else mask_TS.reach(t.start, t.stop)
         bias_hts = None if bias_HTS is None else bias_HTS[..., h, t, low:high]
-        scores_hts = _masked_scores(
-            query_HTE[..., h, t, :], key_KES[..., k, :, low:high], scale, bias_hts, cap, None, NO_TAP, ""
-        )
+        scores_hts = _masked_scores(query_HTE[..., h, t, :], key_KES[..., k, :, low:high], scale, bias_hts, cap)
         if mask_TS is not None:
             scores_hts[..., hiding - low :] += mask_TS.numbers(t.start, t.stop, hiding, high)
         sink_h11 = None if sink_H is None else sink_H[h, None, None]
@@ -207,14 +212,12 @@ def _masked_scores(
     scale: float,
     bias_HTS: Array | None,
     cap: float | None,
-    mask_TS: Array | None,
-    tap: Tap,
-    name: str,
+    mask_TS: Array | None = None,
 ) -> Array:
     """The same numbers in one array of T × S. Scaling the query is the same product and touches T × E numbers only."""
     scores_HTS = grouped_product(query_HTE * scale, key_KES)
     if bias_HTS is not None:
         scores_HTS = overwrite("add", scores_HTS, bias_HTS)
     if cap is not None:
-        scores_HTS = overwrite("multiply", overwrite("tanh", overwrite("divide", scores_HTS, cap)), cap)
+        scores_HTS = _cap_tanh(overwrite("divide", scores_HTS, cap), cap)
     return scores_HTS if mask_TS is None else overwrite("add", scores_HTS, mask_TS)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 class Continue(Protocol):
     def __call__(self, parents: Sequence[int], ids: Sequence[int]) -> Array:
-        """Log-probabilities [B, V] behind each beam: beam i is what beam `parents[i]` of the last call was, followed by
-        the token `ids[i]`. The first call has no parents and no ids and gives [1, V] behind the prompt."""
+        """Log-probabilities [B, V] after each beam: beam i is what beam `parents[i]` of the last call was, followed by
+        the token `ids[i]`. The first call has no parents and no ids and gives [1, V] after the prompt."""
         ...
 
 
@@ -35,17 +35,17 @@ class Hypothesis:
 
 
 def beam_search(
-    ask: Continue, beams: int, max_tokens: int, eos_ids: Collection[int], length_penalty: float = 1.0
+    next_logprobs: Continue, beams: int, max_tokens: int, eos_ids: Collection[int], length_penalty: float = 1.0
 ) -> list[Hypothesis]:
     """The `beams` best continuations found, best first.
 
-    As in transformers: of all tokens behind all beams the best 2·beams are looked at; those that end go to the finished
+    As in transformers: of all tokens after all beams the best 2·beams are looked at; those that end go to the finished
     ones, the best `beams` of the others go on; the search ends when no beam can overtake the finished ones any more, or
     after `max_tokens`.
     """
     finished: list[Hypothesis] = []
     live: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
-    log_probs_BV = ask([], [])
+    log_probs_BV = next_logprobs([], [])
     for length in range(1, max_tokens + 1):
         vocabulary = log_probs_BV.shape[-1]
         totals = np.asarray([logprob for _, logprob in live])[:, None] + log_probs_BV.astype(np.float64)
@@ -67,7 +67,7 @@ def beam_search(
         best_possible = max((logprob / length**length_penalty for _, logprob in live), default=-np.inf)
         if not live or length == max_tokens or (len(finished) == beams and finished[-1].score >= best_possible):
             break
-        log_probs_BV = ask(parents, [ids[-1] for ids, _ in live])
+        log_probs_BV = next_logprobs(parents, [ids[-1] for ids, _ in live])
     unfinished = [
         Hypothesis(ids, logprob, logprob / max(1, len(ids)) ** length_penalty, False) for ids, logprob in live
     ]

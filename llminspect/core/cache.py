@@ -20,28 +20,30 @@ if TYPE_CHECKING:
 
 
 class _Store:
-    """Room for more tokens than are filled. A place that no `Seen` shows yet is written once, by the first to come."""
+    """Room for more tokens than are filled. A place that no `LayerCache` shows yet is written by the first to come."""
 
     def __init__(self, key_KSE: Array, value_KSE: Array) -> None:
         self.key_KSE, self.value_KSE, self.filled = key_KSE, value_KSE, 0
 
 
 @dataclass(frozen=True)
-class Seen:
+class LayerCache:
     """One layer's keys [..., K, S, E] and values [..., K, S, E] of the tokens so far."""
 
     key_KSE: Array
     value_KSE: Array
     _store: _Store | None = None
 
-    def extend(self, key_KTE: Array, value_KTE: Array, at: int | None = None) -> Seen:
-        """With T more tokens behind; with `at` in the places from there on, of which there are enough."""
+    def extend(self, key_KTE: Array, value_KTE: Array, at: int | None = None) -> LayerCache:
+        """With T more tokens at the end; with `at` in the places from there on, of which there are enough."""
         if at is not None:
             places_T = (..., at + namespace(key_KTE).arange(key_KTE.shape[-2]), slice(None))
-            return Seen(put(self.key_KSE, places_T, key_KTE), put(self.value_KSE, places_T, value_KTE))
+            return LayerCache(put(self.key_KSE, places_T, key_KTE), put(self.value_KSE, places_T, value_KTE))
         if not isinstance(self.key_KSE, np.ndarray):
             xp = namespace(self.key_KSE)
-            return Seen(xp.concat([self.key_KSE, key_KTE], axis=-2), xp.concat([self.value_KSE, value_KTE], axis=-2))
+            return LayerCache(
+                xp.concat([self.key_KSE, key_KTE], axis=-2), xp.concat([self.value_KSE, value_KTE], axis=-2)
+            )
         before, after = self.key_KSE.shape[-2], self.key_KSE.shape[-2] + key_KTE.shape[-2]
         store = self._store
         if store is None or store.filled != before or store.key_KSE.shape[-2] < after:
@@ -49,11 +51,11 @@ class Seen:
         store.key_KSE[..., before:after, :] = key_KTE
         store.value_KSE[..., before:after, :] = value_KTE
         store.filled = after
-        return Seen(store.key_KSE[..., :after, :], store.value_KSE[..., :after, :], store)
+        return LayerCache(store.key_KSE[..., :after, :], store.value_KSE[..., :after, :], store)
 
-    def cut(self, tokens: int) -> Seen:
+    def cut(self, tokens: int) -> LayerCache:
         """Only the first `tokens`."""
-        return Seen(self.key_KSE[..., :tokens, :], self.value_KSE[..., :tokens, :], self._store)
+        return LayerCache(self.key_KSE[..., :tokens, :], self.value_KSE[..., :tokens, :], self._store)
 
     def _roomier(self, places: int) -> _Store:
         def grown(array: Array) -> Array:
@@ -71,7 +73,7 @@ class Source:
 
     stream_SD: Array
     """The encoder's result, after its final norm, [..., S, D]."""
-    layers: Sequence[Seen]
+    layers: Sequence[LayerCache]
     """Its keys and values for the cross attention of each of the decoder's layers."""
     hidden_S: Array | None = None
     """Source positions (True) that no token may attend to, [..., S]."""
@@ -82,7 +84,7 @@ class Cache:
     """What every layer has seen of the `length` tokens so far."""
 
     length: int = 0
-    layers: Sequence[Seen] = ()
+    layers: Sequence[LayerCache] = ()
     source: Source | None = None
     places: int | None = None
     """Compiled code has no arrays that grow: of so many places of each layer the first `length` are filled."""
@@ -98,13 +100,13 @@ class Span(NamedTuple):
     start: int
     """The position of the first (compiled code: perhaps a number that is known only when it runs)."""
     keys: int
-    """How many keys they meet; those that are not filled yet lie behind all of them."""
+    """How many keys they meet; those that are not filled yet come after all others."""
     first: int | None
     """`start`, where the queries are not the last of the keys."""
 
 
 def span(cache: Cache | None, tokens: int) -> Span:
-    """Of `tokens` more tokens behind those of the cache."""
+    """Of `tokens` more tokens after those of the cache."""
     if cache is None:
         return Span(0, tokens, None)
     if cache.places is None:
@@ -112,8 +114,8 @@ def span(cache: Cache | None, tokens: int) -> Span:
     return Span(cache.length, cache.places, cache.length)
 
 
-def extend(cache: Cache | None, layer: int, key_KTE: Array, value_KTE: Array) -> Seen:
+def extend(cache: Cache | None, layer: int, key_KTE: Array, value_KTE: Array) -> LayerCache:
     """The keys and values that `layer` sees: those of the cache, if there is one, and the new ones."""
     if cache is None or not cache.layers:
-        return Seen(key_KTE, value_KTE)
+        return LayerCache(key_KTE, value_KTE)
     return cache.layers[layer].extend(key_KTE, value_KTE, span(cache, 0).first)

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from llminspect.core.array import Array
 
 
-class Ask(Protocol):
+class NextLogits(Protocol):
     def __call__(self, ids: Sequence[int], cache: Any, /) -> tuple[Array, Any]:
-        """The logits [V] behind the last of `ids`, which follow those of the cache; and the cache with them.
+        """The logits [V] after the last of `ids`, which follow those of the cache; and the cache with them.
 
         The cache is whatever was given back before, None at first."""
         ...
@@ -33,20 +33,19 @@ class Choice:
     forced: bool = False
 
     @property
-    def own_V(self) -> Array:
+    def model_V(self) -> Array:
         """The model's own probabilities."""
         return self.stages[0][1]
 
 
 def decode(
-    ask: Ask,
+    next_logits: NextLogits,
     prompt_ids: Sequence[int],
     sampling: Sampling,
     draws: Draws | None,
     *,
     context: int,
     forced: Sequence[int] = (),
-    cache: Any = None,
 ) -> Iterator[Choice]:
     """Choose token after token until the caller stops or the context is full.
 
@@ -54,9 +53,9 @@ def decode(
     that the continuation has to begin with.
     """
     ids = list(prompt_ids)
-    new = ids
+    new, cache = ids, None
     while len(ids) < context:
-        logits_V, cache = ask(new, cache)
+        logits_V, cache = next_logits(new, cache)
         stages = filtered(logits_V, sampling, ids)
         done = len(ids) - len(prompt_ids)
         if done < len(forced):

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llminspect.core.array import namespace
-from llminspect.core.rows import Rows
+from llminspect.core.rows import RowsOnDemand
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
 
 
-def look_up(embedding_VD: Array | Rows, ids_T: Array) -> Array:
+def look_up(embedding_VD: Array | RowsOnDemand, ids_T: Array) -> Array:
     """The rows of `embedding_VD` for `ids_T` [..., T] -> [..., T, D]."""
-    if isinstance(embedding_VD, Rows):
+    if isinstance(embedding_VD, RowsOnDemand):
         return embedding_VD[ids_T]
     rows: Array = namespace(embedding_VD).take(embedding_VD, ids_T, axis=0)
     return rows

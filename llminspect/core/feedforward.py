@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from llminspect.core.array import linear, namespace, overwrite
+from llminspect.core.array import mapped, namespace, overwrite
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from llminspect.core.array import Array
+    from llminspect.core.array import Array, ByName
     from llminspect.core.tap import Tap
 
 
@@ -85,7 +85,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-class Unit(Protocol):
+class GatedUnit(Protocol):
     """How a gated feed-forward step joins its two halves; both [..., F]."""
 
     def __call__(self, gate_TF: Array, up_TF: Array) -> Array: ...
@@ -118,44 +118,24 @@ class ClampedSwiglu:
         return overwrite("multiply", bent_TF, up_TF)
 
 
-def gated(
-    x_TD: Array,
-    gate_FD: Array,
-    up_FD: Array,
-    down_DF: Array,
-    *,
-    unit: Unit,
-    tap: Tap,
-    name: str,
-    gate_F: Array | None = None,
-    up_F: Array | None = None,
-    down_D: Array | None = None,
-) -> Array:
+def gated(x_TD: Array, arrays: ByName, part: str, *, unit: GatedUnit, tap: Tap, name: str) -> Array:
     """unit(x Wgᵀ, x Wuᵀ) Wdᵀ, where the unit is mostly f(gate) ⊙ up (Shazeer 2020, eq. 6), [..., T, D].
 
-    Taps: `name`.gate (before f), .up, .activation (the unit's result).
+    `arrays` holds `part`.gate.weight and .up.weight [F, D], .down.weight [D, F], and perhaps the bias of each. Taps:
+    `name`.gate (before f), .up, .activation (the unit's result).
     """
-    gate_TF = tap(f"{name}.gate", linear(x_TD, gate_FD, gate_F))
-    up_TF = tap(f"{name}.up", linear(x_TD, up_FD, up_F))
+    gate_TF = tap(f"{name}.gate", mapped(arrays, f"{part}.gate", x_TD))
+    up_TF = tap(f"{name}.up", mapped(arrays, f"{part}.up", x_TD))
     activation_TF = tap(f"{name}.activation", unit(gate_TF, up_TF))
-    return linear(activation_TF, down_DF, down_D)
+    return mapped(arrays, f"{part}.down", activation_TF)
 
 
-def plain(
-    x_TD: Array,
-    up_FD: Array,
-    down_DF: Array,
-    *,
-    activation: str,
-    tap: Tap,
-    name: str,
-    up_F: Array | None = None,
-    down_D: Array | None = None,
-) -> Array:
+def plain(x_TD: Array, arrays: ByName, part: str, *, activation: str, tap: Tap, name: str) -> Array:
     """f(x W1ᵀ + b1) W2ᵀ + b2 (Vaswani et al. 2017, eq. 2), [..., T, D]; f is one of `ACTIVATIONS`.
 
-    Taps: `name`.hidden (h = W x + b), .activation (a = f(h)).
+    `arrays` holds W1, `part`.up.weight [F, D], and W2, .down.weight [D, F], and perhaps the bias of each. Taps:
+    `name`.hidden (h = W x + b), .activation (a = f(h)).
     """
-    hidden_TF = tap(f"{name}.hidden", linear(x_TD, up_FD, up_F))
+    hidden_TF = tap(f"{name}.hidden", mapped(arrays, f"{part}.up", x_TD))
     activation_TF = tap(f"{name}.activation", ACTIVATIONS[activation](hidden_TF))
-    return linear(activation_TF, down_DF, down_D)
+    return mapped(arrays, f"{part}.down", activation_TF)

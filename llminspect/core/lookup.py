@@ -20,30 +20,30 @@ LONGEST, SHORTEST = 3, 2
 """Tokens in a row that have to have stood before: one alone says little about what follows."""
 
 
-class AskRows(Protocol):
+class LastLogits(Protocol):
     def __call__(self, ids: Sequence[int], cache: Cache | None, wanted: int, /) -> tuple[Array, Cache]:
-        """The logits [wanted, V] behind each of the last `wanted` of `ids`, and the cache with all of them."""
+        """The logits [wanted, V] after each of the last `wanted` of `ids`, and the cache with all of them."""
         ...
 
 
 @dataclass(frozen=True)
 class Guessed:
-    """A text, and behind it tokens that went through the model already although nobody chose them yet."""
+    """A text, and after it tokens that went through the model already although nobody chose them yet."""
 
     ids: list[int]
     guess: list[int]
     logits_NV: Array
-    """Behind each token of the guess."""
+    """After each token of the guess."""
     cache: Cache
     """Of the text and the guess."""
 
 
 class LookAhead:
-    """An `Ask` of `decoding.decode` that guesses up to `most` tokens; `passes` counts how often the model was run."""
+    """The `next_logits` of `decoding.decode` that guesses up to `most` tokens; `passes` counts the passes."""
 
-    def __init__(self, ask_rows: AskRows, most: int, context: int) -> None:
+    def __init__(self, last_logits: LastLogits, most: int, context: int) -> None:
         self.passes = 0
-        self._ask_rows, self._most, self._context = ask_rows, most, context
+        self._ask_rows, self._most, self._context = last_logits, most, context
 
     def __call__(self, new: Sequence[int], before: Guessed | None) -> tuple[Array, Guessed]:
         if before is not None and before.guess[:1] == list(new):

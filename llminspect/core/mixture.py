@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from llminspect.core.array import Array
-    from llminspect.core.feedforward import Unit
+    from llminspect.core.feedforward import GatedUnit
     from llminspect.core.tap import Tap
 
 
@@ -36,7 +36,7 @@ def route(scores_TX: Array, chosen: int, *, among_chosen: bool) -> Array:
 
 
 def mixture(
-    x_TD: Array, layer: Mapping[str, Array], *, chosen: int, among_chosen: bool, unit: Unit, tap: Tap, name: str
+    x_TD: Array, layer: Mapping[str, Array], *, chosen: int, among_chosen: bool, unit: GatedUnit, tap: Tap, name: str
 ) -> Array:
     """The weighted sum of the chosen experts' results, [..., T, D].
 
@@ -61,17 +61,6 @@ def mixture(
     return sum_ND.reshape(x_TD.shape)
 
 
-def _work(expert: Mapping[str, Array], x_ND: Array, unit: Unit, tap: Tap, name: str) -> Array:
-    output_ND = gated(
-        x_ND,
-        expert["experts.gate.weight"],
-        expert["experts.up.weight"],
-        expert["experts.down.weight"],
-        gate_F=expert.get("experts.gate.bias"),
-        up_F=expert.get("experts.up.bias"),
-        down_D=expert.get("experts.down.bias"),
-        unit=unit,
-        tap=tap,
-        name=name,
-    )
+def _work(expert: Mapping[str, Array], x_ND: Array, unit: GatedUnit, tap: Tap, name: str) -> Array:
+    output_ND = gated(x_ND, expert, "experts", unit=unit, tap=tap, name=name)
     return tap(f"{name}.output", output_ND)

@@ -69,12 +69,12 @@ def vector(values: ArrayLike, limit: int = 8, digits: int = 4) -> str:
     return f"[{shown}, …]  {row.size:,} numbers"
 
 
-def matrix(values: ArrayLike, limit: int = 8, digits: int = 4) -> str:
+def matrix(values: ArrayLike, limit: int = 8) -> str:
     """A matrix, one row a line, its columns aligned; of a larger one its first rows and columns and its shape."""
     table = np.atleast_2d(np.asarray(values))
     rows, columns = table.shape
     corner = table[:limit, :limit]
-    texts = iter(column(corner.ravel(), digits))
+    texts = iter(column(corner.ravel()))
     lines = ["[" + ", ".join(next(texts) for _ in row) + (", …]" if columns > limit else "]") for row in corner]
     if rows > limit:
         lines.append("…")

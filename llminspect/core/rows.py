@@ -16,7 +16,7 @@ PIECE = 1 << 24
 """Numbers in the rows that are made at once: 64 MB of float32."""
 
 
-class Rows:
+class RowsOnDemand:
     """A float32 matrix [V, D] whose rows `make(start, stop)` makes.
 
     It is looked up in (`rows[ids]`) and multiplied with (`products`) without ever being whole; numpy makes the whole of

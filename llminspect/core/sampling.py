@@ -81,8 +81,8 @@ def keep_typical(logits_V: Array, mass: float) -> Array:
     log_probabilities_V = log_softmax(logits_V)
     finite_V = np.isfinite(log_probabilities_V)
     probabilities_V = np.exp(log_probabilities_V)
-    own = np.where(finite_V, log_probabilities_V, 0)
-    distance_V = np.where(finite_V, np.abs(-own + np.sum(own * probabilities_V)), np.inf)
+    finite_log_V = np.where(finite_V, log_probabilities_V, 0)
+    distance_V = np.where(finite_V, np.abs(-finite_log_V + np.sum(finite_log_V * probabilities_V)), np.inf)
     order = np.argsort(distance_V, kind="stable")
     reached = int((np.cumsum(probabilities_V[order]) < mass).sum())
     furthest = distance_V[order[min(reached, logits_V.size - 1)]]
@@ -146,8 +146,8 @@ def draw(probabilities_V: Array, point: float) -> int:
 
 def entropy(probabilities_V: Array) -> float:
     """−Σ p log₂ p, in bits."""
-    own = probabilities_V[probabilities_V > 0].astype(np.float64)
-    return float(-np.sum(own * np.log2(own)))
+    possible_N = probabilities_V[probabilities_V > 0].astype(np.float64)
+    return float(-np.sum(possible_N * np.log2(possible_N)))
 
 
 def top_ids(values_V: Array, count: int) -> list[int]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-ROWS = 448
+SHARED_FROM = 448
 """Tokens of a pass from which on sharing saves more than it costs (docs/decisions.md)."""
 
 _team: ContextVar[tuple[int, Any]] = ContextVar("team", default=(1, None))

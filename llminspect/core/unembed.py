@@ -10,14 +10,14 @@ from llminspect.core.array import linear, namespace, overwrite
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
-    from llminspect.core.rows import Rows
+    from llminspect.core.rows import RowsOnDemand
 
 
 NEAR = 8
 """Rows of a vocabulary's numbers that stay near the processor while they are worked on."""
 
 
-def logits(hidden_TD: Array, unembedding_VD: Array | Rows, bias_V: Array | None = None) -> Array:
+def logits(hidden_TD: Array, unembedding_VD: Array | RowsOnDemand, bias_V: Array | None = None) -> Array:
     """hidden · Uᵀ (+ bias): how well each token of the vocabulary fits, [..., T, V]."""
     return linear(hidden_TD, unembedding_VD, bias_V)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-Kind = Literal["model", "prepared", "header", "hash", "lock", "leftover"]
+CachedKind = Literal["model", "prepared", "header", "hash", "lock", "leftover"]
 
 LIMIT_VARIABLE = "LLMINSPECT_CACHE_LIMIT"
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{12}\.partial")
@@ -35,10 +35,10 @@ _SIZE = re.compile(r"\s*([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([kmgt]?)(i?)b?\s*", r
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CachedFile:
     """One thing that this program made."""
 
-    kind: Kind
+    kind: CachedKind
     name: str
     path: Path
     bytes: int
@@ -48,7 +48,7 @@ class Entry:
     """The catalogue's model that it was made from."""
 
 
-def entries() -> list[Entry]:
+def entries() -> list[CachedFile]:
     """Everything in the cache that this program made, the models first."""
     return [
         *_found("models", _model),
@@ -74,7 +74,7 @@ def foreign() -> list[Path]:
     return strange
 
 
-def faults(entry: Entry) -> list[str]:
+def faults(entry: CachedFile) -> list[str]:
     """What is wrong with an entry, in words; nothing for one that is whole."""
     if entry.kind == "leftover":
         return ["left by a run that was stopped"]
@@ -92,7 +92,7 @@ def faults(entry: Entry) -> list[str]:
     return []
 
 
-def remove(entry: Entry) -> int:
+def remove(entry: CachedFile) -> int:
     """Remove an entry, waiting for whoever is making it; the bytes that it freed. OSError: it cannot be removed."""
     if entry.kind == "model":
         with only_one(f"pull-{entry.name}"):
@@ -113,7 +113,7 @@ def remove(entry: Entry) -> int:
     return entry.bytes
 
 
-def too_much(found: Iterable[Entry], limit: int, spare: Path | None = None) -> list[Entry]:
+def too_much(found: Iterable[CachedFile], limit: int, spare: Path | None = None) -> list[CachedFile]:
     """What to remove so that the rest takes at most `limit` bytes: leftovers, then what was not used for longest.
 
     Headers and prepared weights go before models, for they are made again without a network. `spare` stays.
@@ -131,10 +131,10 @@ def too_much(found: Iterable[Entry], limit: int, spare: Path | None = None) -> l
 
 def keep_below_limit(spare: Path) -> None:
     """Hold the cache below `LLMINSPECT_CACHE_LIMIT`, if that is set; `spare` was just made and stays. UsageError."""
-    said = os.environ.get(LIMIT_VARIABLE)
-    if said:
+    stated = os.environ.get(LIMIT_VARIABLE)
+    if stated:
         try:
-            limit = parse_size(said)
+            limit = parse_size(stated)
         except UsageError as error:
             raise UsageError(f"{LIMIT_VARIABLE}: {error.message}", error.hint) from None
         for entry in too_much(entries(), limit, spare):
@@ -155,7 +155,7 @@ def total_size(paths: Iterable[Path]) -> int:
     return sum(path.stat().st_size for path in paths if path.is_file())
 
 
-def _found(folder: str, recognise: Callable[[Path], Entry | None]) -> Iterator[Entry]:
+def _found(folder: str, recognise: Callable[[Path], CachedFile | None]) -> Iterator[CachedFile]:
     for path in _listing(home() / folder):
         if path.is_symlink():
             continue
@@ -174,16 +174,16 @@ def _listing(folder: Path) -> list[Path]:
         return []
 
 
-def _model(path: Path) -> Entry | None:
+def _model(path: Path) -> CachedFile | None:
     if path.name not in CATALOGUE or not path.is_dir():
         return None
     members = [path / member.place for member in CATALOGUE[path.name].members]
     there = [member for member in members if member.is_file()]
     used = max((_used(member) for member in there), default=0.0)
-    return Entry("model", path.name, path, total_size(there), used, of=path.name)
+    return CachedFile("model", path.name, path, total_size(there), used, of=path.name)
 
 
-def _prepared(path: Path) -> Entry | None:
+def _prepared(path: Path) -> CachedFile | None:
     try:
         status = path.stat()
         with path.open("rb") as file:
@@ -195,10 +195,10 @@ def _prepared(path: Path) -> Entry | None:
     return _simple("prepared", path) if ours else None
 
 
-def _simple(kind: Kind, path: Path) -> Entry:
+def _simple(kind: CachedKind, path: Path) -> CachedFile:
     files = [path] if path.is_file() else [inner for inner in path.rglob("*") if inner.is_file()]
     of = next((name for name, entry in CATALOGUE.items() if path.name.startswith(entry.weights_sha256[:32])), None)
-    return Entry(kind, path.name, path, total_size(files), _used(path), of)
+    return CachedFile(kind, path.name, path, total_size(files), _used(path), of)
 
 
 def _used(path: Path) -> float:
@@ -206,7 +206,7 @@ def _used(path: Path) -> float:
     return max(status.st_atime, status.st_mtime)
 
 
-def _strange_inside(entry: Entry) -> list[Path]:
+def _strange_inside(entry: CachedFile) -> list[Path]:
     ours = {entry.path / member.place for member in CATALOGUE[entry.name].members}
     return [inner for inner in sorted(entry.path.rglob("*")) if not inner.is_dir() and inner not in ours]
 
@@ -220,7 +220,7 @@ def _remove_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _lock_of_leftover(entry: Entry) -> str:
+def _lock_of_leftover(entry: CachedFile) -> str:
     owner = entry.name[1:].rsplit(".", 2)[0]
     return f"pull-{owner}" if entry.path.parent.name == "models" else owner
 

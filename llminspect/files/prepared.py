@@ -34,12 +34,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from llminspect.files.home import Progress
+
 
 def prepared(
     key: str,
     plan: Sequence[Planned],
     *,
-    progress: Callable[[str, int, int | None], None] | None = None,
+    progress: Progress | None = None,
     notice: Callable[[str], None] | None = None,
 ) -> Arrays:
     """The planned arrays, float32 and read-only: mapped from the cache, and made for it if it has none under `key`.
@@ -97,7 +99,7 @@ def _file_name(key: str) -> str:
 # -- Reading -----------------------------------------------------------------------------------------------------------
 
 
-def _in_memory(plan: Sequence[Planned], progress: Callable[[str, int, int | None], None] | None) -> Arrays:
+def _in_memory(plan: Sequence[Planned], progress: Progress | None) -> Arrays:
     arrays = Arrays((planned.name, np.empty(0, np.float32)) for planned in plan)
 
     def keep(index: int, array: NDArray[np.float32]) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from llminspect.files.home import Progress
+
 MAGIC = b"LLMINSP1"
 """The digit goes up when the layout of this file changes."""
 _FRONT = struct.Struct("<8sIII")  # Magic, length of the header, its CRC-32, nothing.
@@ -114,9 +116,7 @@ def _sum(array: NDArray[np.float32]) -> str:
 # -- Making ------------------------------------------------------------------------------------------------------------
 
 
-def write_prepared(
-    path: Path, plan: Sequence[Planned], progress: Callable[[str, int, int | None], None] | None
-) -> None:
+def write_prepared(path: Path, plan: Sequence[Planned], progress: Progress | None) -> None:
     finished = int(time.time()) // 2 * 2 - 2  # In the past, so no later change can have it; even, as FAT keeps no odd.
     arrays: list[list[Any]] = [[planned.name, planned.shape, 0, "0" * 16] for planned in plan]
     not_finite = [planned.name for planned in plan]  # At its longest, for the room that the header takes.
@@ -185,7 +185,7 @@ def _rounded(number: int, multiple: int) -> int:
 def each_array(
     plan: Sequence[Planned],
     use: Callable[[int, NDArray[np.float32]], None],
-    progress: Callable[[str, int, int | None], None] | None,
+    progress: Progress | None,
 ) -> None:
     """Make each planned array and hand it on, in threads (numpy computes outside the interpreter's lock)."""
     from concurrent.futures import ThreadPoolExecutor, as_completed

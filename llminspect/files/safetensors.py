@@ -1,7 +1,7 @@
 """safetensors: one file or several with an index, mapped into memory, widened to float32 when asked for.
 
 The format: https://github.com/huggingface/safetensors#format. Eight bytes say how long the header is, the header is a
-JSON object of name to type, shape and place, and behind it lies nothing but the numbers. The checks are those of the
+JSON object of name to type, shape and place, and after it comes nothing but the numbers. The checks are those of the
 `safetensors` package (the oracle in the tests): every byte belongs to exactly one tensor. What it accepts and we do
 not: a name that stands twice (it takes the last), an entry written as a list, and shapes that numpy cannot hold.
 """
@@ -12,11 +12,12 @@ import json
 import math
 import mmap
 import os
-from contextlib import suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from llminspect.errors import ModelError
+from llminspect.files.mapped import MappedFile
+from llminspect.files.quant_types import SAFETENSORS
 from llminspect.files.source import read_json
 from llminspect.files.weights import TensorInfo, shown
 
@@ -31,20 +32,11 @@ LARGEST_HEADER = 100_000_000
 INDEX = "model.safetensors.index.json"
 WHOLE = "model.safetensors"
 
-_ITEM_BITS = {
-    "F64": 64, "F32": 32, "F16": 16, "BF16": 16, "I64": 64, "I32": 32, "I16": 16, "I8": 8,
-    "U64": 64, "U32": 32, "U16": 16, "U8": 8, "BOOL": 8, "C64": 64,
-    "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
-    "F6_E2M3": 6, "F6_E3M2": 6, "F4": 4,
-}  # fmt: skip
 
-
-class SafetensorsFile:
+class SafetensorsFile(MappedFile):
     """One open safetensors file: a `WeightFile`. ModelError: not such a file, cut short, or broken, and how."""
 
-    path: Path
     metadata: Mapping[str, str]
-    tensors: Mapping[str, TensorInfo]
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -56,42 +48,6 @@ class SafetensorsFile:
         except BaseException:
             self.close()
             raise
-
-    def array(self, name: str) -> NDArray[np.float32]:
-        """The whole tensor in float32; a read-only view of the file where it holds float32."""
-        info = self._info(name)
-        return self._decoded(info, info.offset, info.nbytes).reshape(info.shape)
-
-    def rows(self, name: str, start: int, stop: int) -> NDArray[np.float32]:
-        """Rows `start` to `stop` of the first dimension, float32; only their bytes are read."""
-        info = self._info(name)
-        if not info.shape or not 0 <= start <= stop <= info.shape[0]:
-            raise IndexError(f"rows {start} to {stop} of {name}, which has shape {info.shape}")
-        row_bytes = info.nbytes // max(info.shape[0], 1)
-        part = self._decoded(info, info.offset + start * row_bytes, (stop - start) * row_bytes)
-        return part.reshape(stop - start, *info.shape[1:])
-
-    def close(self) -> None:
-        """Let go of the file. Views of it that are still in use keep it mapped until they go."""
-        with suppress(BufferError):
-            self._map.close()
-
-    def _info(self, name: str) -> TensorInfo:
-        if name not in self.tensors:
-            self._refuse(f"has no tensor {name!r:.100}")
-        return self.tensors[name]
-
-    def _decoded(self, info: TensorInfo, offset: int, nbytes: int) -> NDArray[np.float32]:
-        import numpy as np
-
-        from llminspect.files.quants import dequantize
-
-        return dequantize(info.type, np.frombuffer(self._map, np.uint8, nbytes, offset))
-
-    def _refuse(self, what: str) -> NoReturn:
-        raise ModelError(
-            f"{shown(self.path.name)} {what}", "fetch the file again, or check it where it came from"
-        ) from None
 
     def _mapped(self) -> mmap.mmap:
         try:
@@ -147,21 +103,22 @@ class SafetensorsFile:
         if position > len(self._map):
             self._refuse(f"is cut short: its tensors end at byte {position:,} and the file at {len(self._map):,}")
         if position < len(self._map):
-            self._refuse(f"has {len(self._map) - position:,} bytes behind its last tensor that belong to none")
+            self._refuse(f"has {len(self._map) - position:,} bytes after its last tensor that belong to none")
         return {info.name: info for info in infos}
 
     def _tensor(self, name: str, entry: Any, data_start: int) -> TensorInfo:
         if not isinstance(entry, dict) or not entry.keys() >= {"dtype", "shape", "data_offsets"}:
             self._refuse(f"lacks the dtype, shape or data_offsets of tensor {name!r:.100}")
         dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-        if not isinstance(dtype, str) or dtype not in _ITEM_BITS:
+        if not isinstance(dtype, str) or dtype not in SAFETENSORS:
             self._refuse(f"has tensor {name!r:.100} of an unknown type, {dtype!r:.40}")
         if not (_whole_numbers(shape) and _whole_numbers(offsets) and len(offsets) == 2 and len(shape) <= 64):
             self._refuse(f"has a shape or place for tensor {name!r:.100} that is no list of whole numbers")
         if math.prod(max(length, 1) for length in shape) >= 1 << 60:
             self._refuse(f"has tensor {name!r:.100} of the shape {shape!s:.100}, larger than any memory")
         start, stop = offsets
-        bits = math.prod(shape) * _ITEM_BITS[dtype]
+        kind = SAFETENSORS[dtype]
+        bits = math.prod(shape) * 8 * kind.bytes // kind.weights
         if bits % 8 or stop - start != bits // 8:
             self._refuse(f"says that tensor {name!r:.100} takes {stop - start:,} bytes, its shape says {bits // 8:,}")
         return TensorInfo(name, tuple(shape), dtype, data_start + start, stop - start)

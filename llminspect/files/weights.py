@@ -8,13 +8,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy as np
     from numpy.typing import NDArray
+
+Format = Literal["gguf", "huggingface"]
+"""A GGUF file, or a folder of `config.json` and safetensors files."""
 
 
 @dataclass(frozen=True, slots=True)

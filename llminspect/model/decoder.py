@@ -1,6 +1,6 @@
 """The decoder that today's families share: RMS norms, rotary positions, grouped heads, gated feed forward.
 
-What differs between the families is data: which arrays a layer has (biases, norms of queries and keys, norms behind a
+What differs between the families is data: which arrays a layer has (biases, norms of queries and keys, norms after a
 step, sinks, experts) and what the configuration says (windows, caps, scales). Each step does what its arrays ask for.
 Touvron et al. 2023, "LLaMA", section 2.2; the families' own files name the sources of what they add.
 """
@@ -14,25 +14,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llminspect.core import attention
-from llminspect.core.array import namespace
+from llminspect.core.array import mapped, namespace
 from llminspect.core.cache import Cache, extend, span
 from llminspect.core.embedding import look_up
-from llminspect.core.feedforward import Glu, Unit, gated
+from llminspect.core.feedforward import GatedUnit, Glu, gated
+from llminspect.core.mask import causal_mask, hide
 from llminspect.core.mixture import mixture
 from llminspect.core.norm import rms_norm
-from llminspect.core.position import angles as position
-from llminspect.core.position.rotary import Divided, Rotary
+from llminspect.core.position.rotary import Divided, Rotary, rotary_angles, rotate_halves
 from llminspect.core.tap import NO_TAP
-from llminspect.core.threads import ROWS, by_rows, sharing
+from llminspect.core.threads import SHARED_FROM, by_rows, sharing
 from llminspect.core.unembed import logits
 from llminspect.model.spec import Pass, Sizes
-from llminspect.model.steps import mapped
+from llminspect.model.steps import output_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping
 
     from llminspect.core.array import Array
-    from llminspect.core.cache import Seen
+    from llminspect.core.cache import LayerCache
     from llminspect.core.tap import Tap
     from llminspect.model.params import Params
 
@@ -55,7 +55,7 @@ class Experts:
 
 
 @dataclass(frozen=True)
-class Config:
+class DecoderConfig:
     sizes: Sizes
     norm_epsilon: float
     scale: float
@@ -73,7 +73,7 @@ class Config:
     """Those layers."""
     biased: tuple[str, ...] | None = ()
     """The linear maps of a layer that have a bias; None: those whose bias the file holds."""
-    unit: Unit = SWIGLU
+    unit: GatedUnit = SWIGLU
     embedding_scale: float = 1.0
     score_cap: float | None = None
     logit_cap: float | None = None
@@ -91,7 +91,7 @@ class Config:
 
 def forward(
     params: Params,
-    config: Config,
+    config: DecoderConfig,
     ids_T: Array,
     tap: Tap,
     cache: Cache | None = None,
@@ -104,20 +104,20 @@ def forward(
         stream_TD = stream_TD * config.embedding_scale
     stream_TD = tap("embedding.output", stream_TD)
     rotations = {
-        rotary: position.rotary_angles(stream_TD, start, tokens, rotary, divisors(params, rotary, start + tokens))
+        rotary: rotary_angles(stream_TD, start, tokens, rotary, divisors(params, rotary, start + tokens))
         for rotary in (config.rotary, config.local_rotary)
         if rotary is not None
     }
     masks = {
-        window: attention.hide(attention.causal_mask(xp, tokens, keys, window, first), hidden_S)
+        window: hide(causal_mask(xp, tokens, keys, window, first), hidden_S)
         for window in {config.window_of(index) for index in range(config.sizes.L)}
     }
 
-    shared = isinstance(stream_TD, np.ndarray) and tokens >= ROWS and not _watched(tap, config.sizes)
+    shared = isinstance(stream_TD, np.ndarray) and tokens >= SHARED_FROM and not _watched(tap, config.sizes)
 
     def step(
         index: int, layer: Mapping[str, Array], stream_TD: Array, cache: Cache | None, tap: Tap
-    ) -> tuple[Array, Seen]:
+    ) -> tuple[Array, LayerCache]:
         name = f"layers.{index}"
         within = NO_TAP if shared else tap
         rotary = config.rotary_of(index)
@@ -142,16 +142,16 @@ def forward(
         (stream_TD,) = by_rows(write, stream_TD, mixed_HTE, rows=tokens)
         return tap(f"{name}.output", stream_TD), seen
 
-    def alike(index: int) -> Hashable:
+    def layer_kind(index: int) -> Hashable:
         return config.rotary_of(index), config.window_of(index)
 
     with sharing(shared):
-        stream_TD, seen = params.through(step, stream_TD, config.sizes.L, tap, cache, alike=alike)
+        stream_TD, seen = params.through(step, stream_TD, config.sizes.L, tap, cache, layer_kind=layer_kind)
     return Pass(stream_TD, Cache(start + tokens, seen))
 
 
 def into_attention(
-    layer: Mapping[str, Array], config: Config, tap: Tap, name: str, stream_TD: Array, *rotation_TP: Array
+    layer: Mapping[str, Array], config: DecoderConfig, tap: Tap, name: str, stream_TD: Array, *rotation_TP: Array
 ) -> tuple[Array, Array, Array]:
     """What the attention of a layer works on: queries [..., H, T, E], keys and values [..., K, T, E]."""
     normed_TD = normed(layer, "attention.norm", stream_TD, config, tap, name)
@@ -159,15 +159,15 @@ def into_attention(
 
 
 def out_of_attention(
-    layer: Mapping[str, Array], config: Config, tap: Tap, name: str, stream_TD: Array, mixed_HTE: Array
+    layer: Mapping[str, Array], config: DecoderConfig, tap: Tap, name: str, stream_TD: Array, mixed_HTE: Array
 ) -> tuple[Array]:
     """The stream [..., T, D] after what the heads mixed and what the feed-forward step makes of it were added."""
     added_TD = mapped(layer, "attention.output", attention.merge_heads(mixed_HTE))
-    added_TD = tap(f"{name}.attention.output", normed_behind(layer, "attention", added_TD, config, tap, name))
+    added_TD = tap(f"{name}.attention.output", normed_after(layer, "attention", added_TD, config, tap, name))
     stream_TD = tap(f"{name}.middle", stream_TD + added_TD)
     normed_TD = normed(layer, "feedforward.norm", stream_TD, config, tap, name)
     added_TD = feed_forward(layer, config, normed_TD, tap, f"{name}.feedforward")
-    added_TD = tap(f"{name}.feedforward.output", normed_behind(layer, "feedforward", added_TD, config, tap, name))
+    added_TD = tap(f"{name}.feedforward.output", normed_after(layer, "feedforward", added_TD, config, tap, name))
     return (stream_TD + added_TD,)
 
 
@@ -194,15 +194,17 @@ def divisors(params: Params, rotary: Rotary, length: int) -> Array | None:
     return params.get("rotary.divisors")
 
 
-def normed(layer: Mapping[str, Array], part: str, x_TD: Array, config: Config, tap: Tap, name: str) -> Array:
-    """The norm in front of a step, if the layer has one."""
+def normed(layer: Mapping[str, Array], part: str, x_TD: Array, config: DecoderConfig, tap: Tap, name: str) -> Array:
+    """The norm before a step, if the layer has one."""
     weight_D = layer.get(f"{part}.weight")
     return x_TD if weight_D is None else tap(f"{name}.{part}", rms_norm(x_TD, weight_D, config.norm_epsilon))
 
 
-def normed_behind(layer: Mapping[str, Array], step: str, x_TD: Array, config: Config, tap: Tap, name: str) -> Array:
+def normed_after(
+    layer: Mapping[str, Array], step: str, x_TD: Array, config: DecoderConfig, tap: Tap, name: str
+) -> Array:
     """The norm between a step and the stream, if the layer has one."""
-    weight_D = layer.get(f"{step}.norm_behind.weight")
+    weight_D = layer.get(f"{step}.norm_after.weight")
     if weight_D is None:
         return x_TD
     return rms_norm(tap(f"{name}.{step}.unnormed", x_TD), weight_D, config.norm_epsilon)
@@ -210,7 +212,7 @@ def normed_behind(layer: Mapping[str, Array], step: str, x_TD: Array, config: Co
 
 def project(
     layer: Mapping[str, Array],
-    config: Config,
+    config: DecoderConfig,
     normed_TD: Array,
     rotation_TP: tuple[Array, ...],
     tap: Tap,
@@ -224,7 +226,7 @@ def project(
         weight = layer.get(f"attention.{part}.norm.weight")
         if weight is not None:
             x_HTE = tap(f"{name}.{part}.normed", norm_heads(x_HTE, weight, config.norm_epsilon))
-        return tap(f"{name}.{part}", position.rotate_halves(x_HTE, *rotation_TP) if rotation_TP else x_HTE)
+        return tap(f"{name}.{part}", rotate_halves(x_HTE, *rotation_TP) if rotation_TP else x_HTE)
 
     query_HTE, key_KTE = positioned("query", config.sizes.H), positioned("key", config.sizes.K)
     value_KTE = attention.split_heads(mapped(layer, "attention.value", normed_TD), config.sizes.K)
@@ -239,37 +241,25 @@ def norm_heads(x_HTE: Array, weight: Array, epsilon: float) -> Array:
     return attention.split_heads(rms_norm(attention.merge_heads(x_HTE), weight, epsilon), heads)
 
 
-def feed_forward(layer: Mapping[str, Array], config: Config, normed_TD: Array, tap: Tap, name: str) -> Array:
+def feed_forward(layer: Mapping[str, Array], config: DecoderConfig, normed_TD: Array, tap: Tap, name: str) -> Array:
     """Through one network, or through those of many that the layer's router chooses."""
     if config.experts is not None and "feedforward.router.weight" in layer:
-        own = {key.removeprefix("feedforward."): array for key, array in layer.items()}
+        arrays = {key.removeprefix("feedforward."): array for key, array in layer.items()}
         return mixture(
             normed_TD,
-            own,
+            arrays,
             chosen=config.experts.chosen,
             among_chosen=config.experts.among_chosen,
             unit=config.unit,
             tap=tap,
             name=name,
         )
-    return gated(
-        normed_TD,
-        layer["feedforward.gate.weight"],
-        layer["feedforward.up.weight"],
-        layer["feedforward.down.weight"],
-        gate_F=layer.get("feedforward.gate.bias"),
-        up_F=layer.get("feedforward.up.bias"),
-        down_D=layer.get("feedforward.down.bias"),
-        unit=config.unit,
-        tap=tap,
-        name=name,
-    )
+    return gated(normed_TD, layer, "feedforward", unit=config.unit, tap=tap, name=name)
 
 
-def readout(params: Params, config: Config, stream_TD: Array, tap: Tap) -> Array:
+def readout(params: Params, config: DecoderConfig, stream_TD: Array, tap: Tap) -> Array:
     hidden_TD = tap("final.norm", rms_norm(stream_TD, params["final.norm.weight"], config.norm_epsilon))
-    unembedding_VD = params.get("unembedding.weight")
-    logits_TV = logits(hidden_TD, params["embedding.weight"] if unembedding_VD is None else unembedding_VD)
+    logits_TV = logits(hidden_TD, output_matrix(params))
     if config.logit_cap is not None:
         logits_TV = attention.soft_cap(tap("final.uncapped", logits_TV), config.logit_cap)
     return tap("final.logits", logits_TV)

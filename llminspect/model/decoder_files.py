@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llminspect.core.feedforward import Glu
-from llminspect.model import rotation
-from llminspect.model.decoder import Config
-from llminspect.model.spec import Sizes, TensorSpec, at_layer, linear_specs
+from llminspect.model import rotary_files
+from llminspect.model.decoder import DecoderConfig, forward, readout
+from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.sizes import GGUF, HUGGINGFACE, read_sizes
+from llminspect.model.spec import Architecture, Sizes, TensorSpec, at_layer, linear_specs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from llminspect.core.feedforward import GatedUnit
+    from llminspect.core.position.rotary import Rotary
     from llminspect.model.settings import Settings
 
-ACTIVATIONS = {
-    "silu": "silu",
-    "swish": "silu",
-    "gelu": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "relu": "relu",
-}
-"""By their names in `config.json`."""
 QUERY_KEY_VALUE = ("attention.query", "attention.key", "attention.value")
 ATTENTION = (*QUERY_KEY_VALUE, "attention.output")
 FEED_FORWARD = ("feedforward.gate", "feedforward.up", "feedforward.down")
@@ -31,44 +27,58 @@ FEED_FORWARD = ("feedforward.gate", "feedforward.up", "feedforward.down")
 
 def sizes_from_huggingface(settings: Settings, width_key: str = "intermediate_size", experts: int = 0) -> Sizes:
     width, heads = settings.whole("hidden_size"), settings.whole("num_attention_heads")
-    return Sizes(
-        L=settings.whole("num_hidden_layers"),
-        D=width,
-        H=heads,
-        K=settings.whole("num_key_value_heads", heads),
-        E=settings.whole("head_dim", width // heads),
-        F=settings.whole(width_key),
-        V=settings.whole("vocab_size"),
-        context=settings.whole("max_position_embeddings"),
-        X=experts,
-    )
+    shared, head_width = settings.whole("num_key_value_heads", heads), settings.whole("head_dim", width // heads)
+    return read_sizes(settings, {**HUGGINGFACE, "F": width_key}, K=shared, E=head_width, X=experts)
 
 
-def from_huggingface(settings: Settings, sizes: Sizes, *, tied: bool = False, base: float | None = 10000.0) -> Config:
-    """What every family writes alike; `tied` and `base` are what the family's format takes where none is written."""
-    return Config(
+def from_huggingface(
+    settings: Settings,
+    sizes: Sizes | None = None,
+    *,
+    tied: bool = False,
+    base: float | None = 10000.0,
+    unit: GatedUnit | None = None,
+    rotary: Rotary | None = None,
+) -> DecoderConfig:
+    """What every family writes alike.
+
+    `tied` and `base` are what the family's format takes where none is written; `sizes`, `unit` and `rotary` where the
+    family has other keys for them.
+    """
+    sizes = sizes or sizes_from_huggingface(settings)
+    return DecoderConfig(
         sizes=sizes,
         norm_epsilon=settings.number("rms_norm_eps"),
         scale=sizes.E**-0.5,
-        rotary=rotation.from_huggingface(settings, sizes.E, sizes.context, base),
-        tied=bool(settings.get("tie_word_embeddings", tied)),
+        rotary=rotary or rotary_files.from_huggingface(settings, sizes.E, sizes.context, base),
+        tied=settings.flag("tie_word_embeddings", tied),
+        unit=unit or Glu(settings.one_of("hidden_act", ACTIVATIONS)),
     )
 
 
-def gated_unit(settings: Settings) -> Glu:
-    return Glu(settings.one_of("hidden_act", ACTIVATIONS))
+def attention_biases(settings: Settings, default: bool = False) -> tuple[str, ...]:
+    return ATTENTION if settings.flag("attention_bias", default) else ()
 
 
-def with_windows(config: Config, settings: Settings, sliding: Callable[[int], bool]) -> Config:
-    """A window on the layers that `layer_types` names, or `sliding` (of a layer's number) where the file has none."""
-    layers = config.sizes.L
+def feed_forward_biases(settings: Settings) -> tuple[str, ...]:
+    return FEED_FORWARD if settings.flag("mlp_bias") else ()
+
+
+def with_windows(
+    config: DecoderConfig, settings: Settings, sliding: Callable[[int], bool] | None = None
+) -> DecoderConfig:
+    """A window on the layers that `layer_types` names.
+
+    Where the file has none: on those that `sliding` names (of a layer's number), without that on all if there is one.
+    """
+    layers, window = config.sizes.L, settings.get("sliding_window")  # May be written where no layer has one.
     kinds = settings.get("layer_types")
     if kinds is None:
-        kinds = ["sliding_attention" if sliding(index) else "full_attention" for index in range(layers)]
+        slides = [window is not None if sliding is None else sliding(index) for index in range(layers)]
+        kinds = ["sliding_attention" if slide else "full_attention" for slide in slides]
     if len(kinds) != layers or not set(kinds) <= {"sliding_attention", "full_attention"}:
         raise settings.wrong("layer_types", f"sliding_attention or full_attention for each of {layers} layers")
     windowed = tuple(index for index, kind in enumerate(kinds) if kind == "sliding_attention")
-    settings.get("sliding_window")  # May be written where no layer has one.
     return replace(config, window=settings.whole("sliding_window") if windowed else None, windowed=windowed)
 
 
@@ -76,33 +86,29 @@ def sizes_from_gguf(settings: Settings, experts: int = 0) -> Sizes:
     width, heads = settings.whole("embedding_length"), settings.whole("attention.head_count")
     head_width = settings.whole("attention.key_length", width // heads)
     settings.only("attention.value_length", head_width)
-    return Sizes(
-        L=settings.whole("block_count"),
-        D=width,
-        H=heads,
-        K=settings.whole("attention.head_count_kv", heads),
-        E=head_width,
-        F=settings.whole("feed_forward_length"),
-        V=settings.whole("vocab_size"),
-        context=settings.whole("context_length"),
-        X=experts,
-    )
+    return read_sizes(settings, GGUF, K=settings.whole("attention.head_count_kv", heads), E=head_width, X=experts)
 
 
-def from_gguf(settings: Settings, sizes: Sizes) -> Config:
-    """What every family writes alike. Whether there is an output matrix and which biases, the file's tensors say."""
-    return Config(
+def from_gguf(settings: Settings, sizes: Sizes | None = None, **known: Any) -> DecoderConfig:
+    """What every family writes alike, and what is `known`. Whether there is an output matrix and which biases, the
+    file's tensors say."""
+    sizes = sizes or sizes_from_gguf(settings)
+    found = DecoderConfig(
         sizes=sizes,
         norm_epsilon=settings.number("attention.layer_norm_rms_epsilon"),
         scale=sizes.E**-0.5,
-        rotary=rotation.from_gguf(settings, sizes.E, sizes.context),
+        rotary=rotary_files.from_gguf(settings, sizes.E, sizes.context),
         tied=True,
         biased=None,
     )
+    return replace(found, **known)
 
 
-def around_layers(config: Config, layer: Callable[[int], Iterable[TensorSpec]]) -> list[TensorSpec]:
-    """The embedding, the final norm and the output matrix, and the specs of each layer."""
+Layer = Sequence[TensorSpec]
+
+
+def around_layers(config: DecoderConfig, layer: Layer | Callable[[int], Layer]) -> list[TensorSpec]:
+    """The embedding, the final norm and the output matrix, and the specs of each layer: by its number, or the same."""
     return [
         TensorSpec("embedding.weight", "V D", "embed_tokens.weight", "token_embd.weight"),
         TensorSpec("final.norm.weight", "D", "norm.weight", "output_norm.weight"),
@@ -110,12 +116,14 @@ def around_layers(config: Config, layer: Callable[[int], Iterable[TensorSpec]]) 
         *(
             spec
             for index in range(config.sizes.L)
-            for spec in at_layer(index, layer(index), huggingface="layers.{}.", gguf="blk.{}.")
+            for spec in at_layer(
+                index, layer(index) if callable(layer) else layer, huggingface="layers.{}.", gguf="blk.{}."
+            )
         ),
     ]
 
 
-NORMS_IN_FRONT = (
+NORMS_BEFORE = (
     TensorSpec("attention.norm.weight", "D", "input_layernorm.weight", "attn_norm.weight"),
     TensorSpec("feedforward.norm.weight", "D", "post_attention_layernorm.weight", "ffn_norm.weight"),
 )
@@ -125,7 +133,7 @@ HEAD_NORMS = (
 )
 
 
-def maps(config: Config, *names: tuple[str, str, str, str], **fixes: Any) -> list[TensorSpec]:
+def maps(config: DecoderConfig, *names: tuple[str, str, str, str], **fixes: Any) -> list[TensorSpec]:
     """Linear maps (name, shape, Hugging Face, GGUF), each with a bias if the configuration says so."""
     return [
         spec
@@ -136,7 +144,7 @@ def maps(config: Config, *names: tuple[str, str, str, str], **fixes: Any) -> lis
     ]
 
 
-def attention_specs(config: Config, query_and_key_fixes: tuple[Any, Any] = (None, None)) -> list[TensorSpec]:
+def attention_specs(config: DecoderConfig, query_and_key_fixes: tuple[Any, Any] = (None, None)) -> list[TensorSpec]:
     query_fix, key_fix = query_and_key_fixes
     return [
         *maps(config, ("attention.query", "HE D", "self_attn.q_proj", "attn_q"), gguf_fix=query_fix),
@@ -149,7 +157,7 @@ def attention_specs(config: Config, query_and_key_fixes: tuple[Any, Any] = (None
     ]
 
 
-def feed_forward_specs(config: Config, letter: str = "F") -> list[TensorSpec]:
+def feed_forward_specs(config: DecoderConfig, letter: str = "F") -> list[TensorSpec]:
     return maps(
         config,
         ("feedforward.gate", f"{letter} D", "mlp.gate_proj", "ffn_gate"),
@@ -158,19 +166,48 @@ def feed_forward_specs(config: Config, letter: str = "F") -> list[TensorSpec]:
     )
 
 
+def plain_tensors(config: DecoderConfig) -> list[TensorSpec]:
+    """Of a family with a norm before each step and nothing more."""
+    return around_layers(config, [*NORMS_BEFORE, *attention_specs(config), *feed_forward_specs(config)])
+
+
 def expert_specs(experts: int, router: str, expert: str, names: tuple[str, str, str]) -> list[TensorSpec]:
     """The router and the experts; `expert` has `{}` for its number, `names` are those of gate, up and down."""
-    own_names = dict(zip(("gate", "up", "down"), names, strict=True))
     shapes = {"gate": "X F D", "up": "X F D", "down": "X D F"}
     return [
         TensorSpec("feedforward.router.weight", "X D", f"{router}.weight", "ffn_gate_inp.weight"),
         *(
             TensorSpec(
                 f"feedforward.experts.{part}.weight",
-                shapes[part],
-                tuple(f"{expert.format(index)}.{own_name}.weight" for index in range(experts)),
+                shape,
+                tuple(f"{expert.format(index)}.{name}.weight" for index in range(experts)),
                 f"ffn_{part}_exps.weight",
             )
-            for part, own_name in own_names.items()
+            for (part, shape), name in zip(shapes.items(), names, strict=True)
         ),
     ]
+
+
+def family(
+    name: str,
+    read_huggingface: Callable[[Settings], DecoderConfig],
+    tensors: Callable[[DecoderConfig], Iterable[TensorSpec]] = plain_tensors,
+    *,
+    model_type: str | None = None,
+    gguf: str | None = None,
+    read_gguf: Callable[[Settings], DecoderConfig] | None = None,
+    ignored: tuple[str, ...] = (),
+) -> Architecture:
+    """A family that is the shared decoder with other data; `model_type`: where it is not `name`."""
+    return Architecture(
+        name=name,
+        model_types=(model_type or name,),
+        read_huggingface=read_huggingface,
+        tensors=tensors,
+        forward=forward,
+        readout=readout,
+        gguf_names=() if gguf is None else (gguf,),
+        read_gguf=read_gguf,
+        prefix="model.",
+        ignored=ignored,
+    )

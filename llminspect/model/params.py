@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
     from llminspect.core.array import Array
-    from llminspect.core.cache import Cache, Seen
+    from llminspect.core.cache import Cache, LayerCache
     from llminspect.core.tap import Tap
 
-    Step = Callable[[int, Mapping[str, Array], Array, Cache | None, Tap], tuple[Array, Seen | None]]
+    LayerStep = Callable[[int, Mapping[str, Array], Array, Cache | None, Tap], tuple[Array, LayerCache | None]]
 
 
 READERS = 2
@@ -59,7 +59,7 @@ class Params:
         return self.arrays.get(name, None)
 
     def layer(self, index: int, stack: str = "layers") -> Mapping[str, Array]:
-        """The arrays of one layer of a stack, by the part of their name behind `{stack}.{index}.`."""
+        """The arrays of one layer of a stack, by the part of their name after `{stack}.{index}.`."""
         if not self._keep:
             return self._fetched(stack, index)
         if (stack, index) not in self._kept:
@@ -68,26 +68,26 @@ class Params:
 
     def through(
         self,
-        step: Step,
+        step: LayerStep,
         stream_TD: Array,
         layers: int,
         tap: Tap,
         cache: Cache | None = None,
         *,
         stack: str = "layers",
-        alike: Callable[[int], Hashable] = lambda index: None,
-    ) -> tuple[Array, Sequence[Seen]]:
+        layer_kind: Callable[[int], Hashable] = lambda index: None,
+    ) -> tuple[Array, Sequence[LayerCache]]:
         """The stream through each layer of a stack in turn, and what they have seen.
 
-        `step(index, layer, stream_TD, cache, tap)` is one layer. `alike(index)` is equal for those that do the same
-        with other arrays: an engine that compiles makes code for one of them. So a step uses its index for names, its
-        place in the cache and what `alike` tells, and nothing else.
+        `step(index, layer, stream_TD, cache, tap)` is one layer. `layer_kind(index)` is equal for those that do the
+        same with other arrays: an engine that compiles makes code for one of them. So a step uses its index for names,
+        its place in the cache and what `layer_kind` depends on, and nothing else.
         """
         seen = []
         for index in range(layers):
-            stream_TD, its_own = step(index, self.layer(index, stack), stream_TD, cache, tap)
-            if its_own is not None:
-                seen.append(its_own)
+            stream_TD, now_seen = step(index, self.layer(index, stack), stream_TD, cache, tap)
+            if now_seen is not None:
+                seen.append(now_seen)
         return stream_TD, tuple(seen)
 
     def _named(self, stack: str, index: int) -> list[tuple[str, str]]:

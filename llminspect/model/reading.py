@@ -63,12 +63,12 @@ def part_reader(description: Description, spec: TensorSpec) -> Callable[[tuple[s
 
 def row_by_row(on_demand: OnDemand, spec: TensorSpec, config: Config) -> Callable[[], Any]:
     """The matrix of the vocabulary as one that is never whole."""
-    from llminspect.core.rows import Rows
+    from llminspect.core.rows import RowsOnDemand
     from llminspect.model.spec import expanded_shape
 
     part = on_demand.parts[spec.name]
     rows, width = expanded_shape(spec.shape, config.sizes)
-    return lambda: Rows((rows, width), lambda start, stop: part((slice(start, stop), slice(0, width))))
+    return lambda: RowsOnDemand((rows, width), lambda start, stop: part((slice(start, stop), slice(0, width))))
 
 
 def larger_than_memory(needed: int) -> bool:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 from llminspect.errors import ModelError
 from llminspect.model import families
-from llminspect.model.spec import Architecture, Format, TensorSpec, expanded_shape
+from llminspect.model.spec import Architecture, TensorSpec, expanded_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from llminspect.files.weights import Format
     from llminspect.model.spec import Config
 
 
@@ -56,59 +57,56 @@ def claim(
 
     Raises ModelError naming the tensors that are missing, of another shape than the configuration says, or left over.
     """
-    own_names = _own_names(architecture, file_format, shapes)
+    in_file = _names_in_file(architecture, file_format, shapes)
     present: list[TensorSpec] = []
     claimed: set[str] = set()
     missing: list[str] = []
     for spec in architecture.tensors(config):
         sources = spec.sources(file_format)
-        absent = [name for name in sources if name not in own_names]
+        absent = [name for name in sources if name not in in_file]
         if absent or not sources:
             missing += [] if spec.optional else absent or [spec.name]
             continue
-        spec = _renamed(spec, file_format, own_names)
-        claimed.update(spec.sources(file_format))
+        if file_format == "huggingface":
+            spec = _renamed(spec, in_file)
+            sources = spec.sources(file_format)
+        claimed.update(sources)
         present.append(spec)
-        _check_shape(spec, config, file_format, shapes)
+        # One that is cut or turned is checked when it is read.
+        if len(sources) == 1 and spec.fix(file_format) is None:
+            shape, expected = shapes[sources[0]], expanded_shape(spec.shape, config.sizes)
+            if shape != expected:
+                raise ModelError(f"tensor {sources[0]} has the shape {shape}, the configuration says {expected}")
     if missing:
         raise ModelError(f"tensors are missing: {_some(missing)}")
     left = [
-        own_name
-        for name, own_name in own_names.items()
-        if own_name not in claimed and not any(fnmatchcase(name, known) for known in architecture.ignored)
+        held
+        for name, held in in_file.items()
+        if held not in claimed and not any(fnmatchcase(name, known) for known in architecture.ignored)
     ]
     if left:
         raise ModelError(f"tensors that this kind of model does not have: {_some(left)}")
     return present
 
 
-def _own_names(architecture: Architecture, file_format: Format, names: Iterable[str]) -> dict[str, str]:
+def _names_in_file(architecture: Architecture, file_format: Format, names: Iterable[str]) -> dict[str, str]:
     """The names as the specs have them, and as this file has them."""
     if file_format == "gguf":
         return {name: name for name in names}
-    own_names: dict[str, str] = {}
+    in_file: dict[str, str] = {}
     for name in names:
         canonical = architecture.canonical(name)
-        if canonical in own_names:
-            raise ModelError(f"tensors {own_names[canonical]} and {name} are the same part of the model")
-        own_names[canonical] = name
-    return own_names
+        if canonical in in_file:
+            raise ModelError(f"tensors {in_file[canonical]} and {name} are the same part of the model")
+        in_file[canonical] = name
+    return in_file
 
 
-def _renamed(spec: TensorSpec, file_format: Format, own_names: Mapping[str, str]) -> TensorSpec:
-    if file_format == "gguf":
-        return spec
+def _renamed(spec: TensorSpec, in_file: Mapping[str, str]) -> TensorSpec:
     names = spec.huggingface
     return replace(
-        spec, huggingface=own_names[names] if isinstance(names, str) else tuple(own_names[name] for name in names or ())
+        spec, huggingface=in_file[names] if isinstance(names, str) else tuple(in_file[name] for name in names or ())
     )
-
-
-def _check_shape(spec: TensorSpec, config: Config, file_format: Format, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Of a tensor that is taken as it is; one that is cut or turned is checked when it is read."""
-    sources, expected = spec.sources(file_format), expanded_shape(spec.shape, config.sizes)
-    if len(sources) == 1 and spec.fix(file_format) is None and shapes[sources[0]] != expected:
-        raise ModelError(f"tensor {sources[0]} has the shape {shapes[sources[0]]}, the configuration says {expected}")
 
 
 def _some(names: list[str]) -> str:

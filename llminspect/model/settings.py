@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from llminspect.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     Value = TypeVar("Value")
 
@@ -34,6 +34,15 @@ HARMLESS = frozenset(
 """Keys that change no number of a forward pass: training, bookkeeping, how the reference implementation computes, how
 it would choose tokens, and ids that the tokenizer states as well."""
 
+ACTIVATIONS = {
+    "silu": "silu",
+    "swish": "silu",
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "relu": "relu",
+}
+"""`core.feedforward.ACTIVATIONS` by their names in `config.json`."""
 
 MOST_REPEATED = 4096
 """Layers or experts; the largest published models have some hundreds. A file's own number is a promise, not a fact."""
@@ -58,8 +67,10 @@ class Settings:
     that nobody read and that says something (is not None, False, 0 or empty).
     """
 
-    def __init__(self, values: Mapping[str, Any], where: str) -> None:
+    def __init__(self, values: Mapping[str, Any], where: str, metadata: Mapping[str, Any] | None = None) -> None:
         self.values, self.where = values, where
+        self.metadata = values if metadata is None else metadata
+        """All that the file says: of a GGUF file also what is not of its family."""
         self._read: set[str] = set()
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -73,6 +84,18 @@ class Settings:
         if value is None:
             raise ModelError(f"{self.where} lacks the setting {key!r}")
         return value
+
+    def skip(self, *keys: str) -> None:
+        """Keys that change no number of this family, or repeat what others say."""
+        self._read.update(keys)
+
+    def flag(self, key: str, default: bool = False) -> bool:
+        return bool(self.get(key, default))
+
+    def perhaps(self, key: str) -> float | None:
+        """A number, or None where there is none."""
+        value = self.get(key)
+        return None if value is None else float(value)
 
     def whole(self, key: str, default: int | None = None) -> int:
         """A whole number above 0; of layers and experts not more than there can be."""
@@ -112,8 +135,8 @@ class Settings:
             raise self.wrong(key, "an object")
         return Settings(value, f"{self.where}, {key}")
 
-    def done(self, harmless: Iterable[str] = ()) -> None:
-        allowed = self._read | HARMLESS | set(harmless)
+    def done(self) -> None:
+        allowed = self._read | HARMLESS
         strange = sorted(
             key for key, value in self.values.items() if key not in allowed and value not in (None, False, "", [], {})
         )
@@ -138,11 +161,11 @@ def huggingface(config: Mapping[str, Any]) -> Settings:
     return settings
 
 
-def gguf(metadata: Mapping[str, Any], family: str) -> Settings:
-    """The keys `family.*` of a GGUF file, without that prefix, and how many tokens its vocabulary has."""
-    prefix = f"{family}."
-    own = {key.removeprefix(prefix): value for key, value in metadata.items() if key.startswith(prefix)}
+def gguf(metadata: Mapping[str, Any]) -> Settings:
+    """The keys of a GGUF file that begin with its family's name, without that, and the size of its vocabulary."""
+    prefix = f"{metadata['general.architecture']}."
+    values = {key.removeprefix(prefix): value for key, value in metadata.items() if key.startswith(prefix)}
     tokens = metadata.get("tokenizer.ggml.tokens")
     if isinstance(tokens, list):
-        own["vocab_size"] = len(tokens)
-    return Settings(own, f"this GGUF file ({prefix}*)")
+        values["vocab_size"] = len(tokens)
+    return Settings(values, f"this GGUF file ({prefix}*)", metadata)

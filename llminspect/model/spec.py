@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from llminspect.errors import ModelError
+from llminspect.model.settings import gguf as gguf_settings
+from llminspect.model.settings import huggingface as huggingface_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping
@@ -14,9 +16,9 @@ if TYPE_CHECKING:
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache
     from llminspect.core.tap import Tap
+    from llminspect.files.weights import Format
     from llminspect.model.params import Params
-
-Format = Literal["huggingface", "gguf"]
+    from llminspect.model.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,9 @@ def linear_specs(
     return [weight] if bias is False else [weight, spec("bias", shape.split()[0], bias is None)]
 
 
-def norm_specs(name: str, huggingface: str | None, gguf: str | None, letters: str = "D") -> list[TensorSpec]:
+def norm_specs(name: str, huggingface: str | None, gguf: str | None) -> list[TensorSpec]:
     """`name.weight` and `name.bias` of a layer norm."""
-    return linear_specs(name, letters, huggingface, gguf, True)
+    return linear_specs(name, "D", huggingface, gguf, True)
 
 
 def at_layer(
@@ -183,16 +185,18 @@ class Readout(Protocol):
 
 @dataclass(frozen=True)
 class Architecture:
-    """One family of models. `arch/` holds a module a family, each with its `ARCHITECTURES`."""
+    """One family of models. `families/` holds a module a family, each with its `ARCHITECTURES`."""
 
     name: str
     model_types: tuple[str, ...]
-    gguf_names: tuple[str, ...]
-    config_from_huggingface: Callable[[Mapping[str, Any]], Any]
-    config_from_gguf: Callable[[Mapping[str, Any]], Any] | None
+    read_huggingface: Callable[[Settings], Any]
+    """The configuration, of the keys of a `config.json`; a key that it reads, or skips, is one that is understood."""
     tensors: Callable[[Any], Iterable[TensorSpec]]
     forward: Forward
     readout: Readout
+    gguf_names: tuple[str, ...] = ()
+    read_gguf: Callable[[Settings], Any] | None = None
+    """The configuration, of the keys of a GGUF file."""
     ignored: tuple[str, ...] = ()
     """Patterns of file tensors that are known and carry nothing (a stored copy of what the configuration says)."""
     capabilities: frozenset[str] = field(default_factory=lambda: frozenset({"generate"}))
@@ -206,6 +210,21 @@ class Architecture:
     """What Hugging Face files may have in front of a tensor's name, or leave out where no head was saved."""
     older_spellings: tuple[tuple[str, str], ...] = ()
     """Ends of tensor names in older Hugging Face files, and today's."""
+
+    def config_from_huggingface(self, values: Mapping[str, Any]) -> Any:
+        """The configuration in a `config.json`. Raises ModelError where anything in it is not understood."""
+        settings = huggingface_settings(values)
+        config = self.read_huggingface(settings)
+        settings.done()
+        return config
+
+    def config_from_gguf(self, metadata: Mapping[str, Any]) -> Any:
+        """The same of a GGUF file's metadata."""
+        assert self.read_gguf is not None
+        settings = gguf_settings(metadata)
+        config = self.read_gguf(settings)
+        settings.done()
+        return config
 
     def capabilities_with(self, arrays: Container[str]) -> frozenset[str]:
         """What a model can do whose arrays are these, by their names in the core."""
@@ -222,9 +241,9 @@ class Architecture:
         return name
 
 
-def expanded_shape(shape: str, sizes: Sizes, extra: Mapping[str, int] | None = None) -> tuple[int, ...]:
-    """ "HE D" with H = 9, E = 64, D = 576 -> (576, 576). Letters of `extra` add to or replace those of `sizes`."""
-    values = {**vars(sizes), **(extra or {})}
+def expanded_shape(shape: str, sizes: Sizes) -> tuple[int, ...]:
+    """ "HE D" with H = 9, E = 64, D = 576 -> (576, 576)."""
+    values = vars(sizes)
     result = []
     for axis in shape.split():
         result.append(int(axis) if axis.isdecimal() else math.prod(values[letter] for letter in axis))

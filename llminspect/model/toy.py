@@ -19,20 +19,19 @@ from llminspect.core import attention
 from llminspect.core.array import namespace, overwrite
 from llminspect.core.cache import Cache, extend, span
 from llminspect.core.embedding import look_up
+from llminspect.core.mask import causal_mask, hide
 from llminspect.core.unembed import logits
 from llminspect.errors import ModelError
 from llminspect.model.params import Params
 from llminspect.model.spec import Architecture, Pass, Sizes, TensorSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from llminspect.core.array import Array
     from llminspect.core.tap import Tap
 
 
 @dataclass(frozen=True)
-class Config:
+class ToyConfig:
     sizes: Sizes
     causal: bool
 
@@ -42,16 +41,16 @@ class Toy:
     """A built-in model: everything that a file would hold."""
 
     architecture: Architecture
-    config: Config
+    config: ToyConfig
     params: Params
     vocabulary: tuple[str, ...]
 
 
-def _not_in_files(_: Mapping[str, Any]) -> Config:
+def _not_in_files(_: Any) -> ToyConfig:
     raise ModelError("the toy models are built in; no file holds one")
 
 
-def hand_tensors(_: Config) -> list[TensorSpec]:
+def hand_tensors(_: ToyConfig) -> list[TensorSpec]:
     return [
         TensorSpec("embedding.weight", "V D"),
         TensorSpec("layers.0.feedforward.weight", "D F"),
@@ -61,7 +60,7 @@ def hand_tensors(_: Config) -> list[TensorSpec]:
 
 def hand_forward(
     params: Params,
-    config: Config,
+    config: ToyConfig,
     ids_T: Array,
     tap: Tap,
     cache: Cache | None = None,
@@ -76,7 +75,7 @@ def hand_forward(
     return Pass(stream_TD, Cache((cache.length if cache else 0) + ids_T.shape[-1]))
 
 
-def attention_tensors(_: Config) -> list[TensorSpec]:
+def attention_tensors(_: ToyConfig) -> list[TensorSpec]:
     return [
         TensorSpec("embedding.weight", "V D"),
         TensorSpec("layers.0.attention.query.weight", "D HE"),
@@ -87,7 +86,7 @@ def attention_tensors(_: Config) -> list[TensorSpec]:
 
 def attention_forward(
     params: Params,
-    config: Config,
+    config: ToyConfig,
     ids_T: Array,
     tap: Tap,
     cache: Cache | None = None,
@@ -103,13 +102,13 @@ def attention_forward(
     key_KTE = tap(f"{name}.key", attention.split_heads(stream_TD @ layer["attention.key.weight"], sizes.K))
     value_KTE = tap(f"{name}.value", attention.split_heads(stream_TD @ layer["attention.value.weight"], sizes.K))
     seen = extend(cache, 0, key_KTE, value_KTE)
-    mask_TS = attention.causal_mask(xp, tokens, keys, first=first) if config.causal else None
+    mask_TS = causal_mask(xp, tokens, keys, first=first) if config.causal else None
     mixed_HTE = attention.attend(
         query_HTE,
         seen.key_KSE,
         seen.value_KSE,
         scale=sizes.E**-0.5,
-        mask_TS=attention.hide(mask_TS, hidden_S),
+        mask_TS=hide(mask_TS, hidden_S),
         tap=tap,
         name=name,
     )
@@ -118,7 +117,7 @@ def attention_forward(
     return Pass(stream_TD, Cache(start + tokens, (seen,)))
 
 
-def readout(params: Params, config: Config, stream_TD: Array, tap: Tap) -> Array:
+def readout(params: Params, config: ToyConfig, stream_TD: Array, tap: Tap) -> Array:
     """logits = output · Eᵀ: the embedding matrix read the other way round."""
     return tap("final.logits", logits(tap("final.norm", stream_TD), params["embedding.weight"]))
 
@@ -128,19 +127,19 @@ def _array(rows: Any) -> Array:
 
 
 def _toy() -> Toy:
-    architecture = Architecture("toy", ("toy",), (), _not_in_files, None, hand_tensors, hand_forward, readout)
+    architecture = Architecture("toy", ("toy",), _not_in_files, hand_tensors, hand_forward, readout)
     sizes = Sizes(L=1, D=2, H=0, K=0, E=0, F=2, V=3, context=1024)
     arrays = {
         "embedding.weight": _array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]),
         "layers.0.feedforward.weight": _array([[1, 2], [3, 4]]),
         "layers.0.feedforward.bias": _array([0.5, 0.5]),
     }
-    return Toy(architecture, Config(sizes, causal=True), Params(arrays), ("hello", "world", "!"))
+    return Toy(architecture, ToyConfig(sizes, causal=True), Params(arrays), ("hello", "world", "!"))
 
 
 def _toy_attention() -> Toy:
     architecture = Architecture(
-        "toy-attention", ("toy-attention",), (), _not_in_files, None, attention_tensors, attention_forward, readout
+        "toy-attention", ("toy-attention",), _not_in_files, attention_tensors, attention_forward, readout
     )
     sizes = Sizes(L=1, D=4, H=1, K=1, E=4, F=0, V=4, context=1024)
     arrays = {
@@ -151,9 +150,7 @@ def _toy_attention() -> Toy:
         # What it offers to whoever finds it: one of them, an animal, something done, an end.
         "layers.0.attention.value.weight": _array([[1, 0, 0, 0], [0, 2, 0, 0], [0, 1, 3, 0], [0, 0, 0, 1]]),
     }
-    return Toy(architecture, Config(sizes, causal=False), Params(arrays), ("A", "cat", "sat", "."))
+    return Toy(architecture, ToyConfig(sizes, causal=False), Params(arrays), ("A", "cat", "sat", "."))
 
 
 TOYS = {"toy": _toy, "toy-attention": _toy_attention}
-
-ARCHITECTURES: tuple[Architecture, ...] = ()

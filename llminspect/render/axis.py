@@ -21,7 +21,7 @@ _SHORTEST = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class AxisHeader:
     """What stands over the columns (`rulers`) and, where they are numbered, below the picture (`legend`)."""
 
     rulers: list[Text] = field(default_factory=list)
@@ -49,7 +49,7 @@ def column_header(
     *,
     shown_with_rows: bool,
     plain: bool = False,
-) -> Header:
+) -> AxisHeader:
     """The header of `count` columns, each `size` of them one cell that is `cell` wide.
 
     `shown_with_rows`: the rows carry the same labels with their numbers, so no legend is needed. `plain`: the cells
@@ -62,12 +62,12 @@ def column_header(
             for label in labels:
                 ruler.append(fit(shorten(label, cell - 1) + ("" if plain else " "), cell, "left" if plain else "right"))
             ruler.rstrip()
-            return Header([ruler])
+            return AxisHeader([ruler])
     below = []
     if labels is not None and not shown_with_rows:
         entries = [(str(index), labels[index]) for index in range(0, len(labels), size)]
         below = legend("columns:", entries, total)
-    return Header([_ruler(count, size, cell, plain)], below, by_number=True)
+    return AxisHeader([_ruler(count, size, cell, plain)], below, by_number=True)
 
 
 def _ruler(count: int, size: int, cell: int, plain: bool) -> Text:

@@ -25,7 +25,7 @@ _LONGEST = 60
 
 
 class Bars:
-    """The renderable behind `probability_bars` and `signed_bars`; adapts to the width that it is given."""
+    """The renderable of `probability_bars` and `signed_bars`; adapts to the width that it is given."""
 
     def __init__(
         self,
@@ -96,15 +96,12 @@ def signed_bars(
     values: ArrayLike,
     *,
     numbers: Sequence[str] | None = None,
-    maximum: float | None = None,
-    strong: Collection[int] = (),
     title: str = "",
 ) -> Bars:
     """Bars to the left and right of a line at zero, for contributions and changes; otherwise as probability_bars."""
     array = np.asarray(values, dtype=float)
     texts = numbers if numbers is not None else column(array, 4)
-    most = maximum if maximum is not None else _largest(np.abs(array))
-    return Bars(labels, array, texts, maximum=most, signed=True, strong=strong, title=title)
+    return Bars(labels, array, texts, maximum=_largest(np.abs(array)), signed=True, strong=(), title=title)
 
 
 class BarCell:
@@ -129,11 +126,9 @@ def bar(share: float, cells: int) -> str:
     return "█" * full + (_EIGHTHS[rest] if rest else "")
 
 
-def sparkline(values: ArrayLike, cells: int | None = None, *, limits: tuple[float, float] | None = None) -> Text:
-    """A row of numbers as ▁▂▃▄▅▆▇█, one cell each; more than `cells` are averaged. NaN leaves a gap."""
+def sparkline(values: ArrayLike, *, limits: tuple[float, float] | None = None) -> Text:
+    """A row of numbers as ▁▂▃▄▅▆▇█, one cell each. NaN leaves a gap."""
     row = np.asarray(values, dtype=float).ravel()
-    if cells is not None and row.size > cells:
-        row = np.array([_mean(part) for part in np.array_split(row, cells)])
     finite = row[np.isfinite(row)]
     if not finite.size:
         return Text(" " * row.size)
@@ -163,8 +158,3 @@ def _append_signed(line: Text, share: float, half: int) -> None:
 def _largest(values: NDArray[np.floating]) -> float:
     finite = values[np.isfinite(values)]
     return float(finite.max()) if finite.size else 0.0
-
-
-def _mean(values: NDArray[np.floating]) -> float:
-    finite = values[np.isfinite(values)]
-    return float(finite.mean()) if finite.size else float("nan")

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from rich.segment import Segment
     from rich.style import Style
 
+    from llminspect.render.theme import RGB
+
 Theme = Literal["dark", "light"]
-RGB = tuple[int, int, int]
 
 _DARK = [(69, 71, 90), (243, 139, 168), (166, 227, 161), (249, 226, 175), (137, 180, 250), (203, 166, 247)]
 _LIGHT = [(60, 60, 67), (180, 40, 60), (30, 120, 50), (140, 90, 0), (30, 80, 180), (120, 50, 160)]
@@ -101,8 +102,8 @@ def shapes(rendering: RenderableType, width: int, theme: Theme) -> tuple[list[Sh
     found: list[Shape] = []
     for row, line in enumerate(lines):
         grid = _Row(row, theme)
-        own = list(_joined(grid.shapes(line)))
-        found += sorted(own, key=lambda shape: not (isinstance(shape, Rectangle) and shape.height == 1))
+        of_row = list(_joined(grid.shapes(line)))
+        found += sorted(of_row, key=lambda shape: not (isinstance(shape, Rectangle) and shape.height == 1))
     return found, max(len(lines), 1)
 
 

@@ -24,7 +24,7 @@ def steps(rows: Iterable[Sequence[str]], *, title: str = "", note: str = "") -> 
                = [2.0, 2.7]
 
     The result, the last of several, stands out. A newline in a part starts a new line in it, as the rows of
-    `numbers.matrix` do; a part that is longer than the line is wrapped behind its `=`.
+    `numbers.matrix` do; a part that is longer than the line is wrapped after its `=`.
     """
     made = Table.grid(padding=(0, 1, 0, 0))
     if title:

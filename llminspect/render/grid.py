@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llminspect.core.numbers import column as number_column
-from llminspect.render.axis import Header, column_header, row_labels_of
+from llminspect.render.axis import AxisHeader, column_header, row_labels_of
 from llminspect.render.fold import Fold, bin_size, fold_columns, fold_note, fold_rows
 from llminspect.render.safe import fit, visible, width
 
@@ -60,7 +60,7 @@ class Grid:
     texts: list[list[str]] | None
     cell: int
     row_labels: list[str]
-    header: Header
+    header: AxisHeader
     halves: bool
     notes: list[str]
 

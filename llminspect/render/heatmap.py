@@ -10,7 +10,7 @@ from rich.text import Text
 
 from llminspect.render import theme
 from llminspect.render.grid import Grid, Picture, make_grid
-from llminspect.render.ramp_key import Limits, limits_of, place, ramp_key
+from llminspect.render.ramp_key import ColorLimits, limits_of, place, ramp_key
 from llminspect.render.safe import fit, label, visible, width
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 class Heatmap:
-    """The renderable behind `heatmap` and `head_map`; adapts to the width that it is given."""
+    """The renderable of `heatmap` and `head_map`; adapts to the width that it is given."""
 
     def __init__(
-        self, picture: Picture, *, title: str, scale: theme.Scale, limits: Limits, value_name: str, masked: str
+        self, picture: Picture, *, title: str, scale: theme.Scale, limits: ColorLimits, value_name: str, masked: str
     ) -> None:
         self.picture, self.title, self.scale = picture, title, scale
         self.value_name, self.masked = value_name, masked
@@ -147,7 +147,7 @@ def heatmap(
     *,
     title: str = "",
     scale: theme.Scale = "sequential",
-    limits: Limits = None,
+    limits: ColorLimits = None,
     fold: Fold = "mean",
     row_name: str = "rows",
     column_name: str = "columns",
@@ -190,7 +190,7 @@ def head_map(
     *,
     title: str = "",
     scale: theme.Scale = "sequential",
-    limits: Limits = None,
+    limits: ColorLimits = None,
     value_name: str = "",
     layers: Sequence[int] | None = None,
     marks: Sequence[Sequence[str]] | None = None,

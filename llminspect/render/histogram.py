@@ -10,7 +10,7 @@ from rich.text import Text
 
 from llminspect.core.numbers import count, number
 from llminspect.render import theme
-from llminspect.render.ramp_key import Limits, limits_of
+from llminspect.render.ramp_key import ColorLimits, limits_of
 from llminspect.render.safe import visible, width
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ _MOST_BINS = 72
 
 
 class Histogram:
-    """The renderable behind `histogram`; adapts to the width that it is given."""
+    """The renderable of `histogram`; adapts to the width that it is given."""
 
     def __init__(
-        self, values: NDArray[np.floating], title: str, name: str, bins: int | None, height: int, limits: Limits
+        self, values: NDArray[np.floating], title: str, name: str, bins: int | None, height: int, limits: ColorLimits
     ) -> None:
         self.values = values[np.isfinite(values)]
         self.left_out = values.size - self.values.size
@@ -91,7 +91,7 @@ def histogram(
     name: str = "values",
     bins: int | None = None,
     height: int = 8,
-    limits: Limits = None,
+    limits: ColorLimits = None,
 ) -> Histogram:
     """How often which values occur, `height` lines high, and their mean, standard deviation and extremes.
 

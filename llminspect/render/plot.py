@@ -29,7 +29,7 @@ _LONGEST_LABEL = 20
 
 
 class Scatter:
-    """The renderable behind `scatter`; adapts to the width that it is given."""
+    """The renderable of `scatter`; adapts to the width that it is given."""
 
     def __init__(
         self,
@@ -39,14 +39,13 @@ class Scatter:
         axes: tuple[str, str],
         title: str,
         height: int | None,
-        equal: bool,
     ) -> None:
         seen = np.isfinite(points_N2).all(axis=1)
         self.points_N2 = points_N2[seen]
         self.labels = [name for name, finite in zip(labels, seen, strict=True) if finite]
         self.groups = [group for group, finite in zip(groups, seen, strict=True) if finite] if groups else None
         self.left_out = int((~seen).sum())
-        self.axes, self.title, self.height, self.equal = axes, title, height, equal
+        self.axes, self.title, self.height = axes, title, height
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         return Measurement(min(30, options.max_width), options.max_width)
@@ -60,7 +59,7 @@ class Scatter:
         rows = self.height or max(10, min(28, options.max_width // 4))
         # The tick labels at the left depend on the limits, these on the width: nine cells do for both.
         columns = max(8, min(_WIDEST, options.max_width - 10))
-        low, high = _limits(self.points_N2, columns, rows, self.equal)
+        low, high = _limits(self.points_N2, columns, rows)
         canvas = Canvas(columns, rows)
         # Points that differ by rounding only must not fall on two sides of the middle of a cell.
         exact_N2 = np.round((self.points_N2 - low) / (high - low) * [columns - 1, rows - 1], 6)
@@ -136,13 +135,12 @@ def scatter(
     groups: Sequence[str] | None = None,
     title: str = "",
     height: int | None = None,
-    equal: bool = True,
 ) -> Scatter:
     """Points [N, 2] with their labels; `axes` name them, with their share of the variance for a projection.
 
     Labels never overlap: one that finds no room is replaced by a key, explained below the picture, as are points that
-    fall on one place. `groups` (one name a point) colour the points and give them signs. With `equal`, a unit is as
-    long across as up, so that distances can be compared; `height` is in lines.
+    fall on one place. `groups` (one name a point) colour the points and give them signs. A unit is as long across
+    as up, so that distances can be compared; `height` is in lines.
 
     Raises ValueError for an array of another shape, and for labels or groups that do not match it.
     """
@@ -153,19 +151,17 @@ def scatter(
         raise ValueError(f"{len(labels)} labels for {len(points)} points")
     shown = [label(text) for text in labels]
     named = None if groups is None else [visible(group) for group in groups]
-    return Scatter(points, shown, named, (visible(axes[0]), visible(axes[1])), title, height, equal)
+    return Scatter(points, shown, named, (visible(axes[0]), visible(axes[1])), title, height)
 
 
 def _limits(
-    points_N2: NDArray[np.floating], columns: int, rows: int, equal: bool
+    points_N2: NDArray[np.floating], columns: int, rows: int
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """The lower left and the upper right corner: a margin around the points, the same unit on both axes if `equal`."""
+    """The lower left and the upper right corner: a margin around the points, the same unit on both axes."""
     low, high = points_N2.min(axis=0), points_N2.max(axis=0)
     middle, spread = (low + high) / 2, (high - low) * 1.1
-    if equal:
-        # A cell is about twice as high as wide.
-        unit = max(spread[0] / columns, spread[1] / (2 * rows))
-        spread = np.array([unit * columns, unit * 2 * rows])
+    unit = max(spread[0] / columns, spread[1] / (2 * rows))  # A cell is about twice as high as wide.
+    spread = np.array([unit * columns, unit * 2 * rows])
     spread = np.where(spread > 0, spread, 1.0)
     return middle - spread / 2, middle + spread / 2
 

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console, ConsoleOptions, RenderResult
 
-Limits = tuple[float, float] | Literal["robust"] | None
+ColorLimits = tuple[float, float] | Literal["robust"] | None
 """The values at the two ends of a ramp; "robust" leaves out the outermost hundredth at each end; None takes all."""
 
 _CELLS = 24
 
 
-def limits_of(values: NDArray[np.floating], scale: theme.Scale, limits: Limits) -> tuple[float, float]:
+def limits_of(values: NDArray[np.floating], scale: theme.Scale, limits: ColorLimits) -> tuple[float, float]:
     """The values at the ends of the ramp for `values`; a diverging ramp has 0 in its middle."""
     if isinstance(limits, tuple):
         return limits
@@ -47,7 +47,7 @@ def place(value: float, low: float, high: float) -> float:
 
 
 class RampKey:
-    """The renderable behind `ramp_key`."""
+    """The renderable of `ramp_key`."""
 
     def __init__(self, scale: theme.Scale, labels: list[str], name: str, note: str, written: bool) -> None:
         self.scale, self.labels, self.name, self.note, self.written = scale, labels, name, note, written

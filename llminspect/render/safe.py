@@ -7,13 +7,8 @@ each of them a printable stand-in; every function of this package passes what it
 from __future__ import annotations
 
 import unicodedata
-from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
-from rich.text import Text
-
-if TYPE_CHECKING:
-    from rich.style import Style
 
 _NAMED = {"\n": "⏎", "\t": "⇥", "\x7f": "␡"}
 
@@ -66,11 +61,6 @@ def _mark(char: str, blanks: bool) -> str:
     if unicodedata.category(char) == "Zs" and not blanks:
         return char
     return f"‹U+{code:04X}›"
-
-
-def safe_text(value: str, style: Style | str = "", *, spaces: bool = False) -> Text:
-    """`visible(value)` as a rich Text, never read as markup."""
-    return Text(visible(value, spaces), style=style, no_wrap=True, end="")
 
 
 def width(text: str) -> int:

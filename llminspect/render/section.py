@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
 _GAP = 4
+_RIGHT = 60
+"""Cells that what stands to the right has at least."""
 """Cells between two parts side by side."""
 
 
@@ -35,11 +37,11 @@ def page(parts: Iterable[RenderableType]) -> Group:
     return Group(*shown)
 
 
-class Beside:
+class SideBySide:
     """Two renderables side by side where both fit, else one below the other."""
 
-    def __init__(self, left: RenderableType, right: RenderableType, right_at_least: int) -> None:
-        self.left, self.right, self.right_at_least = left, right, right_at_least
+    def __init__(self, left: RenderableType, right: RenderableType) -> None:
+        self.left, self.right = left, right
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         half = options.update(width=options.max_width // 2, height=None)
@@ -47,7 +49,7 @@ class Beside:
         wide = max((Segment.get_line_length(line) for line in lines), default=0)
         rest = options.max_width - wide - _GAP
         # A left part that fills its half would be wider if it could.
-        if wide >= half.max_width or rest < self.right_at_least:
+        if wide >= half.max_width or rest < _RIGHT:
             yield self.left
             yield Text()
             yield self.right
@@ -62,6 +64,6 @@ class Beside:
             yield Segment.line()
 
 
-def beside(left: RenderableType, right: RenderableType, *, right_at_least: int = 60) -> Beside:
-    """`left` and `right` next to each other where `left` leaves `right` that many cells, else `right` below."""
-    return Beside(left, right, right_at_least)
+def beside(left: RenderableType, right: RenderableType) -> SideBySide:
+    """`left` and `right` next to each other where `left` leaves `right` 60 cells, else `right` below."""
+    return SideBySide(left, right)

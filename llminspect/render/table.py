@@ -77,11 +77,9 @@ def table(
     return made
 
 
-def key_values(pairs: Iterable[tuple[str, Cell]], *, title: str = "") -> Table:
+def key_values(pairs: Iterable[tuple[str, Cell]]) -> Table:
     """Names and values under each other, the names quiet. For facts about a model or a run."""
     made = Table.grid(padding=(0, 2))
-    made.title = Text(visible(title), theme.TITLE) if title else None
-    made.title_justify = "left"
     made.add_column(no_wrap=True, style=theme.QUIET)
     made.add_column(overflow="fold")
     for name, value in pairs:

@@ -42,16 +42,14 @@ class _Piece:
 
 
 class TokenStrip:
-    """The renderable behind `token_strip` and `value_strip`; adapts to the width that it is given."""
+    """The renderable of `token_strip` and `value_strip`; adapts to the width that it is given."""
 
-    def __init__(
-        self, pieces: list[_Piece], plain: list[_Piece], columns: int | None, key: RampKey | None = None
-    ) -> None:
-        self._pieces, self._plain, self._columns, self._key = pieces, plain, columns, key
+    def __init__(self, pieces: list[_Piece], plain: list[_Piece], key: RampKey | None = None) -> None:
+        self._pieces, self._plain, self._key = pieces, plain, key
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         colors = theme.has_colors(console)
-        room = max(4, min(options.max_width, self._columns or options.max_width))
+        room = max(4, options.max_width)
         noted = any(piece.note for piece in self._pieces)
         separator = "" if colors and not noted else " " if colors else "│"
         for line in _lines(self._pieces if colors else self._plain, room, len(separator), noted):
@@ -67,9 +65,8 @@ def token_strip(
     kinds: Sequence[Kind] | None = None,
     *,
     ids: Sequence[int] | None = None,
-    columns: int | None = None,
 ) -> TokenStrip:
-    """Tokens side by side, each on its own background; `ids` stand under them; at most `columns` cells wide.
+    """Tokens side by side, each on its own background; `ids` stand under them.
 
     Spaces show as ·, and a newline as ⏎, which also ends the line. Without colour, tokens are parted by │, special
     ones in ⟦ ⟧, partial ones in ‹ ›, those of a template in ⟨ ⟩. Without `kinds`, a token that holds U+FFFD
@@ -85,7 +82,7 @@ def token_strip(
         before, after = _BRACKETS[kind]
         pieces.append(_Piece(shown, note, style, "\n" in text))
         plain.append(_Piece(before + shown + after, note, style, "\n" in text))
-    return TokenStrip(pieces, plain, columns)
+    return TokenStrip(pieces, plain)
 
 
 def value_strip(
@@ -96,7 +93,6 @@ def value_strip(
     limits: tuple[float, float] | None = None,
     numbers: bool = False,
     name: str = "",
-    columns: int | None = None,
 ) -> TokenStrip:
     """Tokens side by side, each coloured by its value (NaN: none), with the key of the colours below.
 
@@ -113,7 +109,7 @@ def value_strip(
         pieces.append(_Piece(visible(text, spaces=True) or "∅", note.strip(), style, "\n" in text))
     bare = [_Piece(piece.text, "", piece.style, piece.ends_line) for piece in pieces]
     key = ramp_key(array, scale, low, high, name=name, written=True)
-    return _ValueStrip(pieces if numbers else bare, pieces, columns, key)
+    return _ValueStrip(pieces if numbers else bare, pieces, key)
 
 
 class _ValueStrip(TokenStrip):
@@ -121,7 +117,7 @@ class _ValueStrip(TokenStrip):
         if theme.has_colors(console):
             yield from super().__rich_console__(console, options)
         else:
-            yield from TokenStrip(self._plain, self._plain, self._columns, self._key).__rich_console__(console, options)
+            yield from TokenStrip(self._plain, self._plain, self._key).__rich_console__(console, options)
 
 
 def _lines(pieces: list[_Piece], room: int, gap: int, noted: bool) -> Iterator[list[_Piece]]:

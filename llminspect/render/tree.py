@@ -33,11 +33,11 @@ class Branch:
     children: tuple[Branch, ...] = ()
     chosen: bool = False
     note: str = ""
-    """Said behind the token in a quiet voice, such as "cut by top-k" or the probability of the whole path."""
+    """Written after the token in a quiet voice, such as "cut by top-k" or the probability of the whole path."""
 
 
 class BranchTree:
-    """The renderable behind `branch_tree`; as deep as the width that it is given allows."""
+    """The renderable of `branch_tree`; as deep as the width that it is given allows."""
 
     def __init__(self, root: str, branches: tuple[Branch, ...], title: str) -> None:
         self.root, self.branches, self.title = root, branches, title

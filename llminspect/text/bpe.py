@@ -8,7 +8,7 @@ merging bytes instead of characters and for the alphabet that spells them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, AnyStr, Generic
 
@@ -146,10 +146,11 @@ A_WORD = 8
 class WordCache:
     """Remembers what the words of a text became: text repeats itself, and merging is the slow part."""
 
-    def __init__(self, compute: Callable[[str], list[int]], size: int = 1 << 21) -> None:
+    SIZE = 1 << 21
+    """What is remembered at most, in characters and ids: some 60 MB, whether the words are short or long."""
+
+    def __init__(self, compute: Callable[[str], list[int]]) -> None:
         self._compute = compute
-        self._size = size
-        """What is remembered at most, in characters and ids: some 60 MB, whether the words are short or long."""
         self._held = 0
         self._known: dict[str, list[int]] = {}
 
@@ -160,7 +161,7 @@ class WordCache:
             found = known.get(piece)
             if found is None:
                 found = self._compute(piece)
-                if self._held >= self._size:
+                if self._held >= self.SIZE:
                     known.clear()
                     self._held = 0
                 if len(piece) <= 256:
@@ -198,15 +199,18 @@ class ByteLevelBPE(Tokenizer):
         self.ids = dict(zip(tokens, range(len(tokens)), strict=True))
         self.ignore_merges = ignore_merges
         self._tokens = tokens
-        self._unspelt = {*special_tokens.values(), *always_tokens.values()}
+        self._literal = {*special_tokens.values(), *always_tokens.values()}
         self._cache = WordCache(self._word_ids)
         self._data: dict[int, bytes] = {}
-        self.cut_pattern = WORDS if cuts_before_spaces(patterns) else None
         missing = [byte for byte, character in enumerate(byte_alphabet()) if character not in self.ids]
         self.lossless = not missing
         if missing:
             listed = " ".join(f"{byte:02x}" for byte in missing)
             self.loss = f"{len(missing)} of the 256 bytes, for which the vocabulary has no token ({listed})"
+
+    @cached_property
+    def cut_pattern(self) -> str | None:  # type: ignore[override]
+        return WORDS if cuts_before_spaces(self.patterns) else None
 
     def token_bytes(self, token_id: int) -> bytes:
         if token_id in self._data:
@@ -214,7 +218,7 @@ class ByteLevelBPE(Tokenizer):
         if not 0 <= token_id < len(self._tokens):
             raise outside_vocabulary(token_id, len(self._tokens))
         token = self._tokens[token_id]
-        data = utf8(token) if token_id in self._unspelt else unspell(token)
+        data = utf8(token) if token_id in self._literal else unspell(token)
         self._data[token_id] = data
         return data
 

@@ -21,7 +21,7 @@ Message = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ChatPart:
     """A stretch of the rendered text: the template's (message None), or the content of the message of this number."""
 
     text: str
@@ -56,53 +56,41 @@ def checked_messages(value: object) -> list[Message]:
     return value
 
 
-def render_chat(tokenizer: Tokenizer, messages: Sequence[Message], add_generation_prompt: bool = True) -> list[Part]:
-    """The text that the model sees, in parts. `add_generation_prompt` ends it where the assistant is to speak.
+def render_chat(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[ChatPart]:
+    """The text that the model sees, in parts. It ends where the assistant is to speak.
 
     Raises UserError where the model has no chat template or the template fails.
     """
     messages = checked_messages(list(messages))
     if not tokenizer.chat_template:
         raise UserError(f"{tokenizer.name} has no chat template", "leave out --chat, or take a model made for chat")
-    variables = _variables(tokenizer, add_generation_prompt)
+    variables = _variables(tokenizer)
     rendered = _render(tokenizer.chat_template, variables, messages)
     # Once more with a mark in place of each content: what stands between the marks is the template's.
     known = tokenizer.chat_template + "".join(message["content"] for message in messages)
     mark = next(mark for mark in (f"\ue0f0{i}\ue0f1" for i in count()) if mark not in known)
     marks = [f"{mark}{number}{mark}" for number in range(len(messages))]
-    blank = [{**message, "content": own} for message, own in zip(messages, marks, strict=True)]
+    blank = [{**message, "content": held} for message, held in zip(messages, marks, strict=True)]
     try:
         pieces = re.split(f"{mark}(\\d+){mark}", _render(tokenizer.chat_template, variables, blank))
     except UserError:
         pieces = []  # It reads what the content says.
     for form in (str, str.strip):
         contents = [form(message["content"]) for message in messages]
-        parts = [Part(contents[int(p)], int(p)) if i % 2 else Part(p, None) for i, p in enumerate(pieces)]
+        parts = [ChatPart(contents[int(p)], int(p)) if i % 2 else ChatPart(p, None) for i, p in enumerate(pieces)]
         if "".join(part.text for part in parts) == rendered:
             return [part for part in parts if part.text]
     return _found(tokenizer, rendered, messages)
 
 
-def chat_tokens(tokenizer: Tokenizer, messages: Sequence[Message], add_generation_prompt: bool = True) -> list[Token]:
-    """The tokens of a chat. Those of the last message's content have their span in it, all others have none.
-
-    No prefix is added: a template brings its own. Raises as `render_chat`.
-    """
-    last = len(messages) - 1
-    return [
-        item.token if item.message == last else replace(item.token, start=None, end=None)
-        for item in encode_chat(tokenizer, render_chat(tokenizer, messages, add_generation_prompt))
-    ]
-
-
-def encode_chat(tokenizer: Tokenizer, parts: Sequence[Part]) -> list[ChatToken]:
+def encode_chat(tokenizer: Tokenizer, parts: Sequence[ChatPart]) -> list[ChatToken]:
     """The tokens of a rendered chat.
 
     Special tokens count in what the template wrote and nowhere else: a message that spells `<|im_end|>` says so in
     plain text and ends no turn. Between two special tokens the text is tokenized as a whole, as the model was trained.
     """
     tokens: list[ChatToken] = []
-    run: list[Part] = []
+    run: list[ChatPart] = []
     for part, token_id in _runs(tokenizer, parts):
         if token_id is None:
             run.append(part)
@@ -114,16 +102,16 @@ def encode_chat(tokenizer: Tokenizer, parts: Sequence[Part]) -> list[ChatToken]:
     return tokens + _encode_run(tokenizer, run)
 
 
-def _runs(tokenizer: Tokenizer, parts: Sequence[Part]) -> Iterator[tuple[Part, int | None]]:
+def _runs(tokenizer: Tokenizer, parts: Sequence[ChatPart]) -> Iterator[tuple[ChatPart, int | None]]:
     for part in parts:
         if part.message is not None:
             yield part, None
             continue
         for text, token_id in split_at_specials(part.text, tokenizer.special_tokens, "special"):
-            yield Part(text, None), token_id
+            yield ChatPart(text, None), token_id
 
 
-def _encode_run(tokenizer: Tokenizer, run: Sequence[Part]) -> list[ChatToken]:
+def _encode_run(tokenizer: Tokenizer, run: Sequence[ChatPart]) -> list[ChatToken]:
     """Plain text from the template and from messages, tokenized as one."""
     ranges: list[tuple[int, int, int]] = []
     end = 0
@@ -140,44 +128,44 @@ def _encode_run(tokenizer: Tokenizer, run: Sequence[Part]) -> list[ChatToken]:
             ranges.pop(0)
         if ranges and token.end > ranges[0][0]:
             start, end, message = ranges[0]
-            own = replace(token, start=max(token.start, start) - start, end=min(token.end, end) - start)
-            tokens.append(ChatToken(own, message))
+            inside = replace(token, start=max(token.start, start) - start, end=min(token.end, end) - start)
+            tokens.append(ChatToken(inside, message))
         else:
             tokens.append(ChatToken(replace(token, start=None, end=None), None))
     return tokens
 
 
-def _found(tokenizer: Tokenizer, rendered: str, messages: Sequence[Message]) -> list[Part]:
+def _found(tokenizer: Tokenizer, rendered: str, messages: Sequence[Message]) -> list[ChatPart]:
     """The template rewrites contents: look for each in turn. One that is not found counts as the template's.
 
     That is harmless unless it spells a special token: then whether it is the template's cannot be told.
     """
-    parts: list[Part] = []
+    parts: list[ChatPart] = []
     end = 0
     for number, message in enumerate(messages):
         content = message["content"].strip()
         start = rendered.find(content, end) if content else -1
         if start >= 0:
-            parts += [Part(rendered[end:start], None), Part(content, number)]
+            parts += [ChatPart(rendered[end:start], None), ChatPart(content, number)]
             end = start + len(content)
         elif any(spelling in content for spelling in tokenizer.special_tokens):
             raise UserError(
                 f"the chat template rewrites message {number}, which spells a special token",
                 "take the special token out of the message",
             )
-    return [part for part in [*parts, Part(rendered[end:], None)] if part.text]
+    return [part for part in [*parts, ChatPart(rendered[end:], None)] if part.text]
 
 
-def _variables(tokenizer: Tokenizer, add_generation_prompt: bool) -> dict[str, Any]:
-    def spelt(token_id: int | None) -> str:
+def _variables(tokenizer: Tokenizer) -> dict[str, Any]:
+    def spelling(token_id: int | None) -> str:
         return "" if token_id is None else tokenizer.token_bytes(token_id).decode("utf-8", "replace")
 
     eos = tokenizer.end_id if tokenizer.end_id is not None else min(tokenizer.eos_ids, default=None)
     return {
-        "bos_token": spelt(tokenizer.bos_id),
-        "eos_token": spelt(eos),
-        "unk_token": spelt(tokenizer.unknown_id),
-        "add_generation_prompt": add_generation_prompt,
+        "bos_token": spelling(tokenizer.bos_id),
+        "eos_token": spelling(eos),
+        "unk_token": spelling(tokenizer.unknown_id),
+        "add_generation_prompt": True,
         "tools": None,
         "documents": None,
     }

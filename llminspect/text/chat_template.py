@@ -66,12 +66,14 @@ def _answer(request: bytes) -> dict[str, str]:
     except BrokenPipeError:
         line = b""
     except BaseException:
-        process.kill()
+        _end(process)
         raise
     finally:
         timer.cancel()
     if line.endswith(b"\n"):
-        if not late.is_set():
+        if late.is_set():  # It answered just before it was stopped.
+            _end(process)
+        else:
             _idle = process
         answer: dict[str, str] = json.loads(line)
         return answer

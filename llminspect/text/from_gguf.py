@@ -187,7 +187,7 @@ def _wordpiece(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> Tokeniz
 
 
 _ADDS_BY_DEFAULT = {"llama": (True, False), "bert": (True, True), "t5": (False, True), "gpt2": (False, False)}
-"""Whether BOS (CLS) goes in front and EOS (SEP) behind where the file does not say."""
+"""Whether BOS (CLS) goes in front and EOS (SEP) after it where the file does not say."""
 
 
 def _add_rules(tokenizer: Tokenizer, metadata: Mapping[str, Any]) -> None:
@@ -198,19 +198,19 @@ def _add_rules(tokenizer: Tokenizer, metadata: Mapping[str, Any]) -> None:
         return int(value) if value is not None and 0 <= int(value) < tokenizer.vocabulary_size else None
 
     model, pre = metadata["tokenizer.ggml.model"], metadata.get("tokenizer.ggml.pre")
-    front, behind = _ADDS_BY_DEFAULT[model]
+    front, after = _ADDS_BY_DEFAULT[model]
     front = front or pre in _WHOLE_WORDS_FIRST or pre == "chameleon"
     bos, eos, sep = token_id("bos"), token_id("eos"), token_id("seperator")  # The specification spells it so.
     if model == "bert":
         bos, last = token_id("cls") if bos is None else bos, eos if sep is None else sep
-        behind = bool(metadata.get("tokenizer.ggml.add_sep_token", metadata.get("tokenizer.ggml.add_eos_token", True)))
+        after = bool(metadata.get("tokenizer.ggml.add_sep_token", metadata.get("tokenizer.ggml.add_eos_token", True)))
     else:
         last = eos
-        behind = bool(metadata.get("tokenizer.ggml.add_eos_token", behind))
+        after = bool(metadata.get("tokenizer.ggml.add_eos_token", after))
     front = bool(metadata.get("tokenizer.ggml.add_bos_token", front))
     tokenizer.bos_id, tokenizer.end_id = bos, eos
     tokenizer.prefix_ids = (bos,) if front and bos is not None else ()
-    tokenizer.suffix_ids = (last,) if behind and last is not None else ()
+    tokenizer.suffix_ids = (last,) if after and last is not None else ()
     unknown = token_id("unknown")
     tokenizer.unknown_id = tokenizer.unknown_id if unknown is None else unknown
     tokenizer.mask_id = token_id("mask")

@@ -1,44 +1,27 @@
-"""Tokenizers in the files that Hugging Face models come with: tokenizer.json, or only a vocabulary.
-
-The `tokenizers` library does the encoding, because a tokenizer.json may be any pipeline of its parts. What it does not
-do is done here: spans in bytes, special tokens spelt in untrusted text, arbitrary bytes, what stands around a text.
-"""
+"""Tokenizers in the files that Hugging Face models come with: tokenizer.json, or only a vocabulary."""
 
 from __future__ import annotations
 
-import json
-import re
-from functools import cached_property
-from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import ModelError
-from llminspect.text.bpe import unspell
-from llminspect.text.cuts import WORDS, blocks
 from llminspect.text.from_gguf import END_OF_TURN
-from llminspect.text.simple import outside_vocabulary
-from llminspect.text.special import readable, split_at_specials
-from llminspect.text.spelt import without_pieces
-from llminspect.text.tokenizer import Parse, Token, Tokenizer, canonical, utf8
+from llminspect.text.huggingface import HuggingFaceTokenizer
 from llminspect.text.vocabulary_files import (
     from_vocabulary,
     from_vocabulary_and_merges,
-    in_one_line,
     json_object,
     loaded,
     spelling_of,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping, Sequence
+    from collections.abc import Container, Mapping
 
     import tokenizers
 
-BLOCK = 1 << 16
-"""Characters given to the library at once when only counting."""
+    from llminspect.text.tokenizer import Tokenizer
 
-
-FAILS = "the model's tokenizer fails on this text"
 READABLE = "tokenizer.json, vocab.json with merges.txt, or vocab.txt"
 """Where a tokenizer can be read from."""
 
@@ -72,213 +55,6 @@ def tokenizer_from_files(files: Mapping[str, bytes], name: str = "huggingface") 
     _add_roles(tokenizer, settings)
     tokenizer.chat_template = _chat_template(files, settings)
     return tokenizer
-
-
-class HuggingFaceTokenizer(Tokenizer):
-    """A pipeline of the `tokenizers` library."""
-
-    def __init__(self, name: str, library: tokenizers.Tokenizer) -> None:
-        self.name = name
-        library.no_padding()
-        library.no_truncation()
-        if getattr(library.model, "dropout", None):
-            library.model.dropout = None  # Left over from training: it drops merges at random.
-        before, plain = loaded(lambda: _with_and_without(library))
-        places = [i for i in range(len(before)) if before[i : i + len(plain)] == plain]
-        if plain and places:
-            self.prefix_ids = tuple(before[: places[0]])
-            self.suffix_ids = tuple(before[places[0] + len(plain) :])
-        # What remains of post-processing only takes the spaces off the spans of words.
-        library.post_processor = None
-        self.library = library
-        self._for_text = library
-        """What reads text in which special tokens are not looked for."""
-        added = library.get_added_tokens_decoder()
-        self._spellings = {token_id: token.content for token_id, token in added.items()}
-        self.special_tokens = {token.content: token_id for token_id, token in added.items() if token.special}
-        self.always_tokens = {token.content: token_id for token_id, token in added.items() if not token.special}
-        self._special_ids = frozenset(self.special_tokens.values())
-        self.vocabulary_size = max(library.get_vocab_size(), *(i + 1 for i in added), 1)
-        parts = f"{library.pre_tokenizer!r} {library.decoder!r}"
-        algorithm = type(library.model).__name__
-        self._byte_level = "ByteLevel(" in parts
-        self._byte_fallback = bool(getattr(library.model, "byte_fallback", False)) or "ByteFallback(" in parts
-        self._marks = {"prefix": getattr(library.model, "continuing_subword_prefix", None) or ""}
-        self._marks["suffix"] = getattr(library.model, "end_of_word_suffix", None) or ""
-        self.kind = {"BPE": "byte-level BPE" if self._byte_level else "BPE"}.get(algorithm, algorithm)
-        self.cut_pattern = _cut_pattern(library, added.values())
-        self.lossless = False
-        exact = self._byte_level and library.normalizer is None and "add_prefix_space=True" not in parts
-        self.loss = "bytes that are not UTF-8" if exact else "what normalising changes, and bytes that are not UTF-8"
-
-    def encode(self, text: str, parse: Parse = "text") -> list[Token]:
-        return self._encode(text, 0, self._special(text, parse))
-
-    def encode_ids(self, text: str, parse: Parse = "text") -> list[int]:
-        return self._ids(text, self._special(text, parse))
-
-    def encode_plain(self, text: str, at: int) -> list[Token]:
-        return self._encode(text, at, special=False)
-
-    def ids_plain(self, text: str) -> list[int]:
-        return self._ids(text, special=False)
-
-    def count(self, text: str, parse: Parse = "text", *, at: int = 0, goes_on: bool = False) -> int:
-        special = self._special(text, parse, at)
-        # The library keeps about a hundred bytes a token while it works.
-        parts = [text] if self.cut_pattern is None else blocks(text, BLOCK, self.cut_pattern)
-        return sum(len(self._ids(part, special)) for part in parts)
-
-    def _special(self, text: str, parse: Parse, at: int = 0) -> bool:
-        """Whether special tokens are to be found in the text. Raises UsageError where there must be none and is one."""
-        if parse == "error":
-            for _ in split_at_specials(canonical(text), self.special_tokens, parse, at=at):
-                pass
-        return parse == "special"
-
-    def _ids(self, text: str, special: bool) -> list[int]:
-        return self._encoding(canonical(text), special).ids
-
-    def _encode(self, text: str, at: int, special: bool) -> list[Token]:
-        text = canonical(text)
-        encoding = self._encoding(text, special)
-        data = [self.token_bytes(token_id) for token_id in encoding.ids]
-        if b"".join(data) == utf8(text):
-            spans = list(pairwise(accumulate(map(len, data), initial=at)))
-        else:
-            spans = _byte_spans(text, at, encoding.offsets, data)
-        return [
-            Token(token_id, part, start, end, special and token_id in self._special_ids)
-            for token_id, part, (start, end) in zip(encoding.ids, data, spans, strict=True)
-        ]
-
-    def _encoding(self, text: str, special: bool) -> tokenizers.Encoding:
-        found = self._encoded(text, special)
-        return self._encoded(text, special) if not special and self._spells(text, found.ids) else found
-
-    def _encoded(self, text: str, special: bool) -> tokenizers.Encoding:
-        library = self.library if special else self._for_text
-        library.encode_special_tokens = not special
-        # It fails at a word that is unknown, where the file names no token for such words.
-        return in_one_line(lambda: library.encode(readable(text), add_special_tokens=False), FAILS)
-
-    def _spells(self, text: str, ids: Iterable[int]) -> bool:
-        """Whether a text brought out special tokens: then the model has them as pieces, and from now on it has not."""
-        found = self._special_ids.intersection(ids)
-        if self._for_text is not self.library or not found:
-            return False
-        if found == {self._unknown} and not any(self._spellings[i] in self._normalised(text) for i in found):
-            return False  # It stands for what the model does not know.
-        self._for_text = in_one_line(lambda: without_pieces(self.library, self.special_tokens), FAILS)
-        return True
-
-    @cached_property
-    def _unknown(self) -> int | None:
-        """What stands for characters that the model does not know."""
-        model = self.library.model
-        if hasattr(model, "unk_token"):
-            return None if model.unk_token is None else self.library.token_to_id(model.unk_token)
-        try:  # A Unigram does not tell.
-            return int(model.tokenize("\uffff")[0].id)
-        except Exception:  # The library's own for one that has none.
-            return None
-
-    def _normalised(self, text: str) -> str:
-        plain = readable(text)
-        return self.library.normalizer.normalize_str(plain) if self.library.normalizer else plain
-
-    def word_ids(self, word: str) -> list[int]:
-        """The ids of a word, a piece of text as the pre-tokenizer cuts and spells it."""
-        ids = [token.id for token in self._for_text.model.tokenize(word)]
-        return [token.id for token in self._for_text.model.tokenize(word)] if self._spells(word, ids) else ids
-
-    def token_bytes(self, token_id: int) -> bytes:
-        if token_id in self._spellings:
-            return utf8(self._spellings[token_id])
-        token = self.library.id_to_token(token_id) if 0 <= token_id < self.vocabulary_size else None
-        if token is None:
-            raise outside_vocabulary(token_id, self.vocabulary_size)
-        if self._byte_level:
-            return unspell(token)
-        if self._byte_fallback and len(token) == 6 and token.startswith("<0x"):
-            return bytes([int(token[3:5], 16)])
-        if self._marks["suffix"]:
-            return utf8(token.removesuffix(self._marks["suffix"]))
-        return utf8(token.removeprefix(self._marks["prefix"]).replace("▁", " "))
-
-    def reaches(self, token_id: int) -> bool:
-        if self._byte_level and _is_text(self.token_bytes(token_id)):
-            return super().reaches(token_id)
-        token = self.library.id_to_token(token_id)
-        return token is not None and self.word_ids(token) == [token_id]
-
-    def decode(self, ids: Iterable[int]) -> bytes:
-        ids = list(ids)
-        data = b"".join(self.token_bytes(token_id) for token_id in ids)
-        # Where tokens are bytes the library would put U+FFFD for those that are no whole character.
-        return data if self._byte_level else utf8(self.library.decode(ids, skip_special_tokens=False))
-
-
-def _cut_pattern(library: tokenizers.Tokenizer, added: Iterable[tokenizers.AddedToken]) -> str | None:
-    """Where text may be cut: nowhere unless every part of the pipeline is known to leave both sides alone."""
-    from llminspect.text.pretokenize import PRE_TOKENIZERS, cuts_before_spaces
-
-    cutter, normaliser = repr(library.pre_tokenizer), repr(library.normalizer)
-    known = "use_regex=True" in cutter or "BertPreTokenizer(" in cutter
-    known = known or any(
-        (json.dumps(all_of[-1])[1:-1] in cutter or all_of[-1] in cutter) and cuts_before_spaces(all_of)
-        for all_of in PRE_TOKENIZERS.values()
-    )
-    harmless = normaliser == "None" or re.fullmatch(r"(BertNormalizer|NFC|Lowercase)\(.*\)", normaliser)
-    if not known or not harmless or "add_prefix_space=True" in cutter or "Metaspace(" in cutter:
-        return None
-    # One that takes the spaces behind it would not find them behind a cut.
-    taking = any(token.rstrip or re.search(WORDS, token.content) for token in added)
-    return None if taking else WORDS
-
-
-def _is_text(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _byte_spans(text: str, at: int, offsets: Sequence[tuple[int, int]], data: Sequence[bytes]) -> list[tuple[int, int]]:
-    """Spans in characters to spans in bytes, in order and without overlap.
-
-    Tokens that are parts of one character share its span: they take as many bytes of it as they stand for.
-    """
-    ends = list(accumulate((len(utf8(character)) for character in text), initial=at))
-    spans: list[tuple[int, int]] = []
-    place = at
-    for i, (first, last) in enumerate(offsets):
-        start, end = max(place, ends[first]), ends[last]
-        if i + 1 < len(offsets) and offsets[i + 1][0] < last:
-            end = min(end, start + len(data[i]))
-        place = max(start, end)
-        spans.append((start, place))
-    return spans
-
-
-def _with_and_without(library: tokenizers.Tokenizer) -> tuple[list[int], list[int]]:
-    """The ids of "a" with what stands around a text, and without."""
-    if library.post_processor is not None:
-        _check_templates(json.loads(library.post_processor.__getstate__()))
-    return library.encode("a", add_special_tokens=True).ids, library.encode("a", add_special_tokens=False).ids
-
-
-def _check_templates(processor: Any) -> None:
-    """The library panics, with words on stderr, at a template whose tokens it does not know."""
-    for inner in processor.get("processors", ()):
-        _check_templates(inner)
-    known = processor.get("special_tokens", {})
-    pieces = [*processor.get("single", ()), *processor.get("pair", ())] if "single" in processor else []
-    for piece in pieces:
-        token = piece.get("SpecialToken", {}).get("id")
-        if token is not None and token not in known:
-            raise ValueError(f"its template names {token!r:.100}, which is not among its special tokens")
 
 
 def _from_json(data: bytes) -> tokenizers.Tokenizer:

@@ -66,9 +66,9 @@ class PieceTokenizer(Tokenizer):
         self._tokens = tokens
         self._byte_ids = byte_ids if len(byte_ids) == 256 else {}
         self._bytes = {token_id: bytes([value]) for value, token_id in byte_ids.items()}
-        self._unspelt = {*special_tokens.values(), *always_tokens.values()}
-        spelt_out = self._unspelt | self._bytes.keys()
-        self.ids = {token: i for i, token in enumerate(tokens) if i not in spelt_out}
+        self._literal = {*special_tokens.values(), *always_tokens.values()}
+        no_pieces = self._literal | self._bytes.keys()
+        self.ids = {token: i for i, token in enumerate(tokens) if i not in no_pieces}
         # Where no token runs over the end of a word, words can be cut first, and remembered.
         crossing = any(SPACE in token[1:].lstrip(SPACE) for token in self.ids)
         self.cuts_words = not crossing
@@ -98,23 +98,23 @@ class PieceTokenizer(Tokenizer):
         if not 0 <= token_id < len(self._tokens):
             raise outside_vocabulary(token_id, len(self._tokens))
         token = self._tokens[token_id]
-        return utf8(token if token_id in self._unspelt else token.replace(SPACE, " "))
+        return utf8(token if token_id in self._literal else token.replace(SPACE, " "))
 
     def decode(self, ids: Iterable[int]) -> bytes:
-        """Ids to bytes; the space that encoding puts in front of a text, and behind a special token, is taken off."""
+        """Ids to bytes; the space that encoding puts before a text, and after a special token, is taken off."""
         parts: list[bytes] = []
         fresh = self.space_prefix
         for token_id in ids:
             data = self.token_bytes(token_id)
             parts.append(data.removeprefix(b" ") if fresh else data)
-            fresh = self.space_prefix and token_id in self._unspelt
+            fresh = self.space_prefix and token_id in self._literal
         return b"".join(parts)
 
     def reaches(self, token_id: int) -> bool:
         """Whether cutting up a token's own spelling gives that token, whatever stands in front of it."""
         if token_id in self._bytes:
             return bool(self._byte_ids)
-        return token_id not in self._unspelt and self.word_ids(self._tokens[token_id]) == [token_id]
+        return token_id not in self._literal and self.word_ids(self._tokens[token_id]) == [token_id]
 
     def ids_plain(self, text: str) -> list[int]:
         return self._cache.ids(self.words(self.normalise(text, 0).text))

@@ -129,10 +129,10 @@ class WordTokenizer(Tokenizer):
     loss = "the white space between words"
     learns = True
 
-    def __init__(self, vocabulary: Iterable[str] = ()) -> None:
-        self._ids = {word: i for i, word in enumerate(dict.fromkeys(vocabulary))}
-        self._words = list(self._ids)
-        self.vocabulary_size = len(self._words)
+    def __init__(self) -> None:
+        self._ids: dict[str, int] = {}
+        self._words: list[str] = []
+        self.vocabulary_size = 0
 
     def encode_plain(self, text: str, at: int) -> list[Token]:
         return list(self._cut(text, at))

@@ -132,9 +132,9 @@ def merge_steps(
         right = places[places.index(merge.position) + 1]
         places.remove(right)
         parts[merge.position] += parts.pop(right)
-        own = score(parts[merge.position]) if score else None
+        its_score = score(parts[merge.position]) if score else None
         after = [show(parts[place]) for place in places]
-        steps.append(MergeStep(show(merge.left), show(merge.right), merge.rank, own, after))
+        steps.append(MergeStep(show(merge.left), show(merge.right), merge.rank, its_score, after))
     return steps, final
 
 

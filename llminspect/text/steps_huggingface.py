@@ -16,7 +16,7 @@ from llminspect.text.wordpiece import WordPiece
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from llminspect.text.from_huggingface import HuggingFaceTokenizer
+    from llminspect.text.huggingface import HuggingFaceTokenizer
 
 
 def words_of_library(
@@ -51,9 +51,9 @@ def _spans(text: str, normalised: str, at: int) -> list[tuple[int, int]] | None:
 
 def _in_words(make: Callable[..., WordSteps], text: str) -> Iterator[tuple[str, tuple[int, int]]]:
     """Without a pre-tokenizer the text is one word, but where no token runs over a ▁ it can be read in words."""
-    own = make.args[0] if isinstance(make, partial) else None
+    tokenizer = make.args[0] if isinstance(make, partial) else None
     end = 0
-    for word in own.words(text) if isinstance(own, PieceTokenizer) else [text] * bool(text):
+    for word in tokenizer.words(text) if isinstance(tokenizer, PieceTokenizer) else [text] * bool(text):
         start, end = end, end + len(word)
         yield word, (start, end)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llminspect.text.from_huggingface import HuggingFaceTokenizer
+from llminspect.text.huggingface import HuggingFaceTokenizer
 from llminspect.text.special import split_at_specials
 from llminspect.text.steps import Steps, WordSteps, words_of
 from llminspect.text.steps_huggingface import words_of_library
@@ -30,10 +30,10 @@ def tokenization_steps(
         size = len(utf8(part))
         if token_id is None:
             if isinstance(tokenizer, HuggingFaceTokenizer):
-                spelt, makers = words_of_library(tokenizer, part, at)
+                respelled, makers = words_of_library(tokenizer, part, at)
             else:
-                spelt, makers = words_of(tokenizer, part, at)
-            normalised.append(part if spelt is None else spelt)
+                respelled, makers = words_of(tokenizer, part, at)
+            normalised.append(part if respelled is None else respelled)
         else:
             makers = [partial(_special_word, part, at, token_id)]
             normalised.append(part)

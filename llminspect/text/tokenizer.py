@@ -14,8 +14,6 @@ from llminspect.text.special import split_at_specials
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-"""What the spelling of a special token inside a text is: plain text, the token, or an error."""
-
 
 def utf8(text: str) -> bytes:
     """The bytes of a text, with those that were not UTF-8 (`surrogateescape`) as they came.
@@ -87,9 +85,9 @@ class Tokenizer(ABC):
     mask_id: int | None = None
     unknown_id: int | None = None
     prefix_ids: tuple[int, ...] = ()
-    """What the model was made to expect in front of a text (BOS, CLS)."""
+    """What the model was made to expect before a text (BOS, CLS)."""
     suffix_ids: tuple[int, ...] = ()
-    """… and behind it (SEP, EOS)."""
+    """… and after it (SEP, EOS)."""
     lossless: bool = True
     """Whether decoding gives back every text byte by byte."""
     loss: str = ""
@@ -163,9 +161,9 @@ class Tokenizer(ABC):
                 count += 1
             else:
                 # A tokenizer that puts a space in front of a text puts this one.
-                own = part.removeprefix(" ") if goes_on and self.adds_space else part
+                plain = part.removeprefix(" ") if goes_on and self.adds_space else part
                 try:
-                    count += self.count_plain(own)
+                    count += self.count_plain(plain)
                 except UsageError:
                     self.encode_plain(part, at + len(utf8(text[:done])))  # Fails alike, and knows the place.
                     raise

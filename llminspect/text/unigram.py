@@ -22,7 +22,7 @@ UNKNOWN_PENALTY = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PathToken:
     """One token of the best path: its text, its score (log probability) and the sum up to here."""
 
     text: str
@@ -88,7 +88,7 @@ class Unigram(PieceTokenizer):
     def segment(self, word: str) -> list[str]:
         return [step.text for step in self.best_path(word)]
 
-    def best_path(self, word: str) -> list[Step]:
+    def best_path(self, word: str) -> list[PathToken]:
         """Viterbi: the best way to each place extends the best way to an earlier one. O(n · longest token)."""
         total = [0.0] + [float("-inf")] * len(word)
         came_from = [0] * (len(word) + 1)
@@ -104,8 +104,8 @@ class Unigram(PieceTokenizer):
                     total[end], came_from[end] = total[start] + score, start
         return self._path(word, total, came_from)
 
-    def _path(self, word: str, total: list[float], came_from: list[int]) -> list[Step]:
-        steps: list[Step] = []
+    def _path(self, word: str, total: list[float], came_from: list[int]) -> list[PathToken]:
+        steps: list[PathToken] = []
         end = len(word)
         while end > 0:
             start = came_from[end]
@@ -115,7 +115,7 @@ class Unigram(PieceTokenizer):
                 # Unknown characters side by side are one unknown token.
                 after = steps.pop()
                 text, score, reached = text + after.text, score + after.score, after.total
-            steps.append(Step(text, score, reached, known))
+            steps.append(PathToken(text, score, reached, known))
             end = start
         return steps[::-1]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class VocabularyToken:
     """One token of a vocabulary: `data` are the bytes that it stands for."""
 
     id: int
@@ -30,7 +30,7 @@ class Entry:
         return self.data.decode("utf-8", errors="replace")
 
 
-def entries(tokenizer: Tokenizer) -> Iterator[Entry]:
+def entries(tokenizer: Tokenizer) -> Iterator[VocabularyToken]:
     """Every token, by id; ids that the vocabulary leaves out are not among them."""
     special = frozenset(tokenizer.special_tokens.values())
     for token_id in range(tokenizer.vocabulary_size):
@@ -38,17 +38,16 @@ def entries(tokenizer: Tokenizer) -> Iterator[Entry]:
             data = tokenizer.token_bytes(token_id)
         except UsageError:
             continue
-        yield Entry(token_id, data, token_id in special)
+        yield VocabularyToken(token_id, data, token_id in special)
 
 
 def search(
     tokenizer: Tokenizer,
     *,
     glob: str | None = None,
-    contains: str | None = None,
     special: bool = False,
     unreachable: bool = False,
-) -> Iterator[Entry]:
+) -> Iterator[VocabularyToken]:
     """The tokens that meet every condition, by id.
 
     `glob` is matched against the whole text of a token, case and leading space included (`* the*`, `???`, `[A-Z]*`);
@@ -61,14 +60,13 @@ def search(
         text = entry.text
         if (
             (matches is None or matches(text))
-            and (contains is None or contains in text)
             and (not special or entry.special)
             and (not unreachable or not (entry.special or entry.id in always or tokenizer.reaches(entry.id)))
         ):
             yield entry
 
 
-def longest(found: Iterable[Entry], number: int, special: bool = False) -> list[Entry]:
+def longest(found: Iterable[VocabularyToken], number: int, special: bool = False) -> list[VocabularyToken]:
     """The entries of most characters, the longest first; among equals the lower id first. `special`: those as well."""
     return nlargest(number, (e for e in found if special or not e.special), key=lambda e: (len(e.text), -e.id))
 

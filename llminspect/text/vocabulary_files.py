@@ -24,7 +24,7 @@ Built = TypeVar("Built")
 
 
 def from_vocabulary_and_merges(files: Mapping[str, bytes], settings: Mapping[str, Any]) -> tokenizers.Tokenizer:
-    """GPT-2's files. RoBERTa's are the same with <s> in front of a text and </s> behind."""
+    """GPT-2's files. RoBERTa's are the same with <s> before a text and </s> after it."""
     from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors
     from tokenizers import Tokenizer as Library
 
@@ -36,8 +36,8 @@ def from_vocabulary_and_merges(files: Mapping[str, bytes], settings: Mapping[str
     spaced = bool(settings.get("add_prefix_space", False))
     library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=spaced)
     library.decoder = decoders.ByteLevel()
-    spelt = [spelling_of(value) for key, value in settings.items() if key.endswith("_token")]
-    special = [token for token in dict.fromkeys([*spelt, *_SPECIAL]) if token in vocabulary]
+    named = [spelling_of(value) for key, value in settings.items() if key.endswith("_token")]
+    special = [token for token in dict.fromkeys([*named, *_SPECIAL]) if token in vocabulary]
     library.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
     if "<s>" in vocabulary and "</s>" in vocabulary:
         library.post_processor = processors.TemplateProcessing(
@@ -93,10 +93,10 @@ def loaded(build: Callable[[], Built]) -> Built:
         return in_one_line(build, "the tokenizer cannot be read")
 
 
-def in_one_line(ask: Callable[[], Built], what: str) -> Built:
-    """What `ask` asks of the library. Raises ModelError, which begins with `what`, for whatever it ends in."""
+def in_one_line(work: Callable[[], Built], what: str) -> Built:
+    """What `work` gets from the library. Raises ModelError, which begins with `what`, for whatever it ends in."""
     try:
-        return ask()
+        return work()
     except Exception as error:
         raise ModelError(f"{what}: {briefly(error)}") from None
     except BaseException as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from tests.arch.golden import WEIGHTS, Golden
+from tests.model.golden import WEIGHTS, Golden
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -308,7 +308,7 @@ def test_texts_can_stand_side_by_side(program: Program) -> None:
 
 
 def test_an_encoder_decoder_s_vectors_are_its_encoder_s(called: Program) -> None:
-    from tests.arch.golden import STREAM, Golden
+    from tests.model.golden import STREAM, Golden
 
     golden = Golden("t5")
     ids = ",".join(map(str, golden.expected["source_ids"]))

@@ -11,7 +11,7 @@ from llminspect.core.tap import Capture
 from llminspect.core.threads import products
 from llminspect.core.unembed import most_probable
 from llminspect.opening import open_model
-from tests.arch.golden import Golden
+from tests.model.golden import Golden
 
 
 def test_the_most_probable_of_each_row(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.arch.golden import NAMES, Golden
+from tests.model.golden import NAMES, Golden
 
 if TYPE_CHECKING:
     from tests.conftest import Program

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from llminspect.render.formats import FORMATS
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -35,3 +37,9 @@ def test_an_unknown_ending_is_refused_before_the_work(program: Program, tmp_path
     assert (result.code, result.out) == (2, "")
     assert ".png" in result.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_form_that_is_added_is_found(called: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FORMATS, ".columns", lambda rendering, width, theme: f"{width} {theme}".encode())
+    assert called(*FORWARD, "--save", str(tmp_path / "a.columns"), "--width", "60").code == 0
+    assert (tmp_path / "a.columns").read_bytes() == b"60 dark"

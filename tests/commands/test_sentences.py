@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import llminspect
-from tests.arch.golden import FOLDER
+from tests.model.golden import FOLDER
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array

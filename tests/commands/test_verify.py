@@ -15,7 +15,7 @@ from llminspect.errors import UserError
 from llminspect.files.recorded import read_arrays
 from llminspect.model.params import Params
 from llminspect.opening import open_model
-from tests.arch.golden import NAMES, Golden
+from tests.model.golden import NAMES, Golden
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,8 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from llminspect.core import geometry
-from llminspect.core.position import angles as position
-from llminspect.core.position.code import measured_rotation
+from llminspect.core.position.measured import measured_rotation
+from llminspect.core.position.rotary import rotate_halves
+
+if TYPE_CHECKING:
+    from llminspect.core.array import Array
 
 vectors = hnp.arrays(
     np.float64, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=st.floats(-3, 3, allow_subnormal=False)
@@ -109,10 +113,19 @@ def test_anisotropy_never_pairs_a_row_with_itself() -> None:
     assert (measured.mean, measured.deviation) == (0.0, 0.0)
 
 
+def rotate_interleaved(x_HTE: Array, cos_TP: Array, sin_TP: Array) -> Array:
+    """Turn the pairs (x_2i, x_2i+1): the layout of the paper. What lies beyond 2P of E is left as it is."""
+    turned_HTE, pairs = x_HTE.copy(), 2 * cos_TP.shape[-1]
+    even, odd = x_HTE[..., :pairs:2], x_HTE[..., 1:pairs:2]
+    turned_HTE[..., :pairs:2] = even * cos_TP - odd * sin_TP
+    turned_HTE[..., 1:pairs:2] = odd * cos_TP + even * sin_TP
+    return turned_HTE
+
+
 @pytest.mark.parametrize("layout", ["halves", "interleaved"])
 @pytest.mark.parametrize("unturned", [0, 6])
 def test_a_rotation_is_read_off_what_it_did(layout: str, unturned: int) -> None:
-    turn = position.rotate_halves if layout == "halves" else position.rotate_interleaved
+    turn = rotate_halves if layout == "halves" else rotate_interleaved
     before_HTE = np.random.default_rng(4).normal(size=(3, 40, 10 + unturned)).astype(np.float32)
     angles_TP = np.arange(40)[:, None] * 100.0 ** -(np.arange(5) / 5)
     cos_TP, sin_TP = np.cos(angles_TP), np.sin(angles_TP)

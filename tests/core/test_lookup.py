@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from llminspect.core.cache import Cache, Seen
+from llminspect.core.cache import Cache, LayerCache
 from llminspect.core.decoding import decode
 from llminspect.core.lookup import LookAhead, continuation
 from llminspect.core.sampling import Draws, Sampling
 from llminspect.opening import open_model
-from tests.arch.golden import Golden
+from tests.model.golden import Golden
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +75,7 @@ def test_a_cut_cache_shares_nothing_that_is_written() -> None:
     def some(tokens: int, value: float) -> Array:
         return np.full((1, tokens, 2), value, np.float32)
 
-    whole = Seen(some(1, 0), some(1, 0)).extend(some(3, 1), some(3, 1))
+    whole = LayerCache(some(1, 0), some(1, 0)).extend(some(3, 1), some(3, 1))
     other = Cache(4, (whole,)).cut(2).layers[0].extend(some(2, 5), some(2, 5))
     assert whole.key_KSE[0, :, 0].tolist() == [0, 1, 1, 1]
     assert other.key_KSE[0, :, 0].tolist() == [0, 1, 5, 5]
@@ -111,4 +111,4 @@ def told(
     ask = LookAhead(ask_rows, most, context)
     draws = None if seed is None else Draws(seed)
     choices = list(decode(ask, PROMPT, sampling, draws, context=context))
-    return ([choice.id for choice in choices], [choice.own_V for choice in choices]), passes
+    return ([choice.id for choice in choices], [choice.model_V for choice in choices]), passes

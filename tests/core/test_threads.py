@@ -12,7 +12,7 @@ from llminspect.core import attention, threads
 from llminspect.core.tap import Capture
 from llminspect.model import decoder
 from llminspect.opening import open_model
-from tests.arch.golden import NAMES, Golden, assert_as_expected, computed
+from tests.model.golden import NAMES, Golden, assert_as_expected, computed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,7 +118,7 @@ def opened(name: str) -> Model:
 
 @pytest.fixture
 def short_texts_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoder, "ROWS", 2)
+    monkeypatch.setattr(decoder, "SHARED_FROM", 2)
     monkeypatch.setattr(attention, "TILE", 4)
     monkeypatch.setattr(attention, "TILE_SCORES", 1)
 

@@ -13,8 +13,8 @@ import pytest
 from llminspect.errors import ModelError
 from llminspect.model import families, registry
 from llminspect.opening import open_model
-from tests.arch.golden import Golden, assert_as_expected, computed, greedy
 from tests.conftest import ROOT
+from tests.model.golden import Golden, assert_as_expected, computed, greedy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,10 +40,10 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The page's code as one more file of `arch/`."""
-    (tmp_path / "arch").mkdir()
-    (tmp_path / "arch" / "my_olmo.py").write_text(CODE, encoding="utf-8")
-    monkeypatch.setattr(families, "__path__", [*families.__path__, str(tmp_path / "arch")])
+    """The page's code as one more file of `families/`."""
+    (tmp_path / "families").mkdir()
+    (tmp_path / "families" / "my_olmo.py").write_text(CODE, encoding="utf-8")
+    monkeypatch.setattr(families, "__path__", [*families.__path__, str(tmp_path / "families")])
     registry.architectures.cache_clear()
     yield
     registry.architectures.cache_clear()

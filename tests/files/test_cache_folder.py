@@ -10,7 +10,7 @@ import pytest
 
 from llminspect.errors import UsageError
 from llminspect.files import cache_folder
-from llminspect.files.catalogue import CATALOGUE, Entry, Member
+from llminspect.files.catalogue import CATALOGUE, CatalogueEntry, Member
 from llminspect.files.prepared import prepared
 from llminspect.files.prepared_file import Planned
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CONTENT = b"the weights of a model"
 
 
-def catalogue_entry(content: bytes) -> Entry:
+def catalogue_entry(content: bytes) -> CatalogueEntry:
     import hashlib
 
     members = tuple(
@@ -28,7 +28,7 @@ def catalogue_entry(content: bytes) -> Entry:
         for place, data in (("weights.bin", content), ("inner/config.json", b"{}"))
     )
     sizes = {"parameters": 1, "width": 1, "layers": 1, "heads": 1, "context": 1}
-    return Entry(
+    return CatalogueEntry(
         name="small", title="Small", use="tests", format="huggingface", family="llama", licence="none", wheel="small",
         version="1", wheel_size=1, wheel_sha256="0" * 64, members=members, **sizes,
     )  # fmt: skip

@@ -37,7 +37,7 @@ def test_everything_that_belongs_to_a_model(folder: Path) -> None:
     assert located.config == {"model_type": "llama", "hidden_size": 4}
     assert located.generation == {"eos_token_id": 2}
     assert set(located.tokenizer_files) >= {"tokenizer.json", "chat_template.jinja", "1_Pooling/config.json"}
-    assert located.tokenizer_bytes()["tokenizer.json"] == b"{}"
+    assert located.tokenizer_files["tokenizer.json"].read_bytes() == b"{}"
     assert located.weights is not None
     np.testing.assert_array_equal(located.weights.array("w"), np.ones((2, 3)))
     assert located.provenance["file"] == "model.safetensors"

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 from llminspect.errors import ModelError
 from llminspect.files.gguf import GGUFFile
-from llminspect.files.gguf_header import GGML_TYPES
-from llminspect.files.quants import readable_types
+from llminspect.files.quant_types import BY_NUMBER
+from llminspect.files.quants import DECODABLE
 from llminspect.files.safetensors import SafetensorsFile, shard_names
 from llminspect.files.source import read_json
 from tests.files.gguf_writer import GGUF, SCALARS, Tensor
@@ -74,7 +74,7 @@ def check(path: Path, content: bytes, open_file: Callable[[Path], WeightFile]) -
         return False
     for name, info in file.tensors.items():
         assert info.offset + info.nbytes <= len(content)
-        if info.type in readable_types():
+        if info.type in DECODABLE:
             array = file.array(name)
             assert array.shape == info.shape
             assert array.dtype == np.float32
@@ -121,7 +121,7 @@ tensors = st.builds(
     name=st.sampled_from(["w", "v", "w"]) | st.binary(max_size=12),
     shape=st.lists(st.sampled_from([1, 2, 32, 64, 256]) | edges, max_size=5).map(tuple),
     data=st.binary(max_size=600),
-    type=st.sampled_from([*GGML_TYPES, 4, 99, 2**32 - 1]),
+    type=st.sampled_from([*BY_NUMBER, 4, 99, 2**32 - 1]),
     offset=st.none() | edges,
 )
 gguf_files = st.builds(

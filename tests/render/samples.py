@@ -74,7 +74,7 @@ EVERYTHING: dict[str, Callable[[Sequence[str]], RenderableType]] = {
     "value strip": lambda texts: value_strip(texts, np.arange(len(texts)), name=texts[0]),
     "table": lambda texts: table([*texts], [texts, texts], title=texts[0], note=texts[1]),
     "table of tokens": lambda texts: table([Column("token", spaces=True), "n"], [(text, 1.5) for text in texts]),
-    "key values": lambda texts: key_values([(text, text) for text in texts], title=texts[0]),
+    "key values": lambda texts: key_values([(text, text) for text in texts]),
     "heatmap": lambda texts: heatmap(
         causal(len(texts)), texts, texts, title=texts[0], row_name=texts[1], column_name=texts[1], value_name=texts[0]
     ),

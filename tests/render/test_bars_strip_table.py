@@ -40,7 +40,7 @@ def test_bars_refuse_what_does_not_match() -> None:
 def test_sparkline() -> None:
     assert sparkline([0, 1, np.nan, 2]).plain == "▁▅ █"
     assert sparkline([3, 3]).plain == "▄▄"
-    assert sparkline(np.arange(100), 8).plain == "▁▂▃▄▅▆▇█"
+    assert sparkline(np.arange(8)).plain == "▁▂▃▄▅▆▇█"
 
 
 def test_strip_without_color_parts_tokens() -> None:
@@ -56,7 +56,7 @@ def test_strip_with_ids_aligns_them() -> None:
 
 def test_strip_breaks_at_the_width_and_cuts_long_tokens() -> None:
     assert lines(token_strip(["abc", "def", "ghijklmnopq"]), 8) == ["abc│def", "ghijklmn", "opq"]
-    assert lines(token_strip(["abc", "def"], columns=5)) == ["abc", "def"]
+    assert lines(token_strip(["abc", "def"]), 5) == ["abc", "def"]
 
 
 def test_strip_with_color_needs_no_separator() -> None:

@@ -81,22 +81,22 @@ def test_long_words_take_linear_time_and_equal_blocks_are_merged_once() -> None:
 
 
 def test_what_is_remembered_of_words_is_bounded_however_long_they_are() -> None:
-    asked: list[str] = []
+    computed: list[str] = []
 
     def compute(word: str) -> list[int]:
-        asked.append(word)
+        computed.append(word)
         return list(range(1000, 1000 + len(word)))
 
     cache = WordCache(compute)
     assert cache.ids(["again", "and", "again"]) == [*range(1000, 1005), *range(1000, 1003), *range(1000, 1005)]
-    assert asked == ["again", "and"]
+    assert computed == ["again", "and"]
     tracemalloc.start()
     try:
         for number in range(20_000):
             cache.ids([f"{number:05}".ljust(256, "🙂")])
-            asked.clear()
+            computed.clear()
         assert tracemalloc.get_traced_memory()[1] < 80e6
         assert cache.ids(["19999".ljust(256, "🙂")]) == [*range(1000, 1256)]
-        assert asked == []
+        assert computed == []
     finally:
         tracemalloc.stop()

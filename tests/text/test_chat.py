@@ -12,11 +12,13 @@ import pytest
 from llminspect.errors import UsageError, UserError
 from llminspect.text import chat_template
 from llminspect.text.bpe import byte_alphabet
-from llminspect.text.chat import Message, Part, chat_tokens, checked_messages, encode_chat, render_chat
+from llminspect.text.chat import ChatPart, ChatToken, Message, checked_messages, encode_chat, render_chat
 from llminspect.text.from_gguf import tokenizer_from_gguf
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from llminspect.text.tokenizer import Tokenizer
 
 CHATML = (
@@ -55,31 +57,37 @@ def user(content: str) -> list[Message]:
 def test_the_parts_of_a_chat() -> None:
     messages = [{"role": "system", "content": "so"}, *user("hi")]
     assert render_chat(tokenizer(CHATML), messages) == [
-        Part("<|start|>system\n", None),
-        Part("so", 0),
-        Part("<|end|>\n<|start|>user\n", None),
-        Part("hi", 1),
-        Part("<|end|>\n<|start|>assistant\n", None),
+        ChatPart("<|start|>system\n", None),
+        ChatPart("so", 0),
+        ChatPart("<|end|>\n<|start|>user\n", None),
+        ChatPart("hi", 1),
+        ChatPart("<|end|>\n<|start|>assistant\n", None),
     ]
 
 
+def encoded(messages: list[Message]) -> list[ChatToken]:
+    made = tokenizer(CHATML)
+    return encode_chat(made, render_chat(made, messages))
+
+
 def test_tokens_of_the_template_have_no_span_and_those_of_the_text_have_theirs() -> None:
-    tokens = chat_tokens(tokenizer(CHATML), user("so hi"))
-    spans = {token.text: (token.start, token.end) for token in tokens if token.start is not None}
+    items = encoded(user("so hi"))
+    spans = {item.token.text: (item.token.start, item.token.end) for item in items if item.message is not None}
     assert spans == {"so": (0, 2), " ": (2, 3), "hi": (3, 5)}
-    assert [token.id for token in tokens if token.special] == [0, 1, 0]
+    assert all(item.token.start is item.token.end is None for item in items if item.message is None)
+    assert [item.token.id for item in items if item.token.special] == [0, 1, 0]
 
 
 def test_a_special_token_in_a_message_is_plain_text() -> None:
     content = "<|end|><|start|>system"
-    tokens = chat_tokens(tokenizer(CHATML), user(content))
-    assert [token.id for token in tokens if token.special] == [0, 1, 0]
-    assert b"".join(token.data for token in tokens if token.start is not None) == content.encode()
+    items = encoded(user(content))
+    assert [item.token.id for item in items if item.token.special] == [0, 1, 0]
+    assert b"".join(item.token.data for item in items if item.message is not None) == content.encode()
 
 
 def test_text_between_special_tokens_is_tokenized_as_a_whole() -> None:
     # The template's last letter and the message's first are one token, which counts as the message's.
-    items = encode_chat(tokenizer(CHATML), [Part("<|start|>a: h", None), Part("i so", 0), Part("so", None)])
+    items = encode_chat(tokenizer(CHATML), [ChatPart("<|start|>a: h", None), ChatPart("i so", 0), ChatPart("so", None)])
     assert [(item.token.text, item.message, item.token.start, item.token.end) for item in items[3:]] == [
         (" ", None, None, None),
         ("hi", 0, 0, 1),
@@ -222,3 +230,21 @@ def test_a_template_sees_nothing_of_the_environment(monkeypatch: Any) -> None:
 def test_messages_that_are_none(messages: object) -> None:
     with pytest.raises(UsageError):
         checked_messages(messages)
+
+
+def test_a_process_that_answers_just_too_late_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Late:
+        """A timer that goes off after the answer has come."""
+
+        def __init__(self, _: float, stop: Callable[[], None]) -> None:
+            self.cancel = stop
+
+        def start(self) -> None:
+            pass
+
+    process = chat_template._started()
+    monkeypatch.setattr(chat_template, "_idle", process)
+    monkeypatch.setattr("llminspect.text.chat_template.threading.Timer", Late)
+    assert chat_template.render_template("so", {}) == "so"
+    assert process.returncode is not None
+    assert chat_template._idle is None

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from llminspect.backends.jax.alike import check_alike, of_first
+from llminspect.backends.jax.agreement import check_agreement, of_first
 from llminspect.backends.jax.hosts import lost
 from llminspect.backends.jax.plan import Plan, Recorder, Shown, hand_on, planned
 from llminspect.backends.jax.scanned import Scanned
@@ -26,7 +26,7 @@ from llminspect.model.spec import Pass
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from llminspect.backends.jax.memory import Budget
+    from llminspect.backends.jax.memory import MemoryBudget
     from llminspect.backends.jax.mesh import Layout
     from llminspect.backends.jax.widened import Places
     from llminspect.core.array import Array
@@ -52,7 +52,7 @@ class Compiled:
     """A model on JAX: an `Engine`."""
 
     def __init__(
-        self, model: Model, arrays: Mapping[str, Array], places: Places, layout: Layout, budget: Budget
+        self, model: Model, arrays: Mapping[str, Array], places: Places, layout: Layout, budget: MemoryBudget
     ) -> None:
         self.architecture, self.config = model.architecture, model.config
         self.arrays, self.places, self.layout, self.budget = dict(arrays), places, layout, budget
@@ -165,7 +165,7 @@ class Compiled:
         program = self.programs[key]
         try:
             if jax.process_count() > 1:
-                check_alike(self._told((static, shapes, plan.changes), program, leaves))
+                check_agreement(self._given((static, shapes, plan.changes), program, leaves))
             return program, jax.block_until_ready(program.call(*given))
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" in str(error):
@@ -174,7 +174,7 @@ class Compiled:
                 raise
             lost()
 
-    def _told(self, asked: tuple[Any, ...], program: Program, leaves: Sequence[Any]) -> bytes:
+    def _given(self, run: tuple[Any, ...], program: Program, leaves: Sequence[Any]) -> bytes:
         """What must be the same on all processes: the program, and the whole and the single numbers given to it.
 
         Other arrays are results of passes before; they may differ in their last bits on other machines.
@@ -183,7 +183,7 @@ class Compiled:
         mesh = None if self.layout.mesh is None else dict(self.layout.mesh.shape)
         given = [np.asarray(leaf) for leaf in leaves if not isinstance(leaf, jax.Array)]
         numbers = [array.tolist() for array in given if array.ndim == 0 or array.dtype.kind in "biu"]
-        return repr((asked, [name for name, *_ in program.shown], weights, mesh, numbers)).encode()
+        return repr((run, [name for name, *_ in program.shown], weights, mesh, numbers)).encode()
 
     def _compile(self, function: Callable[..., Any], plan: Plan, given: tuple[Any, ...], derive: bool) -> Program:
         parts = plan.parts
@@ -204,7 +204,7 @@ class Compiled:
                 return whole(arrays, operands, *arguments)
 
             (value, kept), slopes = jax.value_and_grad(score, has_aux=True, allow_int=True)(operands)
-            return self.layout.everywhere((value, [_floats(own) for own in slopes])), kept
+            return self.layout.everywhere((value, [_floats(its) for its in slopes])), kept
 
         lowered = jax.jit(derived if derive else whole).lower(*given)
         compiled = lowered.compile()

@@ -72,7 +72,7 @@ def gradients(
     )
     engine.show(plan, program, arrays, None)
     by_name = dict(zip(nothing, slopes[-len(added) :], strict=True))
-    return float(value), kept.arrays, {name: np.asarray(own[0]) for name, own in by_name.items()}
+    return float(value), kept.arrays, {name: np.asarray(slope[0]) for name, slope in by_name.items()}
 
 
 def _sum(array: Array, added: Array) -> Array:
@@ -94,6 +94,6 @@ def _shapes(engine: Programs, ids_T: Array, names: Sequence[str], tap: Tap) -> d
                 found[name] = shape if row is None else shape[1:]
         return stream_TD
 
-    operands = [tuple(map(np.asarray, own)) for own in plan.operands]
+    operands = [tuple(map(np.asarray, values)) for values in plan.operands]
     jax.eval_shape(whole, engine.arrays, operands, ids_T)
     return {name: found[name] for name in names}

@@ -70,9 +70,9 @@ def _watched_child(settings: EngineSettings) -> None:
 
 def _moved(stream: TextIO, descriptor: int, noise: int) -> TextIO:
     """The same stream on another descriptor; what foreign code writes to the old one goes to `noise`."""
-    own = os.dup(descriptor)
+    moved = os.dup(descriptor)
     os.dup2(noise, descriptor)
-    return os.fdopen(own, "w", buffering=1, encoding=stream.encoding, errors=stream.errors)
+    return os.fdopen(moved, "w", buffering=1, encoding=stream.encoding, errors=stream.errors)
 
 
 def conclude(code: int) -> None:

@@ -31,7 +31,7 @@ def load(
     dtype: str = "float32",
     progress: Callable[[str, int, int | None], None] | None = None,
 ) -> dict[str, Array]:
-    """The arrays of `specs` on the devices of the layout as `dtype`, those of alike layers piled up.
+    """The arrays of `specs` on the devices of the layout as `dtype`, those of layers of one kind piled up.
 
     `read(name, index)` gives a part of an array in float32; it is asked for each part that this process holds, once.
     """
@@ -64,8 +64,8 @@ def _on_devices(
     made: dict[tuple[tuple[int, int], ...], Array] = {}
 
     def of_device(index: tuple[slice, ...]) -> Array:
-        own = index[1:] if stacked else index
-        ends = tuple(part.indices(length)[:2] for part, length in zip(own, shape, strict=True))
+        axes = index[1:] if stacked else index
+        ends = tuple(part.indices(length)[:2] for part, length in zip(axes, shape, strict=True))
         if ends not in made:  # Devices along "data" hold the same part.
             made[ends] = part_of([slice(*pair) for pair in ends])
         return made[ends]

@@ -39,14 +39,6 @@ def cache_bytes(sizes: Sizes, tokens: int, parts: int = 1) -> int:
     return 2 * 4 * sizes.L * sizes.K * sizes.E * tokens // parts
 
 
-def reduced_bytes(sizes: Sizes, tokens: int, parts: int) -> int:
-    """What each device sends in a pass: two sums of the stream a layer and one of the embedding, each over a ring.
-
-    A sum over a ring of n sends 2 (n − 1) / n of the array (Patarasuk and Yuan 2009). The stream is float32.
-    """
-    return (2 * sizes.L + 1) * 2 * (parts - 1) * 4 * sizes.D * tokens // parts
-
-
 def room_of(device: Any) -> int | None:
     """Bytes that a device has in all; None where nobody says."""
     stats = device.memory_stats()
@@ -66,7 +58,7 @@ def size(count: int) -> str:
 
 
 @dataclass
-class Budget:
+class MemoryBudget:
     """The memory of one device: what the weights take, and the peak of the passes."""
 
     weights: int

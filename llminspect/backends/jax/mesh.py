@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from llminspect.backends.jax.settings import AXES
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 AXIS_OF = {"X": "model", "H": "model", "K": "model", "F": "model", "V": "model"}
 """The axis of the mesh that each letter is cut over; letters that are not named are whole on every device."""
-AXES = ("data", "model")
 
 
 def partition(shape: str) -> tuple[str | None, ...]:

@@ -37,17 +37,17 @@ class Look:
     patterns: tuple[str, ...] = ()
     wants: Callable[[str], bool] | None = None
     prefix: str = ""
-    """What the names must start with; it is not told this part of them."""
+    """What the names must start with; this part is taken off before they are compared."""
 
     def at(self, name: str) -> bool:
         if not name.startswith(self.prefix):
             return False
-        own = name.removeprefix(self.prefix)
-        return self.wants(own) if self.wants else any(fnmatchcase(own, pattern) for pattern in self.patterns)
+        rest = name.removeprefix(self.prefix)
+        return self.wants(rest) if self.wants else any(fnmatchcase(rest, pattern) for pattern in self.patterns)
 
 
 @dataclass(frozen=True)
-class Stop:
+class StopAfter:
     """The end of the pass, once all of these went by."""
 
     names: frozenset[str]
@@ -85,7 +85,7 @@ def _leaves(tap: Tap, prefix: str = "") -> Sequence[tuple[Hashable, Tap]]:
     if isinstance(tap, Under):
         return _leaves(tap.tap, prefix + tap.prefix)
     if isinstance(tap, Until):
-        return [*_leaves(tap.tap, prefix), (Stop(frozenset(prefix + name for name in tap.left)), tap)]
+        return [*_leaves(tap.tap, prefix), (StopAfter(frozenset(prefix + name for name in tap.left)), tap)]
     if isinstance(tap, Edit):
         return [(Change(prefix + tap.name, tap.change), tap)]
     patterns = getattr(tap, "patterns", None)
@@ -113,7 +113,7 @@ class Recorder:
         self.kept: list[Array] = []
         self.shown: list[Shown] = []
         """What was seen, in order."""
-        self.left = {index: set(part.names) for index, part in enumerate(parts) if isinstance(part, Stop)}
+        self.left = {index: set(part.names) for index, part in enumerate(parts) if isinstance(part, StopAfter)}
         self.stopped = False
 
     def wants(self, name: str) -> bool:
@@ -142,11 +142,13 @@ class Recorder:
     # -- Layers that share their code ----------------------------------------------------------------------------------
 
     def last_layers(self, stack: str) -> set[int]:
-        """The layers of a stack behind which a pass may end: each needs code of its own."""
+        """The layers of a stack after which a pass may end: each needs code of its own."""
         found = set()
         for names in self.left.values():
-            own = [int(name.removeprefix(f"{stack}.").split(".")[0]) for name in names if name.startswith(f"{stack}.")]
-            found.update([max(own)] if own else [])
+            layers = [
+                int(name.removeprefix(f"{stack}.").split(".")[0]) for name in names if name.startswith(f"{stack}.")
+            ]
+            found.update([max(layers)] if layers else [])
         return found
 
     def wanted(self, names: Sequence[str]) -> Hashable:
@@ -170,10 +172,10 @@ class Recorder:
 
     def inside(self, names: Sequence[str], operands: Sequence[tuple[Any, ...]]) -> Recorder:
         """That of the code for many layers: of one with these names, whose changes have these operands."""
-        own = list(self.operands)
+        replaced = list(self.operands)
         for index, values in zip(self.changes(names), operands, strict=True):
-            own[index] = values
-        inner = Recorder(self.parts, own)
+            replaced[index] = values
+        inner = Recorder(self.parts, replaced)
         inner.left = {}
         return inner
 

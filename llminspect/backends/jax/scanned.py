@@ -1,7 +1,7 @@
-"""Layers that are alike as one piece of code that runs once for each: the time to compile does not grow with them.
+"""Layers of one kind as one piece of code that runs once for each: the time to compile does not grow with them.
 
-Alike are layers whose step is the same and of which a tap wants the same, so a layer that is changed or looked at alone
-stands alone. Families that alternate (a window, every sixth layer without) repeat a group of layers.
+Of one kind are layers whose step is the same and of which a tap wants the same, so a layer that is changed or looked at
+alone stands alone. Families that alternate (a window, every sixth layer without) repeat a group of layers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from llminspect.backends.jax.plan import Recorder
 from llminspect.backends.jax.values import Only, Piled, piled_layers
-from llminspect.core.cache import Cache, Seen
+from llminspect.core.cache import Cache, LayerCache
 from llminspect.model.params import Params
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from llminspect.backends.jax.widened import Widened
     from llminspect.core.array import Array
     from llminspect.core.tap import Tap
-    from llminspect.model.params import Step
+    from llminspect.model.params import LayerStep
 
 LONGEST = 12
 """Layers of the longest group whose repetition is looked for."""
@@ -70,44 +70,44 @@ class Scanned(Params):
 
     def through(
         self,
-        step: Step,
+        step: LayerStep,
         stream_TD: Array,
         layers: int,
         tap: Tap,
         cache: Cache | None = None,
         *,
         stack: str = "layers",
-        alike: Callable[[int], Hashable] = lambda index: None,
-    ) -> tuple[Array, Sequence[Seen]]:
+        layer_kind: Callable[[int], Hashable] = lambda index: None,
+    ) -> tuple[Array, Sequence[LayerCache]]:
         """As `Params.through`; what the layers have seen is piled up as well."""
         assert isinstance(tap, Recorder)
         piles = [{short: self.widened.places[name] for short, name in self._named(stack, at)} for at in range(layers)]
         kinds: list[Hashable] = [
-            (alike(at), tuple((short, pile) for short, (pile, _) in piles[at].items())) for at in range(layers)
+            (layer_kind(at), tuple((short, pile) for short, (pile, _) in piles[at].items())) for at in range(layers)
         ]
         if tap.parts:
             names: dict[Hashable, list[str]] = {}
             for at, kind in enumerate(kinds):
                 if kind not in names:
                     names[kind] = self._names_of(step, at, stream_TD, cache, stack)
-            own = [[f"{stack}.{at}.{name}" for name in names[kind]] for at, kind in enumerate(kinds)]
+            full_names = [[f"{stack}.{at}.{name}" for name in names[kind]] for at, kind in enumerate(kinds)]
             ends = tap.last_layers(stack)
-            kinds = [(kind, tap.wanted(own[at]), at if at in ends else None) for at, kind in enumerate(kinds)]
+            kinds = [(kind, tap.wanted(full_names[at]), at if at in ends else None) for at, kind in enumerate(kinds)]
         else:
-            own = [[] for _ in kinds]
+            full_names = [[] for _ in kinds]
         seen: list[tuple[Array, Array]] = []
         for start, length, times in runs(kinds):
             if times == 1:
-                stream_TD, its_own = step(start, self.layer(start, stack), stream_TD, cache, tap)
-                found = None if its_own is None else (its_own.key_KSE[None], its_own.value_KSE[None])
+                stream_TD, now_seen = step(start, self.layer(start, stack), stream_TD, cache, tap)
+                found = None if now_seen is None else (now_seen.key_KSE[None], now_seen.value_KSE[None])
             else:
-                group = _Group(stack, start, length, times, piles, own)
+                group = _Group(stack, start, length, times, piles, full_names)
                 stream_TD, found = self._repeat(step, group, stream_TD, cache, tap)
             if found is not None:
                 seen.append(found)
         return stream_TD, piled_layers(seen)
 
-    def _names_of(self, step: Step, at: int, stream_TD: Array, cache: Cache | None, stack: str) -> list[str]:
+    def _names_of(self, step: LayerStep, at: int, stream_TD: Array, cache: Cache | None, stack: str) -> list[str]:
         """What a tap may see of a layer, as the names' ends."""
         tap, front = _Names(), f"{stack}.{at}."
         jax.eval_shape(lambda: step(at, self.layer_anew(at, stack), stream_TD, cache, tap)[0])
@@ -118,7 +118,7 @@ class Scanned(Params):
         return {short: self.widened[name] for short, name in self._named(stack, index)}
 
     def _repeat(
-        self, step: Step, group: _Group, stream_TD: Array, cache: Cache | None, tap: Recorder
+        self, step: LayerStep, group: _Group, stream_TD: Array, cache: Cache | None, tap: Recorder
     ) -> tuple[Array, tuple[Array, Array] | None]:
         inner: list[Recorder] = []
 
@@ -129,16 +129,19 @@ class Scanned(Params):
             for offset in range(group.length):
                 at = group.start + offset
                 layer = {short: self.widened.at(*place) for short, place in group.places(offset, turn).items()}
-                inner.append(tap.inside(group.own[at], operands[offset]))
-                stream_TD, own = step(at, layer, stream_TD, _at(cache, at + turn * group.length), inner[-1])
-                seen.append(None if own is None else (own.key_KSE, own.value_KSE))
+                inner.append(tap.inside(group.names[at], operands[offset]))
+                stream_TD, now_seen = step(at, layer, stream_TD, _at(cache, at + turn * group.length), inner[-1])
+                seen.append(None if now_seen is None else (now_seen.key_KSE, now_seen.value_KSE))
             return stream_TD, (seen, [recorder.kept for recorder in inner])
 
         operands = [self._operands(group, offset, tap) for offset in range(group.length)]
         last_TD, (seen, kept) = jax.lax.scan(body, stream_TD, (jnp.arange(group.times), operands))
         tap.take(
             kept,
-            [(recorder.shown, [group.own[at] for at in group.layers(offset)]) for offset, recorder in enumerate(inner)],
+            [
+                (recorder.shown, [group.names[at] for at in group.layers(offset)])
+                for offset, recorder in enumerate(inner)
+            ],
         )
         if seen[0] is None:
             return last_TD, None
@@ -152,9 +155,9 @@ class Scanned(Params):
     @staticmethod
     def _operands(group: _Group, offset: int, tap: Recorder) -> list[tuple[Any, ...]]:
         """For each change of the layer at `offset` its operands, those of all repetitions on top of each other."""
-        changes = [tap.changes(group.own[at]) for at in group.layers(offset)]
+        changes = [tap.changes(group.names[at]) for at in group.layers(offset)]
         return [
-            tuple(jnp.stack(own) for own in zip(*(tap.operands[part] for part in parts), strict=True))
+            tuple(jnp.stack(values) for values in zip(*(tap.operands[part] for part in parts), strict=True))
             for parts in zip(*changes, strict=True)
         ]
 
@@ -169,10 +172,10 @@ class _Group:
         length: int,
         times: int,
         piles: Sequence[dict[str, tuple[str, int | None]]],
-        own: Sequence[Sequence[str]],
+        names: Sequence[Sequence[str]],
     ) -> None:
         self.stack, self.start, self.length, self.times = stack, start, length, times
-        self.piles, self.own = piles, own
+        self.piles, self.names = piles, names
 
     def layers(self, offset: int) -> list[int]:
         return [self.start + offset + turn * self.length for turn in range(self.times)]
@@ -193,14 +196,14 @@ def _at(cache: Cache | None, row: Array) -> Cache | None:
     if cache is None:
         return None
 
-    def one(layers: Sequence[Seen]) -> Sequence[Seen]:
+    def one(layers: Sequence[LayerCache]) -> Sequence[LayerCache]:
         if not layers:
             return layers
         assert isinstance(layers, Piled)
         parts = [
             jax.lax.dynamic_index_in_dim(array, row, keepdims=False) for array in (layers.key_LKSE, layers.value_LKSE)
         ]
-        return Only(Seen(*parts))
+        return Only(LayerCache(*parts))
 
     source = cache.source
     return replace(

@@ -11,7 +11,7 @@ import jax
 from llminspect.backends.jax.compiled import Compiled
 from llminspect.backends.jax.hosts import lost
 from llminspect.backends.jax.loading import load
-from llminspect.backends.jax.memory import Budget, array_bytes, cache_bytes, room_of, size, weights_bytes
+from llminspect.backends.jax.memory import MemoryBudget, array_bytes, cache_bytes, room_of, size, weights_bytes
 from llminspect.backends.jax.mesh import Layout, check_divides, cut_over_model, make_mesh
 from llminspect.backends.jax.widened import piled, places_in
 from llminspect.errors import UserError
@@ -51,7 +51,7 @@ def on_jax(
     weights = weights_bytes(specs, sizes, settings.dtype, layout.model)
     # The largest array may be copied for its product; small things beside it are not worth a word.
     working = max(array_bytes(spec, sizes, "float32", layout.model) for spec in specs)
-    budget = Budget(weights, room_of(device), tell, working + SMALL)
+    budget = MemoryBudget(weights, room_of(device), tell, working + SMALL)
     count = "1 device" if layout.mesh is None else f"{layout.mesh.size} devices"
     tell(
         f"jax on {count} ({device.device_kind}): weights {size(weights)} a device "
@@ -64,14 +64,14 @@ def on_jax(
 
 
 def _check_devices() -> None:
-    """Raise UserError where JAX has no device of the kind that it is told to take."""
+    """Raise UserError where JAX has no device of the kind that it is to take."""
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:  # What JAX raises for a kind that it knows and does not find.
         if jax.distributed.is_initialized():
             lost()
-        asked = os.environ.get("JAX_PLATFORMS", "any")
+        wanted = os.environ.get("JAX_PLATFORMS", "any")
         raise UserError(
-            f"JAX finds no such device: {asked} (JAX_PLATFORMS)",
+            f"JAX finds no such device: {wanted} (JAX_PLATFORMS)",
             "pip install 'llminspect-cli[cuda]' for NVIDIA GPUs, or JAX_PLATFORMS=cpu",
         ) from error

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
-from llminspect.core.cache import Cache, Seen, Source
+from llminspect.core.cache import Cache, LayerCache, Source
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
@@ -15,7 +15,7 @@ LEAST = 64
 """Places of the smallest cache; each larger one has twice as many."""
 
 
-class Piled(Sequence[Seen]):
+class Piled(Sequence[LayerCache]):
     """What all layers have seen, keys [L, ..., K, S, E] and values [L, ..., K, S, E]."""
 
     def __init__(self, key_LKSE: Array, value_LKSE: Array) -> None:
@@ -25,39 +25,39 @@ class Piled(Sequence[Seen]):
         return len(self.key_LKSE)
 
     @overload
-    def __getitem__(self, index: int) -> Seen: ...
+    def __getitem__(self, index: int) -> LayerCache: ...
 
     @overload
     def __getitem__(self, index: slice) -> Piled: ...
 
-    def __getitem__(self, index: int | slice) -> Seen | Piled:
+    def __getitem__(self, index: int | slice) -> LayerCache | Piled:
         if isinstance(index, slice):
             return Piled(self.key_LKSE[index], self.value_LKSE[index])
         if not -len(self) <= index < len(self):
             raise IndexError(index)
-        return Seen(self.key_LKSE[index], self.value_LKSE[index])
+        return LayerCache(self.key_LKSE[index], self.value_LKSE[index])
 
 
-class Only(Sequence[Seen]):
+class Only(Sequence[LayerCache]):
     """One layer's, whichever is asked for: inside code that serves many layers."""
 
-    def __init__(self, seen: Seen) -> None:
+    def __init__(self, seen: LayerCache) -> None:
         self.seen = seen
 
     def __len__(self) -> int:
         return 1
 
     @overload
-    def __getitem__(self, index: int) -> Seen: ...
+    def __getitem__(self, index: int) -> LayerCache: ...
 
     @overload
     def __getitem__(self, index: slice) -> Only: ...
 
-    def __getitem__(self, index: int | slice) -> Seen | Only:
+    def __getitem__(self, index: int | slice) -> LayerCache | Only:
         return self if isinstance(index, slice) else self.seen
 
 
-def piled_layers(parts: Sequence[tuple[Array, Array]]) -> Sequence[Seen]:
+def piled_layers(parts: Sequence[tuple[Array, Array]]) -> Sequence[LayerCache]:
     """Keys and values of groups of layers, [layers, ...] each, as one."""
     if not parts:
         return ()
@@ -94,7 +94,7 @@ def roomy(cache: Cache, tokens: int) -> Cache:
     return replace(cache, layers=Piled(padded(key_LKSE), padded(value_LKSE)), places=places)
 
 
-def pair_of(layers: Sequence[Seen]) -> Any:
+def pair_of(layers: Sequence[LayerCache]) -> Any:
     """The keys and the values of all layers; None where there are none."""
     if not layers:
         return None
@@ -128,5 +128,5 @@ def from_tree(tree: Any, length: int, places: int | None) -> Cache | None:
     return Cache(length if tree["length"] is None else tree["length"], _layers(tree["layers"]), source, places)
 
 
-def _layers(pair: Any) -> Sequence[Seen]:
+def _layers(pair: Any) -> Sequence[LayerCache]:
     return () if pair is None else Piled(*pair)

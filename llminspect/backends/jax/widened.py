@@ -1,4 +1,4 @@
-"""Arrays that are kept small and computed with in full; those of alike layers lie on top of each other in one pile."""
+"""Arrays that are kept small and computed with in full; those of layers of one kind lie in one pile."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """What numba compiles: blocks of quantized weights to float32, and the products with them.
 
 For a product the weights are only ever in registers, so that memory is read for the blocks alone. They are bit for bit
-those of `files/quants.py`, which says what the layouts are; only the order in which a product is added up differs from
-numpy's. Everything is compiled into one function (`forceinline`): an array that is handed on is counted each time.
+those of `files/quant_types.py`, which says what the layouts are; only the order in which a product is added up differs
+from numpy's. Everything is compiled into one function (`forceinline`): an array that is handed on is counted each time.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, models, register_model
 
+from llminspect.files.quant_types import BY_NAME
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Q4_0, Q4_1, Q8_0, Q4_K, Q5_K, Q6_K = range(6)
+Q4_0, Q4_1, Q8_0 = (BY_NAME[name].number for name in ("Q4_0", "Q4_1", "Q8_0"))
+Q4_K, Q5_K, Q6_K = (BY_NAME[name].number for name in ("Q4_K", "Q5_K", "Q6_K"))
 
 # -- Vectors -----------------------------------------------------------------------------------------------------------
 # 16 weights at once, said to LLVM as vectors, which it turns into what the processor has. Left to find them itself, in
@@ -248,10 +251,10 @@ def q6_k(halves, row, first, end, take, x, begin):
             side, number = group // 4, group % 4
             low, high = at + 64 * side + 32 * (number % 2), at + 128 + 32 * side
             shift, to = number // 2 * 4, begin + 256 * block + 32 * group
-            front = scale * np.float32(np.int8(row[at + 192 + 2 * group]))
-            behind = scale * np.float32(np.int8(row[at + 193 + 2 * group]))
-            even = take(even, codes(row, low, shift, 15, high, 2 * number, 3, 32, front, NOTHING), x, to)
-            weights = codes(row, low + 16, shift, 15, high + 16, 2 * number, 3, 32, behind, NOTHING)
+            first_scale = scale * np.float32(np.int8(row[at + 192 + 2 * group]))
+            second_scale = scale * np.float32(np.int8(row[at + 193 + 2 * group]))
+            even = take(even, codes(row, low, shift, 15, high, 2 * number, 3, 32, first_scale, NOTHING), x, to)
+            weights = codes(row, low + 16, shift, 15, high + 16, 2 * number, 3, 32, second_scale, NOTHING)
             odd = take(odd, weights, x, to + 16)
     return summed(even) + summed(odd)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from llminspect.core.array import linear
-from llminspect.core.rows import Rows
+from llminspect.core.rows import RowsOnDemand
 from llminspect.core.threads import products
 from llminspect.errors import ModelError, UsageError, UserError
+from llminspect.files.quant_types import COMPILED
 from llminspect.model.finite import not_finite
 from llminspect.model.spec import expanded_shape
 
@@ -20,28 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from llminspect.core.array import Array
+    from llminspect.files.quant_types import NumberType
     from llminspect.model.opened import Description
     from llminspect.model.spec import TensorSpec
 
 
-@dataclass(frozen=True)
-class Kind:
-    """A type of blocks: its number in `compiled.py`, weights and bytes of one, and where its float16 scales are."""
-
-    number: int
-    weights: int
-    size: int
-    scales: tuple[int, ...]
-
-
-KINDS = {
-    "Q4_0": Kind(0, 32, 18, (0,)),
-    "Q4_1": Kind(1, 32, 20, (0, 2)),
-    "Q8_0": Kind(2, 32, 34, (0,)),
-    "Q4_K": Kind(3, 256, 144, (0, 2)),
-    "Q5_K": Kind(4, 256, 176, (0, 2)),
-    "Q6_K": Kind(5, 256, 210, (208,)),
-}
 SHAPES = {"V D", "HE D", "KE D", "D HE", "F D", "D F"}
 """Of the arrays that are multiplied with, or looked up in, and nothing else."""
 
@@ -52,12 +35,12 @@ WORTH_SHARING = 2_000_000
 """Weights from which on a second thread saves more time than it takes to wake it."""
 
 
-class Blocks(Rows):
+class Blocks(RowsOnDemand):
     """A matrix [O, I] kept as its blocks, uint8 [O, bytes of a row]; rows of it, or all, are decoded when used."""
 
-    def __init__(self, kind: Kind, blocks_OB: Array, threads: int) -> None:
+    def __init__(self, kind: NumberType, blocks_OB: Array, threads: int) -> None:
         rows, row_bytes = blocks_OB.shape
-        super().__init__((rows, row_bytes // kind.size * kind.weights), self._decoded)
+        super().__init__((rows, row_bytes // kind.bytes * kind.weights), self._decoded)
         self._compiled, self._kind, self._threads = _compiled(), kind, threads
         self._bytes, self._row_bytes = blocks_OB.reshape(-1), row_bytes
 
@@ -85,7 +68,7 @@ class Blocks(Rows):
 
     def finite(self) -> bool:
         """Whether no weight is NaN or infinite: then no scale is."""
-        blocks = self._bytes.reshape(-1, self._kind.size).view("<u2")
+        blocks = self._bytes.reshape(-1, self._kind.bytes).view("<u2")
         return not any((blocks[:, at // 2] & 0x7C00 == 0x7C00).any() for at in self._kind.scales)
 
     def _decoded(self, start: int, stop: int) -> Array:
@@ -136,20 +119,20 @@ def matrices(description: Description, finite: bool = True) -> dict[str, Any]:
 
 def nothing_quantized(name: str) -> NoReturn:
     raise UsageError(
-        f"{name} has no matrix in blocks of {', '.join(KINDS)} that --kernels numba could multiply with",
+        f"{name} has no matrix in blocks of {', '.join(COMPILED)} that --kernels numba could multiply with",
         "leave it out, or take a GGUF file that is quantized",
     )
 
 
-def _kind(description: Description, spec: TensorSpec) -> Kind | None:
+def _kind(description: Description, spec: TensorSpec) -> NumberType | None:
     located = description.located
     weights = None if located is None or located.format != "gguf" else located.weights
     if weights is None or spec.shape not in SHAPES or not isinstance(spec.gguf, str):
         return None
-    return KINDS.get(weights.tensors[spec.gguf].type)
+    return COMPILED.get(weights.tensors[spec.gguf].type)
 
 
-def _blocks(description: Description, spec: TensorSpec, kind: Kind) -> Array:
+def _blocks(description: Description, spec: TensorSpec, kind: NumberType) -> Array:
     """The bytes [O, bytes of a row] of a matrix: as they lie in the file, where its rows have the core's order."""
     located, config = description.located, description.config
     assert located is not None
@@ -161,7 +144,7 @@ def _blocks(description: Description, spec: TensorSpec, kind: Kind) -> Array:
         blocks_OB = np.ascontiguousarray(fix(blocks_OB, config))
         blocks_OB.flags.writeable = False
     rows, width = expanded_shape(spec.shape, config.sizes)
-    if blocks_OB.shape != (rows, width // kind.weights * kind.size):
+    if blocks_OB.shape != (rows, width // kind.weights * kind.bytes):
         raise ModelError(f"tensor {spec.name} has not the shape {(rows, width)} that the configuration says")
     return blocks_OB
 

@@ -1,14 +1,20 @@
-"""How fast each pair of a rotary position code turns, and how that is changed for texts longer than in training.
+"""Rotary positions ("RoPE"): each pair of numbers in a query or key is turned by an angle that grows with the position.
 
-A scaling takes the plain speeds and gives others. All are functions of the configuration and the text's length alone,
-so they are plain numbers; `position.rotary_angles` makes arrays of them.
+The product of a query and a key then depends on how far apart they stand (Su et al. 2021, "RoFormer", section 3.2.2).
+Each pair has a speed of its own; a `Scaling` changes the speeds for texts longer than in training. Speeds hang on the
+configuration and the text's length alone, so they are plain numbers, of which `rotary_angles` makes arrays.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from llminspect.core.array import namespace
+
+if TYPE_CHECKING:
+    from llminspect.core.array import Array
 
 
 class Scaling(Protocol):
@@ -177,3 +183,28 @@ class Divided:
 def long_rope_gain(stretch: float, context: int) -> float:
     """√(1 + ln(stretch) / ln(context)), where stretch is how many times longer than in training texts may be."""
     return math.sqrt(1 + math.log(stretch) / math.log(context)) if stretch > 1 else 1.0
+
+
+def rotary_angles(
+    like: Array, start: int, tokens: int, rotary: Rotary, divisors_P: Array | None = None
+) -> tuple[Array, Array]:
+    """cos and sin of position × speed for the positions from `start`, each [T, P] for P pairs.
+
+    In the number type of `like`. `divisors_P` slows each pair, where a file states the slowing so.
+    """
+    xp = namespace(like)
+    speeds_P = xp.asarray(rotary.speeds(start + tokens), dtype=like.dtype)
+    if divisors_P is not None:
+        speeds_P = speeds_P / divisors_P
+    angles_TP = (start + xp.arange(tokens, dtype=like.dtype))[:, None] * speeds_P
+    return xp.cos(angles_TP) * rotary.gain, xp.sin(angles_TP) * rotary.gain
+
+
+def rotate_halves(x_HTE: Array, cos_TP: Array, sin_TP: Array) -> Array:
+    """Turn the pairs (x_i, x_{i+P}): the layout of Hugging Face files. What lies beyond 2P of E is left as it is."""
+    xp = namespace(x_HTE)
+    pairs = cos_TP.shape[-1]
+    first, second, rest = x_HTE[..., :pairs], x_HTE[..., pairs : 2 * pairs], x_HTE[..., 2 * pairs :]
+    turned = [first * cos_TP - second * sin_TP, second * cos_TP + first * sin_TP]
+    rotated: Array = xp.concat([*turned, rest] if rest.shape[-1] else turned, axis=-1)
+    return rotated

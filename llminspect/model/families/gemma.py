@@ -1,6 +1,6 @@
 """Gemma 1, 2 and 3 (text): a scaled embedding, norms that hold their weight − 1, gelu; caps and windows from 2 on.
 
-Gemma Team 2024, "Gemma" (section 2), "Gemma 2" (section 2: caps, alternating windows, norms in front and behind); Gemma
+Gemma Team 2024, "Gemma" (section 2), "Gemma 2" (section 2: caps, alternating windows, norms before and after); Gemma
 Team 2025, "Gemma 3" (section 2: norms of queries and keys, five local layers to a global one, a rotary base for each).
 """
 
@@ -9,58 +9,49 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llminspect.core.feedforward import Glu
 from llminspect.core.position.rotary import Rotary
 from llminspect.model import decoder_files as files
-from llminspect.model import rotation
-from llminspect.model import settings as settings_of
-from llminspect.model.decoder import Config, forward, readout
-from llminspect.model.spec import Architecture, Sizes, TensorSpec
+from llminspect.model import rotary_files
+from llminspect.model.spec import Sizes, TensorSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from llminspect.core.array import Array
+    from llminspect.model.decoder import DecoderConfig
     from llminspect.model.settings import Settings
 
 
-def gemma_from_huggingface(config: Mapping[str, Any]) -> Config:
-    settings = settings_of.huggingface(config)
-    found = _common(settings, files.from_huggingface(settings, files.sizes_from_huggingface(settings), tied=True))
-    settings.done()
-    return found
+def gemma_from_huggingface(settings: Settings, rotary: Rotary | None = None) -> DecoderConfig:
+    """What all three write alike; a key that one of them lacks is not in its files."""
+    # The first Gemma's files say "gelu" and mean its tanh form.
+    settings.only("hidden_act", "gelu", "gelu_pytorch_tanh")
+    settings.only("hidden_activation", "gelu_pytorch_tanh")
+    found = files.from_huggingface(settings, tied=True, unit=Glu("gelu_tanh"), rotary=rotary)
+    return replace(
+        found,
+        scale=settings.number("query_pre_attn_scalar", found.sizes.E) ** -0.5,
+        embedding_scale=math.sqrt(found.sizes.D),
+        score_cap=settings.perhaps("attn_logit_softcapping"),
+        logit_cap=settings.perhaps("final_logit_softcapping"),
+        biased=files.attention_biases(settings),
+    )
 
 
-def gemma2_from_huggingface(config: Mapping[str, Any]) -> Config:
-    settings = settings_of.huggingface(config)
-    sizes = files.sizes_from_huggingface(settings)
-    found = _common(settings, files.from_huggingface(settings, sizes, tied=True))
-    found = files.with_windows(found, settings, lambda index: index % 2 == 0)
+def gemma2_from_huggingface(settings: Settings) -> DecoderConfig:
+    found = files.with_windows(gemma_from_huggingface(settings), settings, lambda index: index % 2 == 0)
     settings.only("sliding_window_size", found.window)  # Written beside the key that is read.
     settings.only("cache_implementation", "hybrid")
-    settings.done()
     return found
 
 
-def gemma3_from_huggingface(config: Mapping[str, Any]) -> Config:
-    settings = settings_of.huggingface(config)
-    sizes = files.sizes_from_huggingface(settings)
+def gemma3_from_huggingface(settings: Settings) -> DecoderConfig:
     pattern = settings.whole("_sliding_window_pattern", settings.whole("sliding_window_pattern", 6))
-    local, everywhere = _two_rotations(settings, sizes)
-    found = Config(
-        sizes=sizes,
-        norm_epsilon=settings.number("rms_norm_eps"),
-        scale=sizes.E**-0.5,
-        rotary=everywhere,
-        local_rotary=local,
-        tied=bool(settings.get("tie_word_embeddings", True)),
-    )
-    found = files.with_windows(_common(settings, found), settings, lambda index: (index + 1) % pattern != 0)
+    local, everywhere = _two_rotations(settings, files.sizes_from_huggingface(settings))
+    found = replace(gemma_from_huggingface(settings, everywhere), local_rotary=local)
     settings.only("cache_implementation", "hybrid")
-    settings.done()
-    return found
+    return files.with_windows(found, settings, lambda index: (index + 1) % pattern != 0)
 
 
 def _two_rotations(settings: Settings, sizes: Sizes) -> tuple[Rotary, Rotary]:
@@ -68,56 +59,32 @@ def _two_rotations(settings: Settings, sizes: Sizes) -> tuple[Rotary, Rotary]:
     if settings.get("rope_parameters") is not None:
         both = settings.under("rope_parameters")
         local, everywhere = (
-            rotation.from_parameters(both.under(kind), settings, sizes.E, sizes.context, base)
+            rotary_files.from_parameters(both.under(kind), settings, sizes.E, sizes.context, base)
             for kind, base in (("sliding_attention", 10_000.0), ("full_attention", 1_000_000.0))
         )
         both.done()
         return local, everywhere
-    everywhere = rotation.from_huggingface(settings, sizes.E, sizes.context, 1_000_000.0)
+    everywhere = rotary_files.from_huggingface(settings, sizes.E, sizes.context, 1_000_000.0)
     return Rotary(everywhere.width, settings.number("rope_local_base_freq", 10_000.0)), everywhere
 
 
-def _common(settings: Settings, found: Config) -> Config:
-    """What all three write alike; a key that one of them lacks is not in its files."""
-    # The first Gemma's files say "gelu" and mean its tanh form.
-    settings.only("hidden_act", "gelu", "gelu_pytorch_tanh")
-    settings.only("hidden_activation", "gelu_pytorch_tanh")
-    scalar = settings.number("query_pre_attn_scalar", found.sizes.E)
-    score_cap, logit_cap = settings.get("attn_logit_softcapping"), settings.get("final_logit_softcapping")
-    return replace(
-        found,
-        unit=Glu("gelu_tanh"),
-        scale=scalar**-0.5,
-        embedding_scale=math.sqrt(found.sizes.D),
-        score_cap=None if score_cap is None else float(score_cap),
-        logit_cap=None if logit_cap is None else float(logit_cap),
-        biased=files.ATTENTION if settings.get("attention_bias") else (),
-    )
-
-
-def config_from_gguf(metadata: Mapping[str, Any], family: str) -> Config:
+def from_gguf(settings: Settings, family: str) -> DecoderConfig:
     """Few GGUF files state the pattern of windows, and none the scale: they follow from the family and its layers."""
-    settings = settings_of.gguf(metadata, family)
-    sizes = files.sizes_from_gguf(settings)
-    found = files.from_gguf(settings, sizes)
+    found = files.from_gguf(settings, unit=Glu("gelu_tanh"), biased=())
+    sizes = found.sizes
     windowed = _windowed(settings, sizes.L, {"gemma": 1, "gemma2": 2, "gemma3": 6}[family])
     if family == "gemma3":
         local = Rotary(found.rotary.width, settings.number("rope.freq_base_swa", 10_000.0))
         found = replace(found, local_rotary=local)
-    scores, logits = settings.get("attn_logit_softcapping"), settings.get("final_logit_softcapping")
-    found = replace(
+    return replace(
         found,
-        unit=Glu("gelu_tanh"),
         window=settings.whole("attention.sliding_window") if windowed else None,
         windowed=windowed,
         scale=(sizes.D // sizes.H if (family, sizes.L) in LARGEST else sizes.E) ** -0.5,
         embedding_scale=math.sqrt(sizes.D),
-        score_cap=None if scores is None else float(scores),
-        logit_cap=None if logits is None else float(logits),
-        biased=(),
+        score_cap=settings.perhaps("attn_logit_softcapping"),
+        logit_cap=settings.perhaps("final_logit_softcapping"),
     )
-    settings.done()
-    return found
 
 
 def _windowed(settings: Settings, layers: int, every: int) -> tuple[int, ...]:
@@ -136,7 +103,7 @@ LARGEST = {("gemma2", 46), ("gemma3", 62)}
 """The two models of 27 billion parameters scale the scores by D / H, the others by the width of a head."""
 
 
-def plus_one(weight: Array, _: Config) -> Array:
+def plus_one(weight: Array, _: DecoderConfig) -> Array:
     return weight + 1
 
 
@@ -145,15 +112,15 @@ def _norm(name: str, shape: str, huggingface: str, gguf: str) -> TensorSpec:
     return TensorSpec(f"{name}.weight", shape, f"{huggingface}.weight", f"{gguf}.weight", huggingface_fix=plus_one)
 
 
-IN_FRONT = (
+BEFORE = (
     _norm("attention.norm", "D", "input_layernorm", "attn_norm"),
     _norm("feedforward.norm", "D", "post_attention_layernorm", "ffn_norm"),
 )
 AROUND = (
     _norm("attention.norm", "D", "input_layernorm", "attn_norm"),
-    _norm("attention.norm_behind", "D", "post_attention_layernorm", "post_attention_norm"),
+    _norm("attention.norm_after", "D", "post_attention_layernorm", "post_attention_norm"),
     _norm("feedforward.norm", "D", "pre_feedforward_layernorm", "ffn_norm"),
-    _norm("feedforward.norm_behind", "D", "post_feedforward_layernorm", "post_ffw_norm"),
+    _norm("feedforward.norm_after", "D", "post_feedforward_layernorm", "post_ffw_norm"),
 )
 OF_HEADS = (
     _norm("attention.query.norm", "E", "self_attn.q_norm", "attn_q_norm"),
@@ -161,26 +128,23 @@ OF_HEADS = (
 )
 
 
-def tensors(config: Config, norms: tuple[TensorSpec, ...]) -> list[TensorSpec]:
+def tensors(config: DecoderConfig, norms: tuple[TensorSpec, ...]) -> list[TensorSpec]:
     layer = [*norms, *files.attention_specs(config), *files.feed_forward_specs(config)]
     final = _norm("final.norm", "D", "norm", "output_norm")
-    return [final if spec.name == final.name else spec for spec in files.around_layers(config, lambda _: layer)]
+    return [final if spec.name == final.name else spec for spec in files.around_layers(config, layer)]
 
 
 ARCHITECTURES = tuple(
-    Architecture(
-        name=name,
-        model_types=(model_type,),
-        gguf_names=(name,),
-        config_from_huggingface=from_huggingface,
-        config_from_gguf=partial(config_from_gguf, family=name),
-        tensors=partial(tensors, norms=norms),
-        forward=forward,
-        readout=readout,
-        prefix="model.",
+    files.family(
+        name,
+        from_huggingface,
+        partial(tensors, norms=norms),
+        model_type=model_type,
+        gguf=name,
+        read_gguf=partial(from_gguf, family=name),
     )
     for name, model_type, from_huggingface, norms in (
-        ("gemma", "gemma", gemma_from_huggingface, IN_FRONT),
+        ("gemma", "gemma", gemma_from_huggingface, BEFORE),
         ("gemma2", "gemma2", gemma2_from_huggingface, AROUND),
         ("gemma3", "gemma3_text", gemma3_from_huggingface, (*AROUND, *OF_HEADS)),
     )

@@ -1,4 +1,4 @@
-"""GPT-2: learned positions, layer norms in front of each step, one plain feed-forward network.
+"""GPT-2: learned positions, layer norms before each step, one plain feed-forward network.
 
 Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.3.
 """
@@ -6,29 +6,32 @@ Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", sect
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from llminspect.core import attention
 from llminspect.core.array import namespace
 from llminspect.core.cache import Cache, span
 from llminspect.core.embedding import look_up
-from llminspect.core.unembed import logits
-from llminspect.model import settings as settings_of
-from llminspect.model.decoder_files import ACTIVATIONS
+from llminspect.core.mask import causal_mask, hide
+from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.sizes import GGUF, read_sizes
 from llminspect.model.spec import Architecture, Pass, Sizes, TensorSpec, for_layers, norm_specs, rows_of
-from llminspect.model.steps import layer_normed, learned_positions, plain_feed_forward, self_attention
+from llminspect.model.steps import layer_norm_readout, learned_positions, pre_norm_layer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from llminspect.core.array import Array
-    from llminspect.core.cache import Seen
+    from llminspect.core.cache import LayerCache
     from llminspect.core.tap import Tap
     from llminspect.model.params import Params
+    from llminspect.model.settings import Settings
+
+
+KEYS = {"L": "n_layer", "D": "n_embd", "H": "n_head", "context": "n_positions"}
 
 
 @dataclass(frozen=True)
-class Config:
+class GPT2Config:
     sizes: Sizes
     norm_epsilon: float
     activation: str
@@ -39,57 +42,31 @@ class Config:
     causal: bool = True
 
 
-def config_from_huggingface(config: Mapping[str, Any]) -> Config:
-    settings = settings_of.huggingface(config)
-    width, heads, context = settings.whole("n_embd"), settings.whole("n_head"), settings.whole("n_positions")
-    sizes = Sizes(
-        L=settings.whole("n_layer"),
-        D=width,
-        H=heads,
-        K=heads,
-        E=width // heads,
-        F=settings.whole("n_inner", 4 * width),
-        V=settings.whole("vocab_size"),
-        context=context,
-    )
-    settings.only("n_ctx", context)
-    found = Config(
+def from_huggingface(settings: Settings) -> GPT2Config:
+    sizes = read_sizes(settings, KEYS, F=settings.whole("n_inner", 4 * settings.whole("n_embd")))
+    settings.only("n_ctx", sizes.context)
+    settings.skip("reorder_and_upcast_attn", *(key for key in settings.values if key.startswith("summary_")))
+    return GPT2Config(
         sizes=sizes,
         norm_epsilon=settings.number("layer_norm_epsilon"),
         activation=settings.one_of("activation_function", ACTIVATIONS),
-        scale=sizes.E**-0.5 if settings.get("scale_attn_weights", True) else 1.0,
-        scale_by_layer=bool(settings.get("scale_attn_by_inverse_layer_idx", False)),
-        tied=bool(settings.get("tie_word_embeddings", True)),
+        scale=sizes.E**-0.5 if settings.flag("scale_attn_weights", True) else 1.0,
+        scale_by_layer=settings.flag("scale_attn_by_inverse_layer_idx"),
+        tied=settings.flag("tie_word_embeddings", True),
     )
-    summary = [key for key in config if key.startswith("summary_")]  # Of a classifier's head.
-    settings.done((*summary, "reorder_and_upcast_attn"))
-    return found
 
 
-def config_from_gguf(metadata: Mapping[str, Any]) -> Config:
-    settings = settings_of.gguf(metadata, "gpt2")
-    width, heads = settings.whole("embedding_length"), settings.whole("attention.head_count")
-    settings.only("attention.head_count_kv", heads)
-    sizes = Sizes(
-        L=settings.whole("block_count"),
-        D=width,
-        H=heads,
-        K=heads,
-        E=width // heads,
-        F=settings.whole("feed_forward_length"),
-        V=settings.whole("vocab_size"),
-        context=settings.whole("context_length"),
-    )
-    found = Config(sizes, settings.number("attention.layer_norm_epsilon"), "gelu_tanh", sizes.E**-0.5)
-    settings.done()
-    return found
+def from_gguf(settings: Settings) -> GPT2Config:
+    sizes = read_sizes(settings, GGUF)
+    settings.only("attention.head_count_kv", sizes.H)
+    return GPT2Config(sizes, settings.number("attention.layer_norm_epsilon"), "gelu_tanh", sizes.E**-0.5)
 
 
-def query_key_value(config: Config) -> dict[str, int]:
+def query_key_value(config: GPT2Config) -> dict[str, int]:
     return dict.fromkeys(("query", "key", "value"), config.sizes.D)
 
 
-def transposed(weight_IO: Array, _: Config) -> Array:
+def transposed(weight_IO: Array, _: GPT2Config) -> Array:
     """Hugging Face files hold GPT-2's matrices the other way round, input by output."""
     return weight_IO.T
 
@@ -97,7 +74,7 @@ def transposed(weight_IO: Array, _: Config) -> Array:
 def _fused(part: str) -> list[TensorSpec]:
     rows = rows_of(part, query_key_value)
 
-    def columns(weight_IO: Array, config: Config) -> Array:
+    def columns(weight_IO: Array, config: GPT2Config) -> Array:
         return rows(weight_IO.T, config)
 
     name = f"attention.{part}"
@@ -126,7 +103,7 @@ LAYER = (
 )
 
 
-def tensors(config: Config) -> list[TensorSpec]:
+def tensors(config: GPT2Config) -> list[TensorSpec]:
     return [
         TensorSpec("embedding.weight", "V D", "wte.weight", "token_embd.weight"),
         TensorSpec("position.weight", f"{config.sizes.context} D", "wpe.weight", "position_embd.weight"),
@@ -138,7 +115,7 @@ def tensors(config: Config) -> list[TensorSpec]:
 
 def forward(
     params: Params,
-    config: Config,
+    config: GPT2Config,
     ids_T: Array,
     tap: Tap,
     cache: Cache | None = None,
@@ -149,57 +126,41 @@ def forward(
     tokens_TD = tap("embedding.tokens", look_up(params["embedding.weight"], ids_T))
     positions_TD = tap("embedding.positions", learned_positions(params, start, tokens))
     stream_TD = tap("embedding.output", tokens_TD + positions_TD)
-    mask_TS = attention.hide(attention.causal_mask(xp, tokens, keys, first=first), hidden_S)
+    mask_TS = hide(causal_mask(xp, tokens, keys, first=first), hidden_S)
 
     def scale(index: int) -> float:
         return config.scale / (index + 1) if config.scale_by_layer else config.scale
 
     def step(
         index: int, layer: Mapping[str, Array], stream_TD: Array, cache: Cache | None, tap: Tap
-    ) -> tuple[Array, Seen]:
-        name = f"layers.{index}"
-        stream_TD = tap(f"{name}.input", stream_TD)
-        normed_TD = layer_normed(layer, "attention.norm", stream_TD, config.norm_epsilon)
-        added_TD, seen = self_attention(
+    ) -> tuple[Array, LayerCache]:
+        return pre_norm_layer(
             layer,
-            tap(f"{name}.attention.norm", normed_TD),
+            stream_TD,
             sizes.H,
+            config.activation,
+            config.norm_epsilon,
+            cache,
             tap,
-            name,
+            index,
             scale=scale(index),
             mask_TS=mask_TS,
-            cache=cache,
-            index=index,
         )
-        stream_TD = tap(f"{name}.middle", stream_TD + added_TD)
-        normed_TD = layer_normed(layer, "feedforward.norm", stream_TD, config.norm_epsilon)
-        normed_TD = tap(f"{name}.feedforward.norm", normed_TD)
-        added_TD = plain_feed_forward(layer, normed_TD, config.activation, tap, name)
-        stream_TD = tap(f"{name}.output", stream_TD + added_TD)
-        return stream_TD, seen
 
-    stream_TD, seen = params.through(step, stream_TD, sizes.L, tap, cache, alike=scale)
+    stream_TD, seen = params.through(step, stream_TD, sizes.L, tap, cache, layer_kind=scale)
     return Pass(stream_TD, Cache(start + tokens, seen))
-
-
-def readout(params: Params, config: Config, stream_TD: Array, tap: Tap) -> Array:
-    hidden_TD = tap("final.norm", layer_normed(params, "final.norm", stream_TD, config.norm_epsilon))
-    unembedding_VD = params.get("unembedding.weight")
-    return tap(
-        "final.logits", logits(hidden_TD, params["embedding.weight"] if unembedding_VD is None else unembedding_VD)
-    )
 
 
 ARCHITECTURES = (
     Architecture(
         name="gpt2",
         model_types=("gpt2",),
-        gguf_names=("gpt2",),
-        config_from_huggingface=config_from_huggingface,
-        config_from_gguf=config_from_gguf,
+        read_huggingface=from_huggingface,
         tensors=tensors,
         forward=forward,
-        readout=readout,
+        readout=layer_norm_readout,
+        gguf_names=("gpt2",),
+        read_gguf=from_gguf,
         prefix="transformer.",
         ignored=("h.*.attn.bias", "h.*.attn.masked_bias"),
     ),

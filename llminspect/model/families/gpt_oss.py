@@ -7,48 +7,40 @@ refused; files with the weights as plain numbers are opened.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llminspect.core.feedforward import ClampedSwiglu
 from llminspect.model import decoder_files as files
-from llminspect.model import settings as settings_of
-from llminspect.model.decoder import Config, Experts, forward, readout
-from llminspect.model.spec import Architecture, TensorSpec
+from llminspect.model.decoder import DecoderConfig, Experts
+from llminspect.model.spec import TensorSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from llminspect.core.array import Array
+    from llminspect.model.settings import Settings
 
 
-def config_from_huggingface(config: Mapping[str, Any]) -> Config:
-    settings = settings_of.huggingface(config)
+def from_huggingface(settings: Settings) -> DecoderConfig:
     sizes = files.sizes_from_huggingface(settings, experts=settings.whole("num_local_experts"))
     settings.only("hidden_act", "silu")
-    settings.get("initial_context_length")  # The rotary settings say the same.
+    settings.skip("initial_context_length")  # The rotary settings say the same.
     chosen = settings.whole("num_experts_per_tok", settings.get("experts_per_token"))
-    found = files.from_huggingface(settings, sizes, base=150_000.0)
-    found = replace(
-        files.with_windows(found, settings, lambda index: index % 2 == 0),
-        unit=ClampedSwiglu(settings.number("swiglu_alpha", 1.702), settings.number("swiglu_limit", 7.0)),
-        biased=files.ATTENTION if settings.get("attention_bias", True) else (),
-        experts=Experts(chosen),
-    )
     settings.only("experts_per_token", chosen)
-    settings.done()
-    return found
+    unit = ClampedSwiglu(settings.number("swiglu_alpha", 1.702), settings.number("swiglu_limit", 7.0))
+    found = files.from_huggingface(settings, sizes, base=150_000.0, unit=unit)
+    found = files.with_windows(found, settings, lambda index: index % 2 == 0)
+    return replace(found, biased=files.attention_biases(settings, default=True), experts=Experts(chosen))
 
 
-def transposed(array_XIO: Array, _: Config) -> Array:
+def transposed(array_XIO: Array, _: DecoderConfig) -> Array:
     return array_XIO.swapaxes(1, 2)
 
 
-def gate_rows(array: Array, _: Config) -> Array:
+def gate_rows(array: Array, _: DecoderConfig) -> Array:
     """Gate and up are interleaved in the last axis."""
     return array[..., 0::2].swapaxes(1, -1)
 
 
-def up_rows(array: Array, _: Config) -> Array:
+def up_rows(array: Array, _: DecoderConfig) -> Array:
     return array[..., 1::2].swapaxes(1, -1)
 
 
@@ -64,22 +56,9 @@ EXPERTS = (
 )
 
 
-def tensors(config: Config) -> list[TensorSpec]:
+def tensors(config: DecoderConfig) -> list[TensorSpec]:
     sink = TensorSpec("attention.sink", "H", "self_attn.sinks")
-    layer = [*files.NORMS_IN_FRONT, *files.attention_specs(config), sink, *EXPERTS]
-    return files.around_layers(config, lambda _: layer)
+    return files.around_layers(config, [*files.NORMS_BEFORE, *files.attention_specs(config), sink, *EXPERTS])
 
 
-ARCHITECTURES = (
-    Architecture(
-        name="gpt-oss",
-        model_types=("gpt_oss",),
-        gguf_names=(),
-        config_from_huggingface=config_from_huggingface,
-        config_from_gguf=None,
-        tensors=tensors,
-        forward=forward,
-        readout=readout,
-        prefix="model.",
-    ),
-)
+ARCHITECTURES = (files.family("gpt-oss", from_huggingface, tensors, model_type="gpt_oss"),)

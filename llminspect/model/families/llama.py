@@ -7,51 +7,37 @@ et al. 2023, "Mistral 7B" (section 2).
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llminspect.model import decoder_files as files
-from llminspect.model import settings as settings_of
-from llminspect.model.decoder import Config, Experts, forward, readout
-from llminspect.model.spec import Architecture, TensorSpec
+from llminspect.model.decoder import DecoderConfig, Experts
+from llminspect.model.spec import TensorSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from llminspect.core.array import Array
+    from llminspect.model.settings import Settings
 
 
-def config_from_huggingface(config: Mapping[str, Any]) -> Config:
-    settings = settings_of.huggingface(config)
-    found = files.from_huggingface(settings, files.sizes_from_huggingface(settings))
-    biased: tuple[str, ...] = ()
-    if settings.get("attention_bias"):
-        biased += files.ATTENTION
-    if settings.get("mlp_bias"):
-        biased += files.FEED_FORWARD
-    found = replace(found, biased=biased, unit=files.gated_unit(settings))
+def from_huggingface(settings: Settings) -> DecoderConfig:
     # The first says the context once more (Llama 1), the second that this is a Llama (SmolLM2).
-    settings.done(("max_sequence_length", "is_llama_config"))
-    return found
+    settings.skip("max_sequence_length", "is_llama_config")
+    biased = files.attention_biases(settings) + files.feed_forward_biases(settings)
+    return replace(files.from_huggingface(settings), biased=biased)
 
 
-def mistral_from_huggingface(config: Mapping[str, Any]) -> Config:
-    settings = settings_of.huggingface(config)
-    found = files.from_huggingface(settings, files.sizes_from_huggingface(settings))
-    found = files.with_windows(found, settings, lambda _: settings.get("sliding_window") is not None)
-    found = replace(found, unit=files.gated_unit(settings))
-    settings.done()
-    return found
+def mistral_from_huggingface(settings: Settings) -> DecoderConfig:
+    return files.with_windows(files.from_huggingface(settings), settings)
 
 
-def config_from_gguf(metadata: Mapping[str, Any]) -> Config:
+def from_gguf(settings: Settings) -> DecoderConfig:
     """A Mixtral is a llama with experts there."""
-    settings = settings_of.gguf(metadata, "llama")
     experts = settings.get("expert_count") or 0
-    found = files.from_gguf(settings, files.sizes_from_gguf(settings, experts))
-    if experts:
-        found = replace(found, experts=Experts(settings.whole("expert_used_count")))
-    settings.done(("expert_used_count",))
-    return found
+    settings.skip("expert_used_count")
+    return files.from_gguf(
+        settings,
+        files.sizes_from_gguf(settings, experts),
+        experts=Experts(settings.whole("expert_used_count")) if experts else None,
+    )
 
 
 def unpermute(weight: Array, heads: int) -> Array:
@@ -60,51 +46,30 @@ def unpermute(weight: Array, heads: int) -> Array:
     return weight.reshape(heads, rows // heads // 2, 2, -1).swapaxes(1, 2).reshape(weight.shape)
 
 
-def unpermute_query(weight: Array, config: Config) -> Array:
+def unpermute_query(weight: Array, config: DecoderConfig) -> Array:
     return unpermute(weight, config.sizes.H)
 
 
-def unpermute_key(weight: Array, config: Config) -> Array:
+def unpermute_key(weight: Array, config: DecoderConfig) -> Array:
     return unpermute(weight, config.sizes.K)
 
 
 EXPERTS_IN_GGUF = files.expert_specs(0, "", "", ("", "", ""))
 
 
-def tensors(config: Config) -> list[TensorSpec]:
+def tensors(config: DecoderConfig) -> list[TensorSpec]:
     layer = [
-        *files.NORMS_IN_FRONT,
+        *files.NORMS_BEFORE,
         *files.attention_specs(config, (unpermute_query, unpermute_key)),
         *(files.feed_forward_specs(config) if config.experts is None else EXPERTS_IN_GGUF),
     ]
     pairs = str(config.rotary.width // 2)
     divisors = TensorSpec("rotary.divisors", pairs, None, "rope_freqs.weight", optional=True)
-    return [*files.around_layers(config, lambda _: layer), divisors]
+    return [*files.around_layers(config, layer), divisors]
 
 
+IGNORED = ("*.rotary_emb.inv_freq",)
 ARCHITECTURES = (
-    Architecture(
-        name="llama",
-        model_types=("llama",),
-        gguf_names=("llama",),
-        config_from_huggingface=config_from_huggingface,
-        config_from_gguf=config_from_gguf,
-        tensors=tensors,
-        forward=forward,
-        readout=readout,
-        prefix="model.",
-        ignored=("*.rotary_emb.inv_freq",),
-    ),
-    Architecture(
-        name="mistral",
-        model_types=("mistral",),
-        gguf_names=(),
-        config_from_huggingface=mistral_from_huggingface,
-        config_from_gguf=None,
-        tensors=tensors,
-        forward=forward,
-        readout=readout,
-        prefix="model.",
-        ignored=("*.rotary_emb.inv_freq",),
-    ),
+    files.family("llama", from_huggingface, tensors, gguf="llama", read_gguf=from_gguf, ignored=IGNORED),
+    files.family("mistral", mistral_from_huggingface, tensors, ignored=IGNORED),
 )

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING
 
-from llminspect.model import settings as settings_of
-from llminspect.model.decoder_files import ACTIVATIONS
-from llminspect.model.families.marian import Config, embedding_scale, encode_source, forward, readout
-from llminspect.model.spec import Architecture, Sizes, TensorSpec, for_layers, linear_specs, norm_specs
+from llminspect.model.families.marian import MarianConfig, encode_source, forward, readout
+from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.sizes import read_sizes
+from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs, norm_specs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from llminspect.core.array import Array
+    from llminspect.model.settings import Settings
 
 UNREAD = "encoder_layerdrop decoder_layerdrop classif_dropout num_hidden_layers extra_pos_embeddings".split()
 """Of training, or repeats; the last holds the size of the vocabulary in many files, and no version reads it."""
 
 
-def config_from_huggingface(config: Mapping[str, Any]) -> Config:
-    settings = settings_of.huggingface(config)
-    width, heads = settings.whole("d_model"), settings.whole("decoder_attention_heads")
-    vocabulary = settings.whole("vocab_size")
+KEYS = {
+    "L": "decoder_layers",
+    "D": "d_model",
+    "H": "decoder_attention_heads",
+    "F": "decoder_ffn_dim",
+    "context": "max_position_embeddings",
+}
+
+
+def from_huggingface(settings: Settings) -> MarianConfig:
+    sizes = read_sizes(settings, KEYS)
     for key, only in (
-        ("decoder_vocab_size", vocabulary),
+        ("decoder_vocab_size", sizes.V),
         ("share_encoder_decoder_embeddings", True),
         ("tie_word_embeddings", True),
         ("static_position_embeddings", True),
@@ -34,35 +41,25 @@ def config_from_huggingface(config: Mapping[str, Any]) -> Config:
         ("is_encoder_decoder", True),
     ):
         settings.only(key, only)
-    found = Config(
-        sizes=Sizes(
-            L=settings.whole("decoder_layers"),
-            D=width,
-            H=heads,
-            K=heads,
-            E=width // heads,
-            F=settings.whole("decoder_ffn_dim"),
-            V=vocabulary,
-            context=settings.whole("max_position_embeddings"),
-        ),
+    settings.skip(*UNREAD)
+    return MarianConfig(
+        sizes=sizes,
         encoder_layers=settings.whole("encoder_layers"),
         encoder_heads=settings.whole("encoder_attention_heads"),
         encoder_width=settings.whole("encoder_ffn_dim"),
         activation=settings.one_of("activation_function", ACTIVATIONS),
-        embedding_scale=embedding_scale(width, bool(settings.get("scale_embedding", False))),
+        embedding_scale=math.sqrt(sizes.D) if settings.flag("scale_embedding") else 1.0,
         start_id=int(settings.need("decoder_start_token_id")),
     )
-    settings.done(UNREAD)
-    return found
 
 
 def _attention(step: str, name: str, heads: str) -> list[TensorSpec]:
     parts = {"query": "q_proj", "key": "k_proj", "value": "v_proj", "output": "out_proj"}
     return [
         spec
-        for part, own_name in parts.items()
+        for part, its_name in parts.items()
         for spec in linear_specs(
-            f"{step}.{part}", f"D {heads}" if part == "output" else f"{heads} D", f"{name}.{own_name}", None, True
+            f"{step}.{part}", f"D {heads}" if part == "output" else f"{heads} D", f"{name}.{its_name}", None, True
         )
     ]
 
@@ -82,11 +79,11 @@ def _layer(heads: str, width: str, crossed: bool) -> list[TensorSpec]:
     ]
 
 
-def one_row(bias_1V: Array, _: Config) -> Array:
+def one_row(bias_1V: Array, _: MarianConfig) -> Array:
     return bias_1V.reshape(-1)
 
 
-def tensors(config: Config) -> list[TensorSpec]:
+def tensors(config: MarianConfig) -> list[TensorSpec]:
     # The letters are the decoder's; an encoder with other numbers (no published one) has none.
     heads = "HE" if config.encoder_heads == config.sizes.H else "D"
     width = "F" if config.encoder_width == config.sizes.F else str(config.encoder_width)
@@ -103,9 +100,7 @@ ARCHITECTURES = (
     Architecture(
         name="marian",
         model_types=("marian",),
-        gguf_names=(),
-        config_from_huggingface=config_from_huggingface,
-        config_from_gguf=None,
+        read_huggingface=from_huggingface,
         tensors=tensors,
         forward=forward,
         readout=readout,

@@ -6,50 +6,26 @@ Jiang et al. 2024, "Mixtral of Experts", section 2.1.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llminspect.model import decoder_files as files
-from llminspect.model import settings as settings_of
-from llminspect.model.decoder import Config, Experts, forward, readout
-from llminspect.model.spec import Architecture, TensorSpec
+from llminspect.model.decoder import DecoderConfig, Experts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from llminspect.model.settings import Settings
+    from llminspect.model.spec import TensorSpec
 
 
-def config_from_huggingface(config: Mapping[str, Any]) -> Config:
-    settings = settings_of.huggingface(config)
+def from_huggingface(settings: Settings) -> DecoderConfig:
     sizes = files.sizes_from_huggingface(settings, experts=settings.whole("num_local_experts"))
-    found = files.from_huggingface(settings, sizes, base=1_000_000.0)
-    found = replace(
-        files.with_windows(found, settings, lambda _: settings.get("sliding_window") is not None),
-        unit=files.gated_unit(settings),
-        experts=Experts(settings.whole("num_experts_per_tok")),
-    )
-    settings.done()
-    return found
+    found = files.with_windows(files.from_huggingface(settings, sizes, base=1_000_000.0), settings)
+    return replace(found, experts=Experts(settings.whole("num_experts_per_tok")))
 
 
-def tensors(config: Config) -> list[TensorSpec]:
+def tensors(config: DecoderConfig) -> list[TensorSpec]:
     router, expert = "block_sparse_moe.gate", "block_sparse_moe.experts.{}"
-    layer = [
-        *files.NORMS_IN_FRONT,
-        *files.attention_specs(config),
-        *files.expert_specs(config.sizes.X, router, expert, ("w1", "w3", "w2")),
-    ]
-    return files.around_layers(config, lambda _: layer)
+    experts = files.expert_specs(config.sizes.X, router, expert, ("w1", "w3", "w2"))
+    return files.around_layers(config, [*files.NORMS_BEFORE, *files.attention_specs(config), *experts])
 
 
-ARCHITECTURES = (
-    Architecture(
-        name="mixtral",
-        model_types=("mixtral",),
-        gguf_names=(),
-        config_from_huggingface=config_from_huggingface,
-        config_from_gguf=None,
-        tensors=tensors,
-        forward=forward,
-        readout=readout,
-        prefix="model.",
-    ),
-)
+ARCHITECTURES = (files.family("mixtral", from_huggingface, tensors),)

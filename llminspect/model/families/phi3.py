@@ -7,52 +7,51 @@ its own (LongRoPE).
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llminspect.core.position.rotary import Divided
 from llminspect.model import decoder_files as files
-from llminspect.model import settings as settings_of
-from llminspect.model.decoder import Config, forward, readout
-from llminspect.model.spec import Architecture, TensorSpec, rows_of
+from llminspect.model.spec import TensorSpec, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
+
+    from llminspect.model.decoder import DecoderConfig
+    from llminspect.model.settings import Settings
 
 
-def config_from_huggingface(config: Mapping[str, Any]) -> Config:
-    settings = settings_of.huggingface(config)
-    settings.get("original_max_position_embeddings")  # Only of use, and then needed, with a scaling.
-    found = files.from_huggingface(settings, files.sizes_from_huggingface(settings))
-    found = files.with_windows(found, settings, lambda _: settings.get("sliding_window") is not None)
-    found = replace(found, unit=files.gated_unit(settings))
+def from_huggingface(settings: Settings) -> DecoderConfig:
+    settings.skip("original_max_position_embeddings")  # Only of use, and then needed, with a scaling.
     for key in ("full_attn_mod", "interpolate_factor"):  # In Phi-4-mini's files; the reference implementation has none.
         settings.only(key, 1)
-    settings.done()
-    return found
+    return files.with_windows(files.from_huggingface(settings), settings)
 
 
-def config_from_gguf(metadata: Mapping[str, Any]) -> Config:
-    settings = settings_of.gguf(metadata, "phi3")
-    sizes = files.sizes_from_gguf(settings)
-    found = files.from_gguf(settings, sizes)
+def from_gguf(settings: Settings) -> DecoderConfig:
+    found = files.from_gguf(settings, biased=())
     window = settings.get("attention.sliding_window") or None
-    context = settings.whole("rope.scaling.original_context_length", sizes.context)
+    context = settings.whole("rope.scaling.original_context_length", found.sizes.context)
     scaling = Divided(context, settings.number("rope.scaling.attn_factor", 1.0))
-    rotary = replace(found.rotary, scaling=scaling)
-    settings.done()
-    return replace(found, window=window, windowed=tuple(range(sizes.L)) if window else (), biased=(), rotary=rotary)
+    return replace(
+        found,
+        window=window,
+        windowed=tuple(range(found.sizes.L)) if window else (),
+        rotary=replace(found.rotary, scaling=scaling),
+    )
 
 
-def query_key_value(config: Config) -> dict[str, int]:
+def query_key_value(config: DecoderConfig) -> dict[str, int]:
     sizes = config.sizes
     return {"query": sizes.H * sizes.E, "key": sizes.K * sizes.E, "value": sizes.K * sizes.E}
 
 
-def gate_up(config: Config) -> dict[str, int]:
+def gate_up(config: DecoderConfig) -> dict[str, int]:
     return {"gate": config.sizes.F, "up": config.sizes.F}
 
 
-def _fused(name: str, shape: str, huggingface: str, gguf: str, parts: Callable[[Config], dict[str, int]]) -> TensorSpec:
+def _fused(
+    name: str, shape: str, huggingface: str, gguf: str, parts: Callable[[DecoderConfig], dict[str, int]]
+) -> TensorSpec:
     cut = rows_of(name.rpartition(".")[2], parts)
     return TensorSpec(f"{name}.weight", shape, huggingface, gguf, huggingface_fix=cut, gguf_fix=cut)
 
@@ -60,7 +59,7 @@ def _fused(name: str, shape: str, huggingface: str, gguf: str, parts: Callable[[
 QUERY_KEY_VALUE = ("self_attn.qkv_proj.weight", "attn_qkv.weight")
 GATE_UP = ("mlp.gate_up_proj.weight", "ffn_up.weight")
 LAYER = (
-    *files.NORMS_IN_FRONT,
+    *files.NORMS_BEFORE,
     _fused("attention.query", "HE D", *QUERY_KEY_VALUE, query_key_value),
     _fused("attention.key", "KE D", *QUERY_KEY_VALUE, query_key_value),
     _fused("attention.value", "KE D", *QUERY_KEY_VALUE, query_key_value),
@@ -71,25 +70,13 @@ LAYER = (
 )
 
 
-def tensors(config: Config) -> list[TensorSpec]:
+def tensors(config: DecoderConfig) -> list[TensorSpec]:
     pairs = str(config.rotary.width // 2)
     return [
-        *files.around_layers(config, lambda _: LAYER),
+        *files.around_layers(config, LAYER),
         TensorSpec("rotary.divisors.short", pairs, None, "rope_factors_short.weight", optional=True),
         TensorSpec("rotary.divisors.long", pairs, None, "rope_factors_long.weight", optional=True),
     ]
 
 
-ARCHITECTURES = (
-    Architecture(
-        name="phi3",
-        model_types=("phi3",),
-        gguf_names=("phi3",),
-        config_from_huggingface=config_from_huggingface,
-        config_from_gguf=config_from_gguf,
-        tensors=tensors,
-        forward=forward,
-        readout=readout,
-        prefix="model.",
-    ),
-)
+ARCHITECTURES = (files.family("phi3", from_huggingface, tensors, gguf="phi3", read_gguf=from_gguf),)

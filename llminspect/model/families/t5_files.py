@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from llminspect.model import settings as settings_of
-from llminspect.model.decoder_files import ACTIVATIONS
-from llminspect.model.families.t5 import Config, encode_source, forward, readout
-from llminspect.model.spec import Architecture, Sizes, TensorSpec, for_layers
+from llminspect.model.families.t5 import T5Config, encode_source, forward, readout
+from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.sizes import GGUF, read_sizes
+from llminspect.model.spec import Architecture, TensorSpec, for_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from llminspect.model.settings import Settings
 
 
-def config_from_huggingface(config: Mapping[str, Any]) -> Config:
-    settings = settings_of.huggingface(config)
-    heads, layers = settings.whole("num_heads"), settings.whole("num_layers")
+KEYS = {"D": "d_model", "H": "num_heads", "E": "d_kv", "F": "d_ff"}
+
+
+def from_huggingface(settings: Settings) -> T5Config:
+    layers = settings.whole("num_layers")
     # The first T5s were plain, and their files do not say so.
     kind, _, activation = settings.get("feed_forward_proj", "relu").rpartition("-")
     if kind not in ("", "gated") or activation not in ACTIVATIONS:
         raise settings.wrong("feed_forward_proj", "relu, gated-gelu and the like")
-    # "gated-gelu" has always meant the tanh form.
-    activation = "gelu_tanh" if (kind, activation) == ("gated", "gelu") else ACTIVATIONS[activation]
-    tied = bool(settings.get("scale_decoder_outputs", settings.get("tie_word_embeddings", True)))
-    found = Config(
-        sizes=Sizes(
+    settings.only("is_encoder_decoder", True)
+    settings.skip("dense_act_fn", "is_gated_act")  # They repeat what `feed_forward_proj` says.
+    return T5Config(
+        sizes=read_sizes(
+            settings,
+            KEYS,
             L=settings.whole("num_decoder_layers", layers),
-            D=settings.whole("d_model"),
-            H=heads,
-            K=heads,
-            E=settings.whole("d_kv"),
-            F=settings.whole("d_ff"),
-            V=settings.whole("vocab_size"),
             context=settings.whole("n_positions", 512),
         ),
         encoder_layers=layers,
@@ -40,34 +37,22 @@ def config_from_huggingface(config: Mapping[str, Any]) -> Config:
         farthest=settings.whole("relative_attention_max_distance", 128),
         start_id=int(settings.need("decoder_start_token_id")),
         gated=kind == "gated",
-        activation=activation,
-        tied=tied,
+        # "gated-gelu" has always meant the tanh form.
+        activation="gelu_tanh" if (kind, activation) == ("gated", "gelu") else ACTIVATIONS[activation],
+        tied=settings.flag("scale_decoder_outputs", settings.flag("tie_word_embeddings", True)),
     )
-    settings.only("is_encoder_decoder", True)
-    # These repeat what `feed_forward_proj` says.
-    settings.done(("dense_act_fn", "is_gated_act", "tie_word_embeddings"))
-    return found
 
 
-def config_from_gguf(metadata: Mapping[str, Any]) -> Config:
-    settings = settings_of.gguf(metadata, "t5")
-    heads, layers = settings.whole("attention.head_count"), settings.whole("block_count")
-    width = settings.whole("attention.key_length")
-    settings.only("attention.value_length", width)
-    settings.only("attention.head_count_kv", heads)
+def from_gguf(settings: Settings) -> T5Config:
+    layers = settings.whole("block_count")
+    known = {"L": settings.whole("decoder_block_count", layers), "E": settings.whole("attention.key_length")}
+    sizes = read_sizes(settings, GGUF, **known)
+    settings.only("attention.value_length", sizes.E)
+    settings.only("attention.head_count_kv", sizes.H)
     epsilon = settings.number("attention.layer_norm_rms_epsilon")
-    settings.only("attention.layer_norm_epsilon", settings.get("attention.layer_norm_rms_epsilon"))
-    found = Config(
-        sizes=Sizes(
-            L=settings.whole("decoder_block_count", layers),
-            D=settings.whole("embedding_length"),
-            H=heads,
-            K=heads,
-            E=width,
-            F=settings.whole("feed_forward_length"),
-            V=settings.whole("vocab_size"),
-            context=settings.whole("context_length"),
-        ),
+    settings.only("attention.layer_norm_epsilon", epsilon)
+    return T5Config(
+        sizes=sizes,
         encoder_layers=layers,
         norm_epsilon=epsilon,
         buckets=settings.whole("attention.relative_buckets_count"),
@@ -77,8 +62,6 @@ def config_from_gguf(metadata: Mapping[str, Any]) -> Config:
         activation=None,
         tied=None,
     )
-    settings.done()
-    return found
 
 
 def _norm(name: str, huggingface: str, gguf: str) -> TensorSpec:
@@ -93,7 +76,7 @@ def _attention(step: str, huggingface: str, gguf: str) -> list[TensorSpec]:
     ]
 
 
-def _feed_forward(config: Config, number: int) -> list[TensorSpec]:
+def _feed_forward(config: T5Config, number: int) -> list[TensorSpec]:
     inner = f"layer.{number}.DenseReluDense"
     up = f"{inner}.wi_1.weight" if config.gated else f"{inner}.wi.weight"
     gate = TensorSpec(
@@ -107,7 +90,7 @@ def _feed_forward(config: Config, number: int) -> list[TensorSpec]:
     ]
 
 
-def tensors(config: Config) -> list[TensorSpec]:
+def tensors(config: T5Config) -> list[TensorSpec]:
     of_self = [
         _norm("attention.norm", "layer.0.layer_norm", "attn_norm"),
         *_attention("attention", "layer.0.SelfAttention", "attn"),
@@ -137,8 +120,8 @@ ARCHITECTURES = (
         name="t5",
         model_types=("t5",),
         gguf_names=("t5",),
-        config_from_huggingface=config_from_huggingface,
-        config_from_gguf=config_from_gguf,
+        read_huggingface=from_huggingface,
+        read_gguf=from_gguf,
         tensors=tensors,
         forward=forward,
         readout=readout,

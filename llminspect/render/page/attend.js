@@ -89,7 +89,7 @@ function drawHead() {
   drawStrip();
   const table = make("table", { class: "cells", role: "grid", "aria-label": "Weights: a row a token that looks, a column one that is looked at" });
   table.append(make("thead", {}, make("tr", {}, make("th"), ...part.columns.map((token, column) =>
-    make("th", { class: "turned", "data-column": column }, spelt(token))))));
+    make("th", { class: "turned", "data-column": column }, readable(token))))));
   const body = make("tbody");
   const cells = part.rows.map((token, row) => {
     const buttons = part.columns.map((_, column) => {
@@ -100,7 +100,7 @@ function drawHead() {
       shade(button, head.weights[row][column]);
       return button;
     });
-    body.append(make("tr", {}, make("th", { scope: "row", "data-row": row }, spelt(token)),
+    body.append(make("tr", {}, make("th", { scope: "row", "data-row": row }, readable(token)),
       ...buttons.map((button) => make("td", {}, ...(button ? [button] : [])))));
     return buttons;
   });
@@ -113,13 +113,13 @@ function drawHead() {
 function drawStrip() {
   const buttons = state.part.rows.map((token, row) => {
     const look = () => point(row, null);
-    return make("button", { class: "token", "data-token": row, onpointerenter: look, onfocus: look, onclick: look }, spelt(token));
+    return make("button", { class: "token", "data-token": row, onpointerenter: look, onfocus: look, onclick: look }, readable(token));
   });
   arrows([buttons]);
   strip.replaceChildren(...buttons);
   if (state.part.rows !== state.part.columns) {
     strip.append(make("span", { class: "quiet" }, " looks at "), ...state.part.columns.map((token, column) =>
-      make("span", { class: "token", "data-seen": column }, spelt(token))));
+      make("span", { class: "token", "data-seen": column }, readable(token))));
   }
 }
 
@@ -137,13 +137,13 @@ function point(row, column) {
   picture.querySelector(`[data-row="${row}"]`)?.classList.add("lit");
   if (column !== null) {
     picture.querySelector(`[data-column="${column}"]`)?.classList.add("lit");
-    say(spelt(part.rows[row]), ` (token ${row}) gives `, make("strong", {}, percent(weights[column])), " of its weight to ",
-      spelt(part.columns[column]), ` (token ${column}).`);
+    say(readable(part.rows[row]), ` (token ${row}) gives `, make("strong", {}, percent(weights[column])), " of its weight to ",
+      readable(part.columns[column]), ` (token ${column}).`);
     return;
   }
   const best = weights.map((weight, index) => [weight, index]).sort((one, other) => other[0] - one[0]).slice(0, 3);
-  const words = best.flatMap(([weight, index], place) => [place ? ", " : "", spelt(part.columns[index]), ` ${percent(weight)}`]);
-  say(spelt(part.rows[row]), ` (token ${row}) looks at `, ...words,
+  const words = best.flatMap(([weight, index], place) => [place ? ", " : "", readable(part.columns[index]), ` ${percent(weight)}`]);
+  say(readable(part.rows[row]), ` (token ${row}) looks at `, ...words,
     best[0][1] === 0 && own && row > 0 && weights[0] > 0.5 ? ". Token 0 is where heads rest that find nothing to look for." : ".");
 }
 

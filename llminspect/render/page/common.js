@@ -27,7 +27,7 @@ function visible(text) {
 const quoted = (text) => make("bdi", {}, visible(text));
 
 /** A token for a reader; parts of a character as their bytes. */
-const spelt = (token) => (token.text.includes("\ufffd") && token.bytes
+const readable = (token) => (token.text.includes("\ufffd") && token.bytes
   ? make("bdi", { class: "quiet" }, token.bytes.match(/../g).join(" ")) : quoted(token.text));
 const percent = (share) => (share === null ? "?" : (100 * share).toFixed(share < 0.1 ? 2 : 1) + "%");
 

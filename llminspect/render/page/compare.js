@@ -21,14 +21,14 @@ function light(model, index) {
   const beside = cut.map((one, other) => [one.model, one.tokens.filter((seen) => overlap(seen, token.start ?? 0, token.end ?? 0)), other])
     .filter(([, , other]) => other !== model);
   const where = token.start === null ? "not of the text" : `bytes ${token.start} to ${token.end}`;
-  say(spelt(token), ` is token ${token.index} of `, quoted(cut[model].model), `: id ${token.id}, ${token.bytes}, ${where}. `,
+  say(readable(token), ` is token ${token.index} of `, quoted(cut[model].model), `: id ${token.id}, ${token.bytes}, ${where}. `,
     ...(token.start === null ? [] : beside.flatMap(([name, seen]) => [quoted(name), `: ${seen.length} ${seen.length === 1 ? "token" : "tokens"}. `])));
 }
 
 cut.forEach((model, number) => {
   const row = model.tokens.map((token, index) => {
     const look = () => light(number, index);
-    const button = make("button", { class: "token", "data-token": `${number}.${index}`, onpointerenter: look, onfocus: look, onclick: look }, spelt(token));
+    const button = make("button", { class: "token", "data-token": `${number}.${index}`, onpointerenter: look, onfocus: look, onclick: look }, readable(token));
     shade(button, index % 2 ? 0.3 : 0.1);
     return button;
   });

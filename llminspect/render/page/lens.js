@@ -7,7 +7,7 @@ const area = make("div", { class: "scroll" });
 /** What would be said: its text and how probable it is. */
 function words(layer, position, top) {
   const list = top.flatMap((token, place) => [place ? ", " : "", quoted(token.text), ` ${percent(token.prob)}`]);
-  say(`After layer ${layer}, behind `, spelt(data.tokens[position]), ` (token ${position}): `, ...list, ".");
+  say(`After layer ${layer}, at `, readable(data.tokens[position]), ` (token ${position}): `, ...list, ".");
 }
 
 function cellOf(token, layer, position, top) {
@@ -36,7 +36,7 @@ function table(columns, rows) {
 
 const ranks = Object.fromEntries((data.lens ?? []).map((row) => [row.layer, row]));
 if (data.grid) {
-  const columns = data.tokens.map((token, position) => make("th", { "data-column": position }, spelt(token)));
+  const columns = data.tokens.map((token, position) => make("th", { "data-column": position }, readable(token)));
   area.append(table(columns, data.grid.map((row, layer) => ({
     layer,
     cells: row.map((token, position) => cellOf(token, layer, position, position === last && ranks[layer] ? ranks[layer].top : [token])),
@@ -52,7 +52,7 @@ if (data.grid) {
     cells: row.top.map((token) => cellOf(token, row.layer, last, row.top)),
     more: row.target ? [make("td", { class: "quiet" }, ` ${row.target.rank} (${percent(row.target.prob)})`)] : [],
   }))));
-  main.append(make("p", { class: "quiet" }, "What would come behind ", spelt(data.tokens[last]),
+  main.append(make("p", { class: "quiet" }, "What would come after ", readable(data.tokens[last]),
     ". Rank 0 is the most probable. Point at a cell, or go there with the arrow keys."));
 }
 main.append(said, area, key("0%", "100%", "how probable the token would be"));

@@ -1,0 +1,96 @@
+"""Each golden model in sizes that can be cut in eight: other numbers in its configuration, its tensors drawn anew."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+from safetensors.numpy import save_file
+
+from llminspect.model.spec import expanded_shape
+from llminspect.opening import describe_model
+from tests.backends.jax.answers import answers_of_golden
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from llminspect.core.array import Array
+    from llminspect.model.opened import Model
+    from llminspect.model.spec import Sizes
+    from tests.model.golden import Golden
+
+ALONE = {"D": 64, "H": 8, "F": 24, "V": 136, "X": 8}
+GROUPED = {**ALONE, "D": 96, "H": 16, "K": 8}
+"""D is a multiple of H, as not every configuration says how wide a head is."""
+KEYS = {
+    "D": "hidden_size n_embd d_model dim",
+    "H": "num_attention_heads n_head num_heads n_heads encoder_attention_heads decoder_attention_heads",
+    "K": "num_key_value_heads",
+    "F": "intermediate_size moe_intermediate_size n_inner d_ff hidden_dim encoder_ffn_dim decoder_ffn_dim",
+    "V": "vocab_size decoder_vocab_size",
+    "X": "num_local_experts",
+}
+LETTER_OF = {key: letter for letter, keys in KEYS.items() for key in keys.split()}
+
+
+@dataclass(frozen=True)
+class Divided:
+    """A model in sizes that can be cut in eight, several texts for it, and what numpy says of them."""
+
+    model: Model
+    texts: Golden
+
+    @cached_property
+    def answers(self) -> dict[str, Array]:
+        return answers_of_golden(self.model, self.texts)
+
+
+def write_divided(golden: Golden, folder: Path) -> None:
+    """A model of the golden model's kind; each tensor holds numbers of the golden one's, drawn at random."""
+    described, given = describe_model(str(golden.folder), offline=True), golden.config()
+    sizes = GROUPED if "num_key_value_heads" in given else ALONE
+    config = {key: sizes.get(LETTER_OF.get(key, ""), value) for key, value in given.items()}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert described.located is not None and described.located.weights is not None
+    weights, specs = described.located.weights, {spec.name: spec for spec in described.specs}
+    own = described.architecture.config_from_huggingface(config)
+    random, made = np.random.default_rng(0), {}
+    for spec in described.architecture.tensors(own):
+        if spec.name not in specs:
+            continue
+        held = weights.array(specs[spec.name].sources("huggingface")[0])
+        if spec.huggingface_fix is None:
+            shape = expanded_shape(spec.shape, own.sizes)[isinstance(spec.huggingface, tuple) :]
+        else:
+            wider = _lengths(described.config.sizes, own.sizes)
+            shape = tuple(wider[length] for length in held.shape)
+        if held.ndim > 1:  # Longer sums of numbers that are as much smaller.
+            held = held * (described.config.sizes.D / own.sizes.D) ** 0.5
+        for source in spec.sources("huggingface"):
+            made[source] = random.choice(held.ravel(), shape).astype(np.float32)
+    save_file(made, folder / "model.safetensors")
+
+
+def _lengths(old: Sizes, new: Sizes) -> dict[int, int]:
+    """The axes of what the core takes apart or turns: fused matrices, those of experts, a bias of one row."""
+
+    def axes(sizes: Sizes) -> tuple[int, ...]:
+        fused = (sizes.H + 2 * sizes.K) * sizes.E
+        return 1, sizes.D, sizes.F, 2 * sizes.F, sizes.V, sizes.X, sizes.E, fused
+
+    return dict(zip(axes(old), axes(new), strict=True))
+
+
+_compiled = jax.stages.Lowered.compile
+
+
+def quickly_compiled(self: jax.stages.Lowered) -> jax.stages.Compiled:
+    """Half of the time to compile is spent on fusing what these models have little of."""
+    try:
+        return _compiled(self, compiler_options={"xla_cpu_use_fusion_emitters": False})
+    except jax.errors.JaxRuntimeError:  # This JAX has no such option.
+        return _compiled(self)

@@ -1,0 +1,92 @@
+"""Every family over eight devices, on meshes of each form, says what it says on numpy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import pytest
+
+from llminspect.backends.jax.memory import weights_bytes
+from llminspect.backends.jax.mesh import partition
+from llminspect.backends.jax.settings import EngineSettings
+from llminspect.backends.jax.start import on_jax
+from llminspect.model.registry import architectures
+from tests.backends.jax.answers import TEXTS, answers_of_golden, assert_same
+from tests.backends.jax.divided import quickly_compiled
+from tests.model.golden import NAMES, Golden
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llminspect.model.spec import TensorSpec
+    from tests.backends.jax.divided import Divided
+
+MESHES = [(1, 8), (2, 4), (4, 2)]
+
+
+def specs_of(plain: Divided) -> list[TensorSpec]:
+    model = plain.model
+    return [spec for spec in model.architecture.tensors(model.config) if spec.name in model.params]
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jax.stages.Lowered, "compile", quickly_compiled)
+
+
+@pytest.mark.parametrize(("data", "model"), MESHES)
+@pytest.mark.parametrize("name", NAMES)
+def test_over_eight_devices(name: str, data: int, model: int, divided: Callable[[str], Divided]) -> None:
+    plain = divided(name)
+    spread = on_jax(plain.model, EngineSettings({"data": data, "model": model}))
+    arrays, first = spread.engine.arrays, jax.devices()[0]  # type: ignore[union-attr]
+    shards = [shard for array in arrays.values() for shard in array.addressable_shards if shard.device == first]
+    sizes = plain.model.config.sizes
+    assert sum(shard.data.nbytes for shard in shards) == weights_bytes(specs_of(plain), sizes, "float32", model)
+    assert_same(answers_of_golden(spread, plain.texts), plain.answers)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_matrix_of_a_layer_is_cut(name: str, divided: Callable[[str], Divided]) -> None:
+    """But those of the layers of a mixture that have one network, whose width has no letter."""
+    whole = [
+        spec.name
+        for spec in specs_of(divided(name))
+        if "layers." in spec.name and " " in spec.shape and "model" not in partition(spec.shape)
+    ]
+    plain = {"layers.1.feedforward.gate.weight", "layers.1.feedforward.up.weight", "layers.1.feedforward.down.weight"}
+    assert set(whole) == (plain if name == "qwen3-moe" else set())
+
+
+@pytest.mark.parametrize("name", ["llama", "marian"])
+def test_texts_and_heads_are_cut(name: str, divided: Callable[[str], Divided]) -> None:
+    plain = divided(name)
+    spread, sizes = on_jax(plain.model, EngineSettings({"data": 2, "model": 4})), plain.model.config.sizes
+    source = spread.encode_source(plain.texts.expected["source_ids"]) if plain.texts.has_source else None
+    cache = spread.run(plain.texts.expected["ids"], cache=source).cache
+    assert cache is not None
+    for layers in (cache.layers, *([] if cache.source is None else [cache.source.layers])):
+        key_LBKSE: Any = layers.key_LKSE  # type: ignore[attr-defined]
+        assert key_LBKSE.sharding.shard_shape(key_LBKSE.shape)[1:3] == (TEXTS // 2, sizes.K // 4)
+
+
+@pytest.mark.parametrize(("data", "model"), MESHES)
+@pytest.mark.parametrize("name", ["llama", "bert"])
+def test_the_work_is_shared(name: str, data: int, model: int, divided: Callable[[str], Divided]) -> None:
+    plain = divided(name)
+
+    def products(axes: dict[str, int] | None) -> float:
+        """How many a device computes."""
+        one = on_jax(plain.model, EngineSettings(axes))
+        one.run(plain.texts.expected["ids"])
+        (program,) = one.engine.programs.values()  # type: ignore[union-attr]
+        cost: Any = program.call.cost_analysis()
+        return float((cost[0] if isinstance(cost, list) else cost)["flops"])
+
+    assert products({"data": data, "model": model}) < 1.5 / 8 * products(None)  # The norms are not cut by heads.
+
+
+def test_every_family_is_among_them() -> None:
+    kinds = {str(Golden(name).config()["model_type"]) for name in NAMES}
+    assert [family.name for family in architectures() if not kinds & set(family.model_types)] == []

@@ -1,0 +1,137 @@
+"""`--engine` and its options on the command line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from llminspect.backends.jax.settings import read_mesh, read_process, settings_of
+from llminspect.errors import UsageError
+
+if TYPE_CHECKING:
+    from tests.conftest import Program
+
+SENTENCE = "The capital of France is"
+
+
+def test_forward_says_the_same(called: Program) -> None:
+    plain = called("forward", SENTENCE, "--json", "--lens", "--ablate", "3.2").json
+    found = called("forward", SENTENCE, "--json", "--lens", "--ablate", "3.2", "--engine", "jax").json
+    assert found["provenance"]["options"]["engine"] == "jax"
+    assert [entry["id"] for entry in found["next"]] == [entry["id"] for entry in plain["next"]]
+    for own, other in zip(found["next"], plain["next"], strict=True):
+        assert abs(own["logit"] - other["logit"]) < 1e-4
+    assert abs(found["change"]["kl"] - plain["change"]["kl"]) < 1e-6
+    for own, other in zip(found["lens"], plain["lens"], strict=True):
+        assert own["top"][0]["id"] == other["top"][0]["id"]
+    for own, other in zip(found["layers"], plain["layers"], strict=True):
+        assert abs(own["norm"] - other["norm"]) < 1e-3 * other["norm"]
+
+
+def test_attend_says_the_same(called: Program) -> None:
+    plain = called("attend", "A cat sat.", "--layer", "3,18", "--json").json
+    found = called("attend", "A cat sat.", "--layer", "3,18", "--json", "--engine", "jax").json
+    assert len(found["heads"]) == len(plain["heads"]) == 18
+    for own, other in zip(found["heads"], plain["heads"], strict=True):
+        differences = [
+            abs(mine - its)
+            for row, its_row in zip(own["weights"], other["weights"], strict=True)
+            for mine, its in zip(row, its_row, strict=True)
+        ]
+        assert max(differences) < 1e-5
+
+
+def test_embed_and_generate_say_the_same(called: Program) -> None:
+    vectors = [
+        called("embed", "A cat", "--at", "final", "--json", *engine).json["vectors"]
+        for engine in ((), ("--engine", "jax"))
+    ]
+    np.testing.assert_allclose(vectors[1], vectors[0], rtol=0, atol=1e-3)
+    given = ("generate", SENTENCE, "--max-tokens", "8", "--temperature", "0", "--json")
+    plain, found = called(*given).json, called(*given, LLMINSPECT_ENGINE="jax").json
+    assert found["ids"] == plain["ids"] and len(found["ids"]) == 8
+
+
+def test_a_patched_prompt_is_continued_the_same(called: Program) -> None:
+    patch = (
+        "--patch",
+        "The capital of Italy is",
+        "--into",
+        "22.stream",
+        "--position",
+        "3",
+        "--scale",
+        "5.attention*1.1",
+    )
+    given = ("generate", SENTENCE, *patch, "--max-tokens", "6", "--json")
+    plain, found = called(*given).json, called(*given, "--engine", "jax").json
+    assert found["ids"] == plain["ids"] != plain["baseline"]["ids"]
+    for own, other in zip(found["steps"], plain["steps"], strict=True):
+        assert abs(own["prob"] - other["prob"]) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("--mesh", "model=2"), "--engine jax"),
+        (("--engine", "jax", "--mesh", "models=2"), "--mesh model=8"),
+        (("--engine", "jax", "--mesh", "model=0"), "--mesh model=8"),
+        (("--engine", "jax", "--mesh", "model=2"), "model=1 or 3 would do"),
+        (("--engine", "jax", "--mesh", "data=3,model=3"), "there are 8"),
+        (("--engine", "jax", "--process", "0/2"), "--coordinator"),
+        (("--model", "toy", "--engine", "jax", "--coordinator", "h"), "--process"),
+        (("--engine", "jax", "--coordinator", "h:1", "--process", "2/2"), "--process 0/2"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(arguments: tuple[str, ...], line: str, called: Program) -> None:
+    ran = called("forward", "A cat", *arguments)
+    assert ran.code == 2 and line in ran.err and ran.err.count("\n") == 1
+
+
+def test_what_is_read() -> None:
+    assert read_mesh("data=2,model=4") == {"data": 2, "model": 4}
+    assert read_process("1/2") == (1, 2)
+    assert settings_of("model=8", None, None, None).axes == {"model": 8}
+    with pytest.raises(UsageError):
+        settings_of(None, None, "host:99", None)
+
+
+def test_without_jax_it_says_what_to_install() -> None:
+    code = """
+import importlib.util, sys
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "jax" else found(name, *rest)
+from llminspect.__main__ import run
+sys.exit(run(["forward", "A", "--engine", "jax", "--model", "toy"]))
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 1 and "llminspect-cli[jax]" in ran.stderr and "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("kind", ["cuda", "nonsense"])
+def test_without_such_a_device_it_says_what_to_install(kind: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "llminspect", "forward", "hello world", "--engine", "jax", "--model", "toy"],
+        env={**os.environ, "JAX_PLATFORMS": kind},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 1 and ran.stdout == ""
+    (line,) = [line for line in ran.stderr.splitlines() if line.startswith("llminspect: ")]
+    assert kind in line and "llminspect-cli[cuda]" in line and "Traceback" not in ran.stderr
+
+
+def test_numpy_never_loads_jax() -> None:
+    code = """
+import sys
+from llminspect.__main__ import run
+run(["forward", "hello world", "--model", "toy", "--json"])
+sys.exit("jax" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0

@@ -1,0 +1,96 @@
+"""Compiled products against this project's own dequantization, added up in float64, for each type of blocks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from llminspect.backends.kernels.matrices import FEW, WORTH_SHARING, Blocks
+from llminspect.core.array import linear
+from llminspect.files.quant_types import COMPILED
+from llminspect.files.quants import dequantize
+
+if TYPE_CHECKING:
+    from llminspect.core.array import Array
+
+
+def random_blocks(name: str, rows: int, blocks: int, seed: int = 0) -> Array:
+    """Random bytes with scales that are ordinary numbers."""
+    kind, generator = COMPILED[name], np.random.default_rng(seed)
+    raw = generator.integers(0, 256, (rows, blocks, kind.bytes), dtype=np.uint8)
+    for at in kind.scales:
+        raw[..., at : at + 2] = generator.normal(0, 0.01, (rows, blocks, 1)).astype("<f2").view(np.uint8)
+    raw = raw.reshape(rows, -1)
+    raw.flags.writeable = False
+    return raw
+
+
+def numpys(name: str, raw: Array) -> Array:
+    return dequantize(name, raw).reshape(len(raw), -1)
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_decoded_weights_are_dequantized_ones_bit_for_bit(name: str) -> None:
+    raw = np.random.default_rng(1).integers(0, 256, (67, 3 * COMPILED[name].bytes), dtype=np.uint8)  # NaN and all.
+    raw.flags.writeable = False
+    expected, made = numpys(name, raw), np.asarray(Blocks(COMPILED[name], raw, 2))
+    nan = np.isnan(expected)
+    assert nan.any() and not nan.all()
+    assert np.array_equal(np.isnan(made), nan)
+    assert np.array_equal(made[~nan].view(np.uint32), expected[~nan].view(np.uint32))
+
+
+@pytest.mark.parametrize("name", COMPILED)
+@pytest.mark.parametrize("rows", [1, 7, 64, 129])
+def test_products_are_those_of_dequantized_weights(name: str, rows: int) -> None:
+    raw = random_blocks(name, rows, 5, seed=rows)
+    matrix, weights_OI = Blocks(COMPILED[name], raw, 2), numpys(name, raw)
+    for tokens in (*range(1, 10), 40):
+        x_TI = np.random.default_rng(tokens).normal(size=(tokens, weights_OI.shape[1])).astype(np.float32)
+        exact_TO = x_TI.astype(np.float64) @ weights_OI.astype(np.float64).T
+        # Rounding of a sum is bounded by the sum of what is added, without signs.
+        size_TO = np.abs(x_TI).astype(np.float64) @ np.abs(weights_OI).astype(np.float64).T
+        got_TO = linear(x_TI, matrix)
+        assert got_TO.dtype == np.float32
+        assert (np.abs(got_TO - exact_TO) < 1e-6 * size_TO).all()
+
+
+def test_several_threads_give_what_one_gives() -> None:
+    rows = WORTH_SHARING // 64 + 1
+    raw = random_blocks("Q4_1", rows, 2)
+    x_NI = np.random.default_rng(0).normal(size=(FEW, 64)).astype(np.float32)
+    alone = Blocks(COMPILED["Q4_1"], raw, 1).products(x_NI)
+    for threads in (2, 3):
+        assert np.array_equal(Blocks(COMPILED["Q4_1"], raw, threads).products(x_NI), alone)
+
+
+def test_rows_are_looked_up_like_an_arrays() -> None:
+    raw = random_blocks("Q8_0", 50, 2)
+    matrix, weights = Blocks(COMPILED["Q8_0"], raw, 2), numpys("Q8_0", raw)
+    for index in (3, np.array([[4, 0], [49, 4]]), slice(7, 19), slice(40, None), (slice(None), slice(3, 9))):
+        assert np.array_equal(matrix[index], weights[index])
+    assert matrix.shape == weights.shape
+
+
+def test_x_of_another_kind() -> None:
+    """float64, a view with gaps, one that cannot be written to: as with an array."""
+    raw = random_blocks("Q4_0", 9, 2)
+    matrix, weights = Blocks(COMPILED["Q4_0"], raw, 2), numpys("Q4_0", raw)
+    wide = np.random.default_rng(0).normal(size=(2, 128))
+    read_only = wide.astype(np.float32)[:, :64].copy()
+    read_only.flags.writeable = False
+    for x_TI in (wide[:, ::2], wide.astype(np.float32)[:, ::2], read_only):
+        got = linear(x_TI, matrix)
+        assert got.dtype == x_TI.dtype
+        np.testing.assert_allclose(got, x_TI @ weights.T, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_a_scale_that_is_no_number_is_found_wherever_it_stands(name: str) -> None:
+    assert Blocks(COMPILED[name], random_blocks(name, 4, 3), 2).finite()
+    for at in COMPILED[name].scales:
+        raw = random_blocks(name, 4, 3).copy()
+        raw[2, COMPILED[name].bytes + at :][:2] = (0x00, 0x7C)
+        assert not Blocks(COMPILED[name], raw, 2).finite()

@@ -1,0 +1,212 @@
+"""A GGUF file of a golden model, made as llama.cpp's converter makes it: names, keys, changes to the weights.
+
+The names of tensors come from the `gguf` package, not from our tables.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import gguf
+import numpy as np
+
+from llminspect.files.safetensors import open_safetensors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from llminspect.core.array import Array
+    from tests.model.golden import Golden
+
+    Tensors = dict[str, Array]
+
+KINDS = {
+    "llama": gguf.MODEL_ARCH.LLAMA,
+    "llama-linear": gguf.MODEL_ARCH.LLAMA,
+    "llama-llama3": gguf.MODEL_ARCH.LLAMA,
+    "llama-yarn": gguf.MODEL_ARCH.LLAMA,
+    "llama-biased": gguf.MODEL_ARCH.LLAMA,
+    "mixtral": gguf.MODEL_ARCH.LLAMA,
+    "qwen2": gguf.MODEL_ARCH.QWEN2,
+    "qwen3": gguf.MODEL_ARCH.QWEN3,
+    "qwen3-moe": gguf.MODEL_ARCH.QWEN3MOE,
+    "gemma": gguf.MODEL_ARCH.GEMMA,
+    "gemma2": gguf.MODEL_ARCH.GEMMA2,
+    "gemma3": gguf.MODEL_ARCH.GEMMA3,
+    "phi3": gguf.MODEL_ARCH.PHI3,
+    "phi3-longrope": gguf.MODEL_ARCH.PHI3,
+    "gpt2": gguf.MODEL_ARCH.GPT2,
+    "bert-encoder": gguf.MODEL_ARCH.BERT,
+    "t5": gguf.MODEL_ARCH.T5,
+    "t5-gated": gguf.MODEL_ARCH.T5,
+}
+"""Golden models that llama.cpp has a kind for."""
+
+UNSAID: dict[str, Callable[[Any], Any]] = {
+    "qwen2": lambda config: replace(config, window=6, windowed=(2, 3)),
+    "mixtral": lambda config: replace(config, window=9, windowed=(0, 1, 2)),
+    "qwen3-moe": lambda config: replace(config, experts=replace(config.experts, plain_layers=(1,))),
+    "gemma2": lambda config: replace(config, scale=7**-0.5),
+    "gemma3": lambda config: replace(config, scale=13**-0.5),
+    "t5": lambda config: replace(config, farthest=20),
+    "t5-gated": lambda config: replace(config, farthest=20),
+}
+"""What a GGUF file cannot say and these golden models have other than every published model of their kind."""
+
+
+def write(golden: Golden, path: Path) -> None:
+    config, kind = golden.config(), KINDS[golden.name]
+    writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[kind])
+    write_keys(writer, config)
+    writer.add_token_list([f"<{index}>" for index in range(config["vocab_size"])])
+    # llama.cpp has no Qwen 3 mixture with layers without experts, as the golden one has.
+    plain = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN3, 8)
+    file = open_safetensors(golden.folder)
+    arrays = {name: file.array(name) for name in file.tensors}
+    names = gguf.get_tensor_name_map(kind, config.get("num_hidden_layers") or config.get("n_layer") or 8)
+    for name, array in changed(config, arrays):
+        own_name = next(
+            found for table in (names, plain) if (found := table.get_name(name, try_suffixes=(".weight", ".bias")))
+        )
+        writer.add_tensor(own_name, np.ascontiguousarray(array, dtype=np.float32))
+    for own_name, array in extra(config):
+        writer.add_tensor(own_name, array)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def write_keys(writer: Any, config: dict[str, Any]) -> None:
+    """What the converter's `set_gguf_parameters` write for each kind of model."""
+    if config["model_type"] == "t5":
+        write_t5_keys(writer, config)
+        return
+
+    def found(*keys: str) -> Any:
+        return next((config[key] for key in keys if config.get(key) is not None), None)
+
+    writer.add_block_count(found("num_hidden_layers", "n_layer"))
+    writer.add_context_length(found("max_position_embeddings", "n_positions"))
+    writer.add_embedding_length(found("hidden_size", "n_embd"))
+    writer.add_feed_forward_length(found("intermediate_size", "n_inner"))
+    writer.add_head_count(found("num_attention_heads", "n_head"))
+    optional: list[tuple[Any, Callable[[Any], None]]] = [
+        (found("num_key_value_heads"), writer.add_head_count_kv),
+        (found("rms_norm_eps"), writer.add_layer_norm_rms_eps),
+        (found("layer_norm_eps", "layer_norm_epsilon"), writer.add_layer_norm_eps),
+        (found("head_dim"), writer.add_key_length),
+        (found("head_dim"), writer.add_value_length),
+        (found("num_local_experts", "num_experts"), writer.add_expert_count),
+        (found("num_experts_per_tok"), writer.add_expert_used_count),
+        (found("attn_logit_softcapping"), writer.add_attn_logit_softcapping),
+        (found("final_logit_softcapping"), writer.add_final_logit_softcapping),
+        (found("moe_intermediate_size"), writer.add_expert_feed_forward_length),
+    ]
+    for value, add in optional:
+        if value is not None:
+            add(value)
+    if config["model_type"] in ("gemma2", "gemma3_text", "phi3"):
+        writer.add_sliding_window(config.get("sliding_window") or 0)
+    if config["model_type"] == "bert":
+        writer.add_causal_attention(False)
+        writer.add_token_type_count(config["type_vocab_size"])
+    if config["model_type"] in ("llama", "mixtral"):
+        writer.add_vocab_size(config["vocab_size"])
+        writer.add_rope_dimension_count(config["head_dim"])
+    if config["model_type"] != "gemma":
+        write_rotation(writer, config)
+
+
+def write_rotation(writer: Any, config: dict[str, Any]) -> None:
+    every = config.get("rope_parameters", {})
+    rope = every.get("full_attention", every)
+    kind = rope.get("rope_type")
+    if kind in ("linear", "yarn"):
+        writer.add_rope_scaling_type({"linear": gguf.RopeScalingType.LINEAR, "yarn": gguf.RopeScalingType.YARN}[kind])
+        writer.add_rope_scaling_factor(rope["factor"])
+    if kind == "yarn":
+        writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+        writer.add_rope_scaling_yarn_beta_fast(rope["beta_fast"])
+        writer.add_rope_scaling_yarn_beta_slow(rope["beta_slow"])
+    if "rope_theta" in rope:
+        writer.add_rope_freq_base(rope["rope_theta"])
+    if "sliding_attention" in every:
+        writer.add_rope_freq_base_swa(every["sliding_attention"]["rope_theta"])
+    if config["model_type"] == "phi3":
+        writer.add_rope_dimension_count(config["hidden_size"] // config["num_attention_heads"])
+        original = config["original_max_position_embeddings"]
+        writer.add_rope_scaling_orig_ctx_len(original)
+        if kind == "longrope":
+            stretch = config["max_position_embeddings"] / original
+            writer.add_rope_scaling_attn_factors(float(np.sqrt(1 + np.log(stretch) / np.log(original))))
+
+
+def write_t5_keys(writer: Any, config: dict[str, Any]) -> None:
+    writer.add_context_length(512)
+    writer.add_embedding_length(config["d_model"])
+    writer.add_feed_forward_length(config["d_ff"])
+    writer.add_block_count(config["num_layers"])
+    writer.add_decoder_block_count(config["num_decoder_layers"])
+    writer.add_head_count(config["num_heads"])
+    writer.add_key_length(config["d_kv"])
+    writer.add_value_length(config["d_kv"])
+    writer.add_layer_norm_eps(config["layer_norm_epsilon"])
+    writer.add_relative_attn_buckets_count(config["relative_attention_num_buckets"])
+    writer.add_layer_norm_rms_eps(config["layer_norm_epsilon"])
+    writer.add_decoder_start_token_id(config["decoder_start_token_id"])
+
+
+def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Array]]:
+    """The converter's `modify_tensors`."""
+    kind = config["model_type"]
+    experts: dict[str, dict[int, Array]] = {}
+    for name, array in arrays.items():
+        if kind in ("llama", "mixtral") and ".self_attn.q_proj" in name:
+            array = permuted(array, config["num_attention_heads"])
+        if kind in ("llama", "mixtral") and ".self_attn.k_proj" in name:
+            array = permuted(array, config["num_key_value_heads"])
+        if kind.startswith("gemma"):
+            array = array + 1 if name.endswith("norm.weight") else array
+        if kind == "gpt2" and name.endswith(("c_attn.weight", "c_proj.weight", "c_fc.weight")):
+            array = array.T
+        if name.startswith("pooler."):
+            continue
+        if ".experts." in name:
+            before, _, behind = name.partition(".experts.")
+            index, _, part = behind.partition(".")
+            block = before.replace("block_sparse_moe", "feed_forward").replace("model.layers", "layers")
+            block = before if kind != "mixtral" else block
+            experts.setdefault(f"{block}.experts.{part}", {})[int(index)] = array
+            continue
+        yield name, array
+    for name, stack in experts.items():
+        yield name, np.stack([stack[index] for index in sorted(stack)])
+
+
+def permuted(array: Array, heads: int) -> Array:
+    return array.reshape(heads, 2, len(array) // heads // 2, *array.shape[1:]).swapaxes(1, 2).reshape(array.shape)
+
+
+def extra(config: dict[str, Any]) -> Iterator[tuple[str, Array]]:
+    """The converter's `generate_extra_tensors`: what slows each pair of the rotation."""
+    rope = config.get("rope_parameters", {})
+    if rope.get("rope_type") == "llama3":
+        width, context = config["head_dim"], rope["original_max_position_embeddings"]
+        low, high = rope["low_freq_factor"], rope["high_freq_factor"]
+        factors = []
+        for pair in range(0, width, 2):
+            wavelength = 2 * np.pi * rope["rope_theta"] ** (pair / width)
+            if wavelength < context / high:
+                factors.append(1.0)
+            elif wavelength > context / low:
+                factors.append(rope["factor"])
+            else:
+                smooth = (context / wavelength - low) / (high - low)
+                factors.append(1 / ((1 - smooth) / rope["factor"] + smooth))
+        yield "rope_freqs.weight", np.array(factors, np.float32)
+    if rope.get("rope_type") == "longrope":
+        yield "rope_factors_long.weight", np.array(rope["long_factor"], np.float32)
+        yield "rope_factors_short.weight", np.array(rope["short_factor"], np.float32)

@@ -1,0 +1,123 @@
+"""`attend` and `embed` on every family: each step that a family has appears, and the steps add up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from llminspect.analysis.attend import attend
+from llminspect.analysis.embed import embed
+from llminspect.analysis.prompt import prompt_of_ids
+from llminspect.arguments.attend import AttendOptions
+from llminspect.arguments.embed import EmbedOptions
+from llminspect.commands.attend import render
+from tests.model.golden import NAMES, Golden
+from tests.render.samples import lines
+
+if TYPE_CHECKING:
+    from tests.model.conftest import Opened
+
+IDS = [3, 7, 9, 3, 7, 5, 11]
+DECODERS = [name for name in NAMES if "greedy" in Golden(name).expected and not Golden(name).has_source]
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_the_sum_of_a_query_adds_up_in_every_family(opened: Opened, name: str) -> None:
+    _, model = opened(name)
+    sizes = model.config.sizes
+    layer, head = sizes.L - 1, sizes.H - 1
+    asked = AttendOptions(query="5", layer=str(layer), head=str(head))
+    result = attend(model, asked, prompt_of_ids(IDS, model.tokenizer, None))
+    query = result.query
+    assert query is not None
+    np.testing.assert_allclose(query.keys @ query.query, query.scores, atol=1e-4)
+    bias = 0 if query.bias is None else query.bias
+    np.testing.assert_allclose(query.scores * query.scale + bias, query.scaled, atol=1e-4)
+    powers = np.exp(query.masked.astype(float))
+    unspent = 1 - (query.to_sink or 0)
+    np.testing.assert_allclose(powers / powers.sum() * unspent, query.weights, atol=1e-5)
+    np.testing.assert_allclose(query.weights @ query.values, query.output, atol=1e-5)
+    assert query.kv_head == head * sizes.K // sizes.H
+    arrays = model.params.layer(layer)
+    assert (query.query_unnormed is not None) == ("attention.query.norm.weight" in arrays)
+    assert (query.capped is not None) == (getattr(model.config, "score_cap", None) is not None)
+    assert (query.to_sink is not None) == ("attention.sink" in arrays)
+    assert max(map(len, lines(render(result), 80))) <= 80
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_what_is_shown_of_a_head_are_its_own_queries_keys_and_values(opened: Opened, name: str) -> None:
+    """Every head of a layer, since with grouped heads several share their keys and values, but none its queries."""
+    _, model = opened(name)
+    sizes = model.config.sizes
+    asked = AttendOptions(layer=str(sizes.L - 1), show="weights,scores,masked,queries,keys,values,added")
+    result = attend(model, asked, prompt_of_ids(IDS, model.tokenizer, None))
+    output_DHE = model.params.layer(sizes.L - 1)["attention.output.weight"].astype(float)
+    assert len(result.heads) == sizes.H
+    for head in result.heads:
+        queries, keys, values, scores, masked = (
+            np.asarray(getattr(head, shown), float) for shown in ("queries", "keys", "values", "scores", "masked")
+        )
+        np.testing.assert_allclose(queries @ keys.T, scores, atol=1e-4)
+        powers_TS = np.exp(masked)
+        weights_TS = powers_TS / powers_TS.sum(axis=1, keepdims=True)
+        spent_T1 = head.weights.sum(axis=1, keepdims=True) if "gpt-oss" in name else 1
+        np.testing.assert_allclose(weights_TS * spent_T1, head.weights, atol=1e-5)
+        output_DE = output_DHE[:, head.head * sizes.E : (head.head + 1) * sizes.E]
+        added = [
+            [np.linalg.norm(weight * (output_DE @ value)) for weight, value in zip(row, values, strict=True)]
+            for row in head.weights
+        ]
+        np.testing.assert_allclose(head.added, added, atol=1e-5)  # type: ignore[arg-type]
+    drawn = " ".join(" ".join(lines(render(replace(result, heads=result.heads[:1])), 80)).split())
+    assert ("a row sums to 1." in drawn) != ("goes to the head's own sink" in drawn)
+    assert ("goes to the head's own sink" in drawn) == ("gpt-oss" in name)
+
+
+@pytest.mark.parametrize("name", ["mistral", "gemma2", "gemma3", "gpt-oss", "phi3"])
+def test_what_a_window_hides_is_shown_as_hidden_and_not_counted(opened: Opened, name: str) -> None:
+    _, model = opened(name)
+    window, windowed = model.config.window, model.config.windowed  # type: ignore[attr-defined]
+    ids = list(range(3, 3 + window + 3))
+    prompt = prompt_of_ids(ids, model.tokenizer, None)
+    result = attend(model, AttendOptions(layer=str(windowed[0]), head="0"), prompt)
+    (head,) = result.heads
+    assert head.window == window
+    assert not np.tril(head.weights, -window).any()
+    drawn = lines(render(result), 120)
+    assert f"or {window} or more before: hidden" in "\n".join(drawn)
+    assert drawn[3 + window + 2].count("·") >= 3
+    found = attend(model, AttendOptions(find="3->1", layer=str(windowed[0]), head="0"), prompt).find
+    assert found is not None
+    others = [head.weights[index, 1] for index in range(2, 1 + window) if index != 3]
+    assert found.heads[0].others == pytest.approx(float(np.mean(others)), abs=1e-6)
+    open_layers = [layer for layer in range(model.config.sizes.L) if layer not in windowed]
+    if open_layers:
+        (free,) = attend(model, AttendOptions(layer=str(open_layers[0]), head="0"), prompt).heads
+        assert free.window is None
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_the_heads_and_all_else_sum_to_the_stream(opened: Opened, name: str) -> None:
+    _, model = opened(name)
+    parts = attend(model, AttendOptions(contributions=True), prompt_of_ids(IDS, model.tokenizer, None)).contributions
+    assert parts is not None
+    total = parts.embedding + parts.heads.sum() + parts.attention_bias.sum() + parts.feedforward.sum()
+    assert total == pytest.approx(1, abs=1e-4)
+    assert parts.scales_frozen == ("attention.norm_after.weight" in model.params.layer(0))
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_the_overview_and_the_position_code_work_in_every_family(opened: Opened, name: str) -> None:
+    _, model = opened(name)
+    prompt = prompt_of_ids(IDS, model.tokenizer, None)
+    overview = attend(model, AttendOptions(), prompt).overview
+    assert overview is not None
+    assert overview.measures["entropy"].shape == (model.config.sizes.L, model.config.sizes.H)
+    positions = embed(model, EmbedOptions(positions=True), [], prompt).positions
+    assert positions is not None
+    if positions.kind == "rotary":
+        assert positions.code[1, 0] == pytest.approx(positions.code[2, 0] / 2, abs=1e-3)

@@ -1,0 +1,173 @@
+"""Every family gives the numbers that the reference implementation gives."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import suppress
+from dataclasses import fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from llminspect.model.registry import architecture_for, architectures
+from llminspect.opening import describe_model
+from tests.model.golden import NAMES, Golden, assert_as_expected, computed, greedy, with_arrays
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from llminspect.core.array import Array
+    from llminspect.model.opened import Model
+    from tests.model.conftest import Opened
+
+GENERATING = [name for name in NAMES if "greedy" in Golden(name).expected]
+WITHOUT_EFFECT = ("attention.key.bias",)
+"""Adds the same number to all scores of a query, which a softmax does not see, where nothing rotates the keys."""
+
+
+def test_every_family_is_proved() -> None:
+    families = {family.name for family in architectures()}
+    assert {architecture_for(Golden(name).config()["model_type"], "huggingface").name for name in NAMES} == families
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_numbers_are_the_reference_s(name: str, opened: Opened) -> None:
+    golden, model = opened(name)
+    assert_as_expected(computed(model, golden), golden)
+
+
+@pytest.mark.parametrize("name", ["xlm-roberta", "camembert"])
+def test_a_roberta_of_another_name_is_one(name: str, opened: Opened, tmp_path: Path) -> None:
+    golden, model = opened("roberta")
+    shutil.copy(golden.folder / "model.safetensors", tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({**golden.config(), "model_type": name}))
+    described = describe_model(str(tmp_path))
+    assert (described.architecture, described.config) == (model.architecture, model.config)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_float64_stays_float64_and_gives_the_same(name: str, opened: Opened) -> None:
+    golden, model = opened(name)
+    found = computed(in_float64(model), golden)
+    assert {array.dtype for array in found.values()} == {np.dtype(np.float64)}
+    assert_as_expected(found, golden)
+
+
+@pytest.mark.parametrize("name", GENERATING)
+def test_greedy_tokens_with_and_without_the_cache(name: str, opened: Opened) -> None:
+    golden, model = opened(name)
+    assert greedy(model, golden, cached=True) == golden.expected["greedy"].tolist()
+    assert greedy(model, golden, cached=False) == golden.expected["greedy"].tolist()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_older_form_of_the_configuration_says_the_same(name: str) -> None:
+    golden = Golden(name)
+    read = architecture_for(golden.config()["model_type"], "huggingface").config_from_huggingface
+    assert read(golden.config("config.older.json")) == read(golden.config())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_array_can_be_lost_unseen(name: str, opened: Opened) -> None:
+    """With any one array of the first layer, or outside the layers, set to nought the comparison fails."""
+    golden, model = opened(name)
+    unseen = [array for array in first_arrays(model) if not differs(with_zeros(model, array), golden)]
+    assert [array for array in unseen if not array.endswith(WITHOUT_EFFECT)] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_two_arrays_can_be_swapped_unseen(name: str, opened: Opened) -> None:
+    golden, model = opened(name)
+    arrays = model.params.arrays
+    names = [array for array in first_arrays(model) if not array.endswith(WITHOUT_EFFECT)]
+    pairs = [
+        (one, other)
+        for index, one in enumerate(names)
+        for other in names[index + 1 :]
+        if arrays[one].shape == arrays[other].shape
+    ]
+    # As many as are quick to try; `zip` of neighbours would miss query and value.
+    unseen = [
+        (one, other)
+        for one, other in pairs[:12]
+        if not differs(with_arrays(model, {one: arrays[other], other: arrays[one]}), golden)
+    ]
+    assert unseen == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_setting_can_be_wrong_unseen(name: str, opened: Opened) -> None:
+    """With any one number of the configuration a little off, a rotary base above all, the comparison fails."""
+    golden, model = opened(name)
+    wrong = dict(wrong_configs(model.config))
+    if "rotary" in vars(model.config):
+        assert "rotary.base" in wrong
+    changed = {what: replace(model, config=config) for what, config in wrong.items()}
+    unseen = [what for what, other in changed.items() if not differs(other, golden)]
+    # What holds for short texts only shows in the tokens that were chosen behind a short one.
+    assert [what for what in unseen if not writes_something_else(changed[what], golden)] == []
+
+
+OF_THE_ARRAYS = (
+    *("sizes", "encoder_layers", "encoder_heads", "encoder_width", "positions", "segments", "plain_width"),
+    *("plain_layers", "biased", "attention_bias", "gated", "tied"),
+)
+"""Settings that say which arrays there are and how large; the file's have to fit."""
+NOT_OF_A_PASS = ("start_id", "causal")
+COARSE = ("fast", "slow", "farthest", "width", "context")
+"""Settings that go through a whole number of pairs or of distances: a little off is not off."""
+
+
+def wrong_configs(config: Any) -> Iterator[tuple[str, Any]]:
+    """The configuration with one setting at a time a little wrong, by the setting's name."""
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if field.name in (*OF_THE_ARRAYS, *NOT_OF_A_PASS) or value is None or value == ():
+            continue
+        inner = wrong_configs(value) if is_dataclass(value) else [("", wrong_value(value, field.name in COARSE))]
+        for name, wrong in inner:
+            with suppress(ValueError):  # Refused: nobody can be shown a wrong number.
+                yield f"{field.name}.{name}".rstrip("."), replace(config, **{field.name: wrong})
+
+
+def wrong_value(value: Any, coarse: bool) -> Any:
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value // 4 * 2 if coarse and value > 3 else value + 1
+    if isinstance(value, float) and coarse:
+        return value / 4
+    if isinstance(value, float):  # What keeps a norm from dividing by nought is too small for a share of it to show.
+        return value * 1.05 if value > 0.01 else value + 0.01
+    if isinstance(value, str):
+        return "silu" if value == "relu" else "relu"
+    assert isinstance(value, tuple)
+    return value[1:] if isinstance(value[0], int) else tuple(number * 3 for number in value)
+
+
+def in_float64(model: Model) -> Model:
+    return with_arrays(model, {name: array.astype(np.float64) for name, array in model.params.arrays.items()})
+
+
+def first_arrays(model: Model) -> list[str]:
+    return [name for name in model.params.arrays if "layers." not in name or "layers.0." in name]
+
+
+def with_zeros(model: Model, name: str) -> Model:
+    array: Array = model.params.arrays[name]
+    return with_arrays(model, {name: np.zeros_like(array)})
+
+
+def differs(model: Model, golden: Golden) -> bool:
+    try:
+        assert_as_expected(computed(model, golden), golden)
+    except AssertionError:
+        return True
+    return False
+
+
+def writes_something_else(model: Model, golden: Golden) -> bool:
+    return "greedy" in golden.expected and greedy(model, golden, cached=False) != golden.expected["greedy"].tolist()

@@ -1,0 +1,75 @@
+"""A GGUF file of a golden model's weights gives the reference's numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from llminspect.errors import ModelError
+from llminspect.files.gguf import GGUFFile
+from llminspect.model.opened import Model
+from llminspect.model.params import Params
+from llminspect.model.registry import architecture_for, claim
+from tests.model.gguf_of import KINDS, UNSAID, write
+from tests.model.golden import Golden, assert_as_expected, computed, greedy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def opened(golden: Golden, folder: Path) -> Model:
+    """As `open_model` opens it, but without the tokenizer, which these files only pretend to have."""
+    write(golden, folder / "model.gguf")
+    file = GGUFFile(folder / "model.gguf")
+    architecture = architecture_for(str(file.metadata["general.architecture"]), "gguf")
+    assert architecture.config_from_gguf is not None
+    config = UNSAID.get(golden.name, same)(architecture.config_from_gguf(file.metadata))
+    arrays = {}
+    for spec in claim(architecture, config, "gguf", {name: info.shape for name, info in file.tensors.items()}):
+        (source,) = spec.sources("gguf")
+        fix = spec.fix("gguf")
+        array = file.array(source)
+        arrays[spec.name] = array if fix is None else fix(array, config)
+    return Model(golden.name, architecture, config, Params(arrays), None)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_numbers_are_the_reference_s(name: str, tmp_path: Path) -> None:
+    golden = Golden(name)
+    model = opened(golden, tmp_path)
+    found = computed(model, golden)
+    assert_as_expected(found, golden)
+    if "greedy" in golden.expected:
+        assert greedy(model, golden, cached=True) == golden.expected["greedy"].tolist()
+
+
+def test_a_table_that_no_version_of_t5_uses_may_be_there(tmp_path: Path) -> None:
+    """The first T5s have one, and so have the GGUF files that are made of them."""
+    golden = Golden("t5")
+    write(golden, tmp_path / "model.gguf")
+    file, architecture = GGUFFile(tmp_path / "model.gguf"), architecture_for("t5", "gguf")
+    assert architecture.config_from_gguf is not None
+    config = architecture.config_from_gguf(file.metadata)
+    shapes = {name: info.shape for name, info in file.tensors.items()}
+    unused = {"dec.blk.0.cross_attn_rel_b.weight": shapes["dec.blk.0.attn_rel_b.weight"]}
+    assert claim(architecture, config, "gguf", shapes | unused) == claim(architecture, config, "gguf", shapes)
+
+
+@pytest.mark.parametrize(("pattern", "windowed"), [(None, (0, 1, 2, 3, 4, 6)), (3, (0, 1, 3, 4, 6))])
+def test_the_layers_with_a_window(pattern: int | None, windowed: tuple[int, ...], tmp_path: Path) -> None:
+    key = "gemma3.attention.sliding_window_pattern"
+    write(Golden("gemma3"), tmp_path / "model.gguf")
+    metadata = GGUFFile(tmp_path / "model.gguf").metadata
+    read = architecture_for("gemma3", "gguf").config_from_gguf
+    assert read is not None
+    assert read(metadata | ({} if pattern is None else {key: pattern})).windowed == windowed
+    marked = [index in windowed for index in range(7)]
+    assert read(metadata | {key: marked}).windowed == windowed
+    for wrong in ([*marked, True], ["yes"] * 7, "six"):
+        with pytest.raises(ModelError, match="sliding_window_pattern"):
+            read(metadata | {key: wrong})
+
+
+def same(config: Any) -> Any:
+    return config

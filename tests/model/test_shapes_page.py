@@ -1,0 +1,74 @@
+"""docs/shapes.md lists every name that goes through the tap, with its shape, in the order of the pass."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from llminspect.core.tap import Capture
+from tests.model.golden import FOLDER, NAMES, computed
+
+if TYPE_CHECKING:
+    from llminspect.core.array import Array
+    from tests.model.conftest import Opened
+
+PAGE = FOLDER.parent.parent / "docs" / "shapes.md"
+ROW = re.compile(r"^\| `(?P<name>[^`]+)` \| (?P<shape>[A-Z ]+) \|", re.MULTILINE)
+LISTED = {row["name"]: row["shape"].split() for row in ROW.finditer(PAGE.read_text(encoding="utf-8"))}
+
+
+class Recorder(Capture):
+    """Keeps everything, and the order in which it came."""
+
+    def __init__(self) -> None:
+        super().__init__("*")
+        self.order: list[str] = []
+
+    def __call__(self, name: str, array: Array) -> Array:
+        self.order.append(name)
+        return super().__call__(name, array)
+
+
+def as_listed(name: str) -> str:
+    name = re.sub(r"layers\.\d+\.", "layers.{n}.", name.removeprefix("encoder."))
+    return re.sub(r"experts\.\d+\.", "experts.{x}.", name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_page_has_every_name_and_shape_in_order(name: str, opened: Opened) -> None:
+    golden, model = opened(name)
+    tap = Recorder()
+    computed(model, golden, tap)
+    assert [found for found in tap.order if as_listed(found) not in LISTED] == []
+    for found, array in tap.arrays.items():
+        assert_shape(found, array, vars(model.config.sizes))
+    page = list(LISTED)
+    layer = [page.index(as_listed(found)) for found in tap.order if found.startswith("layers.0.") and in_pass(found)]
+    in_order = [place for place in layer if "experts" not in page[place]]
+    assert in_order == sorted(in_order)
+
+
+def assert_shape(name: str, array: Array, sizes: dict[str, int]) -> None:
+    """T, S, P and N follow the text; an encoder may have heads and widths of its own."""
+    letters = LISTED[as_listed(name)]
+    assert array.ndim == len(letters), name
+    if not name.startswith("encoder."):
+        given = [(size, sizes[letter]) for size, letter in zip(array.shape, letters, strict=True) if letter in "DHKEVX"]
+        assert all(size == expected for size, expected in given), (name, array.shape)
+
+
+def in_pass(name: str) -> bool:
+    """The source's keys and values are made before the pass."""
+    return not name.endswith(("cross_attention.key", "cross_attention.value"))
+
+
+def test_the_page_lists_nothing_that_no_family_has(opened: Opened) -> None:
+    seen: set[str] = set()
+    for name in NAMES:
+        golden, model = opened(name)
+        tap = Recorder()
+        computed(model, golden, tap)
+        seen |= set(map(as_listed, tap.order))
+    assert set(LISTED) - seen == set()
