@@ -14,7 +14,7 @@ Metric = Literal["cosine", "dot"]
 
 @dataclass(frozen=True)
 class EmbedOptions:
-    """What is asked of the vectors."""
+    """Where vectors are taken from, and what is looked for near them."""
 
     more: Annotated[
         Texts | None, Argument(metavar="[TEXT]...", help="More texts, as with --with.", show_default=False)
@@ -27,7 +27,7 @@ class EmbedOptions:
         Option(
             "--at",
             metavar="embedding|LAYER|final",
-            help="Where: the embedding table, the residual stream behind a layer, or behind the final norm. Default: "
+            help="Where: the embedding table, the residual stream after a layer, or after the final norm. Default: "
             "embedding; with --pool on an encoder final, which are its sentence vectors.",
         ),
     ] = None

@@ -27,7 +27,7 @@ class ExperimentOptions:
     ] = None
     steer: Annotated[
         Texts | None,
-        Option("--steer", metavar="EXPR@L*X", help='Add a direction behind layer L: "London - Paris@10*1".'),
+        Option("--steer", metavar="EXPR@L*X", help='Add a direction after layer L: "London - Paris@10*1".'),
     ] = None
 
     @property

@@ -42,7 +42,7 @@ class GenerateOptions:
 
     max_tokens: Annotated[int, Option("--max-tokens", min=0, metavar="N", help="Stop after N tokens.")] = 32
     stop: Annotated[Texts | None, Option("--stop", metavar="TEXT", help="Stop before this text; repeatable.")] = None
-    ignore_eos: Annotated[bool, Option("--ignore-eos", help="Go on behind the end-of-text token.")] = False
+    ignore_eos: Annotated[bool, Option("--ignore-eos", help="Go on after the end-of-text token.")] = False
     prefix: Annotated[str | None, Option("--prefix", metavar="TEXT", help="What the completion has to begin with.")] = (
         None
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from llminspect.errors import UsageError
@@ -21,18 +21,21 @@ def parse_choice(choice: Choice | None, what: str, count: int) -> list[int] | No
     if choice is None:
         return None
     have = _have(what, count)
+    parts: Iterable[tuple[int, int]]
     if isinstance(choice, str):
         parts = [_bounds(part.strip(), choice, what, have) for part in choice.split(",")]
     else:
-        parts = [(index, index) for index in ([choice] if isinstance(choice, int) else choice)]
-    if not parts:
-        raise UsageError(f"--{what} is empty", f"numbers and ranges: 0,3-5; {have}")
+        parts = ((index, index) for index in ([choice] if isinstance(choice, int) else choice))
+    chosen: set[int] = set()
     for first, last in parts:
         if max(first, last) >= count or first < 0:
             raise UsageError(f"there is no {what} {max(first, last) if first >= 0 else first}", have)
         if first > last:
             raise UsageError(f"--{what} {first}-{last} runs backwards", f"write {last}-{first}")
-    return sorted({index for first, last in parts for index in range(first, last + 1)})
+        chosen.update(range(first, last + 1))
+    if not chosen:
+        raise UsageError(f"--{what} is empty", f"numbers and ranges: 0,3-5; {have}")
+    return sorted(chosen)
 
 
 def _bounds(part: str, whole: str, what: str, have: str) -> tuple[int, int]:

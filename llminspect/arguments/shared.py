@@ -79,7 +79,10 @@ class SourceOptions:
         str | None,
         Argument(metavar="[TEXT]", help="The text; - or nothing reads standard input.", show_default=False),
     ] = None
-    file: Annotated[Path | None, Option("--file", "-f", metavar="PATH", help="Read the text from a file.")] = None
+    file: Annotated[
+        Path | None,
+        Option("--file", "-f", metavar="PATH", help="Read the text from a file, less one newline at its end."),
+    ] = None
     ids: Annotated[
         str | None,
         Option(
@@ -104,7 +107,7 @@ class SourceOptions:
         Option("--chat", help="As a user's message in the model's template; a pipe may hold a JSON of messages."),
     ] = False
     system: Annotated[
-        str | None, Option("--system", metavar="TEXT", help="With --chat: the system message in front.")
+        str | None, Option("--system", metavar="TEXT", help="With --chat: the system message before it.")
     ] = None
     user: Annotated[
         str | None, Option("--user", metavar="TEXT", help="With --chat: the user's message, in place of TEXT.")

@@ -19,7 +19,7 @@ def parse_sum(expression: str, option: str, *, phrases: bool = False) -> list[tu
     """`king - man + woman`, `2*Paris − France`: each word with its factor.
 
     A word that holds a sign, a `*` or a space goes in quotes. With `phrases` it may hold spaces, and `-` and `+` inside
-    (`New York - well-known`), so that a sign has a space in front. Raises UsageError for what is not such a sum.
+    (`New York - well-known`), so that a sign has a space before it. Raises UsageError for what is not such a sum.
     """
     terms: list[tuple[float, str]] = []
     place, pattern = 0, _PHRASE if phrases else _WORD

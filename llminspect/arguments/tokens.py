@@ -19,11 +19,11 @@ def one_token(model: Model, token: TokenChoice, option: str) -> int:
 
     Raises UsageError where it is several tokens, none, or outside the vocabulary.
     """
-    if isinstance(token, int) or (token.startswith("#") and is_index(token[1:])):
-        token_id = token if isinstance(token, int) else int(token[1:])
+    if isinstance(token, int) or (token.startswith("#") and token[1:].isascii() and token[1:].isdecimal()):
+        token_id = token if isinstance(token, int) else int(token[1:] if is_index(token[1:]) else -1)
         if not 0 <= token_id < model.config.sizes.V:
             raise UsageError(
-                f"id {token_id} is outside the vocabulary",
+                f"id {shortened(str(token).removeprefix('#'))} is outside the vocabulary",
                 f"ids of {model.name} run from 0 to {model.config.sizes.V - 1}",
             )
         return token_id

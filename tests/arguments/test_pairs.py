@@ -116,8 +116,8 @@ OPTIONS: dict[str, dict[str, str]] = {
     "generate": {
         "temperature": "--temperature 0",
         "top_k": "--top-k 3",
-        "top_p": "--top-p 0.4",
-        "min_p": "--min-p 0.3",
+        "top_p": "--top-p 0.7",
+        "min_p": "--min-p 0.01",
         "typical": "--typical 0.5",
         "repetition_penalty": "--repetition-penalty 3",
         "seed": "--seed 1",
@@ -146,10 +146,11 @@ LEFT_OUT = {
     "more": "as --with",
     "target_ids": "of an encoder–decoder",
     "part": "of an encoder–decoder",
+    "target": "of an encoder–decoder",
     "mask": "of toy-attention",
     "gradient": "needs jax",
 }
-BASE = {"generate": ["--max-tokens", "5"], "diff": ["--against", "b b"]}
+BASE = {"generate": ["--max-tokens", "5"], "diff": ["--against", "b <s>"]}
 TAKE_THE_PLACE_OF_TEXT = {"ids", "file", "lines", "user", "analogy", "search"}
 IMPLIED = {
     ("json", "lines"): "--lines writes JSON",
@@ -158,6 +159,7 @@ IMPLIED = {
     ("chat", "system"): "a role asks for the template",
     ("chat", "user"): "a role asks for the template",
     ("special", "letters"): "the letters have no special tokens",
+    ("lookup", "stream"): "guessing is how fast it is written, not what",
     ("inside_characters", "truncate"): "no character of the text has several bytes",
 }
 """An option, and another beside which it changes nothing, with the reason."""
@@ -207,7 +209,7 @@ class Runs:
 def timeless(text: str) -> str:
     lines = []
     for line in text.splitlines():
-        if line.startswith("{"):
+        if line.startswith('{"schema"'):
             document = json.loads(line)
             document.pop("provenance", None)
             line = re.sub(r'"seconds": [^,}]*', "", json.dumps(document))
@@ -222,7 +224,10 @@ def test_every_option_is_tried(command: str) -> None:
 
 
 @pytest.mark.parametrize("command", OPTIONS)
-def test_no_option_is_dropped_beside_another(called: Program, folder: Path, command: str) -> None:
+def test_no_option_is_dropped_beside_another(
+    called: Program, folder: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("secrets.randbelow", lambda below: 7)  # What is drawn without --seed.
     run = Runs(called, folder, command)
     nothing = run()
     alone = {name: run(name) for name in run.options}

@@ -68,7 +68,7 @@ def command(
 
 
 def compared_names(context: typer.Context, model: ModelOptions, options: TokenizeOptions) -> list[str]:
-    """The tokenizers of --compare; --model goes in front where it was given, or where there is only one other."""
+    """The tokenizers of --compare; --model comes first where it was given, or where there is only one other."""
     if not options.compare:
         return []
     chosen = context.get_parameter_source("model")
