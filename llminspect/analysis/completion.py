@@ -204,7 +204,6 @@ def complete(
 
 def step_record(model: Model, choice: Choice, alternatives: int, table: bool, *, drawn: bool) -> StepRecord:
     """What is kept of a step: not the whole distributions."""
-
     model_V = choice.model_V
     others = [token_id for token_id in top_ids(model_V, alternatives + 1) if token_id != choice.id][:alternatives]
     probability = float(model_V[choice.id])
@@ -223,7 +222,6 @@ def step_record(model: Model, choice: Choice, alternatives: int, table: bool, *,
 
 def filter_table(model: Model, choice: Choice) -> Filters:
     """The most probable tokens, and the chosen one, from stage to stage."""
-
     shown = top_ids(choice.model_V, ROWS)
     if choice.id not in shown:
         shown.append(choice.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llminspect.analysis.result import Result
-from llminspect.files.catalogue import CATALOGUE, FAMOUS, Famous
+from llminspect.files.catalogue import CATALOGUE, FAMOUS, FamousModel
 from llminspect.files.pull import fetched
 from llminspect.model.registry import architectures
 from llminspect.model.toy import TOYS
@@ -56,7 +56,7 @@ class ModelsResult(Result):
     toys: list[ToyModel]
     tokenizers: list[str]
     """For tokenize and encode; OpenAI's model names work too."""
-    famous: list[Famous]
+    famous: list[FamousModel]
     families: list[str]
     """The kinds of models that files and names on the hub may hold."""
 
