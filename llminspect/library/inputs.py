@@ -89,9 +89,10 @@ def tokenizer_of(model: Opened) -> Tokenizer:
 
     if isinstance(model, str):
         return open_tokenizer(model)[0]
-    if _checked(model).tokenizer is None:
+    tokenizer = _checked(model).tokenizer
+    if tokenizer is None:
         raise UsageError(f"{model.name} comes without a tokenizer", "give ids")
-    return model.tokenizer
+    return tokenizer
 
 
 def _checked(model: Model) -> Model:

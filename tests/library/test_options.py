@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_origin
+from typing import Any, Literal, cast, get_origin
 
 import numpy as np
 import pytest
@@ -99,7 +99,7 @@ def test_a_wrong_value_is_refused(name: str, field: str, hint: Any, option: Any)
         (lambda: llminspect.forward("world", "toy", top=-1), "x>=0"),
         (lambda: llminspect.open_model("toy", engine="tpu"), "'numpy', 'jax'"),
         (lambda: llminspect.open_model("toy", kernels="cuda"), "'numpy', 'numba'"),
-        (lambda: llminspect.cache("remove"), "'show', 'verify', 'clear'"),
+        (lambda: llminspect.cache(cast("Any", "remove")), "'show', 'verify', 'clear'"),
         (lambda: llminspect.verify("toy", bound=-1), "x>=0"),
         (lambda: llminspect.diff("world", "toy", against="hello", top=0), "x>=1"),
     ],
