@@ -36,7 +36,7 @@ unit: .venv/installed-dev models  ## All tests; with Python 3.12 or newer also h
 	else $(PYTEST) && echo "Coverage is shown with Python 3.12 or newer, or by make coverage."; fi
 
 quick: lint  ## Under a minute: style, the mathematics, every family's numbers, pictures, the structure.
-	$(PYTEST) -m "not slow" $(QUICK)
+	$(PYTEST) $(QUICK)
 
 coverage: .venv/installed-dev models  ## All tests, and how much of the code they run.
 	COVERAGE_CORE=$$($(BIN)/python -c 'import sys; print("ctrace" if sys.version_info < (3, 12) else "sysmon")') \

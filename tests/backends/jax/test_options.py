@@ -24,11 +24,11 @@ def test_forward_says_the_same(called: Program) -> None:
     found = called("forward", SENTENCE, "--json", "--lens", "--ablate", "3.2", "--engine", "jax").json
     assert found["provenance"]["options"]["engine"] == "jax"
     assert [entry["id"] for entry in found["next"]] == [entry["id"] for entry in plain["next"]]
-    assert_close(*([entry["logit"] for entry in document["next"]] for document in (found, plain)))
+    assert_close([entry["logit"] for entry in found["next"]], [entry["logit"] for entry in plain["next"]])
     assert abs(found["change"]["kl"] - plain["change"]["kl"]) < 1e-6
     for own, other in zip(found["lens"], plain["lens"], strict=True):
         assert own["top"][0]["id"] == other["top"][0]["id"]
-    assert_close(*([layer["norm"] for layer in document["layers"]] for document in (found, plain)))
+    assert_close([layer["norm"] for layer in found["layers"]], [layer["norm"] for layer in plain["layers"]])
 
 
 def test_attend_says_the_same(called: Program) -> None:
@@ -64,7 +64,7 @@ def test_a_patched_prompt_is_continued_the_same(called: Program) -> None:
     given = ("generate", SENTENCE, *patch, "--max-tokens", "6", "--json")
     plain, found = called(*given).json, called(*given, "--engine", "jax").json
     assert found["ids"] == plain["ids"] != plain["baseline"]["ids"]
-    assert_close(*([step["prob"] for step in document["steps"]] for document in (found, plain)))
+    assert_close([step["prob"] for step in found["steps"]], [step["prob"] for step in plain["steps"]])
 
 
 @pytest.mark.parametrize(
