@@ -126,7 +126,7 @@ CATALOGUE = {entry.name: entry for entry in _ENTRIES}
 
 
 @dataclass(frozen=True, slots=True)
-class Famous:
+class FamousModel:
     """A published model's dimensions, for comparison."""
 
     name: str
@@ -139,13 +139,13 @@ class Famous:
 
 
 FAMOUS = (
-    Famous("Transformer (base)", 2017, 65_000_000, 512, 6, 8, "Vaswani et al. 2017, table 3"),
-    Famous("BERT (base)", 2018, 110_000_000, 768, 12, 12, "Devlin et al. 2018, section 3"),
-    Famous("GPT-2 (small)", 2019, 124_000_000, 768, 12, 12, "Radford et al. 2019, table 2; the released weights"),
-    Famous("GPT-2 (XL)", 2019, 1_558_000_000, 1600, 48, 25, "Radford et al. 2019, table 2; the released weights"),
-    Famous("GPT-3", 2020, 175_000_000_000, 12_288, 96, 96, "Brown et al. 2020, table 2.1"),
-    Famous("Llama 3.1 (8B)", 2024, 8_000_000_000, 4096, 32, 32, "Grattafiori et al. 2024, table 3"),
-    Famous("Llama 3.1 (405B)", 2024, 405_000_000_000, 16_384, 126, 128, "Grattafiori et al. 2024, table 3"),
+    FamousModel("Transformer (base)", 2017, 65_000_000, 512, 6, 8, "Vaswani et al. 2017, table 3"),
+    FamousModel("BERT (base)", 2018, 110_000_000, 768, 12, 12, "Devlin et al. 2018, section 3"),
+    FamousModel("GPT-2 (small)", 2019, 124_000_000, 768, 12, 12, "Radford et al. 2019, table 2; the released weights"),
+    FamousModel("GPT-2 (XL)", 2019, 1_558_000_000, 1600, 48, 25, "Radford et al. 2019, table 2; the released weights"),
+    FamousModel("GPT-3", 2020, 175_000_000_000, 12_288, 96, 96, "Brown et al. 2020, table 2.1"),
+    FamousModel("Llama 3.1 (8B)", 2024, 8_000_000_000, 4096, 32, 32, "Grattafiori et al. 2024, table 3"),
+    FamousModel("Llama 3.1 (405B)", 2024, 405_000_000_000, 16_384, 126, 128, "Grattafiori et al. 2024, table 3"),
 )
 
 
