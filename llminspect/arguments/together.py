@@ -29,14 +29,14 @@ class Rule:
 
 
 LOOKS = "trace layer steps lens attribution saliency"
-WRAPPING = "special parse chat system"
+WRAPPING = "no_special parse chat system"
 
 OUTPUT = [
     Rule("width theme", needs="picture", message="{option} is of a saved picture", hint="add --save picture.svg"),
     Rule("digits", needs="numbers", message="{option} rounds JSON", hint="add --json, or --save FILE.json"),
 ]
 SOURCE = [
-    Rule("chat system user", excludes="special parse", message="{other} says nothing to {option}: the template does"),
+    Rule("chat system user", excludes="no_special parse", message="{other} says nothing to {option}"),
     Rule(
         WRAPPING,
         excludes="ids",
@@ -153,7 +153,7 @@ RULES: dict[str, list[Rule]] = {
         Rule("surprise", excludes="perplexity", hint="--surprise shows the perplexity as well"),
         Rule(
             "surprise perplexity",
-            excludes=f"{LOOKS} at patch top target",
+            excludes=f"{LOOKS} at patch top",
             message="{option} scores every token and goes with no {other}",
             hint="ask for one at a time",
         ),
@@ -274,6 +274,7 @@ def _given(groups: tuple[Any, ...]) -> tuple[dict[str, str], set[str]]:
             if value != field.default and value not in ([], ()) and not from_environment:
                 given.add(field.name)
     facts = {
+        "no_special": ("--no-special", values.get("special") is False),
         "greedy": ("--temperature 0", values.get("temperature") == 0),
         "drawing": ("sampling", (values.get("temperature") or 0) > 0),
         "encoder": ("--part encoder", values.get("part") == "encoder"),
