@@ -26,8 +26,9 @@ def test_a_list_of_texts_gives_a_list_of_results() -> None:
     for function in (llminspect.tokenize, llminspect.encode, llminspect.attend, llminspect.rollout):
         both = function(texts, TOY)
         assert isinstance(both, list) and len(both) == 2
-    one = llminspect.forward(["world"], "toy", top=1)
-    assert [result.next[0].id for result in one] == [llminspect.forward("world", "toy").next[0].id]
+    alone: Any = llminspect.forward("world", "toy")
+    one: Any = llminspect.forward(["world"], "toy", top=1)
+    assert [result.next[0].id for result in one] == [alone.next[0].id]
     assert [result.dim for result in llminspect.embed(texts, model=TOY)] == [4, 4]
     compared = llminspect.tokenize(texts, compare=[TOY, "bytes"])
     assert [[each.count for each in result.models] for result in compared] == [[2, 5], [3, 9]]
@@ -43,7 +44,12 @@ def test_the_model_is_opened_once_for_a_list(monkeypatch: pytest.MonkeyPatch) ->
 
     times: list[str] = []
     opens = opening.open_model
-    monkeypatch.setattr(opening, "open_model", lambda name, **options: times.append(name) or opens(name, **options))
+
+    def counted(name: str, **options: Any) -> Any:
+        times.append(name)
+        return opens(name, **options)
+
+    monkeypatch.setattr(opening, "open_model", counted)
     llminspect.forward(["hello", "world", "hello"], "toy")
     assert times == ["toy"]
 
