@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from llminspect.arguments.ids import Ids
 from llminspect.arguments.option import Option
 from llminspect.arguments.places import Texts
 from llminspect.arguments.ranges import Choice
@@ -16,7 +17,7 @@ class PatchOptions:
     """What is put in from another text."""
 
     patch: Annotated[
-        str | None, Option("--patch", metavar="TEXT", help="Put in what this text gave, place by place.")
+        Ids | None, Option("--patch", metavar="TEXT", help="Put in what this text gave, place by place.")
     ] = None
     into: Annotated[
         Texts | None,

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 
 import llminspect
 from llminspect.errors import UsageError
-
-if TYPE_CHECKING:
-    from llminspect.model.opened import Model
 
 TOY = "toy-attention"
 
@@ -29,9 +26,9 @@ def test_a_list_of_texts_gives_a_list_of_results() -> None:
     for function in (llminspect.tokenize, llminspect.encode, llminspect.attend, llminspect.rollout):
         both = function(texts, TOY)
         assert isinstance(both, list) and len(both) == 2
-    one = llminspect.forward(["world"], "toy", top=1)
-    (single,) = [result.next or [] for result in one]
-    assert single[0].id == (llminspect.forward("world", "toy").next or [])[0].id
+    alone: Any = llminspect.forward("world", "toy")
+    one: Any = llminspect.forward(["world"], "toy", top=1)
+    assert [result.next[0].id for result in one] == [alone.next[0].id]
     assert [result.dim for result in llminspect.embed(texts, model=TOY)] == [4, 4]
     compared = llminspect.tokenize(texts, compare=[TOY, "bytes"])
     assert [[each.count for each in result.models] for result in compared] == [[2, 5], [3, 9]]
@@ -48,7 +45,7 @@ def test_the_model_is_opened_once_for_a_list(monkeypatch: pytest.MonkeyPatch) ->
     times: list[str] = []
     opens = opening.open_model
 
-    def counted(name: str, **options: Any) -> Model:
+    def counted(name: str, **options: Any) -> Any:
         times.append(name)
         return opens(name, **options)
 

@@ -55,7 +55,7 @@ def command(
             "--perplexity gives a number and nothing to save", "--surprise --save keeps all, or add --json"
         )
     opened = open_model_for(model, output, engine)
-    source_ids = None if patch.patch is None else text_prompt(patch.patch, source, opened.tokenizer, None).ids
+    source_ids = None if patch.patch is None else text_prompt(str(patch.patch), source, opened.tokenizer, None).ids
     asked = ForwardQuestion(look, patch, experiments, source_ids)
     prompts = read_prompts(source, opened.tokenizer)
     if look.perplexity and not output.json:

@@ -57,7 +57,7 @@ def command(
     opened = open_model_for(model, output, engine)
     if opened.engine is not None and seed is not None and sampling.seed is None:
         seed = opened.engine.agreed(seed)
-    source_ids = None if patch.patch is None else text_prompt(patch.patch, source, opened.tokenizer, None).ids
+    source_ids = None if patch.patch is None else text_prompt(str(patch.patch), source, opened.tokenizer, None).ids
     question = GenerateQuestion(sampling, options, experiments, seed, patch, source_ids)
     prompts = read_prompts(source, opened.tokenizer)
     provenance = {**opened.provenance, **({} if question.seed is None else {"seed": question.seed})}
