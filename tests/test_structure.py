@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
@@ -37,6 +38,8 @@ NEVER = {
 PLAIN = ("core", "text", "files", "model", "backends", "opening", "arguments", "analysis")
 """What draws nothing and knows no command line."""
 OPENING = {"read_text", "read_bytes", "write_text", "write_bytes", "open", "memmap", "fromfile", "tofile", "unlink"}
+VAGUE = "asked said spelt alike heard told again".split()
+"""Words that name nothing in particular: an options object is `options`, a remark `note`, `line` or `text`."""
 HEAVY = "numpy rich tokenizers tiktoken huggingface_hub jinja2 orjson regex pydantic".split()
 
 
@@ -202,3 +205,39 @@ def test_files_and_functions_fit_a_reader() -> None:
 
 def test_every_module_says_what_it_is() -> None:
     assert [name_of(path) for path in FILES if not ast.get_docstring(tree(path))] == []
+
+
+def test_no_two_classes_have_one_name() -> None:
+    places: dict[str, list[str]] = {}
+    for path in FILES:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(f"{name_of(path)}:{node.lineno}")
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def identifiers(module: ast.AST) -> Iterator[tuple[str, int]]:
+    """Every name that the file gives or uses, with its line."""
+    for node in ast.walk(module):
+        for field in ("id", "attr", "arg", "name", "asname"):
+            name = getattr(node, field, None)
+            if isinstance(name, str):
+                yield name.rpartition(".")[2], getattr(node, "lineno", 0)
+
+
+def words_of(identifier: str) -> list[str]:
+    """`asked_again`, `AskedAgain` and `ASKED_AGAIN` are of two words."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", identifier).lower().split("_")
+
+
+def test_names_say_what_they_name() -> None:
+    wrong = sorted(
+        {
+            f"{name_of(path)}:{line} {name}"
+            for path in FILES
+            for name, line in [*identifiers(tree(path)), (path.stem, 1)]
+            if name == "own" or set(words_of(name)) & set(VAGUE)
+        }
+    )
+    assert wrong == []
+    assert words_of("AskedAgain") == words_of("_asked_again")[1:] == words_of("ASKED_AGAIN") == ["asked", "again"]
