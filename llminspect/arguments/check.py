@@ -124,7 +124,7 @@ def _as(value: Any, kind: Any, option: Option) -> Any:
         if origin is tuple and inner[-1] is not ...:
             if len(value) != len(inner):
                 raise ValueError(f"{_shown(value)} is not {_described(kind)}")
-            return tuple(_fitting(entry, own, option) for entry, own in zip(value, inner, strict=True))
+            return tuple(_fitting(entry, each, option) for entry, each in zip(value, inner, strict=True))
         entries = value if isinstance(value, range) else [_fitting(entry, inner[0], option) for entry in value]
         return tuple(entries) if origin is tuple else entries
     if kind is Path and isinstance(value, str):

@@ -31,5 +31,5 @@ class ExperimentOptions:
     ] = None
 
     @property
-    def asked(self) -> bool:
+    def any_given(self) -> bool:
         return bool(self.ablate or self.scale or self.steer)

@@ -93,8 +93,8 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(wanted: bool) -> None:
+    if wanted:
         from llminspect.cli.output import version_text, write_text
 
         write_text(version_text())

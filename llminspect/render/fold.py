@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 Fold = Literal["mean", "max", "extreme", "thin"]
 """What stands for several neighbours: their mean, the largest, the one furthest from 0, or simply the first."""
 
-_SAID = {"mean": "the mean", "max": "the largest", "extreme": "the furthest from 0", "thin": "the first"}
+_CALLED = {"mean": "the mean", "max": "the largest", "extreme": "the furthest from 0", "thin": "the first"}
 
 
 def bin_size(count: int, room: int) -> int:
@@ -57,4 +57,4 @@ def fold_note(count: int, size: int, how: Fold, things: str, cells: str) -> str:
     bins, rest = -(-count // size), count % size
     last = f" (the last of {rest})" if rest and how != "thin" else ""
     verb = "thinned" if how == "thin" else "folded"
-    return f"{count:,} {things} {verb} to {bins} {cells}, each {_SAID[how]} of {size}{last}"
+    return f"{count:,} {things} {verb} to {bins} {cells}, each {_CALLED[how]} of {size}{last}"

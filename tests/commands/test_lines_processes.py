@@ -78,9 +78,10 @@ def test_a_slow_pipe_is_answered_at_once() -> None:
         assert (document["line"], document["bytes"]) == (number, len(text))
         number += 1
         time.sleep(0.02)
-    assert slow.process.stdin is not None
-    slow.process.stdin.close()
-    assert slow.process.wait(60) == 0
+    with slow.process as process:
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(60) == 0
 
 
 def children(process: int) -> list[int]:
@@ -122,8 +123,8 @@ def endless(
                     slow.lines(1)
             yield slow, children(slow.process.pid)
         finally:
-            slow.process.kill()
-            slow.process.wait()
+            with slow.process:
+                slow.process.kill()
             source.kill()
 
 

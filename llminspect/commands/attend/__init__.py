@@ -23,7 +23,7 @@ RESULTS = "analysis.attend.AttendResult"
 
 
 def render(result: AttendResult) -> RenderableType:
-    """The picture that was asked for, and what it means."""
+    """The picture that was options for, and what it means."""
     from llminspect.commands.attend.view import parts
     from llminspect.render.section import page
 
@@ -36,7 +36,7 @@ def command(
     model: ModelOptions,
     output: PageOptions,
     engine: EngineOptions,
-    asked: AttendOptions,
+    options: AttendOptions,
 ) -> None:
     """Show which token looks at which: all heads at a glance, one head, or one token's sum by hand.
 
@@ -65,17 +65,17 @@ def command(
     from llminspect.analysis.prompt import text_prompt
 
     check_ending(output, arrays=True)
-    check_attend(asked, source, model, output)
-    opened = with_mask(open_model_for(model, output, engine), asked.mask)
+    check_attend(options, source, model, output)
+    opened = with_mask(open_model_for(model, output, engine), options.mask)
     in_json = output.json or source.lines or (output.save is not None and output.save.suffix == ".json")
     in_page = is_page(output)
     keeping = Keeping(
         every=in_json or in_page,
-        # With a measure named, or a question asked, the document says enough without weights that do not fit.
-        may_lack=not in_page and not asked.selects and (asked.asks or asked.mean or asked.measure is not None),
+        # With a measure named, or a question options, the document says enough without weights that do not fit.
+        may_lack=not in_page and not options.selects and (options.asks or options.mean or options.measure is not None),
     )
-    control = None if asked.control is None else text_prompt(asked.control, source, opened.tokenizer, None)
-    working = partial(attend, opened, asked, keeping=keeping, control=control)
+    control = None if options.control is None else text_prompt(options.control, source, opened.tokenizer, None)
+    working = partial(attend, opened, options, keeping=keeping, control=control)
     prompts = read_prompts(source, opened.tokenizer)
-    saving = partial(attention_arrays, opened, asked)
+    saving = partial(attention_arrays, opened, options)
     run_each("attend", opened.name, opened.provenance, prompts, output, working, render, saving)

@@ -56,14 +56,14 @@ def command(
         )
     opened = open_model_for(model, output, engine)
     source_ids = None if patch.patch is None else text_prompt(str(patch.patch), source, opened.tokenizer, None).ids
-    asked = ForwardQuestion(look, patch, experiments, source_ids)
+    question = ForwardQuestion(look, patch, experiments, source_ids)
     prompts = read_prompts(source, opened.tokenizer)
     if look.perplexity and not output.json:
         from llminspect.commands.forward.perplexity import write_perplexities
 
-        write_perplexities(prompts, lambda prompt: forward(opened, asked, prompt).surprise)
+        write_perplexities(prompts, lambda prompt: forward(opened, question, prompt).surprise)
         return
-    arrays = partial(forward_arrays, opened, asked)
+    arrays = partial(forward_arrays, opened, question)
     run_each(
-        "forward", opened.name, opened.provenance, prompts, output, partial(forward, opened, asked), render, arrays
+        "forward", opened.name, opened.provenance, prompts, output, partial(forward, opened, question), render, arrays
     )
