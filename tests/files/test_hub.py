@@ -36,16 +36,16 @@ class PlayedHub:
 
     def __init__(self, files: Mapping[str, bytes] = FILES, failure: BaseException | None = None) -> None:
         self.files, self.failure = files, failure
-        self.any_given: list[str] = []
+        self.asked: list[str] = []
 
     def listing(self, repo: str, revision: str) -> tuple[str, Mapping[str, int]]:
-        self.any_given.append(f"listing {revision}")
+        self.asked.append(f"listing {revision}")
         return COMMIT, {name: len(content) for name, content in self.files.items()}
 
     def fetch(self, repo: str, commit: str, name: str) -> None:
         if self.failure is not None and name.endswith("safetensors"):
             raise self.failure
-        self.any_given.append(name)
+        self.asked.append(name)
         folder = hub_folder() / "models--org--model"
         blob, link = folder / "blobs" / name.replace("/", "_"), folder / "snapshots" / commit / name
         blob.parent.mkdir(parents=True, exist_ok=True)
@@ -70,11 +70,11 @@ def test_only_the_files_that_are_needed_and_only_once() -> None:
     hub, steps = PlayedHub(), list[tuple[str, int, int | None]]()
     found = find("org/model", None, offline=False, weights=True, progress=lambda *step: steps.append(step), hub=hub)
     assert found.commit == COMMIT
-    assert hub.any_given == ["listing main", "config.json", "tokenizer.json", "model.safetensors"]
-    total = sum(len(FILES[name]) for name in hub.any_given[1:])
+    assert hub.asked == ["listing main", "config.json", "tokenizer.json", "model.safetensors"]
+    total = sum(len(FILES[name]) for name in hub.asked[1:])
     assert steps[-1] == ("download", total, total)
     assert fetch(hub) == fetch(hub, "main", offline=True) == fetch(hub, COMMIT, offline=True) == found
-    assert len(hub.any_given) == 4
+    assert len(hub.asked) == 4
 
 
 def test_located_by_its_name_with_the_commit_it_is_of() -> None:
@@ -89,13 +89,13 @@ def test_located_by_its_name_with_the_commit_it_is_of() -> None:
 def test_a_tokenizer_alone_and_the_weights_later() -> None:
     hub = PlayedHub()
     fetch(hub, weights=False)
-    assert "model.safetensors" not in hub.any_given
+    assert "model.safetensors" not in hub.asked
     assert locate("org/model", offline=True, weights=False).weights is None
     with pytest.raises(ModelError, match="not in the local hub cache"):
         fetch(hub, offline=True)
     fetch(hub)
-    assert hub.any_given[-1] == "model.safetensors"
-    assert hub.any_given.count("config.json") == 1
+    assert hub.asked[-1] == "model.safetensors"
+    assert hub.asked.count("config.json") == 1
 
 
 def test_files_around_a_tokenizer_are_not_one() -> None:
@@ -110,7 +110,7 @@ def test_shards_by_their_index() -> None:
     files = {"config.json": b"{}", "model.safetensors.index.json": INDEX, **shards}
     hub = PlayedHub(files)
     found = fetch(hub)
-    assert "m-3.safetensors" not in hub.any_given
+    assert "m-3.safetensors" not in hub.asked
     assert (found.folder / "m-2.safetensors").exists()
     (found.folder / "m-2.safetensors").unlink()
     with pytest.raises(ModelError):
@@ -146,7 +146,7 @@ def test_a_failed_download_is_not_found_later_and_goes_on() -> None:
         fetch(PlayedHub(), offline=True)
     hub = PlayedHub()
     fetch(hub)
-    assert hub.any_given == ["listing main", "model.safetensors"]
+    assert hub.asked == ["listing main", "model.safetensors"]
 
 
 @pytest.mark.parametrize("revision", ["../../x", "a/../b", "", "-\0", "a//b", "/etc"])

@@ -23,7 +23,7 @@ RESULTS = "analysis.attend.AttendResult"
 
 
 def render(result: AttendResult) -> RenderableType:
-    """The picture that was options for, and what it means."""
+    """The picture that was asked for, and what it means."""
     from llminspect.commands.attend.view import parts
     from llminspect.render.section import page
 
@@ -71,7 +71,7 @@ def command(
     in_page = is_page(output)
     keeping = Keeping(
         every=in_json or in_page,
-        # With a measure named, or a question options, the document says enough without weights that do not fit.
+        # With a measure named, or a question asked, the document says enough without weights that do not fit.
         may_lack=not in_page and not options.selects and (options.asks or options.mean or options.measure is not None),
     )
     control = None if options.control is None else text_prompt(options.control, source, opened.tokenizer, None)
