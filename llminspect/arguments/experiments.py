@@ -29,7 +29,3 @@ class ExperimentOptions:
         Texts | None,
         Option("--steer", metavar="EXPR@L*X", help='Add a direction after layer L: "London - Paris@10*1".'),
     ] = None
-
-    @property
-    def any_given(self) -> bool:
-        return bool(self.ablate or self.scale or self.steer)
