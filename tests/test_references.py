@@ -16,8 +16,8 @@ PAGE = re.compile(r"(?<![\w./-])([A-Z][A-Z_]+\.md)\b")
 """A page by its bare name: `README.md`."""
 MODULE = re.compile(r"(?<![\w./-])(\w+(?:/\w+)+\.py)\b")
 """A file of code by the end of its path: `families/llama.py`."""
-MADE_UP = ("my_olmo", "pkg/", "tiktoken_ext/")
-"""Parts of the names of files that a reader makes, a test writes, or another project has."""
+MADE_UP = ("my_olmo", "pkg/", "tiktoken_ext/", "/NAME.py", "/COMMAND.py")
+"""Parts of the names of files that a reader makes, a test writes, or another project has; names to be filled in."""
 
 
 def tracked() -> list[Path]:

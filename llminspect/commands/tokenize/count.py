@@ -65,7 +65,8 @@ def count_compared(
     stream = open_source(source)
     start, size = 0, bytes_left(stream)
     if size is None:
-        stream, size = spooled(stream)
+        with stream:
+            stream, size = spooled(stream)
     else:
         start = stream.tell()
     models: list[ComparedTokenizer] = []

@@ -58,7 +58,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def started(folder: Path, *arguments: str, own: Own = ((), ())) -> AbstractContextManager[Running]:
-    given = ("-c", MEASURED, *arguments, "--model", str(folder), "--engine", "jax")
+    """Both are given the model in `folder`, unless `own` names one for each."""
+    model = () if any("--model" in part for part in own) else ("--model", str(folder))
+    given = ("-c", MEASURED, *arguments, *model, "--engine", "jax")
     return two(*given, own=own, LLMINSPECT_HOME=str(folder / "home"))
 
 
@@ -142,8 +144,8 @@ def test_one_that_is_killed_ends_the_other(folder: Path, killed: int) -> None:
 
 @pytest.mark.parametrize("failing", [0, 1])
 def test_one_that_fails_says_why_and_the_other_that_it_is_gone(folder: Path, failing: int) -> None:
-    nowhere = ("--model", str(folder / "nowhere"))
-    own = (nowhere, ()) if failing == 0 else ((), nowhere)
+    here, nowhere = (("--model", str(place)) for place in (folder, folder / "nowhere"))
+    own = (nowhere, here) if failing == 0 else (here, nowhere)
     with started(folder, "generate", "--ids", "3,1,4", "--max-tokens", "4", "--json", own=own) as running:
         found = ended(running, 120)
     code, out, err = found[failing]
