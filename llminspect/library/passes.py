@@ -1,4 +1,4 @@
-"""What is whole of a model that reads a text: vectors, attention, probabilities, and how the text goes on."""
+"""What is asked of a model that reads a text: vectors, attention, probabilities, and how the text goes on."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def forward(
     """Through every layer to the most probable next tokens, and what changes them.
 
     Gives `next`, the most probable tokens with their `logit` and `prob`, and `layers`, what each did to the stream.
-    More is there when it is whole for: `lens`, `attribution`, `saliency`, `surprise` (see the functions of these
+    More is there when it is asked for: `lens`, `attribution`, `saliency`, `surprise` (see the functions of these
     names), `trace`, `layer`, `steps`. `ablate`, `scale`, `steer` and `patch` change the model while it runs: `change`
     then says what came of it, `sweep` where a patch restores the other text's answer. Raises UsageError for what is
     not there, UserError where the numbers of the model break down.
