@@ -118,7 +118,7 @@ def attend(
 
 
 def _existing(choice: Choice | None, what: str, count: int, of_encoder: int) -> list[int] | None:
-    """Of the chosen layers or heads of the decoder those that the encoder has as well; the first where it has none."""
+    """The chosen layers or heads, as far as the encoder has them too; number 0 where it has none of them."""
     chosen = parse_choice(choice, what, count)
     return chosen and ([index for index in chosen if index < of_encoder] or [0])
 

@@ -115,7 +115,7 @@ RULES: dict[str, list[Rule]] = {
         ),
         Rule(
             "analogy",
-            excludes="at pool positions",
+            excludes="inside pool positions",
             message="--analogy adds rows of the embedding table",
             hint="leave out --at, --pool and --positions",
         ),
@@ -278,6 +278,7 @@ def _given(groups: tuple[Any, ...]) -> tuple[dict[str, str], set[str]]:
         "greedy": ("--temperature 0", values.get("temperature") == 0),
         "drawing": ("sampling", (values.get("temperature") or 0) > 0),
         "encoder": ("--part encoder", values.get("part") == "encoder"),
+        "inside": ("--at", values.get("at") not in (None, "embedding")),
         "clear": ("clear", values.get("action") == "clear"),
     }
     if "save" in values:

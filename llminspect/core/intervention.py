@@ -13,6 +13,7 @@ import numpy as np
 
 from llminspect.core.array import put
 from llminspect.core.tap import Edit
+from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +42,10 @@ class Place:
     layer: int
     part: Part
     head: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.part not in _TAPS:
+            raise UsageError(f"there is no part {self.part!r} of a layer", f"the parts are {', '.join(_TAPS)}")
 
     @property
     def tap(self) -> str:

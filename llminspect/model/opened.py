@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llminspect.core.tap import NO_TAP, Capture, unreached
+from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,19 +64,31 @@ class Model:
         """Ids [..., T] through every layer: the residual stream [..., T, D] after the last, and the cache.
 
         `tap` sees, and may replace, every named step (`names`). With `cache` the ids are those that follow the cached
-        ones; `hidden_S` [..., S] marks positions (True) that no token may attend to. Raises UserError where the tap
-        names what the whole pass never reached.
+        ones; `hidden_S` [..., S] marks positions (True) that no token may attend to. Raises UsageError for ids that are
+        none of the vocabulary's, UserError where the tap names what the whole pass never reached.
         """
         import numpy as np
 
+        ids_T = self._checked_ids(np.asarray(ids))
         cache = self.source if cache is None else cache
         if self.engine is not None:
-            done = self.engine.run(np.asarray(ids), tap, cache, hidden_S)
+            done = self.engine.run(ids_T, tap, cache, hidden_S)
         else:
             with np.errstate(over="ignore", invalid="ignore"):
-                done = self.architecture.forward(self.params, self.config, np.asarray(ids), tap, cache, hidden_S)
+                done = self.architecture.forward(self.params, self.config, ids_T, tap, cache, hidden_S)
         self._check_reached(tap, later="final.")  # Which is the logits'.
         return done
+
+    def _checked_ids(self, ids_T: Array) -> Array:
+        size = self.config.sizes.V
+        if not ids_T.size or ids_T.dtype.kind not in "iu":
+            raise UsageError(
+                "ids are whole numbers, and at least one", f"those of {self.name} run from 0 to {size - 1}"
+            )
+        if ids_T.min() < 0 or ids_T.max() >= size:
+            wrong = ids_T[(ids_T < 0) | (ids_T >= size)].flat[0]
+            raise UsageError(f"id {wrong} is outside the vocabulary", f"ids of {self.name} run from 0 to {size - 1}")
+        return ids_T
 
     def logits(self, stream_TD: Array, tap: Tap = NO_TAP) -> Array:
         """The final norm and the product with the vocabulary, for a residual stream [..., T, D] of any layer.
@@ -100,9 +113,9 @@ class Model:
         encode = self.architecture.encode_source
         assert encode is not None, "only an encoder–decoder takes a source"
         if self.engine is not None:
-            cache = self.engine.encode_source(np.asarray(ids), tap, hidden_S)
+            cache = self.engine.encode_source(self._checked_ids(np.asarray(ids)), tap, hidden_S)
         else:
-            cache = encode(self.params, self.config, np.asarray(ids), tap, hidden_S)
+            cache = encode(self.params, self.config, self._checked_ids(np.asarray(ids)), tap, hidden_S)
         self._check_reached(tap)
         return cache
 

@@ -77,7 +77,7 @@ def _safe_pattern(tokenizer: Tokenizer, parse: Parse) -> str | None:
     if pattern is None or any(last_cut_of_bytes(token.encode(), pattern) for token in looked_for):
         return None
     if tokenizer.adds_space and looked_for:
-        # Behind a special token a space is put as at the start of a text: what follows does not go on from a cut there.
+        # After a special token a space is added, as at the start of a text; so the text may not be cut right after one.
         ends = re.escape("".join({token[-1:] for token in looked_for}))
         return f"(?:{pattern})(?<![{ends}])"
     return pattern

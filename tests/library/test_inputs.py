@@ -103,3 +103,20 @@ def test_what_is_no_model_is_refused(model: Any) -> None:
 def test_a_walk_of_a_model_that_is_open(smollm2: Any) -> None:
     by_name, by_model = llminspect.walk(model="smollm2"), llminspect.walk(model=smollm2)
     assert [chapter.title for chapter in by_model.chapters] == [chapter.title for chapter in by_name.chapters]
+
+
+@pytest.mark.parametrize("wrong", [[-1], [3], [], [1.5], [[0, 9]]])
+def test_a_pass_of_ones_own_refuses_ids_that_are_none(wrong: Any) -> None:
+    """-1 would be the last row of the table, as numpy counts."""
+    with pytest.raises(UsageError, match=r"run from 0 to 2|vocabulary|whole numbers"):
+        llminspect.open_model("toy").run(wrong)
+
+
+def test_a_part_that_no_layer_has_is_refused() -> None:
+    with pytest.raises(UsageError, match="no part 'attenton'"):
+        llminspect.Place(1, "attenton")  # type: ignore[arg-type]
+
+
+def test_the_table_of_an_analogy_may_be_named() -> None:
+    named = llminspect.embed(model=TOY, analogy="cat + sat", at="embedding")
+    assert (named.vectors == llminspect.embed(model=TOY, analogy="cat + sat").vectors).all()
