@@ -92,7 +92,7 @@ def test_zsh_and_fish_are_offered_the_heads(program: Program) -> None:
     ],
 )
 def test_bash_completes_with_the_script(program: Program, tmp_path: Path, line: str, offered: list[str]) -> None:
-    script = program("--show-completion", "bash").out
+    script = program(_LLMINSPECT_COMPLETE="source_bash").out  # Not --show-completion: that asks which shell it is in.
     started = tmp_path / "llminspect"
     started.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m llminspect "$@"\n', encoding="utf-8")
     started.chmod(0o755)
