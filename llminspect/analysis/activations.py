@@ -123,7 +123,7 @@ def compare(name: str, compared: str, got: Activations, reference: Activations, 
 
 def read_recording(path: Path) -> Activations:
     """From a file that `verify --record` or `forward --save` wrote, or another program by the same names."""
-    from llminspect.files.recorded import read_arrays
+    from llminspect.files.npz import read_arrays
 
     found = read_arrays(path, ("ids", "hidden", "logits", "source_ids", "encoder_hidden"))
     if "hidden" not in found and "logits" not in found:

@@ -7,7 +7,6 @@ whatever is cleared; symbolic links are never followed.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -17,8 +16,8 @@ from typing import TYPE_CHECKING, Literal
 
 from llminspect.errors import UsageError
 from llminspect.files.catalogue import CATALOGUE
-from llminspect.files.home import home, only_one
-from llminspect.files.known_header import is_whole
+from llminspect.files.gguf import is_whole_header
+from llminspect.files.home import home, only_one, sha256_unremembered
 from llminspect.files.prepared_file import MAGIC, damaged_arrays
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ def faults(entry: CachedFile) -> list[str]:
         damaged = damaged_arrays(entry.path)
         return ["not whole"] if damaged is None else [f"{name} is damaged" for name in damaged]
     if entry.kind == "header":
-        return [] if is_whole(entry.path) else ["not whole"]
+        return [] if is_whole_header(entry.path) else ["not whole"]
     return []
 
 
@@ -227,7 +226,6 @@ def _lock_of_leftover(entry: CachedFile) -> str:
 
 def _sha256(path: Path) -> str | None:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_unremembered(path)
     except OSError:
         return None

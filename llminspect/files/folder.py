@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import ModelError
-from llminspect.files.safetensors import INDEX, WHOLE, shard_names
 from llminspect.files.source import read_json
+from llminspect.files.weights import WeightFile, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
 
+    from llminspect.files.safetensors import SafetensorsFile
+    from llminspect.files.weights import TensorInfo
+
+WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 CONFIG, GENERATION = "config.json", "generation_config.json"
-
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "generation_config.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "vocab.txt",
-    "tokenizer.model",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "source.spm",
-    "target.spm",
-    "chat_template.jinja",
-    "chat_template.json",
-    "modules.json",
-    "sentence_bert_config.json",
-    "1_Pooling/config.json",
-)
-"""Whatever says how text becomes ids (and, for a sentence encoder, how its vectors become one)."""
 
 VOCABULARIES = (
     "tokenizer.json",
@@ -47,6 +32,14 @@ VOCABULARIES = (
     "source.spm",
 )
 """Any of these makes a tokenizer; the others only add to it."""
+
+TOKENIZER_FILES = (
+    *VOCABULARIES,
+    *("tokenizer_config.json", "special_tokens_map.json", GENERATION, "added_tokens.json", "merges.txt", "target.spm"),
+    *("chat_template.jinja", "chat_template.json"),
+    *("modules.json", "sentence_bert_config.json", "1_Pooling/config.json"),
+)
+"""Whatever says how text becomes ids (and, for a sentence encoder, how its vectors become one)."""
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
@@ -81,6 +74,57 @@ def weight_paths(folder: Path) -> tuple[Path, ...]:
         return paths
     refuse_pickles((path.name for path in folder.iterdir()), str(folder))
     return ()
+
+
+def shard_names(index: Path) -> dict[str, str]:
+    """The file that holds each tensor, by an index. ModelError: broken, or a file that is not beside the index."""
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(shard, str) for shard in weight_map.values()):
+        raise ModelError(f"{shown(index.name)} holds no weight_map of tensors to files")
+    for shard in set(weight_map.values()):
+        if not _is_plain_name(shard):
+            raise ModelError(f"{shown(index.name)} names {shard!r:.200}, which is not a .safetensors file beside it")
+    return weight_map
+
+
+def _is_plain_name(shard: str) -> bool:
+    """Whether a file name stays in its folder on every system."""
+    plain = PurePosixPath(shard).name == shard == PureWindowsPath(shard).name
+    return plain and shard.endswith(".safetensors") and "\0" not in shard
+
+
+def open_safetensors(folder: Path) -> WeightFile:
+    """The weights of a model's folder: `model.safetensors`, or the shards of its index. ModelError: missing, broken."""
+    from llminspect.files.safetensors import SafetensorsFile
+
+    if (folder / WHOLE).exists():
+        return SafetensorsFile(folder / WHOLE)
+    places = shard_names(folder / INDEX)
+    shards = {path.name: SafetensorsFile(path) for path in weight_paths(folder)}
+    for name, shard in places.items():
+        if name not in shards[shard].tensors:
+            raise ModelError(f"{INDEX} says that {shard} holds tensor {name!r:.100}, which it does not")
+    for shard, file in shards.items():  # What the index does not mention counts too, as it does for transformers.
+        for name in file.tensors:
+            if places.setdefault(name, shard) != shard:
+                raise ModelError(f"tensor {name!r:.100} is in {shard} and in {places[name]}")
+    return ShardedSafetensors(folder / INDEX, shards, places)
+
+
+class ShardedSafetensors(WeightFile):
+    """Several safetensors files that together hold a model's tensors."""
+
+    def __init__(self, index: Path, shards: Mapping[str, SafetensorsFile], places: Mapping[str, str]) -> None:
+        self.path, self.shards, self._places = index, shards, places
+        self.tensors = {name: shards[shard].tensors[name] for name, shard in places.items()}
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for shard in self.shards.values():
+            shard.close()
+
+    def _bytes(self, info: TensorInfo, offset: int, nbytes: int) -> NDArray[np.uint8]:
+        return self.shards[self._places[info.name]]._bytes(info, offset, nbytes)
 
 
 def refuse_pickles(names: Iterable[str], where: str) -> None:

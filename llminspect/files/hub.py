@@ -1,7 +1,8 @@
 """Models of the Hugging Face hub: found in its local cache, fetched into it with the hub's own library if need be.
 
 Finding takes no import of that library (0.2 s); the layout of the cache is documented and stable:
-https://huggingface.co/docs/huggingface_hub/guides/manage-cache. Fetching takes only the files that are needed.
+https://huggingface.co/docs/huggingface_hub/guides/manage-cache. Fetching takes only the files that are needed; the
+library is kept quiet, and its errors come in our words.
 """
 
 from __future__ import annotations
@@ -9,29 +10,36 @@ from __future__ import annotations
 import os
 import re
 import threading
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from llminspect.errors import ModelError, UserError
 from llminspect.files.folder import (
     CONFIG,
-    GENERATION,
+    INDEX,
     TOKENIZER_FILES,
     VOCABULARIES,
+    WHOLE,
     inside,
     refuse_pickles,
+    shard_names,
     weight_paths,
 )
 from llminspect.files.home import cannot_write, hub_folder, write_whole
-from llminspect.files.safetensors import INDEX, WHOLE, shard_names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from llminspect.files.home import Progress
 
 LOOK_EVERY = 0.1
 """Seconds between looks at how much has arrived."""
+
+TOKEN_HINT = "if it is private or gated, set HF_TOKEN to a token that may read it"
+HTTP_CLIENTS = {"httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3"}
+"""Packages whose exceptions mean that the network failed: the library has changed clients before."""
+
+Result = TypeVar("Result")
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}", re.ASCII)
 _REVISION = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
@@ -42,16 +50,6 @@ class Snapshot(NamedTuple):
 
     folder: Path
     commit: str
-
-
-class Hub(Protocol):
-    """What is asked of the hub; `hub_library.LibraryHub` asks it really."""
-
-    def listing(self, repo: str, revision: str) -> tuple[str, Mapping[str, int]]:
-        """The commit that a revision stands for, and its files with their sizes."""
-
-    def fetch(self, repo: str, commit: str, name: str) -> None:
-        """Bring one file into the cache."""
 
 
 def is_hub_name(name: str) -> bool:
@@ -84,11 +82,7 @@ def find(
             f"{repo} at {wanted} is not in the local hub cache, and working offline was asked for",
             f"run once with a network, or point HF_HOME at the cache (looked in {hub_folder()})",
         )
-    if hub is None:
-        from llminspect.files.hub_library import LibraryHub
-
-        hub = LibraryHub()
-    return _fetched(repo, wanted, weights, progress or _silent, hub)
+    return _fetched(repo, wanted, weights, progress or _silent, hub or Hub())
 
 
 def _silent(stage: str, done: int, total: int | None) -> None:
@@ -130,7 +124,7 @@ def _fetched(repo: str, revision: str, weights: bool, report: Progress, hub: Hub
     snapshot = Snapshot(_repo_folder(repo) / "snapshots" / commit, commit)
     if CONFIG not in sizes:
         _refuse_without_config(repo, sizes)
-    names = [name for name in (CONFIG, GENERATION, *TOKENIZER_FILES) if name in sizes]
+    names = [name for name in (CONFIG, *TOKENIZER_FILES) if name in sizes]
     if weights:
         if WHOLE not in sizes and INDEX not in sizes:
             refuse_pickles(sizes, f"{repo} on the hub")
@@ -149,7 +143,7 @@ def _fetched(repo: str, revision: str, weights: bool, report: Progress, hub: Hub
         reference = _repo_folder(repo) / "refs" / revision
         try:
             reference.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(reference, lambda file: file.write(commit.encode()))
+            write_whole(reference, commit.encode())
         except OSError as error:
             raise cannot_write(reference, error) from None
     return snapshot
@@ -204,3 +198,68 @@ def _size(folder: Path) -> int:
     except OSError:
         pass  # Not there yet, or a file was just renamed.
     return size
+
+
+# -- The hub's own library --------------------------------------------------------------------------------------------
+
+
+class Hub:
+    """The hub as `huggingface_hub` reaches it: tokens, mirrors, proxies and the cache by its own environment."""
+
+    def __init__(self) -> None:
+        import logging
+        from importlib import import_module
+
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+        import_module("huggingface_hub.utils").disable_progress_bars()
+
+    def listing(self, repo: str, revision: str) -> tuple[str, Mapping[str, int]]:
+        """The commit that a revision stands for, and its files with their sizes. ModelError: it cannot be had."""
+        from huggingface_hub import HfApi
+
+        info = explained(lambda: HfApi().model_info(repo, revision=revision, files_metadata=True), repo, revision)
+        return info.sha or "", {file.rfilename: file.size or 0 for file in info.siblings or []}
+
+    def fetch(self, repo: str, commit: str, name: str) -> None:
+        """Bring one file into the library's cache. ModelError: it cannot be had. OSError: no room for it."""
+        from huggingface_hub import hf_hub_download
+
+        explained(lambda: hf_hub_download(repo, name, revision=commit, cache_dir=hub_folder()), repo, commit)
+
+
+def explained(ask: Callable[[], Result], repo: str, revision: str) -> Result:
+    """What `ask` gives, its failures as a ModelError of one line."""
+    from huggingface_hub import errors
+
+    try:
+        return ask()
+    except errors.GatedRepoError:
+        raise ModelError(f"{repo} asks you to accept its terms first", f"do so on its page; {TOKEN_HINT}") from None
+    except errors.RevisionNotFoundError:
+        raise ModelError(f"{repo} has no revision {revision!r:.100}", "give a branch, a tag or a commit") from None
+    except errors.RepositoryNotFoundError:
+        raise ModelError(f"there is no model {repo} on the hub", f"check the name; {TOKEN_HINT}") from None
+    except errors.OfflineModeIsEnabled:
+        raise ModelError(f"{repo} is not in the local hub cache, and HF_HUB_OFFLINE is set", "unset it once") from None
+    except errors.LocalEntryNotFoundError:
+        raise unreachable(repo) from None
+    except errors.HfHubHTTPError as error:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if status in (401, 403):
+            raise ModelError(f"the hub does not let you read {repo}", TOKEN_HINT) from None
+        raise ModelError(f"the hub answers {status or 'with an error'} for {repo}", "try again later") from None
+    except OSError as error:
+        if error.errno and not isinstance(error, ConnectionError | TimeoutError):
+            raise
+        raise unreachable(repo) from None
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] in HTTP_CLIENTS:
+            raise unreachable(repo) from None
+        raise
+
+
+def unreachable(repo: str) -> ModelError:
+    return ModelError(
+        f"{repo} is not in the local hub cache, and the hub cannot be reached",
+        "check the network (HF_ENDPOINT and the proxy variables are honoured) and try again",
+    )

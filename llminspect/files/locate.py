@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import ModelError
 from llminspect.files.catalogue import CATALOGUE, unknown
-from llminspect.files.hashes import sha256_of, state_key
-from llminspect.files.home import expanded
+from llminspect.files.home import expanded, sha256_of, state_key
 from llminspect.files.weights import weight_types
 
 if TYPE_CHECKING:
@@ -182,7 +181,6 @@ def _from_path(path: Path, name: str, sha256: str | None = None) -> Located:
 def _from_folder(folder: Path, name: str, known: str | None, origin: Mapping[str, str] | None = None) -> Located:
     """A model from its folder. `known` is a hash or commit that stands for its weights."""
     from llminspect.files import folder as files
-    from llminspect.files.safetensors import open_safetensors
 
     config = files.config_of(folder)
     paths = files.weight_paths(folder)
@@ -196,5 +194,5 @@ def _from_folder(folder: Path, name: str, known: str | None, origin: Mapping[str
         generation=files.generation_of(folder),
         origin=origin or {},
         weight_paths=paths,
-        open_weights=(lambda: open_safetensors(folder)) if paths else None,
+        open_weights=(lambda: files.open_safetensors(folder)) if paths else None,
     )

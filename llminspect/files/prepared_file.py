@@ -11,13 +11,12 @@ import struct
 import threading
 import time
 import zlib
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from llminspect.files.home import beside, cannot_write, put_in_place
+from llminspect.files.home import cannot_write, replacing
 from llminspect.files.weights import all_finite
 
 if TYPE_CHECKING:
@@ -70,12 +69,7 @@ def mapped(path: Path, plan: Sequence[Planned] | None) -> Arrays | None:
     except (OSError, ValueError):
         return None
     header = _header(whole)
-    if (
-        header is None
-        or "not_finite" not in header
-        or header["size"] != status.st_size
-        or header["finished"] * 10**9 != status.st_mtime_ns
-    ):
+    if header is None or (header["size"], header["finished"] * 10**9) != (status.st_size, status.st_mtime_ns):
         return None
     entries = [(name, tuple(shape), offset) for name, shape, offset, _ in header["arrays"]]
     if plan is not None and [entry[:2] for entry in entries] != [(planned.name, planned.shape) for planned in plan]:
@@ -130,9 +124,8 @@ def write_prepared(path: Path, plan: Sequence[Planned], progress: Progress | Non
     header["size"] = size = _rounded(position, PAGE)
     if shutil.disk_usage(path.parent).free < size:
         raise CannotKeep(f"{path.parent} has room for less than the {size / 1e6:,.0f} MB that it takes")
-    partial = beside(path)
     try:
-        with partial.open("xb") as file:
+        with replacing(path, (finished, finished)) as file:
             file.truncate(size)
             put = _writer_at(file)
 
@@ -146,15 +139,8 @@ def write_prepared(path: Path, plan: Sequence[Planned], progress: Progress | Non
             not_finite.sort()  # The threads finish as they do.
             encoded = json.dumps(header).encode()
             put(memoryview(_FRONT.pack(MAGIC, len(encoded), zlib.crc32(encoded), 0) + encoded), 0)
-            os.fsync(file.fileno())
-        os.utime(partial, (finished, finished))
-        put_in_place(partial, path)
-    except BaseException as error:
-        with suppress(OSError):
-            partial.unlink()
-        if isinstance(error, OSError):
-            raise CannotKeep(cannot_write(path, error).message) from None
-        raise
+    except OSError as error:
+        raise CannotKeep(cannot_write(path, error).message) from None
 
 
 def _writer_at(file: IO[bytes]) -> Callable[[memoryview, int], None]:

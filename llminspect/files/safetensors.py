@@ -12,29 +12,23 @@ import json
 import math
 import mmap
 import os
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from llminspect.errors import ModelError
-from llminspect.files.mapped import MappedFile
 from llminspect.files.quant_types import SAFETENSORS
-from llminspect.files.source import read_json
-from llminspect.files.weights import TensorInfo, shown
+from llminspect.files.source import unique_members
+from llminspect.files.weights import TensorInfo, WeightFile, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
-    from numpy.typing import NDArray
-
 LARGEST_HEADER = 100_000_000
 """Bytes; the `safetensors` package's own limit."""
-INDEX = "model.safetensors.index.json"
-WHOLE = "model.safetensors"
 
 
-class SafetensorsFile(MappedFile):
-    """One open safetensors file: a `WeightFile`. ModelError: not such a file, cut short, or broken, and how."""
+class SafetensorsFile(WeightFile):
+    """One open safetensors file. ModelError: not such a file, cut short, or broken, and how."""
 
     metadata: Mapping[str, str]
 
@@ -68,13 +62,7 @@ class SafetensorsFile(MappedFile):
             self._refuse("is not a safetensors file")
         if 8 + length > len(self._map):
             self._refuse("is cut short: its header goes on beyond the end of the file")
-
-        def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-            members = dict(pairs)
-            if len(members) != len(pairs):
-                self._refuse("names a tensor or a property twice in its header")
-            return members
-
+        unique = unique_members(lambda: self._refuse("names a tensor or a property twice in its header"))
         try:
             text = str(self._map[8 : 8 + length], "utf-8")
             header = json.loads(text, object_pairs_hook=unique, parse_constant=_no_constant)
@@ -130,66 +118,3 @@ def _no_constant(name: str) -> NoReturn:
 
 def _whole_numbers(value: Any) -> bool:
     return isinstance(value, list) and all(type(item) is int and 0 <= item < 1 << 63 for item in value)
-
-
-class ShardedSafetensors:
-    """Several safetensors files that together hold a model's tensors: a `WeightFile`."""
-
-    def __init__(self, shards: Mapping[str, SafetensorsFile], places: Mapping[str, str]) -> None:
-        self.shards, self._places = shards, places
-        self.tensors = {name: shards[shard].tensors[name] for name, shard in places.items()}
-
-    def array(self, name: str) -> NDArray[np.float32]:
-        """As `SafetensorsFile.array`."""
-        return self._shard(name).array(name)
-
-    def rows(self, name: str, start: int, stop: int) -> NDArray[np.float32]:
-        """As `SafetensorsFile.rows`."""
-        return self._shard(name).rows(name, start, stop)
-
-    def close(self) -> None:
-        """Let go of the files."""
-        for shard in self.shards.values():
-            shard.close()
-
-    def _shard(self, name: str) -> SafetensorsFile:
-        if name not in self._places:
-            raise ModelError(f"the model has no tensor {name!r:.100}")
-        return self.shards[self._places[name]]
-
-
-def shard_names(index: Path) -> dict[str, str]:
-    """The file that holds each tensor, by an index. ModelError: broken, or a file that is not beside the index."""
-    weight_map = read_json(index).get("weight_map")
-    if not isinstance(weight_map, dict) or not all(isinstance(shard, str) for shard in weight_map.values()):
-        raise ModelError(f"{shown(index.name)} holds no weight_map of tensors to files")
-    for shard in set(weight_map.values()):
-        if not _is_plain_name(shard):
-            raise ModelError(f"{shown(index.name)} names {shard!r:.200}, which is not a .safetensors file beside it")
-    return weight_map
-
-
-def _is_plain_name(shard: str) -> bool:
-    """Whether a file name stays in its folder on every system."""
-    plain = PurePosixPath(shard).name == shard == PureWindowsPath(shard).name
-    return plain and shard.endswith(".safetensors") and "\0" not in shard
-
-
-def open_safetensors(folder: Path) -> SafetensorsFile | ShardedSafetensors:
-    """The weights of a model's folder: `model.safetensors`, or the shards of its index. ModelError: missing, broken."""
-    if (folder / WHOLE).exists():
-        return SafetensorsFile(folder / WHOLE)
-    index = folder / INDEX
-    places = shard_names(index)
-    missing = sorted({shard for shard in places.values() if not (folder / shard).exists()})
-    if missing:
-        raise ModelError(f"{shown(index.name)} names {missing[0]!r:.200}, which is not there", "fetch the model again")
-    shards = {shard: SafetensorsFile(folder / shard) for shard in sorted(set(places.values()))}
-    for name, shard in places.items():
-        if name not in shards[shard].tensors:
-            raise ModelError(f"{shown(index.name)} says that {shard} holds tensor {name!r:.100}, which it does not")
-    for shard, file in shards.items():  # What the index does not mention counts too, as it does for transformers.
-        for name in file.tensors:
-            if places.setdefault(name, shard) != shard:
-                raise ModelError(f"tensor {name!r:.100} is in {shard} and in {places[name]}")
-    return ShardedSafetensors(shards, places)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import stat
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from llminspect.errors import ModelError, UserError
-from llminspect.files.home import beside, put_in_place
+from llminspect.files.home import replacing
 from llminspect.files.weights import shown
 
 if TYPE_CHECKING:
@@ -76,12 +75,6 @@ def read_json(path: Path) -> dict[str, Any]:
             f"{shown(path.name)} {what}", "fetch the model again, or check it where it came from"
         ) from None
 
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        members = dict(pairs)
-        if len(members) != len(pairs):
-            refuse("names a key twice")
-        return members
-
     try:
         with path.open("rb") as file:
             # Not simply LARGEST_JSON + 1: that many bytes would be set aside for a file of any size.
@@ -91,12 +84,22 @@ def read_json(path: Path) -> dict[str, Any]:
     if len(content) > LARGEST_JSON:
         refuse(f"is larger than {LARGEST_JSON >> 20} MB, which no such file is")
     try:
-        value = json.loads(content, object_pairs_hook=unique)
+        value = json.loads(content, object_pairs_hook=unique_members(lambda: refuse("names a key twice")))
     except (ValueError, RecursionError) as error:
         refuse(f"is not JSON: {error}" if isinstance(error, ValueError) else "is nested too deeply")
     if not isinstance(value, dict):
         refuse("holds no JSON object")
     return value
+
+
+def unique_members(refuse: Callable[[], NoReturn]) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
+    """A hook for `json.loads` that refuses an object in which a name stands twice."""
+
+    def members_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        return members if len(members) == len(pairs) else refuse()
+
+    return members_of
 
 
 @contextmanager
@@ -111,28 +114,11 @@ def open_output(path: Path | str) -> Iterator[IO[bytes]]:
             with target.open("wb") as file:
                 yield file
             return
-        with _replacing(target.resolve()) as file:
+        with replacing(target.resolve()) as file:
             yield file
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"cannot write {str(path)!r:.300}: {reason}") from None
-
-
-@contextmanager
-def _replacing(target: Path) -> Iterator[IO[bytes]]:
-    partial = beside(target)
-    try:
-        with partial.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            partial.chmod(stat.S_IMODE(target.stat().st_mode))
-        put_in_place(partial, target)
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink()
-        raise
 
 
 def save_whole(path: Path | str, content: bytes | Callable[[IO[bytes]], object]) -> None:

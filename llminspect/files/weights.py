@@ -1,23 +1,33 @@
 """A file of weights as the rest of the program sees it: named tensors, whatever the format and the number type.
 
-Nothing here loads numpy: a command that only tokenizes reads a model's header and never its weights.
+numpy is loaded by what decodes alone: a command that only tokenizes reads a model's header and never its weights.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NoReturn, Self
+
+from llminspect.errors import ModelError
+from llminspect.files.quant_types import BY_NAME, TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from mmap import mmap
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
 Format = Literal["gguf", "huggingface"]
 """A GGUF file, or a folder of `config.json` and safetensors files."""
+CHUNK_WEIGHTS = 1 << 16
+"""Weights decoded at once: 256 KiB of float32, which a core's own cache holds."""
+DECODABLE = frozenset(kind.name for kind in TYPES if kind.plain or kind.decode)
+"""The types that `dequantize` decodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +49,101 @@ class TensorInfo:
         return math.prod(self.shape)
 
 
-class WeightFile(Protocol):
-    """Named tensors of a file, given as float32."""
+class WeightFile:
+    """A GGUF or safetensors file, mapped into memory: named tensors, decoded when asked for."""
 
-    @property
-    def tensors(self) -> Mapping[str, TensorInfo]:
-        """Every tensor of the file by name, in the order of the file."""
+    path: Path
+    tensors: Mapping[str, TensorInfo]
+    """Every tensor of the file by name, in the order of the file."""
+    _map: mmap
 
     def array(self, name: str) -> NDArray[np.float32]:
         """The whole tensor in float32, dequantized or widened where need be.
 
         A read-only view of the file where it already holds float32.
         """
+        info = self._info(name)
+        return self._decoded(info, info.offset, info.nbytes).reshape(info.shape)
 
     def rows(self, name: str, start: int, stop: int) -> NDArray[np.float32]:
-        """Rows `start` to `stop` (first dimension); only their bytes are read."""
+        """Rows `start` to `stop` of the first dimension, float32; only their bytes are read."""
+        info = self._info(name)
+        if not info.shape or not 0 <= start <= stop <= info.shape[0]:
+            raise IndexError(f"rows {start} to {stop} of {name}, which has shape {info.shape}")
+        if len(info.shape) == 1 and BY_NAME[info.type].weights > 1:  # A row is a number, and a block holds many.
+            return self.array(name)[start:stop]
+        row_bytes = info.nbytes // max(info.shape[0], 1)
+        part = self._decoded(info, info.offset + start * row_bytes, (stop - start) * row_bytes)
+        return part.reshape(stop - start, *info.shape[1:])
+
+    def raw(self, name: str) -> NDArray[np.uint8]:
+        """The bytes of a matrix as they lie in the file, [rows, bytes of a row]; a read-only view of it."""
+        info = self._info(name)
+        return self._bytes(info, info.offset, info.nbytes).reshape(info.shape[0], -1)
+
+    def close(self) -> None:
+        """Let go of the file. Views of it that are still in use keep it mapped until they go."""
+        with suppress(BufferError):
+            self._map.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _info(self, name: str) -> TensorInfo:
+        if name not in self.tensors:
+            self._refuse(f"has no tensor {name!r:.100}")
+        return self.tensors[name]
+
+    def _bytes(self, info: TensorInfo, offset: int, nbytes: int) -> NDArray[np.uint8]:
+        import numpy as np
+
+        return np.frombuffer(self._map, np.uint8, nbytes, offset)
+
+    def _decoded(self, info: TensorInfo, offset: int, nbytes: int) -> NDArray[np.float32]:
+        return dequantize(info.type, self._bytes(info, offset, nbytes))
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise ModelError(
+            f"{shown(self.path.name)} {what}", "fetch the file again, or check it where it came from"
+        ) from None
+
+
+def dequantize(type_name: str, raw: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Decode the bytes of a tensor.
+
+    `raw` is uint8 [bytes], a whole number of blocks; the result is float32 [weights], a view of `raw` where that
+    already is float32. ModelError: a type with no decoder here.
+    """
+    if type_name not in DECODABLE:
+        raise ModelError(
+            f"weights of type {type_name} cannot be read", "types that can: " + ", ".join(sorted(DECODABLE))
+        )
+    import numpy as np
+
+    kind = BY_NAME[type_name]
+    raw = raw.reshape(-1)
+    if kind.plain is not None:
+        return _widened(raw, np.dtype(kind.plain))
+    assert kind.decode is not None
+    blocks = raw.reshape(-1, kind.bytes)
+    by_block = np.empty((len(blocks), kind.weights), np.float32)
+    step = CHUNK_WEIGHTS // kind.weights
+    with np.errstate(invalid="ignore", over="ignore"):  # A scale may be NaN or infinite; that is for the reader to see.
+        for start in range(0, len(blocks), step):
+            kind.decode(blocks[start : start + step], by_block[start : start + step])
+    return by_block.reshape(-1)
+
+
+def _widened(raw: NDArray[np.uint8], dtype: np.dtype[np.generic]) -> NDArray[np.float32]:
+    import numpy as np
+
+    if raw.ctypes.data % dtype.itemsize:
+        raw = raw.copy()  # Numbers that do not lie where the processor wants them: copied once, fast ever after.
+    with np.errstate(over="ignore"):  # A float64 beyond float32 becomes infinity, of which the reader is told.
+        return raw.view(dtype).astype(np.float32, copy=False)
 
 
 def weight_types(tensors: Mapping[str, TensorInfo]) -> dict[str, int]:

@@ -12,7 +12,7 @@ from llminspect.analysis.verify import verify
 from llminspect.commands.verify import render
 from llminspect.core.cache import Cache
 from llminspect.errors import UserError
-from llminspect.files.recorded import read_arrays
+from llminspect.files.npz import read_arrays
 from llminspect.model.params import Params
 from llminspect.opening import open_model
 from tests.model.golden import NAMES, Golden

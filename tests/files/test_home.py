@@ -6,12 +6,20 @@ import errno
 import multiprocessing
 import time
 from pathlib import Path
-from typing import IO
 
 import pytest
 
 from llminspect.errors import UserError
-from llminspect.files.home import beside, cannot_write, clear_leftovers, home, only_one, subfolder, write_whole
+from llminspect.files.home import (
+    beside,
+    cannot_write,
+    clear_leftovers,
+    home,
+    only_one,
+    replacing,
+    subfolder,
+    write_whole,
+)
 
 
 def test_home_is_named_by_the_environment_or_the_system(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,8 +52,8 @@ def test_a_full_disk_says_what_can_go(cache: Path) -> None:
 
 def test_a_file_is_written_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
-    write_whole(path, lambda file: file.write(b"old"))
-    write_whole(path, lambda file: file.write(b"new"))
+    write_whole(path, b"old")
+    write_whole(path, b"new")
     assert path.read_bytes() == b"new"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -54,13 +62,9 @@ def test_a_file_is_written_whole(tmp_path: Path) -> None:
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, failure: BaseException) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
-
-    def fail(file: IO[bytes]) -> None:
+    with pytest.raises(type(failure)), replacing(path) as file:
         file.write(b"half")
         raise failure
-
-    with pytest.raises(type(failure)):
-        write_whole(path, fail)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -21,11 +21,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llminspect.errors import ModelError
+from llminspect.files.folder import shard_names
 from llminspect.files.gguf import GGUFFile
 from llminspect.files.quant_types import BY_NUMBER
-from llminspect.files.quants import DECODABLE
-from llminspect.files.safetensors import SafetensorsFile, shard_names
+from llminspect.files.safetensors import SafetensorsFile
 from llminspect.files.source import read_json
+from llminspect.files.weights import DECODABLE
 from tests.files.gguf_writer import GGUF, SCALARS, Tensor
 
 if TYPE_CHECKING:

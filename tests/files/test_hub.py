@@ -10,8 +10,7 @@ import pytest
 from llminspect.errors import ModelError, UserError
 from llminspect.files import hub as module
 from llminspect.files.home import hub_folder
-from llminspect.files.hub import find, is_hub_name
-from llminspect.files.hub_library import explained
+from llminspect.files.hub import Hub, explained, find, is_hub_name
 from llminspect.files.locate import locate
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ FILES = {
 }
 
 
-class PlayedHub:
+class PlayedHub(Hub):
     """Answers as the hub would and writes what is fetched as its library does: a blob and a link to it."""
 
     def __init__(self, files: Mapping[str, bytes] = FILES, failure: BaseException | None = None) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from llminspect.errors import ModelError
 from llminspect.files.quant_types import BY_NAME, BY_NUMBER, COMPILED, SAFETENSORS, TYPES
-from llminspect.files.quants import CHUNK_WEIGHTS, DECODABLE, dequantize
+from llminspect.files.weights import CHUNK_WEIGHTS, DECODABLE, dequantize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

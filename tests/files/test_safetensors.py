@@ -11,7 +11,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from llminspect.errors import ModelError
-from llminspect.files.safetensors import SafetensorsFile, open_safetensors
+from llminspect.files.folder import open_safetensors
+from llminspect.files.safetensors import SafetensorsFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

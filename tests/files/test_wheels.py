@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from llminspect.errors import ModelError, UserError
-from llminspect.files import wheels
+from llminspect.files import pull as wheels
 from llminspect.files.catalogue import CATALOGUE, CatalogueEntry
 
 if TYPE_CHECKING:

@@ -17,9 +17,10 @@ import numpy as np
 
 from llminspect.arguments.ids import parse_ids
 from llminspect.errors import UserError
+from llminspect.files.folder import open_safetensors
 from llminspect.files.gguf import GGUFFile
-from llminspect.files.quants import DECODABLE
-from llminspect.files.safetensors import SafetensorsFile, open_safetensors
+from llminspect.files.safetensors import SafetensorsFile
+from llminspect.files.weights import DECODABLE
 from llminspect.opening import describe_model, open_model, tokenizer_of
 from llminspect.text import chat_template
 from llminspect.text.from_huggingface import tokenizer_from_files

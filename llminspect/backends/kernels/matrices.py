@@ -137,7 +137,7 @@ def _blocks(description: Description, spec: TensorSpec, kind: NumberType) -> Arr
     located, config = description.located, description.config
     assert located is not None
     assert located.weights is not None
-    blocks_OB: Array = located.weights.raw(spec.gguf)  # type: ignore[attr-defined]
+    blocks_OB: Array = located.weights.raw(spec.gguf)  # type: ignore[arg-type]
     # What a GGUF file has otherwise than the core is which rows come first: so with bytes as with numbers.
     fix = spec.gguf_fix
     if fix is not None:

@@ -10,7 +10,7 @@ import pytest
 from llminspect.backends.kernels.matrices import FEW, WORTH_SHARING, Blocks
 from llminspect.core.array import linear
 from llminspect.files.quant_types import COMPILED
-from llminspect.files.quants import dequantize
+from llminspect.files.weights import dequantize
 from tests.closeness import assert_close
 
 if TYPE_CHECKING:
