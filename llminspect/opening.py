@@ -156,7 +156,7 @@ def tokenizer_of(description: Description) -> Tokenizer | None:
 
 def _toy_tokenizer(name: str) -> Tokenizer:
     from llminspect.model.toy import TOYS
-    from llminspect.text.toy import WordList
+    from llminspect.text.standalone import WordList
 
     return WordList(name, TOYS[name]().vocabulary)
 

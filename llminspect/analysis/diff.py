@@ -18,7 +18,7 @@ from llminspect.analysis.target import target_prompt, with_source
 from llminspect.arguments.shared import SourceOptions
 from llminspect.core.unembed import log_softmax
 from llminspect.errors import UsageError
-from llminspect.text.prompt import Chat, Prompt
+from llminspect.text.prompt import Chat, Prompt, encode_chat, render_chat
 
 if TYPE_CHECKING:
     from llminspect.analysis.forward_pass import WatchedPass
@@ -117,8 +117,6 @@ def _same_text(model: Model, prompt: Prompt, source: SourceOptions) -> Prompt:
         return prompt_of_ids(prompt.ids, model.tokenizer, prompt.line)
     if prompt.chat is None or model.tokenizer is None:
         return text_prompt(prompt.text, source, model.tokenizer, prompt.line)
-    from llminspect.text.chat import encode_chat, render_chat
-
     messages = prompt.chat.messages
     chat = Chat(messages, encode_chat(model.tokenizer, render_chat(model.tokenizer, messages)))
     return Prompt(chat.text, chat.tokens, prompt.line, chat=chat)

@@ -6,14 +6,14 @@ import json
 from typing import TYPE_CHECKING
 
 from llminspect.errors import UsageError
-from llminspect.text.prompt import Chat, Prompt
+from llminspect.text.prompt import Chat, Prompt, checked_messages, encode_chat, render_chat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llminspect.arguments.shared import SourceOptions
     from llminspect.model.opened import Model
-    from llminspect.text.chat import Message
+    from llminspect.text.prompt import Message
     from llminspect.text.tokenizer import Tokenizer
 
 
@@ -50,8 +50,6 @@ def open_chat(text: str, source: SourceOptions, tokenizer: Tokenizer) -> Chat:
 
     Raises UserError where the model has no template or the template fails, UsageError for messages that are none.
     """
-    from llminspect.text.chat import encode_chat, render_chat
-
     messages = messages_in(text) if source.text in (None, "-") and source.user is None else None
     if messages is None:
         messages = [{"role": "user", "content": text}]
@@ -64,8 +62,6 @@ def messages_in(text: str) -> list[Message] | None:
     """The messages of a JSON array of objects; None where the text is something else."""
     if not text.lstrip().startswith("["):
         return None
-    from llminspect.text.chat import checked_messages
-
     try:
         value = json.loads(text)  # Takes lone surrogates, which the faster library refuses.
     except (ValueError, RecursionError):

@@ -8,13 +8,12 @@ merging bytes instead of characters and for the alphabet that spells them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, AnyStr, Generic
 
-from llminspect.text.cuts import WORDS
+from llminspect.text.chunks import WORDS
 from llminspect.text.pretokenize import Patterns, cuts_before_spaces, pretokenize
-from llminspect.text.simple import outside_vocabulary
 from llminspect.text.tokenizer import Token, Tokenizer, utf8
 
 if TYPE_CHECKING:
@@ -106,37 +105,26 @@ def merge_word(word: AnyStr, ranks: Mapping[AnyStr, int], joiner: AnyStr, block:
         start += sum(map(len, keep))
 
 
-@cache
-def byte_alphabet() -> str:
-    """The character that spells each of the 256 bytes in a byte-level vocabulary, in order.
+_PRINTABLE = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+_OTHERS = iter(range(0x100, 0x200))
+BYTE_ALPHABET = "".join(chr(byte if byte in _PRINTABLE else next(_OTHERS)) for byte in range(256))
+"""The character that spells each of the 256 bytes in a byte-level vocabulary, in order.
 
-    Printable bytes of Latin-1 spell themselves, the others take the characters from U+0100 on, so that a vocabulary is
-    a list of visible strings: a space is Ġ (U+0120), a line break Ċ. Source: Radford et al. (2019), encoder.py.
-    """
-    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    others = iter(range(0x100, 0x200))
-    return "".join(chr(byte if byte in printable else next(others)) for byte in range(256))
+Printable bytes of Latin-1 spell themselves, the others take the characters from U+0100 on, so that a vocabulary is a
+list of visible strings: a space is Ġ (U+0120), a line break Ċ. Source: Radford et al. (2019), encoder.py.
+"""
+_SPELLING = dict(enumerate(BYTE_ALPHABET))
+_VALUES = {character: bytes([byte]) for byte, character in _SPELLING.items()}
 
 
 def spell(data: bytes) -> str:
     """Bytes in the byte alphabet."""
-    return data.decode("latin-1").translate(_spelling())
-
-
-@cache
-def _spelling() -> dict[int, str]:
-    return dict(enumerate(byte_alphabet()))
-
-
-@cache
-def _values() -> dict[int, int]:
-    return {ord(character): byte for byte, character in enumerate(byte_alphabet())}
+    return data.decode("latin-1").translate(_SPELLING)
 
 
 def unspell(token: str) -> bytes:
     """The bytes that a token of a byte-level vocabulary stands for; a character outside the alphabet is itself."""
-    values = _values()
-    return b"".join(bytes([values[ord(c)]]) if ord(c) in values else utf8(c) for c in token)
+    return b"".join(_VALUES.get(character) or utf8(character) for character in token)
 
 
 A_WORD = 8
@@ -200,9 +188,9 @@ class ByteLevelBPE(Tokenizer):
         self.ignore_merges = ignore_merges
         self._tokens = tokens
         self._literal = {*special_tokens.values(), *always_tokens.values()}
-        self._cache = WordCache(self._word_ids)
+        self._cache = WordCache(self.word_ids)
         self._data: dict[int, bytes] = {}
-        missing = [byte for byte, character in enumerate(byte_alphabet()) if character not in self.ids]
+        missing = [byte for byte, character in enumerate(BYTE_ALPHABET) if character not in self.ids]
         self.lossless = not missing
         if missing:
             listed = " ".join(f"{byte:02x}" for byte in missing)
@@ -216,7 +204,7 @@ class ByteLevelBPE(Tokenizer):
         if token_id in self._data:
             return self._data[token_id]
         if not 0 <= token_id < len(self._tokens):
-            raise outside_vocabulary(token_id, len(self._tokens))
+            raise self.outside(token_id)
         token = self._tokens[token_id]
         data = utf8(token) if token_id in self._literal else unspell(token)
         self._data[token_id] = data
@@ -243,7 +231,8 @@ class ByteLevelBPE(Tokenizer):
             at += len(data)
         return tokens
 
-    def _word_ids(self, piece: str) -> list[int]:
+    def word_ids(self, piece: str) -> list[int]:
+        """The ids of one word of `pieces`."""
         word = spell(utf8(piece))
         if self.ignore_merges and word in self.ids:
             return [self.ids[word]]

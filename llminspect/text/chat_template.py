@@ -37,8 +37,10 @@ def render_template(template: str, variables: Mapping[str, Any]) -> str:
     """What the template makes of the variables. Raises UserError, in one line, where it fails."""
     largest = LARGEST + sum(len(message["content"]) for message in variables.get("messages", ()))
     request = {"template": template, "variables": dict(variables), "seconds": SECONDS, "largest": largest}
+    # Lone surrogates stay what they are, also two that escapes would make one character of.
+    line = json.dumps(request, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
     with _LOCK:
-        answer = _answer(_line(request))
+        answer = _answer(line)
     if "error" in answer:
         raise UserError(f"the model's chat template fails: {answer['error']}")
     return answer["text"]
@@ -81,11 +83,6 @@ def _answer(request: bytes) -> dict[str, str]:
     if late.is_set():
         return {"error": f"it runs for more than {SECONDS:g} seconds"}
     return {"error": "it brings down the process that it runs in"}
-
-
-def _line(request: Mapping[str, Any]) -> bytes:
-    """Lone surrogates stay what they are, also two that escapes would make one character of."""
-    return json.dumps(request, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
 
 
 def _started() -> subprocess.Popen[bytes]:

@@ -1,14 +1,16 @@
-"""Counting the tokens of a text of any size: in blocks, on all cores, in memory that does not grow with the text."""
+"""Where a long text may be cut so that its tokens are those of the parts; and counting them, whatever the size.
+
+A tokenizer names, as `cut_pattern`, a regular expression that matches the character before such a place. Counting goes
+in blocks, on all cores, in memory that does not grow with the text.
+"""
 
 from __future__ import annotations
 
 import re
 from contextlib import closing
 from functools import partial
+from itertools import chain, islice
 from typing import IO, TYPE_CHECKING
-
-from llminspect.processes import cores, in_order
-from llminspect.text.cuts import last_cut_of_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -19,6 +21,60 @@ BLOCK = 1 << 20
 """Bytes of a block."""
 ALONE_BELOW = 4 * BLOCK
 """A shorter text is not worth starting processes for."""
+
+SPACES = r"[^\s▁](?= )"
+"""In front of a space that follows something else (▁ is a space to SentencePiece). No pattern of a pre-tokenizer goes
+on from something else over a space, and none looks back: what follows is cut as if the text began there."""
+
+WORDS = SPACES + r"|[^\W_](?=[\r\n,、。，])"
+"""Also between a letter or digit and a line break, a comma, or a Chinese comma or full stop, for tokenizers whose words
+hold none of these: tables of numbers, JSON without spaces and Chinese texts have few spaces or none."""
+
+
+def last_cut(text: str, pattern: str) -> int | None:
+    """The last place where `text` may be cut, more than 0 and less than its length; None: there is none."""
+    window = 256
+    while True:
+        start = max(0, len(text) - window)
+        found = None
+        for found in re.compile(pattern).finditer(text, start):  # noqa: B007 (the last one is wanted)
+            pass
+        if found is not None:
+            return found.end()
+        if start == 0:
+            return None
+        window *= 16
+
+
+def last_cut_of_bytes(data: bytes, pattern: str) -> int | None:
+    """The same for a text in UTF-8, which may end inside a character."""
+    window = 1 << 12
+    while True:
+        start = max(0, len(data) - window)
+        while start and start < len(data) and data[start] & 0xC0 == 0x80:
+            start -= 1
+        text = data[start:].decode("utf-8", "surrogateescape")
+        cut = last_cut(text, pattern)
+        if cut is not None:
+            return start + len(text[:cut].encode("utf-8", "surrogateescape"))
+        if start == 0:
+            return None
+        window *= 16
+
+
+def blocks(text: str, size: int, pattern: str) -> Iterator[str]:
+    """Cut `text` into blocks of about `size` characters, longer where there is nowhere to cut."""
+    start, wanted, searched = 0, size, 0
+    while len(text) - start > wanted:
+        cut = last_cut(text[start + searched : start + wanted], pattern)
+        if cut is None:
+            wanted, searched = 2 * wanted, wanted - 1
+            continue
+        end = start + searched + cut
+        yield text[start:end]
+        start, wanted, searched = end, size, 0
+    if start < len(text):
+        yield text[start:]
 
 
 def count_stream(
@@ -39,22 +95,18 @@ def count_stream(
     blocks a worker, except where a text goes on without any place to cut it: such a stretch is held as a whole. Raises
     UsageError as the tokenizer does.
     """
+    from llminspect.processes import cores, in_order
+
     tokenizer = make()
     cut = _blocks(stream, _safe_pattern(tokenizer, parse), block, drop_final_newline)
-    first: list[tuple[bytes, int]] = []
-    ahead = 0
-    for piece in cut:
-        first.append(piece)
-        ahead += len(piece[0])
-        if ahead >= ALONE_BELOW:
-            break
+    first = list(islice(cut, ALONE_BELOW // block + 1))
     workers = 1 if tokenizer.learns else workers or cores()
     total = done = 0
-    if workers == 1 or ahead < ALONE_BELOW:
-        results: Generator[tuple[int, int]] = (_count(tokenizer, parse, piece) for piece in _chain(first, cut))
+    if workers == 1 or sum(len(data) for data, _ in first) < ALONE_BELOW:
+        results: Generator[tuple[int, int]] = (_count(tokenizer, parse, piece) for piece in chain(first, cut))
     else:
         # Processes, because tiktoken holds the interpreter's lock while it makes Python's lists.
-        results = in_order(_Blocks(_chain(first, cut)), None, partial(_counter, make, parse), workers)
+        results = in_order(_Blocks(chain(first, cut)), None, partial(_counter, make, parse), workers)
     with closing(results):
         for count, size in results:
             total += count
@@ -62,12 +114,6 @@ def count_stream(
             if progress is not None:
                 progress(done)
     return total
-
-
-def _chain(first: list[tuple[bytes, int]], rest: Iterator[tuple[bytes, int]]) -> Iterator[tuple[bytes, int]]:
-    while first:
-        yield first.pop(0)
-    yield from rest
 
 
 def _safe_pattern(tokenizer: Tokenizer, parse: Parse) -> str | None:

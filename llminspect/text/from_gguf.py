@@ -21,20 +21,8 @@ if TYPE_CHECKING:
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 
 _WHOLE_WORDS_FIRST = frozenset(
-    [
-        "llama-bpe",
-        "llama3",
-        "llama-v3",
-        "falcon3",
-        "falcon-h1",
-        "pixtral",
-        "midm-2.0",
-        "lfm2",
-        "jina-v5-nano",
-        "tekken",
-        "youtu",
-        "granite-embed-multi-97m",
-    ]
+    "llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano tekken youtu "
+    "granite-embed-multi-97m".split()
 )
 """Pre-tokenizers whose vocabularies hold words that their merges do not reach: such a word is taken whole."""
 
@@ -52,7 +40,7 @@ def tokenizer_from_gguf(metadata: Mapping[str, Any], name: str = "gguf") -> Toke
     builders: dict[str, Callable[[str, Mapping[str, Any], _Kinds], Tokenizer]] = {
         "gpt2": _byte_level_bpe,
         "llama": _sentencepiece,
-        "t5": _unigram,
+        "t5": _sentencepiece,
         "bert": _wordpiece,
     }
     if model is None or not _tokens(metadata):
@@ -116,55 +104,36 @@ def _byte_level_bpe(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> To
     if not merges:
         raise ModelError("the tokenizer is a byte-level BPE without merges (tokenizer.ggml.merges)")
     pre = metadata.get("tokenizer.ggml.pre", "default")
-    return ByteLevelBPE(
-        name,
-        tokens=_tokens(metadata),
-        merges=merges,
-        patterns=patterns_named(pre),
-        special_tokens=kinds[0],
-        always_tokens=kinds[1],
-        ignore_merges=pre in _WHOLE_WORDS_FIRST,
-    )
-
-
-def _scores(metadata: Mapping[str, Any]) -> Sequence[float]:
-    scores: Sequence[float] | None = metadata.get("tokenizer.ggml.scores")
-    if scores is None or len(scores) != len(_tokens(metadata)):
-        raise ModelError("the tokenizer needs a score for each token (tokenizer.ggml.scores)")
-    return scores
-
-
-def _pieces(metadata: Mapping[str, Any], kinds: _Kinds) -> dict[str, Any]:
-    """What SentencePiece's two algorithms take alike."""
-    from llminspect.text.sentencepiece import byte_ids
-
-    tokens = _tokens(metadata)
-    unknown = metadata.get("tokenizer.ggml.unknown_token_id", 0 if metadata["tokenizer.ggml.model"] == "llama" else 2)
-    token_type = metadata.get("tokenizer.ggml.token_type") or []
-    return {
-        "tokens": tokens,
-        "scores": _scores(metadata),
-        "special_tokens": kinds[0],
-        "always_tokens": kinds[1],
-        "byte_ids": byte_ids(tokens, [i for i, kind in enumerate(token_type) if kind == BYTE]),
-        "unknown_id": int(unknown) if 0 <= int(unknown) < len(tokens) else None,
-        "space_prefix": bool(metadata.get("tokenizer.ggml.add_space_prefix", True)),
-    }
+    patterns, whole_first = patterns_named(pre), pre in _WHOLE_WORDS_FIRST
+    return ByteLevelBPE(name, _tokens(metadata), merges, patterns, *kinds, ignore_merges=whole_first)
 
 
 def _sentencepiece(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> Tokenizer:
-    from llminspect.text.sentencepiece import SentencePieceBPE
+    """One of SentencePiece's two algorithms, byte-pair encoding ("llama") or the unigram model ("t5")."""
+    from llminspect.text.sentencepiece import Pieces, SentencePieceBPE, byte_ids
 
-    return SentencePieceBPE(name, **_pieces(metadata, kinds))
-
-
-def _unigram(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> Tokenizer:
+    tokens, scores = _tokens(metadata), metadata.get("tokenizer.ggml.scores")
+    if scores is None or len(scores) != len(tokens):
+        raise ModelError("the tokenizer needs a score for each token (tokenizer.ggml.scores)")
+    merges = metadata["tokenizer.ggml.model"] == "llama"
+    unknown = metadata.get("tokenizer.ggml.unknown_token_id", 0 if merges else 2)
+    token_type = metadata.get("tokenizer.ggml.token_type") or []
+    pieces = Pieces(
+        tokens,
+        scores,
+        *kinds,
+        byte_ids=byte_ids(tokens, [i for i, kind in enumerate(token_type) if kind == BYTE]),
+        unknown_id=int(unknown) if 0 <= int(unknown) < len(tokens) else None,
+        space_prefix=bool(metadata.get("tokenizer.ggml.add_space_prefix", True)),
+    )
+    if merges:
+        return SentencePieceBPE(name, pieces)
     from llminspect.text.unigram import CharacterMap, Unigram
 
     charsmap = metadata.get("tokenizer.ggml.precompiled_charsmap")
     return Unigram(
         name,
-        **_pieces(metadata, kinds),
+        pieces,
         remove_extra_spaces=bool(metadata.get("tokenizer.ggml.remove_extra_whitespaces", False)),
         characters=CharacterMap(bytes(value & 0xFF for value in charsmap)) if charsmap else None,
     )

@@ -1,19 +1,17 @@
-"""Tokenizers in the files that Hugging Face models come with: tokenizer.json, or only a vocabulary."""
+"""Tokenizers in the files that Hugging Face models come with: tokenizer.json, or only a vocabulary.
+
+GPT-2 and RoBERTa came as `vocab.json` with `merges.txt`, BERT as `vocab.txt`, before there was a `tokenizer.json`.
+"""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import ModelError
 from llminspect.text.from_gguf import END_OF_TURN
 from llminspect.text.huggingface import HuggingFaceTokenizer
-from llminspect.text.vocabulary_files import (
-    from_vocabulary,
-    from_vocabulary_and_merges,
-    json_object,
-    loaded,
-    spelling_of,
-)
+from llminspect.text.tokenizers_library import loaded
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
@@ -40,13 +38,16 @@ def tokenizer_from_files(files: Mapping[str, bytes], name: str = "huggingface") 
     """
     settings: dict[str, Any] = {}
     for file in ("generation_config.json", "special_tokens_map.json", "tokenizer_config.json"):
-        settings |= {key: value for key, value in json_object(files, file).items() if value is not None}
+        settings |= {key: value for key, value in _json_object(files, file).items() if value is not None}
     if "tokenizer.json" in files:
-        tokenizer: Tokenizer = HuggingFaceTokenizer(name, _from_json(files["tokenizer.json"]))
+        from tokenizers import Tokenizer as Library
+
+        text = files["tokenizer.json"].decode("utf-8", "replace")
+        tokenizer: Tokenizer = HuggingFaceTokenizer(name, loaded(lambda: Library.from_str(text)))
     elif "vocab.json" in files and "merges.txt" in files:
-        tokenizer = HuggingFaceTokenizer(name, from_vocabulary_and_merges(files, settings))
+        tokenizer = HuggingFaceTokenizer(name, _from_vocabulary_and_merges(files, settings))
     elif "vocab.txt" in files:
-        tokenizer = from_vocabulary(name, files["vocab.txt"], settings)
+        tokenizer = _from_vocabulary(name, files["vocab.txt"], settings)
     else:
         raise ModelError(
             f"the model comes without a tokenizer that can be read ({', '.join(sorted(files)) or 'no files'})",
@@ -57,17 +58,11 @@ def tokenizer_from_files(files: Mapping[str, bytes], name: str = "huggingface") 
     return tokenizer
 
 
-def _from_json(data: bytes) -> tokenizers.Tokenizer:
-    from tokenizers import Tokenizer as Library
-
-    return loaded(lambda: Library.from_str(data.decode("utf-8", "replace")))
-
-
 def _add_roles(tokenizer: Tokenizer, settings: Mapping[str, Any]) -> None:
     """Which tokens begin, end, stand for the unknown or for a mask."""
 
     def role(key: str) -> int | None:
-        spelling = spelling_of(settings.get(key))
+        spelling = _spelling_of(settings.get(key))
         return None if spelling is None else tokenizer.special_tokens.get(spelling)
 
     tokenizer.bos_id, tokenizer.end_id = role("bos_token"), role("eos_token")
@@ -92,3 +87,67 @@ def _chat_template(files: Mapping[str, bytes], settings: Mapping[str, Any]) -> s
         ]
         template = named[-1] if named else None
     return template if isinstance(template, str) else None
+
+
+def _from_vocabulary_and_merges(files: Mapping[str, bytes], settings: Mapping[str, Any]) -> tokenizers.Tokenizer:
+    """GPT-2's files. RoBERTa's are the same with <s> before a text and </s> after it."""
+    from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors
+    from tokenizers import Tokenizer as Library
+
+    vocabulary = _json_object(files, "vocab.json")
+    lines = files["merges.txt"].decode("utf-8", "replace").split("\n")
+    pairs = [line.rstrip("\r").split(" ") for line in lines if not line.startswith("#version")]
+    merges = [(pair[0], pair[1]) for pair in pairs if len(pair) == 2]
+    library = loaded(lambda: Library(models.BPE(vocabulary, merges)))
+    spaced = bool(settings.get("add_prefix_space", False))
+    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=spaced)
+    library.decoder = decoders.ByteLevel()
+    named = [_spelling_of(value) for key, value in settings.items() if key.endswith("_token")]
+    special = [token for token in dict.fromkeys([*named, *_SPECIAL]) if token in vocabulary]
+    library.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
+    if "<s>" in vocabulary and "</s>" in vocabulary:
+        library.post_processor = processors.TemplateProcessing(
+            single="<s> $A </s>", special_tokens=[(token, vocabulary[token]) for token in ("<s>", "</s>")]
+        )
+    return library
+
+
+_SPECIAL = ("<|endoftext|>", "<s>", "<pad>", "</s>", "<unk>", "<mask>")
+
+
+def _from_vocabulary(name: str, data: bytes, settings: Mapping[str, Any]) -> Tokenizer:
+    """BERT's file: a piece a line, ## in front of those inside a word."""
+    from llminspect.text.wordpiece import WordPiece
+
+    tokens = data.decode("utf-8", "replace").removesuffix("\n").split("\n")
+    ids = {token.rstrip("\r"): i for i, token in enumerate(tokens)}
+    special: dict[str, int] = {
+        token: ids[token] for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]") if token in ids
+    }
+    first = {token: i for token, i in ids.items() if not token.startswith("##") and token not in special}
+    inside = {token[2:]: i for token, i in ids.items() if token.startswith("##")}
+    cased = any("A" <= character <= "Z" for token in first if token[:1] != "[" for character in token)
+    lowercase = bool(settings.get("do_lower_case", not cased))
+    tokenizer = WordPiece(name, first, inside, special, len(tokens), special.get("[UNK]"), lowercase)
+    tokenizer.prefix_ids = (special["[CLS]"],) if "[CLS]" in special else ()
+    tokenizer.suffix_ids = (special["[SEP]"],) if "[SEP]" in special else ()
+    return tokenizer
+
+
+def _spelling_of(token: object) -> str | None:
+    """A special token is written as its spelling, or as an object that holds it."""
+    if isinstance(token, dict):
+        token = token.get("content")
+    return token if isinstance(token, str) else None
+
+
+def _json_object(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
+    if name not in files:
+        return {}
+    try:
+        value = json.loads(files[name])
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{name} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ModelError(f"{name} is not a JSON object")
+    return value

@@ -13,12 +13,9 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 from llminspect.text.bpe import unspell
-from llminspect.text.cuts import WORDS, blocks
-from llminspect.text.hidden_pieces import without_pieces
-from llminspect.text.simple import outside_vocabulary
-from llminspect.text.special import readable, split_at_specials
-from llminspect.text.tokenizer import Parse, Token, Tokenizer, canonical, utf8
-from llminspect.text.vocabulary_files import in_one_line, loaded
+from llminspect.text.chunks import WORDS, blocks
+from llminspect.text.tokenizer import Parse, Token, Tokenizer, canonical, readable, split_at_specials, utf8
+from llminspect.text.tokenizers_library import in_one_line, loaded, without_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -68,25 +65,33 @@ class HuggingFaceTokenizer(Tokenizer):
 
     @cached_property
     def cut_pattern(self) -> str | None:  # type: ignore[override]
-        return _cut_pattern(self.library, self.library.get_added_tokens_decoder().values())
+        """Nowhere unless every part of the pipeline is known to leave both sides alone."""
+        from llminspect.text.pretokenize import PRE_TOKENIZERS, cuts_before_spaces
+
+        cutter, normaliser = repr(self.library.pre_tokenizer), repr(self.library.normalizer)
+        known = "use_regex=True" in cutter or "BertPreTokenizer(" in cutter
+        known = known or any(
+            (json.dumps(all_of[-1])[1:-1] in cutter or all_of[-1] in cutter) and cuts_before_spaces(all_of)
+            for all_of in PRE_TOKENIZERS.values()
+        )
+        harmless = normaliser == "None" or re.fullmatch(r"(BertNormalizer|NFC|Lowercase)\(.*\)", normaliser)
+        if not known or not harmless or "add_prefix_space=True" in cutter or "Metaspace(" in cutter:
+            return None
+        # One that takes the spaces after it would not find them after a cut.
+        added = self.library.get_added_tokens_decoder().values()
+        return None if any(token.rstrip or re.search(WORDS, token.content) for token in added) else WORDS
 
     def encode(self, text: str, parse: Parse = "text") -> list[Token]:
-        return self._encode(text, 0, self._special(text, parse))
+        return self.encode_plain(text, 0, self._special(text, parse))
 
     def encode_ids(self, text: str, parse: Parse = "text") -> list[int]:
-        return self._ids(text, self._special(text, parse))
-
-    def encode_plain(self, text: str, at: int) -> list[Token]:
-        return self._encode(text, at, special=False)
-
-    def ids_plain(self, text: str) -> list[int]:
-        return self._ids(text, special=False)
+        return self.ids_plain(text, self._special(text, parse))
 
     def count(self, text: str, parse: Parse = "text", *, at: int = 0, goes_on: bool = False) -> int:
         special = self._special(text, parse, at)
         # The library keeps about a hundred bytes a token while it works.
         parts = [text] if self.cut_pattern is None else blocks(text, BLOCK, self.cut_pattern)
-        return sum(len(self._ids(part, special)) for part in parts)
+        return sum(len(self.ids_plain(part, special)) for part in parts)
 
     def _special(self, text: str, parse: Parse, at: int = 0) -> bool:
         """Whether special tokens are to be found in the text. Raises UsageError where there must be none and is one."""
@@ -95,10 +100,10 @@ class HuggingFaceTokenizer(Tokenizer):
                 pass
         return parse == "special"
 
-    def _ids(self, text: str, special: bool) -> list[int]:
+    def ids_plain(self, text: str, special: bool = False) -> list[int]:
         return self._encoding(canonical(text), special).ids
 
-    def _encode(self, text: str, at: int, special: bool) -> list[Token]:
+    def encode_plain(self, text: str, at: int, special: bool = False) -> list[Token]:
         text = canonical(text)
         encoding = self._encoding(text, special)
         data = [self.token_bytes(token_id) for token_id in encoding.ids]
@@ -156,7 +161,7 @@ class HuggingFaceTokenizer(Tokenizer):
             return utf8(self._spellings[token_id])
         token = self.library.id_to_token(token_id) if 0 <= token_id < self.vocabulary_size else None
         if token is None:
-            raise outside_vocabulary(token_id, self.vocabulary_size)
+            raise self.outside(token_id)
         if self._byte_level:
             return unspell(token)
         if self._byte_fallback and len(token) == 6 and token.startswith("<0x"):
@@ -176,24 +181,6 @@ class HuggingFaceTokenizer(Tokenizer):
         data = b"".join(self.token_bytes(token_id) for token_id in ids)
         # Where tokens are bytes the library would put U+FFFD for those that are no whole character.
         return data if self._byte_level else utf8(self.library.decode(ids, skip_special_tokens=False))
-
-
-def _cut_pattern(library: tokenizers.Tokenizer, added: Iterable[tokenizers.AddedToken]) -> str | None:
-    """Where text may be cut: nowhere unless every part of the pipeline is known to leave both sides alone."""
-    from llminspect.text.pretokenize import PRE_TOKENIZERS, cuts_before_spaces
-
-    cutter, normaliser = repr(library.pre_tokenizer), repr(library.normalizer)
-    known = "use_regex=True" in cutter or "BertPreTokenizer(" in cutter
-    known = known or any(
-        (json.dumps(all_of[-1])[1:-1] in cutter or all_of[-1] in cutter) and cuts_before_spaces(all_of)
-        for all_of in PRE_TOKENIZERS.values()
-    )
-    harmless = normaliser == "None" or re.fullmatch(r"(BertNormalizer|NFC|Lowercase)\(.*\)", normaliser)
-    if not known or not harmless or "add_prefix_space=True" in cutter or "Metaspace(" in cutter:
-        return None
-    # One that takes the spaces after it would not find them after a cut.
-    taking = any(token.rstrip or re.search(WORDS, token.content) for token in added)
-    return None if taking else WORDS
 
 
 def _is_text(data: bytes) -> bool:

@@ -125,7 +125,7 @@ def pretokenize(text: str, patterns: Patterns) -> list[str]:
 
 
 def cuts_before_spaces(patterns: Patterns) -> bool:
-    """Whether a space that follows something else always begins a piece (`cuts.py`)."""
+    """Whether a space that follows something else always begins a piece (`chunks.py`)."""
     # U+0001 stands for what no pattern names: it stays together with its spaces, unless a pattern says "all else".
     return all(
         pretokenize(f"{last}{rest}", patterns)[0] == last
@@ -156,14 +156,8 @@ _ASCII_PROPERTIES = {
     "N": "0-9",
     "P": r"!-#%-*,-/:;?@\[-\]_{}",
     "S": r"$+<=>^`|~",
-    "Lt": "",
-    "Lm": "",
-    "Lo": "",
-    "M": "",
-    "Han": "",
+    **dict.fromkeys(("Lt", "Lm", "Lo", "M", "Han"), ""),
 }
-
-
 _NOT_ASCII = r"^\x00-\x7f"
 
 

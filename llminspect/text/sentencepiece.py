@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from llminspect.errors import UsageError
 from llminspect.text.bpe import WordCache, merge_word
-from llminspect.text.cuts import SPACES
-from llminspect.text.simple import outside_vocabulary
-from llminspect.text.tokenizer import Token, Tokenizer, utf8
+from llminspect.text.chunks import SPACES
+from llminspect.text.tokenizer import Normalised, Token, Tokenizer, utf8
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,11 +27,17 @@ _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
 @dataclass(frozen=True, slots=True)
-class Normalised:
-    """A text as the vocabulary spells it, and for each character the bytes of the input that it came from."""
+class Pieces:
+    """A vocabulary as a file holds it: each piece with its score, and which of them are no pieces of a text."""
 
-    text: str
-    spans: list[tuple[int, int]]
+    tokens: Sequence[str]
+    scores: Sequence[float]
+    special_tokens: Mapping[str, int]
+    always_tokens: Mapping[str, int]
+    byte_ids: Mapping[int, int]
+    """The ids of the tokens that stand for one byte each, by the byte's value."""
+    unknown_id: int | None
+    space_prefix: bool = True
 
 
 def escape_spaces(text: str, at: int, prefix: bool) -> Normalised:
@@ -47,33 +53,24 @@ def escape_spaces(text: str, at: int, prefix: bool) -> Normalised:
 class PieceTokenizer(Tokenizer):
     """What SentencePiece's algorithms share: words that begin with ▁, byte fallback, the unknown token."""
 
-    def __init__(
-        self,
-        name: str,
-        tokens: Sequence[str],
-        special_tokens: Mapping[str, int],
-        always_tokens: Mapping[str, int],
-        byte_ids: Mapping[int, int],
-        unknown_id: int | None,
-        space_prefix: bool,
-    ) -> None:
+    def __init__(self, name: str, pieces: Pieces) -> None:
         self.name = name
-        self.vocabulary_size = len(tokens)
-        self.special_tokens = special_tokens
-        self.always_tokens = always_tokens
-        self.unknown_id = unknown_id
-        self.space_prefix = space_prefix
-        self._tokens = tokens
-        self._byte_ids = byte_ids if len(byte_ids) == 256 else {}
-        self._bytes = {token_id: bytes([value]) for value, token_id in byte_ids.items()}
-        self._literal = {*special_tokens.values(), *always_tokens.values()}
+        self.vocabulary_size = len(pieces.tokens)
+        self.special_tokens, self.always_tokens = pieces.special_tokens, pieces.always_tokens
+        self.unknown_id = pieces.unknown_id
+        self.adds_space = pieces.space_prefix
+        self._tokens, self._scores = pieces.tokens, pieces.scores
+        self._byte_ids = pieces.byte_ids if len(pieces.byte_ids) == 256 else {}
+        self._bytes = {token_id: bytes([value]) for value, token_id in pieces.byte_ids.items()}
+        self._literal = {*self.special_tokens.values(), *self.always_tokens.values()}
         no_pieces = self._literal | self._bytes.keys()
-        self.ids = {token: i for i, token in enumerate(tokens) if i not in no_pieces}
+        self.ids = {token: i for i, token in enumerate(pieces.tokens) if i not in no_pieces}
+        self.scores = {token: float(pieces.scores[i]) for token, i in self.ids.items()}
+        """The higher, the earlier a token is merged, or the more probable it is."""
         # Where no token runs over the end of a word, words can be cut first, and remembered.
         crossing = any(SPACE in token[1:].lstrip(SPACE) for token in self.ids)
         self.cuts_words = not crossing
         self.cut_pattern = None if crossing else SPACES
-        self.adds_space = space_prefix
         self._cache = WordCache(self.word_ids)
         self.lossless = False
         self.loss = f"the character {SPACE}, which becomes a space"
@@ -86,7 +83,7 @@ class PieceTokenizer(Tokenizer):
 
     def normalise(self, text: str, at: int) -> Normalised:
         """The text as the vocabulary spells it."""
-        return escape_spaces(text, at, self.space_prefix)
+        return escape_spaces(text, at, self.adds_space)
 
     def words(self, text: str) -> list[str]:
         """Cut a normalised text in front of each ▁ that follows something else."""
@@ -96,18 +93,18 @@ class PieceTokenizer(Tokenizer):
         if token_id in self._bytes:
             return self._bytes[token_id]
         if not 0 <= token_id < len(self._tokens):
-            raise outside_vocabulary(token_id, len(self._tokens))
+            raise self.outside(token_id)
         token = self._tokens[token_id]
         return utf8(token if token_id in self._literal else token.replace(SPACE, " "))
 
     def decode(self, ids: Iterable[int]) -> bytes:
         """Ids to bytes; the space that encoding puts before a text, and after a special token, is taken off."""
         parts: list[bytes] = []
-        fresh = self.space_prefix
+        fresh = self.adds_space
         for token_id in ids:
             data = self.token_bytes(token_id)
             parts.append(data.removeprefix(b" ") if fresh else data)
-            fresh = self.space_prefix and token_id in self._literal
+            fresh = self.adds_space and token_id in self._literal
         return b"".join(parts)
 
     def reaches(self, token_id: int) -> bool:
@@ -125,11 +122,8 @@ class PieceTokenizer(Tokenizer):
         place, end = 0, at
         for word in self.words(normalised.text):
             for piece in self.segment(word):
-                spans = normalised.spans[place : place + len(piece)]
+                start, end = normalised.span(place, place + len(piece), end)
                 place += len(piece)
-                # One character of the input may have become several: what the first took, the next does not have.
-                start = max(end, spans[0][0])
-                end = max(start, spans[-1][1])
                 tokens += self._tokens_of(piece, start, end)
         return tokens
 
@@ -162,25 +156,11 @@ class SentencePieceBPE(PieceTokenizer):
 
     kind = "SentencePiece BPE"
 
-    def __init__(
-        self,
-        name: str,
-        tokens: Sequence[str],
-        scores: Sequence[float],
-        special_tokens: Mapping[str, int],
-        always_tokens: Mapping[str, int],
-        byte_ids: Mapping[int, int],
-        unknown_id: int | None,
-        space_prefix: bool = True,
-    ) -> None:
-        super().__init__(name, tokens, special_tokens, always_tokens, byte_ids, unknown_id, space_prefix)
-        order = {score: rank for rank, score in enumerate(sorted(set(scores), reverse=True))}
-        self.ranks = {token: order[scores[i]] for token, i in self.ids.items()}
-        self._scores = scores
-
-    def score(self, token: str) -> float:
-        """The score of a token: the higher, the earlier it is merged."""
-        return float(self._scores[self.ids[token]])
+    @cached_property
+    def ranks(self) -> dict[str, int]:
+        """The tokens in the order of their scores; those of one score have one rank."""
+        order = {score: rank for rank, score in enumerate(sorted(set(self._scores), reverse=True))}
+        return {token: order[score] for token, score in self.scores.items()}
 
     def segment(self, word: str) -> list[str]:
         return merge_word(word, self.ranks, "")

@@ -1,19 +1,20 @@
-"""How the tokens of a text came to be, as data: what was normalised, where it was cut, what happened in each word."""
+"""How the tokens of a text came to be, as data; and what happened in one word, by each algorithm."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
-from llminspect.text.bpe import ByteLevelBPE, Merge, merge_pairs, merge_word, spell, unspell
-from llminspect.text.tokenizer import Tokenizer, utf8
+from llminspect.text.bpe import Merge, merge_pairs, spell, unspell
+from llminspect.text.tokenizer import utf8
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from typing import AnyStr
 
     from llminspect.text.sentencepiece import PieceTokenizer
+    from llminspect.text.tiktoken_encodings import TiktokenTokenizer
+    from llminspect.text.tokenizer import Tokenizer
     from llminspect.text.wordpiece import WordPiece
 
 LONGEST_WORD = 2000
@@ -79,34 +80,6 @@ class Steps:
     words_left_out: int
 
 
-def words_of(tokenizer: Tokenizer, text: str, at: int) -> tuple[str | None, list[Callable[[], WordSteps]]]:
-    """The text as the vocabulary spells it, and for each word what makes its steps."""
-    from llminspect.text.sentencepiece import PieceTokenizer
-    from llminspect.text.tiktoken_encodings import TiktokenTokenizer
-    from llminspect.text.wordpiece import WordPiece
-
-    if isinstance(tokenizer, ByteLevelBPE | TiktokenTokenizer):
-        steps = _byte_level if isinstance(tokenizer, ByteLevelBPE) else _tiktoken
-        return None, [partial(steps, tokenizer, *piece) for piece in _placed(tokenizer.pieces(text), at)]  # type: ignore[arg-type]
-    if isinstance(tokenizer, PieceTokenizer):
-        normalised = tokenizer.normalise(text, at)
-        return normalised.text, list(_sentencepiecewords_of(tokenizer, normalised.text, normalised.spans))
-    if isinstance(tokenizer, WordPiece):
-        words = list(tokenizer.words(text, at))
-        normal = " ".join(word.text for word in words)
-        return normal, [
-            partial(wordpiece_steps, tokenizer, word.text, word.spans[0][0], word.spans[-1][1]) for word in words
-        ]
-    tokens = tokenizer.encode_plain(text, at)
-    return None, [partial(WordSteps, t.text, t.start or 0, t.end or 0, [t.text], [t.id]) for t in tokens]
-
-
-def _placed(pieces: Sequence[str], at: int) -> Iterator[tuple[str, int]]:
-    for piece in pieces:
-        yield piece, at
-        at += len(utf8(piece))
-
-
 def shown(data: bytes) -> str:
     """Bytes as text where they are whole characters, else each byte as <F0>."""
     try:
@@ -115,95 +88,70 @@ def shown(data: bytes) -> str:
         return "".join(f"<{byte:02X}>" for byte in data)
 
 
-def merge_steps(
+def word_steps(tokenizer: Tokenizer, text: str, start: int, end: int, ids: list[int], **steps: Any) -> WordSteps:
+    """A word with its tokens, and what else is known of how they came to be."""
+    return WordSteps(text, start, end, [shown(tokenizer.token_bytes(token_id)) for token_id in ids], ids, **steps)
+
+
+def _merged(
+    word: WordSteps,
     symbols: list[AnyStr],
     ranks: Mapping[AnyStr, int],
     joiner: AnyStr,
     show: Callable[[AnyStr], str],
     score: Callable[[AnyStr], float] | None = None,
-) -> tuple[list[MergeStep], list[AnyStr]]:
-    """Every merge of a word, and the parts at the end."""
+) -> WordSteps:
+    """The word with every merge that its symbols went through."""
+    if len(symbols) > LONGEST_WORD:
+        return replace(word, left_out=len(symbols) - len(word.ids))
     trace: list[Merge[AnyStr]] = []
-    final = merge_pairs(symbols, ranks, joiner, trace)
+    merge_pairs(symbols, ranks, joiner, trace)
     parts = dict(enumerate(symbols))
     places = list(parts)
-    steps = []
+    merges = []
     for merge in trace:
         right = places[places.index(merge.position) + 1]
         places.remove(right)
         parts[merge.position] += parts.pop(right)
         its_score = score(parts[merge.position]) if score else None
         after = [show(parts[place]) for place in places]
-        steps.append(MergeStep(show(merge.left), show(merge.right), merge.rank, its_score, after))
-    return steps, final
-
-
-def _byte_level(tokenizer: ByteLevelBPE, piece: str, at: int) -> WordSteps:
-    return byte_level_steps(tokenizer, piece, at, tokenizer.ids_plain(piece), tokenizer.ranks, tokenizer.ignore_merges)
+        merges.append(MergeStep(show(merge.left), show(merge.right), merge.rank, its_score, after))
+    return replace(word, symbols=[show(symbol) for symbol in symbols], merges=merges)
 
 
 def byte_level_steps(
-    tokenizer: Tokenizer, piece: str, at: int, ids: list[int], ranks: Mapping[str, int], whole_first: bool
+    tokenizer: Tokenizer, piece: str, start: int, end: int, ids: list[int], ranks: Mapping[str, int], whole_first: bool
 ) -> WordSteps:
     """`ranks` by `left + " " + right` in the byte alphabet. A word taken whole (`whole_first`) needs no merges."""
-
-    def show(part: str) -> str:
-        return shown(unspell(part))
-
-    data = utf8(piece)
-    end, tokens = at + len(data), [shown(tokenizer.token_bytes(token_id)) for token_id in ids]
-    symbols = list(spell(data))
-    if len(symbols) > LONGEST_WORD:
-        return WordSteps(piece, at, end, tokens, ids, left_out=len(symbols) - len(ids))
-    merges = [] if whole_first and len(ids) == 1 else merge_steps(symbols, ranks, " ", show)[0]
-    return WordSteps(piece, at, end, tokens, ids, symbols=[show(symbol) for symbol in symbols], merges=merges)
+    taken_whole = whole_first and len(ids) == 1
+    word = word_steps(tokenizer, piece, start, end, ids)
+    return _merged(word, list(spell(utf8(piece))), {} if taken_whole else ranks, " ", lambda part: shown(unspell(part)))
 
 
-def _tiktoken(tokenizer: Tokenizer, piece: str, at: int) -> WordSteps:
-    ranks: Mapping[bytes, int] = tokenizer.ranks  # type: ignore[attr-defined]
-    data = utf8(piece)
-    ids = [ranks[token] for token in merge_word(data, ranks, b"")] if data not in ranks else [ranks[data]]
-    end, tokens = at + len(data), [shown(tokenizer.token_bytes(token_id)) for token_id in ids]
-    if len(data) > LONGEST_WORD:
-        return WordSteps(piece, at, end, tokens, ids, left_out=len(data) - len(ids))
-    symbols = [data[i : i + 1] for i in range(len(data))]
-    merges, _ = merge_steps(symbols, ranks, b"", shown)
-    return WordSteps(piece, at, end, tokens, ids, symbols=[shown(symbol) for symbol in symbols], merges=merges)
+def tiktoken_steps(tokenizer: TiktokenTokenizer, piece: str, start: int, end: int) -> WordSteps:
+    """The merges of bytes by the ranks of what they make."""
+    symbols = [bytes([byte]) for byte in utf8(piece)]
+    word = word_steps(tokenizer, piece, start, end, tokenizer.word_ids(piece))
+    return _merged(word, symbols, tokenizer.ranks, b"", shown)
 
 
-def _sentencepiecewords_of(
-    tokenizer: PieceTokenizer, text: str, spans: list[tuple[int, int]]
-) -> Iterator[Callable[[], WordSteps]]:
-    place = 0
-    for word in tokenizer.words(text):
-        start, end = spans[place][0], spans[place + len(word) - 1][1]
-        place += len(word)
-        yield partial(sentencepiece_steps, tokenizer, word, start, end)
-
-
-def sentencepiece_steps(tokenizer: PieceTokenizer, word: str, start: int, end: int) -> WordSteps:
+def sentencepiece_steps(tokenizer: PieceTokenizer, text: str, start: int, end: int) -> WordSteps:
     """The merges (BPE) or the best path (Unigram) of a word in which spaces are ▁."""
     from llminspect.text.sentencepiece import SentencePieceBPE
     from llminspect.text.unigram import Unigram
 
-    ids = tokenizer.word_ids(word)
-    tokens = [shown(tokenizer.token_bytes(token_id)) for token_id in ids]
-    if len(word) > LONGEST_WORD:
-        return WordSteps(word, start, end, tokens, ids, left_out=len(word) - len(ids))
-    if isinstance(tokenizer, Unigram):
-        path = [PathStep(step.text, step.score, step.total) for step in tokenizer.best_path(word)]
-        return WordSteps(word, start, end, tokens, ids, path=path)
-    assert isinstance(tokenizer, SentencePieceBPE)
-    merges, _ = merge_steps(list(word), tokenizer.ranks, "", str, tokenizer.score)
-    return WordSteps(word, start, end, tokens, ids, symbols=list(word), merges=merges)
+    word = word_steps(tokenizer, text, start, end, tokenizer.word_ids(text))
+    if isinstance(tokenizer, Unigram) and len(text) <= LONGEST_WORD:
+        return replace(word, path=[PathStep(*step) for step in tokenizer.best_path(text)])
+    ranks = tokenizer.ranks if isinstance(tokenizer, SentencePieceBPE) else {}
+    return _merged(word, list(text), ranks, "", str, tokenizer.scores.__getitem__)
 
 
 def wordpiece_steps(tokenizer: WordPiece, word: str, start: int, end: int) -> WordSteps:
     """For each piece what was tried before it, longest first; only what begins like some piece is worth naming."""
     pieces = tokenizer.pieces(word)
     ids = [tokenizer.unknown_id] if pieces is None else [token_id for token_id, _ in pieces]
-    tokens = [shown(tokenizer.token_bytes(token_id)) for token_id in ids]
-    return WordSteps(word, start, end, tokens, ids, matches=list(_matches(tokenizer, word)))
+    return word_steps(tokenizer, word, start, end, ids, matches=list(_matches(tokenizer, word)))
 
 
 def _matches(tokenizer: WordPiece, word: str) -> Iterator[MatchStep]:

@@ -10,19 +10,21 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, TypeVar
 
 from llminspect.errors import UsageError
 from llminspect.text.bpe import WordCache, merge_word
-from llminspect.text.cuts import WORDS, blocks
+from llminspect.text.chunks import WORDS, blocks
 from llminspect.text.pretokenize import GPT4O, Patterns, pretokenize
-from llminspect.text.simple import outside_vocabulary
-from llminspect.text.tokenizer import Token, Tokenizer, utf8
+from llminspect.text.tokenizer import Tokenizer, utf8
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import tiktoken
+
+Result = TypeVar("Result")
 
 # As in tiktoken_ext/openai_public.py, with \Z for $, which in Python also matches before a last line break.
 _R50K = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++\Z|\s+(?!\S)|\s"
@@ -51,28 +53,25 @@ class _Encoding:
     stops: tuple[str, ...] = field(default=("<|endoftext|>",))
 
 
-def _harmony() -> dict[str, int]:
-    taken = {199999, 200018, *_HARMONY.values()}
-    reserved = {f"<|reserved_{i}|>": i for i in range(200000, 201088) if i not in taken or i == 200018}
-    return {"<|endoftext|>": 199999, "<|endofprompt|>": 200018, **_HARMONY, **reserved}
-
-
-def _encodings() -> dict[str, _Encoding]:
-    old, new = {"<|endoftext|>": 50256}, {"<|endoftext|>": 199999, "<|endofprompt|>": 200018}
-    edit = old | {name: 50281 + i for i, name in enumerate(_FIM)}
-    cl100k = {"<|endoftext|>": 100257, "<|endofprompt|>": 100276} | {name: 100258 + i for i, name in enumerate(_FIM)}
-    return {
-        "o200k_base": _Encoding("o200k_base", GPT4O, new),
-        "o200k_harmony": _Encoding("o200k_base", GPT4O, _harmony(), ("<|endoftext|>", "<|return|>", "<|call|>")),
-        "cl100k_base": _Encoding("cl100k_base", _CL100K, cl100k),
-        "p50k_base": _Encoding("p50k_base", _R50K, old),
-        "p50k_edit": _Encoding("p50k_base", _R50K, edit),
-        "r50k_base": _Encoding("r50k_base", _R50K, old),
-        "gpt2": _Encoding("r50k_base", _R50K, old),
-    }
-
-
-TIKTOKEN_NAMES = ("o200k_base", "o200k_harmony", "cl100k_base", "p50k_base", "p50k_edit", "r50k_base", "gpt2")
+_OLD, _NEW = {"<|endoftext|>": 50256}, {"<|endoftext|>": 199999, "<|endofprompt|>": 200018}
+_TAKEN = {199999, 200018, *_HARMONY.values()}
+_RESERVED = {f"<|reserved_{i}|>": i for i in range(200000, 201088) if i not in _TAKEN or i == 200018}
+_ENCODINGS = {
+    "o200k_base": _Encoding("o200k_base", GPT4O, _NEW),
+    "o200k_harmony": _Encoding(
+        "o200k_base", GPT4O, {**_NEW, **_HARMONY, **_RESERVED}, ("<|endoftext|>", "<|return|>", "<|call|>")
+    ),
+    "cl100k_base": _Encoding(
+        "cl100k_base",
+        _CL100K,
+        {"<|endoftext|>": 100257, "<|endofprompt|>": 100276, **{name: 100258 + i for i, name in enumerate(_FIM)}},
+    ),
+    "p50k_base": _Encoding("p50k_base", _R50K, _OLD),
+    "p50k_edit": _Encoding("p50k_base", _R50K, {**_OLD, **{name: 50281 + i for i, name in enumerate(_FIM)}}),
+    "r50k_base": _Encoding("r50k_base", _R50K, _OLD),
+    "gpt2": _Encoding("r50k_base", _R50K, _OLD),
+}
+TIKTOKEN_NAMES = tuple(_ENCODINGS)
 
 _OPENAI = re.compile(r"(chatgpt|gpt|o\d|ft:|davinci|curie|babbage|ada|cushman|text-|code-)[\w.:-]*")
 
@@ -100,7 +99,7 @@ class TiktokenTokenizer(Tokenizer):
     """Characters given to the library at once; it fails from about ten times as many in one run of spaces."""
 
     def __init__(self, name: str, read_table: Callable[[str], list[bytes]]) -> None:
-        encoding = _encodings()[name]
+        encoding = _ENCODINGS[name]
         self.name = name
         self.special_tokens = encoding.special_tokens
         self.eos_ids = frozenset(encoding.special_tokens[stop] for stop in encoding.stops)
@@ -108,7 +107,7 @@ class TiktokenTokenizer(Tokenizer):
         self._tokens = read_table(encoding.table)
         self.vocabulary_size = max(len(self._tokens), *(i + 1 for i in encoding.special_tokens.values()))
         self._spellings = {token_id: utf8(text) for text, token_id in encoding.special_tokens.items()}
-        self._cache = WordCache(self._word_ids)
+        self._cache = WordCache(self.word_ids)
 
     @cached_property
     def ranks(self) -> dict[bytes, int]:
@@ -133,7 +132,7 @@ class TiktokenTokenizer(Tokenizer):
         if token_id in self._spellings:
             return self._spellings[token_id]
         if not 0 <= token_id < self.vocabulary_size:
-            raise outside_vocabulary(token_id, self.vocabulary_size)
+            raise self.outside(token_id)
         token = self._tokens[token_id] if token_id < len(self._tokens) else b""
         if not token:
             raise UsageError(f"{self.name} has no token with the id {token_id}", "some ids are left out on purpose")
@@ -144,39 +143,25 @@ class TiktokenTokenizer(Tokenizer):
         return pretokenize(text, self.patterns)
 
     def ids_plain(self, text: str) -> list[int]:
-        if len(text) < self.LIBRARY_FROM and "library" not in self.__dict__:
-            return self._cache.ids(self.pieces(text))
-        ids: list[int] = []
-        for block in blocks(text, self.BLOCK, WORDS):
-            if self._for_library(block):
-                ids += self.library.encode_ordinary(block)
-            else:
-                ids += self._cache.ids(self.pieces(block))
-        return ids
+        by_block = self._by_block(text, lambda block: self.library.encode_ordinary(block), lambda ids: ids)
+        return list(chain.from_iterable(by_block))
 
     def count_plain(self, text: str) -> int:
+        return sum(self._by_block(text, lambda block: _counted(self.library, block), len))
+
+    def _by_block(
+        self, text: str, by_library: Callable[[str], Result], of_ids: Callable[[list[int]], Result]
+    ) -> Iterator[Result]:
+        """What the library makes of each block of a long text; of what it does not take, the same by `bpe.py`."""
         if len(text) < self.LIBRARY_FROM and "library" not in self.__dict__:
-            return len(self.ids_plain(text))
-        count = 0
+            yield of_ids(self._cache.ids(self.pieces(text)))
+            return
         for block in blocks(text, self.BLOCK, WORDS):
-            if self._for_library(block):
-                count += _counted(self.library, block)
-            else:
-                count += len(self._cache.ids(self.pieces(block)))
-        return count
+            taken = len(block) <= 2 * self.BLOCK and _is_utf8(block)
+            yield by_library(block) if taken else of_ids(self._cache.ids(self.pieces(block)))
 
-    def _for_library(self, block: str) -> bool:
-        return len(block) <= 2 * self.BLOCK and _is_utf8(block)
-
-    def encode_plain(self, text: str, at: int) -> list[Token]:
-        tokens = []
-        for token_id in self.ids_plain(text):
-            data = self.token_bytes(token_id)
-            tokens.append(Token(token_id, data, at, at + len(data)))
-            at += len(data)
-        return tokens
-
-    def _word_ids(self, piece: str) -> list[int]:
+    def word_ids(self, piece: str) -> list[int]:
+        """The ids of one word of `pieces`."""
         data = utf8(piece)
         rank = self.ranks.get(data)
         return [self.ranks[token] for token in merge_word(data, self.ranks, b"")] if rank is None else [rank]

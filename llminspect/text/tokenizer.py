@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from llminspect.errors import UsageError
-from llminspect.text.special import Parse as Parse
-from llminspect.text.special import split_at_specials
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+Parse = Literal["text", "special", "error"]
+"""What the spelling of a special token inside a text is: text, the token, or an error."""
 
 
 def utf8(text: str) -> bytes:
@@ -40,6 +43,13 @@ def canonical(text: str) -> str:
     return text
 
 
+def readable(text: str) -> str:
+    """The same number of characters, with U+FFFD for bytes that are not UTF-8: the library takes only whole ones."""
+    if text.isascii():
+        return text
+    return "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in text)
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """One token of a text.
@@ -62,6 +72,63 @@ class Token:
         return self.data.decode("utf-8", errors="replace")
 
 
+@dataclass(frozen=True, slots=True)
+class Normalised:
+    """A text or word as the vocabulary spells it, and for each character the bytes of the input that it came from."""
+
+    text: str
+    spans: list[tuple[int, int]]
+
+    def span(self, first: int, last: int, taken: int) -> tuple[int, int]:
+        """The bytes of the characters from `first` to before `last`, without those before `taken`.
+
+        One character of the input may have become several: what the first took, the next does not have.
+        """
+        start = max(taken, self.spans[first][0])
+        return start, max(start, self.spans[last - 1][1])
+
+
+@lru_cache(maxsize=16)
+def _any_of(spellings: tuple[str, ...]) -> re.Pattern[str]:
+    # Longest first: where two spellings start at one place, the longer is meant.
+    return re.compile("|".join(re.escape(spelling) for spelling in sorted(spellings, key=len, reverse=True)))
+
+
+def split_at_specials(
+    text: str, specials: Mapping[str, int], parse: Parse, always: Mapping[str, int] | None = None, at: int = 0
+) -> Iterator[tuple[str, int | None]]:
+    """Cut a text into plain parts (id None) and special tokens (their id), in order.
+
+    Untrusted text is why `parse` is "text" unless asked otherwise: whoever can type `<|im_end|>` must not thereby end
+    the user's turn. Spellings in `always` (a GGUF's user-defined tokens) are cut out whatever `parse` says, because
+    the model was made to meet them as ordinary text. Raises UsageError where `parse` is "error" and a special token
+    is spelt; it names the byte, the first of `text` being byte `at` of the input.
+    """
+    wanted = dict(always or {})
+    if parse != "text":
+        wanted |= specials
+    wanted.pop("", None)
+    if not wanted:
+        if text:
+            yield text, None
+        return
+    end = 0
+    for match in _any_of(tuple(wanted)).finditer(text):
+        spelling = match.group()
+        if parse == "error" and spelling in specials:
+            place = at + len(text[: match.start()].encode("utf-8", "surrogateescape"))
+            raise UsageError(
+                f"the text spells the special token {spelling} at byte {place}",
+                "use --parse text to take it as plain text, --parse special to take it as the token",
+            )
+        if match.start() > end:
+            yield text[end : match.start()], None
+        yield spelling, wanted[spelling]
+        end = match.end()
+    if end < len(text):
+        yield text[end:], None
+
+
 class Tokenizer(ABC):
     """Text to ids and back.
 
@@ -73,7 +140,7 @@ class Tokenizer(ABC):
     kind: str
     """The algorithm, for people: "byte-level BPE", "WordPiece", "words" …"""
     vocabulary_size: int
-    special_tokens: Mapping[str, int]
+    special_tokens: Mapping[str, int] = MappingProxyType({})
     """The spelling of each special token, and its id."""
     always_tokens: Mapping[str, int] = MappingProxyType({})
     """Spellings that are tokens whatever `parse` says: what a GGUF calls user-defined (line breaks, HTML tags)."""
@@ -96,23 +163,33 @@ class Tokenizer(ABC):
     """Whether the id of a word hangs on the texts that came before: then one tokenizer has to see all of them."""
     chat_template: str | None = None
     cut_pattern: str | None = None
-    """Matches the character in front of each place where a text may be cut without changing its tokens (`cuts.py`)."""
+    """Matches the character before each place where a text may be cut without changing its tokens (`chunks.py`)."""
     adds_space: bool = False
     """Whether a space is put in front of a text; what goes on from a cut is then given without its first space."""
 
-    @abstractmethod
     def encode_plain(self, text: str, at: int) -> list[Token]:
         """Cut a text in which nothing is special, and whose first byte is byte `at` of the input, into tokens.
 
-        Raises UsageError where the text holds something that this tokenizer has no token for.
+        Unless a tokenizer says otherwise they are those of `ids_plain`, and each begins where the last one ends. Raises
+        UsageError where the text holds something that this tokenizer has no token for.
         """
+        tokens = []
+        for token_id in self.ids_plain(text):
+            data = self.token_bytes(token_id)
+            tokens.append(Token(token_id, data, at, at + len(data)))
+            at += len(data)
+        return tokens
 
     @abstractmethod
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes that an id stands for. Raises UsageError for an id outside the vocabulary."""
 
+    def outside(self, token_id: int) -> UsageError:
+        """What to say to an id that is no token's."""
+        return UsageError(f"the id {token_id} is outside the vocabulary", f"ids are 0 to {self.vocabulary_size - 1}")
+
     def ids_plain(self, text: str) -> list[int]:
-        """Only the ids of `encode_plain`, for speed."""
+        """Only the ids of `encode_plain`, for speed. Every tokenizer defines one of the two."""
         return [token.id for token in self.encode_plain(text, 0)]
 
     def count_plain(self, text: str) -> int:
@@ -184,11 +261,9 @@ class Tokenizer(ABC):
 
         A prefix that the text already spells (parsed as a special token) is not doubled.
         """
-        if self.prefix_ids and [token.id for token in tokens[: len(self.prefix_ids)]] == list(self.prefix_ids):
-            front: list[Token] = []
-        else:
-            front = [self._added(token_id) for token_id in self.prefix_ids]
-        return [*front, *tokens, *(self._added(token_id) for token_id in self.suffix_ids)]
 
-    def _added(self, token_id: int) -> Token:
-        return Token(token_id, self.token_bytes(token_id), None, None, special=True)
+        def added(ids: Sequence[int]) -> list[Token]:
+            return [Token(token_id, self.token_bytes(token_id), None, None, special=True) for token_id in ids]
+
+        doubled = tuple(token.id for token in tokens[: len(self.prefix_ids)]) == self.prefix_ids
+        return [*([] if doubled else added(self.prefix_ids)), *tokens, *added(self.suffix_ids)]

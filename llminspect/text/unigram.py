@@ -7,28 +7,17 @@ sentencepiece `normalizer.cc` for the map of characters, whose trie is that of d
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llminspect.errors import ModelError
-from llminspect.text.sentencepiece import SPACE, Normalised, PieceTokenizer
-from llminspect.text.tokenizer import utf8
+from llminspect.text.sentencepiece import SPACE, Pieces, PieceTokenizer
+from llminspect.text.tokenizer import Normalised, utf8
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator
 
 UNKNOWN_PENALTY = 10.0
 """How far an unknown character scores below the least probable token (sentencepiece `kUnkPenalty`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class PathToken:
-    """One token of the best path: its text, its score (log probability) and the sum up to here."""
-
-    text: str
-    score: float
-    total: float
-    known: bool
 
 
 class Unigram(PieceTokenizer):
@@ -37,24 +26,13 @@ class Unigram(PieceTokenizer):
     kind = "Unigram"
 
     def __init__(
-        self,
-        name: str,
-        tokens: Sequence[str],
-        scores: Sequence[float],
-        special_tokens: Mapping[str, int],
-        always_tokens: Mapping[str, int],
-        byte_ids: Mapping[int, int],
-        unknown_id: int | None,
-        space_prefix: bool = True,
-        remove_extra_spaces: bool = True,
-        characters: CharacterMap | None = None,
+        self, name: str, pieces: Pieces, remove_extra_spaces: bool = True, characters: CharacterMap | None = None
     ) -> None:
-        super().__init__(name, tokens, special_tokens, always_tokens, byte_ids, unknown_id, space_prefix)
-        self.scores = {token: float(scores[i]) for token, i in self.ids.items()}
+        super().__init__(name, pieces)
         self.unknown_score = min(self.scores.values(), default=0.0) - UNKNOWN_PENALTY
         self._remove_extra_spaces = remove_extra_spaces
         self._characters = characters
-        if remove_extra_spaces and not space_prefix:
+        if remove_extra_spaces and not self.adds_space:
             self.cut_pattern = None  # The space after a cut would be an extra one.
         self._longest: dict[str, int] = {}
         for token in self.ids:
@@ -67,7 +45,7 @@ class Unigram(PieceTokenizer):
         characters = list(self._mapped(text, at))
         if self._remove_extra_spaces:
             characters = _one_space_each(characters)
-        if self.space_prefix and characters:
+        if self.adds_space and characters:
             characters.insert(0, (" ", characters[0][1], characters[0][1]))
         joined = "".join(character for character, _, _ in characters)
         return Normalised(joined.replace(" ", SPACE), [(start, end) for _, start, end in characters])
@@ -86,10 +64,13 @@ class Unigram(PieceTokenizer):
             place, at = place + length, end
 
     def segment(self, word: str) -> list[str]:
-        return [step.text for step in self.best_path(word)]
+        return [text for text, _, _ in self.best_path(word)]
 
-    def best_path(self, word: str) -> list[PathToken]:
-        """Viterbi: the best way to each place extends the best way to an earlier one. O(n · longest token)."""
+    def best_path(self, word: str) -> list[tuple[str, float, float]]:
+        """The tokens of the best way: each with its score (log probability) and the sum up to it.
+
+        Viterbi: the best way to each place extends the best way to an earlier one. O(n · longest token).
+        """
         total = [0.0] + [float("-inf")] * len(word)
         came_from = [0] * (len(word) + 1)
         for start in range(len(word)):
@@ -102,21 +83,17 @@ class Unigram(PieceTokenizer):
                     score = self.unknown_score
                 if total[start] + score > total[end]:
                     total[end], came_from[end] = total[start] + score, start
-        return self._path(word, total, came_from)
-
-    def _path(self, word: str, total: list[float], came_from: list[int]) -> list[PathToken]:
-        steps: list[PathToken] = []
-        end = len(word)
+        steps: list[tuple[str, float, float]] = []
+        end, after_unknown = len(word), False
         while end > 0:
             start = came_from[end]
             text, score, reached = word[start:end], total[end] - total[start], total[end]
-            known = text in self.scores
-            if steps and not known and not steps[-1].known and not self._byte_ids:
+            unknown = text not in self.scores and not self._byte_ids
+            if unknown and after_unknown:
                 # Unknown characters side by side are one unknown token.
-                after = steps.pop()
-                text, score, reached = text + after.text, score + after.score, after.total
-            steps.append(PathToken(text, score, reached, known))
-            end = start
+                text, score, reached = text + steps[-1][0], score + steps[-1][1], steps.pop()[2]
+            steps.append((text, score, reached))
+            end, after_unknown = start, unknown
         return steps[::-1]
 
 
@@ -150,17 +127,20 @@ class CharacterMap:
         """How many characters at `place` are replaced, by what; (1, None) where the character stays."""
         if text[place].isascii() and text[place] not in self._starts:
             return 1, None
-        node, best = 0, (1, None)
-        result: tuple[int, str | None] = best
+        node = 0
+        result: tuple[int, str | None] = (1, None)
         for length, character in enumerate(text[place : place + 32], 1):
             for byte in utf8(character):
                 child = self._child(node, byte)
                 if child is None:
                     return result
                 node = child
-            value = self._value(node)
-            if value is not None:
-                result = length, self._replacement(value)
+            leaf = self._offset(node)
+            if self._units[node] & 0x100 and leaf < len(self._units):
+                start = self._units[leaf] & 0x7FFFFFFF
+                end = self._replacements.find(b"\0", start)
+                replacement = self._replacements[start : len(self._replacements) if end < 0 else end]
+                result = length, replacement.decode("utf-8", "replace")
         return result
 
     def _offset(self, node: int) -> int:
@@ -171,13 +151,3 @@ class CharacterMap:
         child = self._offset(node) ^ byte
         # The label has bit 31 clear; a leaf has it set and is no child.
         return child if child < len(self._units) and self._units[child] & 0x800000FF == byte else None
-
-    def _value(self, node: int) -> int | None:
-        leaf = self._offset(node)
-        if not self._units[node] & 0x100 or leaf >= len(self._units):
-            return None
-        return self._units[leaf] & 0x7FFFFFFF
-
-    def _replacement(self, start: int) -> str:
-        end = self._replacements.find(b"\0", start)
-        return self._replacements[start : len(self._replacements) if end < 0 else end].decode("utf-8", "replace")

@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from fnmatch import translate
 from heapq import nlargest
 from typing import TYPE_CHECKING, Literal
 
 from llminspect.errors import UsageError
+from llminspect.text.tokenizer import Token
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from llminspect.text.tokenizer import Token, Tokenizer
+    from llminspect.text.tokenizer import Tokenizer
 
 
-@dataclass(frozen=True, slots=True)
-class VocabularyToken:
-    """One token of a vocabulary: `data` are the bytes that it stands for."""
-
-    id: int
-    data: bytes
-    special: bool
-
-    @property
-    def text(self) -> str:
-        """The token's text, with U+FFFD where its bytes are not whole characters."""
-        return self.data.decode("utf-8", errors="replace")
-
-
-def entries(tokenizer: Tokenizer) -> Iterator[VocabularyToken]:
+def entries(tokenizer: Tokenizer) -> Iterator[Token]:
     """Every token, by id; ids that the vocabulary leaves out are not among them."""
     special = frozenset(tokenizer.special_tokens.values())
     for token_id in range(tokenizer.vocabulary_size):
@@ -38,7 +24,7 @@ def entries(tokenizer: Tokenizer) -> Iterator[VocabularyToken]:
             data = tokenizer.token_bytes(token_id)
         except UsageError:
             continue
-        yield VocabularyToken(token_id, data, token_id in special)
+        yield Token(token_id, data, None, None, token_id in special)
 
 
 def search(
@@ -47,7 +33,7 @@ def search(
     glob: str | None = None,
     special: bool = False,
     unreachable: bool = False,
-) -> Iterator[VocabularyToken]:
+) -> Iterator[Token]:
     """The tokens that meet every condition, by id.
 
     `glob` is matched against the whole text of a token, case and leading space included (`* the*`, `???`, `[A-Z]*`);
@@ -66,7 +52,7 @@ def search(
             yield entry
 
 
-def longest(found: Iterable[VocabularyToken], number: int, special: bool = False) -> list[VocabularyToken]:
+def longest(found: Iterable[Token], number: int, special: bool = False) -> list[Token]:
     """The entries of most characters, the longest first; among equals the lower id first. `special`: those as well."""
     return nlargest(number, (e for e in found if special or not e.special), key=lambda e: (len(e.text), -e.id))
 

@@ -7,28 +7,18 @@ Sources: Devlin et al., "BERT" (2019), `tokenization.py` (BasicTokenizer, Wordpi
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from llminspect.errors import ModelError
-from llminspect.text.cuts import WORDS
-from llminspect.text.simple import outside_vocabulary
-from llminspect.text.tokenizer import Token, Tokenizer, utf8
+from llminspect.text.chunks import WORDS
+from llminspect.text.tokenizer import Normalised, Token, Tokenizer, utf8
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 LONGEST_WORD = 100
 """A word of more characters is unknown, as in BERT's published tokenizers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A normalised word, and for each of its characters the bytes of the input that it came from."""
-
-    text: str
-    spans: list[tuple[int, int]]
 
 
 class WordPiece(Tokenizer):
@@ -66,7 +56,7 @@ class WordPiece(Tokenizer):
 
     def token_bytes(self, token_id: int) -> bytes:
         if token_id not in self._pieces:
-            raise outside_vocabulary(token_id, self.vocabulary_size)
+            raise self.outside(token_id)
         return utf8(self._pieces[token_id])
 
     def decode(self, ids: Iterable[int]) -> bytes:
@@ -93,10 +83,8 @@ class WordPiece(Tokenizer):
                 pieces = [(self.unknown_id, len(word.text))]
             place = 0
             for token_id, length in pieces:
-                # One character of the input may have become several: what the first took, the next does not have.
-                start = max(end, word.spans[place][0])
+                start, end = word.span(place, place + length, end)
                 place += length
-                end = max(start, word.spans[place - 1][1])
                 tokens.append(Token(token_id, self.token_bytes(token_id), start, end))
         return tokens
 
@@ -118,7 +106,7 @@ class WordPiece(Tokenizer):
                 return None
         return pieces
 
-    def words(self, text: str, at: int) -> Iterator[Word]:
+    def words(self, text: str, at: int) -> Iterator[Normalised]:
         """Cut at white space and around punctuation and Chinese characters, without control characters and accents."""
         letters: list[str] = []
         spans: list[tuple[int, int]] = []
@@ -126,16 +114,16 @@ class WordPiece(Tokenizer):
             end = at + len(utf8(character))
             kind, normalised = _character(character, self.lowercase)
             if kind != "letter" and letters:
-                yield Word("".join(letters), spans)
+                yield Normalised("".join(letters), spans)
                 letters, spans = [], []
             if kind == "alone":
-                yield Word(normalised, [(at, end)] * len(normalised))
+                yield Normalised(normalised, [(at, end)] * len(normalised))
             else:
                 letters += normalised
                 spans += [(at, end)] * len(normalised)
             at = end
         if letters:
-            yield Word("".join(letters), spans)
+            yield Normalised("".join(letters), spans)
 
 
 @lru_cache(maxsize=1 << 14)
@@ -146,7 +134,7 @@ def _character(character: str, lowercase: bool) -> tuple[str, str]:
         return "space", ""
     if character == "\ufffd" or category in ("Cc", "Cf", "Cn", "Co", "Cs"):
         return "letter", ""  # Taken out, without ending the word.
-    if _is_chinese(ord(character)):
+    if any(low <= ord(character) <= high for low, high in _CHINESE):
         return "alone", character
     if lowercase:
         decomposed = unicodedata.normalize("NFD", character)
@@ -155,11 +143,6 @@ def _character(character: str, lowercase: bool) -> tuple[str, str]:
     if symbol or (len(character) == 1 and unicodedata.category(character).startswith("P")):
         return "alone", character
     return "letter", character
-
-
-def _is_chinese(code: int) -> bool:
-    """The blocks of CJK ideographs that BERT sets apart, each a word; kana and hangul are letters."""
-    return any(low <= code <= high for low, high in _CHINESE)
 
 
 _CHINESE = (
@@ -172,3 +155,4 @@ _CHINESE = (
     (0xF900, 0xFAFF),
     (0x2F800, 0x2FA1F),
 )
+"""The blocks of CJK ideographs that BERT sets apart, each a word; kana and hangul are letters."""

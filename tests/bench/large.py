@@ -105,7 +105,7 @@ def write(path: Path) -> None:
     """The file, a few rows at a time."""
     import gguf
 
-    from llminspect.text.bpe import byte_alphabet
+    from llminspect.text.bpe import BYTE_ALPHABET
 
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_block_count(LAYERS)
@@ -120,7 +120,7 @@ def write(path: Path) -> None:
     writer.add_vocab_size(VOCABULARY)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("llama-bpe")
-    alphabet = [*byte_alphabet(), "ab"]
+    alphabet = [*BYTE_ALPHABET, "ab"]
     writer.add_token_list([*alphabet, *(f"<{index}>" for index in range(len(alphabet), VOCABULARY))])
     writer.add_token_merges(["a b"])
     types = gguf.GGMLQuantizationType

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from llminspect.text.bpe import byte_alphabet
+from llminspect.text.bpe import BYTE_ALPHABET
 from tests.files.gguf_writer import GGUF, Tensor
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -55,7 +55,7 @@ def vocabulary(kind: str, extra: list[str] | None = None) -> list[tuple[str | by
     prefix = "tokenizer.ggml."
     specials = ["<unk>", "<s>", "</s>"] if kind != "bert" else ["[UNK]", "[CLS]", "[SEP]", "[MASK]", "[PAD]"]
     letters = {
-        "gpt2": [*byte_alphabet(), "He", "ll", "llo", "Ġa", "Ġb"],
+        "gpt2": [*BYTE_ALPHABET, "He", "ll", "llo", "Ġa", "Ġb"],
         "llama": [*(f"<0x{byte:02X}>" for byte in range(256)), "▁", "H", "e", "l", "o", "He", "ll", "▁a"],
         "t5": ["▁", "H", "e", "l", "o", "He", "ll", "▁a", "b"],
         "bert": ["▁hello", "▁a", "b", "▁b", "ll", "▁h", "e", "l", "o", "▁1", "2"],
@@ -113,7 +113,7 @@ def tokenizer_files() -> list[dict[str, Any]]:
     """tokenizer.json of each kind of model, with many of the parts that a pipeline may have."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-    letters = [*byte_alphabet(), "He", "ll", "llo"]
+    letters = [*BYTE_ALPHABET, "He", "ll", "llo"]
     ids = {token: i for i, token in enumerate(["<unk>", "<s>", "</s>", *letters])}
     words = {token: i for i, token in enumerate(["[UNK]", "[CLS]", "[SEP]", "hello", "##ll", "a", "##b", "1", "2"])}
     byte_level = Tokenizer(models.BPE(ids, [("H", "e"), ("l", "l"), ("ll", "o")]))

@@ -9,7 +9,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llminspect.text.bpe import Merge, WordCache, byte_alphabet, merge_pairs, merge_word, spell, unspell
+from llminspect.text.bpe import BYTE_ALPHABET, Merge, WordCache, merge_pairs, merge_word, spell, unspell
 
 CORPUS = "the other mother gathers then there aaaa aaaaaaaa abababab banana bananas anna nathan hannah " * 3
 
@@ -67,10 +67,10 @@ def test_the_trace_tells_each_merge_in_order() -> None:
 
 
 def test_the_byte_alphabet() -> None:
-    assert len(set(byte_alphabet())) == 256
+    assert len(set(BYTE_ALPHABET)) == 256
     assert spell(b" \n!\xff") == "ĠĊ!ÿ"
     assert unspell("ĠĊ!ÿ") == b" \n!\xff"
-    assert unspell(byte_alphabet()) == bytes(range(256))
+    assert unspell(BYTE_ALPHABET) == bytes(range(256))
 
 
 def test_long_words_take_linear_time_and_equal_blocks_are_merged_once() -> None:

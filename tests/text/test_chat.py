@@ -11,9 +11,9 @@ import pytest
 
 from llminspect.errors import UsageError, UserError
 from llminspect.text import chat_template
-from llminspect.text.bpe import byte_alphabet
-from llminspect.text.chat import ChatPart, ChatToken, Message, checked_messages, encode_chat, render_chat
+from llminspect.text.bpe import BYTE_ALPHABET
 from llminspect.text.from_gguf import tokenizer_from_gguf
+from llminspect.text.prompt import ChatPart, ChatToken, Message, checked_messages, encode_chat, render_chat
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ NESTED = "{% set n = namespace(x=[1]) %}{% for i in range(40) %}{% set n.x = [n.
 
 def tokenizer(template: str | None) -> Tokenizer:
     merges = ["h i", "\u010a \u010a", "s o"]
-    tokens = ["<|start|>", "<|end|>", *byte_alphabet(), "hi", "\u010a\u010a", "so"]
+    tokens = ["<|start|>", "<|end|>", *BYTE_ALPHABET, "hi", "\u010a\u010a", "so"]
     return tokenizer_from_gguf(
         {
             "tokenizer.ggml.model": "gpt2",

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from llminspect.errors import UsageError
 from llminspect.files.encodings import rank_table
-from llminspect.text.chunks import count_stream
-from llminspect.text.cuts import WORDS, blocks
+from llminspect.text.chunks import WORDS, blocks, count_stream
 from llminspect.text.from_huggingface import tokenizer_from_files
 from llminspect.text.pretokenize import PRE_TOKENIZERS, cuts_before_spaces, pretokenize
 from llminspect.text.standalone import standalone_tokenizer

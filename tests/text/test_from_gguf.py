@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llminspect.errors import ModelError, UsageError
-from llminspect.text.bpe import byte_alphabet
+from llminspect.text.bpe import BYTE_ALPHABET
 from llminspect.text.from_gguf import tokenizer_from_gguf
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ MERGES = ["h e", "l l", "he ll", "hell o", "Ġ w", "o r", "Ġw or", "l d", "Ġwo
 
 
 def byte_level(**changes: Any) -> dict[str, Any]:
-    tokens = ["<|end|>", *byte_alphabet(), *(merge.replace(" ", "") for merge in MERGES), "<br>", "whole"]
+    tokens = ["<|end|>", *BYTE_ALPHABET, *(merge.replace(" ", "") for merge in MERGES), "<br>", "whole"]
     return {
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.pre": "smollm",

@@ -10,8 +10,8 @@ from tokenizers import models, normalizers, pre_tokenizers
 
 from llminspect.text import huggingface
 from llminspect.text.from_huggingface import tokenizer_from_files
-from llminspect.text.hidden_pieces import without_pieces
 from llminspect.text.tokenization_steps import tokenization_steps
+from llminspect.text.tokenizers_library import without_pieces
 from tests.text import corpus
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from llminspect.errors import ModelError
 from llminspect.text.from_gguf import tokenizer_from_gguf
+from llminspect.text.sentencepiece import Pieces
 from llminspect.text.tokenizer import utf8
 from llminspect.text.unigram import CharacterMap, Unigram
 from tests.text import corpus
@@ -158,9 +159,11 @@ def test_words_of_100_000_letters_and_text_of_many_words_are_quick() -> None:
 
 def test_unigram_takes_the_most_probable_path_not_the_longest_pieces() -> None:
     scores = {"<unk>": 0.0, "ab": -1.0, "abc": -5.0, "cd": -1.0, "d": -5.0}
-    tokenizer = Unigram("u", list(scores), list(scores.values()), {"<unk>": 0}, {}, {}, 0, False, False)
-    assert [(step.text, step.total) for step in tokenizer.best_path("abcd")] == [("ab", -1.0), ("cd", -2.0)]
-    assert [(step.text, step.known) for step in tokenizer.best_path("xyab")] == [("xy", False), ("ab", True)]
+    pieces = Pieces(list(scores), list(scores.values()), {"<unk>": 0}, {}, {}, 0, space_prefix=False)
+    tokenizer = Unigram("u", pieces, remove_extra_spaces=False)
+    assert [(text, total) for text, _, total in tokenizer.best_path("abcd")] == [("ab", -1.0), ("cd", -2.0)]
+    assert tokenizer.segment("xyab") == ["xy", "ab"]
+    assert tokenizer.ids_plain("xyab") == [0, 1]
 
 
 def charsmap() -> CharacterMap:
@@ -185,7 +188,7 @@ def test_the_map_of_characters_takes_the_longest_match() -> None:
         (1, None),
     ]
     tokens = ["<unk>", "▁", "a", "x", "y", "▁y"]
-    tokenizer = Unigram("u", tokens, [0.0, -2, -2, -2, -2, -2], {}, {}, {}, 0, True, True, characters)
+    tokenizer = Unigram("u", Pieces(tokens, [0.0, -2, -2, -2, -2, -2], {}, {}, {}, 0), True, characters)
     found = tokenizer.encode("  AAB  ")
     assert [(token.text, token.start, token.end) for token in found] == [
         (" ", 2, 2),

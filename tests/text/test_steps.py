@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from llminspect.files.encodings import rank_table
 from llminspect.text.from_gguf import tokenizer_from_gguf
-from llminspect.text.simple import simple_tokenizer
-from llminspect.text.standalone import standalone_tokenizer
+from llminspect.text.standalone import SIMPLE, standalone_tokenizer
 from llminspect.text.tokenization_steps import tokenization_steps
 from llminspect.text.tokenizer import utf8
 from tests.text import corpus
@@ -122,6 +121,5 @@ def test_what_is_left_out_is_counted(kind: str) -> None:
 
 
 def test_words_have_only_their_tokens() -> None:
-    words = simple_tokenizer("words")
-    assert words is not None
+    words = SIMPLE["words"]()
     assert [word.tokens for word in tokenization_steps(words, "a cat").words] == [["a"], ["cat"]]

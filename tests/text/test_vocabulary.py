@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from llminspect.errors import UsageError
 from llminspect.text.from_gguf import tokenizer_from_gguf
-from llminspect.text.simple import ByteTokenizer
+from llminspect.text.standalone import ByteTokenizer
 from llminspect.text.vocabulary import entries, longest, search, truncate
 from tests.text.test_from_gguf import byte_level
 from tests.text.test_steps import tokenizer

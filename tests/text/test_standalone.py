@@ -7,14 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llminspect.errors import UsageError
-from llminspect.text.simple import SIMPLE_NAMES, simple_tokenizer
+from llminspect.text.standalone import SIMPLE
 from llminspect.text.tokenizer import Tokenizer, canonical, utf8
 
 
 def named(name: str) -> Tokenizer:
-    tokenizer = simple_tokenizer(name)
-    assert tokenizer is not None
-    return tokenizer
+    return SIMPLE[name]()
 
 
 def test_letter_code() -> None:
@@ -68,7 +66,7 @@ def test_spans_are_of_the_input(text: str) -> None:
             assert data[token.start : token.end] == token.data
 
 
-@pytest.mark.parametrize("name", SIMPLE_NAMES)
+@pytest.mark.parametrize("name", SIMPLE)
 @pytest.mark.parametrize("token_id", [-1, 0x110000])
 def test_an_id_outside_the_vocabulary(name: str, token_id: int) -> None:
     with pytest.raises(UsageError, match="outside the vocabulary"):

@@ -1,0 +1,90 @@
+"""The `tokenizers` library as it is used here: its failures in one line, and a model without its special pieces.
+
+A tokenizer.json whose model holds special tokens as pieces finds them in any text that spells them. The library can be
+told not to look for special tokens, but not to keep its model from them: a Unigram model reads the text "</s>" as the
+piece </s>, and so as the end of the text (T5, XLM-R).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from llminspect.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    import tokenizers
+
+Built = TypeVar("Built")
+
+
+def loaded(build: Callable[[], Built]) -> Built:
+    """What `build` makes of a tokenizer's files. Raises ModelError, in one line and nothing else on standard error."""
+    with _without_panics():
+        return in_one_line(build, "the tokenizer cannot be read")
+
+
+def in_one_line(work: Callable[[], Built], what: str) -> Built:
+    """What `work` gets from the library. Raises ModelError, which begins with `what`, for whatever it ends in."""
+    try:
+        return work()
+    except Exception as error:
+        text = " ".join(str(error).split())
+        raise ModelError(f"{what}: {text if len(text) <= 300 else text[:300] + '…'}") from None
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # How the library's Rust code ends; it cannot be imported.
+            raise
+        raise ModelError(f"{what}: its parts do not fit together") from None
+
+
+@contextmanager
+def _without_panics() -> Iterator[None]:
+    """Rust writes to the process's standard error, past Python's, before a panic becomes an exception."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # It is closed.
+        yield
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(null)
+
+
+def without_pieces(library: tokenizers.Tokenizer, spellings: Collection[str]) -> tokenizers.Tokenizer:
+    """A copy whose model has other spellings for these pieces, which nobody can guess; ids stay as they are."""
+    from tokenizers import Tokenizer
+
+    written = library.to_str()
+    whole: dict[str, Any] = json.loads(written)
+    model = whole["model"]
+    hidden = {spelling: f"\uffff{secrets.token_hex(16)}" for spelling in spellings}
+    if isinstance(model["vocab"], dict):
+        model["vocab"] = {hidden.get(piece, piece): i for piece, i in model["vocab"].items()}
+    else:
+        model["vocab"] = [[hidden.get(piece, piece), score] for piece, score in model["vocab"]]
+    if "merges" in model:
+        model["merges"] = [merge for merge in model["merges"] if not _makes_one_of(hidden, merge)]
+    if model.get("unk_token") in hidden:
+        model["unk_token"] = hidden[model["unk_token"]]
+    nothing = dict.fromkeys(("truncation", "padding", "normalizer", "pre_tokenizer", "post_processor", "decoder"))
+    copy = Tokenizer.from_str(written)
+    # With the others in one file they would get new ids, as the model no longer knows them.
+    copy.model = Tokenizer.from_str(
+        json.dumps({"version": whole.get("version", "1.0"), "added_tokens": [], **nothing, "model": model})
+    ).model
+    return copy
+
+
+def _makes_one_of(spellings: Collection[str], merge: str | list[str]) -> bool:
+    left, right = merge.split(" ", 1) if isinstance(merge, str) else merge
+    return left in spellings or right in spellings or left + right in spellings
