@@ -69,7 +69,8 @@ def foreign() -> list[Path]:
             strange += [inner for inner in _listing(path) if inner not in known]
     for entry in entries():
         if entry.kind == "model":
-            strange += _strange_inside(entry)
+            ours = {entry.path / member.place for member in CATALOGUE[entry.name].members}
+            strange += [inner for inner in sorted(entry.path.rglob("*")) if not inner.is_dir() and inner not in ours]
     return strange
 
 
@@ -203,11 +204,6 @@ def _simple(kind: CachedKind, path: Path) -> CachedFile:
 def _used(path: Path) -> float:
     status = path.stat()
     return max(status.st_atime, status.st_mtime)
-
-
-def _strange_inside(entry: CachedFile) -> list[Path]:
-    ours = {entry.path / member.place for member in CATALOGUE[entry.name].members}
-    return [inner for inner in sorted(entry.path.rglob("*")) if not inner.is_dir() and inner not in ours]
 
 
 def _remove_empty(folder: Path) -> None:

@@ -149,11 +149,11 @@ FAMOUS = (
 )
 
 
-def find(name: str, others: Iterable[str] = ()) -> CatalogueEntry:
+def find(name: str) -> CatalogueEntry:
     """The entry called `name`. ModelError: there is none; those with the nearest names are offered."""
     if name in CATALOGUE:
         return CATALOGUE[name]
-    raise unknown(name, others)
+    raise unknown(name)
 
 
 def unknown(name: str, others: Iterable[str] = ()) -> ModelError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llminspect.errors import ModelError
 from llminspect.files.source import read_json
@@ -42,16 +42,6 @@ TOKENIZER_FILES = (
 """Whatever says how text becomes ids (and, for a sentence encoder, how its vectors become one)."""
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
-
-
-def config_of(folder: Path) -> dict[str, Any]:
-    """`config.json`. ModelError: missing or broken."""
-    return read_json(inside(folder, CONFIG))
-
-
-def generation_of(folder: Path) -> dict[str, Any]:
-    """`generation_config.json`, or nothing."""
-    return read_json(inside(folder, GENERATION)) if (folder / GENERATION).exists() else {}
 
 
 def tokenizer_files(folder: Path) -> dict[str, Path]:

@@ -13,12 +13,9 @@ the prepared weights it lies in the user's cache folder, which nobody else write
 from __future__ import annotations
 
 import marshal
-import mmap
-import os
 import time
 import zlib
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import ModelError, UserError
@@ -28,6 +25,7 @@ from llminspect.files.weights import TensorInfo, WeightFile, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 KEPT_MAGIC = b"LLMINSH1"
 """Of a kept header; the digit goes up when what is kept changes."""
@@ -49,29 +47,15 @@ class GGUFFile(WeightFile):
     version: int
     metadata: dict[str, Any]
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        self._map = _mapped(self.path)
-        try:
-            header = _known_header(self.path, lambda: read_header(self._map, len(self._map), self._refuse))
-        except BaseException:
-            self.close()
-            raise
+    def _check_start(self, start: bytes) -> None:
+        if not start:
+            raise ModelError(f"{shown(self.path.name)} is empty", "fetch the file again")
+        if start[:4] != MAGIC:
+            raise ModelError(f"{shown(self.path.name)} is not a GGUF file{_what_it_looks_like(start)}")
+
+    def _read_header(self) -> None:
+        header = _known_header(self.path, lambda: read_header(self._map, len(self._map), self._refuse))
         self.version, self.metadata, self.tensors = header.version, header.metadata, header.tensors
-
-
-def _mapped(path: Path) -> mmap.mmap:
-    """The file as read-only memory, after a look at its first bytes."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(8)
-            if not start:
-                raise ModelError(f"{shown(path.name)} is empty", "fetch the file again")
-            if start[:4] != MAGIC:
-                raise ModelError(f"{shown(path.name)} is not a GGUF file{_what_it_looks_like(start)}")
-            return mmap.mmap(file.fileno(), os.fstat(file.fileno()).st_size, access=mmap.ACCESS_READ)
-    except OSError as error:
-        raise ModelError(f"cannot open {shown(path)}: {error.strerror or error}") from None
 
 
 def _what_it_looks_like(start: bytes) -> str:
@@ -91,31 +75,22 @@ def _what_it_looks_like(start: bytes) -> str:
 def _known_header(path: Path, parse: Callable[[], Header]) -> Header:
     """The header of the file at `path`: from the cache, or by `parse()`, whose errors go through."""
     kept_at = home() / "headers" / f"{state_key(path)}.header"
-    header = _read(kept_at, state(path))
-    if header is None:
-        header = parse()
-        if header.data_start >= WORTH_KEEPING and time.time() - path.stat().st_mtime > SETTLED:
-            with suppress(OSError, UserError):  # A cache that cannot be written costs time, nothing else.
-                _write(subfolder("headers") / kept_at.name, state(path), header)
+    content = _content(kept_at)
+    if content is not None:
+        with suppress(ValueError, EOFError, TypeError):  # Written by a Python whose marshal this one does not read.
+            found, version, metadata, tensors, data_start = marshal.loads(content)
+            if found == state(path):
+                return Header(version, metadata, {tensor[0]: TensorInfo(*tensor) for tensor in tensors}, data_start)
+    header = parse()
+    if header.data_start >= WORTH_KEEPING and time.time() - path.stat().st_mtime > SETTLED:
+        with suppress(OSError, UserError):  # A cache that cannot be written costs time, nothing else.
+            _write(subfolder("headers") / kept_at.name, state(path), header)
     return header
 
 
 def is_whole_header(path: Path) -> bool:
     """Whether a kept header holds what was written."""
     return _content(path) is not None
-
-
-def _read(kept_at: Path, expected: str) -> Header | None:
-    content = _content(kept_at)
-    if content is None:
-        return None
-    try:
-        found, version, metadata, tensors, data_start = marshal.loads(content)
-    except (ValueError, EOFError, TypeError):  # Written by a Python whose marshal this one does not read.
-        return None
-    if found != expected:
-        return None
-    return Header(version, metadata, {tensor[0]: TensorInfo(*tensor) for tensor in tensors}, data_start)
 
 
 def _content(path: Path) -> bytes | None:

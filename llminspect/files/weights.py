@@ -6,9 +6,12 @@ numpy is loaded by what decodes alone: a command that only tokenizes reads a mod
 from __future__ import annotations
 
 import math
+import mmap
+import os
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, Self
 
 from llminspect.errors import ModelError
@@ -16,8 +19,6 @@ from llminspect.files.quant_types import BY_NAME, TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from mmap import mmap
-    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -55,7 +56,26 @@ class WeightFile:
     path: Path
     tensors: Mapping[str, TensorInfo]
     """Every tensor of the file by name, in the order of the file."""
-    _map: mmap
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        try:
+            with self.path.open("rb") as file:
+                self._check_start(file.read(64))
+                self._map = mmap.mmap(file.fileno(), os.fstat(file.fileno()).st_size, access=mmap.ACCESS_READ)
+        except OSError as error:
+            raise ModelError(f"cannot open {shown(self.path)}: {error.strerror or error}") from None
+        try:
+            self._read_header()
+        except BaseException:
+            self.close()
+            raise
+
+    def _check_start(self, start: bytes) -> None:
+        """Raise ModelError where no file of this format begins so; of a short file these are all bytes."""
+
+    def _read_header(self) -> None:
+        """Find the tensors in what is mapped. ModelError: broken, and how."""
 
     def array(self, name: str) -> NDArray[np.float32]:
         """The whole tensor in float32, dequantized or widened where need be.
@@ -63,7 +83,7 @@ class WeightFile:
         A read-only view of the file where it already holds float32.
         """
         info = self._info(name)
-        return self._decoded(info, info.offset, info.nbytes).reshape(info.shape)
+        return dequantize(info.type, self._bytes(info, info.offset, info.nbytes)).reshape(info.shape)
 
     def rows(self, name: str, start: int, stop: int) -> NDArray[np.float32]:
         """Rows `start` to `stop` of the first dimension, float32; only their bytes are read."""
@@ -73,8 +93,8 @@ class WeightFile:
         if len(info.shape) == 1 and BY_NAME[info.type].weights > 1:  # A row is a number, and a block holds many.
             return self.array(name)[start:stop]
         row_bytes = info.nbytes // max(info.shape[0], 1)
-        part = self._decoded(info, info.offset + start * row_bytes, (stop - start) * row_bytes)
-        return part.reshape(stop - start, *info.shape[1:])
+        part = self._bytes(info, info.offset + start * row_bytes, (stop - start) * row_bytes)
+        return dequantize(info.type, part).reshape(stop - start, *info.shape[1:])
 
     def raw(self, name: str) -> NDArray[np.uint8]:
         """The bytes of a matrix as they lie in the file, [rows, bytes of a row]; a read-only view of it."""
@@ -102,9 +122,6 @@ class WeightFile:
 
         return np.frombuffer(self._map, np.uint8, nbytes, offset)
 
-    def _decoded(self, info: TensorInfo, offset: int, nbytes: int) -> NDArray[np.float32]:
-        return dequantize(info.type, self._bytes(info, offset, nbytes))
-
     def _refuse(self, what: str) -> NoReturn:
         raise ModelError(
             f"{shown(self.path.name)} {what}", "fetch the file again, or check it where it came from"
@@ -126,7 +143,11 @@ def dequantize(type_name: str, raw: NDArray[np.uint8]) -> NDArray[np.float32]:
     kind = BY_NAME[type_name]
     raw = raw.reshape(-1)
     if kind.plain is not None:
-        return _widened(raw, np.dtype(kind.plain))
+        dtype = np.dtype(kind.plain)
+        if raw.ctypes.data % dtype.itemsize:
+            raw = raw.copy()  # Numbers that do not lie where the processor wants them: copied once, fast ever after.
+        with np.errstate(over="ignore"):  # A float64 beyond float32 becomes infinity, of which the reader is told.
+            return raw.view(dtype).astype(np.float32, copy=False)
     assert kind.decode is not None
     blocks = raw.reshape(-1, kind.bytes)
     by_block = np.empty((len(blocks), kind.weights), np.float32)
@@ -135,15 +156,6 @@ def dequantize(type_name: str, raw: NDArray[np.uint8]) -> NDArray[np.float32]:
         for start in range(0, len(blocks), step):
             kind.decode(blocks[start : start + step], by_block[start : start + step])
     return by_block.reshape(-1)
-
-
-def _widened(raw: NDArray[np.uint8], dtype: np.dtype[np.generic]) -> NDArray[np.float32]:
-    import numpy as np
-
-    if raw.ctypes.data % dtype.itemsize:
-        raw = raw.copy()  # Numbers that do not lie where the processor wants them: copied once, fast ever after.
-    with np.errstate(over="ignore"):  # A float64 beyond float32 becomes infinity, of which the reader is told.
-        return raw.view(dtype).astype(np.float32, copy=False)
 
 
 def weight_types(tensors: Mapping[str, TensorInfo]) -> dict[str, int]:

@@ -38,7 +38,8 @@ def make_folder(name: str, folder: Path) -> Path:
 
 def encodings_folder(scratch: Path) -> Path:
     """OpenAI's tables where tiktoken looks for what it once downloaded, so that no peer needs the network."""
-    from llminspect.files.encodings import as_published, rank_table
+    from llminspect.files.encodings import rank_table
+    from tools.pack_encodings import as_published
 
     folder = scratch / "tiktoken"
     folder.mkdir(exist_ok=True)

@@ -68,7 +68,7 @@ def fetch(hub: PlayedHub, revision: str | None = None, *, offline: bool = False,
 def test_only_the_files_that_are_needed_and_only_once() -> None:
     hub, steps = PlayedHub(), list[tuple[str, int, int | None]]()
     found = find("org/model", None, offline=False, weights=True, progress=lambda *step: steps.append(step), hub=hub)
-    assert found.commit == COMMIT
+    assert found.name == COMMIT
     assert hub.asked == ["listing main", "config.json", "tokenizer.json", "model.safetensors"]
     total = sum(len(FILES[name]) for name in hub.asked[1:])
     assert steps[-1] == ("download", total, total)
@@ -110,8 +110,8 @@ def test_shards_by_their_index() -> None:
     hub = PlayedHub(files)
     found = fetch(hub)
     assert "m-3.safetensors" not in hub.asked
-    assert (found.folder / "m-2.safetensors").exists()
-    (found.folder / "m-2.safetensors").unlink()
+    assert (found / "m-2.safetensors").exists()
+    (found / "m-2.safetensors").unlink()
     with pytest.raises(ModelError):
         fetch(hub, offline=True)
 
@@ -154,7 +154,7 @@ def test_a_revision_stays_in_the_cache(revision: str) -> None:
         with pytest.raises(ModelError, match="is no revision"):
             fetch(PlayedHub(), revision)
     else:
-        assert fetch(PlayedHub(), revision).commit == COMMIT
+        assert fetch(PlayedHub(), revision).name == COMMIT
 
 
 def test_names_of_the_hub() -> None:

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING
 import pytest
 
 from llminspect.errors import ModelError, UserError
-from llminspect.files.source import open_output, read_bytes, read_json, read_lines, read_text, save_whole
+from llminspect.files.source import read_bytes, read_json, read_lines, read_text, save_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,11 +72,14 @@ def test_a_failure_leaves_the_older_file(tmp_path: Path) -> None:
         file.write(b"{")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with pytest.raises(UserError, match="No space left"):
-        save_whole(path, full)
-    with pytest.raises(KeyboardInterrupt), open_output(path) as file:
+    def stopped(file: IO[bytes]) -> None:
         file.write(b"{")
         raise KeyboardInterrupt
+
+    with pytest.raises(UserError, match="No space left"):
+        save_whole(path, full)
+    with pytest.raises(KeyboardInterrupt):
+        save_whole(path, stopped)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 

