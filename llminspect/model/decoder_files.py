@@ -1,4 +1,4 @@
-"""How files keep the shared decoder: the settings that its families write alike, and their tensors."""
+"""How files keep the decoders since Llama: the settings that these families write alike, and their tensors."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from llminspect.core.feedforward import Glu
 from llminspect.model import rotary_files
-from llminspect.model.decoder import DecoderConfig, forward, readout
+from llminspect.model.config import GGUF, HUGGINGFACE, DecoderConfig, Sizes, read_sizes
 from llminspect.model.settings import ACTIVATIONS
-from llminspect.model.sizes import GGUF, HUGGINGFACE, read_sizes
-from llminspect.model.spec import Architecture, Sizes, TensorSpec, at_layer, linear_specs
+from llminspect.model.spec import Architecture, TensorSpec, at_layer, linear_specs
+from llminspect.model.transformer import forward, readout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -198,7 +198,7 @@ def family(
     read_gguf: Callable[[Settings], DecoderConfig] | None = None,
     ignored: tuple[str, ...] = (),
 ) -> Architecture:
-    """A family that is the shared decoder with other data; `model_type`: where it is not `name`."""
+    """A decoder since Llama; `model_type`: where it is not `name`."""
     return Architecture(
         name=name,
         model_types=(model_type or name,),

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from llminspect.core.cache import Cache
     from llminspect.core.tap import Tap
     from llminspect.files.locate import Located
+    from llminspect.model.config import Config
     from llminspect.model.params import Params
-    from llminspect.model.spec import Architecture, Config, Pass, TensorSpec
+    from llminspect.model.spec import Architecture, Pass, TensorSpec
     from llminspect.text.tokenizer import Tokenizer
 
 

@@ -8,9 +8,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from llminspect.core.array import Array
+    from llminspect.model.config import Config
     from llminspect.model.opened import Description
     from llminspect.model.params import OnDemand
-    from llminspect.model.spec import Config, TensorSpec
+    from llminspect.model.spec import TensorSpec
 
 
 def reader(description: Description, spec: TensorSpec) -> Callable[[], Array]:

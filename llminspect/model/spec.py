@@ -17,35 +17,9 @@ if TYPE_CHECKING:
     from llminspect.core.cache import Cache
     from llminspect.core.tap import Tap
     from llminspect.files.weights import Format
+    from llminspect.model.config import Sizes
     from llminspect.model.params import Params
     from llminspect.model.settings import Settings
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """How large a model is, by the dimension letters. H = 0: the model has no attention."""
-
-    L: int
-    D: int
-    H: int
-    K: int
-    E: int
-    F: int
-    V: int
-    context: int
-    X: int = 0
-
-
-class Config(Protocol):
-    """Each family has its own; this is what every command may rely on."""
-
-    @property
-    def sizes(self) -> Sizes: ...
-
-    @property
-    def causal(self) -> bool:
-        """Whether a token sees only itself and those before it."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from llminspect.backends.jax.widened import Places
     from llminspect.core.array import Array
     from llminspect.core.tap import Tap
+    from llminspect.model.config import Config
     from llminspect.model.params import Params
-    from llminspect.model.spec import Architecture, Config
+    from llminspect.model.spec import Architecture
 
 
 class Programs(Protocol):

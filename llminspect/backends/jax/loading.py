@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from llminspect.backends.jax.mesh import Layout
     from llminspect.core.array import Array
-    from llminspect.model.spec import Sizes, TensorSpec
+    from llminspect.model.config import Sizes
+    from llminspect.model.spec import TensorSpec
 
     Read = Callable[[str, tuple[slice, ...]], Array]
 

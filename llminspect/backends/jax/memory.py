@@ -17,7 +17,8 @@ from llminspect.model.spec import expanded_shape
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from llminspect.model.spec import Sizes, TensorSpec
+    from llminspect.model.config import Sizes
+    from llminspect.model.spec import TensorSpec
 
 
 LESS = "cut the model over more devices with --mesh, take --dtype bfloat16, or look at fewer layers"

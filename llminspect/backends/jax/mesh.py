@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from llminspect.core.array import Array
-    from llminspect.model.spec import Sizes, TensorSpec
+    from llminspect.model.config import Sizes
+    from llminspect.model.spec import TensorSpec
 
 AXIS_OF = {"X": "model", "H": "model", "K": "model", "F": "model", "V": "model"}
 """The axis of the mesh that each letter is cut over; letters that are not named are whole on every device."""

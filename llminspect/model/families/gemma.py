@@ -15,11 +15,11 @@ from llminspect.core.feedforward import Glu
 from llminspect.core.position.rotary import Rotary
 from llminspect.model import decoder_files as files
 from llminspect.model import rotary_files
-from llminspect.model.spec import Sizes, TensorSpec
+from llminspect.model.spec import TensorSpec
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
-    from llminspect.model.decoder import DecoderConfig
+    from llminspect.model.config import DecoderConfig, Sizes
     from llminspect.model.settings import Settings
 
 

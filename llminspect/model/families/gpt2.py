@@ -8,30 +8,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llminspect.core.array import namespace
-from llminspect.core.cache import Cache, span
-from llminspect.core.embedding import look_up
-from llminspect.core.mask import causal_mask, hide
+from llminspect.model.config import GGUF, Config, Sizes, read_sizes
 from llminspect.model.settings import ACTIVATIONS
-from llminspect.model.sizes import GGUF, read_sizes
-from llminspect.model.spec import Architecture, Pass, Sizes, TensorSpec, for_layers, norm_specs, rows_of
-from llminspect.model.steps import layer_norm_readout, learned_positions, pre_norm_layer
+from llminspect.model.spec import Architecture, TensorSpec, for_layers, norm_specs, rows_of
+from llminspect.model.transformer import forward, readout
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from llminspect.core.array import Array
-    from llminspect.core.cache import LayerCache
-    from llminspect.core.tap import Tap
-    from llminspect.model.params import Params
     from llminspect.model.settings import Settings
 
 
 KEYS = {"L": "n_layer", "D": "n_embd", "H": "n_head", "context": "n_positions"}
 
 
-@dataclass(frozen=True)
-class GPT2Config:
+@dataclass(frozen=True, kw_only=True)
+class GPT2Config(Config):
+    norm = "layer"
     sizes: Sizes
     norm_epsilon: float
     activation: str
@@ -40,6 +32,9 @@ class GPT2Config:
     """Whether the scores of layer n are divided by n + 1 as well."""
     tied: bool = True
     causal: bool = True
+
+    def scale_of(self, index: int) -> float:
+        return self.scale / (index + 1) if self.scale_by_layer else self.scale
 
 
 def from_huggingface(settings: Settings) -> GPT2Config:
@@ -59,7 +54,12 @@ def from_huggingface(settings: Settings) -> GPT2Config:
 def from_gguf(settings: Settings) -> GPT2Config:
     sizes = read_sizes(settings, GGUF)
     settings.only("attention.head_count_kv", sizes.H)
-    return GPT2Config(sizes, settings.number("attention.layer_norm_epsilon"), "gelu_tanh", sizes.E**-0.5)
+    return GPT2Config(
+        sizes=sizes,
+        norm_epsilon=settings.number("attention.layer_norm_epsilon"),
+        activation="gelu_tanh",
+        scale=sizes.E**-0.5,
+    )
 
 
 def query_key_value(config: GPT2Config) -> dict[str, int]:
@@ -113,44 +113,6 @@ def tensors(config: GPT2Config) -> list[TensorSpec]:
     ]
 
 
-def forward(
-    params: Params,
-    config: GPT2Config,
-    ids_T: Array,
-    tap: Tap,
-    cache: Cache | None = None,
-    hidden_S: Array | None = None,
-) -> Pass:
-    xp, sizes, tokens = namespace(ids_T), config.sizes, ids_T.shape[-1]
-    start, keys, first = span(cache, tokens)
-    tokens_TD = tap("embedding.tokens", look_up(params["embedding.weight"], ids_T))
-    positions_TD = tap("embedding.positions", learned_positions(params, start, tokens))
-    stream_TD = tap("embedding.output", tokens_TD + positions_TD)
-    mask_TS = hide(causal_mask(xp, tokens, keys, first=first), hidden_S)
-
-    def scale(index: int) -> float:
-        return config.scale / (index + 1) if config.scale_by_layer else config.scale
-
-    def step(
-        index: int, layer: Mapping[str, Array], stream_TD: Array, cache: Cache | None, tap: Tap
-    ) -> tuple[Array, LayerCache]:
-        return pre_norm_layer(
-            layer,
-            stream_TD,
-            sizes.H,
-            config.activation,
-            config.norm_epsilon,
-            cache,
-            tap,
-            index,
-            scale=scale(index),
-            mask_TS=mask_TS,
-        )
-
-    stream_TD, seen = params.through(step, stream_TD, sizes.L, tap, cache, layer_kind=scale)
-    return Pass(stream_TD, Cache(start + tokens, seen))
-
-
 ARCHITECTURES = (
     Architecture(
         name="gpt2",
@@ -158,7 +120,7 @@ ARCHITECTURES = (
         read_huggingface=from_huggingface,
         tensors=tensors,
         forward=forward,
-        readout=layer_norm_readout,
+        readout=readout,
         gguf_names=("gpt2",),
         read_gguf=from_gguf,
         prefix="transformer.",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from llminspect.core.feedforward import ClampedSwiglu
 from llminspect.model import decoder_files as files
-from llminspect.model.decoder import DecoderConfig, Experts
+from llminspect.model.config import DecoderConfig, Experts
 from llminspect.model.spec import TensorSpec
 
 if TYPE_CHECKING:

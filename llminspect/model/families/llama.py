@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llminspect.model import decoder_files as files
-from llminspect.model.decoder import DecoderConfig, Experts
+from llminspect.model.config import DecoderConfig, Experts
 from llminspect.model.spec import TensorSpec
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from llminspect.model import decoder_files as files
 from llminspect.model.spec import TensorSpec
 
 if TYPE_CHECKING:
-    from llminspect.model.decoder import DecoderConfig
+    from llminspect.model.config import DecoderConfig
     from llminspect.model.settings import Settings
 
 

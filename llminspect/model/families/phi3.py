@@ -16,7 +16,7 @@ from llminspect.model.spec import TensorSpec, rows_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from llminspect.model.decoder import DecoderConfig
+    from llminspect.model.config import DecoderConfig
     from llminspect.model.settings import Settings
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from llminspect.model import decoder_files as files
 
 if TYPE_CHECKING:
-    from llminspect.model.decoder import DecoderConfig
+    from llminspect.model.config import DecoderConfig
     from llminspect.model.settings import Settings
 
 

@@ -16,7 +16,8 @@ from llminspect.backends.jax.settings import read_mesh
 from llminspect.backends.jax.widened import piled, places_in
 from llminspect.core.compare import relative_difference
 from llminspect.errors import UsageError
-from llminspect.model.spec import Sizes, TensorSpec
+from llminspect.model.config import Sizes
+from llminspect.model.spec import TensorSpec
 from llminspect.opening import open_model
 from tests.backends.jax.eight import EIGHT, write_model
 from tests.closeness import assert_close

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from llminspect.model.spec import Sizes
+    from llminspect.model.config import Sizes
 
 SHAPES = {  # Layers, width, query heads, key/value heads, feed-forward width: those of Llama 3.1.
     "8 B": (32, 4096, 32, 8, 14336),
