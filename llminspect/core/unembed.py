@@ -9,8 +9,7 @@ import numpy as np
 from llminspect.core.array import linear, namespace, overwrite
 
 if TYPE_CHECKING:
-    from llminspect.core.array import Array
-    from llminspect.core.rows import RowsOnDemand
+    from llminspect.core.array import Array, RowsOnDemand
 
 
 NEAR = 8

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from llminspect.core.feedforward import GatedUnit
-    from llminspect.core.position.rotary import Rotary
+    from llminspect.core.rotary import Rotary
     from llminspect.model.settings import Settings
 
 SWIGLU = Glu("silu")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from llminspect.core.feedforward import GatedUnit
-    from llminspect.core.position.rotary import Rotary
+    from llminspect.core.rotary import Rotary
     from llminspect.model.settings import Settings
 
 QUERY_KEY_VALUE = ("attention.query", "attention.key", "attention.value")

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from llminspect.core import attention, feedforward
 from llminspect.core.array import mapped
+from llminspect.core.feedforward import mixture
 from llminspect.core.mask import hide
-from llminspect.core.mixture import mixture
 from llminspect.core.norm import layer_norm, rms_norm
-from llminspect.core.position.rotary import rotate_halves
+from llminspect.core.rotary import rotate_halves
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -64,7 +64,7 @@ def part_reader(description: Description, spec: TensorSpec) -> Callable[[tuple[s
 
 def row_by_row(on_demand: OnDemand, spec: TensorSpec, config: Config) -> Callable[[], Any]:
     """The matrix of the vocabulary as one that is never whole."""
-    from llminspect.core.rows import RowsOnDemand
+    from llminspect.core.array import RowsOnDemand
     from llminspect.model.spec import expanded_shape
 
     part = on_demand.parts[spec.name]

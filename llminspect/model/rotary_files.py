@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llminspect.core.position.rotary import Dynamic, Linear, Llama3, LongRope, Rotary, Yarn, long_rope_gain, yarn_gain
+from llminspect.core.rotary import Dynamic, Linear, Llama3, LongRope, Rotary, Yarn, long_rope_gain, yarn_gain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from llminspect.core.position.rotary import Scaling
+    from llminspect.core.rotary import Scaling
     from llminspect.model.settings import Settings
 
 

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llminspect.core import attention
-from llminspect.core.array import namespace, overwrite
+from llminspect.core.array import look_up, namespace, overwrite
 from llminspect.core.cache import Cache, extend, span
-from llminspect.core.embedding import look_up
 from llminspect.core.mask import causal_mask, hide
 from llminspect.core.unembed import logits
 from llminspect.errors import ModelError

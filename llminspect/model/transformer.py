@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llminspect.core import attention
-from llminspect.core.array import mapped, namespace
+from llminspect.core.array import look_up, mapped, namespace
 from llminspect.core.cache import Cache, LayerCache, Source, extend, span
-from llminspect.core.embedding import look_up
 from llminspect.core.mask import causal_mask, hide
-from llminspect.core.position import relative
-from llminspect.core.position.rotary import Divided, Rotary, rotary_angles
-from llminspect.core.position.sinusoidal import sinusoids
+from llminspect.core.positions import relative_bias, sinusoids
+from llminspect.core.rotary import Divided, Rotary, rotary_angles
 from llminspect.core.tap import NO_TAP
 from llminspect.core.threads import SHARED_FROM, by_rows, sharing
 from llminspect.core.unembed import logits
@@ -97,8 +95,8 @@ def through(
     }
     bias_HTS, relative_BH = None, params.get(f"{front}relative.weight")
     if relative_BH is not None:
-        buckets_TS = relative.buckets_of(xp, tokens, now, config.buckets, config.farthest, not config.causal)
-        bias_HTS = tap(f"{front}relative", relative.bias_of(relative_BH, buckets_TS))
+        bias_HTS = relative_bias(relative_BH, tokens, now, config.buckets, config.farthest, not config.causal)
+        bias_HTS = tap(f"{front}relative", bias_HTS)
     shared = isinstance(stream_TD, np.ndarray) and tokens >= SHARED_FROM and not _watched(tap, config, front)
 
     def step(

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from llminspect.core.array import linear
-from llminspect.core.rows import RowsOnDemand
+from llminspect.core.array import RowsOnDemand, linear
 from llminspect.core.threads import products
 from llminspect.errors import ModelError, UsageError, UserError
 from llminspect.files.quant_types import COMPILED

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from llminspect.core.feedforward import Glu
-from llminspect.core.position.rotary import Rotary
+from llminspect.core.rotary import Rotary
 from llminspect.model import decoder_files as files
 from llminspect.model import rotary_files
 from llminspect.model.spec import TensorSpec

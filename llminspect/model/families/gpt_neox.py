@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llminspect.core.position.rotary import Rotary
+from llminspect.core.rotary import Rotary
 from llminspect.errors import ModelError
 from llminspect.model import rotary_files
 from llminspect.model.config import HUGGINGFACE, Config, Sizes, read_sizes

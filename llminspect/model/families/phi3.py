@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from llminspect.core.position.rotary import Divided
+from llminspect.core.rotary import Divided
 from llminspect.model import decoder_files as files
 from llminspect.model.spec import TensorSpec, rows_of
 
