@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from llminspect.backends.jax.memory import cache_bytes, size, weights_bytes
+from llminspect.backends.jax.mesh import cache_bytes, size, weights_bytes
 from llminspect.backends.jax.settings import EngineSettings
 from llminspect.backends.jax.start import on_jax
 from llminspect.model.registry import architecture_for
