@@ -18,11 +18,11 @@ from llminspect.errors import ModelError
 from llminspect.model.config import GGUF, HUGGINGFACE, Config, Sizes, read_sizes
 from llminspect.model.layer import norm
 from llminspect.model.settings import ACTIVATIONS
-from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs, norm_specs
+from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
 from llminspect.model.transformer import forward, output_matrix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Sequence
 
     from llminspect.core.array import Array
     from llminspect.core.tap import Tap
@@ -104,42 +104,19 @@ def bert_from_gguf(settings: Settings) -> BertConfig:
     )
 
 
-def _layer(names: Mapping[str, str]) -> list[TensorSpec]:
-    """One layer's specs, `names` saying what a Hugging Face file calls each part."""
-    parts = [
-        ("attention.query", "HE D", "attn_q"),
-        ("attention.key", "HE D", "attn_k"),
-        ("attention.value", "HE D", "attn_v"),
-        ("attention.output", "D HE", "attn_output"),
-        ("middle.norm", "D", "attn_output_norm"),
-        ("feedforward.up", "F D", "ffn_up"),
-        ("feedforward.down", "D F", "ffn_down"),
-        ("output.norm", "D", "layer_output_norm"),
-    ]
-    return [spec for name, shape, gguf in parts for spec in linear_specs(name, shape, names[name], gguf, True)]
-
-
-BERT_LAYER = {
-    "attention.query": "attention.self.query",
-    "attention.key": "attention.self.key",
-    "attention.value": "attention.self.value",
-    "attention.output": "attention.output.dense",
-    "middle.norm": "attention.output.LayerNorm",
-    "feedforward.up": "intermediate.dense",
-    "feedforward.down": "output.dense",
-    "output.norm": "output.LayerNorm",
-}
-DISTILBERT_LAYER = {
-    "attention.query": "attention.q_lin",
-    "attention.key": "attention.k_lin",
-    "attention.value": "attention.v_lin",
-    "attention.output": "attention.out_lin",
-    "middle.norm": "sa_layer_norm",
-    "feedforward.up": "ffn.lin1",
-    "feedforward.down": "ffn.lin2",
-    "output.norm": "output_layer_norm",
-}
-"""Of the head that predicts words: its layer, its norm, the output matrix and its bias."""
+PARTS = (
+    ("attention.query", "HE D", "attention.self.query", "attention.q_lin", "attn_q"),
+    ("attention.key", "HE D", "attention.self.key", "attention.k_lin", "attn_k"),
+    ("attention.value", "HE D", "attention.self.value", "attention.v_lin", "attn_v"),
+    ("attention.output", "D HE", "attention.output.dense", "attention.out_lin", "attn_output"),
+    ("middle.norm", "D", "attention.output.LayerNorm", "sa_layer_norm", "attn_output_norm"),
+    ("feedforward.up", "F D", "intermediate.dense", "ffn.lin1", "ffn_up"),
+    ("feedforward.down", "D F", "output.dense", "ffn.lin2", "ffn_down"),
+    ("output.norm", "D", "output.LayerNorm", "output_layer_norm", "layer_output_norm"),
+)
+"""Of a layer: name, shape, and what files of BERT, of DistilBERT, and GGUF files call it."""
+BERT_LAYER = linear_specs(*((name, shape, its, gguf) for name, shape, its, _, gguf in PARTS), bias=True)
+DISTILBERT_LAYER = linear_specs(*((name, shape, its, gguf) for name, shape, _, its, gguf in PARTS), bias=True)
 BERT_HEAD = (
     "cls.predictions.transform.dense",
     "cls.predictions.transform.LayerNorm",
@@ -148,36 +125,29 @@ BERT_HEAD = (
 )
 ROBERTA_HEAD = ("lm_head.dense", "lm_head.layer_norm", "lm_head.decoder.weight", "lm_head.bias")
 DISTILBERT_HEAD = ("vocab_transform", "vocab_layer_norm", "vocab_projector.weight", "vocab_projector.bias")
+"""Of the head that predicts words: its layer, its norm, the output matrix and its bias."""
 
 
 def tensors(
-    config: BertConfig, layer: Mapping[str, str], stack: str, head: tuple[str, str, str, str]
-) -> Iterable[TensorSpec]:
+    config: BertConfig, layer: Sequence[TensorSpec], stack: str, head: tuple[str, str, str, str]
+) -> list[TensorSpec]:
     dense, norm, matrix, bias = head
-    kinds = TensorSpec(
-        "segment.weight", f"{config.segments} D", "embeddings.token_type_embeddings.weight", "token_types.weight"
+    places, kinds = f"{config.positions} D", f"{config.segments} D"
+    segments = TensorSpec("segment.weight", kinds, "embeddings.token_type_embeddings.weight", "token_types.weight")
+    perhaps = linear_specs(
+        ("pooler", "D D", "pooler.dense", None),
+        ("next_sentence", "2 D", "cls.seq_relationship", None),
+        ("head", "D D", dense, None),
+        ("head.norm", "D", norm, None),
+        bias=True,
     )
     return [
         TensorSpec("embedding.weight", "V D", "embeddings.word_embeddings.weight", "token_embd.weight"),
-        TensorSpec(
-            "position.weight",
-            f"{config.positions} D",
-            "embeddings.position_embeddings.weight",
-            "position_embd.weight",
-        ),
-        *([kinds] if config.segments else []),
-        *norm_specs("embedding.norm", "embeddings.LayerNorm", "token_embd_norm"),
-        *for_layers(config.sizes.L, _layer(layer), huggingface=f"{stack}.{{}}.", gguf="blk.{}."),
-        *(
-            replace(spec, optional=True)
-            for name, shape, source in (
-                ("pooler", "D D", "pooler.dense"),
-                ("next_sentence", "2 D", "cls.seq_relationship"),
-                ("head", "D D", dense),
-                ("head.norm", "D", norm),
-            )
-            for spec in linear_specs(name, shape, source, None, True)
-        ),
+        TensorSpec("position.weight", places, "embeddings.position_embeddings.weight", "position_embd.weight"),
+        *([segments] if config.segments else []),
+        *linear_specs(("embedding.norm", "D", "embeddings.LayerNorm", "token_embd_norm"), bias=True),
+        *for_layers(config.sizes.L, layer, huggingface=f"{stack}.{{}}.", gguf="blk.{}."),
+        *(replace(spec, optional=True) for spec in perhaps),
         TensorSpec("unembedding.weight", "V D", matrix, optional=True),
         TensorSpec("unembedding.bias", "V", bias, optional=True),
     ]
@@ -199,8 +169,7 @@ SAME = {"roberta": ("xlm-roberta", "camembert")}
 def _family(
     name: str,
     read: Callable[[Settings], BertConfig],
-    prefix: str,
-    layer: Mapping[str, str],
+    layer: Sequence[TensorSpec],
     stack: str,
     head: tuple[str, str, str, str],
 ) -> Architecture:
@@ -215,31 +184,16 @@ def _family(
         readout=readout,
         capabilities=frozenset({"encode", "fill"}),
         requires={"fill": "head.weight"},
-        prefix=prefix,
+        prefix=f"{name}.",
         older_spellings=((".gamma", ".weight"), (".beta", ".bias")),
         # Row numbers, and second copies of the output matrix's bias.
         ignored=("embeddings.position_ids", "cls.predictions.decoder.bias", "lm_head.decoder.bias"),
     )
 
 
+from_bert, from_roberta = (partial(bert_from_huggingface, counts_from_padding=counts) for counts in (False, True))
 ARCHITECTURES = (
-    _family(
-        "bert",
-        partial(bert_from_huggingface, counts_from_padding=False),
-        "bert.",
-        BERT_LAYER,
-        "encoder.layer",
-        BERT_HEAD,
-    ),
-    _family(
-        "roberta",
-        partial(bert_from_huggingface, counts_from_padding=True),
-        "roberta.",
-        BERT_LAYER,
-        "encoder.layer",
-        ROBERTA_HEAD,
-    ),
-    _family(
-        "distilbert", distilbert_from_huggingface, "distilbert.", DISTILBERT_LAYER, "transformer.layer", DISTILBERT_HEAD
-    ),
+    _family("bert", from_bert, BERT_LAYER, "encoder.layer", BERT_HEAD),
+    _family("roberta", from_roberta, BERT_LAYER, "encoder.layer", ROBERTA_HEAD),
+    _family("distilbert", distilbert_from_huggingface, DISTILBERT_LAYER, "transformer.layer", DISTILBERT_HEAD),
 )

@@ -15,7 +15,7 @@ from llminspect.core.feedforward import Glu
 from llminspect.core.rotary import Rotary
 from llminspect.model import decoder_files as files
 from llminspect.model import rotary_files
-from llminspect.model.spec import TensorSpec
+from llminspect.model.spec import TensorSpec, linear_specs
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
@@ -107,30 +107,30 @@ def plus_one(weight: Array, _: DecoderConfig) -> Array:
     return weight + 1
 
 
-def _norm(name: str, shape: str, huggingface: str, gguf: str) -> TensorSpec:
+def _norms(*norms: tuple[str, str, str, str]) -> list[TensorSpec]:
     """Hugging Face files hold the weight − 1, GGUF files the weight."""
-    return TensorSpec(f"{name}.weight", shape, f"{huggingface}.weight", f"{gguf}.weight", huggingface_fix=plus_one)
+    return linear_specs(*norms, huggingface_fix=plus_one)
 
 
-BEFORE = (
-    _norm("attention.norm", "D", "input_layernorm", "attn_norm"),
-    _norm("feedforward.norm", "D", "post_attention_layernorm", "ffn_norm"),
+BEFORE = _norms(
+    ("attention.norm", "D", "input_layernorm", "attn_norm"),
+    ("feedforward.norm", "D", "post_attention_layernorm", "ffn_norm"),
 )
-AROUND = (
-    _norm("attention.norm", "D", "input_layernorm", "attn_norm"),
-    _norm("attention.norm_after", "D", "post_attention_layernorm", "post_attention_norm"),
-    _norm("feedforward.norm", "D", "pre_feedforward_layernorm", "ffn_norm"),
-    _norm("feedforward.norm_after", "D", "post_feedforward_layernorm", "post_ffw_norm"),
+AROUND = _norms(
+    ("attention.norm", "D", "input_layernorm", "attn_norm"),
+    ("attention.norm_after", "D", "post_attention_layernorm", "post_attention_norm"),
+    ("feedforward.norm", "D", "pre_feedforward_layernorm", "ffn_norm"),
+    ("feedforward.norm_after", "D", "post_feedforward_layernorm", "post_ffw_norm"),
 )
-OF_HEADS = (
-    _norm("attention.query.norm", "E", "self_attn.q_norm", "attn_q_norm"),
-    _norm("attention.key.norm", "E", "self_attn.k_norm", "attn_k_norm"),
+OF_HEADS = _norms(
+    ("attention.query.norm", "E", "self_attn.q_norm", "attn_q_norm"),
+    ("attention.key.norm", "E", "self_attn.k_norm", "attn_k_norm"),
 )
 
 
-def tensors(config: DecoderConfig, norms: tuple[TensorSpec, ...]) -> list[TensorSpec]:
+def tensors(config: DecoderConfig, norms: list[TensorSpec]) -> list[TensorSpec]:
     layer = [*norms, *files.attention_specs(config), *files.feed_forward_specs(config)]
-    final = _norm("final.norm", "D", "norm", "output_norm")
+    (final,) = _norms(("final.norm", "D", "norm", "output_norm"))
     return [final if spec.name == final.name else spec for spec in files.around_layers(config, layer)]
 
 
@@ -146,6 +146,6 @@ ARCHITECTURES = tuple(
     for name, model_type, from_huggingface, norms in (
         ("gemma", "gemma", gemma_from_huggingface, BEFORE),
         ("gemma2", "gemma2", gemma2_from_huggingface, AROUND),
-        ("gemma3", "gemma3_text", gemma3_from_huggingface, (*AROUND, *OF_HEADS)),
+        ("gemma3", "gemma3_text", gemma3_from_huggingface, [*AROUND, *OF_HEADS]),
     )
 )

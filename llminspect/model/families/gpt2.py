@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from llminspect.model.config import GGUF, Config, Sizes, read_sizes
 from llminspect.model.settings import ACTIVATIONS
-from llminspect.model.spec import Architecture, TensorSpec, for_layers, norm_specs, rows_of
+from llminspect.model.spec import Architecture, TensorSpec, for_layers, fused_specs, linear_specs
 from llminspect.model.transformer import forward, readout
 
 if TYPE_CHECKING:
@@ -62,44 +62,21 @@ def from_gguf(settings: Settings) -> GPT2Config:
     )
 
 
-def query_key_value(config: GPT2Config) -> dict[str, int]:
-    return dict.fromkeys(("query", "key", "value"), config.sizes.D)
-
-
-def transposed(weight_IO: Array, _: GPT2Config) -> Array:
+def transposed(array: Array, _: GPT2Config) -> Array:
     """Hugging Face files hold GPT-2's matrices the other way round, input by output."""
-    return weight_IO.T
+    return array.T
 
 
-def _fused(part: str) -> list[TensorSpec]:
-    rows = rows_of(part, query_key_value)
-
-    def columns(weight_IO: Array, config: GPT2Config) -> Array:
-        return rows(weight_IO.T, config)
-
-    name = f"attention.{part}"
-    return [
-        TensorSpec(f"{name}.weight", "HE D", "attn.c_attn.weight", "attn_qkv.weight", columns, rows),
-        TensorSpec(f"{name}.bias", "HE", "attn.c_attn.bias", "attn_qkv.bias", rows, rows),
-    ]
-
-
-def _map(name: str, shape: str, huggingface: str, gguf: str) -> list[TensorSpec]:
-    return [
-        TensorSpec(f"{name}.weight", shape, f"{huggingface}.weight", f"{gguf}.weight", transposed),
-        TensorSpec(f"{name}.bias", shape.split()[0], f"{huggingface}.bias", f"{gguf}.bias"),
-    ]
-
-
+QUERY_KEY_VALUE = {"attention.query": "HE D", "attention.key": "HE D", "attention.value": "HE D"}
+FEED_FORWARD = (("feedforward.up", "F D", "mlp.c_fc", "ffn_up"), ("feedforward.down", "D F", "mlp.c_proj", "ffn_down"))
+QUERY_KEY_VALUE = {"attention.query": "HE D", "attention.key": "HE D", "attention.value": "HE D"}
+FEED_FORWARD = (("feedforward.up", "F D", "mlp.c_fc", "ffn_up"), ("feedforward.down", "D F", "mlp.c_proj", "ffn_down"))
 LAYER = (
-    *norm_specs("attention.norm", "ln_1", "attn_norm"),
-    *_fused("query"),
-    *_fused("key"),
-    *_fused("value"),
-    *_map("attention.output", "D HE", "attn.c_proj", "attn_output"),
-    *norm_specs("feedforward.norm", "ln_2", "ffn_norm"),
-    *_map("feedforward.up", "F D", "mlp.c_fc", "ffn_up"),
-    *_map("feedforward.down", "D F", "mlp.c_proj", "ffn_down"),
+    *linear_specs(("attention.norm", "D", "ln_1", "attn_norm"), bias=True),
+    *fused_specs(QUERY_KEY_VALUE, "attn.c_attn", "attn_qkv", bias=True, transposed=True),
+    *linear_specs(("attention.output", "D HE", "attn.c_proj", "attn_output"), bias=True, huggingface_fix=transposed),
+    *linear_specs(("feedforward.norm", "D", "ln_2", "ffn_norm"), bias=True),
+    *linear_specs(*FEED_FORWARD, bias=True, huggingface_fix=transposed),
 )
 
 
@@ -107,7 +84,7 @@ def tensors(config: GPT2Config) -> list[TensorSpec]:
     return [
         TensorSpec("embedding.weight", "V D", "wte.weight", "token_embd.weight"),
         TensorSpec("position.weight", f"{config.sizes.context} D", "wpe.weight", "position_embd.weight"),
-        *norm_specs("final.norm", "ln_f", "output_norm"),
+        *linear_specs(("final.norm", "D", "ln_f", "output_norm"), bias=True),
         TensorSpec("unembedding.weight", "V D", "lm_head.weight", "output.weight", optional=config.tied),
         *for_layers(config.sizes.L, LAYER, huggingface="h.{}.", gguf="blk.{}."),
     ]

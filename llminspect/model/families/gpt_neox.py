@@ -13,7 +13,7 @@ from llminspect.errors import ModelError
 from llminspect.model import rotary_files
 from llminspect.model.config import HUGGINGFACE, Config, Sizes, read_sizes
 from llminspect.model.settings import ACTIVATIONS
-from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs, norm_specs
+from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
 from llminspect.model.transformer import forward, readout
 
 if TYPE_CHECKING:
@@ -76,27 +76,27 @@ def tensors(config: NeoXConfig) -> list[TensorSpec]:
         spec
         for part, name in enumerate(("query", "key", "value"))
         for spec in linear_specs(
-            f"attention.{name}",
-            "HE D",
-            "attention.query_key_value",
-            None,
-            config.attention_bias,
+            (f"attention.{name}", "HE D", "attention.query_key_value", None),
+            bias=config.attention_bias,
             huggingface_fix=part_of_heads(part),
         )
     ]
     layer = [
-        *norm_specs("attention.norm", "input_layernorm", None),
+        *linear_specs(("attention.norm", "D", "input_layernorm", None), bias=True),
         *fused,
-        *linear_specs("attention.output", "D HE", "attention.dense", None, config.attention_bias),
-        *norm_specs("feedforward.norm", "post_attention_layernorm", None),
-        *linear_specs("feedforward.up", "F D", "mlp.dense_h_to_4h", None, True),
-        *linear_specs("feedforward.down", "D F", "mlp.dense_4h_to_h", None, True),
+        *linear_specs(("attention.output", "D HE", "attention.dense", None), bias=config.attention_bias),
+        *linear_specs(
+            ("feedforward.norm", "D", "post_attention_layernorm", None),
+            ("feedforward.up", "F D", "mlp.dense_h_to_4h", None),
+            ("feedforward.down", "D F", "mlp.dense_4h_to_h", None),
+            bias=True,
+        ),
     ]
     return [
         TensorSpec("embedding.weight", "V D", "embed_in.weight"),
-        *norm_specs("final.norm", "final_layer_norm", None),
+        *linear_specs(("final.norm", "D", "final_layer_norm", None), bias=True),
         TensorSpec("unembedding.weight", "V D", "embed_out.weight", optional=config.tied),
-        *for_layers(config.sizes.L, layer, huggingface="layers.{}.", gguf=""),
+        *for_layers(config.sizes.L, layer, huggingface="layers.{}."),
     ]
 
 

@@ -60,7 +60,7 @@ EXPERTS_IN_GGUF = files.expert_specs(0, "", "", ("", "", ""))
 def tensors(config: DecoderConfig) -> list[TensorSpec]:
     layer = [
         *files.NORMS_BEFORE,
-        *files.attention_specs(config, (unpermute_query, unpermute_key)),
+        *files.attention_specs(config, unpermute_query, unpermute_key),
         *(files.feed_forward_specs(config) if config.experts is None else EXPERTS_IN_GGUF),
     ]
     pairs = str(config.rotary.width // 2)

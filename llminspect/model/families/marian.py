@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from llminspect.model.config import Config, Sizes, read_sizes
 from llminspect.model.settings import ACTIVATIONS
-from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs, norm_specs
+from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
 from llminspect.model.transformer import encode_source, forward, readout
 
 if TYPE_CHECKING:
@@ -84,28 +84,26 @@ def from_huggingface(settings: Settings) -> MarianConfig:
 
 
 def _attention(step: str, name: str, heads: str) -> list[TensorSpec]:
-    parts = {"query": "q_proj", "key": "k_proj", "value": "v_proj", "output": "out_proj"}
-    return [
-        spec
-        for part, its_name in parts.items()
-        for spec in linear_specs(
-            f"{step}.{part}", f"D {heads}" if part == "output" else f"{heads} D", f"{name}.{its_name}", None, True
-        )
-    ]
+    return linear_specs(
+        (f"{step}.query", f"{heads} D", f"{name}.q_proj", None),
+        (f"{step}.key", f"{heads} D", f"{name}.k_proj", None),
+        (f"{step}.value", f"{heads} D", f"{name}.v_proj", None),
+        (f"{step}.output", f"D {heads}", f"{name}.out_proj", None),
+        bias=True,
+    )
 
 
-def _layer(heads: str, width: str, crossed: bool) -> list[TensorSpec]:
-    crossing = [
-        *_attention("cross_attention", "encoder_attn", heads),
-        *norm_specs("crossed.norm", "encoder_attn_layer_norm", None),
-    ]
+def _layer(heads: str, width: str, crossing: list[TensorSpec]) -> list[TensorSpec]:
     return [
         *_attention("attention", "self_attn", heads),
-        *norm_specs("middle.norm", "self_attn_layer_norm", None),
-        *(crossing if crossed else []),
-        *linear_specs("feedforward.up", f"{width} D", "fc1", None, True),
-        *linear_specs("feedforward.down", f"D {width}", "fc2", None, True),
-        *norm_specs("output.norm", "final_layer_norm", None),
+        *linear_specs(("middle.norm", "D", "self_attn_layer_norm", None), bias=True),
+        *crossing,
+        *linear_specs(
+            ("feedforward.up", f"{width} D", "fc1", None),
+            ("feedforward.down", f"D {width}", "fc2", None),
+            ("output.norm", "D", "final_layer_norm", None),
+            bias=True,
+        ),
     ]
 
 
@@ -117,11 +115,15 @@ def tensors(config: MarianConfig) -> list[TensorSpec]:
     # The letters are the decoder's; an encoder with other numbers (no published one) has none.
     heads = "HE" if config.encoder_heads == config.sizes.H else "D"
     width = "F" if config.encoder_width == config.sizes.F else str(config.encoder_width)
-    encoder, decoder = _layer(heads, width, False), _layer("HE", "F", True)
+    crossing = [
+        *_attention("cross_attention", "encoder_attn", "HE"),
+        *linear_specs(("crossed.norm", "D", "encoder_attn_layer_norm", None), bias=True),
+    ]
+    encoder, decoder = _layer(heads, width, []), _layer("HE", "F", crossing)
     return [
         TensorSpec("embedding.weight", "V D", "shared.weight"),
-        *for_layers(config.encoder_layers, encoder, huggingface="encoder.layers.{}.", gguf="", stack="encoder.layers"),
-        *for_layers(config.sizes.L, decoder, huggingface="decoder.layers.{}.", gguf=""),
+        *for_layers(config.encoder_layers, encoder, huggingface="encoder.layers.{}.", stack="encoder.layers"),
+        *for_layers(config.sizes.L, decoder, huggingface="decoder.layers.{}."),
         TensorSpec("unembedding.bias", "V", "final_logits_bias", huggingface_fix=one_row),
     ]
 

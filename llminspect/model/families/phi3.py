@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING
 
 from llminspect.core.rotary import Divided
 from llminspect.model import decoder_files as files
-from llminspect.model.spec import TensorSpec, rows_of
+from llminspect.model.spec import TensorSpec, fused_specs, linear_specs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from llminspect.model.config import DecoderConfig
     from llminspect.model.settings import Settings
 
@@ -40,33 +38,14 @@ def from_gguf(settings: Settings) -> DecoderConfig:
     )
 
 
-def query_key_value(config: DecoderConfig) -> dict[str, int]:
-    sizes = config.sizes
-    return {"query": sizes.H * sizes.E, "key": sizes.K * sizes.E, "value": sizes.K * sizes.E}
-
-
-def gate_up(config: DecoderConfig) -> dict[str, int]:
-    return {"gate": config.sizes.F, "up": config.sizes.F}
-
-
-def _fused(
-    name: str, shape: str, huggingface: str, gguf: str, parts: Callable[[DecoderConfig], dict[str, int]]
-) -> TensorSpec:
-    cut = rows_of(name.rpartition(".")[2], parts)
-    return TensorSpec(f"{name}.weight", shape, huggingface, gguf, huggingface_fix=cut, gguf_fix=cut)
-
-
-QUERY_KEY_VALUE = ("self_attn.qkv_proj.weight", "attn_qkv.weight")
-GATE_UP = ("mlp.gate_up_proj.weight", "ffn_up.weight")
+QUERY_KEY_VALUE = {"attention.query": "HE D", "attention.key": "KE D", "attention.value": "KE D"}
+GATE_UP = {"feedforward.gate": "F D", "feedforward.up": "F D"}
 LAYER = (
     *files.NORMS_BEFORE,
-    _fused("attention.query", "HE D", *QUERY_KEY_VALUE, query_key_value),
-    _fused("attention.key", "KE D", *QUERY_KEY_VALUE, query_key_value),
-    _fused("attention.value", "KE D", *QUERY_KEY_VALUE, query_key_value),
-    TensorSpec("attention.output.weight", "D HE", "self_attn.o_proj.weight", "attn_output.weight"),
-    _fused("feedforward.gate", "F D", *GATE_UP, gate_up),
-    _fused("feedforward.up", "F D", *GATE_UP, gate_up),
-    TensorSpec("feedforward.down.weight", "D F", "mlp.down_proj.weight", "ffn_down.weight"),
+    *fused_specs(QUERY_KEY_VALUE, "self_attn.qkv_proj", "attn_qkv"),
+    *linear_specs(("attention.output", "D HE", "self_attn.o_proj", "attn_output")),
+    *fused_specs(GATE_UP, "mlp.gate_up_proj", "ffn_up"),
+    *linear_specs(("feedforward.down", "D F", "mlp.down_proj", "ffn_down")),
 )
 
 

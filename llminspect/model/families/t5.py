@@ -13,7 +13,7 @@ from llminspect.core.unembed import logits
 from llminspect.model.config import GGUF, Config, Sizes, read_sizes
 from llminspect.model.layer import norm
 from llminspect.model.settings import ACTIVATIONS
-from llminspect.model.spec import Architecture, TensorSpec, for_layers
+from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
 from llminspect.model.transformer import encode_source, forward, output_matrix
 
 if TYPE_CHECKING:
@@ -108,53 +108,45 @@ def from_gguf(settings: Settings) -> T5Config:
     )
 
 
-def _norm(name: str, huggingface: str, gguf: str) -> TensorSpec:
-    return TensorSpec(f"{name}.weight", "D", f"{huggingface}.weight", f"{gguf}.weight")
-
-
-def _attention(step: str, huggingface: str, gguf: str) -> list[TensorSpec]:
-    names = {"query": ("HE D", "q"), "key": ("HE D", "k"), "value": ("HE D", "v"), "output": ("D HE", "o")}
-    return [
-        TensorSpec(f"{step}.{part}.weight", shape, f"{huggingface}.{letter}.weight", f"{gguf}_{letter}.weight")
-        for part, (shape, letter) in names.items()
-    ]
+def _attention(step: str, norm: str, huggingface: str, gguf: str) -> list[TensorSpec]:
+    return linear_specs(
+        (f"{step}.norm", "D", norm, f"{gguf}_norm"),
+        (f"{step}.query", "HE D", f"{huggingface}.q", f"{gguf}_q"),
+        (f"{step}.key", "HE D", f"{huggingface}.k", f"{gguf}_k"),
+        (f"{step}.value", "HE D", f"{huggingface}.v", f"{gguf}_v"),
+        (f"{step}.output", "D HE", f"{huggingface}.o", f"{gguf}_o"),
+    )
 
 
 def _feed_forward(config: T5Config, number: int) -> list[TensorSpec]:
     inner = f"layer.{number}.DenseReluDense"
-    up = f"{inner}.wi_1.weight" if config.gated else f"{inner}.wi.weight"
     gate = TensorSpec(
         "feedforward.gate.weight", "F D", f"{inner}.wi_0.weight", "ffn_gate.weight", optional=config.gated is None
     )
     return [
-        _norm("feedforward.norm", f"layer.{number}.layer_norm", "ffn_norm"),
+        *linear_specs(("feedforward.norm", "D", f"layer.{number}.layer_norm", "ffn_norm")),
         *([] if config.gated is False else [gate]),
-        TensorSpec("feedforward.up.weight", "F D", up, "ffn_up.weight"),
-        TensorSpec("feedforward.down.weight", "D F", f"{inner}.wo.weight", "ffn_down.weight"),
+        *linear_specs(
+            ("feedforward.up", "F D", f"{inner}.wi_1" if config.gated else f"{inner}.wi", "ffn_up"),
+            ("feedforward.down", "D F", f"{inner}.wo", "ffn_down"),
+        ),
     ]
 
 
 def tensors(config: T5Config) -> list[TensorSpec]:
-    of_self = [
-        _norm("attention.norm", "layer.0.layer_norm", "attn_norm"),
-        *_attention("attention", "layer.0.SelfAttention", "attn"),
-    ]
-    of_source = [
-        _norm("cross_attention.norm", "layer.1.layer_norm", "cross_attn_norm"),
-        *_attention("cross_attention", "layer.1.EncDecAttention", "cross_attn"),
-    ]
+    of_self = _attention("attention", "layer.0.layer_norm", "layer.0.SelfAttention", "attn")
+    of_source = _attention("cross_attention", "layer.1.layer_norm", "layer.1.EncDecAttention", "cross_attn")
     encoder, decoder = [*of_self, *_feed_forward(config, 1)], [*of_self, *of_source, *_feed_forward(config, 2)]
-    table, relative = f"{config.buckets} H", "block.0.layer.0.SelfAttention.relative_attention_bias.weight"
+    layers, table = config.encoder_layers, f"{config.buckets} H"
+    relative = "block.0.layer.0.SelfAttention.relative_attention_bias.weight"
     return [
         TensorSpec("embedding.weight", "V D", "shared.weight", "token_embd.weight"),
         TensorSpec("encoder.relative.weight", table, f"encoder.{relative}", "enc.blk.0.attn_rel_b.weight"),
-        *for_layers(
-            config.encoder_layers, encoder, huggingface="encoder.block.{}.", gguf="enc.blk.{}.", stack="encoder.layers"
-        ),
-        _norm("encoder.final.norm", "encoder.final_layer_norm", "enc.output_norm"),
+        *for_layers(layers, encoder, huggingface="encoder.block.{}.", gguf="enc.blk.{}.", stack="encoder.layers"),
+        *linear_specs(("encoder.final.norm", "D", "encoder.final_layer_norm", "enc.output_norm")),
         TensorSpec("relative.weight", table, f"decoder.{relative}", "dec.blk.0.attn_rel_b.weight"),
         *for_layers(config.sizes.L, decoder, huggingface="decoder.block.{}.", gguf="dec.blk.{}."),
-        _norm("final.norm", "decoder.final_layer_norm", "dec.output_norm"),
+        *linear_specs(("final.norm", "D", "decoder.final_layer_norm", "dec.output_norm")),
         TensorSpec("unembedding.weight", "V D", "lm_head.weight", "output.weight", optional=config.tied is not False),
     ]
 
