@@ -1,4 +1,7 @@
-"""How files keep the decoders since Llama: the settings that these families write alike, and their tensors."""
+"""How files keep the decoders since Llama: the settings that these families write alike, and their tensors.
+
+With it a family's file has all that it is written with: the types that are imported here are its names too.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 from llminspect.core.feedforward import Glu
 from llminspect.model import rotary_files
-from llminspect.model.config import GGUF, HUGGINGFACE, DecoderConfig, Sizes, read_sizes
+from llminspect.model.config import GGUF, HUGGINGFACE, read_sizes
+from llminspect.model.config import DecoderConfig as DecoderConfig
+from llminspect.model.config import Experts as Experts
+from llminspect.model.config import Sizes as Sizes
 from llminspect.model.settings import ACTIVATIONS
-from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
+from llminspect.model.spec import Architecture, for_layers
+from llminspect.model.spec import TensorSpec as TensorSpec
+from llminspect.model.spec import fused_specs as fused_specs
+from llminspect.model.spec import linear_specs as linear_specs
 from llminspect.model.transformer import forward, readout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from llminspect.core.array import Array as Array
     from llminspect.core.feedforward import GatedUnit
     from llminspect.core.rotary import Rotary
-    from llminspect.model.settings import Settings
+    from llminspect.model.settings import Settings as Settings
 
 QUERY_KEY_VALUE = ("attention.query", "attention.key", "attention.value")
 ATTENTION = (*QUERY_KEY_VALUE, "attention.output")

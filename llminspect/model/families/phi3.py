@@ -7,25 +7,19 @@ its own (LongRoPE).
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from llminspect.core.rotary import Divided
 from llminspect.model import decoder_files as files
-from llminspect.model.spec import TensorSpec, fused_specs, linear_specs
-
-if TYPE_CHECKING:
-    from llminspect.model.config import DecoderConfig
-    from llminspect.model.settings import Settings
 
 
-def from_huggingface(settings: Settings) -> DecoderConfig:
+def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     settings.skip("original_max_position_embeddings")  # Only of use, and then needed, with a scaling.
     for key in ("full_attn_mod", "interpolate_factor"):  # In Phi-4-mini's files; the reference implementation has none.
         settings.only(key, 1)
     return files.with_windows(files.from_huggingface(settings), settings)
 
 
-def from_gguf(settings: Settings) -> DecoderConfig:
+def from_gguf(settings: files.Settings) -> files.DecoderConfig:
     found = files.from_gguf(settings, biased=())
     window = settings.get("attention.sliding_window") or None
     context = settings.whole("rope.scaling.original_context_length", found.sizes.context)
@@ -42,19 +36,19 @@ QUERY_KEY_VALUE = {"attention.query": "HE D", "attention.key": "KE D", "attentio
 GATE_UP = {"feedforward.gate": "F D", "feedforward.up": "F D"}
 LAYER = (
     *files.NORMS_BEFORE,
-    *fused_specs(QUERY_KEY_VALUE, "self_attn.qkv_proj", "attn_qkv"),
-    *linear_specs(("attention.output", "D HE", "self_attn.o_proj", "attn_output")),
-    *fused_specs(GATE_UP, "mlp.gate_up_proj", "ffn_up"),
-    *linear_specs(("feedforward.down", "D F", "mlp.down_proj", "ffn_down")),
+    *files.fused_specs(QUERY_KEY_VALUE, "self_attn.qkv_proj", "attn_qkv"),
+    *files.linear_specs(("attention.output", "D HE", "self_attn.o_proj", "attn_output")),
+    *files.fused_specs(GATE_UP, "mlp.gate_up_proj", "ffn_up"),
+    *files.linear_specs(("feedforward.down", "D F", "mlp.down_proj", "ffn_down")),
 )
 
 
-def tensors(config: DecoderConfig) -> list[TensorSpec]:
+def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     pairs = str(config.rotary.width // 2)
     return [
         *files.around_layers(config, LAYER),
-        TensorSpec("rotary.divisors.short", pairs, None, "rope_factors_short.weight", optional=True),
-        TensorSpec("rotary.divisors.long", pairs, None, "rope_factors_long.weight", optional=True),
+        files.TensorSpec("rotary.divisors.short", pairs, None, "rope_factors_short.weight", optional=True),
+        files.TensorSpec("rotary.divisors.long", pairs, None, "rope_factors_long.weight", optional=True),
     ]
 
 
