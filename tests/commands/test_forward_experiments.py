@@ -14,8 +14,7 @@ from llminspect.analysis.surprise import surprise
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.core.attention import softmax
-from llminspect.core.surprisal import windows
-from llminspect.core.unembed import log_softmax
+from llminspect.core.unembed import log_softmax, windows
 from llminspect.opening import open_model
 from llminspect.text.prompt import Prompt
 from llminspect.text.tokenizer import Token

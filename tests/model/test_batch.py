@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from llminspect.core import attention
-from llminspect.core.compare import relative_difference
+from llminspect.core.geometry import relative_difference
 from llminspect.core.tap import Capture, Chain, Edit
 from llminspect.errors import UsageError, UserError
 from tests.closeness import SINGLE, assert_close

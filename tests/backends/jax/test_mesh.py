@@ -14,7 +14,7 @@ from llminspect.backends.jax.mesh import Layout, check_divides, cut_over_model, 
 from llminspect.backends.jax.settings import read_mesh
 from llminspect.backends.jax.start import load
 from llminspect.backends.jax.values import piled, places_in
-from llminspect.core.compare import relative_difference
+from llminspect.core.geometry import relative_difference
 from llminspect.errors import UsageError
 from llminspect.model.config import Sizes
 from llminspect.model.spec import TensorSpec
