@@ -47,14 +47,9 @@ def softmax(scores: Array, sink_H: Array | None = None) -> Array:
     """
     sink_H11 = None if sink_H is None else sink_H[:, None, None]
     top = highest(scores, sink_H11)
-    exponentials = _exponentials(scores, top)
+    with np.errstate(over="ignore"):  # A difference beyond what float32 holds is −∞: its exponential is the right 0.
+        exponentials = overwrite("exp", scores - top)
     return overwrite("divide", exponentials, summed(exponentials, None if sink_H11 is None else sink_H11 - top))
-
-
-def _exponentials(scores: Array, top: Array) -> Array:
-    """e^(x − top). A difference beyond what float32 holds is −∞, of which the exponential is the right 0."""
-    with np.errstate(over="ignore"):
-        return overwrite("exp", scores - top)
 
 
 def highest(scores: Array, other: Array | None = None) -> Array:

@@ -97,7 +97,7 @@ def through(
     if relative_BH is not None:
         bias_HTS = relative_bias(relative_BH, tokens, now, config.buckets, config.farthest, not config.causal)
         bias_HTS = tap(f"{front}relative", bias_HTS)
-    shared = isinstance(stream_TD, np.ndarray) and tokens >= SHARED_FROM and not _watched(tap, config, front)
+    shared = isinstance(stream_TD, np.ndarray) and tokens >= SHARED_FROM and not watched(tap, config, front)
 
     def step(
         index: int, arrays: Mapping[str, Array], stream_TD: Array, cache: Cache | None, tap: Tap
@@ -169,7 +169,8 @@ def divisors(params: Params, rotary: Rotary, length: int) -> Array | None:
     return params.get("rotary.divisors")
 
 
-def _watched(tap: Tap, config: Config, front: str) -> bool:
+def watched(tap: Tap, config: Config, front: str) -> bool:
+    """Whether somebody looks at a step that would be made for some tokens at a time."""
     steps = list(steps_within(config.sizes.X))
     return any(tap.wants(f"{front}layers.{index}.{step}") for index in range(config.sizes.L) for step in steps)
 

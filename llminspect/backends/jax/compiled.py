@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +111,7 @@ class Compiled(Programs):
         """
         ids_T = np.asarray(ids, np.int32)
         nothing = {name: np.zeros(shape, np.float32) for name, shape in self._shapes(ids_T, names, tap).items()}
-        kept, added = Capture(*names), [Edit(name, _sum, array) for name, array in nothing.items()]
+        kept, added = Capture(*names), [Edit(name, operator.add, array) for name, array in nothing.items()]
         plan = planned(Chain([tap, kept, *added]))
 
         def score(params: Params, recorder: Recorder, ids_T: Array, place: Array, answers: tuple[Array, ...]) -> Any:
@@ -160,7 +161,3 @@ class Compiled(Programs):
                 f"{tokens} tokens are more than this model has positions for ({len(table)})",
                 "give it a shorter text",
             )
-
-
-def _sum(array: Array, added: Array) -> Array:
-    return array + added

@@ -97,12 +97,10 @@ class Scanned(Params):
     def _names_of(self, step: LayerStep, at: int, stream_TD: Array, cache: Cache | None, stack: str) -> list[str]:
         """What a tap may see of a layer, as the names' ends."""
         tap, front = Capture("*"), f"{stack}.{at}."
-        jax.eval_shape(lambda: step(at, self.layer_anew(at, stack), stream_TD, cache, tap)[0])
+        named = self._named(stack, at)
+        # Arrays of a piece of code that is inside another are made for it alone: `layer` would keep them.
+        jax.eval_shape(lambda: step(at, {short: self.widened[name] for short, name in named}, stream_TD, cache, tap)[0])
         return [name.removeprefix(front) for name in tap.arrays]
-
-    def layer_anew(self, index: int, stack: str) -> dict[str, Array]:
-        """As `layer`, not kept: arrays of a piece of code that is inside another."""
-        return {short: self.widened[name] for short, name in self._named(stack, index)}
 
     def _repeat(
         self, step: LayerStep, group: _Group, stream_TD: Array, cache: Cache | None, tap: Recorder
