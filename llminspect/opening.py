@@ -181,9 +181,8 @@ def _assemble(located: Located, progress: Progress | None, streamed: bool, finit
     from llminspect.files.machine import keep_freed_memory
     from llminspect.files.prepared import prepared
     from llminspect.files.prepared_file import Planned
-    from llminspect.model.finite import checked_array, not_finite
     from llminspect.model.params import OnDemand, Params
-    from llminspect.model.reading import larger_than_memory, part_reader, reader, row_by_row
+    from llminspect.model.reading import checked_array, larger_than_memory, not_finite, part_reader, reader, row_by_row
     from llminspect.model.spec import expanded_shape
 
     keep_freed_memory()
@@ -201,8 +200,8 @@ def _assemble(located: Located, progress: Progress | None, streamed: bool, finit
         on_demand = OnDemand(readers, {name: part for name, part in parts.items() if part})
         for spec in specs:
             if spec.shape == "V D" and spec.name in on_demand.parts:
-                on_demand.makers[spec.name] = row_by_row(on_demand, spec, config)
-        on_demand.makers.update({name: partial(in_blocks.__getitem__, name) for name in in_blocks})
+                on_demand[spec.name] = row_by_row(on_demand, spec, config)
+        on_demand.update({name: partial(in_blocks.__getitem__, name) for name in in_blocks})
         params = Params(on_demand, keep=False)
     else:
         # The family is part of the key: another reading of the same file must not find this one's arrays.

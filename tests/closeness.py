@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llminspect.core.compare import relative_difference
+from llminspect.core.geometry import relative_difference
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

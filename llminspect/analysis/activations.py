@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llminspect.core.compare import largest_difference, relative_difference
+from llminspect.core.geometry import largest_difference, relative_difference
 from llminspect.core.tap import Capture
 from llminspect.errors import UsageError
 

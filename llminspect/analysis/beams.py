@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llminspect.core.beam import beam_search
 from llminspect.core.cache import LayerCache
+from llminspect.core.decoding import beam_search
 from llminspect.core.unembed import log_softmax
 from llminspect.errors import UsageError
 from llminspect.text.text_stream import TextStream, next_piece

@@ -13,8 +13,8 @@ import numpy as np
 
 from llminspect.analysis.candidates import token_text
 from llminspect.analysis.readout import unembedding
+from llminspect.core.array import one_hot
 from llminspect.core.attention import softmax
-from llminspect.core.embedding import one_hot
 from llminspect.core.numbers import number, vector
 
 if TYPE_CHECKING:

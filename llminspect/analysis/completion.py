@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from llminspect.analysis.candidates import ProbableToken, token_text
-from llminspect.core.decoding import decode
-from llminspect.core.lookup import LookAhead
+from llminspect.core.decoding import LookAhead, decode
 from llminspect.core.sampling import Draws, entropy, top_ids
 from llminspect.core.tap import Chain
 from llminspect.text.text_stream import TextStream, next_piece

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from llminspect.analysis.documents import Dims
-from llminspect.core.position.measured import measured_rotation
+from llminspect.core.rotary import measured_rotation
 from llminspect.core.tap import Capture, Enough, Until
 from llminspect.errors import UserError
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llminspect.core.surprisal import log_probabilities
 from llminspect.core.tap import Chain
+from llminspect.core.unembed import log_probabilities
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from llminspect.arguments.ranges import is_index, shortened
-from llminspect.core.embedding import look_up, one_hot
+from llminspect.core.array import look_up, one_hot
 from llminspect.core.geometry import anisotropy, norms, unit
 from llminspect.core.tap import Capture, Enough, Until
 from llminspect.errors import UsageError

@@ -12,7 +12,7 @@ from llminspect.analysis.prompt import check_prompt, prompt_of_ids
 from llminspect.analysis.result import Result
 from llminspect.arguments.ids import Ids, parse_ids
 from llminspect.arguments.verify import BOUND
-from llminspect.core.compare import spread_ids
+from llminspect.core.geometry import spread_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -39,24 +39,17 @@ def merge_heads(x_HTE: Array) -> Array:
     return x_HTE.swapaxes(-2, -3).reshape(*front, tokens, heads * width)
 
 
-def softmax(scores: Array) -> Array:
-    """e^x / Σ e^x over the last axis. A row that is −∞ throughout (nothing may be seen) gives zeros."""
-    exponentials = _exponentials(scores, highest(scores))
-    return overwrite("divide", exponentials, summed(exponentials))
+def softmax(scores: Array, sink_H: Array | None = None) -> Array:
+    """e^x / Σ e^x over the last axis. A row that is −∞ throughout (nothing may be seen) gives zeros.
 
-
-def softmax_with_sink(scores_HTS: Array, sink_H: Array) -> Array:
-    """A softmax with one more alternative that takes weight and gives nothing (gpt-oss): rows sum to less than one."""
-    sink_H11 = sink_H[:, None, None]
-    top_HT1 = highest(scores_HTS, sink_H11)
-    exponentials_HTS = _exponentials(scores_HTS, top_HT1)
-    return overwrite("divide", exponentials_HTS, summed(exponentials_HTS, sink_H11 - top_HT1))
-
-
-def _exponentials(scores: Array, top: Array) -> Array:
-    """e^(x − top). A difference beyond what float32 holds is −∞, of which the exponential is the right 0."""
-    with np.errstate(over="ignore"):
-        return overwrite("exp", scores - top)
+    `sink_H`: one more alternative of each head, which takes weight and gives nothing (gpt-oss), so that the rows
+    [..., H, T, S] sum to less than one.
+    """
+    sink_H11 = None if sink_H is None else sink_H[:, None, None]
+    top = highest(scores, sink_H11)
+    with np.errstate(over="ignore"):  # A difference beyond what float32 holds is −∞: its exponential is the right 0.
+        exponentials = overwrite("exp", scores - top)
+    return overwrite("divide", exponentials, summed(exponentials, None if sink_H11 is None else sink_H11 - top))
 
 
 def highest(scores: Array, other: Array | None = None) -> Array:
@@ -131,8 +124,7 @@ def attend(
     mask_numbers_TS = None if mask_TS is None else mask_TS.whole_TS
     given = query_HTE, key_KSE.swapaxes(-1, -2), scale, bias_HTS, cap, mask_numbers_TS
     masked_HTS = _masked_scores_step_by_step(*given, tap, name) if watched else _masked_scores(*given)
-    weights_HTS = softmax(masked_HTS) if sink_H is None else softmax_with_sink(masked_HTS, sink_H)
-    weights_HTS = tap(f"{name}.weights", weights_HTS)
+    weights_HTS = tap(f"{name}.weights", softmax(masked_HTS, sink_H))
     return tap(f"{name}.mixed", grouped_product(weights_HTS, value_KSE))
 
 

@@ -38,26 +38,6 @@ def entropy(weights_HTS: Array, ids_T: Array, causal: bool, window: int | None =
     return _mean(np.concatenate(shares, axis=-1))
 
 
-def sink(weights_HTS: Array, ids_T: Array, causal: bool) -> Array:
-    """The mean weight on token 0, over the queries from token 2 on (for token 1, token 0 is also the one before)."""
-    return _mean(weights_HTS[..., 2:, 0])
-
-
-def previous(weights_HTS: Array, ids_T: Array, causal: bool) -> Array:
-    """The mean weight on the token before, over the queries from token 2 on."""
-    return _mean(np.diagonal(weights_HTS, -1, -2, -1)[..., 1:])
-
-
-def following(weights_HTS: Array, ids_T: Array, causal: bool) -> Array:
-    """The mean weight on the next token, over all queries but the last; nothing where the future is hidden."""
-    return _nothing(weights_HTS) if causal else _mean(np.diagonal(weights_HTS, 1, -2, -1))
-
-
-def itself(weights_HTS: Array, ids_T: Array, causal: bool) -> Array:
-    """The mean weight of a token on itself, over the queries from token 1 on."""
-    return _mean(np.diagonal(weights_HTS, 0, -2, -1)[..., 1:])
-
-
 def distance(weights_HTS: Array, ids_T: Array, causal: bool) -> Array:
     """How far it looks: the mean of Σ weight · |query − key| in tokens, over the queries from token 1 on."""
     tokens = weights_HTS.shape[-1]
@@ -68,17 +48,23 @@ def distance(weights_HTS: Array, ids_T: Array, causal: bool) -> Array:
     return _mean(np.einsum("...ts,ts->...t", weights_HTS[..., 1:, :], apart_TS[1:]))
 
 
-def same(weights_HTS: Array, ids_T: Array, causal: bool) -> Array:
-    """The mean weight on earlier places of the same token (token 0 aside), over the queries that have one."""
-    return _mean_on(weights_HTS, _same_before(tuple(ids_T.tolist())))
+Pairs: TypeAlias = "tuple[Array, Array]"
+"""Queries and keys of the same length: the places of a matrix that count."""
 
 
-def induction(weights_HTS: Array, ids_T: Array, causal: bool) -> Array:
-    """The mean weight on the tokens that came after earlier places of the same token, over the queries that have one.
+@lru_cache(maxsize=4)
+def _same_before(ids: tuple[int, ...]) -> Pairs:
+    ids_T = np.array(ids)
+    query, key = np.nonzero(np.tril(ids_T[:, None] == ids_T, -1))
+    return query[key > 0], key[key > 0]
 
-    Olsson et al. 2022, "In-context Learning and Induction Heads": prefix matching.
-    """
-    return _mean_on(weights_HTS, _after_same(tuple(ids_T.tolist())))
+
+@lru_cache(maxsize=4)
+def _after_same(ids: tuple[int, ...]) -> Pairs:
+    """A key counts when the token before it is the query's own and both lie before the query."""
+    ids_T = np.array(ids)
+    query, before = np.nonzero(np.tril(ids_T[:, None] == ids_T, -2))
+    return query, before + 1
 
 
 @dataclass(frozen=True)
@@ -91,12 +77,29 @@ class Measure:
 
 MEASURES: Mapping[str, Measure] = {
     "entropy": Measure("how evenly the weights are spread: 0 all on one token, 1 the same on each it may see", entropy),
-    "sink": Measure("mean weight on token 0, from token 2 on", sink),
-    "previous": Measure("mean weight on the token before, from token 2 on", previous),
-    "next": Measure("mean weight on the next token (where the future is not hidden)", following),
-    "self": Measure("mean weight of a token on itself, from token 1 on", itself),
-    "same": Measure("mean weight on earlier places of the same token, for tokens that have one", same),
-    "induction": Measure("mean weight on what came after an earlier place of the same token", induction),
+    # For token 1, token 0 is also the one before.
+    "sink": Measure("mean weight on token 0, from token 2 on", lambda weights_HTS, *_: _mean(weights_HTS[..., 2:, 0])),
+    "previous": Measure(
+        "mean weight on the token before, from token 2 on",
+        lambda weights_HTS, *_: _mean(np.diagonal(weights_HTS, -1, -2, -1)[..., 1:]),
+    ),
+    "next": Measure(
+        "mean weight on the next token (where the future is not hidden)",
+        lambda weights_HTS, _, causal: _nothing(weights_HTS) if causal else _mean(np.diagonal(weights_HTS, 1, -2, -1)),
+    ),
+    "self": Measure(
+        "mean weight of a token on itself, from token 1 on",
+        lambda weights_HTS, *_: _mean(np.diagonal(weights_HTS, 0, -2, -1)[..., 1:]),
+    ),
+    "same": Measure(
+        "mean weight on earlier places of the same token, for tokens that have one",  # Token 0 aside.
+        lambda weights_HTS, ids_T, _: _mean_on(weights_HTS, _same_before(tuple(ids_T.tolist()))),
+    ),
+    # Olsson et al. 2022, "In-context Learning and Induction Heads": prefix matching.
+    "induction": Measure(
+        "mean weight on what came after an earlier place of the same token",
+        lambda weights_HTS, ids_T, _: _mean_on(weights_HTS, _after_same(tuple(ids_T.tolist()))),
+    ),
     "distance": Measure("mean distance in tokens between a token and what it looks at, from token 1 on", distance),
 }
 
@@ -154,25 +157,6 @@ def excess(
     first, last = (max(keys) + 1, min(keys) + (window or len(on_keys_T))) if causal else (0, len(on_keys_T))
     others = [index for index in range(first, min(last, len(on_keys_T))) if index != query and index not in keys]
     return float(on_keys_T[query]), float(on_keys_T[others].mean()) if others else None
-
-
-Pairs: TypeAlias = "tuple[Array, Array]"
-"""Queries and keys of the same length: the places of a matrix that count."""
-
-
-@lru_cache(maxsize=4)
-def _same_before(ids: tuple[int, ...]) -> Pairs:
-    ids_T = np.array(ids)
-    query, key = np.nonzero(np.tril(ids_T[:, None] == ids_T, -1))
-    return query[key > 0], key[key > 0]
-
-
-@lru_cache(maxsize=4)
-def _after_same(ids: tuple[int, ...]) -> Pairs:
-    """A key counts when the token before it is the query's own and both lie before the query."""
-    ids_T = np.array(ids)
-    query, before = np.nonzero(np.tril(ids_T[:, None] == ids_T, -2))
-    return query, before + 1
 
 
 def _mean_on(weights_HTS: Array, pairs: Pairs) -> Array:

@@ -1,18 +1,26 @@
-"""One token after another: choose, append, ask the model again with the cache."""
+"""One token after another: choose, append, ask the model again with the cache.
+
+Beam search keeps the few most probable continuations, not only the single next best token. Several tokens a pass: guess
+how the text goes on from where it stood like this before, and let one pass check it. A pass reads every weight whether
+it has one token or a few, and a token whose guess was right needs no pass of its own. What is chosen at each step, and
+from which logits, is as without guessing. Saxena 2023, "Prompt lookup decoding"; the check is that of Leviathan et al.
+2022, "Fast inference from transformers via speculative decoding".
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from llminspect.core.sampling import Draws, Sampling, draw, filtered
+from llminspect.core.sampling import Draws, Sampling, draw, filtered, top_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from llminspect.core.array import Array
+    from llminspect.core.cache import Cache
 
 
 class NextLogits(Protocol):
@@ -67,3 +75,118 @@ def decode(
         yield Choice(chosen, stages, done < len(forced))
         new = [chosen]
         ids.append(chosen)
+
+
+class Continue(Protocol):
+    def __call__(self, parents: Sequence[int], ids: Sequence[int]) -> Array:
+        """Log-probabilities [B, V] after each beam: beam i is what beam `parents[i]` of the last call was, followed by
+        the token `ids[i]`. The first call has no parents and no ids and gives [1, V] after the prompt."""
+        ...
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A continuation."""
+
+    ids: tuple[int, ...]
+    logprob: float
+    """Σ log p of its tokens."""
+    score: float
+    """logprob / length^penalty: what hypotheses are ranked by."""
+    finished: bool
+
+
+def beam_search(
+    next_logprobs: Continue, beams: int, max_tokens: int, eos_ids: Collection[int], length_penalty: float = 1.0
+) -> list[Hypothesis]:
+    """The `beams` best continuations found, best first.
+
+    As in transformers: of all tokens after all beams the best 2·beams are looked at; those that end go to the finished
+    ones, the best `beams` of the others go on; the search ends when no beam can overtake the finished ones any more, or
+    after `max_tokens`.
+    """
+    finished: list[Hypothesis] = []
+    live: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
+    log_probs_BV = next_logprobs([], [])
+    for length in range(1, max_tokens + 1):
+        vocabulary = log_probs_BV.shape[-1]
+        totals = np.asarray([logprob for _, logprob in live])[:, None] + log_probs_BV.astype(np.float64)
+        parents: list[int] = []
+        following: list[tuple[tuple[int, ...], float]] = []
+        for rank, flat in enumerate(top_ids(totals.ravel(), 2 * beams)):
+            parent, token_id = divmod(flat, vocabulary)
+            ids, logprob = (*live[parent][0], token_id), float(totals[parent, token_id])
+            if not np.isfinite(logprob):
+                continue
+            if token_id in eos_ids:
+                if rank < beams:
+                    finished.append(Hypothesis(ids, logprob, logprob / length**length_penalty, True))
+            elif len(following) < beams:
+                parents.append(parent)
+                following.append((ids, logprob))
+        live = following
+        finished = _best(finished, beams)
+        best_possible = max((logprob / length**length_penalty for _, logprob in live), default=-np.inf)
+        if not live or length == max_tokens or (len(finished) == beams and finished[-1].score >= best_possible):
+            break
+        log_probs_BV = next_logprobs(parents, [ids[-1] for ids, _ in live])
+    unfinished = [
+        Hypothesis(ids, logprob, logprob / max(1, len(ids)) ** length_penalty, False) for ids, logprob in live
+    ]
+    return _best([*finished, *unfinished], beams)
+
+
+def _best(hypotheses: list[Hypothesis], count: int) -> list[Hypothesis]:
+    return sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)[:count]
+
+
+LONGEST, SHORTEST = 3, 2
+"""Tokens in a row that have to have stood before: one alone says little about what follows."""
+
+
+class LastLogits(Protocol):
+    def __call__(self, ids: Sequence[int], cache: Cache | None, wanted: int, /) -> tuple[Array, Cache]:
+        """The logits [wanted, V] after each of the last `wanted` of `ids`, and the cache with all of them."""
+        ...
+
+
+@dataclass(frozen=True)
+class Guessed:
+    """A text, and after it tokens that went through the model already although nobody chose them yet."""
+
+    ids: list[int]
+    guess: list[int]
+    logits_NV: Array
+    """After each token of the guess."""
+    cache: Cache
+    """Of the text and the guess."""
+
+
+class LookAhead:
+    """The `next_logits` of `decoding.decode` that guesses up to `most` tokens; `passes` counts the passes."""
+
+    def __init__(self, last_logits: LastLogits, most: int, context: int) -> None:
+        self.passes = 0
+        self._ask_rows, self._most, self._context = last_logits, most, context
+
+    def __call__(self, new: Sequence[int], before: Guessed | None) -> tuple[Array, Guessed]:
+        if before is not None and before.guess[:1] == list(new):
+            rest = replace(before, ids=[*before.ids, *new], guess=before.guess[1:], logits_NV=before.logits_NV[1:])
+            return before.logits_NV[0], rest
+        ids = [*(before.ids if before else ()), *new]
+        guess = continuation(ids, min(self._most, self._context - len(ids)))
+        cache = before.cache.cut(len(before.ids)) if before else None
+        logits_NV, cache = self._ask_rows([*new, *guess], cache, 1 + len(guess))
+        self.passes += 1
+        return logits_NV[0], Guessed(ids, guess, logits_NV[1:], cache)
+
+
+def continuation(ids: Sequence[int], most: int) -> list[int]:
+    """Up to `most` tokens that followed when the text last ended as it ends now; none where it never did."""
+    text = list(ids)
+    for length in range(LONGEST, SHORTEST - 1, -1):
+        ending = text[-length:]
+        for start in range(len(text) - length - 1, -1, -1):
+            if text[start : start + length] == ending:
+                return text[start + length : start + length + max(0, most)]
+    return []

@@ -1,1 +1,1 @@
-"""One file per family of models: configuration, table of tensors, forward pass."""
+"""What a model is: its configuration, its arrays, and the pass of ids through its layers."""

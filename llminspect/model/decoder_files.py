@@ -1,24 +1,33 @@
-"""How files keep the shared decoder: the settings that its families write alike, and their tensors."""
+"""How files keep the decoders since Llama: the settings that these families write alike, and their tensors.
+
+With it a family's file has all that it is written with: the types that are imported here are its names too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llminspect.core.feedforward import Glu
 from llminspect.model import rotary_files
-from llminspect.model.decoder import DecoderConfig, forward, readout
+from llminspect.model.config import GGUF, HUGGINGFACE, read_sizes
+from llminspect.model.config import DecoderConfig as DecoderConfig
+from llminspect.model.config import Experts as Experts
+from llminspect.model.config import Sizes as Sizes
 from llminspect.model.settings import ACTIVATIONS
-from llminspect.model.sizes import GGUF, HUGGINGFACE, read_sizes
-from llminspect.model.spec import Architecture, Sizes, TensorSpec, at_layer, linear_specs
+from llminspect.model.spec import Architecture, for_layers
+from llminspect.model.spec import TensorSpec as TensorSpec
+from llminspect.model.spec import fused_specs as fused_specs
+from llminspect.model.spec import linear_specs as linear_specs
+from llminspect.model.transformer import forward, readout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from llminspect.core.array import Array as Array
     from llminspect.core.feedforward import GatedUnit
-    from llminspect.core.position.rotary import Rotary
-    from llminspect.model.settings import Settings
+    from llminspect.core.rotary import Rotary
+    from llminspect.model.settings import Settings as Settings
 
 QUERY_KEY_VALUE = ("attention.query", "attention.key", "attention.value")
 ATTENTION = (*QUERY_KEY_VALUE, "attention.output")
@@ -104,65 +113,50 @@ def from_gguf(settings: Settings, sizes: Sizes | None = None, **known: Any) -> D
     return replace(found, **known)
 
 
-Layer = Sequence[TensorSpec]
-
-
-def around_layers(config: DecoderConfig, layer: Layer | Callable[[int], Layer]) -> list[TensorSpec]:
+def around_layers(
+    config: DecoderConfig, layer: Iterable[TensorSpec] | Callable[[int], Iterable[TensorSpec]]
+) -> list[TensorSpec]:
     """The embedding, the final norm and the output matrix, and the specs of each layer: by its number, or the same."""
     return [
         TensorSpec("embedding.weight", "V D", "embed_tokens.weight", "token_embd.weight"),
         TensorSpec("final.norm.weight", "D", "norm.weight", "output_norm.weight"),
         TensorSpec("unembedding.weight", "V D", "lm_head.weight", "output.weight", optional=config.tied),
-        *(
-            spec
-            for index in range(config.sizes.L)
-            for spec in at_layer(
-                index, layer(index) if callable(layer) else layer, huggingface="layers.{}.", gguf="blk.{}."
-            )
-        ),
+        *for_layers(config.sizes.L, layer, huggingface="layers.{}.", gguf="blk.{}."),
     ]
 
 
-NORMS_BEFORE = (
-    TensorSpec("attention.norm.weight", "D", "input_layernorm.weight", "attn_norm.weight"),
-    TensorSpec("feedforward.norm.weight", "D", "post_attention_layernorm.weight", "ffn_norm.weight"),
+NORMS_BEFORE = linear_specs(
+    ("attention.norm", "D", "input_layernorm", "attn_norm"),
+    ("feedforward.norm", "D", "post_attention_layernorm", "ffn_norm"),
 )
-HEAD_NORMS = (
-    TensorSpec("attention.query.norm.weight", "E", "self_attn.q_norm.weight", "attn_q_norm.weight"),
-    TensorSpec("attention.key.norm.weight", "E", "self_attn.k_norm.weight", "attn_k_norm.weight"),
+HEAD_NORMS = linear_specs(
+    ("attention.query.norm", "E", "self_attn.q_norm", "attn_q_norm"),
+    ("attention.key.norm", "E", "self_attn.k_norm", "attn_k_norm"),
 )
 
 
-def maps(config: DecoderConfig, *names: tuple[str, str, str, str], **fixes: Any) -> list[TensorSpec]:
-    """Linear maps (name, shape, Hugging Face, GGUF), each with a bias if the configuration says so."""
+def attention_specs(config: DecoderConfig, query_fix: Any = None, key_fix: Any = None) -> list[TensorSpec]:
+    """The fixes are those of GGUF files."""
+    maps = (
+        ("attention.query", "HE D", "self_attn.q_proj", "attn_q"),
+        ("attention.key", "KE D", "self_attn.k_proj", "attn_k"),
+        ("attention.value", "KE D", "self_attn.v_proj", "attn_v"),
+        ("attention.output", "D HE", "self_attn.o_proj", "attn_output"),
+    )
+    fixes = (query_fix, key_fix, None, None)
     return [
         spec
-        for name, shape, huggingface, gguf in names
-        for spec in linear_specs(
-            name, shape, huggingface, gguf, None if config.biased is None else name in config.biased, **fixes
-        )
-    ]
-
-
-def attention_specs(config: DecoderConfig, query_and_key_fixes: tuple[Any, Any] = (None, None)) -> list[TensorSpec]:
-    query_fix, key_fix = query_and_key_fixes
-    return [
-        *maps(config, ("attention.query", "HE D", "self_attn.q_proj", "attn_q"), gguf_fix=query_fix),
-        *maps(config, ("attention.key", "KE D", "self_attn.k_proj", "attn_k"), gguf_fix=key_fix),
-        *maps(
-            config,
-            ("attention.value", "KE D", "self_attn.v_proj", "attn_v"),
-            ("attention.output", "D HE", "self_attn.o_proj", "attn_output"),
-        ),
+        for one, fix in zip(maps, fixes, strict=True)
+        for spec in linear_specs(one, bias=config.biased, gguf_fix=fix)
     ]
 
 
 def feed_forward_specs(config: DecoderConfig, letter: str = "F") -> list[TensorSpec]:
-    return maps(
-        config,
+    return linear_specs(
         ("feedforward.gate", f"{letter} D", "mlp.gate_proj", "ffn_gate"),
         ("feedforward.up", f"{letter} D", "mlp.up_proj", "ffn_up"),
         ("feedforward.down", f"D {letter}", "mlp.down_proj", "ffn_down"),
+        bias=config.biased,
     )
 
 
@@ -198,7 +192,7 @@ def family(
     read_gguf: Callable[[Settings], DecoderConfig] | None = None,
     ignored: tuple[str, ...] = (),
 ) -> Architecture:
-    """A family that is the shared decoder with other data; `model_type`: where it is not `name`."""
+    """A decoder since Llama; `model_type`: where it is not `name`."""
     return Architecture(
         name=name,
         model_types=(model_type or name,),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llminspect.core.tap import NO_TAP, Capture, unreached
-from llminspect.errors import UsageError
+from llminspect.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,8 +17,9 @@ if TYPE_CHECKING:
     from llminspect.core.cache import Cache
     from llminspect.core.tap import Tap
     from llminspect.files.locate import Located
+    from llminspect.model.config import Config
     from llminspect.model.params import Params
-    from llminspect.model.spec import Architecture, Config, Pass, TensorSpec
+    from llminspect.model.spec import Architecture, Pass, TensorSpec
     from llminspect.text.tokenizer import Tokenizer
 
 
@@ -98,11 +101,15 @@ class Model:
         if self.engine is not None:
             logits_TV = self.engine.logits(stream_TD, tap)
         else:
-            from llminspect.model.finite import readable
+            import numpy as np
 
-            logits_TV = readable(
-                lambda: self.architecture.readout(self.params, self.config, stream_TD, tap), self.finite
-            )
+            with np.errstate(over="ignore", invalid="ignore"):
+                logits_TV = self.architecture.readout(self.params, self.config, stream_TD, tap)
+                if self.finite and not np.isfinite(np.max(logits_TV, axis=-1)).all():
+                    raise UserError(
+                        "the numbers grow beyond what float32 holds, so the logits are no numbers",
+                        "llminspect verify shows in which layer",
+                    )
         self._check_reached(tap)
         return logits_TV
 
@@ -142,8 +149,6 @@ class Model:
             return
         missing = unreached(tap, later)
         if missing:
-            from llminspect.model.unreached import never_reached
-
             raise never_reached(missing[0], self.names())
 
     def can(self, capability: str) -> bool:
@@ -187,3 +192,22 @@ class Description:
     def capabilities(self) -> frozenset[str]:
         """What it can do: "generate", "fill" masks, "encode" (sees both ways), "source" (takes a source text)."""
         return self.architecture.capabilities_with({spec.name for spec in self.specs})
+
+
+def never_reached(name: str, names: Sequence[str]) -> UserError:
+    """The error for a name, or a pattern, that was not met; `names` are all that there are, of the pass and the logits.
+
+    It says which come nearest, with `*` for the numbers of layers where the pattern has one.
+    """
+    from difflib import get_close_matches
+
+    elsewhere = [found for found in names if fnmatchcase(found, name)]
+    if elsewhere:
+        where = "logits" if elsewhere[0].startswith("final.") else "encode_source"
+        return UserError(
+            f"a tap waits for {name!r}, and this pass does not come there", f"give the tap to model.{where}"
+        )
+    known = [re.sub(r"\d+", "*", found) for found in names] if "*" in name else names
+    near = get_close_matches(name, list(dict.fromkeys(known)), 3, 0.5)
+    hint = f"the nearest names are {', '.join(near)}" if near else "model.names() lists all names"
+    return UserError(f"a tap waits for {name!r}, and no step of the pass has that name", hint)

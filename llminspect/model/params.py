@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import UserDict, defaultdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
     from concurrent.futures import Future, ThreadPoolExecutor
 
     from llminspect.core.array import Array
@@ -112,27 +111,18 @@ class Params:
         return {short: array for (short, _), array in zip(self._named(stack, index), made, strict=True)}
 
 
-class OnDemand(Mapping[str, "Array"]):
-    """Arrays that are made anew each time one is asked for."""
+class OnDemand(UserDict[str, Any]):
+    """Arrays that are made anew each time one is asked for: what is put in by a name makes it."""
 
     def __init__(
         self,
-        makers: dict[str, Callable[[], Any]],
+        makers: Mapping[str, Callable[[], Any]],
         parts: Mapping[str, Callable[[tuple[slice, ...]], Array]] | None = None,
     ) -> None:
-        self.makers = makers
+        super().__init__(makers)
         self.parts = parts or {}
         """How to make a part of an array without the whole, where that can be done."""
 
     def __getitem__(self, name: str) -> Array:
-        array: Array = self.makers[name]()
+        array: Array = self.data[name]()
         return array
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.makers
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.makers)
-
-    def __len__(self) -> int:
-        return len(self.makers)

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from llminspect.core.array import RowsOnDemand
+from llminspect.errors import ModelError
+from llminspect.files import machine
+from llminspect.files.weights import all_finite
+from llminspect.model.settings import understood
+from llminspect.model.spec import expanded_shape
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from llminspect.core.array import Array
+    from llminspect.files.prepared_file import Planned
+    from llminspect.model.config import Config
     from llminspect.model.opened import Description
     from llminspect.model.params import OnDemand
-    from llminspect.model.spec import Config, TensorSpec
+    from llminspect.model.spec import TensorSpec
 
 
 def reader(description: Description, spec: TensorSpec) -> Callable[[], Array]:
     """How to make one array of the core from the tensors of the file."""
-    from llminspect.errors import ModelError
-    from llminspect.model.settings import understood
-    from llminspect.model.spec import expanded_shape
-
     located, config = description.located, description.config
     assert located is not None
     weights = located.weights
     assert weights is not None
 
     def read() -> Array:
-        import numpy as np
-
         parts = [weights.array(source) for source in spec.sources(located.format)]
         with understood(f"tensor {spec.name}"):  # The shape of one that is put together or turned.
             array = parts[0] if isinstance(getattr(spec, located.format), str) else np.stack(parts)
@@ -51,8 +57,6 @@ def part_reader(description: Description, spec: TensorSpec) -> Callable[[tuple[s
         return None
 
     def read(index: tuple[slice, ...]) -> Array:
-        import numpy as np
-
         rows, rest = index[0], index[1:]
         if isinstance(names, str):
             return weights.rows(names, rows.start, rows.stop)[(slice(None), *rest)]
@@ -63,9 +67,6 @@ def part_reader(description: Description, spec: TensorSpec) -> Callable[[tuple[s
 
 def row_by_row(on_demand: OnDemand, spec: TensorSpec, config: Config) -> Callable[[], Any]:
     """The matrix of the vocabulary as one that is never whole."""
-    from llminspect.core.rows import RowsOnDemand
-    from llminspect.model.spec import expanded_shape
-
     part = on_demand.parts[spec.name]
     rows, width = expanded_shape(spec.shape, config.sizes)
     return lambda: RowsOnDemand((rows, width), lambda start, stop: part((slice(start, stop), slice(0, width))))
@@ -73,15 +74,28 @@ def row_by_row(on_demand: OnDemand, spec: TensorSpec, config: Config) -> Callabl
 
 def larger_than_memory(needed: int) -> bool:
     """Whether float32 weights of that many bytes cannot all stay in memory: mapped, every pass would read them anew."""
-    from llminspect.files.machine import memory_bytes
-
-    there = memory_bytes()
+    there = machine.memory_bytes()
     if there is None or needed <= there:
         return False
-    import logging
-
     logging.getLogger("llminspect").warning(
         f"the weights take {needed / 1e6:,.0f} MB as float32 and the machine has {there / 1e6:,.0f} MB: "
         "each layer is read anew in each pass"
     )
     return True
+
+
+def not_finite(names: Sequence[str]) -> ModelError:
+    """That nothing which the model computes with these weights would be a number."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ModelError(
+        f"weights hold NaN or infinity: {', '.join(names[:3])}{more}",
+        "fetch the model again; llminspect verify shows how far the numbers go",
+    )
+
+
+def checked_array(planned: Planned) -> Array:
+    """The array, read now. ModelError: it holds NaN or infinity."""
+    array = planned.read()
+    if not all_finite(array):
+        raise not_finite([planned.name])
+    return array

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from llminspect.files.weights import Format
-    from llminspect.model.spec import Config
+    from llminspect.model.config import Config
 
 
 @cache

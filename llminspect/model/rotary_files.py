@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llminspect.core.position.rotary import Dynamic, Linear, Llama3, LongRope, Rotary, Yarn, long_rope_gain, yarn_gain
+from llminspect.core.rotary import Dynamic, Linear, Llama3, LongRope, Rotary, Yarn, long_rope_gain, yarn_gain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from llminspect.core.position.rotary import Scaling
+    from llminspect.core.rotary import Scaling
     from llminspect.model.settings import Settings
 
 
@@ -63,14 +63,6 @@ def _scaling(inner: Settings, outer: Settings, context: int) -> Scaling | None:
     return make(inner, outer, context)
 
 
-def _default(_: Settings, __: Settings, ___: int) -> None:
-    return None
-
-
-def _linear(inner: Settings, _: Settings, __: int) -> Scaling:
-    return Linear(inner.number("factor"))
-
-
 def _dynamic(inner: Settings, _: Settings, context: int) -> Scaling:
     inner.only("original_max_position_embeddings", context)
     return Dynamic(inner.number("factor"), context)
@@ -112,8 +104,8 @@ def _long(inner: Settings, outer: Settings, context: int) -> Scaling:
 
 
 SCALINGS: dict[str, Callable[[Settings, Settings, int], Scaling | None]] = {
-    "default": _default,
-    "linear": _linear,
+    "default": lambda *_: None,
+    "linear": lambda inner, *_: Linear(inner.number("factor")),
     "dynamic": _dynamic,
     "llama3": _llama3,
     "yarn": _yarn,
@@ -137,7 +129,6 @@ def from_gguf(settings: Settings, head_width: int, context: int) -> Rotary:
         return Rotary(width, base, Linear(factor))
     original = settings.whole("rope.scaling.original_context_length", context)
     fast, slow = (
-        settings.number("rope.scaling.yarn_beta_fast", 32.0),
-        settings.number("rope.scaling.yarn_beta_slow", 1.0),
+        settings.number(f"rope.scaling.yarn_beta_{end}", usual) for end, usual in (("fast", 32.0), ("slow", 1.0))
     )
     return Rotary(width, base, Yarn(factor, original, yarn_gain(factor), fast, slow))

@@ -17,35 +17,9 @@ if TYPE_CHECKING:
     from llminspect.core.cache import Cache
     from llminspect.core.tap import Tap
     from llminspect.files.weights import Format
+    from llminspect.model.config import Sizes
     from llminspect.model.params import Params
     from llminspect.model.settings import Settings
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """How large a model is, by the dimension letters. H = 0: the model has no attention."""
-
-    L: int
-    D: int
-    H: int
-    K: int
-    E: int
-    F: int
-    V: int
-    context: int
-    X: int = 0
-
-
-class Config(Protocol):
-    """Each family has its own; this is what every command may rely on."""
-
-    @property
-    def sizes(self) -> Sizes: ...
-
-    @property
-    def causal(self) -> bool:
-        """Whether a token sees only itself and those before it."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -75,71 +49,66 @@ class TensorSpec:
 
 
 def linear_specs(
-    name: str, shape: str, huggingface: str | None, gguf: str | None, bias: bool | None = False, **fixes: Any
+    *maps: tuple[str, str, str | None, str | None], bias: bool | tuple[str, ...] | None = False, **fixes: Any
 ) -> list[TensorSpec]:
-    """`name.weight` of that shape and, where there is one, `name.bias`; None: whether there is one, the file knows."""
+    """`name.weight` of each (name, shape, Hugging Face, GGUF) and, where it has one, `name.bias`.
 
-    def spec(part: str, its_shape: str, optional: bool) -> TensorSpec:
-        in_huggingface, in_gguf = (None if file is None else f"{file}.{part}" for file in (huggingface, gguf))
-        return TensorSpec(f"{name}.{part}", its_shape, in_huggingface, in_gguf, optional=optional, **fixes)
+    `bias`: whether there are any; a tuple names those that have one; None: the file knows.
+    """
+    specs = []
+    for name, shape, huggingface, gguf in maps:
+        with_bias = name in bias if isinstance(bias, tuple) else bias
+        for part in ("weight",) if with_bias is False else ("weight", "bias"):
+            in_huggingface, in_gguf = (None if file is None else f"{file}.{part}" for file in (huggingface, gguf))
+            its_shape, optional = shape if part == "weight" else shape.split()[0], part == "bias" and with_bias is None
+            specs.append(TensorSpec(f"{name}.{part}", its_shape, in_huggingface, in_gguf, optional=optional, **fixes))
+    return specs
 
-    weight = spec("weight", shape, False)
-    return [weight] if bias is False else [weight, spec("bias", shape.split()[0], bias is None)]
 
-
-def norm_specs(name: str, huggingface: str | None, gguf: str | None) -> list[TensorSpec]:
-    """`name.weight` and `name.bias` of a layer norm."""
-    return linear_specs(name, "D", huggingface, gguf, True)
-
-
-def at_layer(
-    index: int, specs: Iterable[TensorSpec], *, huggingface: str, gguf: str, stack: str = "layers"
+def fused_specs(
+    parts: Mapping[str, str], huggingface: str, gguf: str, bias: bool = False, transposed: bool = False
 ) -> list[TensorSpec]:
-    """The specs of one layer, named relative to it, for layer `index`; `{}` in a prefix stands for its number."""
+    """Linear maps, shapes by name, whose rows one tensor of the file holds; `transposed`: columns in Hugging Face's."""
 
-    def named(prefix: str, names: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
-        if isinstance(names, tuple):
-            return tuple(prefix.format(index) + name for name in names)
-        return None if names is None else prefix.format(index) + names
+    def rows_of(part: str, turned: bool) -> Callable[[Array, Any], Array]:
+        def cut(array: Array, config: Any) -> Array:
+            array = array.T if turned else array
+            lengths = {name: expanded_shape(shape, config.sizes)[0] for name, shape in parts.items()}
+            if len(array) != sum(lengths.values()):
+                kinds = ", ".join(name.rpartition(".")[2] for name in parts)
+                raise ModelError(f"a tensor of {kinds} has {len(array)} rows, not {sum(lengths.values())}")
+            start = sum(lengths[name] for name in list(parts)[: list(parts).index(part)])
+            return array[start : start + lengths[part]]
 
-    return [
-        replace(
-            spec,
-            name=f"{stack}.{index}.{spec.name}",
-            huggingface=named(huggingface, spec.huggingface),
-            gguf=named(gguf, spec.gguf),
-        )
-        for spec in specs
-    ]
+        return cut
+
+    specs = []
+    for name, shape in parts.items():
+        fixes = {"huggingface_fix": rows_of(name, transposed), "gguf_fix": rows_of(name, False)}
+        specs += linear_specs((name, shape, huggingface, gguf), bias=bias, **fixes)
+    return specs
 
 
 def for_layers(
-    layers: int, specs: Iterable[TensorSpec], *, huggingface: str, gguf: str, stack: str = "layers"
+    layers: int,
+    specs: Iterable[TensorSpec] | Callable[[int], Iterable[TensorSpec]],
+    *,
+    huggingface: str,
+    gguf: str = "",
+    stack: str = "layers",
 ) -> list[TensorSpec]:
-    """The same specs for each layer."""
-    specs = list(specs)
-    return [
-        spec
-        for index in range(layers)
-        for spec in at_layer(index, specs, huggingface=huggingface, gguf=gguf, stack=stack)
-    ]
+    """The specs of each layer, named relative to it: by its number, or the same. `{}` in a prefix is the number."""
 
+    def named(prefix: str, names: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        return tuple(prefix + name for name in names) if isinstance(names, tuple) else names and prefix + names
 
-def rows_of(part: str, lengths: Callable[[Any], Mapping[str, int]]) -> Callable[[Array, Any], Array]:
-    """A fix that takes `part` out of a tensor whose rows are several parts, `lengths` saying how long each is."""
-
-    def cut(array: Array, config: Any) -> Array:
-        parts = lengths(config)
-        start = 0
-        if len(array) != sum(parts.values()):
-            raise ModelError(f"a tensor of {', '.join(parts)} has {len(array)} rows, not {sum(parts.values())}")
-        for name, length in parts.items():
-            if name == part:
-                return array[start : start + length]
-            start += length
-        raise KeyError(part)
-
-    return cut
+    found, same = [], () if callable(specs) else tuple(specs)
+    for index in range(layers):
+        for spec in specs(index) if callable(specs) else same:
+            in_huggingface = named(huggingface.format(index), spec.huggingface)
+            in_gguf, name = named(gguf.format(index), spec.gguf), f"{stack}.{index}.{spec.name}"
+            found.append(replace(spec, name=name, huggingface=in_huggingface, gguf=in_gguf))
+    return found
 
 
 @dataclass(frozen=True)

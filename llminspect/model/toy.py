@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llminspect.core import attention
-from llminspect.core.array import namespace, overwrite
+from llminspect.core.array import look_up, namespace, overwrite
 from llminspect.core.cache import Cache, extend, span
-from llminspect.core.embedding import look_up
 from llminspect.core.mask import causal_mask, hide
 from llminspect.core.unembed import logits
 from llminspect.errors import ModelError
+from llminspect.model.config import Config, Sizes
 from llminspect.model.params import Params
-from llminspect.model.spec import Architecture, Pass, Sizes, TensorSpec
+from llminspect.model.spec import Architecture, Pass, TensorSpec
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ToyConfig:
+class ToyConfig(Config):
     sizes: Sizes
     causal: bool
 

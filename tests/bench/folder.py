@@ -64,8 +64,8 @@ def _configuration(described: Description) -> dict[str, Any]:
         "num_key_value_heads": sizes.K,
         "head_dim": sizes.E,
         "max_position_embeddings": sizes.context,
-        "rms_norm_eps": config.norm_epsilon,  # type: ignore[attr-defined]
-        "rope_theta": config.rotary.base,  # type: ignore[attr-defined]
+        "rms_norm_eps": config.norm_epsilon,
+        "rope_theta": config.rotary.base,  # type: ignore[union-attr]
         "tie_word_embeddings": True,
         "bos_token_id": 1,
         "eos_token_id": 2,

@@ -56,14 +56,14 @@ def _watched(seconds: dict[str, float]) -> Iterator[None]:
         def run(*arguments: Any, **more: Any) -> Any:
             start = time.perf_counter()
             result = function(*arguments, **more)
-            # The rows of a layer are handed to `by_rows` as a function of which all but the stream is given.
-            step = getattr(arguments[0], "func", function).__name__
+            # The rows of a layer are handed to `by_rows` as a method of it.
+            step = getattr(arguments[0], "__name__", function.__name__)
             seconds[STEPS[step]] += time.perf_counter() - start
             return result
 
         return run
 
     with ExitStack() as stack:
-        stack.enter_context(mock.patch("llminspect.model.decoder.by_rows", timed(threads.by_rows)))
+        stack.enter_context(mock.patch("llminspect.model.transformer.by_rows", timed(threads.by_rows)))
         stack.enter_context(mock.patch("llminspect.core.attention.attend", timed(attention.attend)))
         yield

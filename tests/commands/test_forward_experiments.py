@@ -14,8 +14,7 @@ from llminspect.analysis.surprise import surprise
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.core.attention import softmax
-from llminspect.core.surprisal import windows
-from llminspect.core.unembed import log_softmax
+from llminspect.core.unembed import log_softmax, windows
 from llminspect.opening import open_model
 from llminspect.text.prompt import Prompt
 from llminspect.text.tokenizer import Token
@@ -165,7 +164,7 @@ def test_a_mixture_says_which_experts_each_token_went_to() -> None:
     for layer in result.experts:
         assert len(layer.tokens) == 3
         for chosen in layer.tokens:
-            assert len(chosen) == model.config.experts.chosen  # type: ignore[attr-defined]
+            assert len(chosen) == model.config.experts.chosen  # type: ignore[union-attr]
             assert abs(sum(route.weight for route in chosen) - 1) < 1e-5
             assert chosen[0].weight >= chosen[-1].weight
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from llminspect.core.beam import beam_search
+from llminspect.core.decoding import beam_search
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

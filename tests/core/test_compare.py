@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from llminspect.core.compare import largest_difference, relative_difference, spread_ids
+from llminspect.core.geometry import largest_difference, relative_difference, spread_ids
 
 
 def test_differences_by_hand() -> None:

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from llminspect.core import geometry
-from llminspect.core.position.measured import measured_rotation
-from llminspect.core.position.rotary import rotate_halves
+from llminspect.core.rotary import measured_rotation, rotate_halves
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array

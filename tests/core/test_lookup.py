@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from llminspect.core.cache import Cache, LayerCache
-from llminspect.core.decoding import decode
-from llminspect.core.lookup import LookAhead, continuation
+from llminspect.core.decoding import LookAhead, continuation, decode
 from llminspect.core.sampling import Draws, Sampling
 from llminspect.opening import open_model
 from tests.model.golden import Golden

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from llminspect.core import attention, threads
 from llminspect.core.tap import Capture
-from llminspect.model import decoder
+from llminspect.model import layer, transformer
 from llminspect.opening import open_model
 from tests.closeness import assert_close
 from tests.model.golden import NAMES, Golden, assert_as_expected, computed
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
-
-DECODERS = [name for name in NAMES if hasattr(open_model(str(Golden(name).folder), offline=True).config, "rotary_of")]
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -119,7 +117,7 @@ def opened(name: str) -> Model:
 
 @pytest.fixture
 def short_texts_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoder, "SHARED_FROM", 2)
+    monkeypatch.setattr(transformer, "SHARED_FROM", 2)
     monkeypatch.setattr(attention, "TILE", 4)
     monkeypatch.setattr(attention, "TILE_SCORES", 1)
 
@@ -128,36 +126,48 @@ OUTSIDE = ("input", "attention.weights", "attention.mixed", "output")
 """The steps of a layer that are seen without ending the sharing."""
 
 
+def computed_unseen(model: Model, golden: Golden) -> dict[str, Array]:
+    """What can be compared without a look at a step that would end the sharing."""
+    if golden.has_source:
+        cache = model.encode_source(golden.expected["source_ids"])
+        return {"logits": model.logits(model.run(golden.expected["ids"], cache=cache).stream_TD)}
+    seen = (*(f"layers.[0-9].{step}" for step in OUTSIDE), "final.pooled")
+    return computed(model, golden, Capture(*seen, optional=True))
+
+
 @pytest.mark.usefixtures("short_texts_too")
-@pytest.mark.parametrize("name", DECODERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_pass_in_threads_is_the_pass_in_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     golden, model, parts = Golden(name), opened(name), list[int]()
 
-    def project(*arguments: Any) -> tuple[Array, Array, Array]:
-        parts.append(arguments[2].shape[-2])
-        return whole(*arguments)
+    def into_attention(self: layer.Layer, stream_TD: Array, *rotation_TP: Array) -> tuple[Array, Array, Array]:
+        parts.append(stream_TD.shape[-2])
+        return whole(self, stream_TD, *rotation_TP)
 
-    whole = decoder.project
-    monkeypatch.setattr(decoder, "project", project)
+    whole = layer.Layer.into_attention
+    monkeypatch.setattr(layer.Layer, "into_attention", into_attention)
+    layers = model.config.sizes.L + getattr(model.config, "encoder_layers", 0)
     for count in (1, 2, 3):
         parts.clear()
         with threads.products().limit(limits=count):
-            found = computed(model, golden, Capture(*(f"layers.[0-9].{step}" for step in OUTSIDE)))
+            found = computed_unseen(model, golden)
             assert in_use() == count
-        assert len(parts) == count * model.config.sizes.L
+        assert len(parts) == count * layers
         assert_as_expected(found, golden)
 
 
 @pytest.mark.usefixtures("short_texts_too")
-@pytest.mark.parametrize("name", DECODERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_whoever_looks_sees_all_rows_of_every_step(name: str) -> None:
-    ids, model, whole = Golden(name).expected["ids"], opened(name), Capture("*")
+    golden, model, whole = Golden(name), opened(name), Capture("*")
+    ids = golden.expected["ids"]
+    source = model.encode_source(golden.expected["source_ids"]) if golden.has_source else None
     with threads.products().limit(limits=2):
-        model.run(ids, whole)
+        model.run(ids, whole, source)
         for step in whole.arrays:
             tap = Capture(step)
-            model.run(ids, tap)
+            model.run(ids, tap, source)
             assert tap.arrays.keys() == {step}
             assert_close(tap[step], whole[step], what=step)
     steps = {step.split(".", 2)[2] for step in whole.arrays if step.startswith("layers.")}
-    assert steps <= {*decoder.steps_within(model.config.sizes.X), *OUTSIDE}
+    assert steps <= {*layer.steps_within(model.config.sizes.X), *OUTSIDE}

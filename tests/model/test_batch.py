@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from llminspect.core import attention
-from llminspect.core.compare import relative_difference
+from llminspect.core.geometry import relative_difference
 from llminspect.core.tap import Capture, Chain, Edit
 from llminspect.errors import UsageError, UserError
 from tests.closeness import SINGLE, assert_close
@@ -83,7 +83,7 @@ def test_two_continuations_share_a_prompt(name: str, opened: Opened) -> None:
 @pytest.mark.parametrize("name", ["llama", "gemma3", "gpt-neox", "gpt-oss"])
 def test_a_wrong_rotary_base_is_seen(name: str, opened: Opened) -> None:
     golden, model = opened(name)
-    rotary = model.config.rotary  # type: ignore[attr-defined]
+    rotary: Any = model.config.rotary
     wrong = replace(model, config=replace(model.config, rotary=replace(rotary, base=rotary.base * 1.5)))  # type: ignore[type-var]
     with pytest.raises(AssertionError):
         assert_as_expected(computed(wrong, golden), golden)
@@ -105,7 +105,7 @@ def test_a_wrong_rotary_base_is_seen(name: str, opened: Opened) -> None:
 )
 def test_a_wrong_scaling_is_seen(name: str, change: dict[str, float], opened: Opened) -> None:
     golden, model = opened(name)
-    rotary = model.config.rotary  # type: ignore[attr-defined]
+    rotary: Any = model.config.rotary
     scaled = replace(rotary, scaling=replace(rotary.scaling, **change))
     wrong = replace(model, config=replace(model.config, rotary=scaled))  # type: ignore[type-var]
     with pytest.raises(AssertionError):

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from llminspect.core.array import linear
-from llminspect.core.embedding import look_up
-from llminspect.core.rows import RowsOnDemand
+from llminspect.core.array import RowsOnDemand, linear, look_up
 from llminspect.core.tap import Capture
 from llminspect.model.params import OnDemand, Params
 from llminspect.opening import open_model

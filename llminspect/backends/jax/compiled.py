@@ -1,66 +1,35 @@
-"""The passes of a model as programs that JAX compiles, from the family's own functions.
-
-A program is made once for each shape of its arguments and for each thing that the taps ask for; arrays that are looked
-at are results of the program, interventions and the cache are arguments.
-"""
+"""The passes of a model, forward and back, as programs that JAX compiles from the family's own functions."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import operator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from llminspect.backends.jax.agreement import check_agreement, of_first
-from llminspect.backends.jax.hosts import lost
-from llminspect.backends.jax.plan import Plan, Recorder, Shown, hand_on, planned
+from llminspect.backends.jax.plan import Plan, Recorder, planned
+from llminspect.backends.jax.programs import Program, Programs, of_first
 from llminspect.backends.jax.scanned import Scanned
-from llminspect.backends.jax.values import as_tree, from_tree, roomy
-from llminspect.backends.jax.widened import Widened
-from llminspect.core.tap import Enough
+from llminspect.backends.jax.values import Widened, as_tree, from_tree, roomy
+from llminspect.core.tap import Capture, Chain, Edit
+from llminspect.core.unembed import log_softmax
 from llminspect.errors import UserError
 from llminspect.model.spec import Pass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
-    from llminspect.backends.jax.memory import MemoryBudget
-    from llminspect.backends.jax.mesh import Layout
-    from llminspect.backends.jax.widened import Places
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache
     from llminspect.core.tap import Tap
-    from llminspect.model.opened import Model
     from llminspect.model.params import Params
 
-OVER_KEYS = ("scores", "scaled", "capped", "masked", "weights")
-"""Steps of an attention whose last axis are the keys."""
 
-
-@dataclass(frozen=True)
-class Program:
-    """Compiled code, and what it shows to whom."""
-
-    call: Callable[..., Any]
-    shown: list[Shown]
-    acted: set[int]
-    """The parts of the plan that changed something."""
-    stopped: bool
-
-
-class Compiled:
+class Compiled(Programs):
     """A model on JAX: an `Engine`."""
-
-    def __init__(
-        self, model: Model, arrays: Mapping[str, Array], places: Places, layout: Layout, budget: MemoryBudget
-    ) -> None:
-        self.architecture, self.config = model.architecture, model.config
-        self.arrays, self.places, self.layout, self.budget = dict(arrays), places, layout, budget
-        self.programs: dict[Any, Program] = {}
-        self.exact = False
-        """Whether the code must know how long the text is (a rotation that hangs on it): compiled for each length."""
 
     def run(self, ids: Array, tap: Tap, cache: Cache | None, hidden_S: Array | None) -> Pass:
         tokens, before = ids.shape[-1], cache.length if cache is not None else 0
@@ -135,105 +104,54 @@ class Compiled:
     def gradients(
         self, ids: Sequence[int], names: Sequence[str], position: int, target: int, versus: int | None, tap: Tap
     ) -> tuple[float, dict[str, Array], dict[str, Array]]:
-        """See `engine.gradients`."""
-        from llminspect.backends.jax.gradients import gradients
+        """A score at one position, and for each named intermediate its value and the gradient of the score.
 
-        return gradients(self, ids, names, position, target, versus, tap)
+        The score is the logit of `target` minus that of `versus`, or without it the log-probability of `target`. The
+        gradient by an intermediate is that by something added to it, which is nothing.
+        """
+        ids_T = np.asarray(ids, np.int32)
+        nothing = {name: np.zeros(shape, np.float32) for name, shape in self._shapes(ids_T, names, tap).items()}
+        kept, added = Capture(*names), [Edit(name, operator.add, array) for name, array in nothing.items()]
+        plan = planned(Chain([tap, kept, *added]))
+
+        def score(params: Params, recorder: Recorder, ids_T: Array, place: Array, answers: tuple[Array, ...]) -> Any:
+            stream_TD = self.architecture.forward(params, self.config, ids_T, recorder).stream_TD
+            row_1D = jax.lax.dynamic_slice_in_dim(jnp.asarray(stream_TD), place, 1)
+            logits_V = self.architecture.readout(params, self.config, row_1D, recorder)[0]  # type: ignore[arg-type]
+            if len(answers) == 1:
+                return log_softmax(logits_V)[answers[0]]
+            return logits_V[answers[0]] - logits_V[answers[1]]
+
+        answers = tuple(np.int32(number) for number in (target, versus) if number is not None)
+        program, ((value, slopes), arrays) = self.call(
+            ("gradients",), score, plan, ids_T, np.int32(position), answers, derive=True
+        )
+        self.show(plan, program, arrays, None)
+        by_name = dict(zip(nothing, slopes[-len(added) :], strict=True))
+        return float(value), kept.arrays, {name: np.asarray(slope[0]) for name, slope in by_name.items()}
+
+    def _shapes(self, ids_T: Array, names: Sequence[str], tap: Tap) -> dict[str, tuple[int, ...]]:
+        """The shapes of the named intermediates, found without computing anything."""
+        plan = planned(Chain([tap, Capture(*names)]))
+        found: dict[str, tuple[int, ...]] = {}
+
+        def whole(arrays: Any, operands: Any, ids_T: Array) -> Array:
+            recorder = Recorder(plan.parts, operands)
+            params = Scanned(Widened(arrays, self.places))
+            stream_TD = self.architecture.forward(params, self.config, ids_T, recorder).stream_TD
+            for name, part, slot, row in recorder.shown:
+                if part == len(plan.parts) - 1:
+                    shape = recorder.kept[slot].shape
+                    found[name] = shape if row is None else shape[1:]
+            return stream_TD
+
+        operands = [tuple(map(np.asarray, values)) for values in plan.operands]
+        jax.eval_shape(whole, self.arrays, operands, ids_T)
+        return {name: found[name] for name in names}
 
     def agreed(self, number: int) -> int:
         """The same number on all processes, which each has drawn for itself: that of process 0."""
         return number if jax.process_count() == 1 else of_first(number)
-
-    # -- Programs ------------------------------------------------------------------------------------------------------
-
-    def call(
-        self,
-        static: tuple[Any, ...],
-        function: Callable[..., Any],
-        plan: Plan,
-        *arguments: Any,
-        derive: bool = False,
-    ) -> tuple[Program, Any]:
-        """What `function(params, tap, *arguments)` gives and what was kept; compiled if there is no such program yet.
-
-        With `derive` the function gives a number, and the result is that and its gradient by the plan's operands.
-        """
-        given = (self.arrays, [tuple(map(_operand, operands)) for operands in plan.operands], *arguments)
-        leaves, structure = jax.tree_util.tree_flatten(given[1:])
-        shapes = tuple((np.shape(leaf), str(jnp.result_type(leaf))) for leaf in leaves)
-        key = (static, plan.parts, shapes, structure)
-        if key not in self.programs:
-            self.programs[key] = self._compile(function, plan, given, derive)
-        program = self.programs[key]
-        try:
-            if jax.process_count() > 1:
-                check_agreement(self._given((static, shapes, plan.changes), program, leaves))
-            return program, jax.block_until_ready(program.call(*given))
-        except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" in str(error):
-                raise self.budget.exhausted() from error
-            if jax.process_count() == 1:
-                raise
-            lost()
-
-    def _given(self, run: tuple[Any, ...], program: Program, leaves: Sequence[Any]) -> bytes:
-        """What must be the same on all processes: the program, and the whole and the single numbers given to it.
-
-        Other arrays are results of passes before; they may differ in their last bits on other machines.
-        """
-        weights = [(name, array.shape, str(array.dtype)) for name, array in self.arrays.items()]
-        mesh = None if self.layout.mesh is None else dict(self.layout.mesh.shape)
-        given = [np.asarray(leaf) for leaf in leaves if not isinstance(leaf, jax.Array)]
-        numbers = [array.tolist() for array in given if array.ndim == 0 or array.dtype.kind in "biu"]
-        return repr((run, [name for name, *_ in program.shown], weights, mesh, numbers)).encode()
-
-    def _compile(self, function: Callable[..., Any], plan: Plan, given: tuple[Any, ...], derive: bool) -> Program:
-        parts = plan.parts
-        traced: list[Recorder] = []
-
-        def whole(arrays: Mapping[str, Array], operands: Sequence[tuple[Any, ...]], *arguments: Any) -> Any:
-            recorder = Recorder(parts, operands)
-            traced[:] = [recorder]
-            try:
-                result = function(Scanned(Widened(arrays, self.places)), recorder, *arguments)
-            except Enough:
-                result = None
-            kept, recorder.kept = self.layout.everywhere(recorder.kept), []
-            return result, kept
-
-        def derived(arrays: Mapping[str, Array], operands: Sequence[tuple[Any, ...]], *arguments: Any) -> Any:
-            def score(operands: Sequence[tuple[Any, ...]]) -> Any:
-                return whole(arrays, operands, *arguments)
-
-            (value, kept), slopes = jax.value_and_grad(score, has_aux=True, allow_int=True)(operands)
-            return self.layout.everywhere((value, [_floats(its) for its in slopes])), kept
-
-        lowered = jax.jit(derived if derive else whole).lower(*given)
-        compiled = lowered.compile()
-        result, kept = lowered.out_info
-        extended = result[1] if isinstance(result, tuple) and isinstance(result[1], dict) else {}
-        kept_pair = extended.get("layers")
-        cache = 0 if kept_pair is None else _bytes(kept_pair) // self.layout.cache_parts(kept_pair[0].shape)
-        self.budget.check(compiled, cache, _bytes(kept))
-        return Program(compiled, traced[0].shown, traced[0].acted, traced[0].stopped)
-
-    def show(self, plan: Plan, program: Program, kept: Sequence[Array], seen: int | None) -> None:
-        """Hand on what was kept; of a cache that has more places than tokens only the `seen` tokens."""
-        for part in program.acted:
-            plan.leaves[part].acted = True  # type: ignore[attr-defined]
-        if not program.shown:
-            return hand_on(plan, (), (), program.stopped)
-        arrays = [self._host(array) for array in kept]
-        if seen is not None:
-            for name, _, slot, _ in program.shown:
-                last = name.rpartition(".")[2]
-                if name == "relative" or (".attention." in name and last in OVER_KEYS):
-                    arrays[slot] = arrays[slot][..., :seen]
-        return hand_on(plan, program.shown, arrays, program.stopped)
-
-    @staticmethod
-    def _host(array: Any) -> Array:
-        return None if array is None else np.asarray(array)  # type: ignore[return-value]
 
     def _check_length(self, tokens: int) -> None:
         """What the core checks itself where it runs on numpy."""
@@ -243,17 +161,3 @@ class Compiled:
                 f"{tokens} tokens are more than this model has positions for ({len(table)})",
                 "give it a shorter text",
             )
-
-
-def _bytes(tree: Any) -> int:
-    return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree_util.tree_leaves(tree))
-
-
-def _floats(operands: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The gradients by those that have one: by a choice (of positions, say) there is none."""
-    return tuple(slope for slope in operands if jnp.issubdtype(slope.dtype, jnp.floating))
-
-
-def _operand(value: Any) -> Any:
-    """Numbers as arrays in float32: a plain float would be a part of the code."""
-    return np.asarray(value, np.float32) if isinstance(value, int | float) else np.asarray(value)

@@ -1,4 +1,4 @@
-"""Devices in a grid, and which axis of which array is spread over which axis of the grid.
+"""Devices in a grid, which axis of which array is spread over which axis of it, and what that takes of their memory.
 
 An architecture file states the letters of each array's axes and knows nothing of devices. One table maps letters to
 axes of the grid: heads, key/value heads, the feed-forward width, the vocabulary and experts are cut over "model", the
@@ -8,21 +8,26 @@ texts of a batch over "data". Everything else is on every device. Shoeybi et al.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from llminspect.backends.jax.settings import AXES
-from llminspect.errors import UsageError
+from llminspect.errors import UsageError, UserError
+from llminspect.model.spec import expanded_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from llminspect.core.array import Array
-    from llminspect.model.spec import Sizes, TensorSpec
+    from llminspect.model.config import Sizes
+    from llminspect.model.spec import TensorSpec
+
 
 AXIS_OF = {"X": "model", "H": "model", "K": "model", "F": "model", "V": "model"}
 """The axis of the mesh that each letter is cut over; letters that are not named are whole on every device."""
@@ -133,3 +138,82 @@ def make_mesh(wanted: Mapping[str, int] | None, cut: Mapping[str, int] | None = 
     if count == 1:
         return None
     return Mesh(np.array(devices[:count]).reshape(*sizes.values()), AXES)
+
+
+# -- Memory: said before a run starts, and refused where there is not as much ------------------------------------------
+
+
+LESS = "cut the model over more devices with --mesh, take --dtype bfloat16, or look at fewer layers"
+
+
+def array_bytes(spec: TensorSpec, sizes: Sizes, dtype: str, parts: int = 1) -> int:
+    """Bytes of an array on each device, where the model is cut into so many parts."""
+    whole = int(np.prod(expanded_shape(spec.shape, sizes))) * jnp.dtype(dtype).itemsize
+    return whole // parts if "model" in partition(spec.shape) else whole
+
+
+def weights_bytes(specs: Iterable[TensorSpec], sizes: Sizes, dtype: str, parts: int = 1) -> int:
+    """Bytes of all weights on each device."""
+    return sum(array_bytes(spec, sizes, dtype, parts) for spec in specs)
+
+
+def cache_bytes(sizes: Sizes, tokens: int, parts: int = 1) -> int:
+    """Bytes of the cache on each device: a key and a value of E numbers for each layer, key/value head and token."""
+    return 2 * 4 * sizes.L * sizes.K * sizes.E * tokens // parts
+
+
+def room_of(device: Any) -> int | None:
+    """Bytes that a device has in all; None where nobody says."""
+    stats = device.memory_stats()
+    if stats and "bytes_limit" in stats:
+        return int(stats["bytes_limit"])
+    if device.platform == "cpu" and hasattr(os, "sysconf"):  # Virtual devices share one memory.
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // jax.local_device_count()
+    return None
+
+
+def size(count: int) -> str:
+    """Bytes for a person: 134.5 MB."""
+    for unit, factor in (("GB", 10**9), ("MB", 10**6)):
+        if count >= factor:
+            return f"{count / factor:,.1f} {unit}"
+    return f"{count / 1000:,.1f} kB"
+
+
+@dataclass
+class MemoryBudget:
+    """The memory of one device: what the weights take, and the peak of the passes."""
+
+    weights: int
+    room: int | None
+    note: Callable[[str], None] = field(default=lambda text: None)
+    working: int = 0
+    """What a pass was said to need beside the weights."""
+
+    def check_weights(self) -> None:
+        """Raise UserError where not even the weights fit."""
+        self._refuse(self.weights, "the weights take")
+
+    def check(self, compiled: Any, cache: int, kept: int) -> None:
+        """Say the peak of a compiled pass before it runs, if it is the largest so far. Raise UserError if it does not
+        fit."""
+        analysis = compiled.memory_analysis()
+        working = 0 if analysis is None else int(analysis.temp_size_in_bytes)
+        peak = self.weights + 2 * cache + kept + working  # The cache as it was and as it will be.
+        if peak > self.weights + self.working:
+            self.working = peak - self.weights
+            self.note(
+                f"a pass takes up to {size(peak)} a device: weights {size(self.weights)}, cache {size(2 * cache)}, "
+                f"what is looked at {size(kept)}, working {size(working)}"
+            )
+        self._refuse(peak, "this pass takes")
+
+    def _refuse(self, needed: int, what: str) -> None:
+        if self.room is not None and needed > self.room:
+            raise UserError(f"{what} {size(needed)} a device, and there are {size(self.room)}", LESS)
+
+    def exhausted(self) -> UserError:
+        """What to say where a device had less than it said, or others took it."""
+        return UserError(
+            f"a device has no memory left: weights {size(self.weights)}, {size(self.working)} beside", LESS
+        )

@@ -13,14 +13,15 @@ import jax
 import jax.numpy as jnp
 
 from llminspect.backends.jax.plan import Recorder
-from llminspect.backends.jax.values import Only, Piled, piled_layers
+from llminspect.backends.jax.values import Piled, piled_layers
 from llminspect.core.cache import Cache, LayerCache
+from llminspect.core.tap import Capture
 from llminspect.model.params import Params
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
 
-    from llminspect.backends.jax.widened import Widened
+    from llminspect.backends.jax.values import Widened
     from llminspect.core.array import Array
     from llminspect.core.tap import Tap
     from llminspect.model.params import LayerStep
@@ -45,20 +46,6 @@ def runs(kinds: Sequence[Hashable]) -> Iterator[tuple[int, int, int]]:
                 best = (length, times)
         yield start, *best
         start += best[0] * best[1]
-
-
-class _Names:
-    """A tap that wants everything, to learn what there is."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-
-    def wants(self, name: str) -> bool:
-        return True
-
-    def __call__(self, name: str, array: Array) -> Array:
-        self.names.append(name)
-        return array
 
 
 class Scanned(Params):
@@ -109,13 +96,11 @@ class Scanned(Params):
 
     def _names_of(self, step: LayerStep, at: int, stream_TD: Array, cache: Cache | None, stack: str) -> list[str]:
         """What a tap may see of a layer, as the names' ends."""
-        tap, front = _Names(), f"{stack}.{at}."
-        jax.eval_shape(lambda: step(at, self.layer_anew(at, stack), stream_TD, cache, tap)[0])
-        return [name.removeprefix(front) for name in tap.names]
-
-    def layer_anew(self, index: int, stack: str) -> dict[str, Array]:
-        """As `layer`, not kept: arrays of a piece of code that is inside another."""
-        return {short: self.widened[name] for short, name in self._named(stack, index)}
+        tap, front = Capture("*"), f"{stack}.{at}."
+        named = self._named(stack, at)
+        # Arrays of a piece of code that is inside another are made for it alone: `layer` would keep them.
+        jax.eval_shape(lambda: step(at, {short: self.widened[name] for short, name in named}, stream_TD, cache, tap)[0])
+        return [name.removeprefix(front) for name in tap.arrays]
 
     def _repeat(
         self, step: LayerStep, group: _Group, stream_TD: Array, cache: Cache | None, tap: Recorder
@@ -197,13 +182,14 @@ def _at(cache: Cache | None, row: Array) -> Cache | None:
         return None
 
     def one(layers: Sequence[LayerCache]) -> Sequence[LayerCache]:
+        """That layer's, whichever is asked for: the code serves many layers."""
         if not layers:
             return layers
         assert isinstance(layers, Piled)
         parts = [
             jax.lax.dynamic_index_in_dim(array, row, keepdims=False) for array in (layers.key_LKSE, layers.value_LKSE)
         ]
-        return Only(LayerCache(*parts))
+        return (LayerCache(*parts),) * len(layers)
 
     source = cache.source
     return replace(

@@ -1,15 +1,31 @@
-"""The cache as compiled code takes it: the keys of all layers as one array, of a size that changes seldom."""
+"""A model's arrays and its cache as compiled code takes them.
+
+Arrays are kept small and computed with in full, those of layers of one kind in one pile; the keys of all layers are one
+array, of a size that changes seldom.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
 
 from llminspect.core.cache import Cache, LayerCache, Source
+from llminspect.model.params import OF_A_LAYER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from llminspect.core.array import Array
+    from llminspect.model.spec import TensorSpec
+
+    Piles = dict[str, tuple[TensorSpec, ...]]
+
+    Places = dict[str, tuple[str, int | None]]
+
 
 LEAST = 64
 """Places of the smallest cache; each larger one has twice as many."""
@@ -24,45 +40,16 @@ class Piled(Sequence[LayerCache]):
     def __len__(self) -> int:
         return len(self.key_LKSE)
 
-    @overload
-    def __getitem__(self, index: int) -> LayerCache: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Piled: ...
-
-    def __getitem__(self, index: int | slice) -> LayerCache | Piled:
-        if isinstance(index, slice):
-            return Piled(self.key_LKSE[index], self.value_LKSE[index])
+    def __getitem__(self, index: int) -> LayerCache:  # type: ignore[override]
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         return LayerCache(self.key_LKSE[index], self.value_LKSE[index])
-
-
-class Only(Sequence[LayerCache]):
-    """One layer's, whichever is asked for: inside code that serves many layers."""
-
-    def __init__(self, seen: LayerCache) -> None:
-        self.seen = seen
-
-    def __len__(self) -> int:
-        return 1
-
-    @overload
-    def __getitem__(self, index: int) -> LayerCache: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Only: ...
-
-    def __getitem__(self, index: int | slice) -> LayerCache | Only:
-        return self if isinstance(index, slice) else self.seen
 
 
 def piled_layers(parts: Sequence[tuple[Array, Array]]) -> Sequence[LayerCache]:
     """Keys and values of groups of layers, [layers, ...] each, as one."""
     if not parts:
         return ()
-    import jax.numpy as jnp
-
     keys, values = ([pair[which] for pair in parts] for which in (0, 1))
     if len(parts) == 1:
         return Piled(keys[0], values[0])
@@ -81,8 +68,6 @@ def roomy(cache: Cache, tokens: int) -> Cache:
     """The same with places for at least so many tokens in every layer."""
     if not cache.layers or (cache.places is not None and cache.places >= tokens):
         return cache
-    import jax.numpy as jnp
-
     places, (key_LKSE, value_LKSE) = places_for(tokens), pair_of(cache.layers)
 
     def padded(array: Array) -> Array:
@@ -100,8 +85,6 @@ def pair_of(layers: Sequence[LayerCache]) -> Any:
         return None
     if isinstance(layers, Piled):
         return layers.key_LKSE, layers.value_LKSE
-    import jax.numpy as jnp
-
     return jnp.stack([seen.key_KSE for seen in layers]), jnp.stack([seen.value_KSE for seen in layers])
 
 
@@ -130,3 +113,57 @@ def from_tree(tree: Any, length: int, places: int | None) -> Cache | None:
 
 def _layers(pair: Any) -> Sequence[LayerCache]:
     return () if pair is None else Piled(*pair)
+
+
+def piled(specs: Iterable[TensorSpec]) -> Piles:
+    """What is kept as one array, by its name: the arrays of all layers that bear one name and have one shape.
+
+    `layers.*.attention.query.weight` is a pile; what belongs to no layer is an array of its own name.
+    """
+    piles: Piles = {}
+    for spec in specs:
+        found = OF_A_LAYER.fullmatch(spec.name)
+        name = f"{found['stack']}.*.{found['short']}" if found else spec.name
+        while name in piles and piles[name][0].shape != spec.shape:  # Another width in some layers.
+            name += "'"
+        piles[name] = (*piles.get(name, ()), spec)
+    return piles
+
+
+def is_pile(name: str) -> bool:
+    return ".*." in name
+
+
+def places_in(piles: Piles) -> Places:
+    """The pile of each array, and its row there; None: it is no pile."""
+    return {
+        spec.name: (name, row if is_pile(name) else None)
+        for name, specs in piles.items()
+        for row, spec in enumerate(specs)
+    }
+
+
+class Widened(Mapping[str, "Array"]):
+    """Arrays by their names in the core as float32, whatever they are kept as."""
+
+    def __init__(self, arrays: Mapping[str, Array], places: Places) -> None:
+        self.arrays, self.places = arrays, places
+
+    def __getitem__(self, name: str) -> Array:
+        pile, row = self.places[name]
+        array = self.arrays[pile] if row is None else self.arrays[pile][row]
+        return array.astype(jnp.float32)
+
+    def at(self, pile: str, row: Array) -> Array:
+        """One array of a pile, by a number that is known only when the code runs."""
+        array: Array = jax.lax.dynamic_index_in_dim(self.arrays[pile], row, keepdims=False)
+        return array.astype(jnp.float32)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.places)
+
+    def __len__(self) -> int:
+        return len(self.places)

@@ -182,24 +182,15 @@ def put(total, weights, x, at):
 
 
 @njit(forceinline=True)
-def q4_0(halves, row, first, end, take, x, begin):
+def q4_0_and_q4_1(halves, row, first, end, take, x, begin, size, less):
+    """The second adds a least number, which it has after the scale; the first takes 8 from each code."""
     even, odd = nothing_yet(), nothing_yet()
-    for block in range((end - first) // 18):
-        at, to = first + 18 * block, begin + 32 * block
-        scale = half(halves, row, at)
-        even = take(even, codes(row, at + 2, 0, 15, at, 0, 0, 8, scale, NOTHING), x, to)
-        odd = take(odd, codes(row, at + 2, 4, 15, at, 0, 0, 8, scale, NOTHING), x, to + 16)
-    return summed(even) + summed(odd)
-
-
-@njit(forceinline=True)
-def q4_1(halves, row, first, end, take, x, begin):
-    even, odd = nothing_yet(), nothing_yet()
-    for block in range((end - first) // 20):
-        at, to = first + 20 * block, begin + 32 * block
-        scale, least = half(halves, row, at), half(halves, row, at + 2)
-        even = take(even, codes(row, at + 4, 0, 15, at, 0, 0, 0, scale, least), x, to)
-        odd = take(odd, codes(row, at + 4, 4, 15, at, 0, 0, 0, scale, least), x, to + 16)
+    for block in range((end - first) // size):
+        at, to = first + size * block, begin + 32 * block
+        scale, low = half(halves, row, at), at + size - 16
+        least = NOTHING if less else half(halves, row, at + 2)
+        even = take(even, codes(row, low, 0, 15, at, 0, 0, less, scale, least), x, to)
+        odd = take(odd, codes(row, low, 4, 15, at, 0, 0, less, scale, least), x, to + 16)
     return summed(even) + summed(odd)
 
 
@@ -262,9 +253,9 @@ def q6_k(halves, row, first, end, take, x, begin):
 @njit(forceinline=True)
 def take_row(kind, halves, row, first, end, take, x, begin):
     if kind == Q4_0:
-        return q4_0(halves, row, first, end, take, x, begin)
+        return q4_0_and_q4_1(halves, row, first, end, take, x, begin, 18, 8)
     if kind == Q4_1:
-        return q4_1(halves, row, first, end, take, x, begin)
+        return q4_0_and_q4_1(halves, row, first, end, take, x, begin, 20, 0)
     if kind == Q8_0:
         return q8_0(halves, row, first, end, take, x, begin)
     if kind == Q4_K:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from llminspect.core.array import linear
-from llminspect.core.rows import RowsOnDemand
+from llminspect.core.array import RowsOnDemand, linear
 from llminspect.core.threads import products
 from llminspect.errors import ModelError, UsageError, UserError
 from llminspect.files.quant_types import COMPILED
-from llminspect.model.finite import not_finite
+from llminspect.model.reading import not_finite
 from llminspect.model.spec import expanded_shape
 
 if TYPE_CHECKING:

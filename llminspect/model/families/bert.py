@@ -7,29 +7,32 @@ head that predicts words.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from llminspect.core.array import mapped, namespace
-from llminspect.core.embedding import look_up
-from llminspect.core.feedforward import ACTIVATIONS
-from llminspect.core.mask import hide
+from llminspect.core import feedforward
+from llminspect.core.array import mapped
 from llminspect.core.unembed import logits
 from llminspect.errors import ModelError
-from llminspect.model.spec import Pass, Sizes
-from llminspect.model.steps import encoder_layer, layer_normed, learned_positions, output_matrix
+from llminspect.model.config import GGUF, HUGGINGFACE, Config, Sizes, read_sizes
+from llminspect.model.layer import norm
+from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
+from llminspect.model.transformer import forward, output_matrix
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Sequence
 
     from llminspect.core.array import Array
-    from llminspect.core.cache import Cache
     from llminspect.core.tap import Tap
     from llminspect.model.params import Params
+    from llminspect.model.settings import Settings
 
 
-@dataclass(frozen=True)
-class BertConfig:
+@dataclass(frozen=True, kw_only=True)
+class BertConfig(Config):
+    norm = "layer"
     sizes: Sizes
     norm_epsilon: float
     activation: str
@@ -43,56 +46,154 @@ class BertConfig:
     causal: bool = False
 
 
-def forward(
-    params: Params,
-    config: BertConfig,
-    ids_T: Array,
-    tap: Tap,
-    cache: Cache | None = None,
-    hidden_S: Array | None = None,
-) -> Pass:
-    """All of a text at once: a token sees those after it, so nothing can be kept for a longer text."""
-    stream_TD = embed(params, config, ids_T, tap)
-    mask_TS = hide(None, hidden_S)
-
-    def step(
-        index: int, layer: Mapping[str, Array], stream_TD: Array, cache: Cache | None, tap: Tap
-    ) -> tuple[Array, None]:
-        name, heads = f"layers.{index}", config.sizes.H
-        stream_TD = encoder_layer(layer, stream_TD, heads, config.activation, config.norm_epsilon, tap, name, mask_TS)
-        return stream_TD, None
-
-    stream_TD, _ = params.through(step, stream_TD, config.sizes.L, tap)
-    if "pooler.weight" in params and tap.wants("final.pooled"):
-        # What the first token says of the whole text; no step of this program goes on from it.
-        tap("final.pooled", namespace(stream_TD).tanh(mapped(params, "pooler", stream_TD[..., 0, :])))
-    return Pass(stream_TD, None)
+UNREAD = """
+    qa_dropout seq_classif_dropout tie_weights_ directionality
+    pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head pooler_type
+""".split()
+"""Of training, of other heads, and of the program that the first BERTs were trained with."""
 
 
-def embed(params: Params, config: BertConfig, ids_T: Array, tap: Tap) -> Array:
-    """Token, position and segment, added and normed, [..., T, D]."""
-    tokens_TD = tap("embedding.tokens", look_up(params["embedding.weight"], ids_T))
-    sum_TD = tokens_TD + tap("embedding.positions", positions(params, config, ids_T))
-    if config.segments:
-        sum_TD = sum_TD + tap("embedding.segment", params["segment.weight"][0])
-    sum_TD = tap("embedding.sum", sum_TD)
-    return tap("embedding.output", layer_normed(params, "embedding.norm", sum_TD, config.norm_epsilon))
+DISTILBERT_KEYS = {"L": "n_layers", "D": "dim", "H": "n_heads", "F": "hidden_dim"}
 
 
-def positions(params: Params, config: BertConfig, ids_T: Array) -> Array:
-    """The row of the position table for each token, [..., T, D]."""
-    if config.padding_id is None:
-        return learned_positions(params, 0, ids_T.shape[-1])
-    xp = namespace(ids_T)
-    learned_positions(params, config.padding_id + 1, ids_T.shape[-1])  # Refuses a text that is too long.
-    counted_T = (ids_T != config.padding_id).astype(ids_T.dtype)
-    return look_up(params["position.weight"], xp.cumsum(counted_T, axis=-1) * counted_T + config.padding_id)
+def bert_from_huggingface(settings: Settings, counts_from_padding: bool) -> BertConfig:
+    settings.skip(*UNREAD)
+    positions = settings.whole("max_position_embeddings")
+    padding_id = int(settings.need("pad_token_id")) if counts_from_padding else None
+    settings.only("position_embedding_type", "absolute")
+    settings.only("is_decoder", False)
+    settings.only("add_cross_attention", False)
+    return BertConfig(
+        sizes=read_sizes(
+            settings, HUGGINGFACE, context=positions if padding_id is None else positions - padding_id - 1
+        ),
+        norm_epsilon=settings.number("layer_norm_eps"),
+        activation=settings.one_of("hidden_act", ACTIVATIONS),
+        positions=positions,
+        segments=settings.whole("type_vocab_size"),
+        padding_id=padding_id,
+        tied=settings.flag("tie_word_embeddings", True),
+    )
+
+
+def distilbert_from_huggingface(settings: Settings) -> BertConfig:
+    positions = settings.whole("max_position_embeddings")
+    settings.skip(*UNREAD, "sinusoidal_pos_embds")  # How the table was first filled; the file holds the table.
+    return BertConfig(
+        sizes=read_sizes(settings, DISTILBERT_KEYS, context=positions),
+        norm_epsilon=1e-12,  # Fixed in the family's definition.
+        activation=settings.one_of("activation", ACTIVATIONS),
+        positions=positions,
+        segments=0,
+        tied=settings.flag("tie_word_embeddings", True),
+    )
+
+
+def bert_from_gguf(settings: Settings) -> BertConfig:
+    positions = settings.whole("context_length")
+    settings.only("attention.causal", False)
+    # How sentence vectors were meant to be made of the tokens', and the number of heads once more.
+    settings.skip("pooling_type", "attention.head_count_kv")
+    segments = settings.metadata.get("tokenizer.ggml.token_type_count")
+    return BertConfig(
+        sizes=read_sizes(settings, GGUF),
+        norm_epsilon=settings.number("attention.layer_norm_epsilon"),
+        activation="gelu",
+        positions=positions,
+        segments=2 if segments is None else int(segments),
+    )
+
+
+PARTS = (
+    ("attention.query", "HE D", "attention.self.query", "attention.q_lin", "attn_q"),
+    ("attention.key", "HE D", "attention.self.key", "attention.k_lin", "attn_k"),
+    ("attention.value", "HE D", "attention.self.value", "attention.v_lin", "attn_v"),
+    ("attention.output", "D HE", "attention.output.dense", "attention.out_lin", "attn_output"),
+    ("middle.norm", "D", "attention.output.LayerNorm", "sa_layer_norm", "attn_output_norm"),
+    ("feedforward.up", "F D", "intermediate.dense", "ffn.lin1", "ffn_up"),
+    ("feedforward.down", "D F", "output.dense", "ffn.lin2", "ffn_down"),
+    ("output.norm", "D", "output.LayerNorm", "output_layer_norm", "layer_output_norm"),
+)
+"""Of a layer: name, shape, and what files of BERT, of DistilBERT, and GGUF files call it."""
+BERT_LAYER = linear_specs(*((name, shape, its, gguf) for name, shape, its, _, gguf in PARTS), bias=True)
+DISTILBERT_LAYER = linear_specs(*((name, shape, its, gguf) for name, shape, _, its, gguf in PARTS), bias=True)
+BERT_HEAD = (
+    "cls.predictions.transform.dense",
+    "cls.predictions.transform.LayerNorm",
+    "cls.predictions.decoder.weight",
+    "cls.predictions.bias",
+)
+ROBERTA_HEAD = ("lm_head.dense", "lm_head.layer_norm", "lm_head.decoder.weight", "lm_head.bias")
+DISTILBERT_HEAD = ("vocab_transform", "vocab_layer_norm", "vocab_projector.weight", "vocab_projector.bias")
+"""Of the head that predicts words: its layer, its norm, the output matrix and its bias."""
+
+
+def tensors(
+    config: BertConfig, layer: Sequence[TensorSpec], stack: str, head: tuple[str, str, str, str]
+) -> list[TensorSpec]:
+    dense, norm, matrix, bias = head
+    places, kinds = f"{config.positions} D", f"{config.segments} D"
+    segments = TensorSpec("segment.weight", kinds, "embeddings.token_type_embeddings.weight", "token_types.weight")
+    perhaps = linear_specs(
+        ("pooler", "D D", "pooler.dense", None),
+        ("next_sentence", "2 D", "cls.seq_relationship", None),
+        ("head", "D D", dense, None),
+        ("head.norm", "D", norm, None),
+        bias=True,
+    )
+    return [
+        TensorSpec("embedding.weight", "V D", "embeddings.word_embeddings.weight", "token_embd.weight"),
+        TensorSpec("position.weight", places, "embeddings.position_embeddings.weight", "position_embd.weight"),
+        *([segments] if config.segments else []),
+        *linear_specs(("embedding.norm", "D", "embeddings.LayerNorm", "token_embd_norm"), bias=True),
+        *for_layers(config.sizes.L, layer, huggingface=f"{stack}.{{}}.", gguf="blk.{}."),
+        *(replace(spec, optional=True) for spec in perhaps),
+        TensorSpec("unembedding.weight", "V D", matrix, optional=True),
+        TensorSpec("unembedding.bias", "V", bias, optional=True),
+    ]
 
 
 def readout(params: Params, config: BertConfig, stream_TD: Array, tap: Tap) -> Array:
     """The head that predicts words: one more layer and norm, then the product with the vocabulary."""
     if "head.weight" not in params:
         raise ModelError("this model encodes text; it has no output matrix to predict words with")
-    hidden_TD = ACTIVATIONS[config.activation](mapped(params, "head", stream_TD))
-    hidden_TD = tap("final.norm", layer_normed(params, "head.norm", hidden_TD, config.norm_epsilon))
+    hidden_TD = feedforward.ACTIVATIONS[config.activation](mapped(params, "head", stream_TD))
+    hidden_TD = tap("final.norm", norm(params, "head.norm", hidden_TD, config))
     return tap("final.logits", logits(hidden_TD, output_matrix(params), params["unembedding.bias"]))
+
+
+SAME = {"roberta": ("xlm-roberta", "camembert")}
+"""Models of another name that differ in their vocabulary alone (Conneau et al. 2020; Martin et al. 2020)."""
+
+
+def _family(
+    name: str,
+    read: Callable[[Settings], BertConfig],
+    layer: Sequence[TensorSpec],
+    stack: str,
+    head: tuple[str, str, str, str],
+) -> Architecture:
+    return Architecture(
+        name=name,
+        model_types=(name, *SAME.get(name, ())),
+        gguf_names=("bert",) if name == "bert" else (),
+        read_huggingface=read,
+        read_gguf=bert_from_gguf if name == "bert" else None,
+        tensors=partial(tensors, layer=layer, stack=stack, head=head),
+        forward=forward,
+        readout=readout,
+        capabilities=frozenset({"encode", "fill"}),
+        requires={"fill": "head.weight"},
+        prefix=f"{name}.",
+        older_spellings=((".gamma", ".weight"), (".beta", ".bias")),
+        # Row numbers, and second copies of the output matrix's bias.
+        ignored=("embeddings.position_ids", "cls.predictions.decoder.bias", "lm_head.decoder.bias"),
+    )
+
+
+from_bert, from_roberta = (partial(bert_from_huggingface, counts_from_padding=counts) for counts in (False, True))
+ARCHITECTURES = (
+    _family("bert", from_bert, BERT_LAYER, "encoder.layer", BERT_HEAD),
+    _family("roberta", from_roberta, BERT_LAYER, "encoder.layer", ROBERTA_HEAD),
+    _family("distilbert", distilbert_from_huggingface, DISTILBERT_LAYER, "transformer.layer", DISTILBERT_HEAD),
+)

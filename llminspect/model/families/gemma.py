@@ -9,21 +9,14 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 from llminspect.core.feedforward import Glu
-from llminspect.core.position.rotary import Rotary
+from llminspect.core.rotary import Rotary
 from llminspect.model import decoder_files as files
 from llminspect.model import rotary_files
-from llminspect.model.spec import Sizes, TensorSpec
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
-    from llminspect.model.decoder import DecoderConfig
-    from llminspect.model.settings import Settings
 
 
-def gemma_from_huggingface(settings: Settings, rotary: Rotary | None = None) -> DecoderConfig:
+def gemma_from_huggingface(settings: files.Settings, rotary: Rotary | None = None) -> files.DecoderConfig:
     """What all three write alike; a key that one of them lacks is not in its files."""
     # The first Gemma's files say "gelu" and mean its tanh form.
     settings.only("hidden_act", "gelu", "gelu_pytorch_tanh")
@@ -39,14 +32,14 @@ def gemma_from_huggingface(settings: Settings, rotary: Rotary | None = None) -> 
     )
 
 
-def gemma2_from_huggingface(settings: Settings) -> DecoderConfig:
+def gemma2_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     found = files.with_windows(gemma_from_huggingface(settings), settings, lambda index: index % 2 == 0)
     settings.only("sliding_window_size", found.window)  # Written beside the key that is read.
     settings.only("cache_implementation", "hybrid")
     return found
 
 
-def gemma3_from_huggingface(settings: Settings) -> DecoderConfig:
+def gemma3_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     pattern = settings.whole("_sliding_window_pattern", settings.whole("sliding_window_pattern", 6))
     local, everywhere = _two_rotations(settings, files.sizes_from_huggingface(settings))
     found = replace(gemma_from_huggingface(settings, everywhere), local_rotary=local)
@@ -54,7 +47,7 @@ def gemma3_from_huggingface(settings: Settings) -> DecoderConfig:
     return files.with_windows(found, settings, lambda index: (index + 1) % pattern != 0)
 
 
-def _two_rotations(settings: Settings, sizes: Sizes) -> tuple[Rotary, Rotary]:
+def _two_rotations(settings: files.Settings, sizes: files.Sizes) -> tuple[Rotary, Rotary]:
     """That of the layers with a window, and that of those without."""
     if settings.get("rope_parameters") is not None:
         both = settings.under("rope_parameters")
@@ -68,7 +61,7 @@ def _two_rotations(settings: Settings, sizes: Sizes) -> tuple[Rotary, Rotary]:
     return Rotary(everywhere.width, settings.number("rope_local_base_freq", 10_000.0)), everywhere
 
 
-def from_gguf(settings: Settings, family: str) -> DecoderConfig:
+def from_gguf(settings: files.Settings, family: str) -> files.DecoderConfig:
     """Few GGUF files state the pattern of windows, and none the scale: they follow from the family and its layers."""
     found = files.from_gguf(settings, unit=Glu("gelu_tanh"), biased=())
     sizes = found.sizes
@@ -87,7 +80,7 @@ def from_gguf(settings: Settings, family: str) -> DecoderConfig:
     )
 
 
-def _windowed(settings: Settings, layers: int, every: int) -> tuple[int, ...]:
+def _windowed(settings: files.Settings, layers: int, every: int) -> tuple[int, ...]:
     """The layers with a window: all but each `every`th, or those that the file marks, or all but those it counts."""
     key = "attention.sliding_window_pattern"
     stated = settings.get(key, every)
@@ -103,34 +96,34 @@ LARGEST = {("gemma2", 46), ("gemma3", 62)}
 """The two models of 27 billion parameters scale the scores by D / H, the others by the width of a head."""
 
 
-def plus_one(weight: Array, _: DecoderConfig) -> Array:
+def plus_one(weight: files.Array, _: files.DecoderConfig) -> files.Array:
     return weight + 1
 
 
-def _norm(name: str, shape: str, huggingface: str, gguf: str) -> TensorSpec:
+def _norms(*norms: tuple[str, str, str, str]) -> list[files.TensorSpec]:
     """Hugging Face files hold the weight − 1, GGUF files the weight."""
-    return TensorSpec(f"{name}.weight", shape, f"{huggingface}.weight", f"{gguf}.weight", huggingface_fix=plus_one)
+    return files.linear_specs(*norms, huggingface_fix=plus_one)
 
 
-BEFORE = (
-    _norm("attention.norm", "D", "input_layernorm", "attn_norm"),
-    _norm("feedforward.norm", "D", "post_attention_layernorm", "ffn_norm"),
+BEFORE = _norms(
+    ("attention.norm", "D", "input_layernorm", "attn_norm"),
+    ("feedforward.norm", "D", "post_attention_layernorm", "ffn_norm"),
 )
-AROUND = (
-    _norm("attention.norm", "D", "input_layernorm", "attn_norm"),
-    _norm("attention.norm_after", "D", "post_attention_layernorm", "post_attention_norm"),
-    _norm("feedforward.norm", "D", "pre_feedforward_layernorm", "ffn_norm"),
-    _norm("feedforward.norm_after", "D", "post_feedforward_layernorm", "post_ffw_norm"),
+AROUND = _norms(
+    ("attention.norm", "D", "input_layernorm", "attn_norm"),
+    ("attention.norm_after", "D", "post_attention_layernorm", "post_attention_norm"),
+    ("feedforward.norm", "D", "pre_feedforward_layernorm", "ffn_norm"),
+    ("feedforward.norm_after", "D", "post_feedforward_layernorm", "post_ffw_norm"),
 )
-OF_HEADS = (
-    _norm("attention.query.norm", "E", "self_attn.q_norm", "attn_q_norm"),
-    _norm("attention.key.norm", "E", "self_attn.k_norm", "attn_k_norm"),
+OF_HEADS = _norms(
+    ("attention.query.norm", "E", "self_attn.q_norm", "attn_q_norm"),
+    ("attention.key.norm", "E", "self_attn.k_norm", "attn_k_norm"),
 )
 
 
-def tensors(config: DecoderConfig, norms: tuple[TensorSpec, ...]) -> list[TensorSpec]:
+def tensors(config: files.DecoderConfig, norms: list[files.TensorSpec]) -> list[files.TensorSpec]:
     layer = [*norms, *files.attention_specs(config), *files.feed_forward_specs(config)]
-    final = _norm("final.norm", "D", "norm", "output_norm")
+    (final,) = _norms(("final.norm", "D", "norm", "output_norm"))
     return [final if spec.name == final.name else spec for spec in files.around_layers(config, layer)]
 
 
@@ -146,6 +139,6 @@ ARCHITECTURES = tuple(
     for name, model_type, from_huggingface, norms in (
         ("gemma", "gemma", gemma_from_huggingface, BEFORE),
         ("gemma2", "gemma2", gemma2_from_huggingface, AROUND),
-        ("gemma3", "gemma3_text", gemma3_from_huggingface, (*AROUND, *OF_HEADS)),
+        ("gemma3", "gemma3_text", gemma3_from_huggingface, [*AROUND, *OF_HEADS]),
     )
 )

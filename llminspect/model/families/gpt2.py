@@ -8,30 +8,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llminspect.core.array import namespace
-from llminspect.core.cache import Cache, span
-from llminspect.core.embedding import look_up
-from llminspect.core.mask import causal_mask, hide
+from llminspect.model.config import GGUF, Config, Sizes, read_sizes
 from llminspect.model.settings import ACTIVATIONS
-from llminspect.model.sizes import GGUF, read_sizes
-from llminspect.model.spec import Architecture, Pass, Sizes, TensorSpec, for_layers, norm_specs, rows_of
-from llminspect.model.steps import layer_norm_readout, learned_positions, pre_norm_layer
+from llminspect.model.spec import Architecture, TensorSpec, for_layers, fused_specs, linear_specs
+from llminspect.model.transformer import forward, readout
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from llminspect.core.array import Array
-    from llminspect.core.cache import LayerCache
-    from llminspect.core.tap import Tap
-    from llminspect.model.params import Params
     from llminspect.model.settings import Settings
 
 
 KEYS = {"L": "n_layer", "D": "n_embd", "H": "n_head", "context": "n_positions"}
 
 
-@dataclass(frozen=True)
-class GPT2Config:
+@dataclass(frozen=True, kw_only=True)
+class GPT2Config(Config):
+    norm = "layer"
     sizes: Sizes
     norm_epsilon: float
     activation: str
@@ -40,6 +32,9 @@ class GPT2Config:
     """Whether the scores of layer n are divided by n + 1 as well."""
     tied: bool = True
     causal: bool = True
+
+    def scale_of(self, index: int) -> float:
+        return self.scale / (index + 1) if self.scale_by_layer else self.scale
 
 
 def from_huggingface(settings: Settings) -> GPT2Config:
@@ -59,47 +54,29 @@ def from_huggingface(settings: Settings) -> GPT2Config:
 def from_gguf(settings: Settings) -> GPT2Config:
     sizes = read_sizes(settings, GGUF)
     settings.only("attention.head_count_kv", sizes.H)
-    return GPT2Config(sizes, settings.number("attention.layer_norm_epsilon"), "gelu_tanh", sizes.E**-0.5)
+    return GPT2Config(
+        sizes=sizes,
+        norm_epsilon=settings.number("attention.layer_norm_epsilon"),
+        activation="gelu_tanh",
+        scale=sizes.E**-0.5,
+    )
 
 
-def query_key_value(config: GPT2Config) -> dict[str, int]:
-    return dict.fromkeys(("query", "key", "value"), config.sizes.D)
-
-
-def transposed(weight_IO: Array, _: GPT2Config) -> Array:
+def transposed(array: Array, _: GPT2Config) -> Array:
     """Hugging Face files hold GPT-2's matrices the other way round, input by output."""
-    return weight_IO.T
+    return array.T
 
 
-def _fused(part: str) -> list[TensorSpec]:
-    rows = rows_of(part, query_key_value)
-
-    def columns(weight_IO: Array, config: GPT2Config) -> Array:
-        return rows(weight_IO.T, config)
-
-    name = f"attention.{part}"
-    return [
-        TensorSpec(f"{name}.weight", "HE D", "attn.c_attn.weight", "attn_qkv.weight", columns, rows),
-        TensorSpec(f"{name}.bias", "HE", "attn.c_attn.bias", "attn_qkv.bias", rows, rows),
-    ]
-
-
-def _map(name: str, shape: str, huggingface: str, gguf: str) -> list[TensorSpec]:
-    return [
-        TensorSpec(f"{name}.weight", shape, f"{huggingface}.weight", f"{gguf}.weight", transposed),
-        TensorSpec(f"{name}.bias", shape.split()[0], f"{huggingface}.bias", f"{gguf}.bias"),
-    ]
-
-
+QUERY_KEY_VALUE = {"attention.query": "HE D", "attention.key": "HE D", "attention.value": "HE D"}
+FEED_FORWARD = (("feedforward.up", "F D", "mlp.c_fc", "ffn_up"), ("feedforward.down", "D F", "mlp.c_proj", "ffn_down"))
+QUERY_KEY_VALUE = {"attention.query": "HE D", "attention.key": "HE D", "attention.value": "HE D"}
+FEED_FORWARD = (("feedforward.up", "F D", "mlp.c_fc", "ffn_up"), ("feedforward.down", "D F", "mlp.c_proj", "ffn_down"))
 LAYER = (
-    *norm_specs("attention.norm", "ln_1", "attn_norm"),
-    *_fused("query"),
-    *_fused("key"),
-    *_fused("value"),
-    *_map("attention.output", "D HE", "attn.c_proj", "attn_output"),
-    *norm_specs("feedforward.norm", "ln_2", "ffn_norm"),
-    *_map("feedforward.up", "F D", "mlp.c_fc", "ffn_up"),
-    *_map("feedforward.down", "D F", "mlp.c_proj", "ffn_down"),
+    *linear_specs(("attention.norm", "D", "ln_1", "attn_norm"), bias=True),
+    *fused_specs(QUERY_KEY_VALUE, "attn.c_attn", "attn_qkv", bias=True, transposed=True),
+    *linear_specs(("attention.output", "D HE", "attn.c_proj", "attn_output"), bias=True, huggingface_fix=transposed),
+    *linear_specs(("feedforward.norm", "D", "ln_2", "ffn_norm"), bias=True),
+    *linear_specs(*FEED_FORWARD, bias=True, huggingface_fix=transposed),
 )
 
 
@@ -107,48 +84,10 @@ def tensors(config: GPT2Config) -> list[TensorSpec]:
     return [
         TensorSpec("embedding.weight", "V D", "wte.weight", "token_embd.weight"),
         TensorSpec("position.weight", f"{config.sizes.context} D", "wpe.weight", "position_embd.weight"),
-        *norm_specs("final.norm", "ln_f", "output_norm"),
+        *linear_specs(("final.norm", "D", "ln_f", "output_norm"), bias=True),
         TensorSpec("unembedding.weight", "V D", "lm_head.weight", "output.weight", optional=config.tied),
         *for_layers(config.sizes.L, LAYER, huggingface="h.{}.", gguf="blk.{}."),
     ]
-
-
-def forward(
-    params: Params,
-    config: GPT2Config,
-    ids_T: Array,
-    tap: Tap,
-    cache: Cache | None = None,
-    hidden_S: Array | None = None,
-) -> Pass:
-    xp, sizes, tokens = namespace(ids_T), config.sizes, ids_T.shape[-1]
-    start, keys, first = span(cache, tokens)
-    tokens_TD = tap("embedding.tokens", look_up(params["embedding.weight"], ids_T))
-    positions_TD = tap("embedding.positions", learned_positions(params, start, tokens))
-    stream_TD = tap("embedding.output", tokens_TD + positions_TD)
-    mask_TS = hide(causal_mask(xp, tokens, keys, first=first), hidden_S)
-
-    def scale(index: int) -> float:
-        return config.scale / (index + 1) if config.scale_by_layer else config.scale
-
-    def step(
-        index: int, layer: Mapping[str, Array], stream_TD: Array, cache: Cache | None, tap: Tap
-    ) -> tuple[Array, LayerCache]:
-        return pre_norm_layer(
-            layer,
-            stream_TD,
-            sizes.H,
-            config.activation,
-            config.norm_epsilon,
-            cache,
-            tap,
-            index,
-            scale=scale(index),
-            mask_TS=mask_TS,
-        )
-
-    stream_TD, seen = params.through(step, stream_TD, sizes.L, tap, cache, layer_kind=scale)
-    return Pass(stream_TD, Cache(start + tokens, seen))
 
 
 ARCHITECTURES = (
@@ -158,7 +97,7 @@ ARCHITECTURES = (
         read_huggingface=from_huggingface,
         tensors=tensors,
         forward=forward,
-        readout=layer_norm_readout,
+        readout=readout,
         gguf_names=("gpt2",),
         read_gguf=from_gguf,
         prefix="transformer.",

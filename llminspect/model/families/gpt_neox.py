@@ -8,36 +8,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llminspect.core.array import namespace
-from llminspect.core.cache import Cache, span
-from llminspect.core.embedding import look_up
-from llminspect.core.mask import causal_mask, hide
-from llminspect.core.position.rotary import Rotary, rotary_angles
+from llminspect.core.rotary import Rotary
 from llminspect.errors import ModelError
 from llminspect.model import rotary_files
+from llminspect.model.config import HUGGINGFACE, Config, Sizes, read_sizes
 from llminspect.model.settings import ACTIVATIONS
-from llminspect.model.sizes import HUGGINGFACE, read_sizes
-from llminspect.model.spec import Architecture, Pass, Sizes, TensorSpec, for_layers, linear_specs, norm_specs
-from llminspect.model.steps import layer_norm_readout, pre_norm_layer
+from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
+from llminspect.model.transformer import forward, readout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from llminspect.core.array import Array
-    from llminspect.core.cache import LayerCache
-    from llminspect.core.tap import Tap
-    from llminspect.model.params import Params
     from llminspect.model.settings import Settings
 
 
-@dataclass(frozen=True)
-class NeoXConfig:
+@dataclass(frozen=True, kw_only=True)
+class NeoXConfig(Config):
+    norm = "layer"
     sizes: Sizes
     norm_epsilon: float
     activation: str
     rotary: Rotary
     parallel: bool
-    """Whether the feed-forward step reads what the attention read, not what came of it."""
     attention_bias: bool
     tied: bool
     causal: bool = True
@@ -83,64 +76,28 @@ def tensors(config: NeoXConfig) -> list[TensorSpec]:
         spec
         for part, name in enumerate(("query", "key", "value"))
         for spec in linear_specs(
-            f"attention.{name}",
-            "HE D",
-            "attention.query_key_value",
-            None,
-            config.attention_bias,
+            (f"attention.{name}", "HE D", "attention.query_key_value", None),
+            bias=config.attention_bias,
             huggingface_fix=part_of_heads(part),
         )
     ]
     layer = [
-        *norm_specs("attention.norm", "input_layernorm", None),
+        *linear_specs(("attention.norm", "D", "input_layernorm", None), bias=True),
         *fused,
-        *linear_specs("attention.output", "D HE", "attention.dense", None, config.attention_bias),
-        *norm_specs("feedforward.norm", "post_attention_layernorm", None),
-        *linear_specs("feedforward.up", "F D", "mlp.dense_h_to_4h", None, True),
-        *linear_specs("feedforward.down", "D F", "mlp.dense_4h_to_h", None, True),
+        *linear_specs(("attention.output", "D HE", "attention.dense", None), bias=config.attention_bias),
+        *linear_specs(
+            ("feedforward.norm", "D", "post_attention_layernorm", None),
+            ("feedforward.up", "F D", "mlp.dense_h_to_4h", None),
+            ("feedforward.down", "D F", "mlp.dense_4h_to_h", None),
+            bias=True,
+        ),
     ]
     return [
         TensorSpec("embedding.weight", "V D", "embed_in.weight"),
-        *norm_specs("final.norm", "final_layer_norm", None),
+        *linear_specs(("final.norm", "D", "final_layer_norm", None), bias=True),
         TensorSpec("unembedding.weight", "V D", "embed_out.weight", optional=config.tied),
-        *for_layers(config.sizes.L, layer, huggingface="layers.{}.", gguf=""),
+        *for_layers(config.sizes.L, layer, huggingface="layers.{}."),
     ]
-
-
-def forward(
-    params: Params,
-    config: NeoXConfig,
-    ids_T: Array,
-    tap: Tap,
-    cache: Cache | None = None,
-    hidden_S: Array | None = None,
-) -> Pass:
-    xp, sizes, tokens = namespace(ids_T), config.sizes, ids_T.shape[-1]
-    start, keys, first = span(cache, tokens)
-    stream_TD = tap("embedding.output", look_up(params["embedding.weight"], ids_T))
-    turn_TP = rotary_angles(stream_TD, start, tokens, config.rotary)
-    mask_TS = hide(causal_mask(xp, tokens, keys, first=first), hidden_S)
-
-    def step(
-        index: int, layer: Mapping[str, Array], stream_TD: Array, cache: Cache | None, tap: Tap
-    ) -> tuple[Array, LayerCache]:
-        return pre_norm_layer(
-            layer,
-            stream_TD,
-            sizes.H,
-            config.activation,
-            config.norm_epsilon,
-            cache,
-            tap,
-            index,
-            parallel=config.parallel,
-            scale=sizes.E**-0.5,
-            mask_TS=mask_TS,
-            turn_TP=turn_TP,
-        )
-
-    stream_TD, seen = params.through(step, stream_TD, sizes.L, tap, cache)
-    return Pass(stream_TD, Cache(start + tokens, seen))
 
 
 ARCHITECTURES = (
@@ -150,7 +107,7 @@ ARCHITECTURES = (
         read_huggingface=from_huggingface,
         tensors=tensors,
         forward=forward,
-        readout=layer_norm_readout,
+        readout=readout,
         prefix="gpt_neox.",
         ignored=("layers.*.attention.bias", "layers.*.attention.masked_bias", "*.rotary_emb.inv_freq"),
     ),

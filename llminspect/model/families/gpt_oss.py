@@ -7,19 +7,12 @@ refused; files with the weights as plain numbers are opened.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from llminspect.core.feedforward import ClampedSwiglu
 from llminspect.model import decoder_files as files
-from llminspect.model.decoder import DecoderConfig, Experts
-from llminspect.model.spec import TensorSpec
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
-    from llminspect.model.settings import Settings
 
 
-def from_huggingface(settings: Settings) -> DecoderConfig:
+def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     sizes = files.sizes_from_huggingface(settings, experts=settings.whole("num_local_experts"))
     settings.only("hidden_act", "silu")
     settings.skip("initial_context_length")  # The rotary settings say the same.
@@ -28,36 +21,36 @@ def from_huggingface(settings: Settings) -> DecoderConfig:
     unit = ClampedSwiglu(settings.number("swiglu_alpha", 1.702), settings.number("swiglu_limit", 7.0))
     found = files.from_huggingface(settings, sizes, base=150_000.0, unit=unit)
     found = files.with_windows(found, settings, lambda index: index % 2 == 0)
-    return replace(found, biased=files.attention_biases(settings, default=True), experts=Experts(chosen))
+    return replace(found, biased=files.attention_biases(settings, default=True), experts=files.Experts(chosen))
 
 
-def transposed(array_XIO: Array, _: DecoderConfig) -> Array:
+def transposed(array_XIO: files.Array, _: files.DecoderConfig) -> files.Array:
     return array_XIO.swapaxes(1, 2)
 
 
-def gate_rows(array: Array, _: DecoderConfig) -> Array:
+def gate_rows(array: files.Array, _: files.DecoderConfig) -> files.Array:
     """Gate and up are interleaved in the last axis."""
     return array[..., 0::2].swapaxes(1, -1)
 
 
-def up_rows(array: Array, _: DecoderConfig) -> Array:
+def up_rows(array: files.Array, _: files.DecoderConfig) -> files.Array:
     return array[..., 1::2].swapaxes(1, -1)
 
 
+FUSED = "mlp.experts.gate_up_proj"
 EXPERTS = (
-    TensorSpec("feedforward.router.weight", "X D", "mlp.router.weight"),
-    TensorSpec("feedforward.router.bias", "X", "mlp.router.bias"),
-    TensorSpec("feedforward.experts.gate.weight", "X F D", "mlp.experts.gate_up_proj", huggingface_fix=gate_rows),
-    TensorSpec("feedforward.experts.gate.bias", "X F", "mlp.experts.gate_up_proj_bias", huggingface_fix=gate_rows),
-    TensorSpec("feedforward.experts.up.weight", "X F D", "mlp.experts.gate_up_proj", huggingface_fix=up_rows),
-    TensorSpec("feedforward.experts.up.bias", "X F", "mlp.experts.gate_up_proj_bias", huggingface_fix=up_rows),
-    TensorSpec("feedforward.experts.down.weight", "X D F", "mlp.experts.down_proj", huggingface_fix=transposed),
-    TensorSpec("feedforward.experts.down.bias", "X D", "mlp.experts.down_proj_bias"),
+    *files.linear_specs(("feedforward.router", "X D", "mlp.router", None), bias=True),
+    files.TensorSpec("feedforward.experts.gate.weight", "X F D", FUSED, huggingface_fix=gate_rows),
+    files.TensorSpec("feedforward.experts.gate.bias", "X F", f"{FUSED}_bias", huggingface_fix=gate_rows),
+    files.TensorSpec("feedforward.experts.up.weight", "X F D", FUSED, huggingface_fix=up_rows),
+    files.TensorSpec("feedforward.experts.up.bias", "X F", f"{FUSED}_bias", huggingface_fix=up_rows),
+    files.TensorSpec("feedforward.experts.down.weight", "X D F", "mlp.experts.down_proj", huggingface_fix=transposed),
+    files.TensorSpec("feedforward.experts.down.bias", "X D", "mlp.experts.down_proj_bias"),
 )
 
 
-def tensors(config: DecoderConfig) -> list[TensorSpec]:
-    sink = TensorSpec("attention.sink", "H", "self_attn.sinks")
+def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
+    sink = files.TensorSpec("attention.sink", "H", "self_attn.sinks")
     return files.around_layers(config, [*files.NORMS_BEFORE, *files.attention_specs(config), sink, *EXPERTS])
 
 

@@ -7,64 +7,57 @@ et al. 2023, "Mistral 7B" (section 2).
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from llminspect.model import decoder_files as files
-from llminspect.model.decoder import DecoderConfig, Experts
-from llminspect.model.spec import TensorSpec
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
-    from llminspect.model.settings import Settings
 
 
-def from_huggingface(settings: Settings) -> DecoderConfig:
+def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     # The first says the context once more (Llama 1), the second that this is a Llama (SmolLM2).
     settings.skip("max_sequence_length", "is_llama_config")
     biased = files.attention_biases(settings) + files.feed_forward_biases(settings)
     return replace(files.from_huggingface(settings), biased=biased)
 
 
-def mistral_from_huggingface(settings: Settings) -> DecoderConfig:
+def mistral_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     return files.with_windows(files.from_huggingface(settings), settings)
 
 
-def from_gguf(settings: Settings) -> DecoderConfig:
+def from_gguf(settings: files.Settings) -> files.DecoderConfig:
     """A Mixtral is a llama with experts there."""
     experts = settings.get("expert_count") or 0
     settings.skip("expert_used_count")
     return files.from_gguf(
         settings,
         files.sizes_from_gguf(settings, experts),
-        experts=Experts(settings.whole("expert_used_count")) if experts else None,
+        experts=files.Experts(settings.whole("expert_used_count")) if experts else None,
     )
 
 
-def unpermute(weight: Array, heads: int) -> Array:
+def unpermute(weight: files.Array, heads: int) -> files.Array:
     """GGUF files of the llama family hold each head's rows interleaved for the rotation; bring them back to halves."""
     rows = weight.shape[0]
     return weight.reshape(heads, rows // heads // 2, 2, -1).swapaxes(1, 2).reshape(weight.shape)
 
 
-def unpermute_query(weight: Array, config: DecoderConfig) -> Array:
+def unpermute_query(weight: files.Array, config: files.DecoderConfig) -> files.Array:
     return unpermute(weight, config.sizes.H)
 
 
-def unpermute_key(weight: Array, config: DecoderConfig) -> Array:
+def unpermute_key(weight: files.Array, config: files.DecoderConfig) -> files.Array:
     return unpermute(weight, config.sizes.K)
 
 
 EXPERTS_IN_GGUF = files.expert_specs(0, "", "", ("", "", ""))
 
 
-def tensors(config: DecoderConfig) -> list[TensorSpec]:
+def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     layer = [
         *files.NORMS_BEFORE,
-        *files.attention_specs(config, (unpermute_query, unpermute_key)),
+        *files.attention_specs(config, unpermute_query, unpermute_key),
         *(files.feed_forward_specs(config) if config.experts is None else EXPERTS_IN_GGUF),
     ]
     pairs = str(config.rotary.width // 2)
-    divisors = TensorSpec("rotary.divisors", pairs, None, "rope_freqs.weight", optional=True)
+    divisors = files.TensorSpec("rotary.divisors", pairs, None, "rope_freqs.weight", optional=True)
     return [*files.around_layers(config, layer), divisors]
 
 

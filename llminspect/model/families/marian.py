@@ -6,40 +6,25 @@ decoder with one embedding. Junczys-Dowmunt et al. 2018, "Marian".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from llminspect.core.array import namespace
-from llminspect.core.cache import Cache, Source, span
-from llminspect.core.embedding import look_up
-from llminspect.core.mask import causal_mask, hide
-from llminspect.core.position.sinusoidal import sinusoids
-from llminspect.core.unembed import logits
-from llminspect.model.spec import Pass, Sizes
-from llminspect.model.steps import (
-    cross_attention,
-    encoder_layer,
-    given_source,
-    normed_sum,
-    of_source,
-    plain_feed_forward,
-    self_attention,
-)
+from llminspect.model.config import Config, Sizes, read_sizes
+from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
+from llminspect.model.transformer import encode_source, forward, readout
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from llminspect.core.array import Array
-    from llminspect.core.cache import LayerCache
-    from llminspect.core.tap import Tap
-    from llminspect.model.params import Params
-
-NORM_EPSILON = 1e-5
-"""Fixed in the family's definition."""
+    from llminspect.model.settings import Settings
 
 
-@dataclass(frozen=True)
-class MarianConfig:
+@dataclass(frozen=True, kw_only=True)
+class MarianConfig(Config):
+    norm = "layer"
+    norm_epsilon = 1e-5  # Fixed in the family's definition.
+    waves = True
     sizes: Sizes
     """Of the decoder."""
     encoder_layers: int
@@ -52,66 +37,109 @@ class MarianConfig:
     """What the decoder starts from."""
     causal: bool = True
 
-
-def embed(params: Params, config: MarianConfig, ids_T: Array, start: int, tap: Tap, name: str) -> Array:
-    """A scaled row of the embedding and the position's waves, added, [..., T, D]."""
-    tokens_TD = look_up(params["embedding.weight"], ids_T)
-    tokens_TD = tap(f"{name}.tokens", tokens_TD * config.embedding_scale)
-    waves_TD = sinusoids(tokens_TD, start, ids_T.shape[-1], config.sizes.D)
-    return tap(f"{name}.output", tokens_TD + tap(f"{name}.positions", waves_TD))
+    @property
+    def encoder(self) -> MarianConfig:
+        heads = self.encoder_heads
+        sizes = replace(self.sizes, L=self.encoder_layers, H=heads, K=heads, E=self.sizes.D // heads)
+        return replace(self, sizes=sizes, causal=False)
 
 
-def encode_source(params: Params, config: MarianConfig, ids_S: Array, tap: Tap, hidden_S: Array | None = None) -> Cache:
-    sizes, heads = config.sizes, config.encoder_heads
-    stream_SD = embed(params, config, ids_S, 0, tap, "encoder.embedding")
-    mask_SS = hide(None, hidden_S)
-
-    def step(
-        index: int, layer: Mapping[str, Array], stream_SD: Array, cache: Cache | None, tap: Tap
-    ) -> tuple[Array, None]:
-        name = f"encoder.layers.{index}"
-        stream_SD = encoder_layer(layer, stream_SD, heads, config.activation, NORM_EPSILON, tap, name, mask_SS)
-        return stream_SD, None
-
-    stream_SD, _ = params.through(step, stream_SD, config.encoder_layers, tap, stack="encoder.layers")
-    return Cache(source=Source(stream_SD, of_source(params, stream_SD, sizes.L, sizes.H, tap), hidden_S))
+UNREAD = "encoder_layerdrop decoder_layerdrop classif_dropout num_hidden_layers extra_pos_embeddings".split()
+"""Of training, or repeats; the last holds the size of the vocabulary in many files, and no version reads it."""
 
 
-def forward(
-    params: Params,
-    config: MarianConfig,
-    ids_T: Array,
-    tap: Tap,
-    cache: Cache | None = None,
-    hidden_S: Array | None = None,
-) -> Pass:
-    """The target so far; the cache holds the source (`encode_source`). Raises UsageError without one."""
-    cache, source = given_source(cache)
-    xp, sizes, tokens = namespace(ids_T), config.sizes, ids_T.shape[-1]
-    now = span(cache, tokens)
-    stream_TD = embed(params, config, ids_T, now.start, tap, "embedding")
-    mask_TS = hide(causal_mask(xp, tokens, now.keys, first=now.first), hidden_S)
-    scale = sizes.E**-0.5
-
-    def step(
-        index: int, layer: Mapping[str, Array], stream_TD: Array, cache: Cache | None, tap: Tap
-    ) -> tuple[Array, LayerCache]:
-        name = f"layers.{index}"
-        assert cache is not None and cache.source is not None
-        stream_TD = tap(f"{name}.input", stream_TD)
-        added_TD, seen = self_attention(
-            layer, stream_TD, sizes.H, tap, name, scale=scale, mask_TS=mask_TS, cache=cache, index=index
-        )
-        stream_TD = normed_sum(layer, "middle", stream_TD, added_TD, NORM_EPSILON, tap, name)
-        added_TD = cross_attention(layer, stream_TD, sizes.H, cache.source, index, tap, name, scale=scale)
-        stream_TD = normed_sum(layer, "crossed", stream_TD, added_TD, NORM_EPSILON, tap, name)
-        added_TD = plain_feed_forward(layer, stream_TD, config.activation, tap, name)
-        stream_TD = normed_sum(layer, "output", stream_TD, added_TD, NORM_EPSILON, tap, name)
-        return stream_TD, seen
-
-    stream_TD, seen = params.through(step, stream_TD, sizes.L, tap, cache)
-    return Pass(stream_TD, Cache(now.start + tokens, seen, source))
+KEYS = {
+    "L": "decoder_layers",
+    "D": "d_model",
+    "H": "decoder_attention_heads",
+    "F": "decoder_ffn_dim",
+    "context": "max_position_embeddings",
+}
 
 
-def readout(params: Params, config: MarianConfig, stream_TD: Array, tap: Tap) -> Array:
-    return tap("final.logits", logits(stream_TD, params["embedding.weight"], params["unembedding.bias"]))
+def from_huggingface(settings: Settings) -> MarianConfig:
+    sizes = read_sizes(settings, KEYS)
+    for key, only in (
+        ("decoder_vocab_size", sizes.V),
+        ("share_encoder_decoder_embeddings", True),
+        ("tie_word_embeddings", True),
+        ("static_position_embeddings", True),
+        ("normalize_before", False),
+        ("normalize_embedding", False),
+        ("add_final_layer_norm", False),
+        ("add_bias_logits", False),
+        ("is_encoder_decoder", True),
+    ):
+        settings.only(key, only)
+    settings.skip(*UNREAD)
+    return MarianConfig(
+        sizes=sizes,
+        encoder_layers=settings.whole("encoder_layers"),
+        encoder_heads=settings.whole("encoder_attention_heads"),
+        encoder_width=settings.whole("encoder_ffn_dim"),
+        activation=settings.one_of("activation_function", ACTIVATIONS),
+        embedding_scale=math.sqrt(sizes.D) if settings.flag("scale_embedding") else 1.0,
+        start_id=int(settings.need("decoder_start_token_id")),
+    )
+
+
+def _attention(step: str, name: str, heads: str) -> list[TensorSpec]:
+    return linear_specs(
+        (f"{step}.query", f"{heads} D", f"{name}.q_proj", None),
+        (f"{step}.key", f"{heads} D", f"{name}.k_proj", None),
+        (f"{step}.value", f"{heads} D", f"{name}.v_proj", None),
+        (f"{step}.output", f"D {heads}", f"{name}.out_proj", None),
+        bias=True,
+    )
+
+
+def _layer(heads: str, width: str, crossing: list[TensorSpec]) -> list[TensorSpec]:
+    return [
+        *_attention("attention", "self_attn", heads),
+        *linear_specs(("middle.norm", "D", "self_attn_layer_norm", None), bias=True),
+        *crossing,
+        *linear_specs(
+            ("feedforward.up", f"{width} D", "fc1", None),
+            ("feedforward.down", f"D {width}", "fc2", None),
+            ("output.norm", "D", "final_layer_norm", None),
+            bias=True,
+        ),
+    ]
+
+
+def one_row(bias_1V: Array, _: MarianConfig) -> Array:
+    return bias_1V.reshape(-1)
+
+
+def tensors(config: MarianConfig) -> list[TensorSpec]:
+    # The letters are the decoder's; an encoder with other numbers (no published one) has none.
+    heads = "HE" if config.encoder_heads == config.sizes.H else "D"
+    width = "F" if config.encoder_width == config.sizes.F else str(config.encoder_width)
+    crossing = [
+        *_attention("cross_attention", "encoder_attn", "HE"),
+        *linear_specs(("crossed.norm", "D", "encoder_attn_layer_norm", None), bias=True),
+    ]
+    encoder, decoder = _layer(heads, width, []), _layer("HE", "F", crossing)
+    return [
+        TensorSpec("embedding.weight", "V D", "shared.weight"),
+        *for_layers(config.encoder_layers, encoder, huggingface="encoder.layers.{}.", stack="encoder.layers"),
+        *for_layers(config.sizes.L, decoder, huggingface="decoder.layers.{}."),
+        TensorSpec("unembedding.bias", "V", "final_logits_bias", huggingface_fix=one_row),
+    ]
+
+
+ARCHITECTURES = (
+    Architecture(
+        name="marian",
+        model_types=("marian",),
+        read_huggingface=from_huggingface,
+        tensors=tensors,
+        forward=forward,
+        readout=readout,
+        encode_source=encode_source,
+        capabilities=frozenset({"generate", "source"}),
+        prefix="model.",
+        # The waves, which are computed, and copies of the shared embedding.
+        ignored=("*.embed_positions.weight", "*coder.embed_tokens.weight", "lm_head.weight"),
+    ),
+)

@@ -6,23 +6,17 @@ Jiang et al. 2024, "Mixtral of Experts", section 2.1.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from llminspect.model import decoder_files as files
-from llminspect.model.decoder import DecoderConfig, Experts
-
-if TYPE_CHECKING:
-    from llminspect.model.settings import Settings
-    from llminspect.model.spec import TensorSpec
 
 
-def from_huggingface(settings: Settings) -> DecoderConfig:
+def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     sizes = files.sizes_from_huggingface(settings, experts=settings.whole("num_local_experts"))
     found = files.with_windows(files.from_huggingface(settings, sizes, base=1_000_000.0), settings)
-    return replace(found, experts=Experts(settings.whole("num_experts_per_tok")))
+    return replace(found, experts=files.Experts(settings.whole("num_experts_per_tok")))
 
 
-def tensors(config: DecoderConfig) -> list[TensorSpec]:
+def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     router, expert = "block_sparse_moe.gate", "block_sparse_moe.experts.{}"
     experts = files.expert_specs(config.sizes.X, router, expert, ("w1", "w3", "w2"))
     return files.around_layers(config, [*files.NORMS_BEFORE, *files.attention_specs(config), *experts])

@@ -7,27 +7,19 @@ its own (LongRoPE).
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from llminspect.core.position.rotary import Divided
+from llminspect.core.rotary import Divided
 from llminspect.model import decoder_files as files
-from llminspect.model.spec import TensorSpec, rows_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llminspect.model.decoder import DecoderConfig
-    from llminspect.model.settings import Settings
 
 
-def from_huggingface(settings: Settings) -> DecoderConfig:
+def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     settings.skip("original_max_position_embeddings")  # Only of use, and then needed, with a scaling.
     for key in ("full_attn_mod", "interpolate_factor"):  # In Phi-4-mini's files; the reference implementation has none.
         settings.only(key, 1)
     return files.with_windows(files.from_huggingface(settings), settings)
 
 
-def from_gguf(settings: Settings) -> DecoderConfig:
+def from_gguf(settings: files.Settings) -> files.DecoderConfig:
     found = files.from_gguf(settings, biased=())
     window = settings.get("attention.sliding_window") or None
     context = settings.whole("rope.scaling.original_context_length", found.sizes.context)
@@ -40,42 +32,23 @@ def from_gguf(settings: Settings) -> DecoderConfig:
     )
 
 
-def query_key_value(config: DecoderConfig) -> dict[str, int]:
-    sizes = config.sizes
-    return {"query": sizes.H * sizes.E, "key": sizes.K * sizes.E, "value": sizes.K * sizes.E}
-
-
-def gate_up(config: DecoderConfig) -> dict[str, int]:
-    return {"gate": config.sizes.F, "up": config.sizes.F}
-
-
-def _fused(
-    name: str, shape: str, huggingface: str, gguf: str, parts: Callable[[DecoderConfig], dict[str, int]]
-) -> TensorSpec:
-    cut = rows_of(name.rpartition(".")[2], parts)
-    return TensorSpec(f"{name}.weight", shape, huggingface, gguf, huggingface_fix=cut, gguf_fix=cut)
-
-
-QUERY_KEY_VALUE = ("self_attn.qkv_proj.weight", "attn_qkv.weight")
-GATE_UP = ("mlp.gate_up_proj.weight", "ffn_up.weight")
+QUERY_KEY_VALUE = {"attention.query": "HE D", "attention.key": "KE D", "attention.value": "KE D"}
+GATE_UP = {"feedforward.gate": "F D", "feedforward.up": "F D"}
 LAYER = (
     *files.NORMS_BEFORE,
-    _fused("attention.query", "HE D", *QUERY_KEY_VALUE, query_key_value),
-    _fused("attention.key", "KE D", *QUERY_KEY_VALUE, query_key_value),
-    _fused("attention.value", "KE D", *QUERY_KEY_VALUE, query_key_value),
-    TensorSpec("attention.output.weight", "D HE", "self_attn.o_proj.weight", "attn_output.weight"),
-    _fused("feedforward.gate", "F D", *GATE_UP, gate_up),
-    _fused("feedforward.up", "F D", *GATE_UP, gate_up),
-    TensorSpec("feedforward.down.weight", "D F", "mlp.down_proj.weight", "ffn_down.weight"),
+    *files.fused_specs(QUERY_KEY_VALUE, "self_attn.qkv_proj", "attn_qkv"),
+    *files.linear_specs(("attention.output", "D HE", "self_attn.o_proj", "attn_output")),
+    *files.fused_specs(GATE_UP, "mlp.gate_up_proj", "ffn_up"),
+    *files.linear_specs(("feedforward.down", "D F", "mlp.down_proj", "ffn_down")),
 )
 
 
-def tensors(config: DecoderConfig) -> list[TensorSpec]:
+def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     pairs = str(config.rotary.width // 2)
     return [
         *files.around_layers(config, LAYER),
-        TensorSpec("rotary.divisors.short", pairs, None, "rope_factors_short.weight", optional=True),
-        TensorSpec("rotary.divisors.long", pairs, None, "rope_factors_long.weight", optional=True),
+        files.TensorSpec("rotary.divisors.short", pairs, None, "rope_factors_short.weight", optional=True),
+        files.TensorSpec("rotary.divisors.long", pairs, None, "rope_factors_long.weight", optional=True),
     ]
 
 

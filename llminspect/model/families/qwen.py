@@ -6,30 +6,24 @@ Yang et al. 2024, "Qwen2 Technical Report", section 2.2; Yang et al. 2025, "Qwen
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from llminspect.model import decoder_files as files
-from llminspect.model.decoder import DecoderConfig, Experts
-
-if TYPE_CHECKING:
-    from llminspect.model.settings import Settings
-    from llminspect.model.spec import TensorSpec
 
 
-def qwen2_from_huggingface(settings: Settings) -> DecoderConfig:
+def qwen2_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     return replace(_dense(settings), biased=files.QUERY_KEY_VALUE)
 
 
-def qwen3_from_huggingface(settings: Settings) -> DecoderConfig:
+def qwen3_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     return replace(_dense(settings), biased=files.attention_biases(settings))
 
 
-def _dense(settings: Settings) -> DecoderConfig:
+def _dense(settings: files.Settings) -> files.DecoderConfig:
     slides, first = settings.flag("use_sliding_window"), settings.get("max_window_layers", 0)
     return files.with_windows(files.from_huggingface(settings), settings, lambda index: slides and index >= first)
 
 
-def mixture_from_huggingface(settings: Settings) -> DecoderConfig:
+def mixture_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     # The number of experts changed its name between the two forms.
     experts = settings.whole("num_experts", settings.get("num_local_experts"))
     sizes = files.sizes_from_huggingface(settings, "moe_intermediate_size", experts)
@@ -39,7 +33,7 @@ def mixture_from_huggingface(settings: Settings) -> DecoderConfig:
     return replace(
         files.with_windows(files.from_huggingface(settings, sizes), settings, lambda _: slides),
         biased=files.attention_biases(settings),
-        experts=Experts(
+        experts=files.Experts(
             chosen=settings.whole("num_experts_per_tok"),
             among_chosen=settings.flag("norm_topk_prob"),
             plain_width=settings.whole("intermediate_size"),
@@ -51,31 +45,31 @@ def mixture_from_huggingface(settings: Settings) -> DecoderConfig:
 # A missing bias would be a wrong number, so which there are is not left to a GGUF file.
 
 
-def qwen2_from_gguf(settings: Settings) -> DecoderConfig:
+def qwen2_from_gguf(settings: files.Settings) -> files.DecoderConfig:
     return files.from_gguf(settings, biased=files.QUERY_KEY_VALUE)
 
 
-def qwen3_from_gguf(settings: Settings) -> DecoderConfig:
+def qwen3_from_gguf(settings: files.Settings) -> files.DecoderConfig:
     return files.from_gguf(settings, biased=())
 
 
-def mixture_from_gguf(settings: Settings) -> DecoderConfig:
+def mixture_from_gguf(settings: files.Settings) -> files.DecoderConfig:
     sizes = files.sizes_from_gguf(settings, settings.whole("expert_count"))
     return files.from_gguf(
         settings,
         replace(sizes, F=settings.whole("expert_feed_forward_length")),
         biased=(),
-        experts=Experts(settings.whole("expert_used_count"), plain_width=sizes.F),
+        experts=files.Experts(settings.whole("expert_used_count"), plain_width=sizes.F),
     )
 
 
-def qwen3_tensors(config: DecoderConfig) -> list[TensorSpec]:
+def qwen3_tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     attention = [*files.NORMS_BEFORE, *files.attention_specs(config), *files.HEAD_NORMS]
     mixture = config.experts
     plain = files.feed_forward_specs(config, "F" if mixture is None else str(mixture.plain_width))
     experts = files.expert_specs(config.sizes.X, "mlp.gate", "mlp.experts.{}", ("gate_proj", "up_proj", "down_proj"))
 
-    def layer(index: int) -> list[TensorSpec]:
+    def layer(index: int) -> list[files.TensorSpec]:
         return [*attention, *(plain if mixture is None or index in mixture.plain_layers else experts)]
 
     return files.around_layers(config, layer)

@@ -6,16 +6,11 @@ Yang et al. 2025, "Rope to Nope and Back Again: A New Hybrid Attention Strategy"
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from llminspect.model import decoder_files as files
 
-if TYPE_CHECKING:
-    from llminspect.model.decoder import DecoderConfig
-    from llminspect.model.settings import Settings
 
-
-def from_huggingface(settings: Settings) -> DecoderConfig:
+def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     found = files.from_huggingface(settings, tied=True, base=2_000_000.0)
     layers, interval = found.sizes.L, settings.whole("no_rope_layer_interval", 4)
     turned = settings.get("no_rope_layers", [int((index + 1) % interval != 0) for index in range(layers)])

@@ -5,39 +5,27 @@ Raffel et al. 2020, "Exploring the Limits of Transfer Learning", section 2.1; Sh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from llminspect.core.array import namespace
-from llminspect.core.cache import Cache, Source, span
-from llminspect.core.embedding import look_up
-from llminspect.core.feedforward import Glu, gated
-from llminspect.core.mask import causal_mask, hide
-from llminspect.core.norm import rms_norm
-from llminspect.core.position import relative
+from llminspect.core.feedforward import Glu
 from llminspect.core.unembed import logits
-from llminspect.model.spec import Pass, Sizes
-from llminspect.model.steps import (
-    cross_attention,
-    given_source,
-    of_source,
-    output_matrix,
-    plain_feed_forward,
-    self_attention,
-)
+from llminspect.model.config import GGUF, Config, Sizes, read_sizes
+from llminspect.model.layer import norm
+from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
+from llminspect.model.transformer import encode_source, forward, output_matrix
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from llminspect.core.array import Array
-    from llminspect.core.cache import LayerCache, Span
-    from llminspect.core.mask import Mask
+    from llminspect.core.feedforward import GatedUnit
     from llminspect.core.tap import Tap
     from llminspect.model.params import Params
+    from llminspect.model.settings import Settings
 
 
-@dataclass(frozen=True)
-class T5Config:
+@dataclass(frozen=True, kw_only=True)
+class T5Config(Config):
     sizes: Sizes
     """L counts the decoder's layers."""
     encoder_layers: int
@@ -56,116 +44,140 @@ class T5Config:
     """Whether the embedding, divided by √D, serves as the output matrix. None: where the file has no other."""
     causal: bool = True
 
+    @property
+    def unit(self) -> GatedUnit:
+        return Glu(self.activation or "gelu_tanh")
 
-def encode_source(params: Params, config: T5Config, ids_S: Array, tap: Tap, hidden_S: Array | None = None) -> Cache:
-    sizes, tokens = config.sizes, ids_S.shape[-1]
-    stream_SD = tap("encoder.embedding.output", look_up(params["embedding.weight"], ids_S))
-    bias_HSS = relative_bias(params, config, "encoder.relative.weight", tokens, span(None, tokens), True, tap)
-    mask_SS = hide(None, hidden_S)
+    @property
+    def encoder(self) -> T5Config:
+        return replace(self, sizes=replace(self.sizes, L=self.encoder_layers), causal=False)
 
-    def step(
-        index: int, layer: Mapping[str, Array], stream_SD: Array, cache: Cache | None, tap: Tap
-    ) -> tuple[Array, None]:
-        name = f"encoder.layers.{index}"
-        stream_SD = tap(f"{name}.input", stream_SD)
-        stream_SD, _ = attend_to_self(layer, config, stream_SD, tap, name, mask_SS, bias_HSS)
-        stream_SD = feed_forward(layer, config, stream_SD, tap, name)
-        return stream_SD, None
-
-    stream_SD, _ = params.through(step, stream_SD, config.encoder_layers, tap, stack="encoder.layers")
-    final_SD = tap("encoder.final.norm", rms_norm(stream_SD, params["encoder.final.norm.weight"], config.norm_epsilon))
-    return Cache(source=Source(final_SD, of_source(params, final_SD, sizes.L, sizes.H, tap), hidden_S))
+    def scale_of(self, index: int) -> float:
+        """T5 does not scale the scores."""
+        return 1.0
 
 
-def forward(
-    params: Params,
-    config: T5Config,
-    ids_T: Array,
-    tap: Tap,
-    cache: Cache | None = None,
-    hidden_S: Array | None = None,
-) -> Pass:
-    """The target so far; the cache holds the source (`encode_source`). Raises UsageError without one."""
-    cache, source = given_source(cache)
-    xp, sizes, tokens = namespace(ids_T), config.sizes, ids_T.shape[-1]
-    now = span(cache, tokens)
-    stream_TD = tap("embedding.output", look_up(params["embedding.weight"], ids_T))
-    bias_HTS = relative_bias(params, config, "relative.weight", tokens, now, False, tap)
-    mask_TS = hide(causal_mask(xp, tokens, now.keys, first=now.first), hidden_S)
-
-    def step(
-        index: int, layer: Mapping[str, Array], stream_TD: Array, cache: Cache | None, tap: Tap
-    ) -> tuple[Array, LayerCache]:
-        name = f"layers.{index}"
-        assert cache is not None and cache.source is not None
-        stream_TD = tap(f"{name}.input", stream_TD)
-        stream_TD, seen = attend_to_self(layer, config, stream_TD, tap, name, mask_TS, bias_HTS, cache, index)
-        normed_TD = normed(layer, "cross_attention.norm", stream_TD, config, tap, name)
-        added_TD = cross_attention(layer, normed_TD, sizes.H, cache.source, index, tap, name, scale=1.0)
-        stream_TD = tap(f"{name}.crossed", stream_TD + added_TD)
-        stream_TD = feed_forward(layer, config, stream_TD, tap, name)
-        return stream_TD, seen
-
-    stream_TD, seen = params.through(step, stream_TD, sizes.L, tap, cache)
-    return Pass(stream_TD, Cache(now.start + tokens, seen, source))
+KEYS = {"D": "d_model", "H": "num_heads", "E": "d_kv", "F": "d_ff"}
 
 
-def relative_bias(
-    params: Params, config: T5Config, name: str, queries: int, now: Span, both_ways: bool, tap: Tap
-) -> Array:
-    """What the distance of two tokens adds to their scores, the same in every layer, [H, T, S]."""
-    weight_BH = params[name]
-    xp = namespace(weight_BH)
-    buckets_TS = relative.buckets_of(xp, queries, now, config.buckets, config.farthest, both_ways)
-    return tap(name.removesuffix(".weight"), relative.bias_of(weight_BH, buckets_TS))
-
-
-def normed(layer: Mapping[str, Array], part: str, x_TD: Array, config: T5Config, tap: Tap, name: str) -> Array:
-    return tap(f"{name}.{part}", rms_norm(x_TD, layer[f"{part}.weight"], config.norm_epsilon))
-
-
-def attend_to_self(
-    layer: Mapping[str, Array],
-    config: T5Config,
-    stream_TD: Array,
-    tap: Tap,
-    name: str,
-    mask_TS: Mask | None,
-    bias_HTS: Array,
-    cache: Cache | None = None,
-    index: int = 0,
-) -> tuple[Array, LayerCache]:
-    """T5 does not scale the scores."""
-    normed_TD = normed(layer, "attention.norm", stream_TD, config, tap, name)
-    added_TD, seen = self_attention(
-        layer,
-        normed_TD,
-        config.sizes.H,
-        tap,
-        name,
-        scale=1.0,
-        mask_TS=mask_TS,
-        bias_HTS=bias_HTS,
-        cache=cache,
-        index=index,
+def from_huggingface(settings: Settings) -> T5Config:
+    layers = settings.whole("num_layers")
+    # The first T5s were plain, and their files do not say so.
+    kind, _, activation = settings.get("feed_forward_proj", "relu").rpartition("-")
+    if kind not in ("", "gated") or activation not in ACTIVATIONS:
+        raise settings.wrong("feed_forward_proj", "relu, gated-gelu and the like")
+    settings.only("is_encoder_decoder", True)
+    settings.skip("dense_act_fn", "is_gated_act")  # They repeat what `feed_forward_proj` says.
+    return T5Config(
+        sizes=read_sizes(
+            settings,
+            KEYS,
+            L=settings.whole("num_decoder_layers", layers),
+            context=settings.whole("n_positions", 512),
+        ),
+        encoder_layers=layers,
+        norm_epsilon=settings.number("layer_norm_epsilon"),
+        buckets=settings.whole("relative_attention_num_buckets"),
+        farthest=settings.whole("relative_attention_max_distance", 128),
+        start_id=int(settings.need("decoder_start_token_id")),
+        gated=kind == "gated",
+        # "gated-gelu" has always meant the tanh form.
+        activation="gelu_tanh" if (kind, activation) == ("gated", "gelu") else ACTIVATIONS[activation],
+        tied=settings.flag("scale_decoder_outputs", settings.flag("tie_word_embeddings", True)),
     )
-    return tap(f"{name}.middle", stream_TD + added_TD), seen
 
 
-def feed_forward(layer: Mapping[str, Array], config: T5Config, stream_TD: Array, tap: Tap, name: str) -> Array:
-    normed_TD = normed(layer, "feedforward.norm", stream_TD, config, tap, name)
-    if "feedforward.gate.weight" in layer:
-        unit, step = Glu(config.activation or "gelu_tanh"), f"{name}.feedforward"
-        added_TD = gated(normed_TD, layer, "feedforward", unit=unit, tap=tap, name=step)
-        added_TD = tap(f"{name}.feedforward.output", added_TD)
-    else:
-        added_TD = plain_feed_forward(layer, normed_TD, config.activation or "relu", tap, name)
-    return tap(f"{name}.output", stream_TD + added_TD)
+def from_gguf(settings: Settings) -> T5Config:
+    layers = settings.whole("block_count")
+    known = {"L": settings.whole("decoder_block_count", layers), "E": settings.whole("attention.key_length")}
+    sizes = read_sizes(settings, GGUF, **known)
+    settings.only("attention.value_length", sizes.E)
+    settings.only("attention.head_count_kv", sizes.H)
+    epsilon = settings.number("attention.layer_norm_rms_epsilon")
+    settings.only("attention.layer_norm_epsilon", epsilon)
+    return T5Config(
+        sizes=sizes,
+        encoder_layers=layers,
+        norm_epsilon=epsilon,
+        buckets=settings.whole("attention.relative_buckets_count"),
+        farthest=128,  # Not in the file; every published T5 has it.
+        start_id=int(settings.need("decoder_start_token_id")),
+        gated=None,
+        activation=None,
+        tied=None,
+    )
+
+
+def _attention(step: str, norm: str, huggingface: str, gguf: str) -> list[TensorSpec]:
+    return linear_specs(
+        (f"{step}.norm", "D", norm, f"{gguf}_norm"),
+        (f"{step}.query", "HE D", f"{huggingface}.q", f"{gguf}_q"),
+        (f"{step}.key", "HE D", f"{huggingface}.k", f"{gguf}_k"),
+        (f"{step}.value", "HE D", f"{huggingface}.v", f"{gguf}_v"),
+        (f"{step}.output", "D HE", f"{huggingface}.o", f"{gguf}_o"),
+    )
+
+
+def _feed_forward(config: T5Config, number: int) -> list[TensorSpec]:
+    inner = f"layer.{number}.DenseReluDense"
+    gate = TensorSpec(
+        "feedforward.gate.weight", "F D", f"{inner}.wi_0.weight", "ffn_gate.weight", optional=config.gated is None
+    )
+    return [
+        *linear_specs(("feedforward.norm", "D", f"layer.{number}.layer_norm", "ffn_norm")),
+        *([] if config.gated is False else [gate]),
+        *linear_specs(
+            ("feedforward.up", "F D", f"{inner}.wi_1" if config.gated else f"{inner}.wi", "ffn_up"),
+            ("feedforward.down", "D F", f"{inner}.wo", "ffn_down"),
+        ),
+    ]
+
+
+def tensors(config: T5Config) -> list[TensorSpec]:
+    of_self = _attention("attention", "layer.0.layer_norm", "layer.0.SelfAttention", "attn")
+    of_source = _attention("cross_attention", "layer.1.layer_norm", "layer.1.EncDecAttention", "cross_attn")
+    encoder, decoder = [*of_self, *_feed_forward(config, 1)], [*of_self, *of_source, *_feed_forward(config, 2)]
+    layers, table = config.encoder_layers, f"{config.buckets} H"
+    relative = "block.0.layer.0.SelfAttention.relative_attention_bias.weight"
+    return [
+        TensorSpec("embedding.weight", "V D", "shared.weight", "token_embd.weight"),
+        TensorSpec("encoder.relative.weight", table, f"encoder.{relative}", "enc.blk.0.attn_rel_b.weight"),
+        *for_layers(layers, encoder, huggingface="encoder.block.{}.", gguf="enc.blk.{}.", stack="encoder.layers"),
+        *linear_specs(("encoder.final.norm", "D", "encoder.final_layer_norm", "enc.output_norm")),
+        TensorSpec("relative.weight", table, f"decoder.{relative}", "dec.blk.0.attn_rel_b.weight"),
+        *for_layers(config.sizes.L, decoder, huggingface="decoder.block.{}.", gguf="dec.blk.{}."),
+        *linear_specs(("final.norm", "D", "decoder.final_layer_norm", "dec.output_norm")),
+        TensorSpec("unembedding.weight", "V D", "lm_head.weight", "output.weight", optional=config.tied is not False),
+    ]
 
 
 def readout(params: Params, config: T5Config, stream_TD: Array, tap: Tap) -> Array:
-    hidden_TD = rms_norm(stream_TD, params["final.norm.weight"], config.norm_epsilon)
+    hidden_TD = norm(params, "final.norm", stream_TD, config)
     if config.tied or (config.tied is None and "unembedding.weight" not in params):
         hidden_TD = hidden_TD * config.sizes.D**-0.5
     hidden_TD = tap("final.norm", hidden_TD)
     return tap("final.logits", logits(hidden_TD, output_matrix(params)))
+
+
+ARCHITECTURES = (
+    Architecture(
+        name="t5",
+        model_types=("t5",),
+        gguf_names=("t5",),
+        read_huggingface=from_huggingface,
+        read_gguf=from_gguf,
+        tensors=tensors,
+        forward=forward,
+        readout=readout,
+        encode_source=encode_source,
+        capabilities=frozenset({"generate", "source"}),
+        prefix="transformer.",
+        # Copies of the shared embedding, and a table that no version of the model has used.
+        ignored=(
+            "encoder.embed_tokens.weight",
+            "decoder.embed_tokens.weight",
+            "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",
+            "dec.blk.0.cross_attn_rel_b.weight",
+        ),
+    ),
+)

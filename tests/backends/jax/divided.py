@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from llminspect.core.array import Array
+    from llminspect.model.config import Sizes
     from llminspect.model.opened import Model
-    from llminspect.model.spec import Sizes
     from tests.model.golden import Golden
 
 ALONE = {"D": 64, "H": 8, "F": 24, "V": 136, "X": 8}

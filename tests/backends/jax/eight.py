@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from safetensors.numpy import save_file
 
-from llminspect.model.spec import Sizes
+from llminspect.model.config import Sizes
 
 if TYPE_CHECKING:
     from pathlib import Path

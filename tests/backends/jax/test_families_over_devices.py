@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import pytest
 
-from llminspect.backends.jax.memory import weights_bytes
-from llminspect.backends.jax.mesh import partition
+from llminspect.backends.jax.mesh import partition, weights_bytes
 from llminspect.backends.jax.settings import EngineSettings
 from llminspect.backends.jax.start import on_jax
 from llminspect.model.registry import architectures

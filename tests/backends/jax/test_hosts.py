@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 MEASURED = """
 import sys
 from llminspect.__main__ import run
-from llminspect.backends.jax import loading
-load = loading.load
+from llminspect.backends.jax import start
+load = start.load
 def measured(*arguments):
     arrays = load(*arguments)
     own = sum(shard.data.nbytes for array in arrays.values() for shard in array.addressable_shards)
     sys.stderr.write(f"own {own} of {sum(array.nbytes for array in arrays.values())}\\n")
     return arrays
-loading.load = measured
+start.load = measured
 sys.exit(run(sys.argv[1:]))
 """
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from llminspect.backends.jax import start
-from llminspect.backends.jax.memory import cache_bytes, size, weights_bytes
+from llminspect.backends.jax.mesh import cache_bytes, size, weights_bytes
 from llminspect.backends.jax.settings import EngineSettings
 from llminspect.backends.jax.start import on_jax
 from llminspect.errors import UserError

@@ -10,13 +10,14 @@ import jax
 import numpy as np
 import pytest
 
-from llminspect.backends.jax.loading import load
 from llminspect.backends.jax.mesh import Layout, check_divides, cut_over_model, make_mesh, partition
 from llminspect.backends.jax.settings import read_mesh
-from llminspect.backends.jax.widened import piled, places_in
-from llminspect.core.compare import relative_difference
+from llminspect.backends.jax.start import load
+from llminspect.backends.jax.values import piled, places_in
+from llminspect.core.geometry import relative_difference
 from llminspect.errors import UsageError
-from llminspect.model.spec import Sizes, TensorSpec
+from llminspect.model.config import Sizes
+from llminspect.model.spec import TensorSpec
 from llminspect.opening import open_model
 from tests.backends.jax.eight import EIGHT, write_model
 from tests.closeness import assert_close

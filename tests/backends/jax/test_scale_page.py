@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from llminspect.backends.jax.memory import cache_bytes, size, weights_bytes
+from llminspect.backends.jax.mesh import cache_bytes, size, weights_bytes
 from llminspect.backends.jax.settings import EngineSettings
 from llminspect.backends.jax.start import on_jax
 from llminspect.model.registry import architecture_for
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from llminspect.model.spec import Sizes
+    from llminspect.model.config import Sizes
 
 SHAPES = {  # Layers, width, query heads, key/value heads, feed-forward width: those of Llama 3.1.
     "8 B": (32, 4096, 32, 8, 14336),

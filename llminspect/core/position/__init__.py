@@ -1,1 +1,0 @@
-"""Where a token stands: rotary, sinusoidal and relative position codes, and a code measured by what it does."""

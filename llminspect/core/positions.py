@@ -1,0 +1,51 @@
+"""Positions added to what tokens are, or to how they score: sinusoidal and relative.
+
+Vaswani et al. 2017, "Attention Is All You Need", section 3.5; Raffel et al. 2020, "Exploring the Limits of Transfer
+Learning", section 2.1: a learned number for each distance of two tokens is added to their scores.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from llminspect.core.array import namespace
+from llminspect.core.rotary import plain_speeds
+
+if TYPE_CHECKING:
+    from llminspect.core.array import Array
+    from llminspect.core.cache import Span
+
+
+def sinusoids(like: Array, start: int, tokens: int, width: int) -> Array:
+    """sin(position · 10000^(−2i / D)), then the cosines, [T, D]: the sines fill the first half (Marian's order)."""
+    xp = namespace(like)
+    speeds_P = xp.asarray(plain_speeds(width, 10000.0), dtype=like.dtype)
+    angles_TP = (start + xp.arange(tokens, dtype=like.dtype))[:, None] * speeds_P
+    # An odd width has one sine more than cosines.
+    waves: Array = xp.concat([xp.sin(angles_TP), xp.cos(angles_TP[:, : width // 2])], axis=-1)
+    return waves
+
+
+def relative_bias(bias_BH: Array, queries: int, span: Span, buckets: int, farthest: int, both_ways: bool) -> Array:
+    """The learned number [B, H] that belongs to each query and key, for each head, [H, T, S].
+
+    The first half of the buckets are for one distance each, the others for ranges that widen up to `farthest`; all
+    that is farther shares the last. With `both_ways` half of them all are for keys that come after the query.
+    """
+    xp = namespace(bias_BH)
+    distance_TS = xp.arange(span.keys)[None, :] - (span.start + xp.arange(queries))[:, None]
+    if both_ways:
+        buckets //= 2
+        first_TS = xp.where(distance_TS > 0, buckets, 0)
+        distance_TS = xp.abs(distance_TS)
+    else:
+        first_TS = 0
+        distance_TS = xp.maximum(-distance_TS, xp.zeros_like(distance_TS))
+    exact = buckets // 2
+    ratio_TS = xp.maximum(distance_TS, xp.ones_like(distance_TS)).astype("float32") / exact
+    wide_TS = exact + (xp.log(ratio_TS) / math.log(farthest / exact) * (buckets - exact)).astype(distance_TS.dtype)
+    wide_TS = xp.minimum(wide_TS, xp.full_like(wide_TS, buckets - 1))
+    buckets_TS = first_TS + xp.where(distance_TS < exact, distance_TS, wide_TS)
+    bias_HTS: Array = xp.take(bias_BH, buckets_TS.reshape(-1), axis=0).T.reshape(-1, queries, span.keys)
+    return bias_HTS

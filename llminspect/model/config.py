@@ -1,0 +1,167 @@
+"""What a pass asks of a model's configuration, and its sizes, read from the keys that files have for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from llminspect.core.feedforward import Glu
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llminspect.core.feedforward import GatedUnit
+    from llminspect.core.rotary import Rotary
+    from llminspect.model.settings import Settings
+
+SWIGLU = Glu("silu")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large a model is, by the dimension letters. H = 0: the model has no attention."""
+
+    L: int
+    D: int
+    H: int
+    K: int
+    E: int
+    F: int
+    V: int
+    context: int
+    X: int = 0
+
+
+@dataclass(frozen=True)
+class Experts:
+    """How a model with several feed-forward networks a layer uses them."""
+
+    chosen: int
+    """How many of them work on a token."""
+    among_chosen: bool = True
+    """Whether their weights are a softmax over the chosen alone."""
+    plain_width: int | None = None
+    """Feed-forward width of the layers that have only one."""
+    plain_layers: tuple[int, ...] = ()
+    """Those layers."""
+
+
+class Config:
+    """What a pass asks of a configuration.
+
+    A family's own is a frozen dataclass, its fields what the files say; what they do not say is as here.
+    """
+
+    sizes: Sizes
+    causal: bool
+    """Whether a token sees only itself and those before it."""
+    norm: Literal["rms", "layer"] = "rms"
+    norm_epsilon: float
+    embedding_scale: float = 1.0
+    waves: bool = False
+    """Whether sines and cosines of its position are added to each token."""
+    padding_id: int | None = None
+    """Where positions are looked up in a table: they count from after this id, and only tokens that are not it."""
+    rotary: Rotary | None = None
+    """How queries and keys are turned by position."""
+    local_rotary: Rotary | None = None
+    """That of the layers with a window, where they have another."""
+    buckets: int = 0
+    """How many distances the attention tells apart, where it knows only those …"""
+    farthest: int = 0
+    """… and the distance from which on all are alike."""
+    parallel: bool = False
+    """Whether the feed-forward step reads what the attention read, not what came of it."""
+    activation: str | None = None
+    """Of a feed-forward step without a gate; None: relu."""
+    experts: Experts | None = None
+    score_cap: float | None = None
+    logit_cap: float | None = None
+
+    @property
+    def unit(self) -> GatedUnit:
+        """How a gated feed-forward step joins its halves."""
+        return SWIGLU
+
+    @property
+    def encoder(self) -> Config:
+        """That of the encoder, where it is a stack of its own."""
+        return self
+
+    def scale_of(self, index: int) -> float:
+        """What the scores of a layer are multiplied by."""
+        scale: float = self.sizes.E**-0.5
+        return scale
+
+    def rotary_of(self, index: int) -> Rotary | None:
+        return self.rotary
+
+    def window_of(self, index: int) -> int | None:
+        """How many tokens a token sees in a layer, itself included; None: all before it."""
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderConfig(Config):
+    """Of the decoders since Llama."""
+
+    sizes: Sizes
+    norm_epsilon: float
+    scale: float
+    """Of the scores."""
+    rotary: Rotary
+    tied: bool
+    """Whether the embedding serves as the output matrix as well, where the file has none."""
+    local_rotary: Rotary | None = None
+    """That of the layers with a window, where they have another."""
+    unturned: tuple[int, ...] = ()
+    """The layers whose attention knows no positions."""
+    window: int | None = None
+    """How many tokens a token sees, itself included, in the layers that do not let it see all before it."""
+    windowed: tuple[int, ...] = ()
+    """Those layers."""
+    biased: tuple[str, ...] | None = ()
+    """The linear maps of a layer that have a bias; None: those whose bias the file holds."""
+    unit: GatedUnit = SWIGLU
+    embedding_scale: float = 1.0
+    score_cap: float | None = None
+    logit_cap: float | None = None
+    experts: Experts | None = None
+    causal: bool = True
+
+    def scale_of(self, index: int) -> float:
+        return self.scale
+
+    def rotary_of(self, index: int) -> Rotary | None:
+        if index in self.unturned:
+            return None
+        return self.local_rotary if self.local_rotary is not None and index in self.windowed else self.rotary
+
+    def window_of(self, index: int) -> int | None:
+        return self.window if index in self.windowed else None
+
+
+HUGGINGFACE = {
+    "L": "num_hidden_layers",
+    "D": "hidden_size",
+    "H": "num_attention_heads",
+    "F": "intermediate_size",
+    "context": "max_position_embeddings",
+}
+GGUF = {
+    "L": "block_count",
+    "D": "embedding_length",
+    "H": "attention.head_count",
+    "F": "feed_forward_length",
+    "context": "context_length",
+}
+"""The keys of most families, by the letter of the size."""
+
+
+def read_sizes(settings: Settings, keys: Mapping[str, str], **known: int) -> Sizes:
+    """The sizes under `keys`, and those that are `known`.
+
+    Where neither says otherwise each head has a key and a value of its own, and D / H numbers.
+    """
+    found = {letter: settings.whole(key) for letter, key in keys.items() if letter not in known} | known
+    return Sizes(**{"K": found["H"], "E": found["D"] // found["H"], "V": settings.whole("vocab_size"), **found})

@@ -1,0 +1,151 @@
+"""One layer: the attention, perhaps that to a source text, and the feed-forward step, each added to the stream.
+
+A step does what its arrays ask for: norms before it, after it or after the sum, norms of queries and keys, biases,
+sinks, a gate, experts. Vaswani et al. 2017, "Attention Is All You Need", section 3; Touvron et al. 2023, "LLaMA",
+section 2.2; the families' own files name the sources of what they add.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llminspect.core import attention, feedforward
+from llminspect.core.array import mapped
+from llminspect.core.feedforward import mixture
+from llminspect.core.mask import hide
+from llminspect.core.norm import layer_norm, rms_norm
+from llminspect.core.rotary import rotate_halves
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from llminspect.core.array import Array, ByName
+    from llminspect.core.cache import Source
+    from llminspect.core.tap import Tap
+    from llminspect.model.config import Config
+
+
+def steps_within(experts: int) -> Iterator[str]:
+    """The steps of a layer that are made for some tokens at a time where nobody looks at any of them."""
+    yield from ("attention.norm", "middle.sum", "middle", "crossed.sum", "crossed", "feedforward.norm", "output.sum")
+    for part in ("query", "key"):
+        yield from (f"attention.{part}.projected", f"attention.{part}.normed", f"attention.{part}")
+    yield from (f"attention.{step}" for step in ("value", "scores", "scaled", "capped", "masked", "unnormed", "output"))
+    crossing = ("norm", "query", "scores", "scaled", "masked", "weights", "mixed", "output")
+    yield from (f"cross_attention.{step}" for step in crossing)
+    yield from (f"feedforward.{step}" for step in ("gate", "up", "hidden", "activation", "unnormed", "output"))
+    yield from (f"feedforward.router.{step}" for step in ("scores", "weights"))
+    for expert in range(experts):
+        yield from (f"feedforward.experts.{expert}.{step}" for step in ("gate", "up", "activation", "output"))
+
+
+def norm(arrays: ByName, name: str, x: Array, config: Config) -> Array:
+    """The norm of the family's kind with the weight, and the bias if it has one, called `name`."""
+    weight = arrays[f"{name}.weight"]
+    if config.norm == "rms":
+        return rms_norm(x, weight, config.norm_epsilon)
+    return layer_norm(x, weight, arrays.get(f"{name}.bias"), config.norm_epsilon)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a layer's steps work with; `name` is in front of what they hand to `tap`."""
+
+    arrays: Mapping[str, Array]
+    config: Config
+    index: int
+    name: str
+    tap: Tap
+    source: Source | None = None
+
+    def into_attention(self, stream_TD: Array, *rotation_TP: Array) -> tuple[Array, Array, Array]:
+        """What the attention works on: queries [..., H, T, E], keys and values [..., K, T, E].
+
+        `rotation_TP`: cos and sin by which queries and keys are turned, if they are.
+        """
+        read_TD = self._read("attention", stream_TD)
+        sizes = self.config.sizes
+        query_HTE = self._positioned("query", read_TD, sizes.H, rotation_TP)
+        key_KTE = self._positioned("key", read_TD, sizes.K, rotation_TP)
+        return query_HTE, key_KTE, self.heads("attention.value", read_TD, sizes.K)
+
+    def out_of_attention(self, stream_TD: Array, mixed_HTE: Array) -> tuple[Array]:
+        """The stream [..., T, D] after what the heads mixed and what the later steps make of it were added."""
+        middle_TD = self._added("attention", "middle", stream_TD, self._merged("attention", mixed_HTE))
+        middle_TD = self.tap(f"{self.name}.middle", middle_TD)
+        if self.source is not None:
+            crossed_TD = self._crossed(self._read("cross_attention", middle_TD), self.source)
+            middle_TD = self._added("cross_attention", "crossed", middle_TD, crossed_TD)
+            middle_TD = self.tap(f"{self.name}.crossed", middle_TD)
+        read_TD = self._read("feedforward", stream_TD if self.config.parallel else middle_TD)
+        return (self._added("feedforward", "output", middle_TD, self._fed_forward(read_TD)),)
+
+    def heads(self, part: str, x_TD: Array, heads: int) -> Array:
+        """A linear map cut into heads, [..., H, T, E]: `part` is "attention.value" and the like. Tap: `part`."""
+        return self.tap(f"{self.name}.{part}", attention.split_heads(mapped(self.arrays, part, x_TD), heads))
+
+    def _read(self, step: str, stream_TD: Array) -> Array:
+        """What a step reads of the stream: normed, if there is a norm before it."""
+        if f"{step}.norm.weight" not in self.arrays:
+            return stream_TD
+        return self.tap(f"{self.name}.{step}.norm", norm(self.arrays, f"{step}.norm", stream_TD, self.config))
+
+    def _added(self, step: str, point: str, stream_TD: Array, added_TD: Array) -> Array:
+        """The stream with what a step adds; normed between the two or after the sum, if there is such a norm."""
+        if f"{step}.norm_after.weight" in self.arrays:
+            added_TD = self.tap(f"{self.name}.{step}.unnormed", added_TD)
+            added_TD = norm(self.arrays, f"{step}.norm_after", added_TD, self.config)
+        sum_TD = stream_TD + self.tap(f"{self.name}.{step}.output", added_TD)
+        if f"{point}.norm.weight" not in self.arrays:
+            return sum_TD
+        return norm(self.arrays, f"{point}.norm", self.tap(f"{self.name}.{point}.sum", sum_TD), self.config)
+
+    def _positioned(self, part: str, read_TD: Array, heads: int, rotation_TP: tuple[Array, ...]) -> Array:
+        """Queries or keys, normed if they have a norm and turned by position where the family turns them."""
+        if self.config.rotary is None:
+            return self.heads(f"attention.{part}", read_TD, heads)
+        x_HTE = attention.split_heads(mapped(self.arrays, f"attention.{part}", read_TD), heads)
+        x_HTE = self.tap(f"{self.name}.attention.{part}.projected", x_HTE)
+        if f"attention.{part}.norm.weight" in self.arrays:
+            x_HTE = self.tap(f"{self.name}.attention.{part}.normed", self._norm_heads(part, x_HTE))
+        return self.tap(f"{self.name}.attention.{part}", rotate_halves(x_HTE, *rotation_TP) if rotation_TP else x_HTE)
+
+    def _norm_heads(self, part: str, x_HTE: Array) -> Array:
+        """Each head by itself where the weight is [E], all heads of a token at once where it is [H·E]."""
+        name = f"attention.{part}.norm"
+        if self.arrays[f"{name}.weight"].shape[-1] == x_HTE.shape[-1]:
+            return norm(self.arrays, name, x_HTE, self.config)
+        whole_TD = norm(self.arrays, name, attention.merge_heads(x_HTE), self.config)
+        return attention.split_heads(whole_TD, x_HTE.shape[-3])
+
+    def _merged(self, step: str, mixed_HTE: Array) -> Array:
+        return mapped(self.arrays, f"{step}.output", attention.merge_heads(mixed_HTE))
+
+    def _crossed(self, read_TD: Array, source: Source) -> Array:
+        """What the tokens take from the source, [..., T, D]."""
+        seen = source.layers[self.index]
+        mixed_HTE = attention.attend(
+            self.heads("cross_attention.query", read_TD, self.config.sizes.H),
+            seen.key_KSE,
+            seen.value_KSE,
+            scale=self.config.scale_of(self.index),
+            mask_TS=hide(None, source.hidden_S),
+            tap=self.tap,
+            name=f"{self.name}.cross_attention",
+        )
+        return self._merged("cross_attention", mixed_HTE)
+
+    def _fed_forward(self, read_TD: Array) -> Array:
+        """Through one network, plain or gated, or through those of many that the layer's router chooses."""
+        arrays, config, tap, name = self.arrays, self.config, self.tap, f"{self.name}.feedforward"
+        if config.experts is not None and "feedforward.router.weight" in arrays:
+            chosen, among_chosen = config.experts.chosen, config.experts.among_chosen
+            arrays = {key.removeprefix("feedforward."): array for key, array in arrays.items()}
+            return mixture(
+                read_TD, arrays, chosen=chosen, among_chosen=among_chosen, unit=config.unit, tap=tap, name=name
+            )
+        if "feedforward.gate.weight" in arrays:
+            return feedforward.gated(read_TD, arrays, "feedforward", unit=config.unit, tap=tap, name=name)
+        activation = config.activation or "relu"
+        return feedforward.plain(read_TD, arrays, "feedforward", activation=activation, tap=tap, name=name)

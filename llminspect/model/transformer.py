@@ -1,0 +1,191 @@
+"""The pass of every family, encoders and decoders: through layers that their arrays and the configuration tell apart.
+
+What differs between the families is data: which arrays there are (`layer.py` says what each asks for), and what the
+configuration says (`config.Config`): the kind of norm, positions, windows, caps, scales.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from llminspect.core import attention
+from llminspect.core.array import look_up, mapped, namespace
+from llminspect.core.cache import Cache, LayerCache, Source, extend, span
+from llminspect.core.mask import causal_mask, hide
+from llminspect.core.positions import relative_bias, sinusoids
+from llminspect.core.rotary import Divided, Rotary, rotary_angles
+from llminspect.core.tap import NO_TAP
+from llminspect.core.threads import SHARED_FROM, by_rows, sharing
+from llminspect.core.unembed import logits
+from llminspect.errors import UsageError, UserError
+from llminspect.model.layer import Layer, norm, steps_within
+from llminspect.model.spec import Pass
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping, Sequence
+
+    from llminspect.core.array import Array
+    from llminspect.core.tap import Tap
+    from llminspect.model.config import Config
+    from llminspect.model.params import Params
+
+
+def forward(
+    params: Params,
+    config: Config,
+    ids_T: Array,
+    tap: Tap,
+    cache: Cache | None = None,
+    hidden_S: Array | None = None,
+) -> Pass:
+    """See `spec.Forward`. Raises UsageError for an encoder–decoder without a source.
+
+    Where a token sees those after it nothing can be kept for a longer text: there is no cache.
+    """
+    source = None if cache is None else cache.source
+    if source is None and "layers.0.cross_attention.query.weight" in params:
+        raise UsageError("this model turns a source text into another and was given no source")
+    stream_TD, seen = through(params, config, ids_T, tap, cache, hidden_S)
+    if "pooler.weight" in params and tap.wants("final.pooled"):
+        # What the first token says of the whole text; no step of this program goes on from it.
+        tap("final.pooled", namespace(stream_TD).tanh(mapped(params, "pooler", stream_TD[..., 0, :])))
+    length = span(cache, ids_T.shape[-1]).start + ids_T.shape[-1]
+    return Pass(stream_TD, Cache(length, seen, source) if config.causal else None)
+
+
+def encode_source(params: Params, config: Config, ids_S: Array, tap: Tap, hidden_S: Array | None = None) -> Cache:
+    """See `spec.EncodeSource`."""
+    stream_SD, _ = through(params, config.encoder, ids_S, tap, None, hidden_S, "encoder.")
+    if "encoder.final.norm.weight" in params:
+        stream_SD = tap("encoder.final.norm", norm(params, "encoder.final.norm", stream_SD, config))
+
+    def offer(
+        index: int, arrays: Mapping[str, Array], stream_SD: Array, cache: Cache | None, tap: Tap
+    ) -> tuple[Array, LayerCache]:
+        layer = Layer(arrays, config, index, f"layers.{index}", tap)
+        key_KSE = layer.heads("cross_attention.key", stream_SD, config.sizes.H)
+        return stream_SD, LayerCache(key_KSE, layer.heads("cross_attention.value", stream_SD, config.sizes.H))
+
+    return Cache(source=Source(stream_SD, params.through(offer, stream_SD, config.sizes.L, tap)[1], hidden_S))
+
+
+def through(
+    params: Params,
+    config: Config,
+    ids_T: Array,
+    tap: Tap,
+    cache: Cache | None,
+    hidden_S: Array | None,
+    front: str = "",
+) -> tuple[Array, Sequence[LayerCache]]:
+    """The stream [..., T, D] after all layers of a stack, and what they have seen; `front` stands before its names."""
+    xp, tokens, layers = namespace(ids_T), ids_T.shape[-1], config.sizes.L
+    start, keys, first = now = span(cache, tokens)
+    stream_TD = embed(params, config, ids_T, start, tap, f"{front}embedding")
+    rotations = {
+        rotary: rotary_angles(stream_TD, start, tokens, rotary, divisors(params, rotary, start + tokens))
+        for rotary in (config.rotary, config.local_rotary)
+        if rotary is not None
+    }
+    masks = {
+        window: hide(causal_mask(xp, tokens, keys, window, first) if config.causal else None, hidden_S)
+        for window in {config.window_of(index) for index in range(layers)}
+    }
+    bias_HTS, relative_BH = None, params.get(f"{front}relative.weight")
+    if relative_BH is not None:
+        bias_HTS = relative_bias(relative_BH, tokens, now, config.buckets, config.farthest, not config.causal)
+        bias_HTS = tap(f"{front}relative", bias_HTS)
+    shared = isinstance(stream_TD, np.ndarray) and tokens >= SHARED_FROM and not watched(tap, config, front)
+
+    def step(
+        index: int, arrays: Mapping[str, Array], stream_TD: Array, cache: Cache | None, tap: Tap
+    ) -> tuple[Array, LayerCache | None]:
+        name, rotary = f"{front}layers.{index}", config.rotary_of(index)
+        layer = Layer(arrays, config, index, name, NO_TAP if shared else tap, None if cache is None else cache.source)
+        stream_TD = tap(f"{name}.input", stream_TD)
+        rotation_TP = () if rotary is None else rotations[rotary]
+        query_HTE, key_KTE, value_KTE = by_rows(layer.into_attention, stream_TD, *rotation_TP, rows=tokens)
+        seen = extend(cache, index, key_KTE, value_KTE)
+        mixed_HTE = attention.attend(
+            query_HTE,
+            seen.key_KSE,
+            seen.value_KSE,
+            scale=config.scale_of(index),
+            mask_TS=masks[config.window_of(index)],
+            bias_HTS=bias_HTS,
+            cap=config.score_cap,
+            sink_H=arrays.get("attention.sink"),
+            tap=tap,
+            name=f"{name}.attention",
+        )
+        (stream_TD,) = by_rows(layer.out_of_attention, stream_TD, mixed_HTE, rows=tokens)
+        return tap(f"{name}.output", stream_TD), seen if config.causal else None
+
+    def layer_kind(index: int) -> Hashable:
+        return config.rotary_of(index), config.window_of(index), config.scale_of(index)
+
+    with sharing(shared):
+        return params.through(step, stream_TD, layers, tap, cache, stack=f"{front}layers", layer_kind=layer_kind)
+
+
+def embed(params: Params, config: Config, ids_T: Array, start: int, tap: Tap, name: str) -> Array:
+    """What enters the stream, [..., T, D]: a row a token; position and segment added, and their sum normed, if so."""
+    stream_TD = look_up(params["embedding.weight"], ids_T)
+    if config.embedding_scale != 1:
+        stream_TD = stream_TD * config.embedding_scale
+    if config.waves or "position.weight" in params:
+        stream_TD = tap(f"{name}.tokens", stream_TD)
+        waves_TD = sinusoids(stream_TD, start, ids_T.shape[-1], config.sizes.D) if config.waves else None
+        positions_TD = learned_positions(params, config, ids_T, start) if waves_TD is None else waves_TD
+        stream_TD = stream_TD + tap(f"{name}.positions", positions_TD)
+    if "segment.weight" in params:  # A text is all of segment 0.
+        stream_TD = stream_TD + tap(f"{name}.segment", params["segment.weight"][0])
+    if "embedding.norm.weight" in params:
+        stream_TD = norm(params, "embedding.norm", tap(f"{name}.sum", stream_TD), config)
+    return tap(f"{name}.output", stream_TD)
+
+
+def learned_positions(params: Params, config: Config, ids_T: Array, start: int) -> Array:
+    """The row of the position table for each token, [..., T, D]. UserError where the text is longer than the table."""
+    table_PD, padding_id = params["position.weight"], config.padding_id
+    start, tokens, xp = start if padding_id is None else padding_id + 1, ids_T.shape[-1], namespace(ids_T)
+    if isinstance(start, int) and start + tokens > len(table_PD):  # Of compiled code whoever runs it has counted.
+        raise UserError(
+            f"{start + tokens} tokens are more than this model has positions for ({len(table_PD)})",
+            "give it a shorter text",
+        )
+    if padding_id is None:
+        return look_up(table_PD, start + xp.arange(tokens))
+    counted_T = (ids_T != padding_id).astype(ids_T.dtype)
+    return look_up(table_PD, xp.cumsum(counted_T, axis=-1) * counted_T + padding_id)
+
+
+def divisors(params: Params, rotary: Rotary, length: int) -> Array | None:
+    """What slows the pairs of the rotation where the file states it as a tensor, [P]."""
+    if isinstance(rotary.scaling, Divided):
+        return params.get("rotary.divisors.long" if length > rotary.scaling.context else "rotary.divisors.short")
+    return params.get("rotary.divisors")
+
+
+def watched(tap: Tap, config: Config, front: str) -> bool:
+    """Whether somebody looks at a step that would be made for some tokens at a time."""
+    steps = list(steps_within(config.sizes.X))
+    return any(tap.wants(f"{front}layers.{index}.{step}") for index in range(config.sizes.L) for step in steps)
+
+
+def readout(params: Params, config: Config, stream_TD: Array, tap: Tap) -> Array:
+    """See `spec.Readout`."""
+    if "final.norm.weight" in params:
+        stream_TD = tap("final.norm", norm(params, "final.norm", stream_TD, config))
+    logits_TV = logits(stream_TD, output_matrix(params), params.get("unembedding.bias"))
+    if config.logit_cap is not None:
+        logits_TV = attention.soft_cap(tap("final.uncapped", logits_TV), config.logit_cap)
+    return tap("final.logits", logits_TV)
+
+
+def output_matrix(params: Params) -> Array:
+    """[V, D]: that of the file, or the embedding where it has none."""
+    unembedding_VD = params.get("unembedding.weight")
+    return params["embedding.weight"] if unembedding_VD is None else unembedding_VD
