@@ -7,9 +7,8 @@ from itertools import product
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from llminspect.analysis.attention import WantedAttention, overview_of, watch_attention
-from llminspect.analysis.documents import Dims, Tokens, token_documents
 from llminspect.analysis.prompt import check_prompt
-from llminspect.analysis.result import Result
+from llminspect.analysis.result import Dims, Result, Tokens, token_documents
 from llminspect.arguments.attend import parse_shown
 from llminspect.arguments.ranges import Choice, parse_choice
 from llminspect.arguments.words import find_word, parse_pair
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llminspect.analysis.attention import Head, Overview, WatchedAttention
-    from llminspect.analysis.contributions import Contributions
+    from llminspect.analysis.attribution import Contributions
     from llminspect.analysis.cross_attention import CrossAttention, EncoderAttention
     from llminspect.analysis.find import End, Find
     from llminspect.analysis.query import Query
@@ -93,7 +92,7 @@ def attend(
         _refuse_parts(model, options)
         return _attend(model, options, prompt, keeping, control)
     from llminspect.analysis.cross_attention import EncoderAttention, encoder_of, watch_cross
-    from llminspect.analysis.target import decoder_and_target
+    from llminspect.analysis.prompt import decoder_and_target
 
     if options.part == "encoder":
         check_prompt(model, prompt)
@@ -238,7 +237,7 @@ def _find(
 
 
 def _contributions(model: Model, prompt: Prompt, index: int, watched: WatchedAttention) -> Contributions:
-    from llminspect.analysis.contributions import contributions
+    from llminspect.analysis.attribution import contributions
 
     return contributions(model, watched.stream, index, prompt.labels[index])
 

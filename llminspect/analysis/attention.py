@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from llminspect.analysis.documents import Dims
 from llminspect.analysis.passes import PositionRows, run_until
+from llminspect.analysis.result import Dims
 from llminspect.core.attention_measures import MEASURES, excess, habit, measure_all, roll_out
 from llminspect.core.attribution import norm_of_added
 from llminspect.core.tap import Chain, Visit

@@ -27,7 +27,7 @@ def attention_arrays(model: Model, options: AttendOptions, result: AttendResult)
     head. The weights go to the file as a pass of their own makes them: all of them at once may be many gigabytes.
     """
     from llminspect.analysis.cross_attention import CROSS_WEIGHTS, encoder_of
-    from llminspect.analysis.target import with_source
+    from llminspect.analysis.prompt import with_source
 
     ids = [token["id"] for token in result.tokens]
     arrays: dict[str, Any] = {}

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llminspect.analysis.attribution import unembedding
 from llminspect.analysis.candidates import token_text
-from llminspect.analysis.readout import unembedding
 from llminspect.core.attention import softmax
 from llminspect.core.embedding import one_hot
 from llminspect.core.numbers import number, vector

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from llminspect.analysis.documents import token_documents
 from llminspect.analysis.prompt import text_prompt
-from llminspect.analysis.tokenization import (
-    ComparedTokenizer,
-    CompareResult,
-    CountResult,
-    FirstDifference,
-    SharedCuts,
-    about,
-    budget_of,
-    compared,
-    cost_of,
-    place_of_difference,
-)
+from llminspect.analysis.result import Result, Tokens, token_documents
+from llminspect.analysis.tokenize import Cost, CountResult, TokenBudget, TokenizerSummary, about, counted
 from llminspect.errors import UserError
 from llminspect.text.tokenizer import utf8
 
@@ -28,6 +17,62 @@ if TYPE_CHECKING:
     from llminspect.arguments.shared import SourceOptions
     from llminspect.arguments.tokenize import TokenizeOptions
     from llminspect.text.tokenizer import Token, Tokenizer
+
+
+@dataclass(frozen=True)
+class ComparedTokenizer:
+    """One tokenizer of a comparison."""
+
+    model: str
+    tokenizer: TokenizerSummary
+    count: int | None = None
+    characters_per_token: float | None = None
+    bytes_per_token: float | None = None
+    cost: Cost | None = None
+    budget: TokenBudget | None = None
+    tokens: Tokens | None = None
+    """Left out with --count, and where this tokenizer cannot take the text."""
+    error: str | None = None
+    """Why this tokenizer cannot take the text."""
+
+
+@dataclass(frozen=True)
+class SharedCuts:
+    """What all tokenizers of a comparison have in common."""
+
+    spans: list[tuple[int, int]]
+    """The bytes of the text that are one token in each of them."""
+    cuts: int
+    """Places inside the text where all of them cut …"""
+    cuts_of_any: int
+    """… and places where any of them does."""
+
+
+@dataclass(frozen=True)
+class FirstDifference:
+    """The first token in which the ids of two tokenizers differ; None where a text has ended."""
+
+    index: int
+    byte: int
+    """Where in the text, in bytes of UTF-8."""
+    models: tuple[str, str]
+    ids: tuple[int | None, int | None]
+    texts: tuple[str | None, str | None]
+
+
+@dataclass(frozen=True)
+class CompareResult(Result):
+    """One text in several tokenizers."""
+
+    text: str | None
+    """Left out with --count."""
+    characters: int
+    bytes: int
+    models: list[ComparedTokenizer]
+    shared: SharedCuts | None = None
+    same_ids: bool | None = None
+    """Whether all of them give the very same ids."""
+    parting: FirstDifference | None = None
 
 
 def compare(
@@ -52,12 +97,10 @@ def compare(
             models.append(ComparedTokenizer(name, about(tokenizer), error=error.message))
             continue
         tokens = cut[name] = prompt.tokens
-        count = len(tokens)
         if prompt.text is not None:  # Of a chat that of its last message, into which the spans point.
             cut_text, size = prompt.text, len(utf8(prompt.text))
-        cost, budget = cost_of(options.price, count), budget_of(options.max_tokens_allowed, count)
-        counted = CountResult(count, len(cut_text), size, cost, budget)
-        model = compared(name, tokenizer, counted, rates=prompt.chat is None)
+        count = counted(options, len(tokens), len(cut_text), size)
+        model = compared(name, tokenizer, count, rates=prompt.chat is None)
         models.append(model if options.count else replace(model, tokens=token_documents(tokens)))
     if not cut:
         raise errors[0]
@@ -102,3 +145,25 @@ def first_difference(cut: dict[str, Sequence[Token]], size: int) -> FirstDiffere
         (pair[0].id if pair[0] else None, pair[1].id if pair[1] else None),
         (pair[0].text if pair[0] else None, pair[1].text if pair[1] else None),
     )
+
+
+def compared(name: str, tokenizer: Tokenizer, found: CountResult, *, rates: bool = True) -> ComparedTokenizer:
+    """A count as a row of a comparison; with the characters and the bytes a token, unless not `rates`."""
+    characters, size = found.characters, found.bytes
+    return ComparedTokenizer(
+        name,
+        about(tokenizer),
+        found.count,
+        characters / found.count if rates and found.count and characters is not None else None,
+        size / found.count if rates and found.count and size is not None else None,
+        found.cost,
+        found.budget,
+    )
+
+
+def place_of_difference(left: Sequence[int], right: Sequence[int]) -> int | None:
+    """The index of the first id that differs or is missing on one side; None where the two are equal."""
+    for index, (one, other) in enumerate(zip(left, right, strict=False)):
+        if one != other:
+            return index
+    return None if len(left) == len(right) else min(len(left), len(right))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
-from llminspect.analysis.documents import Dims
 from llminspect.analysis.passes import run_until
+from llminspect.analysis.result import Dims
 from llminspect.core.attention_measures import entropy
 from llminspect.core.tap import Under, Visit
 

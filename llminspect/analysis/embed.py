@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
-from llminspect.analysis.analogy import Analogy, sum_of, terms_of
 from llminspect.analysis.cross_attention import encoder_of
-from llminspect.analysis.documents import Dims, Tokens, token_documents
-from llminspect.analysis.neighbours import Neighbour, TokenTexts, neighbours_of
-from llminspect.analysis.position_codes import PositionCode, position_code_of
-from llminspect.analysis.projection import PlaneProjection, projection_of
+from llminspect.analysis.neighbours import Analogy, Neighbour, TokenTexts, neighbours_of, sum_of, terms_of
 from llminspect.analysis.prompt import check_prompt
-from llminspect.analysis.result import Result
+from llminspect.analysis.result import Dims, Result, Tokens, token_documents
 from llminspect.analysis.vectors import (
     Outlier,
+    PlaneProjection,
+    PositionCode,
     TableLookup,
     TextSpan,
     VectorStatistics,
     check_vectors_place,
     lookup_of,
     outlier_of,
+    position_code_of,
+    projection_of,
     statistics_of,
     usual_place,
     vectors_at,

@@ -1,6 +1,6 @@
-"""`--ablate`, `--scale`, `--steer`: from the command line to taps. They compose: ablate, then scale, then steer.
+"""`--ablate`, `--scale`, `--steer`: from the command line to taps, and what they change in the answer.
 
-Shared by every command that runs a model and can show what a change does.
+They compose: ablate, then scale, then steer. Shared by every command that runs a model and can show what a change does.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from llminspect.analysis.candidates import Candidate, NamedToken, candidates, token_text
 from llminspect.analysis.passes import captured
-from llminspect.arguments.places import each, parse_place
+from llminspect.arguments.experiments import each, parse_place
 from llminspect.arguments.ranges import check_exists, shortened
-from llminspect.arguments.sums import parse_direction, parse_factor
+from llminspect.arguments.words import parse_direction, parse_factor
 from llminspect.core.intervention import Place, added, replaced, scaled
+from llminspect.core.sampling import top_ids
+from llminspect.core.unembed import log_softmax
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
@@ -120,3 +123,60 @@ def _stream_of(model: Model, word: str, place: Place) -> Array:
     front = list(tokenizer.prefix_ids) or ([] if tokenizer.bos_id is None else [tokenizer.bos_id])
     stream_D: Array = captured(model, [*front, *ids], [place.tap])[place.tap][-1]
     return stream_D
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The model left alone."""
+
+    next: list[Candidate]
+
+
+@dataclass(frozen=True)
+class Shift(NamedToken):
+    """One token before and after."""
+
+    prob_before: float
+    prob_after: float
+    logit_change: float
+
+
+@dataclass(frozen=True)
+class AnswerChange:
+    """What the experiment did."""
+
+    experiments: list[Experiment]
+    kl: float
+    """KL(before ‖ after) of the two next-token distributions, in bits."""
+    largest_logit_change: float
+    tokens: list[Shift]
+
+
+def compare_answers(
+    model: Model, before_V: Array, after_V: Array, count: int, experiments: list[Experiment]
+) -> tuple[Baseline, AnswerChange]:
+    """Compare two rows of logits."""
+    log_before, log_after = (log_softmax(logits.astype(np.float64)) for logits in (before_V, after_V))
+    shown = list(dict.fromkeys([*top_ids(before_V, count), *top_ids(after_V, count)]))
+    shifts = [
+        Shift(
+            token_id,
+            token_text(model, token_id),
+            float(np.exp(log_before[token_id])),
+            float(np.exp(log_after[token_id])),
+            float(after_V[token_id]) - float(before_V[token_id]),
+        )
+        for token_id in shown
+    ]
+    return Baseline(candidates(model, before_V, count)), AnswerChange(
+        experiments,
+        kl=divergence(log_before, log_after),
+        largest_logit_change=float(np.max(np.abs(after_V.astype(np.float64) - before_V))),
+        tokens=shifts,
+    )
+
+
+def divergence(log_before_V: Array, log_after_V: Array) -> float:
+    """KL(before ‖ after) = Σ p (ln p − ln q), in bits; never below 0 by rounding."""
+    before_V = np.exp(log_before_V)
+    return max(0.0, float(np.sum(np.where(before_V > 0, before_V * (log_before_V - log_after_V), 0.0)) / np.log(2)))

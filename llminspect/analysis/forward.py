@@ -9,16 +9,14 @@ import numpy as np
 
 from llminspect.analysis.by_hand import by_hand, fits_on_a_page
 from llminspect.analysis.candidates import Candidate, candidates, ranked_token
-from llminspect.analysis.documents import Tokens, token_documents
-from llminspect.analysis.forward_pass import watch_pass
-from llminspect.analysis.prompt import check_prompt
-from llminspect.analysis.result import Result
-from llminspect.analysis.target import decoder_and_target, refuse_target, with_source
+from llminspect.analysis.passes import watch_pass
+from llminspect.analysis.prompt import check_prompt, decoder_and_target, refuse_target, with_source
+from llminspect.analysis.result import Result, Tokens, token_documents
 from llminspect.analysis.trace import feed_forward, routing
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.arguments.ranges import check_exists, parse_choice
-from llminspect.arguments.tokens import one_token
+from llminspect.arguments.words import one_token
 from llminspect.core.tap import Capture, Chain
 from llminspect.errors import UsageError
 from llminspect.text.prompt import Prompt
@@ -28,12 +26,10 @@ if TYPE_CHECKING:
 
     from llminspect.analysis.attribution import Attribution
     from llminspect.analysis.by_hand import Written
-    from llminspect.analysis.candidates import ProbableToken, RankedToken
-    from llminspect.analysis.change import AnswerChange, Baseline
-    from llminspect.analysis.experiments import Experiment
-    from llminspect.analysis.forward_pass import WatchedPass
+    from llminspect.analysis.candidates import FilledMask, ProbableToken, RankedToken
+    from llminspect.analysis.experiments import AnswerChange, Baseline, Experiment
     from llminspect.analysis.lens import LensLayer
-    from llminspect.analysis.masks import FilledMask
+    from llminspect.analysis.passes import WatchedPass
     from llminspect.analysis.patching import Sweep
     from llminspect.analysis.saliency import Saliency
     from llminspect.analysis.surprise import Surprise
@@ -210,7 +206,7 @@ def _answer_parts(
     target = int(np.argmax(logits_V)) if chosen is None else chosen
     parts: dict[str, Any] = {}
     if model.can("fill"):
-        from llminspect.analysis.masks import fill_masks
+        from llminspect.analysis.candidates import fill_masks
 
         parts["masked"] = fill_masks(model, ids, watched.stream_TD, look.top)
     else:
@@ -236,7 +232,7 @@ def _answer_parts(
         measure = by_gradient if look.gradient else saliency
         parts["saliency"] = measure(model, ids, position, target, experiments.taps)
     if experiments.made:
-        from llminspect.analysis.change import compare_answers
+        from llminspect.analysis.experiments import compare_answers
 
         plain_V = watch_pass(model, ids, position).logits_V
         assert plain_V is not None
@@ -281,7 +277,7 @@ def _scored(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardR
 
 def forward_arrays(model: Model, question: ForwardQuestion, result: ForwardResult) -> dict[str, Array]:
     """The full arrays of `--save F.npz`, in a pass of their own: nobody else pays for keeping them."""
-    from llminspect.analysis.forward_pass import full_arrays
+    from llminspect.analysis.passes import full_arrays
 
     ids = [token["id"] for token in result.tokens]
     if len(ids) > model.config.sizes.context:

@@ -6,28 +6,22 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llminspect.analysis.beams import search_beams
-from llminspect.analysis.branches import branches
+from llminspect.analysis.beams import branches, search_beams
+from llminspect.analysis.compare_tokenizers import place_of_difference
 from llminspect.analysis.completion import NO_CHANGES, Completion, Limits, PassChanges, complete
-from llminspect.analysis.documents import Tokens, token_documents
 from llminspect.analysis.experiments import experiment_taps
 from llminspect.analysis.patching import into_places, other_text
-from llminspect.analysis.prompt import check_prompt
-from llminspect.analysis.result import Result
-from llminspect.analysis.target import target_prompt, with_source
-from llminspect.analysis.tokenization import place_of_difference
-from llminspect.arguments.experiments import ExperimentOptions
+from llminspect.analysis.prompt import check_prompt, target_prompt, with_source
+from llminspect.analysis.result import Result, Tokens, token_documents
+from llminspect.arguments.experiments import ExperimentOptions, PatchOptions, each
 from llminspect.arguments.generate import GenerateOptions, SamplingOptions
-from llminspect.arguments.patch import PatchOptions
-from llminspect.arguments.places import each
 from llminspect.core.sampling import Sampling
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from llminspect.analysis.beams import Beam
-    from llminspect.analysis.branches import BranchToken
+    from llminspect.analysis.beams import Beam, BranchToken
     from llminspect.analysis.completion import CompletionListener, StepRecord, Stop
     from llminspect.analysis.experiments import Experiment
     from llminspect.model.opened import Model

@@ -1,4 +1,4 @@
-"""`llminspect info`: what is inside a model, without computing anything with it."""
+"""`llminspect info`: what is inside a model, without computing anything with it; `models`: which there are."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llminspect.analysis.documents import fields_of
-from llminspect.analysis.result import Result
+from llminspect.analysis.result import Result, fields_of
+from llminspect.files.catalogue import CATALOGUE, FAMOUS, FamousModel
+from llminspect.files.pull import fetched
+from llminspect.model.registry import architectures
 from llminspect.model.spec import expanded_shape
+from llminspect.model.toy import TOYS
+from llminspect.text.standalone import standalone_names
 
 if TYPE_CHECKING:
     from llminspect.model.opened import Description
@@ -191,3 +195,81 @@ def _shortened(value: Any) -> Any:
     if not isinstance(value, str | bytes) and hasattr(value, "__len__"):
         return {"entries": len(value)} if len(value) > LONGEST_SHOWN else list(value)
     return value
+
+
+@dataclass(frozen=True)
+class CatalogueModel:
+    """A model of the catalogue."""
+
+    name: str
+    title: str
+    use: str
+    """What it is good for."""
+    family: str
+    parameters: int
+    width: int
+    """D, the numbers in the vector of one token."""
+    layers: int
+    heads: int
+    context: int
+    """The longest text, in tokens."""
+    size: int
+    """Bytes on the disk."""
+    licence: str
+    fetched: bool
+    path: str | None = None
+    """Where it is, if it was fetched."""
+
+
+@dataclass(frozen=True)
+class ToyModel:
+    """A model that is built in, small enough to check by hand."""
+
+    name: str
+    vocabulary: list[str]
+    parameters: int
+    width: int
+    layers: int
+    heads: int
+
+
+@dataclass(frozen=True)
+class ModelsResult(Result):
+    """The catalogue, the toys, the tokenizers that need no model, and famous sizes."""
+
+    catalogue: list[CatalogueModel]
+    toys: list[ToyModel]
+    tokenizers: list[str]
+    """For tokenize and encode; OpenAI's model names work too."""
+    famous: list[FamousModel]
+    families: list[str]
+    """The kinds of models that files and names on the hub may hold."""
+
+
+def known_models() -> ModelsResult:
+    """What is known; nothing is fetched."""
+    families = [architecture.name for architecture in architectures()]
+    return ModelsResult(
+        catalogue=[_known(name) for name in CATALOGUE],
+        toys=_toys(),
+        tokenizers=list(standalone_names()),
+        famous=list(FAMOUS),
+        families=list(dict.fromkeys(families)),
+    )
+
+
+def _known(name: str) -> CatalogueModel:
+    entry = CATALOGUE[name]
+    path = fetched(entry)
+    facts = {key: getattr(entry, key) for key in CatalogueModel.__dataclass_fields__ if key not in ("fetched", "path")}
+    return CatalogueModel(**facts, fetched=path is not None, path=None if path is None else str(path))
+
+
+def _toys() -> list[ToyModel]:
+    made = []
+    for name, make in TOYS.items():
+        toy = make()
+        sizes, arrays = toy.config.sizes, toy.params.arrays
+        parameters = sum(array.size for array in arrays.values())
+        made.append(ToyModel(name, list(toy.vocabulary), parameters, sizes.D, sizes.L, sizes.H))
+    return made

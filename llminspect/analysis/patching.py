@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 
 from llminspect.analysis.candidates import NamedToken, named_token, token_text
-from llminspect.analysis.documents import Dims
 from llminspect.analysis.experiments import Experiment
 from llminspect.analysis.passes import captured
-from llminspect.analysis.prompt import check_prompt, prompt_of_ids
+from llminspect.analysis.prompt import check_prompt, prompt_of_ids, with_source
+from llminspect.analysis.result import Dims
 from llminspect.analysis.saliency import with_gradients
-from llminspect.analysis.target import with_source
-from llminspect.arguments.places import each, parse_place
+from llminspect.arguments.experiments import each, parse_place
 from llminspect.arguments.ranges import parse_choice
 from llminspect.core.array import namespace
 from llminspect.core.intervention import Place, replaced
@@ -27,7 +26,7 @@ from llminspect.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llminspect.arguments.patch import PatchOptions
+    from llminspect.arguments.experiments import PatchOptions
     from llminspect.core.array import Array
     from llminspect.core.tap import Tap
     from llminspect.model.opened import Model

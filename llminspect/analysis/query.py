@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
-from llminspect.analysis.documents import Dims
 from llminspect.analysis.passes import run_until
+from llminspect.analysis.result import Dims
 from llminspect.core.cache import Cache, LayerCache
 from llminspect.core.tap import Capture, Chain
 

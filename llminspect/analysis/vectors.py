@@ -1,22 +1,26 @@
-"""Where in the model the vectors of `embed` come from, and what can be said of them: statistics, the lookup."""
+"""Where the vectors of `embed` come from, and what is said of them: statistics, the lookup, the plane that shows most
+of their variance; and the position code by itself (`--positions`)."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
+from llminspect.analysis.result import Dims
 from llminspect.arguments.ranges import is_index, shortened
 from llminspect.core.embedding import look_up, one_hot
-from llminspect.core.geometry import anisotropy, norms, unit
+from llminspect.core.geometry import anisotropy, norms, principal_plane, unit
+from llminspect.core.position.measured import measured_rotation
 from llminspect.core.tap import Capture, Enough, Until
-from llminspect.errors import UsageError
+from llminspect.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from llminspect.analysis.neighbours import Neighbour
     from llminspect.core.array import Array
     from llminspect.core.geometry import Anisotropy
     from llminspect.model.opened import Model
@@ -148,3 +152,75 @@ def vocabulary_table(model: Model, at: str) -> tuple[Literal["embedding", "unemb
     output_VD = model.params.get("unembedding.weight") if at == "final" else None
     name: Literal["embedding", "unembedding"] = "embedding" if output_VD is None else "unembedding"
     return name, np.asarray(model.params["embedding.weight"] if output_VD is None else output_VD)
+
+
+FEWEST, MOST = 32, 512
+"""Positions that are looked at, however short or long the text is."""
+
+
+@dataclass(frozen=True)
+class PositionCode:
+    """The position code by itself, a row a position.
+
+    added: the vectors that are added to those of the tokens. rotary: the angle in radians by which each pair of numbers
+    of a query and a key is turned, in (−π, π].
+    """
+
+    kind: Literal["added", "rotary"]
+    code: Annotated[Array, Dims("T P")]
+    layer: int | None = None
+    """Of a rotary code: the layer that it was measured in."""
+    pairs: Literal["halves", "interleaved"] | None = None
+    """Which numbers make a pair: i and i + P, or 2i and 2i + 1."""
+
+
+def position_code_of(model: Model, tokens: int) -> PositionCode:
+    """Read the position code off a pass over one token repeated, so that nothing but the place differs.
+
+    Raises UserError for a model that adds none where it can be seen.
+    """
+    count = min(max(tokens, FEWEST), MOST, model.config.sizes.context)
+    layers, ids = model.config.sizes.L, [0] * count
+    kept = Capture("embedding.position*", "layers.*.attention.query", "layers.*.attention.query.*", optional=True)
+    with suppress(Enough):
+        model.run(ids, Until(kept, "layers.3.attention.query"))
+    added = [array for name, array in kept.arrays.items() if name.startswith("embedding.position")]
+    if added:
+        return PositionCode("added", added[0])
+    for layer in range(min(layers, 4)):
+        name = f"layers.{layer}.attention.query"
+        before = kept.arrays.get(f"{name}.normed", kept.arrays.get(f"{name}.projected"))
+        found = None if before is None or name not in kept.arrays else measured_rotation(before, kept[name])
+        if found is not None:
+            return PositionCode("rotary", found.angles_TP, layer, found.layout)
+    raise UserError(f"{model.name} adds nothing to a token for its position", "its attention may add it to the scores")
+
+
+Group = Literal["text", "neighbour"]
+
+
+@dataclass(frozen=True)
+class PlaneProjection:
+    """The vectors in the plane that shows most of their variance."""
+
+    method: Literal["pca"]
+    labels: list[str]
+    groups: list[Group]
+    points: Annotated[Array, Dims("N 2")]
+    variance: tuple[float, float]
+    """The share of the variance that each axis shows."""
+
+
+def projection_of(
+    labels: list[str], vectors_ND: Array, nearest: list[list[Neighbour]] | None, table_VD: Array
+) -> PlaneProjection:
+    """The vectors, and the neighbours that were found, in the plane of their first two principal components."""
+    near = {entry.id: entry.text for entries in nearest or [] for entry in entries if entry.text not in labels}
+    rows = [vectors_ND, *([np.take(table_VD, list(near), axis=0)] if near else [])]
+    everything = np.concatenate(rows)
+    if len(everything) < 2:
+        raise UsageError("--project needs at least two vectors", "give a longer text, or --nearest 10 beside it")
+    plane = principal_plane(everything)
+    groups: list[Group] = ["text" for _ in labels]
+    groups += ["neighbour" for _ in near]
+    return PlaneProjection("pca", [*labels, *near.values()], groups, plane.points_N2, plane.shares)

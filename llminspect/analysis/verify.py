@@ -10,8 +10,8 @@ import numpy as np
 from llminspect.analysis.activations import activations, activations_by_token, compare, in_float64, not_finite
 from llminspect.analysis.prompt import check_prompt, prompt_of_ids
 from llminspect.analysis.result import Result
-from llminspect.arguments.ids import Ids, parse_ids
-from llminspect.arguments.verify import BOUND
+from llminspect.arguments.ranges import Ids, parse_ids
+from llminspect.arguments.small import BOUND
 from llminspect.core.compare import spread_ids
 
 if TYPE_CHECKING:

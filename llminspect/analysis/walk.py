@@ -11,14 +11,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from llminspect.analysis.attend import attend
-from llminspect.analysis.documents import Tokens, token_documents
 from llminspect.analysis.embed import embed
 from llminspect.analysis.encode import encode
 from llminspect.analysis.forward import ForwardQuestion, forward
 from llminspect.analysis.generate import GenerateQuestion, generate
 from llminspect.analysis.info import info
 from llminspect.analysis.prompt import check_prompt, text_prompt
-from llminspect.analysis.result import Result
+from llminspect.analysis.result import Result, Tokens, token_documents
 from llminspect.analysis.tokenize import tokenize
 from llminspect.arguments.attend import AttendOptions
 from llminspect.arguments.embed import EmbedOptions

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from llminspect.arguments.ids import Ids
 from llminspect.arguments.option import Option
-from llminspect.arguments.ranges import Choice, shortened
+from llminspect.arguments.ranges import Choice, Ids, shortened
 from llminspect.arguments.together import check_together
 from llminspect.arguments.words import Pair, Word, parse_pair
 from llminspect.errors import UsageError

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from llminspect.arguments.experiments import Texts, each
 from llminspect.arguments.option import Argument, Option
-from llminspect.arguments.places import Texts, each
 
 Pool = Literal["none", "mean", "first", "last"]
 Metric = Literal["cosine", "dot"]

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from llminspect.arguments.ids import Ids
+from llminspect.arguments.experiments import PatchOptions
 from llminspect.arguments.option import Option
-from llminspect.arguments.patch import PatchOptions
-from llminspect.arguments.ranges import Choice
+from llminspect.arguments.ranges import Choice, Ids
 from llminspect.arguments.together import check_together
-from llminspect.arguments.tokens import TokenChoice
+from llminspect.arguments.words import TokenChoice
 
 if TYPE_CHECKING:
     from llminspect.arguments.experiments import ExperimentOptions

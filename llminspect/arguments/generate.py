@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from llminspect.arguments.experiments import Texts
 from llminspect.arguments.option import Option
-from llminspect.arguments.places import Texts
 from llminspect.arguments.together import check_together
 from llminspect.errors import UsageError
 

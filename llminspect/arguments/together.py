@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from llminspect.arguments.check import fields_of, option_name
+from llminspect.arguments.option import fields_of, option_name
 from llminspect.errors import UsageError
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
+from llminspect.arguments.experiments import Texts
 from llminspect.arguments.option import Option
-from llminspect.arguments.places import Texts
 from llminspect.arguments.ranges import shortened
 from llminspect.arguments.shared import Workers
 from llminspect.arguments.together import check_together

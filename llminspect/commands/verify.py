@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from llminspect.arguments.shared import ModelOptions, OutputOptions
+from llminspect.arguments.small import VerifyOptions
 from llminspect.arguments.together import check_together
-from llminspect.arguments.verify import VerifyOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.opening import named, open_model_for
 from llminspect.cli.run import emit, fail_check

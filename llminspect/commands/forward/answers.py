@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from llminspect.analysis.attribution import Attribution
-    from llminspect.analysis.masks import FilledMask
+    from llminspect.analysis.candidates import FilledMask
     from llminspect.analysis.saliency import Saliency
     from llminspect.analysis.surprise import Surprise
 
