@@ -12,7 +12,8 @@ import numpy as np
 
 from llminspect.analysis.candidates import Candidate, NamedToken, candidates, token_text
 from llminspect.analysis.passes import captured
-from llminspect.arguments.experiments import each, parse_place
+from llminspect.arguments.experiments import parse_place
+from llminspect.arguments.option import each
 from llminspect.arguments.ranges import check_exists, shortened
 from llminspect.arguments.words import parse_direction, parse_factor
 from llminspect.core.intervention import Place, added, replaced, scaled

@@ -13,8 +13,9 @@ from llminspect.analysis.experiments import experiment_taps
 from llminspect.analysis.patching import into_places, other_text
 from llminspect.analysis.prompt import check_prompt, target_prompt, with_source
 from llminspect.analysis.result import Result, Tokens, token_documents
-from llminspect.arguments.experiments import ExperimentOptions, PatchOptions, each
+from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
 from llminspect.arguments.generate import GenerateOptions, SamplingOptions
+from llminspect.arguments.option import each
 from llminspect.core.sampling import Sampling
 from llminspect.errors import UsageError
 

@@ -16,7 +16,8 @@ from llminspect.analysis.passes import captured
 from llminspect.analysis.prompt import check_prompt, prompt_of_ids, with_source
 from llminspect.analysis.result import Dims
 from llminspect.analysis.saliency import with_gradients
-from llminspect.arguments.experiments import each, parse_place
+from llminspect.arguments.experiments import parse_place
+from llminspect.arguments.option import each
 from llminspect.arguments.ranges import parse_choice
 from llminspect.core.array import namespace
 from llminspect.core.intervention import Place, replaced

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal
 
-from llminspect.arguments.option import Option
+from llminspect.arguments.option import Texts, option
 from llminspect.arguments.ranges import Choice, Ids, check_exists, is_index, shortened
-from llminspect.arguments.together import check_together
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
     from llminspect.core.intervention import Place
     from llminspect.model.opened import Model
-
-Texts: TypeAlias = str | Sequence[str]
-"""One text or several: an option that may be given more than once."""
-
-
-def each(texts: Texts | None) -> Sequence[str]:
-    """One text as a list of one, None as none."""
-    return [texts] if isinstance(texts, str) else texts or []
 
 
 def parse_place(model: Model, text: str, option: str, *, stream: bool = False) -> Place:
@@ -49,40 +39,18 @@ def parse_place(model: Model, text: str, option: str, *, stream: bool = False) -
 class ExperimentOptions:
     """Changes to the running model."""
 
-    ablate: Annotated[
-        Texts | None,
-        Option("--ablate", metavar="L.H", help="Silence a head 3.2, or 3.attention, 3.feedforward; repeatable."),
-    ] = None
-    ablate_with: Annotated[
-        Literal["zero", "mean"],
-        Option("--ablate-with", help="What an ablated part gives: nothing, or its mean over the text."),
-    ] = "zero"
-    scale: Annotated[
-        Texts | None,
-        Option("--scale", metavar="L.H*X", help="Multiply a head, attention or feedforward: 3.2*0.5."),
-    ] = None
-    steer: Annotated[
-        Texts | None,
-        Option("--steer", metavar="EXPR@L*X", help='Add a direction after layer L: "London - Paris@10*1".'),
-    ] = None
+    ablate: Texts | None = option(metavar="L.H", help="Silence a head 3.2, or 3.attention, 3.feedforward; repeatable.")
+    ablate_with: Literal["zero", "mean"] = option(
+        "zero", help="What an ablated part gives: nothing, or its mean over the text."
+    )
+    scale: Texts | None = option(metavar="L.H*X", help="Multiply a head, attention or feedforward: 3.2*0.5.")
+    steer: Texts | None = option(metavar="EXPR@L*X", help='Add a direction after layer L: "London - Paris@10*1".')
 
 
 @dataclass(frozen=True)
 class PatchOptions:
     """What is put in from another text."""
 
-    patch: Annotated[
-        Ids | None, Option("--patch", metavar="TEXT", help="Put in what this text gave, place by place.")
-    ] = None
-    into: Annotated[
-        Texts | None,
-        Option("--into", metavar="PLACE", help="With --patch: only there: 3.stream, 3.attention, 3.2 (a head)."),
-    ] = None
-    position: Annotated[
-        Choice | None, Option("--position", metavar="0,3-5", help="With --into: at these positions; else at all.")
-    ] = None
-
-
-def check_patch(patch: PatchOptions) -> None:
-    """Raise UsageError for a patch that does not say where: one after the other, every place would be a text."""
-    check_together("generate", patch)
+    patch: Ids | None = option(metavar="TEXT", help="Put in what this text gave, place by place.")
+    into: Texts | None = option(metavar="PLACE", help="With --patch: only there: 3.stream, 3.attention, 3.2 (a head).")
+    position: Choice | None = option(metavar="0,3-5", help="With --into: at these positions; else at all.")

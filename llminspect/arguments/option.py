@@ -6,14 +6,13 @@ and both are refused in the same words.
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import types
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from llminspect.errors import UsageError
 
@@ -21,25 +20,41 @@ LARGEST = 2**63 - 1
 """Whole numbers lie between −LARGEST and this where an option sets no range: they end up in JSON and in numpy."""
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True)
 class Option:
-    """The metadata of a field that is an option: `Annotated[int, Option("--top", min=0, help="How many.")]`."""
+    """What `option` says of a field."""
 
-    names: tuple[str, ...]
-    settings: dict[str, Any]
+    names: tuple[str, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
     """What else the command line is told: help, metavar, envvar, show_default, and what the shell `completes`."""
-    min: float | None
-    max: float | None
-
-    def __init__(self, *names: str, min: float | None = None, max: float | None = None, **settings: Any) -> None:
-        object.__setattr__(self, "names", names)
-        object.__setattr__(self, "settings", settings)
-        object.__setattr__(self, "min", min)
-        object.__setattr__(self, "max", max)
+    min: float | None = None
+    max: float | None = None
 
 
 class Argument(Option):
     """The same of a field that stands without a name on the command line."""
+
+
+def option(
+    default: Any = None, *names: str, min: float | None = None, max: float | None = None, **settings: Any
+) -> Any:
+    """A field that is an option: `top: int = option(10, min=0, help="How many.")`; its name is the field's, as `--top`,
+    unless `names` says otherwise."""
+    return field(default=default, metadata={"option": Option(names, settings, min, max)})
+
+
+def argument(default: Any = None, **settings: Any) -> Any:
+    """A field that stands without a name on the command line."""
+    return field(default=default, metadata={"option": Argument((), settings)})
+
+
+Texts: TypeAlias = str | Sequence[str]
+"""One text or several: an option that may be given more than once."""
+
+
+def each(texts: Texts | None) -> Sequence[str]:
+    """One text as a list of one, None as none."""
+    return [texts] if isinstance(texts, str) else texts or []
 
 
 Group = TypeVar("Group")
@@ -64,19 +79,17 @@ def checked(options: Group) -> Group:
             raise UsageError(f"Invalid value for '{option_name(name, option)}': {error}") from None
         if type(value) is not type(given) or value != given:
             changed[name] = value
-    return cast("Group", dataclasses.replace(cast("Any", options), **changed)) if changed else options
+    return cast("Group", replace(cast("Any", options), **changed)) if changed else options
 
 
 @cache
 def fields_of(kind: Any) -> dict[str, tuple[Any, Option]]:
     """The fields of a group in their order: the type of each, and what is said of it as an option."""
-    hints = get_type_hints(kind, include_extras=True)
-    found = {}
-    for field in dataclasses.fields(kind):
-        hint = hints[field.name]
-        annotated = get_args(hint) if get_origin(hint) is Annotated else (hint,)
-        option = next((entry for entry in annotated[1:] if isinstance(entry, Option)), Option())
-        found[field.name] = (annotated[0], option)
+    hints, found = get_type_hints(kind), {}
+    for entry in fields(kind):
+        option: Option = entry.metadata["option"]
+        usual = () if isinstance(option, Argument) else (f"--{entry.name.replace('_', '-')}",)
+        found[entry.name] = hints[entry.name], replace(option, names=option.names or usual)
     return found
 
 

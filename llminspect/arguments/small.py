@@ -4,63 +4,48 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from llminspect.arguments.experiments import Texts
-from llminspect.arguments.option import Argument, Option
+from llminspect.arguments.option import Texts, argument, option
 from llminspect.arguments.ranges import Ids
-from llminspect.arguments.shared import Offline, Revision, Workers
+from llminspect.arguments.shared import offline_option, revision_option, workers_option
 
 
 @dataclass(frozen=True)
 class InfoOptions:
     """Which model, and how much of it."""
 
-    name: Annotated[
-        str | None, Argument(metavar="[MODEL]", help="As --model.", show_default=False, completes="tokenizers")
-    ] = None
-    tensors: Annotated[
-        bool, Option("--tensors", help="Every tensor on its own line, all settings, the whole chat template.")
-    ] = False
+    name: str | None = argument(metavar="[MODEL]", help="As --model.", show_default=False, completes="tokenizers")
+    tensors: bool = option(False, help="Every tensor on its own line, all settings, the whole chat template.")
 
 
 @dataclass(frozen=True)
 class PullOptions:
     """What is fetched."""
 
-    name: Annotated[
-        str,
-        Argument(metavar="NAME", help="A name of `llminspect models`, or org/name on the hub.", completes="catalogue"),
-    ] = "smollm2"
-    revision: Revision = None
-    offline: Offline = False
+    name: str = argument(
+        "smollm2", metavar="NAME", help="A name of `llminspect models`, or org/name on the hub.", completes="catalogue"
+    )
+    revision: str | None = revision_option()
+    offline: bool = offline_option()
 
 
 @dataclass(frozen=True)
 class WalkOptions:
     """How it goes from one step to the next."""
 
-    paused: Annotated[
-        bool | None,
-        Option(
-            "--pause/--no-pause",
-            help="Wait for Enter after each step. Default: on a terminal.",
-            show_default=False,
-        ),
-    ] = None
+    paused: bool | None = option(
+        None, "--pause/--no-pause", help="Wait for Enter after each step. Default: on a terminal.", show_default=False
+    )
 
 
 @dataclass(frozen=True)
 class DiffOptions:
     """What is compared with."""
 
-    against: Annotated[
-        str | None, Option("--against", metavar="TEXT", help="Compare with this text in the same model.")
-    ] = None
-    against_model: Annotated[str | None, Option("--against-model", metavar="NAME", help="Compare with this model.")] = (
-        None
-    )
-    top: Annotated[int, Option("--top", min=1, metavar="N", help="How many next tokens of each side.")] = 10
+    against: str | None = option(metavar="TEXT", help="Compare with this text in the same model.")
+    against_model: str | None = option(metavar="NAME", help="Compare with this model.")
+    top: int = option(10, min=1, metavar="N", help="How many next tokens of each side.")
 
 
 Action = Literal["show", "verify", "clear"]
@@ -70,15 +55,11 @@ Action = Literal["show", "verify", "clear"]
 class CacheOptions:
     """What is done, and with which entries."""
 
-    action: Annotated[Action, Argument(help="What to do.")] = "show"
-    names: Annotated[
-        Texts | None,
-        Argument(metavar="[NAME]...", help="Only these: a model's name, model, prepared …", show_default=False),
-    ] = None
-    limit: Annotated[
-        str | None,
-        Option("--limit", metavar="SIZE", help="With clear: only what was not used for longest, down to 2GB."),
-    ] = None
+    action: Action = argument("show", help="What to do.")
+    names: Texts | None = argument(
+        metavar="[NAME]...", help="Only these: a model's name, model, prepared …", show_default=False
+    )
+    limit: str | None = option(metavar="SIZE", help="With clear: only what was not used for longest, down to 2GB.")
 
 
 BOUND = 1e-4
@@ -89,48 +70,32 @@ BOUND = 1e-4
 class VerifyOptions:
     """Which model, and what it is compared with."""
 
-    name: Annotated[
-        str | None, Argument(metavar="[MODEL]", help="As --model.", show_default=False, completes="models")
-    ] = None
-    against: Annotated[
-        Path | None, Option("--against", metavar="FILE.npz", help="Compare with these recorded activations.")
-    ] = None
-    record: Annotated[
-        Path | None, Option("--record", metavar="FILE.npz", help="Write the activations of this model.")
-    ] = None
-    ids: Annotated[
-        Ids | None, Option("--ids", metavar="1,2,3", help="The input. Default: ids from all over the vocabulary.")
-    ] = None
-    bound: Annotated[float, Option("--bound", min=0, help="The largest relative difference that passes.")] = BOUND
+    name: str | None = argument(metavar="[MODEL]", help="As --model.", show_default=False, completes="models")
+    against: Path | None = option(metavar="FILE.npz", help="Compare with these recorded activations.")
+    record: Path | None = option(metavar="FILE.npz", help="Write the activations of this model.")
+    ids: Ids | None = option(metavar="1,2,3", help="The input. Default: ids from all over the vocabulary.")
+    bound: float = option(BOUND, min=0, help="The largest relative difference that passes.")
 
 
 @dataclass(frozen=True)
 class SearchOptions:
     """The options of a search."""
 
-    search: Annotated[
-        str | None,
-        Option("--search", metavar="GLOB", help="Find tokens by their text: ' the*', '*ing', '[A-Z]??'."),
-    ] = None
-    only: Annotated[
-        Literal["special", "unreachable"] | None,
-        Option("--only", help="With --search: special ones, or those that their own text never gives."),
-    ] = None
-    longest: Annotated[bool, Option("--longest", help="With --search: the longest first.")] = False
-    limit: Annotated[int | None, Option("--limit", min=0, metavar="N", help="With --search: how many.")] = None
+    search: str | None = option(metavar="GLOB", help="Find tokens by their text: ' the*', '*ing', '[A-Z]??'.")
+    only: Literal["special", "unreachable"] | None = option(
+        help="With --search: special ones, or those that their own text never gives."
+    )
+    longest: bool = option(False, help="With --search: the longest first.")
+    limit: int | None = option(min=0, metavar="N", help="With --search: how many.")
 
 
 @dataclass(frozen=True)
 class EncodeOptions:
     """In which direction, and how it is shown."""
 
-    decode: Annotated[
-        bool,
-        Option(
-            "--decode",
-            help="Back to text: TEXT (or standard input, --file, --ids) holds ids; of a text, there and back.",
-        ),
-    ] = False
-    one_hot: Annotated[bool, Option("--one-hot", help="A row a token: 1 at its id, 0 elsewhere.")] = False
-    letters: Annotated[bool, Option("--letters", help="The letter code, A = 1, B = 2; as --model letters.")] = False
-    workers: Workers = None
+    decode: bool = option(
+        False, help="Back to text: TEXT (or standard input, --file, --ids) holds ids; of a text, there and back."
+    )
+    one_hot: bool = option(False, help="A row a token: 1 at its id, 0 elsewhere.")
+    letters: bool = option(False, help="The letter code, A = 1, B = 2; as --model letters.")
+    workers: int | None = workers_option()

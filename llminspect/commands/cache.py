@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llminspect.arguments.experiments import each
+from llminspect.arguments.option import each
 from llminspect.arguments.shared import OutputOptions
 from llminspect.arguments.small import CacheOptions
 from llminspect.arguments.together import check_together

@@ -6,8 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from llminspect.arguments.experiments import Texts, each
-from llminspect.arguments.option import checked
+from llminspect.arguments.option import Texts, checked, each
 from llminspect.arguments.shared import EngineOptions, ModelOptions
 from llminspect.arguments.small import Action, CacheOptions, VerifyOptions
 from llminspect.arguments.together import check_together

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llminspect.arguments.attend import AttendOptions, check_attend
 from llminspect.arguments.embed import EmbedOptions
 from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
-from llminspect.arguments.forward import ForwardOptions, SweepOptions, check_forward
+from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.arguments.generate import GenerateOptions, SamplingOptions, seed_of
 from llminspect.arguments.shared import ModelOptions, SourceOptions
 from llminspect.arguments.small import DiffOptions
@@ -119,7 +119,7 @@ def forward(
     """
     from llminspect.analysis import forward as question
 
-    check_forward(look, patch, experiments, source)
+    check_together("forward", look, patch, experiments, source)
     model = opened(model)
     patched = None if patch.patch is None else prompt_of(patch.patch, source, model.tokenizer).ids
     whole = question.ForwardQuestion(look, patch, experiments, patched)

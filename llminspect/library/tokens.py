@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from llminspect.arguments.experiments import each as every
 from llminspect.arguments.option import checked
+from llminspect.arguments.option import each as every
 from llminspect.arguments.shared import SourceOptions
 from llminspect.arguments.small import EncodeOptions, SearchOptions
 from llminspect.arguments.together import check_together
