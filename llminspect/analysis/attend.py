@@ -4,30 +4,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
 
 from llminspect.analysis.attention import WantedAttention, overview_of, watch_attention
-from llminspect.analysis.prompt import check_prompt
+from llminspect.analysis.attribution import contributions
+from llminspect.analysis.cross_attention import CROSS_WEIGHTS, EncoderAttention, encoder_of, watch_cross
+from llminspect.analysis.find import ends_of, found_heads, pair_of, watch_control
+from llminspect.analysis.passes import run_until
+from llminspect.analysis.prompt import check_prompt, decoder_and_target, with_source
+from llminspect.analysis.query import query_by_hand, strongest_head
 from llminspect.analysis.result import Dims, Result, Tokens, token_documents
 from llminspect.arguments.attend import parse_shown
 from llminspect.arguments.ranges import Choice, parse_choice
 from llminspect.arguments.words import find_word, parse_pair
+from llminspect.core.tap import Visit
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from llminspect.analysis.attention import Head, Overview, WatchedAttention
+    from llminspect.analysis.attention import Head, Overview
     from llminspect.analysis.attribution import Contributions
-    from llminspect.analysis.cross_attention import CrossAttention, EncoderAttention
-    from llminspect.analysis.find import End, Find
+    from llminspect.analysis.cross_attention import CrossAttention
+    from llminspect.analysis.find import Find
     from llminspect.analysis.query import Query
     from llminspect.arguments.attend import AttendOptions
-    from llminspect.arguments.words import Word
     from llminspect.core.array import Array
+    from llminspect.files.npz import Streamed
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
 
+WEIGHTS = "attention.weights"
 LARGEST_JSON = 2_000_000
 """So many weights are written into one JSON document (some 20 MB); more are refused, with the way to select."""
 
@@ -91,9 +100,6 @@ def attend(
     if not model.can("source"):
         _refuse_parts(model, options)
         return _attend(model, options, prompt, keeping, control)
-    from llminspect.analysis.cross_attention import EncoderAttention, encoder_of, watch_cross
-    from llminspect.analysis.prompt import decoder_and_target
-
     if options.part == "encoder":
         check_prompt(model, prompt)
         return replace(_attend(encoder_of(model), options, prompt, keeping, control), part="encoder")
@@ -129,7 +135,7 @@ def _attend(
     check_prompt(model, prompt)
     chosen, sizes = list(product(*layers_and_heads(model, options))), model.config.sizes
     words = None if options.find is None else parse_pair(options.find)
-    ends = None if words is None else _ends(model, prompt, words)
+    ends = None if words is None else ends_of(prompt, words)
     index = len(prompt.tokens) - 1 if options.query is None else find_word(prompt, options.query, "--query")[-1]
     # A model with one head has nothing to give an overview of.
     selects = options.selects or sizes.L * sizes.H == 1
@@ -141,10 +147,19 @@ def _attend(
         mean=chosen if options.mean else [],
         rollout=options.rollout,
         row=index if options.query is not None and len(chosen) != 1 else None,
-        pair=None if ends is None else (ends[0].indices[-1], ends[1].indices),
+        pair=None if ends is None else pair_of(ends, model.config.causal),
         stream=index if options.contributions else None,
     )
     watched = watch_attention(model, prompt.ids, wanted)
+    query = find = written = None
+    if options.query is not None:
+        head = chosen[0] if len(chosen) == 1 else strongest_head(watched.rows, index, chosen)
+        query = query_by_hand(model, prompt.ids, index, prompt.labels[index], *head, chosen=len(chosen) == 1)
+    if words is not None and ends is not None:
+        sentence, beside = (None, None) if control is None else watch_control(model, prompt, control, words, ends)
+        find = found_heads(ends, watched.pairs, chosen, sentence, beside)
+    if options.contributions:
+        written = contributions(model, watched.stream, index, prompt.labels[index])
     return AttendResult(
         tokens=token_documents(prompt.tokens),
         n_layers=sizes.L,
@@ -156,10 +171,10 @@ def _attend(
         shown=list(shown) if shown != ("weights",) else None,
         mean=None if watched.mean is None else watched.mean / len(chosen),
         overview=overview_of(watched.measures, options.measure or "entropy") if wanted.measures else None,
-        query=None if options.query is None else _query(model, prompt, index, chosen, watched),
-        find=None if words is None or ends is None else _find(model, prompt, control, words, ends, chosen, watched),
+        query=query,
+        find=find,
         rollout=watched.rollout,
-        contributions=_contributions(model, prompt, index, watched) if options.contributions else None,
+        contributions=written,
     )
 
 
@@ -194,54 +209,6 @@ def _keeps_heads(keeping: Keeping, drawn: bool, heads: int, tokens: int) -> bool
     )
 
 
-# -- The questions: each loads its file when it is put -----------------------------------------------------------------
-
-
-def _query(
-    model: Model, prompt: Prompt, index: int, chosen: Sequence[tuple[int, int]], watched: WatchedAttention
-) -> Query:
-    """The calculation in the one head that was chosen, or in the one of them that looks hardest at another token."""
-    from llminspect.analysis.query import query_by_hand, strongest_head
-
-    head = chosen[0] if len(chosen) == 1 else strongest_head(watched.rows, index, chosen)
-    return query_by_hand(model, prompt.ids, index, prompt.labels[index], *head, chosen=len(chosen) == 1)
-
-
-def _ends(model: Model, prompt: Prompt, words: tuple[Word, Word]) -> tuple[End, End]:
-    from llminspect.analysis.find import check_order, ends_of
-
-    ends = ends_of(prompt, words)
-    check_order(*ends, model.config.causal)
-    return ends
-
-
-def _find(
-    model: Model,
-    prompt: Prompt,
-    control: Prompt | None,
-    words: tuple[Word, Word],
-    ends: tuple[End, End],
-    chosen: Sequence[tuple[int, int]],
-    watched: WatchedAttention,
-) -> Find:
-    from llminspect.analysis.find import check_order, control_of, found_heads
-
-    if control is None:
-        return found_heads(ends, watched.pairs, chosen, None, None)
-    check_prompt(model, control)
-    sentence = control_of(prompt, control, words, ends)
-    check_order(sentence.query, sentence.key, model.config.causal)
-    pair = (sentence.query.indices[-1], sentence.key.indices)
-    in_control = watch_attention(model, control.ids, WantedAttention(pair=pair))
-    return found_heads(ends, watched.pairs, chosen, sentence, in_control.pairs)
-
-
-def _contributions(model: Model, prompt: Prompt, index: int, watched: WatchedAttention) -> Contributions:
-    from llminspect.analysis.attribution import contributions
-
-    return contributions(model, watched.stream, index, prompt.labels[index])
-
-
 def with_mask(model: Model, mask: Literal["none", "causal"] | None) -> Model:
     """The toy with or without the mask. Raises UsageError for a model that was trained with its own."""
     if mask is None:
@@ -251,3 +218,48 @@ def with_mask(model: Model, mask: Literal["none", "causal"] | None) -> Model:
     if model.engine is not None:
         raise UsageError("--mask changes the model itself, which is compiled", "take --engine numpy")
     return replace(model, config=replace(model.config, causal=mask == "causal"))  # type: ignore[type-var]
+
+
+def attention_arrays(model: Model, options: AttendOptions, result: AttendResult) -> dict[str, Any]:
+    """`weights` [L, H, T, S] of the layers and heads that were chosen, with their numbers.
+
+    Of an encoder–decoder `weights` are the target's, with `cross_weights` and `encoder_weights` of every layer and
+    head. The weights go to the file as a pass of their own makes them: all of them at once may be many gigabytes.
+    """
+    ids = [token["id"] for token in result.tokens]
+    arrays: dict[str, Any] = {}
+    if result.source is not None:
+        source_ids = [token["id"] for token in result.source]
+        encoder, model = encoder_of(model), with_source(model, source_ids)
+        sizes, keys = model.config.sizes, len(source_ids)
+        layers, heads = range(encoder.config.sizes.L), range(encoder.config.sizes.H)
+        arrays["cross_weights"] = _streamed(model, ids, range(sizes.L), range(sizes.H), keys, CROSS_WEIGHTS)
+        arrays["encoder_weights"] = _streamed(encoder, source_ids, layers, heads, keys, WEIGHTS)
+        arrays["source_ids"] = np.array(source_ids)
+    elif result.part == "encoder":
+        model = encoder_of(model)
+    chosen_layers, chosen_heads = layers_and_heads(model, options)
+    arrays |= {
+        "weights": _streamed(model, ids, chosen_layers, chosen_heads, len(ids), WEIGHTS),
+        "layers": np.array(chosen_layers),
+        "heads": np.array(chosen_heads),
+        "ids": np.array(ids),
+    }
+    if result.rollout is not None:
+        arrays["rollout"] = result.rollout
+    if result.find is not None:
+        arrays["find"] = np.array([[found.layer, found.head, found.weight] for found in result.find.heads])
+    return arrays
+
+
+def _streamed(
+    model: Model, ids: Sequence[int], layers: Sequence[int], heads: Sequence[int], keys: int, step: str
+) -> Streamed:
+    """The weights [L, H, T, S] of one kind of attention, made by a pass when they are written."""
+    from llminspect.files.npz import Streamed
+
+    def produce(put: Callable[[Array], Any]) -> None:
+        names = [f"layers.{layer}.{step}" for layer in layers]
+        run_until(model, ids, Visit(lambda _, weights_HTS: put(weights_HTS[list(heads)]), *names), names)
+
+    return Streamed((len(layers), len(heads), len(ids), keys), produce)

@@ -11,8 +11,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from llminspect.analysis.attend import SELECTED_HEADS, AttendResult, Keeping, attend, with_mask
-from llminspect.analysis.attention_arrays import attention_arrays
+from llminspect.analysis.attend import SELECTED_HEADS, AttendResult, Keeping, attend, attention_arrays, with_mask
 from llminspect.analysis.prompt import prompt_of_ids
 from llminspect.analysis.query import scale_and_bias
 from llminspect.arguments.attend import AttendOptions
