@@ -9,12 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 
 from llminspect.analysis.attention import WantedAttention, overview_of, watch_attention
-from llminspect.analysis.attribution import contributions
-from llminspect.analysis.cross_attention import CROSS_WEIGHTS, EncoderAttention, encoder_of, watch_cross
-from llminspect.analysis.find import ends_of, found_heads, pair_of, watch_control
 from llminspect.analysis.passes import run_until
 from llminspect.analysis.prompt import check_prompt, decoder_and_target, with_source
-from llminspect.analysis.query import query_by_hand, strongest_head
 from llminspect.analysis.result import Dims, Result, Tokens, token_documents
 from llminspect.arguments.attend import parse_shown
 from llminspect.arguments.ranges import Choice, parse_choice
@@ -27,7 +23,7 @@ if TYPE_CHECKING:
 
     from llminspect.analysis.attention import Head, Overview
     from llminspect.analysis.attribution import Contributions
-    from llminspect.analysis.cross_attention import CrossAttention
+    from llminspect.analysis.cross_attention import CrossAttention, EncoderAttention
     from llminspect.analysis.find import Find
     from llminspect.analysis.query import Query
     from llminspect.arguments.attend import AttendOptions
@@ -100,16 +96,18 @@ def attend(
     if not model.can("source"):
         _refuse_parts(model, options)
         return _attend(model, options, prompt, keeping, control)
+    from llminspect.analysis import cross_attention
+
     if options.part == "encoder":
         check_prompt(model, prompt)
-        return replace(_attend(encoder_of(model), options, prompt, keeping, control), part="encoder")
+        return replace(_attend(cross_attention.encoder_of(model), options, prompt, keeping, control), part="encoder")
     if control is not None:
         raise UsageError("--control goes with --part encoder here", "the target so far has no other sentence beside it")
     decoder, target = decoder_and_target(model, prompt, options.target, options.target_ids)
     result = replace(_attend(decoder, options, target, keeping), source=token_documents(prompt.tokens), part="decoder")
     if options.asks or options.mean or options.part is not None:
         return result
-    encoder = encoder_of(model)
+    encoder = cross_attention.encoder_of(model)
     sizes, layers, heads = model.config.sizes, encoder.config.sizes.L, encoder.config.sizes.H
     layer, head = _existing(options.layer, "layer", sizes.L, layers), _existing(options.head, "head", sizes.H, heads)
     fitting = replace(options, layer=layer, head=head)
@@ -117,8 +115,8 @@ def attend(
     chosen = [(head.layer, head.head) for head in result.heads] if keeping.every or options.selects else []
     return replace(
         result,
-        cross=watch_cross(decoder, target.ids, chosen),
-        encoder=EncoderAttention(layers, heads, of_encoder.heads, of_encoder.overview),
+        cross=cross_attention.watch_cross(decoder, target.ids, chosen),
+        encoder=cross_attention.EncoderAttention(layers, heads, of_encoder.heads, of_encoder.overview),
     )
 
 
@@ -134,8 +132,12 @@ def _attend(
     """The attention of one text to itself: one pass keeps what all questions want."""
     check_prompt(model, prompt)
     chosen, sizes = list(product(*layers_and_heads(model, options))), model.config.sizes
-    words = None if options.find is None else parse_pair(options.find)
-    ends = None if words is None else ends_of(prompt, words)
+    words = ends = pair = None
+    if options.find is not None:
+        from llminspect.analysis import find
+
+        ends = find.ends_of(prompt, words := parse_pair(options.find))
+        pair = find.pair_of(ends, model.config.causal)
     index = len(prompt.tokens) - 1 if options.query is None else find_word(prompt, options.query, "--query")[-1]
     # A model with one head has nothing to give an overview of.
     selects = options.selects or sizes.L * sizes.H == 1
@@ -147,18 +149,22 @@ def _attend(
         mean=chosen if options.mean else [],
         rollout=options.rollout,
         row=index if options.query is not None and len(chosen) != 1 else None,
-        pair=None if ends is None else pair_of(ends, model.config.causal),
+        pair=pair,
         stream=index if options.contributions else None,
     )
     watched = watch_attention(model, prompt.ids, wanted)
-    query = find = written = None
+    query = found = written = None
     if options.query is not None:
+        from llminspect.analysis.query import query_by_hand, strongest_head
+
         head = chosen[0] if len(chosen) == 1 else strongest_head(watched.rows, index, chosen)
         query = query_by_hand(model, prompt.ids, index, prompt.labels[index], *head, chosen=len(chosen) == 1)
     if words is not None and ends is not None:
-        sentence, beside = (None, None) if control is None else watch_control(model, prompt, control, words, ends)
-        find = found_heads(ends, watched.pairs, chosen, sentence, beside)
+        sentence, beside = (None, None) if control is None else find.watch_control(model, prompt, control, words, ends)
+        found = find.found_heads(ends, watched.pairs, chosen, sentence, beside)
     if options.contributions:
+        from llminspect.analysis.attribution import contributions
+
         written = contributions(model, watched.stream, index, prompt.labels[index])
     return AttendResult(
         tokens=token_documents(prompt.tokens),
@@ -172,7 +178,7 @@ def _attend(
         mean=None if watched.mean is None else watched.mean / len(chosen),
         overview=overview_of(watched.measures, options.measure or "entropy") if wanted.measures else None,
         query=query,
-        find=find,
+        find=found,
         rollout=watched.rollout,
         contributions=written,
     )
@@ -226,6 +232,8 @@ def attention_arrays(model: Model, options: AttendOptions, result: AttendResult)
     Of an encoder–decoder `weights` are the target's, with `cross_weights` and `encoder_weights` of every layer and
     head. The weights go to the file as a pass of their own makes them: all of them at once may be many gigabytes.
     """
+    from llminspect.analysis.cross_attention import CROSS_WEIGHTS, encoder_of
+
     ids = [token["id"] for token in result.tokens]
     arrays: dict[str, Any] = {}
     if result.source is not None:

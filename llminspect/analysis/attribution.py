@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from llminspect.analysis.experiments import Experiment
-    from llminspect.analysis.passes import WatchedPass
+    from llminspect.analysis.trace import WatchedPass
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
 

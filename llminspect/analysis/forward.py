@@ -9,10 +9,9 @@ import numpy as np
 
 from llminspect.analysis.by_hand import by_hand, fits_on_a_page
 from llminspect.analysis.candidates import Candidate, candidates, ranked_token
-from llminspect.analysis.passes import watch_pass
 from llminspect.analysis.prompt import check_prompt, decoder_and_target, refuse_target, with_source
 from llminspect.analysis.result import Result, Tokens, token_documents
-from llminspect.analysis.trace import feed_forward, routing
+from llminspect.analysis.trace import feed_forward, routing, watch_pass
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.arguments.ranges import check_exists, parse_choice
@@ -29,11 +28,10 @@ if TYPE_CHECKING:
     from llminspect.analysis.candidates import FilledMask, ProbableToken, RankedToken
     from llminspect.analysis.experiments import AnswerChange, Baseline, Experiment
     from llminspect.analysis.lens import LensLayer
-    from llminspect.analysis.passes import WatchedPass
     from llminspect.analysis.patching import Sweep
     from llminspect.analysis.saliency import Saliency
     from llminspect.analysis.surprise import Surprise
-    from llminspect.analysis.trace import FeedForward, LayerTrace, Routing
+    from llminspect.analysis.trace import FeedForward, LayerTrace, Routing, WatchedPass
     from llminspect.core.array import Array
     from llminspect.core.tap import Tap
     from llminspect.core.trace import TraceStep
@@ -277,7 +275,7 @@ def _scored(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardR
 
 def forward_arrays(model: Model, question: ForwardQuestion, result: ForwardResult) -> dict[str, Array]:
     """The full arrays of `--save F.npz`, in a pass of their own: nobody else pays for keeping them."""
-    from llminspect.analysis.passes import full_arrays
+    from llminspect.analysis.trace import full_arrays
 
     ids = [token["id"] for token in result.tokens]
     if len(ids) > model.config.sizes.context:

@@ -128,8 +128,8 @@ def one_token(model: Model, token: TokenChoice, option: str) -> int:
 _FRONT = r"""\s* (?P<sign>[+\-−–]?) \s* (?: (?P<factor>[0-9]{1,30}(?:\.[0-9]{1,30})?) \s* [*·×] \s* )?
     (?: "(?P<double>[^"]+)" | '(?P<single>[^']+)' | (?P<word>"""
 _PIECE = r"""[^\s+\-−–*·×"'] [^\s−–*·×"]*"""
-_WORD = re.compile(rf"""{_FRONT} [^\s+\-−–*·×"']+ ) )""", re.VERBOSE)
-_PHRASE = re.compile(rf"""{_FRONT} {_PIECE} (?: (?<![+\-])\s+{_PIECE} )* ) ) (?=\s|[−–]|$)""", re.VERBOSE)
+_WORD = rf"""{_FRONT} [^\s+\-−–*·×"']+ ) )"""
+_PHRASE = rf"""{_FRONT} {_PIECE} (?: (?<![+\-])\s+{_PIECE} )* ) ) (?=\s|[−–]|$)"""
 
 
 def parse_sum(expression: str, option: str, *, phrases: bool = False) -> list[tuple[float, str]]:
@@ -139,7 +139,7 @@ def parse_sum(expression: str, option: str, *, phrases: bool = False) -> list[tu
     (`New York - well-known`), so that a sign has a space before it. Raises UsageError for what is not such a sum.
     """
     terms: list[tuple[float, str]] = []
-    place, pattern = 0, _PHRASE if phrases else _WORD
+    place, pattern = 0, re.compile(_PHRASE if phrases else _WORD, re.VERBOSE)
     while expression[place:].strip():
         found = pattern.match(expression, place)
         if found is None or (terms and not found["sign"]):
