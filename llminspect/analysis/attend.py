@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from llminspect.analysis.attention import Head, Overview
     from llminspect.analysis.attribution import Contributions
+    from llminspect.analysis.by_hand import Query
     from llminspect.analysis.cross_attention import CrossAttention, EncoderAttention
     from llminspect.analysis.find import Find
-    from llminspect.analysis.query import Query
     from llminspect.arguments.attend import AttendOptions
     from llminspect.core.array import Array
     from llminspect.files.npz import Streamed
@@ -155,7 +155,7 @@ def _attend(
     watched = watch_attention(model, prompt.ids, wanted)
     query = found = written = None
     if options.query is not None:
-        from llminspect.analysis.query import query_by_hand, strongest_head
+        from llminspect.analysis.by_hand import query_by_hand, strongest_head
 
         head = chosen[0] if len(chosen) == 1 else strongest_head(watched.rows, index, chosen)
         query = query_by_hand(model, prompt.ids, index, prompt.labels[index], *head, chosen=len(chosen) == 1)

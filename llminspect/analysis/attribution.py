@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -14,7 +15,7 @@ from llminspect.core.attribution import shares, stream_parts
 from llminspect.errors import UsageError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from llminspect.analysis.experiments import Experiment
     from llminspect.analysis.trace import WatchedPass
@@ -28,26 +29,9 @@ def unembedding(model: Model) -> Array:
     return model.params["embedding.weight"] if weight_VD is None else weight_VD
 
 
-@dataclass(frozen=True)
-class FrozenNorm:
-    """The final norm as the linear map that it was for one vector: its scale held, so that parts of the vector can go
-    through it one by one and still add up."""
-
-    weight_D: Array
-    """Weight times the held scale."""
-    centred: bool
-    """Whether the mean is taken off first (layer norm)."""
-    bias_D: Array | None
-
-    def __call__(self, part_D: Array) -> Array:
-        """A part [..., D] of the vector through the norm, without the bias."""
-        centred_D = part_D - part_D.mean(axis=-1, keepdims=True) if self.centred else part_D
-        result: Array = centred_D * self.weight_D
-        return result
-
-
-def frozen_norm(model: Model, stream_D: Array, normed_D: Array) -> FrozenNorm:
-    """The norm that made `normed_D` of `stream_D`, found from the two and the model's weights.
+def frozen_norm(model: Model, stream_D: Array, normed_D: Array) -> tuple[Callable[[Array], Array], Array | None]:
+    """The final norm as the linear map that it was for one vector, and its bias: its scale held, so that parts [..., D]
+    of the vector can go through it one by one and still add up. It is found from the vector before and after.
 
     Raises UsageError where the final norm is neither none, nor RMS, nor a layer norm.
     """
@@ -60,8 +44,13 @@ def frozen_norm(model: Model, stream_D: Array, normed_D: Array) -> FrozenNorm:
         base_D = (base_D - base_D.mean() if centred else base_D) * weight_D
         scale = float(base_D @ target_D / (base_D @ base_D))
         if np.allclose(scale * base_D, target_D, rtol=1e-3, atol=1e-4 * float(np.abs(target_D).max())):
-            return FrozenNorm(weight_D * scale, centred, bias)
+            return partial(_normed, weight_D * scale, centred), bias
     raise UsageError(f"the final norm of {model.name} is of a kind that attribution does not know")
+
+
+def _normed(weight_D: Array, centred: bool, part_D: Array) -> Array:
+    result: Array = (part_D - part_D.mean(axis=-1, keepdims=True) if centred else part_D) * weight_D
+    return result
 
 
 @dataclass(frozen=True)
@@ -103,7 +92,7 @@ def attribute(
     parts = stream_parts(rows, model.params.layer, layers, moved)
     if parts is None:
         raise UsageError(f"--attribution: the residual stream of {model.name} is not the sum of what its layers add")
-    norm = frozen_norm(model, watched.rows[f"layers.{layers - 1}.output"], watched.capture["final.norm"][0])
+    norm, bias_D = frozen_norm(model, watched.rows[f"layers.{layers - 1}.output"], watched.capture["final.norm"][0])
 
     def difference(values_V: Array) -> Array:
         """The target's value, or how far it lies above that of `versus`."""
@@ -116,7 +105,7 @@ def attribute(
         result: Array = norm(part) @ direction_D
         return result
 
-    bias = 0.0 if norm.bias_D is None else float(np.asarray(norm.bias_D) @ direction_D)
+    bias = 0.0 if bias_D is None else float(np.asarray(bias_D) @ direction_D)
     extra_V = model.params.get("unembedding.bias")
     if extra_V is not None:
         bias += float(extra_V[target] - (0 if versus is None else extra_V[versus]))

@@ -39,34 +39,6 @@ class Beam:
     stop: Stop
 
 
-class BeamModel:
-    """The model run on all beams at once, the cache following the beams as they are reordered."""
-
-    def __init__(self, model: Model, prompt_ids: Sequence[int], changes: PassChanges) -> None:
-        self.model, self.prompt_ids, self.changes = model, prompt_ids, changes
-        self.cache: Cache | None = None
-
-    def __call__(self, parents: Sequence[int], ids: Sequence[int]) -> Array:
-        """The log-probabilities [B, V] of the next token of each beam, `ids` long, made from its parent by one id."""
-        if not parents:
-            given = np.asarray(self.prompt_ids)[None]
-        else:
-            given = np.asarray(ids)[:, None]
-            self.cache = _reordered(self.cache, parents)
-        tap = self.changes.in_pass(first=not parents)
-        result = self.model.run(given, tap, self.cache)
-        self.cache = result.cache
-        logits_BV = self.model.logits(result.stream_TD[:, -1:, :], tap)[:, 0]
-        return log_softmax(logits_BV.astype(np.float64))
-
-
-def _reordered(cache: Cache | None, parents: Sequence[int]) -> Cache | None:
-    if cache is None:
-        return None
-    rows = np.asarray(parents)
-    return replace(cache, layers=tuple(LayerCache(seen.key_KSE[rows], seen.value_KSE[rows]) for seen in cache.layers))
-
-
 def search_beams(
     model: Model, prompt_ids: Sequence[int], beams: int, penalty: float, limits: Limits, changes: PassChanges
 ) -> list[Beam]:
@@ -78,7 +50,23 @@ def search_beams(
     room = min(limits.max_tokens, model.config.sizes.context - len(prompt_ids))
     if room <= 0:
         return []
-    found = beam_search(BeamModel(model, prompt_ids, changes), beams, room, eos_ids, penalty)
+    cache: Cache | None = None
+
+    def run(parents: Sequence[int], ids: Sequence[int]) -> Array:
+        """The log-probabilities [B, V] of the next token of each beam, `ids` long, made from its parent by one id; the
+        cache follows the beams as they are reordered."""
+        nonlocal cache
+        if parents and cache is not None:
+            rows = np.asarray(parents)
+            layers = (LayerCache(seen.key_KSE[rows], seen.value_KSE[rows]) for seen in cache.layers)
+            cache = replace(cache, layers=tuple(layers))
+        tap = changes.in_pass(first=not parents)
+        result = model.run(np.asarray(ids)[:, None] if parents else np.asarray(prompt_ids)[None], tap, cache)
+        cache = result.cache
+        logits_BV = model.logits(result.stream_TD[:, -1:, :], tap)[:, 0]
+        return log_softmax(logits_BV.astype(np.float64))
+
+    found = beam_search(run, beams, room, eos_ids, penalty)
     return [
         Beam(
             _text(model, prompt_ids[-1], hypothesis.ids[:-1] if hypothesis.finished else hypothesis.ids),

@@ -18,16 +18,15 @@ from llminspect.analysis.vectors import (
     TableLookup,
     TextSpan,
     VectorStatistics,
-    check_vectors_place,
     lookup_of,
     outlier_of,
     position_code_of,
     projection_of,
     statistics_of,
-    usual_place,
     vectors_at,
     vocabulary_table,
 )
+from llminspect.arguments.ranges import is_index, shortened
 from llminspect.core import geometry
 from llminspect.errors import UsageError
 from llminspect.text.prompt import Prompt
@@ -92,9 +91,15 @@ def embed(model: Model, options: EmbedOptions, others: Sequence[Prompt], prompt:
 
 
 def place_of(model: Model, options: EmbedOptions) -> str:
-    """Where the vectors are taken from: as `--at` says, or as usual. Raises UsageError where there is no such layer."""
-    at = usual_place(model, options.pool) if options.at is None else str(options.at)
-    check_vectors_place(at, model.config.sizes.L)
+    """Where the vectors are taken from: as `--at` says, or as usual: an encoder was made for those that it gives out,
+    pooled. Raises UsageError where there is no such layer."""
+    usual = "final" if options.pool != "none" and model.can("encode") else "embedding"
+    at, layers = usual if options.at is None else str(options.at), model.config.sizes.L
+    if at not in ("embedding", "final") and not (is_index(at) and int(at) < layers):
+        have = f"layers run from 0 to {layers - 1}" if layers > 1 else "the only layer is 0"
+        raise UsageError(
+            f"there is no layer {shortened(at)!r} for --at", f"{have}; embedding and final are the two ends"
+        )
     return at
 
 

@@ -6,7 +6,7 @@ They compose: ablate, then scale, then steer. Shared by every command that runs 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -48,13 +48,18 @@ def experiment_taps(model: Model, options: ExperimentOptions, ids: Sequence[int]
     """The taps that do what the options ask, and what they are. `ids` is the text over which `mean` is taken."""
     if options.ablate_with != "zero" and not options.ablate:
         raise UsageError("--ablate-with says nothing without --ablate", "give --ablate as well")
-    taps: list[Tap] = []
-    done: list[Experiment] = []
     places = [parse_place(model, part, "--ablate") for entry in each(options.ablate) for part in entry.split(",")]
-    taps += _ablations(model, places, options.ablate_with, ids)
-    done += [Experiment("ablate", str(place), options.ablate_with) for place in places]
+    instead: list[Any] = [0.0] * len(places)
+    if options.ablate_with == "mean" and places:
+        capture = captured(model, ids, (place.tap for place in places))
+        instead = [capture[place.tap][place.index(slice(None))].mean(axis=-2) for place in places]
+    taps: list[Tap] = [replaced(place, value) for place, value in zip(places, instead, strict=True)]
+    done = [Experiment("ablate", str(place), options.ablate_with) for place in places]
     for entry in each(options.scale):
-        place_text, factor = _times(entry, "--scale", "3.2*0.5")
+        place_text, _, factor_text = entry.rpartition("*")
+        factor = parse_factor(factor_text) if place_text else None
+        if factor is None:
+            raise UsageError(f"--scale {shortened(entry)!r} does not end in a factor", "for example --scale 3.2*0.5")
         place = parse_place(model, place_text, "--scale")
         taps.append(scaled(place, factor))
         done.append(Experiment("scale", str(place), f"× {factor:g}"))
@@ -62,40 +67,20 @@ def experiment_taps(model: Model, options: ExperimentOptions, ids: Sequence[int]
     return [*taps, *(tap for tap, _ in steered)], [*done, *(experiment for _, experiment in steered)]
 
 
-def _ablations(model: Model, places: Sequence[Place], instead: str, ids: Sequence[int]) -> list[Tap]:
-    if instead == "zero" or not places:
-        return [replaced(place, 0.0) for place in places]
-    capture = captured(model, ids, (place.tap for place in places))
-    return [replaced(place, capture[place.tap][place.index(slice(None))].mean(axis=-2)) for place in places]
-
-
-def _times(text: str, option: str, example: str) -> tuple[str, float]:
-    place, _, factor_text = text.rpartition("*")
-    factor = parse_factor(factor_text) if place else None
-    if factor is None:
-        raise UsageError(f"{option} {shortened(text)!r} does not end in a factor", f"for example {option} {example}")
-    return place, factor
-
-
 def _steerings(model: Model, texts: Sequence[str], ids: Sequence[int]) -> list[tuple[Tap, Experiment]]:
     """The directions as taps, each measured by the stream of the text `ids` that it is added to."""
     if not texts:
         return []
     directions = [_direction(model, text) for text in texts]
-    usual = _usual_lengths(model, [place for place, _, _ in directions], ids[:MEASURED])
+    capture = captured(model, ids[:MEASURED], (place.tap for place, _, _ in directions))
     found: list[tuple[Tap, Experiment]] = []
     for place, direction_D, what in directions:
         with np.errstate(all="ignore"):  # A direction that overflows is one of the logits' own errors.
-            length = float(np.linalg.norm(direction_D.astype(np.float64)) / usual[place])
+            # The median of the stream's vectors: the first token's may be many times as long.
+            usual = float(np.median(np.linalg.norm(capture[place.tap], axis=-1)))
+            length = float(np.linalg.norm(direction_D.astype(np.float64)) / usual)
         found.append((added(place, direction_D), Experiment("steer", str(place), what, length)))
     return found
-
-
-def _usual_lengths(model: Model, places: Sequence[Place], ids: Sequence[int]) -> dict[Place, float]:
-    """The median length of the stream's vectors at each place: the first token's may be many times as long."""
-    capture = captured(model, ids, (place.tap for place in places))
-    with np.errstate(all="ignore"):
-        return {place: float(np.median(np.linalg.norm(capture[place.tap], axis=-1))) for place in places}
 
 
 def _direction(model: Model, text: str) -> tuple[Place, Array, str]:

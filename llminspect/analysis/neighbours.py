@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,15 +57,6 @@ def is_whole_word(text: str, *, spaced: bool) -> bool:
     return text[1:].isalpha() and text.startswith(" ") if spaced else text.isalpha()
 
 
-def has_spaced_words(tokenizer: Tokenizer) -> bool:
-    """Whether the vocabulary keeps the space in front of a word in its token."""
-    try:
-        tokens = tokenizer.encode(" a a")
-    except UsageError:
-        return False
-    return any(token.text.startswith(" ") for token in tokens)
-
-
 def best_ids(scores_V: Array, count: int, tokens: TokenTexts, *, words: bool, without: frozenset[int]) -> Iterator[int]:
     """The ids with the highest scores, best first; of equal ones the lower id first."""
     wanted = count + len(without)
@@ -88,8 +80,10 @@ class TokenTexts:
     """The text of each id, also of rows that a table has beyond its vocabulary."""
 
     def __init__(self, tokenizer: Tokenizer | None) -> None:
-        self.tokenizer = tokenizer
-        self.spaced = has_spaced_words(tokenizer) if tokenizer else False
+        self.tokenizer, self.spaced = tokenizer, False
+        if tokenizer is not None:
+            with suppress(UsageError):
+                self.spaced = any(token.text.startswith(" ") for token in tokenizer.encode(" a a"))
 
     def __call__(self, token_id: int) -> str:
         if self.tokenizer is None or token_id >= self.tokenizer.vocabulary_size:

@@ -148,7 +148,7 @@ def sweep(
     other: Other,
     position: int,
     part: SweptPart,
-    answers: tuple[int | None, int | None],
+    answers: Sequence[int | None],
     taps: Sequence[Tap],
     *,
     gradient: bool = False,

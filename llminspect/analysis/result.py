@@ -108,28 +108,17 @@ def token_documents(tokens: Sequence[Token]) -> list[dict[str, Any]]:
 
     With `special` where one is, and `partial` where one is not whole characters.
     """
-    return [_token_document(index, token) for index, token in enumerate(tokens)]
-
-
-def _token_document(index: int, token: Token) -> dict[str, Any]:
-    data = token.data
-    try:
-        text, partial = data.decode(), False
-    except UnicodeDecodeError:
-        text, partial = token.text, True
-    document = {
-        "index": index,
-        "id": token.id,
-        "text": text,
-        "bytes": data.hex(),
-        "start": token.start,
-        "end": token.end,
-    }
-    if token.special:
-        document["special"] = True
-    if partial:
-        document["partial"] = True
-    return document
+    documents: list[dict[str, Any]] = []
+    for index, token in enumerate(tokens):
+        data, start, end = token.data, token.start, token.end
+        text = data.decode("utf-8", "replace")
+        document = {"index": index, "id": token.id, "text": text, "bytes": data.hex(), "start": start, "end": end}
+        if token.special:
+            document["special"] = True
+        if "\ufffd" in text and is_partial(data):
+            document["partial"] = True
+        documents.append(document)
+    return documents
 
 
 def is_partial(data: bytes) -> bool:

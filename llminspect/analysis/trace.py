@@ -108,39 +108,30 @@ def feed_forward(model: Model, capture: Capture, layer: int, position: int) -> F
     read = [f"{name}.norm", f"layers.{layer}.middle", f"layers.{layer}.input"]
     input_D = next(capture[part] for part in read if part in capture.arrays)[position]
     active = np.argsort(-np.abs(activation_F), kind="stable")[:ACTIVE]
-    weights = _hidden_weights(model, layer, gated, input_D.size, hidden_F.size)
+    weight_FD, bias_F = _hidden_weights(model, layer, gated, input_D.size, hidden_F.size)
+
+    def unit(index: int) -> HiddenUnit:
+        terms = None
+        if weight_FD is not None:
+            terms = [(float(w), float(z)) for w, z in zip(weight_FD[index][:3], input_D[:3], strict=True)]
+        up, bias = (None if row_F is None else float(row_F[index]) for row_F in (up_F, bias_F))
+        return HiddenUnit(index, float(hidden_F[index]), up, float(activation_F[index]), terms, bias)
+
     return FeedForward(
         layer=layer,
         width=int(hidden_F.size),
         function=function_name(hidden_F, activation_F if up_F is None else activation_F / np.where(up_F == 0, 1, up_F)),
         gated=gated,
         input=input_D,
-        units=[_unit(int(index), hidden_F, up_F, activation_F, input_D, weights) for index in active],
+        units=[unit(int(index)) for index in active],
         output=capture[f"{name}.output"][position],
         positive=float(np.mean(hidden_F > 0)),
     )
 
 
-def _unit(
-    index: int,
-    hidden_F: Array,
-    up_F: Array | None,
-    activation_F: Array,
-    input_D: Array,
-    weights: tuple[Array, Array | None] | None,
-) -> HiddenUnit:
-    terms = bias = None
-    if weights is not None:
-        weight_FD, bias_F = weights
-        terms = [(float(w), float(z)) for w, z in zip(weight_FD[index][:3], input_D[:3], strict=True)]
-        bias = None if bias_F is None else float(bias_F[index])
-    up = None if up_F is None else float(up_F[index])
-    return HiddenUnit(index, float(hidden_F[index]), up, float(activation_F[index]), terms, bias)
-
-
 def _hidden_weights(
     model: Model, layer: int, gated: bool, inputs: int, hidden: int
-) -> tuple[Array, Array | None] | None:
+) -> tuple[Array | None, Array | None]:
     """The matrix [F, D] and bias [F] of h = W z + b, whichever way round the family keeps it."""
     params = model.params.layer(layer)
     for part in ["gate"] if gated else ["up", "hidden", "in"]:
@@ -150,7 +141,7 @@ def _hidden_weights(
     weight = params.get("feedforward.weight")
     if weight is not None and weight.shape == (inputs, hidden):
         return weight.T, params.get("feedforward.bias")
-    return None
+    return None, None
 
 
 def function_name(hidden_F: Array, bent_F: Array) -> str:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
+from llminspect.analysis.passes import captured, run_until
 from llminspect.analysis.result import Dims
-from llminspect.arguments.ranges import is_index, shortened
 from llminspect.core.embedding import look_up, one_hot
 from llminspect.core.geometry import anisotropy, norms, principal_plane, unit
 from llminspect.core.position.measured import measured_rotation
@@ -105,22 +105,6 @@ def statistics_of(vectors_ND: Array, table_VD: Array | None) -> VectorStatistics
     )
 
 
-def usual_place(model: Model, pool: str) -> str:
-    """Where vectors are taken from by default: an encoder was made for those that it gives out, pooled."""
-    return "final" if pool != "none" and model.can("encode") else "embedding"
-
-
-def check_vectors_place(at: str, layers: int) -> None:
-    """Raise UsageError where `at` is neither "embedding" nor "final" nor a layer of the model."""
-    if at in ("embedding", "final"):
-        return
-    if not is_index(at) or int(at) >= layers:
-        have = f"layers run from 0 to {layers - 1}" if layers > 1 else "the only layer is 0"
-        raise UsageError(
-            f"there is no layer {shortened(at)!r} for --at", f"{have}; embedding and final are the two ends"
-        )
-
-
 def vectors_at(model: Model, ids: Sequence[int], at: str) -> Array:
     """The vectors [T, D] of the tokens at a place of the model.
 
@@ -138,10 +122,7 @@ def vectors_at(model: Model, ids: Sequence[int], at: str) -> Array:
             model.logits(stream_TD, Until(kept, "final.norm"))
         return kept.arrays.get("final.norm", stream_TD)
     name = f"layers.{at}.output"
-    kept = Capture(name)
-    with suppress(Enough):
-        model.run(ids, Until(kept, name))
-    return kept[name]
+    return captured(model, ids, [name])[name]
 
 
 def vocabulary_table(model: Model, at: str) -> tuple[Literal["embedding", "unembedding"], Array]:
@@ -182,8 +163,7 @@ def position_code_of(model: Model, tokens: int) -> PositionCode:
     count = min(max(tokens, FEWEST), MOST, model.config.sizes.context)
     layers, ids = model.config.sizes.L, [0] * count
     kept = Capture("embedding.position*", "layers.*.attention.query", "layers.*.attention.query.*", optional=True)
-    with suppress(Enough):
-        model.run(ids, Until(kept, "layers.3.attention.query"))
+    run_until(model, ids, kept, ["layers.3.attention.query"])
     added = [array for name, array in kept.arrays.items() if name.startswith("embedding.position")]
     if added:
         return PositionCode("added", added[0])

@@ -189,4 +189,5 @@ def _kept(result: ForwardResult, *keys: str) -> ForwardResult:
     """Of a pass only what a step is about."""
     always = {"text", "tokens", "position", *keys}
     names = [field.name for field in fields(result) if field.name not in always]
-    return replace(result, **{name: [] if name == "layers" else None for name in names})
+    gone: dict[str, Any] = {name: [] if name == "layers" else None for name in names}
+    return replace(result, **gone)

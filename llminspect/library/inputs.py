@@ -157,7 +157,8 @@ def takes_options(function: Callable[..., R]) -> Callable[..., R]:
     named = TERMINAL | {parameter.name for parameter in plain}
     fields = [(field, group) for group in groups.values() for field in dataclasses.fields(group)]
     shown = [(field, group) for field, group in fields if field.name not in named]
-    options = [_parameter(field, group) for field, group in shown]
+    keyword = functools.partial(inspect.Parameter, kind=inspect.Parameter.KEYWORD_ONLY)
+    options = [keyword(of.name, default=of.default, annotation=fields_of(group)[of.name][0]) for of, group in shown]
     known = {parameter.name for parameter in (*plain, *options)}
 
     @functools.wraps(function)
@@ -177,15 +178,6 @@ def takes_options(function: Callable[..., R]) -> Callable[..., R]:
     return called
 
 
-def _parameter(field: dataclasses.Field[Any], group: type) -> inspect.Parameter:
-    hint = fields_of(group)[field.name][0]
-    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hint)
-
-
-def _keyword(option: re.Match[str]) -> str:
-    return option[1].replace("-", "_")
-
-
 def _near(name: str, known: set[str]) -> str:
     from difflib import get_close_matches
 
@@ -198,6 +190,6 @@ def _described(shown: Sequence[tuple[dataclasses.Field[Any], type]]) -> str:
     lines = ["Options:"] if shown else []
     for field, group in shown:
         hint, option = fields_of(group)[field.name]
-        text = re.sub(r"--([a-z][a-z-]*)", _keyword, option.settings.get("help", ""))
+        text = re.sub(r"--([a-z][a-z-]*)", lambda name: name[1].replace("-", "_"), option.settings.get("help", ""))
         lines.append(f"    {field.name}: {inspect.formatannotation(hint)} = {field.default!r}\n        {text}")
     return "\n".join(lines)

@@ -122,8 +122,7 @@ def verify(model: Opened = DEFAULT, ids: Sequence[int] | None = None, *, options
     >>> result.passed, [check.name for check in result.checks]
     (True, ['float64'])
     """
-    from llminspect.analysis.activations import read_recording
-    from llminspect.analysis.verify import ids_of
+    from llminspect.analysis.verify import ids_of, read_recording
     from llminspect.analysis.verify import verify as work
     from llminspect.opening import open_model as reopen
 
