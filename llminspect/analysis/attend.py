@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 
-from llminspect.analysis.attention import WantedAttention, overview_of, watch_attention
+from llminspect.analysis.attention import Head, Overview, WantedAttention, overview_of, watch_attention
 from llminspect.analysis.passes import run_until
 from llminspect.analysis.prompt import check_prompt, decoder_and_target, with_source
 from llminspect.analysis.result import Dims, Result, Tokens, token_documents
-from llminspect.arguments.attend import parse_shown
+from llminspect.arguments.attend import AttendOptions, parse_shown
 from llminspect.arguments.ranges import Choice, parse_choice
 from llminspect.arguments.words import find_word, parse_pair
 from llminspect.core.tap import Visit
@@ -21,12 +21,10 @@ from llminspect.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from llminspect.analysis.attention import Head, Overview
     from llminspect.analysis.attribution import Contributions
     from llminspect.analysis.by_hand import Query
     from llminspect.analysis.cross_attention import CrossAttention, EncoderAttention
     from llminspect.analysis.find import Find
-    from llminspect.arguments.attend import AttendOptions
     from llminspect.core.array import Array
     from llminspect.files.npz import Streamed
     from llminspect.model.opened import Model

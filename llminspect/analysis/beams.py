@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llminspect.analysis.candidates import token_text
-from llminspect.analysis.completion import next_logits
+from llminspect.analysis.completion import Limits, PassChanges, Stop, next_logits
 from llminspect.core.attention import softmax
 from llminspect.core.beam import beam_search
-from llminspect.core.cache import LayerCache
+from llminspect.core.cache import Cache, LayerCache
 from llminspect.core.sampling import top_ids
 from llminspect.core.unembed import log_softmax
 from llminspect.errors import UsageError
@@ -20,9 +20,7 @@ from llminspect.text.text_stream import TextStream, next_piece
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llminspect.analysis.completion import Limits, PassChanges, Stop
     from llminspect.core.array import Array
-    from llminspect.core.cache import Cache
     from llminspect.model.opened import Model
 
 

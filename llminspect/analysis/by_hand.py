@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 
 from llminspect.analysis.attribution import unembedding
-from llminspect.analysis.candidates import token_text
+from llminspect.analysis.candidates import Candidate, token_text
 from llminspect.analysis.passes import run_until
 from llminspect.analysis.result import Dims
 from llminspect.core.attention import softmax
@@ -25,7 +25,6 @@ from llminspect.core.tap import Capture, Chain
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from llminspect.analysis.candidates import Candidate
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
 

@@ -9,14 +9,13 @@ from llminspect.analysis.prompt import text_prompt
 from llminspect.analysis.result import Result, Tokens, token_documents
 from llminspect.analysis.tokenize import Cost, CountResult, TokenBudget, TokenizerSummary, about, counted
 from llminspect.errors import UserError
-from llminspect.text.tokenizer import utf8
+from llminspect.text.tokenizer import Token, Tokenizer, utf8
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llminspect.arguments.shared import SourceOptions
     from llminspect.arguments.tokenize import TokenizeOptions
-    from llminspect.text.tokenizer import Token, Tokenizer
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from llminspect.analysis.candidates import ProbableToken, token_text
-from llminspect.core.decoding import decode
+from llminspect.core.decoding import Choice, NextLogits, decode
 from llminspect.core.lookup import LookAhead
-from llminspect.core.sampling import Draws, entropy, top_ids
-from llminspect.core.tap import Chain
+from llminspect.core.sampling import Draws, Sampling, entropy, top_ids
+from llminspect.core.tap import Chain, Tap
 from llminspect.text.text_stream import TextStream, next_piece
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache
-    from llminspect.core.decoding import Choice, NextLogits
-    from llminspect.core.sampling import Sampling
-    from llminspect.core.tap import Tap
     from llminspect.model.opened import Model
 
 Stop = Literal["length", "eos", "stop"]

@@ -13,7 +13,7 @@ import numpy as np
 from llminspect.analysis.passes import run_until
 from llminspect.analysis.result import Dims
 from llminspect.core.attention_measures import entropy
-from llminspect.core.tap import Under, Visit
+from llminspect.core.tap import Tap, Under, Visit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from llminspect.analysis.attention import Head, Overview
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache
-    from llminspect.core.tap import Tap
     from llminspect.model.opened import Model
 
 CROSS_WEIGHTS = "cross_attention.weights"

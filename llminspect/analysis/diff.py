@@ -12,14 +12,13 @@ from llminspect.analysis.candidates import Candidate, candidates, token_text
 from llminspect.analysis.experiments import divergence
 from llminspect.analysis.prompt import check_prompt, prompt_of_ids, target_prompt, text_prompt, with_source
 from llminspect.analysis.result import Result, Tokens, token_documents
-from llminspect.analysis.trace import watch_pass
+from llminspect.analysis.trace import WatchedPass, watch_pass
 from llminspect.arguments.shared import SourceOptions
 from llminspect.core.unembed import log_softmax
 from llminspect.errors import UsageError
 from llminspect.text.prompt import Chat, Prompt
 
 if TYPE_CHECKING:
-    from llminspect.analysis.trace import WatchedPass
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
 

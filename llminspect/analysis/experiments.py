@@ -12,7 +12,7 @@ import numpy as np
 
 from llminspect.analysis.candidates import Candidate, NamedToken, candidates, token_text
 from llminspect.analysis.passes import captured
-from llminspect.arguments.experiments import parse_place
+from llminspect.arguments.experiments import ExperimentOptions, parse_place
 from llminspect.arguments.option import each
 from llminspect.arguments.ranges import check_exists, shortened
 from llminspect.arguments.words import parse_direction, parse_factor
@@ -24,7 +24,6 @@ from llminspect.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llminspect.arguments.experiments import ExperimentOptions
     from llminspect.core.array import Array
     from llminspect.core.tap import Tap
     from llminspect.model.opened import Model

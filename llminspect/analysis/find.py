@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llminspect.analysis.attention import WantedAttention, watch_attention
+from llminspect.analysis.attention import PairWeights, WantedAttention, watch_attention
 from llminspect.analysis.prompt import check_prompt
 from llminspect.arguments.words import Word, find_word
 from llminspect.errors import UsageError
@@ -13,7 +13,6 @@ from llminspect.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llminspect.analysis.attention import PairWeights
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
 

@@ -12,13 +12,12 @@ from llminspect.analysis.result import Result, fields_of
 from llminspect.files.catalogue import CATALOGUE, FAMOUS, FamousModel
 from llminspect.files.pull import fetched
 from llminspect.model.registry import architectures
-from llminspect.model.spec import expanded_shape
+from llminspect.model.spec import TensorSpec, expanded_shape
 from llminspect.model.toy import TOYS
 from llminspect.text.standalone import standalone_names
 
 if TYPE_CHECKING:
     from llminspect.model.opened import Description
-    from llminspect.model.spec import TensorSpec
     from llminspect.text.tokenizer import Tokenizer
 
 LONGEST_SHOWN = 64

@@ -16,20 +16,17 @@ from llminspect.analysis.passes import captured
 from llminspect.analysis.prompt import check_prompt, prompt_of_ids, with_source
 from llminspect.analysis.result import Dims
 from llminspect.analysis.saliency import with_gradients
-from llminspect.arguments.experiments import parse_place
+from llminspect.arguments.experiments import PatchOptions, parse_place
 from llminspect.arguments.option import each
 from llminspect.arguments.ranges import parse_choice
-from llminspect.core.array import namespace
+from llminspect.core.array import Array, namespace
 from llminspect.core.intervention import Place, replaced
-from llminspect.core.tap import Capture, Chain, Edit
+from llminspect.core.tap import Capture, Chain, Edit, Tap
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llminspect.arguments.experiments import PatchOptions
-    from llminspect.core.array import Array
-    from llminspect.core.tap import Tap
     from llminspect.model.opened import Model
 
 

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from llminspect.analysis.candidates import NamedToken, named_token
-from llminspect.core.tap import Chain
+from llminspect.core.tap import Chain, Tap
 from llminspect.core.unembed import log_softmax
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llminspect.core.tap import Tap
     from llminspect.model.opened import Engine, Model
 
 TOKENS_AT_ONCE = 2048

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llminspect.core.surprisal import log_probabilities
-from llminspect.core.tap import Chain
+from llminspect.core.tap import Chain, Tap
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llminspect.core.tap import Tap
     from llminspect.model.opened import Model
 
 WINDOW = 2048

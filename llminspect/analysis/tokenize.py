@@ -6,20 +6,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from llminspect.analysis.prompt import text_prompt
-from llminspect.analysis.result import Result, token_documents
+from llminspect.analysis.result import Result, Tokens, token_documents
 from llminspect.errors import UsageError
-from llminspect.text.tokenizer import utf8
+from llminspect.text.tokenizer import Parse, Token, Tokenizer, utf8
 from llminspect.text.vocabulary import truncate as truncated_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llminspect.analysis.result import Tokens
     from llminspect.arguments.shared import SourceOptions
     from llminspect.arguments.tokenize import TokenizeOptions
     from llminspect.text.prompt import Chat, Prompt
     from llminspect.text.steps import Steps
-    from llminspect.text.tokenizer import Parse, Token, Tokenizer
 
 
 @dataclass(frozen=True)

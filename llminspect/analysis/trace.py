@@ -9,15 +9,13 @@ import numpy as np
 
 from llminspect.analysis.passes import PositionRows
 from llminspect.core import feedforward
-from llminspect.core.tap import Capture, Chain
-from llminspect.core.trace import Trace
+from llminspect.core.tap import Capture, Chain, Tap
+from llminspect.core.trace import Trace, TraceStep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from llminspect.core.array import Array
-    from llminspect.core.tap import Tap
-    from llminspect.core.trace import TraceStep
     from llminspect.model.opened import Model
 
 ACTIVE = 6

@@ -12,7 +12,7 @@ import numpy as np
 from llminspect.analysis.passes import captured, run_until
 from llminspect.analysis.result import Dims
 from llminspect.core.embedding import look_up, one_hot
-from llminspect.core.geometry import anisotropy, norms, principal_plane, unit
+from llminspect.core.geometry import Anisotropy, anisotropy, norms, principal_plane, unit
 from llminspect.core.position.measured import measured_rotation
 from llminspect.core.tap import Capture, Enough, Until
 from llminspect.errors import UsageError, UserError
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from llminspect.analysis.neighbours import Neighbour
     from llminspect.core.array import Array
-    from llminspect.core.geometry import Anisotropy
     from llminspect.model.opened import Model
 
 SMALL_VOCABULARY = 16

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from llminspect.analysis.attend import attend
 from llminspect.analysis.embed import embed
 from llminspect.analysis.encode import encode
-from llminspect.analysis.forward import ForwardQuestion, forward
+from llminspect.analysis.forward import ForwardQuestion, ForwardResult, forward
 from llminspect.analysis.generate import GenerateQuestion, generate
 from llminspect.analysis.info import info
 from llminspect.analysis.prompt import check_prompt, text_prompt
@@ -31,7 +31,6 @@ from llminspect.opening import describe_model, open_model
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from llminspect.analysis.forward import ForwardResult
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
 
