@@ -154,7 +154,11 @@ class WatchedAttention:
             self._held[f"{step}.{head}"] = array[head // shared].copy()
 
     def _weights(self, layer: int, heads: Sequence[int], weights_HTS: Array) -> None:
-        wanted, window, causal = self._wanted, self._window(layer), self._model.config.causal
+        wanted, config = self._wanted, self._model.config
+        causal, window_of = config.causal, getattr(config, "window_of", None)
+        window: int | None = None if window_of is None else window_of(layer)
+        if window is not None and window >= len(self._ids_T):
+            window = None  # It sees the whole text.
         measured = range(len(weights_HTS)) if wanted.measures else heads
         by_head = self._measured(weights_HTS, measured, window)
         self.heads += [self._head(layer, head, weights_HTS[head], by_head[head], window) for head in heads]
@@ -170,12 +174,6 @@ class WatchedAttention:
             self.rows.append(weights_HTS[:, wanted.row].copy())
         if wanted.pair is not None:
             self.pairs.append([excess(head_TS, *wanted.pair, causal, window) for head_TS in weights_HTS])
-
-    def _window(self, layer: int) -> int | None:
-        """How far back the layer sees, where that is less than the whole text."""
-        window_of = getattr(self._model.config, "window_of", None)
-        window: int | None = window_of(layer) if window_of is not None else None
-        return window if window is not None and window < len(self._ids_T) else None
 
     def _measured(self, weights_HTS: Array, heads: Sequence[int], window: int | None) -> dict[int, dict[str, Array]]:
         """The measures of each head: of all at once where that costs little memory, else one after another."""

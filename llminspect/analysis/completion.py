@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from llminspect.analysis.candidates import ProbableToken, token_text
@@ -204,7 +204,13 @@ def step_record(model: Model, choice: Choice, alternatives: int, table: bool, *,
     model_V = choice.model_V
     others = [token_id for token_id in top_ids(model_V, alternatives + 1) if token_id != choice.id][:alternatives]
     probability = float(model_V[choice.id])
-    made = StepRecord(
+    filters = None
+    if table:  # The most probable tokens, and the chosen one, from stage to stage.
+        names, stages = zip(*choice.stages, strict=True)
+        shown = dict.fromkeys([*top_ids(model_V, ROWS), choice.id])
+        tokens = [FilteredToken(at, token_text(model, at), [float(stage[at]) for stage in stages]) for at in shown]
+        filters = Filters(list(names), [int((stage > 0).sum()) for stage in stages], tokens)
+    return StepRecord(
         id=choice.id,
         text=token_text(model, choice.id),
         prob=probability,
@@ -213,20 +219,5 @@ def step_record(model: Model, choice: Choice, alternatives: int, table: bool, *,
         entropy=entropy(model_V),
         drawn_prob=float(choice.stages[-1][1][choice.id]) if drawn else None,
         forced=True if choice.forced else None,
-    )
-    return replace(made, filters=filter_table(model, choice)) if table else made
-
-
-def filter_table(model: Model, choice: Choice) -> Filters:
-    """The most probable tokens, and the chosen one, from stage to stage."""
-    shown = top_ids(choice.model_V, ROWS)
-    if choice.id not in shown:
-        shown.append(choice.id)
-    return Filters(
-        names=[name for name, _ in choice.stages],
-        kept=[int((probabilities > 0).sum()) for _, probabilities in choice.stages],
-        tokens=[
-            FilteredToken(token_id, token_text(model, token_id), [float(stage[token_id]) for _, stage in choice.stages])
-            for token_id in shown
-        ],
+        filters=filters,
     )

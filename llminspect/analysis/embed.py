@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 
 from llminspect.analysis.cross_attention import encoder_of
-from llminspect.analysis.neighbours import Analogy, Neighbour, TokenTexts, neighbours_of, sum_of, terms_of
+from llminspect.analysis.neighbours import Analogy, Neighbour, TokenTexts, neighbours_of, terms_of
 from llminspect.analysis.prompt import check_prompt
 from llminspect.analysis.result import Dims, Result, Tokens, token_documents
 from llminspect.analysis.vectors import (
@@ -112,7 +112,10 @@ def embed_analogy(model: Model, options: EmbedOptions, prompt: Prompt) -> EmbedR
     """The sum of the words of an expression, and what lies near it. `prompt` holds the tokens of its words."""
     assert options.analogy is not None
     terms = [term for term, _ in terms_of(options.analogy, model.tokenizer)]
-    total_1D = sum_of(terms, model.params["embedding.weight"])
+    table_VD = model.params["embedding.weight"]
+    total_1D: Array = np.zeros((1, table_VD.shape[1]), np.float32)
+    for term in terms:  # The vector of a word of several tokens is the mean of theirs.
+        total_1D = total_1D + np.float32(term.factor) * np.take(table_VD, np.asarray(term.ids), axis=0).mean(axis=0)
     if not total_1D.any():
         raise UsageError(f"{options.analogy} is a vector of zeros", "it points nowhere, so nothing is near it")
     analogy = Analogy(options.analogy, terms, options.exclude_inputs)

@@ -56,20 +56,14 @@ def encode(tokenizer: Tokenizer, one_hot: bool, prompt: Prompt) -> EncodeResult:
 
 def decode(tokenizer: Tokenizer, keep_special: bool, prompt: Prompt) -> DecodeResult:
     """The bytes that ids stand for, without what the model expects around a text unless that is to be kept."""
-    ids = prompt.ids if keep_special else without_added(prompt.ids, tokenizer)
+    ids, prefix, suffix = prompt.ids, list(tokenizer.prefix_ids), list(tokenizer.suffix_ids)
+    if not keep_special and prefix and ids[: len(prefix)] == prefix:
+        ids = ids[len(prefix) :]
+    if not keep_special and suffix and ids[-len(suffix) :] == suffix:
+        ids = ids[: -len(suffix)]
     data = tokenizer.decode(ids)
     text = data.decode("utf-8", "replace")
     return DecodeResult(prompt.ids, text, data.hex(), text.encode() == data)
-
-
-def without_added(ids: list[int], tokenizer: Tokenizer) -> list[int]:
-    """The ids without the prefix and the suffix that encoding puts around a text."""
-    prefix, suffix = list(tokenizer.prefix_ids), list(tokenizer.suffix_ids)
-    if prefix and ids[: len(prefix)] == prefix:
-        ids = ids[len(prefix) :]
-    if suffix and ids[-len(suffix) :] == suffix:
-        ids = ids[: -len(suffix)]
-    return ids
 
 
 @dataclass(frozen=True)

@@ -45,8 +45,6 @@ class Experiment:
 
 def experiment_taps(model: Model, options: ExperimentOptions, ids: Sequence[int]) -> tuple[list[Tap], list[Experiment]]:
     """The taps that do what the options ask, and what they are. `ids` is the text over which `mean` is taken."""
-    if options.ablate_with != "zero" and not options.ablate:
-        raise UsageError("--ablate-with says nothing without --ablate", "give --ablate as well")
     places = [parse_place(model, part, "--ablate") for entry in each(options.ablate) for part in entry.split(",")]
     instead: list[Any] = [0.0] * len(places)
     if options.ablate_with == "mean" and places:

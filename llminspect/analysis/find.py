@@ -90,22 +90,19 @@ def pair_of(ends: tuple[End, End], causal: bool) -> tuple[int, list[int]]:
 def watch_control(
     model: Model, prompt: Prompt, control: Prompt, words: tuple[Word, Word], ends: tuple[End, End]
 ) -> tuple[ControlSentence, PairWeights]:
-    """The pair in the control sentence, and how much each head looks there."""
+    """The pair in the control sentence, and how much each head looks there: the same words, or, in one of as many
+    tokens, the same places."""
     check_prompt(model, control)
-    sentence = _control(prompt, control, words, ends)
-    pair = pair_of((sentence.query, sentence.key), model.config.causal)
-    return sentence, watch_attention(model, control.ids, WantedAttention(pair=pair)).pairs
-
-
-def _control(prompt: Prompt, control: Prompt, words: tuple[Word, Word], ends: tuple[End, End]) -> ControlSentence:
-    """The pair in the control sentence: the same words, or, in one of as many tokens, the same places."""
     try:
-        return ControlSentence(control.text, control.labels, *ends_of(control, words), by_position=False)
+        here, by_position = ends_of(control, words), False
     except UsageError:
         if len(control.tokens) != len(prompt.tokens):
             raise
-    query, key = (End("".join(control.labels[at] for at in end.indices), end.indices) for end in ends)
-    return ControlSentence(control.text, control.labels, query, key, by_position=True)
+        query, key = (End("".join(control.labels[at] for at in end.indices), end.indices) for end in ends)
+        here, by_position = (query, key), True
+    sentence = ControlSentence(control.text, control.labels, *here, by_position)
+    pair = pair_of(here, model.config.causal)
+    return sentence, watch_attention(model, control.ids, WantedAttention(pair=pair)).pairs
 
 
 def found_heads(

@@ -11,7 +11,7 @@ from llminspect.analysis.by_hand import by_hand, fits_on_a_page
 from llminspect.analysis.candidates import Candidate, candidates, fill_masks, ranked_token
 from llminspect.analysis.prompt import check_prompt, decoder_and_target, refuse_target, with_source
 from llminspect.analysis.result import Result, Tokens, token_documents
-from llminspect.analysis.trace import feed_forward, full_arrays, routing, watch_pass
+from llminspect.analysis.trace import feed_forward, routing, watch_pass
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.arguments.ranges import check_exists, parse_choice
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.experiments import AnswerChange, Baseline, Experiment
     from llminspect.analysis.lens import LensLayer
     from llminspect.analysis.patching import Sweep
-    from llminspect.analysis.saliency import Saliency
-    from llminspect.analysis.surprise import Surprise
+    from llminspect.analysis.token_scores import Saliency, Surprise
     from llminspect.analysis.trace import FeedForward, LayerTrace, Routing, WatchedPass
     from llminspect.core.array import Array
     from llminspect.core.tap import Tap
@@ -125,7 +124,10 @@ def _followed(model: Model, question: ForwardQuestion, prompt: Prompt) -> Forwar
     fed = [feed_forward(model, watched.capture, layer, position) for layer in opened or [layers - 1]]
     parts: dict[str, Any] = {}
     if watched.logits_V is None:
-        _refuse_without_logits(model, look)
+        for name in ("lens", "attribution", "saliency", "steps"):
+            if getattr(look, name):
+                hint = "llminspect embed shows its vectors"
+                raise UsageError(f"--{name}: {model.name} gives vectors, not tokens", hint)
     else:
         parts = _answer_parts(model, look, prompt, position, watched, watched.logits_V, taps, made, answers)
     return ForwardResult(
@@ -205,7 +207,7 @@ def _answer_parts(
 
         parts["attribution"] = attribute(model, watched, target, versus, made)
     if look.saliency:
-        from llminspect.analysis.saliency import by_gradient, saliency
+        from llminspect.analysis.token_scores import by_gradient, saliency
 
         measure = by_gradient if look.gradient else saliency
         parts["saliency"] = measure(model, ids, position, target, taps)
@@ -233,16 +235,10 @@ def _streams(model: Model, look: ForwardOptions, ids: list[int], watched: Watche
     return np.stack([capture.arrays.pop(name) for name in names])
 
 
-def _refuse_without_logits(model: Model, look: ForwardOptions) -> None:
-    for name in ("lens", "attribution", "saliency", "steps"):
-        if getattr(look, name):
-            raise UsageError(f"--{name}: {model.name} gives vectors, not tokens", "llminspect embed shows its vectors")
-
-
 def _scored(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardResult:
     """The surprisal of a text of any length; nothing else is watched."""
     from llminspect.analysis.experiments import experiment_taps
-    from llminspect.analysis.surprise import surprise
+    from llminspect.analysis.token_scores import surprise
 
     if question.look.target is not None:
         raise UsageError("--surprise scores the tokens of the text, not --target", "ask for one at a time")
@@ -254,7 +250,11 @@ def _scored(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardR
 
 
 def forward_arrays(model: Model, question: ForwardQuestion, result: ForwardResult) -> dict[str, Array]:
-    """The full arrays of `--save F.npz`, in a pass of their own: nobody else pays for keeping them."""
+    """The full arrays of `--save F.npz`, in a pass of their own: nobody else pays for keeping them.
+
+    `logits` [T, V] (of a model that has them), `ids` [T], and `hidden` [L+1, T, D], the residual stream after the
+    embedding and after each layer; of an encoder–decoder `source_ids` as well.
+    """
     ids = [token["id"] for token in result.tokens]
     if len(ids) > model.config.sizes.context:
         raise UsageError("--save .npz keeps one pass, and this text takes several windows", "save .json, or shorten it")
@@ -262,5 +262,9 @@ def forward_arrays(model: Model, question: ForwardQuestion, result: ForwardResul
     if result.source is not None:
         source_ids = [token["id"] for token in result.source]
         model, source = with_source(model, source_ids), {"source_ids": np.asarray(source_ids)}
-    taps = _prepared(model, question, ids, result.position, (None, None), result.sweep)[0]
-    return full_arrays(model, ids, taps) | source
+    taps, _, _ = _prepared(model, question, ids, result.position, (None, None), result.sweep)
+    names = ["layers.0.input", *(f"layers.{layer}.output" for layer in range(model.config.sizes.L))]
+    capture = Capture(*names)
+    stream_TD = model.run(ids, Chain([*taps, capture])).stream_TD
+    logits = {"logits": model.logits(stream_TD)} if model.can("generate") or model.can("fill") else {}
+    return {**logits, "ids": np.asarray(ids), "hidden": np.stack([capture[name] for name in names]), **source}

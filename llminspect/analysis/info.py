@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -105,10 +105,13 @@ def info(description: Description | None, tokenizer: Tokenizer | None, name: str
     template = None if tokenizer is None else tokenizer.chat_template
     if description is None:
         return InfoResult(name, tokenizer=facts, chat_template=template)
-    located, config = description.located, description.config
+    located = description.located
+    config: Any = description.config
     tensors = [_tensor(description, spec) for spec in description.specs]
     total = sum(tensor.parameters for tensor in tensors)
     capabilities = description.capabilities
+    settings = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    has_output = any(spec.name == "unembedding.weight" for spec in description.specs)
     metadata = {} if located is None else dict(located.config)
     return InfoResult(
         title=str(metadata.get("general.name") or name),
@@ -117,28 +120,21 @@ def info(description: Description | None, tokenizer: Tokenizer | None, name: str
         capabilities=sorted(capabilities),
         parameters=total,
         sizes=dataclasses.asdict(config.sizes),
-        config={key: value for key, value in _settings(config) if key != "sizes"},
+        config={
+            key: fields_of(value) if dataclasses.is_dataclass(value) else value
+            for key, value in settings.items()
+            if key != "sizes"
+        },
         weight_types=None if located is None else located.provenance.get("weight_types"),
         file_bytes=sum(tensor.bytes for tensor in tensors),
         memory_bytes=4 * total,
         parts=parts(tensors),
-        tied=_is_tied(description),
+        tied=bool(capabilities & {"generate", "fill"}) and not has_output,
         tensors=tensors,
         tokenizer=facts,
         chat_template=template,
         metadata={key: _shortened(value) for key, value in metadata.items()} or None,
     )
-
-
-def _settings(config: Any) -> Iterator[tuple[str, Any]]:
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        yield field.name, fields_of(value) if dataclasses.is_dataclass(value) else value
-
-
-def _is_tied(description: Description) -> bool:
-    reads_out = description.capabilities & {"generate", "fill"}
-    return bool(reads_out) and not any(spec.name == "unembedding.weight" for spec in description.specs)
 
 
 def _tensor(description: Description, spec: TensorSpec) -> ModelTensor:
@@ -174,18 +170,10 @@ def part_of(name: str) -> str:
 
 
 def tokenizer_details(tokenizer: Tokenizer) -> TokenizerDetails:
-    return TokenizerDetails(
-        kind=tokenizer.kind,
-        vocabulary_size=tokenizer.vocabulary_size,
-        lossless=tokenizer.lossless,
-        special_tokens=dict(tokenizer.special_tokens),
-        prefix_ids=list(tokenizer.prefix_ids),
-        suffix_ids=list(tokenizer.suffix_ids),
-        eos_ids=sorted(tokenizer.eos_ids),
-        bos_id=tokenizer.bos_id,
-        mask_id=tokenizer.mask_id,
-        unknown_id=tokenizer.unknown_id,
-    )
+    facts = {field.name: getattr(tokenizer, field.name) for field in dataclasses.fields(TokenizerDetails)}
+    lists = {name: list(facts[name]) for name in ("prefix_ids", "suffix_ids")}
+    special, eos_ids = dict(tokenizer.special_tokens), sorted(tokenizer.eos_ids)
+    return TokenizerDetails(**facts | lists | {"special_tokens": special, "eos_ids": eos_ids})
 
 
 def _shortened(value: Any) -> Any:
@@ -266,9 +254,7 @@ def _known(name: str) -> CatalogueModel:
 
 def _toys() -> list[ToyModel]:
     made = []
-    for name, make in TOYS.items():
-        toy = make()
-        sizes, arrays = toy.config.sizes, toy.params.arrays
-        parameters = sum(array.size for array in arrays.values())
+    for name, toy in ((name, make()) for name, make in TOYS.items()):
+        sizes, parameters = toy.config.sizes, sum(array.size for array in toy.params.arrays.values())
         made.append(ToyModel(name, list(toy.vocabulary), parameters, sizes.D, sizes.L, sizes.H))
     return made

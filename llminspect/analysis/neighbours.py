@@ -13,7 +13,7 @@ from llminspect.core.geometry import vocabulary_products
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from llminspect.arguments.embed import Metric
     from llminspect.core.array import Array
@@ -114,31 +114,16 @@ class Term:
     tokens: list[str]
 
 
-def word_tokens(tokenizer: Tokenizer, word: str) -> list[Token]:
-    """The tokens of a word as it stands inside a sentence, with a space in front where the vocabulary has it so."""
-    spellings = [tokenizer.encode(f" {word}"), tokenizer.encode(word)]
-    return min(spellings, key=len)
-
-
 def terms_of(expression: str, tokenizer: Tokenizer | None) -> list[tuple[Term, list[Token]]]:
-    """The words of an expression with their tokens."""
+    """The words of an expression with their tokens: as they stand inside a sentence, with a space in front where the
+    vocabulary has it so."""
     if tokenizer is None:
         raise UsageError("this model comes without a tokenizer", "--analogy needs one")
     found = []
     for factor, word in parse_sum(expression, "--analogy"):
-        tokens = word_tokens(tokenizer, word)
+        tokens = min(tokenizer.encode(f" {word}"), tokenizer.encode(word), key=len)
         if not tokens:
             raise UsageError(f"the word {word!r} gives no tokens")
         term = Term(factor, word, [token.id for token in tokens], [token.text for token in tokens])
         found.append((term, tokens))
     return found
-
-
-def sum_of(terms: Sequence[Term], table_VD: Array) -> Array:
-    """Σ factor · vector over the words, [1, D]; the vector of a word of several tokens is the mean of theirs."""
-    total_D = np.zeros(table_VD.shape[1], np.float32)
-    for term in terms:
-        rows = np.take(table_VD, np.asarray(term.ids), axis=0)
-        total_D = total_D + np.float32(term.factor) * rows.mean(axis=0)
-    summed_1D: Array = total_D[None]
-    return summed_1D

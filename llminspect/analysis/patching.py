@@ -15,7 +15,7 @@ from llminspect.analysis.experiments import Experiment
 from llminspect.analysis.passes import captured
 from llminspect.analysis.prompt import check_prompt, prompt_of_ids, with_source
 from llminspect.analysis.result import Dims
-from llminspect.analysis.saliency import with_gradients
+from llminspect.analysis.token_scores import with_gradients
 from llminspect.arguments.experiments import PatchOptions, parse_place
 from llminspect.arguments.option import each
 from llminspect.arguments.ranges import parse_choice

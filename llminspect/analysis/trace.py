@@ -245,14 +245,3 @@ def watch_pass(
             (after if stack == "final" else before).append(step)
     traces = layer_traces(layers, rows.rows, rows.moments, by_layer)
     return WatchedPass(logits_V, stream_TD, rows.rows, capture, traces, before, after)
-
-
-def full_arrays(model: Model, ids: Sequence[int], taps: Sequence[Tap] = ()) -> dict[str, Array]:
-    """What `--save F.npz` holds: `logits` [T, V] (of a model that has them), `ids` [T], and `hidden` [L+1, T, D], the
-    residual stream after the embedding and after each layer."""
-    names = ["layers.0.input", *(f"layers.{layer}.output" for layer in range(model.config.sizes.L))]
-    capture = Capture(*names)
-    stream_TD = model.run(ids, Chain([*taps, capture])).stream_TD
-    has_logits = model.can("generate") or model.can("fill")
-    logits = {"logits": model.logits(stream_TD)} if has_logits else {}
-    return {**logits, "ids": np.asarray(ids), "hidden": np.stack([capture[name] for name in names])}

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.attribution import Attribution, Contributions
     from llminspect.analysis.forward import ForwardResult
     from llminspect.analysis.lens import LensLayer
-    from llminspect.analysis.saliency import Saliency
-    from llminspect.analysis.surprise import Surprise
+    from llminspect.analysis.token_scores import Saliency, Surprise
     from llminspect.core.array import Array
     from llminspect.library.inputs import OfText, Opened, Text, Texts
 

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
     from llminspect.analysis.attribution import Attribution
     from llminspect.analysis.candidates import FilledMask
-    from llminspect.analysis.saliency import Saliency
-    from llminspect.analysis.surprise import Surprise
+    from llminspect.analysis.token_scores import Saliency, Surprise
 
 PARTS = 14
 """Parts shown as bars in an attribution."""

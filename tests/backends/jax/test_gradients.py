@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from llminspect.analysis.patching import Other, sweep
-from llminspect.analysis.saliency import by_gradient
+from llminspect.analysis.token_scores import by_gradient
 from llminspect.backends.jax.settings import EngineSettings
 from llminspect.backends.jax.start import on_jax
 from llminspect.core.tap import Capture, Edit
