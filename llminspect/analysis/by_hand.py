@@ -194,6 +194,10 @@ _SHARED = ("key", "value", "key.projected", "key.normed")
 """Of these there is one for each key/value head."""
 
 
+_FIELDS = {"keys": "key", "values": "value"} | {step: step for step in "query scores scaled masked weights".split()}
+"""Of a Query: the step that each is."""
+
+
 def query_by_hand(
     model: Model, ids: Sequence[int], index: int, text: str, layer: int, head: int, *, chosen: bool
 ) -> Query:
@@ -213,14 +217,8 @@ def query_by_hand(
         kv_head=head * model.config.sizes.K // model.config.sizes.H,
         chosen_by="you" if chosen else "strength",
         scale=scale,
-        query=steps["query"],
-        keys=steps["key"],
-        values=steps["value"],
-        scores=steps["scores"],
-        scaled=steps["scaled"],
-        masked=steps["masked"],
-        weights=steps["weights"],
         output=steps["mixed"],
+        **{field: steps[step] for field, step in _FIELDS.items()},
         query_unnormed=steps["query.projected"] if normed else None,
         query_unrotated=steps[f"query.{step}"] if turned else None,
         keys_unrotated=steps[f"key.{step}"] if turned else None,

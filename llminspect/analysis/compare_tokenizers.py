@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from llminspect.analysis.prompt import text_prompt
@@ -127,15 +128,12 @@ def first_difference(cut: dict[str, Sequence[Token]], size: int) -> FirstDiffere
     """Where the ids of any tokenizer first differ from those of the first one; None where they never do."""
     (first, first_tokens), *others = cut.items()
     ids = [token.id for token in first_tokens]
-    found = []
-    for name, tokens in others:
-        index = place_of_difference(ids, [token.id for token in tokens])
-        if index is not None:
-            found.append((index, name, tokens))
+    places = {name: place_of_difference(ids, [token.id for token in tokens]) for name, tokens in others}
+    found = {name: index for name, index in places.items() if index is not None}
     if not found:
         return None
-    index, name, tokens = min(found, key=lambda entry: entry[0])
-    pair = [tokens[index] if index < len(tokens) else None for tokens in (first_tokens, tokens)]
+    name, index = min(found.items(), key=lambda entry: entry[1])
+    pair = [tokens[index] if index < len(tokens) else None for tokens in (first_tokens, cut[name])]
     starts = [token.start for token in pair if token is not None and token.start is not None]
     return FirstDifference(
         index,
@@ -162,7 +160,4 @@ def compared(name: str, tokenizer: Tokenizer, found: CountResult, *, rates: bool
 
 def place_of_difference(left: Sequence[int], right: Sequence[int]) -> int | None:
     """The index of the first id that differs or is missing on one side; None where the two are equal."""
-    for index, (one, other) in enumerate(zip(left, right, strict=False)):
-        if one != other:
-            return index
-    return None if len(left) == len(right) else min(len(left), len(right))
+    return next((index for index, (one, other) in enumerate(zip_longest(left, right)) if one != other), None)

@@ -7,25 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
+from llminspect.analysis import vectors
 from llminspect.analysis.cross_attention import encoder_of
 from llminspect.analysis.neighbours import Analogy, Neighbour, TokenTexts, neighbours_of, terms_of
 from llminspect.analysis.prompt import check_prompt
 from llminspect.analysis.result import Dims, Result, Tokens, token_documents
-from llminspect.analysis.vectors import (
-    Outlier,
-    PlaneProjection,
-    PositionCode,
-    TableLookup,
-    TextSpan,
-    VectorStatistics,
-    lookup_of,
-    outlier_of,
-    position_code_of,
-    projection_of,
-    statistics_of,
-    vectors_at,
-    vocabulary_table,
-)
 from llminspect.arguments.ranges import is_index, shortened
 from llminspect.core import geometry
 from llminspect.errors import UsageError
@@ -34,6 +20,14 @@ from llminspect.text.prompt import Prompt
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from llminspect.analysis.vectors import (
+        Outlier,
+        PlaneProjection,
+        PositionCode,
+        TableLookup,
+        TextSpan,
+        VectorStatistics,
+    )
     from llminspect.arguments.embed import EmbedOptions, Metric, Pool
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
@@ -74,20 +68,23 @@ def embed(model: Model, options: EmbedOptions, others: Sequence[Prompt], prompt:
     prompts = [prompt, *others]
     for each in prompts:
         check_prompt(model, each)
-    unpooled = [vectors_at(model, each.ids, at) for each in prompts]
-    vectors = [geometry.pooled(vectors_TD, options.pool) for vectors_TD in unpooled]
+    unpooled = [vectors.vectors_at(model, each.ids, at) for each in prompts]
+    pooled = [geometry.pooled(vectors_TD, options.pool) for vectors_TD in unpooled]
     labels = [label for each in prompts for label in _labels(each, options.pool, len(prompts) > 1)]
-    lookup = lookup_of(model.params["embedding.weight"], prompt.ids) if at == "embedding" and not others else None
-    texts = None
+    lookup = texts = None
+    if at == "embedding" and not others:
+        lookup = vectors.lookup_of(model.params["embedding.weight"], prompt.ids)
     if others:
         starts = np.cumsum([0, *(len(each.tokens) for each in prompts)])
         texts = [
-            TextSpan(each.text, int(start), len(each.tokens)) for each, start in zip(prompts, starts, strict=False)
+            vectors.TextSpan(each.text, int(start), len(each.tokens))
+            for each, start in zip(prompts, starts, strict=False)
         ]
     tokens = [token for each in prompts for token in each.tokens]
-    made = _result(model, options, at, token_documents(tokens), labels, np.concatenate(vectors))
-    positions = position_code_of(model, len(tokens)) if options.positions else None
-    return replace(made, texts=texts, lookup=lookup, positions=positions, outlier=outlier_of(np.concatenate(unpooled)))
+    made = _result(model, options, at, token_documents(tokens), labels, np.concatenate(pooled))
+    positions = vectors.position_code_of(model, len(tokens)) if options.positions else None
+    outlier = vectors.outlier_of(np.concatenate(unpooled))
+    return replace(made, texts=texts, lookup=lookup, positions=positions, outlier=outlier)
 
 
 def place_of(model: Model, options: EmbedOptions) -> str:
@@ -131,7 +128,7 @@ def _result(
     vectors_ND: Array,
     analogy: Analogy | None = None,
 ) -> EmbedResult:
-    name, table_VD = vocabulary_table(model, at)
+    name, table_VD = vectors.vocabulary_table(model, at)
     count = options.nearest or (10 if analogy else 0)
     inputs = [token_id for term in analogy.terms for token_id in term.ids] if analogy else []
     found = None
@@ -154,14 +151,14 @@ def _result(
         labels=labels,
         vectors=vectors_ND,
         norms=geometry.norms(vectors_ND),
-        statistics=statistics_of(vectors_ND, table_VD if at == "embedding" else None),
+        statistics=vectors.statistics_of(vectors_ND, table_VD if at == "embedding" else None),
         analogy=analogy,
         nearest_in=name if found else None,
         nearest_by=options.metric if found else None,
         nearest=nearest,
         similarity_by=options.metric if options.similarity else None,
         similarity=geometry.similarity(vectors_ND, vectors_ND, options.metric) if options.similarity else None,
-        projection=projection_of(labels, vectors_ND, found, table_VD) if options.project else None,
+        projection=vectors.projection_of(labels, vectors_ND, found, table_VD) if options.project else None,
     )
 
 

@@ -68,7 +68,7 @@ class FeedForward:
 
 
 def layer_traces(
-    layers: int, rows: Mapping[str, Array], moments: Mapping[str, float], steps: Mapping[int, list[TraceStep]]
+    layers: int, rows: Mapping[str, Array], moments: Mapping[str, float], steps: Sequence[TraceStep]
 ) -> list[LayerTrace]:
     """From the residual stream's rows [D] at one position, and when each was seen, to a line a layer."""
 
@@ -85,7 +85,7 @@ def layer_traces(
                 length(rows.get(f"{name}.attention.output")),
                 length(rows.get(f"{name}.feedforward.output")),
                 moments[f"{name}.output"] - before,
-                steps.get(layer),
+                [step for step in steps if step.name.startswith(f"{name}.")] or None,
             )
         )
         before = moments[f"{name}.output"]
@@ -234,14 +234,7 @@ def watch_pass(
     stream_TD = model.run(ids, tap).stream_TD
     has_logits = model.can("generate") or model.can("fill")
     logits_V = model.logits(stream_TD[position : position + 1], tap)[0] if has_logits else None
-    by_layer: dict[int, list[TraceStep]] = {}
-    before: list[TraceStep] = []
-    after: list[TraceStep] = []
-    for step in measured.steps:
-        stack, _, rest = step.name.partition(".")
-        if stack == "layers":
-            by_layer.setdefault(int(rest.split(".")[0]), []).append(step)
-        else:
-            (after if stack == "final" else before).append(step)
-    traces = layer_traces(layers, rows.rows, rows.moments, by_layer)
+    before = [step for step in measured.steps if not step.name.startswith(("layers.", "final."))]
+    after = [step for step in measured.steps if step.name.startswith("final.")]
+    traces = layer_traces(layers, rows.rows, rows.moments, measured.steps)
     return WatchedPass(logits_V, stream_TD, rows.rows, capture, traces, before, after)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -139,14 +139,12 @@ def read_recording(path: Path) -> Activations:
     found = read_arrays(path, ("ids", "hidden", "logits", "source_ids", "encoder_hidden"))
     if "hidden" not in found and "logits" not in found:
         raise UsageError(f"{path} holds neither hidden nor logits", "record them: llminspect verify MODEL --record")
-    lists: dict[str, list[int] | None] = {"ids": None, "source_ids": None}
-    for name in lists:
-        if name in found:
-            if found[name].ndim != 1 or found[name].dtype.kind not in "iu":
-                raise UsageError(f"the {name} in {path} are not a list of whole numbers")
-            lists[name] = found[name].tolist()
-    hidden, logits, encoder_hidden = (found.get(name) for name in ("hidden", "logits", "encoder_hidden"))
-    return Activations(hidden, logits, lists["ids"], encoder_hidden, lists["source_ids"])
+    lists = {name: found[name] for name in ("ids", "source_ids") if name in found}
+    for name, array in lists.items():
+        if array.ndim != 1 or array.dtype.kind not in "iu":
+            raise UsageError(f"the {name} in {path} are not a list of whole numbers")
+    streams: dict[str, Any] = {name: found.get(name) for name in ("hidden", "logits", "encoder_hidden")}
+    return Activations(**streams, **{name: array.tolist() for name, array in lists.items()})
 
 
 def arrays(ids: Sequence[int], source_ids: Sequence[int] | None, found: Activations) -> dict[str, Array]:
