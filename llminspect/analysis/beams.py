@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llminspect.analysis.candidates import token_text
+from llminspect.analysis.candidates import ProbableToken, token_text
 from llminspect.analysis.completion import Limits, PassChanges, Stop, next_logits
 from llminspect.core.attention import softmax
 from llminspect.core.beam import beam_search
@@ -91,12 +91,9 @@ MOST_BRANCHES = 5000
 
 
 @dataclass(frozen=True)
-class BranchToken:
+class BranchToken(ProbableToken):
     """A token of the tree, with what could follow it."""
 
-    id: int
-    text: str
-    prob: float
     chosen: bool
     children: list[BranchToken]
 

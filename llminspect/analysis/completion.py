@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from llminspect.analysis.candidates import ProbableToken, token_text
+from llminspect.analysis.candidates import NamedToken, ProbableToken, token_text
 from llminspect.core.decoding import Choice, NextLogits, decode
 from llminspect.core.lookup import LookAhead
 from llminspect.core.sampling import Draws, Sampling, entropy, top_ids
@@ -26,11 +26,9 @@ ROWS = 12
 
 
 @dataclass(frozen=True)
-class FilteredToken:
+class FilteredToken(NamedToken):
     """One token on its way through the filters: its probability after each, 0 from where it was cut."""
 
-    id: int
-    text: str
     probs: list[float]
 
 

@@ -15,7 +15,7 @@ from llminspect.analysis.experiments import Experiment
 from llminspect.analysis.passes import captured
 from llminspect.analysis.prompt import check_prompt, prompt_of_ids, with_source
 from llminspect.analysis.result import Dims
-from llminspect.analysis.token_scores import with_gradients
+from llminspect.analysis.token_scores import TOKENS_AT_ONCE, with_gradients
 from llminspect.arguments.experiments import PatchOptions, parse_place
 from llminspect.arguments.option import each
 from llminspect.arguments.ranges import parse_choice
@@ -89,8 +89,6 @@ def patches_made(patch: PatchOptions, places: Sequence[Place], positions: Sequen
 
 
 SweptPart = Literal["stream", "attention", "feedforward", "head"]
-TOKENS_AT_ONCE = 2048
-"""How many tokens go through the model at once."""
 
 
 @dataclass(frozen=True)

@@ -24,14 +24,21 @@ if TYPE_CHECKING:
 
 
 def text_prompt(text: str, source: SourceOptions, tokenizer: Tokenizer | None, line: int | None) -> Prompt:
-    """The tokens of one text, wrapped as the options and the model say."""
+    """The tokens of one text, or of the messages that it holds as JSON, wrapped as the options and the model say.
+
+    Raises UsageError for messages that are none.
+    """
     if tokenizer is None:
         from llminspect.text.from_huggingface import READABLE
 
         raise UsageError(f"this model comes without a tokenizer: no {READABLE}", "give ids: --ids 1,2,3")
     if is_chat(source):
-        chat = open_chat(text, source, tokenizer)
-        return Prompt(chat.text, chat.tokens, line, chat=chat)
+        messages = messages_in(text) if source.text in (None, "-") and source.user is None else None
+        if messages is None:
+            messages = [{"role": "user", "content": text}]
+        if source.system is not None:
+            messages = [{"role": "system", "content": source.system}, *messages]
+        return chat_prompt(messages, tokenizer, line)
     tokens = tokenizer.encode(text, source.parse)
     return Prompt(text, tokens if source.special is False else tokenizer.wrap(tokens), line)
 
@@ -51,19 +58,12 @@ def is_chat(source: SourceOptions) -> bool:
     return source.chat or source.system is not None or source.user is not None
 
 
-def open_chat(text: str, source: SourceOptions, tokenizer: Tokenizer) -> Chat:
-    """Put a text, or the messages that it holds as JSON, into the model's chat template.
-
-    Raises UserError where the model has no template or the template fails, UsageError for messages that are none.
-    """
+def chat_prompt(messages: Sequence[Message], tokenizer: Tokenizer, line: int | None) -> Prompt:
+    """The messages in the model's chat template. Raises UserError where the model has none, or it fails."""
     from llminspect.text.chat import encode_chat, render_chat
 
-    messages = messages_in(text) if source.text in (None, "-") and source.user is None else None
-    if messages is None:
-        messages = [{"role": "user", "content": text}]
-    if source.system is not None:
-        messages = [{"role": "system", "content": source.system}, *messages]
-    return Chat(messages, encode_chat(tokenizer, render_chat(tokenizer, messages)))
+    chat = Chat(messages, encode_chat(tokenizer, render_chat(tokenizer, messages)))
+    return Prompt(chat.text, chat.tokens, line, chat=chat)
 
 
 def messages_in(text: str) -> list[Message] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -120,12 +121,10 @@ def number_of(value: object, kind: type[int] | type[float], option: Option) -> i
 
 def _read(text: str, kind: type[int] | type[float]) -> int | float:
     """The number that a text is, in the digits 0 to 9."""
-    if not text.isascii() or len(text) > LONGEST_NUMBER:
-        raise ValueError(f"{_shown(text)} is not {_PLAIN[kind]}")
-    try:
-        return kind(text)
-    except ValueError:
-        raise ValueError(f"{_shown(text)} is not {_PLAIN[kind]}") from None
+    with suppress(ValueError):
+        if text.isascii() and len(text) <= LONGEST_NUMBER:
+            return kind(text)
+    raise ValueError(f"{_shown(text)} is not {_PLAIN[kind]}")
 
 
 def _fitting(value: Any, hint: Any, option: Option) -> Any:
@@ -157,11 +156,10 @@ def _as(value: Any, kind: Any, option: Option) -> Any:
             raise ValueError(f"{_shown(value)} is not one of {', '.join(map(repr, inner))}")
         return value
     if origin in (list, tuple, Sequence):
-        if isinstance(value, str) or not isinstance(value, Sequence):
+        fixed = origin is tuple and inner[-1] is not ...
+        if isinstance(value, str) or not isinstance(value, Sequence) or (fixed and len(value) != len(inner)):
             raise ValueError(f"{_shown(value)} is not {_described(kind)}")
-        if origin is tuple and inner[-1] is not ...:
-            if len(value) != len(inner):
-                raise ValueError(f"{_shown(value)} is not {_described(kind)}")
+        if fixed:
             return tuple(_fitting(entry, each, option) for entry, each in zip(value, inner, strict=True))
         entries = value if isinstance(value, range) else [_fitting(entry, inner[0], option) for entry in value]
         return tuple(entries) if origin is tuple else entries

@@ -12,7 +12,6 @@ from typer.models import OptionInfo
 
 from llminspect import commands
 from llminspect.arguments.attend import AttendOptions
-from llminspect.arguments.embed import EmbedOptions
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.arguments.generate import FollowOptions, GenerateOptions, SamplingOptions
@@ -21,14 +20,15 @@ from llminspect.arguments.shared import EngineOptions, ModelOptions, PageOptions
 from llminspect.arguments.small import (
     CacheOptions,
     DiffOptions,
+    EmbedOptions,
     EncodeOptions,
     InfoOptions,
     PullOptions,
     SearchOptions,
+    TokenizeOptions,
     VerifyOptions,
     WalkOptions,
 )
-from llminspect.arguments.tokenize import TokenizeOptions
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
