@@ -78,21 +78,16 @@ def _whole(model: Model, capture: Capture, ids: list[int], position: int) -> Ite
 
 
 def _attention(capture: Capture, weight_DE: Array, position: int) -> Iterator[Written]:
-    name = "layers.0.attention"
-    query_E = capture[f"{name}.query"][0, position]
-    yield Written("q", "e · Wq", f"e · {_rows(weight_DE)}", query_E)
-    scores_S = capture[f"{name}.scores"][0, position]
-    yield Written("scores", "q · k for each key", f"{vector(query_E)} · Kᵀ", scores_S)
-    scaled_S = capture[f"{name}.scaled"][0, position]
-    written = f"{vector(scores_S)} / √{query_E.size}"
-    yield Written("scaled", "scores / √E", written, scaled_S)
-    weights_S = capture[f"{name}.weights"][0, position]
-    yield Written("weights", "softmax(scaled)", f"e^{vector(scaled_S)} / Σ", weights_S)
-    mixed_E = capture[f"{name}.mixed"][0, position]
-    terms = " + ".join(
-        f"{number(weight, 3)}·{vector(value)}"
-        for weight, value in zip(weights_S, capture[f"{name}.value"][0], strict=True)
+    steps = ("query", "scores", "scaled", "weights", "mixed")
+    query_E, scores_S, scaled_S, weights_S, mixed_E = (
+        capture[f"layers.0.attention.{step}"][0, position] for step in steps
     )
+    yield Written("q", "e · Wq", f"e · {_rows(weight_DE)}", query_E)
+    yield Written("scores", "q · k for each key", f"{vector(query_E)} · Kᵀ", scores_S)
+    yield Written("scaled", "scores / √E", f"{vector(scores_S)} / √{query_E.size}", scaled_S)
+    yield Written("weights", "softmax(scaled)", f"e^{vector(scaled_S)} / Σ", weights_S)
+    pairs = zip(weights_S, capture["layers.0.attention.value"][0], strict=True)
+    terms = " + ".join(f"{number(weight, 3)}·{vector(value)}" for weight, value in pairs)
     yield Written("mixed", "Σ weight · v", terms, mixed_E)
     embedded = vector(capture["embedding.output"][position])
     yield Written("x′", "e + mixed", f"{embedded} + {vector(mixed_E)}", capture["layers.0.output"][position])
@@ -192,8 +187,6 @@ _STEPS = (
 )
 _SHARED = ("key", "value", "key.projected", "key.normed")
 """Of these there is one for each key/value head."""
-
-
 _FIELDS = {"keys": "key", "values": "value"} | {step: step for step in "query scores scaled masked weights".split()}
 """Of a Query: the step that each is."""
 

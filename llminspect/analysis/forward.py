@@ -9,7 +9,7 @@ import numpy as np
 
 from llminspect.analysis.by_hand import by_hand, fits_on_a_page
 from llminspect.analysis.candidates import Candidate, candidates, fill_masks, ranked_token
-from llminspect.analysis.prompt import check_prompt, decoder_and_target, refuse_target, with_source
+from llminspect.analysis.prompt import check_prompt, decoder_and_target, with_source
 from llminspect.analysis.result import Result, Tokens, token_documents
 from llminspect.analysis.trace import feed_forward, routing, watch_pass
 from llminspect.arguments.experiments import ExperimentOptions
@@ -93,8 +93,8 @@ def forward(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardR
         source = prompt
         model, prompt = decoder_and_target(model, prompt, look.target, look.target_ids)
         question = replace(question, look=replace(look, target=None, target_ids=None))
-    else:
-        refuse_target(model, look.target_ids)
+    elif look.target_ids is not None:
+        raise UsageError(f"--target-ids: {model.name} has no target apart from its text", "leave it out")
     scores = look.surprise or look.perplexity
     result = (_scored if scores else _followed)(model, question, prompt)
     return result if source is None else replace(result, source=token_documents(source.tokens))

@@ -129,9 +129,3 @@ def target_prompt(model: Model, text: str | int | None, ids: Ids | None) -> Prom
         return Token(token_id, data, None, None, special)
 
     return Prompt(text, [bare(start_id, True), *tokens, *(bare(token_id, False) for token_id in given)])
-
-
-def refuse_target(model: Model, ids: Ids | None) -> None:
-    """Raise UsageError for --target-ids of a model that has no target."""
-    if ids is not None:
-        raise UsageError(f"--target-ids: {model.name} has no target apart from its text", "leave it out")

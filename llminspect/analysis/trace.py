@@ -180,8 +180,9 @@ def routing(model: Model, capture: Capture) -> list[Routing] | None:
     for layer in range(model.config.sizes.L):
         weights_TX = capture.arrays.get(f"layers.{layer}.feedforward.router.weights")
         if weights_TX is not None:
-            chosen = [[int(x) for x in np.argsort(-row_X, kind="stable") if row_X[x] > 0] for row_X in weights_TX]
-            tokens = [[Route(x, row_X[x]) for x in experts] for experts, row_X in zip(chosen, weights_TX, strict=True)]
+            order_TX = np.argsort(-weights_TX, kind="stable").tolist()
+            rows = zip(order_TX, weights_TX, strict=True)
+            tokens = [[Route(x, row_X[x]) for x in order_X if row_X[x] > 0] for order_X, row_X in rows]
             found.append(Routing(layer, tokens))
     return found or None
 

@@ -94,14 +94,9 @@ def statistics_of(vectors_ND: Array, table_VD: Array | None) -> VectorStatistics
     # The sum over all pairs of the dot products of unit vectors, without the matrix of pairs.
     total_D = unit(vectors_ND.astype(np.float64)).sum(axis=0)
     pairs = (float(total_D @ total_D) - count) / (count * (count - 1)) if count > 1 else None
-    return VectorStatistics(
-        float(vectors_ND.mean()),
-        float(vectors_ND.std()),
-        float(vectors_ND.min()),
-        float(vectors_ND.max()),
-        pairs,
-        None if table_VD is None else anisotropy(table_VD),
-    )
+    mean, deviation, smallest, largest = vectors_ND.mean(), vectors_ND.std(), vectors_ND.min(), vectors_ND.max()
+    random = None if table_VD is None else anisotropy(table_VD)
+    return VectorStatistics(float(mean), float(deviation), float(smallest), float(largest), pairs, random)
 
 
 def vectors_at(model: Model, ids: Sequence[int], at: str) -> Array:

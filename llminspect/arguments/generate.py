@@ -48,14 +48,6 @@ class FollowOptions:
     watch: bool = option(False, help="Redraw the most probable tokens as it writes.")
 
 
-def sampled(sampling: SamplingOptions, options: GenerateOptions) -> bool:
-    """Whether tokens are drawn: asked for by any option that only makes sense then."""
-    if sampling.temperature is not None:
-        return sampling.temperature > 0
-    given = (sampling.top_k, sampling.top_p, sampling.min_p, sampling.typical, sampling.seed)
-    return options.n > 1 or any(value is not None for value in given)
-
-
 def seed_of(sampling: SamplingOptions, options: GenerateOptions, *others: Any) -> int | None:
     """The seed of this run, chosen where none was given; None where nothing is drawn.
 
@@ -64,7 +56,9 @@ def seed_of(sampling: SamplingOptions, options: GenerateOptions, *others: Any) -
     if sampling.repetition_penalty <= 0:
         raise UsageError("--repetition-penalty has to be above 0", "1 changes nothing, 1.1 weakens what was said")
     check_together("generate", sampling, options, *others)
-    if not sampled(sampling, options):
+    given = (sampling.top_k, sampling.top_p, sampling.min_p, sampling.typical, sampling.seed)
+    drawn = options.n > 1 or any(value is not None for value in given)
+    if not (drawn if sampling.temperature is None else sampling.temperature > 0):
         return None
     if sampling.seed is not None:
         return sampling.seed
