@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llminspect.arguments.shared import SourceOptions
-    from llminspect.arguments.small import TokenizeOptions
+    from llminspect.arguments.tokenize import TokenizeOptions
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from llminspect.arguments.shared import SourceOptions
-    from llminspect.arguments.small import TokenizeOptions
+    from llminspect.arguments.tokenize import TokenizeOptions
     from llminspect.text.tokenizer import Tokenizer
 
 HEAD = 1 << 10

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         TextSpan,
         VectorStatistics,
     )
-    from llminspect.arguments.small import EmbedOptions, Metric, Pool
+    from llminspect.arguments.embed import EmbedOptions, Metric, Pool
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
 

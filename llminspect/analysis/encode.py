@@ -9,7 +9,7 @@ from llminspect.analysis.result import Result, Tokens, token_documents
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
-    from llminspect.arguments.small import SearchOptions
+    from llminspect.arguments.encode import SearchOptions
     from llminspect.text.prompt import Prompt
     from llminspect.text.tokenizer import Tokenizer
 

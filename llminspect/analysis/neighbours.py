@@ -15,7 +15,7 @@ from llminspect.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from llminspect.arguments.small import Metric
+    from llminspect.arguments.embed import Metric
     from llminspect.core.array import Array
     from llminspect.text.tokenizer import Token, Tokenizer
 

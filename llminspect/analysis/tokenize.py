@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llminspect.arguments.shared import SourceOptions
-    from llminspect.arguments.small import TokenizeOptions
+    from llminspect.arguments.tokenize import TokenizeOptions
     from llminspect.text.prompt import Chat, Prompt
     from llminspect.text.steps import Steps
 

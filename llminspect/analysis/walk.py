@@ -19,11 +19,12 @@ from llminspect.analysis.prompt import check_prompt, text_prompt
 from llminspect.analysis.result import Result, Tokens, token_documents
 from llminspect.analysis.tokenize import tokenize
 from llminspect.arguments.attend import AttendOptions
+from llminspect.arguments.embed import EmbedOptions
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions
 from llminspect.arguments.generate import GenerateOptions
 from llminspect.arguments.shared import ModelOptions, SourceOptions
-from llminspect.arguments.small import EmbedOptions, TokenizeOptions
+from llminspect.arguments.tokenize import TokenizeOptions
 from llminspect.errors import UsageError
 from llminspect.opening import describe_model, open_model
 

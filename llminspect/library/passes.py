@@ -6,11 +6,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llminspect.arguments.attend import AttendOptions, check_attend
+from llminspect.arguments.embed import EmbedOptions
 from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.arguments.generate import GenerateOptions, SamplingOptions, seed_of
 from llminspect.arguments.shared import ModelOptions, SourceOptions
-from llminspect.arguments.small import DiffOptions, EmbedOptions
+from llminspect.arguments.small import DiffOptions
 from llminspect.arguments.together import check_together
 from llminspect.errors import UsageError
 from llminspect.library.inputs import DEFAULT, each, name_of, of_text, opened, prompt_of, takes_options

@@ -6,11 +6,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from llminspect.arguments.encode import EncodeOptions, SearchOptions
 from llminspect.arguments.option import checked
 from llminspect.arguments.option import each as every
 from llminspect.arguments.shared import SourceOptions
-from llminspect.arguments.small import EncodeOptions, SearchOptions, TokenizeOptions
 from llminspect.arguments.together import check_together
+from llminspect.arguments.tokenize import TokenizeOptions
 from llminspect.errors import UsageError
 from llminspect.library.inputs import DEFAULT, each, name_of, of_text, prompt_of, several, takes_options, tokenizer_of
 

@@ -12,7 +12,7 @@ import pytest
 from llminspect.analysis.embed import EmbedResult, embed, embed_analogy, prompt_of_terms
 from llminspect.analysis.neighbours import Neighbour, is_whole_word
 from llminspect.analysis.vectors import TextSpan
-from llminspect.arguments.small import EmbedOptions
+from llminspect.arguments.embed import EmbedOptions
 from llminspect.arguments.words import parse_sum
 from llminspect.commands.embed import render
 from llminspect.commands.schema import schema as command_schema

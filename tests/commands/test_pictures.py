@@ -21,7 +21,7 @@ from llminspect.analysis.find import ControlSentence, End, Find, FoundHead
 from llminspect.analysis.prompt import prompt_of_ids
 from llminspect.analysis.vectors import PositionCode, outlier_of, statistics_of
 from llminspect.arguments.attend import AttendOptions
-from llminspect.arguments.small import EmbedOptions
+from llminspect.arguments.embed import EmbedOptions
 from llminspect.commands import attend as attend_command
 from llminspect.commands import embed as embed_command
 from llminspect.core import attention_measures, geometry

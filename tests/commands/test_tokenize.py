@@ -22,7 +22,7 @@ from llminspect.analysis.compare_tokenizers import compare
 from llminspect.analysis.count import count as count_of_stream
 from llminspect.analysis.tokenize import truncate
 from llminspect.arguments.shared import SourceOptions
-from llminspect.arguments.small import TokenizeOptions, parse_price
+from llminspect.arguments.tokenize import TokenizeOptions, parse_price
 from llminspect.commands.schema import schema as command_schema
 from llminspect.commands.tokenize import render
 from llminspect.errors import UsageError

@@ -12,7 +12,7 @@ from llminspect.analysis.attend import attend
 from llminspect.analysis.embed import embed
 from llminspect.analysis.prompt import prompt_of_ids
 from llminspect.arguments.attend import AttendOptions
-from llminspect.arguments.small import EmbedOptions
+from llminspect.arguments.embed import EmbedOptions
 from llminspect.commands.attend import render
 from tests.closeness import assert_close
 from tests.model.golden import NAMES, Golden

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from llminspect.arguments.embed import EmbedOptions
 from llminspect.arguments.shared import EngineOptions, ModelOptions, OutputOptions, SourceOptions
-from llminspect.arguments.small import EmbedOptions
 from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts

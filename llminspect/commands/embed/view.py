@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.embed import EmbedResult
     from llminspect.analysis.neighbours import Neighbour
     from llminspect.analysis.vectors import Outlier, PositionCode
-    from llminspect.arguments.small import Metric
+    from llminspect.arguments.embed import Metric
 
 _MANY = 20
 """From so many vectors on their lengths are drawn as well as listed."""

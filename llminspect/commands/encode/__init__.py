@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from llminspect.arguments.encode import EncodeOptions, SearchOptions
 from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
-from llminspect.arguments.small import EncodeOptions, SearchOptions
 from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.opening import open_tokenizer_for

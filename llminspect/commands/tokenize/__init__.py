@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from llminspect.arguments.shared import ModelOptions, PageOptions, SourceOptions
-from llminspect.arguments.small import TokenizeOptions
+from llminspect.arguments.tokenize import TokenizeOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.run import fail_check
 from llminspect.cli.save import check_ending, is_page

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.compare_tokenizers import CompareResult
     from llminspect.analysis.tokenize import CountResult, TokenBudget, TokenizeResult
     from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
-    from llminspect.arguments.small import TokenizeOptions
+    from llminspect.arguments.tokenize import TokenizeOptions
     from llminspect.text.tokenizer import Tokenizer
 
     Exceeded = tuple[str, int, TokenBudget]

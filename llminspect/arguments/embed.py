@@ -1,0 +1,38 @@
+"""The options of `embed`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from llminspect.arguments.option import Texts, argument, each, option
+
+Pool = Literal["none", "mean", "first", "last"]
+Metric = Literal["cosine", "dot"]
+
+
+@dataclass(frozen=True)
+class EmbedOptions:
+    """Where vectors are taken from, and what is looked for near them."""
+
+    more: Texts | None = argument(metavar="[TEXT]...", help="More texts, as with --with.", show_default=False)
+    beside: Texts | None = option(None, "--with", metavar="TEXT", help="Another text beside the first; repeatable.")
+    at: str | int | None = option(
+        metavar="embedding|LAYER|final",
+        help="Where: the embedding table, the residual stream after a layer, or after the final norm. Default: "
+        "embedding; with --pool on an encoder final, which are its sentence vectors.",
+    )
+    pool: Pool = option("none", help="One vector for a whole text.")
+    nearest: int = option(0, min=0, metavar="N", help="The N nearest tokens of the whole vocabulary.")
+    metric: Metric = option("cosine", help="What near and similar mean.")
+    words: bool = option(False, help="Only whole words among the nearest.")
+    analogy: str | None = option(metavar="SUM", help='In place of TEXT a sum of words: "king - man + woman".')
+    exclude_inputs: bool = option(False, help="Leave the words of --analogy out of what is nearest.")
+    similarity: bool = option(False, help="How alike each vector is to each other.")
+    project: Literal["pca"] | None = option(help="The vectors as points in a plane.")
+    positions: bool = option(False, help="What the model adds for the place of a token, by itself.")
+
+    @property
+    def others(self) -> list[str]:
+        """The texts beside the first."""
+        return [*each(self.more), *each(self.beside)]
