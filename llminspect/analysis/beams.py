@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
 
+MOST_BRANCHES = 5000
+
 
 @dataclass(frozen=True)
 class Beam:
@@ -85,9 +87,6 @@ def _text(model: Model, previous: int, ids: Sequence[int]) -> str:
             previous = token_id
         stream.finish()
     return stream.text
-
-
-MOST_BRANCHES = 5000
 
 
 @dataclass(frozen=True)

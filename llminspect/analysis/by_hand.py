@@ -30,6 +30,17 @@ if TYPE_CHECKING:
 
 PAGE = 8
 """A model with no more numbers than this in a vector and words in its vocabulary fits on a page."""
+WHOLE_PASS = 1024
+"""Up to so many tokens the steps are taken from one pass; of a longer text only the query's own row is worked out, and
+only the keys that it may see are there."""
+_STEPS = (
+    *("query.projected", "query.normed", "query", "key.projected", "key.normed", "key", "value"),
+    *("scores", "scaled", "capped", "masked", "weights", "mixed"),
+)
+_SHARED = ("key", "value", "key.projected", "key.normed")
+"""Of these there is one for each key/value head."""
+_FIELDS = {"keys": "key", "values": "value"} | {step: step for step in "query scores scaled masked weights".split()}
+"""Of a Query: the step that each is."""
 
 
 @dataclass(frozen=True)
@@ -141,11 +152,6 @@ def _rows(matrix: Array) -> str:
     return "[" + ", ".join(vector(row) for row in matrix) + "]"
 
 
-WHOLE_PASS = 1024
-"""Up to so many tokens the steps are taken from one pass; of a longer text only the query's own row is worked out, and
-only the keys that it may see are there."""
-
-
 @dataclass(frozen=True)
 class Query:
     """The sum of one query in one head. Keys that the mask hides have the weight 0, and null where there is no number.
@@ -179,16 +185,6 @@ class Query:
     capped: Annotated[Array, Dims("S")] | None = None
     to_sink: float | None = None
     """The weight that goes to the head's own sink and to no token, so that the others do not sum to one."""
-
-
-_STEPS = (
-    *("query.projected", "query.normed", "query", "key.projected", "key.normed", "key", "value"),
-    *("scores", "scaled", "capped", "masked", "weights", "mixed"),
-)
-_SHARED = ("key", "value", "key.projected", "key.normed")
-"""Of these there is one for each key/value head."""
-_FIELDS = {"keys": "key", "values": "value"} | {step: step for step in "query scores scaled masked weights".split()}
-"""Of a Query: the step that each is."""
 
 
 def query_by_hand(

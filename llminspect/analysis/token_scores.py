@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 TOKENS_AT_ONCE = 2048
 """How many tokens go through the model at once."""
+WINDOW = 2048
+"""Tokens that are looked at together unless --window says otherwise; attention grows with the square of it."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,6 @@ def with_gradients(model: Model) -> Engine:
     if model.source is not None:
         raise UsageError(f"--gradient: {model.name} reads a source text beside this one", "leave --gradient out")
     return model.engine
-
-
-WINDOW = 2048
-"""Tokens that are looked at together unless --window says otherwise; attention grows with the square of it."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from llminspect.text.prompt import Chat, Prompt
     from llminspect.text.steps import Steps
 
+MOST_WORDS, MOST_STEPS = 200, 200
+"""Words whose steps are given, and steps of each."""
+
 
 @dataclass(frozen=True)
 class TokenizerSummary:
@@ -132,10 +135,6 @@ def counted(options: TokenizeOptions, count: int, characters: int | None, size: 
 def exceeded(name: str, count: int, budget: TokenBudget | None) -> list[tuple[str, int, TokenBudget]]:
     """The tokenizer, its tokens and what is allowed, where there are more tokens than that; else nothing."""
     return [] if budget is None or budget.within else [(name, count, budget)]
-
-
-MOST_WORDS, MOST_STEPS = 200, 200
-"""Words whose steps are given, and steps of each."""
 
 
 def tokenize(

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 ACTIVE = 6
 """How many hidden units of a feed-forward step are shown: those that fire most."""
+FEED_FORWARD = ("feedforward.*", "middle", "input")
+ROUTES = "layers.*.feedforward.router.weights"
 
 
 @dataclass(frozen=True)
@@ -185,10 +187,6 @@ def routing(model: Model, capture: Capture) -> list[Routing] | None:
             tokens = [[Route(x, row_X[x]) for x in order_X if row_X[x] > 0] for order_X, row_X in rows]
             found.append(Routing(layer, tokens))
     return found or None
-
-
-FEED_FORWARD = ("feedforward.*", "middle", "input")
-ROUTES = "layers.*.feedforward.router.weights"
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from llminspect.core.cache import Cache
     from llminspect.model.opened import Model
 
+TOKENS = 16
+
 
 @dataclass(frozen=True)
 class Activations:
@@ -177,9 +179,6 @@ def _same_shape(name: str, got: Array, reference: Array) -> None:
             f"the recorded {name} have the shape {list(reference.shape)}, this model gives {list(got.shape)}",
             "the file was recorded from another model, or with other ids",
         )
-
-
-TOKENS = 16
 
 
 @dataclass(frozen=True)
