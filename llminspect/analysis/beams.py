@@ -98,12 +98,7 @@ class BranchToken(ProbableToken):
 
 
 def branches(
-    model: Model,
-    prompt_ids: Sequence[int],
-    chosen: Sequence[int],
-    depth: int,
-    breadth: int,
-    changes: PassChanges,
+    model: Model, prompt_ids: Sequence[int], chosen: Sequence[int], depth: int, breadth: int, changes: PassChanges
 ) -> list[BranchToken]:
     """The `breadth` most probable tokens at each place down to `depth`, and the path that was taken among them.
 

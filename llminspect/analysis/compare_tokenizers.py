@@ -76,10 +76,7 @@ class CompareResult(Result):
 
 
 def compare(
-    tokenizers: Sequence[tuple[str, Tokenizer]],
-    text: str,
-    source: SourceOptions,
-    options: TokenizeOptions,
+    tokenizers: Sequence[tuple[str, Tokenizer]], text: str, source: SourceOptions, options: TokenizeOptions
 ) -> CompareResult:
     """The text in each tokenizer. One that cannot take it says why; raises its error where none can.
 

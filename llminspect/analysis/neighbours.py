@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,14 +67,8 @@ def best_ids(scores_V: Array, count: int, tokens: TokenTexts, *, words: bool, wi
         order = pool[np.argsort(-scores_V[pool], kind="stable")]
     else:
         order = np.argsort(-scores_V, kind="stable")
-    given = 0
-    for token_id in map(int, order):
-        if given == count:
-            return
-        if token_id in without or (words and not tokens.whole_word(token_id)):
-            continue
-        given += 1
-        yield token_id
+    fitting = (i for i in map(int, order) if i not in without and (not words or tokens.whole_word(i)))
+    return islice(fitting, count)
 
 
 class TokenTexts:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import textwrap
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NotRequired, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
@@ -147,9 +146,4 @@ def _value(value: Any) -> Any:
 
 def given_fields(value: Any) -> dict[str, Any]:
     """The fields of a dataclass that are not None, as they are."""
-    return {name: entry for name in _names(value.__class__) if (entry := getattr(value, name)) is not None}
-
-
-@cache
-def _names(kind: type[Any]) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind))
+    return {name: entry for name in value.__dataclass_fields__ if (entry := getattr(value, name)) is not None}

@@ -23,13 +23,7 @@ if TYPE_CHECKING:
 
 
 @takes_options
-def open_model(
-    name: str = DEFAULT,
-    *,
-    streamed: bool = False,
-    where: ModelOptions,
-    engine: EngineOptions,
-) -> Model:
+def open_model(name: str = DEFAULT, *, streamed: bool = False, where: ModelOptions, engine: EngineOptions) -> Model:
     """Open a model: a built-in toy, a .gguf file, a model folder, a catalogue name, or org/name on the hub.
 
     What is on the hub is fetched the first time, unless `offline`. With `streamed` a layer's weights are read when they
