@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from llminspect.core.intervention import Place, added, replaced, scaled
     from llminspect.core.tap import Capture, Chain, Edit, Visit
     from llminspect.errors import UserError
+    from llminspect.library import as_json
     from llminspect.library.answers import attribution, contributions, lens, rollout, saliency, surprise
-    from llminspect.library.drawing import as_json
     from llminspect.library.models import cache, info, models, open_model, pull, schema, verify
     from llminspect.library.passes import attend, diff, embed, forward, generate, walk
     from llminspect.library.tokens import decode, encode, search, tokenize
@@ -26,7 +26,7 @@ _PLACES = {
     "core.tap": "Capture Chain Edit Visit",
     "errors": "UserError",
     "library.answers": "attribution contributions lens rollout saliency surprise",
-    "library.drawing": "as_json",
+    "library": "as_json",
     "library.models": "cache info models open_model pull schema verify",
     "library.passes": "attend diff embed forward generate walk",
     "library.tokens": "decode encode search tokenize",

@@ -4,31 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from llminspect.analysis.attention import WantedAttention, overview_of, watch_attention
-from llminspect.analysis.documents import Dims, Tokens, token_documents
-from llminspect.analysis.prompt import check_prompt
-from llminspect.analysis.result import Result
-from llminspect.arguments.attend import parse_shown
+import numpy as np
+
+from llminspect.analysis.attention import Head, Overview, WantedAttention, overview_of, watch_attention
+from llminspect.analysis.passes import run_until
+from llminspect.analysis.prompt import check_prompt, decoder_and_target, with_source
+from llminspect.analysis.result import Dims, Result, Tokens, token_documents
+from llminspect.arguments.attend import AttendOptions, parse_shown
 from llminspect.arguments.ranges import Choice, parse_choice
 from llminspect.arguments.words import find_word, parse_pair
+from llminspect.core.tap import Visit
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from llminspect.analysis.attention import Head, Overview, WatchedAttention
-    from llminspect.analysis.contributions import Contributions
+    from llminspect.analysis.attribution import Contributions
+    from llminspect.analysis.by_hand import Query
     from llminspect.analysis.cross_attention import CrossAttention, EncoderAttention
-    from llminspect.analysis.find import End, Find
-    from llminspect.analysis.query import Query
-    from llminspect.arguments.attend import AttendOptions
-    from llminspect.arguments.words import Word
+    from llminspect.analysis.find import Find
     from llminspect.core.array import Array
+    from llminspect.files.npz import Streamed
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
 
+WEIGHTS = "attention.weights"
 LARGEST_JSON = 2_000_000
 """So many weights are written into one JSON document (some 20 MB); more are refused, with the way to select."""
 
@@ -92,19 +94,18 @@ def attend(
     if not model.can("source"):
         _refuse_parts(model, options)
         return _attend(model, options, prompt, keeping, control)
-    from llminspect.analysis.cross_attention import EncoderAttention, encoder_of, watch_cross
-    from llminspect.analysis.target import decoder_and_target
+    from llminspect.analysis import cross_attention
 
     if options.part == "encoder":
         check_prompt(model, prompt)
-        return replace(_attend(encoder_of(model), options, prompt, keeping, control), part="encoder")
+        return replace(_attend(cross_attention.encoder_of(model), options, prompt, keeping, control), part="encoder")
     if control is not None:
         raise UsageError("--control goes with --part encoder here", "the target so far has no other sentence beside it")
     decoder, target = decoder_and_target(model, prompt, options.target, options.target_ids)
     result = replace(_attend(decoder, options, target, keeping), source=token_documents(prompt.tokens), part="decoder")
     if options.asks or options.mean or options.part is not None:
         return result
-    encoder = encoder_of(model)
+    encoder = cross_attention.encoder_of(model)
     sizes, layers, heads = model.config.sizes, encoder.config.sizes.L, encoder.config.sizes.H
     layer, head = _existing(options.layer, "layer", sizes.L, layers), _existing(options.head, "head", sizes.H, heads)
     fitting = replace(options, layer=layer, head=head)
@@ -112,8 +113,8 @@ def attend(
     chosen = [(head.layer, head.head) for head in result.heads] if keeping.every or options.selects else []
     return replace(
         result,
-        cross=watch_cross(decoder, target.ids, chosen),
-        encoder=EncoderAttention(layers, heads, of_encoder.heads, of_encoder.overview),
+        cross=cross_attention.watch_cross(decoder, target.ids, chosen),
+        encoder=cross_attention.EncoderAttention(layers, heads, of_encoder.heads, of_encoder.overview),
     )
 
 
@@ -129,8 +130,12 @@ def _attend(
     """The attention of one text to itself: one pass keeps what all questions want."""
     check_prompt(model, prompt)
     chosen, sizes = list(product(*layers_and_heads(model, options))), model.config.sizes
-    words = None if options.find is None else parse_pair(options.find)
-    ends = None if words is None else _ends(model, prompt, words)
+    words = ends = pair = None
+    if options.find is not None:
+        from llminspect.analysis import find
+
+        ends = find.ends_of(prompt, words := parse_pair(options.find))
+        pair = find.pair_of(ends, model.config.causal)
     index = len(prompt.tokens) - 1 if options.query is None else find_word(prompt, options.query, "--query")[-1]
     # A model with one head has nothing to give an overview of.
     selects = options.selects or sizes.L * sizes.H == 1
@@ -142,10 +147,23 @@ def _attend(
         mean=chosen if options.mean else [],
         rollout=options.rollout,
         row=index if options.query is not None and len(chosen) != 1 else None,
-        pair=None if ends is None else (ends[0].indices[-1], ends[1].indices),
+        pair=pair,
         stream=index if options.contributions else None,
     )
     watched = watch_attention(model, prompt.ids, wanted)
+    query = found = written = None
+    if options.query is not None:
+        from llminspect.analysis.by_hand import query_by_hand, strongest_head
+
+        head = chosen[0] if len(chosen) == 1 else strongest_head(watched.rows, index, chosen)
+        query = query_by_hand(model, prompt.ids, index, prompt.labels[index], *head, chosen=len(chosen) == 1)
+    if words is not None and ends is not None:
+        sentence, beside = (None, None) if control is None else find.watch_control(model, prompt, control, words, ends)
+        found = find.found_heads(ends, watched.pairs, chosen, sentence, beside)
+    if options.contributions:
+        from llminspect.analysis.attribution import contributions
+
+        written = contributions(model, watched.stream, index, prompt.labels[index])
     return AttendResult(
         tokens=token_documents(prompt.tokens),
         n_layers=sizes.L,
@@ -157,10 +175,10 @@ def _attend(
         shown=list(shown) if shown != ("weights",) else None,
         mean=None if watched.mean is None else watched.mean / len(chosen),
         overview=overview_of(watched.measures, options.measure or "entropy") if wanted.measures else None,
-        query=None if options.query is None else _query(model, prompt, index, chosen, watched),
-        find=None if words is None or ends is None else _find(model, prompt, control, words, ends, chosen, watched),
+        query=query,
+        find=found,
         rollout=watched.rollout,
-        contributions=_contributions(model, prompt, index, watched) if options.contributions else None,
+        contributions=written,
     )
 
 
@@ -195,54 +213,6 @@ def _keeps_heads(keeping: Keeping, drawn: bool, heads: int, tokens: int) -> bool
     )
 
 
-# -- The questions: each loads its file when it is put -----------------------------------------------------------------
-
-
-def _query(
-    model: Model, prompt: Prompt, index: int, chosen: Sequence[tuple[int, int]], watched: WatchedAttention
-) -> Query:
-    """The calculation in the one head that was chosen, or in the one of them that looks hardest at another token."""
-    from llminspect.analysis.query import query_by_hand, strongest_head
-
-    head = chosen[0] if len(chosen) == 1 else strongest_head(watched.rows, index, chosen)
-    return query_by_hand(model, prompt.ids, index, prompt.labels[index], *head, chosen=len(chosen) == 1)
-
-
-def _ends(model: Model, prompt: Prompt, words: tuple[Word, Word]) -> tuple[End, End]:
-    from llminspect.analysis.find import check_order, ends_of
-
-    ends = ends_of(prompt, words)
-    check_order(*ends, model.config.causal)
-    return ends
-
-
-def _find(
-    model: Model,
-    prompt: Prompt,
-    control: Prompt | None,
-    words: tuple[Word, Word],
-    ends: tuple[End, End],
-    chosen: Sequence[tuple[int, int]],
-    watched: WatchedAttention,
-) -> Find:
-    from llminspect.analysis.find import check_order, control_of, found_heads
-
-    if control is None:
-        return found_heads(ends, watched.pairs, chosen, None, None)
-    check_prompt(model, control)
-    sentence = control_of(prompt, control, words, ends)
-    check_order(sentence.query, sentence.key, model.config.causal)
-    pair = (sentence.query.indices[-1], sentence.key.indices)
-    in_control = watch_attention(model, control.ids, WantedAttention(pair=pair))
-    return found_heads(ends, watched.pairs, chosen, sentence, in_control.pairs)
-
-
-def _contributions(model: Model, prompt: Prompt, index: int, watched: WatchedAttention) -> Contributions:
-    from llminspect.analysis.contributions import contributions
-
-    return contributions(model, watched.stream, index, prompt.labels[index])
-
-
 def with_mask(model: Model, mask: Literal["none", "causal"] | None) -> Model:
     """The toy with or without the mask. Raises UsageError for a model that was trained with its own."""
     if mask is None:
@@ -252,3 +222,50 @@ def with_mask(model: Model, mask: Literal["none", "causal"] | None) -> Model:
     if model.engine is not None:
         raise UsageError("--mask changes the model itself, which is compiled", "take --engine numpy")
     return replace(model, config=replace(model.config, causal=mask == "causal"))  # type: ignore[type-var]
+
+
+def attention_arrays(model: Model, options: AttendOptions, result: AttendResult) -> dict[str, Any]:
+    """`weights` [L, H, T, S] of the layers and heads that were chosen, with their numbers.
+
+    Of an encoder–decoder `weights` are the target's, with `cross_weights` and `encoder_weights` of every layer and
+    head. The weights go to the file as a pass of their own makes them: all of them at once may be many gigabytes.
+    """
+    from llminspect.analysis.cross_attention import CROSS_WEIGHTS, encoder_of
+
+    ids = [token["id"] for token in result.tokens]
+    arrays: dict[str, Any] = {}
+    if result.source is not None:
+        source_ids = [token["id"] for token in result.source]
+        encoder, model = encoder_of(model), with_source(model, source_ids)
+        sizes, keys = model.config.sizes, len(source_ids)
+        layers, heads = range(encoder.config.sizes.L), range(encoder.config.sizes.H)
+        arrays["cross_weights"] = _streamed(model, ids, range(sizes.L), range(sizes.H), keys, CROSS_WEIGHTS)
+        arrays["encoder_weights"] = _streamed(encoder, source_ids, layers, heads, keys, WEIGHTS)
+        arrays["source_ids"] = np.array(source_ids)
+    elif result.part == "encoder":
+        model = encoder_of(model)
+    chosen_layers, chosen_heads = layers_and_heads(model, options)
+    arrays |= {
+        "weights": _streamed(model, ids, chosen_layers, chosen_heads, len(ids), WEIGHTS),
+        "layers": np.array(chosen_layers),
+        "heads": np.array(chosen_heads),
+        "ids": np.array(ids),
+    }
+    if result.rollout is not None:
+        arrays["rollout"] = result.rollout
+    if result.find is not None:
+        arrays["find"] = np.array([[found.layer, found.head, found.weight] for found in result.find.heads])
+    return arrays
+
+
+def _streamed(
+    model: Model, ids: Sequence[int], layers: Sequence[int], heads: Sequence[int], keys: int, step: str
+) -> Streamed:
+    """The weights [L, H, T, S] of one kind of attention, made by a pass when they are written."""
+    from llminspect.files.npz import Streamed
+
+    def produce(put: Callable[[Array], Any]) -> None:
+        names = [f"layers.{layer}.{step}" for layer in layers]
+        run_until(model, ids, Visit(lambda _, weights_HTS: put(weights_HTS[list(heads)]), *names), names)
+
+    return Streamed((len(layers), len(heads), len(ids), keys), produce)

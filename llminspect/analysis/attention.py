@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import numpy as np
 
-from llminspect.analysis.documents import Dims
 from llminspect.analysis.passes import PositionRows, run_until
+from llminspect.analysis.result import Dims
 from llminspect.core.attention_measures import MEASURES, excess, habit, measure_all, roll_out
 from llminspect.core.attribution import norm_of_added
 from llminspect.core.tap import Chain, Visit
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
 
+PairWeights: TypeAlias = list[list[tuple[float, float | None]]]
+"""Over layers and heads: the weight of a query on its keys, and the mean of the others'."""
 STEPS = ("scores", "scaled", "capped", "masked")
 PARTS = {"queries": "query", "keys": "key", "values": "value"}
 _SHARED = ("key", "value")
@@ -98,119 +100,100 @@ class WantedAttention:
     stream: int | None = None
     """A position at which everything that is added to the residual stream is kept."""
 
-    @property
-    def every_layer(self) -> bool:
-        return self.measures or self.rollout or self.row is not None or self.pair is not None
-
-
-@dataclass
-class WatchedAttention:
-    """What a pass left: only what was wanted is filled."""
-
-    heads: list[Head] = field(default_factory=list)
-    measures: dict[str, list[Array]] = field(default_factory=dict)
-    """A list over layers of [H]."""
-    mean: Array | None = None
-    """The sum [T, S] over the heads that it is to be the mean of."""
-    rollout: Array | None = None
-    rows: list[Array] = field(default_factory=list)
-    """A list over layers of the rows [H, S] of one query."""
-    pairs: list[list[tuple[float, float | None]]] = field(default_factory=list)
-    """Over layers and heads: the weight of a query on its keys, and the others' mean."""
-    stream: Mapping[str, Array] = field(default_factory=dict)
-    """What `PositionRows` kept."""
-
 
 def watch_attention(model: Model, ids: Sequence[int], wanted: WantedAttention) -> WatchedAttention:
     """Run the model as far as needed and keep what is wanted of its attention."""
-    watcher, sizes = _Watcher(model, ids, wanted), model.config.sizes
-    last = sizes.L - 1 if wanted.every_layer else max(watcher.layers, default=-1)
-    visit = Visit(watcher.look, *watcher.patterns(), optional=True)
+    watched, sizes, shown = WatchedAttention(model, ids, wanted), model.config.sizes, wanted.shown
+    layers = sorted({layer for layer, _ in (*wanted.heads, *wanted.mean)})
+    every = wanted.measures or wanted.rollout or wanted.row is not None or wanted.pair is not None
+    last = sizes.L - 1 if every else max(layers, default=-1)
+    steps = {PARTS.get(name, name) for name in shown if name in (*STEPS, *PARTS)}
+    steps |= {"value"} if "added" in shown else set()
+    names = ["*.attention.weights"] if every else [f"{layer}.attention.weights" for layer in layers]
+    names += [f"{layer}.attention.{step}" for layer in layers for step in sorted(steps)]
+    visit = Visit(watched.look, *(f"layers.{name}" for name in names), optional=True)
     if wanted.stream is not None:
         rows = PositionRows(sizes.L, wanted.stream, heads=True)
         model.run(ids, Chain([visit, rows]))
-        watcher.result.stream = rows.rows
+        watched.stream = rows.rows
     elif last >= 0:
         run_until(model, ids, visit, [f"layers.{last}.attention.weights"])
-    return watcher.result
+    return watched
 
 
-class _Watcher:
-    """Sees each layer's arrays as they go by and takes copies of the heads that are wanted."""
+class WatchedAttention:
+    """What a pass left: only what was wanted is filled, from each layer's arrays as they go by."""
 
     def __init__(self, model: Model, ids: Sequence[int], wanted: WantedAttention) -> None:
-        self.model, self.wanted, self.result = model, wanted, WatchedAttention()
-        self.ids_T, self.causal = np.asarray(ids), model.config.causal
-        self.layers = {layer for layer, _ in (*wanted.heads, *wanted.mean)}
-        self.held: dict[str, Array] = {}
+        self._model, self._wanted, self._ids_T = model, wanted, np.asarray(ids)
+        self._held: dict[str, Array] = {}
         """The steps of the wanted heads of one layer, until its weights come."""
-
-    def patterns(self) -> list[str]:
-        layers: list[Any] = ["*"] if self.wanted.every_layer else sorted(self.layers)
-        steps = {PARTS.get(name, name) for name in self.wanted.shown if name in (*STEPS, *PARTS)}
-        steps |= {"value"} if "added" in self.wanted.shown else set()
-        names = [f"{layer}.attention.weights" for layer in layers]
-        names += [f"{layer}.attention.{step}" for layer in sorted(self.layers) for step in sorted(steps)]
-        return [f"layers.{name}" for name in names]
+        self.heads: list[Head] = []
+        self.measures: dict[str, list[Array]] = {}
+        """A list over layers of [H]."""
+        self.mean: Array | None = None
+        """The sum [T, S] over the heads that it is to be the mean of."""
+        self.rollout: Array | None = None
+        self.rows: list[Array] = []
+        """A list over layers of the rows [H, S] of one query."""
+        self.pairs: PairWeights = []
+        self.stream: Mapping[str, Array] = {}
+        """What `PositionRows` kept."""
 
     def look(self, name: str, array: Array) -> None:
+        """Take copies of the heads that are wanted."""
         _, layer, _, step = name.split(".")
+        heads = [head for at, head in sorted(self._wanted.heads) if at == int(layer)]
         if step == "weights":
-            self._weights(int(layer), array)
-            self.held.clear()
+            self._weights(int(layer), heads, array)
+            self._held.clear()
             return
-        sizes = self.model.config.sizes
+        sizes = self._model.config.sizes
         shared = sizes.H // sizes.K if step in _SHARED else 1
-        for head in self._heads(int(layer)):
-            self.held[f"{step}.{head}"] = array[head // shared].copy()
+        for head in heads:
+            self._held[f"{step}.{head}"] = array[head // shared].copy()
 
-    def _heads(self, layer: int) -> list[int]:
-        """The wanted heads of a layer."""
-        return [head for at, head in sorted(self.wanted.heads) if at == layer]
-
-    def _weights(self, layer: int, weights_HTS: Array) -> None:
-        result, wanted, window = self.result, self.wanted, self._window(layer)
-        heads = self._heads(layer)
+    def _weights(self, layer: int, heads: Sequence[int], weights_HTS: Array) -> None:
+        wanted, config = self._wanted, self._model.config
+        causal, window_of = config.causal, getattr(config, "window_of", None)
+        window: int | None = None if window_of is None else window_of(layer)
+        if window is not None and window >= len(self._ids_T):
+            window = None  # It sees the whole text.
         measured = range(len(weights_HTS)) if wanted.measures else heads
         by_head = self._measured(weights_HTS, measured, window)
-        result.heads += [self._head(layer, head, weights_HTS[head], by_head[head], window) for head in heads]
+        self.heads += [self._head(layer, head, weights_HTS[head], by_head[head], window) for head in heads]
         if wanted.measures:
             for name in MEASURES:
-                result.measures.setdefault(name, []).append(np.stack([by_head[head][name] for head in measured]))
+                self.measures.setdefault(name, []).append(np.stack([by_head[head][name] for head in measured]))
         for at, head in wanted.mean:
             if at == layer:
-                result.mean = weights_HTS[head].copy() if result.mean is None else result.mean + weights_HTS[head]
+                self.mean = weights_HTS[head].copy() if self.mean is None else self.mean + weights_HTS[head]
         if wanted.rollout:
-            result.rollout = roll_out(result.rollout, weights_HTS)
+            self.rollout = roll_out(self.rollout, weights_HTS)
         if wanted.row is not None:
-            result.rows.append(weights_HTS[:, wanted.row].copy())
+            self.rows.append(weights_HTS[:, wanted.row].copy())
         if wanted.pair is not None:
-            query, keys = wanted.pair
-            result.pairs.append([excess(head_TS, query, keys, self.causal, window) for head_TS in weights_HTS])
-
-    def _window(self, layer: int) -> int | None:
-        """How far back the layer sees, where that is less than the whole text."""
-        window_of = getattr(self.model.config, "window_of", None)
-        window: int | None = window_of(layer) if window_of is not None else None
-        return window if window is not None and window < len(self.ids_T) else None
+            self.pairs.append([excess(head_TS, *wanted.pair, causal, window) for head_TS in weights_HTS])
 
     def _measured(self, weights_HTS: Array, heads: Sequence[int], window: int | None) -> dict[int, dict[str, Array]]:
         """The measures of each head: of all at once where that costs little memory, else one after another."""
         if len(heads) < len(weights_HTS) or weights_HTS.size > _MEASURED_AT_ONCE:
-            return {head: measure_all(weights_HTS[head], self.ids_T, self.causal, window) for head in heads}
-        together = measure_all(weights_HTS, self.ids_T, self.causal, window)
+            return {
+                head: measure_all(weights_HTS[head], self._ids_T, self._model.config.causal, window) for head in heads
+            }
+        together = measure_all(weights_HTS, self._ids_T, self._model.config.causal, window)
         return {head: {name: value_H[head] for name, value_H in together.items()} for head in heads}
 
     def _head(
         self, layer: int, head: int, weights_TS: Array, measures: Mapping[str, Array], window: int | None
     ) -> Head:
-        sizes, shown = self.model.config.sizes, self.wanted.shown
-        kept = {name: self.held.get(f"{PARTS.get(name, name)}.{head}") for name in (*STEPS, *PARTS) if name in shown}
+        sizes, shown = self._model.config.sizes, self._wanted.shown
+        kept = {name: self._held.get(f"{PARTS.get(name, name)}.{head}") for name in (*STEPS, *PARTS) if name in shown}
         if "added" in shown:
-            output_DHE = self.model.params.layer(layer).get("attention.output.weight")
+            output_DHE = self._model.params.layer(layer).get("attention.output.weight")
             columns = slice(head * sizes.E, (head + 1) * sizes.E)
             output_DE = None if output_DHE is None else output_DHE[:, columns]
-            kept["added"] = norm_of_added(weights_TS, self.held[f"value.{head}"], output_DE)
+            kept["added"] = norm_of_added(weights_TS, self._held[f"value.{head}"], output_DE)
         measured = {name: float(value) for name, value in measures.items()}
         kv_head = head * sizes.K // sizes.H
         return Head(layer, head, kv_head, habit(measured), measured, weights_TS.copy(), window, **kept)

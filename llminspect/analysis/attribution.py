@@ -1,24 +1,56 @@
-"""`forward --attribution`: what each layer, head and feed-forward step adds to a logit, or to the difference of two."""
+"""What each layer, head and feed-forward step adds: `forward --attribution` to a logit, or to the difference of two;
+`attend --contributions` to the stream itself."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
 from llminspect.analysis.candidates import NamedToken, named_token
-from llminspect.analysis.readout import frozen_norm, unembedding
-from llminspect.core.attribution import stream_parts
-from llminspect.errors import UsageError
+from llminspect.analysis.result import Dims
+from llminspect.core.attribution import shares, stream_parts
+from llminspect.errors import UsageError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from llminspect.analysis.experiments import Experiment
-    from llminspect.analysis.forward_pass import WatchedPass
+    from llminspect.analysis.trace import WatchedPass
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
+
+
+def unembedding(model: Model) -> Array:
+    """The matrix [V, D] whose rows the last hidden vector is multiplied with."""
+    weight_VD = model.params.get("unembedding.weight")
+    return model.params["embedding.weight"] if weight_VD is None else weight_VD
+
+
+def frozen_norm(model: Model, stream_D: Array, normed_D: Array) -> tuple[Callable[[Array], Array], Array | None]:
+    """The final norm as the linear map that it was for one vector, and its bias: its scale held, so that parts [..., D]
+    of the vector can go through it one by one and still add up. It is found from the vector before and after.
+
+    Raises UsageError where the final norm is neither none, nor RMS, nor a layer norm.
+    """
+    weight = model.params.get("final.norm.weight")
+    weight_D = np.ones_like(stream_D) if weight is None else np.asarray(weight)
+    bias = model.params.get("final.norm.bias")
+    target_D = normed_D.astype(np.float64) - (0 if bias is None else bias)
+    for centred in (False, True):
+        base_D = stream_D.astype(np.float64)
+        base_D = (base_D - base_D.mean() if centred else base_D) * weight_D
+        scale = float(base_D @ target_D / (base_D @ base_D))
+        if np.allclose(scale * base_D, target_D, rtol=1e-3, atol=1e-4 * float(np.abs(target_D).max())):
+            return partial(_normed, weight_D * scale, centred), bias
+    raise UsageError(f"the final norm of {model.name} is of a kind that attribution does not know")
+
+
+def _normed(weight_D: Array, centred: bool, part_D: Array) -> Array:
+    result: Array = (part_D - part_D.mean(axis=-1, keepdims=True) if centred else part_D) * weight_D
+    return result
 
 
 @dataclass(frozen=True)
@@ -60,7 +92,7 @@ def attribute(
     parts = stream_parts(rows, model.params.layer, layers, moved)
     if parts is None:
         raise UsageError(f"--attribution: the residual stream of {model.name} is not the sum of what its layers add")
-    norm = frozen_norm(model, watched.rows[f"layers.{layers - 1}.output"], watched.capture["final.norm"][0])
+    norm, bias_D = frozen_norm(model, watched.rows[f"layers.{layers - 1}.output"], watched.capture["final.norm"][0])
 
     def difference(values_V: Array) -> Array:
         """The target's value, or how far it lies above that of `versus`."""
@@ -73,7 +105,7 @@ def attribute(
         result: Array = norm(part) @ direction_D
         return result
 
-    bias = 0.0 if norm.bias_D is None else float(np.asarray(norm.bias_D) @ direction_D)
+    bias = 0.0 if bias_D is None else float(np.asarray(bias_D) @ direction_D)
     extra_V = model.params.get("unembedding.bias")
     if extra_V is not None:
         bias += float(extra_V[target] - (0 if versus is None else extra_V[versus]))
@@ -101,4 +133,48 @@ def attribute(
             for layer in range(layers)
         ],
         experiment=experiment if moved else None,
+    )
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """Shares of the stream after the last layer, each part's length along it; all of them sum to one."""
+
+    index: int
+    text: str
+    embedding: float
+    heads: Annotated[Array, Dims("L H")]
+    attention_bias: Annotated[Array, Dims("L")]
+    """What the attention adds beside its heads."""
+    feedforward: Annotated[Array, Dims("L")]
+    scales_frozen: bool
+    """The model norms what the attention adds; the heads are shown with the scale that this norm had."""
+
+
+def contributions(model: Model, rows: Mapping[str, Array], index: int, text: str) -> Contributions:
+    """Take the stream of token `index` apart into what was written into it; `rows` are those that a pass had there.
+
+    Raises UserError for a model whose layers do not simply add: there the parts do not sum to the stream.
+    """
+    sizes, arrays = model.config.sizes, model.params.layer(0)
+    crossed = "cross_attention.query.weight" in arrays
+    parts = None if crossed else stream_parts(rows, model.params.layer, sizes.L)
+    if parts is None:
+        why = "the attention to the source adds its part" if crossed else "its norms come after the sum"
+        raise UserError(
+            f"the layers of {model.name} do not simply add to the residual stream",
+            f"{why}, so there are no shares of single heads",
+        )
+    least_L1 = 1e-3 * np.maximum(1e-6, np.abs(parts.attention_LD).max(axis=1, keepdims=True))
+    if not np.allclose(parts.heads_LHD.sum(axis=1) + parts.bias_LD, parts.attention_LD, rtol=0, atol=least_L1):
+        raise UserError(f"what the attention of {model.name} adds is not the sum of its heads")
+    final_D = rows[f"layers.{sizes.L - 1}.output"]
+    return Contributions(
+        index,
+        text,
+        embedding=float(shares(parts.embedding_D[None], final_D)[0]),
+        heads=shares(parts.heads_LHD.reshape(-1, len(final_D)), final_D).reshape(sizes.L, sizes.H),
+        attention_bias=shares(parts.bias_LD, final_D),
+        feedforward=shares(parts.feedforward_LD, final_D),
+        scales_frozen="attention.norm_after.weight" in arrays,
     )

@@ -1,14 +1,18 @@
-"""Beam search: several continuations at once, the best by their whole probability."""
+"""Other ways for a text to go on: beam search, the best by their whole probability; the tree of branches not taken."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llminspect.core.cache import LayerCache
+from llminspect.analysis.candidates import ProbableToken, token_text
+from llminspect.analysis.completion import Limits, PassChanges, Stop, next_logits
+from llminspect.core.attention import softmax
+from llminspect.core.cache import Cache, LayerCache
 from llminspect.core.decoding import beam_search
+from llminspect.core.sampling import top_ids
 from llminspect.core.unembed import log_softmax
 from llminspect.errors import UsageError
 from llminspect.text.text_stream import TextStream, next_piece
@@ -16,10 +20,10 @@ from llminspect.text.text_stream import TextStream, next_piece
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llminspect.analysis.completion import Limits, PassChanges, Stop
     from llminspect.core.array import Array
-    from llminspect.core.cache import Cache
     from llminspect.model.opened import Model
+
+MOST_BRANCHES = 5000
 
 
 @dataclass(frozen=True)
@@ -35,34 +39,6 @@ class Beam:
     stop: Stop
 
 
-class BeamModel:
-    """The model run on all beams at once, the cache following the beams as they are reordered."""
-
-    def __init__(self, model: Model, prompt_ids: Sequence[int], changes: PassChanges) -> None:
-        self.model, self.prompt_ids, self.changes = model, prompt_ids, changes
-        self.cache: Cache | None = None
-
-    def __call__(self, parents: Sequence[int], ids: Sequence[int]) -> Array:
-        """The log-probabilities [B, V] of the next token of each beam, `ids` long, made from its parent by one id."""
-        if not parents:
-            given = np.asarray(self.prompt_ids)[None]
-        else:
-            given = np.asarray(ids)[:, None]
-            self.cache = _reordered(self.cache, parents)
-        tap = self.changes.in_pass(first=not parents)
-        result = self.model.run(given, tap, self.cache)
-        self.cache = result.cache
-        logits_BV = self.model.logits(result.stream_TD[:, -1:, :], tap)[:, 0]
-        return log_softmax(logits_BV.astype(np.float64))
-
-
-def _reordered(cache: Cache | None, parents: Sequence[int]) -> Cache | None:
-    if cache is None:
-        return None
-    rows = np.asarray(parents)
-    return replace(cache, layers=tuple(LayerCache(seen.key_KSE[rows], seen.value_KSE[rows]) for seen in cache.layers))
-
-
 def search_beams(
     model: Model, prompt_ids: Sequence[int], beams: int, penalty: float, limits: Limits, changes: PassChanges
 ) -> list[Beam]:
@@ -74,7 +50,23 @@ def search_beams(
     room = min(limits.max_tokens, model.config.sizes.context - len(prompt_ids))
     if room <= 0:
         return []
-    found = beam_search(BeamModel(model, prompt_ids, changes), beams, room, eos_ids, penalty)
+    cache: Cache | None = None
+
+    def run(parents: Sequence[int], ids: Sequence[int]) -> Array:
+        """The log-probabilities [B, V] of the next token of each beam, `ids` long, made from its parent by one id; the
+        cache follows the beams as they are reordered."""
+        nonlocal cache
+        if parents and cache is not None:
+            rows = np.asarray(parents)
+            layers = (LayerCache(seen.key_KSE[rows], seen.value_KSE[rows]) for seen in cache.layers)
+            cache = replace(cache, layers=tuple(layers))
+        tap = changes.in_pass(first=not parents)
+        result = model.run(np.asarray(ids)[:, None] if parents else np.asarray(prompt_ids)[None], tap, cache)
+        cache = result.cache
+        logits_BV = model.logits(result.stream_TD[:, -1:, :], tap)[:, 0]
+        return log_softmax(logits_BV.astype(np.float64))
+
+    found = beam_search(run, beams, room, eos_ids, penalty)
     return [
         Beam(
             _text(model, prompt_ids[-1], hypothesis.ids[:-1] if hypothesis.finished else hypothesis.ids),
@@ -95,3 +87,49 @@ def _text(model: Model, previous: int, ids: Sequence[int]) -> str:
             previous = token_id
         stream.finish()
     return stream.text
+
+
+@dataclass(frozen=True)
+class BranchToken(ProbableToken):
+    """A token of the tree, with what could follow it."""
+
+    chosen: bool
+    children: list[BranchToken]
+
+
+def branches(
+    model: Model, prompt_ids: Sequence[int], chosen: Sequence[int], depth: int, breadth: int, changes: PassChanges
+) -> list[BranchToken]:
+    """The `breadth` most probable tokens at each place down to `depth`, and the path that was taken among them.
+
+    The branches share the cache of what stands before them: each costs one token's work.
+    """
+    if (breadth + 1) ** depth > MOST_BRANCHES:
+        raise UsageError(
+            f"a tree of {breadth} branches and depth {depth} is too large", "take --tree 3, or fewer --alternatives"
+        )
+    ask = next_logits(model, changes)
+
+    def grow(ids: Sequence[int], cache: Any, path: Sequence[int] | None, left: int, length: int) -> list[BranchToken]:
+        if not left or length >= model.config.sizes.context:
+            return []
+        logits_V, extended = ask(ids, cache)
+        probabilities_V = softmax(logits_V)
+        taken = path[0] if path else None
+        shown = top_ids(probabilities_V, breadth)
+        shown += [taken] if taken is not None and taken not in shown else []
+        eos_ids = model.tokenizer.eos_ids if model.tokenizer else frozenset()
+        return [
+            BranchToken(
+                token_id,
+                token_text(model, token_id),
+                probabilities_V[token_id],
+                token_id == taken,
+                []
+                if token_id in eos_ids
+                else grow([token_id], extended, path[1:] if path and token_id == taken else None, left - 1, length + 1),
+            )
+            for token_id in shown
+        ]
+
+    return grow(prompt_ids, None, list(chosen), depth, len(prompt_ids))

@@ -1,4 +1,4 @@
-"""`llminspect cache`: what was fetched and prepared, whether it is whole, and rid of it."""
+"""`llminspect pull`: fetch a model, once; `cache`: what was fetched and prepared, whether it is whole; rid of it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Literal
 from llminspect.analysis.result import Result
 from llminspect.errors import UsageError
 from llminspect.files import cache_folder
+from llminspect.files.cache_folder import total_size
 from llminspect.files.home import home
+from llminspect.files.locate import locate
+from llminspect.model.toy import TOYS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llminspect.arguments.cache import Action
+    from llminspect.arguments.small import Action
+    from llminspect.opening import Progress
 
 
 @dataclass(frozen=True)
@@ -87,3 +91,32 @@ def _picked(found: Sequence[cache_folder.CachedFile], names: Sequence[str]) -> l
 
 def _entry(entry: cache_folder.CachedFile, faults: list[str] | None) -> CacheEntry:
     return CacheEntry(entry.kind, entry.name, str(entry.path), entry.bytes, entry.used, entry.of, faults)
+
+
+@dataclass(frozen=True)
+class PullResult(Result):
+    """Where the model is now."""
+
+    name: str
+    path: str
+    fetched: bool
+    """Whether it was fetched now; false where it was there already."""
+    bytes: int
+
+
+def pull(
+    name: str, *, revision: str | None = None, offline: bool = False, progress: Progress | None = None
+) -> PullResult:
+    """Fetch a model of the catalogue or of the hub unless it is there. Raises ModelError, UserError."""
+    if name in TOYS:
+        raise UsageError(f"{name} is built in, there is nothing to fetch")
+    stages: set[str] = set()
+
+    def watched(stage: str, done: int, total: int | None) -> None:
+        stages.add(stage)
+        if progress is not None:
+            progress(f"{stage} {name}", done, total)
+
+    located = locate(name, revision=revision, offline=offline, progress=watched)
+    paths = [*located.weight_paths, *located.tokenizer_files.values()]
+    return PullResult(name, str(located.path), bool(stages - {"wait"}), total_size(paths))

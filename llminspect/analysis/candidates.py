@@ -10,6 +10,8 @@ from llminspect.core.sampling import top_ids
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
 
@@ -74,3 +76,23 @@ def ranked_token(model: Model, logits_V: Array, token_id: int) -> RankedToken:
     """Where a token stands by logits [V]."""
     rank = int((logits_V > logits_V[token_id]).sum())
     return RankedToken(token_id, token_text(model, token_id), softmax(logits_V)[token_id], rank)
+
+
+@dataclass(frozen=True)
+class FilledMask:
+    """One mask token."""
+
+    index: int
+    top: list[Candidate]
+
+
+def fill_masks(model: Model, ids: Sequence[int], stream_TD: Array, count: int) -> list[FilledMask]:
+    """The most probable tokens at each mask, from the last stream; an empty list where the text has none."""
+    mask_id = model.tokenizer.mask_id if model.tokenizer else None
+    masks = [index for index, token_id in enumerate(ids) if token_id == mask_id]
+    if not masks:
+        return []
+    logits_MV = model.logits(stream_TD[masks])
+    return [
+        FilledMask(index, candidates(model, logits_V, count)) for index, logits_V in zip(masks, logits_MV, strict=True)
+    ]

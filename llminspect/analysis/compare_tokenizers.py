@@ -2,39 +2,81 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from llminspect.analysis.documents import token_documents
 from llminspect.analysis.prompt import text_prompt
-from llminspect.analysis.tokenization import (
-    ComparedTokenizer,
-    CompareResult,
-    CountResult,
-    FirstDifference,
-    SharedCuts,
-    about,
-    budget_of,
-    compared,
-    cost_of,
-    place_of_difference,
-)
+from llminspect.analysis.result import Result, Tokens, token_documents
+from llminspect.analysis.tokenize import Cost, CountResult, TokenBudget, TokenizerSummary, about, counted
 from llminspect.errors import UserError
-from llminspect.text.tokenizer import utf8
+from llminspect.text.tokenizer import Token, Tokenizer, utf8
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llminspect.arguments.shared import SourceOptions
     from llminspect.arguments.tokenize import TokenizeOptions
-    from llminspect.text.tokenizer import Token, Tokenizer
+
+
+@dataclass(frozen=True)
+class ComparedTokenizer:
+    """One tokenizer of a comparison."""
+
+    model: str
+    tokenizer: TokenizerSummary
+    count: int | None = None
+    characters_per_token: float | None = None
+    bytes_per_token: float | None = None
+    cost: Cost | None = None
+    budget: TokenBudget | None = None
+    tokens: Tokens | None = None
+    """Left out with --count, and where this tokenizer cannot take the text."""
+    error: str | None = None
+    """Why this tokenizer cannot take the text."""
+
+
+@dataclass(frozen=True)
+class SharedCuts:
+    """What all tokenizers of a comparison have in common."""
+
+    spans: list[tuple[int, int]]
+    """The bytes of the text that are one token in each of them."""
+    cuts: int
+    """Places inside the text where all of them cut …"""
+    cuts_of_any: int
+    """… and places where any of them does."""
+
+
+@dataclass(frozen=True)
+class FirstDifference:
+    """The first token in which the ids of two tokenizers differ; None where a text has ended."""
+
+    index: int
+    byte: int
+    """Where in the text, in bytes of UTF-8."""
+    models: tuple[str, str]
+    ids: tuple[int | None, int | None]
+    texts: tuple[str | None, str | None]
+
+
+@dataclass(frozen=True)
+class CompareResult(Result):
+    """One text in several tokenizers."""
+
+    text: str | None
+    """Left out with --count."""
+    characters: int
+    bytes: int
+    models: list[ComparedTokenizer]
+    shared: SharedCuts | None = None
+    same_ids: bool | None = None
+    """Whether all of them give the very same ids."""
+    parting: FirstDifference | None = None
 
 
 def compare(
-    tokenizers: Sequence[tuple[str, Tokenizer]],
-    text: str,
-    source: SourceOptions,
-    options: TokenizeOptions,
+    tokenizers: Sequence[tuple[str, Tokenizer]], text: str, source: SourceOptions, options: TokenizeOptions
 ) -> CompareResult:
     """The text in each tokenizer. One that cannot take it says why; raises its error where none can.
 
@@ -52,12 +94,10 @@ def compare(
             models.append(ComparedTokenizer(name, about(tokenizer), error=error.message))
             continue
         tokens = cut[name] = prompt.tokens
-        count = len(tokens)
         if prompt.text is not None:  # Of a chat that of its last message, into which the spans point.
             cut_text, size = prompt.text, len(utf8(prompt.text))
-        cost, budget = cost_of(options.price, count), budget_of(options.max_tokens_allowed, count)
-        counted = CountResult(count, len(cut_text), size, cost, budget)
-        model = compared(name, tokenizer, counted, rates=prompt.chat is None)
+        count = counted(options, len(tokens), len(cut_text), size)
+        model = compared(name, tokenizer, count, rates=prompt.chat is None)
         models.append(model if options.count else replace(model, tokens=token_documents(tokens)))
     if not cut:
         raise errors[0]
@@ -85,15 +125,12 @@ def first_difference(cut: dict[str, Sequence[Token]], size: int) -> FirstDiffere
     """Where the ids of any tokenizer first differ from those of the first one; None where they never do."""
     (first, first_tokens), *others = cut.items()
     ids = [token.id for token in first_tokens]
-    found = []
-    for name, tokens in others:
-        index = place_of_difference(ids, [token.id for token in tokens])
-        if index is not None:
-            found.append((index, name, tokens))
+    places = {name: place_of_difference(ids, [token.id for token in tokens]) for name, tokens in others}
+    found = {name: index for name, index in places.items() if index is not None}
     if not found:
         return None
-    index, name, tokens = min(found, key=lambda entry: entry[0])
-    pair = [tokens[index] if index < len(tokens) else None for tokens in (first_tokens, tokens)]
+    name, index = min(found.items(), key=lambda entry: entry[1])
+    pair = [tokens[index] if index < len(tokens) else None for tokens in (first_tokens, cut[name])]
     starts = [token.start for token in pair if token is not None and token.start is not None]
     return FirstDifference(
         index,
@@ -102,3 +139,22 @@ def first_difference(cut: dict[str, Sequence[Token]], size: int) -> FirstDiffere
         (pair[0].id if pair[0] else None, pair[1].id if pair[1] else None),
         (pair[0].text if pair[0] else None, pair[1].text if pair[1] else None),
     )
+
+
+def compared(name: str, tokenizer: Tokenizer, found: CountResult, *, rates: bool = True) -> ComparedTokenizer:
+    """A count as a row of a comparison; with the characters and the bytes a token, unless not `rates`."""
+    characters, size = found.characters, found.bytes
+    return ComparedTokenizer(
+        name,
+        about(tokenizer),
+        found.count,
+        characters / found.count if rates and found.count and characters is not None else None,
+        size / found.count if rates and found.count and size is not None else None,
+        found.cost,
+        found.budget,
+    )
+
+
+def place_of_difference(left: Sequence[int], right: Sequence[int]) -> int | None:
+    """The index of the first id that differs or is missing on one side; None where the two are equal."""
+    return next((index for index, (one, other) in enumerate(zip_longest(left, right)) if one != other), None)

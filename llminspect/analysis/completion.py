@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from llminspect.analysis.candidates import ProbableToken, token_text
-from llminspect.core.decoding import LookAhead, decode
-from llminspect.core.sampling import Draws, entropy, top_ids
-from llminspect.core.tap import Chain
+from llminspect.analysis.candidates import NamedToken, ProbableToken, token_text
+from llminspect.core.decoding import Choice, LookAhead, NextLogits, decode
+from llminspect.core.sampling import Draws, Sampling, entropy, top_ids
+from llminspect.core.tap import Chain, Tap
 from llminspect.text.text_stream import TextStream, next_piece
 
 if TYPE_CHECKING:
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache
-    from llminspect.core.decoding import Choice, NextLogits
-    from llminspect.core.sampling import Sampling
-    from llminspect.core.tap import Tap
     from llminspect.model.opened import Model
 
 Stop = Literal["length", "eos", "stop"]
@@ -28,11 +25,9 @@ ROWS = 12
 
 
 @dataclass(frozen=True)
-class FilteredToken:
+class FilteredToken(NamedToken):
     """One token on its way through the filters: its probability after each, 0 from where it was cut."""
 
-    id: int
-    text: str
     probs: list[float]
 
 
@@ -206,7 +201,13 @@ def step_record(model: Model, choice: Choice, alternatives: int, table: bool, *,
     model_V = choice.model_V
     others = [token_id for token_id in top_ids(model_V, alternatives + 1) if token_id != choice.id][:alternatives]
     probability = float(model_V[choice.id])
-    made = StepRecord(
+    filters = None
+    if table:  # The most probable tokens, and the chosen one, from stage to stage.
+        names, stages = zip(*choice.stages, strict=True)
+        shown = dict.fromkeys([*top_ids(model_V, ROWS), choice.id])
+        tokens = [FilteredToken(at, token_text(model, at), [float(stage[at]) for stage in stages]) for at in shown]
+        filters = Filters(list(names), [int((stage > 0).sum()) for stage in stages], tokens)
+    return StepRecord(
         id=choice.id,
         text=token_text(model, choice.id),
         prob=probability,
@@ -215,20 +216,5 @@ def step_record(model: Model, choice: Choice, alternatives: int, table: bool, *,
         entropy=entropy(model_V),
         drawn_prob=float(choice.stages[-1][1][choice.id]) if drawn else None,
         forced=True if choice.forced else None,
-    )
-    return replace(made, filters=filter_table(model, choice)) if table else made
-
-
-def filter_table(model: Model, choice: Choice) -> Filters:
-    """The most probable tokens, and the chosen one, from stage to stage."""
-    shown = top_ids(choice.model_V, ROWS)
-    if choice.id not in shown:
-        shown.append(choice.id)
-    return Filters(
-        names=[name for name, _ in choice.stages],
-        kept=[int((probabilities > 0).sum()) for _, probabilities in choice.stages],
-        tokens=[
-            FilteredToken(token_id, token_text(model, token_id), [float(stage[token_id]) for _, stage in choice.stages])
-            for token_id in shown
-        ],
+        filters=filters,
     )

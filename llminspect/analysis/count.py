@@ -7,7 +7,7 @@ import io
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from llminspect.analysis.tokenization import CountResult, budget_of, cost_of
+from llminspect.analysis.tokenize import CountResult, counted
 from llminspect.text.chunks import count_stream
 
 if TYPE_CHECKING:
@@ -89,5 +89,4 @@ def count(
         # A BOS that the text holds already is not put in front a second time.
         tokens = tokenizer.encode(measured.head.decode("utf-8", "ignore"), source.parse)
         total += len(tokenizer.wrap(tokens)) - len(tokens)
-    cost, budget = cost_of(options.price, total), budget_of(options.max_tokens_allowed, total)
-    return CountResult(total, measured.characters, measured.bytes, cost, budget)
+    return counted(options, total, measured.characters, measured.bytes)

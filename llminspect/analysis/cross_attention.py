@@ -6,14 +6,15 @@ The encoder is looked at as a model of its own that sees both ways, with everyth
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from llminspect.analysis.documents import Dims
 from llminspect.analysis.passes import run_until
+from llminspect.analysis.result import Dims
 from llminspect.core.attention_measures import entropy
-from llminspect.core.tap import Under, Visit
+from llminspect.core.tap import Tap, Under, Visit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from llminspect.analysis.attention import Head, Overview
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache
-    from llminspect.core.tap import Tap
     from llminspect.model.opened import Model
 
 CROSS_WEIGHTS = "cross_attention.weights"
@@ -70,19 +70,13 @@ def encoder_of(model: Model) -> Model:
     width = sizes.E * sizes.H // heads
     config = replace(whole, sizes=replace(sizes, L=layers, H=heads, K=heads, E=width), causal=False)  # type: ignore[type-var]
 
-    def reader(name: str) -> Callable[[], Array]:
-        return lambda: arrays[name]
-
-    named = {name.removeprefix("encoder."): reader(name) for name in arrays if name.startswith("encoder.")}
-    named["embedding.weight"] = reader("embedding.weight")
+    stack = [name for name in arrays if name.startswith("encoder.")] + ["embedding.weight"]
+    named: dict[str, Callable[[], Array]] = {
+        name.removeprefix("encoder."): partial(arrays.__getitem__, name) for name in stack
+    }
 
     def forward(
-        params: Params,
-        config: object,
-        ids_T: Array,
-        tap: Tap,
-        cache: Cache | None = None,
-        hidden_S: Array | None = None,
+        params: Params, config: Any, ids_T: Array, tap: Tap, cache: Cache | None = None, hidden_S: Array | None = None
     ) -> Pass:
         read = model.encode_source(ids_T, Under("encoder.", tap), hidden_S)
         assert read.source is not None

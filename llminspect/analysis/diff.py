@@ -9,21 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llminspect.analysis.candidates import Candidate, candidates, token_text
-from llminspect.analysis.change import divergence
-from llminspect.analysis.documents import Tokens, token_documents
-from llminspect.analysis.forward_pass import watch_pass
-from llminspect.analysis.prompt import check_prompt, prompt_of_ids, text_prompt
-from llminspect.analysis.result import Result
-from llminspect.analysis.target import target_prompt, with_source
+from llminspect.analysis.experiments import divergence
+from llminspect.analysis.prompt import chat_prompt, check_prompt, prompt_of_ids, target_prompt, text_prompt, with_source
+from llminspect.analysis.result import Result, Tokens, token_documents
+from llminspect.analysis.trace import WatchedPass, watch_pass
 from llminspect.arguments.shared import SourceOptions
 from llminspect.core.unembed import log_softmax
 from llminspect.errors import UsageError
-from llminspect.text.prompt import Chat, Prompt, encode_chat, render_chat
 
 if TYPE_CHECKING:
-    from llminspect.analysis.forward_pass import WatchedPass
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
+    from llminspect.text.prompt import Prompt
 
 
 @dataclass(frozen=True)
@@ -105,10 +102,10 @@ def _watched(model: Model, prompt: Prompt) -> WatchedPass:
         raise UsageError(
             f"{model.name} fills masks: no token comes next", "llminspect forward shows what its masks are"
         )
-    if not model.can("source"):
-        return watch_pass(model, prompt.ids, len(prompt.ids) - 1)
-    ids = target_prompt(model, None, None).ids
-    return watch_pass(with_source(model, prompt.ids), ids, len(ids) - 1)
+    ids = prompt.ids
+    if model.can("source"):
+        model, ids = with_source(model, ids), target_prompt(model, None, None).ids
+    return watch_pass(model, ids, len(ids) - 1)
 
 
 def _same_text(model: Model, prompt: Prompt, source: SourceOptions) -> Prompt:
@@ -117,9 +114,7 @@ def _same_text(model: Model, prompt: Prompt, source: SourceOptions) -> Prompt:
         return prompt_of_ids(prompt.ids, model.tokenizer, prompt.line)
     if prompt.chat is None or model.tokenizer is None:
         return text_prompt(prompt.text, source, model.tokenizer, prompt.line)
-    messages = prompt.chat.messages
-    chat = Chat(messages, encode_chat(model.tokenizer, render_chat(model.tokenizer, messages)))
-    return Prompt(chat.text, chat.tokens, prompt.line, chat=chat)
+    return chat_prompt(prompt.chat.messages, model.tokenizer, prompt.line)
 
 
 def _vocabulary(model: Model) -> object:

@@ -7,27 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
-from llminspect.analysis.analogy import Analogy, sum_of, terms_of
+from llminspect.analysis import vectors
 from llminspect.analysis.cross_attention import encoder_of
-from llminspect.analysis.documents import Dims, Tokens, token_documents
-from llminspect.analysis.neighbours import Neighbour, TokenTexts, neighbours_of
-from llminspect.analysis.position_codes import PositionCode, position_code_of
-from llminspect.analysis.projection import PlaneProjection, projection_of
+from llminspect.analysis.neighbours import Analogy, Neighbour, TokenTexts, neighbours_of, terms_of
 from llminspect.analysis.prompt import check_prompt
-from llminspect.analysis.result import Result
-from llminspect.analysis.vectors import (
-    Outlier,
-    TableLookup,
-    TextSpan,
-    VectorStatistics,
-    check_vectors_place,
-    lookup_of,
-    outlier_of,
-    statistics_of,
-    usual_place,
-    vectors_at,
-    vocabulary_table,
-)
+from llminspect.analysis.result import Dims, Result, Tokens, token_documents
+from llminspect.arguments.ranges import is_index, shortened
 from llminspect.core import geometry
 from llminspect.errors import UsageError
 from llminspect.text.prompt import Prompt
@@ -35,6 +20,14 @@ from llminspect.text.prompt import Prompt
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from llminspect.analysis.vectors import (
+        Outlier,
+        PlaneProjection,
+        PositionCode,
+        TableLookup,
+        TextSpan,
+        VectorStatistics,
+    )
     from llminspect.arguments.embed import EmbedOptions, Metric, Pool
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
@@ -75,26 +68,35 @@ def embed(model: Model, options: EmbedOptions, others: Sequence[Prompt], prompt:
     prompts = [prompt, *others]
     for each in prompts:
         check_prompt(model, each)
-    unpooled = [vectors_at(model, each.ids, at) for each in prompts]
-    vectors = [geometry.pooled(vectors_TD, options.pool) for vectors_TD in unpooled]
+    unpooled = [vectors.vectors_at(model, each.ids, at) for each in prompts]
+    pooled = [geometry.pooled(vectors_TD, options.pool) for vectors_TD in unpooled]
     labels = [label for each in prompts for label in _labels(each, options.pool, len(prompts) > 1)]
-    lookup = lookup_of(model.params["embedding.weight"], prompt.ids) if at == "embedding" and not others else None
-    texts = None
+    lookup = texts = None
+    if at == "embedding" and not others:
+        lookup = vectors.lookup_of(model.params["embedding.weight"], prompt.ids)
     if others:
         starts = np.cumsum([0, *(len(each.tokens) for each in prompts)])
         texts = [
-            TextSpan(each.text, int(start), len(each.tokens)) for each, start in zip(prompts, starts, strict=False)
+            vectors.TextSpan(each.text, int(start), len(each.tokens))
+            for each, start in zip(prompts, starts, strict=False)
         ]
     tokens = [token for each in prompts for token in each.tokens]
-    made = _result(model, options, at, token_documents(tokens), labels, np.concatenate(vectors))
-    positions = position_code_of(model, len(tokens)) if options.positions else None
-    return replace(made, texts=texts, lookup=lookup, positions=positions, outlier=outlier_of(np.concatenate(unpooled)))
+    made = _result(model, options, at, token_documents(tokens), labels, np.concatenate(pooled))
+    positions = vectors.position_code_of(model, len(tokens)) if options.positions else None
+    outlier = vectors.outlier_of(np.concatenate(unpooled))
+    return replace(made, texts=texts, lookup=lookup, positions=positions, outlier=outlier)
 
 
 def place_of(model: Model, options: EmbedOptions) -> str:
-    """Where the vectors are taken from: as `--at` says, or as usual. Raises UsageError where there is no such layer."""
-    at = usual_place(model, options.pool) if options.at is None else str(options.at)
-    check_vectors_place(at, model.config.sizes.L)
+    """Where the vectors are taken from: as `--at` says, or as usual: an encoder was made for those that it gives out,
+    pooled. Raises UsageError where there is no such layer."""
+    usual = "final" if options.pool != "none" and model.can("encode") else "embedding"
+    at, layers = usual if options.at is None else str(options.at), model.config.sizes.L
+    if at not in ("embedding", "final") and not (is_index(at) and int(at) < layers):
+        have = f"layers run from 0 to {layers - 1}" if layers > 1 else "the only layer is 0"
+        raise UsageError(
+            f"there is no layer {shortened(at)!r} for --at", f"{have}; embedding and final are the two ends"
+        )
     return at
 
 
@@ -107,7 +109,10 @@ def embed_analogy(model: Model, options: EmbedOptions, prompt: Prompt) -> EmbedR
     """The sum of the words of an expression, and what lies near it. `prompt` holds the tokens of its words."""
     assert options.analogy is not None
     terms = [term for term, _ in terms_of(options.analogy, model.tokenizer)]
-    total_1D = sum_of(terms, model.params["embedding.weight"])
+    table_VD = model.params["embedding.weight"]
+    total_1D: Array = np.zeros((1, table_VD.shape[1]), np.float32)
+    for term in terms:  # The vector of a word of several tokens is the mean of theirs.
+        total_1D = total_1D + np.float32(term.factor) * np.take(table_VD, np.asarray(term.ids), axis=0).mean(axis=0)
     if not total_1D.any():
         raise UsageError(f"{options.analogy} is a vector of zeros", "it points nowhere, so nothing is near it")
     analogy = Analogy(options.analogy, terms, options.exclude_inputs)
@@ -123,7 +128,7 @@ def _result(
     vectors_ND: Array,
     analogy: Analogy | None = None,
 ) -> EmbedResult:
-    name, table_VD = vocabulary_table(model, at)
+    name, table_VD = vectors.vocabulary_table(model, at)
     count = options.nearest or (10 if analogy else 0)
     inputs = [token_id for term in analogy.terms for token_id in term.ids] if analogy else []
     found = None
@@ -146,14 +151,14 @@ def _result(
         labels=labels,
         vectors=vectors_ND,
         norms=geometry.norms(vectors_ND),
-        statistics=statistics_of(vectors_ND, table_VD if at == "embedding" else None),
+        statistics=vectors.statistics_of(vectors_ND, table_VD if at == "embedding" else None),
         analogy=analogy,
         nearest_in=name if found else None,
         nearest_by=options.metric if found else None,
         nearest=nearest,
         similarity_by=options.metric if options.similarity else None,
         similarity=geometry.similarity(vectors_ND, vectors_ND, options.metric) if options.similarity else None,
-        projection=projection_of(labels, vectors_ND, found, table_VD) if options.project else None,
+        projection=vectors.projection_of(labels, vectors_ND, found, table_VD) if options.project else None,
     )
 
 

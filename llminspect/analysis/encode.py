@@ -1,15 +1,15 @@
-"""`llminspect encode`: a text as the ids that a model reads, and ids as text again."""
+"""`llminspect encode`: a text as the ids that a model reads, ids as text again, and `--search` in a vocabulary."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llminspect.analysis.documents import Tokens, token_documents
-from llminspect.analysis.result import Result
+from llminspect.analysis.result import Result, Tokens, token_documents
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
+    from llminspect.arguments.encode import SearchOptions
     from llminspect.text.prompt import Prompt
     from llminspect.text.tokenizer import Tokenizer
 
@@ -56,17 +56,49 @@ def encode(tokenizer: Tokenizer, one_hot: bool, prompt: Prompt) -> EncodeResult:
 
 def decode(tokenizer: Tokenizer, keep_special: bool, prompt: Prompt) -> DecodeResult:
     """The bytes that ids stand for, without what the model expects around a text unless that is to be kept."""
-    ids = prompt.ids if keep_special else without_added(prompt.ids, tokenizer)
+    ids, prefix, suffix = prompt.ids, list(tokenizer.prefix_ids), list(tokenizer.suffix_ids)
+    if not keep_special and prefix and ids[: len(prefix)] == prefix:
+        ids = ids[len(prefix) :]
+    if not keep_special and suffix and ids[-len(suffix) :] == suffix:
+        ids = ids[: -len(suffix)]
     data = tokenizer.decode(ids)
     text = data.decode("utf-8", "replace")
     return DecodeResult(prompt.ids, text, data.hex(), text.encode() == data)
 
 
-def without_added(ids: list[int], tokenizer: Tokenizer) -> list[int]:
-    """The ids without the prefix and the suffix that encoding puts around a text."""
-    prefix, suffix = list(tokenizer.prefix_ids), list(tokenizer.suffix_ids)
-    if prefix and ids[: len(prefix)] == prefix:
-        ids = ids[len(prefix) :]
-    if suffix and ids[-len(suffix) :] == suffix:
-        ids = ids[: -len(suffix)]
-    return ids
+@dataclass(frozen=True)
+class FoundToken:
+    """A token that a search found."""
+
+    id: int
+    text: str
+    """With U+FFFD where its bytes are not whole characters."""
+    bytes: str
+    """In hex."""
+    special: bool
+
+
+@dataclass(frozen=True)
+class SearchResult(Result):
+    """The tokens that a search found."""
+
+    search: str
+    count: int
+    """How many were found, whatever --limit."""
+    vocabulary_size: int
+    found: list[FoundToken]
+
+
+def search_vocabulary(tokenizer: Tokenizer, options: SearchOptions) -> SearchResult:
+    """The tokens that match, by id, or the longest first."""
+    from llminspect.text.vocabulary import longest, search
+
+    assert options.search is not None
+    entries = search(
+        tokenizer, glob=options.search, special=options.only == "special", unreachable=options.only == "unreachable"
+    )
+    all_found = list(entries)
+    if options.longest:
+        all_found = longest(all_found, len(all_found), special=options.only == "special")
+    found = [FoundToken(entry.id, entry.text, entry.data.hex(), entry.special) for entry in all_found[: options.limit]]
+    return SearchResult(options.search, len(all_found), tokenizer.vocabulary_size, found)

@@ -1,26 +1,29 @@
-"""`--ablate`, `--scale`, `--steer`: from the command line to taps. They compose: ablate, then scale, then steer.
+"""`--ablate`, `--scale`, `--steer`: from the command line to taps, and what they change in the answer.
 
-Shared by every command that runs a model and can show what a change does.
+They compose: ablate, then scale, then steer. Shared by every command that runs a model and can show what a change does.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from llminspect.analysis.candidates import Candidate, NamedToken, candidates, token_text
 from llminspect.analysis.passes import captured
-from llminspect.arguments.places import each, parse_place
+from llminspect.arguments.experiments import ExperimentOptions, parse_place
+from llminspect.arguments.option import each
 from llminspect.arguments.ranges import check_exists, shortened
-from llminspect.arguments.sums import parse_direction, parse_factor
+from llminspect.arguments.words import parse_direction, parse_factor
 from llminspect.core.intervention import Place, added, replaced, scaled
+from llminspect.core.sampling import top_ids
+from llminspect.core.unembed import log_softmax
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llminspect.arguments.experiments import ExperimentOptions
     from llminspect.core.array import Array
     from llminspect.core.tap import Tap
     from llminspect.model.opened import Model
@@ -42,15 +45,18 @@ class Experiment:
 
 def experiment_taps(model: Model, options: ExperimentOptions, ids: Sequence[int]) -> tuple[list[Tap], list[Experiment]]:
     """The taps that do what the options ask, and what they are. `ids` is the text over which `mean` is taken."""
-    if options.ablate_with != "zero" and not options.ablate:
-        raise UsageError("--ablate-with says nothing without --ablate", "give --ablate as well")
-    taps: list[Tap] = []
-    done: list[Experiment] = []
     places = [parse_place(model, part, "--ablate") for entry in each(options.ablate) for part in entry.split(",")]
-    taps += _ablations(model, places, options.ablate_with, ids)
-    done += [Experiment("ablate", str(place), options.ablate_with) for place in places]
+    instead: list[Any] = [0.0] * len(places)
+    if options.ablate_with == "mean" and places:
+        capture = captured(model, ids, (place.tap for place in places))
+        instead = [capture[place.tap][place.index(slice(None))].mean(axis=-2) for place in places]
+    taps: list[Tap] = [replaced(place, value) for place, value in zip(places, instead, strict=True)]
+    done = [Experiment("ablate", str(place), options.ablate_with) for place in places]
     for entry in each(options.scale):
-        place_text, factor = _times(entry, "--scale", "3.2*0.5")
+        place_text, _, factor_text = entry.rpartition("*")
+        factor = parse_factor(factor_text) if place_text else None
+        if factor is None:
+            raise UsageError(f"--scale {shortened(entry)!r} does not end in a factor", "for example --scale 3.2*0.5")
         place = parse_place(model, place_text, "--scale")
         taps.append(scaled(place, factor))
         done.append(Experiment("scale", str(place), f"× {factor:g}"))
@@ -58,40 +64,20 @@ def experiment_taps(model: Model, options: ExperimentOptions, ids: Sequence[int]
     return [*taps, *(tap for tap, _ in steered)], [*done, *(experiment for _, experiment in steered)]
 
 
-def _ablations(model: Model, places: Sequence[Place], instead: str, ids: Sequence[int]) -> list[Tap]:
-    if instead == "zero" or not places:
-        return [replaced(place, 0.0) for place in places]
-    capture = captured(model, ids, (place.tap for place in places))
-    return [replaced(place, capture[place.tap][place.index(slice(None))].mean(axis=-2)) for place in places]
-
-
-def _times(text: str, option: str, example: str) -> tuple[str, float]:
-    place, _, factor_text = text.rpartition("*")
-    factor = parse_factor(factor_text) if place else None
-    if factor is None:
-        raise UsageError(f"{option} {shortened(text)!r} does not end in a factor", f"for example {option} {example}")
-    return place, factor
-
-
 def _steerings(model: Model, texts: Sequence[str], ids: Sequence[int]) -> list[tuple[Tap, Experiment]]:
     """The directions as taps, each measured by the stream of the text `ids` that it is added to."""
     if not texts:
         return []
     directions = [_direction(model, text) for text in texts]
-    usual = _usual_lengths(model, [place for place, _, _ in directions], ids[:MEASURED])
+    capture = captured(model, ids[:MEASURED], (place.tap for place, _, _ in directions))
     found: list[tuple[Tap, Experiment]] = []
     for place, direction_D, what in directions:
         with np.errstate(all="ignore"):  # A direction that overflows is one of the logits' own errors.
-            length = float(np.linalg.norm(direction_D.astype(np.float64)) / usual[place])
+            # The median of the stream's vectors: the first token's may be many times as long.
+            usual = float(np.median(np.linalg.norm(capture[place.tap], axis=-1)))
+            length = float(np.linalg.norm(direction_D.astype(np.float64)) / usual)
         found.append((added(place, direction_D), Experiment("steer", str(place), what, length)))
     return found
-
-
-def _usual_lengths(model: Model, places: Sequence[Place], ids: Sequence[int]) -> dict[Place, float]:
-    """The median length of the stream's vectors at each place: the first token's may be many times as long."""
-    capture = captured(model, ids, (place.tap for place in places))
-    with np.errstate(all="ignore"):
-        return {place: float(np.median(np.linalg.norm(capture[place.tap], axis=-1))) for place in places}
 
 
 def _direction(model: Model, text: str) -> tuple[Place, Array, str]:
@@ -120,3 +106,60 @@ def _stream_of(model: Model, word: str, place: Place) -> Array:
     front = list(tokenizer.prefix_ids) or ([] if tokenizer.bos_id is None else [tokenizer.bos_id])
     stream_D: Array = captured(model, [*front, *ids], [place.tap])[place.tap][-1]
     return stream_D
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The model left alone."""
+
+    next: list[Candidate]
+
+
+@dataclass(frozen=True)
+class Shift(NamedToken):
+    """One token before and after."""
+
+    prob_before: float
+    prob_after: float
+    logit_change: float
+
+
+@dataclass(frozen=True)
+class AnswerChange:
+    """What the experiment did."""
+
+    experiments: list[Experiment]
+    kl: float
+    """KL(before ‖ after) of the two next-token distributions, in bits."""
+    largest_logit_change: float
+    tokens: list[Shift]
+
+
+def compare_answers(
+    model: Model, before_V: Array, after_V: Array, count: int, experiments: list[Experiment]
+) -> tuple[Baseline, AnswerChange]:
+    """Compare two rows of logits."""
+    log_before, log_after = (log_softmax(logits.astype(np.float64)) for logits in (before_V, after_V))
+    shown = list(dict.fromkeys([*top_ids(before_V, count), *top_ids(after_V, count)]))
+    shifts = [
+        Shift(
+            token_id,
+            token_text(model, token_id),
+            float(np.exp(log_before[token_id])),
+            float(np.exp(log_after[token_id])),
+            float(after_V[token_id]) - float(before_V[token_id]),
+        )
+        for token_id in shown
+    ]
+    return Baseline(candidates(model, before_V, count)), AnswerChange(
+        experiments,
+        kl=divergence(log_before, log_after),
+        largest_logit_change=float(np.max(np.abs(after_V.astype(np.float64) - before_V))),
+        tokens=shifts,
+    )
+
+
+def divergence(log_before_V: Array, log_after_V: Array) -> float:
+    """KL(before ‖ after) = Σ p (ln p − ln q), in bits; never below 0 by rounding."""
+    before_V = np.exp(log_before_V)
+    return max(0.0, float(np.sum(np.where(before_V > 0, before_V * (log_before_V - log_after_V), 0.0)) / np.log(2)))

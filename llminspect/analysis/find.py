@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
+from llminspect.analysis.attention import PairWeights, WantedAttention, watch_attention
+from llminspect.analysis.prompt import check_prompt
 from llminspect.arguments.words import Word, find_word
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
-
-PairWeights: TypeAlias = "Sequence[Sequence[tuple[float, float | None]]]"
-"""Over layers and heads: the weight of a query on its keys, and the mean of the others'."""
 
 
 @dataclass(frozen=True)
@@ -76,39 +76,48 @@ def ends_of(prompt: Prompt, words: tuple[Word, Word]) -> tuple[End, End]:
     return query, key
 
 
-def check_order(query: End, key: End, causal: bool) -> None:
-    """Raise UsageError for a key that the query cannot see."""
+def pair_of(ends: tuple[End, End], causal: bool) -> tuple[int, list[int]]:
+    """The query and its keys. Raises UsageError for a key that the query cannot see."""
+    query, key = ends
     if causal and max(key.indices) > query.indices[-1]:
         raise UsageError(
             f"{query.text.strip()!r} cannot see {key.text.strip()!r}, which comes after it",
             "this model looks back only; turn the pair round",
         )
+    return query.indices[-1], key.indices
 
 
-def control_of(prompt: Prompt, control: Prompt, words: tuple[Word, Word], ends: tuple[End, End]) -> ControlSentence:
-    """The pair in the control sentence: the same words, or, in one of as many tokens, the same places."""
+def watch_control(
+    model: Model, prompt: Prompt, control: Prompt, words: tuple[Word, Word], ends: tuple[End, End]
+) -> tuple[ControlSentence, PairWeights]:
+    """The pair in the control sentence, and how much each head looks there: the same words, or, in one of as many
+    tokens, the same places."""
+    check_prompt(model, control)
     try:
-        return ControlSentence(control.text, control.labels, *ends_of(control, words), by_position=False)
+        here, by_position = ends_of(control, words), False
     except UsageError:
         if len(control.tokens) != len(prompt.tokens):
             raise
-    query, key = (End("".join(control.labels[at] for at in end.indices), end.indices) for end in ends)
-    return ControlSentence(control.text, control.labels, query, key, by_position=True)
+        query, key = (End("".join(control.labels[at] for at in end.indices), end.indices) for end in ends)
+        here, by_position = (query, key), True
+    sentence = ControlSentence(control.text, control.labels, *here, by_position)
+    pair = pair_of(here, model.config.causal)
+    return sentence, watch_attention(model, control.ids, WantedAttention(pair=pair)).pairs
 
 
 def found_heads(
     ends: tuple[End, End],
     pairs: PairWeights,
     chosen: Sequence[tuple[int, int]],
-    control: ControlSentence | None,
-    control_pairs: PairWeights | None,
+    sentence: ControlSentence | None,
+    beside: PairWeights | None,
 ) -> Find:
     """The chosen heads, the largest weight first, from the weights of the pair in every layer and head."""
     query, key = ends
     heads = []
     for layer, head in chosen:
         weight, others = pairs[layer][head]
-        in_control, others_in_control = control_pairs[layer][head] if control_pairs else (None, None)
+        in_control, others_in_control = beside[layer][head] if beside else (None, None)
         heads.append(
             FoundHead(
                 layer=layer,
@@ -124,4 +133,4 @@ def found_heads(
             )
         )
     heads.sort(key=lambda entry: (-entry.weight, entry.layer, entry.head))
-    return Find(query, key, heads, control)
+    return Find(query, key, heads, sentence)

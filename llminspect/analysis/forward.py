@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llminspect.analysis.by_hand import by_hand, fits_on_a_page
-from llminspect.analysis.candidates import Candidate, candidates, ranked_token
-from llminspect.analysis.documents import Tokens, token_documents
-from llminspect.analysis.forward_pass import watch_pass
-from llminspect.analysis.prompt import check_prompt
-from llminspect.analysis.result import Result
-from llminspect.analysis.target import decoder_and_target, refuse_target, with_source
-from llminspect.analysis.trace import feed_forward, routing
+from llminspect.analysis.candidates import Candidate, candidates, fill_masks, ranked_token
+from llminspect.analysis.prompt import check_prompt, decoder_and_target, with_source
+from llminspect.analysis.result import Result, Tokens, token_documents
+from llminspect.analysis.trace import feed_forward, routing, watch_pass
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.arguments.ranges import check_exists, parse_choice
-from llminspect.arguments.tokens import one_token
+from llminspect.arguments.words import one_token
 from llminspect.core.tap import Capture, Chain
 from llminspect.errors import UsageError
 from llminspect.text.prompt import Prompt
@@ -28,16 +25,12 @@ if TYPE_CHECKING:
 
     from llminspect.analysis.attribution import Attribution
     from llminspect.analysis.by_hand import Written
-    from llminspect.analysis.candidates import ProbableToken, RankedToken
-    from llminspect.analysis.change import AnswerChange, Baseline
-    from llminspect.analysis.experiments import Experiment
-    from llminspect.analysis.forward_pass import WatchedPass
+    from llminspect.analysis.candidates import FilledMask, ProbableToken, RankedToken
+    from llminspect.analysis.experiments import AnswerChange, Baseline, Experiment
     from llminspect.analysis.lens import LensLayer
-    from llminspect.analysis.masks import FilledMask
     from llminspect.analysis.patching import Sweep
-    from llminspect.analysis.saliency import Saliency
-    from llminspect.analysis.surprise import Surprise
-    from llminspect.analysis.trace import FeedForward, LayerTrace, Routing
+    from llminspect.analysis.token_scores import Saliency, Surprise
+    from llminspect.analysis.trace import FeedForward, LayerTrace, Routing, WatchedPass
     from llminspect.core.array import Array
     from llminspect.core.tap import Tap
     from llminspect.core.trace import TraceStep
@@ -100,8 +93,8 @@ def forward(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardR
         source = prompt
         model, prompt = decoder_and_target(model, prompt, look.target, look.target_ids)
         question = replace(question, look=replace(look, target=None, target_ids=None))
-    else:
-        refuse_target(model, look.target_ids)
+    elif look.target_ids is not None:
+        raise UsageError(f"--target-ids: {model.name} has no target apart from its text", "leave it out")
     scores = look.surprise or look.perplexity
     result = (_scored if scores else _followed)(model, question, prompt)
     return result if source is None else replace(result, source=token_documents(source.tokens))
@@ -113,9 +106,10 @@ def _followed(model: Model, question: ForwardQuestion, prompt: Prompt) -> Forwar
     look, ids, layers = question.look, prompt.ids, model.config.sizes.L
     position = len(ids) - 1 if look.at is None else look.at
     check_exists(position, len(ids), "position")
-    answers = _answers(model, look)
+    named = {"--target": look.target, "--versus": look.versus}
+    answers = [None if token is None else one_token(model, token, option) for option, token in named.items()]
     opened = parse_choice(look.layer, "layer", layers) or []
-    experiments = _prepared(model, question, ids, position, answers)
+    taps, made, swept = _prepared(model, question, ids, position, answers)
     watched = watch_pass(
         model,
         ids,
@@ -125,14 +119,17 @@ def _followed(model: Model, question: ForwardQuestion, prompt: Prompt) -> Forwar
         steps=look.steps or fits_on_a_page(model),
         heads=look.attribution,
         grid=look.all and not _watches_scores(model, look),
-        taps=experiments.taps,
+        taps=taps,
     )
     fed = [feed_forward(model, watched.capture, layer, position) for layer in opened or [layers - 1]]
     parts: dict[str, Any] = {}
     if watched.logits_V is None:
-        _refuse_without_logits(model, look)
+        for name in ("lens", "attribution", "saliency", "steps"):
+            if getattr(look, name):
+                hint = "llminspect embed shows its vectors"
+                raise UsageError(f"--{name}: {model.name} gives vectors, not tokens", hint)
     else:
-        parts = _answer_parts(model, look, prompt, position, watched, watched.logits_V, experiments, answers)
+        parts = _answer_parts(model, look, prompt, position, watched, watched.logits_V, taps, made, answers)
     return ForwardResult(
         text=prompt.text,
         tokens=token_documents(prompt.tokens),
@@ -142,24 +139,9 @@ def _followed(model: Model, question: ForwardQuestion, prompt: Prompt) -> Forwar
         after=watched.after if look.trace else None,
         feedforward=[step for step in fed if step is not None] or None,
         experts=routing(model, watched.capture),
-        sweep=experiments.sweep,
+        sweep=swept,
         **parts,
     )
-
-
-def _answers(model: Model, look: ForwardOptions) -> tuple[int | None, int | None]:
-    """The tokens of --target and --versus."""
-    target = None if look.target is None else one_token(model, look.target, "--target")
-    return target, None if look.versus is None else one_token(model, look.versus, "--versus")
-
-
-@dataclass(frozen=True)
-class PreparedExperiments:
-    """The taps of all experiments of this run, and what they do."""
-
-    taps: list[Tap]
-    made: list[Experiment]
-    sweep: Sweep | None = None
 
 
 def _prepared(
@@ -167,32 +149,30 @@ def _prepared(
     question: ForwardQuestion,
     ids: list[int],
     position: int,
-    answers: tuple[int | None, int | None],
+    answers: Sequence[int | None],
     swept: Sweep | None = None,
-) -> PreparedExperiments:
-    """The patch acts first, then what is ablated, scaled and steered, in the text that is patched from as well. `swept`
-    is a sweep that was made before."""
+) -> tuple[list[Tap], list[Experiment], Sweep | None]:
+    """The taps of all experiments of this run, and what they do. The patch acts first, then what is ablated, scaled and
+    steered, in the text that is patched from as well. `swept` is a sweep that was made before."""
     if question.source_ids is None and question.experiments == ExperimentOptions():
-        return PreparedExperiments([], [])
+        return [], [], None
     from llminspect.analysis.experiments import experiment_taps
 
     taps, made = experiment_taps(model, question.experiments, ids)
     if question.source_ids is None:
-        return PreparedExperiments(taps, made)
+        return taps, made, None
     from llminspect.analysis import patching
     from llminspect.core.intervention import Place
 
     patch, other = question.patch, patching.other_text(model, ids, question.source_ids)
     if patch.into:
         patches, patched = patching.into_places(model, ids, other, patch, taps)
-        return PreparedExperiments([*patches, *taps], [*patched, *made])
-    find = patching.first_order if question.look.gradient else patching.sweep
-    swept = swept or find(model, ids, other, position, patch.sweep, answers, taps)
+        return [*patches, *taps], [*patched, *made], None
+    gradient = question.look.gradient
+    swept = swept or patching.sweep(model, ids, other, position, patch.sweep, answers, taps, gradient=gradient)
     places = [Place(patching.deepest(swept) if patch.sweep == "stream" else 0, "stream")]
     patches = patching.patch_taps(places, swept.differing, other, taps)
-    return PreparedExperiments(
-        [*patches, *taps], [*patching.patches_made(patch, places, swept.differing), *made], swept
-    )
+    return [*patches, *taps], [*patching.patches_made(patch, places, swept.differing), *made], swept
 
 
 def _answer_parts(
@@ -202,16 +182,15 @@ def _answer_parts(
     position: int,
     watched: WatchedPass,
     logits_V: Array,
-    experiments: PreparedExperiments,
-    answers: tuple[int | None, int | None],
+    taps: list[Tap],
+    made: list[Experiment],
+    answers: Sequence[int | None],
 ) -> dict[str, Any]:
     """The fields of the Result that are about what the model says: each is there where an option wants it."""
     ids, (chosen, versus) = prompt.ids, answers
     target = int(np.argmax(logits_V)) if chosen is None else chosen
     parts: dict[str, Any] = {}
     if model.can("fill"):
-        from llminspect.analysis.masks import fill_masks
-
         parts["masked"] = fill_masks(model, ids, watched.stream_TD, look.top)
     else:
         parts["next"] = candidates(model, logits_V, look.top)
@@ -219,28 +198,25 @@ def _answer_parts(
     if look.steps or fits_on_a_page(model):
         parts["steps"] = by_hand(model, watched.capture, ids, position, logits_V, candidates(model, logits_V, 1)[0])
     if look.lens:
-        from llminspect.analysis.lens import lens
+        from llminspect.analysis.lens import lens, lens_grid
 
         parts["lens"] = lens(model, watched.rows, look.top, chosen)
-    if look.all:
-        from llminspect.analysis.lens import lens_grid
-
-        parts["grid"] = lens_grid(model, _streams(model, look, ids, watched, experiments.taps))
+        parts["grid"] = lens_grid(model, _streams(model, look, ids, watched, taps)) if look.all else None
     if look.attribution:
         from llminspect.analysis.attribution import attribute
 
-        parts["attribution"] = attribute(model, watched, target, versus, experiments.made)
+        parts["attribution"] = attribute(model, watched, target, versus, made)
     if look.saliency:
-        from llminspect.analysis.saliency import by_gradient, saliency
+        from llminspect.analysis.token_scores import by_gradient, saliency
 
         measure = by_gradient if look.gradient else saliency
-        parts["saliency"] = measure(model, ids, position, target, experiments.taps)
-    if experiments.made:
-        from llminspect.analysis.change import compare_answers
+        parts["saliency"] = measure(model, ids, position, target, taps)
+    if made:
+        from llminspect.analysis.experiments import compare_answers
 
         plain_V = watch_pass(model, ids, position).logits_V
         assert plain_V is not None
-        parts["baseline"], parts["change"] = compare_answers(model, plain_V, logits_V, look.top, experiments.made)
+        parts["baseline"], parts["change"] = compare_answers(model, plain_V, logits_V, look.top, made)
     return parts
 
 
@@ -259,16 +235,10 @@ def _streams(model: Model, look: ForwardOptions, ids: list[int], watched: Watche
     return np.stack([capture.arrays.pop(name) for name in names])
 
 
-def _refuse_without_logits(model: Model, look: ForwardOptions) -> None:
-    for name in ("lens", "attribution", "saliency", "steps"):
-        if getattr(look, name):
-            raise UsageError(f"--{name}: {model.name} gives vectors, not tokens", "llminspect embed shows its vectors")
-
-
 def _scored(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardResult:
     """The surprisal of a text of any length; nothing else is watched."""
     from llminspect.analysis.experiments import experiment_taps
-    from llminspect.analysis.surprise import surprise
+    from llminspect.analysis.token_scores import surprise
 
     if question.look.target is not None:
         raise UsageError("--surprise scores the tokens of the text, not --target", "ask for one at a time")
@@ -280,9 +250,11 @@ def _scored(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardR
 
 
 def forward_arrays(model: Model, question: ForwardQuestion, result: ForwardResult) -> dict[str, Array]:
-    """The full arrays of `--save F.npz`, in a pass of their own: nobody else pays for keeping them."""
-    from llminspect.analysis.forward_pass import full_arrays
+    """The full arrays of `--save F.npz`, in a pass of their own: nobody else pays for keeping them.
 
+    `logits` [T, V] (of a model that has them), `ids` [T], and `hidden` [L+1, T, D], the residual stream after the
+    embedding and after each layer; of an encoder–decoder `source_ids` as well.
+    """
     ids = [token["id"] for token in result.tokens]
     if len(ids) > model.config.sizes.context:
         raise UsageError("--save .npz keeps one pass, and this text takes several windows", "save .json, or shorten it")
@@ -290,5 +262,9 @@ def forward_arrays(model: Model, question: ForwardQuestion, result: ForwardResul
     if result.source is not None:
         source_ids = [token["id"] for token in result.source]
         model, source = with_source(model, source_ids), {"source_ids": np.asarray(source_ids)}
-    taps = _prepared(model, question, ids, result.position, (None, None), result.sweep).taps
-    return full_arrays(model, ids, taps) | source
+    taps, _, _ = _prepared(model, question, ids, result.position, (None, None), result.sweep)
+    names = ["layers.0.input", *(f"layers.{layer}.output" for layer in range(model.config.sizes.L))]
+    capture = Capture(*names)
+    stream_TD = model.run(ids, Chain([*taps, capture])).stream_TD
+    logits = {"logits": model.logits(stream_TD)} if model.can("generate") or model.can("fill") else {}
+    return {**logits, "ids": np.asarray(ids), "hidden": np.stack([capture[name] for name in names]), **source}

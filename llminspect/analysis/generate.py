@@ -6,28 +6,23 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llminspect.analysis.beams import search_beams
-from llminspect.analysis.branches import branches
+from llminspect.analysis.beams import branches, search_beams
+from llminspect.analysis.compare_tokenizers import place_of_difference
 from llminspect.analysis.completion import NO_CHANGES, Completion, Limits, PassChanges, complete
-from llminspect.analysis.documents import Tokens, token_documents
 from llminspect.analysis.experiments import experiment_taps
 from llminspect.analysis.patching import into_places, other_text
-from llminspect.analysis.prompt import check_prompt
-from llminspect.analysis.result import Result
-from llminspect.analysis.target import target_prompt, with_source
-from llminspect.analysis.tokenization import place_of_difference
-from llminspect.arguments.experiments import ExperimentOptions
+from llminspect.analysis.prompt import check_prompt, target_prompt, with_source
+from llminspect.analysis.result import Result, Tokens, token_documents
+from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
 from llminspect.arguments.generate import GenerateOptions, SamplingOptions
-from llminspect.arguments.patch import PatchOptions
-from llminspect.arguments.places import each
+from llminspect.arguments.option import each
 from llminspect.core.sampling import Sampling
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from llminspect.analysis.beams import Beam
-    from llminspect.analysis.branches import BranchToken
+    from llminspect.analysis.beams import Beam, BranchToken
     from llminspect.analysis.completion import CompletionListener, StepRecord, Stop
     from llminspect.analysis.experiments import Experiment
     from llminspect.model.opened import Model
@@ -99,11 +94,15 @@ def generate(
         model = with_source(model, prompt.ids)
         ids = target_prompt(model, None, None).ids
     limits = limits_of(model, options)
-    _check_lookup(model, options.lookup)
+    if options.lookup and (model.engine is not None or not model.config.causal):
+        raise UsageError("--lookup needs the engine numpy and a model that keeps what it has read", "leave it out")
     changes, experiments = _changes(model, question, ids)
-    sampling = sampling_of(question.sampling)
+    filters = {name: value for name, value in vars(question.sampling).items() if name != "seed" and value is not None}
+    sampling = Sampling(**filters)
 
     def once(sample: int, changes: PassChanges, listener: CompletionListener | None) -> Completion:
+        if sample and listener is not None and listener.text is not None:
+            listener.text("\n")  # Each of several on a new line.
         return complete(
             model,
             ids,
@@ -120,7 +119,7 @@ def generate(
     searched = partial(search_beams, model, ids, options.beams, options.length_penalty, limits)
     beams = searched(changes) if options.beams else None
     if beams is None:
-        samples = [_sample(once, number, changes, listener) for number in range(options.n)]
+        samples = [once(number, changes, listener) for number in range(options.n)]
     else:
         samples = [_beam_steps(model, ids, beams[0] if beams else None, changes, options)]
     first = samples[0]
@@ -157,15 +156,6 @@ def _changes(model: Model, question: GenerateQuestion, ids: list[int]) -> tuple[
     return PassChanges(taps, patches), [*put, *experiments]
 
 
-def _sample(
-    once: Callable[..., Completion], number: int, changes: PassChanges, listener: CompletionListener | None
-) -> Completion:
-    """One of several completions, on a new line where they are followed."""
-    if number and listener is not None and listener.text is not None:
-        listener.text("\n")
-    return once(number, changes, listener)
-
-
 def written(model: Model, prompt: Prompt) -> str:
     """The prompt's text; ids as they read, and nothing where there is no tokenizer to read them."""
     if prompt.text is not None:
@@ -182,13 +172,6 @@ def check_generates(model: Model, prompt: Prompt) -> None:
         )
 
 
-def _check_lookup(model: Model, lookup: int) -> None:
-    if not lookup:
-        return
-    if model.engine is not None or not model.config.causal:
-        raise UsageError("--lookup needs the engine numpy and a model that keeps what it has read", "leave it out")
-
-
 def _beam_steps(
     model: Model, ids: list[int], beam: Beam | None, changes: PassChanges, options: GenerateOptions
 ) -> Completion:
@@ -199,18 +182,6 @@ def _beam_steps(
     shown, table = options.alternatives, options.steps
     forced = complete(model, ids, Sampling(), limits, seed=None, changes=changes, alternatives=shown, table=table)
     return Completion(beam.completion, beam.ids, [replace(step, forced=None) for step in forced.steps], beam.stop)
-
-
-def sampling_of(options: SamplingOptions) -> Sampling:
-    """The filters, as the mathematics takes them."""
-    return Sampling(
-        temperature=1.0 if options.temperature is None else options.temperature,
-        top_k=options.top_k,
-        top_p=options.top_p,
-        min_p=options.min_p,
-        typical=options.typical,
-        repetition_penalty=options.repetition_penalty,
-    )
 
 
 def limits_of(model: Model, options: GenerateOptions) -> Limits:

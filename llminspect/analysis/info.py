@@ -1,20 +1,23 @@
-"""`llminspect info`: what is inside a model, without computing anything with it."""
+"""`llminspect info`: what is inside a model, without computing anything with it; `models`: which there are."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llminspect.analysis.documents import fields_of
-from llminspect.analysis.result import Result
-from llminspect.model.spec import expanded_shape
+from llminspect.analysis.result import Result, fields_of
+from llminspect.files.catalogue import CATALOGUE, FAMOUS, FamousModel
+from llminspect.files.pull import fetched
+from llminspect.model.registry import architectures
+from llminspect.model.spec import TensorSpec, expanded_shape
+from llminspect.model.toy import TOYS
+from llminspect.text.standalone import standalone_names
 
 if TYPE_CHECKING:
     from llminspect.model.opened import Description
-    from llminspect.model.spec import TensorSpec
     from llminspect.text.tokenizer import Tokenizer
 
 LONGEST_SHOWN = 64
@@ -102,10 +105,13 @@ def info(description: Description | None, tokenizer: Tokenizer | None, name: str
     template = None if tokenizer is None else tokenizer.chat_template
     if description is None:
         return InfoResult(name, tokenizer=facts, chat_template=template)
-    located, config = description.located, description.config
+    located = description.located
+    config: Any = description.config
     tensors = [_tensor(description, spec) for spec in description.specs]
     total = sum(tensor.parameters for tensor in tensors)
     capabilities = description.capabilities
+    settings = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    has_output = any(spec.name == "unembedding.weight" for spec in description.specs)
     metadata = {} if located is None else dict(located.config)
     return InfoResult(
         title=str(metadata.get("general.name") or name),
@@ -114,28 +120,21 @@ def info(description: Description | None, tokenizer: Tokenizer | None, name: str
         capabilities=sorted(capabilities),
         parameters=total,
         sizes=dataclasses.asdict(config.sizes),
-        config={key: value for key, value in _settings(config) if key != "sizes"},
+        config={
+            key: fields_of(value) if dataclasses.is_dataclass(value) else value
+            for key, value in settings.items()
+            if key != "sizes"
+        },
         weight_types=None if located is None else located.provenance.get("weight_types"),
         file_bytes=sum(tensor.bytes for tensor in tensors),
         memory_bytes=4 * total,
         parts=parts(tensors),
-        tied=_is_tied(description),
+        tied=bool(capabilities & {"generate", "fill"}) and not has_output,
         tensors=tensors,
         tokenizer=facts,
         chat_template=template,
         metadata={key: _shortened(value) for key, value in metadata.items()} or None,
     )
-
-
-def _settings(config: Any) -> Iterator[tuple[str, Any]]:
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        yield field.name, fields_of(value) if dataclasses.is_dataclass(value) else value
-
-
-def _is_tied(description: Description) -> bool:
-    reads_out = description.capabilities & {"generate", "fill"}
-    return bool(reads_out) and not any(spec.name == "unembedding.weight" for spec in description.specs)
 
 
 def _tensor(description: Description, spec: TensorSpec) -> ModelTensor:
@@ -171,18 +170,10 @@ def part_of(name: str) -> str:
 
 
 def tokenizer_details(tokenizer: Tokenizer) -> TokenizerDetails:
-    return TokenizerDetails(
-        kind=tokenizer.kind,
-        vocabulary_size=tokenizer.vocabulary_size,
-        lossless=tokenizer.lossless,
-        special_tokens=dict(tokenizer.special_tokens),
-        prefix_ids=list(tokenizer.prefix_ids),
-        suffix_ids=list(tokenizer.suffix_ids),
-        eos_ids=sorted(tokenizer.eos_ids),
-        bos_id=tokenizer.bos_id,
-        mask_id=tokenizer.mask_id,
-        unknown_id=tokenizer.unknown_id,
-    )
+    facts = {field.name: getattr(tokenizer, field.name) for field in dataclasses.fields(TokenizerDetails)}
+    lists = {name: list(facts[name]) for name in ("prefix_ids", "suffix_ids")}
+    special, eos_ids = dict(tokenizer.special_tokens), sorted(tokenizer.eos_ids)
+    return TokenizerDetails(**facts | lists | {"special_tokens": special, "eos_ids": eos_ids})
 
 
 def _shortened(value: Any) -> Any:
@@ -191,3 +182,79 @@ def _shortened(value: Any) -> Any:
     if not isinstance(value, str | bytes) and hasattr(value, "__len__"):
         return {"entries": len(value)} if len(value) > LONGEST_SHOWN else list(value)
     return value
+
+
+@dataclass(frozen=True)
+class CatalogueModel:
+    """A model of the catalogue."""
+
+    name: str
+    title: str
+    use: str
+    """What it is good for."""
+    family: str
+    parameters: int
+    width: int
+    """D, the numbers in the vector of one token."""
+    layers: int
+    heads: int
+    context: int
+    """The longest text, in tokens."""
+    size: int
+    """Bytes on the disk."""
+    licence: str
+    fetched: bool
+    path: str | None = None
+    """Where it is, if it was fetched."""
+
+
+@dataclass(frozen=True)
+class ToyModel:
+    """A model that is built in, small enough to check by hand."""
+
+    name: str
+    vocabulary: list[str]
+    parameters: int
+    width: int
+    layers: int
+    heads: int
+
+
+@dataclass(frozen=True)
+class ModelsResult(Result):
+    """The catalogue, the toys, the tokenizers that need no model, and famous sizes."""
+
+    catalogue: list[CatalogueModel]
+    toys: list[ToyModel]
+    tokenizers: list[str]
+    """For tokenize and encode; OpenAI's model names work too."""
+    famous: list[FamousModel]
+    families: list[str]
+    """The kinds of models that files and names on the hub may hold."""
+
+
+def known_models() -> ModelsResult:
+    """What is known; nothing is fetched."""
+    families = [architecture.name for architecture in architectures()]
+    return ModelsResult(
+        catalogue=[_known(name) for name in CATALOGUE],
+        toys=_toys(),
+        tokenizers=list(standalone_names()),
+        famous=list(FAMOUS),
+        families=list(dict.fromkeys(families)),
+    )
+
+
+def _known(name: str) -> CatalogueModel:
+    entry = CATALOGUE[name]
+    path = fetched(entry)
+    facts = {key: getattr(entry, key) for key in CatalogueModel.__dataclass_fields__ if key not in ("fetched", "path")}
+    return CatalogueModel(**facts, fetched=path is not None, path=None if path is None else str(path))
+
+
+def _toys() -> list[ToyModel]:
+    made = []
+    for name, toy in ((name, make()) for name, make in TOYS.items()):
+        sizes, parameters = toy.config.sizes, sum(array.size for array in toy.params.arrays.values())
+        made.append(ToyModel(name, list(toy.vocabulary), parameters, sizes.D, sizes.L, sizes.H))
+    return made

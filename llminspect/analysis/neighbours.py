@@ -1,12 +1,15 @@
-"""The tokens of the vocabulary that lie nearest to a vector."""
+"""The tokens of the vocabulary that lie nearest to a vector, and sums of words as vectors: `king - man + woman`."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llminspect.arguments.words import parse_sum
 from llminspect.core.geometry import vocabulary_products
 from llminspect.errors import UsageError
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
     from llminspect.arguments.embed import Metric
     from llminspect.core.array import Array
-    from llminspect.text.tokenizer import Tokenizer
+    from llminspect.text.tokenizer import Token, Tokenizer
 
 
 @dataclass(frozen=True)
@@ -55,15 +58,6 @@ def is_whole_word(text: str, *, spaced: bool) -> bool:
     return text[1:].isalpha() and text.startswith(" ") if spaced else text.isalpha()
 
 
-def has_spaced_words(tokenizer: Tokenizer) -> bool:
-    """Whether the vocabulary keeps the space in front of a word in its token."""
-    try:
-        tokens = tokenizer.encode(" a a")
-    except UsageError:
-        return False
-    return any(token.text.startswith(" ") for token in tokens)
-
-
 def best_ids(scores_V: Array, count: int, tokens: TokenTexts, *, words: bool, without: frozenset[int]) -> Iterator[int]:
     """The ids with the highest scores, best first; of equal ones the lower id first."""
     wanted = count + len(without)
@@ -73,22 +67,18 @@ def best_ids(scores_V: Array, count: int, tokens: TokenTexts, *, words: bool, wi
         order = pool[np.argsort(-scores_V[pool], kind="stable")]
     else:
         order = np.argsort(-scores_V, kind="stable")
-    given = 0
-    for token_id in map(int, order):
-        if given == count:
-            return
-        if token_id in without or (words and not tokens.whole_word(token_id)):
-            continue
-        given += 1
-        yield token_id
+    fitting = (i for i in map(int, order) if i not in without and (not words or tokens.whole_word(i)))
+    return islice(fitting, count)
 
 
 class TokenTexts:
     """The text of each id, also of rows that a table has beyond its vocabulary."""
 
     def __init__(self, tokenizer: Tokenizer | None) -> None:
-        self.tokenizer = tokenizer
-        self.spaced = has_spaced_words(tokenizer) if tokenizer else False
+        self.tokenizer, self.spaced = tokenizer, False
+        if tokenizer is not None:
+            with suppress(UsageError):
+                self.spaced = any(token.text.startswith(" ") for token in tokenizer.encode(" a a"))
 
     def __call__(self, token_id: int) -> str:
         if self.tokenizer is None or token_id >= self.tokenizer.vocabulary_size:
@@ -97,3 +87,38 @@ class TokenTexts:
 
     def whole_word(self, token_id: int) -> bool:
         return is_whole_word(self(token_id), spaced=self.spaced)
+
+
+@dataclass(frozen=True)
+class Analogy:
+    """A sum of words: nearest to it are the tokens in `nearest`."""
+
+    expression: str
+    terms: list[Term]
+    inputs_excluded: bool
+    """Whether the tokens of the words themselves were left out of `nearest`."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """One word of an expression and what it is multiplied by; of several tokens the mean of their vectors is taken."""
+
+    factor: float
+    text: str
+    ids: list[int]
+    tokens: list[str]
+
+
+def terms_of(expression: str, tokenizer: Tokenizer | None) -> list[tuple[Term, list[Token]]]:
+    """The words of an expression with their tokens: as they stand inside a sentence, with a space in front where the
+    vocabulary has it so."""
+    if tokenizer is None:
+        raise UsageError("this model comes without a tokenizer", "--analogy needs one")
+    found = []
+    for factor, word in parse_sum(expression, "--analogy"):
+        tokens = min(tokenizer.encode(f" {word}"), tokenizer.encode(word), key=len)
+        if not tokens:
+            raise UsageError(f"the word {word!r} gives no tokens")
+        term = Term(factor, word, [token.id for token in tokens], [token.text for token in tokens])
+        found.append((term, tokens))
+    return found

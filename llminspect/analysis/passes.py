@@ -6,14 +6,13 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from llminspect.core.tap import Capture, Chain, Enough, Until
+from llminspect.core.tap import Capture, Chain, Enough, Tap, Until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache
-    from llminspect.core.tap import Tap
     from llminspect.model.opened import Model
 
 

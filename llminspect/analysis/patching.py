@@ -11,25 +11,22 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 
 from llminspect.analysis.candidates import NamedToken, named_token, token_text
-from llminspect.analysis.documents import Dims
 from llminspect.analysis.experiments import Experiment
 from llminspect.analysis.passes import captured
-from llminspect.analysis.prompt import check_prompt, prompt_of_ids
-from llminspect.analysis.saliency import with_gradients
-from llminspect.analysis.target import with_source
-from llminspect.arguments.places import each, parse_place
+from llminspect.analysis.prompt import check_prompt, prompt_of_ids, with_source
+from llminspect.analysis.result import Dims
+from llminspect.analysis.token_scores import TOKENS_AT_ONCE, with_gradients
+from llminspect.arguments.experiments import PatchOptions, parse_place
+from llminspect.arguments.option import each
 from llminspect.arguments.ranges import parse_choice
-from llminspect.core.array import namespace
+from llminspect.core.array import Array, namespace
 from llminspect.core.intervention import Place, replaced
-from llminspect.core.tap import Capture, Chain, Edit
+from llminspect.core.tap import Capture, Chain, Edit, Tap
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llminspect.arguments.patch import PatchOptions
-    from llminspect.core.array import Array
-    from llminspect.core.tap import Tap
     from llminspect.model.opened import Model
 
 
@@ -56,18 +53,13 @@ def other_text(model: Model, ids: Sequence[int], given_ids: Sequence[int]) -> Ot
     check_prompt(model, prompt_of_ids(given_ids, None, None))
     if model.source is not None:
         return Other(with_source(model, given_ids), ids)
-    same_length(model, ids, given_ids)
-    return Other(model, given_ids)
-
-
-def same_length(model: Model, ids: Sequence[int], other_ids: Sequence[int]) -> None:
-    """Raise UsageError where two texts cannot be patched position by position."""
-    if len(ids) != len(other_ids):
-        strips = ["|".join(token_text(model, token_id) for token_id in text) for text in (ids, other_ids)]
+    if len(ids) != len(given_ids):
+        strips = ["|".join(token_text(model, token_id) for token_id in text) for text in (ids, given_ids)]
         raise UsageError(
-            f"--patch goes position by position: the texts have {len(ids)} and {len(other_ids)} tokens",
+            f"--patch goes position by position: the texts have {len(ids)} and {len(given_ids)} tokens",
             f"choose words of as many tokens: {strips[0]} and {strips[1]}",
         )
+    return Other(model, given_ids)
 
 
 def into_places(
@@ -97,8 +89,6 @@ def patches_made(patch: PatchOptions, places: Sequence[Place], positions: Sequen
 
 
 SweptPart = Literal["stream", "attention", "feedforward", "head"]
-TOKENS_AT_ONCE = 2048
-"""How many tokens go through the model at once."""
 
 
 @dataclass(frozen=True)
@@ -153,30 +143,72 @@ def sweep(
     other: Other,
     position: int,
     part: SweptPart,
-    answers: tuple[int | None, int | None],
+    answers: Sequence[int | None],
     taps: Sequence[Tap],
+    *,
+    gradient: bool = False,
 ) -> Sweep:
     """Patch every layer at every position (every head at all positions) in turn.
 
-    `answers` are target and versus; None: the other text's most probable token, and this text's.
+    `answers` are target and versus; None: the other text's most probable token, and this text's. By `gradient` what
+    that finds as far as it is a straight line: (the other's value − this text's) · gradient, for all places in a few
+    passes and one back (Nanda 2023, "Attribution Patching"; Syed et al. 2023).
     """
-    sizes, differing = model.config.sizes, other.differing(model, ids)
-    places = [Place(layer, part) for layer in range(sizes.L)]
+    engine = with_gradients(model) if gradient else None
+    places, differing = [Place(layer, part) for layer in range(model.config.sizes.L)], other.differing(model, ids)
     source = Capture(*(place.tap for place in places))
-    end = other.model.run(other.ids, Chain([*taps, source])).stream_TD[position]
-    there_V, here_V = (model.logits(stream_D[None])[0] for stream_D in (end, _end(model, ids, position, taps)))
-    target, versus = _answers(answers, there_V, here_V)
+    streams = other.model.run(other.ids, Chain([*taps, source])).stream_TD, model.run(ids, Chain(taps)).stream_TD
+    ends = [model.logits(stream_TD[position][None])[0] for stream_TD in streams]
+    target, versus = (
+        int(np.argmax(end_V)) if answer is None else answer for answer, end_V in zip(answers, ends, strict=True)
+    )
+    after, before = (float(end_V[target]) - float(end_V[versus]) for end_V in ends)
+    heads = None
+    if engine is not None:
+        names = [place.tap for place in places]
+        before, values, slopes = engine.gradients(ids, names, position, target, versus, Chain(taps))
+        moved = np.stack([((source[name] - values[name]) * slopes[name]).sum(axis=-1) for name in names])
+        restored = _shares(moved, after - before)
+        together = restored[:, differing].sum(axis=-1)
+        if part == "head":
+            heads, restored = restored, restored.sum(axis=-1)
+    else:
+        across = model.config.sizes.H if part == "head" else len(ids)
+        changes = [(layer, [at]) for layer in range(len(places)) for at in range(across)]
+        changes += [(layer, differing) for layer in range(len(places))] if part == "stream" else []
+        scores = _patched(model, ids, position, changes, places, source, (target, versus), taps)
+        shares, grid = _shares(np.asarray(scores) - before, after - before), len(places) * across
+        restored, together = shares[:grid].reshape(len(places), across), shares[grid:]
+    return Sweep(
+        part=part,
+        target=named_token(model, target),
+        versus=named_token(model, versus),
+        before=before,
+        after=after,
+        restored=restored,
+        differing=differing,
+        together=together.tolist() if part == "stream" else None,
+        by="gradient" if gradient else "patching",
+        heads=heads,
+    )
 
-    def score(logits_BV: Array) -> Array:
-        exact_BV = logits_BV.astype(np.float64)
-        result: Array = exact_BV[:, target] - exact_BV[:, versus]
-        return result
 
-    after, before = float(score(there_V[None])[0]), float(score(here_V[None])[0])
-    across = sizes.H if part == "head" else len(ids)
-    changes = [(layer, [at]) for layer in range(sizes.L) for at in range(across)]
-    changes += [(layer, differing) for layer in range(sizes.L)] if part == "stream" else []
-    # Batches of one size, the last filled up, so that an engine that compiles does so once.
+def _shares(moved: Array, gap: float) -> Array:
+    return moved / gap if abs(gap) > 1e-6 else np.zeros_like(moved)
+
+
+def _patched(
+    model: Model,
+    ids: Sequence[int],
+    position: int,
+    changes: Sequence[tuple[int, list[int]]],
+    places: Sequence[Place],
+    source: Capture,
+    answers: tuple[int, int],
+    taps: Sequence[Tap],
+) -> list[float]:
+    """logit of target − logit of versus after each of the changes, in batches of one size, the last filled up, so that
+    an engine that compiles does so once."""
     batches = -(-len(changes) // max(1, TOKENS_AT_ONCE // len(ids)))
     size = -(-len(changes) // batches)
     batch_BT = np.broadcast_to(np.asarray(ids), (size, len(ids)))
@@ -185,68 +217,9 @@ def sweep(
         now = changes[start : start + size]
         filled = [*now, *[now[-1]] * (size - len(now))]
         tap = Chain([*taps, *_batch_patch(filled, places, source)])
-        scores += score(model.logits(model.run(batch_BT, tap).stream_TD[:, position]))[: len(now)].tolist()
-    gap = after - before
-    restored = (np.asarray(scores) - before) / gap if abs(gap) > 1e-6 else np.zeros(len(scores))
-    grid = sizes.L * across
-    return Sweep(
-        part=part,
-        target=named_token(model, target),
-        versus=named_token(model, versus),
-        before=before,
-        after=after,
-        restored=restored[:grid].reshape(sizes.L, across),
-        differing=differing,
-        together=restored[grid:].tolist() if part == "stream" else None,
-    )
-
-
-def _end(model: Model, ids: Sequence[int], position: int, taps: Sequence[Tap]) -> Array:
-    stream_D: Array = model.run(ids, Chain(taps)).stream_TD[position]
-    return stream_D
-
-
-def _answers(answers: tuple[int | None, int | None], there_V: Array, here_V: Array) -> tuple[int, int]:
-    """The two tokens that are compared: those that were chosen, else what each text says."""
-    target, versus = answers
-    return int(np.argmax(there_V)) if target is None else target, int(np.argmax(here_V)) if versus is None else versus
-
-
-def first_order(
-    model: Model,
-    ids: Sequence[int],
-    other: Other,
-    position: int,
-    part: SweptPart,
-    answers: tuple[int | None, int | None],
-    taps: Sequence[Tap],
-) -> Sweep:
-    """What `sweep` finds, as far as it is a straight line: (the other's value − this text's) · gradient, for all places
-    in two passes and one back (Nanda 2023, "Attribution Patching"; Syed et al. 2023)."""
-    engine, names = with_gradients(model), [Place(layer, part).tap for layer in range(model.config.sizes.L)]
-    differing = other.differing(model, ids)
-    source = Capture(*names)
-    end_TD = other.model.run(other.ids, Chain([*taps, source])).stream_TD
-    there_V = model.logits(end_TD[position][None])[0]
-    here_V = there_V if answers[1] is not None else model.logits(_end(model, ids, position, taps)[None])[0]
-    target, versus = _answers(answers, there_V, here_V)
-    before, values, slopes = engine.gradients(ids, names, position, target, versus, Chain(taps))
-    after = float(there_V[target]) - float(there_V[versus])
-    gap = after - before
-    moved = np.stack([((source[name] - values[name]) * slopes[name]).sum(axis=-1) for name in names])
-    shares = moved / gap if abs(gap) > 1e-6 else np.zeros_like(moved)
-    return Sweep(
-        part=part,
-        target=named_token(model, target),
-        versus=named_token(model, versus),
-        before=before,
-        after=after,
-        restored=shares.sum(axis=-1) if part == "head" else shares,
-        differing=differing,
-        together=shares[:, differing].sum(axis=-1).tolist() if part == "stream" else None,
-        by="gradient",
-        heads=shares if part == "head" else None,
-    )
+        exact_BV = model.logits(model.run(batch_BT, tap).stream_TD[:, position]).astype(np.float64)
+        scores += (exact_BV[:, answers[0]] - exact_BV[:, answers[1]])[: len(now)].tolist()
+    return scores
 
 
 def deepest(found: Sweep) -> int:

@@ -1,10 +1,16 @@
-"""`--chat`: from the command line's roles, or a JSON array of messages, to the tokens of the model's template."""
+"""From what is given to tokens: a text, ids, the messages of `--chat`, and the target of an encoder–decoder.
+
+There the source text is TEXT, the target so far `--target` or `--target-ids`. A model that has read its source is a
+model of the target alone; everything else works on that.
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from llminspect.arguments.ranges import Ids, parse_ids
 from llminspect.errors import UsageError
 from llminspect.text.prompt import Chat, Prompt, checked_messages, encode_chat, render_chat
 
@@ -18,14 +24,21 @@ if TYPE_CHECKING:
 
 
 def text_prompt(text: str, source: SourceOptions, tokenizer: Tokenizer | None, line: int | None) -> Prompt:
-    """The tokens of one text, wrapped as the options and the model say."""
+    """The tokens of one text, or of the messages that it holds as JSON, wrapped as the options and the model say.
+
+    Raises UsageError for messages that are none.
+    """
     if tokenizer is None:
         from llminspect.text.from_huggingface import READABLE
 
         raise UsageError(f"this model comes without a tokenizer: no {READABLE}", "give ids: --ids 1,2,3")
     if is_chat(source):
-        chat = open_chat(text, source, tokenizer)
-        return Prompt(chat.text, chat.tokens, line, chat=chat)
+        messages = messages_in(text) if source.text in (None, "-") and source.user is None else None
+        if messages is None:
+            messages = [{"role": "user", "content": text}]
+        if source.system is not None:
+            messages = [{"role": "system", "content": source.system}, *messages]
+        return chat_prompt(messages, tokenizer, line)
     tokens = tokenizer.encode(text, source.parse)
     return Prompt(text, tokens if source.special is False else tokenizer.wrap(tokens), line)
 
@@ -45,17 +58,11 @@ def is_chat(source: SourceOptions) -> bool:
     return source.chat or source.system is not None or source.user is not None
 
 
-def open_chat(text: str, source: SourceOptions, tokenizer: Tokenizer) -> Chat:
-    """Put a text, or the messages that it holds as JSON, into the model's chat template.
+def chat_prompt(messages: Sequence[Message], tokenizer: Tokenizer, line: int | None) -> Prompt:
+    """The messages in the model's chat template. Raises UserError where the model has none, or it fails."""
 
-    Raises UserError where the model has no template or the template fails, UsageError for messages that are none.
-    """
-    messages = messages_in(text) if source.text in (None, "-") and source.user is None else None
-    if messages is None:
-        messages = [{"role": "user", "content": text}]
-    if source.system is not None:
-        messages = [{"role": "system", "content": source.system}, *messages]
-    return Chat(messages, encode_chat(tokenizer, render_chat(tokenizer, messages)))
+    chat = Chat(messages, encode_chat(tokenizer, render_chat(tokenizer, messages)))
+    return Prompt(chat.text, chat.tokens, line, chat=chat)
 
 
 def messages_in(text: str) -> list[Message] | None:
@@ -86,3 +93,36 @@ def check_prompt(model: Model, prompt: Prompt) -> None:
             f"the text has {len(prompt.tokens)} tokens, the context of {model.name} ends at {sizes.context}",
             f"shorten it: llminspect tokenize --truncate {sizes.context}",
         )
+
+
+def decoder_and_target(model: Model, source: Prompt, text: str | int | None, ids: Ids | None) -> tuple[Model, Prompt]:
+    """The decoder once the encoder has read `source`, and the target so far: a model and a text like any other."""
+    check_prompt(model, source)
+    return with_source(model, source.ids), target_prompt(model, text, ids)
+
+
+def with_source(model: Model, source_ids: Sequence[int]) -> Model:
+    """The decoder, which sees `source_ids` through the encoder in every pass. Beside taking a source, it writes."""
+    decoder = replace(model.architecture, capabilities=frozenset({"generate"}))
+    return replace(model, architecture=decoder, source=model.encode_source(source_ids))
+
+
+def target_prompt(model: Model, text: str | int | None, ids: Ids | None) -> Prompt:
+    """The target so far, after the token that every target starts with. Raises UsageError for both at once."""
+    from llminspect.text.tokenizer import Token
+
+    if text is not None and ids is not None:
+        raise UsageError("--target and --target-ids were given", "give one of them")
+    if isinstance(text, int):
+        raise UsageError("--target of an encoder–decoder is a text: the target so far", "give ids as --target-ids")
+    start_id: int = model.config.start_id  # type: ignore[attr-defined]
+    given = [] if ids is None else parse_ids(ids)
+    if text is not None and model.tokenizer is None:
+        raise UsageError("this model comes without a tokenizer", "give ids: --target-ids 1,2,3")
+    tokens = [] if text is None or model.tokenizer is None else model.tokenizer.encode(text)
+
+    def bare(token_id: int, special: bool) -> Token:
+        data = str(token_id).encode() if model.tokenizer is None else model.tokenizer.token_bytes(token_id)
+        return Token(token_id, data, None, None, special)
+
+    return Prompt(text, [bare(start_id, True), *tokens, *(bare(token_id, False) for token_id in given)])

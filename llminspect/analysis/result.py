@@ -1,10 +1,16 @@
-"""What every Result has: it prints short, and draws itself in a notebook."""
+"""What every Result has: it prints short, draws itself in a notebook and becomes JSON; types that several have."""
 
 from __future__ import annotations
 
 import dataclasses
 import textwrap
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NotRequired, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llminspect.text.tokenizer import Token
 
 WIDTH = 100
 """Columns of what is printed."""
@@ -63,3 +69,81 @@ def _short_list(values: list[Any] | tuple[Any, ...]) -> str:
         inner = inner[0]
     kind = "list" if isinstance(inner, list | tuple) else type(inner).__name__
     return f"[{' × '.join([*lengths, kind])}]"
+
+
+@dataclass(frozen=True)
+class Dims:
+    """The axes of an array, by the dimension letters: "T D" is a list of T lists of D numbers."""
+
+    axes: str
+
+
+class TokenDocument(TypedDict):
+    """One token of the input."""
+
+    index: int
+    id: int
+    text: str
+    """With U+FFFD where its bytes are not whole characters."""
+    bytes: str
+    """In hex."""
+    start: int | None
+    """The span in the UTF-8 bytes of the input; null where the token is not of the input."""
+    end: int | None
+    special: NotRequired[bool]
+    """There, and true, where it is a special token."""
+    partial: NotRequired[bool]
+    """There, and true, where its bytes are not whole characters."""
+    message: NotRequired[int]
+    """With --chat: the message whose content the token is of, counted from 0; not there where the template wrote it."""
+
+
+Tokens: TypeAlias = Annotated[list[dict[str, Any]], TokenDocument]
+"""What `token_documents` makes."""
+
+
+def token_documents(tokens: Sequence[Token]) -> list[dict[str, Any]]:
+    """The tokens as JSON has them (index, id, text, bytes, start, end).
+
+    With `special` where one is, and `partial` where one is not whole characters.
+    """
+    documents: list[dict[str, Any]] = []
+    for index, token in enumerate(tokens):
+        data, start, end = token.data, token.start, token.end
+        text = data.decode("utf-8", "replace")
+        document = {"index": index, "id": token.id, "text": text, "bytes": data.hex(), "start": start, "end": end}
+        if token.special:
+            document["special"] = True
+        if "\ufffd" in text and is_partial(data):
+            document["partial"] = True
+        documents.append(document)
+    return documents
+
+
+def is_partial(data: bytes) -> bool:
+    """Whether bytes are not whole characters."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
+def fields_of(result: Any) -> dict[str, Any]:
+    """A Result as a JSON object: dataclasses become objects, a field that is None is left out."""
+    return {name: _value(value) for name, value in given_fields(result).items()}
+
+
+def _value(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return fields_of(value)
+    if isinstance(value, list | tuple):
+        return [_value(entry) for entry in value]
+    if isinstance(value, dict):
+        return {key: _value(entry) for key, entry in value.items()}
+    return value
+
+
+def given_fields(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass that are not None, as they are."""
+    return {name: entry for name in value.__dataclass_fields__ if (entry := getattr(value, name)) is not None}

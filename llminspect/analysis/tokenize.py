@@ -1,31 +1,140 @@
-"""`llminspect tokenize`: a text cut into the tokens that a model sees."""
+"""`llminspect tokenize`: a text cut into the tokens that a model sees; with `--truncate` to so many of them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
-from llminspect.analysis.documents import token_documents
-from llminspect.analysis.tokenization import (
-    ChatMessage,
-    Conversation,
-    CountResult,
-    TokenizeResult,
-    about,
-    budget_of,
-    cost_of,
-)
+from llminspect.analysis.prompt import text_prompt
+from llminspect.analysis.result import Result, Tokens, token_documents
 from llminspect.errors import UsageError
-from llminspect.text.tokenizer import utf8
+from llminspect.text.tokenizer import Parse, Token, Tokenizer, utf8
+from llminspect.text.vocabulary import truncate as truncated_tokens
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from llminspect.arguments.shared import SourceOptions
     from llminspect.arguments.tokenize import TokenizeOptions
     from llminspect.text.prompt import Chat, Prompt
     from llminspect.text.steps import Steps
-    from llminspect.text.tokenizer import Parse, Tokenizer
 
 MOST_WORDS, MOST_STEPS = 200, 200
 """Words whose steps are given, and steps of each."""
+
+
+@dataclass(frozen=True)
+class TokenizerSummary:
+    """A tokenizer, in a few words."""
+
+    kind: str
+    """The algorithm."""
+    vocabulary_size: int
+    lossless: bool
+    """Whether decoding gives back every text byte by byte."""
+    loss: str | None = None
+    """What it loses, where it is not lossless."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the tokens cost."""
+
+    price: float
+    """Per million tokens."""
+    total: float
+    currency: str
+    """As it was given; empty where none was."""
+
+
+@dataclass(frozen=True)
+class TokenBudget:
+    """With --max-tokens-allowed."""
+
+    allowed: int
+    within: bool
+
+
+@dataclass(frozen=True)
+class TruncatedText:
+    """What --truncate kept of the text."""
+
+    text: str
+    start: int
+    """In bytes of the text."""
+    end: int
+    of: int
+    """Tokens of the whole."""
+    side: Literal["start", "end"]
+    """Where it was cut off."""
+
+
+@dataclass(frozen=True)
+class ChatMessage:
+    """One message of a conversation, and how many tokens it has."""
+
+    role: str
+    content: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """The messages of --chat, and what the template adds."""
+
+    messages: list[ChatMessage]
+    template: int
+    """Tokens that the model's chat template wrote."""
+
+
+@dataclass(frozen=True)
+class TokenizeResult(Result):
+    """One text and its tokens."""
+
+    text: str | None
+    tokens: Tokens
+    count: int
+    tokenizer: TokenizerSummary
+    characters: int | None = None
+    """Of the text."""
+    bytes: int | None = None
+    """Of the text in UTF-8."""
+    round_trip: bool | None = None
+    """Whether decoding the ids gives back this text, byte by byte."""
+    cost: Cost | None = None
+    budget: TokenBudget | None = None
+    chat: Conversation | None = None
+    truncated: TruncatedText | None = None
+    steps: Steps | None = None
+
+
+@dataclass(frozen=True)
+class CountResult(Result):
+    """How many tokens a text has."""
+
+    count: int
+    characters: int | None = None
+    bytes: int | None = None
+    cost: Cost | None = None
+    budget: TokenBudget | None = None
+
+
+def about(tokenizer: Tokenizer) -> TokenizerSummary:
+    return TokenizerSummary(tokenizer.kind, tokenizer.vocabulary_size, tokenizer.lossless, tokenizer.loss or None)
+
+
+def counted(options: TokenizeOptions, count: int, characters: int | None, size: int | None) -> CountResult:
+    """A count with what it costs and whether that many are allowed."""
+    price, allowed = options.price, options.max_tokens_allowed
+    cost = None if price is None else Cost(price[0], count * price[0] / 1e6, price[1])
+    return CountResult(
+        count, characters, size, cost, None if allowed is None else TokenBudget(allowed, count <= allowed)
+    )
+
+
+def exceeded(name: str, count: int, budget: TokenBudget | None) -> list[tuple[str, int, TokenBudget]]:
+    """The tokenizer, its tokens and what is allowed, where there are more tokens than that; else nothing."""
+    return [] if budget is None or budget.within else [(name, count, budget)]
 
 
 def tokenize(
@@ -34,26 +143,23 @@ def tokenize(
     """The tokens of one text, or how many there are."""
     truncated = None
     if options.truncate is not None:
-        from llminspect.analysis.truncate import truncate
-
         prompt, truncated = truncate(prompt, options, source, tokenizer)
-    count = len(prompt.tokens)
-    cost, budget = cost_of(options.price, count), budget_of(options.max_tokens_allowed, count)
     data = None if prompt.text is None else utf8(prompt.text)
     characters, size = (None, None) if data is None else (len(prompt.text or ""), len(data))
+    count = counted(options, len(prompt.tokens), characters, size)
     if options.count:
-        return CountResult(count, characters, size, cost, budget)
+        return count
     text_ids = [token.id for token in prompt.tokens if token.start is not None]
     return TokenizeResult(
         text=prompt.text,
         tokens=token_documents(prompt.tokens) if prompt.chat is None else chat_documents(prompt.chat),
-        count=count,
+        count=count.count,
         tokenizer=about(tokenizer),
         characters=characters,
         bytes=size,
         round_trip=None if data is None or prompt.chat or truncated else tokenizer.decode(text_ids) == data,
-        cost=cost,
-        budget=budget,
+        cost=count.cost,
+        budget=count.budget,
         chat=None if prompt.chat is None else conversation(prompt.chat),
         truncated=truncated,
         steps=steps_of(tokenizer, prompt, source) if options.steps else None,
@@ -87,3 +193,48 @@ def conversation(chat: Chat) -> Conversation:
         for number, message in enumerate(chat.messages)
     ]
     return Conversation(messages, owners.count(None))
+
+
+def truncate(
+    prompt: Prompt, options: TokenizeOptions, source: SourceOptions, tokenizer: Tokenizer
+) -> tuple[Prompt, TruncatedText]:
+    """The prompt with at most N tokens, and what of the text was kept.
+
+    What the model expects around a text (BOS, a chat's template) is never cut off and counts. The text that is kept has
+    no more than N tokens when it is tokenized on its own as well.
+    """
+    assert options.truncate is not None
+    if prompt.text is None:
+        raise UsageError("--truncate cuts a text", "leave out --ids, or leave out --truncate")
+    data = utf8(prompt.text)
+    total = len(prompt.tokens)
+    inner = [token for token in prompt.tokens if token.start is not None]
+    room = options.truncate - (total - len(inner))
+    if room < 0:
+        raise UsageError(
+            f"--truncate {options.truncate} leaves no room for the {total - len(inner)} tokens around the text",
+            "allow more, or take --no-special",
+        )
+    while True:
+        start, end = kept_bytes(inner, room, options, len(data))
+        text = data[start:end].decode("utf-8", "surrogateescape")
+        cut = text_prompt(text, source, tokenizer, prompt.line) if prompt.chat is None else None
+        if cut is None or len(cut.tokens) <= options.truncate or room == 0:
+            break
+        room -= 1
+    tokens = [token for token in prompt.tokens if token.start is None or start <= token.start < end]
+    if prompt.chat is not None:
+        last = len(prompt.chat.messages) - 1
+        items = [i for i in prompt.chat.items if i.message != last or start <= (i.token.start or 0) < end]
+        prompt = replace(prompt, chat=replace(prompt.chat, items=items))
+    return replace(prompt, tokens=tokens), TruncatedText(text, start, end, total, options.side)
+
+
+def kept_bytes(tokens: Sequence[Token], count: int, options: TokenizeOptions, size: int) -> tuple[int, int]:
+    """The bytes of the text, `size` in all, that the first or last `count` tokens cover."""
+    kept = truncated_tokens(tokens, count, options.side, options.inside_characters)
+    if len(kept) == len(tokens):
+        return 0, size
+    if options.side == "end":
+        return 0, (kept[-1].end or 0) if kept else 0
+    return (kept[0].start or 0) if kept else size, size

@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llminspect.analysis.passes import PositionRows
 from llminspect.core import feedforward
+from llminspect.core.tap import Capture, Chain, Tap
+from llminspect.core.trace import Trace, TraceStep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from llminspect.core.array import Array
-    from llminspect.core.tap import Capture
-    from llminspect.core.trace import TraceStep
     from llminspect.model.opened import Model
 
 ACTIVE = 6
 """How many hidden units of a feed-forward step are shown: those that fire most."""
+FEED_FORWARD = ("feedforward.*", "middle", "input")
+ROUTES = "layers.*.feedforward.router.weights"
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class FeedForward:
 
 
 def layer_traces(
-    layers: int, rows: Mapping[str, Array], moments: Mapping[str, float], steps: Mapping[int, list[TraceStep]]
+    layers: int, rows: Mapping[str, Array], moments: Mapping[str, float], steps: Sequence[TraceStep]
 ) -> list[LayerTrace]:
     """From the residual stream's rows [D] at one position, and when each was seen, to a line a layer."""
 
@@ -84,7 +87,7 @@ def layer_traces(
                 length(rows.get(f"{name}.attention.output")),
                 length(rows.get(f"{name}.feedforward.output")),
                 moments[f"{name}.output"] - before,
-                steps.get(layer),
+                [step for step in steps if step.name.startswith(f"{name}.")] or None,
             )
         )
         before = moments[f"{name}.output"]
@@ -105,39 +108,30 @@ def feed_forward(model: Model, capture: Capture, layer: int, position: int) -> F
     read = [f"{name}.norm", f"layers.{layer}.middle", f"layers.{layer}.input"]
     input_D = next(capture[part] for part in read if part in capture.arrays)[position]
     active = np.argsort(-np.abs(activation_F), kind="stable")[:ACTIVE]
-    weights = _hidden_weights(model, layer, gated, input_D.size, hidden_F.size)
+    weight_FD, bias_F = _hidden_weights(model, layer, gated, input_D.size, hidden_F.size)
+
+    def unit(index: int) -> HiddenUnit:
+        terms = None
+        if weight_FD is not None:
+            terms = [(float(w), float(z)) for w, z in zip(weight_FD[index][:3], input_D[:3], strict=True)]
+        up, bias = (None if row_F is None else float(row_F[index]) for row_F in (up_F, bias_F))
+        return HiddenUnit(index, float(hidden_F[index]), up, float(activation_F[index]), terms, bias)
+
     return FeedForward(
         layer=layer,
         width=int(hidden_F.size),
         function=function_name(hidden_F, activation_F if up_F is None else activation_F / np.where(up_F == 0, 1, up_F)),
         gated=gated,
         input=input_D,
-        units=[_unit(int(index), hidden_F, up_F, activation_F, input_D, weights) for index in active],
+        units=[unit(int(index)) for index in active],
         output=capture[f"{name}.output"][position],
         positive=float(np.mean(hidden_F > 0)),
     )
 
 
-def _unit(
-    index: int,
-    hidden_F: Array,
-    up_F: Array | None,
-    activation_F: Array,
-    input_D: Array,
-    weights: tuple[Array, Array | None] | None,
-) -> HiddenUnit:
-    terms = bias = None
-    if weights is not None:
-        weight_FD, bias_F = weights
-        terms = [(float(w), float(z)) for w, z in zip(weight_FD[index][:3], input_D[:3], strict=True)]
-        bias = None if bias_F is None else float(bias_F[index])
-    up = None if up_F is None else float(up_F[index])
-    return HiddenUnit(index, float(hidden_F[index]), up, float(activation_F[index]), terms, bias)
-
-
 def _hidden_weights(
     model: Model, layer: int, gated: bool, inputs: int, hidden: int
-) -> tuple[Array, Array | None] | None:
+) -> tuple[Array | None, Array | None]:
     """The matrix [F, D] and bias [F] of h = W z + b, whichever way round the family keeps it."""
     params = model.params.layer(layer)
     for part in ["gate"] if gated else ["up", "hidden", "in"]:
@@ -147,7 +141,7 @@ def _hidden_weights(
     weight = params.get("feedforward.weight")
     if weight is not None and weight.shape == (inputs, hidden):
         return weight.T, params.get("feedforward.bias")
-    return None
+    return None, None
 
 
 def function_name(hidden_F: Array, bent_F: Array) -> str:
@@ -188,7 +182,58 @@ def routing(model: Model, capture: Capture) -> list[Routing] | None:
     for layer in range(model.config.sizes.L):
         weights_TX = capture.arrays.get(f"layers.{layer}.feedforward.router.weights")
         if weights_TX is not None:
-            chosen = [[int(x) for x in np.argsort(-row_X, kind="stable") if row_X[x] > 0] for row_X in weights_TX]
-            tokens = [[Route(x, row_X[x]) for x in experts] for experts, row_X in zip(chosen, weights_TX, strict=True)]
+            order_TX = np.argsort(-weights_TX, kind="stable").tolist()
+            rows = zip(order_TX, weights_TX, strict=True)
+            tokens = [[Route(x, row_X[x]) for x in order_X if row_X[x] > 0] for order_X, row_X in rows]
             found.append(Routing(layer, tokens))
     return found or None
+
+
+@dataclass(frozen=True)
+class WatchedPass:
+    """A finished pass and what was seen of it."""
+
+    logits_V: Array | None
+    """Of the position; None for a model that gives vectors only."""
+    stream_TD: Array
+    """The residual stream after the last layer."""
+    rows: dict[str, Array]
+    """The residual stream and what was added to it, at the position."""
+    capture: Capture
+    layers: list[LayerTrace]
+    before: list[TraceStep]
+    after: list[TraceStep]
+
+
+def watch_pass(
+    model: Model,
+    ids: Sequence[int],
+    position: int,
+    *,
+    opened: Sequence[int] = (),
+    trace: bool = False,
+    steps: bool = False,
+    heads: bool = False,
+    grid: bool = False,
+    taps: Sequence[Tap] = (),
+) -> WatchedPass:
+    """Run the text once. `taps` are the caller's and act first: what is seen is what they left.
+
+    Kept are the rows of one position, and whole arrays of the feed-forward steps of the `opened` layers (else of the
+    last); with `steps` of all steps, with `grid` of every layer's stream. Every step of the `opened` layers is measured
+    (with `trace` of all).
+    """
+    layers = model.config.sizes.L
+    patterns = ["final.*", ROUTES]
+    patterns += [f"layers.{layer}.{part}" for layer in opened or [layers - 1] for part in FEED_FORWARD]
+    patterns += [f"layers.{layer}.output" for layer in range(layers)] if grid else []
+    capture, rows = Capture(*(["*"] if steps else patterns), optional=True), PositionRows(layers, position, heads=heads)
+    measured = Trace("*") if trace else Trace(*(f"layers.{layer}.*" for layer in opened))
+    tap = Chain([*taps, measured, rows, capture])
+    stream_TD = model.run(ids, tap).stream_TD
+    has_logits = model.can("generate") or model.can("fill")
+    logits_V = model.logits(stream_TD[position : position + 1], tap)[0] if has_logits else None
+    before = [step for step in measured.steps if not step.name.startswith(("layers.", "final."))]
+    after = [step for step in measured.steps if step.name.startswith("final.")]
+    traces = layer_traces(layers, rows.rows, rows.moments, measured.steps)
+    return WatchedPass(logits_V, stream_TD, rows.rows, capture, traces, before, after)

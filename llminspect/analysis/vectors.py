@@ -1,24 +1,27 @@
-"""Where in the model the vectors of `embed` come from, and what can be said of them: statistics, the lookup."""
+"""Where the vectors of `embed` come from, and what is said of them: statistics, the lookup, the plane that shows most
+of their variance; and the position code by itself (`--positions`)."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
-from llminspect.arguments.ranges import is_index, shortened
+from llminspect.analysis.passes import captured, run_until
+from llminspect.analysis.result import Dims
 from llminspect.core.array import look_up, one_hot
-from llminspect.core.geometry import anisotropy, norms, unit
+from llminspect.core.geometry import Anisotropy, anisotropy, norms, principal_plane, unit
+from llminspect.core.rotary import measured_rotation
 from llminspect.core.tap import Capture, Enough, Until
-from llminspect.errors import UsageError
+from llminspect.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from llminspect.analysis.neighbours import Neighbour
     from llminspect.core.array import Array
-    from llminspect.core.geometry import Anisotropy
     from llminspect.model.opened import Model
 
 SMALL_VOCABULARY = 16
@@ -91,30 +94,9 @@ def statistics_of(vectors_ND: Array, table_VD: Array | None) -> VectorStatistics
     # The sum over all pairs of the dot products of unit vectors, without the matrix of pairs.
     total_D = unit(vectors_ND.astype(np.float64)).sum(axis=0)
     pairs = (float(total_D @ total_D) - count) / (count * (count - 1)) if count > 1 else None
-    return VectorStatistics(
-        float(vectors_ND.mean()),
-        float(vectors_ND.std()),
-        float(vectors_ND.min()),
-        float(vectors_ND.max()),
-        pairs,
-        None if table_VD is None else anisotropy(table_VD),
-    )
-
-
-def usual_place(model: Model, pool: str) -> str:
-    """Where vectors are taken from by default: an encoder was made for those that it gives out, pooled."""
-    return "final" if pool != "none" and model.can("encode") else "embedding"
-
-
-def check_vectors_place(at: str, layers: int) -> None:
-    """Raise UsageError where `at` is neither "embedding" nor "final" nor a layer of the model."""
-    if at in ("embedding", "final"):
-        return
-    if not is_index(at) or int(at) >= layers:
-        have = f"layers run from 0 to {layers - 1}" if layers > 1 else "the only layer is 0"
-        raise UsageError(
-            f"there is no layer {shortened(at)!r} for --at", f"{have}; embedding and final are the two ends"
-        )
+    mean, deviation, smallest, largest = vectors_ND.mean(), vectors_ND.std(), vectors_ND.min(), vectors_ND.max()
+    random = None if table_VD is None else anisotropy(table_VD)
+    return VectorStatistics(float(mean), float(deviation), float(smallest), float(largest), pairs, random)
 
 
 def vectors_at(model: Model, ids: Sequence[int], at: str) -> Array:
@@ -134,10 +116,7 @@ def vectors_at(model: Model, ids: Sequence[int], at: str) -> Array:
             model.logits(stream_TD, Until(kept, "final.norm"))
         return kept.arrays.get("final.norm", stream_TD)
     name = f"layers.{at}.output"
-    kept = Capture(name)
-    with suppress(Enough):
-        model.run(ids, Until(kept, name))
-    return kept[name]
+    return captured(model, ids, [name])[name]
 
 
 def vocabulary_table(model: Model, at: str) -> tuple[Literal["embedding", "unembedding"], Array]:
@@ -148,3 +127,74 @@ def vocabulary_table(model: Model, at: str) -> tuple[Literal["embedding", "unemb
     output_VD = model.params.get("unembedding.weight") if at == "final" else None
     name: Literal["embedding", "unembedding"] = "embedding" if output_VD is None else "unembedding"
     return name, np.asarray(model.params["embedding.weight"] if output_VD is None else output_VD)
+
+
+FEWEST, MOST = 32, 512
+"""Positions that are looked at, however short or long the text is."""
+
+
+@dataclass(frozen=True)
+class PositionCode:
+    """The position code by itself, a row a position.
+
+    added: the vectors that are added to those of the tokens. rotary: the angle in radians by which each pair of numbers
+    of a query and a key is turned, in (−π, π].
+    """
+
+    kind: Literal["added", "rotary"]
+    code: Annotated[Array, Dims("T P")]
+    layer: int | None = None
+    """Of a rotary code: the layer that it was measured in."""
+    pairs: Literal["halves", "interleaved"] | None = None
+    """Which numbers make a pair: i and i + P, or 2i and 2i + 1."""
+
+
+def position_code_of(model: Model, tokens: int) -> PositionCode:
+    """Read the position code off a pass over one token repeated, so that nothing but the place differs.
+
+    Raises UserError for a model that adds none where it can be seen.
+    """
+    count = min(max(tokens, FEWEST), MOST, model.config.sizes.context)
+    layers, ids = model.config.sizes.L, [0] * count
+    kept = Capture("embedding.position*", "layers.*.attention.query", "layers.*.attention.query.*", optional=True)
+    run_until(model, ids, kept, ["layers.3.attention.query"])
+    added = [array for name, array in kept.arrays.items() if name.startswith("embedding.position")]
+    if added:
+        return PositionCode("added", added[0])
+    for layer in range(min(layers, 4)):
+        name = f"layers.{layer}.attention.query"
+        before = kept.arrays.get(f"{name}.normed", kept.arrays.get(f"{name}.projected"))
+        found = None if before is None or name not in kept.arrays else measured_rotation(before, kept[name])
+        if found is not None:
+            return PositionCode("rotary", found.angles_TP, layer, found.layout)
+    raise UserError(f"{model.name} adds nothing to a token for its position", "its attention may add it to the scores")
+
+
+Group = Literal["text", "neighbour"]
+
+
+@dataclass(frozen=True)
+class PlaneProjection:
+    """The vectors in the plane that shows most of their variance."""
+
+    method: Literal["pca"]
+    labels: list[str]
+    groups: list[Group]
+    points: Annotated[Array, Dims("N 2")]
+    variance: tuple[float, float]
+    """The share of the variance that each axis shows."""
+
+
+def projection_of(
+    labels: list[str], vectors_ND: Array, nearest: list[list[Neighbour]] | None, table_VD: Array
+) -> PlaneProjection:
+    """The vectors, and the neighbours that were found, in the plane of their first two principal components."""
+    near = {entry.id: entry.text for entries in nearest or [] for entry in entries if entry.text not in labels}
+    rows = [vectors_ND, *([np.take(table_VD, list(near), axis=0)] if near else [])]
+    everything = np.concatenate(rows)
+    if len(everything) < 2:
+        raise UsageError("--project needs at least two vectors", "give a longer text, or --nearest 10 beside it")
+    plane = principal_plane(everything)
+    groups: list[Group] = ["text" for _ in labels]
+    groups += ["neighbour" for _ in near]
+    return PlaneProjection("pca", [*labels, *near.values()], groups, plane.points_N2, plane.shares)

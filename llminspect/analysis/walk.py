@@ -7,18 +7,16 @@ the tutorial's pages, which go the same way with more words.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from llminspect.analysis.attend import attend
-from llminspect.analysis.documents import Tokens, token_documents
 from llminspect.analysis.embed import embed
 from llminspect.analysis.encode import encode
-from llminspect.analysis.forward import ForwardQuestion, forward
+from llminspect.analysis.forward import ForwardQuestion, ForwardResult, forward
 from llminspect.analysis.generate import GenerateQuestion, generate
 from llminspect.analysis.info import info
 from llminspect.analysis.prompt import check_prompt, text_prompt
-from llminspect.analysis.result import Result
+from llminspect.analysis.result import Result, Tokens, token_documents
 from llminspect.analysis.tokenize import tokenize
 from llminspect.arguments.attend import AttendOptions
 from llminspect.arguments.embed import EmbedOptions
@@ -31,7 +29,8 @@ from llminspect.errors import UsageError
 from llminspect.opening import describe_model, open_model
 
 if TYPE_CHECKING:
-    from llminspect.analysis.forward import ForwardResult
+    from collections.abc import Iterator, Sequence
+
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
 
@@ -105,149 +104,89 @@ def walk(model: Model, options: ModelOptions, source: SourceOptions, prompt: Pro
             "take a model that generates, such as smollm2; the toys stand beside it anyway",
         )
     check_prompt(model, prompt)
-    toys, real = _Toys(), _RealModel(model, options, source, prompt)
-    excerpts = (
-        (toys.whole(), real.parameters()),
-        (toys.tokens(), real.tokens()),
-        (toys.ids(), real.ids()),
-        (toys.vectors(), real.vectors()),
-        (toys.added(), real.layers()),
-        (toys.attention(), real.attention()),
-        (toys.whole(), real.feed_forward()),
-        (toys.whole(), [*real.next(), *real.written()]),
-        (toys.changed(), [*real.lens(), *real.changed()]),
-    )
+    pairs = zip(SAYS.items(), _by_hand(), _in_model(model, options, source, prompt), strict=True)
     chapters = [
         WalkChapter(number, title, says, by_hand, in_model)
-        for number, ((title, says), (by_hand, in_model)) in enumerate(zip(SAYS.items(), excerpts, strict=True), 1)
+        for number, ((title, says), by_hand, in_model) in enumerate(pairs, 1)
     ]
     return WalkResult(prompt.text, token_documents(prompt.tokens), chapters)
 
 
-class _Toys:
-    """What can be checked on paper."""
+def _by_hand() -> Iterator[list[CommandExcerpt]]:
+    """Each chapter on the toys, which can be checked on paper."""
+    toy, attending = open_model("toy"), open_model("toy-attention")
+    assert toy.tokenizer is not None
+    world, three = _prompt(toy, "world"), _prompt(toy, "hello world !")
+    sat, turned = _prompt(attending, "A cat sat."), "0.feedforward*-1"
 
-    def __init__(self) -> None:
-        self.toy, self.attending = open_model("toy"), open_model("toy-attention")
+    def part(result: Any, *arguments: str) -> list[CommandExcerpt]:
+        return [CommandExcerpt(arguments[-1], list(arguments), result)]
 
-    def _part(self, result: Any, command: str, *arguments: str) -> list[CommandExcerpt]:
-        return [CommandExcerpt(arguments[-1], [command, *arguments], result)]
-
-    def whole(self) -> list[CommandExcerpt]:
-        result = forward(self.toy, ForwardQuestion(), _prompt(self.toy, "world"))
-        return self._part(_kept(result, "next", "steps"), "forward", "world", "--model", "toy")
-
-    def tokens(self) -> list[CommandExcerpt]:
-        return self._part(_tokenized(self.toy, "hello world !"), "tokenize", "hello world !", "--model", "toy")
-
-    def ids(self) -> list[CommandExcerpt]:
-        assert self.toy.tokenizer is not None
-        result = encode(self.toy.tokenizer, True, _prompt(self.toy, "hello world !"))
-        return self._part(result, "encode", "hello world !", "--one-hot", "--model", "toy")
-
-    def vectors(self) -> list[CommandExcerpt]:
-        result = embed(self.toy, EmbedOptions(), [], _prompt(self.toy, "world"))
-        return self._part(result, "embed", "world", "--model", "toy")
-
-    def added(self) -> list[CommandExcerpt]:
-        result = forward(self.attending, ForwardQuestion(), _prompt(self.attending, "A cat sat."))
-        return self._part(_kept(result, "layers", "steps"), "forward", "A cat sat.", "--model", "toy-attention")
-
-    def attention(self) -> list[CommandExcerpt]:
-        result = attend(self.attending, AttendOptions(query="cat"), _prompt(self.attending, "A cat sat."))
-        return self._part(result, "attend", "A cat sat.", "--query", "cat", "--model", "toy-attention")
-
-    def changed(self) -> list[CommandExcerpt]:
-        turned = "0.feedforward*-1"
-        question = ForwardQuestion(experiments=ExperimentOptions(scale=[turned]))
-        result = _kept(forward(self.toy, question, _prompt(self.toy, "world")), "next", "baseline", "change")
-        return self._part(result, "forward", "world", "--scale", turned, "--model", "toy")
+    whole = part(_kept(forward(toy, ForwardQuestion(), world), "next", "steps"), "forward", "world", "--model", "toy")
+    added = _kept(forward(attending, ForwardQuestion(), sat), "layers", "steps")
+    looked = attend(attending, AttendOptions(query="cat"), sat)
+    changed = forward(toy, ForwardQuestion(experiments=ExperimentOptions(scale=[turned])), world)
+    changed = _kept(changed, "next", "baseline", "change")
+    yield whole
+    yield part(_tokenized(toy, three), "tokenize", "hello world !", "--model", "toy")
+    yield part(encode(toy.tokenizer, True, three), "encode", "hello world !", "--one-hot", "--model", "toy")
+    yield part(embed(toy, EmbedOptions(), [], world), "embed", "world", "--model", "toy")
+    yield part(added, "forward", "A cat sat.", "--model", "toy-attention")
+    yield part(looked, "attend", "A cat sat.", "--query", "cat", "--model", "toy-attention")
+    yield whole
+    yield whole
+    yield part(changed, "forward", "world", "--scale", turned, "--model", "toy")
 
 
-class _RealModel:
-    """The model and the text of the command line."""
+def _in_model(
+    model: Model, options: ModelOptions, source: SourceOptions, prompt: Prompt
+) -> Iterator[list[CommandExcerpt]]:
+    """Each chapter with the model and the text of the command line."""
+    chosen = [] if options.model == ModelOptions().model else ["--model", options.model]
+    # The text as another command takes it; its ids where it was not read as plain text.
+    text, plain = prompt.text, prompt.chat is None and source.special is None and source.parse == "text"
+    given = (
+        [text] if text is not None and plain and not text.startswith("-") else ["--ids", ",".join(map(str, prompt.ids))]
+    )
 
-    def __init__(self, model: Model, options: ModelOptions, source: SourceOptions, prompt: Prompt) -> None:
-        self.model, self.options, self.source, self.prompt = model, options, source, prompt
+    def part(result: Any, command: str, *arguments: str) -> CommandExcerpt:
+        return CommandExcerpt(model.name, [command, *given, *arguments, *chosen], result)
 
-    def _part(self, result: Any, command: str, *arguments: str) -> list[CommandExcerpt]:
-        chosen = [] if self.options.model == ModelOptions().model else ["--model", self.options.model]
-        return [CommandExcerpt(self.model.name, [command, *self._text(), *arguments, *chosen], result)]
+    def passed(*keys: str, arguments: Sequence[str] = ()) -> CommandExcerpt:
+        return part(_kept(whole, *keys), "forward", *arguments)
 
-    def _text(self) -> list[str]:
-        """The text as another command takes it; its ids where it was not read as plain text."""
-        text, source = self.prompt.text, self.source
-        plain = self.prompt.chat is None and source.special is None and source.parse == "text"
-        if text is not None and plain and not text.startswith("-"):
-            return [text]
-        return ["--ids", ",".join(map(str, self.prompt.ids))]
-
-    def parameters(self) -> list[CommandExcerpt]:
-        options = self.options
-        description = describe_model(options.model, revision=options.revision, offline=options.offline)
-        result = info(description, None, self.model.name)
-        kept = replace(result, tensors=None, chat_template=None, metadata=None)
-        return [CommandExcerpt(self.model.name, ["info", options.model], kept)]
-
-    def tokens(self) -> list[CommandExcerpt]:
-        return self._part(_tokenized(self.model, self.prompt), "tokenize")
-
-    def ids(self) -> list[CommandExcerpt]:
-        assert self.model.tokenizer is not None
-        return self._part(encode(self.model.tokenizer, False, self.prompt), "encode")
-
-    def vectors(self) -> list[CommandExcerpt]:
-        result = embed(self.model, EmbedOptions(nearest=NEAREST), [], self.prompt)
-        return self._part(result, "embed", "--nearest", str(NEAREST))
-
-    @cached_property
-    def passed(self) -> ForwardResult:
-        """One pass for the layers, the feed forward, the answer and the lens."""
-        return forward(self.model, ForwardQuestion(ForwardOptions(lens=True)), self.prompt)
-
-    def layers(self) -> list[CommandExcerpt]:
-        return self._part(_kept(self.passed, "layers"), "forward")
-
-    def attention(self) -> list[CommandExcerpt]:
-        last = str(len(self.prompt.tokens) - 1)
-        return self._part(attend(self.model, AttendOptions(query=last), self.prompt), "attend", "--query", last)
-
-    def feed_forward(self) -> list[CommandExcerpt]:
-        return self._part(_kept(self.passed, "feedforward", "experts"), "forward")
-
-    def next(self) -> list[CommandExcerpt]:
-        return self._part(_kept(self.passed, "next"), "forward")
-
-    def written(self) -> list[CommandExcerpt]:
-        question = GenerateQuestion(options=GenerateOptions(max_tokens=WRITTEN))
-        return self._part(generate(self.model, question, self.prompt), "generate", "--max-tokens", str(WRITTEN))
-
-    def lens(self) -> list[CommandExcerpt]:
-        return self._part(_kept(self.passed, "lens"), "forward", "--lens")
-
-    def changed(self) -> list[CommandExcerpt]:
-        silenced = "0.feedforward"
-        question = ForwardQuestion(experiments=ExperimentOptions(ablate=[silenced]))
-        result = forward(self.model, question, self.prompt)
-        return self._part(_kept(result, "next", "baseline", "change"), "forward", "--ablate", silenced)
+    assert model.tokenizer is not None
+    description = describe_model(options.model, revision=options.revision, offline=options.offline)
+    inside = replace(info(description, None, model.name), tensors=None, chat_template=None, metadata=None)
+    last, silenced = str(len(prompt.tokens) - 1), "0.feedforward"
+    yield [CommandExcerpt(model.name, ["info", options.model], inside)]
+    yield [part(_tokenized(model, prompt), "tokenize")]
+    yield [part(encode(model.tokenizer, False, prompt), "encode")]
+    yield [part(embed(model, EmbedOptions(nearest=NEAREST), [], prompt), "embed", "--nearest", str(NEAREST))]
+    # One pass for the layers, the feed forward, the answer and the lens.
+    whole = forward(model, ForwardQuestion(ForwardOptions(lens=True)), prompt)
+    yield [passed("layers")]
+    yield [part(attend(model, AttendOptions(query=last), prompt), "attend", "--query", last)]
+    yield [passed("feedforward", "experts")]
+    written = generate(model, GenerateQuestion(options=GenerateOptions(max_tokens=WRITTEN)), prompt)
+    yield [passed("next"), part(written, "generate", "--max-tokens", str(WRITTEN))]
+    changed = forward(model, ForwardQuestion(experiments=ExperimentOptions(ablate=[silenced])), prompt)
+    kept = _kept(changed, "next", "baseline", "change")
+    yield [passed("lens", arguments=["--lens"]), part(kept, "forward", "--ablate", silenced)]
 
 
 def _prompt(model: Model, text: str) -> Prompt:
     return text_prompt(text, SourceOptions(), model.tokenizer, None)
 
 
-def _tokenized(model: Model, text: str | Prompt) -> Any:
+def _tokenized(model: Model, prompt: Prompt) -> Any:
     assert model.tokenizer is not None
-    prompt = _prompt(model, text) if isinstance(text, str) else text
     return tokenize(model.tokenizer, TokenizeOptions(), SourceOptions(), prompt)
 
 
 def _kept(result: ForwardResult, *keys: str) -> ForwardResult:
     """Of a pass only what a step is about."""
-    always = {"text", "tokens", "position"}
-    gone: dict[str, Any] = {
-        field.name: [] if field.name == "layers" else None
-        for field in fields(result)
-        if field.name not in {*always, *keys}
-    }
+    always = {"text", "tokens", "position", *keys}
+    names = [field.name for field in fields(result) if field.name not in always]
+    gone: dict[str, Any] = {name: [] if name == "layers" else None for name in names}
     return replace(result, **gone)

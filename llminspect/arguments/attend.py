@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from llminspect.arguments.ids import Ids
-from llminspect.arguments.option import Option
-from llminspect.arguments.ranges import Choice, shortened
+from llminspect.arguments.option import option
+from llminspect.arguments.ranges import Choice, Ids, shortened
 from llminspect.arguments.together import check_together
 from llminspect.arguments.words import Pair, Word, parse_pair
 from llminspect.errors import UsageError
@@ -29,50 +28,30 @@ def parse_shown(shown: str | tuple[str, ...]) -> tuple[str, ...]:
 class AttendOptions:
     """The options of the command line that say what to look at."""
 
-    layer: Annotated[Choice | None, Option("--layer", metavar="0,3-5", help="Only these layers, from 0.")] = None
-    head: Annotated[Choice | None, Option("--head", metavar="2", help="Only these heads, from 0.")] = None
-    mean: Annotated[bool, Option("--mean", help="The mean of the chosen heads, as one picture.")] = False
-    show: Annotated[
-        str | tuple[str, ...],
-        Option(
-            "--show",
-            metavar="WHAT,WHAT",
-            help="Of a head: weights, scores, scaled, capped, masked, queries, keys, values, "
-            "added (how long the vector is that a key really adds).",
-        ),
-    ] = "weights"
-    query: Annotated[
-        Word | None, Option("--query", metavar="WORD|INDEX", help="The whole sum of one token by hand.")
-    ] = None
-    find: Annotated[
-        Pair | None, Option("--find", metavar="HER->ALICE", help="Every head, by how much it looks there.")
-    ] = None
-    control: Annotated[
-        str | None, Option("--control", metavar="TEXT", help="With --find: the same pair in another sentence.")
-    ] = None
-    rollout: Annotated[
-        bool, Option("--rollout", help="Attention followed through all layers (Abnar and Zuidema 2020).")
-    ] = False
-    contributions: Annotated[
-        bool,
-        Option("--contributions", help="What each head wrote into the last token's stream (or --query's)."),
-    ] = False
-    measure: Annotated[
-        MeasureName | None, Option("--measure", help="What colours the overview: entropy unless said here.")
-    ] = None
-    mask: Annotated[
-        Literal["none", "causal"] | None,
-        Option("--mask", help="With toy-attention: with or without a causal mask.", show_default=False),
-    ] = None
+    layer: Choice | None = option(metavar="0,3-5", help="Only these layers, from 0.")
+    head: Choice | None = option(metavar="2", help="Only these heads, from 0.")
+    mean: bool = option(False, help="The mean of the chosen heads, as one picture.")
+    show: str | tuple[str, ...] = option(
+        "weights",
+        metavar="WHAT,WHAT",
+        help="Of a head: weights, scores, scaled, capped, masked, queries, keys, values, "
+        "added (how long the vector is that a key really adds).",
+    )
+    query: Word | None = option(metavar="WORD|INDEX", help="The whole sum of one token by hand.")
+    find: Pair | None = option(metavar="HER->ALICE", help="Every head, by how much it looks there.")
+    control: str | None = option(metavar="TEXT", help="With --find: the same pair in another sentence.")
+    rollout: bool = option(False, help="Attention followed through all layers (Abnar and Zuidema 2020).")
+    contributions: bool = option(False, help="What each head wrote into the last token's stream (or --query's).")
+    measure: MeasureName | None = option(help="What colours the overview: entropy unless said here.")
+    mask: Literal["none", "causal"] | None = option(
+        help="With toy-attention: with or without a causal mask.", show_default=False
+    )
 
-    target: Annotated[
-        str | None, Option("--target", metavar="TEXT", help="Of an encoder–decoder: the target so far.")
-    ] = None
-    target_ids: Annotated[Ids | None, Option("--target-ids", metavar="1,2,3", help="The same as ids.")] = None
-    part: Annotated[
-        Literal["decoder", "encoder"] | None,
-        Option("--part", help="Of an encoder–decoder: only this part, and what questions are about."),
-    ] = None
+    target: str | None = option(metavar="TEXT", help="Of an encoder–decoder: the target so far.")
+    target_ids: Ids | None = option(metavar="1,2,3", help="The same as ids.")
+    part: Literal["decoder", "encoder"] | None = option(
+        help="Of an encoder–decoder: only this part, and what questions are about."
+    )
 
     @property
     def selects(self) -> bool:

@@ -1,31 +1,56 @@
-"""The options that change a running model: `--ablate`, `--scale`, `--steer`."""
+"""What changes a running model, `--ablate`, `--scale`, `--steer`, `--patch`, and where: `3.2`, `3.attention`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from llminspect.arguments.option import Option
-from llminspect.arguments.places import Texts
+from llminspect.arguments.option import Texts, option
+from llminspect.arguments.ranges import Choice, Ids, check_exists, is_index, shortened
+from llminspect.errors import UsageError
+
+if TYPE_CHECKING:
+    from llminspect.core.intervention import Place
+    from llminspect.model.opened import Model
+
+
+def parse_place(model: Model, text: str, option: str, *, stream: bool = False) -> Place:
+    """`3.2`, `3.attention`, `3.feedforward` (and with `stream` `3.stream`). Raises UsageError for what is not there."""
+    from llminspect.core.intervention import Place
+
+    forms = "3.2 (layer 3, head 2), 3.attention, 3.feedforward" + (" or 3.stream" if stream else "")
+    layer_text, _, part = text.strip().partition(".")
+    parts = {"attention": "attention", "feedforward": "feedforward", **({"stream": "stream"} if stream else {})}
+    if not is_index(layer_text) or not (is_index(part) or part in parts):
+        raise UsageError(f"{option} {shortened(text)!r} is not a part of the model", f"write {forms}")
+    layer, sizes = int(layer_text), model.config.sizes
+    check_exists(layer, sizes.L, "layer")
+    if is_index(part):
+        check_exists(int(part), sizes.H, "head")
+        return Place(layer, "head", int(part))
+    if part == "attention" and not sizes.H:
+        raise UsageError(f"{option} {text!r}: {model.name} has no attention")
+    if part == "feedforward" and not sizes.F:
+        raise UsageError(f"{option} {text!r}: {model.name} has no feed-forward step")
+    return Place(layer, parts[part])  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class ExperimentOptions:
     """Changes to the running model."""
 
-    ablate: Annotated[
-        Texts | None,
-        Option("--ablate", metavar="L.H", help="Silence a head 3.2, or 3.attention, 3.feedforward; repeatable."),
-    ] = None
-    ablate_with: Annotated[
-        Literal["zero", "mean"],
-        Option("--ablate-with", help="What an ablated part gives: nothing, or its mean over the text."),
-    ] = "zero"
-    scale: Annotated[
-        Texts | None,
-        Option("--scale", metavar="L.H*X", help="Multiply a head, attention or feedforward: 3.2*0.5."),
-    ] = None
-    steer: Annotated[
-        Texts | None,
-        Option("--steer", metavar="EXPR@L*X", help='Add a direction after layer L: "London - Paris@10*1".'),
-    ] = None
+    ablate: Texts | None = option(metavar="L.H", help="Silence a head 3.2, or 3.attention, 3.feedforward; repeatable.")
+    ablate_with: Literal["zero", "mean"] = option(
+        "zero", help="What an ablated part gives: nothing, or its mean over the text."
+    )
+    scale: Texts | None = option(metavar="L.H*X", help="Multiply a head, attention or feedforward: 3.2*0.5.")
+    steer: Texts | None = option(metavar="EXPR@L*X", help='Add a direction after layer L: "London - Paris@10*1".')
+
+
+@dataclass(frozen=True)
+class PatchOptions:
+    """What is put in from another text."""
+
+    patch: Ids | None = option(metavar="TEXT", help="Put in what this text gave, place by place.")
+    into: Texts | None = option(metavar="PLACE", help="With --patch: only there: 3.stream, 3.attention, 3.2 (a head).")
+    position: Choice | None = option(metavar="0,3-5", help="With --into: at these positions; else at all.")

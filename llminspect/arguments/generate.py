@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from llminspect.arguments.option import Option
-from llminspect.arguments.places import Texts
+from llminspect.arguments.option import Texts, option
 from llminspect.arguments.together import check_together
 from llminspect.errors import UsageError
 
@@ -15,70 +14,38 @@ from llminspect.errors import UsageError
 class SamplingOptions:
     """How the next token is chosen: the repetition penalty first, then in the order in which they stand here."""
 
-    temperature: Annotated[
-        float | None,
-        Option("--temperature", min=0, metavar="X", help="Divide the logits by X; 0 takes the most probable."),
-    ] = None
-    top_k: Annotated[int | None, Option("--top-k", min=1, metavar="N", help="Keep the N most probable.")] = None
-    top_p: Annotated[
-        float | None, Option("--top-p", min=0, max=1, metavar="P", help="Keep the most probable up to P in all.")
-    ] = None
-    min_p: Annotated[
-        float | None, Option("--min-p", min=0, max=1, metavar="P", help="Keep what has P times the best's.")
-    ] = None
-    typical: Annotated[
-        float | None,
-        Option("--typical", min=0, max=1, metavar="P", help="Keep what surprises as expected, P in all."),
-    ] = None
-    repetition_penalty: Annotated[
-        float, Option("--repetition-penalty", metavar="X", help="Before all else: weaken tokens seen so far.")
-    ] = 1.0
-    seed: Annotated[int | None, Option("--seed", min=0, metavar="N", help="Repeat the same draws.")] = None
+    temperature: float | None = option(min=0, metavar="X", help="Divide the logits by X; 0 takes the most probable.")
+    top_k: int | None = option(min=1, metavar="N", help="Keep the N most probable.")
+    top_p: float | None = option(min=0, max=1, metavar="P", help="Keep the most probable up to P in all.")
+    min_p: float | None = option(min=0, max=1, metavar="P", help="Keep what has P times the best's.")
+    typical: float | None = option(min=0, max=1, metavar="P", help="Keep what surprises as expected, P in all.")
+    repetition_penalty: float = option(1.0, metavar="X", help="Before all else: weaken tokens seen so far.")
+    seed: int | None = option(min=0, metavar="N", help="Repeat the same draws.")
 
 
 @dataclass(frozen=True)
 class GenerateOptions:
     """How much is written, and what is shown of it."""
 
-    max_tokens: Annotated[int, Option("--max-tokens", min=0, metavar="N", help="Stop after N tokens.")] = 32
-    stop: Annotated[Texts | None, Option("--stop", metavar="TEXT", help="Stop before this text; repeatable.")] = None
-    ignore_eos: Annotated[bool, Option("--ignore-eos", help="Go on after the end-of-text token.")] = False
-    prefix: Annotated[str | None, Option("--prefix", metavar="TEXT", help="What the completion has to begin with.")] = (
-        None
-    )
-    alternatives: Annotated[
-        int, Option("--alternatives", min=0, metavar="N", help="Runners-up shown for each token.")
-    ] = 3
-    n: Annotated[int, Option("--n", min=1, metavar="N", help="Draw N completions.")] = 1
-    beams: Annotated[int, Option("--beams", min=0, metavar="N", help="Beam search with N beams.")] = 0
-    length_penalty: Annotated[
-        float, Option("--length-penalty", metavar="X", help="With --beams: log p is divided by tokens^X.")
-    ] = 1.0
-    steps: Annotated[
-        bool, Option("--steps", help="For each token the way from the model's probabilities to those drawn from.")
-    ] = False
-    tree: Annotated[
-        int, Option("--tree", min=0, metavar="DEPTH", help="The branches not taken, as a tree of this depth.")
-    ] = 0
-    lookup: Annotated[
-        int, Option("--lookup", min=0, max=15, metavar="N", help="Guess N tokens a pass where the text repeats.")
-    ] = 0
+    max_tokens: int = option(32, min=0, metavar="N", help="Stop after N tokens.")
+    stop: Texts | None = option(metavar="TEXT", help="Stop before this text; repeatable.")
+    ignore_eos: bool = option(False, help="Go on after the end-of-text token.")
+    prefix: str | None = option(metavar="TEXT", help="What the completion has to begin with.")
+    alternatives: int = option(3, min=0, metavar="N", help="Runners-up shown for each token.")
+    n: int = option(1, min=1, metavar="N", help="Draw N completions.")
+    beams: int = option(0, min=0, metavar="N", help="Beam search with N beams.")
+    length_penalty: float = option(1.0, metavar="X", help="With --beams: log p is divided by tokens^X.")
+    steps: bool = option(False, help="For each token the way from the model's probabilities to those drawn from.")
+    tree: int = option(0, min=0, metavar="DEPTH", help="The branches not taken, as a tree of this depth.")
+    lookup: int = option(0, min=0, max=15, metavar="N", help="Guess N tokens a pass where the text repeats.")
 
 
 @dataclass(frozen=True)
 class FollowOptions:
     """What is seen while it is written."""
 
-    stream: Annotated[bool, Option("--stream", help="Only the text, as it is written.")] = False
-    watch: Annotated[bool, Option("--watch", help="Redraw the most probable tokens as it writes.")] = False
-
-
-def sampled(sampling: SamplingOptions, options: GenerateOptions) -> bool:
-    """Whether tokens are drawn: asked for by any option that only makes sense then."""
-    if sampling.temperature is not None:
-        return sampling.temperature > 0
-    given = (sampling.top_k, sampling.top_p, sampling.min_p, sampling.typical, sampling.seed)
-    return options.n > 1 or any(value is not None for value in given)
+    stream: bool = option(False, help="Only the text, as it is written.")
+    watch: bool = option(False, help="Redraw the most probable tokens as it writes.")
 
 
 def seed_of(sampling: SamplingOptions, options: GenerateOptions, *others: Any) -> int | None:
@@ -89,7 +56,9 @@ def seed_of(sampling: SamplingOptions, options: GenerateOptions, *others: Any) -
     if sampling.repetition_penalty <= 0:
         raise UsageError("--repetition-penalty has to be above 0", "1 changes nothing, 1.1 weakens what was said")
     check_together("generate", sampling, options, *others)
-    if not sampled(sampling, options):
+    given = (sampling.top_k, sampling.top_p, sampling.min_p, sampling.typical, sampling.seed)
+    drawn = options.n > 1 or any(value is not None for value in given)
+    if not (drawn if sampling.temperature is None else sampling.temperature > 0):
         return None
     if sampling.seed is not None:
         return sampling.seed

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from llminspect.arguments.option import Option
-from llminspect.arguments.places import Texts
+from llminspect.arguments.option import Texts, option
 from llminspect.arguments.ranges import shortened
-from llminspect.arguments.shared import Workers
+from llminspect.arguments.shared import workers_option
 from llminspect.arguments.together import check_together
 from llminspect.errors import UsageError
 
@@ -19,33 +18,21 @@ from llminspect.errors import UsageError
 class TokenizeOptions:
     """The options that only `tokenize` has."""
 
-    compare: Annotated[
-        Texts | None,
-        Option(
-            "--compare",
-            "-c",
-            metavar="NAME",
-            help="Once for each tokenizer to set side by side; with one, beside --model.",
-        ),
-    ] = None
-    count: Annotated[bool, Option("--count", help="Only how many tokens.")] = False
-    workers: Workers = None
-    steps: Annotated[bool, Option("--steps", help="How the tokens came to be: pieces, merges, matches.")] = False
-    cost: Annotated[
-        str | float | None,
-        Option("--cost", metavar="PRICE", help="What they cost, PRICE a million: 2.50, '$2.50', '2 EUR'."),
-    ] = None
-    max_tokens_allowed: Annotated[
-        int | None,
-        Option("--max-tokens-allowed", min=0, metavar="N", help="End with exit code 4 where there are more."),
-    ] = None
-    truncate: Annotated[
-        int | None, Option("--truncate", min=0, metavar="N", help="Write the text cut to at most N tokens.")
-    ] = None
-    side: Annotated[Literal["start", "end"], Option("--side", help="With --truncate: where to cut off.")] = "end"
-    inside_characters: Annotated[
-        bool, Option("--inside-characters", help="With --truncate: the cut may fall inside a character.")
-    ] = False
+    compare: Texts | None = option(
+        None,
+        "--compare",
+        "-c",
+        metavar="NAME",
+        help="Once for each tokenizer to set side by side; with one, beside --model.",
+    )
+    count: bool = option(False, help="Only how many tokens.")
+    workers: int | None = workers_option()
+    steps: bool = option(False, help="How the tokens came to be: pieces, merges, matches.")
+    cost: str | float | None = option(metavar="PRICE", help="What they cost, PRICE a million: 2.50, '$2.50', '2 EUR'.")
+    max_tokens_allowed: int | None = option(min=0, metavar="N", help="End with exit code 4 where there are more.")
+    truncate: int | None = option(min=0, metavar="N", help="Write the text cut to at most N tokens.")
+    side: Literal["start", "end"] = option("end", help="With --truncate: where to cut off.")
+    inside_characters: bool = option(False, help="With --truncate: the cut may fall inside a character.")
 
     @cached_property
     def price(self) -> tuple[float, str] | None:

@@ -1,15 +1,17 @@
-"""Which tokens of the text a word means."""
+"""Words: which tokens of the text one means, the one token of `--target`, sums like `king - man + woman`."""
 
 from __future__ import annotations
 
+import math
+import re
 from typing import TYPE_CHECKING, TypeAlias
 
 from llminspect.arguments.ranges import is_index, shortened
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
+    from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
-
 
 Word: TypeAlias = str | int
 """A word of the text, or the index of a token."""
@@ -91,3 +93,91 @@ def parse_pair(pair: Pair) -> tuple[Word, Word]:
     if not arrow or not query.strip() or not key.strip():
         raise UsageError(f"--find cannot read {shortened(pair)!r}", 'who looks at whom: "her->Alice"')
     return query.strip(), key.strip()
+
+
+TokenChoice: TypeAlias = str | int
+"""A token's text exactly as the vocabulary has it (`" Paris"`), or its id: `"#12366"`, from Python `12366` as well."""
+
+
+def one_token(model: Model, token: TokenChoice, option: str) -> int:
+    """The id of the token that is meant.
+
+    Raises UsageError where it is several tokens, none, or outside the vocabulary.
+    """
+    if isinstance(token, int) or (token.startswith("#") and token[1:].isascii() and token[1:].isdecimal()):
+        token_id = token if isinstance(token, int) else int(token[1:] if is_index(token[1:]) else -1)
+        if not 0 <= token_id < model.config.sizes.V:
+            raise UsageError(
+                f"id {shortened(str(token).removeprefix('#'))} is outside the vocabulary",
+                f"ids of {model.name} run from 0 to {model.config.sizes.V - 1}",
+            )
+        return token_id
+    if model.tokenizer is None:
+        raise UsageError(f"{option}: this model comes without a tokenizer", f"give an id: {option} '#123'")
+    tokens = model.tokenizer.encode(token, "special")
+    if len(tokens) != 1:
+        parts = " + ".join(repr(part.text) for part in tokens[:20]) or "no token"
+        more = " + …" if len(tokens) > 20 else ""
+        raise UsageError(
+            f"{option} takes one token; {shortened(token)!r} is {parts}{more}",
+            "a word in mid-sentence starts with a space: ' Paris'",
+        )
+    return tokens[0].id
+
+
+_FRONT = r"""\s* (?P<sign>[+\-−–]?) \s* (?: (?P<factor>[0-9]{1,30}(?:\.[0-9]{1,30})?) \s* [*·×] \s* )?
+    (?: "(?P<double>[^"]+)" | '(?P<single>[^']+)' | (?P<word>"""
+_PIECE = r"""[^\s+\-−–*·×"'] [^\s−–*·×"]*"""
+_WORD = rf"""{_FRONT} [^\s+\-−–*·×"']+ ) )"""
+_PHRASE = rf"""{_FRONT} {_PIECE} (?: (?<![+\-])\s+{_PIECE} )* ) ) (?=\s|[−–]|$)"""
+
+
+def parse_sum(expression: str, option: str, *, phrases: bool = False) -> list[tuple[float, str]]:
+    """`king - man + woman`, `2*Paris − France`: each word with its factor.
+
+    A word that holds a sign, a `*` or a space goes in quotes. With `phrases` it may hold spaces, and `-` and `+` inside
+    (`New York - well-known`), so that a sign has a space before it. Raises UsageError for what is not such a sum.
+    """
+    terms: list[tuple[float, str]] = []
+    place, pattern = 0, re.compile(_PHRASE if phrases else _WORD, re.VERBOSE)
+    while expression[place:].strip():
+        found = pattern.match(expression, place)
+        if found is None or (terms and not found["sign"]):
+            raise UsageError(
+                f"{option} cannot read {shortened(expression[place:].strip())!r} in {shortened(expression)!r}",
+                'words with + and - between them: "king - man + woman"',
+            )
+        sign = -1.0 if found["sign"] in ("-", "−", "–") else 1.0
+        terms.append((sign * float(found["factor"] or 1), found["double"] or found["single"] or found["word"]))
+        place = found.end()
+    if not terms:
+        raise UsageError(f"{option} is empty", 'give a sum of words: "king - man + woman"')
+    return terms
+
+
+def parse_direction(text: str, option: str = "--steer") -> tuple[str, list[tuple[float, str]], int, float]:
+    """`London - Paris@10*1.5`: the sum as it stands there, its words with their factors, the layer, the factor.
+
+    Quotes around the whole sum are dropped, and a sum without a factor has 1. Raises UsageError.
+    """
+    example = f'for example {option} "London - Paris@10*1"'
+    expression, at, place = text.rpartition("@")
+    layer, star, factor = place.partition("*")
+    expression = expression.strip()
+    if expression[:1] in ('"', "'") and expression.find(expression[0], 1) == len(expression) - 1:
+        expression = expression[1:-1].strip()
+    if not at or not expression or not is_index(layer.strip()):
+        raise UsageError(f"{option} {shortened(text)!r} does not say words@layer*factor", example)
+    times = parse_factor(factor) if star else 1.0
+    if times is None:
+        raise UsageError(f"{option}: {shortened(factor)!r} is not a number", example)
+    return expression, parse_sum(expression, option, phrases=True), int(layer), times
+
+
+def parse_factor(text: str) -> float | None:
+    """A finite number in the digits 0 to 9, with the minus sign of the keyboard or of print; None for all else."""
+    found = re.fullmatch(
+        r"[+-]?(?:[0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,4})?", text.strip().replace("−", "-")
+    )
+    value = float(found[0]) if found else math.inf
+    return value if math.isfinite(value) else None

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin,
 
 import typer
 
-from llminspect.arguments.check import alternatives, checked, fields_of, number_of
-from llminspect.arguments.option import Argument, Option
+from llminspect.arguments.option import Argument, Option, alternatives, checked, fields_of, number_of
 from llminspect.cli.completion import BY_OPTION
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from llminspect.analysis.prompt import prompt_of_ids, text_prompt
-from llminspect.arguments.ids import parse_ids
+from llminspect.arguments.ranges import parse_ids
 from llminspect.errors import UsageError, UserError
 from llminspect.text.prompt import Prompt
 

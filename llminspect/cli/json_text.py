@@ -6,7 +6,7 @@ import dataclasses
 import sys
 from typing import Any
 
-from llminspect.analysis.documents import given_fields
+from llminspect.analysis.result import given_fields
 
 
 def json_bytes(document: Any, digits: int | None = None) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from llminspect.analysis.documents import given_fields
+from llminspect.analysis.result import given_fields
 from llminspect.cli.groups import OPTIONS_GIVEN
 from llminspect.cli.output import SCHEMA, error_document, is_silent, note, report_error, write_json, write_rendering
 from llminspect.errors import CheckFailed, UserError

@@ -40,7 +40,7 @@ from typing import (
     is_typeddict,
 )
 
-from llminspect.analysis.documents import Dims, TokenDocument
+from llminspect.analysis.result import Dims, TokenDocument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llminspect.arguments.cache import CacheOptions
-from llminspect.arguments.places import each
+from llminspect.arguments.option import each
 from llminspect.arguments.shared import OutputOptions
+from llminspect.arguments.small import CacheOptions
 from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.run import emit, fail_check

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from llminspect.analysis.known_models import ModelsResult, ToyModel
+    from llminspect.analysis.info import ModelsResult, ToyModel
 
-RESULTS = "analysis.known_models.ModelsResult"
+RESULTS = "analysis.info.ModelsResult"
 """The classes of what `--json` writes."""
 
 
@@ -92,7 +92,7 @@ def command(output: OutputOptions) -> None:
 
     llminspect models · llminspect models --json | jq '.catalogue[] | select(.fetched) | .name'
     """
-    from llminspect.analysis.known_models import known_models
+    from llminspect.analysis.info import known_models
 
     check_together("models", output)
     check_ending(output, arrays=False)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llminspect.arguments.pull import PullOptions
 from llminspect.arguments.shared import OutputOptions
+from llminspect.arguments.small import PullOptions
 from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.progress import ProgressBars
@@ -15,9 +15,9 @@ from llminspect.cli.save import check_ending
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from llminspect.analysis.pull import PullResult
+    from llminspect.analysis.cache import PullResult
 
-RESULTS = "analysis.pull.PullResult"
+RESULTS = "analysis.cache.PullResult"
 """The classes of what `--json` writes."""
 
 
@@ -43,7 +43,7 @@ def command(
 
     llminspect pull smollm2
     """
-    from llminspect.analysis.pull import pull
+    from llminspect.analysis.cache import pull
 
     check_together("pull", options, output)
     check_ending(output, arrays=False)

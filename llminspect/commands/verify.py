@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from llminspect.arguments.shared import ModelOptions, OutputOptions
+from llminspect.arguments.small import VerifyOptions
 from llminspect.arguments.together import check_together
-from llminspect.arguments.verify import VerifyOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.opening import named, open_model_for
 from llminspect.cli.run import emit, fail_check
@@ -19,8 +19,7 @@ from llminspect.errors import CheckFailed, UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from llminspect.analysis.activations import ArrayDifference, VerifyCheck
-    from llminspect.analysis.verify import VerifyResult
+    from llminspect.analysis.verify import ArrayDifference, VerifyCheck, VerifyResult
 
 RESULTS = "analysis.verify.VerifyResult"
 """The classes of what `--json` writes."""
@@ -110,8 +109,7 @@ def command(
 
     llminspect verify smollm2 · llminspect verify ./model --record numbers.npz · … --against numbers.npz
     """
-    from llminspect.analysis.activations import arrays, read_recording
-    from llminspect.analysis.verify import ids_of, verify
+    from llminspect.analysis.verify import arrays, ids_of, read_recording, verify
     from llminspect.files.npz import write_npz
     from llminspect.files.source import save_whole
 

@@ -7,7 +7,42 @@ It gives the Result that `--json` writes, with numpy arrays for the numbers.
 
 from __future__ import annotations
 
-from llminspect.analysis.result import Result
-from llminspect.library.drawing import html
+from typing import Any
+
+from llminspect.analysis.result import Result, fields_of
+
+WIDTH = 100
+"""Columns of a picture in a notebook."""
+
+
+def as_json(result: Result) -> str:
+    """A Result as the JSON that its command writes, without what says where it came from.
+
+    What was not asked for is left out, arrays are lists, and numbers have all their digits.
+
+    >>> import json, llminspect
+    >>> written = llminspect.as_json(llminspect.encode("A cat sat.", "toy-attention"))
+    >>> json.loads(written)["ids"]
+    [0, 1, 2, 3]
+    """
+    from llminspect.cli.json_text import json_bytes
+
+    return json_bytes(fields_of(result)).decode()
+
+
+def html(result: Any) -> str | None:
+    """What the command that gives such a Result draws; None for one that no command draws."""
+    from importlib import import_module
+
+    from llminspect import commands
+    from llminspect.render.notebook import notebook
+
+    kind = f"{type(result).__module__}.{type(result).__qualname__}".removeprefix("llminspect.")
+    for name in commands.names():
+        module = import_module(f"llminspect.commands.{name}")
+        if kind in module.RESULTS.split():
+            return notebook(module.render(result), WIDTH)
+    return None
+
 
 Result.draw = staticmethod(html)

@@ -13,15 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from llminspect.analysis.attend import AttendResult
-    from llminspect.analysis.attribution import Attribution
-    from llminspect.analysis.contributions import Contributions
+    from llminspect.analysis.attribution import Attribution, Contributions
     from llminspect.analysis.forward import ForwardResult
     from llminspect.analysis.lens import LensLayer
-    from llminspect.analysis.saliency import Saliency
-    from llminspect.analysis.surprise import Surprise
+    from llminspect.analysis.token_scores import Saliency, Surprise
     from llminspect.core.array import Array
-    from llminspect.library.inputs import Opened, Text, Texts
-    from llminspect.library.options import OfText
+    from llminspect.library.inputs import OfText, Opened, Text, Texts
 
 R = TypeVar("R")
 

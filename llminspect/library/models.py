@@ -6,35 +6,24 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from llminspect.arguments.cache import Action, CacheOptions
-from llminspect.arguments.check import checked
-from llminspect.arguments.places import Texts, each
+from llminspect.arguments.option import Texts, checked, each
 from llminspect.arguments.shared import EngineOptions, ModelOptions
+from llminspect.arguments.small import Action, CacheOptions, VerifyOptions
 from llminspect.arguments.together import check_together
-from llminspect.arguments.verify import VerifyOptions
-from llminspect.library.inputs import DEFAULT, opened
-from llminspect.library.options import takes_options
+from llminspect.library.inputs import DEFAULT, opened, takes_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llminspect.analysis.cache import CacheResult
-    from llminspect.analysis.info import InfoResult
-    from llminspect.analysis.known_models import ModelsResult
-    from llminspect.analysis.pull import PullResult
+    from llminspect.analysis.cache import CacheResult, PullResult
+    from llminspect.analysis.info import InfoResult, ModelsResult
     from llminspect.analysis.verify import VerifyResult
     from llminspect.library.inputs import Opened
     from llminspect.model.opened import Model
 
 
 @takes_options
-def open_model(
-    name: str = DEFAULT,
-    *,
-    streamed: bool = False,
-    where: ModelOptions,
-    engine: EngineOptions,
-) -> Model:
+def open_model(name: str = DEFAULT, *, streamed: bool = False, where: ModelOptions, engine: EngineOptions) -> Model:
     """Open a model: a built-in toy, a .gguf file, a model folder, a catalogue name, or org/name on the hub.
 
     What is on the hub is fetched the first time, unless `offline`. With `streamed` a layer's weights are read when they
@@ -70,7 +59,7 @@ def models() -> ModelsResult:
     >>> [known.name for known in llminspect.models().catalogue], [toy.name for toy in llminspect.models().toys]
     (['smollm2', 'minilm'], ['toy', 'toy-attention'])
     """
-    from llminspect.analysis.known_models import known_models
+    from llminspect.analysis.info import known_models
 
     return known_models()
 
@@ -85,7 +74,7 @@ def pull(name: str = DEFAULT, *, where: ModelOptions) -> PullResult:
     >>> llminspect.pull("smollm2").fetched
     False
     """
-    from llminspect.analysis.pull import pull as work
+    from llminspect.analysis.cache import pull as work
 
     where = checked(replace(where, model=name))
     return work(where.model, revision=where.revision, offline=where.offline)
@@ -127,8 +116,7 @@ def verify(model: Opened = DEFAULT, ids: Sequence[int] | None = None, *, options
     >>> result.passed, [check.name for check in result.checks]
     (True, ['float64'])
     """
-    from llminspect.analysis.activations import read_recording
-    from llminspect.analysis.verify import ids_of
+    from llminspect.analysis.verify import ids_of, read_recording
     from llminspect.analysis.verify import verify as work
     from llminspect.opening import open_model as reopen
 

@@ -6,17 +6,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llminspect.arguments.attend import AttendOptions, check_attend
-from llminspect.arguments.diff import DiffOptions
 from llminspect.arguments.embed import EmbedOptions
-from llminspect.arguments.experiments import ExperimentOptions
-from llminspect.arguments.forward import ForwardOptions, SweepOptions, check_forward
+from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
+from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.arguments.generate import GenerateOptions, SamplingOptions, seed_of
-from llminspect.arguments.patch import PatchOptions
 from llminspect.arguments.shared import ModelOptions, SourceOptions
+from llminspect.arguments.small import DiffOptions
 from llminspect.arguments.together import check_together
 from llminspect.errors import UsageError
-from llminspect.library.inputs import DEFAULT, each, name_of, opened, prompt_of
-from llminspect.library.options import of_text, takes_options
+from llminspect.library.inputs import DEFAULT, each, name_of, of_text, opened, prompt_of, takes_options
 
 if TYPE_CHECKING:
     from llminspect.analysis.attend import AttendResult
@@ -121,7 +119,7 @@ def forward(
     """
     from llminspect.analysis import forward as question
 
-    check_forward(look, patch, experiments, source)
+    check_together("forward", look, patch, experiments, source)
     model = opened(model)
     patched = None if patch.patch is None else prompt_of(patch.patch, source, model.tokenizer).ids
     whole = question.ForwardQuestion(look, patch, experiments, patched)

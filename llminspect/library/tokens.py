@@ -6,21 +6,19 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from llminspect.arguments.check import checked
 from llminspect.arguments.encode import EncodeOptions, SearchOptions
-from llminspect.arguments.places import each as every
+from llminspect.arguments.option import checked
+from llminspect.arguments.option import each as every
 from llminspect.arguments.shared import SourceOptions
 from llminspect.arguments.together import check_together
 from llminspect.arguments.tokenize import TokenizeOptions
 from llminspect.errors import UsageError
-from llminspect.library.inputs import DEFAULT, each, name_of, prompt_of, several, tokenizer_of
-from llminspect.library.options import of_text, takes_options
+from llminspect.library.inputs import DEFAULT, each, name_of, of_text, prompt_of, several, takes_options, tokenizer_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llminspect.analysis.encode import EncodeResult
-    from llminspect.analysis.vocabulary_search import SearchResult
+    from llminspect.analysis.encode import EncodeResult, SearchResult
     from llminspect.library.inputs import Opened, Text, Texts
     from llminspect.text.tokenizer import Tokenizer
 
@@ -113,7 +111,7 @@ def search(pattern: str, model: Opened = DEFAULT, *, options: SearchOptions) -> 
     >>> found.count, [match.text for match in found.found]
     (54, [' industrialization', ' commercialization'])
     """
-    from llminspect.analysis.vocabulary_search import search_vocabulary
+    from llminspect.analysis.encode import search_vocabulary
 
     options = checked(replace(options, search=pattern))
     return search_vocabulary(tokenizer_of(model), options)

@@ -12,20 +12,15 @@ from typer.models import OptionInfo
 
 from llminspect import commands
 from llminspect.arguments.attend import AttendOptions
-from llminspect.arguments.cache import CacheOptions
-from llminspect.arguments.check import alternatives, checked, fields_of
-from llminspect.arguments.diff import DiffOptions
 from llminspect.arguments.embed import EmbedOptions
 from llminspect.arguments.encode import EncodeOptions, SearchOptions
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.arguments.generate import FollowOptions, GenerateOptions, SamplingOptions
-from llminspect.arguments.info import InfoOptions
-from llminspect.arguments.pull import PullOptions
+from llminspect.arguments.option import alternatives, checked, fields_of
 from llminspect.arguments.shared import EngineOptions, ModelOptions, PageOptions, SourceOptions
+from llminspect.arguments.small import CacheOptions, DiffOptions, InfoOptions, PullOptions, VerifyOptions, WalkOptions
 from llminspect.arguments.tokenize import TokenizeOptions
-from llminspect.arguments.verify import VerifyOptions
-from llminspect.arguments.walk import WalkOptions
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:

@@ -6,12 +6,9 @@ from typing import Any
 
 import pytest
 
-from llminspect.arguments.ids import parse_ids
-from llminspect.arguments.places import parse_place
-from llminspect.arguments.ranges import Choice, parse_choice
-from llminspect.arguments.sums import parse_direction, parse_sum
-from llminspect.arguments.tokens import one_token
-from llminspect.arguments.words import find_word, parse_pair
+from llminspect.arguments.experiments import parse_place
+from llminspect.arguments.ranges import Choice, parse_choice, parse_ids
+from llminspect.arguments.words import find_word, one_token, parse_direction, parse_pair, parse_sum
 from llminspect.errors import UsageError
 from llminspect.opening import open_model
 from llminspect.text.prompt import Prompt

@@ -11,10 +11,9 @@ import jsonschema
 import numpy as np
 import pytest
 
-from llminspect.analysis.attend import SELECTED_HEADS, AttendResult, Keeping, attend, with_mask
-from llminspect.analysis.attention_arrays import attention_arrays
+from llminspect.analysis.attend import SELECTED_HEADS, AttendResult, Keeping, attend, attention_arrays, with_mask
+from llminspect.analysis.by_hand import scale_and_bias
 from llminspect.analysis.prompt import prompt_of_ids
-from llminspect.analysis.query import scale_and_bias
 from llminspect.arguments.attend import AttendOptions
 from llminspect.arguments.ranges import parse_choice
 from llminspect.arguments.words import find_word
@@ -217,7 +216,7 @@ def test_the_sum_of_a_query_adds_up(smollm2: Model) -> None:
 
 def test_a_query_of_a_long_text_is_worked_out_alone(smollm2: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = result_of(ALICE, smollm2, query="her", layer="5", head="4").query
-    monkeypatch.setattr("llminspect.analysis.query.WHOLE_PASS", 3)
+    monkeypatch.setattr("llminspect.analysis.by_hand.WHOLE_PASS", 3)
     alone = result_of(ALICE, smollm2, query="her", layer="5", head="4").query
     assert whole is not None
     assert alone is not None

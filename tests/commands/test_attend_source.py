@@ -55,7 +55,7 @@ def test_the_weights_of_all_three_are_the_reference_s(called: Program, tmp_path:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_cross_weights_are_the_reference_s(name: str) -> None:
     from llminspect.analysis.cross_attention import watch_cross
-    from llminspect.analysis.target import with_source
+    from llminspect.analysis.prompt import with_source
     from llminspect.opening import open_model
 
     golden = Golden(name)

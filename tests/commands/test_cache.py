@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from llminspect.analysis.known_models import known_models
-from llminspect.analysis.pull import pull
+from llminspect.analysis.cache import pull
+from llminspect.analysis.info import known_models
 from llminspect.files.catalogue import CATALOGUE, FAMOUS
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def test_pull_reports_what_was_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path
         progress("download", 3, 5)
         return locate.Located(name, "gguf", file, {}, "x", weight_paths=(file,))
 
-    monkeypatch.setattr("llminspect.analysis.pull.locate", fake)
+    monkeypatch.setattr("llminspect.analysis.cache.locate", fake)
     result = pull("anything", progress=lambda *step: seen.append(step))
     assert (result.fetched, result.bytes) == (True, 5)
     assert seen == [("download anything", 3, 5)]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from llminspect.analysis.forward import ForwardQuestion, ForwardResult, forward
-from llminspect.analysis.surprise import surprise
+from llminspect.analysis.token_scores import surprise
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.core.attention import softmax

@@ -13,11 +13,10 @@ from llminspect import generate as generate_by_name
 from llminspect.analysis.forward import ForwardQuestion as AskedForward
 from llminspect.analysis.forward import forward as forward
 from llminspect.analysis.generate import GenerateQuestion, GenerateResult, generate
-from llminspect.analysis.target import with_source
-from llminspect.arguments.experiments import ExperimentOptions
+from llminspect.analysis.prompt import with_source
+from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.arguments.generate import GenerateOptions, SamplingOptions
-from llminspect.arguments.patch import PatchOptions
 from llminspect.core.attention import softmax
 from llminspect.errors import UsageError
 from llminspect.opening import open_model

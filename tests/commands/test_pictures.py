@@ -14,13 +14,12 @@ import pytest
 
 from llminspect.analysis.attend import AttendResult, attend
 from llminspect.analysis.attention import Head, overview_of
-from llminspect.analysis.contributions import Contributions
+from llminspect.analysis.attribution import Contributions
+from llminspect.analysis.by_hand import Query
 from llminspect.analysis.embed import EmbedResult, embed, embed_analogy, prompt_of_terms
 from llminspect.analysis.find import ControlSentence, End, Find, FoundHead
-from llminspect.analysis.position_codes import PositionCode
 from llminspect.analysis.prompt import prompt_of_ids
-from llminspect.analysis.query import Query
-from llminspect.analysis.vectors import outlier_of, statistics_of
+from llminspect.analysis.vectors import PositionCode, outlier_of, statistics_of
 from llminspect.arguments.attend import AttendOptions
 from llminspect.arguments.embed import EmbedOptions
 from llminspect.commands import attend as attend_command

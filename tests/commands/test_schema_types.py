@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 import pytest
 
-from llminspect.analysis.documents import Dims, Tokens, fields_of
+from llminspect.analysis.result import Dims, Tokens, fields_of
 from llminspect.cli.json_text import json_bytes
 from llminspect.cli.schema import Schema, schema_of
 

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from llminspect.analysis.compare_tokenizers import compare
 from llminspect.analysis.count import count as count_of_stream
-from llminspect.analysis.truncate import truncate
+from llminspect.analysis.tokenize import truncate
 from llminspect.arguments.shared import SourceOptions
 from llminspect.arguments.tokenize import TokenizeOptions, parse_price
 from llminspect.commands.schema import schema as command_schema
@@ -32,7 +32,7 @@ from tests.bench.folder import write_tokenizer
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
-    from llminspect.analysis.tokenization import CompareResult
+    from llminspect.analysis.compare_tokenizers import CompareResult
     from tests.conftest import Program
 
 REFERENCE = orjson.loads((Path(__file__).parent.parent / "golden" / "smollm2.json").read_bytes())

@@ -20,7 +20,7 @@ from tests.model.golden import NAMES, Golden
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from llminspect.analysis import activations as _verify
+    from llminspect.analysis import verify as _verify
     from llminspect.core.tap import Tap
     from llminspect.model.opened import Model
     from llminspect.model.spec import Pass

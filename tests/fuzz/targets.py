@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from llminspect.arguments.ids import parse_ids
+from llminspect.arguments.ranges import parse_ids
 from llminspect.errors import UserError
 from llminspect.files.folder import open_safetensors
 from llminspect.files.gguf import GGUFFile

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import llminspect
-from llminspect.arguments.check import alternatives, fields_of
+from llminspect.arguments.option import alternatives, fields_of
 from llminspect.errors import UsageError
-from llminspect.library import options as options_of
+from llminspect.library import inputs as options_of
 from llminspect.library import passes
 
 GIVEN: dict[str, tuple[Any, ...]] = {

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from llminspect.analysis.attend import AttendResult
-    from llminspect.analysis.contributions import Contributions
+    from llminspect.analysis.attribution import Contributions
     from llminspect.analysis.find import Find, FoundHead
     from llminspect.core.array import Array
 

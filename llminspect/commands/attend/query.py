@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from llminspect.analysis.attend import AttendResult
-    from llminspect.analysis.query import Query
+    from llminspect.analysis.by_hand import Query
     from llminspect.core.array import Array
 
 _WRITTEN_OUT = 8

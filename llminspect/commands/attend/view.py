@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.attend import AttendResult
     from llminspect.analysis.attention import Head
     from llminspect.analysis.cross_attention import CrossAttention, EncoderAttention
-    from llminspect.analysis.documents import Tokens
+    from llminspect.analysis.result import Tokens
     from llminspect.core.array import Array
 
 _EACH = 4

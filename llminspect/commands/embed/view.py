@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
     from llminspect.analysis.embed import EmbedResult
     from llminspect.analysis.neighbours import Neighbour
-    from llminspect.analysis.position_codes import PositionCode
-    from llminspect.analysis.vectors import Outlier
+    from llminspect.analysis.vectors import Outlier, PositionCode
     from llminspect.arguments.embed import Metric
 
 _MANY = 20

@@ -17,10 +17,9 @@ from llminspect.cli.save import check_ending
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from llminspect.analysis.encode import DecodeResult, EncodeResult
-    from llminspect.analysis.vocabulary_search import SearchResult
+    from llminspect.analysis.encode import DecodeResult, EncodeResult, SearchResult
 
-RESULTS = "analysis.encode.EncodeResult analysis.encode.DecodeResult analysis.vocabulary_search.SearchResult"
+RESULTS = "analysis.encode.EncodeResult analysis.encode.DecodeResult analysis.encode.SearchResult"
 """The classes of what `--json` writes."""
 
 
@@ -58,7 +57,7 @@ def command(
         return
     tokenizer, provenance = open_tokenizer_for(model, output)
     if searched.search is not None:
-        from llminspect.analysis.vocabulary_search import search_vocabulary
+        from llminspect.analysis.encode import search_vocabulary
         from llminspect.commands.encode.view import found_view
 
         found = search_vocabulary(tokenizer, searched)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
-from llminspect.analysis.documents import is_partial
-from llminspect.analysis.encode import DecodeResult, EncodeResult
-from llminspect.analysis.vocabulary_search import SearchResult
+from llminspect.analysis.encode import DecodeResult, EncodeResult, SearchResult
+from llminspect.analysis.result import is_partial
 from llminspect.commands.tokenize.view import STRIP, cell, kind_of, readable, spaced
 from llminspect.render import theme
 from llminspect.render.safe import shorten, visible

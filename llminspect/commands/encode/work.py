@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from llminspect.analysis.encode import decode, encode
 from llminspect.analysis.prompt import prompt_of_ids, text_prompt
-from llminspect.arguments.ids import parse_ids
+from llminspect.arguments.ranges import parse_ids
 from llminspect.cli.input import guarded, line_prompt, read_prompts, read_texts
 from llminspect.cli.opening import open_tokenizer_for
 from llminspect.cli.output import write_text

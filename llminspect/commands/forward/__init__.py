@@ -6,8 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from llminspect.arguments.experiments import ExperimentOptions
-from llminspect.arguments.forward import ForwardOptions, SweepOptions, check_forward
+from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.arguments.shared import EngineOptions, ModelOptions, PageOptions, SourceOptions
+from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts
 from llminspect.cli.opening import open_model_for
@@ -48,7 +49,7 @@ def command(
     from llminspect.analysis.forward import ForwardQuestion, forward, forward_arrays
     from llminspect.analysis.prompt import text_prompt
 
-    check_forward(look, patch, experiments, source, model, output)
+    check_together("forward", look, patch, experiments, source, model, output)
     check_ending(output, arrays=True)
     if look.perplexity and output.save is not None and not output.json:
         raise UsageError(

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from llminspect.analysis.attribution import Attribution
-    from llminspect.analysis.masks import FilledMask
-    from llminspect.analysis.saliency import Saliency
-    from llminspect.analysis.surprise import Surprise
+    from llminspect.analysis.candidates import FilledMask
+    from llminspect.analysis.token_scores import Saliency, Surprise
 
 PARTS = 14
 """Parts shown as bars in an attribution."""

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from llminspect.analysis.change import AnswerChange, Baseline
-    from llminspect.analysis.experiments import Experiment
+    from llminspect.analysis.experiments import AnswerChange, Baseline, Experiment
     from llminspect.analysis.patching import Sweep
 
 SHOWN = 14

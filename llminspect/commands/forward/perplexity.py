@@ -9,7 +9,7 @@ from llminspect.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from llminspect.analysis.surprise import Surprise
+    from llminspect.analysis.token_scores import Surprise
     from llminspect.text.prompt import Prompt
 
 

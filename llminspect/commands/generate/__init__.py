@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llminspect.arguments.experiments import ExperimentOptions
+from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
 from llminspect.arguments.generate import FollowOptions, GenerateOptions, SamplingOptions, seed_of
-from llminspect.arguments.patch import PatchOptions
 from llminspect.arguments.shared import EngineOptions, ModelOptions, OutputOptions, SourceOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts

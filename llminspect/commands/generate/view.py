@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
-    from llminspect.analysis.beams import Beam
-    from llminspect.analysis.branches import BranchToken
+    from llminspect.analysis.beams import Beam, BranchToken
     from llminspect.analysis.completion import Completion, StepRecord
     from llminspect.analysis.generate import CompletionChange, GenerateResult, UnchangedCompletion
 

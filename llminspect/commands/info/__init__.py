@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from llminspect.arguments.info import InfoOptions
 from llminspect.arguments.shared import ModelOptions, OutputOptions
+from llminspect.arguments.small import InfoOptions
 from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.opening import named

@@ -17,9 +17,10 @@ from llminspect.errors import CheckFailed, UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from llminspect.analysis.tokenization import CompareResult, CountResult, TokenizeResult
+    from llminspect.analysis.compare_tokenizers import CompareResult
+    from llminspect.analysis.tokenize import CountResult, TokenizeResult
 
-RESULTS = "analysis.tokenization.TokenizeResult analysis.tokenization.CountResult analysis.tokenization.CompareResult "
+RESULTS = "analysis.tokenize.TokenizeResult analysis.tokenize.CountResult analysis.compare_tokenizers.CompareResult "
 """The classes of what `--json` writes."""
 
 

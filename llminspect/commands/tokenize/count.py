@@ -7,8 +7,9 @@ from dataclasses import replace
 from functools import partial
 from typing import IO, TYPE_CHECKING
 
+from llminspect.analysis.compare_tokenizers import ComparedTokenizer, CompareResult, compared
 from llminspect.analysis.count import count
-from llminspect.analysis.tokenization import ComparedTokenizer, CompareResult, about, compared, exceeded
+from llminspect.analysis.tokenize import about, exceeded
 from llminspect.cli.input import check_source
 from llminspect.cli.opening import open_tokenizer_for
 from llminspect.cli.output import note, write_text
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from llminspect.analysis.tokenization import CountResult, TokenBudget
+    from llminspect.analysis.tokenize import CountResult, TokenBudget
     from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
     from llminspect.arguments.tokenize import TokenizeOptions
     from llminspect.text.tokenizer import Tokenizer

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group
 from rich.text import Text
 
-from llminspect.analysis.tokenization import CompareResult, CountResult, TokenizeResult
+from llminspect.analysis.compare_tokenizers import CompareResult
+from llminspect.analysis.tokenize import CountResult, TokenizeResult
 from llminspect.commands.tokenize.alignment import aligned
 from llminspect.core.numbers import count as grouped
 from llminspect.render import theme
@@ -20,7 +21,8 @@ from llminspect.render.token_strip import token_strip
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from llminspect.analysis.tokenization import ComparedTokenizer, Cost
+    from llminspect.analysis.compare_tokenizers import ComparedTokenizer
+    from llminspect.analysis.tokenize import Cost
     from llminspect.render.token_strip import Kind
 
 STRIP = 1000

@@ -8,8 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llminspect.analysis.compare_tokenizers import compare
-from llminspect.analysis.tokenization import exceeded
-from llminspect.analysis.tokenize import tokenize
+from llminspect.analysis.tokenize import exceeded, tokenize
 from llminspect.cli.input import line_prompt, read_prompts, read_texts
 from llminspect.cli.opening import open_tokenizer_for
 from llminspect.cli.output import note
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from llminspect.analysis.tokenization import CompareResult, CountResult, TokenBudget, TokenizeResult
+    from llminspect.analysis.compare_tokenizers import CompareResult
+    from llminspect.analysis.tokenize import CountResult, TokenBudget, TokenizeResult
     from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
     from llminspect.arguments.tokenize import TokenizeOptions
     from llminspect.text.tokenizer import Tokenizer

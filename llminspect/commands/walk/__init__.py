@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
+from llminspect.arguments.small import WalkOptions
 from llminspect.arguments.together import check_together
-from llminspect.arguments.walk import WalkOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts, read_text
 from llminspect.cli.opening import open_model_for

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from llminspect.analysis.patching import Other, first_order, sweep
-from llminspect.analysis.saliency import by_gradient
+from llminspect.analysis.patching import Other, sweep
+from llminspect.analysis.token_scores import by_gradient
 from llminspect.backends.jax.settings import EngineSettings
 from llminspect.backends.jax.start import on_jax
 from llminspect.core.tap import Capture, Edit
@@ -64,7 +64,7 @@ def test_gradient_times_input_is_the_slope_along_the_input(placed: Placed) -> No
 def test_the_first_order_map_is_the_slope_towards_the_other_text(part: SweptPart, placed: Placed) -> None:
     _, plain, model = placed("llama")
     exact = in_float64(plain)
-    found = first_order(model, OWN, Other(model, OTHER), LAST, part, (7, 9), [])
+    found = sweep(model, OWN, Other(model, OTHER), LAST, part, (7, 9), [], gradient=True)
     swept = sweep(plain, OWN, Other(plain, OTHER), LAST, part, (7, 9), [])
     assert found.before == pytest.approx(swept.before, abs=1e-4) and found.after == pytest.approx(swept.after, abs=1e-4)
     step = "attention.mixed" if part == "head" else "output"
@@ -89,7 +89,7 @@ def test_for_a_small_difference_it_is_the_exact_sweep(part: SweptPart, placed: P
     table_VD[77] = table_VD[15] + 0.01 * (table_VD[77] - table_VD[15])
     near = with_arrays(plain, {"embedding.weight": table_VD})
     engine = on_jax(near, EngineSettings())
-    found = first_order(engine, OWN, Other(engine, OTHER), LAST, part, (7, 9), [])
+    found = sweep(engine, OWN, Other(engine, OTHER), LAST, part, (7, 9), [], gradient=True)
     swept = sweep(near, OWN, Other(near, OTHER), LAST, part, (7, 9), [])
     mine, its = np.asarray(found.restored), np.asarray(swept.restored)
     assert float(np.abs(mine - its).max()) < 0.1 * float(np.abs(its).max())

@@ -15,7 +15,7 @@ import pytest
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
-from llminspect.analysis.saliency import by_gradient
+from llminspect.analysis.token_scores import by_gradient
 from llminspect.backends.jax.settings import EngineSettings
 from llminspect.backends.jax.start import on_jax
 from llminspect.opening import open_model

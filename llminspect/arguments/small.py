@@ -1,0 +1,77 @@
+"""The options of the commands that have few: `diff`, `walk`, and those about the models themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from llminspect.arguments.option import Texts, argument, option
+from llminspect.arguments.ranges import Ids
+from llminspect.arguments.shared import offline_option, revision_option
+
+
+@dataclass(frozen=True)
+class InfoOptions:
+    """Which model, and how much of it."""
+
+    name: str | None = argument(metavar="[MODEL]", help="As --model.", show_default=False, completes="tokenizers")
+    tensors: bool = option(False, help="Every tensor on its own line, all settings, the whole chat template.")
+
+
+@dataclass(frozen=True)
+class PullOptions:
+    """What is fetched."""
+
+    name: str = argument(
+        "smollm2", metavar="NAME", help="A name of `llminspect models`, or org/name on the hub.", completes="catalogue"
+    )
+    revision: str | None = revision_option()
+    offline: bool = offline_option()
+
+
+@dataclass(frozen=True)
+class WalkOptions:
+    """How it goes from one step to the next."""
+
+    paused: bool | None = option(
+        None, "--pause/--no-pause", help="Wait for Enter after each step. Default: on a terminal.", show_default=False
+    )
+
+
+@dataclass(frozen=True)
+class DiffOptions:
+    """What is compared with."""
+
+    against: str | None = option(metavar="TEXT", help="Compare with this text in the same model.")
+    against_model: str | None = option(metavar="NAME", help="Compare with this model.")
+    top: int = option(10, min=1, metavar="N", help="How many next tokens of each side.")
+
+
+Action = Literal["show", "verify", "clear"]
+
+
+@dataclass(frozen=True)
+class CacheOptions:
+    """What is done, and with which entries."""
+
+    action: Action = argument("show", help="What to do.")
+    names: Texts | None = argument(
+        metavar="[NAME]...", help="Only these: a model's name, model, prepared …", show_default=False
+    )
+    limit: str | None = option(metavar="SIZE", help="With clear: only what was not used for longest, down to 2GB.")
+
+
+BOUND = 1e-4
+"""Of the relative difference. Rounding in float32 stays far below it, a wrong formula far above."""
+
+
+@dataclass(frozen=True)
+class VerifyOptions:
+    """Which model, and what it is compared with."""
+
+    name: str | None = argument(metavar="[MODEL]", help="As --model.", show_default=False, completes="models")
+    against: Path | None = option(metavar="FILE.npz", help="Compare with these recorded activations.")
+    record: Path | None = option(metavar="FILE.npz", help="Write the activations of this model.")
+    ids: Ids | None = option(metavar="1,2,3", help="The input. Default: ids from all over the vocabulary.")
+    bound: float = option(BOUND, min=0, help="The largest relative difference that passes.")
