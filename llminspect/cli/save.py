@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from llminspect.arguments.shared import PageOptions
 from llminspect.errors import UsageError
-from llminspect.render.formats import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from llminspect.core.array import Array
     from llminspect.files.npz import Streamed
 
+PICTURES = {".html": "picture.html", ".png": "png.png", ".svg": "picture.svg", ".txt": "picture.text"}
+"""The endings of pictures, and what in `render/` draws each: imported when it is drawn."""
 WIDTH = 100
 """Columns of a saved picture; --width, or COLUMNS in the environment, changes it."""
 
@@ -41,8 +43,11 @@ def save(
         from llminspect.cli.page import page_bytes
 
         save_whole(path, page_bytes(document))
-    elif path.suffix in FORMATS:
-        save_whole(path, FORMATS[path.suffix](render(), _columns(options), options.theme))
+    elif path.suffix in PICTURES:
+        module, _, name = PICTURES[path.suffix].partition(".")
+        draw = getattr(import_module(f"llminspect.render.{module}"), name)
+        picture: str | bytes = draw(render(), _columns(options), options.theme)
+        save_whole(path, picture.encode("utf-8", "replace") if isinstance(picture, str) else picture)
     else:
         assert arrays is not None, "`check_ending` lets no .npz pass where there are none"
         save_whole(path, lambda file: write_npz(file, arrays()))
@@ -53,7 +58,7 @@ def check_ending(options: OutputOptions, *, arrays: bool) -> None:
     if is_page(options) and (options.save is None or options.save.suffix != ".html"):
         raise UsageError("--interactive makes a page", "add --save page.html")
     if options.save is not None:
-        endings = {".json", *FORMATS, *([".npz"] if arrays else [])}
+        endings = {".json", *PICTURES, *([".npz"] if arrays else [])}
         if options.save.suffix not in endings:
             raise UsageError(f"--save cannot write {options.save.name!r}", f"it writes {', '.join(sorted(endings))}")
 

@@ -32,7 +32,7 @@ def html(result: Any) -> str | None:
     from importlib import import_module
 
     from llminspect import commands
-    from llminspect.render.notebook import notebook
+    from llminspect.render.picture import notebook
 
     kind = f"{type(result).__module__}.{type(result).__qualname__}".removeprefix("llminspect.")
     for name in commands.names():

@@ -15,8 +15,8 @@ returned adapts to the width and the colours of the console that prints it.
                  value_strip(texts, values, *, scale, limits, numbers, name)    surprisal, saliency
     heatmap      heatmap(matrix, row_labels=None, column_labels=None, *, title, scale="sequential"|"diverging", limits,
                          fold="mean"|"max"|"extreme"|"thin", row_name, column_name, value_name, masked, numbers,
-                         max_rows)
-                 head_map(values_LH, *, title, scale, limits, value_name, layers, marks, numbers, max_rows)
+                         marks, max_rows)
+                 head_map(values_LH, *, title, scale, limits, value_name, marks, numbers, max_rows)
     bars         probability_bars(labels, probabilities, *, numbers, maximum, strong, title)
                  signed_bars(labels, values, *, numbers, title)
                  sparkline(values, *, limits) -> Text · bar(share, cells) -> str
@@ -26,8 +26,8 @@ returned adapts to the width and the colours of the console that prints it.
     plot         scatter(points_N2, labels, *, axes, groups, title, height)
     histogram    histogram(values, *, title, name, bins, height, limits)
     picture      svg(rendering, width, theme) · html(…) · text(rendering, width) -> str;  png.png(…) -> bytes;
-                 cells.shapes(…): what they draw;  formats.FORMATS: the endings of files, and what makes each
+                 cells.shapes(…): what they draw;  notebook(rendering, width) -> str
     theme        the ramps and styles; has_colors(console)
 
-`limits` is (low, high), "robust" or None. (`ramp_key`, `grid`, `axis`, `fold` and `canvas` are parts of the above.)
+`limits` is (low, high), "robust" or None. (`drawn`, `ramp_key`, `grid` and `axis` are parts of the above.)
 """

@@ -10,10 +10,11 @@ from rich.text import Text
 
 from llminspect.core.numbers import column, percent
 from llminspect.render import theme
-from llminspect.render.safe import fit, label, visible, width
+from llminspect.render.drawn import Drawn
+from llminspect.render.safe import fit, label, width
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -24,53 +25,6 @@ _SPARKS = "▁▂▃▄▅▆▇█"
 _LONGEST = 60
 
 
-class Bars:
-    """The renderable of `probability_bars` and `signed_bars`; adapts to the width that it is given."""
-
-    def __init__(
-        self,
-        labels: Sequence[str],
-        values: NDArray[np.floating],
-        numbers: Sequence[str],
-        *,
-        maximum: float,
-        signed: bool,
-        strong: Collection[int],
-        title: str,
-    ) -> None:
-        if not len(labels) == len(values) == len(numbers):
-            raise ValueError(f"{len(labels)} labels, {len(values)} values and {len(numbers)} numbers do not match")
-        self.labels = [label(text) for text in labels]
-        self.values, self.numbers = values, numbers
-        self.maximum, self.signed, self.strong, self.title = maximum, signed, strong, title
-
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement(min(24, options.max_width), options.max_width)
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if self.title:
-            yield Text(visible(self.title), theme.TITLE)
-        label_width = min(max(map(width, self.labels), default=0), max(6, options.max_width // 3))
-        number_width = max(map(len, self.numbers), default=0)
-        # What colour says elsewhere, an arrow says without.
-        arrow = " ◀" if self.strong and not theme.has_colors(console) else ""
-        room = max(4, min(_LONGEST, options.max_width - label_width - number_width - 4 - len(arrow)))
-        for index, (name, value, text) in enumerate(zip(self.labels, self.values, self.numbers, strict=True)):
-            chosen = index in self.strong
-            line = Text(no_wrap=True, overflow="crop")
-            line.append(fit(name, label_width), theme.STRONG if chosen else "")
-            line.append("  " + text.rjust(number_width) + "  ", theme.STRONG if chosen else "")
-            share = float(np.clip(value / self.maximum, -1, 1)) if np.isfinite(value) and self.maximum > 0 else 0.0
-            if self.signed:
-                _append_signed(line, share, (room - 1) // 2)
-            else:
-                line.append(bar(share, room), theme.BAR_CHOSEN if chosen else theme.BAR)
-            if chosen:
-                line.append(arrow)
-            line.rstrip()
-            yield line
-
-
 def probability_bars(
     labels: Sequence[str],
     probabilities: ArrayLike,
@@ -79,7 +33,7 @@ def probability_bars(
     maximum: float | None = None,
     strong: Collection[int] = (),
     title: str = "",
-) -> Bars:
+) -> Drawn:
     """One line a label: the label, the probability as a percentage (or `numbers`), a bar.
 
     The longest bar is `maximum` (by default the largest value). `strong` are the indices that stand out, such as the
@@ -88,7 +42,7 @@ def probability_bars(
     values = np.asarray(probabilities, dtype=float)
     texts = numbers if numbers is not None else [percent(value, 2) for value in values]
     most = maximum if maximum is not None else _largest(values)
-    return Bars(labels, values, texts, maximum=most, signed=False, strong=strong, title=title)
+    return _bars(labels, values, texts, most, title, strong=strong)
 
 
 def signed_bars(
@@ -97,11 +51,49 @@ def signed_bars(
     *,
     numbers: Sequence[str] | None = None,
     title: str = "",
-) -> Bars:
+) -> Drawn:
     """Bars to the left and right of a line at zero, for contributions and changes; otherwise as probability_bars."""
     array = np.asarray(values, dtype=float)
     texts = numbers if numbers is not None else column(array, 4)
-    return Bars(labels, array, texts, maximum=_largest(np.abs(array)), signed=True, strong=(), title=title)
+    return _bars(labels, array, texts, _largest(np.abs(array)), title, signed=True)
+
+
+def _bars(
+    labels: Sequence[str],
+    values: NDArray[np.floating],
+    numbers: Sequence[str],
+    maximum: float,
+    title: str,
+    *,
+    signed: bool = False,
+    strong: Collection[int] = (),
+) -> Drawn:
+    if not len(labels) == len(values) == len(numbers):
+        raise ValueError(f"{len(labels)} labels, {len(values)} values and {len(numbers)} numbers do not match")
+    names = [label(text) for text in labels]
+
+    def draw(console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        label_width = min(max(map(width, names), default=0), max(6, options.max_width // 3))
+        number_width = max(map(len, numbers), default=0)
+        # What colour says elsewhere, an arrow says without.
+        arrow = " ◀" if strong and not theme.has_colors(console) else ""
+        room = max(4, min(_LONGEST, options.max_width - label_width - number_width - 4 - len(arrow)))
+        for index, (name, value, text) in enumerate(zip(names, values, numbers, strict=True)):
+            chosen = index in strong
+            line = Text(no_wrap=True, overflow="crop")
+            line.append(fit(name, label_width), theme.STRONG if chosen else "")
+            line.append("  " + text.rjust(number_width) + "  ", theme.STRONG if chosen else "")
+            share = float(np.clip(value / maximum, -1, 1)) if np.isfinite(value) and maximum > 0 else 0.0
+            if signed:
+                _append_signed(line, share, (room - 1) // 2)
+            else:
+                line.append(bar(share, room), theme.BAR_CHOSEN if chosen else theme.BAR)
+            if chosen:
+                line.append(arrow)
+            line.rstrip()
+            yield line
+
+    return Drawn(draw, title=title, least=24)
 
 
 class BarCell:

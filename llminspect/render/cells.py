@@ -83,20 +83,25 @@ def hexadecimal(color: RGB) -> str:
     return "#{:02x}{:02x}{:02x}".format(*color)
 
 
-def shapes(rendering: RenderableType, width: int, theme: Theme) -> tuple[list[Shape], int]:
-    """What to draw of a rendering in `width` columns, backgrounds first, and its number of rows."""
-    console = Console(
+def unseen(width: int, *, colors: bool = True) -> Console:
+    """A console that shows nothing and records what is printed on it."""
+    return Console(
+        record=True,
         file=io.StringIO(),
         width=width,
-        force_terminal=True,
-        no_color=False,
-        color_system="truecolor",
+        force_terminal=colors,
+        no_color=not colors,
+        color_system="truecolor" if colors else None,
         highlight=False,
         markup=False,
         emoji=False,
         legacy_windows=False,
     )
-    lines = console.render_lines(rendering, pad=False)
+
+
+def shapes(rendering: RenderableType, width: int, theme: Theme) -> tuple[list[Shape], int]:
+    """What to draw of a rendering in `width` columns, backgrounds first, and its number of rows."""
+    lines = unseen(width).render_lines(rendering, pad=False)
     while lines and all(not text.strip() and not (style and style.bgcolor) for text, style, _ in lines[-1]):
         lines.pop()
     found: list[Shape] = []

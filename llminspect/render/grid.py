@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from llminspect.core.numbers import column as number_column
 from llminspect.render.axis import AxisHeader, column_header, row_labels_of
-from llminspect.render.fold import Fold, bin_size, fold_columns, fold_note, fold_rows
 from llminspect.render.safe import fit, visible, width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
+
+Fold = Literal["mean", "max", "extreme", "thin"]
+"""What stands for several neighbours: their mean, the largest, the one furthest from 0, or simply the first."""
+
+_CALLED = {"mean": "the mean", "max": "the largest", "extreme": "the furthest from 0", "thin": "the first"}
 
 _WIDEST_CELL = 4
 """Of cells without text: wider ones show nothing more."""
@@ -157,3 +161,48 @@ def _aligned(labels: list[str], margin: int) -> list[str]:
 def _margin(total: int) -> int:
     """How wide the row labels may be: a third at most, the cells get the rest."""
     return max(6, min(24, total // 3))
+
+
+def bin_size(count: int, room: int) -> int:
+    """How many neighbours one cell must stand for so that `count` fit in `room`; even bins where that costs little."""
+    least = -(-count // max(room, 1))
+    for size in range(least, least + max(1, least // 3) + 1):
+        if count % size == 0:
+            return size
+    return least
+
+
+def fold_columns(values_RC: NDArray[np.floating], size: int, how: Fold) -> NDArray[np.floating]:
+    """Each `size` columns of `values_RC` as one; NaN (masked) is left out, and NaN where there is nothing else."""
+    if size == 1:
+        return values_RC
+    rows, columns = values_RC.shape
+    if how == "thin":
+        return values_RC[:, ::size]
+    bins = -(-columns // size)
+    padded = np.full((rows, bins * size), np.nan, values_RC.dtype)
+    padded[:, :columns] = values_RC
+    groups = padded.reshape(rows, bins, size)
+    seen = ~np.isnan(groups)
+    if how == "mean":
+        total = np.where(seen, groups, 0).sum(axis=2)
+        folded = total / np.maximum(seen.sum(axis=2), 1)
+    elif how == "max":
+        folded = np.where(seen, groups, -np.inf).max(axis=2)
+    else:
+        furthest = np.where(seen, np.abs(groups), -1).argmax(axis=2)
+        folded = np.take_along_axis(groups, furthest[:, :, None], axis=2)[:, :, 0]
+    return np.where(seen.any(axis=2), folded, np.nan)
+
+
+def fold_rows(values_RC: NDArray[np.floating], size: int, how: Fold) -> NDArray[np.floating]:
+    """Each `size` rows of `values_RC` as one, as `fold_columns` does with columns."""
+    return fold_columns(values_RC.T, size, how).T
+
+
+def fold_note(count: int, size: int, how: Fold, things: str, cells: str) -> str:
+    """`576 dimensions folded to 64 columns, each the mean of 9`."""
+    bins, rest = -(-count // size), count % size
+    last = f" (the last of {rest})" if rest and how != "thin" else ""
+    verb = "thinned" if how == "thin" else "folded"
+    return f"{count:,} {things} {verb} to {bins} {cells}, each {_CALLED[how]} of {size}{last}"

@@ -23,8 +23,12 @@ _FONTS = ("DejaVuSansMono{}.ttf", "NotoSansMono-{}.ttf", "LiberationMono-{}.ttf"
 
 
 def png(rendering: RenderableType, width: int, theme: Theme) -> bytes:
-    """The rendering in `width` columns as PNG. Raises ImportError without Pillow, UserError for too many rows."""
-    from PIL import Image, ImageDraw
+    """The rendering in `width` columns as PNG. Raises UserError without Pillow, and for too many rows."""
+    try:
+        from PIL import Image, ImageDraw
+    except ImportError:
+        message = "a PNG needs Pillow, which is not installed"
+        raise UserError(message, "pip install 'llminspect-cli[png]', or save .svg") from None
 
     found, rows = shapes(rendering, width, theme)
     if rows * width > _MOST_CELLS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from rich.console import Group
@@ -9,12 +10,13 @@ from rich.segment import Segment
 from rich.text import Text
 
 from llminspect.render import theme
+from llminspect.render.drawn import Drawn
 from llminspect.render.safe import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.console import Console, ConsoleOptions, RenderableType
 
 _GAP = 4
 _RIGHT = 60
@@ -37,33 +39,24 @@ def page(parts: Iterable[RenderableType]) -> Group:
     return Group(*shown)
 
 
-class SideBySide:
-    """Two renderables side by side where both fit, else one below the other."""
+def beside(left: RenderableType, right: RenderableType) -> Drawn:
+    """`left` and `right` next to each other where `left` leaves `right` 60 cells, else `right` below."""
 
-    def __init__(self, left: RenderableType, right: RenderableType) -> None:
-        self.left, self.right = left, right
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+    def draw(console: Console, options: ConsoleOptions) -> Iterator[RenderableType | Segment]:
         half = options.update(width=options.max_width // 2, height=None)
-        lines = console.render_lines(self.left, half, pad=False)
+        lines = console.render_lines(left, half, pad=False)
         wide = max((Segment.get_line_length(line) for line in lines), default=0)
         rest = options.max_width - wide - _GAP
         # A left part that fills its half would be wider if it could.
         if wide >= half.max_width or rest < _RIGHT:
-            yield self.left
-            yield Text()
-            yield self.right
+            yield from (left, Text(), right)
             return
-        beside = console.render_lines(self.right, options.update(width=rest, height=None), pad=False)
-        for index in range(max(len(lines), len(beside))):
-            line = lines[index] if index < len(lines) else []
-            yield from line
-            if index < len(beside):
-                yield Segment(" " * (wide + _GAP - Segment.get_line_length(line)))
-                yield from beside[index]
+        others = console.render_lines(right, options.update(width=rest, height=None), pad=False)
+        for line, other in zip_longest(lines, others):
+            yield from line or []
+            if other is not None:
+                yield Segment(" " * (wide + _GAP - Segment.get_line_length(line or [])))
+                yield from other
             yield Segment.line()
 
-
-def beside(left: RenderableType, right: RenderableType) -> SideBySide:
-    """`left` and `right` next to each other where `left` leaves `right` 60 cells, else `right` below."""
-    return SideBySide(left, right)
+    return Drawn(draw)
