@@ -28,13 +28,15 @@ class ReaderGone(Exception):
 
 
 class Commands(Protocol):
-    """Where the commands are (`llminspect.commands`): their names, a line about each, and what each calls."""
+    """Where the commands are (`llminspect.commands`): names, a line about each, what each calls and draws with."""
 
     def names(self) -> list[str]: ...
 
     def summary(self, name: str) -> str: ...
 
     def function(self, name: str) -> Any: ...
+
+    def render(self, name: str) -> Any: ...
 
 
 class Once(TyperCommand):

@@ -25,6 +25,7 @@ import inspect
 import sys
 import types
 from collections import abc
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import (
@@ -37,13 +38,14 @@ from typing import (
     Union,
     get_args,
     get_origin,
+    get_type_hints,
     is_typeddict,
 )
 
 from llminspect.analysis.documents import Dims, TokenDocument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -227,50 +229,23 @@ def _without_none(hint: Any) -> Any:
 
 def _hints(kind: Any) -> dict[str, Any]:
     """The types of a class's fields in their order, with names that are imported only for type checkers resolved."""
-    found: dict[str, Any] = {}
+    names: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
-        for name, hint in inspect.get_annotations(base).items():
-            found[name] = _resolved(hint, _names_of(base.__module__))
-    if is_typeddict(kind):
-        return found
-    return {field.name: found[field.name] for field in dataclasses.fields(kind)}
-
-
-def _resolved(hint: Any, names: dict[str, Any]) -> Any:
-    text = getattr(hint, "__forward_arg__", hint)
-    if isinstance(text, str):
-        return _resolved(eval(text, names), names)
-    if get_origin(hint) is Annotated:
-        inner, *notes = get_args(hint)
-        return Annotated[(_resolved(inner, names), *notes)]
-    return hint
+        names |= _names_of(base.__module__)
+    found = get_type_hints(kind, localns=names, include_extras=True)
+    return found if is_typeddict(kind) else {field.name: found[field.name] for field in dataclasses.fields(kind)}
 
 
 @cache
 def _names_of(module_name: str) -> dict[str, Any]:
     """The names of a module, those that it imports under `if TYPE_CHECKING:` included."""
     names = dict(vars(importlib.import_module(module_name)))
-    for node in _tree(module_name).body:
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            for inner in node.body:
-                names.update(_imported(inner))
+    blocks = [] if module_name == "builtins" else [node for node in _tree(module_name).body if isinstance(node, ast.If)]
+    for block in blocks:
+        for node in block.body if ast.unparse(block.test) == "TYPE_CHECKING" else ():
+            with suppress(ImportError):  # A name may be there for type checkers alone in the other module as well.
+                exec(compile(ast.Module([node], []), module_name, "exec"), names)
     return names
-
-
-def _imported(node: ast.stmt) -> Iterator[tuple[str, Any]]:
-    """What an import statement binds; a name may itself be there for type checkers only."""
-    if isinstance(node, ast.Import):
-        for alias in node.names:
-            top = alias.name.partition(".")[0]
-            module = importlib.import_module(alias.name)
-            yield alias.asname or top, module if alias.asname else sys.modules[top]
-    elif isinstance(node, ast.ImportFrom) and node.module:
-        known = vars(importlib.import_module(node.module))
-        for alias in node.names:
-            if alias.name not in known and node.module.startswith("llminspect"):
-                known = _names_of(node.module)
-            if alias.name in known:
-                yield alias.asname or alias.name, known[alias.name]
 
 
 @cache

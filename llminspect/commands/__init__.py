@@ -37,6 +37,12 @@ def function(name: str) -> Any:
     return importlib.import_module(f"{__name__}.{name}").command
 
 
+def render(name: str) -> Any:
+    """The function that draws a command's Result: that of its `view`, or of the one file that it is; imported now."""
+    room = importlib.import_module(f"{__name__}.{name}")
+    return (importlib.import_module(f"{room.__name__}.view") if hasattr(room, "__path__") else room).render
+
+
 def result_types(name: str) -> list[Any]:
     """The classes of what a command writes as JSON; none for one that writes none."""
     written = getattr(importlib.import_module(f"{__name__}.{name}"), "RESULTS", "")

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 from llminspect.arguments.cache import CacheOptions
 from llminspect.arguments.places import each
 from llminspect.arguments.shared import OutputOptions
-from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.run import emit, fail_check
-from llminspect.cli.save import check_ending
 from llminspect.errors import CheckFailed
 
 if TYPE_CHECKING:
@@ -78,11 +76,9 @@ def command(
     from llminspect.analysis.cache import cache
     from llminspect.files.cache_folder import parse_size
 
-    check_together("cache", options, output)
-    check_ending(output, arrays=False)
     limit = None if options.limit is None else parse_size(options.limit)
     result = cache(options.action, each(options.names), limit)
-    emit("cache", None, {}, result, output, render)
+    emit("cache", None, {}, result, output)
     damaged = [entry.name for entry in result.entries if entry.faults]
     if damaged:
         error = CheckFailed(f"damaged: {', '.join(damaged)}", f"llminspect cache clear {' '.join(damaged)}")

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llminspect.arguments.shared import OutputOptions
-from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.run import emit
-from llminspect.cli.save import check_ending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,6 +92,4 @@ def command(output: OutputOptions) -> None:
     """
     from llminspect.analysis.known_models import known_models
 
-    check_together("models", output)
-    check_ending(output, arrays=False)
-    emit("models", None, {}, known_models(), output, render)
+    emit("models", None, {}, known_models(), output)

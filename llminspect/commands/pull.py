@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 
 from llminspect.arguments.pull import PullOptions
 from llminspect.arguments.shared import OutputOptions
-from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
-from llminspect.cli.progress import ProgressBars
+from llminspect.cli.opening import ProgressBars
 from llminspect.cli.run import emit
-from llminspect.cli.save import check_ending
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -45,8 +43,6 @@ def command(
     """
     from llminspect.analysis.pull import pull
 
-    check_together("pull", options, output)
-    check_ending(output, arrays=False)
     with ProgressBars(output) as progress:
         result = pull(options.name, revision=options.revision, offline=options.offline, progress=progress)
-    emit("pull", options.name, {}, result, output, render)
+    emit("pull", options.name, {}, result, output)

@@ -10,11 +10,9 @@ import typer
 from llminspect import commands
 from llminspect.analysis.result import Result
 from llminspect.arguments.shared import OutputOptions
-from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.output import write_indented
 from llminspect.cli.run import emit
-from llminspect.cli.save import check_ending
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
@@ -101,11 +99,9 @@ def command(
 
     llminspect schema forward > forward.schema.json
     """
-    check_together("schema", output)
     if name is not None and output.save is not None:
         raise UsageError("--save is for the table of all commands", f"llminspect schema {name} > {name}.schema.json")
-    check_ending(output, arrays=False)
     if name is not None:
         write_indented(schema(name))
     else:
-        emit("schema", None, {}, schema_keys(), output, render)
+        emit("schema", None, {}, schema_keys(), output)

@@ -8,12 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from llminspect.arguments.shared import ModelOptions, OutputOptions
-from llminspect.arguments.together import check_together
 from llminspect.arguments.verify import VerifyOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.opening import named, open_model_for
 from llminspect.cli.run import emit, fail_check
-from llminspect.cli.save import check_ending
 from llminspect.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
@@ -115,8 +113,6 @@ def command(
     from llminspect.files.npz import write_npz
     from llminspect.files.source import save_whole
 
-    check_together("verify", options, model, output)
-    check_ending(output, arrays=False)
     model, against, record = named(model, options.name), options.against, options.record
     if record is not None and record.suffix != ".npz":
         raise UsageError(f"--record writes a .npz file, not {record.name!r}")
@@ -135,7 +131,7 @@ def command(
     if record is not None:
         save_whole(record, lambda file: write_npz(file, arrays(input_ids, source_ids, found)))
         result = replace(result, recorded=str(record))
-    emit("verify", opened.name, {**opened.provenance, "ids": input_ids}, result, output, render)
+    emit("verify", opened.name, {**opened.provenance, "ids": input_ids}, result, output)
     if not result.passed:
         fail_check(_failure(result), output)
 

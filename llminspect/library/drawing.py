@@ -36,7 +36,6 @@ def html(result: Any) -> str | None:
 
     kind = f"{type(result).__module__}.{type(result).__qualname__}".removeprefix("llminspect.")
     for name in commands.names():
-        module = import_module(f"llminspect.commands.{name}")
-        if kind in module.RESULTS.split():
-            return notebook(module.render(result), WIDTH)
+        if kind in import_module(f"llminspect.commands.{name}").RESULTS.split():
+            return notebook(commands.render(name)(result), WIDTH)
     return None

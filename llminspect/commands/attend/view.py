@@ -9,10 +9,11 @@ import numpy as np
 from rich.text import Text
 
 from llminspect.analysis.attention import PARTS
-from llminspect.commands.attend.overview import MEANINGS, overview_parts
+from llminspect.commands.attend.heads import MEANINGS, contribution_parts, find_parts, overview_parts, rollout_parts
+from llminspect.commands.attend.query import query_parts
 from llminspect.core.numbers import count, number
 from llminspect.render.heatmap import head_map, heatmap
-from llminspect.render.section import section
+from llminspect.render.section import page, section
 from llminspect.render.table import Column, table
 from llminspect.render.theme import QUIET, TITLE
 
@@ -32,26 +33,23 @@ _EACH = 4
 _ROWS = 40
 
 
+def render(result: AttendResult) -> RenderableType:
+    """The picture that was asked for, and what it means."""
+    return page(parts(result))
+
+
 def parts(result: AttendResult) -> Iterator[RenderableType]:
-    """The parts of the picture, one below the other; each question loads what draws its answer."""
+    """The parts of the picture, one below the other."""
     labels = [token["text"] for token in result.tokens]
     if result.overview is not None:
         yield from overview_parts(result, result.overview)
     if result.query is not None:
-        from llminspect.commands.attend.query import query_parts
-
         yield from query_parts(result, result.query, labels)
     if result.find is not None:
-        from llminspect.commands.attend.answers import find_parts
-
         yield from find_parts(result, result.find)
     if result.rollout is not None:
-        from llminspect.commands.attend.answers import rollout_parts
-
         yield from rollout_parts(result.rollout, labels, result.causal)
     if result.contributions is not None:
-        from llminspect.commands.attend.answers import contribution_parts
-
         yield from contribution_parts(result.contributions)
     if result.mean is not None:
         yield _weights(result.mean, labels, result.causal, "The mean of the heads")

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 ROWS = 14
 
 
-def diff_view(result: DiffResult) -> RenderableType:
+def render(result: DiffResult) -> RenderableType:
+    """The two texts, the two distributions, the streams."""
     same_model = result.a.model == result.b.model
     parts: list[RenderableType] = []
     for name, side in (("a", result.a), ("b", result.b)):

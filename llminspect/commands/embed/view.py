@@ -34,7 +34,7 @@ _ROWS = 40
 """Rows of a table for a person to read; JSON has them all."""
 
 
-def rendering(result: EmbedResult) -> RenderableType:
+def render(result: EmbedResult) -> RenderableType:
     """All parts, a blank line between two."""
     return page(_parts(result))
 

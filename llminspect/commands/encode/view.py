@@ -99,8 +99,8 @@ def found_view(result: SearchResult, limit: int | None) -> RenderableType:
     return Group(head, Text(), table(columns, rows), *note)
 
 
-def rendering(result: EncodeResult | DecodeResult | SearchResult) -> RenderableType:
+def render(result: EncodeResult | DecodeResult | SearchResult, *, limit: int | None = None) -> RenderableType:
     """Whichever of the three it is."""
     if isinstance(result, SearchResult):
-        return found_view(result, None)
+        return found_view(result, limit)
     return encoded(result) if isinstance(result, EncodeResult) else decoded(result)

@@ -1,4 +1,4 @@
-"""How the answers of `forward` look: attribution, saliency, surprise, masks."""
+"""How the answers of `forward` look: lens, attribution, saliency, surprise, masks."""
 
 from __future__ import annotations
 
@@ -8,25 +8,93 @@ import numpy as np
 from rich.console import Group
 from rich.text import Text
 
-from llminspect.core.numbers import count, number
+from llminspect.core.numbers import count, number, percent
 from llminspect.render import theme
-from llminspect.render.bars import probability_bars, signed_bars
+from llminspect.render.bars import BarCell, probability_bars, signed_bars
+from llminspect.render.drawn import Drawn
 from llminspect.render.heatmap import head_map
-from llminspect.render.safe import visible
+from llminspect.render.safe import fit, visible
+from llminspect.render.table import Cell, Column, table
 from llminspect.render.token_strip import value_strip
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
 
     from llminspect.analysis.attribution import Attribution
+    from llminspect.analysis.candidates import ProbableToken
+    from llminspect.analysis.lens import LensLayer
     from llminspect.analysis.masks import FilledMask
     from llminspect.analysis.saliency import Saliency
     from llminspect.analysis.surprise import Surprise
 
 PARTS = 14
 """Parts shown as bars in an attribution."""
+LENS_SHOWN = 5
+"""Tokens a layer in the lens."""
+GRID_CELL = 10
+"""Terminal cells of a token in the grid of the lens."""
+
+
+def lens_table(layers: Sequence[LensLayer]) -> RenderableType:
+    """A line a layer: what it would say, and where the target stands."""
+    target = layers[0].target
+    rows: list[list[Cell]] = []
+    final = layers[-1].top[0].id if layers[-1].top else None
+    for layer in layers:
+        row: list[Cell] = [str(layer.layer)]
+        if layer.target is not None:
+            prob = float(layer.target.prob)
+            row += [str(layer.target.rank), percent(prob, 2), BarCell(prob, 8)]
+        line = Text(no_wrap=True, overflow="ellipsis")
+        for entry in layer.top[:LENS_SHOWN]:
+            style = theme.STRONG if entry.id == (target.id if target else final) else ""
+            line.append(visible(entry.text, True), style)
+            line.append(f" {percent(entry.prob)}   ", theme.QUIET)
+        rows.append([*row, line])
+    name = visible(target.text, True) if target else ""
+    columns = [Column("layer", "right")]
+    columns += [Column(f"rank of {name}", "right"), Column("prob", "right"), Column("")] if target else []
+    note = "the final norm and the vocabulary applied to the stream of each layer; the last layer is the answer"
+    if target is not None:
+        first = leads_from(layers)
+        note += f"; {name} leads " + (f"from layer {first} on" if first is not None else "at no layer up to the end")
+    return table([*columns, Column("most probable")], rows, title="lens: what each layer would say", note=note)
+
+
+def leads_from(layers: Sequence[LensLayer]) -> int | None:
+    """The first layer from which the target stays in front to the end; None where it is not in front at the end."""
+    first = None
+    for layer in reversed(layers):
+        if layer.target is None or layer.target.rank:
+            break
+        first = layer.layer
+    return first
+
+
+def lens_grid(grid: Sequence[Sequence[ProbableToken]], labels: Sequence[str]) -> Drawn:
+    """The best token of each layer (down, the last on top) at each position (across), on the colour of its probability;
+    the last positions where not all fit."""
+
+    def draw(console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        colors = theme.has_colors(console)
+        room = max(1, (options.max_width - 6) // GRID_CELL)
+        first = max(0, len(labels) - room)
+        yield Text("lens: the most probable next token after each layer, at each position", theme.TITLE)
+        if first:
+            yield Text(f"the last {room} of {len(labels)} positions", theme.QUIET)
+        names = "".join(fit(visible(label, True), GRID_CELL - 1) + " " for label in labels[first:])
+        yield Text(" " * 6 + names, theme.STRONG, no_wrap=True, overflow="crop")
+        for layer in reversed(range(len(grid))):
+            line = Text(f"{layer:>5} ", theme.QUIET, no_wrap=True, overflow="crop")
+            for token in grid[layer][first:]:
+                shown = fit(visible(token.text, True), GRID_CELL - 1) + " "
+                line.append(shown, theme.cell_style("sequential", float(token.prob)) if colors else "")
+            yield line
+        yield Text("colour: its probability, dark 0 to light 1" if colors else "layers down, positions across", "dim")
+
+    return Drawn(draw)
 
 
 def attribution(found: Attribution) -> RenderableType:

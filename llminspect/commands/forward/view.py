@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
+from llminspect.commands.forward.answers import attribution, lens_grid, lens_table, masked, saliency, surprise
+from llminspect.commands.forward.experiments import change, sweep
 from llminspect.core.numbers import column, count, duration, number, percent, shape, vector
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars
@@ -30,11 +32,9 @@ ROWS = 12
 """Layers shown in the folded trace."""
 
 
-def forward_view(result: ForwardResult) -> RenderableType:
+def render(result: ForwardResult) -> RenderableType:
     """What was chosen to look at; the way through the layers where nothing more special was."""
     if result.surprise is not None:
-        from llminspect.commands.forward.answers import surprise
-
         return surprise(result.surprise, labels(result.tokens))
     parts: list[RenderableType] = [strip(result.tokens, result.position), Text()]
     if result.source is not None:
@@ -53,8 +53,6 @@ def forward_view(result: ForwardResult) -> RenderableType:
     for answer in answers:
         parts += [answer, Text()]
     if result.masked is not None:
-        from llminspect.commands.forward.answers import masked
-
         parts.append(masked(result.masked))
     elif result.next and result.change is None:
         parts.append(next_tokens(result.next, result.tokens, result.position))
@@ -65,28 +63,18 @@ def forward_view(result: ForwardResult) -> RenderableType:
 
 
 def answer_views(result: ForwardResult) -> list[RenderableType]:
-    """The answers to special questions, in the order in which one leads to the other; each loads what draws it."""
+    """The answers to special questions, in the order in which one leads to the other."""
     views: list[RenderableType] = []
     if result.lens is not None:
-        from llminspect.commands.forward.lens import LensGrid, lens_table
-
         views.append(lens_table(result.lens))
-        views += [] if result.grid is None else [LensGrid(result.grid, labels(result.tokens))]
+        views += [] if result.grid is None else [lens_grid(result.grid, labels(result.tokens))]
     if result.attribution is not None:
-        from llminspect.commands.forward.answers import attribution
-
         views.append(attribution(result.attribution))
     if result.saliency is not None:
-        from llminspect.commands.forward.answers import saliency
-
         views.append(saliency(result.saliency, labels(result.tokens)))
     if result.sweep is not None:
-        from llminspect.commands.forward.experiments import sweep
-
         views.append(sweep(result.sweep, labels(result.tokens)))
     if result.change is not None and result.baseline is not None:
-        from llminspect.commands.forward.experiments import change
-
         views.append(change(result.baseline, result.change))
     return views
 

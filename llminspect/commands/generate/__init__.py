@@ -13,22 +13,13 @@ from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts
 from llminspect.cli.opening import open_model_for
 from llminspect.cli.run import run_each
-from llminspect.cli.save import check_ending
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from llminspect.analysis.generate import GenerateResult
+    from llminspect.text.prompt import Prompt
 
 RESULTS = "analysis.generate.GenerateResult"
 """The classes of what `--json` writes."""
-
-
-def render(result: GenerateResult) -> RenderableType:
-    """The text, then each token with its probability and the runners-up."""
-    from llminspect.commands.generate.view import generate_view
-
-    return generate_view(result)
 
 
 @takes_groups
@@ -49,11 +40,10 @@ def command(
     """
     from llminspect.analysis.generate import GenerateQuestion, generate
     from llminspect.analysis.prompt import text_prompt
-    from llminspect.commands.generate.follow import followed
+    from llminspect.commands.generate.follow import Follower
 
-    check_ending(output, arrays=False)
     seed = seed_of(sampling, options, patch, experiments, follow, source, model, output)
-    following = followed(source, output, options, follow)
+    follower = Follower(source, output, options, follow)
     opened = open_model_for(model, output, engine)
     if opened.engine is not None and seed is not None and sampling.seed is None:
         seed = opened.engine.agreed(seed)
@@ -61,13 +51,8 @@ def command(
     question = GenerateQuestion(sampling, options, experiments, seed, patch, source_ids)
     prompts = read_prompts(source, opened.tokenizer)
     provenance = {**opened.provenance, **({} if question.seed is None else {"seed": question.seed})}
-    run_each(
-        "generate",
-        opened.name,
-        provenance,
-        prompts,
-        output,
-        lambda prompt: following.run(partial(generate, opened, question, prompt), opened, prompt),
-        render,
-        show=following.show,
-    )
+
+    def working(prompt: Prompt) -> GenerateResult:
+        return follower.run(partial(generate, opened, question, prompt), opened, prompt)
+
+    run_each("generate", opened.name, provenance, prompts, output, working, show=follower.show)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llminspect.analysis.completion import CompletionListener
+from llminspect.analysis.completion import CompletionListener, StepRecord
 from llminspect.analysis.generate import check_generates, written
 from llminspect.cli.output import Stream, live
 
@@ -20,35 +20,36 @@ if TYPE_CHECKING:
     from llminspect.text.prompt import Prompt
 
 
-class SilentFollower:
-    """Nothing is seen before the result is there."""
+class Follower:
+    """Shows the text as it is written (`streams`, with --stream nothing else), or `bars`, or nothing until the end."""
+
+    def __init__(
+        self, source: SourceOptions, output: OutputOptions, options: GenerateOptions, follow: FollowOptions
+    ) -> None:
+        several = (options.n > 1 or options.beams) and not follow.stream
+        self.output, self.alone = output, follow.stream
+        self.bars = follow.watch
+        self.streams = not (output.json or source.lines or follow.watch or several)
 
     def run(
         self, compute: Callable[[CompletionListener | None], GenerateResult], model: Model, prompt: Prompt
     ) -> GenerateResult:
-        return compute(None)
-
-    def show(self, result: GenerateResult) -> RenderableType | None:
-        from llminspect.commands.generate.view import generate_view
-
-        return generate_view(result)
-
-
-class StreamedText(SilentFollower):
-    """The text as it is written, and then the rest (nothing with `alone`)."""
-
-    def __init__(self, output: OutputOptions, *, alone: bool) -> None:
-        self.output, self.alone = output, alone
-
-    def run(
-        self, compute: Callable[[CompletionListener | None], GenerateResult], model: Model, prompt: Prompt
-    ) -> GenerateResult:
-        from llminspect.commands.generate.view import in_front
+        if not self.streams and not self.bars:
+            return compute(None)
+        from llminspect.commands.generate.view import in_front, watch_view
 
         check_generates(model, prompt)  # Nothing is shown of what cannot be continued.
+        before = in_front(written(model, prompt), prompt.ids, [token.start for token in prompt.tokens])
+        if self.bars:
+            with live(self.output) as picture:
+
+                def redraw(step: StepRecord, text: str) -> None:
+                    picture.update(watch_view(before, text, step), refresh=True)
+
+                return compute(CompletionListener(step=redraw))
         stream = Stream(self.output)
         if not self.alone:
-            stream.write(in_front(written(model, prompt), prompt.ids, [t.start for t in prompt.tokens]), quiet=True)
+            stream.write(before, quiet=True)
         try:
             return compute(CompletionListener(text=stream.write))
         finally:
@@ -56,36 +57,7 @@ class StreamedText(SilentFollower):
             stream.write("\n")
 
     def show(self, result: GenerateResult) -> RenderableType | None:
-        from llminspect.commands.generate.view import generate_view
+        """What is still to be shown at the end."""
+        from llminspect.commands.generate.view import render
 
-        return None if self.alone else generate_view(result, streamed=True)
-
-
-class RedrawnBars(SilentFollower):
-    """The most probable tokens as bars, redrawn with each step."""
-
-    def __init__(self, output: OutputOptions) -> None:
-        self.output = output
-
-    def run(
-        self, compute: Callable[[CompletionListener | None], GenerateResult], model: Model, prompt: Prompt
-    ) -> GenerateResult:
-        from llminspect.commands.generate.view import in_front, watch_view
-
-        before = in_front(written(model, prompt), prompt.ids, [token.start for token in prompt.tokens])
-        with live(self.output) as picture:
-            return compute(
-                CompletionListener(step=lambda step, text: picture.update(watch_view(before, text, step), refresh=True))
-            )
-
-
-def followed(
-    source: SourceOptions, output: OutputOptions, options: GenerateOptions, follow: FollowOptions
-) -> SilentFollower:
-    """Who follows this run."""
-    if output.json or source.lines:
-        return SilentFollower()
-    if follow.watch:
-        return RedrawnBars(output)
-    several = options.n > 1 or options.beams
-    return SilentFollower() if several and not follow.stream else StreamedText(output, alone=follow.stream)
+        return None if self.streams and self.alone else render(result, streamed=self.streams)

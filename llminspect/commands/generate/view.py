@@ -33,7 +33,7 @@ _STOPS = {
 }
 
 
-def generate_view(result: GenerateResult, *, streamed: bool = False) -> RenderableType:
+def render(result: GenerateResult, *, streamed: bool = False) -> RenderableType:
     """With `streamed` the text itself has been shown already."""
     parts: list[RenderableType] = []
     if result.samples is not None:

@@ -42,7 +42,7 @@ _SIZES = {
 }
 
 
-def info_view(result: InfoResult, *, every_tensor: bool) -> RenderableType:
+def render(result: InfoResult, *, every_tensor: bool = False) -> RenderableType:
     """One screen, tensors of equal layers on one line; with `every_tensor` all there is."""
     sections: list[RenderableType] = [Text(visible(result.title), theme.TITLE), key_values(_facts(result))]
     if result.parts:

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import typer
 
 from llminspect.arguments.shared import ModelOptions, PageOptions, SourceOptions
 from llminspect.arguments.tokenize import TokenizeOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.run import fail_check
-from llminspect.cli.save import check_ending, is_page
+from llminspect.cli.save import is_page
 from llminspect.cli.stream import OverBudget
 from llminspect.errors import CheckFailed, UsageError
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from llminspect.analysis.tokenization import CompareResult, CountResult, TokenizeResult
-
 RESULTS = "analysis.tokenization.TokenizeResult analysis.tokenization.CountResult analysis.tokenization.CompareResult "
 """The classes of what `--json` writes."""
-
-
-def render(result: TokenizeResult | CountResult | CompareResult) -> RenderableType:
-    """The coloured strip and the table, the comparison, or the bare number."""
-    from llminspect.commands.tokenize.view import rendering
-
-    return rendering(result)
 
 
 @takes_groups
@@ -47,7 +33,6 @@ def command(
     """
     from llminspect.analysis.prompt import is_chat
 
-    check_ending(output, arrays=False)
     if is_page(output) and (not options.compare or options.count):
         raise UsageError("--interactive goes with --compare here", "add --compare NAME, without --count")
     options.check(source, model, output)
@@ -56,14 +41,16 @@ def command(
         from llminspect.commands.tokenize.count import count_compared, count_one
 
         over_budget = OverBudget()
-        if names:
-            over_budget.add(count_compared(names, source, model, output, options, render))
-        else:
-            over_budget.add(count_one(source, model, output, options, render))
+        counted = (
+            count_compared(names, source, model, output, options)
+            if names
+            else count_one(source, model, output, options)
+        )
+        over_budget.add(counted)
     else:
         from llminspect.commands.tokenize.work import tokenize_all
 
-        over_budget = tokenize_all(names, source, model, output, options, render)
+        over_budget = tokenize_all(names, source, model, output, options)
     check_budget(over_budget, source, output)
 
 

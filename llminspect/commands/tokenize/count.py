@@ -10,18 +10,15 @@ from typing import IO, TYPE_CHECKING
 from llminspect.analysis.count import count
 from llminspect.analysis.tokenization import ComparedTokenizer, CompareResult, about, compared, exceeded
 from llminspect.cli.input import check_source
-from llminspect.cli.opening import open_tokenizer_for
+from llminspect.cli.opening import MOMENT, ProgressBars, open_tokenizer_for
 from llminspect.cli.output import note, write_text
-from llminspect.cli.progress import MOMENT, ProgressBars
 from llminspect.cli.run import emit
 from llminspect.cli.stream import bytes_left, is_argument, open_source
 from llminspect.errors import UserError
 from llminspect.opening import open_tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from rich.console import RenderableType
+    from collections.abc import Sequence
 
     from llminspect.analysis.tokenization import CountResult, TokenBudget
     from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
@@ -29,11 +26,10 @@ if TYPE_CHECKING:
     from llminspect.text.tokenizer import Tokenizer
 
     Exceeded = tuple[str, int, TokenBudget]
-    Render = Callable[[CountResult | CompareResult], RenderableType]
 
 
 def count_one(
-    source: SourceOptions, model: ModelOptions, output: OutputOptions, options: TokenizeOptions, render: Render
+    source: SourceOptions, model: ModelOptions, output: OutputOptions, options: TokenizeOptions
 ) -> list[Exceeded]:
     """Count in one tokenizer and write the number: by itself for the next program in the pipe."""
     check_source(source)
@@ -43,19 +39,14 @@ def count_one(
     if not result.bytes:
         note("the text is empty", output)
     if output.json or output.save is not None or result.cost is not None:
-        emit("tokenize", model.model, provenance, result, output, render)
+        emit("tokenize", model.model, provenance, result, output)
     else:  # Without loading what draws.
         write_text(f"{result.count}\n")
     return exceeded(model.model, result.count, result.budget)
 
 
 def count_compared(
-    names: Sequence[str],
-    source: SourceOptions,
-    model: ModelOptions,
-    output: OutputOptions,
-    options: TokenizeOptions,
-    render: Render,
+    names: Sequence[str], source: SourceOptions, model: ModelOptions, output: OutputOptions, options: TokenizeOptions
 ) -> list[Exceeded]:
     """Count in several tokenizers; a pipe is read once and kept, on disk where it is long."""
     from llminspect.files.source import spooled
@@ -89,7 +80,7 @@ def count_compared(
         raise errors[0]
     comparison = CompareResult(None, counts[0].characters or 0, counts[0].bytes or 0, models)
     provenance = {"models": {name: found for name, (_, found) in opened.items()}}
-    emit("tokenize", names[0], provenance, comparison, output, render)
+    emit("tokenize", names[0], provenance, comparison, output)
     return over_budget
 
 

@@ -268,7 +268,7 @@ def difference_lines(result: CompareResult) -> list[RenderableType]:
     return [line]
 
 
-def rendering(result: TokenizeResult | CountResult | CompareResult) -> RenderableType:
+def render(result: TokenizeResult | CountResult | CompareResult) -> RenderableType:
     """Whichever of the three it is."""
     if isinstance(result, TokenizeResult):
         return tokenized(result)

@@ -10,51 +10,32 @@ from typing import TYPE_CHECKING, Any
 from llminspect.analysis.compare_tokenizers import compare
 from llminspect.analysis.tokenization import exceeded
 from llminspect.analysis.tokenize import tokenize
-from llminspect.cli.input import line_prompt, read_prompts, read_texts
+from llminspect.cli.input import line_prompt, read_with
 from llminspect.cli.opening import open_tokenizer_for
-from llminspect.cli.output import note
+from llminspect.cli.output import note, write_bytes
 from llminspect.cli.run import noting_empty, run_each
-from llminspect.cli.stdout import write_bytes
 from llminspect.cli.stream import LineWork, OverBudget, run_lines
 from llminspect.errors import UsageError
 from llminspect.text.prompt import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from rich.console import RenderableType
+    from collections.abc import Sequence
 
     from llminspect.analysis.tokenization import CompareResult, CountResult, TokenBudget, TokenizeResult
     from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
     from llminspect.arguments.tokenize import TokenizeOptions
-    from llminspect.text.tokenizer import Tokenizer
 
     Exceeded = tuple[str, int, TokenBudget]
 
 
 def tokenize_all(
-    names: Sequence[str],
-    source: SourceOptions,
-    model: ModelOptions,
-    output: OutputOptions,
-    options: TokenizeOptions,
-    render: Callable[[Any], RenderableType],
+    names: Sequence[str], source: SourceOptions, model: ModelOptions, output: OutputOptions, options: TokenizeOptions
 ) -> OverBudget:
     """Every text in the model's tokenizer, or in each of `names`; gives what has more tokens than are allowed."""
-    work: LineWork[Any]
-    make: Callable[..., LineWork[Any]]
-    prompts: Iterator[Prompt]
-    if names:
-        make = partial(open_compared, names)
-        work = make(source, model, output, options)
-        prompts = (Prompt(text, (), line) for text, line in read_texts(source, may_be_empty=True))
-    else:
-        tokenizer, provenance = open_tokenizer_for(model, output)
-        make, work = open_one, work_of(tokenizer, provenance, source, model, output, options)
-        prompts = read_prompts(source, tokenizer, may_be_empty=True)
+    make = partial(open_compared, names, source, options) if names else partial(open_one, source, options)
+    work = make(model, output)
     if source.lines and output.save is None:
-        elsewhere = partial(make, source, replace(model, offline=True), replace(output, quiet=True), options)
-        return run_lines(source, output, work, elsewhere, options.workers)
+        return run_lines(source, model, output, work, make, options.workers)
     over_budget = OverBudget()
 
     def run(prompt: Prompt) -> Any:
@@ -62,9 +43,9 @@ def tokenize_all(
         over_budget.add(work.over_budget(result))
         return result
 
-    prompts = noting_empty(prompts, output)
+    prompts = noting_empty(read_with(work.prompt, source, may_be_empty=True), output)
     if options.truncate is None or output.json or source.lines or output.save:
-        run_each("tokenize", work.model_name, work.provenance, prompts, output, run, render)
+        run_each("tokenize", work.model_name, work.provenance, prompts, output, run)
     else:
         for prompt in prompts:
             write_kept(run(prompt), output)
@@ -72,21 +53,10 @@ def tokenize_all(
 
 
 def open_one(
-    source: SourceOptions, model: ModelOptions, output: OutputOptions, options: TokenizeOptions
+    source: SourceOptions, options: TokenizeOptions, model: ModelOptions, output: OutputOptions
 ) -> LineWork[Any]:
-    """The work in the one tokenizer."""
-    return work_of(*open_tokenizer_for(model, output), source, model, output, options)
-
-
-def work_of(
-    tokenizer: Tokenizer,
-    provenance: dict[str, Any],
-    source: SourceOptions,
-    model: ModelOptions,
-    output: OutputOptions,
-    options: TokenizeOptions,
-) -> LineWork[Any]:
-    """The same in a tokenizer that is open."""
+    """What is done with a text in the one tokenizer, in this process or another."""
+    tokenizer, provenance = open_tokenizer_for(model, output)
 
     def over_budget(result: TokenizeResult | CountResult) -> list[Exceeded]:
         return exceeded(model.model, result.count, result.budget)
@@ -96,13 +66,16 @@ def work_of(
 
 
 def open_compared(
-    names: Sequence[str], source: SourceOptions, model: ModelOptions, output: OutputOptions, options: TokenizeOptions
+    names: Sequence[str], source: SourceOptions, options: TokenizeOptions, model: ModelOptions, output: OutputOptions
 ) -> LineWork[Any]:
-    """The work in every tokenizer."""
+    """The same in every tokenizer, each of which makes its own tokens of the text."""
     if source.ids is not None:
         raise UsageError("--compare compares what tokenizers make of a text", "leave out --ids, or leave out --compare")
     opened = {name: open_tokenizer_for(replace(model, model=name), output) for name in names}
     tokenizers = [(name, tokenizer) for name, (tokenizer, _) in opened.items()]
+
+    def untokenized(text: str, line: int | None) -> Prompt:
+        return Prompt(text, (), line)
 
     def run(prompt: Prompt) -> CompareResult:
         assert prompt.text is not None
@@ -114,11 +87,6 @@ def open_compared(
     provenance = {"models": {name: found for name, (_, found) in opened.items()}}
     learns = any(tokenizer.learns for _, tokenizer in tokenizers)
     return LineWork("tokenize", names[0], provenance, output.digits, untokenized, run, over_budget, learns)
-
-
-def untokenized(text: str, line: int | None) -> Prompt:
-    """The text alone: each tokenizer makes its own tokens of it."""
-    return Prompt(text, (), line)
 
 
 def write_kept(result: TokenizeResult, output: OutputOptions) -> None:

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from llminspect.analysis.embed import EmbedResult
-from llminspect.commands import attend, embed, encode, generate, tokenize
+from llminspect.commands.attend import view as attend
+from llminspect.commands.embed import view as embed
+from llminspect.commands.encode import view as encode
 from llminspect.commands.forward import view as forward_views
+from llminspect.commands.forward.answers import lens_table
 from llminspect.commands.forward.experiments import change
-from llminspect.commands.forward.lens import lens_table
+from llminspect.commands.generate import view as generate
 from llminspect.commands.info.view import parts_table
+from llminspect.commands.tokenize import view as tokenize
 from llminspect.core.numbers import number
 from llminspect.render import theme
 from llminspect.render.safe import shorten, visible
@@ -29,7 +33,7 @@ _LONGEST = 60
 """Characters of an argument that are shown in a command line."""
 
 
-def whole(result: WalkResult) -> RenderableType:
+def render(result: WalkResult) -> RenderableType:
     """Every chapter, one below the other."""
     return page(pages(result))
 
