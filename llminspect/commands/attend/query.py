@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import numpy as np
+from rich.console import RenderableType
 from rich.text import Text
 
+from llminspect.analysis.attend import AttendResult
+from llminspect.analysis.query import Query
+from llminspect.core.array import Array
 from llminspect.core.numbers import number, vector
 from llminspect.render.bars import BarCell
 from llminspect.render.formula import steps
@@ -15,15 +19,6 @@ from llminspect.render.safe import label
 from llminspect.render.section import section
 from llminspect.render.table import Cell, Column, table
 from llminspect.render.theme import QUIET
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.console import RenderableType
-
-    from llminspect.analysis.attend import AttendResult
-    from llminspect.analysis.query import Query
-    from llminspect.core.array import Array
 
 _WRITTEN_OUT = 8
 """Up to so many numbers a vector is written out whole, and its products with it."""

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
+from llminspect.analysis.diff import DiffResult, StreamDistance, TokenProbabilities
 from llminspect.commands.forward.view import strip
 from llminspect.core.numbers import number, percent
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.safe import visible
 from llminspect.render.table import Cell, Column, table
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.console import RenderableType
-
-    from llminspect.analysis.diff import DiffResult, StreamDistance, TokenProbabilities
 
 ROWS = 14
 

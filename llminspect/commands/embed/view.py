@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
+from rich.console import RenderableType
 from rich.text import Text
 
+from llminspect.analysis.embed import EmbedResult
+from llminspect.analysis.neighbours import Neighbour
+from llminspect.analysis.position_codes import PositionCode
+from llminspect.analysis.vectors import Outlier
+from llminspect.arguments.embed import Metric
 from llminspect.core.numbers import count, matrix, number, percent, shape, vector
 from llminspect.render.formula import steps
 from llminspect.render.heatmap import heatmap
@@ -16,17 +23,6 @@ from llminspect.render.safe import label, visible
 from llminspect.render.section import page, section
 from llminspect.render.table import Column, table
 from llminspect.render.theme import QUIET, TITLE, WARNING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.console import RenderableType
-
-    from llminspect.analysis.embed import EmbedResult
-    from llminspect.analysis.neighbours import Neighbour
-    from llminspect.analysis.position_codes import PositionCode
-    from llminspect.analysis.vectors import Outlier
-    from llminspect.arguments.embed import Metric
 
 _MANY = 20
 """From so many vectors on their lengths are drawn as well as listed."""

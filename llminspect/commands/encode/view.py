@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from llminspect.analysis.documents import is_partial
@@ -13,13 +11,8 @@ from llminspect.analysis.vocabulary_search import SearchResult
 from llminspect.commands.tokenize.view import STRIP, cell, kind_of, readable, spaced
 from llminspect.render import theme
 from llminspect.render.safe import shorten, visible
-from llminspect.render.table import Column, table
+from llminspect.render.table import Cell, Column, table
 from llminspect.render.token_strip import token_strip
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from llminspect.render.table import Cell
 
 ROW = 32
 """Numbers of a one-hot row that are written out."""

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llminspect.analysis.encode import decode, encode
 from llminspect.analysis.prompt import prompt_of_ids
+from llminspect.arguments.encode import EncodeOptions
 from llminspect.arguments.ids import parse_ids
+from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
 from llminspect.cli.input import line_prompt, read_with
 from llminspect.cli.opening import open_tokenizer_for
 from llminspect.cli.output import write_bytes, write_text
 from llminspect.cli.run import noting_empty, run_each
 from llminspect.cli.stream import LineWork, run_lines
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llminspect.arguments.encode import EncodeOptions
-    from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
-    from llminspect.text.prompt import Prompt
-    from llminspect.text.tokenizer import Tokenizer
+from llminspect.text.prompt import Prompt
+from llminspect.text.tokenizer import Tokenizer
 
 _IDS = re.compile(r"\s*([\[{]|[\d,]|-\d)")
 """How a list of ids begins; a text there and back begins otherwise."""

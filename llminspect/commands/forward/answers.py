@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.text import Text
 
+from llminspect.analysis.attribution import Attribution
+from llminspect.analysis.candidates import ProbableToken
+from llminspect.analysis.lens import LensLayer
+from llminspect.analysis.masks import FilledMask
+from llminspect.analysis.saliency import Saliency
+from llminspect.analysis.surprise import Surprise
 from llminspect.core.numbers import count, number, percent
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars, signed_bars
@@ -16,18 +22,6 @@ from llminspect.render.heatmap import head_map
 from llminspect.render.safe import fit, visible
 from llminspect.render.table import Cell, Column, table
 from llminspect.render.token_strip import value_strip
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from rich.console import Console, ConsoleOptions, RenderableType
-
-    from llminspect.analysis.attribution import Attribution
-    from llminspect.analysis.candidates import ProbableToken
-    from llminspect.analysis.lens import LensLayer
-    from llminspect.analysis.masks import FilledMask
-    from llminspect.analysis.saliency import Saliency
-    from llminspect.analysis.surprise import Surprise
 
 PARTS = 14
 """Parts shown as bars in an attribution."""

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
+from llminspect.analysis.change import AnswerChange, Baseline
+from llminspect.analysis.experiments import Experiment
+from llminspect.analysis.patching import Sweep
 from llminspect.core.numbers import number, percent
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.heatmap import heatmap
 from llminspect.render.safe import visible
 from llminspect.render.table import Cell, Column, table
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.console import RenderableType
-
-    from llminspect.analysis.change import AnswerChange, Baseline
-    from llminspect.analysis.experiments import Experiment
-    from llminspect.analysis.patching import Sweep
 
 SHOWN = 14
 """Tokens whose probability is compared."""

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from llminspect.analysis.completion import CompletionListener, StepRecord
-from llminspect.analysis.generate import check_generates, written
+from llminspect.analysis.generate import GenerateResult, check_generates, written
+from llminspect.arguments.generate import FollowOptions, GenerateOptions
+from llminspect.arguments.shared import OutputOptions, SourceOptions
 from llminspect.cli.output import Stream, live
+from llminspect.model.opened import Model
+from llminspect.text.prompt import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rich.console import RenderableType
-
-    from llminspect.analysis.generate import GenerateResult
-    from llminspect.arguments.generate import FollowOptions, GenerateOptions
-    from llminspect.arguments.shared import OutputOptions, SourceOptions
-    from llminspect.model.opened import Model
-    from llminspect.text.prompt import Prompt
 
 
 class Follower:

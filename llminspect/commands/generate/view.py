@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
+from llminspect.analysis.beams import Beam
+from llminspect.analysis.branches import BranchToken
+from llminspect.analysis.completion import Completion, StepRecord
+from llminspect.analysis.generate import CompletionChange, GenerateResult, UnchangedCompletion
 from llminspect.commands.forward.experiments import experiments_made
 from llminspect.core.numbers import count, number, percent
 from llminspect.render import theme
@@ -15,16 +19,6 @@ from llminspect.render.safe import visible
 from llminspect.render.table import Cell, Column, table
 from llminspect.render.token_strip import value_strip
 from llminspect.render.tree import Branch, branch_tree
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-
-    from llminspect.analysis.beams import Beam
-    from llminspect.analysis.branches import BranchToken
-    from llminspect.analysis.completion import Completion, StepRecord
-    from llminspect.analysis.generate import CompletionChange, GenerateResult, UnchangedCompletion
 
 _STOPS = {
     "length": "the number of tokens was reached (--max-tokens)",

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
+from llminspect.analysis.info import InfoResult, ModelTensor, TokenizerDetails
 from llminspect.core.numbers import byte_size, percent, ranges
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.safe import visible
-from llminspect.render.table import Column, key_values, table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from rich.console import RenderableType
-
-    from llminspect.analysis.info import InfoResult, ModelTensor, TokenizerDetails
-    from llminspect.render.table import Cell
+from llminspect.render.table import Cell, Column, key_values, table
 
 TEMPLATE_LINES = 12
 _DOES = {

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.style import Style
 from rich.text import Text
 
 from llminspect.render import theme
 from llminspect.render.safe import fit, visible, width
 from llminspect.text.tokenizer import utf8
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
-
-    from rich.console import Console, ConsoleOptions, RenderResult
 
 CHARACTERS = 4000
 """Shown of a long text."""

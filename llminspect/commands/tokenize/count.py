@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from llminspect.analysis.count import count
-from llminspect.analysis.tokenization import ComparedTokenizer, CompareResult, about, compared, exceeded
+from llminspect.analysis.tokenization import (
+    ComparedTokenizer,
+    CompareResult,
+    CountResult,
+    TokenBudget,
+    about,
+    compared,
+    exceeded,
+)
+from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
+from llminspect.arguments.tokenize import TokenizeOptions
 from llminspect.cli.input import check_source
 from llminspect.cli.opening import MOMENT, ProgressBars, open_tokenizer_for
 from llminspect.cli.output import note, write_text
@@ -16,16 +27,9 @@ from llminspect.cli.run import emit
 from llminspect.cli.stream import bytes_left, is_argument, open_source
 from llminspect.errors import UserError
 from llminspect.opening import open_tokenizer
+from llminspect.text.tokenizer import Tokenizer
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llminspect.analysis.tokenization import CountResult, TokenBudget
-    from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
-    from llminspect.arguments.tokenize import TokenizeOptions
-    from llminspect.text.tokenizer import Tokenizer
-
-    Exceeded = tuple[str, int, TokenBudget]
+Exceeded = tuple[str, int, TokenBudget]
 
 
 def count_one(

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
-from llminspect.analysis.tokenization import CompareResult, CountResult, TokenizeResult
+from llminspect.analysis.tokenization import ComparedTokenizer, CompareResult, Cost, CountResult, TokenizeResult
 from llminspect.commands.tokenize.alignment import aligned
 from llminspect.core.numbers import count as grouped
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.safe import visible
 from llminspect.render.table import Column, table
-from llminspect.render.token_strip import token_strip
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from llminspect.analysis.tokenization import ComparedTokenizer, Cost
-    from llminspect.render.token_strip import Kind
+from llminspect.render.token_strip import Kind, token_strip
 
 STRIP = 1000
 """Tokens shown in the strip."""

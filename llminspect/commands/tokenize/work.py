@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llminspect.analysis.compare_tokenizers import compare
-from llminspect.analysis.tokenization import exceeded
+from llminspect.analysis.tokenization import CompareResult, CountResult, TokenBudget, TokenizeResult, exceeded
 from llminspect.analysis.tokenize import tokenize
+from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
+from llminspect.arguments.tokenize import TokenizeOptions
 from llminspect.cli.input import line_prompt, read_with
 from llminspect.cli.opening import open_tokenizer_for
 from llminspect.cli.output import note, write_bytes
@@ -18,14 +21,7 @@ from llminspect.cli.stream import LineWork, OverBudget, run_lines
 from llminspect.errors import UsageError
 from llminspect.text.prompt import Prompt
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llminspect.analysis.tokenization import CompareResult, CountResult, TokenBudget, TokenizeResult
-    from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
-    from llminspect.arguments.tokenize import TokenizeOptions
-
-    Exceeded = tuple[str, int, TokenBudget]
+Exceeded = tuple[str, int, TokenBudget]
 
 
 def tokenize_all(
