@@ -37,14 +37,15 @@ def render(result: CacheResult) -> RenderableType:
         parts.append(Text(f"Removed {len(result.removed)} entries, {byte_size(result.freed or 0)}\n", theme.TITLE))
     parts.append(Text(f"{visible(result.folder)}: {byte_size(result.bytes)}\n", theme.TITLE))
     if large:
-        checked = result.action == "verify"
-        columns: list[str | Column] = ["kind", "name", "of", Column("size", align="right"), "last used"]
+        state = "state" if result.action == "verify" else None
         rows = [
-            [entry.kind, _short(entry.name), entry.of, byte_size(entry.bytes), _day(entry.used)]
-            + ([", ".join(entry.faults or ()) or "whole"] if checked else [])
+            [
+                *(entry.kind, _short(entry.name), entry.of, byte_size(entry.bytes), _day(entry.used)),
+                ", ".join(entry.faults or ()) or "whole",
+            ]
             for entry in large
         ]
-        parts.append(table([*columns, "state"] if checked else columns, rows))
+        parts.append(table(["kind", "name", "of", Column("size", align="right"), "last used", state], rows))
     lines = [f"and {small} small files (remembered headers and hashes, locks)"] if small else []
     lines += [f"not ours, never touched: {visible(path)}" for path in result.foreign]
     parts.append(Text("\n".join(["", *lines] if large and lines else lines), theme.QUIET))

@@ -1,4 +1,4 @@
-"""Horizontal bars: probabilities, contributions with a sign; and a row of numbers as a sparkline."""
+"""Horizontal bars: probabilities, contributions with a sign; a row of numbers as a sparkline; a histogram in blocks."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import numpy as np
 from rich.measure import Measurement
 from rich.text import Text
 
-from llminspect.core.numbers import column, percent
+from llminspect.core.numbers import column, count, number, percent
 from llminspect.render import theme
-from llminspect.render.drawn import Drawn
-from llminspect.render.safe import fit, label, width
+from llminspect.render.ramp_key import ColorLimits, limits_of
+from llminspect.render.safe import fit, label, visible, width
+from llminspect.render.section import Drawn
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _SPARKS = "▁▂▃▄▅▆▇█"
 _LONGEST = 60
+_MOST_BINS = 72
 
 
 def probability_bars(
@@ -150,3 +152,68 @@ def _append_signed(line: Text, share: float, half: int) -> None:
 def _largest(values: NDArray[np.floating]) -> float:
     finite = values[np.isfinite(values)]
     return float(finite.max()) if finite.size else 0.0
+
+
+def histogram(
+    values: ArrayLike,
+    *,
+    title: str = "",
+    name: str = "values",
+    bins: int | None = None,
+    height: int = 8,
+    limits: ColorLimits = None,
+) -> Drawn:
+    """How often which values occur, `height` lines high, and their mean, standard deviation and extremes.
+
+    `name` says in the plural what is counted; `bins` is by default what the width allows; `limits` are the ends of
+    the axis, `"robust"` to leave out the outermost hundredth at each end: what is beyond is counted in the last bins,
+    and ≤ and ≥ say so. The standard deviation is that of the values themselves (divided by n).
+    """
+    array = np.asarray(values, dtype=float).ravel()
+    finite = array[np.isfinite(array)]
+    low, high = limits_of(finite, "sequential", limits)
+
+    def draw(_: Console, options: ConsoleOptions) -> Iterator[Text]:
+        if not finite.size:
+            yield Text("nothing to show: no finite values", theme.QUIET)
+            return
+        margin = len(count(finite.size)) + 1
+        places = max(4, min(bins or _MOST_BINS, options.max_width - margin))
+        # Values beyond the limits are counted in the outermost bins, never dropped.
+        counts = np.histogram(np.clip(finite, low, high), bins=places, range=(low, high))[0]
+        yield from _columns(counts, max(1, height), margin)
+        yield _axis(finite, low, high, places, margin)
+        yield Text(_summary(finite, array.size - finite.size, name), theme.QUIET)
+
+    return Drawn(draw, title=title, least=30)
+
+
+def _columns(counts: NDArray[np.integer], height: int, margin: int) -> Iterator[Text]:
+    eighths = np.ceil(counts / counts.max() * height * 8).astype(int)
+    for row in range(height):
+        below = (height - 1 - row) * 8
+        line = Text(no_wrap=True, overflow="crop")
+        line.append((count(int(counts.max())) if row == 0 else "").rjust(margin - 1) + " ", theme.QUIET)
+        line.append("".join(f" {_SPARKS}"[min(max(part - below, 0), 8)] for part in eighths).rstrip(), theme.BAR)
+        yield line
+
+
+def _axis(values: NDArray[np.floating], low: float, high: float, bins: int, margin: int) -> Text:
+    slack = 1e-9 * (high - low)
+    left = ("≤ " if values.min() < low - slack else "") + number(low, 3)
+    right = ("≥ " if values.max() > high + slack else "") + number(high, 3)
+    line = left + " " * max(1, bins - width(left) - width(right)) + right
+    zero = int(-low / (high - low) * bins)
+    if low < 0 < high and line[zero - 1 : zero + 2] == "   ":
+        line = line[:zero] + "0" + line[zero + 1 :]
+    return Text(" " * margin + line, theme.QUIET, no_wrap=True, overflow="ellipsis")
+
+
+def _summary(values: NDArray[np.floating], left_out: int, name: str) -> str:
+    parts = [
+        f"{count(values.size)} {visible(name)}",
+        f"mean {number(float(values.mean()), 3)}",
+        f"standard deviation {number(float(values.std()), 3)}",
+        f"from {number(float(values.min()), 3)} to {number(float(values.max()), 3)}",
+    ]
+    return " · ".join([*parts, f"{count(left_out)} not finite"] if left_out else parts)

@@ -9,10 +9,10 @@ import numpy as np
 from rich.text import Text
 
 from llminspect.render import theme
-from llminspect.render.drawn import Drawn
 from llminspect.render.grid import Grid, Picture, make_grid
 from llminspect.render.ramp_key import ColorLimits, Ramp, limits_of, ramp_key
 from llminspect.render.safe import fit, label, visible, width
+from llminspect.render.section import Drawn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

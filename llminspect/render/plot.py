@@ -13,8 +13,8 @@ from rich.text import Text
 from llminspect.core.numbers import number
 from llminspect.render import theme
 from llminspect.render.axis import legend
-from llminspect.render.drawn import Drawn
 from llminspect.render.safe import label, shorten, visible, width
+from llminspect.render.section import Drawn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

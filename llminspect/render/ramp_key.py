@@ -9,8 +9,8 @@ from rich.text import Text
 
 from llminspect.core.numbers import column
 from llminspect.render import theme
-from llminspect.render.drawn import Drawn
 from llminspect.render.safe import visible
+from llminspect.render.section import Drawn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -37,16 +37,21 @@ class Column:
     quiet: bool = False
 
 
+Columns = list[str | Column | None]
+
+
 def table(
-    columns: Sequence[str | Column],
+    columns: Sequence[str | Column | None],
     rows: Iterable[Sequence[Cell]],
     *,
     title: str = "",
     note: str = "",
     strong: Collection[int] = (),
 ) -> Table:
-    """A table. `strong` are the indices of rows to stand out; `note` stands below in a quiet line."""
-    specs = [Column(spec) if isinstance(spec, str) else spec for spec in columns]
+    """A table. `strong` are the indices of rows to stand out; `note` stands below in a quiet line.
+
+    A column that is None is left out, with its cell in each row.
+    """
     body = [list(row) for row in rows]
     made = Table(
         box=box.SIMPLE_HEAD,
@@ -61,7 +66,10 @@ def table(
         caption_justify="left",
     )
     texts = []
-    for index, spec in enumerate(specs):
+    for index, entry in enumerate(columns):
+        if entry is None:
+            continue
+        spec = Column(entry) if isinstance(entry, str) else entry
         cells = [row[index] for row in body]
         numeric = any(_is_number(cell) for cell in cells) and all(cell is None or _is_number(cell) for cell in cells)
         made.add_column(

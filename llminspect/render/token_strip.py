@@ -11,9 +11,9 @@ from rich.text import Text
 
 from llminspect.core.numbers import column
 from llminspect.render import theme
-from llminspect.render.drawn import Drawn
 from llminspect.render.ramp_key import Ramp, limits_of, ramp_key
 from llminspect.render.safe import chop, fit, visible, width
+from llminspect.render.section import Drawn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,8 +11,8 @@ from rich.tree import Tree
 from llminspect.core.numbers import percent
 from llminspect.render import theme
 from llminspect.render.bars import sparkline
-from llminspect.render.drawn import Drawn
 from llminspect.render.safe import visible
+from llminspect.render.section import Drawn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from rich.console import Console
 
-from llminspect.render.bars import probability_bars, signed_bars, sparkline
-from llminspect.render.formula import steps
+from llminspect.render.bars import histogram, probability_bars, signed_bars, sparkline
 from llminspect.render.heatmap import head_map, heatmap
-from llminspect.render.histogram import histogram
 from llminspect.render.plot import scatter
+from llminspect.render.section import steps
 from llminspect.render.table import Column, key_values, table
 from llminspect.render.token_strip import token_strip, value_strip
 from llminspect.render.tree import Branch, branch_tree

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from llminspect.core.numbers import matrix
-from llminspect.render.formula import steps
-from llminspect.render.histogram import histogram
+from llminspect.render.bars import histogram
 from llminspect.render.plot import scatter
+from llminspect.render.section import steps
 from llminspect.render.tree import Branch, branch_tree
 from tests.render.samples import lines, shown
 

@@ -163,16 +163,15 @@ def _verdict(find: Find, query: str, key: str) -> Iterator[RenderableType]:
 
 
 def _heads(heads: Sequence[FoundHead], find: Find) -> RenderableType:
-    columns: list[str | Column] = ["layer", "head", Column("weight", digits=3), Column("others", digits=3)]
-    columns.append(Column("excess", digits=3))
-    if find.control is not None:
-        columns += [Column("control", digits=3), Column("control excess", digits=3)]
-    columns.append(Column("", quiet=True))
-    rows = []
-    for head in heads:
-        row: list[str | int | float | None] = [head.layer, head.head, head.weight, head.others, head.excess]
-        row += [head.control, head.control_excess] if find.control is not None else []
-        rows.append([*row, "sink" if head.only_sink else ""])
+    names = ("weight", "others", "excess", *(("control", "control excess") if find.control else (None, None)))
+    columns = ["layer", "head", *(name and Column(name, digits=3) for name in names), Column("", quiet=True)]
+    rows = [
+        [
+            *(head.layer, head.head, head.weight, head.others, head.excess, head.control, head.control_excess),
+            "sink" if head.only_sink else "",
+        ]
+        for head in heads
+    ]
     return table(columns, rows)
 
 

@@ -15,12 +15,11 @@ from llminspect.analysis.position_codes import PositionCode
 from llminspect.analysis.vectors import Outlier
 from llminspect.arguments.embed import Metric
 from llminspect.core.numbers import count, matrix, number, percent, shape, vector
-from llminspect.render.formula import steps
+from llminspect.render.bars import histogram
 from llminspect.render.heatmap import heatmap
-from llminspect.render.histogram import histogram
 from llminspect.render.plot import scatter
 from llminspect.render.safe import label, visible
-from llminspect.render.section import page, section
+from llminspect.render.section import page, section, steps
 from llminspect.render.table import Column, table
 from llminspect.render.theme import QUIET, TITLE, WARNING
 
@@ -119,18 +118,12 @@ def _vectors(result: EmbedResult) -> Iterator[RenderableType]:
 
 def _table(result: EmbedResult) -> RenderableType:
     by_token = len(result.tokens) == len(result.vectors)
-    columns: list[str | Column] = [
-        Column("index", quiet=True),
-        *([Column("id")] if by_token else []),
-        "token" if by_token else "text",
-        "norm",
-        "the first numbers",
-    ]
+    named = ("id", "token") if by_token else (None, "text")
+    columns = [Column("index", quiet=True), *named, "norm", "the first numbers"]
     rows = []
     for index, (text, row_D, norm) in enumerate(zip(result.labels[:_ROWS], result.vectors, result.norms, strict=False)):
-        ids = [result.tokens[index]["id"]] if by_token else []
-        numbers = vector(row_D, 4).partition("  ")[0]
-        rows.append([index, *ids, label(text), norm, numbers])
+        token_id = result.tokens[index]["id"] if by_token else None
+        rows.append([index, token_id, label(text), norm, vector(row_D, 4).partition("  ")[0]])
     left = len(result.labels) - len(rows)
     return section("", table(columns, rows), note=_more(left))
 

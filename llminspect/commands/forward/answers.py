@@ -17,9 +17,9 @@ from llminspect.analysis.surprise import Surprise
 from llminspect.core.numbers import count, number, percent
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars, signed_bars
-from llminspect.render.drawn import Drawn
 from llminspect.render.heatmap import head_map
 from llminspect.render.safe import fit, visible
+from llminspect.render.section import Drawn
 from llminspect.render.table import Cell, Column, table
 from llminspect.render.token_strip import value_strip
 
@@ -37,10 +37,10 @@ def lens_table(layers: Sequence[LensLayer]) -> RenderableType:
     rows: list[list[Cell]] = []
     final = layers[-1].top[0].id if layers[-1].top else None
     for layer in layers:
-        row: list[Cell] = [str(layer.layer)]
+        row: list[Cell] = [str(layer.layer), None, None, None]
         if layer.target is not None:
             prob = float(layer.target.prob)
-            row += [str(layer.target.rank), percent(prob, 2), BarCell(prob, 8)]
+            row[1:] = [str(layer.target.rank), percent(prob, 2), BarCell(prob, 8)]
         line = Text(no_wrap=True, overflow="ellipsis")
         for entry in layer.top[:LENS_SHOWN]:
             style = theme.STRONG if entry.id == (target.id if target else final) else ""
@@ -48,13 +48,13 @@ def lens_table(layers: Sequence[LensLayer]) -> RenderableType:
             line.append(f" {percent(entry.prob)}   ", theme.QUIET)
         rows.append([*row, line])
     name = visible(target.text, True) if target else ""
-    columns = [Column("layer", "right")]
-    columns += [Column(f"rank of {name}", "right"), Column("prob", "right"), Column("")] if target else []
+    of_target = [Column(f"rank of {name}", "right"), Column("prob", "right"), Column("")] if target else [None] * 3
     note = "the final norm and the vocabulary applied to the stream of each layer; the last layer is the answer"
     if target is not None:
         first = leads_from(layers)
         note += f"; {name} leads " + (f"from layer {first} on" if first is not None else "at no layer up to the end")
-    return table([*columns, Column("most probable")], rows, title="lens: what each layer would say", note=note)
+    columns = [Column("layer", "right"), *of_target, "most probable"]
+    return table(columns, rows, title="lens: what each layer would say", note=note)
 
 
 def leads_from(layers: Sequence[LensLayer]) -> int | None:

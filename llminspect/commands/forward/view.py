@@ -17,8 +17,8 @@ from llminspect.core.numbers import column, count, duration, number, percent, sh
 from llminspect.core.trace import TraceStep
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars
-from llminspect.render.formula import steps as formula_steps
 from llminspect.render.safe import visible
+from llminspect.render.section import steps as formula_steps
 from llminspect.render.table import Cell, Column, table
 from llminspect.render.token_strip import token_strip
 
@@ -182,14 +182,12 @@ def feed_forward(step: FeedForward) -> RenderableType:
         formula = f"h = W z   a = {function}(h) · (W′ z)   the gate h decides how much of W′ z passes"
     else:
         formula = f"h = W z + b   a = {function}(h)" if function else "h = W z + b   a = h"
-    headers = [Column("unit", "right"), Column("h", "right"), *([Column("W′ z", "right")] if step.gated else [])]
+    headers = [Column("unit", "right"), Column("h", "right"), Column("W′ z", "right") if step.gated else None]
+    headers += [Column("a", "right"), Column("h, written out", quiet=True)]
     rows = []
     for unit in step.units:
-        cells: list[str | None] = [str(unit.unit), number(unit.hidden)]
-        if step.gated:
-            cells.append(None if unit.up is None else number(unit.up))
+        cells = [str(unit.unit), number(unit.hidden), None if unit.up is None else number(unit.up)]
         rows.append([*cells, number(unit.activation), terms_of(unit.terms, unit.bias, len(step.input))])
-    headers += [Column("a", "right"), Column("h, written out", quiet=True)]
     note = (
         f"the {len(step.units)} of {count(step.width)} hidden units that fire most; "
         f"{percent(step.positive)} of all have h > 0"

@@ -16,7 +16,7 @@ from llminspect.core.numbers import count, number, percent
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars
 from llminspect.render.safe import visible
-from llminspect.render.table import Cell, Column, table
+from llminspect.render.table import Cell, Column, Columns, table
 from llminspect.render.token_strip import value_strip
 from llminspect.render.tree import Branch, branch_tree
 
@@ -108,34 +108,21 @@ def step_table(steps: Sequence[StepRecord]) -> RenderableType:
         if step.forced:
             token.append(" (given)", theme.QUIET)
         drawn = None if step.drawn_prob is None else percent(step.drawn_prob)
-        rows.append(
-            [
-                str(index),
-                token,
-                percent(step.prob),
-                BarCell(step.prob, 10),
-                drawn,
-                Text(others, theme.QUIET),
-                f"{step.entropy:.1f}",
-            ]
-        )
+        row: list[Cell] = [
+            str(index),
+            token,
+            percent(step.prob),
+            BarCell(step.prob, 10),
+            drawn,
+            Text(others, theme.QUIET),
+        ]
+        rows.append([*row, f"{step.entropy:.1f}"])
     # Without a filter a token is drawn at the model's own probability.
     drawn_at_all = any(step.drawn_prob is not None and abs(step.drawn_prob - step.prob) > 1e-9 for step in steps)
-    columns = [
-        Column("", "right", quiet=True),
-        Column("token"),
-        Column("prob", "right"),
-        Column(""),
-        Column("drawn at", "right"),
-        Column("runners-up"),
-        Column("bits", "right", quiet=True),
-    ]
-    if not drawn_at_all:
-        columns.pop(4)
-        rows = [[*row[:4], *row[5:]] for row in rows]
-    if not any(step.alternatives for step in steps):
-        columns.pop(-2)
-        rows = [[*row[:-2], row[-1]] for row in rows]
+    columns: Columns = [Column("", "right", quiet=True), "token", Column("prob", "right"), ""]
+    columns.append(Column("drawn at", "right") if drawn_at_all else None)
+    columns.append("runners-up" if any(step.alternatives for step in steps) else None)
+    columns.append(Column("bits", "right", quiet=True))
     note = "prob: the model's own; bits: the entropy of its choice, 0 when it is certain"
     return table(columns, rows, note=note + ("; drawn at: after the filters" if drawn_at_all else ""))
 
