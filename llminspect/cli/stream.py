@@ -118,17 +118,10 @@ class LineWork(Generic[R]):
         return made
 
 
-@dataclass(frozen=True)
-class WorkOpener(Generic[R]):
-    """Makes the same work in another process."""
-
-    make: Callable[[], LineWork[R]]
-    provenance: dict[str, Any]
-    options_given: dict[str, Any]
-
-    def __call__(self) -> LineWork[R]:
-        OPTIONS_GIVEN.set(self.options_given)
-        return dataclasses.replace(self.make(), provenance=self.provenance)
+def reopened(make: Callable[[], LineWork[R]], provenance: dict[str, Any], options_given: dict[str, Any]) -> LineWork[R]:
+    """The same work in another process."""
+    OPTIONS_GIVEN.set(options_given)
+    return dataclasses.replace(make(), provenance=provenance)
 
 
 class Lines:
@@ -181,7 +174,9 @@ class Lines:
             try:
                 data = self._stream.read1(self.size - size)  # type: ignore[attr-defined]
             except OSError as error:
-                self._failed = error if self._path is None else _cannot_read(self._path, error)
+                self._failed = error
+                if self._path is not None:
+                    self._failed = UserError(f"cannot read {str(self._path)!r:.300}: {error.strerror or error}")
                 if not pieces:
                     raise self._failed from None
                 break
@@ -192,10 +187,6 @@ class Lines:
                 break
         self.at_once += size
         return b"".join(pieces)
-
-
-def _cannot_read(path: Path, error: OSError) -> UserError:
-    return UserError(f"cannot read {str(path)!r:.300}: {error.strerror or error}")
 
 
 def _descriptor(stream: IO[bytes]) -> int | None:
@@ -236,7 +227,7 @@ def run_lines(
         # On one terminal the bar and the documents would write over each other.
         shown = progress is not None and sys.stderr.isatty() and not sys.stdout.isatty()
         elsewhere = partial(make, dataclasses.replace(model, offline=True), dataclasses.replace(output, quiet=True))
-        opener = WorkOpener(elsewhere, work.provenance, OPTIONS_GIVEN.get())
+        opener = partial(reopened, elsewhere, work.provenance, OPTIONS_GIVEN.get())
         with closing(batch_results(lines, work, opener, workers)) as results:
             for done in results:
                 write_bytes(done.data)

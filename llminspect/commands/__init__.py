@@ -1,6 +1,7 @@
 """The commands, a room each: `__init__` (or the file itself) holds the command, `view` draws its Result.
 
-A module of this folder is a command: adding one touches no other file.
+A module of this folder is a command: adding one touches no other file. Its `RESULTS` are the classes of what `--json`
+writes.
 """
 
 from __future__ import annotations

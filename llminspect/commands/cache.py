@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from llminspect.analysis.cache import CacheResult
 
 RESULTS = "analysis.cache.CacheResult"
-"""The classes of what `--json` writes."""
 
 
 def render(result: CacheResult) -> RenderableType:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from llminspect.analysis.known_models import ModelsResult, ToyModel
 
 RESULTS = "analysis.known_models.ModelsResult"
-"""The classes of what `--json` writes."""
 
 
 def render(result: ModelsResult) -> RenderableType:

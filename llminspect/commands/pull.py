@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from llminspect.analysis.pull import PullResult
 
 RESULTS = "analysis.pull.PullResult"
-"""The classes of what `--json` writes."""
 
 
 def render(result: PullResult) -> RenderableType:

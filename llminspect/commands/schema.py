@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 RESULTS = "commands.schema.SchemaResult"
-"""The classes of what `--json` writes."""
 
 
 @dataclass(frozen=True)

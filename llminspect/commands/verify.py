@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from llminspect.analysis.verify import VerifyResult
 
 RESULTS = "analysis.verify.VerifyResult"
-"""The classes of what `--json` writes."""
 
 
 def render(result: VerifyResult) -> RenderableType:
@@ -92,11 +91,7 @@ def _written(relative: float) -> str:
 
 
 @takes_groups
-def command(
-    model: ModelOptions,
-    output: OutputOptions,
-    options: VerifyOptions,
-) -> None:
+def command(model: ModelOptions, output: OutputOptions, options: VerifyOptions) -> None:
     """Check the numbers of a model on this machine.
 
     Exit code 4 when they are too far apart.

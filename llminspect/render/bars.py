@@ -48,11 +48,7 @@ def probability_bars(
 
 
 def signed_bars(
-    labels: Sequence[str],
-    values: ArrayLike,
-    *,
-    numbers: Sequence[str] | None = None,
-    title: str = "",
+    labels: Sequence[str], values: ArrayLike, *, numbers: Sequence[str] | None = None, title: str = ""
 ) -> Drawn:
     """Bars to the left and right of a line at zero, for contributions and changes; otherwise as probability_bars."""
     array = np.asarray(values, dtype=float)

@@ -41,10 +41,7 @@ class _Piece:
 
 
 def token_strip(
-    texts: Sequence[str],
-    kinds: Sequence[Kind] | None = None,
-    *,
-    ids: Sequence[int] | None = None,
+    texts: Sequence[str], kinds: Sequence[Kind] | None = None, *, ids: Sequence[int] | None = None
 ) -> Drawn:
     """Tokens side by side, each on its own background; `ids` stand under them.
 

@@ -13,16 +13,11 @@ from llminspect.cli.run import run_each
 from llminspect.cli.save import is_page
 
 RESULTS = "analysis.attend.AttendResult"
-"""The classes of what `--json` writes."""
 
 
 @partial(takes_groups, arrays=True)
 def command(
-    source: SourceOptions,
-    model: ModelOptions,
-    output: PageOptions,
-    engine: EngineOptions,
-    options: AttendOptions,
+    source: SourceOptions, model: ModelOptions, output: PageOptions, engine: EngineOptions, options: AttendOptions
 ) -> None:
     """Show which token looks at which: all heads at a glance, one head, or one token's sum by hand.
 

@@ -170,8 +170,9 @@ def _table(result: AttendResult) -> RenderableType:
         name for name in result.heads[0].measures if any(np.isfinite(head.measures[name]) for head in result.heads)
     ]
     rows = [
-        [f"{head.layer}.{head.head}", head.habit, *(_or_none(head.measures[name]) for name in names)]
+        [f"{head.layer}.{head.head}", head.habit, *(None if value != value else value for value in values)]
         for head in result.heads[:_ROWS]
+        for values in [[head.measures[name] for name in names]]
     ]
     left = len(result.heads) - len(rows)
     more = f"and {count(left)} heads more: --json has them all. " if left else ""
@@ -180,10 +181,6 @@ def _table(result: AttendResult) -> RenderableType:
         table(["head", "habit", *(Column(name, digits=2) for name in names)], rows),
         note=f"{more}head: layer.head. One of them as a picture: --layer L --head H; the mean of all of them: --mean",
     )
-
-
-def _or_none(value: float) -> float | None:
-    return value if value == value else None
 
 
 def _cross_attention(result: AttendResult, cross: CrossAttention, source: list[str]) -> Iterator[RenderableType]:

@@ -13,16 +13,10 @@ from llminspect.cli.opening import open_model_for
 from llminspect.cli.run import run_each
 
 RESULTS = "analysis.diff.DiffResult"
-"""The classes of what `--json` writes."""
 
 
 @takes_groups
-def command(
-    source: SourceOptions,
-    model: ModelOptions,
-    output: OutputOptions,
-    options: DiffOptions,
-) -> None:
+def command(source: SourceOptions, model: ModelOptions, output: OutputOptions, options: DiffOptions) -> None:
     """Compare two texts in one model, or one text in two models: what comes next, and where the streams part.
 
     llminspect diff "The capital of France is" --against "The capital of Italy is"

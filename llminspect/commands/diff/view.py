@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from llminspect.analysis.diff import DiffResult, StreamDistance, TokenProbabilities
+from llminspect.analysis.diff import DiffResult, StreamDistance
+from llminspect.commands.forward.experiments import two_probabilities
 from llminspect.commands.forward.view import strip
-from llminspect.core.numbers import number, percent
+from llminspect.core.numbers import number
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.safe import visible
@@ -23,33 +24,15 @@ def render(result: DiffResult) -> RenderableType:
     same_model = result.a.model == result.b.model
     parts: list[RenderableType] = []
     for name, side in (("a", result.a), ("b", result.b)):
-        parts += [
-            Text(name if same_model else f"{name}  {visible(side.model)}", theme.QUIET),
-            strip(side.tokens, len(side.tokens) - 1),
-        ]
-    parts += [Text(), distributions(result.tokens), divergences(result), Text()]
+        parts.append(Text(name if same_model else f"{name}  {visible(side.model)}", theme.QUIET))
+        parts.append(strip(side.tokens, len(side.tokens) - 1))
+    pairs = [(token.text, token.prob_a, token.prob_b, None) for token in result.tokens]
+    parts += [Text(), two_probabilities(pairs, ("a", "b", None), 14), divergences(result), Text()]
     if result.layers is not None:
         parts.append(streams(result.layers))
     else:
         parts.append(Text("the streams have different sizes: their layers cannot be compared number by number", "dim"))
     return Group(*parts)
-
-
-def distributions(pairs: Sequence[TokenProbabilities]) -> RenderableType:
-    """Both probabilities of each token."""
-    most = max((max(pair.prob_a or 0, pair.prob_b or 0) for pair in pairs), default=1.0) or 1.0
-    rows: list[list[Cell]] = [
-        [
-            Text(visible(pair.text, True)),
-            None if pair.prob_a is None else percent(pair.prob_a, 2),
-            BarCell((pair.prob_a or 0) / most, 14),
-            None if pair.prob_b is None else percent(pair.prob_b, 2),
-            BarCell((pair.prob_b or 0) / most, 14, theme.BAR_CHOSEN),
-        ]
-        for pair in pairs[:ROWS]
-    ]
-    columns = [Column("next token"), Column("a", "right"), Column(""), Column("b", "right"), Column("")]
-    return table(columns, rows)
 
 
 def divergences(result: DiffResult) -> RenderableType:
@@ -65,13 +48,7 @@ def streams(layers: Sequence[StreamDistance]) -> RenderableType:
     shown = [entry for entry in layers if entry.layer % stride == 0 or entry.layer == len(layers) - 1]
     most = max((entry.distance for entry in layers), default=1.0) or 1.0
     rows: list[list[Cell]] = [
-        [
-            str(entry.layer),
-            entry.cosine,
-            entry.distance,
-            BarCell(entry.distance / most, 20),
-        ]
-        for entry in shown
+        [str(entry.layer), entry.cosine, entry.distance, BarCell(entry.distance / most, 20)] for entry in shown
     ]
     columns = [Column("layer", "right"), Column("cosine"), Column("distance"), Column("")]
     folded = f"{len(layers)} layers, one in {stride} shown; " if stride > 1 else ""

@@ -17,16 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RESULTS = "analysis.embed.EmbedResult"
-"""The classes of what `--json` writes."""
 
 
 @partial(takes_groups, arrays=True)
 def command(
-    source: SourceOptions,
-    model: ModelOptions,
-    output: OutputOptions,
-    engine: EngineOptions,
-    options: EmbedOptions,
+    source: SourceOptions, model: ModelOptions, output: OutputOptions, engine: EngineOptions, options: EmbedOptions
 ) -> None:
     """Show the vectors that tokens become, and what lies near what.
 

@@ -13,7 +13,6 @@ from llminspect.analysis.embed import EmbedResult
 from llminspect.analysis.neighbours import Neighbour
 from llminspect.analysis.position_codes import PositionCode
 from llminspect.analysis.vectors import Outlier
-from llminspect.arguments.embed import Metric
 from llminspect.core.numbers import count, matrix, number, percent, shape, vector
 from llminspect.render.bars import histogram
 from llminspect.render.heatmap import heatmap
@@ -158,17 +157,14 @@ def _nearest(result: EmbedResult) -> RenderableType:
     lists: list[list[Neighbour]] = result.nearest  # type: ignore[assignment]
     body: list[list[str | Text]] = []
     for text, near in zip(result.labels[:_ROWS], lists, strict=False):
-        shown = Text("   ").join(
-            Text.assemble(label(entry.text), (f" {_nearness(entry, by)}", QUIET)) for entry in near
-        )
-        body.append([label(text), shown])
+        values = [f"{entry.cosine:.3f}" if by == "cosine" else number(entry.dot, 3) for entry in near]
+        parts = [
+            Text.assemble(label(entry.text), (f" {value}", QUIET)) for entry, value in zip(near, values, strict=True)
+        ]
+        body.append([label(text), Text("   ").join(parts)])
     left = len(lists) - len(body)
     heads: list[str | Column] = ["vector", f"nearest tokens, by {by}"]
     return section(f"Nearest rows of the {result.nearest_in} table", table(heads, body), note=_more(left))
-
-
-def _nearness(entry: Neighbour, by: Metric) -> str:
-    return f"{entry.cosine:.3f}" if by == "cosine" else number(entry.dot, 3)
 
 
 def _more(left: int) -> str:

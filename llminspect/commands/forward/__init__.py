@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from llminspect.text.prompt import Prompt
 
 RESULTS = "analysis.forward.ForwardResult"
-"""The classes of what `--json` writes."""
 
 
 @partial(takes_groups, arrays=True)

@@ -42,33 +42,31 @@ def _length(where: str, length: float) -> Text:
 
 def change(baseline: Baseline, found: AnswerChange) -> RenderableType:
     """Before, after, and the change."""
-    rows: list[list[Cell]] = []
-    most = max((max(token.prob_before, token.prob_after) for token in found.tokens), default=1.0) or 1.0
-    for token in sorted(found.tokens, key=lambda token: -max(token.prob_before, token.prob_after))[:SHOWN]:
-        rows.append(
-            [
-                Text(visible(token.text, True)),
-                percent(token.prob_before, 2),
-                BarCell(token.prob_before / most, 12),
-                percent(token.prob_after, 2),
-                BarCell(token.prob_after / most, 12, theme.BAR_CHOSEN),
-                f"{token.logit_change:+.3f}",
-            ]
-        )
-    columns = [
-        Column("next token"),
-        Column("before", "right"),
-        Column(""),
-        Column("after", "right"),
-        Column(""),
-        Column("logit change", "right"),
-    ]
+    tokens = sorted(found.tokens, key=lambda token: -max(token.prob_before, token.prob_after))
+    rows = [(token.text, token.prob_before, token.prob_after, f"{token.logit_change:+.3f}") for token in tokens]
     before = visible(baseline.next[0].text, True) if baseline.next else "–"
     best = max(found.tokens, key=lambda token: token.prob_after, default=None)
     after = visible(best.text, True) if best else "–"
     moved = f"the answer stays {after}" if before == after else f"the answer moves from {before} to {after}"
     note = f"{moved}; KL(before ‖ after) = {number(found.kl)} bits"
-    return Group(*experiments_made(found.experiments), table(columns, rows), Text(note, theme.QUIET))
+    compared = two_probabilities(rows, ("before", "after", "logit change"), 12)
+    return Group(*experiments_made(found.experiments), compared, Text(note, theme.QUIET))
+
+
+def two_probabilities(
+    tokens: Sequence[tuple[str, float | None, float | None, str | None]], names: tuple[str, str, str | None], cells: int
+) -> RenderableType:
+    """A line a token: its probability in one run and in the other, with bars of up to `cells`; and one thing more."""
+    most = max((max(one or 0, other or 0) for _, one, other, _ in tokens), default=1.0) or 1.0
+    rows: list[list[Cell]] = []
+    for text, one, other, more in tokens[:SHOWN]:
+        row: list[Cell] = [Text(visible(text, True))]
+        for probability, style in ((one, theme.BAR), (other, theme.BAR_CHOSEN)):
+            row.append(None if probability is None else percent(probability, 2))
+            row.append(BarCell((probability or 0) / most, cells, style))
+        rows.append([*row, more])
+    first, second, third = (name and Column(name, "right") for name in names)
+    return table(["next token", first, "", second, "", third], rows)
 
 
 def sweep(found: Sweep, labels: Sequence[str]) -> RenderableType:

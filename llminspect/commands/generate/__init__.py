@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from llminspect.text.prompt import Prompt
 
 RESULTS = "analysis.generate.GenerateResult"
-"""The classes of what `--json` writes."""
 
 
 @takes_groups

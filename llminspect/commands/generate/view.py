@@ -42,7 +42,8 @@ def render(result: GenerateResult, *, streamed: bool = False) -> RenderableType:
             if step.filters is not None:
                 parts += [filter_view(index, step), Text()]
     if result.tree is not None:
-        parts += [branch_tree(_end_of(result.prompt), map(_branch, result.tree), title="branches not taken"), Text()]
+        end = result.prompt if len(result.prompt) <= 40 else "…" + result.prompt[-39:]
+        parts += [branch_tree(end, map(_branch, result.tree), title="branches not taken"), Text()]
     if result.baseline is not None and result.change is not None:
         parts += [change_view(result.baseline, result.change, result.completion), Text()]
     seed = "" if result.seed is None else f"; seed {result.seed} repeats it"
@@ -85,10 +86,6 @@ def _lines(text: str) -> str:
     return "\n".join(visible(f"x{line}")[1:] for line in text.split("\n"))
 
 
-def _end_of(prompt: str) -> str:
-    return prompt if len(prompt) <= 40 else "…" + prompt[-39:]
-
-
 def confidence(result: GenerateResult) -> RenderableType:
     """The completion's tokens, each coloured by its probability."""
     return value_strip(
@@ -108,15 +105,8 @@ def step_table(steps: Sequence[StepRecord]) -> RenderableType:
         if step.forced:
             token.append(" (given)", theme.QUIET)
         drawn = None if step.drawn_prob is None else percent(step.drawn_prob)
-        row: list[Cell] = [
-            str(index),
-            token,
-            percent(step.prob),
-            BarCell(step.prob, 10),
-            drawn,
-            Text(others, theme.QUIET),
-        ]
-        rows.append([*row, f"{step.entropy:.1f}"])
+        row: list[Cell] = [str(index), token, percent(step.prob), BarCell(step.prob, 10)]
+        rows.append([*row, drawn, Text(others, theme.QUIET), f"{step.entropy:.1f}"])
     # Without a filter a token is drawn at the model's own probability.
     drawn_at_all = any(step.drawn_prob is not None and abs(step.drawn_prob - step.prob) > 1e-9 for step in steps)
     columns: Columns = [Column("", "right", quiet=True), "token", Column("prob", "right"), ""]

@@ -15,15 +15,10 @@ if TYPE_CHECKING:
     from llminspect.text.tokenizer import Tokenizer
 
 RESULTS = "analysis.info.InfoResult"
-"""The classes of what `--json` writes."""
 
 
 @takes_groups
-def command(
-    model: ModelOptions,
-    output: OutputOptions,
-    options: InfoOptions,
-) -> None:
+def command(model: ModelOptions, output: OutputOptions, options: InfoOptions) -> None:
     """What is inside a model: sizes, tensors, tokenizer.
 
     Nothing is computed: only the headers of its files are read.

@@ -13,16 +13,11 @@ from llminspect.cli.stream import OverBudget
 from llminspect.errors import CheckFailed, UsageError
 
 RESULTS = "analysis.tokenization.TokenizeResult analysis.tokenization.CountResult analysis.tokenization.CompareResult "
-"""The classes of what `--json` writes."""
 
 
 @takes_groups
 def command(
-    context: typer.Context,
-    source: SourceOptions,
-    model: ModelOptions,
-    output: PageOptions,
-    options: TokenizeOptions,
+    context: typer.Context, source: SourceOptions, model: ModelOptions, output: PageOptions, options: TokenizeOptions
 ) -> None:
     """Cut a text into the tokens that a model sees.
 

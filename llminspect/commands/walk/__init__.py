@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from llminspect.text.tokenizer import Tokenizer
 
 RESULTS = "analysis.walk.WalkResult"
-"""The classes of what `--json` writes."""
 
 
 SENTENCE = "The capital of France is"
@@ -42,12 +41,7 @@ def stepwise(result: WalkResult, output: OutputOptions) -> None:
 
 
 @takes_groups
-def command(
-    source: SourceOptions,
-    model: ModelOptions,
-    output: OutputOptions,
-    options: WalkOptions,
-) -> None:
+def command(source: SourceOptions, model: ModelOptions, output: OutputOptions, options: WalkOptions) -> None:
     """Go the whole way from text to text, step by step: by hand on a toy, then in the real model.
 
     \b

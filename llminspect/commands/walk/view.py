@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -47,14 +49,9 @@ def _parameters(chapter: WalkChapter) -> Iterator[RenderableType]:
     yield from _excerpt(real, parts_table(real.result))
 
 
-def _tokens(chapter: WalkChapter) -> Iterator[RenderableType]:
+def _whole(draw: Callable[[Any], RenderableType], chapter: WalkChapter) -> Iterator[RenderableType]:
     for part in [*chapter.by_hand, *chapter.model]:
-        yield from _excerpt(part, tokenize.render(part.result))
-
-
-def _ids(chapter: WalkChapter) -> Iterator[RenderableType]:
-    for part in [*chapter.by_hand, *chapter.model]:
-        yield from _excerpt(part, encode.render(part.result))
+        yield from _excerpt(part, draw(part.result))
 
 
 def _vectors(chapter: WalkChapter) -> Iterator[RenderableType]:
@@ -86,11 +83,6 @@ _LAST = 3
 """The steps of a toy that make its answer: logits, probabilities, the next token."""
 
 
-def _attention(chapter: WalkChapter) -> Iterator[RenderableType]:
-    for part in [*chapter.by_hand, *chapter.model]:
-        yield from _excerpt(part, attend.render(part.result))
-
-
 def _feed_forward(chapter: WalkChapter) -> Iterator[RenderableType]:
     (by_hand,), (real,) = chapter.by_hand, chapter.model
     yield from _excerpt(by_hand, forward_views.calculation(by_hand.result.steps[-1 - _LAST : -_LAST]))
@@ -115,8 +107,8 @@ def _inside(chapter: WalkChapter) -> Iterator[RenderableType]:
 
 
 _CHAPTERS: Sequence[Callable[[WalkChapter], Iterator[RenderableType]]] = (
-    *(_parameters, _tokens, _ids, _vectors, _layers),
-    *(_attention, _feed_forward, _next, _inside),
+    *(_parameters, partial(_whole, tokenize.render), partial(_whole, encode.render), _vectors, _layers),
+    *(partial(_whole, attend.render), _feed_forward, _next, _inside),
 )
 
 
