@@ -26,20 +26,7 @@ if TYPE_CHECKING:
 
 OPTIONS_GIVEN: ContextVar[dict[str, Any]] = ContextVar("OPTIONS_GIVEN", default={})  # noqa: B039
 """The options of this run that differ from their defaults, for the provenance."""
-_NOT_PROVENANCE = {
-    "context",
-    "text",
-    "json",
-    "quiet",
-    "color",
-    "save",
-    "width",
-    "theme",
-    "interactive",
-    "workers",
-    "model",
-    "name",
-}
+_NOT_PROVENANCE = set("context text json quiet color save width theme interactive workers model name".split())
 Function = TypeVar("Function", bound="Callable[..., Any]")
 
 

@@ -28,26 +28,11 @@ from collections import abc
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    Any,
-    Literal,
-    NotRequired,
-    TypeAlias,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-    is_typeddict,
-)
+from typing import Annotated, Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from llminspect.analysis.documents import Dims, TokenDocument
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-Schema: TypeAlias = dict[str, Any]
+Schema = dict[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -101,7 +86,7 @@ _HEADER: Schema = {
 }
 
 
-def command_schema(command: str, results: Sequence[Any]) -> Schema:
+def command_schema(command: str, results: abc.Sequence[Any]) -> Schema:
     """The JSON Schema of one document that `llminspect COMMAND --json` writes: one of the `results`, or an error."""
     definitions: dict[str, Schema] = {}
     documents = [_with_header(command, _dataclass_schema(result, definitions)) for result in results]
@@ -114,7 +99,7 @@ def command_schema(command: str, results: Sequence[Any]) -> Schema:
     }
 
 
-def result_keys(results: Sequence[Any]) -> list[str]:
+def result_keys(results: abc.Sequence[Any]) -> list[str]:
     """The keys of a command's document beside those that every document has."""
     return list(dict.fromkeys(field.name for result in results for field in dataclasses.fields(result)))
 

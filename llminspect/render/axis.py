@@ -5,16 +5,13 @@ The labels that come in here have been made `visible` already.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from llminspect.render import theme
 from llminspect.render.safe import fit, shorten, width
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _SHORTEST = 6
 """A label may be cut to so many cells before it is numbered instead."""

@@ -7,22 +7,18 @@ whatever the font.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from rich.cells import cell_len
 from rich.color import Color
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.segment import Segment
+from rich.style import Style
 from rich.terminal_theme import TerminalTheme
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.console import RenderableType
-    from rich.segment import Segment
-    from rich.style import Style
-
-    from llminspect.render.theme import RGB
+from llminspect.render.theme import RGB
 
 Theme = Literal["dark", "light"]
 

@@ -144,12 +144,10 @@ def _append_cells(
 def _append_halves(line: Text, ramp: Ramp, rows_2C: NDArray[np.floating]) -> None:
     lower_C = rows_2C[1] if len(rows_2C) == 2 else np.full_like(rows_2C[0], np.nan)
     for upper, lower in zip(rows_2C[0], lower_C, strict=True):
-        above, below = ramp.place(upper), ramp.place(lower)
         if np.isnan(upper) and np.isnan(lower):
             line.append(" ")
-        elif np.isnan(lower):
-            line.append("▀", theme.ink_style(ramp.scale, above))
         elif np.isnan(upper):
-            line.append("▄", theme.ink_style(ramp.scale, below))
+            line.append("▄", theme.ink_style(ramp.scale, ramp.place(lower)))
         else:
-            line.append("▀", theme.pair_style(ramp.scale, above, below))
+            below = None if np.isnan(lower) else ramp.place(lower)
+            line.append("▀", theme.ink_style(ramp.scale, ramp.place(upper), below))

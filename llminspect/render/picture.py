@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from html import escape
-from typing import TYPE_CHECKING
 
+from rich.console import RenderableType
 from rich.segment import Segment
+from rich.style import Style
 
 from llminspect.render.cells import THEMES, Dot, Letters, Rectangle, Shape, Theme, hexadecimal, shapes, unseen
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.style import Style
 
 FONTS = "ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, 'Liberation Mono', monospace"
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import io
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.cells import cell_len
+from rich.console import RenderableType
 
 from llminspect.errors import UserError
 from llminspect.render.cells import THEMES, Dot, Letters, Rectangle, Theme, hexadecimal, shapes
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 CELL_WIDTH, CELL_HEIGHT, MARGIN = 17, 36, 28
 """In pixels: twice what a screen of common density shows."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from rich import box
@@ -14,9 +15,6 @@ from llminspect.core.numbers import column as number_column
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.safe import visible
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
 
 Cell = str | int | float | Text | BarCell | None
 """A string is shown safely, a number formatted with its column, None is –; a Text or a bar is taken as it is."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from rich.console import Console, ConsoleOptions
 from rich.text import Text
 from rich.tree import Tree
 
@@ -13,11 +14,6 @@ from llminspect.render import theme
 from llminspect.render.bars import sparkline
 from llminspect.render.safe import visible
 from llminspect.render.section import Drawn
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from rich.console import Console, ConsoleOptions
 
 _GUIDE = 4
 """Cells that a level of the tree is indented by."""

@@ -77,7 +77,10 @@ def _among(result: AttendResult) -> str:
 
 
 def _one_of_them(overview: Overview) -> RenderableType:
-    layer, head = _example(overview)
+    """A head worth looking at: of the habit that is furthest from resting on token 0 the strongest."""
+    there = {name for row in overview.habits for name in row}
+    order = ("induction", "same", "previous", "self", "next", "mixed", "diffuse", "sink")
+    layer, head, _ = _strongest(overview, next(name for name in order if name in there))
     return Text(
         f"A head is one of several attentions that run side by side in a layer; {layer}.{head} is head {head} of "
         f"layer {layer}. To see what it looks at: --layer {layer} --head {head}",
@@ -108,13 +111,6 @@ def _strongest(overview: Overview, habit: str) -> tuple[int, int, float | None]:
     values_LH = measured["entropy" if habit == "diffuse" else habit]
     layer, head = max(of_it, key=lambda place: float(values_LH[place]))
     return layer, head, float(values_LH[layer, head])
-
-
-def _example(overview: Overview) -> tuple[int, int]:
-    """A head worth looking at: of the habit that is furthest from resting on token 0 the strongest."""
-    there = {name for row in overview.habits for name in row}
-    order = ("induction", "same", "previous", "self", "next", "mixed", "diffuse", "sink")
-    return _strongest(overview, next(name for name in order if name in there))[:2]
 
 
 def find_parts(result: AttendResult, find: Find) -> Iterator[RenderableType]:

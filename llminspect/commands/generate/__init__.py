@@ -12,10 +12,17 @@ from llminspect.arguments.shared import EngineOptions, ModelOptions, OutputOptio
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts
 from llminspect.cli.opening import open_model_for
+from llminspect.cli.output import Stream, live
 from llminspect.cli.run import run_each
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import RenderableType
+
+    from llminspect.analysis.completion import CompletionListener, StepRecord
     from llminspect.analysis.generate import GenerateResult
+    from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
 
 RESULTS = "analysis.generate.GenerateResult"
@@ -39,7 +46,6 @@ def command(
     """
     from llminspect.analysis.generate import GenerateQuestion, generate
     from llminspect.analysis.prompt import text_prompt
-    from llminspect.commands.generate.follow import Follower
 
     seed = seed_of(sampling, options, patch, experiments, follow, source, model, output)
     follower = Follower(source, output, options, follow)
@@ -55,3 +61,48 @@ def command(
         return follower.run(partial(generate, opened, question, prompt), opened, prompt)
 
     run_each("generate", opened.name, provenance, prompts, output, working, show=follower.show)
+
+
+class Follower:
+    """Shows the text as it is written (`streams`, with --stream nothing else), or `bars`, or nothing until the end."""
+
+    def __init__(
+        self, source: SourceOptions, output: OutputOptions, options: GenerateOptions, follow: FollowOptions
+    ) -> None:
+        several = (options.n > 1 or options.beams) and not follow.stream
+        self.output, self.alone = output, follow.stream
+        self.bars = follow.watch
+        self.streams = not (output.json or source.lines or follow.watch or several)
+
+    def run(
+        self, compute: Callable[[CompletionListener | None], GenerateResult], model: Model, prompt: Prompt
+    ) -> GenerateResult:
+        if not self.streams and not self.bars:
+            return compute(None)
+        from llminspect.analysis.completion import CompletionListener
+        from llminspect.analysis.generate import check_generates, written
+        from llminspect.commands.generate.view import in_front, watch_view
+
+        check_generates(model, prompt)  # Nothing is shown of what cannot be continued.
+        before = in_front(written(model, prompt), prompt.ids, [token.start for token in prompt.tokens])
+        if self.bars:
+            with live(self.output) as picture:
+
+                def redraw(step: StepRecord, text: str) -> None:
+                    picture.update(watch_view(before, text, step), refresh=True)
+
+                return compute(CompletionListener(step=redraw))
+        stream = Stream(self.output)
+        if not self.alone:
+            stream.write(before, quiet=True)
+        try:
+            return compute(CompletionListener(text=stream.write))
+        finally:
+            # What comes next, be it an error, starts on a line of its own.
+            stream.write("\n")
+
+    def show(self, result: GenerateResult) -> RenderableType | None:
+        """What is still to be shown at the end."""
+        from llminspect.commands.generate.view import render
+
+        return None if self.streams and self.alone else render(result, streamed=self.streams)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.text import Text
 
 from llminspect.analysis.beams import Beam
@@ -16,6 +16,7 @@ from llminspect.core.numbers import count, number, percent
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars
 from llminspect.render.safe import visible
+from llminspect.render.section import Drawn
 from llminspect.render.table import Cell, Column, Columns, table
 from llminspect.render.token_strip import value_strip
 from llminspect.render.tree import Branch, branch_tree
@@ -185,8 +186,13 @@ def watch_view(prompt: str, text: str, step: StepRecord) -> RenderableType:
         [(step.prob, step.text, True), *((other.prob, other.text, False) for other in step.alternatives)],
         key=lambda entry: -entry[0],
     )
+
+    def tail(console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        lines = _text(prompt, text).wrap(console, options.max_width)
+        yield Text("\n").join(lines[-max(1, options.size.height - len(shown) - 2) :])
+
     return Group(
-        _Tail(_text(prompt, text), len(shown) + 2),
+        Drawn(tail),
         Text(),
         probability_bars(
             [text for _, text, _ in shown],
@@ -195,14 +201,3 @@ def watch_view(prompt: str, text: str, step: StepRecord) -> RenderableType:
             strong=[index for index, (_, _, chosen) in enumerate(shown) if chosen],
         ),
     )
-
-
-class _Tail:
-    """The last lines of a text, so many that `below` lines have room beneath them on the terminal."""
-
-    def __init__(self, text: Text, below: int) -> None:
-        self.text, self.below = text, below
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        lines = self.text.wrap(console, options.max_width)
-        yield Text("\n").join(lines[-max(1, options.size.height - self.below) :])
