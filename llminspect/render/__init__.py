@@ -30,5 +30,5 @@ returned adapts to the width and the colours of the console that prints it.
                  cells.shapes(…): what they draw;  notebook(rendering, width) -> str
     theme        the ramps and styles; has_colors(console)
 
-`limits` is (low, high), "robust" or None. (`ramp_key`, `grid` and `axis` are parts of the above.)
+`limits` is (low, high), "robust" or None. (`ramp_key` and `grid` are parts of the above.)
 """

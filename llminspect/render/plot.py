@@ -12,7 +12,7 @@ from rich.text import Text
 
 from llminspect.core.numbers import number
 from llminspect.render import theme
-from llminspect.render.axis import legend
+from llminspect.render.grid import legend
 from llminspect.render.safe import label, shorten, visible, width
 from llminspect.render.section import Drawn
 

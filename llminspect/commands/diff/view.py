@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from llminspect.analysis.diff import DiffResult, StreamDistance
-from llminspect.commands.forward.experiments import two_probabilities
+from llminspect.commands.forward.answers import two_probabilities
 from llminspect.commands.forward.view import strip
 from llminspect.core.numbers import number
 from llminspect.render import theme

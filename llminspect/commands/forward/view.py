@@ -11,8 +11,16 @@ from llminspect.analysis.by_hand import Written
 from llminspect.analysis.candidates import Candidate
 from llminspect.analysis.forward import ForwardResult
 from llminspect.analysis.trace import FeedForward, LayerTrace, Routing
-from llminspect.commands.forward.answers import attribution, lens_grid, lens_table, masked, saliency, surprise
-from llminspect.commands.forward.experiments import change, sweep
+from llminspect.commands.forward.answers import (
+    attribution,
+    change,
+    lens_grid,
+    lens_table,
+    masked,
+    saliency,
+    surprise,
+    sweep,
+)
 from llminspect.core.numbers import column, count, duration, number, percent, shape, vector
 from llminspect.core.trace import TraceStep
 from llminspect.render import theme

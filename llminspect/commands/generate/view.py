@@ -11,7 +11,7 @@ from llminspect.analysis.beams import Beam
 from llminspect.analysis.branches import BranchToken
 from llminspect.analysis.completion import Completion, StepRecord
 from llminspect.analysis.generate import CompletionChange, GenerateResult, UnchangedCompletion
-from llminspect.commands.forward.experiments import experiments_made
+from llminspect.commands.forward.answers import experiments_made
 from llminspect.core.numbers import count, number, percent
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars

@@ -15,8 +15,7 @@ from llminspect.commands.attend import view as attend
 from llminspect.commands.embed import view as embed
 from llminspect.commands.encode import view as encode
 from llminspect.commands.forward import view as forward_views
-from llminspect.commands.forward.answers import lens_table
-from llminspect.commands.forward.experiments import change
+from llminspect.commands.forward.answers import change, lens_table
 from llminspect.commands.generate import view as generate
 from llminspect.commands.info.view import parts_table
 from llminspect.commands.tokenize import view as tokenize
