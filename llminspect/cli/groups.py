@@ -166,12 +166,6 @@ def _numbers(ctx: typer.Context, incomplete: str, letter: str) -> list[str]:
     return [f"{front}{number}" for number in range(getattr(sizes, letter)) if str(number).startswith(begun)]
 
 
-BY_OPTION = {
-    "model": models,
-    "layer": layers,
-    "head": heads,
-    "models": models,
-    "tokenizers": tokenizers,
-    "catalogue": catalogue,
-}
+BY_OPTION = {function.__name__: function for function in (models, tokenizers, catalogue)}
+BY_OPTION |= {"model": models, "layer": layers, "head": heads}
 """Options of these names, or that say so (`completes="models"`), complete so."""

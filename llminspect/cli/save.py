@@ -78,7 +78,14 @@ def _columns(options: OutputOptions) -> int:
 
 
 def page_bytes(document: dict[str, Any]) -> bytes:
-    """Raises UsageError for a result that has no page."""
+    """The HTML of a page that shows the document and may load nothing; only this very script may run.
+
+    Raises UsageError for a result that has no page.
+    """
+    import base64
+    import hashlib
+    import html
+
     from llminspect import render
     from llminspect.cli.json_text import json_bytes
     from llminspect.files.source import read_text
@@ -89,32 +96,10 @@ def page_bytes(document: dict[str, Any]) -> bytes:
     style = read_text(folder / "page.css")
     data = json_bytes(kept, DECIMALS).decode()
     about = ", ".join(model.model for model in kept["models"]) if "models" in kept else document["model"]
-    return page(data, script, style, f"llminspect {document['command']}: {about}").encode("utf-8", "replace")
-
-
-def _kept(document: dict[str, Any]) -> dict[str, Any]:
-    """What the page shows of the document."""
-    command = document["command"]
-    if command == "attend":
-        names = ("model", "tokens", "heads", "causal", "source", "cross", "encoder")
-        return {name: document[name] for name in names if name in document}
-    if command == "forward" and document.get("lens") is not None:
-        return {name: document.get(name) for name in ("model", "tokens", "position", "lens", "grid")}
-    if command == "tokenize" and document.get("models") is not None:
-        return {"models": document["models"]}
-    option = {"forward": "--lens", "tokenize": "--compare"}[command]
-    raise UsageError(f"--interactive goes with {option} here", f"add {option}, or leave it out")
-
-
-def page(data: str, script: str, style: str, title: str) -> str:
-    """The HTML of a page that shows `data` (JSON) and may load nothing; only this very script may run."""
-    import base64
-    import hashlib
-    import html
-
+    title = f"llminspect {document['command']}: {about}"
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    return f"""<!doctype html>
+    written = f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -130,3 +115,18 @@ def page(data: str, script: str, style: str, title: str) -> str:
 </body>
 </html>
 """
+    return written.encode("utf-8", "replace")
+
+
+def _kept(document: dict[str, Any]) -> dict[str, Any]:
+    """What the page shows of the document."""
+    command = document["command"]
+    if command == "attend":
+        names = ("model", "tokens", "heads", "causal", "source", "cross", "encoder")
+        return {name: document[name] for name in names if name in document}
+    if command == "forward" and document.get("lens") is not None:
+        return {name: document.get(name) for name in ("model", "tokens", "position", "lens", "grid")}
+    if command == "tokenize" and document.get("models") is not None:
+        return {"models": document["models"]}
+    option = {"forward": "--lens", "tokenize": "--compare"}[command]
+    raise UsageError(f"--interactive goes with {option} here", f"add {option}, or leave it out")

@@ -62,10 +62,7 @@ def _day(seconds: float) -> str:
 
 
 @takes_groups
-def command(
-    output: OutputOptions,
-    options: CacheOptions,
-) -> None:
+def command(output: OutputOptions, options: CacheOptions) -> None:
     """What was fetched and prepared: show, verify, clear.
 
     Only what llminspect made is ever removed. Prepared weights are made again when they are needed, models are fetched

@@ -30,10 +30,7 @@ def render(result: PullResult) -> RenderableType:
 
 
 @takes_groups
-def command(
-    output: OutputOptions,
-    options: PullOptions,
-) -> None:
+def command(output: OutputOptions, options: PullOptions) -> None:
     """Fetch a model, once.
 
     Everything else then works without a network.

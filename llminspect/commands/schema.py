@@ -73,8 +73,7 @@ def render(result: SchemaResult) -> RenderableType:
     from llminspect.render.table import table
 
     keys = table(
-        ["command", "keys of its JSON"],
-        [[command.name, ", ".join(command.keys)] for command in result.commands],
+        ["command", "keys of its JSON"], [[command.name, ", ".join(command.keys)] for command in result.commands]
     )
     return Group(
         Text("What each command writes with --json", theme.TITLE),

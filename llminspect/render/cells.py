@@ -114,7 +114,9 @@ def _joined(found: Iterator[Shape]) -> Iterator[Shape]:
     for shape in found:
         if not isinstance(shape, Rectangle):
             yield shape
-        elif last is not None and replace(last, left=shape.left, width=shape.width) == shape and _touch(last, shape):
+            continue
+        touches = last is not None and abs(last.left + last.width - shape.left) < 1e-9
+        if last is not None and touches and replace(last, left=shape.left, width=shape.width) == shape:
             last = replace(last, width=last.width + shape.width)
         else:
             if last is not None:
@@ -122,10 +124,6 @@ def _joined(found: Iterator[Shape]) -> Iterator[Shape]:
             last = shape
     if last is not None:
         yield last
-
-
-def _touch(left: Rectangle, right: Rectangle) -> bool:
-    return abs(left.left + left.width - right.left) < 1e-9
 
 
 class _Row:

@@ -29,8 +29,6 @@ class Branch:
     probability: float
     children: tuple[Branch, ...] = ()
     chosen: bool = False
-    note: str = ""
-    """Written after the token in a quiet voice, such as "cut by top-k" or the probability of the whole path."""
 
 
 def branch_tree(root: str, branches: Iterable[Branch], *, title: str = "") -> Drawn:
@@ -71,8 +69,6 @@ def _label(branch: Branch, hidden: str) -> Text:
     line.append_text(sparkline([branch.probability], limits=(0.0, 1.0)))
     line.append(f" {percent(branch.probability):>6}  ", style)
     line.append(visible(branch.text, spaces=True) or "∅", style)
-    if branch.note:
-        line.append("  " + visible(branch.note), theme.QUIET)
     if hidden:
         line.append("  " + hidden, theme.QUIET)
     if branch.chosen:

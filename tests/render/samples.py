@@ -84,7 +84,7 @@ EVERYTHING: dict[str, Callable[[Sequence[str]], RenderableType]] = {
     "signed bars": lambda texts: signed_bars(texts, np.linspace(-1, 1, len(texts)), title=texts[0]),
     "steps": lambda texts: steps([texts, texts], title=texts[0], note=texts[1]),
     "tree": lambda texts: branch_tree(
-        texts[0], [Branch(text, 0.5, (Branch(text, 0.1),), True, text) for text in texts], title=texts[0]
+        texts[0], [Branch(text, 0.5, (Branch(text, 0.1),), True) for text in texts], title=texts[0]
     ),
     "scatter": lambda texts: scatter(wave(len(texts), 2), texts, axes=(texts[0], texts[1]), title=texts[0]),
     "scatter of groups": lambda texts: scatter(np.zeros((len(texts), 2)), texts, groups=texts),

@@ -1,4 +1,4 @@
-"""How the answers of `forward` look: lens, attribution, saliency, surprise, masks, and experiments, in `generate` too."""
+"""How the answers of `forward` look: lens, attribution, saliency, surprise, masks; and experiments (see `generate`)."""
 
 from __future__ import annotations
 

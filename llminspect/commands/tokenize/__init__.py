@@ -27,25 +27,19 @@ def command(
     llminspect tokenize --count --file book.txt --model o200k_base --cost '$2.50'
     """
     from llminspect.analysis.prompt import is_chat
+    from llminspect.commands.tokenize.work import count_compared, count_one, tokenize_all
 
     if is_page(output) and (not options.compare or options.count):
         raise UsageError("--interactive goes with --compare here", "add --compare NAME, without --count")
     options.check(source, model, output)
     names = compared_names(context, model, options)
-    if options.count and not (source.lines or source.ids or is_chat(source)):
-        from llminspect.commands.tokenize.count import count_compared, count_one
-
-        over_budget = OverBudget()
-        counted = (
-            count_compared(names, source, model, output, options)
-            if names
-            else count_one(source, model, output, options)
-        )
-        over_budget.add(counted)
-    else:
-        from llminspect.commands.tokenize.work import tokenize_all
-
+    over_budget = OverBudget()
+    if not options.count or source.lines or source.ids or is_chat(source):
         over_budget = tokenize_all(names, source, model, output, options)
+    elif names:
+        over_budget.add(count_compared(names, source, model, output, options))
+    else:
+        over_budget.add(count_one(source, model, output, options))
     check_budget(over_budget, source, output)
 
 

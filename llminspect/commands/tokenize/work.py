@@ -1,4 +1,7 @@
-"""What `tokenize` does with each text, here or (with `--lines`) in other processes: one tokenizer, or several."""
+"""What `tokenize` does with each text, here or (with `--lines`) in other processes: in one tokenizer, or in several.
+
+With --count one text is a stream, counted in one tokenizer, or in each of several.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,24 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import IO, Any
 
-from llminspect.analysis.compare_tokenizers import compare
-from llminspect.analysis.tokenization import CompareResult, CountResult, TokenBudget, TokenizeResult, exceeded
-from llminspect.analysis.tokenize import tokenize
+from llminspect.analysis import tokenization
+from llminspect.analysis.count import count as count_tokens
+from llminspect.analysis.tokenization import exceeded
 from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
 from llminspect.arguments.tokenize import TokenizeOptions
-from llminspect.cli.input import line_prompt, read_with
-from llminspect.cli.opening import open_tokenizer_for
-from llminspect.cli.output import note, write_bytes
-from llminspect.cli.run import noting_empty, run_each
-from llminspect.cli.stream import LineWork, OverBudget, run_lines
-from llminspect.errors import UsageError
+from llminspect.cli.input import check_source, line_prompt, read_with
+from llminspect.cli.opening import MOMENT, ProgressBars, open_tokenizer_for
+from llminspect.cli.output import note, write_bytes, write_text
+from llminspect.cli.run import emit, noting_empty, run_each
+from llminspect.cli.stream import LineWork, OverBudget, bytes_left, is_argument, open_source, run_lines
+from llminspect.errors import UsageError, UserError
+from llminspect.opening import open_tokenizer
 from llminspect.text.prompt import Prompt
+from llminspect.text.tokenizer import Tokenizer
 
-Exceeded = tuple[str, int, TokenBudget]
+Exceeded = tuple[str, int, tokenization.TokenBudget]
 
 
 def tokenize_all(
@@ -52,9 +57,11 @@ def open_one(
     source: SourceOptions, options: TokenizeOptions, model: ModelOptions, output: OutputOptions
 ) -> LineWork[Any]:
     """What is done with a text in the one tokenizer, in this process or another."""
+    from llminspect.analysis.tokenize import tokenize
+
     tokenizer, provenance = open_tokenizer_for(model, output)
 
-    def over_budget(result: TokenizeResult | CountResult) -> list[Exceeded]:
+    def over_budget(result: tokenization.TokenizeResult | tokenization.CountResult) -> list[Exceeded]:
         return exceeded(model.model, result.count, result.budget)
 
     prompt, run = partial(line_prompt, source, tokenizer), partial(tokenize, tokenizer, options, source)
@@ -65,6 +72,8 @@ def open_compared(
     names: Sequence[str], source: SourceOptions, options: TokenizeOptions, model: ModelOptions, output: OutputOptions
 ) -> LineWork[Any]:
     """The same in every tokenizer, each of which makes its own tokens of the text."""
+    from llminspect.analysis.compare_tokenizers import compare
+
     if source.ids is not None:
         raise UsageError("--compare compares what tokenizers make of a text", "leave out --ids, or leave out --compare")
     opened = {name: open_tokenizer_for(replace(model, model=name), output) for name in names}
@@ -73,11 +82,11 @@ def open_compared(
     def untokenized(text: str, line: int | None) -> Prompt:
         return Prompt(text, (), line)
 
-    def run(prompt: Prompt) -> CompareResult:
+    def run(prompt: Prompt) -> tokenization.CompareResult:
         assert prompt.text is not None
         return compare(tokenizers, prompt.text, source, options)
 
-    def over_budget(result: CompareResult) -> list[Exceeded]:
+    def over_budget(result: tokenization.CompareResult) -> list[Exceeded]:
         return [entry for one in result.models for entry in exceeded(one.model, one.count or 0, one.budget)]
 
     provenance = {"models": {name: found for name, (_, found) in opened.items()}}
@@ -85,7 +94,7 @@ def open_compared(
     return LineWork("tokenize", names[0], provenance, output.digits, untokenized, run, over_budget, learns)
 
 
-def write_kept(result: TokenizeResult, output: OutputOptions) -> None:
+def write_kept(result: tokenization.TokenizeResult, output: OutputOptions) -> None:
     """The text that --truncate kept as its bytes; on a terminal made harmless and ended by a newline."""
     kept = result.truncated
     assert kept is not None, "only a text that was cut"
@@ -97,3 +106,86 @@ def write_kept(result: TokenizeResult, output: OutputOptions) -> None:
     write_bytes(data)
     if kept.of > result.count:
         note(f"kept {result.count:,} of {kept.of:,} tokens, cut off at the {kept.side}", output)
+
+
+def count_one(
+    source: SourceOptions, model: ModelOptions, output: OutputOptions, options: TokenizeOptions
+) -> list[Exceeded]:
+    """Count in one tokenizer and write the number: by itself for the next program in the pipe."""
+    check_source(source)
+    tokenizer, provenance = open_tokenizer_for(model, output)
+    with open_source(source) as stream:
+        result = count_in(tokenizer, model, stream, bytes_left(stream), source, output, options)
+    if not result.bytes:
+        note("the text is empty", output)
+    if output.json or output.save is not None or result.cost is not None:
+        emit("tokenize", model.model, provenance, result, output)
+    else:  # Without loading what draws.
+        write_text(f"{result.count}\n")
+    return exceeded(model.model, result.count, result.budget)
+
+
+def count_compared(
+    names: Sequence[str], source: SourceOptions, model: ModelOptions, output: OutputOptions, options: TokenizeOptions
+) -> list[Exceeded]:
+    """Count in several tokenizers; a pipe is read once and kept, on disk where it is long."""
+    from llminspect.files.source import spooled
+
+    check_source(source)
+    opened = {name: open_tokenizer_for(replace(model, model=name), output) for name in names}
+    stream = open_source(source)
+    start, size = 0, bytes_left(stream)
+    if size is None:
+        with stream:
+            stream, size = spooled(stream)
+    else:
+        start = stream.tell()
+    models: list[tokenization.ComparedTokenizer] = []
+    counts: list[tokenization.CountResult] = []
+    over_budget: list[Exceeded] = []
+    errors: list[UserError] = []
+    with stream:
+        for name, (tokenizer, _) in opened.items():
+            stream.seek(start)
+            try:
+                result = count_in(tokenizer, replace(model, model=name), stream, size, source, output, options)
+            except UserError as error:
+                errors.append(error)
+                models.append(tokenization.ComparedTokenizer(name, tokenization.about(tokenizer), error=error.message))
+                continue
+            counts.append(result)
+            over_budget += exceeded(name, result.count, result.budget)
+            models.append(tokenization.compared(name, tokenizer, result))
+    if not counts:
+        raise errors[0]
+    comparison = tokenization.CompareResult(None, counts[0].characters or 0, counts[0].bytes or 0, models)
+    provenance = {"models": {name: found for name, (_, found) in opened.items()}}
+    emit("tokenize", names[0], provenance, comparison, output)
+    return over_budget
+
+
+def count_in(
+    tokenizer: Tokenizer,
+    model: ModelOptions,
+    stream: IO[bytes],
+    size: int | None,
+    source: SourceOptions,
+    output: OutputOptions,
+    options: TokenizeOptions,
+) -> tokenization.CountResult:
+    """The tokens of a stream of `size` bytes (None: nobody knows), with a progress bar on a terminal if it is long."""
+    with ProgressBars(output) as progress:
+
+        def step(done: int) -> None:
+            if progress is not None and sys.stderr.isatty() and (size or done) > MOMENT:
+                progress("counting", done, size)
+
+        return count_tokens(
+            tokenizer,
+            stream,
+            source,
+            options,
+            reopen=partial(open_tokenizer, model.model, revision=model.revision, offline=True),
+            drop_final_newline=not is_argument(source),
+            progress=step,
+        )
