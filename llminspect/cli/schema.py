@@ -182,7 +182,7 @@ def _dataclass_schema(kind: Any, definitions: dict[str, Schema]) -> Schema:
     described = _descriptions(kind)
     properties, required = {}, []
     for name, hint in _hints(kind).items():
-        present = _without_none(hint) if not is_typeddict(kind) else _when_there(hint)
+        present = _when_there(hint, is_typeddict(kind))
         schema = schema_of(present, definitions)
         if name in described:
             schema["description"] = " ".join(filter(None, [schema.get("description"), described[name]]))
@@ -197,16 +197,14 @@ def _dataclass_schema(kind: Any, definitions: dict[str, Schema]) -> Schema:
     }
 
 
-def _when_there(hint: Any) -> Any:
-    """The type of a key of a TypedDict when it is there."""
-    return get_args(hint)[0] if get_origin(hint) is NotRequired else hint
-
-
-def _without_none(hint: Any) -> Any:
-    """The type of a field when it is there: a field that is None is left out of the document."""
-    if get_origin(hint) not in (Union, types.UnionType) or type(None) not in get_args(hint):
+def _when_there(hint: Any, of_typeddict: bool) -> Any:
+    """The type of a key when it is there: a field that is None is left out of the document."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if of_typeddict:
+        return arguments[0] if origin is NotRequired else hint
+    if origin not in (Union, types.UnionType) or type(None) not in arguments:
         return hint
-    return Union[tuple(argument for argument in get_args(hint) if argument is not type(None))]  # noqa: UP007
+    return Union[tuple(argument for argument in arguments if argument is not type(None))]  # noqa: UP007
 
 
 # -- The types as written ----------------------------------------------------------------------------------------------

@@ -37,10 +37,7 @@ def render(result: VerifyResult) -> RenderableType:
         ["check", "what is compared", "largest", "at", ""],
         [
             [
-                check.name,
-                check.compared,
-                _written(check.relative),
-                check.where if check.relative else None,
+                *(check.name, check.compared, _written(check.relative), check.where if check.relative else None),
                 "ok" if check.passed else "TOO FAR",
             ]
             for check in result.checks
@@ -65,25 +62,19 @@ def render(result: VerifyResult) -> RenderableType:
 
 
 def _layers_table(checks: Sequence[VerifyCheck], bound: float) -> RenderableType:
-    from llminspect.render.table import Column, table
+    from llminspect.render.table import Column, Columns, table
 
     found: dict[str, dict[str, ArrayDifference]] = {}
     for check in checks:
         for difference in check.layers:
             found.setdefault(difference.name, {})[check.name] = difference
-    columns: list[str | Column] = ["after", *(Column(check.name, align="right") for check in checks)]
-    return table(
-        columns,
-        [
-            [name, *(_written(row[check.name].relative) if check.name in row else None for check in checks)]
-            for name, row in found.items()
-        ],
-        strong=[
-            index
-            for index, row in enumerate(found.values())
-            if any(not difference.relative <= bound for difference in row.values())
-        ],
-    )
+    rows = [
+        [name, *(_written(row[check.name].relative) if check.name in row else None for check in checks)]
+        for name, row in found.items()
+    ]
+    far = [any(not difference.relative <= bound for difference in row.values()) for row in found.values()]
+    columns: Columns = ["after", *(Column(check.name, align="right") for check in checks)]
+    return table(columns, rows, strong=[index for index, is_far in enumerate(far) if is_far])
 
 
 def _written(relative: float) -> str:

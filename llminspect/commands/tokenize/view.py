@@ -8,13 +8,13 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from llminspect.analysis.tokenization import ComparedTokenizer, CompareResult, Cost, CountResult, TokenizeResult
+from llminspect.analysis.tokenization import CompareResult, Cost, CountResult, TokenizeResult
 from llminspect.commands.tokenize.alignment import aligned
 from llminspect.core.numbers import count as grouped
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.safe import visible
-from llminspect.render.table import Column, Columns, table
+from llminspect.render.table import Cell, Column, Columns, table
 from llminspect.render.token_strip import Kind, token_strip
 
 STRIP = 1000
@@ -209,18 +209,15 @@ def summary(result: CompareResult) -> RenderableType:
     columns: Columns = ["tokenizer", Column("tokens", "right"), "", Column("characters per token", "right")]
     columns += [Column("bytes per token", "right"), Column("cost", "right") if priced else None]
     columns.append(Column("vocabulary", "right"))
-    rows = [[model.model, *summary_cells(model, most)] for model in result.models]
+    rows: list[list[Cell]] = []
+    for model in result.models:
+        rates = (model.characters_per_token, model.bytes_per_token)
+        row = [model.model, None if model.count is None else f"{model.count:,}", BarCell((model.count or 0) / most, 8)]
+        row += [None if rate is None else f"{rate:.2f}" for rate in rates]
+        size = model.tokenizer.vocabulary_size
+        rows.append([*row, money(model.cost) if model.cost else None, f"{size:,}" if size else None])
     errors = [Text(visible(f"{model.model}: {model.error}"), theme.STRONG) for model in result.models if model.error]
     return Group(table(columns, rows, note=f"{result.characters:,} characters, {result.bytes:,} bytes"), *errors)
-
-
-def summary_cells(model: ComparedTokenizer, most: int) -> list[Any]:
-    rates = [None if rate is None else f"{rate:.2f}" for rate in (model.characters_per_token, model.bytes_per_token)]
-    price = money(model.cost) if model.cost else None
-    count = None if model.count is None else f"{model.count:,}"
-    length = BarCell((model.count or 0) / most, 8)
-    size = f"{model.tokenizer.vocabulary_size:,}" if model.tokenizer.vocabulary_size else None
-    return [count, length, *rates, price, size]
 
 
 def shared_lines(result: CompareResult) -> list[RenderableType]:
