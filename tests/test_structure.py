@@ -132,7 +132,7 @@ def test_only_the_output_prints() -> None:
     wrong = [
         f"{name_of(path)}:{line} {on}.{name}"
         for path in FILES
-        if name_of(path) not in ("llminspect/cli/output.py", "llminspect/cli/stdout.py")
+        if name_of(path) != "llminspect/cli/output.py"
         for on, name, line in calls(tree(path))
         if (not on and name in ("print", "input")) or (on.startswith("sys.stdout") and name in ("write", "writelines"))
     ]
@@ -164,10 +164,11 @@ def test_no_command_loads_anything_heavy_before_it_runs() -> None:
 def test_every_command_has_its_parts() -> None:
     rooms = [*(PACKAGE / "commands").glob("[!_]*.py"), *(PACKAGE / "commands").glob("*/__init__.py")]
     lacking = [
-        f"{name_of(path)}: {part}"
+        f"{name_of(place)}: {part}"
         for path in rooms
         for part in ("RESULTS", "render", "command")
-        if part not in names_of(tree(path))
+        for place in (path.with_name("view.py") if path.stem == "__init__" and part == "render" else path,)
+        if part not in names_of(tree(place))
     ]
     assert lacking == []
 

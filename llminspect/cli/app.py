@@ -28,13 +28,15 @@ class ReaderGone(Exception):
 
 
 class Commands(Protocol):
-    """Where the commands are (`llminspect.commands`): their names, a line about each, and what each calls."""
+    """Where the commands are (`llminspect.commands`): names, a line about each, what each calls and draws with."""
 
     def names(self) -> list[str]: ...
 
     def summary(self, name: str) -> str: ...
 
     def function(self, name: str) -> Any: ...
+
+    def render(self, name: str) -> Any: ...
 
 
 class Once(TyperCommand):
@@ -104,8 +106,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Show the versions and exit."),
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the versions and exit.")
     ] = False,
 ) -> None:
     """Open a real language model and see, number by number, how text becomes text.

@@ -1,10 +1,14 @@
-"""Dataclasses of options as the options of a command: each field becomes one."""
+"""Dataclasses of options as the options of a command: each field becomes one; and what the shell completes of them.
+
+For completion nothing is fetched, and whatever fails completes nothing.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import inspect
+import re
 from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
@@ -12,35 +16,25 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin,
 import typer
 
 from llminspect.arguments.option import Argument, Option, alternatives, checked, fields_of, number_of
-from llminspect.cli.completion import BY_OPTION
+from llminspect.arguments.together import check_together
+from llminspect.cli.save import check_ending
+from llminspect.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 OPTIONS_GIVEN: ContextVar[dict[str, Any]] = ContextVar("OPTIONS_GIVEN", default={})  # noqa: B039
 """The options of this run that differ from their defaults, for the provenance."""
-_NOT_PROVENANCE = {
-    "context",
-    "text",
-    "json",
-    "quiet",
-    "color",
-    "save",
-    "width",
-    "theme",
-    "interactive",
-    "workers",
-    "model",
-    "name",
-}
+_NOT_PROVENANCE = set("context text json quiet color save width theme interactive workers model name".split())
 Function = TypeVar("Function", bound="Callable[..., Any]")
 
 
-def takes_groups(function: Function) -> Function:
-    """Let Typer see each field of the dataclasses among the parameters as an option of its own.
+def takes_groups(function: Function, *, arrays: bool = False) -> Function:
+    """Let Typer see each field of the dataclasses among a command's parameters as an option of its own.
 
-    The wrapped function is called with the dataclasses filled. Groups come first in the signature where they hold the
-    positional TEXT; the order of the options in `--help` is the order of the fields.
+    The command is called with the dataclasses filled, after what does not go together and what cannot be saved (with
+    `arrays` also .npz can) was refused. Groups come first in the signature where they hold the positional TEXT; the
+    order of the options in `--help` is the order of the fields.
     """
     hints = get_type_hints(function, include_extras=True)
     parameters: list[inspect.Parameter] = []
@@ -62,6 +56,8 @@ def takes_groups(function: Function) -> Function:
             name: checked(kind(**{field.name: values.pop(field.name) for field in dataclasses.fields(kind)}))
             for name, kind in groups.items()
         }
+        check_together(function.__module__.rpartition(".")[2], *filled.values())
+        check_ending(filled["output"], arrays=arrays)
         return function(**filled, **values)
 
     called_by_typer.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -121,3 +117,54 @@ def _number_type(kind: type[int] | type[float], option: Option) -> Any:
 
     number.convert = convert  # type: ignore[method-assign, assignment]
     return number
+
+
+def models(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Toys, catalogue names, and the .gguf files and model folders at the place that is being typed."""
+    from llminspect.files.catalogue import CATALOGUE
+    from llminspect.files.locate import model_paths
+    from llminspect.model.toy import TOYS
+
+    return [name for name in (*CATALOGUE, *TOYS) if name.startswith(incomplete)] + model_paths(incomplete)
+
+
+def catalogue(ctx: typer.Context, incomplete: str) -> list[str]:
+    from llminspect.files.catalogue import CATALOGUE
+
+    return [name for name in CATALOGUE if name.startswith(incomplete)]
+
+
+def tokenizers(ctx: typer.Context, incomplete: str) -> list[str]:
+    """What `models` gives, and the tokenizers that stand alone."""
+    from llminspect.text.standalone import standalone_names
+
+    return models(ctx, incomplete) + [name for name in standalone_names() if name.startswith(incomplete)]
+
+
+def layers(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The layers of the model that the command line names so far; of a list, its last number."""
+    return _numbers(ctx, incomplete, "L")
+
+
+def heads(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The query heads, as `layers`."""
+    return _numbers(ctx, incomplete, "H")
+
+
+def _numbers(ctx: typer.Context, incomplete: str, letter: str) -> list[str]:
+    from llminspect.opening import describe_model
+
+    try:
+        name = ctx.params.get("model") or "smollm2"
+        sizes = describe_model(name, revision=ctx.params.get("revision"), offline=True).config.sizes
+    except (UserError, OSError):
+        return []
+    match = re.search(r"\d*$", incomplete)
+    begun = match[0] if match else ""
+    front = incomplete.removesuffix(begun)
+    return [f"{front}{number}" for number in range(getattr(sizes, letter)) if str(number).startswith(begun)]
+
+
+BY_OPTION = {function.__name__: function for function in (models, tokenizers, catalogue)}
+BY_OPTION |= {"model": models, "layer": layers, "head": heads}
+"""Options of these names, or that say so (`completes="models"`), complete so."""

@@ -18,37 +18,37 @@ if TYPE_CHECKING:
     from llminspect.text.tokenizer import Tokenizer
 
 
-def read_prompts(source: SourceOptions, tokenizer: Tokenizer | None, *, may_be_empty: bool = False) -> Iterator[Prompt]:
+def read_prompts(source: SourceOptions, tokenizer: Tokenizer | None) -> Iterator[Prompt]:
     """Each input of the command line: one, or with `--lines` one a line of standard input.
 
-    Raises UsageError for none or several of TEXT, --file and --ids, an empty text (unless `may_be_empty`), text for a
-    model without a tokenizer, and whatever the tokenizer refuses.
+    Raises UsageError for none or several of TEXT, --file and --ids, an empty text, text for a model without a
+    tokenizer, and whatever the tokenizer refuses.
     """
-    if source.ids is None:
-        for text, number in read_texts(source, may_be_empty=may_be_empty):
-            yield guarded(number, partial(text_prompt, text, source, tokenizer, number))
-        return
+    return read_with(partial(line_prompt, source, tokenizer), source)
+
+
+def read_with(
+    make: Callable[[str, int | None], Prompt], source: SourceOptions, *, may_be_empty: bool = False
+) -> Iterator[Prompt]:
+    """The same, each made by `make` of a text (or of what --ids lists) and of the number of its line, from 0.
+
+    A line that cannot be done is a prompt with its error, which `run_each` writes in its place.
+    """
     check_source(source)
     if source.lines:
         for number, line in enumerate(_lines(source)):
-            yield guarded(number, partial(line_prompt, source, tokenizer, line, number))
+            try:
+                prompt = make(line, number)
+            except UserError as error:
+                prompt = Prompt(None, (), number, error)
+            yield prompt
+    elif source.ids is not None:
+        yield make(_standard_input() if source.ids == "-" else source.ids, None)
     else:
-        yield _given_prompt(_standard_input() if source.ids == "-" else source.ids, tokenizer, None)
-
-
-def read_texts(source: SourceOptions, *, may_be_empty: bool = False) -> Iterator[tuple[str, int | None]]:
-    """Each text of the command line, and with `--lines` the line that it stands on, counted from 0.
-
-    Raises UsageError for none or several of TEXT, --file and --ids, and for an empty text (unless `may_be_empty`).
-    """
-    check_source(source)
-    if source.lines:
-        yield from ((line, number) for number, line in enumerate(_lines(source)))
-        return
-    text = read_text(source)
-    if not text and not may_be_empty:
-        raise UsageError("the text is empty", "give at least one character")
-    yield text, None
+        text = read_text(source)
+        if not text and not may_be_empty:
+            raise UsageError("the text is empty", "give at least one character")
+        yield make(text, None)
 
 
 def check_source(source: SourceOptions) -> None:
@@ -81,28 +81,14 @@ def check_given(source: SourceOptions) -> None:
         raise UsageError("no text was given", 'give it in quotes: "Alice gave Bob her book", or - to type it')
 
 
-def line_prompt(source: SourceOptions, tokenizer: Tokenizer | None, line: str, number: int) -> Prompt:
-    """One line of `--lines` as an input: a text, or with --ids the ids that it lists."""
+def line_prompt(source: SourceOptions, tokenizer: Tokenizer | None, text: str, line: int | None) -> Prompt:
+    """One input, such as a line of `--lines`: a text, or with --ids the ids that it lists."""
     if source.ids is None:
-        return text_prompt(line, source, tokenizer, number)
-    return _given_prompt(line, tokenizer, number)
-
-
-def _given_prompt(text: str, tokenizer: Tokenizer | None, line: int | None) -> Prompt:
+        return text_prompt(text, source, tokenizer, line)
     ids = parse_ids(text)
     if not ids:
         raise UsageError("no ids were given", "give at least one: --ids 1,2,3")
     return prompt_of_ids(ids, tokenizer, line)
-
-
-def guarded(line: int | None, make: Callable[[], Prompt]) -> Prompt:
-    """What `make` makes; with --lines its error as a prompt, which `run_each` writes in its place."""
-    if line is None:
-        return make()
-    try:
-        return make()
-    except UserError as error:
-        return Prompt(None, (), line, error)
 
 
 def _standard_input() -> str:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from llminspect.analysis.result import given_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def json_bytes(document: Any, digits: int | None = None) -> bytes:
@@ -17,7 +21,7 @@ def json_bytes(document: Any, digits: int | None = None) -> bytes:
     """
     import orjson
 
-    rounded = document if digits is None else _rounded(document, digits)
+    rounded = document if digits is None else _with(partial(_rounded, digits), document)
     option = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
     if "numpy" in sys.modules:  # Else there is no array, and the library would load numpy to look for one.
         option |= orjson.OPT_SERIALIZE_NUMPY
@@ -28,20 +32,7 @@ def json_bytes(document: Any, digits: int | None = None) -> bytes:
             raise error.__cause__ from None
         if "surrogates" not in str(error):
             raise
-        return orjson.dumps(_valid(rounded), default=_plain, option=option)
-
-
-def _valid(value: Any) -> Any:
-    """The same with U+FFFD for what is not UTF-8 in its strings."""
-    if isinstance(value, str):
-        from llminspect.text.tokenizer import utf8
-
-        return utf8(value).decode("utf-8", "replace")
-    if isinstance(value, dict):
-        return {_valid(key): _valid(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_valid(entry) for entry in value]
-    return _valid(given_fields(value)) if dataclasses.is_dataclass(value) else value
+        return orjson.dumps(_with(_valid, rounded), default=_plain, option=option)
 
 
 def _plain(value: Any) -> Any:
@@ -59,13 +50,24 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"cannot be written as JSON: {type(value).__name__}")
 
 
-def _rounded(value: Any, digits: int) -> Any:
+def _with(change: Callable[[Any], Any], value: Any) -> Any:
+    """The same with `change` done to all that holds nothing else."""
+    if isinstance(value, dict):
+        return {_with(change, key): _with(change, entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with(change, entry) for entry in value]
+    return _with(change, given_fields(value)) if dataclasses.is_dataclass(value) else change(value)
+
+
+def _rounded(digits: int, value: Any) -> Any:
     if isinstance(value, float):
         return round(value, digits)
-    if isinstance(value, dict):
-        return {key: _rounded(entry, digits) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(entry, digits) for entry in value]
-    if hasattr(value, "round") and hasattr(value, "dtype") and value.dtype.kind == "f":
-        return value.round(digits)
-    return _rounded(given_fields(value), digits) if dataclasses.is_dataclass(value) else value
+    is_array = hasattr(value, "round") and hasattr(value, "dtype") and value.dtype.kind == "f"
+    return value.round(digits) if is_array else value
+
+
+def _valid(value: Any) -> Any:
+    """With U+FFFD for what is not UTF-8."""
+    from llminspect.text.tokenizer import utf8
+
+    return utf8(value).decode("utf-8", "replace") if isinstance(value, str) else value

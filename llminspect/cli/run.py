@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from llminspect.analysis.result import given_fields
+from llminspect.cli.app import LazyCommands
 from llminspect.cli.groups import OPTIONS_GIVEN
 from llminspect.cli.output import SCHEMA, error_document, is_silent, note, report_error, write_json, write_rendering
 from llminspect.errors import CheckFailed, UserError
@@ -52,7 +53,7 @@ def run_each(
     prompts: Iterable[Prompt],
     output: OutputOptions,
     run: Callable[[Prompt], R],
-    render: Callable[[R], RenderableType],
+    *,
     arrays: Callable[[R], Mapping[str, Array | Streamed]] | None = None,
     show: Callable[[R], RenderableType | None] | None = None,
 ) -> None:
@@ -79,7 +80,7 @@ def run_each(
             first_error = first_error or error
             write_json(line_error(command, error, line))
             continue
-        emit(command, model_name, provenance, result, output, render, arrays, prompt, show)
+        emit(command, model_name, provenance, result, output, arrays=arrays, prompt=prompt, show=show)
     if first_error is not None:
         raise SystemExit(first_error.exit_code)
 
@@ -90,25 +91,32 @@ def emit(
     provenance: dict[str, Any],
     result: R,
     output: OutputOptions,
-    render: Callable[[R], RenderableType],
+    *,
+    details: Mapping[str, Any] | None = None,
     arrays: Callable[[R], Mapping[str, Array | Streamed]] | None = None,
     prompt: Prompt | None = None,
     show: Callable[[R], RenderableType | None] | None = None,
 ) -> None:
     """Write one result in the form that the options say, and to a file with `--save`.
 
-    `prompt` is the input that it is of, where it is of one. `show` draws for the terminal where that is not what
+    `prompt` is the input that it is of, where it is of one. `details` are what the command's `render` is given as
+    well. `show` draws for the terminal where that is not what
     `render` draws: a command that streams has shown a part (or all: None) already.
     """
+
+    def draw() -> RenderableType:
+        rendering: RenderableType = LazyCommands.known.render(command)(result, **(details or {}))
+        return rendering
+
     document = document_of(command, model_name, provenance, result, prompt)
     if output.save is not None and not is_silent():
         from llminspect.cli.save import save
 
-        save(output, document, lambda: render(result), (lambda: arrays(result)) if arrays else None)
+        save(output, document, draw, (lambda: arrays(result)) if arrays else None)
     if output.json or "line" in document:
         write_json(document, output.digits)
     else:
-        rendering = (show or render)(result)
+        rendering = draw() if show is None else show(result)
         if rendering is not None:
             write_rendering(rendering, output)
 

@@ -1,13 +1,14 @@
-"""`--save FILE`: the same result in the form that the file's name says."""
+"""`--save FILE`: the same result in the form that the file's name says; with --interactive a page to point at."""
 
 from __future__ import annotations
 
 import os
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llminspect.arguments.shared import PageOptions
 from llminspect.errors import UsageError
-from llminspect.render.formats import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     from llminspect.core.array import Array
     from llminspect.files.npz import Streamed
 
+PICTURES = {".html": "picture.html", ".png": "png.png", ".svg": "picture.svg", ".txt": "picture.text"}
+"""The endings of pictures, and what in `render/` draws each: imported when it is drawn."""
+DECIMALS = 6
+"""Of the numbers in a page: two more than a percentage shows, so that rounding twice hardly ever tells."""
+HARMLESS = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
+"""What could end the script element or start another: written as JSON escapes, which mean the same."""
+SCRIPTS = {"attend": "attend.js", "forward": "lens.js", "tokenize": "compare.js"}
 WIDTH = 100
 """Columns of a saved picture; --width, or COLUMNS in the environment, changes it."""
 
@@ -38,11 +46,12 @@ def save(
     if path.suffix == ".json":
         save_whole(path, json_bytes(document, options.digits))
     elif is_page(options):
-        from llminspect.cli.page import page_bytes
-
         save_whole(path, page_bytes(document))
-    elif path.suffix in FORMATS:
-        save_whole(path, FORMATS[path.suffix](render(), _columns(options), options.theme))
+    elif path.suffix in PICTURES:
+        module, _, name = PICTURES[path.suffix].partition(".")
+        draw = getattr(import_module(f"llminspect.render.{module}"), name)
+        picture: str | bytes = draw(render(), _columns(options), options.theme)
+        save_whole(path, picture.encode("utf-8", "replace") if isinstance(picture, str) else picture)
     else:
         assert arrays is not None, "`check_ending` lets no .npz pass where there are none"
         save_whole(path, lambda file: write_npz(file, arrays()))
@@ -53,7 +62,7 @@ def check_ending(options: OutputOptions, *, arrays: bool) -> None:
     if is_page(options) and (options.save is None or options.save.suffix != ".html"):
         raise UsageError("--interactive makes a page", "add --save page.html")
     if options.save is not None:
-        endings = {".json", *FORMATS, *([".npz"] if arrays else [])}
+        endings = {".json", *PICTURES, *([".npz"] if arrays else [])}
         if options.save.suffix not in endings:
             raise UsageError(f"--save cannot write {options.save.name!r}", f"it writes {', '.join(sorted(endings))}")
 
@@ -66,3 +75,58 @@ def is_page(options: OutputOptions) -> bool:
 def _columns(options: OutputOptions) -> int:
     columns = os.environ.get("COLUMNS", "")
     return options.width or (int(columns) if columns.isdecimal() and int(columns) > 0 else WIDTH)
+
+
+def page_bytes(document: dict[str, Any]) -> bytes:
+    """The HTML of a page that shows the document and may load nothing; only this very script may run.
+
+    Raises UsageError for a result that has no page.
+    """
+    import base64
+    import hashlib
+    import html
+
+    from llminspect import render
+    from llminspect.cli.json_text import json_bytes
+    from llminspect.files.source import read_text
+
+    kept = _kept(document)
+    folder = Path(render.__file__).parent / "page"
+    script = read_text(folder / "common.js") + read_text(folder / SCRIPTS[document["command"]])
+    style = read_text(folder / "page.css")
+    data = json_bytes(kept, DECIMALS).decode()
+    about = ", ".join(model.model for model in kept["models"]) if "models" in kept else document["model"]
+    title = f"llminspect {document['command']}: {about}"
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    written = f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{html.escape(title)}</title>
+<style>{style}</style>
+</head>
+<body>
+<main><noscript>This page needs JavaScript, which runs in it without any network.</noscript></main>
+<script type="application/json" id="data">{data.translate(HARMLESS)}</script>
+<script>{script}</script>
+</body>
+</html>
+"""
+    return written.encode("utf-8", "replace")
+
+
+def _kept(document: dict[str, Any]) -> dict[str, Any]:
+    """What the page shows of the document."""
+    command = document["command"]
+    if command == "attend":
+        names = ("model", "tokens", "heads", "causal", "source", "cross", "encoder")
+        return {name: document[name] for name in names if name in document}
+    if command == "forward" and document.get("lens") is not None:
+        return {name: document.get(name) for name in ("model", "tokens", "position", "lens", "grid")}
+    if command == "tokenize" and document.get("models") is not None:
+        return {"models": document["models"]}
+    option = {"forward": "--lens", "tokenize": "--compare"}[command]
+    raise UsageError(f"--interactive goes with {option} here", f"add {option}, or leave it out")

@@ -25,27 +25,14 @@ import inspect
 import sys
 import types
 from collections import abc
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    Any,
-    Literal,
-    NotRequired,
-    TypeAlias,
-    Union,
-    get_args,
-    get_origin,
-    is_typeddict,
-)
+from typing import Annotated, Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from llminspect.analysis.result import Dims, TokenDocument
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-Schema: TypeAlias = dict[str, Any]
+Schema = dict[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -99,7 +86,7 @@ _HEADER: Schema = {
 }
 
 
-def command_schema(command: str, results: Sequence[Any]) -> Schema:
+def command_schema(command: str, results: abc.Sequence[Any]) -> Schema:
     """The JSON Schema of one document that `llminspect COMMAND --json` writes: one of the `results`, or an error."""
     definitions: dict[str, Schema] = {}
     documents = [_with_header(command, _dataclass_schema(result, definitions)) for result in results]
@@ -112,7 +99,7 @@ def command_schema(command: str, results: Sequence[Any]) -> Schema:
     }
 
 
-def result_keys(results: Sequence[Any]) -> list[str]:
+def result_keys(results: abc.Sequence[Any]) -> list[str]:
     """The keys of a command's document beside those that every document has."""
     return list(dict.fromkeys(field.name for result in results for field in dataclasses.fields(result)))
 
@@ -195,7 +182,7 @@ def _dataclass_schema(kind: Any, definitions: dict[str, Schema]) -> Schema:
     described = _descriptions(kind)
     properties, required = {}, []
     for name, hint in _hints(kind).items():
-        present = _without_none(hint) if not is_typeddict(kind) else _when_there(hint)
+        present = _when_there(hint, is_typeddict(kind))
         schema = schema_of(present, definitions)
         if name in described:
             schema["description"] = " ".join(filter(None, [schema.get("description"), described[name]]))
@@ -210,16 +197,14 @@ def _dataclass_schema(kind: Any, definitions: dict[str, Schema]) -> Schema:
     }
 
 
-def _when_there(hint: Any) -> Any:
-    """The type of a key of a TypedDict when it is there."""
-    return get_args(hint)[0] if get_origin(hint) is NotRequired else hint
-
-
-def _without_none(hint: Any) -> Any:
-    """The type of a field when it is there: a field that is None is left out of the document."""
-    if get_origin(hint) not in (Union, types.UnionType) or type(None) not in get_args(hint):
+def _when_there(hint: Any, of_typeddict: bool) -> Any:
+    """The type of a key when it is there: a field that is None is left out of the document."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if of_typeddict:
+        return arguments[0] if origin is NotRequired else hint
+    if origin not in (Union, types.UnionType) or type(None) not in arguments:
         return hint
-    return Union[tuple(argument for argument in get_args(hint) if argument is not type(None))]  # noqa: UP007
+    return Union[tuple(argument for argument in arguments if argument is not type(None))]  # noqa: UP007
 
 
 # -- The types as written ----------------------------------------------------------------------------------------------
@@ -227,50 +212,23 @@ def _without_none(hint: Any) -> Any:
 
 def _hints(kind: Any) -> dict[str, Any]:
     """The types of a class's fields in their order, with names that are imported only for type checkers resolved."""
-    found: dict[str, Any] = {}
+    names: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
-        for name, hint in inspect.get_annotations(base).items():
-            found[name] = _resolved(hint, _names_of(base.__module__))
-    if is_typeddict(kind):
-        return found
-    return {field.name: found[field.name] for field in dataclasses.fields(kind)}
-
-
-def _resolved(hint: Any, names: dict[str, Any]) -> Any:
-    text = getattr(hint, "__forward_arg__", hint)
-    if isinstance(text, str):
-        return _resolved(eval(text, names), names)
-    if get_origin(hint) is Annotated:
-        inner, *notes = get_args(hint)
-        return Annotated[(_resolved(inner, names), *notes)]
-    return hint
+        names |= _names_of(base.__module__)
+    found = get_type_hints(kind, localns=names, include_extras=True)
+    return found if is_typeddict(kind) else {field.name: found[field.name] for field in dataclasses.fields(kind)}
 
 
 @cache
 def _names_of(module_name: str) -> dict[str, Any]:
     """The names of a module, those that it imports under `if TYPE_CHECKING:` included."""
     names = dict(vars(importlib.import_module(module_name)))
-    for node in _tree(module_name).body:
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            for inner in node.body:
-                names.update(_imported(inner))
+    blocks = [] if module_name == "builtins" else [node for node in _tree(module_name).body if isinstance(node, ast.If)]
+    for block in blocks:
+        for node in block.body if ast.unparse(block.test) == "TYPE_CHECKING" else ():
+            with suppress(ImportError):  # A name may be there for type checkers alone in the other module as well.
+                exec(compile(ast.Module([node], []), module_name, "exec"), names)
     return names
-
-
-def _imported(node: ast.stmt) -> Iterator[tuple[str, Any]]:
-    """What an import statement binds; a name may itself be there for type checkers only."""
-    if isinstance(node, ast.Import):
-        for alias in node.names:
-            top = alias.name.partition(".")[0]
-            module = importlib.import_module(alias.name)
-            yield alias.asname or top, module if alias.asname else sys.modules[top]
-    elif isinstance(node, ast.ImportFrom) and node.module:
-        known = vars(importlib.import_module(node.module))
-        for alias in node.names:
-            if alias.name not in known and node.module.startswith("llminspect"):
-                known = _names_of(node.module)
-            if alias.name in known:
-                yield alias.asname or alias.name, known[alias.name]
 
 
 @cache

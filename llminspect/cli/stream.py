@@ -13,14 +13,14 @@ import stat
 import sys
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
 from llminspect.cli.groups import OPTIONS_GIVEN
 from llminspect.cli.input import check_given, check_source
-from llminspect.cli.output import json_line
-from llminspect.cli.progress import MOMENT, ProgressBars
+from llminspect.cli.opening import MOMENT, ProgressBars
+from llminspect.cli.output import json_line, write_bytes
 from llminspect.cli.run import document_of, line_error
-from llminspect.cli.stdout import write_bytes
 from llminspect.errors import UserError
 from llminspect.text.tokenizer import utf8
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from pathlib import Path
 
-    from llminspect.arguments.shared import OutputOptions, SourceOptions
+    from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
     from llminspect.text.prompt import Prompt
 
 R = TypeVar("R")
@@ -91,7 +91,7 @@ class LineWork(Generic[R]):
     model_name: str
     provenance: dict[str, Any]
     digits: int | None
-    prompt: Callable[[str, int], Prompt]
+    prompt: Callable[[str, int | None], Prompt]
     run: Callable[[Prompt], R]
     over_budget: Callable[[R], Iterable[Any]] = lambda result: ()
     in_turn: bool = False
@@ -118,17 +118,10 @@ class LineWork(Generic[R]):
         return made
 
 
-@dataclass(frozen=True)
-class WorkOpener(Generic[R]):
-    """Makes the same work in another process."""
-
-    make: Callable[[], LineWork[R]]
-    provenance: dict[str, Any]
-    options_given: dict[str, Any]
-
-    def __call__(self) -> LineWork[R]:
-        OPTIONS_GIVEN.set(self.options_given)
-        return dataclasses.replace(self.make(), provenance=self.provenance)
+def reopened(make: Callable[[], LineWork[R]], provenance: dict[str, Any], options_given: dict[str, Any]) -> LineWork[R]:
+    """The same work in another process."""
+    OPTIONS_GIVEN.set(options_given)
+    return dataclasses.replace(make(), provenance=provenance)
 
 
 class Lines:
@@ -181,7 +174,9 @@ class Lines:
             try:
                 data = self._stream.read1(self.size - size)  # type: ignore[attr-defined]
             except OSError as error:
-                self._failed = error if self._path is None else _cannot_read(self._path, error)
+                self._failed = error
+                if self._path is not None:
+                    self._failed = UserError(f"cannot read {str(self._path)!r:.300}: {error.strerror or error}")
                 if not pieces:
                     raise self._failed from None
                 break
@@ -192,10 +187,6 @@ class Lines:
                 break
         self.at_once += size
         return b"".join(pieces)
-
-
-def _cannot_read(path: Path, error: OSError) -> UserError:
-    return UserError(f"cannot read {str(path)!r:.300}: {error.strerror or error}")
 
 
 def _descriptor(stream: IO[bytes]) -> int | None:
@@ -217,9 +208,10 @@ def bytes_left(stream: IO[bytes]) -> int | None:
 
 def run_lines(
     source: SourceOptions,
+    model: ModelOptions,
     output: OutputOptions,
     work: LineWork[R],
-    make: Callable[[], LineWork[R]],
+    make: Callable[[ModelOptions, OutputOptions], LineWork[R]],
     workers: int | None,
 ) -> OverBudget:
     """Write a document for each line; gives those that have more tokens than are allowed.
@@ -234,7 +226,8 @@ def run_lines(
         total = lines.left
         # On one terminal the bar and the documents would write over each other.
         shown = progress is not None and sys.stderr.isatty() and not sys.stdout.isatty()
-        opener = WorkOpener(make, work.provenance, OPTIONS_GIVEN.get())
+        elsewhere = partial(make, dataclasses.replace(model, offline=True), dataclasses.replace(output, quiet=True))
+        opener = partial(reopened, elsewhere, work.provenance, OPTIONS_GIVEN.get())
         with closing(batch_results(lines, work, opener, workers)) as results:
             for done in results:
                 write_bytes(done.data)

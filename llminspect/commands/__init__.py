@@ -1,6 +1,7 @@
 """The commands, a room each: `__init__` (or the file itself) holds the command, `view` draws its Result.
 
-A module of this folder is a command: adding one touches no other file.
+A module of this folder is a command: adding one touches no other file. Its `RESULTS` are the classes of what `--json`
+writes.
 """
 
 from __future__ import annotations
@@ -35,6 +36,12 @@ def summary(name: str) -> str:
 def function(name: str) -> Any:
     """The function that the command line calls; its file is imported now."""
     return importlib.import_module(f"{__name__}.{name}").command
+
+
+def render(name: str) -> Any:
+    """The function that draws a command's Result: that of its `view`, or of the one file that it is; imported now."""
+    room = importlib.import_module(f"{__name__}.{name}")
+    return (importlib.import_module(f"{room.__name__}.view") if hasattr(room, "__path__") else room).render
 
 
 def result_types(name: str) -> list[Any]:

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 from llminspect.arguments.option import each
 from llminspect.arguments.shared import OutputOptions
 from llminspect.arguments.small import CacheOptions
-from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.run import emit, fail_check
-from llminspect.cli.save import check_ending
 from llminspect.errors import CheckFailed
 
 if TYPE_CHECKING:
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
     from llminspect.analysis.cache import CacheResult
 
 RESULTS = "analysis.cache.CacheResult"
-"""The classes of what `--json` writes."""
 
 
 def render(result: CacheResult) -> RenderableType:
@@ -39,14 +36,15 @@ def render(result: CacheResult) -> RenderableType:
         parts.append(Text(f"Removed {len(result.removed)} entries, {byte_size(result.freed or 0)}\n", theme.TITLE))
     parts.append(Text(f"{visible(result.folder)}: {byte_size(result.bytes)}\n", theme.TITLE))
     if large:
-        checked = result.action == "verify"
-        columns: list[str | Column] = ["kind", "name", "of", Column("size", align="right"), "last used"]
+        state = "state" if result.action == "verify" else None
         rows = [
-            [entry.kind, _short(entry.name), entry.of, byte_size(entry.bytes), _day(entry.used)]
-            + ([", ".join(entry.faults or ()) or "whole"] if checked else [])
+            [
+                *(entry.kind, _short(entry.name), entry.of, byte_size(entry.bytes), _day(entry.used)),
+                ", ".join(entry.faults or ()) or "whole",
+            ]
             for entry in large
         ]
-        parts.append(table([*columns, "state"] if checked else columns, rows))
+        parts.append(table(["kind", "name", "of", Column("size", align="right"), "last used", state], rows))
     lines = [f"and {small} small files (remembered headers and hashes, locks)"] if small else []
     lines += [f"not ours, never touched: {visible(path)}" for path in result.foreign]
     parts.append(Text("\n".join(["", *lines] if large and lines else lines), theme.QUIET))
@@ -64,10 +62,7 @@ def _day(seconds: float) -> str:
 
 
 @takes_groups
-def command(
-    output: OutputOptions,
-    options: CacheOptions,
-) -> None:
+def command(output: OutputOptions, options: CacheOptions) -> None:
     """What was fetched and prepared: show, verify, clear.
 
     Only what llminspect made is ever removed. Prepared weights are made again when they are needed, models are fetched
@@ -78,11 +73,9 @@ def command(
     from llminspect.analysis.cache import cache
     from llminspect.files.cache_folder import parse_size
 
-    check_together("cache", options, output)
-    check_ending(output, arrays=False)
     limit = None if options.limit is None else parse_size(options.limit)
     result = cache(options.action, each(options.names), limit)
-    emit("cache", None, {}, result, output, render)
+    emit("cache", None, {}, result, output)
     damaged = [entry.name for entry in result.entries if entry.faults]
     if damaged:
         error = CheckFailed(f"damaged: {', '.join(damaged)}", f"llminspect cache clear {' '.join(damaged)}")

@@ -5,20 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llminspect.arguments.shared import OutputOptions
-from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.run import emit
-from llminspect.cli.save import check_ending
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rich.console import RenderableType
 
-    from llminspect.analysis.info import ModelsResult, ToyModel
+    from llminspect.analysis.info import CatalogueModel, ModelsResult
+    from llminspect.files.catalogue import FamousModel
 
 RESULTS = "analysis.info.ModelsResult"
-"""The classes of what `--json` writes."""
 
 
 def render(result: ModelsResult) -> RenderableType:
@@ -30,27 +26,22 @@ def render(result: ModelsResult) -> RenderableType:
     from llminspect.render import theme
     from llminspect.render.table import Column, table
 
+    def sizes(model: CatalogueModel | FamousModel) -> tuple[str, ...]:
+        numbers = f"{model.width:,}", str(model.layers), str(model.heads)
+        return model.name, rough_count(model.parameters), *numbers
+
     right = [Column(name, align="right") for name in ("parameters", "width D", "layers", "heads")]
     catalogue = table(
         ["name", *right, Column("context", align="right"), Column("size", align="right"), ""],
         [
-            [
-                *(known.name, rough_count(known.parameters), f"{known.width:,}", str(known.layers), str(known.heads)),
-                *(f"{known.context:,}", byte_size(known.size), "fetched" if known.fetched else "to fetch"),
-            ]
+            [*sizes(known), f"{known.context:,}", byte_size(known.size), "fetched" if known.fetched else "to fetch"]
             for known in result.catalogue
         ],
         strong=[index for index, known in enumerate(result.catalogue) if known.fetched],
     )
-    famous = table(
-        ["name", *right, Column("year", align="right")],
-        [
-            [
-                *(model.name, rough_count(model.parameters), f"{model.width:,}", str(model.layers), str(model.heads)),
-                str(model.year),
-            ]
-            for model in sorted(result.famous, key=lambda model: model.parameters)
-        ],
+    famous = sorted(result.famous, key=lambda model: model.parameters)
+    compared = table(
+        ["name", *right, Column("year", align="right")], [[*sizes(model), str(model.year)] for model in famous]
     )
     uses = "\n".join(f"{k.name} is {k.title} ({k.family}, {k.licence}): {k.use}." for k in result.catalogue)
     return Group(
@@ -60,7 +51,7 @@ def render(result: ModelsResult) -> RenderableType:
         Text("Also for --model\n", theme.TITLE),
         _also(result),
         Text("\nFor comparison: the width is how many numbers stand for one token\n", theme.TITLE),
-        famous,
+        compared,
         Text("\nM million, B billion; --json says where the numbers are from", theme.QUIET),
     )
 
@@ -68,15 +59,13 @@ def render(result: ModelsResult) -> RenderableType:
 def _also(result: ModelsResult) -> RenderableType:
     from llminspect.render.table import key_values
 
-    def words(toys: Sequence[ToyModel]) -> list[tuple[str, str]]:
-        return [
-            (toy.name, f"built in, {toy.parameters} numbers to check by hand; knows {' '.join(toy.vocabulary)}")
-            for toy in toys
-        ]
-
+    toys = [
+        (toy.name, f"built in, {toy.parameters} numbers to check by hand; knows {' '.join(toy.vocabulary)}")
+        for toy in result.toys
+    ]
     return key_values(
         [
-            *words(result.toys),
+            *toys,
             ("FILE.gguf", "a model in one file, also quantized"),
             ("FOLDER", "config.json and safetensors"),
             ("org/name", "a model on the Hugging Face hub"),
@@ -94,6 +83,4 @@ def command(output: OutputOptions) -> None:
     """
     from llminspect.analysis.info import known_models
 
-    check_together("models", output)
-    check_ending(output, arrays=False)
-    emit("models", None, {}, known_models(), output, render)
+    emit("models", None, {}, known_models(), output)

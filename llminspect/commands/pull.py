@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 
 from llminspect.arguments.shared import OutputOptions
 from llminspect.arguments.small import PullOptions
-from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
-from llminspect.cli.progress import ProgressBars
+from llminspect.cli.opening import ProgressBars
 from llminspect.cli.run import emit
-from llminspect.cli.save import check_ending
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
     from llminspect.analysis.cache import PullResult
 
 RESULTS = "analysis.cache.PullResult"
-"""The classes of what `--json` writes."""
 
 
 def render(result: PullResult) -> RenderableType:
@@ -33,10 +30,7 @@ def render(result: PullResult) -> RenderableType:
 
 
 @takes_groups
-def command(
-    output: OutputOptions,
-    options: PullOptions,
-) -> None:
+def command(output: OutputOptions, options: PullOptions) -> None:
     """Fetch a model, once.
 
     Everything else then works without a network.
@@ -45,8 +39,6 @@ def command(
     """
     from llminspect.analysis.cache import pull
 
-    check_together("pull", options, output)
-    check_ending(output, arrays=False)
     with ProgressBars(output) as progress:
         result = pull(options.name, revision=options.revision, offline=options.offline, progress=progress)
-    emit("pull", options.name, {}, result, output, render)
+    emit("pull", options.name, {}, result, output)

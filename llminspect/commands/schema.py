@@ -10,18 +10,15 @@ import typer
 from llminspect import commands
 from llminspect.analysis.result import Result
 from llminspect.arguments.shared import OutputOptions
-from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.output import write_indented
 from llminspect.cli.run import emit
-from llminspect.cli.save import check_ending
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 RESULTS = "commands.schema.SchemaResult"
-"""The classes of what `--json` writes."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +73,7 @@ def render(result: SchemaResult) -> RenderableType:
     from llminspect.render.table import table
 
     keys = table(
-        ["command", "keys of its JSON"],
-        [[command.name, ", ".join(command.keys)] for command in result.commands],
+        ["command", "keys of its JSON"], [[command.name, ", ".join(command.keys)] for command in result.commands]
     )
     return Group(
         Text("What each command writes with --json", theme.TITLE),
@@ -101,11 +97,9 @@ def command(
 
     llminspect schema forward > forward.schema.json
     """
-    check_together("schema", output)
     if name is not None and output.save is not None:
         raise UsageError("--save is for the table of all commands", f"llminspect schema {name} > {name}.schema.json")
-    check_ending(output, arrays=False)
     if name is not None:
         write_indented(schema(name))
     else:
-        emit("schema", None, {}, schema_keys(), output, render)
+        emit("schema", None, {}, schema_keys(), output)

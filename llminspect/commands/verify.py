@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING
 
 from llminspect.arguments.shared import ModelOptions, OutputOptions
 from llminspect.arguments.small import VerifyOptions
-from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.opening import named, open_model_for
 from llminspect.cli.run import emit, fail_check
-from llminspect.cli.save import check_ending
 from llminspect.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from llminspect.analysis.verify import ArrayDifference, VerifyCheck, VerifyResult
 
 RESULTS = "analysis.verify.VerifyResult"
-"""The classes of what `--json` writes."""
 
 
 def render(result: VerifyResult) -> RenderableType:
@@ -39,10 +36,7 @@ def render(result: VerifyResult) -> RenderableType:
         ["check", "what is compared", "largest", "at", ""],
         [
             [
-                check.name,
-                check.compared,
-                _written(check.relative),
-                check.where if check.relative else None,
+                *(check.name, check.compared, _written(check.relative), check.where if check.relative else None),
                 "ok" if check.passed else "TOO FAR",
             ]
             for check in result.checks
@@ -67,25 +61,19 @@ def render(result: VerifyResult) -> RenderableType:
 
 
 def _layers_table(checks: Sequence[VerifyCheck], bound: float) -> RenderableType:
-    from llminspect.render.table import Column, table
+    from llminspect.render.table import Column, Columns, table
 
     found: dict[str, dict[str, ArrayDifference]] = {}
     for check in checks:
         for difference in check.layers:
             found.setdefault(difference.name, {})[check.name] = difference
-    columns: list[str | Column] = ["after", *(Column(check.name, align="right") for check in checks)]
-    return table(
-        columns,
-        [
-            [name, *(_written(row[check.name].relative) if check.name in row else None for check in checks)]
-            for name, row in found.items()
-        ],
-        strong=[
-            index
-            for index, row in enumerate(found.values())
-            if any(not difference.relative <= bound for difference in row.values())
-        ],
-    )
+    rows = [
+        [name, *(_written(row[check.name].relative) if check.name in row else None for check in checks)]
+        for name, row in found.items()
+    ]
+    far = [any(not difference.relative <= bound for difference in row.values()) for row in found.values()]
+    columns: Columns = ["after", *(Column(check.name, align="right") for check in checks)]
+    return table(columns, rows, strong=[index for index, is_far in enumerate(far) if is_far])
 
 
 def _written(relative: float) -> str:
@@ -93,11 +81,7 @@ def _written(relative: float) -> str:
 
 
 @takes_groups
-def command(
-    model: ModelOptions,
-    output: OutputOptions,
-    options: VerifyOptions,
-) -> None:
+def command(model: ModelOptions, output: OutputOptions, options: VerifyOptions) -> None:
     """Check the numbers of a model on this machine.
 
     Exit code 4 when they are too far apart.
@@ -113,8 +97,6 @@ def command(
     from llminspect.files.npz import write_npz
     from llminspect.files.source import save_whole
 
-    check_together("verify", options, model, output)
-    check_ending(output, arrays=False)
     model, against, record = named(model, options.name), options.against, options.record
     if record is not None and record.suffix != ".npz":
         raise UsageError(f"--record writes a .npz file, not {record.name!r}")
@@ -133,7 +115,7 @@ def command(
     if record is not None:
         save_whole(record, lambda file: write_npz(file, arrays(input_ids, source_ids, found)))
         result = replace(result, recorded=str(record))
-    emit("verify", opened.name, {**opened.provenance, "ids": input_ids}, result, output, render)
+    emit("verify", opened.name, {**opened.provenance, "ids": input_ids}, result, output)
     if not result.passed:
         fail_check(_failure(result), output)
 

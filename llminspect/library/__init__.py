@@ -35,13 +35,12 @@ def html(result: Any) -> str | None:
     from importlib import import_module
 
     from llminspect import commands
-    from llminspect.render.notebook import notebook
+    from llminspect.render.picture import notebook
 
     kind = f"{type(result).__module__}.{type(result).__qualname__}".removeprefix("llminspect.")
     for name in commands.names():
-        module = import_module(f"llminspect.commands.{name}")
-        if kind in module.RESULTS.split():
-            return notebook(module.render(result), WIDTH)
+        if kind in import_module(f"llminspect.commands.{name}").RESULTS.split():
+            return notebook(commands.render(name)(result), WIDTH)
     return None
 
 

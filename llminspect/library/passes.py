@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from llminspect.analysis.forward import ForwardResult
     from llminspect.analysis.generate import GenerateResult
     from llminspect.analysis.walk import WalkResult
-    from llminspect.library.inputs import Opened, Text, Texts
+    from llminspect.library.inputs import Opened, Text
+    from llminspect.arguments.option import Texts
 
 SENTENCE = "The capital of France is"
 """What `walk` follows where nothing else is given."""

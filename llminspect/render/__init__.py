@@ -8,26 +8,27 @@ returned adapts to the width and the colours of the console that prints it.
                  width(text) · shorten(text, cells) · fit(text, cells, align)
     numbers      number(x, digits=4) · column(values, digits=4) · vector(values, limit=8) · matrix(values, limit=8)
                  shape(sizes) · count(n) · percent(p, decimals=1) · duration(seconds) · byte_size(n)      -> str
-    table        table(columns, rows, *, title, note, strong) · Column(name, align, digits, spaces, quiet)
+    table        table(columns, rows, *, title, note, strong) · Column(name, align, digits, spaces, quiet);
+                 a column that is None is left out
                  key_values(pairs)
     section      section(title, *body, note) · page(parts) · beside(left, right)
+                 steps([(name, formula, with numbers, …, result), …], *, title, note)      aligned on =
+                 Drawn(draw, *, title, least): what `draw` gives for the console that prints it
     token_strip  token_strip(texts, kinds=None, *, ids)       kinds: "text", "special", "partial", "template"
                  value_strip(texts, values, *, scale, limits, numbers, name)    surprisal, saliency
     heatmap      heatmap(matrix, row_labels=None, column_labels=None, *, title, scale="sequential"|"diverging", limits,
                          fold="mean"|"max"|"extreme"|"thin", row_name, column_name, value_name, masked, numbers,
-                         max_rows)
-                 head_map(values_LH, *, title, scale, limits, value_name, layers, marks, numbers, max_rows)
+                         marks, max_rows)
+                 head_map(values_LH, *, title, scale, limits, value_name, marks, numbers, max_rows)
     bars         probability_bars(labels, probabilities, *, numbers, maximum, strong, title)
                  signed_bars(labels, values, *, numbers, title)
                  sparkline(values, *, limits) -> Text · bar(share, cells) -> str
-                 BarCell(share, cells) in a table
-    formula      steps([(name, formula, with numbers, …, result), …], *, title, note)      aligned on =
-    tree         branch_tree(root, [Branch(text, probability, children, chosen, note), …], *, title)
+                 BarCell(share, cells) in a table · histogram(values, *, title, name, bins, height, limits)
+    tree         branch_tree(root, [Branch(text, probability, children, chosen), …], *, title)
     plot         scatter(points_N2, labels, *, axes, groups, title, height)
-    histogram    histogram(values, *, title, name, bins, height, limits)
     picture      svg(rendering, width, theme) · html(…) · text(rendering, width) -> str;  png.png(…) -> bytes;
-                 cells.shapes(…): what they draw;  formats.FORMATS: the endings of files, and what makes each
+                 cells.shapes(…): what they draw;  notebook(rendering, width) -> str
     theme        the ramps and styles; has_colors(console)
 
-`limits` is (low, high), "robust" or None. (`ramp_key`, `grid`, `axis`, `fold` and `canvas` are parts of the above.)
+`limits` is (low, high), "robust" or None. (`ramp_key` and `grid` are parts of the above.)
 """

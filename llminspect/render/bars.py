@@ -1,4 +1,4 @@
-"""Horizontal bars: probabilities, contributions with a sign; and a row of numbers as a sparkline."""
+"""Horizontal bars: probabilities, contributions with a sign; a row of numbers as a sparkline; a histogram in blocks."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import numpy as np
 from rich.measure import Measurement
 from rich.text import Text
 
-from llminspect.core.numbers import column, percent
+from llminspect.core.numbers import column, count, number, percent
 from llminspect.render import theme
+from llminspect.render.ramp_key import ColorLimits, limits_of
 from llminspect.render.safe import fit, label, visible, width
+from llminspect.render.section import Drawn
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -22,53 +24,7 @@ if TYPE_CHECKING:
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _SPARKS = "▁▂▃▄▅▆▇█"
 _LONGEST = 60
-
-
-class Bars:
-    """The renderable of `probability_bars` and `signed_bars`; adapts to the width that it is given."""
-
-    def __init__(
-        self,
-        labels: Sequence[str],
-        values: NDArray[np.floating],
-        numbers: Sequence[str],
-        *,
-        maximum: float,
-        signed: bool,
-        strong: Collection[int],
-        title: str,
-    ) -> None:
-        if not len(labels) == len(values) == len(numbers):
-            raise ValueError(f"{len(labels)} labels, {len(values)} values and {len(numbers)} numbers do not match")
-        self.labels = [label(text) for text in labels]
-        self.values, self.numbers = values, numbers
-        self.maximum, self.signed, self.strong, self.title = maximum, signed, strong, title
-
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement(min(24, options.max_width), options.max_width)
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if self.title:
-            yield Text(visible(self.title), theme.TITLE)
-        label_width = min(max(map(width, self.labels), default=0), max(6, options.max_width // 3))
-        number_width = max(map(len, self.numbers), default=0)
-        # What colour says elsewhere, an arrow says without.
-        arrow = " ◀" if self.strong and not theme.has_colors(console) else ""
-        room = max(4, min(_LONGEST, options.max_width - label_width - number_width - 4 - len(arrow)))
-        for index, (name, value, text) in enumerate(zip(self.labels, self.values, self.numbers, strict=True)):
-            chosen = index in self.strong
-            line = Text(no_wrap=True, overflow="crop")
-            line.append(fit(name, label_width), theme.STRONG if chosen else "")
-            line.append("  " + text.rjust(number_width) + "  ", theme.STRONG if chosen else "")
-            share = float(np.clip(value / self.maximum, -1, 1)) if np.isfinite(value) and self.maximum > 0 else 0.0
-            if self.signed:
-                _append_signed(line, share, (room - 1) // 2)
-            else:
-                line.append(bar(share, room), theme.BAR_CHOSEN if chosen else theme.BAR)
-            if chosen:
-                line.append(arrow)
-            line.rstrip()
-            yield line
+_MOST_BINS = 72
 
 
 def probability_bars(
@@ -79,7 +35,7 @@ def probability_bars(
     maximum: float | None = None,
     strong: Collection[int] = (),
     title: str = "",
-) -> Bars:
+) -> Drawn:
     """One line a label: the label, the probability as a percentage (or `numbers`), a bar.
 
     The longest bar is `maximum` (by default the largest value). `strong` are the indices that stand out, such as the
@@ -88,20 +44,54 @@ def probability_bars(
     values = np.asarray(probabilities, dtype=float)
     texts = numbers if numbers is not None else [percent(value, 2) for value in values]
     most = maximum if maximum is not None else _largest(values)
-    return Bars(labels, values, texts, maximum=most, signed=False, strong=strong, title=title)
+    return _bars(labels, values, texts, most, title, strong=strong)
 
 
 def signed_bars(
-    labels: Sequence[str],
-    values: ArrayLike,
-    *,
-    numbers: Sequence[str] | None = None,
-    title: str = "",
-) -> Bars:
+    labels: Sequence[str], values: ArrayLike, *, numbers: Sequence[str] | None = None, title: str = ""
+) -> Drawn:
     """Bars to the left and right of a line at zero, for contributions and changes; otherwise as probability_bars."""
     array = np.asarray(values, dtype=float)
     texts = numbers if numbers is not None else column(array, 4)
-    return Bars(labels, array, texts, maximum=_largest(np.abs(array)), signed=True, strong=(), title=title)
+    return _bars(labels, array, texts, _largest(np.abs(array)), title, signed=True)
+
+
+def _bars(
+    labels: Sequence[str],
+    values: NDArray[np.floating],
+    numbers: Sequence[str],
+    maximum: float,
+    title: str,
+    *,
+    signed: bool = False,
+    strong: Collection[int] = (),
+) -> Drawn:
+    if not len(labels) == len(values) == len(numbers):
+        raise ValueError(f"{len(labels)} labels, {len(values)} values and {len(numbers)} numbers do not match")
+    names = [label(text) for text in labels]
+
+    def draw(console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        label_width = min(max(map(width, names), default=0), max(6, options.max_width // 3))
+        number_width = max(map(len, numbers), default=0)
+        # What colour says elsewhere, an arrow says without.
+        arrow = " ◀" if strong and not theme.has_colors(console) else ""
+        room = max(4, min(_LONGEST, options.max_width - label_width - number_width - 4 - len(arrow)))
+        for index, (name, value, text) in enumerate(zip(names, values, numbers, strict=True)):
+            chosen = index in strong
+            line = Text(no_wrap=True, overflow="crop")
+            line.append(fit(name, label_width), theme.STRONG if chosen else "")
+            line.append("  " + text.rjust(number_width) + "  ", theme.STRONG if chosen else "")
+            share = float(np.clip(value / maximum, -1, 1)) if np.isfinite(value) and maximum > 0 else 0.0
+            if signed:
+                _append_signed(line, share, (room - 1) // 2)
+            else:
+                line.append(bar(share, room), theme.BAR_CHOSEN if chosen else theme.BAR)
+            if chosen:
+                line.append(arrow)
+            line.rstrip()
+            yield line
+
+    return Drawn(draw, title=title, least=24)
 
 
 class BarCell:
@@ -158,3 +148,68 @@ def _append_signed(line: Text, share: float, half: int) -> None:
 def _largest(values: NDArray[np.floating]) -> float:
     finite = values[np.isfinite(values)]
     return float(finite.max()) if finite.size else 0.0
+
+
+def histogram(
+    values: ArrayLike,
+    *,
+    title: str = "",
+    name: str = "values",
+    bins: int | None = None,
+    height: int = 8,
+    limits: ColorLimits = None,
+) -> Drawn:
+    """How often which values occur, `height` lines high, and their mean, standard deviation and extremes.
+
+    `name` says in the plural what is counted; `bins` is by default what the width allows; `limits` are the ends of
+    the axis, `"robust"` to leave out the outermost hundredth at each end: what is beyond is counted in the last bins,
+    and ≤ and ≥ say so. The standard deviation is that of the values themselves (divided by n).
+    """
+    array = np.asarray(values, dtype=float).ravel()
+    finite = array[np.isfinite(array)]
+    low, high = limits_of(finite, "sequential", limits)
+
+    def draw(_: Console, options: ConsoleOptions) -> Iterator[Text]:
+        if not finite.size:
+            yield Text("nothing to show: no finite values", theme.QUIET)
+            return
+        margin = len(count(finite.size)) + 1
+        places = max(4, min(bins or _MOST_BINS, options.max_width - margin))
+        # Values beyond the limits are counted in the outermost bins, never dropped.
+        counts = np.histogram(np.clip(finite, low, high), bins=places, range=(low, high))[0]
+        yield from _columns(counts, max(1, height), margin)
+        yield _axis(finite, low, high, places, margin)
+        yield Text(_summary(finite, array.size - finite.size, name), theme.QUIET)
+
+    return Drawn(draw, title=title, least=30)
+
+
+def _columns(counts: NDArray[np.integer], height: int, margin: int) -> Iterator[Text]:
+    eighths = np.ceil(counts / counts.max() * height * 8).astype(int)
+    for row in range(height):
+        below = (height - 1 - row) * 8
+        line = Text(no_wrap=True, overflow="crop")
+        line.append((count(int(counts.max())) if row == 0 else "").rjust(margin - 1) + " ", theme.QUIET)
+        line.append("".join(f" {_SPARKS}"[min(max(part - below, 0), 8)] for part in eighths).rstrip(), theme.BAR)
+        yield line
+
+
+def _axis(values: NDArray[np.floating], low: float, high: float, bins: int, margin: int) -> Text:
+    slack = 1e-9 * (high - low)
+    left = ("≤ " if values.min() < low - slack else "") + number(low, 3)
+    right = ("≥ " if values.max() > high + slack else "") + number(high, 3)
+    line = left + " " * max(1, bins - width(left) - width(right)) + right
+    zero = int(-low / (high - low) * bins)
+    if low < 0 < high and line[zero - 1 : zero + 2] == "   ":
+        line = line[:zero] + "0" + line[zero + 1 :]
+    return Text(" " * margin + line, theme.QUIET, no_wrap=True, overflow="ellipsis")
+
+
+def _summary(values: NDArray[np.floating], left_out: int, name: str) -> str:
+    parts = [
+        f"{count(values.size)} {visible(name)}",
+        f"mean {number(float(values.mean()), 3)}",
+        f"standard deviation {number(float(values.std()), 3)}",
+        f"from {number(float(values.min()), 3)} to {number(float(values.max()), 3)}",
+    ]
+    return " · ".join([*parts, f"{count(left_out)} not finite"] if left_out else parts)

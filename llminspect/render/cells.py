@@ -7,22 +7,18 @@ whatever the font.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from rich.cells import cell_len
 from rich.color import Color
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.segment import Segment
+from rich.style import Style
 from rich.terminal_theme import TerminalTheme
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.console import RenderableType
-    from rich.segment import Segment
-    from rich.style import Style
-
-    from llminspect.render.theme import RGB
+from llminspect.render.theme import RGB
 
 Theme = Literal["dark", "light"]
 
@@ -83,20 +79,25 @@ def hexadecimal(color: RGB) -> str:
     return "#{:02x}{:02x}{:02x}".format(*color)
 
 
-def shapes(rendering: RenderableType, width: int, theme: Theme) -> tuple[list[Shape], int]:
-    """What to draw of a rendering in `width` columns, backgrounds first, and its number of rows."""
-    console = Console(
+def unseen(width: int, *, colors: bool = True) -> Console:
+    """A console that shows nothing and records what is printed on it."""
+    return Console(
+        record=True,
         file=io.StringIO(),
         width=width,
-        force_terminal=True,
-        no_color=False,
-        color_system="truecolor",
+        force_terminal=colors,
+        no_color=not colors,
+        color_system="truecolor" if colors else None,
         highlight=False,
         markup=False,
         emoji=False,
         legacy_windows=False,
     )
-    lines = console.render_lines(rendering, pad=False)
+
+
+def shapes(rendering: RenderableType, width: int, theme: Theme) -> tuple[list[Shape], int]:
+    """What to draw of a rendering in `width` columns, backgrounds first, and its number of rows."""
+    lines = unseen(width).render_lines(rendering, pad=False)
     while lines and all(not text.strip() and not (style and style.bgcolor) for text, style, _ in lines[-1]):
         lines.pop()
     found: list[Shape] = []
@@ -113,7 +114,9 @@ def _joined(found: Iterator[Shape]) -> Iterator[Shape]:
     for shape in found:
         if not isinstance(shape, Rectangle):
             yield shape
-        elif last is not None and replace(last, left=shape.left, width=shape.width) == shape and _touch(last, shape):
+            continue
+        touches = last is not None and abs(last.left + last.width - shape.left) < 1e-9
+        if last is not None and touches and replace(last, left=shape.left, width=shape.width) == shape:
             last = replace(last, width=last.width + shape.width)
         else:
             if last is not None:
@@ -121,10 +124,6 @@ def _joined(found: Iterator[Shape]) -> Iterator[Shape]:
             last = shape
     if last is not None:
         yield last
-
-
-def _touch(left: Rectangle, right: Rectangle) -> bool:
-    return abs(left.left + left.width - right.left) < 1e-9
 
 
 class _Row:

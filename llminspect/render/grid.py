@@ -1,27 +1,38 @@
-"""What is shown of a matrix at a given width: which values, folded how, with which text in how wide a cell."""
+"""What is shown of a matrix at a given width: which values, folded how, with which text, and which labels on the axes.
+
+Labels are written out where they fit, otherwise numbered, with a legend; they have been made `visible` already.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from rich.text import Text
 
 from llminspect.core.numbers import column as number_column
-from llminspect.render.axis import AxisHeader, column_header, row_labels_of
-from llminspect.render.fold import Fold, bin_size, fold_columns, fold_note, fold_rows
-from llminspect.render.safe import fit, visible, width
+from llminspect.render import theme
+from llminspect.render.safe import fit, shorten, visible, width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
+Fold = Literal["mean", "max", "extreme", "thin"]
+"""What stands for several neighbours: their mean, the largest, the one furthest from 0, or simply the first."""
+
+_CALLED = {"mean": "the mean", "max": "the largest", "extreme": "the furthest from 0", "thin": "the first"}
+
 _WIDEST_CELL = 4
 """Of cells without text: wider ones show nothing more."""
 _WIDEST_TEXT = 12
 _LABEL = 8
 """Of a row's label at least so much is shown."""
+_SHORTEST = 6
+"""A label may be cut to so many cells before it is numbered instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,3 +168,124 @@ def _aligned(labels: list[str], margin: int) -> list[str]:
 def _margin(total: int) -> int:
     """How wide the row labels may be: a third at most, the cells get the rest."""
     return max(6, min(24, total // 3))
+
+
+def bin_size(count: int, room: int) -> int:
+    """How many neighbours one cell must stand for so that `count` fit in `room`; even bins where that costs little."""
+    least = -(-count // max(room, 1))
+    for size in range(least, least + max(1, least // 3) + 1):
+        if count % size == 0:
+            return size
+    return least
+
+
+def fold_columns(values_RC: NDArray[np.floating], size: int, how: Fold) -> NDArray[np.floating]:
+    """Each `size` columns of `values_RC` as one; NaN (masked) is left out, and NaN where there is nothing else."""
+    if size == 1:
+        return values_RC
+    rows, columns = values_RC.shape
+    if how == "thin":
+        return values_RC[:, ::size]
+    bins = -(-columns // size)
+    padded = np.full((rows, bins * size), np.nan, values_RC.dtype)
+    padded[:, :columns] = values_RC
+    groups = padded.reshape(rows, bins, size)
+    seen = ~np.isnan(groups)
+    if how == "mean":
+        total = np.where(seen, groups, 0).sum(axis=2)
+        folded = total / np.maximum(seen.sum(axis=2), 1)
+    elif how == "max":
+        folded = np.where(seen, groups, -np.inf).max(axis=2)
+    else:
+        furthest = np.where(seen, np.abs(groups), -1).argmax(axis=2)
+        folded = np.take_along_axis(groups, furthest[:, :, None], axis=2)[:, :, 0]
+    return np.where(seen.any(axis=2), folded, np.nan)
+
+
+def fold_rows(values_RC: NDArray[np.floating], size: int, how: Fold) -> NDArray[np.floating]:
+    """Each `size` rows of `values_RC` as one, as `fold_columns` does with columns."""
+    return fold_columns(values_RC.T, size, how).T
+
+
+def fold_note(count: int, size: int, how: Fold, things: str, cells: str) -> str:
+    """`576 dimensions folded to 64 columns, each the mean of 9`."""
+    bins, rest = -(-count // size), count % size
+    last = f" (the last of {rest})" if rest and how != "thin" else ""
+    verb = "thinned" if how == "thin" else "folded"
+    return f"{count:,} {things} {verb} to {bins} {cells}, each {_CALLED[how]} of {size}{last}"
+
+
+@dataclass(frozen=True, slots=True)
+class AxisHeader:
+    """What stands over the columns (`rulers`) and, where they are numbered, below the picture (`legend`)."""
+
+    rulers: list[Text] = field(default_factory=list)
+    legend: list[Text] = field(default_factory=list)
+    by_number: bool = False
+
+
+def row_labels_of(labels: Sequence[str] | None, count: int, *, numbered: bool, step: int = 1) -> list[str]:
+    """One label for each `step` rows: that of the first of them, with its number in front where asked for."""
+    digits = len(str(count - 1))
+    if labels is None:
+        return [str(index).rjust(digits) for index in range(0, count, step)]
+    shown = list(labels[::step])
+    if step > 1 or numbered:
+        shown = [f"{index * step:>{digits}} {label}" for index, label in enumerate(shown)]
+    return shown
+
+
+def column_header(
+    labels: Sequence[str] | None,
+    count: int,
+    size: int,
+    cell: int,
+    total: int,
+    *,
+    shown_with_rows: bool,
+    plain: bool = False,
+) -> AxisHeader:
+    """The header of `count` columns, each `size` of them one cell that is `cell` wide.
+
+    `shown_with_rows`: the rows carry the same labels with their numbers, so no legend is needed. `plain`: the cells
+    hold no text, so that numbers stand at the cell's left edge rather than at its right.
+    """
+    if labels is not None and size == 1:
+        longest = max(map(width, labels))
+        if longest < cell or cell > _SHORTEST:
+            ruler = Text(no_wrap=True, overflow="crop")
+            for label in labels:
+                ruler.append(fit(shorten(label, cell - 1) + ("" if plain else " "), cell, "left" if plain else "right"))
+            ruler.rstrip()
+            return AxisHeader([ruler])
+    below = []
+    if labels is not None and not shown_with_rows:
+        entries = [(str(index), labels[index]) for index in range(0, len(labels), size)]
+        below = legend("columns:", entries, total)
+    return AxisHeader([_ruler(count, size, cell, plain)], below, by_number=True)
+
+
+def _ruler(count: int, size: int, cell: int, plain: bool) -> Text:
+    """Numbers of columns, as many as fit without touching: each, or every second, fifth, tenth and so on."""
+    cells = -(-count // size)
+    longest = len(str((cells - 1) * size))
+    steps = [step * 10**power for power in range(7) for step in (1, 2, 5)]
+    every = next(step for step in steps if step * cell > longest)
+    line = ""
+    for index in range(0, cells, every):
+        text = str(index * size)
+        edge = index * cell if plain else (index + 1) * cell - 1 - len(text)
+        line = line.ljust(max(edge, len(line))) + text
+    return Text(line, theme.QUIET, no_wrap=True, overflow="crop")
+
+
+def legend(lead: str, entries: Sequence[tuple[str, str]], total: int) -> list[Text]:
+    """`lead`, then each entry (its key, its label) in lines of `total` cells; a key and its label stay together."""
+    lines = [Text(no_wrap=True, overflow="fold").append(lead, theme.QUIET)]
+    for key, label in entries:
+        if lines[-1].cell_len > len(lead) and lines[-1].cell_len + width(key) + width(label) + 3 > total:
+            lines.append(Text(" " * len(lead), no_wrap=True, overflow="fold"))
+        gap = "  " if lines[-1].cell_len > len(lead) else " "
+        lines[-1].append(f"{gap}{key} ", theme.QUIET)
+        lines[-1].append(label, theme.STRONG)
+    return lines

@@ -1,20 +1,19 @@
-"""A rendering as a file that needs nothing else: SVG, HTML and plain text, dark or light, without fonts from a network.
+"""A rendering as a file that needs nothing else (SVG, HTML, plain text, dark or light, without fonts from a network),
+and as a piece of a page that is not ours, for notebooks.
 
 The fonts are those of the reader's system, by name.
 """
 
 from __future__ import annotations
 
-import io
+import hashlib
 from html import escape
-from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import RenderableType
+from rich.segment import Segment
+from rich.style import Style
 
-from llminspect.render.cells import THEMES, Dot, Letters, Rectangle, Shape, Theme, hexadecimal, shapes
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+from llminspect.render.cells import THEMES, Dot, Letters, Rectangle, Shape, Theme, hexadecimal, shapes, unseen
 
 FONTS = "ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, 'Liberation Mono', monospace"
 
@@ -27,6 +26,15 @@ _HTML = (
     f"pre {{{{ font: 14px/1.25 {FONTS}; margin: 0; }}}}\n"
     "{stylesheet}\n</style>\n</head>\n<body>\n<pre>{code}</pre>\n</body>\n</html>\n"
 )
+_NOTEBOOK = """<style>
+#{name} {{ font: 13px/1.25 {fonts}; margin: 0; padding: 1em; overflow-x: auto; white-space: pre; border-radius: 6px; \
+text-align: left; {light} }}
+{light_rules}
+@media (prefers-color-scheme: dark) {{
+#{name} {{ {dark} }}
+{dark_rules}
+}}
+</style><pre id="{name}">{body}</pre>"""
 
 
 def svg(rendering: RenderableType, width: int, theme: Theme) -> str:
@@ -72,28 +80,50 @@ def _short(value: float) -> str:
 
 def html(rendering: RenderableType, width: int, theme: Theme) -> str:
     """The rendering in `width` columns as a page."""
-    return _recorded(rendering, width, colors=True).export_html(theme=THEMES[theme], code_format=_HTML)
-
-
-def text(rendering: RenderableType, width: int) -> str:
-    """The rendering in `width` columns without colours; no line ends in spaces."""
-    lines = _recorded(rendering, width, colors=False).export_text().split("\n")
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _recorded(rendering: RenderableType, width: int, *, colors: bool) -> Console:
-    """A console on which the rendering was drawn, and which shows nothing."""
-    console = Console(
-        record=True,
-        file=io.StringIO(),
-        width=width,
-        force_terminal=colors,
-        no_color=not colors,
-        highlight=False,
-        markup=False,
-        emoji=False,
-        color_system="truecolor" if colors else None,
-        legacy_windows=False,
-    )
+    console = unseen(width)
     console.print(rendering)
-    return console
+    return console.export_html(theme=THEMES[theme], code_format=_HTML)
+
+
+def text(rendering: RenderableType, width: int, _: Theme = "light") -> str:
+    """The rendering in `width` columns without colours; no line ends in spaces."""
+    console = unseen(width, colors=False)
+    console.print(rendering)
+    return "\n".join(line.rstrip() for line in console.export_text().split("\n"))
+
+
+def notebook(rendering: RenderableType, width: int) -> str:
+    """The rendering in `width` columns as HTML: light, and dark where the reader's screen is.
+
+    Its rules hold for its own element alone, which is named after what it shows: several stand side by side.
+    """
+    names: dict[tuple[str, str], str] = {}
+    body = []
+    for text, style, _ in Segment.simplify(Segment.filter_control(unseen(width).render(rendering))):
+        rules = _rules(style)
+        if any(rules):
+            body.append(f'<span class="{names.setdefault(rules, f"c{len(names)}")}">{escape(text)}</span>')
+        else:
+            body.append(escape(text))
+    whole = "".join(body)
+    name = f"llminspect-{hashlib.sha256(whole.encode('utf-8', 'replace')).hexdigest()[:12]}"
+    light, dark = (
+        f"color: {theme.foreground_color.hex}; background: {theme.background_color.hex};"
+        for theme in (THEMES["light"], THEMES["dark"])
+    )
+    return _NOTEBOOK.format(
+        name=name,
+        fonts=FONTS,
+        light=light,
+        dark=dark,
+        light_rules="\n".join(f"#{name} .{short} {{ {rules[0]} }}" for rules, short in names.items()),
+        dark_rules="\n".join(
+            f"#{name} .{short} {{ {rules[1]} }}" for rules, short in names.items() if len(set(rules)) > 1
+        ),
+        body=whole,
+    )
+
+
+def _rules(style: Style | None) -> tuple[str, str]:
+    """The CSS of a style on a light page and on a dark one."""
+    return ("", "") if style is None else tuple(style.get_html_style(THEMES[name]) for name in ("light", "dark"))  # type: ignore[return-value]

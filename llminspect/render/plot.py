@@ -1,4 +1,4 @@
-"""Points in the plane with their labels, for projections; and how values are distributed, as a histogram."""
+"""Points in the plane with their labels, for projections, on a canvas that knows where something stands already."""
 
 from __future__ import annotations
 
@@ -6,125 +6,26 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.measure import Measurement
+from rich.cells import cell_len
 from rich.style import Style
 from rich.text import Text
 
 from llminspect.core.numbers import number
 from llminspect.render import theme
-from llminspect.render.axis import legend
-from llminspect.render.canvas import Canvas
+from llminspect.render.grid import legend
 from llminspect.render.safe import label, shorten, visible, width
+from llminspect.render.section import Drawn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
-    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.console import Console, ConsoleOptions
 
 _GLYPHS = "●○◆◇■□"
 _KEYS = "123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _WIDEST = 120
 _LONGEST_LABEL = 20
-
-
-class Scatter:
-    """The renderable of `scatter`; adapts to the width that it is given."""
-
-    def __init__(
-        self,
-        points_N2: NDArray[np.floating],
-        labels: list[str],
-        groups: list[str] | None,
-        axes: tuple[str, str],
-        title: str,
-        height: int | None,
-    ) -> None:
-        seen = np.isfinite(points_N2).all(axis=1)
-        self.points_N2 = points_N2[seen]
-        self.labels = [name for name, finite in zip(labels, seen, strict=True) if finite]
-        self.groups = [group for group, finite in zip(groups, seen, strict=True) if finite] if groups else None
-        self.left_out = int((~seen).sum())
-        self.axes, self.title, self.height = axes, title, height
-
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement(min(30, options.max_width), options.max_width)
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if self.title:
-            yield Text(visible(self.title), theme.TITLE)
-        if not len(self.points_N2):
-            yield Text("nothing to show: no points", theme.QUIET)
-            return
-        rows = self.height or max(10, min(28, options.max_width // 4))
-        # The tick labels at the left depend on the limits, these on the width: nine cells do for both.
-        columns = max(8, min(_WIDEST, options.max_width - 10))
-        low, high = _limits(self.points_N2, columns, rows)
-        canvas = Canvas(columns, rows)
-        # Points that differ by rounding only must not fall on two sides of the middle of a cell.
-        exact_N2 = np.round((self.points_N2 - low) / (high - low) * [columns - 1, rows - 1], 6)
-        places = np.rint(exact_N2).astype(int)
-        self._draw_zero(canvas, low, high)
-        entries = self._draw_points(canvas, [(int(x), rows - 1 - int(y)) for x, y in places])
-        yield from _framed(canvas, low, high, self.axes)
-        yield from self._legends(entries, options.max_width)
-
-    def _draw_zero(self, canvas: Canvas, low: NDArray[np.floating], high: NDArray[np.floating]) -> None:
-        """A thin cross through the origin, where it is in the picture."""
-        zero = np.rint(-low / (high - low) * [canvas.columns - 1, canvas.rows - 1])
-        x, y = int(zero[0]), canvas.rows - 1 - int(zero[1])
-        if 0 <= y < canvas.rows:
-            canvas.write(0, y, "┈" * canvas.columns, theme.QUIET, taken=False)
-        if 0 <= x < canvas.columns:
-            for row in range(canvas.rows):
-                canvas.write(x, row, "┊", theme.QUIET, taken=False)
-
-    def _draw_points(self, canvas: Canvas, places: list[tuple[int, int]]) -> list[tuple[str, str]]:
-        """Draw the points, then the labels that find room; what does not is keyed, and returned for the legend."""
-        at: dict[tuple[int, int], list[int]] = {}
-        for index, place in enumerate(places):
-            at.setdefault(place, []).append(index)
-        for (x, y), here in at.items():
-            canvas.write(x, y, self._glyph(here[0]), self._style(here[0]))
-        entries: list[tuple[str, str]] = []
-        keys = iter(_KEYS)
-        for (x, y), here in at.items():
-            times = Counter(self.labels[index] for index in here)
-            name = ", ".join(text if count == 1 else f"{text} ×{count}" for text, count in times.items())
-            spot = _room_for(canvas, x, y, width(name)) if width(name) <= _LONGEST_LABEL else None
-            if spot is not None:
-                canvas.label(*spot, name, Style())
-                continue
-            key = next(keys, "")
-            if key:
-                canvas.write(x, y, key, self._style(here[0]) + theme.STRONG)
-            entries.append((key, name))
-        return entries
-
-    def _legends(self, entries: list[tuple[str, str]], total: int) -> Iterator[Text]:
-        if self.groups is not None:
-            line = Text()
-            for index, group in enumerate(dict.fromkeys(self.groups)):
-                line.append(_GLYPHS[index % len(_GLYPHS)], theme.POINTS[index % len(theme.POINTS)])
-                line.append(f" {group}   ")
-            line.rstrip()
-            yield line
-        keyed = [(key, shorten(name, max(8, total - 12))) for key, name in entries if key]
-        if keyed:
-            yield from legend("points:", keyed, total)
-        if len(keyed) < len(entries):
-            yield Text(f"{len(entries) - len(keyed)} places more have no room for a label", theme.QUIET)
-        if self.left_out:
-            yield Text(f"{self.left_out} points are not finite and not shown", theme.QUIET)
-
-    def _group(self, index: int) -> int:
-        return list(dict.fromkeys(self.groups)).index(self.groups[index]) if self.groups is not None else 0
-
-    def _glyph(self, index: int) -> str:
-        return _GLYPHS[self._group(index) % len(_GLYPHS)]
-
-    def _style(self, index: int) -> Style:
-        return theme.POINTS[self._group(index) % len(theme.POINTS)]
 
 
 def scatter(
@@ -135,7 +36,7 @@ def scatter(
     groups: Sequence[str] | None = None,
     title: str = "",
     height: int | None = None,
-) -> Scatter:
+) -> Drawn:
     """Points [N, 2] with their labels; `axes` name them, with their share of the variance for a projection.
 
     Labels never overlap: one that finds no room is replaced by a key, explained below the picture, as are points that
@@ -149,9 +50,82 @@ def scatter(
         raise ValueError(f"a scatter takes an array of shape [N, 2], not {list(points.shape)}")
     if len(labels) != len(points) or (groups is not None and len(groups) != len(points)):
         raise ValueError(f"{len(labels)} labels for {len(points)} points")
-    shown = [label(text) for text in labels]
-    named = None if groups is None else [visible(group) for group in groups]
-    return Scatter(points, shown, named, (visible(axes[0]), visible(axes[1])), title, height)
+    seen = np.isfinite(points).all(axis=1)
+    shown_N2 = points[seen]
+    names = [label(text) for text, finite in zip(labels, seen, strict=True) if finite]
+    of_group = [visible(group) for group, finite in zip(groups or (), seen, strict=False) if finite]
+    kinds = list(dict.fromkeys(of_group))
+    looks = [
+        (_GLYPHS[index % len(_GLYPHS)], theme.POINTS[index % len(theme.POINTS)]) for index in range(len(kinds) or 1)
+    ]
+    signs = [looks[kinds.index(group)] for group in of_group] or looks * len(names)
+
+    def draw(_: Console, options: ConsoleOptions) -> Iterator[Text]:
+        if not len(shown_N2):
+            yield Text("nothing to show: no points", theme.QUIET)
+            return
+        rows = height or max(10, min(28, options.max_width // 4))
+        # The tick labels at the left depend on the limits, these on the width: nine cells do for both.
+        columns = max(8, min(_WIDEST, options.max_width - 10))
+        low, high = _limits(shown_N2, columns, rows)
+        canvas = Canvas(columns, rows)
+        _draw_zero(canvas, low, high)
+        # Points that differ by rounding only must not fall on two sides of the middle of a cell.
+        exact_N2 = np.round((shown_N2 - low) / (high - low) * [columns - 1, rows - 1], 6)
+        places = [(int(x), rows - 1 - int(y)) for x, y in np.rint(exact_N2)]
+        entries = _draw_points(canvas, places, names, signs)
+        yield from _framed(canvas, low, high, (visible(axes[0]), visible(axes[1])))
+        if groups is not None:
+            yield Text("   ").join(Text.assemble(look, f" {kind}") for look, kind in zip(looks, kinds, strict=True))
+        yield from _point_legend(entries, options.max_width)
+        if left_out := int((~seen).sum()):
+            yield Text(f"{left_out} points are not finite and not shown", theme.QUIET)
+
+    return Drawn(draw, title=title, least=30)
+
+
+def _draw_zero(canvas: Canvas, low: NDArray[np.floating], high: NDArray[np.floating]) -> None:
+    """A thin cross through the origin, where it is in the picture."""
+    zero = np.rint(-low / (high - low) * [canvas.columns - 1, canvas.rows - 1])
+    x, y = int(zero[0]), canvas.rows - 1 - int(zero[1])
+    if 0 <= y < canvas.rows:
+        canvas.write(0, y, "┈" * canvas.columns, theme.QUIET, taken=False)
+    if 0 <= x < canvas.columns:
+        for row in range(canvas.rows):
+            canvas.write(x, row, "┊", theme.QUIET, taken=False)
+
+
+def _draw_points(
+    canvas: Canvas, places: list[tuple[int, int]], names: list[str], signs: list[tuple[str, Style]]
+) -> list[tuple[str, str]]:
+    """Draw the points, then the labels that find room; what does not is keyed, and returned for the legend."""
+    at: dict[tuple[int, int], list[int]] = {}
+    for index, place in enumerate(places):
+        at.setdefault(place, []).append(index)
+    for (x, y), here in at.items():
+        canvas.write(x, y, *signs[here[0]])
+    entries: list[tuple[str, str]] = []
+    keys = iter(_KEYS)
+    for (x, y), here in at.items():
+        times = Counter(names[index] for index in here)
+        name = ", ".join(text if count == 1 else f"{text} ×{count}" for text, count in times.items())
+        spot = _room_for(canvas, x, y, width(name)) if width(name) <= _LONGEST_LABEL else None
+        if spot is not None:
+            canvas.label(*spot, name, Style())
+            continue
+        key = next(keys, "")
+        if key:
+            canvas.write(x, y, key, signs[here[0]][1] + theme.STRONG)
+        entries.append((key, name))
+    return entries
+
+
+def _point_legend(entries: list[tuple[str, str]], total: int) -> Iterator[Text]:
+    keyed = [(key, shorten(name, max(8, total - 12))) for key, name in entries if key]
+    if keyed:
+        yield from legend("points:", keyed, total)
+    if len(keyed) < len(entries):
+        yield Text(f"{len(entries) - len(keyed)} places more have no room for a label", theme.QUIET)
 
 
 def _limits(
@@ -195,3 +169,45 @@ def _framed(
     left, right = number(low[0], 3), f"{axes[0]} → {number(high[0], 3)}"
     gap = max(1, canvas.columns - width(left) - width(right))
     yield Text(" " * (margin + 2) + left + " " * gap + right, theme.QUIET, no_wrap=True, overflow="ellipsis")
+
+
+class Canvas:
+    """`columns` × `rows` cells; (0, 0) is at the top left."""
+
+    def __init__(self, columns: int, rows: int) -> None:
+        self.columns, self.rows = columns, rows
+        self._cells = [[(" ", Style())] * columns for _ in range(rows)]
+        self._taken = [[False] * columns for _ in range(rows)]
+
+    def write(self, column: int, row: int, text: str, style: Style, *, taken: bool = True) -> None:
+        """Put `text` there, over what there was; `taken` keeps later labels off it."""
+        for char in text:
+            size = cell_len(char)
+            if size == 0 and column:
+                # A combining mark belongs to the character before it.
+                before, style_before = self._cells[row][column - 1]
+                self._cells[row][column - 1] = (before + char, style_before)
+            for offset in range(size):
+                self._cells[row][column + offset] = (char if offset == 0 else "", style)
+                self._taken[row][column + offset] |= taken
+            column += size
+
+    def label(self, column: int, row: int, text: str, style: Style) -> None:
+        """Put `text` there with a blank at each end, where nothing else stands, so that no line runs into it."""
+        for edge in (column - 1, column + cell_len(text)):
+            if 0 <= edge < self.columns and not self._taken[row][edge]:
+                self.write(edge, row, " ", style, taken=False)
+        self.write(column, row, text, style)
+
+    def free(self, column: int, row: int, cells: int) -> bool:
+        """Whether `cells` cells from there on are inside and free, and a label there would touch no other."""
+        if not (0 <= row < self.rows and column >= 0 and column + cells <= self.columns):
+            return False
+        return not any(self._taken[row][max(column - 1, 0) : column + cells + 1])
+
+    def lines(self) -> Iterator[Text]:
+        for row in self._cells:
+            line = Text(no_wrap=True, overflow="crop")
+            for char, style in row:
+                line.append(char, style)
+            yield line

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import io
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.cells import cell_len
+from rich.console import RenderableType
 
 from llminspect.errors import UserError
 from llminspect.render.cells import THEMES, Dot, Letters, Rectangle, Theme, hexadecimal, shapes
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 CELL_WIDTH, CELL_HEIGHT, MARGIN = 17, 36, 28
 """In pixels: twice what a screen of common density shows."""
@@ -23,8 +21,12 @@ _FONTS = ("DejaVuSansMono{}.ttf", "NotoSansMono-{}.ttf", "LiberationMono-{}.ttf"
 
 
 def png(rendering: RenderableType, width: int, theme: Theme) -> bytes:
-    """The rendering in `width` columns as PNG. Raises ImportError without Pillow, UserError for too many rows."""
-    from PIL import Image, ImageDraw
+    """The rendering in `width` columns as PNG. Raises UserError without Pillow, and for too many rows."""
+    try:
+        from PIL import Image, ImageDraw
+    except ImportError:
+        message = "a PNG needs Pillow, which is not installed"
+        raise UserError(message, "pip install 'llminspect-cli[png]', or save .svg") from None
 
     found, rows = shapes(rendering, width, theme)
     if rows * width > _MOST_CELLS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from rich.text import Text
@@ -10,10 +10,13 @@ from rich.text import Text
 from llminspect.core.numbers import column
 from llminspect.render import theme
 from llminspect.render.safe import visible
+from llminspect.render.section import Drawn
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
-    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.console import Console, ConsoleOptions
 
 ColorLimits = tuple[float, float] | Literal["robust"] | None
 """The values at the two ends of a ramp; "robust" leaves out the outermost hundredth at each end; None takes all."""
@@ -41,59 +44,26 @@ def limits_of(values: NDArray[np.floating], scale: theme.Scale, limits: ColorLim
     return float(low), float(high)
 
 
-def place(value: float, low: float, high: float) -> float:
-    """Where `value` lies between `low` (0) and `high` (1), clipped."""
-    return float(min(max((value - low) / (high - low), 0.0), 1.0)) if high > low else 0.0
+class Ramp(NamedTuple):
+    """Which value is which colour."""
 
+    scale: theme.Scale
+    low: float
+    high: float
 
-class RampKey:
-    """The renderable of `ramp_key`."""
-
-    def __init__(self, scale: theme.Scale, labels: list[str], name: str, note: str, written: bool) -> None:
-        self.scale, self.labels, self.name, self.note, self.written = scale, labels, name, note, written
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        colors = theme.has_colors(console)
-        line = Text()
-        if self.name:
-            line.append(visible(self.name) + "  ")
-        if self.written and not colors:
-            line.append(f"{self.labels[0]} to {self.labels[-1]}")
-        else:
-            self._append_ramp(line, colors)
-        if self.note:
-            line.append("  " + self.note, theme.QUIET)
-        yield line
-
-    def _append_ramp(self, line: Text, colors: bool) -> None:
-        cells = _CELLS if colors else 10 if self.scale == "diverging" else 5
-        # The labels part the ramp: those of a diverging one name its middle, or 0 would have to be guessed.
-        parts = len(self.labels) - 1
-        for cell in range(cells):
-            position = cell / (cells - 1)
-            if cell * parts % cells == 0:
-                line.append(f"{self.labels[cell * parts // cells]} ")
-            text = " " if colors else theme.shade(self.scale, position)
-            line.append(text, theme.cell_style(self.scale, position) if colors else "")
-            if (cell + 1) * parts % cells == 0:
-                line.append(" ")
-        line.append(self.labels[-1])
+    def place(self, value: float) -> float:
+        """Where `value` lies between `low` (0) and `high` (1), clipped."""
+        return float(min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)) if self.high > self.low else 0.0
 
 
 def ramp_key(
-    values: NDArray[np.floating],
-    scale: theme.Scale,
-    low: float,
-    high: float,
-    *,
-    name: str = "",
-    masked: str = "",
-    written: bool = False,
-) -> RampKey:
-    """The key of a ramp from `low` to `high`; ≤ and ≥ mark ends beyond which there are values. `masked` names NaN.
+    values: NDArray[np.floating], ramp: Ramp, *, name: str = "", masked: str = "", written: bool = False
+) -> Drawn:
+    """The key of a ramp; ≤ and ≥ mark ends beyond which there are values. `masked` names NaN.
 
     `written`: the values stand in the picture, so that without colour there are no shades to explain, only a range.
     """
+    scale, low, high = ramp
     finite = values[np.isfinite(values)]
     points = [low, 0.5 * (low + high), high] if scale == "diverging" else [low, high]
     labels = [text.strip() for text in column(points, 3)]
@@ -102,4 +72,31 @@ def ramp_key(
         labels[0] = "≤ " + labels[0]
     if (finite.size and finite.max() > high + slack) or np.isposinf(values).any():
         labels[-1] = "≥ " + labels[-1]
-    return RampKey(scale, labels, name, masked, written)
+
+    def draw(console: Console, _: ConsoleOptions) -> Iterator[Text]:
+        colors = theme.has_colors(console)
+        line = Text(f"{visible(name)}  " if name else "")
+        if written and not colors:
+            line.append(f"{labels[0]} to {labels[-1]}")
+        else:
+            _append_ramp(line, scale, labels, colors)
+        if masked:
+            line.append("  " + masked, theme.QUIET)
+        yield line
+
+    return Drawn(draw)
+
+
+def _append_ramp(line: Text, scale: theme.Scale, labels: list[str], colors: bool) -> None:
+    cells = _CELLS if colors else 10 if scale == "diverging" else 5
+    # The labels part the ramp: those of a diverging one name its middle, or 0 would have to be guessed.
+    parts = len(labels) - 1
+    for cell in range(cells):
+        position = cell / (cells - 1)
+        if cell * parts % cells == 0:
+            line.append(f"{labels[cell * parts // cells]} ")
+        text = " " if colors else theme.shade(scale, position)
+        line.append(text, theme.cell_style(scale, position) if colors else "")
+        if (cell + 1) * parts % cells == 0:
+            line.append(" ")
+    line.append(labels[-1])

@@ -63,9 +63,8 @@ def _mark(char: str, blanks: bool) -> str:
     return f"‹U+{code:04X}›"
 
 
-def width(text: str) -> int:
-    """Terminal cells that `text` takes: 2 for a CJK character or an emoji, 0 for a combining mark."""
-    return cell_len(text)
+width = cell_len
+"""Terminal cells that a text takes: 2 for a CJK character or an emoji, 0 for a combining mark."""
 
 
 def shorten(text: str, cells: int) -> str:

@@ -1,25 +1,44 @@
-"""A part of a page: its title, what it shows, a remark; each as wide as the page, however narrow the part is."""
+"""The parts of a page: what adapts to its width, titles and remarks, two side by side, a calculation by hand."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import zip_longest
 
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.segment import Segment
+from rich.table import Table
 from rich.text import Text
 
 from llminspect.render import theme
 from llminspect.render.safe import visible
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-
 _GAP = 4
+"""Cells between two parts side by side."""
 _RIGHT = 60
 """Cells that what stands to the right has at least."""
-"""Cells between two parts side by side."""
+
+
+class Drawn:
+    """`title`, and below it what `draw` gives; in a table it takes from `least` cells to all there are."""
+
+    def __init__(
+        self,
+        draw: Callable[[Console, ConsoleOptions], Iterable[RenderableType | Segment]],
+        *,
+        title: str = "",
+        least: int = 0,
+    ) -> None:
+        self.draw, self.title, self.least = draw, title, least
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(min(self.least, options.max_width), options.max_width)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self.title:
+            yield Text(visible(self.title), theme.TITLE)
+        yield from self.draw(console, options)
 
 
 def section(title: str, *body: RenderableType, note: str = "") -> Group:
@@ -37,33 +56,60 @@ def page(parts: Iterable[RenderableType]) -> Group:
     return Group(*shown)
 
 
-class SideBySide:
-    """Two renderables side by side where both fit, else one below the other."""
+def beside(left: RenderableType, right: RenderableType) -> Drawn:
+    """`left` and `right` next to each other where `left` leaves `right` 60 cells, else `right` below."""
 
-    def __init__(self, left: RenderableType, right: RenderableType) -> None:
-        self.left, self.right = left, right
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+    def draw(console: Console, options: ConsoleOptions) -> Iterator[RenderableType | Segment]:
         half = options.update(width=options.max_width // 2, height=None)
-        lines = console.render_lines(self.left, half, pad=False)
+        lines = console.render_lines(left, half, pad=False)
         wide = max((Segment.get_line_length(line) for line in lines), default=0)
         rest = options.max_width - wide - _GAP
         # A left part that fills its half would be wider if it could.
         if wide >= half.max_width or rest < _RIGHT:
-            yield self.left
-            yield Text()
-            yield self.right
+            yield from (left, Text(), right)
             return
-        beside = console.render_lines(self.right, options.update(width=rest, height=None), pad=False)
-        for index in range(max(len(lines), len(beside))):
-            line = lines[index] if index < len(lines) else []
-            yield from line
-            if index < len(beside):
-                yield Segment(" " * (wide + _GAP - Segment.get_line_length(line)))
-                yield from beside[index]
+        others = console.render_lines(right, options.update(width=rest, height=None), pad=False)
+        for line, other in zip_longest(lines, others):
+            yield from line or []
+            if other is not None:
+                yield Segment(" " * (wide + _GAP - Segment.get_line_length(line or [])))
+                yield from other
             yield Segment.line()
 
+    return Drawn(draw)
 
-def beside(left: RenderableType, right: RenderableType) -> SideBySide:
-    """`left` and `right` next to each other where `left` leaves `right` 60 cells, else `right` below."""
-    return SideBySide(left, right)
+
+def steps(rows: Iterable[Sequence[str]], *, title: str = "", note: str = "") -> Table:
+    """Each row is a name and what it equals: its formula, the same with the numbers in it, …, the result.
+
+    `("hidden", "e·W + b", "[0.3, 0.4]·W + [0.5, 0.5]", "[2.0, 2.7]")` becomes
+
+        hidden = e·W + b
+               = [0.3, 0.4]·W + [0.5, 0.5]
+               = [2.0, 2.7]
+
+    The result, the last of several, stands out. A newline in a part starts a new line in it, as the rows of
+    `numbers.matrix` do; a part that is longer than the line is wrapped after its `=`.
+    """
+    made = Table.grid(padding=(0, 1, 0, 0))
+    if title:
+        made.title, made.title_justify = Text(visible(title), theme.TITLE), "left"
+    if note:
+        made.caption, made.caption_justify = Text(visible(note), theme.QUIET), "left"
+    made.add_column(no_wrap=True, overflow="ellipsis")
+    made.add_column(no_wrap=True, style=theme.QUIET)
+    made.add_column(overflow="fold")
+    blocks = [(name, parts) for name, *parts in rows]
+    # One line each needs no room in between.
+    spread = any(len(parts) > 1 or "\n" in parts[0] for _, parts in blocks if parts)
+    for index, (name, parts) in enumerate(blocks):
+        if index and spread:
+            made.add_row()
+        if not parts:
+            made.add_row(Text(visible(name), theme.NAME))
+        for place, part in enumerate(parts):
+            result = place == len(parts) - 1 and place > 0
+            text = "\n".join(visible(line) for line in part.split("\n"))
+            shown = Text(visible(name), theme.NAME) if place == 0 else Text()
+            made.add_row(shown, "=", Text(text, theme.STRONG if result else ""))
+    return made

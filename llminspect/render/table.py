@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from rich import box
@@ -14,9 +15,6 @@ from llminspect.core.numbers import column as number_column
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.safe import visible
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
 
 Cell = str | int | float | Text | BarCell | None
 """A string is shown safely, a number formatted with its column, None is –; a Text or a bar is taken as it is."""
@@ -37,16 +35,21 @@ class Column:
     quiet: bool = False
 
 
+Columns = list[str | Column | None]
+
+
 def table(
-    columns: Sequence[str | Column],
+    columns: Sequence[str | Column | None],
     rows: Iterable[Sequence[Cell]],
     *,
     title: str = "",
     note: str = "",
     strong: Collection[int] = (),
 ) -> Table:
-    """A table. `strong` are the indices of rows to stand out; `note` stands below in a quiet line."""
-    specs = [Column(spec) if isinstance(spec, str) else spec for spec in columns]
+    """A table. `strong` are the indices of rows to stand out; `note` stands below in a quiet line.
+
+    A column that is None is left out, with its cell in each row.
+    """
     body = [list(row) for row in rows]
     made = Table(
         box=box.SIMPLE_HEAD,
@@ -61,7 +64,10 @@ def table(
         caption_justify="left",
     )
     texts = []
-    for index, spec in enumerate(specs):
+    for index, entry in enumerate(columns):
+        if entry is None:
+            continue
+        spec = Column(entry) if isinstance(entry, str) else entry
         cells = [row[index] for row in body]
         numeric = any(_is_number(cell) for cell in cells) and all(cell is None or _is_number(cell) for cell in cells)
         made.add_column(

@@ -4,13 +4,11 @@ that it reads the same on a dark and on a light terminal; everything else uses t
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from rich.color import Color
+from rich.console import Console
 from rich.style import Style
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 Scale = Literal["sequential", "diverging"]
 """`sequential` runs from low to high (viridis); `diverging` from negative over zero to positive (cool to warm)."""
@@ -85,14 +83,10 @@ def cell_style(scale: Scale, position: float) -> Style:
     return _cell_style(scale, round(min(max(position, 0.0), 1.0) * STEPS))
 
 
-def pair_style(scale: Scale, upper: float, lower: float) -> Style:
-    """The two halves of an upper half block ▀: `upper` as foreground, `lower` as background."""
-    return Style(color=_color(ramp(scale, upper)), bgcolor=_color(ramp(scale, lower)))
-
-
-def ink_style(scale: Scale, position: float) -> Style:
-    """The colour at `position` as a foreground, on the terminal's own background."""
-    return Style(color=_color(ramp(scale, position)))
+def ink_style(scale: Scale, position: float, behind: float | None = None) -> Style:
+    """The colour at `position` as a foreground, on that of `behind` or on the terminal's own background."""
+    paper = None if behind is None else Color.from_rgb(*ramp(scale, behind))
+    return Style(color=Color.from_rgb(*ramp(scale, position)), bgcolor=paper)
 
 
 @lru_cache(maxsize=1024)
@@ -101,17 +95,13 @@ def _cell_style(scale: Scale, step: int) -> Style:
     light = luminance(background)
     # Contrast ratio of WCAG 2: (lighter + 0.05) / (darker + 0.05).
     ink = "#000000" if (light + 0.05) / 0.05 > 1.05 / (light + 0.05) else "#ffffff"
-    return Style(color=ink, bgcolor=_color(background))
+    return Style(color=ink, bgcolor=Color.from_rgb(*background))
 
 
 def luminance(color: RGB) -> float:
     """Relative luminance of an sRGB colour, from 0 (black) to 1 (white), as WCAG 2 defines it."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (part / 255 for part in color)]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def _color(color: RGB) -> Color:
-    return Color.from_rgb(*color)
 
 
 def shade(scale: Scale, position: float) -> str:

@@ -11,16 +11,15 @@ from rich.text import Text
 
 from llminspect.core.numbers import column
 from llminspect.render import theme
-from llminspect.render.ramp_key import limits_of, place, ramp_key
+from llminspect.render.ramp_key import Ramp, limits_of, ramp_key
 from llminspect.render.safe import chop, fit, visible, width
+from llminspect.render.section import Drawn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import ArrayLike
-    from rich.console import Console, ConsoleOptions, RenderResult
-
-    from llminspect.render.ramp_key import RampKey
+    from rich.console import Console, ConsoleOptions, RenderableType
 
 Kind = Literal["text", "special", "partial", "template"]
 """Of a token: part of the text, special (or added by the model), bytes that are not whole characters, or written by a
@@ -41,31 +40,9 @@ class _Piece:
     ends_line: bool
 
 
-class TokenStrip:
-    """The renderable of `token_strip` and `value_strip`; adapts to the width that it is given."""
-
-    def __init__(self, pieces: list[_Piece], plain: list[_Piece], key: RampKey | None = None) -> None:
-        self._pieces, self._plain, self._key = pieces, plain, key
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        colors = theme.has_colors(console)
-        room = max(4, options.max_width)
-        noted = any(piece.note for piece in self._pieces)
-        separator = "" if colors and not noted else " " if colors else "│"
-        for line in _lines(self._pieces if colors else self._plain, room, len(separator), noted):
-            yield _row([(piece.text, piece.style if colors else Style()) for piece in line], separator)
-            if noted:
-                yield _row([(piece.note, theme.QUIET) for piece in line], separator)
-        if self._key is not None:
-            yield self._key
-
-
 def token_strip(
-    texts: Sequence[str],
-    kinds: Sequence[Kind] | None = None,
-    *,
-    ids: Sequence[int] | None = None,
-) -> TokenStrip:
+    texts: Sequence[str], kinds: Sequence[Kind] | None = None, *, ids: Sequence[int] | None = None
+) -> Drawn:
     """Tokens side by side, each on its own background; `ids` stand under them.
 
     Spaces show as ·, and a newline as ⏎, which also ends the line. Without colour, tokens are parted by │, special
@@ -82,7 +59,7 @@ def token_strip(
         before, after = _BRACKETS[kind]
         pieces.append(_Piece(shown, note, style, "\n" in text))
         plain.append(_Piece(before + shown + after, note, style, "\n" in text))
-    return TokenStrip(pieces, plain)
+    return _strip(pieces, plain)
 
 
 def value_strip(
@@ -93,7 +70,7 @@ def value_strip(
     limits: tuple[float, float] | None = None,
     numbers: bool = False,
     name: str = "",
-) -> TokenStrip:
+) -> Drawn:
     """Tokens side by side, each coloured by its value (NaN: none), with the key of the colours below.
 
     For surprisal, saliency or one row of attention. `limits` are the values at the ends of the ramp (by default those
@@ -101,23 +78,33 @@ def value_strip(
     the value under each token; without colour they always stand there.
     """
     array = np.asarray(values, dtype=float)
-    low, high = limits_of(array, scale, limits)
+    ramp = Ramp(scale, *limits_of(array, scale, limits))
     notes = [text if np.isfinite(value) else "" for text, value in zip(column(array, 3), array, strict=True)]
     pieces = []
     for text, value, note in zip(texts, array, notes, strict=True):
-        style = theme.cell_style(scale, place(value, low, high)) if np.isfinite(value) else _NEUTRAL
+        style = theme.cell_style(scale, ramp.place(value)) if np.isfinite(value) else _NEUTRAL
         pieces.append(_Piece(visible(text, spaces=True) or "∅", note.strip(), style, "\n" in text))
     bare = [_Piece(piece.text, "", piece.style, piece.ends_line) for piece in pieces]
-    key = ramp_key(array, scale, low, high, name=name, written=True)
-    return _ValueStrip(pieces if numbers else bare, pieces, key)
+    key = ramp_key(array, ramp, name=name, written=True)
+    return _strip(pieces if numbers else bare, pieces, key)
 
 
-class _ValueStrip(TokenStrip):
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if theme.has_colors(console):
-            yield from super().__rich_console__(console, options)
-        else:
-            yield from TokenStrip(self._plain, self._plain, self._key).__rich_console__(console, options)
+def _strip(pieces: list[_Piece], plain: list[_Piece], key: Drawn | None = None) -> Drawn:
+    """`plain` where there is no colour."""
+
+    def draw(console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        colors = theme.has_colors(console)
+        shown = pieces if colors else plain
+        noted = any(piece.note for piece in shown)
+        separator = "" if colors and not noted else " " if colors else "│"
+        for line in _lines(shown, max(4, options.max_width), len(separator), noted):
+            yield _row([(piece.text, piece.style if colors else Style()) for piece in line], separator)
+            if noted:
+                yield _row([(piece.note, theme.QUIET) for piece in line], separator)
+        if key is not None:
+            yield key
+
+    return Drawn(draw)
 
 
 def _lines(pieces: list[_Piece], room: int, gap: int, noted: bool) -> Iterator[list[_Piece]]:

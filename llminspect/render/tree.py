@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from rich.console import Console, ConsoleOptions
 from rich.text import Text
 from rich.tree import Tree
 
@@ -12,11 +13,7 @@ from llminspect.core.numbers import percent
 from llminspect.render import theme
 from llminspect.render.bars import sparkline
 from llminspect.render.safe import visible
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from rich.console import Console, ConsoleOptions, RenderResult
+from llminspect.render.section import Drawn
 
 _GUIDE = 4
 """Cells that a level of the tree is indented by."""
@@ -32,23 +29,21 @@ class Branch:
     probability: float
     children: tuple[Branch, ...] = ()
     chosen: bool = False
-    note: str = ""
-    """Written after the token in a quiet voice, such as "cut by top-k" or the probability of the whole path."""
 
 
-class BranchTree:
-    """The renderable of `branch_tree`; as deep as the width that it is given allows."""
+def branch_tree(root: str, branches: Iterable[Branch], *, title: str = "") -> Drawn:
+    """The branches under the text `root`: a mark as high as the probability, the probability, the token.
 
-    def __init__(self, root: str, branches: tuple[Branch, ...], title: str) -> None:
-        self.root, self.branches, self.title = root, branches, title
+    The chosen path is bold and marked ◀, whether or not there is colour. Where the tree is deeper than the width
+    allows (four cells a level), the last that fits says how many branches are below it.
+    """
+    first = tuple(branches)
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if self.title:
-            yield Text(visible(self.title), theme.TITLE)
+    def draw(_: Console, options: ConsoleOptions) -> Iterator[Tree]:
         deepest = max(1, (options.max_width - _LABEL) // _GUIDE)
-        tree = Tree(Text(visible(self.root), theme.STRONG), guide_style=theme.QUIET)
+        tree = Tree(Text(visible(root), theme.STRONG), guide_style=theme.QUIET)
         # A stack rather than recursion: a tree may be as deep as a text is long.
-        waiting = [(tree, branch, 1) for branch in reversed(self.branches)]
+        waiting = [(tree, branch, 1) for branch in reversed(first)]
         while waiting:
             parent, branch, depth = waiting.pop()
             hidden = _count(branch.children) if depth == deepest else 0
@@ -57,14 +52,7 @@ class BranchTree:
                 waiting.extend((node, child, depth + 1) for child in reversed(branch.children))
         yield tree
 
-
-def branch_tree(root: str, branches: Iterable[Branch], *, title: str = "") -> BranchTree:
-    """The branches under the text `root`: a mark as high as the probability, the probability, the token.
-
-    The chosen path is bold and marked ◀, whether or not there is colour. Where the tree is deeper than the width
-    allows (four cells a level), the last that fits says how many branches are below it.
-    """
-    return BranchTree(root, tuple(branches), title)
+    return Drawn(draw, title=title)
 
 
 def _count(branches: tuple[Branch, ...]) -> int:
@@ -81,8 +69,6 @@ def _label(branch: Branch, hidden: str) -> Text:
     line.append_text(sparkline([branch.probability], limits=(0.0, 1.0)))
     line.append(f" {percent(branch.probability):>6}  ", style)
     line.append(visible(branch.text, spaces=True) or "∅", style)
-    if branch.note:
-        line.append("  " + visible(branch.note), theme.QUIET)
     if hidden:
         line.append("  " + hidden, theme.QUIET)
     if branch.chosen:

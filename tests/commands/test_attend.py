@@ -17,7 +17,7 @@ from llminspect.analysis.prompt import prompt_of_ids
 from llminspect.arguments.attend import AttendOptions
 from llminspect.arguments.ranges import parse_choice
 from llminspect.arguments.words import find_word
-from llminspect.commands.attend import render
+from llminspect.commands.attend.view import render
 from llminspect.commands.schema import schema as command_schema
 from llminspect.core.attention_measures import MEASURES
 from llminspect.errors import UsageError

@@ -14,7 +14,7 @@ from llminspect.analysis.neighbours import Neighbour, is_whole_word
 from llminspect.analysis.vectors import TextSpan
 from llminspect.arguments.embed import EmbedOptions
 from llminspect.arguments.words import parse_sum
-from llminspect.commands.embed import render
+from llminspect.commands.embed.view import render
 from llminspect.commands.schema import schema as command_schema
 from llminspect.errors import UsageError, UserError
 from llminspect.opening import open_model

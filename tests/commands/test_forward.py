@@ -16,8 +16,8 @@ from llminspect.analysis.forward import ForwardQuestion, forward
 from llminspect.analysis.lens import LensLayer
 from llminspect.analysis.prompt import prompt_of_ids
 from llminspect.arguments.forward import ForwardOptions
-from llminspect.commands.forward import render
-from llminspect.commands.forward.lens import leads_from, lens_table
+from llminspect.commands.forward.answers import leads_from, lens_table
+from llminspect.commands.forward.view import render
 from llminspect.opening import open_model
 from llminspect.text.prompt import Prompt
 from tests.closeness import SINGLE, assert_close

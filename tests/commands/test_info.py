@@ -10,7 +10,7 @@ from rich.console import Console
 
 from llminspect.analysis import info as analysis
 from llminspect.analysis.info import InfoResult, part_of
-from llminspect.commands.info import render
+from llminspect.commands.info.view import render
 from llminspect.core.numbers import ranges
 from llminspect.opening import describe_model, open_model, tokenizer_of
 

@@ -22,8 +22,8 @@ from llminspect.analysis.prompt import prompt_of_ids
 from llminspect.analysis.vectors import PositionCode, outlier_of, statistics_of
 from llminspect.arguments.attend import AttendOptions
 from llminspect.arguments.embed import EmbedOptions
-from llminspect.commands import attend as attend_command
-from llminspect.commands import embed as embed_command
+from llminspect.commands.attend import view as attend_command
+from llminspect.commands.embed import view as embed_command
 from llminspect.core import attention_measures, geometry
 from llminspect.opening import open_model
 from llminspect.text.prompt import Prompt

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from llminspect.render.formats import FORMATS
+from llminspect.cli.save import PICTURES
+from llminspect.render import picture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +41,7 @@ def test_an_unknown_ending_is_refused_before_the_work(program: Program, tmp_path
 
 
 def test_a_form_that_is_added_is_found(called: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(FORMATS, ".columns", lambda rendering, width, theme: f"{width} {theme}".encode())
+    monkeypatch.setitem(PICTURES, ".columns", "picture.columns")
+    monkeypatch.setattr(picture, "columns", lambda rendering, width, theme: f"{width} {theme}", raising=False)
     assert called(*FORWARD, "--save", str(tmp_path / "a.columns"), "--width", "60").code == 0
     assert (tmp_path / "a.columns").read_bytes() == b"60 dark"

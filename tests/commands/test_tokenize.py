@@ -24,7 +24,7 @@ from llminspect.analysis.tokenize import truncate
 from llminspect.arguments.shared import SourceOptions
 from llminspect.arguments.tokenize import TokenizeOptions, parse_price
 from llminspect.commands.schema import schema as command_schema
-from llminspect.commands.tokenize import render
+from llminspect.commands.tokenize.view import render
 from llminspect.errors import UsageError
 from llminspect.opening import describe_model, open_tokenizer
 from llminspect.text.prompt import Prompt

@@ -129,10 +129,7 @@ def test_a_notebook_shows_what_the_command_line_draws(result: Any) -> None:
 
 
 def view_of(result: Any) -> Any:
-    from importlib import import_module
-
-    name = next(name for name in commands.names() if type(result) in commands.result_types(name))
-    return import_module(f"llminspect.commands.{name}").render
+    return commands.render(next(name for name in commands.names() if type(result) in commands.result_types(name)))
 
 
 def test_the_rules_of_one_picture_do_not_reach_another() -> None:

@@ -13,7 +13,7 @@ from llminspect.analysis.embed import embed
 from llminspect.analysis.prompt import prompt_of_ids
 from llminspect.arguments.attend import AttendOptions
 from llminspect.arguments.embed import EmbedOptions
-from llminspect.commands.attend import render
+from llminspect.commands.attend.view import render
 from tests.closeness import assert_close
 from tests.model.golden import NAMES, Golden
 from tests.render.samples import lines

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from rich.console import Console
 
-from llminspect.render.bars import probability_bars, signed_bars, sparkline
-from llminspect.render.formula import steps
+from llminspect.render.bars import histogram, probability_bars, signed_bars, sparkline
 from llminspect.render.heatmap import head_map, heatmap
-from llminspect.render.histogram import histogram
 from llminspect.render.plot import scatter
+from llminspect.render.section import steps
 from llminspect.render.table import Column, key_values, table
 from llminspect.render.token_strip import token_strip, value_strip
 from llminspect.render.tree import Branch, branch_tree
@@ -85,7 +84,7 @@ EVERYTHING: dict[str, Callable[[Sequence[str]], RenderableType]] = {
     "signed bars": lambda texts: signed_bars(texts, np.linspace(-1, 1, len(texts)), title=texts[0]),
     "steps": lambda texts: steps([texts, texts], title=texts[0], note=texts[1]),
     "tree": lambda texts: branch_tree(
-        texts[0], [Branch(text, 0.5, (Branch(text, 0.1),), True, text) for text in texts], title=texts[0]
+        texts[0], [Branch(text, 0.5, (Branch(text, 0.1),), True) for text in texts], title=texts[0]
     ),
     "scatter": lambda texts: scatter(wave(len(texts), 2), texts, axes=(texts[0], texts[1]), title=texts[0]),
     "scatter of groups": lambda texts: scatter(np.zeros((len(texts), 2)), texts, groups=texts),

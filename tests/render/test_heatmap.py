@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from llminspect.render import theme
-from llminspect.render.fold import Fold, bin_size, fold_columns, fold_note, fold_rows
+from llminspect.render.grid import Fold, bin_size, fold_columns, fold_note, fold_rows
 from llminspect.render.heatmap import head_map, heatmap
 from llminspect.render.ramp_key import limits_of
 from tests.render.samples import WORDS, Color, causal, lines, shown, wave
@@ -95,14 +95,14 @@ def test_columns_that_cannot_be_named_are_numbered_with_a_legend() -> None:
     assert output[-1].endswith("24 ·book")
 
 
-def test_head_map_shows_marks_and_layer_numbers() -> None:
-    picture = head_map([[0.0, 1.0], [0.5, 0.25]], title="sink", layers=[3, 7], marks=[["S", "P"], ["i", "·"]])
+def test_head_map_shows_marks() -> None:
+    picture = head_map([[0.0, 1.0], [0.5, 0.25]], title="sink", marks=[["S", "P"], ["i", "·"]])
     assert lines(picture) == [
         "sink",
         "layers down, heads across",
         "   0  1",
-        "3  S  P",
-        "7  i  ·",
+        "0  S  P",
+        "1  i  ·",
         "",
         "0 to 1",
     ]

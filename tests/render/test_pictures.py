@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from llminspect.core.numbers import matrix
-from llminspect.render.formula import steps
-from llminspect.render.histogram import histogram
+from llminspect.render.bars import histogram
 from llminspect.render.plot import scatter
+from llminspect.render.section import steps
 from llminspect.render.tree import Branch, branch_tree
 from tests.render.samples import lines, shown
 
@@ -39,14 +39,14 @@ def test_single_lines_of_steps_stand_together() -> None:
 def test_tree() -> None:
     tree = branch_tree(
         "France is",
-        [Branch(" Paris", 0.75, (Branch("\n", 0.5), Branch(",", 1e-6)), chosen=True), Branch(" a", 0.1, note="cut")],
+        [Branch(" Paris", 0.75, (Branch("\n", 0.5), Branch(",", 1e-6)), chosen=True), Branch(" a", 0.1)],
     )
     assert lines(tree) == [
         "France is",
         "├── ▆  75.0%  ·Paris ◀",
         "│   ├── ▅  50.0%  ⏎",
         "│   └── ▁  <0.1%  ,",
-        "└── ▂  10.0%  ·a  cut",
+        "└── ▂  10.0%  ·a",
     ]
 
 

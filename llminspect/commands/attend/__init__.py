@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from llminspect.arguments.attend import AttendOptions, check_attend
 from llminspect.arguments.shared import EngineOptions, ModelOptions, PageOptions, SourceOptions
@@ -11,32 +10,14 @@ from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts
 from llminspect.cli.opening import open_model_for
 from llminspect.cli.run import run_each
-from llminspect.cli.save import check_ending, is_page
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from llminspect.analysis.attend import AttendResult
+from llminspect.cli.save import is_page
 
 RESULTS = "analysis.attend.AttendResult"
-"""The classes of what `--json` writes."""
 
 
-def render(result: AttendResult) -> RenderableType:
-    """The picture that was asked for, and what it means."""
-    from llminspect.commands.attend.view import parts
-    from llminspect.render.section import page
-
-    return page(parts(result))
-
-
-@takes_groups
+@partial(takes_groups, arrays=True)
 def command(
-    source: SourceOptions,
-    model: ModelOptions,
-    output: PageOptions,
-    engine: EngineOptions,
-    options: AttendOptions,
+    source: SourceOptions, model: ModelOptions, output: PageOptions, engine: EngineOptions, options: AttendOptions
 ) -> None:
     """Show which token looks at which: all heads at a glance, one head, or one token's sum by hand.
 
@@ -63,7 +44,6 @@ def command(
     from llminspect.analysis.attend import Keeping, attend, attention_arrays, with_mask
     from llminspect.analysis.prompt import text_prompt
 
-    check_ending(output, arrays=True)
     check_attend(options, source, model, output)
     opened = with_mask(open_model_for(model, output, engine), options.mask)
     in_json = output.json or source.lines or (output.save is not None and output.save.suffix == ".json")
@@ -75,6 +55,5 @@ def command(
     )
     control = None if options.control is None else text_prompt(options.control, source, opened.tokenizer, None)
     working = partial(attend, opened, options, keeping=keeping, control=control)
-    prompts = read_prompts(source, opened.tokenizer)
-    saving = partial(attention_arrays, opened, options)
-    run_each("attend", opened.name, opened.provenance, prompts, output, working, render, saving)
+    prompts, arrays = read_prompts(source, opened.tokenizer), partial(attention_arrays, opened, options)
+    run_each("attend", opened.name, opened.provenance, prompts, output, working, arrays=arrays)

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import numpy as np
+from rich.console import RenderableType
 from rich.text import Text
 
+from llminspect.analysis.attend import AttendResult
+from llminspect.analysis.by_hand import Query
+from llminspect.core.array import Array
 from llminspect.core.numbers import number, vector
 from llminspect.render.bars import BarCell
-from llminspect.render.formula import steps
 from llminspect.render.safe import label
-from llminspect.render.section import section
-from llminspect.render.table import Cell, Column, table
+from llminspect.render.section import section, steps
+from llminspect.render.table import Cell, Column, Columns, table
 from llminspect.render.theme import QUIET
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.console import RenderableType
-
-    from llminspect.analysis.attend import AttendResult
-    from llminspect.analysis.by_hand import Query
-    from llminspect.core.array import Array
 
 _WRITTEN_OUT = 8
 """Up to so many numbers a vector is written out whole, and its products with it."""
@@ -50,17 +44,14 @@ def query_parts(result: AttendResult, query: Query, labels: list[str]) -> Iterat
 
 def _table(query: Query, labels: list[str]) -> RenderableType:
     seen = set(_seen(query))
-    columns: list[str | Column] = [Column("", quiet=True), "key", "q · k", f"× {_scale(query.scale)}"]
-    columns += ["+ bias"] if query.bias is not None else []
-    columns += ["capped"] if query.capped is not None else []
-    columns += [Column("softmax = weight", digits=4), ""]
+    columns: Columns = [Column("", quiet=True), "key", "q · k", f"× {_scale(query.scale)}"]
+    columns += ["+ bias" if query.bias is not None else None, "capped" if query.capped is not None else None]
+    columns += ["softmax = weight", ""]
     rows: list[list[Cell]] = []
     for index in _shown(query):
-        row: list[Cell] = [index, label(labels[index]), float(query.scores[index])]
-        row.append(float(query.scores[index]) * query.scale if query.bias is not None else float(query.scaled[index]))
-        row += [float(query.scaled[index])] if query.bias is not None else []
-        row += [float(query.capped[index])] if query.capped is not None else []
-        weight = float(query.weights[index])
+        score, scaled, weight = (float(values[index]) for values in (query.scores, query.scaled, query.weights))
+        row: list[Cell] = [index, label(labels[index]), score, scaled if query.bias is None else score * query.scale]
+        row += [scaled, None if query.capped is None else float(query.capped[index])]
         hidden = index not in seen
         row += [None if hidden else weight, Text("hidden by the mask", QUIET) if hidden else BarCell(weight, 24)]
         rows.append(row)
@@ -72,11 +63,8 @@ def _table(query: Query, labels: list[str]) -> RenderableType:
         notes.append(f"{hidden_too} more are hidden by the mask.")
     if query.to_sink is not None:
         notes.append(f"{number(query.to_sink, 3)} of the weight goes to the head's own sink, to no token.")
-    return section("", table(columns, rows, strong=[_strongest(query, rows)]), note=" ".join(notes))
-
-
-def _strongest(query: Query, rows: list[list[Cell]]) -> int:
-    return [row[0] for row in rows].index(int(query.weights.argmax()))
+    strongest = _shown(query).index(int(query.weights.argmax()))
+    return section("", table(columns, rows, strong=[strongest]), note=" ".join(notes))
 
 
 def _seen(query: Query) -> list[int]:
@@ -117,7 +105,7 @@ def _steps(query: Query, labels: list[str]) -> RenderableType:
         products = " + ".join(_times(a, b) for a, b in zip(query.query[:3], query.keys[best][:3], strict=True))
         rows.append((f"q · k of {name}", "Σ q[i] · k[i]", f"{products} + …", number(query.scores[best])))
     scaled = [float(query.scaled[index]) for index in _seen(query)]
-    rows.append(("scaled", f"(q · k) × {_scale(query.scale)}", _list(scaled)))
+    rows.append(("scaled", f"(q · k) × {_scale(query.scale)}", vector(scaled, _WRITTEN_OUT)))
     rows.append((f"weight of {name}", "e^s / Σ e^s", *_softmax(query, best)))
     rows.append(("output", "Σ weight · v", _weighted(query), _start(query.output)))
     return steps(rows, title="The same with the numbers in it")
@@ -152,10 +140,6 @@ def _times(one: float, other: float) -> str:
         return f"({number(value, 3)})" if value < 0 else number(value, 3)
 
     return f"{text(one)}·{text(other)}"
-
-
-def _list(values: list[float]) -> str:
-    return vector(values, _WRITTEN_OUT)
 
 
 def _weighted(query: Query) -> str:

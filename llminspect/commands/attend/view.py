@@ -2,56 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
 
 import numpy as np
+from rich.console import RenderableType
 from rich.text import Text
 
-from llminspect.analysis.attention import PARTS
-from llminspect.commands.attend.overview import MEANINGS, overview_parts
+from llminspect.analysis.attend import AttendResult
+from llminspect.analysis.attention import PARTS, Head
+from llminspect.analysis.cross_attention import CrossAttention, EncoderAttention
+from llminspect.analysis.result import Tokens
+from llminspect.commands.attend.heads import MEANINGS, contribution_parts, find_parts, overview_parts, rollout_parts
+from llminspect.commands.attend.query import query_parts
+from llminspect.core.array import Array
 from llminspect.core.numbers import count, number
 from llminspect.render.heatmap import head_map, heatmap
-from llminspect.render.section import section
+from llminspect.render.section import page, section
 from llminspect.render.table import Column, table
 from llminspect.render.theme import QUIET, TITLE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.console import RenderableType
-
-    from llminspect.analysis.attend import AttendResult
-    from llminspect.analysis.attention import Head
-    from llminspect.analysis.cross_attention import CrossAttention, EncoderAttention
-    from llminspect.analysis.result import Tokens
-    from llminspect.core.array import Array
 
 _EACH = 4
 """Up to so many heads are drawn one by one; of more there is a table."""
 _ROWS = 40
 
 
+def render(result: AttendResult) -> RenderableType:
+    """The picture that was asked for, and what it means."""
+    return page(parts(result))
+
+
 def parts(result: AttendResult) -> Iterator[RenderableType]:
-    """The parts of the picture, one below the other; each question loads what draws its answer."""
+    """The parts of the picture, one below the other."""
     labels = [token["text"] for token in result.tokens]
     if result.overview is not None:
         yield from overview_parts(result, result.overview)
     if result.query is not None:
-        from llminspect.commands.attend.query import query_parts
-
         yield from query_parts(result, result.query, labels)
     if result.find is not None:
-        from llminspect.commands.attend.answers import find_parts
-
         yield from find_parts(result, result.find)
     if result.rollout is not None:
-        from llminspect.commands.attend.answers import rollout_parts
-
         yield from rollout_parts(result.rollout, labels, result.causal)
     if result.contributions is not None:
-        from llminspect.commands.attend.answers import contribution_parts
-
         yield from contribution_parts(result.contributions)
     if result.mean is not None:
         yield _weights(result.mean, labels, result.causal, "The mean of the heads")
@@ -102,30 +95,12 @@ def _shown(result: AttendResult, head: Head, shown: str, labels: list[str]) -> R
     values = getattr(head, shown)
     if values is None:
         return section(title, Text("this model has no such step", QUIET))
-    if shown in PARTS:
-        return heatmap(
-            values,
-            labels,
-            title=title,
-            scale="diverging",
-            limits="robust",
-            fold="extreme",
-            row_name="tokens",
-            column_name="dimensions of the head",
-            value_name=shown,
-        )
     if shown in ("weights", "added"):
         return _weights(values, labels, result.causal, title, shown, head.window)
-    return heatmap(
-        values,
-        labels,
-        labels,
-        title=title,
-        scale="diverging",
-        row_name="queries",
-        column_name="keys",
-        value_name=shown,
-    )
+    signed = partial(heatmap, values, labels, title=title, scale="diverging", value_name=shown)
+    if shown in PARTS:
+        return signed(limits="robust", fold="extreme", row_name="tokens", column_name="dimensions of the head")
+    return signed(labels, row_name="queries", column_name="keys")
 
 
 def _named(shown: str) -> str:
@@ -139,6 +114,10 @@ def _named(shown: str) -> str:
     }.get(shown, shown)
 
 
+_picture = partial(heatmap, limits=(0, 1), fold="max", value_name="weight")
+_cross_weights = partial(_picture, row_name="target", column_name="source")
+
+
 def _weights(
     weights_TS: Array, labels: list[str], causal: bool, title: str, name: str = "weights", window: int | None = None
 ) -> RenderableType:
@@ -147,18 +126,9 @@ def _weights(
         shown_TS[np.triu_indices(len(shown_TS), 1)] = np.nan
     if window is not None:
         shown_TS[np.tril_indices(len(shown_TS), -window)] = np.nan
-    return heatmap(
-        shown_TS,
-        labels,
-        labels,
-        title=title,
-        limits=(0, 1) if name == "weights" else None,
-        fold="max",
-        row_name="queries",
-        column_name="keys",
-        value_name="weight" if name == "weights" else "length",
-        masked="comes later, hidden" if window is None else f"comes later, or {window} or more before: hidden",
-    )
+    hidden = "comes later, hidden" if window is None else f"comes later, or {window} or more before: hidden"
+    picture = _picture if name == "weights" else partial(_picture, limits=None, value_name="length")
+    return picture(shown_TS, labels, labels, title=title, row_name="queries", column_name="keys", masked=hidden)
 
 
 def _reading(*weights: Array) -> RenderableType:
@@ -167,20 +137,17 @@ def _reading(*weights: Array) -> RenderableType:
         rest = "a row sums to 1. Much weight on token 0 usually means that the head found nothing to look for."
     else:
         rest = "what a row lacks to 1 goes to the head's own sink, to no token: the head found nothing to look for."
-    return Text(
-        f"Each row is a token that looks (query), each column one that is looked at (key); {rest}",
-        QUIET,
-    )
+    return Text(f"Each row is a token that looks (query), each column one that is looked at (key); {rest}", QUIET)
 
 
 def _table(result: AttendResult) -> RenderableType:
     names = [
         name for name in result.heads[0].measures if any(np.isfinite(head.measures[name]) for head in result.heads)
     ]
-    rows = [
-        [f"{head.layer}.{head.head}", head.habit, *(_or_none(head.measures[name]) for name in names)]
-        for head in result.heads[:_ROWS]
-    ]
+    rows = []
+    for head in result.heads[:_ROWS]:
+        values = (head.measures[name] for name in names)
+        rows.append([f"{head.layer}.{head.head}", head.habit, *(value if value == value else None for value in values)])
     left = len(result.heads) - len(rows)
     more = f"and {count(left)} heads more: --json has them all. " if left else ""
     return section(
@@ -188,10 +155,6 @@ def _table(result: AttendResult) -> RenderableType:
         table(["head", "habit", *(Column(name, digits=2) for name in names)], rows),
         note=f"{more}head: layer.head. One of them as a picture: --layer L --head H; the mean of all of them: --mean",
     )
-
-
-def _or_none(value: float) -> float | None:
-    return value if value == value else None
 
 
 def _cross_attention(result: AttendResult, cross: CrossAttention, source: list[str]) -> Iterator[RenderableType]:
@@ -202,23 +165,9 @@ def _cross_attention(result: AttendResult, cross: CrossAttention, source: list[s
     yield line
     if result.selected and len(cross.heads) <= _EACH:
         for head in cross.heads:
-            yield _cross_weights(head.weights, target, source, f"Layer {head.layer} · head {head.head} · cross")
+            yield _cross_weights(head.weights, target, source, title=f"Layer {head.layer} · head {head.head} · cross")
     else:
         entropy_LH = np.asarray(cross.entropy, float)
         yield head_map(entropy_LH, value_name="entropy", limits=(0, 1), max_rows=64)
-        yield _cross_weights(cross.mean, target, source, "The mean of the heads")
+        yield _cross_weights(cross.mean, target, source, title="The mean of the heads")
     yield Text("Each row is a token of the target, each column one of the source; a row sums to 1.", QUIET)
-
-
-def _cross_weights(weights_TS: Array, target: list[str], source: list[str], title: str) -> RenderableType:
-    return heatmap(
-        np.asarray(weights_TS, float),
-        target,
-        source,
-        title=title,
-        limits=(0, 1),
-        fold="max",
-        row_name="target",
-        column_name="source",
-        value_name="weight",
-    )

@@ -4,40 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
 from llminspect.arguments.small import DiffOptions
-from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts
 from llminspect.cli.opening import open_model_for
 from llminspect.cli.run import run_each
-from llminspect.cli.save import check_ending
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from llminspect.analysis.diff import DiffResult
 
 RESULTS = "analysis.diff.DiffResult"
-"""The classes of what `--json` writes."""
-
-
-def render(result: DiffResult) -> RenderableType:
-    """The two texts, the two distributions, the streams."""
-    from llminspect.commands.diff.view import diff_view
-
-    return diff_view(result)
 
 
 @takes_groups
-def command(
-    source: SourceOptions,
-    model: ModelOptions,
-    output: OutputOptions,
-    options: DiffOptions,
-) -> None:
+def command(source: SourceOptions, model: ModelOptions, output: OutputOptions, options: DiffOptions) -> None:
     """Compare two texts in one model, or one text in two models: what comes next, and where the streams part.
 
     llminspect diff "The capital of France is" --against "The capital of Italy is"
@@ -45,8 +24,6 @@ def command(
     from llminspect.analysis.diff import diff
     from llminspect.analysis.prompt import text_prompt
 
-    check_together("diff", options, source, model, output)
-    check_ending(output, arrays=False)
     against, against_model = options.against, options.against_model
     first = open_model_for(model, output)
     second = first if against_model is None else open_model_for(replace(model, model=against_model), output)
@@ -54,4 +31,4 @@ def command(
     prompts = read_prompts(source, first.tokenizer)
     provenance = {**first.provenance, **({} if second is first else {"against": second.provenance})}
     work = partial(diff, first, second, other, options.top, source=source)
-    run_each("diff", first.name, provenance, prompts, output, work, render)
+    run_each("diff", first.name, provenance, prompts, output, work)

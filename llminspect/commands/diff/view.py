@@ -2,59 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
+from llminspect.analysis.diff import DiffResult, StreamDistance
+from llminspect.commands.forward.answers import two_probabilities
 from llminspect.commands.forward.view import strip
-from llminspect.core.numbers import number, percent
+from llminspect.core.numbers import number
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.safe import visible
 from llminspect.render.table import Cell, Column, table
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.console import RenderableType
-
-    from llminspect.analysis.diff import DiffResult, StreamDistance, TokenProbabilities
-
 ROWS = 14
 
 
-def diff_view(result: DiffResult) -> RenderableType:
+def render(result: DiffResult) -> RenderableType:
+    """The two texts, the two distributions, the streams."""
     same_model = result.a.model == result.b.model
     parts: list[RenderableType] = []
     for name, side in (("a", result.a), ("b", result.b)):
-        parts += [
-            Text(name if same_model else f"{name}  {visible(side.model)}", theme.QUIET),
-            strip(side.tokens, len(side.tokens) - 1),
-        ]
-    parts += [Text(), distributions(result.tokens), divergences(result), Text()]
+        parts.append(Text(name if same_model else f"{name}  {visible(side.model)}", theme.QUIET))
+        parts.append(strip(side.tokens, len(side.tokens) - 1))
+    pairs = [(token.text, token.prob_a, token.prob_b, None) for token in result.tokens]
+    parts += [Text(), two_probabilities(pairs, ("a", "b", None), 14), divergences(result), Text()]
     if result.layers is not None:
         parts.append(streams(result.layers))
     else:
         parts.append(Text("the streams have different sizes: their layers cannot be compared number by number", "dim"))
     return Group(*parts)
-
-
-def distributions(pairs: Sequence[TokenProbabilities]) -> RenderableType:
-    """Both probabilities of each token."""
-    most = max((max(pair.prob_a or 0, pair.prob_b or 0) for pair in pairs), default=1.0) or 1.0
-    rows: list[list[Cell]] = [
-        [
-            Text(visible(pair.text, True)),
-            None if pair.prob_a is None else percent(pair.prob_a, 2),
-            BarCell((pair.prob_a or 0) / most, 14),
-            None if pair.prob_b is None else percent(pair.prob_b, 2),
-            BarCell((pair.prob_b or 0) / most, 14, theme.BAR_CHOSEN),
-        ]
-        for pair in pairs[:ROWS]
-    ]
-    columns = [Column("next token"), Column("a", "right"), Column(""), Column("b", "right"), Column("")]
-    return table(columns, rows)
 
 
 def divergences(result: DiffResult) -> RenderableType:
@@ -70,13 +48,7 @@ def streams(layers: Sequence[StreamDistance]) -> RenderableType:
     shown = [entry for entry in layers if entry.layer % stride == 0 or entry.layer == len(layers) - 1]
     most = max((entry.distance for entry in layers), default=1.0) or 1.0
     rows: list[list[Cell]] = [
-        [
-            str(entry.layer),
-            entry.cosine,
-            entry.distance,
-            BarCell(entry.distance / most, 20),
-        ]
-        for entry in shown
+        [str(entry.layer), entry.cosine, entry.distance, BarCell(entry.distance / most, 20)] for entry in shown
     ]
     columns = [Column("layer", "right"), Column("cosine"), Column("distance"), Column("")]
     folded = f"{len(layers)} layers, one in {stride} shown; " if stride > 1 else ""

@@ -7,40 +7,21 @@ from typing import TYPE_CHECKING
 
 from llminspect.arguments.embed import EmbedOptions
 from llminspect.arguments.shared import EngineOptions, ModelOptions, OutputOptions, SourceOptions
-from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts
 from llminspect.cli.opening import open_model_for
 from llminspect.cli.run import run_each
-from llminspect.cli.save import check_ending
 from llminspect.text.prompt import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.console import RenderableType
-
-    from llminspect.analysis.embed import EmbedResult
-
-
 RESULTS = "analysis.embed.EmbedResult"
-"""The classes of what `--json` writes."""
 
 
-def render(result: EmbedResult) -> RenderableType:
-    """The vectors as a picture and as numbers, and what the options add."""
-    from llminspect.commands.embed.view import rendering
-
-    return rendering(result)
-
-
-@takes_groups
+@partial(takes_groups, arrays=True)
 def command(
-    source: SourceOptions,
-    model: ModelOptions,
-    output: OutputOptions,
-    engine: EngineOptions,
-    options: EmbedOptions,
+    source: SourceOptions, model: ModelOptions, output: OutputOptions, engine: EngineOptions, options: EmbedOptions
 ) -> None:
     """Show the vectors that tokens become, and what lies near what.
 
@@ -53,8 +34,6 @@ def command(
     from llminspect.analysis.embed import embed, embed_analogy, embed_arrays, place_of, prompt_of_terms, reading_model
     from llminspect.analysis.prompt import text_prompt
 
-    check_ending(output, arrays=True)
-    check_together("embed", options, source, model, output)
     opened = reading_model(open_model_for(model, output, engine))
     place_of(opened, options)  # Refused before a text is read.
     if options.analogy is not None:
@@ -64,4 +43,4 @@ def command(
         prompts = read_prompts(source, opened.tokenizer)
         others = [text_prompt(text, source, opened.tokenizer, None) for text in options.others]
         working = partial(embed, opened, options, others)
-    run_each("embed", opened.name, opened.provenance, prompts, output, working, render, embed_arrays)
+    run_each("embed", opened.name, opened.provenance, prompts, output, working, arrays=embed_arrays)

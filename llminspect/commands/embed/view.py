@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
+from rich.console import RenderableType
 from rich.text import Text
 
+from llminspect.analysis.embed import EmbedResult
+from llminspect.analysis.neighbours import Neighbour
+from llminspect.analysis.vectors import Outlier, PositionCode
 from llminspect.core.numbers import count, matrix, number, percent, shape, vector
-from llminspect.render.formula import steps
+from llminspect.render.bars import histogram
 from llminspect.render.heatmap import heatmap
-from llminspect.render.histogram import histogram
 from llminspect.render.plot import scatter
 from llminspect.render.safe import label, visible
-from llminspect.render.section import page, section
+from llminspect.render.section import page, section, steps
 from llminspect.render.table import Column, table
 from llminspect.render.theme import QUIET, TITLE, WARNING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.console import RenderableType
-
-    from llminspect.analysis.embed import EmbedResult
-    from llminspect.analysis.neighbours import Neighbour
-    from llminspect.analysis.vectors import Outlier, PositionCode
-    from llminspect.arguments.embed import Metric
 
 _MANY = 20
 """From so many vectors on their lengths are drawn as well as listed."""
@@ -33,7 +27,7 @@ _ROWS = 40
 """Rows of a table for a person to read; JSON has them all."""
 
 
-def rendering(result: EmbedResult) -> RenderableType:
+def render(result: EmbedResult) -> RenderableType:
     """All parts, a blank line between two."""
     return page(_parts(result))
 
@@ -122,18 +116,12 @@ def _vectors(result: EmbedResult) -> Iterator[RenderableType]:
 
 def _table(result: EmbedResult) -> RenderableType:
     by_token = len(result.tokens) == len(result.vectors)
-    columns: list[str | Column] = [
-        Column("index", quiet=True),
-        *([Column("id")] if by_token else []),
-        "token" if by_token else "text",
-        "norm",
-        "the first numbers",
-    ]
+    named = ("id", "token") if by_token else (None, "text")
+    columns = [Column("index", quiet=True), *named, "norm", "the first numbers"]
     rows = []
     for index, (text, row_D, norm) in enumerate(zip(result.labels[:_ROWS], result.vectors, result.norms, strict=False)):
-        ids = [result.tokens[index]["id"]] if by_token else []
-        numbers = vector(row_D, 4).partition("  ")[0]
-        rows.append([index, *ids, label(text), norm, numbers])
+        token_id = result.tokens[index]["id"] if by_token else None
+        rows.append([index, token_id, label(text), norm, vector(row_D, 4).partition("  ")[0]])
     left = len(result.labels) - len(rows)
     return section("", table(columns, rows), note=_more(left))
 
@@ -168,17 +156,14 @@ def _nearest(result: EmbedResult) -> RenderableType:
     lists: list[list[Neighbour]] = result.nearest  # type: ignore[assignment]
     body: list[list[str | Text]] = []
     for text, near in zip(result.labels[:_ROWS], lists, strict=False):
-        shown = Text("   ").join(
-            Text.assemble(label(entry.text), (f" {_nearness(entry, by)}", QUIET)) for entry in near
-        )
-        body.append([label(text), shown])
+        values = [f"{entry.cosine:.3f}" if by == "cosine" else number(entry.dot, 3) for entry in near]
+        parts = [
+            Text.assemble(label(entry.text), (f" {value}", QUIET)) for entry, value in zip(near, values, strict=True)
+        ]
+        body.append([label(text), Text("   ").join(parts)])
     left = len(lists) - len(body)
     heads: list[str | Column] = ["vector", f"nearest tokens, by {by}"]
     return section(f"Nearest rows of the {result.nearest_in} table", table(heads, body), note=_more(left))
-
-
-def _nearness(entry: Neighbour, by: Metric) -> str:
-    return f"{entry.cosine:.3f}" if by == "cosine" else number(entry.dot, 3)
 
 
 def _more(left: int) -> str:

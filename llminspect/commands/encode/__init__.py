@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
+import re
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any
 
+from llminspect.analysis.prompt import prompt_of_ids
 from llminspect.arguments.encode import EncodeOptions, SearchOptions
+from llminspect.arguments.ranges import parse_ids
 from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
-from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
+from llminspect.cli.input import line_prompt, read_with
 from llminspect.cli.opening import open_tokenizer_for
-from llminspect.cli.run import emit
-from llminspect.cli.save import check_ending
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from llminspect.analysis.encode import DecodeResult, EncodeResult, SearchResult
+from llminspect.cli.output import write_bytes, write_text
+from llminspect.cli.run import emit, noting_empty, run_each
+from llminspect.cli.stream import LineWork, run_lines
+from llminspect.text.prompt import Prompt
+from llminspect.text.tokenizer import Tokenizer
 
 RESULTS = "analysis.encode.EncodeResult analysis.encode.DecodeResult analysis.encode.SearchResult"
-"""The classes of what `--json` writes."""
-
-
-def render(result: EncodeResult | DecodeResult | SearchResult) -> RenderableType:
-    """The tokens over their ids, the one-hot rows, the text, or what was found."""
-    from llminspect.commands.encode.view import rendering
-
-    return rendering(result)
+_IDS = re.compile(r"\s*([\[{]|[\d,]|-\d)")
+"""How a list of ids begins; a text there and back begins otherwise."""
 
 
 @takes_groups
 def command(
-    source: SourceOptions,
-    model: ModelOptions,
-    output: OutputOptions,
-    searched: SearchOptions,
-    options: EncodeOptions,
+    source: SourceOptions, model: ModelOptions, output: OutputOptions, searched: SearchOptions, options: EncodeOptions
 ) -> None:
     """Write a text as the ids that a model reads, or ids as text.
 
@@ -46,21 +39,56 @@ def command(
     llminspect encode HI --letters
     llminspect encode --search "*ization" --longest
     """
-    from llminspect.commands.encode.work import encode_all, encode_lines
-
-    check_ending(output, arrays=False)
-    check_together("encode", searched, options, source, model, output)
-    decode, one_hot = options.decode, options.one_hot
     model = replace(model, model="letters") if options.letters else model
-    if source.lines and searched.search is None and output.save is None:
-        encode_lines(decode, one_hot, source, model, output, options.workers)
+    if searched.search is None:
+        _encode_all(options, source, model, output)
         return
-    tokenizer, provenance = open_tokenizer_for(model, output)
-    if searched.search is not None:
-        from llminspect.analysis.encode import search_vocabulary
-        from llminspect.commands.encode.view import found_view
+    from llminspect.analysis.encode import search_vocabulary
 
-        found = search_vocabulary(tokenizer, searched)
-        emit("encode", model.model, provenance, found, output, partial(found_view, limit=searched.limit))
+    tokenizer, provenance = open_tokenizer_for(model, output)
+    found = search_vocabulary(tokenizer, searched)
+    emit("encode", model.model, provenance, found, output, details={"limit": searched.limit})
+
+
+def _encode_all(options: EncodeOptions, source: SourceOptions, model: ModelOptions, output: OutputOptions) -> None:
+    """Every text as ids; with --decode every list of ids as text. In a pipe nothing else is written but these."""
+    make = partial(_open_work, options, source)
+    work = make(model, output)
+    if source.lines and output.save is None:
+        run_lines(source, model, output, work, make, options.workers)
         return
-    encode_all(decode, one_hot, source, model.model, (tokenizer, provenance), output, render)
+    prompts = read_with(work.prompt, source, may_be_empty=True)
+    if not options.decode:
+        prompts = noting_empty(prompts, output)
+    # Whether the next program in the pipe reads what is written, rather than a person or a parser of JSON.
+    for_others = output.json or source.lines or output.save is not None or output.color == "always"
+    if for_others or sys.stdout.isatty() or options.one_hot:
+        run_each("encode", work.model_name, work.provenance, prompts, output, work.run)
+        return
+    for prompt in prompts:
+        if options.decode:
+            write_bytes(bytes.fromhex(work.run(prompt).bytes))
+        else:
+            write_text(" ".join(map(str, prompt.ids)) + "\n")
+
+
+def _open_work(
+    options: EncodeOptions, source: SourceOptions, model: ModelOptions, output: OutputOptions
+) -> LineWork[Any]:
+    """What is done with a text, in this process or another."""
+    from llminspect.analysis.encode import decode, encode
+
+    tokenizer, provenance = open_tokenizer_for(model, output)
+    run: Callable[[Prompt], Any]
+    if options.decode:
+        prompt, run = partial(_ids_in, source, tokenizer), partial(decode, tokenizer, bool(source.special))
+    else:
+        prompt, run = partial(line_prompt, source, tokenizer), partial(encode, tokenizer, options.one_hot)
+    return LineWork("encode", model.model, provenance, output.digits, prompt, run, in_turn=tokenizer.learns)
+
+
+def _ids_in(source: SourceOptions, tokenizer: Tokenizer, text: str, line: int | None) -> Prompt:
+    """Ids from --ids, or from TEXT, --file and standard input where those hold numbers or JSON; a text is encoded."""
+    if source.ids is not None or (text and not _IDS.match(text)):
+        return line_prompt(source, tokenizer, text, line)
+    return prompt_of_ids(parse_ids(text) if text else [], tokenizer, line)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from llminspect.analysis.encode import DecodeResult, EncodeResult, SearchResult
@@ -12,13 +10,8 @@ from llminspect.analysis.result import is_partial
 from llminspect.commands.tokenize.view import STRIP, cell, kind_of, readable, spaced
 from llminspect.render import theme
 from llminspect.render.safe import shorten, visible
-from llminspect.render.table import Column, table
+from llminspect.render.table import Cell, Column, table
 from llminspect.render.token_strip import token_strip
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from llminspect.render.table import Cell
 
 ROW = 32
 """Numbers of a one-hot row that are written out."""
@@ -98,8 +91,8 @@ def found_view(result: SearchResult, limit: int | None) -> RenderableType:
     return Group(head, Text(), table(columns, rows), *note)
 
 
-def rendering(result: EncodeResult | DecodeResult | SearchResult) -> RenderableType:
+def render(result: EncodeResult | DecodeResult | SearchResult, *, limit: int | None = None) -> RenderableType:
     """Whichever of the three it is."""
     if isinstance(result, SearchResult):
-        return found_view(result, None)
+        return found_view(result, limit)
     return encoded(result) if isinstance(result, EncodeResult) else decoded(result)

@@ -8,31 +8,23 @@ from typing import TYPE_CHECKING
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.arguments.shared import EngineOptions, ModelOptions, PageOptions, SourceOptions
-from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts
 from llminspect.cli.opening import open_model_for
+from llminspect.cli.output import report_error, write_text
 from llminspect.cli.run import run_each
-from llminspect.cli.save import check_ending
-from llminspect.errors import UsageError
+from llminspect.errors import UsageError, UserError
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from collections.abc import Callable, Iterable
 
-    from llminspect.analysis.forward import ForwardResult
+    from llminspect.analysis.token_scores import Surprise
+    from llminspect.text.prompt import Prompt
 
 RESULTS = "analysis.forward.ForwardResult"
-"""The classes of what `--json` writes."""
 
 
-def render(result: ForwardResult) -> RenderableType:
-    """The text, the way through the layers, the answer."""
-    from llminspect.commands.forward.view import forward_view
-
-    return forward_view(result)
-
-
-@takes_groups
+@partial(takes_groups, arrays=True)
 def command(
     source: SourceOptions,
     model: ModelOptions,
@@ -49,8 +41,6 @@ def command(
     from llminspect.analysis.forward import ForwardQuestion, forward, forward_arrays
     from llminspect.analysis.prompt import text_prompt
 
-    check_together("forward", look, patch, experiments, source, model, output)
-    check_ending(output, arrays=True)
     if look.perplexity and output.save is not None and not output.json:
         raise UsageError(
             "--perplexity gives a number and nothing to save", "--surprise --save keeps all, or add --json"
@@ -60,11 +50,27 @@ def command(
     question = ForwardQuestion(look, patch, experiments, source_ids)
     prompts = read_prompts(source, opened.tokenizer)
     if look.perplexity and not output.json:
-        from llminspect.commands.forward.perplexity import write_perplexities
-
-        write_perplexities(prompts, lambda prompt: forward(opened, question, prompt).surprise)
+        _write_perplexities(prompts, lambda prompt: forward(opened, question, prompt).surprise)
         return
-    arrays = partial(forward_arrays, opened, question)
-    run_each(
-        "forward", opened.name, opened.provenance, prompts, output, partial(forward, opened, question), render, arrays
-    )
+    working, arrays = partial(forward, opened, question), partial(forward_arrays, opened, question)
+    run_each("forward", opened.name, opened.provenance, prompts, output, working, arrays=arrays)
+
+
+def _write_perplexities(prompts: Iterable[Prompt], score: Callable[[Prompt], Surprise | None]) -> None:
+    """A number a text: as many lines out as in. A line that cannot be scored is nan, and the run goes on."""
+    code = 0
+    for prompt in prompts:
+        value = None
+        try:
+            if prompt.error is not None:
+                raise prompt.error
+            scores = score(prompt)
+            value = None if scores is None else scores.perplexity
+        except UserError as error:
+            if prompt.line is None:
+                raise
+            code = code or error.exit_code
+            report_error((), error.code, f"line {prompt.line}: {error.message}", error.hint)
+        write_text("nan\n" if value is None else f"{value:.6g}\n")
+    if code:
+        raise SystemExit(code)

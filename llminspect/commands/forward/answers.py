@@ -1,31 +1,100 @@
-"""How the answers of `forward` look: attribution, saliency, surprise, masks."""
+"""How the answers of `forward` look: lens, attribution, saliency, surprise, masks; and experiments (see `generate`)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.text import Text
 
-from llminspect.core.numbers import count, number
+from llminspect.analysis.attribution import Attribution
+from llminspect.analysis.candidates import FilledMask, ProbableToken
+from llminspect.analysis.experiments import AnswerChange, Baseline, Experiment
+from llminspect.analysis.lens import LensLayer
+from llminspect.analysis.patching import Sweep
+from llminspect.analysis.token_scores import Saliency, Surprise
+from llminspect.core.numbers import count, number, percent
 from llminspect.render import theme
-from llminspect.render.bars import probability_bars, signed_bars
-from llminspect.render.heatmap import head_map
-from llminspect.render.safe import visible
+from llminspect.render.bars import BarCell, probability_bars, signed_bars
+from llminspect.render.heatmap import head_map, heatmap
+from llminspect.render.safe import fit, visible
+from llminspect.render.section import Drawn
+from llminspect.render.table import Cell, Column, table
 from llminspect.render.token_strip import value_strip
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.console import RenderableType
-
-    from llminspect.analysis.attribution import Attribution
-    from llminspect.analysis.candidates import FilledMask
-    from llminspect.analysis.token_scores import Saliency, Surprise
 
 PARTS = 14
 """Parts shown as bars in an attribution."""
+LENS_SHOWN = 5
+"""Tokens a layer in the lens."""
+SHOWN = 14
+"""Tokens whose probability is compared."""
+
+DROWNS = 4
+"""Times the stream's own length from which on little of the stream is left in the sum."""
+GRID_CELL = 10
+"""Terminal cells of a token in the grid of the lens."""
+
+
+def lens_table(layers: Sequence[LensLayer]) -> RenderableType:
+    """A line a layer: what it would say, and where the target stands."""
+    target = layers[0].target
+    rows: list[list[Cell]] = []
+    final = layers[-1].top[0].id if layers[-1].top else None
+    for layer in layers:
+        row: list[Cell] = [str(layer.layer), None, None, None]
+        if layer.target is not None:
+            prob = float(layer.target.prob)
+            row[1:] = [str(layer.target.rank), percent(prob, 2), BarCell(prob, 8)]
+        line = Text(no_wrap=True, overflow="ellipsis")
+        for entry in layer.top[:LENS_SHOWN]:
+            style = theme.STRONG if entry.id == (target.id if target else final) else ""
+            line.append(visible(entry.text, True), style)
+            line.append(f" {percent(entry.prob)}   ", theme.QUIET)
+        rows.append([*row, line])
+    name = visible(target.text, True) if target else ""
+    of_target = [Column(f"rank of {name}", "right"), Column("prob", "right"), Column("")] if target else [None] * 3
+    note = "the final norm and the vocabulary applied to the stream of each layer; the last layer is the answer"
+    if target is not None:
+        first = leads_from(layers)
+        note += f"; {name} leads " + (f"from layer {first} on" if first is not None else "at no layer up to the end")
+    columns = [Column("layer", "right"), *of_target, "most probable"]
+    return table(columns, rows, title="lens: what each layer would say", note=note)
+
+
+def leads_from(layers: Sequence[LensLayer]) -> int | None:
+    """The first layer from which the target stays in front to the end; None where it is not in front at the end."""
+    first = None
+    for layer in reversed(layers):
+        if layer.target is None or layer.target.rank:
+            break
+        first = layer.layer
+    return first
+
+
+def lens_grid(grid: Sequence[Sequence[ProbableToken]], labels: Sequence[str]) -> Drawn:
+    """The best token of each layer (down, the last on top) at each position (across), on the colour of its probability;
+    the last positions where not all fit."""
+
+    def draw(console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        colors = theme.has_colors(console)
+        room = max(1, (options.max_width - 6) // GRID_CELL)
+        first = max(0, len(labels) - room)
+        yield Text("lens: the most probable next token after each layer, at each position", theme.TITLE)
+        if first:
+            yield Text(f"the last {room} of {len(labels)} positions", theme.QUIET)
+        names = "".join(fit(visible(label, True), GRID_CELL - 1) + " " for label in labels[first:])
+        yield Text(" " * 6 + names, theme.STRONG, no_wrap=True, overflow="crop")
+        for layer in reversed(range(len(grid))):
+            line = Text(f"{layer:>5} ", theme.QUIET, no_wrap=True, overflow="crop")
+            for token in grid[layer][first:]:
+                shown = fit(visible(token.text, True), GRID_CELL - 1) + " "
+                line.append(shown, theme.cell_style("sequential", float(token.prob)) if colors else "")
+            yield line
+        yield Text("colour: its probability, dark 0 to light 1" if colors else "layers down, positions across", "dim")
+
+    return Drawn(draw)
 
 
 def attribution(found: Attribution) -> RenderableType:
@@ -139,3 +208,70 @@ def masked(found: Sequence[FilledMask]) -> RenderableType:
             Text(),
         ]
     return Group(*parts[:-1])
+
+
+def experiments_made(experiments: Sequence[Experiment]) -> list[Text]:
+    """What was done, and for each direction that was added how long it is beside what it was added to."""
+    made = ", ".join(f"{entry.kind} {entry.where} ({entry.what})" for entry in experiments)
+    measured = [(entry.where, entry.length) for entry in experiments if entry.length is not None]
+    lengths = [_length(where, length) for where, length in measured if math.isfinite(length)]
+    return [Text(visible(made), theme.TITLE), *lengths]
+
+
+def _length(where: str, length: float) -> Text:
+    layer = where.partition(".")[0]
+    line = f"the direction is {number(length, 2)} times as long as the stream after layer {layer}"
+    return Text(line + (" and drowns it" if length >= DROWNS else ""), theme.QUIET)
+
+
+def change(baseline: Baseline, found: AnswerChange) -> RenderableType:
+    """Before, after, and the change."""
+    tokens = sorted(found.tokens, key=lambda token: -max(token.prob_before, token.prob_after))
+    rows = [(token.text, token.prob_before, token.prob_after, f"{token.logit_change:+.3f}") for token in tokens]
+    before = visible(baseline.next[0].text, True) if baseline.next else "–"
+    best = max(found.tokens, key=lambda token: token.prob_after, default=None)
+    after = visible(best.text, True) if best else "–"
+    moved = f"the answer stays {after}" if before == after else f"the answer moves from {before} to {after}"
+    note = f"{moved}; KL(before ‖ after) = {number(found.kl)} bits"
+    compared = two_probabilities(rows, ("before", "after", "logit change"), 12)
+    return Group(*experiments_made(found.experiments), compared, Text(note, theme.QUIET))
+
+
+def two_probabilities(
+    tokens: Sequence[tuple[str, float | None, float | None, str | None]], names: tuple[str, str, str | None], cells: int
+) -> RenderableType:
+    """A line a token: its probability in one run and in the other, with bars of up to `cells`; and one thing more."""
+    most = max((max(one or 0, other or 0) for _, one, other, _ in tokens), default=1.0) or 1.0
+    rows: list[list[Cell]] = []
+    for text, one, other, more in tokens[:SHOWN]:
+        row: list[Cell] = [Text(visible(text, True))]
+        for probability, style in ((one, theme.BAR), (other, theme.BAR_CHOSEN)):
+            row.append(None if probability is None else percent(probability, 2))
+            row.append(BarCell((probability or 0) / most, cells, style))
+        rows.append([*row, more])
+    first, second, third = (name and Column(name, "right") for name in names)
+    return table(["next token", first, "", second, "", third], rows)
+
+
+def sweep(found: Sweep, labels: Sequence[str]) -> RenderableType:
+    """How much of the other answer comes back, layer by position."""
+    heads = found.part == "head"
+    order = ", to first order" if found.by == "gradient" else ""
+    target, versus = visible(found.target.text, True), visible(found.versus.text, True)
+    restored = np.asarray(found.restored)
+    rows = [str(layer) for layer in range(len(restored))]
+    columns = [str(index) for index in range(restored.shape[1])] if heads else list(labels)
+    picture = heatmap(
+        restored,
+        rows,
+        columns,
+        scale="diverging",
+        limits=(-1.0, 1.0),
+        fold="extreme",
+        row_name="layers",
+        column_name="heads" if heads else "positions",
+        value_name=f"share of {target} over {versus} that comes back",
+        title=f"patching the {found.part}{order}: 1 = the other text's answer {target}, 0 = this text's {versus}",
+    )
+    scores = f"logit({target}) − logit({versus}): {number(found.before)} here, {number(found.after)} in the other text"
+    return Group(picture, Text(scores, theme.QUIET))

@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
+from llminspect.analysis.by_hand import Written
+from llminspect.analysis.candidates import Candidate
+from llminspect.analysis.forward import ForwardResult
+from llminspect.analysis.trace import FeedForward, LayerTrace, Routing
+from llminspect.commands.forward.answers import (
+    attribution,
+    change,
+    lens_grid,
+    lens_table,
+    masked,
+    saliency,
+    surprise,
+    sweep,
+)
 from llminspect.core.numbers import column, count, duration, number, percent, shape, vector
+from llminspect.core.trace import TraceStep
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars
-from llminspect.render.formula import steps as formula_steps
 from llminspect.render.safe import visible
+from llminspect.render.section import steps as formula_steps
 from llminspect.render.table import Cell, Column, table
 from llminspect.render.token_strip import token_strip
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.console import RenderableType
-
-    from llminspect.analysis.by_hand import Written
-    from llminspect.analysis.candidates import Candidate
-    from llminspect.analysis.forward import ForwardResult
-    from llminspect.analysis.trace import FeedForward, LayerTrace, Routing
-    from llminspect.core.trace import TraceStep
 
 ROWS = 12
 """Layers shown in the folded trace."""
 
 
-def forward_view(result: ForwardResult) -> RenderableType:
+def render(result: ForwardResult) -> RenderableType:
     """What was chosen to look at; the way through the layers where nothing more special was."""
     if result.surprise is not None:
-        from llminspect.commands.forward.answers import surprise
-
         return surprise(result.surprise, labels(result.tokens))
     parts: list[RenderableType] = [strip(result.tokens, result.position), Text()]
     if result.source is not None:
@@ -53,8 +55,6 @@ def forward_view(result: ForwardResult) -> RenderableType:
     for answer in answers:
         parts += [answer, Text()]
     if result.masked is not None:
-        from llminspect.commands.forward.answers import masked
-
         parts.append(masked(result.masked))
     elif result.next and result.change is None:
         parts.append(next_tokens(result.next, result.tokens, result.position))
@@ -65,28 +65,18 @@ def forward_view(result: ForwardResult) -> RenderableType:
 
 
 def answer_views(result: ForwardResult) -> list[RenderableType]:
-    """The answers to special questions, in the order in which one leads to the other; each loads what draws it."""
+    """The answers to special questions, in the order in which one leads to the other."""
     views: list[RenderableType] = []
     if result.lens is not None:
-        from llminspect.commands.forward.lens import LensGrid, lens_table
-
         views.append(lens_table(result.lens))
-        views += [] if result.grid is None else [LensGrid(result.grid, labels(result.tokens))]
+        views += [] if result.grid is None else [lens_grid(result.grid, labels(result.tokens))]
     if result.attribution is not None:
-        from llminspect.commands.forward.answers import attribution
-
         views.append(attribution(result.attribution))
     if result.saliency is not None:
-        from llminspect.commands.forward.answers import saliency
-
         views.append(saliency(result.saliency, labels(result.tokens)))
     if result.sweep is not None:
-        from llminspect.commands.forward.experiments import sweep
-
         views.append(sweep(result.sweep, labels(result.tokens)))
     if result.change is not None and result.baseline is not None:
-        from llminspect.commands.forward.experiments import change
-
         views.append(change(result.baseline, result.change))
     return views
 
@@ -200,14 +190,12 @@ def feed_forward(step: FeedForward) -> RenderableType:
         formula = f"h = W z   a = {function}(h) · (W′ z)   the gate h decides how much of W′ z passes"
     else:
         formula = f"h = W z + b   a = {function}(h)" if function else "h = W z + b   a = h"
-    headers = [Column("unit", "right"), Column("h", "right"), *([Column("W′ z", "right")] if step.gated else [])]
+    headers = [Column("unit", "right"), Column("h", "right"), Column("W′ z", "right") if step.gated else None]
+    headers += [Column("a", "right"), Column("h, written out", quiet=True)]
     rows = []
     for unit in step.units:
-        cells: list[str | None] = [str(unit.unit), number(unit.hidden)]
-        if step.gated:
-            cells.append(None if unit.up is None else number(unit.up))
+        cells = [str(unit.unit), number(unit.hidden), None if unit.up is None else number(unit.up)]
         rows.append([*cells, number(unit.activation), terms_of(unit.terms, unit.bias, len(step.input))])
-    headers += [Column("a", "right"), Column("h, written out", quiet=True)]
     note = (
         f"the {len(step.units)} of {count(step.width)} hidden units that fire most; "
         f"{percent(step.positive)} of all have h > 0"

@@ -11,23 +11,20 @@ from llminspect.arguments.shared import EngineOptions, ModelOptions, OutputOptio
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts
 from llminspect.cli.opening import open_model_for
+from llminspect.cli.output import Stream, live
 from llminspect.cli.run import run_each
-from llminspect.cli.save import check_ending
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import RenderableType
 
+    from llminspect.analysis.completion import CompletionListener, StepRecord
     from llminspect.analysis.generate import GenerateResult
+    from llminspect.model.opened import Model
+    from llminspect.text.prompt import Prompt
 
 RESULTS = "analysis.generate.GenerateResult"
-"""The classes of what `--json` writes."""
-
-
-def render(result: GenerateResult) -> RenderableType:
-    """The text, then each token with its probability and the runners-up."""
-    from llminspect.commands.generate.view import generate_view
-
-    return generate_view(result)
 
 
 @takes_groups
@@ -48,11 +45,9 @@ def command(
     """
     from llminspect.analysis.generate import GenerateQuestion, generate
     from llminspect.analysis.prompt import text_prompt
-    from llminspect.commands.generate.follow import followed
 
-    check_ending(output, arrays=False)
     seed = seed_of(sampling, options, patch, experiments, follow, source, model, output)
-    following = followed(source, output, options, follow)
+    follower = Follower(source, output, options, follow)
     opened = open_model_for(model, output, engine)
     if opened.engine is not None and seed is not None and sampling.seed is None:
         seed = opened.engine.agreed(seed)
@@ -60,13 +55,53 @@ def command(
     question = GenerateQuestion(sampling, options, experiments, seed, patch, source_ids)
     prompts = read_prompts(source, opened.tokenizer)
     provenance = {**opened.provenance, **({} if question.seed is None else {"seed": question.seed})}
-    run_each(
-        "generate",
-        opened.name,
-        provenance,
-        prompts,
-        output,
-        lambda prompt: following.run(partial(generate, opened, question, prompt), opened, prompt),
-        render,
-        show=following.show,
-    )
+
+    def working(prompt: Prompt) -> GenerateResult:
+        return follower.run(partial(generate, opened, question, prompt), opened, prompt)
+
+    run_each("generate", opened.name, provenance, prompts, output, working, show=follower.show)
+
+
+class Follower:
+    """Shows the text as it is written (`streams`, with --stream nothing else), or `bars`, or nothing until the end."""
+
+    def __init__(
+        self, source: SourceOptions, output: OutputOptions, options: GenerateOptions, follow: FollowOptions
+    ) -> None:
+        several = (options.n > 1 or options.beams) and not follow.stream
+        self.output, self.alone = output, follow.stream
+        self.bars = follow.watch
+        self.streams = not (output.json or source.lines or follow.watch or several)
+
+    def run(
+        self, compute: Callable[[CompletionListener | None], GenerateResult], model: Model, prompt: Prompt
+    ) -> GenerateResult:
+        if not self.streams and not self.bars:
+            return compute(None)
+        from llminspect.analysis.completion import CompletionListener
+        from llminspect.analysis.generate import check_generates, written
+        from llminspect.commands.generate.view import in_front, watch_view
+
+        check_generates(model, prompt)  # Nothing is shown of what cannot be continued.
+        before = in_front(written(model, prompt), prompt.ids, [token.start for token in prompt.tokens])
+        if self.bars:
+            with live(self.output) as picture:
+
+                def redraw(step: StepRecord, text: str) -> None:
+                    picture.update(watch_view(before, text, step), refresh=True)
+
+                return compute(CompletionListener(step=redraw))
+        stream = Stream(self.output)
+        if not self.alone:
+            stream.write(before, quiet=True)
+        try:
+            return compute(CompletionListener(text=stream.write))
+        finally:
+            # What comes next, be it an error, starts on a line of its own.
+            stream.write("\n")
+
+    def show(self, result: GenerateResult) -> RenderableType | None:
+        """What is still to be shown at the end."""
+        from llminspect.commands.generate.view import render
+
+        return None if self.streams and self.alone else render(result, streamed=self.streams)

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.text import Text
 
-from llminspect.commands.forward.experiments import experiments_made
+from llminspect.analysis.beams import Beam, BranchToken
+from llminspect.analysis.completion import Completion, StepRecord
+from llminspect.analysis.generate import CompletionChange, GenerateResult, UnchangedCompletion
+from llminspect.commands.forward.answers import experiments_made
 from llminspect.core.numbers import count, number, percent
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars
 from llminspect.render.safe import visible
-from llminspect.render.table import Cell, Column, table
+from llminspect.render.section import Drawn
+from llminspect.render.table import Cell, Column, Columns, table
 from llminspect.render.token_strip import value_strip
 from llminspect.render.tree import Branch, branch_tree
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-
-    from llminspect.analysis.beams import Beam, BranchToken
-    from llminspect.analysis.completion import Completion, StepRecord
-    from llminspect.analysis.generate import CompletionChange, GenerateResult, UnchangedCompletion
 
 _STOPS = {
     "length": "the number of tokens was reached (--max-tokens)",
@@ -32,7 +27,7 @@ _STOPS = {
 }
 
 
-def generate_view(result: GenerateResult, *, streamed: bool = False) -> RenderableType:
+def render(result: GenerateResult, *, streamed: bool = False) -> RenderableType:
     """With `streamed` the text itself has been shown already."""
     parts: list[RenderableType] = []
     if result.samples is not None:
@@ -47,7 +42,8 @@ def generate_view(result: GenerateResult, *, streamed: bool = False) -> Renderab
             if step.filters is not None:
                 parts += [filter_view(index, step), Text()]
     if result.tree is not None:
-        parts += [branch_tree(_end_of(result.prompt), map(_branch, result.tree), title="branches not taken"), Text()]
+        end = result.prompt if len(result.prompt) <= 40 else "…" + result.prompt[-39:]
+        parts += [branch_tree(end, map(_branch, result.tree), title="branches not taken"), Text()]
     if result.baseline is not None and result.change is not None:
         parts += [change_view(result.baseline, result.change, result.completion), Text()]
     seed = "" if result.seed is None else f"; seed {result.seed} repeats it"
@@ -90,10 +86,6 @@ def _lines(text: str) -> str:
     return "\n".join(visible(f"x{line}")[1:] for line in text.split("\n"))
 
 
-def _end_of(prompt: str) -> str:
-    return prompt if len(prompt) <= 40 else "…" + prompt[-39:]
-
-
 def confidence(result: GenerateResult) -> RenderableType:
     """The completion's tokens, each coloured by its probability."""
     return value_strip(
@@ -113,34 +105,14 @@ def step_table(steps: Sequence[StepRecord]) -> RenderableType:
         if step.forced:
             token.append(" (given)", theme.QUIET)
         drawn = None if step.drawn_prob is None else percent(step.drawn_prob)
-        rows.append(
-            [
-                str(index),
-                token,
-                percent(step.prob),
-                BarCell(step.prob, 10),
-                drawn,
-                Text(others, theme.QUIET),
-                f"{step.entropy:.1f}",
-            ]
-        )
+        row: list[Cell] = [str(index), token, percent(step.prob), BarCell(step.prob, 10)]
+        rows.append([*row, drawn, Text(others, theme.QUIET), f"{step.entropy:.1f}"])
     # Without a filter a token is drawn at the model's own probability.
     drawn_at_all = any(step.drawn_prob is not None and abs(step.drawn_prob - step.prob) > 1e-9 for step in steps)
-    columns = [
-        Column("", "right", quiet=True),
-        Column("token"),
-        Column("prob", "right"),
-        Column(""),
-        Column("drawn at", "right"),
-        Column("runners-up"),
-        Column("bits", "right", quiet=True),
-    ]
-    if not drawn_at_all:
-        columns.pop(4)
-        rows = [[*row[:4], *row[5:]] for row in rows]
-    if not any(step.alternatives for step in steps):
-        columns.pop(-2)
-        rows = [[*row[:-2], row[-1]] for row in rows]
+    columns: Columns = [Column("", "right", quiet=True), "token", Column("prob", "right"), ""]
+    columns.append(Column("drawn at", "right") if drawn_at_all else None)
+    columns.append("runners-up" if any(step.alternatives for step in steps) else None)
+    columns.append(Column("bits", "right", quiet=True))
     note = "prob: the model's own; bits: the entropy of its choice, 0 when it is certain"
     return table(columns, rows, note=note + ("; drawn at: after the filters" if drawn_at_all else ""))
 
@@ -213,8 +185,13 @@ def watch_view(prompt: str, text: str, step: StepRecord) -> RenderableType:
         [(step.prob, step.text, True), *((other.prob, other.text, False) for other in step.alternatives)],
         key=lambda entry: -entry[0],
     )
+
+    def tail(console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        lines = _text(prompt, text).wrap(console, options.max_width)
+        yield Text("\n").join(lines[-max(1, options.size.height - len(shown) - 2) :])
+
     return Group(
-        _Tail(_text(prompt, text), len(shown) + 2),
+        Drawn(tail),
         Text(),
         probability_bars(
             [text for _, text, _ in shown],
@@ -223,14 +200,3 @@ def watch_view(prompt: str, text: str, step: StepRecord) -> RenderableType:
             strong=[index for index, (_, _, chosen) in enumerate(shown) if chosen],
         ),
     )
-
-
-class _Tail:
-    """The last lines of a text, so many that `below` lines have room beneath them on the terminal."""
-
-    def __init__(self, text: Text, below: int) -> None:
-        self.text, self.below = text, below
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        lines = self.text.wrap(console, options.max_width)
-        yield Text("\n").join(lines[-max(1, options.size.height - self.below) :])

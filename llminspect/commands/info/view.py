@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
+from llminspect.analysis.info import InfoResult, ModelTensor, TokenizerDetails
 from llminspect.core.numbers import byte_size, percent, ranges
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.safe import visible
-from llminspect.render.table import Column, key_values, table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from rich.console import RenderableType
-
-    from llminspect.analysis.info import InfoResult, ModelTensor, TokenizerDetails
-    from llminspect.render.table import Cell
+from llminspect.render.table import Cell, Column, Columns, key_values, table
 
 TEMPLATE_LINES = 12
 _DOES = {
@@ -42,7 +35,7 @@ _SIZES = {
 }
 
 
-def info_view(result: InfoResult, *, every_tensor: bool) -> RenderableType:
+def render(result: InfoResult, *, every_tensor: bool = False) -> RenderableType:
     """One screen, tensors of equal layers on one line; with `every_tensor` all there is."""
     sections: list[RenderableType] = [Text(visible(result.title), theme.TITLE), key_values(_facts(result))]
     if result.parts:
@@ -50,7 +43,8 @@ def info_view(result: InfoResult, *, every_tensor: bool) -> RenderableType:
     if result.tensors:
         shown = [_row(tensor) for tensor in result.tensors] if every_tensor else _folded(result.tensors)
         heading = "Tensors" if every_tensor else "Tensors, equal layers on one line (--tensors: each on its own)"
-        sections += [_heading(heading), _tensors(shown)]
+        columns: Columns = ["tensor", "axes", "shape", "type", Column("parameters", align="right")]
+        sections += [_heading(heading), table(columns, shown)]
     if result.tokenizer is not None:
         sections += [_heading("Tokenizer"), key_values(_tokenizer(result.tokenizer, every_tensor))]
     if result.chat_template:
@@ -107,10 +101,6 @@ def parts_table(result: InfoResult) -> RenderableType:
     if result.tied:
         rows.append(["unembedding", "0", "0%", Text("the embedding, used again", theme.QUIET)])
     return table(["part", Column("parameters", align="right"), Column("share", align="right"), ""], rows)
-
-
-def _tensors(rows: Sequence[Sequence[Cell]]) -> RenderableType:
-    return table(["tensor", "axes", "shape", "type", Column("parameters", align="right")], rows)
 
 
 def _row(tensor: ModelTensor) -> list[Cell]:

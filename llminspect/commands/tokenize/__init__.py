@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import typer
 
 from llminspect.arguments.shared import ModelOptions, PageOptions, SourceOptions
 from llminspect.arguments.tokenize import TokenizeOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.run import fail_check
-from llminspect.cli.save import check_ending, is_page
+from llminspect.cli.save import is_page
 from llminspect.cli.stream import OverBudget
 from llminspect.errors import CheckFailed, UsageError
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from llminspect.analysis.compare_tokenizers import CompareResult
-    from llminspect.analysis.tokenize import CountResult, TokenizeResult
-
 RESULTS = "analysis.tokenize.TokenizeResult analysis.tokenize.CountResult analysis.compare_tokenizers.CompareResult "
-"""The classes of what `--json` writes."""
-
-
-def render(result: TokenizeResult | CountResult | CompareResult) -> RenderableType:
-    """The coloured strip and the table, the comparison, or the bare number."""
-    from llminspect.commands.tokenize.view import rendering
-
-    return rendering(result)
 
 
 @takes_groups
 def command(
-    context: typer.Context,
-    source: SourceOptions,
-    model: ModelOptions,
-    output: PageOptions,
-    options: TokenizeOptions,
+    context: typer.Context, source: SourceOptions, model: ModelOptions, output: PageOptions, options: TokenizeOptions
 ) -> None:
     """Cut a text into the tokens that a model sees.
 
@@ -47,24 +27,19 @@ def command(
     llminspect tokenize --count --file book.txt --model o200k_base --cost '$2.50'
     """
     from llminspect.analysis.prompt import is_chat
+    from llminspect.commands.tokenize.work import count_compared, count_one, tokenize_all
 
-    check_ending(output, arrays=False)
     if is_page(output) and (not options.compare or options.count):
         raise UsageError("--interactive goes with --compare here", "add --compare NAME, without --count")
     options.check(source, model, output)
     names = compared_names(context, model, options)
-    if options.count and not (source.lines or source.ids or is_chat(source)):
-        from llminspect.commands.tokenize.count import count_compared, count_one
-
-        over_budget = OverBudget()
-        if names:
-            over_budget.add(count_compared(names, source, model, output, options, render))
-        else:
-            over_budget.add(count_one(source, model, output, options, render))
+    over_budget = OverBudget()
+    if not options.count or source.lines or source.ids or is_chat(source):
+        over_budget = tokenize_all(names, source, model, output, options)
+    elif names:
+        over_budget.add(count_compared(names, source, model, output, options))
     else:
-        from llminspect.commands.tokenize.work import tokenize_all
-
-        over_budget = tokenize_all(names, source, model, output, options, render)
+        over_budget.add(count_one(source, model, output, options))
     check_budget(over_budget, source, output)
 
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rich.console import Console, ConsoleOptions
 from rich.style import Style
 from rich.text import Text
 
 from llminspect.render import theme
 from llminspect.render.safe import fit, visible, width
+from llminspect.render.section import Drawn
 from llminspect.text.tokenizer import utf8
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
-
-    from rich.console import Console, ConsoleOptions, RenderResult
 
 CHARACTERS = 4000
 """Shown of a long text."""
@@ -49,40 +47,9 @@ class TokenizerLine:
     """The tokens that every tokenizer has."""
 
 
-class Aligned:
-    """What `aligned` draws."""
-
-    def __init__(self, cells: list[AlignedText], lines: list[TokenizerLine], rest: int) -> None:
-        self._cells, self._lines, self._rest = cells, lines, rest
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        colors = theme.has_colors(console)
-        label = min(LABEL, max(width(visible(line.name)) for line in self._lines))
-        drawn = [self._widened(cell, colors) for cell in self._cells]
-        for index, row in enumerate(_rows(drawn, max(8, options.max_width - label - 2))):
-            if index and len(self._lines) > 1:
-                yield Text()
-            for line in self._lines:
-                text = Text(no_wrap=True, overflow="crop")
-                text.append(fit(visible(line.name), label) + "  ", theme.QUIET)
-                for place, (cell, gap, size) in enumerate(row):
-                    _append(text, line, cell, gap if place else 0, size, colors)
-                yield text
-        if self._rest:
-            yield Text(f"… and {self._rest:,} more characters", theme.QUIET)
-        if colors and any(line.shared for line in self._lines) and len(self._lines) > 1:
-            yield Text.assemble(("  ", _SHARED[0]), (" the same token in all of them", theme.QUIET))
-
-    def _widened(self, cell: AlignedText, colors: bool) -> tuple[AlignedText, int, int]:
-        """A cell with the room in front for a cut (without colour), and its width with the number of its parts."""
-        gap = 0 if colors else int(any(cell.start in line.cuts for line in self._lines))
-        parts = max((len(_parts(line, cell)) for line in self._lines), default=1)
-        return cell, gap, width(cell.text) + (len(str(parts)) if parts > 1 else 0)
-
-
 def aligned(
     text: str, models: Sequence[tuple[str, Sequence[dict[str, Any]]]], shared: Collection[Sequence[int]]
-) -> Aligned:
+) -> Drawn:
     """One line a tokenizer, the same character in the same column of each; `shared` are the spans that all have.
 
     In colour each token has its own background, grey where all tokenizers have it; without colour │ stands at each cut.
@@ -91,7 +58,34 @@ def aligned(
     common = {tuple(span) for span in shared}
     lines = [_line(name, tokens, common) for name, tokens in models]
     shown = text[:CHARACTERS]
-    return Aligned(list(_cells(shown, set().union(*(line.cuts for line in lines)))), lines, len(text) - len(shown))
+    cells = list(_cells(shown, set().union(*(line.cuts for line in lines))))
+
+    def draw(console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        colors = theme.has_colors(console)
+        label = min(LABEL, max(width(visible(line.name)) for line in lines))
+        drawn = [_widened(lines, cell, colors) for cell in cells]
+        for index, row in enumerate(_rows(drawn, max(8, options.max_width - label - 2))):
+            if index and len(lines) > 1:
+                yield Text()
+            for line in lines:
+                written = Text(no_wrap=True, overflow="crop")
+                written.append(fit(visible(line.name), label) + "  ", theme.QUIET)
+                for place, (cell, gap, size) in enumerate(row):
+                    _append(written, line, cell, gap if place else 0, size, colors)
+                yield written
+        if len(shown) < len(text):
+            yield Text(f"… and {len(text) - len(shown):,} more characters", theme.QUIET)
+        if colors and any(line.shared for line in lines) and len(lines) > 1:
+            yield Text.assemble(("  ", _SHARED[0]), (" the same token in all of them", theme.QUIET))
+
+    return Drawn(draw)
+
+
+def _widened(lines: Sequence[TokenizerLine], cell: AlignedText, colors: bool) -> tuple[AlignedText, int, int]:
+    """A cell with the room in front for a cut (without colour), and its width with the number of its parts."""
+    gap = 0 if colors else int(any(cell.start in line.cuts for line in lines))
+    parts = max((len(_parts(line, cell)) for line in lines), default=1)
+    return cell, gap, width(cell.text) + (len(str(parts)) if parts > 1 else 0)
 
 
 def _line(name: str, tokens: Sequence[dict[str, Any]], common: Collection[tuple[int, ...]]) -> TokenizerLine:

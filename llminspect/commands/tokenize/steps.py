@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -12,11 +10,7 @@ from llminspect.core.numbers import number
 from llminspect.render import theme
 from llminspect.render.safe import shorten, visible
 from llminspect.render.token_strip import token_strip
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from llminspect.text.steps import MatchStep, MergeStep, PathStep, Steps, WordSteps
+from llminspect.text.steps import MatchStep, MergeStep, PathStep, Steps, WordSteps
 
 WORDS = 12
 """Words whose steps are drawn."""

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from llminspect.analysis.compare_tokenizers import CompareResult
-from llminspect.analysis.tokenize import CountResult, TokenizeResult
+from llminspect.analysis.tokenize import Cost, CountResult, TokenizeResult
 from llminspect.commands.tokenize.alignment import aligned
 from llminspect.core.numbers import count as grouped
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.safe import visible
-from llminspect.render.table import Column, table
-from llminspect.render.token_strip import token_strip
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from llminspect.analysis.compare_tokenizers import ComparedTokenizer
-    from llminspect.analysis.tokenize import Cost
-    from llminspect.render.token_strip import Kind
+from llminspect.render.table import Cell, Column, Columns, table
+from llminspect.render.token_strip import Kind, token_strip
 
 STRIP = 1000
 """Tokens shown in the strip."""
@@ -111,15 +104,13 @@ def token_table(result: TokenizeResult) -> RenderableType:
     shown = [*tokens[:HEAD], *tokens[-TAIL:]] if len(tokens) > HEAD + TAIL else list(tokens)
     remarks = [note_on(token, result) for token in shown]
     spans = any(token["start"] is not None for token in shown)
-    columns = [Column("index", "right"), Column("token", spaces=True), Column("id", "right")]
-    columns += [Column("bytes", quiet=True)]
-    columns += [Column("span", "right", quiet=True)] if spans else []
-    columns += [Column("", quiet=True)] if any(remarks) else []
-    rows: list[list[Any]] = []
-    for token, remark in zip(shown, remarks, strict=True):
-        row = [str(token["index"]), cell(token), str(token["id"]), spaced(token["bytes"])]
-        row += [span(token)] if spans else []
-        rows.append([*row, remark] if any(remarks) else row)
+    columns: Columns = [Column("index", "right"), Column("token", spaces=True), Column("id", "right")]
+    columns += [Column("bytes", quiet=True), Column("span", "right", quiet=True) if spans else None]
+    columns.append(Column("", quiet=True) if any(remarks) else None)
+    rows = [
+        [str(token["index"]), cell(token), str(token["id"]), spaced(token["bytes"]), span(token), remark]
+        for token, remark in zip(shown, remarks, strict=True)
+    ]
     left_out = len(tokens) - len(shown)
     if left_out:
         rows.insert(HEAD, ["⋮", *[""] * (len(columns) - 1)])
@@ -216,24 +207,18 @@ def summary(result: CompareResult) -> RenderableType:
     """A row a tokenizer."""
     most = max((model.count or 0 for model in result.models), default=0) or 1
     priced = any(model.cost for model in result.models)
-    columns = [Column("tokenizer"), Column("tokens", "right"), Column(""), Column("characters per token", "right")]
-    columns += [
-        Column("bytes per token", "right"),
-        *([Column("cost", "right")] if priced else []),
-        Column("vocabulary", "right"),
-    ]
-    rows = [[model.model, *summary_cells(model, most, priced)] for model in result.models]
+    columns: Columns = ["tokenizer", Column("tokens", "right"), "", Column("characters per token", "right")]
+    columns += [Column("bytes per token", "right"), Column("cost", "right") if priced else None]
+    columns.append(Column("vocabulary", "right"))
+    rows: list[list[Cell]] = []
+    for model in result.models:
+        rates = (model.characters_per_token, model.bytes_per_token)
+        row = [model.model, None if model.count is None else f"{model.count:,}", BarCell((model.count or 0) / most, 8)]
+        row += [None if rate is None else f"{rate:.2f}" for rate in rates]
+        size = model.tokenizer.vocabulary_size
+        rows.append([*row, money(model.cost) if model.cost else None, f"{size:,}" if size else None])
     errors = [Text(visible(f"{model.model}: {model.error}"), theme.STRONG) for model in result.models if model.error]
     return Group(table(columns, rows, note=f"{result.characters:,} characters, {result.bytes:,} bytes"), *errors)
-
-
-def summary_cells(model: ComparedTokenizer, most: int, priced: bool) -> list[Any]:
-    rates = [None if rate is None else f"{rate:.2f}" for rate in (model.characters_per_token, model.bytes_per_token)]
-    price = [money(model.cost) if model.cost else None] if priced else []
-    count = None if model.count is None else f"{model.count:,}"
-    length = BarCell((model.count or 0) / most, 8)
-    size = f"{model.tokenizer.vocabulary_size:,}" if model.tokenizer.vocabulary_size else None
-    return [count, length, *rates, *price, size]
 
 
 def shared_lines(result: CompareResult) -> list[RenderableType]:
@@ -270,7 +255,7 @@ def difference_lines(result: CompareResult) -> list[RenderableType]:
     return [line]
 
 
-def rendering(result: TokenizeResult | CountResult | CompareResult) -> RenderableType:
+def render(result: TokenizeResult | CountResult | CompareResult) -> RenderableType:
     """Whichever of the three it is."""
     if isinstance(result, TokenizeResult):
         return tokenized(result)

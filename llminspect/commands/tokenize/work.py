@@ -1,60 +1,42 @@
-"""What `tokenize` does with each text, here or (with `--lines`) in other processes: one tokenizer, or several."""
+"""What `tokenize` does with each text, here or (with `--lines`) in other processes: in one tokenizer, or in several.
+
+With --count one text is a stream, counted in one tokenizer, or in each of several.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import IO, Any
 
-from llminspect.analysis.compare_tokenizers import compare
-from llminspect.analysis.tokenize import exceeded, tokenize
-from llminspect.cli.input import line_prompt, read_prompts, read_texts
-from llminspect.cli.opening import open_tokenizer_for
-from llminspect.cli.output import note
-from llminspect.cli.run import noting_empty, run_each
-from llminspect.cli.stdout import write_bytes
-from llminspect.cli.stream import LineWork, OverBudget, run_lines
-from llminspect.errors import UsageError
+from llminspect.analysis.compare_tokenizers import ComparedTokenizer, CompareResult, compared
+from llminspect.analysis.count import count as count_tokens
+from llminspect.analysis.tokenize import CountResult, TokenBudget, TokenizeResult, about, exceeded
+from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
+from llminspect.arguments.tokenize import TokenizeOptions
+from llminspect.cli.input import check_source, line_prompt, read_with
+from llminspect.cli.opening import MOMENT, ProgressBars, open_tokenizer_for
+from llminspect.cli.output import note, write_bytes, write_text
+from llminspect.cli.run import emit, noting_empty, run_each
+from llminspect.cli.stream import LineWork, OverBudget, bytes_left, is_argument, open_source, run_lines
+from llminspect.errors import UsageError, UserError
+from llminspect.opening import open_tokenizer
 from llminspect.text.prompt import Prompt
+from llminspect.text.tokenizer import Tokenizer
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from rich.console import RenderableType
-
-    from llminspect.analysis.compare_tokenizers import CompareResult
-    from llminspect.analysis.tokenize import CountResult, TokenBudget, TokenizeResult
-    from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
-    from llminspect.arguments.tokenize import TokenizeOptions
-    from llminspect.text.tokenizer import Tokenizer
-
-    Exceeded = tuple[str, int, TokenBudget]
+Exceeded = tuple[str, int, TokenBudget]
 
 
 def tokenize_all(
-    names: Sequence[str],
-    source: SourceOptions,
-    model: ModelOptions,
-    output: OutputOptions,
-    options: TokenizeOptions,
-    render: Callable[[Any], RenderableType],
+    names: Sequence[str], source: SourceOptions, model: ModelOptions, output: OutputOptions, options: TokenizeOptions
 ) -> OverBudget:
     """Every text in the model's tokenizer, or in each of `names`; gives what has more tokens than are allowed."""
-    work: LineWork[Any]
-    make: Callable[..., LineWork[Any]]
-    prompts: Iterator[Prompt]
-    if names:
-        make = partial(open_compared, names)
-        work = make(source, model, output, options)
-        prompts = (Prompt(text, (), line) for text, line in read_texts(source, may_be_empty=True))
-    else:
-        tokenizer, provenance = open_tokenizer_for(model, output)
-        make, work = open_one, work_of(tokenizer, provenance, source, model, output, options)
-        prompts = read_prompts(source, tokenizer, may_be_empty=True)
+    make = partial(open_compared, names, source, options) if names else partial(open_one, source, options)
+    work = make(model, output)
     if source.lines and output.save is None:
-        elsewhere = partial(make, source, replace(model, offline=True), replace(output, quiet=True), options)
-        return run_lines(source, output, work, elsewhere, options.workers)
+        return run_lines(source, model, output, work, make, options.workers)
     over_budget = OverBudget()
 
     def run(prompt: Prompt) -> Any:
@@ -62,9 +44,9 @@ def tokenize_all(
         over_budget.add(work.over_budget(result))
         return result
 
-    prompts = noting_empty(prompts, output)
+    prompts = noting_empty(read_with(work.prompt, source, may_be_empty=True), output)
     if options.truncate is None or output.json or source.lines or output.save:
-        run_each("tokenize", work.model_name, work.provenance, prompts, output, run, render)
+        run_each("tokenize", work.model_name, work.provenance, prompts, output, run)
     else:
         for prompt in prompts:
             write_kept(run(prompt), output)
@@ -72,21 +54,12 @@ def tokenize_all(
 
 
 def open_one(
-    source: SourceOptions, model: ModelOptions, output: OutputOptions, options: TokenizeOptions
+    source: SourceOptions, options: TokenizeOptions, model: ModelOptions, output: OutputOptions
 ) -> LineWork[Any]:
-    """The work in the one tokenizer."""
-    return work_of(*open_tokenizer_for(model, output), source, model, output, options)
+    """What is done with a text in the one tokenizer, in this process or another."""
+    from llminspect.analysis.tokenize import tokenize
 
-
-def work_of(
-    tokenizer: Tokenizer,
-    provenance: dict[str, Any],
-    source: SourceOptions,
-    model: ModelOptions,
-    output: OutputOptions,
-    options: TokenizeOptions,
-) -> LineWork[Any]:
-    """The same in a tokenizer that is open."""
+    tokenizer, provenance = open_tokenizer_for(model, output)
 
     def over_budget(result: TokenizeResult | CountResult) -> list[Exceeded]:
         return exceeded(model.model, result.count, result.budget)
@@ -96,13 +69,18 @@ def work_of(
 
 
 def open_compared(
-    names: Sequence[str], source: SourceOptions, model: ModelOptions, output: OutputOptions, options: TokenizeOptions
+    names: Sequence[str], source: SourceOptions, options: TokenizeOptions, model: ModelOptions, output: OutputOptions
 ) -> LineWork[Any]:
-    """The work in every tokenizer."""
+    """The same in every tokenizer, each of which makes its own tokens of the text."""
+    from llminspect.analysis.compare_tokenizers import compare
+
     if source.ids is not None:
         raise UsageError("--compare compares what tokenizers make of a text", "leave out --ids, or leave out --compare")
     opened = {name: open_tokenizer_for(replace(model, model=name), output) for name in names}
     tokenizers = [(name, tokenizer) for name, (tokenizer, _) in opened.items()]
+
+    def untokenized(text: str, line: int | None) -> Prompt:
+        return Prompt(text, (), line)
 
     def run(prompt: Prompt) -> CompareResult:
         assert prompt.text is not None
@@ -114,11 +92,6 @@ def open_compared(
     provenance = {"models": {name: found for name, (_, found) in opened.items()}}
     learns = any(tokenizer.learns for _, tokenizer in tokenizers)
     return LineWork("tokenize", names[0], provenance, output.digits, untokenized, run, over_budget, learns)
-
-
-def untokenized(text: str, line: int | None) -> Prompt:
-    """The text alone: each tokenizer makes its own tokens of it."""
-    return Prompt(text, (), line)
 
 
 def write_kept(result: TokenizeResult, output: OutputOptions) -> None:
@@ -133,3 +106,86 @@ def write_kept(result: TokenizeResult, output: OutputOptions) -> None:
     write_bytes(data)
     if kept.of > result.count:
         note(f"kept {result.count:,} of {kept.of:,} tokens, cut off at the {kept.side}", output)
+
+
+def count_one(
+    source: SourceOptions, model: ModelOptions, output: OutputOptions, options: TokenizeOptions
+) -> list[Exceeded]:
+    """Count in one tokenizer and write the number: by itself for the next program in the pipe."""
+    check_source(source)
+    tokenizer, provenance = open_tokenizer_for(model, output)
+    with open_source(source) as stream:
+        result = count_in(tokenizer, model, stream, bytes_left(stream), source, output, options)
+    if not result.bytes:
+        note("the text is empty", output)
+    if output.json or output.save is not None or result.cost is not None:
+        emit("tokenize", model.model, provenance, result, output)
+    else:  # Without loading what draws.
+        write_text(f"{result.count}\n")
+    return exceeded(model.model, result.count, result.budget)
+
+
+def count_compared(
+    names: Sequence[str], source: SourceOptions, model: ModelOptions, output: OutputOptions, options: TokenizeOptions
+) -> list[Exceeded]:
+    """Count in several tokenizers; a pipe is read once and kept, on disk where it is long."""
+    from llminspect.files.source import spooled
+
+    check_source(source)
+    opened = {name: open_tokenizer_for(replace(model, model=name), output) for name in names}
+    stream = open_source(source)
+    start, size = 0, bytes_left(stream)
+    if size is None:
+        with stream:
+            stream, size = spooled(stream)
+    else:
+        start = stream.tell()
+    models: list[ComparedTokenizer] = []
+    counts: list[CountResult] = []
+    over_budget: list[Exceeded] = []
+    errors: list[UserError] = []
+    with stream:
+        for name, (tokenizer, _) in opened.items():
+            stream.seek(start)
+            try:
+                result = count_in(tokenizer, replace(model, model=name), stream, size, source, output, options)
+            except UserError as error:
+                errors.append(error)
+                models.append(ComparedTokenizer(name, about(tokenizer), error=error.message))
+                continue
+            counts.append(result)
+            over_budget += exceeded(name, result.count, result.budget)
+            models.append(compared(name, tokenizer, result))
+    if not counts:
+        raise errors[0]
+    comparison = CompareResult(None, counts[0].characters or 0, counts[0].bytes or 0, models)
+    provenance = {"models": {name: found for name, (_, found) in opened.items()}}
+    emit("tokenize", names[0], provenance, comparison, output)
+    return over_budget
+
+
+def count_in(
+    tokenizer: Tokenizer,
+    model: ModelOptions,
+    stream: IO[bytes],
+    size: int | None,
+    source: SourceOptions,
+    output: OutputOptions,
+    options: TokenizeOptions,
+) -> CountResult:
+    """The tokens of a stream of `size` bytes (None: nobody knows), with a progress bar on a terminal if it is long."""
+    with ProgressBars(output) as progress:
+
+        def step(done: int) -> None:
+            if progress is not None and sys.stderr.isatty() and (size or done) > MOMENT:
+                progress("counting", done, size)
+
+        return count_tokens(
+            tokenizer,
+            stream,
+            source,
+            options,
+            reopen=partial(open_tokenizer, model.model, revision=model.revision, offline=True),
+            drop_final_newline=not is_argument(source),
+            progress=step,
+        )

@@ -9,36 +9,24 @@ from typing import TYPE_CHECKING
 
 from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
 from llminspect.arguments.small import WalkOptions
-from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts, read_text
 from llminspect.cli.opening import open_model_for
 from llminspect.cli.output import pause, write_rendering
 from llminspect.cli.run import run_each
-from llminspect.cli.save import check_ending
 from llminspect.text.prompt import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.console import RenderableType
-
     from llminspect.analysis.walk import WalkResult
     from llminspect.text.tokenizer import Tokenizer
 
 RESULTS = "analysis.walk.WalkResult"
-"""The classes of what `--json` writes."""
 
 
 SENTENCE = "The capital of France is"
 """What is followed where nothing else was given."""
-
-
-def render(result: WalkResult) -> RenderableType:
-    """All chapters."""
-    from llminspect.commands.walk.view import whole
-
-    return whole(result)
 
 
 def stepwise(result: WalkResult, output: OutputOptions) -> None:
@@ -53,12 +41,7 @@ def stepwise(result: WalkResult, output: OutputOptions) -> None:
 
 
 @takes_groups
-def command(
-    source: SourceOptions,
-    model: ModelOptions,
-    output: OutputOptions,
-    options: WalkOptions,
-) -> None:
+def command(source: SourceOptions, model: ModelOptions, output: OutputOptions, options: WalkOptions) -> None:
     """Go the whole way from text to text, step by step: by hand on a toy, then in the real model.
 
     \b
@@ -67,14 +50,12 @@ def command(
     """
     from llminspect.analysis.walk import walk
 
-    check_together("walk", options, source, model, output)
-    check_ending(output, arrays=False)
     opened = open_model_for(model, output)
     waits = sys.stdin.isatty() and (sys.stdout.isatty() if options.paused is None else options.paused)
     prompts = _prompts(source, opened.tokenizer)
     working = partial(walk, opened, model, source)
-    show = partial(stepwise, output=output) if waits else render
-    run_each("walk", opened.name, opened.provenance, prompts, output, working, render, show=show)
+    show = partial(stepwise, output=output) if waits else None
+    run_each("walk", opened.name, opened.provenance, prompts, output, working, show=show)
 
 
 def _prompts(source: SourceOptions, tokenizer: Tokenizer | None) -> Iterator[Prompt]:

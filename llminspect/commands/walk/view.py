@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
 
+from rich.console import RenderableType
 from rich.text import Text
 
 from llminspect.analysis.embed import EmbedResult
-from llminspect.commands import attend, embed, encode, generate, tokenize
+from llminspect.analysis.walk import CommandExcerpt, WalkChapter, WalkResult
+from llminspect.commands.attend import view as attend
+from llminspect.commands.embed import view as embed
+from llminspect.commands.encode import view as encode
 from llminspect.commands.forward import view as forward_views
-from llminspect.commands.forward.experiments import change
-from llminspect.commands.forward.lens import lens_table
+from llminspect.commands.forward.answers import change, lens_table
+from llminspect.commands.generate import view as generate
 from llminspect.commands.info.view import parts_table
+from llminspect.commands.tokenize import view as tokenize
 from llminspect.core.numbers import number
 from llminspect.render import theme
 from llminspect.render.safe import shorten, visible
 from llminspect.render.section import page
 from llminspect.render.table import Cell, Column, table
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from rich.console import RenderableType
-
-    from llminspect.analysis.walk import CommandExcerpt, WalkChapter, WalkResult
-
 _LONGEST = 60
 """Characters of an argument that are shown in a command line."""
 
 
-def whole(result: WalkResult) -> RenderableType:
+def render(result: WalkResult) -> RenderableType:
     """Every chapter, one below the other."""
     return page(pages(result))
 
@@ -48,14 +48,9 @@ def _parameters(chapter: WalkChapter) -> Iterator[RenderableType]:
     yield from _excerpt(real, parts_table(real.result))
 
 
-def _tokens(chapter: WalkChapter) -> Iterator[RenderableType]:
+def _whole(draw: Callable[[Any], RenderableType], chapter: WalkChapter) -> Iterator[RenderableType]:
     for part in [*chapter.by_hand, *chapter.model]:
-        yield from _excerpt(part, tokenize.render(part.result))
-
-
-def _ids(chapter: WalkChapter) -> Iterator[RenderableType]:
-    for part in [*chapter.by_hand, *chapter.model]:
-        yield from _excerpt(part, encode.render(part.result))
+        yield from _excerpt(part, draw(part.result))
 
 
 def _vectors(chapter: WalkChapter) -> Iterator[RenderableType]:
@@ -87,11 +82,6 @@ _LAST = 3
 """The steps of a toy that make its answer: logits, probabilities, the next token."""
 
 
-def _attention(chapter: WalkChapter) -> Iterator[RenderableType]:
-    for part in [*chapter.by_hand, *chapter.model]:
-        yield from _excerpt(part, attend.render(part.result))
-
-
 def _feed_forward(chapter: WalkChapter) -> Iterator[RenderableType]:
     (by_hand,), (real,) = chapter.by_hand, chapter.model
     yield from _excerpt(by_hand, forward_views.calculation(by_hand.result.steps[-1 - _LAST : -_LAST]))
@@ -116,8 +106,8 @@ def _inside(chapter: WalkChapter) -> Iterator[RenderableType]:
 
 
 _CHAPTERS: Sequence[Callable[[WalkChapter], Iterator[RenderableType]]] = (
-    *(_parameters, _tokens, _ids, _vectors, _layers),
-    *(_attention, _feed_forward, _next, _inside),
+    *(_parameters, partial(_whole, tokenize.render), partial(_whole, encode.render), _vectors, _layers),
+    *(partial(_whole, attend.render), _feed_forward, _next, _inside),
 )
 
 
