@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.lens import LensLayer
     from llminspect.analysis.token_scores import Saliency, Surprise
     from llminspect.core.array import Array
-    from llminspect.library.inputs import OfText, Opened, Text
-    from llminspect.arguments.option import Texts
+    from llminspect.library.inputs import OfText, Opened, Text, Texts
 
 R = TypeVar("R")
 

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.forward import ForwardResult
     from llminspect.analysis.generate import GenerateResult
     from llminspect.analysis.walk import WalkResult
-    from llminspect.library.inputs import Opened, Text
-    from llminspect.arguments.option import Texts
+    from llminspect.library.inputs import Opened, Text, Texts
 
 SENTENCE = "The capital of France is"
 """What `walk` follows where nothing else is given."""

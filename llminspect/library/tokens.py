@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llminspect.analysis.encode import EncodeResult, SearchResult
-    from llminspect.library.inputs import Opened, Text
-    from llminspect.arguments.option import Texts
+    from llminspect.library.inputs import Opened, Text, Texts
     from llminspect.text.tokenizer import Tokenizer
 
 
