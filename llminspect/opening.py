@@ -202,6 +202,9 @@ def _assemble(located: Located, progress: Progress | None, streamed: bool, finit
             if spec.shape == "V D" and spec.name in on_demand.parts:
                 on_demand[spec.name] = row_by_row(on_demand, spec, config)
         on_demand.update({name: partial(in_blocks.__getitem__, name) for name in in_blocks})
+        for spec, planned in zip(specs, plan, strict=True):
+            if spec.copies:  # They are compared where it is read whole, which may be never.
+                planned.read()
         params = Params(on_demand, keep=False)
     else:
         # The family is part of the key: another reading of the same file must not find this one's arrays.

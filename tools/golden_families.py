@@ -30,7 +30,7 @@ class Family:
     config: Callable[[], Any]
     model: Callable[[Any], Any]
     kind: str = "decoder"
-    """Or "masked", "encoder", "encoder-decoder"."""
+    """Or "both-ways" (a decoder that sees what comes after, too), "masked", "encoder", "encoder-decoder"."""
     layers: Callable[[Any], Any] = lambda model: model.model.layers
     encoder_layers: Callable[[Any], Any] | None = None
     tokens: int = 29
@@ -229,13 +229,55 @@ MIXTURES = [
     ),
 ]
 
+BOTH_WAYS = [
+    Family("llama-both-ways", eager(t.LlamaConfig, **GROUPED, is_causal=False), t.LlamaForCausalLM, "both-ways"),
+    Family(
+        "mistral-both-ways",
+        eager(t.MistralConfig, **GROUPED, sliding_window=4, is_causal=False),
+        t.MistralForCausalLM,
+        "both-ways",
+    ),
+    Family(
+        "gemma3-both-ways",
+        eager(
+            t.Gemma3TextConfig,
+            **GROUPED,
+            sliding_window=9,
+            sliding_window_pattern=2,
+            query_pre_attn_scalar=13,
+            use_bidirectional_attention=True,
+        ),
+        t.Gemma3ForCausalLM,
+        "both-ways",
+    ),
+]
+
 BERT = {**SIZES, "type_vocab_size": 2}
 ENCODERS = [
     Family("bert", eager(t.BertConfig, **BERT), t.BertForMaskedLM, "masked", lambda model: model.bert.encoder.layer),
+    Family(
+        "bert-untied",
+        eager(t.BertConfig, **BERT, tie_word_embeddings=False, hidden_act="relu"),
+        t.BertForMaskedLM,
+        "masked",
+        lambda model: model.bert.encoder.layer,
+    ),
     Family("bert-encoder", eager(t.BertConfig, **BERT), t.BertModel, "encoder", lambda model: model.encoder.layer),
     Family(
         "roberta",
         eager(t.RobertaConfig, **{**BERT, "type_vocab_size": 1, "pad_token_id": 1, "bos_token_id": 0}),
+        t.RobertaForMaskedLM,
+        "masked",
+        lambda model: model.roberta.encoder.layer,
+    ),
+    Family(
+        "roberta-untied",
+        eager(
+            t.RobertaConfig,
+            **{**BERT, "type_vocab_size": 2, "pad_token_id": 1, "bos_token_id": 0},
+            tie_word_embeddings=False,
+            hidden_act="relu",
+        ),
         t.RobertaForMaskedLM,
         "masked",
         lambda model: model.roberta.encoder.layer,
@@ -310,7 +352,7 @@ ENCODER_DECODERS = [
     ),
 ]
 
-FAMILIES = [*LLAMAS, *DECODERS, *MIXTURES, *ENCODERS, *ENCODER_DECODERS]
+FAMILIES = [*LLAMAS, *DECODERS, *MIXTURES, *BOTH_WAYS, *ENCODERS, *ENCODER_DECODERS]
 
 
 def older_form(config: dict[str, Any]) -> dict[str, Any]:
@@ -323,7 +365,8 @@ def older_form(config: dict[str, Any]) -> dict[str, Any]:
     if kind == "gemma3_text":
         older["rope_theta"] = rope["full_attention"]["rope_theta"]
         older["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
-        older["rope_scaling"] = {"rope_type": "linear", "factor": rope["full_attention"]["factor"]}
+        if "factor" in rope["full_attention"]:
+            older["rope_scaling"] = {"rope_type": "linear", "factor": rope["full_attention"]["factor"]}
         older["sliding_window_pattern"] = older.pop("_sliding_window_pattern", 6)
     elif rope is not None:
         older |= _older_rope(kind, dict(rope))

@@ -28,7 +28,7 @@ class Mask:
     causal: bool = False
     """A token sees itself and those before it."""
     window: int | None = None
-    """It sees itself and the window − 1 before it."""
+    """It sees itself and the window − 1 before it; where the mask is not causal, those up to `window` away."""
     hidden_S: Array | None = None
     """Positions [..., S] (True) that nobody sees."""
     first: int | None = None
@@ -51,7 +51,7 @@ class Mask:
 
     def numbers(self, start: int, stop: int, low: int, high: int) -> Array:
         """What to add to the scores of the queries `start` to `stop` with the keys `low` to `high`."""
-        rule_TS = self._rule(start, stop, low, high) if self.causal else None
+        rule_TS = self._rule(start, stop, low, high) if self.causal or self.window is not None else None
         if self.hidden_S is None:
             return self.xp.zeros((1, 1), dtype="float32") if rule_TS is None else rule_TS
         hidden_1S: Array = self._as_numbers(self.hidden_S[..., low:high])[..., None, None, :]
@@ -61,7 +61,10 @@ class Mask:
         """For the queries `start` to `stop`: the keys, from and to, outside which none sees anything, and the first of
         these from which on something may be hidden."""
         if not self.causal:
-            return 0, self.keys, 0
+            if self.window is None:
+                return 0, self.keys, 0
+            low = max(0, self.before + start - self.window)
+            return low, min(self.keys, self.before + stop + self.window), low
         before = self.before
         if self.window is not None:
             low = max(0, before + start - self.window + 1)
@@ -70,6 +73,9 @@ class Mask:
 
     def _rule(self, start: int, stop: int, low: int, high: int) -> Array:
         query_T1, key_S = self.before + self.xp.arange(start, stop)[:, None], self.xp.arange(low, high)
+        if not self.causal:
+            assert self.window is not None
+            return self._as_numbers(self.xp.abs(key_S - query_T1) > self.window)
         hidden_TS = key_S > query_T1
         if self.window is not None:
             hidden_TS = hidden_TS | (key_S <= query_T1 - self.window)
@@ -88,6 +94,11 @@ def causal_mask(xp: Any, queries: int, keys: int, window: int | None = None, fir
     if first is None and queries == 1 and (window is None or keys <= window):
         return None
     return Mask(xp, queries, keys, causal=True, window=window, first=first)
+
+
+def window_mask(xp: Any, tokens: int, window: int | None) -> Mask | None:
+    """A token sees those up to `window` away, before it and after it; None where nothing would be hidden."""
+    return None if window is None or tokens <= window + 1 else Mask(xp, tokens, tokens, window=window)
 
 
 def hide(mask: Mask | None, hidden_S: Array | None) -> Mask | None:

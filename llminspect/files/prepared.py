@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llminspect.errors import UsageError, UserError
+from llminspect.errors import ModelError, UsageError, UserError
 from llminspect.files.cache_folder import keep_below_limit
 from llminspect.files.home import clear_leftovers, only_one, subfolder
 from llminspect.files.prepared_file import (
@@ -67,7 +67,7 @@ def prepared(
         why = f"{path} does not read back as it was written"
     except CannotKeep as error:
         why = str(error)
-    except UsageError:
+    except (UsageError, ModelError):
         raise
     except UserError as error:
         why = error.message

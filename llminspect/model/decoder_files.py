@@ -6,6 +6,7 @@ With it a family's file has all that it is written with: the types that are impo
 from __future__ import annotations
 
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from llminspect.core.feedforward import Glu
@@ -22,11 +23,12 @@ from llminspect.model.spec import linear_specs as linear_specs
 from llminspect.model.transformer import forward, readout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from llminspect.core.array import Array as Array
     from llminspect.core.feedforward import GatedUnit
     from llminspect.core.rotary import Rotary
+    from llminspect.model.copies import Copy
     from llminspect.model.settings import Settings as Settings
 
 QUERY_KEY_VALUE = ("attention.query", "attention.key", "attention.value")
@@ -44,29 +46,32 @@ def from_huggingface(
     settings: Settings,
     sizes: Sizes | None = None,
     *,
-    tied: bool = False,
-    base: float | None = 10000.0,
     unit: GatedUnit | None = None,
     rotary: Rotary | None = None,
 ) -> DecoderConfig:
-    """What every family writes alike.
-
-    `tied` and `base` are what the family's format takes where none is written; `sizes`, `unit` and `rotary` where the
-    family has other keys for them.
-    """
+    """What every family writes alike; `sizes`, `unit` and `rotary` where the family has other keys for them."""
     sizes = sizes or sizes_from_huggingface(settings)
     return DecoderConfig(
         sizes=sizes,
         norm_epsilon=settings.number("rms_norm_eps"),
         scale=sizes.E**-0.5,
-        rotary=rotary or rotary_files.from_huggingface(settings, sizes.E, sizes.context, base),
-        tied=settings.flag("tie_word_embeddings", tied),
+        rotary=rotary or rotary_files.from_huggingface(settings, sizes.E, sizes.context),
+        tied=settings.flag("tie_word_embeddings"),
         unit=unit or Glu(settings.one_of("hidden_act", ACTIVATIONS)),
+        causal=settings.flag("is_causal", True),
     )
 
 
-def attention_biases(settings: Settings, default: bool = False) -> tuple[str, ...]:
-    return ATTENTION if settings.flag("attention_bias", default) else ()
+def chosen_experts(settings: Settings, key: str, experts: int) -> int:
+    """How many experts work on a token: some of those that there are."""
+    chosen = settings.whole(key)
+    if chosen > experts:
+        raise settings.wrong(key, f"at most {experts}, as many experts as there are")
+    return chosen
+
+
+def attention_biases(settings: Settings) -> tuple[str, ...]:
+    return ATTENTION if settings.flag("attention_bias") else ()
 
 
 def feed_forward_biases(settings: Settings) -> tuple[str, ...]:
@@ -109,6 +114,7 @@ def from_gguf(settings: Settings, sizes: Sizes | None = None, **known: Any) -> D
         rotary=rotary_files.from_gguf(settings, sizes.E, sizes.context),
         tied=True,
         biased=None,
+        causal=settings.flag("attention.causal", True),
     )
     return replace(found, **known)
 
@@ -182,6 +188,9 @@ def expert_specs(experts: int, router: str, expert: str, names: tuple[str, str, 
     ]
 
 
+DEFAULTS = {"hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": 10_000.0}
+
+
 def family(
     name: str,
     read_huggingface: Callable[[Settings], DecoderConfig],
@@ -190,9 +199,13 @@ def family(
     model_type: str | None = None,
     gguf: str | None = None,
     read_gguf: Callable[[Settings], DecoderConfig] | None = None,
-    ignored: tuple[str, ...] = (),
+    ignored: tuple[Copy, ...] = (),
+    defaults: Mapping[str, Any] = MappingProxyType({}),
 ) -> Architecture:
-    """A decoder since Llama; `model_type`: where it is not `name`."""
+    """A decoder since Llama; `model_type`: where it is not `name`.
+
+    `defaults` are what the reference takes where a `config.json` lacks a key, beside DEFAULTS.
+    """
     return Architecture(
         name=name,
         model_types=(model_type or name,),
@@ -204,4 +217,5 @@ def family(
         read_gguf=read_gguf,
         prefix="model.",
         ignored=ignored,
+        defaults={**DEFAULTS, **defaults},
     )

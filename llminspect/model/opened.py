@@ -153,7 +153,7 @@ class Model:
 
     def can(self, capability: str) -> bool:
         """Whether it can "generate", "fill" masks, "encode" (sees both ways), or takes a "source"."""
-        return capability in self.architecture.capabilities_with(self.params)
+        return capability in self.architecture.capabilities_with(self.config, self.params)
 
 
 class Engine(Protocol):
@@ -191,7 +191,7 @@ class Description:
     @property
     def capabilities(self) -> frozenset[str]:
         """What it can do: "generate", "fill" masks, "encode" (sees both ways), "source" (takes a source text)."""
-        return self.architecture.capabilities_with({spec.name for spec in self.specs})
+        return self.architecture.capabilities_with(self.config, {spec.name for spec in self.specs})
 
 
 def never_reached(name: str, names: Sequence[str]) -> UserError:

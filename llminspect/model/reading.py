@@ -11,6 +11,7 @@ from llminspect.core.array import RowsOnDemand
 from llminspect.errors import ModelError
 from llminspect.files import machine
 from llminspect.files.weights import all_finite
+from llminspect.model.copies import differs
 from llminspect.model.settings import understood
 from llminspect.model.spec import expanded_shape
 
@@ -41,6 +42,12 @@ def reader(description: Description, spec: TensorSpec) -> Callable[[], Array]:
         expected = expanded_shape(spec.shape, config.sizes)
         if array.shape != expected:
             raise ModelError(f"tensor {spec.name} has the shape {array.shape}, the configuration says {expected}")
+        for name, copy in spec.copies:
+            if differs(weights.array(name), copy, array, config):
+                raise ModelError(
+                    f"tensor {name} is not what it should repeat: {copy.of or 'what the configuration says'}",
+                    "a model whose tensors differ there is of a kind that is not known",
+                )
         return array
 
     return read

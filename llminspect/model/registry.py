@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from llminspect.files.weights import Format
     from llminspect.model.config import Config
+    from llminspect.model.copies import Copy
 
 
 @cache
@@ -61,11 +62,14 @@ def claim(
     present: list[TensorSpec] = []
     claimed: set[str] = set()
     missing: list[str] = []
+    lacking: dict[str, list[str]] = {}
     for spec in architecture.tensors(config):
         sources = spec.sources(file_format)
         absent = [name for name in sources if name not in in_file]
         if absent or not sources:
             missing += [] if spec.optional else absent or [spec.name]
+            if isinstance(spec.optional, str):
+                lacking.setdefault(spec.optional, []).extend(absent)
             continue
         if file_format == "huggingface":
             spec = _renamed(spec, in_file)
@@ -77,16 +81,25 @@ def claim(
             shape, expected = shapes[sources[0]], expanded_shape(spec.shape, config.sizes)
             if shape != expected:
                 raise ModelError(f"tensor {sources[0]} has the shape {shape}, the configuration says {expected}")
+    groups = {spec.optional for spec in present}
+    missing += [name for group, names in lacking.items() if group in groups for name in names]
     if missing:
         raise ModelError(f"tensors are missing: {_some(missing)}")
-    left = [
-        held
-        for name, held in in_file.items()
-        if held not in claimed and not any(fnmatchcase(name, known) for known in architecture.ignored)
-    ]
+    copies, left = [], []
+    for name, held in in_file.items():
+        if held not in claimed:
+            copy = next((known for known in architecture.ignored if fnmatchcase(name, known.pattern)), None)
+            left += [held] if copy is None else []
+            copies += [] if copy is None else [(held, copy)]
     if left:
         raise ModelError(f"tensors that this kind of model does not have: {_some(left)}")
-    return present
+    return [_with_copies(spec, copies, first=spec is present[0]) for spec in present]
+
+
+def _with_copies(spec: TensorSpec, copies: list[tuple[str, Copy]], first: bool) -> TensorSpec:
+    """The array with those that repeat it; the first one also with those that repeat no array."""
+    mine = tuple((name, copy) for name, copy in copies if copy.of == spec.name or (first and copy.agrees))
+    return replace(spec, copies=mine) if mine else spec
 
 
 def _names_in_file(architecture: Architecture, file_format: Format, names: Iterable[str]) -> dict[str, str]:

@@ -13,24 +13,20 @@ if TYPE_CHECKING:
     from llminspect.model.settings import Settings
 
 
-def from_huggingface(settings: Settings, head_width: int, context: int, base: float | None = 10000.0) -> Rotary:
-    """From `rope_parameters`, or from `rope_theta` and `rope_scaling` as most published models have it.
-
-    `base` is what the family's own format takes where none is written; None if it has to be.
-    """
-    if settings.get("rope_parameters") is not None:
-        return from_parameters(settings.under("rope_parameters"), settings, head_width, context, base)
-    base = settings.number("rope_theta", base)
-    width = _turned(settings, head_width)
+def from_huggingface(settings: Settings, head_width: int, context: int) -> Rotary:
+    """From `rope_parameters`, or from `rope_theta` and `rope_scaling` as most published models have it."""
+    if settings.get("rope_scaling") is None and settings.get("rope_parameters") is not None:
+        return from_parameters(settings.under("rope_parameters"), settings, head_width, context)
+    base, width = settings.number("rope_theta"), _turned(settings, head_width)
     return Rotary(width, base, older_scaling(settings, base, context))
 
 
-def _turned(settings: Settings, head_width: int) -> int:
-    """How many of a head's numbers are turned."""
-    share = settings.number("partial_rotary_factor", 1.0)
-    if not 0 < share <= 1:
-        raise settings.wrong("partial_rotary_factor", "above 0, up to 1")
-    return int(head_width * share)
+def _turned(settings: Settings, head_width: int, otherwise: float = 1.0) -> int:
+    """How many of a head's numbers are turned: pairs, and at least one."""
+    width = int(head_width * settings.number("partial_rotary_factor", otherwise))
+    if width < 2 or width % 2:
+        raise settings.wrong("partial_rotary_factor", f"a share of {head_width} that is a number of pairs")
+    return width
 
 
 def older_scaling(settings: Settings, base: float, context: int) -> Scaling | None:
@@ -44,12 +40,16 @@ def older_scaling(settings: Settings, base: float, context: int) -> Scaling | No
     return found
 
 
-def from_parameters(inner: Settings, outer: Settings, head_width: int, context: int, base: float | None) -> Rotary:
-    """From one `rope_parameters` object."""
-    width = _turned(inner, head_width)
-    base = inner.number("rope_theta", base)
-    outer.only("rope_theta", base)
-    outer.only("partial_rotary_factor", width / head_width)
+def from_parameters(
+    inner: Settings,
+    outer: Settings,
+    head_width: int,
+    context: int,
+    base_key: str = "rope_theta",
+) -> Rotary:
+    """From one `rope_parameters` object; what it lacks, the configuration around it says."""
+    width = _turned(inner, head_width, outer.number("partial_rotary_factor", 1.0))
+    base = inner.number("rope_theta", outer.number(base_key))
     scaling = _scaling(inner, outer, context)
     inner.done()
     return Rotary(width, base, scaling)
@@ -69,10 +69,13 @@ def _dynamic(inner: Settings, _: Settings, context: int) -> Scaling:
 
 
 def _llama3(inner: Settings, _: Settings, __: int) -> Scaling:
+    low, high = inner.number("low_freq_factor"), inner.number("high_freq_factor")
+    if not low < high:
+        raise inner.wrong("high_freq_factor", f"more than low_freq_factor, {low:g}")
     return Llama3(
         inner.number("factor"),
-        inner.number("low_freq_factor"),
-        inner.number("high_freq_factor"),
+        low,
+        high,
         inner.whole("original_max_position_embeddings"),
     )
 
@@ -81,7 +84,7 @@ def _yarn(inner: Settings, _: Settings, context: int) -> Scaling:
     original = inner.whole("original_max_position_embeddings", context)
     factor = inner.number("factor", context / original)
     gain = yarn_gain(factor)
-    weight, weight_of_all = inner.get("mscale"), inner.get("mscale_all_dim")
+    weight, weight_of_all = (inner.number(key) if inner.get(key) else None for key in ("mscale", "mscale_all_dim"))
     if weight and weight_of_all:
         gain = yarn_gain(factor, weight) / yarn_gain(factor, weight_of_all)
     return Yarn(
@@ -90,7 +93,7 @@ def _yarn(inner: Settings, _: Settings, context: int) -> Scaling:
         inner.number("attention_factor", gain),
         inner.number("beta_fast", 32.0),
         inner.number("beta_slow", 1.0),
-        bool(inner.get("truncate", True)),
+        inner.flag("truncate", True),
     )
 
 

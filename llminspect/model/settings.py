@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llminspect.errors import ModelError
+from llminspect.model.known_settings import HARMLESS, MAY_BE_OFF, RANGES, says_nothing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     Value = TypeVar("Value")
-
-HARMLESS = frozenset(
-    """
-    _name_or_path _commit_hash architectures auto_map custom_pipelines dtype id2label label2id _num_labels num_labels
-    model_type name_or_path problem_type finetuning_task task_specific_params prefix tokenizer_class torch_dtype
-    torchscript transformers_version transformers.js_config unsloth_fixed unsloth_version use_cache
-    bos_token_id eos_token_id pad_token_id sep_token_id cls_token_id mask_token_id decoder_start_token_id
-    initializer_range initializer_factor init_std gradient_checkpointing pretraining_tp neftune_noise_alpha
-    attention_dropout attention_probs_dropout_prob attn_pdrop embd_pdrop resid_pdrop hidden_dropout hidden_dropout_prob
-    dropout dropout_rate activation_dropout classifier_dropout embedding_dropout layerdrop
-    output_attentions output_hidden_states output_past output_router_logits router_aux_loss_coef router_jitter_noise
-    return_dict chunk_size_feed_forward _attn_implementation _attn_implementation_autoset attn_implementation
-    _flash_attn_2_enabled use_bfloat16 tf_legacy_loss
-    max_length min_length do_sample early_stopping num_beams num_beam_groups diversity_penalty temperature top_k top_p
-    typical_p repetition_penalty length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size bad_words_ids
-    num_return_sequences output_scores return_dict_in_generate forced_bos_token_id forced_eos_token_id
-    renormalize_logits remove_invalid_values exponential_decay_length_penalty suppress_tokens begin_suppress_tokens
-    """.split()
-)
-"""Keys that change no number of a forward pass: training, bookkeeping, how the reference implementation computes, how
-it would choose tokens, and ids that the tokenizer states as well."""
 
 ACTIVATIONS = {
     "silu": "silu",
@@ -63,20 +43,30 @@ def understood(where: str) -> Iterator[None]:
 class Settings:
     """A configuration and which of its keys were read.
 
-    Raises ModelError: a key that is needed is missing, a value is none of those that are known, and at `done` a key
-    that nobody read and that says something (is not None, False, 0 or empty).
+    `defaults` are what the reference takes where the file lacks a key; a key that is there and is null is None.
+    `ignored` are keys that the user wants passed over. Raises ModelError: a key that is needed is missing, a value is
+    none of those that are known, and at `done` a key that nobody read, whatever it says, unless its name is known.
     """
 
-    def __init__(self, values: Mapping[str, Any], where: str, metadata: Mapping[str, Any] | None = None) -> None:
-        self.values, self.where = values, where
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        where: str,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        defaults: Mapping[str, Any] = MappingProxyType({}),
+        ignored: Collection[str] = (),
+    ) -> None:
+        self.values, self.where, self.ignored = values, where, ignored
         self.metadata = values if metadata is None else metadata
         """All that the file says: of a GGUF file also what is not of its family."""
+        self.defaults = dict(defaults)
         self._read: set[str] = set()
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The value, or `default` where the key is missing or None; only where the format itself defines one."""
+        """The value, or `default` where there is none."""
         self._read.add(key)
-        value = self.values.get(key)
+        value = self.values.get(key, self.defaults.get(key))
         return default if value is None else value
 
     def need(self, key: str) -> Any:
@@ -90,12 +80,14 @@ class Settings:
         self._read.update(keys)
 
     def flag(self, key: str, default: bool = False) -> bool:
-        return bool(self.get(key, default))
+        value = self.get(key, default)
+        if not isinstance(value, bool):
+            raise self.wrong(key, "true or false")
+        return value
 
     def perhaps(self, key: str) -> float | None:
         """A number, or None where there is none."""
-        value = self.get(key)
-        return None if value is None else float(value)
+        return None if self.get(key) is None else self.number(key)
 
     def whole(self, key: str, default: int | None = None) -> int:
         """A whole number above 0; of layers and experts not more than there can be."""
@@ -107,9 +99,11 @@ class Settings:
         return value
 
     def number(self, key: str, default: float | None = None) -> float:
+        """A number within its range (`known_settings.RANGES`)."""
         value = self.need(key) if default is None else self.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
-            raise self.wrong(key, "a number")
+        low, high = RANGES[key]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise self.wrong(key, f"a number from {low:g} to {high:g}")
         return float(value)
 
     def one_of(self, key: str, known: Mapping[str, Value], default: str | None = None) -> Value:
@@ -126,31 +120,37 @@ class Settings:
             raise self.wrong(key, " or ".join(map(str, accepted)))
 
     def wrong(self, key: str, known: str) -> ModelError:
-        return ModelError(f"{self.where}: {key} = {self.values.get(key)!r:.60} is not understood", f"known: {known}")
+        value = self.values.get(key, self.defaults.get(key))
+        return ModelError(f"{self.where}: {key} = {value!r:.60} is not understood", f"known: {known}")
 
     def under(self, key: str) -> Settings:
         """A configuration inside this one."""
         value = self.need(key)
         if not isinstance(value, dict):
             raise self.wrong(key, "an object")
-        return Settings(value, f"{self.where}, {key}")
+        return Settings(value, f"{self.where}, {key}", ignored=self.ignored)
 
     def done(self) -> None:
-        allowed = self._read | HARMLESS
         strange = sorted(
-            key for key, value in self.values.items() if key not in allowed and value not in (None, False, "", [], {})
+            key
+            for key, value in self.values.items()
+            if key not in self._read | HARMLESS and not (key in MAY_BE_OFF and says_nothing(key, value))
         )
+        strange = [key for key in strange if key not in self.ignored]
         if strange:
             named = ", ".join(f"{key} = {self.values[key]!r:.60}" for key in strange)
             raise ModelError(
                 f"{self.where} has settings that are not understood: {named}",
-                "a setting that is not understood could change every number, so the model is not opened",
+                "a setting that is not understood could change every number, so the model is not opened; "
+                "--ignore-setting NAME opens it all the same",
             )
 
 
-def huggingface(config: Mapping[str, Any]) -> Settings:
+def huggingface(
+    config: Mapping[str, Any], defaults: Mapping[str, Any] = MappingProxyType({}), ignored: Collection[str] = ()
+) -> Settings:
     """Of a `config.json`. Raises ModelError where it says that the weights are quantized."""
-    settings = Settings(config, "config.json")
+    settings = Settings(config, "config.json", defaults=defaults, ignored=ignored)
     quantized = settings.get("quantization_config")
     if quantized:
         method = quantized.get("quant_method", "unknown") if isinstance(quantized, dict) else "unknown"
@@ -161,11 +161,11 @@ def huggingface(config: Mapping[str, Any]) -> Settings:
     return settings
 
 
-def gguf(metadata: Mapping[str, Any]) -> Settings:
+def gguf(metadata: Mapping[str, Any], ignored: Collection[str] = ()) -> Settings:
     """The keys of a GGUF file that begin with its family's name, without that, and the size of its vocabulary."""
     prefix = f"{metadata['general.architecture']}."
     values = {key.removeprefix(prefix): value for key, value in metadata.items() if key.startswith(prefix)}
     tokens = metadata.get("tokenizer.ggml.tokens")
     if isinstance(tokens, list):
         values["vocab_size"] = len(tokens)
-    return Settings(values, f"this GGUF file ({prefix}*)", metadata)
+    return Settings(values, f"this GGUF file ({prefix}*)", metadata, ignored=ignored)

@@ -11,13 +11,14 @@ from llminspect.model.settings import gguf as gguf_settings
 from llminspect.model.settings import huggingface as huggingface_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Mapping
+    from collections.abc import Callable, Collection, Container, Iterable, Mapping
 
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache
     from llminspect.core.tap import Tap
     from llminspect.files.weights import Format
-    from llminspect.model.config import Sizes
+    from llminspect.model.config import Config, Sizes
+    from llminspect.model.copies import Copy
     from llminspect.model.params import Params
     from llminspect.model.settings import Settings
 
@@ -37,7 +38,10 @@ class TensorSpec:
     gguf: str | tuple[str, ...] | None = None
     huggingface_fix: Callable[[Array, Any], Array] | None = None
     gguf_fix: Callable[[Array, Any], Array] | None = None
-    optional: bool = False
+    optional: bool | str = False
+    """A name: there are all arrays that have it, or none."""
+    copies: tuple[tuple[str, Copy], ...] = ()
+    """Tensors of the file that are compared when this one is read."""
 
     def sources(self, file_format: Format) -> tuple[str, ...]:
         """The names of the tensors in a file of that format that this array is made of."""
@@ -166,8 +170,8 @@ class Architecture:
     gguf_names: tuple[str, ...] = ()
     read_gguf: Callable[[Settings], Any] | None = None
     """The configuration, of the keys of a GGUF file."""
-    ignored: tuple[str, ...] = ()
-    """Patterns of file tensors that are known and carry nothing (a stored copy of what the configuration says)."""
+    ignored: tuple[Copy, ...] = ()
+    """Tensors of its files that are not read, and what they repeat."""
     capabilities: frozenset[str] = field(default_factory=lambda: frozenset({"generate"}))
     """What it can do: "generate" (predicts the next token, has a cache), "fill" (fills masks), "encode" (sees both
     ways), "source" (an encoder–decoder, takes a source text)."""
@@ -179,27 +183,31 @@ class Architecture:
     """What Hugging Face files may have in front of a tensor's name, or leave out where no head was saved."""
     older_spellings: tuple[tuple[str, str], ...] = ()
     """Ends of tensor names in older Hugging Face files, and today's."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """What the reference takes where a `config.json` lacks the key; of other keys that are needed it is an error."""
 
-    def config_from_huggingface(self, values: Mapping[str, Any]) -> Any:
-        """The configuration in a `config.json`. Raises ModelError where anything in it is not understood."""
-        settings = huggingface_settings(values)
+    def config_from_huggingface(self, values: Mapping[str, Any], ignored: Collection[str] = ()) -> Any:
+        """The configuration in a `config.json`. Raises ModelError where anything in it is not understood; `ignored` are
+        keys that are passed over."""
+        settings = huggingface_settings(values, self.defaults, ignored)
         config = self.read_huggingface(settings)
         settings.done()
         return config
 
-    def config_from_gguf(self, metadata: Mapping[str, Any]) -> Any:
+    def config_from_gguf(self, metadata: Mapping[str, Any], ignored: Collection[str] = ()) -> Any:
         """The same of a GGUF file's metadata."""
         assert self.read_gguf is not None
-        settings = gguf_settings(metadata)
+        settings = gguf_settings(metadata, ignored)
         config = self.read_gguf(settings)
         settings.done()
         return config
 
-    def capabilities_with(self, arrays: Container[str]) -> frozenset[str]:
-        """What a model can do whose arrays are these, by their names in the core."""
-        return frozenset(
-            able for able in self.capabilities if able not in self.requires or self.requires[able] in arrays
-        )
+    def capabilities_with(self, config: Config, arrays: Container[str]) -> frozenset[str]:
+        """What a model can do that is configured so and whose arrays are these, by their names in the core."""
+        able = {able for able in self.capabilities if able not in self.requires or self.requires[able] in arrays}
+        if able == {"generate"} and not config.causal:  # A decoder that sees both ways.
+            able = {"encode"}
+        return frozenset(able)
 
     def canonical(self, name: str) -> str:
         """A Hugging Face file's name of a tensor as the specs have it: without the prefix, in today's spelling."""

@@ -13,7 +13,7 @@ import numpy as np
 from llminspect.core import attention
 from llminspect.core.array import look_up, mapped, namespace
 from llminspect.core.cache import Cache, LayerCache, Source, extend, span
-from llminspect.core.mask import causal_mask, hide
+from llminspect.core.mask import causal_mask, hide, window_mask
 from llminspect.core.positions import relative_bias, sinusoids
 from llminspect.core.rotary import Divided, Rotary, rotary_angles
 from llminspect.core.tap import NO_TAP
@@ -47,6 +47,8 @@ def forward(
     source = None if cache is None else cache.source
     if source is None and "layers.0.cross_attention.query.weight" in params:
         raise UsageError("this model turns a source text into another and was given no source")
+    if cache is not None and not config.causal:
+        raise UsageError("this model reads a text both ways: nothing can be kept for a longer one")
     stream_TD, seen = through(params, config, ids_T, tap, cache, hidden_S)
     if "pooler.weight" in params and tap.wants("final.pooled"):
         # What the first token says of the whole text; no step of this program goes on from it.
@@ -90,7 +92,9 @@ def through(
         if rotary is not None
     }
     masks = {
-        window: hide(causal_mask(xp, tokens, keys, window, first) if config.causal else None, hidden_S)
+        window: hide(
+            causal_mask(xp, tokens, keys, window, first) if config.causal else window_mask(xp, tokens, window), hidden_S
+        )
         for window in {config.window_of(index) for index in range(layers)}
     }
     bias_HTS, relative_BH = None, params.get(f"{front}relative.weight")

@@ -16,6 +16,7 @@ from llminspect.core.array import mapped
 from llminspect.core.unembed import logits
 from llminspect.errors import ModelError
 from llminspect.model.config import GGUF, HUGGINGFACE, Config, Sizes, read_sizes
+from llminspect.model.copies import Copy, row_numbers
 from llminspect.model.layer import norm
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
@@ -72,7 +73,7 @@ def bert_from_huggingface(settings: Settings, counts_from_padding: bool) -> Bert
         positions=positions,
         segments=settings.whole("type_vocab_size"),
         padding_id=padding_id,
-        tied=settings.flag("tie_word_embeddings", True),
+        tied=settings.flag("tie_word_embeddings"),
     )
 
 
@@ -85,7 +86,7 @@ def distilbert_from_huggingface(settings: Settings) -> BertConfig:
         activation=settings.one_of("activation", ACTIVATIONS),
         positions=positions,
         segments=0,
-        tied=settings.flag("tie_word_embeddings", True),
+        tied=settings.flag("tie_word_embeddings"),
     )
 
 
@@ -120,18 +121,19 @@ DISTILBERT_LAYER = linear_specs(*((name, shape, its, gguf) for name, shape, _, i
 BERT_HEAD = (
     "cls.predictions.transform.dense",
     "cls.predictions.transform.LayerNorm",
-    "cls.predictions.decoder.weight",
+    "cls.predictions.decoder",
     "cls.predictions.bias",
 )
-ROBERTA_HEAD = ("lm_head.dense", "lm_head.layer_norm", "lm_head.decoder.weight", "lm_head.bias")
-DISTILBERT_HEAD = ("vocab_transform", "vocab_layer_norm", "vocab_projector.weight", "vocab_projector.bias")
+ROBERTA_HEAD = ("lm_head.dense", "lm_head.layer_norm", "lm_head.decoder", "lm_head.bias")
+DISTILBERT_HEAD = ("vocab_transform", "vocab_layer_norm", "vocab_projector", "vocab_projector.bias")
 """Of the head that predicts words: its layer, its norm, the output matrix and its bias."""
 
 
 def tensors(
     config: BertConfig, layer: Sequence[TensorSpec], stack: str, head: tuple[str, str, str, str]
 ) -> list[TensorSpec]:
-    dense, norm, matrix, bias = head
+    dense, norm, decoder, tied_bias = head
+    bias = tied_bias if config.tied else f"{decoder}.bias"
     places, kinds = f"{config.positions} D", f"{config.segments} D"
     segments = TensorSpec("segment.weight", kinds, "embeddings.token_type_embeddings.weight", "token_types.weight")
     perhaps = linear_specs(
@@ -147,21 +149,35 @@ def tensors(
         *([segments] if config.segments else []),
         *linear_specs(("embedding.norm", "D", "embeddings.LayerNorm", "token_embd_norm"), bias=True),
         *for_layers(config.sizes.L, layer, huggingface=f"{stack}.{{}}.", gguf="blk.{}."),
-        *(replace(spec, optional=True) for spec in perhaps),
-        TensorSpec("unembedding.weight", "V D", matrix, optional=True),
-        TensorSpec("unembedding.bias", "V", bias, optional=True),
+        # The parts of a head are all there, or none.
+        *(replace(spec, optional=spec.name.partition(".")[0]) for spec in perhaps),
+        TensorSpec("unembedding.weight", "V D", f"{decoder}.weight", optional=True if config.tied else "head"),
+        TensorSpec("unembedding.bias", "V", bias, optional="head"),
     ]
 
 
-def readout(params: Params, config: BertConfig, stream_TD: Array, tap: Tap) -> Array:
-    """The head that predicts words: one more layer and norm, then the product with the vocabulary."""
+def readout(params: Params, config: BertConfig, stream_TD: Array, tap: Tap, activation: str = "") -> Array:
+    """The head that predicts words: one more layer and norm, then the product with the vocabulary.
+
+    `activation`: of that layer, where it is not that of the others.
+    """
     if "head.weight" not in params:
         raise ModelError("this model encodes text; it has no output matrix to predict words with")
-    hidden_TD = feedforward.ACTIVATIONS[config.activation](mapped(params, "head", stream_TD))
+    hidden_TD = feedforward.ACTIVATIONS[activation or config.activation](mapped(params, "head", stream_TD))
     hidden_TD = tap("final.norm", norm(params, "head.norm", hidden_TD, config))
     return tap("final.logits", logits(hidden_TD, output_matrix(params), params["unembedding.bias"]))
 
 
+DEFAULTS = {
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-12,
+    "max_position_embeddings": 512,
+    "type_vocab_size": 2,
+    "tie_word_embeddings": True,
+    "pad_token_id": 1,
+}
+"""(The last is of those that count positions from after it: BERT's own is 0, and is not read.)"""
+DISTILBERT_DEFAULTS = {"activation": "gelu", "max_position_embeddings": 512, "tie_word_embeddings": True}
 SAME = {"roberta": ("xlm-roberta", "camembert")}
 """Models of another name that differ in their vocabulary alone (Conneau et al. 2020; Martin et al. 2020)."""
 
@@ -181,13 +197,19 @@ def _family(
         read_gguf=bert_from_gguf if name == "bert" else None,
         tensors=partial(tensors, layer=layer, stack=stack, head=head),
         forward=forward,
-        readout=readout,
+        # The definition of RoBERTa's head has no other, whatever the layers have.
+        readout=partial(readout, activation="gelu") if name == "roberta" else readout,
         capabilities=frozenset({"encode", "fill"}),
         requires={"fill": "head.weight"},
         prefix=f"{name}.",
+        defaults=DISTILBERT_DEFAULTS if name == "distilbert" else DEFAULTS,
         older_spellings=((".gamma", ".weight"), (".beta", ".bias")),
-        # Row numbers, and second copies of the output matrix's bias.
-        ignored=("embeddings.position_ids", "cls.predictions.decoder.bias", "lm_head.decoder.bias"),
+        ignored=(
+            Copy("embeddings.position_ids", agrees=row_numbers),
+            # Tied: the bias once more. Not tied: this is the matrix's bias, and no version reads the other.
+            Copy(f"{head[2]}.bias", of="unembedding.bias"),
+            Copy(head[3]),
+        ),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from llminspect.core.feedforward import Glu
 from llminspect.core.rotary import Rotary
@@ -17,11 +18,11 @@ from llminspect.model import rotary_files
 
 
 def gemma_from_huggingface(settings: files.Settings, rotary: Rotary | None = None) -> files.DecoderConfig:
-    """What all three write alike; a key that one of them lacks is not in its files."""
+    """What all three write alike; a key that one of them lacks is not in its files, and not in its defaults."""
     # The first Gemma's files say "gelu" and mean its tanh form.
     settings.only("hidden_act", "gelu", "gelu_pytorch_tanh")
     settings.only("hidden_activation", "gelu_pytorch_tanh")
-    found = files.from_huggingface(settings, tied=True, unit=Glu("gelu_tanh"), rotary=rotary)
+    found = files.from_huggingface(settings, unit=Glu("gelu_tanh"), rotary=rotary)
     return replace(
         found,
         scale=settings.number("query_pre_attn_scalar", found.sizes.E) ** -0.5,
@@ -44,7 +45,12 @@ def gemma3_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     local, everywhere = _two_rotations(settings, files.sizes_from_huggingface(settings))
     found = replace(gemma_from_huggingface(settings, everywhere), local_rotary=local)
     settings.only("cache_implementation", "hybrid")
-    return files.with_windows(found, settings, lambda index: (index + 1) % pattern != 0)
+    if settings.get("attn_logit_softcapping") is not None:  # Which the reference implementation has not built in.
+        raise settings.wrong("attn_logit_softcapping", "null")
+    found = files.with_windows(found, settings, lambda index: (index + 1) % pattern != 0)
+    if settings.flag("use_bidirectional_attention"):  # Then the window is as wide on both sides together.
+        found = replace(found, causal=False, window=None if found.window is None else found.window // 2)
+    return found
 
 
 def _two_rotations(settings: files.Settings, sizes: files.Sizes) -> tuple[Rotary, Rotary]:
@@ -52,13 +58,13 @@ def _two_rotations(settings: files.Settings, sizes: files.Sizes) -> tuple[Rotary
     if settings.get("rope_parameters") is not None:
         both = settings.under("rope_parameters")
         local, everywhere = (
-            rotary_files.from_parameters(both.under(kind), settings, sizes.E, sizes.context, base)
-            for kind, base in (("sliding_attention", 10_000.0), ("full_attention", 1_000_000.0))
+            rotary_files.from_parameters(both.under(kind), settings, sizes.E, sizes.context, key)
+            for kind, key in (("sliding_attention", "rope_local_base_freq"), ("full_attention", "rope_theta"))
         )
         both.done()
         return local, everywhere
-    everywhere = rotary_files.from_huggingface(settings, sizes.E, sizes.context, 1_000_000.0)
-    return Rotary(everywhere.width, settings.number("rope_local_base_freq", 10_000.0)), everywhere
+    everywhere = rotary_files.from_huggingface(settings, sizes.E, sizes.context)
+    return Rotary(everywhere.width, settings.number("rope_local_base_freq")), everywhere
 
 
 def from_gguf(settings: files.Settings, family: str) -> files.DecoderConfig:
@@ -127,6 +133,20 @@ def tensors(config: files.DecoderConfig, norms: list[files.TensorSpec]) -> list[
     return [final if spec.name == final.name else spec for spec in files.around_layers(config, layer)]
 
 
+FIRST: dict[str, Any] = {
+    "hidden_act": "gelu_pytorch_tanh",
+    "tie_word_embeddings": True,
+    "head_dim": 256,
+    "num_key_value_heads": 16,
+    "max_position_embeddings": 8192,
+}
+WINDOWED = FIRST | {"query_pre_attn_scalar": 256, "sliding_window": 4096, "num_key_value_heads": 4}
+SECOND = WINDOWED | {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0}
+THIRD = WINDOWED | {
+    "rope_theta": 1_000_000.0,
+    "rope_local_base_freq": 10_000.0,
+    "max_position_embeddings": 131_072,
+}
 ARCHITECTURES = tuple(
     files.family(
         name,
@@ -135,10 +155,11 @@ ARCHITECTURES = tuple(
         model_type=model_type,
         gguf=name,
         read_gguf=partial(from_gguf, family=name),
+        defaults=defaults,
     )
-    for name, model_type, from_huggingface, norms in (
-        ("gemma", "gemma", gemma_from_huggingface, BEFORE),
-        ("gemma2", "gemma2", gemma2_from_huggingface, AROUND),
-        ("gemma3", "gemma3_text", gemma3_from_huggingface, [*AROUND, *OF_HEADS]),
+    for name, model_type, from_huggingface, norms, defaults in (
+        ("gemma", "gemma", gemma_from_huggingface, BEFORE, FIRST),
+        ("gemma2", "gemma2", gemma2_from_huggingface, AROUND, SECOND),
+        ("gemma3", "gemma3_text", gemma3_from_huggingface, [*AROUND, *OF_HEADS], THIRD),
     )
 )

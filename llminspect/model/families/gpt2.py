@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llminspect.model.config import GGUF, Config, Sizes, read_sizes
+from llminspect.model.copies import Copy, causal_rule, hiding_number
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, fused_specs, linear_specs
 from llminspect.model.transformer import forward, readout
@@ -45,9 +46,10 @@ def from_huggingface(settings: Settings) -> GPT2Config:
         sizes=sizes,
         norm_epsilon=settings.number("layer_norm_epsilon"),
         activation=settings.one_of("activation_function", ACTIVATIONS),
-        scale=sizes.E**-0.5 if settings.flag("scale_attn_weights", True) else 1.0,
+        scale=sizes.E**-0.5 if settings.flag("scale_attn_weights") else 1.0,
         scale_by_layer=settings.flag("scale_attn_by_inverse_layer_idx"),
-        tied=settings.flag("tie_word_embeddings", True),
+        tied=settings.flag("tie_word_embeddings"),
+        causal=settings.flag("is_causal", True),
     )
 
 
@@ -59,6 +61,7 @@ def from_gguf(settings: Settings) -> GPT2Config:
         norm_epsilon=settings.number("attention.layer_norm_epsilon"),
         activation="gelu_tanh",
         scale=sizes.E**-0.5,
+        causal=settings.flag("attention.causal", True),
     )
 
 
@@ -101,6 +104,13 @@ ARCHITECTURES = (
         gguf_names=("gpt2",),
         read_gguf=from_gguf,
         prefix="transformer.",
-        ignored=("h.*.attn.bias", "h.*.attn.masked_bias"),
+        defaults={
+            "activation_function": "gelu_new",
+            "layer_norm_epsilon": 1e-5,
+            "n_positions": 1024,
+            "scale_attn_weights": True,
+            "tie_word_embeddings": True,
+        },
+        ignored=(Copy("h.*.attn.bias", agrees=causal_rule), Copy("h.*.attn.masked_bias", agrees=hiding_number)),
     ),
 )

@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llminspect.core.rotary import Rotary
-from llminspect.errors import ModelError
 from llminspect.model import rotary_files
 from llminspect.model.config import HUGGINGFACE, Config, Sizes, read_sizes
+from llminspect.model.copies import ROTATION, Copy, causal_rule, hiding_number
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
 from llminspect.model.transformer import forward, readout
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from llminspect.core.array import Array
+    from llminspect.core.rotary import Rotary
     from llminspect.model.settings import Settings
 
 
@@ -38,26 +38,21 @@ class NeoXConfig(Config):
 
 def from_huggingface(settings: Settings) -> NeoXConfig:
     sizes = read_sizes(settings, HUGGINGFACE)
-    if settings.get("rope_parameters") is not None:
-        rotary = rotary_files.from_huggingface(settings, sizes.E, sizes.context)
-    else:
-        # Files of the years between the two forms state each of these under both names.
-        base = settings.number("rotary_emb_base", settings.number("rope_theta", 10_000.0))
-        settings.only("rope_theta", base)
-        share = settings.number("rotary_pct", settings.number("partial_rotary_factor", 0.25))
-        settings.only("partial_rotary_factor", share)
-        turned = int(sizes.E * share)
-        if not 0 <= turned <= sizes.E:
-            raise ModelError(f"rotary_pct turns {turned} of the {sizes.E} numbers of a head")
-        rotary = Rotary(turned, base, rotary_files.older_scaling(settings, base, sizes.context))
+    # Files of the years between the two forms state each of these under both names.
+    for key, older in (("rope_theta", "rotary_emb_base"), ("partial_rotary_factor", "rotary_pct")):
+        if settings.get(older) is not None:
+            settings.defaults[key] = settings.number(older)
+            settings.only(key, settings.number(older))
+    rotary = rotary_files.from_huggingface(settings, sizes.E, sizes.context)
     return NeoXConfig(
         sizes=sizes,
         norm_epsilon=settings.number("layer_norm_eps"),
         activation=settings.one_of("hidden_act", ACTIVATIONS),
         rotary=rotary,
-        parallel=settings.flag("use_parallel_residual", True),
-        attention_bias=settings.flag("attention_bias", True),
+        parallel=settings.flag("use_parallel_residual"),
+        attention_bias=settings.flag("attention_bias"),
         tied=settings.flag("tie_word_embeddings"),
+        causal=settings.flag("is_causal", True),
     )
 
 
@@ -109,6 +104,19 @@ ARCHITECTURES = (
         forward=forward,
         readout=readout,
         prefix="gpt_neox.",
-        ignored=("layers.*.attention.bias", "layers.*.attention.masked_bias", "*.rotary_emb.inv_freq"),
+        defaults={
+            "hidden_act": "gelu",
+            "layer_norm_eps": 1e-5,
+            "rope_theta": 10_000.0,
+            "partial_rotary_factor": 0.25,
+            "use_parallel_residual": True,
+            "attention_bias": True,
+            "max_position_embeddings": 2048,
+        },
+        ignored=(
+            Copy("layers.*.attention.bias", agrees=causal_rule),
+            Copy("layers.*.attention.masked_bias", agrees=hiding_number),
+            ROTATION,
+        ),
     ),
 )

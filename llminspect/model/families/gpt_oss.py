@@ -16,12 +16,12 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     sizes = files.sizes_from_huggingface(settings, experts=settings.whole("num_local_experts"))
     settings.only("hidden_act", "silu")
     settings.skip("initial_context_length")  # The rotary settings say the same.
-    chosen = settings.whole("num_experts_per_tok", settings.get("experts_per_token"))
+    chosen = files.chosen_experts(settings, "num_experts_per_tok", sizes.X)
     settings.only("experts_per_token", chosen)
-    unit = ClampedSwiglu(settings.number("swiglu_alpha", 1.702), settings.number("swiglu_limit", 7.0))
-    found = files.from_huggingface(settings, sizes, base=150_000.0, unit=unit)
+    unit = ClampedSwiglu(settings.number("swiglu_alpha"), settings.number("swiglu_limit"))
+    found = files.from_huggingface(settings, sizes, unit=unit)
     found = files.with_windows(found, settings, lambda index: index % 2 == 0)
-    return replace(found, biased=files.attention_biases(settings, default=True), experts=files.Experts(chosen))
+    return replace(found, biased=files.attention_biases(settings), experts=files.Experts(chosen))
 
 
 def transposed(array_XIO: files.Array, _: files.DecoderConfig) -> files.Array:
@@ -54,4 +54,25 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     return files.around_layers(config, [*files.NORMS_BEFORE, *files.attention_specs(config), sink, *EXPERTS])
 
 
-ARCHITECTURES = (files.family("gpt-oss", from_huggingface, tensors, model_type="gpt_oss"),)
+ROTATION = {
+    "rope_type": "yarn",
+    "factor": 32.0,
+    "beta_fast": 32.0,
+    "beta_slow": 1.0,
+    "truncate": False,
+    "original_max_position_embeddings": 4096,
+}
+DEFAULTS = {
+    "rope_parameters": ROTATION,
+    "rms_norm_eps": 1e-5,
+    "rope_theta": 150_000.0,
+    "attention_bias": True,
+    "sliding_window": 128,
+    "head_dim": 64,
+    "num_key_value_heads": 8,
+    "num_experts_per_tok": 4,
+    "swiglu_alpha": 1.702,
+    "swiglu_limit": 7.0,
+    "max_position_embeddings": 131_072,
+}
+ARCHITECTURES = (files.family("gpt-oss", from_huggingface, tensors, model_type="gpt_oss", defaults=DEFAULTS),)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from llminspect.model import decoder_files as files
+from llminspect.model.copies import ROTATION
 
 
 def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
@@ -29,7 +30,7 @@ def from_gguf(settings: files.Settings) -> files.DecoderConfig:
     return files.from_gguf(
         settings,
         files.sizes_from_gguf(settings, experts),
-        experts=files.Experts(settings.whole("expert_used_count")) if experts else None,
+        experts=files.Experts(files.chosen_experts(settings, "expert_used_count", experts)) if experts else None,
     )
 
 
@@ -61,8 +62,21 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     return [*files.around_layers(config, layer), divisors]
 
 
-IGNORED = ("*.rotary_emb.inv_freq",)
 ARCHITECTURES = (
-    files.family("llama", from_huggingface, tensors, gguf="llama", read_gguf=from_gguf, ignored=IGNORED),
-    files.family("mistral", mistral_from_huggingface, tensors, ignored=IGNORED),
+    files.family(
+        "llama",
+        from_huggingface,
+        tensors,
+        gguf="llama",
+        read_gguf=from_gguf,
+        ignored=(ROTATION,),
+        defaults={"max_position_embeddings": 2048},
+    ),
+    files.family(
+        "mistral",
+        mistral_from_huggingface,
+        tensors,
+        ignored=(ROTATION,),
+        defaults={"num_key_value_heads": 8, "sliding_window": 4096, "max_position_embeddings": 131_072},
+    ),
 )

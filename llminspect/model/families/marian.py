@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from llminspect.model.config import Config, Sizes, read_sizes
+from llminspect.model.copies import Copy, waves
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
 from llminspect.model.transformer import encode_source, forward, readout
@@ -139,7 +140,11 @@ ARCHITECTURES = (
         encode_source=encode_source,
         capabilities=frozenset({"generate", "source"}),
         prefix="model.",
-        # The waves, which are computed, and copies of the shared embedding.
-        ignored=("*.embed_positions.weight", "*coder.embed_tokens.weight", "lm_head.weight"),
+        defaults={"activation_function": "gelu", "max_position_embeddings": 1024},
+        ignored=(
+            Copy("*.embed_positions.weight", agrees=waves),
+            Copy("*coder.embed_tokens.weight", of="embedding.weight"),
+            Copy("lm_head.weight", of="embedding.weight"),
+        ),
     ),
 )

@@ -12,8 +12,8 @@ from llminspect.model import decoder_files as files
 
 def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     sizes = files.sizes_from_huggingface(settings, experts=settings.whole("num_local_experts"))
-    found = files.with_windows(files.from_huggingface(settings, sizes, base=1_000_000.0), settings)
-    return replace(found, experts=files.Experts(settings.whole("num_experts_per_tok")))
+    found = files.with_windows(files.from_huggingface(settings, sizes), settings)
+    return replace(found, experts=files.Experts(files.chosen_experts(settings, "num_experts_per_tok", sizes.X)))
 
 
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
@@ -22,4 +22,11 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     return files.around_layers(config, [*files.NORMS_BEFORE, *files.attention_specs(config), *experts])
 
 
-ARCHITECTURES = (files.family("mixtral", from_huggingface, tensors),)
+DEFAULTS = {
+    "rms_norm_eps": 1e-5,
+    "rope_theta": 1_000_000.0,
+    "num_experts_per_tok": 2,
+    "num_key_value_heads": 8,
+    "max_position_embeddings": 131_072,
+}
+ARCHITECTURES = (files.family("mixtral", from_huggingface, tensors, defaults=DEFAULTS),)

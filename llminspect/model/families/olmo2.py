@@ -26,4 +26,6 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     return files.around_layers(config, layer)
 
 
-ARCHITECTURES = (files.family("olmo2", from_huggingface, tensors),)
+ARCHITECTURES = (
+    files.family("olmo2", from_huggingface, tensors, defaults={"rms_norm_eps": 1e-5, "max_position_embeddings": 2048}),
+)

@@ -52,4 +52,13 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     ]
 
 
-ARCHITECTURES = (files.family("phi3", from_huggingface, tensors, gguf="phi3", read_gguf=from_gguf),)
+ARCHITECTURES = (
+    files.family(
+        "phi3",
+        from_huggingface,
+        tensors,
+        gguf="phi3",
+        read_gguf=from_gguf,
+        defaults={"rms_norm_eps": 1e-5, "max_position_embeddings": 4096},
+    ),
+)

@@ -19,7 +19,7 @@ def qwen3_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
 
 
 def _dense(settings: files.Settings) -> files.DecoderConfig:
-    slides, first = settings.flag("use_sliding_window"), settings.get("max_window_layers", 0)
+    slides, first = settings.flag("use_sliding_window"), settings.get("max_window_layers")
     return files.with_windows(files.from_huggingface(settings), settings, lambda index: slides and index >= first)
 
 
@@ -34,7 +34,7 @@ def mixture_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
         files.with_windows(files.from_huggingface(settings, sizes), settings, lambda _: slides),
         biased=files.attention_biases(settings),
         experts=files.Experts(
-            chosen=settings.whole("num_experts_per_tok"),
+            chosen=files.chosen_experts(settings, "num_experts_per_tok", experts),
             among_chosen=settings.flag("norm_topk_prob"),
             plain_width=settings.whole("intermediate_size"),
             plain_layers=tuple(sorted(plain)),
@@ -59,7 +59,7 @@ def mixture_from_gguf(settings: files.Settings) -> files.DecoderConfig:
         settings,
         replace(sizes, F=settings.whole("expert_feed_forward_length")),
         biased=(),
-        experts=files.Experts(settings.whole("expert_used_count"), plain_width=sizes.F),
+        experts=files.Experts(files.chosen_experts(settings, "expert_used_count", sizes.X), plain_width=sizes.F),
     )
 
 
@@ -75,9 +75,23 @@ def qwen3_tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     return files.around_layers(config, layer)
 
 
+DENSE = {"num_key_value_heads": 32, "max_window_layers": 28, "max_position_embeddings": 32_768}
 ARCHITECTURES = (
-    files.family("qwen2", qwen2_from_huggingface, gguf="qwen2", read_gguf=qwen2_from_gguf),
-    files.family("qwen3", qwen3_from_huggingface, qwen3_tensors, gguf="qwen3", read_gguf=qwen3_from_gguf),
+    files.family(
+        "qwen2",
+        qwen2_from_huggingface,
+        gguf="qwen2",
+        read_gguf=qwen2_from_gguf,
+        defaults=DENSE,
+    ),
+    files.family(
+        "qwen3",
+        qwen3_from_huggingface,
+        qwen3_tensors,
+        gguf="qwen3",
+        read_gguf=qwen3_from_gguf,
+        defaults={"head_dim": 128, **DENSE},
+    ),
     files.family(
         "qwen3-moe",
         mixture_from_huggingface,
@@ -85,5 +99,6 @@ ARCHITECTURES = (
         model_type="qwen3_moe",
         gguf="qwen3moe",
         read_gguf=mixture_from_gguf,
+        defaults={"num_key_value_heads": 4, "num_experts_per_tok": 8, "max_position_embeddings": 32_768},
     ),
 )

@@ -11,8 +11,8 @@ from llminspect.model import decoder_files as files
 
 
 def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
-    found = files.from_huggingface(settings, tied=True, base=2_000_000.0)
-    layers, interval = found.sizes.L, settings.whole("no_rope_layer_interval", 4)
+    found = files.from_huggingface(settings)
+    layers, interval = found.sizes.L, settings.whole("no_rope_layer_interval")
     turned = settings.get("no_rope_layers", [int((index + 1) % interval != 0) for index in range(layers)])
     if len(turned) != layers:
         raise settings.wrong("no_rope_layers", f"0 or 1 for each of {layers} layers")
@@ -25,4 +25,11 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     )
 
 
-ARCHITECTURES = (files.family("smollm3", from_huggingface),)
+DEFAULTS = {
+    "tie_word_embeddings": True,
+    "rope_theta": 2_000_000.0,
+    "no_rope_layer_interval": 4,
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 32_768,
+}
+ARCHITECTURES = (files.family("smollm3", from_huggingface, defaults=DEFAULTS),)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from llminspect.core.feedforward import Glu
 from llminspect.core.unembed import logits
 from llminspect.model.config import GGUF, Config, Sizes, read_sizes
+from llminspect.model.copies import Copy
 from llminspect.model.layer import norm
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
@@ -40,8 +41,8 @@ class T5Config(Config):
     """None: the file's tensors say."""
     activation: str | None
     """None: gelu_tanh where the feed-forward step is gated, relu where it is not."""
-    tied: bool | None
-    """Whether the embedding, divided by √D, serves as the output matrix. None: where the file has no other."""
+    scaled: bool | None
+    """Whether what is read out is divided by √D. None: where the file has no output matrix of its own."""
     causal: bool = True
 
     @property
@@ -62,8 +63,7 @@ KEYS = {"D": "d_model", "H": "num_heads", "E": "d_kv", "F": "d_ff"}
 
 def from_huggingface(settings: Settings) -> T5Config:
     layers = settings.whole("num_layers")
-    # The first T5s were plain, and their files do not say so.
-    kind, _, activation = settings.get("feed_forward_proj", "relu").rpartition("-")
+    kind, _, activation = settings.get("feed_forward_proj").rpartition("-")
     if kind not in ("", "gated") or activation not in ACTIVATIONS:
         raise settings.wrong("feed_forward_proj", "relu, gated-gelu and the like")
     settings.only("is_encoder_decoder", True)
@@ -78,12 +78,13 @@ def from_huggingface(settings: Settings) -> T5Config:
         encoder_layers=layers,
         norm_epsilon=settings.number("layer_norm_epsilon"),
         buckets=settings.whole("relative_attention_num_buckets"),
-        farthest=settings.whole("relative_attention_max_distance", 128),
+        farthest=settings.whole("relative_attention_max_distance"),
         start_id=int(settings.need("decoder_start_token_id")),
         gated=kind == "gated",
         # "gated-gelu" has always meant the tanh form.
         activation="gelu_tanh" if (kind, activation) == ("gated", "gelu") else ACTIVATIONS[activation],
-        tied=settings.flag("scale_decoder_outputs", settings.flag("tie_word_embeddings", True)),
+        # Before transformers 5 the second said the first; the file's output matrix, if it has one, is used.
+        scaled=settings.flag("scale_decoder_outputs", settings.flag("tie_word_embeddings")),
     )
 
 
@@ -104,7 +105,7 @@ def from_gguf(settings: Settings) -> T5Config:
         start_id=int(settings.need("decoder_start_token_id")),
         gated=None,
         activation=None,
-        tied=None,
+        scaled=None,
     )
 
 
@@ -147,13 +148,13 @@ def tensors(config: T5Config) -> list[TensorSpec]:
         TensorSpec("relative.weight", table, f"decoder.{relative}", "dec.blk.0.attn_rel_b.weight"),
         *for_layers(config.sizes.L, decoder, huggingface="decoder.block.{}.", gguf="dec.blk.{}."),
         *linear_specs(("final.norm", "D", "decoder.final_layer_norm", "dec.output_norm")),
-        TensorSpec("unembedding.weight", "V D", "lm_head.weight", "output.weight", optional=config.tied is not False),
+        TensorSpec("unembedding.weight", "V D", "lm_head.weight", "output.weight", optional=True),
     ]
 
 
 def readout(params: Params, config: T5Config, stream_TD: Array, tap: Tap) -> Array:
     hidden_TD = norm(params, "final.norm", stream_TD, config)
-    if config.tied or (config.tied is None and "unembedding.weight" not in params):
+    if config.scaled or (config.scaled is None and "unembedding.weight" not in params):
         hidden_TD = hidden_TD * config.sizes.D**-0.5
     hidden_TD = tap("final.norm", hidden_TD)
     return tap("final.logits", logits(hidden_TD, output_matrix(params)))
@@ -172,12 +173,18 @@ ARCHITECTURES = (
         encode_source=encode_source,
         capabilities=frozenset({"generate", "source"}),
         prefix="transformer.",
-        # Copies of the shared embedding, and a table that no version of the model has used.
+        defaults={
+            "feed_forward_proj": "relu",  # The first T5s were plain, and their files do not say so.
+            "layer_norm_epsilon": 1e-6,
+            "relative_attention_num_buckets": 32,
+            "relative_attention_max_distance": 128,
+            "tie_word_embeddings": True,
+        },
         ignored=(
-            "encoder.embed_tokens.weight",
-            "decoder.embed_tokens.weight",
-            "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",
-            "dec.blk.0.cross_attn_rel_b.weight",
+            Copy("*coder.embed_tokens.weight", of="embedding.weight"),
+            # No version of the model has used this table.
+            Copy("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"),
+            Copy("dec.blk.0.cross_attn_rel_b.weight"),
         ),
     ),
 )

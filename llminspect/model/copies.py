@@ -1,0 +1,77 @@
+"""Tensors of a file that are not read because they say once more what something else says: that is compared.
+
+One that says something else is a model that this is not, and is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llminspect.core.array import Array
+
+
+@dataclass(frozen=True)
+class Copy:
+    pattern: str
+    """Of the tensors' names."""
+    of: str = ""
+    """The array of the core that they repeat."""
+    agrees: Callable[[Array, Any], bool] | None = None
+    """Whether one says what the configuration says. With neither, no version of the model reads them."""
+
+
+def differs(found: Array, copy: Copy, original: Array, config: Any) -> bool:
+    """Whether a tensor is not what it should repeat."""
+    import numpy as np
+
+    if copy.of:
+        return not np.array_equal(found.reshape(-1), original.reshape(-1))
+    return copy.agrees is not None and not copy.agrees(found, config)
+
+
+def row_numbers(found: Array, _: Any) -> bool:
+    """0, 1, 2 …: the rows of a table of positions."""
+    import numpy as np
+
+    return np.array_equal(found.reshape(-1), np.arange(found.size))
+
+
+def causal_rule(found: Array, _: Any) -> bool:
+    """Ones on and below the diagonal: a token sees itself and those before it."""
+    import numpy as np
+
+    tokens = found.shape[-1]
+    return found.size == tokens**2 and np.array_equal(found.reshape(tokens, tokens), np.tri(tokens))
+
+
+def hiding_number(found: Array, _: Any) -> bool:
+    """What stands for −∞ in the scores of tokens that are not seen."""
+    return found.size == 1 and float(found.reshape(-1)[0]) <= -1e3
+
+
+def speeds(found: Array, config: Any) -> bool:
+    """How fast each pair of the rotation turns, as plain or as slowed; kept in 16 bits by some files."""
+    import numpy as np
+
+    from llminspect.core.rotary import plain_speeds
+
+    rotary = config.rotary
+    stated = (plain_speeds(rotary.width, rotary.base), rotary.speeds(1))
+    return any(len(each) == found.size and np.allclose(found, each, rtol=1e-2, atol=1e-6) for each in stated)
+
+
+def waves(found: Array, config: Any) -> bool:
+    """Sines and cosines of each position (Vaswani et al. 2017, section 3.5)."""
+    import numpy as np
+
+    from llminspect.core.positions import sinusoids
+
+    positions, width = found.shape
+    return width == config.sizes.D and np.allclose(found, sinusoids(found, 0, positions, width), rtol=1e-2, atol=1e-2)
+
+
+ROTATION = Copy("*.rotary_emb.inv_freq", agrees=speeds)

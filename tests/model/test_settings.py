@@ -1,0 +1,231 @@
+"""Every setting is read, known by its name, or refused; every number has a range; a copy that is none is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from llminspect.errors import ModelError
+from llminspect.model.known_settings import HARMLESS, MAY_BE_OFF, RANGES
+from llminspect.model.registry import architecture_for, architectures
+from llminspect.model.settings import Settings
+from llminspect.opening import describe_model, open_model
+from tests.model.golden import NAMES, Golden
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOTHING: list[Any] = [None, False, 0, 0.0, "", [], {}]
+DECODERS = [name for name in NAMES if "greedy" in Golden(name).expected and not Golden(name).has_source]
+
+
+def read(config: dict[str, Any]) -> Any:
+    return architecture_for(config["model_type"], "huggingface").config_from_huggingface(config)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("value", [*NOTHING, True, 1], ids=repr)
+def test_a_key_that_is_not_known_is_refused_whatever_it_says(name: str, value: Any) -> None:
+    with pytest.raises(ModelError, match="not understood: strange"):
+        read({**Golden(name).config(), "strange": value})
+
+
+@pytest.mark.parametrize("key", sorted(MAY_BE_OFF))
+def test_a_part_of_other_families_may_be_off_and_not_on(key: str) -> None:
+    def done(value: Any) -> None:
+        Settings({key: value}, "config.json").done()
+
+    off: list[Any] = [[], ["full_attention"]] if key == "layer_types" else [None, False, 0, "", [], {}]
+    on: list[Any] = [True, 1, 0.5, "yes", ["sliding_attention"], {"a": 1}]
+    for value in off:
+        done(value)
+    for value in on:
+        with pytest.raises(ModelError, match=key):
+            done(value)
+
+
+def test_what_is_harmless_may_say_anything() -> None:
+    assert not HARMLESS & MAY_BE_OFF
+    Settings({key: value for value in (True, 7, "x", None) for key in HARMLESS}, "config.json").done()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_keys_of_published_files_that_change_nothing_open_the_same_model(name: str) -> None:
+    config = Golden(name).config()
+    more = {"model_max_length": 99, "seq_length": 9, "max_new_tokens": 5, "eos_token_ids": [2], "license": "mit"}
+    assert read({**config, **more}) == read(config)
+
+
+def test_a_setting_can_be_passed_over_by_its_name() -> None:
+    config = {**Golden("llama").config(), "strange": 3}
+    family = architecture_for("llama", "huggingface")
+    assert family.config_from_huggingface(config, ignored=["strange"]) == read(Golden("llama").config())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_number_out_of_its_range_is_refused(name: str) -> None:
+    config = Golden(name).config()
+    for key in config.keys() & RANGES.keys():
+        low, high = RANGES[key]
+        for value in (low - 1e-3 - abs(low), high * 2, float("nan"), float("inf"), True, "1", [1]):
+            with pytest.raises(ModelError, match=key):
+                read({**config, key: value})
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_a_decoder_that_sees_both_ways_says_so(name: str) -> None:
+    config = Golden(name).config()
+    assert read(config).causal and read({**config, "is_causal": True}).causal
+    assert not read({**config, "is_causal": False}).causal
+    wrong: list[Any] = [0, 1, "no", []]
+    for value in wrong:
+        with pytest.raises(ModelError, match="is_causal"):
+            read({**config, "is_causal": value})
+
+
+def test_a_gguf_decoder_that_sees_both_ways_says_so() -> None:
+    llama = architecture_for("llama", "gguf")
+    keys: dict[str, Any] = {
+        "block_count": 1,
+        "embedding_length": 4,
+        "attention.head_count": 2,
+        "feed_forward_length": 4,
+    }
+    keys |= {"context_length": 8, "attention.layer_norm_rms_epsilon": 1e-5}
+    metadata: dict[str, Any] = {f"llama.{key}": value for key, value in keys.items()}
+    metadata |= {"general.architecture": "llama", "tokenizer.ggml.tokens": ["a"]}
+    assert llama.config_from_gguf(metadata).causal
+    assert not llama.config_from_gguf({**metadata, "llama.attention.causal": False}).causal
+
+
+@pytest.mark.parametrize(("name", "key"), [("mixtral", "num_experts_per_tok"), ("qwen3-moe", "num_experts_per_tok")])
+def test_no_more_experts_work_than_there_are(name: str, key: str) -> None:
+    with pytest.raises(ModelError, match=f"{key} = 99"):
+        read({**Golden(name).config(), key: 99})
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "default"),
+    [
+        ("gemma2", "query_pre_attn_scalar", 256),
+        ("gemma2", "final_logit_softcapping", 30.0),
+        ("gemma2", "attn_logit_softcapping", 50.0),
+        ("gemma2", "sliding_window", 4096),
+        ("gemma3", "query_pre_attn_scalar", 256),
+        ("llama", "rms_norm_eps", 1e-6),
+        ("phi3", "rms_norm_eps", 1e-5),
+        ("gpt-neox", "attention_bias", True),
+        ("gpt-oss", "swiglu_limit", 7.0),
+        ("mixtral", "num_experts_per_tok", 2),
+        ("roberta", "pad_token_id", 1),
+        ("t5", "relative_attention_max_distance", 128),
+    ],
+)
+def test_a_key_that_is_left_out_has_the_reference_s_default(name: str, key: str, default: Any) -> None:
+    """`tools/variants.py` holds these against the reference itself."""
+    config = Golden(name).config()
+    without = {other: value for other, value in config.items() if other != key}
+    assert read(without) == read({**config, key: default})
+
+
+def test_a_cap_that_is_null_is_none() -> None:
+    config = Golden("gemma2").config()
+    assert read({**config, "final_logit_softcapping": None}).logit_cap is None
+
+
+def test_gpt_neox_turns_a_quarter_where_nothing_says_how_much() -> None:
+    config = Golden("gpt-neox").config("config.older.json")
+    del config["rotary_pct"]
+    assert read({**config, "hidden_size": 96}).rotary.width == 8
+
+
+def test_gpt_oss_has_the_rotation_of_its_definition() -> None:
+    config = Golden("gpt-oss").config()
+    del config["rope_parameters"]
+    found = read(config).rotary
+    assert (found.base, found.scaling.factor, found.scaling.context) == (150_000, 32, 4096)
+
+
+def test_the_defaults_are_of_keys_that_are_read() -> None:
+    for family in architectures():
+        unread = [key for key in family.defaults if key in HARMLESS]
+        assert [key for key in unread if key != "pad_token_id"] == []
+
+
+def changed_copy(name: str, tensor: str, folder: Path, change: Any) -> Path:
+    """A golden model with one tensor more or another value in it."""
+    golden = Golden(name)
+    arrays = load_file(golden.folder / "model.safetensors")
+    arrays[tensor] = change(arrays)
+    shutil.copy(golden.folder / "config.json", folder)
+    save_file(arrays, folder / "model.safetensors")
+    return folder
+
+
+COPIES: list[tuple[str, str, Any]] = [
+    ("bert", "cls.predictions.decoder.bias", lambda arrays: arrays["cls.predictions.bias"]),
+    ("roberta", "lm_head.decoder.bias", lambda arrays: arrays["lm_head.bias"]),
+    ("bert", "bert.embeddings.position_ids", lambda arrays: np.arange(64)[None]),
+    ("marian", "model.encoder.embed_tokens.weight", lambda arrays: arrays["model.shared.weight"]),
+    ("marian", "lm_head.weight", lambda arrays: arrays["model.shared.weight"]),
+    ("t5", "decoder.embed_tokens.weight", lambda arrays: arrays["shared.weight"]),
+    ("gpt2", "transformer.h.0.attn.bias", lambda arrays: np.tri(64, dtype=np.float32)[None, None]),
+    ("gpt2", "transformer.h.0.attn.masked_bias", lambda arrays: np.full((), -1e4, np.float32)),
+    ("gpt-neox", "gpt_neox.layers.0.attention.bias", lambda arrays: np.tri(64, dtype=bool)[None, None]),
+    (
+        "llama",
+        "model.layers.0.self_attn.rotary_emb.inv_freq",
+        lambda arrays: (500.0 ** (-np.arange(0, 10, 2) / 10)).astype(np.float32),
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "tensor", "copy"), COPIES, ids=[tensor for _, tensor, _ in COPIES])
+def test_a_copy_is_passed_over_and_one_that_is_none_is_refused(
+    name: str, tensor: str, copy: Any, tmp_path: Path
+) -> None:
+    expected = open_model(str(Golden(name).folder))
+    (tmp_path / "same").mkdir()
+    found = open_model(str(changed_copy(name, tensor, tmp_path / "same", copy)))
+    assert sorted(found.params.arrays) == sorted(expected.params.arrays)
+
+    def other(arrays: dict[str, Any]) -> Any:
+        array = np.array(copy(arrays))
+        array.reshape(-1)[-1] = 0 if array.reshape(-1)[-1] != 0 else 1
+        return array
+
+    (tmp_path / "other").mkdir()
+    folder = str(changed_copy(name, tensor, tmp_path / "other", other))
+    for streamed in (False, True):
+        with pytest.raises(ModelError, match="is not what it should repeat"):
+            model = open_model(folder, streamed=streamed)
+            [model.params[name] for name in model.params.arrays]
+
+
+def test_a_head_is_whole_or_not_there(tmp_path: Path) -> None:
+    golden = Golden("bert")
+    arrays = load_file(golden.folder / "model.safetensors")
+    del arrays["cls.predictions.transform.LayerNorm.bias"]
+    shutil.copy(golden.folder / "config.json", tmp_path)
+    save_file(arrays, tmp_path / "model.safetensors")
+    with pytest.raises(ModelError, match=r"missing: cls\.predictions\.transform\.LayerNorm\.bias"):
+        describe_model(str(tmp_path))
+
+
+def test_no_warning_of_numpy_s_comes_of_a_number_that_is_allowed(tmp_path: Path) -> None:
+    """(Warnings are errors in the tests.) The ends of every range, in a pass."""
+    for name in ("llama", "gemma2", "gpt-oss"):
+        golden = Golden(name)
+        for key in golden.config().keys() & RANGES.keys():
+            for value in RANGES[key]:
+                folder = tmp_path / f"{name}-{key}-{value}"
+                folder.mkdir()
+                shutil.copy(golden.folder / "model.safetensors", folder)
+                (folder / "config.json").write_text(json.dumps({**golden.config(), key: value}))
+                model = open_model(str(folder), finite=False)
+                model.logits(model.run([5, 6, 7]).stream_TD)
