@@ -159,9 +159,10 @@ def _found(folder: str, recognise: Callable[[Path], CachedFile | None]) -> Itera
     for path in _listing(home() / folder):
         if path.is_symlink():
             continue
-        if _LEFTOVER.fullmatch(path.name):
-            yield _simple("leftover", path)
-        elif (entry := recognise(path)) is not None:
+        entry = None
+        with suppress(FileNotFoundError):  # Another process finishes or removes its files at any moment.
+            entry = _simple("leftover", path) if _LEFTOVER.fullmatch(path.name) else recognise(path)
+        if entry is not None:
             yield entry
 
 

@@ -84,6 +84,13 @@ def test_what_is_ours_is_told_apart(home: Path) -> None:
     assert model.bytes == len(CONTENT) + 2
 
 
+def test_what_another_process_removes_in_the_meantime_is_left_out(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, listing = cache_folder.entries(), cache_folder._listing
+    gone = [".a.0123456789ab.partial", "0" * 32]
+    monkeypatch.setattr(cache_folder, "_listing", lambda folder: [*listing(folder), *(folder / name for name in gone)])
+    assert cache_folder.entries() == before
+
+
 def test_clearing_everything_leaves_what_is_not_ours(home: Path, strangers: list[Path], tmp_path: Path) -> None:
     assert set(cache_folder.foreign()) == set(strangers)
     for entry in cache_folder.entries():
