@@ -200,7 +200,7 @@ def _answer_parts(
     if look.lens:
         from llminspect.analysis.lens import lens, lens_grid
 
-        parts["lens"] = lens(model, watched.rows, look.top, chosen)
+        parts["lens"] = lens(model, watched.rows, logits_V, look.top, chosen)
         parts["grid"] = lens_grid(model, _streams(model, look, ids, watched, taps)) if look.all else None
     if look.attribution:
         from llminspect.analysis.attribution import attribute

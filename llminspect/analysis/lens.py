@@ -36,18 +36,15 @@ class LensLayer:
     target: RankedToken | None = None
 
 
-def lens(model: Model, rows: Mapping[str, Array], count: int, target: int | None) -> list[LensLayer]:
-    """The lens at one position, for every layer; the last layer is the model's own answer."""
-    # The last stream goes with the others, though its logits are known: a product for one of them rounds differently.
-    stream_LD = np.stack([rows[f"layers.{layer}.output"] for layer in range(model.config.sizes.L)])
+def lens(model: Model, rows: Mapping[str, Array], answer_V: Array, count: int, target: int | None) -> list[LensLayer]:
+    """The lens at one position, for every layer; the last layer's is the model's own `answer_V`, its logits."""
+    earlier = [rows[f"layers.{layer}.output"] for layer in range(model.config.sizes.L - 1)]
+    groups = (np.stack(earlier[start : start + TOGETHER]) for start in range(0, len(earlier), TOGETHER))
     layers = []
-    for start in range(0, len(stream_LD), TOGETHER):
-        for layer, logits_V in enumerate(model.logits(stream_LD[start : start + TOGETHER]), start):
-            probabilities_V = softmax(logits_V)
-            top = [
-                ProbableToken(best, token_text(model, best), probabilities_V[best]) for best in top_ids(logits_V, count)
-            ]
-            layers.append(LensLayer(layer, top, None if target is None else ranked_token(model, logits_V, target)))
+    for layer, logits_V in enumerate([*(row for group in groups for row in model.logits(group)), answer_V]):
+        probabilities_V = softmax(logits_V)
+        top = [ProbableToken(best, token_text(model, best), probabilities_V[best]) for best in top_ids(logits_V, count)]
+        layers.append(LensLayer(layer, top, None if target is None else ranked_token(model, logits_V, target)))
     return layers
 
 

@@ -175,6 +175,8 @@ class Architecture:
     capabilities: frozenset[str] = field(default_factory=lambda: frozenset({"generate"}))
     """What it can do: "generate" (predicts the next token, has a cache), "fill" (fills masks), "encode" (sees both
     ways), "source" (an encoder–decoder, takes a source text)."""
+    only_causal: frozenset[str] = frozenset({"generate"})
+    """What it can do only where no token sees those after it; where they do, it encodes."""
     requires: Mapping[str, str] = field(default_factory=dict)
     """The array without which a capability is not there: a BERT without its word predictor fills no masks."""
     encode_source: EncodeSource | None = None
@@ -205,8 +207,8 @@ class Architecture:
     def capabilities_with(self, config: Config, arrays: Container[str]) -> frozenset[str]:
         """What a model can do that is configured so and whose arrays are these, by their names in the core."""
         able = {able for able in self.capabilities if able not in self.requires or self.requires[able] in arrays}
-        if able == {"generate"} and not config.causal:  # A decoder that sees both ways.
-            able = {"encode"}
+        if not config.causal and able & self.only_causal:
+            able = able - self.only_causal | {"encode"}
         return frozenset(able)
 
     def canonical(self, name: str) -> str:

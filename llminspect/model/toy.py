@@ -139,7 +139,13 @@ def _toy() -> Toy:
 
 def _toy_attention() -> Toy:
     architecture = Architecture(
-        "toy-attention", ("toy-attention",), _not_in_files, attention_tensors, attention_forward, readout
+        name="toy-attention",
+        model_types=("toy-attention",),
+        read_huggingface=_not_in_files,
+        tensors=attention_tensors,
+        forward=attention_forward,
+        readout=readout,
+        only_causal=frozenset(),
     )
     sizes = Sizes(L=1, D=4, H=1, K=1, E=4, F=0, V=4, context=1024)
     arrays = {
