@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from llminspect.errors import ModelError
 from llminspect.files.source import read_json
-from llminspect.files.weights import WeightFile, shown
+from llminspect.files.weights import SeveralFiles, WeightFile, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
-
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from llminspect.files.safetensors import SafetensorsFile
-    from llminspect.files.weights import TensorInfo
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 CONFIG, GENERATION = "config.json", "generation_config.json"
+ADAPTER_CONFIG, ADAPTER = "adapter_config.json", "adapter_model.safetensors"
 
 VOCABULARIES = (
     "tokenizer.json",
@@ -41,6 +37,7 @@ TOKENIZER_FILES = (
 )
 """Whatever says how text becomes ids (and, for a sentence encoder, how its vectors become one)."""
 
+_SHARD = re.compile(r"model-[0-9]{5}-of-[0-9]{5}\.safetensors")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -62,8 +59,27 @@ def weight_paths(folder: Path) -> tuple[Path, ...]:
             if not path.exists():
                 raise ModelError(f"{INDEX} names {path.name!r:.200}, which is not there", "fetch the model again")
         return paths
-    refuse_pickles((path.name for path in folder.iterdir()), str(folder))
-    return ()
+    names = [path.name for path in folder.iterdir()]
+    shards = bare_shards(names)
+    if not shards:
+        refuse_pickles(names, str(folder))
+    return tuple(inside(folder, shard) for shard in shards)
+
+
+def bare_shards(names: Iterable[str]) -> list[str]:
+    """The shards among the names, where no index says which there are: their names do. ModelError: some are missing."""
+    there = sorted({name for name in names if _SHARD.fullmatch(name)})
+    if not there:
+        return []
+    count = there[-1].removesuffix(".safetensors")[-5:]
+    shards = [f"model-{number:05d}-of-{count}.safetensors" for number in range(1, int(count) + 1)]
+    missing = sorted(set(shards) - set(there))
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise ModelError(f"of {len(shards)} shards some are missing: {', '.join(missing[:3])}{more}", "fetch the rest")
+    if len(there) > len(shards):
+        raise ModelError(f"{there[0]} and {there[-1]} are shards of two models", "keep one of them in the folder")
+    return shards
 
 
 def shard_names(index: Path) -> dict[str, str]:
@@ -89,32 +105,12 @@ def open_safetensors(folder: Path) -> WeightFile:
 
     if (folder / WHOLE).exists():
         return SafetensorsFile(folder / WHOLE)
-    places = shard_names(folder / INDEX)
     shards = {path.name: SafetensorsFile(path) for path in weight_paths(folder)}
-    for name, shard in places.items():
+    for name, shard in (shard_names(folder / INDEX) if (folder / INDEX).exists() else {}).items():
         if name not in shards[shard].tensors:
             raise ModelError(f"{INDEX} says that {shard} holds tensor {name!r:.100}, which it does not")
-    for shard, file in shards.items():  # What the index does not mention counts too, as it does for transformers.
-        for name in file.tensors:
-            if places.setdefault(name, shard) != shard:
-                raise ModelError(f"tensor {name!r:.100} is in {shard} and in {places[name]}")
-    return ShardedSafetensors(folder / INDEX, shards, places)
-
-
-class ShardedSafetensors(WeightFile):
-    """Several safetensors files that together hold a model's tensors."""
-
-    def __init__(self, index: Path, shards: Mapping[str, SafetensorsFile], places: Mapping[str, str]) -> None:
-        self.path, self.shards, self._places = index, shards, places
-        self.tensors = {name: shards[shard].tensors[name] for name, shard in places.items()}
-
-    def close(self) -> None:
-        """Let go of the files."""
-        for shard in self.shards.values():
-            shard.close()
-
-    def _bytes(self, info: TensorInfo, offset: int, nbytes: int) -> NDArray[np.uint8]:
-        return self.shards[self._places[info.name]]._bytes(info, offset, nbytes)
+    # What the index does not mention counts too, as it does for transformers.
+    return SeveralFiles(folder / INDEX, [(file, file.tensors) for file in shards.values()])
 
 
 def refuse_pickles(names: Iterable[str], where: str) -> None:

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from llminspect.errors import ModelError, UserError
 from llminspect.files.folder import (
+    ADAPTER,
+    ADAPTER_CONFIG,
     CONFIG,
     INDEX,
     TOKENIZER_FILES,
     VOCABULARIES,
     WHOLE,
+    bare_shards,
     inside,
     refuse_pickles,
     shard_names,
@@ -58,16 +61,18 @@ def find(
     weights: bool,
     progress: Progress | None = None,
     hub: Hub | None = None,
+    files: tuple[str, ...] = (),
 ) -> Path:
     """The model's folder, whose name is the commit, from the cache if it is there whole, else fetched.
 
+    With `files` these and no others, in place of a model's.
     ModelError: no such model or revision, private, without weights that can be opened, or not to be had (offline,
     no network). UserError: the disk is full.
     """
     wanted = revision or "main"
     if not _REVISION.fullmatch(wanted) or ".." in wanted:
         raise ModelError(f"{wanted!r:.100} is no revision", "a revision is a branch, a tag or a commit")
-    found = _cached(repo, wanted, weights)
+    found = _cached(repo, wanted, weights, files)
     if found is not None:
         return found
     if offline:
@@ -75,14 +80,19 @@ def find(
             f"{repo} at {wanted} is not in the local hub cache, and working offline was asked for",
             f"run once with a network, or point HF_HOME at the cache (looked in {hub_folder()})",
         )
-    return _fetched(repo, wanted, weights, progress or (lambda *_: None), hub or Hub())
+    return _fetched(repo, wanted, weights, progress or (lambda *_: None), hub or Hub(), files)
+
+
+def find_adapter(repo: str, revision: str | None, *, offline: bool, hub: Hub | None = None) -> Path:
+    """The folder with an adapter's two files, as `find` the model's."""
+    return find(repo, revision, offline=offline, weights=False, hub=hub, files=(ADAPTER_CONFIG, ADAPTER))
 
 
 def _repo_folder(repo: str) -> Path:
     return hub_folder() / ("models--" + repo.replace("/", "--"))
 
 
-def _cached(repo: str, revision: str, weights: bool) -> Path | None:
+def _cached(repo: str, revision: str, weights: bool, files: tuple[str, ...]) -> Path | None:
     folder = _repo_folder(repo)
     try:
         commit = (folder / "refs" / revision).read_text().strip()
@@ -91,14 +101,15 @@ def _cached(repo: str, revision: str, weights: bool) -> Path | None:
     if not re.fullmatch("[0-9a-f]{40}", commit):
         return None
     snapshot = folder / "snapshots" / commit
-    return snapshot if _whole(snapshot, weights) else None
+    whole = all((snapshot / name).exists() for name in files) if files else _whole(snapshot, weights)
+    return snapshot if whole else None
 
 
 def _whole(snapshot: Path, weights: bool) -> bool:
+    if not weights:  # A tokenizer may stand alone.
+        return any((snapshot / name).exists() for name in VOCABULARIES)
     if not (snapshot / CONFIG).exists():
         return False
-    if not weights:
-        return any((snapshot / name).exists() for name in VOCABULARIES)
     try:
         paths = weight_paths(snapshot)
     except ModelError:
@@ -106,23 +117,20 @@ def _whole(snapshot: Path, weights: bool) -> bool:
     return bool(paths) and all(path.exists() for path in paths)
 
 
-def _fetched(repo: str, revision: str, weights: bool, report: Progress, hub: Hub) -> Path:
+def _fetched(repo: str, revision: str, weights: bool, report: Progress, hub: Hub, files: tuple[str, ...] = ()) -> Path:
     commit, sizes = hub.listing(repo, revision)
     if not re.fullmatch("[0-9a-f]{40}", commit):
         raise ModelError(f"the hub gives no commit for {repo} at {revision}")
     snapshot = _repo_folder(repo) / "snapshots" / commit
-    if CONFIG not in sizes:
-        _refuse_without_config(repo, sizes)
-    names = [name for name in (CONFIG, *TOKENIZER_FILES) if name in sizes]
-    if weights:
-        if WHOLE not in sizes and INDEX not in sizes:
-            refuse_pickles(sizes, f"{repo} on the hub")
-            raise ModelError(f"{repo} on the hub holds no weights that can be opened", "safetensors can")
-        if WHOLE in sizes:
-            names.append(WHOLE)
-        else:
+    if files:
+        names = _adapters_files(repo, sizes, files)
+    else:
+        if CONFIG not in sizes and (weights or not any(name in sizes for name in VOCABULARIES)):
+            _refuse_without_config(repo, sizes)
+        names = [name for name in (CONFIG, *TOKENIZER_FILES) if name in sizes]
+        if weights and WHOLE not in sizes and INDEX in sizes:
             _watched(hub, snapshot, repo, {INDEX: sizes[INDEX]}, report)
-            names += sorted(set(shard_names(inside(snapshot, INDEX)).values()))
+        names += _weights_files(repo, snapshot, sizes) if weights else []
     missing = [name for name in names if name not in sizes]
     if missing:
         raise ModelError(f"{repo} on the hub lacks {missing[0]!r:.200}, which its index names")
@@ -138,7 +146,32 @@ def _fetched(repo: str, revision: str, weights: bool, report: Progress, hub: Hub
     return snapshot
 
 
+def _weights_files(repo: str, snapshot: Path, sizes: Mapping[str, int]) -> list[str]:
+    """The names of the files with the weights; the index was fetched."""
+    if WHOLE in sizes:
+        return [WHOLE]
+    if INDEX in sizes:
+        return sorted(set(shard_names(inside(snapshot, INDEX)).values()))
+    shards = bare_shards(sizes)
+    if not shards:
+        refuse_pickles(sizes, f"{repo} on the hub")
+        raise ModelError(f"{repo} on the hub holds no weights that can be opened", "safetensors can")
+    return shards
+
+
+def _adapters_files(repo: str, sizes: Mapping[str, int], files: tuple[str, ...]) -> list[str]:
+    for name in files:
+        if name not in sizes:
+            refuse_pickles(sizes, f"{repo} on the hub")
+            raise ModelError(f"{repo} on the hub is no adapter in the form of PEFT: it has no {name}")
+    return list(files)
+
+
 def _refuse_without_config(repo: str, names: Mapping[str, int]) -> None:
+    if ADAPTER_CONFIG in names:
+        raise ModelError(
+            f"{repo} on the hub is an adapter and no model", f"give it to its model: --model BASE --adapter {repo}"
+        )
     quantized = sorted(name for name in names if name.endswith(".gguf"))
     if quantized:
         raise ModelError(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from llminspect.errors import ModelError
 from llminspect.files import folder as folders
 from llminspect.files.catalogue import CATALOGUE, unknown
+from llminspect.files.contents import cannot_open
 from llminspect.files.home import expanded, sha256_of, state_key
 from llminspect.files.source import read_json
 from llminspect.files.weights import weight_types
@@ -41,6 +42,8 @@ class Located:
     """`generation_config.json`, or nothing."""
     origin: Mapping[str, str] = field(default_factory=dict)
     """`{"repo", "revision"}` for a model of the hub."""
+    read_as: Mapping[str, Any] = field(default_factory=dict)
+    """What the user wants passed over or added, for the provenance."""
     weight_paths: tuple[Path, ...] = ()
     """The files that hold the weights."""
     open_weights: Callable[[], WeightFile] | None = None
@@ -62,7 +65,9 @@ class Located:
                 found["files"] = hashes
         if self.weights is not None:
             found["weight_types"] = weight_types(self.weights.tensors)
-        return found
+        if self.format == "huggingface" and (self.path / folders.ADAPTER_CONFIG).exists():
+            found["adapter_beside"] = True
+        return {**found, **self.read_as}
 
 
 def _sha256(path: Path) -> str:
@@ -99,13 +104,19 @@ def locate(
     vocabularies = [path / file for file in folders.VOCABULARIES if not weights and (path / file).is_file()]
     if vocabularies:
         return _tokenizer_alone(vocabularies[0], name)
+    if name and os.path.isdir(path):
+        raise cannot_open(path)
     if name.startswith((".", "/", "~")) or name.endswith((".gguf", ".safetensors")):
         raise _no_such_path(path)
     from llminspect.files import hub
 
     if hub.is_hub_name(name):
         found = hub.find(name, revision, offline=offline, weights=weights, progress=progress)
-        return _from_folder(found, name, found.name, {"repo": name, "revision": found.name})
+        origin = {"repo": name, "revision": found.name}
+        if not weights and not (found / folders.CONFIG).exists():
+            files = folders.tokenizer_files(found)
+            return Located(name, "huggingface", found, {}, found.name, tokenizer_files=files, origin=origin)
+        return _from_folder(found, name, found.name, origin)
     raise _no_such_path(path) if os.sep in name else unknown(name, others)
 
 
@@ -152,10 +163,7 @@ def _tokenizer_alone(path: Path, name: str) -> Located:
 
 
 def _no_such_path(path: Path) -> ModelError:
-    shown = f"{str(path)!r:.300}"
-    if path.is_dir():
-        return ModelError(f"the folder {shown} holds no config.json", "give a model's folder or a .gguf file")
-    return ModelError(f"there is no file {shown}", "give a .gguf file, a model's folder, or a known name")
+    return ModelError(f"there is no file {str(path)!r:.300}", "give a .gguf file, a model's folder, or a known name")
 
 
 def _from_path(path: Path, name: str, sha256: str | None = None) -> Located:
@@ -164,11 +172,11 @@ def _from_path(path: Path, name: str, sha256: str | None = None) -> Located:
         return _from_folder(path, name, sha256)
     if path.suffix in {".safetensors", ".json"} and (path.parent / "config.json").is_file():
         return _from_folder(path.parent, name, sha256)
-    from llminspect.files.gguf import GGUFFile
+    from llminspect.files.split import open_gguf
 
-    file = GGUFFile(path)
-    identity = sha256[:32] if sha256 else state_key(path)
-    return Located(name, "gguf", path, file.metadata, identity, weight_paths=(path,), open_weights=lambda: file)
+    metadata, paths, weights = open_gguf(path)
+    identity = sha256[:32] if sha256 else state_key(*paths)
+    return Located(name, "gguf", path, metadata, identity, weight_paths=paths, open_weights=lambda: weights)
 
 
 def _from_folder(folder: Path, name: str, known: str | None, origin: Mapping[str, str] | None = None) -> Located:

@@ -18,7 +18,7 @@ from llminspect.errors import ModelError
 from llminspect.files.quant_types import BY_NAME, TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -126,6 +126,29 @@ class WeightFile:
         raise ModelError(
             f"{shown(self.path.name)} {what}", "fetch the file again, or check it where it came from"
         ) from None
+
+
+class SeveralFiles(WeightFile):
+    """Several files that together hold a model's tensors, each with those that are taken from it."""
+
+    def __init__(self, path: Path, files: Sequence[tuple[WeightFile, Iterable[str]]]) -> None:
+        self.path, self._files = path, [file for file, _ in files]
+        self._places: dict[str, WeightFile] = {}
+        for file, names in files:
+            for name in names:
+                if name in self._places:
+                    first, second = (shown(each.path.name) for each in (self._places[name], file))
+                    raise ModelError(f"tensor {name!r:.100} is in {first} and in {second}")
+                self._places[name] = file
+        self.tensors = {name: file.tensors[name] for name, file in self._places.items()}
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for file in self._files:
+            file.close()
+
+    def _bytes(self, info: TensorInfo, offset: int, nbytes: int) -> NDArray[np.uint8]:
+        return self._places[info.name]._bytes(info, offset, nbytes)
 
 
 def dequantize(type_name: str, raw: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -9,8 +9,9 @@ import pytest
 
 from llminspect.errors import ModelError, UserError
 from llminspect.files import hub as module
+from llminspect.files.adapter import locate_adapter
 from llminspect.files.home import hub_folder
-from llminspect.files.hub import Hub, explained, find, is_hub_name
+from llminspect.files.hub import Hub, explained, find, find_adapter, is_hub_name
 from llminspect.files.locate import locate
 
 if TYPE_CHECKING:
@@ -211,3 +212,36 @@ def test_the_librarys_errors_become_ours() -> None:
         assert "\n" not in caught.value.message
     with pytest.raises(OSError, match="No space"):
         explained(raising(OSError(28, "No space left on device")), "a/b", "main")
+
+
+def test_a_tokenizer_that_stands_alone() -> None:
+    hub = PlayedHub({"tokenizer.json": b"{}", "tokenizer_config.json": b"{}", "README.md": b""})
+    found = fetch(hub, weights=False)
+    assert hub.asked == ["listing main", "tokenizer.json", "tokenizer_config.json"]
+    located = locate("org/model", offline=True, weights=False)
+    assert located.path == found
+    assert set(located.tokenizer_files) == {"tokenizer.json", "tokenizer_config.json"}
+    assert located.provenance == {"repo": "org/model", "revision": COMMIT}
+    with pytest.raises(ModelError, match=r"no config\.json"):
+        fetch(hub)
+
+
+def test_shards_without_an_index() -> None:
+    shards = {f"model-0000{number}-of-00002.safetensors": EMPTY for number in (1, 2)}
+    found = fetch(PlayedHub({"config.json": b"{}", **shards}))
+    assert {path.name for path in found.iterdir()} == {"config.json", *shards}
+    shards.popitem()
+    with pytest.raises(ModelError, match="of 2 shards some are missing"):
+        find("org/other", None, offline=False, weights=True, hub=PlayedHub({"config.json": b"{}", **shards}))
+
+
+def test_an_adapter_is_fetched_alone_and_is_no_model() -> None:
+    files = {"adapter_config.json": b"{}", "adapter_model.safetensors": EMPTY, "tokenizer.json": b"{}"}
+    with pytest.raises(ModelError, match="is an adapter and no model"):
+        fetch(PlayedHub(files))
+    hub = PlayedHub(files)
+    find_adapter("org/model", None, offline=False, hub=hub)
+    assert hub.asked == ["listing main", "adapter_config.json", "adapter_model.safetensors"]
+    assert locate_adapter("org/model", offline=True).provenance["revision"] == COMMIT
+    with pytest.raises(ModelError, match=r"no adapter in the form of PEFT: it has no adapter_config\.json"):
+        find_adapter("org/other", None, offline=False, hub=PlayedHub({"config.json": b"{}"}))
