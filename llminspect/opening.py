@@ -9,7 +9,7 @@ from llminspect.errors import ModelError, UsageError, UserError
 from llminspect.model.opened import Description, Model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Literal
 
     from llminspect.backends.jax.settings import EngineSettings, Number
@@ -20,17 +20,26 @@ if TYPE_CHECKING:
 
 
 def describe_model(
-    name: str, *, revision: str | None = None, offline: bool = False, progress: Progress | None = None
+    name: str,
+    *,
+    revision: str | None = None,
+    offline: bool = False,
+    ignore_settings: Sequence[str] = (),
+    adapter: str | None = None,
+    progress: Progress | None = None,
 ) -> Description:
     """What `open_model` would open, with nothing dequantized or prepared. Raises ModelError."""
     from llminspect.model.toy import TOYS
 
     if name in TOYS:
+        _built_in(name, ignore_settings, adapter)
         toy = TOYS[name]()
         return Description(name, toy.architecture, toy.config, list(toy.architecture.tensors(toy.config)))
     from llminspect.files.locate import locate
+    from llminspect.model.describing import describe
 
-    return _describe(locate(name, revision=revision, offline=offline, progress=progress))
+    located = locate(name, revision=revision, offline=offline, progress=progress)
+    return describe(located, ignore_settings, adapter, offline)
 
 
 def open_model(
@@ -38,6 +47,8 @@ def open_model(
     *,
     revision: str | None = None,
     offline: bool = False,
+    ignore_settings: Sequence[str] = (),
+    adapter: str | None = None,
     progress: Progress | None = None,
     streamed: bool = False,
     finite: bool = True,
@@ -52,13 +63,23 @@ def open_model(
     weights that as float32 are larger than the machine's memory.
     With the kernels of numba matrices that a GGUF file holds in blocks of 4, 5, 6 or 8 bits stay so and are multiplied
     with as they are. Raises UsageError where there are none, UserError where numba is not installed.
+    `ignore_settings` are names of settings that are passed over though they are not understood; `adapter` is a LoRA
+    that is added. The provenance says so.
     With an `engine` (`engine_settings`) JAX computes; `note` is given what it has to say of its devices and memory.
     Raises ModelError where it cannot be found or opened, or is of a kind that is not known; where weights hold NaN or
     infinity, unless `finite` is false (of a streamed model when they are read).
     """
     if engine is not None:
         on_numpy = open_model(
-            name, revision=revision, offline=offline, progress=progress, streamed=True, finite=finite, kernels=kernels
+            name,
+            revision=revision,
+            offline=offline,
+            ignore_settings=ignore_settings,
+            adapter=adapter,
+            progress=progress,
+            streamed=True,
+            finite=finite,
+            kernels=kernels,
         )
         from llminspect.backends.jax.start import on_jax
 
@@ -66,6 +87,7 @@ def open_model(
     from llminspect.model.toy import TOYS
 
     if name in TOYS:
+        _built_in(name, ignore_settings, adapter)
         if kernels == "numba":
             from llminspect.backends.kernels.matrices import nothing_quantized
 
@@ -73,9 +95,28 @@ def open_model(
         toy = TOYS[name]()
         return Model(name, toy.architecture, toy.config, toy.params, _toy_tokenizer(name), {"file": "built in"})
     from llminspect.files.locate import locate
+    from llminspect.model.describing import describe
 
+    if adapter is not None and kernels == "numba":
+        raise UsageError("--kernels numba multiplies with the file's own blocks, to which no adapter can be added")
     located = locate(name, revision=revision, offline=offline, progress=progress)
-    return _assemble(located, progress, streamed, finite, kernels == "numba")
+    description = describe(located, ignore_settings, adapter, offline)
+    return _assemble(description, progress, streamed, finite, kernels == "numba")
+
+
+def _built_in(name: str, ignore_settings: Sequence[str], adapter: str | None) -> None:
+    """Raise UsageError for what says nothing to a toy."""
+    for option in ("--ignore-setting",) * bool(ignore_settings) + ("--adapter",) * (adapter is not None):
+        raise UsageError(f"{option} says nothing to {name}, which is built in", "leave it out")
+
+
+def remarks(provenance: Mapping[str, Any]) -> Iterator[str]:
+    """What to tell the reader of a model's numbers, by its provenance."""
+    if "ignored_settings" in provenance:
+        names = ", ".join(provenance["ignored_settings"])
+        yield f"settings were passed over, so the numbers may not be the model's: {names}"
+    if "adapter_beside" in provenance and "adapter" not in provenance:
+        yield "an adapter lies beside the model (adapter_config.json) and is not added; --adapter FOLDER adds one"
 
 
 def engine_settings(
@@ -151,7 +192,7 @@ def tokenizer_of(description: Description) -> Tokenizer | None:
     """The tokenizer of a model that was described; None where it comes without one."""
     if description.located is None:
         return _toy_tokenizer(description.name)
-    return _tokenizer(description.located)
+    return _tokenizer_or_reason(description.located)
 
 
 def _toy_tokenizer(name: str) -> Tokenizer:
@@ -177,30 +218,51 @@ def _tokenizer(located: Located) -> Tokenizer | None:
     return tokenizer_from_files(files, located.name)
 
 
-def _assemble(located: Located, progress: Progress | None, streamed: bool, finite: bool, kernels: bool) -> Model:
+def _tokenizer_or_reason(located: Located) -> Tokenizer | None:
+    """The same, where ids are enough: one of a GGUF file that cannot be read says why, where a text needs it."""
+    try:
+        return _tokenizer(located)
+    except ModelError as error:
+        if located.format != "gguf":
+            raise
+        from llminspect.text.unreadable import Unreadable
+
+        return Unreadable(located.name, located.config, error)
+
+
+def _assemble(
+    description: Description, progress: Progress | None, streamed: bool, finite: bool, kernels: bool
+) -> Model:
     from llminspect.files.machine import keep_freed_memory
     from llminspect.files.prepared import prepared
     from llminspect.files.prepared_file import Planned
+    from llminspect.model import reading
     from llminspect.model.params import OnDemand, Params
-    from llminspect.model.reading import checked_array, larger_than_memory, not_finite, part_reader, reader, row_by_row
     from llminspect.model.spec import expanded_shape
 
     keep_freed_memory()
-    description = _describe(located)
+    reading.check_decodable(description)
+    located = description.located
+    assert located is not None
     config, in_blocks = description.config, {}
     if kernels:
         from llminspect.backends.kernels.matrices import matrices
 
         in_blocks = matrices(description, finite)
     specs = [spec for spec in description.specs if spec.name not in in_blocks]
-    plan = [Planned(spec.name, expanded_shape(spec.shape, config.sizes), reader(description, spec)) for spec in specs]
-    if streamed or larger_than_memory(sum(planned.nbytes for planned in plan)):
-        parts = {spec.name: part_reader(description, spec) for spec in specs}
-        readers = {planned.name: partial(checked_array, planned) if finite else planned.read for planned in plan}
+    plan = [
+        Planned(spec.name, expanded_shape(spec.shape, config.sizes), reading.reader(description, spec))
+        for spec in specs
+    ]
+    if streamed or reading.larger_than_memory(sum(planned.nbytes for planned in plan)):
+        parts = {spec.name: reading.part_reader(description, spec) for spec in specs}
+        readers = {
+            planned.name: partial(reading.checked_array, planned) if finite else planned.read for planned in plan
+        }
         on_demand = OnDemand(readers, {name: part for name, part in parts.items() if part})
         for spec in specs:
             if spec.shape == "V D" and spec.name in on_demand.parts:
-                on_demand[spec.name] = row_by_row(on_demand, spec, config)
+                on_demand[spec.name] = reading.row_by_row(on_demand, spec, config)
         on_demand.update({name: partial(in_blocks.__getitem__, name) for name in in_blocks})
         for spec, planned in zip(specs, plan, strict=True):
             if spec.copies:  # They are compared where it is read whole, which may be never.
@@ -209,33 +271,12 @@ def _assemble(located: Located, progress: Progress | None, streamed: bool, finit
     else:
         # The family is part of the key: another reading of the same file must not find this one's arrays.
         key = f"{located.identity}-{description.architecture.name}" + ("-beside-blocks" if in_blocks else "")
+        key += "".join(f"-ignoring-{name}" for name in located.read_as.get("ignored_settings", ()))
+        if description.adapter is not None:
+            key += f"-with-{description.adapter.files.identity}"
         arrays = prepared(key, plan, progress=progress)
         if finite and arrays.not_finite:
-            raise not_finite(arrays.not_finite)
+            raise reading.not_finite(arrays.not_finite)
         params = Params({**arrays, **in_blocks})
-    tokenizer, provenance = _tokenizer(located), located.provenance
+    tokenizer, provenance = _tokenizer_or_reason(located), located.provenance
     return Model(located.name, description.architecture, config, params, tokenizer, provenance, finite=finite)
-
-
-def _describe(located: Located) -> Description:
-    from llminspect.model.registry import architecture_for, claim
-    from llminspect.model.settings import understood
-
-    type_name = located.config.get("general.architecture" if located.format == "gguf" else "model_type")
-    if not type_name:
-        raise ModelError(f"{located.name} does not say what kind of model it is")
-    architecture = architecture_for(str(type_name), located.format)
-    read_config = architecture.config_from_gguf if located.format == "gguf" else architecture.config_from_huggingface
-    assert read_config is not None
-    with understood("the file's metadata" if located.format == "gguf" else "config.json"):
-        config = read_config(located.config)
-    weights = located.weights
-    if weights is None:
-        raise ModelError(f"{located.name} holds no weights")
-    sizes, tensors = config.sizes, len(weights.tensors)
-    if tensors < sizes.L:
-        raise ModelError(f"the configuration says {sizes.L} layers, and there are {tensors} tensors in all")
-    if sizes.K and sizes.H % sizes.K:
-        raise ModelError(f"{sizes.H} query heads cannot share {sizes.K} key/value heads evenly")
-    specs = claim(architecture, config, located.format, {name: info.shape for name, info in weights.tensors.items()})
-    return Description(located.name, architecture, config, specs, located)

@@ -23,6 +23,7 @@ from llminspect.arguments.embed import EmbedOptions
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions
 from llminspect.arguments.generate import GenerateOptions
+from llminspect.arguments.option import each
 from llminspect.arguments.shared import ModelOptions, SourceOptions
 from llminspect.arguments.tokenize import TokenizeOptions
 from llminspect.errors import UsageError
@@ -143,6 +144,8 @@ def _in_model(
 ) -> Iterator[list[CommandExcerpt]]:
     """Each chapter with the model and the text of the command line."""
     chosen = [] if options.model == ModelOptions().model else ["--model", options.model]
+    chosen += [word for name in each(options.ignore_settings) for word in ("--ignore-setting", name)]
+    chosen += ["--adapter", options.adapter] if options.adapter else []
     # The text as another command takes it; its ids where it was not read as plain text.
     text, plain = prompt.text, prompt.chat is None and source.special is None and source.parse == "text"
     given = (
@@ -156,7 +159,10 @@ def _in_model(
         return part(_kept(whole, *keys), "forward", *arguments)
 
     assert model.tokenizer is not None
-    description = describe_model(options.model, revision=options.revision, offline=options.offline)
+    ignored = each(options.ignore_settings)
+    description = describe_model(
+        options.model, revision=options.revision, offline=options.offline, ignore_settings=ignored
+    )
     inside = replace(info(description, None, model.name), tensors=None, chat_template=None, metadata=None)
     last, silenced = str(len(prompt.tokens) - 1), "0.feedforward"
     yield [CommandExcerpt(model.name, ["info", options.model], inside)]

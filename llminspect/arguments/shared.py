@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from llminspect.arguments.option import argument, option
+from llminspect.arguments.option import Texts, argument, option
 
 revision_option = partial(option, metavar="REV", help="A branch, tag or commit of a model on the hub.")
 offline_option = partial(option, False, envvar="HF_HUB_OFFLINE", help="Fetch nothing from the network.")
@@ -19,8 +19,8 @@ workers_option = partial(option, min=1, metavar="N", help="Processes for long in
 
 
 @dataclass(frozen=True)
-class ModelOptions:
-    """Which model, and how it may be reached."""
+class NamedOptions:
+    """Which model or tokenizer, and how it may be reached."""
 
     model: str = option(
         "smollm2",
@@ -33,6 +33,22 @@ class ModelOptions:
     )
     revision: str | None = revision_option()
     offline: bool = offline_option()
+
+
+@dataclass(frozen=True)
+class ModelOptions(NamedOptions):
+    """The same of a model that is opened, and what is read otherwise than its files say."""
+
+    ignore_settings: Texts | None = option(
+        None,
+        "--ignore-setting",
+        metavar="NAME",
+        help="Open the model although this setting of its file is not understood; the output says so. Repeatable.",
+        show_default=False,
+    )
+    adapter: str | None = option(
+        metavar="FOLDER", help="Add a LoRA adapter (PEFT): its folder, or org/name on the hub.", show_default=False
+    )
 
 
 @dataclass(frozen=True)

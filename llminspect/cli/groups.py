@@ -156,7 +156,8 @@ def _numbers(ctx: typer.Context, incomplete: str, letter: str) -> list[str]:
 
     try:
         name = ctx.params.get("model") or "smollm2"
-        sizes = describe_model(name, revision=ctx.params.get("revision"), offline=True).config.sizes
+        revision, ignored = ctx.params.get("revision"), ctx.params.get("ignore_settings") or ()
+        sizes = describe_model(name, revision=revision, offline=True, ignore_settings=ignored).config.sizes
     except (UserError, OSError):
         return []
     match = re.search(r"\d*$", incomplete)

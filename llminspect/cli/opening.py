@@ -6,10 +6,13 @@ import dataclasses
 import sys
 from typing import TYPE_CHECKING, Any
 
-from llminspect.arguments.shared import EngineOptions, ModelOptions, OutputOptions
+from llminspect.arguments.option import each
+from llminspect.arguments.shared import EngineOptions, ModelOptions, NamedOptions, OutputOptions
 from llminspect.cli.output import be_silent, note
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from llminspect.model.opened import Model
     from llminspect.opening import Progress
     from llminspect.text.tokenizer import Tokenizer
@@ -40,10 +43,12 @@ def open_model_for(
             be_silent()
             output = dataclasses.replace(output, quiet=True)
     with ProgressBars(output) as progress:
-        return open_model(
+        opened = open_model(
             options.model,
             revision=options.revision,
             offline=options.offline,
+            ignore_settings=each(options.ignore_settings),
+            adapter=options.adapter,
             progress=progress,
             streamed=streamed,
             finite=finite,
@@ -51,9 +56,20 @@ def open_model_for(
             engine=settings,
             note=lambda text: note(text, output),
         )
+    if not streamed:  # Which is opened beside one that was spoken of.
+        note_reading(opened.provenance, output)
+    return opened
 
 
-def open_tokenizer_for(options: ModelOptions, output: OutputOptions) -> tuple[Tokenizer, dict[str, Any]]:
+def note_reading(provenance: Mapping[str, Any], output: OutputOptions) -> None:
+    """Say what of a model's files was passed over or added."""
+    from llminspect.opening import remarks
+
+    for remark in remarks(provenance):
+        note(remark, output)
+
+
+def open_tokenizer_for(options: NamedOptions, output: OutputOptions) -> tuple[Tokenizer, dict[str, Any]]:
     """The tokenizer of the command line's model and its provenance, without touching any weights."""
     from llminspect.opening import open_tokenizer
 

@@ -50,11 +50,23 @@ def save(
     elif path.suffix in PICTURES:
         module, _, name = PICTURES[path.suffix].partition(".")
         draw = getattr(import_module(f"llminspect.render.{module}"), name)
-        picture: str | bytes = draw(render(), _columns(options), options.theme)
+        picture: str | bytes = draw(_with_remarks(render(), document), _columns(options), options.theme)
         save_whole(path, picture.encode("utf-8", "replace") if isinstance(picture, str) else picture)
     else:
         assert arrays is not None, "`check_ending` lets no .npz pass where there are none"
         save_whole(path, lambda file: write_npz(file, arrays()))
+
+
+def _with_remarks(rendering: RenderableType, document: dict[str, Any]) -> RenderableType:
+    """The picture below what is to be known of the model that it is of."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from llminspect.opening import remarks
+    from llminspect.render.safe import visible
+
+    found = [Text(visible(remark)) for remark in remarks(document["provenance"])]
+    return Group(*found, "", rendering) if found else rendering
 
 
 def check_ending(options: OutputOptions, *, arrays: bool) -> None:
@@ -89,6 +101,7 @@ def page_bytes(document: dict[str, Any]) -> bytes:
     from llminspect import render
     from llminspect.cli.json_text import json_bytes
     from llminspect.files.source import read_text
+    from llminspect.opening import remarks
 
     kept = _kept(document)
     folder = Path(render.__file__).parent / "page"
@@ -99,6 +112,7 @@ def page_bytes(document: dict[str, Any]) -> bytes:
     title = f"llminspect {document['command']}: {about}"
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    notes = "".join(f"<p>{html.escape(remark)}</p>\n" for remark in remarks(document["provenance"]))
     written = f"""<!doctype html>
 <html lang="en">
 <head>
@@ -109,7 +123,7 @@ def page_bytes(document: dict[str, Any]) -> bytes:
 <style>{style}</style>
 </head>
 <body>
-<main><noscript>This page needs JavaScript, which runs in it without any network.</noscript></main>
+{notes}<main><noscript>This page needs JavaScript, which runs in it without any network.</noscript></main>
 <script type="application/json" id="data">{data.translate(HARMLESS)}</script>
 <script>{script}</script>
 </body>

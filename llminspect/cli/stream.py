@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from pathlib import Path
 
-    from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
+    from llminspect.arguments.shared import NamedOptions, OutputOptions, SourceOptions
     from llminspect.text.prompt import Prompt
 
 R = TypeVar("R")
@@ -208,10 +208,10 @@ def bytes_left(stream: IO[bytes]) -> int | None:
 
 def run_lines(
     source: SourceOptions,
-    model: ModelOptions,
+    model: NamedOptions,
     output: OutputOptions,
     work: LineWork[R],
-    make: Callable[[ModelOptions, OutputOptions], LineWork[R]],
+    make: Callable[[NamedOptions, OutputOptions], LineWork[R]],
     workers: int | None,
 ) -> OverBudget:
     """Write a document for each line; gives those that have more tokens than are allowed.

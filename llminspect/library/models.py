@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llminspect.arguments.option import Texts, checked, each
-from llminspect.arguments.shared import EngineOptions, ModelOptions
+from llminspect.arguments.shared import EngineOptions, ModelOptions, NamedOptions
 from llminspect.arguments.small import Action, CacheOptions, VerifyOptions
 from llminspect.arguments.together import check_together
 from llminspect.library.inputs import DEFAULT, opened, takes_options
@@ -44,6 +44,8 @@ def open_model(name: str = DEFAULT, *, streamed: bool = False, where: ModelOptio
         where.model,
         revision=where.revision,
         offline=where.offline,
+        ignore_settings=each(where.ignore_settings),
+        adapter=where.adapter,
         streamed=streamed,
         kernels=engine.kernels,
         engine=settings,
@@ -65,7 +67,7 @@ def models() -> ModelsResult:
 
 
 @takes_options
-def pull(name: str = DEFAULT, *, where: ModelOptions) -> PullResult:
+def pull(name: str = DEFAULT, *, where: NamedOptions) -> PullResult:
     """Fetch a model of the catalogue or of the hub, unless it is there.
 
     Gives its `path`, its `bytes`, and whether it was `fetched` now. Raises ModelError where there is none such.
@@ -98,7 +100,13 @@ def info(name: str = DEFAULT, *, where: ModelOptions) -> InfoResult:
     alone = standalone(name)
     if alone is not None:
         return work(None, alone, name)
-    description = describe_model(name, revision=where.revision, offline=where.offline)
+    description = describe_model(
+        name,
+        revision=where.revision,
+        offline=where.offline,
+        ignore_settings=each(where.ignore_settings),
+        adapter=where.adapter,
+    )
     return work(description, tokenizer_of(description), name)
 
 

@@ -173,7 +173,8 @@ def walk(text: Text | Texts = SENTENCE, model: Opened = DEFAULT, *, source: Sour
     from llminspect.analysis.walk import walk as work
 
     name, model = name_of(model), opened(model)
-    return each(text, source, model.tokenizer, partial(work, model, ModelOptions(name), source))
+    options = ModelOptions(name, ignore_settings=model.provenance.get("ignored_settings"))
+    return each(text, source, model.tokenizer, partial(work, model, options, source))
 
 
 @of_text

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from llminspect.core.cache import Cache
     from llminspect.core.tap import Tap
     from llminspect.files.locate import Located
+    from llminspect.model.adapter import Adapter
     from llminspect.model.config import Config
     from llminspect.model.params import Params
     from llminspect.model.spec import Architecture, Pass, TensorSpec
@@ -187,6 +188,8 @@ class Description:
     specs: Sequence[TensorSpec]
     located: Located | None = None
     """Its files; None for a toy, which is built in."""
+    adapter: Adapter | None = None
+    """What is added to its arrays."""
 
     @property
     def capabilities(self) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from llminspect.core.array import RowsOnDemand
 from llminspect.errors import ModelError
 from llminspect.files import machine
-from llminspect.files.weights import all_finite
+from llminspect.files.weights import DECODABLE, all_finite
 from llminspect.model.copies import differs
 from llminspect.model.settings import understood
 from llminspect.model.spec import expanded_shape
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from llminspect.core.array import Array
     from llminspect.files.prepared_file import Planned
+    from llminspect.model.adapter import Adapter
     from llminspect.model.config import Config
     from llminspect.model.opened import Description
     from llminspect.model.params import OnDemand
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 def reader(description: Description, spec: TensorSpec) -> Callable[[], Array]:
     """How to make one array of the core from the tensors of the file."""
-    located, config = description.located, description.config
+    located, config, adapter = description.located, description.config, description.adapter
     assert located is not None
     weights = located.weights
     assert weights is not None
@@ -50,7 +52,17 @@ def reader(description: Description, spec: TensorSpec) -> Callable[[], Array]:
                 )
         return array
 
-    return read
+    return read if adapter is None or not adapter.changes(spec) else partial(_with_added, read, adapter, spec, config)
+
+
+def _with_added(read: Callable[[], Array], adapter: Adapter, spec: TensorSpec, config: Config) -> Array:
+    array = read()
+    with understood(f"the adapter's part of {spec.name}"):
+        added = adapter.added(spec, config)
+    if added.shape != array.shape:
+        raise ModelError(f"the adapter's part of {spec.name} has the shape {added.shape}, the model's {array.shape}")
+    with np.errstate(over="ignore", invalid="ignore"):  # What is no number is found where it is kept.
+        return array + added
 
 
 def part_reader(description: Description, spec: TensorSpec) -> Callable[[tuple[slice, ...]], Array] | None:
@@ -60,7 +72,8 @@ def part_reader(description: Description, spec: TensorSpec) -> Callable[[tuple[s
     weights = located.weights
     assert weights is not None
     names = getattr(spec, located.format)
-    if spec.fix(located.format) is not None or not names:
+    added = description.adapter is not None and description.adapter.changes(spec)
+    if spec.fix(located.format) is not None or not names or added:
         return None
 
     def read(index: tuple[slice, ...]) -> Array:
@@ -77,6 +90,30 @@ def row_by_row(on_demand: OnDemand, spec: TensorSpec, config: Config) -> Callabl
     part = on_demand.parts[spec.name]
     rows, width = expanded_shape(spec.shape, config.sizes)
     return lambda: RowsOnDemand((rows, width), lambda start, stop: part((slice(start, stop), slice(0, width))))
+
+
+def check_decodable(description: Description) -> None:
+    """Raise ModelError where tensors are of types that are not decoded, before anything is read."""
+    located = description.located
+    assert located is not None
+    weights = located.weights
+    assert weights is not None
+    names: dict[str, list[str]] = {}
+    for spec in description.specs:
+        for name in (*spec.sources(located.format), *(name for name, _ in spec.copies)):
+            kind = weights.tensors[name].type
+            if kind not in DECODABLE:
+                names.setdefault(kind, []).append(name)
+    if names:
+        kind, found = next(iter(names.items()))
+        found = sorted(set(found))
+        counted = f"{len(found)} tensor{'s are' if len(found) > 1 else ' is'} {kind}"
+        others = ", ".join(f"{len(set(more))} {other}" for other, more in list(names.items())[1:])
+        raise ModelError(
+            f"{counted}{f', {others}' if others else ''}, which {'are' if others else 'is'} not decoded here: "
+            f"{', '.join(found[:3])}{f' and {len(found) - 3} more' if len(found) > 3 else ''}",
+            f"types that are: {', '.join(sorted(DECODABLE))}",
+        )
 
 
 def larger_than_memory(needed: int) -> bool:

@@ -183,6 +183,8 @@ class Architecture:
     """What an encoder–decoder does before `forward`."""
     prefix: str = ""
     """What Hugging Face files may have in front of a tensor's name, or leave out where no head was saved."""
+    input_by_output: str = ""
+    """Matrices that Hugging Face files hold input by output, by the pattern of their names: what is added is too."""
     older_spellings: tuple[tuple[str, str], ...] = ()
     """Ends of tensor names in older Hugging Face files, and today's."""
     defaults: Mapping[str, Any] = field(default_factory=dict)

@@ -141,7 +141,10 @@ OPTIONS: dict[str, dict[str, str]] = {
     "walk": {"paused": "--pause"},
 }
 LEFT_OUT = {
-    **dict.fromkeys("text model revision offline engine kernels mesh dtype coordinator process".split(), "what runs"),
+    **dict.fromkeys(
+        "text model revision offline ignore_settings adapter engine kernels mesh dtype coordinator process".split(),
+        "what runs",
+    ),
     **dict.fromkeys(("color", "quiet"), "what a person sees of it"),
     "more": "as --with",
     "target_ids": "of an encoder–decoder",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
@@ -26,7 +25,8 @@ def command(source: SourceOptions, model: ModelOptions, output: OutputOptions, o
 
     against, against_model = options.against, options.against_model
     first = open_model_for(model, output)
-    second = first if against_model is None else open_model_for(replace(model, model=against_model), output)
+    other_model = ModelOptions(against_model or "", model.revision, model.offline)  # What is added is the first one's.
+    second = first if against_model is None else open_model_for(other_model, output)
     other = None if against is None else text_prompt(against, source, second.tokenizer, None)
     prompts = read_prompts(source, first.tokenizer)
     provenance = {**first.provenance, **({} if second is first else {"against": second.provenance})}

@@ -12,7 +12,7 @@ from typing import Any
 from llminspect.analysis.prompt import prompt_of_ids
 from llminspect.arguments.encode import EncodeOptions, SearchOptions
 from llminspect.arguments.ranges import parse_ids
-from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
+from llminspect.arguments.shared import NamedOptions, OutputOptions, SourceOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import line_prompt, read_with
 from llminspect.cli.opening import open_tokenizer_for
@@ -29,7 +29,7 @@ _IDS = re.compile(r"\s*([\[{]|[\d,]|-\d)")
 
 @takes_groups
 def command(
-    source: SourceOptions, model: ModelOptions, output: OutputOptions, searched: SearchOptions, options: EncodeOptions
+    source: SourceOptions, model: NamedOptions, output: OutputOptions, searched: SearchOptions, options: EncodeOptions
 ) -> None:
     """Write a text as the ids that a model reads, or ids as text.
 
@@ -50,7 +50,7 @@ def command(
     emit("encode", model.model, provenance, found, output, details={"limit": searched.limit})
 
 
-def _encode_all(options: EncodeOptions, source: SourceOptions, model: ModelOptions, output: OutputOptions) -> None:
+def _encode_all(options: EncodeOptions, source: SourceOptions, model: NamedOptions, output: OutputOptions) -> None:
     """Every text as ids; with --decode every list of ids as text. In a pipe nothing else is written but these."""
     make = partial(_open_work, options, source)
     work = make(model, output)
@@ -73,7 +73,7 @@ def _encode_all(options: EncodeOptions, source: SourceOptions, model: ModelOptio
 
 
 def _open_work(
-    options: EncodeOptions, source: SourceOptions, model: ModelOptions, output: OutputOptions
+    options: EncodeOptions, source: SourceOptions, model: NamedOptions, output: OutputOptions
 ) -> LineWork[Any]:
     """What is done with a text, in this process or another."""
     from llminspect.analysis.encode import decode, encode

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from llminspect.arguments.option import each
 from llminspect.arguments.shared import ModelOptions, OutputOptions
 from llminspect.arguments.small import InfoOptions
 from llminspect.cli.groups import takes_groups
-from llminspect.cli.opening import ProgressBars, named
+from llminspect.cli.opening import ProgressBars, named, note_reading
 from llminspect.cli.run import emit
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def command(model: ModelOptions, output: OutputOptions, options: InfoOptions) ->
     model = named(model, options.name)
     with ProgressBars(output) as progress:
         description, tokenizer, provenance = _described(model, progress)
+    note_reading(provenance, output)
     result = info(description, tokenizer, model.model)
     emit("info", model.model, provenance, result, output, details={"every_tensor": options.tensors})
 
@@ -40,6 +42,13 @@ def _described(options: ModelOptions, progress: Any) -> tuple[Description | None
     alone = standalone(options.model)
     if alone is not None:
         return None, alone, {"file": "built in"}
-    description = describe_model(options.model, revision=options.revision, offline=options.offline, progress=progress)
+    description = describe_model(
+        options.model,
+        revision=options.revision,
+        offline=options.offline,
+        ignore_settings=each(options.ignore_settings),
+        adapter=options.adapter,
+        progress=progress,
+    )
     provenance = {"file": "built in"} if description.located is None else description.located.provenance
     return description, tokenizer_of(description), provenance

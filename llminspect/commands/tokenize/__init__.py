@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from llminspect.arguments.shared import ModelOptions, PageOptions, SourceOptions
+from llminspect.arguments.shared import NamedOptions, PageOptions, SourceOptions
 from llminspect.arguments.tokenize import TokenizeOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.run import fail_check
@@ -17,7 +17,7 @@ RESULTS = "analysis.tokenize.TokenizeResult analysis.tokenize.CountResult analys
 
 @takes_groups
 def command(
-    context: typer.Context, source: SourceOptions, model: ModelOptions, output: PageOptions, options: TokenizeOptions
+    context: typer.Context, source: SourceOptions, model: NamedOptions, output: PageOptions, options: TokenizeOptions
 ) -> None:
     """Cut a text into the tokens that a model sees.
 
@@ -43,7 +43,7 @@ def command(
     check_budget(over_budget, source, output)
 
 
-def compared_names(context: typer.Context, model: ModelOptions, options: TokenizeOptions) -> list[str]:
+def compared_names(context: typer.Context, model: NamedOptions, options: TokenizeOptions) -> list[str]:
     """The tokenizers of --compare; --model comes first where it was given, or where there is only one other."""
     if not options.compare:
         return []

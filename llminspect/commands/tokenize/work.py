@@ -14,7 +14,7 @@ from typing import IO, Any
 from llminspect.analysis.compare_tokenizers import ComparedTokenizer, CompareResult, compared
 from llminspect.analysis.count import count as count_tokens
 from llminspect.analysis.tokenize import CountResult, TokenBudget, TokenizeResult, about, exceeded
-from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
+from llminspect.arguments.shared import NamedOptions, OutputOptions, SourceOptions
 from llminspect.arguments.tokenize import TokenizeOptions
 from llminspect.cli.input import check_source, line_prompt, read_with
 from llminspect.cli.opening import MOMENT, ProgressBars, open_tokenizer_for
@@ -30,7 +30,7 @@ Exceeded = tuple[str, int, TokenBudget]
 
 
 def tokenize_all(
-    names: Sequence[str], source: SourceOptions, model: ModelOptions, output: OutputOptions, options: TokenizeOptions
+    names: Sequence[str], source: SourceOptions, model: NamedOptions, output: OutputOptions, options: TokenizeOptions
 ) -> OverBudget:
     """Every text in the model's tokenizer, or in each of `names`; gives what has more tokens than are allowed."""
     make = partial(open_compared, names, source, options) if names else partial(open_one, source, options)
@@ -54,7 +54,7 @@ def tokenize_all(
 
 
 def open_one(
-    source: SourceOptions, options: TokenizeOptions, model: ModelOptions, output: OutputOptions
+    source: SourceOptions, options: TokenizeOptions, model: NamedOptions, output: OutputOptions
 ) -> LineWork[Any]:
     """What is done with a text in the one tokenizer, in this process or another."""
     from llminspect.analysis.tokenize import tokenize
@@ -69,7 +69,7 @@ def open_one(
 
 
 def open_compared(
-    names: Sequence[str], source: SourceOptions, options: TokenizeOptions, model: ModelOptions, output: OutputOptions
+    names: Sequence[str], source: SourceOptions, options: TokenizeOptions, model: NamedOptions, output: OutputOptions
 ) -> LineWork[Any]:
     """The same in every tokenizer, each of which makes its own tokens of the text."""
     from llminspect.analysis.compare_tokenizers import compare
@@ -109,7 +109,7 @@ def write_kept(result: TokenizeResult, output: OutputOptions) -> None:
 
 
 def count_one(
-    source: SourceOptions, model: ModelOptions, output: OutputOptions, options: TokenizeOptions
+    source: SourceOptions, model: NamedOptions, output: OutputOptions, options: TokenizeOptions
 ) -> list[Exceeded]:
     """Count in one tokenizer and write the number: by itself for the next program in the pipe."""
     check_source(source)
@@ -126,7 +126,7 @@ def count_one(
 
 
 def count_compared(
-    names: Sequence[str], source: SourceOptions, model: ModelOptions, output: OutputOptions, options: TokenizeOptions
+    names: Sequence[str], source: SourceOptions, model: NamedOptions, output: OutputOptions, options: TokenizeOptions
 ) -> list[Exceeded]:
     """Count in several tokenizers; a pipe is read once and kept, on disk where it is long."""
     from llminspect.files.source import spooled
@@ -166,7 +166,7 @@ def count_compared(
 
 def count_in(
     tokenizer: Tokenizer,
-    model: ModelOptions,
+    model: NamedOptions,
     stream: IO[bytes],
     size: int | None,
     source: SourceOptions,

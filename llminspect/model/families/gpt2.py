@@ -104,6 +104,7 @@ ARCHITECTURES = (
         gguf_names=("gpt2",),
         read_gguf=from_gguf,
         prefix="transformer.",
+        input_by_output="h.*",
         defaults={
             "activation_function": "gelu_new",
             "layer_norm_epsilon": 1e-5,

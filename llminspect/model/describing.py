@@ -1,0 +1,92 @@
+"""What a model is, by its files: its family, its configuration, its arrays; and what the user passes over or adds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from llminspect.errors import ModelError, UsageError
+from llminspect.files.contents import cannot_open
+from llminspect.model.opened import Description
+from llminspect.model.registry import architecture_for, claim
+from llminspect.model.settings import understood
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from llminspect.files.locate import Located
+
+
+def describe(
+    located: Located, ignore_settings: Sequence[str] = (), adapter: str | None = None, offline: bool = False
+) -> Description:
+    """Raises ModelError where anything is not understood, UsageError for settings that cannot be passed over."""
+    type_name = located.config.get("general.architecture" if located.format == "gguf" else "model_type")
+    if not type_name:
+        raise ModelError(f"{located.name} does not say what kind of model it is")
+    architecture = architecture_for(str(type_name), located.format)
+    read_config = architecture.config_from_gguf if located.format == "gguf" else architecture.config_from_huggingface
+    assert read_config is not None
+    ignored = [name.removeprefix(f"{type_name}.") for name in ignore_settings]
+    with understood("the file's metadata" if located.format == "gguf" else "config.json"):
+        config = _passing_over(read_config, located.config, ignored)
+    weights = located.weights
+    if weights is None:
+        raise cannot_open(located.path)
+    sizes, tensors = config.sizes, len(weights.tensors)
+    if tensors < sizes.L:
+        raise ModelError(f"the configuration says {sizes.L} layers, and there are {tensors} tensors in all")
+    if sizes.K and sizes.H % sizes.K:
+        raise ModelError(f"{sizes.H} query heads cannot share {sizes.K} key/value heads evenly")
+    specs = claim(architecture, config, located.format, {name: info.shape for name, info in weights.tensors.items()})
+    description = Description(located.name, architecture, config, specs, located)
+    if ignore_settings:
+        description = _read_as(description, ignored_settings=sorted(set(ignore_settings)))
+    return description if adapter is None else _with_adapter(description, adapter, offline)
+
+
+def _with_adapter(description: Description, name: str, offline: bool) -> Description:
+    from llminspect.files.adapter import locate_adapter
+    from llminspect.model.adapter import read_adapter  # It takes numpy, which a description does not.
+
+    files = locate_adapter(name, offline=offline)
+    assert description.located is not None
+    # A GGUF file says by its tensors alone whether there are two matrices.
+    tied = description.located.format == "huggingface" and getattr(description.config, "tied", False)
+    two = any(spec.name == "unembedding.weight" for spec in description.specs) and not tied
+    one_matrix = not two and description.capabilities != {"encode"}
+    adapter = read_adapter(files, description.architecture, description.specs, one_matrix)
+    return replace(_read_as(description, adapter=dict(files.provenance)), adapter=adapter)
+
+
+def _read_as(description: Description, **what: Any) -> Description:
+    """The same with more to its provenance."""
+    located = description.located
+    assert located is not None
+    return replace(description, located=replace(located, read_as={**located.read_as, **what}))
+
+
+def _passing_over(
+    read: Callable[[Mapping[str, Any], Sequence[str]], Any], values: Mapping[str, Any], names: Sequence[str]
+) -> Any:
+    """The configuration without the settings of these names. Raises UsageError for a name that the file does not have,
+    and for one with which the rest is understood as well."""
+    for name in names:
+        if not _holds(values, name):
+            raise UsageError(f"--ignore-setting {name!r:.100}: the model's file has no setting of that name")
+    config = read(values, names)
+    for name in names:
+        try:
+            read(values, [other for other in names if other != name])
+        except ModelError:
+            continue
+        raise UsageError(f"--ignore-setting {name!r:.100}: this setting is understood", "leave the option out")
+    return config
+
+
+def _holds(values: Mapping[str, Any], name: str) -> bool:
+    """Whether there is a key of that name, of a GGUF file behind its family's, here or in an object within."""
+    family = values.get("general.architecture")
+    return any(key in values for key in (name, f"{family}.{name}")) or any(
+        _holds(value, name) for value in values.values() if isinstance(value, dict)
+    )
