@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llminspect.errors import ModelError
+from llminspect.model.spec import expanded_shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from llminspect.core.array import Array
     from llminspect.files.adapter import AdapterFiles
+    from llminspect.model.config import Sizes
     from llminspect.model.spec import Architecture, TensorSpec
 
 WHERE = "adapter_config.json"
@@ -52,6 +54,8 @@ _KEEPS_THE_BASE = (None, True, False, "gaussian", "eva", "orthogonal")
 _PAIR = re.compile(r"base_model\.model\.(?P<module>.+?)\.lora_(?P<embedding>embedding_)?(?P<half>[AB])(?:\.weight)?")
 _QUANTIFIED_GROUP, _QUANTIFIER, MOST_QUANTIFIERS = re.compile(r"\)[*+?{]"), re.compile(r"[*+{]"), 2
 LONGEST_PATTERN = 300
+TABLES = ("embedding.weight", "position.weight", "segment.weight")
+"""Arrays whose rows are looked up: their pairs are kept the other way round."""
 
 
 @dataclass(frozen=True)
@@ -92,33 +96,35 @@ class Adapter:
 
 
 def read_adapter(
-    files: AdapterFiles, architecture: Architecture, specs: Sequence[TensorSpec], one_matrix: bool
+    files: AdapterFiles, architecture: Architecture, sizes: Sizes, specs: Sequence[TensorSpec], one_matrix: bool
 ) -> Adapter:
-    """The adapter of a model with these arrays; `one_matrix`: its embedding is its output matrix as well.
+    """The adapter of a model of these sizes with these arrays; `one_matrix`: its embedding is its output matrix too.
 
     Raises ModelError where it has parts that are not understood, or that the model has no place for.
     """
     settings = _checked_settings(files.config)
     halves = _halves(files)
-    places = {architecture.canonical(name): spec.name for spec in specs for name in spec.sources("huggingface")}
+    places: dict[str, list[TensorSpec]] = {}
+    for spec in specs:
+        for name in spec.sources("huggingface"):
+            places.setdefault(architecture.canonical(name), []).append(spec)
     pairs = {}
     for module, tensors in halves.items():
         name = architecture.canonical(f"{module}.weight")
-        place = places.get(name)
-        if place is None:
+        made = places.get(name, [])
+        if not made or name in pairs:
             raise ModelError(
                 f"the adapter changes {module!r:.200}, which this model does not have as a matrix of its own",
                 _base_hint(files),
             )
-        if one_matrix and place in ("embedding.weight", "unembedding.weight"):
+        if one_matrix and made[0].name in ("embedding.weight", "unembedding.weight"):
             raise ModelError(
                 f"the adapter changes {module!r:.200}, which this model uses at both ends", "merge it with PEFT first"
             )
         rank, scale = _rank_and_scale(settings, module)
-        _check_shapes(files, module, tensors, rank)
-        turned = "embedding" in tensors or bool(
-            architecture.input_by_output and fnmatchcase(name, architecture.input_by_output)
-        )
+        is_table = made[0].name in TABLES
+        _check_shapes(files, module, tensors, rank, made, sizes, is_table)
+        turned = is_table or bool(architecture.input_by_output and fnmatchcase(name, architecture.input_by_output))
         pairs[name] = Pair(tensors["A"], tensors["B"], scale, turned)
     return Adapter(files, architecture, pairs)
 
@@ -175,6 +181,8 @@ def _halves(files: AdapterFiles) -> dict[str, dict[str, str]]:
                 "merge the adapter into its model with PEFT",
             )
         tensors = found.setdefault(match["module"], {})
+        if match["half"] in tensors:
+            raise ModelError(f"the adapter changes {match['module']!r:.200} twice", "fetch it again")
         tensors[match["half"]] = name
         if match["embedding"]:
             tensors["embedding"] = name
@@ -213,10 +221,26 @@ def _by_pattern(patterns: Mapping[str, Any], module: str, otherwise: Any) -> Any
     return otherwise
 
 
-def _check_shapes(files: AdapterFiles, module: str, tensors: Mapping[str, str], rank: int) -> None:
+def _check_shapes(
+    files: AdapterFiles,
+    module: str,
+    tensors: Mapping[str, str],
+    rank: int,
+    made: Sequence[TensorSpec],
+    sizes: Sizes,
+    is_table: bool,
+) -> None:
+    """Raise ModelError where B·A would not be a matrix of the model's size, before it is multiplied; `made`: the arrays
+    that the matrix is in, in whole or in part."""
     first, second = (files.weights.tensors[tensors[half]].shape for half in "AB")
-    if len(first) != 2 or len(second) != 2 or first[0] != rank or second[1] != rank:
+    room = sum(math.prod(expanded_shape(spec.shape, sizes)) for spec in made)
+    fits = len(first) == len(second) == 2 and first[0] == second[1] == rank and is_table == ("embedding" in tensors)
+    if fits:  # Of a stack each is a part.
+        size = first[1] * second[0]
+        fits = size == room if isinstance(made[0].huggingface, str) else size <= room
+    if not fits:
         raise ModelError(
-            f"the adapter's pair of {module!r:.200} has the shapes {first} and {second}, and its rank is {rank}",
-            "fetch it again",
+            f"the adapter's pair of {module!r:.200} has the shapes {first} and {second}, and its rank is {rank}: "
+            f"it does not fit the model's matrix of {room:,} numbers",
+            _base_hint(files),
         )

@@ -55,7 +55,7 @@ def _with_adapter(description: Description, name: str, offline: bool) -> Descrip
     tied = description.located.format == "huggingface" and getattr(description.config, "tied", False)
     two = any(spec.name == "unembedding.weight" for spec in description.specs) and not tied
     one_matrix = not two and description.capabilities != {"encode"}
-    adapter = read_adapter(files, description.architecture, description.specs, one_matrix)
+    adapter = read_adapter(files, description.architecture, description.config.sizes, description.specs, one_matrix)
     return replace(_read_as(description, adapter=dict(files.provenance)), adapter=adapter)
 
 
