@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import ModelError, UsageError, UserError
-from llminspect.model.opened import Description, Model
+from llminspect.model.opened import Description, Model, end_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -215,7 +215,9 @@ def _tokenizer(located: Located) -> Tokenizer | None:
     if not can_be_read(located.tokenizer_files):  # Settings of one, or SentencePiece's own file: the ids are enough.
         return None
     files = {name: read_bytes(path) for name, path in located.tokenizer_files.items()}
-    return tokenizer_from_files(files, located.name)
+    tokenizer = tokenizer_from_files(files, located.name)
+    tokenizer.eos_ids |= end_ids(located.generating)
+    return tokenizer
 
 
 def _tokenizer_or_reason(located: Located) -> Tokenizer | None:
@@ -278,5 +280,5 @@ def _assemble(
         if finite and arrays.not_finite:
             raise reading.not_finite(arrays.not_finite)
         params = Params({**arrays, **in_blocks})
-    tokenizer, provenance = _tokenizer_or_reason(located), located.provenance
-    return Model(located.name, description.architecture, config, params, tokenizer, provenance, finite=finite)
+    tokenizer, provenance, stated = _tokenizer_or_reason(located), located.provenance, located.generating
+    return Model(located.name, description.architecture, config, params, tokenizer, provenance, stated, finite=finite)

@@ -85,6 +85,7 @@ def attend(
     *,
     keeping: Keeping = SELECTED_HEADS,
     control: Prompt | None = None,
+    target_as_given: bool = False,
 ) -> AttendResult:
     """One text's attention: what is looked for, and no more of it than that is ever held.
 
@@ -101,7 +102,8 @@ def attend(
         return replace(_attend(cross_attention.encoder_of(model), options, prompt, keeping, control), part="encoder")
     if control is not None:
         raise UsageError("--control goes with --part encoder here", "the target so far has no other sentence beside it")
-    decoder, target = decoder_and_target(model, prompt, options.target, options.target_ids)
+    exact = target_as_given
+    decoder, target = decoder_and_target(model, prompt, options.target, options.target_ids, as_given=exact)
     result = replace(_attend(decoder, options, target, keeping), source=token_documents(prompt.tokens), part="decoder")
     if options.asks or options.mean or options.part is not None:
         return result

@@ -81,6 +81,8 @@ class ForwardQuestion:
     patch: SweepOptions = field(default_factory=SweepOptions)
     experiments: ExperimentOptions = field(default_factory=ExperimentOptions)
     source_ids: Sequence[int] | None = None
+    target_as_given: bool = False
+    """Whether no start token is put in front of --target-ids (--no-special)."""
 
 
 def forward(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardResult:
@@ -91,7 +93,8 @@ def forward(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardR
     look, source = question.look, None
     if model.can("source"):
         source = prompt
-        model, prompt = decoder_and_target(model, prompt, look.target, look.target_ids)
+        exact = question.target_as_given
+        model, prompt = decoder_and_target(model, prompt, look.target, look.target_ids, as_given=exact)
         question = replace(question, look=replace(look, target=None, target_ids=None))
     elif look.target_ids is not None:
         raise UsageError(f"--target-ids: {model.name} has no target apart from its text", "leave it out")

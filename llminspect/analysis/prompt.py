@@ -95,10 +95,12 @@ def check_prompt(model: Model, prompt: Prompt) -> None:
         )
 
 
-def decoder_and_target(model: Model, source: Prompt, text: str | int | None, ids: Ids | None) -> tuple[Model, Prompt]:
+def decoder_and_target(
+    model: Model, source: Prompt, text: str | int | None, ids: Ids | None, *, as_given: bool = False
+) -> tuple[Model, Prompt]:
     """The decoder once the encoder has read `source`, and the target so far: a model and a text like any other."""
     check_prompt(model, source)
-    return with_source(model, source.ids), target_prompt(model, text, ids)
+    return with_source(model, source.ids), target_prompt(model, text, ids, as_given=as_given)
 
 
 def with_source(model: Model, source_ids: Sequence[int]) -> Model:
@@ -107,16 +109,30 @@ def with_source(model: Model, source_ids: Sequence[int]) -> Model:
     return replace(model, architecture=decoder, source=model.encode_source(source_ids))
 
 
-def target_prompt(model: Model, text: str | int | None, ids: Ids | None) -> Prompt:
-    """The target so far, after the token that every target starts with. Raises UsageError for both at once."""
+def start_token(model: Model) -> int | None:
+    """What the target of an encoder–decoder starts from: as its settings for generating say, else its configuration."""
+    stated = model.generation.get("decoder_start_token_id")
+    start_id: int | None = model.config.start_id  # type: ignore[attr-defined]
+    return stated if type(stated) is int and 0 <= stated < model.config.sizes.V else start_id
+
+
+def target_prompt(model: Model, text: str | int | None, ids: Ids | None, *, as_given: bool = False) -> Prompt:
+    """The target so far. The start token is put in front, unless ids begin with it or are taken `as_given`.
+
+    Raises UsageError for text and ids at once, and where a start token is needed that the model does not state.
+    """
     from llminspect.text.tokenizer import Token
 
     if text is not None and ids is not None:
         raise UsageError("--target and --target-ids were given", "give one of them")
     if isinstance(text, int):
         raise UsageError("--target of an encoder–decoder is a text: the target so far", "give ids as --target-ids")
-    start_id: int = model.config.start_id  # type: ignore[attr-defined]
-    given = [] if ids is None else parse_ids(ids)
+    start_id, given = start_token(model), [] if ids is None else parse_ids(ids)
+    if start_id is None and not given:
+        raise UsageError(
+            f"{model.name} does not say which token a target starts with",
+            "give the whole target to forward or attend, as in --target-ids 0,5,6",
+        )
     if text is not None and model.tokenizer is None:
         raise UsageError("this model comes without a tokenizer", "give ids: --target-ids 1,2,3")
     tokens = [] if text is None or model.tokenizer is None else model.tokenizer.encode(text)
@@ -125,4 +141,5 @@ def target_prompt(model: Model, text: str | int | None, ids: Ids | None) -> Prom
         data = str(token_id).encode() if model.tokenizer is None else model.tokenizer.token_bytes(token_id)
         return Token(token_id, data, None, None, special)
 
-    return Prompt(text, [bare(start_id, True), *tokens, *(bare(token_id, False) for token_id in given)])
+    front = [] if start_id is None or (given and (as_given or given[0] == start_id)) else [bare(start_id, True)]
+    return Prompt(text, [*front, *tokens, *(bare(token_id, token_id == start_id) for token_id in given)])

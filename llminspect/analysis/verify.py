@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llminspect.analysis.prompt import check_prompt, prompt_of_ids
+from llminspect.analysis.prompt import check_prompt, prompt_of_ids, start_token
 from llminspect.analysis.result import Result
 from llminspect.arguments.ranges import Ids, parse_ids
 from llminspect.arguments.small import BOUND
@@ -277,8 +277,8 @@ def ids_of(model: Model, ids: Ids | None, recording: Activations | None) -> tupl
     sizes, source_ids = model.config.sizes, None
     chosen = spread_ids(sizes.V, min(TOKENS, sizes.context)) if ids is None else checked(ids)
     if model.can("source"):
-        start_id: int = model.config.start_id  # type: ignore[attr-defined]
-        chosen, source_ids = [start_id, *chosen[: len(chosen) // 2]], chosen
+        start = start_token(model)
+        chosen, source_ids = [*([] if start is None else [start]), *chosen[: len(chosen) // 2]], chosen
     if ids is None and recording is not None:
         if recording.ids is not None:
             chosen = checked(recording.ids)

@@ -41,10 +41,13 @@ OUTPUT = [
 ]
 SOURCE = [
     Rule("chat system user excludes no_special parse", "{other} says nothing to {option}"),
-    Rule(
-        f"{WRAPPING} excludes ids unless decode control patch against more beside",
-        "{option} says how a text becomes tokens, and {other} are tokens",
-        "leave it out",
+    *(
+        Rule(
+            f"{options} excludes ids unless decode control patch against more beside{others}",
+            "{option} says how a text becomes tokens, and {other} are tokens",
+            "leave it out",
+        )
+        for options, others in (("no_special", " target_ids"), ("parse chat system", ""))
     ),
 ]
 CHANGES = [Rule("ablate_with needs ablate"), Rule("into needs patch"), Rule("position needs into")]

@@ -40,6 +40,15 @@ class Located:
     """Those that exist, by name (`tokenizer.json`, `vocab.txt` …). None for GGUF: there the metadata has it."""
     generation: Mapping[str, Any] = field(default_factory=dict)
     """`generation_config.json`, or nothing."""
+
+    @property
+    def generating(self) -> Mapping[str, Any]:
+        """What the files say of generating: where there is no `generation_config.json`, older models say it in
+        `config.json`; the ends of a text count from there where the other names none."""
+        ends = {"eos_token_id": self.config.get("eos_token_id")}
+        stated = {key: value for key, value in self.generation.items() if value is not None}
+        return self.config if self.format == "gguf" or not self.generation else {**ends, **stated}
+
     origin: Mapping[str, str] = field(default_factory=dict)
     """`{"repo", "revision"}` for a model of the hub."""
     read_as: Mapping[str, Any] = field(default_factory=dict)

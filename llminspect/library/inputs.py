@@ -46,10 +46,15 @@ def each(
     work: Callable[[Prompt], R],
     *,
     may_be_empty: bool = False,
+    target_ids: object = None,
 ) -> R:
-    """The Result of one text, or a list of those of each of a list of texts (the functions' types say so: `OfText`)."""
+    """The Result of one text, or a list of those of each of a list of texts (the functions' types say so: `OfText`).
+
+    `special` says something to ids where there are `target_ids`: whether those are taken as they are."""
     if several(text):
         return cast("R", [work(prompt_of(one, source, tokenizer, may_be_empty=may_be_empty)) for one in text])
+    if target_ids is not None and not isinstance(text, str):
+        source = dataclasses.replace(source, special=None)
     return work(prompt_of(text, source, tokenizer, may_be_empty=may_be_empty))
 
 

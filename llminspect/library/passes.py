@@ -85,8 +85,9 @@ def attend(
     model = question.with_mask(opened(model), options.mask)
     beside = None if options.control is None else prompt_of(options.control, source, model.tokenizer)
     keeping = question.Keeping(every=True, most=1 << 40, may_lack=not options.selects and options.asks)
-    work = partial(question.attend, model, options, keeping=keeping, control=beside)
-    return each(text, source, model.tokenizer, work)
+    exact = source.special is False
+    work = partial(question.attend, model, options, keeping=keeping, control=beside, target_as_given=exact)
+    return each(text, source, model.tokenizer, work, target_ids=options.target_ids)
 
 
 @of_text
@@ -122,8 +123,8 @@ def forward(
     check_together("forward", look, patch, experiments, source)
     model = opened(model)
     patched = None if patch.patch is None else prompt_of(patch.patch, source, model.tokenizer).ids
-    whole = question.ForwardQuestion(look, patch, experiments, patched)
-    return each(text, source, model.tokenizer, partial(question.forward, model, whole))
+    whole = question.ForwardQuestion(look, patch, experiments, patched, source.special is False)
+    return each(text, source, model.tokenizer, partial(question.forward, model, whole), target_ids=look.target_ids)
 
 
 @of_text

@@ -158,6 +158,17 @@ GGUF = {
 """The keys of most families, by the letter of the size."""
 
 
+def start_token(settings: Settings, vocabulary: int, *instead: object) -> int | None:
+    """What the decoder of an encoder–decoder starts from: the id that is stated, else the first of `instead` that is an
+    id; None where there is none. Raises ModelError where the one that is stated is none of the vocabulary's."""
+    key = "decoder_start_token_id"
+    stated = settings.get(key)
+    ids = [value for value in (stated, *instead) if type(value) is int and 0 <= value < vocabulary]
+    if settings.values.get(key) is not None and stated not in ids:
+        raise settings.wrong(key, f"an id from 0 to {vocabulary - 1}")
+    return ids[0] if ids else None
+
+
 def read_sizes(settings: Settings, keys: Mapping[str, str], **known: int) -> Sizes:
     """The sizes under `keys`, and those that are `known`.
 

@@ -11,7 +11,7 @@ from llminspect.core.tap import NO_TAP, Capture, unreached
 from llminspect.errors import UsageError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache
@@ -47,6 +47,8 @@ class Model:
     params: Params
     tokenizer: Tokenizer | None
     provenance: dict[str, Any] = field(default_factory=dict)
+    generation: Mapping[str, Any] = field(default_factory=dict)
+    """What its files say of generating: `generation_config.json`, or where there is none `config.json`."""
     source: Cache | None = None
     """What the decoder of an encoder–decoder has read: every pass that is given no cache starts from it."""
     engine: Engine | None = None
@@ -57,6 +59,11 @@ class Model:
     def __repr__(self) -> str:
         sizes = " ".join(f"{letter}={getattr(self.config.sizes, letter)}" for letter in "LDHV")
         return f"Model({self.name!r}, family {self.architecture.name!r}, {sizes})"
+
+    @property
+    def eos_ids(self) -> frozenset[int]:
+        """The ids that end a completion: the tokenizer's, and those that its files name."""
+        return end_ids(self.generation) | (self.tokenizer.eos_ids if self.tokenizer else frozenset())
 
     def run(
         self,
@@ -155,6 +162,12 @@ class Model:
     def can(self, capability: str) -> bool:
         """Whether it can "generate", "fill" masks, "encode" (sees both ways), or takes a "source"."""
         return capability in self.architecture.capabilities_with(self.config, self.params)
+
+
+def end_ids(stated: Mapping[str, Any]) -> frozenset[int]:
+    """The ids under `eos_token_id`, which names one or a list."""
+    ends = stated.get("eos_token_id")
+    return frozenset(end for end in (ends if isinstance(ends, list) else [ends]) if type(end) is int and end >= 0)
 
 
 class Engine(Protocol):

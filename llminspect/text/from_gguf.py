@@ -183,7 +183,11 @@ def _add_rules(tokenizer: Tokenizer, metadata: Mapping[str, Any]) -> None:
     unknown = token_id("unknown")
     tokenizer.unknown_id = tokenizer.unknown_id if unknown is None else unknown
     tokenizer.mask_id = token_id("mask")
-    stops = {eos, token_id("eot"), token_id("eom")} | {tokenizer.special_tokens.get(text) for text in END_OF_TURN}
+    stated = metadata.get("tokenizer.ggml.eos_token_ids") or ()
+    several = {int(end) for end in stated if 0 <= int(end) < tokenizer.vocabulary_size}
+    stops = (
+        {eos, token_id("eot"), token_id("eom")} | several | {tokenizer.special_tokens.get(text) for text in END_OF_TURN}
+    )
     tokenizer.eos_ids = frozenset(stop for stop in stops if stop is not None)
     template = metadata.get("tokenizer.chat_template")
     tokenizer.chat_template = template if isinstance(template, str) else None

@@ -36,6 +36,11 @@ def texts_of(tokenizer: Tokenizer, text: str, parse: Any = "text") -> list[str]:
     return [token.text for token in tokenizer.encode(text, parse)]
 
 
+def test_several_tokens_may_end_a_text() -> None:
+    tokenizer = tokenizer_from_gguf(byte_level(**{"tokenizer.ggml.eos_token_ids": [0, 5, 9, 100_000]}))
+    assert tokenizer.eos_ids == {0, 5, 9}
+
+
 def test_merges_and_spans() -> None:
     tokenizer = tokenizer_from_gguf(byte_level())
     assert texts_of(tokenizer, "hello world") == ["hello", " world"]

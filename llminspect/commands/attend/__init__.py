@@ -54,6 +54,7 @@ def command(
         may_lack=not in_page and not options.selects and (options.asks or options.mean or options.measure is not None),
     )
     control = None if options.control is None else text_prompt(options.control, source, opened.tokenizer, None)
-    working = partial(attend, opened, options, keeping=keeping, control=control)
+    exact = source.special is False
+    working = partial(attend, opened, options, keeping=keeping, control=control, target_as_given=exact)
     prompts, arrays = read_prompts(source, opened.tokenizer), partial(attention_arrays, opened, options)
     run_each("attend", opened.name, opened.provenance, prompts, output, working, arrays=arrays)

@@ -47,7 +47,7 @@ def command(
         )
     opened = open_model_for(model, output, engine)
     source_ids = None if patch.patch is None else text_prompt(str(patch.patch), source, opened.tokenizer, None).ids
-    question = ForwardQuestion(look, patch, experiments, source_ids)
+    question = ForwardQuestion(look, patch, experiments, source_ids, source.special is False)
     prompts = read_prompts(source, opened.tokenizer)
     if look.perplexity and not output.json:
         _write_perplexities(prompts, lambda prompt: forward(opened, question, prompt).surprise)

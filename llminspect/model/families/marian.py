@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from llminspect.model.config import Config, Sizes, read_sizes
+from llminspect.model.config import Config, Sizes, read_sizes, start_token
 from llminspect.model.copies import Copy, waves
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
@@ -34,8 +34,8 @@ class MarianConfig(Config):
     """F of the encoder."""
     activation: str
     embedding_scale: float
-    start_id: int
-    """What the decoder starts from."""
+    start_id: int | None
+    """What the decoder starts from; None: the file does not say."""
     causal: bool = True
 
     @property
@@ -80,7 +80,7 @@ def from_huggingface(settings: Settings) -> MarianConfig:
         encoder_width=settings.whole("encoder_ffn_dim"),
         activation=settings.one_of("activation_function", ACTIVATIONS),
         embedding_scale=math.sqrt(sizes.D) if settings.flag("scale_embedding") else 1.0,
-        start_id=int(settings.need("decoder_start_token_id")),
+        start_id=start_token(settings, sizes.V, settings.get("bos_token_id")),
     )
 
 
@@ -140,7 +140,11 @@ ARCHITECTURES = (
         encode_source=encode_source,
         capabilities=frozenset({"generate", "source"}),
         prefix="model.",
-        defaults={"activation_function": "gelu", "max_position_embeddings": 1024},
+        defaults={
+            "activation_function": "gelu",
+            "max_position_embeddings": 1024,
+            "decoder_start_token_id": 58100,  # Of the published vocabulary; in a smaller one it is no id.
+        },
         ignored=(
             Copy("*.embed_positions.weight", agrees=waves),
             Copy("*coder.embed_tokens.weight", of="embedding.weight"),

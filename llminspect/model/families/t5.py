@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from llminspect.core.feedforward import Glu
 from llminspect.core.unembed import logits
-from llminspect.model.config import GGUF, Config, Sizes, read_sizes
+from llminspect.model.config import GGUF, Config, Sizes, read_sizes, start_token
 from llminspect.model.copies import Copy
 from llminspect.model.layer import norm
 from llminspect.model.settings import ACTIVATIONS
@@ -35,8 +35,8 @@ class T5Config(Config):
     """How many distances the attention tells apart."""
     farthest: int
     """The distance from which on all are alike."""
-    start_id: int
-    """What the decoder starts from."""
+    start_id: int | None
+    """What the decoder starts from; None: the file does not say."""
     gated: bool | None
     """None: the file's tensors say."""
     activation: str | None
@@ -59,6 +59,8 @@ class T5Config(Config):
 
 
 KEYS = {"D": "d_model", "H": "num_heads", "E": "d_kv", "F": "d_ff"}
+STARTS = ("padding_token_id", "bos_token_id")
+"""What a target starts with where no start token is stated."""
 
 
 def from_huggingface(settings: Settings) -> T5Config:
@@ -68,18 +70,15 @@ def from_huggingface(settings: Settings) -> T5Config:
         raise settings.wrong("feed_forward_proj", "relu, gated-gelu and the like")
     settings.only("is_encoder_decoder", True)
     settings.skip("dense_act_fn", "is_gated_act")  # They repeat what `feed_forward_proj` says.
+    decoder, context = settings.whole("num_decoder_layers", layers), settings.whole("n_positions", 512)
+    sizes = read_sizes(settings, KEYS, L=decoder, context=context)
     return T5Config(
-        sizes=read_sizes(
-            settings,
-            KEYS,
-            L=settings.whole("num_decoder_layers", layers),
-            context=settings.whole("n_positions", 512),
-        ),
+        sizes=sizes,
         encoder_layers=layers,
         norm_epsilon=settings.number("layer_norm_epsilon"),
         buckets=settings.whole("relative_attention_num_buckets"),
         farthest=settings.whole("relative_attention_max_distance"),
-        start_id=int(settings.need("decoder_start_token_id")),
+        start_id=start_token(settings, sizes.V, settings.get("pad_token_id"), settings.get("bos_token_id")),
         gated=kind == "gated",
         # "gated-gelu" has always meant the tanh form.
         activation="gelu_tanh" if (kind, activation) == ("gated", "gelu") else ACTIVATIONS[activation],
@@ -102,7 +101,7 @@ def from_gguf(settings: Settings) -> T5Config:
         norm_epsilon=epsilon,
         buckets=settings.whole("attention.relative_buckets_count"),
         farthest=128,  # Not in the file; every published T5 has it.
-        start_id=int(settings.need("decoder_start_token_id")),
+        start_id=start_token(settings, sizes.V, *(settings.metadata.get(f"tokenizer.ggml.{key}") for key in STARTS)),
         gated=None,
         activation=None,
         scaled=None,
@@ -179,6 +178,7 @@ ARCHITECTURES = (
             "relative_attention_num_buckets": 32,
             "relative_attention_max_distance": 128,
             "tie_word_embeddings": True,
+            "pad_token_id": 0,
         },
         ignored=(
             Copy("*coder.embed_tokens.weight", of="embedding.weight"),
