@@ -11,9 +11,9 @@ from llminspect.analysis.candidates import ProbableToken, token_text
 from llminspect.analysis.completion import Limits, PassChanges, Stop, next_logits
 from llminspect.core.attention import softmax
 from llminspect.core.cache import Cache, LayerCache
-from llminspect.core.decoding import beam_search
-from llminspect.core.sampling import top_ids
-from llminspect.core.unembed import log_softmax
+from llminspect.core.decoding import EarlyStopping, beam_search
+from llminspect.core.rules import Extent
+from llminspect.core.sampling import Sampling, beam_scores, check_left, top_ids
 from llminspect.errors import UsageError
 from llminspect.text.text_stream import TextStream, next_piece
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from llminspect.model.opened import Model
 
 MOST_BRANCHES = 5000
+GREEDY = Sampling(temperature=0)
 
 
 @dataclass(frozen=True)
@@ -33,40 +34,55 @@ class Beam:
     completion: str
     ids: list[int]
     logprob: float
-    """Σ of the natural logarithms of the tokens' probabilities."""
+    """Σ of the natural logarithms of the tokens' probabilities, as a penalty or a rule changed them."""
     score: float
     """logprob / tokens^penalty, by which they are ranked."""
     stop: Stop
 
 
+@dataclass(frozen=True)
+class BeamSearch:
+    """How beams are searched; what acts on their scores is `sampling`, without its draws."""
+
+    beams: int
+    length_penalty: float = 1.0
+    early_stopping: EarlyStopping = False
+    sampling: Sampling = GREEDY
+
+
 def search_beams(
-    model: Model, prompt_ids: Sequence[int], beams: int, penalty: float, limits: Limits, changes: PassChanges
+    model: Model, prompt_ids: Sequence[int], search: BeamSearch, limits: Limits, changes: PassChanges
 ) -> list[Beam]:
     """The best continuations by their whole probability. Raises UsageError for a model that sees both ways."""
     if not model.config.causal:
         raise UsageError(f"--beams: {model.name} sees both ways, so its beams cannot share what they have read")
 
-    eos_ids = model.tokenizer.eos_ids if model.tokenizer and not limits.ignore_eos else frozenset()
+    eos_ids = frozenset() if limits.ignore_eos else model.eos_ids
     room = min(limits.max_tokens, model.config.sizes.context - len(prompt_ids))
     if room <= 0:
         return []
     cache: Cache | None = None
+    texts, extent = [list(prompt_ids)], Extent(len(prompt_ids), len(prompt_ids) + room)
 
     def run(parents: Sequence[int], ids: Sequence[int]) -> Array:
-        """The log-probabilities [B, V] of the next token of each beam, `ids` long, made from its parent by one id; the
+        """What each next token adds to the score of each beam [B, V], `ids` long, made from its parent by one id; the
         cache follows the beams as they are reordered."""
-        nonlocal cache
+        nonlocal cache, texts
         if parents and cache is not None:
-            rows = np.asarray(parents)
-            layers = (LayerCache(seen.key_KSE[rows], seen.value_KSE[rows]) for seen in cache.layers)
+            kept = np.asarray(parents)
+            layers = (LayerCache(seen.key_KSE[kept], seen.value_KSE[kept]) for seen in cache.layers)
             cache = replace(cache, layers=tuple(layers))
         tap = changes.in_pass(first=not parents)
         result = model.run(np.asarray(ids)[:, None] if parents else np.asarray(prompt_ids)[None], tap, cache)
         cache = result.cache
         logits_BV = model.logits(result.stream_TD[:, -1:, :], tap)[:, 0]
-        return log_softmax(logits_BV.astype(np.float64))
+        texts = [[*texts[parent], token_id] for parent, token_id in zip(parents, ids, strict=True)] or texts
+        rows = zip(logits_BV, texts, strict=True)
+        scores_BV = np.stack([beam_scores(logits_V, search.sampling, text, extent) for logits_V, text in rows])
+        check_left(scores_BV, len(texts[0]))
+        return scores_BV
 
-    found = beam_search(run, beams, room, eos_ids, penalty)
+    found = beam_search(run, search.beams, room, eos_ids, search.length_penalty, search.early_stopping)
     return [
         Beam(
             _text(model, prompt_ids[-1], hypothesis.ids[:-1] if hypothesis.finished else hypothesis.ids),
@@ -118,7 +134,7 @@ def branches(
         taken = path[0] if path else None
         shown = top_ids(probabilities_V, breadth)
         shown += [taken] if taken is not None and taken not in shown else []
-        eos_ids = model.tokenizer.eos_ids if model.tokenizer else frozenset()
+        eos_ids = model.eos_ids
         return [
             BranchToken(
                 token_id,

@@ -81,6 +81,8 @@ class Limits:
     stops: tuple[str, ...] = ()
     ignore_eos: bool = False
     forced: tuple[int, ...] = ()
+    end: int | None = None
+    """Of what is only gone over once more, the length in tokens at which it would have been cut off."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ def complete(
     `ids` ends with the token that ended it (the end-of-text token, or the one that completed a stop string).
     """
     listener = listener or CompletionListener()
-    eos_ids = model.tokenizer.eos_ids if model.tokenizer and not limits.ignore_eos else frozenset()
+    eos_ids = frozenset() if limits.ignore_eos else model.eos_ids
     stream, ids, steps = TextStream(limits.stops), list[int](), list[StepRecord]()
     stop: Stop = "length"
     ahead = lookahead(model, lookup, changes) if lookup else None
@@ -171,6 +173,7 @@ def complete(
         None if seed is None else Draws(*seed),
         context=min(model.config.sizes.context, len(prompt_ids) + limits.max_tokens),
         forced=limits.forced,
+        end=limits.end,
     )
     for choice in choices:
         steps.append(step_record(model, choice, alternatives, table, drawn=seed is not None))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from llminspect.analysis.beams import branches, search_beams
+from llminspect.analysis.beams import BeamSearch, branches, search_beams
 from llminspect.analysis.compare_tokenizers import place_of_difference
 from llminspect.analysis.completion import NO_CHANGES, Completion, Limits, PassChanges, complete
 from llminspect.analysis.experiments import experiment_taps
@@ -16,6 +16,7 @@ from llminspect.analysis.result import Result, Tokens, token_documents
 from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
 from llminspect.arguments.generate import GenerateOptions, SamplingOptions
 from llminspect.arguments.option import each
+from llminspect.core.rules import NO_RULES
 from llminspect.core.sampling import Sampling
 from llminspect.errors import UsageError
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.beams import Beam, BranchToken
     from llminspect.analysis.completion import CompletionListener, StepRecord, Stop
     from llminspect.analysis.experiments import Experiment
+    from llminspect.analysis.model_settings import StatedSettings
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
 
@@ -66,6 +68,8 @@ class GenerateResult(Result):
     tree: list[BranchToken] | None = None
     passes: int | None = None
     """How often the model was run for the completion, with --lookup."""
+    model_settings: dict[str, Any] | None = None
+    """The model's own settings that were applied, with --model-settings, by their names in its files."""
     baseline: UnchangedCompletion | None = None
     change: CompletionChange | None = None
 
@@ -82,6 +86,8 @@ class GenerateQuestion:
     """None: the most probable token each time."""
     patch: PatchOptions = field(default_factory=PatchOptions)
     source_ids: Sequence[int] | None = None
+    stated: StatedSettings | None = None
+    """What the model's own settings add, with --model-settings."""
 
 
 def generate(
@@ -97,8 +103,7 @@ def generate(
     if options.lookup and (model.engine is not None or not model.config.causal):
         raise UsageError("--lookup needs the engine numpy and a model that keeps what it has read", "leave it out")
     changes, experiments = _changes(model, question, ids)
-    filters = {name: value for name, value in vars(question.sampling).items() if name != "seed" and value is not None}
-    sampling = Sampling(**filters)
+    search = _search(question)
 
     def once(sample: int, changes: PassChanges, listener: CompletionListener | None) -> Completion:
         if sample and listener is not None and listener.text is not None:
@@ -106,7 +111,7 @@ def generate(
         return complete(
             model,
             ids,
-            sampling,
+            search.sampling,
             limits,
             seed=None if question.seed is None else (question.seed, sample),
             changes=changes,
@@ -116,12 +121,12 @@ def generate(
             lookup=options.lookup,
         )
 
-    searched = partial(search_beams, model, ids, options.beams, options.length_penalty, limits)
+    searched = partial(search_beams, model, ids, search, limits)
     beams = searched(changes) if options.beams else None
     if beams is None:
         samples = [once(number, changes, listener) for number in range(options.n)]
     else:
-        samples = [_beam_steps(model, ids, beams[0] if beams else None, changes, options)]
+        samples = [_beam_steps(model, ids, beams[0] if beams else None, changes, options, search.sampling)]
     first = samples[0]
     tree = branches(model, ids, first.ids, options.tree, options.alternatives, changes) if options.tree else None
     plain: Completion | Beam | None = None
@@ -141,9 +146,21 @@ def generate(
         beams=beams,
         tree=tree,
         passes=first.passes,
+        model_settings=None if question.stated is None else question.stated.applied,
         baseline=None if plain is None else UnchangedCompletion(plain.completion, plain.ids),
         change=None if plain is None else CompletionChange(experiments, place_of_difference(plain.ids, first.ids)),
     )
+
+
+def _search(question: GenerateQuestion) -> BeamSearch:
+    """How tokens are chosen; without beams it is what its `sampling` says."""
+    options, stated = question.options, question.stated
+    filters = {name: value for name, value in vars(question.sampling).items() if name != "seed" and value is not None}
+    if options.beams:
+        filters["temperature"] = 0
+    sampling = Sampling(**filters, rules=NO_RULES if stated is None else stated.rules)
+    early_stopping = False if stated is None else stated.early_stopping
+    return BeamSearch(options.beams, options.length_penalty, early_stopping, sampling)
 
 
 def _changes(model: Model, question: GenerateQuestion, ids: list[int]) -> tuple[PassChanges, list[Experiment]]:
@@ -173,14 +190,21 @@ def check_generates(model: Model, prompt: Prompt) -> None:
 
 
 def _beam_steps(
-    model: Model, ids: list[int], beam: Beam | None, changes: PassChanges, options: GenerateOptions
+    model: Model,
+    ids: list[int],
+    beam: Beam | None,
+    changes: PassChanges,
+    options: GenerateOptions,
+    sampling: Sampling,
 ) -> Completion:
     """The best beam step by step, as if each token had been chosen."""
     if beam is None:
         return Completion("", [], [], "length")
-    limits = Limits(len(beam.ids), (), False, tuple(beam.ids))
+    end = min(model.config.sizes.context, len(ids) + options.max_tokens)
+    limits = Limits(len(beam.ids), (), False, tuple(beam.ids), end)
     shown, table = options.alternatives, options.steps
-    forced = complete(model, ids, Sampling(), limits, seed=None, changes=changes, alternatives=shown, table=table)
+    sampling = replace(sampling, of_beams=True)
+    forced = complete(model, ids, sampling, limits, seed=None, changes=changes, alternatives=shown, table=table)
     return Completion(beam.completion, beam.ids, [replace(step, forced=None) for step in forced.steps], beam.stop)
 
 

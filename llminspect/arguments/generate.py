@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from llminspect.arguments.option import Texts, option
 from llminspect.arguments.together import check_together
@@ -12,7 +12,8 @@ from llminspect.errors import UsageError
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """How the next token is chosen: the repetition penalty first, then in the order in which they stand here."""
+    """How the next token is chosen: what weakens and forbids repeats first, then in the order in which they stand
+    here."""
 
     temperature: float | None = option(min=0, metavar="X", help="Divide the logits by X; 0 takes the most probable.")
     top_k: int | None = option(min=1, metavar="N", help="Keep the N most probable.")
@@ -20,6 +21,10 @@ class SamplingOptions:
     min_p: float | None = option(min=0, max=1, metavar="P", help="Keep what has P times the best's.")
     typical: float | None = option(min=0, max=1, metavar="P", help="Keep what surprises as expected, P in all.")
     repetition_penalty: float = option(1.0, metavar="X", help="Before all else: weaken tokens seen so far.")
+    no_repeat_ngram: int = option(0, min=0, metavar="N", help="Write no N tokens in a row that stand there already.")
+    sampler_order: Literal["reference", "llama.cpp"] = option(
+        "reference", help="llama.cpp: typical after top-k, and the temperature last."
+    )
     seed: int | None = option(min=0, metavar="N", help="Repeat the same draws.")
 
 
@@ -37,6 +42,7 @@ class GenerateOptions:
     length_penalty: float = option(1.0, metavar="X", help="With --beams: log p is divided by tokens^X.")
     steps: bool = option(False, help="For each token the way from the model's probabilities to those drawn from.")
     tree: int = option(0, min=0, metavar="DEPTH", help="The branches not taken, as a tree of this depth.")
+    model_settings: bool = option(False, help="Choose as the model's generation_config.json says; options come first.")
     lookup: int = option(0, min=0, max=15, metavar="N", help="Guess N tokens a pass where the text repeats.")
 
 
@@ -48,17 +54,23 @@ class FollowOptions:
     watch: bool = option(False, help="Redraw the most probable tokens as it writes.")
 
 
-def seed_of(sampling: SamplingOptions, options: GenerateOptions, *others: Any) -> int | None:
-    """The seed of this run, chosen where none was given; None where nothing is drawn.
+def draws(sampling: SamplingOptions, options: GenerateOptions) -> bool:
+    """Whether the options want tokens drawn; else the most probable is taken."""
+    given = (sampling.top_k, sampling.top_p, sampling.min_p, sampling.typical, sampling.seed)
+    drawn = options.n > 1 or any(value is not None for value in given)
+    return drawn if sampling.temperature is None else sampling.temperature > 0
 
-    Raises UsageError for what does not go together; `others` are further options of the command.
-    """
+
+def check_generate(sampling: SamplingOptions, options: GenerateOptions, *others: Any) -> None:
+    """Raise UsageError for what does not go together; `others` are further options of the command."""
     if sampling.repetition_penalty <= 0:
         raise UsageError("--repetition-penalty has to be above 0", "1 changes nothing, 1.1 weakens what was said")
     check_together("generate", sampling, options, *others)
-    given = (sampling.top_k, sampling.top_p, sampling.min_p, sampling.typical, sampling.seed)
-    drawn = options.n > 1 or any(value is not None for value in given)
-    if not (drawn if sampling.temperature is None else sampling.temperature > 0):
+
+
+def seed_of(sampling: SamplingOptions, options: GenerateOptions) -> int | None:
+    """The seed of this run, chosen where none was given; None where nothing is drawn."""
+    if not draws(sampling, options):
         return None
     if sampling.seed is not None:
         return sampling.seed

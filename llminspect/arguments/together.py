@@ -144,13 +144,18 @@ RULES: dict[str, list[Rule]] = {
         ),
         Rule("n excludes greedy", "--n with temperature 0 would give the same text each time", "take --temperature 1"),
         Rule(
-            "top_k top_p min_p typical seed excludes greedy",
+            "top_k top_p min_p typical seed sampler_order excludes greedy",
             "{option} says nothing where the most probable token is taken",
             "take a --temperature above 0",
         ),
-        Rule("length_penalty needs beams"),
         Rule(
-            "beams excludes drawing top_k top_p min_p typical seed n repetition_penalty",
+            "sampler_order needs ordered model_settings",
+            "{option} changes nothing without two of --temperature, --top-p, --min-p and --typical",
+            "add two of them, or leave it out",
+        ),
+        Rule("length_penalty needs beams model_settings"),
+        Rule(
+            "beams excludes drawing top_k top_p min_p typical seed n sampler_order",
             "--beams searches, it does not draw",
             "leave out --beams, or the sampling options",
         ),
@@ -215,7 +220,9 @@ def _given(groups: tuple[Any, ...]) -> tuple[dict[str, str], set[str]]:
             from_environment = variable is not None and os.environ.get(variable) == str(value)
             if value != field.default and value not in ([], ()) and not from_environment:
                 given.add(field.name)
+    in_order = [values.get(name) for name in ("temperature", "top_p", "min_p", "typical")]
     facts = {
+        "ordered": ("two filters", sum(value not in (None, 1) for value in in_order) > 1),
         "no_special": ("--no-special", values.get("special") is False),
         "greedy": ("--temperature 0", values.get("temperature") == 0),
         "drawing": ("sampling", (values.get("temperature") or 0) > 0),

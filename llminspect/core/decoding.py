@@ -10,10 +10,11 @@ from which logits, is as without guessing. Saxena 2023, "Prompt lookup decoding"
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
+from llminspect.core.rules import Extent
 from llminspect.core.sampling import Draws, Sampling, draw, filtered, top_ids
 
 if TYPE_CHECKING:
@@ -54,17 +55,18 @@ def decode(
     *,
     context: int,
     forced: Sequence[int] = (),
+    end: int | None = None,
 ) -> Iterator[Choice]:
     """Choose token after token until the caller stops or the context is full.
 
     Without `draws`, or with temperature 0, the most probable token is taken (the first of equals). `forced` are the ids
-    that the continuation has to begin with.
+    that the continuation has to begin with. `end` is where the model's rules take it to end, if not at `context`.
     """
-    ids = list(prompt_ids)
+    ids, extent = list(prompt_ids), Extent(len(prompt_ids), context if end is None else end)
     new, cache = ids, None
     while len(ids) < context:
         logits_V, cache = next_logits(new, cache)
-        stages = filtered(logits_V, sampling, ids)
+        stages = filtered(logits_V, sampling, ids, extent)
         done = len(ids) - len(prompt_ids)
         if done < len(forced):
             chosen = forced[done]
@@ -75,6 +77,9 @@ def decode(
         yield Choice(chosen, stages, done < len(forced))
         new = [chosen]
         ids.append(chosen)
+
+
+EarlyStopping = Literal["never"] | bool
 
 
 class Continue(Protocol):
@@ -97,14 +102,21 @@ class Hypothesis:
 
 
 def beam_search(
-    next_logprobs: Continue, beams: int, max_tokens: int, eos_ids: Collection[int], length_penalty: float = 1.0
+    next_logprobs: Continue,
+    beams: int,
+    max_tokens: int,
+    eos_ids: Collection[int],
+    length_penalty: float = 1.0,
+    early_stopping: EarlyStopping = False,
 ) -> list[Hypothesis]:
     """The `beams` best continuations found, best first.
 
-    As in transformers: of all tokens after all beams the best 2·beams are looked at; those that end go to the finished
-    ones, the best `beams` of the others go on; the search ends when no beam can overtake the finished ones any more, or
-    after `max_tokens`.
+    As in transformers: of all tokens after all beams the best (1 + number of ends, at least 2)·beams are looked at;
+    those that end go to the finished ones, the best `beams` of the others go on. The search ends after `max_tokens`, or
+    when no beam can overtake the finished ones any more: at the length that it has, with `early_stopping` "never" at
+    any length up to `max_tokens`; with True as soon as `beams` are finished.
     """
+    looked_at = max(2, 1 + len(eos_ids)) * beams
     finished: list[Hypothesis] = []
     live: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
     log_probs_BV = next_logprobs([], [])
@@ -113,7 +125,7 @@ def beam_search(
         totals = np.asarray([logprob for _, logprob in live])[:, None] + log_probs_BV.astype(np.float64)
         parents: list[int] = []
         following: list[tuple[tuple[int, ...], float]] = []
-        for rank, flat in enumerate(top_ids(totals.ravel(), 2 * beams)):
+        for rank, flat in enumerate(top_ids(totals.ravel(), looked_at)):
             parent, token_id = divmod(flat, vocabulary)
             ids, logprob = (*live[parent][0], token_id), float(totals[parent, token_id])
             if not np.isfinite(logprob):
@@ -126,8 +138,12 @@ def beam_search(
                 following.append((ids, logprob))
         live = following
         finished = _best(finished, beams)
-        best_possible = max((logprob / length**length_penalty for _, logprob in live), default=-np.inf)
-        if not live or length == max_tokens or (len(finished) == beams and finished[-1].score >= best_possible):
+        longest = max_tokens if early_stopping == "never" and length_penalty > 0 else length
+        best_possible = max((logprob / longest**length_penalty for _, logprob in live), default=-np.inf)
+        settled = early_stopping is True or (bool(finished) and finished[-1].score >= best_possible)
+        if len(finished) == beams and settled and length < max_tokens:
+            return finished
+        if not live or length == max_tokens:
             break
         log_probs_BV = next_logprobs(parents, [ids[-1] for ids, _ in live])
     unfinished = [

@@ -1,23 +1,35 @@
 """Choosing the next token: logits through penalties and filters to probabilities, and a draw from them.
 
-The filters act in the order of transformers' `generate`: repetition penalty, temperature, top-k, top-p, min-p, typical.
-Each sees the logits that the one before it left; a token that is cut away has the logit −∞ from then on.
+The filters act in the order of transformers' `generate`: repetition penalty, no repeated n-grams, the model's rules,
+temperature, top-k, top-p, min-p, typical; or in that of llama.cpp, whose temperature comes last (`ORDERS`). Each sees
+the logits that the one before it left; a token that is cut away has the logit −∞ from then on.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from llminspect.core.attention import softmax
+from llminspect.core.rules import NO_RULES, Extent, Rules, forbid, repeats, rule_steps
 from llminspect.core.unembed import log_softmax
+from llminspect.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from llminspect.core.array import Array
+
+ORDERS = {
+    "reference": ("temperature", "top-k", "top-p", "min-p", "typical"),
+    "llama.cpp": ("top-k", "typical", "top-p", "min-p", "temperature"),
+}
+"""The filters in the order in which transformers, and llama.cpp, apply them."""
+
+NOWHERE = Extent()
 
 
 @dataclass(frozen=True)
@@ -30,6 +42,11 @@ class Sampling:
     min_p: float | None = None
     typical: float | None = None
     repetition_penalty: float = 1.0
+    no_repeat_ngram: int = 0
+    sampler_order: Literal["reference", "llama.cpp"] = "reference"
+    rules: Rules = NO_RULES
+    of_beams: bool = False
+    """Whether log p is changed in extent of the logits, as in beam search: to a penalty they are not the same."""
 
     @property
     def greedy(self) -> bool:
@@ -91,35 +108,67 @@ def keep_typical(logits_V: Array, mass: float) -> Array:
     return np.where(cut_V, -np.inf, logits_V)
 
 
-def filter_steps(sampling: Sampling, ids: Sequence[int]) -> list[tuple[str, Callable[[Array], Array]]]:
-    """The filters that are switched on, named, in the order in which they act. `ids` are the tokens so far."""
-    steps: list[tuple[str, Callable[[Array], Array]]] = []
-    if sampling.repetition_penalty != 1:
-        steps.append(("penalty", lambda logits: penalize_repetition(logits, ids, sampling.repetition_penalty)))
-    if sampling.temperature not in (0, 1):
-        steps.append(("temperature", lambda logits: logits / sampling.temperature))
-    if sampling.top_k is not None and not sampling.greedy:
-        steps.append(("top-k", lambda logits, k=sampling.top_k: keep_top_k(logits, k)))  # type: ignore[misc]
-    if sampling.top_p is not None and sampling.top_p < 1 and not sampling.greedy:
-        steps.append(("top-p", lambda logits, p=sampling.top_p: keep_top_p(logits, p)))  # type: ignore[misc]
-    if sampling.min_p is not None and not sampling.greedy:
-        steps.append(("min-p", lambda logits, share=sampling.min_p: keep_min_p(logits, share)))  # type: ignore[misc]
-    if sampling.typical is not None and sampling.typical < 1 and not sampling.greedy:
-        steps.append(("typical", lambda logits, mass=sampling.typical: keep_typical(logits, mass)))  # type: ignore[misc]
+def filter_steps(
+    sampling: Sampling, ids: Sequence[int], extent: Extent = NOWHERE
+) -> list[tuple[str, Callable[[Array], Array]]]:
+    """What is switched on, named, in the order in which it acts. `ids` are the tokens so far."""
+    of, steps = sampling, list[tuple[str, "Callable[[Array], Array]"]]()
+    if of.repetition_penalty != 1:
+        steps.append(("penalty", lambda logits_V: penalize_repetition(logits_V, ids, of.repetition_penalty)))
+    if of.no_repeat_ngram:
+        steps.append(("no-repeat", lambda logits_V: forbid(logits_V, repeats(ids, of.no_repeat_ngram))))
+    steps += rule_steps(of.rules, ids, extent)
+    filters: dict[str, tuple[Callable[[Array, Any], Array], float | None]] = {
+        "temperature": (np.divide, None if of.temperature == 1 else of.temperature),
+        "top-k": (keep_top_k, of.top_k),
+        "top-p": (keep_top_p, None if of.top_p == 1 else of.top_p),
+        "min-p": (keep_min_p, of.min_p),
+        "typical": (keep_typical, None if of.typical == 1 else of.typical),
+    }
+    for name in () if of.greedy else ORDERS[of.sampler_order]:
+        keep, value = filters[name]
+        if value is not None:
+            steps.append((name, partial(_with, keep, value)))
     return steps
 
 
-def filtered(logits_V: Array, sampling: Sampling, ids: Sequence[int]) -> list[tuple[str, Array]]:
+def _with(keep: Callable[[Array, Any], Array], value: float, logits_V: Array) -> Array:
+    return keep(logits_V, value)
+
+
+def filtered(
+    logits_V: Array, sampling: Sampling, ids: Sequence[int], extent: Extent = NOWHERE
+) -> list[tuple[str, Array]]:
     """The probabilities [V] after each filter, from the model's own to the final ones, each with its name.
 
-    In float64: what is drawn from must add up to 1 as exactly as can be.
+    In float64: what is drawn from must add up to 1 as exactly as can be. Raises UserError where nothing is left.
     """
     current_V = logits_V.astype(np.float64)
     stages = [("model", softmax(current_V))]
-    for name, change in filter_steps(sampling, ids):
+    if sampling.of_beams:
+        current_V = log_softmax(current_V)
+    for name, change in filter_steps(sampling, ids, extent):
         current_V = change(current_V)
+        check_left(current_V, len(ids))
         stages.append((name, softmax(current_V)))
     return stages
+
+
+def beam_scores(logits_V: Array, sampling: Sampling, ids: Sequence[int], extent: Extent) -> Array:
+    """What each next token [V] adds to the score of a beam: log p, changed as transformers does it for beams."""
+    scores_V = log_softmax(logits_V.astype(np.float64))
+    for _, change in filter_steps(sampling, ids, extent):
+        scores_V = change(scores_V)
+    return log_softmax(scores_V) if sampling.rules.renormalize and np.isfinite(scores_V.max()) else scores_V
+
+
+def check_left(logits: Array, length: int) -> None:
+    """Raise UserError where every token was taken away; `length` is that of the text so far."""
+    if not np.isfinite(logits.max()):
+        raise UserError(
+            f"after {length} tokens there is none left that may come next",
+            "fewer --max-tokens, or nothing that forbids tokens (--no-repeat-ngram, --model-settings)",
+        )
 
 
 class Draws:

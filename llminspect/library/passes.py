@@ -9,7 +9,7 @@ from llminspect.arguments.attend import AttendOptions, check_attend
 from llminspect.arguments.embed import EmbedOptions
 from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
-from llminspect.arguments.generate import GenerateOptions, SamplingOptions, seed_of
+from llminspect.arguments.generate import GenerateOptions, SamplingOptions, check_generate, seed_of
 from llminspect.arguments.shared import ModelOptions, SourceOptions
 from llminspect.arguments.small import DiffOptions
 from llminspect.arguments.together import check_together
@@ -153,11 +153,14 @@ def generate(
     [' or', ' C']
     """
     from llminspect.analysis import generate as question
+    from llminspect.analysis.model_settings import with_model_settings
 
-    seed = seed_of(sampling, options, patch, experiments, source)
+    check_generate(sampling, options, patch, experiments, source)
     model = opened(model)
+    sampling, options, stated = with_model_settings(model, sampling, options, patch, experiments, source)
+    seed = seed_of(sampling, options)
     patched = None if patch.patch is None else prompt_of(patch.patch, source, model.tokenizer).ids
-    whole = question.GenerateQuestion(sampling, options, experiments, seed, patch, patched)
+    whole = question.GenerateQuestion(sampling, options, experiments, seed, patch, patched, stated)
     return each(text, source, model.tokenizer, partial(question.generate, model, whole))
 
 

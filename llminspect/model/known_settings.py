@@ -27,7 +27,8 @@ HARMLESS = frozenset(
     temperature top_k top_p min_p typical_p repetition_penalty length_penalty no_repeat_ngram_size
     encoder_no_repeat_ngram_size bad_words_ids num_return_sequences output_scores return_dict_in_generate
     forced_bos_token_id forced_eos_token_id renormalize_logits remove_invalid_values exponential_decay_length_penalty
-    suppress_tokens begin_suppress_tokens
+    suppress_tokens begin_suppress_tokens min_new_tokens epsilon_cutoff eta_cutoff top_h encoder_repetition_penalty
+    guidance_scale penalty_alpha forced_decoder_ids sequence_bias stop_strings max_time
     """.split()
 )
 """Keys that change no number of a forward pass, whatever they say: training, bookkeeping, how the reference

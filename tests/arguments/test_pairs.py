@@ -120,6 +120,8 @@ OPTIONS: dict[str, dict[str, str]] = {
         "min_p": "--min-p 0.01",
         "typical": "--typical 0.5",
         "repetition_penalty": "--repetition-penalty 3",
+        "no_repeat_ngram": "--no-repeat-ngram 1",
+        "sampler_order": "--sampler-order llama.cpp",
         "seed": "--seed 1",
         "max_tokens": "--max-tokens 3",
         "stop": "--stop e",
@@ -151,6 +153,7 @@ LEFT_OUT = {
     "part": "of an encoder–decoder",
     "target": "of an encoder–decoder",
     "mask": "of toy-attention",
+    "model_settings": "of a model's folder",
     "gradient": "needs jax",
 }
 BASE = {"generate": ["--max-tokens", "5"], "diff": ["--against", "b <s>"]}

@@ -19,7 +19,7 @@ from llminspect.analysis.candidates import ProbableToken
 from llminspect.analysis.completion import CompletionListener, StepRecord
 from llminspect.analysis.generate import GenerateQuestion, generate
 from llminspect.arguments.experiments import ExperimentOptions
-from llminspect.arguments.generate import GenerateOptions, SamplingOptions, seed_of
+from llminspect.arguments.generate import GenerateOptions, SamplingOptions, check_generate
 from llminspect.commands.generate.view import watch_view
 from llminspect.core.unembed import log_softmax
 from llminspect.errors import UsageError
@@ -362,4 +362,4 @@ def test_guessing_from_what_stood_before_gives_the_same_in_fewer_passes(smollm2:
 
 def test_guessing_does_not_go_with_beams() -> None:
     with pytest.raises(UsageError, match="--lookup"):
-        seed_of(SamplingOptions(), GenerateOptions(lookup=4, beams=2))
+        check_generate(SamplingOptions(), GenerateOptions(lookup=4, beams=2))

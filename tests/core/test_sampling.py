@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from llminspect.core import sampling
 from llminspect.core.attention import softmax
+from llminspect.core.rules import Extent, Rules
 from llminspect.core.sampling import Draws, Sampling, draw, entropy, filtered, top_ids
 from llminspect.core.tap import NO_TAP
 from llminspect.model.toy import TOYS
@@ -195,3 +197,33 @@ def test_top_ids_are_sorted(logits: np.ndarray, count: int) -> None:
 
 def test_equal_values_come_in_the_order_of_the_ids() -> None:
     assert top_ids(np.array([1.0, 2.0, 1.0, 2.0, 1.0]), 3) == [1, 3, 0]
+
+
+def test_the_order_of_llama_cpp_has_the_temperature_last() -> None:
+    """Its own words: top-k, typical, top-p, min-p, then the temperature, which cuts nothing away."""
+    bell = np.random.default_rng(4).normal(0, 2, 40)
+    given = Sampling(0.4, top_k=30, top_p=0.8, min_p=0.03, typical=0.9, sampler_order="llama.cpp")
+    stages = filtered(bell, given, [])
+    assert [name for name, _ in stages] == ["model", "top-k", "typical", "top-p", "min-p", "temperature"]
+    left = sampling.keep_top_p(sampling.keep_typical(sampling.keep_top_k(bell, 30), 0.9), 0.8)
+    left = sampling.keep_min_p(left, 0.03)
+    np.testing.assert_allclose(stages[-1][1], softmax(left / 0.4), atol=1e-15)
+    other = filtered(bell, replace(given, sampler_order="reference"), [])
+    assert [name for name, _ in other] == ["model", "temperature", "top-k", "top-p", "min-p", "typical"]
+    assert (other[-1][1] > 0).sum() < (stages[-1][1] > 0).sum()
+
+
+def test_the_model_s_rules_stand_between_the_repeats_and_the_temperature() -> None:
+    rules = Rules(bad_words=((3,), (1, 2, 4), (2, 6)), never=(7,), never_first=(8,), first=9, last=(10, 11))
+    given = Sampling(0.5, repetition_penalty=1.2, no_repeat_ngram=2, rules=rules)
+
+    def gone(ids: list[int], extent: Extent) -> tuple[list[str], set[int]]:
+        stages = filtered(np.linspace(1, 2, 12), given, ids, extent)
+        return [name for name, _ in stages[1:-1]], {int(at) for at in np.flatnonzero(stages[-1][1] == 0)}
+
+    usual = ["penalty", "no-repeat", "bad-words", "suppress"]
+    assert gone([1, 2, 0, 1, 2], Extent(2, 20)) == (usual, {0, 3, 4, 6, 7})
+    assert gone([1, 2], Extent(2, 20)) == ([*usual, "begin-suppress"], {3, 4, 6, 7, 8})
+    assert gone([5], Extent(1, 20)) == ([*usual[:3], "forced-bos", "suppress"], set(range(12)) - {9})
+    assert gone([5, 9], Extent(1, 20)) == ([*usual, "begin-suppress"], {3, 7, 8})
+    assert gone([5, 0, 0], Extent(2, 4)) == ([*usual[:3], "forced-eos", "suppress"], set(range(10)))

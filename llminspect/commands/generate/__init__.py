@@ -6,12 +6,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
-from llminspect.arguments.generate import FollowOptions, GenerateOptions, SamplingOptions, seed_of
+from llminspect.arguments.generate import FollowOptions, GenerateOptions, SamplingOptions, check_generate, seed_of
 from llminspect.arguments.shared import EngineOptions, ModelOptions, OutputOptions, SourceOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts
 from llminspect.cli.opening import open_model_for
-from llminspect.cli.output import Stream, live
+from llminspect.cli.output import Stream, live, note
 from llminspect.cli.run import run_each
 
 if TYPE_CHECKING:
@@ -44,15 +44,20 @@ def command(
     llminspect generate "The capital of France is"
     """
     from llminspect.analysis.generate import GenerateQuestion, generate
+    from llminspect.analysis.model_settings import remark, with_model_settings
     from llminspect.analysis.prompt import text_prompt
 
-    seed = seed_of(sampling, options, patch, experiments, follow, source, model, output)
-    follower = Follower(source, output, options, follow)
+    others = (patch, experiments, follow, source, model, output)
+    check_generate(sampling, options, *others)
     opened = open_model_for(model, output, engine)
+    if line := remark(opened, sampling, options):
+        note(line, output)
+    sampling, options, stated = with_model_settings(opened, sampling, options, *others)
+    seed, follower = seed_of(sampling, options), Follower(source, output, options, follow)
     if opened.engine is not None and seed is not None and sampling.seed is None:
         seed = opened.engine.agreed(seed)
     source_ids = None if patch.patch is None else text_prompt(str(patch.patch), source, opened.tokenizer, None).ids
-    question = GenerateQuestion(sampling, options, experiments, seed, patch, source_ids)
+    question = GenerateQuestion(sampling, options, experiments, seed, patch, source_ids, stated)
     prompts = read_prompts(source, opened.tokenizer)
     provenance = {**opened.provenance, **({} if question.seed is None else {"seed": question.seed})}
 

@@ -10,6 +10,7 @@ from rich.text import Text
 from llminspect.analysis.beams import Beam, BranchToken
 from llminspect.analysis.completion import Completion, StepRecord
 from llminspect.analysis.generate import CompletionChange, GenerateResult, UnchangedCompletion
+from llminspect.analysis.model_settings import listed
 from llminspect.commands.forward.answers import experiments_made
 from llminspect.core.numbers import count, number, percent
 from llminspect.render import theme
@@ -41,6 +42,8 @@ def render(result: GenerateResult, *, streamed: bool = False) -> RenderableType:
         for index, step in enumerate(result.steps):
             if step.filters is not None:
                 parts += [filter_view(index, step), Text()]
+    if result.model_settings:
+        parts += [Text(f"by the model's own settings: {visible(listed(result.model_settings))}", theme.QUIET), Text()]
     if result.tree is not None:
         end = result.prompt if len(result.prompt) <= 40 else "…" + result.prompt[-39:]
         parts += [branch_tree(end, map(_branch, result.tree), title="branches not taken"), Text()]

@@ -1,0 +1,208 @@
+"""`generate --model-settings`: every case that transformers' `generate` was recorded with; and what is said without."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+import pytest
+
+from llminspect.analysis.completion import next_logits
+from llminspect.analysis.generate import GenerateQuestion, generate
+from llminspect.analysis.model_settings import remark, with_model_settings
+from llminspect.analysis.prompt import prompt_of_ids, target_prompt, with_source
+from llminspect.arguments.generate import GenerateOptions, SamplingOptions
+from llminspect.core.decoding import decode
+from llminspect.core.sampling import Sampling
+from llminspect.errors import ModelError, UsageError, UserError
+from llminspect.opening import open_model
+
+if TYPE_CHECKING:
+    from llminspect.model.opened import Model
+    from tests.conftest import Program
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+RECORDED = orjson.loads((GOLDEN / "generation.json").read_bytes())
+CASES: list[dict[str, Any]] = RECORDED["cases"]
+
+
+def model_with(folder: Path, family: str, settings: dict[str, Any], *, older: bool = False) -> Model:
+    """A model of the golden data whose files state these settings."""
+    shutil.copytree(GOLDEN / family, folder)
+    if older:
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, **settings}))
+    else:
+        (folder / "generation_config.json").write_text(json.dumps(settings))
+    return open_model(str(folder))
+
+
+def name_of(case: dict[str, Any]) -> str:
+    keys = (key for key in case["settings"] if key != "decoder_start_token_id")
+    return f"{case['family']}-{'older-' if case['older'] else ''}{'-'.join(keys)}"
+
+
+@pytest.mark.parametrize("case", CASES, ids=name_of)
+def test_what_is_written_is_what_transformers_writes(case: dict[str, Any], tmp_path: Path) -> None:
+    model = model_with(tmp_path / "model", case["family"], case["settings"], older=case["older"])
+    options = GenerateOptions(max_tokens=RECORDED["tokens"], model_settings=True, steps=True)
+    sampling, options, own = with_model_settings(model, SamplingOptions(), options)
+    drawn, prompt = "distributions" in case, prompt_of_ids(case["prompt"], None, None)
+    question = GenerateQuestion(sampling, options, seed=1 if drawn else None, stated=own)
+    result = generate(model, question, prompt)
+    if "scores" in case:
+        assert result.beams is not None
+        assert [beam.ids for beam in result.beams] == case["ids"]
+        np.testing.assert_allclose([beam.score for beam in result.beams], case["scores"], rtol=2e-5)
+        assert [step.id for step in result.steps] == case["ids"][0]
+    elif not drawn:
+        assert result.ids == case["ids"][0]
+    else:
+        assert own is not None
+        ids = prompt.ids
+        if model.can("source"):
+            model, ids = with_source(model, ids), target_prompt(model, None, None).ids
+        filters = {name: value for name, value in vars(sampling).items() if name != "seed" and value is not None}
+        forced, context = case["ids"][0], len(ids) + RECORDED["tokens"]
+        path = decode(
+            next_logits(model), ids, Sampling(**filters, rules=own.rules), None, context=context, forced=forced
+        )
+        for expected_V, choice in zip(case["distributions"], path, strict=False):
+            np.testing.assert_array_equal(choice.stages[-1][1] > 0, np.array(expected_V) > 0)
+            np.testing.assert_allclose(choice.stages[-1][1], expected_V, rtol=0, atol=2e-5)
+
+
+def test_the_settings_are_of_every_kind_that_is_recorded() -> None:
+    """Else a setting could be dropped and no case would tell."""
+    from dataclasses import fields
+
+    from llminspect.analysis.model_settings import ModelSettings
+
+    assert {field.name for field in fields(ModelSettings)} <= {key for case in CASES for key in case["settings"]}
+
+
+def test_options_come_before_the_settings(tmp_path: Path) -> None:
+    stated = {"do_sample": True, "temperature": 0.5, "top_k": 7, "repetition_penalty": 1.3, "eos_token_id": [2, 3]}
+    model = model_with(tmp_path / "model", "llama", stated)
+    plain, switch = SamplingOptions(), GenerateOptions(model_settings=True)
+    filled, _, own = with_model_settings(model, plain, switch)
+    assert own is not None and own.applied == {key: stated[key] for key in own.applied}
+    assert list(own.applied) == ["do_sample", "temperature", "top_k", "repetition_penalty"]
+    assert (filled.temperature, filled.top_k, filled.repetition_penalty) == (0.5, 7, 1.3)
+    filled, _, own = with_model_settings(model, replace(plain, temperature=0.9, top_k=3), switch)
+    assert own is not None and list(own.applied) == ["repetition_penalty"]
+    assert (filled.temperature, filled.top_k) == (0.9, 3)
+    filled, _, own = with_model_settings(model, replace(plain, temperature=0.0), switch)
+    assert (filled.temperature, filled.top_k, filled.repetition_penalty) == (0, None, 1.3)
+    filled, options, own = with_model_settings(model, plain, replace(switch, beams=2))
+    assert (filled.temperature, filled.top_k, options.beams) == (None, None, 2)
+    assert with_model_settings(model, plain, GenerateOptions()) == (plain, GenerateOptions(), None)
+
+
+def test_what_is_not_applied_is_said_in_one_line(tmp_path: Path, program: Program) -> None:
+    model_with(tmp_path / "model", "marian", {"num_beams": 4, "bad_words_ids": [[5]], "top_k": 9, "min_length": 0})
+    run = ["generate", "--ids", "7,31,5", "-m", str(tmp_path / "model"), "--max-tokens", "3"]
+    written = program(*run)
+    line = "llminspect: not applied: num_beams = 4, bad_words_ids = [[5]]; --model-settings chooses as "
+    assert written.err.startswith(line) and written.err.count("\n") == 1
+    assert "num_beams" not in program(*run, "--temperature", "0").err
+    assert program(*run, "--quiet").err == ""
+    applied = program(*run, "--model-settings", "--json")
+    assert applied.err == ""
+    document = orjson.loads(applied.out)
+    assert document["model_settings"] == {"num_beams": 4, "bad_words_ids": [[5]]} and len(document["beams"]) == 4
+    shown = program(*run, "--model-settings").out
+    assert "by the model's own settings: num_beams = 4, bad_words_ids = [[5]]" in shown
+    (tmp_path / "model" / "generation_config.json").write_text('{"max_length": 99, "bad_words_ids": [[0]]}')
+    assert program(*run).err == ""
+
+
+WRONG: list[tuple[dict[str, Any], type[UserError], str]] = [
+    ({"temperature": 0.0, "do_sample": True}, ModelError, "temperature"),
+    ({"top_p": 1.2}, ModelError, "top_p: 1.2 is not in the range"),
+    ({"num_beams": "4"}, ModelError, "num_beams"),
+    ({"bad_words_ids": [[]]}, ModelError, "bad_words_ids is empty"),
+    ({"bad_words_ids": [[1, 4000]]}, ModelError, "4000 is outside the vocabulary"),
+    ({"suppress_tokens": [-1]}, ModelError, "suppress_tokens"),
+    ({"forced_eos_token_id": 131}, ModelError, "131 is outside the vocabulary"),
+    ({"num_beams": 2, "do_sample": True}, UserError, "2 beams that are drawn"),
+    ({"encoder_no_repeat_ngram_size": 3}, UserError, "encoder_no_repeat_ngram_size = 3"),
+    ({"num_beam_groups": 2, "diversity_penalty": 0.5}, UserError, "diversity_penalty = 0.5, num_beam_groups = 2"),
+]
+
+
+@pytest.mark.parametrize(("stated", "kind", "message"), WRONG)
+def test_what_cannot_be_or_is_not_computed_is_refused(
+    stated: dict[str, Any], kind: type[UserError], message: str, tmp_path: Path
+) -> None:
+    model = model_with(tmp_path / "model", "marian", stated)
+    with pytest.raises(kind, match=message.replace("[", r"\[")):
+        with_model_settings(model, SamplingOptions(), GenerateOptions(model_settings=True))
+    line = remark(model, SamplingOptions(), GenerateOptions())
+    assert line is not None and "\n" not in line
+
+
+def test_options_that_do_not_go_with_the_settings_are_refused(tmp_path: Path) -> None:
+    model, switch = model_with(tmp_path / "m", "t5", {"num_beams": 4}), GenerateOptions(model_settings=True)
+    with pytest.raises(UsageError, match="searches with 4 beams: --beams does not go with --stop"):
+        with_model_settings(model, SamplingOptions(), replace(switch, stop=["x"]))
+    greedy = model_with(tmp_path / "g", "llama", {"top_k": 4})
+    with pytest.raises(UsageError, match="takes the most probable token: --length-penalty"):
+        with_model_settings(greedy, SamplingOptions(), replace(switch, length_penalty=2.0))
+    with pytest.raises(UsageError, match="takes the most probable token: --sampler-order"):
+        with_model_settings(greedy, SamplingOptions(sampler_order="llama.cpp"), switch)
+    with pytest.raises(UsageError, match=r"toy has no generation_config\.json"):
+        with_model_settings(open_model("toy"), SamplingOptions(), switch)
+
+
+def test_the_end_is_one_of_a_list_in_either_file(tmp_path: Path) -> None:
+    prompt = prompt_of_ids([7, 31, 5, 90], None, None)
+    plain = generate(open_model(str(GOLDEN / "llama")), GenerateQuestion(), prompt).ids
+    for name, older in (("new", False), ("old", True)):
+        model = model_with(tmp_path / name, "llama", {"eos_token_id": [129, plain[2]]}, older=older)
+        result = generate(model, GenerateQuestion(), prompt)
+        assert (result.stop, result.ids) == ("eos", plain[: plain.index(plain[2]) + 1])
+
+
+def test_a_rule_that_leaves_no_token_is_an_error() -> None:
+    question = GenerateQuestion(SamplingOptions(no_repeat_ngram=1), GenerateOptions(max_tokens=4))
+    with pytest.raises(UserError, match="after 3 tokens there is none left"):
+        generate(open_model("toy"), question, prompt_of_ids([1], None, None))
+    beams = replace(question, options=GenerateOptions(max_tokens=4, beams=2))
+    with pytest.raises(UserError, match="after 3 tokens there is none left"):
+        generate(open_model("toy"), beams, prompt_of_ids([1], None, None))
+
+
+def test_options_of_their_own_are_used_in_both_ways_of_writing(program: Program) -> None:
+    """--no-repeat-ngram as the recorded no_repeat_ngram_size, with beams and without; the stages are shown."""
+    for case in CASES:
+        stated = {key: value for key, value in case["settings"].items() if key.startswith("no_repeat") and value}
+        if case["family"] != "gpt2" or not stated or case["settings"].get("do_sample"):
+            continue
+        options = ["--no-repeat-ngram", str(stated["no_repeat_ngram_size"]), "--max-tokens", str(RECORDED["tokens"])]
+        for key, option in (
+            ("repetition_penalty", "--repetition-penalty"),
+            ("num_beams", "--beams"),
+            ("length_penalty", "--length-penalty"),
+        ):
+            options += [option, str(case["settings"][key])] if key in case["settings"] else []
+        ids = ",".join(map(str, case["prompt"]))
+        shown = program("generate", "--ids", ids, "-m", str(GOLDEN / "gpt2"), *options, "--steps", "--json").json
+        assert shown["ids"] == case["ids"][0]
+        assert shown["steps"][0]["filters"]["names"][-1] == "no-repeat"
+
+
+def test_the_order_of_the_filters_is_an_option(program: Program) -> None:
+    run = ["generate", "--ids", "7,31", "-m", str(GOLDEN / "llama"), "--max-tokens", "1", "--seed", "1"]
+    filters = ["--temperature", "0.5", "--top-p", "0.8", "--sampler-order", "llama.cpp"]
+    shown = program(*run, *filters, "--steps", "--json").json
+    assert shown["steps"][0]["filters"]["names"] == ["model", "top-p", "temperature"]
+    refused = program(*run, *filters[2:])
+    assert refused.code == 2 and "changes nothing without two of" in refused.err
+    refused = program(*run[:-2], "--beams", "2", *filters[4:])
+    assert refused.code == 2
