@@ -48,7 +48,7 @@ class AttendOptions:
     )
 
     target: str | None = option(metavar="TEXT", help="Of an encoder–decoder: the target so far.")
-    target_ids: Ids | None = option(metavar="1,2,3", help="The same as ids.")
+    target_ids: Ids | None = option(metavar="1,2,3", help="The same as ids; with --no-special exactly these.")
     part: Literal["decoder", "encoder"] | None = option(
         help="Of an encoder–decoder: only this part, and what questions are about."
     )

@@ -27,7 +27,9 @@ class ForwardOptions:
         metavar="TOKEN",
         help="The token in question, or #ID; by default the most probable. Encoder–decoder: the target so far.",
     )
-    target_ids: Ids | None = option(metavar="1,2,3", help="The same, of an encoder–decoder, as ids.")
+    target_ids: Ids | None = option(
+        metavar="1,2,3", help="The same, of an encoder–decoder, as ids; with --no-special exactly these."
+    )
     versus: TokenChoice | None = option(metavar="TOKEN", help="Compare the target with this token.")
     saliency: bool = option(False, help="Which words the target hangs on, by leaving each out.")
     gradient: bool = option(False, help="With jax: --saliency (also: --saliency gradient) or --patch by gradients.")
