@@ -30,13 +30,16 @@ class Family:
     config: Callable[[], Any]
     model: Callable[[Any], Any]
     kind: str = "decoder"
-    """Or "both-ways" (a decoder that sees what comes after, too), "masked", "encoder", "encoder-decoder"."""
+    """Or "both-ways" (a decoder that sees what comes after, too), "masked", "encoder", "encoder-decoder", "body" (a
+    decoder without its output matrix), "labels" (a head for those of a text or of its tokens), "span"."""
     layers: Callable[[Any], Any] = lambda model: model.model.layers
     encoder_layers: Callable[[Any], Any] | None = None
     tokens: int = 29
     prompt: int = 8
     vocabulary: int = 131
     rounded_to: torch.dtype | None = None
+    padding: int = 0
+    """How many padding tokens end the text."""
     shard: str = "1GB"
     untied: bool = False
     """Give it an output matrix of its own where transformers 5 always shares the embedding's (T5 1.1 has its own)."""
@@ -352,7 +355,75 @@ ENCODER_DECODERS = [
     ),
 ]
 
-FAMILIES = [*LLAMAS, *DECODERS, *MIXTURES, *BOTH_WAYS, *ENCODERS, *ENCODER_DECODERS]
+SMALL = {
+    **SIZES,
+    "vocab_size": 41,
+    "hidden_size": 18,
+    "intermediate_size": 22,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "max_position_embeddings": 24,
+    "pad_token_id": 3,
+}
+MULTIPLE = "multi_label_classification"
+BODIES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "bert": (t.BertConfig, SMALL),
+    "roberta": (t.RobertaConfig, {**SMALL, "type_vocab_size": 1, "pad_token_id": 1}),
+    "distilbert": (
+        t.DistilBertConfig,
+        {"vocab_size": 41, "dim": 18, "hidden_dim": 22, "n_layers": 2, "n_heads": 3, "max_position_embeddings": 24},
+    ),
+    "llama": (t.LlamaConfig, {**SMALL, "num_key_value_heads": 1}),
+}
+LAYERS: dict[str, Callable[[Any], Any]] = {
+    "bert": lambda model: model.bert.encoder.layer,
+    "roberta": lambda model: model.roberta.encoder.layer,
+    "distilbert": lambda model: model.distilbert.transformer.layer,
+    "llama": lambda model: (model.transformer if hasattr(model, "transformer") else model.model).layers,
+}
+
+
+def with_head(body: str, head: str, model: Callable[[Any], Any], labels: int = 3, **settings: Any) -> Family:
+    """`labels`: how many; a decoder's text ends in padding, which is not what its head reads."""
+    config, sizes = BODIES[body]
+    named = {"id2label": {index: f"kind {index}" for index in range(labels)}} if labels != 2 else {}
+    return Family(
+        f"{body}-{head}",
+        eager(config, **{**sizes, **named, **settings}),
+        model,
+        "span" if head == "question" else "labels",
+        LAYERS[body],
+        tokens=13,
+        vocabulary=41,
+        padding=2 if (body, head) == ("llama", "sequence") else 0,
+    )
+
+
+HEADS = [
+    with_head("bert", "sequence", t.BertForSequenceClassification),
+    with_head("bert", "token", t.BertForTokenClassification),
+    with_head("bert", "question", t.BertForQuestionAnswering, 2),
+    with_head("roberta", "sequence", t.RobertaForSequenceClassification, problem_type=MULTIPLE),
+    with_head("roberta", "token", t.RobertaForTokenClassification, 2),
+    with_head("roberta", "question", t.RobertaForQuestionAnswering, 2),
+    with_head("distilbert", "sequence", t.DistilBertForSequenceClassification, 1),
+    with_head("distilbert", "token", t.DistilBertForTokenClassification, 5),
+    with_head("distilbert", "question", t.DistilBertForQuestionAnswering, 2),
+    with_head("llama", "sequence", t.LlamaForSequenceClassification, 5),
+    with_head("llama", "token", t.LlamaForTokenClassification),
+    with_head("llama", "question", t.LlamaForQuestionAnswering, 2),
+    Family(
+        "llama-body",
+        eager(t.LlamaConfig, **SMALL),
+        t.LlamaModel,
+        "body",
+        lambda model: model.layers,
+        tokens=13,
+        vocabulary=41,
+    ),
+]
+
+FAMILIES = [*LLAMAS, *DECODERS, *MIXTURES, *BOTH_WAYS, *ENCODERS, *ENCODER_DECODERS, *HEADS]
 
 
 def older_form(config: dict[str, Any]) -> dict[str, Any]:

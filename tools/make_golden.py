@@ -142,6 +142,12 @@ def expected_values(family: Any, model: Any, ids: torch.Tensor) -> dict[str, np.
     values = {"ids": ids[0].numpy(), "attentions": stacked(output.attentions), "hidden": stream.taken()}
     if family.kind == "encoder":
         values["pooled"] = output.pooler_output[0].numpy()
+    elif family.kind == "body":
+        values["normed"] = output.last_hidden_state[0].numpy()
+    elif family.kind == "labels":
+        values["labels"] = output.logits[0].numpy()
+    elif family.kind == "span":
+        values["labels"] = np.stack([output.start_logits[0].numpy(), output.end_logits[0].numpy()], axis=-1)
     else:
         values["logits"] = output.logits[0].numpy()
     if family.kind == "decoder":
@@ -160,6 +166,8 @@ def make(family: Any, folder: Path) -> None:
             model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.lm_head.weight))
         randomize(model, generator, family.rounded_to)
         ids = torch.randint(3, family.vocabulary, (1, family.tokens), generator=generator)
+        if family.padding:
+            ids[:, -family.padding :] = config.pad_token_id
         try:
             with torch.no_grad(), in_float64():
                 values = expected_values(family, exact(model, family.untied), ids)

@@ -9,6 +9,7 @@ import numpy as np
 
 from llminspect.analysis.by_hand import by_hand, fits_on_a_page
 from llminspect.analysis.candidates import Candidate, candidates, fill_masks, ranked_token
+from llminspect.analysis.labels import head_parts
 from llminspect.analysis.prompt import check_prompt, decoder_and_target, with_source
 from llminspect.analysis.result import Result, Tokens, token_documents
 from llminspect.analysis.trace import feed_forward, routing, watch_pass
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.by_hand import Written
     from llminspect.analysis.candidates import FilledMask, ProbableToken, RankedToken
     from llminspect.analysis.experiments import AnswerChange, Baseline, Experiment
+    from llminspect.analysis.labels import AnswerSpan, Label, SpanLogits, TokenLabel
     from llminspect.analysis.lens import LensLayer
     from llminspect.analysis.patching import Sweep
     from llminspect.analysis.token_scores import Saliency, Surprise
@@ -49,6 +51,16 @@ class ForwardResult(Result):
     source: Tokens | None = None
     """For an encoder–decoder: the text's tokens; `tokens` are then those of the target so far."""
     next: list[Candidate] | None = None
+    labels: list[Label] | None = None
+    """For a classifier of texts, in place of `next`: its labels, best first."""
+    token_labels: list[TokenLabel] | None = None
+    """For a classifier of tokens: the best label of each."""
+    span: AnswerSpan | None = None
+    """For a model that answers with a part of the text: that part …"""
+    span_logits: list[SpanLogits] | None = None
+    """… and how well each token fits as its start and as its end."""
+    baseline_labels: list[Label] | None = None
+    """With an experiment on a classifier of texts: `labels` without it."""
     masked: list[FilledMask] | None = None
     """For a masked model, in place of `next`: what each mask token stands for."""
     before: list[TraceStep] | None = None
@@ -127,10 +139,11 @@ def _followed(model: Model, question: ForwardQuestion, prompt: Prompt) -> Forwar
     fed = [feed_forward(model, watched.capture, layer, position) for layer in opened or [layers - 1]]
     parts: dict[str, Any] = {}
     if watched.logits_V is None:
-        for name in ("lens", "attribution", "saliency", "steps"):
+        for name in ("lens", "attribution", "saliency", "steps", "target", "versus"):
             if getattr(look, name):
-                hint = "llminspect embed shows its vectors"
-                raise UsageError(f"--{name}: {model.name} gives vectors, not tokens", hint)
+                what, hint = f"{model.name} gives vectors, not tokens", "llminspect embed shows its vectors"
+                raise UsageError(f"--{name}: {what}: {model.no_next_token()}", hint)
+        parts = {} if watched.scores is None else head_parts(model, prompt, watched, made)
     else:
         parts = _answer_parts(model, look, prompt, position, watched, watched.logits_V, taps, made, answers)
     return ForwardResult(
@@ -255,8 +268,9 @@ def _scored(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardR
 def forward_arrays(model: Model, question: ForwardQuestion, result: ForwardResult) -> dict[str, Array]:
     """The full arrays of `--save F.npz`, in a pass of their own: nobody else pays for keeping them.
 
-    `logits` [T, V] (of a model that has them), `ids` [T], and `hidden` [L+1, T, D], the residual stream after the
-    embedding and after each layer; of an encoder–decoder `source_ids` as well.
+    `logits` [T, V] (of a model that has them; of one with another head its own numbers, `scores`), `ids` [T], and
+    `hidden` [L+1, T, D], the residual stream after the embedding and after each layer; of an encoder–decoder
+    `source_ids` as well.
     """
     ids = [token["id"] for token in result.tokens]
     if len(ids) > model.config.sizes.context:
@@ -270,4 +284,6 @@ def forward_arrays(model: Model, question: ForwardQuestion, result: ForwardResul
     capture = Capture(*names)
     stream_TD = model.run(ids, Chain([*taps, capture])).stream_TD
     logits = {"logits": model.logits(stream_TD)} if model.can("generate") or model.can("fill") else {}
+    if model.architecture.head is not None:
+        logits = {"scores": model.label_scores(ids, stream_TD, Chain(taps))}
     return {**logits, "ids": np.asarray(ids), "hidden": np.stack([capture[name] for name in names]), **source}

@@ -183,9 +183,9 @@ def written(model: Model, prompt: Prompt) -> str:
 def check_generates(model: Model, prompt: Prompt) -> None:
     """Raise UsageError for a model that does not generate, and for a prompt that it cannot take."""
     check_prompt(model, prompt)
-    if not (model.can("generate") or model.can("source")):
+    if not model.can("generate"):
         raise UsageError(
-            f"{model.name} does not generate: it reads a text both ways", "llminspect forward shows what it can say"
+            f"{model.name} does not generate: {model.no_next_token()}", "llminspect forward shows what it can say"
         )
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from llminspect.analysis.result import Result, fields_of
 from llminspect.files.catalogue import CATALOGUE, FAMOUS, FamousModel
@@ -17,6 +17,7 @@ from llminspect.model.toy import TOYS
 from llminspect.text.standalone import standalone_names
 
 if TYPE_CHECKING:
+    from llminspect.model.heads import Kind, Problem
     from llminspect.model.opened import Description
     from llminspect.text.tokenizer import Tokenizer
 
@@ -70,6 +71,17 @@ class TokenizerDetails:
 
 
 @dataclass(frozen=True)
+class HeadDetails:
+    """A head that says something else than the next token."""
+
+    kind: Kind
+    labels: list[str]
+    """One for each number that it gives."""
+    problem: Problem
+    """How they become probabilities: by softmax, by sigmoid, or as `regression` not at all."""
+
+
+@dataclass(frozen=True)
 class InfoResult(Result):
     """What is inside a model. What its file does not have is left out."""
 
@@ -78,7 +90,8 @@ class InfoResult(Result):
     format: str | None = None
     """`gguf`, `huggingface` or `built in`."""
     capabilities: list[str] | None = None
-    """`generate`, `fill` (masks), `encode` (sees both ways), `source` (an encoder–decoder)."""
+    """`generate`, `fill` (masks), `encode` (sees both ways), `source` (an encoder–decoder); with a head `classify` (a
+    text), `tag` (its tokens), `answer` (with a part of it)."""
     parameters: int | None = None
     sizes: dict[str, int] | None = None
     """By the dimension letters, and the context."""
@@ -92,6 +105,10 @@ class InfoResult(Result):
     parts: list[ModelPart] | None = None
     tied: bool | None = None
     """Whether the embedding serves as the output matrix as well."""
+    output: Literal["own", "embedding", "none"] | None = None
+    """The output matrix that is used: the file's own, the embedding once more, or there is none."""
+    head: HeadDetails | None = None
+    """In place of an output matrix: a head for labels or for spans of the text."""
     tensors: list[ModelTensor] | None = None
     tokenizer: TokenizerDetails | None = None
     chat_template: str | None = None
@@ -111,7 +128,9 @@ def info(description: Description | None, tokenizer: Tokenizer | None, name: str
     total = sum(tensor.parameters for tensor in tensors)
     capabilities = description.capabilities
     settings = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    has_output = any(spec.name == "unembedding.weight" for spec in description.specs)
+    output, head = _output(description), description.architecture.head
+    if "tied" in settings:  # What the file says is one thing, what is used another.
+        settings["tied"] = output == "embedding"
     metadata = {} if located is None else dict(located.config)
     return InfoResult(
         title=str(metadata.get("general.name") or name),
@@ -129,12 +148,21 @@ def info(description: Description | None, tokenizer: Tokenizer | None, name: str
         file_bytes=sum(tensor.bytes for tensor in tensors),
         memory_bytes=4 * total,
         parts=parts(tensors),
-        tied=bool(capabilities & {"generate", "fill"}) and not has_output,
+        tied=output == "embedding",
+        output=output,
+        head=None if head is None else HeadDetails(head.kind, list(head.labels), head.problem),
         tensors=tensors,
         tokenizer=facts,
         chat_template=template,
         metadata={key: _shortened(value) for key, value in metadata.items()} or None,
     )
+
+
+def _output(description: Description) -> Literal["own", "embedding", "none"]:
+    names = {spec.name for spec in description.specs}
+    if description.architecture.without_output(description.config, names):
+        return "none"
+    return "own" if "unembedding.weight" in names else "embedding"
 
 
 def _tensor(description: Description, spec: TensorSpec) -> ModelTensor:

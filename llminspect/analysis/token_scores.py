@@ -97,7 +97,9 @@ class Surprise:
 def surprise(model: Model, ids: Sequence[int], window: int | None, taps: Sequence[Tap]) -> Surprise:
     """Raises UsageError for a window that the model cannot hold, or a model that sees what comes after."""
     if not model.can("generate"):
-        raise UsageError(f"--surprise: {model.name} sees the tokens that come after as well")
+        if not model.config.causal:
+            raise UsageError(f"--surprise: {model.name} sees the tokens that come after as well")
+        raise UsageError(f"--surprise: {model.name} predicts no next token: {model.no_next_token()}")
     context = model.config.sizes.context
     if window is not None and not 2 <= window <= context:
         raise UsageError(f"--window {window} is not possible", f"it takes 2 to {context} tokens of {model.name}")

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llminspect.analysis.passes import PositionRows
-from llminspect.core import feedforward
+from llminspect.core.feedforward import Glu
 from llminspect.core.tap import Capture, Chain, Tap
 from llminspect.core.trace import Trace, TraceStep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from llminspect.core.array import Array
+    from llminspect.model.config import Config
     from llminspect.model.opened import Model
 
 ACTIVE = 6
@@ -61,6 +62,7 @@ class FeedForward:
     layer: int
     width: int
     function: str
+    """Its f: SiLU, GELU, GELU_tanh, ReLU, "clamped SwiGLU" (of both halves together), or none."""
     gated: bool
     input: Array
     units: list[HiddenUnit]
@@ -120,7 +122,7 @@ def feed_forward(model: Model, capture: Capture, layer: int, position: int) -> F
     return FeedForward(
         layer=layer,
         width=int(hidden_F.size),
-        function=function_name(hidden_F, activation_F if up_F is None else activation_F / np.where(up_F == 0, 1, up_F)),
+        function=function_name(model.config, gated),
         gated=gated,
         input=input_D,
         units=[unit(int(index)) for index in active],
@@ -144,19 +146,19 @@ def _hidden_weights(
     return None, None
 
 
-def function_name(hidden_F: Array, bent_F: Array) -> str:
-    """Which f makes a = f(h), read off the numbers themselves: SiLU, GELU, ReLU, none, or "f" for another."""
-    known: dict[str, Callable[[Array], Array]] = {
-        "none": lambda x: x,
-        "SiLU": feedforward.silu,
-        "GELU": feedforward.gelu_tanh,
-        "ReLU": feedforward.relu,
-    }
-    bound = 2e-3 * max(1.0, float(np.max(np.abs(hidden_F))))
-    for name, function in known.items():
-        if np.max(np.abs(function(hidden_F) - bent_F), initial=0) < bound:
-            return name
-    return "f"
+FUNCTIONS = {"silu": "SiLU", "gelu": "GELU", "gelu_tanh": "GELU_tanh", "relu": "ReLU"}
+"""`core.feedforward.ACTIVATIONS` as papers write them."""
+
+
+def function_name(config: Config, gated: bool) -> str:
+    """Which f makes a = f(h), as the configuration says: SiLU, GELU, GELU_tanh (its other form), ReLU or none.
+
+    Of the unit of gpt-oss, which bends and clamps both halves, "clamped SwiGLU".
+    """
+    if not gated:
+        return "none" if config.activation == "none" else FUNCTIONS[config.activation or "relu"]
+    unit = config.unit
+    return FUNCTIONS[unit.activation] if isinstance(unit, Glu) else "clamped SwiGLU"
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,8 @@ class Routing:
     """Which experts each token went to in one layer."""
 
     layer: int
+    function: str
+    """The f of each expert's f(h) · up."""
     tokens: list[list[Route]]
 
 
@@ -185,7 +189,7 @@ def routing(model: Model, capture: Capture) -> list[Routing] | None:
             order_TX = np.argsort(-weights_TX, kind="stable").tolist()
             rows = zip(order_TX, weights_TX, strict=True)
             tokens = [[Route(x, row_X[x]) for x in order_X if row_X[x] > 0] for order_X, row_X in rows]
-            found.append(Routing(layer, tokens))
+            found.append(Routing(layer, function_name(model.config, gated=True), tokens))
     return found or None
 
 
@@ -195,6 +199,8 @@ class WatchedPass:
 
     logits_V: Array | None
     """Of the position; None for a model that gives vectors only."""
+    scores: Array | None
+    """What its head gives, where it has one for labels or spans."""
     stream_TD: Array
     """The residual stream after the last layer."""
     rows: dict[str, Array]
@@ -233,7 +239,9 @@ def watch_pass(
     stream_TD = model.run(ids, tap).stream_TD
     has_logits = model.can("generate") or model.can("fill")
     logits_V = model.logits(stream_TD[position : position + 1], tap)[0] if has_logits else None
+    head = model.architecture.head
+    scores = None if head is None else model.label_scores(ids, stream_TD, tap)
     before = [step for step in measured.steps if not step.name.startswith(("layers.", "final."))]
     after = [step for step in measured.steps if step.name.startswith("final.")]
     traces = layer_traces(layers, rows.rows, rows.moments, measured.steps)
-    return WatchedPass(logits_V, stream_TD, rows.rows, capture, traces, before, after)
+    return WatchedPass(logits_V, scores, stream_TD, rows.rows, capture, traces, before, after)

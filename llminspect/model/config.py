@@ -72,6 +72,8 @@ class Config:
     """… and the distance from which on all are alike."""
     parallel: bool = False
     """Whether the feed-forward step reads what the attention read, not what came of it."""
+    tied: bool = True
+    """Whether the embedding serves as the output matrix where the file has no other."""
     activation: str | None = None
     """Of a feed-forward step without a gate; None: relu."""
     experts: Experts | None = None

@@ -15,6 +15,7 @@ from llminspect.model.config import GGUF, HUGGINGFACE, read_sizes
 from llminspect.model.config import DecoderConfig as DecoderConfig
 from llminspect.model.config import Experts as Experts
 from llminspect.model.config import Sizes as Sizes
+from llminspect.model.heads import DECODER_HEADS
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.spec import Architecture, for_layers
 from llminspect.model.spec import TensorSpec as TensorSpec
@@ -126,7 +127,7 @@ def around_layers(
     return [
         TensorSpec("embedding.weight", "V D", "embed_tokens.weight", "token_embd.weight"),
         TensorSpec("final.norm.weight", "D", "norm.weight", "output_norm.weight"),
-        TensorSpec("unembedding.weight", "V D", "lm_head.weight", "output.weight", optional=config.tied),
+        TensorSpec("unembedding.weight", "V D", "lm_head.weight", "output.weight", optional=True),
         *for_layers(config.sizes.L, layer, huggingface="layers.{}.", gguf="blk.{}."),
     ]
 
@@ -217,5 +218,6 @@ def family(
         read_gguf=read_gguf,
         prefix="model.",
         ignored=ignored,
+        heads=DECODER_HEADS,
         defaults={**DEFAULTS, **defaults},
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import ModelError, UsageError
 from llminspect.files.contents import cannot_open
+from llminspect.model.head_files import with_head
 from llminspect.model.opened import Description
 from llminspect.model.registry import architecture_for, claim
 from llminspect.model.settings import understood
@@ -33,6 +34,8 @@ def describe(
     weights = located.weights
     if weights is None:
         raise cannot_open(located.path)
+    if located.format == "huggingface":
+        architecture = with_head(architecture, located.config, weights.tensors)
     sizes, tensors = config.sizes, len(weights.tensors)
     if tensors < sizes.L:
         raise ModelError(f"the configuration says {sizes.L} layers, and there are {tensors} tensors in all")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llminspect.core.tap import NO_TAP, Capture, unreached
-from llminspect.errors import UsageError, UserError
+from llminspect.errors import ModelError, UsageError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -114,12 +115,25 @@ class Model:
             with np.errstate(over="ignore", invalid="ignore"):
                 logits_TV = self.architecture.readout(self.params, self.config, stream_TD, tap)
                 if self.finite and not np.isfinite(np.max(logits_TV, axis=-1)).all():
-                    raise UserError(
-                        "the numbers grow beyond what float32 holds, so the logits are no numbers",
-                        "llminspect verify shows in which layer",
-                    )
+                    raise not_numbers("logits")
         self._check_reached(tap)
         return logits_TV
+
+    def label_scores(self, ids: Sequence[int] | Array, stream_TD: Array, tap: Tap = NO_TAP) -> Array:
+        """What the head of a classifier gives for one text's ids [T] and last stream [T, D] (can "classify", "tag",
+        "answer"): a number a label [N], of each token [T, N], or the start and the end of an answer [T, 2]."""
+        import numpy as np
+
+        from llminspect.model.heads import scores
+
+        head = self.architecture.head
+        assert head is not None, "only a model with a head for labels or spans scores them"
+        with np.errstate(over="ignore", invalid="ignore"):
+            found_N = scores(self.params, self.config, head, np.asarray(ids), stream_TD, tap)
+        if self.finite and not np.isfinite(found_N).all():
+            raise not_numbers("scores of the labels")
+        self._check_reached(tap)
+        return found_N
 
     def encode_source(self, ids: Sequence[int] | Array, tap: Tap = NO_TAP, hidden_S: Array | None = None) -> Cache:
         """A source text's ids [..., S] through the encoder: the cache to `run` the decoder with (can "source")."""
@@ -147,8 +161,10 @@ class Model:
             if self.architecture.encode_source is not None and cache is None:
                 cache = self.architecture.encode_source(self.params, self.config, ids, seen)
             stream_TD = self.architecture.forward(self.params, self.config, ids, seen, cache).stream_TD
-            if self.can("generate") or self.can("fill") or self.can("source"):
+            with suppress(ModelError):  # Of a model without an output matrix, after the final norm.
                 self.architecture.readout(self.params, self.config, stream_TD, seen)
+            if self.architecture.head is not None:
+                self.label_scores(ids, stream_TD, seen)
         return list(seen.arrays)
 
     def _check_reached(self, tap: Tap, later: str | None = None) -> None:
@@ -159,8 +175,16 @@ class Model:
         if missing:
             raise never_reached(missing[0], self.names())
 
+    def no_next_token(self) -> str | None:
+        """Why it predicts no next token; None where it does."""
+        if self.can("generate"):
+            return None
+        why = self.architecture.without_output(self.config, self.params)
+        return why if why and (self.config.causal or self.architecture.head) else "it reads a text both ways"
+
     def can(self, capability: str) -> bool:
-        """Whether it can "generate", "fill" masks, "encode" (sees both ways), or takes a "source"."""
+        """Whether it can "generate", "fill" masks, "encode" (sees both ways), takes a "source", or has a head that can
+        "classify" a text, "tag" its tokens, "answer" with a span of it."""
         return capability in self.architecture.capabilities_with(self.config, self.params)
 
 
@@ -206,8 +230,16 @@ class Description:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What it can do: "generate", "fill" masks, "encode" (sees both ways), "source" (takes a source text)."""
+        """What it can do: "generate", "fill" masks, "encode" (sees both ways), "source" (takes a source text), and
+        with a head "classify", "tag" or "answer"."""
         return self.architecture.capabilities_with(self.config, {spec.name for spec in self.specs})
+
+
+def not_numbers(what: str) -> UserError:
+    return UserError(
+        f"the numbers grow beyond what float32 holds, so the {what} are no numbers",
+        "llminspect verify shows in which layer",
+    )
 
 
 def never_reached(name: str, names: Sequence[str]) -> UserError:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from llminspect.files.weights import Format
     from llminspect.model.config import Config, Sizes
     from llminspect.model.copies import Copy
+    from llminspect.model.heads import HeadFiles, OutputHead
     from llminspect.model.params import Params
     from llminspect.model.settings import Settings
 
@@ -187,6 +188,10 @@ class Architecture:
     """Matrices that Hugging Face files hold input by output, by the pattern of their names: what is added is too."""
     older_spellings: tuple[tuple[str, str], ...] = ()
     """Ends of tensor names in older Hugging Face files, and today's."""
+    heads: HeadFiles | None = None
+    """How its files keep heads for labels and spans, if they do."""
+    head: OutputHead | None = None
+    """That of this model, in place of what predicts words."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """What the reference takes where a `config.json` lacks the key; of other keys that are needed it is an error."""
 
@@ -208,10 +213,23 @@ class Architecture:
 
     def capabilities_with(self, config: Config, arrays: Container[str]) -> frozenset[str]:
         """What a model can do that is configured so and whose arrays are these, by their names in the core."""
+        if self.head is not None:
+            return frozenset({self.head.capability} | (set() if config.causal else {"encode"}))
         able = {able for able in self.capabilities if able not in self.requires or self.requires[able] in arrays}
+        if self.without_output(config, arrays):
+            able -= {"generate"}
         if not config.causal and able & self.only_causal:
             able = able - self.only_causal | {"encode"}
         return frozenset(able)
+
+    def without_output(self, config: Config, arrays: Container[str]) -> str | None:
+        """Why such a model says nothing of words; None where it does."""
+        if self.head is not None:
+            return f"it has a head for {self.head.kind} in place of an output matrix"
+        if not config.tied and "unembedding.weight" not in arrays:
+            return "its file has no output matrix, and its configuration does not say that the embedding serves as one"
+        missing = [name for name in self.requires.values() if name not in arrays]
+        return f"its file has no {missing[0]}, which its head needs" if missing else None
 
     def canonical(self, name: str) -> str:
         """A Hugging Face file's name of a tensor as the specs have it: without the prefix, in today's spelling."""

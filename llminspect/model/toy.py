@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ToyConfig(Config):
+    activation = "none"  # f(h) = h.
     sizes: Sizes
     causal: bool
 

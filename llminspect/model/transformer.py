@@ -19,7 +19,7 @@ from llminspect.core.rotary import Divided, Rotary, rotary_angles
 from llminspect.core.tap import NO_TAP
 from llminspect.core.threads import SHARED_FROM, by_rows, sharing
 from llminspect.core.unembed import logits
-from llminspect.errors import UsageError, UserError
+from llminspect.errors import ModelError, UsageError, UserError
 from llminspect.model.layer import Layer, norm, steps_within
 from llminspect.model.spec import Pass
 
@@ -183,13 +183,15 @@ def readout(params: Params, config: Config, stream_TD: Array, tap: Tap) -> Array
     """See `spec.Readout`."""
     if "final.norm.weight" in params:
         stream_TD = tap("final.norm", norm(params, "final.norm", stream_TD, config))
-    logits_TV = logits(stream_TD, output_matrix(params), params.get("unembedding.bias"))
+    logits_TV = logits(stream_TD, output_matrix(params, config), params.get("unembedding.bias"))
     if config.logit_cap is not None:
         logits_TV = attention.soft_cap(tap("final.uncapped", logits_TV), config.logit_cap)
     return tap("final.logits", logits_TV)
 
 
-def output_matrix(params: Params) -> Array:
-    """[V, D]: that of the file, or the embedding where it has none."""
+def output_matrix(params: Params, config: Config) -> Array:
+    """[V, D]: that of the file, or the embedding where that serves as one. ModelError where there is neither."""
     unembedding_VD = params.get("unembedding.weight")
+    if unembedding_VD is None and not config.tied:
+        raise ModelError("this model has no output matrix to predict words with")
     return params["embedding.weight"] if unembedding_VD is None else unembedding_VD

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llminspect.core.tap import Capture
+from llminspect.core.tap import Capture, Chain
+from llminspect.errors import ModelError
 from llminspect.model.params import Params
 from tests.closeness import DOUBLE, SINGLE, assert_close
 
@@ -61,6 +63,13 @@ def computed(model: Model, golden: Golden, tap: Capture | None = None) -> dict[s
         found["cross_attentions"] = weights(tap, model.config.sizes.L, step="cross_attention")
     if "pooled" in expected and "pooler.weight" in model.params:  # GGUF files leave the pooler out.
         found["pooled"] = tap["final.pooled"]
+    if "labels" in expected:
+        found["labels"] = model.label_scores(expected["ids"], result.stream_TD, tap)
+    if "normed" in expected:
+        last = Capture("final.norm")
+        with suppress(ModelError):  # It has no output matrix.
+            model.logits(result.stream_TD, Chain([tap, last]))
+        found["normed"] = last["final.norm"]
     if "logits" in expected:
         found["logits"] = model.logits(result.stream_TD, tap)
     return found

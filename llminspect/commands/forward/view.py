@@ -21,6 +21,7 @@ from llminspect.commands.forward.answers import (
     surprise,
     sweep,
 )
+from llminspect.commands.forward.labels import head_views
 from llminspect.core.numbers import column, count, duration, number, percent, shape, vector
 from llminspect.core.trace import TraceStep
 from llminspect.render import theme
@@ -54,6 +55,7 @@ def render(result: ForwardResult) -> RenderableType:
         parts += [experts(result.experts, result.tokens), Text()]
     for answer in answers:
         parts += [answer, Text()]
+    parts += head_views(result)
     if result.masked is not None:
         parts.append(masked(result.masked))
     elif result.next and result.change is None:
@@ -179,14 +181,18 @@ def experts(layers: Sequence[Routing], tokens: Sequence[dict[str, object]]) -> R
         chosen = ("+".join(str(route.expert) for route in layer.tokens[index]) for layer in layers)
         rows.append([Text(visible(str(token["text"]), True)), "  ".join(chosen)])
     named = f"layers {layers[0].layer} to {layers[-1].layer}"
-    note = "the router sends each token to a few experts, the one that counts most first"
+    function = layers[0].function
+    formula = f"{function}(h, W′ z)" if " " in function else f"{function}(h) · (W′ z)"
+    note = "the router sends each token to a few experts, the one that counts most first; in each a = " + formula
     return table([Column("token"), Column(named)], rows, title="experts", note=note)
 
 
 def feed_forward(step: FeedForward) -> RenderableType:
     """h = W z + b, a = f(h) for the hidden units that fire most."""
     function = "" if step.function == "none" else step.function
-    if step.gated:
+    if step.function == "clamped SwiGLU":
+        formula = "h = W z + b   a = clamped SwiGLU(h, W′ z + b′)"
+    elif step.gated:
         formula = f"h = W z   a = {function}(h) · (W′ z)   the gate h decides how much of W′ z passes"
     else:
         formula = f"h = W z + b   a = {function}(h)" if function else "h = W z + b   a = h"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from llminspect.analysis.info import InfoResult, ModelTensor, TokenizerDetails
+from llminspect.analysis.info import HeadDetails, InfoResult, ModelTensor, TokenizerDetails
 from llminspect.core.numbers import byte_size, percent, ranges
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
@@ -16,11 +16,22 @@ from llminspect.render.safe import visible
 from llminspect.render.table import Cell, Column, Columns, key_values, table
 
 TEMPLATE_LINES = 12
+LABELS = 12
+"""Labels of a head that are named."""
 _DOES = {
     "generate": "predicts the next token",
     "fill": "fills masked tokens",
     "encode": "lets every token see every other",
     "source": "reads a source text and writes a target",
+    "classify": "labels a text",
+    "tag": "labels each token",
+    "answer": "answers with a part of the text",
+}
+_OUTPUT = {"own": "the file's own", "embedding": "the embedding, used again", "none": "none: it predicts no words"}
+_PROBLEMS = {
+    "single_label_classification": "one of",
+    "multi_label_classification": "any of",
+    "regression": "a number for each of",
 }
 _SIZES = {
     "L": "layers",
@@ -75,9 +86,23 @@ def _facts(result: InfoResult) -> Iterator[tuple[str, Cell]]:
             label = _SIZES.get(letter, letter)
             yield label if label == letter else f"{label} {letter}", f"{size:,}"
     for name, value in (result.config or {}).items():
-        if value is None or value == () or value == []:
+        if name == "tied" or value is None or value == () or value == []:
             continue
         yield name.replace("_", " "), _written(value)
+    if result.output is not None:
+        yield "output matrix", _OUTPUT[result.output]
+    if result.head is not None:
+        yield "head", f"{result.head.kind}: {_labels(result.head)}"
+
+
+def _labels(head: HeadDetails) -> str:
+    """How many there are and what the first are called."""
+    if head.kind == "question answering":
+        return "the start and the end of the answer"
+    first, more = head.labels[:LABELS], len(head.labels) - LABELS
+    named = ", ".join(map(visible, first)) + (f" and {more:,} more" if more > 0 else "")
+    chosen = "for each token one of" if head.kind == "token classification" else _PROBLEMS[head.problem]
+    return f"{chosen} {len(head.labels):,}: {named}"
 
 
 def _written(value: object) -> str:

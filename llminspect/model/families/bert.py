@@ -17,6 +17,7 @@ from llminspect.core.unembed import logits
 from llminspect.errors import ModelError
 from llminspect.model.config import GGUF, HUGGINGFACE, Config, Sizes, read_sizes
 from llminspect.model.copies import Copy, row_numbers
+from llminspect.model.heads import HeadFiles
 from llminspect.model.layer import norm
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
@@ -165,7 +166,7 @@ def readout(params: Params, config: BertConfig, stream_TD: Array, tap: Tap, acti
         raise ModelError("this model encodes text; it has no output matrix to predict words with")
     hidden_TD = feedforward.ACTIVATIONS[activation or config.activation](mapped(params, "head", stream_TD))
     hidden_TD = tap("final.norm", norm(params, "head.norm", hidden_TD, config))
-    return tap("final.logits", logits(hidden_TD, output_matrix(params), params["unembedding.bias"]))
+    return tap("final.logits", logits(hidden_TD, output_matrix(params, config), params["unembedding.bias"]))
 
 
 DEFAULTS = {
@@ -180,6 +181,12 @@ DEFAULTS = {
 DISTILBERT_DEFAULTS = {"activation": "gelu", "max_position_embeddings": 512, "tie_word_embeddings": True}
 SAME = {"roberta": ("xlm-roberta", "camembert")}
 """Models of another name that differ in their vocabulary alone (Conneau et al. 2020; Martin et al. 2020)."""
+
+HEADS = {
+    "bert": HeadFiles("classifier", "classifier", ("pooler", "pooler.dense", "tanh")),
+    "roberta": HeadFiles("classifier.out_proj", "classifier", ("labels.dense", "classifier.dense", "tanh")),
+    "distilbert": HeadFiles("classifier", "classifier", ("labels.dense", "pre_classifier", "relu")),
+}
 
 
 def _family(
@@ -201,6 +208,7 @@ def _family(
         readout=partial(readout, activation="gelu") if name == "roberta" else readout,
         capabilities=frozenset({"encode", "fill"}),
         requires={"fill": "head.weight"},
+        heads=HEADS[name],
         prefix=f"{name}.",
         defaults=DISTILBERT_DEFAULTS if name == "distilbert" else DEFAULTS,
         older_spellings=((".gamma", ".weight"), (".beta", ".bias")),

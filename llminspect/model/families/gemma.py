@@ -139,6 +139,7 @@ FIRST: dict[str, Any] = {
     "head_dim": 256,
     "num_key_value_heads": 16,
     "max_position_embeddings": 8192,
+    "pad_token_id": 0,
 }
 WINDOWED = FIRST | {"query_pre_attn_scalar": 256, "sliding_window": 4096, "num_key_value_heads": 4}
 SECOND = WINDOWED | {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from llminspect.model.config import GGUF, Config, Sizes, read_sizes
 from llminspect.model.copies import Copy, causal_rule, hiding_number
+from llminspect.model.heads import OLDER_DECODER_HEADS
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, fused_specs, linear_specs
 from llminspect.model.transformer import forward, readout
@@ -88,7 +89,7 @@ def tensors(config: GPT2Config) -> list[TensorSpec]:
         TensorSpec("embedding.weight", "V D", "wte.weight", "token_embd.weight"),
         TensorSpec("position.weight", f"{config.sizes.context} D", "wpe.weight", "position_embd.weight"),
         *linear_specs(("final.norm", "D", "ln_f", "output_norm"), bias=True),
-        TensorSpec("unembedding.weight", "V D", "lm_head.weight", "output.weight", optional=config.tied),
+        TensorSpec("unembedding.weight", "V D", "lm_head.weight", "output.weight", optional=True),
         *for_layers(config.sizes.L, LAYER, huggingface="h.{}.", gguf="blk.{}."),
     ]
 
@@ -112,6 +113,7 @@ ARCHITECTURES = (
             "scale_attn_weights": True,
             "tie_word_embeddings": True,
         },
+        heads=OLDER_DECODER_HEADS,
         ignored=(Copy("h.*.attn.bias", agrees=causal_rule), Copy("h.*.attn.masked_bias", agrees=hiding_number)),
     ),
 )

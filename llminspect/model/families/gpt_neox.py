@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from llminspect.model import rotary_files
 from llminspect.model.config import HUGGINGFACE, Config, Sizes, read_sizes
 from llminspect.model.copies import ROTATION, Copy, causal_rule, hiding_number
+from llminspect.model.heads import OLDER_DECODER_HEADS
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
 from llminspect.model.transformer import forward, readout
@@ -90,7 +91,7 @@ def tensors(config: NeoXConfig) -> list[TensorSpec]:
     return [
         TensorSpec("embedding.weight", "V D", "embed_in.weight"),
         *linear_specs(("final.norm", "D", "final_layer_norm", None), bias=True),
-        TensorSpec("unembedding.weight", "V D", "embed_out.weight", optional=config.tied),
+        TensorSpec("unembedding.weight", "V D", "embed_out.weight", optional=True),
         *for_layers(config.sizes.L, layer, huggingface="layers.{}."),
     ]
 
@@ -104,6 +105,7 @@ ARCHITECTURES = (
         forward=forward,
         readout=readout,
         prefix="gpt_neox.",
+        heads=OLDER_DECODER_HEADS,
         defaults={
             "hidden_act": "gelu",
             "layer_norm_eps": 1e-5,

@@ -125,7 +125,7 @@ def tensors(config: MarianConfig) -> list[TensorSpec]:
         TensorSpec("embedding.weight", "V D", "shared.weight"),
         *for_layers(config.encoder_layers, encoder, huggingface="encoder.layers.{}.", stack="encoder.layers"),
         *for_layers(config.sizes.L, decoder, huggingface="decoder.layers.{}."),
-        TensorSpec("unembedding.bias", "V", "final_logits_bias", huggingface_fix=one_row),
+        TensorSpec("unembedding.bias", "V", "final_logits_bias", huggingface_fix=one_row, optional=True),
     ]
 
 
@@ -139,6 +139,7 @@ ARCHITECTURES = (
         readout=readout,
         encode_source=encode_source,
         capabilities=frozenset({"generate", "source"}),
+        requires={"generate": "unembedding.bias"},
         prefix="model.",
         defaults={
             "activation_function": "gelu",

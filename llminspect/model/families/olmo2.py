@@ -27,5 +27,10 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
 
 
 ARCHITECTURES = (
-    files.family("olmo2", from_huggingface, tensors, defaults={"rms_norm_eps": 1e-5, "max_position_embeddings": 2048}),
+    files.family(
+        "olmo2",
+        from_huggingface,
+        tensors,
+        defaults={"rms_norm_eps": 1e-5, "max_position_embeddings": 2048, "pad_token_id": 1},
+    ),
 )

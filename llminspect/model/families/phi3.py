@@ -59,6 +59,6 @@ ARCHITECTURES = (
         tensors,
         gguf="phi3",
         read_gguf=from_gguf,
-        defaults={"rms_norm_eps": 1e-5, "max_position_embeddings": 4096},
+        defaults={"rms_norm_eps": 1e-5, "max_position_embeddings": 4096, "pad_token_id": 32_000},
     ),
 )

@@ -31,5 +31,6 @@ DEFAULTS = {
     "no_rope_layer_interval": 4,
     "num_key_value_heads": 4,
     "max_position_embeddings": 32_768,
+    "pad_token_id": 128_004,
 }
 ARCHITECTURES = (files.family("smollm3", from_huggingface, defaults=DEFAULTS),)

@@ -156,7 +156,7 @@ def readout(params: Params, config: T5Config, stream_TD: Array, tap: Tap) -> Arr
     if config.scaled or (config.scaled is None and "unembedding.weight" not in params):
         hidden_TD = hidden_TD * config.sizes.D**-0.5
     hidden_TD = tap("final.norm", hidden_TD)
-    return tap("final.logits", logits(hidden_TD, output_matrix(params)))
+    return tap("final.logits", logits(hidden_TD, output_matrix(params, config)))
 
 
 ARCHITECTURES = (

@@ -1,0 +1,123 @@
+"""What a model with a head says of a text: its labels, a label a token, or the span of it that answers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llminspect.analysis.result import token_documents
+from llminspect.analysis.trace import watch_pass
+from llminspect.core.attention import softmax
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from llminspect.analysis.experiments import Experiment
+    from llminspect.analysis.trace import WatchedPass
+    from llminspect.core.array import Array
+    from llminspect.model.heads import OutputHead
+    from llminspect.model.opened import Model
+    from llminspect.text.prompt import Prompt
+
+
+@dataclass(frozen=True)
+class Label:
+    """A label and how well it fits the text."""
+
+    label: str
+    logit: float
+    prob: float
+    """The softmax of the logits; the sigmoid of its own, where several labels may fit at once; NaN (null in JSON) where
+    the number is a quantity and no probability."""
+
+
+@dataclass(frozen=True)
+class TokenLabel(Label):
+    """The label that fits a token best."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class SpanLogits:
+    """How well a token fits as the start and as the end of the answer."""
+
+    index: int
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class AnswerSpan:
+    """The answer: of all starts and ends that do not come before them those with the largest sum of logits, among the
+    tokens that are not special, and of a pair those of the second text."""
+
+    start: int
+    """The index of its first token …"""
+    end: int
+    """… and of its last."""
+    text: str
+    logit: float
+    """The sum of the two."""
+    prob: float
+    """The product of the probabilities of this start and this end among those tokens."""
+
+
+def probabilities(head: OutputHead, logits: Array) -> Array:
+    """Of labels, over the last axis, as `problem` says."""
+    if head.problem == "regression":
+        return np.full_like(logits, np.nan)
+    if head.problem == "multi_label_classification":
+        with np.errstate(over="ignore"):  # Of a very negative logit: the quotient is then the right 0.
+            return 1 / (1 + np.exp(-logits))
+    return softmax(logits)
+
+
+def text_labels(head: OutputHead, logits_N: Array) -> list[Label]:
+    """Best first."""
+    probs_N = probabilities(head, logits_N)
+    order_N = np.argsort(-logits_N, kind="stable").tolist()
+    return [Label(head.labels[index], logits_N[index], probs_N[index]) for index in order_N]
+
+
+def head_parts(model: Model, prompt: Prompt, watched: WatchedPass, made: Sequence[Experiment]) -> dict[str, Any]:
+    """The fields of the Result that are about what the head gives; with experiments also what it gives without."""
+    head, scores = model.architecture.head, watched.scores
+    assert head is not None
+    assert scores is not None
+    if head.kind == "sequence classification":
+        plain = watch_pass(model, prompt.ids, 0).scores if made else None
+        before = None if plain is None else text_labels(head, plain)
+        return {"labels": text_labels(head, scores), "baseline_labels": before}
+    if head.kind == "token classification":
+        probs_TN, best_T = softmax(scores), np.argmax(scores, axis=-1).tolist()
+        rows = enumerate(best_T)
+        return {"token_labels": [TokenLabel(head.labels[n], scores[t, n], probs_TN[t, n], t) for t, n in rows]}
+    logits = [SpanLogits(index, *row_N) for index, row_N in enumerate(scores)]
+    return {"span": answer_span(scores, prompt.text, token_documents(prompt.tokens)), "span_logits": logits}
+
+
+def answer_span(scores_TN: Array, text: str | None, documents: Sequence[Mapping[str, Any]]) -> AnswerSpan:
+    """See AnswerSpan."""
+    segments = [token.get("segment") or 0 for token in documents]
+    last = max(segments)
+    able = [not token.get("special") and segment == last for token, segment in zip(documents, segments, strict=True)]
+    allowed_T = np.array(able) if any(able) else np.ones(len(able), bool)
+    start_T, end_T = np.where(allowed_T[:, None], scores_TN.astype(np.float64), -math.inf).T
+    best_start_T = np.maximum.accumulate(start_T)  # Of all starts up to each token.
+    end = int(np.argmax(best_start_T + end_T))
+    start = int(np.argmax(start_T[: end + 1]))
+    chance = softmax(start_T)[start] * softmax(end_T)[end]
+    written = _text(text if last == 0 else None, documents[start : end + 1])
+    return AnswerSpan(start, end, written, float(start_T[start] + end_T[end]), float(chance))
+
+
+def _text(text: str | None, tokens: Sequence[Mapping[str, Any]]) -> str:
+    """As the text has it, where the tokens are of one text; else as they are written in the vocabulary."""
+    first, last = tokens[0].get("start"), tokens[-1].get("end")
+    if text is None or first is None or last is None:
+        return "".join(str(token["text"]) for token in tokens)
+    return text.encode("utf-8", "surrogatepass")[first:last].decode("utf-8", "replace")

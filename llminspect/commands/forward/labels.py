@@ -1,0 +1,63 @@
+"""How the labels of a classifier, and the answer that is a part of the text, look."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from llminspect.analysis.forward import ForwardResult
+from llminspect.analysis.labels import AnswerSpan, Label, SpanLogits, TokenLabel
+from llminspect.core.numbers import column, number, percent
+from llminspect.render import theme
+from llminspect.render.bars import BarCell, probability_bars, signed_bars
+from llminspect.render.safe import visible
+from llminspect.render.table import Cell, Column, Columns, table
+from llminspect.render.token_strip import value_strip
+
+
+def head_views(result: ForwardResult) -> list[RenderableType]:
+    """What a head for labels or spans gives, where the model has one."""
+    views: list[RenderableType] = []
+    if result.baseline_labels is not None:
+        views += [text_labels(result.baseline_labels, "labels without the experiment"), Text()]
+    if result.labels is not None:
+        views.append(text_labels(result.labels, "labels of the text"))
+    texts = [str(token["text"]) for token in result.tokens]
+    if result.token_labels is not None:
+        views.append(token_labels(result.token_labels, texts))
+    if result.span is not None and result.span_logits is not None:
+        views.append(answer(result.span, result.span_logits, texts))
+    return views
+
+
+def text_labels(labels: Sequence[Label], title: str) -> RenderableType:
+    """Logits, and what became of them as bars; of a quantity the number alone."""
+    names, logits = [label.label for label in labels], [float(label.logit) for label in labels]
+    if math.isnan(labels[0].prob):
+        return signed_bars(names, logits, title=f"{title}: the number itself, not a probability")
+    numbers = [f"{logit}  {percent(label.prob, 2):>6}" for logit, label in zip(column(logits), labels, strict=True)]
+    title += ": logit and probability"
+    return probability_bars(names, [label.prob for label in labels], numbers=numbers, strong=[0], title=title)
+
+
+def token_labels(labels: Sequence[TokenLabel], texts: Sequence[str]) -> RenderableType:
+    """A line a token."""
+    rows: list[list[Cell]] = [
+        [str(found.index), visible(text, True), visible(found.label), percent(found.prob, 2), BarCell(found.prob, 12)]
+        for found, text in zip(labels, texts, strict=True)
+    ]
+    columns: Columns = [Column("index", "right"), "token", "label", Column("prob", "right"), ""]
+    return table(columns, rows, title="the most probable label of each token")
+
+
+def answer(span: AnswerSpan, logits: Sequence[SpanLogits], texts: Sequence[str]) -> RenderableType:
+    """Every token by its logits, and the answer."""
+    place = f"tokens {span.start} to {span.end}" if span.end > span.start else f"token {span.start}"
+    line = Text.assemble("answer: ", (visible(span.text), theme.BAR_CHOSEN), f"  {percent(span.prob, 2)}  {place}")
+    line.append(f"; start and end logits together {number(span.logit)}", theme.QUIET)
+    starts = value_strip(texts, [each.start for each in logits], scale="diverging", name="logit as the start")
+    ends = value_strip(texts, [each.end for each in logits], scale="diverging", name="logit as the end")
+    return Group(starts, Text(), ends, Text(), line)

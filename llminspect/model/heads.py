@@ -1,0 +1,104 @@
+"""Heads that say something else than the next token: labels of a text, a label a token, the span that answers.
+
+Devlin et al. 2019, "BERT", section 4 (the first token through one more layer, a matrix; two numbers a token for the
+start and the end of a span); decoders read the last token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from llminspect.core.array import mapped
+from llminspect.core.feedforward import relu
+from llminspect.errors import ModelError
+from llminspect.model.layer import norm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llminspect.core.array import Array
+    from llminspect.core.tap import Tap
+    from llminspect.model.config import Config
+    from llminspect.model.params import Params
+
+Kind = Literal["sequence classification", "token classification", "question answering"]
+Problem = Literal["single_label_classification", "multi_label_classification", "regression"]
+CAPABILITIES: dict[Kind, str] = {
+    "sequence classification": "classify",
+    "token classification": "tag",
+    "question answering": "answer",
+}
+
+
+@dataclass(frozen=True)
+class HeadFiles:
+    """How the files of a family keep such heads."""
+
+    sequence: str
+    """The matrix of labels of a text …"""
+    token: str
+    """… and of labels of each token."""
+    dense: tuple[str, str, str] | None = None
+    """For a text: one more layer on its first token (its name in the core and in the files, its function)."""
+    sequence_bias: bool = True
+
+
+DECODER_HEADS = HeadFiles("score", "score", sequence_bias=False)
+OLDER_DECODER_HEADS = HeadFiles("score", "classifier", sequence_bias=False)
+FUNCTIONS: dict[str, Callable[[Array], Array]] = {"tanh": np.tanh, "relu": relu}
+TAPS = {
+    "pooler": "final.pooled",
+    "labels.dense": "final.dense",
+    "sequence classification": "final.labels",
+    "token classification": "final.token_labels",
+    "question answering": "final.span",
+}
+
+
+@dataclass(frozen=True)
+class OutputHead:
+    kind: Kind
+    labels: tuple[str, ...]
+    """One for each number that it gives."""
+    problem: Problem
+    """How those of a text become probabilities: softmax, sigmoid, not at all."""
+    files: HeadFiles
+    padding_id: int | None = None
+    """Where the last token is read: the last that is not this one."""
+
+    @property
+    def capability(self) -> str:
+        return CAPABILITIES[self.kind]
+
+
+def scores(params: Params, config: Config, head: OutputHead, ids_T: Array, stream_TD: Array, tap: Tap) -> Array:
+    """What the head gives for the last stream: a number a label, [N]; of each token, [T, N]; its start and end, [T, 2].
+
+    A text is read at its first token, or at the last that is not padding: the head's files say which.
+    """
+    if "final.norm.weight" in params:
+        stream_TD = tap("final.norm", norm(params, "final.norm", stream_TD, config))
+    if head.kind == "sequence classification":
+        if head.files.dense is None:
+            stream_TD = stream_TD[last_token(ids_T, head.padding_id)]
+        else:
+            name, _, function = head.files.dense
+            stream_TD = tap(TAPS[name], FUNCTIONS[function](mapped(params, name, stream_TD[0])))
+    return tap(TAPS[head.kind], mapped(params, "labels", stream_TD))
+
+
+def last_token(ids_T: Array, padding_id: int | None) -> int:
+    """The place of the last token that is not padding; 0 where all are."""
+    if padding_id is None:
+        return len(ids_T) - 1
+    return int(np.max(np.flatnonzero(ids_T != padding_id), initial=0))
+
+
+def no_words(params: Params, config: Config, stream_TD: Array, tap: Tap) -> Array:
+    """See `spec.Readout`: in place of one that there is not. Raises ModelError, after the final norm."""
+    if "final.norm.weight" in params:
+        tap("final.norm", norm(params, "final.norm", stream_TD, config))
+    raise ModelError("this model has a head of another kind in place of an output matrix: it predicts no words")

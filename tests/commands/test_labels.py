@@ -1,0 +1,250 @@
+"""`forward` and `info` on classifiers and on bodies without an output matrix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import llminspect
+from llminspect.analysis.forward import ForwardQuestion, ForwardResult, forward, forward_arrays
+from llminspect.analysis.labels import answer_span
+from llminspect.arguments.experiments import ExperimentOptions
+from llminspect.arguments.forward import ForwardOptions
+from llminspect.core.attention import softmax
+from llminspect.opening import open_model
+from llminspect.text.prompt import Prompt
+from llminspect.text.tokenizer import Token
+from tests.closeness import assert_close
+
+if TYPE_CHECKING:
+    from llminspect.core.array import Array
+    from tests.conftest import Program
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+
+
+def answered(name: str, **experiments: str) -> tuple[ForwardResult, Array]:
+    """What `forward` says of the recorded ids, and what the reference gave for them."""
+    model = open_model(str(GOLDEN / name))
+    with np.load(GOLDEN / name / "expected.npz") as expected:
+        ids, wanted = expected["ids"].tolist(), expected["labels"]
+    prompt = Prompt(None, [Token(token_id, str(token_id).encode(), None, None) for token_id in ids])
+    question = ForwardQuestion(experiments=ExperimentOptions(**experiments))  # type: ignore[arg-type]
+    result = forward(model, question, prompt)
+    assert_close(forward_arrays(model, question, result)["scores"], wanted) if not experiments else None
+    assert result.next is None
+    return result, wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "probabilities"),
+    [
+        ("bert-sequence", softmax),
+        ("llama-sequence", softmax),
+        ("roberta-sequence", lambda logits: 1 / (1 + np.exp(-logits))),
+        ("distilbert-sequence", lambda logits: np.full_like(logits, np.nan)),
+    ],
+)
+def test_a_text_has_labels(name: str, probabilities: object) -> None:
+    result, wanted = answered(name)
+    assert result.labels is not None
+    order = np.argsort(-wanted)
+    assert [label.label for label in result.labels] == [f"kind {index}" for index in order]
+    assert_close([label.logit for label in result.labels], wanted[order])
+    expected = probabilities(wanted)[order]  # type: ignore[operator]
+    np.testing.assert_allclose([label.prob for label in result.labels], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["bert-token", "llama-token", "distilbert-token", "roberta-token"])
+def test_a_token_has_a_label(name: str) -> None:
+    result, wanted = answered(name)
+    assert result.token_labels is not None
+    names = "LABEL_{}" if name == "roberta-token" else "kind {}"
+    best = wanted.argmax(axis=-1)
+    found = [(label.index, label.label) for label in result.token_labels]
+    assert found == [(index, names.format(label)) for index, label in enumerate(best)]
+    np.testing.assert_allclose([label.prob for label in result.token_labels], softmax(wanted).max(axis=-1), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["bert-question", "llama-question", "distilbert-question", "roberta-question"])
+def test_a_question_has_a_span(name: str) -> None:
+    result, wanted = answered(name)
+    assert result.span is not None
+    assert result.span_logits is not None
+    assert_close([[each.start, each.end] for each in result.span_logits], wanted)
+    sums = {(s, e): wanted[s, 0] + wanted[e, 1] for e in range(len(wanted)) for s in range(e + 1)}
+    best = max(sums, key=lambda span: sums[span])
+    assert (result.span.start, result.span.end) == best
+    assert_close(result.span.logit, sums[best])
+    chance = softmax(wanted[:, 0])[best[0]] * softmax(wanted[:, 1])[best[1]]
+    assert result.span.prob == pytest.approx(chance, rel=1e-4)
+
+
+def test_the_answer_is_of_the_second_text_and_not_a_special_token() -> None:
+    """`[CLS] Who? [SEP] Ann did [SEP]`: the best numbers stand where no answer can be."""
+    scores = np.array([[9, 9], [8, 8], [0, 0], [1, 2], [3, 1], [7, 7]], float)
+    tokens = [{"text": text, "segment": segment} for text, segment in zip("abcdef", (0, 0, 0, 1, 1, 1), strict=True)]
+    for special in (0, 2, 5):
+        tokens[special]["special"] = True
+    span = answer_span(scores, None, tokens)
+    # 4 to 4: 3 + 1; 3 to 3: 1 + 2; 3 to 4: 1 + 1; 4 to 3 would be 5, and ends before it starts.
+    assert (span.start, span.end, span.text, span.logit) == (4, 4, "e", 4.0)
+    starts, ends = softmax(np.array([1.0, 3.0])), softmax(np.array([2.0, 1.0]))
+    assert span.prob == pytest.approx(starts[1] * ends[1])
+
+
+def test_an_answer_is_written_as_the_text_has_it() -> None:
+    tokens = [{"text": "ann", "start": 0, "end": 3}, {"text": "did", "start": 5, "end": 8}]
+    assert answer_span(np.array([[5.0, 0], [0, 5]]), "Ann  did", tokens).text == "Ann  did"
+
+
+def test_an_experiment_is_compared_with_the_labels_before() -> None:
+    plain, _ = answered("llama-sequence")
+    result, _ = answered("llama-sequence", ablate="0.attention")
+    assert plain.baseline_labels is None
+    assert result.baseline_labels == plain.labels
+    assert result.labels != plain.labels
+
+
+def test_json_of_a_classifier(program: Program) -> None:
+    document = program("forward", "--ids", "5,6,7", "--model", str(GOLDEN / "distilbert-sequence"), "--json").json
+    (label,) = document["labels"]
+    assert set(label) == {"label", "logit", "prob"}
+    assert label["prob"] is None
+    assert "next" not in document
+    shown = program("forward", "--ids", "5,6,7", "--model", str(GOLDEN / "bert-token")).out
+    assert "the most probable label of each token" in shown
+
+
+@pytest.mark.parametrize("name", ["llama-sequence", "llama-body", "bert-question"])
+def test_the_library_gives_the_same(name: str, program: Program) -> None:
+    model = str(GOLDEN / name)
+    result = llminspect.forward([5, 6, 7], model)
+    document = program("forward", "--ids", "5,6,7", "--model", model, "--json").json
+    keys = {key for key in ("labels", "span", "span_logits", "next") if key in document}
+    assert keys == {key for key in ("labels", "span", "span_logits", "next") if getattr(result, key) is not None}
+    if result.labels is not None:
+        assert [label["label"] for label in document["labels"]] == [label.label for label in result.labels]
+
+
+HEAD = "a head for sequence classification in place of an output matrix"
+BODY = "no output matrix, and its configuration does not say that the embedding serves as one"
+
+
+@pytest.mark.parametrize(("name", "why"), [("llama-sequence", HEAD), ("llama-body", BODY), ("bert-sequence", HEAD)])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("generate",),
+        ("forward", "--lens"),
+        ("forward", "--target", "#3"),
+        ("forward", "--surprise"),
+        ("forward", "--attribution"),
+    ],
+)
+def test_what_needs_a_next_token_says_why_there_is_none(
+    name: str, why: str, words: tuple[str, ...], program: Program
+) -> None:
+    ran = program(*words, "--ids", "5,6,7", "--model", str(GOLDEN / name))
+    assert ran.code == 2
+    lines = ran.err.strip().splitlines()
+    assert why in ran.err or (name, words) == ("bert-sequence", ("forward", "--surprise"))
+    assert len(lines) <= 2
+    assert "Traceback" not in ran.err
+
+
+def test_a_body_embeds_attends_and_shows_its_stream(program: Program) -> None:
+    name = str(GOLDEN / "llama-body")
+    with np.load(GOLDEN / "llama-body" / "expected.npz") as expected:
+        ids, normed, weights = expected["ids"].tolist(), expected["normed"], expected["attentions"]
+    given = ",".join(map(str, ids))
+    embedded = program("embed", "--ids", given, "--at", "final", "--model", name, "--json").json
+    assert_close(embedded["vectors"], normed)
+    head = program("attend", "--ids", given, "--layer", "1", "--head", "2", "--model", name, "--json").json["heads"][0]
+    assert_close(head["weights"], weights[1, 2])
+    result = llminspect.forward(ids, name)
+    assert [trace.norm > 0 for trace in result.layers] == [True, True]
+    assert result.next is None
+    assert open_model(name).no_next_token() is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "shown"),
+    [
+        ("llama", "own", "the file's own"),
+        ("llama-biased", "embedding", "the embedding, used again"),
+        ("llama-body", "none", "none: it predicts no words"),
+        ("bert-sequence", "none", "sequence classification: one of 3: kind 0, kind 1, kind 2"),
+        ("roberta-sequence", "none", "sequence classification: any of 3: kind 0"),
+        ("distilbert-sequence", "none", "a number for each of 1: kind 0"),
+        ("distilbert-token", "none", "token classification: for each token one of 5: kind 0"),
+        ("llama-question", "none", "question answering: the start and the end of the answer"),
+    ],
+)
+def test_info_names_what_is_used(name: str, output: str, shown: str, program: Program) -> None:
+    document = program("info", str(GOLDEN / name), "--json").json
+    assert document["output"] == output
+    assert document["tied"] is (output == "embedding")
+    assert document["config"].get("tied", False) is (output == "embedding")
+    assert ("head" in document) == (name.rpartition("-")[2] in ("sequence", "token", "question"))
+    seen = program("info", str(GOLDEN / name), COLUMNS="200").out
+    assert shown in seen
+    assert "tied" not in seen.split("Tensors")[0]
+
+
+def test_a_file_that_says_tied_and_has_an_output_matrix_uses_that(tmp_path: Path, program: Program) -> None:
+    """So does the reference, and so did the numbers here; `info` said the other."""
+    import json
+    import shutil
+
+    shutil.copy(GOLDEN / "llama" / "model.safetensors", tmp_path)
+    settings = json.loads((GOLDEN / "llama" / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(settings | {"tie_word_embeddings": True}))
+    document = program("info", str(tmp_path), "--json").json
+    assert (document["output"], document["tied"], document["config"]["tied"]) == ("own", False, False)
+
+
+FUNCTIONS = {
+    "llama": "SiLU",
+    "gemma": "GELU_tanh",
+    "gpt2": "GELU_tanh",
+    "gpt-neox": "GELU",
+    "bert": "GELU",
+    "bert-untied": "ReLU",
+    "t5": "ReLU",
+    "t5-gated": "GELU_tanh",
+    "marian": "SiLU",
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("large", [1.0, 40.0])
+def test_the_activation_is_the_configuration_s_however_large_the_numbers(name: str, large: float) -> None:
+    """Of large numbers a GELU is nearly a SiLU, and of larger ones nearly a ReLU."""
+    from dataclasses import replace
+
+    from llminspect.model.params import Params
+
+    model = open_model(str(GOLDEN / name))
+    arrays = {
+        key: array * large if ".feedforward.gate.weight" in key or ".feedforward.up.weight" in key else array
+        for key, array in model.params.arrays.items()
+    }
+    model = replace(model, params=Params(arrays))
+    prompt = Prompt(None, [Token(token_id, b"", None, None) for token_id in (5, 6, 7)])
+    steps = forward(model, ForwardQuestion(ForwardOptions(layer="0")), prompt).feedforward
+    assert steps is not None
+    assert steps[0].function == FUNCTIONS[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "function"), [("mixtral", "SiLU"), ("qwen3-moe", "SiLU"), ("gpt-oss", "clamped SwiGLU")]
+)
+def test_the_experts_have_their_activation(name: str, function: str, program: Program) -> None:
+    experts = llminspect.forward([5, 6, 7], str(GOLDEN / name)).experts
+    assert experts is not None
+    assert {layer.function for layer in experts} == {function}
+    assert f"{function}(h" in " ".join(program("forward", "--ids", "5,6,7", "--model", str(GOLDEN / name)).out.split())
