@@ -31,7 +31,8 @@ class Family:
     model: Callable[[Any], Any]
     kind: str = "decoder"
     """Or "both-ways" (a decoder that sees what comes after, too), "masked", "encoder", "encoder-decoder", "body" (a
-    decoder without its output matrix), "labels" (a head for those of a text or of its tokens), "span"."""
+    decoder without its output matrix, an encoder without its decoder), "labels" (a head for those of a text or of its
+    tokens), "span"."""
     layers: Callable[[Any], Any] = lambda model: model.model.layers
     encoder_layers: Callable[[Any], Any] | None = None
     tokens: int = 29
@@ -418,6 +419,26 @@ HEADS = [
         t.LlamaModel,
         "body",
         lambda model: model.layers,
+        tokens=13,
+        vocabulary=41,
+    ),
+    Family(
+        "t5-encoder",
+        eager(
+            t.T5Config,
+            vocab_size=41,
+            d_model=18,
+            d_kv=5,
+            d_ff=22,
+            num_layers=2,
+            num_heads=3,
+            relative_attention_num_buckets=7,
+            relative_attention_max_distance=10,
+            feed_forward_proj="gated-gelu",
+        ),
+        t.T5EncoderModel,
+        "body",
+        lambda model: model.encoder.block,
         tokens=13,
         vocabulary=41,
     ),

@@ -60,6 +60,7 @@ class EncoderAttention:
 
 def encoder_of(model: Model) -> Model:
     """The encoder as a model of its own: the source's ids in, its stream out."""
+    from llminspect.model.heads import no_words
     from llminspect.model.params import OnDemand, Params
     from llminspect.model.spec import Pass
 
@@ -70,7 +71,9 @@ def encoder_of(model: Model) -> Model:
     width = sizes.E * sizes.H // heads
     config = replace(whole, sizes=replace(sizes, L=layers, H=heads, K=heads, E=width), causal=False)  # type: ignore[type-var]
 
-    stack = [name for name in arrays if name.startswith("encoder.")] + ["embedding.weight"]
+    # `encode_source` ends with the final norm.
+    stack = [name for name in arrays if name.startswith("encoder.") and not name.startswith("encoder.final.")]
+    stack.append("embedding.weight")
     named: dict[str, Callable[[], Array]] = {
         name.removeprefix("encoder."): partial(arrays.__getitem__, name) for name in stack
     }
@@ -82,7 +85,9 @@ def encoder_of(model: Model) -> Model:
         assert read.source is not None
         return Pass(read.source.stream_SD, None)
 
-    architecture = replace(model.architecture, forward=forward, capabilities=frozenset({"encode"}))
+    architecture = replace(
+        model.architecture, forward=forward, readout=no_words, capabilities=frozenset({"encode"}), requires={}
+    )
     # `forward` above asks the whole model, which runs on its own engine.
     return replace(model, architecture=architecture, config=config, params=Params(OnDemand(named)), engine=None)
 

@@ -15,7 +15,7 @@ from llminspect.core.array import look_up, one_hot
 from llminspect.core.geometry import Anisotropy, anisotropy, norms, principal_plane, unit
 from llminspect.core.rotary import measured_rotation
 from llminspect.core.tap import Capture, Enough, Until
-from llminspect.errors import UsageError, UserError
+from llminspect.errors import ModelError, UsageError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,10 +109,10 @@ def vectors_at(model: Model, ids: Sequence[int], at: str) -> Array:
         return look_up(model.params["embedding.weight"], np.asarray(ids))
     if at == "final":
         stream_TD = model.run(ids).stream_TD
-        if model.can("encode"):
+        if model.can("encode") and "final.norm.weight" not in model.params:
             return stream_TD
         kept = Capture("final.norm")
-        with suppress(Enough):
+        with suppress(Enough, ModelError):  # One without an output matrix ends after its norm.
             model.logits(stream_TD, Until(kept, "final.norm"))
         return kept.arrays.get("final.norm", stream_TD)
     name = f"layers.{at}.output"

@@ -89,7 +89,7 @@ def _run(model: Model, ids: Sequence[int], cache: Cache | None) -> tuple[Array, 
     """The streams of a pass and its logits: none for an encoder, which ends with its vectors; and what it leaves."""
     capture = Capture(*(names := _names(model.config.sizes.L)))
     result = model.run(ids, capture, cache)
-    speaks = any(map(model.can, ("generate", "source", "fill")))
+    speaks = model.architecture.without_output(model.config, model.params) is None
     logits = model.logits(result.stream_TD) if speaks else None
     return np.stack([capture[name] for name in names]), logits, result.cache
 
@@ -249,7 +249,7 @@ def _against_itself(
     skipped = []
     exact = activations(in_float64(model), *given)
     checks = [compare("float64", "float32 against float64", found, exact, bound)]
-    if (model.can("generate") or model.can("source")) and model.config.causal:
+    if model.config.causal:
         by_token = activations_by_token(model, *given)
         checks.append(compare("cached", "token by token with the cache against all at once", by_token, found, bound))
     else:

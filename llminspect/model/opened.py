@@ -158,7 +158,7 @@ class Model:
         seen, ids = Capture("*"), np.zeros(1, np.int64)
         with np.errstate(all="ignore"):
             cache = self.source
-            if self.architecture.encode_source is not None and cache is None:
+            if self.architecture.encode_source is not None and self.can("source") and cache is None:
                 cache = self.architecture.encode_source(self.params, self.config, ids, seen)
             stream_TD = self.architecture.forward(self.params, self.config, ids, seen, cache).stream_TD
             with suppress(ModelError):  # Of a model without an output matrix, after the final norm.

@@ -216,11 +216,9 @@ class Architecture:
         if self.head is not None:
             return frozenset({self.head.capability} | (set() if config.causal else {"encode"}))
         able = {able for able in self.capabilities if able not in self.requires or self.requires[able] in arrays}
-        if self.without_output(config, arrays):
-            able -= {"generate"}
         if not config.causal and able & self.only_causal:
-            able = able - self.only_causal | {"encode"}
-        return frozenset(able)
+            able = able - self.only_causal | {"encode"}  # A decoder that sees both ways, or an encoder alone.
+        return frozenset(able - {"generate"} if self.without_output(config, arrays) else able)
 
     def without_output(self, config: Config, arrays: Container[str]) -> str | None:
         """Why such a model says nothing of words; None where it does."""
@@ -229,7 +227,7 @@ class Architecture:
         if not config.tied and "unembedding.weight" not in arrays:
             return "its file has no output matrix, and its configuration does not say that the embedding serves as one"
         missing = [name for name in self.requires.values() if name not in arrays]
-        return f"its file has no {missing[0]}, which its head needs" if missing else None
+        return f"its file lacks {missing[0]}, without which nothing predicts words" if missing else None
 
     def canonical(self, name: str) -> str:
         """A Hugging Face file's name of a tensor as the specs have it: without the prefix, in today's spelling."""

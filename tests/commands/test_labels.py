@@ -171,6 +171,41 @@ def test_a_body_embeds_attends_and_shows_its_stream(program: Program) -> None:
     assert open_model(name).no_next_token() is not None
 
 
+def test_an_encoder_without_its_decoder_embeds_and_attends(program: Program) -> None:
+    name = str(GOLDEN / "t5-encoder")
+    with np.load(GOLDEN / "t5-encoder" / "expected.npz") as expected:
+        ids, normed, weights = expected["ids"].tolist(), expected["normed"], expected["attentions"]
+    given = ",".join(map(str, ids))
+    embedded = program("embed", "--ids", given, "--at", "final", "--model", name, "--json").json
+    assert_close(embedded["vectors"], normed)
+    head = program("attend", "--ids", given, "--layer", "1", "--head", "2", "--model", name, "--json").json["heads"][0]
+    assert_close(head["weights"], weights[1, 2])
+    assert llminspect.forward(ids, name).source is None
+    assert "reads a text both ways" in program("generate", "--ids", given, "--model", name).err
+
+
+@pytest.mark.parametrize("name", ["llama-both-ways", "mistral-both-ways"])
+def test_the_final_vectors_of_a_decoder_that_sees_both_ways_are_normed(name: str, program: Program) -> None:
+    model = open_model(str(GOLDEN / name))
+    with np.load(GOLDEN / name / "expected.npz") as expected:
+        ids, logits_TV = expected["ids"].tolist(), expected["logits"]
+    given = ",".join(map(str, ids))
+    found = program("embed", "--ids", given, "--at", "final", "--model", str(GOLDEN / name), "--json").json["vectors"]
+    assert_close(np.array(found) @ model.params["unembedding.weight"].T, logits_TV)
+
+
+@pytest.mark.parametrize("name", ["t5", "marian"])
+def test_the_vectors_of_an_encoder_with_its_decoder_are_the_reference_s(name: str, program: Program) -> None:
+    with np.load(GOLDEN / name / "expected.npz") as expected:
+        ids, last = expected["source_ids"].tolist(), expected["encoder_hidden"][-1]
+    given = ",".join(map(str, ids))
+    document = program("embed", "--ids", given, "--at", "final", "--model", str(GOLDEN / name), "--json").json
+    if name == "t5":  # Whose last norm is not of a layer.
+        params = open_model(str(GOLDEN / name)).params
+        last = last / np.sqrt(np.mean(last**2, axis=-1, keepdims=True) + 1e-6) * params["encoder.final.norm.weight"]
+    assert_close(document["vectors"], last)
+
+
 @pytest.mark.parametrize(
     ("name", "output", "shown"),
     [

@@ -67,7 +67,7 @@ def computed(model: Model, golden: Golden, tap: Capture | None = None) -> dict[s
         found["labels"] = model.label_scores(expected["ids"], result.stream_TD, tap)
     if "normed" in expected:
         last = Capture("final.norm")
-        with suppress(ModelError):  # It has no output matrix.
+        with suppress(ModelError):  # A decoder has no output matrix.
             model.logits(result.stream_TD, Chain([tap, last]))
         found["normed"] = last["final.norm"]
     if "logits" in expected:

@@ -68,22 +68,26 @@ def from_huggingface(settings: Settings) -> T5Config:
     kind, _, activation = settings.get("feed_forward_proj").rpartition("-")
     if kind not in ("", "gated") or activation not in ACTIVATIONS:
         raise settings.wrong("feed_forward_proj", "relu, gated-gelu and the like")
-    settings.only("is_encoder_decoder", True)
+    # The encoder alone, as sentence encoders and image models have it: its class says so, and mostly not the other key.
+    alone = "T5EncoderModel" in (settings.get("architectures") or ())
+    settings.only("is_encoder_decoder", True, not alone)
     settings.skip("dense_act_fn", "is_gated_act")  # They repeat what `feed_forward_proj` says.
     decoder, context = settings.whole("num_decoder_layers", layers), settings.whole("n_positions", 512)
-    sizes = read_sizes(settings, KEYS, L=decoder, context=context)
+    sizes = read_sizes(settings, KEYS, L=layers if alone else decoder, context=context)
+    ends = settings.get("pad_token_id"), settings.get("bos_token_id")
     return T5Config(
         sizes=sizes,
         encoder_layers=layers,
         norm_epsilon=settings.number("layer_norm_epsilon"),
         buckets=settings.whole("relative_attention_num_buckets"),
         farthest=settings.whole("relative_attention_max_distance"),
-        start_id=start_token(settings, sizes.V, settings.get("pad_token_id"), settings.get("bos_token_id")),
+        start_id=0 if alone else start_token(settings, sizes.V, *ends),
         gated=kind == "gated",
         # "gated-gelu" has always meant the tanh form.
         activation="gelu_tanh" if (kind, activation) == ("gated", "gelu") else ACTIVATIONS[activation],
         # Before transformers 5 the second said the first; the file's output matrix, if it has one, is used.
-        scaled=settings.flag("scale_decoder_outputs", settings.flag("tie_word_embeddings")),
+        scaled=settings.flag("scale_decoder_outputs", settings.flag("tie_word_embeddings")) and not alone,
+        causal=not alone,
     )
 
 
@@ -139,6 +143,13 @@ def tensors(config: T5Config) -> list[TensorSpec]:
     encoder, decoder = [*of_self, *_feed_forward(config, 1)], [*of_self, *of_source, *_feed_forward(config, 2)]
     layers, table = config.encoder_layers, f"{config.buckets} H"
     relative = "block.0.layer.0.SelfAttention.relative_attention_bias.weight"
+    if not config.causal:  # The encoder alone.
+        return [
+            TensorSpec("embedding.weight", "V D", "shared.weight"),
+            TensorSpec("relative.weight", table, f"encoder.{relative}"),
+            *for_layers(layers, encoder, huggingface="encoder.block.{}."),
+            *linear_specs(("final.norm", "D", "encoder.final_layer_norm", None)),
+        ]
     return [
         TensorSpec("embedding.weight", "V D", "shared.weight", "token_embd.weight"),
         TensorSpec("encoder.relative.weight", table, f"encoder.{relative}", "enc.blk.0.attn_rel_b.weight"),
@@ -171,6 +182,7 @@ ARCHITECTURES = (
         readout=readout,
         encode_source=encode_source,
         capabilities=frozenset({"generate", "source"}),
+        requires={"source": "layers.0.cross_attention.query.weight"},
         prefix="transformer.",
         defaults={
             "feed_forward_proj": "relu",  # The first T5s were plain, and their files do not say so.
