@@ -432,7 +432,7 @@ HEADS = [
             d_ff=22,
             num_layers=2,
             num_heads=3,
-            relative_attention_num_buckets=7,
+            relative_attention_num_buckets=8,
             relative_attention_max_distance=10,
             feed_forward_proj="gated-gelu",
         ),

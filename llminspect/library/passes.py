@@ -102,7 +102,8 @@ def forward(
 ) -> ForwardResult:
     """Through every layer to the most probable next tokens, and what changes them.
 
-    Gives `next`, the most probable tokens with their `logit` and `prob`, and `layers`, what each did to the stream.
+    Gives `next`, the most probable tokens with their `logit` and `prob`, and `layers`, what each did to the stream. Of
+    a classifier, in place of `next`: `labels`, `token_labels`, or the `span` that answers.
     More is there when it is asked for: `lens`, `attribution`, `saliency`, `surprise` (see the functions of these
     names), `trace`, `layer`, `steps`. `ablate`, `scale`, `steer` and `patch` change the model while it runs: `change`
     then says what came of it, `sweep` where a patch restores the other text's answer. Raises UsageError for what is

@@ -117,7 +117,7 @@ OF_THE_ARRAYS = (
 )
 """Settings that say which arrays there are and how large; the file's have to fit."""
 NOT_OF_A_PASS = ("start_id", "causal")
-COARSE = ("fast", "slow", "farthest", "width", "context")
+COARSE = ("fast", "slow", "buckets", "farthest", "width", "context")
 """Settings that go through a whole number of pairs or of distances: a little off is not off."""
 
 
