@@ -10,7 +10,14 @@ import numpy as np
 
 from llminspect.analysis.attention import Head, Overview, WantedAttention, overview_of, watch_attention
 from llminspect.analysis.passes import run_until
-from llminspect.analysis.prompt import check_prompt, decoder_and_target, with_source
+from llminspect.analysis.prompt import (
+    beyond_context,
+    check_prompt,
+    decoder_and_target,
+    of_segments,
+    segments_of,
+    with_source,
+)
 from llminspect.analysis.result import Dims, Result, Tokens, token_documents
 from llminspect.arguments.attend import AttendOptions, parse_shown
 from llminspect.arguments.ranges import Choice, parse_choice
@@ -104,7 +111,12 @@ def attend(
         raise UsageError("--control goes with --part encoder here", "the target so far has no other sentence beside it")
     exact = target_as_given
     decoder, target = decoder_and_target(model, prompt, options.target, options.target_ids, as_given=exact)
-    result = replace(_attend(decoder, options, target, keeping), source=token_documents(prompt.tokens), part="decoder")
+    result = replace(
+        _attend(decoder, options, target, keeping),
+        source=token_documents(prompt.tokens),
+        part="decoder",
+        notes=beyond_context(model, len(prompt.tokens), len(target.tokens)),
+    )
     if options.asks or options.mean or options.part is not None:
         return result
     encoder = cross_attention.encoder_of(model)
@@ -131,6 +143,7 @@ def _attend(
 ) -> AttendResult:
     """The attention of one text to itself: one pass keeps what all questions want."""
     check_prompt(model, prompt)
+    model = of_segments(model, prompt.segments)
     chosen, sizes = list(product(*layers_and_heads(model, options))), model.config.sizes
     words = ends = pair = None
     if options.find is not None:
@@ -167,7 +180,7 @@ def _attend(
 
         written = contributions(model, watched.stream, index, prompt.labels[index])
     return AttendResult(
-        tokens=token_documents(prompt.tokens),
+        tokens=token_documents(prompt.tokens, model.segments),
         n_layers=sizes.L,
         n_heads=sizes.H,
         n_kv_heads=sizes.K,
@@ -181,6 +194,7 @@ def _attend(
         find=found,
         rollout=watched.rollout,
         contributions=written,
+        notes=beyond_context(model, len(prompt.tokens)),
     )
 
 
@@ -246,6 +260,7 @@ def attention_arrays(model: Model, options: AttendOptions, result: AttendResult)
         arrays["source_ids"] = np.array(source_ids)
     elif result.part == "encoder":
         model = encoder_of(model)
+    model = of_segments(model, segments_of(result.tokens))
     chosen_layers, chosen_heads = layers_and_heads(model, options)
     arrays |= {
         "weights": _streamed(model, ids, chosen_layers, chosen_heads, len(ids), WEIGHTS),

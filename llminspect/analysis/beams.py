@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llminspect.analysis.candidates import ProbableToken, token_text
-from llminspect.analysis.completion import Limits, PassChanges, Stop, next_logits
+from llminspect.analysis.completion import Limits, PassChanges, Stop, longest, next_logits
 from llminspect.core.attention import softmax
 from llminspect.core.cache import Cache, LayerCache
 from llminspect.core.decoding import EarlyStopping, beam_search
@@ -58,7 +58,7 @@ def search_beams(
         raise UsageError(f"--beams: {model.name} sees both ways, so its beams cannot share what they have read")
 
     eos_ids = frozenset() if limits.ignore_eos else model.eos_ids
-    room = min(limits.max_tokens, model.config.sizes.context - len(prompt_ids))
+    room = longest(model, len(prompt_ids) + limits.max_tokens) - len(prompt_ids)
     if room <= 0:
         return []
     cache: Cache | None = None
@@ -127,7 +127,7 @@ def branches(
     ask = next_logits(model, changes)
 
     def grow(ids: Sequence[int], cache: Any, path: Sequence[int] | None, left: int, length: int) -> list[BranchToken]:
-        if not left or length >= model.config.sizes.context:
+        if not left or length >= longest(model, length + 1):
             return []
         logits_V, extended = ask(ids, cache)
         probabilities_V = softmax(logits_V)

@@ -171,7 +171,7 @@ def complete(
         prompt_ids,
         sampling,
         None if seed is None else Draws(*seed),
-        context=min(model.config.sizes.context, len(prompt_ids) + limits.max_tokens),
+        context=longest(model, len(prompt_ids) + limits.max_tokens),
         forced=limits.forced,
         end=limits.end,
     )
@@ -197,6 +197,11 @@ def complete(
     if listener.text and rest:
         listener.text(rest)
     return Completion(stream.text, ids, steps, stop, ahead.passes if ahead else None)
+
+
+def longest(model: Model, wanted: int) -> int:
+    """So many tokens at most, the prompt's among them, of `wanted`: as many as the model has positions for."""
+    return wanted if model.most_tokens is None else min(model.most_tokens, wanted)
 
 
 def step_record(model: Model, choice: Choice, alternatives: int, table: bool, *, drawn: bool) -> StepRecord:

@@ -10,7 +10,15 @@ import numpy as np
 
 from llminspect.analysis.candidates import Candidate, candidates, token_text
 from llminspect.analysis.experiments import divergence
-from llminspect.analysis.prompt import chat_prompt, check_prompt, prompt_of_ids, target_prompt, text_prompt, with_source
+from llminspect.analysis.prompt import (
+    beyond_context,
+    chat_prompt,
+    check_prompt,
+    prompt_of_ids,
+    target_prompt,
+    text_prompt,
+    with_source,
+)
 from llminspect.analysis.result import Result, Tokens, token_documents
 from llminspect.analysis.trace import WatchedPass, watch_pass
 from llminspect.arguments.shared import SourceOptions
@@ -73,9 +81,10 @@ def diff(
     """`other` is the second text; None: the same text, cut by the second model's tokenizer, wrapped as `source`
     says."""
     beside = _same_text(second, prompt, source or SourceOptions()) if other is None else other
-    sides, logits, rows = [], [], []
+    sides, logits, rows, notes = [], [], [], dict[str, None]()
     for model, text in ((first, prompt), (second, beside)):
         check_prompt(model, text)
+        notes |= dict.fromkeys(beyond_context(model, len(text.tokens)) or ())
         watched = _watched(model, text)
         if watched.logits_V is None:
             raise UsageError(f"{model.name} gives vectors, not tokens", "llminspect embed --similarity compares those")
@@ -92,6 +101,7 @@ def diff(
         kl_ab=divergence(logits[0], logits[1]) if same else None,
         kl_ba=divergence(logits[1], logits[0]) if same else None,
         layers=_stream_distances(first, second, rows),
+        notes=list(notes) or None,
     )
 
 

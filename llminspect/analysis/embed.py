@@ -10,7 +10,7 @@ import numpy as np
 from llminspect.analysis import vectors
 from llminspect.analysis.cross_attention import encoder_of
 from llminspect.analysis.neighbours import Analogy, Neighbour, TokenTexts, neighbours_of, terms_of
-from llminspect.analysis.prompt import check_prompt
+from llminspect.analysis.prompt import beyond_context, check_prompt, of_segments
 from llminspect.analysis.result import Dims, Result, Tokens, token_documents
 from llminspect.arguments.ranges import is_index, shortened
 from llminspect.core import geometry
@@ -68,6 +68,7 @@ def embed(model: Model, options: EmbedOptions, others: Sequence[Prompt], prompt:
     prompts = [prompt, *others]
     for each in prompts:
         check_prompt(model, each)
+    model = of_segments(model, prompt.segments)
     unpooled = [vectors.vectors_at(model, each.ids, at) for each in prompts]
     pooled = [geometry.pooled(vectors_TD, options.pool) for vectors_TD in unpooled]
     labels = [label for each in prompts for label in _labels(each, options.pool, len(prompts) > 1)]
@@ -81,10 +82,11 @@ def embed(model: Model, options: EmbedOptions, others: Sequence[Prompt], prompt:
             for each, start in zip(prompts, starts, strict=False)
         ]
     tokens = [token for each in prompts for token in each.tokens]
-    made = _result(model, options, at, token_documents(tokens), labels, np.concatenate(pooled))
+    made = _result(model, options, at, token_documents(tokens, model.segments), labels, np.concatenate(pooled))
     positions = vectors.position_code_of(model, len(tokens)) if options.positions else None
     outlier = vectors.outlier_of(np.concatenate(unpooled))
-    return replace(made, texts=texts, lookup=lookup, positions=positions, outlier=outlier)
+    notes = None if at == "embedding" else beyond_context(model, *(len(each.tokens) for each in prompts))
+    return replace(made, texts=texts, lookup=lookup, positions=positions, outlier=outlier, notes=notes)
 
 
 def place_of(model: Model, options: EmbedOptions) -> str:

@@ -27,6 +27,8 @@ class EncodeResult(Result):
     vocabulary_size: int
     one_hot: list[list[int]] | None = None
     """With --one-hot: [T, V], a row a token, 1 at its id and 0 elsewhere."""
+    pair: str | None = None
+    """The second text, with --pair."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ def encode(tokenizer: Tokenizer, one_hot: bool, prompt: Prompt) -> EncodeResult:
             "take a shorter text, or a small vocabulary: --letters, --model toy, --model bytes",
         )
     rows = [[int(place == token_id) for place in range(size)] for token_id in prompt.ids] if one_hot else None
-    return EncodeResult(prompt.text, prompt.ids, token_documents(prompt.tokens), size, rows)
+    documents = token_documents(prompt.tokens, prompt.segments)
+    return EncodeResult(prompt.text, prompt.ids, documents, size, rows, prompt.pair)
 
 
 def decode(tokenizer: Tokenizer, keep_special: bool, prompt: Prompt) -> DecodeResult:

@@ -10,7 +10,14 @@ import numpy as np
 from llminspect.analysis.by_hand import by_hand, fits_on_a_page
 from llminspect.analysis.candidates import Candidate, candidates, fill_masks, ranked_token
 from llminspect.analysis.labels import head_parts
-from llminspect.analysis.prompt import check_prompt, decoder_and_target, with_source
+from llminspect.analysis.prompt import (
+    beyond_context,
+    check_prompt,
+    decoder_and_target,
+    of_segments,
+    segments_of,
+    with_source,
+)
 from llminspect.analysis.result import Result, Tokens, token_documents
 from llminspect.analysis.trace import feed_forward, routing, watch_pass
 from llminspect.arguments.experiments import ExperimentOptions
@@ -48,6 +55,8 @@ class ForwardResult(Result):
     position: int
     """The position whose next token is predicted."""
     layers: list[LayerTrace]
+    pair: str | None = None
+    """The second text, with --pair."""
     source: Tokens | None = None
     """For an encoder–decoder: the text's tokens; `tokens` are then those of the target so far."""
     next: list[Candidate] | None = None
@@ -112,12 +121,16 @@ def forward(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardR
         raise UsageError(f"--target-ids: {model.name} has no target apart from its text", "leave it out")
     scores = look.surprise or look.perplexity
     result = (_scored if scores else _followed)(model, question, prompt)
-    return result if source is None else replace(result, source=token_documents(source.tokens))
+    if source is None:
+        return result
+    notes = beyond_context(model, len(source.tokens), len(prompt.tokens))
+    return replace(result, source=token_documents(source.tokens), notes=notes)
 
 
 def _followed(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardResult:
     """The text through every layer to the next token."""
     check_prompt(model, prompt)
+    model = of_segments(model, prompt.segments)
     look, ids, layers = question.look, prompt.ids, model.config.sizes.L
     position = len(ids) - 1 if look.at is None else look.at
     check_exists(position, len(ids), "position")
@@ -148,7 +161,8 @@ def _followed(model: Model, question: ForwardQuestion, prompt: Prompt) -> Forwar
         parts = _answer_parts(model, look, prompt, position, watched, watched.logits_V, taps, made, answers)
     return ForwardResult(
         text=prompt.text,
-        tokens=token_documents(prompt.tokens),
+        pair=prompt.pair,
+        tokens=token_documents(prompt.tokens, model.segments),
         position=position,
         layers=watched.layers,
         before=watched.before if look.trace else None,
@@ -156,6 +170,7 @@ def _followed(model: Model, question: ForwardQuestion, prompt: Prompt) -> Forwar
         feedforward=[step for step in fed if step is not None] or None,
         experts=routing(model, watched.capture),
         sweep=swept,
+        notes=beyond_context(model, len(ids)),
         **parts,
     )
 
@@ -258,11 +273,13 @@ def _scored(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardR
 
     if question.look.target is not None:
         raise UsageError("--surprise scores the tokens of the text, not --target", "ask for one at a time")
-    context = model.config.sizes.context
+    ids, context = prompt.ids, model.config.sizes.context
     check_prompt(model, Prompt(prompt.text, prompt.tokens[:context]))
-    taps, _ = experiment_taps(model, question.experiments, prompt.ids[:context])
-    scores = surprise(model, prompt.ids, question.look.window, taps)
-    return ForwardResult(prompt.text, token_documents(prompt.tokens), len(prompt.ids) - 1, [], surprise=scores)
+    taps, _ = experiment_taps(model, question.experiments, ids[:context])
+    scores = surprise(model, ids, question.look.window, taps)
+    notes = beyond_context(model, scores.window or len(ids))
+    documents = token_documents(prompt.tokens)
+    return ForwardResult(prompt.text, documents, len(ids) - 1, [], surprise=scores, notes=notes)
 
 
 def forward_arrays(model: Model, question: ForwardQuestion, result: ForwardResult) -> dict[str, Array]:
@@ -273,8 +290,9 @@ def forward_arrays(model: Model, question: ForwardQuestion, result: ForwardResul
     `source_ids` as well.
     """
     ids = [token["id"] for token in result.tokens]
-    if len(ids) > model.config.sizes.context:
+    if result.surprise is not None and len(ids) > model.config.sizes.context:
         raise UsageError("--save .npz keeps one pass, and this text takes several windows", "save .json, or shorten it")
+    model = of_segments(model, segments_of(result.tokens))
     source: dict[str, Array] = {}
     if result.source is not None:
         source_ids = [token["id"] for token in result.source]

@@ -11,7 +11,7 @@ from llminspect.analysis.compare_tokenizers import place_of_difference
 from llminspect.analysis.completion import NO_CHANGES, Completion, Limits, PassChanges, complete
 from llminspect.analysis.experiments import experiment_taps
 from llminspect.analysis.patching import into_places, other_text
-from llminspect.analysis.prompt import check_prompt, target_prompt, with_source
+from llminspect.analysis.prompt import beyond_context, check_prompt, target_prompt, with_source
 from llminspect.analysis.result import Result, Tokens, token_documents
 from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
 from llminspect.arguments.generate import GenerateOptions, SamplingOptions
@@ -97,8 +97,7 @@ def generate(
     check_generates(model, prompt)
     ids, options = prompt.ids, question.options
     if model.can("source"):
-        model = with_source(model, prompt.ids)
-        ids = target_prompt(model, None, None).ids
+        model, ids = with_source(model, prompt.ids), target_prompt(model, None, None).ids
     limits = limits_of(model, options)
     if options.lookup and (model.engine is not None or not model.config.causal):
         raise UsageError("--lookup needs the engine numpy and a model that keeps what it has read", "leave it out")
@@ -141,6 +140,7 @@ def generate(
         steps=first.steps,
         stop=first.stop,
         context_full=True if first.stop == "length" and len(first.ids) < options.max_tokens else None,
+        notes=beyond_context(model, len(prompt.ids), *(len(ids) + len(each.ids) for each in samples)),
         seed=question.seed,
         samples=samples if options.n > 1 else None,
         beams=beams,

@@ -11,12 +11,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llminspect.arguments.ranges import Ids, parse_ids
+from llminspect.arguments.shared import PairOptions
 from llminspect.errors import UsageError
 from llminspect.text.prompt import Chat, Prompt, checked_messages, encode_chat, render_chat
+from llminspect.text.tokenizer import utf8
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from llminspect.analysis.result import Tokens
     from llminspect.arguments.shared import SourceOptions
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Message
@@ -40,6 +43,16 @@ def text_prompt(text: str, source: SourceOptions, tokenizer: Tokenizer | None, l
             messages = [{"role": "system", "content": source.system}, *messages]
         return chat_prompt(messages, tokenizer, line)
     tokens = tokenizer.encode(text, source.parse)
+    if isinstance(source, PairOptions) and source.pair is not None:
+        size = len(utf8(text))
+        second = [
+            token
+            if token.start is None or token.end is None
+            else replace(token, start=token.start + size, end=token.end + size)
+            for token in tokenizer.encode(source.pair, source.parse)
+        ]
+        tokens, segments = tokenizer.wrap_pair(tokens, second, source.special is not False)
+        return Prompt(text, tokens, line, pair=source.pair, segments=segments)
     return Prompt(text, tokens if source.special is False else tokenizer.wrap(tokens), line)
 
 
@@ -79,20 +92,46 @@ def messages_in(text: str) -> list[Message] | None:
 
 
 def check_prompt(model: Model, prompt: Prompt) -> None:
-    """Raise UsageError for ids outside the vocabulary and for a text longer than the context."""
-    sizes = model.config.sizes
+    """Raise UsageError for ids outside the vocabulary and for a text longer than the model's table of positions."""
+    sizes, most = model.config.sizes, model.most_tokens
     outside = [token_id for token_id in prompt.ids if token_id >= sizes.V]
     if outside:
         raise UsageError(
             f"id {outside[0]} is outside the vocabulary", f"ids of {model.name} run from 0 to {sizes.V - 1}"
         )
+    if prompt.segments is not None and not model.can("encode"):
+        raise UsageError(f"--pair: {model.name} is no encoder, and reads one text", "leave out --pair")
     if not prompt.tokens:
         raise UsageError("the text gives no tokens", "give at least one character")
-    if len(prompt.tokens) > sizes.context:
+    if most is not None and len(prompt.tokens) > most:
         raise UsageError(
-            f"the text has {len(prompt.tokens)} tokens, the context of {model.name} ends at {sizes.context}",
-            f"shorten it: llminspect tokenize --truncate {sizes.context}",
+            f"the text has {len(prompt.tokens)} tokens, the context of {model.name} ends at {most}",
+            f"shorten it: llminspect tokenize --truncate {most}",
         )
+
+
+def of_segments(model: Model, segments: Sequence[int] | None) -> Model:
+    """The model in which the tokens are of these segments, as far as it has such: one that knows one segment, or none,
+    takes all tokens as of segment 0."""
+    if segments is None:
+        return model
+    table_SD = model.params.get("segment.weight")
+    return replace(
+        model, segments=tuple(segments if table_SD is not None and len(table_SD) > 1 else [0] * len(segments))
+    )
+
+
+def segments_of(tokens: Tokens) -> list[int] | None:
+    """The segments of the tokens of a Result; None where it is of one text."""
+    return [token["segment"] for token in tokens] if tokens and "segment" in tokens[0] else None
+
+
+def beyond_context(model: Model, *tokens: int) -> list[str] | None:
+    """What is to be noted of texts of so many tokens: whether one is longer than those that the model was made for."""
+    context, longest = model.config.sizes.context, max(tokens)
+    if longest <= context:
+        return None
+    return [f"{longest} tokens are more than the {context} that {model.name} was made for; their positions go on"]
 
 
 def decoder_and_target(

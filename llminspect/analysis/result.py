@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NotRequired, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
@@ -18,15 +18,23 @@ LONGEST = 48
 """Characters of a text, or of a list of plain values, that is printed whole."""
 
 
-class Result:
+class Drawable:
+    """What can be drawn: no dataclass, so that how is no field."""
+
+    draw: ClassVar[Any] = None
+    """Result -> HTML; put here by what knows the commands' views (`llminspect.library`), which lies above this."""
+
+
+@dataclass(frozen=True, repr=False)
+class Result(Drawable):
     """The answer to a command's question: a frozen dataclass, whose fields are the keys of its JSON.
 
     What was not asked for is None. Printing it gives the names of what is there, shapes of arrays and lengths of lists;
     a notebook shows the picture of the command line, dark or light as the reader's screen.
     """
 
-    draw: ClassVar[Any] = None
-    """Result -> HTML; put here by what knows the commands' views (`llminspect.library`), which lies above this."""
+    notes: list[str] | None = field(default=None, kw_only=True)
+    """What to know about the numbers, a line each."""
 
     def __init_subclass__(cls) -> None:
         cls.__repr__ = Result.__repr__  # type: ignore[method-assign]  # In the class itself: dataclasses leave it alone.
@@ -96,14 +104,16 @@ class TokenDocument(TypedDict):
     """There, and true, where its bytes are not whole characters."""
     message: NotRequired[int]
     """With --chat: the message whose content the token is of, counted from 0; not there where the template wrote it."""
+    segment: NotRequired[int]
+    """With --pair: the segment that the token is of."""
 
 
 Tokens: TypeAlias = Annotated[list[dict[str, Any]], TokenDocument]
 """What `token_documents` makes."""
 
 
-def token_documents(tokens: Sequence[Token]) -> list[dict[str, Any]]:
-    """The tokens as JSON has them (index, id, text, bytes, start, end).
+def token_documents(tokens: Sequence[Token], segments: Sequence[int] | None = None) -> list[dict[str, Any]]:
+    """The tokens as JSON has them (index, id, text, bytes, start, end), and of two texts together the segment.
 
     With `special` where one is, and `partial` where one is not whole characters.
     """
@@ -116,6 +126,8 @@ def token_documents(tokens: Sequence[Token]) -> list[dict[str, Any]]:
             document["special"] = True
         if "\ufffd" in text and is_partial(data):
             document["partial"] = True
+        if segments is not None:
+            document["segment"] = segments[index]
         documents.append(document)
     return documents
 

@@ -65,7 +65,8 @@ def by_gradient(model: Model, ids: Sequence[int], position: int, target: int, ta
     """
     engine, name = with_gradients(model), "layers.0.input"
     read = list(ids[: position + 1])
-    logprob, values, slopes = engine.gradients(read, [name], position, target, None, Chain(taps))
+    tap = model.with_segments(Chain(taps), len(read))
+    logprob, values, slopes = engine.gradients(read, [name], position, target, None, tap)
     drops_T = (values[name] * slopes[name]).sum(axis=-1)
     return Saliency(named_token(model, target), logprob, drops_T.tolist(), "gradient")
 
@@ -100,10 +101,11 @@ def surprise(model: Model, ids: Sequence[int], window: int | None, taps: Sequenc
         if not model.config.causal:
             raise UsageError(f"--surprise: {model.name} sees the tokens that come after as well")
         raise UsageError(f"--surprise: {model.name} predicts no next token: {model.no_next_token()}")
-    context = model.config.sizes.context
-    if window is not None and not 2 <= window <= context:
-        raise UsageError(f"--window {window} is not possible", f"it takes 2 to {context} tokens of {model.name}")
-    size = window or min(context, WINDOW)
+    most = model.most_tokens
+    if window is not None and (window < 2 or (most is not None and window > most)):
+        possible = "at least 2" if most is None else f"2 to {most}"
+        raise UsageError(f"--window {window} is not possible", f"it takes {possible} tokens of {model.name}")
+    size = window or min(model.config.sizes.context, WINDOW)
     logprobs = log_probabilities(
         ids, size, size // 2, lambda part: model.run(part, Chain(taps)).stream_TD, model.logits
     )

@@ -106,6 +106,8 @@ class TokenizeResult(Result):
     chat: Conversation | None = None
     truncated: TruncatedText | None = None
     steps: Steps | None = None
+    pair: str | None = None
+    """The second text, with --pair."""
 
 
 @dataclass(frozen=True)
@@ -144,20 +146,23 @@ def tokenize(
     truncated = None
     if options.truncate is not None:
         prompt, truncated = truncate(prompt, options, source, tokenizer)
-    data = None if prompt.text is None else utf8(prompt.text)
-    characters, size = (None, None) if data is None else (len(prompt.text or ""), len(data))
+    data = None if prompt.text is None else utf8(prompt.text) + utf8(prompt.pair or "")
+    characters, size = (None, None) if data is None else (len(prompt.text or "") + len(prompt.pair or ""), len(data))
     count = counted(options, len(prompt.tokens), characters, size)
     if options.count:
         return count
     text_ids = [token.id for token in prompt.tokens if token.start is not None]
     return TokenizeResult(
         text=prompt.text,
-        tokens=token_documents(prompt.tokens) if prompt.chat is None else chat_documents(prompt.chat),
+        pair=prompt.pair,
+        tokens=token_documents(prompt.tokens, prompt.segments) if prompt.chat is None else chat_documents(prompt.chat),
         count=count.count,
         tokenizer=about(tokenizer),
         characters=characters,
         bytes=size,
-        round_trip=None if data is None or prompt.chat or truncated else tokenizer.decode(text_ids) == data,
+        round_trip=None
+        if data is None or prompt.chat or truncated or prompt.pair is not None
+        else tokenizer.decode(text_ids) == data,
         cost=count.cost,
         budget=count.budget,
         chat=None if prompt.chat is None else conversation(prompt.chat),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llminspect.analysis.prompt import check_prompt, prompt_of_ids, start_token
+from llminspect.analysis.prompt import beyond_context, check_prompt, prompt_of_ids, start_token
 from llminspect.analysis.result import Result
 from llminspect.arguments.ranges import Ids, parse_ids
 from llminspect.arguments.small import BOUND
@@ -236,7 +236,9 @@ def verify(
     passed = all(check.passed for check in checks) and not broken
     name = None if against is None else against[0]
     source = None if source_ids is None else list(source_ids)
-    return VerifyResult(list(ids), bound, passed, checks, skipped, broken, against=name, source_ids=source), found
+    notes = beyond_context(model, len(ids))
+    result = VerifyResult(list(ids), bound, passed, checks, skipped, broken, name, source_ids=source, notes=notes)
+    return result, found
 
 
 def _against_itself(

@@ -15,7 +15,7 @@ from llminspect.analysis.encode import encode
 from llminspect.analysis.forward import ForwardQuestion, ForwardResult, forward
 from llminspect.analysis.generate import GenerateQuestion, generate
 from llminspect.analysis.info import info
-from llminspect.analysis.prompt import check_prompt, text_prompt
+from llminspect.analysis.prompt import beyond_context, check_prompt, text_prompt
 from llminspect.analysis.result import Result, Tokens, token_documents
 from llminspect.analysis.tokenize import tokenize
 from llminspect.arguments.attend import AttendOptions
@@ -110,7 +110,8 @@ def walk(model: Model, options: ModelOptions, source: SourceOptions, prompt: Pro
         WalkChapter(number, title, says, by_hand, in_model)
         for number, ((title, says), by_hand, in_model) in enumerate(pairs, 1)
     ]
-    return WalkResult(prompt.text, token_documents(prompt.tokens), chapters)
+    notes = beyond_context(model, len(prompt.tokens))
+    return WalkResult(prompt.text, token_documents(prompt.tokens), chapters, notes=notes)
 
 
 def _by_hand() -> Iterator[list[CommandExcerpt]]:

@@ -98,6 +98,13 @@ class SourceOptions:
 
 
 @dataclass(frozen=True)
+class PairOptions(SourceOptions):
+    """The same, of a command that looks at two texts together."""
+
+    pair: str | None = option(metavar="TEXT", help="A second text, read together with the first: of encoders.")
+
+
+@dataclass(frozen=True)
 class OutputOptions:
     """How the result comes out."""
 

@@ -50,6 +50,13 @@ SOURCE = [
         for options, others in (("no_special", " target_ids"), ("parse chat system", ""))
     ),
 ]
+PAIR = [
+    Rule(
+        "pair excludes ids chat system user more beside control patch analogy decode search",
+        "--pair is read together with the one TEXT",
+        "leave out {other}, or --pair",
+    ),
+]
 CHANGES = [Rule("ablate_with needs ablate"), Rule("into needs patch"), Rule("position needs into")]
 TARGET = Rule("target excludes target_ids", "--target and --target-ids were given", "give one of them")
 RULES: dict[str, list[Rule]] = {
@@ -64,6 +71,7 @@ RULES: dict[str, list[Rule]] = {
             "--side and --inside-characters belong to --truncate",
             "add --truncate N",
         ),
+        Rule("pair excludes compare count truncate steps"),
         Rule(
             "truncate excludes compare count", "--truncate writes a text, {other} does not", "leave out one of the two"
         ),
@@ -189,7 +197,7 @@ def check_together(command: str, *groups: Any) -> None:
     `groups` are its options, or some of them: a rule about options that are not there does not hold.
     """
     names, given = _given(groups)
-    for rule in [*RULES.get(command, []), *SOURCE, *OUTPUT]:
+    for rule in [*RULES.get(command, []), *SOURCE, *PAIR, *OUTPUT]:
         sentence, _, unless = rule.sentence.partition(" unless ")
         first, relation, others = re.split(r"\b(needs|excludes)\b", sentence)
         firsts, needs = [name for name in first.split() if name in given], relation == "needs"

@@ -71,10 +71,13 @@ def _places_in_text(prompt: Prompt, word: str) -> list[list[int]]:
     """The tokens that were cut from each place of the text where the word stands, however the vocabulary spells it."""
     import re
 
-    text = prompt.text or ""
-    found = []
-    for match in re.finditer(rf"(?<!\w){re.escape(word)}(?!\w)", text):
-        start, end = (len(text[:place].encode("utf-8", "surrogateescape")) for place in match.span())
+    text, pair, found = prompt.text or "", prompt.pair or "", []
+    pattern = rf"(?<!\w){re.escape(word)}(?!\w)"
+    places = [match.span() for match in re.finditer(pattern, text)]
+    # The spans of a second text go on after the first.
+    places += [(start + len(text), end + len(text)) for start, end in (m.span() for m in re.finditer(pattern, pair))]
+    for span in places:
+        start, end = (len((text + pair)[:place].encode("utf-8", "surrogateescape")) for place in span)
         found.append(
             [
                 index

@@ -109,6 +109,8 @@ def emit(
         return rendering
 
     document = document_of(command, model_name, provenance, result, prompt)
+    for remark in document.get("notes", ()) if "line" not in document else ():
+        note(remark, output)
     if output.save is not None and not is_silent():
         from llminspect.cli.save import save
 

@@ -77,9 +77,9 @@ def prompt_of(text: Any, source: SourceOptions, tokenizer: Tokenizer | None, *, 
         if given and all(isinstance(entry, dict) for entry in given):
             return text_prompt(json.dumps(list(given)), dataclasses.replace(source, chat=True), tokenizer, None)
         if all(type(entry) is int for entry in given):
-            if source != SourceOptions():
+            if source != type(source)():
                 raise UsageError(
-                    "special, parse, chat and system say how a text becomes ids", "give a text, or leave them out"
+                    "special, parse, chat, system and pair say how a text becomes ids", "give a text, or leave them out"
                 )
             return prompt_of_ids(parse_ids(given), tokenizer, None)
     raise UsageError(

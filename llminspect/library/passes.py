@@ -10,7 +10,7 @@ from llminspect.arguments.embed import EmbedOptions
 from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.arguments.generate import GenerateOptions, SamplingOptions, check_generate, seed_of
-from llminspect.arguments.shared import ModelOptions, SourceOptions
+from llminspect.arguments.shared import ModelOptions, PairOptions, SourceOptions
 from llminspect.arguments.small import DiffOptions
 from llminspect.arguments.together import check_together
 from llminspect.errors import UsageError
@@ -29,7 +29,7 @@ SENTENCE = "The capital of France is"
 
 
 @takes_options
-def embed(*texts: Text | Texts, model: Opened = DEFAULT, source: SourceOptions, options: EmbedOptions) -> Any:
+def embed(*texts: Text | Texts, model: Opened = DEFAULT, source: PairOptions, options: EmbedOptions) -> Any:
     """Tokens as vectors, and what lies near what.
 
     Gives `vectors` [N, D], one a token, or with `pool="mean"` one a text, and `labels` that say what each stands for;
@@ -62,9 +62,7 @@ def embed(*texts: Text | Texts, model: Opened = DEFAULT, source: SourceOptions, 
 
 
 @of_text
-def attend(
-    text: Text | Texts, model: Opened = DEFAULT, *, source: SourceOptions, options: AttendOptions
-) -> AttendResult:
+def attend(text: Text | Texts, model: Opened = DEFAULT, *, source: PairOptions, options: AttendOptions) -> AttendResult:
     """Who looks at whom, in every head.
 
     Gives `heads`, those that `layer` and `head` choose or all, each with its `weights` [T, S] (how much token t takes
@@ -95,7 +93,7 @@ def forward(
     text: Text | Texts,
     model: Opened = DEFAULT,
     *,
-    source: SourceOptions,
+    source: PairOptions,
     look: ForwardOptions,
     patch: SweepOptions,
     experiments: ExperimentOptions,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from llminspect.arguments.encode import EncodeOptions, SearchOptions
 from llminspect.arguments.option import checked
 from llminspect.arguments.option import each as every
-from llminspect.arguments.shared import SourceOptions
+from llminspect.arguments.shared import PairOptions, SourceOptions
 from llminspect.arguments.together import check_together
 from llminspect.arguments.tokenize import TokenizeOptions
 from llminspect.errors import UsageError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @of_text
-def tokenize(text: Text | Texts, model: Opened = DEFAULT, *, source: SourceOptions, options: TokenizeOptions) -> Any:
+def tokenize(text: Text | Texts, model: Opened = DEFAULT, *, source: PairOptions, options: TokenizeOptions) -> Any:
     """A text cut into the tokens that a model sees.
 
     Gives a TokenizeResult: `tokens` (each with its id, text, bytes and place), `count`. With `count` only how many
@@ -52,7 +52,7 @@ def tokenize(text: Text | Texts, model: Opened = DEFAULT, *, source: SourceOptio
     return each(text, source, tokenizer, partial(work, tokenizer, options, source), may_be_empty=True)
 
 
-def _compared(text: Any, model: Opened, source: SourceOptions, options: TokenizeOptions) -> Any:
+def _compared(text: Any, model: Opened, source: PairOptions, options: TokenizeOptions) -> Any:
     """The text in several tokenizers; the model's stands in front where it was given, or where there is one other."""
     from llminspect.analysis.compare_tokenizers import compare
 
@@ -66,9 +66,7 @@ def _compared(text: Any, model: Opened, source: SourceOptions, options: Tokenize
 
 
 @of_text
-def encode(
-    text: Text | Texts, model: Opened = DEFAULT, *, source: SourceOptions, options: EncodeOptions
-) -> EncodeResult:
+def encode(text: Text | Texts, model: Opened = DEFAULT, *, source: PairOptions, options: EncodeOptions) -> EncodeResult:
     """A text as the ids that the model reads.
 
     Gives `ids`, `tokens` and, with `one_hot`, the rows [T, V] of which each has a 1 at its id. Raises ModelError for a

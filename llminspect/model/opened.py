@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol
 
-from llminspect.core.tap import NO_TAP, Capture, unreached
+from llminspect.core.tap import NO_TAP, Capture, Chain, Edit, unreached
 from llminspect.errors import ModelError, UsageError, UserError
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class Model:
     """What the decoder of an encoder–decoder has read: every pass that is given no cache starts from it."""
     engine: Engine | None = None
     """What computes in place of numpy."""
+    segments: tuple[int, ...] | None = None
+    """Of which segment each token of the text is; None: all are of segment 0."""
     finite: bool = True
     """Whether logits that are no numbers are an error."""
 
@@ -65,6 +67,11 @@ class Model:
     def eos_ids(self) -> frozenset[int]:
         """The ids that end a completion: the tokenizer's, and those that its files name."""
         return end_ids(self.generation) | (self.tokenizer.eos_ids if self.tokenizer else frozenset())
+
+    @property
+    def most_tokens(self) -> int | None:
+        """So many tokens it has positions for where these stand in a table; None: they are computed for any."""
+        return self.config.sizes.context if self.config.waves or "position.weight" in self.params else None
 
     def run(
         self,
@@ -82,14 +89,24 @@ class Model:
         import numpy as np
 
         ids_T = self._checked_ids(np.asarray(ids))
-        cache = self.source if cache is None else cache
+        cache, looking = self.source if cache is None else cache, tap
+        tap = self.with_segments(tap, ids_T.shape[-1])
         if self.engine is not None:
             done = self.engine.run(ids_T, tap, cache, hidden_S)
         else:
             with np.errstate(over="ignore", invalid="ignore"):
                 done = self.architecture.forward(self.params, self.config, ids_T, tap, cache, hidden_S)
-        self._check_reached(tap, later="final.")  # Which is the logits'.
+        self._check_reached(looking, later="final.")  # Which is the logits'.
         return done
+
+    def with_segments(self, tap: Tap, tokens: int) -> Tap:
+        """`tap`, and before it what gives each of the first `tokens` tokens the row of its segment."""
+        if not any(self.segments or ()):
+            return tap
+        import numpy as np
+
+        rows_TD = np.take(self.params["segment.weight"], (self.segments or ())[:tokens], axis=0)
+        return Chain([Edit("embedding.segment", in_place_of, rows_TD), tap])
 
     def _checked_ids(self, ids_T: Array) -> Array:
         size = self.config.sizes.V
@@ -213,6 +230,11 @@ class Engine(Protocol):
         """A score (the logit of `target` − that of `versus`, or without it log p of `target`) at a position; the named
         intermediates; and the gradient of the score by each."""
         ...
+
+
+def in_place_of(array: Array, other: Array) -> Array:
+    """`other`."""
+    return other
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llminspect.errors import ModelError
 from llminspect.text.bpe import ByteLevelBPE
 from llminspect.text.pretokenize import patterns_named
+from llminspect.text.tokenizer import pair_of_bert
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -180,6 +181,8 @@ def _add_rules(tokenizer: Tokenizer, metadata: Mapping[str, Any]) -> None:
     tokenizer.bos_id, tokenizer.end_id = bos, eos
     tokenizer.prefix_ids = (bos,) if front and bos is not None else ()
     tokenizer.suffix_ids = (last,) if after and last is not None else ()
+    if model == "bert":
+        tokenizer.pair_template = pair_of_bert(tokenizer.prefix_ids, tokenizer.suffix_ids)
     unknown = token_id("unknown")
     tokenizer.unknown_id = tokenizer.unknown_id if unknown is None else unknown
     tokenizer.mask_id = token_id("mask")

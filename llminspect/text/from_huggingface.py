@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llminspect.errors import ModelError
 from llminspect.text.from_gguf import END_OF_TURN
 from llminspect.text.huggingface import HuggingFaceTokenizer
+from llminspect.text.tokenizer import pair_of_bert
 from llminspect.text.tokenizers_library import loaded
 
 if TYPE_CHECKING:
@@ -107,7 +108,9 @@ def _from_vocabulary_and_merges(files: Mapping[str, bytes], settings: Mapping[st
     library.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
     if "<s>" in vocabulary and "</s>" in vocabulary:
         library.post_processor = processors.TemplateProcessing(
-            single="<s> $A </s>", special_tokens=[(token, vocabulary[token]) for token in ("<s>", "</s>")]
+            single="<s> $A </s>",
+            pair="<s> $A </s> </s> $B:0 </s>",
+            special_tokens=[(token, vocabulary[token]) for token in ("<s>", "</s>")],
         )
     return library
 
@@ -131,6 +134,7 @@ def _from_vocabulary(name: str, data: bytes, settings: Mapping[str, Any]) -> Tok
     tokenizer = WordPiece(name, first, inside, special, len(tokens), special.get("[UNK]"), lowercase)
     tokenizer.prefix_ids = (special["[CLS]"],) if "[CLS]" in special else ()
     tokenizer.suffix_ids = (special["[SEP]"],) if "[SEP]" in special else ()
+    tokenizer.pair_template = pair_of_bert(tokenizer.prefix_ids, tokenizer.suffix_ids)
     return tokenizer
 
 

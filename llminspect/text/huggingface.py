@@ -10,11 +10,11 @@ import json
 import re
 from functools import cached_property
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from llminspect.text.bpe import unspell
 from llminspect.text.chunks import WORDS, blocks
-from llminspect.text.tokenizer import Parse, Token, Tokenizer, canonical, readable, split_at_specials, utf8
+from llminspect.text.tokenizer import PairPart, Parse, Token, Tokenizer, canonical, readable, split_at_specials, utf8
 from llminspect.text.tokenizers_library import in_one_line, loaded, without_pieces
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class HuggingFaceTokenizer(Tokenizer):
         if getattr(library.model, "dropout", None):
             library.model.dropout = None  # Left over from training: it drops merges at random.
         before, plain = loaded(lambda: _with_and_without(library))
+        self.pair_template = loaded(lambda: _pair_template(library))
         places = [i for i in range(len(before)) if before[i : i + len(plain)] == plain]
         if plain and places:
             self.prefix_ids = tuple(before[: places[0]])
@@ -213,6 +214,22 @@ def _with_and_without(library: tokenizers.Tokenizer) -> tuple[list[int], list[in
     if library.post_processor is not None:
         _check_templates(json.loads(library.post_processor.__getstate__()))
     return library.encode("a", add_special_tokens=True).ids, library.encode("a", add_special_tokens=False).ids
+
+
+def _pair_template(library: tokenizers.Tokenizer) -> list[tuple[PairPart, int]]:
+    """What the post-processor makes of two texts; nothing where it puts no special token around them."""
+    both = library.encode("a", "a", add_special_tokens=True)
+    which = [
+        token_id if text is None else _TEXTS[text] for token_id, text in zip(both.ids, both.sequence_ids, strict=True)
+    ]
+    template: list[tuple[PairPart, int]] = []
+    for part, segment in zip(which, both.type_ids, strict=True):
+        if isinstance(part, int) or template[-1:] != [(part, segment)]:  # A text is one part, whatever its tokens.
+            template.append((part, segment))
+    return template if any(isinstance(part, int) for part in which) and {*_TEXTS} <= {*which} else []
+
+
+_TEXTS: tuple[Literal["first"], Literal["second"]] = ("first", "second")
 
 
 def _check_templates(processor: Any) -> None:

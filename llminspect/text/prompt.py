@@ -53,6 +53,10 @@ class Prompt:
     """Why there are no tokens: with --lines a line that cannot be done must not end the run."""
     chat: Chat | None = None
     """The whole conversation, with --chat."""
+    pair: str | None = None
+    """A second text, with --pair; the spans of its tokens go on after the bytes of the first."""
+    segments: Sequence[int] | None = None
+    """With a second text: the segment of each token."""
 
     @property
     def ids(self) -> list[int]:

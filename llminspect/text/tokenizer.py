@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from llminspect.errors import UsageError
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Parse = Literal["text", "special", "error"]
 """What the spelling of a special token inside a text is: text, the token, or an error."""
+PairPart: TypeAlias = int | Literal["first", "second"]
+"""Of two texts together: a special token by its id, or one of the texts."""
 
 
 def utf8(text: str) -> bytes:
@@ -155,6 +157,8 @@ class Tokenizer(ABC):
     """What the model was made to expect before a text (BOS, CLS)."""
     suffix_ids: tuple[int, ...] = ()
     """… and after it (SEP, EOS)."""
+    pair_template: Sequence[tuple[PairPart, int]] = ()
+    """How two texts stand together, each part with its segment; nothing where the model's files do not say."""
     lossless: bool = True
     """Whether decoding gives back every text byte by byte."""
     loss: str = ""
@@ -262,8 +266,33 @@ class Tokenizer(ABC):
         A prefix that the text already spells (parsed as a special token) is not doubled.
         """
 
-        def added(ids: Sequence[int]) -> list[Token]:
-            return [Token(token_id, self.token_bytes(token_id), None, None, special=True) for token_id in ids]
-
         doubled = tuple(token.id for token in tokens[: len(self.prefix_ids)]) == self.prefix_ids
-        return [*([] if doubled else added(self.prefix_ids)), *tokens, *added(self.suffix_ids)]
+        return [*([] if doubled else self._around(self.prefix_ids)), *tokens, *self._around(self.suffix_ids)]
+
+    def wrap_pair(
+        self, first: Sequence[Token], second: Sequence[Token], special: bool = True
+    ) -> tuple[list[Token], list[int]]:
+        """Two texts as the model expects them together, and the segment of each token; `special`: with what the
+        template puts around them. Raises UsageError where the model's files have no template for two."""
+        if not self.pair_template:
+            raise UsageError(
+                f"--pair: the tokenizer of {self.name} does not say how two texts stand together",
+                "take an encoder that reads pairs, such as a BERT, or leave out --pair",
+            )
+        texts, tokens, segments = {"first": first, "second": second}, list[Token](), list[int]()
+        for part, segment in self.pair_template:
+            here = texts[part] if isinstance(part, str) else self._around([part] if special else [])
+            tokens += here
+            segments += [segment] * len(here)
+        return tokens, segments
+
+    def _around(self, ids: Sequence[int]) -> list[Token]:
+        return [Token(token_id, self.token_bytes(token_id), None, None, special=True) for token_id in ids]
+
+
+def pair_of_bert(prefix_ids: Sequence[int], suffix_ids: Sequence[int]) -> Sequence[tuple[PairPart, int]]:
+    """[CLS] first [SEP] second [SEP]: the second and the last [SEP] are of segment 1 (Devlin et al. 2019, section 3);
+    nothing where one of the two tokens is missing."""
+    front, back = [(token_id, 0) for token_id in prefix_ids], [(token_id, 0) for token_id in suffix_ids]
+    whole = [*front, ("first", 0), *back, ("second", 1), *((token_id, 1) for token_id in suffix_ids)]
+    return whole if front and back else ()  # type: ignore[return-value]

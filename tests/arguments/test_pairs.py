@@ -44,8 +44,10 @@ EXPERIMENTS = {
     "steer": "--steer b@0*5",
 }
 PATCH = {"patch": "--patch b_b_a_H<s>", "into": "--into 0.stream", "position": "--position 1"}
+PAIR = {"pair": "--pair b"}
 OPTIONS: dict[str, dict[str, str]] = {
     "tokenize": {
+        **PAIR,
         "compare": "--compare toy",
         "count": "--count",
         "steps": "--steps",
@@ -58,6 +60,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "interactive": "--interactive",
     },
     "encode": {
+        **PAIR,
         "search": "--search *",
         "only": "--only special",
         "longest": "--longest",
@@ -68,6 +71,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "workers": "--workers 1",
     },
     "embed": {
+        **PAIR,
         "beside": "--with b",
         "at": "--at 1",
         "pool": "--pool mean",
@@ -81,6 +85,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "positions": "--positions",
     },
     "attend": {
+        **PAIR,
         "layer": "--layer 1",
         "head": "--head 1",
         "mean": "--mean",
@@ -94,6 +99,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "interactive": "--interactive",
     },
     "forward": {
+        **PAIR,
         "top": "--top 2",
         "at": "--at 1",
         "trace": "--trace",

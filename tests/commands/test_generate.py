@@ -270,9 +270,9 @@ def test_without_a_tokenizer_the_ids_are_written_as_they_come(program: Program) 
 
 
 def test_a_full_context_is_not_said_to_be_the_number_of_tokens(program: Program) -> None:
-    context = open_model(str(GOLDEN / "llama")).config.sizes.context
+    context = open_model(str(GOLDEN / "gpt2")).config.sizes.context
     ids = ",".join(["5"] * (context - 1))
-    asked = ("generate", "--model", str(GOLDEN / "llama"), "--ids", ids, "--max-tokens", "3")
+    asked = ("generate", "--model", str(GOLDEN / "gpt2"), "--ids", ids, "--max-tokens", "3")
     document = program(*asked, "--json").json
     assert (document["stop"], len(document["ids"]), document["context_full"]) == ("length", 1, True)
     assert program(*asked).out.endswith("1 token: the model can hold no more\n")

@@ -133,14 +133,14 @@ def test_the_last_position_of_the_context(tmp_path: Path, called: Program) -> No
     ran = called("forward", "--ids", full, "--model", path, "--json")
     assert ran.code == 0
     assert len(ran.json["tokens"]) == 64
-    ran = called("forward", "--ids", f"{full},5", "--model", path)
-    assert ran.code == 2
-    assert "65 tokens, the context" in ran.err
+    ran = called("forward", "--ids", f"{full},5", "--model", path, "--json")
+    assert ran.code == 0
+    assert "65 tokens are more than the 64" in ran.err
     ran = called(
         "generate", "--ids", ",".join(["5"] * 62), "--ignore-eos", "--max-tokens", "9", "--model", path, "--json"
     )
     assert ran.code == 0
-    assert len(ran.json["ids"]) in (2, 3)
+    assert len(ran.json["ids"]) == 9
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from llminspect.arguments.attend import AttendOptions, check_attend
-from llminspect.arguments.shared import EngineOptions, ModelOptions, PageOptions, SourceOptions
+from llminspect.arguments.shared import EngineOptions, ModelOptions, PageOptions, PairOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts
 from llminspect.cli.opening import open_model_for
@@ -17,7 +17,7 @@ RESULTS = "analysis.attend.AttendResult"
 
 @partial(takes_groups, arrays=True)
 def command(
-    source: SourceOptions, model: ModelOptions, output: PageOptions, engine: EngineOptions, options: AttendOptions
+    source: PairOptions, model: ModelOptions, output: PageOptions, engine: EngineOptions, options: AttendOptions
 ) -> None:
     """Show which token looks at which: all heads at a glance, one head, or one token's sum by hand.
 

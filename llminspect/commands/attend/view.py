@@ -35,7 +35,7 @@ def render(result: AttendResult) -> RenderableType:
 
 def parts(result: AttendResult) -> Iterator[RenderableType]:
     """The parts of the picture, one below the other."""
-    labels = [token["text"] for token in result.tokens]
+    labels = labels_of(result.tokens)
     if result.overview is not None:
         yield from overview_parts(result, result.overview)
     if result.query is not None:
@@ -57,6 +57,12 @@ def parts(result: AttendResult) -> Iterator[RenderableType]:
         if result.selected:
             yield Text("The encoder: who looks at whom in the source", TITLE)
         yield from parts(_of_encoder(result, result.encoder, result.source))
+
+
+def labels_of(tokens: Tokens) -> list[str]:
+    """The texts of the tokens; where some are of another segment than the first, with its number."""
+    several = len({token.get("segment") for token in tokens}) > 1
+    return [f"{token['text']}·{token['segment']}" if several else token["text"] for token in tokens]
 
 
 def _of_encoder(result: AttendResult, encoder: EncoderAttention, source: Tokens) -> AttendResult:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from llminspect.arguments.embed import EmbedOptions
-from llminspect.arguments.shared import EngineOptions, ModelOptions, OutputOptions, SourceOptions
+from llminspect.arguments.shared import EngineOptions, ModelOptions, OutputOptions, PairOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts
 from llminspect.cli.opening import open_model_for
@@ -21,7 +21,7 @@ RESULTS = "analysis.embed.EmbedResult"
 
 @partial(takes_groups, arrays=True)
 def command(
-    source: SourceOptions, model: ModelOptions, output: OutputOptions, engine: EngineOptions, options: EmbedOptions
+    source: PairOptions, model: ModelOptions, output: OutputOptions, engine: EngineOptions, options: EmbedOptions
 ) -> None:
     """Show the vectors that tokens become, and what lies near what.
 

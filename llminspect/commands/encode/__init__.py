@@ -12,7 +12,7 @@ from typing import Any
 from llminspect.analysis.prompt import prompt_of_ids
 from llminspect.arguments.encode import EncodeOptions, SearchOptions
 from llminspect.arguments.ranges import parse_ids
-from llminspect.arguments.shared import NamedOptions, OutputOptions, SourceOptions
+from llminspect.arguments.shared import NamedOptions, OutputOptions, PairOptions, SourceOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import line_prompt, read_with
 from llminspect.cli.opening import open_tokenizer_for
@@ -29,7 +29,7 @@ _IDS = re.compile(r"\s*([\[{]|[\d,]|-\d)")
 
 @takes_groups
 def command(
-    source: SourceOptions, model: NamedOptions, output: OutputOptions, searched: SearchOptions, options: EncodeOptions
+    source: PairOptions, model: NamedOptions, output: OutputOptions, searched: SearchOptions, options: EncodeOptions
 ) -> None:
     """Write a text as the ids that a model reads, or ids as text.
 

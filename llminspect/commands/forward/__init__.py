@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
-from llminspect.arguments.shared import EngineOptions, ModelOptions, PageOptions, SourceOptions
+from llminspect.arguments.shared import EngineOptions, ModelOptions, PageOptions, PairOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts
 from llminspect.cli.opening import open_model_for
@@ -26,7 +26,7 @@ RESULTS = "analysis.forward.ForwardResult"
 
 @partial(takes_groups, arrays=True)
 def command(
-    source: SourceOptions,
+    source: PairOptions,
     model: ModelOptions,
     output: PageOptions,
     engine: EngineOptions,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from llminspect.arguments.shared import NamedOptions, PageOptions, SourceOptions
+from llminspect.arguments.shared import NamedOptions, PageOptions, PairOptions
 from llminspect.arguments.tokenize import TokenizeOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.run import fail_check
@@ -17,7 +17,7 @@ RESULTS = "analysis.tokenize.TokenizeResult analysis.tokenize.CountResult analys
 
 @takes_groups
 def command(
-    context: typer.Context, source: SourceOptions, model: NamedOptions, output: PageOptions, options: TokenizeOptions
+    context: typer.Context, source: PairOptions, model: NamedOptions, output: PageOptions, options: TokenizeOptions
 ) -> None:
     """Cut a text into the tokens that a model sees.
 
@@ -53,7 +53,7 @@ def compared_names(context: typer.Context, model: NamedOptions, options: Tokeniz
     return list(dict.fromkeys(names))
 
 
-def check_budget(over_budget: OverBudget, source: SourceOptions, output: PageOptions) -> None:
+def check_budget(over_budget: OverBudget, source: PairOptions, output: PageOptions) -> None:
     """End with exit code 4 where something has more tokens than are allowed."""
     if over_budget.first is None:
         return

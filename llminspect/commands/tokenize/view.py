@@ -141,7 +141,7 @@ def note_on(token: dict[str, Any], result: TokenizeResult) -> str:
     if token.get("special"):
         return "special" if token["start"] is not None or result.text is None else "special, added"
     if token.get("partial"):
-        around = whole_characters(token, result.text)
+        around = whole_characters(token, None if result.text is None else result.text + (result.pair or ""))
         return f"part of {visible(around)}" if around else "not whole characters"
     return ""
 

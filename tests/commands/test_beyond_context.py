@@ -1,0 +1,97 @@
+"""Texts longer than those that a model was made for: the reference's numbers, with a note, where positions are
+computed; refused where positions stand in a table.
+
+`beyond.npz` (tools/make_pairs.py) has the reference's logits after 90 tokens, and tokens chosen with its cache.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import llminspect
+from llminspect.errors import UsageError
+from tests.closeness import assert_close
+from tests.model.golden import FOLDER
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from llminspect.core.array import Array
+    from tests.conftest import Program
+
+with np.load(FOLDER / "beyond.npz") as file:
+    RECORDED: dict[str, Array] = dict(file)
+NAMES = sorted({name.partition("/")[0] for name in RECORDED})
+
+
+def listed(ids: Array) -> str:
+    return ",".join(map(str, ids))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_logits_are_the_reference_s(called: Program, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "out.npz"
+    ids = listed(RECORDED[f"{name}/ids"])
+    ran = called("forward", "--model", str(FOLDER / name), "--ids", ids, "--save", str(path), "--json")
+    assert ran.code == 0, ran.err
+    with np.load(path) as saved:
+        assert_close(saved["logits"][-1], RECORDED[f"{name}/logits"])
+    context = llminspect.open_model(str(FOLDER / name)).config.sizes.context
+    (note,) = ran.json["notes"]
+    assert f"90 tokens are more than the {context}" in note
+    assert ran.err == f"llminspect: {note}\n"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_text_goes_on_past_the_context_as_the_reference_s(called: Program, name: str) -> None:
+    model = llminspect.open_model(str(FOLDER / name))
+    start, context = int(RECORDED[f"{name}/prompt"]), model.config.sizes.context
+    options = ("--max-tokens", "12", "--ignore-eos", "--json")
+    given = ("generate", "--model", str(FOLDER / name), "--ids", listed(RECORDED[f"{name}/ids"][:start]), *options)
+    found = called(*given).json
+    assert start < context < start + 12
+    assert found["ids"] == RECORDED[f"{name}/greedy"].tolist()
+    assert "context_full" not in found
+    assert len(found["notes"]) == 1
+    assert called(*given, "--lookup", "2").json["ids"] == found["ids"]
+    assert called(*given, "--beams", "1").json["ids"] == found["ids"]
+
+
+def test_within_the_context_there_is_nothing_to_note(called: Program) -> None:
+    ran = called("forward", "--model", str(FOLDER / "llama"), "--ids", "5,6", "--json")
+    assert "notes" not in ran.json
+    assert ran.err == ""
+
+
+@pytest.mark.parametrize("command", ["embed", "attend", "forward", "diff", "verify"])
+def test_every_command_notes_it(called: Program, command: str) -> None:
+    ids = listed(np.full(65, 5))
+    more = {"embed": ["--at", "1"], "diff": ["--against", "a", "--against-model", "toy"], "verify": []}
+    given = ["verify", str(FOLDER / "llama")] if command == "verify" else [command, "--model", str(FOLDER / "llama")]
+    if command == "diff":
+        more["diff"] = ["--against-model", str(FOLDER / "llama-linear")]
+    ran = called(*given, "--ids", ids, *more.get(command, []), "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["notes"][0].startswith("65 tokens are more than the 64")
+
+
+@pytest.mark.parametrize("name", ["gpt2", "bert", "roberta", "distilbert", "marian"])
+def test_a_table_of_positions_ends(called: Program, name: str) -> None:
+    context = llminspect.open_model(str(FOLDER / name)).config.sizes.context
+    ran = called("forward", "--model", str(FOLDER / name), "--ids", listed(np.full(context + 1, 5)))
+    assert ran.code == 2
+    assert f"the text has {context + 1} tokens, the context of" in ran.err
+
+
+def test_windows_may_be_larger_than_the_context() -> None:
+    ids, model = RECORDED["llama/ids"].tolist(), llminspect.open_model(str(FOLDER / "llama"))
+    found = llminspect.forward(ids, model, surprise=True, window=90)
+    assert found.notes is not None
+    assert found.surprise is not None
+    assert found.surprise.window is None
+    assert llminspect.forward(ids, model, surprise=True).notes is None  # In windows of 64.
+    with pytest.raises(UsageError, match="--window 65 is not possible"):
+        llminspect.surprise([5, 6], str(FOLDER / "gpt2"), window=65)
