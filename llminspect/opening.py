@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import ModelError, UsageError, UserError
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from llminspect.backends.jax.settings import EngineSettings, Number
     from llminspect.files.locate import Located
+    from llminspect.model.pooling import Declared
     from llminspect.text.tokenizer import Tokenizer
 
     Progress = Callable[[str, int, int | None], None]
@@ -280,5 +281,25 @@ def _assemble(
         if finite and arrays.not_finite:
             raise reading.not_finite(arrays.not_finite)
         params = Params({**arrays, **in_blocks})
-    tokenizer, provenance, stated = _tokenizer_or_reason(located), located.provenance, located.generating
-    return Model(located.name, description.architecture, config, params, tokenizer, provenance, stated, finite=finite)
+    return Model(
+        located.name,
+        description.architecture,
+        config,
+        params,
+        _tokenizer_or_reason(located),
+        located.provenance,
+        located.generating,
+        finite=finite,
+        declared_pooling=cache(partial(_pooling, located, config.sizes.D)),
+    )
+
+
+def _pooling(located: Located, width: int) -> Declared | None:
+    from llminspect.model import pooling
+
+    if located.format == "gguf":
+        return pooling.of_gguf(located.config)
+    from llminspect.files.sentence_modules import read_modules
+
+    found = read_modules(located.path)
+    return None if found is None else pooling.of_modules(*found, width)

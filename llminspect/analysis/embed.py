@@ -12,8 +12,10 @@ from llminspect.analysis.cross_attention import encoder_of
 from llminspect.analysis.neighbours import Analogy, Neighbour, TokenTexts, neighbours_of, terms_of
 from llminspect.analysis.prompt import beyond_context, check_prompt, of_segments
 from llminspect.analysis.result import Dims, Result, Tokens, token_documents
+from llminspect.analysis.sentence import Pooling, pool_of, pooling_of, steps_of, treated
 from llminspect.arguments.ranges import is_index, shortened
 from llminspect.core import geometry
+from llminspect.core.pooling import pooled
 from llminspect.errors import UsageError
 from llminspect.text.prompt import Prompt
 
@@ -59,19 +61,22 @@ class EmbedResult(Result):
     similarity: Annotated[Array, Dims("N N")] | None = None
     projection: PlaneProjection | None = None
     positions: PositionCode | None = None
+    pooling: Pooling | None = None
+    """What became of the tokens' vectors."""
 
 
 def embed(model: Model, options: EmbedOptions, others: Sequence[Prompt], prompt: Prompt) -> EmbedResult:
     """The vectors of one text (and of `others` beside it), and what lies near them."""
     model = reading_model(model)
-    at = place_of(model, options)
+    pool = pool_of(model, options, bool(others))
+    at, (steps, notes) = place_of(model, options, bool(others)), steps_of(model, options, pool)
     prompts = [prompt, *others]
     for each in prompts:
         check_prompt(model, each)
     model = of_segments(model, prompt.segments)
     unpooled = [vectors.vectors_at(model, each.ids, at) for each in prompts]
-    pooled = [geometry.pooled(vectors_TD, options.pool) for vectors_TD in unpooled]
-    labels = [label for each in prompts for label in _labels(each, options.pool, len(prompts) > 1)]
+    vectors_ND = np.concatenate([pooled(vectors_TD, steps) for vectors_TD in unpooled])
+    labels = [label for each in prompts for label in _labels(each, pool, len(prompts) > 1)]
     lookup = texts = None
     if at == "embedding" and not others:
         lookup = vectors.lookup_of(model.params["embedding.weight"], prompt.ids)
@@ -82,23 +87,30 @@ def embed(model: Model, options: EmbedOptions, others: Sequence[Prompt], prompt:
             for each, start in zip(prompts, starts, strict=False)
         ]
     tokens = [token for each in prompts for token in each.tokens]
-    made = _result(model, options, at, token_documents(tokens, model.segments), labels, np.concatenate(pooled))
+    made = _result(model, options, at, token_documents(tokens, model.segments), labels, vectors_ND)
     positions = vectors.position_code_of(model, len(tokens)) if options.positions else None
     outlier = vectors.outlier_of(np.concatenate(unpooled))
-    notes = None if at == "embedding" else beyond_context(model, *(len(each.tokens) for each in prompts))
-    return replace(made, texts=texts, lookup=lookup, positions=positions, outlier=outlier, notes=notes)
+    longest = max(len(each.tokens) for each in prompts)
+    notes = [*notes, *((at != "embedding" and beyond_context(model, longest)) or ())]
+    if pool == "model":
+        notes += treated(model, prompts)
+    made = replace(made, pool=pool, pooling=pooling_of(steps, pool), notes=notes or None)
+    return replace(made, texts=texts, lookup=lookup, positions=positions, outlier=outlier)
 
 
-def place_of(model: Model, options: EmbedOptions) -> str:
+def place_of(model: Model, options: EmbedOptions, several: bool = False) -> str:
     """Where the vectors are taken from: as `--at` says, or as usual: an encoder was made for those that it gives out,
     pooled. Raises UsageError where there is no such layer."""
-    usual = "final" if options.pool != "none" and model.can("encode") else "embedding"
+    pool = pool_of(model, options, several)
+    usual = "final" if pool == "model" or (pool != "none" and model.can("encode")) else "embedding"
     at, layers = usual if options.at is None else str(options.at), model.config.sizes.L
     if at not in ("embedding", "final") and not (is_index(at) and int(at) < layers):
         have = f"layers run from 0 to {layers - 1}" if layers > 1 else "the only layer is 0"
         raise UsageError(
             f"there is no layer {shortened(at)!r} for --at", f"{have}; embedding and final are the two ends"
         )
+    if pool == "model" and at != "final":
+        raise UsageError("--pool model pools what the model gives out", "leave out --at, or take --pool mean")
     return at
 
 
@@ -131,6 +143,11 @@ def _result(
     analogy: Analogy | None = None,
 ) -> EmbedResult:
     name, table_VD = vectors.vocabulary_table(model, at)
+    if options.nearest and vectors_ND.shape[1] != table_VD.shape[1]:
+        raise UsageError(
+            f"--nearest: these vectors have {vectors_ND.shape[1]} numbers, those of tokens {table_VD.shape[1]}",
+            "leave it out, or take --pool mean",
+        )
     count = options.nearest or (10 if analogy else 0)
     inputs = [token_id for term in analogy.terms for token_id in term.ids] if analogy else []
     found = None
@@ -149,7 +166,7 @@ def _result(
         tokens=tokens,
         dim=vectors_ND.shape[1],
         at=at,
-        pool=options.pool,
+        pool="none",
         labels=labels,
         vectors=vectors_ND,
         norms=geometry.norms(vectors_ND),
@@ -168,7 +185,8 @@ def _labels(prompt: Prompt, pool: Pool, several: bool) -> list[str]:
     if pool == "none":
         return prompt.labels
     if not several:
-        return [f"{pool} of all tokens" if pool == "mean" else f"{pool} token"]
+        named = {"mean": "mean of all tokens", "model": "the whole text"}
+        return [named.get(pool, f"{pool} token")]
     return [" ".join(map(str, prompt.ids)) if prompt.text is None else prompt.text]
 
 

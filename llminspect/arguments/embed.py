@@ -7,7 +7,7 @@ from typing import Literal
 
 from llminspect.arguments.option import Texts, argument, each, option
 
-Pool = Literal["none", "mean", "first", "last"]
+Pool = Literal["none", "mean", "first", "last", "model"]
 Metric = Literal["cosine", "dot"]
 
 
@@ -22,7 +22,11 @@ class EmbedOptions:
         help="Where: the embedding table, the residual stream after a layer, or after the final norm. Default: "
         "embedding; with --pool on an encoder final, which are its sentence vectors.",
     )
-    pool: Pool = option("none", help="One vector for a whole text.")
+    pool: Pool | None = option(
+        help="One vector for a whole text; model: as its files declare. Default: none; where they declare one, model "
+        "for --normalize and for --similarity or --project of several texts."
+    )
+    normalize: bool = option(False, help="Bring every vector to the length 1 (L2).")
     nearest: int = option(0, min=0, metavar="N", help="The N nearest tokens of the whole vocabulary.")
     metric: Metric = option("cosine", help="What near and similar mean.")
     words: bool = option(False, help="Only whole words among the nearest.")

@@ -105,9 +105,9 @@ RULES: dict[str, list[Rule]] = {
             "give one of the two",
         ),
         Rule(
-            "analogy excludes inside pool positions",
+            "analogy excludes inside pool normalize positions",
             "--analogy adds rows of the embedding table",
-            "leave out --at, --pool and --positions",
+            "leave out --at, --pool, --normalize and --positions",
         ),
     ],
     "attend": [

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 
 Metric = Literal["cosine", "dot"]
-Pool = Literal["none", "mean", "first", "last"]
 
 _ROWS_AT_ONCE = 16384
 """Rows of a vocabulary that are multiplied at once, so that a memory-mapped table is never held twice."""
@@ -54,16 +53,6 @@ def vocabulary_products(vectors_ND: Array, table_VD: Array) -> tuple[Array, Arra
     scale_NV = norms(vectors_ND)[:, None] * lengths_V
     cosines_NV = np.clip(dots_NV / np.where(scale_NV == 0, 1, scale_NV), -1, 1)
     return dots_NV, cosines_NV
-
-
-def pooled(vectors_TD: Array, how: Pool) -> Array:
-    """One vector for several, [1, D]: their mean, the first or the last; with "none" all of them, [T, D]."""
-    if how == "none":
-        return vectors_TD
-    if how == "mean":
-        mean_1D: Array = vectors_TD.mean(axis=0, keepdims=True)
-        return mean_1D
-    return vectors_TD[:1] if how == "first" else vectors_TD[-1:]
 
 
 @dataclass(frozen=True)

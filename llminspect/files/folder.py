@@ -38,6 +38,9 @@ TOKENIZER_FILES = (
 """Whatever says how text becomes ids (and, for a sentence encoder, how its vectors become one)."""
 
 _SHARD = re.compile(r"model-[0-9]{5}-of-[0-9]{5}\.safetensors")
+MODULE_FILES = re.compile(r"\d+_[\w-]+/(config\.json|model\.safetensors)")
+"""What a sentence encoder has beside the model, a folder a module."""
+
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 

@@ -18,6 +18,7 @@ from llminspect.files.folder import (
     ADAPTER_CONFIG,
     CONFIG,
     INDEX,
+    MODULE_FILES,
     TOKENIZER_FILES,
     VOCABULARIES,
     WHOLE,
@@ -130,7 +131,9 @@ def _fetched(repo: str, revision: str, weights: bool, report: Progress, hub: Hub
         names = [name for name in (CONFIG, *TOKENIZER_FILES) if name in sizes]
         if weights and WHOLE not in sizes and INDEX in sizes:
             _watched(hub, snapshot, repo, {INDEX: sizes[INDEX]}, report)
-        names += _weights_files(repo, snapshot, sizes) if weights else []
+        if weights:
+            names += [name for name in sizes if MODULE_FILES.fullmatch(name) and name not in names]
+            names += _weights_files(repo, snapshot, sizes)
     missing = [name for name in names if name not in sizes]
     if missing:
         raise ModelError(f"{repo} on the hub lacks {missing[0]!r:.200}, which its index names")

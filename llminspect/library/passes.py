@@ -53,7 +53,7 @@ def embed(*texts: Text | Texts, model: Opened = DEFAULT, source: PairOptions, op
     if (options.analogy is None) == (not texts):
         raise UsageError("embed takes texts or an analogy", "give one of the two")
     model = question.reading_model(opened(model))
-    question.place_of(model, options)
+    question.place_of(model, options, len(texts) > 1)
     if options.analogy is not None:
         return question.embed_analogy(model, options, question.prompt_of_terms(model, options.analogy))
     first, *others = texts

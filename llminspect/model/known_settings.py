@@ -28,11 +28,12 @@ HARMLESS = frozenset(
     encoder_no_repeat_ngram_size bad_words_ids num_return_sequences output_scores return_dict_in_generate
     forced_bos_token_id forced_eos_token_id renormalize_logits remove_invalid_values exponential_decay_length_penalty
     suppress_tokens begin_suppress_tokens min_new_tokens epsilon_cutoff eta_cutoff top_h encoder_repetition_penalty
-    guidance_scale penalty_alpha forced_decoder_ids sequence_bias stop_strings max_time
+    guidance_scale penalty_alpha forced_decoder_ids sequence_bias stop_strings max_time pooling_type
     """.split()
 )
 """Keys that change no number of a forward pass, whatever they say: training, bookkeeping, how the reference
-implementation computes, how it would choose tokens, how long texts may become, and ids that the tokenizer states."""
+implementation computes, how it would choose tokens, how long texts may become, ids that the tokenizer states, and what
+the vectors of sentences are made of (model/pooling.py)."""
 
 MAY_BE_OFF = frozenset(
     """
@@ -48,7 +49,7 @@ MAY_BE_OFF = frozenset(
     mlp_only_layers moe_layers num_nextn_predict_layers num_mtp_layers cache_implementation layer_types
     _sliding_window_pattern sliding_window_pattern no_rope_layers head_dim n_inner
     expert_count expert_used_count expert_shared_count leading_dense_block_count nextn_predict_layers
-    attention.sliding_window attention.sliding_window_pattern pooling_type rope.scaling.type
+    attention.sliding_window attention.sliding_window_pattern rope.scaling.type
     final_logit_softcapping attn_logit_softcapping
     """.split()
 )

@@ -12,7 +12,7 @@ from llminspect.core.tap import NO_TAP, Capture, Chain, Edit, unreached
 from llminspect.errors import ModelError, UsageError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from llminspect.model.adapter import Adapter
     from llminspect.model.config import Config
     from llminspect.model.params import Params
+    from llminspect.model.pooling import Declared
     from llminspect.model.spec import Architecture, Pass, TensorSpec
     from llminspect.text.tokenizer import Tokenizer
 
@@ -56,6 +57,8 @@ class Model:
     """What computes in place of numpy."""
     segments: tuple[int, ...] | None = None
     """Of which segment each token of the text is; None: all are of segment 0."""
+    declared_pooling: Callable[[], Declared | None] = lambda: None
+    """How its files say that the tokens' vectors become one, read when called for. ModelError: not understood."""
     finite: bool = True
     """Whether logits that are no numbers are an error."""
 

@@ -165,7 +165,7 @@ def wrong_values(hint: Any, option: Any) -> list[Any]:
     ("options", "message"),
     [
         (ExperimentOptions(ablate_with="resample"), "'--ablate-with': 'resample' is not one of 'zero', 'mean'"),  # type: ignore[arg-type]
-        (EmbedOptions(pool="meen"), "'--pool': 'meen' is not one of 'none', 'mean', 'first', 'last'"),  # type: ignore[arg-type]
+        (EmbedOptions(pool="meen"), "'--pool': 'meen' is not one of 'none', 'mean', 'first', 'last', 'model'"),  # type: ignore[arg-type]
         (SamplingOptions(temperature=-1), "'--temperature': -1 is not in the range x>=0"),
         (SamplingOptions(top_p=3), "'--top-p': 3 is not in the range 0<=x<=1"),
         (SamplingOptions(top_k=0), "'--top-k': 0 is not in the range x>=1"),

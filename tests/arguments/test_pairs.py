@@ -75,6 +75,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "beside": "--with b",
         "at": "--at 1",
         "pool": "--pool mean",
+        "normalize": "--normalize",
         "nearest": "--nearest 3",
         "words": "--words",
         "metric": "--metric dot",

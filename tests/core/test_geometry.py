@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from llminspect.core import geometry
+from llminspect.core.pooling import Pool, pooled
 from llminspect.core.rotary import measured_rotation, rotate_halves
 
 if TYPE_CHECKING:
@@ -86,11 +87,19 @@ def test_equal_vectors_have_no_variance_to_share() -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "expected"),
-    [("none", [[1, 2], [3, 6]]), ("mean", [[2, 4]]), ("first", [[1, 2]]), ("last", [[3, 6]])],
+    ("modes", "expected"),
+    [
+        ((), [[1, 2], [3, 6]]),
+        (("mean",), [[2, 4]]),
+        (("first", "last"), [[1, 2, 3, 6]]),
+        (("max",), [[3, 6]]),
+        (("mean_sqrt",), [[4 / 2**0.5, 8 / 2**0.5]]),
+        (("weighted_mean",), [[7 / 3, 14 / 3]]),
+    ],
 )
-def test_pooling(how: geometry.Pool, expected: list[list[float]]) -> None:
-    np.testing.assert_array_equal(geometry.pooled(np.array([[1.0, 2.0], [3.0, 6.0]]), how), expected)
+def test_pooling(modes: tuple[str, ...], expected: list[list[float]]) -> None:
+    steps = [Pool(modes)] if modes else []
+    np.testing.assert_allclose(pooled(np.array([[1.0, 2.0], [3.0, 6.0]]), steps), expected, rtol=1e-15)
 
 
 def test_anisotropy_of_a_ball_is_none_and_of_a_cone_is_large() -> None:

@@ -87,7 +87,10 @@ def test_a_wrong_value_is_refused(name: str, field: str, hint: Any, option: Any)
     ("call", "named"),
     [
         (lambda: llminspect.forward("world", "toy", ablate_with="resample"), "'zero', 'mean'"),
-        (lambda: llminspect.embed("cat", model="toy-attention", pool="meen"), "'none', 'mean', 'first', 'last'"),
+        (
+            lambda: llminspect.embed("cat", model="toy-attention", pool="meen"),
+            "'none', 'mean', 'first', 'last', 'model'",
+        ),
         (lambda: llminspect.embed("cat", model="toy-attention", metric="euclid"), "'cosine', 'dot'"),
         (lambda: llminspect.embed("cat", model="toy-attention", project="tsne"), "'pca'"),
         (lambda: llminspect.attend("A cat", "toy-attention", measure="inductoin"), "'induction'"),

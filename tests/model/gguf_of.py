@@ -56,10 +56,12 @@ UNSAID: dict[str, Callable[[Any], Any]] = {
 """What a GGUF file cannot say and these golden models have other than every published model of their kind."""
 
 
-def write(golden: Golden, path: Path) -> None:
+def write(golden: Golden, path: Path, more: Callable[[Any], None] = lambda writer: None) -> None:
+    """`more` adds keys of its own."""
     config, kind = golden.config(), KINDS[golden.name]
     writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[kind])
     write_keys(writer, config)
+    more(writer)
     writer.add_token_list([f"<{index}>" for index in range(config["vocab_size"])])
     # llama.cpp has no Qwen 3 mixture with layers without experts, as the golden one has.
     plain = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN3, 8)

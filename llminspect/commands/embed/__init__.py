@@ -29,13 +29,13 @@ def command(
     llminspect embed "Alice gave Bob her book"
     llminspect embed --analogy "king - man + woman"
     llminspect embed "king queen man woman" --similarity --project pca
-    llminspect embed "A cat sat." "A dog sat." --pool mean --at final --similarity
+    llminspect embed "A cat sat." "A dog sat." --pool model --similarity --model minilm
     """
     from llminspect.analysis.embed import embed, embed_analogy, embed_arrays, place_of, prompt_of_terms, reading_model
     from llminspect.analysis.prompt import text_prompt
 
     opened = reading_model(open_model_for(model, output, engine))
-    place_of(opened, options)  # Refused before a text is read.
+    place_of(opened, options, bool(options.others))  # Refused before a text is read.
     if options.analogy is not None:
         prompts: Iterator[Prompt] = iter([prompt_of_terms(opened, options.analogy)])
         working = partial(embed_analogy, opened, options)

@@ -94,8 +94,7 @@ def distilbert_from_huggingface(settings: Settings) -> BertConfig:
 def bert_from_gguf(settings: Settings) -> BertConfig:
     positions = settings.whole("context_length")
     settings.only("attention.causal", False)
-    # How sentence vectors were meant to be made of the tokens', and the number of heads once more.
-    settings.skip("pooling_type", "attention.head_count_kv")
+    settings.skip("attention.head_count_kv")  # The number of heads once more.
     segments = settings.metadata.get("tokenizer.ggml.token_type_count")
     return BertConfig(
         sizes=read_sizes(settings, GGUF),
