@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 import threading
+import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> None:
     stand_in_for_closed_streams()
     gc.set_threshold(MANY)
+    if not sys.warnoptions:  # A number that is none is reported by its name; numpy's own words name a line of ours.
+        warnings.simplefilter("ignore", RuntimeWarning)
     end(run(sys.argv[1:]))
 
 

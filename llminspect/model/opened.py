@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from llminspect.text.tokenizer import Tokenizer
 
 
+def no_pooling() -> None:
+    """How a model without files says that its tokens' vectors become one: not at all."""
+
+
 @dataclass(frozen=True)
 class Model:
     """An open model (`open_model` gives one): its family, its configuration, its arrays, its tokenizer if it has one.
@@ -57,7 +61,7 @@ class Model:
     """What computes in place of numpy."""
     segments: tuple[int, ...] | None = None
     """Of which segment each token of the text is; None: all are of segment 0."""
-    declared_pooling: Callable[[], Declared | None] = lambda: None
+    declared_pooling: Callable[[], Declared | None] = no_pooling
     """How its files say that the tokens' vectors become one, read when called for. ModelError: not understood."""
     finite: bool = True
     """Whether logits that are no numbers are an error."""
@@ -97,7 +101,7 @@ class Model:
         if self.engine is not None:
             done = self.engine.run(ids_T, tap, cache, hidden_S)
         else:
-            with np.errstate(over="ignore", invalid="ignore"):
+            with np.errstate(all="ignore"):
                 done = self.architecture.forward(self.params, self.config, ids_T, tap, cache, hidden_S)
         self._check_reached(looking, later="final.")  # Which is the logits'.
         return done
@@ -132,7 +136,7 @@ class Model:
         else:
             import numpy as np
 
-            with np.errstate(over="ignore", invalid="ignore"):
+            with np.errstate(all="ignore"):
                 logits_TV = self.architecture.readout(self.params, self.config, stream_TD, tap)
                 if self.finite and not np.isfinite(np.max(logits_TV, axis=-1)).all():
                     raise not_numbers("logits")
@@ -148,7 +152,7 @@ class Model:
 
         head = self.architecture.head
         assert head is not None, "only a model with a head for labels or spans scores them"
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             found_N = scores(self.params, self.config, head, np.asarray(ids), stream_TD, tap)
         if self.finite and not np.isfinite(found_N).all():
             raise not_numbers("scores of the labels")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llminspect.core.rotary import Dynamic, Linear, Llama3, LongRope, Rotary, Yarn, long_rope_gain, yarn_gain
+from llminspect.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,9 @@ def _turned(settings: Settings, head_width: int, otherwise: float = 1.0) -> int:
     """How many of a head's numbers are turned: pairs, and at least one."""
     width = int(head_width * settings.number("partial_rotary_factor", otherwise))
     if width < 2 or width % 2:
-        raise settings.wrong("partial_rotary_factor", f"a share of {head_width} that is a number of pairs")
+        raise ModelError(
+            f"{settings.where}: {width} of the {head_width} numbers of a head are turned, and not in pairs"
+        )
     return width
 
 

@@ -80,7 +80,8 @@ class Settings:
         self._read.update(keys)
 
     def flag(self, key: str, default: bool = False) -> bool:
-        value = self.get(key, default)
+        """True or false; null is false, as the reference reads it, whatever a missing key means."""
+        value = False if key in self.values and self.get(key) is None else self.get(key, default)
         if not isinstance(value, bool):
             raise self.wrong(key, "true or false")
         return value

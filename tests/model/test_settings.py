@@ -82,6 +82,7 @@ def test_a_decoder_that_sees_both_ways_says_so(name: str) -> None:
     config = Golden(name).config()
     assert read(config).causal and read({**config, "is_causal": True}).causal
     assert not read({**config, "is_causal": False}).causal
+    assert not read({**config, "is_causal": None}).causal
     wrong: list[Any] = [0, 1, "no", []]
     for value in wrong:
         with pytest.raises(ModelError, match="is_causal"):

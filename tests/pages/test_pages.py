@@ -175,7 +175,7 @@ def test_all_three_attentions_of_an_encoder_decoder_can_be_chosen(
     browser: Browser, program: Program, tmp_path: Path
 ) -> None:
     model = ("--model", str(ROOT / "tests/golden/t5"))
-    browser.open(saved(program, tmp_path, "attend", "--ids", "5,6,7,1", "--target-ids", "0,3", *model))
+    browser.open(saved(program, tmp_path, "attend", "--ids", "5,6,7,1", "--target-ids", "5,3", *model))
     shape = "['row', 'column'].map(n => document.querySelectorAll(`[data-${n}]`).length).join('x')"
     assert browser.value(shape) == "3x3"
     for part, expected in (("1", "3x4"), ("2", "4x4")):

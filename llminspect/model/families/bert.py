@@ -62,6 +62,8 @@ def bert_from_huggingface(settings: Settings, counts_from_padding: bool) -> Bert
     settings.skip(*UNREAD)
     positions = settings.whole("max_position_embeddings")
     padding_id = int(settings.need("pad_token_id")) if counts_from_padding else None
+    if padding_id is not None and not 0 <= padding_id < positions - 1:
+        raise settings.wrong("pad_token_id", f"0 to {positions - 2}: positions count from after it")
     settings.only("position_embedding_type", "absolute")
     settings.only("is_decoder", False)
     settings.only("add_cross_attention", False)

@@ -44,6 +44,7 @@ def answers_of_golden(model: Model, texts: Golden) -> dict[str, Array]:
     """What is looked at in one pass over all texts, and the tokens that follow where it generates."""
     tap = Capture("*.input", "*.output", "*.weights", "*.pooled", optional=True)
     found = computed(model, texts, tap)
+    found.pop("normed", None)
     if not model.can("generate"):
         return found
     # The same passes once more, as `computed` drops their cache.
