@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str, int, int | None], None]
 
+READING = 2
+"""Goes up when other numbers are read from the same file than before: what was prepared until then is made anew."""
+
 
 def describe_model(
     name: str,
@@ -273,7 +276,7 @@ def _assemble(
         params = Params(on_demand, keep=False)
     else:
         # The family is part of the key: another reading of the same file must not find this one's arrays.
-        key = f"{located.identity}-{description.architecture.name}" + ("-beside-blocks" if in_blocks else "")
+        key = f"{located.identity}-{description.architecture.name}-{READING}" + ("-beside-blocks" if in_blocks else "")
         key += "".join(f"-ignoring-{name}" for name in located.read_as.get("ignored_settings", ()))
         if description.adapter is not None:
             key += f"-with-{description.adapter.files.identity}"

@@ -50,7 +50,6 @@ MAY_BE_OFF = frozenset(
     _sliding_window_pattern sliding_window_pattern no_rope_layers head_dim n_inner
     expert_count expert_used_count expert_shared_count leading_dense_block_count nextn_predict_layers
     attention.sliding_window attention.sliding_window_pattern rope.scaling.type
-    final_logit_softcapping attn_logit_softcapping
     """.split()
 )
 """Parts and steps that other families have, or that another form of the file says: a family that does not read such a
