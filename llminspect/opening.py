@@ -114,11 +114,14 @@ def _built_in(name: str, ignore_settings: Sequence[str], adapter: str | None) ->
         raise UsageError(f"{option} says nothing to {name}, which is built in", "leave it out")
 
 
+PASSED_OVER = "settings were passed over, so the numbers may not be the model's: "
+"""What begins a remark that every output has, --quiet or not."""
+
+
 def remarks(provenance: Mapping[str, Any]) -> Iterator[str]:
     """What to tell the reader of a model's numbers, by its provenance."""
     if "ignored_settings" in provenance:
-        names = ", ".join(provenance["ignored_settings"])
-        yield f"settings were passed over, so the numbers may not be the model's: {names}"
+        yield PASSED_OVER + ", ".join(provenance["ignored_settings"])
     if "adapter_beside" in provenance and "adapter" not in provenance:
         yield "an adapter lies beside the model (adapter_config.json) and is not added; --adapter FOLDER adds one"
 

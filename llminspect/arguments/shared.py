@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from llminspect.arguments.option import Texts, argument, option
+from llminspect.arguments.option import Texts, argument, each, option
 
 revision_option = partial(option, metavar="REV", help="A branch, tag or commit of a model on the hub.")
 offline_option = partial(option, False, envvar="HF_HUB_OFFLINE", help="Fetch nothing from the network.")
@@ -49,6 +49,12 @@ class ModelOptions(NamedOptions):
     adapter: str | None = option(
         metavar="FOLDER", help="Add a LoRA adapter (PEFT): its folder, or org/name on the hub.", show_default=False
     )
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How the model of that name is read, as `open_model` and `describe_model` take it."""
+        ignored = each(self.ignore_settings)
+        return {"revision": self.revision, "offline": self.offline, "ignore_settings": ignored, "adapter": self.adapter}
 
 
 @dataclass(frozen=True)

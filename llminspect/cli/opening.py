@@ -6,7 +6,6 @@ import dataclasses
 import sys
 from typing import TYPE_CHECKING, Any
 
-from llminspect.arguments.option import each
 from llminspect.arguments.shared import EngineOptions, ModelOptions, NamedOptions, OutputOptions
 from llminspect.cli.output import be_silent, note
 
@@ -45,10 +44,7 @@ def open_model_for(
     with ProgressBars(output) as progress:
         opened = open_model(
             options.model,
-            revision=options.revision,
-            offline=options.offline,
-            ignore_settings=each(options.ignore_settings),
-            adapter=options.adapter,
+            **options.reading,
             progress=progress,
             streamed=streamed,
             finite=finite,
@@ -63,10 +59,10 @@ def open_model_for(
 
 def note_reading(provenance: Mapping[str, Any], output: OutputOptions) -> None:
     """Say what of a model's files was passed over or added."""
-    from llminspect.opening import remarks
+    from llminspect.opening import PASSED_OVER, remarks
 
     for remark in remarks(provenance):
-        note(remark, output)
+        note(remark, output, always=remark.startswith(PASSED_OVER) and not output.json)
 
 
 def open_tokenizer_for(options: NamedOptions, output: OutputOptions) -> tuple[Tokenizer, dict[str, Any]]:

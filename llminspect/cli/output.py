@@ -154,9 +154,9 @@ def live(options: OutputOptions) -> Live:
     return Live(console=console(options), auto_refresh=False, transient=True)
 
 
-def note(text: str, options: OutputOptions) -> None:
-    """A remark for the person, on standard error, where it disturbs no pipe."""
-    if not options.quiet and not _SILENT:
+def note(text: str, options: OutputOptions, *, always: bool = False) -> None:
+    """A remark for the person, on standard error, where it disturbs no pipe; `always`: with --quiet too."""
+    if (always or not options.quiet) and not _SILENT:
         from llminspect.render.safe import visible
 
         sys.stderr.write(f"llminspect: {visible(text)}\n")

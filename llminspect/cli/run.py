@@ -109,7 +109,7 @@ def emit(
         return rendering
 
     document = document_of(command, model_name, provenance, result, prompt)
-    for remark in document.get("notes", ()) if "line" not in document else ():
+    for remark in (getattr(result, "notes", None) or ()) if "line" not in document else ():
         note(remark, output)
     if output.save is not None and not is_silent():
         from llminspect.cli.save import save
@@ -127,7 +127,11 @@ def document_of(
     command: str, model_name: str | None, provenance: dict[str, Any], result: Any, prompt: Prompt | None = None
 ) -> dict[str, Any]:
     """The JSON document of a result. Its provenance is enough to repeat the run; the name of no model is null."""
+    from llminspect.opening import remarks
+
     line = {} if prompt is None or prompt.line is None else {"line": prompt.line}
+    fields = given_fields(result)
+    notes = [*remarks(provenance), *fields.pop("notes", ())]
     ids = {"ids": prompt.ids} if prompt is not None and prompt.tokens else {}
     return {
         "schema": SCHEMA,
@@ -135,7 +139,8 @@ def document_of(
         "model": model_name,
         **line,
         "provenance": {"version": __version__, **provenance, **ids, "options": OPTIONS_GIVEN.get()},
-        **given_fields(result),
+        **fields,
+        **({"notes": notes} if notes else {}),
     }
 
 

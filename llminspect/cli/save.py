@@ -54,7 +54,8 @@ def save(
         save_whole(path, picture.encode("utf-8", "replace") if isinstance(picture, str) else picture)
     else:
         assert arrays is not None, "`check_ending` lets no .npz pass where there are none"
-        save_whole(path, lambda file: write_npz(file, arrays()))
+        notes = {"notes": document["notes"]} if "notes" in document else {}
+        save_whole(path, lambda file: write_npz(file, {**arrays(), **notes}))
 
 
 def _with_remarks(rendering: RenderableType, document: dict[str, Any]) -> RenderableType:

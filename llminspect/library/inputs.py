@@ -10,6 +10,7 @@ import functools
 import inspect
 import json
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, overload
 
 from llminspect.arguments.option import checked, fields_of
@@ -47,15 +48,26 @@ def each(
     *,
     may_be_empty: bool = False,
     target_ids: object = None,
+    provenance: Mapping[str, Any] = MappingProxyType({}),
 ) -> R:
     """The Result of one text, or a list of those of each of a list of texts (the functions' types say so: `OfText`).
 
-    `special` says something to ids where there are `target_ids`: whether those are taken as they are."""
+    `special` says something to ids where there are `target_ids`: whether those are taken as they are. They say what is
+    to be known of the model with this `provenance`."""
     if several(text):
-        return cast("R", [work(prompt_of(one, source, tokenizer, may_be_empty=may_be_empty)) for one in text])
+        found = [work(prompt_of(one, source, tokenizer, may_be_empty=may_be_empty)) for one in text]
+        return cast("R", [noted(result, provenance) for result in found])
     if target_ids is not None and not isinstance(text, str):
         source = dataclasses.replace(source, special=None)
-    return work(prompt_of(text, source, tokenizer, may_be_empty=may_be_empty))
+    return noted(work(prompt_of(text, source, tokenizer, may_be_empty=may_be_empty)), provenance)
+
+
+def noted(result: R, provenance: Mapping[str, Any]) -> R:
+    """A Result with what is to be known of the model that it is of."""
+    from llminspect.opening import remarks
+
+    found = list(remarks(provenance))
+    return dataclasses.replace(result, notes=[*found, *(result.notes or ())]) if found else result  # type: ignore
 
 
 def several(text: Any) -> bool:

@@ -10,7 +10,7 @@ from llminspect.arguments.option import Texts, checked, each
 from llminspect.arguments.shared import EngineOptions, ModelOptions, NamedOptions
 from llminspect.arguments.small import Action, CacheOptions, VerifyOptions
 from llminspect.arguments.together import check_together
-from llminspect.library.inputs import DEFAULT, opened, takes_options
+from llminspect.library.inputs import DEFAULT, noted, opened, takes_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,10 +42,7 @@ def open_model(name: str = DEFAULT, *, streamed: bool = False, where: ModelOptio
     settings = engine_settings(**vars(engine))
     return work(
         where.model,
-        revision=where.revision,
-        offline=where.offline,
-        ignore_settings=each(where.ignore_settings),
-        adapter=where.adapter,
+        **where.reading,
         streamed=streamed,
         kernels=engine.kernels,
         engine=settings,
@@ -100,14 +97,9 @@ def info(name: str = DEFAULT, *, where: ModelOptions) -> InfoResult:
     alone = standalone(name)
     if alone is not None:
         return work(None, alone, name)
-    description = describe_model(
-        name,
-        revision=where.revision,
-        offline=where.offline,
-        ignore_settings=each(where.ignore_settings),
-        adapter=where.adapter,
-    )
-    return work(description, tokenizer_of(description), name)
+    description = describe_model(name, **where.reading)
+    found = work(description, tokenizer_of(description), name)
+    return found if description.located is None else noted(found, description.located.provenance)
 
 
 @takes_options
@@ -135,7 +127,8 @@ def verify(model: Opened = DEFAULT, ids: Sequence[int] | None = None, *, options
     recording = None if options.against is None else read_recording(options.against)
     compared = None if recording is None else (str(options.against), recording)
     input_ids, source_ids = ids_of(read, options.ids, recording)
-    return work(read, input_ids, bound=options.bound, streamed=streamed, against=compared, source_ids=source_ids)[0]
+    found = work(read, input_ids, bound=options.bound, streamed=streamed, against=compared, source_ids=source_ids)[0]
+    return noted(found, read.provenance)
 
 
 def cache(action: Action = "show", names: Texts | None = None, limit: str | None = None) -> CacheResult:

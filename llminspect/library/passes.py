@@ -14,7 +14,7 @@ from llminspect.arguments.shared import ModelOptions, PairOptions, SourceOptions
 from llminspect.arguments.small import DiffOptions
 from llminspect.arguments.together import check_together
 from llminspect.errors import UsageError
-from llminspect.library.inputs import DEFAULT, each, name_of, of_text, opened, prompt_of, takes_options
+from llminspect.library.inputs import DEFAULT, each, name_of, noted, of_text, opened, prompt_of, takes_options
 
 if TYPE_CHECKING:
     from llminspect.analysis.attend import AttendResult
@@ -55,10 +55,14 @@ def embed(*texts: Text | Texts, model: Opened = DEFAULT, source: PairOptions, op
     model = question.reading_model(opened(model))
     question.place_of(model, options, len(texts) > 1)
     if options.analogy is not None:
-        return question.embed_analogy(model, options, question.prompt_of_terms(model, options.analogy))
+        return noted(
+            question.embed_analogy(model, options, question.prompt_of_terms(model, options.analogy)), model.provenance
+        )
     first, *others = texts
     beside = [prompt_of(text, source, model.tokenizer) for text in others]
-    return each(first, source, model.tokenizer, partial(question.embed, model, options, beside))
+    return each(
+        first, source, model.tokenizer, partial(question.embed, model, options, beside), provenance=model.provenance
+    )
 
 
 @of_text
@@ -85,7 +89,7 @@ def attend(text: Text | Texts, model: Opened = DEFAULT, *, source: PairOptions, 
     keeping = question.Keeping(every=True, most=1 << 40, may_lack=not options.selects and options.asks)
     exact = source.special is False
     work = partial(question.attend, model, options, keeping=keeping, control=beside, target_as_given=exact)
-    return each(text, source, model.tokenizer, work, target_ids=options.target_ids)
+    return each(text, source, model.tokenizer, work, target_ids=options.target_ids, provenance=model.provenance)
 
 
 @of_text
@@ -123,7 +127,8 @@ def forward(
     model = opened(model)
     patched = None if patch.patch is None else prompt_of(patch.patch, source, model.tokenizer).ids
     whole = question.ForwardQuestion(look, patch, experiments, patched, source.special is False)
-    return each(text, source, model.tokenizer, partial(question.forward, model, whole), target_ids=look.target_ids)
+    work = partial(question.forward, model, whole)
+    return each(text, source, model.tokenizer, work, target_ids=look.target_ids, provenance=model.provenance)
 
 
 @of_text
@@ -160,7 +165,7 @@ def generate(
     seed = seed_of(sampling, options)
     patched = None if patch.patch is None else prompt_of(patch.patch, source, model.tokenizer).ids
     whole = question.GenerateQuestion(sampling, options, experiments, seed, patch, patched, stated)
-    return each(text, source, model.tokenizer, partial(question.generate, model, whole))
+    return each(text, source, model.tokenizer, partial(question.generate, model, whole), provenance=model.provenance)
 
 
 @takes_options
@@ -177,7 +182,7 @@ def walk(text: Text | Texts = SENTENCE, model: Opened = DEFAULT, *, source: Sour
 
     name, model = name_of(model), opened(model)
     options = ModelOptions(name, ignore_settings=model.provenance.get("ignored_settings"))
-    return each(text, source, model.tokenizer, partial(work, model, options, source))
+    return each(text, source, model.tokenizer, partial(work, model, options, source), provenance=model.provenance)
 
 
 @of_text
@@ -201,11 +206,12 @@ def diff(
     >>> apart.a.next[0].text, apart.b.next[0].text, round(apart.kl_ab, 1)
     (' Paris', ' Rome', 7.7)
     """
-    from llminspect.analysis.diff import diff as work
+    from llminspect.analysis.diff import diff as question
 
     if against is None and against_model is None:
         raise UsageError("nothing to compare with", "give against or against_model")
     first = opened(model)
     second = first if against_model is None else opened(against_model)
     other = None if against is None else prompt_of(against, source, second.tokenizer)
-    return each(text, source, first.tokenizer, partial(work, first, second, other, options.top, source=source))
+    work = partial(question, first, second, other, options.top, source=source)
+    return each(text, source, first.tokenizer, work, provenance=first.provenance)

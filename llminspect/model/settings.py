@@ -122,7 +122,10 @@ class Settings:
 
     def wrong(self, key: str, known: str) -> ModelError:
         value = self.values.get(key, self.defaults.get(key))
-        return ModelError(f"{self.where}: {key} = {value!r:.60} is not understood", f"known: {known}")
+        needed = (
+            "; the model needs this setting, so --ignore-setting cannot pass over it" if key in self.ignored else ""
+        )
+        return ModelError(f"{self.where}: {key} = {value!r:.60} is not understood", f"known: {known}{needed}")
 
     def under(self, key: str) -> Settings:
         """A configuration inside this one."""
@@ -140,10 +143,12 @@ class Settings:
         strange = [key for key in strange if key not in self.ignored]
         if strange:
             named = ", ".join(f"{key} = {self.values[key]!r:.60}" for key in strange)
+            needed = [key for key in self.ignored if key in self.values and key in self._read]
+            not_these = f"; {', '.join(needed)}: understood, and not passed over" if needed else ""
             raise ModelError(
                 f"{self.where} has settings that are not understood: {named}",
                 "a setting that is not understood could change every number, so the model is not opened; "
-                "--ignore-setting NAME opens it all the same",
+                f"--ignore-setting NAME opens it all the same{not_these}",
             )
 
 

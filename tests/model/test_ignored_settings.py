@@ -6,6 +6,7 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 import llminspect
@@ -55,7 +56,10 @@ def test_every_command_takes_it_and_says_so(command: str, folder: str, called: P
     assert (ran.code, ran.err) == (0, NOTE)
     assert ran.json["provenance"]["ignored_settings"] == ["strange"]
     assert ran.json["provenance"]["options"]["ignore_settings"] == ["strange"]
-    assert not called(*given, "--ignore-setting", "strange", "--quiet").err
+    assert ran.json["notes"][0] == NOTE.removeprefix("llminspect: ").strip()
+    # --quiet hides it only where the document says so.
+    assert called(*given, "--ignore-setting", "strange", "--quiet").err == NOTE
+    assert not called(*given, "--ignore-setting", "strange", "--quiet", "--json").err
     plain = called(*given[:-1], str(FOLDER / "llama"), "--json")
     assert (
         "ignored_settings" not in plain.json["provenance"]
@@ -71,6 +75,29 @@ def test_a_page_says_so(folder: str, called: Program, tmp_path: Path) -> None:
         assert "settings were passed over" in page.read_text()
 
 
+@pytest.mark.parametrize("command", ["forward", "attend", "embed"])
+def test_an_archive_says_so(command: str, folder: str, called: Program, tmp_path: Path) -> None:
+    given = (
+        command,
+        "--ids",
+        "5,6",
+        "--ignore-setting",
+        "strange",
+        "--save",
+        str(tmp_path / "a.npz"),
+        "--model",
+        folder,
+    )
+    assert called(*given).code == 0
+    with np.load(tmp_path / "a.npz") as saved:
+        assert saved["notes"].tolist() == [NOTE.removeprefix("llminspect: ").strip()]
+
+
+def test_a_bare_number_says_so(folder: str, called: Program) -> None:
+    ran = called("forward", "--ids", "5,6", "--perplexity", "--quiet", "--ignore-setting", "strange", "--model", folder)
+    assert (ran.code, ran.err) == (0, NOTE)
+
+
 def test_in_python(folder: str) -> None:
     with pytest.raises(ModelError, match="strange"):
         llminspect.open_model(folder)
@@ -78,6 +105,14 @@ def test_in_python(folder: str) -> None:
     assert model.provenance["ignored_settings"] == ["strange"]
     assert llminspect.forward([5, 6], model).next == llminspect.forward([5, 6], str(FOLDER / "llama")).next
     assert llminspect.info(folder, ignore_settings="strange").family == "llama"
+    said = [NOTE.removeprefix("llminspect: ").strip()]
+    results = [
+        llminspect.forward([5, 6], model),
+        llminspect.attend([5, 6], model),
+        llminspect.embed([5, 6], model=model),
+    ]
+    results += [llminspect.generate([5, 6], model, max_tokens=1), llminspect.info(folder, ignore_settings="strange")]
+    assert [result.notes for result in results] == [said] * 5
 
 
 @pytest.mark.parametrize(
@@ -110,8 +145,12 @@ def test_one_inside_an_object(tmp_path: Path) -> None:
 
 def test_a_value_that_is_not_understood_is_not_passed_over(tmp_path: Path) -> None:
     model = strange(tmp_path, hidden_act="strange")
-    with pytest.raises(ModelError, match="hidden_act = 'strange' is not understood"):
+    with pytest.raises(ModelError, match="hidden_act = 'strange' is not understood") as refused:
         describe_model(model, ignore_settings=["hidden_act"])
+    assert "the model needs this setting" in str(refused.value.hint)
+    with pytest.raises(ModelError, match="strange = 3") as refused:
+        describe_model(strange(tmp_path, strange=3), ignore_settings=["rms_norm_eps"])
+    assert "rms_norm_eps: understood, and not passed over" in str(refused.value.hint)
 
 
 @pytest.mark.parametrize("name", ["strange", "llama.strange"])

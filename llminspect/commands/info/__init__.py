@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from llminspect.arguments.option import each
 from llminspect.arguments.shared import ModelOptions, OutputOptions
 from llminspect.arguments.small import InfoOptions
 from llminspect.cli.groups import takes_groups
@@ -42,13 +41,6 @@ def _described(options: ModelOptions, progress: Any) -> tuple[Description | None
     alone = standalone(options.model)
     if alone is not None:
         return None, alone, {"file": "built in"}
-    description = describe_model(
-        options.model,
-        revision=options.revision,
-        offline=options.offline,
-        ignore_settings=each(options.ignore_settings),
-        adapter=options.adapter,
-        progress=progress,
-    )
+    description = describe_model(options.model, **options.reading, progress=progress)
     provenance = {"file": "built in"} if description.located is None else description.located.provenance
     return description, tokenizer_of(description), provenance
