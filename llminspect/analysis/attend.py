@@ -75,6 +75,8 @@ class AttendResult(Result):
     find: Find | None = None
     rollout: Annotated[Array, Dims("T S")] | None = None
     contributions: Contributions | None = None
+    pair: str | None = None
+    """The second text, with --pair."""
     part: Literal["decoder", "encoder"] | None = None
     """Of an encoder–decoder: what all else is about."""
     source: Tokens | None = None
@@ -180,7 +182,8 @@ def _attend(
 
         written = contributions(model, watched.stream, index, prompt.labels[index])
     return AttendResult(
-        tokens=token_documents(prompt.tokens, model.segments),
+        pair=prompt.pair,
+        tokens=token_documents(prompt.tokens, model.segments, prompt.second),
         n_layers=sizes.L,
         n_heads=sizes.H,
         n_kv_heads=sizes.K,

@@ -51,6 +51,8 @@ class EmbedResult(Result):
     outlier: Outlier | None = None
     """The longest vector of a token, where it is more than ten times as long as the median."""
     lookup: TableLookup | None = None
+    pair: str | None = None
+    """The second text, with --pair."""
     texts: list[TextSpan] | None = None
     analogy: Analogy | None = None
     nearest_in: Literal["embedding", "unembedding"] | None = None
@@ -87,7 +89,7 @@ def embed(model: Model, options: EmbedOptions, others: Sequence[Prompt], prompt:
             for each, start in zip(prompts, starts, strict=False)
         ]
     tokens = [token for each in prompts for token in each.tokens]
-    made = _result(model, options, at, token_documents(tokens, model.segments), labels, vectors_ND)
+    made = _result(model, options, at, token_documents(tokens, model.segments, prompt.second), labels, vectors_ND)
     positions = vectors.position_code_of(model, len(tokens)) if options.positions else None
     outlier = vectors.outlier_of(np.concatenate(unpooled))
     longest = max(len(each.tokens) for each in prompts)
@@ -95,7 +97,7 @@ def embed(model: Model, options: EmbedOptions, others: Sequence[Prompt], prompt:
     if pool == "model":
         notes += treated(model, prompts)
     made = replace(made, pool=pool, pooling=pooling_of(steps, pool), notes=notes or None)
-    return replace(made, texts=texts, lookup=lookup, positions=positions, outlier=outlier)
+    return replace(made, pair=prompt.pair, texts=texts, lookup=lookup, positions=positions, outlier=outlier)
 
 
 def place_of(model: Model, options: EmbedOptions, several: bool = False) -> str:

@@ -53,7 +53,7 @@ def encode(tokenizer: Tokenizer, one_hot: bool, prompt: Prompt) -> EncodeResult:
             "take a shorter text, or a small vocabulary: --letters, --model toy, --model bytes",
         )
     rows = [[int(place == token_id) for place in range(size)] for token_id in prompt.ids] if one_hot else None
-    documents = token_documents(prompt.tokens, prompt.segments)
+    documents = token_documents(prompt.tokens, prompt.segments, prompt.second)
     return EncodeResult(prompt.text, prompt.ids, documents, size, rows, prompt.pair)
 
 

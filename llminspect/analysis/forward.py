@@ -162,7 +162,7 @@ def _followed(model: Model, question: ForwardQuestion, prompt: Prompt) -> Forwar
     return ForwardResult(
         text=prompt.text,
         pair=prompt.pair,
-        tokens=token_documents(prompt.tokens, model.segments),
+        tokens=token_documents(prompt.tokens, model.segments, prompt.second),
         position=position,
         layers=watched.layers,
         before=watched.before if look.trace else None,

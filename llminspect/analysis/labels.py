@@ -11,6 +11,7 @@ import numpy as np
 from llminspect.analysis.result import token_documents
 from llminspect.analysis.trace import watch_pass
 from llminspect.core.attention import softmax
+from llminspect.text.tokenizer import utf8
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,27 +98,28 @@ def head_parts(model: Model, prompt: Prompt, watched: WatchedPass, made: Sequenc
         rows = enumerate(best_T)
         return {"token_labels": [TokenLabel(head.labels[n], scores[t, n], probs_TN[t, n], t) for t, n in rows]}
     logits = [SpanLogits(index, *row_N) for index, row_N in enumerate(scores)]
-    return {"span": answer_span(scores, prompt.text, token_documents(prompt.tokens)), "span_logits": logits}
+    text = prompt.text if prompt.pair is None else prompt.pair
+    documents = token_documents(prompt.tokens, second=prompt.second)
+    return {"span": answer_span(scores, text, documents), "span_logits": logits}
 
 
 def answer_span(scores_TN: Array, text: str | None, documents: Sequence[Mapping[str, Any]]) -> AnswerSpan:
-    """See AnswerSpan."""
-    segments = [token.get("segment") or 0 for token in documents]
-    last = max(segments)
-    able = [not token.get("special") and segment == last for token, segment in zip(documents, segments, strict=True)]
+    """See AnswerSpan; `text` is that which the answer is a part of, of a pair the second."""
+    two = any(token.get("second") for token in documents)
+    able = [not token.get("special") and (not two or bool(token.get("second"))) for token in documents]
     allowed_T = np.array(able) if any(able) else np.ones(len(able), bool)
     start_T, end_T = np.where(allowed_T[:, None], scores_TN.astype(np.float64), -math.inf).T
     best_start_T = np.maximum.accumulate(start_T)  # Of all starts up to each token.
     end = int(np.argmax(best_start_T + end_T))
     start = int(np.argmax(start_T[: end + 1]))
     chance = softmax(start_T)[start] * softmax(end_T)[end]
-    written = _text(text if last == 0 else None, documents[start : end + 1])
+    written = _text(text, documents[start : end + 1])
     return AnswerSpan(start, end, written, float(start_T[start] + end_T[end]), float(chance))
 
 
 def _text(text: str | None, tokens: Sequence[Mapping[str, Any]]) -> str:
-    """As the text has it, where the tokens are of one text; else as they are written in the vocabulary."""
+    """As the text has it, where the tokens are of it; else as they are written in the vocabulary."""
     first, last = tokens[0].get("start"), tokens[-1].get("end")
     if text is None or first is None or last is None:
         return "".join(str(token["text"]) for token in tokens)
-    return text.encode("utf-8", "surrogatepass")[first:last].decode("utf-8", "replace")
+    return utf8(text)[first:last].decode("utf-8", "replace")

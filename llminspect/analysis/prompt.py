@@ -14,7 +14,6 @@ from llminspect.arguments.ranges import Ids, parse_ids
 from llminspect.arguments.shared import PairOptions
 from llminspect.errors import UsageError
 from llminspect.text.prompt import Chat, Prompt, checked_messages, encode_chat, render_chat
-from llminspect.text.tokenizer import utf8
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,15 +43,9 @@ def text_prompt(text: str, source: SourceOptions, tokenizer: Tokenizer | None, l
         return chat_prompt(messages, tokenizer, line)
     tokens = tokenizer.encode(text, source.parse)
     if isinstance(source, PairOptions) and source.pair is not None:
-        size = len(utf8(text))
-        second = [
-            token
-            if token.start is None or token.end is None
-            else replace(token, start=token.start + size, end=token.end + size)
-            for token in tokenizer.encode(source.pair, source.parse)
-        ]
-        tokens, segments = tokenizer.wrap_pair(tokens, second, source.special is not False)
-        return Prompt(text, tokens, line, pair=source.pair, segments=segments)
+        other = tokenizer.encode(source.pair, source.parse)
+        tokens, segments, second = tokenizer.wrap_pair(tokens, other, source.special is not False)
+        return Prompt(text, tokens, line, pair=source.pair, second=second, segments=segments)
     return Prompt(text, tokens if source.special is False else tokenizer.wrap(tokens), line)
 
 

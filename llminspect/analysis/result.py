@@ -96,7 +96,8 @@ class TokenDocument(TypedDict):
     bytes: str
     """In hex."""
     start: int | None
-    """The span in the UTF-8 bytes of the input; null where the token is not of the input."""
+    """The span in the UTF-8 bytes of the input; null where the token is not of the input. Of a token of --pair's text
+    the span in that."""
     end: int | None
     special: NotRequired[bool]
     """There, and true, where it is a special token."""
@@ -106,16 +107,20 @@ class TokenDocument(TypedDict):
     """With --chat: the message whose content the token is of, counted from 0; not there where the template wrote it."""
     segment: NotRequired[int]
     """With --pair: the segment that the token is of."""
+    second: NotRequired[bool]
+    """There, and true, where the token is of --pair's text."""
 
 
 Tokens: TypeAlias = Annotated[list[dict[str, Any]], TokenDocument]
 """What `token_documents` makes."""
 
 
-def token_documents(tokens: Sequence[Token], segments: Sequence[int] | None = None) -> list[dict[str, Any]]:
+def token_documents(
+    tokens: Sequence[Token], segments: Sequence[int] | None = None, second: range = range(0)
+) -> list[dict[str, Any]]:
     """The tokens as JSON has them (index, id, text, bytes, start, end), and of two texts together the segment.
 
-    With `special` where one is, and `partial` where one is not whole characters.
+    With `special` where one is, `partial` where one is not whole characters, `second` where it is of the second text.
     """
     documents: list[dict[str, Any]] = []
     for index, token in enumerate(tokens):
@@ -128,6 +133,8 @@ def token_documents(tokens: Sequence[Token], segments: Sequence[int] | None = No
             document["partial"] = True
         if segments is not None:
             document["segment"] = segments[index]
+        if index in second:
+            document["second"] = True
         documents.append(document)
     return documents
 

@@ -155,7 +155,9 @@ def tokenize(
     return TokenizeResult(
         text=prompt.text,
         pair=prompt.pair,
-        tokens=token_documents(prompt.tokens, prompt.segments) if prompt.chat is None else chat_documents(prompt.chat),
+        tokens=chat_documents(prompt.chat)
+        if prompt.chat is not None
+        else token_documents(prompt.tokens, prompt.segments, prompt.second),
         count=count.count,
         tokenizer=about(tokenizer),
         characters=characters,

@@ -71,20 +71,20 @@ def _places_in_text(prompt: Prompt, word: str) -> list[list[int]]:
     """The tokens that were cut from each place of the text where the word stands, however the vocabulary spells it."""
     import re
 
-    text, pair, found = prompt.text or "", prompt.pair or "", []
+    found, tokens = [], list(enumerate(prompt.tokens))
+    first = [(index, token) for index, token in tokens if index not in prompt.second]
+    second = [tokens[index] for index in prompt.second]
     pattern = rf"(?<!\w){re.escape(word)}(?!\w)"
-    places = [match.span() for match in re.finditer(pattern, text)]
-    # The spans of a second text go on after the first.
-    places += [(start + len(text), end + len(text)) for start, end in (m.span() for m in re.finditer(pattern, pair))]
-    for span in places:
-        start, end = (len((text + pair)[:place].encode("utf-8", "surrogateescape")) for place in span)
-        found.append(
-            [
-                index
-                for index, token in enumerate(prompt.tokens)
-                if token.start is not None and token.end is not None and token.start < end and token.end > start
-            ]
-        )
+    for text, inside in ((prompt.text or "", first), (prompt.pair or "", second)):
+        for match in re.finditer(pattern, text):
+            start, end = (len(text[:place].encode("utf-8", "surrogateescape")) for place in match.span())
+            found.append(
+                [
+                    index
+                    for index, token in inside
+                    if token.start is not None and token.end is not None and token.start < end and token.end > start
+                ]
+            )
     return [place for place in found if place]
 
 

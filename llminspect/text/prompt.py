@@ -54,9 +54,11 @@ class Prompt:
     chat: Chat | None = None
     """The whole conversation, with --chat."""
     pair: str | None = None
-    """A second text, with --pair; the spans of its tokens go on after the bytes of the first."""
+    """A second text, with --pair …"""
+    second: range = range(0)
+    """… which of the tokens are of it: their spans point into it …"""
     segments: Sequence[int] | None = None
-    """With a second text: the segment of each token."""
+    """… and the segment of each token."""
 
     @property
     def ids(self) -> list[int]:

@@ -271,20 +271,22 @@ class Tokenizer(ABC):
 
     def wrap_pair(
         self, first: Sequence[Token], second: Sequence[Token], special: bool = True
-    ) -> tuple[list[Token], list[int]]:
-        """Two texts as the model expects them together, and the segment of each token; `special`: with what the
-        template puts around them. Raises UsageError where the model's files have no template for two."""
+    ) -> tuple[list[Token], list[int], range]:
+        """Two texts as the model expects them together, the segment of each token, and which are of the second text;
+        `special`: with what the template puts around them. Raises UsageError where the model's files have no template
+        for two."""
         if not self.pair_template:
             raise UsageError(
                 f"--pair: the tokenizer of {self.name} does not say how two texts stand together",
                 "take an encoder that reads pairs, such as a BERT, or leave out --pair",
             )
-        texts, tokens, segments = {"first": first, "second": second}, list[Token](), list[int]()
+        texts, tokens, segments, place = {"first": first, "second": second}, list[Token](), list[int](), range(0)
         for part, segment in self.pair_template:
             here = texts[part] if isinstance(part, str) else self._around([part] if special else [])
+            place = range(len(tokens), len(tokens) + len(here)) if part == "second" else place
             tokens += here
             segments += [segment] * len(here)
-        return tokens, segments
+        return tokens, segments, place
 
     def _around(self, ids: Sequence[int]) -> list[Token]:
         return [Token(token_id, self.token_bytes(token_id), None, None, special=True) for token_id in ids]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,7 +88,8 @@ def test_a_question_has_a_span(name: str) -> None:
 def test_the_answer_is_of_the_second_text_and_not_a_special_token() -> None:
     """`[CLS] Who? [SEP] Ann did [SEP]`: the best numbers stand where no answer can be."""
     scores = np.array([[9, 9], [8, 8], [0, 0], [1, 2], [3, 1], [7, 7]], float)
-    tokens = [{"text": text, "segment": segment} for text, segment in zip("abcdef", (0, 0, 0, 1, 1, 1), strict=True)]
+    tokens: list[dict[str, object]] = [{"text": text} for text in "abcdef"]
+    tokens[3]["second"] = tokens[4]["second"] = True
     for special in (0, 2, 5):
         tokens[special]["special"] = True
     span = answer_span(scores, None, tokens)
@@ -283,3 +286,24 @@ def test_the_experts_have_their_activation(name: str, function: str, program: Pr
     assert experts is not None
     assert {layer.function for layer in experts} == {function}
     assert f"{function}(h" in " ".join(program("forward", "--ids", "5,6,7", "--model", str(GOLDEN / name)).out.split())
+
+
+@pytest.mark.parametrize(("name", "tokenizer"), [("bert-question", "bert"), ("roberta-question", "roberta")])
+def test_the_answer_to_a_pair_is_a_part_of_the_second_text(
+    name: str, tokenizer: str, program: Program, tmp_path: Path
+) -> None:
+    """Whether or not the segments tell the texts apart: those of RoBERTa do not."""
+    shutil.copytree(GOLDEN / name, tmp_path / name)
+    given = json.loads((GOLDEN / "pairs.json").read_text())
+    (tmp_path / name / "tokenizer.json").write_text(given["tokenizers"][tokenizer])
+    first, second = "w3 w14 w15 w29", "w25 w35 w29 w19 w32"
+    for question, context in ((first, second), (second, first)):
+        run = ("forward", question, "--pair", context, "--model", str(tmp_path / name), "--json")
+        document = program(*run).json
+        span, tokens = document["span"], document["tokens"]
+        inside = [token["index"] for token in tokens if token.get("second")]
+        assert inside[0] <= span["start"] <= span["end"] <= inside[-1]
+        assert span["text"] == context[tokens[span["start"]]["start"] : tokens[span["end"]]["end"]]
+        logits = {each["index"]: each for each in document["span_logits"]}
+        best = max(logits[s]["start"] + logits[e]["end"] for e in inside for s in inside if s <= e)
+        assert span["logit"] == pytest.approx(best)

@@ -54,7 +54,9 @@ def test_every_number_is_the_reference_s(called: Program, tmp_path: Path, name: 
             for here, there in (("logits", "logits"), ("hidden", "hidden"), ("weights", "attentions")):
                 if here in saved:
                     assert_close(saved[here], RECORDED[f"{name}/{there}"])
+        assert ran.json["pair"] == SECOND
     found = llminspect.embed(FIRST, model=model, at="final", pair=SECOND)
+    assert found.pair == SECOND
     assert_close(found.vectors, RECORDED[f"{name}/hidden"][-1])
 
 
@@ -66,7 +68,17 @@ def test_tokens_are_those_of_the_template(called: Program, tmp_path: Path, name:
     assert (cut["text"], cut["pair"], cut["bytes"]) == (FIRST, SECOND, len(FIRST + SECOND))
     for token in cut["tokens"]:
         if token["start"] is not None:
-            assert (FIRST + SECOND)[token["start"] : token["end"]] == token["text"]
+            assert (SECOND if token.get("second") else FIRST)[token["start"] : token["end"]] == token["text"]
+    ends = [
+        max(token["end"] for token in cut["tokens"] if token["end"] and token.get("second") is two)
+        for two in (None, True)
+    ]
+    assert ends == [len(FIRST), len(SECOND)]
+    shown = called("tokenize", FIRST, "--pair", SECOND, "--model", model, COLUMNS="100").out
+    row = next(line for line in shown.splitlines() if "w65" in line and "second text" in line)
+    segment = next(token["segment"] for token in cut["tokens"] if token.get("second"))
+    assert "segment" in shown
+    assert row.split()[-3:] == [str(segment), "second", "text"]
     assert llminspect.encode(FIRST, model, pair=SECOND).ids == RECORDED[f"{name}/ids"].tolist()
     plain = llminspect.encode(FIRST, model, pair=SECOND, special=False)
     assert [token["special"] for token in plain.tokens if "special" in token] == []
@@ -100,12 +112,12 @@ def test_berts_without_a_template_file() -> None:
     vocabulary = json.dumps({word: at for at, word in enumerate(["<s>", "</s>", "a", "b"])}).encode()
     of_merges = tokenizer_from_files({"vocab.json": vocabulary, "merges.txt": b""})
     for tokenizer in (of_vocabulary, of_gguf):
-        tokens, segments = tokenizer.wrap_pair(tokenizer.encode("a"), tokenizer.encode("b b"))
+        tokens, segments, second = tokenizer.wrap_pair(tokenizer.encode("a"), tokenizer.encode("b b"))
         assert [token.id for token in tokens] == [2, 5, 3, 6, 6, 3]
-        assert segments == [0, 0, 0, 1, 1, 1]
-    tokens, segments = of_merges.wrap_pair(of_merges.encode("a"), of_merges.encode("b"))
+        assert (segments, second) == ([0, 0, 0, 1, 1, 1], range(3, 5))
+    tokens, segments, second = of_merges.wrap_pair(of_merges.encode("a"), of_merges.encode("b"))
     assert [token.id for token in tokens] == [0, 2, 1, 1, 3, 1]
-    assert segments == [0] * 6
+    assert (segments, second) == ([0] * 6, range(4, 5))
 
 
 @pytest.mark.parametrize("command", ["tokenize", "encode", "embed", "attend", "forward"])

@@ -106,9 +106,18 @@ def token_table(result: TokenizeResult) -> RenderableType:
     spans = any(token["start"] is not None for token in shown)
     columns: Columns = [Column("index", "right"), Column("token", spaces=True), Column("id", "right")]
     columns += [Column("bytes", quiet=True), Column("span", "right", quiet=True) if spans else None]
+    columns.append(Column("segment", "right", quiet=True) if result.pair is not None else None)
     columns.append(Column("", quiet=True) if any(remarks) else None)
     rows = [
-        [str(token["index"]), cell(token), str(token["id"]), spaced(token["bytes"]), span(token), remark]
+        [
+            str(token["index"]),
+            cell(token),
+            str(token["id"]),
+            spaced(token["bytes"]),
+            span(token),
+            str(token.get("segment", "")),
+            remark,
+        ]
         for token, remark in zip(shown, remarks, strict=True)
     ]
     left_out = len(tokens) - len(shown)
@@ -133,17 +142,19 @@ def span(token: dict[str, Any]) -> str:
 
 
 def note_on(token: dict[str, Any], result: TokenizeResult) -> str:
-    """Special, added by the model, part of which character; in a chat whose it is."""
+    """Of which text, special, added by the model, part of which character; in a chat whose it is."""
     if result.chat is not None:
         message = token.get("message")
         owner = "template" if message is None else result.chat.messages[message].role
         return f"{owner}, special" if token.get("special") else owner
+    second, text = token.get("second"), result.text
+    remarks = ["second text"] if second else []
     if token.get("special"):
-        return "special" if token["start"] is not None or result.text is None else "special, added"
-    if token.get("partial"):
-        around = whole_characters(token, None if result.text is None else result.text + (result.pair or ""))
-        return f"part of {visible(around)}" if around else "not whole characters"
-    return ""
+        remarks.append("special" if token["start"] is not None or text is None else "special, added")
+    elif token.get("partial"):
+        around = whole_characters(token, result.pair if second else text)
+        remarks.append(f"part of {visible(around)}" if around else "not whole characters")
+    return ", ".join(remarks)
 
 
 def whole_characters(token: dict[str, Any], text: str | None) -> str:
