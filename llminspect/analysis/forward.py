@@ -9,7 +9,7 @@ import numpy as np
 
 from llminspect.analysis.by_hand import by_hand, fits_on_a_page
 from llminspect.analysis.candidates import Candidate, candidates, fill_masks, ranked_token
-from llminspect.analysis.labels import head_parts
+from llminspect.analysis.labels import head_parts, no_next_token
 from llminspect.analysis.prompt import (
     beyond_context,
     check_prompt,
@@ -69,7 +69,13 @@ class ForwardResult(Result):
     span_logits: list[SpanLogits] | None = None
     """… and how well each token fits as its start and as its end."""
     baseline_labels: list[Label] | None = None
-    """With an experiment on a classifier of texts: `labels` without it."""
+    """With an experiment: `labels` without it …"""
+    baseline_token_labels: list[TokenLabel] | None = None
+    """… or `token_labels` …"""
+    baseline_span: AnswerSpan | None = None
+    """… or `span` …"""
+    baseline_span_logits: list[SpanLogits] | None = None
+    """… and `span_logits`."""
     masked: list[FilledMask] | None = None
     """For a masked model, in place of `next`: what each mask token stands for."""
     before: list[TraceStep] | None = None
@@ -154,9 +160,8 @@ def _followed(model: Model, question: ForwardQuestion, prompt: Prompt) -> Forwar
     if watched.logits_V is None:
         for name in ("lens", "attribution", "saliency", "steps", "target", "versus"):
             if getattr(look, name):
-                what, hint = f"{model.name} gives vectors, not tokens", "llminspect embed shows its vectors"
-                raise UsageError(f"--{name}: {what}: {model.no_next_token()}", hint)
-        parts = {} if watched.scores is None else head_parts(model, prompt, watched, made)
+                raise no_next_token(model, f"--{name}")
+        parts = {} if watched.scores is None else head_parts(model, prompt, watched, made, look.top)
     else:
         parts = _answer_parts(model, look, prompt, position, watched, watched.logits_V, taps, made, answers)
     return ForwardResult(
@@ -222,16 +227,16 @@ def _answer_parts(
     target = int(np.argmax(logits_V)) if chosen is None else chosen
     parts: dict[str, Any] = {}
     if model.can("fill"):
-        parts["masked"] = fill_masks(model, ids, watched.stream_TD, look.top)
+        parts["masked"] = fill_masks(model, ids, watched.stream_TD, look.tokens)
     else:
-        parts["next"] = candidates(model, logits_V, look.top)
+        parts["next"] = candidates(model, logits_V, look.tokens)
         parts["target"] = None if chosen is None else ranked_token(model, logits_V, chosen)
     if look.steps or fits_on_a_page(model):
         parts["steps"] = by_hand(model, watched.capture, ids, position, logits_V, candidates(model, logits_V, 1)[0])
     if look.lens:
         from llminspect.analysis.lens import lens, lens_grid
 
-        parts["lens"] = lens(model, watched.rows, logits_V, look.top, chosen)
+        parts["lens"] = lens(model, watched.rows, logits_V, look.tokens, chosen)
         parts["grid"] = lens_grid(model, _streams(model, look, ids, watched, taps)) if look.all else None
     if look.attribution:
         from llminspect.analysis.attribution import attribute
@@ -247,7 +252,7 @@ def _answer_parts(
 
         plain_V = watch_pass(model, ids, position).logits_V
         assert plain_V is not None
-        parts["baseline"], parts["change"] = compare_answers(model, plain_V, logits_V, look.top, made)
+        parts["baseline"], parts["change"] = compare_answers(model, plain_V, logits_V, look.tokens, made)
     return parts
 
 
@@ -271,12 +276,13 @@ def _scored(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardR
     from llminspect.analysis.experiments import experiment_taps
     from llminspect.analysis.token_scores import surprise
 
+    option = "--perplexity" if question.look.perplexity else "--surprise"
     if question.look.target is not None:
-        raise UsageError("--surprise scores the tokens of the text, not --target", "ask for one at a time")
+        raise UsageError(f"{option} scores the tokens of the text, not --target", "ask for one at a time")
     ids, context = prompt.ids, model.config.sizes.context
     check_prompt(model, Prompt(prompt.text, prompt.tokens[:context]))
     taps, _ = experiment_taps(model, question.experiments, ids[:context])
-    scores = surprise(model, ids, question.look.window, taps)
+    scores = surprise(model, ids, question.look.window, taps, option)
     notes = beyond_context(model, scores.window or len(ids))
     documents = token_documents(prompt.tokens)
     return ForwardResult(prompt.text, documents, len(ids) - 1, [], surprise=scores, notes=notes)

@@ -11,6 +11,7 @@ import numpy as np
 from llminspect.analysis.result import token_documents
 from llminspect.analysis.trace import watch_pass
 from llminspect.core.attention import softmax
+from llminspect.errors import UsageError
 from llminspect.text.tokenizer import utf8
 
 if TYPE_CHECKING:
@@ -77,22 +78,33 @@ def probabilities(head: OutputHead, logits: Array) -> Array:
     return softmax(logits)
 
 
-def text_labels(head: OutputHead, logits_N: Array) -> list[Label]:
-    """Best first."""
+def text_labels(head: OutputHead, logits_N: Array, top: int | None = None) -> list[Label]:
+    """The `top` best or all, best first."""
     probs_N = probabilities(head, logits_N)
-    order_N = np.argsort(-logits_N, kind="stable").tolist()
+    order_N = np.argsort(-logits_N, kind="stable")[:top].tolist()
     return [Label(head.labels[index], logits_N[index], probs_N[index]) for index in order_N]
 
 
-def head_parts(model: Model, prompt: Prompt, watched: WatchedPass, made: Sequence[Experiment]) -> dict[str, Any]:
-    """The fields of the Result that are about what the head gives; with experiments also what it gives without."""
-    head, scores = model.architecture.head, watched.scores
+def head_parts(
+    model: Model, prompt: Prompt, watched: WatchedPass, made: Sequence[Experiment], top: int | None
+) -> dict[str, Any]:
+    """The fields of the Result that are about what the head gives, of labels of a text the `top` best; with experiments
+    also what it gives without them."""
+    assert watched.scores is not None
+    parts = _parts(model, prompt, watched.scores, top)
+    if made:
+        plain = watch_pass(model, prompt.ids, 0).scores
+        assert plain is not None
+        parts |= {f"baseline_{name}": part for name, part in _parts(model, prompt, plain, top).items()}
+    return parts
+
+
+def _parts(model: Model, prompt: Prompt, scores: Array, top: int | None) -> dict[str, Any]:
+    """What the head's numbers say."""
+    head = model.architecture.head
     assert head is not None
-    assert scores is not None
     if head.kind == "sequence classification":
-        plain = watch_pass(model, prompt.ids, 0).scores if made else None
-        before = None if plain is None else text_labels(head, plain)
-        return {"labels": text_labels(head, scores), "baseline_labels": before}
+        return {"labels": text_labels(head, scores, top)}
     if head.kind == "token classification":
         probs_TN, best_T = softmax(scores), np.argmax(scores, axis=-1).tolist()
         rows = enumerate(best_T)
@@ -101,6 +113,24 @@ def head_parts(model: Model, prompt: Prompt, watched: WatchedPass, made: Sequenc
     text = prompt.text if prompt.pair is None else prompt.pair
     documents = token_documents(prompt.tokens, second=prompt.second)
     return {"span": answer_span(scores, text, documents), "span_logits": logits}
+
+
+def no_next_token(model: Model, option: str) -> UsageError:
+    """What to say to an option that is about the next token, of a model that predicts none."""
+    head = model.architecture.head
+    if head is None:
+        given, hint = "gives vectors, not tokens", "llminspect embed shows its vectors"
+    else:
+        given, hint = f"gives {GIVEN[head.kind]}, not tokens", "llminspect forward without it shows them"
+    return UsageError(f"{option}: {model.name} {given}: {model.no_next_token()}", hint)
+
+
+GIVEN = {
+    "sequence classification": "labels of a text",
+    "token classification": "a label a token",
+    "question answering": "a part of the text",
+}
+"""By the kind of head."""
 
 
 def answer_span(scores_TN: Array, text: str | None, documents: Sequence[Mapping[str, Any]]) -> AnswerSpan:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from llminspect.analysis.candidates import NamedToken, named_token
+from llminspect.analysis.labels import no_next_token
 from llminspect.core.tap import Chain, Tap
 from llminspect.core.unembed import log_probabilities, log_softmax
 from llminspect.errors import UsageError
@@ -95,12 +96,15 @@ class Surprise:
     """Where the text was longer than that: the tokens of a window; neighbours overlap by half."""
 
 
-def surprise(model: Model, ids: Sequence[int], window: int | None, taps: Sequence[Tap]) -> Surprise:
-    """Raises UsageError for a window that the model cannot hold, or a model that sees what comes after."""
+def surprise(
+    model: Model, ids: Sequence[int], window: int | None, taps: Sequence[Tap], option: str = "--surprise"
+) -> Surprise:
+    """Raises UsageError, which names the `option`, for a window that the model cannot hold, or a model that sees what
+    comes after."""
     if not model.can("generate"):
-        if not model.config.causal:
-            raise UsageError(f"--surprise: {model.name} sees the tokens that come after as well")
-        raise UsageError(f"--surprise: {model.name} predicts no next token: {model.no_next_token()}")
+        if not model.config.causal and model.architecture.head is None:
+            raise UsageError(f"{option}: {model.name} sees the tokens that come after as well")
+        raise no_next_token(model, option)
     most = model.most_tokens
     if window is not None and (window < 2 or (most is not None and window > most)):
         possible = "at least 2" if most is None else f"2 to {most}"

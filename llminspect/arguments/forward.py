@@ -10,12 +10,17 @@ from llminspect.arguments.option import option
 from llminspect.arguments.ranges import Choice, Ids
 from llminspect.arguments.words import TokenChoice
 
+NEXT_TOKENS = 10
+"""How many are shown where nothing else is said."""
+
 
 @dataclass(frozen=True)
 class ForwardOptions:
     """What is looked at."""
 
-    top: int = option(10, min=0, metavar="N", help="How many next tokens.")
+    top: int | None = option(
+        min=0, metavar="N", help="How many next tokens, or labels. Default: 10 tokens; all labels.", show_default=False
+    )
     at: int | None = option(metavar="INDEX", help="The position to look at; the last by default.")
     trace: bool = option(False, help="Every step of every layer: shape, norm, extremes, time.")
     layer: Choice | None = option(metavar="0,3-5", help="Open these layers: their steps and feed forward.")
@@ -36,6 +41,11 @@ class ForwardOptions:
     surprise: bool = option(False, help="How surprising each token is, in bits; the perplexity.")
     perplexity: bool = option(False, help="Only the perplexity: one number, with --lines one a line.")
     window: int | None = option(metavar="N", help="With --surprise: tokens that are looked at together.")
+
+    @property
+    def tokens(self) -> int:
+        """How many next tokens."""
+        return NEXT_TOKENS if self.top is None else self.top
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,33 @@ def test_an_experiment_is_compared_with_the_labels_before() -> None:
     assert result.labels != plain.labels
 
 
+@pytest.mark.parametrize("name", ["bert-token", "llama-question"])
+def test_an_experiment_is_compared_with_the_token_labels_and_the_answer_before(name: str, called: Program) -> None:
+    plain, _ = answered(name)
+    result, _ = answered(name, ablate="0.attention")
+    for key in ("token_labels", "span", "span_logits"):
+        assert getattr(plain, f"baseline_{key}") is None
+        assert getattr(result, f"baseline_{key}") == getattr(plain, key)
+    assert (result.token_labels, result.span_logits) != (plain.token_labels, plain.span_logits)
+    ran = called("forward", "--ids", "5,6,7", "--ablate", "0.attention", "--model", str(GOLDEN / name), COLUMNS="100")
+    assert "without the experiment" in " ".join(ran.out.split())
+
+
+def test_top_counts_labels(called: Program) -> None:
+    model = str(GOLDEN / "bert-sequence")
+    run = ("forward", "--ids", "5,6,7", "--model", model, "--json")
+    every = called(*run).json["labels"]
+    assert len(every) == 3
+    for top in (0, 2, 9):
+        assert called(*run, "--top", str(top)).json["labels"] == every[:top]
+        assert (
+            llminspect.forward([5, 6, 7], model, top=top, ablate="0.0").baseline_labels
+            == list(llminspect.forward([5, 6, 7], model).labels or [])[:top]
+        )
+    assert called(*run[:-1], "--top", "0").code == 0
+    assert [len(called("forward", "a", *top, "--json").json["next"]) for top in ((), ("--top", "3"))] == [10, 3]
+
+
 def test_json_of_a_classifier(program: Program) -> None:
     document = program("forward", "--ids", "5,6,7", "--model", str(GOLDEN / "distilbert-sequence"), "--json").json
     (label,) = document["labels"]
@@ -145,16 +172,20 @@ BODY = "no output matrix, and its configuration does not say that the embedding 
         ("forward", "--lens"),
         ("forward", "--target", "#3"),
         ("forward", "--surprise"),
+        ("forward", "--perplexity"),
         ("forward", "--attribution"),
     ],
 )
 def test_what_needs_a_next_token_says_why_there_is_none(
-    name: str, why: str, words: tuple[str, ...], program: Program
+    name: str, why: str, words: tuple[str, ...], called: Program
 ) -> None:
-    ran = program(*words, "--ids", "5,6,7", "--model", str(GOLDEN / name))
+    ran = called(*words, "--ids", "5,6,7", "--model", str(GOLDEN / name))
     assert ran.code == 2
     lines = ran.err.strip().splitlines()
-    assert why in ran.err or (name, words) == ("bert-sequence", ("forward", "--surprise"))
+    assert why in ran.err
+    if words[0] == "forward":
+        assert f"{words[1]}: " in ran.err
+        assert ("labels of a text" if name.endswith("-sequence") else "gives vectors") in ran.err
     assert len(lines) <= 2
     assert "Traceback" not in ran.err
 

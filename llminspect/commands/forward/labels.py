@@ -21,15 +21,17 @@ from llminspect.render.token_strip import value_strip
 def head_views(result: ForwardResult) -> list[RenderableType]:
     """What a head for labels or spans gives, where the model has one."""
     views: list[RenderableType] = []
-    if result.baseline_labels is not None:
+    if result.baseline_labels:
         views += [text_labels(result.baseline_labels, "labels without the experiment"), Text()]
-    if result.labels is not None:
+    if result.labels:
         views.append(text_labels(result.labels, "labels of the text"))
     texts = [str(token["text"]) for token in result.tokens]
     if result.token_labels is not None:
-        views.append(token_labels(result.token_labels, texts))
+        views.append(token_labels(result.token_labels, texts, result.baseline_token_labels))
     if result.span is not None and result.span_logits is not None:
         views.append(answer(result.span, result.span_logits, texts))
+    if result.baseline_span is not None:
+        views.append(answer_line(result.baseline_span, "without the experiment: "))
     return views
 
 
@@ -43,21 +45,31 @@ def text_labels(labels: Sequence[Label], title: str) -> RenderableType:
     return probability_bars(names, [label.prob for label in labels], numbers=numbers, strong=[0], title=title)
 
 
-def token_labels(labels: Sequence[TokenLabel], texts: Sequence[str]) -> RenderableType:
-    """A line a token."""
+def token_labels(
+    labels: Sequence[TokenLabel], texts: Sequence[str], before: Sequence[TokenLabel] | None = None
+) -> RenderableType:
+    """A line a token; of an experiment with the label `before`."""
     rows: list[list[Cell]] = [
         [str(found.index), visible(text, True), visible(found.label), percent(found.prob, 2), BarCell(found.prob, 12)]
         for found, text in zip(labels, texts, strict=True)
     ]
     columns: Columns = [Column("index", "right"), "token", "label", Column("prob", "right"), ""]
+    if before is not None:
+        columns += ["without the experiment", Column("prob", "right")]
+        for row, found in zip(rows, before, strict=True):
+            row += [visible(found.label), percent(found.prob, 2)]
     return table(columns, rows, title="the most probable label of each token")
 
 
 def answer(span: AnswerSpan, logits: Sequence[SpanLogits], texts: Sequence[str]) -> RenderableType:
     """Every token by its logits, and the answer."""
-    place = f"tokens {span.start} to {span.end}" if span.end > span.start else f"token {span.start}"
-    line = Text.assemble("answer: ", (visible(span.text), theme.BAR_CHOSEN), f"  {percent(span.prob, 2)}  {place}")
-    line.append(f"; start and end logits together {number(span.logit)}", theme.QUIET)
     starts = value_strip(texts, [each.start for each in logits], scale="diverging", name="logit as the start")
     ends = value_strip(texts, [each.end for each in logits], scale="diverging", name="logit as the end")
-    return Group(starts, Text(), ends, Text(), line)
+    return Group(starts, Text(), ends, Text(), answer_line(span, "answer: "))
+
+
+def answer_line(span: AnswerSpan, title: str) -> Text:
+    place = f"tokens {span.start} to {span.end}" if span.end > span.start else f"token {span.start}"
+    line = Text.assemble(title, (visible(span.text), theme.BAR_CHOSEN), f"  {percent(span.prob, 2)}  {place}")
+    line.append(f"; start and end logits together {number(span.logit)}", theme.QUIET)
+    return line
