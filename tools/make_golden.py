@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import golden_families
+import golden_older
+import golden_others
 import numpy as np
 import torch
 
@@ -181,7 +183,7 @@ def make(family: Any, folder: Path) -> None:
     saved.save_pretrained(folder, max_shard_size=family.shard)
     (folder / "generation_config.json").unlink(missing_ok=True)
     written = json.loads((folder / "config.json").read_text())
-    older = golden_families.older_form(written)
+    older = golden_older.older_form(written)
     (folder / "config.older.json").write_text(json.dumps(older, indent=2, sort_keys=True) + "\n")
     np.savez_compressed(folder / "expected.npz", **values)
     print(f"{family.name}: seed {seed}, {sum(file.stat().st_size for file in folder.iterdir()) / 1000:.0f} kB")
@@ -189,7 +191,7 @@ def make(family: Any, folder: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     target, wanted = Path(arguments[0]), set(arguments[1:])
-    for family in golden_families.FAMILIES:
+    for family in [*golden_families.FAMILIES, *golden_others.OTHERS]:
         if not wanted or family.name in wanted:
             make(family, target / family.name)
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import golden_families
+import golden_older
 import make_golden
 import numpy as np
 import torch
@@ -63,7 +63,7 @@ def rewritten(random: Random, written: dict[str, Any], draw: variant_settings.Dr
     """The same configuration as another version or another tool writes it."""
     found = dict(written)
     if random.random() < 0.4:
-        found = golden_families.older_form(found)
+        found = golden_older.older_form(found)
     if random.random() < 0.3:
         defaults = type(draw.config)().to_dict()
         found = {key: value for key, value in found.items() if key in ("model_type",) or value != defaults.get(key)}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import ModelError, UsageError
 from llminspect.files.contents import cannot_open
-from llminspect.model.head_files import with_head
+from llminspect.model.head_files import SETTING, has_head, with_gguf_head, with_head, without_head
 from llminspect.model.opened import Description
 from llminspect.model.registry import architecture_for, claim
 from llminspect.model.settings import understood
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from llminspect.files.locate import Located
+    from llminspect.model.head_files import Shapes
+    from llminspect.model.spec import Architecture
 
 
 def describe(
@@ -28,20 +30,21 @@ def describe(
     architecture = architecture_for(str(type_name), located.format)
     read_config = architecture.config_from_gguf if located.format == "gguf" else architecture.config_from_huggingface
     assert read_config is not None
-    ignored = [name.removeprefix(f"{type_name}.") for name in ignore_settings]
+    head = SETTING[located.format]
+    ignored = [name.removeprefix(f"{type_name}.") for name in ignore_settings if name != head]
     with understood("the file's metadata" if located.format == "gguf" else "config.json"):
         config = _passing_over(read_config, located.config, ignored)
     weights = located.weights
     if weights is None:
         raise cannot_open(located.path)
-    if located.format == "huggingface":
-        architecture = with_head(architecture, located.config, weights.tensors)
+    shapes = {name: info.shape for name, info in weights.tensors.items()}
+    architecture = _with_head(architecture, located, shapes, ignored=head in ignore_settings)
     sizes, tensors = config.sizes, len(weights.tensors)
     if tensors < sizes.L:
         raise ModelError(f"the configuration says {sizes.L} layers, and there are {tensors} tensors in all")
     if sizes.K and sizes.H % sizes.K:
         raise ModelError(f"{sizes.H} query heads cannot share {sizes.K} key/value heads evenly")
-    specs = claim(architecture, config, located.format, {name: info.shape for name, info in weights.tensors.items()})
+    specs = claim(architecture, config, located.format, shapes)
     description = Description(located.name, architecture, config, specs, located)
     if ignore_settings:
         description = _read_as(description, ignored_settings=sorted(set(ignore_settings)))
@@ -67,6 +70,21 @@ def _read_as(description: Description, **what: Any) -> Description:
     located = description.located
     assert located is not None
     return replace(description, located=replace(located, read_as={**located.read_as, **what}))
+
+
+def _with_head(architecture: Architecture, located: Located, shapes: Shapes, *, ignored: bool) -> Architecture:
+    """The family with the head of the file, or without it. Raises UsageError for one that is ignored and known."""
+    with_its = with_head if located.format == "huggingface" else with_gguf_head
+    if not ignored:
+        return with_its(architecture, located.config, shapes)
+    name = SETTING[located.format]
+    if not has_head(located.format, shapes):
+        raise UsageError(f"--ignore-setting {name}: the model has no head for labels or spans", "leave the option out")
+    try:
+        with_its(architecture, located.config, shapes)
+    except ModelError:
+        return without_head(architecture, located.format)
+    raise UsageError(f"--ignore-setting {name}: this head is understood", "leave the option out")
 
 
 def _passing_over(

@@ -1,4 +1,9 @@
-"""Which head a Hugging Face file has in place of one that predicts words, its labels, and its tensors."""
+"""Which head a file has in place of one that predicts words, its labels, and its tensors.
+
+A Hugging Face file names it by the class in `config.json`; a GGUF file has it where there are tensors `cls.*`, which
+llama.cpp reads in `llm_graph_context::build_pooling`: `cls`, tanh and `cls.output` on an encoder's first token,
+`cls.output` alone on a decoder's last.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import ModelError
-from llminspect.model.heads import Kind, OutputHead, Problem, no_words
+from llminspect.model.copies import Copy
+from llminspect.model.heads import HeadFiles, Kind, OutputHead, Problem, no_words
 from llminspect.model.settings import MOST_REPEATED
 from llminspect.model.spec import linear_specs
 
@@ -14,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from llminspect.model.spec import Architecture, TensorSpec
+
+    Shapes = Mapping[str, tuple[int, ...]]
 
 PROBLEMS: dict[str, Problem] = {
     "single_label_classification": "single_label_classification",
@@ -27,63 +35,138 @@ KINDS: dict[str, Kind] = {
 }
 """By the end of the name of the class in a `config.json`, under `architectures`."""
 HEADS = ("classifier.", "score.", "qa_outputs.", "pre_classifier.", "classification_head.")
-"""What the tensors of such heads begin with."""
+"""What the tensors of such heads begin with …"""
+GGUF_HEADS = ("cls.",)
+"""… and in a GGUF file."""
+SETTING = {"huggingface": "architectures", "gguf": "cls"}
+"""What `--ignore-setting` calls the head of a file of each format: with it the model opens without its head."""
+OF_GGUF = HeadFiles("cls.output", None, ("labels.dense", "cls", "tanh"), question=None, sequence_bias=None)
+OF_GGUF_DECODER = replace(OF_GGUF, dense=None)
 
 
-def head_specs(head: OutputHead) -> list[TensorSpec]:
-    """Its arrays and what the files call them."""
-    rows, dense = f"{len(head.labels)} D", head.files.dense
-    if head.kind == "question answering":
-        return linear_specs(("labels", rows, "qa_outputs", None), bias=True)
-    if head.kind == "token classification":  # The file knows whether there is a bias.
-        return linear_specs(("labels", rows, head.files.token, None), bias=None)
-    before = [] if dense is None else linear_specs((dense[0], "D D", dense[1], None), bias=True)
-    return [*before, *linear_specs(("labels", rows, head.files.sequence, None), bias=head.files.sequence_bias)]
-
-
-def with_head(architecture: Architecture, config: Mapping[str, Any], names: Iterable[str]) -> Architecture:
+def with_head(architecture: Architecture, config: Mapping[str, Any], shapes: Shapes) -> Architecture:
     """The family with the head that a `config.json` names; as it is, where it names none.
 
     Raises ModelError for a head that the family does not have, and for tensors of a head that nothing names.
     """
     classes = config.get("architectures") or [""]
     name = str(classes[0]) if isinstance(classes, list) else str(classes)
-    kind, names = KINDS.get(name.rpartition("For")[2]), list(names)
+    kind = KINDS.get(name.rpartition("For")[2])
     if kind is None:
-        found = next((each for each in names if each.startswith(HEADS)), None)
-        if found is not None:
-            known = ", ".join(f"…For{each}" for each in KINDS)
-            raise ModelError(
-                f"tensor {found} belongs to a head, and config.json does not name one that is known ({name or 'none'})",
-                f'"architectures" names it: {known}',
-            )
-        return architecture
-    if architecture.heads is None:
-        raise ModelError(f"heads for {kind} of the family {architecture.name} are not known ({name})")
-    head = _read(kind, architecture, config)
+        found = next((each for each in shapes if each.startswith(HEADS)), None)
+        if found is None:
+            return architecture
+        known = ", ".join(f"…For{each}" for each in KINDS)
+        if "For" in name:
+            raise ModelError(f"the head of {name} is not known ({found})", f"known: {known}; {_without('huggingface')}")
+        raise ModelError(
+            f"tensor {found} belongs to a head, and config.json does not name one that is known ({name or 'none'})",
+            f'"architectures" names it: {known}; {_without("huggingface")}',
+        )
+    heads = architecture.heads
+    if heads is None or heads.of(kind) is None:
+        family = architecture.name
+        hint = _without("huggingface")
+        raise ModelError(f"heads for {kind} of the family {family} are not known ({name})", hint)
+    head = _read(kind, architecture, heads, config)
     prefix = architecture.prefix
-    if kind == "question answering" and architecture.heads.dense is None and "transformer.norm.weight" in names:
+    if kind == "question answering" and heads.dense is None and "transformer.norm.weight" in shapes:
         prefix = "transformer."  # Which most decoders call their body in front of this head.
+    _check_labels(head, shapes, "config.json", "id2label")
+    return replace(_ending_in(architecture, head), prefix=prefix)
+
+
+def with_gguf_head(architecture: Architecture, metadata: Mapping[str, Any], shapes: Shapes) -> Architecture:
+    """The family with the head that a GGUF file's tensors are of; as it is, where there are none.
+
+    Raises ModelError for a head in part: a converter that knows no first layer of a BERT's head leaves it out.
+    """
+    if not any(name.startswith(GGUF_HEADS) for name in shapes):
+        return architecture
+    hint = f"take the model's safetensors; {_without('gguf')}"
+    family = metadata["general.architecture"]
+    one_way = metadata.get(f"{family}.attention.causal") is not False
+    heads = architecture.heads
+    if heads is None or architecture.encode_source is not None or (heads.dense is None and not one_way):
+        raise ModelError(f"heads of the family {architecture.name} are not known in GGUF files", hint)
+    files = OF_GGUF_DECODER if heads.dense is None else OF_GGUF
+    needed = ["cls.output.weight"] if files.dense is None else ["cls.output.weight", "cls.weight", "cls.bias"]
+    missing = [name for name in needed if name not in shapes]
+    if missing:
+        raise ModelError(
+            f"the file holds a part of a head: {missing[0]} was left out when it was converted, "
+            "so its labels would not be the model's",
+            hint,
+        )
+    labels = metadata.get(f"{family}.classifier.output_labels")
+    if labels is None:
+        labels = [f"LABEL_{index}" for index in range(shapes["cls.output.weight"][0])]
+    if not isinstance(labels, list):
+        raise ModelError(f"the file: classifier.output_labels = {labels!r:.60} is not understood", "known: a list")
+    problem: Problem = "regression" if len(labels) == 1 else "single_label_classification"
+    head = OutputHead("sequence classification", tuple(map(str, labels)), problem, files)
+    _check_labels(head, shapes, "the file", "classifier.output_labels")
+    return _ending_in(architecture, head)
+
+
+def without_head(architecture: Architecture, file_format: str) -> Architecture:
+    """The family where the tensors of a head are passed over."""
+    heads = HEADS if file_format == "huggingface" else GGUF_HEADS
+    return replace(architecture, ignored=(*architecture.ignored, *(Copy(f"{each}*") for each in heads)))
+
+
+def has_head(file_format: str, names: Iterable[str]) -> bool:
+    """Whether a file of these tensors has such a head."""
+    return any(name.startswith(HEADS if file_format == "huggingface" else GGUF_HEADS) for name in names)
+
+
+def _without(file_format: str) -> str:
+    return f"--ignore-setting {SETTING[file_format]} opens the model without its head"
+
+
+def head_specs(head: OutputHead) -> list[TensorSpec]:
+    """Its arrays and what the files call them."""
+    rows, dense, matrix = f"{len(head.labels)} D", head.files.dense, head.files.of(head.kind)
+    if head.kind == "question answering":
+        return linear_specs(("labels", rows, matrix, None), bias=True)
+    if head.kind == "token classification":  # The file knows whether there is a bias.
+        return linear_specs(("labels", rows, matrix, None), bias=None)
+    before = [] if dense is None else linear_specs((dense[0], "D D", dense[1], dense[1]), bias=True)
+    return [*before, *linear_specs(("labels", rows, matrix, matrix), bias=head.files.sequence_bias)]
+
+
+def _ending_in(architecture: Architecture, head: OutputHead) -> Architecture:
     replaced = {spec.name for spec in head_specs(head)}
 
     def tensors(settings: Any) -> list[TensorSpec]:
         return [*(spec for spec in architecture.tensors(settings) if spec.name not in replaced), *head_specs(head)]
 
-    return replace(architecture, tensors=tensors, readout=no_words, head=head, prefix=prefix)
+    return replace(architecture, tensors=tensors, readout=no_words, head=head)
 
 
-def _read(kind: Kind, architecture: Architecture, config: Mapping[str, Any]) -> OutputHead:
-    assert architecture.heads is not None
+def _check_labels(head: OutputHead, shapes: Shapes, where: str, key: str) -> None:
+    """Raise ModelError where the file names more or fewer labels than its matrix gives numbers."""
+    matrix = f"{head.files.of(head.kind)}.weight"
+    rows, named = shapes.get(matrix, (len(head.labels),))[0], len(head.labels)
+    if rows != named:
+        labels = f"{named} label{'' if named == 1 else 's'}"
+        raise ModelError(
+            f"{where} names {labels} ({key}), and the head ({matrix}) gives {rows:,} numbers",
+            "check both where the model came from",
+        )
+
+
+def _read(kind: Kind, architecture: Architecture, heads: HeadFiles, config: Mapping[str, Any]) -> OutputHead:
     if kind == "question answering":
-        return OutputHead(kind, ("start", "end"), "single_label_classification", architecture.heads)
+        return OutputHead(kind, ("start", "end"), "single_label_classification", heads)
     problem = config.get("problem_type")
     if problem is not None and problem not in PROBLEMS:
         raise ModelError(f"config.json: problem_type = {problem!r:.60} is not understood", " or ".join(PROBLEMS))
     labels = _labels(config)
     # As the reference trains it: one number is a quantity.
     usual: Problem = "regression" if len(labels) == 1 else "single_label_classification"
-    padding_id = None if architecture.heads.dense else _padding_id(architecture, config)
-    return OutputHead(kind, labels, PROBLEMS[problem] if problem else usual, architecture.heads, padding_id)
+    padding_id = None if heads.dense else _padding_id(architecture, config)
+    return OutputHead(kind, labels, PROBLEMS[problem] if problem else usual, heads, padding_id)
 
 
 def _labels(config: Mapping[str, Any]) -> tuple[str, ...]:

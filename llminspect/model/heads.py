@@ -37,13 +37,25 @@ CAPABILITIES: dict[Kind, str] = {
 class HeadFiles:
     """How the files of a family keep such heads."""
 
-    sequence: str
+    sequence: str | None
     """The matrix of labels of a text …"""
-    token: str
-    """… and of labels of each token."""
+    token: str | None
+    """… and of labels of each token; None: the family has no such head, or it is not known."""
     dense: tuple[str, str, str] | None = None
     """For a text: one more layer on its first token (its name in the core and in the files, its function)."""
-    sequence_bias: bool = True
+    sequence_bias: bool | None = True
+    """None: the file knows."""
+    question: str | None = "qa_outputs"
+    """The matrix of starts and ends."""
+
+    def of(self, kind: Kind) -> str | None:
+        """What the files call the matrix of a head of that kind."""
+        names: dict[Kind, str | None] = {
+            "sequence classification": self.sequence,
+            "token classification": self.token,
+            "question answering": self.question,
+        }
+        return names[kind]
 
 
 DECODER_HEADS = HeadFiles("score", "score", sequence_bias=False)

@@ -29,6 +29,7 @@ HARMLESS = frozenset(
     forced_bos_token_id forced_eos_token_id renormalize_logits remove_invalid_values exponential_decay_length_penalty
     suppress_tokens begin_suppress_tokens min_new_tokens epsilon_cutoff eta_cutoff top_h encoder_repetition_penalty
     guidance_scale penalty_alpha forced_decoder_ids sequence_bias stop_strings max_time pooling_type
+    classifier.output_labels
     """.split()
 )
 """Keys that change no number of a forward pass, whatever they say: training, bookkeeping, how the reference

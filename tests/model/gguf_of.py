@@ -42,7 +42,12 @@ KINDS = {
     "t5": gguf.MODEL_ARCH.T5,
     "t5-gated": gguf.MODEL_ARCH.T5,
 }
-"""Golden models that llama.cpp has a kind for."""
+"""Golden models that llama.cpp has a kind for …"""
+WITH_HEADS = {
+    "bert-sequence": gguf.MODEL_ARCH.BERT,
+    "roberta-sequence": gguf.MODEL_ARCH.BERT,
+}
+"""… and those with a head that its converter keeps, whole or in part."""
 
 UNSAID: dict[str, Callable[[Any], Any]] = {
     "qwen2": lambda config: replace(config, window=6, windowed=(2, 3)),
@@ -58,7 +63,7 @@ UNSAID: dict[str, Callable[[Any], Any]] = {
 
 def write(golden: Golden, path: Path, more: Callable[[Any], None] = lambda writer: None) -> None:
     """`more` adds keys of its own."""
-    config, kind = golden.config(), KINDS[golden.name]
+    config, kind = golden.config(), (KINDS | WITH_HEADS)[golden.name]
     writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[kind])
     write_keys(writer, config)
     more(writer)
@@ -91,7 +96,8 @@ def write_keys(writer: Any, config: dict[str, Any]) -> None:
         return next((config[key] for key in keys if config.get(key) is not None), None)
 
     writer.add_block_count(found("num_hidden_layers", "n_layer"))
-    writer.add_context_length(found("max_position_embeddings", "n_positions"))
+    after_padding = 1 + config["pad_token_id"] if config["model_type"] == "roberta" else 0
+    writer.add_context_length(found("max_position_embeddings", "n_positions") - after_padding)
     writer.add_embedding_length(found("hidden_size", "n_embd"))
     writer.add_feed_forward_length(found("intermediate_size", "n_inner"))
     writer.add_head_count(found("num_attention_heads", "n_head"))
@@ -112,9 +118,11 @@ def write_keys(writer: Any, config: dict[str, Any]) -> None:
             add(value)
     if config["model_type"] in ("gemma2", "gemma3_text", "phi3"):
         writer.add_sliding_window(config.get("sliding_window") or 0)
-    if config["model_type"] == "bert":
+    if config["model_type"] in ("bert", "roberta"):
         writer.add_causal_attention(False)
         writer.add_token_type_count(config["type_vocab_size"])
+        if "id2label" in config:
+            writer.add_classifier_output_labels([label for _, label in sorted(config["id2label"].items())])
     if config["model_type"] in ("llama", "mixtral"):
         writer.add_vocab_size(config["vocab_size"])
         writer.add_rope_dimension_count(config["head_dim"])
@@ -174,6 +182,12 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
             array = array + 1 if name.endswith("norm.weight") else array
         if kind == "gpt2" and name.endswith(("c_attn.weight", "c_proj.weight", "c_fc.weight")):
             array = array.T
+        if kind in ("bert", "roberta"):
+            name = name.removeprefix(f"{kind}.")
+            if "id2label" in config and name.startswith("classifier.") and name.count(".") == 1:
+                name = name.replace("classifier", "classifier.out_proj")
+        if kind == "roberta" and name.startswith("embeddings.position_embeddings"):
+            array = array[1 + config["pad_token_id"] :]
         if name.startswith("pooler."):
             continue
         if ".experts." in name:

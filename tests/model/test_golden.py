@@ -105,6 +105,8 @@ def test_no_setting_can_be_wrong_unseen(name: str, opened: Opened) -> None:
     wrong = dict(wrong_configs(model.config))
     if "rotary" in vars(model.config):
         assert "rotary.base" in wrong
+    if model.architecture.head is not None:
+        wrong.pop("scaled", None)  # It is of the words, which such a model does not predict.
     changed = {what: replace(model, config=config) for what, config in wrong.items()}
     unseen = [what for what, other in changed.items() if not differs(other, golden)]
     # What holds for short texts only shows in the tokens that were chosen behind a short one.

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from llminspect.errors import ModelError
+import llminspect
+from llminspect.errors import ModelError, UsageError
 from llminspect.model.heads import last_token
 from llminspect.opening import describe_model, open_model
 from tests.closeness import assert_close
@@ -91,10 +92,10 @@ def test_where_the_file_says_no_padding_the_reference_s_counts(family: str, padd
     from llminspect.model.registry import architecture_for
 
     settings = {"architectures": ["XForSequenceClassification"]}
-    architecture = with_head(architecture_for(family, "huggingface"), settings, [])
+    architecture = with_head(architecture_for(family, "huggingface"), settings, {})
     assert architecture.head is not None
     assert architecture.head.padding_id == padding_id
-    nothing = with_head(architecture_for(family, "huggingface"), settings | {"pad_token_id": None}, [])
+    nothing = with_head(architecture_for(family, "huggingface"), settings | {"pad_token_id": None}, {})
     assert nothing.head is not None
     assert nothing.head.padding_id is None
 
@@ -119,12 +120,12 @@ def test_labels_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     ("changed", "message"),
     [
         ({"id2label": {"0": "a", "2": "b"}}, "does not number the labels"),
-        ({"id2label": {"0": "a", "1": "b"}}, "has the shape"),
+        ({"id2label": {"0": "a", "1": "b"}}, r"names 2 labels \(id2label\), and the head .* gives 3 numbers"),
         ({"id2label": ..., "num_labels": "three"}, "num_labels"),
         ({"problem_type": "ranking"}, "problem_type"),
         ({"architectures": ...}, "config.json does not name"),
-        ({"architectures": ["BertForMultipleChoice"]}, "BertForMultipleChoice"),
-        ({"architectures": ["BertForTokenClassification"], "id2label": {"0": "a"}}, "has the shape"),
+        ({"architectures": ["BertForMultipleChoice"]}, "the head of BertForMultipleChoice is not known"),
+        ({"architectures": ["BertForTokenClassification"], "id2label": {"0": "a"}}, "1 label "),
         ({"architectures": ["BertForQuestionAnswering"]}, "qa_outputs"),
     ],
 )
@@ -134,8 +135,26 @@ def test_what_does_not_fit_is_refused(changed: dict[str, Any], message: str, tmp
 
 
 def test_a_head_that_the_family_does_not_have_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="heads for sequence classification of the family t5"):
-        describe_model(changed_folder("t5", tmp_path, architectures=["T5ForSequenceClassification"]))
+    for name in ("T5ForSequenceClassification", "T5ForQuestionAnswering"):
+        with pytest.raises(ModelError, match=rf"of the family t5 are not known \({name}\)"):
+            describe_model(changed_folder("t5", tmp_path, architectures=[name]))
+
+
+@pytest.mark.parametrize(
+    ("name", "head"), [("bert-sequence", "BertForMultipleChoice"), ("llama-sequence", "LlamaForTheBestOfTwo")]
+)
+def test_a_model_opens_without_a_head_that_is_not_known(name: str, head: str, tmp_path: Path) -> None:
+    model = changed_folder(name, tmp_path, architectures=[head])
+    with pytest.raises(ModelError, match=f"the head of {head} is not known") as refused:
+        describe_model(model)
+    assert "--ignore-setting architectures opens the model without its head" in str(refused.value.hint)
+    found = llminspect.embed([5, 6], model=open_model(model, ignore_settings=["architectures"]), at="final")
+    assert found.notes is not None
+    assert found.notes[0].endswith(": architectures")
+    with_it = llminspect.embed([5, 6], model=str(Golden(name).folder), at="final")
+    np.testing.assert_array_equal(found.vectors, with_it.vectors)
+    with pytest.raises(UsageError, match="this head is understood"):
+        describe_model(str(Golden(name).folder), ignore_settings=["architectures"])
 
 
 def test_the_numbers_of_a_head_may_be_streamed(opened: Opened) -> None:

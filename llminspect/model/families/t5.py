@@ -12,6 +12,7 @@ from llminspect.core.feedforward import Glu
 from llminspect.core.unembed import logits
 from llminspect.model.config import GGUF, Config, Sizes, read_sizes, start_token
 from llminspect.model.copies import Copy
+from llminspect.model.heads import HeadFiles
 from llminspect.model.layer import norm
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
@@ -59,6 +60,8 @@ class T5Config(Config):
 
 
 KEYS = {"D": "d_model", "H": "num_heads", "E": "d_kv", "F": "d_ff"}
+ALONE = ("T5EncoderModel", "T5ForTokenClassification")
+"""Classes that have no decoder."""
 STARTS = ("padding_token_id", "bos_token_id")
 """What a target starts with where no start token is stated."""
 
@@ -69,7 +72,7 @@ def from_huggingface(settings: Settings) -> T5Config:
     if kind not in ("", "gated") or activation not in ACTIVATIONS:
         raise settings.wrong("feed_forward_proj", "relu, gated-gelu and the like")
     # The encoder alone, as sentence encoders and image models have it: its class says so, and mostly not the other key.
-    alone = "T5EncoderModel" in (settings.get("architectures") or ())
+    alone = any(name in (settings.get("architectures") or ()) for name in ALONE)
     settings.only("is_encoder_decoder", True, not alone)
     settings.skip("dense_act_fn", "is_gated_act")  # They repeat what `feed_forward_proj` says.
     decoder, context = settings.whole("num_decoder_layers", layers), settings.whole("n_positions", 512)
@@ -184,6 +187,7 @@ ARCHITECTURES = (
         capabilities=frozenset({"generate", "source"}),
         requires={"source": "layers.0.cross_attention.query.weight"},
         prefix="transformer.",
+        heads=HeadFiles(None, "classifier", question=None),
         defaults={
             "feed_forward_proj": "relu",  # The first T5s were plain, and their files do not say so.
             "layer_norm_epsilon": 1e-6,

@@ -1,0 +1,45 @@
+"""How the configuration of a golden model was written before transformers 5."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def older_form(config: dict[str, Any]) -> dict[str, Any]:
+    """The same configuration with the keys that transformers 4 wrote."""
+    older = dict(config)
+    older["torch_dtype"] = older.pop("dtype", "float32")
+    older["transformers_version"] = "4.40.0"
+    kind = older["model_type"]
+    rope = older.pop("rope_parameters", None)
+    if kind == "gemma3_text":
+        older["rope_theta"] = rope["full_attention"]["rope_theta"]
+        older["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
+        if "factor" in rope["full_attention"]:
+            older["rope_scaling"] = {"rope_type": "linear", "factor": rope["full_attention"]["factor"]}
+        older["sliding_window_pattern"] = older.pop("_sliding_window_pattern", 6)
+    elif rope is not None:
+        older |= _older_rope(kind, dict(rope))
+    if kind in ("gemma2", "gemma3_text", "qwen2", "qwen3", "smollm3", "qwen3_moe"):
+        older.pop("layer_types", None)
+    if kind == "qwen3_moe" and "num_local_experts" in older:
+        older["num_experts"] = older.pop("num_local_experts")
+    if kind == "t5":
+        older["tie_word_embeddings"] = older.pop("scale_decoder_outputs", True)
+        for key in ("dense_act_fn", "is_gated_act"):
+            older.pop(key, None)
+    return older
+
+
+def _older_rope(kind: str, rope: dict[str, Any]) -> dict[str, Any]:
+    if kind == "gpt_neox":
+        return {"rotary_pct": rope["partial_rotary_factor"], "rotary_emb_base": rope["rope_theta"]}
+    older: dict[str, Any] = {"rope_theta": rope.pop("rope_theta")}
+    if "partial_rotary_factor" in rope:
+        older["partial_rotary_factor"] = rope.pop("partial_rotary_factor")
+    kind_of_scaling = rope.pop("rope_type")
+    if kind_of_scaling != "default":
+        # The first published files say "type", later ones "rope_type".
+        older["rope_scaling"] = {"type" if kind_of_scaling in ("linear", "dynamic") else "rope_type": kind_of_scaling}
+        older["rope_scaling"] |= rope
+    return older
