@@ -296,11 +296,12 @@ def _assemble(
         located.provenance,
         located.generating,
         finite=finite,
-        declared_pooling=cache(partial(_pooling, located, config.sizes.D)),
+        declared_pooling=cache(partial(declared_pooling, located, config.sizes.D)),
     )
 
 
-def _pooling(located: Located, width: int) -> Declared | None:
+def declared_pooling(located: Located, width: int) -> Declared | None:
+    """How a model's files say that the vectors of its tokens, of `width` numbers, become one. Raises ModelError."""
     from llminspect.model import pooling
 
     if located.format == "gguf":

@@ -1,4 +1,4 @@
-"""`llminspect info`: what is inside a model, without computing anything with it; `models`: which there are."""
+"""`llminspect info`: what is inside a model, without computing anything with it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from llminspect.analysis.result import Result, fields_of
-from llminspect.files.catalogue import CATALOGUE, FAMOUS, FamousModel
-from llminspect.files.pull import fetched
-from llminspect.model.registry import architectures
+from llminspect.analysis.sentence import Pooling, document_of_step
+from llminspect.errors import ModelError
 from llminspect.model.spec import TensorSpec, expanded_shape
-from llminspect.model.toy import TOYS
-from llminspect.text.standalone import standalone_names
+from llminspect.opening import declared_pooling
 
 if TYPE_CHECKING:
+    from llminspect.model.adapter import Adapter
     from llminspect.model.heads import Kind, Problem
     from llminspect.model.opened import Description
     from llminspect.text.tokenizer import Tokenizer
@@ -82,6 +81,31 @@ class HeadDetails:
 
 
 @dataclass(frozen=True)
+class AdapterDetails:
+    """A LoRA that is added."""
+
+    name: str
+    matrices: int
+    """How many of the model's it changes."""
+    ranks: list[int]
+    parameters: int
+    revision: str | None = None
+
+
+@dataclass(frozen=True)
+class SentenceDetails:
+    """What the settings of a sentence encoder do with a text before it is read."""
+
+    max_tokens: int | None = None
+    """A longer one is cut off."""
+    lowercase: bool = False
+    prompts: dict[str, str] | None = None
+    """What may be put in front of it, by name."""
+    default_prompt: str | None = None
+    """The name of that which is."""
+
+
+@dataclass(frozen=True)
 class InfoResult(Result):
     """What is inside a model. What its file does not have is left out."""
 
@@ -109,6 +133,10 @@ class InfoResult(Result):
     """The output matrix that is used: the file's own, the embedding once more, or there is none."""
     head: HeadDetails | None = None
     """In place of an output matrix: a head for labels or for spans of the text."""
+    adapter: AdapterDetails | None = None
+    pooling: Pooling | None = None
+    """How the files declare that the vectors of a text's tokens become one; no steps: that they do not."""
+    sentence: SentenceDetails | None = None
     tensors: list[ModelTensor] | None = None
     tokenizer: TokenizerDetails | None = None
     chat_template: str | None = None
@@ -151,11 +179,37 @@ def info(description: Description | None, tokenizer: Tokenizer | None, name: str
         tied=output == "embedding",
         output=output,
         head=None if head is None else HeadDetails(head.kind, list(head.labels), head.problem),
+        adapter=None if description.adapter is None else _adapter(description.adapter),
+        **_sentence(description),
         tensors=tensors,
         tokenizer=facts,
         chat_template=template,
         metadata={key: _shortened(value) for key, value in metadata.items()} or None,
     )
+
+
+def _adapter(adapter: Adapter) -> AdapterDetails:
+    tensors, origin = adapter.files.weights.tensors, adapter.files.provenance
+    ranks = {tensors[pair.a].shape[0] for pair in adapter.pairs.values()}
+    count = sum(math.prod(tensors[half].shape) for pair in adapter.pairs.values() for half in (pair.a, pair.b))
+    name = origin.get("repo", adapter.files.name)
+    return AdapterDetails(name, len(adapter.pairs), sorted(ranks), count, origin.get("revision"))
+
+
+def _sentence(description: Description) -> dict[str, Any]:
+    """What the files declare of one vector for a text; where that is not understood a note."""
+    located = description.located
+    if located is None or description.architecture.head is not None:
+        return {}
+    try:
+        declared = declared_pooling(located, description.config.sizes.D)
+    except ModelError as error:
+        return {"notes": [error.message]}
+    if declared is None:
+        return {}
+    known = (declared.longest, declared.lowercase, dict(declared.prompts) or None, declared.default_prompt)
+    sentence = SentenceDetails(*known) if any(known) else None
+    return {"pooling": Pooling(True, list(map(document_of_step, declared.steps))), "sentence": sentence}
 
 
 def _output(description: Description) -> Literal["own", "embedding", "none"]:
@@ -210,79 +264,3 @@ def _shortened(value: Any) -> Any:
     if not isinstance(value, str | bytes) and hasattr(value, "__len__"):
         return {"entries": len(value)} if len(value) > LONGEST_SHOWN else list(value)
     return value
-
-
-@dataclass(frozen=True)
-class CatalogueModel:
-    """A model of the catalogue."""
-
-    name: str
-    title: str
-    use: str
-    """What it is good for."""
-    family: str
-    parameters: int
-    width: int
-    """D, the numbers in the vector of one token."""
-    layers: int
-    heads: int
-    context: int
-    """The longest text, in tokens."""
-    size: int
-    """Bytes on the disk."""
-    licence: str
-    fetched: bool
-    path: str | None = None
-    """Where it is, if it was fetched."""
-
-
-@dataclass(frozen=True)
-class ToyModel:
-    """A model that is built in, small enough to check by hand."""
-
-    name: str
-    vocabulary: list[str]
-    parameters: int
-    width: int
-    layers: int
-    heads: int
-
-
-@dataclass(frozen=True)
-class ModelsResult(Result):
-    """The catalogue, the toys, the tokenizers that need no model, and famous sizes."""
-
-    catalogue: list[CatalogueModel]
-    toys: list[ToyModel]
-    tokenizers: list[str]
-    """For tokenize and encode; OpenAI's model names work too."""
-    famous: list[FamousModel]
-    families: list[str]
-    """The kinds of models that files and names on the hub may hold."""
-
-
-def known_models() -> ModelsResult:
-    """What is known; nothing is fetched."""
-    families = [architecture.name for architecture in architectures()]
-    return ModelsResult(
-        catalogue=[_known(name) for name in CATALOGUE],
-        toys=_toys(),
-        tokenizers=list(standalone_names()),
-        famous=list(FAMOUS),
-        families=list(dict.fromkeys(families)),
-    )
-
-
-def _known(name: str) -> CatalogueModel:
-    entry = CATALOGUE[name]
-    path = fetched(entry)
-    facts = {key: getattr(entry, key) for key in CatalogueModel.__dataclass_fields__ if key not in ("fetched", "path")}
-    return CatalogueModel(**facts, fetched=path is not None, path=None if path is None else str(path))
-
-
-def _toys() -> list[ToyModel]:
-    made = []
-    for name, toy in ((name, make()) for name, make in TOYS.items()):
-        sizes, parameters = toy.config.sizes, sum(array.size for array in toy.params.arrays.values())
-        made.append(ToyModel(name, list(toy.vocabulary), parameters, sizes.D, sizes.L, sizes.H))
-    return made

@@ -33,6 +33,11 @@ class PoolingStep:
     """… and come out."""
     activation: str | None = None
 
+    def __str__(self) -> str:
+        if self.kind == "dense":
+            return f"dense {self.inputs} to {self.outputs}, {self.activation}"
+        return " + ".join(self.modes or ["length 1"]).replace("_", " ")
+
 
 @dataclass(frozen=True)
 class Pooling:
@@ -101,6 +106,16 @@ def treated(model: Model, prompts: Sequence[Prompt]) -> list[str]:
     texts = [prompt.text for prompt in prompts if prompt.text is not None]
     if declared.lowercase and tokenizer and any(map(partial(_has_capitals, tokenizer), texts)):
         notes.append(f"the settings of {model.name} put a text in lower case first, here none is")
+    usual = declared.default_prompt
+    if usual is not None and not all(text.startswith(declared.prompts[usual]) for text in texts):
+        prompt = declared.prompts[usual]
+        notes.append(
+            f"the settings of {model.name} put {prompt!r:.100} ({usual:.40}) in front of a text, here none is put"
+        )
+    if not declared.prompt_counts and any(text.startswith(tuple(declared.prompts.values())) for text in texts):
+        notes.append(
+            f"the settings of {model.name} leave the tokens of a prompt out of the pooling, here they are in it"
+        )
     return notes
 
 
@@ -111,10 +126,11 @@ def _has_capitals(tokenizer: Tokenizer, text: str) -> bool:
 
 def pooling_of(steps: Sequence[Step], pool: Choice) -> Pooling | None:
     """The steps as a Result has them; None for no step."""
-    return Pooling(pool == "model", [_document(step) for step in steps]) if steps else None
+    return Pooling(pool == "model", [document_of_step(step) for step in steps]) if steps else None
 
 
-def _document(step: Step) -> PoolingStep:
+def document_of_step(step: Step) -> PoolingStep:
+    """As a Result has it."""
     if isinstance(step, Pool):
         return PoolingStep("pool", list(step.modes))
     if isinstance(step, Dense):

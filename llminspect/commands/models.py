@@ -11,10 +11,10 @@ from llminspect.cli.run import emit
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from llminspect.analysis.info import CatalogueModel, ModelsResult
+    from llminspect.analysis.known_models import CatalogueModel, ModelsResult
     from llminspect.files.catalogue import FamousModel
 
-RESULTS = "analysis.info.ModelsResult"
+RESULTS = "analysis.known_models.ModelsResult"
 
 
 def render(result: ModelsResult) -> RenderableType:
@@ -81,6 +81,6 @@ def command(output: OutputOptions) -> None:
 
     llminspect models · llminspect models --json | jq '.catalogue[] | select(.fetched) | .name'
     """
-    from llminspect.analysis.info import known_models
+    from llminspect.analysis.known_models import known_models
 
     emit("models", None, {}, known_models(), output)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+AS_PEFT = f"an adapter in the form of PEFT has {folders.ADAPTER_CONFIG} and {folders.ADAPTER}"
+
+
 @dataclass(frozen=True)
 class AdapterFiles:
     """What the two files say."""
@@ -34,11 +37,16 @@ class AdapterFiles:
 
 
 def locate_adapter(name: str, *, offline: bool = False) -> AdapterFiles:
-    """Find an adapter: a folder, else `org/name` on the hub, fetched if need be. ModelError: none there, or broken."""
+    """Find an adapter: a folder or one of its two files, else `org/name` on the hub, fetched if need be. ModelError:
+    none there, or broken."""
     from llminspect.files import hub
 
     folder, origin = expanded(name), {"name": name}
-    if not os.path.isdir(folder):
+    if os.path.isfile(folder):
+        if folder.name not in (folders.ADAPTER_CONFIG, folders.ADAPTER):
+            raise ModelError(f"{name!r:.300} is a file, and an adapter is a folder", AS_PEFT)
+        folder = folder.parent
+    elif not os.path.isdir(folder):
         if not hub.is_hub_name(name):
             raise ModelError(f"there is no folder {name!r:.300}", f"an adapter is a folder with {folders.ADAPTER}")
         folder = hub.find_adapter(name, None, offline=offline)
@@ -46,10 +54,7 @@ def locate_adapter(name: str, *, offline: bool = False) -> AdapterFiles:
     for needed in (folders.ADAPTER_CONFIG, folders.ADAPTER):
         if not (folder / needed).exists():
             folders.refuse_pickles((path.name for path in folder.iterdir()), str(folder))
-            raise ModelError(
-                f"the folder {str(folder)!r:.300} holds no {needed}",
-                f"an adapter in the form of PEFT has {folders.ADAPTER_CONFIG} and {folders.ADAPTER}",
-            )
+            raise ModelError(f"the folder {str(folder)!r:.300} holds no {needed}", AS_PEFT)
     config, weights = folders.inside(folder, folders.ADAPTER_CONFIG), folders.inside(folder, folders.ADAPTER)
     try:
         hashes = {"sha256": sha256_of(weights), "config_sha256": sha256_of(config)}

@@ -1,4 +1,4 @@
-"""What lies in a folder that cannot be opened as a model, in words: an adapter, a tokenizer, other weights."""
+"""What it is that cannot be opened as a model, in words: an adapter, a tokenizer, other weights."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from llminspect.errors import ModelError
 from llminspect.files.folder import ADAPTER_CONFIG, CONFIG, PICKLES, VOCABULARIES
+from llminspect.files.gguf_header import MAGIC
 from llminspect.files.weights import shown
 
 if TYPE_CHECKING:
@@ -22,6 +23,22 @@ _KINDS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (VOCABULARIES, "a tokenizer", "llminspect tokenize and encode take it: --model {folder}"),
 )
 """By how their names end, in the order of what matters most: what it is, and what would do."""
+
+
+def refuse_other_weights(path: Path) -> None:
+    """Raise ModelError for a file that by its name and its first bytes is no GGUF file, but known to be something else.
+
+    ModelError says what it is.
+    """
+    try:
+        with path.open("rb") as file:
+            is_gguf = file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return  # Which opening it will say.
+    for ends, what, hint in _KINDS:
+        if path.name.endswith(ends) and not is_gguf and ends != (".gguf",):
+            beside = f", and no {CONFIG} stands beside it" if ends == (".safetensors",) else ""
+            raise ModelError(f"{shown(path)} holds {what}{beside}", hint.format(folder=shown(path.parent)))
 
 
 def cannot_open(folder: Path) -> ModelError:

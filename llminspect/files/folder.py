@@ -33,7 +33,7 @@ TOKENIZER_FILES = (
     *VOCABULARIES,
     *("tokenizer_config.json", "special_tokens_map.json", GENERATION, "added_tokens.json", "merges.txt", "target.spm"),
     *("chat_template.jinja", "chat_template.json"),
-    *("modules.json", "sentence_bert_config.json", "1_Pooling/config.json"),
+    *("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "1_Pooling/config.json"),
 )
 """Whatever says how text becomes ids (and, for a sentence encoder, how its vectors become one)."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from llminspect.errors import ModelError
 from llminspect.files import folder as folders
 from llminspect.files.catalogue import CATALOGUE, unknown
-from llminspect.files.contents import cannot_open
+from llminspect.files.contents import cannot_open, refuse_other_weights
 from llminspect.files.home import expanded, sha256_of, state_key
 from llminspect.files.source import read_json
 from llminspect.files.weights import weight_types
@@ -105,7 +105,7 @@ def locate(
     if not weights and _is_tokenizer_file(path):
         return _tokenizer_alone(path, name)
     if _is_model(path):
-        return _from_path(path, name)
+        return _from_path(path, name, weights=weights)
     if name in CATALOGUE:
         from llminspect.files.pull import pull
 
@@ -125,7 +125,7 @@ def locate(
         if not weights and not (found / folders.CONFIG).exists():
             files = folders.tokenizer_files(found)
             return Located(name, "huggingface", found, {}, found.name, tokenizer_files=files, origin=origin)
-        return _from_folder(found, name, found.name, origin)
+        return _from_folder(found, name, found.name, origin, weights=weights)
     raise _no_such_path(path) if os.sep in name else unknown(name, others)
 
 
@@ -175,23 +175,36 @@ def _no_such_path(path: Path) -> ModelError:
     return ModelError(f"there is no file {str(path)!r:.300}", "give a .gguf file, a model's folder, or a known name")
 
 
-def _from_path(path: Path, name: str, sha256: str | None = None) -> Located:
+def _from_path(path: Path, name: str, sha256: str | None = None, *, weights: bool = True) -> Located:
     """A model from its GGUF file, its folder, or a file of that folder. `sha256`: of the weights, if known."""
     if path.is_dir():
-        return _from_folder(path, name, sha256)
+        return _from_folder(path, name, sha256, weights=weights)
     if path.suffix in {".safetensors", ".json"} and (path.parent / "config.json").is_file():
-        return _from_folder(path.parent, name, sha256)
+        return _from_folder(path.parent, name, sha256, weights=weights)
+    refuse_other_weights(path)
     from llminspect.files.split import open_gguf
 
-    metadata, paths, weights = open_gguf(path)
+    metadata, paths, opened = open_gguf(path)
     identity = sha256[:32] if sha256 else state_key(*paths)
-    return Located(name, "gguf", path, metadata, identity, weight_paths=paths, open_weights=lambda: weights)
+    return Located(name, "gguf", path, metadata, identity, weight_paths=paths, open_weights=lambda: opened)
 
 
-def _from_folder(folder: Path, name: str, known: str | None, origin: Mapping[str, str] | None = None) -> Located:
-    """A model from its folder. `known` is a hash or commit that stands for its weights."""
+def _from_folder(
+    folder: Path, name: str, known: str | None, origin: Mapping[str, str] | None = None, *, weights: bool = True
+) -> Located:
+    """A model from its folder. `known` is a hash or commit that stands for its weights. Where `weights` are not needed
+    they may be of any kind, or not whole."""
     config = read_json(folders.inside(folder, folders.CONFIG))
-    paths, generation = folders.weight_paths(folder), folder / folders.GENERATION
+    generation = folder / folders.GENERATION
+    try:
+        paths = folders.weight_paths(folder)
+    except ModelError:
+        if weights:
+            raise
+        paths = ()
+    if not weights and not paths and not origin:
+        its = next(iter(folders.tokenizer_files(folder).values()), folder / folders.CONFIG)
+        origin = {"file": its.name, "sha256": _sha256(its)}
     return Located(
         name=name,
         format="huggingface",

@@ -1,4 +1,6 @@
-"""The modules of a sentence encoder's folder: `modules.json`, and a folder each for what comes after the model."""
+"""The modules of a sentence encoder's folder: `modules.json`, and a folder each for what comes after the model.
+
+Beside it, in two files of settings, what is done with a text before."""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
     from llminspect.core.array import Array
 
-MODULES, SETTINGS = "modules.json", "sentence_bert_config.json"
+MODULES, SETTINGS, PROMPTS = "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"
 
 
 class Module(NamedTuple):
@@ -24,12 +26,13 @@ class Module(NamedTuple):
 
     kind: str
     path: str
-    config: Mapping[str, Any]
+    config: Mapping[str, Any] | None
+    """None: there is none."""
     arrays: Mapping[str, Array]
 
 
 def read_modules(folder: Path) -> tuple[list[Module], Mapping[str, Any]] | None:
-    """The modules in their order, and the settings beside them; None where the folder lists none.
+    """The modules in their order, and the settings of the two files beside them; None where the folder lists none.
 
     Raises ModelError for a list that is none, a folder elsewhere, and weights that are pickled.
     """
@@ -40,7 +43,9 @@ def read_modules(folder: Path) -> tuple[list[Module], Mapping[str, Any]] | None:
         found = [(entry["type"].rpartition(".")[2], entry["path"]) for entry in listed]
     except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
         raise ModelError(f"{MODULES} is no list of modules, each with its type and path") from None
-    settings = read_json(inside(folder, SETTINGS)) if (folder / SETTINGS).is_file() else {}
+    settings: dict[str, Any] = {}
+    for name in (PROMPTS, SETTINGS):
+        settings |= read_json(inside(folder, name)) if (folder / name).is_file() else {}
     return [_module(folder, kind, path) for kind, path in found], settings
 
 
@@ -58,4 +63,5 @@ def _module(folder: Path, kind: str, path: object) -> Module:
             arrays = {name: file.array(name).copy() for name in file.tensors}
     elif (folder / path).is_dir():
         refuse_pickles((each.name for each in (folder / path).iterdir()), path)
-    return Module(kind, path, read_json(inside(folder, config)) if (folder / config).is_file() else {}, arrays)
+    there = (folder / config).is_file()
+    return Module(kind, path, read_json(inside(folder, config), config) if there else None, arrays)

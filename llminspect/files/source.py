@@ -65,13 +65,14 @@ def spooled(stream: IO[bytes]) -> tuple[IO[bytes], int]:
     return kept, kept.tell()
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a stranger's file. ModelError: it is none, names a key twice, or is too large."""
+def read_json(path: Path, name: str | None = None) -> dict[str, Any]:
+    """A JSON object from a stranger's file. ModelError, which calls it `name`: it is none, names a key twice, or is too
+    large."""
     import json
 
     def refuse(what: str) -> NoReturn:
         raise ModelError(
-            f"{shown(path.name)} {what}", "fetch the model again, or check it where it came from"
+            f"{shown(name or path.name)} {what}", "fetch the model again, or check it where it came from"
         ) from None
 
     try:

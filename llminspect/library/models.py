@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llminspect.analysis.cache import CacheResult, PullResult
-    from llminspect.analysis.info import InfoResult, ModelsResult
+    from llminspect.analysis.info import InfoResult
+    from llminspect.analysis.known_models import ModelsResult
     from llminspect.analysis.verify import VerifyResult
     from llminspect.library.inputs import Opened
     from llminspect.model.opened import Model
@@ -58,7 +59,7 @@ def models() -> ModelsResult:
     >>> [known.name for known in llminspect.models().catalogue], [toy.name for toy in llminspect.models().toys]
     (['smollm2', 'minilm'], ['toy', 'toy-attention'])
     """
-    from llminspect.analysis.info import known_models
+    from llminspect.analysis.known_models import known_models
 
     return known_models()
 

@@ -137,6 +137,8 @@ def _base_hint(files: AdapterFiles) -> str | None:
 def _checked_settings(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The configuration. Raises ModelError for what is not understood in it."""
     kind = config.get("peft_type")
+    if kind is None:
+        raise ModelError(f"{WHERE} does not say what kind of adapter it is (peft_type)", "LORA is known")
     if kind != "LORA":
         raise ModelError(f"the adapter is of the kind {kind!r:.40}", "LoRA can be added")
     for key, value in config.items():

@@ -5,7 +5,7 @@ The keys are those of sentence-transformers' modules Pooling, Dense and Normaliz
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from llminspect.core.pooling import AFTER_DENSE, Dense, Normalize, Pool, Step
@@ -41,6 +41,12 @@ class Declared:
     """A text is cut off after so many tokens."""
     lowercase: bool = False
     """A text is put in lower case."""
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    """What may be put in front of a text, by name."""
+    default_prompt: str | None = None
+    """The name of that which is."""
+    prompt_counts: bool = True
+    """Whether its tokens are pooled as well."""
 
     def __str__(self) -> str:
         return ", ".join(map(str, self.steps)) or "none"
@@ -58,7 +64,7 @@ def of_gguf(metadata: Mapping[str, Any]) -> Declared | None:
 
 
 def of_modules(modules: Sequence[Module], settings: Mapping[str, Any], width: int) -> Declared:
-    """By the modules after the model, which gives vectors of `width` numbers; `settings`: sentence_bert_config.json.
+    """By the modules after the model, which gives vectors of `width` numbers; `settings`: those of the files beside.
 
     Raises ModelError for a module or a setting that is not understood, and for sizes that do not fit.
     """
@@ -80,16 +86,27 @@ def of_modules(modules: Sequence[Module], settings: Mapping[str, Any], width: in
             raise _not_known(f"modules.json lists a {module.kind} here")
     longest = settings.get("max_seq_length")
     lowercase = settings.get("do_lower_case") is True
-    return Declared(tuple(steps), longest if type(longest) is int else None, lowercase)
+    counts = (modules[1].config or {}).get("include_prompt") is not False
+    return Declared(tuple(steps), longest if type(longest) is int else None, lowercase, *_prompts(settings), counts)
+
+
+def _prompts(settings: Mapping[str, Any]) -> tuple[Mapping[str, str], str | None]:
+    """Those by name that say something, and the name of the usual one, if it does."""
+    prompts, usual = settings.get("prompts") or {}, settings.get("default_prompt_name")
+    if not isinstance(prompts, dict) or not all(isinstance(text, str) for text in prompts.values()):
+        raise _not_known("the prompts of config_sentence_transformers.json are no texts by name")
+    if usual is not None and not (isinstance(usual, str) and usual in prompts):
+        raise _not_known(f"config_sentence_transformers.json has no prompt of its default_prompt_name {usual!r:.60}")
+    return {name: text for name, text in prompts.items() if text}, usual if usual and prompts[usual] else None
 
 
 def _pool(module: Module, width: int) -> Pool:
-    _check_keys(
+    config = _checked(
         module,
         {"word_embedding_dimension", "embedding_dimension", "include_prompt", "pooling_mode"}
         | {switch for switch, _ in POOLING.values()},
     )
-    config, named = module.config, module.config.get("pooling_mode")
+    named = config.get("pooling_mode")
     for key in ("word_embedding_dimension", "embedding_dimension"):
         if config.get(key, width) != width:
             raise _not_known(f"{module.path} pools vectors of {config[key]!r:.40} numbers, the model gives {width}")
@@ -103,11 +120,10 @@ def _pool(module: Module, width: int) -> Pool:
 
 
 def _dense(module: Module, width: int) -> Dense:
-    _check_keys(
+    config = _checked(
         module,
         {"in_features", "out_features", "bias", "activation_function", "module_input_name", "module_output_name"},
     )
-    config = module.config
     name = str(config.get("activation_function", "torch.nn.modules.activation.Tanh")).rpartition(".")[2]
     activation = ACTIVATIONS.get(name)
     if activation not in AFTER_DENSE:
@@ -124,10 +140,14 @@ def _dense(module: Module, width: int) -> Dense:
     return Dense(weight, bias, str(activation))
 
 
-def _check_keys(module: Module, known: set[str]) -> None:
+def _checked(module: Module, known: set[str]) -> Mapping[str, Any]:
+    """Its configuration, of no other keys."""
+    if module.config is None:
+        raise _not_known(f"{module.path}/config.json is not there")
     strange = sorted(module.config.keys() - known)
     if strange:
         raise _not_known(f"{module.path} has the setting {strange[0]!r:.60}")
+    return module.config
 
 
 def _not_known(what: str) -> ModelError:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from llminspect.analysis.cache import pull
-from llminspect.analysis.info import known_models
+from llminspect.analysis.known_models import known_models
 from llminspect.files.catalogue import CATALOGUE, FAMOUS
 
 if TYPE_CHECKING:

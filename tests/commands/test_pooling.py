@@ -115,6 +115,9 @@ def test_minilm_declares_a_mean_of_length_1(called: Program) -> None:
     assert_close(llminspect.embed(*texts, model="minilm", similarity=True).vectors, unit_ND)
     assert_close(llminspect.embed(texts[0], model="minilm", normalize=True).vectors[0], unit_ND[0])
     assert_close(llminspect.embed(texts[0], model="minilm", normalize=True, pool="mean").vectors[0], unit_ND[0])
+    known = called("info", "minilm", COLUMNS="80").out
+    assert "pooling               mean → length 1" in known
+    assert "256 tokens, by the settings for sentences" in known
     shown = called("embed", *texts, "--model", "minilm", "--pool", "model")
     assert "mean → length 1, as the model declares" in " ".join(shown.out.split())
     tokens = llminspect.embed(texts[0], model="minilm", at=2, normalize=True)
@@ -152,6 +155,10 @@ def test_another_pooling_is_noted(called: Program, tmp_path: Path) -> None:
         ("1_Pooling/config.json", '{"word_embedding_dimension": 35}', "35 numbers"),
         ("1_Pooling/config.json", '{"pooling_mode_median": false}', "'pooling_mode_median'"),
         ("2_Dense/config.json", '{"out_features": 20, "activation_function": "torch.nn.Softmax"}', "'Softmax'"),
+        ("1_Pooling/config.json", "{", "1_Pooling/config.json is not JSON"),
+        ("config_sentence_transformers.json", '{"prompts": ["a"]}', "are no texts by name"),
+        ("config_sentence_transformers.json", '{"default_prompt_name": "query"}', "default_prompt_name 'query'"),
+        ("config_sentence_transformers.json", '{"default_prompt_name": ["query"]}', "default_prompt_name ['query']"),
         ("2_Dense/config.json", '{"out_features": 21}', "no layer of 36 to 21"),
         ("2_Dense/config.json", '{"out_features": 20, "bias": false}', "no layer of 36 to 20"),
         ("2_Dense/config.json", '{"out_features": 20, "module_input_name": "token_embeddings"}', "token_embeddings"),
@@ -177,13 +184,73 @@ def test_the_newer_form_and_pickles(called: Program, tmp_path: Path) -> None:
 
 def test_capitals_that_the_settings_would_not_keep(tmp_path: Path) -> None:
     folder = sentence_encoder(tmp_path, CASES["mean_tokens"])
-    words = {word: place for place, word in enumerate(["[UNK]", "a", "A"])}
-    model = {"type": "WordLevel", "vocab": words, "unk_token": "[UNK]"}
-    (folder / "tokenizer.json").write_text(json.dumps({"version": "1.0", "added_tokens": [], "model": model}))
+    with_words(folder, "a", "A")
     (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 5, "do_lower_case": true}')
     assert llminspect.embed("a", model=str(folder), pool="model").notes is None
     (note,) = llminspect.embed("A", model=str(folder), pool="model").notes or []
     assert "lower case" in note
+
+
+def with_words(folder: Path, *words: str) -> str:
+    vocabulary = {word: place for place, word in enumerate(("[UNK]", *words))}
+    model = {"type": "WordLevel", "vocab": vocabulary, "unk_token": "[UNK]"}
+    cut = {"type": "Whitespace"}
+    content = {"version": "1.0", "added_tokens": [], "model": model, "pre_tokenizer": cut}
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    return str(folder)
+
+
+PROMPTS = {"query": "a ", "document": ""}
+
+
+@pytest.mark.parametrize(
+    ("settings", "text", "noted"),
+    [
+        ({"prompts": PROMPTS, "default_prompt_name": "query"}, "b", "put 'a ' (query) in front"),
+        ({"prompts": PROMPTS, "default_prompt_name": "query"}, "a b", None),
+        ({"prompts": PROMPTS, "default_prompt_name": "document"}, "b", None),
+        ({"prompts": {"query": "a "}, "default_prompt_name": None, "similarity_fn_name": "cosine"}, "b", None),
+        ({"prompts": {}}, "b", None),
+    ],
+)
+def test_a_prompt_that_the_settings_would_put_in_front(
+    tmp_path: Path, called: Program, settings: dict[str, Any], text: str, noted: str | None
+) -> None:
+    folder = sentence_encoder(tmp_path, CASES["mean_tokens"])
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(settings))
+    model = with_words(folder, "a", "b")
+    notes = llminspect.embed(text, model=model, pool="model").notes
+    assert notes is None if noted is None else noted in str(notes)
+    known = called("info", model, "--json").json
+    assert known["pooling"] == {"declared": True, "steps": [{"kind": "pool", "modes": ["mean"]}]}
+    usual = settings.get("default_prompt_name")
+    assert known.get("sentence", {}).get("default_prompt") == ("query" if usual == "query" else None)
+    if settings["prompts"]:
+        assert known["sentence"]["prompts"] == {"query": "a "}
+        assert "query 'a '" in called("info", model, COLUMNS="60").out
+
+
+def test_a_prompt_that_is_not_pooled(tmp_path: Path) -> None:
+    folder = sentence_encoder(tmp_path, CASES["mean_tokens"])
+    (folder / "config_sentence_transformers.json").write_text('{"prompts": {"query": "a "}}')
+    (folder / "1_Pooling" / "config.json").write_text('{"include_prompt": false}')
+    model = with_words(folder, "a", "b")
+    assert llminspect.embed("b", model=model, pool="model").notes is None
+    assert "leave the tokens of a prompt out" in str(llminspect.embed("a b", model=model, pool="model").notes)
+
+
+@pytest.mark.parametrize("kind", ["Pooling", "Dense"])
+def test_a_configuration_that_is_not_there_is_no_pooling(called: Program, tmp_path: Path, kind: str) -> None:
+    folder = sentence_encoder(tmp_path, CASES["dense"])
+    number = 1 if kind == "Pooling" else 2
+    (folder / f"{number}_{kind}" / "config.json").unlink()
+    ran = called("embed", "--ids", "5", "--model", str(folder), "--pool", "model")
+    assert ran.code == 3
+    assert f"{number}_{kind}/config.json is not there" in ran.err
+    known = called("info", str(folder), "--json")
+    assert known.code == 0
+    assert "pooling" not in known.json
+    assert f"{number}_{kind}/config.json is not there" in known.json["notes"][0]
 
 
 def test_what_does_not_go_with_it(called: Program, tmp_path: Path) -> None:

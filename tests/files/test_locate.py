@@ -109,8 +109,45 @@ def test_a_tokenizer_that_stands_alone(name: str, tmp_path: Path) -> None:
     assert list(located.tokenizer_files.values()) == [tmp_path / name]
     assert located.provenance["file"] == name
     assert len(located.provenance["sha256"]) == 64
-    with pytest.raises(ModelError, match="is not a GGUF file"):
+    with pytest.raises(ModelError, match="is not a GGUF file" if name == "of-my-own.json" else "holds a tokenizer"):
         locate(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("pytorch_model.bin", "a pickle, which is not opened"),
+        ("model.pth", "a pickle, which is not opened"),
+        ("model.onnx", "ONNX, which is not opened"),
+        ("tf_model.h5", "weights for TensorFlow or Flax"),
+        ("model.safetensors", "weights, and no config.json stands beside it"),
+        ("adapter_config.json", "an adapter"),
+    ],
+)
+def test_a_file_of_another_kind_is_called_what_it_is(name: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"\x80\x02}")
+    with pytest.raises(ModelError, match=f"{name} holds {said}") as refused:
+        locate(str(tmp_path / name))
+    assert refused.value.hint
+    (tmp_path / name).write_bytes(b"GGUF")  # Whatever it is called.
+    with pytest.raises(ModelError, match=r"GGUF|header|short|end"):
+        locate(str(tmp_path / name))
+
+
+def test_a_tokenizer_beside_weights_that_are_not_opened(tmp_path: Path) -> None:
+    """Nothing of a pickle, or of shards that are not all there, is needed for it."""
+    for name, content in (("config.json", b"{}"), ("tokenizer.json", b"{}"), ("pytorch_model.bin", b"\x80")):
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "model-00001-of-00002.safetensors").touch()
+    for more in ("pytorch_model.bin", "model-00001-of-00002.safetensors"):
+        located = locate(str(tmp_path), weights=False)
+        assert set(located.tokenizer_files) == {"tokenizer.json"}
+        assert located.provenance["file"] == "tokenizer.json"
+        assert len(located.provenance["sha256"]) == 64
+        with pytest.raises(ModelError, match="pickle" if more != "pytorch_model.bin" else "missing"):
+            locate(str(tmp_path))
+        if more == "pytorch_model.bin":
+            (tmp_path / "model-00001-of-00002.safetensors").unlink()
 
 
 def test_the_vocabulary_that_was_named_is_the_one_that_is_read(tmp_path: Path) -> None:

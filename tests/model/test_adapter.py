@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pytest
 
 import llminspect
 from llminspect.errors import ModelError, UsageError
+from llminspect.files.safetensors import SafetensorsFile
 from llminspect.opening import open_model
 from tests.closeness import SINGLE, assert_close
 from tests.model import gguf_of
@@ -74,6 +76,7 @@ def changed(tmp_path: Path, name: str = "llama", **settings: Any) -> str:
     ("settings", "message"),
     [
         ({"peft_type": "IA3"}, "of the kind 'IA3'"),
+        ({"peft_type": None}, "does not say what kind of adapter it is"),
         ({"use_dora": True}, r"use_dora = True \(DoRA\)"),
         ({"bias": "all"}, "bias = 'all'"),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
@@ -159,10 +162,27 @@ def test_where_there_is_none(tmp_path: Path) -> None:
     (tmp_path / "adapter_model.bin").write_bytes(b"\x80")
     with pytest.raises(ModelError, match="pickle"):
         open_model(base, adapter=str(tmp_path))
+    for name in ("adapter_config.json", "adapter_model.safetensors"):  # One of its files stands for it.
+        model = open_model(base, adapter=str(ADAPTERS / "llama" / name))
+        assert_merged(model, "llama")
+    with pytest.raises(ModelError, match="is a file, and an adapter is a folder"):
+        open_model(base, adapter=str(tmp_path / "adapter_model.bin"))
     with pytest.raises(UsageError, match="--adapter says nothing to toy"):
         open_model("toy", adapter=str(tmp_path))
     with pytest.raises(UsageError, match="numba"):
         open_model(base, adapter=str(tmp_path), kernels="numba")
+
+
+def test_info_says_what_is_added(called: Program) -> None:
+    given = ("info", str(base_of("llama").folder), "--adapter", str(ADAPTERS / "llama"))
+    found = called(*given, "--json").json["adapter"]
+    file = SafetensorsFile(ADAPTERS / "llama" / "adapter_model.safetensors")
+    assert found["matrices"] == len(file.tensors) / 2
+    assert found["parameters"] == sum(math.prod(info.shape) for info in file.tensors.values())
+    assert found["ranks"] == sorted({info.shape[0] for name, info in file.tensors.items() if ".lora_A" in name})
+    assert found["name"] == str(ADAPTERS / "llama")
+    assert f"on {found['matrices']} matrices" in " ".join(called(*given, COLUMNS="80").out.split())
+    assert "adapter" not in called(*given[:2], "--json").json
 
 
 def test_commands_and_python_add_it_and_say_so(called: Program) -> None:

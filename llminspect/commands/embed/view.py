@@ -11,7 +11,6 @@ from rich.text import Text
 
 from llminspect.analysis.embed import EmbedResult
 from llminspect.analysis.neighbours import Neighbour
-from llminspect.analysis.sentence import PoolingStep
 from llminspect.analysis.vectors import Outlier, PositionCode
 from llminspect.core.numbers import count, matrix, number, percent, shape, vector
 from llminspect.render.bars import histogram
@@ -70,18 +69,12 @@ def _headline(result: EmbedResult) -> RenderableType:
         result.pool, f", the {result.pool} token of a text"
     )
     if result.pooling is not None and (result.pool == "model" or len(result.pooling.steps) > 1 or not pooled):
-        pooled = f", {' → '.join(map(_step, result.pooling.steps))}"
+        pooled = f", {' → '.join(map(str, result.pooling.steps))}"
         pooled += ", as the model declares" if result.pooling.declared else ""
     if result.analogy is not None:
         place = "a sum of rows of the embedding table"
     line.append(f"  {place}{pooled}", QUIET)
     return line
-
-
-def _step(step: PoolingStep) -> str:
-    if step.kind == "dense":
-        return f"dense {step.inputs} to {step.outputs}, {step.activation}"
-    return " + ".join(step.modes or ["length 1"]).replace("_", " ")
 
 
 def _vectors(result: EmbedResult) -> Iterator[RenderableType]:

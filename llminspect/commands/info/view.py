@@ -93,6 +93,30 @@ def _facts(result: InfoResult) -> Iterator[tuple[str, Cell]]:
         yield "output matrix", _OUTPUT[result.output]
     if result.head is not None:
         yield "head", f"{result.head.kind}: {_labels(result.head)}"
+    yield from _added(result)
+
+
+def _added(result: InfoResult) -> Iterator[tuple[str, Cell]]:
+    """What is added to the weights, and what the files declare of one vector for a text."""
+    if result.adapter is not None:
+        added = result.adapter
+        matrices = f"{added.matrices:,} {'matrix' if added.matrices == 1 else 'matrices'}"
+        ranks = f"rank {ranges(added.ranks)}"
+        yield "adapter", f"{visible(added.name)}: LoRA of {ranks} on {matrices}, {added.parameters:,} parameters"
+    if result.pooling is not None:
+        yield "pooling", " → ".join(map(str, result.pooling.steps)) or "none: a vector a token"
+    if result.sentence is not None:
+        before, usual = result.sentence, result.sentence.default_prompt
+        if before.max_tokens is not None:
+            yield "cut off after", f"{before.max_tokens:,} tokens, by the settings for sentences"
+        if before.lowercase:
+            yield "lower case", "yes, by the settings for sentences"
+        if before.prompts is not None:
+            named = [
+                f"{name} {text!r}{' (put before by default)' * (name == usual)}"
+                for name, text in before.prompts.items()
+            ]
+            yield "prompts", visible(", ".join(named))
 
 
 def _labels(head: HeadDetails) -> str:

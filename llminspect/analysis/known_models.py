@@ -1,0 +1,88 @@
+"""`llminspect models`: which models there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llminspect.analysis.result import Result
+from llminspect.files.catalogue import CATALOGUE, FAMOUS, FamousModel
+from llminspect.files.pull import fetched
+from llminspect.model.registry import architectures
+from llminspect.model.toy import TOYS
+from llminspect.text.standalone import standalone_names
+
+
+@dataclass(frozen=True)
+class CatalogueModel:
+    """A model of the catalogue."""
+
+    name: str
+    title: str
+    use: str
+    """What it is good for."""
+    family: str
+    parameters: int
+    width: int
+    """D, the numbers in the vector of one token."""
+    layers: int
+    heads: int
+    context: int
+    """The longest text, in tokens."""
+    size: int
+    """Bytes on the disk."""
+    licence: str
+    fetched: bool
+    path: str | None = None
+    """Where it is, if it was fetched."""
+
+
+@dataclass(frozen=True)
+class ToyModel:
+    """A model that is built in, small enough to check by hand."""
+
+    name: str
+    vocabulary: list[str]
+    parameters: int
+    width: int
+    layers: int
+    heads: int
+
+
+@dataclass(frozen=True)
+class ModelsResult(Result):
+    """The catalogue, the toys, the tokenizers that need no model, and famous sizes."""
+
+    catalogue: list[CatalogueModel]
+    toys: list[ToyModel]
+    tokenizers: list[str]
+    """For tokenize and encode; OpenAI's model names work too."""
+    famous: list[FamousModel]
+    families: list[str]
+    """The kinds of models that files and names on the hub may hold."""
+
+
+def known_models() -> ModelsResult:
+    """What is known; nothing is fetched."""
+    families = [architecture.name for architecture in architectures()]
+    return ModelsResult(
+        catalogue=[_known(name) for name in CATALOGUE],
+        toys=_toys(),
+        tokenizers=list(standalone_names()),
+        famous=list(FAMOUS),
+        families=list(dict.fromkeys(families)),
+    )
+
+
+def _known(name: str) -> CatalogueModel:
+    entry = CATALOGUE[name]
+    path = fetched(entry)
+    facts = {key: getattr(entry, key) for key in CatalogueModel.__dataclass_fields__ if key not in ("fetched", "path")}
+    return CatalogueModel(**facts, fetched=path is not None, path=None if path is None else str(path))
+
+
+def _toys() -> list[ToyModel]:
+    made = []
+    for name, toy in ((name, make()) for name, make in TOYS.items()):
+        sizes, parameters = toy.config.sizes, sum(array.size for array in toy.params.arrays.values())
+        made.append(ToyModel(name, list(toy.vocabulary), parameters, sizes.D, sizes.L, sizes.H))
+    return made
