@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import ModelError
 from llminspect.text.bpe import ByteLevelBPE
+from llminspect.text.pairs import pair_of_bert, pair_of_roberta
 from llminspect.text.pretokenize import patterns_named
-from llminspect.text.tokenizer import pair_of_bert
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -183,6 +183,10 @@ def _add_rules(tokenizer: Tokenizer, metadata: Mapping[str, Any]) -> None:
     tokenizer.suffix_ids = (last,) if after and last is not None else ()
     if model == "bert":
         tokenizer.pair_template = pair_of_bert(tokenizer.prefix_ids, tokenizer.suffix_ids)
+    elif metadata.get("general.architecture") == "bert":
+        doubled = metadata.get("tokenizer.ggml.add_sep_token", True) is not False
+        between = [eos if sep is None else sep] * doubled
+        tokenizer.pair_template = pair_of_roberta(tokenizer.prefix_ids, tokenizer.suffix_ids, between)
     unknown = token_id("unknown")
     tokenizer.unknown_id = tokenizer.unknown_id if unknown is None else unknown
     tokenizer.mask_id = token_id("mask")

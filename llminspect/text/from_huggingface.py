@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llminspect.errors import ModelError
 from llminspect.text.from_gguf import END_OF_TURN
 from llminspect.text.huggingface import HuggingFaceTokenizer
-from llminspect.text.tokenizer import pair_of_bert
+from llminspect.text.pairs import pair_of_bert
 from llminspect.text.tokenizers_library import loaded
 
 if TYPE_CHECKING:

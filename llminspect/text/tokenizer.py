@@ -290,11 +290,3 @@ class Tokenizer(ABC):
 
     def _around(self, ids: Sequence[int]) -> list[Token]:
         return [Token(token_id, self.token_bytes(token_id), None, None, special=True) for token_id in ids]
-
-
-def pair_of_bert(prefix_ids: Sequence[int], suffix_ids: Sequence[int]) -> Sequence[tuple[PairPart, int]]:
-    """[CLS] first [SEP] second [SEP]: the second and the last [SEP] are of segment 1 (Devlin et al. 2019, section 3);
-    nothing where one of the two tokens is missing."""
-    front, back = [(token_id, 0) for token_id in prefix_ids], [(token_id, 0) for token_id in suffix_ids]
-    whole = [*front, ("first", 0), *back, ("second", 1), *((token_id, 1) for token_id in suffix_ids)]
-    return whole if front and back else ()  # type: ignore[return-value]

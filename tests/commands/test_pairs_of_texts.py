@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer as Library
+from tokenizers import models, pre_tokenizers, processors
 
 import llminspect
 from llminspect import Capture
@@ -19,12 +21,15 @@ from llminspect.errors import UsageError
 from llminspect.text.from_gguf import tokenizer_from_gguf
 from llminspect.text.from_huggingface import tokenizer_from_files
 from tests.closeness import assert_close
-from tests.model.golden import FOLDER
+from tests.model.gguf_of import write
+from tests.model.golden import FOLDER, Golden
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from llminspect.core.array import Array
+    from llminspect.text.tokenizer import Tokenizer
     from tests.conftest import Program
 
 with np.load(FOLDER / "pairs.npz") as file:
@@ -140,3 +145,82 @@ def test_a_pair_is_one_text_and_another(called: Program) -> None:
         assert len(ran.err.splitlines()) == 1
     with pytest.raises(UsageError, match="pair say how a text becomes ids"):
         llminspect.encode([1, 2], "minilm", pair="b")
+
+
+SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
+"""In the order of RoBERTa's and XLM-R's vocabularies."""
+
+
+def byte_level() -> tuple[Library, dict[str, Any]]:
+    tokens = [*SPECIAL, "a", "b", "Ġ", "ab"]
+    library = Library(models.BPE({token: place for place, token in enumerate(tokens)}, [("a", "b")]))
+    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    library.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), False, False)
+    return library, {"model": "gpt2", "pre": "roberta-bpe", "tokens": tokens, "merges": ["a b"]}
+
+
+def unigram() -> tuple[Library, dict[str, Any]]:
+    scores = {**dict.fromkeys(SPECIAL, 0.0), "▁a": -1.0, "▁b": -2.0, "▁": -3.0, "a": -4.0, "b": -4.5}
+    library = Library(models.Unigram(list(scores.items()), unk_id=3))
+    library.pre_tokenizer = pre_tokenizers.Metaspace()
+    library.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    return library, {"model": "t5", "tokens": list(scores), "scores": list(scores.values()), "unknown_token_id": 3}
+
+
+@pytest.mark.parametrize("kind", [byte_level, unigram])
+def test_gguf_encoders_that_are_not_wordpiece_read_pairs_as_the_reference(kind: Callable[[], Any]) -> None:
+    library, keys = kind()
+    roles = {
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+        "seperator_token_id": 2,
+        "add_bos_token": True,
+        "add_eos_token": True,
+    }
+    kinds = [3, 3, 3, 2, *[1] * (len(keys["tokens"]) - 4)]
+
+    def opened(**more: Any) -> Tokenizer:
+        metadata = {
+            f"tokenizer.ggml.{key}": value for key, value in (keys | roles | {"token_type": kinds} | more).items()
+        }
+        return tokenizer_from_gguf({"general.architecture": "bert"} | metadata)
+
+    wanted = library.encode("ab", "b a")
+    for more in ({}, {"add_sep_token": True}, {"seperator_token_id": None}):
+        tokenizer = opened(**more)
+        tokens, segments, second = tokenizer.wrap_pair(tokenizer.encode("ab"), tokenizer.encode("b a"))
+        assert [token.id for token in tokens] == wanted.ids
+        assert segments == [0] * len(tokens)
+        assert [index in second for index in range(len(tokens))] == [one == 1 for one in wanted.sequence_ids]
+    single = opened(add_sep_token=False)
+    tokens, _, _ = single.wrap_pair(single.encode("ab"), single.encode("b a"))
+    assert len(tokens) == len(wanted.ids) - 1
+    metadata = {f"tokenizer.ggml.{key}": value for key, value in (keys | roles).items()}
+    decoder = tokenizer_from_gguf({"general.architecture": "llama"} | metadata)
+    with pytest.raises(UsageError, match="does not say how two texts stand together"):
+        decoder.wrap_pair([], [])
+
+
+def test_a_gguf_reranker_scores_two_texts(tmp_path: Path, called: Program) -> None:
+    library, keys = byte_level()
+
+    def with_tokenizer(writer: Any) -> None:
+        writer.add_tokenizer_model("gpt2")
+        writer.add_tokenizer_pre(keys["pre"])
+        writer.add_token_list([*keys["tokens"], *(f"<{place}>" for place in range(len(keys["tokens"]), 41))])
+        writer.add_token_list = lambda tokens: None
+        writer.add_token_merges(keys["merges"])
+        for role, place in (("bos", 0), ("eos", 2), ("sep", 2)):
+            getattr(writer, f"add_{role}_token_id")(place)
+        writer.add_add_bos_token(True)
+        writer.add_add_eos_token(True)
+
+    write(Golden("roberta-sequence"), tmp_path / "m.gguf", with_tokenizer)
+    document = called("forward", "ab", "--pair", "b a", "--model", str(tmp_path / "m.gguf"), "--json").json
+    ids = library.encode("ab", "b a").ids
+    assert [token["id"] for token in document["tokens"]] == ids
+    model = llminspect.open_model(str(FOLDER / "roberta-sequence"))
+    found = {label["label"]: label["logit"] for label in document["labels"]}
+    assert_close([found[f"kind {number}"] for number in range(3)], model.label_scores(ids, model.run(ids).stream_TD))
