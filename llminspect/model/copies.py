@@ -33,19 +33,19 @@ def differs(found: Array, copy: Copy, original: Array, config: Any) -> bool:
     return copy.agrees is not None and not copy.agrees(found, config)
 
 
-def row_numbers(found: Array, _: Any) -> bool:
+def row_numbers(found_T: Array, _: Any) -> bool:
     """0, 1, 2 …: the rows of a table of positions."""
     import numpy as np
 
-    return np.array_equal(found.reshape(-1), np.arange(found.size))
+    return np.array_equal(found_T.reshape(-1), np.arange(found_T.size))
 
 
-def causal_rule(found: Array, _: Any) -> bool:
+def causal_rule(found_TS: Array, _: Any) -> bool:
     """Ones on and below the diagonal: a token sees itself and those before it."""
     import numpy as np
 
-    tokens = found.shape[-1]
-    return found.size == tokens**2 and np.array_equal(found.reshape(tokens, tokens), np.tri(tokens))
+    tokens = found_TS.shape[-1]
+    return found_TS.size == tokens**2 and np.array_equal(found_TS.reshape(tokens, tokens), np.tri(tokens))
 
 
 def hiding_number(found: Array, _: Any) -> bool:
@@ -53,7 +53,7 @@ def hiding_number(found: Array, _: Any) -> bool:
     return found.size == 1 and float(found.reshape(-1)[0]) <= -1e3
 
 
-def speeds(found: Array, config: Any) -> bool:
+def speeds(found_P: Array, config: Any) -> bool:
     """How fast each pair of the rotation turns, as plain or as slowed; kept in 16 bits by some files."""
     import numpy as np
 
@@ -61,17 +61,19 @@ def speeds(found: Array, config: Any) -> bool:
 
     rotary = config.rotary
     stated = (plain_speeds(rotary.width, rotary.base), rotary.speeds(1))
-    return any(len(each) == found.size and np.allclose(found, each, rtol=1e-2, atol=1e-6) for each in stated)
+    return any(len(each) == found_P.size and np.allclose(found_P, each, rtol=1e-2, atol=1e-6) for each in stated)
 
 
-def waves(found: Array, config: Any) -> bool:
+def waves(found_TD: Array, config: Any) -> bool:
     """Sines and cosines of each position (Vaswani et al. 2017, section 3.5)."""
     import numpy as np
 
     from llminspect.core.positions import sinusoids
 
-    positions, width = found.shape
-    return width == config.sizes.D and np.allclose(found, sinusoids(found, 0, positions, width), rtol=1e-2, atol=1e-2)
+    positions, width = found_TD.shape
+    return width == config.sizes.D and np.allclose(
+        found_TD, sinusoids(found_TD, 0, positions, width), rtol=1e-2, atol=1e-2
+    )
 
 
 ROTATION = Copy("*.rotary_emb.inv_freq", agrees=speeds)
