@@ -119,15 +119,15 @@ def no_next_token(model: Model, option: str) -> UsageError:
     """What to say to an option that is about the next token, of a model that predicts none."""
     head = model.architecture.head
     if head is None:
-        given, hint = "gives vectors, not tokens", "llminspect embed shows its vectors"
+        given, hint = "vectors", "llminspect embed shows its vectors"
     else:
-        given, hint = f"gives {GIVEN[head.kind]}, not tokens", "llminspect forward without it shows them"
-    return UsageError(f"{option}: {model.name} {given}: {model.no_next_token()}", hint)
+        given, hint = GIVEN[head.kind], f"leave out {option}: llminspect forward shows them"
+    return UsageError(f"{option}: {model.name} gives {given}, no next token: {model.no_next_token()}", hint)
 
 
 GIVEN = {
     "sequence classification": "labels of a text",
-    "token classification": "a label a token",
+    "token classification": "labels of tokens",
     "question answering": "a part of the text",
 }
 """By the kind of head."""

@@ -55,7 +55,7 @@ def token_labels(
     ]
     columns: Columns = [Column("index", "right"), "token", "label", Column("prob", "right"), ""]
     if before is not None:
-        columns += ["without the experiment", Column("prob", "right")]
+        columns += ["before", Column("prob", "right")]
         for row, found in zip(rows, before, strict=True):
             row += [visible(found.label), percent(found.prob, 2)]
     return table(columns, rows, title="the most probable label of each token")

@@ -101,7 +101,7 @@ def _added(result: InfoResult) -> Iterator[tuple[str, Cell]]:
     if result.adapter is not None:
         added = result.adapter
         matrices = f"{added.matrices:,} {'matrix' if added.matrices == 1 else 'matrices'}"
-        ranks = f"rank {ranges(added.ranks)}"
+        ranks = f"rank {', '.join(map(str, added.ranks))}"
         yield "adapter", f"{visible(added.name)}: LoRA of {ranks} on {matrices}, {added.parameters:,} parameters"
     if result.pooling is not None:
         yield "pooling", " → ".join(map(str, result.pooling.steps)) or "none: a vector a token"
