@@ -42,7 +42,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 NO_TOKENIZER = dict.fromkeys(("tokenize", "encode", "decode", "text"), "without a tokenizer")
 ENCODER = {"generate": "does not generate", "beams": "does not generate", "surprise": "sees the tokens that come after"}
 NORMS_BEHIND = "the residual stream"
-VECTORS = dict.fromkeys(("lens", "steps", "attribution", "saliency"), "gives vectors, not tokens")
+VECTORS = dict.fromkeys(("lens", "steps", "attribution", "saliency"), ", no next token: ")
 
 
 def refused(golden: Golden) -> dict[str, str]:
@@ -59,8 +59,9 @@ def refused(golden: Golden) -> dict[str, str]:
     known |= ENCODER
     if "bert" in golden.name:
         known |= {"contributions": NORMS_BEHIND, "attribution": NORMS_BEHIND}
-    if golden.name.startswith("llama") and not golden.name.endswith("both-ways"):  # A body, or one with another head.
-        known["surprise"] = "predicts no next token"
+    body = golden.name.startswith("llama") and not golden.name.endswith("both-ways")
+    if body or "labels" in golden.expected:
+        known["surprise"] = ", no next token: "
     fills = "logits" in golden.expected and not golden.name.endswith("both-ways")
     return known if fills else known | VECTORS
 
