@@ -100,7 +100,7 @@ def with_gguf_head(architecture: Architecture, metadata: Mapping[str, Any], shap
         )
     labels = metadata.get(f"{family}.classifier.output_labels")
     if labels is None:
-        labels = [f"LABEL_{index}" for index in range(shapes["cls.output.weight"][0])]
+        labels = [f"LABEL_{index}" for index in range(_rows(shapes["cls.output.weight"]))]
     if not isinstance(labels, list):
         raise ModelError(f"the file: classifier.output_labels = {labels!r:.60} is not understood", "known: a list")
     problem: Problem = "regression" if len(labels) == 1 else "single_label_classification"
@@ -144,10 +144,14 @@ def _ending_in(architecture: Architecture, head: OutputHead) -> Architecture:
     return replace(architecture, tensors=tensors, readout=no_words, head=head)
 
 
+def _rows(shape: tuple[int, ...]) -> int:
+    return shape[0] if shape else 1
+
+
 def _check_labels(head: OutputHead, shapes: Shapes, where: str, key: str) -> None:
     """Raise ModelError where the file names more or fewer labels than its matrix gives numbers."""
     matrix = f"{head.files.of(head.kind)}.weight"
-    rows, named = shapes.get(matrix, (len(head.labels),))[0], len(head.labels)
+    rows, named = _rows(shapes.get(matrix, (len(head.labels),))), len(head.labels)
     if rows != named:
         labels = f"{named} label{'' if named == 1 else 's'}"
         raise ModelError(

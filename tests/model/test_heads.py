@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import llminspect
 from llminspect.errors import ModelError, UsageError
@@ -132,6 +133,15 @@ def test_labels_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
 def test_what_does_not_fit_is_refused(changed: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=message):
         describe_model(changed_folder("bert-sequence", tmp_path, **changed))
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (3, 18, 1), (0, 18), (100_000, 1)])
+def test_a_matrix_of_labels_of_another_shape_is_refused(shape: tuple[int, ...], tmp_path: Path) -> None:
+    folder = changed_folder("bert-sequence", tmp_path)
+    arrays = load_file(tmp_path / "model.safetensors")
+    save_file(arrays | {"classifier.weight": np.zeros(shape, np.float32)}, tmp_path / "model.safetensors")
+    with pytest.raises(ModelError, match=r"classifier\.weight"):
+        describe_model(folder)
 
 
 def test_a_head_that_the_family_does_not_have_is_refused(tmp_path: Path) -> None:
