@@ -110,9 +110,10 @@ def with_gguf_head(architecture: Architecture, metadata: Mapping[str, Any], shap
 
 
 def without_head(architecture: Architecture, file_format: str) -> Architecture:
-    """The family where the tensors of a head are passed over."""
+    """The family where the tensors of a head are passed over; the embedding is no output matrix in its place."""
     heads = HEADS if file_format == "huggingface" else GGUF_HEADS
-    return replace(architecture, ignored=(*architecture.ignored, *(Copy(f"{each}*") for each in heads)))
+    passed = (*architecture.ignored, *(Copy(f"{each}*") for each in heads))
+    return replace(architecture, ignored=passed, readout=no_words, headless=True)
 
 
 def has_head(file_format: str, names: Iterable[str]) -> bool:

@@ -192,6 +192,8 @@ class Architecture:
     """How its files keep heads for labels and spans, if they do."""
     head: OutputHead | None = None
     """That of this model, in place of what predicts words."""
+    headless: bool = False
+    """Whether the head that the file has in its place is passed over."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """What the reference takes where a `config.json` lacks the key; of other keys that are needed it is an error."""
 
@@ -224,6 +226,8 @@ class Architecture:
         """Why such a model says nothing of words; None where it does."""
         if self.head is not None:
             return f"it has a head for {self.head.kind} in place of an output matrix"
+        if self.headless:
+            return "it has another head in place of an output matrix, which is passed over"
         if not config.tied and "unembedding.weight" not in arrays:
             return "its file has no output matrix, and its configuration does not say that the embedding serves as one"
         missing = [name for name in self.requires.values() if name not in arrays]

@@ -154,13 +154,17 @@ def test_a_head_that_the_family_does_not_have_is_refused(tmp_path: Path) -> None
     ("name", "head"), [("bert-sequence", "BertForMultipleChoice"), ("llama-sequence", "LlamaForTheBestOfTwo")]
 )
 def test_a_model_opens_without_a_head_that_is_not_known(name: str, head: str, tmp_path: Path) -> None:
-    model = changed_folder(name, tmp_path, architectures=[head])
+    model = changed_folder(name, tmp_path, architectures=[head], tie_word_embeddings=True)
     with pytest.raises(ModelError, match=f"the head of {head} is not known") as refused:
         describe_model(model)
     assert "--ignore-setting architectures opens the model without its head" in str(refused.value.hint)
     found = llminspect.embed([5, 6], model=open_model(model, ignore_settings=["architectures"]), at="final")
     assert found.notes is not None
     assert found.notes[0].endswith(": architectures")
+    shown = llminspect.info(model, ignore_settings="architectures")
+    assert (shown.output, shown.capabilities) == ("none", ["encode"] if name.startswith("bert") else [])
+    result = llminspect.forward([5, 6], open_model(model, ignore_settings=["architectures"]))
+    assert (result.next, result.labels, len(result.layers)) == (None, None, 2)
     with_it = llminspect.embed([5, 6], model=str(Golden(name).folder), at="final")
     np.testing.assert_array_equal(found.vectors, with_it.vectors)
     with pytest.raises(UsageError, match="this head is understood"):
