@@ -18,9 +18,11 @@ def older_form(config: dict[str, Any]) -> dict[str, Any]:
         if "factor" in rope["full_attention"]:
             older["rope_scaling"] = {"rope_type": "linear", "factor": rope["full_attention"]["factor"]}
         older["sliding_window_pattern"] = older.pop("_sliding_window_pattern", 6)
+    elif kind == "olmo3":
+        older |= _older_rope(kind, dict(rope["full_attention"]))
     elif rope is not None:
         older |= _older_rope(kind, dict(rope))
-    if kind in ("gemma2", "gemma3_text", "qwen2", "qwen3", "smollm3", "qwen3_moe"):
+    if kind in ("gemma2", "gemma3_text", "qwen2", "qwen3", "smollm3", "qwen3_moe", "exaone4", "cohere2", "cwm"):
         older.pop("layer_types", None)
     if kind == "qwen3_moe" and "num_local_experts" in older:
         older["num_experts"] = older.pop("num_local_experts")

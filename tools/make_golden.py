@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import golden_families
+import golden_later
 import golden_older
 import golden_others
 import numpy as np
@@ -191,7 +192,11 @@ def make(family: Any, folder: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     target, wanted = Path(arguments[0]), set(arguments[1:])
+<<<<<<< HEAD
     for family in [*golden_families.FAMILIES, *golden_others.OTHERS]:
+=======
+    for family in [*golden_families.FAMILIES, *golden_later.FAMILIES]:
+>>>>>>> cff3c1f (Open 18 more kinds of decoder: OLMo 1 and 3, EXAONE 4, Granite, Command R, GLM 4, Phi 2 and others)
         if not wanted or family.name in wanted:
             make(family, target / family.name)
 

@@ -193,7 +193,8 @@ class WatchedAttention:
             output_DHE = self._model.params.layer(layer).get("attention.output.weight")
             columns = slice(head * sizes.E, (head + 1) * sizes.E)
             output_DE = None if output_DHE is None else output_DHE[:, columns]
-            kept["added"] = norm_of_added(weights_TS, self._held[f"value.{head}"], output_DE)
+            added_TS = norm_of_added(weights_TS, self._held[f"value.{head}"], output_DE)
+            kept["added"] = added_TS * self._model.config.residual_scale
         measured = {name: float(value) for name, value in measures.items()}
         kv_head = head * sizes.K // sizes.H
         return Head(layer, head, kv_head, habit(measured), measured, weights_TS.copy(), window, **kept)

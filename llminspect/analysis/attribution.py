@@ -99,7 +99,7 @@ def attribute(
         value: Array = np.asarray(values_V[target], np.float64)
         return value if versus is None else value - values_V[versus]
 
-    direction_D = difference(unembedding(model))
+    direction_D = difference(unembedding(model)) * model.config.logit_scale
 
     def share(part: Array) -> Array:
         result: Array = norm(part) @ direction_D
@@ -108,7 +108,7 @@ def attribute(
     bias = 0.0 if bias_D is None else float(np.asarray(bias_D) @ direction_D)
     extra_V = model.params.get("unembedding.bias")
     if extra_V is not None:
-        bias += float(extra_V[target] - (0 if versus is None else extra_V[versus]))
+        bias += float(extra_V[target] - (0 if versus is None else extra_V[versus])) * model.config.logit_scale
     # What the attention added beside its heads: its bias, and what experiments made of it.
     rest_LD = parts.attention_LD - parts.heads_LHD.sum(axis=1)
     heads_LH, rest_L, fed_L = share(parts.heads_LHD), share(rest_LD), share(parts.feedforward_LD)

@@ -34,10 +34,11 @@ WHOLE_PASS = 1024
 """Up to so many tokens the steps are taken from one pass; of a longer text only the query's own row is worked out, and
 only the keys that it may see are there."""
 _STEPS = (
-    *("query.projected", "query.normed", "query", "key.projected", "key.normed", "key", "value"),
+    *("query.projected", "query.normed", "query.turned", "query"),
+    *("key.projected", "key.normed", "key.turned", "key", "value"),
     *("scores", "scaled", "capped", "masked", "weights", "mixed"),
 )
-_SHARED = ("key", "value", "key.projected", "key.normed")
+_SHARED = ("key", "value", "key.projected", "key.normed", "key.turned")
 """Of these there is one for each key/value head."""
 _FIELDS = {"keys": "key", "values": "value"} | {step: step for step in "query scores scaled masked weights".split()}
 """Of a Query: the step that each is."""
@@ -120,7 +121,10 @@ def _ending(model: Model, capture: Capture, position: int, answer: Candidate) ->
     bias_V = model.params.get("unembedding.bias")
     bias, added = ("", "") if bias_V is None else (" + b", f" + {number(float(bias_V[answer.id]), 3)}")
     name, logit = f"logit[{answer.text}]", capture["final.logits"][0, answer.id]
-    yield Written(name, f"{hidden} · U[{answer.text}]{bias}", products(hidden_D, row_D) + added, logit)
+    formula, numbers = f"{hidden} · U[{answer.text}]{bias}", products(hidden_D, row_D) + added
+    if (scale := model.config.logit_scale) != 1:
+        formula, numbers = f"{number(scale)} · ({formula})", f"{number(scale)} · ({numbers})"
+    yield Written(name, formula, numbers, logit)
 
 
 def products(left_D: Array, right_D: Array, shown: int = 3) -> str:
@@ -192,10 +196,11 @@ def query_by_hand(
 ) -> Query:
     """Every step of one query's attention in one head, as the model itself computed it."""
     steps = _captured(model, ids, index, layer, head)
-    normed = "query.normed" in steps
-    step = "normed" if normed else "projected"
+    step = "normed" if "query.normed" in steps else "projected"
+    unnormed = steps.get("query.turned", steps["query.projected"] if step == "normed" else None)
     # At position 0 the rotation leaves everything as it is, so the keys tell whether there is one.
-    turned = f"key.{step}" in steps and not np.array_equal(steps[f"key.{step}"], steps["key"])
+    after = steps.get("key.turned", steps["key"])
+    turned = f"key.{step}" in steps and not np.array_equal(steps[f"key.{step}"], after)
     scale, bias_S = scale_and_bias(steps["scores"], steps["scaled"])
     total = float(steps["weights"].sum(dtype=np.float64))
     return Query(
@@ -208,7 +213,7 @@ def query_by_hand(
         scale=scale,
         output=steps["mixed"],
         **{field: steps[step] for field, step in _FIELDS.items()},
-        query_unnormed=steps["query.projected"] if normed else None,
+        query_unnormed=unnormed,
         query_unrotated=steps[f"query.{step}"] if turned else None,
         keys_unrotated=steps[f"key.{step}"] if turned else None,
         bias=bias_S,

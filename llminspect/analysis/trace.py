@@ -62,7 +62,7 @@ class FeedForward:
     layer: int
     width: int
     function: str
-    """Its f: SiLU, GELU, GELU_tanh, ReLU, "clamped SwiGLU" (of both halves together), or none."""
+    """Its f: SiLU, GELU, GELU_tanh, ReLU, ReLU², "clamped SwiGLU" (of both halves together), or none."""
     gated: bool
     input: Array
     units: list[HiddenUnit]
@@ -146,17 +146,17 @@ def _hidden_weights(
     return None, None
 
 
-FUNCTIONS = {"silu": "SiLU", "gelu": "GELU", "gelu_tanh": "GELU_tanh", "relu": "ReLU"}
+FUNCTIONS = {"silu": "SiLU", "gelu": "GELU", "gelu_tanh": "GELU_tanh", "relu": "ReLU", "relu_squared": "ReLU²"}
 """`core.feedforward.ACTIVATIONS` as papers write them."""
 
 
 def function_name(config: Config, gated: bool) -> str:
-    """Which f makes a = f(h), as the configuration says: SiLU, GELU, GELU_tanh (its other form), ReLU or none.
+    """Which f makes a = f(h), as the configuration says: SiLU, GELU, GELU_tanh (its other form), ReLU, ReLU² or none.
 
     Of the unit of gpt-oss, which bends and clamps both halves, "clamped SwiGLU".
     """
     if not gated:
-        return "none" if config.activation == "none" else FUNCTIONS[config.activation or "relu"]
+        return "none" if config.activation == "none" else FUNCTIONS[config.ungated]
     unit = config.unit
     return FUNCTIONS[unit.activation] if isinstance(unit, Glu) else "clamped SwiGLU"
 

@@ -164,7 +164,8 @@ def position_code_of(model: Model, tokens: int) -> PositionCode:
     for layer in range(min(layers, 4)):
         name = f"layers.{layer}.attention.query"
         before = kept.arrays.get(f"{name}.normed", kept.arrays.get(f"{name}.projected"))
-        found = None if before is None or name not in kept.arrays else measured_rotation(before, kept[name])
+        after = kept.arrays.get(f"{name}.turned", kept.arrays.get(name))
+        found = None if before is None or after is None else measured_rotation(before, after)
         if found is not None:
             return PositionCode("rotary", found.angles_TP, layer, found.layout)
     raise UserError(f"{model.name} adds nothing to a token for its position", "its attention may add it to the scores")

@@ -82,11 +82,18 @@ def relu(x: Array) -> Array:
     return positive
 
 
+def relu_squared(x: Array) -> Array:
+    """max(x, 0)² (So et al. 2021, "Primer", section 4.1)."""
+    positive = relu(x)
+    return overwrite("multiply", positive, positive)
+
+
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "silu": silu,
     "gelu": gelu,
     "gelu_tanh": gelu_tanh,
     "relu": relu,
+    "relu_squared": relu_squared,
 }
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from llminspect.core.array import Array
 
 
+PairLayout = Literal["halves", "interleaved"]
+
+
 class Scaling(Protocol):
     @property
     def gain(self) -> float:
@@ -44,6 +47,8 @@ class Rotary:
     """How many of a head's E numbers are turned: width / 2 pairs."""
     base: float
     scaling: Scaling | None = None
+    pairs: PairLayout = "halves"
+    """Which numbers are turned together: i and i + width / 2 ("halves"), or 2i and 2i + 1 ("interleaved")."""
 
     def __post_init__(self) -> None:
         if not 0 < self.width <= WIDEST or self.width % 2:
@@ -202,20 +207,24 @@ def rotary_angles(
     return xp.cos(angles_TP) * rotary.gain, xp.sin(angles_TP) * rotary.gain
 
 
-def rotate_halves(x_HTE: Array, cos_TP: Array, sin_TP: Array) -> Array:
-    """Turn the pairs (x_i, x_{i+P}): the layout of Hugging Face files. What lies beyond 2P of E is left as it is."""
-    xp = namespace(x_HTE)
-    pairs = cos_TP.shape[-1]
-    first, second, rest = x_HTE[..., :pairs], x_HTE[..., pairs : 2 * pairs], x_HTE[..., 2 * pairs :]
+def rotate(x_HTE: Array, rotation_TP: tuple[Array, ...], pairs: PairLayout = "halves") -> Array:
+    """Turn the pairs (x_i, x_{i+P}), or (x_2i, x_{2i+1}), by their cos and sin. What lies beyond 2P of E is left as it
+    is."""
+    cos_TP, sin_TP = rotation_TP
+    xp, width = namespace(x_HTE), 2 * cos_TP.shape[-1]
+    halves, rest = pairs == "halves", x_HTE[..., width:]
+    if halves:
+        first, second = x_HTE[..., : width // 2], x_HTE[..., width // 2 : width]
+    else:
+        first, second = x_HTE[..., 0:width:2], x_HTE[..., 1:width:2]
     turned = [first * cos_TP - second * sin_TP, second * cos_TP + first * sin_TP]
+    if not halves:
+        turned = [xp.stack(turned, axis=-1).reshape(*x_HTE.shape[:-1], width)]
     rotated: Array = xp.concat([*turned, rest] if rest.shape[-1] else turned, axis=-1)
     return rotated
 
 
 # -- A model's rotation, measured --------------------------------------------------------------------------------------
-
-
-PairLayout = Literal["halves", "interleaved"]
 
 
 @dataclass(frozen=True)

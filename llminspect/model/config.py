@@ -75,15 +75,27 @@ class Config:
     tied: bool = True
     """Whether the embedding serves as the output matrix where the file has no other."""
     activation: str | None = None
-    """Of a feed-forward step without a gate; None: relu."""
+    """Where that of a feed-forward step without a gate has a key of its own."""
     experts: Experts | None = None
     score_cap: float | None = None
     logit_cap: float | None = None
+    weightless_norms: bool = False
+    """Whether there is a norm before each step and at the end that has neither weight nor bias."""
+    clip: float | None = None
+    """Between minus and plus which the numbers of queries, keys and values are kept."""
+    residual_scale: float = 1.0
+    """What each step's result is multiplied by before it is added to the stream."""
+    logit_scale: float = 1.0
 
     @property
     def unit(self) -> GatedUnit:
         """How a gated feed-forward step joins its halves."""
         return SWIGLU
+
+    @property
+    def ungated(self) -> str:
+        """The activation of a feed-forward step without a gate."""
+        return self.activation or "relu"
 
     @property
     def encoder(self) -> Config:
@@ -124,12 +136,24 @@ class DecoderConfig(Config):
     """Those layers."""
     biased: tuple[str, ...] | None = ()
     """The linear maps of a layer that have a bias; None: those whose bias the file holds."""
+    head_norms: bool | None = False
+    """Whether queries and keys are normed, in a family whose files say so; None: where the file has such norms."""
     unit: GatedUnit = SWIGLU
     embedding_scale: float = 1.0
     score_cap: float | None = None
     logit_cap: float | None = None
     experts: Experts | None = None
     causal: bool = True
+    norm: Literal["rms", "layer"] = "rms"
+    parallel: bool = False
+    weightless_norms: bool = False
+    clip: float | None = None
+    residual_scale: float = 1.0
+    logit_scale: float = 1.0
+
+    @property
+    def ungated(self) -> str:
+        return self.unit.activation if isinstance(self.unit, Glu) else super().ungated
 
     def scale_of(self, index: int) -> float:
         return self.scale

@@ -49,18 +49,27 @@ def from_huggingface(
     *,
     unit: GatedUnit | None = None,
     rotary: Rotary | None = None,
+    epsilon: str = "rms_norm_eps",
+    **known: Any,
 ) -> DecoderConfig:
-    """What every family writes alike; `sizes`, `unit` and `rotary` where the family has other keys for them."""
+    """What every family writes alike, and what is `known`; `sizes`, `unit`, `rotary` and `epsilon`, the key of the
+    norms' ε, where the family has other keys for them."""
     sizes = sizes or sizes_from_huggingface(settings)
-    return DecoderConfig(
+    found = DecoderConfig(
         sizes=sizes,
-        norm_epsilon=settings.number("rms_norm_eps"),
+        norm_epsilon=settings.number(epsilon),
         scale=sizes.E**-0.5,
         rotary=rotary or rotary_files.from_huggingface(settings, sizes.E, sizes.context),
         tied=settings.flag("tie_word_embeddings"),
         unit=unit or Glu(settings.one_of("hidden_act", ACTIVATIONS)),
         causal=settings.flag("is_causal", True),
     )
+    return replace(found, **known)
+
+
+def interleaved(config: DecoderConfig) -> DecoderConfig:
+    """With the rotation of neighbours: of the numbers 2i and 2i + 1 of a head."""
+    return replace(config, rotary=replace(config.rotary, pairs="interleaved"))
 
 
 def chosen_experts(settings: Settings, key: str, experts: int) -> int:
@@ -104,13 +113,15 @@ def sizes_from_gguf(settings: Settings, experts: int = 0) -> Sizes:
     return read_sizes(settings, GGUF, K=settings.whole("attention.head_count_kv", heads), E=head_width, X=experts)
 
 
-def from_gguf(settings: Settings, sizes: Sizes | None = None, **known: Any) -> DecoderConfig:
+def from_gguf(
+    settings: Settings, sizes: Sizes | None = None, epsilon: str = "attention.layer_norm_rms_epsilon", **known: Any
+) -> DecoderConfig:
     """What every family writes alike, and what is `known`. Whether there is an output matrix and which biases, the
     file's tensors say."""
     sizes = sizes or sizes_from_gguf(settings)
     found = DecoderConfig(
         sizes=sizes,
-        norm_epsilon=settings.number("attention.layer_norm_rms_epsilon"),
+        norm_epsilon=settings.number(epsilon),
         scale=sizes.E**-0.5,
         rotary=rotary_files.from_gguf(settings, sizes.E, sizes.context),
         tied=True,
@@ -121,21 +132,26 @@ def from_gguf(settings: Settings, sizes: Sizes | None = None, **known: Any) -> D
 
 
 def around_layers(
-    config: DecoderConfig, layer: Iterable[TensorSpec] | Callable[[int], Iterable[TensorSpec]]
+    config: DecoderConfig,
+    layer: Iterable[TensorSpec] | Callable[[int], Iterable[TensorSpec]],
+    final: Iterable[TensorSpec] | None = None,
 ) -> list[TensorSpec]:
-    """The embedding, the final norm and the output matrix, and the specs of each layer: by its number, or the same."""
+    """The embedding, the `final` norm, the output matrix, and the specs of each layer: by its number, or the same."""
     return [
         TensorSpec("embedding.weight", "V D", "embed_tokens.weight", "token_embd.weight"),
-        TensorSpec("final.norm.weight", "D", "norm.weight", "output_norm.weight"),
+        *(linear_specs(("final.norm", "D", "norm", "output_norm")) if final is None else final),
         TensorSpec("unembedding.weight", "V D", "lm_head.weight", "output.weight", optional=True),
         *for_layers(config.sizes.L, layer, huggingface="layers.{}.", gguf="blk.{}."),
     ]
 
 
-NORMS_BEFORE = linear_specs(
+BEFORE = (
     ("attention.norm", "D", "input_layernorm", "attn_norm"),
     ("feedforward.norm", "D", "post_attention_layernorm", "ffn_norm"),
 )
+NORMS_BEFORE = linear_specs(*BEFORE)
+BIASED_NORMS_BEFORE = linear_specs(*BEFORE, bias=True)
+BIASED_FINAL_NORM = linear_specs(("final.norm", "D", "norm", "output_norm"), bias=True)
 HEAD_NORMS = linear_specs(
     ("attention.query.norm", "E", "self_attn.q_norm", "attn_q_norm"),
     ("attention.key.norm", "E", "self_attn.k_norm", "attn_k_norm"),
@@ -165,6 +181,19 @@ def feed_forward_specs(config: DecoderConfig, letter: str = "F") -> list[TensorS
         ("feedforward.down", f"D {letter}", "mlp.down_proj", "ffn_down"),
         bias=config.biased,
     )
+
+
+def if_there(there: bool | None, specs: Iterable[TensorSpec]) -> list[TensorSpec]:
+    """Arrays that are there, or are not; None: the file knows, and has all of them or none."""
+    if there is False:
+        return []
+    return [replace(spec, optional=there is None and "norms of queries and keys") for spec in specs]
+
+
+def ungated_specs(config: DecoderConfig, up: str = "up_proj", down: str = "down_proj") -> list[TensorSpec]:
+    """Of a feed-forward step without a gate, by what Hugging Face files call its maps."""
+    maps = (("feedforward.up", "F D", f"mlp.{up}", "ffn_up"), ("feedforward.down", "D F", f"mlp.{down}", "ffn_down"))
+    return linear_specs(*maps, bias=config.biased)
 
 
 def plain_tensors(config: DecoderConfig) -> list[TensorSpec]:

@@ -14,7 +14,7 @@ import numpy as np
 from llminspect.core.array import mapped
 from llminspect.core.feedforward import relu
 from llminspect.errors import ModelError
-from llminspect.model.layer import norm
+from llminspect.model.layer import final_norm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,8 +91,7 @@ def scores(params: Params, config: Config, head: OutputHead, ids_T: Array, strea
 
     A text is read at its first token, or at the last that is not padding: the head's files say which.
     """
-    if "final.norm.weight" in params:
-        stream_TD = tap("final.norm", norm(params, "final.norm", stream_TD, config))
+    stream_TD = final_norm(params, config, stream_TD, tap)
     if head.kind == "sequence classification":
         if head.files.dense is None:
             stream_TD = stream_TD[last_token(ids_T, head.padding_id)]
@@ -111,6 +110,5 @@ def last_token(ids_T: Array, padding_id: int | None) -> int:
 
 def no_words(params: Params, config: Config, stream_TD: Array, tap: Tap) -> Array:
     """See `spec.Readout`: in place of one that there is not. Raises ModelError, after the final norm."""
-    if "final.norm.weight" in params:
-        tap("final.norm", norm(params, "final.norm", stream_TD, config))
+    final_norm(params, config, stream_TD, tap)
     raise ModelError("this model has a head of another kind in place of an output matrix: it predicts no words")

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llminspect.core import attention, feedforward
-from llminspect.core.array import mapped
+from llminspect.core.array import mapped, namespace
 from llminspect.core.feedforward import mixture
 from llminspect.core.mask import hide
 from llminspect.core.norm import layer_norm, rms_norm
-from llminspect.core.rotary import rotate_halves
+from llminspect.core.rotary import rotate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,7 +30,7 @@ def steps_within(experts: int) -> Iterator[str]:
     """The steps of a layer that are made for some tokens at a time where nobody looks at any of them."""
     yield from ("attention.norm", "middle.sum", "middle", "crossed.sum", "crossed", "feedforward.norm", "output.sum")
     for part in ("query", "key"):
-        yield from (f"attention.{part}.projected", f"attention.{part}.normed", f"attention.{part}")
+        yield from (f"attention.{part}{step}" for step in (".projected", ".normed", ".turned", ""))
     yield from (f"attention.{step}" for step in ("value", "scores", "scaled", "capped", "masked", "unnormed", "output"))
     crossing = ("norm", "query", "scores", "scaled", "masked", "weights", "mixed", "output")
     yield from (f"cross_attention.{step}" for step in crossing)
@@ -42,10 +42,17 @@ def steps_within(experts: int) -> Iterator[str]:
 
 def norm(arrays: ByName, name: str, x: Array, config: Config) -> Array:
     """The norm of the family's kind with the weight, and the bias if it has one, called `name`."""
-    weight = arrays[f"{name}.weight"]
+    weight = None if config.weightless_norms else arrays[f"{name}.weight"]
     if config.norm == "rms":
         return rms_norm(x, weight, config.norm_epsilon)
     return layer_norm(x, weight, arrays.get(f"{name}.bias"), config.norm_epsilon)
+
+
+def final_norm(params: ByName, config: Config, stream_TD: Array, tap: Tap) -> Array:
+    """The last layer's stream [..., T, D] after the norm at the end, if there is one. Tap: final.norm."""
+    if params.get("final.norm.weight") is None and not config.weightless_norms:
+        return stream_TD
+    return tap("final.norm", norm(params, "final.norm", stream_TD, config))
 
 
 @dataclass(frozen=True)
@@ -83,19 +90,32 @@ class Layer:
 
     def heads(self, part: str, x_TD: Array, heads: int) -> Array:
         """A linear map cut into heads, [..., H, T, E]: `part` is "attention.value" and the like. Tap: `part`."""
-        return self.tap(f"{self.name}.{part}", attention.split_heads(mapped(self.arrays, part, x_TD), heads))
+        return self.tap(f"{self.name}.{part}", self._projected(part, x_TD, heads))
+
+    def _projected(self, part: str, x_TD: Array, heads: int) -> Array:
+        x_TD, limit = mapped(self.arrays, part, x_TD), self.config.clip
+        if limit is not None:
+            x_TD = namespace(x_TD).clip(x_TD, -limit, limit)
+        return attention.split_heads(x_TD, heads)
 
     def _read(self, step: str, stream_TD: Array) -> Array:
-        """What a step reads of the stream: normed, if there is a norm before it."""
-        if f"{step}.norm.weight" not in self.arrays:
+        """What a step reads of the stream: normed, if there is a norm before it. Steps side by side may share one."""
+        name = f"{step}.norm"
+        if self.config.parallel and f"{name}.weight" not in self.arrays:
+            name = "attention.norm"
+        if f"{name}.weight" not in self.arrays and not self.config.weightless_norms:
             return stream_TD
-        return self.tap(f"{self.name}.{step}.norm", norm(self.arrays, f"{step}.norm", stream_TD, self.config))
+        return self.tap(f"{self.name}.{step}.norm", norm(self.arrays, name, stream_TD, self.config))
 
     def _added(self, step: str, point: str, stream_TD: Array, added_TD: Array) -> Array:
-        """The stream with what a step adds; normed between the two or after the sum, if there is such a norm."""
-        if f"{step}.norm_after.weight" in self.arrays:
+        """The stream with what a step adds; normed or scaled between the two, or normed after the sum, if it is so."""
+        normed, scale = f"{step}.norm_after.weight" in self.arrays, self.config.residual_scale
+        if normed or scale != 1:
             added_TD = self.tap(f"{self.name}.{step}.unnormed", added_TD)
+        if normed:
             added_TD = norm(self.arrays, f"{step}.norm_after", added_TD, self.config)
+        if scale != 1:
+            added_TD = added_TD * scale
         sum_TD = stream_TD + self.tap(f"{self.name}.{step}.output", added_TD)
         if f"{point}.norm.weight" not in self.arrays:
             return sum_TD
@@ -103,18 +123,24 @@ class Layer:
 
     def _positioned(self, part: str, read_TD: Array, heads: int, rotation_TP: tuple[Array, ...]) -> Array:
         """Queries or keys, normed if they have a norm and turned by position where the family turns them."""
+        name, rotary = f"attention.{part}", self.config.rotary_of(self.index)
         if self.config.rotary is None:
-            return self.heads(f"attention.{part}", read_TD, heads)
-        x_HTE = attention.split_heads(mapped(self.arrays, f"attention.{part}", read_TD), heads)
-        x_HTE = self.tap(f"{self.name}.attention.{part}.projected", x_HTE)
-        if f"attention.{part}.norm.weight" in self.arrays:
-            x_HTE = self.tap(f"{self.name}.attention.{part}.normed", self._norm_heads(part, x_HTE))
-        return self.tap(f"{self.name}.attention.{part}", rotate_halves(x_HTE, *rotation_TP) if rotation_TP else x_HTE)
+            return self.heads(name, read_TD, heads)
+        x_HTE = self.tap(f"{self.name}.{name}.projected", self._projected(name, read_TD, heads))
+        if f"{name}.norm.weight" in self.arrays:
+            x_HTE = self.tap(f"{self.name}.{name}.normed", self._norm_heads(f"{name}.norm", x_HTE))
+        if rotary is not None:
+            x_HTE = rotate(x_HTE, rotation_TP, rotary.pairs)
+        if f"{name}.norm_after.weight" in self.arrays:
+            x_HTE = self._norm_heads(f"{name}.norm_after", self.tap(f"{self.name}.{name}.turned", x_HTE))
+        return self.tap(f"{self.name}.{name}", x_HTE)
 
-    def _norm_heads(self, part: str, x_HTE: Array) -> Array:
-        """Each head by itself where the weight is [E], all heads of a token at once where it is [H·E]."""
-        name = f"attention.{part}.norm"
-        if self.arrays[f"{name}.weight"].shape[-1] == x_HTE.shape[-1]:
+    def _norm_heads(self, name: str, x_HTE: Array) -> Array:
+        """Each head by itself where the weight is [E], or [H, E]; all heads of a token at once where it is [H·E]."""
+        weight = self.arrays[f"{name}.weight"]
+        if weight.ndim == 2:
+            return norm({f"{name}.weight": weight[:, None]}, name, x_HTE, self.config)
+        if weight.shape[-1] == x_HTE.shape[-1]:
             return norm(self.arrays, name, x_HTE, self.config)
         whole_TD = norm(self.arrays, name, attention.merge_heads(x_HTE), self.config)
         return attention.split_heads(whole_TD, x_HTE.shape[-3])
@@ -147,5 +173,4 @@ class Layer:
             )
         if "feedforward.gate.weight" in arrays:
             return feedforward.gated(read_TD, arrays, "feedforward", unit=config.unit, tap=tap, name=name)
-        activation = config.activation or "relu"
-        return feedforward.plain(read_TD, arrays, "feedforward", activation=activation, tap=tap, name=name)
+        return feedforward.plain(read_TD, arrays, "feedforward", activation=config.ungated, tap=tap, name=name)

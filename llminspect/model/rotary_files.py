@@ -32,6 +32,21 @@ def _turned(settings: Settings, head_width: int, otherwise: float = 1.0) -> int:
     return width
 
 
+def two_rotations(
+    settings: Settings, head_width: int, context: int, local_key: str = "rope_theta"
+) -> tuple[Rotary, Rotary]:
+    """From `rope_parameters` that has one object for the layers with a window, and one for those without."""
+    both = settings.under("rope_parameters")
+    found = []
+    for kind, key in (("sliding_attention", local_key), ("full_attention", "rope_theta")):
+        inner = both.under(kind)
+        inner.only("truncate", True)  # Which the reference implementation does not find in here.
+        found.append(from_parameters(inner, settings, head_width, context, key))
+    both.done()
+    local, everywhere = found
+    return local, everywhere
+
+
 def older_scaling(settings: Settings, base: float, context: int) -> Scaling | None:
     """From `rope_scaling`, whose kind is called `type` or `rope_type`."""
     if not settings.get("rope_scaling"):

@@ -20,7 +20,9 @@ ACTIVATIONS = {
     "gelu": "gelu",
     "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
     "relu": "relu",
+    "relu2": "relu_squared",
 }
 """`core.feedforward.ACTIVATIONS` by their names in `config.json`."""
 

@@ -20,7 +20,7 @@ from llminspect.core.tap import NO_TAP
 from llminspect.core.threads import SHARED_FROM, by_rows, sharing
 from llminspect.core.unembed import logits
 from llminspect.errors import ModelError, UsageError, UserError
-from llminspect.model.layer import Layer, norm, steps_within
+from llminspect.model.layer import Layer, final_norm, norm, steps_within
 from llminspect.model.spec import Pass
 
 if TYPE_CHECKING:
@@ -181,9 +181,10 @@ def watched(tap: Tap, config: Config, front: str) -> bool:
 
 def readout(params: Params, config: Config, stream_TD: Array, tap: Tap) -> Array:
     """See `spec.Readout`."""
-    if "final.norm.weight" in params:
-        stream_TD = tap("final.norm", norm(params, "final.norm", stream_TD, config))
+    stream_TD = final_norm(params, config, stream_TD, tap)
     logits_TV = logits(stream_TD, output_matrix(params, config), params.get("unembedding.bias"))
+    if config.logit_scale != 1:
+        logits_TV = tap("final.unscaled", logits_TV) * config.logit_scale
     if config.logit_cap is not None:
         logits_TV = attention.soft_cap(tap("final.uncapped", logits_TV), config.logit_cap)
     return tap("final.logits", logits_TV)

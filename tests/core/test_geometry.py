@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from llminspect.core import geometry
 from llminspect.core.pooling import Pool, pooled
-from llminspect.core.rotary import measured_rotation, rotate_halves
+from llminspect.core.rotary import PairLayout, measured_rotation, rotate
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
@@ -132,12 +132,14 @@ def rotate_interleaved(x_HTE: Array, cos_TP: Array, sin_TP: Array) -> Array:
 
 @pytest.mark.parametrize("layout", ["halves", "interleaved"])
 @pytest.mark.parametrize("unturned", [0, 6])
-def test_a_rotation_is_read_off_what_it_did(layout: str, unturned: int) -> None:
-    turn = rotate_halves if layout == "halves" else rotate_interleaved
+def test_a_rotation_is_read_off_what_it_did(layout: PairLayout, unturned: int) -> None:
     before_HTE = np.random.default_rng(4).normal(size=(3, 40, 10 + unturned)).astype(np.float32)
     angles_TP = np.arange(40)[:, None] * 100.0 ** -(np.arange(5) / 5)
     cos_TP, sin_TP = np.cos(angles_TP), np.sin(angles_TP)
-    found = measured_rotation(before_HTE, turn(before_HTE, cos_TP, sin_TP))
+    after_HTE = rotate(before_HTE, (cos_TP, sin_TP), layout)
+    if layout == "interleaved":
+        np.testing.assert_allclose(after_HTE, rotate_interleaved(before_HTE, cos_TP, sin_TP), atol=1e-6)
+    found = measured_rotation(before_HTE, after_HTE)
     assert found is not None
     assert found.layout == layout
     np.testing.assert_allclose(np.cos(found.angles_TP), cos_TP, atol=1e-5)

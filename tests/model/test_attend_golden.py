@@ -43,7 +43,7 @@ def test_the_sum_of_a_query_adds_up_in_every_family(opened: Opened, name: str) -
     assert_close(query.weights @ query.values, query.output)
     assert query.kv_head == head * sizes.K // sizes.H
     arrays = model.params.layer(layer)
-    assert (query.query_unnormed is not None) == ("attention.query.norm.weight" in arrays)
+    assert (query.query_unnormed is not None) == any(name.startswith("attention.query.norm") for name in arrays)
     assert (query.capped is not None) == (getattr(model.config, "score_cap", None) is not None)
     assert (query.to_sink is not None) == ("attention.sink" in arrays)
     assert max(map(len, lines(render(result), 80))) <= 80
@@ -69,7 +69,10 @@ def test_what_is_shown_of_a_head_are_its_own_queries_keys_and_values(opened: Ope
         assert_close(weights_TS * spent_T1, head.weights)
         output_DE = output_DHE[:, head.head * sizes.E : (head.head + 1) * sizes.E]
         added = [
-            [np.linalg.norm(weight * (output_DE @ value)) for weight, value in zip(row, values, strict=True)]
+            [
+                np.linalg.norm(weight * (output_DE @ value)) * model.config.residual_scale
+                for weight, value in zip(row, values, strict=True)
+            ]
             for row in head.weights
         ]
         assert_close(head.added, added)  # type: ignore[arg-type]

@@ -56,13 +56,7 @@ def gemma3_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
 def _two_rotations(settings: files.Settings, sizes: files.Sizes) -> tuple[Rotary, Rotary]:
     """That of the layers with a window, and that of those without."""
     if settings.get("rope_parameters") is not None:
-        both = settings.under("rope_parameters")
-        local, everywhere = (
-            rotary_files.from_parameters(both.under(kind), settings, sizes.E, sizes.context, key)
-            for kind, key in (("sliding_attention", "rope_local_base_freq"), ("full_attention", "rope_theta"))
-        )
-        both.done()
-        return local, everywhere
+        return rotary_files.two_rotations(settings, sizes.E, sizes.context, "rope_local_base_freq")
     everywhere = rotary_files.from_huggingface(settings, sizes.E, sizes.context)
     return Rotary(everywhere.width, settings.number("rope_local_base_freq")), everywhere
 

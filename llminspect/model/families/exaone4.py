@@ -1,0 +1,40 @@
+"""EXAONE 4: norms after each step, norms of queries and keys, three layers with a window to one without positions.
+
+LG AI Research 2025, "EXAONE 4.0", section 2.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from llminspect.model import decoder_files as files
+
+
+def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+    window, pattern = settings.get("sliding_window"), settings.get("sliding_window_pattern")
+    every = len(pattern) if isinstance(pattern, str) else settings.whole("sliding_window_pattern") if window else 1
+    if isinstance(pattern, str) and pattern != "L" * (every - 1) + "G":  # A letter a layer, over and over.
+        raise settings.wrong("sliding_window_pattern", "a whole number above 0, or L … LG")
+    found = files.with_windows(files.from_huggingface(settings), settings, lambda index: (index + 1) % every != 0)
+    if window is None:  # Then every layer sees all and knows its positions.
+        return found
+    return replace(found, unturned=tuple(index for index in range(found.sizes.L) if index not in found.windowed))
+
+
+def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
+    norms_after = files.linear_specs(
+        ("attention.norm_after", "D", "post_attention_layernorm", "post_attention_norm"),
+        ("feedforward.norm_after", "D", "post_feedforward_layernorm", "post_ffw_norm"),
+    )
+    layer = [*files.attention_specs(config), *files.HEAD_NORMS, *files.feed_forward_specs(config), *norms_after]
+    return files.around_layers(config, layer)
+
+
+DEFAULTS = {
+    "num_key_value_heads": 32,
+    "rms_norm_eps": 1e-5,
+    "sliding_window": 4096,
+    "sliding_window_pattern": 4,
+    "max_position_embeddings": 2048,
+}
+ARCHITECTURES = (files.family("exaone4", from_huggingface, tensors, defaults=DEFAULTS),)

@@ -1,0 +1,71 @@
+"""OLMo: norms without weights in the first; from the second on norms after each step, and of queries and keys over all
+heads at once; a window on three layers of four in the third, whose slowed rotation is that of the fourth alone.
+
+Groeneveld et al. 2024, "OLMo", section 2.1; OLMo Team 2025, "2 OLMo 2 Furious", section 3.1; Olmo Team 2025, "Olmo 3",
+section 3.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from llminspect.core.rotary import Rotary
+from llminspect.model import decoder_files as files
+from llminspect.model import rotary_files
+
+
+def first_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+    settings.only("layer_norm_eps", 1e-5)  # Not a key that the reference implementation reads.
+    return files.from_huggingface(
+        settings,
+        epsilon="layer_norm_eps",
+        norm="layer",
+        weightless_norms=True,
+        clip=settings.perhaps("clip_qkv"),
+        biased=files.attention_biases(settings),
+    )
+
+
+def second_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+    return files.from_huggingface(settings, biased=files.attention_biases(settings))
+
+
+def third_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+    sizes = files.sizes_from_huggingface(settings)
+    if settings.get("rope_parameters") is not None:
+        local, everywhere = rotary_files.two_rotations(settings, sizes.E, sizes.context)
+    else:  # The versions of the reference implementation read another base differently.
+        settings.only("rope_theta", 500_000.0)
+        everywhere = rotary_files.from_huggingface(settings, sizes.E, sizes.context)
+        local = Rotary(everywhere.width, everywhere.base)
+    found = files.from_huggingface(settings, sizes, rotary=everywhere, biased=files.attention_biases(settings))
+    return files.with_windows(replace(found, local_rotary=local), settings, lambda index: (index + 1) % 4 != 0)
+
+
+def first_tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
+    return files.around_layers(config, [*files.attention_specs(config), *files.feed_forward_specs(config)], final=())
+
+
+def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
+    layer = [
+        *files.attention_specs(config),
+        *files.linear_specs(
+            ("attention.query.norm", "HE", "self_attn.q_norm", "attn_q_norm"),
+            ("attention.key.norm", "KE", "self_attn.k_norm", "attn_k_norm"),
+            ("attention.norm_after", "D", "post_attention_layernorm", "post_attention_norm"),
+            ("feedforward.norm_after", "D", "post_feedforward_layernorm", "post_ffw_norm"),
+        ),
+        *files.feed_forward_specs(config),
+    ]
+    return files.around_layers(config, layer)
+
+
+FIRST = {"layer_norm_eps": 1e-5, "max_position_embeddings": 2048, "pad_token_id": 1}
+SECOND = {"rms_norm_eps": 1e-5, "max_position_embeddings": 2048, "pad_token_id": 1}
+ARCHITECTURES = (
+    files.family("olmo", first_from_huggingface, first_tensors, defaults=FIRST),
+    files.family("olmo2", second_from_huggingface, tensors, defaults=SECOND),
+    files.family(
+        "olmo3", third_from_huggingface, tensors, defaults=SECOND | {"rope_theta": 500_000.0, "sliding_window": 4096}
+    ),
+)

@@ -1,0 +1,53 @@
+"""Phi 1 to 2: both steps of a layer read one layer norm, half of each head is turned, every map has a bias, also the
+output matrix.
+
+Gunasekar et al. 2023, "Textbooks Are All You Need", section 2.3; Li et al. 2023, "Textbooks Are All You Need II".
+"""
+
+from __future__ import annotations
+
+from llminspect.model import decoder_files as files
+
+BIASED = (*files.ATTENTION, *files.FEED_FORWARD)
+
+
+def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+    normed = settings.flag("qk_layernorm")
+    return files.from_huggingface(
+        settings, epsilon="layer_norm_eps", norm="layer", parallel=True, head_norms=normed, biased=BIASED
+    )
+
+
+HEAD_NORMS = files.linear_specs(
+    ("attention.query.norm", "E", "self_attn.q_layernorm", None),
+    ("attention.key.norm", "E", "self_attn.k_layernorm", None),
+    bias=True,
+)
+
+
+def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
+    norms = files.linear_specs(("attention.norm", "D", "input_layernorm", "attn_norm"), bias=True)
+    norms += files.if_there(config.head_norms, HEAD_NORMS)
+    attention = files.linear_specs(
+        *(
+            (f"attention.{part}", f"{letter} D", f"self_attn.{part[0]}_proj", f"attn_{part[0]}")
+            for part, letter in PARTS
+        ),
+        ("attention.output", "D HE", "self_attn.dense", "attn_output"),
+        bias=True,
+    )
+    final = files.linear_specs(("final.norm", "D", "final_layernorm", "output_norm"), bias=True)
+    return [
+        *files.around_layers(config, [*norms, *attention, *files.ungated_specs(config, "fc1", "fc2")], final),
+        files.TensorSpec("unembedding.bias", "V", "lm_head.bias", "output.bias"),
+    ]
+
+
+PARTS = (("query", "HE"), ("key", "KE"), ("value", "KE"))
+DEFAULTS = {
+    "hidden_act": "gelu_new",
+    "layer_norm_eps": 1e-5,
+    "partial_rotary_factor": 0.5,
+    "max_position_embeddings": 2048,
+}
+ARCHITECTURES = (files.family("phi", from_huggingface, tensors, defaults=DEFAULTS),)
