@@ -127,7 +127,7 @@ FAMILIES = [
         num_attention_heads=3,
         num_key_value_heads=1,
         use_qkv_bias=True,
-        rope_parameters={**PART, "partial_rotary_factor": 0.5},
+        rope_parameters={**PART, "partial_rotary_factor": 0.8},
     ),
     family(
         "stablelm-parallel",
@@ -137,7 +137,7 @@ FAMILIES = [
         num_key_value_heads=3,
         qk_layernorm=True,
         use_parallel_residual=True,
-        rope_parameters={**PART, "partial_rotary_factor": 0.5},
+        rope_parameters={**PART, "partial_rotary_factor": 0.8},
     ),
     family("starcoder2", t.Starcoder2Config, t.Starcoder2ForCausalLM, sliding_window=8, rope_parameters=PART),
     family(
@@ -147,6 +147,6 @@ FAMILIES = [
         num_attention_heads=3,
         num_key_value_heads=3,
         qk_layernorm=True,
-        rope_parameters={**PART, "partial_rotary_factor": 0.5},
+        rope_parameters={**PART, "partial_rotary_factor": 0.8},
     ),
 ]

@@ -131,6 +131,23 @@ def from_gguf(
     return replace(found, **known)
 
 
+def with_windows_of_gguf(config: DecoderConfig, settings: Settings, every: int) -> DecoderConfig:
+    """A window on all layers but each `every`th, or on those that the file marks, or on all but those it counts; none
+    where it states no width."""
+    key, layers = "attention.sliding_window_pattern", config.sizes.L
+    stated = settings.get(key, every)
+    if isinstance(stated, list):
+        if len(stated) != layers or not all(isinstance(slides, bool | int) for slides in stated):
+            raise settings.wrong(key, f"true or false for each of {layers} layers")
+        windowed = tuple(index for index, slides in enumerate(stated) if slides)
+    else:
+        every = settings.whole(key, every)
+        windowed = tuple(index for index in range(layers) if (index + 1) % every)
+    if not windowed or not settings.get("attention.sliding_window"):
+        return config
+    return replace(config, window=settings.whole("attention.sliding_window"), windowed=windowed)
+
+
 def around_layers(
     config: DecoderConfig,
     layer: Iterable[TensorSpec] | Callable[[int], Iterable[TensorSpec]],
@@ -158,15 +175,29 @@ HEAD_NORMS = linear_specs(
 )
 
 
-def attention_specs(config: DecoderConfig, query_fix: Any = None, key_fix: Any = None) -> list[TensorSpec]:
-    """The fixes are those of GGUF files."""
+def unpermute(weight: Array, heads: int) -> Array:
+    """Some GGUF files hold each head's rows interleaved for the rotation; bring them back to halves."""
+    rows = weight.shape[0]
+    return weight.reshape(heads, rows // heads // 2, 2, -1).swapaxes(1, 2).reshape(weight.shape)
+
+
+def unpermute_query(weight: Array, config: DecoderConfig) -> Array:
+    return unpermute(weight, config.sizes.H)
+
+
+def unpermute_key(weight: Array, config: DecoderConfig) -> Array:
+    return unpermute(weight, config.sizes.K)
+
+
+def attention_specs(config: DecoderConfig, permuted: bool = False) -> list[TensorSpec]:
+    """`permuted`: whether GGUF files hold the rows of queries and keys in another order."""
     maps = (
         ("attention.query", "HE D", "self_attn.q_proj", "attn_q"),
         ("attention.key", "KE D", "self_attn.k_proj", "attn_k"),
         ("attention.value", "KE D", "self_attn.v_proj", "attn_v"),
         ("attention.output", "D HE", "self_attn.o_proj", "attn_output"),
     )
-    fixes = (query_fix, key_fix, None, None)
+    fixes = (unpermute_query, unpermute_key, None, None) if permuted else (None,) * 4
     return [
         spec
         for one, fix in zip(maps, fixes, strict=True)
@@ -196,9 +227,16 @@ def ungated_specs(config: DecoderConfig, up: str = "up_proj", down: str = "down_
     return linear_specs(*maps, bias=config.biased)
 
 
-def plain_tensors(config: DecoderConfig) -> list[TensorSpec]:
+def plain_tensors(config: DecoderConfig, permuted: bool = False) -> list[TensorSpec]:
     """Of a family with a norm before each step and nothing more."""
-    return around_layers(config, [*NORMS_BEFORE, *attention_specs(config), *feed_forward_specs(config)])
+    layer = [*NORMS_BEFORE, *attention_specs(config, permuted), *feed_forward_specs(config)]
+    return [*around_layers(config, layer), *divisor_specs(config)]
+
+
+def divisor_specs(config: DecoderConfig) -> list[TensorSpec]:
+    """What slows each pair of the rotation, where a GGUF file has it as a tensor (`rotary_files.from_gguf`)."""
+    pairs = str(config.rotary.width // 2)
+    return [TensorSpec("rotary.divisors", pairs, None, "rope_freqs.weight", optional=True)]
 
 
 def expert_specs(experts: int, router: str, expert: str, names: tuple[str, str, str]) -> list[TensorSpec]:

@@ -78,7 +78,7 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("query_pre_attn_scalar", "swiglu_limit"), _POSITIVE),
     **dict.fromkeys(("attn_logit_softcapping", "final_logit_softcapping"), _POSITIVE),
     **dict.fromkeys(("attention_multiplier", "embedding_multiplier", "residual_multiplier"), _POSITIVE),
-    **dict.fromkeys(("logits_scaling", "logit_scale", "clip_qkv", "alpha"), _POSITIVE),
+    **dict.fromkeys(("logits_scaling", "logit_scale", "clip_qkv", "attention.clamp_kqv", "alpha"), _POSITIVE),
     **dict.fromkeys(("attention.scale", "embedding_scale", "residual_scale"), _POSITIVE),
     **dict.fromkeys(("norm_eps", "norm_epsilon"), _EPSILON),
     "swiglu_alpha": (-1e6, 1e6),

@@ -39,6 +39,27 @@ KINDS = {
     "phi3-longrope": gguf.MODEL_ARCH.PHI3,
     "gpt2": gguf.MODEL_ARCH.GPT2,
     "bert-encoder": gguf.MODEL_ARCH.BERT,
+    "olmo": gguf.MODEL_ARCH.OLMO,
+    "olmo2": gguf.MODEL_ARCH.OLMO2,
+    "olmo3": gguf.MODEL_ARCH.OLMO2,
+    "smollm3": gguf.MODEL_ARCH.SMOLLM3,
+    "gpt-neox": gguf.MODEL_ARCH.GPTNEOX,
+    "gpt-neox-sequential": gguf.MODEL_ARCH.GPTNEOX,
+    "gpt-oss": gguf.MODEL_ARCH.GPT_OSS,
+    "granite": gguf.MODEL_ARCH.GRANITE,
+    "cohere": gguf.MODEL_ARCH.COMMAND_R,
+    "cohere2": gguf.MODEL_ARCH.COHERE2,
+    "exaone4": gguf.MODEL_ARCH.EXAONE4,
+    "exaone4-whole": gguf.MODEL_ARCH.EXAONE4,
+    "seed-oss": gguf.MODEL_ARCH.SEED_OSS,
+    "ernie4_5": gguf.MODEL_ARCH.ERNIE4_5,
+    "hunyuan": gguf.MODEL_ARCH.HUNYUAN_DENSE,
+    "arcee": gguf.MODEL_ARCH.ARCEE,
+    "nemotron": gguf.MODEL_ARCH.NEMOTRON,
+    "stablelm": gguf.MODEL_ARCH.STABLELM,
+    "stablelm-parallel": gguf.MODEL_ARCH.STABLELM,
+    "starcoder2": gguf.MODEL_ARCH.STARCODER2,
+    "glm4": gguf.MODEL_ARCH.GLM4,
     "t5": gguf.MODEL_ARCH.T5,
     "t5-gated": gguf.MODEL_ARCH.T5,
 }
@@ -55,6 +76,12 @@ UNSAID: dict[str, Callable[[Any], Any]] = {
     "qwen3-moe": lambda config: replace(config, experts=replace(config.experts, plain_layers=(1,))),
     "gemma2": lambda config: replace(config, scale=7**-0.5),
     "gemma3": lambda config: replace(config, scale=13**-0.5),
+    "olmo3": lambda config: replace(
+        config, rotary=replace(config.rotary, scaling=replace(config.rotary.scaling, gain=1.2))
+    ),
+    "smollm3": lambda config: replace(config, unturned=(1, 3)),
+    "gpt-oss": lambda config: replace(config, unit=replace(config.unit, limit=1.5)),
+    "starcoder2": lambda config: replace(config, window=8, windowed=(0, 1, 2)),
     "t5": lambda config: replace(config, farthest=20),
     "t5-gated": lambda config: replace(config, farthest=20),
 }
@@ -104,7 +131,7 @@ def write_keys(writer: Any, config: dict[str, Any]) -> None:
     optional: list[tuple[Any, Callable[[Any], None]]] = [
         (found("num_key_value_heads"), writer.add_head_count_kv),
         (found("rms_norm_eps"), writer.add_layer_norm_rms_eps),
-        (found("layer_norm_eps", "layer_norm_epsilon"), writer.add_layer_norm_eps),
+        (found("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "norm_eps"), writer.add_layer_norm_eps),
         (found("head_dim"), writer.add_key_length),
         (found("head_dim"), writer.add_value_length),
         (found("num_local_experts", "num_experts"), writer.add_expert_count),
@@ -128,6 +155,75 @@ def write_keys(writer: Any, config: dict[str, Any]) -> None:
         writer.add_rope_dimension_count(config["head_dim"])
     if config["model_type"] != "gemma":
         write_rotation(writer, config)
+    if config["model_type"] in MORE_KEYS:
+        MORE_KEYS[config["model_type"]](writer, config)
+
+
+def write_windows(writer: Any, config: dict[str, Any]) -> None:
+    if config["sliding_window"] is not None:
+        writer.add_sliding_window(config["sliding_window"])
+        writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in config["layer_types"]])
+
+
+def write_width(writer: Any, config: dict[str, Any]) -> None:
+    """How much of each head is turned."""
+    width = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+    part = config.get("rope_parameters", {}).get("partial_rotary_factor", 1.0)
+    writer.add_rope_dimension_count(int(part * width))
+
+
+def write_olmo_keys(writer: Any, config: dict[str, Any]) -> None:
+    writer.add_layer_norm_eps(1e-5)
+    writer.add_clamp_kqv(config["clip_qkv"])
+
+
+def write_granite_keys(writer: Any, config: dict[str, Any]) -> None:
+    write_width(writer, config)
+    writer.add_vocab_size(config["vocab_size"])
+    writer.add_attention_scale(config["attention_multiplier"])
+    writer.add_embedding_scale(config["embedding_multiplier"])
+    writer.add_residual_scale(config["residual_multiplier"])
+    writer.add_logit_scale(config["logits_scaling"])
+
+
+def write_cohere_keys(writer: Any, config: dict[str, Any]) -> None:
+    writer.add_logit_scale(config["logit_scale"])
+    writer.add_rope_scaling_type(gguf.RopeScalingType.NONE)
+    if config["model_type"] == "cohere2":
+        write_width(writer, config)
+        writer.add_sliding_window(config["sliding_window"])
+
+
+def write_hunyuan_keys(writer: Any, config: dict[str, Any]) -> None:
+    writer.add_rope_scaling_type(gguf.RopeScalingType.NONE)
+    writer.add_rope_scaling_factor(1)
+    writer.add_rope_scaling_orig_ctx_len(256 * 1024)
+
+
+def write_parallel_keys(writer: Any, config: dict[str, Any]) -> None:
+    write_width(writer, config)
+    writer.add_parallel_residual(config["use_parallel_residual"])
+
+
+def write_gpt_oss_keys(writer: Any, config: dict[str, Any]) -> None:
+    writer.add_sliding_window(config["sliding_window"])
+    writer.add_expert_feed_forward_length(config["intermediate_size"])
+
+
+MORE_KEYS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
+    "olmo": write_olmo_keys,
+    "olmo3": write_windows,
+    "exaone4": write_windows,
+    "granite": write_granite_keys,
+    "cohere": write_cohere_keys,
+    "cohere2": write_cohere_keys,
+    "hunyuan_v1_dense": write_hunyuan_keys,
+    "gpt_neox": write_parallel_keys,
+    "stablelm": write_parallel_keys,
+    "gpt_oss": write_gpt_oss_keys,
+    **dict.fromkeys(("arcee", "smollm3", "nemotron", "glm4", "starcoder2"), write_width),
+}
+"""What the converter's classes of these kinds add."""
 
 
 def write_rotation(writer: Any, config: dict[str, Any]) -> None:
@@ -142,7 +238,10 @@ def write_rotation(writer: Any, config: dict[str, Any]) -> None:
         writer.add_rope_scaling_yarn_beta_fast(rope["beta_fast"])
         writer.add_rope_scaling_yarn_beta_slow(rope["beta_slow"])
     if "rope_theta" in rope:
-        writer.add_rope_freq_base(rope["rope_theta"])
+        stretched = (
+            rope.get("alpha", 1.0) ** (config["head_dim"] / (config["head_dim"] - 2)) if "alpha" in rope else 1.0
+        )
+        writer.add_rope_freq_base(rope["rope_theta"] * stretched)
     if "sliding_attention" in every:
         writer.add_rope_freq_base_swa(every["sliding_attention"]["rope_theta"])
     if config["model_type"] == "phi3":
@@ -174,11 +273,20 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
     kind = config["model_type"]
     experts: dict[str, dict[int, Array]] = {}
     for name, array in arrays.items():
-        if kind in ("llama", "mixtral") and ".self_attn.q_proj" in name:
+        if kind in PERMUTED and ".self_attn.q_proj" in name:
             array = permuted(array, config["num_attention_heads"])
-        if kind in ("llama", "mixtral") and ".self_attn.k_proj" in name:
+        if kind in PERMUTED and ".self_attn.k_proj" in name:
             array = permuted(array, config["num_key_value_heads"])
-        if kind.startswith("gemma"):
+        if kind == "gpt_neox" and "query_key_value" in name:
+            heads = config["num_attention_heads"]
+            parts = array.reshape(heads, 3, len(array) // heads // 3, *array.shape[1:]).swapaxes(0, 1)
+            array = parts.reshape(array.shape)
+        if kind == "gpt_oss" and ".mlp.experts." in name:
+            yield from gpt_oss_experts(name, array)
+            continue
+        if name.endswith(".sinks"):
+            name += ".weight"
+        if kind.startswith(("gemma", "nemotron")):
             array = array + 1 if name.endswith("norm.weight") else array
         if kind == "gpt2" and name.endswith(("c_attn.weight", "c_proj.weight", "c_fc.weight")):
             array = array.T
@@ -190,6 +298,10 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
             array = array[1 + config["pad_token_id"] :]
         if name.startswith("pooler."):
             continue
+        if ".norms." in name:  # StableLM has a norm for each head.
+            before, _, index = name.removesuffix(".weight").partition(".norms.")
+            experts.setdefault(f"{before}.weight", {})[int(index)] = array
+            continue
         if ".experts." in name:
             before, _, behind = name.partition(".experts.")
             index, _, part = behind.partition(".")
@@ -200,6 +312,22 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
         yield name, array
     for name, stack in experts.items():
         yield name, np.stack([stack[index] for index in sorted(stack)])
+
+
+PERMUTED = ("llama", "mixtral", "granite", "arcee", "smollm3", "olmo")
+
+
+def gpt_oss_experts(name: str, array: Array) -> Iterator[tuple[str, Array]]:
+    """Gate and up are interleaved in the last axis; maps are kept input by output."""
+    part, suffix = ("bias" if name.endswith("_bias") else "weight"), name.removesuffix("_bias")
+    turned = array.swapaxes(-1, -2) if part == "weight" else array
+    if name.endswith(("down_proj", "down_proj_bias")):
+        yield f"{suffix}.{part}", turned
+        return
+    rows = turned if part == "bias" else turned.swapaxes(-1, -2)
+    for which, start in (("gate", 0), ("up", 1)):
+        half = rows[..., start::2]
+        yield suffix.replace("gate_up", which) + f".{part}", half if part == "bias" else half.swapaxes(-1, -2)
 
 
 def permuted(array: Array, heads: int) -> Array:

@@ -35,7 +35,27 @@ def second_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
         settings.only(key, True)
     settings.only("layer_switch", pattern)
     settings.skip("use_parallel_embedding")  # How the embedding is laid over several machines.
-    return replace(found, unturned=tuple(index for index in range(found.sizes.L) if index not in found.windowed))
+    return _turned_in_windows(found)
+
+
+def from_gguf(settings: files.Settings) -> files.DecoderConfig:
+    found = files.from_gguf(
+        settings,
+        epsilon="attention.layer_norm_epsilon",
+        norm="layer",
+        parallel=True,
+        logit_scale=settings.number("logit_scale"),
+        head_norms=None,
+    )
+    return files.interleaved(found)
+
+
+def second_from_gguf(settings: files.Settings) -> files.DecoderConfig:
+    return _turned_in_windows(files.with_windows_of_gguf(from_gguf(settings), settings, 4))
+
+
+def _turned_in_windows(config: files.DecoderConfig) -> files.DecoderConfig:
+    return replace(config, unturned=tuple(index for index in range(config.sizes.L) if index not in config.windowed))
 
 
 NORM = files.linear_specs(("attention.norm", "D", "input_layernorm", "attn_norm"))
@@ -59,6 +79,13 @@ DEFAULTS = {
     "pad_token_id": 0,
 }
 ARCHITECTURES = (
-    files.family("cohere", from_huggingface, tensors, defaults=DEFAULTS),
-    files.family("cohere2", second_from_huggingface, tensors, defaults=DEFAULTS | {"sliding_window": 4096}),
+    files.family("cohere", from_huggingface, tensors, gguf="command-r", read_gguf=from_gguf, defaults=DEFAULTS),
+    files.family(
+        "cohere2",
+        second_from_huggingface,
+        tensors,
+        gguf="cohere2",
+        read_gguf=second_from_gguf,
+        defaults=DEFAULTS | {"sliding_window": 4096},
+    ),
 )

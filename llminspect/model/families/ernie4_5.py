@@ -13,6 +13,10 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     return files.interleaved(files.from_huggingface(settings, biased=biased))
 
 
+def from_gguf(settings: files.Settings) -> files.DecoderConfig:
+    return files.interleaved(files.from_gguf(settings))
+
+
 DEFAULTS = {
     "head_dim": 128,
     "num_key_value_heads": 2,
@@ -22,4 +26,4 @@ DEFAULTS = {
     "max_position_embeddings": 131_072,
     "pad_token_id": 0,
 }
-ARCHITECTURES = (files.family("ernie4_5", from_huggingface, defaults=DEFAULTS),)
+ARCHITECTURES = (files.family("ernie4_5", from_huggingface, gguf="ernie4_5", read_gguf=from_gguf, defaults=DEFAULTS),)

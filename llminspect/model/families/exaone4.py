@@ -18,7 +18,16 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     found = files.with_windows(files.from_huggingface(settings), settings, lambda index: (index + 1) % every != 0)
     if window is None:  # Then every layer sees all and knows its positions.
         return found
-    return replace(found, unturned=tuple(index for index in range(found.sizes.L) if index not in found.windowed))
+    return _turned_in_windows(found)
+
+
+def from_gguf(settings: files.Settings) -> files.DecoderConfig:
+    found = files.with_windows_of_gguf(files.from_gguf(settings, biased=()), settings, 4)
+    return _turned_in_windows(found) if found.windowed else found
+
+
+def _turned_in_windows(config: files.DecoderConfig) -> files.DecoderConfig:
+    return replace(config, unturned=tuple(index for index in range(config.sizes.L) if index not in config.windowed))
 
 
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
@@ -27,7 +36,7 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
         ("feedforward.norm_after", "D", "post_feedforward_layernorm", "post_ffw_norm"),
     )
     layer = [*files.attention_specs(config), *files.HEAD_NORMS, *files.feed_forward_specs(config), *norms_after]
-    return files.around_layers(config, layer)
+    return [*files.around_layers(config, layer), *files.divisor_specs(config)]
 
 
 DEFAULTS = {
@@ -37,4 +46,6 @@ DEFAULTS = {
     "sliding_window_pattern": 4,
     "max_position_embeddings": 2048,
 }
-ARCHITECTURES = (files.family("exaone4", from_huggingface, tensors, defaults=DEFAULTS),)
+ARCHITECTURES = (
+    files.family("exaone4", from_huggingface, tensors, gguf="exaone4", read_gguf=from_gguf, defaults=DEFAULTS),
+)

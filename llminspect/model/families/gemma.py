@@ -65,31 +65,17 @@ def from_gguf(settings: files.Settings, family: str) -> files.DecoderConfig:
     """Few GGUF files state the pattern of windows, and none the scale: they follow from the family and its layers."""
     found = files.from_gguf(settings, unit=Glu("gelu_tanh"), biased=())
     sizes = found.sizes
-    windowed = _windowed(settings, sizes.L, {"gemma": 1, "gemma2": 2, "gemma3": 6}[family])
+    found = files.with_windows_of_gguf(found, settings, {"gemma": 1, "gemma2": 2, "gemma3": 6}[family])
     if family == "gemma3":
         local = Rotary(found.rotary.width, settings.number("rope.freq_base_swa", 10_000.0))
         found = replace(found, local_rotary=local)
     return replace(
         found,
-        window=settings.whole("attention.sliding_window") if windowed else None,
-        windowed=windowed,
         scale=(sizes.D // sizes.H if (family, sizes.L) in LARGEST else sizes.E) ** -0.5,
         embedding_scale=math.sqrt(sizes.D),
         score_cap=settings.perhaps("attn_logit_softcapping"),
         logit_cap=settings.perhaps("final_logit_softcapping"),
     )
-
-
-def _windowed(settings: files.Settings, layers: int, every: int) -> tuple[int, ...]:
-    """The layers with a window: all but each `every`th, or those that the file marks, or all but those it counts."""
-    key = "attention.sliding_window_pattern"
-    stated = settings.get(key, every)
-    if isinstance(stated, list):
-        if len(stated) != layers or not all(isinstance(slides, bool | int) for slides in stated):
-            raise settings.wrong(key, f"true or false for each of {layers} layers")
-        return tuple(index for index, slides in enumerate(stated) if slides)
-    every = settings.whole(key, every)
-    return tuple(index for index in range(layers) if (index + 1) % every)
 
 
 LARGEST = {("gemma2", 46), ("gemma3", 62)}

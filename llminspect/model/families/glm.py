@@ -15,6 +15,10 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     return files.interleaved(files.from_huggingface(settings, biased=biased))
 
 
+def from_gguf(settings: files.Settings) -> files.DecoderConfig:
+    return files.interleaved(files.from_gguf(settings))
+
+
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     return files.around_layers(config, [*files.NORMS_BEFORE, *_layer(config)])
 
@@ -46,5 +50,5 @@ DEFAULTS = {
 }
 ARCHITECTURES = (
     files.family("glm", from_huggingface, tensors, defaults=DEFAULTS),
-    files.family("glm4", from_huggingface, later_tensors, defaults=DEFAULTS),
+    files.family("glm4", from_huggingface, later_tensors, gguf="glm4", read_gguf=from_gguf, defaults=DEFAULTS),
 )

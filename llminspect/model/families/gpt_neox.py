@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llminspect.model import rotary_files
-from llminspect.model.config import HUGGINGFACE, Config, Sizes, read_sizes
+from llminspect.model.config import GGUF, HUGGINGFACE, Config, Sizes, read_sizes
 from llminspect.model.copies import ROTATION, Copy, causal_rule, hiding_number
 from llminspect.model.heads import OLDER_DECODER_HEADS
 from llminspect.model.settings import ACTIVATIONS
@@ -57,6 +57,20 @@ def from_huggingface(settings: Settings) -> NeoXConfig:
     )
 
 
+def from_gguf(settings: Settings) -> NeoXConfig:
+    sizes = read_sizes(settings, GGUF)
+    return NeoXConfig(
+        sizes=sizes,
+        norm_epsilon=settings.number("attention.layer_norm_epsilon"),
+        activation="gelu",
+        rotary=rotary_files.from_gguf(settings, sizes.E, sizes.context),
+        parallel=settings.flag("use_parallel_residual", True),
+        attention_bias=True,
+        tied=True,
+        causal=settings.flag("attention.causal", True),
+    )
+
+
 def part_of_heads(part: int) -> Callable[[Array, NeoXConfig], Array]:
     """The fused matrix holds, head by head, the rows of its query, of its key and of its value."""
 
@@ -67,32 +81,43 @@ def part_of_heads(part: int) -> Callable[[Array, NeoXConfig], Array]:
     return cut
 
 
+def third(part: int) -> Callable[[Array, NeoXConfig], Array]:
+    """GGUF files hold the rows of all queries, then those of all keys, then those of all values."""
+
+    def cut(array: Array, config: NeoXConfig) -> Array:
+        rows = config.sizes.H * config.sizes.E
+        return array[part * rows : (part + 1) * rows]
+
+    return cut
+
+
 def tensors(config: NeoXConfig) -> list[TensorSpec]:
     fused = [
         spec
         for part, name in enumerate(("query", "key", "value"))
         for spec in linear_specs(
-            (f"attention.{name}", "HE D", "attention.query_key_value", None),
+            (f"attention.{name}", "HE D", "attention.query_key_value", "attn_qkv"),
             bias=config.attention_bias,
             huggingface_fix=part_of_heads(part),
+            gguf_fix=third(part),
         )
     ]
     layer = [
-        *linear_specs(("attention.norm", "D", "input_layernorm", None), bias=True),
+        *linear_specs(("attention.norm", "D", "input_layernorm", "attn_norm"), bias=True),
         *fused,
-        *linear_specs(("attention.output", "D HE", "attention.dense", None), bias=config.attention_bias),
+        *linear_specs(("attention.output", "D HE", "attention.dense", "attn_output"), bias=config.attention_bias),
         *linear_specs(
-            ("feedforward.norm", "D", "post_attention_layernorm", None),
-            ("feedforward.up", "F D", "mlp.dense_h_to_4h", None),
-            ("feedforward.down", "D F", "mlp.dense_4h_to_h", None),
+            ("feedforward.norm", "D", "post_attention_layernorm", "ffn_norm"),
+            ("feedforward.up", "F D", "mlp.dense_h_to_4h", "ffn_up"),
+            ("feedforward.down", "D F", "mlp.dense_4h_to_h", "ffn_down"),
             bias=True,
         ),
     ]
     return [
-        TensorSpec("embedding.weight", "V D", "embed_in.weight"),
-        *linear_specs(("final.norm", "D", "final_layer_norm", None), bias=True),
-        TensorSpec("unembedding.weight", "V D", "embed_out.weight", optional=True),
-        *for_layers(config.sizes.L, layer, huggingface="layers.{}."),
+        TensorSpec("embedding.weight", "V D", "embed_in.weight", "token_embd.weight"),
+        *linear_specs(("final.norm", "D", "final_layer_norm", "output_norm"), bias=True),
+        TensorSpec("unembedding.weight", "V D", "embed_out.weight", "output.weight", optional=True),
+        *for_layers(config.sizes.L, layer, huggingface="layers.{}.", gguf="blk.{}."),
     ]
 
 
@@ -104,6 +129,8 @@ ARCHITECTURES = (
         tensors=tensors,
         forward=forward,
         readout=readout,
+        gguf_names=("gptneox",),
+        read_gguf=from_gguf,
         prefix="gpt_neox.",
         heads=OLDER_DECODER_HEADS,
         defaults={

@@ -7,8 +7,10 @@ refused; files with the weights as plain numbers are opened.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from llminspect.core.feedforward import ClampedSwiglu
+from llminspect.core.rotary import Yarn
 from llminspect.model import decoder_files as files
 
 
@@ -22,6 +24,18 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     found = files.from_huggingface(settings, sizes, unit=unit)
     found = files.with_windows(found, settings, lambda index: index % 2 == 0)
     return replace(found, biased=files.attention_biases(settings), experts=files.Experts(chosen))
+
+
+def from_gguf(settings: files.Settings) -> files.DecoderConfig:
+    """The unit's numbers, the windows and how the ramp of the rotation is rounded are not stated there."""
+    sizes = files.sizes_from_gguf(settings, settings.whole("expert_count"))
+    sizes = replace(sizes, F=settings.whole("expert_feed_forward_length"))
+    chosen = files.chosen_experts(settings, "expert_used_count", sizes.X)
+    unit = ClampedSwiglu(DEFAULTS["swiglu_alpha"], DEFAULTS["swiglu_limit"])
+    found = files.from_gguf(settings, sizes, unit=unit, biased=files.ATTENTION, experts=files.Experts(chosen))
+    if isinstance(scaling := found.rotary.scaling, Yarn):
+        found = replace(found, rotary=replace(found.rotary, scaling=replace(scaling, truncate=False)))
+    return files.with_windows_of_gguf(found, settings, 2)
 
 
 def transposed(array_XIO: files.Array, _: files.DecoderConfig) -> files.Array:
@@ -39,19 +53,27 @@ def up_rows(array: files.Array, _: files.DecoderConfig) -> files.Array:
 
 FUSED = "mlp.experts.gate_up_proj"
 EXPERTS = (
-    *files.linear_specs(("feedforward.router", "X D", "mlp.router", None), bias=True),
-    files.TensorSpec("feedforward.experts.gate.weight", "X F D", FUSED, huggingface_fix=gate_rows),
-    files.TensorSpec("feedforward.experts.gate.bias", "X F", f"{FUSED}_bias", huggingface_fix=gate_rows),
-    files.TensorSpec("feedforward.experts.up.weight", "X F D", FUSED, huggingface_fix=up_rows),
-    files.TensorSpec("feedforward.experts.up.bias", "X F", f"{FUSED}_bias", huggingface_fix=up_rows),
-    files.TensorSpec("feedforward.experts.down.weight", "X D F", "mlp.experts.down_proj", huggingface_fix=transposed),
-    files.TensorSpec("feedforward.experts.down.bias", "X D", "mlp.experts.down_proj_bias"),
+    *files.linear_specs(("feedforward.router", "X D", "mlp.router", "ffn_gate_inp"), bias=True),
+    files.TensorSpec("feedforward.experts.gate.weight", "X F D", FUSED, "ffn_gate_exps.weight", gate_rows),
+    files.TensorSpec("feedforward.experts.gate.bias", "X F", f"{FUSED}_bias", "ffn_gate_exps.bias", gate_rows),
+    files.TensorSpec("feedforward.experts.up.weight", "X F D", FUSED, "ffn_up_exps.weight", up_rows),
+    files.TensorSpec("feedforward.experts.up.bias", "X F", f"{FUSED}_bias", "ffn_up_exps.bias", up_rows),
+    files.TensorSpec(
+        "feedforward.experts.down.weight", "X D F", "mlp.experts.down_proj", "ffn_down_exps.weight", transposed
+    ),
+    files.TensorSpec("feedforward.experts.down.bias", "X D", "mlp.experts.down_proj_bias", "ffn_down_exps.bias"),
+)
+
+
+NORMS = files.linear_specs(
+    ("attention.norm", "D", "input_layernorm", "attn_norm"),
+    ("feedforward.norm", "D", "post_attention_layernorm", "post_attention_norm"),
 )
 
 
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
-    sink = files.TensorSpec("attention.sink", "H", "self_attn.sinks")
-    return files.around_layers(config, [*files.NORMS_BEFORE, *files.attention_specs(config), sink, *EXPERTS])
+    sink = files.TensorSpec("attention.sink", "H", "self_attn.sinks", "attn_sinks.weight")
+    return files.around_layers(config, [*NORMS, *files.attention_specs(config), sink, *EXPERTS])
 
 
 ROTATION = {
@@ -62,7 +84,7 @@ ROTATION = {
     "truncate": False,
     "original_max_position_embeddings": 4096,
 }
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "rope_parameters": ROTATION,
     "rms_norm_eps": 1e-5,
     "rope_theta": 150_000.0,
@@ -75,4 +97,14 @@ DEFAULTS = {
     "swiglu_limit": 7.0,
     "max_position_embeddings": 131_072,
 }
-ARCHITECTURES = (files.family("gpt-oss", from_huggingface, tensors, model_type="gpt_oss", defaults=DEFAULTS),)
+ARCHITECTURES = (
+    files.family(
+        "gpt-oss",
+        from_huggingface,
+        tensors,
+        model_type="gpt_oss",
+        gguf="gpt-oss",
+        read_gguf=from_gguf,
+        defaults=DEFAULTS,
+    ),
+)

@@ -5,6 +5,9 @@ Granite Team 2024, "Granite 3.0 Language Models", section 3; Yang et al. 2022, "
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 from llminspect.model import decoder_files as files
 
 
@@ -19,9 +22,25 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     )
 
 
+def from_gguf(settings: files.Settings) -> files.DecoderConfig:
+    found = files.from_gguf(settings)
+    return replace(
+        found,
+        scale=settings.number("attention.scale", found.scale),
+        embedding_scale=settings.number("embedding_scale", 1.0),
+        residual_scale=settings.number("residual_scale", 1.0),
+        logit_scale=1 / settings.number("logit_scale", 1.0),
+    )
+
+
 MULTIPLIERS = ("attention_multiplier", "embedding_multiplier", "residual_multiplier", "logits_scaling")
 ARCHITECTURES = (
     files.family(
-        "granite", from_huggingface, defaults={"max_position_embeddings": 2048, **dict.fromkeys(MULTIPLIERS, 1.0)}
+        "granite",
+        from_huggingface,
+        partial(files.plain_tensors, permuted=True),
+        gguf="granite",
+        read_gguf=from_gguf,
+        defaults={"max_position_embeddings": 2048, **dict.fromkeys(MULTIPLIERS, 1.0)},
     ),
 )

@@ -17,6 +17,13 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     return files.from_huggingface(settings, sizes, rotary=_rotary(settings, sizes), biased=biased)
 
 
+def from_gguf(settings: files.Settings) -> files.DecoderConfig:
+    settings.only("rope.scaling.type", "none")  # The base that is stated is the stretched one.
+    settings.only("rope.scaling.factor", 1.0)
+    settings.skip("rope.scaling.original_context_length")
+    return files.from_gguf(settings)
+
+
 def _rotary(settings: files.Settings, sizes: files.Sizes) -> Rotary:
     """A "dynamic" scaling with an `alpha` is none that grows: the base is multiplied by alpha^(E / (E − 2))."""
     key = next((key for key in ("rope_scaling", "rope_parameters") if settings.get(key) is not None), None)
@@ -39,4 +46,13 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
 
 
 DEFAULTS = {"rms_norm_eps": 1e-5, "max_position_embeddings": 2048, "pad_token_id": 0}
-ARCHITECTURES = (files.family("hunyuan_v1_dense", from_huggingface, tensors, defaults=DEFAULTS),)
+ARCHITECTURES = (
+    files.family(
+        "hunyuan_v1_dense",
+        from_huggingface,
+        tensors,
+        gguf="hunyuan-dense",
+        read_gguf=from_gguf,
+        defaults=DEFAULTS,
+    ),
+)

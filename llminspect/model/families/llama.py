@@ -34,32 +34,16 @@ def from_gguf(settings: files.Settings) -> files.DecoderConfig:
     )
 
 
-def unpermute(weight: files.Array, heads: int) -> files.Array:
-    """GGUF files of the llama family hold each head's rows interleaved for the rotation; bring them back to halves."""
-    rows = weight.shape[0]
-    return weight.reshape(heads, rows // heads // 2, 2, -1).swapaxes(1, 2).reshape(weight.shape)
-
-
-def unpermute_query(weight: files.Array, config: files.DecoderConfig) -> files.Array:
-    return unpermute(weight, config.sizes.H)
-
-
-def unpermute_key(weight: files.Array, config: files.DecoderConfig) -> files.Array:
-    return unpermute(weight, config.sizes.K)
-
-
 EXPERTS_IN_GGUF = files.expert_specs(0, "", "", ("", "", ""))
 
 
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     layer = [
         *files.NORMS_BEFORE,
-        *files.attention_specs(config, unpermute_query, unpermute_key),
+        *files.attention_specs(config, permuted=True),
         *(files.feed_forward_specs(config) if config.experts is None else EXPERTS_IN_GGUF),
     ]
-    pairs = str(config.rotary.width // 2)
-    divisors = files.TensorSpec("rotary.divisors", pairs, None, "rope_freqs.weight", optional=True)
-    return [*files.around_layers(config, layer), divisors]
+    return [*files.around_layers(config, layer), *files.divisor_specs(config)]
 
 
 ARCHITECTURES = (

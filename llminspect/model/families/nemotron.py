@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from llminspect.core.feedforward import Glu
 from llminspect.model import decoder_files as files
 from llminspect.model.families.gemma import plus_one
 
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     biased = files.attention_biases(settings) + files.feed_forward_biases(settings)
     return files.from_huggingface(settings, epsilon="norm_eps", norm="layer", biased=biased)
+
+
+def from_gguf(settings: files.Settings) -> files.DecoderConfig:
+    settings.skip("attention.layer_norm_rms_epsilon")  # The same number, written for norms that there are not.
+    epsilon = "attention.layer_norm_epsilon"
+    return files.from_gguf(settings, epsilon=epsilon, norm="layer", unit=Glu("relu_squared"))
 
 
 def _plus_one(norms: Iterable[files.TensorSpec]) -> list[files.TensorSpec]:
@@ -37,4 +44,6 @@ DEFAULTS = {
     "partial_rotary_factor": 0.5,
     "max_position_embeddings": 4096,
 }
-ARCHITECTURES = (files.family("nemotron", from_huggingface, tensors, defaults=DEFAULTS),)
+ARCHITECTURES = (
+    files.family("nemotron", from_huggingface, tensors, gguf="nemotron", read_gguf=from_gguf, defaults=DEFAULTS),
+)

@@ -42,8 +42,24 @@ def third_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     return files.with_windows(replace(found, local_rotary=local), settings, lambda index: (index + 1) % 4 != 0)
 
 
+def first_from_gguf(settings: files.Settings) -> files.DecoderConfig:
+    epsilon, clip = "attention.layer_norm_epsilon", settings.perhaps("attention.clamp_kqv")
+    return files.from_gguf(settings, epsilon=epsilon, norm="layer", weightless_norms=True, clip=clip, biased=())
+
+
+def later_from_gguf(settings: files.Settings) -> files.DecoderConfig:
+    """One name for the second and the third, which has windows."""
+    found = files.with_windows_of_gguf(files.from_gguf(settings, biased=()), settings, 4)
+    if not found.windowed:
+        return found
+    return replace(
+        found, local_rotary=Rotary(found.rotary.width, settings.number("rope.freq_base_swa", found.rotary.base))
+    )
+
+
 def first_tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
-    return files.around_layers(config, [*files.attention_specs(config), *files.feed_forward_specs(config)], final=())
+    layer = [*files.attention_specs(config, permuted=True), *files.feed_forward_specs(config)]
+    return files.around_layers(config, layer, final=())
 
 
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
@@ -63,8 +79,8 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
 FIRST = {"layer_norm_eps": 1e-5, "max_position_embeddings": 2048, "pad_token_id": 1}
 SECOND = {"rms_norm_eps": 1e-5, "max_position_embeddings": 2048, "pad_token_id": 1}
 ARCHITECTURES = (
-    files.family("olmo", first_from_huggingface, first_tensors, defaults=FIRST),
-    files.family("olmo2", second_from_huggingface, tensors, defaults=SECOND),
+    files.family("olmo", first_from_huggingface, first_tensors, gguf="olmo", read_gguf=first_from_gguf, defaults=FIRST),
+    files.family("olmo2", second_from_huggingface, tensors, gguf="olmo2", read_gguf=later_from_gguf, defaults=SECOND),
     files.family(
         "olmo3", third_from_huggingface, tensors, defaults=SECOND | {"rope_theta": 500_000.0, "sliding_window": 4096}
     ),

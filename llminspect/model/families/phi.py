@@ -6,6 +6,7 @@ Gunasekar et al. 2023, "Textbooks Are All You Need", section 2.3; Li et al. 2023
 
 from __future__ import annotations
 
+from llminspect.core.feedforward import Glu
 from llminspect.model import decoder_files as files
 
 BIASED = (*files.ATTENTION, *files.FEED_FORWARD)
@@ -16,6 +17,11 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     return files.from_huggingface(
         settings, epsilon="layer_norm_eps", norm="layer", parallel=True, head_norms=normed, biased=BIASED
     )
+
+
+def from_gguf(settings: files.Settings) -> files.DecoderConfig:
+    epsilon = "attention.layer_norm_epsilon"
+    return files.from_gguf(settings, epsilon=epsilon, norm="layer", parallel=True, unit=Glu("gelu_tanh"), biased=BIASED)
 
 
 HEAD_NORMS = files.linear_specs(
@@ -50,4 +56,4 @@ DEFAULTS = {
     "partial_rotary_factor": 0.5,
     "max_position_embeddings": 2048,
 }
-ARCHITECTURES = (files.family("phi", from_huggingface, tensors, defaults=DEFAULTS),)
+ARCHITECTURES = (files.family("phi", from_huggingface, tensors, gguf="phi2", read_gguf=from_gguf, defaults=DEFAULTS),)

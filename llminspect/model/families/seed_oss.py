@@ -14,6 +14,15 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     return files.from_huggingface(settings, biased=(*inner, *outer, *files.feed_forward_biases(settings)))
 
 
+def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
+    norms = files.linear_specs(
+        ("attention.norm", "D", "input_layernorm", "attn_norm"),
+        ("feedforward.norm", "D", "post_attention_layernorm", "post_attention_norm"),
+    )
+    layer = [*norms, *files.attention_specs(config), *files.feed_forward_specs(config)]
+    return files.around_layers(config, layer)
+
+
 DEFAULTS = {
     "attention_bias": True,
     "head_dim": 128,
@@ -21,4 +30,6 @@ DEFAULTS = {
     "max_position_embeddings": 524_288,
     "pad_token_id": 1,
 }
-ARCHITECTURES = (files.family("seed_oss", from_huggingface, defaults=DEFAULTS),)
+ARCHITECTURES = (
+    files.family("seed_oss", from_huggingface, tensors, gguf="seed_oss", read_gguf=files.from_gguf, defaults=DEFAULTS),
+)

@@ -6,6 +6,7 @@ Yang et al. 2025, "Rope to Nope and Back Again: A New Hybrid Attention Strategy"
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from llminspect.model import decoder_files as files
 
@@ -25,6 +26,12 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     )
 
 
+def from_gguf(settings: files.Settings) -> files.DecoderConfig:
+    """Which layers know no positions is not stated there: each fourth, as in the one model that there is."""
+    found = files.from_gguf(settings)
+    return replace(found, unturned=tuple(range(3, found.sizes.L, 4)))
+
+
 DEFAULTS = {
     "tie_word_embeddings": True,
     "rope_theta": 2_000_000.0,
@@ -33,4 +40,13 @@ DEFAULTS = {
     "max_position_embeddings": 32_768,
     "pad_token_id": 128_004,
 }
-ARCHITECTURES = (files.family("smollm3", from_huggingface, defaults=DEFAULTS),)
+ARCHITECTURES = (
+    files.family(
+        "smollm3",
+        from_huggingface,
+        partial(files.plain_tensors, permuted=True),
+        gguf="smollm3",
+        read_gguf=from_gguf,
+        defaults=DEFAULTS,
+    ),
+)

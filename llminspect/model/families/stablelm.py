@@ -22,6 +22,12 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     )
 
 
+def from_gguf(settings: files.Settings) -> files.DecoderConfig:
+    parallel = settings.flag("use_parallel_residual")
+    epsilon = "attention.layer_norm_epsilon"
+    return files.from_gguf(settings, epsilon=epsilon, norm="layer", parallel=parallel, head_norms=None)
+
+
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     # Side by side they read one norm.
     norms = [spec for spec in files.BIASED_NORMS_BEFORE if not (config.parallel and "feedforward" in spec.name)]
@@ -48,4 +54,6 @@ DEFAULTS = {
     "partial_rotary_factor": 0.25,
     "max_position_embeddings": 4096,
 }
-ARCHITECTURES = (files.family("stablelm", from_huggingface, tensors, defaults=DEFAULTS),)
+ARCHITECTURES = (
+    files.family("stablelm", from_huggingface, tensors, gguf="stablelm", read_gguf=from_gguf, defaults=DEFAULTS),
+)
