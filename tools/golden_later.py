@@ -37,7 +37,97 @@ def family(name: str, config: Any, model: Any, **settings: Any) -> Family:
     )
 
 
+TEXT = {"vocab_size": 83, "hidden_size": 24, "intermediate_size": 34, "num_hidden_layers": 3, "pad_token_id": 0}
+HEADS = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64}
+EYE = {"hidden_size": 8, "intermediate_size": 10, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 8}
+QWEN_EYE = {"depth": 1, "embed_dim": 8, "hidden_size": 24, "num_heads": 2, "patch_size": 4}
+ROTATION_IN_THREE = {"rope_type": "default", "rope_theta": 90.0, "mrope_section": [1, 1, 1]}
+
+
+def with_pictures(
+    name: str, config: Any, model: Any, text: dict[str, Any], eye: dict[str, Any], body: str = "language_model"
+) -> Family:
+    """The text part of a model that sees pictures as well, which has a small eye here."""
+    text = {**TEXT, **HEADS, **text}
+    return Family(
+        name,
+        eager(config, text_config=text, vision_config=eye, image_token_id=82),
+        model,
+        layers=lambda model: getattr(model.model, body).layers,
+        tokens=23,
+        vocabulary=79,
+    )
+
+
+PICTURES = [
+    with_pictures(
+        "gemma3-vision",
+        t.Gemma3Config,
+        t.Gemma3ForConditionalGeneration,
+        {
+            "head_dim": 10,
+            "num_hidden_layers": 7,
+            "sliding_window": 6,
+            "query_pre_attn_scalar": 13,
+            "rope_parameters": {
+                "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+                "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 5000.0},
+            },
+        },
+        {**EYE, "patch_size": 4, "model_type": "siglip_vision_model"},
+    ),
+    with_pictures(
+        "llava",
+        t.LlavaConfig,
+        t.LlavaForConditionalGeneration,
+        {"model_type": "qwen2", "rope_parameters": PART},
+        {**EYE, "patch_size": 4, "model_type": "clip_vision_model"},
+    ),
+    with_pictures(
+        "smolvlm",
+        t.SmolVLMConfig,
+        t.SmolVLMForConditionalGeneration,
+        {"model_type": "llama", "rope_parameters": PART},
+        {**EYE, "patch_size": 4},
+        body="text_model",
+    ),
+    with_pictures(
+        "qwen2_vl",
+        t.Qwen2VLConfig,
+        t.Qwen2VLForConditionalGeneration,
+        {"rope_parameters": ROTATION_IN_THREE},
+        {**QWEN_EYE, "mlp_ratio": 2},
+    ),
+    with_pictures(
+        "qwen2_5_vl",
+        t.Qwen2_5_VLConfig,
+        t.Qwen2_5_VLForConditionalGeneration,
+        {"rope_parameters": ROTATION_IN_THREE, "tie_word_embeddings": True},
+        {"depth": 1, "hidden_size": 8, "intermediate_size": 10, "num_heads": 2, "patch_size": 4, "out_hidden_size": 24},
+    ),
+    with_pictures(
+        "qwen3_vl",
+        t.Qwen3VLConfig,
+        t.Qwen3VLForConditionalGeneration,
+        {
+            "head_dim": 10,
+            "rope_parameters": {**ROTATION_IN_THREE, "mrope_section": [2, 2, 1], "mrope_interleaved": True},
+        },
+        {
+            "depth": 1,
+            "hidden_size": 8,
+            "intermediate_size": 10,
+            "num_heads": 2,
+            "patch_size": 4,
+            "out_hidden_size": 24,
+            "num_position_embeddings": 16,
+            "deepstack_visual_indexes": [0],
+        },
+    ),
+]
+
 FAMILIES = [
+    *PICTURES,
     family("olmo", t.OlmoConfig, t.OlmoForCausalLM, clip_qkv=1.1),
     family(
         "olmo3",

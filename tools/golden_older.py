@@ -8,6 +8,8 @@ from typing import Any
 def older_form(config: dict[str, Any]) -> dict[str, Any]:
     """The same configuration with the keys that transformers 4 wrote."""
     older = dict(config)
+    if "text_config" in config:
+        return older | {"text_config": older_form(config["text_config"])}
     older["torch_dtype"] = older.pop("dtype", "float32")
     older["transformers_version"] = "4.40.0"
     kind = older["model_type"]

@@ -192,11 +192,7 @@ def make(family: Any, folder: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     target, wanted = Path(arguments[0]), set(arguments[1:])
-<<<<<<< HEAD
-    for family in [*golden_families.FAMILIES, *golden_others.OTHERS]:
-=======
-    for family in [*golden_families.FAMILIES, *golden_later.FAMILIES]:
->>>>>>> cff3c1f (Open 18 more kinds of decoder: OLMo 1 and 3, EXAONE 4, Granite, Command R, GLM 4, Phi 2 and others)
+    for family in [*golden_families.FAMILIES, *golden_later.FAMILIES, *golden_others.OTHERS]:
         if not wanted or family.name in wanted:
             make(family, target / family.name)
 

@@ -9,7 +9,7 @@ from llminspect.errors import ModelError, UsageError
 from llminspect.files.contents import cannot_open
 from llminspect.model.head_files import SETTING, has_head, with_gguf_head, with_head, without_head
 from llminspect.model.opened import Description
-from llminspect.model.registry import architecture_for, claim
+from llminspect.model.registry import architecture_of, claim
 from llminspect.model.settings import understood
 
 if TYPE_CHECKING:
@@ -24,14 +24,11 @@ def describe(
     located: Located, ignore_settings: Sequence[str] = (), adapter: str | None = None, offline: bool = False
 ) -> Description:
     """Raises ModelError where anything is not understood, UsageError for settings that cannot be passed over."""
-    type_name = located.config.get("general.architecture" if located.format == "gguf" else "model_type")
-    if not type_name:
-        raise ModelError(f"{located.name} does not say what kind of model it is")
-    architecture = architecture_for(str(type_name), located.format)
+    architecture = architecture_of(located.config, located.format, located.name)
     read_config = architecture.config_from_gguf if located.format == "gguf" else architecture.config_from_huggingface
     assert read_config is not None
-    head = SETTING[located.format]
-    ignored = [name.removeprefix(f"{type_name}.") for name in ignore_settings if name != head]
+    family, head = located.config.get("general.architecture"), SETTING[located.format]
+    ignored = [name.removeprefix(f"{family}.") for name in ignore_settings if name != head]
     with understood("the file's metadata" if located.format == "gguf" else "config.json"):
         config = _passing_over(read_config, located.config, ignored)
     weights = located.weights

@@ -10,11 +10,12 @@ import pkgutil
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import ModelError
 from llminspect.model import families
 from llminspect.model.spec import Architecture, TensorSpec, expanded_shape
+from llminspect.model.text_part import TEXTS, text_kind, with_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,6 +31,16 @@ def architectures() -> tuple[Architecture, ...]:
     return tuple(architecture for module in _modules() for architecture in _families(module))
 
 
+def architecture_of(values: Mapping[str, Any], file_format: Format, name: str) -> Architecture:
+    """The family of a model by what its file says. Raises ModelError where it says nothing that is known."""
+    kind = str(values.get("general.architecture" if file_format == "gguf" else "model_type") or "")
+    if not kind:
+        raise ModelError(f"{name} does not say what kind of model it is")
+    if file_format == "huggingface" and kind in TEXTS:
+        return with_pictures(kind, architecture_for(text_kind(kind, values), file_format))
+    return architecture_for(kind, file_format)
+
+
 def architecture_for(name: str, file_format: Format) -> Architecture:
     """The family that answers to `model_type` (Hugging Face) or `general.architecture` (GGUF). Raises ModelError."""
     known: list[str] = []
@@ -40,6 +51,7 @@ def architecture_for(name: str, file_format: Format) -> Architecture:
             if name in names:
                 return architecture
             known += names
+    known += TEXTS if file_format == "huggingface" else ()
     raise ModelError(f"models of the kind {name!r} are not known", f"known kinds: {', '.join(sorted(known))}")
 
 

@@ -184,6 +184,8 @@ class Architecture:
     """What an encoder–decoder does before `forward`."""
     prefix: str = ""
     """What Hugging Face files may have in front of a tensor's name, or leave out where no head was saved."""
+    fronts: tuple[str, ...] = ()
+    """What may stand there besides, in the files of a model that has other parts as well."""
     input_by_output: str = ""
     """Matrices that Hugging Face files hold input by output, by the pattern of their names: what is added is too."""
     older_spellings: tuple[tuple[str, str], ...] = ()
@@ -236,6 +238,8 @@ class Architecture:
     def canonical(self, name: str) -> str:
         """A Hugging Face file's name of a tensor as the specs have it: without the prefix, in today's spelling."""
         name = name.removeprefix(self.prefix)
+        for front in self.fronts:
+            name = name.removeprefix(front)
         for older, today in self.older_spellings:
             if name.endswith(older):
                 return name.removesuffix(older) + today

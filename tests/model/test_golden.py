@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from llminspect.model.registry import architecture_for, architectures
+from llminspect.model.registry import architecture_of, architectures
 from llminspect.opening import describe_model
 from tests.model.golden import NAMES, Golden, assert_as_expected, computed, greedy, with_arrays
 
@@ -32,7 +32,7 @@ ONE_PRODUCT = ("layers.0.attention.query.norm_after.weight", "layers.0.attention
 
 def test_every_family_is_proved() -> None:
     families = {family.name for family in architectures()}
-    assert {architecture_for(Golden(name).config()["model_type"], "huggingface").name for name in NAMES} == families
+    assert {architecture_of(Golden(name).config(), "huggingface", name).name for name in NAMES} == families
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -68,7 +68,7 @@ def test_greedy_tokens_with_and_without_the_cache(name: str, opened: Opened) -> 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_older_form_of_the_configuration_says_the_same(name: str) -> None:
     golden = Golden(name)
-    read = architecture_for(golden.config()["model_type"], "huggingface").config_from_huggingface
+    read = architecture_of(golden.config(), "huggingface", name).config_from_huggingface
     assert read(golden.config("config.older.json")) == read(golden.config())
 
 

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from llminspect.errors import ModelError
 from llminspect.model.known_settings import HARMLESS, MAY_BE_OFF, RANGES
-from llminspect.model.registry import architecture_for
+from llminspect.model.registry import architecture_for, architecture_of
 from llminspect.model.settings import Settings
 from llminspect.opening import describe_model, open_model
 from tests.model.golden import NAMES, Golden
@@ -25,7 +25,7 @@ DECODERS = [name for name in NAMES if "greedy" in Golden(name).expected and not 
 
 
 def read(config: dict[str, Any]) -> Any:
-    return architecture_for(config["model_type"], "huggingface").config_from_huggingface(config)
+    return architecture_of(config, "huggingface", "it").config_from_huggingface(config)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -80,13 +80,18 @@ def test_a_number_out_of_its_range_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", DECODERS)
 def test_a_decoder_that_sees_both_ways_says_so(name: str) -> None:
     config = Golden(name).config()
-    assert read(config).causal and read({**config, "is_causal": True}).causal
-    assert not read({**config, "is_causal": False}).causal
-    assert not read({**config, "is_causal": None}).causal
+
+    def saying(value: Any) -> Any:
+        inner = config.get("text_config")
+        return read(config | ({"text_config": inner | {"is_causal": value}} if inner else {"is_causal": value}))
+
+    assert read(config).causal and saying(True).causal
+    assert not saying(False).causal
+    assert not saying(None).causal
     wrong: list[Any] = [0, 1, "no", []]
     for value in wrong:
         with pytest.raises(ModelError, match="is_causal"):
-            read({**config, "is_causal": value})
+            saying(value)
 
 
 def test_a_gguf_decoder_that_sees_both_ways_says_so() -> None:

@@ -18,6 +18,26 @@ def qwen3_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     return replace(_dense(settings), biased=files.attention_biases(settings))
 
 
+def vision_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+    """A token of a picture has three places (time, height, width), each for some of the pairs that are turned; a token
+    of a text has the same place three times (Wang et al. 2024, "Qwen2-VL", section 2.1)."""
+    for key in ("rope_scaling", "rope_parameters"):
+        stated = settings.values.get(key)
+        if isinstance(stated, dict):
+            kept = {name: value for name, value in stated.items() if not name.startswith("mrope_")}
+            kept |= {name: "default" for name in ("type", "rope_type") if kept.get(name) == "mrope"}
+            settings.values = {**settings.values, key: kept}
+    return _dense(settings)
+
+
+def vision2_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+    return replace(vision_from_huggingface(settings), biased=files.QUERY_KEY_VALUE)
+
+
+def vision3_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+    return replace(vision_from_huggingface(settings), biased=files.attention_biases(settings))
+
+
 def _dense(settings: files.Settings) -> files.DecoderConfig:
     slides, first = settings.flag("use_sliding_window"), settings.get("max_window_layers")
     return files.with_windows(files.from_huggingface(settings), settings, lambda index: slides and index >= first)
@@ -75,6 +95,20 @@ def qwen3_tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     return files.around_layers(config, layer)
 
 
+VISION = {
+    "num_key_value_heads": 8,
+    "rms_norm_eps": 1e-5,
+    "rope_theta": 1_000_000.0,
+    "sliding_window": 4096,
+    "max_window_layers": 80,
+    "max_position_embeddings": 32_768,
+}
+VISION3 = {
+    "head_dim": 128,
+    "num_key_value_heads": 32,
+    "rope_theta": 500_000.0,
+    "max_position_embeddings": 128_000,
+}
 DENSE = {"num_key_value_heads": 32, "max_window_layers": 28, "max_position_embeddings": 32_768}
 ARCHITECTURES = (
     files.family(
@@ -92,6 +126,9 @@ ARCHITECTURES = (
         read_gguf=qwen3_from_gguf,
         defaults={"head_dim": 128, **DENSE},
     ),
+    files.family("qwen2_vl_text", vision2_from_huggingface, defaults=VISION),
+    files.family("qwen2_5_vl_text", vision2_from_huggingface, defaults=VISION),
+    files.family("qwen3_vl_text", vision3_from_huggingface, qwen3_tensors, defaults=VISION3),
     files.family(
         "qwen3-moe",
         mixture_from_huggingface,

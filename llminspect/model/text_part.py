@@ -1,0 +1,110 @@
+"""The text part of a model that sees pictures as well: it is what runs, on texts alone; the vision part is not read.
+
+Liu et al. 2023, "Visual Instruction Tuning", section 4.1: vectors of a picture stand among those of the tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from llminspect.errors import ModelError
+from llminspect.model.copies import Copy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llminspect.model.settings import Settings
+    from llminspect.model.spec import Architecture
+
+TEXTS = {
+    "gemma3": "gemma3_text",
+    "idefics3": "llama",
+    "llava": "llama",
+    "llava_next": "llama",
+    "mistral3": "mistral",
+    "qwen2_5_vl": "qwen2_5_vl_text",
+    "qwen2_vl": "qwen2_vl_text",
+    "qwen3_vl": "qwen3_vl_text",
+    "smolvlm": "llama",
+}
+"""The kinds of such models, and what their text part is where the file does not say."""
+
+SIZES: dict[str, dict[str, Any]] = {
+    "gemma3_text": {
+        "vocab_size": 262_208,
+        "hidden_size": 2304,
+        "intermediate_size": 9216,
+        "num_hidden_layers": 26,
+        "num_attention_heads": 8,
+    },
+    "llama": {
+        "vocab_size": 32_000,
+        "hidden_size": 4096,
+        "intermediate_size": 11_008,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+    },
+    "mistral": {
+        "vocab_size": 32_000,
+        "hidden_size": 4096,
+        "intermediate_size": 14_336,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+    },
+}
+"""What the reference takes for sizes that a file leaves out: such files state only what differs."""
+
+OF_PICTURES = (
+    *(
+        "vision_config",
+        "mm_tokens_per_image",
+        "image_token_id",
+        "image_token_index",
+        "video_token_id",
+        "vision_token_id",
+    ),
+    *("boi_token_index", "eoi_token_index", "vision_start_token_id", "vision_end_token_id", "image_seq_length"),
+    *("projector_hidden_act", "vision_feature_select_strategy", "vision_feature_layer", "multimodal_projector_bias"),
+    *(
+        "image_grid_pinpoints",
+        "use_image_newline_parameter",
+        "spatial_merge_size",
+        "scale_factor",
+        "ignore_index",
+        "_pad_token_id",
+    ),
+)
+"""Settings of how a picture becomes vectors, and ids of the tokens that stand for it."""
+PARTS = ("vision_tower.*", "vision_model.*", "visual.*", "multi_modal_projector.*", "connector.*", "image_newline")
+"""Tensors of that."""
+FRONTS = ("language_model.model.", "language_model.", "text_model.")
+"""What stands before the names of the text part's tensors."""
+
+
+def with_pictures(kind: str, text: Architecture) -> Architecture:
+    """The family `text` in a file of such a kind. Raises ModelError where it cannot be that."""
+
+    def read(settings: Settings) -> Any:
+        inner = settings
+        if settings.get("text_config") is not None:
+            inner = settings.under("text_config")
+        inner.defaults = {**SIZES.get(text.model_types[0], {}), **text.defaults}
+        config = text.read_huggingface(inner)
+        if inner is not settings:
+            inner.done()
+        settings.skip(*OF_PICTURES)
+        tied = settings.flag("tie_word_embeddings")
+        return replace(config, tied=tied or config.tied)
+
+    ignored = (*text.ignored, *(Copy(pattern) for pattern in PARTS))
+    return replace(text, model_types=(kind,), read_huggingface=read, defaults={}, ignored=ignored, fronts=FRONTS)
+
+
+def text_kind(kind: str, values: Mapping[str, Any]) -> str:
+    """The kind of the text part that a `config.json` states."""
+    inner = values.get("text_config")
+    stated = inner.get("model_type", TEXTS[kind]) if isinstance(inner, dict) else TEXTS[kind]
+    if not isinstance(stated, str):
+        raise ModelError(f"config.json, text_config: model_type = {stated!r:.60} is not understood")
+    return stated

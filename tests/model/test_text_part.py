@@ -1,0 +1,63 @@
+"""The text part of models that see pictures as well: found under each of the names that files have for it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from llminspect.errors import ModelError
+from llminspect.model.registry import architecture_of
+from llminspect.model.text_part import OF_PICTURES, TEXTS
+from llminspect.opening import describe_model, open_model
+from tests.model.golden import Golden, assert_as_expected, computed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAMINGS = {
+    "today's": ("model.language_model.", "lm_head.", "model."),
+    "as first published": ("language_model.model.", "language_model.lm_head.", ""),
+    "flat": ("model.", "lm_head.", ""),
+}
+"""What stands before the body, before the output matrix, and before the vision part."""
+
+
+@pytest.mark.parametrize("naming", NAMINGS)
+def test_the_text_part_is_found_under_each_of_its_names(naming: str, tmp_path: Path) -> None:
+    golden = Golden("llava")
+    body, head, eye = NAMINGS[naming]
+    renamed = {}
+    for name, array in load_file(golden.folder / "model.safetensors").items():
+        name = name.replace("language_model.model.", body).replace("language_model.lm_head.", head)
+        renamed[eye + name if name.startswith(("vision_tower", "multi_modal")) else name] = array
+    save_file(renamed, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(golden.config()))
+    assert_as_expected(computed(open_model(str(tmp_path)), golden), golden)
+
+
+def test_what_is_no_part_of_it_is_refused(tmp_path: Path) -> None:
+    golden = Golden("llava")
+    arrays = load_file(golden.folder / "model.safetensors")
+    save_file({**arrays, "audio_tower.weight": np.ones(3, np.float32)}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(golden.config()))
+    with pytest.raises(ModelError, match="does not have: audio_tower.weight"):
+        describe_model(str(tmp_path))
+
+
+def test_a_text_part_of_a_kind_that_is_not_known_is_named() -> None:
+    config: dict[str, Any] = {"model_type": "llava", "text_config": {"model_type": "strange"}}
+    with pytest.raises(ModelError, match="'strange' are not known"):
+        architecture_of(config, "huggingface", "it")
+    with pytest.raises(ModelError, match="model_type = 5"):
+        architecture_of({"model_type": "llava", "text_config": {"model_type": 5}}, "huggingface", "it")
+
+
+@pytest.mark.parametrize(("kind", "sizes"), [("gemma3", (26, 2304)), ("llava", (32, 4096)), ("mistral3", (32, 4096))])
+def test_sizes_that_such_a_file_leaves_out_are_the_reference_s(kind: str, sizes: tuple[int, int]) -> None:
+    config = {"model_type": kind, "text_config": {"model_type": TEXTS[kind]}, **dict.fromkeys(OF_PICTURES, 1)}
+    found = architecture_of(config, "huggingface", "it").config_from_huggingface(config)
+    assert (found.sizes.L, found.sizes.D) == sizes
