@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from llminspect.analysis.kinds import ModelKind, known_kinds
 from llminspect.analysis.result import Result
 from llminspect.files.catalogue import CATALOGUE, FAMOUS, FamousModel
 from llminspect.files.pull import fetched
@@ -59,9 +60,11 @@ class ModelsResult(Result):
     famous: list[FamousModel]
     families: list[str]
     """The kinds of models that files and names on the hub may hold."""
+    kinds: list[ModelKind] | None = None
+    """With --kinds: the same with what their files call them."""
 
 
-def known_models() -> ModelsResult:
+def known_models(kinds: bool = False) -> ModelsResult:
     """What is known; nothing is fetched."""
     families = [architecture.name for architecture in architectures()]
     return ModelsResult(
@@ -70,6 +73,7 @@ def known_models() -> ModelsResult:
         tokenizers=list(standalone_names()),
         famous=list(FAMOUS),
         families=list(dict.fromkeys(families)),
+        kinds=known_kinds() if kinds else None,
     )
 
 

@@ -20,6 +20,13 @@ class InfoOptions:
 
 
 @dataclass(frozen=True)
+class ModelsOptions:
+    """Which list."""
+
+    kinds: bool = option(False, help="Which kinds of model open, and what their files call them.")
+
+
+@dataclass(frozen=True)
 class PullOptions:
     """What is fetched."""
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llminspect.arguments.shared import OutputOptions
+from llminspect.arguments.small import ModelsOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.run import emit
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from llminspect.analysis.kinds import ModelKind
     from llminspect.analysis.known_models import CatalogueModel, ModelsResult
     from llminspect.files.catalogue import FamousModel
 
@@ -18,13 +20,16 @@ RESULTS = "analysis.known_models.ModelsResult"
 
 
 def render(result: ModelsResult) -> RenderableType:
-    """The catalogue first, then what else `--model` takes, then the famous."""
+    """The catalogue first, then what else `--model` takes, then the famous; or the kinds alone."""
     from rich.console import Group
     from rich.text import Text
 
     from llminspect.core.numbers import byte_size, rough_count
     from llminspect.render import theme
     from llminspect.render.table import Column, table
+
+    if result.kinds is not None:
+        return _kinds(result.kinds)
 
     def sizes(model: CatalogueModel | FamousModel) -> tuple[str, ...]:
         numbers = f"{model.width:,}", str(model.layers), str(model.heads)
@@ -56,6 +61,38 @@ def render(result: ModelsResult) -> RenderableType:
     )
 
 
+def _kinds(kinds: list[ModelKind]) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    from llminspect.render import theme
+    from llminspect.render.table import table
+
+    groups: dict[str, list[ModelKind]] = {}
+    for kind in kinds:
+        groups.setdefault(kind.about, []).append(kind)
+    rows: list[list[str | Text]] = [
+        [
+            Text("\n".join(name for kind in group for name in kind.huggingface)),
+            Text("\n".join(name for kind in group for name in kind.gguf)),
+            about,
+        ]
+        for about, group in groups.items()
+    ]
+    names = sum(len(kind.huggingface) for kind in kinds)
+    return Group(
+        Text(
+            f"{names} kinds of model open from a folder, {len({n for k in kinds for n in k.gguf})} from GGUF\n",
+            theme.TITLE,
+        ),
+        table(["folder", "GGUF", "what is special"], rows),
+        Text(
+            "\nFolder: model_type in config.json. GGUF: general.architecture. Any other is refused by its name.",
+            theme.QUIET,
+        ),
+    )
+
+
 def _also(result: ModelsResult) -> RenderableType:
     from llminspect.render.table import key_values
 
@@ -76,11 +113,11 @@ def _also(result: ModelsResult) -> RenderableType:
 
 
 @takes_groups
-def command(output: OutputOptions) -> None:
-    """The models with a short name, and famous sizes.
+def command(output: OutputOptions, options: ModelsOptions) -> None:
+    """The models with a short name, and famous sizes; --kinds: which kinds of model open.
 
-    llminspect models · llminspect models --json | jq '.catalogue[] | select(.fetched) | .name'
+    llminspect models --kinds · llminspect models --json | jq '.catalogue[] | select(.fetched) | .name'
     """
     from llminspect.analysis.known_models import known_models
 
-    emit("models", None, {}, known_models(), output)
+    emit("models", None, {}, known_models(options.kinds), output)

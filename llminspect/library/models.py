@@ -50,18 +50,20 @@ def open_model(name: str = DEFAULT, *, streamed: bool = False, where: ModelOptio
     )
 
 
-def models() -> ModelsResult:
+def models(kinds: bool = False) -> ModelsResult:
     """What `model` can be: the catalogue, the toys, tokenizers by themselves; and how large famous models are.
 
-    Nothing is fetched.
+    Nothing is fetched. `kinds`: also which kinds of model open, and what their files call them.
 
     >>> import llminspect
     >>> [known.name for known in llminspect.models().catalogue], [toy.name for toy in llminspect.models().toys]
     (['smollm2', 'minilm'], ['toy', 'toy-attention'])
+    >>> [kind.gguf for kind in llminspect.models(kinds=True).kinds if kind.family == "cohere"]
+    [['command-r']]
     """
     from llminspect.analysis.known_models import known_models
 
-    return known_models()
+    return known_models(kinds)
 
 
 @takes_options

@@ -31,6 +31,12 @@ def architectures() -> tuple[Architecture, ...]:
     return tuple(architecture for module in _modules() for architecture in _families(module))
 
 
+def by_module() -> list[tuple[str, tuple[Architecture, ...]]]:
+    """What each file says of its families, and these."""
+    found = [(importlib.import_module(f"{families.__name__}.{module}").__doc__ or "", module) for module in _modules()]
+    return [(about, _families(module)) for about, module in found]
+
+
 def architecture_of(values: Mapping[str, Any], file_format: Format, name: str) -> Architecture:
     """The family of a model by what its file says. Raises ModelError where it says nothing that is known."""
     kind = str(values.get("general.architecture" if file_format == "gguf" else "model_type") or "")

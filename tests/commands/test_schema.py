@@ -67,7 +67,7 @@ INVOCATIONS: dict[str, list[list[str]]] = {
         ["hello", "--model", "toy", "--max-tokens", "2", "--patch", "world", "--into", "0.stream"],
         ["hello", "--model", "toy", "--max-tokens", "2", "--steer", "world@0*0.5"],
     ],
-    "models": [[]],
+    "models": [[], ["--kinds"]],
     "pull": [["smollm2", "--offline"]],
     "info": [["toy"], ["smollm2"], ["o200k_base"]],
     "verify": [["toy"], ["toy-attention", "--ids", "0,1"]],
