@@ -26,6 +26,7 @@ import golden_older
 import make_golden
 import numpy as np
 import torch
+import variant_later
 import variant_settings
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
@@ -164,14 +165,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--family")
+    parser.add_argument("--family", help='or "later": those of variant_later.py')
     parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
     set_verbosity_error()
     disable_progress_bar()
     logging.disable(logging.WARNING)
     torch.set_num_threads(1)
-    families = [make for make in variant_settings.FAMILIES if options.family in (None, make.__name__)]
+    every = (*variant_settings.FAMILIES, *variant_later.FAMILIES)
+    families = [make for make in every if options.family in (None, make.__name__)]
+    if options.family == "later":
+        families = list(variant_later.FAMILIES)
     counts: Counter[tuple[str, str]] = Counter()
     number = 0
     for seed in range(options.seed, options.seed + options.count):

@@ -86,6 +86,6 @@ ARCHITECTURES = (
         tensors,
         gguf="cohere2",
         read_gguf=second_from_gguf,
-        defaults=DEFAULTS | {"sliding_window": 4096},
+        defaults=DEFAULTS | {"rope_theta": 10_000.0, "sliding_window": 4096},
     ),
 )
