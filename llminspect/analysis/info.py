@@ -159,7 +159,9 @@ def info(description: Description | None, tokenizer: Tokenizer | None, name: str
     output, head = _output(description), description.architecture.head
     if "tied" in settings:  # What the file says is one thing, what is used another.
         settings["tied"] = output == "embedding"
-    metadata = {} if located is None else dict(located.config)
+    metadata, stated = {} if located is None else dict(located.config), _sentence(description)
+    if description.architecture.fronts:
+        stated["notes"] = ["this model sees pictures as well: its vision part is not run", *stated.get("notes", ())]
     return InfoResult(
         title=str(metadata.get("general.name") or name),
         family=description.architecture.name,
@@ -180,7 +182,7 @@ def info(description: Description | None, tokenizer: Tokenizer | None, name: str
         output=output,
         head=None if head is None else HeadDetails(head.kind, list(head.labels), head.problem),
         adapter=None if description.adapter is None else _adapter(description.adapter),
-        **_sentence(description),
+        **stated,
         tensors=tensors,
         tokenizer=facts,
         chat_template=template,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+import llminspect
 from llminspect.errors import ModelError
 from llminspect.model.registry import architecture_of
 from llminspect.model.text_part import OF_PICTURES, TEXTS
@@ -37,6 +38,15 @@ def test_the_text_part_is_found_under_each_of_its_names(naming: str, tmp_path: P
     save_file(renamed, tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps(golden.config()))
     assert_as_expected(computed(open_model(str(tmp_path)), golden), golden)
+
+
+def test_info_says_that_the_vision_part_is_not_run() -> None:
+    found = llminspect.info(str(Golden("gemma3-vision").folder))
+    assert (found.family, found.notes) == (
+        "gemma3",
+        ["this model sees pictures as well: its vision part is not run"],
+    )
+    assert llminspect.info(str(Golden("gemma3").folder)).notes is None
 
 
 def test_what_is_no_part_of_it_is_refused(tmp_path: Path) -> None:
