@@ -126,8 +126,58 @@ PICTURES = [
     ),
 ]
 
+OLDER = [
+    Family(
+        "gpt_neo",
+        eager(
+            t.GPTNeoConfig,
+            vocab_size=83,
+            hidden_size=24,
+            num_layers=3,
+            num_heads=4,
+            intermediate_size=34,
+            window_size=6,
+            attention_types=[[["global", "local"], 1], [["local"], 1]],
+            max_position_embeddings=64,
+        ),
+        t.GPTNeoForCausalLM,
+        layers=lambda model: model.transformer.h,
+        tokens=23,
+        vocabulary=83,
+    ),
+    *(
+        Family(
+            name,
+            eager(
+                t.OPTConfig,
+                vocab_size=83,
+                hidden_size=24,
+                num_hidden_layers=3,
+                num_attention_heads=4,
+                ffn_dim=34,
+                max_position_embeddings=64,
+                **settings,
+            ),
+            t.OPTForCausalLM,
+            layers=lambda model: model.model.decoder.layers,
+            tokens=23,
+            vocabulary=83,
+        )
+        for name, settings in (("opt", {}), ("opt-after", {"do_layer_norm_before": False, "enable_bias": False}))
+    ),
+    Family(
+        "bloom",
+        eager(t.BloomConfig, vocab_size=83, hidden_size=24, n_layer=3, n_head=3),
+        t.BloomForCausalLM,
+        layers=lambda model: model.transformer.h,
+        tokens=23,
+        vocabulary=83,
+    ),
+]
+
 FAMILIES = [
     *PICTURES,
+    *OLDER,
     family("olmo", t.OlmoConfig, t.OlmoForCausalLM, clip_qkv=1.1),
     family(
         "olmo3",

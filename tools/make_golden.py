@@ -32,13 +32,18 @@ SMALLEST_MARGIN = 1e-3
 """Between the best and the second logit of a greedy step, so that float noise decides nothing."""
 
 
+def computed(model: Any, name: str) -> bool:
+    """Marian's waves, which are not learned."""
+    return "Marian" in type(model).__name__ and "embed_positions" in name
+
+
 def randomize(model: Any, generator: torch.Generator, rounded_to: torch.dtype | None) -> None:
     """Weights that leave the size of the numbers as it is, and biases and norms far from 0 and 1."""
     norms = {f"{name}.weight" for name, module in model.named_modules() if "norm" in type(module).__name__.lower()}
     offset = 0.0 if "Gemma" in type(model).__name__ else 1.0
     with torch.no_grad():
         for name, tensor in model.named_parameters():
-            if "embed_positions" in name:  # Marian's waves are computed, not learned.
+            if computed(model, name):
                 continue
             noise = torch.randn(tensor.shape, generator=generator)
             if name in norms:
@@ -80,7 +85,7 @@ def exact(model: Any, untied: bool = False) -> Any:
     double = type(model)(model.config).double().eval()
     if untied:
         double.lm_head.weight = torch.nn.Parameter(torch.empty_like(double.lm_head.weight))
-    weights = {name: value for name, value in model.state_dict().items() if "embed_positions" not in name}
+    weights = {name: value for name, value in model.state_dict().items() if not computed(model, name)}
     double.load_state_dict(weights, strict=False)
     return double
 

@@ -109,7 +109,7 @@ def vectors_at(model: Model, ids: Sequence[int], at: str) -> Array:
         return look_up(model.params["embedding.weight"], np.asarray(ids))
     if at == "final":
         stream_TD = model.run(ids).stream_TD
-        if model.can("encode") and "final.norm.weight" not in model.params:
+        if "final.norm.weight" not in model.params and not model.config.weightless_norms:
             return stream_TD
         kept = Capture("final.norm")
         with suppress(Enough, ModelError):  # One without an output matrix ends after its norm.

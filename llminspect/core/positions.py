@@ -27,6 +27,28 @@ def sinusoids(like: Array, start: int, tokens: int, width: int) -> Array:
     return waves
 
 
+def alibi_slopes(heads: int) -> list[float]:
+    """How much each head's scores lose a token of distance: 2^(−8 h / H) for H a power of two; else those of the next
+    smaller one, and every other one of the next larger (Press et al. 2022, "Train Short, Test Long", section 3)."""
+    power = 1 << (heads.bit_length() - 1)
+
+    def slopes(count: int) -> list[float]:
+        return [2.0 ** (-8.0 * head / count) for head in range(1, count + 1)]
+
+    return slopes(power) + slopes(2 * power)[0::2][: heads - power]
+
+
+def alibi_bias(like: Array, heads: int, queries: int, span: Span, both_ways: bool) -> Array:
+    """−slope · distance of each query and key, for each head, [H, T, S]: what is added to the scores."""
+    xp = namespace(like)
+    distance_TS = xp.arange(span.keys)[None, :] - (span.start + xp.arange(queries))[:, None]
+    if both_ways:
+        distance_TS = -xp.abs(distance_TS)
+    slopes_H = xp.asarray(alibi_slopes(heads), dtype=like.dtype)
+    bias_HTS: Array = slopes_H[:, None, None] * distance_TS.astype(like.dtype)
+    return bias_HTS
+
+
 def relative_bias(bias_BH: Array, queries: int, span: Span, buckets: int, farthest: int, both_ways: bool) -> Array:
     """The learned number [B, H] that belongs to each query and key, for each head, [H, T, S].
 

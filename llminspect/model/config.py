@@ -70,6 +70,8 @@ class Config:
     """How many distances the attention tells apart, where it knows only those …"""
     farthest: int = 0
     """… and the distance from which on all are alike."""
+    alibi: bool = False
+    """Whether the scores are made smaller with the distance, by a slope for each head."""
     parallel: bool = False
     """Whether the feed-forward step reads what the attention read, not what came of it."""
     tied: bool = True

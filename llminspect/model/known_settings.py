@@ -15,7 +15,8 @@ HARMLESS = frozenset(
     eos_token_ids bos_token eos_token pad_token unk_token add_bos_token add_eos_token
     initializer_range initializer_factor init_std init_method init_device gradient_checkpointing pretraining_tp
     neftune_noise_alpha weight_decay learning_rate warmup_steps
-    attention_dropout attention_probs_dropout_prob attn_pdrop embd_pdrop resid_pdrop hidden_dropout hidden_dropout_prob
+    embed_dropout resid_dropout attention_dropout attention_probs_dropout_prob attn_pdrop embd_pdrop resid_pdrop
+    hidden_dropout hidden_dropout_prob
     dropout dropout_rate activation_dropout classifier_dropout embedding_dropout layerdrop residual_dropout
     output_attentions output_hidden_states output_past output_router_logits router_aux_loss_coef router_jitter_noise
     router_z_loss_coef return_dict chunk_size_feed_forward _attn_implementation _attn_implementation_autoset

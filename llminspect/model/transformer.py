@@ -14,7 +14,7 @@ from llminspect.core import attention
 from llminspect.core.array import look_up, mapped, namespace
 from llminspect.core.cache import Cache, LayerCache, Source, extend, span
 from llminspect.core.mask import causal_mask, hide, window_mask
-from llminspect.core.positions import relative_bias, sinusoids
+from llminspect.core.positions import alibi_bias, relative_bias, sinusoids
 from llminspect.core.rotary import Divided, Rotary, rotary_angles
 from llminspect.core.tap import NO_TAP
 from llminspect.core.threads import SHARED_FROM, by_rows, sharing
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
     from llminspect.core.array import Array
+    from llminspect.core.cache import Span
     from llminspect.core.tap import Tap
     from llminspect.model.config import Config
     from llminspect.model.params import Params
@@ -97,10 +98,7 @@ def through(
         )
         for window in {config.window_of(index) for index in range(layers)}
     }
-    bias_HTS, relative_BH = None, params.get(f"{front}relative.weight")
-    if relative_BH is not None:
-        bias_HTS = relative_bias(relative_BH, tokens, now, config.buckets, config.farthest, not config.causal)
-        bias_HTS = tap(f"{front}relative", bias_HTS)
+    bias_HTS = distance_bias(params, config, stream_TD, now, tap, front)
     shared = isinstance(stream_TD, np.ndarray) and tokens >= SHARED_FROM and not watched(tap, config, front)
 
     def step(
@@ -132,6 +130,18 @@ def through(
 
     with sharing(shared):
         return params.through(step, stream_TD, layers, tap, cache, stack=f"{front}layers", layer_kind=layer_kind)
+
+
+def distance_bias(params: Params, config: Config, stream_TD: Array, now: Span, tap: Tap, front: str) -> Array | None:
+    """What the distance of two tokens adds to their scores in every layer, [H, T, S], where it adds anything."""
+    relative_BH, tokens, both_ways = params.get(f"{front}relative.weight"), stream_TD.shape[-2], not config.causal
+    if relative_BH is not None:
+        bias_HTS = relative_bias(relative_BH, tokens, now, config.buckets, config.farthest, both_ways)
+    elif config.alibi:
+        bias_HTS = alibi_bias(stream_TD, config.sizes.H, tokens, now, both_ways)
+    else:
+        return None
+    return tap(f"{front}relative", bias_HTS)
 
 
 def embed(params: Params, config: Config, ids_T: Array, start: int, tap: Tap, name: str) -> Array:

@@ -52,7 +52,9 @@ def refused(golden: Golden) -> dict[str, str]:
         known["contributions"] = "the attention to the source adds its part"
     if golden.name == "marian":
         known["attribution"] = NORMS_BEHIND
-    if golden.name.startswith("t5"):
+    if golden.name == "opt-after":
+        known |= {"contributions": NORMS_BEHIND, "attribution": NORMS_BEHIND}
+    if golden.name.startswith("t5") or golden.name == "bloom":
         known["embed positions"] = "adds nothing to a token for its position"
     if "greedy" in golden.expected:
         return known

@@ -39,6 +39,7 @@ KINDS = {
     "phi3-longrope": gguf.MODEL_ARCH.PHI3,
     "gpt2": gguf.MODEL_ARCH.GPT2,
     "bert-encoder": gguf.MODEL_ARCH.BERT,
+    "bloom": gguf.MODEL_ARCH.BLOOM,
     "olmo": gguf.MODEL_ARCH.OLMO,
     "olmo2": gguf.MODEL_ARCH.OLMO2,
     "olmo3": gguf.MODEL_ARCH.OLMO2,
@@ -118,6 +119,10 @@ def write_keys(writer: Any, config: dict[str, Any]) -> None:
     if config["model_type"] == "t5":
         write_t5_keys(writer, config)
         return
+
+    if config["model_type"] == "bloom":
+        width = config["hidden_size"]
+        config = {**config, "max_position_embeddings": width, "intermediate_size": 4 * width}
 
     def found(*keys: str) -> Any:
         return next((config[key] for key in keys if config.get(key) is not None), None)
@@ -277,8 +282,8 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
             array = permuted(array, config["num_attention_heads"])
         if kind in PERMUTED and ".self_attn.k_proj" in name:
             array = permuted(array, config["num_key_value_heads"])
-        if kind == "gpt_neox" and "query_key_value" in name:
-            heads = config["num_attention_heads"]
+        if kind in ("gpt_neox", "bloom") and "query_key_value" in name:
+            heads = config.get("num_attention_heads") or config["n_head"]
             parts = array.reshape(heads, 3, len(array) // heads // 3, *array.shape[1:]).swapaxes(0, 1)
             array = parts.reshape(array.shape)
         if kind == "gpt_oss" and ".mlp.experts." in name:
@@ -296,6 +301,8 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
                 name = name.replace("classifier", "classifier.out_proj")
         if kind == "roberta" and name.startswith("embeddings.position_embeddings"):
             array = array[1 + config["pad_token_id"] :]
+        if kind == "bloom":
+            name = name.removeprefix("transformer.")
         if name.startswith("pooler."):
             continue
         if ".norms." in name:  # StableLM has a norm for each head.

@@ -92,6 +92,8 @@ def assert_as_expected(found: Mapping[str, Array], golden: Golden) -> None:
     """Within SINGLE of the reference's float64, and within DOUBLE where the values are float64 themselves."""
     # The norms of these multiply by 1 + their weight, which is rounded to float32 when the model is opened.
     double = 1e-5 if golden.name.startswith(("gemma", "nemotron")) else DOUBLE
+    if golden.name == "bloom":  # The reference writes √(2/π) with 8 digits.
+        double = 1e-8
     for name, values in found.items():
         assert_close(values, golden.expected[name], double if values.dtype == np.float64 else SINGLE, name)
 

@@ -1,0 +1,128 @@
+"""GPT-Neo, as in TinyStories: GPT-2's layers with a window on every other one, and scores that are not scaled.
+
+Black et al. 2021, "GPT-Neo: Large Scale Autoregressive Language Modeling with Mesh-Tensorflow" (software); Eldan and Li
+2023, "TinyStories".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llminspect.model.config import Config, Sizes, read_sizes
+from llminspect.model.copies import Copy, hiding_number
+from llminspect.model.heads import OLDER_DECODER_HEADS
+from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
+from llminspect.model.transformer import forward, readout
+
+if TYPE_CHECKING:
+    from llminspect.core.array import Array
+    from llminspect.model.settings import Settings
+
+KEYS = {"L": "num_layers", "D": "hidden_size", "H": "num_heads", "context": "max_position_embeddings"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeoConfig(Config):
+    norm = "layer"
+    sizes: Sizes
+    norm_epsilon: float
+    activation: str
+    window: int
+    windowed: tuple[int, ...]
+    tied: bool
+    causal: bool = True
+
+    def scale_of(self, index: int) -> float:
+        return 1.0
+
+    def window_of(self, index: int) -> int | None:
+        return self.window if index in self.windowed else None
+
+
+def from_huggingface(settings: Settings) -> NeoConfig:
+    sizes = read_sizes(settings, KEYS, F=settings.whole("intermediate_size", 4 * settings.whole("hidden_size")))
+    settings.skip(*(key for key in settings.values if key.startswith("summary_")))
+    return NeoConfig(
+        sizes=sizes,
+        norm_epsilon=settings.number("layer_norm_epsilon"),
+        activation=settings.one_of("activation_function", ACTIVATIONS),
+        window=settings.whole("window_size"),
+        windowed=_windowed(settings, sizes.L),
+        tied=settings.flag("tie_word_embeddings"),
+        causal=settings.flag("is_causal", True),
+    )
+
+
+def _windowed(settings: Settings, layers: int) -> tuple[int, ...]:
+    """`attention_types` [[["global", "local"], 6]]: these two kinds, six times; `attention_layers` a kind a layer."""
+    kinds: list[str] = []
+    for names, times in settings.need("attention_types"):
+        kinds += list(names) * min(int(times), layers)
+    if len(kinds) != layers or not set(kinds) <= {"global", "local"}:
+        raise settings.wrong("attention_types", f"global or local for each of {layers} layers")
+    settings.only("attention_layers", kinds)
+    return tuple(index for index, kind in enumerate(kinds) if kind == "local")
+
+
+def visible(found: Array, config: NeoConfig) -> bool:
+    """Ones where a token sees another: itself and all before it, or those of its window."""
+    import numpy as np
+
+    tokens = found.shape[-1]
+    if found.size != tokens**2:
+        return False
+    whole, seen = np.tri(tokens), found.reshape(tokens, tokens)
+    return any(np.array_equal(seen, rule) for rule in (whole, whole - np.tri(tokens, k=-config.window)))
+
+
+def tensors(config: NeoConfig) -> list[TensorSpec]:
+    layer = [
+        *linear_specs(("attention.norm", "D", "ln_1", None), bias=True),
+        *linear_specs(
+            ("attention.query", "HE D", "attn.attention.q_proj", None),
+            ("attention.key", "HE D", "attn.attention.k_proj", None),
+            ("attention.value", "HE D", "attn.attention.v_proj", None),
+        ),
+        *linear_specs(
+            ("attention.output", "D HE", "attn.attention.out_proj", None),
+            ("feedforward.norm", "D", "ln_2", None),
+            ("feedforward.up", "F D", "mlp.c_fc", None),
+            ("feedforward.down", "D F", "mlp.c_proj", None),
+            bias=True,
+        ),
+    ]
+    return [
+        TensorSpec("embedding.weight", "V D", "wte.weight"),
+        TensorSpec("position.weight", f"{config.sizes.context} D", "wpe.weight"),
+        *linear_specs(("final.norm", "D", "ln_f", None), bias=True),
+        TensorSpec("unembedding.weight", "V D", "lm_head.weight", optional=True),
+        *for_layers(config.sizes.L, layer, huggingface="h.{}."),
+    ]
+
+
+ARCHITECTURES = (
+    Architecture(
+        name="gpt_neo",
+        model_types=("gpt_neo",),
+        read_huggingface=from_huggingface,
+        tensors=tensors,
+        forward=forward,
+        readout=readout,
+        prefix="transformer.",
+        defaults={
+            "activation_function": "gelu_new",
+            "attention_types": [[["global", "local"], 12]],
+            "layer_norm_epsilon": 1e-5,
+            "window_size": 256,
+            "max_position_embeddings": 2048,
+            "tie_word_embeddings": True,
+        },
+        heads=OLDER_DECODER_HEADS,
+        ignored=(
+            Copy("h.*.attn.attention.bias", agrees=visible),
+            Copy("h.*.attn.attention.masked_bias", agrees=hiding_number),
+        ),
+    ),
+)

@@ -1,0 +1,101 @@
+"""OPT: learned positions, biases on every map, layer norms before each step, or after its sum in the smallest but one.
+
+Zhang et al. 2022, "OPT: Open Pre-trained Transformer Language Models", section 2.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llminspect.model.config import HUGGINGFACE, Config, Sizes, read_sizes
+from llminspect.model.heads import OLDER_DECODER_HEADS
+from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
+from llminspect.model.transformer import forward, readout
+
+if TYPE_CHECKING:
+    from llminspect.core.array import Array
+    from llminspect.model.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptConfig(Config):
+    norm = "layer"
+    sizes: Sizes
+    activation: str
+    norms_before: bool
+    """Whether the norms stand before each step, and one at the end."""
+    biased: bool
+    tied: bool
+    causal: bool = True
+    norm_epsilon: float = 1e-5
+
+
+def from_huggingface(settings: Settings) -> OptConfig:
+    sizes = read_sizes(settings, {**HUGGINGFACE, "F": "ffn_dim"})
+    settings.only("word_embed_proj_dim", sizes.D)  # OPT-350m embeds in fewer numbers and maps them.
+    settings.only("_remove_final_layer_norm", False)
+    settings.only("layer_norm_elementwise_affine", True)
+    return OptConfig(
+        sizes=sizes,
+        activation=settings.one_of("activation_function", ACTIVATIONS),
+        norms_before=settings.flag("do_layer_norm_before"),
+        biased=settings.flag("enable_bias"),
+        tied=settings.flag("tie_word_embeddings"),
+        causal=settings.flag("is_causal", True),
+    )
+
+
+def without_first_rows(array: Array, _: OptConfig) -> Array:
+    """The table begins with two rows that no token has."""
+    return array[2:]
+
+
+def tensors(config: OptConfig) -> list[TensorSpec]:
+    first, second = ("attention.norm", "feedforward.norm") if config.norms_before else ("middle.norm", "output.norm")
+    layer = [
+        *linear_specs((first, "D", "self_attn_layer_norm", None), (second, "D", "final_layer_norm", None), bias=True),
+        *linear_specs(
+            ("attention.query", "HE D", "self_attn.q_proj", None),
+            ("attention.key", "HE D", "self_attn.k_proj", None),
+            ("attention.value", "HE D", "self_attn.v_proj", None),
+            ("attention.output", "D HE", "self_attn.out_proj", None),
+            ("feedforward.up", "F D", "fc1", None),
+            ("feedforward.down", "D F", "fc2", None),
+            bias=config.biased,
+        ),
+    ]
+    table, context = "decoder.embed_positions.weight", config.sizes.context
+    return [
+        TensorSpec("embedding.weight", "V D", "decoder.embed_tokens.weight"),
+        TensorSpec("position.weight", f"{context} D", table, huggingface_fix=without_first_rows),
+        *(
+            linear_specs(("final.norm", "D", "decoder.final_layer_norm", None), bias=True)
+            if config.norms_before
+            else ()
+        ),
+        TensorSpec("unembedding.weight", "V D", "lm_head.weight", optional=True),
+        *for_layers(config.sizes.L, layer, huggingface="decoder.layers.{}."),
+    ]
+
+
+ARCHITECTURES = (
+    Architecture(
+        name="opt",
+        model_types=("opt",),
+        read_huggingface=from_huggingface,
+        tensors=tensors,
+        forward=forward,
+        readout=readout,
+        prefix="model.",
+        defaults={
+            "activation_function": "relu",
+            "do_layer_norm_before": True,
+            "enable_bias": True,
+            "max_position_embeddings": 2048,
+            "tie_word_embeddings": True,
+        },
+        heads=OLDER_DECODER_HEADS,
+    ),
+)
