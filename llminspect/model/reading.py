@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -121,6 +120,8 @@ def larger_than_memory(needed: int) -> bool:
     there = machine.memory_bytes()
     if there is None or needed <= there:
         return False
+    import logging
+
     logging.getLogger("llminspect").warning(
         f"the weights take {needed / 1e6:,.0f} MB as float32 and the machine has {there / 1e6:,.0f} MB: "
         "each layer is read anew in each pass"

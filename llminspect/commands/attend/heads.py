@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.console import RenderableType
 from rich.text import Text
 
-from llminspect.analysis.attend import AttendResult
-from llminspect.analysis.attention import Overview
-from llminspect.analysis.attribution import Contributions
-from llminspect.analysis.find import Find, FoundHead
-from llminspect.core.array import Array
 from llminspect.core.numbers import count, number, percent
 from llminspect.render.bars import signed_bars
 from llminspect.render.heatmap import head_map, heatmap
@@ -21,6 +15,17 @@ from llminspect.render.safe import label
 from llminspect.render.section import beside, page, section
 from llminspect.render.table import Column, table
 from llminspect.render.theme import QUIET, TITLE, WARNING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import RenderableType
+
+    from llminspect.analysis.attend import AttendResult
+    from llminspect.analysis.attention import Overview
+    from llminspect.analysis.attribution import Contributions
+    from llminspect.analysis.find import Find, FoundHead
+    from llminspect.core.array import Array
 
 _TOP = 12
 _ALL = 0.95

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.console import RenderableType
 from rich.text import Text
 
-from llminspect.analysis.attend import AttendResult
-from llminspect.analysis.by_hand import Query
-from llminspect.core.array import Array
 from llminspect.core.numbers import number, vector
 from llminspect.render.bars import BarCell
 from llminspect.render.safe import label
 from llminspect.render.section import section, steps
 from llminspect.render.table import Cell, Column, Columns, table
 from llminspect.render.theme import QUIET
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+    from llminspect.analysis.attend import AttendResult
+    from llminspect.analysis.by_hand import Query
+    from llminspect.core.array import Array
 
 _WRITTEN_OUT = 8
 """Up to so many numbers a vector is written out whole, and its products with it."""

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.console import RenderableType
 from rich.text import Text
 
-from llminspect.analysis.attend import AttendResult
 from llminspect.analysis.attention import PARTS, Head
-from llminspect.analysis.cross_attention import CrossAttention, EncoderAttention
-from llminspect.analysis.result import Tokens
 from llminspect.commands.attend.heads import MEANINGS, contribution_parts, find_parts, overview_parts, rollout_parts
 from llminspect.commands.attend.query import query_parts
-from llminspect.core.array import Array
 from llminspect.core.numbers import count, number
 from llminspect.render.heatmap import head_map, heatmap
 from llminspect.render.section import page, section
 from llminspect.render.table import Column, table
 from llminspect.render.theme import QUIET, TITLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+    from llminspect.analysis.attend import AttendResult
+    from llminspect.analysis.cross_attention import CrossAttention, EncoderAttention
+    from llminspect.analysis.result import Tokens
+    from llminspect.core.array import Array
 
 _EACH = 4
 """Up to so many heads are drawn one by one; of more there is a table."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from llminspect.analysis.diff import DiffResult, StreamDistance
 from llminspect.commands.forward.answers import two_probabilities
 from llminspect.commands.forward.view import strip
 from llminspect.core.numbers import number
@@ -15,6 +14,11 @@ from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.safe import visible
 from llminspect.render.table import Cell, Column, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llminspect.analysis.diff import DiffResult, StreamDistance
 
 ROWS = 14
 

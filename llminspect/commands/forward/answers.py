@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.text import Text
 
-from llminspect.analysis.attribution import Attribution
-from llminspect.analysis.candidates import FilledMask, ProbableToken
-from llminspect.analysis.experiments import AnswerChange, Baseline, Experiment
-from llminspect.analysis.lens import LensLayer
-from llminspect.analysis.patching import Sweep
-from llminspect.analysis.token_scores import Saliency, Surprise
 from llminspect.core.numbers import count, number, percent
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars, signed_bars
@@ -23,6 +17,16 @@ from llminspect.render.safe import fit, visible
 from llminspect.render.section import Drawn
 from llminspect.render.table import Cell, Column, table
 from llminspect.render.token_strip import value_strip
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from llminspect.analysis.attribution import Attribution
+    from llminspect.analysis.candidates import FilledMask, ProbableToken
+    from llminspect.analysis.experiments import AnswerChange, Baseline, Experiment
+    from llminspect.analysis.lens import LensLayer
+    from llminspect.analysis.patching import Sweep
+    from llminspect.analysis.token_scores import Saliency, Surprise
 
 PARTS = 14
 """Parts shown as bars in an attribution."""

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from llminspect.analysis.forward import ForwardResult
-from llminspect.analysis.labels import AnswerSpan, Label, SpanLogits, TokenLabel
 from llminspect.core.numbers import column, number, percent
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars, signed_bars
 from llminspect.render.safe import visible
 from llminspect.render.table import Cell, Column, Columns, table
 from llminspect.render.token_strip import value_strip
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llminspect.analysis.forward import ForwardResult
+    from llminspect.analysis.labels import AnswerSpan, Label, SpanLogits, TokenLabel
 
 
 def head_views(result: ForwardResult) -> list[RenderableType]:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from llminspect.analysis.by_hand import Written
-from llminspect.analysis.candidates import Candidate
-from llminspect.analysis.forward import ForwardResult
-from llminspect.analysis.trace import FeedForward, LayerTrace, Routing
 from llminspect.commands.forward.answers import (
     attribution,
     change,
@@ -23,13 +19,21 @@ from llminspect.commands.forward.answers import (
 )
 from llminspect.commands.forward.labels import head_views
 from llminspect.core.numbers import column, count, duration, number, percent, shape, vector
-from llminspect.core.trace import TraceStep
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars
 from llminspect.render.safe import visible
 from llminspect.render.section import steps as formula_steps
 from llminspect.render.table import Cell, Column, table
 from llminspect.render.token_strip import token_strip
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llminspect.analysis.by_hand import Written
+    from llminspect.analysis.candidates import Candidate
+    from llminspect.analysis.forward import ForwardResult
+    from llminspect.analysis.trace import FeedForward, LayerTrace, Routing
+    from llminspect.core.trace import TraceStep
 
 ROWS = 12
 """Layers shown in the folded trace."""

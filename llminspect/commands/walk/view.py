@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import RenderableType
 from rich.text import Text
 
-from llminspect.analysis.embed import EmbedResult
-from llminspect.analysis.walk import CommandExcerpt, WalkChapter, WalkResult
 from llminspect.commands.attend import view as attend
 from llminspect.commands.embed import view as embed
 from llminspect.commands.encode import view as encode
@@ -24,6 +20,14 @@ from llminspect.render import theme
 from llminspect.render.safe import shorten, visible
 from llminspect.render.section import page
 from llminspect.render.table import Cell, Column, table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from rich.console import RenderableType
+
+    from llminspect.analysis.embed import EmbedResult
+    from llminspect.analysis.walk import CommandExcerpt, WalkChapter, WalkResult
 
 _LONGEST = 60
 """Characters of an argument that are shown in a command line."""
