@@ -29,6 +29,8 @@ She opened the door and saw the garden
 Two and two are four, and three are seven
 """.strip().splitlines()
 TOKENS = 7
+SEEN = ("*.input", "*.output", "*.weights", "*.pooled")
+"""The steps that `computed` compares."""
 
 
 def several(name: str) -> Golden:
@@ -42,7 +44,7 @@ def several(name: str) -> Golden:
 
 def answers_of_golden(model: Model, texts: Golden) -> dict[str, Array]:
     """What is looked at in one pass over all texts, and the tokens that follow where it generates."""
-    tap = Capture("*.input", "*.output", "*.weights", "*.pooled", optional=True)
+    tap = Capture(*SEEN, optional=True)
     found = computed(model, texts, tap)
     found.pop("normed", None)
     if not model.can("generate"):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 import jax
@@ -14,6 +15,7 @@ from safetensors.numpy import save_file
 from llminspect.model.spec import expanded_shape
 from llminspect.opening import describe_model
 from tests.backends.jax.answers import answers_of_golden
+from tests.model.golden import NAMES, Golden
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from llminspect.core.array import Array
     from llminspect.model.config import Sizes
     from llminspect.model.opened import Model
-    from tests.model.golden import Golden
 
 ALONE = {"D": 64, "H": 8, "F": 24, "V": 136, "X": 8}
 GROUPED = {**ALONE, "D": 96, "H": 16, "K": 8}
@@ -34,7 +35,25 @@ KEYS = {
     "V": "vocab_size decoder_vocab_size",
     "X": "num_local_experts",
 }
+"""In which key of a configuration each length is."""
 LETTER_OF = {key: letter for letter, keys in KEYS.items() for key in keys.split()}
+
+
+@cache
+def layouts() -> list[str]:
+    """Golden models that together have every tensor, of every shape, that any has: each brings one at least.
+
+    What holds for a cut of these holds for all that are made of the same tensors.
+    """
+    seen: set[str] = set()
+    bringing = []
+    for name in sorted(NAMES, key=lambda name: (len(name), name)):
+        specs = describe_model(str(Golden(name).folder), offline=True).specs
+        tensors = {re.sub(r"\d+", "*", f"{spec.name} {spec.shape}") for spec in specs}
+        if tensors - seen:
+            bringing.append(name)
+        seen |= tensors
+    return bringing
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-"""Every family over eight devices, on meshes of each form, says what it says on numpy."""
+"""Every family over eight devices says what it says on numpy: each cut by texts and by heads, and every layout of
+tensors by more of the one than of the other as well."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from llminspect.backends.jax.settings import EngineSettings
 from llminspect.backends.jax.start import on_jax
 from llminspect.model.registry import architectures
 from tests.backends.jax.answers import TEXTS, answers_of_golden, assert_same
-from tests.backends.jax.divided import quickly_compiled
+from tests.backends.jax.divided import layouts, quickly_compiled
 from tests.model.golden import NAMES, Golden
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from llminspect.model.spec import TensorSpec
     from tests.backends.jax.divided import Divided
 
-MESHES = [(1, 8), (2, 4), (4, 2)]
+BOTH, OTHERS = (2, 4), ((1, 8), (4, 2))
+OVER = [*((name, *BOTH) for name in NAMES), *((name, *OTHERS[at % 2]) for at, name in enumerate(layouts()))]
+"""What is compared over which mesh, texts by heads: the two others in turn, as compiling takes a second each."""
 
 
 def specs_of(plain: Divided) -> list[TensorSpec]:
@@ -34,8 +37,7 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jax.stages.Lowered, "compile", quickly_compiled)
 
 
-@pytest.mark.parametrize(("data", "model"), MESHES)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "data", "model"), OVER)
 def test_over_eight_devices(name: str, data: int, model: int, divided: Callable[[str], Divided]) -> None:
     plain = divided(name)
     spread = on_jax(plain.model, EngineSettings({"data": data, "model": model}))
@@ -70,9 +72,8 @@ def test_texts_and_heads_are_cut(name: str, divided: Callable[[str], Divided]) -
         assert key_LBKSE.sharding.shard_shape(key_LBKSE.shape)[1:3] == (TEXTS // 2, sizes.K // 4)
 
 
-@pytest.mark.parametrize(("data", "model"), MESHES)
-@pytest.mark.parametrize("name", ["llama", "bert"])
-def test_the_work_is_shared(name: str, data: int, model: int, divided: Callable[[str], Divided]) -> None:
+@pytest.mark.parametrize(("name", "meshes"), [("llama", [BOTH, *OTHERS]), ("bert", [BOTH])])
+def test_the_work_is_shared(name: str, meshes: list[tuple[int, int]], divided: Callable[[str], Divided]) -> None:
     plain = divided(name)
 
     def products(axes: dict[str, int] | None) -> float:
@@ -83,7 +84,9 @@ def test_the_work_is_shared(name: str, data: int, model: int, divided: Callable[
         cost: Any = program.call.cost_analysis()
         return float((cost[0] if isinstance(cost, list) else cost)["flops"])
 
-    assert products({"data": data, "model": model}) < 1.5 / 8 * products(None)  # The norms are not cut by heads.
+    alone = products(None)
+    for data, model in meshes:
+        assert products({"data": data, "model": model}) < 1.5 / 8 * alone  # The norms are not cut by heads.
 
 
 def test_every_family_is_among_them() -> None:

@@ -1,24 +1,36 @@
-"""Every golden model on JAX gives the reference's numbers, and numpy's, and the same greedy tokens."""
+"""Every golden model on JAX gives the reference's numbers, and numpy's; each layout of tensors the same greedy tokens.
+
+Those that every kind gives with its cache over several devices are in `test_families_over_devices`.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import jax
 import pytest
 
+from llminspect.core.tap import Capture
+from tests.backends.jax.answers import SEEN
+from tests.backends.jax.divided import layouts, quickly_compiled
 from tests.closeness import assert_close
 from tests.model.golden import NAMES, Golden, assert_as_expected, computed, greedy
 
 if TYPE_CHECKING:
     from tests.backends.jax.conftest import Placed
 
-GENERATING = [name for name in NAMES if "greedy" in Golden(name).expected]
+GENERATING = [name for name in layouts() if "greedy" in Golden(name).expected]
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jax.stages.Lowered, "compile", quickly_compiled)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_numbers_are_the_reference_s(name: str, placed: Placed) -> None:
     golden, plain, model = placed(name)
-    found = computed(model, golden)
+    found = computed(model, golden, Capture(*SEEN, optional=True))
     assert_as_expected(found, golden)
     expected = computed(plain, golden)
     assert found.keys() == expected.keys() - {"normed"}
