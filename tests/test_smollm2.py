@@ -57,11 +57,12 @@ def test_norms_of_the_residual_stream(smollm2: Model, recorded: dict[str, Any]) 
 
 @FORWARD
 def test_greedy_tokens_with_and_without_cache(smollm2: Model, recorded: dict[str, Any]) -> None:
-    ids, cached = list(recorded["ids"]), smollm2.run(recorded["ids"])
-    for expected in recorded["greedy"]:
-        whole_V = smollm2.logits(smollm2.run(ids).stream_TD[-1:])[-1]
+    prompt, following = recorded["ids"], recorded["greedy"]
+    whole_TV = smollm2.logits(smollm2.run([*prompt, *following]).stream_TD)[len(prompt) - 1 : -1]
+    assert whole_TV.argmax(-1).tolist() == following
+    cached = smollm2.run(prompt)
+    for token, whole_V in zip(following, whole_TV, strict=True):
         cached_V = smollm2.logits(cached.stream_TD[-1:])[-1]
         assert_close(cached_V, whole_V)
-        assert int(np.argmax(whole_V)) == int(np.argmax(cached_V)) == expected
-        ids.append(expected)
-        cached = smollm2.run([expected], NO_TAP, cached.cache)
+        assert int(np.argmax(cached_V)) == token
+        cached = smollm2.run([token], NO_TAP, cached.cache)

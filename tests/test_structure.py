@@ -77,6 +77,7 @@ def module_of(path: Path) -> str:
 MODULES = {module_of(path): path for path in FILES}
 
 
+@cache
 def arrows() -> dict[str, set[str]]:
     """Which module imports which, inside functions and for type checkers as well."""
     found: dict[str, set[str]] = {name: set() for name in MODULES}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import TYPE_CHECKING
 
@@ -157,17 +158,23 @@ def test_a_pass_in_threads_is_the_pass_in_one(name: str, monkeypatch: pytest.Mon
 
 
 @pytest.mark.usefixtures("short_texts_too")
-@pytest.mark.parametrize("name", NAMES)
-def test_whoever_looks_sees_all_rows_of_every_step(name: str) -> None:
-    golden, model, whole = Golden(name), opened(name), Capture("*")
-    ids = golden.expected["ids"]
-    source = model.encode_source(golden.expected["source_ids"]) if golden.has_source else None
-    with threads.products().limit(limits=2):
-        model.run(ids, whole, source)
-        for step in whole.arrays:
-            tap = Capture(step)
-            model.run(ids, tap, source)
-            assert tap.arrays.keys() == {step}
-            assert_close(tap[step], whole[step], what=step)
-    steps = {step.split(".", 2)[2] for step in whole.arrays if step.startswith("layers.")}
-    assert steps <= {*layer.steps_within(model.config.sizes.X), *OUTSIDE}
+def test_whoever_looks_sees_all_rows_of_every_step() -> None:
+    """Each step in the first golden model that has it, in its last layer."""
+    looked = set[str]()
+    for name in NAMES:
+        golden, model, whole = Golden(name), opened(name), Capture("*")
+        ids = golden.expected["ids"]
+        source = model.encode_source(golden.expected["source_ids"]) if golden.has_source else None
+        with threads.products().limit(limits=2):
+            model.run(ids, whole, source)
+            for kind, step in {re.sub(r"\d+", "*", step): step for step in whole.arrays}.items():
+                if kind in looked:
+                    continue
+                looked.add(kind)
+                tap = Capture(step)
+                model.run(ids, tap, source)
+                assert tap.arrays.keys() == {step}
+                assert_close(tap[step], whole[step], what=f"{name}: {step}")
+        steps = {step.split(".", 2)[2] for step in whole.arrays if step.startswith("layers.")}
+        assert steps <= {*layer.steps_within(model.config.sizes.X), *OUTSIDE}
+    assert len(looked) > 40
