@@ -42,6 +42,8 @@ coverage: .venv/installed-dev models  ## All tests, and how much of the code the
 	COVERAGE_CORE=$$($(BIN)/python -c 'import sys; print("ctrace" if sys.version_info < (3, 12) else "sysmon")') \
 		$(PYTEST) --cov --cov-report=term
 
+# The tests that compare with recorded numbers: golden models, attention, heads, threads, SmolLM2, the lens …; which, and
+# of which processors: tools/processors.py.
 processors: .venv/installed-dev models  ## The tests of numbers, with the matrix products of several processors.
 	$(BIN)/python -m tools.processors
 

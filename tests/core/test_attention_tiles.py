@@ -11,12 +11,15 @@ import pytest
 from llminspect.core import attention
 from llminspect.core.mask import Mask, causal_mask, hide
 from llminspect.core.tap import NO_TAP, Capture, Edit
+from tests.closeness import assert_close
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
 
 T, BEFORE = 70, 13
 S = T + BEFORE
+ROUNDED = 1e-5
+"""Of a vector's length: some sums of products in float32, in another order."""
 CASES = {
     "causal": causal_mask(np, T, S),
     "window": causal_mask(np, T, S, window=20),
@@ -49,13 +52,13 @@ def test_tiles_give_what_the_whole_gives(
     arguments: dict[str, Any] = {"scale": 0.3, "mask_TS": CASES[kind], "name": "a", **extra}
     whole = attention.attend(query, key, value, tap=watching, **arguments)
     tiled = attention.attend(query, key, value, tap=NO_TAP, **arguments)
-    np.testing.assert_allclose(tiled, whole, atol=2e-6)
+    assert_close(tiled, whole, ROUNDED)
     np.testing.assert_allclose(attention.attend(query, key, value, tap=kept, **arguments), tiled, atol=0)
-    np.testing.assert_allclose(kept["a.weights"], watching["a.weights"], atol=2e-7)
+    assert_close(kept["a.weights"], watching["a.weights"], ROUNDED)
     halved = attention.attend(query, key, value, tap=Edit("a.weights", lambda weights: weights / 2), **arguments)
-    np.testing.assert_allclose(halved, tiled / 2, atol=2e-6)
+    assert_close(halved, tiled / 2, ROUNDED)
     expected = np.einsum("hts,hse->hte", watching["a.weights"], np.repeat(value, 3, axis=0))
-    np.testing.assert_allclose(tiled, expected, atol=2e-6)
+    assert_close(tiled, expected, ROUNDED)
 
 
 @pytest.mark.parametrize("window", [None, 1, 20])
