@@ -181,8 +181,8 @@ def test_a_pass_goes_no_further_than_it_must_and_keeps_one_head(smollm2: Model) 
         ("--contributions",),
     ],
 )
-def test_json_keeps_the_contract(program: Program, arguments: tuple[str, ...]) -> None:
-    ran = program("attend", "A cat sat.", *arguments, "--model", "toy-attention", "--json")
+def test_json_keeps_the_contract(called: Program, arguments: tuple[str, ...]) -> None:
+    ran = called("attend", "A cat sat.", *arguments, "--model", "toy-attention", "--json")
     assert (ran.code, ran.err) == (0, "")
     jsonschema.validate(ran.json, command_schema("attend"))
     assert ran.json["heads"][0].keys() >= {"layer", "head", "weights"}
@@ -208,9 +208,9 @@ def test_json_keeps_the_contract(program: Program, arguments: tuple[str, ...]) -
         (("--model", "toy"), "has no attention"),
     ],
 )
-def test_mistakes_are_one_line(program: Program, arguments: tuple[str, ...], written: str) -> None:
+def test_mistakes_are_one_line(called: Program, arguments: tuple[str, ...], written: str) -> None:
     given = ("hello", *arguments) if "toy" in arguments else ("A cat sat.", "--model", "toy-attention", *arguments)
-    ran = program("attend", *given)
+    ran = called("attend", *given)
     assert (ran.code, ran.out) == (2, "")
     assert written in ran.err
     assert ran.err.count("\n") == 1
@@ -237,8 +237,8 @@ def test_save_streams_the_heads_that_were_chosen(smollm2: Model, tmp_path: Path)
         np.testing.assert_array_equal(saved["weights"], kept)
 
 
-def test_save_writes_full_weights(program: Program, tmp_path: Path) -> None:
-    ran = program("attend", "A cat sat.", "--model", "toy-attention", "--save", str(tmp_path / "a.npz"))
+def test_save_writes_full_weights(called: Program, tmp_path: Path) -> None:
+    ran = called("attend", "A cat sat.", "--model", "toy-attention", "--save", str(tmp_path / "a.npz"))
     assert ran.code == 0
     with np.load(tmp_path / "a.npz") as saved:
         assert saved["weights"].shape == (1, 1, 4, 4)
@@ -246,8 +246,8 @@ def test_save_writes_full_weights(program: Program, tmp_path: Path) -> None:
         np.testing.assert_allclose(saved["weights"][0, 0, 1], CAT, rtol=1e-6)
 
 
-def test_the_help_defines_every_measure(program: Program) -> None:
-    written = " ".join(program("attend", "--help", COLUMNS="100").out.split())
+def test_the_help_defines_every_measure(called: Program) -> None:
+    written = " ".join(called("attend", "--help", COLUMNS="100").out.split())
     for name, measure in MEASURES.items():
         assert f"{name}: {measure.definition}" in written
 

@@ -16,34 +16,34 @@ if TYPE_CHECKING:
     from tests.conftest import Program
 
 
-def test_an_empty_cache(program: Program, tmp_path: Path) -> None:
+def test_an_empty_cache(called: Program, tmp_path: Path) -> None:
     home = str(tmp_path / "home")
-    document = program("cache", "--json", LLMINSPECT_HOME=home).json
+    document = called("cache", "--json", LLMINSPECT_HOME=home).json
     assert (document["model"], document["entries"], document["bytes"]) == (None, [], 0)
-    cleared = program("cache", "clear", "--json", LLMINSPECT_HOME=home).json
+    cleared = called("cache", "clear", "--json", LLMINSPECT_HOME=home).json
     assert (cleared["removed"], cleared["freed"]) == ([], 0)
-    assert program("cache", LLMINSPECT_HOME=home, COLUMNS="300").out.startswith(home)
+    assert called("cache", LLMINSPECT_HOME=home, COLUMNS="300").out.startswith(home)
 
 
-def test_what_is_not_ours_is_named_and_stays(program: Program, tmp_path: Path) -> None:
+def test_what_is_not_ours_is_named_and_stays(called: Program, tmp_path: Path) -> None:
     (tmp_path / "prepared").mkdir()
     (tmp_path / "prepared" / "mine").write_text("mine")
-    document = program("cache", "clear", "--json", LLMINSPECT_HOME=str(tmp_path)).json
+    document = called("cache", "clear", "--json", LLMINSPECT_HOME=str(tmp_path)).json
     assert document["foreign"] == [str(tmp_path / "prepared" / "mine")]
     assert (tmp_path / "prepared" / "mine").read_text() == "mine"
 
 
-def test_damage_is_exit_code_4(program: Program, tmp_path: Path) -> None:
+def test_damage_is_exit_code_4(called: Program, tmp_path: Path) -> None:
     member = CATALOGUE["smollm2"].members[0]
     folder = tmp_path / "models" / "smollm2"
     folder.mkdir(parents=True)
     (folder / member.place).write_bytes(b"cut short")
-    ran = program("cache", "verify", "--json", LLMINSPECT_HOME=str(tmp_path))
+    ran = called("cache", "verify", "--json", LLMINSPECT_HOME=str(tmp_path))
     assert ran.code == 4
     assert ran.json["entries"][0]["faults"] == [f"{member.place} is not what was published"]
     assert "cache clear smollm2" in ran.err
     assert len(ran.err.splitlines()) == 1
-    assert program("cache", "clear", "smollm2", LLMINSPECT_HOME=str(tmp_path)).code == 0
+    assert called("cache", "clear", "smollm2", LLMINSPECT_HOME=str(tmp_path)).code == 0
     assert not folder.exists()
 
 
@@ -56,14 +56,14 @@ def test_damage_is_exit_code_4(program: Program, tmp_path: Path) -> None:
         (["burn"], "burn"),
     ],
 )
-def test_mistakes(program: Program, tmp_path: Path, arguments: list[str], words: str) -> None:
-    ran = program("cache", *arguments, LLMINSPECT_HOME=str(tmp_path))
+def test_mistakes(called: Program, tmp_path: Path, arguments: list[str], words: str) -> None:
+    ran = called("cache", *arguments, LLMINSPECT_HOME=str(tmp_path))
     assert (ran.code, ran.out, len(ran.err.splitlines())) == (2, "", 1)
     assert words in ran.err
 
 
-def test_models_lists_what_the_issue_asks(program: Program) -> None:
-    document = program("models", "--json").json
+def test_models_lists_what_the_issue_asks(called: Program) -> None:
+    document = called("models", "--json").json
     known = {model["name"]: model for model in document["catalogue"]}
     assert known["smollm2"]["fetched"] is True
     assert (known["smollm2"]["width"], known["smollm2"]["layers"], known["smollm2"]["heads"]) == (576, 30, 9)
@@ -76,8 +76,8 @@ def test_models_lists_what_the_issue_asks(program: Program) -> None:
 
 
 @pytest.mark.parametrize("width", [80, 160])
-def test_models_fits(program: Program, width: int) -> None:
-    ran = program("models", COLUMNS=str(width))
+def test_models_fits(called: Program, width: int) -> None:
+    ran = called("models", COLUMNS=str(width))
     assert ran.code == 0
     assert "\x1b" not in ran.out
     assert max(map(len, ran.out.splitlines())) <= width
@@ -96,13 +96,13 @@ def test_the_catalogue_agrees_with_the_models_themselves() -> None:
     assert len(known_models().famous) == len(FAMOUS)
 
 
-def test_pulling_again_says_that_it_is_there(program: Program) -> None:
-    ran = program("pull", "smollm2", "--offline", "--json")
+def test_pulling_again_says_that_it_is_there(called: Program) -> None:
+    ran = called("pull", "smollm2", "--offline", "--json")
     assert ran.code == 0
     assert ran.err == ""
     assert ran.json["fetched"] is False
     assert ran.json["bytes"] == CATALOGUE["smollm2"].size
-    assert "is there already" in program("pull", "smollm2", "--offline", COLUMNS="300").out
+    assert "is there already" in called("pull", "smollm2", "--offline", COLUMNS="300").out
 
 
 def test_pull_reports_what_was_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_pull_reports_what_was_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path
     ("name", "code", "words"),
     [("toy", 2, "built in"), ("smolm2", 3, "did you mean smollm2"), ("minilm", 3, "offline")],
 )
-def test_what_cannot_be_pulled(program: Program, tmp_path: Path, name: str, code: int, words: str) -> None:
-    ran = program("pull", name, "--offline", LLMINSPECT_HOME=str(tmp_path / "empty"))
+def test_what_cannot_be_pulled(called: Program, tmp_path: Path, name: str, code: int, words: str) -> None:
+    ran = called("pull", name, "--offline", LLMINSPECT_HOME=str(tmp_path / "empty"))
     assert (ran.code, ran.out, len(ran.err.splitlines())) == (code, "", 1)
     assert words in ran.err

@@ -74,8 +74,8 @@ def test_other_vocabularies_are_matched_by_text(smollm2: Model) -> None:
     [["hi", "--chat"], ["hi", "--chat", "--system", "Be short."], ["<|im_end|>", "--parse", "special"]],
     ids=str,
 )
-def test_the_second_model_has_the_text_as_the_first_has_it(program: Program, asked: list[str]) -> None:
-    document = program("diff", *asked, "--against-model", "smollm2", "--json").json
+def test_the_second_model_has_the_text_as_the_first_has_it(called: Program, asked: list[str]) -> None:
+    document = called("diff", *asked, "--against-model", "smollm2", "--json").json
     assert document["a"]["tokens"] == document["b"]["tokens"]
     assert document["kl_ab"] == 0
 
@@ -100,23 +100,23 @@ def test_an_encoder_decoder_is_compared_by_its_first_token() -> None:
         (["--model", "smollm2", "hi", "--against-model", "llama"], "comes without a tokenizer"),
     ],
 )
-def test_what_cannot_be_compared_is_one_line(program: Program, arguments: list[str], said: str) -> None:
-    ran = program("diff", *(str(GOLDEN / word) if word in {"bert", "llama"} else word for word in arguments))
+def test_what_cannot_be_compared_is_one_line(called: Program, arguments: list[str], said: str) -> None:
+    ran = called("diff", *(str(GOLDEN / word) if word in {"bert", "llama"} else word for word in arguments))
     assert ran.code == 2
     assert said in ran.err
     assert len(ran.err.splitlines()) == 1
 
 
 @pytest.mark.parametrize("width", ["80", "160"])
-def test_what_is_drawn(program: Program, width: str) -> None:
-    ran = program("diff", "world", "--against", "hello", "--model", "toy", COLUMNS=width)
+def test_what_is_drawn(called: Program, width: str) -> None:
+    ran = called("diff", "world", "--against", "hello", "--model", "toy", COLUMNS=width)
     assert ran.code == 0
     assert "KL(a ‖ b)" in ran.out
     assert max(map(len, ran.out.splitlines())) <= int(width)
 
 
-def test_nothing_to_compare_with_is_one_line(program: Program) -> None:
-    ran = program("diff", "world", "--model", "toy")
+def test_nothing_to_compare_with_is_one_line(called: Program) -> None:
+    ran = called("diff", "world", "--model", "toy")
     assert ran.code == 2
     assert "give --against TEXT or --against-model NAME" in ran.err
     assert len(ran.err.splitlines()) == 1

@@ -123,9 +123,9 @@ def test_no_line_is_wider_than_the_terminal(smollm2: Model, width: int, color: b
         assert max(map(len, text.splitlines())) <= width
 
 
-def test_json_and_the_saved_arrays(program: Program, tmp_path: Path) -> None:
+def test_json_and_the_saved_arrays(called: Program, tmp_path: Path) -> None:
     path = tmp_path / "out.npz"
-    ran = program("forward", "hello world", "--model", "toy", "--json", "--save", str(path))
+    ran = called("forward", "hello world", "--model", "toy", "--json", "--save", str(path))
     assert ran.code == 0
     document = ran.json
     assert list(document)[:4] == ["schema", "command", "model", "provenance"]
@@ -152,8 +152,8 @@ def test_json_and_the_saved_arrays(program: Program, tmp_path: Path) -> None:
         ([""], "the text is empty"),
     ],
 )
-def test_mistakes_are_one_line(program: Program, arguments: list[str], written: str) -> None:
-    ran = program("forward", "--model", "toy", *arguments)
+def test_mistakes_are_one_line(called: Program, arguments: list[str], written: str) -> None:
+    ran = called("forward", "--model", "toy", *arguments)
     assert ran.code == 2
     assert ran.out == ""
     assert written in ran.err

@@ -180,8 +180,8 @@ def test_patching_a_text_into_itself_undoes_no_other_experiment(smollm2: Model, 
         (["--ablate-with", "mean"], "--ablate-with says nothing without --ablate"),
     ],
 )
-def test_mistakes_are_one_line(program: Program, arguments: list[str], written: str) -> None:
-    ran = program("forward", "world", "--model", "toy", *arguments)
+def test_mistakes_are_one_line(called: Program, arguments: list[str], written: str) -> None:
+    ran = called("forward", "world", "--model", "toy", *arguments)
     assert ran.code == 2
     assert written in ran.err
     assert len(ran.err.splitlines()) == 1

@@ -62,10 +62,10 @@ def test_a_text_longer_than_the_window_is_scored_in_windows(smollm2: Model) -> N
             assert abs(bits + rows[index - 1 - start, ids[index]] / math.log(2)) < 1e-3
 
 
-def test_arrays_of_a_text_longer_than_the_context_are_refused(program: Program, tmp_path: Path) -> None:
+def test_arrays_of_a_text_longer_than_the_context_are_refused(called: Program, tmp_path: Path) -> None:
     ids = ",".join(["5"] * (open_model(str(GOLDEN / "llama")).config.sizes.context + 1))
     path = tmp_path / "x.npz"
-    ran = program("forward", "--model", str(GOLDEN / "llama"), "--ids", ids, "--surprise", "--save", str(path))
+    ran = called("forward", "--model", str(GOLDEN / "llama"), "--ids", ids, "--surprise", "--save", str(path))
     assert ran.code == 2
     assert "several windows" in ran.err
     assert not path.exists()
@@ -80,27 +80,27 @@ def test_windows_score_each_token_once_and_overlap(length: int) -> None:
     assert all(first - start == 3 for start, _, first in spans[1:])
 
 
-def test_perplexity_is_one_number_a_line(program: Program) -> None:
-    ran = program("forward", "--perplexity", "--lines", "--model", "toy", stdin="world !\nhello hello\n")
+def test_perplexity_is_one_number_a_line(called: Program) -> None:
+    ran = called("forward", "--perplexity", "--lines", "--model", "toy", stdin="world !\nhello hello\n")
     assert ran.code == 0
     exponentials = np.exp([0.74, 1.68, 2.62])
     assert float(ran.out.splitlines()[0]) == pytest.approx(exponentials.sum() / exponentials[2], rel=1e-5)
     assert len(ran.out.splitlines()) == 2
 
 
-def test_a_line_that_cannot_be_scored_is_nan_and_the_run_goes_on(program: Program) -> None:
-    ran = program("forward", "--perplexity", "--lines", "--model", "toy", stdin="world !\n\nworld\nworld !\n")
+def test_a_line_that_cannot_be_scored_is_nan_and_the_run_goes_on(called: Program) -> None:
+    ran = called("forward", "--perplexity", "--lines", "--model", "toy", stdin="world !\n\nworld\nworld !\n")
     first, *rest = ran.out.splitlines()
     assert rest == ["nan", "nan", first]
     assert ran.code == 2
     assert ran.err == "llminspect: line 1: the text gives no tokens (give at least one character)\n"
 
 
-def test_a_target_alone_says_where_it_stands(program: Program) -> None:
+def test_a_target_alone_says_where_it_stands(called: Program) -> None:
     question = ("forward", "world", "--model", "toy", "--target", "hello")
-    target = program(*question, "--json").json["target"]
+    target = called(*question, "--json").json["target"]
     assert (target["id"], target["rank"]) == (0, 2)
     assert target["prob"] == pytest.approx(float(softmax(np.array([0.74, 1.68, 2.62]))[0]), abs=1e-6)
-    assert "hello has rank 2 (0 is the most probable) and 9.89%" in program(*question).out
-    assert "has rank" not in program("forward", "world", "--model", "toy", "--target", "!").out
-    assert "has rank" in program(*question, "--scale", "0.feedforward*2").out
+    assert "hello has rank 2 (0 is the most probable) and 9.89%" in called(*question).out
+    assert "has rank" not in called("forward", "world", "--model", "toy", "--target", "!").out
+    assert "has rank" in called(*question, "--scale", "0.feedforward*2").out

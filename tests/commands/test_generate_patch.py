@@ -309,9 +309,9 @@ def test_guessing_ahead_under_an_experiment_gives_the_same_in_fewer_passes(
     assert ahead.change == plain.change
 
 
-def test_in_a_chat_both_texts_are_messages(program: Program) -> None:
+def test_in_a_chat_both_texts_are_messages(called: Program) -> None:
     asked = ("generate", "France", "--chat", "--patch", "Italy", "--into", "5.stream", "--max-tokens", "2", "--json")
-    document = program(*asked).json
+    document = called(*asked).json
     assert document["change"]["experiments"][0]["what"] == "“Italy” at every position"
     assert len(document["prompt_ids"]) > 20
 
@@ -335,8 +335,8 @@ def test_from_python(smollm2: Model) -> None:
         (["--patch", "hello", "--sweep", "head"], "No such option: --sweep"),
     ],
 )
-def test_mistakes_are_one_line(program: Program, arguments: list[str], said: str) -> None:
-    ran = program("generate", "world", "--model", "toy", "--max-tokens", "2", *arguments)
+def test_mistakes_are_one_line(called: Program, arguments: list[str], said: str) -> None:
+    ran = called("generate", "world", "--model", "toy", "--max-tokens", "2", *arguments)
     assert ran.code == 2
     assert said in ran.err
     assert len(ran.err.splitlines()) == 1

@@ -73,7 +73,7 @@ def test_the_perplexity_is_that_of_transformers(smollm2: Model, entry: dict[str,
     assert found.surprise.perplexity == pytest.approx(entry["perplexity"], rel=1e-4)
 
 
-def test_the_number_alone_is_the_same(program: Program) -> None:
+def test_the_number_alone_is_the_same(called: Program) -> None:
     entry = RECORDED[0]
-    ran = program("forward", "--perplexity", entry["text"])
+    ran = called("forward", "--perplexity", entry["text"])
     assert float(ran.out) == pytest.approx(entry["perplexity"], rel=1e-4)

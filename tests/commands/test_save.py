@@ -18,23 +18,23 @@ FORWARD = ("forward", "world", "--model", "toy", "--quiet")
 
 
 @pytest.mark.parametrize(("ending", "start"), [("svg", b"<svg "), ("html", b"<!DOCTYPE"), ("png", b"\x89PNG")])
-def test_every_rendering_is_saved_as_a_picture(program: Program, tmp_path: Path, ending: str, start: bytes) -> None:
+def test_every_rendering_is_saved_as_a_picture(called: Program, tmp_path: Path, ending: str, start: bytes) -> None:
     path = tmp_path / f"toy.{ending}"
-    result = program(*FORWARD, "--save", str(path))
+    result = called(*FORWARD, "--save", str(path))
     assert result.code == 0
     assert path.read_bytes().startswith(start)
     assert "step by step" in result.out, "the terminal still shows it"
 
 
-def test_width_and_theme_change_a_picture(program: Program, tmp_path: Path) -> None:
-    program(*FORWARD, "--save", str(tmp_path / "a.svg"), "--width", "60", "--theme", "light")
-    program(*FORWARD, "--save", str(tmp_path / "b.txt"), "--width", "60")
+def test_width_and_theme_change_a_picture(called: Program, tmp_path: Path) -> None:
+    called(*FORWARD, "--save", str(tmp_path / "a.svg"), "--width", "60", "--theme", "light")
+    called(*FORWARD, "--save", str(tmp_path / "b.txt"), "--width", "60")
     assert 'fill="#ffffff"' in (tmp_path / "a.svg").read_text("utf-8")
     assert max(map(len, (tmp_path / "b.txt").read_text("utf-8").split("\n"))) <= 60
 
 
-def test_an_unknown_ending_is_refused_before_the_work(program: Program, tmp_path: Path) -> None:
-    result = program(*FORWARD, "--save", str(tmp_path / "a.jpg"))
+def test_an_unknown_ending_is_refused_before_the_work(called: Program, tmp_path: Path) -> None:
+    result = called(*FORWARD, "--save", str(tmp_path / "a.jpg"))
     assert (result.code, result.out) == (2, "")
     assert ".png" in result.err
     assert list(tmp_path.iterdir()) == []

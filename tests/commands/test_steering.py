@@ -62,11 +62,11 @@ def test_london_in_place_of_paris(smollm2: Model) -> None:
     assert found.experiments[0].length < 1
 
 
-def test_a_direction_that_drowns_the_text_is_named(program: Program) -> None:
+def test_a_direction_that_drowns_the_text_is_named(called: Program) -> None:
     options = ("generate", TEXT, "--max-tokens", "2", "--steer")
     written = "the direction is 30 times as long as the stream after layer 6 and drowns it"
-    assert written in program(*options, "love - hate@6*4", COLUMNS="80").out.splitlines()
+    assert written in called(*options, "love - hate@6*4", COLUMNS="80").out.splitlines()
     written = "the direction is 0.51 times as long as the stream after layer 10"
-    assert written in program(*options, "London - Paris@10*1", COLUMNS="80").out.splitlines()
+    assert written in called(*options, "London - Paris@10*1", COLUMNS="80").out.splitlines()
     written = "times as long as the stream after layer 6 and drowns it"
-    assert written in program("forward", TEXT, "--steer", "love - hate@6*4").out
+    assert written in called("forward", TEXT, "--steer", "love - hate@6*4").out

@@ -39,7 +39,7 @@ def folder_with(folder: Path, family: str, generation: dict[str, Any] | None = N
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_ids_are_taken_as_they_are_with_no_special(family: str, program: Program) -> None:
+def test_ids_are_taken_as_they_are_with_no_special(family: str, called: Program) -> None:
     """The numbers are those of the reference, which was given the same ids."""
     expected, name = Golden(family).expected, str(GOLDEN / family)
     source, ids = expected["source_ids"].tolist(), expected["ids"].tolist()
@@ -52,10 +52,10 @@ def test_ids_are_taken_as_they_are_with_no_special(family: str, program: Program
     assert_close(np.stack([head.weights for head in looked.heads]), expected["attentions"][1])
     given = ["--ids", ",".join(map(str, source)), "--target-ids", ",".join(map(str, ids)), "-m", name, "--json"]
     for command in ("forward", "attend"):
-        written = orjson.loads(program(command, *given, "--no-special").out)
+        written = orjson.loads(called(command, *given, "--no-special").out)
         assert [token["id"] for token in written["tokens"]] == ids
         start: int = model.config.start_id  # type: ignore[attr-defined]
-        written = orjson.loads(program(command, *given).out)
+        written = orjson.loads(called(command, *given).out)
         assert [token["id"] for token in written["tokens"]] == ([] if ids[0] == start else [start]) + ids
 
 
@@ -93,13 +93,13 @@ def test_where_the_start_comes_from(
 
 
 @pytest.mark.parametrize("family", ["t5", "marian"])
-def test_without_a_start_the_error_names_target_ids(family: str, tmp_path: Path, program: Program) -> None:
+def test_without_a_start_the_error_names_target_ids(family: str, tmp_path: Path, called: Program) -> None:
     nothing = {"decoder_start_token_id": None, "pad_token_id": None, "bos_token_id": None}
     name = folder_with(tmp_path / "model", family, **nothing)
     for command in ("forward", "attend", "generate"):
-        refused = program(command, "--ids", "7,31", "-m", name, "--quiet")
+        refused = called(command, "--ids", "7,31", "-m", name, "--quiet")
         assert refused.code == 2 and "--target-ids" in refused.err and refused.err.count("\n") == 1
-    written = orjson.loads(program("forward", "--ids", "7,31", "--target-ids", "9,10", "-m", name, "--json").out)
+    written = orjson.loads(called("forward", "--ids", "7,31", "--target-ids", "9,10", "-m", name, "--json").out)
     assert [token["id"] for token in written["tokens"]] == [9, 10]
 
 
@@ -126,10 +126,10 @@ def test_the_start_of_a_gguf_file(tmp_path: Path) -> None:
         start(start=4294967295)
 
 
-def test_no_special_says_nothing_to_ids_alone(program: Program) -> None:
-    refused = program("forward", "--ids", "7,31", "--no-special", "-m", str(GOLDEN / "t5"))
+def test_no_special_says_nothing_to_ids_alone(called: Program) -> None:
+    refused = called("forward", "--ids", "7,31", "--no-special", "-m", str(GOLDEN / "t5"))
     assert refused.code == 2 and "--no-special" in refused.err
     with pytest.raises(UsageError, match="special"):
         llminspect.forward([7, 31], str(GOLDEN / "t5"), special=False)
-    refused = program("forward", "--ids", "7", "--target-ids", "9", "--parse", "special", "-m", str(GOLDEN / "t5"))
+    refused = called("forward", "--ids", "7", "--target-ids", "9", "--parse", "special", "-m", str(GOLDEN / "t5"))
     assert refused.code == 2 and "--parse" in refused.err

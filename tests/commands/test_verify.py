@@ -99,30 +99,30 @@ def test_a_weight_that_is_not_finite_is_named(value: float) -> None:
     assert render(result) is not None
 
 
-def test_record_and_compare(program: Program, tmp_path: Path) -> None:
+def test_record_and_compare(called: Program, tmp_path: Path) -> None:
     file = tmp_path / "toy.npz"
-    made = program("verify", "toy", "--ids", "1,2", "--record", str(file), "--json")
+    made = called("verify", "toy", "--ids", "1,2", "--record", str(file), "--json")
     assert made.code == 0
     assert made.json["recorded"] == str(file)
     arrays = read_arrays(file, ["ids", "hidden", "logits"])
     assert arrays["ids"].tolist() == [1, 2]
     np.testing.assert_allclose(arrays["logits"][0], [0.74, 1.68, 2.62], rtol=1e-6)
 
-    same = program("verify", "toy", "--against", str(file), "--json")
+    same = called("verify", "toy", "--against", str(file), "--json")
     assert same.code == 0
     assert same.json["ids"] == [1, 2]
     assert same.json["checks"][0]["relative"] == 0
 
     arrays["hidden"][1, 1, 0] += 1
     np.savez(file, **arrays)  # type: ignore[arg-type]
-    other = program("verify", "toy", "--against", str(file), "--json")
+    other = called("verify", "toy", "--against", str(file), "--json")
     assert other.code == 4
     assert other.json["passed"] is False
     assert other.json["checks"][0]["where"] == "layers.0"
     assert len(other.err.splitlines()) == 1
     assert "layers.0" in other.err
-    assert program("verify", "toy", "--against", str(file), "--bound", "10").code == 0
-    shown = program("verify", "toy", "--against", str(file))
+    assert called("verify", "toy", "--against", str(file), "--bound", "10").code == 0
+    shown = called("verify", "toy", "--against", str(file))
     assert shown.code == 4
     assert "DO NOT HOLD" in shown.out
 
@@ -154,18 +154,18 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
         (["no-such-model"], 3, "no model is called"),
     ],
 )
-def test_mistakes_are_one_line(program: Program, arguments: list[str], code: int, words: str) -> None:
-    ran = program("verify", *arguments)
+def test_mistakes_are_one_line(called: Program, arguments: list[str], code: int, words: str) -> None:
+    ran = called("verify", *arguments)
     assert ran.code == code
     assert ran.out == ""
     assert len(ran.err.splitlines()) == 1
     assert words in ran.err
 
 
-def test_a_recording_of_another_model(program: Program, tmp_path: Path) -> None:
+def test_a_recording_of_another_model(called: Program, tmp_path: Path) -> None:
     file = tmp_path / "other.npz"
     np.savez(file, ids=[0, 1], hidden=np.zeros((3, 2, 2)))
-    ran = program("verify", "toy", "--against", str(file))
+    ran = called("verify", "toy", "--against", str(file))
     assert ran.code == 2
     assert "[3, 2, 2]" in ran.err
 
