@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import jax
 import numpy as np
 import pytest
 
@@ -14,7 +15,8 @@ from llminspect.backends.jax.start import on_jax
 from llminspect.core.tap import Capture, Edit
 from llminspect.core.unembed import log_softmax
 from llminspect.errors import UsageError
-from tests.model.golden import with_arrays
+from tests.backends.jax.divided import quickly_compiled
+from tests.model.golden import Golden, with_arrays
 
 if TYPE_CHECKING:
     from llminspect.analysis.patching import SweptPart
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 OWN, OTHER = [3, 14, 15, 92, 65, 35], [3, 14, 77, 92, 65, 35]
 LAST = len(OWN) - 1
 STEP = 1e-5
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jax.stages.Lowered, "compile", quickly_compiled)
 
 
 def in_float64(model: Model) -> Model:
@@ -96,7 +103,7 @@ def test_for_a_small_difference_it_is_the_exact_sweep(part: SweptPart, placed: P
 
 
 def test_on_the_command_line(called: Program) -> None:
-    given = ("forward", "The capital of France is", "--model", "smollm2")
+    given = ("forward", "--ids", "3,14,15,92,65", "--model", str(Golden("llama").folder))
     ran = called(*given, "--saliency", "gradient")
     assert ran.code == 2 and "--engine jax" in ran.err
     found = called(*given, "--saliency", "gradient", "--engine", "jax", "--json").json

@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import jax
 import numpy as np
 import orjson
 import pytest
@@ -16,9 +17,12 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from llminspect.analysis.token_scores import by_gradient
+from llminspect.backends.jax import programs
 from llminspect.backends.jax.settings import EngineSettings
 from llminspect.backends.jax.start import on_jax
+from llminspect.core.tap import NO_TAP, Edit
 from llminspect.opening import open_model
+from tests.backends.jax.divided import quickly_compiled
 from tests.backends.jax.eight import EIGHT, write_model
 from tests.backends.jax.two import ended, two
 from tests.closeness import assert_close
@@ -106,27 +110,42 @@ def test_what_is_drawn_without_a_seed_is_repeated_by_the_seed_that_is_said(folde
     assert_close([step["prob"] for step in found["steps"]], [step["prob"] for step in again["steps"]])
 
 
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [
-        (("--ids", "3,1,4"), ("--ids", "9,9,9")),
-        (("--ids", "3,1,4"), ("--ids", "3,1,4,1")),
-        (("--ids", "3,1,4", "--ablate", "0.1"), ("--ids", "3,1,4", "--ablate", "0.2")),
-        (("--ids", "3,1,4", "--dtype", "float32"), ("--ids", "3,1,4", "--dtype", "bfloat16")),
-        (("--ids", "3,1,4", "--mesh", "model=2"), ("--ids", "3,1,4", "--mesh", "data=2")),
-    ],
-    ids=["text", "length", "head", "number", "mesh"],
-)
-def test_processes_that_are_asked_different_things_say_so(
-    first: tuple[str, ...], second: tuple[str, ...], folder: Path
-) -> None:
-    with started(folder, "forward", "--json", own=(first, second)) as running:
+def test_processes_that_are_asked_different_things_say_so(folder: Path) -> None:
+    with started(folder, "forward", "--json", own=(("--ids", "3,1,4"), ("--ids", "9,9,9"))) as running:
         found = ended(running, 120)
     (code, out, err), (other_code, other_out, other_err) = found
     assert (code, other_code, other_out) == (2, 2, ""), found
     assert orjson.loads(out)["error"]["code"] == "usage"
     for errors in (err, other_err):
         assert "are not asked the same" in errors.splitlines()[-1] and "gone" not in errors, found
+
+
+def test_what_processes_compare_differs_by_text_length_place_number_weights_and_mesh(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What each of several would hand to the check, in this process."""
+    compared: list[bytes] = []
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(programs, "check_agreement", compared.append)
+    monkeypatch.setattr(jax.stages.Lowered, "compile", quickly_compiled)
+    plain = open_model(str(folder), offline=True, streamed=True)
+    over = {axes: on_jax(plain, EngineSettings({"data": axes, "model": 8 // axes})) for axes in (1, 2)}
+    rounded = on_jax(plain, EngineSettings({"data": 1, "model": 8}, "bfloat16"))
+
+    def scaled(layer: int, factor: float) -> Edit:
+        return Edit(f"layers.{layer}.attention.mixed", lambda array, by: array * by, factor)
+
+    for model, ids, tap in (
+        *((over[1], [3, 1, 4], NO_TAP) for _ in range(2)),
+        (over[1], [9, 9, 9], NO_TAP),
+        (over[1], [3, 1, 4, 1], NO_TAP),
+        *((over[1], [3, 1, 4], scaled(*place)) for place in ((0, 0.5), (0, 2), (1, 2))),
+        (rounded, [3, 1, 4], NO_TAP),
+        (over[2], [3, 1, 4], NO_TAP),
+    ):
+        model.run(ids, tap)
+    assert len(compared) == 9 and compared[0] == compared[1]
+    assert len(set(compared)) == 8
 
 
 @pytest.mark.parametrize("killed", [0, 1])
@@ -170,6 +189,7 @@ def test_a_mesh_that_does_not_fit_ends_both_with_one_that_does(mesh: tuple[str, 
 LEFT_HANGING = """
 import time
 from llminspect.backends.jax import hosts
+from llminspect.backends.jax import programs
 from llminspect.backends.jax.settings import EngineSettings
 hosts.GOODBYE = 1
 hosts._watched_child(EngineSettings())

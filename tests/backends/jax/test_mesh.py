@@ -19,6 +19,7 @@ from llminspect.errors import UsageError
 from llminspect.model.config import Sizes
 from llminspect.model.spec import TensorSpec
 from llminspect.opening import open_model
+from tests.backends.jax.divided import quickly_compiled
 from tests.backends.jax.eight import EIGHT, write_model
 from tests.closeness import assert_close
 
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from llminspect.model.opened import Model
 
 MESHES = [(1, 8), (2, 4), (4, 2)]
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jax.stages.Lowered, "compile", quickly_compiled)
 
 
 @pytest.fixture(scope="module")
