@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
@@ -13,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from llminspect.errors import UsageError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 # What the command-line library raises for a wrong command line; its own module is private to it.
 _ClickException: type[Exception] = typer.BadParameter.__mro__[2]
@@ -80,10 +81,15 @@ class LazyCommands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in self.known.names():
             return None
-        function = self.known.function(cmd_name)
-        single = typer.Typer(add_completion=False, rich_markup_mode=None)
-        single.command(cmd_name, cls=Once, context_settings={"help_option_names": ["-h", "--help"]})(function)
-        return typer.main.get_command(single)
+        return command_of(cmd_name, self.known.function(cmd_name))
+
+
+@cache
+def command_of(name: str, function: Callable[..., Any]) -> Any:
+    """The command that Typer makes of a function: once, however often it is called in this process."""
+    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    single.command(name, cls=Once, context_settings={"help_option_names": ["-h", "--help"]})(function)
+    return typer.main.get_command(single)
 
 
 app = typer.Typer(
