@@ -12,6 +12,19 @@ LONGEST = 600
 """Characters of a message: names in it come from strangers' files and may be of any length."""
 
 
+def as_json(value: object, most: int = 60) -> str:
+    """A value of a stranger's JSON as it stands there, for a message: `null`, `true`, `"gelu"`. Of what is longer than
+    `most` characters the beginning; what cannot be seen is escaped."""
+    import json
+
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):  # No value of JSON, or one that cannot be written.
+        text = f"a {type(value).__name__}"
+    text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[: most + 1])
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
 class UserError(Exception):
     """It could not be done. `message` says what was wrong, `hint` what would do.
 

@@ -12,6 +12,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from llminspect.errors import as_json
 from llminspect.files.quant_types import SAFETENSORS
 from llminspect.files.source import unique_members
 from llminspect.files.weights import TensorInfo, WeightFile
@@ -82,7 +83,7 @@ class SafetensorsFile(WeightFile):
             self._refuse(f"lacks the dtype, shape or data_offsets of tensor {name!r:.100}")
         dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
         if not isinstance(dtype, str) or dtype not in SAFETENSORS:
-            self._refuse(f"has tensor {name!r:.100} of an unknown type, {dtype!r:.40}")
+            self._refuse(f"has tensor {name!r:.100} of an unknown type, {as_json(dtype, 40)}")
         if not (_whole_numbers(shape) and _whole_numbers(offsets) and len(offsets) == 2 and len(shape) <= 64):
             self._refuse(f"has a shape or place for tensor {name!r:.100} that is no list of whole numbers")
         if math.prod(max(length, 1) for length in shape) >= 1 << 60:

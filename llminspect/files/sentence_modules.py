@@ -8,7 +8,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from llminspect.errors import ModelError
+from llminspect.errors import ModelError, as_json
 from llminspect.files.folder import WHOLE, inside, refuse_pickles
 from llminspect.files.source import read_bytes, read_json
 
@@ -51,7 +51,7 @@ def read_modules(folder: Path) -> tuple[list[Module], Mapping[str, Any]] | None:
 
 def _module(folder: Path, kind: str, path: object) -> Module:
     if not isinstance(path, str) or not re.fullmatch(r"[\w-]*", path):
-        raise ModelError(f"{MODULES} names the folder {path!r:.100}, which is not one beside it")
+        raise ModelError(f"{MODULES} names the folder {as_json(path, 100)}, which is not one beside it")
     if kind == "Transformer":
         return Module(kind, path, {}, {})
     config, weights = f"{path}/config.json", f"{path}/{WHOLE}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from llminspect.errors import ModelError
+from llminspect.errors import ModelError, as_json
 from llminspect.files.gguf import GGUFFile
 from llminspect.files.weights import SeveralFiles, shown
 
@@ -58,8 +58,8 @@ class SplitGGUF(SeveralFiles):
 def _check(file: GGUFFile, key: str, expected: int) -> None:
     if file.metadata.get(key) != expected:
         raise ModelError(
-            f"{shown(file.path.name)} is no part of what lies there: its {key} is {file.metadata.get(key)!r:.40}, "
-            f"not {expected}",
+            f"{shown(file.path.name)} is no part of what lies there: "
+            f"its {key} is {as_json(file.metadata.get(key), 40)}, not {expected}",
             "fetch all parts again from one place",
         )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from llminspect.errors import ModelError
+from llminspect.errors import ModelError, as_json
 from llminspect.model.copies import Copy
 from llminspect.model.heads import HeadFiles, Kind, OutputHead, Problem, no_words
 from llminspect.model.settings import MOST_REPEATED
@@ -166,7 +166,7 @@ def _read(kind: Kind, architecture: Architecture, heads: HeadFiles, config: Mapp
         return OutputHead(kind, ("start", "end"), "single_label_classification", heads)
     problem = config.get("problem_type")
     if problem is not None and problem not in PROBLEMS:
-        raise ModelError(f"config.json: problem_type = {problem!r:.60} is not understood", " or ".join(PROBLEMS))
+        raise ModelError(f"config.json: problem_type = {as_json(problem)} is not understood", " or ".join(PROBLEMS))
     labels = _labels(config)
     # As the reference trains it: one number is a quantity.
     usual: Problem = "regression" if len(labels) == 1 else "single_label_classification"
@@ -180,7 +180,7 @@ def _labels(config: Mapping[str, Any]) -> tuple[str, ...]:
     if named is None:
         count = config.get("num_labels", config.get("_num_labels", 2))
         if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST_REPEATED:
-            raise ModelError(f"config.json: num_labels = {count!r:.60} is not understood", "a whole number above 0")
+            raise ModelError(f"config.json: num_labels = {as_json(count)} is not understood", "a whole number above 0")
         return tuple(f"LABEL_{index}" for index in range(count))
     labels = {str(key): label for key, label in named.items()} if isinstance(named, dict) else {}
     if not labels or set(labels) != {str(index) for index in range(len(labels))}:
@@ -191,5 +191,5 @@ def _labels(config: Mapping[str, Any]) -> tuple[str, ...]:
 def _padding_id(architecture: Architecture, config: Mapping[str, Any]) -> int | None:
     found = config.get("pad_token_id", architecture.defaults.get("pad_token_id"))
     if found is not None and (isinstance(found, bool) or not isinstance(found, int)):
-        raise ModelError(f"config.json: pad_token_id = {found!r:.60} is not understood", "an id")
+        raise ModelError(f"config.json: pad_token_id = {as_json(found)} is not understood", "an id")
     return found

@@ -74,7 +74,7 @@ def from_parameters(
 
 
 def _scaling(inner: Settings, outer: Settings, context: int) -> Scaling | None:
-    kind = "rope_type" if inner.get("rope_type") is not None else "type"
+    kind = "type" if inner.get("rope_type") is None and inner.get("type") is not None else "rope_type"
     make: Callable[[Settings, Settings, int], Scaling | None] = inner.one_of(kind, SCALINGS)
     if kind == "rope_type":
         inner.only("type", inner.get("rope_type"))

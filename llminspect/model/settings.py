@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from llminspect.errors import ModelError
+from llminspect.errors import ModelError, as_json
 from llminspect.model.known_settings import HARMLESS, MAY_BE_OFF, RANGES, says_nothing
 
 if TYPE_CHECKING:
@@ -120,14 +120,14 @@ class Settings:
         """Any other value would be a model that this is not."""
         value = self.get(key)
         if value is not None and value not in accepted:
-            raise self.wrong(key, " or ".join(map(str, accepted)))
+            raise self.wrong(key, " or ".join(each if isinstance(each, str) else as_json(each) for each in accepted))
 
     def wrong(self, key: str, known: str) -> ModelError:
         value = self.values.get(key, self.defaults.get(key))
         needed = (
             "; the model needs this setting, so --ignore-setting cannot pass over it" if key in self.ignored else ""
         )
-        return ModelError(f"{self.where}: {key} = {value!r:.60} is not understood", f"known: {known}{needed}")
+        return ModelError(f"{self.where}: {key} = {as_json(value)} is not understood", f"known: {known}{needed}")
 
     def under(self, key: str) -> Settings:
         """A configuration inside this one."""
@@ -144,7 +144,7 @@ class Settings:
         )
         strange = [key for key in strange if key not in self.ignored]
         if strange:
-            named = ", ".join(f"{key} = {self.values[key]!r:.60}" for key in strange)
+            named = ", ".join(f"{key} = {as_json(self.values[key])}" for key in strange)
             needed = [key for key in self.ignored if key in self.values and key in self._read]
             not_these = f"; {', '.join(needed)}: understood, and not passed over" if needed else ""
             raise ModelError(

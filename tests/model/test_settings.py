@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from llminspect.errors import ModelError
+from llminspect.errors import ModelError, as_json
 from llminspect.model.known_settings import HARMLESS, MAY_BE_OFF, RANGES
 from llminspect.model.registry import architecture_for, architecture_of
 from llminspect.model.settings import Settings
@@ -229,3 +229,31 @@ def test_no_warning_of_numpy_s_comes_of_a_number_that_is_allowed(tmp_path: Path)
                 (folder / "config.json").write_text(json.dumps({**golden.config(), key: value}))
                 model = open_model(str(folder), finite=False)
                 model.logits(model.run([5, 6, 7]).stream_TD)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"strange": None}, "strange = null"),
+        ({"strange": False, "stranger": {"a": [True]}}, 'strange = false, stranger = {"a": [true]}'),
+        ({"rms_norm_eps": False}, "rms_norm_eps = false is not understood"),
+        ({"hidden_act": "gelu2"}, 'hidden_act = "gelu2" is not understood'),
+        ({"tie_word_embeddings": "\u202eno"}, r'tie_word_embeddings = "\u202eno" is not understood'),
+        ({"rope_parameters": {}}, "rope_parameters lacks the setting 'rope_type'"),
+        ({"rope_parameters": {"type": None}}, "rope_parameters lacks the setting 'rope_type'"),
+        ({"rope_parameters": {"rope_type": True}}, "rope_type = true is not understood"),
+        ({"rope_parameters": None, "rope_scaling": {"type": "magic"}}, 'type = "magic" is not understood'),
+    ],
+    ids=str,
+)
+def test_a_value_in_an_error_is_written_as_in_the_file(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelError) as error:
+        read({**Golden("llama").config(), **changed})
+    assert message in error.value.message
+
+
+def test_a_value_that_is_long_or_cannot_be_written_is_shortened() -> None:
+    assert as_json("x" * 99) == '"' + "x" * 59 + "…"
+    assert as_json({1, 2}) == "a set"
+    assert as_json(10**5000) == "a int"
+    assert as_json([1.5, None, "é"], 40) == '[1.5, null, "é"]'
