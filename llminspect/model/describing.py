@@ -42,6 +42,8 @@ def describe(
     if sizes.K and sizes.H % sizes.K:
         raise ModelError(f"{sizes.H} query heads cannot share {sizes.K} key/value heads evenly")
     specs = claim(architecture, config, located.format, shapes)
+    if located.format == "gguf":
+        config = architecture.settle_gguf(config, weights)
     description = Description(located.name, architecture, config, specs, located)
     if ignore_settings:
         description = _read_as(description, ignored_settings=sorted(set(ignore_settings)))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache
     from llminspect.core.tap import Tap
-    from llminspect.files.weights import Format
+    from llminspect.files.weights import Format, WeightFile
     from llminspect.model.config import Config, Sizes
     from llminspect.model.copies import Copy
     from llminspect.model.heads import HeadFiles, OutputHead
@@ -157,6 +157,11 @@ class Readout(Protocol):
         ...
 
 
+def as_it_is(config: Any, _: WeightFile) -> Any:
+    """The configuration."""
+    return config
+
+
 @dataclass(frozen=True)
 class Architecture:
     """One family of models. `families/` holds a module a family, each with its `ARCHITECTURES`."""
@@ -171,6 +176,8 @@ class Architecture:
     gguf_names: tuple[str, ...] = ()
     read_gguf: Callable[[Settings], Any] | None = None
     """The configuration, of the keys of a GGUF file."""
+    settle_gguf: Callable[[Any, WeightFile], Any] = as_it_is
+    """The same with what those keys do not say and the file's tensors do."""
     ignored: tuple[Copy, ...] = ()
     """Tensors of its files that are not read, and what they repeat."""
     capabilities: frozenset[str] = field(default_factory=lambda: frozenset({"generate"}))

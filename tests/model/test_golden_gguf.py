@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from llminspect.errors import ModelError
 from llminspect.files.gguf import GGUFFile
@@ -15,17 +17,18 @@ from tests.model.gguf_of import KINDS, UNSAID, write
 from tests.model.golden import Golden, assert_as_expected, computed, greedy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
-def opened(golden: Golden, folder: Path) -> Model:
+def opened(golden: Golden, folder: Path, more: Callable[[Any], None] = lambda _: None) -> Model:
     """As `open_model` opens it, but without the tokenizer, which these files only pretend to have."""
-    write(golden, folder / "model.gguf")
+    write(golden, folder / "model.gguf", more)
     file = GGUFFile(folder / "model.gguf")
     architecture = architecture_for(str(file.metadata["general.architecture"]), "gguf")
     assert architecture.config_from_gguf is not None
     config = UNSAID.get(golden.name, same)(architecture.config_from_gguf(file.metadata))
-    arrays = {}
+    config, arrays = architecture.settle_gguf(config, file), {}
     for spec in claim(architecture, config, "gguf", {name: info.shape for name, info in file.tensors.items()}):
         (source,) = spec.sources("gguf")
         fix = spec.fix("gguf")
@@ -54,6 +57,25 @@ def test_a_table_that_no_version_of_t5_uses_may_be_there(tmp_path: Path) -> None
     shapes = {name: info.shape for name, info in file.tensors.items()}
     unused = {"dec.blk.0.cross_attn_rel_b.weight": shapes["dec.blk.0.attn_rel_b.weight"]}
     assert claim(architecture, config, "gguf", shapes | unused) == claim(architecture, config, "gguf", shapes)
+
+
+@pytest.mark.parametrize("rounding", [0.0, 0.3])
+def test_a_t5_that_has_its_embedding_twice_is_tied(rounding: float, tmp_path: Path) -> None:
+    """As files made of the first checkpoints have it, quantized or not: what is read out is divided all the same."""
+    golden = Golden("t5")
+    embedding = load_file(golden.folder / "model.safetensors")["shared.weight"]
+    spread = np.random.default_rng(1).normal(size=embedding.shape) * embedding.std() * rounding
+    model = opened(golden, tmp_path, lambda writer: writer.add_tensor("output.weight", embedding + np.float32(spread)))
+    assert model.config.scaled is True and "unembedding.weight" in model.params  # type: ignore[attr-defined]
+    if not rounding:
+        assert_as_expected(computed(model, golden), golden)
+
+
+def test_a_t5_with_an_output_matrix_of_its_own_is_not(tmp_path: Path) -> None:
+    golden = Golden("t5")
+    embedding = load_file(golden.folder / "model.safetensors")["shared.weight"]
+    other = opened(golden, tmp_path, lambda writer: writer.add_tensor("output.weight", embedding[::-1].copy()))
+    assert other.config.scaled is None  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("pattern", "windowed"), [(None, (0, 1, 2, 3, 4, 6)), (3, (0, 1, 3, 4, 6))])

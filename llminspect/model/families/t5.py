@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from llminspect.core.array import Array
     from llminspect.core.feedforward import GatedUnit
     from llminspect.core.tap import Tap
+    from llminspect.files.weights import WeightFile
     from llminspect.model.params import Params
     from llminspect.model.settings import Settings
 
@@ -43,7 +44,7 @@ class T5Config(Config):
     activation: str | None
     """None: gelu_tanh where the feed-forward step is gated, relu where it is not."""
     scaled: bool | None
-    """Whether what is read out is divided by √D. None: where the file has no output matrix of its own."""
+    """Whether what is read out is divided by √D. None: where the file has no output matrix of its own (GGUF)."""
     causal: bool = True
 
     @property
@@ -115,6 +116,28 @@ def from_gguf(settings: Settings) -> T5Config:
     )
 
 
+def settle_gguf(config: T5Config, weights: WeightFile) -> T5Config:
+    """A GGUF file has no key for `scale_decoder_outputs` or `tie_word_embeddings`: llama.cpp's converter
+    (conversion/t5.py) writes none, and its graph (src/models/t5.cpp) never divides; its tokens come in the same order,
+    their probabilities do not. So the rule is that of transformers before these were two: a model that is tied divides.
+    Tied is also one whose file has the embedding twice, as files made of the first checkpoints do.
+    """
+    embedding, output = "token_embd.weight", "output.weight"
+    if output not in weights.tensors or weights.tensors[output].shape != weights.tensors[embedding].shape:
+        return config
+    import numpy as np
+
+    rows_ND, others_ND = (weights.rows(name, 0, min(COMPARED, config.sizes.V)) for name in (embedding, output))
+    apart = np.linalg.norm(rows_ND - others_ND) / max(float(np.linalg.norm(rows_ND)), 1e-30)
+    return replace(config, scaled=True) if apart < SAME else config
+
+
+COMPARED = 64
+"""Rows of the two matrices."""
+SAME = 0.5
+"""How far they may be apart, relative to their length: what rounds most comes to 0.3, two matrices to 1.4."""
+
+
 def _attention(step: str, norm: str, huggingface: str, gguf: str) -> list[TensorSpec]:
     return linear_specs(
         (f"{step}.norm", "D", norm, f"{gguf}_norm"),
@@ -180,6 +203,7 @@ ARCHITECTURES = (
         gguf_names=("t5",),
         read_huggingface=from_huggingface,
         read_gguf=from_gguf,
+        settle_gguf=settle_gguf,
         tensors=tensors,
         forward=forward,
         readout=readout,
