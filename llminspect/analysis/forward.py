@@ -60,6 +60,8 @@ class ForwardResult(Result):
     source: Tokens | None = None
     """For an encoder–decoder: the text's tokens; `tokens` are then those of the target so far."""
     next: list[Candidate] | None = None
+    no_next: str | None = None
+    """Why nothing is predicted, where the model has vectors alone."""
     labels: list[Label] | None = None
     """For a classifier of texts, in place of `next`: its labels, best first."""
     token_labels: list[TokenLabel] | None = None
@@ -161,7 +163,8 @@ def _followed(model: Model, question: ForwardQuestion, prompt: Prompt) -> Forwar
         for name in ("lens", "attribution", "saliency", "steps", "target", "versus"):
             if getattr(look, name):
                 raise no_next_token(model, f"--{name}")
-        parts = {} if watched.scores is None else head_parts(model, prompt, watched, made, look.top)
+        vectors_alone = {"no_next": model.no_next_token()}
+        parts = vectors_alone if watched.scores is None else head_parts(model, prompt, watched, made, look.top)
     else:
         parts = _answer_parts(model, look, prompt, position, watched, watched.logits_V, taps, made, answers)
     return ForwardResult(

@@ -160,6 +160,8 @@ def target_prompt(model: Model, text: str | int | None, ids: Ids | None, *, as_g
     if isinstance(text, int):
         raise UsageError("--target of an encoder–decoder is a text: the target so far", "give ids as --target-ids")
     start_id, given = start_token(model), [] if ids is None else parse_ids(ids)
+    if ids is not None and not given:
+        raise UsageError("--target-ids: no ids were given", "give at least one, as in --target-ids 0,5,6")
     if start_id is None and not given:
         raise UsageError(
             f"{model.name} does not say which token a target starts with",

@@ -98,12 +98,7 @@ def walk(model: Model, options: ModelOptions, source: SourceOptions, prompt: Pro
 
     Raises UsageError for a model that does not go from text to text.
     """
-    sizes = model.config.sizes
-    if not (model.can("generate") and sizes.H and sizes.F and model.tokenizer is not None):
-        raise UsageError(
-            f"{model.name} does not go from text through attention and feed forward to the next token",
-            "take a model that generates, such as smollm2; the toys stand beside it anyway",
-        )
+    check_walks(model)
     check_prompt(model, prompt)
     pairs = zip(SAYS.items(), _by_hand(), _in_model(model, options, source, prompt), strict=True)
     chapters = [
@@ -112,6 +107,19 @@ def walk(model: Model, options: ModelOptions, source: SourceOptions, prompt: Pro
     ]
     notes = beyond_context(model, len(prompt.tokens))
     return WalkResult(prompt.text, token_documents(prompt.tokens), chapters, notes=notes)
+
+
+def check_walks(model: Model) -> None:
+    """Raise UsageError for a model that does not go from text to text."""
+    sizes = model.config.sizes
+    if model.can("generate") and sizes.H and sizes.F and model.tokenizer is not None:
+        return
+    lacks = "attention" if not sizes.H else "feed-forward step"
+    why = model.no_next_token() or (f"it has no {lacks}" if not (sizes.H and sizes.F) else "it has no tokenizer")
+    raise UsageError(
+        f"{model.name} does not go from text to text: {why}",
+        "take a model that generates, such as smollm2; the toys stand beside it anyway",
+    )
 
 
 def _by_hand() -> Iterator[list[CommandExcerpt]]:

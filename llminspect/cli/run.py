@@ -109,8 +109,8 @@ def emit(
         return rendering
 
     document = document_of(command, model_name, provenance, result, prompt)
-    for remark in (getattr(result, "notes", None) or ()) if "line" not in document else ():
-        note(remark, output)
+    for remark in getattr(result, "notes", None) or ():
+        note(f"line {document['line']}: {remark}" if "line" in document else remark, output)
     if output.save is not None and not is_silent():
         from llminspect.cli.save import save
 

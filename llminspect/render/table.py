@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from rich import box
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from llminspect.core.numbers import column as number_column
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
-from llminspect.render.safe import visible
+from llminspect.render.safe import visible, width
+from llminspect.render.section import Drawn
 
 Cell = str | int | float | Text | BarCell | None
 """A string is shown safely, a number formatted with its column, None is –; a Text or a bar is taken as it is."""
@@ -33,8 +35,19 @@ class Column:
     spaces: bool = False
     """Show spaces in it as ·, for tokens."""
     quiet: bool = False
+    whole: bool = False
+    """Never break what it holds, as numbers are never broken."""
 
 
+class SizedTable(Table):
+    """A table that knows what it needs."""
+
+    least = 0
+    """Cells across that it takes without breaking a number, a word, or what is to stay whole."""
+
+
+_GAP = 3
+"""Cells between two columns."""
 Columns = list[str | Column | None]
 
 
@@ -45,13 +58,13 @@ def table(
     title: str = "",
     note: str = "",
     strong: Collection[int] = (),
-) -> Table:
+) -> SizedTable:
     """A table. `strong` are the indices of rows to stand out; `note` stands below in a quiet line.
 
     A column that is None is left out, with its cell in each row.
     """
     body = [list(row) for row in rows]
-    made = Table(
+    made = SizedTable(
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
@@ -63,7 +76,7 @@ def table(
         caption=Text(visible(note), theme.QUIET) if note else None,
         caption_justify="left",
     )
-    texts = []
+    texts: list[list[Text | BarCell]] = []
     for index, entry in enumerate(columns):
         if entry is None:
             continue
@@ -74,10 +87,12 @@ def table(
             Text(visible(spec.name)),
             justify=spec.align or ("right" if numeric else "left"),
             overflow="fold",
-            no_wrap=numeric,
+            no_wrap=numeric or spec.whole,
             style=theme.QUIET if spec.quiet else None,
         )
         texts.append(_column_texts(cells, spec))
+        made.least += _GAP if len(texts) > 1 else 0
+        made.least += _least([Text(visible(spec.name)), *texts[-1]], whole=numeric or spec.whole)
     for index, cells_of_row in enumerate(zip(*texts, strict=True)):
         made.add_row(*cells_of_row, style=theme.STRONG if index in strong else None)
     return made
@@ -91,6 +106,32 @@ def key_values(pairs: Iterable[tuple[str, Cell]]) -> Table:
     for name, value in pairs:
         made.add_row(Text(visible(name)), *_column_texts([value], Column("")))
     return made
+
+
+def first_fitting(*ways: Sequence[SizedTable]) -> Drawn:
+    """The first of several ways to show the same, in one table or more, that fits; else the last."""
+
+    def draw(console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        fits = (way for way in ways if all(made.least <= options.max_width for made in way))
+        for index, made in enumerate(next(fits, ways[-1])):
+            if index:
+                yield Text()
+            yield made
+
+    return Drawn(draw)
+
+
+def _least(texts: Sequence[Text | BarCell], *, whole: bool) -> int:
+    """Cells that a column takes at least: all that it has; of a bar a few, of a text that may be folded its longest
+    word and some room."""
+    lines = [text for text in texts if isinstance(text, Text)]
+    longest = max((line.cell_len for line in lines), default=0)
+    word = max((width(word) for line in lines for word in line.plain.split()), default=0)
+    bar = _BAR if len(lines) < len(texts) else 0
+    return max(bar, longest if whole else max(word, min(_FOLDED, longest)))
+
+
+_BAR, _FOLDED = 4, 16
 
 
 def _is_number(cell: Cell) -> bool:

@@ -95,3 +95,15 @@ def test_windows_may_be_larger_than_the_context() -> None:
     assert llminspect.forward(ids, model, surprise=True).notes is None  # In windows of 64.
     with pytest.raises(UsageError, match="--window 65 is not possible"):
         llminspect.surprise([5, 6], str(FOLDER / "gpt2"), window=65)
+
+
+@pytest.mark.parametrize("options", [[], ["--surprise"], ["--perplexity", "--window", "70"]], ids=str)
+def test_each_of_several_lines_is_noted_with_its_number(called: Program, options: list[str]) -> None:
+    if options:
+        options = [*options[:1], "--window", "70"]
+    lines = "5 6\n" + " ".join(["5"] * 66) + "\n5 6 7\n"
+    given = ("forward", "--model", str(FOLDER / "llama"), "--lines", "--ids", "-", *options)
+    ran = called(*given, stdin=lines)
+    note = "llminspect: line 1: 66 tokens are more than the 64"
+    assert ran.code == 0 and ran.err.startswith(note) and ran.err.count("\n") == 1
+    assert called(*given, "--quiet", stdin=lines).err == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -18,6 +19,9 @@ from llminspect.opening import open_model
 from llminspect.text.prompt import Prompt
 from llminspect.text.tokenizer import Token
 from tests.closeness import assert_close
+
+if TYPE_CHECKING:
+    from tests.conftest import Program
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -103,3 +107,36 @@ def test_the_hand_calculation_of_a_model_without_a_final_norm_ends_in_its_logit(
     answer = int(steps[at - 1].name.removeprefix("U[#").removesuffix("]"))
     total = np.dot(stream, row) + float(model.params["unembedding.bias"][answer])
     assert_close(total, logit)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("llama-body", "its file has no output matrix"),
+        *((name, "it reads a text both ways") for name in ("llama-both-ways", "bert-encoder", "t5-encoder")),
+    ],
+)
+def test_a_model_that_gives_vectors_alone_says_why_nothing_follows(name: str, why: str, called: Program) -> None:
+    run = ("forward", "--ids", "7,31", "--model", str(GOLDEN / name))
+    document = called(*run, "--json").json
+    assert document["no_next"].startswith(why) and "next" not in document
+    *_, last = called(*run, COLUMNS="200").out.splitlines()
+    assert last.startswith(f"no next token: {why}") and last.rstrip().endswith("llminspect embed shows its vectors")
+
+
+@pytest.mark.parametrize("name", ["llama", "bert", "bert-sequence", "bert-token", "bert-question", "marian"])
+def test_a_model_with_an_answer_needs_no_reason(name: str, called: Program) -> None:
+    assert "no_next" not in called("forward", "--ids", "7,31", "--model", str(GOLDEN / name), "--json").json
+
+
+@pytest.mark.parametrize("columns", [40, 56, 60, 68, 80, 90, 120])
+def test_the_way_through_the_layers_keeps_its_columns(columns: int, called: Program) -> None:
+    out = called("forward", "--ids", "7,31,5", "--model", str(GOLDEN / "llama"), COLUMNS=str(columns)).out
+    lines = out.splitlines()
+    start = lines.index(next(line for line in lines if line.startswith("through the layers")))
+    assert max(len(line.rstrip()) for line in lines[start : start + 6]) <= columns
+    assert lines[start + 1].startswith("layer   attention")
+    rows = [line.split() for line in lines[start + 3 : start + 6]]
+    assert [row[0] for row in rows] == ["0", "1", "2"]
+    assert all(float(number) > 0 for row in rows for number in row[1:4])
+    assert ("time" in lines[start + 1]) == (columns >= 60)

@@ -133,3 +133,10 @@ def test_no_special_says_nothing_to_ids_alone(called: Program) -> None:
         llminspect.forward([7, 31], str(GOLDEN / "t5"), special=False)
     refused = called("forward", "--ids", "7", "--target-ids", "9", "--parse", "special", "-m", str(GOLDEN / "t5"))
     assert refused.code == 2 and "--parse" in refused.err
+
+
+@pytest.mark.parametrize("command", ["forward", "attend"])
+def test_no_ids_are_no_target(command: str, called: Program) -> None:
+    for ids in ("", " ", "[]"):
+        ran = called(command, "--ids", "7,31", "--model", str(GOLDEN / "t5"), "--target-ids", ids)
+        assert ran.code == 2 and "--target-ids: no ids were given" in ran.err

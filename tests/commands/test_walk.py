@@ -87,11 +87,21 @@ def test_a_piped_text_is_read_and_an_empty_pipe_gives_the_sentence(called: Progr
     assert [line.count('"walk"') for line in shown.out.splitlines()] == [1, 1]
 
 
-@pytest.mark.parametrize("model", ["toy", "toy-attention", "minilm"])
-def test_a_model_of_another_kind_is_refused(called: Program, model: str) -> None:
-    ran = called("walk", "--ids", "0", "--model", model)
-    assert ran.code == 2 and ran.out == ""
-    assert model in ran.err and ran.err.count("\n") == 1
+@pytest.mark.parametrize(
+    ("model", "why"),
+    [
+        ("toy", "it has no attention"),
+        ("toy-attention", "it has no feed-forward step"),
+        ("minilm", "it reads a text both ways"),
+        ("tests/golden/llama", "it has no tokenizer"),
+        ("tests/golden/llama-body", "its file has no output matrix"),
+    ],
+)
+def test_a_model_of_another_kind_is_refused(called: Program, model: str, why: str) -> None:
+    for given in (["--ids", "0"], ["some text"], []):
+        ran = called("walk", *given, "--model", model)
+        assert ran.code == 2 and ran.out == ""
+        assert f"{model} does not go from text to text: {why}" in ran.err and ran.err.count("\n") == 1
 
 
 def test_the_line_of_a_step_is_safe(called: Program) -> None:

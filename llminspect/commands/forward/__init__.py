@@ -11,14 +11,15 @@ from llminspect.arguments.shared import EngineOptions, ModelOptions, PageOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts
 from llminspect.cli.opening import open_model_for
-from llminspect.cli.output import report_error, write_text
+from llminspect.cli.output import note, report_error, write_text
 from llminspect.cli.run import run_each
 from llminspect.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from llminspect.analysis.token_scores import Surprise
+    from llminspect.analysis.forward import ForwardResult
+    from llminspect.arguments.shared import OutputOptions
     from llminspect.text.prompt import Prompt
 
 RESULTS = "analysis.forward.ForwardResult"
@@ -50,13 +51,15 @@ def command(
     question = ForwardQuestion(look, patch, experiments, source_ids, source.special is False)
     prompts = read_prompts(source, opened.tokenizer)
     if look.perplexity and not output.json:
-        _write_perplexities(prompts, lambda prompt: forward(opened, question, prompt).surprise)
+        _write_perplexities(prompts, partial(forward, opened, question), output)
         return
     working, arrays = partial(forward, opened, question), partial(forward_arrays, opened, question)
     run_each("forward", opened.name, opened.provenance, prompts, output, working, arrays=arrays)
 
 
-def _write_perplexities(prompts: Iterable[Prompt], score: Callable[[Prompt], Surprise | None]) -> None:
+def _write_perplexities(
+    prompts: Iterable[Prompt], score: Callable[[Prompt], ForwardResult], output: OutputOptions
+) -> None:
     """A number a text: as many lines out as in. A line that cannot be scored is nan, and the run goes on."""
     code = 0
     for prompt in prompts:
@@ -64,8 +67,10 @@ def _write_perplexities(prompts: Iterable[Prompt], score: Callable[[Prompt], Sur
         try:
             if prompt.error is not None:
                 raise prompt.error
-            scores = score(prompt)
-            value = None if scores is None else scores.perplexity
+            result = score(prompt)
+            value = None if result.surprise is None else result.surprise.perplexity
+            for remark in result.notes or ():
+                note(remark if prompt.line is None else f"line {prompt.line}: {remark}", output)
         except UserError as error:
             if prompt.line is None:
                 raise

@@ -23,7 +23,7 @@ from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars
 from llminspect.render.safe import visible
 from llminspect.render.section import steps as formula_steps
-from llminspect.render.table import Cell, Column, table
+from llminspect.render.table import Cell, Column, Columns, SizedTable, first_fitting, table
 from llminspect.render.token_strip import token_strip
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.trace import FeedForward, LayerTrace, Routing
     from llminspect.core.trace import TraceStep
 
+ADDS = ("attention adds", "feed forward adds")
 ROWS = 12
 """Layers shown in the folded trace."""
 
@@ -60,6 +61,8 @@ def render(result: ForwardResult) -> RenderableType:
     for answer in answers:
         parts += [answer, Text()]
     parts += head_views(result)
+    if result.no_next is not None:
+        parts.append(Text(f"no next token: {result.no_next}; llminspect embed shows its vectors"))
     if result.masked is not None:
         parts.append(masked(result.masked))
     elif result.next and result.change is None:
@@ -125,29 +128,30 @@ def next_tokens(candidates: Sequence[Candidate], tokens: Sequence[dict[str, obje
 
 
 def folded_trace(layers: Sequence[LayerTrace]) -> RenderableType:
-    """A line a layer; of many layers every so many, and the last."""
+    """A line a layer; of many layers every so many, and the last. Where the line is short with shorter names, without
+    the time, then without the bars."""
+    return first_fitting(
+        [_folded_trace(layers)],
+        [_folded_trace(layers, short=True)],
+        [_folded_trace(layers, short=True, timed=False)],
+        [_folded_trace(layers, short=True, timed=False, bars=False)],
+    )
+
+
+def _folded_trace(
+    layers: Sequence[LayerTrace], *, short: bool = False, timed: bool = True, bars: bool = True
+) -> SizedTable:
     stride = max(1, -(-len(layers) // ROWS))
     shown = [trace for index, trace in enumerate(layers) if index % stride == 0 or index == len(layers) - 1]
     longest = max((trace.norm for trace in layers), default=0.0) or 1.0
-    rows = [
-        [
-            str(trace.layer),
-            trace.attention_norm,
-            trace.feedforward_norm,
-            trace.norm,
-            BarCell(trace.norm / longest, 12),
-            duration(trace.seconds),
-        ]
-        for trace in shown
-    ]
-    columns = [
-        Column("layer", "right"),
-        Column("attention adds"),
-        Column("feed forward adds"),
-        Column("residual stream"),
-        Column(""),
-        Column("time", "right", quiet=True),
-    ]
+    rows: list[list[Cell]] = []
+    for trace in shown:
+        lengths = (trace.attention_norm, trace.feedforward_norm, trace.norm)
+        bar = BarCell(trace.norm / longest, 12) if bars else None
+        rows.append([str(trace.layer), *lengths, bar, duration(trace.seconds) if timed else None])
+    names = ("attention", "feed forward", "stream") if short else (*ADDS, "residual stream")
+    columns: Columns = [Column("layer", "right", whole=True), *map(Column, names), "" if bars else None]
+    columns.append(Column("time", "right", quiet=True, whole=True) if timed else None)
     folded = f"{len(layers)} layers, one in {stride} shown; " if stride > 1 else ""
     note = f"lengths of the vectors at this position; {folded}--trace shows every step, --layer 3 opens a layer"
     return table(columns, rows, title="through the layers", note=note)

@@ -48,9 +48,10 @@ def command(source: SourceOptions, model: ModelOptions, output: OutputOptions, o
     llminspect walk
     llminspect walk "Alice gave Bob her book" --no-pause
     """
-    from llminspect.analysis.walk import walk
+    from llminspect.analysis.walk import check_walks, walk
 
     opened = open_model_for(model, output)
+    check_walks(opened)
     waits = sys.stdin.isatty() and (sys.stdout.isatty() if options.paused is None else options.paused)
     prompts = _prompts(source, opened.tokenizer)
     working = partial(walk, opened, model, source)
