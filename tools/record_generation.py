@@ -53,9 +53,13 @@ SETTINGS: list[dict[str, Any]] = [
     {**BEAMS, **WORDS, "forced_bos_token_id": 9, "forced_eos_token_id": 3},
     # As the translators of OPUS-MT are published.
     {"num_beams": 4, **WORDS, "forced_eos_token_id": 0, "renormalize_logits": True, "max_length": 512},
+    {"do_sample": True, "num_return_sequences": 2, "top_k": 5},
+    {"max_new_tokens": 5, "max_length": 9, "forced_eos_token_id": 3},
+    {"max_length": 10, "forced_eos_token_id": 3},
+    {"max_length": 11, **BEAMS, "num_return_sequences": 3},
 ]
 FAMILIES = {"marian": True, "t5": True, "llama": False, "gpt2": False}
-TOKENS = 8
+TOKENS, LONG = 8, 512
 
 
 def filled(setting: dict[str, Any], best: list[int]) -> dict[str, Any]:
@@ -84,17 +88,20 @@ def record(golden: Path, family: str, setting: dict[str, Any], older: bool) -> d
             (folder / "config.json").write_text(json.dumps({**config, **setting}))
         else:
             (folder / "generation_config.json").write_text(json.dumps(stated))
+        # As long as they say themselves, unless that is longer than what is recorded.
+        length = {} if setting.get("max_length", LONG) < LONG else {"max_new_tokens": TOKENS}
         torch.manual_seed(1)
         kind = AutoModelForSeq2SeqLM if source else AutoModelForCausalLM
         model = kind.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32)
         with torch.no_grad(), make_golden.in_float64():
             found = exact(model).generate(
-                torch.tensor([prompt]), max_new_tokens=TOKENS, return_dict_in_generate=True, output_scores=True,
-                num_return_sequences=setting.get("num_beams", 1), use_cache=False,
+                torch.tensor([prompt]), return_dict_in_generate=True, output_scores=True, use_cache=False,
+                num_return_sequences=setting.get("num_return_sequences", setting.get("num_beams", 1)), **length,
             )  # fmt: skip
     start = 1 if source else len(prompt)
     ends = stated.get("eos_token_id") if "eos_token_id" in stated else config.get("eos_token_id")
     case = {"family": family, "older": older, "prompt": prompt, "settings": stated}
+    case["tokens"] = length.get("max_new_tokens")
     case["ids"] = [cut(ids[start:].tolist(), ends) for ids in found.sequences]
     if "num_beams" in setting:
         case["scores"] = found.sequences_scores.tolist()

@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from llminspect.analysis.beams import BeamSearch, branches, search_beams
 from llminspect.analysis.compare_tokenizers import place_of_difference
-from llminspect.analysis.completion import NO_CHANGES, Completion, Limits, PassChanges, complete
+from llminspect.analysis.completion import NO_CHANGES, Completion, Limits, PassChanges, complete, longest
 from llminspect.analysis.experiments import experiment_taps
 from llminspect.analysis.patching import into_places, other_text
 from llminspect.analysis.prompt import beyond_context, check_prompt, target_prompt, with_source
 from llminspect.analysis.result import Result, Tokens, token_documents
 from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
 from llminspect.arguments.generate import GenerateOptions, SamplingOptions
-from llminspect.arguments.option import each
+from llminspect.arguments.option import each, usual_of
 from llminspect.core.rules import NO_RULES
 from llminspect.core.sampling import Sampling
-from llminspect.errors import UsageError
+from llminspect.errors import ModelError, UsageError, as_json
+from llminspect.model.opened import stated_ends
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from llminspect.analysis.beams import Beam, BranchToken
     from llminspect.analysis.completion import CompletionListener, StepRecord, Stop
@@ -94,11 +95,11 @@ def generate(
     model: Model, question: GenerateQuestion, prompt: Prompt, listener: CompletionListener | None = None
 ) -> GenerateResult:
     """Continue one prompt."""
-    check_generates(model, prompt)
-    ids, options = prompt.ids, question.options
+    check_generates(model, prompt, question.options)
+    ids, options, stated = prompt.ids, question.options, question.stated
     if model.can("source"):
         model, ids = with_source(model, prompt.ids), target_prompt(model, None, None).ids
-    limits = limits_of(model, options)
+    limits = limits_of(model, options, len(ids), None if stated is None else stated.max_length)
     if options.lookup and (model.engine is not None or not model.config.causal):
         raise UsageError("--lookup needs the engine numpy and a model that keeps what it has read", "leave it out")
     changes, experiments = _changes(model, question, ids)
@@ -123,9 +124,9 @@ def generate(
     searched = partial(search_beams, model, ids, search, limits)
     beams = searched(changes) if options.beams else None
     if beams is None:
-        samples = [once(number, changes, listener) for number in range(options.n)]
+        samples = [once(number, changes, listener) for number in range(usual_of(options, "n"))]
     else:
-        samples = [_beam_steps(model, ids, beams[0] if beams else None, changes, options, search.sampling)]
+        samples = [_beam_steps(model, ids, beams[0] if beams else None, changes, limits, options, search.sampling)]
     first = samples[0]
     tree = branches(model, ids, first.ids, options.tree, options.alternatives, changes) if options.tree else None
     plain: Completion | Beam | None = None
@@ -135,18 +136,14 @@ def generate(
         prompt=written(model, prompt),
         tokens=token_documents(prompt.tokens),
         prompt_ids=prompt.ids,
-        completion=first.completion,
-        ids=first.ids,
-        steps=first.steps,
-        stop=first.stop,
-        context_full=True if first.stop == "length" and len(first.ids) < options.max_tokens else None,
-        notes=beyond_context(model, len(prompt.ids), *(len(ids) + len(each.ids) for each in samples)),
+        **{key: getattr(first, key) for key in ("completion", "ids", "steps", "stop", "passes")},
+        context_full=True if first.stop == "length" and len(first.ids) < limits.max_tokens else None,
+        notes=_notes(model, options, len(prompt.ids), *_read(ids, beams or samples, options.tree)),
         seed=question.seed,
-        samples=samples if options.n > 1 else None,
+        samples=samples if len(samples) > 1 else None,
         beams=beams,
         tree=tree,
-        passes=first.passes,
-        model_settings=None if question.stated is None else question.stated.applied,
+        model_settings=None if stated is None else stated.applied,
         baseline=None if plain is None else UnchangedCompletion(plain.completion, plain.ids),
         change=None if plain is None else CompletionChange(experiments, place_of_difference(plain.ids, first.ids)),
     )
@@ -158,9 +155,17 @@ def _search(question: GenerateQuestion) -> BeamSearch:
     filters = {name: value for name, value in vars(question.sampling).items() if name != "seed" and value is not None}
     if options.beams:
         filters["temperature"] = 0
+    if stated is not None:
+        filters = {"sampler_order": stated.sampler_order, **filters}
     sampling = Sampling(**filters, rules=NO_RULES if stated is None else stated.rules)
     early_stopping = False if stated is None else stated.early_stopping
-    return BeamSearch(options.beams, options.length_penalty, early_stopping, sampling)
+    return BeamSearch(options.beams or 0, usual_of(options, "length_penalty"), early_stopping, sampling)
+
+
+def _read(ids: Sequence[int], completions: Sequence[Completion | Beam], tree: int) -> Iterator[int]:
+    """How many tokens the model reads: of what it writes all but the last, which nothing follows."""
+    yield from (len(ids) + max(0, len(each.ids) - 1) for each in completions)
+    yield len(ids) + max(0, tree - 1)
 
 
 def _changes(model: Model, question: GenerateQuestion, ids: list[int]) -> tuple[PassChanges, list[Experiment]]:
@@ -180,13 +185,38 @@ def written(model: Model, prompt: Prompt) -> str:
     return "" if model.tokenizer is None else "".join(prompt.labels)
 
 
-def check_generates(model: Model, prompt: Prompt) -> None:
-    """Raise UsageError for a model that does not generate, and for a prompt that it cannot take."""
+def check_writes(model: Model) -> None:
+    """Raise UsageError for a model that does not generate."""
+    if model.can("generate"):
+        return
+    says = any(model.can(what) for what in ("fill", "classify", "tag", "answer"))
+    hint = "llminspect forward shows what it can say" if says else "llminspect embed shows its vectors"
+    raise UsageError(f"{model.name} does not generate: {model.no_next_token()}", hint)
+
+
+def check_generates(model: Model, prompt: Prompt, options: GenerateOptions) -> None:
+    """Raise UsageError for a model that does not generate, and for a prompt that it cannot take; ModelError where what
+    its files name as ends of a text are no ids, unless they are ignored."""
+    check_writes(model)
     check_prompt(model, prompt)
-    if not model.can("generate"):
-        raise UsageError(
-            f"{model.name} does not generate: {model.no_next_token()}", "llminspect forward shows what it can say"
-        )
+    for name, ends in ({} if options.ignore_eos else stated_ends(model.generation)).items():
+        if any(type(end) is not int for end in ends):
+            what = f"{model.name} states {name} = {as_json(model.generation[name])}, which is no id"
+            raise ModelError(what, "--ignore-eos writes on without such an end")
+
+
+def _notes(model: Model, options: GenerateOptions, *tokens: int) -> list[str] | None:
+    """What is to be noted of texts of so many tokens, and of ends that the model cannot say."""
+    notes = beyond_context(model, *tokens) or []
+    stated = {} if options.ignore_eos else stated_ends(model.generation)
+    outside = {name: [end for end in ends if not 0 <= end < model.config.sizes.V] for name, ends in stated.items()}
+    last = model.config.sizes.V - 1
+    notes += [
+        f"{name} = {as_json(ends[0])} ends no text: the ids of {model.name} run from 0 to {last}"
+        for name, ends in outside.items()
+        if ends
+    ]
+    return notes or None
 
 
 def _beam_steps(
@@ -194,13 +224,14 @@ def _beam_steps(
     ids: list[int],
     beam: Beam | None,
     changes: PassChanges,
+    whole: Limits,
     options: GenerateOptions,
     sampling: Sampling,
 ) -> Completion:
     """The best beam step by step, as if each token had been chosen."""
     if beam is None:
         return Completion("", [], [], "length")
-    end = min(model.config.sizes.context, len(ids) + options.max_tokens)
+    end = longest(model, len(ids) + whole.max_tokens)
     limits = Limits(len(beam.ids), (), False, tuple(beam.ids), end)
     shown, table = options.alternatives, options.steps
     sampling = replace(sampling, of_beams=True)
@@ -208,8 +239,18 @@ def _beam_steps(
     return Completion(beam.completion, beam.ids, [replace(step, forced=None) for step in forced.steps], beam.stop)
 
 
-def limits_of(model: Model, options: GenerateOptions) -> Limits:
-    """When to stop. Raises UsageError for an empty stop string, and for a prefix that the tokenizer does not take."""
+def limits_of(model: Model, options: GenerateOptions, start: int, max_length: int | None = None) -> Limits:
+    """When to stop, after a prompt of `start` tokens; `max_length` counts those too, where --max-tokens is not given.
+
+    Raises UsageError for an empty stop string, for a prefix that the tokenizer does not take, and for a prompt that is
+    as long as all may become.
+    """
+    most = usual_of(options, "max_tokens") if max_length is None else max_length - start
+    if max_length is not None and most < 1:
+        raise UsageError(
+            f"by its own settings {model.name} ends at max_length = {max_length}, and the text has {start} tokens",
+            "--max-tokens N writes N tokens all the same",
+        )
     stops = tuple(each(options.stop))
     if "" in stops:
         raise UsageError("--stop is empty", "give the text to stop before")
@@ -218,4 +259,4 @@ def limits_of(model: Model, options: GenerateOptions) -> Limits:
         if model.tokenizer is None:
             raise UsageError("--prefix takes text; this model comes without a tokenizer")
         forced = tuple(model.tokenizer.encode_ids(options.prefix))
-    return Limits(options.max_tokens, stops, options.ignore_eos, forced)
+    return Limits(most, stops, options.ignore_eos, forced)

@@ -1,7 +1,6 @@
-"""How a model's own files say that its tokens are to be chosen, and what of it is applied (`--model-settings`).
+"""What of a model's own settings for choosing tokens is applied (`--model-settings`).
 
-The settings are those of transformers' `generate`, read from `generation_config.json` or of older models from
-`config.json`; where one is absent, the default is that of `generate`. What was given as an option comes first.
+They are read by stated_settings.py and gguf_settings.py. What was given as an option comes first.
 """
 
 from __future__ import annotations
@@ -9,64 +8,34 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from llminspect.analysis.gguf_settings import of_gguf
+from llminspect.analysis.stated_settings import OPTIONS_INSTEAD, ids_of, of_transformers
 from llminspect.arguments.generate import draws
-from llminspect.arguments.option import checked, option
 from llminspect.arguments.together import check_together
 from llminspect.core.rules import Rules
-from llminspect.errors import ModelError, UsageError, UserError
+from llminspect.errors import ModelError, UsageError, as_json
 from llminspect.model.opened import end_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from llminspect.analysis.stated_settings import FileSettings
     from llminspect.arguments.generate import GenerateOptions, SamplingOptions
     from llminspect.core.decoding import EarlyStopping
     from llminspect.model.opened import Model
 
-SMALLEST, LARGEST = 1e-6, 1e6
-
-
-@dataclass(frozen=True)
-class ModelSettings:
-    """The settings that are applied, by their names in the file, with the defaults of `generate`."""
-
-    do_sample: bool = option(False)
-    temperature: float = option(1.0, min=SMALLEST, max=LARGEST)
-    top_k: int = option(50, min=0)
-    top_p: float = option(1.0, min=0, max=1)
-    min_p: float | None = option(min=0, max=1)
-    typical_p: float = option(1.0, min=0, max=1)
-    num_beams: int = option(1, min=1, max=1000)
-    length_penalty: float = option(1.0, min=-LARGEST, max=LARGEST)
-    early_stopping: bool | Literal["never"] = option(False)
-    renormalize_logits: bool = option(False)
-    repetition_penalty: float = option(1.0, min=SMALLEST, max=LARGEST)
-    no_repeat_ngram_size: int = option(0, min=0)
-    bad_words_ids: tuple[tuple[int, ...], ...] = option((), min=0)
-    min_length: int = option(0, min=0)
-    min_new_tokens: int = option(0, min=0)
-    forced_bos_token_id: int | None = option(min=0)
-    forced_eos_token_id: int | tuple[int, ...] | None = option(min=0)
-    suppress_tokens: tuple[int, ...] = option((), min=0)
-    begin_suppress_tokens: tuple[int, ...] = option((), min=0)
-
-
 OF_DRAWS = ("temperature", "top_k", "top_p", "min_p", "typical_p")
+OF_LENGTH = ("max_new_tokens", "max_length")
 OF_BEAMS = ("length_penalty", "early_stopping", "renormalize_logits")
-GIVEN_AS = {"typical_p": "typical", "no_repeat_ngram_size": "no_repeat_ngram", "num_beams": "beams"}
-"""The options that take the place of settings, where their names are others."""
-NOT_DONE: dict[str, tuple[Any, ...]] = {
-    **dict.fromkeys(("encoder_no_repeat_ngram_size", "diversity_penalty", "epsilon_cutoff", "eta_cutoff"), (0,)),
-    **dict.fromkeys(("encoder_repetition_penalty", "num_beam_groups", "guidance_scale"), (1,)),
-    **dict.fromkeys(
-        (
-            *("exponential_decay_length_penalty", "top_h", "sequence_bias", "penalty_alpha", "forced_decoder_ids"),
-            *("watermarking_config", "constraints", "force_words_ids", "dola_layers", "stop_strings", "max_time"),
-        ),
-        (),
-    ),
+GIVEN_AS = {
+    "typical_p": "typical",
+    "no_repeat_ngram_size": "no_repeat_ngram",
+    "num_beams": "beams",
+    "num_return_sequences": "n",
+    "penalty_window": "repetition_penalty",
+    **dict.fromkeys(OF_LENGTH, "max_tokens"),
 }
-"""What `generate` knows and is not computed here, with the values that change nothing."""
+"""The options that take the place of settings, where their names are others."""
 
 
 @dataclass(frozen=True)
@@ -77,27 +46,14 @@ class StatedSettings:
     """Those that say anything beside the options, by their names in the file."""
     rules: Rules
     early_stopping: EarlyStopping
+    sampler_order: Literal["reference", "llama.cpp"]
+    max_length: int | None
+    """Where the completion ends, in tokens from the prompt's first, unless its own length is stated or given."""
 
 
-def read_settings(model: Model) -> ModelSettings:
-    """What the files say. Raises ModelError for values that cannot be."""
-    stated = {field.name: model.generation.get(field.name) for field in fields(ModelSettings)}
-    where = f"the settings of {model.name} for generating"
-    try:
-        settings = checked(ModelSettings(**{key: value for key, value in stated.items() if value is not None}))
-    except UsageError as error:
-        name, _, wrong = error.message.partition("'--")[2].partition("'")
-        hint = "without --model-settings options say how tokens are chosen"
-        raise ModelError(f"{where} are not understood: {name.replace('-', '_')}{wrong}", hint) from None
-    ids = [*_ids(settings.forced_bos_token_id), *_ids(settings.forced_eos_token_id), *settings.suppress_tokens]
-    ids += [*settings.begin_suppress_tokens, *(token_id for word in settings.bad_words_ids for token_id in word)]
-    outside = [token_id for token_id in ids if not 0 <= token_id < model.config.sizes.V]
-    if outside or not all(settings.bad_words_ids):
-        what = f"id {outside[0]} is outside the vocabulary" if outside else "one of bad_words_ids is empty"
-        raise ModelError(f"{where} are not understood: {what}")
-    # An end of the text may be taken even if it is called a bad word, as in transformers.
-    ends = [(end,) for end in end_ids(model.generation)]
-    return replace(settings, bad_words_ids=tuple(word for word in settings.bad_words_ids if word not in ends))
+def settings_in_files(model: Model) -> FileSettings | None:
+    """What the files say; None where that is nothing. Raises ModelError for what is not understood."""
+    return (of_gguf if "general.architecture" in model.generation else of_transformers)(model)
 
 
 def with_model_settings(
@@ -106,33 +62,42 @@ def with_model_settings(
     """The options filled with what the model's own settings say, and the rest of these, with --model-settings.
 
     Raises UsageError for a model that has none, and for options that do not go with its beams (`others` are further
-    options of the command); UserError for what is not computed here.
+    options of the command); ModelError for settings that are not understood or not computed here.
     """
     if not options.model_settings:
         return sampling, options, None
-    if not _has_settings(model):
-        raise UsageError(f"--model-settings: {model.name} has no generation_config.json", "leave it out")
-    if undone := _not_done(model):
-        raise UserError(
-            f"{model.name} is to be run with {listed(undone)}, which is not computed here",
-            "without --model-settings options say how tokens are chosen",
+    found = settings_in_files(model)
+    if found is None:
+        raise UsageError(
+            f"--model-settings: the files of {model.name} do not say how its tokens are chosen", "leave it out"
         )
-    settings = read_settings(model)
-    drawn, beams = _way(settings, sampling, options)
+    if found.not_done:
+        raise ModelError(
+            f"{model.name} is to be run with {listed(found.not_done)}, which is not computed here", OPTIONS_INSTEAD
+        )
+    settings, taken = found.settings, _given(sampling) | _given(options)
+    drawn, beams = _way(found, sampling, options)
     if drawn and beams:
-        raise UserError(
+        raise ModelError(
             f"{model.name} is to be run with {beams} beams that are drawn, which is not computed here",
             f"--beams {beams} searches without drawing, --temperature 1 draws without beams",
         )
     values = {key: getattr(settings, key) for key in ("repetition_penalty", "no_repeat_ngram_size")}
     if drawn:
         values |= {key: getattr(settings, key) for key in OF_DRAWS} | {"top_k": settings.top_k or None}
-    taken = _given(sampling)
     values = {GIVEN_AS.get(key, key): value for key, value in values.items() if GIVEN_AS.get(key, key) not in taken}
-    filled = replace(options, beams=beams)
-    if beams and "length_penalty" not in _given(options):
-        filled = replace(filled, length_penalty=settings.length_penalty)
-    stated = StatedSettings(speaking(model, sampling, options), _rules(model, settings), settings.early_stopping)
+    more: dict[str, Any] = {"max_tokens": settings.max_new_tokens} | (
+        {"n": settings.num_return_sequences} if drawn else {}
+    )
+    more |= {"length_penalty": settings.length_penalty} if beams else {}
+    filled = replace(options, beams=beams, **{key: value for key, value in more.items() if key not in taken})
+    stated = StatedSettings(
+        _speaking(found, sampling, options),
+        _rules(model, found, None if "repetition_penalty" in taken else found.penalty_window),
+        settings.early_stopping,
+        found.sampler_order,
+        settings.max_length if filled.max_tokens is None else None,
+    )
     sampling = replace(sampling, **values)
     try:
         check_together("generate", sampling, replace(filled, model_settings=False), *others)
@@ -145,68 +110,61 @@ def with_model_settings(
 
 def remark(model: Model, sampling: SamplingOptions, options: GenerateOptions) -> str | None:
     """A line about the settings of the model that would change what is written, and are not applied."""
-    if options.model_settings or not _has_settings(model):
+    if options.model_settings:
         return None
     try:
-        stated = speaking(model, sampling, options) | _not_done(model)
+        found = settings_in_files(model)
     except ModelError as error:
         return f"{error.message}; nothing of them is applied"
-    return f"not applied: {listed(stated)}; --model-settings chooses as {model.name} states" if stated else None
+    spoken = {} if found is None else _speaking(found, sampling, options, besides=OF_LENGTH) | dict(found.not_done)
+    return f"not applied: {listed(spoken)}; --model-settings chooses as {model.name} states" if spoken else None
 
 
-def speaking(model: Model, sampling: SamplingOptions, options: GenerateOptions) -> dict[str, Any]:
-    """The settings of the model that say anything beside these options, by their names in the file."""
-    settings, taken = read_settings(model), _given(sampling) | _given(options)
-    drawn, beams = _way(settings, sampling, options)
-    speaks = dict.fromkeys(OF_DRAWS, drawn) | dict.fromkeys(OF_BEAMS, bool(beams))
+def _speaking(
+    found: FileSettings, sampling: SamplingOptions, options: GenerateOptions, besides: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The settings of the model that say anything beside these options, by their names in the file; not `besides`."""
+    taken, (drawn, beams) = _given(sampling) | _given(options), _way(found, sampling, options)
+    speaks = dict.fromkeys((*OF_DRAWS, "num_return_sequences", "sampler_order"), drawn)
+    speaks |= dict.fromkeys(OF_BEAMS, bool(beams)) | dict.fromkeys(besides, False)
     speaks |= {"do_sample": drawn and not draws(sampling, options), "num_beams": bool(beams)}
+    if found.settings.max_new_tokens is not None:
+        speaks["max_length"] = False
     return {
-        field.name: model.generation[field.name]
-        for field in fields(settings)
-        if getattr(settings, field.name) != field.default
-        and speaks.get(field.name, True)
-        and GIVEN_AS.get(field.name, field.name) not in taken
+        name: value
+        for field, (name, value) in found.stated.items()
+        if speaks.get(field, True) and GIVEN_AS.get(field, field) not in taken
     }
 
 
 def listed(settings: Mapping[str, Any]) -> str:
     """Settings in a line."""
-    return ", ".join(f"{key} = {str(value) if len(str(value)) <= 40 else '…'}" for key, value in settings.items())
+    return ", ".join(f"{key} = {as_json(value, 40)}" for key, value in settings.items())
 
 
-def _has_settings(model: Model) -> bool:
-    return bool(model.generation) and "general.architecture" not in model.generation
-
-
-def _not_done(model: Model) -> dict[str, Any]:
-    stated = {key: model.generation.get(key) for key in NOT_DONE}
-    return {key: value for key, value in stated.items() if value not in (None, False, [], {}, *NOT_DONE[key])}
-
-
-def _way(settings: ModelSettings, sampling: SamplingOptions, options: GenerateOptions) -> tuple[bool, int]:
+def _way(found: FileSettings, sampling: SamplingOptions, options: GenerateOptions) -> tuple[bool, int]:
     """Whether tokens are drawn, and the number of beams: as the options say, else as the settings do."""
     if (drawn := draws(sampling, options)) or sampling.temperature == 0 or options.beams:
-        return drawn, options.beams
-    return settings.do_sample, settings.num_beams if settings.num_beams > 1 else 0
+        return drawn, options.beams or 0
+    beams = found.settings.num_beams if options.beams is None and found.settings.num_beams > 1 else 0
+    return found.settings.do_sample, beams
 
 
 def _given(group: SamplingOptions | GenerateOptions) -> set[str]:
     return {field.name for field in fields(group) if getattr(group, field.name) != field.default}
 
 
-def _ids(stated: int | tuple[int, ...] | None) -> tuple[int, ...]:
-    return () if stated is None else (stated,) if isinstance(stated, int) else tuple(stated)
-
-
-def _rules(model: Model, settings: ModelSettings) -> Rules:
+def _rules(model: Model, found: FileSettings, penalty_window: int | None) -> Rules:
+    settings = found.settings
     return Rules(
         bad_words=settings.bad_words_ids,
         min_length=settings.min_length,
         min_new_tokens=settings.min_new_tokens,
         ends=end_ids(model.generation),
         first=settings.forced_bos_token_id,
-        last=_ids(settings.forced_eos_token_id),
+        last=ids_of(settings.forced_eos_token_id),
         never=settings.suppress_tokens,
         never_first=settings.begin_suppress_tokens,
         renormalize=settings.renormalize_logits,
+        penalty_window=penalty_window,
     )

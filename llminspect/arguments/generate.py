@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from llminspect.arguments.option import Texts, option
+from llminspect.arguments.option import Texts, option, usual_of
 from llminspect.arguments.together import check_together
 from llminspect.errors import UsageError
 
@@ -20,10 +20,14 @@ class SamplingOptions:
     top_p: float | None = option(min=0, max=1, metavar="P", help="Keep the most probable up to P in all.")
     min_p: float | None = option(min=0, max=1, metavar="P", help="Keep what has P times the best's.")
     typical: float | None = option(min=0, max=1, metavar="P", help="Keep what surprises as expected, P in all.")
-    repetition_penalty: float = option(1.0, metavar="X", help="Before all else: weaken tokens seen so far.")
-    no_repeat_ngram: int = option(0, min=0, metavar="N", help="Write no N tokens in a row that stand there already.")
-    sampler_order: Literal["reference", "llama.cpp"] = option(
-        "reference", help="llama.cpp: typical after top-k, and the temperature last."
+    repetition_penalty: float | None = option(
+        usual=1.0, metavar="X", help="Before all else: weaken tokens seen so far."
+    )
+    no_repeat_ngram: int | None = option(
+        usual=0, min=0, metavar="N", help="Write no N tokens in a row that stand there already."
+    )
+    sampler_order: Literal["reference", "llama.cpp"] | None = option(
+        usual="reference", help="llama.cpp: typical after top-k, and the temperature last."
     )
     seed: int | None = option(min=0, metavar="N", help="Repeat the same draws.")
 
@@ -32,17 +36,17 @@ class SamplingOptions:
 class GenerateOptions:
     """How much is written, and what is shown of it."""
 
-    max_tokens: int = option(32, min=0, metavar="N", help="Stop after N tokens.")
+    max_tokens: int | None = option(usual=32, min=0, metavar="N", help="Stop after N tokens.")
     stop: Texts | None = option(metavar="TEXT", help="Stop before this text; repeatable.")
     ignore_eos: bool = option(False, help="Go on after the end-of-text token.")
     prefix: str | None = option(metavar="TEXT", help="What the completion has to begin with.")
     alternatives: int = option(3, min=0, metavar="N", help="Runners-up shown for each token.")
-    n: int = option(1, min=1, metavar="N", help="Draw N completions.")
-    beams: int = option(0, min=0, metavar="N", help="Beam search with N beams.")
-    length_penalty: float = option(1.0, metavar="X", help="With --beams: log p is divided by tokens^X.")
+    n: int | None = option(usual=1, min=1, metavar="N", help="Draw N completions.")
+    beams: int | None = option(usual=0, min=0, metavar="N", help="Beam search with N beams.")
+    length_penalty: float | None = option(usual=1.0, metavar="X", help="With --beams: log p is divided by tokens^X.")
     steps: bool = option(False, help="For each token the way from the model's probabilities to those drawn from.")
     tree: int = option(0, min=0, metavar="DEPTH", help="The branches not taken, as a tree of this depth.")
-    model_settings: bool = option(False, help="Choose as the model's generation_config.json says; options come first.")
+    model_settings: bool = option(False, help="Choose as the model's own files say; options come first.")
     lookup: int = option(0, min=0, max=15, metavar="N", help="Guess N tokens a pass where the text repeats.")
 
 
@@ -57,13 +61,13 @@ class FollowOptions:
 def draws(sampling: SamplingOptions, options: GenerateOptions) -> bool:
     """Whether the options want tokens drawn; else the most probable is taken."""
     given = (sampling.top_k, sampling.top_p, sampling.min_p, sampling.typical, sampling.seed)
-    drawn = options.n > 1 or any(value is not None for value in given)
+    drawn = usual_of(options, "n") > 1 or any(value is not None for value in given)
     return drawn if sampling.temperature is None else sampling.temperature > 0
 
 
 def check_generate(sampling: SamplingOptions, options: GenerateOptions, *others: Any) -> None:
     """Raise UsageError for what does not go together; `others` are further options of the command."""
-    if sampling.repetition_penalty <= 0:
+    if usual_of(sampling, "repetition_penalty") <= 0:
         raise UsageError("--repetition-penalty has to be above 0", "1 changes nothing, 1.1 weakens what was said")
     check_together("generate", sampling, options, *others)
 

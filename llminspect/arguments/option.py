@@ -30,6 +30,8 @@ class Option:
     """What else the command line is told: help, metavar, envvar, show_default, and what the shell `completes`."""
     min: float | None = None
     max: float | None = None
+    usual: Any = None
+    """What None stands for, where a value that was given is told from the same one that was not."""
 
 
 class Argument(Option):
@@ -37,11 +39,18 @@ class Argument(Option):
 
 
 def option(
-    default: Any = None, *names: str, min: float | None = None, max: float | None = None, **settings: Any
+    default: Any = None,
+    *names: str,
+    min: float | None = None,
+    max: float | None = None,
+    usual: Any = None,
+    **settings: Any,
 ) -> Any:
     """A field that is an option: `top: int = option(10, min=0, help="How many.")`; its name is the field's, as `--top`,
-    unless `names` says otherwise."""
-    return field(default=default, metadata={"option": Option(names, settings, min, max)})
+    unless `names` says otherwise. `usual` is what None stands for (`usual_of`)."""
+    if usual is not None:
+        settings |= {"help": f"{settings['help']} Default: {usual}.", "show_default": False}
+    return field(default=default, metadata={"option": Option(names, settings, min, max, usual)})
 
 
 def argument(default: Any = None, **settings: Any) -> Any:
@@ -92,6 +101,12 @@ def fields_of(kind: Any) -> dict[str, tuple[Any, Option]]:
         usual = () if isinstance(option, Argument) else (f"--{entry.name.replace('_', '-')}",)
         found[entry.name] = hints[entry.name], replace(option, names=option.names or usual)
     return found
+
+
+def usual_of(group: Any, name: str) -> Any:
+    """The value of a field, or what None stands for there."""
+    value, kind = getattr(group, name), cast("Any", type(group))
+    return fields_of(kind)[name][1].usual if value is None else value
 
 
 def alternatives(hint: Any) -> tuple[Any, ...]:

@@ -226,7 +226,8 @@ def _given(groups: tuple[Any, ...]) -> tuple[dict[str, str], set[str]]:
             names[field.name] = option_name(field.name, option).strip("[].")
             variable = option.settings.get("envvar")
             from_environment = variable is not None and os.environ.get(variable) == str(value)
-            if value != field.default and value not in ([], ()) and not from_environment:
+            usual = field.default if option.usual is None else option.usual
+            if value not in (field.default, usual, [], ()) and not from_environment:
                 given.add(field.name)
     in_order = [values.get(name) for name in ("temperature", "top_p", "min_p", "typical")]
     facts = {

@@ -40,6 +40,8 @@ class Rules:
     """Tokens that are not taken as the first, or after a forced first one (begin_suppress_tokens)."""
     renormalize: bool = False
     """Whether what is left is made to add up to 1 again: of matter to beams alone (renormalize_logits)."""
+    penalty_window: int | None = None
+    """How many tokens back a repetition penalty looks; None: to the first (`penalty_last_n` of GGUF files)."""
 
 
 NO_RULES = Rules()

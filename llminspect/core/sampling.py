@@ -114,7 +114,8 @@ def filter_steps(
     """What is switched on, named, in the order in which it acts. `ids` are the tokens so far."""
     of, steps = sampling, list[tuple[str, "Callable[[Array], Array]"]]()
     if of.repetition_penalty != 1:
-        steps.append(("penalty", lambda logits_V: penalize_repetition(logits_V, ids, of.repetition_penalty)))
+        seen = ids if of.rules.penalty_window is None else ids[-of.rules.penalty_window :]
+        steps.append(("penalty", lambda logits_V: penalize_repetition(logits_V, seen, of.repetition_penalty)))
     if of.no_repeat_ngram:
         steps.append(("no-repeat", lambda logits_V: forbid(logits_V, repeats(ids, of.no_repeat_ngram))))
     steps += rule_steps(of.rules, ids, extent)

@@ -161,6 +161,7 @@ def generate(
 
     check_generate(sampling, options, patch, experiments, source)
     model = opened(model)
+    question.check_writes(model)
     sampling, options, stated = with_model_settings(model, sampling, options, patch, experiments, source)
     seed = seed_of(sampling, options)
     patched = None if patch.patch is None else prompt_of(patch.patch, source, model.tokenizer).ids

@@ -212,10 +212,18 @@ class Model:
         return capability in self.architecture.capabilities_with(self.config, self.params)
 
 
+def stated_ends(stated: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """What files name as ends of a text, by the key that names one or a list: `eos_token_id`, or those of GGUF."""
+    gguf = ("eos_token_id", "eot_token_id", "eom_token_id", "eos_token_ids")
+    keys = ("eos_token_id", *(f"tokenizer.ggml.{key}" for key in gguf))
+    found = {key: stated[key] for key in keys if stated.get(key) is not None}
+    return {key: value if isinstance(value, list) else [value] for key, value in found.items()}
+
+
 def end_ids(stated: Mapping[str, Any]) -> frozenset[int]:
     """The ids under `eos_token_id`, which names one or a list."""
-    ends = stated.get("eos_token_id")
-    return frozenset(end for end in (ends if isinstance(ends, list) else [ends]) if type(end) is int and end >= 0)
+    ends = stated_ends(stated).get("eos_token_id", ())
+    return frozenset(end for end in ends if type(end) is int and end >= 0)
 
 
 class Engine(Protocol):

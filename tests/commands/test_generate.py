@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import math
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -363,3 +364,66 @@ def test_guessing_from_what_stood_before_gives_the_same_in_fewer_passes(smollm2:
 def test_guessing_does_not_go_with_beams() -> None:
     with pytest.raises(UsageError, match="--lookup"):
         check_generate(SamplingOptions(), GenerateOptions(lookup=4, beams=2))
+
+
+RUNS = {
+    "greedy": ["--model", "toy"],
+    "beams": ["--model", "toy", "--beams", "2"],
+    "samples": ["--model", "toy", "--n", "2", "--seed", "1"],
+    "tree": ["--model", "toy", "--beams", "2", "--tree", "1"],
+    "watched": ["--model", "toy", "--watch"],
+    "looked up": ["--model", "toy", "--lookup", "2"],
+    "translated": ["--model", str(GOLDEN / "marian"), "--ids", "7,31", "--beams", "2"],
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_way_through_the_filters_is_shown_wherever_it_is_wanted(name: str, called: Program) -> None:
+    options = ["--max-tokens", "2", "--steps", "--no-repeat-ngram", "3"]
+    text = [] if "--ids" in RUNS[name] else ["world"]
+    ran = called("generate", *text, *RUNS[name], *options)
+    assert ran.code == 0, ran.err
+    steps = ran.out.count("tokens left")
+    assert steps == ran.out.count("no-repeat") == (4 if name == "samples" else 2)
+
+
+def widths(out: str) -> list[int]:
+    return [len(line.rstrip()) for line in out.splitlines()]
+
+
+@pytest.mark.parametrize("columns", [48, 60, 80, 120])
+def test_no_head_of_a_column_is_broken(columns: int, called: Program) -> None:
+    sampling = ["--temperature", "0.8", "--top-k", "9", "--top-p", "0.9", "--min-p", "0.01", "--typical", "0.9"]
+    more = ["--repetition-penalty", "1.1", "--no-repeat-ngram", "2", "--seed", "1", "--steps", "--max-tokens", "1"]
+    run = ("generate", "--ids", "7,31,5", "--model", str(GOLDEN / "llama"), *sampling, *more)
+    out = called(*run, COLUMNS=str(columns)).out
+    heads = [line.split() for line in out.splitlines() if line.startswith("token ")]
+    names = ["model", "penalty", "no-repeat", "temperature", "top-k", "top-p", "min-p", "typical"]
+    assert [name for head in heads for name in head if name != "token"] == names
+    assert " drawn at   runners-up " in out and max(widths(out)) <= columns
+    assert (len(heads) == 1) == (columns == 120)
+
+
+@pytest.mark.parametrize("options", [[], ["--beams", "2"], ["--tree", "3"]], ids=str)
+def test_the_last_token_that_is_written_is_not_read(options: list[str], called: Program) -> None:
+    """A context of 64 holds 60 tokens and the 4 after them; a fifth is written from a full one."""
+    run = ("generate", "--model", str(GOLDEN / "llama"), "--ids", ",".join(["5"] * 60), "--ignore-eos", *options)
+    assert "notes" not in called(*run, "--max-tokens", "5", "--json").json
+    assert called(*run, "--max-tokens", "6", "--json").json["notes"][0].startswith("65 tokens are more than the 64")
+
+
+def test_branches_are_read_too(called: Program) -> None:
+    run = ("generate", "--model", str(GOLDEN / "llama"), "--ids", ",".join(["5"] * 63), "--max-tokens", "1", "--json")
+    assert "notes" not in called(*run, "--tree", "2", "--alternatives", "1").json
+    assert called(*run, "--tree", "3", "--alternatives", "1").json["notes"][0].startswith("65 tokens")
+
+
+@pytest.mark.parametrize("name", ["llama-both-ways", "llama-body", "bert-encoder", "t5-encoder"])
+def test_a_model_that_only_gives_vectors_says_so_in_one_line(name: str, called: Program, tmp_path: Path) -> None:
+    shutil.copytree(GOLDEN / name, tmp_path / name)
+    (tmp_path / name / "generation_config.json").write_text('{"do_sample": true}')
+    for options in ([], ["--beams", "2"], ["--model-settings"], ["--stream"]):
+        ran = called("generate", "--ids", "7,31", "--model", str(tmp_path / name), *options)
+        assert (ran.code, ran.out) == (2, "")
+        assert "does not generate: it" in ran.err and ran.err.endswith("(llminspect embed shows its vectors)\n")
+        assert ran.err.count("\n") == 1

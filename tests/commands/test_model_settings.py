@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from llminspect.analysis.completion import next_logits
 from llminspect.analysis.generate import GenerateQuestion, generate
 from llminspect.analysis.model_settings import remark, with_model_settings
 from llminspect.analysis.prompt import prompt_of_ids, target_prompt, with_source
-from llminspect.arguments.generate import GenerateOptions, SamplingOptions
+from llminspect.arguments.generate import GenerateOptions, SamplingOptions, draws
 from llminspect.core.decoding import decode
 from llminspect.core.sampling import Sampling
 from llminspect.errors import ModelError, UsageError, UserError
@@ -50,7 +51,7 @@ def name_of(case: dict[str, Any]) -> str:
 @pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_what_is_written_is_what_transformers_writes(case: dict[str, Any], tmp_path: Path) -> None:
     model = model_with(tmp_path / "model", case["family"], case["settings"], older=case["older"])
-    options = GenerateOptions(max_tokens=RECORDED["tokens"], model_settings=True, steps=True)
+    options = GenerateOptions(max_tokens=case["tokens"], model_settings=True, steps=True)
     sampling, options, own = with_model_settings(model, SamplingOptions(), options)
     drawn, prompt = "distributions" in case, prompt_of_ids(case["prompt"], None, None)
     question = GenerateQuestion(sampling, options, seed=1 if drawn else None, stated=own)
@@ -64,6 +65,7 @@ def test_what_is_written_is_what_transformers_writes(case: dict[str, Any], tmp_p
         assert result.ids == case["ids"][0]
     else:
         assert own is not None
+        assert len(result.samples or [0]) == len(case["ids"])
         ids = prompt.ids
         if model.can("source"):
             model, ids = with_source(model, ids), target_prompt(model, None, None).ids
@@ -81,7 +83,7 @@ def test_the_settings_are_of_every_kind_that_is_recorded() -> None:
     """Else a setting could be dropped and no case would tell."""
     from dataclasses import fields
 
-    from llminspect.analysis.model_settings import ModelSettings
+    from llminspect.analysis.stated_settings import ModelSettings
 
     assert {field.name for field in fields(ModelSettings)} <= {key for case in CASES for key in case["settings"]}
 
@@ -104,6 +106,63 @@ def test_options_come_before_the_settings(tmp_path: Path) -> None:
     assert with_model_settings(model, plain, GenerateOptions()) == (plain, GenerateOptions(), None)
 
 
+STATED = {"repetition_penalty": 1.3, "no_repeat_ngram_size": 2, "num_beams": 3, "length_penalty": 2.0}
+LIKE_NONE: dict[str, Any] = {"repetition_penalty": 1.0, "no_repeat_ngram": 0, "beams": 0, "length_penalty": 1.0}
+LIKE_NONE |= {"n": 1, "max_tokens": 32}
+
+
+@pytest.mark.parametrize("name", LIKE_NONE)
+def test_an_option_comes_first_even_with_the_value_that_it_has_when_left_out(name: str, tmp_path: Path) -> None:
+    drawn = {"do_sample": True, "num_return_sequences": 2} if name == "n" else STATED
+    model = model_with(tmp_path / "model", "llama", {**drawn, "max_new_tokens": 3})
+    sampling, options = SamplingOptions(), GenerateOptions(model_settings=True)
+    without = with_model_settings(model, sampling, options)
+    index = 0 if name in ("repetition_penalty", "no_repeat_ngram") else 1
+    if index:
+        options = replace(options, **{name: LIKE_NONE[name]})
+    else:
+        sampling = replace(sampling, **{name: LIKE_NONE[name]})
+    found = with_model_settings(model, sampling, options)
+    assert getattr(without[index], name) != LIKE_NONE[name]
+    assert getattr(found[index], name) == LIKE_NONE[name]
+    assert without[2] is not None and found[2] is not None
+    assert len(set(without[2].applied) - set(found[2].applied)) == (2 if name == "beams" else 1)
+
+
+def test_an_option_that_comes_first_stands_in_the_provenance(program: Program, tmp_path: Path) -> None:
+    model_with(tmp_path / "model", "llama", {"repetition_penalty": 1.5, "max_new_tokens": 2})
+    run = ["generate", "--ids", "7,31", "-m", str(tmp_path / "model"), "--model-settings"]
+    found = program(*run, "--repetition-penalty", "1", "--json").json
+    assert found["provenance"]["options"]["repetition_penalty"] == 1
+    assert found["model_settings"] == {"max_new_tokens": 2} and len(found["ids"]) == 2
+    assert "2 tokens: the number of tokens was reached (max_new_tokens)" in program(*run).out
+
+
+def test_a_prompt_as_long_as_all_may_become_is_refused(tmp_path: Path) -> None:
+    model = model_with(tmp_path / "model", "llama", {"max_length": 3})
+    sampling, options, stated = with_model_settings(model, SamplingOptions(), GenerateOptions(model_settings=True))
+    question = GenerateQuestion(sampling, options, stated=stated)
+    assert len(generate(model, question, prompt_of_ids([7, 31], None, None)).ids) == 1
+    with pytest.raises(UsageError, match="ends at max_length = 3, and the text has 3 tokens"):
+        generate(model, question, prompt_of_ids([7, 31, 5], None, None))
+    given = with_model_settings(model, sampling, replace(options, max_tokens=2))
+    question = GenerateQuestion(given[0], given[1], stated=given[2])
+    assert len(generate(model, question, prompt_of_ids([7, 31, 5], None, None)).ids) == 2
+
+
+def test_files_that_say_nothing_are_refused_alike(tmp_path: Path) -> None:
+    switch = GenerateOptions(model_settings=True)
+    shutil.copytree(GOLDEN / "llama", tmp_path / "without")
+    folder = open_model(str(tmp_path / "without"))
+    of_gguf = replace(open_model("toy"), generation={"general.architecture": "llama", "llama.block_count": 2})
+    empty = model_with(tmp_path / "empty", "llama", {})
+    for model in (folder, of_gguf, empty, open_model("toy")):
+        with pytest.raises(UsageError, match=f"the files of {model.name} do not say how its tokens are chosen"):
+            with_model_settings(model, SamplingOptions(), switch)
+    greedy = with_model_settings(model_with(tmp_path / "g", "llama", {"eos_token_id": 3}), SamplingOptions(), switch)
+    assert greedy[2] is not None and greedy[2].applied == {}
+
+
 def test_what_is_not_applied_is_said_in_one_line(tmp_path: Path, program: Program) -> None:
     model_with(tmp_path / "model", "marian", {"num_beams": 4, "bad_words_ids": [[5]], "top_k": 9, "min_length": 0})
     run = ["generate", "--ids", "7,31,5", "-m", str(tmp_path / "model"), "--max-tokens", "3"]
@@ -124,15 +183,23 @@ def test_what_is_not_applied_is_said_in_one_line(tmp_path: Path, program: Progra
 
 WRONG: list[tuple[dict[str, Any], type[UserError], str]] = [
     ({"temperature": 0.0, "do_sample": True}, ModelError, "temperature"),
-    ({"top_p": 1.2}, ModelError, "top_p: 1.2 is not in the range"),
+    ({"top_p": 1.2}, ModelError, "top_p = 1.2 is not in the range"),
+    ({"do_sample": "yes"}, ModelError, 'do_sample = "yes" is not true or false'),
+    ({"top_k": False}, ModelError, "top_k = false is not a whole number"),
+    ({"repetition_penalty_slope": 0}, ModelError, "repetition_penalty_slope = 0"),
+    ({"chat_format": False, "max_length": 9}, ModelError, "chat_format = false"),
+    ({"cache_implementation": "quantized"}, ModelError, 'cache_implementation = "quantized"'),
+    ({"num_return_sequences": 2}, ModelError, "num_return_sequences = 2, and one text can be found"),
+    ({"num_return_sequences": 3, "num_beams": 2}, ModelError, "num_return_sequences = 3, and 2 texts can be found"),
+    ({"max_new_tokens": 0}, ModelError, "max_new_tokens = 0"),
     ({"num_beams": "4"}, ModelError, "num_beams"),
     ({"bad_words_ids": [[]]}, ModelError, "bad_words_ids is empty"),
     ({"bad_words_ids": [[1, 4000]]}, ModelError, "4000 is outside the vocabulary"),
     ({"suppress_tokens": [-1]}, ModelError, "suppress_tokens"),
     ({"forced_eos_token_id": 131}, ModelError, "131 is outside the vocabulary"),
-    ({"num_beams": 2, "do_sample": True}, UserError, "2 beams that are drawn"),
-    ({"encoder_no_repeat_ngram_size": 3}, UserError, "encoder_no_repeat_ngram_size = 3"),
-    ({"num_beam_groups": 2, "diversity_penalty": 0.5}, UserError, "diversity_penalty = 0.5, num_beam_groups = 2"),
+    ({"num_beams": 2, "do_sample": True}, ModelError, "2 beams that are drawn"),
+    ({"encoder_no_repeat_ngram_size": 3}, ModelError, "encoder_no_repeat_ngram_size = 3"),
+    ({"num_beam_groups": 2, "diversity_penalty": 0.5}, ModelError, "diversity_penalty = 0.5, num_beam_groups = 2"),
 ]
 
 
@@ -156,8 +223,6 @@ def test_options_that_do_not_go_with_the_settings_are_refused(tmp_path: Path) ->
         with_model_settings(greedy, SamplingOptions(), replace(switch, length_penalty=2.0))
     with pytest.raises(UsageError, match="takes the most probable token: --sampler-order"):
         with_model_settings(greedy, SamplingOptions(sampler_order="llama.cpp"), switch)
-    with pytest.raises(UsageError, match=r"toy has no generation_config\.json"):
-        with_model_settings(open_model("toy"), SamplingOptions(), switch)
 
 
 def test_the_end_is_one_of_a_list_in_either_file(tmp_path: Path) -> None:
@@ -206,3 +271,108 @@ def test_the_order_of_the_filters_is_an_option(program: Program) -> None:
     assert refused.code == 2 and "changes nothing without two of" in refused.err
     refused = program(*run[:-2], "--beams", "2", *filters[4:])
     assert refused.code == 2
+
+
+def gguf_with(**keys: Any) -> Model:
+    """A model whose file says this under general.sampling."""
+    model = open_model(str(GOLDEN / "llama"))
+    said = {f"general.sampling.{key}": value for key, value in keys.items()}
+    return replace(model, generation={"general.architecture": "llama", **said})
+
+
+IN_FLOAT32 = float(np.float32(0.6))
+
+
+def test_a_gguf_file_chooses_as_llama_cpp_reads_it() -> None:
+    switch = GenerateOptions(model_settings=True, max_tokens=1, steps=True)
+    model = gguf_with(temp=IN_FLOAT32, top_k=20, penalty_repeat=1.5, penalty_last_n=2)
+    sampling, options, stated = with_model_settings(model, SamplingOptions(), switch)
+    # What is absent is as in llama.cpp: top-p 0.95, min-p 0.05.
+    assert (sampling.temperature, sampling.top_k, sampling.top_p, sampling.min_p) == (0.6, 20, 0.95, 0.05)
+    assert stated is not None
+    assert stated.applied == {
+        "general.sampling.temp": 0.6,
+        "general.sampling.top_k": 20,
+        "general.sampling.penalty_repeat": 1.5,
+        "general.sampling.penalty_last_n": 2,
+    }
+    question = GenerateQuestion(sampling, options, seed=1, stated=stated)
+    step = generate(model, question, prompt_of_ids([86, 31, 5], None, None)).steps[0]
+    assert step.filters is not None
+    assert step.filters.names == ["model", "penalty", "top-k", "top-p", "min-p", "temperature"]
+    assert stated.rules.penalty_window == 2
+    typed = with_model_settings(model, SamplingOptions(repetition_penalty=1.2), switch)[2]
+    assert typed is not None and typed.rules.penalty_window is None  # Which is the option's, of all tokens.
+
+
+@pytest.mark.parametrize(
+    ("keys", "names"),
+    [
+        ({"sequence": "top_p;temperature", "temp": 0.5}, ["top-p", "temperature"]),
+        ({"sequence": "temperature;top_k;top-p", "temp": 0.5}, ["temperature", "top-k", "top-p"]),
+        ({"sequence": "dry;topk;typ_p;xtc;temp", "temp": 0.5, "xtc_threshold": 0.6}, ["top-k", "temperature"]),
+        ({"sequence": "min_p", "temp": -1.0}, ["min-p"]),
+        ({"temp": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}, []),
+        ({"temp": 0.0, "top_k": 3}, []),
+    ],
+)
+def test_the_filters_of_a_gguf_file_act_in_its_order(keys: dict[str, Any], names: list[str]) -> None:
+    switch = GenerateOptions(model_settings=True, max_tokens=1, steps=True)
+    model = gguf_with(**keys)
+    sampling, options, stated = with_model_settings(model, SamplingOptions(), switch)
+    assert draws(sampling, options) == (keys.get("temp", 1) > 0 or "sequence" in keys)
+    question = GenerateQuestion(sampling, options, seed=1, stated=stated)
+    step = generate(model, question, prompt_of_ids([7], None, None)).steps[0]
+    assert step.filters is not None and step.filters.names == ["model", *names]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"mirostat": 2}, "general.sampling.mirostat = 2, which is not computed here"),
+        ({"xtc_probability": 0.5}, "general.sampling.xtc_probability = 0.5, which is not computed here"),
+        ({"top_k": "9"}, 'top_k = "9" is not a whole number'),
+        ({"penalty_repeat": 0.0}, "penalty_repeat = 0.0 is not in the range"),
+        ({"sequence": "top_k;magic"}, 'general.sampling.sequence names "magic"'),
+        ({"sequence": "min_p;top_p;top_k"}, "the order of general.sampling.sequence"),
+        ({"sequence": "temperature;temperature"}, "the order of general.sampling.sequence"),
+        ({"top_q": False}, "general.sampling.top_q = false"),
+    ],
+)
+def test_what_a_gguf_file_says_and_is_not_computed_is_refused(keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelError, match=re.escape(message)):
+        with_model_settings(gguf_with(**keys), SamplingOptions(), GenerateOptions(model_settings=True))
+
+
+def test_what_a_gguf_file_says_is_mentioned_where_it_is_not_applied() -> None:
+    model = gguf_with(temp=0.5, penalty_last_n=64)
+    line = remark(model, SamplingOptions(), GenerateOptions())
+    assert line is not None and line.startswith("not applied: general.sampling.temp = 0.5; --model-settings")
+    assert remark(model, SamplingOptions(temperature=0), GenerateOptions()) is None
+
+
+@pytest.mark.parametrize("end", [-1, 131, [2, 500]])
+def test_an_end_that_is_no_token_of_the_model_is_noted(end: Any, tmp_path: Path) -> None:
+    model = model_with(tmp_path / "model", "llama", {"eos_token_id": end})
+    prompt = prompt_of_ids([7, 31], None, None)
+    wrong = end[1] if isinstance(end, list) else end
+    notes = generate(model, GenerateQuestion(options=GenerateOptions(max_tokens=1)), prompt).notes
+    assert notes == [f"eos_token_id = {wrong} ends no text: the ids of {model.name} run from 0 to 130"]
+    ignoring = GenerateOptions(max_tokens=1, ignore_eos=True)
+    assert generate(model, GenerateQuestion(options=ignoring), prompt).notes is None
+
+
+@pytest.mark.parametrize("end", ["2", True, 2.0, [2, None]])
+def test_an_end_that_is_no_id_is_refused(end: Any, tmp_path: Path) -> None:
+    model = model_with(tmp_path / "model", "llama", {"eos_token_id": end})
+    prompt, shown = prompt_of_ids([7, 31], None, None), json.dumps(end)
+    with pytest.raises(ModelError, match=re.escape(f"eos_token_id = {shown}, which is no id")):
+        generate(model, GenerateQuestion(options=GenerateOptions(max_tokens=1)), prompt)
+    ignoring = GenerateOptions(max_tokens=1, ignore_eos=True)
+    assert len(generate(model, GenerateQuestion(options=ignoring), prompt).ids) == 1
+
+
+def test_the_ends_of_a_gguf_file_are_looked_at_too() -> None:
+    model = replace(gguf_with(), generation={"general.architecture": "llama", "tokenizer.ggml.eos_token_ids": [3, 400]})
+    result = generate(model, GenerateQuestion(options=GenerateOptions(max_tokens=1)), prompt_of_ids([7], None, None))
+    assert result.notes is not None and result.notes[0].startswith("tokenizer.ggml.eos_token_ids = 400 ends no text")

@@ -106,6 +106,15 @@ def test_repetition_penalty_weakens_what_was_said(logits: np.ndarray, penalty: f
         assert abs(result[index] - expected) < 1e-12
 
 
+def test_the_penalty_may_look_a_few_tokens_back() -> None:
+    logits, ids = np.array([1.0, 1.0, 1.0, -1.0]), [3, 0, 1, 3]
+    weakened = Sampling(repetition_penalty=2.0, rules=Rules(penalty_window=2))
+    (_, change), *_ = sampling.filter_steps(weakened, ids)
+    assert change(logits).tolist() == [1.0, 0.5, 1.0, -2.0]
+    (_, change), *_ = sampling.filter_steps(Sampling(repetition_penalty=2.0), ids)
+    assert change(logits).tolist() == [0.5, 0.5, 1.0, -2.0]
+
+
 @given(LOGITS)
 def test_filters_change_no_argument_and_leave_a_distribution(logits: np.ndarray) -> None:
     before = logits.copy()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
 from llminspect.arguments.generate import FollowOptions, GenerateOptions, SamplingOptions, check_generate, seed_of
+from llminspect.arguments.option import usual_of
 from llminspect.arguments.shared import EngineOptions, ModelOptions, OutputOptions, SourceOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts
@@ -43,13 +44,14 @@ def command(
 
     llminspect generate "The capital of France is"
     """
-    from llminspect.analysis.generate import GenerateQuestion, generate
+    from llminspect.analysis.generate import GenerateQuestion, check_writes, generate
     from llminspect.analysis.model_settings import remark, with_model_settings
     from llminspect.analysis.prompt import text_prompt
 
     others = (patch, experiments, follow, source, model, output)
     check_generate(sampling, options, *others)
     opened = open_model_for(model, output, engine)
+    check_writes(opened)
     if line := remark(opened, sampling, options):
         note(line, output)
     sampling, options, stated = with_model_settings(opened, sampling, options, *others)
@@ -73,8 +75,8 @@ class Follower:
     def __init__(
         self, source: SourceOptions, output: OutputOptions, options: GenerateOptions, follow: FollowOptions
     ) -> None:
-        several = (options.n > 1 or options.beams) and not follow.stream
-        self.output, self.alone = output, follow.stream
+        several = (usual_of(options, "n") > 1 or options.beams) and not follow.stream
+        self.options, self.output, self.alone = options, output, follow.stream
         self.bars = follow.watch
         self.streams = not (output.json or source.lines or follow.watch or several)
 
@@ -87,7 +89,7 @@ class Follower:
         from llminspect.analysis.generate import check_generates, written
         from llminspect.commands.generate.view import in_front, watch_view
 
-        check_generates(model, prompt)  # Nothing is shown of what cannot be continued.
+        check_generates(model, prompt, self.options)  # Nothing is shown of what cannot be continued.
         before = in_front(written(model, prompt), prompt.ids, [token.start for token in prompt.tokens])
         if self.bars:
             with live(self.output) as picture:

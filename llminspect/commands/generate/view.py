@@ -8,7 +8,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.text import Text
 
 from llminspect.analysis.beams import Beam, BranchToken
-from llminspect.analysis.completion import Completion, StepRecord
+from llminspect.analysis.completion import Completion, Filters, StepRecord
 from llminspect.analysis.generate import CompletionChange, GenerateResult, UnchangedCompletion
 from llminspect.analysis.model_settings import listed
 from llminspect.commands.forward.answers import experiments_made
@@ -17,10 +17,12 @@ from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars
 from llminspect.render.safe import visible
 from llminspect.render.section import Drawn
-from llminspect.render.table import Cell, Column, Columns, table
+from llminspect.render.table import Cell, Column, Columns, SizedTable, first_fitting, table
 from llminspect.render.token_strip import value_strip
 from llminspect.render.tree import Branch, branch_tree
 
+LONGEST_WHOLE = 24
+"""Cells of a token that is not broken into lines."""
 _STOPS = {
     "length": "the number of tokens was reached (--max-tokens)",
     "eos": "the model said that the text ends here",
@@ -38,10 +40,14 @@ def render(result: GenerateResult, *, streamed: bool = False) -> RenderableType:
     elif not streamed:
         parts += [_text(_prompt(result), _completion(result, result.completion, result.ids)), Text()]
     if result.samples is None and result.steps:
-        parts += [Text(), confidence(result), Text(), step_table(result.steps), Text()]
-        for index, step in enumerate(result.steps):
-            if step.filters is not None:
-                parts += [filter_view(index, step), Text()]
+        parts += [
+            Text(),
+            confidence(result.steps),
+            Text(),
+            step_table(result.steps),
+            Text(),
+            *filter_views(result.steps),
+        ]
     if result.model_settings:
         parts += [Text(f"by the model's own settings: {visible(listed(result.model_settings))}", theme.QUIET), Text()]
     if result.tree is not None:
@@ -52,6 +58,8 @@ def render(result: GenerateResult, *, streamed: bool = False) -> RenderableType:
     seed = "" if result.seed is None else f"; seed {result.seed} repeats it"
     passes = "" if result.passes is None else f" in {count(result.passes)} passes"
     why = "the model can hold no more" if result.context_full else _STOPS[result.stop]
+    for key in ("max_new_tokens", "max_length"):
+        why = why.replace("--max-tokens", key) if key in (result.model_settings or ()) else why
     tokens = "1 token" if len(result.ids) == 1 else f"{count(len(result.ids))} tokens"
     parts.append(Text(f"{tokens}{passes}: {why}{seed}", theme.QUIET))
     return Group(*parts)
@@ -89,18 +97,22 @@ def _lines(text: str) -> str:
     return "\n".join(visible(f"x{line}")[1:] for line in text.split("\n"))
 
 
-def confidence(result: GenerateResult) -> RenderableType:
+def confidence(steps: Sequence[StepRecord]) -> RenderableType:
     """The completion's tokens, each coloured by its probability."""
     return value_strip(
-        [step.text for step in result.steps],
-        [step.prob for step in result.steps],
+        [step.text for step in steps],
+        [step.prob for step in steps],
         limits=(0, 1),
         name="probability that the model gave the token",
     )
 
 
 def step_table(steps: Sequence[StepRecord]) -> RenderableType:
-    """A line a token."""
+    """A line a token; without the bars where the line is short."""
+    return first_fitting([_step_table(steps, bars=True)], [_step_table(steps, bars=False)])
+
+
+def _step_table(steps: Sequence[StepRecord], *, bars: bool) -> SizedTable:
     rows: list[list[Cell]] = []
     for index, step in enumerate(steps):
         others = "  ".join(f"{visible(other.text, True)} {percent(other.prob)}" for other in step.alternatives)
@@ -108,39 +120,52 @@ def step_table(steps: Sequence[StepRecord]) -> RenderableType:
         if step.forced:
             token.append(" (given)", theme.QUIET)
         drawn = None if step.drawn_prob is None else percent(step.drawn_prob)
-        row: list[Cell] = [str(index), token, percent(step.prob), BarCell(step.prob, 10)]
+        row: list[Cell] = [str(index), token, percent(step.prob), BarCell(step.prob, 10) if bars else None]
         rows.append([*row, drawn, Text(others, theme.QUIET), f"{step.entropy:.1f}"])
     # Without a filter a token is drawn at the model's own probability.
     drawn_at_all = any(step.drawn_prob is not None and abs(step.drawn_prob - step.prob) > 1e-9 for step in steps)
-    columns: Columns = [Column("", "right", quiet=True), "token", Column("prob", "right"), ""]
-    columns.append(Column("drawn at", "right") if drawn_at_all else None)
+    columns: Columns = [Column("", "right", quiet=True, whole=True), "token", Column("prob", "right", whole=True)]
+    columns += ["" if bars else None, Column("drawn at", "right", whole=True) if drawn_at_all else None]
     columns.append("runners-up" if any(step.alternatives for step in steps) else None)
-    columns.append(Column("bits", "right", quiet=True))
+    columns.append(Column("bits", "right", quiet=True, whole=True))
     note = "prob: the model's own; bits: the entropy of its choice, 0 when it is certain"
     return table(columns, rows, note=note + ("; drawn at: after the filters" if drawn_at_all else ""))
 
 
+def filter_views(steps: Sequence[StepRecord]) -> list[RenderableType]:
+    """With --steps what the filters did at each step."""
+    shown = [filter_view(index, step) for index, step in enumerate(steps) if step.filters is not None]
+    return [part for view in shown for part in (view, Text())]
+
+
 def filter_view(index: int, step: StepRecord) -> RenderableType:
-    """From the model's own probabilities to those drawn from, the tokens cut away still there."""
-    filters = step.filters
-    assert filters is not None
+    """From the model's own probabilities to those drawn from, the tokens cut away still there; in as many tables as the
+    width needs."""
+    assert step.filters is not None
+    stages = len(step.filters.names)
+    sizes = range(stages, 0, -1)
+    ways = ([_filter_table(step, step.filters, at, at + size) for at in range(0, stages, size)] for size in sizes)
+    title = f"step {index}: {visible(step.text, True)} was {'given' if step.forced else 'taken'}"
+    return Group(Text(title, theme.TITLE), first_fitting(*ways))
+
+
+def _filter_table(step: StepRecord, filters: Filters, first: int, end: int) -> SizedTable:
+    """The stages from `first` to before `end`."""
     rows: list[list[Cell]] = []
-    strong = [place for place, token in enumerate(filters.tokens) if token.id == step.id]
-    for token in filters.tokens:
-        cells: list[Cell] = [Text(visible(token.text, True))]
-        gone = False
-        for probability in token.probs:
+    names = [*(Text(visible(token.text, True)) for token in filters.tokens), Text("tokens left", theme.QUIET)]
+    for name, token in zip(names, filters.tokens, strict=False):
+        cells: list[Cell] = [name]
+        for stage, probability in enumerate(token.probs[first:end], first):
+            gone = 0 in token.probs[:stage]
             shown = "" if gone else "cut" if probability == 0 else percent(probability, 2)
             cells.append(Text(shown, "" if probability else theme.QUIET))
-            gone = gone or probability == 0
         rows.append(cells)
-    left: list[Cell] = [Text(count(kept), theme.QUIET) for kept in filters.kept]
-    rows.append([Text("tokens left", theme.QUIET), *left])
-    # With every filter switched on the long name would break at 80 columns.
-    short = {"temperature": "temp."} if len(filters.names) > 5 else {}
-    columns = [Column("token"), *(Column(short.get(name, name), "right") for name in filters.names)]
-    title = f"step {index}: {visible(step.text, True)} was {'given' if step.forced else 'taken'}"
-    return Group(Text(title, theme.TITLE), table(columns, rows, strong=strong))
+    left: list[Cell] = [Text(count(kept), theme.QUIET) for kept in filters.kept[first:end]]
+    rows.append([names[-1], *left])
+    strong = [place for place, token in enumerate(filters.tokens) if token.id == step.id]
+    columns = [Column("token", whole=max(name.cell_len for name in names) <= LONGEST_WHOLE)]
+    columns += [Column(name, "right", whole=True) for name in filters.names[first:end]]
+    return table(columns, rows, strong=strong)
 
 
 def samples(result: GenerateResult, completions: Sequence[Completion]) -> list[RenderableType]:
@@ -150,6 +175,8 @@ def samples(result: GenerateResult, completions: Sequence[Completion]) -> list[R
         logprob = sum(step.logprob for step in completion.steps)
         parts.append(Text(f"sample {index}   log p {number(logprob)}, {completion.stop}", theme.QUIET))
         parts += [_text(_prompt(result), _completion(result, completion.completion, completion.ids)), Text()]
+        if any(step.filters for step in completion.steps):
+            parts += [step_table(completion.steps), Text(), *filter_views(completion.steps)]
     return parts
 
 
