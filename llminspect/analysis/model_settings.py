@@ -117,7 +117,11 @@ def remark(model: Model, sampling: SamplingOptions, options: GenerateOptions) ->
     except ModelError as error:
         return f"{error.message}; nothing of them is applied"
     spoken = {} if found is None else _speaking(found, sampling, options, besides=OF_LENGTH) | dict(found.not_done)
-    return f"not applied: {listed(spoken)}; --model-settings chooses as {model.name} states" if spoken else None
+    if found is None or not spoken:
+        return None
+    undone = found.not_done or all(_way(found, sampling, options))
+    then = "not all of it is computed here" if undone else f"--model-settings chooses as {model.name} states"
+    return f"not applied: {listed(spoken)}; {then}"
 
 
 def _speaking(
