@@ -48,8 +48,6 @@ def option(
 ) -> Any:
     """A field that is an option: `top: int = option(10, min=0, help="How many.")`; its name is the field's, as `--top`,
     unless `names` says otherwise. `usual` is what None stands for (`usual_of`)."""
-    if usual is not None:
-        settings |= {"help": f"{settings['help']} Default: {usual}.", "show_default": False}
     return field(default=default, metadata={"option": Option(names, settings, min, max, usual)})
 
 

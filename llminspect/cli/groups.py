@@ -94,6 +94,8 @@ def _for_typer(name: str, hint: Any, entry: Any) -> Any:
     if isinstance(entry, Option):
         settings = dict(entry.settings)
         settings["autocompletion"] = BY_OPTION.get(settings.pop("completes", name))
+        if entry.usual is not None:
+            settings |= {"help": f"{settings['help']} Default: {entry.usual}.", "show_default": False}
         if isinstance(entry, Argument):
             return typer.Argument(**settings)
         for kind in (int, float):

@@ -9,11 +9,12 @@ import dataclasses
 import functools
 import inspect
 import json
+import operator
 import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, overload
 
-from llminspect.arguments.option import checked, fields_of
+from llminspect.arguments.option import alternatives, checked, fields_of
 from llminspect.arguments.shared import ModelOptions, SourceOptions
 from llminspect.errors import UsageError
 
@@ -175,7 +176,7 @@ def takes_options(function: Callable[..., R]) -> Callable[..., R]:
     fields = [(field, group) for group in groups.values() for field in dataclasses.fields(group)]
     shown = [(field, group) for field, group in fields if field.name not in named]
     keyword = functools.partial(inspect.Parameter, kind=inspect.Parameter.KEYWORD_ONLY)
-    options = [keyword(of.name, default=of.default, annotation=fields_of(group)[of.name][0]) for of, group in shown]
+    options = [keyword(of.name, **_seen(of, group)) for of, group in shown]
     known = {parameter.name for parameter in (*plain, *options)}
 
     @functools.wraps(function)
@@ -202,11 +203,22 @@ def _near(name: str, known: set[str]) -> str:
     return f"; is it {near[0]!r}?" if near else ""
 
 
+def _seen(field: dataclasses.Field[Any], group: type) -> dict[str, Any]:
+    """The default and the type of an option as a reader sees them: what None stands for in its place."""
+    hint, option = fields_of(group)[field.name]
+    if option.usual is None:
+        return {"default": field.default, "annotation": hint}
+    kinds = [kind for kind in alternatives(hint) if kind is not type(None)]
+    return {"default": option.usual, "annotation": functools.reduce(operator.or_, kinds)}
+
+
 def _described(shown: Sequence[tuple[dataclasses.Field[Any], type]]) -> str:
     """Each option with its type, its default and its help, in which other options have their names in Python."""
     lines = ["Options:"] if shown else []
     for field, group in shown:
-        hint, option = fields_of(group)[field.name]
+        seen, option = _seen(field, group), fields_of(group)[field.name][1]
         text = re.sub(r"--([a-z][a-z-]*)", lambda name: name[1].replace("-", "_"), option.settings.get("help", ""))
-        lines.append(f"    {field.name}: {inspect.formatannotation(hint)} = {field.default!r}\n        {text}")
+        lines.append(
+            f"    {field.name}: {inspect.formatannotation(seen['annotation'])} = {seen['default']!r}\n        {text}"
+        )
     return "\n".join(lines)

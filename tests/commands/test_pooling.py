@@ -150,7 +150,7 @@ def test_another_pooling_is_noted(called: Program, tmp_path: Path) -> None:
             '[{"type": "a.Transformer", "path": ""}, {"type": "a.WordWeights", "path": "1"}]',
             "WordWeights",
         ),
-        ("modules.json", '[{"type": "a.Transformer", "path": ""}, {"type": "a.Pooling", "path": "../x"}]', "'../x'"),
+        ("modules.json", '[{"type": "a.Transformer", "path": ""}, {"type": "a.Pooling", "path": "../x"}]', '"../x"'),
         ("1_Pooling/config.json", '{"pooling_mode_mean_tokens": false}', "no way to pool"),
         ("1_Pooling/config.json", '{"word_embedding_dimension": 35}', "35 numbers"),
         ("1_Pooling/config.json", '{"pooling_mode_median": false}', "'pooling_mode_median'"),

@@ -115,7 +115,7 @@ def test_a_type_without_a_reader_is_named_when_it_is_read(tmp_path: Path) -> Non
         (encoded(b'{"__metadata__": {"a": NaN}}'), "not JSON"),
         (encoded(b'{"\\ud800": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}', bytes(4)), "not JSON"),
         (encoded({"w": entry("F32", [0, 1 << 62, 1 << 62], 0, 0)}), "larger than any memory"),
-        (encoded({"w": entry("F31", [1], 0, 4)}, bytes(4)), "unknown type, 'F31'"),
+        (encoded({"w": entry("F31", [1], 0, 4)}, bytes(4)), 'unknown type, "F31"'),
         (encoded({"w": entry(["F32"], [1], 0, 4)}, bytes(4)), "unknown type"),
         (encoded({"w": entry("F32", [-1], 0, 4)}, bytes(4)), "no list of whole numbers"),
         (encoded({"w": entry("F32", [1.0], 0, 4)}, bytes(4)), "no list of whole numbers"),

@@ -89,8 +89,8 @@ def test_parts_that_are_missing_are_named(tmp_path: Path) -> None:
         ({"no": ("H", 1)}, "its split.no is 1, not 2"),
         ({"count": ("H", 4)}, "its split.count is 4, not 3"),
         ({"tensors.count": ("i", 7)}, "its split.tensors.count is 7, not 20"),
-        ({"no": None}, "its split.no is None, not 2"),
-        ({"no": "x" * 500}, "its split.no is 'xxxx"),
+        ({"no": None}, "its split.no is null, not 2"),
+        ({"no": "x" * 500}, 'its split.no is "xxxx'),
     ],
 )
 def test_parts_that_do_not_belong_together(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
