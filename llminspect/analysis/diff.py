@@ -124,7 +124,7 @@ def _same_text(model: Model, prompt: Prompt, source: SourceOptions) -> Prompt:
         return prompt_of_ids(prompt.ids, model.tokenizer, prompt.line)
     if prompt.chat is None or model.tokenizer is None:
         return text_prompt(prompt.text, source, model.tokenizer, prompt.line)
-    return chat_prompt(prompt.chat.messages, model.tokenizer, prompt.line)
+    return chat_prompt(prompt.chat.given, model.tokenizer, prompt.line)
 
 
 def _vocabulary(model: Model) -> object:

@@ -47,14 +47,15 @@ class DecodeResult(Result):
 def encode(tokenizer: Tokenizer, one_hot: bool, prompt: Prompt) -> EncodeResult:
     """The ids of one text."""
     size = tokenizer.vocabulary_size
-    if one_hot and len(prompt.ids) * size > ONE_HOT:
+    ids = prompt.known_ids()
+    if one_hot and len(ids) * size > ONE_HOT:
         raise UsageError(
-            f"the one-hot rows would hold {len(prompt.ids)} × {size:,} numbers",
+            f"the one-hot rows would hold {len(ids)} × {size:,} numbers",
             "take a shorter text, or a small vocabulary: --letters, --model toy, --model bytes",
         )
-    rows = [[int(place == token_id) for place in range(size)] for token_id in prompt.ids] if one_hot else None
+    rows = [[int(place == token_id) for place in range(size)] for token_id in ids] if one_hot else None
     documents = token_documents(prompt.tokens, prompt.segments, prompt.second)
-    return EncodeResult(prompt.text, prompt.ids, documents, size, rows, prompt.pair)
+    return EncodeResult(prompt.text, ids, documents, size, rows, prompt.pair)
 
 
 def decode(tokenizer: Tokenizer, keep_special: bool, prompt: Prompt) -> DecodeResult:

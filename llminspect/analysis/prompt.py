@@ -7,21 +7,28 @@ model of the target alone; everything else works on that.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from llminspect.arguments.ranges import Ids, parse_ids
+from llminspect.arguments.option import each
+from llminspect.arguments.ranges import Ids, parse_ids, shortened
 from llminspect.arguments.shared import PairOptions
 from llminspect.errors import UsageError
-from llminspect.text.prompt import Chat, Prompt, checked_messages, encode_chat, render_chat
+from llminspect.text.messages import ChatInput, chat_in, checked_tools
+from llminspect.text.prompt import Chat, Prompt, encode_chat
+from llminspect.text.rendering import render_chat
+from llminspect.text.tokenizer import utf8
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llminspect.analysis.result import Tokens
+    from llminspect.arguments.option import Texts
     from llminspect.arguments.shared import SourceOptions
     from llminspect.model.opened import Model
-    from llminspect.text.prompt import Message
     from llminspect.text.tokenizer import Tokenizer
 
 
@@ -35,12 +42,8 @@ def text_prompt(text: str, source: SourceOptions, tokenizer: Tokenizer | None, l
 
         raise UsageError(f"this model comes without a tokenizer: no {READABLE}", "give ids: --ids 1,2,3")
     if is_chat(source):
-        messages = messages_in(text) if source.text in (None, "-") and source.user is None else None
-        if messages is None:
-            messages = [{"role": "user", "content": text}]
-        if source.system is not None:
-            messages = [{"role": "system", "content": source.system}, *messages]
-        return chat_prompt(messages, tokenizer, line)
+        return chat_prompt(chat_of(text, source), tokenizer, line)
+    check_chat_options(source)
     tokens = tokenizer.encode(text, source.parse)
     if isinstance(source, PairOptions) and source.pair is not None:
         other = tokenizer.encode(source.pair, source.parse)
@@ -64,24 +67,90 @@ def is_chat(source: SourceOptions) -> bool:
     return source.chat or source.system is not None or source.user is not None
 
 
-def chat_prompt(messages: Sequence[Message], tokenizer: Tokenizer, line: int | None) -> Prompt:
-    """The messages in the model's chat template. Raises UserError where the model has none, or it fails."""
+def check_chat_options(source: SourceOptions) -> None:
+    """Raise UsageError for what says nothing to a text that is no chat."""
+    for option, value in (("--tools", source.tools), ("--template-option", source.template_options)):
+        if value:
+            raise UsageError(f"{option} says nothing without --chat", "give --chat as well")
 
-    chat = Chat(messages, encode_chat(tokenizer, render_chat(tokenizer, messages)))
-    return Prompt(chat.text, chat.tokens, line, chat=chat)
+
+def chat_of(text: str, source: SourceOptions) -> ChatInput:
+    """The conversation: the text as a user's message, or the messages that it holds as JSON; with the system message,
+    the tools and the options that were given. Raises UsageError for messages, tools and options that are none."""
+    chat = chat_of_json(text) if source.text in (None, "-") and source.user is None else None
+    messages = [{"role": "user", "content": text}] if chat is None else chat.messages
+    if source.system is not None:
+        messages = [{"role": "system", "content": source.system}, *messages]
+    tools = given_tools(source.tools)
+    if tools and chat is not None and chat.tools:
+        raise UsageError("the JSON of messages holds tools, and --tools was given", "give them once")
+    return ChatInput(
+        messages, tools or (None if chat is None else chat.tools), template_options(source.template_options)
+    )
 
 
-def messages_in(text: str) -> list[Message] | None:
-    """The messages of a JSON array of objects; None where the text is something else."""
-    if not text.lstrip().startswith("["):
+def given_tools(given: str | Sequence[Mapping[str, Any]] | None) -> list[Mapping[str, Any]] | None:
+    """The functions of `--tools`: those in a file of JSON, or a list of them."""
+    if given is None:
+        return None
+    if not isinstance(given, str):
+        return checked_tools(list(given))
+    try:
+        return checked_tools(_read_json(given))
+    except UsageError as error:
+        raise UsageError(f"--tools {given}: {error.message}", error.hint) from None
+
+
+@lru_cache(maxsize=4)  # With --lines it is the same for each line.
+def _read_json(path: str) -> Any:
+    from llminspect.files.source import read_text
+
+    try:
+        return json.loads(read_text(Path(path)))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"not JSON: {error}") from None
+
+
+def template_options(given: Texts | Mapping[str, Any] | None) -> dict[str, Any]:
+    """What `--template-option` gives the chat template: each NAME=JSON, or values by name."""
+    if isinstance(given, Mapping):
+        return dict(given)
+    options: dict[str, Any] = {}
+    for text in each(given):
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise UsageError(f"--template-option {shortened(text)!r} is not NAME=VALUE", "enable_thinking=false")
+        try:
+            options[name] = json.loads(value)
+        except (ValueError, RecursionError):
+            raise UsageError(
+                f"--template-option {shortened(text)!r}: the value is not JSON",
+                f"""{name}=false, {name}=2, {name}='"high"'""",
+            ) from None
+    return options
+
+
+def chat_prompt(chat: ChatInput, tokenizer: Tokenizer, line: int | None) -> Prompt:
+    """The conversation in the model's chat template, or counted as OpenAI documents it where that is its model's.
+    Raises UserError where the model has neither, or the template fails."""
+    if tokenizer.chat_template is None and tokenizer.chat_formula is not None:
+        from llminspect.text.openai_chat import openai_chat
+
+        made = openai_chat(tokenizer, chat)
+    else:
+        made = Chat(chat, encode_chat(tokenizer, render_chat(tokenizer, chat)))
+    return Prompt(made.text, made.tokens, line, chat=made)
+
+
+def chat_of_json(text: str) -> ChatInput | None:
+    """The conversation of a JSON document: messages, or an object with them; None where the text is something else."""
+    if not text.lstrip().startswith(("[", "{")):
         return None
     try:
         value = json.loads(text)  # Takes lone surrogates, which the faster library refuses.
     except (ValueError, RecursionError):
         return None
-    if not isinstance(value, list) or not value or not all(isinstance(entry, dict) for entry in value):
-        return None
-    return checked_messages(value)
+    return chat_in(value)
 
 
 def check_prompt(model: Model, prompt: Prompt) -> None:

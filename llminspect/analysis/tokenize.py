@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from llminspect.analysis.prompt import text_prompt
 from llminspect.analysis.result import Result, Tokens, token_documents
 from llminspect.errors import UsageError
-from llminspect.text.tokenizer import Parse, Token, Tokenizer, utf8
+from llminspect.text.messages import content_of
+from llminspect.text.tokenizer import Token, Tokenizer, utf8
 from llminspect.text.vocabulary import truncate as truncated_tokens
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
     from llminspect.arguments.shared import SourceOptions
     from llminspect.arguments.tokenize import TokenizeOptions
+    from llminspect.text.openai_formula import ChatCount
     from llminspect.text.prompt import Chat, Prompt
+    from llminspect.text.special_tokens import Parse
     from llminspect.text.steps import Steps
 
 MOST_WORDS, MOST_STEPS = 200, 200
@@ -75,7 +78,9 @@ class ChatMessage:
 
     role: str
     content: str
+    """Its text; of a content in parts that of all of them."""
     count: int
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,9 @@ class Conversation:
 
     messages: list[ChatMessage]
     template: int
-    """Tokens that the model's chat template wrote."""
+    """Tokens that the model's chat template wrote, or that a formula counts beside those of the messages."""
+    formula: ChatCount | None = None
+    """Of OpenAI's models: how they were counted."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +126,8 @@ class CountResult(Result):
     bytes: int | None = None
     cost: Cost | None = None
     budget: TokenBudget | None = None
+    formula: ChatCount | None = None
+    """Of a chat with one of OpenAI's models: how it was counted."""
 
 
 def about(tokenizer: Tokenizer) -> TokenizerSummary:
@@ -148,9 +157,11 @@ def tokenize(
         prompt, truncated = truncate(prompt, options, source, tokenizer)
     data = None if prompt.text is None else utf8(prompt.text) + utf8(prompt.pair or "")
     characters, size = (None, None) if data is None else (len(prompt.text or "") + len(prompt.pair or ""), len(data))
-    count = counted(options, len(prompt.tokens), characters, size)
+    count = counted(options, prompt.count, characters, size)
+    formula = None if prompt.chat is None else prompt.chat.counted
+    notes = None if formula is None else [formula.note]
     if options.count:
-        return count
+        return replace(count, formula=formula, notes=notes)
     text_ids = [token.id for token in prompt.tokens if token.start is not None]
     return TokenizeResult(
         text=prompt.text,
@@ -168,6 +179,7 @@ def tokenize(
         cost=count.cost,
         budget=count.budget,
         chat=None if prompt.chat is None else conversation(prompt.chat),
+        notes=notes,
         truncated=truncated,
         steps=steps_of(tokenizer, prompt, source) if options.steps else None,
     )
@@ -196,10 +208,11 @@ def conversation(chat: Chat) -> Conversation:
     """The messages with the number of tokens of each."""
     owners = [item.message for item in chat.items]
     messages = [
-        ChatMessage(message["role"], message["content"], owners.count(number))
+        ChatMessage(message["role"], content_of(message), owners.count(number), message.get("name"))
         for number, message in enumerate(chat.messages)
     ]
-    return Conversation(messages, owners.count(None))
+    unknown = 0 if chat.counted is None else chat.counted.unknown
+    return Conversation(messages, owners.count(None) + unknown, chat.counted)
 
 
 def truncate(
@@ -214,7 +227,7 @@ def truncate(
     if prompt.text is None:
         raise UsageError("--truncate cuts a text", "leave out --ids, or leave out --truncate")
     data = utf8(prompt.text)
-    total = len(prompt.tokens)
+    total = prompt.count
     inner = [token for token in prompt.tokens if token.start is not None]
     room = options.truncate - (total - len(inner))
     if room < 0:

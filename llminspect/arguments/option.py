@@ -68,7 +68,14 @@ def each(texts: Texts | None) -> Sequence[str]:
 Group = TypeVar("Group")
 LONGEST_NUMBER = 400
 """Characters of the text of a number: Python itself reads no integer of more than 4,300 digits."""
-_PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
+_PLAIN = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    Path: "a path",
+    dict: "an object",
+}
 
 
 def checked(options: Group) -> Group:
@@ -178,7 +185,7 @@ def _as(value: Any, kind: Any, option: Option) -> Any:
         return tuple(entries) if origin is tuple else entries
     if kind is Path and isinstance(value, str):
         return Path(value)
-    if not isinstance(value, kind):
+    if not isinstance(value, origin or kind):
         raise ValueError(f"{_shown(value)} is not {_described(kind)}")
     return value
 
@@ -190,9 +197,9 @@ def _described(kind: Any) -> str:
         return " or ".join(map(repr, inner))
     if origin is tuple and inner[-1] is not ...:
         return f"{len(inner)} of them"
-    if origin is not None and inner:
+    if origin is not None and inner and origin is not dict:
         return f"a list, each {' or '.join(map(_described, alternatives(inner[0])))}"
-    return "None" if kind is type(None) else _PLAIN[kind]
+    return "None" if kind is type(None) else _PLAIN[origin or kind]
 
 
 def _range(low: float | None, high: float | None) -> str:

@@ -6,6 +6,7 @@ single options and hands the command the groups.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -101,6 +102,16 @@ class SourceOptions:
     chat: bool = option(False, help="As a user's message in the model's template; a pipe may hold a JSON of messages.")
     system: str | None = option(metavar="TEXT", help="With --chat: the system message before it.")
     user: str | None = option(metavar="TEXT", help="With --chat: the user's message, in place of TEXT.")
+    tools: str | Sequence[dict[str, Any]] | None = option(
+        metavar="FILE", help="With --chat: a JSON list of the functions that the assistant may call."
+    )
+    template_options: Texts | dict[str, Any] | None = option(
+        None,
+        "--template-option",
+        metavar="NAME=VALUE",
+        help="With --chat: a switch of the template, its value as JSON, as in enable_thinking=false. Repeatable.",
+        show_default=False,
+    )
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ USUAL = {
     "excludes": ("{option} and {other} do not go together", "leave one of them out"),
 }
 LOOKS = "trace layer steps lens attribution saliency"
-WRAPPING = "no_special parse chat system"
+WRAPPING = "no_special parse chat system tools template_options"
 
 OUTPUT = [
     Rule("width theme needs picture", "{option} is of a saved picture", "add --save picture.svg"),
@@ -41,6 +41,7 @@ OUTPUT = [
 ]
 SOURCE = [
     Rule("chat system user excludes no_special parse", "{other} says nothing to {option}"),
+    Rule("tools template_options needs chat system user"),
     *(
         Rule(
             f"{options} excludes ids unless decode control patch against more beside{others}",

@@ -132,7 +132,8 @@ def document_of(
     line = {} if prompt is None or prompt.line is None else {"line": prompt.line}
     fields = given_fields(result)
     notes = [*remarks(provenance), *fields.pop("notes", ())]
-    ids = {"ids": prompt.ids} if prompt is not None and prompt.tokens else {}
+    known = prompt is not None and prompt.tokens and prompt.count == len(prompt.tokens)
+    ids = {"ids": prompt.ids} if prompt is not None and known else {}
     return {
         "schema": SCHEMA,
         "command": command,

@@ -11,22 +11,23 @@ import inspect
 import json
 import operator
 import re
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, TypeVar, cast, overload
 
 from llminspect.arguments.option import alternatives, checked, fields_of
 from llminspect.arguments.shared import ModelOptions, SourceOptions
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from typing import TypeAlias
 
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
     from llminspect.text.tokenizer import Tokenizer
 
-    Text: TypeAlias = str | Sequence[int] | Sequence[Mapping[str, str]]
+    Text: TypeAlias = str | Sequence[int] | Sequence[Mapping[str, Any]]
     """A text; the ids of one; or the messages of a conversation, each with its role and its content."""
     Texts: TypeAlias = list[str] | tuple[str, ...]
     Opened: TypeAlias = str | Model
@@ -87,18 +88,28 @@ def prompt_of(text: Any, source: SourceOptions, tokenizer: Tokenizer | None, *, 
         return text_prompt(text, dataclasses.replace(source, text=text), tokenizer, None)
     given = text.tolist() if hasattr(text, "tolist") else text
     if isinstance(given, list | tuple | range):
-        if given and all(isinstance(entry, dict) for entry in given):
-            return text_prompt(json.dumps(list(given)), dataclasses.replace(source, chat=True), tokenizer, None)
+        if _are_messages(given):
+            return text_prompt(
+                json.dumps([dict(message) for message in given]),
+                dataclasses.replace(source, chat=True),
+                tokenizer,
+                None,
+            )
         if all(type(entry) is int for entry in given):
             if source != type(source)():
                 raise UsageError(
-                    "special, parse, chat, system and pair say how a text becomes ids", "give a text, or leave them out"
+                    "special, parse, chat, system, tools, template_options and pair say how a text becomes ids",
+                    "give a text, or leave them out",
                 )
             return prompt_of_ids(parse_ids(given), tokenizer, None)
     raise UsageError(
         f"not a text: {type(text).__name__} {str(text)[:40]!r}",
         "give a text, a list of ids, a list of messages, or a list of texts",
     )
+
+
+def _are_messages(text: Any) -> TypeGuard[Sequence[Mapping[str, Any]]]:
+    return isinstance(text, list | tuple) and bool(text) and all(isinstance(entry, Mapping) for entry in text)
 
 
 def opened(model: Opened) -> Model:
@@ -188,6 +199,8 @@ def takes_options(function: Callable[..., R]) -> Callable[..., R]:
         for name, group in groups.items():
             its_own = {field.name for field, of in shown if of is group} & values.keys()
             filled[name] = checked(group(**{field: values.pop(field) for field in its_own}))
+            if isinstance(filled[name], SourceOptions) and given and _are_messages(given[0]):
+                filled[name] = dataclasses.replace(filled[name], chat=True)
         return function(*given, **values, **filled)
 
     returned = inspect.signature(function).return_annotation

@@ -12,12 +12,10 @@ import os
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from llminspect.errors import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 LARGEST = 1 << 22
 """Characters that a template may write beyond what the messages hold."""
@@ -35,7 +33,7 @@ _idle: subprocess.Popen[bytes] | None = None
 
 def render_template(template: str, variables: Mapping[str, Any]) -> str:
     """What the template makes of the variables. Raises UserError, in one line, where it fails."""
-    largest = LARGEST + sum(len(message["content"]) for message in variables.get("messages", ()))
+    largest = LARGEST + _characters([variables.get("messages"), variables.get("tools")])
     request = {"template": template, "variables": dict(variables), "seconds": SECONDS, "largest": largest}
     # Lone surrogates stay what they are, also two that escapes would make one character of.
     line = json.dumps(request, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
@@ -44,6 +42,14 @@ def render_template(template: str, variables: Mapping[str, Any]) -> str:
     if "error" in answer:
         raise UserError(f"the model's chat template fails: {answer['error']}")
     return answer["text"]
+
+
+def _characters(value: Any) -> int:
+    """How many there are in all the texts of a JSON value."""
+    if isinstance(value, str):
+        return len(value)
+    entries = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return sum(map(_characters, entries))
 
 
 def _answer(request: bytes) -> dict[str, str]:

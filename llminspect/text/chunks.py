@@ -15,7 +15,8 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from llminspect.text.tokenizer import Parse, Tokenizer
+    from llminspect.text.special_tokens import Parse
+    from llminspect.text.tokenizer import Tokenizer
 
 BLOCK = 1 << 20
 """Bytes of a block."""

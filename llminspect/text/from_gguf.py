@@ -12,6 +12,7 @@ from llminspect.errors import ModelError
 from llminspect.text.bpe import ByteLevelBPE
 from llminspect.text.pairs import pair_of_bert, pair_of_roberta
 from llminspect.text.pretokenize import patterns_named
+from llminspect.text.strip_rules import strips_of_gguf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -187,6 +188,9 @@ def _add_rules(tokenizer: Tokenizer, metadata: Mapping[str, Any]) -> None:
         doubled = metadata.get("tokenizer.ggml.add_sep_token", True) is not False
         between = [eos if sep is None else sep] * doubled
         tokenizer.pair_template = pair_of_roberta(tokenizer.prefix_ids, tokenizer.suffix_ids, between)
+    tokenizer.strips = strips_of_gguf(metadata, {**tokenizer.special_tokens, **tokenizer.always_tokens})
+    if any(tokenizer.strips):  # After a cut a token would not find the white space that it takes.
+        tokenizer.cut_pattern = None
     unknown = token_id("unknown")
     tokenizer.unknown_id = tokenizer.unknown_id if unknown is None else unknown
     tokenizer.mask_id = token_id("mask")
@@ -196,5 +200,6 @@ def _add_rules(tokenizer: Tokenizer, metadata: Mapping[str, Any]) -> None:
         {eos, token_id("eot"), token_id("eom")} | several | {tokenizer.special_tokens.get(text) for text in END_OF_TURN}
     )
     tokenizer.eos_ids = frozenset(stop for stop in stops if stop is not None)
-    template = metadata.get("tokenizer.chat_template")
+    template, for_tools = (metadata.get(f"tokenizer.chat_template{name}") for name in ("", ".tool_use"))
     tokenizer.chat_template = template if isinstance(template, str) else None
+    tokenizer.tool_template = for_tools if isinstance(for_tools, str) else None

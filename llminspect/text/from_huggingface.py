@@ -12,7 +12,7 @@ from llminspect.errors import ModelError
 from llminspect.text.from_gguf import END_OF_TURN
 from llminspect.text.huggingface import HuggingFaceTokenizer
 from llminspect.text.pairs import pair_of_bert
-from llminspect.text.tokenizers_library import loaded
+from llminspect.text.tokenizers_library import add_stated_tokens, loaded
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
@@ -44,7 +44,9 @@ def tokenizer_from_files(files: Mapping[str, bytes], name: str = "huggingface") 
         from tokenizers import Tokenizer as Library
 
         text = files["tokenizer.json"].decode("utf-8", "replace")
-        tokenizer: Tokenizer = HuggingFaceTokenizer(name, loaded(lambda: Library.from_str(text)))
+        library = loaded(lambda: Library.from_str(text))
+        add_stated_tokens(library, settings)
+        tokenizer: Tokenizer = HuggingFaceTokenizer(name, library)
     elif "vocab.json" in files and "merges.txt" in files:
         tokenizer = HuggingFaceTokenizer(name, _from_vocabulary_and_merges(files, settings))
     elif "vocab.txt" in files:
@@ -56,6 +58,7 @@ def tokenizer_from_files(files: Mapping[str, bytes], name: str = "huggingface") 
         )
     _add_roles(tokenizer, settings)
     tokenizer.chat_template = _chat_template(files, settings)
+    tokenizer.tool_template = _named_template(settings, "tool_use")
     return tokenizer
 
 
@@ -82,12 +85,15 @@ def _chat_template(files: Mapping[str, bytes], settings: Mapping[str, Any]) -> s
     if "chat_template.jinja" in files:
         return files["chat_template.jinja"].decode("utf-8", "replace")
     template = settings.get("chat_template")
-    if isinstance(template, list):  # Several by name: tools, retrieval …
-        named = [
-            entry.get("template") for entry in template if isinstance(entry, dict) and entry.get("name") == "default"
-        ]
-        template = named[-1] if named else None
-    return template if isinstance(template, str) else None
+    return template if isinstance(template, str) else _named_template(settings, "default")
+
+
+def _named_template(settings: Mapping[str, Any], name: str) -> str | None:
+    """One of several: the default, the one for tools, the one for retrieval."""
+    several = settings.get("chat_template")
+    entries = several if isinstance(several, list) else []
+    named = [entry.get("template") for entry in entries if isinstance(entry, dict) and entry.get("name") == name]
+    return named[-1] if named and isinstance(named[-1], str) else None
 
 
 def _from_vocabulary_and_merges(files: Mapping[str, bytes], settings: Mapping[str, Any]) -> tokenizers.Tokenizer:

@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from llminspect.text.bpe import unspell
 from llminspect.text.chunks import WORDS, blocks
-from llminspect.text.tokenizer import PairPart, Parse, Token, Tokenizer, canonical, readable, split_at_specials, utf8
+from llminspect.text.special_tokens import Parse, split_at_specials
+from llminspect.text.tokenizer import PairPart, Token, Tokenizer, canonical, readable, utf8
 from llminspect.text.tokenizers_library import in_one_line, loaded, without_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import tokenizers
+
+    from llminspect.text.protected import SecretSpellings
+    from llminspect.text.special_tokens import Range
 
 BLOCK = 1 << 16
 """Characters given to the library at once when only counting."""
@@ -84,6 +88,26 @@ class HuggingFaceTokenizer(Tokenizer):
 
     def encode(self, text: str, parse: Parse = "text") -> list[Token]:
         return self.encode_plain(text, 0, self._special(text, parse))
+
+    def encode_protected(self, text: str, protected: Sequence[Range]) -> list[Token]:
+        from llminspect.text.protected import intrudes
+
+        tokens = self.encode_plain(text, 0, True)
+        if not intrudes(text, tokens, protected, self._unknown):
+            return tokens
+        return self._secretly.encode(text, protected, tokens)
+
+    @cached_property
+    def _secretly(self) -> SecretSpellings:
+        from tokenizers import Tokenizer as Library
+
+        from llminspect.text.protected import SecretSpellings
+
+        return SecretSpellings(
+            self,
+            self.library.to_str(),
+            lambda text: HuggingFaceTokenizer(self.name, loaded(lambda: Library.from_str(text))),
+        )
 
     def encode_ids(self, text: str, parse: Parse = "text") -> list[int]:
         return self.ids_plain(text, self._special(text, parse))

@@ -6,29 +6,22 @@ the messages.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
-from itertools import count
-from typing import TYPE_CHECKING, Any
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING
 
-from llminspect.errors import UsageError, UserError
-from llminspect.text.tokenizer import Token, split_at_specials, utf8
+from llminspect.errors import UsageError
+from llminspect.text.messages import content_of
+from llminspect.text.tokenizer import canonical, utf8
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from llminspect.text.tokenizer import Parse, Tokenizer
-
-Message = dict[str, str]
-"""`{"role": "user", "content": "…"}`."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChatPart:
-    """A stretch of the rendered text: the template's (message None), or the content of the message of this number."""
-
-    text: str
-    message: int | None
+    from llminspect.errors import UserError
+    from llminspect.text.messages import ChatInput, Message
+    from llminspect.text.openai_formula import ChatCount
+    from llminspect.text.rendering import ChatPart
+    from llminspect.text.tokenizer import Token, Tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +57,21 @@ class Prompt:
     def ids(self) -> list[int]:
         return [token.id for token in self.tokens]
 
+    def known_ids(self) -> list[int]:
+        """The ids, which a model could be given. Raises UsageError where some are only counted."""
+        if self.count != len(self.tokens):
+            raise UsageError(
+                "the ids of a chat with this model are not known: OpenAI says only how many there are",
+                "llminspect tokenize --chat --count",
+            )
+        return self.ids
+
+    @property
+    def count(self) -> int:
+        """How many tokens there are, with those that are counted without being known."""
+        counted = None if self.chat is None else self.chat.counted
+        return len(self.tokens) + (0 if counted is None else counted.unknown)
+
     @property
     def labels(self) -> list[str]:
         """A text for each token, as its bytes read."""
@@ -72,15 +80,21 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Chat:
-    """A conversation as the model sees it: the messages, and the tokens with the message that each is of."""
+    """A conversation as the model sees it: what was given, and the tokens with the message that each is of."""
 
-    messages: Sequence[Message]
+    given: ChatInput
     items: Sequence[ChatToken]
+    counted: ChatCount | None = None
+    """By which formula the tokens were counted, of a model whose template nobody knows."""
+
+    @property
+    def messages(self) -> Sequence[Message]:
+        return self.given.messages
 
     @property
     def text(self) -> str:
         """What the tokens' spans point into: the content of the last message."""
-        return self.messages[-1]["content"]
+        return content_of(self.messages[-1])
 
     @property
     def tokens(self) -> list[Token]:
@@ -91,131 +105,37 @@ class Chat:
         ]
 
 
-def checked_messages(value: object) -> list[Message]:
-    """The messages of a JSON document. Raises UsageError unless it is a list of objects {"role", "content"}.
-
-    The role goes into the template, where special tokens count, so it must be a plain word.
-    """
-    if not isinstance(value, list) or not value:
-        raise UsageError("a chat is a list of messages", '[{"role": "user", "content": "Hello"}]')
-    for number, message in enumerate(value):
-        if not isinstance(message, dict) or message.keys() != {"role", "content"}:
-            raise UsageError(f'message {number} is not an object of "role" and "content"')
-        if not isinstance(message["role"], str) or not re.fullmatch(r"[A-Za-z][\w-]{0,31}", message["role"]):
-            raise UsageError(f"the role of message {number} is not a word", "system, user or assistant")
-        if not isinstance(message["content"], str):
-            raise UsageError(f"the content of message {number} is not a text")
-    return value
-
-
-def render_chat(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[ChatPart]:
-    """The text that the model sees, in parts. It ends where the assistant is to speak.
-
-    Raises UserError where the model has no chat template or the template fails.
-    """
-    messages = checked_messages(list(messages))
-    if not tokenizer.chat_template:
-        raise UserError(f"{tokenizer.name} has no chat template", "leave out --chat, or take a model made for chat")
-    render = _rendering(tokenizer)
-    rendered = render(messages)
-    # Once more with a mark in place of each content: what stands between the marks is the template's.
-    known = tokenizer.chat_template + "".join(message["content"] for message in messages)
-    mark = next(mark for mark in (f"\ue0f0{i}\ue0f1" for i in count()) if mark not in known)
-    marks = [f"{mark}{number}{mark}" for number in range(len(messages))]
-    blank = [{**message, "content": held} for message, held in zip(messages, marks, strict=True)]
-    try:
-        pieces = re.split(f"{mark}(\\d+){mark}", render(blank))
-    except UserError:
-        pieces = []  # It reads what the content says.
-    for form in (str, str.strip):
-        contents = [form(message["content"]) for message in messages]
-        parts = [ChatPart(contents[int(p)], int(p)) if i % 2 else ChatPart(p, None) for i, p in enumerate(pieces)]
-        if "".join(part.text for part in parts) == rendered:
-            return [part for part in parts if part.text]
-    return _found(tokenizer, rendered, messages)
-
-
 def encode_chat(tokenizer: Tokenizer, parts: Sequence[ChatPart]) -> list[ChatToken]:
     """The tokens of a rendered chat.
 
     Special tokens count in what the template wrote and nowhere else: a message that spells `<|im_end|>` says so in
-    plain text and ends no turn. Between two special tokens the text is tokenized as a whole, as the model was trained.
+    plain text and ends no turn. All else is as in any text: what is between two special tokens is tokenized as a whole,
+    and one that takes the white space beside it takes that of a message too.
     """
-    tokens: list[ChatToken] = []
-    run: list[ChatPart] = []
-    for part in parts:
-        parse: Parse = "special" if part.message is None else "text"
-        for text, token_id in split_at_specials(part.text, tokenizer.special_tokens, parse):
-            if token_id is None:
-                run.append(ChatPart(text, part.message))
-                continue
-            tokens += _encode_run(tokenizer, run)
-            run = []
-            token = Token(token_id, tokenizer.token_bytes(token_id), None, None, text in tokenizer.special_tokens)
-            tokens.append(ChatToken(token, None))
-    return tokens + _encode_run(tokenizer, run)
+    texts = [canonical(part.text) for part in parts]
+    ends = list(accumulate(map(len, texts), initial=0))
+    protected = [(start, end) for part, (start, end) in zip(parts, pairwise(ends), strict=True) if part.protected]
+    places = list(pairwise(accumulate((len(utf8(text)) for text in texts), initial=0)))
+    ranges = [(start, end, part) for part, (start, end) in zip(parts, places, strict=True) if part.message is not None]
+    items: list[ChatToken] = []
+    first = 0
+    for token in tokenizer.encode_protected("".join(texts), protected):
+        while first < len(ranges) and token.start is not None and ranges[first][1] <= token.start:
+            first += 1
+        items.append(_owned(token, ranges[first] if first < len(ranges) else None))
+    return items
 
 
-def _encode_run(tokenizer: Tokenizer, run: Sequence[ChatPart]) -> list[ChatToken]:
-    """Plain text from the template and from messages, tokenized as one."""
-    ranges: list[tuple[int, int, int]] = []
-    end = 0
-    for part in run:
-        start, end = end, end + len(utf8(part.text))
-        if part.message is not None:
-            ranges.append((start, end, part.message))
-    tokens: list[ChatToken] = []
-    for token in tokenizer.encode("".join(part.text for part in run), "text"):
-        if token.start is None or token.end is None:
-            tokens.append(ChatToken(token, None))
-            continue
-        while ranges and ranges[0][1] <= token.start:
-            ranges.pop(0)
-        if ranges and token.end > ranges[0][0]:
-            start, end, message = ranges[0]
-            inside = replace(token, start=max(token.start, start) - start, end=min(token.end, end) - start)
-            tokens.append(ChatToken(inside, message))
-        else:
-            tokens.append(ChatToken(replace(token, start=None, end=None), None))
-    return tokens
-
-
-def _found(tokenizer: Tokenizer, rendered: str, messages: Sequence[Message]) -> list[ChatPart]:
-    """The template rewrites contents: look for each in turn. One that is not found counts as the template's.
-
-    That is harmless unless it spells a special token: then whether it is the template's cannot be told.
-    """
-    parts: list[ChatPart] = []
-    end = 0
-    for number, message in enumerate(messages):
-        content = message["content"].strip()
-        start = rendered.find(content, end) if content else -1
-        if start >= 0:
-            parts += [ChatPart(rendered[end:start], None), ChatPart(content, number)]
-            end = start + len(content)
-        elif any(spelling in content for spelling in tokenizer.special_tokens):
-            raise UserError(
-                f"the chat template rewrites message {number}, which spells a special token",
-                "take the special token out of the message",
-            )
-    return [part for part in [*parts, ChatPart(rendered[end:], None)] if part.text]
-
-
-def _rendering(tokenizer: Tokenizer) -> Callable[[Sequence[Message]], str]:
-    """What the model's template makes of messages."""
-    from llminspect.text.chat_template import render_template
-
-    def spelling(token_id: int | None) -> str:
-        return "" if token_id is None else tokenizer.token_bytes(token_id).decode("utf-8", "replace")
-
-    eos = tokenizer.end_id if tokenizer.end_id is not None else min(tokenizer.eos_ids, default=None)
-    variables: dict[str, Any] = {
-        "bos_token": spelling(tokenizer.bos_id),
-        "eos_token": spelling(eos),
-        "unk_token": spelling(tokenizer.unknown_id),
-        "add_generation_prompt": True,
-        "tools": None,
-        "documents": None,
-    }
-    template = tokenizer.chat_template or ""
-    return lambda messages: render_template(template, {**variables, "messages": [dict(each) for each in messages]})
+def _owned(token: Token, place: tuple[int, int, ChatPart] | None) -> ChatToken:
+    """The token as the message's that it is of, or as the template's. A special token is a message's only where it
+    stands for what the tokenizer does not know."""
+    nobodys = ChatToken(replace(token, start=None, end=None), None)
+    if place is None or token.start is None or token.end is None:
+        return nobodys
+    start, end, part = place
+    if token.end <= start or (token.special and not (start <= token.start < token.end <= end)):
+        return nobodys
+    if part.start is None:
+        return ChatToken(replace(nobodys.token, special=False), part.message)
+    inside = max(token.start, start) - start + part.start, min(token.end, end) - start + part.start
+    return ChatToken(replace(token, start=inside[0], end=inside[1], special=False), part.message)

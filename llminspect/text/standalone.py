@@ -191,10 +191,15 @@ def standalone_tokenizer(name: str, read_table: Callable[[str], list[bytes]]) ->
     """
     if name in SIMPLE:
         return SIMPLE[name]()
+    from llminspect.text.openai_formula import formula_of
     from llminspect.text.tiktoken_encodings import TIKTOKEN_NAMES, TiktokenTokenizer, encoding_of_openai_model
 
     encoding = name if name in TIKTOKEN_NAMES else encoding_of_openai_model(name)
-    return None if encoding is None else TiktokenTokenizer(encoding, read_table)
+    if encoding is None:
+        return None
+    tokenizer = TiktokenTokenizer(encoding, read_table)
+    tokenizer.chat_formula = formula_of(name, encoding)
+    return tokenizer
 
 
 def standalone_names() -> tuple[str, ...]:

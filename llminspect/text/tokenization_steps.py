@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from llminspect.text.bpe import ByteLevelBPE, unspell
 from llminspect.text.huggingface import HuggingFaceTokenizer
 from llminspect.text.sentencepiece import Pieces, PieceTokenizer, SentencePieceBPE, byte_ids, escape_spaces
+from llminspect.text.special_tokens import split_at_specials
 from llminspect.text.steps import (
     Steps,
     WordSteps,
@@ -23,14 +24,15 @@ from llminspect.text.steps import (
     wordpiece_steps,
 )
 from llminspect.text.tiktoken_encodings import TiktokenTokenizer
-from llminspect.text.tokenizer import canonical, readable, split_at_specials, utf8
+from llminspect.text.tokenizer import canonical, readable, utf8
 from llminspect.text.unigram import Unigram
 from llminspect.text.wordpiece import WordPiece
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from llminspect.text.tokenizer import Parse, Tokenizer
+    from llminspect.text.special_tokens import Parse
+    from llminspect.text.tokenizer import Tokenizer
 
     MakeWord = Callable[[str, int, int], WordSteps]
     """Makes the steps of a word from its text and its place in the bytes of the input."""
@@ -46,7 +48,8 @@ def tokenization_steps(
     words: list[WordSteps] = []
     left_out = at = 0
     normalised: list[str] = []
-    for part, token_id in split_at_specials(canonical(text), tokenizer.special_tokens, parse, tokenizer.always_tokens):
+    specials, always = tokenizer.special_tokens, tokenizer.always_tokens
+    for part, token_id in split_at_specials(canonical(text), specials, parse, always, strips=tokenizer.strips):
         size = len(utf8(part))
         if token_id is None:
             if isinstance(tokenizer, HuggingFaceTokenizer):

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from llminspect.errors import UsageError
+from llminspect.text.special_tokens import Strips, split_at_specials
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-Parse = Literal["text", "special", "error"]
-"""What the spelling of a special token inside a text is: text, the token, or an error."""
+    from llminspect.text.openai_formula import ChatFormula
+    from llminspect.text.special_tokens import Parse, Range
+
 PairPart: TypeAlias = int | Literal["first", "second"]
 """Of two texts together: a special token by its id, or one of the texts."""
 
@@ -90,47 +90,6 @@ class Normalised:
         return start, max(start, self.spans[last - 1][1])
 
 
-@lru_cache(maxsize=16)
-def _any_of(spellings: tuple[str, ...]) -> re.Pattern[str]:
-    # Longest first: where two spellings start at one place, the longer is meant.
-    return re.compile("|".join(re.escape(spelling) for spelling in sorted(spellings, key=len, reverse=True)))
-
-
-def split_at_specials(
-    text: str, specials: Mapping[str, int], parse: Parse, always: Mapping[str, int] | None = None, at: int = 0
-) -> Iterator[tuple[str, int | None]]:
-    """Cut a text into plain parts (id None) and special tokens (their id), in order.
-
-    Untrusted text is why `parse` is "text" unless asked otherwise: whoever can type `<|im_end|>` must not thereby end
-    the user's turn. Spellings in `always` (a GGUF's user-defined tokens) are cut out whatever `parse` says, because
-    the model was made to meet them as ordinary text. Raises UsageError where `parse` is "error" and a special token
-    is spelt; it names the byte, the first of `text` being byte `at` of the input.
-    """
-    wanted = dict(always or {})
-    if parse != "text":
-        wanted |= specials
-    wanted.pop("", None)
-    if not wanted:
-        if text:
-            yield text, None
-        return
-    end = 0
-    for match in _any_of(tuple(wanted)).finditer(text):
-        spelling = match.group()
-        if parse == "error" and spelling in specials:
-            place = at + len(text[: match.start()].encode("utf-8", "surrogateescape"))
-            raise UsageError(
-                f"the text spells the special token {spelling} at byte {place}",
-                "use --parse text to take it as plain text, --parse special to take it as the token",
-            )
-        if match.start() > end:
-            yield text[end : match.start()], None
-        yield spelling, wanted[spelling]
-        end = match.end()
-    if end < len(text):
-        yield text[end:], None
-
-
 class Tokenizer(ABC):
     """Text to ids and back.
 
@@ -146,6 +105,8 @@ class Tokenizer(ABC):
     """The spelling of each special token, and its id."""
     always_tokens: Mapping[str, int] = MappingProxyType({})
     """Spellings that are tokens whatever `parse` says: what a GGUF calls user-defined (line breaks, HTML tags)."""
+    strips: Strips = Strips()
+    """Which of these tokens take white space beside them."""
     bos_id: int | None = None
     end_id: int | None = None
     """What the model's files call EOS: a chat template's `eos_token`."""
@@ -166,6 +127,10 @@ class Tokenizer(ABC):
     learns: bool = False
     """Whether the id of a word hangs on the texts that came before: then one tokenizer has to see all of them."""
     chat_template: str | None = None
+    tool_template: str | None = None
+    """The chat template for a conversation with tools, where the model has one of its own for it."""
+    chat_formula: ChatFormula | None = None
+    """How the tokens of a chat are counted, where nobody knows the template."""
     cut_pattern: str | None = None
     """Matches the character before each place where a text may be cut without changing its tokens (`chunks.py`)."""
     adds_space: bool = False
@@ -206,22 +171,35 @@ class Tokenizer(ABC):
         Raises UsageError where `parse` is "error" and the text spells a special token, or where the text holds
         something that this tokenizer has no token for.
         """
+        return self._encode_parts(self._parts(canonical(text), parse))
+
+    def encode_protected(self, text: str, protected: Sequence[Range]) -> list[Token]:
+        """`encode` of a text in which special tokens count, but not where they reach into one of the `protected` ranges
+        of characters: what a template writes around messages of other people."""
+        return self._encode_parts(self._parts(text, "special", protected=protected))
+
+    def _parts(
+        self, text: str, parse: Parse, at: int = 0, protected: Sequence[Range] = ()
+    ) -> Iterator[tuple[str, int | None]]:
+        specials, always = self.special_tokens, self.always_tokens
+        return split_at_specials(text, specials, parse, always, at, strips=self.strips, protected=protected)
+
+    def _encode_parts(self, parts: Iterable[tuple[str, int | None]]) -> list[Token]:
         tokens: list[Token] = []
-        at = 0
-        for part, token_id in split_at_specials(canonical(text), self.special_tokens, parse, self.always_tokens):
+        special_ids, at = set(self.special_tokens.values()), 0
+        for part, token_id in parts:
             size = len(utf8(part))
             if token_id is None:
                 tokens += self.encode_plain(part, at)
             else:
-                special = part in self.special_tokens
-                tokens.append(Token(token_id, self.token_bytes(token_id), at, at + size, special))
+                tokens.append(Token(token_id, self.token_bytes(token_id), at, at + size, token_id in special_ids))
             at += size
         return tokens
 
     def encode_ids(self, text: str, parse: Parse = "text") -> list[int]:
         """Only the ids of `encode`, for speed."""
         ids: list[int] = []
-        for part, token_id in split_at_specials(canonical(text), self.special_tokens, parse, self.always_tokens):
+        for part, token_id in self._parts(canonical(text), parse):
             if token_id is None:
                 ids += self.ids_plain(part)
             else:
@@ -237,7 +215,7 @@ class Tokenizer(ABC):
         count = 0
         text = canonical(text)
         done = 0
-        for part, token_id in split_at_specials(text, self.special_tokens, parse, self.always_tokens, at):
+        for part, token_id in self._parts(text, parse, at):
             if token_id is not None:
                 count += 1
             else:

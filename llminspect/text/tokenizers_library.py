@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from llminspect.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     import tokenizers
 
@@ -60,14 +60,50 @@ def _without_panics() -> Iterator[None]:
         os.close(null)
 
 
+_FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
+
+
+def add_stated_tokens(library: tokenizers.Tokenizer, settings: Mapping[str, Any]) -> None:
+    """Added tokens as `added_tokens_decoder` of tokenizer_config.json has them, which transformers takes before what
+    tokenizer.json says of them. Raises ModelError for entries that are none."""
+    from tokenizers import AddedToken
+
+    stated = settings.get("added_tokens_decoder") or {}
+    known = {(token.content, *(getattr(token, flag) for flag in _FLAGS)) for token in _added(library)}
+    try:
+        in_order = sorted(((int(token_id), entry) for token_id, entry in stated.items()), key=lambda pair: pair[0])
+        flags = [{flag: entry[flag] for flag in _FLAGS if flag in entry} for _, entry in in_order]
+        tokens = [AddedToken(entry["content"], **flag) for (_, entry), flag in zip(in_order, flags, strict=True)]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise ModelError("added_tokens_decoder of tokenizer_config.json does not list tokens by their ids") from None
+    new = [token for token in tokens if (token.content, *(getattr(token, flag) for flag in _FLAGS)) not in known]
+    if new:
+        loaded(lambda: library.add_tokens(new))
+
+
+def _added(library: tokenizers.Tokenizer) -> list[tokenizers.AddedToken]:
+    return list(library.get_added_tokens_decoder().values())
+
+
 def without_pieces(library: tokenizers.Tokenizer, spellings: Collection[str]) -> tokenizers.Tokenizer:
     """A copy whose model has other spellings for these pieces, which nobody can guess; ids stay as they are."""
     from tokenizers import Tokenizer
 
     written = library.to_str()
     whole: dict[str, Any] = json.loads(written)
-    model = whole["model"]
-    hidden = {spelling: f"\uffff{secrets.token_hex(16)}" for spelling in spellings}
+    model = renamed_model(whole["model"], {text: f"\uffff{secrets.token_hex(16)}" for text in spellings})
+    nothing = dict.fromkeys(("truncation", "padding", "normalizer", "pre_tokenizer", "post_processor", "decoder"))
+    copy = Tokenizer.from_str(written)
+    # With the others in one file they would get new ids, as the model no longer knows them.
+    copy.model = Tokenizer.from_str(
+        json.dumps({"version": whole.get("version", "1.0"), "added_tokens": [], **nothing, "model": model})
+    ).model
+    return copy
+
+
+def renamed_model(model: Mapping[str, Any], hidden: Mapping[str, str]) -> dict[str, Any]:
+    """The model of a tokenizer.json with other spellings for some pieces, without the merges that made them."""
+    model = dict(model)
     if isinstance(model["vocab"], dict):
         model["vocab"] = {hidden.get(piece, piece): i for piece, i in model["vocab"].items()}
     else:
@@ -76,13 +112,7 @@ def without_pieces(library: tokenizers.Tokenizer, spellings: Collection[str]) ->
         model["merges"] = [merge for merge in model["merges"] if not _makes_one_of(hidden, merge)]
     if model.get("unk_token") in hidden:
         model["unk_token"] = hidden[model["unk_token"]]
-    nothing = dict.fromkeys(("truncation", "padding", "normalizer", "pre_tokenizer", "post_processor", "decoder"))
-    copy = Tokenizer.from_str(written)
-    # With the others in one file they would get new ids, as the model no longer knows them.
-    copy.model = Tokenizer.from_str(
-        json.dumps({"version": whole.get("version", "1.0"), "added_tokens": [], **nothing, "model": model})
-    ).model
-    return copy
+    return model
 
 
 def _makes_one_of(spellings: Collection[str], merge: str | list[str]) -> bool:

@@ -29,6 +29,8 @@ SOURCE = {
     "chat": "--chat",
     "system": "--system b",
     "user": "--user b",
+    "tools": "--tools TOOLSFILE",
+    "template_options": "--template-option add_generation_prompt=false",
 }
 OUTPUT = {
     "json": "--json",
@@ -191,6 +193,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     (folder / "small.gguf").write_bytes(model.build())
     (folder / "text").write_text("b a<s>\n")
+    (folder / "tools").write_text('[{"name": "f"}]')
     return folder
 
 
@@ -215,7 +218,11 @@ class Runs:
         return ran.code, timeless(ran.out) + (saved.read_text() if saved.exists() else "")
 
     def _word(self, word: str) -> str:
-        word = word.replace("TEXTFILE", str(self.folder / "text")).replace("OUT", str(self.folder / "out"))
+        word = (
+            word.replace("TEXTFILE", str(self.folder / "text"))
+            .replace("TOOLSFILE", str(self.folder / "tools"))
+            .replace("OUT", str(self.folder / "out"))
+        )
         return word if word.startswith(("-", str(self.folder))) else word.replace("_", " ")
 
 

@@ -13,7 +13,9 @@ from llminspect.errors import UsageError, UserError
 from llminspect.text import chat_template
 from llminspect.text.bpe import BYTE_ALPHABET
 from llminspect.text.from_gguf import tokenizer_from_gguf
-from llminspect.text.prompt import ChatPart, ChatToken, Message, checked_messages, encode_chat, render_chat
+from llminspect.text.messages import ChatInput, Message, checked_messages
+from llminspect.text.prompt import ChatToken, encode_chat
+from llminspect.text.rendering import ChatPart, render_chat
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ def user(content: str) -> list[Message]:
 
 def test_the_parts_of_a_chat() -> None:
     messages = [{"role": "system", "content": "so"}, *user("hi")]
-    assert render_chat(tokenizer(CHATML), messages) == [
+    assert render_chat(tokenizer(CHATML), ChatInput(messages)) == [
         ChatPart("<|start|>system\n", None),
         ChatPart("so", 0),
         ChatPart("<|end|>\n<|start|>user\n", None),
@@ -67,7 +69,7 @@ def test_the_parts_of_a_chat() -> None:
 
 def encoded(messages: list[Message]) -> list[ChatToken]:
     made = tokenizer(CHATML)
-    return encode_chat(made, render_chat(made, messages))
+    return encode_chat(made, render_chat(made, ChatInput(messages)))
 
 
 def test_tokens_of_the_template_have_no_span_and_those_of_the_text_have_theirs() -> None:
@@ -116,12 +118,12 @@ def test_text_between_special_tokens_is_tokenized_as_a_whole() -> None:
     ],
 )
 def test_what_templates_do(template: str, content: str, parts: list[str]) -> None:
-    assert [part.text for part in render_chat(tokenizer(template), user(content))] == parts
+    assert [part.text for part in render_chat(tokenizer(template), ChatInput(user(content)))] == parts
 
 
 def test_a_template_that_rewrites_a_special_token_is_refused() -> None:
     with pytest.raises(UserError, match="rewrites message 0"):
-        render_chat(tokenizer("{{ messages[0].content | replace('x', '') }}"), user("<|exnd|><|end|>"))
+        render_chat(tokenizer("{{ messages[0].content | replace('x', '') }}"), ChatInput(user("<|exnd|><|end|>")))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +160,7 @@ def test_a_template_that_rewrites_a_special_token_is_refused() -> None:
 def test_templates_that_fail_or_mean_harm_end_in_one_line(template: str | None, monkeypatch: Any) -> None:
     monkeypatch.setattr(chat_template, "SECONDS", 0.3)
     with pytest.raises(UserError) as caught:
-        render_chat(tokenizer(template), user("hi"))
+        render_chat(tokenizer(template), ChatInput(user("hi")))
     assert "\n" not in caught.value.message
     assert len(caught.value.message) < 400
 
@@ -176,9 +178,9 @@ def test_the_next_template_runs(what: str, monkeypatch: Any) -> None:
 def test_what_a_template_writes_is_bounded(monkeypatch: Any) -> None:
     monkeypatch.setattr(chat_template, "LARGEST", 10)
     template = "{% for i in range(n) %}x{% endfor %}{{ messages[0].content }}"
-    assert len(chat_template.render_template(template, {"n": 10, "messages": user("a" * 99)})) == 109
-    with pytest.raises(UserError, match="more than 109 characters"):
-        chat_template.render_template(template, {"n": 11, "messages": user("a" * 99)})
+    assert len(chat_template.render_template(template, {"n": 14, "messages": user("a" * 99)})) == 113
+    with pytest.raises(UserError, match="more than 113 characters"):
+        chat_template.render_template(template, {"n": 15, "messages": user("a" * 99)})
 
 
 GREEDY = """
@@ -225,7 +227,6 @@ def test_a_template_sees_nothing_of_the_environment(monkeypatch: Any) -> None:
         [{"role": "user"}],
         [{"role": "user", "content": 1}],
         [{"role": "user<|end|>", "content": ""}],
-        [{"role": "user", "content": "", "name": "<|end|>"}],
     ],
 )
 def test_messages_that_are_none(messages: object) -> None:

@@ -21,7 +21,8 @@ from tests.text.test_from_gguf import byte_level
 from tests.text.test_steps import tokenizer
 
 if TYPE_CHECKING:
-    from llminspect.text.tokenizer import Parse, Tokenizer
+    from llminspect.text.special_tokens import Parse
+    from llminspect.text.tokenizer import Tokenizer
 
 # What a cut could go wrong at: spaces of all kinds, digits, line breaks, combining marks, contractions, CJK.
 PARTS = [

@@ -69,7 +69,7 @@ def _encode_all(options: EncodeOptions, source: SourceOptions, model: NamedOptio
         if options.decode:
             write_bytes(bytes.fromhex(work.run(prompt).bytes))
         else:
-            write_text(" ".join(map(str, prompt.ids)) + "\n")
+            write_text(" ".join(map(str, prompt.known_ids())) + "\n")
 
 
 def _open_work(

@@ -49,7 +49,8 @@ def headline(result: TokenizeResult) -> Text:
     facts = []
     if result.chat is not None:
         facts = [f"{message.count:,} {message.role}" for message in result.chat.messages[-8:]]
-        facts.append(f"{result.chat.template:,} of the template")
+        whose = "of the template" if result.chat.formula is None else "beside them, by OpenAI's formula"
+        facts.append(f"{result.chat.template:,} {whose}")
     elif result.characters is not None and result.bytes is not None:
         facts = [f"{grouped(result.characters)} characters", f"{grouped(result.bytes)} bytes"]
         if result.count:
@@ -145,7 +146,8 @@ def note_on(token: dict[str, Any], result: TokenizeResult) -> str:
     """Of which text, special, added by the model, part of which character; in a chat whose it is."""
     if result.chat is not None:
         message = token.get("message")
-        owner = "template" if message is None else result.chat.messages[message].role
+        wrote = "template" if result.chat.formula is None else "role"
+        owner = wrote if message is None else result.chat.messages[message].role
         return f"{owner}, special" if token.get("special") else owner
     second, text = token.get("second"), result.text
     remarks = ["second text"] if second else []
@@ -186,7 +188,9 @@ def remarks(result: TokenizeResult) -> list[RenderableType]:
     lines: list[RenderableType] = []
     kinds = {kind_of(token, result.chat is not None) for token in result.tokens}
     if "template" in kinds:
-        lines.append(keyed(theme.TOKENS_TEMPLATE[0], "written by the model's chat template"))
+        formula = result.chat is not None and result.chat.formula is not None
+        what = "a role or a name" if formula else "written by the model's chat template"
+        lines.append(keyed(theme.TOKENS_TEMPLATE[0], what))
     if "special" in kinds:
         lines.append(keyed(theme.TOKEN_SPECIAL, "special token, with a meaning of its own"))
     if "partial" in kinds:

@@ -1,0 +1,211 @@
+"""What people give as a chat: messages with content in parts, names, calls of tools and what these gave; the tools.
+
+The shapes are those of OpenAI's chat API, which templates of other models take as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from llminspect.errors import UsageError
+from llminspect.text.tokenizer import utf8
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+Message = Mapping[str, Any]
+"""`{"role": "user", "content": "…"}`, and what else a message may hold."""
+
+_WORD = re.compile(r"[A-Za-z][\w-]{0,31}")
+REASONING = ("reasoning_content", "thinking", "reasoning")
+"""What the assistant thought, under the names that people and templates use."""
+KNOWN = frozenset(("role", "content", "name", "tool_calls", "tool_call_id", *REASONING))
+_EMPTY = ("refusal", "annotations", "audio", "function_call")
+"""What answers of OpenAI's API hold as well, and which says nothing where it is empty."""
+_TEXTS = ("text", "input_text", "output_text")
+"""The types of a part of a content that is text."""
+_ABOUT_THE_ANSWER = frozenset(
+    "model temperature top_p n max_tokens max_completion_tokens stream stream_options seed stop presence_penalty "
+    "frequency_penalty logprobs top_logprobs user metadata store tool_choice parallel_tool_calls service_tier".split()
+)
+"""What a request holds beside its messages and tools that no template writes."""
+
+
+@dataclass(frozen=True)
+class ChatInput:
+    """A conversation, the functions that the assistant may call, and what else its template is given."""
+
+    messages: Sequence[Message]
+    tools: Sequence[Mapping[str, Any]] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_texts(self, change: Callable[[Leaf], str]) -> ChatInput:
+        """The same with every text of somebody else replaced."""
+        leaves = iter([change(leaf) for leaf in self.leaves()])
+
+        def of(value: Any, key: str) -> Any:
+            if isinstance(value, str):
+                return value if _steers(key, value) else next(leaves)
+            if isinstance(value, Mapping):
+                return {name: of(entry, name) for name, entry in value.items()}
+            return [of(entry, "") for entry in value] if isinstance(value, list) else value
+
+        messages = [of(message, "") for message in self.messages]
+        return replace(self, messages=messages, tools=None if self.tools is None else of(list(self.tools), ""))
+
+    def leaves(self) -> Iterator[Leaf]:
+        """Every text that somebody else wrote: contents, arguments, what tools gave, descriptions of tools."""
+        for number, message in enumerate(self.messages):
+            offset = 0
+            for path, text in _texts(message, ()):
+                content = path[:1] == ("content",)
+                yield Leaf(text, number, offset if content else None)
+                offset += len(utf8(text)) if content else 0
+        for _, text in _texts(list(self.tools or ()), ()):
+            yield Leaf(text, None, None)
+
+    def names(self) -> Iterator[str]:
+        """The keys of all objects, which templates may write, and which cannot be told from what they write."""
+        for value in (list(self.messages), list(self.tools or ())):
+            yield from _keys(value)
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A text inside a chat: of which message (None: of a tool), and where in its content it begins, in bytes (None:
+    it is no content)."""
+
+    text: str
+    message: int | None
+    start: int | None
+
+
+def _steers(name: str, text: str) -> bool:
+    """Whether it is one of the words by which a template decides what to write."""
+    return name in ("role", "type") and _WORD.fullmatch(text) is not None
+
+
+def _texts(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    if isinstance(value, str):
+        if not _steers(path[-1] if path else "", value):
+            yield path, value
+    elif isinstance(value, Mapping):
+        for name, entry in value.items():
+            yield from _texts(entry, (*path, name))
+    elif isinstance(value, list):
+        for entry in value:
+            yield from _texts(entry, (*path, ""))
+
+
+def _keys(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        yield from value
+        value = list(value.values())
+    if isinstance(value, list):
+        for entry in value:
+            yield from _keys(entry)
+
+
+def content_of(message: Message) -> str:
+    """The text of a message: its content, or the text parts of it one after another."""
+    content = message.get("content")
+    if isinstance(content, list):
+        return "".join(part["text"] for part in content)
+    return content or ""
+
+
+def checked_messages(value: object) -> list[Message]:
+    """The messages of a JSON document, without what is null in them. Raises UsageError for what is none.
+
+    The role goes into the template, where special tokens count, so it must be a plain word.
+
+    >>> checked_messages([{"role": "user", "content": [{"type": "text", "text": "Hello"}], "name": None}])
+    [{'role': 'user', 'content': [{'type': 'text', 'text': 'Hello'}]}]
+    """
+    if not isinstance(value, list) or not value:
+        raise UsageError("a chat is a list of messages", '[{"role": "user", "content": "Hello"}]')
+    return [_checked(number, message) for number, message in enumerate(value)]
+
+
+def _checked(number: int, message: object) -> Message:
+    if not isinstance(message, Mapping) or not all(isinstance(name, str) for name in message):
+        raise UsageError(f'message {number} is not an object of "role" and "content"')
+    given = {name: entry for name, entry in message.items() if entry is not None and (entry or name not in _EMPTY)}
+    role = given.get("role")
+    if not isinstance(role, str) or not _WORD.fullmatch(role):
+        raise UsageError(f"the role of message {number} is not a word", "system, user, assistant or tool")
+    given["content"] = content = _checked_content(number, given.get("content"))
+    if content is None:
+        del given["content"]
+        if not given.keys() & {"tool_calls", *REASONING}:
+            raise UsageError(f"message {number} has no content", f'{{"role": "{role}", "content": "Hello"}}')
+    for name in ("name", "tool_call_id", *REASONING):
+        if not isinstance(given.get(name, ""), str):
+            raise UsageError(f"the {name} of message {number} is not a text")
+    for call in _list(given.get("tool_calls", []), f"the tool_calls of message {number}"):
+        function = call.get("function")
+        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+            raise UsageError(
+                f"a tool call of message {number} names no function", '{"function": {"name": "…", "arguments": {}}}'
+            )
+    return given
+
+
+def _checked_content(number: int, content: object) -> str | list[Mapping[str, Any]] | None:
+    if content is None or isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise UsageError(f"the content of message {number} is not a text", "a text, or a list of parts of it")
+    parts = _list(content, f"the content of message {number}")
+    for part in parts:
+        kind = part.get("type", "a part without a type")
+        if kind not in _TEXTS:
+            raise UsageError(
+                f"message {number} holds {str(kind)[:40]!r}, and only texts can be read", "leave it out of the message"
+            )
+        if not isinstance(part.get("text"), str) or part.keys() != {"type", "text"}:
+            raise UsageError(f"a part of message {number} is not an object of its type and its text")
+    return parts
+
+
+def _list(value: object, what: str) -> list[Mapping[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(entry, Mapping) for entry in value):
+        raise UsageError(f"{what} are not a list of objects")
+    return value
+
+
+def checked_tools(value: object) -> list[Mapping[str, Any]]:
+    """The functions of a JSON document, as OpenAI's API takes them. Raises UsageError for what is none.
+
+    >>> checked_tools([{"type": "function", "function": {"name": "now"}}])
+    [{'type': 'function', 'function': {'name': 'now'}}]
+    """
+    hint = '[{"type": "function", "function": {"name": "…", "parameters": {…}}}]'
+    if not isinstance(value, list) or not value:
+        raise UsageError("the tools are not a list of functions", hint)
+    for number, tool in enumerate(value):
+        inner = tool.get("function", tool) if isinstance(tool, Mapping) else None
+        if not isinstance(inner, Mapping) or not isinstance(inner.get("name"), str):
+            raise UsageError(f"tool {number} is not a function with a name", hint)
+    return value
+
+
+def chat_in(value: object) -> ChatInput | None:
+    """The chat of a JSON document: a list of messages, or a request with its messages and tools; None for others.
+
+    Raises UsageError for a list of objects that are no messages, and for what a request holds and nobody would read.
+    """
+    if isinstance(value, list) and value and all(isinstance(entry, Mapping) for entry in value):
+        return ChatInput(checked_messages(value))
+    if not isinstance(value, Mapping) or "messages" not in value:
+        return None
+    unknown = value.keys() - {"messages", "tools"} - _ABOUT_THE_ANSWER
+    if unknown:
+        raise UsageError(
+            f"{sorted(unknown)[0]!r} beside the messages is not understood", 'leave it out: {"messages": […]}'
+        )
+    tools = value.get("tools")
+    return ChatInput(checked_messages(value["messages"]), checked_tools(tools) if tools else None)

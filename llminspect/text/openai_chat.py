@@ -1,0 +1,93 @@
+"""A chat with one of OpenAI's models: the tokens of its texts, and how many more its formula counts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from llminspect.errors import UsageError, UserError
+from llminspect.text.messages import content_of
+from llminspect.text.openai_formula import SOURCE, ChatCount
+from llminspect.text.prompt import Chat, ChatToken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from llminspect.text.messages import ChatInput, Message
+    from llminspect.text.openai_formula import ChatFormula
+    from llminspect.text.tokenizer import Tokenizer
+
+_COUNTED = ("role", "name", "content")
+
+
+def openai_chat(tokenizer: Tokenizer, chat: ChatInput) -> Chat:
+    """The tokens of the roles, names and contents; the rest of the count is in `counted`.
+
+    Raises UserError for a tokenizer of no such model, UsageError for what the formula does not count.
+    """
+    formula = tokenizer.chat_formula
+    if formula is None:
+        raise UserError(
+            f"{tokenizer.name} has no chat template, and OpenAI documents no count for it",
+            "leave out --chat, or name a model made for chat",
+        )
+    if chat.options:
+        raise UsageError(f"{tokenizer.name} has no template, so --template-option says nothing", "leave it out")
+    items: list[ChatToken] = []
+    for number, message in enumerate(chat.messages):
+        items += _tokens(tokenizer, number, message)
+    names = sum("name" in message for message in chat.messages)
+    unknown = formula.per_message * len(chat.messages) + formula.per_name * names + formula.reply
+    tools = _tools(tokenizer, formula, chat.tools) if chat.tools else None
+    nested = any("properties" in entry or "items" in entry for tool in chat.tools or () for _, entry in _inside(tool))
+    note = formula.note(nested)
+    numbers = formula.per_message, formula.per_name, formula.reply
+    return Chat(chat, items, ChatCount(SOURCE, *numbers, unknown + (tools or 0), note, tools))
+
+
+def _tokens(tokenizer: Tokenizer, number: int, message: Message) -> Iterator[ChatToken]:
+    for name in message:
+        if name not in _COUNTED:
+            raise UsageError(
+                f"OpenAI's formula does not say how {name} of message {number} counts", f"leave out {name}"
+            )
+        text = content_of(message) if name == "content" else message[name]
+        for token in tokenizer.encode(text):
+            if name == "content":
+                yield ChatToken(token, number)
+            else:
+                yield ChatToken(replace(token, start=None, end=None), None)
+
+
+def _tools(tokenizer: Tokenizer, formula: ChatFormula, tools: Sequence[Mapping[str, Any]]) -> int:
+    def size(*texts: object) -> int:
+        return tokenizer.count(":".join(text if isinstance(text, str) else json.dumps(text) for text in texts))
+
+    total = formula.functions
+    for tool in tools:
+        function = tool.get("function", tool)
+        total += formula.per_function + size(function["name"], _described(function))
+        properties = list(_inside(tool))
+        total += formula.properties if properties else 0
+        for name, entry in properties:
+            total += formula.per_property + size(name, entry.get("type", ""), _described(entry))
+            if "enum" in entry:
+                total += formula.enum + sum(formula.per_enum_item + size(item) for item in entry["enum"])
+    return total
+
+
+def _inside(tool: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The parameters of a function with what is said of each. Raises UsageError where that is no JSON Schema."""
+    function = tool.get("function", tool)
+    try:
+        found = list((function.get("parameters") or {}).get("properties", {}).items())
+        if all(isinstance(entry, dict) and isinstance(entry.get("enum", []), list) for _, entry in found):
+            return found
+    except AttributeError:
+        pass
+    raise UsageError(f"the parameters of the tool {function['name']} are no JSON Schema of an object")
+
+
+def _described(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("description") or "").removesuffix(".")

@@ -1,0 +1,207 @@
+"""What a model's chat template makes of a conversation, and which of it the people in it wrote.
+
+The template is rendered a second time with a mark in place of each text of somebody else; what stands between the marks
+is the template's, and what stands in their places in the first rendering is theirs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from llminspect.errors import UsageError, UserError
+from llminspect.text.messages import KNOWN, REASONING, ChatInput, Leaf
+from llminspect.text.tokenizer import utf8
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from llminspect.text.tokenizer import Tokenizer
+
+_PLAIN = re.compile(r"[\w .,:/+-]*")
+"""A text without marks that could make up a special token."""
+OWN_VARIABLES = frozenset(("messages", "tools", "bos_token", "eos_token", "unk_token"))
+"""Variables of a template that are no options."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPart:
+    """A stretch of the rendered text: the template's (message None), or of the message of this number.
+
+    `start` is the byte of the message's content where it begins; None: it is another text of the message, or it stands
+    there in another spelling. `foreign` is a text that is neither the template's nor a message's: a tool's.
+    """
+
+    text: str
+    message: int | None
+    start: int | None = 0
+    foreign: bool = False
+
+    @property
+    def protected(self) -> bool:
+        """Whether special tokens are plain text in it."""
+        return self.foreign or self.message is not None
+
+
+def render_chat(tokenizer: Tokenizer, chat: ChatInput) -> list[ChatPart]:
+    """The text that the model sees, in parts. It ends where the assistant is to speak.
+
+    Raises UserError where the model has no chat template or the template fails, UsageError where the template has no
+    place for something that is given.
+    """
+    template = tokenizer.tool_template if chat.tools and tokenizer.tool_template else tokenizer.chat_template
+    if not template:
+        raise UserError(f"{tokenizer.name} has no chat template", "leave out --chat, or take a model made for chat")
+    _check_places(tokenizer, template, chat)
+    _check_names(tokenizer, chat)
+    options = dict(chat.options)
+    goes_on = options.pop("continue_final_message", False)
+    render = _rendering(tokenizer, template, options, goes_on=bool(goes_on))
+    rendered = render(chat)
+    parts = _between_marks(render, rendered, chat, template)
+    if goes_on:
+        return _until_last(parts, chat)
+    return _found(tokenizer, rendered, chat) if parts is None else parts
+
+
+def _between_marks(
+    render: Callable[[ChatInput], str], rendered: str, chat: ChatInput, template: str
+) -> list[ChatPart] | None:
+    """The parts of the rendering; None where the template reads what the texts say, and writes otherwise for it."""
+    leaves = [leaf for leaf in chat.leaves() if _is_marked(leaf)]
+    known = template + "".join(leaf.text for leaf in leaves)
+    mark = next(mark for mark in (f"\ue0f0{i}\ue0f1" for i in count()) if mark not in known)
+    numbers = count()
+    marked = chat.with_texts(lambda leaf: f"{mark}{next(numbers)}{mark}" if _is_marked(leaf) else leaf.text)
+    try:
+        pieces = re.split(f"{mark}(\\d+){mark}", render(marked))
+    except UserError:
+        return None
+    parts, place = [ChatPart(pieces[0], None)], len(pieces[0])
+    if not rendered.startswith(pieces[0]):
+        return None
+    for number, after in zip(map(int, pieces[1::2]), pieces[2::2], strict=True):
+        part = next((part for part in _forms(leaves[number]) if rendered.startswith(part.text + after, place)), None)
+        if part is None:
+            return None
+        parts += [part, ChatPart(after, None)]
+        place += len(part.text) + len(after)
+    return [part for part in parts if part.text] if place == len(rendered) else None
+
+
+def _is_marked(leaf: Leaf) -> bool:
+    """An empty text is false in a template, and stays so; words by which it may decide stay as well."""
+    return bool(leaf.text) and (leaf.start is not None or _PLAIN.fullmatch(leaf.text) is None)
+
+
+def _forms(leaf: Leaf) -> Iterator[ChatPart]:
+    """The spellings that a template gives a text: as it is, without white space around it, inside JSON."""
+    text, foreign = leaf.text, leaf.message is None
+    for form in dict.fromkeys((text, text.strip(), text.rstrip(), text.lstrip())):
+        before = len(utf8(text[: text.index(form)]))
+        yield ChatPart(form, leaf.message, None if leaf.start is None else leaf.start + before, foreign)
+    for form in (text, text.strip()):
+        for ascii_only in (False, True):
+            yield ChatPart(json.dumps(form, ensure_ascii=ascii_only)[1:-1], leaf.message, None, foreign)
+
+
+def _until_last(parts: Sequence[ChatPart] | None, chat: ChatInput) -> list[ChatPart]:
+    """The rendering up to the end of the last message's content, which the model is to go on with."""
+    ends = [
+        i for i, part in enumerate(parts or ()) if part.message == len(chat.messages) - 1 and part.start is not None
+    ]
+    if not parts or not ends:
+        raise UserError(
+            "the chat template does not write the last message as it is, so it cannot be gone on with",
+            "leave out continue_final_message",
+        )
+    return list(parts[: ends[-1] + 1])
+
+
+def _found(tokenizer: Tokenizer, rendered: str, chat: ChatInput) -> list[ChatPart]:
+    """The template rewrites texts: look for each in turn. One that is not found counts as the template's.
+
+    That is harmless unless it spells a special token: then whether it is the template's cannot be told.
+    """
+    parts: list[ChatPart] = []
+    end = 0
+    for leaf in filter(_is_marked, chat.leaves()):
+        content = leaf.text.strip()
+        start = rendered.find(content, end) if content else -1
+        if start >= 0 and leaf.start is not None:
+            before = leaf.start + len(utf8(leaf.text[: leaf.text.index(content)]))
+            parts += [ChatPart(rendered[end:start], None), ChatPart(content, leaf.message, before)]
+            end = start + len(content)
+        elif spelled_in(tokenizer, content):
+            whose = "a tool" if leaf.message is None else f"message {leaf.message}"
+            raise UserError(
+                f"the chat template rewrites {whose}, which spells a special token",
+                f"take the special token out of {'it' if leaf.message is None else 'the message'}",
+            )
+    return [part for part in [*parts, ChatPart(rendered[end:], None)] if part.text]
+
+
+def spelled_in(tokenizer: Tokenizer, text: str) -> bool:
+    """Whether a text spells a special token."""
+    return any(spelling and spelling in text for spelling in tokenizer.special_tokens)
+
+
+def _check_names(tokenizer: Tokenizer, chat: ChatInput) -> None:
+    for name in chat.names():
+        if spelled_in(tokenizer, name):
+            raise UsageError(f"the name {name[:60]!r} in the chat spells a special token", "give it another name")
+    for name, value in chat.options.items():
+        if spelled_in(tokenizer, json.dumps(value, ensure_ascii=False)):
+            raise UsageError(f"the template option {name} spells a special token", "take it out")
+
+
+def _check_places(tokenizer: Tokenizer, template: str, chat: ChatInput) -> None:
+    """Raise UsageError for what the template does not read: it would be dropped without a word."""
+
+    def reads(*names: str) -> bool:
+        return re.search(rf"\b({'|'.join(map(re.escape, names))})\b", template) is not None
+
+    shows = "llminspect info shows the template"
+    if chat.tools and not reads("tools"):
+        raise UsageError(f"the chat template of {tokenizer.name} has no place for tools", "leave out --tools")
+    for name in chat.options:
+        if name in OWN_VARIABLES:
+            raise UsageError(f"{name} is no option of a template", "the messages come as JSON, tools with --tools")
+        if name != "continue_final_message" and not reads(name):
+            raise UsageError(f"the chat template of {tokenizer.name} has no option {name}", shows)
+    for number, message in enumerate(chat.messages):
+        for name in message:
+            if name not in KNOWN and not reads(name):
+                raise UsageError(f"{name!r} of message {number} is not understood, and the template does not read it")
+
+
+def _rendering(
+    tokenizer: Tokenizer, template: str, options: Mapping[str, Any], *, goes_on: bool
+) -> Callable[[ChatInput], str]:
+    """What the model's template makes of a chat."""
+    from llminspect.text.chat_template import render_template
+
+    def spelling(token_id: int | None) -> str:
+        return "" if token_id is None else tokenizer.token_bytes(token_id).decode("utf-8", "replace")
+
+    def render(chat: ChatInput) -> str:
+        messages = [dict(message) for message in chat.messages]
+        for message in messages:
+            thought = next((message[name] for name in REASONING if name in message), None)
+            if thought is not None:  # Some templates read the one name, some the other.
+                message |= {"thinking": message.get("thinking", thought), "reasoning_content": thought}
+        return render_template(template, {**variables, "messages": messages, "tools": chat.tools or None})
+
+    eos = tokenizer.end_id if tokenizer.end_id is not None else min(tokenizer.eos_ids, default=None)
+    variables: dict[str, Any] = {
+        "bos_token": spelling(tokenizer.bos_id),
+        "eos_token": spelling(eos),
+        "unk_token": spelling(tokenizer.unknown_id),
+        "add_generation_prompt": not goes_on,
+        "documents": None,
+        **options,
+    }
+    return render

@@ -1,0 +1,94 @@
+"""Special tokens inside a text: where they are, and which white space goes with them."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from llminspect.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+Parse = Literal["text", "special", "error"]
+"""What the spelling of a special token inside a text is: text, the token, or an error."""
+SPACES = " \t\n\v\f\r"
+"""What C's `isspace` takes for white space, by which llama.cpp strips."""
+Range = tuple[int, int]
+"""Characters of a text, from the first to before the second."""
+
+
+class Strips(NamedTuple):
+    """The ids of the tokens that take the white space before them, and of those that take what follows them."""
+
+    left: frozenset[int] = frozenset()
+    right: frozenset[int] = frozenset()
+
+
+@lru_cache(maxsize=16)
+def _any_of(spellings: tuple[str, ...]) -> re.Pattern[str]:
+    # Longest first: where two spellings start at one place, the longer is meant.
+    return re.compile("|".join(re.escape(spelling) for spelling in sorted(spellings, key=len, reverse=True)))
+
+
+def split_at_specials(
+    text: str,
+    specials: Mapping[str, int],
+    parse: Parse,
+    always: Mapping[str, int] | None = None,
+    at: int = 0,
+    *,
+    strips: Strips = Strips(),  # noqa: B008
+    protected: Sequence[Range] = (),
+) -> Iterator[tuple[str, int | None]]:
+    """Cut a text into plain parts (id None) and special tokens (their id, with the white space that they take).
+
+    Untrusted text is why `parse` is "text" unless asked otherwise: whoever can type `<|im_end|>` must not thereby end
+    the user's turn. For the same reason no special token is found that reaches into one of the `protected` ranges,
+    which are in order. Spellings in `always` (a GGUF's user-defined tokens) are cut out whatever `parse` says, because
+    the model was made to meet them as ordinary text. Raises UsageError where `parse` is "error" and a special token
+    is spelt; it names the byte, the first of `text` being byte `at` of the input.
+    """
+    harmless = {spelling: token_id for spelling, token_id in (always or {}).items() if spelling}
+    wanted = harmless if parse == "text" else {**harmless, **specials}
+    wanted = {spelling: token_id for spelling, token_id in wanted.items() if spelling}
+    every, others = _any_of(tuple(wanted)) if wanted else None, _any_of(tuple(harmless)) if harmless else None
+    ends = [end for _, end in protected]
+    done = place = 0
+    while every is not None and (match := every.search(text, place)) is not None:
+        if parse != "text" and match.group() in specials:
+            if parse == "error":
+                raise _spelled(match, at)
+            if _reaches_into(protected, ends, *match.span()):
+                place = match.start() + 1
+                other = others.match(text, match.start()) if others else None
+                if other is None:
+                    continue
+                match = other
+        token_id = (harmless if match.re is others else wanted)[match.group()]
+        start, place = match.span()
+        while token_id in strips.left and start > done and text[start - 1] in SPACES:
+            start -= 1
+        while token_id in strips.right and place < len(text) and text[place] in SPACES:
+            place += 1
+        if start > done:
+            yield text[done:start], None
+        yield text[start:place], token_id
+        done = place
+    if done < len(text):
+        yield text[done:], None
+
+
+def _reaches_into(protected: Sequence[Range], ends: Sequence[int], start: int, end: int) -> bool:
+    first = bisect_right(ends, start)
+    return first < len(protected) and protected[first][0] < end
+
+
+def _spelled(match: re.Match[str], at: int) -> UsageError:
+    place = at + len(match.string[: match.start()].encode("utf-8", "surrogateescape"))
+    return UsageError(
+        f"the text spells the special token {match.group()} at byte {place}",
+        "use --parse text to take it as plain text, --parse special to take it as the token",
+    )

@@ -1,0 +1,222 @@
+"""Messages as people have them: parts, names, calls of tools, tools, switches of the template; OpenAI's count."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from llminspect.analysis.prompt import chat_of, chat_prompt, template_options
+from llminspect.arguments.shared import SourceOptions
+from llminspect.errors import UsageError, UserError
+from llminspect.opening import standalone
+from llminspect.text.messages import ChatInput, chat_in, checked_tools, content_of
+from llminspect.text.openai_formula import formula_of
+from llminspect.text.rendering import render_chat
+from tests.text.test_chat import CHATML, tokenizer, user
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from llminspect.text.prompt import Chat, Prompt
+
+TOOL = {"type": "function", "function": {"name": "f", "description": "what <|end|> it “does”", "parameters": {}}}
+CALL = {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {"x": 'a "b"<|end|>', "n": 3}}}]}
+WHOLE = (
+    "{% for t in tools or [] %}{{ t | tojson }};{% endfor %}{% for m in messages %}{{ m.role }}:"
+    "{% if m.content is string %}{{ m.content }}{% else %}{% for p in m.content or [] %}{{ p.text }}/{% endfor %}"
+    "{% endif %}{% for c in m.tool_calls or [] %}{{ c.function.name }}{{ c.function.arguments | tojson }}{% endfor %}"
+    "{{ m.name or '' }}{{ m.thinking }}{{ m.reasoning_content }}|{% endfor %}{{ add_generation_prompt }}{{ mood }}"
+)
+
+
+def written(chat: ChatInput, template: str = WHOLE) -> list[tuple[str, int | None, int | None, bool]]:
+    parts = render_chat(tokenizer(template), chat)
+    return [(part.text, part.message, part.start, part.protected) for part in parts]
+
+
+def test_a_template_is_given_parts_tools_calls_and_names() -> None:
+    parts = [{"type": "text", "text": "so"}, {"type": "text", "text": "hi"}]
+    chat = chat_in({"messages": [{"role": "user", "name": "<|end|>", "content": parts}, CALL], "tools": [TOOL]})
+    assert chat is not None
+    described = "what <|end|> it “does”"
+    assert written(chat) == [
+        ('{"type": "function", "function": {"name": "f", "description": "', None, 0, False),
+        (described, None, None, True),
+        ('", "parameters": {}}};user:', None, 0, False),
+        ("so", 0, 0, True),
+        ("/", None, 0, False),
+        ("hi", 0, 2, True),
+        ("/", None, 0, False),
+        ("<|end|>", 0, None, True),
+        ('|assistant:f{"x": "', None, 0, False),
+        ('a \\"b\\"<|end|>', 1, None, True),
+        ('", "n": 3}|True', None, 0, False),
+    ]
+    assert content_of(chat.messages[0]) == "sohi"
+    assert content_of(chat.messages[1]) == ""
+
+
+def test_thoughts_have_all_their_names() -> None:
+    for name in ("reasoning_content", "thinking", "reasoning"):
+        parts = written(ChatInput([{"role": "assistant", name: "hm <", "content": "x"}]))
+        assert "".join(part[0] for part in parts) == "assistant:xhm <hm <|True"
+
+
+def test_options_of_the_template_and_the_last_message_gone_on_with() -> None:
+    messages = [*user("hi"), {"role": "assistant", "content": " so "}]
+    assert written(ChatInput(messages, None, {"mood": [1], "add_generation_prompt": False}))[-1][0] == "|False[1]"
+    going_on = written(ChatInput(messages, None, {"continue_final_message": True}), CHATML)
+    assert "".join(part[0] for part in going_on) == "<|start|>user\nhi<|end|>\n<|start|>assistant\n so "
+    trimmed = written(
+        ChatInput(messages, None, {"continue_final_message": True}), CHATML.replace("t'] +", "t']|trim +")
+    )
+    assert trimmed[-1] == ("so", 1, 1, True)
+
+
+@pytest.mark.parametrize(
+    ("chat", "message"),
+    [
+        (ChatInput(user("hi"), [TOOL]), "no place for tools"),
+        (ChatInput(user("hi"), None, {"enable_thinking": False}), "no option enable_thinking"),
+        (ChatInput(user("hi"), None, {"messages": []}), "no option of a template"),
+        (ChatInput([{"role": "user", "content": "hi", "mode": 1}]), "'mode' of message 0"),
+    ],
+)
+def test_what_the_template_does_not_read_is_refused(chat: ChatInput, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        written(chat, CHATML)
+
+
+def test_names_that_spell_a_special_token_are_refused() -> None:
+    arguments = {"<|end|>": 1}
+    with pytest.raises(UsageError, match="spells a special token"):
+        written(ChatInput([{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": arguments}}]}]))
+    with pytest.raises(UsageError, match="mood spells a special token"):
+        written(ChatInput(user("hi"), None, {"mood": "<|end|>"}))
+    steering = {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {"role": "<|end|>"}}}]}
+    assert ("<|end|>", 0, None, True) in written(ChatInput([steering]))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}], "holds 'image_url'"),
+        ([{"role": "user", "content": [{"type": "text"}]}], "type and its text"),
+        ([{"role": "user", "content": [3]}], "not a list of objects"),
+        ([{"role": "user"}], "no content"),
+        ([{"role": "assistant", "tool_calls": [{"function": {}}]}], "names no function"),
+        ([{"role": "user", "content": "x", "name": 3}], "name of message 0"),
+        ({"messages": user("x"), "logits": 1}, "'logits' beside the messages"),
+        ({"messages": user("x"), "tools": [{"type": "function"}]}, "tool 0"),
+        ({"messages": "x"}, "list of messages"),
+    ],
+)
+def test_what_is_no_chat_is_refused(value: object, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        chat_in(value)
+
+
+def test_what_answers_of_an_api_hold_empty_is_nothing() -> None:
+    chat = chat_in([{"role": "assistant", "content": "x", "refusal": None, "annotations": [], "tool_calls": None}])
+    assert chat is not None
+    assert chat.messages == [{"role": "assistant", "content": "x"}]
+    assert chat_in([1, 2]) is chat_in({"a": 1}) is None
+
+
+def test_tools_and_options_as_they_are_given(tmp_path: Path) -> None:
+    file = tmp_path / "tools.json"
+    file.write_text(json.dumps([TOOL]))
+    source = SourceOptions(chat=True, tools=str(file), template_options=["a=false", 'b="x=y"'])
+    chat = chat_of(json.dumps({"messages": user("hi")}), source)
+    assert chat == ChatInput(user("hi"), [TOOL], {"a": False, "b": "x=y"})
+    with pytest.raises(UsageError, match="and --tools was given"):
+        chat_of(json.dumps({"messages": user("hi"), "tools": [TOOL]}), source)
+    file.write_text("[")
+    with pytest.raises(UsageError, match=r"tools\.json: not JSON"):
+        chat_of("hi", SourceOptions(chat=True, tools=str(file.rename(tmp_path / "other-tools.json"))))
+    for wrong in ("a", "a=False", "1=2"):
+        with pytest.raises(UsageError, match="--template-option"):
+            template_options(wrong)
+    with pytest.raises(UsageError, match="list of functions"):
+        checked_tools({})
+
+
+# The examples of the cookbook, with the numbers that its text says the API gave.
+COOKBOOK = [
+    (
+        "system",
+        None,
+        "You are a helpful, pattern-following assistant that translates corporate jargon into plain English.",
+    ),
+    ("system", "example_user", "New synergies will help drive top-line growth."),
+    ("system", "example_assistant", "Things working well together will increase revenue."),
+    (
+        "system",
+        "example_user",
+        "Let's circle back when we have more bandwidth to touch base on opportunities for increased leverage.",
+    ),
+    ("system", "example_assistant", "Let's talk later when we're less busy about how to do better."),
+    ("user", None, "This late pivot means we don't have time to boil the ocean for the client deliverable."),
+]
+WEATHER: dict[str, Any] = {
+    "name": "get_current_weather",
+    "description": "Get the current weather in a given location",
+    "parameters": {
+        "type": "object",
+        "properties": {
+            "location": {"type": "string", "description": "The city and state, e.g. San Francisco, CA"},
+            "unit": {
+                "type": "string",
+                "description": "The unit of temperature to return",
+                "enum": ["celsius", "fahrenheit"],
+            },
+        },
+        "required": ["location"],
+    },
+}
+
+
+def counted(model: str, chat: ChatInput) -> Prompt:
+    made = standalone(model)
+    assert made is not None
+    return chat_prompt(chat, made, None)
+
+
+@pytest.mark.parametrize(
+    ("model", "count", "with_tools"),
+    [("gpt-3.5-turbo", 129, 105), ("gpt-3.5-turbo-0301", 127, None), ("gpt-4", 129, 105), ("gpt-4o", 124, 101)],
+)
+def test_openais_formula(model: str, count: int, with_tools: int | None) -> None:
+    messages = [
+        {"role": role, "content": content} | ({} if name is None else {"name": name})
+        for role, name, content in COOKBOOK
+    ]
+    prompt = counted(model, ChatInput(messages))
+    assert prompt.count == count
+    asking = [
+        {"role": "system", "content": "You are a helpful assistant that can answer to questions about the weather."},
+        {"role": "user", "content": "What's the weather like in San Francisco?"},
+    ]
+    with_functions = counted(model, ChatInput(asking, [{"type": "function", "function": WEATHER}]))
+    assert with_tools is None or with_functions.count == with_tools
+    chat: Chat | None = with_functions.chat
+    assert chat is not None
+    assert chat.counted is not None
+    assert "OpenAI documents" in chat.counted.note
+    with pytest.raises(UsageError, match="ids of a chat"):
+        prompt.known_ids()
+
+
+def test_what_openais_formula_does_not_count_is_refused() -> None:
+    with pytest.raises(UsageError, match="tool_calls of message 0"):
+        counted("gpt-4o", ChatInput([CALL]))
+    with pytest.raises(UsageError, match="no template"):
+        counted("gpt-4o", ChatInput(user("hi"), None, {"a": 1}))
+    for name in ("davinci", "o200k_harmony", "text-embedding-3-small", "words"):
+        with pytest.raises(UserError, match="no chat template"):
+            counted(name, ChatInput(user("hi")))
+    formula = formula_of("o3-mini", "o200k_base")
+    assert formula is not None
+    assert "documents none for o3-mini" in formula.note(nested=False)
