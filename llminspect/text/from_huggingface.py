@@ -12,7 +12,7 @@ from llminspect.errors import ModelError
 from llminspect.text.from_gguf import END_OF_TURN
 from llminspect.text.huggingface import HuggingFaceTokenizer
 from llminspect.text.pairs import pair_of_bert
-from llminspect.text.tokenizers_library import add_stated_tokens, loaded
+from llminspect.text.tokenizers_library import add_stated_tokens, library_of, loaded
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
@@ -41,12 +41,9 @@ def tokenizer_from_files(files: Mapping[str, bytes], name: str = "huggingface") 
     for file in ("generation_config.json", "special_tokens_map.json", "tokenizer_config.json"):
         settings |= {key: value for key, value in _json_object(files, file).items() if value is not None}
     if "tokenizer.json" in files:
-        from tokenizers import Tokenizer as Library
-
-        text = files["tokenizer.json"].decode("utf-8", "replace")
-        library = loaded(lambda: Library.from_str(text))
+        library, guarded = library_of(files["tokenizer.json"].decode("utf-8", "replace"))
         add_stated_tokens(library, settings)
-        tokenizer: Tokenizer = HuggingFaceTokenizer(name, library)
+        tokenizer: Tokenizer = HuggingFaceTokenizer(name, library, guarded)
     elif "vocab.json" in files and "merges.txt" in files:
         tokenizer = HuggingFaceTokenizer(name, _from_vocabulary_and_merges(files, settings))
     elif "vocab.txt" in files:

@@ -16,7 +16,7 @@ from llminspect.text.bpe import unspell
 from llminspect.text.chunks import WORDS, blocks
 from llminspect.text.special_tokens import Parse, split_at_specials
 from llminspect.text.tokenizer import PairPart, Token, Tokenizer, canonical, readable, utf8
-from llminspect.text.tokenizers_library import in_one_line, loaded, without_pieces
+from llminspect.text.tokenizers_library import in_one_line, library_of, loaded, without_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,7 +34,7 @@ FAILS = "the model's tokenizer fails on this text"
 class HuggingFaceTokenizer(Tokenizer):
     """A pipeline of the `tokenizers` library."""
 
-    def __init__(self, name: str, library: tokenizers.Tokenizer) -> None:
+    def __init__(self, name: str, library: tokenizers.Tokenizer, guarded: bool = False) -> None:
         self.name = name
         library.no_padding()
         library.no_truncation()
@@ -48,8 +48,9 @@ class HuggingFaceTokenizer(Tokenizer):
             self.suffix_ids = tuple(before[places[0] + len(plain) :])
         # What remains of post-processing only takes the spaces off the spans of words.
         library.post_processor = None
-        self.library = library
-        self._for_text = library
+        self._guarded = guarded
+        self.library = self._guard(library)
+        self._for_text = self.library
         """What reads text in which special tokens are not looked for."""
         added = library.get_added_tokens_decoder()
         self._spellings = {token_id: token.content for token_id, token in added.items()}
@@ -67,6 +68,14 @@ class HuggingFaceTokenizer(Tokenizer):
         self.lossless = False
         exact = self._byte_level and library.normalizer is None and "add_prefix_space=True" not in parts
         self.loss = "bytes that are not UTF-8" if exact else "what normalising changes, and bytes that are not UTF-8"
+
+    def _guard(self, library: tokenizers.Tokenizer) -> Any:
+        """What runs the library's patterns, where they may take for ever in a process of its own."""
+        if not self._guarded:
+            return library
+        from llminspect.text.guarded_library import Guarded
+
+        return Guarded(library)
 
     @cached_property
     def cut_pattern(self) -> str | None:  # type: ignore[override]
@@ -99,14 +108,10 @@ class HuggingFaceTokenizer(Tokenizer):
 
     @cached_property
     def _secretly(self) -> SecretSpellings:
-        from tokenizers import Tokenizer as Library
-
         from llminspect.text.protected import SecretSpellings
 
         return SecretSpellings(
-            self,
-            self.library.to_str(),
-            lambda text: HuggingFaceTokenizer(self.name, loaded(lambda: Library.from_str(text))),
+            self, self.library.to_str(), lambda text: HuggingFaceTokenizer(self.name, *library_of(text))
         )
 
     def encode_ids(self, text: str, parse: Parse = "text") -> list[int]:
@@ -141,11 +146,11 @@ class HuggingFaceTokenizer(Tokenizer):
             for token_id, part, (start, end) in zip(encoding.ids, data, spans, strict=True)
         ]
 
-    def _encoding(self, text: str, special: bool) -> tokenizers.Encoding:
+    def _encoding(self, text: str, special: bool) -> Any:
         found = self._encoded(text, special)
         return self._encoded(text, special) if not special and self._spells(text, found.ids) else found
 
-    def _encoded(self, text: str, special: bool) -> tokenizers.Encoding:
+    def _encoded(self, text: str, special: bool) -> Any:
         library = self.library if special else self._for_text
         library.encode_special_tokens = not special
         # It fails at a word that is unknown, where the file names no token for such words.
@@ -158,7 +163,7 @@ class HuggingFaceTokenizer(Tokenizer):
             return False
         if found == {self._unknown} and not any(self._spellings[i] in self._normalised(text) for i in found):
             return False  # It stands for what the model does not know.
-        self._for_text = in_one_line(lambda: without_pieces(self.library, self.special_tokens), FAILS)
+        self._for_text = self._guard(in_one_line(lambda: without_pieces(self.library, self.special_tokens), FAILS))
         return True
 
     @cached_property
@@ -174,7 +179,8 @@ class HuggingFaceTokenizer(Tokenizer):
 
     def _normalised(self, text: str) -> str:
         plain = readable(text)
-        return self.library.normalizer.normalize_str(plain) if self.library.normalizer else plain
+        normaliser = self.library.normalizer
+        return in_one_line(lambda: normaliser.normalize_str(plain), FAILS) if normaliser else plain
 
     def word_ids(self, word: str) -> list[int]:
         """The ids of a word, a piece of text as the pre-tokenizer cuts and spells it."""
@@ -205,7 +211,9 @@ class HuggingFaceTokenizer(Tokenizer):
         ids = list(ids)
         data = b"".join(self.token_bytes(token_id) for token_id in ids)
         # Where tokens are bytes the library would put U+FFFD for those that are no whole character.
-        return data if self._byte_level else utf8(self.library.decode(ids, skip_special_tokens=False))
+        if self._byte_level:
+            return data
+        return utf8(in_one_line(lambda: self.library.decode(ids, skip_special_tokens=False), FAILS))
 
 
 def _is_text(data: bytes) -> bool:

@@ -10,29 +10,51 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from contextlib import contextmanager
+import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llminspect.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     import tokenizers
+
+    from llminspect.text.guarded_library import Guarded
 
 Built = TypeVar("Built")
 
 
+UNREADABLE = "the tokenizer cannot be read"
+
+
 def loaded(build: Callable[[], Built]) -> Built:
     """What `build` makes of a tokenizer's files. Raises ModelError, in one line and nothing else on standard error."""
-    with _without_panics():
-        return in_one_line(build, "the tokenizer cannot be read")
+    return in_one_line(build, UNREADABLE)
+
+
+def library_of(text: str) -> tuple[tokenizers.Tokenizer, bool]:
+    """The library's tokenizer of a tokenizer.json, and whether it has to be `Guarded`: what its patterns do with a text
+    may take for ever. Raises ModelError for one that cannot be read, or not within bounds of time and memory."""
+    from tokenizers import Tokenizer
+
+    from llminspect.text.tokenizer_bounds import check_growth, may_take_long, sections
+
+    parts = sections(text)
+    check_growth(parts)
+    guarded = may_take_long(parts)
+    if guarded:  # Reading it runs the patterns on the added tokens.
+        from llminspect.text.guarded_library import answer_of
+
+        in_one_line(lambda: answer_of(text, "open"), UNREADABLE)
+    return loaded(lambda: Tokenizer.from_str(text)), guarded
 
 
 def in_one_line(work: Callable[[], Built], what: str) -> Built:
     """What `work` gets from the library. Raises ModelError, which begins with `what`, for whatever it ends in."""
     try:
-        return work()
+        with _SILENCE:
+            return work()
     except Exception as error:
         text = " ".join(str(error).split())
         raise ModelError(f"{what}: {text if len(text) <= 300 else text[:300] + '…'}") from None
@@ -42,22 +64,37 @@ def in_one_line(work: Callable[[], Built], what: str) -> Built:
         raise ModelError(f"{what}: its parts do not fit together") from None
 
 
-@contextmanager
-def _without_panics() -> Iterator[None]:
-    """Rust writes to the process's standard error, past Python's, before a panic becomes an exception."""
-    try:
-        kept = os.dup(2)
-    except OSError:  # It is closed.
-        yield
-        return
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(null)
+class _Silence:
+    """Standard error led to nowhere: Rust writes to the process's own, past Python's, before a panic is an exception.
+
+    Several threads may be in it at once; the last one out leads it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._kept = threading.Lock(), 0, -1
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                try:
+                    self._kept = os.dup(2)
+                except OSError:  # It is closed.
+                    self._kept = -1
+                    return
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, 2)
+                os.close(null)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0 and self._kept >= 0:
+                os.dup2(self._kept, 2)
+                os.close(self._kept)
+
+
+_SILENCE = _Silence()
 
 
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
@@ -85,7 +122,7 @@ def _added(library: tokenizers.Tokenizer) -> list[tokenizers.AddedToken]:
     return list(library.get_added_tokens_decoder().values())
 
 
-def without_pieces(library: tokenizers.Tokenizer, spellings: Collection[str]) -> tokenizers.Tokenizer:
+def without_pieces(library: tokenizers.Tokenizer | Guarded, spellings: Collection[str]) -> tokenizers.Tokenizer:
     """A copy whose model has other spellings for these pieces, which nobody can guess; ids stay as they are."""
     from tokenizers import Tokenizer
 

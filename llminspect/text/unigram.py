@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from llminspect.errors import ModelError
 from llminspect.text.sentencepiece import SPACE, Pieces, PieceTokenizer
 from llminspect.text.tokenizer import Normalised, utf8
+from llminspect.text.tokenizer_bounds import MOST_GROWTH, longest_replacement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,6 +120,10 @@ class CharacterMap:
         size = int.from_bytes(blob[:4], "little")
         if len(blob) < 4 or size % 4 or not 0 < size <= len(blob) - 4:
             raise ModelError("the tokenizer's map of characters (precompiled_charsmap) is damaged")
+        if longest_replacement(blob) > MOST_GROWTH:
+            raise ModelError(
+                "the tokenizer's map of characters (precompiled_charsmap) makes long texts of one character"
+            )
         self._units = struct.unpack_from(f"<{size // 4}I", blob, 4)
         self._replacements = blob[4 + size :]
         self._starts = {chr(byte) for byte in range(128) if self._child(0, byte) is not None}

@@ -11,6 +11,7 @@ import pytest
 
 from llminspect.errors import UsageError, UserError
 from llminspect.text import chat_template
+from llminspect.text.bounded_process import end
 from llminspect.text.bpe import BYTE_ALPHABET
 from llminspect.text.from_gguf import tokenizer_from_gguf
 from llminspect.text.messages import ChatInput, Message, checked_messages
@@ -187,6 +188,7 @@ GREEDY = """
 import resource
 from llminspect.errors import UserError
 from llminspect.text import chat_template
+from llminspect.text.bounded_process import end
 chat_template.SECONDS = 600  # A slow machine is not to come to the other limit first.
 try:
     chat_template.render_template(
@@ -195,7 +197,7 @@ try:
     )
 except UserError as error:
     print(error.message)
-chat_template._end(chat_template._started())
+end(chat_template.PROCESS.started())
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
 
@@ -211,10 +213,10 @@ def test_a_template_takes_little_memory() -> None:
 
 def test_a_template_sees_nothing_of_the_environment(monkeypatch: Any) -> None:
     monkeypatch.setenv("HF_TOKEN", "secret")
-    process = chat_template._started()
+    process = chat_template.PROCESS.started()
     seen = Path(f"/proc/{process.pid}/environ")
     content = seen.read_bytes() if seen.exists() else b""
-    chat_template._end(process)
+    end(process)
     assert b"secret" not in content
 
 
@@ -244,9 +246,9 @@ def test_a_process_that_answers_just_too_late_is_ended(monkeypatch: pytest.Monke
         def start(self) -> None:
             pass
 
-    process = chat_template._started()
-    monkeypatch.setattr(chat_template, "_idle", process)
-    monkeypatch.setattr("llminspect.text.chat_template.threading.Timer", Late)
+    process = chat_template.PROCESS.started()
+    monkeypatch.setattr(chat_template.PROCESS, "idle", process)
+    monkeypatch.setattr("llminspect.text.bounded_process.threading.Timer", Late)
     assert chat_template.render_template("so", {}) == "so"
     assert process.returncode is not None
-    assert chat_template._idle is None
+    assert chat_template.PROCESS.idle is None
