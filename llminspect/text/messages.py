@@ -25,6 +25,8 @@ REASONING = ("reasoning_content", "thinking", "reasoning")
 KNOWN = frozenset(("role", "content", "name", "tool_calls", "tool_call_id", *REASONING))
 _EMPTY = ("refusal", "annotations", "audio", "function_call")
 """What answers of OpenAI's API hold as well, and which says nothing where it is empty."""
+BETWEEN = "\n"
+"""Between the parts of a content where it is one text, as llama.cpp and vLLM have it."""
 _TEXTS = ("text", "input_text", "output_text")
 """The types of a part of a content that is text."""
 _ABOUT_THE_ANSWER = frozenset(
@@ -56,6 +58,15 @@ class ChatInput:
         messages = [of(message, "") for message in self.messages]
         return replace(self, messages=messages, tools=None if self.tools is None else of(list(self.tools), ""))
 
+    @property
+    def in_parts(self) -> bool:
+        return any(isinstance(message.get("content"), list) for message in self.messages)
+
+    def with_plain_contents(self) -> ChatInput:
+        """The same with contents in parts as one text, which older templates want."""
+        plain = [{**each, "content": content_of(each)} if "content" in each else each for each in self.messages]
+        return replace(self, messages=plain)
+
     def leaves(self) -> Iterator[Leaf]:
         """Every text that somebody else wrote: contents, arguments, what tools gave, descriptions of tools."""
         for number, message in enumerate(self.messages):
@@ -63,7 +74,7 @@ class ChatInput:
             for path, text in _texts(message, ()):
                 content = path[:1] == ("content",)
                 yield Leaf(text, number, offset if content else None)
-                offset += len(utf8(text)) if content else 0
+                offset += len(utf8(text + BETWEEN)) if content else 0
         for _, text in _texts(list(self.tools or ()), ()):
             yield Leaf(text, None, None)
 
@@ -110,11 +121,14 @@ def _keys(value: Any) -> Iterator[str]:
 
 
 def content_of(message: Message) -> str:
-    """The text of a message: its content, or the text parts of it one after another."""
+    """The text of a message: its content, or the text parts of it, a line each."""
+    return BETWEEN.join(texts_of(message))
+
+
+def texts_of(message: Message) -> list[str]:
+    """The parts of a content that are text; a plain content is one."""
     content = message.get("content")
-    if isinstance(content, list):
-        return "".join(part["text"] for part in content)
-    return content or ""
+    return [part["text"] for part in content] if isinstance(content, list) else [content or ""]
 
 
 def checked_messages(value: object) -> list[Message]:

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import UsageError, UserError
-from llminspect.text.messages import content_of
+from llminspect.text.messages import BETWEEN, texts_of
 from llminspect.text.openai_formula import SOURCE, ChatCount
 from llminspect.text.prompt import Chat, ChatToken
+from llminspect.text.tokenizer import utf8
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -52,12 +53,14 @@ def _tokens(tokenizer: Tokenizer, number: int, message: Message) -> Iterator[Cha
             raise UsageError(
                 f"OpenAI's formula does not say how {name} of message {number} counts", f"leave out {name}"
             )
-        text = content_of(message) if name == "content" else message[name]
-        for token in tokenizer.encode(text):
-            if name == "content":
-                yield ChatToken(token, number)
-            else:
-                yield ChatToken(replace(token, start=None, end=None), None)
+        at = 0
+        for text in texts_of(message) if name == "content" else [message[name]]:
+            for token in tokenizer.encode(text):
+                if name == "content" and token.start is not None and token.end is not None:
+                    yield ChatToken(replace(token, start=token.start + at, end=token.end + at), number)
+                else:
+                    yield ChatToken(replace(token, start=None, end=None), None)
+            at += len(utf8(text + BETWEEN))
 
 
 def _tools(tokenizer: Tokenizer, formula: ChatFormula, tools: Sequence[Mapping[str, Any]]) -> int:

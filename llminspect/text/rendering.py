@@ -60,11 +60,25 @@ def render_chat(tokenizer: Tokenizer, chat: ChatInput) -> list[ChatPart]:
     options = dict(chat.options)
     goes_on = options.pop("continue_final_message", False)
     render = _rendering(tokenizer, template, options, goes_on=bool(goes_on))
-    rendered = render(chat)
+    rendered, chat = _written(render, chat)
     parts = _between_marks(render, rendered, chat, template)
     if goes_on:
         return _until_last(parts, chat)
     return _found(tokenizer, rendered, chat) if parts is None else parts
+
+
+def _written(render: Callable[[ChatInput], str], chat: ChatInput) -> tuple[str, ChatInput]:
+    """What the template writes; where it takes no content in parts, of contents as one text."""
+    try:
+        rendered = render(chat)
+    except UserError:
+        if not chat.in_parts:
+            raise
+    else:
+        if not chat.in_parts or "{'type': '" not in rendered:  # How Python writes a list of them.
+            return rendered, chat
+    plain = chat.with_plain_contents()
+    return render(plain), plain
 
 
 def _between_marks(

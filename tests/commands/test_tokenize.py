@@ -347,6 +347,55 @@ def test_a_chat_comes_as_json_through_a_pipe(called: Program) -> None:
     assert "no chat template" in called("tokenize", "hi", "--chat", "-m", "gpt2").err
 
 
+def test_lines_of_chats_each_with_its_own_error(called: Program) -> None:
+    image = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}
+    said = {"role": "user", "content": [{"type": "text", "text": "hi"}]}
+    lines = "".join(json.dumps({"messages": [message]}) + "\n" for message in (said, image)) + "hi\n"
+    ran = called("tokenize", "--chat", "--lines", "--count", stdin=lines)
+    first, second, third = map(json.loads, ran.out.splitlines())
+    assert first["count"] == third["count"] == int(called("tokenize", "hi", "--chat", "--count").out)
+    assert "'image_url'" in second["error"]["message"]
+    assert ran.code == 2
+
+
+def test_a_chat_with_a_model_of_openais(called: Program, tmp_path: Path) -> None:
+    tools = tmp_path / "tools.json"
+    tools.write_text('[{"type": "function", "function": {"name": "now", "description": "The time."}}]')
+    asking = [{"role": "user", "name": "ada", "content": "Hello"}]
+    given = ("tokenize", "--chat", "-m", "gpt-4o")
+    document = called(*given, "--json", "--tools", str(tools), stdin=json.dumps(asking)).json
+    jsonschema.validate(document, command_schema("tokenize"))
+    assert [token["text"] for token in document["tokens"]] == ["user", "ada", "Hello"]
+    formula = document["chat"]["formula"]
+    # 7 a function, 12 after all of them, and `now:The time` itself.
+    assert (formula["unknown"] - formula["tools"], formula["tools"]) == (7, 7 + 12 + 3)
+    assert document["count"] == 3 + formula["unknown"]
+    assert document["notes"] == [formula["note"]]
+    counted = called(*given, "--count", stdin=json.dumps(asking))
+    assert (counted.out, "OpenAI documents" in counted.err) == ("10\n", True)
+    assert called(*given, "--json", "--count", stdin=json.dumps(asking)).json["formula"]["unknown"] == 7
+    assert "by OpenAI's formula" in called(*given, stdin=json.dumps(asking)).out
+    refused = called("encode", "--chat", "-m", "gpt-4o", stdin=json.dumps(asking))
+    assert refused.code == 2
+    assert "ids of a chat" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--tools", "x.json"], "says nothing without --chat"),
+        (["--template-option", "a=1"], "says nothing without --chat"),
+        (["--chat", "--template-option", "a"], "is not NAME=VALUE"),
+        (["--chat", "--template-option", "enable_thinking=false"], "has no option enable_thinking"),
+        (["--chat", "--tools", "missing.json"], "missing.json"),
+    ],
+)
+def test_what_says_nothing_to_a_chat_is_refused(called: Program, given: list[str], message: str) -> None:
+    ran = called("tokenize", "hi", *given)
+    assert ran.code in (1, 2)
+    assert message in ran.err
+
+
 def test_a_chat_side_by_side_shows_its_last_message(called: Program) -> None:
     messages = [{"role": "system", "content": "Be kind"}, {"role": "user", "content": "Alice gave"}]
     document = called("tokenize", "--chat", "-c", "minilm", "--json", stdin=json.dumps(messages)).json

@@ -54,6 +54,20 @@ def test_the_model_is_opened_once_for_a_list(monkeypatch: pytest.MonkeyPatch) ->
     assert times == ["toy"]
 
 
+def test_messages_come_with_tools_and_options(smollm2: Any) -> None:
+    messages = [{"role": "user", "content": "Hello."}]
+    whole = llminspect.tokenize(messages, smollm2)
+    bare = llminspect.tokenize(messages, smollm2, template_options={"add_generation_prompt": False})
+    assert [token["id"] for token in whole.tokens][: bare.count] == [token["id"] for token in bare.tokens]
+    assert bare.count < whole.count
+    with pytest.raises(UsageError, match="no place for tools"):
+        llminspect.tokenize(messages, smollm2, tools=[{"name": "now"}])
+    with pytest.raises(UsageError, match="'--tools': \\[3\\] is not"):
+        llminspect.tokenize(messages, smollm2, tools=[3])
+    with pytest.raises(UsageError, match="says nothing without --chat"):
+        llminspect.tokenize("Hello.", smollm2, tools=[{"name": "now"}])
+
+
 def test_messages_are_a_conversation(smollm2: Any) -> None:
     messages = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Hello."}]
     written = llminspect.tokenize(messages, smollm2)

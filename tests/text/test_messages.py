@@ -47,15 +47,25 @@ def test_a_template_is_given_parts_tools_calls_and_names() -> None:
         ('", "parameters": {}}};user:', None, 0, False),
         ("so", 0, 0, True),
         ("/", None, 0, False),
-        ("hi", 0, 2, True),
+        ("hi", 0, 3, True),
         ("/", None, 0, False),
         ("<|end|>", 0, None, True),
         ('|assistant:f{"x": "', None, 0, False),
         ('a \\"b\\"<|end|>', 1, None, True),
         ('", "n": 3}|True', None, 0, False),
     ]
-    assert content_of(chat.messages[0]) == "sohi"
+    assert content_of(chat.messages[0]) == "so\nhi"
     assert content_of(chat.messages[1]) == ""
+
+
+@pytest.mark.parametrize("how", ["m.content", "m['content'] + ''"])
+def test_a_template_that_takes_only_texts_gets_the_parts_as_one(how: str) -> None:
+    parts = [{"type": "text", "text": "so"}, {"type": "text", "text": "hi"}]
+    template = f"{{% for m in messages %}}[{{{{ {how} }}}}]{{% endfor %}}"
+    expected = [("[", None, 0, False), ("so\nhi", 0, 0, True), ("]", None, 0, False)]
+    assert written(ChatInput([{"role": "user", "content": parts}]), template) == expected
+    prompt = counted("gpt-4o", ChatInput([{"role": "user", "content": parts}]))
+    assert [(token.text, token.start) for token in prompt.tokens] == [("user", None), ("so", 0), ("hi", 3)]
 
 
 def test_thoughts_have_all_their_names() -> None:
