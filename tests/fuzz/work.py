@@ -79,10 +79,10 @@ def tried(target: Target, folder: Path, content: bytes, measure: bool = False) -
 
 def work(name: str, seed: int, start: int, count: int, keep: Path) -> None:
     """Runs the inputs; `report.json` in the temporary folder says how far it came."""
-    from llminspect.text import chat_template
+    from llminspect.text import chat_template, guarded_library
     from tests.fuzz.targets import TARGETS
 
-    chat_template.SECONDS = 0.2
+    chat_template.SECONDS = guarded_library.SECONDS = 0.2
     folder, target, counts, seen = Path(tempfile.gettempdir()), TARGETS[name], Counts(), set()
     kept = os.dup(2)
     errors = os.open(folder / "stderr", os.O_RDWR | os.O_CREAT | os.O_APPEND)

@@ -98,14 +98,14 @@ elif phase == "stream":
     attention.softmax = lambda *a, **k: slowly() if next(quick, None) is None else softmax(*a, **k)
 elif phase == "template":
     from llminspect.text import chat_template
-    started = chat_template._started
+    started = chat_template.PROCESS.started
 
     def starting():
         sys.stderr.write("NOW")
         sys.stderr.flush()
         return started()
 
-    chat_template._started = starting
+    chat_template.PROCESS.started = starting
 elif phase == "lines":
     from llminspect.cli import input as _input
     _input._lines = lambda *_: iter(slowly, 0)
