@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from llminspect.errors import UsageError
 from llminspect.text.messages import content_of
-from llminspect.text.tokenizer import canonical, utf8
+from llminspect.text.tokenizer import Token, canonical, utf8
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from llminspect.text.messages import ChatInput, Message
     from llminspect.text.openai_formula import ChatCount
     from llminspect.text.rendering import ChatPart
-    from llminspect.text.tokenizer import Token, Tokenizer
+    from llminspect.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +129,12 @@ def encode_chat(tokenizer: Tokenizer, parts: Sequence[ChatPart]) -> list[ChatTok
 def _owned(token: Token, place: tuple[int, int, ChatPart] | None) -> ChatToken:
     """The token as the message's that it is of, or as the template's. A special token is a message's only where it
     stands for what the tokenizer does not know."""
-    nobodys = ChatToken(replace(token, start=None, end=None), None)
     if place is None or token.start is None or token.end is None:
-        return nobodys
+        return ChatToken(replace(token, start=None, end=None), None)
     start, end, part = place
     if token.end <= start or (token.special and not (start <= token.start < token.end <= end)):
-        return nobodys
+        return ChatToken(replace(token, start=None, end=None), None)
     if part.start is None:
-        return ChatToken(replace(nobodys.token, special=False), part.message)
-    inside = max(token.start, start) - start + part.start, min(token.end, end) - start + part.start
-    return ChatToken(replace(token, start=inside[0], end=inside[1], special=False), part.message)
+        return ChatToken(Token(token.id, token.data, None, None), part.message)
+    first, last = max(token.start, start), min(token.end, end)
+    return ChatToken(Token(token.id, token.data, first - start + part.start, last - start + part.start), part.message)
