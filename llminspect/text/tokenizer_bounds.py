@@ -88,28 +88,30 @@ def check_growth(parts: list[tuple[str, Any]]) -> None:
 
 
 def _growth(step: Any) -> tuple[float, float]:
-    """How many characters come of one, and how many are added to a text, at most."""
+    """How many characters come of one, and how many are added to a text, at most.
+
+    What a step does is told by its keys: the library takes one without its type as well.
+    """
     if not isinstance(step, dict):
         return 1.0, 0.0
-    kind, factor, added = step.get("type"), 1.0, 0.0
-    if kind == "Sequence":
-        for name in ("normalizers", "decoders"):
-            for inner in step.get(name) or ():
-                grown, more = _growth(inner)
-                factor, added = min(factor * grown, 1e12), min(added * grown + more, 1e12)
-    elif kind == "Replace":
-        pattern, content = step.get("pattern"), len(_text(step.get("content")))
+    factor, added = 1.0, 0.0
+    for inner in (*_list(step.get("normalizers")), *_list(step.get("decoders"))):
+        grown, more = _growth(inner)
+        factor, added = min(factor * grown, 1e12), min(added * grown + more, 1e12)
+    if "content" in step:
+        pattern, content = step.get("pattern"), len(_text(step["content"]))
         plain = pattern.get("String") if isinstance(pattern, dict) else None
-        factor = max(1.0, content / len(plain)) if isinstance(plain, str) and plain else 1.0 + content
-    elif kind == "Prepend":
-        added = len(_text(step.get("prepend")))
-    elif kind == "Precompiled":
-        factor = _growth_of_map(_text(step.get("precompiled_charsmap")))
-    elif kind in ("ByteLevel", "BertNormalizer"):
-        factor = 4.0
-    elif kind in ("WordPiece", "BPEDecoder", "Metaspace"):
-        added = max(len(_text(value)) for value in (*step.values(), ""))
+        factor *= max(1.0, content / len(plain)) if isinstance(plain, str) and plain else 1.0 + content
+    if "precompiled_charsmap" in step:
+        factor *= _growth_of_map(_text(step["precompiled_charsmap"]))
+    if step.get("type") == "ByteLevel" or "handle_chinese_chars" in step:
+        factor *= 4.0
+    added += max(len(_text(step.get(name))) for name in ("prepend", "prefix", "suffix"))
     return factor, added
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _text(value: Any) -> str:
@@ -136,12 +138,12 @@ def _around(processor: Any) -> tuple[int, int]:
     if not isinstance(processor, dict):
         return 1, 0
     texts, special = 1, 0
-    for inner in processor.get("processors") or ():
+    for inner in _list(processor.get("processors")):
         more, around = _around(inner)
         texts, special = min(texts * more, 10**12), min(special * more + around, 10**12)
     known = processor.get("special_tokens")
     for template in ("single", "pair"):
-        pieces = [piece for piece in processor.get(template) or () if isinstance(piece, dict)]
+        pieces = [piece for piece in _list(processor.get(template)) if isinstance(piece, dict)]
         for piece in pieces:
             token = piece.get("SpecialToken")
             entry = known.get(token.get("id")) if isinstance(known, dict) and isinstance(token, dict) else None
@@ -153,6 +155,13 @@ def _around(processor: Any) -> tuple[int, int]:
 def may_take_long(parts: list[tuple[str, Any]]) -> bool:
     """Whether a pattern of the tokenizer is none of those that are known to be quick on every text."""
     return any(not is_quick(pattern) for _, part in parts for pattern in _patterns(part))
+
+
+def is_slow_model(model: Any) -> bool:
+    """Whether the model's own settings let a word take time out of proportion: a WordPiece tries all parts of it, and a
+    mark inside of words is written in front of each character."""
+    marks = [getattr(model, name, None) or "" for name in ("continuing_subword_prefix", "end_of_word_suffix")]
+    return getattr(model, "max_input_chars_per_word", 0) > LONGEST_ADDED or max(map(len, marks)) > LONGEST_ADDED
 
 
 def is_quick(pattern: str) -> bool:

@@ -38,7 +38,7 @@ def library_of(text: str) -> tuple[tokenizers.Tokenizer, bool]:
     may take for ever. Raises ModelError for one that cannot be read, or not within bounds of time and memory."""
     from tokenizers import Tokenizer
 
-    from llminspect.text.tokenizer_bounds import check_growth, may_take_long, sections
+    from llminspect.text.tokenizer_bounds import check_growth, is_slow_model, may_take_long, sections
 
     parts = sections(text)
     check_growth(parts)
@@ -47,7 +47,8 @@ def library_of(text: str) -> tuple[tokenizers.Tokenizer, bool]:
         from llminspect.text.guarded_library import answer_of
 
         in_one_line(lambda: answer_of(text, "open"), UNREADABLE)
-    return loaded(lambda: Tokenizer.from_str(text)), guarded
+    library = loaded(lambda: Tokenizer.from_str(text))
+    return library, guarded or is_slow_model(library.model)
 
 
 def in_one_line(work: Callable[[], Built], what: str) -> Built:

@@ -61,6 +61,8 @@ def template(pieces: list[Any], ids: int = 1) -> dict[str, Any]:
     [
         {"normalizer": in_turn(*[GROWING] * 4)},
         {"normalizer": in_turn(in_turn(GROWING), in_turn(in_turn(GROWING)))},
+        {"normalizer": {"normalizers": [{"pattern": {"String": "a"}, "content": "a" * 60}] * 4}},
+        {"normalizer": {"prepend": "a" * 2000}},
         {"normalizer": in_turn(*[replaced({"String": ""}, "ab")] * 9)},
         {"normalizer": in_turn(*[replaced({"Regex": "."}, "ab")] * 9)},
         {"normalizer": {"type": "Prepend", "prepend": "a" * 2000}},
@@ -169,6 +171,16 @@ def test_a_pattern_that_takes_for_ever_is_ended(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.undo()
     assert tokenizer.encode_ids("aab")
     assert capfd.readouterr().err == ""
+
+
+def test_a_word_that_takes_for_ever_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = corpus.state(corpus.wordpiece(True))
+    whole["model"]["max_input_chars_per_word"] = 10**9
+    tokenizer = opened(json.dumps(whole))
+    assert tokenizer.encode_ids("alice")
+    monkeypatch.setattr(guarded_library, "SECONDS", 0.3)
+    with pytest.raises(ModelError, match="it runs for more than"):
+        tokenizer.encode("a" * 20_000 + "й")
 
 
 def test_opening_that_takes_for_ever_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
