@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import UsageError, UserError
 from llminspect.text.messages import KNOWN, REASONING, ChatInput, Leaf
+from llminspect.text.special_tokens import split_at_specials
 from llminspect.text.tokenizer import utf8
 
 if TYPE_CHECKING:
@@ -61,10 +62,8 @@ def render_chat(tokenizer: Tokenizer, chat: ChatInput) -> list[ChatPart]:
     goes_on = options.pop("continue_final_message", False)
     render = _rendering(tokenizer, template, options, goes_on=bool(goes_on))
     rendered, chat = _written(render, chat)
-    parts = _between_marks(render, rendered, chat, template)
-    if goes_on:
-        return _until_last(parts, chat)
-    return _found(tokenizer, rendered, chat) if parts is None else parts
+    parts = _Marks(render, rendered, chat, template).parts(tokenizer)
+    return _until_last(parts, chat) if goes_on else parts
 
 
 def _written(render: Callable[[ChatInput], str], chat: ChatInput) -> tuple[str, ChatInput]:
@@ -81,29 +80,64 @@ def _written(render: Callable[[ChatInput], str], chat: ChatInput) -> tuple[str, 
     return render(plain), plain
 
 
-def _between_marks(
-    render: Callable[[ChatInput], str], rendered: str, chat: ChatInput, template: str
-) -> list[ChatPart] | None:
-    """The parts of the rendering; None where the template reads what the texts say, and writes otherwise for it."""
-    leaves = [leaf for leaf in chat.leaves() if _is_marked(leaf)]
-    known = template + "".join(leaf.text for leaf in leaves)
-    mark = next(mark for mark in (f"\ue0f0{i}\ue0f1" for i in count()) if mark not in known)
-    numbers = count()
-    marked = chat.with_texts(lambda leaf: f"{mark}{next(numbers)}{mark}" if _is_marked(leaf) else leaf.text)
-    try:
-        pieces = re.split(f"{mark}(\\d+){mark}", render(marked))
-    except UserError:
-        return None
-    parts, place = [ChatPart(pieces[0], None)], len(pieces[0])
-    if not rendered.startswith(pieces[0]):
-        return None
-    for number, after in zip(map(int, pieces[1::2]), pieces[2::2], strict=True):
-        part = next((part for part in _forms(leaves[number]) if rendered.startswith(part.text + after, place)), None)
-        if part is None:
+class _Marks:
+    """Finds the texts of other people in a rendering, by rendering with marks in their places."""
+
+    MOST = 100
+    """Renderings at most, of a template that decides by what many texts say."""
+
+    def __init__(self, render: Callable[[ChatInput], str], rendered: str, chat: ChatInput, template: str) -> None:
+        self._render, self._rendered, self._chat = render, rendered, chat
+        self._leaves = list(chat.leaves())
+        known = template + "".join(leaf.text for leaf in self._leaves)
+        self._mark = next(mark for mark in (f"\ue0f0{i}\ue0f1" for i in count()) if mark not in known)
+        self._renderings = 0
+
+    def parts(self, tokenizer: Tokenizer) -> list[ChatPart]:
+        """The parts of the rendering. A text that the template writes otherwise than it is counts as the template's,
+        which is harmless unless it spells a special token. Raises UserError where it does."""
+        wanted = [number for number, leaf in enumerate(self._leaves) if _is_marked(leaf)]
+        kept = self._findable(wanted)
+        parts = self._aligned(kept)
+        if parts is None:
+            kept, parts = [], [ChatPart(self._rendered, None)]
+        for number in sorted({*wanted} - {*kept}):
+            parts = _with_found(tokenizer, parts, self._leaves[number])
+        return [part for part in parts if part.text]
+
+    def _findable(self, numbers: Sequence[int]) -> Sequence[int]:
+        """Those of the texts whose places a mark shows: the template writes the same whatever they say."""
+        if self._renderings >= self.MOST:
+            return []
+        if not numbers or self._aligned(numbers) is not None:
+            return numbers
+        half = len(numbers) // 2
+        return [*self._findable(numbers[:half]), *self._findable(numbers[half:])] if half else []
+
+    def _aligned(self, numbers: Sequence[int]) -> list[ChatPart] | None:
+        """The parts of the rendering with these texts marked; None where it is another one then."""
+        mark, index, wanted = self._mark, count(), frozenset(numbers)
+
+        def marked(leaf: Leaf) -> str:
+            number = next(index)
+            return f"{mark}{number}{mark}" if number in wanted else leaf.text
+
+        self._renderings += 1
+        try:
+            pieces = re.split(f"{mark}(\\d+){mark}", self._render(self._chat.with_texts(marked)))
+        except UserError:
             return None
-        parts += [part, ChatPart(after, None)]
-        place += len(part.text) + len(after)
-    return [part for part in parts if part.text] if place == len(rendered) else None
+        parts, place = [ChatPart(pieces[0], None)], len(pieces[0])
+        if not self._rendered.startswith(pieces[0]):
+            return None
+        for number, after in zip(map(int, pieces[1::2]), pieces[2::2], strict=True):
+            forms = _forms(self._leaves[number])
+            part = next((part for part in forms if self._rendered.startswith(part.text + after, place)), None)
+            if part is None:
+                return None
+            parts += [part, ChatPart(after, None)]
+            place += len(part.text) + len(after)
+        return parts if place == len(self._rendered) else None
 
 
 def _is_marked(leaf: Leaf) -> bool:
@@ -122,12 +156,10 @@ def _forms(leaf: Leaf) -> Iterator[ChatPart]:
             yield ChatPart(json.dumps(form, ensure_ascii=ascii_only)[1:-1], leaf.message, None, foreign)
 
 
-def _until_last(parts: Sequence[ChatPart] | None, chat: ChatInput) -> list[ChatPart]:
+def _until_last(parts: Sequence[ChatPart], chat: ChatInput) -> list[ChatPart]:
     """The rendering up to the end of the last message's content, which the model is to go on with."""
-    ends = [
-        i for i, part in enumerate(parts or ()) if part.message == len(chat.messages) - 1 and part.start is not None
-    ]
-    if not parts or not ends:
+    ends = [i for i, part in enumerate(parts) if part.message == len(chat.messages) - 1 and part.start is not None]
+    if not ends:
         raise UserError(
             "the chat template does not write the last message as it is, so it cannot be gone on with",
             "leave out continue_final_message",
@@ -135,27 +167,38 @@ def _until_last(parts: Sequence[ChatPart] | None, chat: ChatInput) -> list[ChatP
     return list(parts[: ends[-1] + 1])
 
 
-def _found(tokenizer: Tokenizer, rendered: str, chat: ChatInput) -> list[ChatPart]:
-    """The template rewrites texts: look for each in turn. One that is not found counts as the template's.
+def _with_found(tokenizer: Tokenizer, parts: Sequence[ChatPart], leaf: Leaf) -> list[ChatPart]:
+    """The parts with a content, by which the template decides what to write, where it stands in one place only."""
+    content = leaf.text.strip()
+    spelled = spelled_in(tokenizer, content)
+    places = [
+        (number, match.start())
+        for number, part in enumerate(parts)
+        if not part.protected and content
+        for match in re.finditer(
+            re.escape(content), part.text if spelled else _without_specials(tokenizer, part.text, content)
+        )
+    ]
+    if spelled and (len(places) != 1 or leaf.start is None):
+        whose = "a tool" if leaf.message is None else f"message {leaf.message}"
+        raise UserError(
+            f"the chat template rewrites {whose}, which spells a special token",
+            f"take the special token out of {'it' if leaf.message is None else 'the message'}",
+        )
+    if len(places) != 1 or leaf.start is None:
+        return list(parts)
+    number, start = places[0]
+    text, end = parts[number].text, start + len(content)
+    at = leaf.start + len(utf8(leaf.text[: leaf.text.index(content)]))
+    found = [ChatPart(text[:start], None), ChatPart(content, leaf.message, at), ChatPart(text[end:], None)]
+    return [*parts[:number], *found, *parts[number + 1 :]]
 
-    That is harmless unless it spells a special token: then whether it is the template's cannot be told.
-    """
-    parts: list[ChatPart] = []
-    end = 0
-    for leaf in filter(_is_marked, chat.leaves()):
-        content = leaf.text.strip()
-        start = rendered.find(content, end) if content else -1
-        if start >= 0 and leaf.start is not None:
-            before = leaf.start + len(utf8(leaf.text[: leaf.text.index(content)]))
-            parts += [ChatPart(rendered[end:start], None), ChatPart(content, leaf.message, before)]
-            end = start + len(content)
-        elif spelled_in(tokenizer, content):
-            whose = "a tool" if leaf.message is None else f"message {leaf.message}"
-            raise UserError(
-                f"the chat template rewrites {whose}, which spells a special token",
-                f"take the special token out of {'it' if leaf.message is None else 'the message'}",
-            )
-    return [part for part in [*parts, ChatPart(rendered[end:], None)] if part.text]
+
+def _without_specials(tokenizer: Tokenizer, text: str, content: str) -> str:
+    """The text with something else in place of its special tokens, so that the content is not found in one."""
+    other = next(character for character in map(chr, range(0xE000, 0xF900)) if character not in content)
+    parts = split_at_specials(text, tokenizer.special_tokens, "special")
+    return "".join(part if token_id is None else other * len(part) for part, token_id in parts)
 
 
 def spelled_in(tokenizer: Tokenizer, text: str) -> bool:

@@ -85,6 +85,16 @@ def test_options_of_the_template_and_the_last_message_gone_on_with() -> None:
     assert trimmed[-1] == ("so", 1, 1, True)
 
 
+def test_a_template_that_reads_one_message_does_not_hide_the_others() -> None:
+    """As Qwen3's does, which takes thoughts out; "r" also stands in a special token, and "a" in several places."""
+    template = CHATML.replace("message['content']", "message.content.split('</t>')[-1]")
+    messages = [*user("<|end|>hi"), {"role": "assistant", "content": "<t>so</t>r"}, *user("a"), *user("x</t>zz")]
+    parts = written(ChatInput(messages), template)
+    assert [part for part in parts if part[3]] == [("<|end|>hi", 0, 0, True), ("a", 2, 0, True)]
+    whole = "{% if 'so' in messages[0].content %}{{ '<|start|>' + messages[0].content }}{% endif %}"
+    assert written(ChatInput(user("so <|end|>")), whole)[1] == ("so <|end|>", 0, 0, True)
+
+
 @pytest.mark.parametrize(
     ("chat", "message"),
     [
