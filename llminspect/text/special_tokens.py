@@ -28,9 +28,10 @@ class Strips(NamedTuple):
 
 
 @lru_cache(maxsize=16)
-def _any_of(spellings: tuple[str, ...]) -> re.Pattern[str]:
+def _any_of(spellings: tuple[str, ...]) -> re.Pattern[str] | None:
     # Longest first: where two spellings start at one place, the longer is meant.
-    return re.compile("|".join(re.escape(spelling) for spelling in sorted(spellings, key=len, reverse=True)))
+    in_order = sorted(filter(None, spellings), key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, in_order))) if in_order else None
 
 
 def split_at_specials(
@@ -51,10 +52,9 @@ def split_at_specials(
     the model was made to meet them as ordinary text. Raises UsageError where `parse` is "error" and a special token
     is spelt; it names the byte, the first of `text` being byte `at` of the input.
     """
-    harmless = {spelling: token_id for spelling, token_id in (always or {}).items() if spelling}
+    harmless = always or {}
     wanted = harmless if parse == "text" else {**harmless, **specials}
-    wanted = {spelling: token_id for spelling, token_id in wanted.items() if spelling}
-    every, others = _any_of(tuple(wanted)) if wanted else None, _any_of(tuple(harmless)) if harmless else None
+    every, others = _any_of(tuple(wanted)), _any_of(tuple(harmless)) if protected else None
     ends = [end for _, end in protected]
     done = place = 0
     while every is not None and (match := every.search(text, place)) is not None:
