@@ -8,7 +8,7 @@ BIN := .venv/bin
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: help models demo test quick lint types unit coverage processors docs golden bench clean
+.PHONY: help models vocabularies conformance demo test quick lint types unit coverage processors docs golden bench clean
 
 demo: .venv/installed  ## Fetches the model and shows what it does with a text (TEXT="...").
 	@$(BIN)/llminspect pull smollm2
@@ -31,16 +31,19 @@ types: .venv/installed-dev  ## Types: mypy.
 PYTEST := $(BIN)/python -m pytest -q -n auto --dist worksteal
 
 # With coverage where Python itself counts lines (3.12 and newer); a tracer before that takes 1.6 times as long.
-unit: .venv/installed-dev models  ## All tests; with Python 3.12 or newer also how much of the code they run.
+unit: .venv/installed-dev models vocabularies  ## All tests; with Python 3.12 or newer also how much of the code they run.
 	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then $(MAKE) coverage; \
 	else $(PYTEST) && echo "Coverage is shown with Python 3.12 or newer, or by make coverage."; fi
 
 quick: lint  ## Under a minute: style, the mathematics, every family's numbers, pictures, the structure.
 	$(PYTEST) $(QUICK)
 
-coverage: .venv/installed-dev models  ## All tests, and how much of the code they run.
+coverage: .venv/installed-dev models vocabularies  ## All tests, and how much of the code they run.
 	COVERAGE_CORE=$$($(BIN)/python -c 'import sys; print("ctrace" if sys.version_info < (3, 12) else "sysmon")') \
 		$(PYTEST) --cov --cov-report=term
+
+conformance: .venv/installed-dev vocabularies  ## llama.cpp's own tests of tokenizers, on real vocabularies (fetched once, 77 MB).
+	$(BIN)/python -m pytest -q tests/text/test_llama_cpp_vocabularies.py
 
 # The tests that compare with recorded numbers: golden models, attention, heads, threads, SmolLM2, the lens …; which, and
 # of which processors: tools/processors.py.
@@ -76,6 +79,10 @@ bench: .venv/installed-dev  ## Times everything, beside its peers where they are
 models: .venv/installed
 	@$(BIN)/llminspect pull smollm2
 	@$(BIN)/llminspect pull minilm
+
+# Not with the package, as they have licences of their own: the tests take them from where they are, or fetch them.
+vocabularies: .venv/installed
+	@$(BIN)/python -m tools.vocabularies
 
 clean:  ## Removes what make made.
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -122,6 +122,8 @@ def remarks(provenance: Mapping[str, Any]) -> Iterator[str]:
     """What to tell the reader of a model's numbers, by its provenance."""
     if "ignored_settings" in provenance:
         yield PASSED_OVER + ", ".join(provenance["ignored_settings"])
+    if "tokenizer_note" in provenance:
+        yield provenance["tokenizer_note"]
     if "adapter_beside" in provenance and "adapter" not in provenance:
         yield "an adapter lies beside the model (adapter_config.json) and is not added; --adapter FOLDER adds one"
 
@@ -184,7 +186,11 @@ def open_tokenizer(
             f"{name} comes without a tokenizer: no {READABLE}",
             "give ids with --ids, or take the tokenizer of another model",
         )
-    return tokenizer, located.provenance
+    return tokenizer, _with_note(located.provenance, tokenizer)
+
+
+def _with_note(provenance: dict[str, Any], tokenizer: Tokenizer | None) -> dict[str, Any]:
+    return {**provenance, "tokenizer_note": tokenizer.note} if tokenizer and tokenizer.note else provenance
 
 
 def standalone(name: str) -> Tokenizer | None:
@@ -227,16 +233,19 @@ def _tokenizer(located: Located) -> Tokenizer | None:
     return tokenizer
 
 
-def _tokenizer_or_reason(located: Located) -> Tokenizer | None:
-    """The same, where ids are enough: one of a GGUF file that cannot be read says why, where a text needs it."""
+def _tokenizer_or_reason(located: Located, rows: int | None = None) -> Tokenizer | None:
+    """The same, where ids are enough: one of a GGUF file that cannot be read says why, where a text needs it. One that
+    has more ids than the embedding has `rows` is refused."""
+    from llminspect.text.unreadable import Unreadable
+    from llminspect.text.vocabulary import kept_to
+
     try:
-        return _tokenizer(located)
+        tokenizer = _tokenizer(located)
     except ModelError as error:
         if located.format != "gguf":
             raise
-        from llminspect.text.unreadable import Unreadable
-
-        return Unreadable(located.name, located.config, error)
+        tokenizer = Unreadable(located.name, located.config, error)
+    return kept_to(tokenizer, rows)
 
 
 def _assemble(
@@ -254,6 +263,7 @@ def _assemble(
     located = description.located
     assert located is not None
     config, in_blocks = description.config, {}
+    tokenizer = _tokenizer_or_reason(located, rows=config.sizes.V)
     if kernels:
         from llminspect.backends.kernels.matrices import matrices
 
@@ -292,8 +302,8 @@ def _assemble(
         description.architecture,
         config,
         params,
-        _tokenizer_or_reason(located),
-        located.provenance,
+        tokenizer,
+        _with_note(located.provenance, tokenizer),
         located.generating,
         finite=finite,
         declared_pooling=cache(partial(declared_pooling, located, config.sizes.D)),

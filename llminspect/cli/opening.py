@@ -70,7 +70,9 @@ def open_tokenizer_for(options: NamedOptions, output: OutputOptions) -> tuple[To
     from llminspect.opening import open_tokenizer
 
     with ProgressBars(output) as progress:
-        return open_tokenizer(options.model, revision=options.revision, offline=options.offline, progress=progress)
+        opened = open_tokenizer(options.model, revision=options.revision, offline=options.offline, progress=progress)
+    note_reading(opened[1], output)
+    return opened
 
 
 def named(options: ModelOptions, name: str | None) -> ModelOptions:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llminspect.errors import ModelError
 from llminspect.text.bpe import ByteLevelBPE
 from llminspect.text.pairs import pair_of_bert, pair_of_roberta
-from llminspect.text.pretokenize import patterns_named
+from llminspect.text.pretokenize import ADD_BOS, WHOLE_WORDS_FIRST, patterns_named
 from llminspect.text.strip_rules import strips_of_gguf
 
 if TYPE_CHECKING:
@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 
 # Kinds of token (`tokenizer.ggml.token_type`).
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
-
-_WHOLE_WORDS_FIRST = frozenset(
-    "llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano tekken youtu "
-    "granite-embed-multi-97m".split()
-)
-"""Pre-tokenizers whose vocabularies hold words that their merges do not reach: such a word is taken whole."""
 
 END_OF_TURN = ("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>", "<EOT>", "</s>")
 """Spellings of tokens that end a turn, at which generation stops too where the vocabulary holds them as special."""
@@ -40,7 +34,9 @@ def tokenizer_from_gguf(metadata: Mapping[str, Any], name: str = "gguf") -> Toke
     _check_forms(metadata)
     model = metadata.get("tokenizer.ggml.model")
     builders: dict[str, Callable[[str, Mapping[str, Any], _Kinds], Tokenizer]] = {
-        "gpt2": _byte_level_bpe,
+        "gpt2": _bpe,
+        "gemma4": _bpe,
+        "whitespace": _bpe,
         "llama": _sentencepiece,
         "t5": _sentencepiece,
         "bert": _wordpiece,
@@ -101,13 +97,47 @@ def _kinds(metadata: Mapping[str, Any]) -> _Kinds:
     return special, always
 
 
-def _byte_level_bpe(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> Tokenizer:
+def _bpe(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> Tokenizer:
+    """Byte-pair encoding with a list of merges, of bytes or of characters."""
     merges = metadata.get("tokenizer.ggml.merges")
     if not merges:
-        raise ModelError("the tokenizer is a byte-level BPE without merges (tokenizer.ggml.merges)")
-    pre = metadata.get("tokenizer.ggml.pre", "default")
-    patterns, whole_first = patterns_named(pre), pre in _WHOLE_WORDS_FIRST
-    return ByteLevelBPE(name, _tokens(metadata), merges, patterns, *kinds, ignore_merges=whole_first)
+        raise ModelError("the tokenizer is a byte-pair encoding without merges (tokenizer.ggml.merges)")
+    pre = _pre(metadata)
+    if pre in _OF_CHARACTERS:
+        return _character_bpe(name, metadata, kinds, merges, pre)
+    whole_first = pre in WHOLE_WORDS_FIRST
+    tokenizer = ByteLevelBPE(
+        name, _tokens(metadata), merges, patterns_named(pre or "default"), *kinds, ignore_merges=whole_first
+    )
+    if pre is None:
+        tokenizer.note = (
+            "the file does not say how text is cut into words (tokenizer.ggml.pre), so the cut is a guess, as "
+            "llama.cpp guesses, and the tokens may not be those that the model was trained on"
+        )
+    return tokenizer
+
+
+_OF_CHARACTERS = frozenset(("gemma4", "granite-embed-multi-311m", "sarvam-moe", "whitespace"))
+"""Pre-tokenizers of vocabularies that spell characters, not bytes."""
+
+
+def _pre(metadata: Mapping[str, Any]) -> str | None:
+    """The name of the pre-tokenizer. These two kinds have one each."""
+    model = metadata.get("tokenizer.ggml.model")
+    return model if model in ("gemma4", "whitespace") else metadata.get("tokenizer.ggml.pre")
+
+
+def _character_bpe(name: str, metadata: Mapping[str, Any], kinds: _Kinds, merges: Sequence[str], pre: str) -> Tokenizer:
+    from llminspect.text.character_bpe import CharacterBPE, SpacedBPE
+    from llminspect.text.sentencepiece import Pieces, byte_ids
+
+    tokens = _tokens(metadata)
+    bytes_ = byte_ids(tokens, range(len(tokens)))
+    unknown = metadata.get("tokenizer.ggml.unknown_token_id")
+    pieces = Pieces(tokens, [0.0] * len(tokens), *kinds, byte_ids=bytes_, unknown_id=unknown, space_prefix=False)
+    if pre == "whitespace":
+        return SpacedBPE(name, pieces, merges, bool(metadata.get("tokenizer.ggml.normalizer.lowercase", False)))
+    return CharacterBPE(name, pieces, merges, whole_breaks=pre != "sarvam-moe")
 
 
 def _sentencepiece(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> Tokenizer:
@@ -154,10 +184,12 @@ def _wordpiece(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> Tokeniz
     cased = any("A" <= character <= "Z" for token in first for character in token)
     unknown = metadata.get("tokenizer.ggml.unknown_token_id", special.get("[UNK]"))
     lowercase = bool(metadata.get("tokenizer.ggml.normalizer.lowercase", not cased))
-    return WordPiece(name, first, inside, special, len(tokens), unknown, lowercase)
+    accents = metadata.get("tokenizer.ggml.normalizer.strip_accents")
+    strip_accents = None if accents is None else bool(accents)
+    return WordPiece(name, first, inside, special, len(tokens), unknown, lowercase, strip_accents)
 
 
-_ADDS_BY_DEFAULT = {"llama": (True, False), "bert": (True, True), "t5": (False, True), "gpt2": (False, False)}
+_ADDS_BY_DEFAULT = {"llama": (True, False), "bert": (True, True), "t5": (False, True)}
 """Whether BOS (CLS) goes in front and EOS (SEP) after it where the file does not say."""
 
 
@@ -168,9 +200,8 @@ def _add_rules(tokenizer: Tokenizer, metadata: Mapping[str, Any]) -> None:
         value = metadata.get(f"tokenizer.ggml.{key}_token_id")
         return int(value) if value is not None and 0 <= int(value) < tokenizer.vocabulary_size else None
 
-    model, pre = metadata["tokenizer.ggml.model"], metadata.get("tokenizer.ggml.pre")
-    front, after = _ADDS_BY_DEFAULT[model]
-    front = front or pre in _WHOLE_WORDS_FIRST or pre == "chameleon"
+    model = metadata["tokenizer.ggml.model"]
+    front, after = _ADDS_BY_DEFAULT.get(model, (_pre(metadata) in ADD_BOS, False))
     bos, eos, sep = token_id("bos"), token_id("eos"), token_id("seperator")  # The specification spells it so.
     if model == "bert":
         bos, last = token_id("cls") if bos is None else bos, eos if sep is None else sep
@@ -178,7 +209,8 @@ def _add_rules(tokenizer: Tokenizer, metadata: Mapping[str, Any]) -> None:
     else:
         last = eos
         after = bool(metadata.get("tokenizer.ggml.add_eos_token", after))
-    front = bool(metadata.get("tokenizer.ggml.add_bos_token", front))
+    # Files of Gemma 4 were made that say no by mistake (llama.cpp, pull request 21500).
+    front = bool(metadata.get("tokenizer.ggml.add_bos_token", front)) or _pre(metadata) == "gemma4"
     tokenizer.bos_id, tokenizer.end_id = bos, eos
     tokenizer.prefix_ids = (bos,) if front and bos is not None else ()
     tokenizer.suffix_ids = (last,) if after and last is not None else ()

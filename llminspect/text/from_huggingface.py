@@ -134,7 +134,9 @@ def _from_vocabulary(name: str, data: bytes, settings: Mapping[str, Any]) -> Tok
     inside = {token[2:]: i for token, i in ids.items() if token.startswith("##")}
     cased = any("A" <= character <= "Z" for token in first if token[:1] != "[" for character in token)
     lowercase = bool(settings.get("do_lower_case", not cased))
-    tokenizer = WordPiece(name, first, inside, special, len(tokens), special.get("[UNK]"), lowercase)
+    accents = settings.get("strip_accents")
+    strip_accents = None if accents is None else bool(accents)
+    tokenizer = WordPiece(name, first, inside, special, len(tokens), special.get("[UNK]"), lowercase, strip_accents)
     tokenizer.prefix_ids = (special["[CLS]"],) if "[CLS]" in special else ()
     tokenizer.suffix_ids = (special["[SEP]"],) if "[SEP]" in special else ()
     tokenizer.pair_template = pair_of_bert(tokenizer.prefix_ids, tokenizer.suffix_ids)

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from llminspect.text.bpe import unspell
 from llminspect.text.chunks import WORDS, blocks
+from llminspect.text.spans import byte_spans
 from llminspect.text.special_tokens import Parse, split_at_specials
 from llminspect.text.tokenizer import PairPart, Token, Tokenizer, canonical, readable, utf8
 from llminspect.text.tokenizers_library import in_one_line, library_of, loaded, without_pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     import tokenizers
 
@@ -140,7 +141,7 @@ class HuggingFaceTokenizer(Tokenizer):
         if b"".join(data) == utf8(text):
             spans = list(pairwise(accumulate(map(len, data), initial=at)))
         else:
-            spans = _byte_spans(text, at, encoding.offsets, data)
+            spans = byte_spans(text, at, encoding.offsets, data)
         return [
             Token(token_id, part, start, end, special and token_id in self._special_ids)
             for token_id, part, (start, end) in zip(encoding.ids, data, spans, strict=True)
@@ -222,23 +223,6 @@ def _is_text(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _byte_spans(text: str, at: int, offsets: Sequence[tuple[int, int]], data: Sequence[bytes]) -> list[tuple[int, int]]:
-    """Spans in characters to spans in bytes, in order and without overlap.
-
-    Tokens that are parts of one character share its span: they take as many bytes of it as they stand for.
-    """
-    ends = list(accumulate((len(utf8(character)) for character in text), initial=at))
-    spans: list[tuple[int, int]] = []
-    place = at
-    for i, (first, last) in enumerate(offsets):
-        start, end = max(place, ends[first]), ends[last]
-        if i + 1 < len(offsets) and offsets[i + 1][0] < last:
-            end = min(end, start + len(data[i]))
-        place = max(start, end)
-        spans.append((start, place))
-    return spans
 
 
 def _with_and_without(library: tokenizers.Tokenizer) -> tuple[list[int], list[int]]:

@@ -30,6 +30,9 @@ GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|
 _QWEN2 = _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|" + _SPACES
 _LLAMA3 = _QWEN2.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
 
+# Runs of spaces in powers of two, the longest first.
+_HALVES = "|".join(rf"\s{{{2**n}}}(?!\S)" for n in range(9, 1, -1)) + r"|\s{1,2}(?!\S)|\s"
+
 
 def _cased(suffix: str, numbers: str, symbols: str = r" ?[^\s\p{L}\p{N}]+[\r\n/]*") -> str:
     """The pattern of GPT-4o and those after it: a word is upper case then lower case, so that `camelCase` is cut."""
@@ -59,11 +62,21 @@ _FAMILIES: dict[str, tuple[Patterns, str]] = {
     "smollm": ((r"\p{N}", GPT2), "starcoder refact command-r codeshell exaone minerva-7b mellum2"),
     "llama-bpe": (
         (_LLAMA3,),
-        "llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano dbrx smaug-bpe glm4 chatglm-bpe",
+        "llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano dbrx smaug-bpe glm4 glm5 chatglm-bpe",
     ),
     "qwen2": ((_QWEN2,), "deepseek-r1-qwen kormo f2llmv2 stablelm2 hunyuan megrez solar-open grok-2"),
     "qwen35": (
         (_QWEN2.replace(r"?\p{L}+|", r"?[\p{L}\p{M}]+|").replace(r"[^\s\p{L}\p{N}]", r"[^\s\p{L}\p{M}\p{N}]"),),
+        "",
+    ),
+    "laguna": ((r"[^\n]+|\n+", _QWEN2), ""),
+    "minicpm5": ((r"\p{N}{1,3}", _QWEN2.replace(r"|\p{N}|", r"|\p{N}+|")), ""),
+    "jais-2": ((_LLAMA3.removesuffix(_SPACES) + r"\s*[\r\n]+|" + _HALVES,), ""),
+    "exaone-moe": (
+        (
+            _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}"
+            r"| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+",
+        ),
         "",
     ),
     "ufakzeka": ((_QWEN2.removeprefix(_CONTRACTIONS + "|"),), ""),
@@ -74,6 +87,43 @@ _FAMILIES: dict[str, tuple[Patterns, str]] = {
     "kimi-k2": ((_KIMI,), ""),
     "tiny_aya": ((r"\d{1,3}(?=(?:\d{3})*\b)", GPT4O), "cohere2moe"),
     "deepseek-v3": ((r"\p{N}{1,3}", _CJK, _DEEPSEEK_WORDS), "hunyuan-dense joyai-llm hy_v4"),
+    "spark2_5": (
+        (
+            r"\p{N}{1,3}",
+            _CJK,
+            _DEEPSEEK_WORDS.replace(r"[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+", r"[\p{P}\p{S}]+|[\r\n]"),
+            r"\p{N}",
+        ),
+        "",
+    ),
+    "afmoe": (
+        (
+            r"\p{N}+",
+            r"\A\p{N}{1,2}(?=(?:\p{N}{3})+\Z)|\p{N}{1,3}",
+            "[\u4e00-\u9fff\u3400-\u4dbf\u8c48-\ufaff\u3040-\u309f\u30a0-\u30ff\uff65-\uff9f\u2f00-\u2fdf\u0e40-\u0e7f"
+            "\u0e80-\u0eff\u1780-\u17ff\u1000-\u109f\uaa60-\uaa7f\ua9e0-\ua9ff\uac00-\ud7af\u1100-\u11ff]+",
+            _DEEPSEEK_WORDS,
+        ),
+        "",
+    ),
+    "youtu": (
+        (
+            "[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-\u303f︰-﹏]+|[ㄅ-ㄯ]+|[一-龥\u3040-ゟ゠-ヿ]+",
+            _cased(_CONTRACTIONS + "?", r"\p{N}"),
+        ),
+        "",
+    ),
+    "chameleon": (
+        (
+            "<sentinel:[0-9]+>",
+            "IMGIMG[A-I]{1,4}Z",
+            r"[\t\n]|    |  ",
+            r"\p{N}",
+            r"[\p{P}!-/:-@\[-`{-~]",
+            GPT2,
+        ),
+        "",
+    ),
     "deepseek-llm": (
         (
             r"[\r\n]",
@@ -97,6 +147,17 @@ PRE_TOKENIZERS: dict[str, Patterns] = {
     name: patterns for first, (patterns, others) in _FAMILIES.items() for name in (first, *others.split())
 }
 """The split patterns by the name that a GGUF gives as `tokenizer.ggml.pre`."""
+
+WHOLE_WORDS_FIRST = frozenset(
+    "llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano tekken youtu glm4 glm5 minicpm5 "
+    "granite-embed-multi-97m".split()
+)
+"""Those whose vocabularies hold words that their merges do not reach: such a word is taken whole."""
+
+ADD_BOS = frozenset(
+    "llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano tekken chameleon gemma4".split()
+)
+"""Those whose models expect a BOS in front of a text where the file does not say."""
 
 
 def patterns_named(name: str) -> Patterns:

@@ -126,6 +126,8 @@ class Tokenizer(ABC):
     """What a tokenizer that is not lossless loses, in words."""
     learns: bool = False
     """Whether the id of a word hangs on the texts that came before: then one tokenizer has to see all of them."""
+    note: str = ""
+    """What to know about how it was read, in words."""
     chat_template: str | None = None
     tool_template: str | None = None
     """The chat template for a conversation with tools, where the model has one of its own for it."""

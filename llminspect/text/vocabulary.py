@@ -1,4 +1,4 @@
-"""Looking through a vocabulary, and cutting a text to a number of tokens."""
+"""Looking through a vocabulary, keeping it to a model's embedding, and cutting a text to a number of tokens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fnmatch import translate
 from heapq import nlargest
 from typing import TYPE_CHECKING, Literal
 
-from llminspect.errors import UsageError
+from llminspect.errors import ModelError, UsageError
 from llminspect.text.tokenizer import Token
 
 if TYPE_CHECKING:
@@ -55,6 +55,28 @@ def search(
 def longest(found: Iterable[Token], number: int, special: bool = False) -> list[Token]:
     """The entries of most characters, the longest first; among equals the lower id first. `special`: those as well."""
     return nlargest(number, (e for e in found if special or not e.special), key=lambda e: (len(e.text), -e.id))
+
+
+def kept_to(tokenizer: Tokenizer | None, rows: int | None) -> Tokenizer | None:
+    """The tokenizer, kept to a model whose embedding has so many rows.
+
+    Special tokens beyond, which no plain text gives, are left out: Gemma 3 has one for images that its small models
+    lack. Raises ModelError for other ids beyond.
+    """
+    if tokenizer is None or rows is None or tokenizer.vocabulary_size <= rows:
+        return tokenizer
+    size = tokenizer.vocabulary_size
+    beyond = {spelling: i for spelling, i in tokenizer.special_tokens.items() if i >= rows}
+    if len({*beyond.values()}) < size - rows:
+        raise ModelError(
+            f"the tokenizer has {size} ids, and the model's embedding a row for {rows} of them",
+            "the two do not belong together: take the tokenizer that the model was made with",
+        )
+    tokenizer.special_tokens = {spelling: i for spelling, i in tokenizer.special_tokens.items() if i < rows}
+    tokenizer.vocabulary_size = rows
+    listed = ", ".join(sorted(beyond, key=beyond.__getitem__)[:3]) + ", …" * (len(beyond) > 3)
+    tokenizer.note = f"the model has no row for {len(beyond)} of its tokenizer's special tokens ({listed}): left out"
+    return tokenizer
 
 
 def truncate(

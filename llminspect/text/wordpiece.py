@@ -6,11 +6,10 @@ Sources: Devlin et al., "BERT" (2019), `tokenization.py` (BasicTokenizer, Wordpi
 
 from __future__ import annotations
 
-import unicodedata
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from llminspect.errors import ModelError
+from llminspect.text.bert_characters import cleaned
 from llminspect.text.chunks import WORDS
 from llminspect.text.tokenizer import Normalised, Token, Tokenizer, utf8
 
@@ -38,6 +37,7 @@ class WordPiece(Tokenizer):
         vocabulary_size: int,
         unknown_id: int | None,
         lowercase: bool = True,
+        strip_accents: bool | None = None,
     ) -> None:
         if unknown_id is None:
             raise ModelError("a WordPiece tokenizer needs a token for unknown words ([UNK])")
@@ -46,9 +46,8 @@ class WordPiece(Tokenizer):
         self.special_tokens = special_tokens
         self.vocabulary_size = vocabulary_size
         self.unknown_id: int = unknown_id
-        self.lowercase = lowercase
-        if lowercase:
-            self.loss = "case, accents, " + self.loss
+        self.lowercase, self.strip_accents = lowercase, lowercase if strip_accents is None else strip_accents
+        self.loss = "case, " * lowercase + "accents, " * self.strip_accents + self.loss
         self._longest = max(map(len, (*first, *inside)), default=0)
         self._pieces = {token_id: piece for piece, token_id in (*first.items(), *inside.items())}
         self._pieces |= {token_id: spelling for spelling, token_id in special_tokens.items()}
@@ -107,52 +106,23 @@ class WordPiece(Tokenizer):
         return pieces
 
     def words(self, text: str, at: int) -> Iterator[Normalised]:
-        """Cut at white space and around punctuation and Chinese characters, without control characters and accents."""
+        """Cut at white space and around punctuation and Chinese characters, without control characters and, where they
+        are stripped, accents."""
         letters: list[str] = []
         spans: list[tuple[int, int]] = []
         for character in text:
             end = at + len(utf8(character))
-            kind, normalised = _character(character, self.lowercase)
-            if kind != "letter" and letters:
+            kind, becomes = cleaned(character, self.lowercase, self.strip_accents)
+            if kind in ("alone", "space") and letters:
                 yield Normalised("".join(letters), spans)
                 letters, spans = [], []
             if kind == "alone":
-                yield Normalised(normalised, [(at, end)] * len(normalised))
+                yield Normalised(becomes, [(at, end)] * len(becomes))
+            elif kind == "mark" and spans:  # It belongs to the letter that it was taken off.
+                spans[-1] = spans[-1][0], end
             else:
-                letters += normalised
-                spans += [(at, end)] * len(normalised)
+                letters += becomes
+                spans += [(at, end)] * len(becomes)
             at = end
         if letters:
             yield Normalised("".join(letters), spans)
-
-
-@lru_cache(maxsize=1 << 14)
-def _character(character: str, lowercase: bool) -> tuple[str, str]:
-    """What a character is ("letter" of a word, a word "alone", "space") and what it becomes."""
-    category = unicodedata.category(character)
-    if character in "\t\n\r" or category in ("Zs", "Zl", "Zp"):
-        return "space", ""
-    if character == "\ufffd" or category in ("Cc", "Cf", "Cn", "Co", "Cs"):
-        return "letter", ""  # Taken out, without ending the word.
-    if any(low <= ord(character) <= high for low, high in _CHINESE):
-        return "alone", character
-    if lowercase:
-        decomposed = unicodedata.normalize("NFD", character)
-        character = "".join(c for c in decomposed if unicodedata.category(c) != "Mn").lower()
-    symbol = len(character) == 1 and character.isascii() and character.isprintable() and not character.isalnum()
-    if symbol or (len(character) == 1 and unicodedata.category(character).startswith("P")):
-        return "alone", character
-    return "letter", character
-
-
-_CHINESE = (
-    (0x4E00, 0x9FFF),
-    (0x3400, 0x4DBF),
-    (0x20000, 0x2A6DF),
-    (0x2A700, 0x2B73F),
-    (0x2B740, 0x2B81F),
-    (0x2B920, 0x2CEAF),  # As the `tokenizers` library has it; the original says 2B820.
-    (0xF900, 0xFAFF),
-    (0x2F800, 0x2FA1F),
-)
-"""The blocks of CJK ideographs that BERT sets apart, each a word; kana and hangul are letters."""

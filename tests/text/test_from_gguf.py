@@ -86,6 +86,73 @@ def test_vocabularies_of_whole_words() -> None:
     assert texts_of(tokenizer_from_gguf(byte_level(**{"tokenizer.ggml.pre": "llama-bpe"})), "whole") == ["whole"]
 
 
+@pytest.mark.parametrize(
+    ("pre", "whole", "bos"),
+    [
+        *(("llama-bpe", True, True), ("tekken", True, True), ("youtu", True, False), ("glm4", True, False)),
+        *(("glm5", True, False), ("minicpm5", True, False), ("granite-embed-multi-97m", True, False)),
+        *(("chameleon", False, True), ("gpt-4o", False, False), ("chatglm-bpe", False, False)),
+    ],
+)
+def test_each_flag_of_a_pre_tokenizer_is_its_own(pre: str, whole: bool, bos: bool) -> None:
+    tokenizer = tokenizer_from_gguf(byte_level(**{"tokenizer.ggml.pre": pre}))
+    assert (texts_of(tokenizer, "whole") == ["whole"]) == whole
+    assert tokenizer.prefix_ids == (0,) * bos
+    without = tokenizer_from_gguf(byte_level(**{"tokenizer.ggml.pre": pre, "tokenizer.ggml.add_bos_token": False}))
+    assert without.prefix_ids == ()
+
+
+def test_a_file_that_does_not_say_how_text_is_cut() -> None:
+    metadata = byte_level()
+    assert tokenizer_from_gguf(metadata).note == ""
+    del metadata["tokenizer.ggml.pre"]
+    unsure = tokenizer_from_gguf(metadata)
+    assert "guess" in unsure.note
+    named = tokenizer_from_gguf(byte_level(**{"tokenizer.ggml.pre": "default"}))
+    assert (named.note, named.encode_ids("he said 1234")) == ("", unsure.encode_ids("he said 1234"))
+
+
+def of_characters(**changes: Any) -> dict[str, Any]:
+    merges = ["a b", "▁ ab", "\n \n", "ab ▁"]
+    tokens = ["<bos>", *(f"<0x{value:02X}>" for value in range(256)), *"ab▁\n", "ab", "▁ab", "\n\n", "\n\n\n", "B"]
+    return {
+        "tokenizer.ggml.model": "gemma4",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": [3] + [6] * 256 + [1] * (len(tokens) - 257),
+        "tokenizer.ggml.merges": merges,
+        "tokenizer.ggml.bos_token_id": 0,
+        "tokenizer.ggml.add_bos_token": False,
+        **changes,
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "pre", "breaks", "bos"),
+    [
+        ("gemma4", None, ["\n\n\n"], True),  # Whatever the file says.
+        ("gpt2", "granite-embed-multi-311m", ["\n\n\n"], False),
+        ("gpt2", "sarvam-moe", ["\n\n", "\n"], False),
+    ],
+)
+def test_merges_of_characters(model: str, pre: str | None, breaks: list[str], bos: bool) -> None:
+    tokenizer = tokenizer_from_gguf(of_characters(**{"tokenizer.ggml.model": model, "tokenizer.ggml.pre": pre}))
+    assert tokenizer.prefix_ids == (0,) * bos
+    tokens = tokenizer.encode("ab ab\n\n\né")
+    assert [token.text for token in tokens[:2]] == ["ab", " ab"]
+    assert [token.text for token in tokens[2:-2]] == breaks
+    assert [(token.data, token.start, token.end) for token in tokens[-2:]] == [(b"\xc3", 8, 9), (b"\xa9", 9, 10)]
+    assert tokenizer.decode(tokenizer.encode_ids("ab ab\n\n\né")) == "ab ab\n\n\né".encode()
+
+
+def test_words_of_characters() -> None:
+    metadata = of_characters(**{"tokenizer.ggml.model": "whitespace", "tokenizer.ggml.pre": "whitespace"})
+    tokenizer = tokenizer_from_gguf(metadata)
+    spans = [(token.text, token.start, token.end) for token in tokenizer.encode("ab \n B")]
+    assert spans == [("ab", 0, 2), ("B", 5, 6)]
+    lower = tokenizer_from_gguf({**metadata, "tokenizer.ggml.normalizer.lowercase": True})
+    assert [token.text for token in lower.encode("AB")] == ["ab"]
+
+
 def test_what_stands_around_a_text() -> None:
     plain = tokenizer_from_gguf(byte_level())
     assert (plain.prefix_ids, plain.suffix_ids, plain.eos_ids) == ((), (), frozenset({0}))
