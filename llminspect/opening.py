@@ -225,24 +225,25 @@ def _tokenizer(located: Located) -> Tokenizer | None:
     from llminspect.files.source import read_bytes
     from llminspect.text.from_huggingface import can_be_read, tokenizer_from_files
 
-    if not can_be_read(located.tokenizer_files):  # Settings of one, or SentencePiece's own file: the ids are enough.
+    if not can_be_read(located.tokenizer_files):  # Settings of one, or Marian's: ids are enough.
         return None
     files = {name: read_bytes(path) for name, path in located.tokenizer_files.items()}
-    tokenizer = tokenizer_from_files(files, located.name)
+    tokenizer = tokenizer_from_files(files, located.name, str(located.config.get("model_type") or ""))
     tokenizer.eos_ids |= end_ids(located.generating)
     return tokenizer
 
 
 def _tokenizer_or_reason(located: Located, rows: int | None = None) -> Tokenizer | None:
-    """The same, where ids are enough: one of a GGUF file that cannot be read says why, where a text needs it. One that
-    has more ids than the embedding has `rows` is refused."""
+    """The same, where ids are enough: one that cannot be read says why, where a text needs it. One that has
+    more ids than the embedding has `rows` is refused."""
+    from llminspect.text.from_huggingface import ids_are_enough
     from llminspect.text.unreadable import Unreadable
     from llminspect.text.vocabulary import kept_to
 
     try:
         tokenizer = _tokenizer(located)
     except ModelError as error:
-        if located.format != "gguf":
+        if located.format != "gguf" and not ids_are_enough(located.tokenizer_files):
             raise
         tokenizer = Unreadable(located.name, located.config, error)
     return kept_to(tokenizer, rows)

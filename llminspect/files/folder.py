@@ -22,12 +22,14 @@ VOCABULARIES = (
     "tokenizer.json",
     "vocab.json",
     "vocab.txt",
+    "tekken.json",
     "tokenizer.model",
     "spiece.model",
     "sentencepiece.bpe.model",
     "source.spm",
 )
-"""Any of these makes a tokenizer; the others only add to it."""
+"""Any of these makes a tokenizer, as does a file of ranks (`*.tiktoken`); the others only add to it."""
+RANKS = ".tiktoken"
 
 TOKENIZER_FILES = (
     *VOCABULARIES,
@@ -44,9 +46,16 @@ MODULE_FILES = re.compile(r"\d+_[\w-]+/(config\.json|model\.safetensors)")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
+def vocabularies(names: Iterable[str]) -> list[str]:
+    """Which of the names make a tokenizer, the first to be read first."""
+    there = set(names)
+    return [*(name for name in VOCABULARIES if name in there), *sorted(n for n in there if n.endswith(RANKS))]
+
+
 def tokenizer_files(folder: Path) -> dict[str, Path]:
     """The tokenizer's files that exist, by name."""
-    return {name: inside(folder, name) for name in TOKENIZER_FILES if (folder / name).is_file()}
+    ranks = sorted(path.name for path in folder.glob("*" + RANKS))
+    return {name: inside(folder, name) for name in (*TOKENIZER_FILES, *ranks) if (folder / name).is_file()}
 
 
 def weight_paths(folder: Path) -> tuple[Path, ...]:

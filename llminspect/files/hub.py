@@ -20,12 +20,12 @@ from llminspect.files.folder import (
     INDEX,
     MODULE_FILES,
     TOKENIZER_FILES,
-    VOCABULARIES,
     WHOLE,
     bare_shards,
     inside,
     refuse_pickles,
     shard_names,
+    vocabularies,
     weight_paths,
 )
 from llminspect.files.home import cannot_write, hub_folder, write_whole
@@ -108,7 +108,7 @@ def _cached(repo: str, revision: str, weights: bool, files: tuple[str, ...]) -> 
 
 def _whole(snapshot: Path, weights: bool) -> bool:
     if not weights:  # A tokenizer may stand alone.
-        return any((snapshot / name).exists() for name in VOCABULARIES)
+        return snapshot.is_dir() and bool(vocabularies(path.name for path in snapshot.iterdir()))
     if not (snapshot / CONFIG).exists():
         return False
     try:
@@ -126,9 +126,10 @@ def _fetched(repo: str, revision: str, weights: bool, report: Progress, hub: Hub
     if files:
         names = _adapters_files(repo, sizes, files)
     else:
-        if CONFIG not in sizes and (weights or not any(name in sizes for name in VOCABULARIES)):
+        if CONFIG not in sizes and (weights or not vocabularies(sizes)):
             _refuse_without_config(repo, sizes)
         names = [name for name in (CONFIG, *TOKENIZER_FILES) if name in sizes]
+        names += [name for name in vocabularies(sizes) if name not in names]
         if weights and WHOLE not in sizes and INDEX in sizes:
             _watched(hub, snapshot, repo, {INDEX: sizes[INDEX]}, report)
         if weights:

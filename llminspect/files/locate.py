@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -110,9 +111,11 @@ def locate(
         from llminspect.files.pull import pull
 
         return _from_path(pull(name, progress, offline=offline), name, CATALOGUE[name].weights_sha256)
-    vocabularies = [path / file for file in folders.VOCABULARIES if not weights and (path / file).is_file()]
-    if vocabularies:
-        return _tokenizer_alone(vocabularies[0], name)
+    if not weights and os.path.isdir(path):
+        files = folders.tokenizer_files(path)
+        vocabularies = folders.vocabularies(files)
+        if vocabularies:
+            return _tokenizer_alone(files[vocabularies[0]], name, files)
     if name and os.path.isdir(path):
         raise cannot_open(path)
     if name.startswith((".", "/", "~")) or name.endswith((".gguf", ".safetensors")):
@@ -154,19 +157,32 @@ def _is_model(path: Path) -> bool:
         return False
 
 
+_OWN_FORM = re.compile(r".+\.(tiktoken|model(\.v\d+)?)")
+"""Ranks, or SentencePiece's own file (Mistral numbers its versions)."""
+
+
 def _is_tokenizer_file(path: Path) -> bool:
-    """Whether a path names a tokenizer's file that no model's configuration stands beside."""
-    named = path.name in folders.VOCABULARIES or path.suffix == ".json"
-    return named and _is_model(path) and not path.is_dir() and not (path.parent / "config.json").is_file()
+    """Whether a path names a tokenizer's file; for a `.json`, one that no model's configuration stands beside."""
+    if path.suffix == ".json":
+        return _is_model(path) and not path.is_dir() and not (path.parent / "config.json").is_file()
+    named = path.name in (*folders.VOCABULARIES, "merges.txt") or _OWN_FORM.fullmatch(path.name)
+    return bool(named) and _is_model(path) and not path.is_dir()
 
 
-def _tokenizer_alone(path: Path, name: str) -> Located:
-    """A tokenizer without a model, from its file and what stands beside it; a `.json` may have a name of its own."""
-    found = {"tokenizer.json": path}
-    if path.name in folders.VOCABULARIES:
-        beside = folders.tokenizer_files(path.parent)
-        # tokenizer.json would be read before the file that was named.
-        found = {file: place for file, place in beside.items() if file == path.name or file != "tokenizer.json"}
+def _tokenizer_alone(path: Path, name: str, files: Mapping[str, Path] | None = None) -> Located:
+    """A tokenizer without a model, from its file and what stands beside it, or from the `files` of a folder; a file may
+    have a name of its own."""
+    found = dict(files or {})
+    if not found:
+        known = "tekken.json" if path.name.startswith("tekken") else "tokenizer.json"
+        known = known if path.suffix == ".json" else "tokenizer.model"
+        if path.name in (*folders.VOCABULARIES, "merges.txt"):
+            known = "vocab.json" if path.name == "merges.txt" else path.name
+        # Only beside a file of the usual name stands what belongs to it; others would be read before it.
+        beside = folders.tokenizer_files(path.parent) if known in (path.name, "vocab.json") else {}
+        found = {file: place for file, place in beside.items() if file not in folders.vocabularies(beside)}
+        key = path.name if path.suffix == folders.RANKS else known
+        found[key] = path.with_name("vocab.json") if path.name == "merges.txt" else path
     origin = {"file": path.name, "sha256": _sha256(path)}
     return Located(name, "huggingface", path.parent, {}, state_key(path), tokenizer_files=found, origin=origin)
 

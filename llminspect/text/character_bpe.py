@@ -48,7 +48,7 @@ class SpacedBPE(CharacterBPE):
         self._lowercase = lowercase
         self.loss = "case, " * lowercase + "white space, and characters that are not in the vocabulary"
 
-    def normalise(self, text: str, at: int) -> Normalised:
+    def normalise(self, text: str, at: int, begins: bool = True, ends: bool = True) -> Normalised:
         """Lower case where the file says so; white space stays, for `words` to cut at."""
         characters, spans = [], []
         for character in text:

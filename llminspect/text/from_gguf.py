@@ -160,7 +160,8 @@ def _sentencepiece(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> Tok
     )
     if merges:
         return SentencePieceBPE(name, pieces)
-    from llminspect.text.unigram import CharacterMap, Unigram
+    from llminspect.text.character_map import CharacterMap
+    from llminspect.text.unigram import Unigram
 
     charsmap = metadata.get("tokenizer.ggml.precompiled_charsmap")
     return Unigram(

@@ -1,6 +1,7 @@
-"""Tokenizers in the files that Hugging Face models come with: tokenizer.json, or only a vocabulary.
+"""Tokenizers in the files that models come with: tokenizer.json, or only a vocabulary.
 
-GPT-2 and RoBERTa came as `vocab.json` with `merges.txt`, BERT as `vocab.txt`, before there was a `tokenizer.json`.
+GPT-2 and RoBERTa came as `vocab.json` with `merges.txt`, BERT as `vocab.txt`, before there was a `tokenizer.json`;
+Llama and T5 as SentencePiece's own file, Mistral as `tekken.json`, Qwen as `qwen.tiktoken`.
 """
 
 from __future__ import annotations
@@ -15,48 +16,91 @@ from llminspect.text.pairs import pair_of_bert
 from llminspect.text.tokenizers_library import add_stated_tokens, library_of, loaded
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Collection, Mapping
 
     import tokenizers
 
     from llminspect.text.tokenizer import Tokenizer
 
-READABLE = "tokenizer.json, vocab.json with merges.txt, or vocab.txt"
+READABLE = "tokenizer.json, tekken.json, vocab.json with merges.txt, vocab.txt, tokenizer.model or NAME.tiktoken"
 """Where a tokenizer can be read from."""
 
 
-def can_be_read(names: Container[str]) -> bool:
+def can_be_read(names: Collection[str]) -> bool:
     """Whether the files of these names hold a tokenizer of a kind that is read."""
-    return "tokenizer.json" in names or ("vocab.json" in names and "merges.txt" in names) or "vocab.txt" in names
+    return _read_from(names) is not None
 
 
-def tokenizer_from_files(files: Mapping[str, bytes], name: str = "huggingface") -> Tokenizer:
+def _read_from(names: Collection[str]) -> str | None:
+    """Which of the files is read first."""
+    for name in ("tokenizer.json", "tekken.json", "vocab.json", "vocab.txt", "tokenizer.model", "spiece.model"):
+        if name in names and (name != "vocab.json" or "merges.txt" in names):
+            return name
+    return next((name for name in sorted(names) if name.endswith(".tiktoken")), None)
+
+
+def ids_are_enough(names: Collection[str]) -> bool:
+    """Whether a model opens although its tokenizer cannot be read: some come in files of many forms."""
+    return _read_from(names) not in ("tokenizer.json", "vocab.json", "vocab.txt")
+
+
+def tokenizer_from_files(files: Mapping[str, bytes], name: str = "huggingface", family: str = "") -> Tokenizer:
     """Build the tokenizer from the contents of a model's files by name.
 
-    Takes `tokenizer.json`, else `vocab.json` with `merges.txt` (GPT-2, RoBERTa), else `vocab.txt` (BERT); beside them
-    `tokenizer_config.json`, `special_tokens_map.json`, `generation_config.json` and `chat_template.jinja` where there
-    are such. Raises ModelError where there is no tokenizer among them, or one that cannot be read.
+    Takes `tokenizer.json`, else `tekken.json` (Mistral), `vocab.json` with `merges.txt` (GPT-2, RoBERTa), `vocab.txt`
+    (BERT), `tokenizer.model` (SentencePiece, or ranks), `spiece.model` (T5) or a `.tiktoken`; beside them
+    `tokenizer_config.json`, `special_tokens_map.json`, `added_tokens.json`, `generation_config.json` and
+    `chat_template.jinja` where there are such. `family` is the model's kind, if there is one. Raises ModelError where
+    there is no tokenizer among them, or one that cannot be read.
     """
     settings: dict[str, Any] = {}
     for file in ("generation_config.json", "special_tokens_map.json", "tokenizer_config.json"):
         settings |= {key: value for key, value in _json_object(files, file).items() if value is not None}
-    if "tokenizer.json" in files:
-        library, guarded = library_of(files["tokenizer.json"].decode("utf-8", "replace"))
-        add_stated_tokens(library, settings)
-        tokenizer: Tokenizer = HuggingFaceTokenizer(name, library, guarded)
-    elif "vocab.json" in files and "merges.txt" in files:
-        tokenizer = HuggingFaceTokenizer(name, _from_vocabulary_and_merges(files, settings))
-    elif "vocab.txt" in files:
-        tokenizer = _from_vocabulary(name, files["vocab.txt"], settings)
-    else:
+    source = _read_from(files)
+    if source is None:
         raise ModelError(
             f"the model comes without a tokenizer that can be read ({', '.join(sorted(files)) or 'no files'})",
             f"{READABLE} would do",
         )
+    tokenizer = _made(source, files, name, settings, family)
     _add_roles(tokenizer, settings)
     tokenizer.chat_template = _chat_template(files, settings)
     tokenizer.tool_template = _named_template(settings, "tool_use")
     return tokenizer
+
+
+def _made(source: str, files: Mapping[str, bytes], name: str, settings: Mapping[str, Any], family: str) -> Tokenizer:
+    """The tokenizer from the file that is read first."""
+    data = files[source]
+    if source == "tokenizer.json":
+        library, guarded = library_of(data.decode("utf-8", "replace"))
+        add_stated_tokens(library, settings)
+        return HuggingFaceTokenizer(name, library, guarded)
+    if source == "vocab.json":
+        return HuggingFaceTokenizer(name, _from_vocabulary_and_merges(files, settings))
+    if source == "vocab.txt":
+        return _from_vocabulary(name, data, settings)
+    from llminspect.text.rank_files import is_ranks, tokenizer_of_ranks, tokenizer_of_tekken
+
+    if source == "tekken.json":
+        return tokenizer_of_tekken(data, name)
+    if source.endswith(".tiktoken") or is_ranks(data):
+        return tokenizer_of_ranks(data, name, source)
+    from llminspect.text.sentencepiece_model import sentencepiece_from_bytes
+
+    return sentencepiece_from_bytes(data, name, settings, _added(files, settings), family)
+
+
+def _added(files: Mapping[str, bytes], settings: Mapping[str, Any]) -> dict[str, tuple[int, bool]]:
+    """More tokens than the vocabulary holds: each with its id, and whether it is special."""
+    found = {text: (i, False) for text, i in _json_object(files, "added_tokens.json").items()}
+    for i, entry in (settings.get("added_tokens_decoder") or {}).items():
+        if isinstance(entry, dict) and isinstance(entry.get("content"), str) and i.isdecimal():
+            found[entry["content"]] = int(i), bool(entry.get("special"))
+    wrong = [text for text, (i, _) in found.items() if type(i) is not int or not 0 <= i < 1 << 24]
+    if wrong:
+        raise ModelError(f"the added token {wrong[0]!a:.100} has no id that can be")
+    return found
 
 
 def _add_roles(tokenizer: Tokenizer, settings: Mapping[str, Any]) -> None:
@@ -66,7 +110,10 @@ def _add_roles(tokenizer: Tokenizer, settings: Mapping[str, Any]) -> None:
         spelling = _spelling_of(settings.get(key))
         return None if spelling is None else tokenizer.special_tokens.get(spelling)
 
-    tokenizer.bos_id, tokenizer.end_id = role("bos_token"), role("eos_token")
+    if settings.get("bos_token") is not None or tokenizer.bos_id is None:
+        tokenizer.bos_id = role("bos_token")
+    if settings.get("eos_token") is not None or tokenizer.end_id is None:
+        tokenizer.end_id = role("eos_token")
     tokenizer.mask_id = role("mask_token")
     if tokenizer.mask_id is None:
         tokenizer.mask_id = tokenizer.special_tokens.get("[MASK]", tokenizer.special_tokens.get("<mask>"))
@@ -75,7 +122,7 @@ def _add_roles(tokenizer: Tokenizer, settings: Mapping[str, Any]) -> None:
     stated = settings.get("eos_token_id")
     stops = {tokenizer.end_id, *(id_ for id_ in (stated if isinstance(stated, list) else [stated]) if type(id_) is int)}
     stops |= {tokenizer.special_tokens.get(spelling) for spelling in END_OF_TURN}
-    tokenizer.eos_ids = frozenset(stop for stop in stops if stop is not None)
+    tokenizer.eos_ids |= frozenset(stop for stop in stops if stop is not None)
 
 
 def _chat_template(files: Mapping[str, bytes], settings: Mapping[str, Any]) -> str | None:

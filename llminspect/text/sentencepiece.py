@@ -10,15 +10,19 @@ import re
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from llminspect.errors import UsageError
 from llminspect.text.bpe import WordCache, merge_word
 from llminspect.text.chunks import SPACES
-from llminspect.text.tokenizer import Normalised, Token, Tokenizer, utf8
+from llminspect.text.tokenizer import Normalised, Token, Tokenizer, canonical, split_at_specials, utf8
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from llminspect.text.character_map import CharacterMap
+    from llminspect.text.tokenizer import Parse
 
 SPACE = "▁"
 """U+2581, which spells a space in a vocabulary."""
@@ -53,8 +57,14 @@ def escape_spaces(text: str, at: int, prefix: bool) -> Normalised:
 class PieceTokenizer(Tokenizer):
     """What SentencePiece's algorithms share: words that begin with ▁, byte fallback, the unknown token."""
 
-    def __init__(self, name: str, pieces: Pieces) -> None:
+    joined_tokens: frozenset[int] = frozenset()
+    """Tokens of `always_tokens` at which a text does not begin anew: SentencePiece's own user-defined symbols."""
+
+    def __init__(
+        self, name: str, pieces: Pieces, remove_extra_spaces: bool = False, characters: CharacterMap | None = None
+    ) -> None:
         self.name = name
+        self._remove_extra_spaces, self._characters = remove_extra_spaces, characters
         self.vocabulary_size = len(pieces.tokens)
         self.special_tokens, self.always_tokens = pieces.special_tokens, pieces.always_tokens
         self.unknown_id = pieces.unknown_id
@@ -76,14 +86,44 @@ class PieceTokenizer(Tokenizer):
         self.loss = f"the character {SPACE}, which becomes a space"
         if not self._byte_ids:
             self.loss += ", and characters that are not in the vocabulary"
+        if remove_extra_spaces and not self.adds_space:
+            self.cut_pattern = None  # The space after a cut would be an extra one.
+        if characters is not None or remove_extra_spaces:
+            self.loss += ", and what normalising changes (spellings of one character, extra spaces)"
 
     @abstractmethod
     def segment(self, word: str) -> list[str]:
         """Cut a word into tokens of the vocabulary and stretches that are not in it."""
 
-    def normalise(self, text: str, at: int) -> Normalised:
-        """The text as the vocabulary spells it."""
-        return escape_spaces(text, at, self.adds_space)
+    def normalise(self, text: str, at: int, begins: bool = True, ends: bool = True) -> Normalised:
+        """Characters mapped, spaces at both ends taken off and runs of them made one, a ▁ in front, spaces as ▁.
+
+        What does not begin or end a text keeps a space there, and has no ▁ put in front.
+        """
+        prefix = self.adds_space and begins
+        if self._characters is None and not self._remove_extra_spaces:
+            return escape_spaces(text, at, prefix)
+        characters = list(self._mapped(text, at))
+        if self._remove_extra_spaces:
+            characters = _one_space_each(characters, begins, ends)
+        if prefix and (characters or not ends):
+            start = characters[0][1] if characters else at
+            characters.insert(0, (" ", start, start))
+        joined = "".join(character for character, _, _ in characters)
+        return Normalised(joined.replace(" ", SPACE), [(start, end) for _, start, end in characters])
+
+    def _mapped(self, text: str, at: int) -> Iterator[tuple[str, int, int]]:
+        """Each character of the normalised text with the bytes that it came from."""
+        place = 0
+        while place < len(text):
+            length, replacement = 1, None
+            if self._characters is not None:
+                length, replacement = self._characters.longest(text, place)
+            source = text[place : place + length]
+            end = at + len(utf8(source))
+            for character in source if replacement is None else replacement:
+                yield character, at, end
+            place, at = place + length, end
 
     def words(self, text: str) -> list[str]:
         """Cut a normalised text in front of each ▁ that follows something else."""
@@ -117,7 +157,38 @@ class PieceTokenizer(Tokenizer):
         return self._cache.ids(self.words(self.normalise(text, 0).text))
 
     def encode_plain(self, text: str, at: int) -> list[Token]:
-        normalised = self.normalise(text, at)
+        return self._tokens_from(self.normalise(text, at), at)
+
+    def encode(self, text: str, parse: Parse = "text") -> list[Token]:
+        if not self.joined_tokens:
+            return super().encode(text, parse)
+        parts = list(split_at_specials(canonical(text), self.special_tokens, parse, self.always_tokens))
+        tokens: list[Token] = []
+        at = 0
+        for i, (part, token_id) in enumerate(parts):
+            begins = i == 0 or parts[i - 1][1] not in (None, *self.joined_tokens)
+            ends = i + 1 == len(parts) or parts[i + 1][1] not in self.joined_tokens
+            size = len(utf8(part))
+            if token_id is None:
+                tokens += self._tokens_from(self.normalise(part, at, begins, ends), at)
+            else:
+                if token_id in self.joined_tokens and begins and self.adds_space:
+                    tokens += self._tokens_from(Normalised(SPACE, [(at, at)]), at)
+                tokens.append(Token(token_id, self.token_bytes(token_id), at, at + size, part in self.special_tokens))
+            at += size
+        return tokens
+
+    def encode_ids(self, text: str, parse: Parse = "text") -> list[int]:
+        return (
+            [token.id for token in self.encode(text, parse)] if self.joined_tokens else super().encode_ids(text, parse)
+        )
+
+    def count(self, text: str, parse: Parse = "text", *, at: int = 0, goes_on: bool = False) -> int:
+        if self.joined_tokens:
+            return len(self.encode_ids(text, parse))
+        return super().count(text, parse, at=at, goes_on=goes_on)
+
+    def _tokens_from(self, normalised: Normalised, at: int) -> list[Token]:
         tokens: list[Token] = []
         place, end = 0, at
         for word in self.words(normalised.text):
@@ -151,6 +222,16 @@ class PieceTokenizer(Tokenizer):
         return [self.unknown_id]
 
 
+def _one_space_each(characters: list[tuple[str, int, int]], begins: bool, ends: bool) -> list[tuple[str, int, int]]:
+    kept: list[tuple[str, int, int]] = []
+    for item in characters:
+        if item[0] != " " or (kept[-1][0] != " " if kept else not begins):
+            kept.append(item)
+    while ends and kept and kept[-1][0] in (" ", SPACE):
+        kept.pop()
+    return kept
+
+
 class SentencePieceBPE(PieceTokenizer):
     """Merges neighbours into the token of the highest score, leftmost first, until none can be merged."""
 
@@ -163,7 +244,12 @@ class SentencePieceBPE(PieceTokenizer):
         return {token: order[score] for token, score in self.scores.items()}
 
     def segment(self, word: str) -> list[str]:
-        return merge_word(word, self.ranks, "")
+        pieces = merge_word(word, self.ranks, "")
+        if self._byte_ids or all(piece in self.ids for piece in pieces):
+            return pieces
+        # Unknown characters side by side are one unknown token.
+        groups = groupby(pieces, lambda piece: piece in self.ids)
+        return [piece for known, group in groups for piece in (group if known else ["".join(group)])]
 
 
 def byte_ids(tokens: Sequence[str], candidates: Iterable[int]) -> dict[int, int]:

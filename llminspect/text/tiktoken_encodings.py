@@ -46,7 +46,9 @@ _HARMONY = {
 
 
 @dataclass(frozen=True)
-class _Encoding:
+class Encoding:
+    """What a table of ranks leaves open: how text is cut, and which tokens are special."""
+
     table: str
     pattern: str
     special_tokens: dict[str, int]
@@ -56,22 +58,22 @@ class _Encoding:
 _OLD, _NEW = {"<|endoftext|>": 50256}, {"<|endoftext|>": 199999, "<|endofprompt|>": 200018}
 _TAKEN = {199999, 200018, *_HARMONY.values()}
 _RESERVED = {f"<|reserved_{i}|>": i for i in range(200000, 201088) if i not in _TAKEN or i == 200018}
-_ENCODINGS = {
-    "o200k_base": _Encoding("o200k_base", GPT4O, _NEW),
-    "o200k_harmony": _Encoding(
+ENCODINGS = {
+    "o200k_base": Encoding("o200k_base", GPT4O, _NEW),
+    "o200k_harmony": Encoding(
         "o200k_base", GPT4O, {**_NEW, **_HARMONY, **_RESERVED}, ("<|endoftext|>", "<|return|>", "<|call|>")
     ),
-    "cl100k_base": _Encoding(
+    "cl100k_base": Encoding(
         "cl100k_base",
         _CL100K,
         {"<|endoftext|>": 100257, "<|endofprompt|>": 100276, **{name: 100258 + i for i, name in enumerate(_FIM)}},
     ),
-    "p50k_base": _Encoding("p50k_base", _R50K, _OLD),
-    "p50k_edit": _Encoding("p50k_base", _R50K, {**_OLD, **{name: 50281 + i for i, name in enumerate(_FIM)}}),
-    "r50k_base": _Encoding("r50k_base", _R50K, _OLD),
-    "gpt2": _Encoding("r50k_base", _R50K, _OLD),
+    "p50k_base": Encoding("p50k_base", _R50K, _OLD),
+    "p50k_edit": Encoding("p50k_base", _R50K, {**_OLD, **{name: 50281 + i for i, name in enumerate(_FIM)}}),
+    "r50k_base": Encoding("r50k_base", _R50K, _OLD),
+    "gpt2": Encoding("r50k_base", _R50K, _OLD),
 }
-TIKTOKEN_NAMES = tuple(_ENCODINGS)
+TIKTOKEN_NAMES = tuple(ENCODINGS)
 
 _OPENAI = re.compile(r"(chatgpt|gpt|o\d|ft:|davinci|curie|babbage|ada|cushman|text-|code-)[\w.:-]*")
 
@@ -89,7 +91,8 @@ def encoding_of_openai_model(name: str) -> str | None:
 
 
 class TiktokenTokenizer(Tokenizer):
-    """One of `TIKTOKEN_NAMES`. `read_table` gives the tokens of a rank table by rank (`files.encodings.rank_table`)."""
+    """One of `TIKTOKEN_NAMES`, or the `encoding` that is given. `read_table` gives the tokens of a rank table by rank
+    (`files.encodings.rank_table`)."""
 
     kind = "byte-level BPE"
     cut_pattern = WORDS
@@ -98,14 +101,14 @@ class TiktokenTokenizer(Tokenizer):
     BLOCK = 1 << 16
     """Characters given to the library at once; it fails from about ten times as many in one run of spaces."""
 
-    def __init__(self, name: str, read_table: Callable[[str], list[bytes]]) -> None:
-        encoding = _ENCODINGS[name]
+    def __init__(self, name: str, read_table: Callable[[str], list[bytes]], encoding: Encoding | None = None) -> None:
+        encoding = encoding or ENCODINGS[name]
         self.name = name
         self.special_tokens = encoding.special_tokens
-        self.eos_ids = frozenset(encoding.special_tokens[stop] for stop in encoding.stops)
+        self.eos_ids = frozenset(map(encoding.special_tokens.__getitem__, encoding.stops))
         self.patterns: Patterns = (encoding.pattern,)
         self._tokens = read_table(encoding.table)
-        self.vocabulary_size = max(len(self._tokens), *(i + 1 for i in encoding.special_tokens.values()))
+        self.vocabulary_size = max((len(self._tokens), *(i + 1 for i in encoding.special_tokens.values())))
         self._spellings = {token_id: utf8(text) for text, token_id in encoding.special_tokens.items()}
         self._cache = WordCache(self.word_ids)
 

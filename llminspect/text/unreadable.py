@@ -1,4 +1,4 @@
-"""A GGUF file's tokenizer that cannot be read: ids are shown as numbers, and a text is refused with the reason."""
+"""A tokenizer that cannot be read: ids are shown as numbers, and a text is refused with the reason."""
 
 from __future__ import annotations
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 BESIDE = {
     "nothing": (),
     "settings alone": ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json"),
-    "SentencePiece's own file": ("tokenizer.model", "tokenizer_config.json"),
     "Marian's": ("vocab.json", "source.spm", "target.spm"),
 }
 
@@ -35,4 +34,14 @@ def test_ids_work_and_text_says_why_not(files: tuple[str, ...], called: Program,
         ran = called(command, "hello", *model)
         assert ran.code in (2, 3)
         assert len(ran.err.splitlines()) == 1
-        assert "without a tokenizer: no tokenizer.json, vocab.json with merges.txt, or vocab.txt" in ran.err
+        assert "without a tokenizer: no tokenizer.json, tekken.json, vocab.json" in ran.err
+
+
+@pytest.mark.parametrize("file", ["tokenizer.model", "tekken.json", "qwen.tiktoken"])
+def test_ids_work_beside_a_tokenizer_that_cannot_be_read(file: str, called: Program, tmp_path: Path) -> None:
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(FOLDER / "llama" / name, tmp_path / name)
+    (tmp_path / file).write_text("{}")
+    model = ("--model", str(tmp_path))
+    assert called("forward", "--ids", "1,2,3", *model, "--json").json["next"]
+    assert (called("forward", "hello", *model).code, called("tokenize", "hello", *model).code) == (2, 3)

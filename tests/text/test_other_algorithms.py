@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llminspect.errors import ModelError
+from llminspect.text.character_map import CharacterMap
 from llminspect.text.from_gguf import tokenizer_from_gguf
 from llminspect.text.sentencepiece import Pieces
 from llminspect.text.tokenizer import utf8
-from llminspect.text.unigram import CharacterMap, Unigram
+from llminspect.text.unigram import Unigram
 from tests.text import corpus
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import normalizers, pre_tokenizers
 
+from llminspect.opening import open_tokenizer
 from llminspect.text.from_huggingface import tokenizer_from_files
 from llminspect.text.tokenizer import Token, Tokenizer, readable, utf8
 from tests.text import corpus
@@ -86,6 +87,18 @@ def check_tiles(tokenizer: Tokenizer, text: str) -> None:
 @given(text=TEXTS)
 def test_spans_tile_the_input(kind: str, text: str) -> None:
     check_tiles(opened(kind), text)
+
+
+@cache
+def named(name: str) -> Tokenizer:
+    return open_tokenizer(name, offline=True)[0]
+
+
+@pytest.mark.parametrize("name", ["minilm", "o200k_base", "characters"])
+@settings(max_examples=40)
+@given(text=TEXTS)
+def test_spans_of_a_models_own_files(name: str, text: str) -> None:
+    check_tiles(named(name), text)
 
 
 @given(TEXTS)
