@@ -157,7 +157,7 @@ def _is_model(path: Path) -> bool:
         return False
 
 
-_OWN_FORM = re.compile(r".+\.(tiktoken|model(\.v\d+)?)")
+_OWN_FORM = re.compile(r".+\.(tiktoken|model(\.v\w+)?)")
 """Ranks, or SentencePiece's own file (Mistral numbers its versions)."""
 
 

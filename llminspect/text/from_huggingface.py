@@ -141,17 +141,21 @@ def _named_template(settings: Mapping[str, Any], name: str) -> str | None:
 
 
 def _from_vocabulary_and_merges(files: Mapping[str, bytes], settings: Mapping[str, Any]) -> tokenizers.Tokenizer:
-    """GPT-2's files. RoBERTa's are the same with <s> before a text and </s> after it."""
-    from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors
+    """GPT-2's files. RoBERTa's are the same with <s> before a text and </s> after it; Qwen's are cut otherwise.
+
+    Raises ModelError for those of a kind that spells words otherwise (CLIP's end in </w>).
+    """
+    from tokenizers import AddedToken, decoders, models, processors
     from tokenizers import Tokenizer as Library
 
     vocabulary = _json_object(files, "vocab.json")
+    if any(token.endswith("</w>") for token in vocabulary):
+        raise ModelError("vocab.json spells the ends of words (</w>), which is not known", "a tokenizer.json would do")
     lines = files["merges.txt"].decode("utf-8", "replace").split("\n")
     pairs = [line.rstrip("\r").split(" ") for line in lines if not line.startswith("#version")]
     merges = [(pair[0], pair[1]) for pair in pairs if len(pair) == 2]
     library = loaded(lambda: Library(models.BPE(vocabulary, merges)))
-    spaced = bool(settings.get("add_prefix_space", False))
-    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=spaced)
+    _cut_words(library, settings)
     library.decoder = decoders.ByteLevel()
     named = [_spelling_of(value) for key, value in settings.items() if key.endswith("_token")]
     special = [token for token in dict.fromkeys([*named, *_SPECIAL]) if token in vocabulary]
@@ -162,7 +166,28 @@ def _from_vocabulary_and_merges(files: Mapping[str, bytes], settings: Mapping[st
             pair="<s> $A </s> </s> $B:0 </s>",
             special_tokens=[(token, vocabulary[token]) for token in ("<s>", "</s>")],
         )
+    for text, (i, is_special) in sorted(_added(files, settings).items(), key=lambda item: item[1]):
+        token = AddedToken(text, special=is_special, normalized=False)
+        (library.add_special_tokens if is_special else library.add_tokens)([token])
+        if library.token_to_id(text) != i:
+            raise ModelError(f"the added token {text!a:.100} has the id {i}, before which others are missing")
     return library
+
+
+def _cut_words(library: tokenizers.Tokenizer, settings: Mapping[str, Any]) -> None:
+    """Qwen's models from the second on compose characters first and cut numbers into digits."""
+    from tokenizers import Regex, normalizers, pre_tokenizers
+
+    if str(settings.get("tokenizer_class")).removesuffix("Fast") != "Qwen2Tokenizer":
+        spaced = bool(settings.get("add_prefix_space", False))
+        library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=spaced)
+        return
+    from llminspect.text.pretokenize import patterns_named
+
+    library.normalizer = normalizers.NFC()
+    split = pre_tokenizers.Split(Regex(patterns_named("qwen2")[0]), "isolated")
+    spelling = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    library.pre_tokenizer = pre_tokenizers.Sequence([split, spelling])
 
 
 _SPECIAL = ("<|endoftext|>", "<s>", "<pad>", "</s>", "<unk>", "<mask>")

@@ -137,12 +137,16 @@ def tiktoken_steps(tokenizer: TiktokenTokenizer, piece: str, start: int, end: in
 
 def sentencepiece_steps(tokenizer: PieceTokenizer, text: str, start: int, end: int) -> WordSteps:
     """The merges (BPE) or the best path (Unigram) of a word in which spaces are ▁."""
+    from llminspect.text.character_bpe import CharacterBPE
     from llminspect.text.sentencepiece import SentencePieceBPE
     from llminspect.text.unigram import Unigram
 
     word = word_steps(tokenizer, text, start, end, tokenizer.word_ids(text))
     if isinstance(tokenizer, Unigram) and len(text) <= LONGEST_WORD:
         return replace(word, path=[PathStep(*step) for step in tokenizer.best_path(text)])
+    if isinstance(tokenizer, CharacterBPE):
+        whole = tokenizer.segment(text) == [text] and not text.strip("\n")
+        return _merged(word, list(text), {} if whole else tokenizer.pair_ranks, " ", str)
     ranks = tokenizer.ranks if isinstance(tokenizer, SentencePieceBPE) else {}
     return _merged(word, list(text), ranks, "", str, tokenizer.scores.__getitem__)
 

@@ -190,3 +190,28 @@ def test_vocab_and_merges_are_named_by_either(called: Program, tmp_path: Path) -
     expected = corpus.byte_level().encode("Bob's book").ids
     for name in ("", "vocab.json", "merges.txt"):
         assert called("encode", "Bob's book", "-m", str(tmp_path / name), "--json").json["ids"] == expected
+
+
+def test_qwens_vocabulary_is_cut_its_own_way() -> None:
+    model = corpus.state(corpus.byte_level())["model"]
+    size = len(model["vocab"])
+    files = {
+        "vocab.json": json.dumps(model["vocab"]).encode(),
+        "merges.txt": "\n".join(" ".join(merge) for merge in model["merges"]).encode(),
+        "tokenizer_config.json": json.dumps(
+            {
+                "tokenizer_class": "Qwen2Tokenizer",
+                "added_tokens_decoder": {str(size): {"content": "<|im_end|>", "special": True}},
+            }
+        ).encode(),
+    }
+    tokenizer = tokenizer_from_files(files)
+    assert tokenizer.encode_ids("<|im_end|>", "special") == [size]
+    assert [token.text for token in tokenizer.encode(" 185")] == [" ", "1", "8", "5"]
+    assert tokenizer.encode_ids("e\u0301") == tokenizer.encode_ids("é")
+    for wrong in (
+        {"added_tokens.json": json.dumps({"<a>": size + 5}).encode()},
+        {"vocab.json": json.dumps({**model["vocab"], "the</w>": size}).encode()},
+    ):
+        with pytest.raises(ModelError):
+            tokenizer_from_files({**files, **wrong})

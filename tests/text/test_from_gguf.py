@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from llminspect.errors import ModelError, UsageError
 from llminspect.text.bpe import BYTE_ALPHABET
 from llminspect.text.from_gguf import tokenizer_from_gguf
+from llminspect.text.tokenization_steps import tokenization_steps
 
 if TYPE_CHECKING:
     from llminspect.text.tokenizer import Tokenizer
@@ -142,6 +143,15 @@ def test_merges_of_characters(model: str, pre: str | None, breaks: list[str], bo
     assert [token.text for token in tokens[2:-2]] == breaks
     assert [(token.data, token.start, token.end) for token in tokens[-2:]] == [(b"\xc3", 8, 9), (b"\xa9", 9, 10)]
     assert tokenizer.decode(tokenizer.encode_ids("ab ab\n\n\né")) == "ab ab\n\n\né".encode()
+
+
+def test_the_steps_of_characters() -> None:
+    words = tokenization_steps(tokenizer_from_gguf(of_characters()), "ab ab\n\n").words
+    assert [[merge.parts for merge in word.merges] for word in words] == [
+        [["ab"]],
+        [["▁", "ab"], ["▁ab"]],
+        [],
+    ]
 
 
 def test_words_of_characters() -> None:
