@@ -186,10 +186,11 @@ def open_tokenizer(
             f"{name} comes without a tokenizer: no {READABLE}",
             "give ids with --ids, or take the tokenizer of another model",
         )
-    return tokenizer, _with_note(located.provenance, tokenizer)
+    return tokenizer, with_note(located.provenance, tokenizer)
 
 
-def _with_note(provenance: dict[str, Any], tokenizer: Tokenizer | None) -> dict[str, Any]:
+def with_note(provenance: dict[str, Any], tokenizer: Tokenizer | None) -> dict[str, Any]:
+    """The provenance, and what to know about how the tokenizer was read, if there is something."""
     return {**provenance, "tokenizer_note": tokenizer.note} if tokenizer and tokenizer.note else provenance
 
 
@@ -304,7 +305,7 @@ def _assemble(
         config,
         params,
         tokenizer,
-        _with_note(located.provenance, tokenizer),
+        with_note(located.provenance, tokenizer),
         located.generating,
         finite=finite,
         declared_pooling=cache(partial(declared_pooling, located, config.sizes.D)),

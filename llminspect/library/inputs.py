@@ -55,7 +55,9 @@ def each(
     """The Result of one text, or a list of those of each of a list of texts (the functions' types say so: `OfText`).
 
     `special` says something to ids where there are `target_ids`: whether those are taken as they are. They say what is
-    to be known of the model with this `provenance`."""
+    to be known of the model with this `provenance`, and of how the tokenizer was read."""
+    if tokenizer is not None and tokenizer.note:
+        provenance = {**provenance, "tokenizer_note": tokenizer.note}
     if several(text):
         found = [work(prompt_of(one, source, tokenizer, may_be_empty=may_be_empty)) for one in text]
         return cast("R", [noted(result, provenance) for result in found])

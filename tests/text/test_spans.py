@@ -16,7 +16,7 @@ from llminspect.opening import open_tokenizer
 from llminspect.text.from_huggingface import tokenizer_from_files
 from llminspect.text.tokenizer import Token, Tokenizer, readable, utf8
 from tests.text import corpus
-from tests.text.test_other_algorithms import sentencepiece
+from tests.text.test_other_algorithms import sentencepiece, wordpiece
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,6 +104,13 @@ def test_spans_of_a_models_own_files(name: str, text: str) -> None:
 @given(TEXTS)
 def test_a_tokenizer_json_and_the_same_in_a_gguf_have_the_same_spans(text: str) -> None:
     assert spans(opened("Llama 2").encode(text)) == spans(sentencepiece().encode(text))
+
+
+@settings(max_examples=100)
+@given(text=TEXTS)
+def test_so_have_berts_in_both_forms(text: str) -> None:
+    for kind, lowercase in (("BERT", True), ("BERT, cased", False)):
+        assert spans(opened(kind).encode(text)) == spans(wordpiece(lowercase).encode(text))
 
 
 @pytest.mark.parametrize("kind", MADE)

@@ -36,11 +36,12 @@ def command(model: ModelOptions, output: OutputOptions, options: InfoOptions) ->
 
 
 def _described(options: ModelOptions, progress: Any) -> tuple[Description | None, Tokenizer | None, dict[str, Any]]:
-    from llminspect.opening import describe_model, standalone, tokenizer_of
+    from llminspect.opening import describe_model, standalone, tokenizer_of, with_note
 
     alone = standalone(options.model)
     if alone is not None:
         return None, alone, {"file": "built in"}
     description = describe_model(options.model, **options.reading, progress=progress)
     provenance = {"file": "built in"} if description.located is None else description.located.provenance
-    return description, tokenizer_of(description), provenance
+    tokenizer = tokenizer_of(description)
+    return description, tokenizer, with_note(provenance, tokenizer)
