@@ -59,11 +59,13 @@ class WordPiece(Tokenizer):
         return utf8(self._pieces[token_id])
 
     def decode(self, ids: Iterable[int]) -> bytes:
-        """The pieces, with one space in front of each that begins a word."""
+        """The pieces, with one space in front of each that begins a word, but for the marks that end a sentence or a
+        part of one: as the `tokenizers` library and llama.cpp clean spaces up."""
         text = b""
         for token_id in ids:
-            space = b" " if text and token_id not in self._inside_ids else b""
-            text += space + self.token_bytes(token_id)
+            piece = self.token_bytes(token_id)
+            joined = not text or token_id in self._inside_ids or piece in (b".", b"?", b"!", b",")
+            text += piece if joined else b" " + piece
         return text
 
     def reaches(self, token_id: int) -> bool:

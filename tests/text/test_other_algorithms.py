@@ -104,6 +104,13 @@ def test_wordpiece_ids_equal_the_library(lowercase: bool, text: str) -> None:
     assert wordpiece(lowercase).encode_ids(text) == expected
 
 
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_wordpiece_gives_the_text_that_the_library_gives(lowercase: bool) -> None:
+    ids = wordpiece(lowercase).encode_ids(corpus.CORPUS + "?! (a, b)")
+    expected = corpus.wordpiece(lowercase).decode(ids, skip_special_tokens=False)
+    assert wordpiece(lowercase).decode(ids).decode() == expected
+
+
 @pytest.mark.parametrize("make", [sentencepiece, unigram, lambda: wordpiece(True), lambda: wordpiece(False)])
 @given(text=TEXTS)
 def test_spans_are_in_order_and_of_the_input(make: object, text: str) -> None:
