@@ -22,15 +22,22 @@ def cleaned(character: str, lowercase: bool, strip_accents: bool) -> tuple[Kind,
     kind = kind_of(character)
     if kind in ("removed", "space"):
         return kind, ""
-    if strip_accents and not any(low <= ord(character) <= high for low, high in _NEWER):
-        character = unicodedata.normalize("NFD", character)
-        character = "".join(part for part in character if kind_of(part) != "mark")
-        if not character:
-            return "mark", ""
+    becomes = character
+    if strip_accents and not _is_newer(ord(character)):
+        becomes = unicodedata.normalize("NFD", character)
+        if kind == "mark" or len(becomes) > 1:
+            becomes = "".join(part for part in becomes if kind_of(part) != "mark")
+            if not becomes:
+                return "mark", ""
     if lowercase:
-        character = "".join(map(_lower, character))
-    alone = kind == "alone" or (len(character) == 1 and kind_of(character) == "alone")
-    return "alone" if alone else "letter", character
+        becomes = "".join(map(_lower, becomes))
+    if kind != "alone" and becomes != character and len(becomes) == 1:
+        kind = kind_of(becomes)
+    return "alone" if kind == "alone" else "letter", becomes
+
+
+def _is_newer(code: int) -> bool:
+    return code >= _NEWER[0][0] and any(low <= code <= high for low, high in _NEWER)
 
 
 def kind_of(character: str) -> Kind:
