@@ -54,7 +54,8 @@ def fetch() -> None:
         wanted.write_text(SDIST + "\n")
         pip = (*(sys.executable, "-P", "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps"),)
         options = ("--require-hashes", "--no-binary", "llama-cpp-python", "--dest", work, "--requirement", str(wanted))
-        subprocess.run([*pip, *options], check=True)
+        if subprocess.run([*pip, *options], check=False).returncode:
+            sys.exit(f"llama.cpp's vocabularies cannot be fetched; put them into {SHARED} or {place}")
         partial = beside(place)
         partial.mkdir()
         with tarfile.open(next(Path(work).glob("*.tar.gz"))) as archive:
