@@ -110,8 +110,7 @@ def emit(
 
     document = document_of(command, model_name, provenance, result, prompt)
     for remark in getattr(result, "notes", None) or ():
-        if remark != provenance.get("tokenizer_note"):  # Which was said when it was opened.
-            note(f"line {document['line']}: {remark}" if "line" in document else remark, output)
+        note(f"line {document['line']}: {remark}" if "line" in document else remark, output)
     if output.save is not None and not is_silent():
         from llminspect.cli.save import save
 
@@ -132,7 +131,7 @@ def document_of(
 
     line = {} if prompt is None or prompt.line is None else {"line": prompt.line}
     fields = given_fields(result)
-    notes = list(dict.fromkeys([*remarks(provenance), *fields.pop("notes", ())]))
+    notes = [*remarks(provenance), *fields.pop("notes", ())]
     known = prompt is not None and prompt.tokens and prompt.count == len(prompt.tokens)
     ids = {"ids": prompt.ids} if prompt is not None and known else {}
     return {
