@@ -20,7 +20,6 @@ from llminspect.errors import UsageError
 from llminspect.text.messages import ChatInput, chat_in, checked_tools
 from llminspect.text.prompt import Chat, Prompt, encode_chat
 from llminspect.text.rendering import render_chat
-from llminspect.text.tokenizer import utf8
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llminspect.errors import ModelError
-from llminspect.files.folder import ADAPTER_CONFIG, CONFIG, PICKLES, RANKS, VOCABULARIES
+from llminspect.files.folder import ADAPTER_CONFIG, CONFIG, PICKLES, VOCABULARIES
 from llminspect.files.gguf_header import MAGIC
 from llminspect.files.weights import shown
 
@@ -20,7 +20,7 @@ _KINDS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (PICKLES, "a pickle, which is not opened: that can run any code", "look for a revision with safetensors"),
     ((".onnx",), "ONNX, which is not opened", "look for a revision with safetensors"),
     ((".h5", ".msgpack"), "weights for TensorFlow or Flax, which are not opened", "look for safetensors"),
-    ((*VOCABULARIES, RANKS), "a tokenizer", "llminspect tokenize and encode take it: --model {folder}"),
+    ((*VOCABULARIES, ".tiktoken"), "a tokenizer", "llminspect tokenize and encode take it: --model {folder}"),
 )
 """By how their names end, in the order of what matters most: what it is, and what would do."""
 
