@@ -162,7 +162,10 @@ class PieceTokenizer(Tokenizer):
     def encode(self, text: str, parse: Parse = "text") -> list[Token]:
         if not self.joined_tokens:
             return super().encode(text, parse)
-        parts = list(split_at_specials(canonical(text), self.special_tokens, parse, self.always_tokens))
+        return self._joined(list(split_at_specials(canonical(text), self.special_tokens, parse, self.always_tokens)))
+
+    def _joined(self, parts: Sequence[tuple[str, int | None]]) -> list[Token]:
+        """The tokens of a text's parts, where some tokens do not let the text begin anew."""
         tokens: list[Token] = []
         at = 0
         for i, (part, token_id) in enumerate(parts):
