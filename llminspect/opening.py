@@ -122,10 +122,10 @@ def remarks(provenance: Mapping[str, Any]) -> Iterator[str]:
     """What to tell the reader of a model's numbers, by its provenance."""
     if "ignored_settings" in provenance:
         yield PASSED_OVER + ", ".join(provenance["ignored_settings"])
-    if "tokenizer_note" in provenance:
-        yield provenance["tokenizer_note"]
     if "adapter_beside" in provenance and "adapter" not in provenance:
         yield "an adapter lies beside the model (adapter_config.json) and is not added; --adapter FOLDER adds one"
+    if "tokenizer_note" in provenance:
+        yield provenance["tokenizer_note"]
 
 
 def engine_settings(
