@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
 from llminspect.arguments.encode import EncodeOptions, SearchOptions
 from llminspect.arguments.option import checked
@@ -16,14 +16,11 @@ from llminspect.errors import UsageError
 from llminspect.library.inputs import DEFAULT, each, name_of, of_text, prompt_of, several, takes_options, tokenizer_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from llminspect.analysis.encode import EncodeResult, SearchResult
     from llminspect.library.inputs import Opened, Text, Texts
-    from llminspect.text.prompt import Prompt
     from llminspect.text.tokenizer import Tokenizer
-
-R = TypeVar("R")
 
 
 @of_text
@@ -52,21 +49,7 @@ def tokenize(text: Text | Texts, model: Opened = DEFAULT, *, source: PairOptions
     from llminspect.analysis.tokenize import tokenize as work
 
     tokenizer = tokenizer_of(model)
-    return each(
-        text, source, tokenizer, _noting(tokenizer, partial(work, tokenizer, options, source)), may_be_empty=True
-    )
-
-
-def _noting(tokenizer: Tokenizer, work: Callable[[Prompt], R]) -> Callable[[Prompt], R]:
-    """The same work, which says what is to be known of how the tokenizer was read."""
-    if not tokenizer.note:
-        return work
-
-    def noted(prompt: Prompt) -> R:
-        result: Any = work(prompt)
-        return cast("R", replace(result, notes=[tokenizer.note, *(result.notes or ())]))
-
-    return noted
+    return each(text, source, tokenizer, partial(work, tokenizer, options, source), may_be_empty=True)
 
 
 def _compared(text: Any, model: Opened, source: PairOptions, options: TokenizeOptions) -> Any:
@@ -101,9 +84,7 @@ def encode(text: Text | Texts, model: Opened = DEFAULT, *, source: PairOptions, 
 
     check_together("encode", options, source)
     tokenizer = tokenizer_of(model)
-    return each(
-        text, source, tokenizer, _noting(tokenizer, partial(work, tokenizer, options.one_hot)), may_be_empty=True
-    )
+    return each(text, source, tokenizer, partial(work, tokenizer, options.one_hot), may_be_empty=True)
 
 
 def decode(ids: Sequence[int], model: Opened = DEFAULT) -> str:

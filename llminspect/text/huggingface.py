@@ -20,7 +20,7 @@ from llminspect.text.tokenizer import PairPart, Token, Tokenizer, canonical, rea
 from llminspect.text.tokenizers_library import in_one_line, library_of, loaded, without_pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import tokenizers
 

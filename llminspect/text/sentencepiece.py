@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 from llminspect.errors import UsageError
 from llminspect.text.bpe import WordCache, merge_word
 from llminspect.text.chunks import SPACES
-from llminspect.text.tokenizer import Normalised, Token, Tokenizer, canonical, split_at_specials, utf8
+from llminspect.text.tokenizer import Normalised, Token, Tokenizer, utf8
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from llminspect.text.character_map import CharacterMap
-    from llminspect.text.tokenizer import Parse
+    from llminspect.text.special_tokens import Parse
 
 SPACE = "▁"
 """U+2581, which spells a space in a vocabulary."""
@@ -159,15 +159,13 @@ class PieceTokenizer(Tokenizer):
     def encode_plain(self, text: str, at: int) -> list[Token]:
         return self._tokens_from(self.normalise(text, at), at)
 
-    def encode(self, text: str, parse: Parse = "text") -> list[Token]:
-        if not self.joined_tokens:
-            return super().encode(text, parse)
-        return self._joined(list(split_at_specials(canonical(text), self.special_tokens, parse, self.always_tokens)))
+    def _encode_parts(self, parts: Iterable[tuple[str, int | None]]) -> list[Token]:
+        return self._joined(list(parts)) if self.joined_tokens else super()._encode_parts(parts)
 
     def _joined(self, parts: Sequence[tuple[str, int | None]]) -> list[Token]:
         """The tokens of a text's parts, where some tokens do not let the text begin anew."""
         tokens: list[Token] = []
-        at = 0
+        special_ids, at = set(self.special_tokens.values()), 0
         for i, (part, token_id) in enumerate(parts):
             begins = i == 0 or parts[i - 1][1] not in (None, *self.joined_tokens)
             ends = i + 1 == len(parts) or parts[i + 1][1] not in self.joined_tokens
@@ -177,7 +175,7 @@ class PieceTokenizer(Tokenizer):
             else:
                 if token_id in self.joined_tokens and begins and self.adds_space:
                     tokens += self._tokens_from(Normalised(SPACE, [(at, at)]), at)
-                tokens.append(Token(token_id, self.token_bytes(token_id), at, at + size, part in self.special_tokens))
+                tokens.append(Token(token_id, self.token_bytes(token_id), at, at + size, token_id in special_ids))
             at += size
         return tokens
 

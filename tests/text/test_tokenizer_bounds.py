@@ -13,11 +13,11 @@ from tokenizers import Regex, normalizers, pre_tokenizers
 
 from llminspect.errors import ModelError
 from llminspect.text import guarded_library
+from llminspect.text.character_map import CharacterMap
 from llminspect.text.from_huggingface import tokenizer_from_files
 from llminspect.text.tokenization_steps import tokenization_steps
 from llminspect.text.tokenizer_bounds import check_growth, is_quick, may_take_long, sections
 from llminspect.text.tokenizers_library import in_one_line
-from llminspect.text.unigram import CharacterMap
 from tests.text import corpus
 
 if TYPE_CHECKING:

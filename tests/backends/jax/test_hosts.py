@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from llminspect.core.tap import Tap
+    from llminspect.model.opened import Model
     from tests.backends.jax.two import Running
     from tests.conftest import Program
 
@@ -135,14 +137,15 @@ def test_what_processes_compare_differs_by_text_length_place_number_weights_and_
     def scaled(layer: int, factor: float) -> Edit:
         return Edit(f"layers.{layer}.attention.mixed", lambda array, by: array * by, factor)
 
-    for model, ids, tap in (
+    runs: tuple[tuple[Model, list[int], Tap], ...] = (
         *((over[1], [3, 1, 4], NO_TAP) for _ in range(2)),
         (over[1], [9, 9, 9], NO_TAP),
         (over[1], [3, 1, 4, 1], NO_TAP),
         *((over[1], [3, 1, 4], scaled(*place)) for place in ((0, 0.5), (0, 2), (1, 2))),
         (rounded, [3, 1, 4], NO_TAP),
         (over[2], [3, 1, 4], NO_TAP),
-    ):
+    )
+    for model, ids, tap in runs:
         model.run(ids, tap)
     assert len(compared) == 9 and compared[0] == compared[1]
     assert len(set(compared)) == 8
