@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from llminspect.analysis.tokenize import CountResult, counted
+from llminspect.files.marks import UnmarkedStream
 from llminspect.text.chunks import count_stream
 
 if TYPE_CHECKING:
@@ -25,13 +26,13 @@ class MeasuredStream(io.RawIOBase):
     """A stream that knows how many bytes and characters were read from it, less one newline at the end."""
 
     def __init__(self, stream: IO[bytes], drop_final_newline: bool) -> None:
-        self._stream, self._drops = stream, drop_final_newline
+        self._stream, self._drops = UnmarkedStream(stream), drop_final_newline
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._tail = self.head = b""
         self.bytes = self.characters = 0
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes; fewer only at the end."""
+        """About `size` bytes; none only at the end."""
         data = self._stream.read(size)
         self.bytes += len(data)
         self.head += data[: HEAD - len(self.head)]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from llminspect.cli.code_page import fit_streams
 from llminspect.errors import UsageError, UserError
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ def _root(
 def run(arguments: Sequence[str], commands: Commands) -> int:
     """Run one command line; the exit code. Whatever a user can cause becomes one line on stderr."""
     LazyCommands.known = commands
+    fit_streams()
     code = _run(_spelled_out(arguments))
     hosts = sys.modules.get("llminspect.backends.jax.hosts")
     if hosts is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from llminspect.analysis.prompt import prompt_of_ids, text_prompt
 from llminspect.arguments.ranges import parse_ids
 from llminspect.errors import UsageError, UserError
+from llminspect.files.marks import unmarked, unmarked_lines
 from llminspect.text.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def line_prompt(source: SourceOptions, tokenizer: Tokenizer | None, text: str, l
 
 
 def _standard_input() -> str:
-    return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+    return unmarked(sys.stdin.buffer.read()).decode("utf-8", "surrogateescape")
 
 
 def _lines(source: SourceOptions) -> Iterator[str]:
@@ -101,8 +102,7 @@ def _lines(source: SourceOptions) -> Iterator[str]:
 
         yield from read_lines(source.file)
         return
-    for line in sys.stdin.buffer:
-        yield _without_final_newline(line.decode("utf-8", "surrogateescape"))
+    yield from unmarked_lines(sys.stdin.buffer)
 
 
 def _without_final_newline(text: str) -> str:

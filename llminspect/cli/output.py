@@ -7,7 +7,6 @@ stops reading or the program is killed.
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 import threading
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llminspect.cli.code_page import fitting
 from llminspect.cli.json_text import json_bytes
 from llminspect.version import __version__
 
@@ -60,25 +60,15 @@ def write_json(document: dict[str, Any], digits: int | None = None) -> None:
 
 def json_line(document: dict[str, Any], digits: int | None = None) -> bytes:
     """What `write_json` writes."""
-    data = json_bytes(document, digits)
-    return _harmless(data) if sys.stdout.isatty() else data
+    return fitting(json_bytes(document, digits), sys.stdout)
 
 
 def write_indented(document: dict[str, Any]) -> None:
     """One JSON document over many lines, for a person to read as well."""
     import orjson
 
-    write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-
-
-def _harmless(data: bytes) -> bytes:
-    """The same JSON with all that a terminal would obey, hide or turn around escaped: \\u202e."""
-
-    def escaped(match: re.Match[str]) -> str:
-        units = "" if match[0].isprintable() else match[0].encode("utf-16-be").hex()
-        return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4)) or match[0]
-
-    return re.sub(r"[^\n -~]", escaped, data.decode()).encode()
+    data = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    write_bytes(fitting(data, sys.stdout))
 
 
 def console(options: OutputOptions) -> Console:

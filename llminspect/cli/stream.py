@@ -6,6 +6,7 @@ some batches, whatever the input's size; only a long line is held as a whole.
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import io
 import os
@@ -22,6 +23,7 @@ from llminspect.cli.opening import MOMENT, ProgressBars
 from llminspect.cli.output import json_line, write_bytes
 from llminspect.cli.run import document_of, line_error
 from llminspect.errors import UserError
+from llminspect.files.marks import Unmarked
 from llminspect.text.tokenizer import utf8
 
 if TYPE_CHECKING:
@@ -128,7 +130,7 @@ class Lines:
     """The lines of a stream in batches: as much as is there, up to `size` bytes and the end of a line."""
 
     def __init__(self, stream: IO[bytes], path: Path | None = None) -> None:
-        self._stream, self._path = stream, path
+        self._stream, self._path, self._text = stream, path, Unmarked()
         self._begun: list[bytes] = []
         self._failed: UserError | OSError | None = None
         self._next = 0
@@ -180,7 +182,7 @@ class Lines:
                 if not pieces:
                     raise self._failed from None
                 break
-            pieces.append(data)
+            pieces.append(self._text.feed(data, final=not data))
             size += len(data)
             self.ended = not data
             if self.ended or not self.may_be_shared or not self.at_hand():
@@ -266,7 +268,8 @@ def open_source(source: SourceOptions) -> IO[bytes]:
 
         return open_bytes(source.file)
     if is_argument(source):
-        return io.BytesIO(utf8(source.text or ""))
+        # A mark of its own in front: one that begins the text is a character there, as in the other commands.
+        return io.BytesIO(codecs.BOM_UTF8 + utf8(source.text or ""))
     if not source.lines:
         check_given(source)
     return sys.stdin.buffer

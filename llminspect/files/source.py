@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from llminspect.errors import ModelError, UserError
 from llminspect.files.home import replacing
+from llminspect.files.marks import unmarked, unmarked_lines
 from llminspect.files.weights import shown
 
 if TYPE_CHECKING:
@@ -37,17 +38,18 @@ def read_bytes(path: Path | str) -> bytes:
 
 
 def read_text(path: Path | str) -> str:
-    """The text of the file; bytes that are not UTF-8 become lone surrogates, so nothing is lost. UserError."""
-    return read_bytes(path).decode("utf-8", "surrogateescape")
+    """The text of the file; bytes that are not UTF-8 become lone surrogates, so nothing is lost. UserError.
+
+    A byte order mark is dropped; one of UTF-16 or UTF-32 says how to read the rest (`marks.py`).
+    """
+    return unmarked(read_bytes(path)).decode("utf-8", "surrogateescape")
 
 
 def read_lines(path: Path | str) -> Iterator[str]:
     """The lines of the file as they are read, without their ends (LF or CRLF); as `read_text`. UserError."""
     with open_bytes(path) as file:
         try:
-            for line in file:
-                text = line.decode("utf-8", "surrogateescape")
-                yield text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
+            yield from unmarked_lines(file)
         except OSError as error:
             raise UserError(f"cannot read {str(path)!r:.300}: {error.strerror or error}") from None
 

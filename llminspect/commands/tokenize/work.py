@@ -98,12 +98,12 @@ def write_kept(result: TokenizeResult, output: OutputOptions) -> None:
     """The text that --truncate kept as its bytes; on a terminal made harmless and ended by a newline."""
     kept = result.truncated
     assert kept is not None, "only a text that was cut"
-    data = kept.text.encode("utf-8", "surrogateescape")
     if sys.stdout.isatty():
         from llminspect.render.safe import visible
 
-        data = "\n".join(visible(line) for line in kept.text.split("\n")).encode() + b"\n"
-    write_bytes(data)
+        write_text("\n".join(visible(line) for line in kept.text.split("\n")) + "\n")
+    else:
+        write_bytes(kept.text.encode("utf-8", "surrogateescape"))
     if kept.of > result.count:
         note(f"kept {result.count:,} of {kept.of:,} tokens, cut off at the {kept.side}", output)
 
