@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from llminspect.library.answers import attribution, contributions, lens, rollout, saliency, surprise
     from llminspect.library.models import cache, info, models, open_model, pull, schema, verify
     from llminspect.library.passes import attend, diff, embed, forward, generate, walk
-    from llminspect.library.tokens import decode, encode, search, tokenize
+    from llminspect.library.tokens import count_files, decode, encode, search, tokenize
     from llminspect.model.opened import Model
 
 _PLACES = {
@@ -29,7 +29,7 @@ _PLACES = {
     "library": "as_json",
     "library.models": "cache info models open_model pull schema verify",
     "library.passes": "attend diff embed forward generate walk",
-    "library.tokens": "decode encode search tokenize",
+    "library.tokens": "count_files decode encode search tokenize",
     "model.opened": "Model",
 }
 _MODULES = {name: f"llminspect.{module}" for module, names in _PLACES.items() for name in names.split()}
@@ -48,6 +48,7 @@ __all__ = [
     "attribution",
     "cache",
     "contributions",
+    "count_files",
     "decode",
     "diff",
     "embed",

@@ -96,7 +96,7 @@ def compare(
         tokens = cut[name] = prompt.tokens
         if prompt.text is not None:  # Of a chat that of its last message, into which the spans point.
             cut_text, size = prompt.text, len(utf8(prompt.text))
-        count = counted(options, prompt.count, len(cut_text), size)
+        count = counted(options.for_model(name), prompt.count, len(cut_text), size)
         model = compared(name, tokenizer, count, rates=prompt.chat is None)
         models.append(model if options.count else replace(model, tokens=token_documents(tokens)))
     if not cut:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from llminspect.arguments.shared import SourceOptions
-    from llminspect.arguments.tokenize import TokenizeOptions
+    from llminspect.arguments.tokenize import CountOptions
     from llminspect.text.tokenizer import Tokenizer
 
 HEAD = 1 << 10
@@ -23,11 +23,14 @@ HEAD = 1 << 10
 
 
 class MeasuredStream(io.RawIOBase):
-    """A stream that knows how many bytes and characters were read from it, less one newline at the end."""
+    """A stream that knows how many bytes and characters were read from it, less one newline at the end.
 
-    def __init__(self, stream: IO[bytes], drop_final_newline: bool) -> None:
+    `errors` "strict" raises UnicodeDecodeError where it is not UTF-8.
+    """
+
+    def __init__(self, stream: IO[bytes], drop_final_newline: bool, errors: str = "surrogateescape") -> None:
         self._stream, self._drops = UnmarkedStream(stream), drop_final_newline
-        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors)
         self._tail = self.head = b""
         self.bytes = self.characters = 0
 
@@ -66,7 +69,7 @@ def count(
     tokenizer: Tokenizer,
     stream: IO[bytes],
     source: SourceOptions,
-    options: TokenizeOptions,
+    options: CountOptions,
     *,
     reopen: Callable[[], tuple[Tokenizer, Any]] | None = None,
     drop_final_newline: bool = False,
@@ -86,8 +89,13 @@ def count(
         drop_final_newline=drop_final_newline,
         progress=progress,
     )
-    if source.special is not False and (tokenizer.prefix_ids or tokenizer.suffix_ids):
-        # A BOS that the text holds already is not put in front a second time.
-        tokens = tokenizer.encode(measured.head.decode("utf-8", "ignore"), source.parse)
-        total += len(tokenizer.wrap(tokens)) - len(tokens)
-    return counted(options, total, measured.characters, measured.bytes)
+    return counted(options, total + added(tokenizer, source, measured), measured.characters, measured.bytes)
+
+
+def added(tokenizer: Tokenizer, source: SourceOptions, measured: MeasuredStream) -> int:
+    """How many tokens the model expects around the text that was read."""
+    if source.special is False or not (tokenizer.prefix_ids or tokenizer.suffix_ids):
+        return 0
+    # A BOS that the text holds already is not put in front a second time.
+    tokens = tokenizer.encode(measured.head.decode("utf-8", "ignore"), source.parse)
+    return len(tokenizer.wrap(tokens)) - len(tokens)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal
 
 from llminspect.analysis.prompt import text_prompt
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llminspect.arguments.shared import SourceOptions
-    from llminspect.arguments.tokenize import TokenizeOptions
+    from llminspect.arguments.tokenize import CountOptions, TokenizeOptions
     from llminspect.text.openai_formula import ChatCount
     from llminspect.text.prompt import Chat, Prompt
     from llminspect.text.special_tokens import Parse
@@ -48,14 +51,22 @@ class Cost:
     total: float
     currency: str
     """As it was given; empty where none was."""
+    model: str | None = None
+    """With the name of a model as --cost: that name, and …"""
+    date: str | None = None
+    """… of when its price is, and …"""
+    source: str | None = None
+    """… where from."""
 
 
 @dataclass(frozen=True)
 class TokenBudget:
-    """With --max-tokens-allowed."""
+    """With --max-tokens-allowed or --budget."""
 
     allowed: int
     within: bool
+    over: int = 0
+    """Tokens above that."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +129,20 @@ class TokenizeResult(Result):
 
 
 @dataclass(frozen=True)
+class LineCount:
+    """The tokens of one line of a text. One that goes over a line break is of the line in which it begins."""
+
+    line: int
+    """Counted from 0."""
+    count: int
+    share: float
+    """Of the tokens of the text."""
+    cumulative: float
+    """The share of this line and all in front of it here."""
+    text: str
+
+
+@dataclass(frozen=True)
 class CountResult(Result):
     """How many tokens a text has."""
 
@@ -128,19 +153,46 @@ class CountResult(Result):
     budget: TokenBudget | None = None
     formula: ChatCount | None = None
     """Of a chat with one of OpenAI's models: how it was counted."""
+    lines: list[LineCount] | None = None
+    """With --by-line: the lines that have any, the most tokens first."""
 
 
 def about(tokenizer: Tokenizer) -> TokenizerSummary:
     return TokenizerSummary(tokenizer.kind, tokenizer.vocabulary_size, tokenizer.lossless, tokenizer.loss or None)
 
 
-def counted(options: TokenizeOptions, count: int, characters: int | None, size: int | None) -> CountResult:
+def counted(options: CountOptions, count: int, characters: int | None, size: int | None) -> CountResult:
     """A count with what it costs and whether that many are allowed."""
-    price, allowed = options.price, options.max_tokens_allowed
-    cost = None if price is None else Cost(price[0], count * price[0] / 1e6, price[1])
-    return CountResult(
-        count, characters, size, cost, None if allowed is None else TokenBudget(allowed, count <= allowed)
-    )
+    return CountResult(count, characters, size, cost_of(options, count), budget_of(count, options.most))
+
+
+def cost_of(options: CountOptions, count: int) -> Cost | None:
+    """What so many tokens cost, where that is wanted."""
+    price = options.price
+    if price is None:
+        return None
+    return Cost(price.price, count * price.price / 1e6, price.currency, price.model, price.date, price.source)
+
+
+def budget_of(count: int, allowed: int | None) -> TokenBudget | None:
+    """Whether so many tokens are allowed, where there is a limit."""
+    return None if allowed is None else TokenBudget(allowed, count <= allowed, max(0, count - allowed))
+
+
+def lines_of(prompt: Prompt) -> list[LineCount]:
+    """The lines of a text that have tokens, the most first, and of equal ones the first first."""
+    text = prompt.text or ""
+    lines, counts = text.split("\n"), Counter[int]()
+    starts = list(accumulate((len(utf8(line)) + 1 for line in lines), initial=0))
+    for token in prompt.tokens:
+        if token.start is not None:
+            counts[bisect_right(starts, token.start) - 1] += 1
+    ranked = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+    whole, done = sum(counts.values()), accumulate(count for _, count in ranked)
+    return [
+        LineCount(line, count, count / whole, so_far / whole, lines[line].removesuffix("\r"))
+        for (line, count), so_far in zip(ranked, done, strict=True)
+    ]
 
 
 def exceeded(name: str, count: int, budget: TokenBudget | None) -> list[tuple[str, int, TokenBudget]]:
@@ -161,7 +213,8 @@ def tokenize(
     formula = None if prompt.chat is None else prompt.chat.counted
     notes = None if formula is None else [formula.note]
     if options.count:
-        return replace(count, formula=formula, notes=notes)
+        found = replace(count, formula=formula, notes=notes)
+        return replace(found, lines=lines_of(prompt)) if options.by_line else found
     text_ids = [token.id for token in prompt.tokens if token.start is not None]
     return TokenizeResult(
         text=prompt.text,

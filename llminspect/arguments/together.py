@@ -73,6 +73,17 @@ RULES: dict[str, list[Rule]] = {
             "add --truncate N",
         ),
         Rule("pair excludes compare count truncate steps"),
+        Rule("paths needs file", "several texts were given", "one in quotes; files: --count --file PATH PATH"),
+        Rule("top_files budget by_line paths needs count", "{option} says nothing without {other}", "add --count"),
+        Rule("prices needs cost", hint="add --cost with a name of that table"),
+        Rule("budget excludes max_tokens_allowed", hint="give one of them"),
+        Rule("budget excludes lines", "--budget is of one text, or of files", "--max-tokens-allowed is of each line"),
+        Rule(
+            "by_line excludes compare lines ids chat system user",
+            "--by-line is of one text in one tokenizer",
+            "leave out {other}, or --by-line",
+        ),
+        Rule("paths excludes compare by_line ids lines chat system user", "{other} is of one text, not of files"),
         Rule(
             "truncate excludes compare count", "--truncate writes a text, {other} does not", "leave out one of the two"
         ),

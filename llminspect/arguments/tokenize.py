@@ -3,21 +3,84 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from llminspect.arguments.option import Texts, option
+from llminspect.arguments.option import Texts, argument, option
 from llminspect.arguments.ranges import shortened
 from llminspect.arguments.shared import workers_option
 from llminspect.arguments.together import check_together
 from llminspect.errors import UsageError
 
+if TYPE_CHECKING:
+    from llminspect.files.prices import ListedPrice
+
+THIS_MODEL = "model"
+"""As `--cost`: the price of the model in whose tokens is counted."""
+
+
+class ModelName(str):
+    """A name for which a price is looked up, whatever it looks like."""
+
+
+Options = TypeVar("Options", bound="CountOptions")
+
 
 @dataclass(frozen=True)
-class TokenizeOptions:
+class CountOptions:
+    """The options of counting, of one text or of files."""
+
+    cost: str | float | None = option(
+        metavar="PRICE|NAME",
+        help="What they cost: a price a million (2.50, '$2.50', '2 EUR'), a name of the price table (gpt-4o), "
+        "or `model`: that of --model.",
+    )
+    prices: Path | None = option(metavar="FILE", help="With --cost NAME: your own price table, a JSON file.")
+    max_tokens_allowed: int | None = option(
+        min=0, metavar="N", help="End with exit code 4 where a text has more tokens."
+    )
+    budget: int | None = option(min=0, metavar="N", help="With --count: exit code 4 where all together have more.")
+    top_files: int | None = option(min=0, metavar="N", help="Of several files: show only the N largest by name.")
+    workers: int | None = workers_option()
+
+    @cached_property
+    def price(self) -> ListedPrice | None:
+        """The price per million tokens. Raises UsageError for what is none, UserError for a table that is none."""
+        from llminspect.files.prices import ListedPrice, price_table
+
+        if self.cost is None:
+            return None
+        text = str(self.cost)
+        given = None if isinstance(self.cost, ModelName) or self.prices is not None else parse_price(text)
+        if given is not None:
+            return ListedPrice(None, *given)
+        table = price_table(self.prices)
+        if text not in table:
+            raise UsageError(
+                f"--cost {shortened(text)!r} is no price, and no name in {self.prices or 'the price table'}",
+                f"a price a million: 2.50, '$2.50', '2 EUR'; --prices FILE; or one of {', '.join(table)}",
+            )
+        return table[text]
+
+    def for_model(self: Options, name: str) -> Options:
+        """The same where tokens of the model of this name are counted: its price, if that is wanted."""
+        return replace(self, cost=ModelName(name)) if self.cost == THIS_MODEL else self
+
+    @property
+    def most(self) -> int | None:
+        """How many tokens one text may have."""
+        return self.budget if self.max_tokens_allowed is None else self.max_tokens_allowed
+
+
+@dataclass(frozen=True)
+class TokenizeOptions(CountOptions):
     """The options that only `tokenize` has."""
 
+    paths: Texts | None = argument(
+        None, metavar="[PATH]...", help="With --count and --file: more files and folders.", show_default=False
+    )
     compare: Texts | None = option(
         None,
         "--compare",
@@ -25,32 +88,23 @@ class TokenizeOptions:
         metavar="NAME",
         help="Once for each tokenizer to set side by side; with one, beside --model.",
     )
-    count: bool = option(False, help="Only how many tokens.")
-    workers: int | None = workers_option()
+    count: bool = option(False, help="Only how many tokens. With --file PATH PATH …: of files and folders, as a table.")
+    by_line: bool = option(False, help="With --count: the tokens of each line of the text, the most first.")
     steps: bool = option(False, help="How the tokens came to be: pieces, merges, matches.")
-    cost: str | float | None = option(metavar="PRICE", help="What they cost, PRICE a million: 2.50, '$2.50', '2 EUR'.")
-    max_tokens_allowed: int | None = option(min=0, metavar="N", help="End with exit code 4 where there are more.")
     truncate: int | None = option(min=0, metavar="N", help="Write the text cut to at most N tokens.")
     side: Literal["start", "end"] = option("end", help="With --truncate: where to cut off.")
     inside_characters: bool = option(False, help="With --truncate: the cut may fall inside a character.")
 
-    @cached_property
-    def price(self) -> tuple[float, str] | None:
-        """The price per million tokens and its currency. Raises UsageError."""
-        return None if self.cost is None else parse_price(str(self.cost))
-
     def check(self, *others: Any) -> None:
         """Raise UsageError for options that do not go together, and for a price that is none."""
-        _ = self.price
+        if self.cost != THIS_MODEL:
+            _ = self.price
         check_together("tokenize", self, *others)
 
 
-def parse_price(text: str) -> tuple[float, str]:
-    """`2.50`, `$2.50`, `2.50 EUR` as the number and the currency as it was given. Raises UsageError."""
+def parse_price(text: str) -> tuple[float, str] | None:
+    """`2.50`, `$2.50`, `2.50 EUR` as the number and the currency as it was given; None for what is no price."""
     match = re.fullmatch(r"\s*([^\d.\s-]*)\s*([0-9]{1,30}\.?[0-9]{0,30}|\.[0-9]{1,30})\s*([^\d.\s-]*)\s*", text)
     if match is None or (match[1] and match[3]):
-        raise UsageError(
-            f"--cost {shortened(text)!r} is not a price",
-            "a number, with its currency or without: 2.50, '$2.50', '2 EUR'",
-        )
+        return None
     return float(match[2]), match[1] or match[3]

@@ -148,7 +148,7 @@ def name_of(model: Opened) -> str:
 
 TERMINAL = frozenset(
     (
-        "text file ids lines user more beside search name model decode letters "
+        "text file paths ids lines user more beside search name model decode letters "
         "record paused tensors stream watch workers coordinator process"
     ).split()
 )

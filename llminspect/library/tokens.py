@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llminspect.arguments.encode import EncodeOptions, SearchOptions
@@ -11,13 +12,14 @@ from llminspect.arguments.option import checked
 from llminspect.arguments.option import each as every
 from llminspect.arguments.shared import PairOptions, SourceOptions
 from llminspect.arguments.together import check_together
-from llminspect.arguments.tokenize import TokenizeOptions
+from llminspect.arguments.tokenize import CountOptions, TokenizeOptions
 from llminspect.errors import UsageError
 from llminspect.library.inputs import DEFAULT, each, name_of, of_text, prompt_of, several, takes_options, tokenizer_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from llminspect.analysis.count_files import FilesResult
     from llminspect.analysis.encode import EncodeResult, SearchResult
     from llminspect.library.inputs import Opened, Text, Texts
     from llminspect.text.tokenizer import Tokenizer
@@ -48,8 +50,38 @@ def tokenize(text: Text | Texts, model: Opened = DEFAULT, *, source: PairOptions
         return _compared(text, model, source, options)
     from llminspect.analysis.tokenize import tokenize as work
 
-    tokenizer = tokenizer_of(model)
+    tokenizer, options = tokenizer_of(model), options.for_model(name_of(model))
     return each(text, source, tokenizer, partial(work, tokenizer, options, source), may_be_empty=True)
+
+
+@takes_options
+def count_files(
+    paths: str | Path | Sequence[str | Path],
+    model: Opened = DEFAULT,
+    *,
+    source: SourceOptions,
+    options: CountOptions,
+) -> FilesResult:
+    """How many tokens files have, and all files under folders; `tokenize --count --file PATH PATH`.
+
+    Gives a FilesResult: `total`, `files` (path, count, bytes), `folders` with their sums, and `skipped`: binary files
+    and links. What `.gitignore` leaves out is left out. Raises UserError for a path that cannot be read.
+
+    >>> import llminspect, pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = pathlib.Path(folder, "a.txt").write_text("Alice gave Bob her book")
+    ...     _ = pathlib.Path(folder, "b.bin").write_bytes(bytes(3))
+    ...     counted = llminspect.count_files(folder, "smollm2", cost="gpt-4o")
+    >>> counted.total, [file.count for file in counted.files], counted.skipped[0].reason
+    (5, [5], 'binary')
+    >>> counted.cost.price, counted.cost.currency
+    (2.5, 'USD')
+    """
+    from llminspect.analysis.count_files import count_files as work
+
+    check_together("tokenize", options, source)
+    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    return work(tokenizer_of(model), given, source, options.for_model(name_of(model)))
 
 
 def _compared(text: Any, model: Opened, source: PairOptions, options: TokenizeOptions) -> Any:

@@ -10,13 +10,15 @@ import re
 from contextlib import closing
 from functools import partial
 from itertools import chain, islice
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from llminspect.text.special_tokens import Parse
     from llminspect.text.tokenizer import Tokenizer
+
+T = TypeVar("T")
 
 BLOCK = 1 << 20
 """Bytes of a block."""
@@ -99,7 +101,7 @@ def count_stream(
     from llminspect.processes import cores, in_order
 
     tokenizer = make()
-    cut = _blocks(stream, _safe_pattern(tokenizer, parse), block, drop_final_newline)
+    cut = text_blocks(stream, safe_pattern(tokenizer, parse), block, drop_final_newline)
     first = list(islice(cut, ALONE_BELOW // block + 1))
     workers = 1 if tokenizer.learns else workers or cores()
     total = done = 0
@@ -107,7 +109,7 @@ def count_stream(
         results: Generator[tuple[int, int]] = (_count(tokenizer, parse, piece) for piece in chain(first, cut))
     else:
         # Processes, because tiktoken holds the interpreter's lock while it makes Python's lists.
-        results = in_order(_Blocks(chain(first, cut)), None, partial(_counter, make, parse), workers)
+        results = in_order(Pulled(chain(first, cut)), None, partial(_counter, make, parse), workers)
     with closing(results):
         for count, size in results:
             total += count
@@ -117,7 +119,7 @@ def count_stream(
     return total
 
 
-def _safe_pattern(tokenizer: Tokenizer, parse: Parse) -> str | None:
+def safe_pattern(tokenizer: Tokenizer, parse: Parse) -> str | None:
     """Where this tokenizer's text may be cut; nowhere if a special token could be cut in two."""
     looked_for = [*tokenizer.always_tokens, *(tokenizer.special_tokens if parse != "text" else ())]
     pattern = tokenizer.cut_pattern
@@ -130,7 +132,9 @@ def _safe_pattern(tokenizer: Tokenizer, parse: Parse) -> str | None:
     return pattern
 
 
-def _blocks(stream: IO[bytes], pattern: str | None, size: int, drop_final_newline: bool) -> Iterator[tuple[bytes, int]]:
+def text_blocks(
+    stream: IO[bytes], pattern: str | None, size: int, drop_final_newline: bool
+) -> Iterator[tuple[bytes, int]]:
     """The stream in blocks, and at which byte each begins."""
     held, wanted, at = b"", size, 0
     while True:
@@ -160,10 +164,10 @@ def _counter(make: Callable[[], Tokenizer], parse: Parse) -> Callable[[tuple[byt
     return partial(_count, make(), parse)
 
 
-class _Blocks:
+class Pulled(Generic[T]):
     """What is cut, as tasks for processes."""
 
-    def __init__(self, cut: Iterator[tuple[bytes, int]]) -> None:
+    def __init__(self, cut: Iterator[T]) -> None:
         self._cut = cut
         self.ended = False
 
@@ -173,7 +177,7 @@ class _Blocks:
     def source(self) -> None:
         return None
 
-    def take(self) -> tuple[bytes, int] | None:
+    def take(self) -> T | None:
         block = next(self._cut, None)
         self.ended = block is None
         return block

@@ -18,6 +18,7 @@ from llminspect.library import passes
 
 GIVEN: dict[str, tuple[Any, ...]] = {
     "tokenize": ("A cat sat.", "toy-attention"),
+    "count_files": ("README.md", "bytes"),
     "encode": ("A cat sat.", "toy-attention"),
     "search": ("*", "toy-attention"),
     "embed": ("A cat sat.",),

@@ -22,6 +22,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "tokenize": lambda: llminspect.tokenize(*CAT),
     "count": lambda: llminspect.tokenize(*CAT, count=True),
     "compare": lambda: llminspect.tokenize("A cat sat.", compare=["toy-attention", "bytes"]),
+    "count_files": lambda: llminspect.count_files("README.md", "bytes"),
     "encode": lambda: llminspect.encode(*CAT),
     "search": lambda: llminspect.search("*", "toy-attention"),
     "embed": lambda: llminspect.embed("A cat sat.", model="toy-attention"),

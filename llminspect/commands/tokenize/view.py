@@ -9,8 +9,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from llminspect.analysis.compare_tokenizers import CompareResult
-from llminspect.analysis.tokenize import Cost, CountResult, TokenizeResult
+from llminspect.analysis.count_files import FilesResult
+from llminspect.analysis.tokenize import CountResult, TokenizeResult
 from llminspect.commands.tokenize.alignment import aligned
+from llminspect.commands.tokenize.counts import counted, files_view, money, rate
 from llminspect.core.numbers import count as grouped
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
@@ -39,11 +41,6 @@ def tokenized(result: TokenizeResult) -> RenderableType:
     return Group(*parts)
 
 
-def counted(result: CountResult) -> RenderableType:
-    """The bare number, for the next program in the pipe; with what it costs, where a price was given."""
-    return Text(str(result.count) + (f"  {money(result.cost)}" if result.cost else ""))
-
-
 def headline(result: TokenizeResult) -> Text:
     line = Text.assemble((f"{result.count:,} token{'' if result.count == 1 else 's'}", theme.TITLE))
     facts = []
@@ -56,21 +53,9 @@ def headline(result: TokenizeResult) -> Text:
         if result.count:
             facts.append(f"{result.characters / result.count:.2f} characters a token")
     if result.cost is not None:
-        facts.append(f"{money(result.cost)} at {result.cost.price:g} a million")
+        facts.append(f"{money(result.cost)} {rate(result.cost)}")
     line.append("".join(f" · {fact}" for fact in facts), theme.QUIET)
     return line
-
-
-def money(cost: Cost) -> str:
-    """The total with as many decimals as it needs, and the currency where it was given."""
-    amount = f"{cost.total:.2f}" if cost.total >= 100 else f"{cost.total:.10f}".rstrip("0")
-    whole, _, decimals = amount.partition(".")
-    # Two significant digits at least, and cents where there are any.
-    return (
-        f"{cost.currency}{whole}.{decimals.ljust(2, '0')}"
-        if len(cost.currency) == 1
-        else (f"{whole}.{decimals.ljust(2, '0')} {cost.currency}".rstrip())
-    )
 
 
 def kind_of(token: dict[str, Any], chat: bool = False) -> Kind:
@@ -270,8 +255,10 @@ def difference_lines(result: CompareResult) -> list[RenderableType]:
     return [line]
 
 
-def render(result: TokenizeResult | CountResult | CompareResult) -> RenderableType:
-    """Whichever of the three it is."""
+def render(result: TokenizeResult | CountResult | CompareResult | FilesResult) -> RenderableType:
+    """Whichever of them it is."""
+    if isinstance(result, FilesResult):
+        return files_view(result)
     if isinstance(result, TokenizeResult):
         return tokenized(result)
     return counted(result) if isinstance(result, CountResult) else comparison(result)

@@ -13,7 +13,8 @@ from typing import IO, Any
 
 from llminspect.analysis.compare_tokenizers import ComparedTokenizer, CompareResult, compared
 from llminspect.analysis.count import count as count_tokens
-from llminspect.analysis.tokenize import CountResult, TokenBudget, TokenizeResult, about, exceeded
+from llminspect.analysis.count_files import count_files as count_tokens_of_files
+from llminspect.analysis.tokenize import CountResult, TokenBudget, TokenizeResult, about, budget_of, exceeded
 from llminspect.arguments.shared import NamedOptions, OutputOptions, SourceOptions
 from llminspect.arguments.tokenize import TokenizeOptions
 from llminspect.cli.input import check_source, line_prompt, read_with
@@ -60,6 +61,7 @@ def open_one(
     from llminspect.analysis.tokenize import tokenize
 
     tokenizer, provenance = open_tokenizer_for(model, output)
+    options = options.for_model(model.model)
 
     def over_budget(result: TokenizeResult | CountResult) -> list[Exceeded]:
         return exceeded(model.model, result.count, result.budget)
@@ -113,6 +115,7 @@ def count_one(
 ) -> list[Exceeded]:
     """Count in one tokenizer and write the number: by itself for the next program in the pipe."""
     check_source(source)
+    options = options.for_model(model.model)
     tokenizer, provenance = open_tokenizer_for(model, output)
     with open_source(source) as stream:
         result = count_in(tokenizer, model, stream, bytes_left(stream), source, output, options)
@@ -123,6 +126,26 @@ def count_one(
     else:  # Without loading what draws.
         write_text(f"{result.count}\n")
     return exceeded(model.model, result.count, result.budget)
+
+
+def count_files(
+    paths: Sequence[str], source: SourceOptions, model: NamedOptions, output: OutputOptions, options: TokenizeOptions
+) -> list[Exceeded]:
+    """Count files and folders and write a table of them, with a progress bar on a terminal where they are long."""
+    options = options.for_model(model.model)
+    tokenizer, provenance = open_tokenizer_for(model, output)
+    with ProgressBars(output) as progress:
+
+        def step(done: int, size: int) -> None:
+            if progress is not None and sys.stderr.isatty() and size > MOMENT:
+                progress("counting", done, size)
+
+        reopen = partial(open_tokenizer, model.model, revision=model.revision, offline=True)
+        result = count_tokens_of_files(tokenizer, paths, source, options, reopen=reopen, progress=step)
+    emit("tokenize", model.model, {**provenance, "paths": list(paths)}, result, output)
+    most = options.max_tokens_allowed
+    each = [entry for file in result.files for entry in exceeded(file.path, file.count, budget_of(file.count, most))]
+    return each + exceeded("all files", result.total, result.budget)
 
 
 def count_compared(
@@ -148,7 +171,8 @@ def count_compared(
         for name, (tokenizer, _) in opened.items():
             stream.seek(start)
             try:
-                result = count_in(tokenizer, replace(model, model=name), stream, size, source, output, options)
+                priced = options.for_model(name)
+                result = count_in(tokenizer, replace(model, model=name), stream, size, source, output, priced)
             except UserError as error:
                 errors.append(error)
                 models.append(ComparedTokenizer(name, about(tokenizer), error=error.message))
