@@ -74,6 +74,11 @@ def _without_mark(encoding: str) -> str:
     return f"{name}-{sys.byteorder[0]}e" if name in ("utf-16", "utf-32") else name.removesuffix("-sig")
 
 
+def is_plain(stream: Any) -> bool:
+    """Whether `stream` takes JSON as it is."""
+    return is_utf8(getattr(stream, "encoding", None)) and not stream.isatty()
+
+
 def fitting(data: bytes, stream: Any) -> bytes:
     """A JSON document as `stream` takes it."""
     encoding = getattr(stream, "encoding", None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import sys
 import threading
 import time
@@ -220,6 +221,8 @@ def _write(descriptor: int, data: bytes, interrupt: Interrupt, until: float | No
     import select
 
     rest, at, end, ending = memoryview(data), 0, len(data), False
+    # So few bytes never wait where a pipe is ready: Ctrl-C could not end that. A file never waits.
+    most = len(data) if stat.S_ISREG(os.fstat(descriptor).st_mode) else select.PIPE_BUF
     while at < end:
         if interrupt.pressed and not ending:
             ending, until = True, time.monotonic() + PATIENCE
@@ -227,9 +230,8 @@ def _write(descriptor: int, data: bytes, interrupt: Interrupt, until: float | No
             continue
         if until is not None and time.monotonic() > until:
             raise TimeoutError("standard output is not read")
-        # So few bytes never wait where the descriptor is ready: Ctrl-C could not end that.
         if select.select([], [descriptor], [], 0.1)[1]:
-            at += os.write(descriptor, rest[at : min(end, at + select.PIPE_BUF)])
+            at += os.write(descriptor, rest[at : min(end, at + most)])
 
 
 @contextmanager

@@ -130,7 +130,7 @@ def document_of(
     from llminspect.opening import remarks
 
     line = {} if prompt is None or prompt.line is None else {"line": prompt.line}
-    fields = given_fields(result)
+    fields = {} if result is None else given_fields(result)
     notes = [*remarks(provenance), *fields.pop("notes", ())]
     known = prompt is not None and prompt.tokens and prompt.count == len(prompt.tokens)
     ids = {"ids": prompt.ids} if prompt is not None and known else {}

@@ -79,9 +79,10 @@ _HEADER: Schema = {
             "version": {"type": "string"},
             "ids": {"type": "array", "items": {"type": "integer", "minimum": 0}},
             "options": {"type": "object", "description": "Those that differ from their defaults."},
+            "line": {"const": 0, "description": "With --count --lines: it stands in the document of that line."},
         },
         "additionalProperties": True,
-        "required": ["version", "options"],
+        "anyOf": [{"required": ["version", "options"]}, {"required": ["line"]}],
     },
 }
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
+from llminspect.cli.code_page import is_plain
 from llminspect.cli.groups import OPTIONS_GIVEN
 from llminspect.cli.input import check_given, check_source
 from llminspect.cli.opening import MOMENT, ProgressBars
@@ -50,11 +51,11 @@ class Batch:
 
     def lines(self) -> Iterator[tuple[int, str]]:
         """Each line without its end (LF or CRLF), and its number."""
-        *whole, rest = self.data.split(b"\n")
+        *whole, rest = self.data.decode("utf-8", "surrogateescape").split("\n")
         for number, line in enumerate(whole, self.first):
-            yield number, line.removesuffix(b"\r").decode("utf-8", "surrogateescape")
+            yield number, line.removesuffix("\r")
         if rest:
-            yield self.first + len(whole), rest.decode("utf-8", "surrogateescape")
+            yield self.first + len(whole), rest
 
 
 @dataclass
@@ -98,25 +99,45 @@ class LineWork(Generic[R]):
     over_budget: Callable[[R], Iterable[Any]] = lambda result: ()
     in_turn: bool = False
     """Whether what becomes of a line hangs on those before it, so that one process has to do them all."""
+    fast: Callable[[LineWork[R], int, str], bytes | None] | None = None
+    """A quicker way to the same document of a line; None where it does not know it."""
+    brief: bool = False
+    """Whether only the document of line 0 has the provenance, to which the others point, and none has the ids."""
 
     def __call__(self, batch: Batch) -> BatchResult:
         """A document a line, as `run_each` writes them."""
-        made, documents = BatchResult(len(batch.data)), []
+        made, documents = BatchResult(len(batch.data)), list[bytes]()
+        fast = self.fast if is_plain(sys.stdout) else None
         try:
             for number, text in batch.lines():
                 try:
+                    written = None if fast is None or (self.brief and not number) else fast(self, number, text)
+                    if written is not None:
+                        documents.append(written)
+                        continue
                     prompt = self.prompt(text, number)
                     result = self.run(prompt)
                 except UserError as error:
                     made.exit_code = made.exit_code or error.exit_code
-                    documents.append(json_line(line_error(self.command, error, number)))
+                    failure = line_error(self.command, error, number)
+                    if self.brief and not number:
+                        failure["provenance"] = self.document(None, None)["provenance"]
+                    documents.append(json_line(failure))
                     continue
                 made.over_budget += self.over_budget(result)
-                document = document_of(self.command, self.model_name, self.provenance, result, prompt)
-                documents.append(json_line(document, self.digits))
+                documents.append(json_line(self.document(result, prompt), self.digits))
         except MemoryError as error:
             made.failed = error
         made.data = b"".join(documents)
+        return made
+
+    def document(self, result: R | None, prompt: Prompt | None) -> dict[str, Any]:
+        """The JSON document of a line."""
+        made = document_of(self.command, self.model_name, self.provenance, result, prompt)
+        if self.brief:
+            made["provenance"].pop("ids", None)
+            if prompt is not None and prompt.line != 0:
+                made["provenance"] = {"line": 0}
         return made
 
 

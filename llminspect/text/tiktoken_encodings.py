@@ -146,10 +146,14 @@ class TiktokenTokenizer(Tokenizer):
         return pretokenize(text, self.patterns)
 
     def ids_plain(self, text: str) -> list[int]:
+        if len(text) <= self.BLOCK and "library" in self.__dict__ and _is_utf8(text):
+            return self.library.encode_ordinary(text)
         by_block = self._by_block(text, lambda block: self.library.encode_ordinary(block), lambda ids: ids)
         return list(chain.from_iterable(by_block))
 
     def count_plain(self, text: str) -> int:
+        if len(text) <= self.BLOCK and "library" in self.__dict__ and _is_utf8(text):
+            return _counted(self.library, text)
         return sum(self._by_block(text, lambda block: _counted(self.library, block), len))
 
     def _by_block(

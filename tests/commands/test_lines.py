@@ -6,6 +6,7 @@ import io
 import sys
 from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import orjson
 import pytest
 from hypothesis import given
@@ -13,6 +14,9 @@ from hypothesis import strategies as st
 
 from llminspect.cli import stream as _lines
 from llminspect.cli.stream import Batch, Lines
+from llminspect.commands.schema import schema as command_schema
+from llminspect.commands.tokenize import fast_lines
+from tests.conftest import ROOT
 from tests.hostile.terminal import PROGRESS, Session, shown
 
 if TYPE_CHECKING:
@@ -138,3 +142,44 @@ def test_a_bar_on_the_terminal_where_the_documents_go_elsewhere(tmp_path: Path) 
     quiet = Session([str(out), *arguments, "--quiet"], {}, [str(program)])
     assert quiet.finish() == 0
     assert quiet.raw == b""
+
+
+@pytest.mark.parametrize("many", [0, 1 << 30], ids=["by the library", "by our own code"])
+@pytest.mark.parametrize("model", ["o200k_base", "smollm2"])
+def test_the_fast_way_writes_what_the_usual_way_writes(
+    called: Program, monkeypatch: pytest.MonkeyPatch, model: str, many: int
+) -> None:
+    monkeypatch.setattr(fast_lines, "MANY", many)
+    monkeypatch.setattr(fast_lines, "HELD", 20_000)  # Forgotten now and then.
+    source = (ROOT / "llminspect" / "cli" / "stream.py").read_bytes().splitlines()
+    data = b"\n".join([b"first", *HOSTILE, b"100 % %b %d", *source, *HOSTILE, b"x" * 20_000, b"", b""])
+    made: list[bytes | None] = []
+    fast = fast_lines.FastLines.__call__
+
+    def noted(self: Any, *arguments: Any) -> bytes | None:
+        made.append(fast(self, *arguments))
+        return made[-1]
+
+    monkeypatch.setattr(fast_lines.FastLines, "__call__", noted)
+    ran = called("tokenize", "--lines", "-m", model, stdin=data)
+    assert sum(document is None for document in made) < 20 < len(made) - 300
+    monkeypatch.setattr(fast_lines, "fast_lines", lambda *_: None)
+    usual = called("tokenize", "--lines", "-m", model, stdin=data)
+    assert (ran.code, ran.raw, ran.err) == (usual.code, usual.raw, usual.err)
+
+
+@pytest.mark.parametrize("model", ["o200k_base", "minilm", "letters"])
+def test_counts_of_lines_leave_out_what_repeats(called: Program, monkeypatch: pytest.MonkeyPatch, model: str) -> None:
+    data = b"\n".join([b"Alice gave, Bob", *HOSTILE, b"Alice"])
+    arguments = ["tokenize", "--lines", "--count", "-m", model]
+    ran = called(*arguments, stdin=data)
+    monkeypatch.setattr(fast_lines, "fast_lines", lambda *_: None)
+    assert ran.raw == called(*arguments, stdin=data).raw
+    first, *others = [orjson.loads(line) for line in ran.raw.splitlines()]
+    for document in (first, *others):
+        jsonschema.validate(document, command_schema("tokenize"))
+    assert first["provenance"]["options"] == {"lines": True, "count": True}  # Also where it could not be done.
+    assert ("error" in first) == (model == "letters")
+    assert next(other["provenance"] for other in others if "error" not in other) == {"line": 0}
+    whole = [orjson.loads(line) for line in called("tokenize", "--lines", "-m", model, stdin=data).raw.splitlines()]
+    assert [other.get("count") for other in others] == [other.get("count") for other in whole[1:]]

@@ -67,7 +67,16 @@ def open_one(
         return exceeded(model.model, result.count, result.budget)
 
     prompt, run = partial(line_prompt, source, tokenizer), partial(tokenize, tokenizer, options, source)
-    return LineWork("tokenize", model.model, provenance, output.digits, prompt, run, over_budget, tokenizer.learns)
+    fast = None
+    if source.lines:
+        from llminspect.commands.tokenize.fast_lines import fast_lines
+
+        fast = fast_lines(tokenizer, source, options)
+    return LineWork(
+        *("tokenize", model.model, provenance, output.digits, prompt, run, over_budget, tokenizer.learns),
+        fast=fast,
+        brief=options.count,
+    )
 
 
 def open_compared(
@@ -93,7 +102,9 @@ def open_compared(
 
     provenance = {"models": {name: found for name, (_, found) in opened.items()}}
     learns = any(tokenizer.learns for _, tokenizer in tokenizers)
-    return LineWork("tokenize", names[0], provenance, output.digits, untokenized, run, over_budget, learns)
+    return LineWork(
+        *("tokenize", names[0], provenance, output.digits, untokenized, run, over_budget, learns), brief=options.count
+    )
 
 
 def write_kept(result: TokenizeResult, output: OutputOptions) -> None:
