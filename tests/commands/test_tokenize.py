@@ -301,8 +301,9 @@ def test_prices(given: str, price: tuple[float, str]) -> None:
 
 @pytest.mark.parametrize("given", ["", "x", "-1", "1.2.3", "$1 EUR", "nan"])
 def test_what_is_no_price(given: str) -> None:
-    with pytest.raises(UsageError):
-        parse_price(given)
+    assert parse_price(given) is None
+    with pytest.raises(UsageError, match="is no price"):
+        _ = TokenizeOptions(cost=given).price
 
 
 def test_cost(called: Program) -> None:
@@ -422,10 +423,10 @@ def test_more_tokens_than_allowed_is_exit_code_4(called: Program) -> None:
     assert called("tokenize", text, "--count", "--max-tokens-allowed", "5").code == 0
     over = called("tokenize", text, "--count", "--max-tokens-allowed", "4")
     assert (over.code, over.out) == (4, "5\n")
-    assert over.err == "llminspect: smollm2: 5 tokens, 4 are allowed\n"
+    assert over.err == "llminspect: smollm2: 5 tokens, 1 over the 4 that are allowed\n"
     documented = called("tokenize", text, "--json", "--max-tokens-allowed", "4")
     assert documented.code == 4
-    assert documented.json["budget"] == {"allowed": 4, "within": False}
+    assert documented.json["budget"] == {"allowed": 4, "within": False, "over": 1}
     lines = called("tokenize", "--lines", "--count", "--max-tokens-allowed", "2", stdin="a\na b c d\n")
     assert lines.code == 4
     assert [orjson.loads(line)["budget"]["within"] for line in lines.out.splitlines()] == [True, False]
@@ -473,7 +474,7 @@ def test_truncate_never_cuts_a_character_unless_asked(model: str, side: Literal[
         (["hi", "--ids", "1"], 2, "give one of them"),
         (["--ids", "1", "--compare", "bytes"], 2, "leave out --ids"),
         (["--ids", "49152"], 2, "ids are 0 to 49151"),
-        (["hi", "--cost", "cheap"], 2, "is not a price"),
+        (["hi", "--cost", "cheap"], 2, "is no price"),
         (["hi", "--truncate", "1", "--count"], 2, "leave out one of the two"),
         (["hi", "--truncate", "2", "--chat"], 2, "leaves no room"),
         (["hi", "--side", "start"], 2, "belong to --truncate"),
