@@ -48,10 +48,10 @@ class CountOptions:
     @cached_property
     def price(self) -> ListedPrice | None:
         """The price per million tokens. Raises UsageError for what is none, UserError for a table that is none."""
-        from llminspect.files.prices import ListedPrice, price_table
-
         if self.cost is None:
             return None
+        from llminspect.files.prices import ListedPrice, price_table
+
         text = str(self.cost)
         given = None if isinstance(self.cost, ModelName) or self.prices is not None else parse_price(text)
         if given is not None:

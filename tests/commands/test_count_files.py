@@ -40,7 +40,7 @@ TEXTS = {
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     tree(tmp_path, TEXTS)
-    (tmp_path / "docs" / "nul.png").write_bytes(b"\x89PNG\0")
+    (tmp_path / "docs" / "nul.png").write_bytes(b"PNG\0")
     (tmp_path / "docs" / "latin.txt").write_bytes("Grüße".encode("latin-1"))
     (tmp_path / "docs" / "windows.txt").write_bytes(codecs.BOM_UTF16_LE + "Grüße".encode("utf-16-le"))
     return tmp_path

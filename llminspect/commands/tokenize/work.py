@@ -13,7 +13,6 @@ from typing import IO, Any
 
 from llminspect.analysis.compare_tokenizers import ComparedTokenizer, CompareResult, compared
 from llminspect.analysis.count import count as count_tokens
-from llminspect.analysis.count_files import count_files as count_tokens_of_files
 from llminspect.analysis.tokenize import CountResult, TokenBudget, TokenizeResult, about, budget_of, exceeded
 from llminspect.arguments.shared import NamedOptions, OutputOptions, SourceOptions
 from llminspect.arguments.tokenize import TokenizeOptions
@@ -143,6 +142,8 @@ def count_files(
     paths: Sequence[str], source: SourceOptions, model: NamedOptions, output: OutputOptions, options: TokenizeOptions
 ) -> list[Exceeded]:
     """Count files and folders and write a table of them, with a progress bar on a terminal where they are long."""
+    from llminspect.analysis.count_files import count_files as count_tokens_of_files
+
     options = options.for_model(model.model)
     tokenizer, provenance = open_tokenizer_for(model, output)
     with ProgressBars(output) as progress:
