@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from llminspect.arguments.shared import SourceOptions
     from llminspect.arguments.tokenize import CountOptions
-    from llminspect.text.tokenizer import Parse, Tokenizer
+    from llminspect.text.special_tokens import Parse
+    from llminspect.text.tokenizer import Tokenizer
 
 BINARY = "binary"
 
