@@ -137,15 +137,15 @@ def test_what_processes_compare_differs_by_text_length_place_number_weights_and_
     def scaled(layer: int, factor: float) -> Edit:
         return Edit(f"layers.{layer}.attention.mixed", lambda array, by: array * by, factor)
 
-    runs: tuple[tuple[Model, list[int], Tap], ...] = (
+    passes: list[tuple[Model, list[int], Tap]] = [
         *((over[1], [3, 1, 4], NO_TAP) for _ in range(2)),
         (over[1], [9, 9, 9], NO_TAP),
         (over[1], [3, 1, 4, 1], NO_TAP),
         *((over[1], [3, 1, 4], scaled(*place)) for place in ((0, 0.5), (0, 2), (1, 2))),
         (rounded, [3, 1, 4], NO_TAP),
         (over[2], [3, 1, 4], NO_TAP),
-    )
-    for model, ids, tap in runs:
+    ]
+    for model, ids, tap in passes:
         model.run(ids, tap)
     assert len(compared) == 9 and compared[0] == compared[1]
     assert len(set(compared)) == 8
