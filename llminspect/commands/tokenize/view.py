@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.measure import Measurement
+from rich.table import Table
 from rich.text import Text
 
 from llminspect.analysis.compare_tokenizers import CompareResult
@@ -17,6 +21,7 @@ from llminspect.core.numbers import count as grouped
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.safe import visible
+from llminspect.render.section import Drawn
 from llminspect.render.table import Cell, Column, Columns, table
 from llminspect.render.token_strip import Kind, token_strip
 
@@ -204,21 +209,41 @@ def comparison(result: CompareResult) -> RenderableType:
 
 
 def summary(result: CompareResult) -> RenderableType:
-    """A row a tokenizer."""
+    """A row a tokenizer; where they do not fit, without the columns that can be worked out or looked up."""
+
+    def draw(console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        for left_out in ((), ("vocabulary",), ("vocabulary", "bytes per token")):
+            drawn = tokenizer_table(result, left_out)
+            # A bar of all its cells, four more than it needs.
+            if Measurement.get(console, options.update(width=1000), drawn).minimum + 4 <= options.max_width:
+                break
+        yield drawn
+
+    errors = [Text(visible(f"{model.model}: {model.error}"), theme.STRONG) for model in result.models if model.error]
+    return Group(Drawn(draw), *errors)
+
+
+def tokenizer_table(result: CompareResult, left_out: Sequence[str]) -> Table:
+    """A row a tokenizer, without some columns."""
     most = max((model.count or 0 for model in result.models), default=0) or 1
-    priced = any(model.cost for model in result.models)
-    columns: Columns = ["tokenizer", Column("tokens", "right"), "", Column("characters per token", "right")]
-    columns += [Column("bytes per token", "right"), Column("cost", "right") if priced else None]
-    columns.append(Column("vocabulary", "right"))
+    currencies = {model.cost.currency for model in result.models if model.cost}
+    named = next(iter(currencies)) if len(currencies) == 1 else ""
+    named = "" if len(named) == 1 else named  # A sign stands in front of each.
+
+    def right(name: str) -> Column | None:
+        return None if name in left_out else Column(name, "right")
+
+    columns: Columns = ["tokenizer", right("tokens"), "", right("characters per token"), right("bytes per token")]
+    columns += [right(f"cost {visible(named)}".rstrip()) if currencies else None, right("vocabulary")]
     rows: list[list[Cell]] = []
     for model in result.models:
         rates = (model.characters_per_token, model.bytes_per_token)
         row = [model.model, None if model.count is None else f"{model.count:,}", BarCell((model.count or 0) / most, 8)]
         row += [None if rate is None else f"{rate:.2f}" for rate in rates]
         size = model.tokenizer.vocabulary_size
-        rows.append([*row, money(model.cost) if model.cost else None, f"{size:,}" if size else None])
-    errors = [Text(visible(f"{model.model}: {model.error}"), theme.STRONG) for model in result.models if model.error]
-    return Group(table(columns, rows, note=f"{result.characters:,} characters, {result.bytes:,} bytes"), *errors)
+        cost = money(replace(model.cost, currency="") if named else model.cost) if model.cost else None
+        rows.append([*row, cost, f"{size:,}" if size else None])
+    return table(columns, rows, note=f"{result.characters:,} characters, {result.bytes:,} bytes")
 
 
 def shared_lines(result: CompareResult) -> list[RenderableType]:
