@@ -9,7 +9,7 @@ from llminspect.errors import ModelError, UsageError, UserError
 from llminspect.model.opened import Description, Model, end_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from typing import Literal
 
     from llminspect.backends.jax.settings import EngineSettings, Number
@@ -112,20 +112,6 @@ def _built_in(name: str, ignore_settings: Sequence[str], adapter: str | None) ->
     """Raise UsageError for what says nothing to a toy."""
     for option in ("--ignore-setting",) * bool(ignore_settings) + ("--adapter",) * (adapter is not None):
         raise UsageError(f"{option} says nothing to {name}, which is built in", "leave it out")
-
-
-PASSED_OVER = "settings were passed over, so the numbers may not be the model's: "
-"""What begins a remark that every output has, --quiet or not."""
-
-
-def remarks(provenance: Mapping[str, Any]) -> Iterator[str]:
-    """What to tell the reader of a model's numbers, by its provenance."""
-    if "ignored_settings" in provenance:
-        yield PASSED_OVER + ", ".join(provenance["ignored_settings"])
-    if "adapter_beside" in provenance and "adapter" not in provenance:
-        yield "an adapter lies beside the model (adapter_config.json) and is not added; --adapter FOLDER adds one"
-    if "tokenizer_note" in provenance:
-        yield provenance["tokenizer_note"]
 
 
 def engine_settings(

@@ -59,7 +59,7 @@ def open_model_for(
 
 def note_reading(provenance: Mapping[str, Any], output: OutputOptions) -> None:
     """Say what of a model's files was passed over or added."""
-    from llminspect.opening import PASSED_OVER, remarks
+    from llminspect.files.remarks import PASSED_OVER, remarks
 
     for remark in remarks(provenance):
         note(remark, output, always=remark.startswith(PASSED_OVER) and not output.json)

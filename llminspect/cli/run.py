@@ -127,7 +127,7 @@ def document_of(
     command: str, model_name: str | None, provenance: dict[str, Any], result: Any, prompt: Prompt | None = None
 ) -> dict[str, Any]:
     """The JSON document of a result. Its provenance is enough to repeat the run; the name of no model is null."""
-    from llminspect.opening import remarks
+    from llminspect.files.remarks import remarks
 
     line = {} if prompt is None or prompt.line is None else {"line": prompt.line}
     fields = {} if result is None else given_fields(result)

@@ -63,7 +63,7 @@ def _with_remarks(rendering: RenderableType, document: dict[str, Any]) -> Render
     from rich.console import Group
     from rich.text import Text
 
-    from llminspect.opening import remarks
+    from llminspect.files.remarks import remarks
     from llminspect.render.safe import visible
 
     found = [Text(visible(remark)) for remark in remarks(document["provenance"])]
@@ -101,8 +101,8 @@ def page_bytes(document: dict[str, Any]) -> bytes:
 
     from llminspect import render
     from llminspect.cli.json_text import json_bytes
+    from llminspect.files.remarks import remarks
     from llminspect.files.source import read_text
-    from llminspect.opening import remarks
 
     kept = _kept(document)
     folder = Path(render.__file__).parent / "page"

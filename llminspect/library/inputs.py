@@ -68,7 +68,7 @@ def each(
 
 def noted(result: R, provenance: Mapping[str, Any]) -> R:
     """A Result with what is to be known of the model that it is of."""
-    from llminspect.opening import remarks
+    from llminspect.files.remarks import remarks
 
     found = list(remarks(provenance))
     return dataclasses.replace(result, notes=[*found, *(result.notes or ())]) if found else result  # type: ignore

@@ -1,0 +1,21 @@
+"""What is to be said of numbers for the way in which their model was read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+PASSED_OVER = "settings were passed over, so the numbers may not be the model's: "
+"""What begins a remark that every output has, --quiet or not."""
+
+
+def remarks(provenance: Mapping[str, Any]) -> Iterator[str]:
+    """What to tell the reader of a model's numbers, by its provenance."""
+    if "ignored_settings" in provenance:
+        yield PASSED_OVER + ", ".join(provenance["ignored_settings"])
+    if "adapter_beside" in provenance and "adapter" not in provenance:
+        yield "an adapter lies beside the model (adapter_config.json) and is not added; --adapter FOLDER adds one"
+    if "tokenizer_note" in provenance:
+        yield provenance["tokenizer_note"]
