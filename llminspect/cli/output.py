@@ -221,8 +221,10 @@ def _write(descriptor: int, data: bytes, interrupt: Interrupt, until: float | No
     import select
 
     rest, at, end, ending = memoryview(data), 0, len(data), False
-    # So few bytes never wait where a pipe is ready: Ctrl-C could not end that. A file never waits.
-    most = len(data) if stat.S_ISREG(os.fstat(descriptor).st_mode) else select.PIPE_BUF
+    # So few bytes never wait where a pipe is ready: Ctrl-C could not end that. A file or /dev/null never waits.
+    mode = os.fstat(descriptor).st_mode
+    never_waits = stat.S_ISREG(mode) or (stat.S_ISCHR(mode) and not os.isatty(descriptor))
+    most = len(data) if never_waits else select.PIPE_BUF
     while at < end:
         if interrupt.pressed and not ending:
             ending, until = True, time.monotonic() + PATIENCE

@@ -30,7 +30,7 @@ LONGEST = 1 << 14
 """Bytes of a line that is written so: as many numbers are held."""
 MANY = 1 << 19
 """Characters after which it pays to build the library that a tokenizer has for long texts."""
-HELD = 4 << 20
+HELD = 32 << 20
 """Bytes of documents that are held, since texts repeat their lines."""
 _PLACE = re.compile('\\[?"\ue0f2(\\w+)\ue0f3"\\]?'.encode())
 
@@ -66,6 +66,8 @@ class FastLines:
         self._patterns: dict[bool, bytes] = {}
         self._front: dict[int, bytes] = {}
         self._data: dict[int, bytes] = {}
+        self._size: dict[int, int] = {}
+        self._may_lose = not isinstance(tokenizer, TiktokenTokenizer)  # Whose tokens hold every byte of a text.
         self._partial: set[int] = set()
         self._index: list[bytes] = []
         self._start: list[bytes] = []
@@ -139,27 +141,25 @@ class FastLines:
         """The tokens of a text; None unless their bytes, one after another, are the text's: each then begins where the
         last one ends."""
         try:
-            parts = list(map(self._data.__getitem__, ids))
+            fronts = list(map(self._front.__getitem__, ids))
         except KeyError:
-            self._learn({token_id for token_id in ids if token_id not in self._data})
-            parts = list(map(self._data.__getitem__, ids))
-        if b"".join(parts) != data or not self._partial.isdisjoint(ids):
+            self._learn({token_id for token_id in ids if token_id not in self._front})
+            fronts = list(map(self._front.__getitem__, ids))
+        if not self._partial.isdisjoint(ids):
+            return None
+        if self._may_lose and b"".join(map(self._data.__getitem__, ids)) != data:
             return None
         if len(data) >= len(self._end):
             self._count_to(2 * len(data) + 64)
-        ends = list(accumulate(map(len, parts)))
-        pieces = zip(
-            self._index,
-            map(self._front.__getitem__, ids),
-            map(self._start.__getitem__, [0, *ends]),
-            map(self._end.__getitem__, ends),
-            strict=False,
-        )
+        ends = list(accumulate(map(self._size.__getitem__, ids)))
+        starts = map(self._start.__getitem__, [0, *ends])
+        pieces = zip(self._index, fronts, starts, map(self._end.__getitem__, ends), strict=False)
         return b"[%b]" % b"".join(chain.from_iterable(pieces))
 
     def _learn(self, ids: set[int]) -> None:
         for token_id in ids:
             data = self._data[token_id] = self._tokenizer.token_bytes(token_id)
+            self._size[token_id] = len(data)
             text = data.decode("utf-8", "replace")
             if "\ufffd" in text:
                 self._partial.add(token_id)
