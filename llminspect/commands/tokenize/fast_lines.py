@@ -95,7 +95,8 @@ class FastLines:
             return None
         if len(data) > LONGEST:
             return None
-        self._look_ahead(len(text))
+        if self._seen <= MANY:
+            self._look_ahead(len(text))
         if self._added is not None:
             count = self._tokenizer.count(text) + self._added
             return self._pattern(work, True) % (count, len(text), len(data))
@@ -145,15 +146,15 @@ class FastLines:
         except KeyError:
             self._learn({token_id for token_id in ids if token_id not in self._front})
             fronts = list(map(self._front.__getitem__, ids))
-        if not self._partial.isdisjoint(ids):
+        if self._partial and not self._partial.isdisjoint(ids):
             return None
         if self._may_lose and b"".join(map(self._data.__getitem__, ids)) != data:
             return None
         if len(data) >= len(self._end):
             self._count_to(2 * len(data) + 64)
-        ends = list(accumulate(map(self._size.__getitem__, ids)))
-        starts = map(self._start.__getitem__, [0, *ends])
-        pieces = zip(self._index, fronts, starts, map(self._end.__getitem__, ends), strict=False)
+        cuts = list(accumulate(map(self._size.__getitem__, ids), initial=0))
+        starts = map(self._start.__getitem__, cuts)
+        pieces = zip(self._index, fronts, starts, map(self._end.__getitem__, cuts[1:]), strict=False)
         return b"[%b]" % b"".join(chain.from_iterable(pieces))
 
     def _learn(self, ids: set[int]) -> None:
