@@ -1,8 +1,8 @@
 """Files of ranks, as tiktoken merges by them: `*.tiktoken`, a `tokenizer.model` of that form, Mistral's `tekken.json`.
 
-Sources: tiktoken, `load.py` (a token in base64 and its rank a line); mistral-common, `tokens/tokenizers/tekken.py`;
+Sources: tiktoken, `load.py` (a token in base64 and its rank a line); mistral-common, its `tekken` module;
 for the patterns and special tokens that a file of ranks does not hold: `tokenization_qwen.py` of Qwen's first models,
-`llama_models/llama3/tokenizer.py`.
+the `tokenizer` module of llama_models' llama3.
 """
 
 from __future__ import annotations

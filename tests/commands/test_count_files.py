@@ -27,22 +27,22 @@ if TYPE_CHECKING:
     from tests.conftest import Program
 
 TEXTS = {
-    "src/a.py": "def a():\n    return 'Alice gave Bob her book'\n",
-    "src/deep/b.py": "print('naïve 🙂')\r\n",
-    "src/deep/deeper/c.py": "x = 1\n" * 50,
-    "src/out.log": "left out",
-    "src/.gitignore": "*.log\n",
-    "docs/page.md": "# A page\n\nWith words.\n",
-    "docs/empty.md": "",
+    "our-code/a.py": "def a():\n    return 'Alice gave Bob her book'\n",
+    "our-code/deep/b.py": "print('naïve 🙂')\r\n",
+    "our-code/deep/deeper/c.py": "x = 1\n" * 50,
+    "our-code/out.log": "left out",
+    "our-code/.gitignore": "*.log\n",
+    "book/page.md": "# A page\n\nWith words.\n",
+    "book/empty.md": "",
 }
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     tree(tmp_path, TEXTS)
-    (tmp_path / "docs" / "nul.png").write_bytes(b"PNG\0")
-    (tmp_path / "docs" / "latin.txt").write_bytes("Grüße".encode("latin-1"))
-    (tmp_path / "docs" / "windows.txt").write_bytes(codecs.BOM_UTF16_LE + "Grüße".encode("utf-16-le"))
+    (tmp_path / "book" / "nul.png").write_bytes(b"PNG\0")
+    (tmp_path / "book" / "latin.txt").write_bytes("Grüße".encode("latin-1"))
+    (tmp_path / "book" / "windows.txt").write_bytes(codecs.BOM_UTF16_LE + "Grüße".encode("utf-16-le"))
     return tmp_path
 
 
@@ -57,27 +57,30 @@ def test_each_file_counts_as_it_does_alone(called: Program, folder: Path, model:
     document = called("tokenize", "--count", "--json", "-m", model, "--file", str(folder)).json
     jsonschema.validate(document, command_schema("tokenize"))
     relative = {os.path.relpath(file["path"], folder): file for file in document["files"]}
-    assert list(relative) == sorted([*TEXTS.keys() - {"src/out.log"}, "docs/windows.txt"])
+    assert list(relative) == sorted([*TEXTS.keys() - {"our-code/out.log"}, "book/windows.txt"])
     for name, file in relative.items():
         alone = called("tokenize", "--count", "--json", "-m", model, "--file", str(folder / name)).json
         assert (file["count"], file["bytes"]) == (alone["count"], alone["bytes"])
     assert document["total"] == sum(file["count"] for file in document["files"])
     assert {os.path.relpath(entry["path"], folder): entry["reason"] for entry in document["skipped"]} == {
-        "docs/latin.txt": "binary",
-        "docs/nul.png": "binary",
+        "book/latin.txt": "binary",
+        "book/nul.png": "binary",
     }
     sums = {os.path.relpath(entry["path"], folder): entry for entry in document["folders"]}
     assert sums["."]["count"] == document["total"] and sums["."]["files"] == document["file_count"] == 7
-    assert sums["src/deep"]["count"] == relative["src/deep/b.py"]["count"] + relative["src/deep/deeper/c.py"]["count"]
+    assert (
+        sums["our-code/deep"]["count"]
+        == relative["our-code/deep/b.py"]["count"] + relative["our-code/deep/deeper/c.py"]["count"]
+    )
 
 
 def test_words_behind_file_are_more_files(called: Program, folder: Path) -> None:
-    names = [str(folder / name) for name in ("src/a.py", "docs", "src/deep/b.py")]
+    names = [str(folder / name) for name in ("our-code/a.py", "book", "our-code/deep/b.py")]
     document = called("tokenize", "--count", "--json", "-m", "bytes", "--file", *names).json
     assert [os.path.basename(file["path"]) for file in document["files"]] == [
         *("a.py", "empty.md", "page.md", "windows.txt", "b.py")
     ]
-    assert [os.path.basename(entry["path"]) for entry in document["folders"]] == ["docs"]
+    assert [os.path.basename(entry["path"]) for entry in document["folders"]] == ["book"]
     assert called("tokenize", "Alice", "gave", "Bob").code == 2
     assert "in quotes" in called("tokenize", "Alice", "gave").err
 
@@ -104,12 +107,12 @@ def test_a_table_of_folders_and_the_largest_files(folder: Path) -> None:
         assert max(map(len, lines)) <= width
     rows = [found.groups() for line in lines if (found := re.match(r"(.*?) +([\d,]+) +[\d.]+%", line))]
     files = [file.count for file in result.files]
-    docs = next(entry.count for entry in result.folders if entry.path.endswith("docs"))
-    rest = result.total - docs - sum(files)
+    book = next(entry.count for entry in result.folders if entry.path.endswith("book"))
+    rest = result.total - book - sum(files)
     assert [(name.removeprefix(str(folder)), int(count)) for name, count in rows] == [
-        *(("all", result.total), ("/", result.total), ("  src/", result.total - docs)),
+        *(("all", result.total), ("/", result.total), ("  our-code/", result.total - book)),
         *(("    deep/", 299 + rest - 5), ("      deeper/", 299), ("        c.py", 299), ("      … 1 more", rest - 5)),
-        *(("    a.py", files[1]), ("    … 1 more", 5), ("  docs/ (3)", docs)),
+        *(("    a.py", files[1]), ("    … 1 more", 5), ("  book/ (3)", book)),
     ]
     assert "2 not counted" in " ".join(lines) and "nul.png (binary)" in " ".join(lines)
 

@@ -118,7 +118,7 @@ def from_gguf(settings: Settings) -> T5Config:
 
 def settle_gguf(config: T5Config, weights: WeightFile) -> T5Config:
     """A GGUF file has no key for `scale_decoder_outputs` or `tie_word_embeddings`: llama.cpp's converter
-    (conversion/t5.py) writes none, and its graph (src/models/t5.cpp) never divides; its tokens come in the same order,
+    (of T5) writes none, and its graph (src/models/t5.cpp) never divides; its tokens come in the same order,
     their probabilities do not. So the rule is that of transformers before these were two: a model that is tied divides.
     Tied is also one whose file has the embedding twice, as files made of the first checkpoints do.
     """
