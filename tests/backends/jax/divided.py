@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -18,11 +18,12 @@ from tests.backends.jax.answers import answers_of_golden
 from tests.model.golden import NAMES, Golden
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from llminspect.core.array import Array
     from llminspect.model.config import Sizes
-    from llminspect.model.opened import Model
+    from llminspect.model.opened import Description, Model
 
 ALONE = {"D": 64, "H": 8, "F": 24, "V": 136, "X": 8}
 GROUPED = {**ALONE, "D": 96, "H": 16, "K": 8}
@@ -31,7 +32,7 @@ KEYS = {
     "D": "hidden_size n_embd d_model dim",
     "H": "num_attention_heads n_head num_heads n_heads encoder_attention_heads decoder_attention_heads",
     "K": "num_key_value_heads",
-    "F": "intermediate_size moe_intermediate_size n_inner d_ff hidden_dim encoder_ffn_dim decoder_ffn_dim",
+    "F": "intermediate_size moe_intermediate_size n_inner d_ff hidden_dim encoder_ffn_dim decoder_ffn_dim ffn_dim",
     "V": "vocab_size decoder_vocab_size",
     "X": "num_local_experts",
 }
@@ -45,15 +46,46 @@ def layouts() -> list[str]:
 
     What holds for a cut of these holds for all that are made of the same tensors.
     """
+    return _bringing(lambda name: _tensors(_described(name)))
+
+
+@cache
+def passes() -> list[str]:
+    """Golden models that together have every tensor and every kind of setting that any has."""
+    return _bringing(lambda name: _tensors(_described(name)) | set(_kinds(_described(name).config)))
+
+
+@cache
+def _described(name: str) -> Description:
+    return describe_model(str(Golden(name).folder), offline=True)
+
+
+def _bringing(parts: Callable[[str], set[str]]) -> list[str]:
+    """The models that bring a part which none before has."""
     seen: set[str] = set()
-    bringing = []
+    found = []
     for name in sorted(NAMES, key=lambda name: (len(name), name)):
-        specs = describe_model(str(Golden(name).folder), offline=True).specs
-        tensors = {re.sub(r"\d+", "*", f"{spec.name} {spec.shape}") for spec in specs}
-        if tensors - seen:
-            bringing.append(name)
-        seen |= tensors
-    return bringing
+        if parts(name) - seen:
+            found.append(name)
+        seen |= parts(name)
+    return found
+
+
+def _tensors(described: Description) -> set[str]:
+    return {re.sub(r"\d+", "*", f"{spec.name} {spec.shape}") for spec in described.specs}
+
+
+def _kinds(value: Any, name: str = "") -> Iterator[str]:
+    """Which settings a configuration has: a word or a switch as it is, of numbers only that they are there."""
+    if is_dataclass(value):
+        yield f"{name} {type(value).__name__}"
+        for field in fields(value):
+            if field.name not in ("sizes", "biased"):
+                yield from _kinds(getattr(value, field.name), f"{name}.{field.name}")
+    elif isinstance(value, bool | str) or value in (None, (), 1.0):
+        yield f"{name} {value}"
+    else:
+        yield name
 
 
 @dataclass(frozen=True)
@@ -71,8 +103,7 @@ class Divided:
 def write_divided(golden: Golden, folder: Path) -> None:
     """A model of the golden model's kind; each tensor holds numbers of the golden one's, drawn at random."""
     described, given = describe_model(str(golden.folder), offline=True), golden.config()
-    sizes = GROUPED if "num_key_value_heads" in given else ALONE
-    config = {key: sizes.get(LETTER_OF.get(key, ""), value) for key, value in given.items()}
+    config = _wider(given)
     (folder / "config.json").write_text(json.dumps(config))
     assert described.located is not None and described.located.weights is not None
     weights, specs = described.located.weights, {spec.name: spec for spec in described.specs}
@@ -94,12 +125,20 @@ def write_divided(golden: Golden, folder: Path) -> None:
     save_file(made, folder / "model.safetensors")
 
 
+def _wider(given: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with the lengths that can be cut; of a model that sees pictures that of its text part."""
+    if "text_config" in given:
+        return given | {"text_config": _wider(given["text_config"])}
+    sizes = GROUPED if "num_key_value_heads" in given else ALONE
+    return {key: sizes.get(LETTER_OF.get(key, ""), value) for key, value in given.items()}
+
+
 def _lengths(old: Sizes, new: Sizes) -> dict[int, int]:
     """The axes of what the core takes apart or turns: fused matrices, those of experts, a bias of one row."""
 
     def axes(sizes: Sizes) -> tuple[int, ...]:
         fused = (sizes.H + 2 * sizes.K) * sizes.E
-        return 1, sizes.D, sizes.F, 2 * sizes.F, sizes.V, sizes.X, sizes.E, fused
+        return 1, sizes.context + 2, sizes.D, sizes.F, 2 * sizes.F, sizes.V, sizes.X, sizes.E, fused
 
     return dict(zip(axes(old), axes(new), strict=True))
 

@@ -1,5 +1,5 @@
-"""Every family over eight devices says what it says on numpy: each cut by texts and by heads, and every layout of
-tensors by more of the one than of the other as well."""
+"""Models over eight devices say what they say on numpy: every tensor and kind of setting cut by texts and by heads, and
+every layout of tensors by more of the one than of the other as well."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from llminspect.backends.jax.settings import EngineSettings
 from llminspect.backends.jax.start import on_jax
 from llminspect.model.registry import architectures
 from tests.backends.jax.answers import TEXTS, answers_of_golden, assert_same
-from tests.backends.jax.divided import layouts, quickly_compiled
+from tests.backends.jax.divided import layouts, passes, quickly_compiled
 from tests.model.golden import NAMES, Golden
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.backends.jax.divided import Divided
 
 BOTH, OTHERS = (2, 4), ((1, 8), (4, 2))
-OVER = [*((name, *BOTH) for name in NAMES), *((name, *OTHERS[at % 2]) for at, name in enumerate(layouts()))]
+OVER = [*((name, *BOTH) for name in passes()), *((name, *OTHERS[at % 2]) for at, name in enumerate(layouts()))]
 """What is compared over which mesh, texts by heads: the two others in turn, as compiling takes a second each."""
 
 
