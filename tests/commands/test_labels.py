@@ -326,7 +326,10 @@ def test_the_answer_to_a_pair_is_a_part_of_the_second_text(
     """Whether or not the segments tell the texts apart: those of RoBERTa do not."""
     shutil.copytree(GOLDEN / name, tmp_path / name)
     given = json.loads((GOLDEN / "pairs.json").read_text())
-    (tmp_path / name / "tokenizer.json").write_text(given["tokenizers"][tokenizer])
+    made = json.loads(given["tokenizers"][tokenizer])
+    rows = json.loads((GOLDEN / name / "config.json").read_text())["vocab_size"]
+    made["model"]["vocab"] = {text: id_ for text, id_ in made["model"]["vocab"].items() if id_ < rows}
+    (tmp_path / name / "tokenizer.json").write_text(json.dumps(made))
     first, second = "w3 w14 w15 w29", "w25 w35 w29 w19 w32"
     for question, context in ((first, second), (second, first)):
         run = ("forward", question, "--pair", context, "--model", str(tmp_path / name), "--json")
