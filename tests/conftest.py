@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, settings
 from tests.pages.browser import found as find_browser
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from llminspect.model.opened import Model
 
 # The tests run side by side: more than one thread of arithmetic each only makes them wait for one another.
@@ -48,6 +50,18 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     if find_browser() is None:
         terminalreporter.section("NOT TESTED", red=True, bold=True)
         terminalreporter.line("The interactive pages were not tried in a browser: install chromium, then again.")
+
+
+@pytest.fixture(autouse=True)
+def interrupts_are_heard() -> Iterator[None]:
+    """What a test leaves deaf to interrupts, all that later tests start would be as well."""
+    yield
+    handler = signal.getsignal(signal.SIGINT)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ()) if hasattr(signal, "pthread_sigmask") else set()
+    if handler is not signal.default_int_handler or signal.SIGINT in blocked:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        raise AssertionError(f"this test leaves interrupts unheard: {handler}, {blocked}")
 
 
 class Program(Protocol):
