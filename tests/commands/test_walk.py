@@ -99,7 +99,7 @@ def test_a_piped_text_is_read_and_an_empty_pipe_gives_the_sentence(called: Progr
 )
 def test_a_model_of_another_kind_is_refused(called: Program, model: str, why: str) -> None:
     for given in (["--ids", "0"], ["some text"], []):
-        ran = called("walk", *given, "--model", model)
+        ran = called("walk", *given, "--model", model, "-q")  # Without what is said of a model that is prepared first.
         assert ran.code == 2 and ran.out == ""
         assert f"{model} does not go from text to text: {why}" in ran.err and ran.err.count("\n") == 1
 
