@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 QUERY_KEY_VALUE = ("attention.query", "attention.key", "attention.value")
 ATTENTION = (*QUERY_KEY_VALUE, "attention.output")
-FEED_FORWARD = ("feedforward.gate", "feedforward.up", "feedforward.down")
+UNGATED = ("feedforward.up", "feedforward.down")
+FEED_FORWARD = ("feedforward.gate", *UNGATED)
 
 
 def sizes_from_huggingface(settings: Settings, width_key: str = "intermediate_size", experts: int = 0) -> Sizes:
@@ -70,6 +71,11 @@ def from_huggingface(
 def interleaved(config: DecoderConfig) -> DecoderConfig:
     """With the rotation of neighbours: of the numbers 2i and 2i + 1 of a head."""
     return replace(config, rotary=replace(config.rotary, pairs="interleaved"))
+
+
+def turned_in_windows(config: DecoderConfig) -> DecoderConfig:
+    """With positions in the layers that have a window alone."""
+    return replace(config, unturned=tuple(index for index in range(config.sizes.L) if index not in config.windowed))
 
 
 def chosen_experts(settings: Settings, key: str, experts: int) -> int:

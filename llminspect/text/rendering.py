@@ -230,6 +230,10 @@ def _check_places(tokenizer: Tokenizer, template: str, chat: ChatInput) -> None:
         if name != "continue_final_message" and not reads(name):
             raise UsageError(f"the chat template of {tokenizer.name} has no option {name}", shows)
     for number, message in enumerate(chat.messages):
+        if message.get("tool_calls") and not reads("tool_calls"):
+            raise UsageError(
+                f"the chat template of {tokenizer.name} has no place for tool_calls (message {number})", shows
+            )
         for name in message:
             if name not in KNOWN and not reads(name):
                 raise UsageError(f"{name!r} of message {number} is not understood, and the template does not read it")

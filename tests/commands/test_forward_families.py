@@ -140,3 +140,13 @@ def test_the_way_through_the_layers_keeps_its_columns(columns: int, called: Prog
     assert [row[0] for row in rows] == ["0", "1", "2"]
     assert all(float(number) > 0 for row in rows for number in row[1:4])
     assert ("time" in lines[start + 1]) == (columns >= 60)
+
+
+@pytest.mark.parametrize(
+    ("family", "biased"), [("granite", True), ("opt", True), ("llama", False), ("nemotron", False)]
+)
+def test_the_formula_of_a_feed_forward_step_has_a_bias_where_its_sums_have_one(
+    called: Program, family: str, biased: bool
+) -> None:
+    out = called("forward", "--ids", "5,6,7", "--layer", "0", "--model", f"tests/golden/{family}").out
+    assert ("h = W z + b" in out, "h = W z " in out) == (biased, True)

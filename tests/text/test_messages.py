@@ -85,6 +85,9 @@ def test_options_of_the_template_and_the_last_message_gone_on_with() -> None:
     assert trimmed[-1] == ("so", 1, 1, True)
 
 
+WEATHER_CALL = {"type": "function", "function": {"name": "weather", "arguments": {"city": "Paris"}}}
+
+
 def test_a_template_that_reads_one_message_does_not_hide_the_others() -> None:
     """As Qwen3's does, which takes thoughts out; "r" also stands in a special token, and "a" in several places."""
     template = CHATML.replace("message['content']", "message.content.split('</t>')[-1]")
@@ -102,6 +105,10 @@ def test_a_template_that_reads_one_message_does_not_hide_the_others() -> None:
         (ChatInput(user("hi"), None, {"enable_thinking": False}), "no option enable_thinking"),
         (ChatInput(user("hi"), None, {"messages": []}), "no option of a template"),
         (ChatInput([{"role": "user", "content": "hi", "mode": 1}]), "'mode' of message 0"),
+        (
+            ChatInput([*user("hi"), {"role": "assistant", "content": "", "tool_calls": [WEATHER_CALL]}]),
+            "tool_calls .message 1",
+        ),
     ],
 )
 def test_what_the_template_does_not_read_is_refused(chat: ChatInput, message: str) -> None:

@@ -198,13 +198,15 @@ def experts(layers: Sequence[Routing], tokens: Sequence[dict[str, object]]) -> R
 def feed_forward(step: FeedForward) -> RenderableType:
     """h = W z + b, a = f(h) for the hidden units that fire most."""
     function = "" if step.function == "none" else step.function
+    biased = any(unit.bias is not None for unit in step.units)
+    hidden, other = ("W z + b", "W′ z + b′") if biased else ("W z", "W′ z")
     if step.function == "clamped SwiGLU":
-        formula = "h = W z + b   a = clamped SwiGLU(h, W′ z + b′)"
+        formula = f"h = {hidden}   a = clamped SwiGLU(h, {other})"
     elif step.gated:
-        formula = f"h = W z   a = {function}(h) · (W′ z)   the gate h decides how much of W′ z passes"
+        formula = f"h = {hidden}   a = {function}(h) · ({other})   the gate h decides how much of {other} passes"
     else:
-        formula = f"h = W z + b   a = {function}(h)" if function else "h = W z + b   a = h"
-    headers = [Column("unit", "right"), Column("h", "right"), Column("W′ z", "right") if step.gated else None]
+        formula = f"h = {hidden}   a = {function}(h)" if function else f"h = {hidden}   a = h"
+    headers = [Column("unit", "right"), Column("h", "right"), Column(other, "right") if step.gated else None]
     headers += [Column("a", "right"), Column("h, written out", quiet=True)]
     rows = []
     for unit in step.units:

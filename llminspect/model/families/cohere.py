@@ -35,7 +35,7 @@ def second_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
         settings.only(key, True)
     settings.only("layer_switch", pattern)
     settings.skip("use_parallel_embedding")  # How the embedding is laid over several machines.
-    return _turned_in_windows(found)
+    return files.turned_in_windows(found)
 
 
 def from_gguf(settings: files.Settings) -> files.DecoderConfig:
@@ -51,11 +51,7 @@ def from_gguf(settings: files.Settings) -> files.DecoderConfig:
 
 
 def second_from_gguf(settings: files.Settings) -> files.DecoderConfig:
-    return _turned_in_windows(files.with_windows_of_gguf(from_gguf(settings), settings, 4))
-
-
-def _turned_in_windows(config: files.DecoderConfig) -> files.DecoderConfig:
-    return replace(config, unturned=tuple(index for index in range(config.sizes.L) if index not in config.windowed))
+    return files.turned_in_windows(files.with_windows_of_gguf(from_gguf(settings), settings, 4))
 
 
 NORM = files.linear_specs(("attention.norm", "D", "input_layernorm", "attn_norm"))

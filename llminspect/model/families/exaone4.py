@@ -5,8 +5,6 @@ LG AI Research 2025, "EXAONE 4.0", section 2.1.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from llminspect.model import decoder_files as files
 
 
@@ -18,16 +16,12 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     found = files.with_windows(files.from_huggingface(settings), settings, lambda index: (index + 1) % every != 0)
     if window is None:  # Then every layer sees all and knows its positions.
         return found
-    return _turned_in_windows(found)
+    return files.turned_in_windows(found)
 
 
 def from_gguf(settings: files.Settings) -> files.DecoderConfig:
     found = files.with_windows_of_gguf(files.from_gguf(settings, biased=()), settings, 4)
-    return _turned_in_windows(found) if found.windowed else found
-
-
-def _turned_in_windows(config: files.DecoderConfig) -> files.DecoderConfig:
-    return replace(config, unturned=tuple(index for index in range(config.sizes.L) if index not in config.windowed))
+    return files.turned_in_windows(found) if found.windowed else found
 
 
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:

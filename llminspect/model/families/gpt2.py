@@ -73,8 +73,6 @@ def transposed(array: Array, _: GPT2Config) -> Array:
 
 QUERY_KEY_VALUE = {"attention.query": "HE D", "attention.key": "HE D", "attention.value": "HE D"}
 FEED_FORWARD = (("feedforward.up", "F D", "mlp.c_fc", "ffn_up"), ("feedforward.down", "D F", "mlp.c_proj", "ffn_down"))
-QUERY_KEY_VALUE = {"attention.query": "HE D", "attention.key": "HE D", "attention.value": "HE D"}
-FEED_FORWARD = (("feedforward.up", "F D", "mlp.c_fc", "ffn_up"), ("feedforward.down", "D F", "mlp.c_proj", "ffn_down"))
 LAYER = (
     *linear_specs(("attention.norm", "D", "ln_1", "attn_norm"), bias=True),
     *fused_specs(QUERY_KEY_VALUE, "attn.c_attn", "attn_qkv", bias=True, transposed=True),

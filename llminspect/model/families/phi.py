@@ -9,7 +9,7 @@ from __future__ import annotations
 from llminspect.core.feedforward import Glu
 from llminspect.model import decoder_files as files
 
-BIASED = (*files.ATTENTION, *files.FEED_FORWARD)
+BIASED = (*files.ATTENTION, *files.UNGATED)
 
 
 def from_huggingface(settings: files.Settings) -> files.DecoderConfig:

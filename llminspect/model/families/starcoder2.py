@@ -10,7 +10,7 @@ from llminspect.model import decoder_files as files
 
 
 def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
-    biased = (*files.ATTENTION, *files.FEED_FORWARD) if settings.flag("use_bias") else ()
+    biased = (*files.ATTENTION, *files.UNGATED) if settings.flag("use_bias") else ()
     found = files.from_huggingface(settings, epsilon="norm_epsilon", norm="layer", biased=biased)
     settings.only("norm_type", "layer_norm")  # In the published files, as the next, beside what the reference reads.
     settings.only("mlp_type", "default")
