@@ -27,6 +27,7 @@ def render(result: VerifyResult) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
+    from llminspect.core.numbers import several
     from llminspect.render import theme
     from llminspect.render.safe import visible
     from llminspect.render.table import table
@@ -44,7 +45,10 @@ def render(result: VerifyResult) -> RenderableType:
         strong=[index for index, check in enumerate(result.checks) if not check.passed],
     )
     parts: list[RenderableType] = [
-        Text(f"{verdict}: {len(result.ids)} tokens, relative difference at most {result.bound:g}\n", theme.TITLE),
+        Text(
+            f"{verdict}: {several(len(result.ids), 'token')}, relative difference at most {result.bound:g}\n",
+            theme.TITLE,
+        ),
         summary,
         *(Text(f"\n{check.name} does not apply: {check.why}.", theme.QUIET) for check in result.left_out),
     ]

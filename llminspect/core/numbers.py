@@ -87,6 +87,11 @@ def shape(sizes: Sequence[int]) -> str:
     return " × ".join(f"{size:,}" for size in sizes) or "a single number"
 
 
+def several(number: int, thing: str) -> str:
+    """A number of things in words: "1 token", "1,234 tokens"."""
+    return f"{count(number)} {thing}" if number == 1 else f"{count(number)} {thing}s"
+
+
 def count(value: int) -> str:
     """A count of things, grouped: `49,152`."""
     return f"{value:,}"

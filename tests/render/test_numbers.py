@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llminspect.core.numbers import byte_size, column, duration, matrix, number, percent, shape, vector
+from llminspect.core.numbers import byte_size, column, duration, matrix, number, percent, several, shape, vector
 
 
 @pytest.mark.parametrize(
@@ -90,3 +90,10 @@ def test_units() -> None:
     ]
     assert shape((5, 49152)) == "5 × 49,152"
     assert shape(()) == "a single number"
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(0, "0 tokens"), (1, "1 token"), (2, "2 tokens"), (49152, "49,152 tokens")]
+)
+def test_one_thing_is_not_several(number: int, words: str) -> None:
+    assert several(number, "token") == words

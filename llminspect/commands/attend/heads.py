@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.text import Text
 
-from llminspect.core.numbers import count, number, percent
+from llminspect.core.numbers import count, number, percent, several
 from llminspect.render.bars import signed_bars
 from llminspect.render.heatmap import head_map, heatmap
 from llminspect.render.safe import label
@@ -58,8 +58,8 @@ def overview_parts(result: AttendResult, overview: Overview) -> Iterator[Rendera
     layers, heads = result.n_layers, result.n_heads
     line = Text.assemble(("Who looks at whom" + _among(result), TITLE))
     grouped = "" if result.n_kv_heads == heads else f", {result.n_kv_heads} for keys and values"
-    sizes = f"{count(layers * heads)} heads ({layers} layers × {heads} heads{grouped})"
-    line.append(f"  {sizes} on {count(len(result.tokens))} tokens", QUIET)
+    sizes = f"{several(layers * heads, 'head')} ({several(layers, 'layer')} × {several(heads, 'head')}{grouped})"
+    line.append(f"  {sizes} on {several(len(result.tokens), 'token')}", QUIET)
     yield line
     values_LH = np.asarray(overview.measures[overview.measure], float)
     marks = [[MARKS[name] for name in row] for row in overview.habits]

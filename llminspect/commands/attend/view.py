@@ -12,7 +12,7 @@ from rich.text import Text
 from llminspect.analysis.attention import PARTS, Head
 from llminspect.commands.attend.heads import MEANINGS, contribution_parts, find_parts, overview_parts, rollout_parts
 from llminspect.commands.attend.query import query_parts
-from llminspect.core.numbers import count, number
+from llminspect.core.numbers import count, number, several
 from llminspect.render.heatmap import head_map, heatmap
 from llminspect.render.section import page, section
 from llminspect.render.table import Column, table
@@ -162,7 +162,7 @@ def _table(result: AttendResult) -> RenderableType:
     left = len(result.heads) - len(rows)
     more = f"and {count(left)} heads more: --json has them all. " if left else ""
     return section(
-        f"{count(len(result.heads))} heads",
+        several(len(result.heads), "head"),
         table(["head", "habit", *(Column(name, digits=2) for name in names)], rows),
         note=f"{more}head: layer.head. One of them as a picture: --layer L --head H; the mean of all of them: --mean",
     )
@@ -172,7 +172,8 @@ def _cross_attention(result: AttendResult, cross: CrossAttention, source: list[s
     """The attention to the source, by heads or as an overview as the target's own is."""
     target = [token["text"] for token in result.tokens]
     line = Text.assemble(("Who looks at the source (cross attention)", TITLE))
-    line.append(f"  {count(len(target))} tokens of the target look at {count(len(source))} of the source", QUIET)
+    look = "looks" if len(target) == 1 else "look"
+    line.append(f"  {several(len(target), 'token')} of the target {look} at {count(len(source))} of the source", QUIET)
     yield line
     if result.selected and len(cross.heads) <= _EACH:
         for head in cross.heads:

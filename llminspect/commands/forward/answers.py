@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.text import Text
 
-from llminspect.core.numbers import count, number, percent
+from llminspect.core.numbers import count, number, percent, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars, signed_bars
 from llminspect.render.heatmap import head_map, heatmap
@@ -180,7 +180,7 @@ def surprise(found: Surprise, labels: Sequence[str]) -> RenderableType:
     if found.perplexity is not None:
         line.append(f"perplexity {number(found.perplexity)}", theme.STRONG)
         line.append(
-            f"   {number(found.total_bits)} bits over {count(found.scored)} tokens, "
+            f"   {number(found.total_bits)} bits over {several(found.scored, 'token')}, "
             f"{number(found.total_bits / found.scored)} bits a token: like a choice among "
             f"{number(found.perplexity, 2)} equally probable tokens each time"
         )

@@ -12,7 +12,7 @@ from llminspect.analysis.completion import Completion, Filters, StepRecord
 from llminspect.analysis.generate import CompletionChange, GenerateResult, UnchangedCompletion
 from llminspect.analysis.model_settings import listed
 from llminspect.commands.forward.answers import experiments_made
-from llminspect.core.numbers import count, number, percent
+from llminspect.core.numbers import count, number, percent, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars
 from llminspect.render.safe import visible
@@ -60,7 +60,7 @@ def render(result: GenerateResult, *, streamed: bool = False) -> RenderableType:
     why = "the model can hold no more" if result.context_full else _STOPS[result.stop]
     for key in ("max_new_tokens", "max_length"):
         why = why.replace("--max-tokens", key) if key in (result.model_settings or ()) else why
-    tokens = "1 token" if len(result.ids) == 1 else f"{count(len(result.ids))} tokens"
+    tokens = several(len(result.ids), "token")
     parts.append(Text(f"{tokens}{passes}: {why}{seed}", theme.QUIET))
     return Group(*parts)
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from llminspect.analysis.count_files import FileCount, FilesResult, FolderCount
 from llminspect.analysis.tokenize import Cost, CountResult, LineCount
-from llminspect.core.numbers import percent
+from llminspect.core.numbers import percent, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.safe import shorten, visible
@@ -72,7 +72,7 @@ def lines_table(result: CountResult, lines: Sequence[LineCount]) -> RenderableTy
         ]
         for line in shown
     ]
-    facts = f"{result.count:,} tokens" + (f", {money(result.cost)} {rate(result.cost)}" if result.cost else "")
+    facts = several(result.count, "token") + (f", {money(result.cost)} {rate(result.cost)}" if result.cost else "")
     rest = len(lines) - len(shown)
     note = f"{facts}; lines count from 0" + (f"; {rest:,} more lines, all of them with --json" if rest else "")
     return table(columns, rows, note=note)
@@ -101,8 +101,8 @@ def _count(entry: _Folder | FileCount) -> int:
 
 def files_view(result: FilesResult) -> RenderableType:
     """All, the folders and the largest files in them, each with its share; what was not counted."""
-    line = Text.assemble((f"{result.total:,} tokens", theme.TITLE))
-    facts = [f"{result.file_count:,} file{'' if result.file_count == 1 else 's'}", f"{result.bytes:,} bytes"]
+    line = Text.assemble((several(result.total, "token"), theme.TITLE))
+    facts = [several(result.file_count, "file"), several(result.bytes, "byte")]
     if result.cost is not None:
         facts.append(f"{money(result.cost)} {rate(result.cost)}")
     line.append("".join(f" · {fact}" for fact in facts), theme.QUIET)

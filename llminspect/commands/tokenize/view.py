@@ -17,7 +17,7 @@ from llminspect.analysis.count_files import FilesResult
 from llminspect.analysis.tokenize import CountResult, TokenizeResult
 from llminspect.commands.tokenize.alignment import aligned
 from llminspect.commands.tokenize.counts import counted, files_view, money, rate
-from llminspect.core.numbers import count as grouped
+from llminspect.core.numbers import several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.safe import visible
@@ -47,14 +47,14 @@ def tokenized(result: TokenizeResult) -> RenderableType:
 
 
 def headline(result: TokenizeResult) -> Text:
-    line = Text.assemble((f"{result.count:,} token{'' if result.count == 1 else 's'}", theme.TITLE))
+    line = Text.assemble((several(result.count, "token"), theme.TITLE))
     facts = []
     if result.chat is not None:
         facts = [f"{message.count:,} {message.role}" for message in result.chat.messages[-8:]]
         whose = "of the template" if result.chat.formula is None else "beside them, by OpenAI's formula"
         facts.append(f"{result.chat.template:,} {whose}")
     elif result.characters is not None and result.bytes is not None:
-        facts = [f"{grouped(result.characters)} characters", f"{grouped(result.bytes)} bytes"]
+        facts = [several(result.characters, "character"), several(result.bytes, "byte")]
         if result.count:
             facts.append(f"{result.characters / result.count:.2f} characters a token")
     if result.cost is not None:
@@ -243,7 +243,7 @@ def tokenizer_table(result: CompareResult, left_out: Sequence[str]) -> Table:
         size = model.tokenizer.vocabulary_size
         cost = money(replace(model.cost, currency="") if named else model.cost) if model.cost else None
         rows.append([*row, cost, f"{size:,}" if size else None])
-    return table(columns, rows, note=f"{result.characters:,} characters, {result.bytes:,} bytes")
+    return table(columns, rows, note=f"{several(result.characters, 'character')}, {several(result.bytes, 'byte')}")
 
 
 def shared_lines(result: CompareResult) -> list[RenderableType]:
