@@ -21,6 +21,7 @@ import golden_families
 import golden_later
 import golden_older
 import golden_others
+import golden_small
 import numpy as np
 import torch
 
@@ -197,7 +198,7 @@ def make(family: Any, folder: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     target, wanted = Path(arguments[0]), set(arguments[1:])
-    for family in [*golden_families.FAMILIES, *golden_later.FAMILIES, *golden_others.OTHERS]:
+    for family in [*golden_families.FAMILIES, *golden_later.FAMILIES, *golden_small.FAMILIES, *golden_others.OTHERS]:
         if not wanted or family.name in wanted:
             make(family, target / family.name)
 

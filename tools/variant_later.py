@@ -58,6 +58,7 @@ LATER: dict[str, tuple[Any, Any, dict[str, tuple[Any, ...]]]] = {
     ),
     "starcoder2": (t.Starcoder2Config, t.Starcoder2ForCausalLM, {"use_bias": SWITCH, "sliding_window": (None, 3, 9)}),
     "phi": (t.PhiConfig, t.PhiForCausalLM, {"qk_layernorm": SWITCH}),
+    "persimmon": (t.PersimmonConfig, t.PersimmonForCausalLM, {"qk_layernorm": SWITCH, **SQUARED}),
 }
 LAYER_NORMS = {
     "cohere": "layer_norm_eps",
@@ -65,9 +66,9 @@ LAYER_NORMS = {
     "nemotron": "norm_eps",
     "starcoder2": "norm_epsilon",
 }
-LAYER_NORMS |= {"stablelm": "layer_norm_eps", "phi": "layer_norm_eps"}
-PARTIAL = ("glm", "glm4", "nemotron", "stablelm", "phi")
-OF_D = ("olmo", "exaone4", "granite", "cohere", "cohere2", "stablelm", "starcoder2", "phi", "helium")
+LAYER_NORMS |= dict.fromkeys(("stablelm", "phi", "persimmon"), "layer_norm_eps")
+PARTIAL = ("glm", "glm4", "nemotron", "stablelm", "phi", "persimmon")
+OF_D = ("olmo", "exaone4", "granite", "cohere", "cohere2", "stablelm", "starcoder2", "phi", "helium", "persimmon")
 """Those whose heads are always D / H wide."""
 
 
@@ -81,6 +82,8 @@ def drawing(name: str) -> Callable[[Random], Draw]:
             found[LAYER_NORMS[name]] = random.choice(EPSILONS)
         if name not in OF_D:
             found |= {"head_dim": 8} | head_width(random) if name in PARTIAL else head_width(random)
+        if name == "persimmon":
+            del found["num_key_value_heads"]
         if "sliding_window" in choices and name != "starcoder2":
             found |= layer_types(random, found["num_hidden_layers"])
         return Draw(name, config(**with_rope(random, found, partial=name in PARTIAL)), model)

@@ -80,7 +80,7 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("attn_logit_softcapping", "final_logit_softcapping"), _POSITIVE),
     **dict.fromkeys(("attention_multiplier", "embedding_multiplier", "residual_multiplier"), _POSITIVE),
     **dict.fromkeys(("logits_scaling", "logit_scale", "clip_qkv", "attention.clamp_kqv", "alpha"), _POSITIVE),
-    **dict.fromkeys(("attention.scale", "embedding_scale", "residual_scale"), _POSITIVE),
+    **dict.fromkeys(("softmax_scale", "attention.scale", "embedding_scale", "residual_scale"), _POSITIVE),
     **dict.fromkeys(("norm_eps", "norm_epsilon"), _EPSILON),
     "swiglu_alpha": (-1e6, 1e6),
 }

@@ -54,7 +54,7 @@ def refused(golden: Golden) -> dict[str, str]:
         known["attribution"] = NORMS_BEHIND
     if golden.name == "opt-after":
         known |= {"contributions": NORMS_BEHIND, "attribution": NORMS_BEHIND}
-    if golden.name.startswith("t5") or golden.name == "bloom":
+    if golden.name.startswith("t5") or golden.name in ("bloom", "mpt"):
         known["embed positions"] = "adds nothing to a token for its position"
     if "greedy" in golden.expected:
         return known

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from llminspect.analysis.kinds import known_kinds
 from llminspect.commands import names as command_names
-from llminspect.model.registry import architectures
 from tests.conftest import ROOT
 from tools.book import reference
 
@@ -37,4 +37,5 @@ def test_every_command_shows_an_example(name: str) -> None:
 
 def test_the_readme_counts_the_kinds_of_model() -> None:
     row = next(line for line in (ROOT / "README.md").read_text("utf-8").splitlines() if line.startswith("| kinds of"))
-    assert row.split("|")[2].strip() == str(len(architectures()))
+    names = [name for kind in known_kinds() for name in kind.huggingface]
+    assert row.split("|")[2].strip() == str(len(names))

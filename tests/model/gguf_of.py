@@ -40,6 +40,7 @@ KINDS = {
     "gpt2": gguf.MODEL_ARCH.GPT2,
     "bert-encoder": gguf.MODEL_ARCH.BERT,
     "bloom": gguf.MODEL_ARCH.BLOOM,
+    "mpt": gguf.MODEL_ARCH.MPT,
     "olmo": gguf.MODEL_ARCH.OLMO,
     "olmo2": gguf.MODEL_ARCH.OLMO2,
     "olmo3": gguf.MODEL_ARCH.OLMO2,
@@ -83,6 +84,7 @@ UNSAID: dict[str, Callable[[Any], Any]] = {
     "smollm3": lambda config: replace(config, unturned=(1, 3)),
     "gpt-oss": lambda config: replace(config, unit=replace(config.unit, limit=1.5)),
     "starcoder2": lambda config: replace(config, window=8, windowed=(0, 1, 2)),
+    "mpt": lambda config: replace(config, scale=0.3),
     "t5": lambda config: replace(config, farthest=20),
     "t5-gated": lambda config: replace(config, farthest=20),
 }
@@ -123,6 +125,15 @@ def write_keys(writer: Any, config: dict[str, Any]) -> None:
     if config["model_type"] == "bloom":
         width = config["hidden_size"]
         config = {**config, "max_position_embeddings": width, "intermediate_size": 4 * width}
+
+    if config["model_type"] == "mpt":
+        own = {
+            "num_hidden_layers": "n_layers",
+            "num_attention_heads": "n_heads",
+            "max_position_embeddings": "max_seq_len",
+        }
+        config = {**config, **{key: config[name] for key, name in own.items()}, "hidden_size": config["d_model"]}
+        config["intermediate_size"] = 4 * config["d_model"]
 
     def found(*keys: str) -> Any:
         return next((config[key] for key in keys if config.get(key) is not None), None)
@@ -182,6 +193,11 @@ def write_olmo_keys(writer: Any, config: dict[str, Any]) -> None:
     writer.add_clamp_kqv(config["clip_qkv"])
 
 
+def write_mpt_keys(writer: Any, config: dict[str, Any]) -> None:
+    writer.add_clamp_kqv(config["attn_config"]["clip_qkv"])
+    writer.add_max_alibi_bias(config["attn_config"]["alibi_bias_max"])
+
+
 def write_granite_keys(writer: Any, config: dict[str, Any]) -> None:
     write_width(writer, config)
     writer.add_vocab_size(config["vocab_size"])
@@ -216,6 +232,7 @@ def write_gpt_oss_keys(writer: Any, config: dict[str, Any]) -> None:
 
 
 MORE_KEYS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
+    "mpt": write_mpt_keys,
     "olmo": write_olmo_keys,
     "olmo3": write_windows,
     "exaone4": write_windows,

@@ -47,14 +47,15 @@ def from_huggingface(settings: Settings) -> OptConfig:
     )
 
 
-def without_first_rows(array: Array, _: OptConfig) -> Array:
+def without_first_rows(array: Array, _: Config) -> Array:
     """The table begins with two rows that no token has."""
     return array[2:]
 
 
-def tensors(config: OptConfig) -> list[TensorSpec]:
-    first, second = ("attention.norm", "feedforward.norm") if config.norms_before else ("middle.norm", "output.norm")
-    layer = [
+def layer_specs(norms: tuple[str, str] = ("attention.norm", "feedforward.norm"), bias: bool = True) -> list[TensorSpec]:
+    """The arrays of a layer; `norms`: what the two that it has are for."""
+    first, second = norms
+    return [
         *linear_specs((first, "D", "self_attn_layer_norm", None), (second, "D", "final_layer_norm", None), bias=True),
         *linear_specs(
             ("attention.query", "HE D", "self_attn.q_proj", None),
@@ -63,9 +64,14 @@ def tensors(config: OptConfig) -> list[TensorSpec]:
             ("attention.output", "D HE", "self_attn.out_proj", None),
             ("feedforward.up", "F D", "fc1", None),
             ("feedforward.down", "D F", "fc2", None),
-            bias=config.biased,
+            bias=bias,
         ),
     ]
+
+
+def tensors(config: OptConfig) -> list[TensorSpec]:
+    norms = ("attention.norm", "feedforward.norm") if config.norms_before else ("middle.norm", "output.norm")
+    layer = layer_specs(norms, config.biased)
     table, context = "decoder.embed_positions.weight", config.sizes.context
     return [
         TensorSpec("embedding.weight", "V D", "decoder.embed_tokens.weight"),

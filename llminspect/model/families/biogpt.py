@@ -1,0 +1,76 @@
+"""BioGPT: learned positions, biases on every map, layer norms before each step, and embeddings times the root of D.
+
+Luo et al. 2022, "BioGPT: generative pre-trained transformer for biomedical text generation and mining", section 2.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llminspect.model.config import HUGGINGFACE, Config, Sizes, read_sizes
+from llminspect.model.families.opt import layer_specs, without_first_rows
+from llminspect.model.heads import OLDER_DECODER_HEADS
+from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
+from llminspect.model.transformer import forward, readout
+
+if TYPE_CHECKING:
+    from llminspect.model.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class BioGptConfig(Config):
+    norm = "layer"
+    sizes: Sizes
+    activation: str
+    embedding_scale: float
+    tied: bool
+    causal: bool = True
+    norm_epsilon: float = 1e-5
+    """Of every norm: that of the files is not what the reference implementation takes."""
+
+
+def from_huggingface(settings: Settings) -> BioGptConfig:
+    sizes = read_sizes(settings, HUGGINGFACE)
+    settings.number("layer_norm_eps", 1e-12)  # Written in every file, and read by nobody.
+    return BioGptConfig(
+        sizes=sizes,
+        activation=settings.one_of("hidden_act", ACTIVATIONS),
+        embedding_scale=sizes.D**0.5 if settings.flag("scale_embedding") else 1.0,
+        tied=settings.flag("tie_word_embeddings"),
+        causal=settings.flag("is_causal", True),
+    )
+
+
+def tensors(config: BioGptConfig) -> list[TensorSpec]:
+    table = TensorSpec(
+        "position.weight", f"{config.sizes.context} D", "embed_positions.weight", huggingface_fix=without_first_rows
+    )
+    return [
+        TensorSpec("embedding.weight", "V D", "embed_tokens.weight"),
+        table,
+        *linear_specs(("final.norm", "D", "layer_norm", None), bias=True),
+        TensorSpec("unembedding.weight", "V D", "output_projection.weight", optional=True),
+        *for_layers(config.sizes.L, layer_specs(), huggingface="layers.{}."),
+    ]
+
+
+ARCHITECTURES = (
+    Architecture(
+        name="biogpt",
+        model_types=("biogpt",),
+        read_huggingface=from_huggingface,
+        tensors=tensors,
+        forward=forward,
+        readout=readout,
+        prefix="biogpt.",
+        defaults={
+            "hidden_act": "gelu",
+            "max_position_embeddings": 1024,
+            "scale_embedding": True,
+            "tie_word_embeddings": True,
+        },
+        heads=OLDER_DECODER_HEADS,
+    ),
+)
