@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import golden_fam_old
 import golden_families
 import golden_later
 import golden_older
@@ -198,7 +199,7 @@ def make(family: Any, folder: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     target, wanted = Path(arguments[0]), set(arguments[1:])
-    for family in [*golden_families.FAMILIES, *golden_later.FAMILIES, *golden_small.FAMILIES, *golden_others.OTHERS]:
+    for family in [*golden_families.FAMILIES, *golden_later.FAMILIES, *golden_small.FAMILIES, *golden_fam_old.FAMILIES, *golden_others.OTHERS]:
         if not wanted or family.name in wanted:
             make(family, target / family.name)
 

@@ -120,7 +120,7 @@ def test_no_setting_can_be_wrong_unseen(name: str, opened: Opened) -> None:
 
 OF_THE_ARRAYS = (
     *("sizes", "encoder_layers", "encoder_heads", "encoder_width", "positions", "segments", "plain_width"),
-    *("plain_layers", "biased", "attention_bias", "head_norms", "norms_before", "gated", "tied"),
+    *("plain_layers", "biased", "attention_bias", "two_norms", "head_norms", "norms_before", "gated", "tied"),
 )
 """Settings that say which arrays there are and how large; the file's have to fit."""
 NOT_OF_A_PASS = ("start_id", "causal")
