@@ -13,7 +13,7 @@ PART = {"rope_type": "default", "rope_theta": 400.0}
 def older(name: str, config: Any, model: Any, **settings: Any) -> Family:
     return Family(
         name,
-        eager(config, vocab_size=83, max_position_embeddings=64, **settings),
+        eager(config, **{"vocab_size": 83, "max_position_embeddings": 64, **settings}),
         model,
         layers=lambda model: model.transformer.h,
         tokens=23,
@@ -30,4 +30,5 @@ FAMILIES = [
     falcon("falcon"),
     falcon("falcon-grouped", new_decoder_architecture=True, num_kv_heads=2, bias=True, tie_word_embeddings=False),
     falcon("falcon-sequential", multi_query=False, parallel_attn=False, bias=True),
+    older("gptj", t.GPTJConfig, t.GPTJForCausalLM, n_embd=24, n_layer=3, n_head=3, n_inner=34, rotary_dim=6),
 ]
