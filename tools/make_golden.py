@@ -17,11 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import golden_fam_old
 import golden_families
 import golden_later
 import golden_older
 import golden_others
+import golden_parallel
 import golden_small
 import numpy as np
 import torch
@@ -199,7 +199,13 @@ def make(family: Any, folder: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     target, wanted = Path(arguments[0]), set(arguments[1:])
-    for family in [*golden_families.FAMILIES, *golden_later.FAMILIES, *golden_small.FAMILIES, *golden_fam_old.FAMILIES, *golden_others.OTHERS]:
+    for family in [
+        *golden_families.FAMILIES,
+        *golden_later.FAMILIES,
+        *golden_small.FAMILIES,
+        *golden_parallel.FAMILIES,
+        *golden_others.OTHERS,
+    ]:
         if not wanted or family.name in wanted:
             make(family, target / family.name)
 
