@@ -85,7 +85,10 @@ def claim(
         sources = spec.sources(file_format)
         absent = [name for name in sources if name not in in_file]
         if absent or not sources:
-            missing += [] if spec.optional else absent or [spec.name]
+            optional = spec.optional or (
+                spec.name == "unembedding.bias" and _without_words(architecture, config, present)
+            )
+            missing += [] if optional else absent or [spec.name]
             if isinstance(spec.optional, str):
                 lacking.setdefault(spec.optional, []).extend(absent)
             continue
@@ -112,6 +115,12 @@ def claim(
     if left:
         raise ModelError(f"tensors that this kind of model does not have: {_some(left)}")
     return [_with_copies(spec, copies, first=spec is present[0]) for spec in present]
+
+
+def _without_words(architecture: Architecture, config: Config, present: list[TensorSpec]) -> bool:
+    """Whether no output matrix is used: a body alone, or one with a head of another kind."""
+    used = config.tied or any(spec.name == "unembedding.weight" for spec in present)
+    return architecture.head is not None or architecture.headless or not used
 
 
 def _with_copies(spec: TensorSpec, copies: list[tuple[str, Copy]], first: bool) -> TensorSpec:
