@@ -28,7 +28,7 @@ def falcon(name: str, **settings: Any) -> Family:
 
 FAMILIES = [
     falcon("falcon"),
-    falcon("falcon-grouped", new_decoder_architecture=True, num_kv_heads=2, bias=True, tie_word_embeddings=False),
+    falcon("falcon-grouped", new_decoder_architecture=True, num_kv_heads=2, tie_word_embeddings=False),
     falcon("falcon-sequential", multi_query=False, parallel_attn=False, bias=True),
     older("gptj", t.GPTJConfig, t.GPTJForCausalLM, n_embd=24, n_layer=3, n_head=3, n_inner=34, rotary_dim=6),
 ]

@@ -41,6 +41,8 @@ KINDS = {
     "bert-encoder": gguf.MODEL_ARCH.BERT,
     "bloom": gguf.MODEL_ARCH.BLOOM,
     "mpt": gguf.MODEL_ARCH.MPT,
+    "falcon": gguf.MODEL_ARCH.FALCON,
+    "falcon-grouped": gguf.MODEL_ARCH.FALCON,
     "olmo": gguf.MODEL_ARCH.OLMO,
     "olmo2": gguf.MODEL_ARCH.OLMO2,
     "olmo3": gguf.MODEL_ARCH.OLMO2,
@@ -134,6 +136,10 @@ def write_keys(writer: Any, config: dict[str, Any]) -> None:
         }
         config = {**config, **{key: config[name] for key, name in own.items()}, "hidden_size": config["d_model"]}
         config["intermediate_size"] = 4 * config["d_model"]
+
+    if config["model_type"] == "falcon":
+        keys = config["num_kv_heads"] if config["new_decoder_architecture"] else 1
+        config = {**config, "num_key_value_heads": keys, "intermediate_size": config["ffn_hidden_size"]}
 
     def found(*keys: str) -> Any:
         return next((config[key] for key in keys if config.get(key) is not None), None)
@@ -233,6 +239,7 @@ def write_gpt_oss_keys(writer: Any, config: dict[str, Any]) -> None:
 
 MORE_KEYS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "mpt": write_mpt_keys,
+    "falcon": lambda writer, config: writer.add_tensor_data_layout("jploski"),
     "olmo": write_olmo_keys,
     "olmo3": write_windows,
     "exaone4": write_windows,
@@ -303,6 +310,12 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
             heads = config.get("num_attention_heads") or config["n_head"]
             parts = array.reshape(heads, 3, len(array) // heads // 3, *array.shape[1:]).swapaxes(0, 1)
             array = parts.reshape(array.shape)
+        if kind == "falcon" and "query_key_value" in name:
+            keys = config["num_kv_heads"] if config["new_decoder_architecture"] else 1
+            width = config["hidden_size"] // config["num_attention_heads"]
+            groups = array.reshape(keys, -1, width, config["hidden_size"])
+            cut = (groups[:, :-2], groups[:, -2], groups[:, -1])
+            array = np.concatenate([part.reshape(-1, config["hidden_size"]) for part in cut])
         if kind == "gpt_oss" and ".mlp.experts." in name:
             yield from gpt_oss_experts(name, array)
             continue

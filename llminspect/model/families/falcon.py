@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llminspect.model import rotary_files
-from llminspect.model.config import HUGGINGFACE, Config, Sizes, read_sizes
+from llminspect.model.config import GGUF, HUGGINGFACE, Config, Sizes, read_sizes
 from llminspect.model.heads import OLDER_DECODER_HEADS
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
@@ -62,6 +62,23 @@ def from_huggingface(settings: Settings) -> FalconConfig:
     )
 
 
+def from_gguf(settings: Settings) -> FalconConfig:
+    """Of 7B, whose heads share one key and value, or of 40B, whose groups have one each and whose steps a norm each."""
+    sizes = read_sizes(settings, {**GGUF, "K": "attention.head_count_kv"})
+    settings.only("tensor_data_layout", "jploski")
+    return FalconConfig(
+        sizes=sizes,
+        norm_epsilon=settings.number("attention.layer_norm_epsilon"),
+        activation="gelu",
+        rotary=rotary_files.from_gguf(settings, sizes.E, sizes.context),
+        parallel=True,
+        two_norms=sizes.K > 1,
+        biased=False,
+        tied=True,
+        causal=settings.flag("attention.causal", True),
+    )
+
+
 def _key_heads(settings: Settings, grouped: bool) -> int:
     heads, shared = settings.whole("num_attention_heads"), settings.flag("multi_query", True)
     stated = settings.whole("num_kv_heads", heads)
@@ -84,25 +101,37 @@ def part_of_groups(part: str) -> Callable[[Array, FalconConfig], Array]:
     return cut
 
 
+def rows_of(part: str) -> Callable[[Array, FalconConfig], Array]:
+    """GGUF files hold the rows of all queries, then those of all keys, then those of all values."""
+
+    def cut(array: Array, config: FalconConfig) -> Array:
+        queries, keys = config.sizes.H * config.sizes.E, (config.sizes.H + config.sizes.K) * config.sizes.E
+        return array[{"query": slice(queries), "key": slice(queries, keys), "value": slice(keys, None)}[part]]
+
+    return cut
+
+
 def tensors(config: FalconConfig) -> list[TensorSpec]:
-    norms = {"attention.norm": "ln_attn" if config.two_norms else "input_layernorm"}
-    if config.two_norms or not config.parallel:
-        norms["feedforward.norm"] = "ln_mlp" if config.two_norms else "post_attention_layernorm"
-    layer = linear_specs(*((name, "D", file, None) for name, file in norms.items()), bias=True)
+    name, in_gguf = ("ln_attn", "attn_norm_2") if config.two_norms else ("input_layernorm", "attn_norm")
+    layer = linear_specs(("attention.norm", "D", name, in_gguf), bias=True)
+    if config.two_norms:
+        layer += linear_specs(("feedforward.norm", "D", "ln_mlp", "attn_norm"), bias=True)
+    elif not config.parallel:
+        layer += linear_specs(("feedforward.norm", "D", "post_attention_layernorm", None), bias=True)
     for part, shape in (("query", "HE D"), ("key", "KE D"), ("value", "KE D")):
-        fused = (f"attention.{part}", shape, "self_attention.query_key_value", None)
-        layer += linear_specs(fused, bias=config.biased, huggingface_fix=part_of_groups(part))
+        fused = (f"attention.{part}", shape, "self_attention.query_key_value", "attn_qkv")
+        layer += linear_specs(fused, bias=config.biased, huggingface_fix=part_of_groups(part), gguf_fix=rows_of(part))
     layer += linear_specs(
-        ("attention.output", "D HE", "self_attention.dense", None),
-        ("feedforward.up", "F D", "mlp.dense_h_to_4h", None),
-        ("feedforward.down", "D F", "mlp.dense_4h_to_h", None),
+        ("attention.output", "D HE", "self_attention.dense", "attn_output"),
+        ("feedforward.up", "F D", "mlp.dense_h_to_4h", "ffn_up"),
+        ("feedforward.down", "D F", "mlp.dense_4h_to_h", "ffn_down"),
         bias=config.biased,
     )
     return [
-        TensorSpec("embedding.weight", "V D", "word_embeddings.weight"),
-        *linear_specs(("final.norm", "D", "ln_f", None), bias=True),
-        TensorSpec("unembedding.weight", "V D", "lm_head.weight", optional=True),
-        *for_layers(config.sizes.L, layer, huggingface="h.{}."),
+        TensorSpec("embedding.weight", "V D", "word_embeddings.weight", "token_embd.weight"),
+        *linear_specs(("final.norm", "D", "ln_f", "output_norm"), bias=True),
+        TensorSpec("unembedding.weight", "V D", "lm_head.weight", "output.weight", optional=True),
+        *for_layers(config.sizes.L, layer, huggingface="h.{}.", gguf="blk.{}."),
     ]
 
 
@@ -114,6 +143,8 @@ ARCHITECTURES = (
         tensors=tensors,
         forward=forward,
         readout=readout,
+        gguf_names=("falcon",),
+        read_gguf=from_gguf,
         prefix="transformer.",
         heads=OLDER_DECODER_HEADS,
         defaults={
