@@ -25,18 +25,21 @@ if TYPE_CHECKING:
     from llminspect.model.config import Sizes
     from llminspect.model.opened import Description, Model
 
-ALONE = {"D": 64, "H": 8, "F": 24, "V": 136, "X": 8}
+ALONE = {"D": 64, "H": 8, "K": 8, "F": 24, "V": 136, "X": 8}
 GROUPED = {**ALONE, "D": 96, "H": 16, "K": 8}
 """D is a multiple of H, as not every configuration says how wide a head is."""
 KEYS = {
     "D": "hidden_size n_embd d_model dim word_embed_proj_dim",
     "H": "num_attention_heads n_head num_heads n_heads encoder_attention_heads decoder_attention_heads",
-    "K": "num_key_value_heads",
-    "F": "intermediate_size moe_intermediate_size n_inner d_ff hidden_dim encoder_ffn_dim decoder_ffn_dim ffn_dim",
+    "K": "num_key_value_heads num_kv_heads",
+    "F": "intermediate_size moe_intermediate_size n_inner d_ff hidden_dim "
+    "encoder_ffn_dim decoder_ffn_dim ffn_dim ffn_hidden_size",
     "V": "vocab_size decoder_vocab_size",
     "X": "num_local_experts",
 }
 """In which key of a configuration each length is."""
+UNCUT = ("falcon",)
+"""Models all of whose heads share one key and value, which a mesh that cuts heads refuses."""
 LETTER_OF = {key: letter for letter, keys in KEYS.items() for key in keys.split()}
 
 
@@ -64,7 +67,7 @@ def _bringing(parts: Callable[[str], set[str]]) -> list[str]:
     """The models that bring a part which none before has."""
     seen: set[str] = set()
     found = []
-    for name in sorted(NAMES, key=lambda name: (len(name), name)):
+    for name in sorted(set(NAMES) - set(UNCUT), key=lambda name: (len(name), name)):
         if parts(name) - seen:
             found.append(name)
         seen |= parts(name)
@@ -129,7 +132,7 @@ def _wider(given: dict[str, Any]) -> dict[str, Any]:
     """The configuration with the lengths that can be cut; of a model that sees pictures that of its text part."""
     if "text_config" in given:
         return given | {"text_config": _wider(given["text_config"])}
-    sizes = GROUPED if "num_key_value_heads" in given else ALONE
+    sizes = GROUPED if "num_key_value_heads" in given or given.get("new_decoder_architecture") else ALONE
     return {key: sizes.get(LETTER_OF.get(key, ""), value) for key, value in given.items()}
 
 
