@@ -7,6 +7,7 @@ model of the target alone; everything else works on that.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -142,12 +143,17 @@ def chat_prompt(chat: ChatInput, tokenizer: Tokenizer, line: int | None) -> Prom
 
 
 def chat_of_json(text: str) -> ChatInput | None:
-    """The conversation of a JSON document: messages, or an object with them; None where the text is something else."""
+    """The conversation of a JSON document: messages, or an object with them; None where the text is something else.
+
+    Raises UsageError for what begins as messages do and is no JSON: it would pass for a text unseen.
+    """
     if not text.lstrip().startswith(("[", "{")):
         return None
     try:
         value = json.loads(text)  # Takes lone surrogates, which the faster library refuses.
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as error:
+        if re.match(r'\s*(\[\s*)?\{\s*"(role|content|messages|tools|model)"\s*:', text):
+            raise UsageError(f"the messages are not JSON: {error}", "a text that looks like it: --user TEXT") from None
         return None
     return chat_in(value)
 

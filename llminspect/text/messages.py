@@ -210,9 +210,9 @@ def checked_tools(value: object) -> list[Mapping[str, Any]]:
 def chat_in(value: object) -> ChatInput | None:
     """The chat of a JSON document: a list of messages, or a request with its messages and tools; None for others.
 
-    Raises UsageError for a list of objects that are no messages, and for what a request holds and nobody would read.
+    Raises UsageError for an empty list, for objects that are no messages, and for what a request holds unread.
     """
-    if isinstance(value, list) and value and all(isinstance(entry, Mapping) for entry in value):
+    if isinstance(value, list) and all(isinstance(entry, Mapping) for entry in value):
         return ChatInput(checked_messages(value))
     if not isinstance(value, Mapping) or "messages" not in value:
         return None

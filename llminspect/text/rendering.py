@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,7 @@ def render_chat(tokenizer: Tokenizer, chat: ChatInput) -> list[ChatPart]:
     goes_on = options.pop("continue_final_message", False)
     render = _rendering(tokenizer, template, options, goes_on=bool(goes_on))
     rendered, chat = _written(render, chat)
+    _check_speakers(render, rendered, chat, tokenizer.name)
     parts = _Marks(render, rendered, chat, template).parts(tokenizer)
     return _until_last(parts, chat) if goes_on else parts
 
@@ -237,6 +238,19 @@ def _check_places(tokenizer: Tokenizer, template: str, chat: ChatInput) -> None:
         for name in message:
             if name not in KNOWN and not reads(name):
                 raise UsageError(f"{name!r} of message {number} is not understood, and the template does not read it")
+
+
+def _check_speakers(render: Callable[[ChatInput], str], rendered: str, chat: ChatInput, model: str) -> None:
+    """Raise UsageError for a name of who speaks that changes nothing: what a tool is called its call says already."""
+    for number, message in enumerate(chat.messages):
+        if message.get("name") and message["role"] != "tool":
+            others = [*chat.messages]
+            others[number] = {**message, "name": f"{message['name']}_"}
+            if render(replace(chat, messages=others)) == rendered:
+                raise UsageError(
+                    f"the chat template of {model} does not write the name of message {number}",
+                    "leave it out, or write it into the content",
+                )
 
 
 def _rendering(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from llminspect.analysis.prompt import chat_of, chat_prompt, template_options
+from llminspect.analysis.prompt import chat_of, chat_of_json, chat_prompt, template_options
 from llminspect.arguments.shared import SourceOptions
 from llminspect.errors import UsageError, UserError
 from llminspect.opening import standalone
@@ -105,6 +105,7 @@ def test_a_template_that_reads_one_message_does_not_hide_the_others() -> None:
         (ChatInput(user("hi"), None, {"enable_thinking": False}), "no option enable_thinking"),
         (ChatInput(user("hi"), None, {"messages": []}), "no option of a template"),
         (ChatInput([{"role": "user", "content": "hi", "mode": 1}]), "'mode' of message 0"),
+        (ChatInput([{"role": "user", "content": "hi", "name": "Ann"}]), "write the name of message 0"),
         (
             ChatInput([*user("hi"), {"role": "assistant", "content": "", "tool_calls": [WEATHER_CALL]}]),
             "tool_calls .message 1",
@@ -138,11 +139,23 @@ def test_names_that_spell_a_special_token_are_refused() -> None:
         ({"messages": user("x"), "logits": 1}, "'logits' beside the messages"),
         ({"messages": user("x"), "tools": [{"type": "function"}]}, "tool 0"),
         ({"messages": "x"}, "list of messages"),
+        ([], "list of messages"),
     ],
 )
 def test_what_is_no_chat_is_refused(value: object, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         chat_in(value)
+
+
+@pytest.mark.parametrize("text", ['[{"role": "user"', ' [ {"content": "x"},]', '{"messages": [}', '{"model": x}'])
+def test_broken_messages_are_no_text(text: str) -> None:
+    with pytest.raises(UsageError, match="not JSON"):
+        chat_of_json(text)
+
+
+@pytest.mark.parametrize("text", ["[1, 2", "{role}", '"role": 1', '{"rolex": '])
+def test_a_text_may_begin_with_a_bracket(text: str) -> None:
+    assert chat_of_json(text) is None
 
 
 def test_what_answers_of_an_api_hold_empty_is_nothing() -> None:
