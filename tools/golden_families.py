@@ -42,6 +42,10 @@ class Family:
     padding: int = 0
     """How many padding tokens end the text."""
     shard: str = "1GB"
+    published: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    """What its own `config.json` is, of that of the reference that stands for it …"""
+    renamed: Callable[[str], str] = lambda name: name
+    """… and what its own files call a tensor."""
     untied: bool = False
     """Give it an output matrix of its own where transformers 5 always shares the embedding's (T5 1.1 has its own)."""
 

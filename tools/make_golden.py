@@ -23,8 +23,10 @@ import golden_older
 import golden_others
 import golden_parallel
 import golden_small
+import golden_masking
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -190,11 +192,21 @@ def make(family: Any, folder: Path) -> None:
     saved = model if family.rounded_to is None else model.to(family.rounded_to)
     saved.save_pretrained(folder, max_shard_size=family.shard)
     (folder / "generation_config.json").unlink(missing_ok=True)
+    if family.published:
+        as_published(family, folder)
     written = json.loads((folder / "config.json").read_text())
     older = golden_older.older_form(written)
     (folder / "config.older.json").write_text(json.dumps(older, indent=2, sort_keys=True) + "\n")
     np.savez_compressed(folder / "expected.npz", **values)
     print(f"{family.name}: seed {seed}, {sum(file.stat().st_size for file in folder.iterdir()) / 1000:.0f} kB")
+
+
+def as_published(family: Any, folder: Path) -> None:
+    """A model that the reference has no class for, in the form of its own files."""
+    config = family.published(json.loads((folder / "config.json").read_text()))
+    (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    tensors = load_file(folder / "model.safetensors")
+    save_file({family.renamed(name): tensor for name, tensor in tensors.items()}, folder / "model.safetensors")
 
 
 def main(arguments: list[str]) -> None:
@@ -204,6 +216,7 @@ def main(arguments: list[str]) -> None:
         *golden_later.FAMILIES,
         *golden_small.FAMILIES,
         *golden_parallel.FAMILIES,
+        *golden_masking.FAMILIES,
         *golden_others.OTHERS,
     ]:
         if not wanted or family.name in wanted:

@@ -46,6 +46,20 @@ class Experts:
     """Those layers."""
 
 
+@dataclass(frozen=True)
+class Masking:
+    """How a model writes that fills masks step by step."""
+
+    mask_id: int | None
+    """The token that stands where nothing is written yet; None: its files do not name it."""
+    order: Literal["confidence", "entropy"]
+    """Which masks it fills first, unless an option says otherwise."""
+    even: bool
+    """Whether as many masks are filled in each step (LLaDA), or a share of those that are left (Dream)."""
+    shifted: bool
+    """Whether what stands at a position is predicted at the one before it."""
+
+
 class Config:
     """What a pass asks of a configuration.
 
@@ -88,6 +102,8 @@ class Config:
     residual_scale: float = 1.0
     """What each step's result is multiplied by before it is added to the stream."""
     logit_scale: float = 1.0
+    masking: Masking | None = None
+    """Where it writes by filling masks."""
 
     @property
     def unit(self) -> GatedUnit:
@@ -152,6 +168,7 @@ class DecoderConfig(Config):
     clip: float | None = None
     residual_scale: float = 1.0
     logit_scale: float = 1.0
+    masking: Masking | None = None
 
     @property
     def ungated(self) -> str:

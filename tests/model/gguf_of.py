@@ -64,6 +64,8 @@ KINDS = {
     "stablelm-parallel": gguf.MODEL_ARCH.STABLELM,
     "starcoder2": gguf.MODEL_ARCH.STARCODER2,
     "glm4": gguf.MODEL_ARCH.GLM4,
+    "dream": gguf.MODEL_ARCH.DREAM,
+    "llada": gguf.MODEL_ARCH.LLADA,
     "t5": gguf.MODEL_ARCH.T5,
     "t5-gated": gguf.MODEL_ARCH.T5,
 }
@@ -137,6 +139,9 @@ def write_keys(writer: Any, config: dict[str, Any]) -> None:
         config = {**config, **{key: config[name] for key, name in own.items()}, "hidden_size": config["d_model"]}
         config["intermediate_size"] = 4 * config["d_model"]
 
+    if config["model_type"] == "llada":
+        config = {**config, **{key: config[name] for key, name in LLADA_KEYS.items()}}
+
     if config["model_type"] == "falcon":
         keys = config["num_kv_heads"] if config["new_decoder_architecture"] else 1
         config = {**config, "num_key_value_heads": keys, "intermediate_size": config["ffn_hidden_size"]}
@@ -179,6 +184,25 @@ def write_keys(writer: Any, config: dict[str, Any]) -> None:
         write_rotation(writer, config)
     if config["model_type"] in MORE_KEYS:
         MORE_KEYS[config["model_type"]](writer, config)
+
+
+LLADA_KEYS = {
+    "num_hidden_layers": "n_layers",
+    "num_attention_heads": "n_heads",
+    "num_key_value_heads": "n_kv_heads",
+    "hidden_size": "d_model",
+    "intermediate_size": "mlp_hidden_size",
+    "max_position_embeddings": "max_sequence_length",
+}
+
+
+def write_masking_keys(writer: Any, config: dict[str, Any]) -> None:
+    writer.add_causal_attention(False)
+    writer.add_mask_token_id(config["mask_token_id"])
+    if config["model_type"] == "llada":
+        write_width(writer, config)
+        writer.add_vocab_size(config["vocab_size"])
+        writer.add_diffusion_shift_logits(False)
 
 
 def write_windows(writer: Any, config: dict[str, Any]) -> None:
@@ -238,6 +262,7 @@ def write_gpt_oss_keys(writer: Any, config: dict[str, Any]) -> None:
 
 
 MORE_KEYS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
+    **dict.fromkeys(("Dream", "llada"), write_masking_keys),
     "mpt": write_mpt_keys,
     "falcon": lambda writer, config: writer.add_tensor_data_layout("jploski"),
     "olmo": write_olmo_keys,
@@ -257,7 +282,7 @@ MORE_KEYS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
 
 def write_rotation(writer: Any, config: dict[str, Any]) -> None:
     every = config.get("rope_parameters", {})
-    rope = every.get("full_attention", every)
+    rope = every.get("full_attention", every) or {key: config[key] for key in ("rope_theta",) if key in config}
     kind = rope.get("rope_type")
     if kind in ("linear", "yarn"):
         writer.add_rope_scaling_type({"linear": gguf.RopeScalingType.LINEAR, "yarn": gguf.RopeScalingType.YARN}[kind])
@@ -302,6 +327,8 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
     kind = config["model_type"]
     experts: dict[str, dict[int, Array]] = {}
     for name, array in arrays.items():
+        if kind == "llada" and ("q_proj" in name or "k_proj" in name):
+            array = permuted(array, config["n_heads" if "q_proj" in name else "n_kv_heads"])
         if kind in PERMUTED and ".self_attn.q_proj" in name:
             array = permuted(array, config["num_attention_heads"])
         if kind in PERMUTED and ".self_attn.k_proj" in name:
