@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import golden_families
 import golden_later
+import golden_masking
 import golden_older
 import golden_others
 import golden_parallel
 import golden_small
-import golden_masking
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file

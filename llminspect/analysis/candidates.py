@@ -86,13 +86,26 @@ class FilledMask:
     top: list[Candidate]
 
 
+def mask_of(model: Model) -> int | None:
+    """The mask token: that of a model that writes by filling masks, else its tokenizer's."""
+    if model.config.masking is not None:
+        return model.config.masking.mask_id
+    return model.tokenizer.mask_id if model.tokenizer else None
+
+
+def predicting(model: Model, indices: Sequence[int]) -> list[int]:
+    """The places in the stream at which the model says what stands at these: the same, or those before."""
+    shifted = model.config.masking is not None and model.config.masking.shifted
+    return [max(0, index - shifted) for index in indices]
+
+
 def fill_masks(model: Model, ids: Sequence[int], stream_TD: Array, count: int) -> list[FilledMask]:
     """The most probable tokens at each mask, from the last stream; an empty list where the text has none."""
-    mask_id = model.tokenizer.mask_id if model.tokenizer else None
+    mask_id = mask_of(model)
     masks = [index for index, token_id in enumerate(ids) if token_id == mask_id]
     if not masks:
         return []
-    logits_MV = model.logits(stream_TD[masks])
+    logits_MV = model.logits(stream_TD[predicting(model, masks)])
     return [
         FilledMask(index, candidates(model, logits_V, count)) for index, logits_V in zip(masks, logits_MV, strict=True)
     ]

@@ -62,6 +62,28 @@ class StepRecord:
 
 
 @dataclass(frozen=True)
+class FilledPosition(ProbableToken):
+    """A position of the text where a mask stood, what stands there now, and its probability when it was filled."""
+
+    index: int
+    step: int | None
+    """The step in which it was filled; None: the model left the mask there."""
+
+
+@dataclass(frozen=True)
+class Unmasking:
+    """How masks became a text."""
+
+    unmask_order: str
+    diffusion_steps: int
+    block_length: int
+    mask_id: int
+    positions: list[FilledPosition]
+    guesses: list[list[ProbableToken | None]]
+    """The guess of each step at each of `positions`, with the model's own probability; None where none is due."""
+
+
+@dataclass(frozen=True)
 class Completion:
     """A finished continuation."""
 
@@ -70,7 +92,9 @@ class Completion:
     steps: list[StepRecord]
     stop: Stop
     passes: int | None = None
-    """How often the model was run for it, where tokens were guessed."""
+    """How often the model was run for it, where tokens were guessed or masks filled."""
+    unmasking: Unmasking | None = None
+    """Of a model that fills masks: in which order it did."""
 
 
 @dataclass(frozen=True)

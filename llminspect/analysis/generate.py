@@ -13,6 +13,7 @@ from llminspect.analysis.experiments import experiment_taps
 from llminspect.analysis.patching import into_places, other_text
 from llminspect.analysis.prompt import beyond_context, check_prompt, target_prompt, with_source
 from llminspect.analysis.result import Result, Tokens, token_documents
+from llminspect.analysis.unmasking import chance_of, complete_by_filling, unmasking_plan
 from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
 from llminspect.arguments.generate import GenerateOptions, SamplingOptions
 from llminspect.arguments.option import each, usual_of
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from llminspect.analysis.beams import Beam, BranchToken
-    from llminspect.analysis.completion import CompletionListener, StepRecord, Stop
+    from llminspect.analysis.completion import CompletionListener, StepRecord, Stop, Unmasking
     from llminspect.analysis.experiments import Experiment
     from llminspect.analysis.model_settings import StatedSettings
     from llminspect.model.opened import Model
@@ -68,7 +69,9 @@ class GenerateResult(Result):
     beams: list[Beam] | None = None
     tree: list[BranchToken] | None = None
     passes: int | None = None
-    """How often the model was run for the completion, with --lookup."""
+    """How often the model was run for the completion, with --lookup or where masks were filled."""
+    unmasking: Unmasking | None = None
+    """Of a model that fills masks step by step: in which order it did."""
     model_settings: dict[str, Any] | None = None
     """The model's own settings that were applied, with --model-settings, by their names in its files."""
     baseline: UnchangedCompletion | None = None
@@ -100,6 +103,7 @@ def generate(
     if model.can("source"):
         model, ids = with_source(model, prompt.ids), target_prompt(model, None, None).ids
     limits = limits_of(model, options, len(ids), None if stated is None else stated.max_length)
+    plan = unmasking_plan(model, ids, question.sampling, options)
     if options.lookup and (model.engine is not None or not model.config.causal):
         raise UsageError("--lookup needs the engine numpy and a model that keeps what it has read", "leave it out")
     changes, experiments = _changes(model, question, ids)
@@ -108,6 +112,9 @@ def generate(
     def once(sample: int, changes: PassChanges, listener: CompletionListener | None) -> Completion:
         if sample and listener is not None and listener.text is not None:
             listener.text("\n")  # Each of several on a new line.
+        if plan is not None:
+            chance = chance_of(question.sampling, options, question.seed, sample)
+            return complete_by_filling(model, ids, plan, search.sampling, limits, chance, changes, options)
         return complete(
             model,
             ids,
@@ -136,7 +143,7 @@ def generate(
         prompt=written(model, prompt),
         tokens=token_documents(prompt.tokens),
         prompt_ids=prompt.ids,
-        **{key: getattr(first, key) for key in ("completion", "ids", "steps", "stop", "passes")},
+        **{key: getattr(first, key) for key in ("completion", "ids", "steps", "stop", "passes", "unmasking")},
         context_full=True if first.stop == "length" and len(first.ids) < limits.max_tokens else None,
         notes=_notes(model, options, len(prompt.ids), *_read(ids, beams or samples, options.tree)),
         seed=question.seed,
@@ -187,7 +194,7 @@ def written(model: Model, prompt: Prompt) -> str:
 
 def check_writes(model: Model) -> None:
     """Raise UsageError for a model that does not generate."""
-    if model.can("generate"):
+    if model.can("generate") or model.can("unmask"):
         return
     says = any(model.can(what) for what in ("fill", "classify", "tag", "answer"))
     hint = "llminspect forward shows what it can say" if says else "llminspect embed shows its vectors"

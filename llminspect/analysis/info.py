@@ -114,8 +114,8 @@ class InfoResult(Result):
     format: str | None = None
     """`gguf`, `huggingface` or `built in`."""
     capabilities: list[str] | None = None
-    """`generate`, `fill` (masks), `encode` (sees both ways), `source` (an encoder–decoder); with a head `classify` (a
-    text), `tag` (its tokens), `answer` (with a part of it)."""
+    """`generate`, `fill` (masks), `unmask` (writes by filling masks), `encode` (sees both ways), `source` (an
+    encoder–decoder); with a head `classify` (a text), `tag` (its tokens), `answer` (with a part of it)."""
     parameters: int | None = None
     sizes: dict[str, int] | None = None
     """By the dimension letters, and the context."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from llminspect.arguments.option import Texts, option, usual_of
@@ -47,6 +47,15 @@ class GenerateOptions:
     steps: bool = option(False, help="For each token the way from the model's probabilities to those drawn from.")
     tree: int = option(0, min=0, metavar="DEPTH", help="The branches not taken, as a tree of this depth.")
     model_settings: bool = option(False, help="Choose as the model's own files say; options come first.")
+    diffusion_steps: int | None = option(
+        min=1, metavar="N", help="Of a model that fills masks: in N passes; unless given, one for each token."
+    )
+    block_length: int | None = option(
+        min=1, metavar="N", help="Of such a model: fill N tokens before the next N; unless given, all together."
+    )
+    unmask_order: Literal["confidence", "margin", "entropy", "random", "chance"] | None = option(
+        help="Of such a model: which masks are filled first; unless given, as it was made for."
+    )
     lookup: int = option(0, min=0, max=15, metavar="N", help="Guess N tokens a pass where the text repeats.")
 
 
@@ -72,9 +81,20 @@ def check_generate(sampling: SamplingOptions, options: GenerateOptions, *others:
     check_together("generate", sampling, options, *others)
 
 
+BY_CHANCE = ("random", "chance")
+"""The orders of unmasking that draw which masks are filled."""
+
+
+def draws_tokens(sampling: SamplingOptions, options: GenerateOptions) -> bool:
+    """Whether a model that fills masks draws its tokens, and not only which masks it fills."""
+    if options.unmask_order in BY_CHANCE:
+        return draws(replace(sampling, seed=None), replace(options, n=None))
+    return draws(sampling, options)
+
+
 def seed_of(sampling: SamplingOptions, options: GenerateOptions) -> int | None:
     """The seed of this run, chosen where none was given; None where nothing is drawn."""
-    if not draws(sampling, options):
+    if not draws(sampling, options) and options.unmask_order not in BY_CHANCE:
         return None
     if sampling.seed is not None:
         return sampling.seed

@@ -162,9 +162,18 @@ RULES: dict[str, list[Rule]] = {
             "--patch without --into is a sweep, and each of its places would write a text of its own",
             "say where, as in --into 3.stream --position 4; llminspect forward --patch finds the place",
         ),
-        Rule("n excludes greedy", "--n with temperature 0 would give the same text each time", "take --temperature 1"),
         Rule(
-            "top_k top_p min_p typical seed sampler_order excludes greedy",
+            "n excludes greedy unless by_chance",
+            "--n with temperature 0 would give the same text each time",
+            "take --temperature 1",
+        ),
+        Rule(
+            "top_k top_p min_p typical sampler_order excludes greedy",
+            "{option} says nothing where the most probable token is taken",
+            "take a --temperature above 0",
+        ),
+        Rule(
+            "seed excludes greedy unless by_chance",
             "{option} says nothing where the most probable token is taken",
             "take a --temperature above 0",
         ),
@@ -246,6 +255,7 @@ def _given(groups: tuple[Any, ...]) -> tuple[dict[str, str], set[str]]:
         "ordered": ("two filters", sum(value not in (None, 1) for value in in_order) > 1),
         "no_special": ("--no-special", values.get("special") is False),
         "greedy": ("--temperature 0", values.get("temperature") == 0),
+        "by_chance": ("--unmask-order random", values.get("unmask_order") in ("random", "chance")),
         "drawing": ("sampling", (values.get("temperature") or 0) > 0),
         "encoder": ("--part encoder", values.get("part") == "encoder"),
         "inside": ("--at", values.get("at") not in (None, "embedding")),

@@ -144,7 +144,8 @@ def generate(
 ) -> GenerateResult:
     """The text continued, each token with its probability and the runners-up.
 
-    Gives `completion`, `ids` and `steps`, one a token. Without sampling options the most probable token is taken each
+    Gives `completion`, `ids` and `steps`, one a token; of a model that fills masks also `unmasking`: which position was
+    filled in which step, and the guesses at it before. Without sampling options the most probable token is taken each
     time; with any (`temperature`, `top_p`, `seed` …) tokens are drawn, and `seed` repeats the draws. `n`, `beams` and
     `tree` follow several ways. Raises UsageError for options that make no sense, UserError where numbers break down.
 

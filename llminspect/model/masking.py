@@ -35,7 +35,9 @@ def from_gguf(config: DecoderConfig, settings: Settings, masking: Masking) -> De
 
 
 def _mask_id(stated: Any, vocabulary: int, settings: Settings, key: str) -> int | None:
-    if stated is not None and (isinstance(stated, bool) or not isinstance(stated, int) or stated not in range(vocabulary)):
+    if stated is not None and (
+        isinstance(stated, bool) or not isinstance(stated, int) or stated not in range(vocabulary)
+    ):
         raise settings.wrong(key, f"an id from 0 to {vocabulary - 1}")
     return stated
 

@@ -207,8 +207,8 @@ class Model:
         return why if why and (self.config.causal or self.architecture.head) else "it reads a text both ways"
 
     def can(self, capability: str) -> bool:
-        """Whether it can "generate", "fill" masks, "encode" (sees both ways), takes a "source", or has a head that can
-        "classify" a text, "tag" its tokens, "answer" with a span of it."""
+        """Whether it can "generate", "fill" masks, "unmask" (write by filling them), "encode" (sees both ways), takes a
+        "source", or has a head that can "classify" a text, "tag" its tokens, "answer" with a span of it."""
         return capability in self.architecture.capabilities_with(self.config, self.params)
 
 

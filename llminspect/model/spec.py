@@ -181,8 +181,8 @@ class Architecture:
     ignored: tuple[Copy, ...] = ()
     """Tensors of its files that are not read, and what they repeat."""
     capabilities: frozenset[str] = field(default_factory=lambda: frozenset({"generate"}))
-    """What it can do: "generate" (predicts the next token, has a cache), "fill" (fills masks), "encode" (sees both
-    ways), "source" (an encoder–decoder, takes a source text)."""
+    """What it can do: "generate" (predicts the next token, has a cache), "fill" (fills masks), "unmask" (writes by
+    filling masks step by step), "encode" (sees both ways), "source" (an encoder–decoder, takes a source text)."""
     only_causal: frozenset[str] = frozenset({"generate"})
     """What it can do only where no token sees those after it; where they do, it encodes."""
     requires: Mapping[str, str] = field(default_factory=dict)

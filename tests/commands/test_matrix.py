@@ -58,6 +58,8 @@ def refused(golden: Golden) -> dict[str, str]:
         known["embed positions"] = "adds nothing to a token for its position"
     if "greedy" in golden.expected:
         return known
+    if golden.name in ("dream", "llada"):
+        return known | {"beams": "fills masks", "surprise": ENCODER["surprise"]}
     known |= ENCODER
     if "bert" in golden.name:
         known |= {"contributions": NORMS_BEHIND, "attribution": NORMS_BEHIND}

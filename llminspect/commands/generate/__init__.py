@@ -47,15 +47,18 @@ def command(
     from llminspect.analysis.generate import GenerateQuestion, check_writes, generate
     from llminspect.analysis.model_settings import remark, with_model_settings
     from llminspect.analysis.prompt import text_prompt
+    from llminspect.analysis.unmasking import check_way_of_writing
 
     others = (patch, experiments, follow, source, model, output)
     check_generate(sampling, options, *others)
     opened = open_model_for(model, output, engine)
     check_writes(opened)
-    if line := remark(opened, sampling, options):
+    check_way_of_writing(opened, sampling, options, follow)
+    if not opened.can("unmask") and (line := remark(opened, sampling, options)):
         note(line, output)
     sampling, options, stated = with_model_settings(opened, sampling, options, *others)
     seed, follower = seed_of(sampling, options), Follower(source, output, options, follow)
+    follower.streams &= not opened.can("unmask")  # Which knows its text only at the end.
     if opened.engine is not None and seed is not None and sampling.seed is None:
         seed = opened.engine.agreed(seed)
     source_ids = None if patch.patch is None else text_prompt(str(patch.patch), source, opened.tokenizer, None).ids

@@ -12,6 +12,7 @@ from llminspect.analysis.completion import Completion, Filters, StepRecord
 from llminspect.analysis.generate import CompletionChange, GenerateResult, UnchangedCompletion
 from llminspect.analysis.model_settings import listed
 from llminspect.commands.forward.answers import experiments_made
+from llminspect.commands.generate.unmasking import unmasking_view
 from llminspect.core.numbers import count, number, percent, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars
@@ -39,6 +40,8 @@ def render(result: GenerateResult, *, streamed: bool = False) -> RenderableType:
         parts += [beam_table(result.beams), Text()]
     elif not streamed:
         parts += [_text(_prompt(result), _completion(result, result.completion, result.ids)), Text()]
+    if result.samples is None and result.unmasking is not None:
+        parts += [unmasking_view(result.unmasking), Text()]
     if result.samples is None and result.steps:
         parts += [
             Text(),

@@ -21,6 +21,7 @@ LABELS = 12
 _DOES = {
     "generate": "predicts the next token",
     "fill": "fills masked tokens",
+    "unmask": "writes by filling masks step by step",
     "encode": "lets every token see every other",
     "source": "reads a source text and writes a target",
     "classify": "labels a text",

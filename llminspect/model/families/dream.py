@@ -1,4 +1,4 @@
-"""Dream: a Qwen 2 that sees both ways and writes by filling masks; what stands at a position is predicted one before it.
+"""Dream: a Qwen 2 that sees both ways and fills masks; what stands at a position is predicted one position before it.
 
 Ye et al. 2025, "Dream 7B: Diffusion Large Language Models", section 3.
 """
