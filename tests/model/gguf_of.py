@@ -35,6 +35,7 @@ KINDS = {
     "gemma": gguf.MODEL_ARCH.GEMMA,
     "gemma2": gguf.MODEL_ARCH.GEMMA2,
     "gemma3": gguf.MODEL_ARCH.GEMMA3,
+    "gemma3-both-ways": gguf.MODEL_ARCH.GEMMA_EMBEDDING,
     "phi3": gguf.MODEL_ARCH.PHI3,
     "phi3-longrope": gguf.MODEL_ARCH.PHI3,
     "gpt2": gguf.MODEL_ARCH.GPT2,
@@ -82,6 +83,7 @@ UNSAID: dict[str, Callable[[Any], Any]] = {
     "qwen3-moe": lambda config: replace(config, experts=replace(config.experts, plain_layers=(1,))),
     "gemma2": lambda config: replace(config, scale=7**-0.5),
     "gemma3": lambda config: replace(config, scale=13**-0.5),
+    "gemma3-both-ways": lambda config: replace(config, scale=13**-0.5, windowed=(0, 2)),
     "olmo3": lambda config: replace(
         config, rotary=replace(config.rotary, scaling=replace(config.rotary.scaling, gain=1.2))
     ),
@@ -172,6 +174,8 @@ def write_keys(writer: Any, config: dict[str, Any]) -> None:
             add(value)
     if config["model_type"] in ("gemma2", "gemma3_text", "phi3"):
         writer.add_sliding_window(config.get("sliding_window") or 0)
+    if config.get("use_bidirectional_attention"):
+        writer.add_causal_attention(False)
     if config["model_type"] in ("bert", "roberta"):
         writer.add_causal_attention(False)
         writer.add_token_type_count(config["type_vocab_size"])

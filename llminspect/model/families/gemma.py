@@ -48,9 +48,12 @@ def gemma3_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     if settings.get("attn_logit_softcapping") is not None:  # Which the reference implementation has not built in.
         raise settings.wrong("attn_logit_softcapping", "null")
     found = files.with_windows(found, settings, lambda index: (index + 1) % pattern != 0)
-    if settings.flag("use_bidirectional_attention"):  # Then the window is as wide on both sides together.
-        found = replace(found, causal=False, window=None if found.window is None else found.window // 2)
-    return found
+    return _both_ways(found) if settings.flag("use_bidirectional_attention") else found
+
+
+def _both_ways(config: files.DecoderConfig) -> files.DecoderConfig:
+    """The window is as wide on both sides together."""
+    return replace(config, causal=False, window=None if config.window is None else config.window // 2)
 
 
 def _two_rotations(settings: files.Settings, sizes: files.Sizes) -> tuple[Rotary, Rotary]:
@@ -61,12 +64,16 @@ def _two_rotations(settings: files.Settings, sizes: files.Sizes) -> tuple[Rotary
     return Rotary(everywhere.width, settings.number("rope_local_base_freq")), everywhere
 
 
-def from_gguf(settings: files.Settings, family: str) -> files.DecoderConfig:
+def from_gguf(settings: files.Settings) -> files.DecoderConfig:
     """Few GGUF files state the pattern of windows, and none the scale: they follow from the family and its layers."""
     found = files.from_gguf(settings, unit=Glu("gelu_tanh"), biased=())
-    sizes = found.sizes
-    found = files.with_windows_of_gguf(found, settings, {"gemma": 1, "gemma2": 2, "gemma3": 6}[family])
-    if family == "gemma3":
+    sizes, family = found.sizes, settings.metadata["general.architecture"]
+    every = {"gemma": 1, "gemma2": 2}.get(family, 6)
+    found = files.with_windows_of_gguf(found, settings, every)
+    if family == "gemma-embedding":
+        settings.only("attention.causal", False)
+        found = _both_ways(found)
+    if every == 6:
         local = Rotary(found.rotary.width, settings.number("rope.freq_base_swa", 10_000.0))
         found = replace(found, local_rotary=local)
     return replace(
@@ -134,8 +141,8 @@ ARCHITECTURES = tuple(
         from_huggingface,
         partial(tensors, norms=norms),
         model_type=model_type,
-        gguf=name,
-        read_gguf=partial(from_gguf, family=name),
+        gguf=(name, "gemma-embedding") if name == "gemma3" else name,
+        read_gguf=from_gguf,
         defaults=defaults,
     )
     for name, model_type, from_huggingface, norms, defaults in (
