@@ -64,13 +64,14 @@ def _described(name: str) -> Description:
 
 
 def _bringing(parts: Callable[[str], set[str]]) -> list[str]:
-    """The models that bring a part which none before has."""
-    seen: set[str] = set()
+    """A few models that have every part, each chosen as it brings the most that none before has."""
+    left = {name: parts(name) for name in sorted(NAMES) if name not in UNCUT}
     found = []
-    for name in sorted(set(NAMES) - set(UNCUT), key=lambda name: (len(name), name)):
-        if parts(name) - seen:
-            found.append(name)
-        seen |= parts(name)
+    while any(left.values()):
+        most = max(left, key=lambda name: len(left[name]))
+        brought = left[most]
+        found.append(most)
+        left = {name: has - brought for name, has in left.items()}
     return found
 
 
