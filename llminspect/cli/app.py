@@ -32,7 +32,7 @@ class ReaderGone(Exception):
 class Commands(Protocol):
     """Where the commands are (`llminspect.commands`): names, a line about each, what each calls and draws with."""
 
-    def names(self) -> list[str]: ...
+    def names(self) -> tuple[str, ...]: ...
 
     def summary(self, name: str) -> str: ...
 
@@ -77,7 +77,7 @@ class LazyCommands(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return self.known.names()
+        return list(self.known.names())
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in self.known.names():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
+from functools import cache
 from importlib.abc import InspectLoader
 from types import CodeType, FunctionType
 from typing import Any
@@ -17,10 +18,11 @@ ORDER = "tokenize encode embed attend forward generate walk diff models pull inf
 """The flow of the text first; a command that is not named here comes after."""
 
 
-def names() -> list[str]:
+@cache
+def names() -> tuple[str, ...]:
     """All commands, in the order of `--help`."""
     found = {entry.name for entry in pkgutil.iter_modules(__path__)}
-    return sorted(found, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+    return tuple(sorted(found, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name)))
 
 
 def summary(name: str) -> str:
