@@ -62,6 +62,13 @@ class ModelError(UserError):
     code = "model"
 
 
+class TokenizerAlone(ModelError):
+    """What was named is a tokenizer without a model. `tokenize`, `encode` and `info` take it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "a tokenizer alone is what tokenize, encode and info take")
+
+
 class CheckFailed(UserError):
     """A check that was asked for (`--max-tokens-allowed`, `verify`) did not hold."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from llminspect.errors import ModelError, UsageError, UserError
+from llminspect.errors import ModelError, TokenizerAlone, UsageError, UserError
 from llminspect.model.opened import Description, Model, end_ids
 
 if TYPE_CHECKING:
@@ -39,10 +39,9 @@ def describe_model(
         _built_in(name, ignore_settings, adapter)
         toy = TOYS[name]()
         return Description(name, toy.architecture, toy.config, list(toy.architecture.tensors(toy.config)))
-    from llminspect.files.locate import locate
     from llminspect.model.describing import describe
 
-    located = locate(name, revision=revision, offline=offline, progress=progress)
+    located = _located(name, revision, offline, progress)
     return describe(located, ignore_settings, adapter, offline)
 
 
@@ -98,14 +97,25 @@ def open_model(
             nothing_quantized(name)
         toy = TOYS[name]()
         return Model(name, toy.architecture, toy.config, toy.params, _toy_tokenizer(name), {"file": "built in"})
-    from llminspect.files.locate import locate
     from llminspect.model.describing import describe
 
     if adapter is not None and kernels == "numba":
         raise UsageError("--kernels numba multiplies with the file's own blocks, to which no adapter can be added")
-    located = locate(name, revision=revision, offline=offline, progress=progress)
+    located = _located(name, revision, offline, progress)
     description = describe(located, ignore_settings, adapter, offline)
     return _assemble(description, progress, streamed, finite, kernels == "numba")
+
+
+def _located(name: str, revision: str | None, offline: bool, progress: Progress | None) -> Located:
+    """Where a model lies. Raises ModelError; of another kind for the name of a tokenizer that stands alone."""
+    from llminspect.files.locate import locate
+
+    try:
+        return locate(name, revision=revision, offline=offline, progress=progress)
+    except ModelError:
+        if standalone(name) is None:
+            raise
+    raise TokenizerAlone(f"{name} is a tokenizer without a model")
 
 
 def _built_in(name: str, ignore_settings: Sequence[str], adapter: str | None) -> None:

@@ -10,11 +10,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from llminspect.analysis.result import Result, fields_of
 from llminspect.analysis.sentence import Pooling, document_of_step
-from llminspect.errors import ModelError
+from llminspect.errors import ModelError, TokenizerAlone
 from llminspect.model.spec import TensorSpec, expanded_shape
-from llminspect.opening import declared_pooling
+from llminspect.opening import (
+    declared_pooling,
+    describe_model,
+    open_tokenizer,
+    standalone,
+    tokenizer_of,
+    with_note,
+)
 
 if TYPE_CHECKING:
+    from llminspect.files.download import Progress
     from llminspect.model.adapter import Adapter
     from llminspect.model.heads import Kind, Problem
     from llminspect.model.opened import Description
@@ -142,6 +150,25 @@ class InfoResult(Result):
     chat_template: str | None = None
     metadata: dict[str, Any] | None = None
     """The file's own configuration; of a long list only how many entries it has."""
+
+
+def inside(
+    name: str, *, progress: Progress | None = None, **reading: Any
+) -> tuple[Description | None, Tokenizer | None, dict[str, Any]]:
+    """What `info` tells of: a model and its tokenizer, or a tokenizer alone, with the provenance.
+
+    `reading` is what `describe_model` takes. Raises ModelError.
+    """
+    alone = standalone(name)
+    if alone is not None:
+        return None, alone, {"file": "built in"}
+    try:
+        description = describe_model(name, progress=progress, **reading)
+    except TokenizerAlone:
+        return None, *open_tokenizer(name, revision=reading["revision"], offline=reading["offline"], progress=progress)
+    tokenizer = tokenizer_of(description)
+    provenance = {"file": "built in"} if description.located is None else description.located.provenance
+    return description, tokenizer, with_note(provenance, tokenizer)
 
 
 def info(description: Description | None, tokenizer: Tokenizer | None, name: str) -> InfoResult:

@@ -58,9 +58,14 @@ class CountOptions:
             return ListedPrice(None, *given)
         table = price_table(self.prices)
         if text not in table:
+            from difflib import get_close_matches
+
+            near = get_close_matches(text.casefold(), table, 3) or list(table)[:3]
             raise UsageError(
                 f"--cost {shortened(text)!r} is no price, and no name in {self.prices or 'the price table'}",
-                f"a price a million: 2.50, '$2.50', '2 EUR'; --prices FILE; or one of {', '.join(table)}",
+                "a price of your own needs no --prices"
+                if self.prices is not None and parse_price(text)
+                else f"a price a million, as 2.50 or '2 EUR', or one of {len(table)} names, as {', '.join(near)}",
             )
         return table[text]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llminspect.errors import ModelError
+from llminspect.errors import ModelError, TokenizerAlone
 from llminspect.files.folder import ADAPTER_CONFIG, CONFIG, PICKLES, VOCABULARIES
 from llminspect.files.gguf_header import MAGIC
 from llminspect.files.weights import shown
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MOST_NAMED = 3
+TOKENIZER = "a tokenizer"
 _KINDS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     ((ADAPTER_CONFIG,), "an adapter", "give it to a model: --model BASE --adapter {folder}"),
     ((".gguf",), "GGUF files", "give the path of one"),
@@ -20,9 +21,22 @@ _KINDS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (PICKLES, "a pickle, which is not opened: that can run any code", "look for a revision with safetensors"),
     ((".onnx",), "ONNX, which is not opened", "look for a revision with safetensors"),
     ((".h5", ".msgpack"), "weights for TensorFlow or Flax, which are not opened", "look for safetensors"),
-    ((*VOCABULARIES, ".tiktoken"), "a tokenizer", "llminspect tokenize and encode take it: --model {folder}"),
+    (
+        (*VOCABULARIES, ".tiktoken"),
+        TOKENIZER,
+        "take a model with weights; the tokenizer goes to tokenize --model {folder}",
+    ),
 )
 """By how their names end, in the order of what matters most: what it is, and what would do."""
+
+
+def is_gguf(path: Path) -> bool:
+    """Whether its first bytes say so, or it cannot be read, which opening it as such will say."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return True
 
 
 def refuse_other_weights(path: Path) -> None:
@@ -30,13 +44,10 @@ def refuse_other_weights(path: Path) -> None:
 
     ModelError says what it is.
     """
-    try:
-        with path.open("rb") as file:
-            is_gguf = file.read(len(MAGIC)) == MAGIC
-    except OSError:
-        return  # Which opening it will say.
+    if is_gguf(path):
+        return
     for ends, what, hint in _KINDS:
-        if path.name.endswith(ends) and not is_gguf and ends != (".gguf",):
+        if path.name.endswith(ends) and ends != (".gguf",) and what != TOKENIZER:
             beside = f", and no {CONFIG} stands beside it" if ends == (".safetensors",) else ""
             raise ModelError(f"{shown(path)} holds {what}{beside}", hint.format(folder=shown(path.parent)))
 
@@ -54,5 +65,8 @@ def cannot_open(folder: Path) -> ModelError:
         if found:
             more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
             named = ", ".join(map(shown, found[:MOST_NAMED]))
-            return ModelError(f"{where}; it holds {what} ({named}{more})", hint.format(folder=shown(folder)))
+            message = f"{where}; it holds {what} ({named}{more})"
+            if what == TOKENIZER and CONFIG not in names:
+                return TokenizerAlone(message)
+            return ModelError(message, hint.format(folder=shown(folder)))
     return ModelError(where, "give a model's folder or a .gguf file")

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from llminspect.errors import ModelError
+from llminspect.errors import ModelError, TokenizerAlone
 from llminspect.files import folder as folders
 from llminspect.files.catalogue import CATALOGUE, unknown
-from llminspect.files.contents import cannot_open, refuse_other_weights
+from llminspect.files.contents import cannot_open, is_gguf, refuse_other_weights
 from llminspect.files.home import expanded, sha256_of, state_key
 from llminspect.files.source import read_json
-from llminspect.files.weights import weight_types
+from llminspect.files.weights import shown, weight_types
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -103,7 +103,10 @@ def locate(
     """
     offline = offline or os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
     path = expanded(name)
-    if not weights and _is_tokenizer_file(path):
+    if _is_tokenizer_file(path) and not (weights and is_gguf(path)):
+        if weights:
+            refuse_other_weights(path)
+            raise TokenizerAlone(f"{shown(path)} holds no weights")
         return _tokenizer_alone(path, name)
     if _is_model(path):
         return _from_path(path, name, weights=weights)
@@ -141,10 +144,10 @@ def model_paths(begun: str) -> list[str]:
     except (OSError, ValueError):
         return []
     front = begun[: len(begun) - len(start)]
-    shown = [path for path in inside if start or not path.name.startswith(".")]
+    offered = [path for path in inside if start or not path.name.startswith(".")]
     return [
         f"{front}{path.name}" + ("/" if path.is_dir() and not _is_model(path) else "")
-        for path in shown
+        for path in offered
         if path.suffix == ".gguf" or (path.is_dir() and (front or start or _is_model(path)))
     ]
 

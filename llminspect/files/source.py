@@ -24,6 +24,8 @@ def open_bytes(path: Path | str) -> IO[bytes]:
     """The file, open for reading as bytes. UserError: it cannot be read."""
     try:
         return Path(path).open("rb")
+    except IsADirectoryError:
+        raise UserError(f"{str(path)!r:.300} is a folder", "name a file in it; tokenize --count takes it") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name.
         raise UserError(f"cannot read {str(path)!r:.300}: {getattr(error, 'strerror', None) or error}") from None
 

@@ -94,15 +94,11 @@ def info(name: str = DEFAULT, *, where: ModelOptions) -> InfoResult:
     ('llama', 30, 576, 134515008)
     """
     from llminspect.analysis.info import info as work
-    from llminspect.opening import describe_model, standalone, tokenizer_of
+    from llminspect.analysis.info import inside
 
     where = checked(replace(where, model=name))
-    alone = standalone(name)
-    if alone is not None:
-        return work(None, alone, name)
-    description = describe_model(name, **where.reading)
-    found = work(description, tokenizer_of(description), name)
-    return found if description.located is None else noted(found, description.located.provenance)
+    description, tokenizer, provenance = inside(name, **where.reading)
+    return noted(work(description, tokenizer, name), provenance)
 
 
 @takes_options

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from llminspect.errors import ModelError, UsageError
+from llminspect.errors import ModelError, TokenizerAlone, UsageError
 from llminspect.files.contents import cannot_open
 from llminspect.model.head_files import SETTING, has_head, with_gguf_head, with_head, without_head
 from llminspect.model.opened import Description
@@ -24,6 +24,8 @@ def describe(
     located: Located, ignore_settings: Sequence[str] = (), adapter: str | None = None, offline: bool = False
 ) -> Description:
     """Raises ModelError where anything is not understood, UsageError for settings that cannot be passed over."""
+    if located.format == "gguf" and located.weights is not None and not located.weights.tensors:
+        raise TokenizerAlone(f"{located.name} holds no weights")
     architecture = architecture_of(located.config, located.format, located.name)
     read_config = architecture.config_from_gguf if located.format == "gguf" else architecture.config_from_huggingface
     assert read_config is not None

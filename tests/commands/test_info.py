@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +15,11 @@ from llminspect.analysis.info import InfoResult, part_of
 from llminspect.commands.info.view import render
 from llminspect.core.numbers import ranges
 from llminspect.opening import describe_model, open_model, tokenizer_of
+from tests.fuzz.samples import llama, vocabulary
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import RenderableType
 
     from tests.conftest import Program
@@ -120,3 +125,13 @@ def test_an_unknown_model_is_one_line(program: Program) -> None:
     assert ran.json["error"]["code"] == "model"
     assert "smollm2" in ran.json["error"]["hint"]
     assert len(ran.err.splitlines()) == 1
+
+
+def test_a_tokenizer_alone_is_told_of_and_no_other_command_takes_it(called: Program, tmp_path: Path) -> None:
+    mine, small = tmp_path / "mine.json", tmp_path / "small.gguf"
+    mine.write_text(json.dumps({"model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": []}}))
+    small.write_bytes(replace(llama(vocabulary("llama", []), 8), tensors=[]).build())
+    for name in ("gpt-4o", "words", str(mine), str(small)):
+        assert "a tokenizer without a model" in called("info", name).out
+        refused = called("forward", "a", "--model", name)
+        assert (refused.code, refused.out) == (3, "") and "tokenize, encode and info take" in refused.err

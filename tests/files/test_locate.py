@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from llminspect.errors import ModelError
+from llminspect.errors import ModelError, TokenizerAlone
 from llminspect.files import pull as pulling
 from llminspect.files.catalogue import CATALOGUE
 from llminspect.files.locate import locate
@@ -109,7 +109,7 @@ def test_a_tokenizer_that_stands_alone(name: str, tmp_path: Path) -> None:
     assert list(located.tokenizer_files.values()) == [tmp_path / name]
     assert located.provenance["file"] == name
     assert len(located.provenance["sha256"]) == 64
-    with pytest.raises(ModelError, match="is not a GGUF file" if name == "of-my-own.json" else "holds a tokenizer"):
+    with pytest.raises(TokenizerAlone, match="holds no weights"):
         locate(str(tmp_path / name))
 
 

@@ -30,7 +30,7 @@ def test_lines_end_at_line_feeds_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["missing", "a\0b", "."])
 def test_what_cannot_be_read_is_one_line(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UserError, match="cannot read") as caught:
+    with pytest.raises(UserError, match=r"cannot read|is a folder") as caught:
         read_bytes(f"{tmp_path}/{name}")
     assert caught.value.exit_code == 1
     assert "\0" not in caught.value.message
