@@ -24,6 +24,7 @@ import golden_older
 import golden_others
 import golden_parallel
 import golden_small
+import golden_state
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
@@ -151,7 +152,9 @@ def expected_values(family: Any, model: Any, ids: torch.Tensor) -> dict[str, np.
             "greedy": greedy(model, target[:, :1], input_ids=source),
         }
     output = model(input_ids=ids, output_attentions=True)
-    values = {"ids": ids[0].numpy(), "attentions": stacked(output.attentions), "hidden": stream.taken()}
+    values = {"ids": ids[0].numpy(), "hidden": stream.taken()}
+    if getattr(output, "attentions", None):  # Of the layers that have any.
+        values["attentions"] = stacked([weights for weights in output.attentions if weights is not None])
     if family.kind == "encoder":
         values["pooled"] = output.pooler_output[0].numpy()
     elif family.kind == "body":
@@ -217,6 +220,7 @@ def main(arguments: list[str]) -> None:
         *golden_small.FAMILIES,
         *golden_parallel.FAMILIES,
         *golden_masking.FAMILIES,
+        *golden_state.FAMILIES,
         *golden_others.OTHERS,
     ]:
         if not wanted or family.name in wanted:

@@ -19,6 +19,7 @@ from llminspect.analysis.prompt import (
     with_source,
 )
 from llminspect.analysis.result import Dims, Result, Tokens, token_documents
+from llminspect.analysis.states import StateLayer, check_attention, of_attention, of_states
 from llminspect.arguments.attend import AttendOptions, parse_shown
 from llminspect.arguments.ranges import Choice, parse_choice
 from llminspect.arguments.words import find_word, parse_pair
@@ -85,6 +86,10 @@ class AttendResult(Result):
     encoder: EncoderAttention | None = None
     selected: bool = True
     """Whether heads were chosen."""
+    attention_layers: list[int] | None = None
+    """Where not every layer has attention: those that have …"""
+    states: list[StateLayer] | None = None
+    """… and what the layers keep that have a state; of those that were chosen with the weights."""
 
 
 def attend(
@@ -160,7 +165,7 @@ def _attend(
     wanted = WantedAttention(
         heads=chosen if _keeps_heads(keeping, selects and weights_only, len(chosen), len(prompt.tokens)) else [],
         shown=shown,
-        measures=weights_only and not selects,
+        measures=weights_only and not selects and bool(chosen),
         mean=chosen if options.mean else [],
         rollout=options.rollout,
         row=index if options.query is not None and len(chosen) != 1 else None,
@@ -192,11 +197,12 @@ def _attend(
         heads=watched.heads,
         shown=list(shown) if shown != ("weights",) else None,
         mean=None if watched.mean is None else watched.mean / len(chosen),
-        overview=overview_of(watched.measures, options.measure or "entropy") if wanted.measures else None,
+        overview=overview_of(watched.measures, options.measure or "entropy", model.config.attending, sizes.L),
         query=query,
         find=found,
         rollout=watched.rollout,
         contributions=written,
+        **of_states(model, options, prompt.ids),
         notes=beyond_context(model, len(prompt.tokens)),
     )
 
@@ -211,12 +217,17 @@ def _refuse_parts(model: Model, options: AttendOptions) -> None:
 
 
 def layers_and_heads(model: Model, options: AttendOptions) -> tuple[list[int], list[int]]:
-    """The chosen ones, or all. Raises UsageError for those that do not exist."""
-    sizes = model.config.sizes
-    if not sizes.H:
+    """The chosen ones that have attention, or all that have. Raises UsageError for those that do not exist, and where
+    something is wanted that only an attention has of a layer that has none."""
+    sizes, config = model.config.sizes, model.config
+    if not sizes.H and config.state is None:
         raise UsageError(f"the model {model.name} has no attention", "toy-attention has one head that can be checked")
-    layers = parse_choice(options.layer, "layer", sizes.L) or list(range(sizes.L))
-    return layers, parse_choice(options.head, "head", sizes.H) or list(range(sizes.H))
+    chosen = parse_choice(options.layer, "layer", sizes.L)
+    check_attention(model, range(sizes.L), {"--rollout": options.rollout})
+    if chosen is not None or not config.attending:
+        check_attention(model, chosen or range(sizes.L), of_attention(options))
+    layers = [layer for layer in chosen or config.attending if config.attends(layer)]
+    return layers, (parse_choice(options.head, "head", sizes.H) if layers else None) or list(range(sizes.H))
 
 
 def _keeps_heads(keeping: Keeping, drawn: bool, heads: int, tokens: int) -> bool:
@@ -244,7 +255,8 @@ def with_mask(model: Model, mask: Literal["none", "causal"] | None) -> Model:
 
 
 def attention_arrays(model: Model, options: AttendOptions, result: AttendResult) -> dict[str, Any]:
-    """`weights` [L, H, T, S] of the layers and heads that were chosen, with their numbers.
+    """`weights` [L, H, T, S] of the chosen layers and heads, with their numbers; of chosen layers with a state
+    `state_weights` [L, T, S] as they are shown, and `state_layers`.
 
     Of an encoder–decoder `weights` are the target's, with `cross_weights` and `encoder_weights` of every layer and
     head. The weights go to the file as a pass of their own makes them: all of them at once may be many gigabytes.
@@ -271,6 +283,10 @@ def attention_arrays(model: Model, options: AttendOptions, result: AttendResult)
         "heads": np.array(chosen_heads),
         "ids": np.array(ids),
     }
+    kept = [state for state in result.states or () if state.weights is not None]
+    if kept:
+        arrays["state_weights"] = np.stack([state.weights for state in kept if state.weights is not None])
+        arrays["state_layers"] = np.array([state.layer for state in kept])
     if result.rollout is not None:
         arrays["rollout"] = result.rollout
     if result.find is not None:

@@ -66,18 +66,35 @@ class Overview:
     measure: MeasureName
     measures: dict[MeasureName, Annotated[Array, Dims("L H")]]
     habits: list[list[str]]
-    """[L][H]: sink, previous, next, self, same, induction, diffuse or mixed."""
+    """[L][H]: sink, previous, next, self, same, induction, diffuse or mixed; none in a layer without attention."""
     definitions: dict[str, str]
 
 
-def overview_of(measures: Mapping[str, Sequence[Array]], measure: MeasureName) -> Overview:
-    """All heads at a glance, from the measures [H] of each layer; `measure` colours them."""
-    stacked = {name: np.stack(layers) for name, layers in measures.items()}
-    layers, heads = stacked["entropy"].shape
+def overview_of(
+    measures: Mapping[str, Sequence[Array]],
+    measure: MeasureName,
+    attending: Sequence[int] | None = None,
+    layers: int = 0,
+) -> Overview | None:
+    """All heads at a glance, from the measures [H] of each layer; `measure` colours them. None where none was made.
+
+    Where only the layers `attending` of `layers` have attention, the others' measures are no numbers and their habits
+    are "none".
+    """
+    if not measures:
+        return None
+    stacked = {name: np.stack(found) for name, found in measures.items()}
+    rows, heads = stacked["entropy"].shape
     habits = [
-        [habit({name: float(value_LH[layer, head]) for name, value_LH in stacked.items()}) for head in range(heads)]
-        for layer in range(layers)
+        [habit({name: float(value_LH[row, head]) for name, value_LH in stacked.items()}) for head in range(heads)]
+        for row in range(rows)
     ]
+    if attending is not None and rows < layers:
+        places, found_habits = list(attending), habits
+        habits = [found_habits[places.index(at)] if at in places else ["none"] * heads for at in range(layers)]
+        for name, value_LH in stacked.items():
+            stacked[name] = np.full((layers, heads), np.nan, value_LH.dtype)
+            stacked[name][places] = value_LH
     definitions = {name: entry.definition for name, entry in MEASURES.items()}
     return Overview(measure, stacked, habits, definitions)  # type: ignore[arg-type]
 
@@ -106,7 +123,7 @@ def watch_attention(model: Model, ids: Sequence[int], wanted: WantedAttention) -
     watched, sizes, shown = WatchedAttention(model, ids, wanted), model.config.sizes, wanted.shown
     layers = sorted({layer for layer, _ in (*wanted.heads, *wanted.mean)})
     every = wanted.measures or wanted.rollout or wanted.row is not None or wanted.pair is not None
-    last = sizes.L - 1 if every else max(layers, default=-1)
+    last = max(model.config.attending, default=-1) if every else max(layers, default=-1)
     steps = {PARTS.get(name, name) for name in shown if name in (*STEPS, *PARTS)}
     steps |= {"value"} if "added" in shown else set()
     names = ["*.attention.weights"] if every else [f"{layer}.attention.weights" for layer in layers]
@@ -171,8 +188,10 @@ class WatchedAttention:
         if wanted.rollout:
             self.rollout = roll_out(self.rollout, weights_HTS)
         if wanted.row is not None:
-            self.rows.append(weights_HTS[:, wanted.row].copy())
+            nothing_HS = np.zeros_like(weights_HTS[:, 0])  # Of each layer without attention before this one.
+            self.rows += [nothing_HS] * (layer - len(self.rows)) + [weights_HTS[:, wanted.row].copy()]
         if wanted.pair is not None:
+            self.pairs += [[]] * (layer - len(self.pairs))
             self.pairs.append([excess(head_TS, *wanted.pair, causal, window) for head_TS in weights_HTS])
 
     def _measured(self, weights_HTS: Array, heads: Sequence[int], window: int | None) -> dict[int, dict[str, Array]]:

@@ -64,6 +64,8 @@ class LayerShare:
     heads: list[float]
     cross: float | None = None
     """Of an encoder–decoder: the attention to the source text."""
+    state: float | None = None
+    """Of a model whose layers keep a state: what that adds."""
 
 
 @dataclass(frozen=True)
@@ -112,14 +114,16 @@ def attribute(
     # What the attention added beside its heads: its bias, and what experiments made of it.
     rest_LD = parts.attention_LD - parts.heads_LHD.sum(axis=1)
     heads_LH, rest_L, fed_L = share(parts.heads_LHD), share(rest_LD), share(parts.feedforward_LD)
-    cross_L = share(parts.cross_LD)
+    cross_L, state_L = share(parts.cross_LD), share(parts.state_LD)
     embedding, experiment = float(share(parts.embedding_D)), float(share(parts.experiment_D))
     logits_V = watched.capture.arrays.get("final.uncapped", watched.capture["final.logits"])[0]
     return Attribution(
         target=named_token(model, target),
         versus=None if versus is None else named_token(model, versus),
         logit=float(difference(logits_V)),
-        sum=float(heads_LH.sum() + rest_L.sum() + cross_L.sum() + fed_L.sum() + embedding + bias + experiment),
+        sum=float(
+            heads_LH.sum() + rest_L.sum() + cross_L.sum() + state_L.sum() + fed_L.sum() + embedding + bias + experiment
+        ),
         embedding=embedding,
         bias=bias,
         layers=[
@@ -129,6 +133,7 @@ def attribute(
                 float(fed_L[layer]),
                 heads_LH[layer].tolist(),
                 None if model.source is None else float(cross_L[layer]),
+                None if model.config.state is None else float(state_L[layer]),
             )
             for layer in range(layers)
         ],
@@ -149,6 +154,8 @@ class Contributions:
     feedforward: Annotated[Array, Dims("L")]
     scales_frozen: bool
     """The model norms what the attention adds; the heads are shown with the scale that this norm had."""
+    state: Annotated[Array, Dims("L")] | None = None
+    """What the layers add that have a state."""
 
 
 def contributions(model: Model, rows: Mapping[str, Array], index: int, text: str) -> Contributions:
@@ -177,4 +184,5 @@ def contributions(model: Model, rows: Mapping[str, Array], index: int, text: str
         attention_bias=shares(parts.bias_LD, final_D),
         feedforward=shares(parts.feedforward_LD, final_D),
         scales_frozen="attention.norm_after.weight" in arrays,
+        state=None if model.config.state is None else shares(parts.state_LD, final_D),
     )

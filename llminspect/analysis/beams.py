@@ -10,7 +10,6 @@ import numpy as np
 from llminspect.analysis.candidates import ProbableToken, token_text
 from llminspect.analysis.completion import Limits, PassChanges, Stop, longest, next_logits
 from llminspect.core.attention import softmax
-from llminspect.core.cache import Cache, LayerCache
 from llminspect.core.decoding import EarlyStopping, beam_search
 from llminspect.core.rules import Extent
 from llminspect.core.sampling import Sampling, beam_scores, check_left, top_ids
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llminspect.core.array import Array
+    from llminspect.core.cache import Cache
     from llminspect.model.opened import Model
 
 MOST_BRANCHES = 5000
@@ -70,8 +70,7 @@ def search_beams(
         nonlocal cache, texts
         if parents and cache is not None:
             kept = np.asarray(parents)
-            layers = (LayerCache(seen.key_KSE[kept], seen.value_KSE[kept]) for seen in cache.layers)
-            cache = replace(cache, layers=tuple(layers))
+            cache = replace(cache, layers=tuple(seen.of_texts(kept) for seen in cache.layers))
         tap = changes.in_pass(first=not parents)
         result = model.run(np.asarray(ids)[:, None] if parents else np.asarray(prompt_ids)[None], tap, cache)
         cache = result.cache

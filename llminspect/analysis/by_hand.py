@@ -266,6 +266,10 @@ def _captured(model: Model, ids: Sequence[int], index: int, layer: int, head: in
 
 def _cache_before(model: Model, ids: Sequence[int], layer: int, earlier: Capture) -> Cache:
     """What the layers up to `layer` keep of the tokens before the query; `earlier` sees them as well."""
+    if model.config.state is not None:
+        cache = model.run(ids, earlier).cache
+        assert cache is not None
+        return cache
     names = [f"layers.{at}.attention.{step}" for at in range(layer + 1) for step in ("key", "value")]
     kept = Capture(*names)
     run_until(model, ids, Chain([kept, earlier]), names[-2:])

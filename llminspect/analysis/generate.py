@@ -17,6 +17,7 @@ from llminspect.analysis.unmasking import chance_of, complete_by_filling, unmask
 from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
 from llminspect.arguments.generate import GenerateOptions, SamplingOptions
 from llminspect.arguments.option import each, usual_of
+from llminspect.core.numbers import ranges
 from llminspect.core.rules import NO_RULES
 from llminspect.core.sampling import Sampling
 from llminspect.errors import ModelError, UsageError, as_json
@@ -104,8 +105,7 @@ def generate(
         model, ids = with_source(model, prompt.ids), target_prompt(model, None, None).ids
     limits = limits_of(model, options, len(ids), None if stated is None else stated.max_length)
     plan = unmasking_plan(model, ids, question.sampling, options)
-    if options.lookup and (model.engine is not None or not model.config.causal):
-        raise UsageError("--lookup needs the engine numpy and a model that keeps what it has read", "leave it out")
+    _check_lookup(model, options)
     changes, experiments = _changes(model, question, ids)
     search = _search(question)
 
@@ -154,6 +154,18 @@ def generate(
         baseline=None if plain is None else UnchangedCompletion(plain.completion, plain.ids),
         change=None if plain is None else CompletionChange(experiments, place_of_difference(plain.ids, first.ids)),
     )
+
+
+def _check_lookup(model: Model, options: GenerateOptions) -> None:
+    """Raise UsageError where a guess that was wrong could not be taken back."""
+    if options.lookup and model.config.state is not None:
+        raise UsageError(
+            f"--lookup: layers {ranges(model.config.state_layers)} of {model.name} have a state, which a wrong guess "
+            "would spoil",
+            "leave it out",
+        )
+    if options.lookup and (model.engine is not None or not model.config.causal):
+        raise UsageError("--lookup needs the engine numpy and a model that keeps what it has read", "leave it out")
 
 
 def _search(question: GenerateQuestion) -> BeamSearch:

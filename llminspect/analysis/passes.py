@@ -38,6 +38,7 @@ class PositionRows:
         parts = (
             "input middle output attention.output attention.unnormed cross_attention.output feedforward.output".split()
         )
+        parts += ["state.output"]
         parts += ["attention.mixed"] if heads else []
         self._names = {"embedding.output", *(f"layers.{layer}.{part}" for layer in range(layers) for part in parts)}
         self.patterns = tuple(sorted(self._names))

@@ -15,6 +15,7 @@ from llminspect.analysis.experiments import Experiment
 from llminspect.analysis.passes import captured
 from llminspect.analysis.prompt import check_prompt, prompt_of_ids, with_source
 from llminspect.analysis.result import Dims
+from llminspect.analysis.states import check_attention
 from llminspect.analysis.token_scores import TOKENS_AT_ONCE, with_gradients
 from llminspect.arguments.experiments import PatchOptions, parse_place
 from llminspect.arguments.option import each
@@ -154,6 +155,10 @@ def sweep(
     that finds as far as it is a straight line: (the other's value − this text's) · gradient, for all places in a few
     passes and one back (Nanda 2023, "Attribution Patching"; Syed et al. 2023).
     """
+    if part in ("head", "attention"):
+        check_attention(model, range(model.config.sizes.L), {f"--sweep {part}": True})
+    if part == "feedforward" and not model.config.sizes.F:
+        raise UsageError(f"--sweep feedforward: {model.name} has no feed-forward step", "--sweep stream")
     engine = with_gradients(model) if gradient else None
     places, differing = [Place(layer, part) for layer in range(model.config.sizes.L)], other.differing(model, ids)
     source = Capture(*(place.tap for place in places))

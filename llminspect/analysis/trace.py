@@ -37,6 +37,8 @@ class LayerTrace:
     feedforward_norm: float | None
     seconds: float
     steps: list[TraceStep] | None = None
+    state_norm: float | None = None
+    """Length of what a layer's state adds; left out where it has none."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def layer_traces(
                 length(rows.get(f"{name}.feedforward.output")),
                 moments[f"{name}.output"] - before,
                 [step for step in steps if step.name.startswith(f"{name}.")] or None,
+                length(rows.get(f"{name}.state.output")),
             )
         )
         before = moments[f"{name}.output"]

@@ -17,14 +17,25 @@ if TYPE_CHECKING:
 def parse_place(model: Model, text: str, option: str, *, stream: bool = False) -> Place:
     """`3.2`, `3.attention`, `3.feedforward` (and with `stream` `3.stream`). Raises UsageError for what is not there."""
     from llminspect.core.intervention import Place
+    from llminspect.core.numbers import ranges
 
-    forms = "3.2 (layer 3, head 2), 3.attention, 3.feedforward" + (" or 3.stream" if stream else "")
+    states = model.config.state_layers
+    forms = "3.2 (layer 3, head 2), 3.attention, 3.feedforward"
+    forms += (f", {states[0]}.state" if states else "") + (" or 3.stream" if stream else "")
     layer_text, _, part = text.strip().partition(".")
-    parts = {"attention": "attention", "feedforward": "feedforward", **({"stream": "stream"} if stream else {})}
+    parts = ["attention", "feedforward", *(["stream"] if stream else []), *(["state"] if states else [])]
     if not is_index(layer_text) or not (is_index(part) or part in parts):
         raise UsageError(f"{option} {shortened(text)!r} is not a part of the model", f"write {forms}")
     layer, sizes = int(layer_text), model.config.sizes
     check_exists(layer, sizes.L, "layer")
+    if part == "state" and layer not in states:
+        raise UsageError(f"{option} {text!r}: that layer has no state", f"those that have: {ranges(states)}")
+    if (is_index(part) or part == "attention") and states and not model.config.attends(layer):
+        attending = ranges(model.config.attending) or "none"
+        raise UsageError(
+            f"{option} {text!r}: that layer has a state and no attention",
+            f"{layer}.state is what it has instead; layers with attention: {attending}",
+        )
     if is_index(part):
         check_exists(int(part), sizes.H, "head")
         return Place(layer, "head", int(part))
@@ -32,7 +43,7 @@ def parse_place(model: Model, text: str, option: str, *, stream: bool = False) -
         raise UsageError(f"{option} {text!r}: {model.name} has no attention")
     if part == "feedforward" and not sizes.F:
         raise UsageError(f"{option} {text!r}: {model.name} has no feed-forward step")
-    return Place(layer, parts[part])  # type: ignore[arg-type]
+    return Place(layer, part)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ class StreamParts:
     """What the attention added in all: its heads, its bias, and what experiments made of them."""
     cross_LD: Array
     """What the attention to a source text adds: 0 where there is none."""
+    state_LD: Array
+    """What a layer's state adds: 0 where it has none."""
     feedforward_LD: Array
     experiment_D: Array
     """What experiments added to the stream itself, or took from it."""
@@ -53,15 +55,24 @@ def stream_parts(
         return np.stack([rows.get(f"layers.{layer}.{step}.output", nothing_D) for layer in range(layers)])
 
     attention_LD, cross_LD, feedforward_LD = added("attention"), added("cross_attention"), added("feedforward")
+    state_LD = added("state")
     for layer in sorted(changed):
-        added_D = attention_LD[layer] + cross_LD[layer] + feedforward_LD[layer]
+        added_D = attention_LD[layer] + cross_LD[layer] + state_LD[layer] + feedforward_LD[layer]
         experiment_D = experiment_D + rows[f"layers.{layer}.output"] - (rows[f"layers.{layer}.input"] + added_D)
-    whole_D = embedding_D + (attention_LD + cross_LD + feedforward_LD).sum(axis=0) + experiment_D
+    whole_D = embedding_D + (attention_LD + cross_LD + state_LD + feedforward_LD).sum(axis=0) + experiment_D
     last_D = rows[f"layers.{layers - 1}.output"]
     if not np.allclose(whole_D, last_D, atol=1e-3 * float(np.abs(last_D).max())):
         return None
+    none_HD = np.zeros((max(map(len, heads)), nothing_D.size))  # Of a layer without attention.
     return StreamParts(
-        embedding_D, np.stack(heads), np.stack(biases), attention_LD, cross_LD, feedforward_LD, experiment_D
+        embedding_D=embedding_D,
+        heads_LHD=np.stack([heads_HD if len(heads_HD) else none_HD for heads_HD in heads]),
+        bias_LD=np.stack(biases),
+        attention_LD=attention_LD,
+        cross_LD=cross_LD,
+        state_LD=state_LD,
+        feedforward_LD=feedforward_LD,
+        experiment_D=experiment_D,
     )
 
 

@@ -1,4 +1,4 @@
-"""The key/value cache: what earlier tokens offer is kept, so that a new token costs one token's work.
+"""The cache: what earlier tokens offer is kept, keys and values or a state, so that a new token costs one token's work.
 
 A cache is a value: extending one gives a new one and leaves the old as it was, so that two continuations of one prompt
 (beams, samples) may share it.
@@ -7,11 +7,12 @@ A cache is a value: extending one gives a new one and leaves the old as it was, 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from llminspect.core.array import namespace, put
+from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +54,10 @@ class LayerCache:
         store.filled = after
         return LayerCache(store.key_KSE[..., :after, :], store.value_KSE[..., :after, :], store)
 
+    def of_texts(self, rows: Array) -> LayerCache:
+        """Those of a batch that `rows` name, in that order."""
+        return LayerCache(self.key_KSE[rows], self.value_KSE[rows])
+
     def cut(self, tokens: int) -> LayerCache:
         """Only the first `tokens`."""
         return LayerCache(self.key_KSE[..., :tokens, :], self.value_KSE[..., :tokens, :], self._store)
@@ -65,6 +70,26 @@ class LayerCache:
             return larger
 
         return _Store(grown(self.key_KSE), grown(self.value_KSE))
+
+
+@dataclass(frozen=True)
+class StateCache:
+    """What a layer with a state keeps, however many tokens came; there is no way back to fewer."""
+
+    inputs_UC: Array
+    """The last inputs of its short convolution, [..., U, C]."""
+    state_MNW: Array | None = None
+    """[..., M, N, W]; None where the convolution is all there is."""
+    attended: LayerCache | None = None
+    """What its attention has seen, where it has one beside the state."""
+
+    def of_texts(self, rows: Array) -> StateCache:
+        """Those of a batch that `rows` name, in that order."""
+        attended = None if self.attended is None else self.attended.of_texts(rows)
+        return StateCache(self.inputs_UC[rows], None if self.state_MNW is None else self.state_MNW[rows], attended)
+
+    def cut(self, tokens: int) -> StateCache:
+        raise UsageError("a state cannot be taken back to fewer tokens", "run the shorter text anew")
 
 
 @dataclass(frozen=True)
@@ -84,13 +109,16 @@ class Cache:
     """What every layer has seen of the `length` tokens so far."""
 
     length: int = 0
-    layers: Sequence[LayerCache] = ()
+    layers: Sequence[Any] = ()
+    """A LayerCache for each layer, or a StateCache."""
     source: Source | None = None
     places: int | None = None
     """Compiled code has no arrays that grow: of so many places of each layer the first `length` are filled."""
 
     def cut(self, length: int) -> Cache:
-        """As it was after the first `length` tokens."""
+        """As it was after the first `length` tokens. UsageError for fewer than it has, where a layer has a state."""
+        if length == self.length:
+            return self
         return replace(self, length=length, layers=tuple(seen.cut(length) for seen in self.layers))
 
 
@@ -116,6 +144,14 @@ def span(cache: Cache | None, tokens: int) -> Span:
 
 def extend(cache: Cache | None, layer: int, key_KTE: Array, value_KTE: Array) -> LayerCache:
     """The keys and values that `layer` sees: those of the cache, if there is one, and the new ones."""
-    if cache is None or not cache.layers:
-        return LayerCache(key_KTE, value_KTE)
-    return cache.layers[layer].extend(key_KTE, value_KTE, span(cache, 0).first)
+    kept = None if cache is None or not cache.layers else cache.layers[layer]
+    seen: LayerCache | None = kept.attended if isinstance(kept, StateCache) else kept
+    more = LayerCache(key_KTE, value_KTE)
+    return more if seen is None else seen.extend(key_KTE, value_KTE, span(cache, 0).first)
+
+
+def state_before(cache: Cache | None, layer: int) -> StateCache | None:
+    """What a layer with a state kept of the tokens so far; None before the first."""
+    seen = None if cache is None or not cache.layers else cache.layers[layer]
+    assert seen is None or isinstance(seen, StateCache)
+    return seen

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 
     from llminspect.core.array import Array
 
-Part = Literal["head", "attention", "feedforward", "stream"]
+Part = Literal["head", "attention", "feedforward", "stream", "state"]
 
 _TAPS = {
     "head": "layers.{}.attention.mixed",
     "attention": "layers.{}.attention.output",
     "feedforward": "layers.{}.feedforward.output",
     "stream": "layers.{}.output",
+    "state": "layers.{}.state.output",
 }
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from llminspect.core.feedforward import GatedUnit
     from llminspect.core.rotary import Rotary
     from llminspect.model.settings import Settings
+    from llminspect.model.states import State
 
 SWIGLU = Glu("silu")
 
@@ -104,6 +105,23 @@ class Config:
     logit_scale: float = 1.0
     masking: Masking | None = None
     """Where it writes by filling masks."""
+    state: State | None = None
+    """How a layer that has a state keeps what came before …"""
+    state_layers: tuple[int, ...] = ()
+    """… and which layers have one."""
+    without_attention: tuple[int, ...] = ()
+    """The layers in which no token looks at another."""
+
+    @property
+    def attending(self) -> tuple[int, ...]:
+        """The layers with attention."""
+        return tuple(index for index in range(self.sizes.L) if self.attends(index))
+
+    def attends(self, index: int) -> bool:
+        return self.sizes.H > 0 and index not in self.without_attention
+
+    def state_of(self, index: int) -> State | None:
+        return self.state if index in self.state_layers else None
 
     @property
     def unit(self) -> GatedUnit:
@@ -169,6 +187,9 @@ class DecoderConfig(Config):
     residual_scale: float = 1.0
     logit_scale: float = 1.0
     masking: Masking | None = None
+    state: State | None = None
+    state_layers: tuple[int, ...] = ()
+    without_attention: tuple[int, ...] = ()
 
     @property
     def ungated(self) -> str:

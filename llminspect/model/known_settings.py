@@ -82,6 +82,7 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("logits_scaling", "logit_scale", "clip_qkv", "attention.clamp_kqv", "alpha"), _POSITIVE),
     **dict.fromkeys(("softmax_scale", "attention.scale", "embedding_scale", "residual_scale"), _POSITIVE),
     **dict.fromkeys(("norm_eps", "norm_epsilon"), _EPSILON),
+    "block_ffn_dim_multiplier": _POSITIVE,
     "swiglu_alpha": (-1e6, 1e6),
 }
 """The least and the most that each number may be; a wider one would leave float32 or divide by nothing."""

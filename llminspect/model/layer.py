@@ -1,4 +1,4 @@
-"""One layer: the attention, perhaps that to a source text, and the feed-forward step, each added to the stream.
+"""One layer: attention or a state, perhaps attention to a source, the feed-forward step, each added to the stream.
 
 A step does what its arrays ask for: norms before it, after it or after the sum, norms of queries and keys, biases,
 sinks, a gate, experts. Vaswani et al. 2017, "Attention Is All You Need", section 3; Touvron et al. 2023, "LLaMA",
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 def steps_within(experts: int) -> Iterator[str]:
     """The steps of a layer that are made for some tokens at a time where nobody looks at any of them."""
     yield from ("attention.norm", "middle.sum", "middle", "crossed.sum", "crossed", "feedforward.norm", "output.sum")
+    yield from ("state.norm", "state.unnormed", "state.output")
     for part in ("query", "key"):
         yield from (f"attention.{part}{step}" for step in (".projected", ".normed", ".turned", ""))
     yield from (f"attention.{step}" for step in ("value", "scores", "scaled", "capped", "masked", "unnormed", "output"))
@@ -77,14 +78,25 @@ class Layer:
         key_KTE = self._positioned("key", read_TD, sizes.K, rotation_TP)
         return query_HTE, key_KTE, self.heads("attention.value", read_TD, sizes.K)
 
-    def out_of_attention(self, stream_TD: Array, mixed_HTE: Array) -> tuple[Array]:
-        """The stream [..., T, D] after what the heads mixed and what the later steps make of it were added."""
-        middle_TD = self._added("attention", "middle", stream_TD, self._merged("attention", mixed_HTE))
+    def into_state(self, stream_TD: Array) -> tuple[Array]:
+        """What a layer's state works on: the stream [..., T, D], normed."""
+        return (self._read("state", stream_TD),)
+
+    def out_of_mixers(self, stream_TD: Array, *mixed: Array) -> tuple[Array]:
+        """The stream [..., T, D] after what the heads mixed [..., H, T, E], what was read from the state [..., T, C],
+        and what the later steps make of it were added: each where the layer has it."""
+        middle_TD, mixed_of = stream_TD, list(mixed)
+        if self.config.attends(self.index):
+            middle_TD = self._added("attention", "middle", middle_TD, self._merged("attention", mixed_of.pop(0)))
+        if self.config.state_of(self.index) is not None:
+            middle_TD = self._added("state", "middle", middle_TD, mapped(self.arrays, "state.output", mixed_of.pop(0)))
         middle_TD = self.tap(f"{self.name}.middle", middle_TD)
         if self.source is not None:
             crossed_TD = self._crossed(self._read("cross_attention", middle_TD), self.source)
             middle_TD = self._added("cross_attention", "crossed", middle_TD, crossed_TD)
             middle_TD = self.tap(f"{self.name}.crossed", middle_TD)
+        if not any(name.startswith("feedforward.") for name in self.arrays):
+            return (middle_TD,)
         read_TD = self._read("feedforward", stream_TD if self.config.parallel else middle_TD)
         return (self._added("feedforward", "output", middle_TD, self._fed_forward(read_TD)),)
 

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
     from llminspect.core.array import Array
-    from llminspect.core.cache import Cache, LayerCache
+    from llminspect.core.cache import Cache
     from llminspect.core.tap import Tap
 
-    LayerStep = Callable[[int, Mapping[str, Array], Array, Cache | None, Tap], tuple[Array, LayerCache | None]]
+    LayerStep = Callable[[int, Mapping[str, Array], Array, Cache | None, Tap], tuple[Array, Any]]
 
 
 READERS = 2
@@ -75,7 +75,7 @@ class Params:
         *,
         stack: str = "layers",
         layer_kind: Callable[[int], Hashable] = lambda index: None,
-    ) -> tuple[Array, Sequence[LayerCache]]:
+    ) -> tuple[Array, Sequence[Any]]:
         """The stream through each layer of a stack in turn, and what they have seen.
 
         `step(index, layer, stream_TD, cache, tap)` is one layer. `layer_kind(index)` is equal for those that do the

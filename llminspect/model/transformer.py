@@ -6,13 +6,14 @@ configuration says (`config.Config`): the kind of norm, positions, windows, caps
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from llminspect.core import attention
 from llminspect.core.array import look_up, mapped, namespace
-from llminspect.core.cache import Cache, LayerCache, Source, extend, span
+from llminspect.core.cache import Cache, LayerCache, Source, StateCache, extend, span, state_before
 from llminspect.core.mask import causal_mask, hide, window_mask
 from llminspect.core.positions import alibi_bias, relative_bias, sinusoids
 from llminspect.core.rotary import Divided, Rotary, rotary_angles
@@ -22,12 +23,14 @@ from llminspect.core.unembed import logits
 from llminspect.errors import ModelError, UsageError, UserError
 from llminspect.model.layer import Layer, final_norm, norm, steps_within
 from llminspect.model.spec import Pass
+from llminspect.model.states import Reading, through_state
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
     from llminspect.core.array import Array
     from llminspect.core.cache import Span
+    from llminspect.core.mask import Mask
     from llminspect.core.tap import Tap
     from llminspect.model.config import Config
     from llminspect.model.params import Params
@@ -82,7 +85,7 @@ def through(
     cache: Cache | None,
     hidden_S: Array | None,
     front: str = "",
-) -> tuple[Array, Sequence[LayerCache]]:
+) -> tuple[Array, Sequence[Any]]:
     """The stream [..., T, D] after all layers of a stack, and what they have seen; `front` stands before its names."""
     xp, tokens, layers = namespace(ids_T), ids_T.shape[-1], config.sizes.L
     start, keys, first = now = span(cache, tokens)
@@ -103,26 +106,25 @@ def through(
 
     def step(
         index: int, arrays: Mapping[str, Array], stream_TD: Array, cache: Cache | None, tap: Tap
-    ) -> tuple[Array, LayerCache | None]:
+    ) -> tuple[Array, LayerCache | StateCache | None]:
         name, rotary = f"{front}layers.{index}", config.rotary_of(index)
         layer = Layer(arrays, config, index, name, NO_TAP if shared else tap, None if cache is None else cache.source)
         stream_TD = tap(f"{name}.input", stream_TD)
-        rotation_TP = () if rotary is None else rotations[rotary]
-        query_HTE, key_KTE, value_KTE = by_rows(layer.into_attention, stream_TD, *rotation_TP, rows=tokens)
-        seen = extend(cache, index, key_KTE, value_KTE)
-        mixed_HTE = attention.attend(
-            query_HTE,
-            seen.key_KSE,
-            seen.value_KSE,
-            scale=config.scale_of(index),
-            mask_TS=masks[config.window_of(index)],
-            bias_HTS=bias_HTS,
-            cap=config.score_cap,
-            sink_H=arrays.get("attention.sink"),
-            tap=tap,
-            name=f"{name}.attention",
-        )
-        (stream_TD,) = by_rows(layer.out_of_attention, stream_TD, mixed_HTE, rows=tokens)
+        mixed: tuple[Array, ...] = ()
+        seen: LayerCache | StateCache | None = None
+        pairs: LayerCache | None = None
+        if config.attends(index):
+            rotation_TP = () if rotary is None else rotations[rotary]
+            mask_TS = masks[config.window_of(index)]
+            mixed_HTE, pairs = attended(layer, stream_TD, rotation_TP, cache, mask_TS, bias_HTS, tap)
+            mixed, seen = (mixed_HTE,), pairs
+        state = config.state_of(index)
+        if state is not None:
+            (read_TD,) = by_rows(layer.into_state, stream_TD, rows=tokens)
+            reading = Reading(arrays, read_TD, state_before(cache, index), tap, f"{name}.state", hidden_S)
+            mixed_TC, kept = through_state(state, reading)
+            mixed, seen = (*mixed, mixed_TC), replace(kept, attended=pairs)
+        (stream_TD,) = by_rows(layer.out_of_mixers, stream_TD, *mixed, rows=tokens)
         return tap(f"{name}.output", stream_TD), seen if config.causal else None
 
     def layer_kind(index: int) -> Hashable:
@@ -130,6 +132,33 @@ def through(
 
     with sharing(shared):
         return params.through(step, stream_TD, layers, tap, cache, stack=f"{front}layers", layer_kind=layer_kind)
+
+
+def attended(
+    layer: Layer,
+    stream_TD: Array,
+    rotation_TP: Sequence[Array],
+    cache: Cache | None,
+    mask_TS: Mask | None,
+    bias_HTS: Array | None,
+    tap: Tap,
+) -> tuple[Array, LayerCache]:
+    """What the heads of a layer mix, [..., H, T, E], and the keys and values that they have seen."""
+    query_HTE, key_KTE, value_KTE = by_rows(layer.into_attention, stream_TD, *rotation_TP, rows=stream_TD.shape[-2])
+    seen = extend(cache, layer.index, key_KTE, value_KTE)
+    mixed_HTE = attention.attend(
+        query_HTE,
+        seen.key_KSE,
+        seen.value_KSE,
+        scale=layer.config.scale_of(layer.index),
+        mask_TS=mask_TS,
+        bias_HTS=bias_HTS,
+        cap=layer.config.score_cap,
+        sink_H=layer.arrays.get("attention.sink"),
+        tap=tap,
+        name=f"{layer.name}.attention",
+    )
+    return mixed_HTE, seen
 
 
 def distance_bias(params: Params, config: Config, stream_TD: Array, now: Span, tap: Tap, front: str) -> Array | None:

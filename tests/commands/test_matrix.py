@@ -44,6 +44,10 @@ ENCODER = {"generate": "does not generate", "beams": "does not generate", "surpr
 NORMS_BEHIND = "the residual stream"
 VECTORS = dict.fromkeys(("lens", "steps", "attribution", "saliency"), ", no next token: ")
 
+NO_ATTENTION = "no attention, but a state"
+STATES = {"lfm2": {"rollout": NO_ATTENTION}}
+"""What only an attention in every layer can answer."""
+
 
 def refused(golden: Golden) -> dict[str, str]:
     """The commands that cannot be done with a model of that kind, and what their line says."""
@@ -56,6 +60,7 @@ def refused(golden: Golden) -> dict[str, str]:
         known |= {"contributions": NORMS_BEHIND, "attribution": NORMS_BEHIND}
     if golden.name.startswith("t5") or golden.name in ("bloom", "mpt"):
         known["embed positions"] = "adds nothing to a token for its position"
+    known |= STATES.get(golden.name, {})
     if "greedy" in golden.expected:
         return known
     if golden.name in ("dream", "llada"):

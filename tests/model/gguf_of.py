@@ -67,6 +67,7 @@ KINDS = {
     "glm4": gguf.MODEL_ARCH.GLM4,
     "dream": gguf.MODEL_ARCH.DREAM,
     "llada": gguf.MODEL_ARCH.LLADA,
+    "lfm2": gguf.MODEL_ARCH.LFM2,
     "t5": gguf.MODEL_ARCH.T5,
     "t5-gated": gguf.MODEL_ARCH.T5,
 }
@@ -122,6 +123,10 @@ def write(golden: Golden, path: Path, more: Callable[[Any], None] = lambda write
     writer.close()
 
 
+RMS_EPSILON = ("lfm2",)
+"""Whose key for the ε of their RMS norms others have for layer norms."""
+
+
 def write_keys(writer: Any, config: dict[str, Any]) -> None:
     """What the converter's `set_gguf_parameters` write for each kind of model."""
     if config["model_type"] == "t5":
@@ -157,10 +162,11 @@ def write_keys(writer: Any, config: dict[str, Any]) -> None:
     writer.add_embedding_length(found("hidden_size", "n_embd"))
     writer.add_feed_forward_length(found("intermediate_size", "n_inner"))
     writer.add_head_count(found("num_attention_heads", "n_head"))
+    of_rms, others = (("norm_eps",), ()) if config["model_type"] in RMS_EPSILON else ((), ("norm_eps",))
     optional: list[tuple[Any, Callable[[Any], None]]] = [
         (found("num_key_value_heads"), writer.add_head_count_kv),
-        (found("rms_norm_eps"), writer.add_layer_norm_rms_eps),
-        (found("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "norm_eps"), writer.add_layer_norm_eps),
+        (found("rms_norm_eps", *of_rms), writer.add_layer_norm_rms_eps),
+        (found("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", *others), writer.add_layer_norm_eps),
         (found("head_dim"), writer.add_key_length),
         (found("head_dim"), writer.add_value_length),
         (found("num_local_experts", "num_experts"), writer.add_expert_count),
@@ -265,6 +271,15 @@ def write_gpt_oss_keys(writer: Any, config: dict[str, Any]) -> None:
     writer.add_expert_feed_forward_length(config["intermediate_size"])
 
 
+def write_lfm2_keys(writer: Any, config: dict[str, Any]) -> None:
+    shared = config["num_key_value_heads"]
+    writer.add_head_count_kv([shared if kind == "full_attention" else 0 for kind in config["layer_types"]])
+    writer.add_vocab_size(config["vocab_size"])
+    writer.add_shortconv_l_cache(config["conv_L_cache"])
+    multiple = config["block_multiple_of"]
+    writer.add_feed_forward_length(-(-int(2 * config["intermediate_size"] / 3) // multiple) * multiple)
+
+
 MORE_KEYS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     **dict.fromkeys(("Dream", "llada"), write_masking_keys),
     "mpt": write_mpt_keys,
@@ -279,6 +294,7 @@ MORE_KEYS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "gpt_neox": write_parallel_keys,
     "stablelm": write_parallel_keys,
     "gpt_oss": write_gpt_oss_keys,
+    "lfm2": write_lfm2_keys,
     **dict.fromkeys(("arcee", "smollm3", "nemotron", "glm4", "starcoder2"), write_width),
 }
 """What the converter's classes of these kinds add."""
@@ -350,6 +366,8 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
         if kind == "gpt_oss" and ".mlp.experts." in name:
             yield from gpt_oss_experts(name, array)
             continue
+        if ".conv.conv.weight" in name or ".conv1d.weight" in name:
+            array = array.squeeze(1)
         if name.endswith(".sinks"):
             name += ".weight"
         if kind.startswith(("gemma", "nemotron")):

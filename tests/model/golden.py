@@ -17,7 +17,7 @@ from llminspect.model.params import Params
 from tests.closeness import DOUBLE, SINGLE, assert_close
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache
@@ -55,12 +55,14 @@ def computed(model: Model, golden: Golden, tap: Capture | None = None) -> dict[s
     expected = golden.expected
     cache = model.encode_source(expected["source_ids"], tap) if golden.has_source else None
     result = model.run(expected["ids"], tap, cache)
-    found = {"hidden": stream(tap, model.config.sizes.L), "attentions": weights(tap, model.config.sizes.L)}
+    found = {"hidden": stream(tap, model.config.sizes.L)}
+    if "attentions" in expected:
+        found["attentions"] = weights(tap, model.config.attending)
     if golden.has_source:
         layers = len(expected["encoder_hidden"]) - 1
         found["encoder_hidden"] = stream(tap, layers, "encoder.layers")
-        found["encoder_attentions"] = weights(tap, layers, "encoder.layers")
-        found["cross_attentions"] = weights(tap, model.config.sizes.L, step="cross_attention")
+        found["encoder_attentions"] = weights(tap, range(layers), "encoder.layers")
+        found["cross_attentions"] = weights(tap, range(model.config.sizes.L), step="cross_attention")
     if "pooled" in expected and "pooler.weight" in model.params:  # GGUF files leave the pooler out.
         found["pooled"] = tap["final.pooled"]
     if "labels" in expected:
@@ -84,8 +86,8 @@ def stream(tap: Capture, layers: int, stack: str = "layers") -> Array:
     return np.stack([tap[f"{stack}.0.input"], *(tap[f"{stack}.{index}.output"] for index in range(layers))])
 
 
-def weights(tap: Capture, layers: int, stack: str = "layers", step: str = "attention") -> Array:
-    return np.stack([tap[f"{stack}.{index}.{step}.weights"] for index in range(layers)])
+def weights(tap: Capture, layers: Iterable[int], stack: str = "layers", step: str = "attention") -> Array:
+    return np.stack([tap[f"{stack}.{index}.{step}.weights"] for index in layers])
 
 
 def assert_as_expected(found: Mapping[str, Array], golden: Golden) -> None:

@@ -23,14 +23,16 @@ if TYPE_CHECKING:
     from tests.model.conftest import Opened
 
 IDS = [3, 7, 9, 3, 7, 5, 11]
-DECODERS = [name for name in NAMES if "greedy" in Golden(name).expected and not Golden(name).has_source]
+DECODERS = [
+    name for name in NAMES if {"greedy", "attentions"} <= Golden(name).expected.keys() and not Golden(name).has_source
+]
 
 
 @pytest.mark.parametrize("name", DECODERS)
 def test_the_sum_of_a_query_adds_up_in_every_family(opened: Opened, name: str) -> None:
     _, model = opened(name)
     sizes = model.config.sizes
-    layer, head = sizes.L - 1, sizes.H - 1
+    layer, head = model.config.attending[-1], sizes.H - 1
     asked = AttendOptions(query="5", layer=str(layer), head=str(head))
     result = attend(model, asked, prompt_of_ids(IDS, model.tokenizer, None))
     query = result.query
@@ -55,9 +57,10 @@ def test_what_is_shown_of_a_head_are_its_own_queries_keys_and_values(opened: Ope
     """Every head of a layer, since with grouped heads several share their keys and values, but none its queries."""
     _, model = opened(name)
     sizes = model.config.sizes
-    asked = AttendOptions(layer=str(sizes.L - 1), show="weights,scores,masked,queries,keys,values,added")
+    last = model.config.attending[-1]
+    asked = AttendOptions(layer=str(last), show="weights,scores,masked,queries,keys,values,added")
     result = attend(model, asked, prompt_of_ids(IDS, model.tokenizer, None))
-    output_DHE = model.params.layer(sizes.L - 1)["attention.output.weight"].astype(float)
+    output_DHE = model.params.layer(last)["attention.output.weight"].astype(float)
     assert len(result.heads) == sizes.H
     for head in result.heads:
         queries, keys, values, scores, masked = (
@@ -111,6 +114,7 @@ def test_the_heads_and_all_else_sum_to_the_stream(opened: Opened, name: str) -> 
     parts = attend(model, AttendOptions(contributions=True), prompt_of_ids(IDS, model.tokenizer, None)).contributions
     assert parts is not None
     total = parts.embedding + parts.heads.sum() + parts.attention_bias.sum() + parts.feedforward.sum()
+    total += 0 if parts.state is None else parts.state.sum()
     assert total == pytest.approx(1, abs=1e-4)
     assert parts.scales_frozen == ("attention.norm_after.weight" in model.params.layer(0))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
@@ -120,6 +121,7 @@ def test_no_setting_can_be_wrong_unseen(name: str, opened: Opened) -> None:
 
 OF_THE_ARRAYS = (
     *("sizes", "encoder_layers", "encoder_heads", "encoder_width", "positions", "segments", "plain_width"),
+    *("state_layers", "without_attention", "channels", "kernel"),
     *("plain_layers", "biased", "attention_bias", "two_norms", "head_norms", "norms_before", "gated", "tied"),
 )
 """Settings that say which arrays there are and how large; the file's have to fit."""
@@ -163,7 +165,11 @@ def in_float64(model: Model) -> Model:
 
 
 def first_arrays(model: Model) -> list[str]:
-    return [name for name in model.params.arrays if "layers." not in name or "layers.0." in name]
+    """Those outside the layers, and of each kind the first layer's that has it."""
+    first: dict[str, str] = {}
+    for name in model.params.arrays:
+        first.setdefault(re.sub(r"layers\.\d+\.", "layers.N.", name), name)
+    return list(first.values())
 
 
 def with_zeros(model: Model, name: str) -> Model:

@@ -26,7 +26,8 @@ from llminspect.backends.jax.mesh import (
     weights_bytes,
 )
 from llminspect.backends.jax.values import is_pile, piled, places_in
-from llminspect.errors import UserError
+from llminspect.core.numbers import ranges
+from llminspect.errors import UsageError, UserError
 from llminspect.model.spec import expanded_shape
 
 if TYPE_CHECKING:
@@ -56,6 +57,12 @@ def on_jax(
 
     Raises UsageError where the mesh does not fit the model, UserError where JAX has no device or memory is short.
     """
+    if model.config.state is not None:
+        raise UsageError(
+            f"--engine jax: layers {ranges(model.config.state_layers)} of {model.name} have a state "
+            f"({model.config.state.named}), which is not compiled",
+            "take --engine numpy",
+        )
     _check_devices()
     sizes = model.config.sizes
     specs = [spec for spec in model.architecture.tensors(model.config) if spec.name in model.params]

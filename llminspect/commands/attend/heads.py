@@ -41,6 +41,7 @@ MARKS = {
     "induction": "»",
     "diffuse": "~",
     "mixed": "",
+    "none": "",
 }
 MEANINGS = {
     "sink": "rests on token 0: it finds nothing to look for",
@@ -58,7 +59,8 @@ def overview_parts(result: AttendResult, overview: Overview) -> Iterator[Rendera
     layers, heads = result.n_layers, result.n_heads
     line = Text.assemble(("Who looks at whom" + _among(result), TITLE))
     grouped = "" if result.n_kv_heads == heads else f", {result.n_kv_heads} for keys and values"
-    sizes = f"{several(layers * heads, 'head')} ({several(layers, 'layer')} × {several(heads, 'head')}{grouped})"
+    attending = layers if result.attention_layers is None else len(result.attention_layers)
+    sizes = f"{several(attending * heads, 'head')} ({several(attending, 'layer')} × {several(heads, 'head')}{grouped})"
     line.append(f"  {sizes} on {several(len(result.tokens), 'token')}", QUIET)
     yield line
     values_LH = np.asarray(overview.measures[overview.measure], float)
@@ -69,6 +71,7 @@ def overview_parts(result: AttendResult, overview: Overview) -> Iterator[Rendera
         limits=None if overview.measure == "distance" else (0, 1),
         marks=marks,
         max_rows=64,
+        masked="no attention",
     )
     defined = Text(f"{overview.measure}: {overview.definitions[overview.measure]}", QUIET)
     yield beside(heads_map, page([_habits(overview), defined, _one_of_them(overview)]))
@@ -97,7 +100,7 @@ def _habits(overview: Overview) -> RenderableType:
     counts = Counter(name for row in overview.habits for name in row)
     rows: list[list[str | int]] = []
     for name, mark in MARKS.items():
-        if not counts[name]:
+        if not counts[name] or name == "none":
             continue
         layer, head, value = _strongest(overview, name)
         strongest = "" if value is None else f"{layer}.{head} ({value:.2f})"
@@ -218,7 +221,11 @@ def contribution_parts(parts: Contributions) -> Iterator[RenderableType]:
         "attention": float(heads_LH.sum() + np.sum(parts.attention_bias)),
         "feed forward": float(np.sum(parts.feedforward)),
     }
+    if parts.state is not None:
+        groups["states"] = float(np.sum(parts.state))
     yield signed_bars(list(groups), list(groups.values()), numbers=[percent(value) for value in groups.values()])
+    if not heads_LH.size:
+        return
     yield head_map(heads_LH, scale="diverging", value_name="share", title="The heads", limits="robust", numbers=False)
     order = np.argsort(-np.abs(heads_LH), axis=None)[:10]
     places = [tuple(map(int, np.unravel_index(index, heads_LH.shape))) for index in order]

@@ -12,6 +12,7 @@ from rich.text import Text
 from llminspect.analysis.attention import PARTS, Head
 from llminspect.commands.attend.heads import MEANINGS, contribution_parts, find_parts, overview_parts, rollout_parts
 from llminspect.commands.attend.query import query_parts
+from llminspect.commands.attend.states import state_parts
 from llminspect.core.numbers import count, number, several
 from llminspect.render.heatmap import head_map, heatmap
 from llminspect.render.section import page, section
@@ -54,6 +55,8 @@ def parts(result: AttendResult) -> Iterator[RenderableType]:
     if result.mean is not None:
         yield _weights(result.mean, labels, result.causal, "The mean of the heads")
         yield _reading(result.mean)
+    if result.states is not None:
+        yield from state_parts(result, result.states, labels)
     answers = (result.query, result.find, result.rollout, result.contributions, result.mean)
     if result.selected and all(answer is None for answer in answers):
         yield from _heads(result, labels)
@@ -88,6 +91,8 @@ def _of_encoder(result: AttendResult, encoder: EncoderAttention, source: Tokens)
 
 
 def _heads(result: AttendResult, labels: list[str]) -> Iterator[RenderableType]:
+    if not result.heads:
+        return
     if len(result.heads) > _EACH:
         yield _table(result)
         return

@@ -108,6 +108,7 @@ def attribution(found: Attribution) -> RenderableType:
     for layer in found.layers:
         parts.append((f"{layer.layer}.feedforward", layer.feedforward))
         parts += [] if layer.cross is None else [(f"{layer.layer}.cross attention", layer.cross)]
+        parts += [(f"{layer.layer}.state", layer.state)] if layer.state else []
         parts += [(f"{layer.layer}.{head} head", value) for head, value in enumerate(layer.heads)]
     largest = sorted(parts, key=lambda part: -abs(part[1]))[:PARTS]
     name = f"logit of {visible(found.target.text, True)}"
@@ -135,11 +136,13 @@ def attribution(found: Attribution) -> RenderableType:
     rest = found.logit - found.sum
     attention = sum(layer.attention for layer in found.layers)
     fed = sum(layer.feedforward for layer in found.layers)
+    kept = [layer.state for layer in found.layers if layer.state is not None]
     crossed = [layer.cross for layer in found.layers if layer.cross is not None]
     views.append(
         Text(
             f"embedding {number(found.embedding)} + attention {number(attention)} + feed forward {number(fed)}"
             + (f" + cross attention {number(sum(crossed))}" if crossed else "")
+            + (f" + states {number(sum(kept))}" if kept else "")
             + (f" + bias {number(found.bias)}" if found.bias else "")
             + ("" if found.experiment is None else f" + experiment {number(found.experiment)}")
             + f" = {number(found.sum, 6)}; the model computed {number(found.logit, 6)} (rounding {number(rest, 1)})"

@@ -145,11 +145,14 @@ def _folded_trace(
     shown = [trace for index, trace in enumerate(layers) if index % stride == 0 or index == len(layers) - 1]
     longest = max((trace.norm for trace in layers), default=0.0) or 1.0
     rows: list[list[Cell]] = []
+    stateful = any(trace.state_norm is not None for trace in layers)
     for trace in shown:
-        lengths = (trace.attention_norm, trace.feedforward_norm, trace.norm)
+        states = (trace.state_norm,) if stateful else ()
+        lengths = (trace.attention_norm, *states, trace.feedforward_norm, trace.norm)
         bar = BarCell(trace.norm / longest, 12) if bars else None
         rows.append([str(trace.layer), *lengths, bar, duration(trace.seconds) if timed else None])
-    names = ("attention", "feed forward", "stream") if short else (*ADDS, "residual stream")
+    names = ["attention", "feed forward", "stream"] if short else [*ADDS, "residual stream"]
+    names[1:1] = ["state" if short else "state adds"] if stateful else []
     columns: Columns = [Column("layer", "right", whole=True), *map(Column, names), "" if bars else None]
     columns.append(Column("time", "right", quiet=True, whole=True) if timed else None)
     folded = f"{len(layers)} layers, one in {stride} shown; " if stride > 1 else ""

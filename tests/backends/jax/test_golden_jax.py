@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING
 import jax
 import pytest
 
+from llminspect.backends.jax.settings import EngineSettings
+from llminspect.backends.jax.start import on_jax
 from llminspect.core.tap import Capture
+from llminspect.errors import UsageError
+from llminspect.opening import open_model
 from tests.backends.jax.answers import SEEN
-from tests.backends.jax.divided import layouts, quickly_compiled
+from tests.backends.jax.divided import STATEFUL, layouts, quickly_compiled
 from tests.closeness import assert_close
 from tests.model.golden import NAMES, Golden, assert_as_expected, computed, greedy
 
 if TYPE_CHECKING:
     from tests.backends.jax.conftest import Placed
 
+COMPILED = [name for name in NAMES if name not in STATEFUL]
 GENERATING = [name for name in layouts() if "greedy" in Golden(name).expected]
 
 
@@ -27,7 +32,7 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jax.stages.Lowered, "compile", quickly_compiled)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", COMPILED)
 def test_the_numbers_are_the_reference_s(name: str, placed: Placed) -> None:
     golden, plain, model = placed(name)
     found = computed(model, golden, Capture(*SEEN, optional=True))
@@ -42,3 +47,9 @@ def test_the_numbers_are_the_reference_s(name: str, placed: Placed) -> None:
 def test_greedy_tokens_with_the_cache(name: str, placed: Placed) -> None:
     golden, _, model = placed(name)
     assert greedy(model, golden, cached=True) == golden.expected["greedy"].tolist()
+
+
+def test_a_model_with_a_state_is_refused_by_its_layers() -> None:
+    model = open_model(str(Golden("lfm2").folder), offline=True)
+    with pytest.raises(UsageError, match=r"--engine jax: layers 0,2 of .* have a state"):
+        on_jax(model, EngineSettings())

@@ -108,7 +108,7 @@ def test_a_pass_over_eight_devices(data: int, model: int, eight: tuple[Path, Mod
     assert _greedy(spread) == _greedy(plain)
     assert found.cache is not None
     kept = found.cache.layers[0].key_KSE
-    assert kept.sharding.shard_shape(kept.shape)[1] == EIGHT.K // model  # type: ignore[attr-defined]
+    assert kept.sharding.shard_shape(kept.shape)[1] == EIGHT.K // model
 
 
 def _greedy(model: Model) -> list[int]:

@@ -1,0 +1,131 @@
+"""The kinds of state that a layer may keep, each as what its arrays make of what the layer reads.
+
+Each has the taps `state.query`, `.key`, `.value`, `.weights` and `.mixed`, and `.decay` and `.rate` where it has such
+steps: what `core/recurrence.py` works with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+
+from llminspect.core.array import mapped
+from llminspect.core.cache import StateCache
+from llminspect.core.recurrence import convolution_weights, convolve
+from llminspect.core.threads import by_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llminspect.core.array import Array, ByName
+    from llminspect.core.tap import Tap
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a state works with: its arrays, the tokens' vectors [..., T, D], what it kept of those before, who looks on
+    (`name` is in front of the steps), and which tokens [..., T] are hidden, if any."""
+
+    arrays: ByName
+    read_TD: Array
+    before: StateCache | None
+    tap: Tap
+    name: str
+    hidden_T: Array | None = None
+
+    def mapped(self, part: str) -> Array:
+        """The linear map `part` of what is read, [..., T, O]."""
+        (y_TO,) = by_rows(
+            lambda x_TD: (mapped(self.arrays, f"state.{part}", x_TD),), self.read_TD, rows=self.read_TD.shape[-2]
+        )
+        return y_TO
+
+    def convolved(self, x_TC: Array) -> tuple[Array, Array]:
+        """Through the layer's short convolution, and the last inputs of that."""
+        kernel_CU, bias_C = self.arrays["state.convolution.weight"], self.arrays.get("state.convolution.bias")
+        return convolve(x_TC, kernel_CU, bias_C, None if self.before is None else self.before.inputs_UC)
+
+    def see(self, step: str, array: Array) -> Array:
+        return self.tap(f"{self.name}.{step}", array)
+
+    def mixed(self, mixed_MTW: Array, value_MTW: Array, weights: Callable[[], Array]) -> Array:
+        """What the heads read, [..., T, M·W]. Where somebody looks at the weights they are made, and what a tap makes
+        of them acts: y = Σ weight · value."""
+        if self.tap.wants(f"{self.name}.weights"):
+            made_MTS = weights()
+            seen_MTS = self.see("weights", made_MTS)
+            if seen_MTS is not made_MTS:
+                mixed_MTW = mixed_MTW + (seen_MTS - made_MTS) @ value_MTW
+        mixed_TMW = self.see("mixed", mixed_MTW).swapaxes(-2, -3)
+        return mixed_TMW.reshape(*mixed_TMW.shape[:-2], -1)
+
+
+class State(Protocol):
+    """A kind of state; its fields are what the files say of it."""
+
+    @property
+    def named(self) -> str:
+        """What papers call it."""
+        ...
+
+    @property
+    def heads(self) -> int:
+        """How many heads it has, or channels that go each by themselves."""
+        ...
+
+    @property
+    def each(self) -> Literal["head", "channel"]:
+        """Which of the two."""
+        ...
+
+    def mix(self, reading: Reading) -> tuple[Array, StateCache]:
+        """What the tokens read from the state, [..., T, C], before the output matrix; and what it keeps."""
+        ...
+
+
+def through_state(state: State, reading: Reading) -> tuple[Array, StateCache]:
+    """What a layer with a state adds before its output matrix, and what it keeps. A hidden token offers nothing."""
+    if reading.hidden_T is None:
+        return state.mix(reading)
+    shown_TD = np.where(reading.hidden_T[..., None], 0, reading.read_TD)
+    return state.mix(Reading(reading.arrays, shown_TD, reading.before, reading.tap, reading.name))
+
+
+@dataclass(frozen=True)
+class ShortConvolution:
+    """Each channel by itself: a gate, a weighted sum of the last `kernel` tokens, another gate.
+
+    Liquid AI 2025, "LFM2 Technical Report", section 2.
+    """
+
+    channels: int
+    kernel: int
+    """How many tokens a token sees, itself included."""
+
+    @property
+    def named(self) -> str:
+        return "gated short convolution"
+
+    @property
+    def heads(self) -> int:
+        return self.channels
+
+    @property
+    def each(self) -> Literal["head", "channel"]:
+        return "channel"
+
+    def mix(self, reading: Reading) -> tuple[Array, StateCache]:
+        key_TM, query_TM, value_TM = np.split(reading.mapped("input"), 3, axis=-1)
+        query_MT1, key_MT1, value_MT1 = (
+            reading.see(step, x_TM.swapaxes(-1, -2)[..., None])
+            for step, x_TM in (("query", query_TM), ("key", key_TM), ("value", value_TM))
+        )
+        read_TC, inputs_UC = reading.convolved((key_MT1 * value_MT1)[..., 0].swapaxes(-1, -2))
+        mixed_MT1 = query_MT1 * read_TC.swapaxes(-1, -2)[..., None]
+        kernel_MU = reading.arrays["state.convolution.weight"]
+        mixed_TC = reading.mixed(
+            mixed_MT1, value_MT1, lambda: convolution_weights(query_MT1[..., 0], key_MT1[..., 0], kernel_MU)
+        )
+        return mixed_TC, StateCache(inputs_UC)

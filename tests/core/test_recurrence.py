@@ -1,0 +1,95 @@
+"""The scans against sums that are written out, one number at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from llminspect.core.recurrence import Recurrence, convolution_weights, convolve, effective_weights, scan
+
+M, T, N, W, U = 2, 5, 3, 4, 3
+HALVES = slice(0, 2), slice(2, T)
+
+
+def drawn(seed: int, delta: bool) -> Recurrence:
+    rng = np.random.default_rng(seed)
+    return Recurrence(
+        rng.normal(size=(M, T, N)),
+        rng.normal(size=(M, T, N)),
+        rng.normal(size=(M, T, W)),
+        rng.uniform(0.2, 1, size=(M, T, N)),
+        rng.uniform(0, 1, size=(M, T)) if delta else None,
+        None if delta else rng.normal(size=M),
+    )
+
+
+def slowly(steps: Recurrence) -> np.ndarray:
+    """What each token reads, by loops alone."""
+    read = np.zeros((M, T, W))
+    for m in range(M):
+        state = [[0.0] * W for _ in range(N)]
+        for t in range(T):
+            for n in range(N):
+                for w in range(W):
+                    state[n][w] *= steps.decay_MTN[m, t, n]
+            held = [sum(steps.key_MTN[m, t, n] * state[n][w] for n in range(N)) for w in range(W)]
+            for w in range(W):
+                value = steps.value_MTW[m, t, w]
+                written = value if steps.rate_MT is None else steps.rate_MT[m, t] * (value - held[w])
+                for n in range(N):
+                    state[n][w] += steps.key_MTN[m, t, n] * written
+                read[m, t, w] = sum(steps.query_MTN[m, t, n] * state[n][w] for n in range(N))
+                read[m, t, w] += 0 if steps.skip_M is None else steps.skip_M[m] * value
+    return read
+
+
+@pytest.mark.parametrize("delta", [False, True])
+def test_a_scan_is_the_sum_that_is_written_out(delta: bool) -> None:
+    steps = drawn(1, delta)
+    expected, (read, state) = slowly(steps), scan(steps)
+    np.testing.assert_allclose(read, expected, atol=1e-12)
+    first, second = (
+        replace(
+            steps,
+            **{name: getattr(steps, name)[:, half] for name in ("query_MTN", "key_MTN", "value_MTW", "decay_MTN")},
+            rate_MT=None if steps.rate_MT is None else steps.rate_MT[:, half],
+        )
+        for half in HALVES
+    )
+    before, state_between = scan(first)
+    after, state_after = scan(second, state_between)
+    np.testing.assert_allclose(np.concatenate([before, after], axis=1), expected, atol=1e-12)
+    np.testing.assert_allclose(state_after, state, atol=1e-12)
+
+
+@pytest.mark.parametrize("delta", [False, True])
+def test_effective_weights_give_the_sum_and_see_nothing_ahead(delta: bool) -> None:
+    steps = drawn(2, delta)
+    weights = effective_weights(steps)
+    np.testing.assert_allclose(weights @ steps.value_MTW, slowly(steps), atol=1e-12)
+    assert not np.triu(weights, 1).any()
+    batch = replace(steps, value_MTW=np.stack([steps.value_MTW, steps.value_MTW * 2]))
+    np.testing.assert_allclose(scan(batch)[0][1], 2 * slowly(steps), atol=1e-12)
+
+
+def test_a_convolution_is_the_sum_that_is_written_out() -> None:
+    rng = np.random.default_rng(3)
+    x_TC, kernel_CU, bias_C = rng.normal(size=(T, M)), rng.normal(size=(M, U)), rng.normal(size=M)
+    expected = np.array(
+        [
+            [sum(x_TC[t - u, c] * kernel_CU[c, U - 1 - u] for u in range(min(U, t + 1))) for c in range(M)]
+            for t in range(T)
+        ]
+    )
+    found, kept = convolve(x_TC, kernel_CU, bias_C, None)
+    np.testing.assert_allclose(found, expected + bias_C)
+    np.testing.assert_array_equal(kept, x_TC[-(U - 1) :])
+    before, kept = convolve(x_TC[:1], kernel_CU, None, None)
+    after, _ = convolve(x_TC[1:], kernel_CU, None, kept)
+    np.testing.assert_allclose(np.concatenate([before, after]), expected)
+    query, key = rng.normal(size=(M, T)), rng.normal(size=(M, T))
+    weights = convolution_weights(query, key, kernel_CU)
+    gated, _ = convolve(key.T * x_TC, kernel_CU, None, None)
+    np.testing.assert_allclose(np.einsum("mts,sm->tm", weights, x_TC), query.T * gated)
