@@ -67,7 +67,7 @@ def _described(name: str) -> Description:
 
 def _bringing(parts: Callable[[str], set[str]]) -> list[str]:
     """A few models that have every part, each chosen as it brings the most that none before has."""
-    left = {name: parts(name) for name in sorted(NAMES) if name not in UNCUT}
+    left = {name: parts(name) for name in sorted(NAMES) if name not in (*UNCUT, *STATEFUL)}
     found = []
     while any(left.values()):
         most = max(left, key=lambda name: len(left[name]))
