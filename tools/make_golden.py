@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import golden_families
+import golden_latent
 import golden_later
 import golden_masking
 import golden_older
@@ -216,6 +217,7 @@ def main(arguments: list[str]) -> None:
     target, wanted = Path(arguments[0]), set(arguments[1:])
     for family in [
         *golden_families.FAMILIES,
+        *golden_latent.FAMILIES,
         *golden_later.FAMILIES,
         *golden_small.FAMILIES,
         *golden_parallel.FAMILIES,

@@ -26,6 +26,7 @@ import golden_older
 import make_golden
 import numpy as np
 import torch
+import variant_latent
 import variant_later
 import variant_settings
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
@@ -172,7 +173,7 @@ def main() -> None:
     disable_progress_bar()
     logging.disable(logging.WARNING)
     torch.set_num_threads(1)
-    every = (*variant_settings.FAMILIES, *variant_later.FAMILIES)
+    every = (*variant_settings.FAMILIES, *variant_later.FAMILIES, *variant_latent.FAMILIES)
     families = [make for make in every if options.family in (None, make.__name__)]
     if options.family == "later":
         families = list(variant_later.FAMILIES)

@@ -210,7 +210,7 @@ class WatchedAttention:
         kept = {name: self._held.get(f"{PARTS.get(name, name)}.{head}") for name in (*STEPS, *PARTS) if name in shown}
         if "added" in shown:
             output_DHE = self._model.params.layer(layer).get("attention.output.weight")
-            columns = slice(head * sizes.E, (head + 1) * sizes.E)
+            columns = slice(head * sizes.value_width, (head + 1) * sizes.value_width)
             output_DE = None if output_DHE is None else output_DHE[:, columns]
             added_TS = norm_of_added(weights_TS, self._held[f"value.{head}"], output_DE)
             kept["added"] = added_TS * self._model.config.residual_scale

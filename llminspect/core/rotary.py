@@ -207,11 +207,12 @@ def rotary_angles(
     return xp.cos(angles_TP) * rotary.gain, xp.sin(angles_TP) * rotary.gain
 
 
-def rotate(x_HTE: Array, rotation_TP: tuple[Array, ...], pairs: PairLayout = "halves") -> Array:
-    """Turn the pairs (x_i, x_{i+P}), or (x_2i, x_{2i+1}), by their cos and sin. What lies beyond 2P of E is left as it
-    is."""
+def rotate(x_HTE: Array, rotation_TP: tuple[Array, ...], pairs: PairLayout = "halves", start: int = 0) -> Array:
+    """Turn the pairs (x_i, x_{i+P}), or (x_2i, x_{2i+1}), by their cos and sin: 2P of E numbers from `start` on,
+    counted from there. The others are left as they are."""
     cos_TP, sin_TP = rotation_TP
     xp, width = namespace(x_HTE), 2 * cos_TP.shape[-1]
+    before, x_HTE = x_HTE[..., :start], x_HTE[..., start:]
     halves, rest = pairs == "halves", x_HTE[..., width:]
     if halves:
         first, second = x_HTE[..., : width // 2], x_HTE[..., width // 2 : width]
@@ -220,7 +221,8 @@ def rotate(x_HTE: Array, rotation_TP: tuple[Array, ...], pairs: PairLayout = "ha
     turned = [first * cos_TP - second * sin_TP, second * cos_TP + first * sin_TP]
     if not halves:
         turned = [xp.stack(turned, axis=-1).reshape(*x_HTE.shape[:-1], width)]
-    rotated: Array = xp.concat([*turned, rest] if rest.shape[-1] else turned, axis=-1)
+    parts = [*([before] if start else []), *turned, *([rest] if rest.shape[-1] else [])]
+    rotated: Array = xp.concat(parts, axis=-1)
     return rotated
 
 
@@ -245,11 +247,12 @@ def measured_rotation(before_HTE: Array, after_HTE: Array) -> Rotation | None:
     moved_E = np.abs(after_HTE - before_HTE).max(axis=(0, 1)) > 1e-6 * np.abs(before_HTE).max()
     if not moved_E.any():
         return None
-    turned = int(np.flatnonzero(moved_E)[-1]) + 1
+    start = int(np.flatnonzero(moved_E)[0])
+    turned = int(np.flatnonzero(moved_E)[-1]) + 1 - start
     turned += turned % 2
     layouts: dict[PairLayout, tuple[Array, Array]] = {
-        "halves": (np.arange(turned // 2), np.arange(turned // 2, turned)),
-        "interleaved": (np.arange(0, turned, 2), np.arange(1, turned, 2)),
+        "halves": (start + np.arange(turned // 2), start + np.arange(turned // 2, turned)),
+        "interleaved": (start + np.arange(0, turned, 2), start + np.arange(1, turned, 2)),
     }
     best = min(layouts, key=lambda layout: _stretch(before_HTE, after_HTE, *layouts[layout]))
     first, second = layouts[best]

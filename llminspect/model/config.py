@@ -20,7 +20,8 @@ SWIGLU = Glu("silu")
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large a model is, by the dimension letters. H = 0: the model has no attention."""
+    """How large a model is, by the dimension letters. H = 0: the model has no attention. Z = 0: keys and values are not
+    made of a shorter vector; then U, M, G and Q are 0 as well."""
 
     L: int
     D: int
@@ -31,6 +32,16 @@ class Sizes:
     V: int
     context: int
     X: int = 0
+    U: int = 0
+    M: int = 0
+    G: int = 0
+    Z: int = 0
+    Q: int = 0
+
+    @property
+    def value_width(self) -> int:
+        """How many numbers a value of one head has."""
+        return self.U or self.E
 
 
 @dataclass(frozen=True)
@@ -123,6 +134,9 @@ class Config:
     def state_of(self, index: int) -> State | None:
         return self.state if index in self.state_layers else None
 
+    latent_epsilon: float | None = None
+    """ε of the norms of the shorter vectors that queries, keys and values are made of, where there are such."""
+
     @property
     def unit(self) -> GatedUnit:
         """How a gated feed-forward step joins its halves."""
@@ -190,6 +204,9 @@ class DecoderConfig(Config):
     state: State | None = None
     state_layers: tuple[int, ...] = ()
     without_attention: tuple[int, ...] = ()
+    latent_epsilon: float | None = None
+    split: bool = False
+    """Whether the file holds the matrices of keys and values apart, where most files with latents have one of both."""
 
     @property
     def ungated(self) -> str:

@@ -245,6 +245,15 @@ def divisor_specs(config: DecoderConfig) -> list[TensorSpec]:
     return [TensorSpec("rotary.divisors", pairs, None, "rope_freqs.weight", optional=True)]
 
 
+def long_and_short_divisor_specs(config: DecoderConfig) -> list[TensorSpec]:
+    """The same where there are some for short texts and others for long ones (`core.rotary.Divided`)."""
+    pairs = str(config.rotary.width // 2)
+    return [
+        TensorSpec(f"rotary.divisors.{texts}", pairs, None, f"rope_factors_{texts}.weight", optional=True)
+        for texts in ("short", "long")
+    ]
+
+
 def expert_specs(experts: int, router: str, expert: str, names: tuple[str, str, str]) -> list[TensorSpec]:
     """The router and the experts; `expert` has `{}` for its number, `names` are those of gate, up and down."""
     shapes = {"gate": "X F D", "up": "X F D", "down": "X D F"}

@@ -83,6 +83,8 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("softmax_scale", "attention.scale", "embedding_scale", "residual_scale"), _POSITIVE),
     **dict.fromkeys(("norm_eps", "norm_epsilon"), _EPSILON),
     "block_ffn_dim_multiplier": _POSITIVE,
+    **dict.fromkeys(("scale_emb", "scale_depth", "dim_model_base"), _POSITIVE),
+    "rope.scaling.yarn_log_multiplier": (0.0, 1e6),
     "swiglu_alpha": (-1e6, 1e6),
 }
 """The least and the most that each number may be; a wider one would leave float32 or divide by nothing."""

@@ -32,6 +32,9 @@ def steps_within(experts: int) -> Iterator[str]:
     yield from ("state.norm", "state.unnormed", "state.output")
     for part in ("query", "key"):
         yield from (f"attention.{part}{step}" for step in (".projected", ".normed", ".turned", ""))
+    for part in ("query.latent", "latent"):
+        yield from (f"attention.{part}{step}" for step in (".projected", ""))
+    yield "attention.key.shared"
     yield from (f"attention.{step}" for step in ("value", "scores", "scaled", "capped", "masked", "unnormed", "output"))
     crossing = ("norm", "query", "scores", "scaled", "masked", "weights", "mixed", "output")
     yield from (f"cross_attention.{step}" for step in crossing)
@@ -74,6 +77,8 @@ class Layer:
         """
         read_TD = self._read("attention", stream_TD)
         sizes = self.config.sizes
+        if sizes.Z:
+            return self._of_latents(read_TD, rotation_TP)
         query_HTE = self._positioned("query", read_TD, sizes.H, rotation_TP)
         key_KTE = self._positioned("key", read_TD, sizes.K, rotation_TP)
         return query_HTE, key_KTE, self.heads("attention.value", read_TD, sizes.K)
@@ -133,16 +138,42 @@ class Layer:
             return sum_TD
         return norm(self.arrays, f"{point}.norm", self.tap(f"{self.name}.{point}.sum", sum_TD), self.config)
 
+    def _of_latents(self, read_TD: Array, rotation_TP: tuple[Array, ...]) -> tuple[Array, Array, Array]:
+        """The same of shorter vectors (DeepSeek-AI 2024, "DeepSeek-V2", section 2.1): keys and values of Z numbers a
+        token, queries of Q. The first M numbers of a head's queries and keys know no position; the other G, of a key
+        the same in every head, are turned by it."""
+        sizes, name = self.config.sizes, f"{self.name}.attention"
+        from_TD = self._latent("attention.query.latent", read_TD) if sizes.Q else read_TD
+        query_HTE = self._positioned("query", from_TD, sizes.H, rotation_TP)
+        latent_TZ, xp = self._latent("attention.latent", read_TD), namespace(read_TD)
+        plain_HTM = self._projected("attention.key", latent_TZ, sizes.H)
+        shared_1TG = self.tap(f"{name}.key.shared", self._projected("attention.key.shared", read_TD, 1))
+        shared_HTG = xp.broadcast_to(shared_1TG, (*plain_HTM.shape[:-1], sizes.G))
+        key_HTE = self._placed("key", xp.concat([plain_HTM, shared_HTG], axis=-1), rotation_TP)
+        return query_HTE, key_HTE, self.heads("attention.value", latent_TZ, sizes.H)
+
+    def _latent(self, part: str, read_TD: Array) -> Array:
+        """What the attention reads in fewer numbers, normed."""
+        x_TZ = self.tap(f"{self.name}.{part}.projected", mapped(self.arrays, part, read_TD))
+        epsilon = self.config.latent_epsilon
+        assert epsilon is not None
+        return self.tap(f"{self.name}.{part}", rms_norm(x_TZ, self.arrays[f"{part}.norm.weight"], epsilon))
+
     def _positioned(self, part: str, read_TD: Array, heads: int, rotation_TP: tuple[Array, ...]) -> Array:
         """Queries or keys, normed if they have a norm and turned by position where the family turns them."""
-        name, rotary = f"attention.{part}", self.config.rotary_of(self.index)
+        name = f"attention.{part}"
         if self.config.rotary is None:
             return self.heads(name, read_TD, heads)
-        x_HTE = self.tap(f"{self.name}.{name}.projected", self._projected(name, read_TD, heads))
+        return self._placed(part, self._projected(name, read_TD, heads), rotation_TP)
+
+    def _placed(self, part: str, x_HTE: Array, rotation_TP: tuple[Array, ...]) -> Array:
+        """The same of what is cut into heads."""
+        name, rotary = f"attention.{part}", self.config.rotary_of(self.index)
+        x_HTE = self.tap(f"{self.name}.{name}.projected", x_HTE)
         if f"{name}.norm.weight" in self.arrays:
             x_HTE = self.tap(f"{self.name}.{name}.normed", self._norm_heads(f"{name}.norm", x_HTE))
         if rotary is not None:
-            x_HTE = rotate(x_HTE, rotation_TP, rotary.pairs)
+            x_HTE = rotate(x_HTE, rotation_TP, rotary.pairs, self.config.sizes.M)
         if f"{name}.norm_after.weight" in self.arrays:
             x_HTE = self._norm_heads(f"{name}.norm_after", self.tap(f"{self.name}.{name}.turned", x_HTE))
         return self.tap(f"{self.name}.{name}", x_HTE)

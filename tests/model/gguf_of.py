@@ -68,6 +68,7 @@ KINDS = {
     "dream": gguf.MODEL_ARCH.DREAM,
     "llada": gguf.MODEL_ARCH.LLADA,
     "lfm2": gguf.MODEL_ARCH.LFM2,
+    "minicpm3": gguf.MODEL_ARCH.MINICPM3,
     "t5": gguf.MODEL_ARCH.T5,
     "t5-gated": gguf.MODEL_ARCH.T5,
 }
@@ -148,6 +149,9 @@ def write_keys(writer: Any, config: dict[str, Any]) -> None:
 
     if config["model_type"] == "llada":
         config = {**config, **{key: config[name] for key, name in LLADA_KEYS.items()}}
+
+    if "kv_lora_rank" in config:
+        config = {**config, "head_dim": None}
 
     if config["model_type"] == "falcon":
         keys = config["num_kv_heads"] if config["new_decoder_architecture"] else 1
@@ -280,6 +284,15 @@ def write_lfm2_keys(writer: Any, config: dict[str, Any]) -> None:
     writer.add_feed_forward_length(-(-int(2 * config["intermediate_size"] / 3) // multiple) * multiple)
 
 
+def write_latent_keys(writer: Any, config: dict[str, Any]) -> None:
+    writer.add_vocab_size(config["vocab_size"])
+    if config["q_lora_rank"] is not None:
+        writer.add_q_lora_rank(config["q_lora_rank"])
+    writer.add_kv_lora_rank(config["kv_lora_rank"])
+    writer.add_key_length(config["qk_nope_head_dim"] + config["qk_rope_head_dim"])
+    writer.add_rope_dimension_count(config["qk_rope_head_dim"])
+
+
 MORE_KEYS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     **dict.fromkeys(("Dream", "llada"), write_masking_keys),
     "mpt": write_mpt_keys,
@@ -295,6 +308,7 @@ MORE_KEYS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "stablelm": write_parallel_keys,
     "gpt_oss": write_gpt_oss_keys,
     "lfm2": write_lfm2_keys,
+    "minicpm3": write_latent_keys,
     **dict.fromkeys(("arcee", "smollm3", "nemotron", "glm4", "starcoder2"), write_width),
 }
 """What the converter's classes of these kinds add."""

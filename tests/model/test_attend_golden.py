@@ -71,7 +71,7 @@ def test_what_is_shown_of_a_head_are_its_own_queries_keys_and_values(opened: Ope
         weights_TS = powers_TS / powers_TS.sum(axis=1, keepdims=True)
         spent_T1 = head.weights.sum(axis=1, keepdims=True) if "gpt-oss" in name else 1
         assert_close(weights_TS * spent_T1, head.weights)
-        output_DE = output_DHE[:, head.head * sizes.E : (head.head + 1) * sizes.E]
+        output_DE = output_DHE[:, head.head * sizes.value_width : (head.head + 1) * sizes.value_width]
         added = [
             [
                 np.linalg.norm(weight * (output_DE @ value)) * model.config.residual_scale

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.model.conftest import Opened
 
 PAGE = FOLDER.parent.parent / "docs" / "shapes.md"
-ROW = re.compile(r"^\| `(?P<name>[^`]+)` \| (?P<shape>[A-Z ]+) \|", re.MULTILINE)
+ROW = re.compile(r"^\| `(?P<name>[^`]+)` \| (?P<shape>[A-Z1 ]+) \|", re.MULTILINE)
 LISTED = {row["name"]: row["shape"].split() for row in ROW.finditer(PAGE.read_text(encoding="utf-8"))}
 
 
@@ -43,7 +43,7 @@ def test_the_page_has_every_name_and_shape_in_order(name: str, opened: Opened) -
     computed(model, golden, tap)
     assert [found for found in tap.order if as_listed(found) not in LISTED] == []
     for found, array in tap.arrays.items():
-        assert_shape(found, array, vars(model.config.sizes))
+        assert_shape(found, array, vars(model.config.sizes) | {"U": model.config.sizes.value_width})
     page = list(LISTED)
     layer = [page.index(as_listed(found)) for found in tap.order if found.startswith("layers.0.") and in_pass(found)]
     in_order = [place for place in layer if "experts" not in page[place]]
@@ -55,7 +55,9 @@ def assert_shape(name: str, array: Array, sizes: dict[str, int]) -> None:
     letters = LISTED[as_listed(name)]
     assert array.ndim == len(letters), name
     if not name.startswith("encoder."):
-        given = [(size, sizes[letter]) for size, letter in zip(array.shape, letters, strict=True) if letter in "DHKEVX"]
+        given = [
+            (size, sizes[letter]) for size, letter in zip(array.shape, letters, strict=True) if letter in "DHKEVXUZQG"
+        ]
         assert all(size == expected for size, expected in given), (name, array.shape)
 
 

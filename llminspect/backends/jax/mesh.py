@@ -1,8 +1,9 @@
 """Devices in a grid, which axis of which array is spread over which axis of it, and what that takes of their memory.
 
 An architecture file states the letters of each array's axes and knows nothing of devices. One table maps letters to
-axes of the grid: heads, key/value heads, the feed-forward width, the vocabulary and experts are cut over "model", the
-texts of a batch over "data". Everything else is on every device. Shoeybi et al. 2019, "Megatron-LM", section 3.
+axes of the grid: heads, key/value heads, the shorter vectors that they are made of, the feed-forward width, the
+vocabulary and experts are cut over "model", the texts of a batch over "data". Everything else is on every device.
+Shoeybi et al. 2019, "Megatron-LM", section 3.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from llminspect.model.spec import TensorSpec
 
 
-AXIS_OF = {"X": "model", "H": "model", "K": "model", "F": "model", "V": "model"}
+AXIS_OF = dict.fromkeys("XHKFVZQ", "model")
 """The axis of the mesh that each letter is cut over; letters that are not named are whole on every device."""
 
 
@@ -158,8 +159,8 @@ def weights_bytes(specs: Iterable[TensorSpec], sizes: Sizes, dtype: str, parts: 
 
 
 def cache_bytes(sizes: Sizes, tokens: int, parts: int = 1) -> int:
-    """Bytes of the cache on each device: a key and a value of E numbers for each layer, key/value head and token."""
-    return 2 * 4 * sizes.L * sizes.K * sizes.E * tokens // parts
+    """Bytes of the cache on each device: a key and a value for each layer, key/value head and token."""
+    return 4 * sizes.L * sizes.K * (sizes.E + sizes.value_width) * tokens // parts
 
 
 def room_of(device: Any) -> int | None:

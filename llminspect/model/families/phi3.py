@@ -44,12 +44,7 @@ LAYER = (
 
 
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
-    pairs = str(config.rotary.width // 2)
-    return [
-        *files.around_layers(config, LAYER),
-        files.TensorSpec("rotary.divisors.short", pairs, None, "rope_factors_short.weight", optional=True),
-        files.TensorSpec("rotary.divisors.long", pairs, None, "rope_factors_long.weight", optional=True),
-    ]
+    return [*files.around_layers(config, LAYER), *files.long_and_short_divisor_specs(config)]
 
 
 ARCHITECTURES = (

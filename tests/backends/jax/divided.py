@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from llminspect.model.config import Sizes
     from llminspect.model.opened import Description, Model
 
-ALONE = {"D": 64, "H": 8, "K": 8, "F": 24, "V": 136, "X": 8}
+ALONE = {"D": 64, "H": 8, "K": 8, "F": 24, "V": 136, "X": 8, "Z": 16, "Q": 40}
 GROUPED = {**ALONE, "D": 96, "H": 16, "K": 8}
 """D is a multiple of H, as not every configuration says how wide a head is."""
 KEYS = {
@@ -36,6 +36,8 @@ KEYS = {
     "encoder_ffn_dim decoder_ffn_dim ffn_dim ffn_hidden_size mlp_hidden_size",
     "V": "vocab_size decoder_vocab_size embedding_size",
     "X": "num_local_experts",
+    "Z": "kv_lora_rank",
+    "Q": "q_lora_rank",
 }
 """In which key of a configuration each length is."""
 UNCUT = ("falcon",)
@@ -135,8 +137,9 @@ def _wider(given: dict[str, Any]) -> dict[str, Any]:
     """The configuration with the lengths that can be cut; of a model that sees pictures that of its text part."""
     if "text_config" in given:
         return given | {"text_config": _wider(given["text_config"])}
-    sizes = GROUPED if "num_key_value_heads" in given or given.get("new_decoder_architecture") else ALONE
-    return {key: sizes.get(LETTER_OF.get(key, ""), value) for key, value in given.items()}
+    grouped = "num_key_value_heads" in given and "kv_lora_rank" not in given
+    sizes = GROUPED if grouped or given.get("new_decoder_architecture") else ALONE
+    return {key: value and sizes.get(LETTER_OF.get(key, ""), value) for key, value in given.items()}
 
 
 def _lengths(old: Sizes, new: Sizes) -> dict[int, int]:
@@ -144,7 +147,8 @@ def _lengths(old: Sizes, new: Sizes) -> dict[int, int]:
 
     def axes(sizes: Sizes) -> tuple[int, ...]:
         fused = (sizes.H + 2 * sizes.K) * sizes.E
-        return 1, sizes.context + 2, sizes.D, sizes.F, 2 * sizes.F, sizes.V, sizes.X, sizes.E, fused
+        latent = sizes.Z, sizes.Z + sizes.G, sizes.H * (sizes.M + sizes.U)
+        return *latent, 1, sizes.context + 2, sizes.D, sizes.F, 2 * sizes.F, sizes.V, sizes.X, sizes.E, fused
 
     return dict(zip(axes(old), axes(new), strict=True))
 

@@ -1,0 +1,44 @@
+"""The decoders with latent attention in `variants.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable  # noqa: TC003
+from random import Random  # noqa: TC003
+from typing import Any
+
+import transformers as t
+from variant_later import FACTOR, SWITCH
+from variant_settings import ACTIVATIONS, Draw, grouped, perhaps, rope
+
+LATENT: dict[str, tuple[Any, Any, dict[str, tuple[Any, ...]]]] = {
+    "youtu": (t.YoutuConfig, t.YoutuForCausalLM, {"rope_interleave": SWITCH}),
+    "minicpm3": (
+        t.MiniCPM3Config,
+        t.MiniCPM3ForCausalLM,
+        {"mlp_bias": SWITCH, "scale_emb": (1, 3.5), "scale_depth": (None, 2.0), "dim_model_base": (None, 8)},
+    ),
+}
+
+
+def drawing(name: str) -> Callable[[Random], Draw]:
+    def draw(random: Random) -> Draw:
+        config, model, choices = LATENT[name]
+        found, turned = grouped(random), random.choice((2, 4, 6, 8))
+        found["num_key_value_heads"] = found["num_attention_heads"]
+        found |= {"qk_nope_head_dim": random.choice((1, 3, 8)), "qk_rope_head_dim": turned}
+        found |= {"v_head_dim": random.choice((1, 5, 8)), "kv_lora_rank": random.choice((1, 4, 9))}
+        found["q_lora_rank"] = random.choice((None, 1, 5, 12))
+        found |= perhaps(random, hidden_act=ACTIVATIONS, attention_bias=SWITCH, **choices)
+        if name == "youtu":  # The reference sets this row of the embedding to nought after it has read it.
+            found["pad_token_id"] = None
+        if random.random() < 0.8:
+            found["rope_parameters"] = rope(random, turned, found["max_position_embeddings"])
+        if found.get("rope_parameters", {}).get("rope_type") == "yarn" and random.random() < 0.5:
+            found["rope_parameters"] |= {"mscale": random.choice(FACTOR), "mscale_all_dim": random.choice(FACTOR)}
+        return Draw(name, config(**found), model)
+
+    draw.__name__ = name
+    return draw
+
+
+FAMILIES = tuple(drawing(name) for name in LATENT)
