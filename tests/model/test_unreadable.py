@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from llminspect.errors import ModelError
-from llminspect.files.quant_types import TYPES
+from llminspect.files.quant_types import BY_NAME, TYPES
+from llminspect.files.weights import DECODABLE
 from llminspect.opening import open_model
 from tests.files.gguf_writer import GGUF, Tensor
 from tests.fuzz.samples import llama, vocabulary
@@ -55,8 +56,9 @@ def test_types_that_are_not_decoded_are_named_before_anything_is_prepared(
         assert "Q4_K" in (caught.value.hint or "")
 
 
-def test_one_tensor_and_two_types(tmp_path: Path) -> None:
-    first, second = UNKNOWN[0], UNKNOWN[1]
+def test_one_tensor_and_two_types(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = UNKNOWN[0], BY_NAME["Q4_K"]
+    monkeypatch.setattr("llminspect.model.reading.DECODABLE", DECODABLE - {"Q4_K"})
     with pytest.raises(
         ModelError, match=rf"^1 tensor is {first.name}, 2 {second.name}, which are not decoded here: blk"
     ):

@@ -1,0 +1,94 @@
+"""The decoders of ggml's IQ types: blocks of 256 weights whose groups of 8 or 4 are one entry of a grid each.
+
+As those of `quant_types.py` they take blocks as bytes [n, bytes of a block], fill float32 [n, 256] and give the same
+bits as the `gguf` package; the layouts are those of `ggml-common.h`. Loaded when the first such block is decoded.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llminspect.files.quant_grids import grid
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Bytes = NDArray[np.uint8]
+    Floats = NDArray[np.float32]
+
+_BITS = np.arange(8, dtype=np.uint8)
+_SEVEN = np.arange(128, dtype=np.uint8)
+_EVEN_SIGNS = _SEVEN | (np.unpackbits(_SEVEN[:, None], axis=1).sum(axis=1, dtype=np.uint8) & 1) << 7
+"""Seven signs say the eighth: an even number of them is minus (`ksigns_iq2xs`)."""
+_TILT = np.float32(0.125)
+"""What a group of one of the types of 1 bit is moved by, up or down (`IQ1S_DELTA`)."""
+
+
+def _fill(out: Floats, scales: NDArray[Any], groups: Floats, signs: Bytes | None = None) -> None:
+    """scale × group × sign; scales [n, s], groups [n, g, 8 or 4], and bits for each number of a block."""
+    n = len(out)
+    out.reshape(n, scales.shape[1], -1)[:] = groups.reshape(n, scales.shape[1], -1) * scales[..., None]
+    if signs is not None:
+        minus = ((signs[..., None] >> _BITS) & 1).reshape(out.shape)
+        out *= np.where(minus, np.float32(-1), np.float32(1))
+
+
+def _half(blocks: Bytes) -> Floats:
+    return blocks[:, :2].copy().view("<f2").astype("f4")
+
+
+def _cut(packed: NDArray[Any], shifts: tuple[int, ...], mask: int) -> NDArray[Any]:
+    """Parts of each number, those of one number side by side: [n, m] to [n, m × shifts]."""
+    kind = packed.dtype
+    parts = (packed[..., None] >> np.array(shifts, kind)) & kind.type(mask)
+    return parts.reshape(len(packed), -1)
+
+
+def iq2_xxs(blocks: Bytes, out: Floats) -> None:
+    words = blocks[:, 2:].copy().view("<u4").reshape(len(blocks), 8, 2)
+    scales = _half(blocks) * (np.float32(0.5) + (words[..., 1] >> 28).astype("f4")) * np.float32(0.25)
+    places = words[..., 0].copy().view("u1").reshape(len(blocks), -1)
+    _fill(out, scales, grid("IQ2_XXS")[places], _EVEN_SIGNS[_cut(words[..., 1], (0, 7, 14, 21), 127)])
+
+
+def iq2_xs(blocks: Bytes, out: Floats) -> None:
+    words = blocks[:, 2:66].copy().view("<u2")
+    scales = _half(blocks) * (np.float32(0.5) + _cut(blocks[:, 66:], (0, 4), 15)) * np.float32(0.25)
+    _fill(out, scales, grid("IQ2_XS")[words & 511], _EVEN_SIGNS[words >> 9])
+
+
+def iq2_s(blocks: Bytes, out: Floats) -> None:
+    places = blocks[:, 2:34].astype("u2") | _cut(blocks[:, 66:74], (0, 2, 4, 6), 3).astype("u2") << 8
+    scales = _half(blocks) * (np.float32(0.5) + _cut(blocks[:, 74:], (0, 4), 15)) * np.float32(0.25)
+    _fill(out, scales, grid("IQ2_S")[places], blocks[:, 34:66])
+
+
+def iq3_xxs(blocks: Bytes, out: Floats) -> None:
+    words = blocks[:, 66:].copy().view("<u4")
+    scales = _half(blocks) * (np.float32(0.5) + (words >> 28).astype("f4")) * np.float32(0.5)
+    _fill(out, scales, grid("IQ3_XXS")[blocks[:, 2:66]], _EVEN_SIGNS[_cut(words, (0, 7, 14, 21), 127)])
+
+
+def iq3_s(blocks: Bytes, out: Floats) -> None:
+    places = blocks[:, 2:66].astype("u2") | _cut(blocks[:, 66:74], tuple(range(8)), 1).astype("u2") << 8
+    scales = _half(blocks) * (1 + 2 * _cut(blocks[:, 106:], (0, 4), 15))
+    _fill(out, scales, grid("IQ3_S")[places], blocks[:, 74:106])
+
+
+def iq1_s(blocks: Bytes, out: Floats) -> None:
+    words = blocks[:, 34:].copy().view("<u2")
+    places = blocks[:, 2:34].astype("u2") | _cut(words, (0, 3, 6, 9), 7) << 8
+    tilts = np.where(words & 0x8000, -_TILT, _TILT)[..., None, None]
+    groups = grid("IQ1_S")[places].reshape(len(blocks), 8, 4, 8) + tilts
+    _fill(out, _half(blocks) * (2 * (words >> 12 & 7) + 1), groups)
+
+
+def iq1_m(blocks: Bytes, out: Floats) -> None:
+    words, packed = blocks[:, 48:].copy().view("<u2"), _cut(blocks[:, 32:48], (0, 4), 15)
+    quarters = (words & 0xF000) >> np.array([12, 8, 4, 0], np.uint16)  # Of one float16 scale, 4 bits of each word.
+    scale = np.bitwise_or.reduce(quarters, axis=1, keepdims=True).view("<f2").astype("f4")
+    places = blocks[:, :32].astype("u2") | (packed & 7).astype("u2") << 8
+    groups = grid("IQ1_S")[places] + np.where(packed & 8, -_TILT, _TILT)[..., None]
+    _fill(out, scale * (2 * _cut(words, (0, 3, 6, 9), 7) + 1), groups)
