@@ -9,9 +9,12 @@ import numpy as np
 
 from llminspect.analysis.passes import PositionRows, run_until
 from llminspect.analysis.result import Dims
+from llminspect.arguments.attend import SCORE_PARTS
+from llminspect.core.attention import score_parts
 from llminspect.core.attention_measures import MEASURES, excess, habit, measure_all, roll_out
 from llminspect.core.attribution import norm_of_added
 from llminspect.core.tap import Chain, Visit
+from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -46,6 +49,10 @@ class Head:
     """A token sees itself and the window − 1 before it; left out where it sees all before it."""
     scores: Annotated[Array, Dims("T S")] | None = None
     """query · key"""
+    compressed: Annotated[Array, Dims("T S")] | None = None
+    """The part of the scores that knows no position, where keys are made of a shorter vector …"""
+    rotary: Annotated[Array, Dims("T S")] | None = None
+    """… and the part that is turned by it: both sum to the scores."""
     scaled: Annotated[Array, Dims("T S")] | None = None
     """Scores times the scale, and with what the model adds for the distance."""
     capped: Annotated[Array, Dims("T S")] | None = None
@@ -119,13 +126,20 @@ class WantedAttention:
 
 
 def watch_attention(model: Model, ids: Sequence[int], wanted: WantedAttention) -> WatchedAttention:
-    """Run the model as far as needed and keep what is wanted of its attention."""
+    """Run the model as far as needed and keep what is wanted of its attention. Raises UsageError for a step that no
+    model of its kind has."""
     watched, sizes, shown = WatchedAttention(model, ids, wanted), model.config.sizes, wanted.shown
+    if (parts := [name for name in shown if name in SCORE_PARTS]) and not sizes.Z:
+        raise UsageError(
+            f"--show {parts[0]}: the scores of {model.name} have no such part",
+            "only those of models whose keys are made of a shorter vector have; --show scores",
+        )
     layers = sorted({layer for layer, _ in (*wanted.heads, *wanted.mean)})
     every = wanted.measures or wanted.rollout or wanted.row is not None or wanted.pair is not None
     last = max(model.config.attending, default=-1) if every else max(layers, default=-1)
     steps = {PARTS.get(name, name) for name in shown if name in (*STEPS, *PARTS)}
     steps |= {"value"} if "added" in shown else set()
+    steps |= {"query", "key"} if set(SCORE_PARTS) & set(shown) else set()
     names = ["*.attention.weights"] if every else [f"{layer}.attention.weights" for layer in layers]
     names += [f"{layer}.attention.{step}" for layer in layers for step in sorted(steps)]
     visit = Visit(watched.look, *(f"layers.{name}" for name in names), optional=True)
@@ -208,6 +222,9 @@ class WatchedAttention:
     ) -> Head:
         sizes, shown = self._model.config.sizes, self._wanted.shown
         kept = {name: self._held.get(f"{PARTS.get(name, name)}.{head}") for name in (*STEPS, *PARTS) if name in shown}
+        if set(SCORE_PARTS) & set(shown):
+            both = score_parts(self._held[f"query.{head}"], self._held[f"key.{head}"], sizes.M)
+            kept |= {name: part_TS for name, part_TS in zip(SCORE_PARTS, both, strict=True) if name in shown}
         if "added" in shown:
             output_DHE = self._model.params.layer(layer).get("attention.output.weight")
             columns = slice(head * sizes.value_width, (head + 1) * sizes.value_width)

@@ -17,7 +17,7 @@ from llminspect.analysis.candidates import Candidate, token_text
 from llminspect.analysis.passes import run_until
 from llminspect.analysis.result import Dims
 from llminspect.core.array import one_hot
-from llminspect.core.attention import softmax
+from llminspect.core.attention import score_parts, softmax
 from llminspect.core.cache import Cache, LayerCache
 from llminspect.core.numbers import number, vector
 from llminspect.core.tap import Capture, Chain
@@ -184,6 +184,12 @@ class Query:
     query_unrotated: Annotated[Array, Dims("E")] | None = None
     """Before it was turned by its position."""
     keys_unrotated: Annotated[Array, Dims("S E")] | None = None
+    compressed: Annotated[Array, Dims("S")] | None = None
+    """The part of the scores that knows no position, where keys are made of a shorter vector …"""
+    rotary: Annotated[Array, Dims("S")] | None = None
+    """… and the part that is turned by it: both sum to the scores."""
+    rotary_from: int | None = None
+    """From which number of a query or a key on the rotary part is."""
     bias: Annotated[Array, Dims("S")] | None = None
     """What the model adds to the scaled scores for the distance."""
     capped: Annotated[Array, Dims("S")] | None = None
@@ -202,13 +208,14 @@ def query_by_hand(
     after = steps.get("key.turned", steps["key"])
     turned = f"key.{step}" in steps and not np.array_equal(steps[f"key.{step}"], after)
     scale, bias_S = scale_and_bias(steps["scores"], steps["scaled"])
-    total = float(steps["weights"].sum(dtype=np.float64))
+    total, sizes = float(steps["weights"].sum(dtype=np.float64)), model.config.sizes
+    compressed_S, rotary_S = score_parts(steps["query"], steps["key"], sizes.M) if sizes.Z else (None, None)
     return Query(
         index=index,
         text=text,
         layer=layer,
         head=head,
-        kv_head=head * model.config.sizes.K // model.config.sizes.H,
+        kv_head=head * sizes.K // sizes.H,
         chosen_by="you" if chosen else "strength",
         scale=scale,
         output=steps["mixed"],
@@ -216,6 +223,9 @@ def query_by_hand(
         query_unnormed=unnormed,
         query_unrotated=steps[f"query.{step}"] if turned else None,
         keys_unrotated=steps[f"key.{step}"] if turned else None,
+        compressed=compressed_S,
+        rotary=rotary_S,
+        rotary_from=sizes.M or None,
         bias=bias_S,
         capped=steps.get("capped"),
         to_sink=1 - total if total < 1 - 1e-3 else None,

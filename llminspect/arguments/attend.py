@@ -12,7 +12,8 @@ from llminspect.arguments.words import Pair, Word, parse_pair
 from llminspect.errors import UsageError
 
 MeasureName = Literal["entropy", "sink", "previous", "next", "self", "same", "induction", "distance"]
-SHOWN = ("weights", "scores", "scaled", "capped", "masked", "queries", "keys", "values", "added")
+SCORE_PARTS = ("compressed", "rotary")
+SHOWN = ("weights", "scores", *SCORE_PARTS, "scaled", "capped", "masked", "queries", "keys", "values", "added")
 
 
 def parse_shown(shown: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -35,7 +36,8 @@ class AttendOptions:
         "weights",
         metavar="WHAT,WHAT",
         help="Of a head: weights, scores, scaled, capped, masked, queries, keys, values, "
-        "added (how long the vector is that a key really adds).",
+        "added (how long the vector is that a key really adds), compressed, rotary (the two parts of a score, in "
+        "models whose keys are made of a shorter vector).",
     )
     query: Word | None = option(metavar="WORD|INDEX", help="The whole sum of one token by hand.")
     find: Pair | None = option(metavar="HER->ALICE", help="Every head, by how much it looks there.")

@@ -81,6 +81,12 @@ def _cap_tanh(shares: Array, cap: float) -> Array:
     return overwrite("multiply", overwrite("tanh", shares), cap)
 
 
+def score_parts(query_TE: Array, key_SE: Array, plain: int) -> tuple[Array, Array]:
+    """The two parts of a head's scores, each [..., S], in latent attention (DeepSeek-AI 2024, "DeepSeek-V2", eq. 17 and
+    18): query · key over the first `plain` numbers, which know no position, and over those that are turned by it."""
+    return query_TE[..., :plain] @ key_SE[:, :plain].T, query_TE[..., plain:] @ key_SE[:, plain:].T
+
+
 def grouped_product(query_HTE: Array, other_KES: Array) -> Array:
     """[..., H, T, E] × [..., K, E, S] -> [..., H, T, S], query head h meeting key/value head h // (H / K).
 

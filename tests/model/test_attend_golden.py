@@ -14,7 +14,8 @@ from llminspect.analysis.prompt import prompt_of_ids
 from llminspect.arguments.attend import AttendOptions
 from llminspect.arguments.embed import EmbedOptions
 from llminspect.commands.attend.view import render
-from llminspect.errors import UserError
+from llminspect.core.numbers import number
+from llminspect.errors import UsageError, UserError
 from tests.closeness import assert_close
 from tests.model.golden import NAMES, Golden
 from tests.render.samples import lines
@@ -83,6 +84,33 @@ def test_what_is_shown_of_a_head_are_its_own_queries_keys_and_values(opened: Ope
     drawn = " ".join(" ".join(lines(render(replace(result, heads=result.heads[:1])), 80)).split())
     assert ("a row sums to 1." in drawn) != ("goes to the head's own sink" in drawn)
     assert ("goes to the head's own sink" in drawn) == ("gpt-oss" in name)
+
+
+@pytest.mark.parametrize("name", ["youtu", "minicpm3"])
+def test_the_two_parts_of_a_score_of_latent_attention(opened: Opened, name: str) -> None:
+    """The first numbers of a head know no position: before the rotation they give the same part of the score."""
+    _, model = opened(name)
+    prompt, plain = prompt_of_ids(IDS, model.tokenizer, None), model.config.sizes.M
+    (head,) = attend(model, AttendOptions(layer="1", head="2", show="scores,compressed,rotary"), prompt).heads
+    assert head.scores is not None and head.compressed is not None and head.rotary is not None
+    assert_close(head.compressed + head.rotary, head.scores)
+    result = attend(model, AttendOptions(query="5", layer="1", head="2"), prompt)
+    query = result.query
+    assert query is not None and query.query_unrotated is not None and query.keys_unrotated is not None
+    assert_close(query.keys_unrotated[:, :plain] @ query.query_unrotated[:plain], head.compressed[5])
+    assert_close(query.compressed, head.compressed[5])  # type: ignore[arg-type]
+    assert_close(query.rotary, head.rotary[5])  # type: ignore[arg-type]
+    assert query.rotary_from == plain
+    drawn = " ".join(" ".join(lines(render(result), 60)).split())
+    assert "compressed + rotary = q · k" in drawn
+    best = int(query.weights.argmax())
+    assert f"= {number(head.compressed[5, best])} + {number(head.rotary[5, best])}" in drawn
+
+
+def test_no_other_scores_have_two_parts(opened: Opened) -> None:
+    _, model = opened("llama")
+    with pytest.raises(UsageError, match="--show rotary: the scores of .*llama have no such part"):
+        attend(model, AttendOptions(layer="1", show="scores,rotary"), prompt_of_ids(IDS, model.tokenizer, None))
 
 
 @pytest.mark.parametrize("name", ["mistral", "gemma2", "gemma3", "gpt-oss", "phi3"])

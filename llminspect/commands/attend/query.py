@@ -44,7 +44,19 @@ def query_parts(result: AttendResult, query: Query, labels: list[str]) -> Iterat
             "token 0 and itself. Choose with --layer and --head."
         )
     yield section(title, _table(query, labels), note=note)
+    if query.compressed is not None and query.rotary is not None:
+        yield _score_parts(query, query.compressed, query.rotary, labels)
     yield _steps(query, labels)
+
+
+def _score_parts(query: Query, compressed_S: Array, rotary_S: Array, labels: list[str]) -> RenderableType:
+    parts = (compressed_S, rotary_S, query.scores)
+    rows: list[list[Cell]] = [
+        [index, label(labels[index]), *(float(part[index]) for part in parts)] for index in _shown(query)
+    ]
+    columns: Columns = [Column("", quiet=True), "key", "compressed", "+ rotary", "= q · k"]
+    note = "compressed: what does not know where the tokens stand; rotary: what is turned by their positions."
+    return section("Each score is a sum of two parts", table(columns, rows), note=note)
 
 
 def _table(query: Query, labels: list[str]) -> RenderableType:
@@ -99,9 +111,11 @@ def _steps(query: Query, labels: list[str]) -> RenderableType:
     if query.query_unnormed is not None:
         rows.append(("q before its norm", _start(query.query_unnormed)))
     if query.query_unrotated is not None and query.keys_unrotated is not None:
-        rows.append(("q before the rotation", _start(query.query_unrotated)))
-        rows.append((f"q turned by its position {query.index}", _start(query.query)))
-        rows.append((f"k of {name} turned by its position {best}", _start(query.keys[best])))
+        first = query.rotary_from or 0
+        part = "rotary " if first else ""
+        rows.append((f"{part}q before the rotation", _start(query.query_unrotated[first:])))
+        rows.append((f"{part}q turned by its position {query.index}", _start(query.query[first:])))
+        rows.append((f"{part}k of {name} turned by its position {best}", _start(query.keys[best][first:])))
     else:
         rows.append(("q", vector(query.query, _WRITTEN_OUT)))
     if small:
@@ -109,6 +123,9 @@ def _steps(query: Query, labels: list[str]) -> RenderableType:
     else:
         products = " + ".join(_times(a, b) for a, b in zip(query.query[:3], query.keys[best][:3], strict=True))
         rows.append((f"q · k of {name}", "Σ q[i] · k[i]", f"{products} + …", number(query.scores[best])))
+    if query.compressed is not None and query.rotary is not None:
+        terms = f"{number(query.compressed[best])} + {number(query.rotary[best])}"
+        rows.append((f"q · k of {name}", "compressed part + rotary part", terms, number(query.scores[best])))
     scaled = [float(query.scaled[index]) for index in _seen(query)]
     rows.append(("scaled", f"(q · k) × {_scale(query.scale)}", vector(scaled, _WRITTEN_OUT)))
     rows.append((f"weight of {name}", "e^s / Σ e^s", *_softmax(query, best)))

@@ -123,6 +123,8 @@ def _named(shown: str) -> str:
     return {
         "weights": "weights",
         "scores": "scores, query · key",
+        "compressed": "the part of a score that knows no position",
+        "rotary": "the part of a score that is turned by positions",
         "scaled": "scores times the scale",
         "capped": "scores after the soft cap",
         "masked": "scores after the mask",
