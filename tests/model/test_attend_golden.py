@@ -109,7 +109,7 @@ def test_the_two_parts_of_a_score_of_latent_attention(opened: Opened, name: str)
 
 def test_no_other_scores_have_two_parts(opened: Opened) -> None:
     _, model = opened("llama")
-    with pytest.raises(UsageError, match="--show rotary: the scores of .*llama have no such part"):
+    with pytest.raises(UsageError, match=r"--show rotary: the scores of .*llama have no such part"):
         attend(model, AttendOptions(layer="1", show="scores,rotary"), prompt_of_ids(IDS, model.tokenizer, None))
 
 
