@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+MODERNBERT = {"local": "sliding_attention", "global": "full_attention"}
+
+NOMIC = {
+    "num_hidden_layers": "n_layer",
+    "hidden_size": "n_embd",
+    "num_attention_heads": "n_head",
+    "intermediate_size": "n_inner",
+    "max_position_embeddings": "n_positions",
+    "layer_norm_eps": "layer_norm_epsilon",
+}
+
 
 def older_form(config: dict[str, Any]) -> dict[str, Any]:
     """The same configuration with the keys that transformers 4 wrote."""
@@ -20,6 +31,14 @@ def older_form(config: dict[str, Any]) -> dict[str, Any]:
         if "factor" in rope["full_attention"]:
             older["rope_scaling"] = {"rope_type": "linear", "factor": rope["full_attention"]["factor"]}
         older["sliding_window_pattern"] = older.pop("_sliding_window_pattern", 6)
+    elif kind == "modernbert":
+        older |= {f"{name}_rope_theta": rope[key]["rope_theta"] for name, key in MODERNBERT.items()}
+        older |= {"global_attn_every_n_layers": 3, "position_embedding_type": "absolute", "layer_norm_eps": 1e-5}
+        older.pop("layer_types")
+    elif kind == "nomic_bert":
+        older = {key: value for key, value in older.items() if key not in (*NOMIC, "hidden_act", "head_dim")}
+        older |= {name: config[key] for key, name in NOMIC.items()} | {"activation_function": "swiglu"}
+        older |= {"rotary_emb_base": rope["rope_theta"], "rotary_emb_fraction": 1.0, "prenorm": False, "causal": False}
     elif kind == "olmo3":
         older |= _older_rope(kind, dict(rope["full_attention"]))
     elif rope is not None:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import golden_encoders
 import golden_families
 import golden_latent
 import golden_later
@@ -223,6 +224,7 @@ def main(arguments: list[str]) -> None:
         *golden_parallel.FAMILIES,
         *golden_masking.FAMILIES,
         *golden_state.FAMILIES,
+        *golden_encoders.FAMILIES,
         *golden_others.OTHERS,
     ]:
         if not wanted or family.name in wanted:

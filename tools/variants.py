@@ -26,12 +26,14 @@ import golden_older
 import make_golden
 import numpy as np
 import torch
+import variant_encoders
 import variant_latent
 import variant_later
 import variant_settings
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 import llminspect
+from llminspect.analysis.vectors import vectors_at
 from llminspect.errors import UserError
 
 BOUND = 1e-5
@@ -99,13 +101,19 @@ def expected(
     model = draw.model.from_pretrained(folder, **EAGER).eval()
     given = {"decoder_input_ids": target} if draw.kind == "encoder-decoder" else {}
     part = "last_hidden_state" if draw.kind == "encoder" else "logits"
+
+    def taken(output: Any) -> np.ndarray:
+        if hasattr(output, "start_logits"):
+            return np.stack([output.start_logits[0].numpy(), output.end_logits[0].numpy()], axis=-1)
+        return getattr(output, part)[0].numpy()
+
     with torch.no_grad():
-        single = getattr(model(input_ids=ids, **given), part)[0].numpy()
+        single = taken(model(input_ids=ids, **given))
         with make_golden.in_float64():
             exact = type(model)(model.config).double().eval()
             weights = {key: value for key, value in model.state_dict().items() if "embed_positions" not in key}
             exact.load_state_dict(weights, strict=False)
-            double = getattr(exact(input_ids=ids, **given), part)[0].numpy()
+            double = taken(exact(input_ids=ids, **given))
     return double, distance(single, double)
 
 
@@ -119,7 +127,9 @@ def computed(draw: variant_settings.Draw, folder: Path, ids: list[int], target: 
     if draw.kind == "encoder-decoder":
         return model.logits(model.run(target, cache=model.encode_source(ids)).stream_TD)
     stream_TD = model.run(ids).stream_TD
-    return stream_TD if draw.kind == "encoder" else model.logits(stream_TD)
+    if model.architecture.head is not None:
+        return model.label_scores(ids, stream_TD)
+    return vectors_at(model, ids, "final") if draw.kind == "encoder" else model.logits(stream_TD)
 
 
 def variant(make: Any, seed: int, keep: Path | None) -> tuple[str, str]:
@@ -173,7 +183,8 @@ def main() -> None:
     disable_progress_bar()
     logging.disable(logging.WARNING)
     torch.set_num_threads(1)
-    every = (*variant_settings.FAMILIES, *variant_later.FAMILIES, *variant_latent.FAMILIES)
+    modules = (variant_settings, variant_later, variant_latent, variant_encoders)
+    every = [make for module in modules for make in module.FAMILIES]
     families = [make for make in every if options.family in (None, make.__name__)]
     if options.family == "later":
         families = list(variant_later.FAMILIES)

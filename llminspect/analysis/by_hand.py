@@ -116,6 +116,9 @@ def _ending(model: Model, capture: Capture, position: int, answer: Candidate) ->
     else:
         hidden_D = hidden_D[0]
         yield Written("z", "norm(x)", f"norm({vector(stream_D, 3)})", hidden_D)
+    if (after_head_D := capture.arrays.get("final.head")) is not None:
+        yield Written("h", "head(z)", "one more layer and norm", after_head_D[0])
+        hidden_D, hidden = after_head_D[0], "h"
     row_D = unembedding(model)[answer.id]
     yield Written(f"U[{answer.text}]", f"row {answer.id} of the unembedding", None, row_D)
     bias_V = model.params.get("unembedding.bias")

@@ -114,6 +114,9 @@ class Config:
     residual_scale: float = 1.0
     """What each step's result is multiplied by before it is added to the stream."""
     logit_scale: float = 1.0
+    reads: Literal["first", "mean", "late"] = "first"
+    """What of a text its labels are made of, where one more layer stands before them: its first token, the mean of all,
+    or each of them, and then the mean of the labels."""
     masking: Masking | None = None
     """Where it writes by filling masks."""
     state: State | None = None

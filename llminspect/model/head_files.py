@@ -41,6 +41,7 @@ GGUF_HEADS = ("cls.",)
 SETTING = {"huggingface": "architectures", "gguf": "cls"}
 """What `--ignore-setting` calls the head of a file of each format: with it the model opens without its head."""
 OF_GGUF = HeadFiles("cls.output", None, ("labels.dense", "cls", "tanh"), question=None, sequence_bias=None)
+OF_GGUF_NORMED = replace(OF_GGUF, dense=("labels.dense", "cls", ""), dense_bias=None, norm="cls.norm")
 OF_GGUF_DECODER = replace(OF_GGUF, dense=None)
 
 
@@ -89,8 +90,11 @@ def with_gguf_head(architecture: Architecture, metadata: Mapping[str, Any], shap
     heads = architecture.heads
     if heads is None or architecture.encode_source is not None or (heads.dense is None and not one_way):
         raise ModelError(f"heads of the family {architecture.name} are not known in GGUF files", hint)
-    files = OF_GGUF_DECODER if heads.dense is None else OF_GGUF
-    needed = ["cls.output.weight"] if files.dense is None else ["cls.output.weight", "cls.weight", "cls.bias"]
+    files = OF_GGUF_DECODER if heads.dense is None else OF_GGUF if heads.norm is None else OF_GGUF_NORMED
+    needed = ["cls.output.weight"]
+    needed += (
+        [] if files.dense is None else ["cls.weight", "cls.bias" if files.norm is None else f"{files.norm}.weight"]
+    )
     missing = [name for name in needed if name not in shapes]
     if missing:
         raise ModelError(
@@ -127,20 +131,25 @@ def _without(file_format: str) -> str:
 
 def head_specs(head: OutputHead) -> list[TensorSpec]:
     """Its arrays and what the files call them."""
-    rows, dense, matrix = f"{len(head.labels)} D", head.files.dense, head.files.of(head.kind)
-    if head.kind == "question answering":
-        return linear_specs(("labels", rows, matrix, None), bias=True)
-    if head.kind == "token classification":  # The file knows whether there is a bias.
-        return linear_specs(("labels", rows, matrix, None), bias=None)
-    before = [] if dense is None else linear_specs((dense[0], "D D", dense[1], dense[1]), bias=True)
-    return [*before, *linear_specs(("labels", rows, matrix, matrix), bias=head.files.sequence_bias)]
+    files, rows, matrix = head.files, f"{len(head.labels)} D", head.files.of(head.kind)
+    of_text, before = head.kind == "sequence classification", []
+    if files.dense is not None and (of_text or files.everywhere):
+        name, in_file, _ = files.dense
+        before = linear_specs((name, "D D", in_file, in_file), bias=files.dense_bias)
+        if files.norm is not None:
+            before += linear_specs((f"{name}.norm", "D", files.norm, files.norm), bias=None)
+    # Of labels of tokens the file knows whether there is a bias.
+    bias = {"sequence classification": files.sequence_bias, "token classification": None}.get(head.kind, True)
+    return [*before, *linear_specs(("labels", rows, matrix, matrix if of_text else None), bias=bias)]
 
 
 def _ending_in(architecture: Architecture, head: OutputHead) -> Architecture:
-    replaced = {spec.name for spec in head_specs(head)}
+    its = head_specs(head)
+    names, sources = {spec.name for spec in its}, {spec.huggingface for spec in its} - {None}
 
     def tensors(settings: Any) -> list[TensorSpec]:
-        return [*(spec for spec in architecture.tensors(settings) if spec.name not in replaced), *head_specs(head)]
+        body = architecture.tensors(settings)
+        return [*(spec for spec in body if spec.name not in names and spec.huggingface not in sources), *its]
 
     return replace(architecture, tensors=tensors, readout=no_words, head=head)
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from llminspect.core.array import mapped
-from llminspect.core.feedforward import relu
+from llminspect.core.feedforward import ACTIVATIONS
 from llminspect.errors import ModelError
-from llminspect.model.layer import final_norm
+from llminspect.model.layer import final_norm, norm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,11 +42,18 @@ class HeadFiles:
     token: str | None
     """… and of labels of each token; None: the family has no such head, or it is not known."""
     dense: tuple[str, str, str] | None = None
-    """For a text: one more layer on its first token (its name in the core and in the files, its function)."""
+    """For a text: one more layer on its first token (its name in the core and in the files, its function; "" for that
+    of the configuration's `activation`)."""
     sequence_bias: bool | None = True
     """None: the file knows."""
     question: str | None = "qa_outputs"
     """The matrix of starts and ends."""
+    dense_bias: bool | None = True
+    """None: the file knows."""
+    norm: str | None = None
+    """What the files call the norm after that layer's function, if there is one."""
+    everywhere: bool = False
+    """Whether that layer stands in front of labels of tokens and of spans as well."""
 
     def of(self, kind: Kind) -> str | None:
         """What the files call the matrix of a head of that kind."""
@@ -60,7 +67,7 @@ class HeadFiles:
 
 DECODER_HEADS = HeadFiles("score", "score", sequence_bias=False)
 OLDER_DECODER_HEADS = HeadFiles("score", "classifier", sequence_bias=False)
-FUNCTIONS: dict[str, Callable[[Array], Array]] = {"tanh": np.tanh, "relu": relu}
+FUNCTIONS: dict[str, Callable[[Array], Array]] = {**ACTIVATIONS, "tanh": np.tanh}
 TAPS = {
     "pooler": "final.pooled",
     "labels.dense": "final.dense",
@@ -89,16 +96,23 @@ class OutputHead:
 def scores(params: Params, config: Config, head: OutputHead, ids_T: Array, stream_TD: Array, tap: Tap) -> Array:
     """What the head gives for the last stream: a number a label, [N]; of each token, [T, N]; its start and end, [T, 2].
 
-    A text is read at its first token, or at the last that is not padding: the head's files say which.
+    A text is read at its first token, or at the last that is not padding: the head's files say which; or the mean of
+    its tokens is, before the head or after it (`Config.reads`).
     """
     stream_TD = final_norm(params, config, stream_TD, tap)
-    if head.kind == "sequence classification":
-        if head.files.dense is None:
-            stream_TD = stream_TD[last_token(ids_T, head.padding_id)]
-        else:
-            name, _, function = head.files.dense
-            stream_TD = tap(TAPS[name], FUNCTIONS[function](mapped(params, name, stream_TD[0])))
-    return tap(TAPS[head.kind], mapped(params, "labels", stream_TD))
+    of_text, files = head.kind == "sequence classification", head.files
+    if of_text and files.dense is None:
+        stream_TD = stream_TD[last_token(ids_T, head.padding_id)]
+    elif of_text and config.reads != "late":
+        stream_TD = stream_TD[0] if config.reads == "first" else stream_TD.mean(axis=0)
+    if files.dense is not None and (of_text or files.everywhere):
+        name, _, function = files.dense
+        stream_TD = FUNCTIONS[function or str(config.activation)](mapped(params, name, stream_TD))
+        if files.norm is not None:
+            stream_TD = norm(params, f"{name}.norm", stream_TD, config)
+        stream_TD = tap(TAPS[name] if stream_TD.ndim == 1 else "final.head", stream_TD)
+    labels = mapped(params, "labels", stream_TD)
+    return tap(TAPS[head.kind], labels.mean(axis=0) if of_text and labels.ndim > 1 else labels)
 
 
 def last_token(ids_T: Array, padding_id: int | None) -> int:

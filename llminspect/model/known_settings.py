@@ -70,6 +70,7 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon"), _EPSILON),
     **dict.fromkeys(("attention.layer_norm_epsilon", "attention.layer_norm_rms_epsilon"), _EPSILON),
     **dict.fromkeys(("rope_theta", "rotary_emb_base", "rope_local_base_freq"), _POSITIVE),
+    **dict.fromkeys(("local_rope_theta", "global_rope_theta", "rotary_scaling_factor"), _POSITIVE),
     **dict.fromkeys(("rope.freq_base", "rope.freq_base_swa", "rope.scaling.factor"), _POSITIVE),
     **dict.fromkeys(("partial_rotary_factor", "rotary_pct"), _SHARE),
     **dict.fromkeys(("factor", "low_freq_factor", "high_freq_factor", "attention_factor"), _POSITIVE),

@@ -229,7 +229,7 @@ class Architecture:
         able = {able for able in self.capabilities if able not in self.requires or self.requires[able] in arrays}
         if not config.causal and able & self.only_causal:
             able = able - self.only_causal | {"encode"}  # A decoder that sees both ways, or an encoder alone.
-        return frozenset(able - {"generate"} if self.without_output(config, arrays) else able)
+        return frozenset(able - {"generate", "fill"} if self.without_output(config, arrays) else able)
 
     def without_output(self, config: Config, arrays: Container[str]) -> str | None:
         """Why such a model says nothing of words; None where it does."""

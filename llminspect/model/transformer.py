@@ -178,8 +178,9 @@ def embed(params: Params, config: Config, ids_T: Array, start: int, tap: Tap, na
     stream_TD = look_up(params["embedding.weight"], ids_T)
     if config.embedding_scale != 1:
         stream_TD = stream_TD * config.embedding_scale
-    if config.waves or "position.weight" in params:
+    if config.waves or "position.weight" in params or "segment.weight" in params:
         stream_TD = tap(f"{name}.tokens", stream_TD)
+    if config.waves or "position.weight" in params:
         waves_TD = sinusoids(stream_TD, start, ids_T.shape[-1], config.sizes.D) if config.waves else None
         positions_TD = learned_positions(params, config, ids_T, start) if waves_TD is None else waves_TD
         stream_TD = stream_TD + tap(f"{name}.positions", positions_TD)
@@ -220,8 +221,12 @@ def watched(tap: Tap, config: Config, front: str) -> bool:
 
 def readout(params: Params, config: Config, stream_TD: Array, tap: Tap) -> Array:
     """See `spec.Readout`."""
-    stream_TD = final_norm(params, config, stream_TD, tap)
-    logits_TV = logits(stream_TD, output_matrix(params, config), params.get("unembedding.bias"))
+    return as_words(params, config, final_norm(params, config, stream_TD, tap), tap)
+
+
+def as_words(params: Params, config: Config, hidden_TD: Array, tap: Tap) -> Array:
+    """The product of what is read out, [..., T, D], with the vocabulary, scaled and capped if it is so, [..., T, V]."""
+    logits_TV = logits(hidden_TD, output_matrix(params, config), params.get("unembedding.bias"))
     if config.logit_scale != 1:
         logits_TV = tap("final.unscaled", logits_TV) * config.logit_scale
     if config.logit_cap is not None:

@@ -42,6 +42,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 NO_TOKENIZER = dict.fromkeys(("tokenize", "encode", "decode", "text"), "without a tokenizer")
 ENCODER = {"generate": "does not generate", "beams": "does not generate", "surprise": "sees the tokens that come after"}
 NORMS_BEHIND = "the residual stream"
+BEHIND = ("albert", "bert", "deberta", "distilbert", "electra", "mpnet", "nomic", "roberta")
+"""Encoders whose norms come after the sums."""
 VECTORS = dict.fromkeys(("lens", "steps", "attribution", "saliency"), ", no next token: ")
 
 NO_ATTENTION = "no attention, but a state"
@@ -66,7 +68,9 @@ def refused(golden: Golden) -> dict[str, str]:
     if golden.name in ("dream", "llada"):
         return known | {"beams": "fills masks", "surprise": ENCODER["surprise"]}
     known |= ENCODER
-    if "bert" in golden.name:
+    if golden.name in ("modernbert", "esm"):
+        known["attribution"] = "one more layer between the last norm and its output matrix"
+    if golden.name.startswith(BEHIND):
         known |= {"contributions": NORMS_BEHIND, "attribution": NORMS_BEHIND}
     body = golden.name.startswith("llama") and not golden.name.endswith("both-ways")
     if body or "labels" in golden.expected:

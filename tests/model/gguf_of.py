@@ -40,6 +40,8 @@ KINDS = {
     "phi3-longrope": gguf.MODEL_ARCH.PHI3,
     "gpt2": gguf.MODEL_ARCH.GPT2,
     "bert-encoder": gguf.MODEL_ARCH.BERT,
+    "modernbert": gguf.MODEL_ARCH.MODERN_BERT,
+    "nomic-bert": gguf.MODEL_ARCH.NOMIC_BERT,
     "bloom": gguf.MODEL_ARCH.BLOOM,
     "mpt": gguf.MODEL_ARCH.MPT,
     "falcon": gguf.MODEL_ARCH.FALCON,
@@ -76,6 +78,7 @@ KINDS = {
 WITH_HEADS = {
     "bert-sequence": gguf.MODEL_ARCH.BERT,
     "roberta-sequence": gguf.MODEL_ARCH.BERT,
+    "modernbert-sequence": gguf.MODEL_ARCH.MODERN_BERT,
 }
 """… and those with a head that its converter keeps, whole or in part."""
 
@@ -186,9 +189,10 @@ def write_keys(writer: Any, config: dict[str, Any]) -> None:
         writer.add_sliding_window(config.get("sliding_window") or 0)
     if config.get("use_bidirectional_attention"):
         writer.add_causal_attention(False)
-    if config["model_type"] in ("bert", "roberta"):
+    if config["model_type"] in ENCODERS:
         writer.add_causal_attention(False)
-        writer.add_token_type_count(config["type_vocab_size"])
+        if "type_vocab_size" in config:
+            writer.add_token_type_count(config["type_vocab_size"])
         if "id2label" in config:
             writer.add_classifier_output_labels([label for _, label in sorted(config["id2label"].items())])
     if config["model_type"] in ("llama", "mixtral"):
@@ -265,6 +269,12 @@ def write_hunyuan_keys(writer: Any, config: dict[str, Any]) -> None:
     writer.add_rope_scaling_orig_ctx_len(256 * 1024)
 
 
+def write_modernbert_keys(writer: Any, config: dict[str, Any]) -> None:
+    writer.add_vocab_size(config["vocab_size"])
+    writer.add_sliding_window(config["local_attention"])
+    writer.add_rope_scaling_type(gguf.RopeScalingType.NONE)
+
+
 def write_parallel_keys(writer: Any, config: dict[str, Any]) -> None:
     write_width(writer, config)
     writer.add_parallel_residual(config["use_parallel_residual"])
@@ -296,6 +306,7 @@ def write_latent_keys(writer: Any, config: dict[str, Any]) -> None:
 MORE_KEYS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     **dict.fromkeys(("Dream", "llada"), write_masking_keys),
     "mpt": write_mpt_keys,
+    "modernbert": write_modernbert_keys,
     "falcon": lambda writer, config: writer.add_tensor_data_layout("jploski"),
     "olmo": write_olmo_keys,
     "olmo3": write_windows,
@@ -388,6 +399,15 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
             array = array + 1 if name.endswith("norm.weight") else array
         if kind == "gpt2" and name.endswith(("c_attn.weight", "c_proj.weight", "c_fc.weight")):
             array = array.T
+        if kind == "modernbert":
+            name = name.removeprefix("model.")
+            if "id2label" not in config and name.startswith(("head.", "decoder.")):
+                continue
+            name = name.replace("classifier.", "classifier.out_proj.")
+        if kind == "nomic_bert":
+            name = name.removeprefix("nomic_bert.")
+            if name.startswith("cls."):
+                continue
         if kind in ("bert", "roberta"):
             name = name.removeprefix(f"{kind}.")
             if "id2label" in config and name.startswith("classifier.") and name.count(".") == 1:
@@ -414,6 +434,7 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
         yield name, np.stack([stack[index] for index in sorted(stack)])
 
 
+ENCODERS = ("bert", "roberta", "modernbert", "nomic_bert")
 PERMUTED = ("llama", "mixtral", "granite", "arcee", "smollm3", "olmo")
 
 

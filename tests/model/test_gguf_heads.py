@@ -32,9 +32,12 @@ def ranking(writer: Any) -> None:
     writer.add_pooling_type(gguf.PoolingType.RANK)
 
 
-@pytest.mark.parametrize("more", [with_tokenizer, ranking])
-def test_an_encoder_s_labels_are_the_reference_s(tmp_path: Path, called: Program, more: Any) -> None:
-    golden, path = Golden("roberta-sequence"), tmp_path / "m.gguf"
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [("roberta-sequence", with_tokenizer), ("roberta-sequence", ranking), ("modernbert-sequence", with_tokenizer)],
+)
+def test_an_encoder_s_labels_are_the_reference_s(tmp_path: Path, called: Program, name: str, more: Any) -> None:
+    golden, path = Golden(name), tmp_path / "m.gguf"
     gguf_of.write(golden, path, more)
     ids, wanted = golden.expected["ids"].tolist(), golden.expected["labels"]
     model = open_model(str(path))

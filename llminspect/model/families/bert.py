@@ -13,20 +13,22 @@ from typing import TYPE_CHECKING
 
 from llminspect.core import feedforward
 from llminspect.core.array import mapped
-from llminspect.core.unembed import logits
+from llminspect.core.feedforward import Glu
 from llminspect.errors import ModelError
 from llminspect.model.config import GGUF, HUGGINGFACE, Config, Sizes, read_sizes
 from llminspect.model.copies import Copy, row_numbers
 from llminspect.model.heads import HeadFiles
-from llminspect.model.layer import norm
+from llminspect.model.layer import final_norm, norm
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
-from llminspect.model.transformer import forward, output_matrix
+from llminspect.model.transformer import as_words, forward
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from llminspect.core.array import Array
+    from llminspect.core.feedforward import GatedUnit
+    from llminspect.core.rotary import Rotary
     from llminspect.core.tap import Tap
     from llminspect.model.params import Params
     from llminspect.model.settings import Settings
@@ -39,13 +41,18 @@ class BertConfig(Config):
     norm_epsilon: float
     activation: str
     positions: int
-    """Rows of the position table."""
+    """Rows of the position table; 0: it has none."""
     segments: int
     """Rows of the table of segments; a text is all of segment 0."""
     padding_id: int | None = None
     """RoBERTa counts positions from after this id, and only tokens that are not it."""
     tied: bool = True
     causal: bool = False
+    rotary: Rotary | None = None
+
+    @property
+    def unit(self) -> GatedUnit:
+        return Glu(self.activation)
 
 
 UNREAD = """
@@ -132,24 +139,30 @@ DISTILBERT_HEAD = ("vocab_transform", "vocab_layer_norm", "vocab_projector", "vo
 
 
 def tensors(
-    config: BertConfig, layer: Sequence[TensorSpec], stack: str, head: tuple[str, str, str, str]
+    config: BertConfig,
+    layer: Sequence[TensorSpec],
+    stack: str,
+    head: tuple[str, str, str, str],
+    norm: str = "embeddings.LayerNorm",
 ) -> list[TensorSpec]:
-    dense, norm, decoder, tied_bias = head
+    """`head` and `norm`: what the files call the parts of the head, and the norm of the embedding."""
+    dense, head_norm, decoder, tied_bias = head
     bias = tied_bias if config.tied else f"{decoder}.bias"
     places, kinds = f"{config.positions} D", f"{config.segments} D"
+    table = TensorSpec("position.weight", places, "embeddings.position_embeddings.weight", "position_embd.weight")
     segments = TensorSpec("segment.weight", kinds, "embeddings.token_type_embeddings.weight", "token_types.weight")
     perhaps = linear_specs(
         ("pooler", "D D", "pooler.dense", None),
         ("next_sentence", "2 D", "cls.seq_relationship", None),
         ("head", "D D", dense, None),
-        ("head.norm", "D", norm, None),
+        ("head.norm", "D", head_norm, None),
         bias=True,
     )
     return [
         TensorSpec("embedding.weight", "V D", "embeddings.word_embeddings.weight", "token_embd.weight"),
-        TensorSpec("position.weight", places, "embeddings.position_embeddings.weight", "position_embd.weight"),
+        *([table] if config.positions else []),
         *([segments] if config.segments else []),
-        *linear_specs(("embedding.norm", "D", "embeddings.LayerNorm", "token_embd_norm"), bias=True),
+        *linear_specs(("embedding.norm", "D", norm, "token_embd_norm"), bias=True),
         *for_layers(config.sizes.L, layer, huggingface=f"{stack}.{{}}.", gguf="blk.{}."),
         # The parts of a head are all there, or none.
         *(replace(spec, optional=spec.name.partition(".")[0]) for spec in perhaps),
@@ -158,16 +171,17 @@ def tensors(
     ]
 
 
-def readout(params: Params, config: BertConfig, stream_TD: Array, tap: Tap, activation: str = "") -> Array:
+def readout(params: Params, config: Config, stream_TD: Array, tap: Tap, activation: str = "") -> Array:
     """The head that predicts words: one more layer and norm, then the product with the vocabulary.
 
-    `activation`: of that layer, where it is not that of the others.
+    `activation`: of that layer, where it is not that of the others. Where a norm ends the layers it comes first.
     """
+    stream_TD = final_norm(params, config, stream_TD, tap)
     if "head.weight" not in params:
         raise ModelError("this model encodes text; it has no output matrix to predict words with")
-    hidden_TD = feedforward.ACTIVATIONS[activation or config.activation](mapped(params, "head", stream_TD))
-    hidden_TD = tap("final.norm", norm(params, "head.norm", hidden_TD, config))
-    return tap("final.logits", logits(hidden_TD, output_matrix(params, config), params["unembedding.bias"]))
+    hidden_TD = feedforward.ACTIVATIONS[activation or str(config.activation)](mapped(params, "head", stream_TD))
+    step = "final.head" if "final.norm.weight" in params else "final.norm"
+    return as_words(params, config, tap(step, norm(params, "head.norm", hidden_TD, config)), tap)
 
 
 DEFAULTS = {
@@ -188,6 +202,16 @@ HEADS = {
     "roberta": HeadFiles("classifier.out_proj", "classifier", ("labels.dense", "classifier.dense", "tanh")),
     "distilbert": HeadFiles("classifier", "classifier", ("labels.dense", "pre_classifier", "relu")),
 }
+
+
+def copies(head: tuple[str, str, str, str]) -> tuple[Copy, ...]:
+    """What files of a BERT repeat, by what they call the parts of the head."""
+    return (
+        Copy("embeddings.position_ids", agrees=row_numbers),
+        # Tied: the bias once more. Not tied: this is the matrix's bias, and no version reads the other.
+        Copy(f"{head[2]}.bias", of="unembedding.bias"),
+        Copy(head[3]),
+    )
 
 
 def _family(
@@ -213,12 +237,7 @@ def _family(
         prefix=f"{name}.",
         defaults=DISTILBERT_DEFAULTS if name == "distilbert" else DEFAULTS,
         older_spellings=((".gamma", ".weight"), (".beta", ".bias")),
-        ignored=(
-            Copy("embeddings.position_ids", agrees=row_numbers),
-            # Tied: the bias once more. Not tied: this is the matrix's bias, and no version reads the other.
-            Copy(f"{head[2]}.bias", of="unembedding.bias"),
-            Copy(head[3]),
-        ),
+        ignored=copies(head),
     )
 
 

@@ -1,0 +1,67 @@
+"""What the configurations of encoders may not say, and the heads that some have."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from llminspect.errors import ModelError
+from llminspect.opening import describe_model
+from tests.model.golden import Golden
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Program
+    from tests.model.conftest import Opened
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("modernbert", {"classifier_pooling": "max"}),
+        ("modernbert", {"classifier_activation": "softplus"}),
+        ("modernbert", {"position_embedding_type": "relative_key"}),
+        ("modernbert", {"layer_types": ["full_attention"] * 3}),
+        ("modernbert", {"sliding_window": 6}),
+        ("modernbert", {"is_causal": True}),
+        ("nomic-bert", {"prenorm": True, "n_embd": 24}),
+        ("nomic-bert", {"activation_function": "gelu", "n_embd": 24}),
+        ("nomic-bert", {"is_causal": True}),
+        ("eurobert", {"classifier_pooling": "cls"}),
+        ("eurobert", {"clf_pooling": "mean"}),
+        ("eurobert", {"is_causal": True}),
+    ],
+)
+def test_what_is_not_computed_is_refused(name: str, changed: dict[str, Any], tmp_path: Path) -> None:
+    shutil.copy(Golden(name).folder / "model.safetensors", tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(Golden(name).config() | changed))
+    with pytest.raises(ModelError, match=next(iter(changed))):
+        describe_model(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["modernbert", "eurobert"])
+def test_an_encoder_fills_masks_and_gives_vectors(name: str, opened: Opened) -> None:
+    _, model = opened(name)
+    assert model.architecture.capabilities_with(model.config, model.params) == {"encode", "fill"}
+    body = {array for array in model.params.arrays if not array.startswith(("head", "unembedding"))}
+    assert model.architecture.capabilities_with(model.config, body) == {"encode"}
+
+
+def test_attribution_does_not_go_through_a_head(called: Program) -> None:
+    folder = str(Golden("modernbert").folder)
+    assert called("forward", "--ids", "5,6", "--model", folder, "--attribution").code == 2
+    steps = called("forward", "--ids", "5,6", "--model", folder, "--steps").out
+    assert "= head(z)" in steps and "= h · U[" in steps
+
+
+def test_windows_hide_on_both_sides(opened: Opened) -> None:
+    golden, model = opened("modernbert")
+    weights_LHTS = golden.expected["attentions"]
+    seen = [(np.abs(np.subtract.outer(*[np.arange(weights_LHTS.shape[-1])] * 2)) <= 3) for _ in range(2)]
+    assert [model.config.window_of(index) for index in range(4)] == [None, 3, 3, None]
+    assert ((weights_LHTS[1:3] > 0) == np.stack(seen)[:, None]).all()

@@ -1,0 +1,105 @@
+"""Which tiny models stand for the encoders after BERT."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import transformers as t
+from golden_families import Family, eager
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SIZES = {
+    "vocab_size": 61,
+    "hidden_size": 24,
+    "intermediate_size": 34,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 3,
+    "max_position_embeddings": 40,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+}
+LABELS = {"id2label": {index: f"kind {index}" for index in range(3)}}
+
+
+def encoder(
+    name: str,
+    config: Any,
+    model: Any,
+    layers: Callable[[Any], Any],
+    kind: str = "masked",
+    tokens: int = 13,
+    **settings: Any,
+) -> Family:
+    given = {**SIZES, **(LABELS if kind == "labels" else {}), **settings}
+    return Family(name, eager(config, **given), model, kind, layers, tokens=tokens, vocabulary=61)
+
+
+BASES = {
+    "sliding_attention": {"rope_type": "default", "rope_theta": 50.0},
+    "full_attention": {"rope_type": "default", "rope_theta": 900.0},
+}
+MODERN = {"local_attention": 6, "rope_parameters": BASES, "cls_token_id": 1, "sep_token_id": 2}
+
+FAMILIES = [
+    encoder(
+        "modernbert",
+        t.ModernBertConfig,
+        t.ModernBertForMaskedLM,
+        lambda model: model.model.layers,
+        tokens=17,
+        **MODERN,
+        num_hidden_layers=4,
+    ),
+    encoder(
+        "modernbert-sequence",
+        t.ModernBertConfig,
+        t.ModernBertForSequenceClassification,
+        lambda model: model.model.layers,
+        "labels",
+        **MODERN,
+        num_hidden_layers=2,
+    ),
+    encoder(
+        "modernbert-token",
+        t.ModernBertConfig,
+        t.ModernBertForTokenClassification,
+        lambda model: model.model.layers,
+        "labels",
+        **MODERN,
+        num_hidden_layers=2,
+        norm_bias=True,
+        attention_bias=True,
+        mlp_bias=True,
+        classifier_bias=True,
+        classifier_activation="silu",
+    ),
+    encoder(
+        "nomic-bert",
+        t.NomicBertConfig,
+        t.NomicBertForMaskedLM,
+        lambda model: model.nomic_bert.layers,
+        num_hidden_layers=2,
+        rope_parameters={"rope_type": "default", "rope_theta": 70.0},
+    ),
+    encoder(
+        "eurobert",
+        t.EuroBertConfig,
+        t.EuroBertForMaskedLM,
+        lambda model: model.model.layers,
+        num_key_value_heads=1,
+        num_hidden_layers=2,
+        mlp_bias=True,
+    ),
+    encoder(
+        "eurobert-sequence",
+        t.EuroBertConfig,
+        t.EuroBertForSequenceClassification,
+        lambda model: model.model.layers,
+        "labels",
+        num_key_value_heads=1,
+        num_hidden_layers=2,
+    ),
+]
