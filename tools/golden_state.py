@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import transformers as t
 from golden_families import Family, eager
 
@@ -16,6 +18,14 @@ SMALL = {
     "pad_token_id": 0,
 }
 GROUPED = {**SMALL, "num_key_value_heads": 1}
+
+
+def mamba(name: str, config: Any, model: Any, **settings: Any) -> Family:
+    sizes = {"vocab_size": 83, "hidden_size": 18, "num_hidden_layers": 2, "conv_kernel": 3, "expand": 2}
+    ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    layers = {"layers": lambda model: model.backbone.layers, "tokens": 11, "vocabulary": 83}
+    return Family(name, lambda: config(**sizes, **ids, **settings), model, **layers)
+
 
 FAMILIES = [
     Family(
@@ -33,5 +43,17 @@ FAMILIES = [
         t.Lfm2ForCausalLM,
         tokens=13,
         vocabulary=83,
+    ),
+    mamba("mamba", t.MambaConfig, t.MambaForCausalLM, state_size=5, time_step_rank=3, use_bias=True),
+    mamba(
+        "mamba2",
+        t.Mamba2Config,
+        t.Mamba2ForCausalLM,
+        state_size=5,
+        num_heads=4,
+        head_dim=9,
+        n_groups=2,
+        chunk_size=4,
+        time_step_limit=(0.2, 1.5),
     ),
 ]

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from llminspect.errors import ModelError
+from llminspect.model.selective_states import Mamba, Mamba2
 from llminspect.model.spec import TensorSpec, linear_specs
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
-    from llminspect.model.config import DecoderConfig
+    from llminspect.model.config import Config, DecoderConfig
+    from llminspect.model.settings import Settings
     from llminspect.model.states import State
 
 
@@ -34,5 +38,89 @@ def kernel_specs(
     return [replace(kernel, shape=shape, huggingface_fix=without_middle, gguf_fix=without_middle), *its_bias]
 
 
-def without_middle(kernel: Array, config: DecoderConfig) -> Array:
+def without_middle(kernel: Array, config: Config) -> Array:
     return kernel.reshape(len(kernel), -1)
+
+
+def groups(settings: Settings, key: str, heads: int) -> int:
+    """How many groups of heads share what they write and read by."""
+    number = settings.whole(key)
+    if heads % number:
+        raise settings.wrong(key, f"a divisor of {heads}, the number of heads")
+    return number
+
+
+def step_limits(settings: Settings) -> tuple[float, float]:
+    """Between which a token's step lies: from 0 without end, unless the file says otherwise."""
+    stated = settings.get("time_step_limit", [0.0, float("inf")])
+    if isinstance(stated, list):  # JSON has no infinity, and the reference writes it as an object.
+        stated = [float("inf") if end == {"__float__": "Infinity"} else end for end in stated]
+    numbers = isinstance(stated, list) and len(stated) == 2 and all(type(end) in (int, float) for end in stated)
+    if not numbers or not 0 <= stated[0] < stated[1]:
+        raise settings.wrong("time_step_limit", "two numbers from 0 on, the least and the most")
+    return float(stated[0]), float(stated[1])
+
+
+def of_gguf(settings: Settings) -> tuple[int, int, int, int]:
+    """Channels, the numbers each keeps, the rank of its step, and the width of the convolution."""
+    names = ("inner_size", "state_size", "time_step_rank", "conv_kernel")
+    channels, keys, rank, kernel = (settings.whole(f"ssm.{name}") for name in names)
+    return channels, keys, rank, kernel
+
+
+def mamba2_of_gguf(settings: Settings) -> Mamba2:
+    """Of Mamba 2 the rank is the number of heads."""
+    channels, keys, heads, kernel = of_gguf(settings)
+    if channels % heads:
+        raise settings.wrong("ssm.time_step_rank", f"a divisor of {channels}, the number of channels")
+    shared = groups(settings, "ssm.group_count", heads)
+    epsilon = settings.number("attention.layer_norm_rms_epsilon")
+    return Mamba2(heads, channels // heads, shared, keys, kernel, epsilon)
+
+
+def logarithm(speed: Array, config: Config) -> Array:
+    """GGUF files hold −e to the power of what the others hold …"""
+    logarithms: Array = np.log(-speed)
+    return logarithms
+
+
+def flat_logarithm(speed: Array, config: Config) -> Array:
+    """… and of a head's one number an axis for it."""
+    return logarithm(speed, config).reshape(-1)
+
+
+def flat(array: Array, config: Config) -> Array:
+    return array.reshape(-1)
+
+
+def mamba_specs(state: Mamba, mixer: str, biased: tuple[str, ...] | None) -> list[TensorSpec]:
+    """Of a layer's Mamba, by what Hugging Face files call the layer's mixer."""
+    channels, chosen = state.channels, state.rank + 2 * state.keys
+    return [
+        *linear_specs(
+            ("state.input", f"{2 * channels} D", f"{mixer}.in_proj", "ssm_in"),
+            ("state.output", f"D {channels}", f"{mixer}.out_proj", "ssm_out"),
+            bias=biased,
+        ),
+        *kernel_specs(str(channels), state.kernel, f"{mixer}.conv1d", "ssm_conv1d", biased),
+        *linear_specs(("state.selection", f"{chosen} {channels}", f"{mixer}.x_proj", "ssm_x")),
+        *linear_specs(("state.step", f"{channels} {state.rank}", f"{mixer}.dt_proj", "ssm_dt"), bias=True),
+        TensorSpec("state.speed", f"{channels} {state.keys}", f"{mixer}.A_log", "ssm_a", gguf_fix=logarithm),
+        TensorSpec("state.skip", str(channels), f"{mixer}.D", "ssm_d"),
+    ]
+
+
+def mamba2_specs(state: Mamba2, mixer: str, biased: tuple[str, ...] | None) -> list[TensorSpec]:
+    channels, heads = state.channels, str(state.heads)
+    return [
+        *linear_specs(
+            ("state.input", f"{channels + state.convolved + state.heads} D", f"{mixer}.in_proj", "ssm_in"),
+            ("state.output", f"D {channels}", f"{mixer}.out_proj", "ssm_out"),
+            bias=biased,
+        ),
+        *kernel_specs(str(state.convolved), state.kernel, f"{mixer}.conv1d", "ssm_conv1d", biased),
+        TensorSpec("state.step.bias", heads, f"{mixer}.dt_bias", "ssm_dt.bias"),
+        TensorSpec("state.speed", heads, f"{mixer}.A_log", "ssm_a", gguf_fix=flat_logarithm),
+        TensorSpec("state.skip", heads, f"{mixer}.D", "ssm_d", gguf_fix=flat),
+        TensorSpec("state.read.norm.weight", str(channels), f"{mixer}.norm.weight", "ssm_norm.weight", gguf_fix=flat),
+    ]

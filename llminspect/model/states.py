@@ -6,7 +6,7 @@ steps: what `core/recurrence.py` works with.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -46,6 +46,10 @@ class Reading:
         """Through the layer's short convolution, and the last inputs of that."""
         kernel_CU, bias_C = self.arrays["state.convolution.weight"], self.arrays.get("state.convolution.bias")
         return convolve(x_TC, kernel_CU, bias_C, None if self.before is None else self.before.inputs_UC)
+
+    def shown(self, x_TC: Array) -> Array:
+        """With noughts for the tokens that are hidden."""
+        return x_TC if self.hidden_T is None else np.where(self.hidden_T[..., None], np.zeros((), x_TC.dtype), x_TC)
 
     def see(self, step: str, array: Array) -> Array:
         return self.tap(f"{self.name}.{step}", array)
@@ -87,10 +91,7 @@ class State(Protocol):
 
 def through_state(state: State, reading: Reading) -> tuple[Array, StateCache]:
     """What a layer with a state adds before its output matrix, and what it keeps. A hidden token offers nothing."""
-    if reading.hidden_T is None:
-        return state.mix(reading)
-    shown_TD = np.where(reading.hidden_T[..., None], 0, reading.read_TD)
-    return state.mix(Reading(reading.arrays, shown_TD, reading.before, reading.tap, reading.name))
+    return state.mix(replace(reading, read_TD=reading.shown(reading.read_TD)))
 
 
 @dataclass(frozen=True)

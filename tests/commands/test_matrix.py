@@ -47,7 +47,12 @@ BEHIND = ("albert", "bert", "deberta", "distilbert", "electra", "mpnet", "nomic"
 VECTORS = dict.fromkeys(("lens", "steps", "attribution", "saliency"), ", no next token: ")
 
 NO_ATTENTION = "no attention, but a state"
-STATES = {"lfm2": {"rollout": NO_ATTENTION}}
+NONE = {
+    **dict.fromkeys(("one head", "query", "find", "rollout"), NO_ATTENTION),
+    "ablate": "a state and no attention",
+    "embed positions": "adds nothing to a token for its position",
+}
+STATES = {"lfm2": {"rollout": NO_ATTENTION}, "mamba": NONE, "mamba2": NONE}
 """What only an attention in every layer can answer."""
 
 

@@ -71,6 +71,8 @@ KINDS = {
     "llada": gguf.MODEL_ARCH.LLADA,
     "lfm2": gguf.MODEL_ARCH.LFM2,
     "minicpm3": gguf.MODEL_ARCH.MINICPM3,
+    "mamba": gguf.MODEL_ARCH.MAMBA,
+    "mamba2": gguf.MODEL_ARCH.MAMBA2,
     "t5": gguf.MODEL_ARCH.T5,
     "t5-gated": gguf.MODEL_ARCH.T5,
 }
@@ -96,6 +98,7 @@ UNSAID: dict[str, Callable[[Any], Any]] = {
     "gpt-oss": lambda config: replace(config, unit=replace(config.unit, limit=1.5)),
     "starcoder2": lambda config: replace(config, window=8, windowed=(0, 1, 2)),
     "mpt": lambda config: replace(config, scale=0.3),
+    "mamba2": lambda config: replace(config, state=replace(config.state, limits=(0.2, 1.5))),
     "t5": lambda config: replace(config, farthest=20),
     "t5-gated": lambda config: replace(config, farthest=20),
 }
@@ -135,6 +138,10 @@ def write_keys(writer: Any, config: dict[str, Any]) -> None:
     """What the converter's `set_gguf_parameters` write for each kind of model."""
     if config["model_type"] == "t5":
         write_t5_keys(writer, config)
+        return
+
+    if config["model_type"] in ("mamba", "mamba2"):
+        write_mamba_keys(writer, config)
         return
 
     if config["model_type"] == "bloom":
@@ -285,6 +292,23 @@ def write_gpt_oss_keys(writer: Any, config: dict[str, Any]) -> None:
     writer.add_expert_feed_forward_length(config["intermediate_size"])
 
 
+def write_mamba_keys(writer: Any, config: dict[str, Any]) -> None:
+    writer.add_context_length(2**20)
+    writer.add_embedding_length(config["hidden_size"])
+    writer.add_feed_forward_length(0)
+    writer.add_head_count(0)
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_layer_norm_rms_eps(config["layer_norm_epsilon"])
+    writer.add_ssm_conv_kernel(config["conv_kernel"])
+    writer.add_ssm_inner_size(config["expand"] * config["hidden_size"])
+    writer.add_ssm_state_size(config["state_size"])
+    writer.add_ssm_time_step_rank(config.get("num_heads") or config["time_step_rank"])
+    if config["model_type"] == "mamba":
+        writer.add_ssm_dt_b_c_rms(False)
+    else:
+        writer.add_ssm_group_count(config["n_groups"])
+
+
 def write_lfm2_keys(writer: Any, config: dict[str, Any]) -> None:
     shared = config["num_key_value_heads"]
     writer.add_head_count_kv([shared if kind == "full_attention" else 0 for kind in config["layer_types"]])
@@ -391,6 +415,14 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
         if kind == "gpt_oss" and ".mlp.experts." in name:
             yield from gpt_oss_experts(name, array)
             continue
+        if name.endswith((".A_log", ".mixer.D", ".mamba.D")) and kind != "mamba":
+            array = array[:, None]
+        if name.endswith(".A_log"):
+            array = -np.exp(array)
+        if name.endswith("dt_bias"):
+            name = name.replace("dt_bias", "dt_proj.bias")
+        if name.endswith((".mixer.norm.weight", ".mamba.norm.weight")):
+            array = array.reshape(config.get("n_groups") or config["mamba_n_groups"], -1)
         if ".conv.conv.weight" in name or ".conv1d.weight" in name:
             array = array.squeeze(1)
         if name.endswith(".sinks"):

@@ -21,6 +21,7 @@ from llminspect.errors import ModelError, UsageError
 from llminspect.model.registry import architecture_of
 from tests.closeness import assert_close
 from tests.model.golden import NAMES, Golden, with_arrays
+from tests.model.test_golden import in_float64
 from tests.render.samples import lines
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def without_bias(model: Model) -> Model:
 @pytest.mark.parametrize("name", STATEFUL)
 def test_effective_weights_are_exact_and_can_be_changed(name: str, opened: Opened) -> None:
     _, model = opened(name)
-    model, layer = without_bias(model), model.config.state_layers[0]
+    model, layer = in_float64(without_bias(model)), model.config.state_layers[0]
     seen = Capture(f"layers.{layer}.state.*")
     model.run(IDS, seen)
     weights, value, mixed = (seen[f"layers.{layer}.state.{step}"] for step in ("weights", "value", "mixed"))
@@ -144,6 +145,13 @@ def test_a_hidden_token_offers_nothing(name: str, opened: Opened) -> None:
         ("lfm2", "conv_L_cache", 0),
         ("lfm2", "block_auto_adjust_ff_dim", "yes"),
         ("lfm2", "is_causal", False),
+        ("mamba", "hidden_act", "gelu"),
+        ("mamba", "is_causal", False),
+        ("mamba", "intermediate_size", 30),
+        ("mamba2", "num_heads", 3),
+        ("mamba2", "n_groups", 3),
+        ("mamba2", "time_step_limit", [0.1]),
+        ("mamba2", "time_step_limit", [0.1, "inf"]),
     ],
 )
 def test_what_is_not_computed_is_refused(name: str, key: str, value: Any) -> None:

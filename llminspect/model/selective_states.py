@@ -1,0 +1,151 @@
+"""The states of Mamba and Mamba 2: how long each token is kept, and how it is written and read, hangs on the tokens.
+
+Gu and Dao 2023, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", section 3; Dao and Gu 2024,
+"Transformers are SSMs", section 7.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from llminspect.core.array import mapped
+from llminspect.core.cache import StateCache
+from llminspect.core.feedforward import silu
+from llminspect.core.norm import rms_norm
+from llminspect.core.recurrence import Recurrence, effective_weights, scan
+
+if TYPE_CHECKING:
+    from llminspect.core.array import Array
+    from llminspect.model.states import Reading
+
+
+def softplus(x: Array) -> Array:
+    """log(1 + eˣ): above nought, and x where that is large."""
+    above: Array = np.logaddexp(np.zeros((), x.dtype), x)
+    return above
+
+
+def scanned(reading: Reading, steps: Recurrence) -> tuple[Array, Array]:
+    """What the tokens read, [..., T, C], and the state after them."""
+    seen = Recurrence(
+        reading.see("query", steps.query_MTN),
+        reading.see("key", steps.key_MTN),
+        reading.see("value", steps.value_MTW),
+        reading.see("decay", steps.decay_MTN),
+        None if steps.rate_MT is None else reading.see("rate", steps.rate_MT),
+        steps.skip_M,
+    )
+    mixed_MTW, state_MNW = scan(seen, None if reading.before is None else reading.before.state_MNW)
+    return reading.mixed(mixed_MTW, seen.value_MTW, lambda: effective_weights(seen)), state_MNW
+
+
+@dataclass(frozen=True)
+class Mamba:
+    """Each channel by itself, with numbers of its own that decay at speeds of their own."""
+
+    channels: int
+    keys: int
+    """How many numbers each keeps."""
+    rank: int
+    """Through how many numbers a token says how long each channel keeps."""
+    kernel: int
+    norm_epsilon: float | None = None
+    """Where that, and what is written and read by, is normed (Jamba)."""
+
+    @property
+    def named(self) -> str:
+        return "selective state space (Mamba)"
+
+    @property
+    def heads(self) -> int:
+        return self.channels
+
+    @property
+    def each(self) -> Literal["head", "channel"]:
+        return "channel"
+
+    def mix(self, reading: Reading) -> tuple[Array, StateCache]:
+        value_TC, gate_TC = np.split(reading.mapped("input"), 2, axis=-1)
+        value_TC, inputs_UC = reading.convolved(value_TC)
+        value_TC, arrays = reading.shown(silu(value_TC)), reading.arrays
+        chosen = np.split(mapped(arrays, "state.selection", value_TC), [self.rank, self.rank + self.keys], axis=-1)
+        if self.norm_epsilon is not None:
+            names = (f"state.{part}.norm.weight" for part in ("step", "key", "query"))
+            chosen = [rms_norm(x, arrays[name], self.norm_epsilon) for x, name in zip(chosen, names, strict=True)]
+        step_TR, key_TN, query_TN = chosen
+        step_CT1 = softplus(mapped(arrays, "state.step", step_TR)).swapaxes(-1, -2)[..., None]
+        speed_C1N = -np.exp(arrays["state.speed"])[:, None]
+        steps = Recurrence(
+            query_MTN=query_TN[..., None, :, :],
+            key_MTN=step_CT1 * key_TN[..., None, :, :],
+            value_MTW=value_TC.swapaxes(-1, -2)[..., None],
+            decay_MTN=np.exp(step_CT1 * speed_C1N),
+            skip_M=arrays["state.skip"],
+        )
+        read_TC, state_MNW = scanned(reading, steps)
+        return read_TC * silu(gate_TC), StateCache(inputs_UC, state_MNW)
+
+
+@dataclass(frozen=True)
+class Mamba2:
+    """Heads of several numbers a token, each of which decays as a whole; groups of heads share what they write and read
+    by."""
+
+    heads: int
+    values: int
+    """Numbers of a token in each head."""
+    groups: int
+    keys: int
+    """How many keys' worth each head keeps."""
+    kernel: int
+    norm_epsilon: float
+    """Of the norm over each group, after the gate."""
+    limits: tuple[float, float] = (0.0, float("inf"))
+    """Between which a token's step lies."""
+
+    @property
+    def named(self) -> str:
+        return "selective state space (Mamba 2)"
+
+    @property
+    def each(self) -> Literal["head", "channel"]:
+        return "head"
+
+    @property
+    def channels(self) -> int:
+        return self.heads * self.values
+
+    @property
+    def convolved(self) -> int:
+        """Channels that go through the short convolution: values, and what each group writes and reads by."""
+        return self.channels + 2 * self.groups * self.keys
+
+    def mix(self, reading: Reading) -> tuple[Array, StateCache]:
+        arrays, width = reading.arrays, self.channels
+        gate_TC, through_TC, step_TM = np.split(reading.mapped("input"), [width, width + self.convolved], axis=-1)
+        through_TC, inputs_UC = reading.convolved(through_TC)
+        through_TC = reading.shown(silu(through_TC))
+        value_TC, key_TC, query_TC = np.split(through_TC, [width, width + self.groups * self.keys], axis=-1)
+        step_MT1 = np.clip(softplus(step_TM + arrays["state.step.bias"]), *self.limits).swapaxes(-1, -2)[..., None]
+        steps = Recurrence(
+            query_MTN=self._of_groups(query_TC),
+            key_MTN=step_MT1 * self._of_groups(key_TC),
+            value_MTW=value_TC.reshape(*value_TC.shape[:-1], self.heads, self.values).swapaxes(-2, -3),
+            decay_MTN=np.exp(step_MT1 * -np.exp(arrays["state.speed"])[:, None, None]),
+            skip_M=arrays["state.skip"],
+        )
+        read_TC, state_MNW = scanned(reading, steps)
+        return self._normed(read_TC * silu(gate_TC), arrays["state.read.norm.weight"]), StateCache(inputs_UC, state_MNW)
+
+    def _of_groups(self, x_TC: Array) -> Array:
+        """What a group writes or reads by, for each of its heads, [..., M, T, N]."""
+        x_GTN = x_TC.reshape(*x_TC.shape[:-1], self.groups, self.keys).swapaxes(-2, -3)
+        return np.repeat(x_GTN, self.heads // self.groups, axis=-3)
+
+    def _normed(self, x_TC: Array, weight_C: Array) -> Array:
+        """Each group by itself."""
+        x_TGC = x_TC.reshape(*x_TC.shape[:-1], self.groups, -1)
+        return rms_norm(x_TGC, None, self.norm_epsilon).reshape(x_TC.shape) * weight_C
