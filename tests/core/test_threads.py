@@ -176,8 +176,8 @@ def test_whoever_looks_sees_all_rows_of_every_step() -> None:
                 model.run(ids, tap, source)
                 assert tap.arrays.keys() == {step}
                 found, expected = tap[step], whole[step]
-                if expected.shape[-1] == 1:  # Of a channel of a state: a vector is all its tokens.
-                    found, expected = found[..., 0], expected[..., 0]
+                if ".state." in step:  # A channel's one number of a token may be the small difference of large ones.
+                    found, expected = found.ravel(), expected.ravel()
                 assert_close(found, expected, what=f"{name}: {step}")
         steps = {step.split(".", 2)[2] for step in whole.arrays if step.startswith("layers.")}
         assert steps <= {*layer.steps_within(model.config.sizes.X), *OUTSIDE}
