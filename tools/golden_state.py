@@ -56,4 +56,23 @@ FAMILIES = [
         chunk_size=4,
         time_step_limit=(0.2, 1.5),
     ),
+    Family(
+        "qwen3_5",
+        eager(
+            t.Qwen3_5TextConfig,
+            **{**GROUPED, "hidden_size": 20},
+            num_hidden_layers=2,
+            layer_types=["linear_attention", "full_attention"],
+            head_dim=8,
+            linear_num_key_heads=2,
+            linear_num_value_heads=4,
+            linear_key_head_dim=5,
+            linear_value_head_dim=3,
+            linear_conv_kernel_dim=3,
+            rope_parameters={"rope_type": "default", "rope_theta": 400.0, "partial_rotary_factor": 0.5},
+        ),
+        t.Qwen3_5ForCausalLM,
+        tokens=13,
+        vocabulary=83,
+    ),
 ]

@@ -138,7 +138,7 @@ def watch_attention(model: Model, ids: Sequence[int], wanted: WantedAttention) -
     every = wanted.measures or wanted.rollout or wanted.row is not None or wanted.pair is not None
     last = max(model.config.attending, default=-1) if every else max(layers, default=-1)
     steps = {PARTS.get(name, name) for name in shown if name in (*STEPS, *PARTS)}
-    steps |= {"value"} if "added" in shown else set()
+    steps |= {"value", "gate"} if "added" in shown else set()
     steps |= {"query", "key"} if set(SCORE_PARTS) & set(shown) else set()
     names = ["*.attention.weights"] if every else [f"{layer}.attention.weights" for layer in layers]
     names += [f"{layer}.attention.{step}" for layer in layers for step in sorted(steps)]
@@ -229,7 +229,7 @@ class WatchedAttention:
             output_DHE = self._model.params.layer(layer).get("attention.output.weight")
             columns = slice(head * sizes.value_width, (head + 1) * sizes.value_width)
             output_DE = None if output_DHE is None else output_DHE[:, columns]
-            added_TS = norm_of_added(weights_TS, self._held[f"value.{head}"], output_DE)
+            added_TS = norm_of_added(weights_TS, self._held[f"value.{head}"], output_DE, self._held.get(f"gate.{head}"))
             kept["added"] = added_TS * self._model.config.residual_scale
         measured = {name: float(value) for name, value in measures.items()}
         kv_head = head * sizes.K // sizes.H

@@ -39,7 +39,7 @@ class PositionRows:
             "input middle output attention.output attention.unnormed cross_attention.output feedforward.output".split()
         )
         parts += ["state.output"]
-        parts += ["attention.mixed"] if heads else []
+        parts += ["attention.mixed", "attention.gated"] if heads else []
         self._names = {"embedding.output", *(f"layers.{layer}.{part}" for layer in range(layers) for part in parts)}
         self.patterns = tuple(sorted(self._names))
         self.position = position

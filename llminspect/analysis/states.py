@@ -60,12 +60,12 @@ def watch_states(
         )
     found: list[StateLayer] = []
 
-    def look(name: str, weights_MTS: Array) -> None:
-        sizes_TS = np.abs(weights_MTS).mean(axis=0, dtype=np.float64)
+    def look(name: str, weights_JTS: Array) -> None:
+        sizes_TS = np.abs(weights_JTS).mean(axis=0, dtype=np.float64)
         if head is not None:
-            sizes_TS = np.abs(weights_MTS[head]).astype(np.float64)
+            sizes_TS = np.abs(weights_JTS[head]).astype(np.float64)
         whole, place_T = float(sizes_TS.sum()) or 1.0, np.arange(len(ids))
-        kept_TS = (sizes_TS if head is None else weights_MTS[head].copy()) if keep else None
+        kept_TS = (sizes_TS if head is None else weights_JTS[head].copy()) if keep else None
         itself = float(np.trace(sizes_TS)) / whole
         reach = float((sizes_TS * np.abs(place_T[:, None] - place_T)).sum()) / whole
         found.append(

@@ -82,7 +82,7 @@ def _attention_parts(rows: Mapping[str, Array], arrays: Mapping[str, Array], lay
     Where a norm comes after the attention, each goes through it with the scale that it had for the whole.
     """
     nothing_D, name = np.zeros_like(rows["layers.0.input"]), f"layers.{layer}.attention"
-    mixed_HE = rows.get(f"{name}.mixed")
+    mixed_HE = rows.get(f"{name}.gated", rows.get(f"{name}.mixed"))
     if mixed_HE is None:
         return np.zeros((0, nothing_D.size)), nothing_D
     heads_HD = output_of_heads(mixed_HE, arrays.get("attention.output.weight"))
@@ -108,11 +108,15 @@ def output_of_heads(mixed_HE: Array, output_DHE: Array | None) -> Array:
     return added_HD
 
 
-def norm_of_added(weights_TS: Array, value_SE: Array, output_DE: Array | None) -> Array:
-    """‖weight · value · W‖, [T, S]: how long the vector is that each key really adds to each query's stream.
+def norm_of_added(weights_TS: Array, value_SE: Array, output_DE: Array | None, gate_TE: Array | None = None) -> Array:
+    """‖weight · value · W‖, [T, S]: how long the vector is that each key really adds to each query's stream; through
+    that query's gate, where there is one.
 
     A large weight on a short value adds little (Kobayashi et al. 2020, "Attention is Not Only a Weight", section 3).
     """
+    if gate_TE is not None:
+        rows = ((slice(at, at + 1), value_SE * gate_E) for at, gate_E in enumerate(gate_TE))
+        return np.concatenate([norm_of_added(weights_TS[row], gated_SE, output_DE) for row, gated_SE in rows])
     added_SD = value_SE if output_DE is None else value_SE @ output_DE.T
     lengths_S = np.sqrt(np.einsum("sd,sd->s", added_SD, added_SD))
     added_TS: Array = weights_TS * lengths_S

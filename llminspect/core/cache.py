@@ -78,15 +78,15 @@ class StateCache:
 
     inputs_UC: Array
     """The last inputs of its short convolution, [..., U, C]."""
-    state_MNW: Array | None = None
-    """[..., M, N, W]; None where the convolution is all there is."""
+    state_JNW: Array | None = None
+    """[..., J, N, W]; None where the convolution is all there is."""
     attended: LayerCache | None = None
     """What its attention has seen, where it has one beside the state."""
 
     def of_texts(self, rows: Array) -> StateCache:
         """Those of a batch that `rows` name, in that order."""
         attended = None if self.attended is None else self.attended.of_texts(rows)
-        return StateCache(self.inputs_UC[rows], None if self.state_MNW is None else self.state_MNW[rows], attended)
+        return StateCache(self.inputs_UC[rows], None if self.state_JNW is None else self.state_JNW[rows], attended)
 
     def cut(self, tokens: int) -> StateCache:
         raise UsageError("a state cannot be taken back to fewer tokens", "run the shorter text anew")

@@ -2,8 +2,8 @@
 
 Both verbs are linear in the values: y[t] = Σ W[t, s] · v[s] over the tokens s up to t. These weights are as exact as
 those of an attention, may be of either sign, and no row sums to anything. A state is zeros before the first token.
-Letters: M heads of the state (or channels, each by itself), N numbers of a key, W numbers of a value, U tokens that a
-convolution looks back on, C = M · W channels.
+Letters: J heads of the state (or channels, each by itself), N numbers of a key, W numbers of a value, U tokens that a
+convolution looks back on, C = J · W channels.
 
 Dao and Gu 2024, "Transformers are SSMs", section 3; Katharopoulos et al. 2020, "Transformers are RNNs".
 """
@@ -26,20 +26,20 @@ class Recurrence:
     Arrays may lack what is the same for all: an axis of length 1 stands for every head, or every number.
     """
 
-    query_MTN: Array
-    key_MTN: Array
-    value_MTW: Array
-    decay_MTN: Array
+    query_JTN: Array
+    key_JTN: Array
+    value_JTW: Array
+    decay_JTN: Array
     """What is left of the state as each token comes, between 0 and 1."""
-    rate_MT: Array | None = None
+    rate_JT: Array | None = None
     """The delta rule (Schlag et al. 2021, "Linear Transformers Are Secretly Fast Weight Programmers"): a token writes
     this share of the difference between its value and what the state holds for its key already."""
-    skip_M: Array | None = None
+    skip_J: Array | None = None
     """What of each token's value goes past the state."""
 
     @property
     def heads(self) -> int:
-        arrays = self.query_MTN, self.key_MTN, self.value_MTW, self.decay_MTN
+        arrays = self.query_JTN, self.key_JTN, self.value_JTW, self.decay_JTN
         return max(int(array.shape[-3]) for array in arrays)
 
     def part(self, heads: slice) -> Recurrence:
@@ -49,49 +49,49 @@ class Recurrence:
             return array if array.shape[axis] == 1 else np.moveaxis(np.moveaxis(array, axis, 0)[heads], 0, axis)
 
         return Recurrence(
-            some(self.query_MTN, -3),
-            some(self.key_MTN, -3),
-            some(self.value_MTW, -3),
-            some(self.decay_MTN, -3),
-            None if self.rate_MT is None else some(self.rate_MT, -2),
-            None if self.skip_M is None else some(self.skip_M, -1),
+            some(self.query_JTN, -3),
+            some(self.key_JTN, -3),
+            some(self.value_JTW, -3),
+            some(self.decay_JTN, -3),
+            None if self.rate_JT is None else some(self.rate_JT, -2),
+            None if self.skip_J is None else some(self.skip_J, -1),
         )
 
 
-def scan(steps: Recurrence, state_MNW: Array | None = None) -> tuple[Array, Array]:
-    """What each token reads, [..., M, T, W], and the state after the last of them, from that before the first.
+def scan(steps: Recurrence, state_JNW: Array | None = None) -> tuple[Array, Array]:
+    """What each token reads, [..., J, T, W], and the state after the last of them, from that before the first.
 
     state = decay · state + key ⊗ value; read = query · state + skip · value. By the delta rule what is written is
     rate · (value − key · state) in place of the value.
     """
-    query, key, value, decay = steps.query_MTN, steps.key_MTN, steps.value_MTW, steps.decay_MTN
+    query, key, value, decay = steps.query_JTN, steps.key_JTN, steps.value_JTW, steps.decay_JTN
     (*front, _, tokens, width), heads = value.shape, steps.heads
     numbers = max(query.shape[-1], key.shape[-1], decay.shape[-1])
     shape = (*front, heads, numbers, width)
-    state = np.zeros(shape, value.dtype) if state_MNW is None else np.broadcast_to(state_MNW, shape)
-    mixed_MTW = np.empty((*front, heads, tokens, width), value.dtype)
+    state = np.zeros(shape, value.dtype) if state_JNW is None else np.broadcast_to(state_JNW, shape)
+    mixed_JTW = np.empty((*front, heads, tokens, width), value.dtype)
     for t in range(tokens):
         state = state * decay[..., t, :, None]
         written = value[..., t, :]
-        if steps.rate_MT is not None:
+        if steps.rate_JT is not None:
             held = np.einsum("...n,...nw->...w", key[..., t, :], state)
-            written = steps.rate_MT[..., t, None] * (written - held)
+            written = steps.rate_JT[..., t, None] * (written - held)
         state += key[..., t, :, None] * written[..., None, :]
-        mixed_MTW[..., t, :] = np.einsum("...n,...nw->...w", query[..., t, :], state)
-    if steps.skip_M is not None:
-        mixed_MTW += steps.skip_M[..., None, None] * value
-    return mixed_MTW, state
+        mixed_JTW[..., t, :] = np.einsum("...n,...nw->...w", query[..., t, :], state)
+    if steps.skip_J is not None:
+        mixed_JTW += steps.skip_J[..., None, None] * value
+    return mixed_JTW, state
 
 
 def effective_weights(steps: Recurrence) -> Array:
-    """How much of each token's value each token reads, [..., M, T, S], exactly.
+    """How much of each token's value each token reads, [..., J, T, S], exactly.
 
     It is what the recurrence makes of values that tell the tokens apart: the unit vectors.
     """
-    tokens = steps.value_MTW.shape[-2]
-    unit_1TS = np.eye(tokens, dtype=steps.value_MTW.dtype)[None]
-    front = steps.value_MTW.shape[:-3]
-    return scan(replace(steps, value_MTW=np.broadcast_to(unit_1TS, (*front, *unit_1TS.shape))))[0]
+    tokens = steps.value_JTW.shape[-2]
+    unit_1TS = np.eye(tokens, dtype=steps.value_JTW.dtype)[None]
+    front = steps.value_JTW.shape[:-3]
+    return scan(replace(steps, value_JTW=np.broadcast_to(unit_1TS, (*front, *unit_1TS.shape))))[0]
 
 
 def convolve(x_TC: Array, kernel_CU: Array, bias_C: Array | None, before_UC: Array | None) -> tuple[Array, Array]:
@@ -109,12 +109,12 @@ def convolve(x_TC: Array, kernel_CU: Array, bias_C: Array | None, before_UC: Arr
     return y_TC if bias_C is None else y_TC + bias_C, padded[..., tokens:, :]
 
 
-def convolution_weights(query_MT: Array, key_MT: Array, kernel_MU: Array) -> Array:
-    """The same of a convolution between gates, y[t] = query[t] · Σ kernel[t − s] · key[s] · v[s], [..., M, T, S]."""
-    tokens, width = query_MT.shape[-1], kernel_MU.shape[-1]
-    weights_MTS = np.zeros((*query_MT.shape, tokens), query_MT.dtype)
+def convolution_weights(query_JT: Array, key_JT: Array, kernel_JU: Array) -> Array:
+    """The same of a convolution between gates, y[t] = query[t] · Σ kernel[t − s] · key[s] · v[s], [..., J, T, S]."""
+    tokens, width = query_JT.shape[-1], kernel_JU.shape[-1]
+    weights_JTS = np.zeros((*query_JT.shape, tokens), query_JT.dtype)
     for distance in range(min(width, tokens)):
         rows = np.arange(distance, tokens)
-        kept_M1 = kernel_MU[:, width - 1 - distance, None]
-        weights_MTS[..., rows, rows - distance] = query_MT[..., distance:] * kept_M1 * key_MT[..., : tokens - distance]
-    return weights_MTS
+        kept_J1 = kernel_JU[:, width - 1 - distance, None]
+        weights_JTS[..., rows, rows - distance] = query_JT[..., distance:] * kept_J1 * key_JT[..., : tokens - distance]
+    return weights_JTS

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def steps_within(experts: int) -> Iterator[str]:
     """The steps of a layer that are made for some tokens at a time where nobody looks at any of them."""
     yield from ("attention.norm", "middle.sum", "middle", "crossed.sum", "crossed", "feedforward.norm", "output.sum")
-    yield from ("state.norm", "state.unnormed", "state.output")
+    yield from ("attention.gate", "state.norm", "state.unnormed", "state.output")
     for part in ("query", "key"):
         yield from (f"attention.{part}{step}" for step in (".projected", ".normed", ".turned", ""))
     for part in ("query.latent", "latent"):
@@ -70,8 +70,9 @@ class Layer:
     tap: Tap
     source: Source | None = None
 
-    def into_attention(self, stream_TD: Array, *rotation_TP: Array) -> tuple[Array, Array, Array]:
-        """What the attention works on: queries [..., H, T, E], keys and values [..., K, T, E].
+    def into_attention(self, stream_TD: Array, *rotation_TP: Array) -> tuple[Array, ...]:
+        """What the attention works on: queries [..., H, T, E], keys and values [..., K, T, E]; and where it has one
+        the gate of what each head reads, [..., H, T, E], between 0 and 1.
 
         `rotation_TP`: cos and sin by which queries and keys are turned, if they are.
         """
@@ -81,7 +82,12 @@ class Layer:
             return self._of_latents(read_TD, rotation_TP)
         query_HTE = self._positioned("query", read_TD, sizes.H, rotation_TP)
         key_KTE = self._positioned("key", read_TD, sizes.K, rotation_TP)
-        return query_HTE, key_KTE, self.heads("attention.value", read_TD, sizes.K)
+        value_KTE = self.heads("attention.value", read_TD, sizes.K)
+        if "attention.gate.weight" not in self.arrays:
+            return query_HTE, key_KTE, value_KTE
+        gate_HTE = self._projected("attention.gate", read_TD, sizes.H)
+        gate_HTE = self.tap(f"{self.name}.attention.gate", 1 / (1 + namespace(gate_HTE).exp(-gate_HTE)))
+        return query_HTE, key_KTE, value_KTE, gate_HTE
 
     def into_state(self, stream_TD: Array) -> tuple[Array]:
         """What a layer's state works on: the stream [..., T, D], normed."""

@@ -31,15 +31,15 @@ def softplus(x: Array) -> Array:
 def scanned(reading: Reading, steps: Recurrence) -> tuple[Array, Array]:
     """What the tokens read, [..., T, C], and the state after them."""
     seen = Recurrence(
-        reading.see("query", steps.query_MTN),
-        reading.see("key", steps.key_MTN),
-        reading.see("value", steps.value_MTW),
-        reading.see("decay", steps.decay_MTN),
-        None if steps.rate_MT is None else reading.see("rate", steps.rate_MT),
-        steps.skip_M,
+        reading.see("query", steps.query_JTN),
+        reading.see("key", steps.key_JTN),
+        reading.see("value", steps.value_JTW),
+        reading.see("decay", steps.decay_JTN),
+        None if steps.rate_JT is None else reading.see("rate", steps.rate_JT),
+        steps.skip_J,
     )
-    mixed_MTW, state_MNW = scan(seen, None if reading.before is None else reading.before.state_MNW)
-    return reading.mixed(mixed_MTW, seen.value_MTW, lambda: effective_weights(seen)), state_MNW
+    mixed_JTW, state_JNW = scan(seen, None if reading.before is None else reading.before.state_JNW)
+    return reading.mixed(mixed_JTW, seen.value_JTW, lambda: effective_weights(seen)), state_JNW
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,14 @@ class Mamba:
         step_CT1 = softplus(mapped(arrays, "state.step", step_TR)).swapaxes(-1, -2)[..., None]
         speed_C1N = -np.exp(arrays["state.speed"])[:, None]
         steps = Recurrence(
-            query_MTN=query_TN[..., None, :, :],
-            key_MTN=step_CT1 * key_TN[..., None, :, :],
-            value_MTW=value_TC.swapaxes(-1, -2)[..., None],
-            decay_MTN=np.exp(step_CT1 * speed_C1N),
-            skip_M=arrays["state.skip"],
+            query_JTN=query_TN[..., None, :, :],
+            key_JTN=step_CT1 * key_TN[..., None, :, :],
+            value_JTW=value_TC.swapaxes(-1, -2)[..., None],
+            decay_JTN=np.exp(step_CT1 * speed_C1N),
+            skip_J=arrays["state.skip"],
         )
-        read_TC, state_MNW = scanned(reading, steps)
-        return read_TC * silu(gate_TC), StateCache(inputs_UC, state_MNW)
+        read_TC, state_JNW = scanned(reading, steps)
+        return read_TC * silu(gate_TC), StateCache(inputs_UC, state_JNW)
 
 
 @dataclass(frozen=True)
@@ -125,23 +125,23 @@ class Mamba2:
 
     def mix(self, reading: Reading) -> tuple[Array, StateCache]:
         arrays, width = reading.arrays, self.channels
-        gate_TC, through_TC, step_TM = np.split(reading.mapped("input"), [width, width + self.convolved], axis=-1)
+        gate_TC, through_TC, step_TJ = np.split(reading.mapped("input"), [width, width + self.convolved], axis=-1)
         through_TC, inputs_UC = reading.convolved(through_TC)
         through_TC = reading.shown(silu(through_TC))
         value_TC, key_TC, query_TC = np.split(through_TC, [width, width + self.groups * self.keys], axis=-1)
-        step_MT1 = np.clip(softplus(step_TM + arrays["state.step.bias"]), *self.limits).swapaxes(-1, -2)[..., None]
+        step_JT1 = np.clip(softplus(step_TJ + arrays["state.step.bias"]), *self.limits).swapaxes(-1, -2)[..., None]
         steps = Recurrence(
-            query_MTN=self._of_groups(query_TC),
-            key_MTN=step_MT1 * self._of_groups(key_TC),
-            value_MTW=value_TC.reshape(*value_TC.shape[:-1], self.heads, self.values).swapaxes(-2, -3),
-            decay_MTN=np.exp(step_MT1 * -np.exp(arrays["state.speed"])[:, None, None]),
-            skip_M=arrays["state.skip"],
+            query_JTN=self._of_groups(query_TC),
+            key_JTN=step_JT1 * self._of_groups(key_TC),
+            value_JTW=value_TC.reshape(*value_TC.shape[:-1], self.heads, self.values).swapaxes(-2, -3),
+            decay_JTN=np.exp(step_JT1 * -np.exp(arrays["state.speed"])[:, None, None]),
+            skip_J=arrays["state.skip"],
         )
-        read_TC, state_MNW = scanned(reading, steps)
-        return self._normed(read_TC * silu(gate_TC), arrays["state.read.norm.weight"]), StateCache(inputs_UC, state_MNW)
+        read_TC, state_JNW = scanned(reading, steps)
+        return self._normed(read_TC * silu(gate_TC), arrays["state.read.norm.weight"]), StateCache(inputs_UC, state_JNW)
 
     def _of_groups(self, x_TC: Array) -> Array:
-        """What a group writes or reads by, for each of its heads, [..., M, T, N]."""
+        """What a group writes or reads by, for each of its heads, [..., J, T, N]."""
         x_GTN = x_TC.reshape(*x_TC.shape[:-1], self.groups, self.keys).swapaxes(-2, -3)
         return np.repeat(x_GTN, self.heads // self.groups, axis=-3)
 

@@ -54,16 +54,16 @@ class Reading:
     def see(self, step: str, array: Array) -> Array:
         return self.tap(f"{self.name}.{step}", array)
 
-    def mixed(self, mixed_MTW: Array, value_MTW: Array, weights: Callable[[], Array]) -> Array:
-        """What the heads read, [..., T, M·W]. Where somebody looks at the weights they are made, and what a tap makes
+    def mixed(self, mixed_JTW: Array, value_JTW: Array, weights: Callable[[], Array]) -> Array:
+        """What the heads read, [..., T, J·W]. Where somebody looks at the weights they are made, and what a tap makes
         of them acts: y = Σ weight · value."""
         if self.tap.wants(f"{self.name}.weights"):
-            made_MTS = weights()
-            seen_MTS = self.see("weights", made_MTS)
-            if seen_MTS is not made_MTS:
-                mixed_MTW = mixed_MTW + (seen_MTS - made_MTS) @ value_MTW
-        mixed_TMW = self.see("mixed", mixed_MTW).swapaxes(-2, -3)
-        return mixed_TMW.reshape(*mixed_TMW.shape[:-2], -1)
+            made_JTS = weights()
+            seen_JTS = self.see("weights", made_JTS)
+            if seen_JTS is not made_JTS:
+                mixed_JTW = mixed_JTW + (seen_JTS - made_JTS) @ value_JTW
+        mixed_TJW = self.see("mixed", mixed_JTW).swapaxes(-2, -3)
+        return mixed_TJW.reshape(*mixed_TJW.shape[:-2], -1)
 
 
 class State(Protocol):
@@ -118,15 +118,15 @@ class ShortConvolution:
         return "channel"
 
     def mix(self, reading: Reading) -> tuple[Array, StateCache]:
-        key_TM, query_TM, value_TM = np.split(reading.mapped("input"), 3, axis=-1)
-        query_MT1, key_MT1, value_MT1 = (
-            reading.see(step, x_TM.swapaxes(-1, -2)[..., None])
-            for step, x_TM in (("query", query_TM), ("key", key_TM), ("value", value_TM))
+        key_TJ, query_TJ, value_TJ = np.split(reading.mapped("input"), 3, axis=-1)
+        query_JT1, key_JT1, value_JT1 = (
+            reading.see(step, x_TJ.swapaxes(-1, -2)[..., None])
+            for step, x_TJ in (("query", query_TJ), ("key", key_TJ), ("value", reading.shown(value_TJ)))
         )
-        read_TC, inputs_UC = reading.convolved((key_MT1 * value_MT1)[..., 0].swapaxes(-1, -2))
-        mixed_MT1 = query_MT1 * read_TC.swapaxes(-1, -2)[..., None]
-        kernel_MU = reading.arrays["state.convolution.weight"]
+        read_TC, inputs_UC = reading.convolved((key_JT1 * value_JT1)[..., 0].swapaxes(-1, -2))
+        mixed_JT1 = query_JT1 * read_TC.swapaxes(-1, -2)[..., None]
+        kernel_JU = reading.arrays["state.convolution.weight"]
         mixed_TC = reading.mixed(
-            mixed_MT1, value_MT1, lambda: convolution_weights(query_MT1[..., 0], key_MT1[..., 0], kernel_MU)
+            mixed_JT1, value_JT1, lambda: convolution_weights(query_JT1[..., 0], key_JT1[..., 0], kernel_JU)
         )
         return mixed_TC, StateCache(inputs_UC)

@@ -144,7 +144,8 @@ def attended(
     tap: Tap,
 ) -> tuple[Array, LayerCache]:
     """What the heads of a layer mix, [..., H, T, E], and the keys and values that they have seen."""
-    query_HTE, key_KTE, value_KTE = by_rows(layer.into_attention, stream_TD, *rotation_TP, rows=stream_TD.shape[-2])
+    rows = stream_TD.shape[-2]
+    query_HTE, key_KTE, value_KTE, *gate_HTE = by_rows(layer.into_attention, stream_TD, *rotation_TP, rows=rows)
     seen = extend(cache, layer.index, key_KTE, value_KTE)
     mixed_HTE = attention.attend(
         query_HTE,
@@ -158,6 +159,8 @@ def attended(
         tap=tap,
         name=f"{layer.name}.attention",
     )
+    if gate_HTE:
+        mixed_HTE = tap(f"{layer.name}.attention.gated", mixed_HTE * gate_HTE[0])
     return mixed_HTE, seen
 
 

@@ -52,7 +52,7 @@ NONE = {
     "ablate": "a state and no attention",
     "embed positions": "adds nothing to a token for its position",
 }
-STATES = {"lfm2": {"rollout": NO_ATTENTION}, "mamba": NONE, "mamba2": NONE}
+STATES = {"lfm2": {"rollout": NO_ATTENTION}, "mamba": NONE, "mamba2": NONE, "qwen3_5": {"rollout": NO_ATTENTION}}
 """What only an attention in every layer can answer."""
 
 

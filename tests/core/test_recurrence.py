@@ -33,15 +33,15 @@ def slowly(steps: Recurrence) -> np.ndarray:
         for t in range(T):
             for n in range(N):
                 for w in range(W):
-                    state[n][w] *= steps.decay_MTN[m, t, n]
-            held = [sum(steps.key_MTN[m, t, n] * state[n][w] for n in range(N)) for w in range(W)]
+                    state[n][w] *= steps.decay_JTN[m, t, n]
+            held = [sum(steps.key_JTN[m, t, n] * state[n][w] for n in range(N)) for w in range(W)]
             for w in range(W):
-                value = steps.value_MTW[m, t, w]
-                written = value if steps.rate_MT is None else steps.rate_MT[m, t] * (value - held[w])
+                value = steps.value_JTW[m, t, w]
+                written = value if steps.rate_JT is None else steps.rate_JT[m, t] * (value - held[w])
                 for n in range(N):
-                    state[n][w] += steps.key_MTN[m, t, n] * written
-                read[m, t, w] = sum(steps.query_MTN[m, t, n] * state[n][w] for n in range(N))
-                read[m, t, w] += 0 if steps.skip_M is None else steps.skip_M[m] * value
+                    state[n][w] += steps.key_JTN[m, t, n] * written
+                read[m, t, w] = sum(steps.query_JTN[m, t, n] * state[n][w] for n in range(N))
+                read[m, t, w] += 0 if steps.skip_J is None else steps.skip_J[m] * value
     return read
 
 
@@ -53,8 +53,8 @@ def test_a_scan_is_the_sum_that_is_written_out(delta: bool) -> None:
     first, second = (
         replace(
             steps,
-            **{name: getattr(steps, name)[:, half] for name in ("query_MTN", "key_MTN", "value_MTW", "decay_MTN")},
-            rate_MT=None if steps.rate_MT is None else steps.rate_MT[:, half],
+            **{name: getattr(steps, name)[:, half] for name in ("query_JTN", "key_JTN", "value_JTW", "decay_JTN")},
+            rate_JT=None if steps.rate_JT is None else steps.rate_JT[:, half],
         )
         for half in HALVES
     )
@@ -68,9 +68,9 @@ def test_a_scan_is_the_sum_that_is_written_out(delta: bool) -> None:
 def test_effective_weights_give_the_sum_and_see_nothing_ahead(delta: bool) -> None:
     steps = drawn(2, delta)
     weights = effective_weights(steps)
-    np.testing.assert_allclose(weights @ steps.value_MTW, slowly(steps), atol=1e-12)
+    np.testing.assert_allclose(weights @ steps.value_JTW, slowly(steps), atol=1e-12)
     assert not np.triu(weights, 1).any()
-    batch = replace(steps, value_MTW=np.stack([steps.value_MTW, steps.value_MTW * 2]))
+    batch = replace(steps, value_JTW=np.stack([steps.value_JTW, steps.value_JTW * 2]))
     np.testing.assert_allclose(scan(batch)[0][1], 2 * slowly(steps), atol=1e-12)
 
 

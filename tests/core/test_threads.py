@@ -142,7 +142,7 @@ def computed_unseen(model: Model, golden: Golden) -> dict[str, Array]:
 def test_a_pass_in_threads_is_the_pass_in_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     golden, model, parts = Golden(name), opened(name), list[int]()
 
-    def into_attention(self: layer.Layer, stream_TD: Array, *rotation_TP: Array) -> tuple[Array, Array, Array]:
+    def into_attention(self: layer.Layer, stream_TD: Array, *rotation_TP: Array) -> tuple[Array, ...]:
         parts.append(stream_TD.shape[-2])
         return whole(self, stream_TD, *rotation_TP)
 

@@ -15,6 +15,7 @@ from llminspect.arguments.attend import AttendOptions
 from llminspect.arguments.embed import EmbedOptions
 from llminspect.commands.attend.view import render
 from llminspect.core.numbers import number
+from llminspect.core.tap import Capture
 from llminspect.errors import UsageError, UserError
 from tests.closeness import assert_close
 from tests.model.golden import NAMES, Golden
@@ -62,6 +63,9 @@ def test_what_is_shown_of_a_head_are_its_own_queries_keys_and_values(opened: Ope
     asked = AttendOptions(layer=str(last), show="weights,scores,masked,queries,keys,values,added")
     result = attend(model, asked, prompt_of_ids(IDS, model.tokenizer, None))
     output_DHE = model.params.layer(last)["attention.output.weight"].astype(float)
+    seen = Capture(f"layers.{last}.attention.gate", optional=True)
+    model.run(IDS, seen)
+    gate = seen.arrays.get(f"layers.{last}.attention.gate")
     assert len(result.heads) == sizes.H
     for head in result.heads:
         queries, keys, values, scores, masked = (
@@ -73,12 +77,13 @@ def test_what_is_shown_of_a_head_are_its_own_queries_keys_and_values(opened: Ope
         spent_T1 = head.weights.sum(axis=1, keepdims=True) if "gpt-oss" in name else 1
         assert_close(weights_TS * spent_T1, head.weights)
         output_DE = output_DHE[:, head.head * sizes.value_width : (head.head + 1) * sizes.value_width]
+        gate_TE = np.ones_like(values) if gate is None else gate[head.head]
         added = [
             [
-                np.linalg.norm(weight * (output_DE @ value)) * model.config.residual_scale
+                np.linalg.norm(weight * (output_DE @ (value * gate_E))) * model.config.residual_scale
                 for weight, value in zip(row, values, strict=True)
             ]
-            for row in head.weights
+            for row, gate_E in zip(head.weights, gate_TE, strict=True)
         ]
         assert_close(head.added, added)  # type: ignore[arg-type]
     drawn = " ".join(" ".join(lines(render(replace(result, heads=result.heads[:1])), 80)).split())

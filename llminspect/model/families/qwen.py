@@ -18,7 +18,7 @@ def qwen3_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     return replace(_dense(settings), biased=files.attention_biases(settings))
 
 
-def vision_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+def without_places(settings: files.Settings) -> None:
     """A token of a picture has three places (time, height, width), each for some of the pairs that are turned; a token
     of a text has the same place three times (Wang et al. 2024, "Qwen2-VL", section 2.1)."""
     for key in ("rope_scaling", "rope_parameters"):
@@ -27,6 +27,10 @@ def vision_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
             kept = {name: value for name, value in stated.items() if not name.startswith("mrope_")}
             kept |= {name: "default" for name in ("type", "rope_type") if kept.get(name) == "mrope"}
             settings.values = {**settings.values, key: kept}
+
+
+def vision_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+    without_places(settings)
     return _dense(settings)
 
 
