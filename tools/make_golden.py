@@ -22,6 +22,7 @@ import golden_families
 import golden_latent
 import golden_later
 import golden_masking
+import golden_mixtures
 import golden_older
 import golden_others
 import golden_parallel
@@ -219,6 +220,7 @@ def main(arguments: list[str]) -> None:
     for family in [
         *golden_families.FAMILIES,
         *golden_latent.FAMILIES,
+        *golden_mixtures.FAMILIES,
         *golden_later.FAMILIES,
         *golden_small.FAMILIES,
         *golden_parallel.FAMILIES,

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from llminspect.core.array import linear, mapped, namespace, overwrite
-from llminspect.core.attention import softmax
+from llminspect.core.routing import route, sigmoid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from llminspect.core.array import Array, ByName
+    from llminspect.core.routing import Router
     from llminspect.core.tap import Tap
 
 
@@ -153,31 +154,17 @@ def plain(x_TD: Array, arrays: ByName, part: str, *, activation: str, tap: Tap, 
     return mapped(arrays, f"{part}.down", activation_TF)
 
 
-def route(scores_TX: Array, chosen: int, *, among_chosen: bool) -> Array:
-    """How much each expert's result counts for each token, [..., T, X]: 0 for all but the `chosen` best.
-
-    The weights are a softmax over the chosen alone (`among_chosen`: they sum to 1), or over all experts.
-    """
-    xp = namespace(scores_TX)
-    order_TX = xp.argsort(-scores_TX, axis=-1, stable=True)
-    rank_TX = xp.argsort(order_TX, axis=-1, stable=True)
-    if among_chosen:
-        return softmax(xp.where(rank_TX < chosen, scores_TX, xp.full_like(scores_TX, float("-inf"))))
-    weights_TX: Array = xp.where(rank_TX < chosen, softmax(scores_TX), xp.zeros_like(scores_TX))
-    return weights_TX
-
-
-def mixture(
-    x_TD: Array, layer: Mapping[str, Array], *, chosen: int, among_chosen: bool, unit: GatedUnit, tap: Tap, name: str
-) -> Array:
-    """The weighted sum of the chosen experts' results, [..., T, D].
+def mixture(x_TD: Array, layer: Mapping[str, Array], *, router: Router, unit: GatedUnit, tap: Tap, name: str) -> Array:
+    """The weighted sum of the chosen experts' results, and of what an expert gives that all tokens share, [..., T, D].
 
     `layer` holds router.weight [X, D], experts.gate.weight and .up.weight [X, F, D], experts.down.weight [X, D, F], and
-    perhaps the bias of each. Taps: `name`.router.scores and .router.weights [..., T, X]; for each expert that any token
-    chose `name`.experts.{x}.gate, .up, .activation, .output, with one row for each such token.
+    perhaps the bias of each; router.choice [X], where a bias counts in the choice alone; shared.gate.weight and so on
+    of a shared expert, and shared.share.weight [1, D] where it counts by the sigmoid of x wᵀ. Taps:
+    `name`.router.scores and .router.weights [..., T, X]; for each expert that any token chose `name`.experts.{x}.gate,
+    .up, .activation, .output, with one row for each such token; `name`.shared.gate, .up, .activation, .share, .output.
     """
     scores_TX = tap(f"{name}.router.scores", linear(x_TD, layer["router.weight"], layer.get("router.bias")))
-    weights_TX = tap(f"{name}.router.weights", route(scores_TX, chosen, among_chosen=among_chosen))
+    weights_TX = tap(f"{name}.router.weights", route(scores_TX, router, layer.get("router.choice")))
     rows_ND = x_TD.reshape(-1, x_TD.shape[-1])
     weights_NX = weights_TX.reshape(-1, weights_TX.shape[-1])
     sum_ND: Array = namespace(x_TD).zeros_like(rows_ND)
@@ -190,7 +177,16 @@ def mixture(
                 sum_ND[rows] += weight_N1[rows] * _work(expert, rows_ND[rows], unit, tap, its_name)
         else:  # Compiled code has no shapes that depend on numbers: each expert works on every token.
             sum_ND = sum_ND + weight_N1 * _work(expert, rows_ND, unit, tap, its_name)
-    return sum_ND.reshape(x_TD.shape)
+    sum_TD = sum_ND.reshape(x_TD.shape)
+    return sum_TD + _shared(x_TD, layer, unit, tap, f"{name}.shared") if "shared.up.weight" in layer else sum_TD
+
+
+def _shared(x_TD: Array, layer: Mapping[str, Array], unit: GatedUnit, tap: Tap, name: str) -> Array:
+    """What the expert gives that works on every token."""
+    output_TD = gated(x_TD, layer, "shared", unit=unit, tap=tap, name=name)
+    if "shared.share.weight" in layer:
+        output_TD = output_TD * tap(f"{name}.share", sigmoid(linear(x_TD, layer["shared.share.weight"])))
+    return tap(f"{name}.output", output_TD)
 
 
 def _work(expert: Mapping[str, Array], x_ND: Array, unit: GatedUnit, tap: Tap, name: str) -> Array:

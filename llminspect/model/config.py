@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from llminspect.core.feedforward import Glu
+from llminspect.core.routing import Router
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,17 +46,15 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Experts:
+class Experts(Router):
     """How a model with several feed-forward networks a layer uses them."""
 
-    chosen: int
-    """How many of them work on a token."""
-    among_chosen: bool = True
-    """Whether their weights are a softmax over the chosen alone."""
     plain_width: int | None = None
     """Feed-forward width of the layers that have only one."""
     plain_layers: tuple[int, ...] = ()
     """Those layers."""
+    shared_width: int | None = None
+    """That of the expert which works on every token; None: there is none."""
 
 
 @dataclass(frozen=True)

@@ -254,7 +254,12 @@ def long_and_short_divisor_specs(config: DecoderConfig) -> list[TensorSpec]:
     ]
 
 
-def expert_specs(experts: int, router: str, expert: str, names: tuple[str, str, str]) -> list[TensorSpec]:
+GATE_UP_DOWN = ("gate_proj", "up_proj", "down_proj")
+
+
+def expert_specs(
+    experts: int, router: str, expert: str, names: tuple[str, str, str] = GATE_UP_DOWN
+) -> list[TensorSpec]:
     """The router and the experts; `expert` has `{}` for its number, `names` are those of gate, up and down."""
     shapes = {"gate": "X F D", "up": "X F D", "down": "X D F"}
     return [

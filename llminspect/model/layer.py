@@ -40,6 +40,7 @@ def steps_within(experts: int) -> Iterator[str]:
     yield from (f"cross_attention.{step}" for step in crossing)
     yield from (f"feedforward.{step}" for step in ("gate", "up", "hidden", "activation", "unnormed", "output"))
     yield from (f"feedforward.router.{step}" for step in ("scores", "weights"))
+    yield from (f"feedforward.shared.{step}" for step in ("gate", "up", "activation", "share", "output"))
     for expert in range(experts):
         yield from (f"feedforward.experts.{expert}.{step}" for step in ("gate", "up", "activation", "output"))
 
@@ -215,11 +216,8 @@ class Layer:
         """Through one network, plain or gated, or through those of many that the layer's router chooses."""
         arrays, config, tap, name = self.arrays, self.config, self.tap, f"{self.name}.feedforward"
         if config.experts is not None and "feedforward.router.weight" in arrays:
-            chosen, among_chosen = config.experts.chosen, config.experts.among_chosen
             arrays = {key.removeprefix("feedforward."): array for key, array in arrays.items()}
-            return mixture(
-                read_TD, arrays, chosen=chosen, among_chosen=among_chosen, unit=config.unit, tap=tap, name=name
-            )
+            return mixture(read_TD, arrays, router=config.experts, unit=config.unit, tap=tap, name=name)
         if "feedforward.gate.weight" in arrays:
             return feedforward.gated(read_TD, arrays, "feedforward", unit=config.unit, tap=tap, name=name)
         return feedforward.plain(read_TD, arrays, "feedforward", activation=config.ungated, tap=tap, name=name)

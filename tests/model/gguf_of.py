@@ -31,6 +31,7 @@ KINDS = {
     "mixtral": gguf.MODEL_ARCH.LLAMA,
     "qwen2": gguf.MODEL_ARCH.QWEN2,
     "qwen3": gguf.MODEL_ARCH.QWEN3,
+    "qwen2-moe": gguf.MODEL_ARCH.QWEN2MOE,
     "qwen3-moe": gguf.MODEL_ARCH.QWEN3MOE,
     "gemma": gguf.MODEL_ARCH.GEMMA,
     "gemma2": gguf.MODEL_ARCH.GEMMA2,
@@ -87,6 +88,7 @@ WITH_HEADS = {
 UNSAID: dict[str, Callable[[Any], Any]] = {
     "qwen2": lambda config: replace(config, window=6, windowed=(2, 3)),
     "mixtral": lambda config: replace(config, window=9, windowed=(0, 1, 2)),
+    "qwen2-moe": lambda config: replace(config, experts=replace(config.experts, plain_layers=(1,))),
     "qwen3-moe": lambda config: replace(config, experts=replace(config.experts, plain_layers=(1,))),
     "gemma2": lambda config: replace(config, scale=7**-0.5),
     "gemma3": lambda config: replace(config, scale=13**-0.5),
@@ -188,6 +190,7 @@ def write_keys(writer: Any, config: dict[str, Any]) -> None:
         (found("attn_logit_softcapping"), writer.add_attn_logit_softcapping),
         (found("final_logit_softcapping"), writer.add_final_logit_softcapping),
         (found("moe_intermediate_size"), writer.add_expert_feed_forward_length),
+        (found("shared_expert_intermediate_size"), writer.add_expert_shared_feed_forward_length),
     ]
     for value, add in optional:
         if value is not None:

@@ -124,16 +124,17 @@ def test_no_setting_can_be_wrong_unseen(name: str, opened: Opened) -> None:
 OF_THE_ARRAYS = (
     *("sizes", "encoder_layers", "encoder_heads", "encoder_width", "positions", "segments", "plain_width"),
     *("state_layers", "without_attention", "channels", "kernel", "keys", "rank", "groups", "heads", "values"),
+    "shared_width",
     *("plain_layers", "biased", "attention_bias", "two_norms", "head_norms", "norms_before", "gated", "tied", "split"),
 )
 """Settings that say which arrays there are and how large; the file's have to fit."""
 NOT_OF_A_PASS = ("start_id", "causal", "masking")
-COARSE = ("fast", "slow", "buckets", "farthest", "width", "context")
+COARSE = ("fast", "slow", "buckets", "farthest", "width", "context", "size")
 """Settings that go through a whole number of pairs or of distances: a little off is not off."""
 
 
 OTHERS = {"relu": "silu", "rms": "layer", "layer": "rms", "halves": "interleaved", "interleaved": "halves"}
-OTHERS |= {"first": "mean", "mean": "first", "late": "first"}
+OTHERS |= {"first": "mean", "mean": "first", "late": "first", "softmax": "sigmoid", "sigmoid": "softmax"}
 
 
 def wrong_configs(config: Any) -> Iterator[tuple[str, Any]]:

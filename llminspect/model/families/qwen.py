@@ -1,4 +1,5 @@
-"""Qwen 2, with a bias on queries, keys and values; Qwen 3, with a norm on each query and key instead; its mixture.
+"""Qwen 2, with a bias on queries, keys and values; Qwen 3, with a norm on each query and key instead; the mixtures
+of both, of which the first has an expert for every token as well.
 
 Yang et al. 2024, "Qwen2 Technical Report", section 2.2; Yang et al. 2025, "Qwen3 Technical Report", section 2.
 """
@@ -6,8 +7,13 @@ Yang et al. 2024, "Qwen2 Technical Report", section 2.2; Yang et al. 2025, "Qwen
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from llminspect.model import decoder_files as files
+from llminspect.model import mixture_files as mixtures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def qwen2_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
@@ -47,16 +53,31 @@ def _dense(settings: files.Settings) -> files.DecoderConfig:
     return files.with_windows(files.from_huggingface(settings), settings, lambda index: slides and index >= first)
 
 
-def mixture_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+def mixture2_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+    slides, first = settings.flag("use_sliding_window"), settings.get("max_window_layers")
+    found = _mixture(settings, lambda index: slides and index % 2 == 0 and index < first)
+    assert found.experts is not None
+    return replace(
+        found,
+        biased=files.QUERY_KEY_VALUE if settings.flag("qkv_bias") else (),
+        experts=replace(found.experts, shared_width=settings.whole("shared_expert_intermediate_size")),
+    )
+
+
+def mixture3_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+    slides = settings.flag("use_sliding_window")
+    settings.skip("max_window_layers")  # Here the reference implementation does not look at it.
+    return replace(_mixture(settings, lambda _: slides), biased=files.attention_biases(settings))
+
+
+def _mixture(settings: files.Settings, sliding: Callable[[int], bool]) -> files.DecoderConfig:
     # The number of experts changed its name between the two forms.
     experts = settings.whole("num_experts", settings.get("num_local_experts"))
     sizes = files.sizes_from_huggingface(settings, "moe_intermediate_size", experts)
-    slides, step = settings.flag("use_sliding_window"), settings.whole("decoder_sparse_step", 1)
-    settings.skip("max_window_layers")  # Here the reference implementation does not look at it.
-    plain = {index for index in range(sizes.L) if (index + 1) % step} | set(settings.get("mlp_only_layers", ()))
+    step = settings.whole("decoder_sparse_step", 1)
+    plain = {index for index in range(sizes.L) if (index + 1) % step} | set(settings.get("mlp_only_layers") or ())
     return replace(
-        files.with_windows(files.from_huggingface(settings, sizes), settings, lambda _: slides),
-        biased=files.attention_biases(settings),
+        files.with_windows(files.from_huggingface(settings, sizes), settings, sliding),
         experts=files.Experts(
             chosen=files.chosen_experts(settings, "num_experts_per_tok", experts),
             among_chosen=settings.flag("norm_topk_prob"),
@@ -77,7 +98,18 @@ def qwen3_from_gguf(settings: files.Settings) -> files.DecoderConfig:
     return files.from_gguf(settings, biased=())
 
 
-def mixture_from_gguf(settings: files.Settings) -> files.DecoderConfig:
+def mixture2_from_gguf(settings: files.Settings) -> files.DecoderConfig:
+    found = mixture3_from_gguf(settings)
+    assert found.experts is not None
+    shared = settings.whole("expert_shared_feed_forward_length")
+    return replace(
+        found,
+        biased=files.QUERY_KEY_VALUE,
+        experts=replace(found.experts, among_chosen=False, shared_width=shared),
+    )
+
+
+def mixture3_from_gguf(settings: files.Settings) -> files.DecoderConfig:
     sizes = files.sizes_from_gguf(settings, settings.whole("expert_count"))
     return files.from_gguf(
         settings,
@@ -87,16 +119,20 @@ def mixture_from_gguf(settings: files.Settings) -> files.DecoderConfig:
     )
 
 
+def mixture2_tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
+    attention = [*files.NORMS_BEFORE, *files.attention_specs(config)]
+    shared = mixtures.shared_specs(config, "mlp.shared_expert", "mlp.shared_expert_gate")
+    return files.around_layers(config, mixtures.layers(config, attention, [*_experts(config), *shared]))
+
+
 def qwen3_tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     attention = [*files.NORMS_BEFORE, *files.attention_specs(config), *files.HEAD_NORMS]
-    mixture = config.experts
-    plain = files.feed_forward_specs(config, "F" if mixture is None else str(mixture.plain_width))
-    experts = files.expert_specs(config.sizes.X, "mlp.gate", "mlp.experts.{}", ("gate_proj", "up_proj", "down_proj"))
+    step = files.feed_forward_specs(config) if config.experts is None else _experts(config)
+    return files.around_layers(config, mixtures.layers(config, attention, step))
 
-    def layer(index: int) -> list[files.TensorSpec]:
-        return [*attention, *(plain if mixture is None or index in mixture.plain_layers else experts)]
 
-    return files.around_layers(config, layer)
+def _experts(config: files.DecoderConfig) -> list[files.TensorSpec]:
+    return files.expert_specs(config.sizes.X, "mlp.gate", "mlp.experts.{}")
 
 
 VISION = {
@@ -135,11 +171,27 @@ ARCHITECTURES = (
     files.family("qwen3_vl_text", vision3_from_huggingface, qwen3_tensors, defaults=VISION3),
     files.family(
         "qwen3-moe",
-        mixture_from_huggingface,
+        mixture3_from_huggingface,
         qwen3_tensors,
         model_type="qwen3_moe",
         gguf="qwen3moe",
-        read_gguf=mixture_from_gguf,
+        read_gguf=mixture3_from_gguf,
         defaults={"num_key_value_heads": 4, "num_experts_per_tok": 8, "max_position_embeddings": 32_768},
+    ),
+    files.family(
+        "qwen2-moe",
+        mixture2_from_huggingface,
+        mixture2_tensors,
+        model_type="qwen2_moe",
+        gguf="qwen2moe",
+        read_gguf=mixture2_from_gguf,
+        defaults={
+            "qkv_bias": True,
+            "num_key_value_heads": 16,
+            "num_experts_per_tok": 4,
+            "max_window_layers": 28,
+            "sliding_window": 4096,
+            "max_position_embeddings": 32_768,
+        },
     ),
 )

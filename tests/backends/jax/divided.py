@@ -35,7 +35,7 @@ KEYS = {
     "F": "intermediate_size moe_intermediate_size n_inner d_ff hidden_dim "
     "encoder_ffn_dim decoder_ffn_dim ffn_dim ffn_hidden_size mlp_hidden_size",
     "V": "vocab_size decoder_vocab_size embedding_size",
-    "X": "num_local_experts",
+    "X": "num_local_experts num_experts n_routed_experts moe_num_experts",
     "Z": "kv_lora_rank",
     "Q": "q_lora_rank",
 }

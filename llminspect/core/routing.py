@@ -1,0 +1,94 @@
+"""How a router shares the tokens out to experts.
+
+Each token has a score for each expert; the best few work on it, and their results count by weight: a softmax (Shazeer
+et al. 2017, "Outrageously Large Neural Networks", section 2), or sigmoids (DeepSeek-AI 2024, "DeepSeek-V3", section
+2.1.2), of which a bias that counts in the choice alone and groups of experts decide as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from llminspect.core.array import namespace
+from llminspect.core.attention import softmax
+
+if TYPE_CHECKING:
+    from llminspect.core.array import Array
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Experts that stand together: first the best groups are found, then the best experts in them."""
+
+    size: int
+    """How many experts are in each."""
+    chosen: int
+    """How many groups are looked at."""
+    best: int = 2
+    """A group is as good as the sum of so many of its best experts."""
+
+
+@dataclass(frozen=True)
+class Router:
+    """How the experts of a token are chosen, and how much each counts."""
+
+    chosen: int
+    """How many of them work on a token."""
+    among_chosen: bool = True
+    """Whether the weights of the chosen sum to 1."""
+    kind: Literal["softmax", "sigmoid"] = "softmax"
+    """What makes a weight of a score."""
+    by_group: Groups | None = None
+    """Groups of experts of which only the best are looked at."""
+    factor: float = 1.0
+    """What all weights are multiplied by."""
+
+
+def route(scores_TX: Array, router: Router, bias_X: Array | None = None) -> Array:
+    """How much each expert's result counts for each token, [..., T, X]: 0 for all that were not chosen.
+
+    `bias_X` is added for the choice, and does not count in the weights.
+    """
+    xp = namespace(scores_TX)
+    weights_TX = sigmoid(scores_TX) if router.kind == "sigmoid" else softmax(scores_TX)
+    # Without a bias the scores themselves are compared: far apart, their softmax is the same nought for many.
+    compared_TX = scores_TX if bias_X is None and router.by_group is None else weights_TX
+    if bias_X is not None:
+        compared_TX = compared_TX + bias_X
+    if router.by_group is not None:
+        compared_TX = _in_best(compared_TX, router.by_group)
+    chosen_TX = _rank(compared_TX) < router.chosen
+    if router.among_chosen and router.kind == "softmax":
+        weights_TX = softmax(xp.where(chosen_TX, scores_TX, xp.full_like(scores_TX, float("-inf"))))
+    else:
+        weights_TX = xp.where(chosen_TX, weights_TX, xp.zeros_like(weights_TX))
+        if router.among_chosen:
+            weights_TX = weights_TX / (xp.sum(weights_TX, axis=-1, keepdims=True) + 1e-20)
+    return weights_TX if router.factor == 1 else weights_TX * router.factor
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + e^−x)."""
+    xp = namespace(x)
+    # 0.5 (1 + tanh(x / 2)), which overflows nowhere.
+    half: Array = xp.tanh(x * 0.5)
+    return (half + 1) * 0.5
+
+
+def _rank(x_TX: Array) -> Array:
+    """The place of each along the last axis, from 0 for the largest; of equal ones the first is before the others."""
+    xp = namespace(x_TX)
+    order_TX = xp.argsort(-x_TX, axis=-1, stable=True)
+    rank_TX: Array = xp.argsort(order_TX, axis=-1, stable=True)
+    return rank_TX
+
+
+def _in_best(x_TX: Array, groups: Groups) -> Array:
+    """The same, and −∞ outside the best groups."""
+    xp = namespace(x_TX)
+    x_TGX = x_TX.reshape(*x_TX.shape[:-1], -1, groups.size)
+    best_TGX = xp.where(_rank(x_TGX) < groups.best, x_TGX, xp.zeros_like(x_TGX))
+    lost_TG = _rank(xp.sum(best_TGX, axis=-1)) >= groups.chosen
+    found: Array = xp.where(lost_TG[..., None], xp.full_like(x_TGX, float("-inf")), x_TGX).reshape(x_TX.shape)
+    return found

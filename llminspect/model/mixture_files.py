@@ -1,0 +1,77 @@
+"""How files keep mixtures of experts: the settings of the router, its tensors and those of the experts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llminspect.core.routing import Groups
+from llminspect.model.config import Experts
+from llminspect.model.decoder_files import feed_forward_specs
+from llminspect.model.spec import TensorSpec, linear_specs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from llminspect.model.config import DecoderConfig
+    from llminspect.model.settings import Settings
+
+
+def grouped_router(settings: Settings, experts: int, **known: Any) -> Experts:
+    """The router of DeepSeek-V3 and those after it: sigmoids, of which groups of experts decide; and what is `known`.
+
+    Raises ModelError for groups that the experts do not fill evenly, and for more groups looked at than there are.
+    """
+    groups = settings.whole("n_group", 1)
+    if experts % groups or (groups > 1 and experts // groups < 2):
+        raise settings.wrong("n_group", f"a number that parts {experts} experts evenly, into groups of at least two")
+    looked_at, chosen = settings.whole("topk_group", 1), settings.whole("num_experts_per_tok")
+    if looked_at > groups:
+        raise settings.wrong("topk_group", f"at most {groups}, as many groups as there are")
+    if chosen > looked_at * (experts // groups):
+        raise settings.wrong("num_experts_per_tok", f"at most {looked_at * (experts // groups)}, the experts looked at")
+    return Experts(
+        chosen=chosen,
+        among_chosen=settings.flag("norm_topk_prob"),
+        kind="sigmoid",
+        by_group=None if groups == looked_at else Groups(experts // groups, looked_at),
+        factor=settings.number("routed_scaling_factor"),
+        **known,
+    )
+
+
+def choice_spec(huggingface: str) -> TensorSpec:
+    """What is added to the scores for the choice alone."""
+    return TensorSpec("feedforward.router.choice", "X", huggingface, "exp_probs_b.bias")
+
+
+def shared_specs(config: DecoderConfig, expert: str, share: str | None = None) -> list[TensorSpec]:
+    """The expert that works on every token, and the map that says by how much it counts; none where there is none."""
+    width = config.experts.shared_width if config.experts else None
+    if width is None:
+        return []
+    specs = linear_specs(
+        ("feedforward.shared.gate", f"{width} D", f"{expert}.gate_proj", "ffn_gate_shexp"),
+        ("feedforward.shared.up", f"{width} D", f"{expert}.up_proj", "ffn_up_shexp"),
+        ("feedforward.shared.down", f"D {width}", f"{expert}.down_proj", "ffn_down_shexp"),
+    )
+    if share is None:
+        return specs
+    # GGUF files keep its one row as a vector.
+    share_specs = linear_specs(("feedforward.shared.share", "1 D", share, "ffn_gate_inp_shexp"), gguf_fix=_one_row)
+    return [*specs, *share_specs]
+
+
+def _one_row(array: Any, _: Any) -> Any:
+    return array.reshape(1, -1)
+
+
+def layers(
+    config: DecoderConfig, before: Sequence[TensorSpec], mixture: Sequence[TensorSpec]
+) -> Callable[[int], list[TensorSpec]]:
+    """The specs of each layer: those `before` the feed-forward step, and a mixture, or the one network of a layer that
+    has only one."""
+    experts = config.experts
+    if experts is None or not experts.plain_layers:
+        return lambda _: [*before, *mixture]
+    plain = feed_forward_specs(config, str(experts.plain_width))
+    return lambda index: [*before, *(plain if index in experts.plain_layers else mixture)]
