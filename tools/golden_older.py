@@ -14,6 +14,8 @@ NOMIC = {
     "max_position_embeddings": "n_positions",
     "layer_norm_eps": "layer_norm_epsilon",
 }
+AFTER = ("bart", "blenderbot-small")
+BARTS = (*AFTER, "mbart", "pegasus", "blenderbot")
 
 
 def older_form(config: dict[str, Any]) -> dict[str, Any]:
@@ -47,6 +49,10 @@ def older_form(config: dict[str, Any]) -> dict[str, Any]:
         older.pop("layer_types", None)
     if kind == "qwen3_moe" and "num_local_experts" in older:
         older["num_experts"] = older.pop("num_local_experts")
+    if kind in BARTS:
+        older |= {"normalize_before": kind not in AFTER, "add_final_layer_norm": kind not in AFTER}
+        older |= {"normalize_embedding": kind in (*AFTER, "mbart"), "static_position_embeddings": kind == "pegasus"}
+        older |= {"add_bias_logits": False, "extra_pos_embeddings": 2, "num_hidden_layers": older["encoder_layers"]}
     if kind == "t5":
         older["tie_word_embeddings"] = older.pop("scale_decoder_outputs", True)
         for key in ("dense_act_fn", "is_gated_act"):

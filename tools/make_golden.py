@@ -26,6 +26,7 @@ import golden_mixtures
 import golden_older
 import golden_others
 import golden_parallel
+import golden_seq2seq
 import golden_small
 import golden_state
 import numpy as np
@@ -41,8 +42,8 @@ SMALLEST_MARGIN = 1e-3
 
 
 def computed(model: Any, name: str) -> bool:
-    """Marian's waves, which are not learned."""
-    return "Marian" in type(model).__name__ and "embed_positions" in name
+    """Marian's and Pegasus' waves, which are not learned."""
+    return type(model).__name__.startswith(("Marian", "Pegasus")) and "embed_positions" in name
 
 
 def randomize(model: Any, generator: torch.Generator, rounded_to: torch.dtype | None) -> None:
@@ -59,7 +60,8 @@ def randomize(model: Any, generator: torch.Generator, rounded_to: torch.dtype | 
             elif tensor.ndim == 1 or name.endswith("bias"):
                 value = 0.3 * noise
             elif "embed" in name or "shared" in name or "wte" in name or "wpe" in name or "relative" in name:
-                value = 0.3 * noise if "Marian" in type(model).__name__ else noise  # Which scales it by √D.
+                # Some scale it by √D.
+                value = 0.3 * noise if getattr(model.config, "scale_embedding", False) else noise
             else:
                 value = noise * 1.5 / tensor.shape[-1] ** 0.5
                 if name.endswith("Attention.q.weight"):  # T5 does not scale its scores.
@@ -227,6 +229,7 @@ def main(arguments: list[str]) -> None:
         *golden_masking.FAMILIES,
         *golden_state.FAMILIES,
         *golden_encoders.FAMILIES,
+        *golden_seq2seq.FAMILIES,
         *golden_others.OTHERS,
     ]:
         if not wanted or family.name in wanted:

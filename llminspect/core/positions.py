@@ -13,17 +13,29 @@ from llminspect.core.array import namespace
 from llminspect.core.rotary import plain_speeds
 
 if TYPE_CHECKING:
+    from typing import Literal
+
     from llminspect.core.array import Array
     from llminspect.core.cache import Span
 
+    Waves = Literal["marian", "fairseq"]
 
-def sinusoids(like: Array, start: int, tokens: int, width: int) -> Array:
-    """sin(position · 10000^(−2i / D)), then the cosines, [T, D]: the sines fill the first half (Marian's order)."""
+
+def sinusoids(like: Array, positions_T: Array, width: int, kind: Waves = "marian") -> Array:
+    """sin(position · 10000^(−2i / D)), then the cosines, [..., T, D]: the sines fill the first half.
+
+    Of an odd width Marian has one sine more than cosines. fairseq's slowest wave is of speed 1 / 10000 whatever the
+    width, and the last number of an odd one is 0.
+    """
     xp = namespace(like)
-    speeds_P = xp.asarray(plain_speeds(width, 10000.0), dtype=like.dtype)
-    angles_TP = (start + xp.arange(tokens, dtype=like.dtype))[:, None] * speeds_P
-    # An odd width has one sine more than cosines.
-    waves: Array = xp.concat([xp.sin(angles_TP), xp.cos(angles_TP[:, : width // 2])], axis=-1)
+    if kind == "marian":
+        speeds_P = xp.asarray(plain_speeds(width, 10000.0), dtype=like.dtype)
+    else:
+        half = width // 2
+        speeds_P = xp.asarray([10000.0 ** (-wave / (half - 1)) for wave in range(half)], dtype=like.dtype)
+    angles_TP = positions_T.astype(like.dtype)[..., None] * speeds_P
+    rest_T = [xp.zeros_like(angles_TP[..., :1])] if kind == "fairseq" and width % 2 else []
+    waves: Array = xp.concat([xp.sin(angles_TP), xp.cos(angles_TP[..., : width // 2]), *rest_T], axis=-1)
     return waves
 
 

@@ -83,10 +83,10 @@ class Config:
     norm: Literal["rms", "layer"] = "rms"
     norm_epsilon: float
     embedding_scale: float = 1.0
-    waves: bool = False
-    """Whether sines and cosines of its position are added to each token."""
+    waves: Literal["", "marian", "fairseq"] = ""
+    """Which sines and cosines of its position are added to each token, if any are."""
     padding_id: int | None = None
-    """Where positions are looked up in a table: they count from after this id, and only tokens that are not it."""
+    """Where positions count from after this id, and only tokens that are not it."""
     rotary: Rotary | None = None
     """How queries and keys are turned by position."""
     local_rotary: Rotary | None = None

@@ -65,15 +65,18 @@ def speeds(found_P: Array, config: Any) -> bool:
 
 
 def waves(found_TD: Array, config: Any) -> bool:
-    """Sines and cosines of each position (Vaswani et al. 2017, section 3.5)."""
+    """Sines and cosines of each position (Vaswani et al. 2017, section 3.5); of fairseq's the row of padding is 0."""
     import numpy as np
 
     from llminspect.core.positions import sinusoids
 
-    positions, width = found_TD.shape
-    return width == config.sizes.D and np.allclose(
-        found_TD, sinusoids(found_TD, 0, positions, width), rtol=1e-2, atol=1e-2
-    )
+    width = config.sizes.D
+    if found_TD.ndim != 2 or found_TD.shape[1] != width or not config.waves:
+        return False
+    computed_TD = sinusoids(found_TD, np.arange(len(found_TD)), width, config.waves)
+    if config.padding_id is not None:
+        computed_TD[config.padding_id : config.padding_id + 1] = 0
+    return np.allclose(found_TD, computed_TD, rtol=1e-2, atol=1e-2)
 
 
 ROTATION = Copy("*.rotary_emb.inv_freq", agrees=speeds)

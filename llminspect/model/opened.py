@@ -78,7 +78,8 @@ class Model:
     @property
     def most_tokens(self) -> int | None:
         """So many tokens it has positions for where these stand in a table; None: they are computed for any."""
-        return self.config.sizes.context if self.config.waves or "position.weight" in self.params else None
+        table = self.config.waves == "marian" or "position.weight" in self.params
+        return self.config.sizes.context if table else None
 
     def run(
         self,

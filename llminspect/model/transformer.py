@@ -89,7 +89,7 @@ def through(
     """The stream [..., T, D] after all layers of a stack, and what they have seen; `front` stands before its names."""
     xp, tokens, layers = namespace(ids_T), ids_T.shape[-1], config.sizes.L
     start, keys, first = now = span(cache, tokens)
-    stream_TD = embed(params, config, ids_T, start, tap, f"{front}embedding")
+    stream_TD = embed(params, config, ids_T, start, tap, front)
     rotations = {
         rotary: rotary_angles(stream_TD, start, tokens, rotary, divisors(params, rotary, start + tokens))
         for rotary in (config.rotary, config.local_rotary)
@@ -176,37 +176,54 @@ def distance_bias(params: Params, config: Config, stream_TD: Array, now: Span, t
     return tap(f"{front}relative", bias_HTS)
 
 
-def embed(params: Params, config: Config, ids_T: Array, start: int, tap: Tap, name: str) -> Array:
+def embed(params: Params, config: Config, ids_T: Array, start: int, tap: Tap, front: str = "") -> Array:
     """What enters the stream, [..., T, D]: a row a token; position and segment added, and their sum normed, if so."""
-    stream_TD = look_up(params["embedding.weight"], ids_T)
+    stream_TD, name = look_up(params["embedding.weight"], ids_T), f"{front}embedding"
     if config.embedding_scale != 1:
         stream_TD = stream_TD * config.embedding_scale
-    if config.waves or "position.weight" in params or "segment.weight" in params:
+    if f"{name}.tokens.norm.weight" in params:
+        stream_TD = norm(params, f"{name}.tokens.norm", tap(f"{name}.unnormed", stream_TD), config)
+    if config.waves or f"{front}position.weight" in params or "segment.weight" in params:
         stream_TD = tap(f"{name}.tokens", stream_TD)
-    if config.waves or "position.weight" in params:
-        waves_TD = sinusoids(stream_TD, start, ids_T.shape[-1], config.sizes.D) if config.waves else None
-        positions_TD = learned_positions(params, config, ids_T, start) if waves_TD is None else waves_TD
+    if config.waves:
+        stream_TD = stream_TD + tap(f"{name}.positions", wave_positions(stream_TD, config, ids_T, start))
+    elif f"{front}position.weight" in params:
+        positions_TD = learned_positions(params[f"{front}position.weight"], config, ids_T, start)
         stream_TD = stream_TD + tap(f"{name}.positions", positions_TD)
     if "segment.weight" in params:  # A text is all of segment 0.
         stream_TD = stream_TD + tap(f"{name}.segment", params["segment.weight"][0])
-    if "embedding.norm.weight" in params:
-        stream_TD = norm(params, "embedding.norm", tap(f"{name}.sum", stream_TD), config)
+    if f"{name}.norm.weight" in params:
+        stream_TD = norm(params, f"{name}.norm", tap(f"{name}.sum", stream_TD), config)
     return tap(f"{name}.output", stream_TD)
 
 
-def learned_positions(params: Params, config: Config, ids_T: Array, start: int) -> Array:
+def learned_positions(table_PD: Array, config: Config, ids_T: Array, start: int) -> Array:
     """The row of the position table for each token, [..., T, D]. UserError where the text is longer than the table."""
-    table_PD, padding_id = params["position.weight"], config.padding_id
-    start, tokens, xp = start if padding_id is None else padding_id + 1, ids_T.shape[-1], namespace(ids_T)
-    if isinstance(start, int) and start + tokens > len(table_PD):  # Of compiled code whoever runs it has counted.
+    padding_id, tokens = config.padding_id, ids_T.shape[-1]
+    first = start if padding_id is None else padding_id + 1
+    if isinstance(first, int) and first + tokens > len(table_PD):  # Of compiled code whoever runs it has counted.
         raise UserError(
-            f"{start + tokens} tokens are more than this model has positions for ({len(table_PD)})",
+            f"{first + tokens} tokens are more than this model has positions for ({len(table_PD)})",
             "give it a shorter text",
         )
     if padding_id is None:
-        return look_up(table_PD, start + xp.arange(tokens))
+        return look_up(table_PD, start + namespace(ids_T).arange(tokens))
+    return look_up(table_PD, counted_positions(ids_T, padding_id))
+
+
+def wave_positions(stream_TD: Array, config: Config, ids_T: Array, start: int) -> Array:
+    """Sines and cosines of each token's position; padding has none where positions count from after it."""
+    padding_id, width, kind = config.padding_id, config.sizes.D, config.waves or "marian"
+    if padding_id is None:
+        return sinusoids(stream_TD, start + namespace(ids_T).arange(ids_T.shape[-1]), width, kind)
+    waves_TD = sinusoids(stream_TD, counted_positions(ids_T, padding_id, start), width, kind)
+    return waves_TD * (ids_T != padding_id)[..., None]
+
+
+def counted_positions(ids_T: Array, padding_id: int, start: int = 0) -> Array:
+    """Those of tokens that are not padding, from after its id on, and `start` more; padding has its id."""
     counted_T = (ids_T != padding_id).astype(ids_T.dtype)
-    return look_up(table_PD, xp.cumsum(counted_T, axis=-1) * counted_T + padding_id)
+    return (namespace(ids_T).cumsum(counted_T, axis=-1) + start) * counted_T + padding_id
 
 
 def divisors(params: Params, rotary: Rotary, length: int) -> Array | None:

@@ -61,7 +61,7 @@ def refused(golden: Golden) -> dict[str, str]:
     known = dict(NO_TOKENIZER)
     if golden.has_source:
         known["contributions"] = "the attention to the source adds its part"
-    if golden.name == "marian":
+    if golden.name in ("marian", "bart", "blenderbot-small"):
         known["attribution"] = NORMS_BEHIND
     if golden.name == "opt-after":
         known |= {"contributions": NORMS_BEHIND, "attribution": NORMS_BEHIND}

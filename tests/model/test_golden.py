@@ -135,6 +135,7 @@ COARSE = ("fast", "slow", "buckets", "farthest", "width", "context", "size")
 
 OTHERS = {"relu": "silu", "rms": "layer", "layer": "rms", "halves": "interleaved", "interleaved": "halves"}
 OTHERS |= {"first": "mean", "mean": "first", "late": "first", "softmax": "sigmoid", "sigmoid": "softmax"}
+OTHERS |= {"fairseq": "marian"}
 
 
 def wrong_configs(config: Any) -> Iterator[tuple[str, Any]]:

@@ -1,0 +1,236 @@
+"""BART, Marian and their kin: the Transformer as it was first written down, an encoder and a decoder with one embedding.
+
+Vaswani et al. 2017, "Attention Is All You Need". In what its descendants differ is a table (`KINDS`): Lewis et al. 2020,
+"BART"; Junczys-Dowmunt et al. 2018, "Marian"; Liu et al. 2020, "mBART"; Zhang et al. 2020, "PEGASUS"; Fan et al. 2021,
+"M2M-100" (NLLB is one); Roller et al. 2021, "Recipes for building an open-domain chatbot" (Blenderbot).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from llminspect.model.config import Config, Sizes, read_sizes, start_token
+from llminspect.model.copies import Copy, waves
+from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
+from llminspect.model.transformer import encode_source, forward, readout
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from llminspect.core.array import Array
+    from llminspect.model.settings import Settings
+
+
+@dataclass(frozen=True)
+class Kind:
+    """In what a family differs from the others."""
+
+    norms_before: bool = False
+    """Whether the norms stand before each step, and one at the end of each stack; else after each sum."""
+    waves: Literal["", "marian", "fairseq"] = ""
+    """Positions: sines and cosines; "": a table that is learned …"""
+    unused: int = 0
+    """… which begins with so many rows that no token has."""
+    normed: Literal["", "sum", "tokens"] = ""
+    """Whether the embedding is normed; in the decoder before positions are added ("tokens"), or after."""
+    start: int | None = None
+    """What the decoder starts from where the file does not say."""
+    activation: str = "gelu"
+    scaled: bool = False
+    """Whether the embedding is scaled where the file does not say."""
+
+
+KINDS = {
+    "bart": Kind(unused=2, normed="sum", start=2),
+    "mbart": Kind(norms_before=True, unused=2, normed="sum"),
+    "marian": Kind(waves="marian", start=58100),  # Of the published vocabulary; in a smaller one it is no id.
+    "pegasus": Kind(norms_before=True, waves="marian", start=0),
+    "m2m_100": Kind(norms_before=True, waves="fairseq", start=2, activation="relu", scaled=True),
+    "blenderbot": Kind(norms_before=True, start=1),
+    "blenderbot-small": Kind(normed="tokens", start=1),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BartConfig(Config):
+    norm = "layer"
+    norm_epsilon = 1e-5  # Fixed in the definitions of all of them.
+    sizes: Sizes
+    """Of the decoder."""
+    encoder_layers: int
+    encoder_heads: int
+    encoder_width: int
+    """F of the encoder."""
+    activation: str
+    embedding_scale: float
+    start_id: int | None
+    """What the decoder starts from; None: the file does not say."""
+    waves: Literal["", "marian", "fairseq"] = ""
+    padding_id: int | None = None
+    causal: bool = True
+
+    @property
+    def encoder(self) -> BartConfig:
+        heads = self.encoder_heads
+        sizes = replace(self.sizes, L=self.encoder_layers, H=heads, K=heads, E=self.sizes.D // heads)
+        return replace(self, sizes=sizes, causal=False)
+
+
+UNREAD = """
+    encoder_layerdrop decoder_layerdrop classif_dropout num_hidden_layers extra_pos_embeddings
+    force_bos_token_to_be_generated replacing_rate save_step student_decoder_layers student_encoder_layers
+    do_blenderbot_90_layernorm layernorm_variant extra_layer_norm
+""".split()
+"""Of training and of generating, or repeats; the fifth holds the size of the vocabulary in many files, and no version
+reads it."""
+
+
+KEYS = {
+    "L": "decoder_layers",
+    "D": "d_model",
+    "H": "decoder_attention_heads",
+    "F": "decoder_ffn_dim",
+    "context": "max_position_embeddings",
+}
+
+
+def from_huggingface(settings: Settings, kind: Kind) -> BartConfig:
+    sizes = read_sizes(settings, KEYS)
+    for key, only in (
+        ("decoder_vocab_size", sizes.V),
+        ("share_encoder_decoder_embeddings", True),
+        ("tie_word_embeddings", True),
+        ("static_position_embeddings", bool(kind.waves)),
+        ("normalize_before", kind.norms_before),
+        ("normalize_embedding", bool(kind.normed)),
+        ("add_final_layer_norm", kind.norms_before),
+        ("add_bias_logits", False),
+        ("is_encoder_decoder", True),
+    ):
+        settings.only(key, only)
+    settings.skip(*UNREAD)
+    counts = kind.waves == "fairseq"
+    if counts and sizes.D < 4:
+        raise settings.wrong("d_model", "4 or more: its half less one divides")
+    return BartConfig(
+        sizes=sizes,
+        encoder_layers=settings.whole("encoder_layers"),
+        encoder_heads=settings.whole("encoder_attention_heads"),
+        encoder_width=settings.whole("encoder_ffn_dim"),
+        activation=settings.one_of("activation_function", ACTIVATIONS),
+        embedding_scale=math.sqrt(sizes.D) if settings.flag("scale_embedding") else 1.0,
+        start_id=start_token(settings, sizes.V, settings.get("bos_token_id")),
+        waves=kind.waves,
+        padding_id=padding(settings, sizes.V) if counts else None,
+    )
+
+
+def padding(settings: Settings, vocabulary: int) -> int:
+    """The id after which positions count."""
+    found = settings.need("pad_token_id")
+    if type(found) is not int or not 0 <= found < vocabulary:
+        raise settings.wrong("pad_token_id", f"0 to {vocabulary - 1}: positions count from after it")
+    return found
+
+
+def _attention(step: str, name: str, heads: str) -> list[TensorSpec]:
+    return linear_specs(
+        (f"{step}.query", f"{heads} D", f"{name}.q_proj", None),
+        (f"{step}.key", f"{heads} D", f"{name}.k_proj", None),
+        (f"{step}.value", f"{heads} D", f"{name}.v_proj", None),
+        (f"{step}.output", f"D {heads}", f"{name}.out_proj", None),
+        bias=True,
+    )
+
+
+def _layer(kind: Kind, heads: str, width: str, decoder: bool) -> list[TensorSpec]:
+    before = ("attention.norm", "cross_attention.norm", "feedforward.norm")
+    first, second, third = before if kind.norms_before else ("middle.norm", "crossed.norm", "output.norm")
+    crossing = [
+        *_attention("cross_attention", "encoder_attn", heads),
+        *linear_specs((second, "D", "encoder_attn_layer_norm", None), bias=True),
+    ]
+    return [
+        *_attention("attention", "self_attn", heads),
+        *linear_specs((first, "D", "self_attn_layer_norm", None), bias=True),
+        *(crossing if decoder else ()),
+        *linear_specs(
+            ("feedforward.up", f"{width} D", "fc1", None),
+            ("feedforward.down", f"D {width}", "fc2", None),
+            (third, "D", "final_layer_norm", None),
+            bias=True,
+        ),
+    ]
+
+
+def _around(config: BartConfig, kind: Kind, stack: str, front: str = "") -> list[TensorSpec]:
+    """The positions of a stack, and the norms at its beginning and end."""
+
+    def used(table_PD: Array, _: BartConfig) -> Array:
+        return table_PD[kind.unused :]
+
+    name = "embedding.tokens.norm" if kind.normed == "tokens" and not front else "embedding.norm"
+    name, rows = f"{front}{name}", f"{config.sizes.context} D"
+    fix = used if kind.unused else None
+    table = TensorSpec(f"{front}position.weight", rows, f"{stack}.embed_positions.weight", huggingface_fix=fix)
+    first = linear_specs((name, "D", f"{stack}.layernorm_embedding", None), bias=True)
+    last = linear_specs((f"{front}final.norm", "D", f"{stack}.layer_norm", None), bias=True)
+    return [
+        *([] if kind.waves else [table]),
+        *(first if kind.normed else []),
+        *(last if kind.norms_before else []),
+    ]
+
+
+def one_row(bias_1V: Array, _: BartConfig) -> Array:
+    return bias_1V.reshape(-1)
+
+
+def tensors(config: BartConfig, kind: Kind) -> list[TensorSpec]:
+    # The letters are the decoder's; an encoder with other numbers (no published one) has none.
+    heads = "HE" if config.encoder_heads == config.sizes.H else "D"
+    width = "F" if config.encoder_width == config.sizes.F else str(config.encoder_width)
+    encoder, decoder = _layer(kind, heads, width, decoder=False), _layer(kind, "HE", "F", decoder=True)
+    return [
+        TensorSpec("embedding.weight", "V D", "shared.weight"),
+        *_around(config, kind, "encoder", "encoder."),
+        *for_layers(config.encoder_layers, encoder, huggingface="encoder.layers.{}.", stack="encoder.layers"),
+        *_around(config, kind, "decoder"),
+        *for_layers(config.sizes.L, decoder, huggingface="decoder.layers.{}."),
+        TensorSpec("unembedding.bias", "V", "final_logits_bias", huggingface_fix=one_row, optional=True),
+    ]
+
+
+def _family(name: str, kind: Kind) -> Architecture:
+    return Architecture(
+        name=name,
+        model_types=(name,),
+        read_huggingface=partial(from_huggingface, kind=kind),
+        tensors=partial(tensors, kind=kind),
+        forward=forward,
+        readout=readout,
+        encode_source=encode_source,
+        capabilities=frozenset({"generate", "source"}),
+        requires={"generate": "unembedding.bias"} if name == "marian" else {},
+        prefix="model.",
+        defaults={
+            "activation_function": kind.activation,
+            "max_position_embeddings": {"blenderbot": 128, "blenderbot-small": 512}.get(name, 1024),
+            "decoder_start_token_id": kind.start,
+            "scale_embedding": kind.scaled,
+            "pad_token_id": 1,
+        },
+        ignored=(
+            Copy("*.embed_positions.weight*", agrees=waves),
+            Copy("*coder.embed_tokens.weight", of="embedding.weight"),
+            Copy("lm_head.weight", of="embedding.weight"),
+            Copy("*coder.version"),
+        ),
+    )
+
+
+ARCHITECTURES = tuple(_family(name, kind) for name, kind in KINDS.items())
