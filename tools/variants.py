@@ -29,6 +29,7 @@ import torch
 import variant_encoders
 import variant_latent
 import variant_later
+import variant_seq2seq
 import variant_settings
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
@@ -183,7 +184,7 @@ def main() -> None:
     disable_progress_bar()
     logging.disable(logging.WARNING)
     torch.set_num_threads(1)
-    modules = (variant_settings, variant_later, variant_latent, variant_encoders)
+    modules = (variant_settings, variant_later, variant_latent, variant_encoders, variant_seq2seq)
     every = [make for module in modules for make in module.FAMILIES]
     families = [make for make in every if options.family in (None, make.__name__)]
     if options.family == "later":

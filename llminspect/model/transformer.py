@@ -216,14 +216,16 @@ def wave_positions(stream_TD: Array, config: Config, ids_T: Array, start: int) -
     padding_id, width, kind = config.padding_id, config.sizes.D, config.waves or "marian"
     if padding_id is None:
         return sinusoids(stream_TD, start + namespace(ids_T).arange(ids_T.shape[-1]), width, kind)
-    waves_TD = sinusoids(stream_TD, counted_positions(ids_T, padding_id, start), width, kind)
-    return waves_TD * (ids_T != padding_id)[..., None]
+    waves_TD: Array = sinusoids(stream_TD, counted_positions(ids_T, padding_id, start), width, kind)
+    waves_TD = waves_TD * (ids_T != padding_id)[..., None]
+    return waves_TD
 
 
 def counted_positions(ids_T: Array, padding_id: int, start: int = 0) -> Array:
     """Those of tokens that are not padding, from after its id on, and `start` more; padding has its id."""
     counted_T = (ids_T != padding_id).astype(ids_T.dtype)
-    return (namespace(ids_T).cumsum(counted_T, axis=-1) + start) * counted_T + padding_id
+    places_T: Array = (namespace(ids_T).cumsum(counted_T, axis=-1) + start) * counted_T + padding_id
+    return places_T
 
 
 def divisors(params: Params, rotary: Rotary, length: int) -> Array | None:

@@ -1,6 +1,6 @@
-"""BART, Marian and their kin: the Transformer as it was first written down, an encoder and a decoder with one embedding.
+"""BART, Marian and their kin: the first Transformer, an encoder and a decoder with one embedding.
 
-Vaswani et al. 2017, "Attention Is All You Need". In what its descendants differ is a table (`KINDS`): Lewis et al. 2020,
+Vaswani et al. 2017, "Attention Is All You Need". In what its kin differ is a table (`KINDS`): Lewis et al. 2020,
 "BART"; Junczys-Dowmunt et al. 2018, "Marian"; Liu et al. 2020, "mBART"; Zhang et al. 2020, "PEGASUS"; Fan et al. 2021,
 "M2M-100" (NLLB is one); Roller et al. 2021, "Recipes for building an open-domain chatbot" (Blenderbot).
 """

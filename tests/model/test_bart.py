@@ -1,0 +1,47 @@
+"""What a BART and its kin may not say, and the waves that a file may hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from llminspect.core.positions import sinusoids
+from llminspect.errors import ModelError
+from llminspect.model.copies import waves
+from llminspect.model.registry import architecture_for
+from tests.model.golden import Golden
+
+
+def read(name: str, **changed: Any) -> Any:
+    return architecture_for(name, "huggingface").config_from_huggingface({**Golden(name).config(), **changed})
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("bart", "tie_word_embeddings", False),
+        ("bart", "normalize_before", True),
+        ("mbart", "add_final_layer_norm", False),
+        ("pegasus", "normalize_embedding", True),
+        ("blenderbot", "static_position_embeddings", True),
+        ("blenderbot-small", "add_bias_logits", True),
+        ("bart", "is_encoder_decoder", False),
+        ("m2m_100", "pad_token_id", 41),
+        ("m2m_100", "pad_token_id", None),
+        ("m2m_100", "d_model", 3),
+        ("mbart", "activation_function", "strange"),
+    ],
+)
+def test_what_is_not_computed_is_refused(name: str, key: str, value: Any) -> None:
+    with pytest.raises(ModelError, match=key):
+        read(name, **{key: value})
+
+
+def test_only_waves_of_its_own_kind_may_be_in_a_file() -> None:
+    config, places = read("m2m_100"), np.arange(9)
+    table_TD = sinusoids(np.zeros(1), places, config.sizes.D, "fairseq")
+    table_TD[config.padding_id] = 0
+    assert waves(table_TD, config) and not waves(sinusoids(np.zeros(1), places, config.sizes.D), config)
+    assert not waves(table_TD[:, :18], config) and not waves(table_TD, read("bart"))
