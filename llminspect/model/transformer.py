@@ -216,9 +216,9 @@ def wave_positions(stream_TD: Array, config: Config, ids_T: Array, start: int) -
     padding_id, width, kind = config.padding_id, config.sizes.D, config.waves or "marian"
     if padding_id is None:
         return sinusoids(stream_TD, start + namespace(ids_T).arange(ids_T.shape[-1]), width, kind)
-    waves_TD: Array = sinusoids(stream_TD, counted_positions(ids_T, padding_id, start), width, kind)
-    waves_TD = waves_TD * (ids_T != padding_id)[..., None]
-    return waves_TD
+    waves_TD = sinusoids(stream_TD, counted_positions(ids_T, padding_id, start), width, kind)
+    known_TD: Array = waves_TD * (ids_T != padding_id)[..., None]
+    return known_TD
 
 
 def counted_positions(ids_T: Array, padding_id: int, start: int = 0) -> Array:
