@@ -42,6 +42,9 @@ BASES = {
     "full_attention": {"rope_type": "default", "rope_theta": 900.0},
 }
 MODERN = {"local_attention": 6, "rope_parameters": BASES, "cls_token_id": 1, "sep_token_id": 2}
+ONE = {"num_hidden_layers": 2, "pad_token_id": 1, "bos_token_id": 0}
+NARROW = {"num_hidden_layers": 2, "embedding_size": 14}
+
 
 FAMILIES = [
     encoder(
@@ -83,6 +86,31 @@ FAMILIES = [
         lambda model: model.nomic_bert.layers,
         num_hidden_layers=2,
         rope_parameters={"rope_type": "default", "rope_theta": 70.0},
+    ),
+    encoder("mpnet", t.MPNetConfig, t.MPNetForMaskedLM, lambda model: model.mpnet.encoder.layer, **ONE, tokens=20),
+    encoder(
+        "electra",
+        t.ElectraConfig,
+        t.ElectraForMaskedLM,
+        lambda model: model.electra.encoder.layer,
+        **NARROW,
+        hidden_act="relu",
+    ),
+    encoder(
+        "electra-token",
+        t.ElectraConfig,
+        t.ElectraForPreTraining,
+        lambda model: model.electra.encoder.layer,
+        "labels",
+        **NARROW,
+    ),
+    encoder(
+        "albert",
+        t.AlbertConfig,
+        t.AlbertForMaskedLM,
+        lambda model: [group.albert_layers[0] for group in model.albert.encoder.albert_layer_groups],
+        **{**NARROW, "num_hidden_layers": 4},
+        num_hidden_groups=2,
     ),
     encoder(
         "eurobert",

@@ -109,6 +109,8 @@ class Stream:
         self.hooks += [layer.register_forward_hook(self._after) for layer in layers]
 
     def _before(self, _: Any, arguments: Any, keywords: Any) -> None:
+        if self.arrays:  # A layer that comes again (ALBERT).
+            return
         self.arrays = [(arguments[0] if arguments else keywords["hidden_states"])[0].numpy().copy()]
 
     def _after(self, _: Any, __: Any, output: Any) -> None:
@@ -165,7 +167,8 @@ def expected_values(family: Any, model: Any, ids: torch.Tensor) -> dict[str, np.
     elif family.kind == "body":
         values["normed"] = output.last_hidden_state[0].numpy()
     elif family.kind == "labels":
-        values["labels"] = output.logits[0].numpy()
+        labels = output.logits[0].numpy()  # One number a token has no axis of labels there.
+        values["labels"] = labels[:, None] if labels.shape == (family.tokens,) else labels
     elif family.kind == "span":
         values["labels"] = np.stack([output.start_logits[0].numpy(), output.end_logits[0].numpy()], axis=-1)
     else:

@@ -54,6 +54,21 @@ ENCODERS: dict[str, tuple[str, dict[str, tuple[Any, ...]]]] = {
         "NomicBert",
         {"hidden_act": ACTIVATIONS, "layer_norm_eps": EPSILONS, "head_dim": (6, None), "type_vocab_size": (1, 2)},
     ),
+    "mpnet": ("MPNet", {"hidden_act": ACTIVATIONS, "layer_norm_eps": EPSILONS, "pad_token_id": (1, 0)}),
+    "electra": (
+        "Electra",
+        {"hidden_act": ACTIVATIONS, "layer_norm_eps": EPSILONS, "embedding_size": (10, 24), "type_vocab_size": (1, 2)},
+    ),
+    "albert": (
+        "Albert",
+        {
+            "hidden_act": ACTIVATIONS,
+            "layer_norm_eps": EPSILONS,
+            "embedding_size": (10, 24),
+            "num_hidden_layers": (1, 4),
+            "num_hidden_groups": (1, 2, 3),
+        },
+    ),
 }
 LIMITS = {"eurobert": HEADS[:3], "nomic_bert": (*HEADS[:3], "Model")}
 """Those that have not every head."""

@@ -148,7 +148,7 @@ def _result(
     if options.nearest and vectors_ND.shape[1] != table_VD.shape[1]:
         raise UsageError(
             f"--nearest: these vectors have {vectors_ND.shape[1]} numbers, those of tokens {table_VD.shape[1]}",
-            "leave it out, or take --pool mean",
+            "leave it out, or look at others: --pool mean, --at embedding",
         )
     count = options.nearest or (10 if analogy else 0)
     inputs = [token_id for term in analogy.terms for token_id in term.ids] if analogy else []

@@ -106,7 +106,11 @@ def _parts(model: Model, prompt: Prompt, scores: Array, top: int | None) -> dict
     if head.kind == "sequence classification":
         return {"labels": text_labels(head, scores, top)}
     if head.kind == "token classification":
-        probs_TN, best_T = softmax(scores), np.argmax(scores, axis=-1).tolist()
+        alone = len(head.labels) == 1 and head.problem == "multi_label_classification"
+        probs_TN, best_T = (
+            probabilities(head, scores) if alone else softmax(scores),
+            np.argmax(scores, axis=-1).tolist(),
+        )
         rows = enumerate(best_T)
         return {"token_labels": [TokenLabel(head.labels[n], scores[t, n], probs_TN[t, n], t) for t, n in rows]}
     logits = [SpanLogits(index, *row_N) for index, row_N in enumerate(scores)]

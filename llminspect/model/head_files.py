@@ -52,7 +52,9 @@ def with_head(architecture: Architecture, config: Mapping[str, Any], shapes: Sha
     """
     classes = config.get("architectures") or [""]
     name = str(classes[0]) if isinstance(classes, list) else str(classes)
-    kind = KINDS.get(name.rpartition("For")[2])
+    kind, special = KINDS.get(name.rpartition("For")[2]), architecture.heads and architecture.heads.special
+    if special and name.endswith(f"For{special[0]}"):
+        return _ending_in(architecture, special[1])
     if kind is None:
         found = next((each for each in shapes if each.startswith(HEADS)), None)
         if found is None:

@@ -54,6 +54,8 @@ class HeadFiles:
     """What the files call the norm after that layer's function, if there is one."""
     everywhere: bool = False
     """Whether that layer stands in front of labels of tokens and of spans as well."""
+    special: tuple[str, OutputHead] | None = None
+    """The end of the name of a class that no other family has, and its head."""
 
     def of(self, kind: Kind) -> str | None:
         """What the files call the matrix of a head of that kind."""

@@ -194,6 +194,8 @@ def embed(params: Params, config: Config, ids_T: Array, start: int, tap: Tap, fr
         stream_TD = stream_TD + tap(f"{name}.segment", params["segment.weight"][0])
     if f"{name}.norm.weight" in params:
         stream_TD = norm(params, f"{name}.norm", tap(f"{name}.sum", stream_TD), config)
+    if f"{name}.projection.weight" in params:
+        stream_TD = mapped(params, f"{name}.projection", tap(f"{name}.narrow", stream_TD))
     return tap(f"{name}.output", stream_TD)
 
 

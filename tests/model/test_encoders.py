@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+import llminspect
 from llminspect.errors import ModelError
 from llminspect.opening import describe_model
 from tests.model.golden import Golden
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
         ("nomic-bert", {"prenorm": True, "n_embd": 24}),
         ("nomic-bert", {"activation_function": "gelu", "n_embd": 24}),
         ("nomic-bert", {"is_causal": True}),
+        ("mpnet", {"relative_attention_num_buckets": 16}),
+        ("electra", {"position_embedding_type": "relative_key"}),
+        ("electra", {"embedding_size": 0}),
+        ("albert", {"inner_group_num": 2}),
+        ("albert", {"num_hidden_groups": 5}),
         ("eurobert", {"classifier_pooling": "cls"}),
         ("eurobert", {"clf_pooling": "mean"}),
         ("eurobert", {"is_causal": True}),
@@ -65,3 +71,18 @@ def test_windows_hide_on_both_sides(opened: Opened) -> None:
     seen = [(np.abs(np.subtract.outer(*[np.arange(weights_LHTS.shape[-1])] * 2)) <= 3) for _ in range(2)]
     assert [model.config.window_of(index) for index in range(4)] == [None, 3, 3, None]
     assert ((weights_LHTS[1:3] > 0) == np.stack(seen)[:, None]).all()
+
+
+def test_a_discriminator_says_how_probable_it_is_that_a_token_was_replaced() -> None:
+    golden = Golden("electra-token")
+    found = llminspect.forward(golden.expected["ids"].tolist(), str(golden.folder)).token_labels
+    assert found is not None
+    assert {label.label for label in found} == {"replaced"}
+    wanted_T = 1 / (1 + np.exp(-golden.expected["labels"][:, 0]))
+    np.testing.assert_allclose([label.prob for label in found], wanted_T, rtol=1e-4)
+
+
+def test_layers_of_a_group_are_the_same_one(opened: Opened) -> None:
+    arrays = opened("albert")[1].params.arrays
+    layers = [np.asarray(arrays[f"layers.{index}.feedforward.up.weight"]) for index in range(4)]
+    assert (layers[0] == layers[1]).all() and (layers[2] == layers[3]).all() and (layers[1] != layers[2]).any()

@@ -19,6 +19,10 @@ ROW = re.compile(r"^\| `(?P<name>[^`]+)` \| (?P<shape>[A-Z1 ]+) \|", re.MULTILIN
 LISTED = {row["name"]: row["shape"].split() for row in ROW.finditer(PAGE.read_text(encoding="utf-8"))}
 
 
+NARROW = ("embedding.tokens", "embedding.positions", "embedding.segment", "embedding.sum", "final.norm")
+"""What is as wide as a row of the embedding; the last after the layer of the head that predicts words."""
+
+
 class Recorder(Capture):
     """Keeps everything, and the order in which it came."""
 
@@ -43,7 +47,8 @@ def test_the_page_has_every_name_and_shape_in_order(name: str, opened: Opened) -
     computed(model, golden, tap)
     assert [found for found in tap.order if as_listed(found) not in LISTED] == []
     for found, array in tap.arrays.items():
-        assert_shape(found, array, vars(model.config.sizes) | {"U": model.config.sizes.value_width})
+        more = {"U": model.config.sizes.value_width, "M": getattr(model.config, "embedding_width", 0)}
+        assert_shape(found, array, vars(model.config.sizes) | more)
     page = list(LISTED)
     layer = [page.index(as_listed(found)) for found in tap.order if found.startswith("layers.0.") and in_pass(found)]
     in_order = [place for place in layer if "experts" not in page[place]]
@@ -54,9 +59,11 @@ def assert_shape(name: str, array: Array, sizes: dict[str, int]) -> None:
     """T, S, P and N follow the text; an encoder may have heads and widths of its own."""
     letters = LISTED[as_listed(name)]
     assert array.ndim == len(letters), name
+    if name in NARROW and sizes["M"]:
+        letters = ["M" if letter == "D" else letter for letter in letters]
     if not name.startswith("encoder."):
         given = [
-            (size, sizes[letter]) for size, letter in zip(array.shape, letters, strict=True) if letter in "DHKEVXUZQG"
+            (size, sizes[letter]) for size, letter in zip(array.shape, letters, strict=True) if letter in "DHKEVXUZQGM"
         ]
         assert all(size == expected for size, expected in given), (name, array.shape)
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from llminspect.core.tap import Tap
     from llminspect.model.params import Params
     from llminspect.model.settings import Settings
+    from llminspect.model.spec import Readout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,8 @@ class BertConfig(Config):
     tied: bool = True
     causal: bool = False
     rotary: Rotary | None = None
+    embedding_width: int = 0
+    """Of the rows of the embedding, where a matrix makes of them what enters the stream; 0: there is none."""
 
     @property
     def unit(self) -> GatedUnit:
@@ -127,6 +130,13 @@ PARTS = (
 """Of a layer: name, shape, and what files of BERT, of DistilBERT, and GGUF files call it."""
 BERT_LAYER = linear_specs(*((name, shape, its, gguf) for name, shape, its, _, gguf in PARTS), bias=True)
 DISTILBERT_LAYER = linear_specs(*((name, shape, its, gguf) for name, shape, _, its, gguf in PARTS), bias=True)
+
+
+def layer_specs(*names: str) -> list[TensorSpec]:
+    """Of a layer of another kin, by what its files call each of `PARTS`."""
+    return linear_specs(*((*part[:2], its, None) for part, its in zip(PARTS, names, strict=True)), bias=True)
+
+
 BERT_HEAD = (
     "cls.predictions.transform.dense",
     "cls.predictions.transform.LayerNorm",
@@ -144,29 +154,34 @@ def tensors(
     stack: str,
     head: tuple[str, str, str, str],
     norm: str = "embeddings.LayerNorm",
+    projection: str | None = None,
+    names: tuple[str, str] = ("pooler.dense", "cls.seq_relationship"),
 ) -> list[TensorSpec]:
-    """`head` and `norm`: what the files call the parts of the head, and the norm of the embedding."""
+    """`head`, `norm`, `projection`, `names`: what the files call the parts of the head, the norm of the embedding, the
+    matrix behind it, the pooler and what says whether two texts follow each other."""
     dense, head_norm, decoder, tied_bias = head
     bias = tied_bias if config.tied else f"{decoder}.bias"
-    places, kinds = f"{config.positions} D", f"{config.segments} D"
+    width = str(config.embedding_width or "D")
+    places, kinds = f"{config.positions} {width}", f"{config.segments} {width}"
     table = TensorSpec("position.weight", places, "embeddings.position_embeddings.weight", "position_embd.weight")
     segments = TensorSpec("segment.weight", kinds, "embeddings.token_type_embeddings.weight", "token_types.weight")
     perhaps = linear_specs(
-        ("pooler", "D D", "pooler.dense", None),
-        ("next_sentence", "2 D", "cls.seq_relationship", None),
-        ("head", "D D", dense, None),
-        ("head.norm", "D", head_norm, None),
+        ("pooler", "D D", names[0], None),
+        ("next_sentence", "2 D", names[1], None),
+        ("head", f"{width} D", dense, None),
+        ("head.norm", width, head_norm, None),
         bias=True,
     )
     return [
-        TensorSpec("embedding.weight", "V D", "embeddings.word_embeddings.weight", "token_embd.weight"),
+        TensorSpec("embedding.weight", f"V {width}", "embeddings.word_embeddings.weight", "token_embd.weight"),
         *([table] if config.positions else []),
         *([segments] if config.segments else []),
-        *linear_specs(("embedding.norm", "D", norm, "token_embd_norm"), bias=True),
+        *linear_specs(("embedding.norm", width, norm, "token_embd_norm"), bias=True),
+        *(linear_specs(("embedding.projection", f"D {width}", projection, None), bias=True) if projection else ()),
         *for_layers(config.sizes.L, layer, huggingface=f"{stack}.{{}}.", gguf="blk.{}."),
         # The parts of a head are all there, or none.
         *(replace(spec, optional=spec.name.partition(".")[0]) for spec in perhaps),
-        TensorSpec("unembedding.weight", "V D", f"{decoder}.weight", optional=True if config.tied else "head"),
+        TensorSpec("unembedding.weight", f"V {width}", f"{decoder}.weight", optional=True if config.tied else "head"),
         TensorSpec("unembedding.bias", "V", bias, optional="head"),
     ]
 
@@ -204,6 +219,11 @@ HEADS = {
 }
 
 
+def readout_of(activation: str) -> Readout:
+    """`readout` of a family whose definition has that activation there, whatever the layers have."""
+    return partial(readout, activation=activation)
+
+
 def copies(head: tuple[str, str, str, str]) -> tuple[Copy, ...]:
     """What files of a BERT repeat, by what they call the parts of the head."""
     return (
@@ -229,8 +249,7 @@ def _family(
         read_gguf=bert_from_gguf if name == "bert" else None,
         tensors=partial(tensors, layer=layer, stack=stack, head=head),
         forward=forward,
-        # The definition of RoBERTa's head has no other, whatever the layers have.
-        readout=partial(readout, activation="gelu") if name == "roberta" else readout,
+        readout=readout_of("gelu") if name == "roberta" else readout,
         capabilities=frozenset({"encode", "fill"}),
         requires={"fill": "head.weight"},
         heads=HEADS[name],

@@ -1,0 +1,79 @@
+"""ELECTRA: a BERT with a narrow embedding, trained to see which tokens a smaller one of its kind had put in.
+
+Clark et al. 2020, "ELECTRA: Pre-training Text Encoders as Discriminators Rather Than Generators", sections 2 and 3.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from llminspect.model.families.bert import (
+    BERT_LAYER,
+    DEFAULTS,
+    BertConfig,
+    bert_from_huggingface,
+    copies,
+    readout_of,
+    tensors,
+)
+from llminspect.model.heads import HeadFiles, OutputHead
+from llminspect.model.spec import Architecture, TensorSpec
+from llminspect.model.transformer import forward
+
+if TYPE_CHECKING:
+    from llminspect.model.settings import Settings
+
+UNREAD = ("summary_type", "summary_use_proj", "summary_activation", "summary_last_dropout")
+HEAD = (
+    *("generator_predictions.dense", "generator_predictions.LayerNorm"),
+    *("generator_lm_head", "generator_lm_head.bias"),
+)
+
+
+def from_huggingface(settings: Settings) -> BertConfig:
+    settings.skip(*UNREAD)
+    found, width = bert_from_huggingface(settings, counts_from_padding=False), settings.whole("embedding_size")
+    return found if width == found.sizes.D else replace(found, embedding_width=width)
+
+
+def its_tensors(config: BertConfig) -> list[TensorSpec]:
+    projection = "embeddings_project" if config.embedding_width else None
+    return tensors(config, BERT_LAYER, "encoder.layer", HEAD, projection=projection)
+
+
+DISCRIMINATOR = OutputHead(
+    "token classification",
+    ("replaced",),
+    "multi_label_classification",
+    HeadFiles(
+        None,
+        "discriminator_predictions.dense_prediction",
+        ("labels.dense", "discriminator_predictions.dense", ""),
+        everywhere=True,
+    ),
+)
+"""How probable it is that a token is not what stood there."""
+
+ARCHITECTURES = (
+    Architecture(
+        name="electra",
+        model_types=("electra",),
+        read_huggingface=from_huggingface,
+        tensors=its_tensors,
+        forward=forward,
+        readout=readout_of("gelu"),
+        capabilities=frozenset({"encode", "fill"}),
+        requires={"fill": "head.weight"},
+        prefix="electra.",
+        heads=HeadFiles(
+            "classifier.out_proj",
+            "classifier",
+            ("labels.dense", "classifier.dense", "gelu"),
+            special=("PreTraining", DISCRIMINATOR),
+        ),
+        defaults={**DEFAULTS, "embedding_size": 128},
+        older_spellings=((".gamma", ".weight"), (".beta", ".bias")),
+        ignored=copies(HEAD),
+    ),
+)

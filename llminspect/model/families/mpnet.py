@@ -1,0 +1,72 @@
+"""MPNet: a BERT whose scores also have a learned number for each distance, the same in all layers.
+
+Song et al. 2020, "MPNet: Masked and Permuted Pre-training for Language Understanding", section 2.2; the distances as in
+Raffel et al. 2020, section 2.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llminspect.model.config import HUGGINGFACE, read_sizes
+from llminspect.model.families.bert import DEFAULTS, ROBERTA_HEAD, BertConfig, copies, layer_specs, readout_of, tensors
+from llminspect.model.heads import HeadFiles
+from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.spec import Architecture, TensorSpec
+from llminspect.model.transformer import forward
+
+if TYPE_CHECKING:
+    from llminspect.model.settings import Settings
+
+BUCKETS = 32
+"""The reference reads no other number of them, whatever the configuration says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MPNetConfig(BertConfig):
+    buckets: int = BUCKETS
+    farthest: int = 128
+
+
+def from_huggingface(settings: Settings) -> MPNetConfig:
+    settings.only("relative_attention_num_buckets", BUCKETS)
+    positions = settings.whole("max_position_embeddings")
+    return MPNetConfig(
+        sizes=read_sizes(settings, HUGGINGFACE, context=positions - 2),
+        norm_epsilon=settings.number("layer_norm_eps"),
+        activation=settings.one_of("hidden_act", ACTIVATIONS),
+        positions=positions,
+        segments=0,
+        padding_id=1,  # Fixed in the family's definition.
+        tied=settings.flag("tie_word_embeddings"),
+    )
+
+
+LAYER = layer_specs(
+    *("attention.attn.q", "attention.attn.k", "attention.attn.v", "attention.attn.o", "attention.LayerNorm"),
+    *("intermediate.dense", "output.dense", "output.LayerNorm"),
+)
+
+
+def its_tensors(config: MPNetConfig) -> list[TensorSpec]:
+    relative = TensorSpec("relative.weight", f"{BUCKETS} H", "encoder.relative_attention_bias.weight")
+    return [*tensors(config, LAYER, "encoder.layer", ROBERTA_HEAD), relative]
+
+
+ARCHITECTURES = (
+    Architecture(
+        name="mpnet",
+        model_types=("mpnet",),
+        read_huggingface=from_huggingface,
+        tensors=its_tensors,
+        forward=forward,
+        readout=readout_of("gelu"),
+        capabilities=frozenset({"encode", "fill"}),
+        requires={"fill": "head.weight"},
+        prefix="mpnet.",
+        heads=HeadFiles("classifier.out_proj", "classifier", ("labels.dense", "classifier.dense", "tanh")),
+        defaults=DEFAULTS,
+        ignored=copies(ROBERTA_HEAD),
+    ),
+)
