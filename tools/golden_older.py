@@ -26,6 +26,8 @@ def older_form(config: dict[str, Any]) -> dict[str, Any]:
     older["torch_dtype"] = older.pop("dtype", "float32")
     older["transformers_version"] = "4.40.0"
     kind = older["model_type"]
+    if kind == "gemma4_text":
+        return _older_gemma4(older)
     rope = older.pop("rope_parameters", None)
     if kind == "gemma3_text":
         older["rope_theta"] = rope["full_attention"]["rope_theta"]
@@ -58,6 +60,14 @@ def older_form(config: dict[str, Any]) -> dict[str, Any]:
         for key in ("dense_act_fn", "is_gated_act"):
             older.pop(key, None)
     return older
+
+
+def _older_gemma4(older: dict[str, Any]) -> dict[str, Any]:
+    """As its makers wrote it: what differs by layer is not stated by layer."""
+    (layer,) = {tuple(sorted(entry.items())) for entry in older.pop("per_layer_config").values()}
+    stated = dict(layer)
+    shared = {"num_global_key_value_heads": stated.get("num_key_value_heads")}
+    return older | shared | {"global_head_dim": stated["head_dim"]}
 
 
 def _older_rope(kind: str, rope: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import golden_encoders
 import golden_families
+import golden_gemma
 import golden_latent
 import golden_later
 import golden_masking
@@ -49,7 +50,8 @@ def computed(model: Any, name: str) -> bool:
 def randomize(model: Any, generator: torch.Generator, rounded_to: torch.dtype | None) -> None:
     """Weights that leave the size of the numbers as it is, and biases and norms far from 0 and 1."""
     norms = {f"{name}.weight" for name, module in model.named_modules() if "norm" in type(module).__name__.lower()}
-    offset = 0.0 if "Gemma" in type(model).__name__ else 1.0
+    name_of_kind = type(model).__name__
+    offset = 0.0 if "Gemma" in name_of_kind and "Gemma4" not in name_of_kind else 1.0
     with torch.no_grad():
         for name, tensor in model.named_parameters():
             if computed(model, name):
@@ -57,6 +59,8 @@ def randomize(model: Any, generator: torch.Generator, rounded_to: torch.dtype | 
             noise = torch.randn(tensor.shape, generator=generator)
             if name in norms:
                 value = offset + 0.3 * noise
+                if "Gemma4" in name_of_kind and name.endswith("q_norm.weight"):  # It does not scale its scores either.
+                    value *= 0.4
             elif tensor.ndim == 1 or name.endswith("bias"):
                 value = 0.3 * noise
             elif "embed" in name or "shared" in name or "wte" in name or "wpe" in name or "relative" in name:
@@ -68,6 +72,8 @@ def randomize(model: Any, generator: torch.Generator, rounded_to: torch.dtype | 
                     value *= 0.3
             tensor.copy_(value if rounded_to is None else value.to(rounded_to).to(torch.float32))
         for name, tensor in model.named_buffers():
+            if name.endswith("layer_scalar"):
+                tensor.copy_(0.8 + 0.2 * torch.rand(tensor.shape, generator=generator))
             if name.endswith("bias"):
                 tensor.copy_(0.3 * torch.randn(tensor.shape, generator=generator))
 
@@ -233,6 +239,7 @@ def main(arguments: list[str]) -> None:
         *golden_state.FAMILIES,
         *golden_encoders.FAMILIES,
         *golden_seq2seq.FAMILIES,
+        *golden_gemma.FAMILIES,
         *golden_others.OTHERS,
     ]:
         if not wanted or family.name in wanted:

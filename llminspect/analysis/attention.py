@@ -179,8 +179,8 @@ class WatchedAttention:
             self._weights(int(layer), heads, array)
             self._held.clear()
             return
-        sizes = self._model.config.sizes
-        shared = sizes.H // sizes.K if step in _SHARED else 1
+        config = self._model.config
+        shared = config.sizes.H // config.heads_of(int(layer))[0] if step in _SHARED else 1
         for head in heads:
             self._held[f"{step}.{head}"] = array[head // shared].copy()
 
@@ -220,17 +220,17 @@ class WatchedAttention:
     def _head(
         self, layer: int, head: int, weights_TS: Array, measures: Mapping[str, Array], window: int | None
     ) -> Head:
-        sizes, shown = self._model.config.sizes, self._wanted.shown
+        (keys, width), shown = self._model.config.heads_of(layer), self._wanted.shown
         kept = {name: self._held.get(f"{PARTS.get(name, name)}.{head}") for name in (*STEPS, *PARTS) if name in shown}
         if set(SCORE_PARTS) & set(shown):
-            both = score_parts(self._held[f"query.{head}"], self._held[f"key.{head}"], sizes.M)
+            both = score_parts(self._held[f"query.{head}"], self._held[f"key.{head}"], self._model.config.sizes.M)
             kept |= {name: part_TS for name, part_TS in zip(SCORE_PARTS, both, strict=True) if name in shown}
         if "added" in shown:
             output_DHE = self._model.params.layer(layer).get("attention.output.weight")
-            columns = slice(head * sizes.value_width, (head + 1) * sizes.value_width)
+            columns = slice(head * width, (head + 1) * width)
             output_DE = None if output_DHE is None else output_DHE[:, columns]
             added_TS = norm_of_added(weights_TS, self._held[f"value.{head}"], output_DE, self._held.get(f"gate.{head}"))
             kept["added"] = added_TS * self._model.config.residual_scale
         measured = {name: float(value) for name, value in measures.items()}
-        kv_head = head * sizes.K // sizes.H
+        kv_head = head * keys // self._model.config.sizes.H
         return Head(layer, head, kv_head, habit(measured), measured, weights_TS.copy(), window, **kept)

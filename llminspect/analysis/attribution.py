@@ -169,7 +169,9 @@ def contributions(model: Model, rows: Mapping[str, Array], index: int, text: str
     crossed = "cross_attention.query.weight" in arrays
     parts = None if crossed else stream_parts(rows, model.params.layer, sizes.L)
     if parts is None:
-        why = "the attention to the source adds its part" if crossed else "its norms come after the sum"
+        scaled = "output.scale" in arrays or "per_layer.gate.weight" in arrays
+        why = "a layer scales it, or adds more" if scaled else "its norms come after the sum"
+        why = "the attention to the source adds its part" if crossed else why
         raise UserError(
             f"the layers of {model.name} do not simply add to the residual stream",
             f"{why}, so there are no shares of single heads",

@@ -218,7 +218,7 @@ def query_by_hand(
         text=text,
         layer=layer,
         head=head,
-        kv_head=head * sizes.K // sizes.H,
+        kv_head=head * model.config.heads_of(layer)[0] // model.config.sizes.H,
         chosen_by="you" if chosen else "strength",
         scale=scale,
         output=steps["mixed"],
@@ -258,7 +258,7 @@ def scale_and_bias(scores_S: Array, scaled_S: Array) -> tuple[float, Array | Non
 
 def _captured(model: Model, ids: Sequence[int], index: int, layer: int, head: int) -> dict[str, Array]:
     """The query's row of each step, and the keys and values that it may see; what the model has not is not there."""
-    name, kv_head = f"layers.{layer}.attention", head * model.config.sizes.K // model.config.sizes.H
+    name, kv_head = f"layers.{layer}.attention", head * model.config.heads_of(layer)[0] // model.config.sizes.H
     names = {step: f"{name}.{step}" for step in _STEPS}
     capture, earlier, row = Capture(*names.values()), Capture(*(names[step] for step in _SHARED)), index
     if len(ids) > WHOLE_PASS and model.config.causal and model.can("generate") and index > 0:

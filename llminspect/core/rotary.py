@@ -85,6 +85,20 @@ class Linear:
 
 
 @dataclass(frozen=True)
+class Proportional:
+    """Only the fastest pairs turn, as fast as if all did (Gemma 4; the reference implementation's own formula)."""
+
+    share: float
+    """So much of all pairs."""
+    factor: float = 1.0
+    gain: float = 1.0
+
+    def speeds(self, rotary: Rotary, length: int) -> list[float]:
+        turned, plain = int(self.share * rotary.width // 2), plain_speeds(rotary.width, rotary.base)
+        return [speed / self.factor if pair < turned else 0.0 for pair, speed in enumerate(plain)]
+
+
+@dataclass(frozen=True)
 class Dynamic:
     """The base grows with the text once it is longer than in training ("dynamic NTK", bloc97 and emozilla 2023).
 

@@ -138,6 +138,10 @@ class Config:
 
     latent_epsilon: float | None = None
     """ε of the norms of the shorter vectors that queries, keys and values are made of, where there are such."""
+    per_layer: int = 0
+    """How many numbers each layer reads of the tokens themselves, beside the stream."""
+    value_norms: bool = False
+    """Whether values are normed, without a weight."""
 
     @property
     def unit(self) -> GatedUnit:
@@ -161,6 +165,19 @@ class Config:
 
     def rotary_of(self, index: int) -> Rotary | None:
         return self.rotary
+
+    def heads_of(self, index: int) -> tuple[int, int]:
+        """How many keys and values a layer has, and how wide the values are: K and U."""
+        return self.sizes.K, self.sizes.value_width
+
+    def keys_of(self, index: int) -> int:
+        """The layer whose keys and values a layer works with: mostly its own."""
+        return index
+
+    @property
+    def borrows(self) -> bool:
+        """Whether layers work with the keys and values of others: the last ones do, if any."""
+        return self.keys_of(self.sizes.L - 1) != self.sizes.L - 1
 
     def window_of(self, index: int) -> int | None:
         """How many tokens a token sees in a layer, itself included; None: all before it."""
@@ -209,6 +226,12 @@ class DecoderConfig(Config):
     latent_epsilon: float | None = None
     split: bool = False
     """Whether the file holds the matrices of keys and values apart, where most files with latents have one of both."""
+    per_layer: int = 0
+    value_norms: bool = False
+    whole_heads: tuple[int, int] | None = None
+    """Keys and values, and the width of a head, in the layers without a window, where they have others."""
+    borrowing: int = 0
+    """How many of the last layers work with the keys and values of the last one before them with the same window."""
 
     @property
     def ungated(self) -> str:
@@ -221,6 +244,15 @@ class DecoderConfig(Config):
         if index in self.unturned:
             return None
         return self.local_rotary if self.local_rotary is not None and index in self.windowed else self.rotary
+
+    def heads_of(self, index: int) -> tuple[int, int]:
+        return super().heads_of(index) if self.whole_heads is None or index in self.windowed else self.whole_heads
+
+    def keys_of(self, index: int) -> int:
+        lenders = range(self.sizes.L - self.borrowing)
+        if index in lenders:
+            return index
+        return max(layer for layer in lenders if (layer in self.windowed) == (index in self.windowed))
 
     def window_of(self, index: int) -> int | None:
         return self.window if index in self.windowed else None

@@ -120,7 +120,12 @@ def sizes_from_gguf(settings: Settings, experts: int = 0) -> Sizes:
 
 
 def from_gguf(
-    settings: Settings, sizes: Sizes | None = None, epsilon: str = "attention.layer_norm_rms_epsilon", **known: Any
+    settings: Settings,
+    sizes: Sizes | None = None,
+    epsilon: str = "attention.layer_norm_rms_epsilon",
+    *,
+    rotary: Rotary | None = None,
+    **known: Any,
 ) -> DecoderConfig:
     """What every family writes alike, and what is `known`. Whether there is an output matrix and which biases, the
     file's tensors say."""
@@ -129,7 +134,7 @@ def from_gguf(
         sizes=sizes,
         norm_epsilon=settings.number(epsilon),
         scale=sizes.E**-0.5,
-        rotary=rotary_files.from_gguf(settings, sizes.E, sizes.context),
+        rotary=rotary or rotary_files.from_gguf(settings, sizes.E, sizes.context),
         tied=True,
         biased=None,
         causal=settings.flag("attention.causal", True),
@@ -282,7 +287,7 @@ DEFAULTS = {"hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": 10_000.0}
 def family(
     name: str,
     read_huggingface: Callable[[Settings], DecoderConfig],
-    tensors: Callable[[DecoderConfig], Iterable[TensorSpec]] = plain_tensors,
+    tensors: Callable[[Any], Iterable[TensorSpec]] = plain_tensors,
     *,
     model_type: str | None = None,
     gguf: str | tuple[str, ...] = (),

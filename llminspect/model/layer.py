@@ -39,6 +39,8 @@ def steps_within(experts: int) -> Iterator[str]:
     crossing = ("norm", "query", "scores", "scaled", "masked", "weights", "mixed", "output")
     yield from (f"cross_attention.{step}" for step in crossing)
     yield from (f"feedforward.{step}" for step in ("gate", "up", "hidden", "activation", "unnormed", "output"))
+    yield from ("attention.value.projected", "unscaled")
+    yield from (f"per_layer.{step}" for step in ("gate", "activation", "unnormed", "output"))
     yield from (f"feedforward.router.{step}" for step in ("scores", "weights"))
     yield from (f"feedforward.shared.{step}" for step in ("gate", "up", "activation", "share", "output"))
     for expert in range(experts):
@@ -72,21 +74,28 @@ class Layer:
     source: Source | None = None
 
     def into_attention(self, stream_TD: Array, *rotation_TP: Array) -> tuple[Array, ...]:
-        """What the attention works on: queries [..., H, T, E], keys and values [..., K, T, E]; and where it has one
-        the gate of what each head reads, [..., H, T, E], between 0 and 1.
+        """What the attention works on: queries [..., H, T, E], and where the layer has its own, keys and values
+        [..., K, T, E]; and where it has one the gate of what each head reads, [..., H, T, E], between 0 and 1.
 
         `rotation_TP`: cos and sin by which queries and keys are turned, if they are.
         """
         read_TD = self._read("attention", stream_TD)
-        sizes = self.config.sizes
-        if sizes.Z:
+        if self.config.sizes.Z:
             return self._of_latents(read_TD, rotation_TP)
-        query_HTE = self._positioned("query", read_TD, sizes.H, rotation_TP)
-        key_KTE = self._positioned("key", read_TD, sizes.K, rotation_TP)
-        value_KTE = self.heads("attention.value", read_TD, sizes.K)
+        query_HTE = self._positioned("query", read_TD, self.config.sizes.H, rotation_TP)
+        if self.config.keys_of(self.index) != self.index:
+            return (query_HTE,)
+        keys, _ = self.config.heads_of(self.index)
+        key_KTE = self._positioned("key", read_TD, keys, rotation_TP)
+        made_of = "value" if "attention.value.weight" in self.arrays else "key"
+        value_KTE = self._projected(f"attention.{made_of}", read_TD, keys)
+        if self.config.value_norms:
+            value_KTE = self.tap(f"{self.name}.attention.value.projected", value_KTE)
+            value_KTE = rms_norm(value_KTE, None, self.config.norm_epsilon)
+        value_KTE = self.tap(f"{self.name}.attention.value", value_KTE)
         if "attention.gate.weight" not in self.arrays:
             return query_HTE, key_KTE, value_KTE
-        gate_HTE = self._projected("attention.gate", read_TD, sizes.H)
+        gate_HTE = self._projected("attention.gate", read_TD, self.config.sizes.H)
         gate_HTE = self.tap(f"{self.name}.attention.gate", 1 / (1 + namespace(gate_HTE).exp(-gate_HTE)))
         return query_HTE, key_KTE, value_KTE, gate_HTE
 
@@ -96,7 +105,8 @@ class Layer:
 
     def out_of_mixers(self, stream_TD: Array, *mixed: Array) -> tuple[Array]:
         """The stream [..., T, D] after what the heads mixed [..., H, T, E], what was read from the state [..., T, C],
-        and what the later steps make of it were added: each where the layer has it."""
+        and what the later steps make of it and of the layer's own vectors of the tokens [..., T, N] were added: each
+        where the layer has it."""
         middle_TD, mixed_of = stream_TD, list(mixed)
         if self.config.attends(self.index):
             middle_TD = self._added("attention", "middle", middle_TD, self._merged("attention", mixed_of.pop(0)))
@@ -110,7 +120,17 @@ class Layer:
         if not any(name.startswith("feedforward.") for name in self.arrays):
             return (middle_TD,)
         read_TD = self._read("feedforward", stream_TD if self.config.parallel else middle_TD)
-        return (self._added("feedforward", "output", middle_TD, self._fed_forward(read_TD)),)
+        output_TD = self._added("feedforward", "output", middle_TD, self._fed_forward(read_TD))
+        for inputs_TN in mixed_of:
+            output_TD = self._added("per_layer", "output", output_TD, self._of_tokens(output_TD, inputs_TN))
+        scale_1 = self.arrays.get("output.scale")
+        return (output_TD if scale_1 is None else self.tap(f"{self.name}.unscaled", output_TD) * scale_1,)
+
+    def _of_tokens(self, stream_TD: Array, inputs_TN: Array) -> Array:
+        """What the layer's own vectors of the tokens say, as far as the stream lets them: [..., T, D]."""
+        gate_TN = self.tap(f"{self.name}.per_layer.gate", mapped(self.arrays, "per_layer.gate", stream_TD))
+        activation_TN = feedforward.ACTIVATIONS[self.config.ungated](gate_TN) * inputs_TN
+        return mapped(self.arrays, "per_layer.output", self.tap(f"{self.name}.per_layer.activation", activation_TN))
 
     def heads(self, part: str, x_TD: Array, heads: int) -> Array:
         """A linear map cut into heads, [..., H, T, E]: `part` is "attention.value" and the like. Tap: `part`."""

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llminspect.core.rotary import Dynamic, Linear, Llama3, LongRope, Rotary, Yarn, long_rope_gain, yarn_gain
+from llminspect.core.rotary import (
+    Dynamic,
+    Linear,
+    Llama3,
+    LongRope,
+    Proportional,
+    Rotary,
+    Yarn,
+    long_rope_gain,
+    yarn_gain,
+)
 from llminspect.errors import ModelError
 
 if TYPE_CHECKING:
@@ -33,15 +43,17 @@ def _turned(settings: Settings, head_width: int, otherwise: float = 1.0) -> int:
 
 
 def two_rotations(
-    settings: Settings, head_width: int, context: int, local_key: str = "rope_theta"
+    settings: Settings, head_width: int, context: int, local_key: str = "rope_theta", whole_width: int | None = None
 ) -> tuple[Rotary, Rotary]:
-    """From `rope_parameters` that has one object for the layers with a window, and one for those without."""
+    """From `rope_parameters` that has one object for the layers with a window, and one for those without, whose heads
+    may have a width of their own."""
     both = settings.under("rope_parameters")
     found = []
-    for kind, key in (("sliding_attention", local_key), ("full_attention", "rope_theta")):
+    kinds = (("sliding_attention", local_key, head_width), ("full_attention", "rope_theta", whole_width or head_width))
+    for kind, key, width in kinds:
         inner = both.under(kind)
         inner.only("truncate", True)  # Which the reference implementation does not find in here.
-        found.append(from_parameters(inner, settings, head_width, context, key))
+        found.append(from_parameters(inner, settings, width, context, key))
     both.done()
     local, everywhere = found
     return local, everywhere
@@ -66,7 +78,8 @@ def from_parameters(
     base_key: str = "rope_theta",
 ) -> Rotary:
     """From one `rope_parameters` object; what it lacks, the configuration around it says."""
-    width = _turned(inner, head_width, outer.number("partial_rotary_factor", 1.0))
+    whole = inner.get("rope_type") == "proportional"
+    width = head_width if whole else _turned(inner, head_width, outer.number("partial_rotary_factor", 1.0))
     base = inner.number("rope_theta", outer.number(base_key))
     scaling = _scaling(inner, outer, context)
     inner.done()
@@ -79,6 +92,10 @@ def _scaling(inner: Settings, outer: Settings, context: int) -> Scaling | None:
     if kind == "rope_type":
         inner.only("type", inner.get("rope_type"))
     return make(inner, outer, context)
+
+
+def _proportional(inner: Settings, _: Settings, __: int) -> Scaling:
+    return Proportional(inner.number("partial_rotary_factor", 1.0), inner.number("factor", 1.0))
 
 
 def _dynamic(inner: Settings, _: Settings, context: int) -> Scaling:
@@ -127,6 +144,7 @@ def _long(inner: Settings, outer: Settings, context: int) -> Scaling:
 SCALINGS: dict[str, Callable[[Settings, Settings, int], Scaling | None]] = {
     "default": lambda *_: None,
     "linear": lambda inner, *_: Linear(inner.number("factor")),
+    "proportional": _proportional,
     "dynamic": _dynamic,
     "llama3": _llama3,
     "yarn": _yarn,

@@ -22,6 +22,7 @@ from llminspect.core.threads import SHARED_FROM, by_rows, sharing
 from llminspect.core.unembed import logits
 from llminspect.errors import ModelError, UsageError, UserError
 from llminspect.model.layer import Layer, final_norm, norm, steps_within
+from llminspect.model.lending import borrowed, per_layer_inputs
 from llminspect.model.spec import Pass
 from llminspect.model.states import Reading, through_state
 
@@ -90,11 +91,9 @@ def through(
     xp, tokens, layers = namespace(ids_T), ids_T.shape[-1], config.sizes.L
     start, keys, first = now = span(cache, tokens)
     stream_TD = embed(params, config, ids_T, start, tap, front)
-    rotations = {
-        rotary: rotary_angles(stream_TD, start, tokens, rotary, divisors(params, rotary, start + tokens))
-        for rotary in (config.rotary, config.local_rotary)
-        if rotary is not None
-    }
+    inputs_TLN = per_layer_inputs(params, config, ids_T, stream_TD, tap) if config.per_layer else None
+    lent: dict[int, LayerCache] | None = {} if config.borrows else None
+    rotations = rotations_of(params, config, stream_TD, start)
     masks = {
         window: hide(
             causal_mask(xp, tokens, keys, window, first) if config.causal else window_mask(xp, tokens, window), hidden_S
@@ -116,7 +115,7 @@ def through(
         if config.attends(index):
             rotation_TP = () if rotary is None else rotations[rotary]
             mask_TS = masks[config.window_of(index)]
-            mixed_HTE, pairs = attended(layer, stream_TD, rotation_TP, cache, mask_TS, bias_HTS, tap)
+            mixed_HTE, pairs = attended(layer, stream_TD, rotation_TP, cache, mask_TS, bias_HTS, tap, lent)
             mixed, seen = (mixed_HTE,), pairs
         state = config.state_of(index)
         if state is not None:
@@ -124,14 +123,27 @@ def through(
             reading = Reading(arrays, read_TD, state_before(cache, index), tap, f"{name}.state", hidden_S)
             mixed_TC, kept = through_state(state, reading)
             mixed, seen = (*mixed, mixed_TC), replace(kept, attended=pairs)
+        if inputs_TLN is not None:
+            mixed = (*mixed, inputs_TLN[..., index, :])
         (stream_TD,) = by_rows(layer.out_of_mixers, stream_TD, *mixed, rows=tokens)
         return tap(f"{name}.output", stream_TD), seen if config.causal else None
 
     def layer_kind(index: int) -> Hashable:
-        return config.rotary_of(index), config.window_of(index), config.scale_of(index)
+        return config.rotary_of(index), config.window_of(index), config.scale_of(index), config.heads_of(index)
 
     with sharing(shared):
         return params.through(step, stream_TD, layers, tap, cache, stack=f"{front}layers", layer_kind=layer_kind)
+
+
+def rotations_of(params: Params, config: Config, stream_TD: Array, start: int) -> dict[Rotary, tuple[Array, Array]]:
+    """cos and sin of each rotation of the model. Divisors in a file are never those of the layers with a window."""
+    tokens = stream_TD.shape[-2]
+    found = {}
+    for rotary in (config.local_rotary, config.rotary):
+        if rotary is not None:
+            by = divisors(params, rotary, start + tokens) if rotary is config.rotary else None
+            found[rotary] = rotary_angles(stream_TD, start, tokens, rotary, by)
+    return found
 
 
 def attended(
@@ -142,11 +154,21 @@ def attended(
     mask_TS: Mask | None,
     bias_HTS: Array | None,
     tap: Tap,
+    lent: dict[int, LayerCache] | None = None,
 ) -> tuple[Array, LayerCache]:
-    """What the heads of a layer mix, [..., H, T, E], and the keys and values that they have seen."""
-    rows = stream_TD.shape[-2]
-    query_HTE, key_KTE, value_KTE, *gate_HTE = by_rows(layer.into_attention, stream_TD, *rotation_TP, rows=rows)
-    seen = extend(cache, layer.index, key_KTE, value_KTE)
+    """What the heads of a layer mix, [..., H, T, E], and the keys and values that they have seen.
+
+    `lent`: the keys and values of each layer, where some borrow those of another.
+    """
+    tokens, index = stream_TD.shape[-2], layer.index
+    query_HTE, *made = by_rows(layer.into_attention, stream_TD, *rotation_TP, rows=tokens)
+    pair_KTE, gate_HTE = made[:2], made[2:]
+    if pair_KTE or lent is None:
+        seen = extend(cache, index, *pair_KTE)
+    else:
+        seen = borrowed(lent[layer.config.keys_of(index)], tokens, tap, f"{layer.name}.attention")
+    if lent is not None:
+        lent[index] = seen
     mixed_HTE = attention.attend(
         query_HTE,
         seen.key_KSE,

@@ -63,7 +63,7 @@ def refused(golden: Golden) -> dict[str, str]:
         known["contributions"] = "the attention to the source adds its part"
     if golden.name in ("marian", "bart", "blenderbot-small"):
         known["attribution"] = NORMS_BEHIND
-    if golden.name == "opt-after":
+    if golden.name in ("opt-after", "gemma4", "gemma4-same-keys"):
         known |= {"contributions": NORMS_BEHIND, "attribution": NORMS_BEHIND}
     if golden.name.startswith("t5") or golden.name in ("bloom", "mpt"):
         known["embed positions"] = "adds nothing to a token for its position"

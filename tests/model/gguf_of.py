@@ -37,6 +37,8 @@ KINDS = {
     "gemma2": gguf.MODEL_ARCH.GEMMA2,
     "gemma3": gguf.MODEL_ARCH.GEMMA3,
     "gemma3-both-ways": gguf.MODEL_ARCH.GEMMA_EMBEDDING,
+    "gemma4": gguf.MODEL_ARCH.GEMMA4,
+    "gemma4-same-keys": gguf.MODEL_ARCH.GEMMA4,
     "phi3": gguf.MODEL_ARCH.PHI3,
     "phi3-longrope": gguf.MODEL_ARCH.PHI3,
     "gpt2": gguf.MODEL_ARCH.GPT2,
@@ -138,8 +140,8 @@ RMS_EPSILON = ("lfm2",)
 
 def write_keys(writer: Any, config: dict[str, Any]) -> None:
     """What the converter's `set_gguf_parameters` write for each kind of model."""
-    if config["model_type"] == "t5":
-        write_t5_keys(writer, config)
+    if config["model_type"] in ("t5", "gemma4_text"):
+        (write_t5_keys if config["model_type"] == "t5" else write_gemma4_keys)(writer, config)
         return
 
     if config["model_type"] in ("mamba", "mamba2"):
@@ -394,6 +396,39 @@ def write_t5_keys(writer: Any, config: dict[str, Any]) -> None:
     writer.add_decoder_start_token_id(config["decoder_start_token_id"])
 
 
+def write_gemma4_keys(writer: Any, config: dict[str, Any]) -> None:
+    layers, kinds = config["num_hidden_layers"], config["layer_types"]
+    slides, shared = [kind == "sliding_attention" for kind in kinds], config["num_kv_shared_layers"]
+    whole = next(iter(config["per_layer_config"].values()))
+    writer.add_block_count(layers)
+    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_embedding_length(config["hidden_size"])
+    units = config["intermediate_size"]
+    doubled = [units * (1 + (config["use_double_wide_mlp"] and at >= layers - shared)) for at in range(layers)]
+    writer.add_feed_forward_length(doubled if config["use_double_wide_mlp"] else units)
+    writer.add_head_count(config["num_attention_heads"])
+    local = config["num_key_value_heads"]
+    keys = [local if slide else whole.get("num_key_value_heads", local) for slide in slides]
+    writer.add_head_count_kv(keys if "num_key_value_heads" in whole else local)
+    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_sliding_window(config["sliding_window"])
+    writer.add_sliding_window_pattern(slides)
+    writer.add_shared_kv_layers(shared)
+    writer.add_embedding_length_per_layer_input(config["hidden_size_per_layer_input"])
+    for add, width in (
+        (writer.add_key_length, whole["head_dim"]),
+        (writer.add_value_length, whole["head_dim"]),
+        (writer.add_rope_dimension_count, whole["head_dim"]),
+        (writer.add_key_length_swa, config["head_dim"]),
+        (writer.add_value_length_swa, config["head_dim"]),
+        (writer.add_rope_dimension_count_swa, config["head_dim"]),
+    ):
+        add(width)
+    if config["final_logit_softcapping"]:
+        writer.add_final_logit_softcapping(config["final_logit_softcapping"])
+    write_rotation(writer, config)
+
+
 def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Array]]:
     """The converter's `modify_tensors`."""
     kind = config["model_type"]
@@ -430,7 +465,9 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
             array = array.squeeze(1)
         if name.endswith(".sinks"):
             name += ".weight"
-        if kind.startswith(("gemma", "nemotron")):
+        if name.endswith("layer_scalar"):
+            name += ".weight"
+        if kind.startswith(("gemma", "nemotron")) and kind != "gemma4_text":
             array = array + 1 if name.endswith("norm.weight") else array
         if kind == "gpt2" and name.endswith(("c_attn.weight", "c_proj.weight", "c_fc.weight")):
             array = array.T
@@ -493,6 +530,10 @@ def permuted(array: Array, heads: int) -> Array:
 def extra(config: dict[str, Any]) -> Iterator[tuple[str, Array]]:
     """The converter's `generate_extra_tensors`: what slows each pair of the rotation."""
     rope = config.get("rope_parameters", {})
+    if config["model_type"] == "gemma4_text":
+        width = next(iter(config["per_layer_config"].values()))["head_dim"]
+        turned = int(width * rope["full_attention"]["partial_rotary_factor"] / 2)
+        yield "rope_freqs.weight", np.array([1.0] * turned + [1e30] * (width // 2 - turned), np.float32)
     if rope.get("rope_type") == "llama3":
         width, context = config["head_dim"], rope["original_max_position_embeddings"]
         low, high = rope["low_freq_factor"], rope["high_freq_factor"]

@@ -12,6 +12,7 @@ from tests.model.golden import FOLDER, NAMES, computed
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
+    from llminspect.model.opened import Model
     from tests.model.conftest import Opened
 
 PAGE = FOLDER.parent.parent / "docs" / "shapes.md"
@@ -47,12 +48,19 @@ def test_the_page_has_every_name_and_shape_in_order(name: str, opened: Opened) -
     computed(model, golden, tap)
     assert [found for found in tap.order if as_listed(found) not in LISTED] == []
     for found, array in tap.arrays.items():
-        more = {"U": model.config.sizes.value_width, "M": getattr(model.config, "embedding_width", 0)}
-        assert_shape(found, array, vars(model.config.sizes) | more)
+        assert_shape(found, array, sizes_of(model, found))
     page = list(LISTED)
     layer = [page.index(as_listed(found)) for found in tap.order if found.startswith("layers.0.") and in_pass(found)]
     in_order = [place for place in layer if "experts" not in page[place]]
     assert in_order == sorted(in_order)
+
+
+def sizes_of(model: Model, name: str) -> dict[str, int]:
+    """By letter; a layer may have another number of keys, and heads of another width, than most."""
+    config, layer = model.config, re.match(r"layers\.(\d+)\.", name)
+    sizes = vars(config.sizes) | {"U": config.sizes.value_width, "M": getattr(config, "embedding_width", 0)}
+    keys, width = config.heads_of(0 if layer is None else int(layer[1]))
+    return sizes if (keys, width) == (sizes["K"], sizes["U"]) else {**sizes, "K": keys, "E": width, "U": width}
 
 
 def assert_shape(name: str, array: Array, sizes: dict[str, int]) -> None:

@@ -57,12 +57,7 @@ def on_jax(
 
     Raises UsageError where the mesh does not fit the model, UserError where JAX has no device or memory is short.
     """
-    if model.config.state is not None:
-        raise UsageError(
-            f"--engine jax: layers {ranges(model.config.state_layers)} of {model.name} have a state "
-            f"({model.config.state.named}), which is not compiled",
-            "take --engine numpy",
-        )
+    _check_kind(model)
     _check_devices()
     sizes = model.config.sizes
     specs = [spec for spec in model.architecture.tensors(model.config) if spec.name in model.params]
@@ -87,6 +82,18 @@ def on_jax(
     budget.check_weights()
     arrays = load(model.params.part, specs, sizes, layout, settings.dtype, progress)
     return replace(model, engine=Compiled(model, arrays, places_in(piled(specs)), layout, budget))
+
+
+def _check_kind(model: Model) -> None:
+    """Raise UsageError for a model whose passes are not compiled."""
+    config, layers = model.config, range(model.config.sizes.L)
+    why = ""
+    if config.state is not None:
+        why = f"layers {ranges(config.state_layers)} of {model.name} have a state ({config.state.named})"
+    elif config.per_layer or config.borrows or any(config.heads_of(at) != config.heads_of(0) for at in layers):
+        why = f"the layers of {model.name} have heads of two sizes, borrow keys, or read vectors of the tokens"
+    if why:
+        raise UsageError(f"--engine jax: {why}, which is not compiled", "take --engine numpy")
 
 
 def _check_devices() -> None:

@@ -1,0 +1,253 @@
+"""Gemma 4 (text): each layer reads a vector of its own for each token, layers without a window have wider heads, values
+are normed, and the last layers work with the keys and values of earlier ones.
+
+Gemma Team 2026, "Gemma 4"; the per-layer embeddings and the shared keys are those of Gemma 3n (Gemma Team 2025).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from llminspect.core.feedforward import Glu
+from llminspect.core.rotary import Rotary
+from llminspect.model import decoder_files as files
+from llminspect.model import rotary_files
+from llminspect.model.config import GGUF, read_sizes
+from llminspect.model.copies import Copy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gemma4Config(files.DecoderConfig):
+    """With what says which arrays there are."""
+
+    same_keys: bool | None
+    """Whether layers without a window make their values of their keys; None: where the file has no others."""
+    wider: bool
+    """Whether the layers that borrow keys and values have twice as many hidden units."""
+
+
+def from_huggingface(settings: files.Settings) -> Gemma4Config:
+    settings.only("hidden_activation", "gelu_pytorch_tanh")
+    settings.only("enable_moe_block", False)
+    settings.only("use_bidirectional_attention", "vision")  # Of the tokens of a picture alone.
+    settings.skip("top_k_experts", "moe_intermediate_size")  # Of what is off.
+    sizes, same = files.sizes_from_huggingface(settings), settings.flag("attention_k_eq_v")
+    settings.only("vocab_size_per_layer_input", sizes.V)
+    settings.skip("num_global_key_value_heads")  # Which without shared projections is not looked at.
+    keys = settings.whole("num_global_key_value_heads", sizes.K) if same else sizes.K
+    whole = _stated_whole_heads(settings, sizes, (keys, settings.whole("global_head_dim")))
+    local, everywhere = rotary_files.two_rotations(settings, sizes.E, sizes.context, whole_width=whole[1])
+    found = files.from_huggingface(
+        settings,
+        sizes,
+        unit=Glu("gelu_tanh"),
+        rotary=everywhere,
+        local_rotary=local,
+        biased=files.attention_biases(settings),
+    )
+    found = files.with_windows(found, settings, lambda index: (index + 1) % 6 != 0)
+    return _settled(
+        found,
+        settings,
+        "num_kv_shared_layers",
+        _or_none(settings, "hidden_size_per_layer_input"),
+        whole_heads=whole,
+        logit_cap=settings.perhaps("final_logit_softcapping"),
+        same_keys=same,
+        wider=settings.flag("use_double_wide_mlp"),
+    )
+
+
+def _stated_whole_heads(settings: files.Settings, sizes: files.Sizes, otherwise: tuple[int, int]) -> tuple[int, int]:
+    """Files of transformers 5 state what differs by layer, and the same for all layers without a window."""
+    stated = settings.get("per_layer_config")
+    if stated is None:
+        return otherwise
+    kinds = settings.need("layer_types")
+    wanted = {index for index, kind in enumerate(kinds) if kind == "full_attention"} | {len(kinds) - 1}
+    found = {
+        (entry.pop("num_key_value_heads", sizes.K), entry.pop("head_dim", sizes.E), not entry)
+        for entry in map(dict, stated.values())
+    }
+    if {int(index) for index in stated} != wanted or len(found) != 1 or not min(found)[2]:
+        raise settings.wrong("per_layer_config", "the same heads for all layers without a window")
+    keys, width, _ = min(found)
+    return keys, width
+
+
+def from_gguf(settings: files.Settings) -> Gemma4Config:
+    layers = settings.whole("block_count")
+    slides = settings.need("attention.sliding_window_pattern")
+    if not isinstance(slides, list) or len(slides) != layers:
+        raise settings.wrong("attention.sliding_window_pattern", f"true or false for each of {layers} layers")
+    whole_width, width = settings.whole("attention.key_length"), settings.whole("attention.key_length_swa")
+    settings.only("attention.value_length", whole_width)
+    settings.only("attention.value_length_swa", width)
+    settings.only("rope.dimension_count", whole_width)
+    settings.only("rope.dimension_count_swa", width)
+    settings.skip("expert_feed_forward_length")
+    keys = _by_layer(settings, "attention.head_count_kv", layers)
+    wide = _by_layer(settings, "feed_forward_length", layers)
+    of_kind = {kind: {keys[at] for at in range(layers) if bool(slides[at]) is kind} for kind in (True, False)}
+    if any(len(found) > 1 for found in of_kind.values()):
+        raise settings.wrong("attention.head_count_kv", "one number for the layers with a window, one for the others")
+    local_keys, whole_keys = min(of_kind[True] or of_kind[False]), min(of_kind[False] or of_kind[True])
+    sizes = read_sizes(settings, GGUF, K=local_keys, E=width, F=wide[0])
+    found = files.from_gguf(
+        settings,
+        sizes,
+        unit=Glu("gelu_tanh"),
+        biased=(),
+        rotary=Rotary(whole_width, settings.number("rope.freq_base", 1_000_000.0)),
+        local_rotary=Rotary(width, settings.number("rope.freq_base_swa", 10_000.0)),
+        window=settings.whole("attention.sliding_window"),
+        windowed=tuple(at for at in range(layers) if slides[at]),
+    )
+    result = _settled(
+        found,
+        settings,
+        "attention.shared_kv_layers",
+        _or_none(settings, "embedding_length_per_layer_input"),
+        whole_heads=(whole_keys, whole_width),
+        logit_cap=settings.perhaps("final_logit_softcapping"),
+        same_keys=None,
+        wider=wide[-1] != wide[0],
+    )
+    if wide != [hidden_units(result, at) for at in range(layers)]:
+        raise settings.wrong("feed_forward_length", "the same for all layers, or twice in those that share keys")
+    return result
+
+
+def _by_layer(settings: files.Settings, key: str, layers: int) -> list[int]:
+    """A number for all layers, or one for each."""
+    stated = settings.need(key)
+    if isinstance(stated, list) and len(stated) == layers and all(type(each) is int and each > 0 for each in stated):
+        return stated
+    return [settings.whole(key)] * layers
+
+
+def _or_none(settings: files.Settings, key: str) -> int:
+    return settings.whole(key) if settings.get(key) else 0
+
+
+def _settled(
+    found: files.DecoderConfig, settings: files.Settings, key: str, per_layer: int, **known: Any
+) -> Gemma4Config:
+    """With what both kinds of file say alike; `key` is that of how many layers borrow keys and values."""
+    last, borrowing = found.sizes.L - 1, _or_none(settings, key)
+    windowed = tuple(index for index in found.windowed if index != last)  # The last one sees everything.
+    lenders = {index in windowed for index in range(last + 1 - borrowing)}
+    if lenders != {index in windowed for index in range(last + 1)}:
+        raise settings.wrong(key, "so few that a layer with, and one without a window is left to borrow from")
+    changed = replace(
+        found,
+        scale=1.0,
+        embedding_scale=math.sqrt(found.sizes.D),
+        windowed=windowed,
+        borrowing=borrowing,
+        value_norms=True,
+        per_layer=per_layer,
+    )
+    return Gemma4Config(**vars(changed) | known)
+
+
+def hidden_units(config: Gemma4Config, index: int) -> int:
+    return config.sizes.F * (2 if config.wider and config.keys_of(index) != index else 1)
+
+
+NORMS = files.linear_specs(
+    ("attention.norm", "D", "input_layernorm", "attn_norm"),
+    ("attention.norm_after", "D", "post_attention_layernorm", "post_attention_norm"),
+    ("feedforward.norm", "D", "pre_feedforward_layernorm", "ffn_norm"),
+    ("feedforward.norm_after", "D", "post_feedforward_layernorm", "post_ffw_norm"),
+)
+SCALE = files.TensorSpec("output.scale", "1", "layer_scalar", "layer_output_scale.weight")
+
+
+def tensors(config: Gemma4Config) -> list[files.TensorSpec]:
+    width, layers = str(config.per_layer), config.sizes.L
+
+    def layer(index: int) -> list[files.TensorSpec]:
+        keys, heads = config.heads_of(index)
+        lends, units = config.keys_of(index) == index, str(hidden_units(config, index))
+        query, kept = str(config.sizes.H * heads), str(keys * heads)
+        shared = index not in config.windowed and config.same_keys
+        found = [
+            *NORMS,
+            *files.linear_specs(
+                ("attention.query", f"{query} D", "self_attn.q_proj", "attn_q"),
+                ("attention.query.norm", str(heads), "self_attn.q_norm", "attn_q_norm"),
+                ("attention.output", f"D {query}", "self_attn.o_proj", "attn_output"),
+                bias=config.biased,
+            ),
+            *files.feed_forward_specs(config, units),
+            SCALE,
+        ]
+        if lends:
+            found += files.linear_specs(
+                ("attention.key", f"{kept} D", "self_attn.k_proj", "attn_k"),
+                ("attention.key.norm", str(heads), "self_attn.k_norm", "attn_k_norm"),
+                bias=config.biased,
+            )
+        if lends and not shared:
+            value = ("attention.value", f"{kept} D", "self_attn.v_proj", "attn_v")
+            may_lack = config.same_keys is None and index not in config.windowed
+            found += [replace(spec, optional=may_lack) for spec in files.linear_specs(value, bias=config.biased)]
+        if config.per_layer:
+            found += files.linear_specs(
+                ("per_layer.gate", f"{width} D", "per_layer_input_gate", "inp_gate"),
+                ("per_layer.output", f"D {width}", "per_layer_projection", "proj"),
+                ("per_layer.norm_after", "D", "post_per_layer_input_norm", "post_norm"),
+            )
+        return found
+
+    around = files.around_layers(config, layer)
+    if config.per_layer:
+        every = str(config.per_layer * layers)
+        around += files.linear_specs(
+            ("per_layer.embedding", f"V {every}", "embed_tokens_per_layer", "per_layer_token_embd"),
+            ("per_layer.projection", f"{every} D", "per_layer_model_projection", "per_layer_model_proj"),
+            ("per_layer.norm", width, "per_layer_projection_norm", "per_layer_proj_norm"),
+        )
+    if config.same_keys is None:  # A GGUF file has the pairs that do not turn as very large divisors.
+        around += [replace(spec, optional=False) for spec in files.divisor_specs(config)]
+    return around
+
+
+UNUSED = tuple(
+    Copy(f"{layer}.*.{part}.weight")
+    for layer, parts in (
+        ("layers", ("self_attn.k_proj", "self_attn.v_proj", "self_attn.k_norm")),
+        ("blk", ("attn_k", "attn_v", "attn_k_norm")),
+    )
+    for part in parts
+)
+"""Files may have them in layers that borrow keys and values; no version of the model reads them there."""
+DEFAULTS = {
+    "num_key_value_heads": 4,
+    "head_dim": 256,
+    "global_head_dim": 512,
+    "max_position_embeddings": 131_072,
+    "sliding_window": 512,
+    "tie_word_embeddings": True,
+    "hidden_size_per_layer_input": 256,
+    "vocab_size_per_layer_input": 262_144,
+    "rope_parameters": {
+        "sliding_attention": {"rope_type": "default", "rope_theta": 10_000.0},
+        "full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.25, "rope_theta": 1_000_000.0},
+    },
+}
+ARCHITECTURES = (
+    files.family(
+        "gemma4",
+        from_huggingface,
+        tensors,
+        model_type="gemma4_text",
+        gguf="gemma4",
+        read_gguf=from_gguf,
+        ignored=UNUSED,
+        defaults=DEFAULTS,
+    ),
+)

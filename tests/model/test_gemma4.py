@@ -1,0 +1,111 @@
+"""What Gemma 4 has that no other kind has: keys that are borrowed, vectors for each layer; and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from llminspect.core.tap import Capture, Chain, Edit
+from llminspect.errors import ModelError, UsageError
+from llminspect.model.registry import architecture_of
+from llminspect.opening import open_model
+from tests.model.golden import Golden
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from llminspect.core.array import Array
+    from tests.model.conftest import Opened
+
+IDS = [5, 9, 30, 7, 11, 2, 41, 3, 8]
+
+
+def test_the_last_layers_see_the_keys_of_the_last_one_with_their_window(opened: Opened) -> None:
+    _, model = opened("gemma4")
+    tap = Capture("*")
+    model.run(IDS, tap)
+    for part in ("key", "value"):
+        for layer, lender in ((2, 0), (3, 1)):
+            assert np.array_equal(tap[f"layers.{layer}.attention.{part}"], tap[f"layers.{lender}.attention.{part}"])
+    assert "layers.2.attention.key.projected" not in tap.arrays
+
+
+def test_a_value_can_be_changed_in_the_layer_that_borrows_it(opened: Opened) -> None:
+    """In that layer, and in none that has it from the same one."""
+
+    def turned_round(value_KTE: Array, _: Any) -> Array:
+        return value_KTE[..., ::-1]
+
+    _, model = opened("gemma4")
+    plain, seen = Capture("layers.*.attention.mixed"), Capture("layers.*.attention.mixed")
+    model.run(IDS, plain)
+    model.run(IDS, Chain([Edit("layers.2.attention.value", turned_round, None), seen]))
+    assert np.allclose(seen["layers.2.attention.mixed"], plain["layers.2.attention.mixed"][..., ::-1], atol=1e-5)
+    assert np.array_equal(seen["layers.0.attention.mixed"], plain["layers.0.attention.mixed"])
+
+
+def test_it_goes_on_from_a_cache(opened: Opened) -> None:
+    """Past its window, where what is changed is the new tokens' alone."""
+    _, model = opened("gemma4")
+    whole, cache = Capture("layers.*.attention.*"), model.run(IDS[:7]).cache
+    part, same = Capture("layers.*.attention.*"), Edit("layers.2.attention.key", lambda array, _: array + 0, None)
+    stream_TD = model.run(IDS, whole).stream_TD
+    assert np.allclose(model.run(IDS[7:], Chain([same, part]), cache).stream_TD, stream_TD[7:], atol=1e-4)
+    assert np.allclose(part["layers.2.attention.key"], whole["layers.2.attention.key"][:, 7:], atol=1e-5)
+
+
+def test_both_forms_of_its_configuration_say_the_same() -> None:
+    """That of transformers 5 states the heads by layer, its makers' by kind of layer."""
+    values = Golden("gemma4-same-keys").config("config.older.json")
+    assert (values["num_global_key_value_heads"], values["global_head_dim"]) == (1, 8)
+    assert "per_layer_config" not in values
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"enable_moe_block": True}, "enable_moe_block = true is not understood"),
+        ({"use_bidirectional_attention": "all"}, 'use_bidirectional_attention = "all" is not understood'),
+        ({"hidden_activation": "silu"}, 'hidden_activation = "silu" is not understood'),
+        ({"vocab_size_per_layer_input": 40}, "vocab_size_per_layer_input = 40 is not understood"),
+        ({"num_kv_shared_layers": 3}, "num_kv_shared_layers = 3 is not understood"),
+        ({"num_kv_shared_layers": 4}, "num_kv_shared_layers = 4 is not understood"),
+        ({"per_layer_config": {"1": {"head_dim": 10}, "3": {"head_dim": 8}}}, "per_layer_config = "),
+        ({"per_layer_config": {"1": {"head_dim": 10}}}, "per_layer_config = "),
+        ({"per_layer_config": {"1": {"head_dim": 10, "b": 1}, "3": {"head_dim": 10, "b": 1}}}, "per_layer_config = "),
+    ],
+)
+def test_what_is_built_otherwise_is_refused(changes: dict[str, Any], line: str) -> None:
+    values = Golden("gemma4").config() | changes
+    with pytest.raises(ModelError, match=line.replace("{", r"\{")):
+        architecture_of(values, "huggingface", "gemma4").config_from_huggingface(values)
+
+
+def test_keys_that_no_layer_reads_may_be_in_the_file(tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    folder = Golden("gemma4").folder
+    shutil.copy(folder / "config.json", tmp_path)
+    tensors = load_file(folder / "model.safetensors")
+    spare = {
+        name.replace("layers.0.", "layers.2."): array + 1
+        for name, array in tensors.items()
+        if "layers.0.self_attn.k_" in name or "layers.0.self_attn.v_" in name
+    }
+    save_file({**spare, **tensors}, tmp_path / "model.safetensors")
+    found = open_model(str(tmp_path), offline=True).run(IDS).stream_TD
+    assert np.array_equal(found, open_model(str(folder), offline=True).run(IDS).stream_TD)
+    assert json.loads((tmp_path / "config.json").read_text())["num_kv_shared_layers"] == 2
+
+
+def test_it_is_not_compiled() -> None:
+    from llminspect.backends.jax.settings import EngineSettings
+    from llminspect.backends.jax.start import on_jax
+
+    model = open_model(str(Golden("gemma4").folder), offline=True)
+    with pytest.raises(UsageError, match=r"--engine jax: the layers of .* borrow keys"):
+        on_jax(model, EngineSettings())

@@ -1,0 +1,45 @@
+"""Which tiny models stand for Gemma 4: keys that are borrowed, vectors for each layer, two widths of heads."""
+
+from __future__ import annotations
+
+import transformers as t
+from golden_families import Family, eager
+
+SIZES = {"vocab_size": 47, "hidden_size": 20, "intermediate_size": 14, "num_attention_heads": 2, "head_dim": 6}
+PATTERN = ["sliding_attention", "full_attention", "sliding_attention", "full_attention"]
+ROTATIONS = {
+    "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+    "full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.5, "rope_theta": 50.0},
+}
+
+
+def gemma4(name: str, **settings: object) -> Family:
+    given = {**SIZES, "max_position_embeddings": 64, "sliding_window": 5, "rope_parameters": ROTATIONS, **settings}
+    return Family(name, eager(t.Gemma4TextConfig, **given), t.Gemma4ForCausalLM, tokens=13, vocabulary=47)
+
+
+FAMILIES = [
+    gemma4(
+        "gemma4",
+        num_hidden_layers=4,
+        num_key_value_heads=1,
+        global_head_dim=10,
+        layer_types=PATTERN,
+        num_kv_shared_layers=2,
+        hidden_size_per_layer_input=4,
+        vocab_size_per_layer_input=47,
+        use_double_wide_mlp=True,
+        final_logit_softcapping=4.0,
+    ),
+    gemma4(
+        "gemma4-same-keys",
+        num_hidden_layers=2,
+        num_key_value_heads=2,
+        num_global_key_value_heads=1,
+        global_head_dim=8,
+        layer_types=PATTERN[:2],
+        hidden_size_per_layer_input=0,
+        vocab_size_per_layer_input=47,
+        attention_k_eq_v=True,
+    ),
+]
