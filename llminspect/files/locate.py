@@ -213,6 +213,8 @@ def _from_folder(
 ) -> Located:
     """A model from its folder. `known` is a hash or commit that stands for its weights. Where `weights` are not needed
     they may be of any kind, or not whole."""
+    from llminspect.files.quantized import opened
+
     config = read_json(folders.inside(folder, folders.CONFIG))
     generation = folder / folders.GENERATION
     try:
@@ -234,5 +236,5 @@ def _from_folder(
         generation=read_json(folders.inside(folder, generation.name)) if generation.exists() else {},
         origin=origin or {},
         weight_paths=paths,
-        open_weights=(lambda: folders.open_safetensors(folder)) if paths else None,
+        open_weights=(lambda: opened(folders.open_safetensors(folder), config)) if paths else None,
     )

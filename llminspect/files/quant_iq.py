@@ -1,7 +1,9 @@
-"""The decoders of ggml's IQ types: blocks of 256 weights whose groups of 8 or 4 are one entry of a grid each.
+"""The decoders of ggml's types of few bits: of two or three values a weight, and the IQ types.
 
-As those of `quant_types.py` they take blocks as bytes [n, bytes of a block], fill float32 [n, 256] and give the same
-bits as the `gguf` package; the layouts are those of `ggml-common.h`. Loaded when the first such block is decoded.
+A block of an IQ type has 256 weights, each group of 8 or 4 of which is one entry of a grid. As those of
+`quant_types.py` the decoders take blocks as bytes [n, bytes of a block], fill float32 [n, weights of a block] and give
+the same bits as the `gguf` package; the layouts are those of `ggml-common.h`. Loaded when the first such block is
+decoded.
 """
 
 from __future__ import annotations
@@ -35,8 +37,8 @@ def _fill(out: Floats, scales: NDArray[Any], groups: Floats, signs: Bytes | None
         out *= np.where(minus, np.float32(-1), np.float32(1))
 
 
-def _half(blocks: Bytes) -> Floats:
-    return blocks[:, :2].copy().view("<f2").astype("f4")
+def _half(blocks: Bytes, at: int = 0) -> Floats:
+    return blocks[:, at : at + 2].copy().view("<f2").astype("f4")
 
 
 def _cut(packed: NDArray[Any], shifts: tuple[int, ...], mask: int) -> NDArray[Any]:
@@ -92,3 +94,24 @@ def iq1_m(blocks: Bytes, out: Floats) -> None:
     places = blocks[:, :32].astype("u2") | (packed & 7).astype("u2") << 8
     groups = grid("IQ1_S")[places] + np.where(packed & 8, -_TILT, _TILT)[..., None]
     _fill(out, scale * (2 * _cut(words, (0, 3, 6, 9), 7) + 1), groups)
+
+
+def q1_0(blocks: Bytes, out: Floats) -> None:
+    """A sign for each weight."""
+    scale = _half(blocks)
+    np.copyto(out, np.where(np.unpackbits(blocks[:, 2:], axis=1, bitorder="little"), scale, -scale))
+
+
+def tq1_0(blocks: Bytes, out: Floats) -> None:
+    """Five weights of three values in a byte: what is carried when the rest of the byte is taken times three."""
+    powers = np.array([1, 3, 9, 27, 81], np.uint8)[:, None]
+    packed = (blocks[:, None, :32] * powers, blocks[:, None, 32:48] * powers, blocks[:, None, 48:52] * powers[:4])
+    digits = np.concatenate([part.reshape(len(blocks), -1) for part in packed], axis=1).astype(np.uint16) * 3 >> 8
+    out[:] = digits.astype("i1") - 1
+    out *= _half(blocks, 52)
+
+
+def tq2_0(blocks: Bytes, out: Floats) -> None:
+    packed = blocks[:, :64].reshape(-1, 2, 1, 32) >> np.array([0, 2, 4, 6], np.uint8)[:, None] & 3
+    out[:] = packed.reshape(out.shape).view("i1") - 1
+    out *= _half(blocks, 64)

@@ -3,7 +3,7 @@
 A quantized tensor is a row of blocks of 32 or 256 weights that share a scale (and a minimum). Each decoder takes blocks
 as bytes [n, bytes of a block] and fills float32 [n, weights of a block]; the layouts are those of ggml
 (`ggml-common.h`, `ggml-quants.c`), and the results are bit for bit those of the `gguf` package: the tests compare them.
-A new type is a row of `TYPES` and, where it can be read, a decoder; those with a grid are in `quant_iq.py`. Q1_0 and
+A new type is a row of `TYPES` and, where it can be read, a decoder; those of few bits are in `quant_iq.py`. Q1_0 and
 Q8_1, which the package does not decode, are read as ggml's C code defines them. numpy is loaded by the decoders alone:
 a header is read without it.
 """
@@ -131,33 +131,6 @@ def _nvfp4(blocks: Bytes, out: Floats) -> None:
     _scale_groups(_looked_up(_FP4_VALUES, groups), scales, None, out)
 
 
-# -- Few bits: one or three values a weight ----------------------------------------------------------------------------
-
-
-def _q1_0(blocks: Bytes, out: Floats) -> None:
-    """A sign for each weight."""
-    import numpy as np
-
-    scale = _half(blocks, 0)
-    np.copyto(out, np.where(np.unpackbits(blocks[:, 2:], axis=1, bitorder="little"), scale, -scale))
-
-
-def _tq1_0(blocks: Bytes, out: Floats) -> None:
-    """Five weights of three values in a byte: what is carried when the rest of the byte is taken times three."""
-    import numpy as np
-
-    powers = np.array([1, 3, 9, 27, 81], np.uint8)[:, None]
-    packed = (blocks[:, None, :32] * powers, blocks[:, None, 32:48] * powers, blocks[:, None, 48:52] * powers[:4])
-    digits = np.concatenate([part.reshape(len(blocks), -1) for part in packed], axis=1).astype(np.uint16) * 3 >> 8
-    out[:] = digits.astype("i1") - 1
-    out *= _half(blocks, 52)
-
-
-def _tq2_0(blocks: Bytes, out: Floats) -> None:
-    out[:] = _shifted(blocks[:, :64].reshape(-1, 2, 32), (0, 2, 4, 6), 3).reshape(-1, 256).view("i1") - 1
-    out *= _half(blocks, 64)
-
-
 # -- Blocks of 256 ("K-quants"): 8 or 16 groups, each with a small scale of its own ------------------------------------
 
 
@@ -230,10 +203,16 @@ def _iq4_xs(blocks: Bytes, out: Floats) -> None:
     _scale_groups(numbers, _half(blocks, 0) * scales, None, out)
 
 
-def _from_grid(blocks: Bytes, out: Floats, name: str) -> None:
+def _few_bits(blocks: Bytes, out: Floats, name: str) -> None:
     from llminspect.files import quant_iq
 
     getattr(quant_iq, name)(blocks, out)
+
+
+def _float_8(blocks: Bytes, out: Floats, layout: str) -> None:
+    from llminspect.files import quant_floats
+
+    quant_floats.decode(blocks, out, layout)
 
 
 # -- The table ---------------------------------------------------------------------------------------------------------
@@ -254,26 +233,26 @@ TYPES = (
     NumberType("Q5_K", 256, 176, 13, decode=partial(_q45_k, at=48, fifth=16), scales=(0, 2)),
     NumberType("Q6_K", 256, 210, 14, decode=_q6_k, scales=(208,)),
     NumberType("Q8_K", 256, 292, 15),
-    NumberType("IQ2_XXS", 256, 66, 16, decode=partial(_from_grid, name="iq2_xxs")),
-    NumberType("IQ2_XS", 256, 74, 17, decode=partial(_from_grid, name="iq2_xs")),
-    NumberType("IQ3_XXS", 256, 98, 18, decode=partial(_from_grid, name="iq3_xxs")),
-    NumberType("IQ1_S", 256, 50, 19, decode=partial(_from_grid, name="iq1_s")),
+    NumberType("IQ2_XXS", 256, 66, 16, decode=partial(_few_bits, name="iq2_xxs")),
+    NumberType("IQ2_XS", 256, 74, 17, decode=partial(_few_bits, name="iq2_xs")),
+    NumberType("IQ3_XXS", 256, 98, 18, decode=partial(_few_bits, name="iq3_xxs")),
+    NumberType("IQ1_S", 256, 50, 19, decode=partial(_few_bits, name="iq1_s")),
     NumberType("IQ4_NL", 32, 18, 20, decode=_iq4_nl),
-    NumberType("IQ3_S", 256, 110, 21, decode=partial(_from_grid, name="iq3_s")),
-    NumberType("IQ2_S", 256, 82, 22, decode=partial(_from_grid, name="iq2_s")),
+    NumberType("IQ3_S", 256, 110, 21, decode=partial(_few_bits, name="iq3_s")),
+    NumberType("IQ2_S", 256, 82, 22, decode=partial(_few_bits, name="iq2_s")),
     NumberType("IQ4_XS", 256, 136, 23, decode=_iq4_xs),
     NumberType("I8", 1, 1, 24, plain="i1"),
     NumberType("I16", 1, 2, 25, plain="<i2"),
     NumberType("I32", 1, 4, 26, plain="<i4"),
     NumberType("I64", 1, 8, 27, plain="<i8"),
     NumberType("F64", 1, 8, 28, plain="<f8"),
-    NumberType("IQ1_M", 256, 56, 29, decode=partial(_from_grid, name="iq1_m")),
+    NumberType("IQ1_M", 256, 56, 29, decode=partial(_few_bits, name="iq1_m")),
     NumberType("BF16", 1, 2, 30, decode=_bf16),
-    NumberType("TQ1_0", 256, 54, 34, decode=_tq1_0),
-    NumberType("TQ2_0", 256, 66, 35, decode=_tq2_0),
+    NumberType("TQ1_0", 256, 54, 34, decode=partial(_few_bits, name="tq1_0")),
+    NumberType("TQ2_0", 256, 66, 35, decode=partial(_few_bits, name="tq2_0")),
     NumberType("MXFP4", 32, 17, 39, decode=_mxfp4),
     NumberType("NVFP4", 64, 36, 40, decode=_nvfp4),
-    NumberType("Q1_0", 128, 18, 41, decode=_q1_0),
+    NumberType("Q1_0", 128, 18, 41, decode=partial(_few_bits, name="q1_0")),
     # In safetensors files alone; those of 6 and 4 bits count as blocks that fill whole bytes.
     NumberType("U8", 1, 1, plain="u1"),
     NumberType("U16", 1, 2, plain="<u2"),
@@ -281,7 +260,10 @@ TYPES = (
     NumberType("U64", 1, 8, plain="<u8"),
     NumberType("BOOL", 1, 1, plain="u1"),
     NumberType("C64", 1, 8),
-    *(NumberType(f"F8_{layout}", 1, 1) for layout in ("E4M3", "E5M2", "E8M0", "E4M3FNUZ", "E5M2FNUZ")),
+    *(
+        NumberType(f"F8_{layout}", 1, 1, decode=partial(_float_8, layout=layout))
+        for layout in ("E4M3", "E5M2", "E8M0", "E4M3FNUZ", "E5M2FNUZ")
+    ),
     NumberType("F6_E2M3", 4, 3),
     NumberType("F6_E3M2", 4, 3),
     NumberType("F4", 2, 1),

@@ -96,6 +96,15 @@ class WeightFile:
         part = self._bytes(info, info.offset + start * row_bytes, (stop - start) * row_bytes)
         return dequantize(info.type, part).reshape(stop - start, *info.shape[1:])
 
+    def decodes(self, name: str) -> bool:
+        """Whether the tensor is of a type that can be read."""
+        return self.tensors[name].type in DECODABLE
+
+    def bytes_of(self, name: str) -> NDArray[np.uint8]:
+        """All bytes of a tensor as they lie in the file, a read-only view of it."""
+        info = self._info(name)
+        return self._bytes(info, info.offset, info.nbytes)
+
     def raw(self, name: str) -> NDArray[np.uint8]:
         """The bytes of a matrix as they lie in the file, [rows, bytes of a row]; a read-only view of it."""
         info = self._info(name)

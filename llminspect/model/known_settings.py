@@ -30,18 +30,19 @@ HARMLESS = frozenset(
     forced_bos_token_id forced_eos_token_id renormalize_logits remove_invalid_values exponential_decay_length_penalty
     suppress_tokens begin_suppress_tokens min_new_tokens epsilon_cutoff eta_cutoff top_h encoder_repetition_penalty
     guidance_scale penalty_alpha forced_decoder_ids sequence_bias stop_strings max_time pooling_type
-    classifier.output_labels
+    classifier.output_labels quantization quantization_config compression_config
     """.split()
 )
 """Keys that change no number of a forward pass, whatever they say: training, bookkeeping, how the reference
 implementation computes, how it would choose tokens, how long texts may become, ids that the tokenizer states, and what
-the vectors of sentences are made of (model/pooling.py)."""
+the vectors of sentences are made of (model/pooling.py). How weights are quantized is read with them
+(files/quantized)."""
 
 MAY_BE_OFF = frozenset(
     """
     add_cross_attention cross_attention_hidden_size is_decoder is_encoder_decoder tie_encoder_decoder pruned_heads
     adapters lora_rank loss_type vision_config audio_config image_token_id image_token_index
-    quantization quantization_config compression_config sparsity_config torch_dtype_override sparse_attention
+    sparsity_config torch_dtype_override sparse_attention
     attention_bias bias lm_head_bias mlp_bias qkv_bias use_bias use_qkv_bias attention_out_bias layer_norm_bias
     qk_layernorm qk_norm use_qk_norm use_sliding_window sliding_window max_window_layers
     attn_logit_softcapping final_logit_softcapping logit_cap clip_qkv use_attention_sinks

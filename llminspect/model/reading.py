@@ -101,7 +101,7 @@ def check_decodable(description: Description) -> None:
     for spec in description.specs:
         for name in (*spec.sources(located.format), *(name for name, _ in spec.copies)):
             kind = weights.tensors[name].type
-            if kind not in DECODABLE:
+            if not weights.decodes(name):
                 names.setdefault(kind, []).append(name)
     if names:
         kind, found = next(iter(names.items()))

@@ -157,16 +157,8 @@ class Settings:
 def huggingface(
     config: Mapping[str, Any], defaults: Mapping[str, Any] = MappingProxyType({}), ignored: Collection[str] = ()
 ) -> Settings:
-    """Of a `config.json`. Raises ModelError where it says that the weights are quantized."""
-    settings = Settings(config, "config.json", defaults=defaults, ignored=ignored)
-    quantized = settings.get("quantization_config")
-    if quantized:
-        method = quantized.get("quant_method", "unknown") if isinstance(quantized, dict) else "unknown"
-        raise ModelError(
-            f"the weights are quantized ({method}), which is not understood in safetensors files",
-            "take the model's unquantized weights, or a GGUF file of it",
-        )
-    return settings
+    """Of a `config.json`; how its weights are quantized is read with them (`files.quantized`)."""
+    return Settings(config, "config.json", defaults=defaults, ignored=ignored)
 
 
 def gguf(metadata: Mapping[str, Any], ignored: Collection[str] = ()) -> Settings:

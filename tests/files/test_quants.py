@@ -15,7 +15,7 @@ from llminspect.files.weights import CHUNK_WEIGHTS, DECODABLE, dequantize
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-QUANTIZED = [kind.name for kind in TYPES if kind.decode]
+QUANTIZED = [kind.name for kind in TYPES if kind.decode and kind.number is not None]
 PLAIN = ["F32", "F16"]
 
 

@@ -58,7 +58,7 @@ def test_types_that_are_not_decoded_are_named_before_anything_is_prepared(
 
 def test_one_tensor_and_two_types(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = UNKNOWN[0], BY_NAME["Q4_K"]
-    monkeypatch.setattr("llminspect.model.reading.DECODABLE", DECODABLE - {"Q4_K"})
+    monkeypatch.setattr("llminspect.files.weights.DECODABLE", DECODABLE - {"Q4_K"})
     with pytest.raises(
         ModelError, match=rf"^1 tensor is {first.name}, 2 {second.name}, which are not decoded here: blk"
     ):

@@ -1,0 +1,127 @@
+"""Numbers of 8 bits, one by one, with scales: of the whole matrix, of each row, or of each block of it.
+
+FP8 as DeepSeek and Qwen publish it (`weight_scale_inv`, blocks of 128 × 128), fbgemm's (`weight_scale` of each row) and
+ModelOpt's (of the matrix). Their dequantization is number × scale in each case.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from llminspect.errors import ModelError
+from llminspect.files.quantized.decoded import Made, stored_as
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from llminspect.files.quantized.decoded import Floats
+    from llminspect.files.quantized.stated import Stated
+    from llminspect.files.weights import WeightFile
+
+FLOATS = ("F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ")
+SCALES = ("F32", "F16", "BF16", "F8_E8M0")
+OF_ACTIVATIONS = ("input_scale", "activation_scale", "output_scale", "k_scale", "v_scale", "q_scale", "prob_scale")
+"""What tensors end with that only say how activations or kept keys and values would be rounded."""
+
+
+def of_activations(weights: WeightFile) -> list[str]:
+    return [name for name in weights.tensors if name.rpartition(".")[2] in OF_ACTIVATIONS]
+
+
+def scaled(
+    weights: WeightFile,
+    name: str,
+    scale: str,
+    *,
+    block: tuple[int, int] | None = None,
+    zero: str | None = None,
+    kind: str | None = None,
+    factor: float | None = None,
+) -> Made:
+    """(number − zero) × scale (× factor), the matrix stored number by number; there may be several in one array."""
+    info = weights.tensors[name]
+    shape, its = info.shape, stored_as(weights, scale, *SCALES).shape
+    place = _places(shape, its, block, scale)
+    zero_place = None if zero is None else _places(shape, stored_as(weights, zero).shape, block, zero)
+
+    def rows(start: int, stop: int) -> Floats:
+        out = weights.rows(name, start, stop).copy()
+        if zero is not None and zero_place is not None:
+            out -= zero_place(weights.array(zero), start, stop)
+        out *= place(weights.array(scale), start, stop)
+        if factor is not None:
+            out *= np.float32(factor)
+        return out
+
+    parts = (name, scale) if zero is None else (name, scale, zero)
+    return Made(name, shape, kind or info.type, parts, rows)
+
+
+def _places(
+    shape: tuple[int, ...], its: tuple[int, ...], block: tuple[int, int] | None, name: str
+) -> Callable[[Floats, int, int], Floats]:
+    """How to bring numbers of shape `its` to some rows of `shape`: one for all, one a row, or one a block."""
+    if len(its) == 1 and its[0] == shape[0] != 1:
+        its = (*its, *(1,) * (len(shape) - 1))
+    its = (1,) * (len(shape) - len(its)) + its
+    sides = (1,) * (len(shape) - 2) + (block or (1, 1))
+    if len(its) != len(shape) or any(
+        length not in (1, -(-size // side)) for length, size, side in zip(its, shape, sides[-len(shape) :], strict=True)
+    ):
+        raise ModelError(
+            f"tensor {name!r:.100} has the shape {its}, which does not go with {shape} in blocks of {sides}"
+        )
+    sides = sides[-len(shape) :]
+
+    def brought(numbers: Floats, start: int, stop: int) -> Floats:
+        numbers = numbers.reshape(its)
+        for axis, (length, size, side) in enumerate(zip(its, shape, sides, strict=True)):
+            where: NDArray[np.int64] = np.arange(size)[slice(start, stop) if axis == 0 else slice(None)] // side
+            if length > 1:
+                numbers = numbers.take(where, axis=axis)
+        return numbers
+
+    return brought
+
+
+def _each(weights: WeightFile, endings: tuple[str, ...], block: tuple[int, int] | None) -> list[Made]:
+    """Every array of 8-bit floats, with the scale that is called as it and ends so."""
+    found = []
+    for name, info in weights.tensors.items():
+        if info.type not in FLOATS or not info.shape or name.endswith(endings):
+            continue
+        scale = next((name + ending for ending in endings if name + ending in weights.tensors), name + endings[0])
+        found.append(scaled(weights, name, scale, block=block))
+    return found
+
+
+def fp8(weights: WeightFile, stated: Stated) -> tuple[list[Made], list[str]]:
+    """DeepSeek-AI 2024, "DeepSeek-V3 Technical Report", section 3.3; in transformers `FineGrainedFP8Config`."""
+    stated.only("fmt", "e4m3", "float8_e4m3fn", "e5m2")
+    stated.only("scale_fmt", "ue8m0", "float")
+    stated.only("activation_scheme", "dynamic", "static")
+    stated.only("weight_per_tensor", True, False)
+    stated.only("act_per_tensor", True, False)
+    stated.only("dequantize", True, False)
+    block = stated.pair("weight_block_size")
+    return _each(weights, ("_scale_inv", "_scale"), block), of_activations(weights)
+
+
+def fbgemm_fp8(weights: WeightFile, stated: Stated) -> tuple[list[Made], list[str]]:
+    stated.skip("activation_scale_ub")
+    return _each(weights, ("_scale",), None), [*of_activations(weights), *_ending(weights, "input_scale_ub")]
+
+
+def modelopt(weights: WeightFile, stated: Stated) -> tuple[list[Made], list[str]]:
+    """NVIDIA's TensorRT Model Optimizer."""
+    stated.one_of("quant_algo", "FP8")
+    stated.skip("producer", "kv_cache_quant_algo", "kv_cache_scheme", "config_groups", "group_size")
+    return _each(weights, ("_scale",), None), of_activations(weights)
+
+
+def _ending(weights: WeightFile, ending: str) -> list[str]:
+    return [name for name in weights.tensors if name.endswith(ending)]

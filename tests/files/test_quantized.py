@@ -1,0 +1,235 @@
+"""Matrices that several stored tensors make, against what the quantizing packages decode (tools/golden_quantized.py).
+
+Where no small package decodes a format (GPTQ, AWQ, FP8 with scales) its published unpacking is written out number by
+number here.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from llminspect.errors import ModelError
+from llminspect.files.quant_types import BY_NAME
+from llminspect.files.quantized import METHODS, opened
+from llminspect.files.safetensors import SafetensorsFile
+from llminspect.files.weights import dequantize
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from llminspect.files.weights import WeightFile
+
+FOLDER = Path(__file__).with_name("quantized")
+MODULE = "model.layers.0.mlp.up_proj"
+NAME = f"{MODULE}.weight"
+STORED = sorted(path.stem for path in FOLDER.iterdir())
+SEED = np.random.default_rng(5)
+
+
+def stored(path: Path, config: dict[str, Any], **tensors: NDArray[Any]) -> WeightFile:
+    """A file of one module's parts, opened by such a configuration."""
+    save_file({f"{MODULE}.{part}": np.ascontiguousarray(array) for part, array in tensors.items()}, path)
+    return opened(SafetensorsFile(path), {"quantization_config": config})
+
+
+def assert_equal(got: NDArray[np.float32], expected: NDArray[Any], relative: float = 0.0) -> None:
+    assert got.dtype == np.float32
+    assert got.shape == expected.shape
+    np.testing.assert_allclose(got, expected, rtol=relative, atol=relative * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("stem", STORED)
+def test_each_matrix_is_what_its_package_decodes(stem: str) -> None:
+    plain = SafetensorsFile(FOLDER / f"{stem}.safetensors")
+    key = "quantization" if stem.startswith("mlx") else "quantization_config"
+    weights = opened(plain, {key: json.loads(plain.metadata["config"])})
+    assert set(weights.tensors) == {NAME, "expected"}
+    expected = weights.array("expected")
+    # The scales of a chunk times a number, rounded once; MLX fuses the sum.
+    assert_equal(weights.array(NAME), expected, 2e-7 if stem.startswith("mlx") else 0)
+    assert np.array_equal(weights.rows(NAME, 1, 4), weights.array(NAME)[1:4])
+    info = weights.tensors[NAME]
+    assert info.nbytes == sum(each.nbytes for each in plain.tensors.values()) - expected.nbytes - (
+        1 if stem == "bnb-int8" else 0
+    )
+
+
+def words(values: NDArray[Any], bits: int) -> NDArray[np.int32]:
+    """Numbers packed down the rows, bit by bit: [n, m] to [n · bits / 32, m]."""
+    rows, columns = values.shape
+    out = np.zeros((rows * bits // 32, columns), np.uint32)
+    for row in range(rows):
+        for bit in range(bits):
+            at = row * bits + bit
+            out[at // 32] |= ((values[row] >> bit & 1) << (at % 32)).astype(np.uint32)
+    return out.view(np.int32)
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+@pytest.mark.parametrize("form", ["gptq", "gptq_v2"])
+def test_gptq(bits: int, form: str, tmp_path: Path) -> None:
+    numbers, zeros = (SEED.integers(0, 1 << bits, size) for size in ((64, 32), (2, 32)))
+    scales, order = SEED.normal(0, 0.01, (2, 32)).astype(np.float16), SEED.permutation(64).astype(np.int32) % 2
+    weights = stored(
+        tmp_path / "m.safetensors",
+        {"quant_method": "gptq", "bits": bits, "group_size": 32, "desc_act": True, "checkpoint_format": form},
+        qweight=words(numbers, bits),
+        qzeros=words(zeros.T, bits).T,
+        scales=scales,
+        g_idx=order,
+        bias=np.ones(32, np.float32),
+    )
+    plus = 1 if form == "gptq" else 0
+    expected = np.empty((32, 64), np.float32)
+    for row in range(32):
+        for column in range(64):
+            group = order[column]
+            number = np.float32(numbers[column, row] - (zeros[group, row] + plus))
+            expected[row, column] = number * np.float32(scales[group, row])
+    assert_equal(weights.array(NAME), expected)
+    assert_equal(weights.rows(NAME, 3, 9), expected[3:9])
+    assert weights.tensors.keys() == {NAME, f"{MODULE}.bias"}
+
+
+def test_awq(tmp_path: Path) -> None:
+    numbers, zeros = SEED.integers(0, 16, (64, 24)), SEED.integers(0, 16, (2, 24))
+    scales = SEED.normal(0, 0.01, (2, 24)).astype(np.float16)
+
+    def packed(values: NDArray[Any]) -> NDArray[np.int32]:
+        out = np.zeros((len(values), 3), np.uint32)
+        for place, column in enumerate((0, 2, 4, 6, 1, 3, 5, 7)):
+            out |= values[:, column::8].astype(np.uint32) << np.uint32(4 * place)
+        return out.view(np.int32)
+
+    config = {"quant_method": "awq", "bits": 4, "group_size": 32, "version": "gemm", "zero_point": True}
+    parts: dict[str, Any] = {"qweight": packed(numbers), "qzeros": packed(zeros), "scales": scales}
+    weights = stored(tmp_path / "m.safetensors", config, **parts)
+    groups = np.arange(64) // 32
+    expected = ((numbers - zeros[groups]).astype("f4") * scales[groups].astype("f4")).T
+    assert_equal(weights.array(NAME), expected)
+    assert_equal(weights.rows(NAME, 5, 18), expected[5:18])
+
+
+CODES = SEED.integers(0, 127, (150, 200), dtype=np.uint8)  # Neither of E4M3's two NaN.
+
+
+def eight_bits(codes: NDArray[np.uint8], mantissa: int = 3, bias: int = 7) -> NDArray[np.float64]:
+    """E4M3 by its definition."""
+    out = np.empty(codes.shape)
+    for place, code in np.ndenumerate(codes):
+        exponent, rest = int(code & 127) >> mantissa, int(code & (1 << mantissa) - 1) / (1 << mantissa)
+        value = rest * 2.0 ** (1 - bias) if exponent == 0 else (1 + rest) * 2.0 ** (exponent - bias)
+        out[place] = -value if code & 128 else value
+    return out
+
+
+def of_floats(path: Path, config: dict[str, Any], scale: str, scales: NDArray[Any]) -> WeightFile:
+    """An FP8 matrix; numpy knows no such numbers, so its bytes are written as whole ones and called by their name."""
+    save_file({NAME: CODES, f"{MODULE}.{scale}": scales, f"{MODULE}.input_scale": np.ones(1, np.float32)}, path)
+    data = path.read_bytes()
+    path.write_bytes(renamed(data))
+    return opened(SafetensorsFile(path), {"quantization_config": config})
+
+
+def renamed(data: bytes) -> bytes:
+    length = int.from_bytes(data[:8], "little")
+    header = data[8 : 8 + length].replace(b'"U8"', b'"F8_E4M3"').rstrip()
+    return len(header).to_bytes(8, "little") + header + data[8 + length :]
+
+
+@pytest.mark.parametrize(
+    ("config", "scale", "shape"),
+    [
+        ({"quant_method": "fp8", "weight_block_size": [128, 128], "scale_fmt": "ue8m0"}, "weight_scale_inv", (2, 2)),
+        ({"quant_method": "fp8", "activation_scheme": "static"}, "weight_scale_inv", ()),
+        ({"quant_method": "fbgemm_fp8", "activation_scale_ub": 1200.0}, "weight_scale", (150, 1)),
+        ({"quant_method": "modelopt", "quant_algo": "FP8"}, "weight_scale", ()),
+    ],
+)
+def test_fp8(config: dict[str, Any], scale: str, shape: tuple[int, ...], tmp_path: Path) -> None:
+    scales = SEED.normal(1, 0.1, shape).astype(np.float32) if shape else np.full((), 0.37, np.float32)
+    weights = of_floats(tmp_path / "m.safetensors", config, scale, scales)
+    per_number = scales
+    if shape == (2, 2):
+        per_number = scales[np.arange(150)[:, None] // 128, np.arange(200) // 128]
+    expected = eight_bits(CODES).astype(np.float32) * per_number
+    assert_equal(weights.array(NAME), expected)
+    assert_equal(weights.rows(NAME, 120, 140), expected[120:140])
+    assert list(weights.tensors) == [NAME]
+
+
+def test_each_layout_of_eight_bits() -> None:
+    codes = np.arange(256, dtype=np.uint8)
+    for layout, mantissa, bias, special in (("E4M3", 3, 7, 127), ("E5M2", 2, 15, 124)):
+        got, expected = dequantize(f"F8_{layout}", codes), eight_bits(codes, mantissa, bias)
+        usual = (codes & 127) < special
+        assert np.array_equal(got[usual], expected[usual].astype(np.float32))
+    got = dequantize("F8_E5M2", codes)
+    assert got[[124, 252]].tolist() == [np.inf, -np.inf]
+    assert np.isnan(got[[125, 126, 127, 253]]).all()
+    assert np.isnan(dequantize("F8_E4M3", codes)[[127, 255]]).all()
+    for layout, mantissa, bias in (("E4M3FNUZ", 3, 8), ("E5M2FNUZ", 2, 16)):
+        got, expected = dequantize(f"F8_{layout}", codes), eight_bits(codes, mantissa, bias)
+        assert np.isnan(got[128])
+        assert np.array_equal(np.delete(got, 128), np.delete(expected, 128).astype(np.float32))
+    powers = dequantize("F8_E8M0", codes)
+    assert powers[[127, 130, 0]].tolist() == [1, 8, np.float32(2.0**-127)]
+    assert np.isnan(powers[255])
+    assert all(BY_NAME[f"F8_{layout}"].decode for layout in ("E4M3", "E5M2"))
+
+
+GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 32}
+CT = {"quant_method": "compressed-tensors", "format": "pack-quantized"}
+GROUPS = {"g": {"targets": ["Linear"], "weights": {"num_bits": 4, "group_size": 32}}}
+
+
+@pytest.mark.parametrize(
+    ("config", "words_of_it"),
+    [
+        ({"quant_method": "aqlm"}, 'quantized by "aqlm"'),
+        ({"bits": 4}, 'quantized by "unknown"'),
+        ({**GPTQ, "bits": 5}, "(gptq): bits = 5 is not understood"),
+        ({**GPTQ, "dynamic": {"-:lm_head": {}}}, 'dynamic = {"-:lm_head": {}} is not understood'),
+        ({**GPTQ, "twist": 1}, "settings that are not understood: twist = 1"),
+        ({**GPTQ, "group_size": 16}, "[4, 32] is what goes with the rest"),
+        ({**GPTQ, "modules_to_not_convert": ["up_proj"]}, "leaves 'up_proj' as it is"),
+        ({**GPTQ, "bits": 8}, "has the shape (2, 32), and [1, 32] is what"),
+        ({"quant_method": "awq", "version": "gemv"}, 'version = "gemv" is not understood'),
+        ({"quant_method": "bitsandbytes"}, "load_in_4bit = null is not understood"),
+        ({"quant_method": "bitsandbytes", "load_in_4bit": True}, "quantized (bitsandbytes), and none is"),
+        ({**CT, "config_groups": GROUPS, "transform_config": {"a": 1}}, "transform_config ="),
+        ({**CT, "format": "marlin-24", "config_groups": GROUPS}, "format = 'marlin-24' is not understood"),
+        ({**CT, "config_groups": {}}, "config_groups = {} is not understood"),
+        ({"quant_method": "modelopt", "quant_algo": "W4A8"}, 'quant_algo = "W4A8" is not understood'),
+    ],
+)
+def test_what_is_not_understood_is_refused_by_name(config: dict[str, Any], words_of_it: str, tmp_path: Path) -> None:
+    parts = {"qweight": np.zeros((8, 32), "i4"), "qzeros": np.zeros((2, 4), "i4"), "scales": np.zeros((2, 32), "f2")}
+    with pytest.raises(ModelError) as caught:
+        stored(tmp_path / "m.safetensors", config, **parts)
+    assert words_of_it in caught.value.message
+    if "quantized by" in words_of_it:
+        assert all(method in str(caught.value.hint) for method in METHODS)
+
+
+@pytest.mark.parametrize("pattern", ["re:(a+)+$", "re:.*.*.*.*x", "re:[", "re:a{9}{9}"])
+def test_a_pattern_that_could_take_for_ever_is_refused(pattern: str, tmp_path: Path) -> None:
+    parts = {"qweight": np.zeros((8, 32), "i4"), "qzeros": np.zeros((2, 4), "i4"), "scales": np.zeros((2, 32), "f2")}
+    with pytest.raises(ModelError, match="the pattern"):
+        stored(tmp_path / "m.safetensors", {**GPTQ, "ignore": [pattern]}, **parts)
+    with pytest.raises(ModelError, match="leaves"):
+        stored(tmp_path / "m.safetensors", {**GPTQ, "ignore": [r"re:.*layers\.\d+\..*up_proj$"]}, **parts)
+
+
+@pytest.mark.parametrize("order", [-1, 2])
+def test_groups_that_are_not_there(order: int, tmp_path: Path) -> None:
+    parts = {"qweight": np.zeros((8, 32), "i4"), "qzeros": np.zeros((2, 4), "i4"), "scales": np.zeros((2, 32), "f2")}
+    weights = stored(tmp_path / "m.safetensors", GPTQ, **parts, g_idx=np.full(64, order, "i4"))
+    with pytest.raises(ModelError, match="names groups beyond the 2"):
+        weights.array(NAME)
