@@ -46,7 +46,7 @@ class ModelTensor:
     file_names: list[str]
     """What the file calls it; none where it is built in."""
     bytes: int
-    """In the file."""
+    """In the file; of a tensor that several arrays are cut out of, this one's share."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ class ModelPart:
     name: str
     parameters: int
     share: float
+    bits: float = 32.0
+    """In the file for each parameter: of a quantized part with its scales."""
 
 
 @dataclass(frozen=True)
@@ -257,17 +259,24 @@ def _tensor(description: Description, spec: TensorSpec) -> ModelTensor:
     found = [located.weights.tensors[source] for source in spec.sources(located.format)]
     types = list(dict.fromkeys(info.type for info in found))
     names = [info.name for info in found]
-    return ModelTensor(spec.name, list(shape), spec.shape, parameters, types, names, sum(info.nbytes for info in found))
+    nbytes, size = (sum(getattr(info, what) for info in found) for what in ("nbytes", "size"))
+    nbytes = round(nbytes * min(1, parameters / max(size, 1)))
+    return ModelTensor(spec.name, list(shape), spec.shape, parameters, types, names, nbytes)
 
 
 def parts(tensors: Sequence[ModelTensor]) -> list[ModelPart]:
     """Parameters by part, in the order of the flow; the norms are one part wherever they stand."""
     counts: dict[str, int] = {}
+    nbytes: dict[str, int] = {}
     for tensor in tensors:
         name = part_of(tensor.name)
         counts[name] = counts.get(name, 0) + tensor.parameters
+        nbytes[name] = nbytes.get(name, 0) + tensor.bytes
     total = sum(counts.values())
-    return [ModelPart(name, count, count / total if total else 0.0) for name, count in counts.items()]
+    return [
+        ModelPart(name, count, count / max(total, 1), 8 * nbytes[name] / max(count, 1))
+        for name, count in counts.items()
+    ]
 
 
 def part_of(name: str) -> str:

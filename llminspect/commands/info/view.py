@@ -148,14 +148,16 @@ def _written(value: object) -> str:
 
 
 def parts_table(result: InfoResult) -> RenderableType:
-    """How many numbers each part of the model has, and their share."""
+    """How many numbers each part of the model has, their share, and how many bits the file spends on one."""
     parts = result.parts or []
     rows: list[list[Cell]] = [
-        [part.name, f"{part.parameters:,}", percent(part.share), BarCell(part.share, 30)] for part in parts
+        [part.name, f"{part.parameters:,}", percent(part.share), f"{part.bits:.4g}", BarCell(part.share, 24)]
+        for part in parts
     ]
     if result.tied:
-        rows.append(["unembedding", "0", "0%", Text("the embedding, used again", theme.QUIET)])
-    return table(["part", Column("parameters", align="right"), Column("share", align="right"), ""], rows)
+        rows.append(["unembedding", "0", "0%", "", Text("the embedding, used again", theme.QUIET)])
+    numbers = [Column(name, align="right") for name in ("parameters", "share", "bits each")]
+    return table(["part", *numbers, ""], rows)
 
 
 def _row(tensor: ModelTensor) -> list[Cell]:
