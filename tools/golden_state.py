@@ -18,6 +18,7 @@ SMALL = {
     "pad_token_id": 0,
 }
 GROUPED = {**SMALL, "num_key_value_heads": 1}
+MAMBA = {"mamba_n_heads": 4, "mamba_n_groups": 2, "mamba_d_state": 5, "mamba_d_conv": 3, "mamba_chunk_size": 4}
 
 
 def mamba(name: str, config: Any, model: Any, **settings: Any) -> Family:
@@ -73,6 +74,42 @@ FAMILIES = [
         ),
         t.Qwen3_5ForCausalLM,
         tokens=13,
+        vocabulary=83,
+    ),
+    Family(
+        "granitemoehybrid",
+        eager(
+            t.GraniteMoeHybridConfig,
+            **GROUPED,
+            **MAMBA,
+            num_hidden_layers=2,
+            layer_types=["linear_attention", "full_attention"],
+            shared_intermediate_size=22,
+            num_local_experts=0,
+            embedding_multiplier=2.5,
+            logits_scaling=1.7,
+            residual_multiplier=0.6,
+            attention_multiplier=0.4,
+            mamba_proj_bias=True,
+            position_embedding_type="rope",
+        ),
+        t.GraniteMoeHybridForCausalLM,
+        tokens=13,
+        vocabulary=83,
+    ),
+    Family(
+        "bamba",
+        eager(
+            t.BambaConfig,
+            **{**GROUPED, "hidden_size": 24},
+            **MAMBA,
+            num_hidden_layers=2,
+            attn_layer_indices=[1],
+            mamba_conv_bias=False,
+            rope_parameters={"rope_type": "default", "rope_theta": 400.0, "partial_rotary_factor": 0.5},
+        ),
+        t.BambaForCausalLM,
+        tokens=11,
         vocabulary=83,
     ),
 ]

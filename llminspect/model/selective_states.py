@@ -103,8 +103,8 @@ class Mamba2:
     kernel: int
     norm_epsilon: float
     """Of the norm over each group, after the gate."""
-    limits: tuple[float, float] = (0.0, float("inf"))
-    """Between which a token's step lies."""
+    limits: tuple[float, float] | None = None
+    """Between which a token's step lies, if that is narrower than from nought without end."""
 
     @property
     def named(self) -> str:
@@ -129,7 +129,9 @@ class Mamba2:
         through_TC, inputs_UC = reading.convolved(through_TC)
         through_TC = reading.shown(silu(through_TC))
         value_TC, key_TC, query_TC = np.split(through_TC, [width, width + self.groups * self.keys], axis=-1)
-        step_JT1 = np.clip(softplus(step_TJ + arrays["state.step.bias"]), *self.limits).swapaxes(-1, -2)[..., None]
+        step_TJ = softplus(step_TJ + arrays["state.step.bias"])
+        step_TJ = step_TJ if self.limits is None else np.clip(step_TJ, *self.limits)
+        step_JT1 = step_TJ.swapaxes(-1, -2)[..., None]
         steps = Recurrence(
             query_JTN=self._of_groups(query_TC),
             key_JTN=step_JT1 * self._of_groups(key_TC),

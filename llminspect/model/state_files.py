@@ -50,15 +50,16 @@ def groups(settings: Settings, key: str, heads: int) -> int:
     return number
 
 
-def step_limits(settings: Settings) -> tuple[float, float]:
-    """Between which a token's step lies: from 0 without end, unless the file says otherwise."""
+def step_limits(settings: Settings) -> tuple[float, float] | None:
+    """Between which a token's step lies; None: from 0 without end, which is where every step lies."""
     stated = settings.get("time_step_limit", [0.0, float("inf")])
     if isinstance(stated, list):  # JSON has no infinity, and the reference writes it as an object.
         stated = [float("inf") if end == {"__float__": "Infinity"} else end for end in stated]
     numbers = isinstance(stated, list) and len(stated) == 2 and all(type(end) in (int, float) for end in stated)
     if not numbers or not 0 <= stated[0] < stated[1]:
         raise settings.wrong("time_step_limit", "two numbers from 0 on, the least and the most")
-    return float(stated[0]), float(stated[1])
+    limits = float(stated[0]), float(stated[1])
+    return None if limits == (0.0, float("inf")) else limits
 
 
 def of_gguf(settings: Settings) -> tuple[int, int, int, int]:

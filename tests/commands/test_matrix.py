@@ -52,7 +52,8 @@ NONE = {
     "ablate": "a state and no attention",
     "embed positions": "adds nothing to a token for its position",
 }
-STATES = {"lfm2": {"rollout": NO_ATTENTION}, "mamba": NONE, "mamba2": NONE, "qwen3_5": {"rollout": NO_ATTENTION}}
+HYBRIDS = ("lfm2", "qwen3_5", "granitemoehybrid", "bamba")
+STATES = {"mamba": NONE, "mamba2": NONE} | {name: {"rollout": NO_ATTENTION} for name in HYBRIDS}
 """What only an attention in every layer can answer."""
 
 

@@ -42,7 +42,10 @@ KEYS = {
 """In which key of a configuration each length is."""
 UNCUT = ("falcon",)
 """Models all of whose heads share one key and value, which a mesh that cuts heads refuses."""
-STATEFUL = ("lfm2", "mamba", "mamba2", "qwen3_5", "gemma4", "gemma4-same-keys")
+STATEFUL = (
+    *("lfm2", "mamba", "mamba2", "qwen3_5", "granitemoehybrid", "bamba"),
+    *("gemma4", "gemma4-same-keys"),
+)
 """Models with a state, or whose layers take from one another, which are not compiled."""
 LETTER_OF = {key: letter for letter, keys in KEYS.items() for key in keys.split()}
 

@@ -1,0 +1,150 @@
+"""Mamba 2 beside attention: in Granite 4 and Bamba each layer has one or the other, in Falcon-H1 every layer has both.
+
+IBM 2025, "Granite 4.0" (model cards); IBM, Princeton, CMU and UIUC 2024, "Bamba"; Zuo et al. 2025, "Falcon-H1", section
+2 (the two side by side, and a multiplier for nearly every map, which is multiplied into the weights here).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from llminspect.model import decoder_files as files
+from llminspect.model import state_files
+from llminspect.model.selective_states import Mamba2
+
+if TYPE_CHECKING:
+    from llminspect.model.spec import TensorSpec
+
+STATES, ATTENTIONS = ("linear_attention", "mamba"), ("full_attention", "attention")
+"""What today's files and older ones call the kinds of layer."""
+
+
+def with_mamba(
+    config: files.DecoderConfig, settings: files.Settings, inner: int, layers: tuple[int, ...], alone: bool, **more: Any
+) -> files.DecoderConfig:
+    """With Mamba 2 in `layers`, of `inner` channels; `alone`: there is no attention there."""
+    settings.only("hidden_act", "silu")
+    settings.skip("mamba_chunk_size", "num_logits_to_keep", "z_loss_coefficient")  # No number of a pass hangs on these.
+    heads, stated = settings.whole("mamba_n_heads"), settings.get("mamba_d_head", "auto")
+    if inner % heads or stated not in ("auto", inner // heads):
+        raise settings.wrong("mamba_d_head", f"as many as {heads} heads have of {inner} channels, or auto")
+    state = Mamba2(
+        heads,
+        inner // heads,
+        state_files.groups(settings, "mamba_n_groups", heads),
+        settings.whole("mamba_d_state"),
+        settings.whole("mamba_d_conv"),
+        config.norm_epsilon,
+        state_files.step_limits(settings),
+        **more,
+    )
+    maps = ("state.input", "state.output") if settings.flag("mamba_proj_bias") else ()
+    convolution = ("state.convolution",) if settings.flag("mamba_conv_bias", True) else ()
+    config = replace(config, biased=(*(config.biased or ()), *maps, *convolution))
+    return state_files.with_state(config, state, layers, layers if alone else ())
+
+
+def granite_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+    settings.skip("intermediate_size")  # Of experts, which a model without them states as well.
+    sizes = files.sizes_from_huggingface(settings, "shared_intermediate_size")
+    config = files.from_huggingface(
+        settings,
+        sizes,
+        scale=settings.number("attention_multiplier"),
+        embedding_scale=settings.number("embedding_multiplier"),
+        residual_scale=settings.number("residual_multiplier"),
+        logit_scale=1 / settings.number("logits_scaling"),
+        biased=files.attention_biases(settings),
+    )
+    settings.only("position_embedding_type", "rope", "nope")
+    settings.only("num_local_experts", 0)
+    settings.skip("num_experts_per_tok")
+    if settings.get("position_embedding_type") != "rope":
+        config = replace(config, unturned=tuple(range(sizes.L)))
+    kinds = settings.get("layer_types", settings.get("layers_block_type", ["mamba"] * sizes.L))
+    if len(kinds) != sizes.L or not set(kinds) <= {*STATES, *ATTENTIONS}:
+        raise settings.wrong("layer_types", f"{STATES[0]} or {ATTENTIONS[0]} for each of {sizes.L} layers")
+    layers = tuple(index for index, kind in enumerate(kinds) if kind in STATES)
+    return with_mamba(config, settings, settings.whole("mamba_expand") * sizes.D, layers, alone=True)
+
+
+def bamba_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+    biased = files.attention_biases(settings) + files.feed_forward_biases(settings)
+    config = files.from_huggingface(settings, biased=biased)
+    layers, attending = config.sizes.L, settings.get("attn_layer_indices", [])
+    if not isinstance(attending, list) or not all(type(at) is int and 0 <= at < layers for at in attending):
+        raise settings.wrong("attn_layer_indices", f"numbers of layers, from 0 to {layers - 1}")
+    others = tuple(index for index in range(layers) if index not in attending)
+    return with_mamba(config, settings, settings.whole("mamba_expand") * config.sizes.D, others, alone=True)
+
+
+def mixer_specs(config: files.DecoderConfig, index: int) -> list[TensorSpec]:
+    """A layer's attention, or its state, with the norm before it."""
+    state = config.state_of(index)
+    assert state is None or isinstance(state, Mamba2)
+    mixer = "attention" if state is None else "state"
+    return [
+        *files.linear_specs((f"{mixer}.norm", "D", "input_layernorm", None)),
+        *(files.attention_specs(config) if state is None else state_files.mamba2_specs(state, "mamba", config.biased)),
+    ]
+
+
+def granite_tensors(config: files.DecoderConfig) -> list[TensorSpec]:
+    halves = {"feedforward.gate": "F D", "feedforward.up": "F D"}
+    fed = [
+        *files.linear_specs(("feedforward.norm", "D", "post_attention_layernorm", None)),
+        *files.fused_specs(halves, "shared_mlp.input_linear", ""),
+        *files.linear_specs(("feedforward.down", "D F", "shared_mlp.output_linear", None)),
+    ]
+    return files.around_layers(config, lambda index: [*mixer_specs(config, index), *fed])
+
+
+FED = (
+    ("feedforward.gate", "F D", "feed_forward.gate_proj", None),
+    ("feedforward.up", "F D", "feed_forward.up_proj", None),
+    ("feedforward.down", "D F", "feed_forward.down_proj", None),
+)
+BEFORE_FED = files.linear_specs(("feedforward.norm", "D", "pre_ff_layernorm", None))
+FINAL = files.linear_specs(("final.norm", "D", "final_layernorm", None))
+
+
+def bamba_tensors(config: files.DecoderConfig) -> list[TensorSpec]:
+    fed = [*BEFORE_FED, *files.linear_specs(*FED, bias=config.biased)]
+    return files.around_layers(config, lambda index: [*mixer_specs(config, index), *fed], FINAL)
+
+
+MAMBA = {
+    "mamba_n_heads": 128,
+    "mamba_n_groups": 1,
+    "mamba_d_state": 256,
+    "mamba_d_conv": 4,
+    "mamba_expand": 2,
+}
+MULTIPLIERS = ("attention_multiplier", "embedding_multiplier", "residual_multiplier", "logits_scaling")
+ARCHITECTURES = (
+    files.family(
+        "granitemoehybrid",
+        granite_from_huggingface,
+        granite_tensors,
+        defaults={
+            **MAMBA,
+            **dict.fromkeys(MULTIPLIERS, 1.0),
+            "shared_intermediate_size": 1024,
+            "max_position_embeddings": 2048,
+            "num_local_experts": 8,
+        },
+    ),
+    files.family(
+        "bamba",
+        bamba_from_huggingface,
+        bamba_tensors,
+        defaults={
+            **MAMBA,
+            "rms_norm_eps": 1e-5,
+            "num_key_value_heads": 8,
+            "partial_rotary_factor": 0.5,
+            "max_position_embeddings": 262_144,
+        },
+    ),
+)
