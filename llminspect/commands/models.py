@@ -104,7 +104,7 @@ def _also(result: ModelsResult) -> RenderableType:
         [
             *toys,
             ("FILE.gguf", "a model in one file, also quantized"),
-            ("FOLDER", "config.json and safetensors"),
+            ("FOLDER", "config.json and safetensors, also quantized"),
             ("org/name", "a model on the Hugging Face hub"),
             ("families", ", ".join(result.families)),
             ("tokenizers", ", ".join(result.tokenizers) + " (tokenize and encode; OpenAI's model names too)"),

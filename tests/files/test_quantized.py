@@ -233,3 +233,55 @@ def test_groups_that_are_not_there(order: int, tmp_path: Path) -> None:
     weights = stored(tmp_path / "m.safetensors", GPTQ, **parts, g_idx=np.full(64, order, "i4"))
     with pytest.raises(ModelError, match="names groups beyond the 2"):
         weights.array(NAME)
+
+
+def changed(value: Any, chance: np.random.Generator) -> Any:
+    """The same with one value somewhere inside replaced."""
+    if isinstance(value, dict) and value:
+        key = list(value)[chance.integers(len(value))]
+        return {**value, key: changed(value[key], chance)}
+    others: tuple[Any, ...] = (
+        None,
+        True,
+        0,
+        -1,
+        3,
+        1e300,
+        "",
+        "group",
+        [],
+        [0, 0],
+        {},
+        {"a": 1},
+        1 << 70,
+        ["re:("],
+        ["up_proj"],
+    )
+    return others[chance.integers(len(others))]
+
+
+def test_a_broken_file_or_configuration_is_refused_or_read_and_nothing_else(tmp_path: Path) -> None:
+    chance, path, read = np.random.default_rng(9), tmp_path / "m.safetensors", 0
+    for turn in range(300):
+        plain = (FOLDER / f"{STORED[turn % len(STORED)]}.safetensors").read_bytes()
+        length = int.from_bytes(plain[:8], "little")
+        header = json.loads(plain[8 : 8 + length])
+        config = json.loads(header["__metadata__"]["config"])
+        if turn % 2:
+            config = changed(config, chance)
+        else:
+            name = list(header)[1 + chance.integers(len(header) - 1)]
+            size = int(np.prod(header[name]["shape"], dtype=np.int64))
+            shapes = [[size], [1, size], [size, 1], [1, 1, size], [*([size // 2, 2] if size % 2 == 0 else [size])]]
+            header[name]["shape"] = shapes[chance.integers(len(shapes))]
+        text = json.dumps(header).encode()
+        path.write_bytes(len(text).to_bytes(8, "little") + text + plain[8 + length :])
+        try:
+            weights = opened(
+                SafetensorsFile(path), {"quantization_config" if "quant_method" in config else "quantization": config}
+            )
+            assert all(weights.array(name).shape == info.shape for name, info in weights.tensors.items())
+            read += 1
+        except ModelError:
+            pass
+    assert 20 < read < 200

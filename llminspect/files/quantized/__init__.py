@@ -41,7 +41,7 @@ def opened(weights: WeightFile, config: Mapping[str, Any]) -> WeightFile:
     if found is None:
         return weights
     method, key, values = found
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise ModelError(
             f"the weights are quantized by {as_json(method, 60)} (config.json, {key}), which is not understood",
             f"methods that are: {', '.join(sorted(METHODS))}; or take the model's unquantized weights or a GGUF file",

@@ -51,7 +51,16 @@ def gptq(weights: WeightFile, stated: Stated) -> tuple[list[Made], list[str]]:
     stated.skip("dataset", "tokenizer", "batch_size", "model_seqlen", "max_input_length", "use_cuda_fp16", "backend")
     stated.skip("block_name_to_quantize", "modules_in_block_to_quantize", "module_name_preceding_first_block")
     stated.skip("pad_token_id", "use_exllama", "disable_exllama", "exllama_config", "cache_block_outputs", "lm_head")
-    stated.skip("model_name_or_path", "model_file_base_name", "quantizer", "is_marlin_format", "lora")
+    stated.skip(
+        "model_name_or_path",
+        "model_file_base_name",
+        "quantizer",
+        "is_marlin_format",
+        "lora",
+        "mse",
+        "hyb_act",
+        "act_group_aware",
+    )
     stated.only("is_marlin_format", False)
     size = stated.get("group_size", -1)
     found = []

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 FLOATS = ("F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ")
 SCALES = ("F32", "F16", "BF16", "F8_E8M0")
-OF_ACTIVATIONS = ("input_scale", "activation_scale", "output_scale", "k_scale", "v_scale", "q_scale", "prob_scale")
+OF_ACTIVATIONS = (
+    *(f"{what}_{part}" for what in ("input", "output", "q", "k", "v") for part in ("scale", "zero_point")),
+    *("activation_scale", "prob_scale", "input_scale_ub", "input_global_scale"),
+)
 """What tensors end with that only say how activations or kept keys and values would be rounded."""
 
 
@@ -113,7 +116,7 @@ def fp8(weights: WeightFile, stated: Stated) -> tuple[list[Made], list[str]]:
 
 def fbgemm_fp8(weights: WeightFile, stated: Stated) -> tuple[list[Made], list[str]]:
     stated.skip("activation_scale_ub")
-    return _each(weights, ("_scale",), None), [*of_activations(weights), *_ending(weights, "input_scale_ub")]
+    return _each(weights, ("_scale",), None), of_activations(weights)
 
 
 def modelopt(weights: WeightFile, stated: Stated) -> tuple[list[Made], list[str]]:
@@ -121,7 +124,3 @@ def modelopt(weights: WeightFile, stated: Stated) -> tuple[list[Made], list[str]
     stated.one_of("quant_algo", "FP8")
     stated.skip("producer", "kv_cache_quant_algo", "kv_cache_scheme", "config_groups", "group_size")
     return _each(weights, ("_scale",), None), of_activations(weights)
-
-
-def _ending(weights: WeightFile, ending: str) -> list[str]:
-    return [name for name in weights.tensors if name.endswith(ending)]

@@ -87,7 +87,8 @@ class Stated:
         return ModelError(f"{self.where}: {key} = {as_json(self.values.get(key))} is not understood", f"known: {known}")
 
     def done(self) -> None:
-        strange = sorted(self.values.keys() - self._read)
+        unread = self.values.keys() - self._read
+        strange = sorted(key for key in unread if self.values[key] not in (None, {}, []))
         if strange:
             named = ", ".join(f"{key} = {as_json(self.values[key])}" for key in strange)
             raise ModelError(
