@@ -56,7 +56,6 @@ def gptq(weights: WeightFile, stated: Stated) -> tuple[list[Made], list[str]]:
         "model_file_base_name",
         "quantizer",
         "is_marlin_format",
-        "lora",
         "mse",
         "hyb_act",
         "act_group_aware",
