@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import golden_encoders
 import golden_families
 import golden_gemma
+import golden_grown
 import golden_latent
 import golden_later
 import golden_masking
@@ -230,6 +231,7 @@ def main(arguments: list[str]) -> None:
     target, wanted = Path(arguments[0]), set(arguments[1:])
     for family in [
         *golden_families.FAMILIES,
+        *golden_grown.FAMILIES,
         *golden_latent.FAMILIES,
         *golden_mixtures.FAMILIES,
         *golden_later.FAMILIES,

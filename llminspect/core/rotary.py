@@ -33,6 +33,22 @@ class Scaling(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Growth:
+    """Queries grow with the logarithm of their position, so that in a long text as well a token looks at few others
+    (Meta 2025, "Llama 4"; Nakanishi 2025, "Scalable-Softmax")."""
+
+    strength: float
+    context: int
+    """In so many tokens they do not grow yet."""
+
+    def factors(self, position_T: Array) -> Array:
+        """What the query at each position is multiplied by."""
+        xp = namespace(position_T)
+        factor_T: Array = 1 + self.strength * xp.log(1 + xp.floor(position_T / self.context))
+        return factor_T
+
+
 WIDEST = 1 << 16
 
 
@@ -49,6 +65,7 @@ class Rotary:
     scaling: Scaling | None = None
     pairs: PairLayout = "halves"
     """Which numbers are turned together: i and i + width / 2 ("halves"), or 2i and 2i + 1 ("interleaved")."""
+    growth: Growth | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.width <= WIDEST or self.width % 2:
@@ -208,8 +225,9 @@ def long_rope_gain(stretch: float, context: int) -> float:
 
 def rotary_angles(
     like: Array, start: int, tokens: int, rotary: Rotary, divisors_P: Array | None = None
-) -> tuple[Array, Array]:
-    """cos and sin of position × speed for the positions from `start`, each [T, P] for P pairs.
+) -> tuple[Array, ...]:
+    """cos and sin of position × speed for the positions from `start`, each [T, P] for P pairs; where queries grow, by
+    how much, [T, 1].
 
     In the number type of `like`. `divisors_P` slows each pair, where a file states the slowing so.
     """
@@ -217,14 +235,16 @@ def rotary_angles(
     speeds_P = xp.asarray(rotary.speeds(start + tokens), dtype=like.dtype)
     if divisors_P is not None:
         speeds_P = speeds_P / divisors_P
-    angles_TP = (start + xp.arange(tokens, dtype=like.dtype))[:, None] * speeds_P
-    return xp.cos(angles_TP) * rotary.gain, xp.sin(angles_TP) * rotary.gain
+    position_T = start + xp.arange(tokens, dtype=like.dtype)
+    angles_TP = position_T[:, None] * speeds_P
+    growth = () if rotary.growth is None else (rotary.growth.factors(position_T)[:, None],)
+    return (xp.cos(angles_TP) * rotary.gain, xp.sin(angles_TP) * rotary.gain, *growth)
 
 
 def rotate(x_HTE: Array, rotation_TP: tuple[Array, ...], pairs: PairLayout = "halves", start: int = 0) -> Array:
     """Turn the pairs (x_i, x_{i+P}), or (x_2i, x_{2i+1}), by their cos and sin: 2P of E numbers from `start` on,
     counted from there. The others are left as they are."""
-    cos_TP, sin_TP = rotation_TP
+    cos_TP, sin_TP, *_ = rotation_TP
     xp, width = namespace(x_HTE), 2 * cos_TP.shape[-1]
     before, x_HTE = x_HTE[..., :start], x_HTE[..., start:]
     halves, rest = pairs == "halves", x_HTE[..., width:]

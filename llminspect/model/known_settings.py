@@ -76,6 +76,7 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("partial_rotary_factor", "rotary_pct"), _SHARE),
     **dict.fromkeys(("factor", "low_freq_factor", "high_freq_factor", "attention_factor"), _POSITIVE),
     **dict.fromkeys(("beta_fast", "beta_slow", "mscale", "mscale_all_dim"), _POSITIVE),
+    "llama_4_scaling_beta": (0, 100),
     **dict.fromkeys(("rope.scaling.yarn_beta_fast", "rope.scaling.yarn_beta_slow"), _POSITIVE),
     **dict.fromkeys(("rope.scaling.attn_factor",), _POSITIVE),
     **dict.fromkeys(("query_pre_attn_scalar", "swiglu_limit"), _POSITIVE),

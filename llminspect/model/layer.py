@@ -201,6 +201,9 @@ class Layer:
             x_HTE = self.tap(f"{self.name}.{name}.normed", self._norm_heads(f"{name}.norm", x_HTE))
         if rotary is not None:
             x_HTE = rotate(x_HTE, rotation_TP, rotary.pairs, self.config.sizes.M)
+            if part == "query":
+                for growth_T1 in rotation_TP[2:]:
+                    x_HTE = x_HTE * growth_T1
         if f"{name}.norm_after.weight" in self.arrays:
             x_HTE = self._norm_heads(f"{name}.norm_after", self.tap(f"{self.name}.{name}.turned", x_HTE))
         return self.tap(f"{self.name}.{name}", x_HTE)

@@ -135,7 +135,7 @@ def through(
         return params.through(step, stream_TD, layers, tap, cache, stack=f"{front}layers", layer_kind=layer_kind)
 
 
-def rotations_of(params: Params, config: Config, stream_TD: Array, start: int) -> dict[Rotary, tuple[Array, Array]]:
+def rotations_of(params: Params, config: Config, stream_TD: Array, start: int) -> dict[Rotary, tuple[Array, ...]]:
     """cos and sin of each rotation of the model. Divisors in a file are never those of the layers with a window."""
     tokens = stream_TD.shape[-2]
     found = {}

@@ -1,0 +1,55 @@
+"""Ministral 3 and Devstral 2: Mistral, whose queries grow with their position beyond the length of training.
+
+Mistral AI 2025, "Ministral 3" (model card); the growth is that of Llama 4's queries.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from llminspect.core.rotary import Growth
+from llminspect.model import decoder_files as files
+
+OF_GROWTH = ("llama_4_scaling_beta", "max_position_embeddings")
+
+
+def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+    key = "rope_parameters" if settings.values.get("rope_scaling") is None else "rope_scaling"
+    if key not in settings.values:
+        settings.values = {**settings.values, key: DEFAULTS[key]}
+    stated = settings.under(key)
+    strength = stated.number("llama_4_scaling_beta")
+    context = stated.whole("original_max_position_embeddings")
+    stated.get("max_position_embeddings")  # The reference implementation does not look at it.
+    kept = {key: value for key, value in stated.values.items() if key not in OF_GROWTH}
+    settings.values = {**settings.values, key: kept}
+    settings.skip("layer_types")  # Nor at this: a window is on all layers.
+    found = files.from_huggingface(settings)
+    found = replace(found, rotary=replace(found.rotary, growth=Growth(strength, context)))
+    if settings.get("sliding_window") is None:
+        return found
+    return replace(found, window=settings.whole("sliding_window"), windowed=tuple(range(found.sizes.L)))
+
+
+DEFAULTS: dict[str, Any] = {
+    "rope_parameters": {
+        "rope_type": "yarn",
+        "rope_theta": 1_000_000.0,
+        "factor": 16.0,
+        "original_max_position_embeddings": 16_384,
+        "beta_fast": 32.0,
+        "beta_slow": 1.0,
+        "mscale": 1.0,
+        "mscale_all_dim": 1.0,
+        "llama_4_scaling_beta": 0.1,
+    },
+    "rope_theta": 1_000_000.0,
+    "head_dim": 128,
+    "num_key_value_heads": 8,
+    "rms_norm_eps": 1e-5,
+    "max_position_embeddings": 262_144,
+    "pad_token_id": 11,
+}
+ARCHITECTURES = (files.family("ministral3", from_huggingface, defaults=DEFAULTS),)
+"""No GGUF: llama.cpp has the kind (`mistral3`) with another gain of the rotation."""
