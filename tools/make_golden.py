@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import golden_encoders
+import golden_experts
 import golden_families
 import golden_gemma
 import golden_grown
@@ -234,6 +235,7 @@ def main(arguments: list[str]) -> None:
         *golden_grown.FAMILIES,
         *golden_latent.FAMILIES,
         *golden_mixtures.FAMILIES,
+        *golden_experts.FAMILIES,
         *golden_later.FAMILIES,
         *golden_small.FAMILIES,
         *golden_parallel.FAMILIES,

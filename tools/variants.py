@@ -27,6 +27,7 @@ import make_golden
 import numpy as np
 import torch
 import variant_encoders
+import variant_experts
 import variant_latent
 import variant_later
 import variant_seq2seq
@@ -184,7 +185,14 @@ def main() -> None:
     disable_progress_bar()
     logging.disable(logging.WARNING)
     torch.set_num_threads(1)
-    modules = (variant_settings, variant_later, variant_latent, variant_encoders, variant_seq2seq)
+    modules = (
+        variant_settings,
+        variant_later,
+        variant_latent,
+        variant_encoders,
+        variant_experts,
+        variant_seq2seq,
+    )
     every = [make for module in modules for make in module.FAMILIES]
     families = [make for make in every if options.family in (None, make.__name__)]
     if options.family == "later":

@@ -37,8 +37,10 @@ class Router:
     """How many of them work on a token."""
     among_chosen: bool = True
     """Whether the weights of the chosen sum to 1."""
-    kind: Literal["softmax", "sigmoid"] = "softmax"
-    """What makes a weight of a score."""
+    kind: Literal["softmax", "sigmoid", "nearest"] = "softmax"
+    """What makes a weight of a score; "nearest": a softmax over those near it, one chosen after the other …"""
+    near: float | None = None
+    """… which are those no further off than this share of the score."""
     by_group: Groups | None = None
     """Groups of experts of which only the best are looked at."""
     factor: float = 1.0
@@ -51,7 +53,10 @@ def route(scores_TX: Array, router: Router, bias_X: Array | None = None) -> Arra
     `bias_X` is added for the choice, and does not count in the weights.
     """
     xp = namespace(scores_TX)
-    weights_TX = sigmoid(scores_TX) if router.kind == "sigmoid" else softmax(scores_TX)
+    if router.kind == "nearest":
+        weights_TX = _nearest(scores_TX, router)
+    else:
+        weights_TX = sigmoid(scores_TX) if router.kind == "sigmoid" else softmax(scores_TX)
     # Without a bias the scores themselves are compared: far apart, their softmax is the same nought for many.
     compared_TX = scores_TX if bias_X is None and router.by_group is None else weights_TX
     if bias_X is not None:
@@ -66,6 +71,21 @@ def route(scores_TX: Array, router: Router, bias_X: Array | None = None) -> Arra
         if router.among_chosen:
             weights_TX = weights_TX / (xp.sum(weights_TX, axis=-1, keepdims=True) + 1e-20)
     return weights_TX if router.factor == 1 else weights_TX * router.factor
+
+
+def _nearest(scores_TX: Array, router: Router) -> Array:
+    """Sparse mixing as it is after training (Liu et al. 2024, "GRIN", section 2.2): the best of those that are left
+    counts by a softmax over those left that are near it, (best − score) / max(|score|, best) ≤ near; then the next."""
+    xp = namespace(scores_TX)
+    lost_TX, left_TX = xp.full_like(scores_TX, float("-inf")), scores_TX
+    weights_TX: Array = xp.zeros_like(scores_TX)
+    for _ in range(router.chosen):
+        best_T1 = xp.max(left_TX, axis=-1, keepdims=True)
+        far_TX = (best_T1 - scores_TX) > (router.near or 0) * xp.maximum(xp.abs(scores_TX), best_T1)
+        taken_TX = _rank(left_TX) == 0
+        weights_TX = xp.where(taken_TX, softmax(xp.where(far_TX, lost_TX, left_TX)), weights_TX)
+        left_TX = xp.where(taken_TX, lost_TX, left_TX)
+    return weights_TX
 
 
 def sigmoid(x: Array) -> Array:

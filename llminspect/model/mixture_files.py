@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from llminspect.core.routing import Groups
 from llminspect.model.config import Experts
-from llminspect.model.decoder_files import feed_forward_specs
+from llminspect.model.decoder_files import chosen_experts, feed_forward_specs, sizes_from_gguf
+from llminspect.model.decoder_files import from_gguf as decoder_from_gguf
 from llminspect.model.spec import TensorSpec, linear_specs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from llminspect.model.config import DecoderConfig
     from llminspect.model.settings import Settings
@@ -75,3 +78,57 @@ def layers(
         return lambda _: [*before, *mixture]
     plain = feed_forward_specs(config, str(experts.plain_width))
     return lambda index: [*before, *(plain if index in experts.plain_layers else mixture)]
+
+
+def stacked_specs(router: str, gate_and_up: str, down: str) -> list[TensorSpec]:
+    """The router and the experts where one tensor holds the gates of all experts and, behind each, what they gate."""
+    gate, up = "feedforward.experts.gate.weight", "feedforward.experts.up.weight"
+    return [
+        TensorSpec("feedforward.router.weight", "X D", router, "ffn_gate_inp.weight"),
+        TensorSpec(gate, "X F D", gate_and_up, "ffn_gate_exps.weight", first_half),
+        TensorSpec(up, "X F D", gate_and_up, "ffn_up_exps.weight", second_half),
+        TensorSpec("feedforward.experts.down.weight", "X D F", down, "ffn_down_exps.weight"),
+    ]
+
+
+def first_half(array: Any, _: Any) -> Any:
+    """The first half of the rows of a matrix, or of each of many."""
+    return array[..., : array.shape[-2] // 2, :]
+
+
+def second_half(array: Any, _: Any) -> Any:
+    """The others."""
+    return array[..., array.shape[-2] // 2 :, :]
+
+
+def same_in_all(settings: Settings, key: str, layers: int, default: int | None = None) -> int:
+    """A whole number that a file may also state for each layer. Raises ModelError where the layers differ."""
+    stated = settings.get(key)
+    if not isinstance(stated, list):
+        return settings.whole(key, default)
+    if len(stated) != layers or type(stated[0]) is not int or stated[0] < 1 or set(stated) != {stated[0]}:
+        raise settings.wrong(key, f"one whole number above 0, or the same for each of {layers} layers")
+    return stated[0]
+
+
+def from_gguf(settings: Settings, *, router: Mapping[str, Any] = MappingProxyType({}), **known: Any) -> DecoderConfig:
+    """Of a GGUF file of a mixture: what is `known` of the `router`, and else. The first layers may have one network; an
+    expert that works on every token is as wide as so many of the others as the file counts."""
+    sizes = sizes_from_gguf(settings, settings.whole("expert_count"))
+    width, shared = settings.whole("expert_feed_forward_length", sizes.F), settings.get("expert_shared_count") or 0
+    kind = router.get("kind", "softmax")
+    settings.only("expert_gating_func", GATING[kind])
+    experts = Experts(
+        **{
+            "chosen": chosen_experts(settings, "expert_used_count", sizes.X),
+            "plain_width": sizes.F,
+            "plain_layers": tuple(range(settings.get("leading_dense_block_count") or 0)),
+            "shared_width": settings.whole("expert_shared_count") * width if shared else None,
+            **router,
+        }
+    )
+    return decoder_from_gguf(settings, replace(sizes, F=width), experts=experts, **known)
+
+
+GATING = {"softmax": 1, "sigmoid": 2}
+"""What GGUF files call the kinds of router."""

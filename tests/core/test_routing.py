@@ -57,6 +57,26 @@ def test_the_weights_are_those_of_one_expert_after_another(
     assert np.array_equal(stacked.reshape(40, X), route(scores_TX, router, bias_X))
 
 
+def nearest(scores: list[float], near: float) -> list[float]:
+    """The weights of one token's two experts: each counts by a softmax over those left that are near it."""
+    weights = [0.0] * len(scores)
+    for _ in range(2):
+        left = [expert for expert, weight in enumerate(weights) if weight == 0]
+        best = max(left, key=lambda expert: scores[expert])
+        close = [each for each in left if scores[best] - scores[each] <= near * max(abs(scores[each]), scores[best])]
+        weights[best] = math.exp(scores[best]) / sum(math.exp(scores[each]) for each in close)
+    return weights
+
+
+def test_each_expert_counts_among_those_near_it() -> None:
+    scores_TX = np.random.default_rng(5).normal(0, 2, (60, X)) - np.linspace(0, 4, 60)[:, None]
+    router = Router(2, among_chosen=False, kind="nearest", near=0.4)
+    expected = np.array([nearest(scores, 0.4) for scores in scores_TX.tolist()])
+    assert_close(route(scores_TX, router), expected, 1e-12)
+    # With a nearness of nought each is alone, and counts whole.
+    assert set(route(scores_TX, Router(2, False, "nearest", near=0.0)).ravel().tolist()) == {0.0, 1.0}
+
+
 def test_scores_far_apart_are_still_told_apart() -> None:
     scores_TX = np.array([[200.0, 0.0, 1.0, 2.0]], np.float32)
     assert route(scores_TX, Router(3, among_chosen=False))[0].nonzero()[0].tolist() == [0]

@@ -57,6 +57,10 @@ KINDS = {
     "gpt-neox-sequential": gguf.MODEL_ARCH.GPTNEOX,
     "gpt-oss": gguf.MODEL_ARCH.GPT_OSS,
     "granite": gguf.MODEL_ARCH.GRANITE,
+    "granitemoe": gguf.MODEL_ARCH.GRANITE_MOE,
+    "ernie4_5_moe": gguf.MODEL_ARCH.ERNIE4_5_MOE,
+    "hunyuan_v1_moe": gguf.MODEL_ARCH.HUNYUAN_MOE,
+    "minimax_m2": gguf.MODEL_ARCH.MINIMAXM2,
     "cohere": gguf.MODEL_ARCH.COMMAND_R,
     "cohere2": gguf.MODEL_ARCH.COHERE2,
     "exaone4": gguf.MODEL_ARCH.EXAONE4,
@@ -187,8 +191,8 @@ def write_keys(writer: Any, config: dict[str, Any]) -> None:
         (found("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", *others), writer.add_layer_norm_eps),
         (found("head_dim"), writer.add_key_length),
         (found("head_dim"), writer.add_value_length),
-        (found("num_local_experts", "num_experts"), writer.add_expert_count),
-        (found("num_experts_per_tok"), writer.add_expert_used_count),
+        (found("num_local_experts", "num_experts", "moe_num_experts"), writer.add_expert_count),
+        (found("num_experts_per_tok", "moe_topk", "moe_k"), writer.add_expert_used_count),
         (found("attn_logit_softcapping"), writer.add_attn_logit_softcapping),
         (found("final_logit_softcapping"), writer.add_final_logit_softcapping),
         (found("moe_intermediate_size"), writer.add_expert_feed_forward_length),
@@ -292,6 +296,30 @@ def write_parallel_keys(writer: Any, config: dict[str, Any]) -> None:
     writer.add_parallel_residual(config["use_parallel_residual"])
 
 
+def write_granite_mixture_keys(writer: Any, config: dict[str, Any]) -> None:
+    write_granite_keys(writer, config)
+    writer.add_expert_shared_feed_forward_length(config["shared_intermediate_size"])
+
+
+def write_ernie_keys(writer: Any, config: dict[str, Any]) -> None:
+    writer.add_interleave_moe_layer_step(config["moe_layer_interval"])
+    writer.add_leading_dense_block_count(config["moe_layer_start_index"])
+    writer.add_expert_shared_count(config["moe_num_shared_experts"])
+    writer.add_expert_shared_feed_forward_length(config["intermediate_size"] // config["num_key_value_heads"])
+
+
+def write_hunyuan_mixture_keys(writer: Any, config: dict[str, Any]) -> None:
+    writer.add_expert_shared_feed_forward_length(config["intermediate_size"])
+    writer.add_expert_feed_forward_length(config["intermediate_size"])
+    writer.add_expert_shared_count(1)
+
+
+def write_minimax_keys(writer: Any, config: dict[str, Any]) -> None:
+    write_width(writer, config)
+    writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+    writer.add_expert_feed_forward_length(config["intermediate_size"])
+
+
 def write_gpt_oss_keys(writer: Any, config: dict[str, Any]) -> None:
     writer.add_sliding_window(config["sliding_window"])
     writer.add_expert_feed_forward_length(config["intermediate_size"])
@@ -341,6 +369,10 @@ MORE_KEYS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "olmo3": write_windows,
     "exaone4": write_windows,
     "granite": write_granite_keys,
+    "granitemoeshared": write_granite_mixture_keys,
+    "ernie4_5_moe": write_ernie_keys,
+    "hunyuan_v1_moe": write_hunyuan_mixture_keys,
+    "minimax_m2": write_minimax_keys,
     "cohere": write_cohere_keys,
     "cohere2": write_cohere_keys,
     "hunyuan_v1_dense": write_hunyuan_keys,
@@ -463,6 +495,13 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
             array = array.reshape(config.get("n_groups") or config["mamba_n_groups"], -1)
         if ".conv.conv.weight" in name or ".conv1d.weight" in name:
             array = array.squeeze(1)
+        if name.endswith("e_score_correction_bias"):
+            name, array = name.replace("correction_bias", "correction.bias"), array.squeeze()
+        if kind == "granitemoeshared" and "input_linear" in name:
+            block = name.removesuffix("input_linear.weight").replace("block_sparse_moe.", "mlp.experts.")
+            for part, half in zip(("gate_proj", "up_proj"), np.split(array, 2, axis=-2), strict=True):
+                yield f"{block.replace('shared_mlp.', 'mlp.shared_experts.')}{part}.weight", half
+            continue
         if name.endswith(".sinks"):
             name += ".weight"
         if name.endswith("layer_scalar"):
@@ -507,7 +546,7 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
 
 
 ENCODERS = ("bert", "roberta", "modernbert", "nomic_bert")
-PERMUTED = ("llama", "mixtral", "granite", "arcee", "smollm3", "olmo")
+PERMUTED = ("llama", "mixtral", "granite", "granitemoeshared", "arcee", "smollm3", "olmo")
 
 
 def gpt_oss_experts(name: str, array: Array) -> Iterator[tuple[str, Array]]:

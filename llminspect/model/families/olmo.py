@@ -62,12 +62,18 @@ def first_tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     return files.around_layers(config, layer, final=())
 
 
+WHOLE_NORMS = files.linear_specs(
+    ("attention.query.norm", "HE", "self_attn.q_norm", "attn_q_norm"),
+    ("attention.key.norm", "KE", "self_attn.k_norm", "attn_k_norm"),
+)
+"""Of queries and keys over all heads at once."""
+
+
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     layer = [
         *files.attention_specs(config),
+        *WHOLE_NORMS,
         *files.linear_specs(
-            ("attention.query.norm", "HE", "self_attn.q_norm", "attn_q_norm"),
-            ("attention.key.norm", "KE", "self_attn.k_norm", "attn_k_norm"),
             ("attention.norm_after", "D", "post_attention_layernorm", "post_attention_norm"),
             ("feedforward.norm_after", "D", "post_feedforward_layernorm", "post_ffw_norm"),
         ),

@@ -1,0 +1,78 @@
+"""The later mixtures of experts in `variants.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable  # noqa: TC003
+from random import Random  # noqa: TC003
+from typing import Any
+
+import transformers as t
+from variant_later import FACTOR, SWITCH
+from variant_settings import ACTIVATIONS, Draw, grouped, head_width, perhaps, with_rope
+
+MULTIPLIERS = ("attention_multiplier", "embedding_multiplier", "residual_multiplier", "logits_scaling")
+GRANITE = {"attention_bias": SWITCH, **dict.fromkeys(MULTIPLIERS, FACTOR)}
+EXPERTS: dict[str, tuple[Any, Any, str, str, dict[str, tuple[Any, ...]]]] = {
+    "granitemoe": (t.GraniteMoeConfig, t.GraniteMoeForCausalLM, "num_local_experts", "num_experts_per_tok", GRANITE),
+    "granitemoeshared": (
+        t.GraniteMoeSharedConfig,
+        t.GraniteMoeSharedForCausalLM,
+        "num_local_experts",
+        "num_experts_per_tok",
+        {**GRANITE, "shared_intermediate_size": (0, 7, 12)},
+    ),
+    "phimoe": (
+        t.PhimoeConfig,
+        t.PhimoeForCausalLM,
+        "num_local_experts",
+        "",
+        {
+            "attention_bias": SWITCH,
+            "lm_head_bias": SWITCH,
+            "sliding_window": (None, 3, 9),
+            "router_jitter_noise": (0.0, 0.01, 0.2, 0.6),
+        },
+    ),
+    "ernie4_5_moe": (
+        t.Ernie4_5_MoeConfig,
+        t.Ernie4_5_MoeForCausalLM,
+        "moe_num_experts",
+        "moe_k",
+        {
+            "use_bias": SWITCH,
+            "moe_num_shared_experts": (0, 1, 2),
+            "moe_layer_start_index": (0, 1),
+            "moe_layer_end_index": (-1, 1),
+            "moe_layer_interval": (1, 2),
+        },
+    ),
+    "hunyuan_v1_moe": (
+        t.HunYuanMoEV1Config,
+        t.HunYuanMoEV1ForCausalLM,
+        "num_experts",
+        "moe_topk",
+        {"attention_bias": SWITCH},
+    ),
+    "minimax_m2": (t.MiniMaxM2Config, t.MiniMaxM2ForCausalLM, "num_local_experts", "num_experts_per_tok", {}),
+}
+OF_D = ("granitemoe", "granitemoeshared", "phimoe")
+"""Those whose heads are always D / H wide."""
+
+
+def drawing(name: str) -> Callable[[Random], Draw]:
+    def draw(random: Random) -> Draw:
+        config, model, count, chosen, choices = EXPERTS[name]
+        found = grouped(random) | perhaps(random, hidden_act=ACTIVATIONS, **choices)
+        experts = random.randint(2, 6)
+        found |= {count: experts} | ({chosen: random.randint(1, experts)} if chosen else {})
+        if name == "ernie4_5_moe":
+            found["moe_intermediate_size"] = random.randint(5, 20)
+        if name not in OF_D:
+            found |= {"head_dim": 8} | head_width(random)
+        return Draw(name, config(**with_rope(random, found, partial=name == "minimax_m2")), model)
+
+    draw.__name__ = name
+    return draw
+
+
+FAMILIES = tuple(drawing(name) for name in EXPERTS)
