@@ -4,7 +4,7 @@ Two schedules say how many: LLaDA fills as many in each step (Nie et al. 2025, "
 section 2.4 and algorithm 5), Dream those that a mask is likely to be filled in between two times (Ye et al. 2025,
 "Dream 7B", section 3; Austin et al. 2021, "Structured Denoising Diffusion Models", section 3). Which ones, an order
 says: where the guess is surest, by its probability (Chang et al. 2022, "MaskGIT"), by its margin before the second
-(Kim et al. 2025, "Train for the Worst, MaskPlan for the Best") or by the entropy, or anywhere.
+(Kim et al. 2025, "Train for the Worst, Plan for the Best") or by the entropy, or anywhere.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Every golden model on JAX gives the reference's numbers, and numpy's; each layout of tensors the same greedy tokens.
+"""Golden models that together have every tensor and setting give on JAX the reference's numbers, and numpy's; each
+layout of tensors the same greedy tokens.
 
 Those that every kind gives with its cache over several devices are in `test_families_over_devices`.
 """
@@ -16,14 +17,13 @@ from llminspect.core.tap import Capture
 from llminspect.errors import UsageError
 from llminspect.opening import open_model
 from tests.backends.jax.answers import SEEN
-from tests.backends.jax.divided import STATEFUL, layouts, quickly_compiled
+from tests.backends.jax.divided import STATEFUL, UNCUT, layouts, passes, quickly_compiled
 from tests.closeness import assert_close
-from tests.model.golden import NAMES, Golden, assert_as_expected, computed, greedy
+from tests.model.golden import Golden, assert_as_expected, computed, greedy
 
 if TYPE_CHECKING:
     from tests.backends.jax.conftest import Placed
 
-COMPILED = [name for name in NAMES if name not in STATEFUL]
 GENERATING = [name for name in layouts() if "greedy" in Golden(name).expected]
 
 
@@ -32,7 +32,7 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jax.stages.Lowered, "compile", quickly_compiled)
 
 
-@pytest.mark.parametrize("name", COMPILED)
+@pytest.mark.parametrize("name", [*passes(), *UNCUT])
 def test_the_numbers_are_the_reference_s(name: str, placed: Placed) -> None:
     golden, plain, model = placed(name)
     found = computed(model, golden, Capture(*SEEN, optional=True))
