@@ -17,7 +17,7 @@ from llminspect.core.tap import Capture
 from llminspect.errors import UsageError
 from llminspect.opening import open_model
 from tests.backends.jax.answers import SEEN
-from tests.backends.jax.divided import STATEFUL, UNCUT, layouts, passes, quickly_compiled
+from tests.backends.jax.divided import UNCUT, layouts, passes, quickly_compiled
 from tests.closeness import assert_close
 from tests.model.golden import Golden, assert_as_expected, computed, greedy
 
