@@ -22,12 +22,56 @@ STRETCHED = {
 }
 
 
+EVEN = {**STRETCHED, "mscale": 0.9}
+"""With nothing left for the rotation: all of YaRN's gain is in the scale of the scores, as in the published models."""
+
+
 def latent(name: str, config: Any, model: Any, **settings: Any) -> Family:
+    """With experts the text is longer, so that groups of them are compared often."""
     sizes = {**SIZES, **HEADS, **WIDTHS, "rope_parameters": STRETCHED}
-    return Family(name, eager(config, **{**sizes, **settings}), model, tokens=13, vocabulary=83)
+    tokens = 23 if settings.get("n_group", 1) > 1 else 13
+    return Family(name, eager(config, **{**sizes, **settings}), model, tokens=tokens, vocabulary=83)
 
 
+MIXTURE = {
+    "first_k_dense_replace": 1,
+    "n_routed_experts": 8,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 10,
+    "n_shared_experts": 2,
+    "n_group": 2,
+    "topk_group": 1,
+    "routed_scaling_factor": 1.7,
+}
+TURNED = {"rope_type": "default", "rope_theta": 400.0}
 FAMILIES = [
+    latent("deepseek-v3", t.DeepseekV3Config, t.DeepseekV3ForCausalLM, **MIXTURE, rope_parameters=EVEN),
+    latent(
+        "deepseek-v2",
+        t.DeepseekV2Config,
+        t.DeepseekV2ForCausalLM,
+        **{
+            **MIXTURE,
+            "topk_method": "group_limited_greedy",
+            "q_lora_rank": None,
+            "qk_nope_head_dim": 4,
+            "first_k_dense_replace": 0,
+        },
+        rope_parameters=TURNED,
+    ),
+    latent(
+        "glm4-moe-lite",
+        t.Glm4MoeLiteConfig,
+        t.Glm4MoeLiteForCausalLM,
+        **{
+            **MIXTURE,
+            "first_k_dense_replace": 1,
+            "n_group": 1,
+            "topk_group": 1,
+            "mlp_layer_types": ["dense", "sparse"],
+        },
+        rope_parameters=TURNED,
+    ),
     latent("youtu", t.YoutuConfig, t.YoutuForCausalLM, attention_bias=True),
     latent(
         "minicpm3",
@@ -37,6 +81,6 @@ FAMILIES = [
         scale_emb=12,
         scale_depth=1.4,
         dim_model_base=256,
-        rope_parameters={"rope_type": "default", "rope_theta": 400.0},
+        rope_parameters=TURNED,
     ),
 ]

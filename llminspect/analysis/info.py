@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from llminspect.analysis.result import Result, fields_of
 from llminspect.analysis.sentence import Pooling, document_of_step
+from llminspect.core.numbers import several
 from llminspect.errors import ModelError, TokenizerAlone
+from llminspect.model.describing import layers_behind
 from llminspect.model.spec import TensorSpec, expanded_shape
 from llminspect.opening import (
     declared_pooling,
@@ -189,6 +191,9 @@ def info(description: Description | None, tokenizer: Tokenizer | None, name: str
     if "tied" in settings:  # What the file says is one thing, what is used another.
         settings["tied"] = output == "embedding"
     metadata, stated = {} if located is None else dict(located.config), _sentence(description)
+    if behind := layers_behind(description):
+        note = f"{several(behind, 'layer')} behind the last, to predict further tokens, not run"
+        stated["notes"] = [note, *stated.get("notes", ())]
     if description.architecture.fronts:
         stated["notes"] = ["this model sees pictures as well: its vision part is not run", *stated.get("notes", ())]
     return InfoResult(

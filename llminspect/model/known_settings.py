@@ -88,6 +88,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "expand": (1e-2, 1e3),
     "block_ffn_dim_multiplier": _POSITIVE,
     **dict.fromkeys(("scale_emb", "scale_depth", "dim_model_base"), _POSITIVE),
+    **dict.fromkeys(("routed_scaling_factor", "expert_weights_scale"), _POSITIVE),
     "rope.scaling.yarn_log_multiplier": (0.0, 1e6),
     "swiglu_alpha": (-1e6, 1e6),
 }

@@ -87,12 +87,7 @@ class Layer:
             return (query_HTE,)
         keys, _ = self.config.heads_of(self.index)
         key_KTE = self._positioned("key", read_TD, keys, rotation_TP)
-        made_of = "value" if "attention.value.weight" in self.arrays else "key"
-        value_KTE = self._projected(f"attention.{made_of}", read_TD, keys)
-        if self.config.value_norms:
-            value_KTE = self.tap(f"{self.name}.attention.value.projected", value_KTE)
-            value_KTE = rms_norm(value_KTE, None, self.config.norm_epsilon)
-        value_KTE = self.tap(f"{self.name}.attention.value", value_KTE)
+        value_KTE = self._values(read_TD, keys)
         if "attention.gate.weight" not in self.arrays:
             return query_HTE, key_KTE, value_KTE
         gate_HTE = self._projected("attention.gate", read_TD, self.config.sizes.H)
@@ -177,7 +172,7 @@ class Layer:
         shared_1TG = self.tap(f"{name}.key.shared", self._projected("attention.key.shared", read_TD, 1))
         shared_HTG = xp.broadcast_to(shared_1TG, (*plain_HTM.shape[:-1], sizes.G))
         key_HTE = self._placed("key", xp.concat([plain_HTM, shared_HTG], axis=-1), rotation_TP)
-        return query_HTE, key_HTE, self.heads("attention.value", latent_TZ, sizes.H)
+        return query_HTE, key_HTE, self._values(latent_TZ, sizes.H)
 
     def _latent(self, part: str, read_TD: Array) -> Array:
         """What the attention reads in fewer numbers, normed."""
@@ -185,6 +180,15 @@ class Layer:
         epsilon = self.config.latent_epsilon
         assert epsilon is not None
         return self.tap(f"{self.name}.{part}", rms_norm(x_TZ, self.arrays[f"{part}.norm.weight"], epsilon))
+
+    def _values(self, read_TD: Array, heads: int) -> Array:
+        """[..., K, T, U]: of a map of their own, or the keys' before their norm and rotation; normed, if they are."""
+        made_of = "value" if "attention.value.weight" in self.arrays else "key"
+        value_KTU = self._projected(f"attention.{made_of}", read_TD, heads)
+        if self.config.value_norms:
+            value_KTU = self.tap(f"{self.name}.attention.value.projected", value_KTU)
+            value_KTU = rms_norm(value_KTU, None, self.config.norm_epsilon)
+        return self.tap(f"{self.name}.attention.value", value_KTU)
 
     def _positioned(self, part: str, read_TD: Array, heads: int, rotation_TP: tuple[Array, ...]) -> Array:
         """Queries or keys, normed if they have a norm and turned by position where the family turns them."""

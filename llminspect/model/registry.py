@@ -107,8 +107,9 @@ def claim(
     if missing:
         raise ModelError(f"tensors are missing: {_some(missing)}")
     copies, left = [], []
+    behind = tuple(f"layers.{config.sizes.L + index}." for index in range(config.layers_behind))
     for name, held in in_file.items():
-        if held not in claimed:
+        if held not in claimed and not name.startswith(behind):
             copy = next((known for known in architecture.ignored if fnmatchcase(name, known.pattern)), None)
             left += [held] if copy is None else []
             copies += [] if copy is None else [(held, copy)]

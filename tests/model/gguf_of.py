@@ -78,6 +78,7 @@ KINDS = {
     "llada": gguf.MODEL_ARCH.LLADA,
     "lfm2": gguf.MODEL_ARCH.LFM2,
     "minicpm3": gguf.MODEL_ARCH.MINICPM3,
+    **dict.fromkeys(("deepseek-v2", "deepseek-v3", "glm4-moe-lite"), gguf.MODEL_ARCH.DEEPSEEK2),
     "mamba": gguf.MODEL_ARCH.MAMBA,
     "mamba2": gguf.MODEL_ARCH.MAMBA2,
     "t5": gguf.MODEL_ARCH.T5,
@@ -169,7 +170,8 @@ def write_keys(writer: Any, config: dict[str, Any]) -> None:
         config = {**config, **{key: config[name] for key, name in LLADA_KEYS.items()}}
 
     if "kv_lora_rank" in config:
-        config = {**config, "head_dim": None}
+        heads = 1 if "n_routed_experts" in config else config["num_key_value_heads"]
+        config = {**config, "head_dim": None, "num_key_value_heads": heads}
 
     if config["model_type"] == "falcon":
         keys = config["num_kv_heads"] if config["new_decoder_architecture"] else 1
@@ -355,9 +357,28 @@ def write_latent_keys(writer: Any, config: dict[str, Any]) -> None:
     writer.add_vocab_size(config["vocab_size"])
     if config["q_lora_rank"] is not None:
         writer.add_q_lora_rank(config["q_lora_rank"])
-    writer.add_kv_lora_rank(config["kv_lora_rank"])
-    writer.add_key_length(config["qk_nope_head_dim"] + config["qk_rope_head_dim"])
-    writer.add_rope_dimension_count(config["qk_rope_head_dim"])
+    kept, turned = config["kv_lora_rank"], config["qk_rope_head_dim"]
+    writer.add_kv_lora_rank(kept)
+    writer.add_rope_dimension_count(turned)
+    if "n_routed_experts" not in config:
+        writer.add_key_length(config["qk_nope_head_dim"] + turned)
+        return
+    writer.add_key_length(kept + turned)
+    writer.add_value_length(kept)
+    writer.add_key_length_mla(config["qk_nope_head_dim"] + turned)
+    writer.add_value_length_mla(config["v_head_dim"])
+    writer.add_leading_dense_block_count(config.get("first_k_dense_replace", 1))
+    writer.add_expert_count(config["n_routed_experts"])
+    writer.add_expert_shared_count(config["n_shared_experts"])
+    writer.add_expert_weights_scale(config["routed_scaling_factor"])
+    writer.add_expert_group_count(config["n_group"])
+    writer.add_expert_group_used_count(config["topk_group"])
+    sigmoid = config["model_type"] != "deepseek_v2"
+    writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID if sigmoid else gguf.ExpertGatingFuncType.SOFTMAX)
+    if config["norm_topk_prob"]:
+        writer.add_expert_weights_norm(True)
+    if "mscale_all_dim" in config["rope_parameters"]:
+        writer.add_rope_scaling_yarn_log_mul(0.1 * config["rope_parameters"]["mscale_all_dim"])
 
 
 MORE_KEYS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
@@ -380,7 +401,7 @@ MORE_KEYS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "stablelm": write_parallel_keys,
     "gpt_oss": write_gpt_oss_keys,
     "lfm2": write_lfm2_keys,
-    "minicpm3": write_latent_keys,
+    **dict.fromkeys(("minicpm3", "deepseek_v2", "deepseek_v3", "glm4_moe_lite"), write_latent_keys),
     **dict.fromkeys(("arcee", "smollm3", "nemotron", "glm4", "starcoder2"), write_width),
 }
 """What the converter's classes of these kinds add."""
@@ -501,6 +522,12 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
             block = name.removesuffix("input_linear.weight").replace("block_sparse_moe.", "mlp.experts.")
             for part, half in zip(("gate_proj", "up_proj"), np.split(array, 2, axis=-2), strict=True):
                 yield f"{block.replace('shared_mlp.', 'mlp.shared_experts.')}{part}.weight", half
+            continue
+        if name.endswith("kv_b_proj.weight") and "n_routed_experts" in config:
+            both = array.reshape(config["num_attention_heads"], -1, config["kv_lora_rank"])
+            plain = config["qk_nope_head_dim"]
+            yield name.replace("kv_b_proj", "k_b_proj"), both[:, :plain].swapaxes(1, 2)
+            yield name.replace("kv_b_proj", "v_b_proj"), both[:, plain:]
             continue
         if name.endswith(".sinks"):
             name += ".weight"
