@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import transformers as t
@@ -44,6 +45,13 @@ BASES = {
 MODERN = {"local_attention": 6, "rope_parameters": BASES, "cls_token_id": 1, "sep_token_id": 2}
 ONE = {"num_hidden_layers": 2, "pad_token_id": 1, "bos_token_id": 0}
 NARROW = {"num_hidden_layers": 2, "embedding_size": 14}
+
+
+def protein(name: str, **settings: Any) -> Family:
+    """With masks in its text."""
+    given = {"num_hidden_layers": 2, "vocab_size": 12, "mask_token_id": 7, "token_dropout": True, **settings}
+    family = encoder(name, t.EsmConfig, t.EsmForMaskedLM, lambda model: model.esm.encoder.layer, **given)
+    return replace(family, vocabulary=12)
 
 
 FAMILIES = [
@@ -112,6 +120,8 @@ FAMILIES = [
         **{**NARROW, "num_hidden_layers": 4},
         num_hidden_groups=2,
     ),
+    protein("esm", position_embedding_type="rotary"),
+    protein("esm-absolute", position_embedding_type="absolute", emb_layer_norm_before=True, pad_token_id=1),
     encoder(
         "eurobert",
         t.EuroBertConfig,

@@ -55,6 +55,17 @@ ENCODERS: dict[str, tuple[str, dict[str, tuple[Any, ...]]]] = {
         {"hidden_act": ACTIVATIONS, "layer_norm_eps": EPSILONS, "head_dim": (6, None), "type_vocab_size": (1, 2)},
     ),
     "mpnet": ("MPNet", {"hidden_act": ACTIVATIONS, "layer_norm_eps": EPSILONS, "pad_token_id": (1, 0)}),
+    "esm": (
+        "Esm",
+        {
+            "layer_norm_eps": EPSILONS,
+            "position_embedding_type": ("rotary", "absolute"),
+            "emb_layer_norm_before": SWITCH,
+            "token_dropout": SWITCH,
+            "mask_token_id": (7, 40),
+            "rope_theta": (50.0, 10_000.0),
+        },
+    ),
     "electra": (
         "Electra",
         {"hidden_act": ACTIVATIONS, "layer_norm_eps": EPSILONS, "embedding_size": (10, 24), "type_vocab_size": (1, 2)},
@@ -70,7 +81,7 @@ ENCODERS: dict[str, tuple[str, dict[str, tuple[Any, ...]]]] = {
         },
     ),
 }
-LIMITS = {"eurobert": HEADS[:3], "nomic_bert": (*HEADS[:3], "Model")}
+LIMITS = {"eurobert": HEADS[:3], "esm": (*HEADS[:3], "Model"), "nomic_bert": (*HEADS[:3], "Model")}
 """Those that have not every head."""
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from llminspect.core import attention
 from llminspect.core.array import look_up, mapped, namespace
+from llminspect.core.blanking import blanked
 from llminspect.core.cache import Cache, LayerCache, Source, StateCache, extend, span, state_before
 from llminspect.core.mask import causal_mask, hide, window_mask
 from llminspect.core.positions import alibi_bias, relative_bias, sinusoids
@@ -90,7 +91,7 @@ def through(
     """The stream [..., T, D] after all layers of a stack, and what they have seen; `front` stands before its names."""
     xp, tokens, layers = namespace(ids_T), ids_T.shape[-1], config.sizes.L
     start, keys, first = now = span(cache, tokens)
-    stream_TD = embed(params, config, ids_T, start, tap, front)
+    stream_TD = embed(params, config, ids_T, start, tap, front, hidden_S)
     inputs_TLN = per_layer_inputs(params, config, ids_T, stream_TD, tap) if config.per_layer else None
     lent: dict[int, LayerCache] | None = {} if config.borrows else None
     rotations = rotations_of(params, config, stream_TD, start)
@@ -198,11 +199,15 @@ def distance_bias(params: Params, config: Config, stream_TD: Array, now: Span, t
     return tap(f"{front}relative", bias_HTS)
 
 
-def embed(params: Params, config: Config, ids_T: Array, start: int, tap: Tap, front: str = "") -> Array:
+def embed(
+    params: Params, config: Config, ids_T: Array, start: int, tap: Tap, front: str = "", hidden_S: Array | None = None
+) -> Array:
     """What enters the stream, [..., T, D]: a row a token; position and segment added, and their sum normed, if so."""
     stream_TD, name = look_up(params["embedding.weight"], ids_T), f"{front}embedding"
     if config.embedding_scale != 1:
         stream_TD = stream_TD * config.embedding_scale
+    if config.blanked_id is not None:
+        stream_TD = blanked(tap(f"{name}.unblanked", stream_TD), ids_T == config.blanked_id, hidden_S)
     if f"{name}.tokens.norm.weight" in params:
         stream_TD = norm(params, f"{name}.tokens.norm", tap(f"{name}.unnormed", stream_TD), config)
     if config.waves or f"{front}position.weight" in params or "segment.weight" in params:

@@ -74,7 +74,7 @@ def refused(golden: Golden) -> dict[str, str]:
     if golden.name in ("dream", "llada"):
         return known | {"beams": "fills masks", "surprise": ENCODER["surprise"]}
     known |= ENCODER
-    if golden.name in ("modernbert", "esm"):
+    if golden.name in ("modernbert", "esm", "esm-absolute"):
         known["attribution"] = "one more layer between the last norm and its output matrix"
     if golden.name.startswith(("albert", "electra")):
         known["embed at the end"] = "these vectors have 24 numbers, those of tokens 14"

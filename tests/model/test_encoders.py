@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import llminspect
+from llminspect.core.tap import Capture
 from llminspect.errors import ModelError
 from llminspect.opening import describe_model
 from tests.model.golden import Golden
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
         ("electra", {"embedding_size": 0}),
         ("albert", {"inner_group_num": 2}),
         ("albert", {"num_hidden_groups": 5}),
+        ("esm", {"position_embedding_type": "relative_key"}),
+        ("esm", {"mask_token_id": None}),
+        ("esm", {"is_folding_model": True}),
+        ("esm-absolute", {"pad_token_id": 40}),
         ("eurobert", {"classifier_pooling": "cls"}),
         ("eurobert", {"clf_pooling": "mean"}),
         ("eurobert", {"is_causal": True}),
@@ -86,3 +91,13 @@ def test_layers_of_a_group_are_the_same_one(opened: Opened) -> None:
     arrays = opened("albert")[1].params.arrays
     layers = [np.asarray(arrays[f"layers.{index}.feedforward.up.weight"]) for index in range(4)]
     assert (layers[0] == layers[1]).all() and (layers[2] == layers[3]).all() and (layers[1] != layers[2]).any()
+
+
+def test_masks_beside_padding_are_counted_among_what_is_text(opened: Opened) -> None:
+    model = opened("esm")[1]
+    text, tap = [7, 4, 5, 6], Capture("embedding.output")
+    model.run(np.array([[*text, 3, 3]]), tap, hidden_S=np.array([[False] * 4 + [True] * 2]))
+    alone = Capture("embedding.output")
+    model.run(text, alone)
+    np.testing.assert_allclose(tap["embedding.output"][0, :4], alone["embedding.output"], rtol=1e-6)
+    assert not alone["embedding.output"][0].any()

@@ -153,7 +153,7 @@ def tensors(
     layer: Sequence[TensorSpec],
     stack: str,
     head: tuple[str, str, str, str],
-    norm: str = "embeddings.LayerNorm",
+    norm: str | None = "embeddings.LayerNorm",
     projection: str | None = None,
     names: tuple[str, str] = ("pooler.dense", "cls.seq_relationship"),
 ) -> list[TensorSpec]:
@@ -176,7 +176,7 @@ def tensors(
         TensorSpec("embedding.weight", f"V {width}", "embeddings.word_embeddings.weight", "token_embd.weight"),
         *([table] if config.positions else []),
         *([segments] if config.segments else []),
-        *linear_specs(("embedding.norm", width, norm, "token_embd_norm"), bias=True),
+        *(linear_specs(("embedding.norm", width, norm, "token_embd_norm"), bias=True) if norm else ()),
         *(linear_specs(("embedding.projection", f"D {width}", projection, None), bias=True) if projection else ()),
         *for_layers(config.sizes.L, layer, huggingface=f"{stack}.{{}}.", gguf="blk.{}."),
         # The parts of a head are all there, or none.
