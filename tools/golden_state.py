@@ -19,6 +19,19 @@ SMALL = {
 }
 GROUPED = {**SMALL, "num_key_value_heads": 1}
 MAMBA = {"mamba_n_heads": 4, "mamba_n_groups": 2, "mamba_d_state": 5, "mamba_d_conv": 3, "mamba_chunk_size": 4}
+DELTA = {
+    **GROUPED,
+    "hidden_size": 20,
+    "num_hidden_layers": 2,
+    "layer_types": ["linear_attention", "full_attention"],
+    "head_dim": 8,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 5,
+    "linear_value_head_dim": 3,
+    "linear_conv_kernel_dim": 3,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 400.0, "partial_rotary_factor": 0.5},
+}
 
 
 def mamba(name: str, config: Any, model: Any, **settings: Any) -> Family:
@@ -59,20 +72,23 @@ FAMILIES = [
     ),
     Family(
         "qwen3_5",
-        eager(
-            t.Qwen3_5TextConfig,
-            **{**GROUPED, "hidden_size": 20},
-            num_hidden_layers=2,
-            layer_types=["linear_attention", "full_attention"],
-            head_dim=8,
-            linear_num_key_heads=2,
-            linear_num_value_heads=4,
-            linear_key_head_dim=5,
-            linear_value_head_dim=3,
-            linear_conv_kernel_dim=3,
-            rope_parameters={"rope_type": "default", "rope_theta": 400.0, "partial_rotary_factor": 0.5},
-        ),
+        eager(t.Qwen3_5TextConfig, **DELTA),
         t.Qwen3_5ForCausalLM,
+        tokens=13,
+        vocabulary=83,
+    ),
+    Family(
+        "qwen3_next",
+        eager(
+            t.Qwen3NextConfig,
+            **DELTA,
+            num_experts=5,
+            num_experts_per_tok=2,
+            moe_intermediate_size=14,
+            shared_expert_intermediate_size=12,
+            norm_topk_prob=True,
+        ),
+        t.Qwen3NextForCausalLM,
         tokens=13,
         vocabulary=83,
     ),

@@ -18,7 +18,8 @@ from llminspect.arguments.generate import GenerateOptions
 from llminspect.commands.attend.view import render
 from llminspect.core.tap import Capture, Chain, Edit
 from llminspect.errors import ModelError, UsageError
-from llminspect.model.registry import architecture_of
+from llminspect.files.folder import open_safetensors
+from llminspect.model.registry import architecture_of, claim
 from tests.closeness import assert_close
 from tests.model.golden import NAMES, Golden, with_arrays
 from tests.model.test_golden import in_float64
@@ -175,3 +176,13 @@ def test_the_first_files_of_lfm2_say_the_same() -> None:
     assert read(older) == read(values)
     with pytest.raises(ModelError, match="full_attn_idxs"):
         read({**older, "full_attn_idxs": [3]})
+
+
+def test_what_guesses_tokens_ahead_is_passed_over_and_nothing_else() -> None:
+    values = Golden("qwen3_5").config()
+    family = architecture_of(values, "huggingface", "qwen3_5")
+    config = family.config_from_huggingface(values)
+    shapes = {name: info.shape for name, info in open_safetensors(Golden("qwen3_5").folder).tensors.items()}
+    assert claim(family, config, "huggingface", {**shapes, "mtp.fc.weight": (3, 3)})
+    with pytest.raises(ModelError, match=r"model\.more\.weight"):
+        claim(family, config, "huggingface", {**shapes, "model.more.weight": (3, 3)})

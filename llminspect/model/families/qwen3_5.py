@@ -1,7 +1,8 @@
-"""Qwen 3.5 (its text part): three layers in four are a gated DeltaNet, the fourth has attention behind a gate.
+"""Qwen3-Next and Qwen 3.5 (its text part): three layers in four are a gated DeltaNet, the fourth has attention behind a
+gate. The first is a mixture with an expert for every token as well.
 
 Yang, Kautz and Hatamizadeh 2024, "Gated Delta Networks", section 3; Qiu et al. 2025, "Gated Attention for Large
-Language Models", section 2. The layers are those of Qwen3-Next, without its mixture of experts.
+Language Models", section 2.
 """
 
 from __future__ import annotations
@@ -9,8 +10,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from llminspect.model import decoder_files as files
+from llminspect.model import mixture_files as mixtures
 from llminspect.model import state_files
+from llminspect.model.copies import Copy
 from llminspect.model.delta_states import GatedDeltaNet
 from llminspect.model.families.qwen import without_places
 
@@ -26,7 +31,26 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     settings.skip("mamba_ssm_dtype")  # In which precision it was trained.
     settings.only("attn_output_gate", True)
     settings.only("mlp_only_layers", [])
-    config = files.from_huggingface(settings, biased=files.attention_biases(settings))
+    return with_deltas(files.from_huggingface(settings, biased=files.attention_biases(settings)), settings)
+
+
+def next_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+    experts = settings.whole("num_experts", settings.get("num_local_experts"))
+    sizes = files.sizes_from_huggingface(settings, "moe_intermediate_size", experts)
+    step = settings.whole("decoder_sparse_step", 1)
+    plain = {index for index in range(sizes.L) if (index + 1) % step} | set(settings.get("mlp_only_layers") or ())
+    mixture = files.Experts(
+        chosen=files.chosen_experts(settings, "num_experts_per_tok", experts),
+        among_chosen=settings.flag("norm_topk_prob"),
+        plain_width=settings.whole("intermediate_size"),
+        plain_layers=tuple(sorted(plain)),
+        shared_width=settings.whole("shared_expert_intermediate_size"),
+    )
+    biased = files.attention_biases(settings)
+    return with_deltas(files.from_huggingface(settings, sizes, biased=biased, experts=mixture), settings)
+
+
+def with_deltas(config: files.DecoderConfig, settings: files.Settings) -> files.DecoderConfig:
     heads = settings.whole("linear_num_value_heads")
     state = GatedDeltaNet(
         heads,
@@ -86,16 +110,40 @@ def attention_specs(config: files.DecoderConfig) -> list[TensorSpec]:
     return [*halves, *others, *norms]
 
 
-def delta_specs(state: GatedDeltaNet) -> list[TensorSpec]:
+def of_groups(*which: int) -> Callable[[Array, files.DecoderConfig], Array]:
+    """Of a fused tensor the parts that are named, one below the other: group by group it holds queries, keys, values,
+    and the gate, or rate and step."""
+
+    def cut(array: Array, config: files.DecoderConfig) -> Array:
+        state = config.state
+        assert isinstance(state, GatedDeltaNet)
+        shared = state.heads // state.groups
+        four = [state.keys, state.keys, shared * state.values, shared * state.values]
+        lengths = four if max(which) > 1 or len(which) > 1 else [shared, shared]
+        parts = np.split(array.reshape(state.groups, sum(lengths), -1), np.cumsum(lengths)[:-1], axis=1)
+        return np.concatenate([parts[part].reshape(-1, array.shape[-1]) for part in which])
+
+    return cut
+
+
+def delta_specs(state: GatedDeltaNet, fused: bool) -> list[TensorSpec]:
+    """`fused`: whether two tensors hold what a token is read as, and the gate, and the two numbers of each head."""
     heads, channels = str(state.heads), state.channels
+    names = ("in_proj_qkvz", "in_proj_qkvz", "in_proj_ba", "in_proj_ba")
+    names = names if fused else ("in_proj_qkv", "in_proj_z", "in_proj_b", "in_proj_a")
+    shapes = {"input": str(state.convolved), "gate": str(channels), "rate": heads, "step": heads}
+    cuts = ((0, 1, 2), (3,), (0,), (1,))
     return [
-        *files.linear_specs(
-            ("state.input", f"{state.convolved} D", "linear_attn.in_proj_qkv", None),
-            ("state.gate", f"{channels} D", "linear_attn.in_proj_z", None),
-            ("state.rate", f"{heads} D", "linear_attn.in_proj_b", None),
-            ("state.step", f"{heads} D", "linear_attn.in_proj_a", None),
-            ("state.output", f"D {channels}", "linear_attn.out_proj", None),
+        *(
+            files.TensorSpec(
+                f"state.{part}.weight",
+                f"{rows} D",
+                f"linear_attn.{name}.weight",
+                huggingface_fix=of_groups(*cut) if fused else None,
+            )
+            for (part, rows), name, cut in zip(shapes.items(), names, cuts, strict=True)
         ),
+        *files.linear_specs(("state.output", f"D {channels}", "linear_attn.out_proj", None)),
         *state_files.kernel_specs(str(state.convolved), state.kernel, "linear_attn.conv1d", ""),
         files.TensorSpec("state.step.bias", heads, "linear_attn.dt_bias"),
         files.TensorSpec("state.speed", heads, "linear_attn.A_log"),
@@ -104,15 +152,22 @@ def delta_specs(state: GatedDeltaNet) -> list[TensorSpec]:
 
 
 def tensors(config: files.DecoderConfig) -> list[TensorSpec]:
+    fused = config.experts is not None  # As Qwen3-Next, the mixture, has it.
+    experts = files.expert_specs(config.sizes.X, "mlp.gate", "mlp.experts.{}")
+    shared = mixtures.shared_specs(config, "mlp.shared_expert", "mlp.shared_expert_gate")
+    without_bias = replace(config, biased=())
+    step = files.feed_forward_specs(without_bias)
+    fed = mixtures.layers(without_bias, [], [*experts, *shared] if fused else step)
+
     def layer(index: int) -> list[TensorSpec]:
         state = config.state_of(index)
         mixer = "attention" if state is None else "state"
         assert state is None or isinstance(state, GatedDeltaNet)
         return [
             *norm_specs((f"{mixer}.norm", "D", "input_layernorm")),
-            *(attention_specs(config) if state is None else delta_specs(state)),
+            *(attention_specs(config) if state is None else delta_specs(state, fused)),
             *norm_specs(("feedforward.norm", "D", "post_attention_layernorm")),
-            *files.feed_forward_specs(replace(config, biased=())),
+            *fed(index),
         ]
 
     return files.around_layers(config, layer, norm_specs(("final.norm", "D", "norm")))
@@ -129,4 +184,17 @@ DEFAULTS = {
     "linear_num_key_heads": 16,
     "linear_num_value_heads": 32,
 }
-ARCHITECTURES = (files.family("qwen3_5_text", from_huggingface, tensors, defaults=DEFAULTS),)
+NEXT = {
+    "num_key_value_heads": 2,
+    "num_experts": 512,
+    "num_experts_per_tok": 10,
+    "moe_intermediate_size": 512,
+    "shared_expert_intermediate_size": 512,
+    "norm_topk_prob": True,
+}
+FORETELLING = (Copy("mtp.*"),)
+"""What guesses further tokens ahead, and is not run."""
+ARCHITECTURES = (
+    files.family("qwen3_5_text", from_huggingface, tensors, ignored=FORETELLING, defaults=DEFAULTS),
+    files.family("qwen3_next", next_from_huggingface, tensors, ignored=FORETELLING, defaults={**DEFAULTS, **NEXT}),
+)
