@@ -64,10 +64,9 @@ def older_form(config: dict[str, Any]) -> dict[str, Any]:
 
 def _older_gemma4(older: dict[str, Any]) -> dict[str, Any]:
     """As its makers wrote it: what differs by layer is not stated by layer."""
-    (layer,) = {tuple(sorted(entry.items())) for entry in older.pop("per_layer_config").values()}
-    stated = dict(layer)
+    stated = next(iter(older.pop("per_layer_config").values()), {})
     shared = {"num_global_key_value_heads": stated.get("num_key_value_heads")}
-    return older | shared | {"global_head_dim": stated["head_dim"]}
+    return older | shared | {"global_head_dim": stated.get("head_dim", older["head_dim"])}
 
 
 def _older_rope(kind: str, rope: dict[str, Any]) -> dict[str, Any]:

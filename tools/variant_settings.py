@@ -203,6 +203,29 @@ def gemma3(random: Random) -> Draw:
     return Draw("gemma3", t.Gemma3TextConfig(**found), t.Gemma3ForCausalLM)
 
 
+def gemma4(random: Random) -> Draw:
+    found = grouped(random, (2, 7)) | {"head_dim": random.choice((2, 6, 10)), "sliding_window": random.choice((3, 9))}
+    layers, found["hidden_size"] = found["num_hidden_layers"], max(8, found["hidden_size"])
+    kinds = [random.choice(("sliding_attention", "full_attention")) for _ in range(layers - 1)] + ["full_attention"]
+    shared = random.choice((0, 0, 1, 2, 3))
+    fits = shared < layers and set(kinds[: layers - shared]) == set(kinds)
+    found |= {"layer_types": kinds, "num_kv_shared_layers": shared if fits else 0}
+    found |= {"global_head_dim": random.choice((4, 8, 10)), "vocab_size_per_layer_input": found["vocab_size"]}
+    found |= {"hidden_size_per_layer_input": random.choice((0, 3, 4)), "attention_k_eq_v": random.random() < 0.4}
+    found |= perhaps(random, use_double_wide_mlp=(True, False), final_logit_softcapping=(4.0, None))
+    found |= perhaps(random, attention_bias=(True, False), num_global_key_value_heads=(1,))
+    if random.random() < 0.6:
+        found["rope_parameters"] = {
+            "sliding_attention": {"rope_type": "default", "rope_theta": random.choice(BASES)},
+            "full_attention": {
+                "rope_type": "proportional",
+                "partial_rotary_factor": random.choice((0.25, 0.5, 1.0)),
+                "rope_theta": random.choice(BASES),
+            },
+        }
+    return Draw("gemma4", t.Gemma4TextConfig(**found), t.Gemma4ForCausalLM)
+
+
 def mixtral(random: Random) -> Draw:
     found = grouped(random) | head_width(random) | perhaps(random, hidden_act=ACTIVATIONS, sliding_window=(None, 3, 9))
     experts = random.randint(2, 6)
@@ -294,7 +317,7 @@ def marian(random: Random) -> Draw:
     return Draw("marian", t.MarianConfig(**found), t.MarianMTModel, "encoder-decoder")
 
 
-DECODERS = (llama, mistral, qwen2, qwen3, phi3, olmo2, smollm3, gpt2, gpt_neox, gemma, gemma2, gemma3)
+DECODERS = (llama, mistral, qwen2, qwen3, phi3, olmo2, smollm3, gpt2, gpt_neox, gemma, gemma2, gemma3, gemma4)
 MIXTURES = (mixtral, qwen3_moe, gpt_oss)
 OTHERS = (bert, roberta, xlm_roberta, camembert, distilbert, t5, marian)
 FAMILIES: tuple[Callable[[Random], Draw], ...] = (*DECODERS, *MIXTURES, *OTHERS)

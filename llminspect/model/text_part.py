@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TEXTS = {
     "gemma3": "gemma3_text",
+    "gemma4": "gemma4_text",
     "idefics3": "llama",
     "llava": "llama",
     "llava_next": "llama",
@@ -37,6 +38,13 @@ SIZES: dict[str, dict[str, Any]] = {
         "hidden_size": 2304,
         "intermediate_size": 9216,
         "num_hidden_layers": 26,
+        "num_attention_heads": 8,
+    },
+    "gemma4_text": {
+        "vocab_size": 262_144,
+        "hidden_size": 2304,
+        "intermediate_size": 9216,
+        "num_hidden_layers": 30,
         "num_attention_heads": 8,
     },
     "llama": {
@@ -79,6 +87,13 @@ OF_PICTURES = (
 """Settings of how a picture becomes vectors, and ids of the tokens that stand for it."""
 PARTS = ("vision_tower.*", "vision_model.*", "visual.*", "multi_modal_projector.*", "connector.*", "image_newline")
 """Tensors of that."""
+HEARING = {"gemma4": ("embed_vision.*", "audio_tower.*", "embed_audio.*")}
+"""More of them, by the kinds of model that hear as well …"""
+OF_SOUND = (
+    *("audio_config", "audio_token_id", "boi_token_id", "eoi_token_id", "boa_token_id", "eoa_token_id"),
+    *("eoa_token_index", "vision_soft_tokens_per_image"),
+)
+"""… and their settings."""
 FRONTS = ("language_model.model.", "language_model.", "text_model.")
 """What stands before the names of the text part's tensors."""
 
@@ -94,11 +109,11 @@ def with_pictures(kind: str, text: Architecture) -> Architecture:
         config = text.read_huggingface(inner)
         if inner is not settings:
             inner.done()
-        settings.skip(*OF_PICTURES)
+        settings.skip(*OF_PICTURES, *(OF_SOUND if kind in HEARING else ()))
         tied = settings.flag("tie_word_embeddings")
         return replace(config, tied=tied or config.tied)
 
-    ignored = (*text.ignored, *(Copy(pattern) for pattern in PARTS))
+    ignored = (*text.ignored, *(Copy(pattern) for pattern in (*PARTS, *HEARING.get(kind, ()))))
     return replace(text, model_types=(kind,), read_huggingface=read, defaults={}, ignored=ignored, fronts=FRONTS)
 
 

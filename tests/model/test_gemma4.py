@@ -102,6 +102,28 @@ def test_keys_that_no_layer_reads_may_be_in_the_file(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "config.json").read_text())["num_kv_shared_layers"] == 2
 
 
+def test_the_text_part_of_one_that_sees_and_hears_is_the_same(tmp_path: Path) -> None:
+    """As its makers publish it: the settings one object deeper, and a front before the names."""
+    from safetensors.numpy import load_file, save_file
+
+    folder = Golden("gemma4").folder
+    inner = {key: value for key, value in Golden("gemma4").config().items() if key != "architectures"}
+    outer = {"model_type": "gemma4", "text_config": inner, "vision_config": {"hidden_size": 8}, "audio_config": None}
+    more = {"image_token_id": 40, "audio_token_id": 41, "boi_token_id": 42, "eoa_token_index": 43}
+    (tmp_path / "config.json").write_text(json.dumps({**outer, **more, "tie_word_embeddings": True}))
+    tensors = {
+        name.replace("model.", "model.language_model.", 1): array
+        for name, array in load_file(folder / "model.safetensors").items()
+    }
+    eye = {
+        "model.vision_tower.patch_embedder.input_proj.weight": np.zeros((2, 2), np.float32),
+        "model.embed_audio.embedding_projection.weight": np.zeros((2, 2), np.float32),
+    }
+    save_file({**tensors, **eye}, tmp_path / "model.safetensors")
+    found = open_model(str(tmp_path), offline=True).run(IDS).stream_TD
+    assert np.array_equal(found, open_model(str(folder), offline=True).run(IDS).stream_TD)
+
+
 def test_it_is_not_compiled() -> None:
     from llminspect.backends.jax.settings import EngineSettings
     from llminspect.backends.jax.start import on_jax

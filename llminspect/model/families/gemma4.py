@@ -65,6 +65,8 @@ def _stated_whole_heads(settings: files.Settings, sizes: files.Sizes, otherwise:
     stated = settings.get("per_layer_config")
     if stated is None:
         return otherwise
+    if not stated:  # None differs.
+        return sizes.K, sizes.E
     kinds = settings.need("layer_types")
     wanted = {index for index, kind in enumerate(kinds) if kind == "full_attention"} | {len(kinds) - 1}
     found = {
