@@ -89,7 +89,7 @@ def _facts(result: InfoResult) -> Iterator[tuple[str, Cell]]:
     for name, value in (result.config or {}).items():
         if name == "tied" or value is None or value == () or value == []:
             continue
-        if (value is False and name in _SWITCHES) or (value == 1 and name.endswith("_scale")):
+        if (value == 0 and name != "causal") or (value == 1 and name.endswith("_scale")):
             continue  # Most families have no such step.
         yield name.replace("_", " "), _written(value)
     if result.output is not None:
@@ -97,9 +97,6 @@ def _facts(result: InfoResult) -> Iterator[tuple[str, Cell]]:
     if result.head is not None:
         yield "head", f"{result.head.kind}: {_labels(result.head)}"
     yield from _added(result)
-
-
-_SWITCHES = ("head_norms", "parallel", "weightless_norms")
 
 
 def _added(result: InfoResult) -> Iterator[tuple[str, Cell]]:
