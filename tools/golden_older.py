@@ -55,7 +55,7 @@ def older_form(config: dict[str, Any]) -> dict[str, Any]:
         older |= {"normalize_before": kind not in AFTER, "add_final_layer_norm": kind not in AFTER}
         older |= {"normalize_embedding": kind in (*AFTER, "mbart"), "static_position_embeddings": kind == "pegasus"}
         older |= {"add_bias_logits": False, "extra_pos_embeddings": 2, "num_hidden_layers": older["encoder_layers"]}
-    if kind == "t5":
+    if kind in ("t5", "umt5"):
         older["tie_word_embeddings"] = older.pop("scale_decoder_outputs", True)
         for key in ("dense_act_fn", "is_gated_act"):
             older.pop(key, None)

@@ -101,7 +101,7 @@ def through(
         )
         for window in {config.window_of(index) for index in range(layers)}
     }
-    bias_HTS = distance_bias(params, config, stream_TD, now, tap, front)
+    bias_HTS = distance_bias(params.get(f"{front}relative.weight"), config, stream_TD, now, tap, f"{front}relative")
     shared = isinstance(stream_TD, np.ndarray) and tokens >= SHARED_FROM and not watched(tap, config, front)
 
     def step(
@@ -116,7 +116,10 @@ def through(
         if config.attends(index):
             rotation_TP = () if rotary is None else rotations[rotary]
             mask_TS = masks[config.window_of(index)]
-            mixed_HTE, pairs = attended(layer, stream_TD, rotation_TP, cache, mask_TS, bias_HTS, tap, lent)
+            added_HTS, table_BH = bias_HTS, arrays.get("attention.relative.weight")
+            if table_BH is not None:
+                added_HTS = distance_bias(table_BH, config, stream_TD, now, tap, f"{name}.attention.relative")
+            mixed_HTE, pairs = attended(layer, stream_TD, rotation_TP, cache, mask_TS, added_HTS, tap, lent)
             mixed, seen = (mixed_HTE,), pairs
         state = config.state_of(index)
         if state is not None:
@@ -187,16 +190,19 @@ def attended(
     return mixed_HTE, seen
 
 
-def distance_bias(params: Params, config: Config, stream_TD: Array, now: Span, tap: Tap, front: str) -> Array | None:
-    """What the distance of two tokens adds to their scores in every layer, [H, T, S], where it adds anything."""
-    relative_BH, tokens, both_ways = params.get(f"{front}relative.weight"), stream_TD.shape[-2], not config.causal
+def distance_bias(
+    relative_BH: Array | None, config: Config, stream_TD: Array, now: Span, tap: Tap, name: str
+) -> Array | None:
+    """What the distance of two tokens adds to their scores, [H, T, S], where it adds anything; `relative_BH`: the
+    number of each bucket of distances."""
+    tokens, both_ways = stream_TD.shape[-2], not config.causal
     if relative_BH is not None:
         bias_HTS = relative_bias(relative_BH, tokens, now, config.buckets, config.farthest, both_ways)
     elif config.alibi:
         bias_HTS = alibi_bias(stream_TD, config.sizes.H, tokens, now, both_ways)
     else:
         return None
-    return tap(f"{front}relative", bias_HTS)
+    return tap(name, bias_HTS)
 
 
 def embed(

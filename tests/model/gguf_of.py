@@ -83,6 +83,8 @@ KINDS = {
     "mamba2": gguf.MODEL_ARCH.MAMBA2,
     "t5": gguf.MODEL_ARCH.T5,
     "t5-gated": gguf.MODEL_ARCH.T5,
+    "umt5": gguf.MODEL_ARCH.T5,
+    "t5-encoder": gguf.MODEL_ARCH.T5ENCODER,
 }
 """Golden models that llama.cpp has a kind for …"""
 WITH_HEADS = {
@@ -108,8 +110,8 @@ UNSAID: dict[str, Callable[[Any], Any]] = {
     "starcoder2": lambda config: replace(config, window=8, windowed=(0, 1, 2)),
     "mpt": lambda config: replace(config, scale=0.3),
     "mamba2": lambda config: replace(config, state=replace(config.state, limits=(0.2, 1.5))),
-    "t5": lambda config: replace(config, farthest=20),
-    "t5-gated": lambda config: replace(config, farthest=20),
+    **dict.fromkeys(("t5", "t5-gated", "umt5"), lambda config: replace(config, farthest=20)),
+    "t5-encoder": lambda config: replace(config, farthest=10),
 }
 """What a GGUF file cannot say and these golden models have other than every published model of their kind."""
 
@@ -145,8 +147,8 @@ RMS_EPSILON = ("lfm2",)
 
 def write_keys(writer: Any, config: dict[str, Any]) -> None:
     """What the converter's `set_gguf_parameters` write for each kind of model."""
-    if config["model_type"] in ("t5", "gemma4_text"):
-        (write_t5_keys if config["model_type"] == "t5" else write_gemma4_keys)(writer, config)
+    if config["model_type"] in ("t5", "umt5", "gemma4_text"):
+        (write_t5_keys if "t5" in config["model_type"] else write_gemma4_keys)(writer, config)
         return
 
     if config["model_type"] in ("mamba", "mamba2"):
@@ -439,14 +441,15 @@ def write_t5_keys(writer: Any, config: dict[str, Any]) -> None:
     writer.add_embedding_length(config["d_model"])
     writer.add_feed_forward_length(config["d_ff"])
     writer.add_block_count(config["num_layers"])
-    writer.add_decoder_block_count(config["num_decoder_layers"])
     writer.add_head_count(config["num_heads"])
     writer.add_key_length(config["d_kv"])
     writer.add_value_length(config["d_kv"])
     writer.add_layer_norm_eps(config["layer_norm_epsilon"])
     writer.add_relative_attn_buckets_count(config["relative_attention_num_buckets"])
     writer.add_layer_norm_rms_eps(config["layer_norm_epsilon"])
-    writer.add_decoder_start_token_id(config["decoder_start_token_id"])
+    if "decoder_start_token_id" in config:  # Not of an encoder alone.
+        writer.add_decoder_block_count(config["num_decoder_layers"])
+        writer.add_decoder_start_token_id(config["decoder_start_token_id"])
 
 
 def write_gemma4_keys(writer: Any, config: dict[str, Any]) -> None:

@@ -123,6 +123,7 @@ def test_no_setting_can_be_wrong_unseen(name: str, opened: Opened) -> None:
 
 OF_THE_ARRAYS = (
     *("sizes", "encoder_layers", "encoder_heads", "encoder_width", "positions", "segments", "plain_width"),
+    "distances_in_layers",
     *("state_layers", "without_attention", "channels", "kernel", "keys", "rank", "groups", "heads", "values"),
     *("shared_width", "embedding_width", "norm_before"),
     *("whole_heads", "borrowing", "same_keys", "wider", "per_layer"),

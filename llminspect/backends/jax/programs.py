@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from llminspect.model.opened import Model
 
 
-OVER_KEYS = ("scores", "scaled", "capped", "masked", "weights")
+OVER_KEYS = ("relative", "scores", "scaled", "capped", "masked", "weights")
 """Steps of an attention whose last axis are the keys."""
 
 

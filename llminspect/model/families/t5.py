@@ -1,6 +1,7 @@
 """T5: an encoder–decoder whose attention knows only how far apart two tokens stand; plain (1.0) or gated (1.1).
 
-Raffel et al. 2020, "Exploring the Limits of Transfer Learning", section 2.1; Shazeer 2020 for the gated form.
+Raffel et al. 2020, "Exploring the Limits of Transfer Learning", section 2.1; Shazeer 2020 for the gated form; Xue et
+al. 2021, "mT5"; Chung et al. 2023, "UniMax" (umT5: each layer has distances of its own).
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class T5Config(Config):
     """None: the file's tensors say."""
     activation: str | None
     """None: gelu_tanh where the feed-forward step is gated, relu where it is not."""
+    distances_in_layers: bool = False
+    """Whether each layer has numbers for distances of its own, as umT5 does; else the first layer's are for all."""
     scaled: bool | None
     """Whether what is read out is divided by √D. None: where the file has no output matrix of its own (GGUF)."""
     causal: bool = True
@@ -61,19 +64,21 @@ class T5Config(Config):
 
 
 KEYS = {"D": "d_model", "H": "num_heads", "E": "d_kv", "F": "d_ff"}
-ALONE = ("T5EncoderModel", "T5ForTokenClassification")
-"""Classes that have no decoder."""
+ALONE = ("EncoderModel", "ForTokenClassification")
+"""Ends of classes that have no decoder."""
 STARTS = ("padding_token_id", "bos_token_id")
 """What a target starts with where no start token is stated."""
+FIRST = {"t5": "relu"}
+"""The first T5s were plain, and their files do not say so; mT5 and umT5 are gated."""
 
 
 def from_huggingface(settings: Settings) -> T5Config:
-    layers = settings.whole("num_layers")
-    kind, _, activation = settings.get("feed_forward_proj").rpartition("-")
+    layers, family = settings.whole("num_layers"), settings.get("model_type", "t5")
+    kind, _, activation = settings.get("feed_forward_proj", FIRST.get(family, "gated-gelu")).rpartition("-")
     if kind not in ("", "gated") or activation not in ACTIVATIONS:
         raise settings.wrong("feed_forward_proj", "relu, gated-gelu and the like")
     # The encoder alone, as sentence encoders and image models have it: its class says so, and mostly not the other key.
-    alone = any(name in (settings.get("architectures") or ()) for name in ALONE)
+    alone = any(name.endswith(ALONE) for name in settings.get("architectures") or ())
     settings.only("is_encoder_decoder", True, not alone)
     settings.skip("dense_act_fn", "is_gated_act")  # They repeat what `feed_forward_proj` says.
     decoder, context = settings.whole("num_decoder_layers", layers), settings.whole("n_positions", 512)
@@ -89,30 +94,36 @@ def from_huggingface(settings: Settings) -> T5Config:
         gated=kind == "gated",
         # "gated-gelu" has always meant the tanh form.
         activation="gelu_tanh" if (kind, activation) == ("gated", "gelu") else ACTIVATIONS[activation],
+        distances_in_layers=family == "umt5",
         # Before transformers 5 the second said the first; the file's output matrix, if it has one, is used.
-        scaled=settings.flag("scale_decoder_outputs", settings.flag("tie_word_embeddings")) and not alone,
+        scaled=settings.flag("scale_decoder_outputs", settings.flag("tie_word_embeddings"))
+        and not alone
+        and family != "mt5",
         causal=not alone,
     )
 
 
 def from_gguf(settings: Settings) -> T5Config:
-    layers = settings.whole("block_count")
-    known = {"L": settings.whole("decoder_block_count", layers), "E": settings.whole("attention.key_length")}
+    layers, alone = settings.whole("block_count"), settings.metadata["general.architecture"] == "t5encoder"
+    decoder = layers if alone else settings.whole("decoder_block_count", layers)
+    known = {"L": decoder, "E": settings.whole("attention.key_length")}
     sizes = read_sizes(settings, GGUF, **known)
     settings.only("attention.value_length", sizes.E)
     settings.only("attention.head_count_kv", sizes.H)
     epsilon = settings.number("attention.layer_norm_rms_epsilon")
     settings.only("attention.layer_norm_epsilon", epsilon)
+    starts = (settings.metadata.get(f"tokenizer.ggml.{key}") for key in STARTS)
     return T5Config(
         sizes=sizes,
         encoder_layers=layers,
         norm_epsilon=epsilon,
         buckets=settings.whole("attention.relative_buckets_count"),
         farthest=128,  # Not in the file; every published T5 has it.
-        start_id=start_token(settings, sizes.V, *(settings.metadata.get(f"tokenizer.ggml.{key}") for key in STARTS)),
+        start_id=0 if alone else start_token(settings, sizes.V, *starts),
         gated=None,
         activation=None,
-        scaled=None,
+        scaled=False if alone else None,
+        causal=not alone,
     )
 
 
@@ -122,6 +133,8 @@ def settle_gguf(config: T5Config, weights: WeightFile) -> T5Config:
     their probabilities do not. So the rule is that of transformers before these were two: a model that is tied divides.
     Tied is also one whose file has the embedding twice, as files made of the first checkpoints do.
     """
+    # Where only the first layer has distances they are for all; umT5 has them in each.
+    config = replace(config, distances_in_layers="enc.blk.1.attn_rel_b.weight" in weights.tensors)
     embedding, output = "token_embd.weight", "output.weight"
     if output not in weights.tensors or weights.tensors[output].shape != weights.tensors[embedding].shape:
         return config
@@ -169,19 +182,28 @@ def tensors(config: T5Config) -> list[TensorSpec]:
     encoder, decoder = [*of_self, *_feed_forward(config, 1)], [*of_self, *of_source, *_feed_forward(config, 2)]
     layers, table = config.encoder_layers, f"{config.buckets} H"
     relative = "block.0.layer.0.SelfAttention.relative_attention_bias.weight"
+    inside = relative.removeprefix("block.0.")
+    if config.distances_in_layers:
+        of_layer = [TensorSpec("attention.relative.weight", table, inside, "attn_rel_b.weight")]
+        encoder, decoder = [*of_layer, *encoder], [*of_layer, *decoder]
+
+    def of_all(front: str, stack: str, gguf: str) -> list[TensorSpec]:
+        shared = TensorSpec(f"{front}relative.weight", table, f"{stack}.{relative}", gguf)
+        return [] if config.distances_in_layers else [shared]
+
     if not config.causal:  # The encoder alone.
         return [
-            TensorSpec("embedding.weight", "V D", "shared.weight"),
-            TensorSpec("relative.weight", table, f"encoder.{relative}"),
-            *for_layers(layers, encoder, huggingface="encoder.block.{}."),
-            *linear_specs(("final.norm", "D", "encoder.final_layer_norm", None)),
+            TensorSpec("embedding.weight", "V D", "shared.weight", "token_embd.weight"),
+            *of_all("", "encoder", "enc.blk.0.attn_rel_b.weight"),
+            *for_layers(layers, encoder, huggingface="encoder.block.{}.", gguf="enc.blk.{}."),
+            *linear_specs(("final.norm", "D", "encoder.final_layer_norm", "enc.output_norm")),
         ]
     return [
         TensorSpec("embedding.weight", "V D", "shared.weight", "token_embd.weight"),
-        TensorSpec("encoder.relative.weight", table, f"encoder.{relative}", "enc.blk.0.attn_rel_b.weight"),
+        *of_all("encoder.", "encoder", "enc.blk.0.attn_rel_b.weight"),
         *for_layers(layers, encoder, huggingface="encoder.block.{}.", gguf="enc.blk.{}.", stack="encoder.layers"),
         *linear_specs(("encoder.final.norm", "D", "encoder.final_layer_norm", "enc.output_norm")),
-        TensorSpec("relative.weight", table, f"decoder.{relative}", "dec.blk.0.attn_rel_b.weight"),
+        *of_all("", "decoder", "dec.blk.0.attn_rel_b.weight"),
         *for_layers(config.sizes.L, decoder, huggingface="decoder.block.{}.", gguf="dec.blk.{}."),
         *linear_specs(("final.norm", "D", "decoder.final_layer_norm", "dec.output_norm")),
         TensorSpec("unembedding.weight", "V D", "lm_head.weight", "output.weight", optional=True),
@@ -199,8 +221,8 @@ def readout(params: Params, config: T5Config, stream_TD: Array, tap: Tap) -> Arr
 ARCHITECTURES = (
     Architecture(
         name="t5",
-        model_types=("t5",),
-        gguf_names=("t5",),
+        model_types=("t5", "mt5", "umt5"),
+        gguf_names=("t5", "t5encoder"),
         read_huggingface=from_huggingface,
         read_gguf=from_gguf,
         settle_gguf=settle_gguf,
@@ -213,7 +235,6 @@ ARCHITECTURES = (
         prefix="transformer.",
         heads=HeadFiles(None, "classifier", question=None),
         defaults={
-            "feed_forward_proj": "relu",  # The first T5s were plain, and their files do not say so.
             "layer_norm_epsilon": 1e-6,
             "relative_attention_num_buckets": 32,
             "relative_attention_max_distance": 128,
