@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from llminspect.core.array import Array
+    from tests.conftest import Program
     from tests.model.conftest import Opened
 
 IDS = [5, 9, 30, 7, 11, 2, 41, 3, 8]
@@ -122,6 +124,13 @@ def test_the_text_part_of_one_that_sees_and_hears_is_the_same(tmp_path: Path) ->
     save_file({**tensors, **eye}, tmp_path / "model.safetensors")
     found = open_model(str(tmp_path), offline=True).run(IDS).stream_TD
     assert np.array_equal(found, open_model(str(folder), offline=True).run(IDS).stream_TD)
+
+
+def test_info_says_of_it_what_most_kinds_do_not_have(called: Program) -> None:
+    lines = {name: called("info", str(Golden(name).folder)).out for name in ("gemma4", "llama")}
+    for step, value in (("borrowing", "2"), ("per layer", "4"), ("value norms", "yes")):
+        assert re.search(rf"^{step} +{value} *$", lines["gemma4"], re.MULTILINE)
+        assert not re.search(rf"^{step} ", lines["llama"], re.MULTILINE)
 
 
 def test_it_is_not_compiled() -> None:
