@@ -285,3 +285,21 @@ def test_a_broken_file_or_configuration_is_refused_or_read_and_nothing_else(tmp_
         except ModelError:
             pass
     assert 20 < read < 200
+
+
+@pytest.mark.parametrize(
+    "order", [np.arange(64) // 32, np.arange(64) % 2, np.full(64, -1)], ids=["turn", "mixed", "none"]
+)
+def test_compressed_tensors_with_groups_in_the_order_of_activations(order: NDArray[Any], tmp_path: Path) -> None:
+    numbers, scales = SEED.integers(0, 16, (8, 64)), SEED.normal(0, 0.01, (8, 2)).astype(np.float32)
+    config = {**CT, "config_groups": {"g": {"targets": ["Linear"], "weights": {"num_bits": 4, "group_size": 32}}}}
+    weights = stored(
+        tmp_path / "m.safetensors",
+        config,
+        weight_packed=words(numbers.T, 4).T,
+        weight_scale=scales,
+        weight_shape=np.array([8, 64]),
+        weight_g_idx=order.astype(np.int32),
+    )
+    groups = np.arange(64) // 32 if order[0] < 0 else order
+    assert_equal(weights.array(NAME), (numbers - 8).astype(np.float32) * scales[:, groups])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ROWS = {"targets": ["Linear"], "weights": {"num_bits": 8, "strategy": "channel"}}
 CT = {"quant_method": "compressed-tensors", "format": "int-quantized", "config_groups": {"group_0": ROWS}}
+CT |= {"ignore": ["lm_head"], "quantization_status": "compressed"}
 BNB = {"quant_method": "bitsandbytes", "load_in_8bit": True, "llm_int8_skip_modules": ["lm_head"]}
 
 

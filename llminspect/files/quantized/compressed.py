@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from llminspect.errors import ModelError
-from llminspect.files.quantized.decoded import Made, numbers, stored_as, unpack
+from llminspect.files.quantized.decoded import Made, by_group, numbers, stored_as, unpack
 from llminspect.files.quantized.scaled import FLOATS, of_activations, scaled
 
 if TYPE_CHECKING:
@@ -145,17 +145,16 @@ def _rows(
     middle = np.float32(1 << bits - 1)
     out = unpack(numbers(weights, f"{module}.weight_packed").view("u4")[start:stop], bits, width) - middle
     scales = weights.array(f"{module}.weight_scale")
-    scales = scales if scales.shape == (rows, groups) else np.broadcast_to(scales.reshape(-1, 1), (rows, 1))
+    scales = scales if scales.shape == (rows, groups) else np.broadcast_to(scales.reshape(-1, 1), (rows, groups))
     of_group = _order(weights, module, width, groups, size)
-    zero = f"{module}.weight_zero_point"
+    zero, zeros = f"{module}.weight_zero_point", None
     if zero in weights.tensors:
         zeros = weights.array(zero)
         if weights.tensors[zero].type == "I32":  # Packed down the rows.
             packed = np.ascontiguousarray(numbers(weights, zero).view("u4").T)
             zeros = unpack(packed, bits, rows).T - middle
-        out -= zeros[start:stop][:, of_group]
-    out *= scales[start:stop][:, of_group if scales.shape[1] > 1 else np.zeros(width, np.intp)]
-    return out
+        zeros = zeros[start:stop]
+    return by_group(out, of_group, size, scales[start:stop], zeros)
 
 
 def _order(weights: WeightFile, module: str, width: int, groups: int, size: int) -> np.ndarray[Any, Any]:

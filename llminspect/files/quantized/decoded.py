@@ -124,3 +124,17 @@ def unpack(words: NDArray[np.uint32], bits: int, count: int) -> Floats:
     both = words[..., np.minimum(first + 1, words.shape[-1] - 1)].astype(np.uint64) << np.uint64(32) | words[..., first]
     parts_64 = (both >> (starts % 32).astype(np.uint64)) & np.uint64(mask)
     return parts_64.astype(np.float32)
+
+
+def by_group(out: Floats, groups: NDArray[Any], size: int, scales: Floats, zeros: Floats | None = None) -> Floats:
+    """(number − zero) × scale in place; `out` [rows, inputs], the others [rows, groups], and the group of each input.
+
+    Where the groups stand in turn, each `size` inputs long, nothing is gathered.
+    """
+    width, count = out.shape[1], scales.shape[1]
+    in_turn = width == count * size and np.array_equal(groups, np.arange(width) // size)
+    view = out.reshape(len(out), count, size) if in_turn else out
+    for part, what in ((zeros, np.subtract), (scales, np.multiply)):
+        if part is not None:
+            what(view, part[..., None] if in_turn else part[:, groups], out=view)
+    return view.reshape(out.shape)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from llminspect.errors import ModelError
-from llminspect.files.quantized.decoded import Made, numbers, stored_as, unpack
+from llminspect.files.quantized.decoded import Made, by_group, numbers, stored_as, unpack
 
 if TYPE_CHECKING:
     from llminspect.files.quantized.decoded import Floats
@@ -126,7 +126,8 @@ def _gptq_rows(weights: WeightFile, matrix: _Matrix, lacking: bool, start: int, 
         groups = numbers(weights, matrix.part("g_idx"))
         if groups.size and not 0 <= groups.min() <= groups.max() < matrix.groups:
             raise ModelError(f"tensor {matrix.part('g_idx')} names groups beyond the {matrix.groups} that there are")
-    return _of_groups(out, zeros, weights.array(matrix.part("scales"))[:, start:stop], groups)
+    scales = weights.array(matrix.part("scales"))[:, start:stop]
+    return by_group(out, groups, matrix.size, scales.T, zeros.T)
 
 
 def _awq_rows(weights: WeightFile, matrix: _Matrix, start: int, stop: int) -> Floats:
@@ -138,10 +139,5 @@ def _awq_rows(weights: WeightFile, matrix: _Matrix, start: int, stop: int) -> Fl
         values = unpack(np.ascontiguousarray(words), 4, words.shape[1] * 8).reshape(len(words), -1, 8)
         both.append(values[..., _AWQ_ORDER].reshape(len(words), -1)[:, inside])
     scales = weights.array(matrix.part("scales"))[:, start:stop]
-    return _of_groups(both[0].T, both[1], scales, np.arange(matrix.inputs) // matrix.size)
-
-
-def _of_groups(out: Floats, zeros: Floats, scales: Floats, groups: np.ndarray) -> Floats:
-    """(number − zero) × scale, [outputs, inputs]; zeros and scales are [groups, outputs]."""
-    result: Floats = (out - zeros.T[:, groups]) * scales.T[:, groups]
-    return result
+    groups = np.arange(matrix.inputs) // matrix.size
+    return by_group(np.ascontiguousarray(both[0].T), groups, matrix.size, scales.T, both[1].T)
