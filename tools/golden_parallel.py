@@ -31,4 +31,6 @@ FAMILIES = [
     falcon("falcon-grouped", new_decoder_architecture=True, num_kv_heads=2, tie_word_embeddings=False),
     falcon("falcon-sequential", multi_query=False, parallel_attn=False, bias=True),
     older("gptj", t.GPTJConfig, t.GPTJForCausalLM, n_embd=24, n_layer=3, n_head=3, n_inner=34, rotary_dim=6),
+    older("codegen", t.CodeGenConfig, t.CodeGenForCausalLM, n_embd=24, n_layer=2, n_head=3, n_inner=34, rotary_dim=6),
+    older("gpt_bigcode", t.GPTBigCodeConfig, t.GPTBigCodeForCausalLM, n_embd=24, n_layer=2, n_head=3, n_inner=34),
 ]

@@ -42,6 +42,7 @@ KINDS = {
     "phi3": gguf.MODEL_ARCH.PHI3,
     "phi3-longrope": gguf.MODEL_ARCH.PHI3,
     "gpt2": gguf.MODEL_ARCH.GPT2,
+    "gpt_bigcode": gguf.MODEL_ARCH.STARCODER,
     "bert-encoder": gguf.MODEL_ARCH.BERT,
     "modernbert": gguf.MODEL_ARCH.MODERN_BERT,
     "nomic-bert": gguf.MODEL_ARCH.NOMIC_BERT,

@@ -40,7 +40,7 @@ KEYS = {
     "Q": "q_lora_rank",
 }
 """In which key of a configuration each length is."""
-UNCUT = ("falcon",)
+UNCUT = ("falcon", "gpt_bigcode")
 """Models all of whose heads share one key and value, which a mesh that cuts heads refuses."""
 STATEFUL = (
     *("lfm2", "mamba", "mamba2", "qwen3_5", "qwen3_next", "granitemoehybrid", "bamba"),
