@@ -32,6 +32,7 @@ import variant_latent
 import variant_later
 import variant_seq2seq
 import variant_settings
+import variant_state
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 import llminspect
@@ -192,6 +193,7 @@ def main() -> None:
         variant_encoders,
         variant_experts,
         variant_seq2seq,
+        variant_state,
     )
     every = [make for module in modules for make in module.FAMILIES]
     families = [make for make in every if options.family in (None, make.__name__)]

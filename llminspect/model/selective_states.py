@@ -52,8 +52,6 @@ class Mamba:
     rank: int
     """Through how many numbers a token says how long each channel keeps."""
     kernel: int
-    norm_epsilon: float | None = None
-    """Where that, and what is written and read by, is normed (Jamba)."""
 
     @property
     def named(self) -> str:
@@ -72,9 +70,6 @@ class Mamba:
         value_TC, inputs_UC = reading.convolved(value_TC)
         value_TC, arrays = reading.shown(silu(value_TC)), reading.arrays
         chosen = np.split(mapped(arrays, "state.selection", value_TC), [self.rank, self.rank + self.keys], axis=-1)
-        if self.norm_epsilon is not None:
-            names = (f"state.{part}.norm.weight" for part in ("step", "key", "query"))
-            chosen = [rms_norm(x, arrays[name], self.norm_epsilon) for x, name in zip(chosen, names, strict=True)]
         step_TR, key_TN, query_TN = chosen
         step_CT1 = softplus(mapped(arrays, "state.step", step_TR)).swapaxes(-1, -2)[..., None]
         speed_C1N = -np.exp(arrays["state.speed"])[:, None]

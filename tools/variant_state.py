@@ -1,0 +1,104 @@
+"""The decoders with a state in `variants.py`: the class of each, and what its configurations hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable  # noqa: TC003
+from random import Random  # noqa: TC003
+from typing import Any
+
+import transformers as t
+from variant_settings import EPSILONS, Draw, grouped, perhaps, with_rope
+
+SWITCH = (True, False)
+LIMITS = ((0.0, float("inf")), (0.1, 1.0))
+
+
+def pure(name: str, config: Any, model: Any, more: Callable[[Random], dict[str, Any]]) -> Callable[[Random], Draw]:
+    """A model without attention."""
+
+    def draw(random: Random) -> Draw:
+        found: dict[str, Any] = {"vocab_size": random.choice((67, 131)), "num_hidden_layers": random.randint(1, 3)}
+        found |= {"hidden_size": random.choice((12, 18, 24)), "expand": 2, "conv_kernel": random.choice((2, 3, 4))}
+        found |= {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "state_size": random.choice((1, 4, 7))}
+        found |= perhaps(random, use_bias=SWITCH, use_conv_bias=SWITCH, layer_norm_epsilon=EPSILONS)
+        return Draw(name, config(**found | more(random)), model, prefix="backbone.")
+
+    draw.__name__ = name
+    return draw
+
+
+def mamba2_sizes(random: Random) -> dict[str, Any]:
+    heads = random.choice((2, 4))
+    found = {"hidden_size": 12, "num_heads": heads, "head_dim": 24 // heads, "n_groups": random.choice((1, 2))}
+    return found | {"chunk_size": random.choice((3, 8)), "time_step_limit": random.choice(LIMITS)}
+
+
+def beside(
+    name: str, config: Any, model: Any, more: Callable[[Random, int], dict[str, Any]]
+) -> Callable[[Random], Draw]:
+    """A model some of whose layers have attention."""
+
+    def draw(random: Random) -> Draw:
+        found = grouped(random)
+        found |= more(random, found["num_hidden_layers"])
+        if name == "lfm2":  # Whose norms have another key.
+            del found["rms_norm_eps"]
+        return Draw(name, config(**with_rope(random, found)), model)
+
+    draw.__name__ = name
+    return draw
+
+
+def kinds(random: Random, layers: int, other: str) -> list[str]:
+    return [random.choice((other, "full_attention")) for _ in range(layers)]
+
+
+def lfm2(random: Random, layers: int) -> dict[str, Any]:
+    found = perhaps(
+        random, norm_eps=EPSILONS, conv_bias=SWITCH, conv_L_cache=(2, 3, 5), block_auto_adjust_ff_dim=SWITCH
+    )
+    found |= perhaps(random, block_ffn_dim_multiplier=(0.7, 1.3)) | {"block_multiple_of": random.choice((8, 10))}
+    return found | {"layer_types": kinds(random, layers, "conv")}
+
+
+def mamba_beside(random: Random) -> dict[str, Any]:
+    found = {"mamba_n_heads": 2, "mamba_n_groups": random.choice((1, 2)), "mamba_d_state": random.choice((1, 5))}
+    found |= perhaps(random, mamba_conv_bias=SWITCH, mamba_proj_bias=SWITCH, time_step_limit=LIMITS)
+    return found | perhaps(random, attention_bias=SWITCH, mamba_d_conv=(2, 4), mamba_chunk_size=(3, 8))
+
+
+def granite(random: Random, layers: int) -> dict[str, Any]:
+    factors = ("attention_multiplier", "embedding_multiplier", "residual_multiplier", "logits_scaling")
+    found = mamba_beside(random) | perhaps(random, **dict.fromkeys(factors, (0.3, 1.0, 2.5)))
+    found |= perhaps(random, position_embedding_type=("rope", None)) | {"shared_intermediate_size": 14}
+    return found | {"num_local_experts": 0, "layer_types": kinds(random, layers, "linear_attention")}
+
+
+def bamba(random: Random, layers: int) -> dict[str, Any]:
+    attending = [index for index in range(layers) if random.random() < 0.5]
+    return mamba_beside(random) | perhaps(random, mlp_bias=SWITCH) | {"attn_layer_indices": attending}
+
+
+def delta(random: Random, layers: int) -> dict[str, Any]:
+    groups = random.choice((1, 2))
+    found = {"linear_num_key_heads": groups, "linear_num_value_heads": groups * random.choice((1, 2)), "head_dim": 8}
+    found |= {"linear_key_head_dim": 5, "linear_value_head_dim": 3} | perhaps(random, attention_bias=SWITCH)
+    found |= perhaps(random, linear_conv_kernel_dim=(2, 3))
+    return found | {"layer_types": kinds(random, layers, "linear_attention")}
+
+
+def delta_mixture(random: Random, layers: int) -> dict[str, Any]:
+    found = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 14, "decoder_sparse_step": 1}
+    found |= {"shared_expert_intermediate_size": 10} | perhaps(random, norm_topk_prob=SWITCH, decoder_sparse_step=(2,))
+    return found | delta(random, layers)
+
+
+FAMILIES = (
+    pure("mamba", t.MambaConfig, t.MambaForCausalLM, lambda random: perhaps(random, time_step_rank=(1, 3))),
+    pure("mamba2", t.Mamba2Config, t.Mamba2ForCausalLM, mamba2_sizes),
+    beside("lfm2", t.Lfm2Config, t.Lfm2ForCausalLM, lfm2),
+    beside("granitemoehybrid", t.GraniteMoeHybridConfig, t.GraniteMoeHybridForCausalLM, granite),
+    beside("bamba", t.BambaConfig, t.BambaForCausalLM, bamba),
+    beside("qwen3_5_text", t.Qwen3_5TextConfig, t.Qwen3_5ForCausalLM, delta),
+    beside("qwen3_next", t.Qwen3NextConfig, t.Qwen3NextForCausalLM, delta_mixture),
+)
