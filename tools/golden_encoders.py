@@ -44,6 +44,7 @@ BASES = {
 }
 MODERN = {"local_attention": 6, "rope_parameters": BASES, "cls_token_id": 1, "sep_token_id": 2}
 ONE = {"num_hidden_layers": 2, "pad_token_id": 1, "bos_token_id": 0}
+DISTANCES = {"num_hidden_layers": 2, "relative_attention": True, "pos_att_type": ["p2c", "c2p"]}
 NARROW = {"num_hidden_layers": 2, "embedding_size": 14}
 
 
@@ -122,6 +123,29 @@ FAMILIES = [
     ),
     protein("esm", position_embedding_type="rotary"),
     protein("esm-absolute", position_embedding_type="absolute", emb_layer_norm_before=True, pad_token_id=1),
+    encoder(
+        "deberta",
+        t.DebertaV2Config,
+        t.DebertaV2ForMaskedLM,
+        lambda model: model.deberta.encoder.layer,
+        **DISTANCES,
+        share_att_key=True,
+        position_buckets=6,
+        max_relative_positions=10,
+        norm_rel_ebd="layer_norm",
+        position_biased_input=False,
+    ),
+    encoder(
+        "deberta-sequence",
+        t.DebertaV2Config,
+        t.DebertaV2ForSequenceClassification,
+        lambda model: model.deberta.encoder.layer,
+        "labels",
+        **DISTANCES,
+        position_buckets=4,
+        max_relative_positions=8,
+        type_vocab_size=2,
+    ),
     encoder(
         "eurobert",
         t.EuroBertConfig,

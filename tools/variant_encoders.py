@@ -66,6 +66,20 @@ ENCODERS: dict[str, tuple[str, dict[str, tuple[Any, ...]]]] = {
             "rope_theta": (50.0, 10_000.0),
         },
     ),
+    "deberta": (
+        "DebertaV2",
+        {
+            "relative_attention": SWITCH,
+            "pos_att_type": (["p2c", "c2p"], ["c2p"], ["p2c"], "p2c|c2p"),
+            "share_att_key": SWITCH,
+            "position_buckets": (8, 4, -1),
+            "max_relative_positions": (-1, 20),
+            "norm_rel_ebd": ("layer_norm", "none"),
+            "position_biased_input": SWITCH,
+            "type_vocab_size": (0, 2),
+            "hidden_act": ACTIVATIONS,
+        },
+    ),
     "electra": (
         "Electra",
         {"hidden_act": ACTIVATIONS, "layer_norm_eps": EPSILONS, "embedding_size": (10, 24), "type_vocab_size": (1, 2)},

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from llminspect.core import attention, feedforward
 from llminspect.core.array import mapped, namespace
+from llminspect.core.disentangled import distance_rows, distance_scores
 from llminspect.core.feedforward import mixture
 from llminspect.core.mask import hide
 from llminspect.core.norm import layer_norm, rms_norm
@@ -30,6 +31,7 @@ def steps_within(experts: int) -> Iterator[str]:
     """The steps of a layer that are made for some tokens at a time where nobody looks at any of them."""
     yield from ("attention.norm", "middle.sum", "middle", "crossed.sum", "crossed", "feedforward.norm", "output.sum")
     yield from ("attention.gate", "state.norm", "state.unnormed", "state.output")
+    yield "attention.distances"
     for part in ("query", "key"):
         yield from (f"attention.{part}{step}" for step in (".projected", ".normed", ".turned", ""))
     for part in ("query.latent", "latent"):
@@ -62,6 +64,14 @@ def final_norm(params: ByName, config: Config, stream_TD: Array, tap: Tap) -> Ar
     return tap("final.norm", norm(params, "final.norm", stream_TD, config))
 
 
+def distance_table(params: ByName, config: Config) -> Array | None:
+    """The vectors of distances, normed if they are, where scores are made of those too."""
+    table_BD = params.get("distances.weight")
+    if table_BD is None or params.get("distances.norm.weight") is None:
+        return table_BD
+    return norm(params, "distances.norm", table_BD, config)
+
+
 @dataclass(frozen=True)
 class Layer:
     """What a layer's steps work with; `name` is in front of what they hand to `tap`."""
@@ -72,6 +82,8 @@ class Layer:
     name: str
     tap: Tap
     source: Source | None = None
+    distances_BD: Array | None = None
+    """The table of distances, where scores are made of contents and distances (DeBERTa)."""
 
     def into_attention(self, stream_TD: Array, *rotation_TP: Array) -> tuple[Array, ...]:
         """What the attention works on: queries [..., H, T, E], and where the layer has its own, keys and values
@@ -130,6 +142,21 @@ class Layer:
     def heads(self, part: str, x_TD: Array, heads: int) -> Array:
         """A linear map cut into heads, [..., H, T, E]: `part` is "attention.value" and the like. Tap: `part`."""
         return self.tap(f"{self.name}.{part}", self._projected(part, x_TD, heads))
+
+    def scores_of_distances(self, query_HTE: Array, key_HTE: Array, bias_HTS: Array | None) -> Array | None:
+        """What contents and distances add to the scaled scores [..., H, T, S]; `bias_HTS` where there is no table."""
+        if self.distances_BD is None:
+            return bias_HTS
+        made = [
+            self._projected(f"attention.distance_{part}", self.distances_BD, self.config.sizes.H)
+            if f"attention.distance_{part}.weight" in self.arrays
+            else None
+            for part in ("key", "query")
+        ]
+        span, (buckets, farthest) = len(self.distances_BD) // 2, (self.config.buckets, self.config.farthest)
+        rows_TS = distance_rows(query_HTE, query_HTE.shape[-2], span, buckets, farthest)
+        scores_HTS = distance_scores(query_HTE, key_HTE, made[0], made[1], rows_TS)
+        return self.tap(f"{self.name}.attention.distances", scores_HTS * self.config.scale_of(self.index))
 
     def _projected(self, part: str, x_TD: Array, heads: int) -> Array:
         x_TD, limit = mapped(self.arrays, part, x_TD), self.config.clip

@@ -22,7 +22,7 @@ from llminspect.core.tap import NO_TAP
 from llminspect.core.threads import SHARED_FROM, by_rows, sharing
 from llminspect.core.unembed import logits
 from llminspect.errors import ModelError, UsageError, UserError
-from llminspect.model.layer import Layer, final_norm, norm, steps_within
+from llminspect.model.layer import Layer, distance_table, final_norm, norm, steps_within
 from llminspect.model.lending import borrowed, per_layer_inputs
 from llminspect.model.spec import Pass
 from llminspect.model.states import Reading, through_state
@@ -102,13 +102,15 @@ def through(
         for window in {config.window_of(index) for index in range(layers)}
     }
     bias_HTS = distance_bias(params.get(f"{front}relative.weight"), config, stream_TD, now, tap, f"{front}relative")
+    distances_BD = distance_table(params, config)
     shared = isinstance(stream_TD, np.ndarray) and tokens >= SHARED_FROM and not watched(tap, config, front)
 
     def step(
         index: int, arrays: Mapping[str, Array], stream_TD: Array, cache: Cache | None, tap: Tap
     ) -> tuple[Array, LayerCache | StateCache | None]:
         name, rotary = f"{front}layers.{index}", config.rotary_of(index)
-        layer = Layer(arrays, config, index, name, NO_TAP if shared else tap, None if cache is None else cache.source)
+        source = None if cache is None else cache.source
+        layer = Layer(arrays, config, index, name, NO_TAP if shared else tap, source, distances_BD)
         stream_TD = tap(f"{name}.input", stream_TD)
         mixed: tuple[Array, ...] = ()
         seen: LayerCache | StateCache | None = None
@@ -179,7 +181,7 @@ def attended(
         seen.value_KSE,
         scale=layer.config.scale_of(layer.index),
         mask_TS=mask_TS,
-        bias_HTS=bias_HTS,
+        bias_HTS=layer.scores_of_distances(query_HTE, seen.key_KSE, bias_HTS),
         cap=layer.config.score_cap,
         sink_H=layer.arrays.get("attention.sink"),
         tap=tap,

@@ -66,7 +66,7 @@ def refused(golden: Golden) -> dict[str, str]:
         known["attribution"] = NORMS_BEHIND
     if golden.name in ("opt-after", "gemma4", "gemma4-same-keys"):
         known |= {"contributions": NORMS_BEHIND, "attribution": NORMS_BEHIND}
-    if golden.name.startswith(("t5", "umt5")) or golden.name in ("bloom", "mpt"):
+    if golden.name.startswith(("t5", "umt5")) or golden.name in ("bloom", "mpt", "deberta"):
         known["embed positions"] = "adds nothing to a token for its position"
     known |= STATES.get(golden.name, {})
     if "greedy" in golden.expected:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.model.conftest import Opened
 
 GENERATING = [name for name in NAMES if "greedy" in Golden(name).expected]
-WITHOUT_EFFECT = ("attention.key.bias",)
+WITHOUT_EFFECT = ("attention.key.bias", "attention.distance_key.bias")
 """Adds the same number to all scores of a query, which a softmax does not see, where nothing rotates the keys."""
 ONE_PRODUCT = ("layers.0.attention.query.norm_after.weight", "layers.0.attention.key.norm_after.weight")
 """Nothing comes between these two and the scores, which are sums of the products of both."""
@@ -125,7 +125,7 @@ OF_THE_ARRAYS = (
     *("sizes", "encoder_layers", "encoder_heads", "encoder_width", "positions", "segments", "plain_width"),
     "distances_in_layers",
     *("state_layers", "without_attention", "channels", "kernel", "keys", "rank", "groups", "heads", "values"),
-    *("shared_width", "embedding_width", "norm_before"),
+    *("shared_width", "embedding_width", "norm_before", "span", "normed", "pairs", "shared"),
     *("whole_heads", "borrowing", "same_keys", "wider", "per_layer"),
     *("plain_layers", "biased", "attention_bias", "two_norms", "head_norms", "norms_before", "gated", "tied", "split"),
 )

@@ -1,0 +1,119 @@
+"""DeBERTa 2 and 3: a BERT whose scores are of contents, and of contents with distances, each with vectors of its own.
+
+He et al. 2021, "DeBERTa: Decoding-enhanced BERT with Disentangled Attention", section 3.1; He et al. 2023, "DeBERTaV3".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llminspect.model.config import HUGGINGFACE, read_sizes
+from llminspect.model.copies import Copy
+from llminspect.model.families.bert import BERT_HEAD, DEFAULTS, BertConfig, copies, layer_specs, readout, tensors
+from llminspect.model.heads import HeadFiles
+from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.spec import Architecture, TensorSpec, linear_specs
+from llminspect.model.transformer import forward
+
+if TYPE_CHECKING:
+    from llminspect.model.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class DebertaConfig(BertConfig):
+    buckets: int
+    farthest: int
+    span: int
+    """Half as many rows as the table of distances has; 0: there is none."""
+    normed: bool
+    """Whether the table of distances is normed."""
+    pairs: tuple[str, ...]
+    """Which scores there are besides those of contents: "c2p", of contents with distances, "p2c", the other way."""
+    shared: bool
+    """Whether the matrices of contents make keys and queries of the distances, too."""
+
+    def scale_of(self, index: int) -> float:
+        scale: float = (self.sizes.E * (1 + len(self.pairs))) ** -0.5
+        return scale
+
+
+def from_huggingface(settings: Settings) -> DebertaConfig:
+    sizes = read_sizes(settings, HUGGINGFACE)
+    settings.only("attention_head_size", sizes.E)
+    settings.only("embedding_size", sizes.D)
+    settings.only("conv_kernel_size", 0)  # The two largest of version 2 have a convolution after their first layer.
+    settings.only("pooler_hidden_act", "gelu")
+    settings.only("pooler_hidden_size", sizes.D)
+    settings.only("legacy", True)
+    settings.skip("pooler_dropout", "conv_act", "conv_groups", "cls_dropout")
+    pairs = settings.get("pos_att_type") or []
+    pairs = [part.strip() for part in pairs.lower().split("|")] if isinstance(pairs, str) else pairs
+    if not isinstance(pairs, list) or not set(pairs) <= {"c2p", "p2c"} or len(set(pairs)) != len(pairs):
+        raise settings.wrong("pos_att_type", "c2p and p2c, both, one or neither")
+    relative, norm = settings.flag("relative_attention"), settings.get("norm_rel_ebd", "none")
+    if norm not in ("none", "layer_norm"):
+        raise settings.wrong("norm_rel_ebd", "layer_norm or none")
+    farthest, buckets = settings.get("max_relative_positions", -1), settings.get("position_buckets", -1)
+    farthest = settings.whole("max_relative_positions") if farthest != -1 else sizes.context
+    buckets = settings.whole("position_buckets") if buckets != -1 else 0
+    if buckets and not 1 < buckets // 2 < farthest - 1:
+        raise settings.wrong("position_buckets", f"4 to {2 * farthest - 4}")
+    segments = settings.get("type_vocab_size")
+    return DebertaConfig(
+        sizes=sizes,
+        norm_epsilon=settings.number("layer_norm_eps"),
+        activation=settings.one_of("hidden_act", ACTIVATIONS),
+        positions=sizes.context if settings.flag("position_biased_input", True) else 0,
+        segments=0 if segments == 0 else settings.whole("type_vocab_size"),
+        tied=settings.flag("tie_word_embeddings"),
+        buckets=buckets if relative else 0,
+        farthest=farthest,
+        span=(buckets or farthest) if relative and pairs else 0,
+        normed=relative and norm == "layer_norm",
+        pairs=tuple(pairs),
+        shared=settings.flag("share_att_key"),
+    )
+
+
+LAYER = layer_specs(
+    *("attention.self.query_proj", "attention.self.key_proj", "attention.self.value_proj", "attention.output.dense"),
+    *("attention.output.LayerNorm", "intermediate.dense", "output.dense", "output.LayerNorm"),
+)
+MADE = {"c2p": ("attention.distance_key", "key_proj"), "p2c": ("attention.distance_query", "query_proj")}
+"""What makes keys, and queries, of the distances: in the core, and the end of what files call it."""
+
+
+def its_tensors(config: DebertaConfig) -> list[TensorSpec]:
+    front = "attention.self." if config.shared else "attention.self.pos_"
+    maps = [(name, "HE D", f"{front}{its}", None) for name, its in map(MADE.__getitem__, config.pairs)]
+    layer = [*LAYER, *(linear_specs(*maps, bias=True) if config.span else ())]
+    table = TensorSpec("distances.weight", f"{2 * config.span} D", "encoder.rel_embeddings.weight")
+    norm = linear_specs(("distances.norm", "D", "encoder.LayerNorm", None), bias=True)
+    return [
+        *tensors(config, layer, "encoder.layer", BERT_HEAD),
+        *([table] if config.span else []),
+        *(norm if config.normed and config.span else []),
+    ]
+
+
+UNREAD = ("lm_predictions.*", "mask_predictions.*")
+"""The head that version 3 was trained with, and its discriminator: the reference reads neither here."""
+
+ARCHITECTURES = (
+    Architecture(
+        name="deberta-v2",
+        model_types=("deberta-v2",),
+        read_huggingface=from_huggingface,
+        tensors=its_tensors,
+        forward=forward,
+        readout=readout,
+        capabilities=frozenset({"encode", "fill"}),
+        requires={"fill": "head.weight"},
+        prefix="deberta.",
+        heads=HeadFiles("classifier", "classifier", ("labels.dense", "pooler.dense", "gelu")),
+        defaults={**DEFAULTS, "layer_norm_eps": 1e-7, "type_vocab_size": 0, "pooler_hidden_act": "gelu"},
+        older_spellings=((".gamma", ".weight"), (".beta", ".bias")),
+        ignored=(*copies(BERT_HEAD), *(Copy(pattern) for pattern in UNREAD)),
+    ),
+)
