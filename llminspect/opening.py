@@ -222,9 +222,9 @@ def _tokenizer(located: Located) -> Tokenizer | None:
     from llminspect.files.source import read_bytes
     from llminspect.text.from_huggingface import can_be_read, tokenizer_from_files
 
-    if not can_be_read(located.tokenizer_files):  # Settings of one, or Marian's: ids are enough.
-        return None
     files = {name: read_bytes(path) for name, path in located.tokenizer_files.items()}
+    if not can_be_read(files):  # Settings of one, or Marian's: ids are enough.
+        return None
     tokenizer = tokenizer_from_files(files, located.name, str(located.config.get("model_type") or ""))
     tokenizer.eos_ids |= end_ids(located.generating)
     return tokenizer

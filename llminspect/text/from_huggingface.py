@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import ModelError
+from llminspect.text.byt5 import EXTRA_IDS, ByT5, is_byt5
 from llminspect.text.from_gguf import END_OF_TURN
 from llminspect.text.huggingface import HuggingFaceTokenizer
 from llminspect.text.pairs import pair_of_bert
@@ -26,9 +27,9 @@ READABLE = "tokenizer.json, tekken.json, vocab.json with merges.txt, vocab.txt, 
 """Where a tokenizer can be read from."""
 
 
-def can_be_read(names: Collection[str]) -> bool:
-    """Whether the files of these names hold a tokenizer of a kind that is read."""
-    return _read_from(names) is not None
+def can_be_read(files: Mapping[str, bytes]) -> bool:
+    """Whether these files hold a tokenizer of a kind that is read."""
+    return _read_from(files) is not None or is_byt5(_json_object(files, "tokenizer_config.json"))
 
 
 def _read_from(names: Collection[str]) -> str | None:
@@ -56,7 +57,7 @@ def tokenizer_from_files(files: Mapping[str, bytes], name: str = "huggingface", 
     settings: dict[str, Any] = {}
     for file in ("generation_config.json", "special_tokens_map.json", "tokenizer_config.json"):
         settings |= {key: value for key, value in _json_object(files, file).items() if value is not None}
-    source = _read_from(files)
+    source = _read_from(files) or ("tokenizer_config.json" if is_byt5(settings) else None)
     if source is None:
         raise ModelError(
             f"the model comes without a tokenizer that can be read ({', '.join(sorted(files)) or 'no files'})",
@@ -80,6 +81,8 @@ def _made(source: str, files: Mapping[str, bytes], name: str, settings: Mapping[
         return HuggingFaceTokenizer(name, _from_vocabulary_and_merges(files, settings))
     if source == "vocab.txt":
         return _from_vocabulary(name, data, settings)
+    if source == "tokenizer_config.json":
+        return ByT5(name, settings.get("extra_ids") or EXTRA_IDS)  # transformers writes 0 and adds them.
     from llminspect.text.rank_files import is_ranks, tokenizer_of_ranks, tokenizer_of_tekken
 
     if source == "tekken.json":
