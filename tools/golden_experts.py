@@ -18,6 +18,13 @@ SIZES = {
     "num_experts_per_tok": 2,
 }
 PART = {"rope_type": "default", "rope_theta": 400.0}
+GROUPED = {
+    "moe_intermediate_size": 10,
+    "n_routed_experts": 6,
+    "first_k_dense_replace": 1,
+    "routed_scaling_factor": 1.7,
+    "norm_topk_prob": True,
+}
 
 
 def mixture(name: str, config: Any, model: Any, **settings: Any) -> Family:
@@ -78,5 +85,41 @@ FAMILIES = [
         head_dim=10,
         num_local_experts=5,
         rope_parameters={**PART, "partial_rotary_factor": 0.6},
+    ),
+    mixture(
+        "olmoe",
+        t.OlmoeConfig,
+        t.OlmoeForCausalLM,
+        num_experts=5,
+    ),
+    mixture(
+        "flex_olmo",
+        t.FlexOlmoConfig,
+        t.FlexOlmoForCausalLM,
+        num_experts=5,
+        norm_topk_prob=True,
+        pad_token_id=0,
+    ),
+    mixture(
+        "dots1",
+        t.Dots1Config,
+        t.Dots1ForCausalLM,
+        num_hidden_layers=3,
+        head_dim=10,
+        **GROUPED,
+        n_shared_experts=2,
+        sliding_window=6,
+        max_window_layers=1,
+    ),
+    mixture(
+        "glm4_moe",
+        t.Glm4MoeConfig,
+        t.Glm4MoeForCausalLM,
+        head_dim=12,
+        **GROUPED,
+        attention_bias=True,
+        use_qk_norm=True,
+        num_nextn_predict_layers=0,
+        rope_parameters={**PART, "partial_rotary_factor": 0.5},
     ),
 ]

@@ -12,6 +12,12 @@ from variant_settings import ACTIVATIONS, Draw, grouped, head_width, perhaps, wi
 
 MULTIPLIERS = ("attention_multiplier", "embedding_multiplier", "residual_multiplier", "logits_scaling")
 GRANITE = {"attention_bias": SWITCH, **dict.fromkeys(MULTIPLIERS, FACTOR)}
+GROUPED: dict[str, tuple[Any, ...]] = {
+    "attention_bias": SWITCH,
+    "norm_topk_prob": SWITCH,
+    "routed_scaling_factor": FACTOR,
+    "first_k_dense_replace": (0, 1, 2),
+}
 EXPERTS: dict[str, tuple[Any, Any, str, str, dict[str, tuple[Any, ...]]]] = {
     "granitemoe": (t.GraniteMoeConfig, t.GraniteMoeForCausalLM, "num_local_experts", "num_experts_per_tok", GRANITE),
     "granitemoeshared": (
@@ -53,9 +59,37 @@ EXPERTS: dict[str, tuple[Any, Any, str, str, dict[str, tuple[Any, ...]]]] = {
         "moe_topk",
         {"attention_bias": SWITCH},
     ),
+    "olmoe": (
+        t.OlmoeConfig,
+        t.OlmoeForCausalLM,
+        "num_experts",
+        "num_experts_per_tok",
+        {"attention_bias": SWITCH, "norm_topk_prob": SWITCH},
+    ),
+    "flex_olmo": (
+        t.FlexOlmoConfig,
+        t.FlexOlmoForCausalLM,
+        "num_experts",
+        "num_experts_per_tok",
+        {"attention_bias": SWITCH, "norm_topk_prob": SWITCH, "pad_token_id": (0,)},
+    ),
+    "dots1": (
+        t.Dots1Config,
+        t.Dots1ForCausalLM,
+        "n_routed_experts",
+        "num_experts_per_tok",
+        {**GROUPED, "sliding_window": (None, 3, 7), "max_window_layers": (0, 1, 2)},
+    ),
+    "glm4_moe": (
+        t.Glm4MoeConfig,
+        t.Glm4MoeForCausalLM,
+        "n_routed_experts",
+        "num_experts_per_tok",
+        {**GROUPED, "use_qk_norm": SWITCH},
+    ),
     "minimax_m2": (t.MiniMaxM2Config, t.MiniMaxM2ForCausalLM, "num_local_experts", "num_experts_per_tok", {}),
 }
-OF_D = ("granitemoe", "granitemoeshared", "phimoe")
+OF_D = ("granitemoe", "granitemoeshared", "phimoe", "olmoe", "flex_olmo")
 """Those whose heads are always D / H wide."""
 
 
@@ -65,11 +99,16 @@ def drawing(name: str) -> Callable[[Random], Draw]:
         found = grouped(random) | perhaps(random, hidden_act=ACTIVATIONS, **choices)
         experts = random.randint(2, 6)
         found |= {count: experts} | ({chosen: random.randint(1, experts)} if chosen else {})
-        if name == "ernie4_5_moe":
+        if name in ("ernie4_5_moe", "dots1", "glm4_moe"):
             found["moe_intermediate_size"] = random.randint(5, 20)
+        if name in ("dots1", "glm4_moe"):
+            groups = random.choice((1, 2, 3))
+            found |= {count: 2 * groups * random.randint(1, 2), "n_group": groups}
+            found |= {"topk_group": random.randint(1, groups), chosen: random.randint(1, 2)}
+            found["n_shared_experts"] = random.choice((1, 2))
         if name not in OF_D:
             found |= {"head_dim": 8} | head_width(random)
-        return Draw(name, config(**with_rope(random, found, partial=name == "minimax_m2")), model)
+        return Draw(name, config(**with_rope(random, found, partial=name in ("minimax_m2", "glm4_moe"))), model)
 
     draw.__name__ = name
     return draw

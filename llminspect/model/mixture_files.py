@@ -130,5 +130,13 @@ def from_gguf(settings: Settings, *, router: Mapping[str, Any] = MappingProxyTyp
     return decoder_from_gguf(settings, replace(sizes, F=width), experts=experts, **known)
 
 
+def grouped_in_gguf(settings: Settings) -> dict[str, Any]:
+    """The same router in a GGUF file, of the kinds whose experts are published in one group."""
+    settings.only("expert_group_count", 1)
+    settings.only("expert_group_used_count", 1)
+    factor = settings.number("expert_weights_scale", 1.0)
+    return {"kind": "sigmoid", "among_chosen": settings.flag("expert_weights_norm"), "factor": factor}
+
+
 GATING = {"softmax": 1, "sigmoid": 2}
 """What GGUF files call the kinds of router."""

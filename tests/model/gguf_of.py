@@ -62,6 +62,9 @@ KINDS = {
     "ernie4_5_moe": gguf.MODEL_ARCH.ERNIE4_5_MOE,
     "hunyuan_v1_moe": gguf.MODEL_ARCH.HUNYUAN_MOE,
     "minimax_m2": gguf.MODEL_ARCH.MINIMAXM2,
+    "olmoe": gguf.MODEL_ARCH.OLMOE,
+    "dots1": gguf.MODEL_ARCH.DOTS1,
+    "glm4_moe": gguf.MODEL_ARCH.GLM4_MOE,
     "cohere": gguf.MODEL_ARCH.COMMAND_R,
     "cohere2": gguf.MODEL_ARCH.COHERE2,
     "exaone4": gguf.MODEL_ARCH.EXAONE4,
@@ -100,6 +103,7 @@ UNSAID: dict[str, Callable[[Any], Any]] = {
     "mixtral": lambda config: replace(config, window=9, windowed=(0, 1, 2)),
     "qwen2-moe": lambda config: replace(config, experts=replace(config.experts, plain_layers=(1,))),
     "qwen3-moe": lambda config: replace(config, experts=replace(config.experts, plain_layers=(1,))),
+    "dots1": lambda config: replace(config, window=6, windowed=(1, 2)),
     "gemma2": lambda config: replace(config, scale=7**-0.5),
     "gemma3": lambda config: replace(config, scale=13**-0.5),
     "gemma3-both-ways": lambda config: replace(config, scale=13**-0.5, windowed=(0, 2)),
@@ -319,6 +323,17 @@ def write_hunyuan_mixture_keys(writer: Any, config: dict[str, Any]) -> None:
     writer.add_expert_shared_count(1)
 
 
+def write_grouped_keys(writer: Any, config: dict[str, Any]) -> None:
+    if config["model_type"] == "glm4_moe":
+        write_width(writer, config)
+    writer.add_expert_count(config["n_routed_experts"])
+    writer.add_leading_dense_block_count(config["first_k_dense_replace"])
+    writer.add_expert_shared_count(config["n_shared_experts"])
+    writer.add_expert_weights_scale(config["routed_scaling_factor"])
+    writer.add_expert_weights_norm(config["norm_topk_prob"])
+    writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+
+
 def write_minimax_keys(writer: Any, config: dict[str, Any]) -> None:
     write_width(writer, config)
     writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
@@ -397,6 +412,7 @@ MORE_KEYS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "ernie4_5_moe": write_ernie_keys,
     "hunyuan_v1_moe": write_hunyuan_mixture_keys,
     "minimax_m2": write_minimax_keys,
+    **dict.fromkeys(("dots1", "glm4_moe"), write_grouped_keys),
     "cohere": write_cohere_keys,
     "cohere2": write_cohere_keys,
     "hunyuan_v1_dense": write_hunyuan_keys,

@@ -128,7 +128,8 @@ def write_divided(golden: Golden, folder: Path) -> None:
             shape = expanded_shape(spec.shape, own.sizes)[isinstance(spec.huggingface, tuple) :]
         else:
             wider = _lengths(described.config.sizes, own.sizes)
-            shape = tuple(wider[length] for length in held.shape)
+            # A width without a letter stays.
+            shape = tuple(wider.get(length, length) for length in held.shape)  # type: ignore[misc]
         if held.ndim > 1:  # Longer sums of numbers that are as much smaller.
             held = held * (described.config.sizes.D / own.sizes.D) ** 0.5
         for source in spec.sources("huggingface"):

@@ -1,0 +1,110 @@
+"""dots.llm1 and GLM 4.5: attention as in Qwen 3, and behind the first layers DeepSeek-V3's mixtures; GLM turns half of
+each head.
+
+rednote-hilab 2025, "dots.llm1 Technical Report", section 2; GLM Team 2025, "GLM-4.5: Agentic, Reasoning, and Coding
+(ARC) Foundation Models", section 2.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from llminspect.model import decoder_files as files
+from llminspect.model import mixture_files as mixtures
+
+
+def dots_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+    settings.only("scoring_func", "sigmoid", "noaux_tc")
+    settings.only("use_sliding_window", False, True)  # The reference implementation looks at the next two alone.
+    window, first = settings.get("sliding_window"), settings.get("max_window_layers")
+    found = _mixture(settings, biased=files.attention_biases(settings))
+    return files.with_windows(found, settings, lambda index: window is not None and index >= first)
+
+
+def glm_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+    biased = files.QUERY_KEY_VALUE if settings.flag("attention_bias") else ()
+    behind = settings.get("num_nextn_predict_layers", settings.get("num_mtp_layers", 0))
+    if type(behind) is not int or not 0 <= behind <= MOST_BEHIND:
+        raise settings.wrong("num_nextn_predict_layers", f"how many layers predict further tokens, 0 to {MOST_BEHIND}")
+    return _mixture(settings, biased=biased, head_norms=settings.flag("use_qk_norm"), layers_behind=behind)
+
+
+def _mixture(settings: files.Settings, **known: Any) -> files.DecoderConfig:
+    settings.only("topk_method", "noaux_tc")
+    settings.only("moe_layer_freq", 1)
+    sizes = files.sizes_from_huggingface(settings, "moe_intermediate_size", settings.whole("n_routed_experts"))
+    plain = settings.get("first_k_dense_replace", 0)
+    if type(plain) is not int or not 0 <= plain <= sizes.L:
+        raise settings.wrong("first_k_dense_replace", f"how many layers have one network, 0 to {sizes.L}")
+    router = mixtures.grouped_router(
+        settings,
+        sizes.X,
+        plain_width=settings.whole("intermediate_size"),
+        plain_layers=tuple(range(plain)),
+        shared_width=sizes.F * settings.whole("n_shared_experts"),
+    )
+    return files.from_huggingface(settings, sizes, experts=router, **known)
+
+
+def dots_from_gguf(settings: files.Settings) -> files.DecoderConfig:
+    return mixtures.from_gguf(settings, router=mixtures.grouped_in_gguf(settings), biased=())
+
+
+def glm_from_gguf(settings: files.Settings) -> files.DecoderConfig:
+    """The layers that predict further tokens are counted there."""
+    found = mixtures.from_gguf(settings, router=mixtures.grouped_in_gguf(settings), head_norms=None)
+    behind = settings.get("nextn_predict_layers", 0)
+    if type(behind) is not int or not 0 <= behind < min(found.sizes.L, MOST_BEHIND + 1):
+        raise settings.wrong("nextn_predict_layers", f"how many layers predict further tokens, 0 to {MOST_BEHIND}")
+    return replace(found, sizes=replace(found.sizes, L=found.sizes.L - behind), layers_behind=behind)
+
+
+def dots_tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
+    return _around(config, [*files.NORMS_BEFORE, *files.attention_specs(config), *files.HEAD_NORMS])
+
+
+def glm_tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
+    norms = files.linear_specs(
+        ("attention.norm", "D", "input_layernorm", "attn_norm"),
+        ("feedforward.norm", "D", "post_attention_layernorm", "post_attention_norm"),
+    )
+    return _around(
+        config, [*norms, *files.attention_specs(config), *files.if_there(config.head_norms, files.HEAD_NORMS)]
+    )
+
+
+def _around(config: files.DecoderConfig, before: list[files.TensorSpec]) -> list[files.TensorSpec]:
+    mixture = [
+        *files.expert_specs(config.sizes.X, "mlp.gate", "mlp.experts.{}"),
+        mixtures.choice_spec("mlp.gate.e_score_correction_bias"),
+        *mixtures.shared_specs(config, "mlp.shared_experts"),
+    ]
+    return files.around_layers(config, mixtures.layers(config, before, mixture))
+
+
+MOST_BEHIND = 8
+GROUPS = {"n_group": 1, "topk_group": 1, "routed_scaling_factor": 1.0}
+DOTS = GROUPS | {
+    "num_key_value_heads": 32,
+    "first_k_dense_replace": 0,
+    "sliding_window": 4096,
+    "max_window_layers": 62,
+    "max_position_embeddings": 2048,
+}
+GLM = GROUPS | {
+    "num_key_value_heads": 8,
+    "rms_norm_eps": 1e-5,
+    "partial_rotary_factor": 0.5,
+    "moe_intermediate_size": 1408,
+    "n_routed_experts": 128,
+    "n_shared_experts": 1,
+    "num_experts_per_tok": 8,
+    "first_k_dense_replace": 1,
+    "norm_topk_prob": True,
+    "max_position_embeddings": 131_072,
+}
+ARCHITECTURES = (
+    files.family("dots1", dots_from_huggingface, dots_tensors, gguf="dots1", read_gguf=dots_from_gguf, defaults=DOTS),
+    files.family("glm4_moe", glm_from_huggingface, glm_tensors, gguf="glm4moe", read_gguf=glm_from_gguf, defaults=GLM),
+)
