@@ -1,9 +1,10 @@
-"""A tiny model whose queries grow: the text is longer than twice what they do not grow in."""
+"""A tiny model whose queries grow: the text is longer than twice what they do not grow in; one whose activation is
+learned."""
 
 from __future__ import annotations
 
 import transformers as t
-from golden_later import family
+from golden_later import PART, family
 
 ROTATION = {
     "rope_type": "yarn",
@@ -25,5 +26,8 @@ FAMILIES = [
         head_dim=16,
         rope_parameters=ROTATION,
         sliding_window=9,
-    )
+    ),
+    family(
+        "apertus", t.ApertusConfig, t.ApertusForCausalLM, num_hidden_layers=2, attention_bias=True, rope_parameters=PART
+    ),
 ]

@@ -149,12 +149,22 @@ def _hidden_weights(
     return None, None
 
 
-FUNCTIONS = {"silu": "SiLU", "gelu": "GELU", "gelu_tanh": "GELU_tanh", "relu": "ReLU", "relu_squared": "ReLU²"}
+FUNCTIONS = {
+    "silu": "SiLU",
+    "gelu": "GELU",
+    "gelu_tanh": "GELU_tanh",
+    "relu": "ReLU",
+    "relu_squared": "ReLU²",
+    "quick_gelu": "QuickGELU",
+    "tanh": "tanh",
+    "xielu": "xIELU",
+}
 """`core.feedforward.ACTIVATIONS` as papers write them."""
 
 
 def function_name(config: Config, gated: bool) -> str:
-    """Which f makes a = f(h), as the configuration says: SiLU, GELU, GELU_tanh (its other form), ReLU, ReLU² or none.
+    """Which f makes a = f(h), as the configuration says: SiLU, GELU (GELU_tanh and QuickGELU are near
+    to it), ReLU, ReLU², tanh, xIELU or none.
 
     Of the unit of gpt-oss, which bends and clamps both halves, "clamped SwiGLU".
     """

@@ -89,12 +89,46 @@ def relu_squared(x: Array) -> Array:
     return overwrite("multiply", positive, positive)
 
 
+def quick_gelu(x: Array) -> Array:
+    """x σ(1.702 x) (Hendrycks and Gimpel 2016, section 2)."""
+    return overwrite("divide", silu(x * 1.702), 1.702)
+
+
+def tanh(x: Array) -> Array:
+    bent: Array = namespace(x).tanh(x)
+    return bent
+
+
+def xielu(x: Array, arrays: ByName, part: str) -> Array:
+    """αp x² + β x above 0, αn (e^x − 1 − x) + β x below (Huang and Schlag 2025, "Deriving Activation Functions Using
+    Integration", section 3.2).
+
+    `arrays` holds `part`.rising and .falling, of which αp = softplus(rising) and αn = β + softplus(falling), .slope (β)
+    and .limit, the largest x that e^x − 1 is taken of, [1] each.
+    """
+    xp = namespace(x)
+    rising, falling, slope, limit = (arrays[f"{part}.{name}"] for name in ("rising", "falling", "slope", "limit"))
+    above = softplus(rising) * x * x
+    below = (xp.expm1(xp.minimum(x, limit)) - x) * (slope + softplus(falling))
+    bent: Array = xp.where(x > 0, above, below) + slope * x
+    return bent
+
+
+def softplus(x: Array) -> Array:
+    """log(1 + e^x)."""
+    xp = namespace(x)
+    found: Array = xp.maximum(x, xp.zeros_like(x)) + xp.log1p(xp.exp(-xp.abs(x)))
+    return found
+
+
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "silu": silu,
     "gelu": gelu,
     "gelu_tanh": gelu_tanh,
     "relu": relu,
     "relu_squared": relu_squared,
+    "quick_gelu": quick_gelu,
+    "tanh": tanh,
 }
 
 
@@ -144,14 +178,15 @@ def gated(x_TD: Array, arrays: ByName, part: str, *, unit: GatedUnit, tap: Tap, 
 
 
 def plain(x_TD: Array, arrays: ByName, part: str, *, activation: str, tap: Tap, name: str) -> Array:
-    """f(x W1ᵀ + b1) W2ᵀ + b2 (Vaswani et al. 2017, eq. 2), [..., T, D]; f is one of `ACTIVATIONS`.
+    """f(x W1ᵀ + b1) W2ᵀ + b2 (Vaswani et al. 2017, eq. 2), [..., T, D]; f is one of `ACTIVATIONS`, or `xielu`.
 
     `arrays` holds W1, `part`.up.weight [F, D], and W2, .down.weight [D, F], and perhaps the bias of each. Taps:
     `name`.hidden (h = W x + b), .activation (a = f(h)).
     """
     hidden_TF = tap(f"{name}.hidden", mapped(arrays, f"{part}.up", x_TD))
-    activation_TF = tap(f"{name}.activation", ACTIVATIONS[activation](hidden_TF))
-    return mapped(arrays, f"{part}.down", activation_TF)
+    learned = activation == "xielu"
+    bent_TF = xielu(hidden_TF, arrays, f"{part}.curve") if learned else ACTIVATIONS[activation](hidden_TF)
+    return mapped(arrays, f"{part}.down", tap(f"{name}.activation", bent_TF))
 
 
 def mixture(x_TD: Array, layer: Mapping[str, Array], *, router: Router, unit: GatedUnit, tap: Tap, name: str) -> Array:

@@ -23,6 +23,10 @@ ACTIVATIONS = {
     "gelu_fast": "gelu_tanh",
     "relu": "relu",
     "relu2": "relu_squared",
+    "gelu_python": "gelu",
+    "gelu_python_tanh": "gelu_tanh",
+    "quick_gelu": "quick_gelu",
+    "tanh": "tanh",
 }
 """`core.feedforward.ACTIVATIONS` by their names in `config.json`."""
 

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from tests.model.conftest import Opened
 
 GENERATING = [name for name in NAMES if "greedy" in Golden(name).expected]
-WITHOUT_EFFECT = ("attention.key.bias", "attention.distance_key.bias")
-"""Adds the same number to all scores of a query, which a softmax does not see, where nothing rotates the keys."""
+WITHOUT_EFFECT = ("attention.key.bias", "attention.distance_key.bias", "curve.limit")
+"""Adds the same number to all scores of a query, which a softmax does not see, where nothing rotates the keys; changes
+what is nearly nought already."""
 ONE_PRODUCT = ("layers.0.attention.query.norm_after.weight", "layers.0.attention.key.norm_after.weight")
 """Nothing comes between these two and the scores, which are sums of the products of both."""
 

@@ -1,0 +1,56 @@
+"""Apertus: Llama's layers with norms of queries and keys; a feed-forward step without a gate whose function is learned.
+
+Swiss AI Initiative 2025, "Apertus: Democratizing Open and Compliant LLMs for Global Language Environments", section
+2.1.
+"""
+
+from __future__ import annotations
+
+from llminspect.core.feedforward import Glu
+from llminspect.model import decoder_files as files
+
+
+def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+    settings.only("hidden_act", "xielu")
+    if not settings.values.keys() & {"rope_parameters", "rope_scaling", "rope_theta"}:
+        settings.values = {**settings.values, "rope_parameters": ROTATION}
+    return files.from_huggingface(settings, unit=Glu("xielu"), biased=files.attention_biases(settings))
+
+
+NORMS = files.linear_specs(
+    ("attention.norm", "D", "attention_layernorm", None),
+    ("feedforward.norm", "D", "feedforward_layernorm", None),
+)
+CURVE = {"rising": "alpha_p", "falling": "alpha_n", "slope": "beta", "limit": "eps"}
+
+
+def as_one(array: files.Array, _: files.DecoderConfig) -> files.Array:
+    """Two of the four have no axis in the file."""
+    return array.reshape(1)
+
+
+def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
+    curve = [
+        files.TensorSpec(f"feedforward.curve.{name}", "1", f"mlp.act_fn.{stored}", None, as_one)
+        for name, stored in CURVE.items()
+    ]
+    step = [*files.ungated_specs(config), *curve]
+    return files.around_layers(config, [*NORMS, *files.attention_specs(config), *files.HEAD_NORMS, *step])
+
+
+ROTATION = {
+    "rope_type": "llama3",
+    "rope_theta": 12_000_000.0,
+    "factor": 8.0,
+    "original_max_position_embeddings": 8192,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+}
+DEFAULTS = {
+    "hidden_act": "xielu",
+    "rms_norm_eps": 1e-5,
+    "rope_theta": 12_000_000.0,
+    "max_position_embeddings": 65_536,
+    "pad_token_id": 3,
+}
+ARCHITECTURES = (files.family("apertus", from_huggingface, tensors, defaults=DEFAULTS),)

@@ -1,0 +1,50 @@
+"""Activations against their formulas, number by number."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from llminspect.core.feedforward import ACTIVATIONS, xielu
+from tests.closeness import assert_close
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+X = [-30.0, -4.0, -1.5, -0.3, -1e-8, 0.0, 1e-3, 0.5, 2.0, 25.0]
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+FORMULAS: dict[str, Callable[[float], float]] = {
+    "silu": lambda x: x * sigmoid(x),
+    "gelu": lambda x: 0.5 * x * (1 + math.erf(x / math.sqrt(2))),
+    "gelu_tanh": lambda x: 0.5 * x * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+    "relu": lambda x: max(x, 0),
+    "relu_squared": lambda x: max(x, 0) ** 2,
+    "quick_gelu": lambda x: x * sigmoid(1.702 * x),
+    "tanh": math.tanh,
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_is_its_formula(name: str) -> None:
+    assert_close(ACTIVATIONS[name](np.array(X)), np.array([FORMULAS[name](x) for x in X]), 1e-10)
+
+
+def test_the_learned_one_is_its_formula() -> None:
+    stored = {"rising": 0.4, "falling": -0.7, "slope": 0.5, "limit": -1e-6}
+    rising, falling = (math.log(1 + math.exp(stored[name])) for name in ("rising", "falling"))
+
+    def formula(x: float) -> float:
+        if x > 0:
+            return rising * x * x + 0.5 * x
+        return (0.5 + falling) * (math.exp(min(x, -1e-6)) - 1 - x) + 0.5 * x
+
+    arrays = {f"curve.{name}": np.array([value]) for name, value in stored.items()}
+    assert_close(xielu(np.array(X), arrays, "curve"), np.array([formula(x) for x in X]), 1e-10)
