@@ -97,6 +97,8 @@ def of_transformers(model: Model) -> FileSettings | None:
     values = {key: value for key, value in model.generation.items() if value is not None}
     known = {entry.name for entry in fields(ModelSettings)} | NOT_DONE.keys()
     if "model_type" in values:  # `config.json`, which says all that a model is as well.
+        if values.get("force_bos_token_to_be_generated") and "bos_token_id" in values:  # BART's older key.
+            values["forced_bos_token_id"] = values["bos_token_id"]
         values = {key: values[key] for key in known & values.keys()}
     if not values:
         return None

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from llminspect.analysis.stated_settings import of_transformers
 from llminspect.core.positions import sinusoids
 from llminspect.errors import ModelError
 from llminspect.model.copies import waves
 from llminspect.model.registry import architecture_for
+from llminspect.opening import open_model
 from tests.model.golden import Golden
 
 
@@ -37,6 +40,14 @@ def read(name: str, **changed: Any) -> Any:
 def test_what_is_not_computed_is_refused(name: str, key: str, value: Any) -> None:
     with pytest.raises(ModelError, match=key):
         read(name, **{key: value})
+
+
+@pytest.mark.parametrize(("older", "first"), [({}, None), ({"force_bos_token_to_be_generated": True}, 0)])
+def test_the_older_key_of_the_first_token_is_read(older: dict[str, bool], first: int | None) -> None:
+    model = open_model(str(Golden("bart").folder))
+    found = of_transformers(replace(model, generation={**Golden("bart").config(), **older}))
+    assert found is not None
+    assert found.settings.forced_bos_token_id == first
 
 
 def test_only_waves_of_its_own_kind_may_be_in_a_file() -> None:
