@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from llminspect.core.array import namespace
 
 if TYPE_CHECKING:
@@ -15,17 +17,16 @@ def distance_rows(like: Array, tokens: int, span: int, buckets: int, farthest: i
 
     With `buckets` the nearer half of the distances have a row each, the others share rows that widen up to `farthest`.
     """
-    xp = namespace(like)
-    distance_TS = xp.arange(tokens)[:, None] - xp.arange(tokens)[None, :]
+    # Plain numbers, the same on every engine: a logarithm that is a little off would be another row.
+    distance_TS = np.arange(tokens)[:, None] - np.arange(tokens)[None, :]
     if buckets > 0:
         middle = buckets // 2
-        far_TS = xp.maximum(xp.abs(distance_TS), xp.full_like(distance_TS, middle)).astype("float32") / middle
-        # Of the same kind of number as those above, so that the farthest is 1 and no more.
-        most = xp.log(xp.asarray((farthest - 1) / middle, dtype="float32"))
-        steps_TS = xp.ceil(xp.log(far_TS) / most * (middle - 1)).astype(distance_TS.dtype)
-        wide_TS = (steps_TS + middle) * xp.sign(distance_TS)
-        distance_TS = xp.where(xp.abs(distance_TS) <= middle, distance_TS, wide_TS)
-    rows_TS: Array = xp.clip(distance_TS + span, 0, 2 * span - 1)
+        far_TS = np.maximum(np.abs(distance_TS), middle).astype(np.float32) / np.float32(middle)
+        most = np.log(np.float32((farthest - 1) / middle))
+        steps_TS = np.ceil(np.log(far_TS) / most * (middle - 1)).astype(distance_TS.dtype)
+        wide_TS = (steps_TS + middle) * np.sign(distance_TS)
+        distance_TS = np.where(np.abs(distance_TS) <= middle, distance_TS, wide_TS)
+    rows_TS: Array = namespace(like).asarray(np.clip(distance_TS + span, 0, 2 * span - 1))
     return rows_TS
 
 

@@ -109,8 +109,8 @@ def through(
         index: int, arrays: Mapping[str, Array], stream_TD: Array, cache: Cache | None, tap: Tap
     ) -> tuple[Array, LayerCache | StateCache | None]:
         name, rotary = f"{front}layers.{index}", config.rotary_of(index)
-        source = None if cache is None else cache.source
-        layer = Layer(arrays, config, index, name, NO_TAP if shared else tap, source, distances_BD)
+        source, seen_by = None if cache is None else cache.source, NO_TAP if shared else tap
+        layer = Layer(arrays, config, index, name, seen_by, source, distances_BD)
         stream_TD = tap(f"{name}.input", stream_TD)
         mixed: tuple[Array, ...] = ()
         seen: LayerCache | StateCache | None = None
