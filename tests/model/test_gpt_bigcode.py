@@ -23,7 +23,7 @@ def config_of(kind: Any, **changes: Any) -> Any:
 
 
 def test_where_each_head_has_a_key_of_its_own_the_rows_of_a_head_stand_together() -> None:
-    config = config_of(gpt_bigcode, multi_query=False, num_key_value_heads=3)
+    config = config_of(gpt_bigcode, multi_query=False)
     sizes = config.sizes
     rows = np.arange(3 * sizes.D).reshape(sizes.H, 3, sizes.E)
     cut = {spec.name: spec.huggingface_fix for spec in gpt_bigcode.tensors(config)}
@@ -37,7 +37,6 @@ def test_where_each_head_has_a_key_of_its_own_the_rows_of_a_head_stand_together(
 @pytest.mark.parametrize(
     ("kind", "changes"),
     [
-        (gpt_bigcode, {"num_key_value_heads": 3}),
         (gpt_bigcode, {"add_cross_attention": True}),
         (gpt_bigcode, {"activation_function": "gelu_none"}),
         (codegen, {"n_embd": 18, "rotary_dim": 6}),

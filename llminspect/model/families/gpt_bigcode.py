@@ -27,7 +27,7 @@ RUNNING = (
 def from_huggingface(settings: Settings) -> gpt2.GPT2Config:
     settings.skip(*RUNNING)
     keys = 1 if settings.flag("multi_query") else settings.whole("n_head")
-    settings.only("num_key_value_heads", keys)
+    settings.skip("num_key_value_heads")  # The reference implementation sets it by multi_query, whatever it says.
     found = gpt2.from_huggingface(settings)
     return replace(found, sizes=replace(found.sizes, K=keys))
 
