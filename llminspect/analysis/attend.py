@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -23,6 +23,7 @@ from llminspect.analysis.states import StateLayer, check_attention, of_attention
 from llminspect.arguments.attend import AttendOptions, parse_shown
 from llminspect.arguments.ranges import Choice, parse_choice
 from llminspect.arguments.words import find_word, parse_pair
+from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Visit
 from llminspect.errors import UsageError
 

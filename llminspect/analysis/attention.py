@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import numpy as np
@@ -13,6 +12,7 @@ from llminspect.arguments.attend import SCORE_PARTS
 from llminspect.core.attention import score_parts
 from llminspect.core.attention_measures import MEASURES, excess, habit, measure_all, roll_out
 from llminspect.core.attribution import norm_of_added
+from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Chain, Visit
 from llminspect.errors import UsageError
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +11,7 @@ import numpy as np
 from llminspect.analysis.candidates import NamedToken, named_token
 from llminspect.analysis.result import Dims
 from llminspect.core.attribution import shares, stream_parts
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError, UserError
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from llminspect.analysis.candidates import ProbableToken, token_text
 from llminspect.analysis.completion import Limits, PassChanges, Stop, longest, next_logits
 from llminspect.core.attention import softmax
+from llminspect.core.dataclass import dataclass
 from llminspect.core.decoding import EarlyStopping, beam_search
 from llminspect.core.rules import Extent
 from llminspect.core.sampling import Sampling, beam_scores, check_left, top_ids

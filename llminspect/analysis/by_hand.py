@@ -7,7 +7,6 @@ weighted sum of the values.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -19,6 +18,7 @@ from llminspect.analysis.result import Dims
 from llminspect.core.array import one_hot
 from llminspect.core.attention import score_parts, softmax
 from llminspect.core.cache import Cache, LayerCache
+from llminspect.core.dataclass import dataclass
 from llminspect.core.numbers import number, vector
 from llminspect.core.tap import Capture, Chain
 

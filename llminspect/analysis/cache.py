@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from llminspect.analysis.result import Result
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 from llminspect.files import cache_folder
 from llminspect.files.cache_folder import total_size

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llminspect.core.attention import softmax
+from llminspect.core.dataclass import dataclass
 from llminspect.core.sampling import top_ids
 from llminspect.errors import UsageError
 

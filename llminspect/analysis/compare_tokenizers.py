@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from llminspect.analysis.prompt import text_prompt
 from llminspect.analysis.result import Result, Tokens, token_documents
 from llminspect.analysis.tokenize import Cost, CountResult, TokenBudget, TokenizerSummary, about, counted
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import UserError
 from llminspect.text.tokenizer import Token, Tokenizer, utf8
 

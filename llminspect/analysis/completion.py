@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from llminspect.analysis.candidates import NamedToken, ProbableToken, token_text
+from llminspect.core.dataclass import dataclass
 from llminspect.core.decoding import Choice, LookAhead, NextLogits, decode
 from llminspect.core.sampling import Draws, Sampling, entropy, top_ids
 from llminspect.core.tap import Chain, Tap

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from llminspect.analysis.count import MeasuredStream, TokenizerOpener, added
 from llminspect.analysis.result import Result
 from llminspect.analysis.tokenize import Cost, TokenBudget, budget_of, cost_of
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError, UserError
 from llminspect.files.source import open_bytes
 from llminspect.files.walk import FoundFile, found_files

@@ -5,7 +5,7 @@ The encoder is looked at as a model of its own that sees both ways, with everyth
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from llminspect.analysis.passes import run_until
 from llminspect.analysis.result import Dims
 from llminspect.core.attention_measures import entropy
+from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Tap, Under, Visit
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +21,7 @@ from llminspect.analysis.prompt import (
 from llminspect.analysis.result import Result, Tokens, token_documents
 from llminspect.analysis.trace import WatchedPass, watch_pass
 from llminspect.arguments.shared import SourceOptions
+from llminspect.core.dataclass import dataclass
 from llminspect.core.unembed import log_softmax
 from llminspect.errors import UsageError
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from llminspect.analysis.result import Dims, Result, Tokens, token_documents
 from llminspect.analysis.sentence import Pooling, pool_of, pooling_of, steps_of, treated
 from llminspect.arguments.ranges import is_index, shortened
 from llminspect.core import geometry
+from llminspect.core.dataclass import dataclass
 from llminspect.core.pooling import pooled
 from llminspect.errors import UsageError
 from llminspect.text.prompt import Prompt

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llminspect.analysis.result import Result, Tokens, token_documents
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:

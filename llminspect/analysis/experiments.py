@@ -5,7 +5,6 @@ They compose: ablate, then scale, then steer. Shared by every command that runs 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -16,6 +15,7 @@ from llminspect.arguments.experiments import ExperimentOptions, parse_place
 from llminspect.arguments.option import each
 from llminspect.arguments.ranges import check_exists, shortened
 from llminspect.arguments.words import parse_direction, parse_factor
+from llminspect.core.dataclass import dataclass
 from llminspect.core.intervention import Place, added, replaced, scaled
 from llminspect.core.sampling import top_ids
 from llminspect.core.unembed import log_softmax

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llminspect.analysis.attention import PairWeights, WantedAttention, watch_attention
 from llminspect.analysis.prompt import check_prompt
 from llminspect.arguments.words import Word, find_word
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:

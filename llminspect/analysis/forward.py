@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.arguments.ranges import check_exists, parse_choice
 from llminspect.arguments.words import one_token
+from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Capture, Chain
 from llminspect.errors import UsageError
 from llminspect.text.prompt import Prompt

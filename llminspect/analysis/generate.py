@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from llminspect.analysis.unmasking import chance_of, complete_by_filling, unmask
 from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
 from llminspect.arguments.generate import GenerateOptions, SamplingOptions
 from llminspect.arguments.option import each, usual_of
+from llminspect.core.dataclass import dataclass
 from llminspect.core.numbers import ranges
 from llminspect.core.rules import NO_RULES
 from llminspect.core.sampling import Sampling

@@ -7,11 +7,12 @@ common_params_sampling), and draws.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Literal
 
 from llminspect.analysis.stated_settings import LARGEST, SMALLEST, FileSettings, ModelSettings, not_understood, read_as
 from llminspect.arguments.option import option
+from llminspect.core.dataclass import dataclass
 from llminspect.core.sampling import ORDERS
 from llminspect.errors import as_json
 

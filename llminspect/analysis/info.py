@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from llminspect.analysis.result import Result, fields_of
 from llminspect.analysis.sentence import Pooling, document_of_step
+from llminspect.core.dataclass import dataclass
 from llminspect.core.numbers import several
 from llminspect.errors import ModelError, TokenizerAlone
 from llminspect.model.describing import layers_behind

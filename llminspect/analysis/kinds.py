@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from llminspect.core.dataclass import dataclass
 from llminspect.model.registry import by_module
 from llminspect.model.text_part import TEXTS
 

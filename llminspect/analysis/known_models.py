@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from llminspect.analysis.kinds import ModelKind, known_kinds
 from llminspect.analysis.result import Result
+from llminspect.core.dataclass import dataclass
 from llminspect.files.catalogue import CATALOGUE, FAMOUS, FamousModel
 from llminspect.files.pull import fetched
 from llminspect.model.registry import architectures

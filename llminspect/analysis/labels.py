@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from llminspect.analysis.result import token_documents
 from llminspect.analysis.trace import watch_pass
 from llminspect.core.attention import softmax
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 from llminspect.text.tokenizer import utf8
 

@@ -6,13 +6,13 @@ streams at once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from llminspect.analysis.candidates import ProbableToken, RankedToken, ranked_token, token_text
 from llminspect.core.attention import softmax
+from llminspect.core.dataclass import dataclass
 from llminspect.core.sampling import top_ids
 from llminspect.core.threads import in_threads, sharing
 from llminspect.core.unembed import most_probable

@@ -5,13 +5,14 @@ They are read by stated_settings.py and gguf_settings.py. What was given as an o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from llminspect.analysis.gguf_settings import of_gguf
 from llminspect.analysis.stated_settings import OPTIONS_INSTEAD, ids_of, of_transformers
 from llminspect.arguments.generate import draws
 from llminspect.arguments.together import check_together
+from llminspect.core.dataclass import dataclass
 from llminspect.core.rules import Rules
 from llminspect.errors import ModelError, UsageError, as_json
 from llminspect.model.opened import end_ids

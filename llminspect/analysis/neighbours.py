@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from llminspect.arguments.words import parse_sum
+from llminspect.core.dataclass import dataclass
 from llminspect.core.geometry import vocabulary_products
 from llminspect.errors import UsageError
 

@@ -5,7 +5,6 @@ Wang et al. 2022, "Interpretability in the Wild" (activation patching).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -21,6 +20,7 @@ from llminspect.arguments.experiments import PatchOptions, parse_place
 from llminspect.arguments.option import each
 from llminspect.arguments.ranges import parse_choice
 from llminspect.core.array import Array, namespace
+from llminspect.core.dataclass import dataclass
 from llminspect.core.intervention import Place, replaced
 from llminspect.core.tap import Capture, Chain, Edit, Tap
 from llminspect.errors import UsageError

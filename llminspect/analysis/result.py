@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NotRequired, TypeAlias, TypedDict
+
+from llminspect.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

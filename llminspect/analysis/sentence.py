@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+from llminspect.core.dataclass import dataclass
 from llminspect.core.pooling import MODES, Dense, Normalize, Pool, Step
 from llminspect.errors import ModelError, UsageError
 

@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from llminspect.arguments.option import checked, option
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import ModelError, UsageError, as_json
 from llminspect.model.opened import end_ids
 

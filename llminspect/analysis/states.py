@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -11,6 +10,7 @@ from llminspect.analysis.passes import run_until
 from llminspect.analysis.result import Dims
 from llminspect.arguments.attend import parse_shown
 from llminspect.arguments.ranges import parse_choice
+from llminspect.core.dataclass import dataclass
 from llminspect.core.numbers import ranges
 from llminspect.core.tap import Visit
 from llminspect.errors import UsageError

@@ -8,13 +8,13 @@ stream. `forward --surprise`: the surprisal of each token, and the text's perple
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from llminspect.analysis.candidates import NamedToken, named_token
 from llminspect.analysis.labels import no_next_token
+from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Chain, Tap
 from llminspect.core.unembed import log_probabilities, log_softmax
 from llminspect.errors import UsageError

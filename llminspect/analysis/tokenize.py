@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal
 
 from llminspect.analysis.prompt import text_prompt
 from llminspect.analysis.result import Result, Tokens, token_documents
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 from llminspect.text.messages import content_of
 from llminspect.text.tokenizer import Token, Tokenizer, utf8

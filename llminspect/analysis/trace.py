@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from llminspect.analysis.passes import PositionRows
+from llminspect.core.dataclass import dataclass
 from llminspect.core.feedforward import Glu
 from llminspect.core.tap import Capture, Chain, Tap
 from llminspect.core.trace import Trace, TraceStep

@@ -4,7 +4,6 @@ of their variance; and the position code by itself (`--positions`)."""
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from llminspect.analysis.passes import captured, run_until
 from llminspect.analysis.result import Dims
 from llminspect.core.array import look_up, one_hot
+from llminspect.core.dataclass import dataclass
 from llminspect.core.geometry import Anisotropy, anisotropy, norms, principal_plane, unit
 from llminspect.core.rotary import measured_rotation
 from llminspect.core.tap import Capture, Enough, Until

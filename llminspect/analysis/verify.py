@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from llminspect.analysis.prompt import beyond_context, check_prompt, prompt_of_i
 from llminspect.analysis.result import Result
 from llminspect.arguments.ranges import Ids, parse_ids
 from llminspect.arguments.small import BOUND
+from llminspect.core.dataclass import dataclass
 from llminspect.core.geometry import largest_difference, relative_difference, spread_ids
 from llminspect.core.tap import Capture
 from llminspect.errors import UsageError

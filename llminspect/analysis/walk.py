@@ -6,7 +6,7 @@ the tutorial's pages, which go the same way with more words.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from llminspect.analysis.attend import attend
@@ -26,6 +26,7 @@ from llminspect.arguments.generate import GenerateOptions
 from llminspect.arguments.option import each
 from llminspect.arguments.shared import ModelOptions, SourceOptions
 from llminspect.arguments.tokenize import TokenizeOptions
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 from llminspect.opening import describe_model, open_model
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from llminspect.arguments.option import option
 from llminspect.arguments.ranges import Choice, Ids, shortened
 from llminspect.arguments.together import check_together
 from llminspect.arguments.words import Pair, Word, parse_pair
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 
 MeasureName = Literal["entropy", "sink", "previous", "next", "self", "same", "induction", "distance"]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from llminspect.arguments.option import Texts, argument, each, option
+from llminspect.core.dataclass import dataclass
 
 Pool = Literal["none", "mean", "first", "last", "model"]
 Metric = Literal["cosine", "dot"]

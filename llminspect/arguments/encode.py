@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from llminspect.arguments.option import option
 from llminspect.arguments.shared import workers_option
+from llminspect.core.dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from llminspect.arguments.option import Texts, option
 from llminspect.arguments.ranges import Choice, Ids, check_exists, is_index, shortened
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:

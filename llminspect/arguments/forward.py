@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from llminspect.arguments.experiments import PatchOptions
 from llminspect.arguments.option import option
 from llminspect.arguments.ranges import Choice, Ids
 from llminspect.arguments.words import TokenChoice
+from llminspect.core.dataclass import dataclass
 
 NEXT_TOKENS = 10
 """How many are shown where nothing else is said."""

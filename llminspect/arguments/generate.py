@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 from llminspect.arguments.option import Texts, option, usual_of
 from llminspect.arguments.together import check_together
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 
 

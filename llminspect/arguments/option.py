@@ -10,11 +10,12 @@ import sys
 import types
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 
 LARGEST = 2**63 - 1

@@ -7,12 +7,12 @@ single options and hands the command the groups.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from llminspect.arguments.option import Texts, argument, each, option
+from llminspect.core.dataclass import dataclass
 
 revision_option = partial(option, metavar="REV", help="A branch, tag or commit of a model on the hub.")
 offline_option = partial(option, False, envvar="HF_HUB_OFFLINE", help="Fetch nothing from the network.")

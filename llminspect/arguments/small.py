@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from llminspect.arguments.option import Texts, argument, option
 from llminspect.arguments.ranges import Ids
 from llminspect.arguments.shared import offline_option, revision_option
+from llminspect.core.dataclass import dataclass
 
 
 @dataclass(frozen=True)

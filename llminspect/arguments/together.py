@@ -8,10 +8,10 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from llminspect.arguments.option import fields_of, option_name
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 
 

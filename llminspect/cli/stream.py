@@ -13,7 +13,7 @@ import os
 import stat
 import sys
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -23,6 +23,7 @@ from llminspect.cli.input import check_given, check_source
 from llminspect.cli.opening import MOMENT, ProgressBars
 from llminspect.cli.output import json_line, write_bytes
 from llminspect.cli.run import document_of, line_error
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import UserError
 from llminspect.files.marks import Unmarked
 from llminspect.text.tokenizer import utf8

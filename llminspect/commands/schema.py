@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +12,7 @@ from llminspect.arguments.shared import OutputOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.output import write_indented
 from llminspect.cli.run import emit
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:

@@ -7,11 +7,12 @@ the measures of other habits leave out the places where token 0 would count for 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+
+from llminspect.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

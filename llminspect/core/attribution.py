@@ -6,10 +6,11 @@ Circuits" (direct logit attribution). All in the precision of the rows that are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from llminspect.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

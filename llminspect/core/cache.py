@@ -6,12 +6,13 @@ A cache is a value: extending one gives a new one and leaves the old as it was, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from llminspect.core.array import namespace, put
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:

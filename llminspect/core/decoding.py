@@ -9,11 +9,12 @@ from which logits, is as without guessing. Saxena 2023, "Prompt lookup decoding"
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
+from llminspect.core.dataclass import dataclass
 from llminspect.core.rules import Extent
 from llminspect.core.sampling import Draws, Sampling, draw, filtered, top_ids
 

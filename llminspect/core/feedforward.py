@@ -7,12 +7,12 @@ work on it, and their results are added by weight.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from llminspect.core.array import linear, mapped, namespace, overwrite
+from llminspect.core.dataclass import dataclass
 from llminspect.core.routing import route, sigmoid
 
 if TYPE_CHECKING:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+from llminspect.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array

@@ -6,12 +6,12 @@ gives a tap; several are chained with `tap.Chain`. Positions count in the text; 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from llminspect.core.array import put
+from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Edit
 from llminspect.errors import UsageError
 

@@ -5,13 +5,14 @@ Written out for a whole text it is T × S numbers: 268 MB at 8,192 tokens.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from llminspect.core.array import namespace
+from llminspect.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array

@@ -6,11 +6,11 @@ weighted by position that of Muennighoff 2022, "SGPT", section 4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from llminspect.core.dataclass import dataclass
 from llminspect.core.feedforward import ACTIVATIONS
 from llminspect.core.geometry import unit
 

@@ -10,10 +10,12 @@ Dao and Gu 2024, "Transformers are SSMs", section 3; Katharopoulos et al. 2020, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from llminspect.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array

@@ -7,11 +7,11 @@ et al. 2017, "Outrageously Large Neural Networks", section 2), or sigmoids (Deep
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from llminspect.core.array import namespace
 from llminspect.core.attention import softmax
+from llminspect.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array

@@ -7,13 +7,13 @@ the logits that the one before it left; a token that is cut away has the logit â
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from llminspect.core.attention import softmax
+from llminspect.core.dataclass import dataclass
 from llminspect.core.rules import NO_RULES, Extent, Rules, forbid, repeats, rule_steps
 from llminspect.core.unembed import log_softmax
 from llminspect.errors import UserError

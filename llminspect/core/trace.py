@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from llminspect.core.array import namespace
+from llminspect.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array

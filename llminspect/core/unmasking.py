@@ -9,11 +9,11 @@ says: where the guess is surest, by its probability (Chang et al. 2022, "MaskGIT
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
+from llminspect.core.dataclass import dataclass
 from llminspect.core.decoding import Choice
 from llminspect.core.sampling import Draws, Sampling, draw, filtered, top_ids
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import ModelError
 from llminspect.files import folder as folders
 from llminspect.files.home import expanded, sha256_of

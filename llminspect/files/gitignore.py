@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 import string
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from llminspect.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

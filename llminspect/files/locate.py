@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import ModelError, TokenizerAlone
 from llminspect.files import folder as folders
 from llminspect.files.catalogue import CATALOGUE, unknown

@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from dataclasses import dataclass
 from functools import partial
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import UserError
 from llminspect.files.source import read_bytes
 

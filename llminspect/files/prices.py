@@ -11,10 +11,10 @@ prompts longer than that.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import UserError
 from llminspect.files.source import read_text, unique_members
 

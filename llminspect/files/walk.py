@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import UserError
 from llminspect.files.gitignore import IgnorePattern, ignore_patterns, leaves_out
 from llminspect.files.source import read_lines

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import ModelError
 from llminspect.model.spec import expanded_shape
 

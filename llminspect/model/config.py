@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from llminspect.core.dataclass import dataclass
 from llminspect.core.feedforward import Glu
 from llminspect.core.routing import Router
 

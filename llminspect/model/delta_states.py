@@ -5,12 +5,12 @@ Yang, Kautz and Hatamizadeh 2024, "Gated Delta Networks: Improving Mamba2 with D
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from llminspect.core.cache import StateCache
+from llminspect.core.dataclass import dataclass
 from llminspect.core.feedforward import silu
 from llminspect.core.norm import rms_norm
 from llminspect.core.recurrence import Recurrence

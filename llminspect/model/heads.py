@@ -6,12 +6,12 @@ start and the end of a span); decoders read the last token.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from llminspect.core.array import mapped
+from llminspect.core.dataclass import dataclass
 from llminspect.core.feedforward import ACTIVATIONS
 from llminspect.errors import ModelError
 from llminspect.model.layer import final_norm, norm

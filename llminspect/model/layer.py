@@ -7,11 +7,11 @@ section 2.2; the families' own files name the sources of what they add.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llminspect.core import attention, feedforward
 from llminspect.core.array import mapped, namespace
+from llminspect.core.dataclass import dataclass
 from llminspect.core.disentangled import distance_rows, distance_scores
 from llminspect.core.feedforward import mixture
 from llminspect.core.mask import hide

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol
 
+from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import NO_TAP, Capture, Chain, Edit, unreached
 from llminspect.errors import ModelError, UsageError, UserError
 

@@ -5,9 +5,10 @@ The keys are those of sentence-transformers' modules Pooling, Dense and Normaliz
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
+from llminspect.core.dataclass import dataclass
 from llminspect.core.pooling import AFTER_DENSE, Dense, Normalize, Pool, Step
 from llminspect.errors import ModelError
 

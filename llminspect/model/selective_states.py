@@ -6,13 +6,13 @@ Gu and Dao 2023, "Mamba: Linear-Time Sequence Modeling with Selective State Spac
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from llminspect.core.array import mapped
 from llminspect.core.cache import StateCache
+from llminspect.core.dataclass import dataclass
 from llminspect.core.feedforward import silu
 from llminspect.core.norm import rms_norm
 from llminspect.core.recurrence import Recurrence, effective_weights, scan

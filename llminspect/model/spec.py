@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import ModelError
 from llminspect.model.settings import gguf as gguf_settings
 from llminspect.model.settings import huggingface as huggingface_settings

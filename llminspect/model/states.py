@@ -6,13 +6,14 @@ steps: what `core/recurrence.py` works with.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
 from llminspect.core.array import mapped
 from llminspect.core.cache import StateCache
+from llminspect.core.dataclass import dataclass
 from llminspect.core.recurrence import convolution_weights, convolve
 from llminspect.core.threads import by_rows
 

@@ -10,7 +10,6 @@ article (2), so it finds `sat` first and `A` second, and takes along what they o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +17,7 @@ import numpy as np
 from llminspect.core import attention
 from llminspect.core.array import look_up, namespace, overwrite
 from llminspect.core.cache import Cache, extend, span
+from llminspect.core.dataclass import dataclass
 from llminspect.core.mask import causal_mask, hide
 from llminspect.core.unembed import logits
 from llminspect.errors import ModelError

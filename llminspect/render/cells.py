@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 from rich.cells import cell_len
@@ -18,6 +18,7 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.terminal_theme import TerminalTheme
 
+from llminspect.core.dataclass import dataclass
 from llminspect.render.theme import RGB
 
 Theme = Literal["dark", "light"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import ModelError
 from llminspect.text.bounded_process import BoundedProcess
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 from llminspect.text.tokenizer import utf8
 

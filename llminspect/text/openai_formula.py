@@ -7,7 +7,8 @@ Source: OpenAI Cookbook, "How to count tokens with tiktoken", sections 6 and 7 (
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from llminspect.core.dataclass import dataclass
 
 
 @dataclass(frozen=True)

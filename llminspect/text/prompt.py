@@ -6,10 +6,11 @@ the messages.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 from llminspect.text.messages import content_of
 from llminspect.text.tokenizer import Token, canonical, utf8

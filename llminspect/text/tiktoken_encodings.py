@@ -8,11 +8,12 @@ UTF-8; a million spaces, at which its regular expressions run out of stack).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 from llminspect.text.bpe import WordCache, merge_word
 from llminspect.text.chunks import WORDS, blocks

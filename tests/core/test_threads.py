@@ -124,7 +124,8 @@ def short_texts_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 OF_A_STATE = tuple(f"state.{step}" for step in ("query", "key", "value", "decay", "rate", "weights", "mixed"))
-OUTSIDE = ("input", "attention.relative", "attention.weights", "attention.mixed", "attention.gated", "output", *OF_A_STATE)
+OF_ATTENTION = tuple(f"attention.{step}" for step in ("relative", "weights", "mixed", "gated"))
+OUTSIDE = ("input", *OF_ATTENTION, "output", *OF_A_STATE)
 """The steps of a layer that are seen without ending the sharing."""
 
 

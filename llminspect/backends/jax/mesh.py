@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -19,6 +19,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from llminspect.backends.jax.settings import AXES
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError, UserError
 from llminspect.model.spec import expanded_shape
 

@@ -6,12 +6,13 @@ being arguments of the code; whatever only looks is shown the same arrays, in th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Chain, Edit, Enough, NoTap, Under, Until
 from llminspect.errors import UserError
 

@@ -7,7 +7,6 @@ at are results of the program, interventions and the cache are arguments.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from llminspect.backends.jax.hosts import lost
 from llminspect.backends.jax.plan import Plan, Recorder, Shown, hand_on
 from llminspect.backends.jax.scanned import Scanned
 from llminspect.backends.jax.values import Widened
+from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Enough
 from llminspect.errors import UsageError
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal
 
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 
 AXES = ("data", "model")

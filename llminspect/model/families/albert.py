@@ -5,9 +5,10 @@ Lan et al. 2020, "ALBERT: A Lite BERT for Self-supervised Learning of Language R
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
+from llminspect.core.dataclass import dataclass
 from llminspect.model.families.bert import (
     DEFAULTS,
     BertConfig,

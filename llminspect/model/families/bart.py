@@ -8,10 +8,11 @@ Vaswani et al. 2017, "Attention Is All You Need". In what its kin differ is a ta
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from llminspect.core.dataclass import dataclass
 from llminspect.model.config import Config, Sizes, read_sizes, start_token
 from llminspect.model.copies import Copy, waves
 from llminspect.model.settings import ACTIVATIONS

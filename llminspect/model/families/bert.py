@@ -7,12 +7,13 @@ head that predicts words.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from llminspect.core import feedforward
 from llminspect.core.array import mapped
+from llminspect.core.dataclass import dataclass
 from llminspect.core.feedforward import Glu
 from llminspect.errors import ModelError
 from llminspect.model.config import GGUF, HUGGINGFACE, Config, Sizes, read_sizes

@@ -5,9 +5,9 @@ Luo et al. 2022, "BioGPT: generative pre-trained transformer for biomedical text
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llminspect.core.dataclass import dataclass
 from llminspect.model.config import HUGGINGFACE, Config, Sizes, read_sizes
 from llminspect.model.families.opt import layer_specs, without_first_rows
 from llminspect.model.heads import OLDER_DECODER_HEADS

@@ -6,9 +6,9 @@ BigScience Workshop 2022, "BLOOM: A 176B-Parameter Open-Access Multilingual Lang
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llminspect.core.dataclass import dataclass
 from llminspect.model.config import GGUF, Config, Sizes, read_sizes
 from llminspect.model.families.gpt_neox import part_of_heads, third
 from llminspect.model.heads import OLDER_DECODER_HEADS

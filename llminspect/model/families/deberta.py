@@ -5,9 +5,9 @@ He et al. 2021, "DeBERTa: Decoding-enhanced BERT with Disentangled Attention", s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llminspect.core.dataclass import dataclass
 from llminspect.model.config import HUGGINGFACE, read_sizes
 from llminspect.model.copies import Copy
 from llminspect.model.families.bert import BERT_HEAD, DEFAULTS, BertConfig, copies, layer_specs, readout, tensors

@@ -6,9 +6,9 @@ sequences"; Lin et al. 2023, "Evolutionary-scale prediction of atomic-level prot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llminspect.core.dataclass import dataclass
 from llminspect.core.rotary import Rotary
 from llminspect.model.config import HUGGINGFACE, read_sizes
 from llminspect.model.copies import Copy, speeds

@@ -5,9 +5,10 @@ Boizard et al. 2025, "EuroBERT: Scaling Multilingual Encoders for European Langu
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Literal
 
+from llminspect.core.dataclass import dataclass
 from llminspect.model import decoder_files as files
 from llminspect.model.copies import ROTATION
 from llminspect.model.heads import HeadFiles

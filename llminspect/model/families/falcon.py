@@ -5,9 +5,9 @@ Almazrouei et al. 2023, "The Falcon Series of Open Language Models", section 4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llminspect.core.dataclass import dataclass
 from llminspect.model import rotary_files
 from llminspect.model.config import GGUF, HUGGINGFACE, Config, Sizes, read_sizes
 from llminspect.model.heads import OLDER_DECODER_HEADS

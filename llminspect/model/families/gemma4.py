@@ -7,9 +7,10 @@ Gemma Team 2026, "Gemma 4"; the per-layer embeddings and the shared keys are tho
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from llminspect.core.dataclass import dataclass
 from llminspect.core.feedforward import Glu
 from llminspect.core.rotary import Rotary
 from llminspect.model import decoder_files as files

@@ -5,9 +5,9 @@ Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", sect
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llminspect.core.dataclass import dataclass
 from llminspect.model.config import GGUF, Config, Sizes, read_sizes
 from llminspect.model.copies import Copy, causal_rule, hiding_number
 from llminspect.model.heads import OLDER_DECODER_HEADS

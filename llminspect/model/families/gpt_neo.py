@@ -6,9 +6,9 @@ Black et al. 2021, "GPT-Neo: Large Scale Autoregressive Language Modeling with M
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llminspect.core.dataclass import dataclass
 from llminspect.model.config import Config, Sizes, read_sizes
 from llminspect.model.copies import Copy, hiding_number
 from llminspect.model.heads import OLDER_DECODER_HEADS

@@ -5,9 +5,9 @@ Black et al. 2022, "GPT-NeoX-20B", section 2.1; Biderman et al. 2023, "Pythia", 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llminspect.core.dataclass import dataclass
 from llminspect.model import rotary_files
 from llminspect.model.config import GGUF, HUGGINGFACE, Config, Sizes, read_sizes
 from llminspect.model.copies import ROTATION, Copy, causal_rule, hiding_number

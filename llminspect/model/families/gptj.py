@@ -5,9 +5,9 @@ Wang and Komatsuzaki 2021, "GPT-J-6B: A 6 Billion Parameter Autoregressive Langu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llminspect.core.dataclass import dataclass
 from llminspect.core.rotary import Rotary
 from llminspect.model.config import Config, Sizes, read_sizes
 from llminspect.model.copies import Copy, causal_rule, hiding_number

@@ -6,9 +6,9 @@ Gu and Dao 2023, "Mamba: Linear-Time Sequence Modeling with Selective State Spac
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llminspect.core.dataclass import dataclass
 from llminspect.model import decoder_files as files
 from llminspect.model import state_files
 from llminspect.model.config import Config, read_sizes

@@ -6,9 +6,10 @@ layers with a window turn queries and keys faster than those without.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
+from llminspect.core.dataclass import dataclass
 from llminspect.core.feedforward import Glu
 from llminspect.core.rotary import Rotary
 from llminspect.model import decoder_files as files

@@ -6,9 +6,9 @@ Raffel et al. 2020, section 2.1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llminspect.core.dataclass import dataclass
 from llminspect.model.config import HUGGINGFACE, read_sizes
 from llminspect.model.families.bert import DEFAULTS, ROBERTA_HEAD, BertConfig, copies, layer_specs, readout_of, tensors
 from llminspect.model.heads import HeadFiles

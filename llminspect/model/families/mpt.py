@@ -5,9 +5,9 @@ MosaicML 2023, "Introducing MPT-7B"; Press et al. 2022, "Train Short, Test Long"
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llminspect.core.dataclass import dataclass
 from llminspect.model.config import GGUF, Config, Sizes, read_sizes
 from llminspect.model.families.gpt_neox import third
 from llminspect.model.heads import OLDER_DECODER_HEADS

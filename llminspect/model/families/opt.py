@@ -5,9 +5,9 @@ Zhang et al. 2022, "OPT: Open Pre-trained Transformer Language Models", section 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llminspect.core.dataclass import dataclass
 from llminspect.model.config import HUGGINGFACE, Config, Sizes, read_sizes
 from llminspect.model.heads import OLDER_DECODER_HEADS
 from llminspect.model.settings import ACTIVATIONS

@@ -6,9 +6,10 @@ al. 2021, "mT5"; Chung et al. 2023, "UniMax" (umT5: each layer has distances of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from llminspect.core.dataclass import dataclass
 from llminspect.core.feedforward import Glu
 from llminspect.core.unembed import logits
 from llminspect.model.config import GGUF, Config, Sizes, read_sizes, start_token
