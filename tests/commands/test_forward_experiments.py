@@ -38,6 +38,18 @@ def test_a_mixture_says_which_experts_each_token_went_to() -> None:
             assert chosen[0].weight >= chosen[-1].weight
 
 
+def test_an_opened_layer_of_a_mixture_is_a_map_of_its_experts(called: Program) -> None:
+    given = ("forward", "--ids", "5,9,11,30", "--model", str(GOLDEN / "glm4_moe"), "--layer", "1")
+    drawn, (routing,) = called(*given).out, called(*given, "--json").json["experts"]
+    assert routing["layer"] == 1 and "layer 1: which experts each token went to" in drawn
+    chosen = sorted({route["expert"] for token in routing["tokens"] for route in token})
+    picture = drawn.split("tokens down, experts across\n")[1].splitlines()
+    assert picture[0].split() == list(map(str, chosen))
+    for line, token in zip(picture[1:5], routing["tokens"], strict=True):
+        weights = {route["expert"]: f"{route['weight']:.2f}" for route in token}
+        assert line.split()[1:] == [weights.get(expert, "·") for expert in chosen]
+
+
 @pytest.mark.parametrize("place", ["23.4", "5.attention", "29.feedforward"])
 def test_ablating_is_what_a_plain_pass_without_it_gives(smollm2: Model, place: str) -> None:
     number, _, part = place.partition(".")

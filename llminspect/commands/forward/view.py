@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -21,6 +22,7 @@ from llminspect.commands.forward.labels import head_views
 from llminspect.core.numbers import column, count, duration, number, percent, shape, vector
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars
+from llminspect.render.heatmap import heatmap
 from llminspect.render.safe import visible
 from llminspect.render.section import steps as formula_steps
 from llminspect.render.table import Cell, Column, Columns, SizedTable, first_fitting, table
@@ -57,7 +59,12 @@ def render(result: ForwardResult) -> RenderableType:
         for step in result.feedforward or []:
             parts += [feed_forward(step), Text()]
     if result.experts and not answers:
-        parts += [experts(result.experts, result.tokens), Text()]
+        opened = {trace.layer for trace in result.layers if trace.steps}
+        looked_at = [layer for layer in result.experts if layer.layer in opened]
+        if 0 < len(looked_at) <= MOST_MAPS:
+            parts += [part for layer in looked_at for part in (routes(layer, labels(result.tokens)), Text())]
+        else:
+            parts += [experts(result.experts, result.tokens), Text()]
     for answer in answers:
         parts += [answer, Text()]
     parts += head_views(result)
@@ -169,20 +176,52 @@ def opened_layers(result: ForwardResult) -> list[RenderableType]:
 
 
 def step_table(title: str, steps: Sequence[TraceStep]) -> RenderableType:
+    """A line a step; where its name would be broken, without the mean, then the time, then all but the norm."""
+    return first_fitting(
+        *([_step_table(title, steps, left)] for left in ("", "mean", "mean time", "mean time min max"))
+    )
+
+
+def _step_table(title: str, steps: Sequence[TraceStep], left_out: str) -> SizedTable:
     rows = [
-        [
-            step.name.split(".", 2)[-1] if step.name.startswith("layers.") else step.name,
-            shape(step.shape).replace(" ", ""),  # Leaves the names room at 80 columns.
-            number(step.norm),
-            number(step.mean, 3),
-            number(step.min, 3),
-            number(step.max, 3),
-            duration(step.seconds),
-        ]
+        {
+            "step": step.name.split(".", 2)[-1] if step.name.startswith("layers.") else step.name,
+            "shape": shape(step.shape).replace(" ", ""),  # Leaves the names room at 80 columns.
+            "norm": number(step.norm),
+            "mean": number(step.mean, 3),
+            "min": number(step.min, 3),
+            "max": number(step.max, 3),
+            "time": duration(step.seconds),
+        }
         for step in steps
     ]
-    names = ("shape", "norm", "mean", "min", "max", "time")
-    return table([Column("step"), *(Column(name, "right") for name in names)], rows, title=title)
+    names = [name for name in ("shape", "norm", "mean", "min", "max", "time") if name not in left_out.split()]
+    columns = [Column("step"), *(Column(name, "right") for name in names)]
+    return table(columns, [[row[name] for name in ("step", *names)] for row in rows], title=title)
+
+
+MOST_MAPS = 4
+"""Opened layers whose experts are each a map of their own; of more there is one table."""
+
+
+def routes(layer: Routing, names: Sequence[str]) -> RenderableType:
+    """How much each expert counts for each token, in one layer; experts that no token went to are left out."""
+    chosen = sorted({route.expert for token in layer.tokens for route in token})
+    weights_TX = [[math.nan] * len(chosen) for _ in layer.tokens]
+    for row, token in zip(weights_TX, layer.tokens, strict=True):
+        for route in token:
+            row[chosen.index(route.expert)] = route.weight
+    return heatmap(
+        weights_TX,
+        row_labels=[visible(name, True) for name in names],
+        column_labels=[str(expert) for expert in chosen],
+        title=f"layer {layer.layer}: which experts each token went to",
+        fold="max",
+        row_name="tokens",
+        column_name="experts",
+        value_name="how much the expert's result counts",
+        masked="not chosen",
+    )
 
 
 def experts(layers: Sequence[Routing], tokens: Sequence[dict[str, object]]) -> RenderableType:
