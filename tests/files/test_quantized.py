@@ -119,6 +119,22 @@ def test_awq(tmp_path: Path) -> None:
 CODES = SEED.integers(0, 127, (150, 200), dtype=np.uint8)  # Neither of E4M3's two NaN.
 
 
+def test_mxfp4(tmp_path: Path) -> None:
+    blocks, scales = SEED.integers(0, 256, (3, 5, 2, 16), np.uint8), SEED.integers(90, 160, (3, 5, 2), np.uint8)
+    scales[0, 0] = 0, 3  # Powers of two below what a float32 holds in full.
+    save_file({"experts.up_blocks": blocks, "experts.up_scales": scales}, tmp_path / "of")
+    weights = opened(SafetensorsFile(tmp_path / "of"), {"quantization_config": {"quant_method": "mxfp4"}})
+    expected = np.zeros((3, 64, 5))
+    for expert, row, group, byte in np.ndindex(*blocks.shape):
+        for half in range(2):
+            code = int(blocks[expert, row, group, byte]) >> 4 * half & 15
+            size = (0, 0.5, 1, 1.5, 2, 3, 4, 6)[code & 7] * 2.0 ** (int(scales[expert, row, group]) - 127)
+            expected[expert, 32 * group + 2 * byte + half, row] = -size if code > 7 else size
+    assert_equal(weights.array("experts.up"), expected)
+    assert np.array_equal(weights.rows("experts.up", 1, 2), weights.array("experts.up")[1:2])
+    assert weights.tensors.keys() == {"experts.up"}
+
+
 def eight_bits(codes: NDArray[np.uint8], mantissa: int = 3, bias: int = 7) -> NDArray[np.float64]:
     """E4M3 by its definition."""
     out = np.empty(codes.shape)

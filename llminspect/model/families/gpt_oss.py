@@ -1,7 +1,6 @@
 """gpt-oss: experts with a clamped activation, a sink in each head's attention, windows on every other layer.
 
-OpenAI 2025, "gpt-oss-120b & gpt-oss-20b Model Card", section 2. Its published weights are 4-bit (mxfp4), which is
-refused; files with the weights as plain numbers are opened.
+OpenAI 2025, "gpt-oss-120b & gpt-oss-20b Model Card", section 2. Its published weights are 4-bit (mxfp4).
 """
 
 from __future__ import annotations
