@@ -39,3 +39,4 @@ def test_the_readme_counts_the_kinds_of_model() -> None:
     row = next(line for line in (ROOT / "README.md").read_text("utf-8").splitlines() if line.startswith("| kinds of"))
     names = [name for kind in known_kinds() for name in kind.huggingface]
     assert row.split("|")[2].strip() == str(len(names))
+    assert f"[{len(names)} kinds](docs/kinds.md)" in (ROOT / "README.md").read_text("utf-8")
