@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from llminspect.core.feedforward import Glu
+from llminspect.core.feedforward import Glu as Glu
 from llminspect.model import rotary_files
 from llminspect.model.config import GGUF, HUGGINGFACE, read_sizes
 from llminspect.model.config import DecoderConfig as DecoderConfig
@@ -21,6 +21,7 @@ from llminspect.model.spec import Architecture, for_layers
 from llminspect.model.spec import TensorSpec as TensorSpec
 from llminspect.model.spec import fused_specs as fused_specs
 from llminspect.model.spec import linear_specs as linear_specs
+from llminspect.model.spec import renamed as renamed
 from llminspect.model.transformer import forward, readout
 
 if TYPE_CHECKING:

@@ -71,6 +71,12 @@ def linear_specs(
     return specs
 
 
+def renamed(spec: TensorSpec, names: Mapping[str, str]) -> TensorSpec:
+    """The same under the names of another family's files: parts of its Hugging Face name are replaced."""
+    parts = spec.huggingface.split(".") if isinstance(spec.huggingface, str) else []
+    return replace(spec, huggingface=".".join(names.get(part, part) for part in parts) or None)
+
+
 def fused_specs(
     parts: Mapping[str, str], huggingface: str, gguf: str, bias: bool = False, transposed: bool = False
 ) -> list[TensorSpec]:

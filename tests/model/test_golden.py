@@ -32,8 +32,12 @@ ONE_PRODUCT = ("layers.0.attention.query.norm_after.weight", "layers.0.attention
 """Nothing comes between these two and the scores, which are sums of the products of both."""
 
 
+NOT_IN_THE_REFERENCE = {"exaone", "internlm2", "minicpm"}
+"""Held equal to a family that is, in `test_renamed` and `test_minicpm`."""
+
+
 def test_every_family_is_proved() -> None:
-    families = {family.name for family in architectures()}
+    families = {family.name for family in architectures()} - NOT_IN_THE_REFERENCE
     assert {architecture_of(Golden(name).config(), "huggingface", name).name for name in NAMES} == families
 
 

@@ -1,0 +1,61 @@
+"""Families without a class in the reference that are Llamas by other names: the golden Llama, renamed, is one."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from llminspect.model.families import exaone, internlm2
+from llminspect.opening import open_model
+from tests.model.golden import Golden, computed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    Arrays = dict[str, NDArray[Any]]
+
+
+def by_other_names(arrays: Arrays, names: dict[str, str], front: str) -> Arrays:
+    renamed = {".".join(names.get(part, part) for part in name.split(".")): array for name, array in arrays.items()}
+    return {front + name.removeprefix("model.") if "model." in name else name: renamed[name] for name in renamed}
+
+
+def as_exaone(config: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
+    keys = {"num_hidden_layers": "num_layers", "hidden_act": "activation_function"}
+    keys["rms_norm_eps"] = "layer_norm_epsilon"
+    renamed = by_other_names(arrays, exaone.NAMES, "transformer.")
+    return {keys.get(key, key): value for key, value in config.items()}, renamed
+
+
+def as_internlm2(config: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
+    """Each group: its queries, its key, its value."""
+    groups, plain = config["num_key_value_heads"], dict(arrays)
+    for layer in range(config["num_hidden_layers"]):
+        front = f"model.layers.{layer}.self_attn"
+        query, key, value = (
+            plain.pop(f"{front}.{part}_proj.weight").reshape(groups, -1, config["head_dim"], config["hidden_size"])
+            for part in "qkv"
+        )
+        fused = np.concatenate([query, key, value], axis=1)
+        plain[f"{front}.q_proj.weight"] = fused.reshape(-1, config["hidden_size"])
+    return {**config, "bias": False}, by_other_names(plain, internlm2.NAMES, "model.")
+
+
+@pytest.mark.parametrize(("kind", "change"), [("exaone", as_exaone), ("internlm2", as_internlm2)])
+def test_a_llama_by_other_names_says_the_same(kind: str, change: Any, tmp_path: Path) -> None:
+    golden = Golden("llama")
+    config, arrays = change(golden.config(), load_file(golden.folder / "model.safetensors"))
+    config = {key: value for key, value in config.items() if key not in ("attention_bias", "mlp_bias", "architectures")}
+    (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": kind}))
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, tmp_path / "model.safetensors")
+    model, llama = open_model(str(tmp_path), offline=True), open_model(str(golden.folder), offline=True)
+    assert model.architecture.name == kind
+    found, expected = computed(model, golden), computed(llama, golden)
+    assert found.keys() == expected.keys()
+    assert all(np.array_equal(found[name], expected[name]) for name in found)
