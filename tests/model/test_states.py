@@ -178,11 +178,14 @@ def test_the_first_files_of_lfm2_say_the_same() -> None:
         read({**older, "full_attn_idxs": [3]})
 
 
-def test_what_guesses_tokens_ahead_is_passed_over_and_nothing_else() -> None:
-    values = Golden("qwen3_5").config()
-    family = architecture_of(values, "huggingface", "qwen3_5")
+@pytest.mark.parametrize(
+    ("name", "ahead"), [("qwen3_5", "mtp.fc.weight"), ("ernie4_5_moe", "model.mtp_block.0.mlp.up_proj.weight")]
+)
+def test_what_guesses_tokens_ahead_is_passed_over_and_nothing_else(name: str, ahead: str) -> None:
+    values = Golden(name).config()
+    family = architecture_of(values, "huggingface", name)
     config = family.config_from_huggingface(values)
-    shapes = {name: info.shape for name, info in open_safetensors(Golden("qwen3_5").folder).tensors.items()}
-    assert claim(family, config, "huggingface", {**shapes, "mtp.fc.weight": (3, 3)})
+    shapes = {name: info.shape for name, info in open_safetensors(Golden(name).folder).tensors.items()}
+    assert claim(family, config, "huggingface", {**shapes, ahead: (3, 3)})
     with pytest.raises(ModelError, match=r"model\.more\.weight"):
         claim(family, config, "huggingface", {**shapes, "model.more.weight": (3, 3)})

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from llminspect.model import decoder_files as files
 from llminspect.model import mixture_files as mixtures
+from llminspect.model.copies import Copy
 
 
 def from_huggingface(settings: files.Settings, sizes: files.Sizes | None = None) -> files.DecoderConfig:
@@ -106,6 +107,7 @@ ARCHITECTURES = (
         mixture_tensors,
         gguf="ernie4_5-moe",
         read_gguf=mixture_from_gguf,
+        ignored=(Copy("mtp_*"),),  # What guesses further tokens ahead, and is not run.
         defaults={**COMMON, **MIXTURE},
     ),
 )
