@@ -1,4 +1,4 @@
-"""Every command on every kind of model: it works, or one line says why it cannot."""
+"""Every command on models that together have every part of all: it works, or one line says why it cannot."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.model.cover import abilities, covering, settings, tensors
 from tests.model.golden import NAMES, Golden
 
 if TYPE_CHECKING:
@@ -87,8 +88,11 @@ def refused(golden: Golden) -> dict[str, str]:
     return known if fills else known | VECTORS
 
 
+COVER = covering(NAMES, lambda name: tensors(name) | settings(name) | abilities(name))
+
+
 @pytest.mark.parametrize("form", ["", "--json"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", COVER)
 def test_every_command_works_or_says_why_not(called: Program, name: str, form: str) -> None:
     golden = Golden(name)
     known = refused(golden)

@@ -12,6 +12,7 @@ import pytest
 import llminspect
 from llminspect import commands
 from llminspect.analysis.result import Result
+from llminspect.core.dataclass import dataclass
 from llminspect.render import picture
 
 if TYPE_CHECKING:
@@ -63,11 +64,11 @@ def test_it_prints_short(result: Any) -> None:
 
 
 def test_what_is_printed_of_each_kind_of_value() -> None:
-    @dataclasses.dataclass(frozen=True)
+    @dataclass(frozen=True)
     class Part:
         name: str
 
-    @dataclasses.dataclass(frozen=True)
+    @dataclass(frozen=True)
     class SomeResult(Result):
         text: str
         array: Any
@@ -147,7 +148,7 @@ def test_the_rules_of_one_picture_do_not_reach_another() -> None:
 
 
 def test_what_no_command_draws_has_no_picture() -> None:
-    @dataclasses.dataclass(frozen=True)
+    @dataclass(frozen=True)
     class OtherResult(Result):
         text: str
 

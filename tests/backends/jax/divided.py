@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +14,15 @@ from safetensors.numpy import save_file
 from llminspect.model.spec import expanded_shape
 from llminspect.opening import describe_model
 from tests.backends.jax.answers import answers_of_golden
+from tests.model.cover import covering, settings, tensors
 from tests.model.golden import NAMES, Golden
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from llminspect.core.array import Array
     from llminspect.model.config import Sizes
-    from llminspect.model.opened import Description, Model
+    from llminspect.model.opened import Model
 
 ALONE = {"D": 64, "H": 8, "K": 8, "F": 24, "V": 136, "X": 8, "Z": 16, "Q": 40}
 GROUPED = {**ALONE, "D": 96, "H": 16, "K": 8}
@@ -56,47 +55,17 @@ def layouts() -> list[str]:
 
     What holds for a cut of these holds for all that are made of the same tensors.
     """
-    return _bringing(lambda name: _tensors(_described(name)))
+    return covering(_to_cut(), tensors)
 
 
 @cache
 def passes() -> list[str]:
     """Golden models that together have every tensor and every kind of setting that any has."""
-    return _bringing(lambda name: _tensors(_described(name)) | set(_kinds(_described(name).config)))
+    return covering(_to_cut(), lambda name: tensors(name) | settings(name))
 
 
-@cache
-def _described(name: str) -> Description:
-    return describe_model(str(Golden(name).folder), offline=True)
-
-
-def _bringing(parts: Callable[[str], set[str]]) -> list[str]:
-    """A few models that have every part, each chosen as it brings the most that none before has."""
-    left = {name: parts(name) for name in sorted(NAMES) if name not in (*UNCUT, *STATEFUL)}
-    found = []
-    while any(left.values()):
-        most = max(left, key=lambda name: len(left[name]))
-        brought = left[most]
-        found.append(most)
-        left = {name: has - brought for name, has in left.items()}
-    return found
-
-
-def _tensors(described: Description) -> set[str]:
-    return {re.sub(r"\d+", "*", f"{spec.name} {spec.shape}") for spec in described.specs}
-
-
-def _kinds(value: Any, name: str = "") -> Iterator[str]:
-    """Which settings a configuration has: a word or a switch as it is, of numbers only that they are there."""
-    if is_dataclass(value):
-        yield f"{name} {type(value).__name__}"
-        for field in fields(value):
-            if field.name not in ("sizes", "biased"):
-                yield from _kinds(getattr(value, field.name), f"{name}.{field.name}")
-    elif isinstance(value, bool | str) or value in (None, (), 1.0):
-        yield f"{name} {value}"
-    else:
-        yield name
+def _to_cut() -> set[str]:
+    return set(NAMES) - {*UNCUT, *STATEFUL}
 
 
 @dataclass(frozen=True)
