@@ -180,6 +180,52 @@ def test_fp8(config: dict[str, Any], scale: str, shape: tuple[int, ...], tmp_pat
     assert list(weights.tensors) == [NAME]
 
 
+@pytest.mark.parametrize("shape", [(1, 2), (2, 1), (1, 1), (1,), (), (2,), (3, 2), (2, 2, 1)])
+def test_scales_of_blocks_that_do_not_fit_are_refused(shape: tuple[int, ...], tmp_path: Path) -> None:
+    config = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+    with pytest.raises(ModelError, match="which does not go with"):
+        of_floats(tmp_path / "of", config, "weight_scale_inv", np.ones(shape, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("how", "fits"),
+    [
+        ({"strategy": "channel"}, (6, 1)),
+        ({"strategy": "tensor"}, (1,)),
+        ({"strategy": "group", "group_size": 16}, (6, 2)),
+        ({"strategy": "block", "block_structure": [3, 16]}, (2, 2)),
+    ],
+)
+def test_scales_go_with_what_shares_them(how: dict[str, Any], fits: tuple[int, ...], tmp_path: Path) -> None:
+    groups = {"g": {"targets": ["Linear"], "weights": {"num_bits": 8, **how}}}
+    config = {"quant_method": "compressed-tensors", "format": "int-quantized", "config_groups": groups}
+    for shape in ((6, 1), (1,), (6, 2), (2, 2), (1, 2), (2, 1)):
+        arrays: dict[str, NDArray[Any]] = {"weight": np.ones((6, 32), np.int8)}
+        arrays["weight_scale"] = np.ones(shape, np.float32)
+        if shape == fits:
+            assert stored(tmp_path / "of", config, **arrays).array(NAME).shape == (6, 32)
+        else:
+            with pytest.raises(ModelError, match="which does not go with"):
+                stored(tmp_path / "of", config, **arrays)
+
+
+def test_packed_scales_go_with_what_shares_them(tmp_path: Path) -> None:
+    packed: dict[str, NDArray[Any]] = {"weight_packed": np.ones((6, 4), np.int32), "weight_shape": np.array([6, 32])}
+    for how, fits in (
+        ({"strategy": "channel"}, [(6, 1), (6,)]),
+        ({"group_size": 16}, [(6, 2)]),
+        ({"strategy": "tensor"}, [(1,)]),
+    ):
+        groups = {"g": {"targets": ["Linear"], "weights": {"num_bits": 4, **how}}}
+        for shape in ((6, 1), (6,), (6, 2), (1,)):
+            arrays = {**packed, "weight_scale": np.ones(shape, np.float32)}
+            if shape in fits:
+                stored(tmp_path / "of", {**CT, "config_groups": groups}, **arrays)
+            else:
+                with pytest.raises(ModelError, match="is what goes with the rest"):
+                    stored(tmp_path / "of", {**CT, "config_groups": groups}, **arrays)
+
+
 def test_each_layout_of_eight_bits() -> None:
     codes = np.arange(256, dtype=np.uint8)
     for layout, mantissa, bias, special in (("E4M3", 3, 7, 127), ("E5M2", 2, 15, 124)):

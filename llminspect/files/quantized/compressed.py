@@ -32,6 +32,7 @@ class _Scheme(NamedTuple):
     symmetric: bool
     block: tuple[int, int] | None
     """Of weights that share a scale."""
+    strategy: str
 
 
 def compressed_tensors(weights: WeightFile, stated: Stated) -> tuple[list[Made], list[str]]:
@@ -77,7 +78,7 @@ def _group(stated: Stated, form: Any) -> _Scheme:
     elif strategy == "block" and block is None:
         raise how.wrong("block_structure", "two whole numbers")
     how.done()
-    return _Scheme(targets, form, bits, kind, symmetric, block if strategy in ("group", "block") else None)
+    return _Scheme(targets, form, bits, kind, symmetric, block if strategy in ("group", "block") else None, strategy)
 
 
 def _of(module: str, groups: list[_Scheme], stated: Stated) -> _Scheme:
@@ -97,7 +98,8 @@ def _plain(weights: WeightFile, module: str, group: _Scheme) -> Made:
     if there is group.symmetric and (there or group.kind == "int"):
         _symmetric_zero(weights, zero, there)
     kind = "INT8" if group.kind == "int" else None
-    return scaled(weights, name, f"{name}_scale", block=group.block, zero=zero if there else None, kind=kind)
+    zeros = zero if there else None
+    return scaled(weights, name, f"{name}_scale", block=group.block, shares=group.strategy, zero=zeros, kind=kind)
 
 
 def _symmetric_zero(weights: WeightFile, zero: str, there: bool) -> None:
@@ -116,7 +118,10 @@ def _packed(weights: WeightFile, module: str, group: _Scheme) -> Made:
     held = stored_as(weights, scale, "F16", "BF16", "F32").shape
     size = width if group.block is None else group.block[1]
     groups = -(-width // size)
-    if math.prod(held) != 1 and held not in ((rows, groups), (rows,)):
+    if group.strategy == "tensor":
+        if math.prod(held) != 1:
+            stored_as(weights, scale, shape=(1,))
+    elif held != (rows,) or groups != 1:
         stored_as(weights, scale, shape=(rows, groups))
     parts, zero, order = [words, scale, shape_name], f"{module}.weight_zero_point", f"{module}.weight_g_idx"
     if zero in weights.tensors:

@@ -41,15 +41,19 @@ def scaled(
     scale: str,
     *,
     block: tuple[int, int] | None = None,
+    shares: str | None = None,
     zero: str | None = None,
     kind: str | None = None,
     factor: float | None = None,
 ) -> Made:
-    """(number − zero) × scale (× factor), the matrix stored number by number; there may be several in one array."""
+    """(number − zero) × scale (× factor), the matrix stored number by number; there may be several in one array.
+
+    `shares`: what shares a scale where it is no block, "tensor" or "channel" (a row); None: the shapes say it.
+    """
     info = weights.tensors[name]
     shape, its = info.shape, stored_as(weights, scale, *SCALES).shape
-    place = _places(shape, its, block, scale)
-    zero_place = None if zero is None else _places(shape, stored_as(weights, zero).shape, block, zero)
+    place = _places(shape, its, block, scale, shares)
+    zero_place = None if zero is None else _places(shape, stored_as(weights, zero).shape, block, zero, shares)
 
     def rows(start: int, stop: int) -> Floats:
         out = weights.rows(name, start, stop).copy()
@@ -65,19 +69,19 @@ def scaled(
 
 
 def _places(
-    shape: tuple[int, ...], its: tuple[int, ...], block: tuple[int, int] | None, name: str
+    shape: tuple[int, ...], its: tuple[int, ...], block: tuple[int, int] | None, name: str, shares: str | None
 ) -> Callable[[Floats, int, int], Floats]:
     """How to bring numbers of shape `its` to some rows of `shape`: one for all, one a row, or one a block."""
     if len(its) == 1 and its[0] == shape[0] != 1:
         its = (*its, *(1,) * (len(shape) - 1))
     its = (1,) * (len(shape) - len(its)) + its
     sides = (1,) * (len(shape) - 2) + (block or (1, 1))
-    if len(its) != len(shape) or any(
-        length not in (1, -(-size // side)) for length, size, side in zip(its, shape, sides[-len(shape) :], strict=True)
-    ):
-        raise ModelError(
-            f"tensor {name!r:.100} has the shape {its}, which does not go with {shape} in blocks of {sides}"
-        )
+    whole = tuple(-(-size // side) for size, side in zip(shape, sides[-len(shape) :], strict=True))
+    rows, one = (*shape[:-1], 1), (1,) * len(shape)
+    known = {"block": [whole], "channel": [rows], "tensor": [one], None: [one, rows, (*shape[:-2], 1, 1)]}
+    if its not in known["block" if block else shares]:
+        how = f"in blocks of {sides[-2:]}" if block else f"and one scale a {shares or 'row or matrix'}"
+        raise ModelError(f"tensor {name!r:.100} has the shape {its}, which does not go with {shape} {how}")
     sides = sides[-len(shape) :]
 
     def brought(numbers: Floats, start: int, stop: int) -> Floats:
