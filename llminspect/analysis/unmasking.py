@@ -62,6 +62,11 @@ def unmasking_plan(
     masks = new + sum(token == mask_id for token in ids)
     if not masks:
         raise UsageError("there is no mask to fill", "take --max-tokens above 0, or a text with masks")
+    if len(ids) + new > (context := model.config.sizes.context):
+        raise UsageError(
+            f"the text and its masks are {len(ids) + new:,} tokens, {model.name} was made for {context:,}",
+            "give fewer to --max-tokens: they are all there from the first step on",
+        )
     block = options.block_length or max(1, new)
     if new % block:
         raise UsageError(

@@ -146,7 +146,7 @@ def test_json_of_a_classifier(program: Program) -> None:
     assert label["prob"] is None
     assert "next" not in document
     shown = program("forward", "--ids", "5,6,7", "--model", str(GOLDEN / "bert-token")).out
-    assert "the most probable label of each token" in shown
+    assert "the label of each token, the most probable" in shown
 
 
 @pytest.mark.parametrize("name", ["llama-sequence", "llama-body", "bert-question"])

@@ -127,6 +127,7 @@ def test_a_seed_repeats_what_was_drawn() -> None:
         (("--block-length", "5"), "--block-length 5 does not divide the 32 tokens of --max-tokens"),
         (("--block-length", "8", "--diffusion-steps", "6"), "--diffusion-steps 6 cannot be shared evenly by 4 blocks"),
         (("--max-tokens", "0"), "there is no mask to fill"),
+        (("--max-tokens", "100000000"), "was made for"),
         (("--unmask-order", "best"), "'best' is not one of"),
         (("--diffusion-steps", "0"), "0 is not in the range"),
     ],

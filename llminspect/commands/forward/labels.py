@@ -62,7 +62,9 @@ def token_labels(
         columns += ["before", Column("prob", "right")]
         for row, found in zip(rows, before, strict=True):
             row += [visible(found.label), percent(found.prob, 2)]
-    return table(columns, rows, title="the most probable label of each token")
+    # A head that knows one label says how probable that is, be it less than half.
+    title = "the label of each token, the most probable where there are several"
+    return table(columns, rows, title=title)
 
 
 def answer(span: AnswerSpan, logits: Sequence[SpanLogits], texts: Sequence[str]) -> RenderableType:
