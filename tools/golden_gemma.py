@@ -42,4 +42,21 @@ FAMILIES = [
         vocab_size_per_layer_input=47,
         attention_k_eq_v=True,
     ),
+    gemma4(
+        "gemma4-experts",
+        hidden_size=12,
+        intermediate_size=7,
+        head_dim=4,
+        num_hidden_layers=2,
+        num_key_value_heads=1,
+        global_head_dim=8,
+        layer_types=PATTERN[:2],
+        hidden_size_per_layer_input=0,
+        vocab_size_per_layer_input=47,
+        enable_moe_block=True,
+        num_experts=4,
+        top_k_experts=2,
+        moe_intermediate_size=5,
+        rms_norm_eps=0.1,  # Else no number shows what the norm after the experts takes out.
+    ),
 ]

@@ -214,6 +214,10 @@ def gemma4(random: Random) -> Draw:
     found |= {"hidden_size_per_layer_input": random.choice((0, 3, 4)), "attention_k_eq_v": random.random() < 0.4}
     found |= perhaps(random, use_double_wide_mlp=(True, False), final_logit_softcapping=(4.0, None))
     found |= perhaps(random, attention_bias=(True, False), num_global_key_value_heads=(1,))
+    if random.random() < 0.4:
+        experts = random.randint(2, 5)
+        found |= {"enable_moe_block": True, "num_experts": experts, "top_k_experts": random.randint(1, experts)}
+        found |= {"moe_intermediate_size": random.choice((3, 6))}
     if random.random() < 0.6:
         found["rope_parameters"] = {
             "sliding_attention": {"rope_type": "default", "rope_theta": random.choice(BASES)},

@@ -13,6 +13,7 @@ import numpy as np
 
 from llminspect.core.array import linear, mapped, namespace, overwrite
 from llminspect.core.dataclass import dataclass
+from llminspect.core.norm import rms_norm
 from llminspect.core.routing import route, sigmoid
 
 if TYPE_CHECKING:
@@ -189,18 +190,34 @@ def plain(x_TD: Array, arrays: ByName, part: str, *, activation: str, tap: Tap, 
     return mapped(arrays, f"{part}.down", tap(f"{name}.activation", bent_TF))
 
 
-def mixture(x_TD: Array, layer: Mapping[str, Array], *, router: Router, unit: GatedUnit, tap: Tap, name: str) -> Array:
+def mixture(
+    x_TD: Array,
+    layer: Mapping[str, Array],
+    *,
+    router: Router,
+    unit: GatedUnit,
+    tap: Tap,
+    name: str,
+    epsilon: float = 0.0,
+) -> Array:
     """The weighted sum of the chosen experts' results, and of what an expert gives that all tokens share, [..., T, D].
 
     `layer` holds router.weight [X, D], experts.gate.weight and .up.weight [X, F, D], experts.down.weight [X, D, F], and
-    perhaps the bias of each; router.choice [X], where a bias counts in the choice alone; shared.gate.weight and so on
-    of a shared expert, and shared.share.weight [1, D] where it counts by the sigmoid of x wᵀ. Taps:
-    `name`.router.scores and .router.weights [..., T, X]; for each expert that any token chose `name`.experts.{x}.gate,
-    .up, .activation, .output, with one row for each such token; `name`.shared.gate, .up, .activation, .share, .output.
+    perhaps the bias of each; router.choice [X], where a bias counts in the choice alone, router.gain [X], where the
+    weights of each expert are multiplied by a number of its own; shared.gate.weight and so on of a shared expert, and
+    shared.share.weight [1, D] where it counts by the sigmoid of x wᵀ. Each part may have norms, of `epsilon`:
+    router.norm, routed.norm and shared.norm of what router, experts and shared expert read, routed.norm_after and
+    shared.norm_after of what they give. Taps: `name`.router.scores and .router.weights [..., T, X]; for each expert
+    that any token chose `name`.experts.{x}.gate, .up, .activation, .output, with one row for each such token;
+    `name`.shared.gate, .up, .activation, .share, .output; `name`.{part}.norm, and before a norm after it .unnormed.
     """
-    scores_TX = tap(f"{name}.router.scores", linear(x_TD, layer["router.weight"], layer.get("router.bias")))
-    weights_TX = tap(f"{name}.router.weights", route(scores_TX, router, layer.get("router.choice")))
-    rows_ND = x_TD.reshape(-1, x_TD.shape[-1])
+    parts = _Parts(layer, epsilon, tap, name)
+    scores_TX = linear(parts.read("router", x_TD), layer["router.weight"], layer.get("router.bias"))
+    weights_TX = route(tap(f"{name}.router.scores", scores_TX), router, layer.get("router.choice"))
+    if "router.gain" in layer:
+        weights_TX = weights_TX * layer["router.gain"]
+    weights_TX = tap(f"{name}.router.weights", weights_TX)
+    rows_ND = parts.read("routed", x_TD).reshape(-1, x_TD.shape[-1])
     weights_NX = weights_TX.reshape(-1, weights_TX.shape[-1])
     sum_ND: Array = namespace(x_TD).zeros_like(rows_ND)
     for index in range(weights_NX.shape[-1]):
@@ -212,8 +229,32 @@ def mixture(x_TD: Array, layer: Mapping[str, Array], *, router: Router, unit: Ga
                 sum_ND[rows] += weight_N1[rows] * _work(expert, rows_ND[rows], unit, tap, its_name)
         else:  # Compiled code has no shapes that depend on numbers: each expert works on every token.
             sum_ND = sum_ND + weight_N1 * _work(expert, rows_ND, unit, tap, its_name)
-    sum_TD = sum_ND.reshape(x_TD.shape)
-    return sum_TD + _shared(x_TD, layer, unit, tap, f"{name}.shared") if "shared.up.weight" in layer else sum_TD
+    sum_TD = parts.given("routed", sum_ND.reshape(x_TD.shape))
+    if "shared.up.weight" not in layer:
+        return sum_TD
+    return sum_TD + parts.given("shared", _shared(parts.read("shared", x_TD), layer, unit, tap, f"{name}.shared"))
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The norms of the parts of a mixture, where they have any (Gemma 4)."""
+
+    layer: Mapping[str, Array]
+    epsilon: float
+    tap: Tap
+    name: str
+
+    def read(self, part: str, x_TD: Array) -> Array:
+        return self._normed(f"{part}.norm", f"{part}.norm", x_TD)
+
+    def given(self, part: str, y_TD: Array) -> Array:
+        if f"{part}.norm_after.weight" in self.layer:
+            y_TD = self.tap(f"{self.name}.{part}.unnormed", y_TD)
+        return self._normed(f"{part}.norm_after", f"{part}.output", y_TD)
+
+    def _normed(self, norm: str, step: str, x_TD: Array) -> Array:
+        weight_D = self.layer.get(f"{norm}.weight")
+        return x_TD if weight_D is None else self.tap(f"{self.name}.{step}", rms_norm(x_TD, weight_D, self.epsilon))
 
 
 def _shared(x_TD: Array, layer: Mapping[str, Array], unit: GatedUnit, tap: Tap, name: str) -> Array:
@@ -221,7 +262,7 @@ def _shared(x_TD: Array, layer: Mapping[str, Array], unit: GatedUnit, tap: Tap, 
     output_TD = gated(x_TD, layer, "shared", unit=unit, tap=tap, name=name)
     if "shared.share.weight" in layer:
         output_TD = output_TD * tap(f"{name}.share", sigmoid(linear(x_TD, layer["shared.share.weight"])))
-    return tap(f"{name}.output", output_TD)
+    return output_TD if "shared.norm_after.weight" in layer else tap(f"{name}.output", output_TD)
 
 
 def _work(expert: Mapping[str, Array], x_ND: Array, unit: GatedUnit, tap: Tap, name: str) -> Array:

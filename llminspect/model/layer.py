@@ -43,8 +43,10 @@ def steps_within(experts: int) -> Iterator[str]:
     yield from (f"feedforward.{step}" for step in ("gate", "up", "hidden", "activation", "unnormed", "output"))
     yield from ("attention.value.projected", "unscaled")
     yield from (f"per_layer.{step}" for step in ("gate", "activation", "unnormed", "output"))
-    yield from (f"feedforward.router.{step}" for step in ("scores", "weights"))
-    yield from (f"feedforward.shared.{step}" for step in ("gate", "up", "activation", "share", "output"))
+    yield from (f"feedforward.router.{step}" for step in ("norm", "scores", "weights"))
+    yield from (f"feedforward.routed.{step}" for step in ("norm", "unnormed", "output"))
+    shared = ("norm", "gate", "up", "activation", "share", "unnormed", "output")
+    yield from (f"feedforward.shared.{step}" for step in shared)
     for expert in range(experts):
         yield from (f"feedforward.experts.{expert}.{step}" for step in ("gate", "up", "activation", "output"))
 
@@ -271,7 +273,8 @@ class Layer:
         arrays, config, tap, name = self.arrays, self.config, self.tap, f"{self.name}.feedforward"
         if config.experts is not None and "feedforward.router.weight" in arrays:
             arrays = {key.removeprefix("feedforward."): array for key, array in arrays.items()}
-            return mixture(read_TD, arrays, router=config.experts, unit=config.unit, tap=tap, name=name)
+            router, epsilon = config.experts, config.norm_epsilon
+            return mixture(read_TD, arrays, router=router, unit=config.unit, tap=tap, name=name, epsilon=epsilon)
         if "feedforward.gate.weight" in arrays:
             return feedforward.gated(read_TD, arrays, "feedforward", unit=config.unit, tap=tap, name=name)
         return feedforward.plain(read_TD, arrays, "feedforward", activation=config.ungated, tap=tap, name=name)

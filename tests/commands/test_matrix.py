@@ -65,7 +65,7 @@ def refused(golden: Golden) -> dict[str, str]:
         known["contributions"] = "the attention to the source adds its part"
     if golden.name in ("marian", "bart", "blenderbot-small"):
         known["attribution"] = NORMS_BEHIND
-    if golden.name in ("opt-after", "gemma4", "gemma4-same-keys"):
+    if golden.name == "opt-after" or golden.name.startswith("gemma4"):
         known |= {"contributions": NORMS_BEHIND, "attribution": NORMS_BEHIND}
     if golden.name.startswith(("t5", "umt5")) or golden.name in ("bloom", "mpt", "deberta"):
         known["embed positions"] = "adds nothing to a token for its position"

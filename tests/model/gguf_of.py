@@ -39,6 +39,7 @@ KINDS = {
     "gemma3-both-ways": gguf.MODEL_ARCH.GEMMA_EMBEDDING,
     "gemma4": gguf.MODEL_ARCH.GEMMA4,
     "gemma4-same-keys": gguf.MODEL_ARCH.GEMMA4,
+    "gemma4-experts": gguf.MODEL_ARCH.GEMMA4,
     "phi3": gguf.MODEL_ARCH.PHI3,
     "phi3-longrope": gguf.MODEL_ARCH.PHI3,
     "gpt2": gguf.MODEL_ARCH.GPT2,
@@ -135,7 +136,9 @@ def write(golden: Golden, path: Path, more: Callable[[Any], None] = lambda write
     names = gguf.get_tensor_name_map(kind, config.get("num_hidden_layers") or config.get("n_layer") or 8)
     for name, array in changed(config, arrays):
         own_name = next(
-            found for table in (names, plain) if (found := table.get_name(name, try_suffixes=(".weight", ".bias")))
+            found
+            for table in (names, plain)
+            if (found := name if name.startswith("blk.") else table.get_name(name, try_suffixes=(".weight", ".bias")))
         )
         writer.add_tensor(own_name, np.ascontiguousarray(array, dtype=np.float32))
     for own_name, array in extra(config):
@@ -497,6 +500,10 @@ def write_gemma4_keys(writer: Any, config: dict[str, Any]) -> None:
         (writer.add_rope_dimension_count_swa, config["head_dim"]),
     ):
         add(width)
+    if config["enable_moe_block"]:
+        writer.add_expert_count(config["num_experts"])
+        writer.add_expert_used_count(config["top_k_experts"])
+        writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
     if config["final_logit_softcapping"]:
         writer.add_final_logit_softcapping(config["final_logit_softcapping"])
     write_rotation(writer, config)
@@ -523,6 +530,12 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
             groups = array.reshape(keys, -1, width, config["hidden_size"])
             cut = (groups[:, :-2], groups[:, -2], groups[:, -1])
             array = np.concatenate([part.reshape(-1, config["hidden_size"]) for part in cut])
+        if kind == "gemma4_text" and (".router." in name or ".experts." in name):
+            name = name.replace("model.layers", "blk") if "scale" in name else name
+            for part, in_gguf in (("router.scale", "ffn_gate_inp"), ("router.per_expert_scale", "ffn_down_exps")):
+                name = name.replace(part, f"{in_gguf}.scale")
+            yield name + ".weight" * (".experts." in name), array
+            continue
         if kind == "gpt_oss" and ".mlp.experts." in name:
             yield from gpt_oss_experts(name, array)
             continue

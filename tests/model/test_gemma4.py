@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.conftest import Program
     from tests.model.conftest import Opened
 
+MIXED = {"enable_moe_block": True, "num_experts": 3, "top_k_experts": 2, "moe_intermediate_size": 4}
 IDS = [5, 9, 30, 7, 11, 2, 41, 3, 8]
 
 
@@ -70,7 +71,9 @@ def test_both_forms_of_its_configuration_say_the_same() -> None:
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"enable_moe_block": True}, "enable_moe_block = true is not understood"),
+        ({"enable_moe_block": True, "moe_intermediate_size": 4}, "config.json lacks the setting 'num_experts'"),
+        (MIXED | {"num_experts": 3, "top_k_experts": 4}, "top_k_experts = 4 is not understood"),
+        (MIXED | {"moe_intermediate_size": 0}, "moe_intermediate_size = 0 is not understood"),
         ({"use_bidirectional_attention": "all"}, 'use_bidirectional_attention = "all" is not understood'),
         ({"hidden_activation": "silu"}, 'hidden_activation = "silu" is not understood'),
         ({"vocab_size_per_layer_input": 40}, "vocab_size_per_layer_input = 40 is not understood"),

@@ -17,6 +17,7 @@ from llminspect.model import decoder_files as files
 from llminspect.model import rotary_files
 from llminspect.model.config import GGUF, read_sizes
 from llminspect.model.copies import Copy
+from llminspect.model.mixture_files import first_half, second_half
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +32,9 @@ class Gemma4Config(files.DecoderConfig):
 
 def from_huggingface(settings: files.Settings) -> Gemma4Config:
     settings.only("hidden_activation", "gelu_pytorch_tanh")
-    settings.only("enable_moe_block", False)
     settings.only("use_bidirectional_attention", "vision")  # Of the tokens of a picture alone.
-    settings.skip("top_k_experts", "moe_intermediate_size")  # Of what is off.
-    sizes, same = files.sizes_from_huggingface(settings), settings.flag("attention_k_eq_v")
+    sizes, experts = _stated_experts(settings)
+    same = settings.flag("attention_k_eq_v")
     settings.only("vocab_size_per_layer_input", sizes.V)
     settings.skip("num_global_key_value_heads")  # Which without shared projections is not looked at.
     keys = settings.whole("num_global_key_value_heads", sizes.K) if same else sizes.K
@@ -47,6 +47,7 @@ def from_huggingface(settings: files.Settings) -> Gemma4Config:
         rotary=everywhere,
         local_rotary=local,
         biased=files.attention_biases(settings),
+        experts=experts,
     )
     found = files.with_windows(found, settings, lambda index: (index + 1) % 6 != 0)
     return _settled(
@@ -59,6 +60,16 @@ def from_huggingface(settings: files.Settings) -> Gemma4Config:
         same_keys=same,
         wider=settings.flag("use_double_wide_mlp"),
     )
+
+
+def _stated_experts(settings: files.Settings) -> tuple[files.Sizes, files.Experts | None]:
+    """Beside them the one network of the other models works on every token."""
+    if not settings.flag("enable_moe_block"):
+        settings.skip("top_k_experts", "moe_intermediate_size")  # Of what is off.
+        return files.sizes_from_huggingface(settings), None
+    sizes = files.sizes_from_huggingface(settings, "moe_intermediate_size", settings.whole("num_experts"))
+    chosen, width = files.chosen_experts(settings, "top_k_experts", sizes.X), settings.whole("intermediate_size")
+    return sizes, files.Experts(chosen, shared_width=width)
 
 
 def _stated_whole_heads(settings: files.Settings, sizes: files.Sizes, otherwise: tuple[int, int]) -> tuple[int, int]:
@@ -90,14 +101,20 @@ def from_gguf(settings: files.Settings) -> Gemma4Config:
     settings.only("attention.value_length_swa", width)
     settings.only("rope.dimension_count", whole_width)
     settings.only("rope.dimension_count_swa", width)
-    settings.skip("expert_feed_forward_length")
+    settings.only("expert_gating_func", 1)
     keys = _by_layer(settings, "attention.head_count_kv", layers)
     wide = _by_layer(settings, "feed_forward_length", layers)
     of_kind = {kind: {keys[at] for at in range(layers) if bool(slides[at]) is kind} for kind in (True, False)}
     if any(len(found) > 1 for found in of_kind.values()):
         raise settings.wrong("attention.head_count_kv", "one number for the layers with a window, one for the others")
     local_keys, whole_keys = min(of_kind[True] or of_kind[False]), min(of_kind[False] or of_kind[True])
-    sizes = read_sizes(settings, GGUF, K=local_keys, E=width, F=wide[0])
+    known, experts = {"F": wide[0]}, None
+    if settings.get("expert_count"):
+        known = {"F": settings.whole("expert_feed_forward_length"), "X": settings.whole("expert_count")}
+        chosen = files.chosen_experts(settings, "expert_used_count", known["X"])
+        experts = files.Experts(chosen, shared_width=wide[0])
+    settings.skip("expert_feed_forward_length", "expert_used_count")
+    sizes = read_sizes(settings, GGUF, K=local_keys, E=width, **known)
     found = files.from_gguf(
         settings,
         sizes,
@@ -106,6 +123,7 @@ def from_gguf(settings: files.Settings) -> Gemma4Config:
         rotary=Rotary(whole_width, settings.number("rope.freq_base", 1_000_000.0)),
         local_rotary=Rotary(width, settings.number("rope.freq_base_swa", 10_000.0)),
         window=settings.whole("attention.sliding_window"),
+        experts=experts,
         windowed=tuple(at for at in range(layers) if slides[at]),
     )
     result = _settled(
@@ -157,16 +175,55 @@ def _settled(
 
 
 def hidden_units(config: Gemma4Config, index: int) -> int:
-    return config.sizes.F * (2 if config.wider and config.keys_of(index) != index else 1)
+    """Of the network that works on every token."""
+    width = config.sizes.F if config.experts is None else config.experts.shared_width or 0
+    return width * (2 if config.wider and config.keys_of(index) != index else 1)
 
 
 NORMS = files.linear_specs(
     ("attention.norm", "D", "input_layernorm", "attn_norm"),
     ("attention.norm_after", "D", "post_attention_layernorm", "post_attention_norm"),
-    ("feedforward.norm", "D", "pre_feedforward_layernorm", "ffn_norm"),
     ("feedforward.norm_after", "D", "post_feedforward_layernorm", "post_ffw_norm"),
 )
+NORM_BEFORE = files.linear_specs(("feedforward.norm", "D", "pre_feedforward_layernorm", "ffn_norm"))
 SCALE = files.TensorSpec("output.scale", "1", "layer_scalar", "layer_output_scale.weight")
+
+
+def fed_forward(config: Gemma4Config, units: str) -> list[files.TensorSpec]:
+    """Router, experts and the network beside them: each reads the stream through a norm of its own."""
+    both, halves = ("experts.gate_up_proj", "ffn_gate_up_exps.weight"), (first_half, second_half)
+    return [
+        *files.linear_specs(
+            ("feedforward.shared.norm", "D", "pre_feedforward_layernorm", "ffn_norm"),
+            ("feedforward.shared.gate", f"{units} D", "mlp.gate_proj", "ffn_gate"),
+            ("feedforward.shared.up", f"{units} D", "mlp.up_proj", "ffn_up"),
+            ("feedforward.shared.down", f"D {units}", "mlp.down_proj", "ffn_down"),
+            ("feedforward.shared.norm_after", "D", "post_feedforward_layernorm_1", "post_ffw_norm_1"),
+            ("feedforward.routed.norm", "D", "pre_feedforward_layernorm_2", "pre_ffw_norm_2"),
+            ("feedforward.routed.norm_after", "D", "post_feedforward_layernorm_2", "post_ffw_norm_2"),
+            ("feedforward.router", "X D", "router.proj", "ffn_gate_inp"),
+        ),
+        files.TensorSpec(
+            "feedforward.router.norm.weight", "D", "router.scale", "ffn_gate_inp.scale", _over_root, _over_root
+        ),
+        files.TensorSpec(
+            "feedforward.router.gain",
+            "X",
+            "router.per_expert_scale",
+            "ffn_down_exps.scale",
+            optional=config.same_keys is None,  # A GGUF file may hold the experts multiplied by it.
+        ),
+        *(
+            files.TensorSpec(f"feedforward.experts.{part}.weight", "X F D", *both, half, half)
+            for part, half in zip(("gate", "up"), halves, strict=True)
+        ),
+        files.TensorSpec("feedforward.experts.down.weight", "X D F", "experts.down_proj", "ffn_down_exps.weight"),
+    ]
+
+
+def _over_root(scale_D: files.Array, config: Gemma4Config) -> files.Array:
+    scaled_D: files.Array = scale_D * config.sizes.D**-0.5
+    return scaled_D
 
 
 def tensors(config: Gemma4Config) -> list[files.TensorSpec]:
@@ -185,7 +242,11 @@ def tensors(config: Gemma4Config) -> list[files.TensorSpec]:
                 ("attention.output", f"D {query}", "self_attn.o_proj", "attn_output"),
                 bias=config.biased,
             ),
-            *files.feed_forward_specs(config, units),
+            *(
+                fed_forward(config, units)
+                if config.experts
+                else (*NORM_BEFORE, *files.feed_forward_specs(config, units))
+            ),
             SCALE,
         ]
         if lends:
