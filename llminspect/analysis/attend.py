@@ -240,7 +240,7 @@ def _keeps_heads(keeping: Keeping, drawn: bool, heads: int, tokens: int) -> bool
         return numbers <= keeping.most
     raise UsageError(
         f"the weights of {heads} heads on {tokens:,} tokens are {numbers:,} numbers, too many for JSON",
-        "choose with --layer 3 --head 1, name a --measure for the overview alone, or write --save weights.npz",
+        "choose with --layer and --head, name a --measure for the overview alone, or write --save weights.npz",
     )
 
 

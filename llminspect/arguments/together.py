@@ -131,7 +131,7 @@ RULES: dict[str, list[Rule]] = {
             "--measure colours the overview of all heads",
             "leave it out: chosen heads show every measure",
         ),
-        Rule("show needs layer head", "--show needs a head", "choose with --layer 3 --head 1"),
+        Rule("show needs layer head", "--show needs a head", "choose with --layer and --head"),
         Rule("show excludes query find rollout contributions mean", hint="ask for one at a time"),
         Rule("query excludes find", hint="ask for one at a time"),
         TARGET,

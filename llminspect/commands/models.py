@@ -79,13 +79,14 @@ def _kinds(kinds: list[ModelKind]) -> RenderableType:
         ]
         for about, group in groups.items()
     ]
+    spaced = [line for row in rows for line in (row, ["", "", ""])][:-1]
     names = sum(len(kind.huggingface) for kind in kinds)
     return Group(
         Text(
             f"{names} kinds of model open from a folder, {len({n for k in kinds for n in k.gguf})} from GGUF\n",
             theme.TITLE,
         ),
-        table(["folder", "GGUF", "what is special"], rows),
+        table(["folder", "GGUF", "what is special"], spaced),
         Text(
             "\nFolder: model_type in config.json. GGUF: general.architecture. Any other is refused by its name.",
             theme.QUIET,

@@ -73,10 +73,16 @@ def ramp_key(
     if (finite.size and finite.max() > high + slack) or np.isposinf(values).any():
         labels[-1] = "≥ " + labels[-1]
 
+    flat = scale == "sequential" and finite.size and finite.min() == finite.max() == low
+    one = flat and (low, high) == limits_of(finite, scale, None)
+
     def draw(console: Console, _: ConsoleOptions) -> Iterator[Text]:
         colors = theme.has_colors(console)
         line = Text(f"{visible(name)}  " if name else "")
-        if written and not colors:
+        if one:  # No ramp: its other end would be made up.
+            line.append("  ", theme.cell_style(scale, 0.0)).append(" ") if colors else None
+            line.append(labels[0])
+        elif written and not colors:
             line.append(f"{labels[0]} to {labels[-1]}")
         else:
             _append_ramp(line, scale, labels, colors)

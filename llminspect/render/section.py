@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import zip_longest
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.segment import Segment
@@ -44,8 +46,32 @@ class Drawn:
 def section(title: str, *body: RenderableType, note: str = "") -> Group:
     """A title above and a quiet note below; either may be empty."""
     above = [Text(visible(title), theme.TITLE)] if title else []
-    below = [Text(visible(note), theme.QUIET)] if note else []
+    below = [remark(note)] if note else []
     return Group(*above, *body, *below)
+
+
+def remark(text: str) -> Drawn:
+    """A quiet note as wide as the page; an option stays on one line with the word after it, to be copied."""
+
+    def draw(_: Console, options: ConsoleOptions) -> Iterator[Text]:
+        yield Text("\n".join(_wrapped(visible(text), options.max_width)), theme.QUIET)
+
+    return Drawn(draw)
+
+
+def _wrapped(text: str, cells: int) -> list[str]:
+    lines, line = [], ""
+    for words in _KEPT.findall(text):
+        longer = f"{line} {words}" if line else words
+        if line and cell_len(longer) > cells:
+            lines.append(line)
+            longer = words
+        line = longer
+    return [*lines, line]
+
+
+_KEPT = re.compile(r"--\S+ [^\s-]\S*|\S+")
+"""An option with what follows it, or a word."""
 
 
 def page(parts: Iterable[RenderableType]) -> Group:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 from rich import box
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -16,7 +16,7 @@ from llminspect.core.numbers import column as number_column
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.safe import visible, width
-from llminspect.render.section import Drawn
+from llminspect.render.section import Drawn, remark
 
 Cell = str | int | float | Text | BarCell | None
 """A string is shown safely, a number formatted with its column, None is –; a Text or a bar is taken as it is."""
@@ -40,10 +40,19 @@ class Column:
 
 
 class SizedTable(Table):
-    """A table that knows what it needs."""
+    """A table that knows what it needs, with a heading and a note that are as wide as the page."""
 
     least = 0
     """Cells across that it takes without breaking a number, a word, or what is to stay whole."""
+    above: Text | None = None
+    below: Drawn | None = None
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self.above:
+            yield self.above
+        yield from super().__rich_console__(console, options)
+        if self.below:
+            yield self.below
 
 
 _GAP = 3
@@ -71,11 +80,9 @@ def table(
         padding=(0, 1),
         header_style=theme.HEADER,
         border_style=theme.QUIET,
-        title=Text(visible(title), theme.TITLE) if title else None,
-        title_justify="left",
-        caption=Text(visible(note), theme.QUIET) if note else None,
-        caption_justify="left",
     )
+    made.above = Text(visible(title), theme.TITLE) if title else None
+    made.below = remark(note) if note else None
     texts: list[list[Text | BarCell]] = []
     for index, entry in enumerate(columns):
         if entry is None:

@@ -99,3 +99,9 @@ def test_bars_in_a_narrow_table_shrink_alike() -> None:
 
 def test_key_values() -> None:
     assert lines(key_values([("model", "smollm2"), ("layers", 30)])) == ["model   smollm2", "layers  30"]
+
+
+def test_a_note_is_as_wide_as_the_page_and_keeps_an_option_with_its_value() -> None:
+    made = table(["a"], [["x"]], title="of a few words", note="more of it: --layer 0 --head 12")
+    assert lines(made, 24) == ["of a few words", "a", "─", "x", "more of it: --layer 0", "--head 12"]
+    assert lines(made, 19)[-2:] == ["more of it:", "--layer 0 --head 12"]

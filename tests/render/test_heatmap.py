@@ -115,6 +115,11 @@ def test_values_beyond_the_limits_are_marked_in_the_key() -> None:
     assert -1 < low < -0.9 and 0.9 < high < 1.1
 
 
+def test_one_value_has_no_ramp_whose_other_end_is_made_up() -> None:
+    assert lines(heatmap([[0.2, 0.2]], value_name="share"))[-1] == "share  0.2"
+    assert lines(heatmap([[0.2, 0.2]], value_name="share", limits=(0, 1)))[-1] == "share  0 to 1"
+
+
 @pytest.mark.parametrize(
     "matrix", [np.full((3, 3), np.nan), np.zeros((2, 2)), np.array([[np.inf, -np.inf]]), np.array([[1e30, -1e-30]])]
 )

@@ -19,11 +19,12 @@ from llminspect.commands.forward.answers import (
     sweep,
 )
 from llminspect.commands.forward.labels import head_views
-from llminspect.core.numbers import column, count, duration, number, percent, shape, vector
+from llminspect.core.numbers import column, count, duration, number, percent, ranges, shape, vector
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars
 from llminspect.render.heatmap import heatmap
 from llminspect.render.safe import visible
+from llminspect.render.section import section
 from llminspect.render.section import steps as formula_steps
 from llminspect.render.table import Cell, Column, Columns, SizedTable, first_fitting, table
 from llminspect.render.token_strip import token_strip
@@ -163,7 +164,8 @@ def _folded_trace(
     columns: Columns = [Column("layer", "right", whole=True), *map(Column, names), "" if bars else None]
     columns.append(Column("time", "right", quiet=True, whole=True) if timed else None)
     folded = f"{len(layers)} layers, one in {stride} shown; " if stride > 1 else ""
-    note = f"lengths of the vectors at this position; {folded}--trace shows every step, --layer 3 opens a layer"
+    last = f"--layer {layers[-1].layer} opens a layer" if layers else ""
+    note = f"lengths of the vectors at this position; {folded}--trace shows every step, {last}"
     return table(columns, rows, title="through the layers", note=note)
 
 
@@ -211,7 +213,7 @@ def routes(layer: Routing, names: Sequence[str]) -> RenderableType:
     for row, token in zip(weights_TX, layer.tokens, strict=True):
         for route in token:
             row[chosen.index(route.expert)] = route.weight
-    return heatmap(
+    drawn = heatmap(
         weights_TX,
         row_labels=[visible(name, True) for name in names],
         column_labels=[str(expert) for expert in chosen],
@@ -222,6 +224,8 @@ def routes(layer: Routing, names: Sequence[str]) -> RenderableType:
         value_name="how much the expert's result counts",
         masked="not chosen",
     )
+    whole = all(abs(sum(route.weight for route in token) - 1) < 0.005 for token in layer.tokens)
+    return drawn if whole else section("", drawn, note="In this model the weights of a token do not sum to 1.")
 
 
 def experts(layers: Sequence[Routing], tokens: Sequence[dict[str, object]]) -> RenderableType:
@@ -230,7 +234,8 @@ def experts(layers: Sequence[Routing], tokens: Sequence[dict[str, object]]) -> R
     for index, token in enumerate(tokens):
         chosen = ("+".join(str(route.expert) for route in layer.tokens[index]) for layer in layers)
         rows.append([Text(visible(str(token["text"]), True)), "  ".join(chosen)])
-    named = f"layers {layers[0].layer} to {layers[-1].layer}"
+    numbers = ranges([layer.layer for layer in layers])
+    named = f"layer {numbers}" if len(layers) == 1 else f"layers {numbers}"
     function = layers[0].function
     formula = f"{function}(h, W′ z)" if " " in function else f"{function}(h) · (W′ z)"
     note = "the router sends each token to a few experts, the one that counts most first; in each a = " + formula

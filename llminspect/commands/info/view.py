@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from llminspect.analysis.info import HeadDetails, InfoResult, ModelTensor, TokenizerDetails
+from llminspect.commands.info.settings import SIZES, in_words, written
 from llminspect.core.numbers import byte_size, percent, ranges
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
@@ -34,17 +35,6 @@ _PROBLEMS = {
     "multi_label_classification": "any of",
     "regression": "a number for each of",
 }
-_SIZES = {
-    "L": "layers",
-    "D": "model width",
-    "H": "query heads",
-    "K": "key/value heads",
-    "E": "width of a head",
-    "F": "feed-forward width",
-    "X": "experts",
-    "V": "vocabulary",
-    "context": "context",
-}
 
 
 def render(result: InfoResult, *, every_tensor: bool = False) -> RenderableType:
@@ -62,7 +52,7 @@ def render(result: InfoResult, *, every_tensor: bool = False) -> RenderableType:
     if result.chat_template:
         sections += [_heading("Chat template"), _template(result.chat_template, every_tensor)]
     if every_tensor and result.metadata:
-        sections += [_heading("Settings in the file"), key_values((k, _written(v)) for k, v in result.metadata.items())]
+        sections += [_heading("Settings in the file"), key_values((k, written(v)) for k, v in result.metadata.items())]
     return Group(*sections)
 
 
@@ -84,14 +74,9 @@ def _facts(result: InfoResult) -> Iterator[tuple[str, Cell]]:
     yield "weights", memory
     for letter, size in (result.sizes or {}).items():
         if size:
-            label = _SIZES.get(letter, letter)
+            label = SIZES.get(letter, letter)
             yield label if label == letter else f"{label} {letter}", f"{size:,}"
-    for name, value in (result.config or {}).items():
-        if name == "tied" or value is None or value == () or value == []:
-            continue
-        if (value == 0 and name != "causal") or (value == 1 and name.endswith("_scale")):
-            continue  # Most families have no such step.
-        yield name.replace("_", " "), _written(value)
+    yield from in_words(result.config or {})
     if result.output is not None:
         yield "output matrix", _OUTPUT[result.output]
     if result.head is not None:
@@ -132,18 +117,6 @@ def _labels(head: HeadDetails) -> str:
     return f"{chosen} {len(head.labels):,}: {named}"
 
 
-def _written(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, dict):
-        if set(value) == {"entries"}:
-            return f"{value['entries']:,} entries"
-        return ", ".join(f"{name} {_written(entry)}" for name, entry in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_written, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def parts_table(result: InfoResult) -> RenderableType:
     """How many numbers each part of the model has, their share, and how many bits the file spends on one."""
     parts = result.parts or []
@@ -154,7 +127,8 @@ def parts_table(result: InfoResult) -> RenderableType:
     if result.tied:
         rows.append(["unembedding", "0", "0%", "", Text("the embedding, used again", theme.QUIET)])
     numbers = [Column(name, align="right") for name in ("parameters", "share", "bits each")]
-    return table(["part", *numbers, ""], rows)
+    note = "bits each: what the file holds for a weight, its scales counted in" * any(part.bits % 1 for part in parts)
+    return table(["part", *numbers, ""], rows, note=note)
 
 
 def _row(tensor: ModelTensor) -> list[Cell]:
@@ -190,7 +164,8 @@ def _tokenizer(facts: TokenizerDetails, everything: bool) -> Iterator[tuple[str,
         return ", ".join(f"{named.get(token_id, '?')} ({token_id})" for token_id in ids) or "nothing"
 
     yield "kind", facts.kind
-    yield "vocabulary", f"{facts.vocabulary_size:,} tokens"
+    taken = "none: a new piece of a text takes the next id"
+    yield "vocabulary", f"{facts.vocabulary_size:,} tokens" if facts.vocabulary_size else taken
     yield "decoding", "gives back every text" if facts.lossless else "does not give back every text byte by byte"
     yield "put before", of(facts.prefix_ids)
     yield "put after", of(facts.suffix_ids)
