@@ -106,7 +106,7 @@ def prompt_of(text: Any, source: SourceOptions, tokenizer: Tokenizer | None, *, 
             return prompt_of_ids(parse_ids(given), tokenizer, None)
     raise UsageError(
         f"not a text: {type(text).__name__} {str(text)[:40]!r}",
-        "give a text, a list of ids, a list of messages, or a list of texts",
+        "give a text, a list of ids, a list of messages, or a list of texts; a model is given as model=…",
     )
 
 

@@ -10,6 +10,7 @@ from llminspect.arguments.option import Texts, checked, each
 from llminspect.arguments.shared import EngineOptions, ModelOptions, NamedOptions
 from llminspect.arguments.small import Action, CacheOptions, VerifyOptions
 from llminspect.arguments.together import check_together
+from llminspect.errors import UsageError
 from llminspect.library.inputs import DEFAULT, noted, opened, takes_options
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ def info(name: str = DEFAULT, *, where: ModelOptions) -> InfoResult:
     from llminspect.analysis.info import info as work
     from llminspect.analysis.info import inside
 
+    if not isinstance(name, str):
+        raise UsageError(f"info reads the files of a model, not what open_model gave: {name!r}", "give its name")
     where = checked(replace(where, model=name))
     description, tokenizer, provenance = inside(name, **where.reading)
     return noted(work(description, tokenizer, name), provenance)

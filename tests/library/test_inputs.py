@@ -114,6 +114,15 @@ def test_what_is_no_model_is_refused(model: Any) -> None:
         llminspect.open_model(model)
 
 
+def test_a_model_in_the_place_of_a_name_or_a_text_is_refused_with_what_to_give() -> None:
+    model: Any = llminspect.open_model("toy")
+    with pytest.raises(UsageError, match="not what open_model gave"):
+        llminspect.info(model)
+    with pytest.raises(UsageError, match="not a text: Model") as caught:
+        llminspect.embed([0, 1], model)
+    assert "model=" in (caught.value.hint or "")
+
+
 def test_a_walk_of_a_model_that_is_open(smollm2: Any) -> None:
     by_name, by_model = llminspect.walk(model="smollm2"), llminspect.walk(model=smollm2)
     assert [chapter.title for chapter in by_model.chapters] == [chapter.title for chapter in by_name.chapters]

@@ -12,7 +12,7 @@ from llminspect.core.numbers import count, number, percent, several
 from llminspect.render.bars import signed_bars
 from llminspect.render.heatmap import head_map, heatmap
 from llminspect.render.safe import label
-from llminspect.render.section import beside, page, section
+from llminspect.render.section import beside, page, remark, section
 from llminspect.render.table import Column, table
 from llminspect.render.theme import QUIET, TITLE, WARNING
 
@@ -89,10 +89,9 @@ def _one_of_them(overview: Overview) -> RenderableType:
     there = {name for row in overview.habits for name in row}
     order = ("induction", "same", "previous", "self", "next", "mixed", "diffuse", "sink")
     layer, head, _ = _strongest(overview, next(name for name in order if name in there))
-    return Text(
+    return remark(
         f"A head is one of several attentions that run side by side in a layer; {layer}.{head} is head {head} of "
-        f"layer {layer}. To see what it looks at: --layer {layer} --head {head}",
-        QUIET,
+        f"layer {layer}. To see what it looks at: --layer {layer} --head {head}"
     )
 
 

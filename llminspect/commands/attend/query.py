@@ -124,7 +124,7 @@ def _steps(query: Query, labels: list[str]) -> RenderableType:
         products = " + ".join(_times(a, b) for a, b in zip(query.query[:3], query.keys[best][:3], strict=True))
         rows.append((f"q · k of {name}", "Σ q[i] · k[i]", f"{products} + …", number(query.scores[best])))
     if query.compressed is not None and query.rotary is not None:
-        terms = f"{number(query.compressed[best])} + {number(query.rotary[best])}"
+        terms = f"{number(query.compressed[best])} + {number(query.rotary[best])}".replace("+ -", "- ")
         rows.append((f"q · k of {name}", "compressed part + rotary part", terms, number(query.scores[best])))
     scaled = [float(query.scaled[index]) for index in _seen(query)]
     rows.append(("scaled", f"(q · k) × {_scale(query.scale)}", vector(scaled, _WRITTEN_OUT)))
