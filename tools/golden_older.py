@@ -39,7 +39,7 @@ def older_form(config: dict[str, Any]) -> dict[str, Any]:
         older |= {f"{name}_rope_theta": rope[key]["rope_theta"] for name, key in MODERNBERT.items()}
         older |= {"global_attn_every_n_layers": 3, "position_embedding_type": "absolute", "layer_norm_eps": 1e-5}
         older.pop("layer_types")
-    elif kind == "nomic_bert":
+    elif kind == "nomic_bert" and "n_layer" not in config:
         older = {key: value for key, value in older.items() if key not in (*NOMIC, "hidden_act", "head_dim")}
         older |= {name: config[key] for key, name in NOMIC.items()} | {"activation_function": "swiglu"}
         older |= {"rotary_emb_base": rope["rope_theta"], "rotary_emb_fraction": 1.0, "prenorm": False, "causal": False}

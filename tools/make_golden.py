@@ -22,6 +22,7 @@ import golden_experts
 import golden_families
 import golden_gemma
 import golden_grown
+import golden_kin
 import golden_latent
 import golden_later
 import golden_masking
@@ -243,6 +244,7 @@ def main(arguments: list[str]) -> None:
         *golden_masking.FAMILIES,
         *golden_state.FAMILIES,
         *golden_encoders.FAMILIES,
+        *golden_kin.FAMILIES,
         *golden_seq2seq.FAMILIES,
         *golden_gemma.FAMILIES,
         *golden_others.OTHERS,

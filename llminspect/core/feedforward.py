@@ -199,16 +199,18 @@ def mixture(
     tap: Tap,
     name: str,
     epsilon: float = 0.0,
+    ungated: str = "gelu",
 ) -> Array:
     """The weighted sum of the chosen experts' results, and of what an expert gives that all tokens share, [..., T, D].
 
     `layer` holds router.weight [X, D], experts.gate.weight and .up.weight [X, F, D], experts.down.weight [X, D, F], and
-    perhaps the bias of each; router.choice [X], where a bias counts in the choice alone, router.gain [X], where the
-    weights of each expert are multiplied by a number of its own; shared.gate.weight and so on of a shared expert, and
-    shared.share.weight [1, D] where it counts by the sigmoid of x wᵀ. Each part may have norms, of `epsilon`:
-    router.norm, routed.norm and shared.norm of what router, experts and shared expert read, routed.norm_after and
-    shared.norm_after of what they give. Taps: `name`.router.scores and .router.weights [..., T, X]; for each expert
-    that any token chose `name`.experts.{x}.gate, .up, .activation, .output, with one row for each such token;
+    perhaps the bias of each; experts without a gate have the activation `ungated`. Perhaps router.choice [X], where a
+    bias counts in the choice alone, router.gain [X], where the weights of each expert are multiplied by a number of its
+    own; shared.gate.weight and so on of a shared expert, and shared.share.weight [1, D] where it counts by the sigmoid
+    of x wᵀ; bias [D], added to the sum. Each part may have norms, of `epsilon`: router.norm, routed.norm and
+    shared.norm of what router, experts and shared expert read, routed.norm_after and shared.norm_after of what they
+    give. Taps: `name`.router.scores and .router.weights [..., T, X]; for each expert that any token chose
+    `name`.experts.{x}.gate and .up, or .hidden, .activation, .output, with one row for each such token;
     `name`.shared.gate, .up, .activation, .share, .output; `name`.{part}.norm, and before a norm after it .unnormed.
     """
     parts = _Parts(layer, epsilon, tap, name)
@@ -226,10 +228,12 @@ def mixture(
         if isinstance(sum_ND, np.ndarray):
             rows = np.flatnonzero(weight_N1)
             if len(rows):
-                sum_ND[rows] += weight_N1[rows] * _work(expert, rows_ND[rows], unit, tap, its_name)
+                sum_ND[rows] += weight_N1[rows] * _work(expert, rows_ND[rows], unit, ungated, tap, its_name)
         else:  # Compiled code has no shapes that depend on numbers: each expert works on every token.
-            sum_ND = sum_ND + weight_N1 * _work(expert, rows_ND, unit, tap, its_name)
+            sum_ND = sum_ND + weight_N1 * _work(expert, rows_ND, unit, ungated, tap, its_name)
     sum_TD = parts.given("routed", sum_ND.reshape(x_TD.shape))
+    if "bias" in layer:
+        sum_TD = sum_TD + layer["bias"]
     if "shared.up.weight" not in layer:
         return sum_TD
     return sum_TD + parts.given("shared", _shared(parts.read("shared", x_TD), layer, unit, tap, f"{name}.shared"))
@@ -265,6 +269,9 @@ def _shared(x_TD: Array, layer: Mapping[str, Array], unit: GatedUnit, tap: Tap, 
     return output_TD if "shared.norm_after.weight" in layer else tap(f"{name}.output", output_TD)
 
 
-def _work(expert: Mapping[str, Array], x_ND: Array, unit: GatedUnit, tap: Tap, name: str) -> Array:
-    output_ND = gated(x_ND, expert, "experts", unit=unit, tap=tap, name=name)
+def _work(expert: Mapping[str, Array], x_ND: Array, unit: GatedUnit, ungated: str, tap: Tap, name: str) -> Array:
+    if "experts.gate.weight" in expert:
+        output_ND = gated(x_ND, expert, "experts", unit=unit, tap=tap, name=name)
+    else:
+        output_ND = plain(x_ND, expert, "experts", activation=ungated, tap=tap, name=name)
     return tap(f"{name}.output", output_ND)

@@ -43,9 +43,8 @@ def describe(
         raise ModelError(f"the configuration says {sizes.L} layers, and there are {tensors} tensors in all")
     if sizes.K and sizes.H % sizes.K:
         raise ModelError(f"{sizes.H} query heads cannot share {sizes.K} key/value heads evenly")
+    config = architecture.settle(config, weights)
     specs = claim(architecture, config, located.format, shapes)
-    if located.format == "gguf":
-        config = architecture.settle_gguf(config, weights)
     description = Description(located.name, architecture, config, specs, located)
     if ignore_settings:
         description = _read_as(description, ignored_settings=sorted(set(ignore_settings)))

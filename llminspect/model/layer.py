@@ -7,7 +7,7 @@ section 2.2; the families' own files name the sources of what they add.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llminspect.core import attention, feedforward
 from llminspect.core.array import mapped, namespace
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 def steps_within(experts: int) -> Iterator[str]:
     """The steps of a layer that are made for some tokens at a time where nobody looks at any of them."""
+    yield from ("middle.once", "middle.twice")
     yield from ("attention.norm", "middle.sum", "middle", "crossed.sum", "crossed", "feedforward.norm", "output.sum")
     yield from ("attention.gate", "state.norm", "state.unnormed", "state.output")
     yield "attention.distances"
@@ -48,7 +49,7 @@ def steps_within(experts: int) -> Iterator[str]:
     shared = ("norm", "gate", "up", "activation", "share", "unnormed", "output")
     yield from (f"feedforward.shared.{step}" for step in shared)
     for expert in range(experts):
-        yield from (f"feedforward.experts.{expert}.{step}" for step in ("gate", "up", "activation", "output"))
+        yield from (f"feedforward.experts.{expert}.{step}" for step in ("gate", "up", "hidden", "activation", "output"))
 
 
 def norm(arrays: ByName, name: str, x: Array, config: Config) -> Array:
@@ -119,6 +120,10 @@ class Layer:
         middle_TD, mixed_of = stream_TD, list(mixed)
         if self.config.attends(self.index):
             middle_TD = self._added("attention", "middle", middle_TD, self._merged("attention", mixed_of.pop(0)))
+        if "middle.twice.norm.weight" in self.arrays:
+            middle_TD = stream_TD + self.tap(f"{self.name}.middle.once", middle_TD)
+            middle_TD = self.tap(f"{self.name}.middle.twice", middle_TD)
+            middle_TD = norm(self.arrays, "middle.twice.norm", middle_TD, self.config)
         if self.config.state_of(self.index) is not None:
             middle_TD = self._added("state", "middle", middle_TD, mapped(self.arrays, "state.output", mixed_of.pop(0)))
         middle_TD = self.tap(f"{self.name}.middle", middle_TD)
@@ -222,7 +227,7 @@ class Layer:
     def _positioned(self, part: str, read_TD: Array, heads: int, rotation_TP: tuple[Array, ...]) -> Array:
         """Queries or keys, normed if they have a norm and turned by position where the family turns them."""
         name = f"attention.{part}"
-        if self.config.rotary is None:
+        if self.config.rotary is None and f"{name}.norm.weight" not in self.arrays:
             return self.heads(name, read_TD, heads)
         return self._placed(part, self._projected(name, read_TD, heads), rotation_TP)
 
@@ -273,8 +278,8 @@ class Layer:
         arrays, config, tap, name = self.arrays, self.config, self.tap, f"{self.name}.feedforward"
         if config.experts is not None and "feedforward.router.weight" in arrays:
             arrays = {key.removeprefix("feedforward."): array for key, array in arrays.items()}
-            router, epsilon = config.experts, config.norm_epsilon
-            return mixture(read_TD, arrays, router=router, unit=config.unit, tap=tap, name=name, epsilon=epsilon)
+            units: Any = {"unit": config.unit, "ungated": config.ungated, "epsilon": config.norm_epsilon}
+            return mixture(read_TD, arrays, router=config.experts, tap=tap, name=name, **units)
         if "feedforward.gate.weight" in arrays:
             return feedforward.gated(read_TD, arrays, "feedforward", unit=config.unit, tap=tap, name=name)
         return feedforward.plain(read_TD, arrays, "feedforward", activation=config.ungated, tap=tap, name=name)

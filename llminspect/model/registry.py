@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from llminspect.model.copies import Copy
 
 
+BY_POSITIONS = {("bert", "alibi"): "jina_bert", ("xlm-roberta", "rotary"): "jina_embeddings_v3"}
+"""Kinds whose first files have the name of another, and say by `position_embedding_type` that they are not that."""
+
+
 @cache
 def architectures() -> tuple[Architecture, ...]:
     """All families, in the order of their files' names."""
@@ -42,6 +46,8 @@ def architecture_of(values: Mapping[str, Any], file_format: Format, name: str) -
     kind = str(values.get("general.architecture" if file_format == "gguf" else "model_type") or "")
     if not kind:
         raise ModelError(f"{name} does not say what kind of model it is")
+    if file_format == "huggingface":
+        kind = BY_POSITIONS.get((kind, str(values.get("position_embedding_type"))), kind)
     if file_format == "huggingface" and kind in TEXTS:
         return with_pictures(kind, architecture_for(text_kind(kind, values), file_format))
     return architecture_for(kind, file_format)

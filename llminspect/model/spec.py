@@ -183,8 +183,8 @@ class Architecture:
     gguf_names: tuple[str, ...] = ()
     read_gguf: Callable[[Settings], Any] | None = None
     """The configuration, of the keys of a GGUF file."""
-    settle_gguf: Callable[[Any, WeightFile], Any] = as_it_is
-    """The same with what those keys do not say and the file's tensors do."""
+    settle: Callable[[Any, WeightFile], Any] = as_it_is
+    """The configuration with what a file's settings do not say and its tensors do."""
     ignored: tuple[Copy, ...] = ()
     """Tensors of its files that are not read, and what they repeat."""
     capabilities: frozenset[str] = field(default_factory=lambda: frozenset({"generate"}))

@@ -43,7 +43,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 NO_TOKENIZER = dict.fromkeys(("tokenize", "encode", "decode", "text"), "without a tokenizer")
 ENCODER = {"generate": "does not generate", "beams": "does not generate", "surprise": "sees the tokens that come after"}
 NORMS_BEHIND = "the residual stream"
-BEHIND = ("albert", "bert", "deberta", "distilbert", "electra", "mpnet", "nomic", "roberta")
+BEHIND = ("albert", "bert", "deberta", "distilbert", "electra", "gte", "jina", "mpnet", "nomic", "roberta")
 """Encoders whose norms come after the sums."""
 VECTORS = dict.fromkeys(("lens", "steps", "attribution", "saliency"), ", no next token: ")
 
@@ -67,7 +67,7 @@ def refused(golden: Golden) -> dict[str, str]:
         known["attribution"] = NORMS_BEHIND
     if golden.name == "opt-after" or golden.name.startswith("gemma4"):
         known |= {"contributions": NORMS_BEHIND, "attribution": NORMS_BEHIND}
-    if golden.name.startswith(("t5", "umt5")) or golden.name in ("bloom", "mpt", "deberta"):
+    if golden.name.startswith(("t5", "umt5", "jina-bert")) or golden.name in ("bloom", "mpt", "deberta"):
         known["embed positions"] = "adds nothing to a token for its position"
     known |= STATES.get(golden.name, {})
     if "greedy" in golden.expected:

@@ -47,6 +47,10 @@ KINDS = {
     "bert-encoder": gguf.MODEL_ARCH.BERT,
     "modernbert": gguf.MODEL_ARCH.MODERN_BERT,
     "nomic-bert": gguf.MODEL_ARCH.NOMIC_BERT,
+    "jina-bert": gguf.MODEL_ARCH.JINA_BERT_V2,
+    "jina-bert-code": gguf.MODEL_ARCH.JINA_BERT_V2,
+    "jina-v3": gguf.MODEL_ARCH.JINA_BERT_V3,
+    "eurobert": gguf.MODEL_ARCH.EUROBERT,
     "bloom": gguf.MODEL_ARCH.BLOOM,
     "mpt": gguf.MODEL_ARCH.MPT,
     "falcon": gguf.MODEL_ARCH.FALCON,
@@ -93,11 +97,12 @@ KINDS = {
 }
 """Golden models that llama.cpp has a kind for …"""
 WITH_HEADS = {
+    "nomic-mixture": gguf.MODEL_ARCH.NOMIC_BERT_MOE,
     "bert-sequence": gguf.MODEL_ARCH.BERT,
     "roberta-sequence": gguf.MODEL_ARCH.BERT,
     "modernbert-sequence": gguf.MODEL_ARCH.MODERN_BERT,
 }
-"""… and those with a head that its converter keeps, whole or in part."""
+"""… and those of which its converter keeps a part: of a head, or all but the bias of a mixture."""
 
 UNSAID: dict[str, Callable[[Any], Any]] = {
     "qwen2": lambda config: replace(config, window=6, windowed=(2, 3)),
@@ -175,6 +180,9 @@ def write_keys(writer: Any, config: dict[str, Any]) -> None:
         }
         config = {**config, **{key: config[name] for key, name in own.items()}, "hidden_size": config["d_model"]}
         config["intermediate_size"] = 4 * config["d_model"]
+
+    if "n_positions" in config and "n_layer" in config and config["model_type"] == "nomic_bert":
+        config = {**config, "max_position_embeddings": config["n_positions"], "rope_theta": config["rotary_emb_base"]}
 
     if config["model_type"] == "llada":
         config = {**config, **{key: config[name] for key, name in LLADA_KEYS.items()}}
@@ -289,6 +297,12 @@ def write_cohere_keys(writer: Any, config: dict[str, Any]) -> None:
     if config["model_type"] == "cohere2":
         write_width(writer, config)
         writer.add_sliding_window(config["sliding_window"])
+
+
+def write_nomic_keys(writer: Any, config: dict[str, Any]) -> None:
+    if "moe_every_n_layers" in config:
+        writer.add_moe_every_n_layers(config["moe_every_n_layers"])
+        writer.add_expert_used_count(config["moe_top_k"])
 
 
 def write_hunyuan_keys(writer: Any, config: dict[str, Any]) -> None:
@@ -418,6 +432,7 @@ MORE_KEYS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     **dict.fromkeys(("dots1", "glm4_moe"), write_grouped_keys),
     "cohere": write_cohere_keys,
     "cohere2": write_cohere_keys,
+    "nomic_bert": write_nomic_keys,
     "hunyuan_v1_dense": write_hunyuan_keys,
     "gpt_neox": write_parallel_keys,
     "stablelm": write_parallel_keys,
@@ -577,10 +592,18 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
             name = name.replace("classifier.", "classifier.out_proj.")
         if kind == "nomic_bert":
             name = name.removeprefix("nomic_bert.")
-            if name.startswith("cls."):
+            if name.startswith("cls.") or name.endswith("experts.bias"):
                 continue
-        if kind in ("bert", "roberta"):
-            name = name.removeprefix(f"{kind}.")
+            if name.endswith((".mlp.w1", ".mlp.w2")):
+                array = array.reshape(config["num_experts"], config["n_inner"], -1)
+                yield f"{name}.weight", array.swapaxes(1, 2) if name.endswith("w2") else array
+                continue
+        if kind == "eurobert" and name.startswith("lm_head"):
+            continue
+        if kind in ("bert", "roberta", "jina_embeddings_v3"):
+            name = name.removeprefix("bert." if kind == "bert" else "roberta.")
+            if name.startswith(("cls.predictions", "lm_head.")):
+                continue
             if "id2label" in config and name.startswith("classifier.") and name.count(".") == 1:
                 name = name.replace("classifier", "classifier.out_proj")
         if kind == "roberta" and name.startswith("embeddings.position_embeddings"):
@@ -605,7 +628,7 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
         yield name, np.stack([stack[index] for index in sorted(stack)])
 
 
-ENCODERS = ("bert", "roberta", "modernbert", "nomic_bert")
+ENCODERS = ("bert", "roberta", "modernbert", "nomic_bert", "jina_embeddings_v3", "eurobert")
 PERMUTED = ("llama", "mixtral", "granite", "granitemoeshared", "arcee", "smollm3", "olmo")
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         ("modernbert", {"sliding_window": 6}),
         ("modernbert", {"is_causal": True}),
         ("nomic-bert", {"prenorm": True, "n_embd": 24}),
-        ("nomic-bert", {"activation_function": "gelu", "n_embd": 24}),
+        ("nomic-bert", {"activation_function": "relu", "n_embd": 24}),
         ("nomic-bert", {"is_causal": True}),
         ("mpnet", {"relative_attention_num_buckets": 16}),
         ("electra", {"position_embedding_type": "relative_key"}),
@@ -51,6 +51,14 @@ if TYPE_CHECKING:
         ("eurobert", {"classifier_pooling": "cls"}),
         ("eurobert", {"clf_pooling": "mean"}),
         ("eurobert", {"is_causal": True}),
+        ("jina-bert", {"feed_forward_type": "original"}),
+        ("jina-v3", {"position_embedding_type": "absolute"}),
+        ("nomic-mixture", {"moe_top_k": 5}),
+        ("nomic-mixture", {"moe_every_n_layers": 1}),
+        ("nomic-mixture", {"mlp_fc1_bias": False}),
+        ("nomic-mixture", {"num_shared_experts": 1}),
+        ("nomic-mixture", {"activation_function": "relu"}),
+        ("gte", {"logn_attention_scale": True}),
     ],
 )
 def test_what_is_not_computed_is_refused(name: str, changed: dict[str, Any], tmp_path: Path) -> None:

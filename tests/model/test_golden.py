@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.model.conftest import Opened
 
 GENERATING = [name for name in NAMES if "greedy" in Golden(name).expected]
-WITHOUT_EFFECT = ("attention.key.bias", "attention.distance_key.bias", "curve.limit")
+WITHOUT_EFFECT = ("attention.key.bias", "attention.key.norm.bias", "attention.distance_key.bias", "curve.limit")
 """Adds the same number to all scores of a query, which a softmax does not see, where nothing rotates the keys; changes
 what is nearly nought already."""
 ONE_PRODUCT = ("layers.0.attention.query.norm_after.weight", "layers.0.attention.key.norm_after.weight")
@@ -128,7 +128,7 @@ def test_no_setting_can_be_wrong_unseen(name: str, opened: Opened) -> None:
 
 OF_THE_ARRAYS = (
     *("sizes", "encoder_layers", "encoder_heads", "encoder_width", "positions", "segments", "plain_width"),
-    "distances_in_layers",
+    *("distances_in_layers", "gate_last"),
     *("state_layers", "without_attention", "channels", "kernel", "keys", "rank", "groups", "heads", "values"),
     *("shared_width", "embedding_width", "norm_before", "span", "normed", "pairs", "shared"),
     *("whole_heads", "borrowing", "same_keys", "wider", "per_layer"),

@@ -28,7 +28,7 @@ def opened(golden: Golden, folder: Path, more: Callable[[Any], None] = lambda _:
     architecture = architecture_for(str(file.metadata["general.architecture"]), "gguf")
     assert architecture.config_from_gguf is not None
     config = UNSAID.get(golden.name, same)(architecture.config_from_gguf(file.metadata))
-    config, arrays = architecture.settle_gguf(config, file), {}
+    config, arrays = architecture.settle(config, file), {}
     for spec in claim(architecture, config, "gguf", {name: info.shape for name, info in file.tensors.items()}):
         (source,) = spec.sources("gguf")
         fix = spec.fix("gguf")

@@ -31,6 +31,13 @@ def from_huggingface(settings: files.Settings) -> EuroBertConfig:
     return EuroBertConfig(**{field.name: getattr(found, field.name) for field in fields(found)}, reads=reads)
 
 
+def from_gguf(settings: files.Settings) -> EuroBertConfig:
+    """A file holds no matrix that fills masks."""
+    settings.only("attention.causal", False)
+    found = files.from_gguf(settings, causal=False, tied=False)
+    return EuroBertConfig(**{field.name: getattr(found, field.name) for field in fields(found)})
+
+
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     bias = files.TensorSpec("unembedding.bias", "V", "lm_head.bias")
     return [*files.plain_tensors(config), *([bias] if "feedforward.up" in (config.biased or ()) else [])]
@@ -42,6 +49,8 @@ ARCHITECTURES = (
             "eurobert",
             from_huggingface,
             tensors,
+            gguf="eurobert",
+            read_gguf=from_gguf,
             ignored=(ROTATION,),
             defaults={"max_position_embeddings": 8192, "rms_norm_eps": 1e-5, "classifier_pooling": "late"},
         ),

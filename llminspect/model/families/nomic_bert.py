@@ -1,47 +1,62 @@
-"""Nomic BERT: a BERT that turns queries and keys by position, with gated feed-forward steps and few biases.
+"""Nomic BERT: a BERT that turns queries and keys by position, with gated feed-forward steps and few biases; its second
+version has mixtures of experts, without gates, in every other layer.
 
-Nussbaum et al. 2024, "Nomic Embed: Training a Reproducible Long Context Text Embedder", section 3.1.
+Nussbaum et al. 2024, "Nomic Embed: Training a Reproducible Long Context Text Embedder", section 3.1; Nussbaum and
+Duderstadt 2025, "Training Sparse Mixture Of Experts Text Embedding Models", section 3.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
+from llminspect.core.dataclass import dataclass
 from llminspect.core.rotary import Dynamic, Rotary
 from llminspect.model import rotary_files
-from llminspect.model.config import HUGGINGFACE, read_sizes
-from llminspect.model.decoder_files import sizes_from_gguf
+from llminspect.model.config import HUGGINGFACE, Experts, read_sizes
+from llminspect.model.decoder_files import QUERY_KEY_VALUE, chosen_experts, sizes_from_gguf
 from llminspect.model.families.bert import HEADS, BertConfig, copies, readout, tensors
 from llminspect.model.settings import ACTIVATIONS
-from llminspect.model.spec import Architecture, fused_specs, linear_specs
+from llminspect.model.spec import Architecture, TensorSpec, for_layers, fused_specs, linear_specs
 from llminspect.model.transformer import forward
 
 if TYPE_CHECKING:
+    from llminspect.core.array import Array
     from llminspect.model.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class NomicConfig(BertConfig):
+    gated: bool = True
+    biased: bool = False
+    """Whether every map has a bias, but the experts'."""
+    experts: Experts | None = None
+
 
 FIRST_KEYS = {"L": "n_layer", "D": "n_embd", "H": "n_head", "F": "n_inner", "context": "n_positions"}
 """In the files of the family's own code, which is older than that of transformers."""
 OFF = """
-    qkv_proj_bias mlp_fc1_bias mlp_fc2_bias prenorm parallel_block parallel_block_tied_norm use_rms_norm causal
-    scale_attn_by_inverse_layer_idx rotary_emb_interleaved tie_encoder_decoder num_experts
+    prenorm parallel_block parallel_block_tied_norm use_rms_norm causal scale_attn_by_inverse_layer_idx
+    rotary_emb_interleaved tie_encoder_decoder num_shared_experts expert_choice_router moe_normalize_expert_weights
 """.split()
 """Other forms of the block that this code could take, and no published model of the kind does."""
 UNREAD = """
     attn_pdrop embd_pdrop resid_pdrop dense_seq_output fused_bias_fc fused_dropout_add_ln reorder_and_upcast_attn
     max_trained_positions pad_vocab_size_multiple rotary_emb_scale_base use_flash_attn use_xentropy tie_weights_
-    summary_activation summary_first_dropout summary_proj_to_labels summary_type summary_use_proj
+    summary_activation summary_first_dropout summary_proj_to_labels summary_type summary_use_proj moe_impl
+    moe_resid_pdrop
 """.split()
+UNITS = {"swiglu": ("silu", True), "geglu": ("gelu", True), "gelu": ("gelu", False)}
+"""The activation, and whether the feed-forward step has a gate."""
 
 
-def from_huggingface(settings: Settings) -> BertConfig:
+def from_huggingface(settings: Settings) -> NomicConfig:
     settings.only("is_causal", False)
     if "n_embd" in settings.values:
         return first_from_huggingface(settings)
     heads = settings.whole("num_attention_heads")
     width = settings.whole("head_dim", settings.whole("hidden_size") // heads)
     sizes = read_sizes(settings, HUGGINGFACE, H=heads, E=width)
-    return BertConfig(
+    return NomicConfig(
         sizes=sizes,
         norm_epsilon=settings.number("layer_norm_eps"),
         activation=settings.one_of("hidden_act", ACTIVATIONS),
@@ -52,22 +67,30 @@ def from_huggingface(settings: Settings) -> BertConfig:
     )
 
 
-def first_from_huggingface(settings: Settings) -> BertConfig:
+def first_from_huggingface(settings: Settings) -> NomicConfig:
     for key in OFF:
         settings.only(key, False, 0)
     settings.only("rotary_emb_fraction", 1.0)
     settings.only("scale_attn_weights", True)
-    settings.only("activation_function", "swiglu")
+    settings.only("ffn_div", 1.0)
     settings.skip(*UNREAD)
-    sizes = read_sizes(settings, FIRST_KEYS)
+    activation, gated = settings.one_of("activation_function", UNITS, "swiglu")
+    biased = settings.flag("qkv_proj_bias")
+    for key in ("mlp_fc1_bias", "mlp_fc2_bias"):
+        settings.only(key, biased)
+    number = settings.get("num_experts") or 0
+    sizes = read_sizes(settings, FIRST_KEYS, X=settings.whole("num_experts") if number else 0)
     stretch, trained = settings.perhaps("rotary_scaling_factor"), settings.get("max_trained_positions")
     scaling = None
     if stretch is not None:
         scaling = Dynamic(stretch, sizes.context if trained is None else settings.whole("max_trained_positions"))
-    return BertConfig(
+    return NomicConfig(
         sizes=sizes,
         norm_epsilon=settings.number("layer_norm_epsilon"),
-        activation="silu",
+        activation=activation,
+        gated=gated,
+        biased=biased,
+        experts=every(settings, "moe_every_n_layers", "moe_top_k", sizes.L, sizes.X),
         positions=0,
         segments=settings.whole("type_vocab_size"),
         tied=settings.flag("tie_word_embeddings"),
@@ -75,33 +98,73 @@ def first_from_huggingface(settings: Settings) -> BertConfig:
     )
 
 
-def from_gguf(settings: Settings) -> BertConfig:
+def every(settings: Settings, step: str, chosen: str, layers: int, experts: int) -> Experts | None:
+    """A mixture in the second of so many layers as `step` says, and so on; None where there are no experts."""
+    if not experts:
+        settings.only(step, 0)
+        settings.skip(chosen)
+        return None
+    width = settings.whole(step)
+    if width < 2:
+        raise settings.wrong(step, "2 or more")
+    plain = tuple(index for index in range(layers) if index % width != 1)
+    return Experts(chosen_experts(settings, chosen, experts), among_chosen=False, plain_layers=plain)
+
+
+def from_gguf(settings: Settings) -> NomicConfig:
     settings.only("attention.causal", False)
-    sizes, segments = sizes_from_gguf(settings), settings.metadata.get("tokenizer.ggml.token_type_count")
-    return BertConfig(
+    mixed = settings.metadata["general.architecture"] == "nomic-bert-moe"
+    sizes = sizes_from_gguf(settings, settings.whole("expert_count") if mixed else 0)
+    segments = settings.metadata.get("tokenizer.ggml.token_type_count")
+    return NomicConfig(
         sizes=sizes,
         norm_epsilon=settings.number("attention.layer_norm_epsilon"),
-        activation="silu",
+        activation="gelu" if mixed else "silu",
+        gated=not mixed,
+        biased=mixed,
+        experts=every(settings, "moe_every_n_layers", "expert_used_count", sizes.L, sizes.X),
         positions=0,
         segments=2 if segments is None else int(segments),
         rotary=rotary_files.from_gguf(settings, sizes.E, sizes.context),
     )
 
 
-LAYER = (
-    *fused_specs(
-        dict.fromkeys(("attention.query", "attention.key", "attention.value"), "HE D"), "attn.Wqkv", "attn_qkv"
-    ),
-    *linear_specs(
-        ("attention.output", "D HE", "attn.out_proj", "attn_output"),
+def stacked(rows: Array, config: NomicConfig) -> Array:
+    """Experts one below the other: [X · F, D] to [X, F, D]."""
+    return rows.reshape(config.sizes.X, -1, rows.shape[-1])
+
+
+def stacked_and_turned(rows: Array, config: NomicConfig) -> Array:
+    return stacked(rows, config).swapaxes(1, 2)
+
+
+def layer(config: NomicConfig, index: int) -> list[TensorSpec]:
+    attention = fused_specs(dict.fromkeys(QUERY_KEY_VALUE, "HE D"), "attn.Wqkv", "attn_qkv", bias=config.biased)
+    norms = (("middle.norm", "D", "norm1", "attn_output_norm"), ("output.norm", "D", "norm2", "layer_output_norm"))
+    gated = (
         ("feedforward.gate", "F D", "mlp.fc12", "ffn_gate"),
         ("feedforward.up", "F D", "mlp.fc11", "ffn_up"),
         ("feedforward.down", "D F", "mlp.fc2", "ffn_down"),
-    ),
-    *linear_specs(
-        ("middle.norm", "D", "norm1", "attn_output_norm"), ("output.norm", "D", "norm2", "layer_output_norm"), bias=True
-    ),
-)
+    )
+    plain = (("feedforward.up", "F D", "mlp.fc1", "ffn_up"), gated[2])
+    step = linear_specs(*(gated if config.gated else plain), bias=config.biased)
+    if config.experts is not None and index not in config.experts.plain_layers:
+        name, front = "feedforward.experts", "mlp.experts"
+        step = [
+            TensorSpec("feedforward.router.weight", "X D", "mlp.router.layer.weight", "ffn_gate_inp.weight"),
+            TensorSpec(f"{name}.up.weight", "X F D", f"{front}.mlp.w1", "ffn_up_exps.weight", stacked),
+            TensorSpec(f"{name}.down.weight", "X D F", f"{front}.mlp.w2", "ffn_down_exps.weight", stacked_and_turned),
+            # GGUF files leave it out.
+            TensorSpec("feedforward.bias", "D", f"{front}.bias", None, optional=True),
+        ]
+    return [
+        *attention,
+        *linear_specs(("attention.output", "D HE", "attn.out_proj", "attn_output"), bias=config.biased),
+        *step,
+        *linear_specs(*norms, bias=True),
+    ]
+
+
 HEAD = (
     "cls.predictions.transform.dense",
     "cls.predictions.transform.layer_norm",
@@ -109,14 +172,25 @@ HEAD = (
     "cls.predictions.bias",
 )
 
+
+def its_tensors(config: NomicConfig) -> list[TensorSpec]:
+    def of_layer(index: int) -> list[TensorSpec]:
+        return layer(config, index)
+
+    return [
+        *tensors(config, (), "", HEAD, norm="emb_ln"),
+        *for_layers(config.sizes.L, of_layer, huggingface="encoder.layers.{}.", gguf="blk.{}."),
+    ]
+
+
 ARCHITECTURES = (
     Architecture(
         name="nomic-bert",
         model_types=("nomic_bert",),
-        gguf_names=("nomic-bert",),
+        gguf_names=("nomic-bert", "nomic-bert-moe"),
         read_huggingface=from_huggingface,
         read_gguf=from_gguf,
-        tensors=partial(tensors, layer=LAYER, stack="encoder.layers", head=HEAD, norm="emb_ln"),
+        tensors=its_tensors,
         forward=forward,
         readout=readout,
         capabilities=frozenset({"encode", "fill"}),

@@ -128,15 +128,17 @@ def from_gguf(settings: Settings) -> T5Config:
     )
 
 
-def settle_gguf(config: T5Config, weights: WeightFile) -> T5Config:
+def settle(config: T5Config, weights: WeightFile) -> T5Config:
     """A GGUF file has no key for `scale_decoder_outputs` or `tie_word_embeddings`: llama.cpp's converter
     (of T5) writes none, and its graph (src/models/t5.cpp) never divides; its tokens come in the same order,
     their probabilities do not. So the rule is that of transformers before these were two: a model that is tied divides.
     Tied is also one whose file has the embedding twice, as files made of the first checkpoints do.
     """
+    embedding, output = "token_embd.weight", "output.weight"
+    if embedding not in weights.tensors:  # No GGUF file: there the settings say it all.
+        return config
     # Where only the first layer has distances they are for all; umT5 has them in each.
     config = replace(config, distances_in_layers="enc.blk.1.attn_rel_b.weight" in weights.tensors)
-    embedding, output = "token_embd.weight", "output.weight"
     if output not in weights.tensors or weights.tensors[output].shape != weights.tensors[embedding].shape:
         return config
     import numpy as np
@@ -226,7 +228,7 @@ ARCHITECTURES = (
         gguf_names=("t5", "t5encoder"),
         read_huggingface=from_huggingface,
         read_gguf=from_gguf,
-        settle_gguf=settle_gguf,
+        settle=settle,
         tensors=tensors,
         forward=forward,
         readout=readout,

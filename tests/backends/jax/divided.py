@@ -121,7 +121,19 @@ def _lengths(old: Sizes, new: Sizes) -> dict[int, int]:
     def axes(sizes: Sizes) -> tuple[int, ...]:
         fused = (sizes.H + 2 * sizes.K) * sizes.E
         latent = sizes.Z, sizes.Z + sizes.G, sizes.H * (sizes.M + sizes.U)
-        return *latent, 1, sizes.context + 2, sizes.D, sizes.F, 2 * sizes.F, sizes.V, sizes.X, sizes.E, fused
+        return (
+            *latent,
+            1,
+            sizes.context + 2,
+            sizes.D,
+            sizes.F,
+            2 * sizes.F,
+            sizes.V,
+            sizes.X,
+            sizes.X * sizes.F,
+            sizes.E,
+            fused,
+        )
 
     return dict(zip(axes(old), axes(new), strict=True))
 
