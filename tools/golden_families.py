@@ -39,6 +39,8 @@ class Family:
     prompt: int = 8
     vocabulary: int = 131
     rounded_to: torch.dtype | None = None
+    active: int | None = None
+    """Which of several residual streams is the one that is kept."""
     padding: int = 0
     """How many padding tokens end the text."""
     shard: str = "1GB"

@@ -18,7 +18,33 @@ def gemma4(name: str, **settings: object) -> Family:
     return Family(name, eager(t.Gemma4TextConfig, **given), t.Gemma4ForCausalLM, tokens=13, vocabulary=47)
 
 
+def gemma3n() -> Family:
+    config = eager(
+        t.Gemma3nTextConfig,
+        **{**SIZES, "hidden_size": 12, "intermediate_size": [10] * 4, "head_dim": 4},
+        num_hidden_layers=4,
+        num_key_value_heads=1,
+        max_position_embeddings=64,
+        sliding_window=5,
+        layer_types=PATTERN,
+        num_kv_shared_layers=2,
+        rope_parameters={
+            kind: {"rope_type": "default", "rope_theta": base}
+            for kind, base in (("sliding_attention", 100.0), ("full_attention", 50.0))
+        },
+        hidden_size_per_layer_input=4,
+        vocab_size_per_layer_input=40,
+        altup_num_inputs=3,
+        altup_active_idx=1,
+        laurel_rank=64,  # GGUF files do not state it.
+        activation_sparsity_pattern=[0.6, 0.0, 0.4, 0.0],
+        final_logit_softcapping=4.0,
+    )
+    return Family("gemma3n", config, t.Gemma3nForCausalLM, tokens=13, vocabulary=47, active=1)
+
+
 FAMILIES = [
+    gemma3n(),
     gemma4(
         "gemma4",
         num_hidden_layers=4,

@@ -29,12 +29,13 @@ def older_form(config: dict[str, Any]) -> dict[str, Any]:
     if kind == "gemma4_text":
         return _older_gemma4(older)
     rope = older.pop("rope_parameters", None)
-    if kind == "gemma3_text":
+    if kind in ("gemma3_text", "gemma3n_text"):
         older["rope_theta"] = rope["full_attention"]["rope_theta"]
         older["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
         if "factor" in rope["full_attention"]:
             older["rope_scaling"] = {"rope_type": "linear", "factor": rope["full_attention"]["factor"]}
-        older["sliding_window_pattern"] = older.pop("_sliding_window_pattern", 6)
+        if kind == "gemma3_text":
+            older["sliding_window_pattern"] = older.pop("_sliding_window_pattern", 6)
     elif kind == "modernbert":
         older |= {f"{name}_rope_theta": rope[key]["rope_theta"] for name, key in MODERNBERT.items()}
         older |= {"global_attn_every_n_layers": 3, "position_embedding_type": "absolute", "layer_norm_eps": 1e-5}

@@ -55,7 +55,8 @@ def randomize(model: Any, generator: torch.Generator, rounded_to: torch.dtype | 
     """Weights that leave the size of the numbers as it is, and biases and norms far from 0 and 1."""
     norms = {f"{name}.weight" for name, module in model.named_modules() if "norm" in type(module).__name__.lower()}
     name_of_kind = type(model).__name__
-    offset = 0.0 if "Gemma" in name_of_kind and "Gemma4" not in name_of_kind else 1.0
+    unscaled = name_of_kind.startswith(("Gemma3n", "Gemma4"))
+    offset = 0.0 if "Gemma" in name_of_kind and not unscaled else 1.0
     with torch.no_grad():
         for name, tensor in model.named_parameters():
             if computed(model, name):
@@ -63,7 +64,7 @@ def randomize(model: Any, generator: torch.Generator, rounded_to: torch.dtype | 
             noise = torch.randn(tensor.shape, generator=generator)
             if name in norms:
                 value = offset + 0.3 * noise
-                if "Gemma4" in name_of_kind and name.endswith("q_norm.weight"):  # It does not scale its scores either.
+                if unscaled and name.endswith("q_norm.weight"):  # It does not scale its scores either.
                     value *= 0.4
             elif tensor.ndim == 1 or name.endswith("bias"):
                 value = 0.3 * noise
@@ -113,7 +114,8 @@ def exact(model: Any, untied: bool = False) -> Any:
 class Stream:
     """The residual stream, seen by hooks: what comes into the first layer, and what leaves each layer."""
 
-    def __init__(self, layers: Any) -> None:
+    def __init__(self, layers: Any, active: int | None = None) -> None:
+        self.active = active
         self.arrays: list[np.ndarray[Any, Any]] = []
         self.hooks = [layers[0].register_forward_pre_hook(self._before, with_kwargs=True)]
         self.hooks += [layer.register_forward_hook(self._after) for layer in layers]
@@ -121,10 +123,14 @@ class Stream:
     def _before(self, _: Any, arguments: Any, keywords: Any) -> None:
         if self.arrays:  # A layer that comes again (ALBERT).
             return
-        self.arrays = [(arguments[0] if arguments else keywords["hidden_states"])[0].numpy().copy()]
+        self.arrays = [self._kept(arguments[0] if arguments else keywords["hidden_states"])]
 
     def _after(self, _: Any, __: Any, output: Any) -> None:
-        self.arrays.append((output[0] if isinstance(output, tuple) else output)[0].numpy().copy())
+        self.arrays.append(self._kept(output[0] if isinstance(output, tuple) else output))
+
+    def _kept(self, stream: Any) -> np.ndarray[Any, Any]:
+        kept: np.ndarray[Any, Any] = (stream if self.active is None else stream[self.active])[0].numpy().copy()
+        return kept
 
     def taken(self) -> np.ndarray[Any, Any]:
         for hook in self.hooks:
@@ -151,7 +157,7 @@ def greedy(model: Any, ids: torch.Tensor, **given: Any) -> np.ndarray[Any, Any]:
 
 def expected_values(family: Any, model: Any, ids: torch.Tensor) -> dict[str, np.ndarray[Any, Any]]:
     """What the reference computes, by the names of `expected.npz`."""
-    stream = Stream(family.layers(model))
+    stream = Stream(family.layers(model), family.active)
     if family.kind == "encoder-decoder":
         source, target = ids, ids[:, : family.prompt].flip(-1)
         encoder = Stream(family.encoder_layers(model))

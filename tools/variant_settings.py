@@ -203,6 +203,20 @@ def gemma3(random: Random) -> Draw:
     return Draw("gemma3", t.Gemma3TextConfig(**found), t.Gemma3ForCausalLM)
 
 
+def gemma3n(random: Random) -> Draw:
+    found = grouped(random, (3, 6)) | {"head_dim": random.choice((2, 6, 10)), "sliding_window": random.choice((3, 9))}
+    layers, count = found["num_hidden_layers"], random.randint(2, 5)
+    kinds = [random.choice(("sliding_attention", "full_attention")) for _ in range(layers)]
+    shared = random.choice((0, 1, 2))
+    found |= {"layer_types": kinds, "hidden_size_per_layer_input": random.choice((3, 4))}
+    found |= {"num_kv_shared_layers": shared if set(kinds[: layers - shared]) == set(kinds) else 0}
+    found |= {"vocab_size_per_layer_input": found["vocab_size"] - random.choice((0, 9)), "altup_num_inputs": count}
+    found |= {"altup_active_idx": random.randrange(count), "laurel_rank": random.randint(2, 6)}
+    found |= {"activation_sparsity_pattern": [random.choice((0.0, 0.5, 0.9)) for _ in range(layers)]}
+    found |= perhaps(random, final_logit_softcapping=(4.0, 30.0), attention_bias=(True, False))
+    return Draw("gemma3n", t.Gemma3nTextConfig(**found), t.Gemma3nForCausalLM)
+
+
 def gemma4(random: Random) -> Draw:
     found = grouped(random, (2, 7)) | {"head_dim": random.choice((2, 6, 10)), "sliding_window": random.choice((3, 9))}
     layers, found["hidden_size"] = found["num_hidden_layers"], max(8, found["hidden_size"])
@@ -321,7 +335,7 @@ def marian(random: Random) -> Draw:
     return Draw("marian", t.MarianConfig(**found), t.MarianMTModel, "encoder-decoder")
 
 
-DECODERS = (llama, mistral, qwen2, qwen3, phi3, olmo2, smollm3, gpt2, gpt_neox, gemma, gemma2, gemma3, gemma4)
+DECODERS = (llama, mistral, qwen2, qwen3, phi3, olmo2, smollm3, gpt2, gpt_neox, gemma, gemma2, gemma3, gemma3n, gemma4)
 MIXTURES = (mixtral, qwen3_moe, gpt_oss)
 OTHERS = (bert, roberta, xlm_roberta, camembert, distilbert, t5, marian)
 FAMILIES: tuple[Callable[[Random], Draw], ...] = (*DECODERS, *MIXTURES, *OTHERS)

@@ -10,6 +10,7 @@ import numpy as np
 from llminspect.analysis.by_hand import by_hand, fits_on_a_page
 from llminspect.analysis.candidates import Candidate, candidates, fill_masks, ranked_token
 from llminspect.analysis.labels import head_parts, no_next_token
+from llminspect.analysis.passes import head_reads, streams_shown
 from llminspect.analysis.prompt import (
     beyond_context,
     check_prompt,
@@ -179,7 +180,7 @@ def _followed(model: Model, question: ForwardQuestion, prompt: Prompt) -> Forwar
         feedforward=[step for step in fed if step is not None] or None,
         experts=routing(model, watched.capture),
         sweep=swept,
-        notes=beyond_context(model, len(ids)),
+        notes=[*streams_shown(model.config), *(beyond_context(model, len(ids)) or ())] or None,
         **parts,
     )
 
@@ -268,7 +269,7 @@ def _watches_scores(model: Model, look: ForwardOptions) -> bool:
 def _streams(model: Model, look: ForwardOptions, ids: list[int], watched: WatchedPass, taps: list[Tap]) -> Array:
     """Every layer's stream [L, T, D]: of the pass that was watched, or, so that the grid is the same to the last digit
     whatever else is shown, of one that shows no scores."""
-    names, capture = [f"layers.{layer}.output" for layer in range(model.config.sizes.L)], watched.capture
+    names, capture = [head_reads(model, layer) for layer in range(model.config.sizes.L)], watched.capture
     if _watches_scores(model, look):
         capture = Capture(*names)
         model.run(ids, Chain([*taps, capture]))

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from llminspect.analysis.passes import streams_shown
 from llminspect.analysis.result import Result, fields_of
 from llminspect.analysis.sentence import Pooling, document_of_step
 from llminspect.core.dataclass import dataclass
@@ -196,6 +197,8 @@ def info(description: Description | None, tokenizer: Tokenizer | None, name: str
         stated["notes"] = [note, *stated.get("notes", ())]
     if description.architecture.fronts:
         stated["notes"] = ["this model sees pictures as well: its vision part is not run", *stated.get("notes", ())]
+    if several_streams := streams_shown(config):
+        stated["notes"] = [*stated.get("notes", ()), *several_streams]
     return InfoResult(
         title=str(metadata.get("general.name") or name),
         family=description.architecture.name,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llminspect.analysis.candidates import ProbableToken, RankedToken, ranked_token, token_text
+from llminspect.analysis.passes import head_reads
 from llminspect.core.attention import softmax
 from llminspect.core.dataclass import dataclass
 from llminspect.core.sampling import top_ids
@@ -38,7 +39,7 @@ class LensLayer:
 
 def lens(model: Model, rows: Mapping[str, Array], answer_V: Array, count: int, target: int | None) -> list[LensLayer]:
     """The lens at one position, for every layer; the last layer's is the model's own `answer_V`, its logits."""
-    earlier = [rows[f"layers.{layer}.output"] for layer in range(model.config.sizes.L - 1)]
+    earlier = [rows[head_reads(model, layer)] for layer in range(model.config.sizes.L - 1)]
     groups = (np.stack(earlier[start : start + TOGETHER]) for start in range(0, len(earlier), TOGETHER))
     layers = []
     for layer, logits_V in enumerate([*(row for group in groups for row in model.logits(group)), answer_V]):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache
+    from llminspect.model.config import Config
     from llminspect.model.opened import Model
 
 
@@ -20,6 +21,21 @@ def run_until(model: Model, ids: Sequence[int], tap: Tap, names: Iterable[str], 
     """Run the text until all intermediates `names` have gone through `tap`."""
     with suppress(Enough):
         model.run(ids, Until(tap, *names), cache)
+
+
+def head_reads(model: Model, layer: int) -> str:
+    """The name of what the head would read after a layer: its stream, or what is made of several."""
+    return f"layers.{layer}.{'output' if model.config.streams == 1 else 'combined'}"
+
+
+def streams_shown(config: Config) -> list[str]:
+    """What is to be said of a model with several residual streams."""
+    if config.streams == 1:
+        return []
+    return [
+        f"{config.streams} residual streams side by side: stream {config.active}, which the layers work on, "
+        "is the one shown; --lens reads all of them, as the head does"
+    ]
 
 
 def captured(model: Model, ids: Sequence[int], names: Iterable[str], taps: Sequence[Tap] = ()) -> Capture:
@@ -38,7 +54,7 @@ class PositionRows:
         parts = (
             "input middle output attention.output attention.unnormed cross_attention.output feedforward.output".split()
         )
-        parts += ["state.output"]
+        parts += ["state.output", "combined"]
         parts += ["attention.mixed", "attention.gated"] if heads else []
         self._names = {"embedding.output", *(f"layers.{layer}.{part}" for layer in range(layers) for part in parts)}
         self.patterns = tuple(sorted(self._names))

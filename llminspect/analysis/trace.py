@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llminspect.analysis.passes import PositionRows
+from llminspect.analysis.passes import PositionRows, head_reads
 from llminspect.core.dataclass import dataclass
 from llminspect.core.feedforward import Glu
 from llminspect.core.tap import Capture, Chain, Tap
@@ -107,13 +107,16 @@ def feed_forward(model: Model, capture: Capture, layer: int, position: int) -> F
     if hidden_name not in capture.arrays or f"{name}.activation" not in capture.arrays:
         return None
     hidden_F = capture[hidden_name][position]
+    plain = not model.config.sparsity or not model.config.sparsity[layer]
     activation_F = capture[f"{name}.activation"][position]
     up_F = capture[f"{name}.up"][position] if gated else None
     # What the step reads: the norm in front of it, or the stream itself in a family that has none there.
     read = [f"{name}.norm", f"layers.{layer}.middle", f"layers.{layer}.input"]
     input_D = next(capture[part] for part in read if part in capture.arrays)[position]
     active = np.argsort(-np.abs(activation_F), kind="stable")[:ACTIVE]
-    weight_FD, bias_F = _hidden_weights(model, layer, gated, input_D.size, hidden_F.size)
+    # Where units are shut by a cutoff, h is not W z + b.
+    of_units = _hidden_weights(model, layer, gated, input_D.size, hidden_F.size) if plain else (None, None)
+    weight_FD, bias_F = of_units
 
     def unit(index: int) -> HiddenUnit:
         terms = None
@@ -245,7 +248,7 @@ def watch_pass(
     layers = model.config.sizes.L
     patterns = ["final.*", ROUTES]
     patterns += [f"layers.{layer}.{part}" for layer in opened or [layers - 1] for part in FEED_FORWARD]
-    patterns += [f"layers.{layer}.output" for layer in range(layers)] if grid else []
+    patterns += [head_reads(model, layer) for layer in range(layers)] if grid else []
     capture, rows = Capture(*(["*"] if steps else patterns), optional=True), PositionRows(layers, position, heads=heads)
     measured = Trace("*") if trace else Trace(*(f"layers.{layer}.*" for layer in opened))
     tap = Chain([*taps, measured, rows, capture])

@@ -96,7 +96,7 @@ def _run(model: Model, ids: Sequence[int], cache: Cache | None) -> tuple[Array, 
 
 
 def _names(layers: int) -> list[str]:
-    return ["embedding.output", *(f"layers.{layer}.output" for layer in range(layers))]
+    return ["layers.0.input", *(f"layers.{layer}.output" for layer in range(layers))]
 
 
 def _read_source(model: Model, source_ids: Sequence[int] | None) -> tuple[Cache | None, Array | None]:

@@ -7,6 +7,7 @@ work on it, and their results are added by weight.
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -166,13 +167,28 @@ class ClampedSwiglu:
         return overwrite("multiply", bent_TF, up_TF)
 
 
-def gated(x_TD: Array, arrays: ByName, part: str, *, unit: GatedUnit, tap: Tap, name: str) -> Array:
+def kept_best(gate_TF: Array, share: float) -> Array:
+    """max(gate − cutoff, 0): what lies above the cutoff below which this `share` of normally distributed numbers lies,
+    mean + z · deviation of each token's own (Gemma Team 2025, "Gemma 3n": activation sparsity)."""
+    xp = namespace(gate_TF)
+    mean_T1 = xp.mean(gate_TF, axis=-1, keepdims=True)
+    deviation_T1 = xp.sqrt(xp.mean((gate_TF - mean_T1) ** 2, axis=-1, keepdims=True))
+    return relu(gate_TF - (mean_T1 + NormalDist().inv_cdf(share) * deviation_T1))
+
+
+def gated(
+    x_TD: Array, arrays: ByName, part: str, *, unit: GatedUnit, tap: Tap, name: str, sparsity: float = 0.0
+) -> Array:
     """unit(x Wgᵀ, x Wuᵀ) Wdᵀ, where the unit is mostly f(gate) ⊙ up (Shazeer 2020, eq. 6), [..., T, D].
 
     `arrays` holds `part`.gate.weight and .up.weight [F, D], .down.weight [D, F], and perhaps the bias of each. Taps:
-    `name`.gate (before f), .up, .activation (the unit's result).
+    `name`.gate (before f), .up, .activation (the unit's result); `sparsity` is the share of `kept_best`, and
+    `name`.gate.projected what that is taken of.
     """
-    gate_TF = tap(f"{name}.gate", mapped(arrays, f"{part}.gate", x_TD))
+    gate_TF = mapped(arrays, f"{part}.gate", x_TD)
+    if sparsity:
+        gate_TF = kept_best(tap(f"{name}.gate.projected", gate_TF), sparsity)
+    gate_TF = tap(f"{name}.gate", gate_TF)
     up_TF = tap(f"{name}.up", mapped(arrays, f"{part}.up", x_TD))
     activation_TF = tap(f"{name}.activation", unit(gate_TF, up_TF))
     return mapped(arrays, f"{part}.down", activation_TF)

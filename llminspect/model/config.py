@@ -146,6 +146,12 @@ class Config:
     """Whether values are normed, without a weight."""
     layers_behind: int = 0
     """How many layers the file has behind the last, which predict further tokens and are not run."""
+    streams: int = 1
+    """How many residual streams run side by side …"""
+    active: int = 0
+    """… and which of them the layers work on."""
+    sparsity: tuple[float, ...] = ()
+    """Which share of its hidden units each layer shuts, where some are shut that open less than most."""
 
     @property
     def unit(self) -> GatedUnit:

@@ -7,6 +7,7 @@ section 2.2; the families' own files name the sources of what they add.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from llminspect.core import attention, feedforward
@@ -41,6 +42,7 @@ def steps_within(experts: int) -> Iterator[str]:
     yield from (f"attention.{step}" for step in ("value", "scores", "scaled", "capped", "masked", "unnormed", "output"))
     crossing = ("norm", "query", "scores", "scaled", "masked", "weights", "mixed", "output")
     yield from (f"cross_attention.{step}" for step in crossing)
+    yield from ("laurel.low", "laurel.unnormed", "laurel.output", "feedforward.gate.projected")
     yield from (f"feedforward.{step}" for step in ("gate", "up", "hidden", "activation", "unnormed", "output"))
     yield from ("attention.value.projected", "unscaled")
     yield from (f"per_layer.{step}" for step in ("gate", "activation", "unnormed", "output"))
@@ -126,6 +128,8 @@ class Layer:
             middle_TD = norm(self.arrays, "middle.twice.norm", middle_TD, self.config)
         if self.config.state_of(self.index) is not None:
             middle_TD = self._added("state", "middle", middle_TD, mapped(self.arrays, "state.output", mixed_of.pop(0)))
+        if "laurel.left.weight" in self.arrays:
+            middle_TD = self._with_low_rank(stream_TD, middle_TD)
         middle_TD = self.tap(f"{self.name}.middle", middle_TD)
         if self.source is not None:
             crossed_TD = self._crossed(self._read("cross_attention", middle_TD), self.source)
@@ -139,6 +143,13 @@ class Layer:
             output_TD = self._added("per_layer", "output", output_TD, self._of_tokens(output_TD, inputs_TN))
         scale_1 = self.arrays.get("output.scale")
         return (output_TD if scale_1 is None else self.tap(f"{self.name}.unscaled", output_TD) * scale_1,)
+
+    def _with_low_rank(self, stream_TD: Array, middle_TD: Array) -> Array:
+        """What the attention read, and a map of it of low rank, added to the stream beside what the attention adds."""
+        read_TD = norm(self.arrays, "attention.norm", stream_TD, self.config)
+        low_TR = self.tap(f"{self.name}.laurel.low", mapped(self.arrays, "laurel.left", read_TD))
+        added_TD = mapped(self.arrays, "laurel.right", low_TR)
+        return self._added("laurel", "middle", middle_TD + read_TD, added_TD) * math.sqrt(0.5)
 
     def _of_tokens(self, stream_TD: Array, inputs_TN: Array) -> Array:
         """What the layer's own vectors of the tokens say, as far as the stream lets them: [..., T, D]."""
@@ -281,5 +292,7 @@ class Layer:
             units: Any = {"unit": config.unit, "ungated": config.ungated, "epsilon": config.norm_epsilon}
             return mixture(read_TD, arrays, router=config.experts, tap=tap, name=name, **units)
         if "feedforward.gate.weight" in arrays:
-            return feedforward.gated(read_TD, arrays, "feedforward", unit=config.unit, tap=tap, name=name)
+            share = config.sparsity[self.index] if config.sparsity else 0.0
+            known: dict[str, Any] = {"unit": config.unit, "tap": tap, "name": name, "sparsity": share}
+            return feedforward.gated(read_TD, arrays, "feedforward", **known)
         return feedforward.plain(read_TD, arrays, "feedforward", activation=config.ungated, tap=tap, name=name)

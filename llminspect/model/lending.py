@@ -38,7 +38,9 @@ def per_layer_inputs(params: Params, config: Config, ids_T: Array, stream_TD: Ar
     as it begins."""
     width = config.per_layer
     shape = (*stream_TD.shape[:-1], config.sizes.L, width)
-    tokens_TLN = look_up(params["per_layer.embedding.weight"], ids_T).reshape(shape) * math.sqrt(width)
+    table_VN, xp = params["per_layer.embedding.weight"], namespace(ids_T)
+    known_T = xp.where(ids_T < len(table_VN), ids_T, xp.zeros_like(ids_T))  # Those of pictures and sounds have none.
+    tokens_TLN = look_up(table_VN, known_T).reshape(shape) * math.sqrt(width)
     stream_TLN = (mapped(params, "per_layer.projection", stream_TD) * config.sizes.D**-0.5).reshape(shape)
     inputs_TLN: Array = (norm(params, "per_layer.norm", stream_TLN, config) + tokens_TLN) * math.sqrt(0.5)
     return tap("embedding.per_layer", inputs_TLN)

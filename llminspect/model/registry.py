@@ -103,8 +103,8 @@ def claim(
             sources = spec.sources(file_format)
         claimed.update(sources)
         present.append(spec)
-        # One that is cut or turned is checked when it is read.
-        if len(sources) == 1 and spec.fix(file_format) is None:
+        # One that is put together, cut or turned is checked when it is read.
+        if isinstance(getattr(spec, file_format), str) and spec.fix(file_format) is None:
             shape, expected = shapes[sources[0]], expanded_shape(spec.shape, config.sizes)
             if shape != expected:
                 raise ModelError(f"tensor {sources[0]} has the shape {shape}, the configuration says {expected}")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TEXTS = {
     "gemma3": "gemma3_text",
+    "gemma3n": "gemma3n_text",
     "gemma4": "gemma4_text",
     "idefics3": "llama",
     "llava": "llama",
@@ -87,11 +88,11 @@ OF_PICTURES = (
 """Settings of how a picture becomes vectors, and ids of the tokens that stand for it."""
 PARTS = ("vision_tower.*", "vision_model.*", "visual.*", "multi_modal_projector.*", "connector.*", "image_newline")
 """Tensors of that."""
-HEARING = {"gemma4": ("embed_vision.*", "audio_tower.*", "embed_audio.*")}
+HEARING = dict.fromkeys(("gemma3n", "gemma4"), ("embed_vision.*", "audio_tower.*", "embed_audio.*"))
 """More of them, by the kinds of model that hear as well …"""
 OF_SOUND = (
     *("audio_config", "audio_token_id", "boi_token_id", "eoi_token_id", "boa_token_id", "eoa_token_id"),
-    *("eoa_token_index", "vision_soft_tokens_per_image"),
+    *("eoa_token_index", "vision_soft_tokens_per_image", "audio_soft_tokens_per_image"),
 )
 """… and their settings."""
 FRONTS = ("language_model.model.", "language_model.", "text_model.")

@@ -26,6 +26,7 @@ from llminspect.model.layer import Layer, distance_table, final_norm, norm, step
 from llminspect.model.lending import borrowed, per_layer_inputs
 from llminspect.model.spec import Pass
 from llminspect.model.states import Reading, through_state
+from llminspect.model.streams import through_streams
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -89,18 +90,14 @@ def through(
     front: str = "",
 ) -> tuple[Array, Sequence[Any]]:
     """The stream [..., T, D] after all layers of a stack, and what they have seen; `front` stands before its names."""
-    xp, tokens, layers = namespace(ids_T), ids_T.shape[-1], config.sizes.L
-    start, keys, first = now = span(cache, tokens)
-    stream_TD = embed(params, config, ids_T, start, tap, front, hidden_S)
+    tokens, layers = ids_T.shape[-1], config.sizes.L
+    now = span(cache, tokens)
+    stream_TD = embed(params, config, ids_T, now.start, tap, front, hidden_S)
+    entering, leaving = ("input", "output") if config.streams == 1 else ("active", "activated")
     inputs_TLN = per_layer_inputs(params, config, ids_T, stream_TD, tap) if config.per_layer else None
     lent: dict[int, LayerCache] | None = {} if config.borrows else None
-    rotations = rotations_of(params, config, stream_TD, start)
-    masks = {
-        window: hide(
-            causal_mask(xp, tokens, keys, window, first) if config.causal else window_mask(xp, tokens, window), hidden_S
-        )
-        for window in {config.window_of(index) for index in range(layers)}
-    }
+    rotations = rotations_of(params, config, stream_TD, now.start)
+    masks = masks_of(ids_T, config, now, hidden_S)
     bias_HTS = distance_bias(params.get(f"{front}relative.weight"), config, stream_TD, now, tap, f"{front}relative")
     distances_BD = distance_table(params, config)
     shared = isinstance(stream_TD, np.ndarray) and tokens >= SHARED_FROM and not watched(tap, config, front)
@@ -111,7 +108,7 @@ def through(
         name, rotary = f"{front}layers.{index}", config.rotary_of(index)
         source, seen_by = None if cache is None else cache.source, NO_TAP if shared else tap
         layer = Layer(arrays, config, index, name, seen_by, source, distances_BD)
-        stream_TD = tap(f"{name}.input", stream_TD)
+        stream_TD = tap(f"{name}.{entering}", stream_TD)
         mixed: tuple[Array, ...] = ()
         seen: LayerCache | StateCache | None = None
         pairs: LayerCache | None = None
@@ -129,16 +126,30 @@ def through(
             reading = Reading(arrays, read_TD, state_before(cache, index), tap, f"{name}.state", hidden_S)
             mixed_TC, kept = through_state(state, reading)
             mixed, seen = (*mixed, mixed_TC), replace(kept, attended=pairs)
-        if inputs_TLN is not None:
+        if inputs_TLN is not None and config.streams == 1:
             mixed = (*mixed, inputs_TLN[..., index, :])
         (stream_TD,) = by_rows(layer.out_of_mixers, stream_TD, *mixed, rows=tokens)
-        return tap(f"{name}.output", stream_TD), seen if config.causal else None
+        return tap(f"{name}.{leaving}", stream_TD), seen if config.causal else None
 
     def layer_kind(index: int) -> Hashable:
         return config.rotary_of(index), config.window_of(index), config.scale_of(index), config.heads_of(index)
 
     with sharing(shared):
+        if inputs_TLN is not None and config.streams > 1:
+            return through_streams(params, config, step, stream_TD, inputs_TLN, tap, cache)
         return params.through(step, stream_TD, layers, tap, cache, stack=f"{front}layers", layer_kind=layer_kind)
+
+
+def masks_of(ids_T: Array, config: Config, now: Span, hidden_S: Array | None) -> dict[int | None, Mask | None]:
+    """What each token may attend to, by the window of the layer."""
+    xp, tokens = namespace(ids_T), ids_T.shape[-1]
+    return {
+        window: hide(
+            causal_mask(xp, tokens, now.keys, window, now.first) if config.causal else window_mask(xp, tokens, window),
+            hidden_S,
+        )
+        for window in {config.window_of(index) for index in range(config.sizes.L)}
+    }
 
 
 def rotations_of(params: Params, config: Config, stream_TD: Array, start: int) -> dict[Rotary, tuple[Array, ...]]:

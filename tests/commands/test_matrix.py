@@ -65,7 +65,7 @@ def refused(golden: Golden) -> dict[str, str]:
         known["contributions"] = "the attention to the source adds its part"
     if golden.name in ("marian", "bart", "blenderbot-small"):
         known["attribution"] = NORMS_BEHIND
-    if golden.name == "opt-after" or golden.name.startswith("gemma4"):
+    if golden.name == "opt-after" or golden.name.startswith(("gemma3n", "gemma4")):
         known |= {"contributions": NORMS_BEHIND, "attribution": NORMS_BEHIND}
     if golden.name.startswith(("t5", "umt5", "jina-bert")) or golden.name in ("bloom", "mpt", "deberta"):
         known["embed positions"] = "adds nothing to a token for its position"

@@ -5,7 +5,9 @@ The names of tensors come from the `gguf` package, not from our tables.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import gguf
@@ -37,6 +39,7 @@ KINDS = {
     "gemma2": gguf.MODEL_ARCH.GEMMA2,
     "gemma3": gguf.MODEL_ARCH.GEMMA3,
     "gemma3-both-ways": gguf.MODEL_ARCH.GEMMA_EMBEDDING,
+    "gemma3n": gguf.MODEL_ARCH.GEMMA3N,
     "gemma4": gguf.MODEL_ARCH.GEMMA4,
     "gemma4-same-keys": gguf.MODEL_ARCH.GEMMA4,
     "gemma4-experts": gguf.MODEL_ARCH.GEMMA4,
@@ -160,8 +163,10 @@ RMS_EPSILON = ("lfm2",)
 
 def write_keys(writer: Any, config: dict[str, Any]) -> None:
     """What the converter's `set_gguf_parameters` write for each kind of model."""
-    if config["model_type"] in ("t5", "umt5", "gemma4_text"):
-        (write_t5_keys if "t5" in config["model_type"] else write_gemma4_keys)(writer, config)
+    if config["model_type"] in ("t5", "umt5", "gemma3n_text", "gemma4_text"):
+        {"gemma3n_text": write_gemma3n_keys, "gemma4_text": write_gemma4_keys}.get(config["model_type"], write_t5_keys)(
+            writer, config
+        )
         return
 
     if config["model_type"] in ("mamba", "mamba2"):
@@ -487,6 +492,28 @@ def write_t5_keys(writer: Any, config: dict[str, Any]) -> None:
         writer.add_decoder_start_token_id(config["decoder_start_token_id"])
 
 
+def write_gemma3n_keys(writer: Any, config: dict[str, Any]) -> None:
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_embedding_length(config["hidden_size"])
+    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_head_count(config["num_attention_heads"])
+    writer.add_head_count_kv(config["num_key_value_heads"])
+    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_key_length(config["head_dim"])
+    writer.add_value_length(config["head_dim"])
+    writer.add_sliding_window(config["sliding_window"])
+    writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in config["layer_types"]])
+    writer.add_shared_kv_layers(config["num_kv_shared_layers"])
+    writer.add_embedding_length_per_layer_input(config["hidden_size_per_layer_input"])
+    writer.add_altup_num_inputs(config["altup_num_inputs"])
+    writer.add_altup_active_idx(config["altup_active_idx"])
+    pattern = config["activation_sparsity_pattern"]
+    writer.add_activation_sparsity_scale([NormalDist().inv_cdf(share) if share else -math.inf for share in pattern])
+    writer.add_final_logit_softcapping(config["final_logit_softcapping"])
+    write_rotation(writer, config)
+
+
 def write_gemma4_keys(writer: Any, config: dict[str, Any]) -> None:
     layers, kinds = config["num_hidden_layers"], config["layer_types"]
     slides, shared = [kind == "sliding_attention" for kind in kinds], config["num_kv_shared_layers"]
@@ -581,7 +608,15 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
             name += ".weight"
         if name.endswith("layer_scalar"):
             name += ".weight"
-        if kind.startswith(("gemma", "nemotron")) and kind != "gemma4_text":
+        if kind == "gemma3n_text" and ".altup_" in name:
+            before, _, index = name.removesuffix(".weight").rpartition(".")
+            experts.setdefault(f"{before}.weight", {})[int(index)] = array
+            continue
+        if kind == "gemma3n_text" and "embed_tokens_per_layer" in name:  # The converter fills it up, with noughts.
+            array = np.concatenate([array, np.repeat(array[:1], config["vocab_size"] - len(array), axis=0)])
+        if kind == "gemma3n_text" and name.endswith("_scale"):
+            name += ".weight"
+        if kind.startswith(("gemma", "nemotron")) and kind not in ("gemma3n_text", "gemma4_text"):
             array = array + 1 if name.endswith("norm.weight") else array
         if kind == "gpt2" and name.endswith(("c_attn.weight", "c_proj.weight", "c_fc.weight")):
             array = array.T

@@ -142,7 +142,7 @@ def test_what_a_window_hides_is_shown_as_hidden_and_not_counted(opened: Opened, 
         assert free.window is None
 
 
-@pytest.mark.parametrize("name", [name for name in DECODERS if name != "opt-after" and "gemma4" not in name])
+@pytest.mark.parametrize("name", [name for name in DECODERS if not name.startswith(("opt-after", "gemma3n", "gemma4"))])
 def test_the_heads_and_all_else_sum_to_the_stream(opened: Opened, name: str) -> None:
     _, model = opened(name)
     parts = attend(model, AttendOptions(contributions=True), prompt_of_ids(IDS, model.tokenizer, None)).contributions

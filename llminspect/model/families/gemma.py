@@ -42,7 +42,7 @@ def gemma2_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
 
 def gemma3_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     pattern = settings.whole("_sliding_window_pattern", settings.whole("sliding_window_pattern", 6))
-    local, everywhere = _two_rotations(settings, files.sizes_from_huggingface(settings))
+    local, everywhere = two_rotations(settings, files.sizes_from_huggingface(settings))
     found = replace(gemma_from_huggingface(settings, everywhere), local_rotary=local)
     settings.only("cache_implementation", "hybrid")
     if settings.get("attn_logit_softcapping") is not None:  # Which the reference implementation has not built in.
@@ -56,7 +56,7 @@ def _both_ways(config: files.DecoderConfig) -> files.DecoderConfig:
     return replace(config, causal=False, window=None if config.window is None else config.window // 2)
 
 
-def _two_rotations(settings: files.Settings, sizes: files.Sizes) -> tuple[Rotary, Rotary]:
+def two_rotations(settings: files.Settings, sizes: files.Sizes) -> tuple[Rotary, Rotary]:
     """That of the layers with a window, and that of those without."""
     if settings.get("rope_parameters") is not None:
         return rotary_files.two_rotations(settings, sizes.E, sizes.context, "rope_local_base_freq")

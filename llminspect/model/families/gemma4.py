@@ -6,7 +6,6 @@ Gemma Team 2026, "Gemma 4"; the per-layer embeddings and the shared keys are tho
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +15,16 @@ from llminspect.core.rotary import Rotary
 from llminspect.model import decoder_files as files
 from llminspect.model import rotary_files
 from llminspect.model.config import GGUF, read_sizes
-from llminspect.model.copies import Copy
+from llminspect.model.families.gemma3n import (
+    NORM_BEFORE,
+    NORMS_AFTER,
+    UNUSED,
+    attention_specs,
+    lending,
+    per_layer_specs,
+    per_layer_tables,
+    whole_or_none,
+)
 from llminspect.model.mixture_files import first_half, second_half
 
 
@@ -54,7 +62,7 @@ def from_huggingface(settings: files.Settings) -> Gemma4Config:
         found,
         settings,
         "num_kv_shared_layers",
-        _or_none(settings, "hidden_size_per_layer_input"),
+        per_layer=whole_or_none(settings, "hidden_size_per_layer_input"),
         whole_heads=whole,
         logit_cap=settings.perhaps("final_logit_softcapping"),
         same_keys=same,
@@ -130,7 +138,7 @@ def from_gguf(settings: files.Settings) -> Gemma4Config:
         found,
         settings,
         "attention.shared_kv_layers",
-        _or_none(settings, "embedding_length_per_layer_input"),
+        per_layer=whole_or_none(settings, "embedding_length_per_layer_input"),
         whole_heads=(whole_keys, whole_width),
         logit_cap=settings.perhaps("final_logit_softcapping"),
         same_keys=None,
@@ -149,28 +157,11 @@ def _by_layer(settings: files.Settings, key: str, layers: int) -> list[int]:
     return [settings.whole(key)] * layers
 
 
-def _or_none(settings: files.Settings, key: str) -> int:
-    return settings.whole(key) if settings.get(key) else 0
-
-
-def _settled(
-    found: files.DecoderConfig, settings: files.Settings, key: str, per_layer: int, **known: Any
-) -> Gemma4Config:
+def _settled(found: files.DecoderConfig, settings: files.Settings, key: str, **known: Any) -> Gemma4Config:
     """With what both kinds of file say alike; `key` is that of how many layers borrow keys and values."""
-    last, borrowing = found.sizes.L - 1, _or_none(settings, key)
-    windowed = tuple(index for index in found.windowed if index != last)  # The last one sees everything.
-    lenders = {index in windowed for index in range(last + 1 - borrowing)}
-    if lenders != {index in windowed for index in range(last + 1)}:
-        raise settings.wrong(key, "so few that a layer with, and one without a window is left to borrow from")
-    changed = replace(
-        found,
-        scale=1.0,
-        embedding_scale=math.sqrt(found.sizes.D),
-        windowed=windowed,
-        borrowing=borrowing,
-        value_norms=True,
-        per_layer=per_layer,
-    )
+    last = found.sizes.L - 1  # It sees everything.
+    windowed = tuple(index for index in found.windowed if index != last)
+    changed = lending(replace(found, windowed=windowed), settings, key)
     return Gemma4Config(**vars(changed) | known)
 
 
@@ -180,12 +171,6 @@ def hidden_units(config: Gemma4Config, index: int) -> int:
     return width * (2 if config.wider and config.keys_of(index) != index else 1)
 
 
-NORMS = files.linear_specs(
-    ("attention.norm", "D", "input_layernorm", "attn_norm"),
-    ("attention.norm_after", "D", "post_attention_layernorm", "post_attention_norm"),
-    ("feedforward.norm_after", "D", "post_feedforward_layernorm", "post_ffw_norm"),
-)
-NORM_BEFORE = files.linear_specs(("feedforward.norm", "D", "pre_feedforward_layernorm", "ffn_norm"))
 SCALE = files.TensorSpec("output.scale", "1", "layer_scalar", "layer_output_scale.weight")
 
 
@@ -227,68 +212,25 @@ def _over_root(scale_D: files.Array, config: Gemma4Config) -> files.Array:
 
 
 def tensors(config: Gemma4Config) -> list[files.TensorSpec]:
-    width, layers = str(config.per_layer), config.sizes.L
-
     def layer(index: int) -> list[files.TensorSpec]:
-        keys, heads = config.heads_of(index)
-        lends, units = config.keys_of(index) == index, str(hidden_units(config, index))
-        query, kept = str(config.sizes.H * heads), str(keys * heads)
-        shared = index not in config.windowed and config.same_keys
-        found = [
-            *NORMS,
-            *files.linear_specs(
-                ("attention.query", f"{query} D", "self_attn.q_proj", "attn_q"),
-                ("attention.query.norm", str(heads), "self_attn.q_norm", "attn_q_norm"),
-                ("attention.output", f"D {query}", "self_attn.o_proj", "attn_output"),
-                bias=config.biased,
+        units, whole = str(hidden_units(config, index)), index not in config.windowed
+        plain = (*NORM_BEFORE, *files.feed_forward_specs(config, units))
+        return [
+            *NORMS_AFTER,
+            *attention_specs(
+                config, index, None if whole and config.same_keys is None else not (whole and config.same_keys)
             ),
-            *(
-                fed_forward(config, units)
-                if config.experts
-                else (*NORM_BEFORE, *files.feed_forward_specs(config, units))
-            ),
+            *(fed_forward(config, units) if config.experts else plain),
             SCALE,
+            *(per_layer_specs(config) if config.per_layer else ()),
         ]
-        if lends:
-            found += files.linear_specs(
-                ("attention.key", f"{kept} D", "self_attn.k_proj", "attn_k"),
-                ("attention.key.norm", str(heads), "self_attn.k_norm", "attn_k_norm"),
-                bias=config.biased,
-            )
-        if lends and not shared:
-            value = ("attention.value", f"{kept} D", "self_attn.v_proj", "attn_v")
-            may_lack = config.same_keys is None and index not in config.windowed
-            found += [replace(spec, optional=may_lack) for spec in files.linear_specs(value, bias=config.biased)]
-        if config.per_layer:
-            found += files.linear_specs(
-                ("per_layer.gate", f"{width} D", "per_layer_input_gate", "inp_gate"),
-                ("per_layer.output", f"D {width}", "per_layer_projection", "proj"),
-                ("per_layer.norm_after", "D", "post_per_layer_input_norm", "post_norm"),
-            )
-        return found
 
-    around = files.around_layers(config, layer)
-    if config.per_layer:
-        every = str(config.per_layer * layers)
-        around += files.linear_specs(
-            ("per_layer.embedding", f"V {every}", "embed_tokens_per_layer", "per_layer_token_embd"),
-            ("per_layer.projection", f"{every} D", "per_layer_model_projection", "per_layer_model_proj"),
-            ("per_layer.norm", width, "per_layer_projection_norm", "per_layer_proj_norm"),
-        )
+    around = [*files.around_layers(config, layer), *(per_layer_tables(config) if config.per_layer else ())]
     if config.same_keys is None:  # A GGUF file has the pairs that do not turn as very large divisors.
         around += [replace(spec, optional=False) for spec in files.divisor_specs(config)]
     return around
 
 
-UNUSED = tuple(
-    Copy(f"{layer}.*.{part}.weight")
-    for layer, parts in (
-        ("layers", ("self_attn.k_proj", "self_attn.v_proj", "self_attn.k_norm")),
-        ("blk", ("attn_k", "attn_v", "attn_k_norm")),
-    )
-    for part in parts
-)
-"""Files may have them in layers that borrow keys and values; no version of the model reads them there."""
 DEFAULTS = {
     "num_key_value_heads": 4,
     "head_dim": 256,
