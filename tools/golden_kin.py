@@ -11,17 +11,23 @@ from typing import TYPE_CHECKING, Any
 import torch
 import transformers as t
 from golden_encoders import encoder
+from golden_families import eager
 
 if TYPE_CHECKING:
     from golden_families import Family
 
-SMALL = {"vocab_size": 41, "hidden_size": 12, "intermediate_size": 20, "num_hidden_layers": 2, "num_attention_heads": 2}
-BIASES = {"max_position_embeddings": 32}
+SMALL = {
+    "vocab_size": 29,
+    "hidden_size": 8,
+    "intermediate_size": 10,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 16,
+}
 
 
-def kin(name: str, config: Any, model: Any, layers: Any, kind: str = "masked", **settings: Any) -> Family:
-    family = encoder(name, config, model, layers, kind, 11, **{**SMALL, **BIASES, **settings})
-    return replace(family, vocabulary=41)
+def kin(name: str, config: Any, model: Any, layers: Any, **settings: Any) -> Family:
+    return replace(encoder(name, config, model, layers, "masked", 9, **{**SMALL, **settings}), vocabulary=29)
 
 
 class Gated(torch.nn.Module):
@@ -181,6 +187,46 @@ def in_bert(model: Any) -> Any:
     return model.bert.encoder.layer
 
 
+def in_roberta(model: Any) -> Any:
+    return model.roberta.encoder.layer
+
+
+class Seen:
+    """A layer of XLM, of which there is no module: its attention, and the norm that ends it."""
+
+    def __init__(self, model: Any, index: int) -> None:
+        self.register_forward_pre_hook = model.transformer.attentions[index].register_forward_pre_hook
+        self.register_forward_hook = model.transformer.layer_norm2[index].register_forward_hook
+
+
+ENTITIES = {"entity_vocab_size": 3, "entity_emb_size": 2}
+LATER: list[tuple[str, Any, Any, Any, dict[str, Any]]] = [
+    ("megatron-bert", t.MegatronBertConfig, t.MegatronBertForMaskedLM, in_bert, {}),
+    ("xlm-roberta-xl", t.XLMRobertaXLConfig, t.XLMRobertaXLForMaskedLM, in_roberta, {}),
+    (
+        "roberta-prelayernorm",
+        t.RobertaPreLayerNormConfig,
+        t.RobertaPreLayerNormForMaskedLM,
+        lambda model: model.roberta_prelayernorm.encoder.layer,
+        {},
+    ),
+    (
+        "rembert",
+        t.RemBertConfig,
+        t.RemBertForMaskedLM,
+        lambda model: model.rembert.encoder.layer,
+        {"input_embedding_size": 6, "output_embedding_size": 10},
+    ),
+    (
+        "roformer",
+        t.RoFormerConfig,
+        t.RoFormerForMaskedLM,
+        lambda model: model.roformer.encoder.layer,
+        {"embedding_size": 6},
+    ),
+    ("ernie", t.ErnieConfig, t.ErnieForMaskedLM, lambda model: model.ernie.encoder.layer, {"use_task_id": True}),
+    ("luke", t.LukeConfig, t.LukeForMaskedLM, lambda model: model.luke.encoder.layer, ENTITIES),
+]
 ROTATION = {"rope_parameters": {"rope_type": "default", "rope_theta": 70.0}}
 FAMILIES = [
     by_names(kin("jina-bert", t.BertConfig, Jina, in_bert), JINA, published_jina),
@@ -205,4 +251,18 @@ FAMILIES = [
         published_nomic,
     ),
     kin("gte", t.GteConfig, t.GteForMaskedLM, lambda model: model.gte.layers, **ROTATION),
+    replace(
+        kin("flaubert", None, t.FlaubertWithLMHeadModel, lambda model: [Seen(model, index) for index in range(2)]),
+        config=eager(
+            t.FlaubertConfig,
+            vocab_size=29,
+            emb_dim=8,
+            n_layers=2,
+            n_heads=2,
+            max_position_embeddings=16,
+            pad_token_id=0,
+            gelu_activation=True,
+        ),
+    ),
+    *(kin(name, config, model, layers, **settings) for name, config, model, layers, settings in LATER),
 ]

@@ -46,8 +46,8 @@ SMALLEST_MARGIN = 1e-3
 
 
 def computed(model: Any, name: str) -> bool:
-    """Marian's and Pegasus' waves and ESM's speeds, which are not learned."""
-    waves = type(model).__name__.startswith(("Marian", "Pegasus")) and "embed_positions" in name
+    """Marian's, Pegasus' and RoFormer's waves and ESM's speeds, which are not learned."""
+    waves = type(model).__name__.startswith(("Marian", "Pegasus", "RoFormer")) and "embed_positions" in name
     return waves or name.endswith("rotary_embeddings.inv_freq")
 
 

@@ -238,6 +238,8 @@ def embed(
         stream_TD = stream_TD + tap(f"{name}.positions", positions_TD)
     if "segment.weight" in params:  # A text is all of segment 0.
         stream_TD = stream_TD + tap(f"{name}.segment", params["segment.weight"][0])
+    if "task.weight" in params:
+        stream_TD = stream_TD + tap(f"{name}.task", params["task.weight"][0])
     if f"{name}.norm.weight" in params:
         stream_TD = norm(params, f"{name}.norm", tap(f"{name}.sum", stream_TD), config)
     if f"{name}.projection.weight" in params:

@@ -43,7 +43,23 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 NO_TOKENIZER = dict.fromkeys(("tokenize", "encode", "decode", "text"), "without a tokenizer")
 ENCODER = {"generate": "does not generate", "beams": "does not generate", "surprise": "sees the tokens that come after"}
 NORMS_BEHIND = "the residual stream"
-BEHIND = ("albert", "bert", "deberta", "distilbert", "electra", "gte", "jina", "mpnet", "nomic", "roberta")
+BEHIND = (
+    *(
+        "albert",
+        "bert",
+        "deberta",
+        "distilbert",
+        "electra",
+        "ernie",
+        "flaubert",
+        "gte",
+        "jina",
+        "luke",
+        "mpnet",
+        "nomic",
+    ),
+    *("rembert", "roberta", "roformer", "xlm"),
+)
 """Encoders whose norms come after the sums."""
 VECTORS = dict.fromkeys(("lens", "steps", "attribution", "saliency"), ", no next token: ")
 
@@ -79,6 +95,8 @@ def refused(golden: Golden) -> dict[str, str]:
         known["attribution"] = "one more layer between the last norm and its output matrix"
     if golden.name.startswith(("albert", "electra")):
         known["embed at the end"] = "these vectors have 24 numbers, those of tokens 14"
+    if golden.name == "rembert":
+        known["embed at the end"] = "these vectors have 8 numbers, those of tokens 10"
     if golden.name.startswith(BEHIND):
         known |= {"contributions": NORMS_BEHIND, "attribution": NORMS_BEHIND}
     body = golden.name.startswith("llama") and not golden.name.endswith("both-ways")

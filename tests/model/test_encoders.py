@@ -59,6 +59,10 @@ if TYPE_CHECKING:
         ("nomic-mixture", {"num_shared_experts": 1}),
         ("nomic-mixture", {"activation_function": "relu"}),
         ("gte", {"logn_attention_scale": True}),
+        ("roformer", {"rotary_value": True}),
+        ("rembert", {"tie_word_embeddings": True}),
+        ("flaubert", {"asm": True}),
+        ("flaubert", {"causal": True}),
     ],
 )
 def test_what_is_not_computed_is_refused(name: str, changed: dict[str, Any], tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_the_first_files_of_jina_v3_are_called_xlm_roberta_and_hold_adapters(tmp
         if name.endswith("Wqkv.weight"):
             front = name.removesuffix("weight") + "parametrizations.weight."
             name = f"{front}original"
-            arrays |= {f"{front}0.lora_{part}": np.ones((5, 4, 12), np.float32) for part in "AB"}
+            arrays |= {f"{front}0.lora_{part}": np.ones((5, 4, 8), np.float32) for part in "AB"}
         arrays[name] = array
     save_file(arrays, tmp_path / "model.safetensors")
     config = golden.config()
@@ -44,7 +44,7 @@ def test_the_first_files_of_gte_are_called_new_and_have_a_scaling_of_their_own()
     config |= {"layer_norm_type": "layer_norm", "pack_qkv": True, "logn_attention_scale": False}
     config.pop("rope_parameters")
     rotary = architecture_of(config, "huggingface", "it").config_from_huggingface(config).rotary
-    assert (rotary.base, rotary.scaling) == (160.0, Linear(8.0 ** (2 / 6)))
+    assert (rotary.base, rotary.scaling) == (160.0, Linear(8.0 ** (2 / 4)))
 
 
 def test_gguf_files_of_a_mixture_of_nomic_lack_its_bias(opened: Opened, tmp_path: Path) -> None:

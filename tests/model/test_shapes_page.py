@@ -59,6 +59,8 @@ def sizes_of(model: Model, name: str) -> dict[str, int]:
     """By letter; a layer may have another number of keys, and heads of another width, than most."""
     config, layer = model.config, re.match(r"layers\.(\d+)\.", name)
     sizes = vars(config.sizes) | {"U": config.sizes.value_width, "M": getattr(config, "embedding_width", 0)}
+    if name == "final.norm":
+        sizes["M"] = getattr(config, "head_width", 0) or sizes["M"]
     keys, width = config.heads_of(0 if layer is None else int(layer[1]))
     return sizes if (keys, width) == (sizes["K"], sizes["U"]) else {**sizes, "K": keys, "E": width, "U": width}
 

@@ -53,6 +53,10 @@ class BertConfig(Config):
     rotary: Rotary | None = None
     embedding_width: int = 0
     """Of the rows of the embedding, where a matrix makes of them what enters the stream; 0: there is none."""
+    head_width: int = 0
+    """Of the rows of the output matrix, where they have another."""
+    tasks: int = 0
+    """Rows of a table of tasks; a text is of the first."""
 
     @property
     def unit(self) -> GatedUnit:
@@ -166,23 +170,26 @@ def tensors(
     places, kinds = f"{config.positions} {width}", f"{config.segments} {width}"
     table = TensorSpec("position.weight", places, "embeddings.position_embeddings.weight", "position_embd.weight")
     segments = TensorSpec("segment.weight", kinds, "embeddings.token_type_embeddings.weight", "token_types.weight")
+    tasks = TensorSpec("task.weight", f"{config.tasks} {width}", "embeddings.task_type_embeddings.weight")
+    last = str(config.head_width or width)
     perhaps = linear_specs(
         ("pooler", "D D", names[0], None),
         ("next_sentence", "2 D", names[1], None),
-        ("head", f"{width} D", dense, None),
-        ("head.norm", width, head_norm, None),
+        ("head", f"{last} D", dense, None),
+        ("head.norm", last, head_norm, None),
         bias=True,
     )
     return [
         TensorSpec("embedding.weight", f"V {width}", "embeddings.word_embeddings.weight", "token_embd.weight"),
         *([table] if config.positions else []),
         *([segments] if config.segments else []),
+        *([tasks] if config.tasks else []),
         *(linear_specs(("embedding.norm", width, norm, "token_embd_norm"), bias=True) if norm else ()),
         *(linear_specs(("embedding.projection", f"D {width}", projection, None), bias=True) if projection else ()),
         *for_layers(config.sizes.L, layer, huggingface=f"{stack}.{{}}.", gguf="blk.{}."),
         # The parts of a head are all there, or none.
         *(replace(spec, optional=spec.name.partition(".")[0]) for spec in perhaps),
-        TensorSpec("unembedding.weight", f"V {width}", f"{decoder}.weight", optional=True if config.tied else "head"),
+        TensorSpec("unembedding.weight", f"V {last}", f"{decoder}.weight", optional=True if config.tied else "head"),
         TensorSpec("unembedding.bias", "V", bias, optional="head"),
     ]
 
@@ -210,8 +217,9 @@ DEFAULTS = {
 }
 """(The last is of those that count positions from after it: BERT's own is 0, and is not read.)"""
 DISTILBERT_DEFAULTS = {"activation": "gelu", "max_position_embeddings": 512, "tie_word_embeddings": True}
-SAME = {"roberta": ("xlm-roberta", "camembert")}
-"""Models of another name that differ in their vocabulary alone (Conneau et al. 2020; Martin et al. 2020)."""
+SAME = {"roberta": ("xlm-roberta", "camembert", "data2vec-text")}
+"""Models of another name that differ in their vocabulary or training alone (Conneau et al. 2020; Martin et al. 2020;
+Baevski et al. 2022)."""
 
 HEADS = {
     "bert": HeadFiles("classifier", "classifier", ("pooler", "pooler.dense", "tanh")),
@@ -255,6 +263,7 @@ def _family(
         requires={"fill": "head.weight"},
         heads=HEADS[name],
         prefix=f"{name}.",
+        fronts=("data2vec_text.",) if name == "roberta" else (),
         defaults=DISTILBERT_DEFAULTS if name == "distilbert" else DEFAULTS,
         older_spellings=((".gamma", ".weight"), (".beta", ".bias")),
         ignored=copies(head),
