@@ -20,7 +20,7 @@ from llminspect.arguments.shared import PairOptions
 from llminspect.errors import UsageError
 from llminspect.text.messages import ChatInput, chat_in, checked_tools
 from llminspect.text.prompt import Chat, Prompt, encode_chat
-from llminspect.text.rendering import render_chat
+from llminspect.text.rendering import rendered_chat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,16 +138,18 @@ def chat_prompt(chat: ChatInput, tokenizer: Tokenizer, line: int | None) -> Prom
 
         made = openai_chat(tokenizer, chat)
     else:
-        made = Chat(chat, encode_chat(tokenizer, render_chat(tokenizer, chat)))
+        parts, notes = rendered_chat(tokenizer, chat)
+        made = Chat(chat, encode_chat(tokenizer, parts), notes=notes)
     return Prompt(made.text, made.tokens, line, chat=made)
 
 
 def chat_of_json(text: str) -> ChatInput | None:
-    """The conversation of a JSON document: messages, or an object with them; None where the text is something else.
+    """The conversation of a JSON document: messages, one of them, or an object with them; None for a text.
 
-    Raises UsageError for what begins as messages do and is no JSON: it would pass for a text unseen.
+    Raises UsageError for a list, an object and null that are none, and for what begins as messages do and is no JSON:
+    they would pass for a text unseen.
     """
-    if not text.lstrip().startswith(("[", "{")):
+    if not text.lstrip().startswith(("[", "{", "null")):
         return None
     try:
         value = json.loads(text)  # Takes lone surrogates, which the faster library refuses.

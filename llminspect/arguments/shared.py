@@ -99,7 +99,9 @@ class SourceOptions:
     parse: Literal["text", "special", "error"] = option(
         "text", help="What the spelling of a special token inside the text is."
     )
-    chat: bool = option(False, help="As a user's message in the model's template; a pipe may hold a JSON of messages.")
+    chat: bool = option(
+        False, help="As a user's message in the model's template; a pipe may hold a JSON of messages, or of one."
+    )
     system: str | None = option(metavar="TEXT", help="With --chat: the system message before it.")
     user: str | None = option(metavar="TEXT", help="With --chat: the user's message, in place of TEXT.")
     tools: str | Sequence[dict[str, Any]] | None = option(

@@ -109,7 +109,7 @@ def emit(
         return rendering
 
     document = document_of(command, model_name, provenance, result, prompt)
-    for remark in getattr(result, "notes", None) or ():
+    for remark in (*(getattr(result, "notes", None) or ()), *(prompt.notes if prompt is not None else ())):
         note(f"line {document['line']}: {remark}" if "line" in document else remark, output)
     if output.save is not None and not is_silent():
         from llminspect.cli.save import save
@@ -131,7 +131,7 @@ def document_of(
 
     line = {} if prompt is None or prompt.line is None else {"line": prompt.line}
     fields = {} if result is None else given_fields(result)
-    notes = [*remarks(provenance), *fields.pop("notes", ())]
+    notes = [*remarks(provenance), *fields.pop("notes", ()), *(prompt.notes if prompt is not None else ())]
     known = prompt is not None and prompt.tokens and prompt.count == len(prompt.tokens)
     ids = {"ids": prompt.ids} if prompt is not None and known else {}
     return {

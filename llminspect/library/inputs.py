@@ -59,18 +59,19 @@ def each(
     if tokenizer is not None and tokenizer.note:
         provenance = {**provenance, "tokenizer_note": tokenizer.note}
     if several(text):
-        found = [work(prompt_of(one, source, tokenizer, may_be_empty=may_be_empty)) for one in text]
-        return cast("R", [noted(result, provenance) for result in found])
+        prompts = [prompt_of(one, source, tokenizer, may_be_empty=may_be_empty) for one in text]
+        return cast("R", [noted(work(prompt), provenance, prompt.notes) for prompt in prompts])
     if target_ids is not None and not isinstance(text, str):
         source = dataclasses.replace(source, special=None)
-    return noted(work(prompt_of(text, source, tokenizer, may_be_empty=may_be_empty)), provenance)
+    prompt = prompt_of(text, source, tokenizer, may_be_empty=may_be_empty)
+    return noted(work(prompt), provenance, prompt.notes)
 
 
-def noted(result: R, provenance: Mapping[str, Any]) -> R:
-    """A Result with what is to be known of the model that it is of."""
+def noted(result: R, provenance: Mapping[str, Any], notes: Sequence[str] = ()) -> R:
+    """A Result with what is to be known of the model that it is of, and of its input."""
     from llminspect.files.remarks import remarks
 
-    found = list(remarks(provenance))
+    found = [*remarks(provenance), *notes]
     return dataclasses.replace(result, notes=[*found, *(result.notes or ())]) if found else result  # type: ignore
 
 

@@ -5,6 +5,7 @@ The shapes are those of OpenAI's chat API, which templates of other models take 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import field, replace
@@ -26,6 +27,7 @@ REASONING = ("reasoning_content", "thinking", "reasoning")
 KNOWN = frozenset(("role", "content", "name", "tool_calls", "tool_call_id", *REASONING))
 _EMPTY = ("refusal", "annotations", "audio", "function_call")
 """What answers of OpenAI's API hold as well, and which says nothing where it is empty."""
+MESSAGES = '[{"role": "user", "content": "Hello"}]'
 BETWEEN = "\n"
 """Between the parts of a content where it is one text, as llama.cpp and vLLM have it."""
 _TEXTS = ("text", "input_text", "output_text")
@@ -62,6 +64,15 @@ class ChatInput:
     @property
     def in_parts(self) -> bool:
         return any(isinstance(message.get("content"), list) for message in self.messages)
+
+    @property
+    def has_null(self) -> bool:
+        return any("content" in message and message["content"] is None for message in self.messages)
+
+    def without_null(self) -> ChatInput:
+        """The same with an empty text as content where it is null, which older templates want."""
+        filled = [{**each, "content": ""} if each.get("content", "") is None else each for each in self.messages]
+        return replace(self, messages=filled)
 
     def with_plain_contents(self) -> ChatInput:
         """The same with contents in parts as one text, which older templates want."""
@@ -133,7 +144,8 @@ def texts_of(message: Message) -> list[str]:
 
 
 def checked_messages(value: object) -> list[Message]:
-    """The messages of a JSON document, without what is null in them. Raises UsageError for what is none.
+    """The messages of a JSON document, without what is null in them beside a content. Raises UsageError for what is
+    none.
 
     The role goes into the template, where special tokens count, so it must be a plain word.
 
@@ -141,26 +153,30 @@ def checked_messages(value: object) -> list[Message]:
     [{'role': 'user', 'content': [{'type': 'text', 'text': 'Hello'}]}]
     """
     if not isinstance(value, list) or not value:
-        raise UsageError("a chat is a list of messages", '[{"role": "user", "content": "Hello"}]')
+        raise UsageError("a chat is a list of messages", MESSAGES)
     return [_checked(number, message) for number, message in enumerate(value)]
 
 
 def _checked(number: int, message: object) -> Message:
     if not isinstance(message, Mapping) or not all(isinstance(name, str) for name in message):
-        raise UsageError(f'message {number} is not an object of "role" and "content"')
+        raise UsageError(f"message {number} is {_shown(message)}, not an object with a role and a content", MESSAGES)
     given = {name: entry for name, entry in message.items() if entry is not None and (entry or name not in _EMPTY)}
-    role = given.get("role")
+    role, roles = given.get("role"), "system, user, assistant or tool"
+    if role is None:
+        raise UsageError(f"message {number} has no role", f'add "role": {roles}')
     if not isinstance(role, str) or not _WORD.fullmatch(role):
-        raise UsageError(f"the role of message {number} is not a word", "system, user, assistant or tool")
-    given["content"] = content = _checked_content(number, given.get("content"))
-    if content is None:
-        del given["content"]
-        if not given.keys() & {"tool_calls", *REASONING}:
-            raise UsageError(f"message {number} has no content", f'{{"role": "{role}", "content": "Hello"}}')
+        raise UsageError(f"the role of message {number} is {_shown(role)}, which is no role", roles)
+    content = _checked_content(number, given.get("content"))
+    if content is not None:
+        given["content"] = content
+    elif given.keys() & {"tool_calls", *REASONING}:
+        given |= {"content": None} if "content" in message else {}
+    else:
+        raise UsageError(f"message {number} has no content", f'{{"role": "{role}", "content": "Hello"}}')
     for name in ("name", "tool_call_id", *REASONING):
         if not isinstance(given.get(name, ""), str):
             raise UsageError(f"the {name} of message {number} is not a text")
-    for call in _list(given.get("tool_calls", []), f"the tool_calls of message {number}"):
+    for call in _objects(given.get("tool_calls", []), f"tool_calls of message {number}"):
         function = call.get("function")
         if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
             raise UsageError(
@@ -173,8 +189,10 @@ def _checked_content(number: int, content: object) -> str | list[Mapping[str, An
     if content is None or isinstance(content, str):
         return content
     if not isinstance(content, list):
-        raise UsageError(f"the content of message {number} is not a text", "a text, or a list of parts of it")
-    parts = _list(content, f"the content of message {number}")
+        raise UsageError(
+            f"the content of message {number} is {_shown(content)}, not a text", "a text, or a list of parts of it"
+        )
+    parts = _objects(content, f"content of message {number}")
     for part in parts:
         kind = part.get("type", "a part without a type")
         if kind not in _TEXTS:
@@ -186,10 +204,19 @@ def _checked_content(number: int, content: object) -> str | list[Mapping[str, An
     return parts
 
 
-def _list(value: object, what: str) -> list[Mapping[str, Any]]:
-    if not isinstance(value, list) or not all(isinstance(entry, Mapping) for entry in value):
-        raise UsageError(f"{what} are not a list of objects")
+def _objects(value: object, what: str) -> list[Mapping[str, Any]]:
+    if not isinstance(value, list):
+        raise UsageError(f"{what}: it is {_shown(value)}, not a list of objects")
+    wrong = next((entry for entry in value if not isinstance(entry, Mapping)), _objects)
+    if wrong is not _objects:
+        raise UsageError(f"{what}: in the list is {_shown(wrong)}, which is no object")
     return value
+
+
+def _shown(value: object) -> str:
+    """A JSON value in an error, cut where it is long."""
+    written = json.dumps(value, ensure_ascii=False)
+    return written if len(written) <= 40 else f"{written[:39]}…"
 
 
 def checked_tools(value: object) -> list[Mapping[str, Any]]:
@@ -209,14 +236,25 @@ def checked_tools(value: object) -> list[Mapping[str, Any]]:
 
 
 def chat_in(value: object) -> ChatInput | None:
-    """The chat of a JSON document: a list of messages, or a request with its messages and tools; None for others.
+    """The chat of a JSON document: a list of messages, one message, or a request with its messages and tools; None for
+    a number, a truth value and a text, which are what they look like.
 
-    Raises UsageError for an empty list, for objects that are no messages, and for what a request holds unread.
+    Raises UsageError for all else: a list or an object that is no chat would pass for the user's text unseen.
+
+    >>> chat_in({"role": "user", "content": "Hello"}).messages
+    [{'role': 'user', 'content': 'Hello'}]
     """
-    if isinstance(value, list) and all(isinstance(entry, Mapping) for entry in value):
+    if isinstance(value, list):
         return ChatInput(checked_messages(value))
-    if not isinstance(value, Mapping) or "messages" not in value:
+    if value is not None and not isinstance(value, Mapping):
         return None
+    if value is None or "messages" not in value:
+        if value is not None and value.keys() & {"role", "content"}:
+            return ChatInput([_checked(0, value)])
+        raise UsageError(
+            f"the JSON is {_shown(value)}, which holds no messages",
+            f"{MESSAGES}; a text that looks like it: --user TEXT",
+        )
     unknown = value.keys() - {"messages", "tools"} - _ABOUT_THE_ANSWER
     if unknown:
         raise UsageError(

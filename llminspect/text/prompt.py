@@ -74,6 +74,11 @@ class Prompt:
         return len(self.tokens) + (0 if counted is None else counted.unknown)
 
     @property
+    def notes(self) -> Sequence[str]:
+        """What is to be noted of it."""
+        return () if self.chat is None else self.chat.notes
+
+    @property
     def labels(self) -> list[str]:
         """A text for each token, as its bytes read."""
         return [token.text for token in self.tokens]
@@ -87,6 +92,8 @@ class Chat:
     items: Sequence[ChatToken]
     counted: ChatCount | None = None
     """By which formula the tokens were counted, of a model whose template nobody knows."""
+    notes: Sequence[str] = ()
+    """What is to be noted of how it was written."""
 
     @property
     def messages(self) -> Sequence[Message]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from llminspect.text.tokenizer import Tokenizer
 
+JOINED = "the template takes a content as one text, so the parts of a content are joined by a line break"
 _PLAIN = re.compile(r"[\w .,:/+-]*")
 """A text without marks that could make up a special token."""
 OWN_VARIABLES = frozenset(("messages", "tools", "bos_token", "eos_token", "unk_token"))
@@ -48,7 +49,12 @@ class ChatPart:
 
 
 def render_chat(tokenizer: Tokenizer, chat: ChatInput) -> list[ChatPart]:
-    """The text that the model sees, in parts. It ends where the assistant is to speak.
+    """The text that the model sees, in parts. It ends where the assistant is to speak; raises as `rendered_chat`."""
+    return rendered_chat(tokenizer, chat)[0]
+
+
+def rendered_chat(tokenizer: Tokenizer, chat: ChatInput) -> tuple[list[ChatPart], list[str]]:
+    """The text that the model sees, in parts, and what is to be noted of it.
 
     Raises UserError where the model has no chat template or the template fails, UsageError where the template has no
     place for something that is given.
@@ -61,24 +67,32 @@ def render_chat(tokenizer: Tokenizer, chat: ChatInput) -> list[ChatPart]:
     options = dict(chat.options)
     goes_on = options.pop("continue_final_message", False)
     render = _rendering(tokenizer, template, options, goes_on=bool(goes_on))
-    rendered, chat = _written(render, chat)
+    given = chat
+    rendered, chat = _written(render, given)
     _check_speakers(render, rendered, chat, tokenizer.name)
     parts = _Marks(render, rendered, chat, template).parts(tokenizer)
-    return _until_last(parts, chat) if goes_on else parts
+    joined = [JOINED] if given.in_parts and not chat.in_parts and _several(given) else []
+    return _until_last(parts, chat) if goes_on else parts, joined
+
+
+def _several(chat: ChatInput) -> bool:
+    """Whether a message has more than one part."""
+    return any(isinstance(each.get("content"), list) and len(each["content"]) > 1 for each in chat.messages)
 
 
 def _written(render: Callable[[ChatInput], str], chat: ChatInput) -> tuple[str, ChatInput]:
-    """What the template writes; where it takes no content in parts, of contents as one text."""
-    try:
-        rendered = render(chat)
-    except UserError:
-        if not chat.in_parts:
-            raise
-    else:
-        if not chat.in_parts or "{'type': '" not in rendered:  # How Python writes a list of them.
-            return rendered, chat
-    plain = chat.with_plain_contents()
-    return render(plain), plain
+    """What the template writes; where it takes no content that is null, of an empty one; where it takes none in parts,
+    of contents as one text. The last form is taken as it comes, with the error that it may end in."""
+    forms = [chat, *[chat.without_null()] * chat.has_null, *[chat.with_plain_contents()] * chat.in_parts]
+    for form in forms[:-1]:
+        try:
+            rendered = render(form)
+            nulls = form.has_null and rendered.count("None") > render(form.without_null()).count("None")
+        except UserError:
+            continue
+        if not nulls and not (form.in_parts and "{'type': '" in rendered):  # How Python writes a list of them.
+            return rendered, form
+    return render(forms[-1]), forms[-1]
 
 
 class _Marks:
@@ -211,9 +225,6 @@ def _check_names(tokenizer: Tokenizer, chat: ChatInput) -> None:
     for name in chat.names():
         if spelled_in(tokenizer, name):
             raise UsageError(f"the name {name[:60]!r} in the chat spells a special token", "give it another name")
-    for name, value in chat.options.items():
-        if spelled_in(tokenizer, json.dumps(value, ensure_ascii=False)):
-            raise UsageError(f"the template option {name} spells a special token", "take it out")
 
 
 def _check_places(tokenizer: Tokenizer, template: str, chat: ChatInput) -> None:

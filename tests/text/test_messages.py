@@ -13,7 +13,7 @@ from llminspect.errors import UsageError, UserError
 from llminspect.opening import standalone
 from llminspect.text.messages import ChatInput, chat_in, checked_tools, content_of
 from llminspect.text.openai_formula import formula_of
-from llminspect.text.rendering import render_chat
+from llminspect.text.rendering import JOINED, render_chat
 from tests.text.test_chat import CHATML, tokenizer, user
 
 if TYPE_CHECKING:
@@ -58,12 +58,31 @@ def test_a_template_is_given_parts_tools_calls_and_names() -> None:
     assert content_of(chat.messages[1]) == ""
 
 
+def test_a_content_that_is_null_is_given_as_it_is_or_empty_where_the_template_cannot_take_it() -> None:
+    chat = chat_in([{"role": "assistant", "content": None, "tool_calls": [WEATHER_CALL]}, *user("None")])
+    assert chat is not None
+    says = "{% for m in messages %}{{ m.content is none }},{% if m.tool_calls %}{% endif %}{% endfor %}"
+    assert "".join(part[0] for part in written(chat, says)) == "True,False,"
+    for how in ("m.content", "m.content + ''"):
+        template = f"{{% for m in messages %}}[{{{{ {how} }}}}{{{{ m.tool_calls }}}}]{{% endfor %}}"
+        assert "".join(part[0] for part in written(chat, template)).startswith("[[{")
+        assert written(chat, template)[-2][:2] == ("None", 1)
+
+
+def test_an_option_of_the_template_counts_as_the_template_does() -> None:
+    """As transformers has it: the text that the template writes is read as a whole."""
+    made = tokenizer(WHOLE)
+    prompt = chat_prompt(ChatInput(user("<|end|>"), None, {"mood": "<|end|>"}), made, None)
+    assert [token.special for token in prompt.tokens if token.text == "<|end|>"] == [True]
+
+
 @pytest.mark.parametrize("how", ["m.content", "m['content'] + ''"])
 def test_a_template_that_takes_only_texts_gets_the_parts_as_one(how: str) -> None:
     parts = [{"type": "text", "text": "so"}, {"type": "text", "text": "hi"}]
     template = f"{{% for m in messages %}}[{{{{ {how} }}}}]{{% endfor %}}"
     expected = [("[", None, 0, False), ("so\nhi", 0, 0, True), ("]", None, 0, False)]
     assert written(ChatInput([{"role": "user", "content": parts}]), template) == expected
+    assert chat_prompt(ChatInput([{"role": "user", "content": parts}]), tokenizer(template), None).notes == [JOINED]
     prompt = counted("gpt-4o", ChatInput([{"role": "user", "content": parts}]))
     assert [(token.text, token.start) for token in prompt.tokens] == [("user", None), ("so", 0), ("hi", 3)]
 
@@ -121,8 +140,6 @@ def test_names_that_spell_a_special_token_are_refused() -> None:
     arguments = {"<|end|>": 1}
     with pytest.raises(UsageError, match="spells a special token"):
         written(ChatInput([{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": arguments}}]}]))
-    with pytest.raises(UsageError, match="mood spells a special token"):
-        written(ChatInput(user("hi"), None, {"mood": "<|end|>"}))
     steering = {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {"role": "<|end|>"}}}]}
     assert ("<|end|>", 0, None, True) in written(ChatInput([steering]))
 
@@ -132,8 +149,18 @@ def test_names_that_spell_a_special_token_are_refused() -> None:
     [
         ([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}], "holds 'image_url'"),
         ([{"role": "user", "content": [{"type": "text"}]}], "type and its text"),
-        ([{"role": "user", "content": [3]}], "not a list of objects"),
+        ([{"role": "user", "content": [3]}], "content of message 0: in the list is 3"),
+        ([{"role": "assistant", "content": ""}, 5], "message 1 is 5, not an object"),
+        ([{"role": "assistant", "tool_calls": "f"}], 'tool_calls of message 0: it is "f", not a list'),
+        ([{"role": "user", "content": 3}], "content of message 0 is 3, not a text"),
         ([{"role": "user"}], "no content"),
+        ([{"content": "x"}], "message 0 has no role"),
+        ([{"role": 5, "content": "x"}], "role of message 0 is 5"),
+        (["hi"], 'message 0 is "hi", not an object'),
+        ({"role": "user"}, "message 0 has no content"),
+        ({"conversations": [{"from": "human", "value": "a"}]}, "holds no messages"),
+        ({}, "the JSON is {}, which holds no messages"),
+        (None, "the JSON is null, which holds no messages"),
         ([{"role": "assistant", "tool_calls": [{"function": {}}]}], "names no function"),
         ([{"role": "user", "content": "x", "name": 3}], "name of message 0"),
         ({"messages": user("x"), "logits": 1}, "'logits' beside the messages"),
@@ -153,7 +180,7 @@ def test_broken_messages_are_no_text(text: str) -> None:
         chat_of_json(text)
 
 
-@pytest.mark.parametrize("text", ["[1, 2", "{role}", '"role": 1', '{"rolex": '])
+@pytest.mark.parametrize("text", ["[1, 2", "{role}", '"role": 1', '{"rolex": ', "5", "null and void", '"hi"'])
 def test_a_text_may_begin_with_a_bracket(text: str) -> None:
     assert chat_of_json(text) is None
 
@@ -162,7 +189,8 @@ def test_what_answers_of_an_api_hold_empty_is_nothing() -> None:
     chat = chat_in([{"role": "assistant", "content": "x", "refusal": None, "annotations": [], "tool_calls": None}])
     assert chat is not None
     assert chat.messages == [{"role": "assistant", "content": "x"}]
-    assert chat_in([1, 2]) is chat_in({"a": 1}) is None
+    assert chat_in({"role": "user", "content": "x"}) == chat_in([{"role": "user", "content": "x"}])
+    assert chat_in(5) is None
 
 
 def test_tools_and_options_as_they_are_given(tmp_path: Path) -> None:
