@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.model.cover import abilities, covering, settings, tensors
+from tests.model.cover import abilities, covering, parts, settings, tensors
 from tests.model.golden import NAMES, Golden
 
 if TYPE_CHECKING:
@@ -107,10 +107,11 @@ def refused(golden: Golden) -> dict[str, str]:
 
 
 COVER = covering(NAMES, lambda name: tensors(name) | settings(name) | abilities(name))
+DRAWN = covering(NAMES, lambda name: parts(name) | abilities(name) | set(map(str, refused(Golden(name)).items())))
+"""A picture hangs on what a model is made of and on what it refuses, not on each tensor and setting."""
 
 
-@pytest.mark.parametrize("form", ["", "--json"])
-@pytest.mark.parametrize("name", COVER)
+@pytest.mark.parametrize(("name", "form"), [*((name, "--json") for name in COVER), *((name, "") for name in DRAWN)])
 def test_every_command_works_or_says_why_not(called: Program, name: str, form: str) -> None:
     golden = Golden(name)
     known = refused(golden)

@@ -15,6 +15,7 @@ from llminspect.commands.schema import schema as command_schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 BOB = "Alice gave Bob her book"
 INVOCATIONS: dict[str, list[list[str]]] = {
@@ -108,7 +109,17 @@ def document_of(arguments: Sequence[str], capture: pytest.CaptureFixture[bytes])
         for arguments in INVOCATIONS.get(command, [])
     ],
 )
-def test_output_fits_its_schema(command: str, arguments: list[str], capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_output_fits_its_schema(
+    command: str,
+    arguments: list[str],
+    capsysbinary: pytest.CaptureFixture[bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if command == "cache":  # A developer's own may hold tens of thousands of files.
+        monkeypatch.setenv("LLMINSPECT_HOME", str(tmp_path))
+        (tmp_path / "hashes").mkdir()
+        (tmp_path / "hashes" / f"{0:032x}.json").touch()
     code, document = document_of([command, *arguments, "--json"], capsysbinary)
     assert code == 0, document
     result = command_schema(command)["$defs"]["result"]

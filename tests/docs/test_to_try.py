@@ -52,12 +52,14 @@ def test_every_command_can_be_pasted(page: str, codes: list[str], tmp_path: Path
     environ = prepare(tmp_path)
     failed = []
     for code in codes:
+        # A developer's own cache may hold tens of thousands of files.
+        home = {"LLMINSPECT_HOME": str(tmp_path / "home")} if code == "llminspect cache" else {}
         ran = subprocess.run(
             ["sh", "-c", code],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             cwd=tmp_path / "work",
-            env=environ,
+            env=environ | home,
             check=False,
         )
         if ran.returncode or not ran.stdout:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cache
 from html.parser import HTMLParser
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,15 +43,23 @@ RESULTS: dict[str, Callable[[], Any]] = {
 }
 
 
+@cache
+def made(name: str) -> Any:
+    with TemporaryDirectory() as home, pytest.MonkeyPatch.context() as patch:
+        if name == "cache":  # A developer's own may hold tens of thousands of files.
+            patch.setenv("LLMINSPECT_HOME", home)
+        return RESULTS[name]()
+
+
 @pytest.fixture(scope="module", params=sorted(RESULTS))
 def result(request: pytest.FixtureRequest) -> Any:
-    return RESULTS[request.param]()
+    return made(request.param)
 
 
 def test_every_kind_of_result_is_tried() -> None:
     kinds = {kind for name in commands.names() for kind in commands.result_types(name)}
     assert all(issubclass(kind, Result) for kind in kinds)
-    assert {type(make()) for make in RESULTS.values()} | {kinds_of("DecodeResult", kinds)} == kinds
+    assert set(map(type, map(made, RESULTS))) | {kinds_of("DecodeResult", kinds)} == kinds
 
 
 def kinds_of(name: str, kinds: set[Any]) -> Any:

@@ -38,6 +38,11 @@ def tensors(name: str) -> set[str]:
     return {re.sub(r"\d+", "*", f"{spec.name} {spec.shape}") for spec in described(name).specs}
 
 
+def shapes(name: str) -> set[str]:
+    """Every shape that a tensor has, in letters."""
+    return {re.sub(r"\d+", "*", spec.shape) for spec in described(name).specs}
+
+
 def settings(name: str) -> set[str]:
     """Every kind of setting: a word or a switch as it is, of numbers only that they are there."""
     return set(_kinds(described(name).config))
@@ -47,6 +52,11 @@ def abilities(name: str) -> set[str]:
     """What it can do, and with which head."""
     family = described(name).architecture
     return {*family.capabilities, str(family.head and family.head.kind)}
+
+
+def parts(name: str) -> set[str]:
+    """Of what kind each part of a model is that only some have: mixtures, states, masks."""
+    return {kind for kind in settings(name) if re.fullmatch(r"\.\w+ [A-Z]\w+", kind)}
 
 
 def _kinds(value: Any, name: str = "") -> Iterator[str]:

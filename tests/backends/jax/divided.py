@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from llminspect.model.spec import expanded_shape
 from llminspect.opening import describe_model
 from tests.backends.jax.answers import answers_of_golden
-from tests.model.cover import covering, settings, tensors
+from tests.model.cover import covering, described, settings, shapes, tensors
 from tests.model.golden import NAMES, Golden
 
 if TYPE_CHECKING:
@@ -62,6 +62,12 @@ def layouts() -> list[str]:
 def passes() -> list[str]:
     """Golden models that together have every tensor and every kind of setting that any has."""
     return covering(_to_cut(), lambda name: tensors(name) | settings(name))
+
+
+@cache
+def cuts() -> list[str]:
+    """Golden models that together have every shape of a tensor, in letters, and can do all that models do."""
+    return covering(_to_cut(), lambda name: shapes(name) | set(described(name).architecture.capabilities))
 
 
 def _to_cut() -> set[str]:

@@ -1,5 +1,5 @@
-"""Models over eight devices say what they say on numpy: every tensor and kind of setting cut by texts and by heads, and
-every layout of tensors by more of the one than of the other as well."""
+"""Models over eight devices say what they say on numpy: every layout of tensors cut by texts and by heads, every shape
+by more of the one than of the other as well. Every kind of setting, on one device, is in `test_golden_jax`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llminspect.backends.jax.mesh import partition, weights_bytes
 from llminspect.backends.jax.settings import EngineSettings
 from llminspect.backends.jax.start import on_jax
 from tests.backends.jax.answers import TEXTS, answers_of_golden, assert_same
-from tests.backends.jax.divided import STATEFUL, layouts, passes, quickly_compiled
+from tests.backends.jax.divided import STATEFUL, cuts, layouts, quickly_compiled
 from tests.model.golden import NAMES
 
 if TYPE_CHECKING:
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from tests.backends.jax.divided import Divided
 
 BOTH, OTHERS = (2, 4), ((1, 8), (4, 2))
-OVER = [*((name, *BOTH) for name in passes()), *((name, *OTHERS[at % 2]) for at, name in enumerate(layouts()))]
+OVER = [
+    *((name, *BOTH) for name in (*layouts(), "bloom")),  # Its slopes, by heads, are no tensor.
+    *((name, *OTHERS[at % 2]) for at, name in enumerate(cuts())),
+]
 """What is compared over which mesh, texts by heads: the two others in turn, as compiling takes a second each."""
 
 

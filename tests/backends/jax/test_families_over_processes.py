@@ -1,5 +1,5 @@
-"""Every layout of tensors, and SmolLM2, over two real processes says what it says on numpy; each holds its share of the
-weights. Every family over several devices of one process is in `test_families_over_devices`.
+"""Every shape of a tensor, and SmolLM2, over two real processes says what it says on numpy; each holds its share of the
+weights. Every layout over several devices of one process is in `test_families_over_devices`.
 
 The processes are started once and go through all of them; each test looks at what they left of one.
 """
@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from llminspect.model.spec import expanded_shape
 from tests.backends.jax.answers import answers_of_smollm2, assert_same, several
-from tests.backends.jax.divided import layouts, write_divided
+from tests.backends.jax.divided import cuts, write_divided
 from tests.backends.jax.two import ended, two
 
 if TYPE_CHECKING:
@@ -62,13 +62,13 @@ def asked_once(folder: Path, jobs: Callable[[], Sequence[Job]], devices: tuple[i
 
 @pytest.fixture(scope="session")
 def over_two(shared: Path) -> Path:
-    """Every layout cut over two processes of one device; SmolLM2's texts over the same two."""
+    """Every shape cut over two processes of one device; SmolLM2's texts over the same two."""
 
     def jobs() -> list[Job]:
-        for name in layouts():
+        for name in cuts():
             (shared / name).mkdir(exist_ok=True)
             write_divided(several(name), shared / name)
-        return [*((name, str(shared / name), None) for name in layouts()), ("smollm2", "smollm2", "data=2")]
+        return [*((name, str(shared / name), None) for name in cuts()), ("smollm2", "smollm2", "data=2")]
 
     return asked_once(shared / "two", jobs)
 
@@ -95,8 +95,8 @@ def bytes_by_cut(model: Model) -> tuple[int, int]:
     return cut, whole
 
 
-@pytest.mark.parametrize("name", layouts())
-def test_a_layout_over_two_processes(name: str, over_two: Path, divided: Callable[[str], Divided]) -> None:
+@pytest.mark.parametrize("name", cuts())
+def test_shapes_over_two_processes(name: str, over_two: Path, divided: Callable[[str], Divided]) -> None:
     plain = divided(name)
     cut, whole = bytes_by_cut(plain.model)
     # Near half of all; in so small a model what is whole weighs much: positions, heads, shared keys and experts.

@@ -1,7 +1,7 @@
 """Golden models that together have every tensor and setting give on JAX the reference's numbers, and numpy's; each
-layout of tensors the same greedy tokens.
+shape of a tensor the same greedy tokens.
 
-Those that every kind gives with its cache over several devices are in `test_families_over_devices`.
+Those that every layout gives with its cache over several devices are in `test_families_over_devices`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from llminspect.core.tap import Capture
 from llminspect.errors import UsageError
 from llminspect.opening import open_model
 from tests.backends.jax.answers import SEEN
-from tests.backends.jax.divided import UNCUT, layouts, passes, quickly_compiled
+from tests.backends.jax.divided import UNCUT, cuts, passes, quickly_compiled
 from tests.closeness import assert_close
 from tests.model.golden import Golden, assert_as_expected, computed, greedy
 
 if TYPE_CHECKING:
     from tests.backends.jax.conftest import Placed
 
-GENERATING = [name for name in layouts() if "greedy" in Golden(name).expected]
+GENERATING = [name for name in cuts() if "greedy" in Golden(name).expected]
 
 
 @pytest.fixture(autouse=True)
