@@ -37,6 +37,8 @@ def tokenizer_from_gguf(metadata: Mapping[str, Any], name: str = "gguf") -> Toke
         "gpt2": _bpe,
         "gemma4": _bpe,
         "whitespace": _bpe,
+        "hybriddna": _hybrid_dna,
+        "rwkv": _longest_match,
         "llama": _sentencepiece,
         "t5": _sentencepiece,
         "bert": _wordpiece,
@@ -103,7 +105,7 @@ def _bpe(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> Tokenizer:
     if not merges:
         raise ModelError("the tokenizer is a byte-pair encoding without merges (tokenizer.ggml.merges)")
     pre = _pre(metadata)
-    if pre in _OF_CHARACTERS:
+    if pre in _OF_CHARACTERS and metadata["tokenizer.ggml.model"] != "hybriddna":
         return _character_bpe(name, metadata, kinds, merges, pre)
     whole_first = pre in WHOLE_WORDS_FIRST
     tokenizer = ByteLevelBPE(
@@ -138,6 +140,24 @@ def _character_bpe(name: str, metadata: Mapping[str, Any], kinds: _Kinds, merges
     if pre == "whitespace":
         return SpacedBPE(name, pieces, merges, bool(metadata.get("tokenizer.ggml.normalizer.lowercase", False)))
     return CharacterBPE(name, pieces, merges, whole_breaks=pre != "sarvam-moe")
+
+
+def _hybrid_dna(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> Tokenizer:
+    from llminspect.text.hybrid_dna import HybridDNA
+
+    text = _bpe(name, metadata, kinds)
+    assert isinstance(text, ByteLevelBPE), "a pre-tokenizer of characters is another kind"
+    made = HybridDNA(text)
+    made.note = text.note
+    return made
+
+
+def _longest_match(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> Tokenizer:
+    """RWKV's, which has no merges."""
+    from llminspect.text.longest_match import LongestMatch
+
+    listed: Sequence[int] = metadata.get("tokenizer.ggml.token_type") or []
+    return LongestMatch(name, _tokens(metadata), kinds[0], [i for i, kind in enumerate(listed) if kind == UNUSED])
 
 
 def _sentencepiece(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> Tokenizer:
@@ -235,4 +255,8 @@ def _add_rules(tokenizer: Tokenizer, metadata: Mapping[str, Any]) -> None:
     tokenizer.eos_ids = frozenset(stop for stop in stops if stop is not None)
     template, for_tools = (metadata.get(f"tokenizer.chat_template{name}") for name in ("", ".tool_use"))
     tokenizer.chat_template = template if isinstance(template, str) else None
+    if template == "rwkv-world":
+        from llminspect.text.longest_match import CHAT_TEMPLATE
+
+        tokenizer.chat_template = CHAT_TEMPLATE
     tokenizer.tool_template = for_tools if isinstance(for_tools, str) else None

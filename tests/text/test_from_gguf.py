@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llminspect.analysis.prompt import chat_prompt
 from llminspect.errors import ModelError, UsageError
 from llminspect.text.bpe import BYTE_ALPHABET
 from llminspect.text.from_gguf import tokenizer_from_gguf
+from llminspect.text.messages import ChatInput
 from llminspect.text.tokenization_steps import tokenization_steps
 
 if TYPE_CHECKING:
@@ -185,3 +187,64 @@ def test_what_stands_around_a_text() -> None:
 def test_a_file_that_makes_no_sense(changes: dict[str, Any]) -> None:
     with pytest.raises(ModelError):
         tokenizer_from_gguf(byte_level(**changes))
+
+
+def longest_match(*words: bytes) -> dict[str, Any]:
+    """As the converter writes RWKV's file: what Python writes between the quotes of `b"…"`."""
+    tokens = [
+        "<s>",
+        *(repr(bytes([byte]))[2:-1] for byte in range(256)),
+        *(repr(word)[2:-1] for word in words),
+        "[PAD]",
+    ]
+    return {
+        "tokenizer.ggml.model": "rwkv",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": [3, *[1] * (len(tokens) - 2), 5],
+        "tokenizer.ggml.eos_token_id": 0,
+        "tokenizer.ggml.eot_token_id": 257,
+        "tokenizer.chat_template": "rwkv-world",
+    }
+
+
+def test_the_longest_token_at_each_place() -> None:
+    words = (b"\n\n", b"ab", b"abcd", b"bc", "中文".encode(), "中".encode()[:2], b"'\"\\", b"<s", b"[PAD")
+    tokenizer = tokenizer_from_gguf(longest_match(*words))
+    assert [token.data for token in tokenizer.encode("abcab\n\n\n中文中'\"\\")] == [
+        *(b"ab", b"c", b"ab", b"\n\n", b"\n", "中文".encode(), "中".encode()[:2], "中".encode()[2:], b"'\"\\"),
+    ]
+    assert texts_of(tokenizer, "<s>[PAD]") == ["<s", ">", "[PAD", "]"]
+    assert tokenizer.encode_ids("<s>", "special") == [0]
+    assert tokenizer.eos_ids == {0, 257}
+    assert tokenizer.prefix_ids == ()
+    chat = chat_prompt(ChatInput([{"role": "user", "content": " ab "}]), tokenizer, None)
+    assert b"".join(token.data for token in chat.tokens) == b"User: ab\n\nAssistant:"
+    without = longest_match()
+    without["tokenizer.ggml.tokens"][7] = "gone"
+    with pytest.raises(ModelError, match="256 single bytes 1 have no token"):
+        tokenizer_from_gguf(without)
+
+
+@given(st.binary(), st.lists(st.binary(min_size=1, max_size=4), unique=True, max_size=8))
+def test_the_longest_match_is_lossless(data: bytes, words: list[bytes]) -> None:
+    tokenizer = tokenizer_from_gguf(longest_match(*(word for word in words if len(word) > 1)))
+    text = data.decode("utf-8", "surrogateescape")
+    assert tokenizer.decode(tokenizer.encode_ids(text)) == data
+
+
+def test_dna_between_its_tags_has_six_bases_a_token() -> None:
+    metadata = byte_level()
+    metadata["tokenizer.ggml.model"] = "hybriddna"
+    metadata["tokenizer.ggml.tokens"] += ["<dna>", "</dna>", "<oov>", "ACGTAC\ue000", "GTAAAA\ue000"]
+    metadata["tokenizer.ggml.token_type"] += [1] * 5
+    tokenizer = tokenizer_from_gguf(metadata)
+    tokens = tokenizer.encode("hello<dna>acgtacACGNACgt</dna> world<dna>GTA")
+    expected = ["hello", "<dna>", "ACGTAC", "<oov>", "GTAAAA", "</dna>", " world", "<dna>", "GTAAAA"]
+    assert [token.text for token in tokens] == expected
+    assert [token.start for token in tokens] == [0, 5, 10, 16, 22, 24, 30, 36, 41]
+    assert tokens[-1].end == 44
+    assert tokenizer.encode_ids("<dna>ACGTAC</dna>") == [metadata["tokenizer.ggml.tokens"].index(text) for text in (
+        "<dna>", "ACGTAC\ue000", "</dna>"
+    )]  # fmt: skip
+    del metadata["tokenizer.ggml.tokens"][-3:], metadata["tokenizer.ggml.token_type"][-3:]
+    assert "<dna>" not in texts_of(tokenizer_from_gguf(metadata), "<dna>A")
