@@ -22,6 +22,7 @@ import golden_experts
 import golden_families
 import golden_gemma
 import golden_grown
+import golden_hybrids
 import golden_kin
 import golden_latent
 import golden_later
@@ -249,6 +250,7 @@ def main(arguments: list[str]) -> None:
         *golden_parallel.FAMILIES,
         *golden_masking.FAMILIES,
         *golden_state.FAMILIES,
+        *golden_hybrids.FAMILIES,
         *golden_encoders.FAMILIES,
         *golden_kin.FAMILIES,
         *golden_seq2seq.FAMILIES,

@@ -41,7 +41,7 @@ def beside(
     def draw(random: Random) -> Draw:
         found = grouped(random)
         found |= more(random, found["num_hidden_layers"])
-        if name == "lfm2":  # Whose norms have another key.
+        if name.startswith("lfm2"):  # Whose norms have another key.
             del found["rms_norm_eps"]
         return Draw(name, config(**with_rope(random, found)), model)
 
@@ -71,7 +71,9 @@ def granite(random: Random, layers: int) -> dict[str, Any]:
     factors = ("attention_multiplier", "embedding_multiplier", "residual_multiplier", "logits_scaling")
     found = mamba_beside(random) | perhaps(random, **dict.fromkeys(factors, (0.3, 1.0, 2.5)))
     found |= perhaps(random, position_embedding_type=("rope", None)) | {"shared_intermediate_size": 14}
-    return found | {"num_local_experts": 0, "layer_types": kinds(random, layers, "linear_attention")}
+    experts = random.choice((0, 3))
+    found |= {"num_local_experts": experts, "num_experts_per_tok": random.choice((1, 2))}
+    return found | {"layer_types": kinds(random, layers, "linear_attention")}
 
 
 def bamba(random: Random, layers: int) -> dict[str, Any]:
@@ -93,10 +95,24 @@ def delta_mixture(random: Random, layers: int) -> dict[str, Any]:
     return found | delta(random, layers)
 
 
+def delta_experts(random: Random, layers: int) -> dict[str, Any]:
+    found = {"num_experts": 4, "num_experts_per_tok": random.choice((1, 3)), "moe_intermediate_size": 14}
+    return found | {"shared_expert_intermediate_size": 10} | delta(random, layers)
+
+
+def lfm2_moe(random: Random, layers: int) -> dict[str, Any]:
+    found = perhaps(random, norm_eps=EPSILONS, conv_bias=SWITCH, conv_L_cache=(2, 3, 5), use_expert_bias=SWITCH)
+    found |= perhaps(random, norm_topk_prob=SWITCH, routed_scaling_factor=(0.7, 2.5))
+    found |= {"num_experts": 4, "num_experts_per_tok": random.choice((1, 3)), "moe_intermediate_size": 14}
+    return found | {"num_dense_layers": random.randint(0, layers), "layer_types": kinds(random, layers, "conv")}
+
+
 FAMILIES = (
     pure("mamba", t.MambaConfig, t.MambaForCausalLM, lambda random: perhaps(random, time_step_rank=(1, 3))),
     pure("mamba2", t.Mamba2Config, t.Mamba2ForCausalLM, mamba2_sizes),
     beside("lfm2", t.Lfm2Config, t.Lfm2ForCausalLM, lfm2),
+    beside("lfm2_moe", t.Lfm2MoeConfig, t.Lfm2MoeForCausalLM, lfm2_moe),
+    beside("qwen3_5_moe_text", t.Qwen3_5MoeTextConfig, t.Qwen3_5MoeForCausalLM, delta_experts),
     beside("granitemoehybrid", t.GraniteMoeHybridConfig, t.GraniteMoeHybridForCausalLM, granite),
     beside("bamba", t.BambaConfig, t.BambaForCausalLM, bamba),
     beside("qwen3_5_text", t.Qwen3_5TextConfig, t.Qwen3_5ForCausalLM, delta),

@@ -45,6 +45,9 @@ class Router:
     """Groups of experts of which only the best are looked at."""
     factor: float = 1.0
     """What all weights are multiplied by."""
+    added: float | None = None
+    """What is added to the sum of the chosen's sigmoids before they are divided by it, where it is not next to nothing
+    (1e-20)."""
 
 
 def route(scores_TX: Array, router: Router, bias_X: Array | None = None) -> Array:
@@ -69,7 +72,8 @@ def route(scores_TX: Array, router: Router, bias_X: Array | None = None) -> Arra
     else:
         weights_TX = xp.where(chosen_TX, weights_TX, xp.zeros_like(weights_TX))
         if router.among_chosen:
-            weights_TX = weights_TX / (xp.sum(weights_TX, axis=-1, keepdims=True) + 1e-20)
+            added = 1e-20 if router.added is None else router.added
+            weights_TX = weights_TX / (xp.sum(weights_TX, axis=-1, keepdims=True) + added)
     return weights_TX if router.factor == 1 else weights_TX * router.factor
 
 

@@ -80,12 +80,13 @@ def claim(
 ) -> list[TensorSpec]:
     """The specs whose tensors the file holds, with the names that this file has for them.
 
-    Raises ModelError naming the tensors that are missing, of another shape than the configuration says, or left over.
+    Of specs of the same name the file holds one. Raises ModelError naming the tensors that are missing, of another
+    shape than the configuration says, or left over.
     """
     in_file = _names_in_file(architecture, file_format, shapes)
     present: list[TensorSpec] = []
     claimed: set[str] = set()
-    missing: list[str] = []
+    needed: dict[str, list[str]] = {}
     lacking: dict[str, list[str]] = {}
     for spec in architecture.tensors(config):
         sources = spec.sources(file_format)
@@ -94,7 +95,8 @@ def claim(
             optional = spec.optional or (
                 spec.name == "unembedding.bias" and _without_words(architecture, config, present)
             )
-            missing += [] if optional else absent or [spec.name]
+            if not optional:
+                needed.setdefault(spec.name, absent or [spec.name])
             if isinstance(spec.optional, str):
                 lacking.setdefault(spec.optional, []).extend(absent)
             continue
@@ -109,11 +111,14 @@ def claim(
             if shape != expected:
                 raise ModelError(f"tensor {sources[0]} has the shape {shape}, the configuration says {expected}")
     groups = {spec.optional for spec in present}
+    arrays = {spec.name for spec in present}
+    missing = [name for array, names in needed.items() if array not in arrays for name in names]
     missing += [name for group, names in lacking.items() if group in groups for name in names]
     if missing:
         raise ModelError(f"tensors are missing: {_some(missing)}")
     copies, left = [], []
-    behind = tuple(f"layers.{config.sizes.L + index}." for index in range(config.layers_behind))
+    last = config.sizes.L + config.layers_behind
+    behind = tuple(f"{stack}.{index}." for stack in ("layers", "blk") for index in range(config.sizes.L, last))
     for name, held in in_file.items():
         if held not in claimed and not name.startswith(behind):
             copy = next((known for known in architecture.ignored if fnmatchcase(name, known.pattern)), None)

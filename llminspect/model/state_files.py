@@ -79,6 +79,24 @@ def mamba2_of_gguf(settings: Settings) -> Mamba2:
     return Mamba2(heads, channels // heads, shared, keys, kernel, epsilon)
 
 
+def attending_of_gguf(settings: Settings) -> tuple[int, ...]:
+    """The layers with attention: those for which the file counts keys and values. From here on it states their number
+    once, for all."""
+    key = "attention.head_count_kv"
+    stated, layers = settings.need(key), settings.whole("block_count")
+    each = stated if isinstance(stated, list) else [stated] * layers
+    counts = {count for count in each if count != 0}
+    if len(each) != layers or len(counts) > 1 or not all(type(count) is int and count > 0 for count in counts):
+        raise settings.wrong(key, f"one number, or 0, for each of {layers} layers")
+    settings.values = {**settings.values, key: max(counts, default=settings.whole("attention.head_count"))}
+    return tuple(index for index, count in enumerate(each) if count)
+
+
+def others(layers: tuple[int, ...], config: Config) -> tuple[int, ...]:
+    """All but those layers."""
+    return tuple(index for index in range(config.sizes.L) if index not in layers)
+
+
 def logarithm(speed: Array, config: Config) -> Array:
     """GGUF files hold −e to the power of what the others hold …"""
     logarithms: Array = np.log(-speed)

@@ -69,7 +69,10 @@ NONE = {
     "ablate": "a state and no attention",
     "embed positions": "adds nothing to a token for its position",
 }
-HYBRIDS = ("lfm2", "qwen3_5", "qwen3_next", "granitemoehybrid", "bamba")
+HYBRIDS = (
+    *("lfm2", "qwen3_5", "qwen3_next", "granitemoehybrid", "bamba"),
+    *("lfm2_moe", "qwen3_5_moe", "granitemoehybrid-experts"),
+)
 STATES = {"mamba": NONE, "mamba2": NONE} | {name: {"rollout": NO_ATTENTION} for name in HYBRIDS}
 """What only an attention in every layer can answer."""
 

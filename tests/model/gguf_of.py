@@ -91,6 +91,11 @@ KINDS = {
     "lfm2": gguf.MODEL_ARCH.LFM2,
     "minicpm3": gguf.MODEL_ARCH.MINICPM3,
     **dict.fromkeys(("deepseek-v2", "deepseek-v3", "glm4-moe-lite"), gguf.MODEL_ARCH.DEEPSEEK2),
+    "lfm2_moe": gguf.MODEL_ARCH.LFM2MOE,
+    "qwen3_next": gguf.MODEL_ARCH.QWEN3NEXT,
+    "qwen3_5": gguf.MODEL_ARCH.QWEN35,
+    "qwen3_5_moe": gguf.MODEL_ARCH.QWEN35MOE,
+    **dict.fromkeys(("granitemoehybrid", "granitemoehybrid-experts"), gguf.MODEL_ARCH.GRANITE_HYBRID),
     "mamba": gguf.MODEL_ARCH.MAMBA,
     "mamba2": gguf.MODEL_ARCH.MAMBA2,
     "t5": gguf.MODEL_ARCH.T5,
@@ -123,6 +128,7 @@ UNSAID: dict[str, Callable[[Any], Any]] = {
     "gpt-oss": lambda config: replace(config, unit=replace(config.unit, limit=1.5)),
     "starcoder2": lambda config: replace(config, window=8, windowed=(0, 1, 2)),
     "mpt": lambda config: replace(config, scale=0.3),
+    "lfm2_moe": lambda config: replace(config, experts=replace(config.experts, factor=1.3)),
     "mamba2": lambda config: replace(config, state=replace(config.state, limits=(0.2, 1.5))),
     **dict.fromkeys(("t5", "t5-gated", "umt5"), lambda config: replace(config, farthest=20)),
     "t5-encoder": lambda config: replace(config, farthest=10),
@@ -157,7 +163,7 @@ def write(golden: Golden, path: Path, more: Callable[[Any], None] = lambda write
     writer.close()
 
 
-RMS_EPSILON = ("lfm2",)
+RMS_EPSILON = ("lfm2", "lfm2_moe")
 """Whose key for the ε of their RMS norms others have for layer norms."""
 
 
@@ -389,8 +395,41 @@ def write_lfm2_keys(writer: Any, config: dict[str, Any]) -> None:
     writer.add_head_count_kv([shared if kind == "full_attention" else 0 for kind in config["layer_types"]])
     writer.add_vocab_size(config["vocab_size"])
     writer.add_shortconv_l_cache(config["conv_L_cache"])
+    if "num_experts" in config:
+        writer.add_leading_dense_block_count(config["num_dense_layers"])
+        writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+        return
     multiple = config["block_multiple_of"]
     writer.add_feed_forward_length(-(-int(2 * config["intermediate_size"] / 3) // multiple) * multiple)
+
+
+def write_delta_keys(writer: Any, config: dict[str, Any]) -> None:
+    heads, full = config["linear_num_value_heads"], config["layer_types"].index("full_attention")
+    writer.add_ssm_conv_kernel(config["linear_conv_kernel_dim"])
+    writer.add_ssm_state_size(config["linear_key_head_dim"])
+    writer.add_ssm_group_count(config["linear_num_key_heads"])
+    writer.add_ssm_time_step_rank(heads)
+    writer.add_ssm_inner_size(config["linear_value_head_dim"] * heads)
+    writer.add_full_attention_interval(full + 1)
+    write_width(writer, config)
+    if config["model_type"] != "qwen3_next":
+        writer.add_rope_dimension_sections([11, 11, 10, 0])
+
+
+def write_granite_hybrid_keys(writer: Any, config: dict[str, Any]) -> None:
+    write_granite_mixture_keys(writer, config)
+    write_mamba2_beside(writer, config, config["mamba_expand"] * config["hidden_size"])
+    shared = config["num_key_value_heads"]
+    writer.add_head_count_kv([shared * (kind == "full_attention") for kind in config["layer_types"]])
+    writer.add_rope_scaling_finetuned(config["position_embedding_type"] == "rope")
+
+
+def write_mamba2_beside(writer: Any, config: dict[str, Any], channels: int) -> None:
+    writer.add_ssm_conv_kernel(config["mamba_d_conv"])
+    writer.add_ssm_state_size(config["mamba_d_state"])
+    writer.add_ssm_group_count(config["mamba_n_groups"])
+    writer.add_ssm_inner_size(channels)
+    writer.add_ssm_time_step_rank(config["mamba_n_heads"])
 
 
 def write_latent_keys(writer: Any, config: dict[str, Any]) -> None:
@@ -442,7 +481,9 @@ MORE_KEYS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "gpt_neox": write_parallel_keys,
     "stablelm": write_parallel_keys,
     "gpt_oss": write_gpt_oss_keys,
-    "lfm2": write_lfm2_keys,
+    **dict.fromkeys(("lfm2", "lfm2_moe"), write_lfm2_keys),
+    **dict.fromkeys(("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"), write_delta_keys),
+    "granitemoehybrid": write_granite_hybrid_keys,
     **dict.fromkeys(("minicpm3", "deepseek_v2", "deepseek_v3", "glm4_moe_lite"), write_latent_keys),
     **dict.fromkeys(("arcee", "smollm3", "nemotron", "glm4", "starcoder2"), write_width),
 }
@@ -581,7 +622,7 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
         if kind == "gpt_oss" and ".mlp.experts." in name:
             yield from gpt_oss_experts(name, array)
             continue
-        if name.endswith((".A_log", ".mixer.D", ".mamba.D")) and kind != "mamba":
+        if name.endswith((".mixer.A_log", ".mamba.A_log", ".mixer.D", ".mamba.D")) and kind not in ("mamba", "jamba"):
             array = array[:, None]
         if name.endswith(".A_log"):
             array = -np.exp(array)
@@ -593,7 +634,22 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
             array = array.squeeze(1)
         if name.endswith("e_score_correction_bias"):
             name, array = name.replace("correction_bias", "correction.bias"), array.squeeze()
-        if kind == "granitemoeshared" and "input_linear" in name:
+        if kind.startswith("qwen3_5") and ".linear_attn." in name:
+            array = tiled(config, name, array)
+        if kind.startswith(("qwen3_5", "qwen3_next")) and name.endswith("norm.weight"):
+            array = array if "linear_attn" in name else array + 1
+        if "in_proj_qkvz" in name:
+            yield from parted(config, name, array)
+            continue
+        if name.endswith("expert_bias"):
+            name += ".bias"
+        if kind == "granitemoehybrid" and not config["num_local_experts"] and "shared_mlp" in name:
+            block, _, which = name.removesuffix(".weight").partition("shared_mlp.")
+            halves = [array] if which == "output_linear" else np.split(array, 2)
+            for part, half in zip(("down",) if len(halves) == 1 else ("gate", "up"), halves, strict=True):
+                yield f"{block}mlp.{part}_proj.weight", half
+            continue
+        if kind in ("granitemoeshared", "granitemoehybrid") and "input_linear" in name:
             block = name.removesuffix("input_linear.weight").replace("block_sparse_moe.", "mlp.experts.")
             for part, half in zip(("gate_proj", "up_proj"), np.split(array, 2, axis=-2), strict=True):
                 yield f"{block.replace('shared_mlp.', 'mlp.shared_experts.')}{part}.weight", half
@@ -655,7 +711,7 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
             before, _, behind = name.partition(".experts.")
             index, _, part = behind.partition(".")
             block = before.replace("block_sparse_moe", "feed_forward").replace("model.layers", "layers")
-            block = before if kind != "mixtral" else block
+            block = before if kind not in ("mixtral", "lfm2_moe") else block
             experts.setdefault(f"{block}.experts.{part}", {})[int(index)] = array
             continue
         yield name, array
@@ -664,7 +720,31 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
 
 
 ENCODERS = ("bert", "roberta", "modernbert", "nomic_bert", "jina_embeddings_v3", "eurobert")
-PERMUTED = ("llama", "mixtral", "granite", "granitemoeshared", "arcee", "smollm3", "olmo")
+PERMUTED = ("granitemoehybrid", "llama", "mixtral", "granite", "granitemoeshared", "arcee", "smollm3", "olmo")
+
+
+def tiled(config: dict[str, Any], name: str, array: Array) -> Array:
+    """Of Qwen 3.5 the first head of values of each key, then the second of each; `_reorder_v_heads`."""
+    keys, heads = config["linear_num_key_heads"], config["linear_num_value_heads"]
+    after = 2 * keys * config["linear_key_head_dim"] if "in_proj_qkv" in name or "conv1d" in name else 0
+    if name.endswith("linear_attn.norm.weight"):
+        return array
+    rows = array.T if "out_proj" in name else array
+    width = (len(rows) - after) // heads
+    turned = rows[after:].reshape(keys, heads // keys, width, *rows.shape[1:]).swapaxes(0, 1)
+    rows = np.concatenate([rows[:after], turned.reshape(rows[after:].shape)])
+    return rows.T if "out_proj" in name else rows
+
+
+def parted(config: dict[str, Any], name: str, array: Array) -> Iterator[tuple[str, Array]]:
+    """Qwen3-Next's queries, keys, values and gate, which stand group by group."""
+    groups, keys = config["linear_num_key_heads"], config["linear_key_head_dim"]
+    values = config["linear_num_value_heads"] // groups * config["linear_value_head_dim"]
+    cut = np.split(array.reshape(groups, -1, array.shape[-1]), [keys, 2 * keys, 2 * keys + values], axis=1)
+    query, key, value, gate = (part.reshape(-1, array.shape[-1]) for part in cut)
+    layer = f"blk.{name.split('.')[2]}"
+    yield f"{layer}.attn_qkv.weight", np.concatenate([query, key, value])
+    yield f"{layer}.attn_gate.weight", gate
 
 
 def gpt_oss_experts(name: str, array: Array) -> Iterator[tuple[str, Array]]:

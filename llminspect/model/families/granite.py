@@ -55,29 +55,30 @@ def _multiplied(found: files.DecoderConfig, settings: files.Settings) -> files.D
     )
 
 
-def mixture_tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
-    block, shared = "block_sparse_moe", "shared_mlp.input_linear.weight"
-    assert config.experts is not None
-    width = config.experts.shared_width
-    of_all = (
-        files.TensorSpec(
-            "feedforward.shared.gate.weight", f"{width} D", shared, "ffn_gate_shexp.weight", mixtures.first_half
-        ),
-        files.TensorSpec(
-            "feedforward.shared.up.weight", f"{width} D", shared, "ffn_up_shexp.weight", mixtures.second_half
-        ),
-        *files.linear_specs(
-            ("feedforward.shared.down", f"D {width}", "shared_mlp.output_linear", "ffn_down_shexp"),
-        ),
-    )
-    layer = [
-        *files.NORMS_BEFORE,
-        *files.attention_specs(config, permuted=True),
+def shared_specs(part: str, width: str, suffix: str) -> list[files.TensorSpec]:
+    """Of the network that works on every token; GGUF files have `suffix` behind its names where there are others."""
+    both = "shared_mlp.input_linear.weight"
+    gate, up = (f"ffn_{name}{suffix}.weight" for name in ("gate", "up"))
+    return [
+        files.TensorSpec(f"{part}.gate.weight", f"{width} D", both, gate, mixtures.first_half),
+        files.TensorSpec(f"{part}.up.weight", f"{width} D", both, up, mixtures.second_half),
+        *files.linear_specs((f"{part}.down", f"D {width}", "shared_mlp.output_linear", f"ffn_down{suffix}")),
+    ]
+
+
+def fed_specs(config: files.DecoderConfig) -> list[files.TensorSpec]:
+    """The mixture, and the expert of all tokens where there is one."""
+    block, width = "block_sparse_moe", config.experts and config.experts.shared_width
+    return [
         *mixtures.stacked_specs(
             f"{block}.router.layer.weight", f"{block}.input_linear.weight", f"{block}.output_linear.weight"
         ),
-        *(of_all if width else ()),
+        *(shared_specs("feedforward.shared", str(width), "_shexp") if width else ()),
     ]
+
+
+def mixture_tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
+    layer = [*files.NORMS_BEFORE, *files.attention_specs(config, permuted=True), *fed_specs(config)]
     return files.around_layers(config, layer)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from llminspect.model import decoder_files as files
 from llminspect.model import state_files
+from llminspect.model.families import granite
 from llminspect.model.selective_states import Mamba2
 
 if TYPE_CHECKING:
@@ -46,27 +47,34 @@ def with_mamba(
 
 
 def granite_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
-    settings.skip("intermediate_size")  # Of experts, which a model without them states as well.
-    sizes = files.sizes_from_huggingface(settings, "shared_intermediate_size")
-    config = files.from_huggingface(
-        settings,
-        sizes,
-        scale=settings.number("attention_multiplier"),
-        embedding_scale=settings.number("embedding_multiplier"),
-        residual_scale=settings.number("residual_multiplier"),
-        logit_scale=1 / settings.number("logits_scaling"),
-        biased=files.attention_biases(settings),
-    )
+    experts = settings.get("num_local_experts") != 0
+    if experts:
+        config = granite.mixture_from_huggingface(settings)
+    else:  # What is said of experts is said of none.
+        settings.skip("intermediate_size", "num_experts_per_tok")
+        config = granite.from_huggingface(settings, files.sizes_from_huggingface(settings, "shared_intermediate_size"))
+    layers = config.sizes.L
     settings.only("position_embedding_type", "rope", "nope")
-    settings.only("num_local_experts", 0)
-    settings.skip("num_experts_per_tok")
     if settings.get("position_embedding_type") != "rope":
-        config = replace(config, unturned=tuple(range(sizes.L)))
-    kinds = settings.get("layer_types", settings.get("layers_block_type", ["mamba"] * sizes.L))
-    if len(kinds) != sizes.L or not set(kinds) <= {*STATES, *ATTENTIONS}:
-        raise settings.wrong("layer_types", f"{STATES[0]} or {ATTENTIONS[0]} for each of {sizes.L} layers")
-    layers = tuple(index for index, kind in enumerate(kinds) if kind in STATES)
-    return with_mamba(config, settings, settings.whole("mamba_expand") * sizes.D, layers, alone=True)
+        config = replace(config, unturned=tuple(range(layers)))
+    kinds = settings.get("layer_types", settings.get("layers_block_type", ["mamba"] * layers))
+    if len(kinds) != layers or not set(kinds) <= {*STATES, *ATTENTIONS}:
+        raise settings.wrong("layer_types", f"{STATES[0]} or {ATTENTIONS[0]} for each of {layers} layers")
+    stateful = tuple(index for index, kind in enumerate(kinds) if kind in STATES)
+    return with_mamba(config, settings, settings.whole("mamba_expand") * config.sizes.D, stateful, alone=True)
+
+
+def granite_from_gguf(settings: files.Settings) -> files.DecoderConfig:
+    attending = state_files.attending_of_gguf(settings)
+    if settings.get("expert_count"):
+        config = granite.mixture_from_gguf(settings)
+    else:
+        settings.skip("expert_used_count", "expert_shared_feed_forward_length")
+        config = granite.from_gguf(settings)
+    if not settings.flag("rope.scaling.finetuned", True):  # As these files say that nothing is turned.
+        config = replace(config, unturned=tuple(range(config.sizes.L)))
+    others = state_files.others(attending, config)
+    return state_files.with_state(config, state_files.mamba2_of_gguf(settings), others, others)
 
 
 def bamba_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
@@ -85,19 +93,19 @@ def mixer_specs(config: files.DecoderConfig, index: int) -> list[TensorSpec]:
     assert state is None or isinstance(state, Mamba2)
     mixer = "attention" if state is None else "state"
     return [
-        *files.linear_specs((f"{mixer}.norm", "D", "input_layernorm", None)),
-        *(files.attention_specs(config) if state is None else state_files.mamba2_specs(state, "mamba", config.biased)),
+        *files.linear_specs((f"{mixer}.norm", "D", "input_layernorm", "attn_norm")),
+        *(
+            files.attention_specs(config, permuted=True)
+            if state is None
+            else state_files.mamba2_specs(state, "mamba", config.biased)
+        ),
     ]
 
 
 def granite_tensors(config: files.DecoderConfig) -> list[TensorSpec]:
-    halves = {"feedforward.gate": "F D", "feedforward.up": "F D"}
-    fed = [
-        *files.linear_specs(("feedforward.norm", "D", "post_attention_layernorm", None)),
-        *files.fused_specs(halves, "shared_mlp.input_linear", ""),
-        *files.linear_specs(("feedforward.down", "D F", "shared_mlp.output_linear", None)),
-    ]
-    return files.around_layers(config, lambda index: [*mixer_specs(config, index), *fed])
+    norm = files.linear_specs(("feedforward.norm", "D", "post_attention_layernorm", "ffn_norm"))
+    fed = granite.fed_specs(config) if config.experts else granite.shared_specs("feedforward", "F", "")
+    return files.around_layers(config, lambda index: [*mixer_specs(config, index), *norm, *fed])
 
 
 FED = (
@@ -127,12 +135,15 @@ ARCHITECTURES = (
         "granitemoehybrid",
         granite_from_huggingface,
         granite_tensors,
+        gguf="granitehybrid",
+        read_gguf=granite_from_gguf,
         defaults={
             **MAMBA,
             **dict.fromkeys(MULTIPLIERS, 1.0),
             "shared_intermediate_size": 1024,
             "max_position_embeddings": 2048,
             "num_local_experts": 8,
+            "num_experts_per_tok": 2,
         },
     ),
     files.family(

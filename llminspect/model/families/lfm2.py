@@ -1,4 +1,5 @@
-"""LFM2: most layers are a gated short convolution, some have attention, with a norm on each query and key.
+"""LFM2: most layers are a gated short convolution, some have attention, with a norm on each query and key; and its
+mixture, whose router has sigmoids.
 
 Liquid AI 2025, "LFM2 Technical Report", section 2.
 """
@@ -9,11 +10,15 @@ from dataclasses import replace
 
 from llminspect.core.feedforward import Glu
 from llminspect.model import decoder_files as files
+from llminspect.model import mixture_files as mixtures
 from llminspect.model import state_files
-from llminspect.model.config import GGUF, read_sizes
 from llminspect.model.states import ShortConvolution
 
 BIASED = ("state.input", "state.output", "state.convolution")
+CHOICE = "feedforward.router.choice"
+"""Named where a bias counts in the choice of experts."""
+ADDED = 1e-6
+"""To the sum of the weights of a token's experts."""
 
 
 def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
@@ -33,6 +38,33 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
         epsilon="norm_eps",
         tied=settings.flag("tie_embedding", settings.flag("tie_word_embeddings", True)),
         biased=BIASED if settings.flag("conv_bias") else (),
+    )
+    return with_convolutions(config, settings.whole("conv_L_cache"), attention_layers(settings, sizes.L))
+
+
+def mixture_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+    sizes = files.sizes_from_huggingface(settings, "moe_intermediate_size", settings.whole("num_experts"))
+    dense, biased = settings.get("num_dense_layers"), settings.flag("use_expert_bias", True)
+    if type(dense) is not int or not 0 <= dense <= sizes.L:
+        raise settings.wrong("num_dense_layers", f"how many of the {sizes.L} layers have one network")
+    experts = files.Experts(
+        chosen=files.chosen_experts(settings, "num_experts_per_tok", sizes.X),
+        among_chosen=settings.flag("norm_topk_prob"),
+        kind="sigmoid",
+        factor=settings.number("routed_scaling_factor"),
+        added=ADDED,
+        plain_width=settings.whole("intermediate_size"),
+        plain_layers=tuple(range(dense)),
+    )
+    settings.skip("theta")
+    config = files.from_huggingface(
+        settings,
+        sizes,
+        unit=Glu("silu"),
+        epsilon="norm_eps",
+        experts=experts,
+        tied=settings.flag("tie_embedding", settings.flag("tie_word_embeddings", True)),
+        biased=(*(BIASED if settings.flag("conv_bias") else ()), *((CHOICE,) if biased else ())),
     )
     return with_convolutions(config, settings.whole("conv_L_cache"), attention_layers(settings, sizes.L))
 
@@ -59,36 +91,41 @@ def attention_layers(settings: files.Settings, layers: int) -> tuple[int, ...]:
 
 
 def from_gguf(settings: files.Settings) -> files.DecoderConfig:
-    """How many key/value heads each layer has says which have attention: the others have none."""
-    shared = settings.get("attention.head_count_kv")
-    layers, heads, width = (settings.whole(GGUF[letter]) for letter in "LHD")
-    stated = shared if isinstance(shared, list) else [shared] * layers
-    counts = {count for count in stated if count != 0}
-    if len(stated) != layers or len(counts) > 1 or not all(type(count) is int and count > 0 for count in counts):
-        raise settings.wrong("attention.head_count_kv", f"one number, or 0, for each of {layers} layers")
-    sizes = read_sizes(settings, GGUF, K=max(counts, default=heads), E=width // heads)
-    config = files.from_gguf(settings, sizes)
-    attending = tuple(index for index, count in enumerate(stated) if count)
+    attending = state_files.attending_of_gguf(settings)
+    return with_convolutions(files.from_gguf(settings), settings.whole("shortconv.l_cache"), attending)
+
+
+def mixture_from_gguf(settings: files.Settings) -> files.DecoderConfig:
+    attending = state_files.attending_of_gguf(settings)
+    config = mixtures.from_gguf(settings, router={"kind": "sigmoid", "added": ADDED})
     return with_convolutions(config, settings.whole("shortconv.l_cache"), attending)
 
 
 def with_convolutions(config: files.DecoderConfig, width: int, attending: tuple[int, ...]) -> files.DecoderConfig:
-    others = tuple(index for index in range(config.sizes.L) if index not in attending)
+    others = state_files.others(attending, config)
     return state_files.with_state(config, ShortConvolution(config.sizes.D, width), others, others)
 
 
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
+    experts, biased = config.experts, config.biased
+    names = ("w1", "w3", "w2")
+    mixture = files.expert_specs(config.sizes.X, "feed_forward.gate", "feed_forward.experts.{}", names)
+    if biased is None or CHOICE in biased:
+        mixture.append(replace(mixtures.choice_spec("feed_forward.expert_bias"), optional=biased is None))
+
     def layer(index: int) -> list[files.TensorSpec]:
+        width = "F" if experts is None else str(experts.plain_width)
+        plain = files.linear_specs(
+            ("feedforward.gate", f"{width} D", "feed_forward.w1", "ffn_gate"),
+            ("feedforward.up", f"{width} D", "feed_forward.w3", "ffn_up"),
+            ("feedforward.down", f"D {width}", "feed_forward.w2", "ffn_down"),
+        )
         mixer = "attention" if config.attends(index) else "state"
         return [
             *files.linear_specs((f"{mixer}.norm", "D", "operator_norm", "attn_norm")),
             *(attention_specs(config) if mixer == "attention" else convolution_specs(config)),
-            *files.linear_specs(
-                ("feedforward.norm", "D", "ffn_norm", "ffn_norm"),
-                ("feedforward.gate", "F D", "feed_forward.w1", "ffn_gate"),
-                ("feedforward.up", "F D", "feed_forward.w3", "ffn_up"),
-                ("feedforward.down", "D F", "feed_forward.w2", "ffn_down"),
-            ),
+            *files.linear_specs(("feedforward.norm", "D", "ffn_norm", "ffn_norm")),
+            *(plain if experts is None or index in experts.plain_layers else mixture),
         ]
 
     return files.around_layers(
@@ -128,4 +165,23 @@ DEFAULTS = {
     "block_multiple_of": 256,
     "block_ffn_dim_multiplier": 1.0,
 }
-ARCHITECTURES = (files.family("lfm2", from_huggingface, tensors, gguf="lfm2", read_gguf=from_gguf, defaults=DEFAULTS),)
+MIXTURE = {
+    "num_key_value_heads": 8,
+    "num_dense_layers": 2,
+    "num_experts": 32,
+    "num_experts_per_tok": 4,
+    "moe_intermediate_size": 1792,
+    "norm_topk_prob": True,
+    "routed_scaling_factor": 1.0,
+}
+ARCHITECTURES = (
+    files.family("lfm2", from_huggingface, tensors, gguf="lfm2", read_gguf=from_gguf, defaults=DEFAULTS),
+    files.family(
+        "lfm2_moe",
+        mixture_from_huggingface,
+        tensors,
+        gguf="lfm2moe",
+        read_gguf=mixture_from_gguf,
+        defaults={**DEFAULTS, **MIXTURE},
+    ),
+)
