@@ -142,11 +142,11 @@ def half(which: int) -> Callable[[Array, files.DecoderConfig], Array]:
 
 def attention_specs(config: files.DecoderConfig) -> list[TensorSpec]:
     others = [spec for spec in files.attention_specs(config) if not spec.name.startswith("attention.query.")]
-    both = ("attention.query", "attention.gate")
+    both, bias = ("attention.query", "attention.gate"), None if config.biased is None else bool(config.biased)
     halves = [
         replace(spec, huggingface_fix=half(which), gguf_fix=half(which))
         for which, name in enumerate(both)
-        for spec in files.linear_specs((name, "HE D", "self_attn.q_proj", "attn_q"), bias=config.biased)
+        for spec in files.linear_specs((name, "HE D", "self_attn.q_proj", "attn_q"), bias=bias)
     ]
     norms = norm_specs(
         ("attention.query.norm", "E", "self_attn.q_norm", "attn_q_norm"),
