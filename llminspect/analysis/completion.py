@@ -81,6 +81,10 @@ class Unmasking:
     positions: list[FilledPosition]
     guesses: list[list[ProbableToken | None]]
     """The guess of each step at each of `positions`, with the model's own probability; None where none is due."""
+    prompt: str | None = None
+    """Where masks stood in the prompt, how it reads with them filled …"""
+    prompt_ids: list[int] | None = None
+    """… and its ids."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llminspect.analysis.candidates import ProbableToken, mask_of, predicting, token_text
@@ -121,12 +122,16 @@ def complete_by_filling(
     left = [guess for guess in guesses if guess.index not in steps]  # Where the model put the mask once more.
     records |= {guess.index: record(Choice(plan.mask_id, guess.choice.stages)) for guess in left}
     whole = _unmasking(plan, records, steps, probable)
+    if text[:first] != list(prompt_ids):
+        read = "" if model.tokenizer is None else model.tokenizer.decode(text[:first]).decode("utf-8", "replace")
+        whole = replace(whole, prompt=read, prompt_ids=text[:first])
+    passes = sum(map(bool, probable))  # None where nothing was left to fill.
     ends = frozenset[int]() if limits.ignore_eos else model.eos_ids
     ended = next((index for index in range(first, len(text)) if text[index] in ends), None)
     ids = text[first : None if ended is None else ended + 1]
     written = [records[index] for index in range(first, first + len(ids))]
     shown = _text(model, prompt_ids[-1], ids if ended is None else ids[:-1])
-    return Completion(shown, ids, written, "length" if ended is None else "eos", plan.steps, whole)
+    return Completion(shown, ids, written, "length" if ended is None else "eos", passes, whole)
 
 
 def _unmasking(

@@ -43,7 +43,7 @@ class GenerateOptions:
     prefix: str | None = option(metavar="TEXT", help="What the completion has to begin with.")
     alternatives: int = option(3, min=0, metavar="N", help="Runners-up shown for each token.")
     n: int | None = option(usual=1, min=1, metavar="N", help="Draw N completions.")
-    beams: int | None = option(usual=0, min=0, metavar="N", help="Beam search with N beams.")
+    beams: int | None = option(usual=0, min=1, metavar="N", help="Beam search with N beams.")
     length_penalty: float | None = option(usual=1.0, metavar="X", help="With --beams: log p is divided by tokens^X.")
     steps: bool = option(False, help="For each token the way from the model's probabilities to those drawn from.")
     tree: int = option(0, min=0, metavar="DEPTH", help="The branches not taken, as a tree of this depth.")

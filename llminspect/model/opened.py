@@ -205,6 +205,8 @@ class Model:
         """Why it predicts no next token; None where it does."""
         if self.can("generate"):
             return None
+        if self.can("unmask"):
+            return "it writes by filling masks, in any order"
         why = self.architecture.without_output(self.config, self.params)
         return why if why and (self.config.causal or self.architecture.head) else "it reads a text both ways"
 

@@ -85,9 +85,33 @@ def test_masks_in_the_prompt_are_filled_too() -> None:
     result, found = filled([5, MASK, 7, 8], str(FOLDER / "dream"), max_tokens=0)
     assert [place.index for place in found.positions] == [1]
     assert result.ids == []
+    assert (found.prompt, found.prompt_ids) == ("", [5, found.positions[0].id, 7, 8])
     masked = llminspect.forward([5, MASK, 7, 8], str(FOLDER / "dream"), top=1).masked
     assert masked is not None
     assert [(mask.index, mask.top[0].id) for mask in masked] == [(1, found.positions[0].id)]
+
+
+@pytest.mark.parametrize("width", ["60", "80"])
+def test_the_picture_of_masks_in_the_prompt_and_of_steps_that_fill_none(called: Program, width: str) -> None:
+    at = ("--model", str(FOLDER / "dream"), "--ignore-eos")
+    alone = called("generate", "--ids", f"5,{MASK},7,8", "--max-tokens", "0", *at, COLUMNS=width).out
+    assert alone.splitlines()[0].startswith("#5 #") and f"#{MASK}" not in alone
+    assert alone.splitlines()[-1] == "1 mask filled in 1 pass" and "at a time" not in alone
+    both = called(
+        "generate", "--ids", f"5,{MASK},7", "--max-tokens", "2", "--diffusion-steps", "9", *at, COLUMNS=width
+    ).out
+    assert "3 masks filled in 9 passes" in both and "no mask was due in step 0-" in both and "at a time" not in both
+    assert "step  0 to 8" in both
+    more = called(*HERE, "--max-tokens", "2", "--diffusion-steps", "9", "--ignore-eos", COLUMNS=width).out
+    assert "2 masks filled in 2 passes" in more and "nothing was left to fill from step 2 on" in more
+    drawn = called(*HERE, "--max-tokens", "2", "--unmask-order", "random", "--seed", "4", COLUMNS=width).out
+    assert "in an order that was drawn (seed 4)" in drawn
+
+
+def test_walk_and_the_hint_for_masks_say_what_is_so(called: Program) -> None:
+    assert "it writes by filling masks" in called("walk", "--ids", "1", "--model", str(FOLDER / "llada")).err
+    looked = called("forward", "--ids", "1,2", "--model", str(FOLDER / "llada")).out
+    assert "no mask token in the text to be filled; its id is none of --ids" in looked
 
 
 def test_a_token_that_ends_a_text_ends_the_completion_and_not_the_filling() -> None:
@@ -115,6 +139,7 @@ def test_a_seed_repeats_what_was_drawn() -> None:
     ("arguments", "line"),
     [
         (("--beams", "2"), "llminspect: --beams: "),
+        (("--beams", "0"), "0 is not in the range"),
         (("--stop", "a"), "llminspect: --stop: "),
         (("--prefix", "a"), "llminspect: --prefix: "),
         (("--tree", "2"), "llminspect: --tree: "),

@@ -199,10 +199,11 @@ def surprise(found: Surprise, labels: Sequence[str]) -> RenderableType:
     return Group(*parts)
 
 
-def masked(found: Sequence[FilledMask]) -> RenderableType:
-    """What each mask stands for."""
+def masked(found: Sequence[FilledMask], *, of_text: bool) -> RenderableType:
+    """What each mask stands for; `of_text`: whether the ids were made of a text."""
     if not found:
-        return Text("no mask token in the text to be filled; --parse special reads its spelling, such as [MASK]")
+        how = "--parse special reads its spelling, such as [MASK]" if of_text else "its id is none of --ids"
+        return Text(f"no mask token in the text to be filled; {how}")
     parts: list[RenderableType] = []
     for mask in found:
         parts += [

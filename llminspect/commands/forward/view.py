@@ -72,7 +72,7 @@ def render(result: ForwardResult) -> RenderableType:
     if result.no_next is not None:
         parts.append(Text(f"no next token: {result.no_next}; llminspect embed shows its vectors"))
     if result.masked is not None:
-        parts.append(masked(result.masked))
+        parts.append(masked(result.masked, of_text=bool(result.text)))
     elif result.next and result.change is None:
         parts.append(next_tokens(result.next, result.tokens, result.position))
     if result.target is not None and result.target.rank and result.lens is None:

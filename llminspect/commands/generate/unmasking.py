@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import Group
 from rich.text import Text
 
-from llminspect.core.numbers import several
+from llminspect.core.numbers import ranges, several
 from llminspect.render import theme
 from llminspect.render.heatmap import heatmap
 from llminspect.render.safe import visible
@@ -30,25 +30,31 @@ _ORDERS = {
 }
 
 
-def unmasking_view(found: Unmasking) -> RenderableType:
+def unmasking_view(found: Unmasking, prompt: int, seed: int | None) -> RenderableType:
     """The tokens on the colour of the step that filled them; below it steps × masks, each guess on the colour of its
-    probability, with a mark where it stayed."""
+    probability, with a mark where it stayed. `prompt`: how many tokens it has."""
+    rows = [row for row in found.guesses if any(row)]  # Then nothing is left.
     steps = [np.nan if place.step is None else place.step for place in found.positions]
-    probs_SM = np.array([[np.nan if guess is None else guess.prob for guess in row] for row in found.guesses])
+    probs_SM = np.array([[np.nan if guess is None else guess.prob for guess in row] for row in rows])
     cells = [
         [
             "" if guess is None else _cell(guess, place.step == step)
             for guess, place in zip(row, found.positions, strict=True)
         ]
-        for step, row in enumerate(found.guesses)
+        for step, row in enumerate(rows)
     ]
-    blocks = "" if found.block_length >= len(found.positions) else f", {several(found.block_length, 'token')} at a time"
+    behind = sum(place.index >= prompt for place in found.positions)
+    blocks = "" if found.block_length >= behind else f", {several(found.block_length, 'token')} at a time"
+    if found.unmask_order in ("random", "chance") and seed is not None:
+        blocks += f" (seed {seed})"
     order = f"{several(len(steps), 'mask')} in {several(found.diffusion_steps, 'step')}, {_ORDERS[found.unmask_order]}"
+    limits = (0.0, len(rows) - 1.0) if len(rows) > 1 else None
     return Group(
         Text(order + blocks, theme.QUIET),
         Text(),
         Text("the step in which each was filled", theme.TITLE),
-        value_strip([place.text for place in found.positions], steps, numbers=True, name="step"),
+        value_strip([place.text for place in found.positions], steps, limits=limits, numbers=True, name="step"),
+        *_without_masks(found, len(rows)),
         Text(),
         heatmap(
             probs_SM,
@@ -64,6 +70,16 @@ def unmasking_view(found: Unmasking) -> RenderableType:
             max_rows=48,
         ),
     )
+
+
+def _without_masks(found: Unmasking, steps: int) -> list[Text]:
+    """In which steps no mask was filled, as few were due, or none was left."""
+    filled = {place.step for place in found.positions}
+    none_due = [step for step in range(steps) if step not in filled]
+    lines = [f"no mask was due in step {ranges(none_due)}"] if none_due else []
+    if steps < found.diffusion_steps:
+        lines.append(f"nothing was left to fill from step {steps} on")
+    return [Text(line, theme.QUIET) for line in lines]
 
 
 def _cell(guess: ProbableToken, stays: bool) -> str:

@@ -8,7 +8,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.text import Text
 
 from llminspect.analysis.beams import Beam, BranchToken
-from llminspect.analysis.completion import Completion, Filters, StepRecord
+from llminspect.analysis.completion import Completion, Filters, StepRecord, Unmasking
 from llminspect.analysis.generate import CompletionChange, GenerateResult, UnchangedCompletion
 from llminspect.analysis.model_settings import listed
 from llminspect.commands.forward.answers import experiments_made
@@ -41,7 +41,7 @@ def render(result: GenerateResult, *, streamed: bool = False) -> RenderableType:
     elif not streamed:
         parts += [_text(_prompt(result), _completion(result, result.completion, result.ids)), Text()]
     if result.samples is None and result.unmasking is not None:
-        parts += [unmasking_view(result.unmasking), Text()]
+        parts += [unmasking_view(result.unmasking, len(result.prompt_ids), result.seed), Text()]
     if result.samples is None and result.steps:
         parts += [
             Text(),
@@ -59,12 +59,16 @@ def render(result: GenerateResult, *, streamed: bool = False) -> RenderableType:
     if result.baseline is not None and result.change is not None:
         parts += [change_view(result.baseline, result.change, result.completion), Text()]
     seed = "" if result.seed is None else f"; seed {result.seed} repeats it"
-    passes = "" if result.passes is None else f" in {count(result.passes)} passes"
+    runs = "" if result.passes is None else "pass" if result.passes == 1 else "passes"
+    passes = "" if result.passes is None else f" in {count(result.passes)} {runs}"
     why = "the model can hold no more" if result.context_full else _STOPS[result.stop]
     for key in ("max_new_tokens", "max_length"):
         why = why.replace("--max-tokens", key) if key in (result.model_settings or ()) else why
     tokens = several(len(result.ids), "token")
-    parts.append(Text(f"{tokens}{passes}: {why}{seed}", theme.QUIET))
+    if result.unmasking is not None:
+        tokens = filled(result.unmasking)
+    reason = "" if result.unmasking is not None and result.stop == "length" else f": {why}"
+    parts.append(Text(f"{tokens}{passes}{reason}{seed}", theme.QUIET))
     return Group(*parts)
 
 
@@ -77,7 +81,17 @@ def in_front(prompt: str, ids: Sequence[int], starts: Sequence[object]) -> str:
     return prompt + "\n\n" if between else prompt
 
 
+def filled(found: Unmasking) -> str:
+    """How many masks were filled, and how many the model left."""
+    done = sum(place.step is not None for place in found.positions)
+    left = len(found.positions) - done
+    return f"{several(done, 'mask')} filled" + (f", {count(left)} left" if left else "")
+
+
 def _prompt(result: GenerateResult) -> str:
+    found = result.unmasking
+    if result.samples is None and found is not None and found.prompt_ids is not None:
+        return found.prompt or _ids(found.prompt_ids)
     return in_front(result.prompt, result.prompt_ids, [token["start"] for token in result.tokens])
 
 
