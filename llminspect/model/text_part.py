@@ -18,19 +18,31 @@ if TYPE_CHECKING:
     from llminspect.model.spec import Architecture
 
 TEXTS = {
+    "deepseek_vl": "llama",
     "gemma3": "gemma3_text",
     "gemma3n": "gemma3n_text",
     "gemma4": "gemma4_text",
+    "got_ocr2": "qwen2",
+    "idefics2": "mistral",
     "idefics3": "llama",
+    "internvl": "qwen2",
+    "janus": "llama",
+    "lfm2_vl": "lfm2",
+    "lighton_ocr": "qwen3",
     "llava": "llama",
     "llava_next": "llama",
+    "llava_next_video": "llama",
+    "llava_onevision": "qwen2",
     "mistral3": "mistral",
+    "ovis2": "qwen2",
     "qwen2_5_vl": "qwen2_5_vl_text",
     "qwen2_vl": "qwen2_vl_text",
     "qwen3_5": "qwen3_5_text",
     "qwen3_5_moe": "qwen3_5_moe_text",
     "qwen3_vl": "qwen3_vl_text",
     "smolvlm": "llama",
+    "video_llava": "llama",
+    "vipllava": "llama",
 }
 """The kinds of such models, and what their text part is where the file does not say."""
 
@@ -87,7 +99,19 @@ OF_PICTURES = (
     ),
 )
 """Settings of how a picture becomes vectors, and ids of the tokens that stand for it."""
-PARTS = ("vision_tower.*", "vision_model.*", "visual.*", "multi_modal_projector.*", "connector.*", "image_newline")
+FURTHER = """
+    video_token_index video_seq_length spatial_pool_mode spatial_pool_stride projector_layernorm_eps vision_aspect_ratio
+    downsample_ratio downsample_factor visual_indicator_token_ids
+    projector_bias projector_hidden_size projector_use_layernorm perceiver_config vq_config
+""".split()
+"""The same of kinds that few models are of."""
+REPEATED = {"ovis2": ("hidden_size", "vocab_size")}
+"""Settings of the text part that files of a kind have outside it as well."""
+PARTS = (
+    *("vision_tower.*", "vision_model.*", "visual.*", "multi_modal_projector.*", "connector.*", "image_newline"),
+    *("image_tower.*", "video_tower.*", "vision_encoder.*", "vision_projection.*", "visual_embeddings_table.*"),
+    *("aligner.*", "vqmodel.*", "generation_embeddings.*", "generation_aligner.*", "generation_head.*"),
+)
 """Tensors of that."""
 HEARING = dict.fromkeys(("gemma3n", "gemma4"), ("embed_vision.*", "audio_tower.*", "embed_audio.*"))
 """More of them, by the kinds of model that hear as well …"""
@@ -111,7 +135,7 @@ def with_pictures(kind: str, text: Architecture) -> Architecture:
         config = text.read_huggingface(inner)
         if inner is not settings:
             inner.done()
-        settings.skip(*OF_PICTURES, *(OF_SOUND if kind in HEARING else ()))
+        settings.skip(*OF_PICTURES, *FURTHER, *(OF_SOUND if kind in HEARING else ()), *REPEATED.get(kind, ()))
         tied = settings.flag("tie_word_embeddings")
         return replace(config, tied=tied or config.tied)
 

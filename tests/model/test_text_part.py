@@ -71,3 +71,42 @@ def test_sizes_that_such_a_file_leaves_out_are_the_reference_s(kind: str, sizes:
     config = {"model_type": kind, "text_config": {"model_type": TEXTS[kind]}, **dict.fromkeys(OF_PICTURES, 1)}
     found = architecture_of(config, "huggingface", "it").config_from_huggingface(config)
     assert sizes == (found.sizes.L, found.sizes.D)
+
+
+TODAY, FIRST, TEXT = NAMINGS["today's"], NAMINGS["as first published"], ("model.text_model.", "lm_head.", "model.")
+KINDS = {
+    "deepseek_vl": ("llama", TODAY, "aligner.linear1"),
+    "got_ocr2": ("qwen2", FIRST, "multi_modal_projector.conv"),
+    "idefics2": ("mistral", TEXT, "connector.norm"),
+    "idefics3": ("llama", TEXT, "connector.norm"),
+    "internvl": ("qwen2", FIRST, "multi_modal_projector.norm"),
+    "janus": ("llama", TODAY, "generation_head.proj_out"),
+    "lfm2_vl": ("lfm2", TODAY, "multi_modal_projector.linear_1"),
+    "lighton_ocr": ("qwen3", TODAY, "vision_projection.norm"),
+    "llava_next": ("llama", FIRST, "vision_tower.norm"),
+    "llava_next_video": ("llama", FIRST, "vision_tower.norm"),
+    "llava_onevision": ("qwen2", FIRST, "vision_tower.norm"),
+    "mistral3": ("mistral", FIRST, "vision_tower.norm"),
+    "ovis2": ("qwen2", TODAY, "visual_embeddings_table"),
+    "video_llava": ("llama", FIRST, "video_tower.norm"),
+    "vipllava": ("llama", FIRST, "multi_modal_projector.norm"),
+}
+"""Kinds, the golden model that stands for their text part, how the reference names its tensors, and one of another."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_text_part_is_the_model_that_its_settings_say(kind: str, tmp_path: Path) -> None:
+    name, (body, head, eye), other = KINDS[kind]
+    golden = Golden(name)
+    text = describe_model(str(golden.folder))
+    assert text.located is not None and text.located.weights is not None
+    shapes = {its: info.shape for its, info in text.located.weights.tensors.items()}
+    named = {head + its[8:] if its.startswith("lm_head.") else body + its[6:]: shapes[its] for its in shapes}
+    arrays = {its: np.zeros(shape, np.float16) for its, shape in {**named, f"{eye}{other}.weight": (2,)}.items()}
+    save_file(arrays, tmp_path / "model.safetensors")
+    tied = golden.config().get("tie_word_embeddings", False)
+    whole = {"model_type": kind, "text_config": golden.config(), "tie_word_embeddings": tied}
+    (tmp_path / "config.json").write_text(json.dumps(whole))
+    found = describe_model(str(tmp_path))
+    assert (found.config, found.architecture.name) == (text.config, text.architecture.name)
+    assert {source for spec in found.specs for source in spec.sources("huggingface")} == set(named)
