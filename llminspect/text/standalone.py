@@ -199,6 +199,10 @@ def standalone_tokenizer(name: str, read_table: Callable[[str], list[bytes]]) ->
         return None
     tokenizer = TiktokenTokenizer(encoding, read_table)
     tokenizer.chat_formula = formula_of(name, encoding)
+    if encoding == "o200k_harmony":
+        from llminspect.text.harmony import TEMPLATE
+
+        tokenizer.chat_template = TEMPLATE.strip()
     return tokenizer
 
 

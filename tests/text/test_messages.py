@@ -282,7 +282,7 @@ def test_what_openais_formula_does_not_count_is_refused() -> None:
         counted("gpt-4o", ChatInput([CALL]))
     with pytest.raises(UsageError, match="no template"):
         counted("gpt-4o", ChatInput(user("hi"), None, {"a": 1}))
-    for name in ("davinci", "o200k_harmony", "text-embedding-3-small", "words"):
+    for name in ("davinci", "text-embedding-3-small", "words"):
         with pytest.raises(UserError, match="no chat template"):
             counted(name, ChatInput(user("hi")))
     formula = formula_of("o3-mini", "o200k_base")
