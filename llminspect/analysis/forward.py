@@ -9,15 +9,13 @@ import numpy as np
 
 from llminspect.analysis.by_hand import by_hand, fits_on_a_page
 from llminspect.analysis.candidates import Candidate, candidates, fill_masks, ranked_token
-from llminspect.analysis.labels import head_parts, no_next_token
+from llminspect.analysis.labels import head_parts, no_next_token, of_choices
 from llminspect.analysis.passes import head_reads, streams_shown
 from llminspect.analysis.prompt import (
     beyond_context,
     check_prompt,
     decoder_and_target,
     of_segments,
-    segments_of,
-    with_source,
 )
 from llminspect.analysis.result import Result, Tokens, token_documents
 from llminspect.analysis.trace import feed_forward, routing, watch_pass
@@ -28,6 +26,7 @@ from llminspect.arguments.words import one_token
 from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Capture, Chain
 from llminspect.errors import UsageError
+from llminspect.model.heads import read_at
 from llminspect.text.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -60,7 +59,10 @@ class ForwardResult(Result):
     pair: str | None = None
     """The second text, with --pair."""
     source: Tokens | None = None
-    """For an encoder–decoder: the text's tokens; `tokens` are then those of the target so far."""
+    """For an encoder–decoder: the text's tokens; `tokens` are then those of the target so far, or where a head takes
+    the place of words, the text once more, one place later."""
+    choices: list[Tokens] | None = None
+    """With several --pair: the tokens of the text with each, in the order given; all else is of the best."""
     next: list[Candidate] | None = None
     no_next: str | None = None
     """Why nothing is predicted, where the model has vectors alone."""
@@ -122,6 +124,8 @@ def forward(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardR
     Of an encoder–decoder the text goes through the encoder, and what follows is about the target so far.
     """
     look, source = question.look, None
+    if prompt.choices and model.can("choose"):
+        return _best_choice(model, question, prompt.choices)
     if model.can("source"):
         source = prompt
         exact = question.target_as_given
@@ -130,24 +134,36 @@ def forward(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardR
     elif look.target_ids is not None:
         raise UsageError(f"--target-ids: {model.name} has no target apart from its text", "leave it out")
     scores = look.surprise or look.perplexity
-    result = (_scored if scores else _followed)(model, question, prompt)
     if source is None:
-        return result
+        return (_scored if scores else _followed)(model, question, prompt)
+    result = _scored(model, question, prompt) if scores else _followed(model, question, prompt, source)
     notes = beyond_context(model, len(source.tokens), len(prompt.tokens))
     return replace(result, source=token_documents(source.tokens), notes=notes)
 
 
-def _followed(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardResult:
-    """The text through every layer to the next token."""
+def _best_choice(model: Model, question: ForwardQuestion, prompts: Sequence[Prompt]) -> ForwardResult:
+    """The text with each of several others, and which of them fits best."""
+    found, top = [forward(model, question, replace(prompt, choices=())) for prompt in prompts], question.look.top
+    labels, plain = (
+        of_choices([each.labels for each in found]),
+        of_choices([each.baseline_labels for each in found], top),
+    )
+    best = next(each for each in found if labels and each.pair == labels[0].label)
+    choices = [each.tokens for each in found]
+    return replace(best, choices=choices, labels=labels and labels[:top], baseline_labels=plain)
+
+
+def _followed(model: Model, question: ForwardQuestion, prompt: Prompt, source: Prompt | None = None) -> ForwardResult:
+    """The text through every layer to the next token; `source` is what an encoder–decoder has read."""
     check_prompt(model, prompt)
     model = of_segments(model, prompt.segments)
     look, ids, layers = question.look, prompt.ids, model.config.sizes.L
-    position = len(ids) - 1 if look.at is None else look.at
+    position = _usual_position(model, ids) if look.at is None else look.at
     check_exists(position, len(ids), "position")
     named = {"--target": look.target, "--versus": look.versus}
     answers = [None if token is None else one_token(model, token, option) for option, token in named.items()]
     opened = parse_choice(look.layer, "layer", layers) or []
-    taps, made, swept = _prepared(model, question, ids, position, answers)
+    taps, made, swept = prepared(model, question, ids, position, answers)
     watched = watch_pass(
         model,
         ids,
@@ -166,7 +182,9 @@ def _followed(model: Model, question: ForwardQuestion, prompt: Prompt) -> Forwar
             if getattr(look, name):
                 raise no_next_token(model, f"--{name}")
         vectors_alone = {"no_next": model.no_next_token()}
-        parts = vectors_alone if watched.scores is None else head_parts(model, prompt, watched, made, look.top)
+        parts = (
+            vectors_alone if watched.scores is None else head_parts(model, source or prompt, watched, made, look.top)
+        )
     else:
         parts = _answer_parts(model, look, prompt, position, watched, watched.logits_V, taps, made, answers)
     return ForwardResult(
@@ -185,7 +203,13 @@ def _followed(model: Model, question: ForwardQuestion, prompt: Prompt) -> Forwar
     )
 
 
-def _prepared(
+def _usual_position(model: Model, ids: list[int]) -> int:
+    """The last; of an encoder–decoder with labels the one where they are read."""
+    head = model.architecture.head
+    return len(ids) - 1 if head is None else read_at(head, model.source_ids or ids)
+
+
+def prepared(
     model: Model,
     question: ForwardQuestion,
     ids: list[int],
@@ -291,28 +315,3 @@ def _scored(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardR
     notes = beyond_context(model, scores.window or len(ids))
     documents = token_documents(prompt.tokens)
     return ForwardResult(prompt.text, documents, len(ids) - 1, [], surprise=scores, notes=notes)
-
-
-def forward_arrays(model: Model, question: ForwardQuestion, result: ForwardResult) -> dict[str, Array]:
-    """The full arrays of `--save F.npz`, in a pass of their own: nobody else pays for keeping them.
-
-    `logits` [T, V] (of a model that has them; of one with another head its own numbers, `scores`), `ids` [T], and
-    `hidden` [L+1, T, D], the residual stream after the embedding and after each layer; of an encoder–decoder
-    `source_ids` as well.
-    """
-    ids = [token["id"] for token in result.tokens]
-    if result.surprise is not None and len(ids) > model.config.sizes.context:
-        raise UsageError("--save .npz keeps one pass, and this text takes several windows", "save .json, or shorten it")
-    model = of_segments(model, segments_of(result.tokens))
-    source: dict[str, Array] = {}
-    if result.source is not None:
-        source_ids = [token["id"] for token in result.source]
-        model, source = with_source(model, source_ids), {"source_ids": np.asarray(source_ids)}
-    taps, _, _ = _prepared(model, question, ids, result.position, (None, None), result.sweep)
-    names = ["layers.0.input", *(f"layers.{layer}.output" for layer in range(model.config.sizes.L))]
-    capture = Capture(*names)
-    stream_TD = model.run(ids, Chain([*taps, capture])).stream_TD
-    logits = {"logits": model.logits(stream_TD)} if model.can("generate") or model.can("fill") else {}
-    if model.architecture.head is not None:
-        logits = {"scores": model.label_scores(ids, stream_TD, Chain(taps))}
-    return {**logits, "ids": np.asarray(ids), "hidden": np.stack([capture[name] for name in names]), **source}

@@ -1,8 +1,10 @@
-"""What a model with a head says of a text: its labels, a label a token, or the span of it that answers."""
+"""What a model with a head says of a text: its labels, a label a token, the span of it that answers,
+or how well each of several choices fits."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,7 +57,7 @@ class SpanLogits:
 @dataclass(frozen=True)
 class AnswerSpan:
     """The answer: of all starts and ends that do not come before them those with the largest sum of logits, among the
-    tokens that are not special, and of a pair those of the second text."""
+    tokens that are not special, and of a pair those of the second text. Of an encoder–decoder tokens of the source."""
 
     start: int
     """The index of its first token …"""
@@ -105,6 +107,8 @@ def _parts(model: Model, prompt: Prompt, scores: Array, top: int | None) -> dict
     assert head is not None
     if head.kind == "sequence classification":
         return {"labels": text_labels(head, scores, top)}
+    if head.kind == "multiple choice":  # Which says something beside other choices only: see `of_choices`.
+        return {"labels": [Label(prompt.pair or "this text", scores[0], math.nan)]}
     if head.kind == "token classification":
         alone = len(head.labels) == 1 and head.problem == "multi_label_classification"
         probs_TN, best_T = (
@@ -117,6 +121,16 @@ def _parts(model: Model, prompt: Prompt, scores: Array, top: int | None) -> dict
     text = prompt.text if prompt.pair is None else prompt.pair
     documents = token_documents(prompt.tokens, second=prompt.second)
     return {"span": answer_span(scores, text, documents), "span_logits": logits}
+
+
+def of_choices(found: Sequence[Sequence[Label] | None], top: int | None = None) -> list[Label] | None:
+    """Of choices, each with its one number, the `top` best or all, best first: what the softmax makes of all."""
+    labels = [label for each in found for label in each or ()]
+    if not labels:
+        return None
+    probs = softmax(np.array([label.logit for label in labels], np.float64))
+    ranked = [replace(label, prob=float(prob)) for label, prob in zip(labels, probs, strict=True)]
+    return sorted(ranked, key=lambda label: -label.logit)[:top]
 
 
 def no_next_token(model: Model, option: str) -> UsageError:
@@ -133,6 +147,7 @@ GIVEN = {
     "sequence classification": "labels of a text",
     "token classification": "labels of tokens",
     "question answering": "a part of the text",
+    "multiple choice": "how well a choice fits",
 }
 """By the kind of head."""
 

@@ -10,13 +10,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llminspect.arguments.option import each
 from llminspect.arguments.ranges import Ids, parse_ids, shortened
-from llminspect.arguments.shared import PairOptions
 from llminspect.errors import UsageError
 from llminspect.text.messages import ChatInput, chat_in, checked_tools
 from llminspect.text.prompt import Chat, Prompt, encode_chat
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from llminspect.arguments.option import Texts
     from llminspect.arguments.shared import SourceOptions
     from llminspect.model.opened import Model
-    from llminspect.text.tokenizer import Tokenizer
+    from llminspect.text.tokenizer import Token, Tokenizer
 
 
 def text_prompt(text: str, source: SourceOptions, tokenizer: Tokenizer | None, line: int | None) -> Prompt:
@@ -45,10 +44,14 @@ def text_prompt(text: str, source: SourceOptions, tokenizer: Tokenizer | None, l
         return chat_prompt(chat_of(text, source), tokenizer, line)
     check_chat_options(source)
     tokens = tokenizer.encode(text, source.parse)
-    if isinstance(source, PairOptions) and source.pair is not None:
-        other = tokenizer.encode(source.pair, source.parse)
-        tokens, segments, second = tokenizer.wrap_pair(tokens, other, source.special is not False)
-        return Prompt(text, tokens, line, pair=source.pair, second=second, segments=segments)
+    pairs = each(getattr(source, "pair", None))
+    if pairs:
+        prompts = []
+        for pair in pairs:
+            other = tokenizer.encode(pair, source.parse)
+            both, segments, second = tokenizer.wrap_pair(tokens, other, source.special is not False)
+            prompts.append(Prompt(text, both, line, pair=pair, second=second, segments=segments))
+        return replace(prompts[0], choices=prompts) if len(prompts) > 1 else prompts[0]
     return Prompt(text, tokens if source.special is False else tokenizer.wrap(tokens), line)
 
 
@@ -168,8 +171,13 @@ def check_prompt(model: Model, prompt: Prompt) -> None:
         raise UsageError(
             f"id {outside[0]} is outside the vocabulary", f"ids of {model.name} run from 0 to {sizes.V - 1}"
         )
-    if prompt.segments is not None and not model.can("encode"):
+    if prompt.segments is not None and not model.can("encode") and model.architecture.head is None:
         raise UsageError(f"--pair: {model.name} is no encoder, and reads one text", "leave out --pair")
+    if prompt.choices:
+        raise UsageError(
+            f"{len(prompt.choices)} --pair were given, and {model.name} does not choose between texts",
+            "give one; a model with a head for multiple choice takes several",
+        )
     if not prompt.tokens:
         raise UsageError("the text gives no tokens", "give at least one character")
     if most is not None and len(prompt.tokens) > most:
@@ -208,13 +216,46 @@ def decoder_and_target(
 ) -> tuple[Model, Prompt]:
     """The decoder once the encoder has read `source`, and the target so far: a model and a text like any other."""
     check_prompt(model, source)
+    if model.architecture.head is not None:
+        if text is not None or ids is not None:
+            raise UsageError(
+                f"{'--target' if ids is None else '--target-ids'}: {model.name} has labels or spans in place of words, "
+                "and its decoder reads the text itself once more",
+                "leave it out",
+            )
+        return with_source(model, source.ids), decoder_text(model, source)
     return with_source(model, source.ids), target_prompt(model, text, ids, as_given=as_given)
 
 
 def with_source(model: Model, source_ids: Sequence[int]) -> Model:
     """The decoder, which sees `source_ids` through the encoder in every pass. Beside taking a source, it writes."""
     decoder = replace(model.architecture, capabilities=frozenset({"generate"}))
-    return replace(model, architecture=decoder, source=model.encode_source(source_ids))
+    return replace(
+        model, architecture=decoder, source=model.encode_source(source_ids), source_ids=tuple(map(int, source_ids))
+    )
+
+
+def decoder_text(model: Model, source: Prompt) -> Prompt:
+    """What the decoder reads where a head takes the place of words: the text once more, one place later, in front of
+    it the start token, or where the family has none the text's last token that is not padding. Raises UsageError where
+    a text has no end that labels could be read at, or no start token is stated."""
+    from llminspect.model.heads import read_at
+
+    head, ids = model.architecture.head, source.ids
+    assert head is not None
+    read_at(head, ids)
+    words = [token_id for token_id in ids if token_id != head.padding_id]
+    # As `shift_tokens_right` of transformers counts, wherever the padding stands.
+    first = ids[len(words) - 1] if head.files.wraps else target_prompt(model, None, None).ids[0]
+    return Prompt(None, [bare_token(model, first, special=True), *source.tokens[:-1]])
+
+
+def bare_token(model: Model, token_id: int, special: bool) -> Token:
+    """A token that is of no text."""
+    from llminspect.text.tokenizer import Token
+
+    data = str(token_id).encode() if model.tokenizer is None else model.tokenizer.token_bytes(token_id)
+    return Token(token_id, data, None, None, special)
 
 
 def start_token(model: Model) -> int | None:
@@ -229,8 +270,6 @@ def target_prompt(model: Model, text: str | int | None, ids: Ids | None, *, as_g
 
     Raises UsageError for text and ids at once, and where a start token is needed that the model does not state.
     """
-    from llminspect.text.tokenizer import Token
-
     if text is not None and ids is not None:
         raise UsageError("--target and --target-ids were given", "give one of them")
     if isinstance(text, int):
@@ -246,10 +285,7 @@ def target_prompt(model: Model, text: str | int | None, ids: Ids | None, *, as_g
     if text is not None and model.tokenizer is None:
         raise UsageError("this model comes without a tokenizer", "give ids: --target-ids 1,2,3")
     tokens = [] if text is None or model.tokenizer is None else model.tokenizer.encode(text)
-
-    def bare(token_id: int, special: bool) -> Token:
-        data = str(token_id).encode() if model.tokenizer is None else model.tokenizer.token_bytes(token_id)
-        return Token(token_id, data, None, None, special)
-
-    front = [] if start_id is None or (given and (as_given or given[0] == start_id)) else [bare(start_id, True)]
+    bare = partial(bare_token, model)
+    starts = start_id is not None and not (given and (as_given or given[0] == start_id))
+    front = [bare(start_id, True)] if starts and start_id is not None else []
     return Prompt(text, [*front, *tokens, *(bare(token_id, token_id == start_id) for token_id in given)])

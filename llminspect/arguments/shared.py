@@ -124,6 +124,15 @@ class PairOptions(SourceOptions):
 
 
 @dataclass(frozen=True)
+class ChoiceOptions(SourceOptions):
+    """The same, of a command whose model may choose between several second texts."""
+
+    pair: Texts | None = option(
+        metavar="TEXT", help="A second text, read together with the first. Several: choices, of a multiple-choice head."
+    )
+
+
+@dataclass(frozen=True)
 class OutputOptions:
     """How the result comes out."""
 

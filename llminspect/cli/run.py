@@ -132,7 +132,7 @@ def document_of(
     line = {} if prompt is None or prompt.line is None else {"line": prompt.line}
     fields = {} if result is None else given_fields(result)
     notes = [*remarks(provenance), *fields.pop("notes", ()), *(prompt.notes if prompt is not None else ())]
-    known = prompt is not None and prompt.tokens and prompt.count == len(prompt.tokens)
+    known = prompt is not None and prompt.tokens and not prompt.choices and prompt.count == len(prompt.tokens)
     ids = {"ids": prompt.ids} if prompt is not None and known else {}
     return {
         "schema": SCHEMA,

@@ -10,7 +10,7 @@ from llminspect.arguments.embed import EmbedOptions
 from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.arguments.generate import GenerateOptions, SamplingOptions, check_generate, seed_of
-from llminspect.arguments.shared import ModelOptions, PairOptions, SourceOptions
+from llminspect.arguments.shared import ChoiceOptions, ModelOptions, PairOptions, SourceOptions
 from llminspect.arguments.small import DiffOptions
 from llminspect.arguments.together import check_together
 from llminspect.errors import UsageError
@@ -97,7 +97,7 @@ def forward(
     text: Text | Texts,
     model: Opened = DEFAULT,
     *,
-    source: PairOptions,
+    source: ChoiceOptions,
     look: ForwardOptions,
     patch: SweepOptions,
     experiments: ExperimentOptions,
@@ -105,7 +105,8 @@ def forward(
     """Through every layer to the most probable next tokens, and what changes them.
 
     Gives `next`, the most probable tokens with their `logit` and `prob`, and `layers`, what each did to the stream. Of
-    a classifier, in place of `next`: `labels`, `token_labels`, or the `span` that answers.
+    a classifier, in place of `next`: `labels`, `token_labels`, or the `span` that answers; with several `pair` a model
+    with a head for multiple choice gives `labels` that say how well each fits.
     More is there when it is asked for: `lens`, `attribution`, `saliency`, `surprise` (see the functions of these
     names), `trace`, `layer`, `steps`. `ablate`, `scale`, `steer` and `patch` change the model while it runs: `change`
     then says what came of it, `sweep` where a patch restores the other text's answer. Raises UsageError for what is

@@ -32,9 +32,10 @@ KINDS: dict[str, Kind] = {
     "SequenceClassification": "sequence classification",
     "TokenClassification": "token classification",
     "QuestionAnswering": "question answering",
+    "MultipleChoice": "multiple choice",
 }
 """By the end of the name of the class in a `config.json`, under `architectures`."""
-HEADS = ("classifier.", "score.", "qa_outputs.", "pre_classifier.", "classification_head.")
+HEADS = ("classifier.", "score.", "qa_outputs.", "pre_classifier.", "classification_head.", "sequence_summary.")
 """What the tensors of such heads begin with …"""
 GGUF_HEADS = ("cls.",)
 """… and in a GGUF file."""
@@ -75,7 +76,8 @@ def with_head(architecture: Architecture, config: Mapping[str, Any], shapes: Sha
     prefix = architecture.prefix
     if kind == "question answering" and heads.dense is None and "transformer.norm.weight" in shapes:
         prefix = "transformer."  # Which most decoders call their body in front of this head.
-    _check_labels(head, shapes, "config.json", "id2label")
+    if kind != "multiple choice":
+        _check_labels(head, shapes, "config.json", "id2label")
     return replace(_ending_in(architecture, head), prefix=prefix)
 
 
@@ -134,15 +136,16 @@ def _without(file_format: str) -> str:
 def head_specs(head: OutputHead) -> list[TensorSpec]:
     """Its arrays and what the files call them."""
     files, rows, matrix = head.files, f"{len(head.labels)} D", head.files.of(head.kind)
-    of_text, before = head.kind == "sequence classification", []
-    if files.dense is not None and (of_text or files.everywhere):
-        name, in_file, _ = files.dense
+    before: list[TensorSpec] = []
+    layer = files.layer_of(head.kind)
+    if layer is not None:
+        name, in_file, _ = layer
         before = linear_specs((name, "D D", in_file, in_file), bias=files.dense_bias)
         if files.norm is not None:
             before += linear_specs((f"{name}.norm", "D", files.norm, files.norm), bias=None)
     # Of labels of tokens the file knows whether there is a bias.
     bias = {"sequence classification": files.sequence_bias, "token classification": None}.get(head.kind, True)
-    return [*before, *linear_specs(("labels", rows, matrix, matrix if of_text else None), bias=bias)]
+    return [*before, *linear_specs(("labels", rows, matrix, matrix if head.of_text else None), bias=bias)]
 
 
 def _ending_in(architecture: Architecture, head: OutputHead) -> Architecture:
@@ -173,16 +176,21 @@ def _check_labels(head: OutputHead, shapes: Shapes, where: str, key: str) -> Non
 
 
 def _read(kind: Kind, architecture: Architecture, heads: HeadFiles, config: Mapping[str, Any]) -> OutputHead:
+    padding_id = None
+    if heads.wraps or not heads.dense:
+        padding_id = _id(config, "pad_token_id", architecture.defaults.get("pad_token_id"))
     if kind == "question answering":
-        return OutputHead(kind, ("start", "end"), "single_label_classification", heads)
+        return OutputHead(kind, ("start", "end"), "single_label_classification", heads, padding_id)
+    if kind == "multiple choice":
+        return OutputHead(kind, ("score",), "single_label_classification", heads)
     problem = config.get("problem_type")
     if problem is not None and problem not in PROBLEMS:
         raise ModelError(f"config.json: problem_type = {as_json(problem)} is not understood", " or ".join(PROBLEMS))
     labels = _labels(config)
     # As the reference trains it: one number is a quantity.
     usual: Problem = "regression" if len(labels) == 1 else "single_label_classification"
-    padding_id = None if heads.dense else _padding_id(architecture, config)
-    return OutputHead(kind, labels, PROBLEMS[problem] if problem else usual, heads, padding_id)
+    end_id = None if heads.end_id is None else _id(config, "eos_token_id", heads.end_id)
+    return OutputHead(kind, labels, PROBLEMS[problem] if problem else usual, heads, padding_id, end_id)
 
 
 def _labels(config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -199,8 +207,8 @@ def _labels(config: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(labels[str(index)]) for index in range(len(labels)))
 
 
-def _padding_id(architecture: Architecture, config: Mapping[str, Any]) -> int | None:
-    found = config.get("pad_token_id", architecture.defaults.get("pad_token_id"))
+def _id(config: Mapping[str, Any], key: str, usual: Any) -> int | None:
+    found = config.get(key, usual)
     if found is not None and (isinstance(found, bool) or not isinstance(found, int)):
-        raise ModelError(f"config.json: pad_token_id = {as_json(found)} is not understood", "an id")
+        raise ModelError(f"config.json: {key} = {as_json(found)} is not understood", "an id")
     return found

@@ -1,7 +1,9 @@
-"""Heads that say something else than the next token: labels of a text, a label a token, the span that answers.
+"""Heads that say something else than the next token: labels of a text, a label a token, the span that answers, how well
+one of several choices fits.
 
 Devlin et al. 2019, "BERT", section 4 (the first token through one more layer, a matrix; two numbers a token for the
-start and the end of a span); decoders read the last token.
+start and the end of a span); decoders read the last token. Lewis et al. 2020, "BART", section 3 (the decoder reads the
+text once more, one place later, and what it makes of the end of the text is what the head reads).
 """
 
 from __future__ import annotations
@@ -13,23 +15,24 @@ import numpy as np
 from llminspect.core.array import mapped
 from llminspect.core.dataclass import dataclass
 from llminspect.core.feedforward import ACTIVATIONS
-from llminspect.errors import ModelError
+from llminspect.errors import ModelError, UsageError
 from llminspect.model.layer import final_norm, norm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from llminspect.core.array import Array
     from llminspect.core.tap import Tap
     from llminspect.model.config import Config
     from llminspect.model.params import Params
 
-Kind = Literal["sequence classification", "token classification", "question answering"]
+Kind = Literal["sequence classification", "token classification", "question answering", "multiple choice"]
 Problem = Literal["single_label_classification", "multi_label_classification", "regression"]
 CAPABILITIES: dict[Kind, str] = {
     "sequence classification": "classify",
     "token classification": "tag",
     "question answering": "answer",
+    "multiple choice": "choose",
 }
 
 
@@ -54,6 +57,12 @@ class HeadFiles:
     """What the files call the norm after that layer's function, if there is one."""
     everywhere: bool = False
     """Whether that layer stands in front of labels of tokens and of spans as well."""
+    choice: tuple[str, str, str] | None = None
+    """The same layer, of a head that gives each of several choices a number; None: the family has no such head."""
+    end_id: int | None = None
+    """Of an encoder–decoder: the end of a text where a file names no other; labels are read at the last one."""
+    wraps: bool = False
+    """Of an encoder–decoder: whether the decoder starts with the last token of the text, not with a start token."""
     special: tuple[str, OutputHead] | None = None
     """The end of the name of a class that no other family has, and its head."""
 
@@ -63,8 +72,14 @@ class HeadFiles:
             "sequence classification": self.sequence,
             "token classification": self.token,
             "question answering": self.question,
+            "multiple choice": self.sequence if self.choice == self.dense else self.token,
         }
-        return names[kind]
+        return names[kind] if kind != "multiple choice" or self.choice else None
+
+    def layer_of(self, kind: Kind) -> tuple[str, str, str] | None:
+        """The layer in front of that matrix, if there is one."""
+        of_text = kind == "sequence classification" or self.everywhere
+        return self.choice if kind == "multiple choice" else self.dense if of_text else None
 
 
 DECODER_HEADS = HeadFiles("score", "score", sequence_bias=False)
@@ -76,6 +91,7 @@ TAPS = {
     "sequence classification": "final.labels",
     "token classification": "final.token_labels",
     "question answering": "final.span",
+    "multiple choice": "final.choice",
 }
 
 
@@ -89,6 +105,13 @@ class OutputHead:
     files: HeadFiles
     padding_id: int | None = None
     """Where the last token is read: the last that is not this one."""
+    end_id: int | None = None
+    """Of an encoder–decoder: the end of a text, the last of which is read."""
+
+    @property
+    def of_text(self) -> bool:
+        """Whether it says something of a whole text."""
+        return self.kind in ("sequence classification", "multiple choice")
 
     @property
     def capability(self) -> str:
@@ -98,17 +121,20 @@ class OutputHead:
 def scores(params: Params, config: Config, head: OutputHead, ids_T: Array, stream_TD: Array, tap: Tap) -> Array:
     """What the head gives for the last stream: a number a label, [N]; of each token, [T, N]; its start and end, [T, 2].
 
-    A text is read at its first token, or at the last that is not padding: the head's files say which; or the mean of
-    its tokens is, before the head or after it (`Config.reads`).
+    A text is read at its first token, at the last that is not padding, or at its last end: the head's files say which;
+    or the mean of its tokens is, before the head or after it (`Config.reads`).
     """
     stream_TD = final_norm(params, config, stream_TD, tap)
-    of_text, files = head.kind == "sequence classification", head.files
-    if of_text and files.dense is None:
+    of_text, files = head.of_text, head.files
+    layer = files.layer_of(head.kind)
+    if of_text and head.end_id is not None:
+        stream_TD = stream_TD[read_at(head, ids_T)]
+    elif of_text and layer is None:
         stream_TD = stream_TD[last_token(ids_T, head.padding_id)]
     elif of_text and config.reads != "late":
         stream_TD = stream_TD[0] if config.reads == "first" else stream_TD.mean(axis=0)
-    if files.dense is not None and (of_text or files.everywhere):
-        name, _, function = files.dense
+    if layer is not None:
+        name, _, function = layer
         stream_TD = FUNCTIONS[function or str(config.activation)](mapped(params, name, stream_TD))
         if files.norm is not None:
             stream_TD = norm(params, f"{name}.norm", stream_TD, config)
@@ -122,6 +148,20 @@ def last_token(ids_T: Array, padding_id: int | None) -> int:
     if padding_id is None:
         return len(ids_T) - 1
     return int(np.max(np.flatnonzero(ids_T != padding_id), initial=0))
+
+
+def read_at(head: OutputHead, ids: Sequence[int] | Array) -> int:
+    """The position that an encoder–decoder's head reads labels of a text at: that of its last end; of other heads the
+    last. Raises UsageError where the text has no end."""
+    if head.end_id is None or not head.of_text:
+        return len(ids) - 1
+    places, end_id = np.flatnonzero(np.asarray(ids) == head.end_id), head.end_id
+    if not len(places):
+        raise UsageError(
+            f"the text has no end (id {end_id}), and this model's labels are read there",
+            "leave out --no-special, or end the ids with it",
+        )
+    return int(places[-1])
 
 
 def no_words(params: Params, config: Config, stream_TD: Array, tap: Tap) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import field, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -58,6 +58,8 @@ class Model:
     """What its files say of generating: `generation_config.json`, or where there is none `config.json`."""
     source: Cache | None = None
     """What the decoder of an encoder–decoder has read: every pass that is given no cache starts from it."""
+    source_ids: tuple[int, ...] | None = None
+    """The ids of that text."""
     engine: Engine | None = None
     """What computes in place of numpy."""
     segments: tuple[int, ...] | None = None
@@ -147,7 +149,9 @@ class Model:
 
     def label_scores(self, ids: Sequence[int] | Array, stream_TD: Array, tap: Tap = NO_TAP) -> Array:
         """What the head of a classifier gives for one text's ids [T] and last stream [T, D] (can "classify", "tag",
-        "answer"): a number a label [N], of each token [T, N], or the start and the end of an answer [T, 2]."""
+        "answer", "choose"): a number a label [N], of each token [T, N], the start and the end of an answer [T, 2], or
+        how well the text fits [1]. An encoder–decoder has read the text, which its decoder reads again: the stream is
+        the decoder's. Raises UsageError where that text has no end."""
         import numpy as np
 
         from llminspect.model.heads import scores
@@ -155,7 +159,7 @@ class Model:
         head = self.architecture.head
         assert head is not None, "only a model with a head for labels or spans scores them"
         with np.errstate(all="ignore"):
-            found_N = scores(self.params, self.config, head, np.asarray(ids), stream_TD, tap)
+            found_N = scores(self.params, self.config, head, np.asarray(self.source_ids or ids), stream_TD, tap)
         if self.finite and not np.isfinite(found_N).all():
             raise not_numbers("scores of the labels")
         self._check_reached(tap)
@@ -189,8 +193,9 @@ class Model:
             stream_TD = self.architecture.forward(self.params, self.config, ids, seen, cache).stream_TD
             with suppress(ModelError):  # Of a model without an output matrix, after the final norm.
                 self.architecture.readout(self.params, self.config, stream_TD, seen)
-            if self.architecture.head is not None:
-                self.label_scores(ids, stream_TD, seen)
+            head = self.architecture.head
+            if head is not None:
+                replace(self, source_ids=(head.end_id or 0,)).label_scores(ids, stream_TD, seen)
         return list(seen.arrays)
 
     def _check_reached(self, tap: Tap, later: str | None = None) -> None:
@@ -212,7 +217,8 @@ class Model:
 
     def can(self, capability: str) -> bool:
         """Whether it can "generate", "fill" masks, "unmask" (write by filling them), "encode" (sees both ways), takes a
-        "source", or has a head that can "classify" a text, "tag" its tokens, "answer" with a span of it."""
+        "source", or has a head that can "classify" a text, "tag" its tokens, "answer" with a span of it, or "choose"
+        between several."""
         return capability in self.architecture.capabilities_with(self.config, self.params)
 
 

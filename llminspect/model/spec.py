@@ -232,7 +232,7 @@ class Architecture:
     def capabilities_with(self, config: Config, arrays: Container[str]) -> frozenset[str]:
         """What a model can do that is configured so and whose arrays are these, by their names in the core."""
         if self.head is not None:
-            return frozenset({self.head.capability} | (set() if config.causal else {"encode"}))
+            return frozenset({self.head.capability} | (self.capabilities & {"source"} if config.causal else {"encode"}))
         able = {able for able in self.capabilities if able not in self.requires or self.requires[able] in arrays}
         if not config.causal and able & self.only_causal:
             able = able - self.only_causal | {"encode"}  # A decoder that sees both ways, or an encoder alone.

@@ -53,6 +53,8 @@ class Prompt:
     """… which of the tokens are of it: their spans point into it …"""
     segments: Sequence[int] | None = None
     """… and the segment of each token."""
+    choices: Sequence[Prompt] = ()
+    """With several --pair: the text with each; the first is the prompt itself."""
 
     @property
     def ids(self) -> list[int]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from llminspect.analysis.forward import ForwardQuestion, forward
-from llminspect.analysis.forward import forward_arrays as saved_arrays
+from llminspect.analysis.forward_arrays import forward_arrays as saved_arrays
 from llminspect.analysis.generate import GenerateQuestion as AskedToGenerate
 from llminspect.analysis.generate import generate as generate
 from llminspect.arguments.forward import ForwardOptions

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import llminspect
-from llminspect.analysis.forward import ForwardQuestion, ForwardResult, forward, forward_arrays
+from llminspect.analysis.forward import ForwardQuestion, ForwardResult, forward
+from llminspect.analysis.forward_arrays import forward_arrays
 from llminspect.analysis.labels import answer_span
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions

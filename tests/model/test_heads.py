@@ -125,7 +125,8 @@ def test_labels_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
         ({"id2label": ..., "num_labels": "three"}, "num_labels"),
         ({"problem_type": "ranking"}, "problem_type"),
         ({"architectures": ...}, "config.json does not name"),
-        ({"architectures": ["BertForMultipleChoice"]}, "the head of BertForMultipleChoice is not known"),
+        ({"architectures": ["BertForTheBestOfTwo"]}, "the head of BertForTheBestOfTwo is not known"),
+        ({"architectures": ["BertForMultipleChoice"]}, r"classifier\.weight has the shape \(3, 18\)"),
         ({"architectures": ["BertForTokenClassification"], "id2label": {"0": "a"}}, "1 label "),
         ({"architectures": ["BertForQuestionAnswering"]}, "qa_outputs"),
     ],
@@ -145,13 +146,13 @@ def test_a_matrix_of_labels_of_another_shape_is_refused(shape: tuple[int, ...], 
 
 
 def test_a_head_that_the_family_does_not_have_is_refused(tmp_path: Path) -> None:
-    for name in ("T5ForSequenceClassification", "T5ForQuestionAnswering"):
-        with pytest.raises(ModelError, match=rf"of the family t5 are not known \({name}\)"):
-            describe_model(changed_folder("t5", tmp_path, architectures=[name]))
+    for family, name in (("bart", "BartForTokenClassification"), ("t5", "T5ForMultipleChoice")):
+        with pytest.raises(ModelError, match=rf"of the family {family} are not known \({name}\)"):
+            describe_model(changed_folder(family, tmp_path, architectures=[name]))
 
 
 @pytest.mark.parametrize(
-    ("name", "head"), [("bert-sequence", "BertForMultipleChoice"), ("llama-sequence", "LlamaForTheBestOfTwo")]
+    ("name", "head"), [("bert-sequence", "BertForTheBestOfTwo"), ("llama-sequence", "LlamaForTheBestOfTwo")]
 )
 def test_a_model_opens_without_a_head_that_is_not_known(name: str, head: str, tmp_path: Path) -> None:
     model = changed_folder(name, tmp_path, architectures=[head], tie_word_embeddings=True)

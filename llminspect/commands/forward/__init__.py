@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
-from llminspect.arguments.shared import EngineOptions, ModelOptions, PageOptions, PairOptions
+from llminspect.arguments.shared import ChoiceOptions, EngineOptions, ModelOptions, PageOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts
 from llminspect.cli.opening import open_model_for
@@ -27,7 +27,7 @@ RESULTS = "analysis.forward.ForwardResult"
 
 @partial(takes_groups, arrays=True)
 def command(
-    source: PairOptions,
+    source: ChoiceOptions,
     model: ModelOptions,
     output: PageOptions,
     engine: EngineOptions,
@@ -39,7 +39,8 @@ def command(
 
     llminspect forward "The capital of France is" --lens --target " Paris"
     """
-    from llminspect.analysis.forward import ForwardQuestion, forward, forward_arrays
+    from llminspect.analysis.forward import ForwardQuestion, forward
+    from llminspect.analysis.forward_arrays import forward_arrays
     from llminspect.analysis.prompt import text_prompt
 
     if look.perplexity and output.save is not None and not output.json:

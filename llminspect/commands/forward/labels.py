@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 def head_views(result: ForwardResult) -> list[RenderableType]:
     """What a head for labels or spans gives, where the model has one."""
     views: list[RenderableType] = []
+    what = "labels" if result.choices is None else "choices"
     if result.baseline_labels:
-        views += [text_labels(result.baseline_labels, "labels without the experiment"), Text()]
+        views += [text_labels(result.baseline_labels, f"{what} without the experiment"), Text()]
     if result.labels:
-        views.append(text_labels(result.labels, "labels of the text"))
-    texts = [str(token["text"]) for token in result.tokens]
+        views.append(text_labels(result.labels, f"{what} of the text"))
+    texts = [str(token["text"]) for token in result.source or result.tokens]
     if result.token_labels is not None:
         views.append(token_labels(result.token_labels, texts, result.baseline_token_labels))
     if result.span is not None and result.span_logits is not None:

@@ -49,7 +49,9 @@ def render(result: ForwardResult) -> RenderableType:
         return surprise(result.surprise, labels(result.tokens))
     parts: list[RenderableType] = [strip(result.tokens, result.position), Text()]
     if result.source is not None:
-        parts = [strip(result.source, len(result.source) - 1), Text("becomes", theme.QUIET), *parts]
+        read = result.labels is not None or result.span is not None
+        becomes = "is read again, one place later" if read else "becomes"
+        parts = [strip(result.source, len(result.source) - 1), Text(becomes, theme.QUIET), *parts]
     answers = answer_views(result)
     if result.steps is not None and not answers:
         parts += [calculation(result.steps), Text()]

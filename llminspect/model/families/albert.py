@@ -65,6 +65,8 @@ def its_tensors(config: AlbertConfig) -> list[TensorSpec]:
     ]
 
 
+POOLER = ("pooler", "pooler", "tanh")
+
 ARCHITECTURES = (
     Architecture(
         name="albert",
@@ -76,7 +78,7 @@ ARCHITECTURES = (
         capabilities=frozenset({"encode", "fill"}),
         requires={"fill": "head.weight"},
         prefix="albert.",
-        heads=HeadFiles("classifier", "classifier", ("pooler", "pooler", "tanh")),
+        heads=HeadFiles("classifier", "classifier", POOLER, choice=POOLER),
         defaults={
             **DEFAULTS,
             "hidden_act": "gelu_new",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from llminspect.core.dataclass import dataclass
 from llminspect.model.config import Config, Sizes, read_sizes, start_token
 from llminspect.model.copies import Copy, waves
+from llminspect.model.heads import HeadFiles
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
 from llminspect.model.transformer import encode_source, forward, readout
@@ -54,6 +55,12 @@ KINDS = {
     "blenderbot": Kind(norms_before=True, start=1),
     "blenderbot-small": Kind(normed="tokens", start=1),
 }
+
+
+BART_HEADS = HeadFiles(
+    "classification_head.out_proj", None, ("labels.dense", "classification_head.dense", "tanh"), end_id=2
+)
+HEADS = {"bart": BART_HEADS, "mbart": replace(BART_HEADS, wraps=True)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,6 +225,7 @@ def _family(name: str, kind: Kind) -> Architecture:
         capabilities=frozenset({"generate", "source"}),
         requires={"generate": "unembedding.bias"} if name == "marian" else {},
         prefix="model.",
+        heads=HEADS.get(name),
         defaults={
             "activation_function": kind.activation,
             "max_position_embeddings": {"blenderbot": 128, "blenderbot-small": 512}.get(name, 1024),

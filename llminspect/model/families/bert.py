@@ -18,7 +18,7 @@ from llminspect.core.feedforward import Glu
 from llminspect.errors import ModelError
 from llminspect.model.config import GGUF, HUGGINGFACE, Config, Sizes, read_sizes
 from llminspect.model.copies import Copy, row_numbers
-from llminspect.model.heads import HeadFiles
+from llminspect.model.heads import HeadFiles, OutputHead
 from llminspect.model.layer import final_norm, norm
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
@@ -221,10 +221,21 @@ SAME = {"roberta": ("xlm-roberta", "camembert", "data2vec-text")}
 """Models of another name that differ in their vocabulary or training alone (Conneau et al. 2020; Martin et al. 2020;
 Baevski et al. 2022)."""
 
+POOLER = ("pooler", "pooler.dense", "tanh")
+BEFORE_LABELS = ("labels.dense", "pre_classifier", "relu")
+FOLLOWS = OutputHead(
+    "sequence classification",
+    ("IsNext", "NotNext"),
+    "single_label_classification",
+    HeadFiles("cls.seq_relationship", None, POOLER),
+)
+"""Whether the second of two texts is what came after the first; the names are those of BERT's own code."""
 HEADS = {
-    "bert": HeadFiles("classifier", "classifier", ("pooler", "pooler.dense", "tanh")),
-    "roberta": HeadFiles("classifier.out_proj", "classifier", ("labels.dense", "classifier.dense", "tanh")),
-    "distilbert": HeadFiles("classifier", "classifier", ("labels.dense", "pre_classifier", "relu")),
+    "bert": HeadFiles("classifier", "classifier", POOLER, choice=POOLER, special=("NextSentencePrediction", FOLLOWS)),
+    "roberta": HeadFiles(
+        "classifier.out_proj", "classifier", ("labels.dense", "classifier.dense", "tanh"), choice=POOLER
+    ),
+    "distilbert": HeadFiles("classifier", "classifier", BEFORE_LABELS, choice=BEFORE_LABELS),
 }
 
 

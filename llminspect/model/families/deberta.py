@@ -100,6 +100,8 @@ def its_tensors(config: DebertaConfig) -> list[TensorSpec]:
 UNREAD = ("lm_predictions.*", "mask_predictions.*")
 """The head that version 3 was trained with, and its discriminator: the reference reads neither here."""
 
+POOLER = ("labels.dense", "pooler.dense", "gelu")
+
 ARCHITECTURES = (
     Architecture(
         name="deberta-v2",
@@ -111,7 +113,7 @@ ARCHITECTURES = (
         capabilities=frozenset({"encode", "fill"}),
         requires={"fill": "head.weight"},
         prefix="deberta.",
-        heads=HeadFiles("classifier", "classifier", ("labels.dense", "pooler.dense", "gelu")),
+        heads=HeadFiles("classifier", "classifier", POOLER, choice=POOLER),
         defaults={**DEFAULTS, "layer_norm_eps": 1e-7, "type_vocab_size": 0, "pooler_hidden_act": "gelu"},
         older_spellings=((".gamma", ".weight"), (".beta", ".bias")),
         ignored=(*copies(BERT_HEAD), *(Copy(pattern) for pattern in UNREAD)),

@@ -31,8 +31,20 @@ HEAD = (
 )
 
 
+SUMMARY = {
+    "summary_type": "first",
+    "summary_use_proj": True,
+    "summary_activation": "gelu",
+    "summary_proj_to_labels": False,
+}
+"""What the layer in front of a choice's number reads and applies: no other is known."""
+
+
 def from_huggingface(settings: Settings) -> BertConfig:
     settings.skip(*UNREAD)
+    if any(name.endswith("ForMultipleChoice") for name in settings.get("architectures") or ()):
+        for key, only in SUMMARY.items():
+            settings.only(key, only)
     found, width = bert_from_huggingface(settings, counts_from_padding=False), settings.whole("embedding_size")
     return found if width == found.sizes.D else replace(found, embedding_width=width)
 
@@ -70,6 +82,7 @@ ARCHITECTURES = (
             "classifier.out_proj",
             "classifier",
             ("labels.dense", "classifier.dense", "gelu"),
+            choice=("labels.dense", "sequence_summary.summary", "gelu"),
             special=("PreTraining", DISCRIMINATOR),
         ),
         defaults={**DEFAULTS, "embedding_size": 128},

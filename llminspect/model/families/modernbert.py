@@ -147,6 +147,7 @@ ARCHITECTURES = (
             "classifier",
             "classifier",
             ("labels.dense", "head.dense", ""),
+            choice=("labels.dense", "head.dense", ""),
             question="classifier",
             dense_bias=None,
             norm="head.norm",

@@ -65,7 +65,12 @@ ARCHITECTURES = (
         capabilities=frozenset({"encode", "fill"}),
         requires={"fill": "head.weight"},
         prefix="mpnet.",
-        heads=HeadFiles("classifier.out_proj", "classifier", ("labels.dense", "classifier.dense", "tanh")),
+        heads=HeadFiles(
+            "classifier.out_proj",
+            "classifier",
+            ("labels.dense", "classifier.dense", "tanh"),
+            choice=("pooler", "pooler.dense", "tanh"),
+        ),
         defaults=DEFAULTS,
         ignored=copies(ROBERTA_HEAD),
     ),

@@ -236,7 +236,12 @@ ARCHITECTURES = (
         capabilities=frozenset({"generate", "source"}),
         requires={"source": "layers.0.cross_attention.query.weight"},
         prefix="transformer.",
-        heads=HeadFiles(None, "classifier", question=None),
+        heads=HeadFiles(
+            "classification_head.out_proj",
+            "classifier",
+            ("labels.dense", "classification_head.dense", "tanh"),
+            end_id=1,
+        ),
         defaults={
             "layer_norm_epsilon": 1e-6,
             "relative_attention_num_buckets": 32,

@@ -1,0 +1,128 @@
+"""Heads by the name of their class: `forward` gives what the reference gives, of ids: labels, spans, choices."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import llminspect
+from llminspect.analysis.attend import attend
+from llminspect.analysis.forward import ForwardQuestion, forward
+from llminspect.analysis.forward_arrays import forward_arrays
+from llminspect.analysis.prompt import prompt_of_ids
+from llminspect.arguments.attend import AttendOptions
+from llminspect.arguments.experiments import ExperimentOptions
+from llminspect.arguments.forward import ForwardOptions
+from llminspect.core.attention import softmax
+from llminspect.errors import ModelError, UsageError
+from llminspect.opening import open_model
+from tests.closeness import assert_close
+from tests.model.golden import FOLDER
+from tests.model.heads_of import CASES, ids_of, model_with
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from llminspect.core.array import Array
+    from llminspect.model.opened import Model
+    from llminspect.text.prompt import Prompt
+
+with np.load(FOLDER / "heads.npz") as file:
+    RECORDED: dict[str, Array] = dict(file)
+CHOOSING = [name for name in CASES if name.endswith("Choice")]
+LABELLING = [name for name in CASES if "Sequence" in name or "Next" in name]
+READING_TWICE = [name for name in CASES if "5" in name or "Bart" in name]
+
+
+def prompt_of(ids: Array) -> Prompt:
+    """With several texts the choices between them, named by their number."""
+    if ids.ndim == 1:
+        return prompt_of_ids(ids.tolist(), None, None)
+    prompts = [replace(prompt_of_ids(row.tolist(), None, None), pair=f"text {n}") for n, row in enumerate(ids)]
+    return replace(prompts[0], choices=prompts)
+
+
+def opened(name: str, folder: Path) -> tuple[Model, Prompt, Array]:
+    return open_model(model_with(name, folder)), prompt_of(ids_of(name)), RECORDED[name]
+
+
+@pytest.mark.parametrize("name", LABELLING)
+def test_labels_of_a_text(name: str, tmp_path: Path) -> None:
+    model, prompt, wanted = opened(name, tmp_path)
+    result = forward(model, question := ForwardQuestion(), prompt)
+    assert result.labels is not None and result.next is None
+    order = np.argsort(-wanted)
+    names = ["IsNext", "NotNext"] if "Next" in name else [f"kind {index}" for index in range(3)]
+    assert [label.label for label in result.labels] == [names[index] for index in order]
+    assert_close([label.logit for label in result.labels], wanted[order])
+    assert_close([label.prob for label in result.labels], softmax(wanted)[order])
+    assert_close(forward_arrays(model, question, result)["scores"], wanted)
+    found = llminspect.info(str(tmp_path))
+    assert found.head is not None and found.head.kind == "sequence classification"
+    assert ("source" in (found.capabilities or [])) == (name in READING_TWICE)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if "Question" in name])
+def test_spans_of_the_source(name: str, tmp_path: Path) -> None:
+    model, prompt, wanted = opened(name, tmp_path)
+    result = forward(model, ForwardQuestion(), prompt)
+    assert result.span is not None and result.span_logits is not None and result.source is not None
+    assert_close([[each.start, each.end] for each in result.span_logits], wanted)
+    ids = prompt.ids[result.span.start : result.span.end + 1]
+    assert result.span.text == "".join(map(str, ids))  # Of the source: its token, not what the decoder reads there.
+
+
+@pytest.mark.parametrize("name", CHOOSING)
+def test_choices_between_texts(name: str, tmp_path: Path) -> None:
+    model, prompt, wanted = opened(name, tmp_path)
+    result = forward(model, ForwardQuestion(), prompt)
+    assert result.labels is not None and result.choices is not None
+    order = np.argsort(-wanted)
+    assert [label.label for label in result.labels] == [f"text {index}" for index in order] and result.pair == (
+        f"text {order[0]}"
+    )
+    assert_close([label.logit for label in result.labels], wanted[order])
+    assert_close([label.prob for label in result.labels], softmax(wanted)[order])
+    assert [[token["id"] for token in tokens] for tokens in result.choices] == ids_of(name).tolist()
+    alone = forward(model, ForwardQuestion(), prompt.choices[1])
+    assert alone.labels is not None and alone.labels[0].prob != alone.labels[0].prob
+    assert_close([alone.labels[0].logit], wanted[1:2])
+
+
+def test_choices_with_an_experiment_and_the_best_alone(tmp_path: Path) -> None:
+    model, prompt, wanted = opened("BertForMultipleChoice", tmp_path)
+    look, experiments = ForwardOptions(top=1), ExperimentOptions(ablate="1.attention")
+    result = forward(model, ForwardQuestion(look, experiments=experiments), prompt)
+    assert result.labels is not None and result.baseline_labels is not None and len(result.labels) == 1
+    assert_close([result.baseline_labels[0].logit], [wanted.max()])
+    assert abs(result.labels[0].logit - wanted.max()) > 1e-3
+
+
+def test_what_reads_its_text_twice(tmp_path: Path) -> None:
+    model, prompt, _ = opened("MBartForSequenceClassification", tmp_path)
+    result = forward(model, ForwardQuestion(), prompt)
+    assert result.source is not None and result.position == 7  # Its last end, though padding comes after.
+    read = [token["id"] for token in result.tokens]
+    assert read == [prompt.ids[7], *prompt.ids[:-1]]
+    assert "final.labels" in model.names()
+    looked_at = attend(model, AttendOptions(), prompt)
+    assert [token["id"] for token in looked_at.tokens] == read and looked_at.cross is not None
+    with pytest.raises(UsageError, match=r"--target-ids: .* reads the text itself once more"):
+        forward(model, ForwardQuestion(ForwardOptions(target_ids=[5])), prompt)
+    with pytest.raises(UsageError, match=r"the text has no end \(id 2\)"):
+        forward(model, ForwardQuestion(), prompt_of_ids([5, 6], None, None))
+
+
+def test_what_is_refused(tmp_path: Path) -> None:
+    model, _, _ = opened("BertForNextSentencePrediction", tmp_path)
+    with pytest.raises(UsageError, match=r"3 --pair were given, and .* does not choose between texts"):
+        forward(model, ForwardQuestion(), prompt_of(ids_of("BertForMultipleChoice")))
+    path = model_with("ElectraForMultipleChoice", tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"summary_type": "mean"}))
+    with pytest.raises(ModelError, match="summary_type"):
+        open_model(path)

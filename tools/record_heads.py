@@ -1,0 +1,35 @@
+"""Record what the reference's heads give on golden models: `tests/golden/heads.npz`.
+
+    cd tools && PYTHONPATH=.. python record_heads.py
+
+Needs torch and transformers (the extra `golden`). The models, made from golden ones, are those of
+`tests/model/heads_of.py`; everything is computed in float64.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+from tests.model.golden import FOLDER
+from tests.model.heads_of import CASES, ids_of, model_with
+
+
+def recorded(name: str) -> np.ndarray[Any, Any]:
+    """Of a text a number a label; of a span the start and the end of each token; of choices a number each."""
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+        path = model_with(name, Path(folder))
+        model = getattr(transformers, name).from_pretrained(path, attn_implementation="eager").double().eval()
+        output = model(torch.tensor(ids_of(name))[None])
+    if "start_logits" in output:
+        return np.stack([output.start_logits[0].numpy(), output.end_logits[0].numpy()], axis=-1)
+    return output.logits[0].numpy()
+
+
+if __name__ == "__main__":
+    np.savez_compressed(FOLDER / "heads.npz", **{name: recorded(name) for name in CASES})
