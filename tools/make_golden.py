@@ -31,6 +31,7 @@ import golden_mixtures
 import golden_older
 import golden_others
 import golden_parallel
+import golden_rwkv
 import golden_seq2seq
 import golden_small
 import golden_state
@@ -255,6 +256,7 @@ def main(arguments: list[str]) -> None:
         *golden_kin.FAMILIES,
         *golden_seq2seq.FAMILIES,
         *golden_gemma.FAMILIES,
+        *golden_rwkv.FAMILIES,
         *golden_others.OTHERS,
     ]:
         if not wanted or family.name in wanted:

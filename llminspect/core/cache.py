@@ -83,11 +83,14 @@ class StateCache:
     """[..., J, N, W]; None where the convolution is all there is."""
     attended: LayerCache | None = None
     """What its attention has seen, where it has one beside the state."""
+    read_1C: Array | None = None
+    """What its feed-forward step read of the last token, where that looks back on the token before, [..., 1, C]."""
 
     def of_texts(self, rows: Array) -> StateCache:
         """Those of a batch that `rows` name, in that order."""
         attended = None if self.attended is None else self.attended.of_texts(rows)
-        return StateCache(self.inputs_UC[rows], None if self.state_JNW is None else self.state_JNW[rows], attended)
+        state_JNW, read_1C = (None if kept is None else kept[rows] for kept in (self.state_JNW, self.read_1C))
+        return StateCache(self.inputs_UC[rows], state_JNW, attended, read_1C)
 
     def cut(self, tokens: int) -> StateCache:
         raise UsageError("a state cannot be taken back to fewer tokens", "run the shorter text anew")

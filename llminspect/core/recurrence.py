@@ -36,6 +36,10 @@ class Recurrence:
     rate_JT: Array | None = None
     """The delta rule (Schlag et al. 2021, "Linear Transformers Are Secretly Fast Weight Programmers"): a token writes
     this share of the difference between its value and what the state holds for its key already."""
+    removal_JTN: Array | None = None
+    """Peng et al. 2025, "RWKV-7", section 4.1: what the state before held under this key, of length one, …"""
+    rates_JTN: Array | None = None
+    """… is taken out of it under the same key, each number of that times its rate."""
     skip_J: Array | None = None
     """What of each token's value goes past the state."""
 
@@ -56,6 +60,8 @@ class Recurrence:
             some(self.value_JTW, -3),
             some(self.decay_JTN, -3),
             None if self.rate_JT is None else some(self.rate_JT, -2),
+            None if self.removal_JTN is None else some(self.removal_JTN, -3),
+            None if self.rates_JTN is None else some(self.rates_JTN, -3),
             None if self.skip_J is None else some(self.skip_J, -1),
         )
 
@@ -64,7 +70,8 @@ def scan(steps: Recurrence, state_JNW: Array | None = None) -> tuple[Array, Arra
     """What each token reads, [..., J, T, W], and the state after the last of them, from that before the first.
 
     state = decay · state + key ⊗ value; read = query · state + skip · value. By the delta rule what is written is
-    rate · (value − key · state) in place of the value.
+    rate · (value − key · state) in place of the value. With a removal, state = decay · state + key ⊗ value
+    − (rates · removal) ⊗ (removal · state).
     """
     query, key, value, decay = steps.query_JTN, steps.key_JTN, steps.value_JTW, steps.decay_JTN
     (*front, _, tokens, width), heads = value.shape, steps.heads
@@ -73,7 +80,11 @@ def scan(steps: Recurrence, state_JNW: Array | None = None) -> tuple[Array, Arra
     state = np.zeros(shape, value.dtype) if state_JNW is None else np.broadcast_to(state_JNW, shape)
     mixed_JTW = np.empty((*front, heads, tokens, width), value.dtype)
     for t in range(tokens):
-        state = state * decay[..., t, :, None]
+        before, state = state, state * decay[..., t, :, None]
+        if steps.removal_JTN is not None and steps.rates_JTN is not None:
+            removal = steps.removal_JTN[..., t, :]
+            taken = np.einsum("...n,...nw->...w", removal, before)
+            state -= (steps.rates_JTN[..., t, :] * removal)[..., None] * taken[..., None, :]
         written = value[..., t, :]
         if steps.rate_JT is not None:
             held = np.einsum("...n,...nw->...w", key[..., t, :], state)
@@ -94,6 +105,13 @@ def effective_weights(steps: Recurrence) -> Array:
     unit_1TS = np.eye(tokens, dtype=steps.value_JTW.dtype)[None]
     front = steps.value_JTW.shape[:-3]
     return scan(replace(steps, value_JTW=np.broadcast_to(unit_1TS, (*front, *unit_1TS.shape))))[0]
+
+
+def shifted(x_TC: Array, before_1C: Array | None) -> Array:
+    """The vector of the token before each, [..., T, C]; that before the first is zeros, or `before_1C`."""
+    if before_1C is None:
+        before_1C = np.zeros_like(x_TC[..., :1, :])
+    return np.concatenate([before_1C, x_TC[..., :-1, :]], axis=-2)
 
 
 def convolve(x_TC: Array, kernel_CU: Array, bias_C: Array | None, before_UC: Array | None) -> tuple[Array, Array]:

@@ -85,7 +85,7 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("logits_scaling", "logit_scale", "clip_qkv", "attention.clamp_kqv", "alpha"), _POSITIVE),
     **dict.fromkeys(("softmax_scale", "attention.scale", "embedding_scale", "residual_scale"), _POSITIVE),
     **dict.fromkeys(("norm_eps", "norm_epsilon"), _EPSILON),
-    "expand": (1e-2, 1e3),
+    **dict.fromkeys(("expand", "hidden_ratio"), (1e-2, 1e3)),
     "block_ffn_dim_multiplier": _POSITIVE,
     **dict.fromkeys(("scale_emb", "scale_depth", "dim_model_base"), _POSITIVE),
     **dict.fromkeys(("routed_scaling_factor", "expert_weights_scale"), _POSITIVE),

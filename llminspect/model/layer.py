@@ -8,6 +8,7 @@ section 2.2; the families' own files name the sources of what they add.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llminspect.core import attention, feedforward
@@ -17,13 +18,14 @@ from llminspect.core.disentangled import distance_rows, distance_scores
 from llminspect.core.feedforward import mixture
 from llminspect.core.mask import hide
 from llminspect.core.norm import layer_norm, rms_norm
+from llminspect.core.recurrence import shifted
 from llminspect.core.rotary import rotate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from llminspect.core.array import Array, ByName
-    from llminspect.core.cache import Source
+    from llminspect.core.cache import Source, StateCache
     from llminspect.core.tap import Tap
     from llminspect.model.config import Config
 
@@ -42,7 +44,7 @@ def steps_within(experts: int) -> Iterator[str]:
     yield from (f"attention.{step}" for step in ("value", "scores", "scaled", "capped", "masked", "unnormed", "output"))
     crossing = ("norm", "query", "scores", "scaled", "masked", "weights", "mixed", "output")
     yield from (f"cross_attention.{step}" for step in crossing)
-    yield from ("laurel.low", "laurel.unnormed", "laurel.output", "feedforward.gate.projected")
+    yield from ("laurel.low", "laurel.unnormed", "laurel.output", "feedforward.gate.projected", "feedforward.mixed")
     yield from (f"feedforward.{step}" for step in ("gate", "up", "hidden", "activation", "unnormed", "output"))
     yield from ("attention.value.projected", "unscaled")
     yield from (f"per_layer.{step}" for step in ("gate", "activation", "unnormed", "output"))
@@ -135,7 +137,7 @@ class Layer:
             crossed_TD = self._crossed(self._read("cross_attention", middle_TD), self.source)
             middle_TD = self._added("cross_attention", "crossed", middle_TD, crossed_TD)
             middle_TD = self.tap(f"{self.name}.crossed", middle_TD)
-        if not any(name.startswith("feedforward.") for name in self.arrays):
+        if "feedforward.shift" in self.arrays or not any(name.startswith("feedforward.") for name in self.arrays):
             return (middle_TD,)
         read_TD = self._read("feedforward", stream_TD if self.config.parallel else middle_TD)
         output_TD = self._added("feedforward", "output", middle_TD, self._fed_forward(read_TD))
@@ -143,6 +145,20 @@ class Layer:
             output_TD = self._added("per_layer", "output", output_TD, self._of_tokens(output_TD, inputs_TN))
         scale_1 = self.arrays.get("output.scale")
         return (output_TD if scale_1 is None else self.tap(f"{self.name}.unscaled", output_TD) * scale_1,)
+
+    def looking_back(
+        self, middle_TD: Array, before: StateCache | None, seen: StateCache, hidden_T: Array | None
+    ) -> tuple[Array, StateCache]:
+        """The stream after a feed-forward step that reads a mix of each token and the one before it (RWKV), and what
+        the layer keeps; `before`: what it kept of the tokens so far."""
+        read_TD = self._read("feedforward", middle_TD)
+        if hidden_T is not None:
+            read_TD = read_TD * ~hidden_T[..., None]
+        before_TD = shifted(read_TD, None if before is None else before.read_1C)
+        mixed_TD = read_TD + (before_TD - read_TD) * self.arrays["feedforward.shift"]
+        mixed_TD = self.tap(f"{self.name}.feedforward.mixed", mixed_TD)
+        output_TD = self._added("feedforward", "output", middle_TD, self._fed_forward(mixed_TD))
+        return output_TD, replace(seen, read_1C=read_TD[..., -1:, :])
 
     def _with_low_rank(self, stream_TD: Array, middle_TD: Array) -> Array:
         """What the attention read, and a map of it of low rank, added to the stream beside what the attention adds."""

@@ -36,6 +36,8 @@ def scanned(reading: Reading, steps: Recurrence) -> tuple[Array, Array]:
         reading.see("value", steps.value_JTW),
         reading.see("decay", steps.decay_JTN),
         None if steps.rate_JT is None else reading.see("rate", steps.rate_JT),
+        None if steps.removal_JTN is None else reading.see("removal", steps.removal_JTN),
+        None if steps.rates_JTN is None else reading.see("rates", steps.rates_JTN),
         steps.skip_J,
     )
     mixed_JTW, state_JNW = scan(seen, None if reading.before is None else reading.before.state_JNW)

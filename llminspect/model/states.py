@@ -6,7 +6,7 @@ steps: what `core/recurrence.py` works with.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -35,6 +35,8 @@ class Reading:
     tap: Tap
     name: str
     hidden_T: Array | None = None
+    lent: dict[str, Array] = field(default_factory=dict)
+    """What layers lay down in a pass for those after them."""
 
     def mapped(self, part: str) -> Array:
         """The linear map `part` of what is read, [..., T, O]."""

@@ -90,11 +90,11 @@ def through(
     front: str = "",
 ) -> tuple[Array, Sequence[Any]]:
     """The stream [..., T, D] after all layers of a stack, and what they have seen; `front` stands before its names."""
-    tokens, layers = ids_T.shape[-1], config.sizes.L
-    now = span(cache, tokens)
+    now, tokens, layers = span(cache, ids_T.shape[-1]), ids_T.shape[-1], config.sizes.L
     stream_TD = embed(params, config, ids_T, now.start, tap, front, hidden_S)
     entering, leaving = ("input", "output") if config.streams == 1 else ("active", "activated")
     inputs_TLN = per_layer_inputs(params, config, ids_T, stream_TD, tap) if config.per_layer else None
+    laid_down: dict[str, Array] = {}
     lent: dict[int, LayerCache] | None = {} if config.borrows else None
     rotations = rotations_of(params, config, stream_TD, now.start)
     masks = masks_of(ids_T, config, now, hidden_S)
@@ -113,8 +113,7 @@ def through(
         seen: LayerCache | StateCache | None = None
         pairs: LayerCache | None = None
         if config.attends(index):
-            rotation_TP = () if rotary is None else rotations[rotary]
-            mask_TS = masks[config.window_of(index)]
+            rotation_TP, mask_TS = () if rotary is None else rotations[rotary], masks[config.window_of(index)]
             added_HTS, table_BH = bias_HTS, arrays.get("attention.relative.weight")
             if table_BH is not None:
                 added_HTS = distance_bias(table_BH, config, stream_TD, now, tap, f"{name}.attention.relative")
@@ -123,12 +122,15 @@ def through(
         state = config.state_of(index)
         if state is not None:
             (read_TD,) = by_rows(layer.into_state, stream_TD, rows=tokens)
-            reading = Reading(arrays, read_TD, state_before(cache, index), tap, f"{name}.state", hidden_S)
+            kept_before, its_name = state_before(cache, index), f"{name}.state"
+            reading = Reading(arrays, read_TD, kept_before, tap, its_name, hidden_S, laid_down)
             mixed_TC, kept = through_state(state, reading)
             mixed, seen = (*mixed, mixed_TC), replace(kept, attended=pairs)
         if inputs_TLN is not None and config.streams == 1:
             mixed = (*mixed, inputs_TLN[..., index, :])
         (stream_TD,) = by_rows(layer.out_of_mixers, stream_TD, *mixed, rows=tokens)
+        if "feedforward.shift" in arrays and isinstance(seen, StateCache):
+            stream_TD, seen = layer.looking_back(stream_TD, state_before(cache, index), seen, hidden_S)
         return tap(f"{name}.{leaving}", stream_TD), seen if config.causal else None
 
     def layer_kind(index: int) -> Hashable:

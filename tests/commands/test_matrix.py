@@ -73,7 +73,7 @@ HYBRIDS = (
     *("lfm2", "qwen3_5", "qwen3_next", "granitemoehybrid", "bamba"),
     *("lfm2_moe", "qwen3_5_moe", "granitemoehybrid-experts"),
 )
-STATES = {"mamba": NONE, "mamba2": NONE} | {name: {"rollout": NO_ATTENTION} for name in HYBRIDS}
+STATES = {"mamba": NONE, "mamba2": NONE, "rwkv7": NONE} | {name: {"rollout": NO_ATTENTION} for name in HYBRIDS}
 """What only an attention in every layer can answer."""
 
 

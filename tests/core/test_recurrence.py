@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ import pytest
 from llminspect.core.recurrence import Recurrence, convolution_weights, convolve, effective_weights, scan
 
 M, T, N, W, U = 2, 5, 3, 4, 3
+KINDS = (False, False), (True, False), (False, True)
 HALVES = slice(0, 2), slice(2, T)
 
 
-def drawn(seed: int, delta: bool) -> Recurrence:
+def drawn(seed: int, delta: bool, removes: bool = False) -> Recurrence:
     rng = np.random.default_rng(seed)
     return Recurrence(
         rng.normal(size=(M, T, N)),
@@ -21,7 +23,9 @@ def drawn(seed: int, delta: bool) -> Recurrence:
         rng.normal(size=(M, T, W)),
         rng.uniform(0.2, 1, size=(M, T, N)),
         rng.uniform(0, 1, size=(M, T)) if delta else None,
-        None if delta else rng.normal(size=M),
+        rng.normal(size=(M, T, N)) if removes else None,
+        rng.uniform(0, 1, size=(M, T, N)) if removes else None,
+        None if delta or removes else rng.normal(size=M),
     )
 
 
@@ -31,9 +35,14 @@ def slowly(steps: Recurrence) -> np.ndarray:
     for m in range(M):
         state = [[0.0] * W for _ in range(N)]
         for t in range(T):
+            taken = np.zeros(W)
+            if steps.removal_JTN is not None:
+                taken = np.array([sum(steps.removal_JTN[m, t, n] * state[n][w] for n in range(N)) for w in range(W)])
             for n in range(N):
                 for w in range(W):
                     state[n][w] *= steps.decay_JTN[m, t, n]
+                    if steps.removal_JTN is not None and steps.rates_JTN is not None:
+                        state[n][w] -= steps.rates_JTN[m, t, n] * steps.removal_JTN[m, t, n] * taken[w]
             held = [sum(steps.key_JTN[m, t, n] * state[n][w] for n in range(N)) for w in range(W)]
             for w in range(W):
                 value = steps.value_JTW[m, t, w]
@@ -45,28 +54,22 @@ def slowly(steps: Recurrence) -> np.ndarray:
     return read
 
 
-@pytest.mark.parametrize("delta", [False, True])
-def test_a_scan_is_the_sum_that_is_written_out(delta: bool) -> None:
-    steps = drawn(1, delta)
+@pytest.mark.parametrize(("delta", "removes"), KINDS)
+def test_a_scan_is_the_sum_that_is_written_out(delta: bool, removes: bool) -> None:
+    steps = drawn(1, delta, removes)
     expected, (read, state) = slowly(steps), scan(steps)
     np.testing.assert_allclose(read, expected, atol=1e-12)
-    first, second = (
-        replace(
-            steps,
-            **{name: getattr(steps, name)[:, half] for name in ("query_JTN", "key_JTN", "value_JTW", "decay_JTN")},
-            rate_JT=None if steps.rate_JT is None else steps.rate_JT[:, half],
-        )
-        for half in HALVES
-    )
+    cut: Any = {name: array for name, array in vars(steps).items() if array is not None and name != "skip_J"}
+    first, second = (replace(steps, **{name: array[:, half] for name, array in cut.items()}) for half in HALVES)
     before, state_between = scan(first)
     after, state_after = scan(second, state_between)
     np.testing.assert_allclose(np.concatenate([before, after], axis=1), expected, atol=1e-12)
     np.testing.assert_allclose(state_after, state, atol=1e-12)
 
 
-@pytest.mark.parametrize("delta", [False, True])
-def test_effective_weights_give_the_sum_and_see_nothing_ahead(delta: bool) -> None:
-    steps = drawn(2, delta)
+@pytest.mark.parametrize(("delta", "removes"), KINDS)
+def test_effective_weights_give_the_sum_and_see_nothing_ahead(delta: bool, removes: bool) -> None:
+    steps = drawn(2, delta, removes)
     weights = effective_weights(steps)
     np.testing.assert_allclose(weights @ steps.value_JTW, slowly(steps), atol=1e-12)
     assert not np.triu(weights, 1).any()

@@ -96,6 +96,7 @@ KINDS = {
     "qwen3_5": gguf.MODEL_ARCH.QWEN35,
     "qwen3_5_moe": gguf.MODEL_ARCH.QWEN35MOE,
     **dict.fromkeys(("granitemoehybrid", "granitemoehybrid-experts"), gguf.MODEL_ARCH.GRANITE_HYBRID),
+    "rwkv7": gguf.MODEL_ARCH.RWKV7,
     "mamba": gguf.MODEL_ARCH.MAMBA,
     "mamba2": gguf.MODEL_ARCH.MAMBA2,
     "t5": gguf.MODEL_ARCH.T5,
@@ -173,6 +174,10 @@ def write_keys(writer: Any, config: dict[str, Any]) -> None:
         {"gemma3n_text": write_gemma3n_keys, "gemma4_text": write_gemma4_keys}.get(config["model_type"], write_t5_keys)(
             writer, config
         )
+        return
+
+    if config["model_type"] == "rwkv7":
+        write_rwkv_keys(writer, config)
         return
 
     if config["model_type"] in ("mamba", "mamba2"):
@@ -533,6 +538,39 @@ def write_t5_keys(writer: Any, config: dict[str, Any]) -> None:
         writer.add_decoder_start_token_id(config["decoder_start_token_id"])
 
 
+def write_rwkv_keys(writer: Any, config: dict[str, Any]) -> None:
+    writer.add_context_length(1 << 20)
+    writer.add_embedding_length(config["hidden_size"])
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_layer_norm_eps(config["norm_eps"])
+    writer.add_wkv_head_size(config["head_dim"])
+    writer.add_decay_lora_rank(config["decay_low_rank_dim"])
+    writer.add_iclr_lora_rank(config["a_low_rank_dim"])
+    writer.add_value_residual_mix_lora_rank(config["v_low_rank_dim"])
+    writer.add_gate_lora_rank(config["gate_low_rank_dim"])
+    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_head_count(0)
+
+
+def rwkv_tensors(arrays: Tensors) -> Iterator[tuple[str, Array]]:
+    """The converter's `modify_tensors` of this kind: other names, the six shares in one tensor, dummies in layer 0."""
+    shares: dict[str, dict[str, Array]] = {}
+    for name, array in arrays.items():
+        name = name.replace("ffn", "feed_forward").replace("attn", "attention")
+        name = name.replace("_lora.lora.0.weight", "1.weight").replace("_lora.lora.2.weight", "2.weight")
+        name = name.replace("_lora.lora.2.bias", "0.weight").replace("feed_forward_norm", "ln2")
+        name = name.replace("g_norm", "ln_x")
+        before, _, part = name.rpartition(".attention.x_")
+        if before:
+            shares.setdefault(before.replace("model.layers", "blk"), {})[part] = array
+            continue
+        yield name if name.endswith((".weight", ".bias")) else name + ".weight", array.squeeze()
+        if name.startswith("model.layers.0.attention.a") and name[len("model.layers.0.attention.a")] in "012":
+            yield name.replace(".attention.a", ".attention.v"), array
+    for block, six in shares.items():
+        yield f"{block}.time_mix_lerp_fused.weight", np.stack([six[part] for part in "rwkvag"])
+
+
 def write_gemma3n_keys(writer: Any, config: dict[str, Any]) -> None:
     writer.add_block_count(config["num_hidden_layers"])
     writer.add_context_length(config["max_position_embeddings"])
@@ -595,6 +633,9 @@ def write_gemma4_keys(writer: Any, config: dict[str, Any]) -> None:
 def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Array]]:
     """The converter's `modify_tensors`."""
     kind = config["model_type"]
+    if kind == "rwkv7":
+        yield from rwkv_tensors({name: array.flatten() if "r_k" in name else array for name, array in arrays.items()})
+        return
     experts: dict[str, dict[int, Array]] = {}
     for name, array in arrays.items():
         if kind == "llada" and ("q_proj" in name or "k_proj" in name):

@@ -131,7 +131,7 @@ def test_the_text_part_of_one_that_sees_and_hears_is_the_same(tmp_path: Path) ->
 
 def test_info_says_of_it_what_most_kinds_do_not_have(called: Program) -> None:
     lines = {name: called("info", str(Golden(name).folder)).out for name in ("gemma4", "llama")}
-    for step, value in (("borrowing", "2"), ("per layer", "4"), ("value norms", "yes")):
+    for step, value in (("layers that share keys", "2"), ("embedding of each layer", "4"), ("norms of values", "yes")):
         assert re.search(rf"^{step} +{value} *$", lines["gemma4"], re.MULTILINE)
         assert not re.search(rf"^{step} ", lines["llama"], re.MULTILINE)
 

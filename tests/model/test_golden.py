@@ -133,6 +133,7 @@ OF_THE_ARRAYS = (
     *("state_layers", "without_attention", "channels", "kernel", "keys", "rank", "groups", "heads", "values"),
     *("shared_width", "embedding_width", "head_width", "norm_before", "span", "normed", "pairs", "shared"),
     *("whole_heads", "borrowing", "same_keys", "wider", "per_layer"),
+    *("decay_rank", "rate_rank", "value_rank", "gate_rank", "embedding_norm", "norm_biases"),
     *("streams", "low_rank", "per_layer_tokens"),
     *("plain_layers", "biased", "attention_bias", "two_norms", "head_norms", "norms_before", "gated", "tied", "split"),
 )

@@ -160,6 +160,12 @@ def test_a_hidden_token_offers_nothing(name: str, opened: Opened) -> None:
         ("qwen3_5", "layer_types", ["linear_attention", "sliding_attention"]),
         ("qwen3_5", "hidden_act", "gelu"),
         ("qwen3_5", "attn_output_gate", False),
+        ("rwkv7", "hidden_act", "relu"),
+        ("rwkv7", "attn", {"layers": [1], "num_heads": 2}),
+        ("rwkv7", "value_dim", [12, 24]),
+        ("rwkv7", "head_dim", 5),
+        ("rwkv7", "hidden_ratio", 0.0),
+        ("rwkv7", "is_causal", False),
         ("mamba2", "n_groups", 3),
         ("mamba2", "time_step_limit", [0.1]),
         ("mamba2", "time_step_limit", [0.1, "inf"]),
@@ -169,6 +175,31 @@ def test_what_is_not_computed_is_refused(name: str, key: str, value: Any) -> Non
     values = {**Golden(name).config(), key: value}
     with pytest.raises(ModelError, match=key):
         architecture_of(values, "huggingface", name).config_from_huggingface(values)
+
+
+def test_rwkv7_keeps_its_six_shares_in_one_tensor_or_in_six() -> None:
+    values = Golden("rwkv7").config()
+    family = architecture_of(values, "huggingface", "rwkv7")
+    config = family.config_from_huggingface(values)
+    shapes = {name: info.shape for name, info in open_safetensors(Golden("rwkv7").folder).tensors.items()}
+    without = {name: shape for name, shape in shapes.items() if ".attn.x_" not in name}
+    dummy = {"model.layers.0.attn.v_lora.lora.2.bias": (12,)}
+    first = {f"model.layers.{layer}.attn.x_x": (6, 1, 1, 12) for layer in (0, 1)}
+    for held in (shapes, {**without, **first, **dummy}):
+        assert len(claim(family, config, "huggingface", held)) == len({*claim(family, config, "huggingface", shapes)})
+    with pytest.raises(ModelError, match=r"tensors are missing: layers\.0\.attn\.x_r, layers\.0\.attn\.x_w"):
+        claim(family, config, "huggingface", without)
+    with pytest.raises(ModelError, match=r"missing: layers\.1\.attn\.x_g"):
+        claim(family, config, "huggingface", {name: shapes[name] for name in shapes if "1.attn.x_g" not in name})
+
+
+def test_rwkv7_finds_ranks_and_widths_that_a_file_leaves_out() -> None:
+    values = Golden("rwkv7").config() | {"hidden_size": 768, "head_dim": None, "num_heads": 12, "value_dim": None}
+    values |= {"intermediate_size": None, **dict.fromkeys((key for key in values if "low_rank" in key), None)}
+    config = architecture_of(values, "huggingface", "rwkv7").config_from_huggingface(values)
+    state = config.state
+    assert (state.decay_rank, state.rate_rank, state.value_rank, state.gate_rank) == (64, 64, 32, 128)
+    assert (state.heads, config.sizes.F) == (12, 3072)
 
 
 def test_the_first_files_of_lfm2_say_the_same() -> None:

@@ -44,7 +44,7 @@ UNCUT = ("falcon", "gpt_bigcode")
 STATEFUL = (
     *("lfm2", "mamba", "mamba2", "qwen3_5", "qwen3_next", "granitemoehybrid", "bamba"),
     *("lfm2_moe", "qwen3_5_moe", "granitemoehybrid-experts"),
-    *("gemma3n", "gemma4", "gemma4-same-keys", "gemma4-experts"),
+    *("rwkv7", "gemma3n", "gemma4", "gemma4-same-keys", "gemma4-experts"),
 )
 """Models with a state, or whose layers take from one another, which are not compiled."""
 LETTER_OF = {key: letter for letter, keys in KEYS.items() for key in keys.split()}
