@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import golden_decoders
 import golden_encoders
 import golden_experts
 import golden_families
@@ -248,6 +249,7 @@ def main(arguments: list[str]) -> None:
         *golden_experts.FAMILIES,
         *golden_later.FAMILIES,
         *golden_small.FAMILIES,
+        *golden_decoders.FAMILIES,
         *golden_parallel.FAMILIES,
         *golden_masking.FAMILIES,
         *golden_state.FAMILIES,

@@ -101,6 +101,9 @@ def tanh(x: Array) -> Array:
     return bent
 
 
+CURVE = ("rising", "falling", "slope", "limit")
+
+
 def xielu(x: Array, arrays: ByName, part: str) -> Array:
     """αp x² + β x above 0, αn (e^x − 1 − x) + β x below (Huang and Schlag 2025, "Deriving Activation Functions Using
     Integration", section 3.2).
@@ -109,7 +112,7 @@ def xielu(x: Array, arrays: ByName, part: str) -> Array:
     and .limit, the largest x that e^x − 1 is taken of, [1] each.
     """
     xp = namespace(x)
-    rising, falling, slope, limit = (arrays[f"{part}.{name}"] for name in ("rising", "falling", "slope", "limit"))
+    rising, falling, slope, limit = (arrays[f"{part}.{name}"] for name in CURVE)
     above = softplus(rising) * x * x
     below = (xp.expm1(xp.minimum(x, limit)) - x) * (slope + softplus(falling))
     bent: Array = xp.where(x > 0, above, below) + slope * x

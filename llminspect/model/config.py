@@ -168,6 +168,10 @@ class Config:
         """That of the encoder, where it is a stack of its own."""
         return self
 
+    def curve_of(self, index: int) -> tuple[float, ...]:
+        """What the learned function of a feed-forward step is made of, where no arrays say it."""
+        return ()
+
     def scale_of(self, index: int) -> float:
         """What the scores of a layer are multiplied by."""
         scale: float = self.sizes.E**-0.5
@@ -239,6 +243,8 @@ class DecoderConfig(Config):
     """Whether the file holds the matrices of keys and values apart, where most files with latents have one of both."""
     per_layer: int = 0
     value_norms: bool = False
+    curves: tuple[tuple[float, ...], ...] = ()
+    """What the learned function of each layer's feed-forward step is made of, where it is a setting of the file."""
     whole_heads: tuple[int, int] | None = None
     """Keys and values, and the width of a head, in the layers without a window, where they have others."""
     borrowing: int = 0
@@ -247,6 +253,9 @@ class DecoderConfig(Config):
     @property
     def ungated(self) -> str:
         return self.unit.activation if isinstance(self.unit, Glu) else super().ungated
+
+    def curve_of(self, index: int) -> tuple[float, ...]:
+        return self.curves[index] if self.curves else ()
 
     def scale_of(self, index: int) -> float:
         return self.scale

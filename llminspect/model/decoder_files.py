@@ -17,7 +17,7 @@ from llminspect.model.config import Experts as Experts
 from llminspect.model.config import Sizes as Sizes
 from llminspect.model.heads import DECODER_HEADS
 from llminspect.model.settings import ACTIVATIONS
-from llminspect.model.spec import Architecture, for_layers
+from llminspect.model.spec import Architecture, first_half, for_layers, second_half
 from llminspect.model.spec import TensorSpec as TensorSpec
 from llminspect.model.spec import fused_specs as fused_specs
 from llminspect.model.spec import linear_specs as linear_specs
@@ -266,8 +266,17 @@ GATE_UP_DOWN = ("gate_proj", "up_proj", "down_proj")
 def expert_specs(
     experts: int, router: str, expert: str, names: tuple[str, str, str] = GATE_UP_DOWN
 ) -> list[TensorSpec]:
-    """The router and the experts; `expert` has `{}` for its number, `names` are those of gate, up and down."""
+    """The router and the experts, each in tensors of its own or all in one (transformers since 5).
+
+    `expert` has `{}` for its number, `names` are those of gate, up and down.
+    """
     shapes = {"gate": "X F D", "up": "X F D", "down": "X D F"}
+    whole = expert.removesuffix(".{}")
+    in_one: dict[str, tuple[str, Any]] = {
+        "gate": (f"{whole}.gate_up_proj", first_half),
+        "up": (f"{whole}.gate_up_proj", second_half),
+        "down": (f"{whole}.down_proj", None),
+    }
     return [
         TensorSpec("feedforward.router.weight", "X D", f"{router}.weight", "ffn_gate_inp.weight"),
         *(
@@ -276,10 +285,17 @@ def expert_specs(
                 shape,
                 tuple(f"{expert.format(index)}.{name}.weight" for index in range(experts)),
                 f"ffn_{part}_exps.weight",
+                other=in_one[part],
             )
             for (part, shape), name in zip(shapes.items(), names, strict=True)
         ),
     ]
+
+
+def in_one(block: str, *more: str) -> tuple[tuple[str, str], ...]:
+    """The ends of names where a file has all experts in one tensor and calls their `block` "mlp"."""
+    ends = ("experts.gate_up_proj", "experts.down_proj", *more)
+    return tuple((f".mlp.{end}", f".{block}.{end}") for end in ends)
 
 
 DEFAULTS = {"hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": 10_000.0}
@@ -295,8 +311,9 @@ def family(
     read_gguf: Callable[[Settings], DecoderConfig] | None = None,
     ignored: tuple[Copy, ...] = (),
     defaults: Mapping[str, Any] = MappingProxyType({}),
+    spellings: tuple[tuple[str, str], ...] = (),
 ) -> Architecture:
-    """A decoder since Llama; `model_type`: where it is not `name`.
+    """A decoder since Llama; `model_type`: where it is not `name`; `spellings`: other ends of tensors' names.
 
     `defaults` are what the reference takes where a `config.json` lacks a key, beside DEFAULTS.
     """
@@ -313,4 +330,5 @@ def family(
         ignored=ignored,
         heads=DECODER_HEADS,
         defaults={**DEFAULTS, **defaults},
+        older_spellings=spellings,
     )

@@ -311,4 +311,7 @@ class Layer:
             share = config.sparsity[self.index] if config.sparsity else 0.0
             known: dict[str, Any] = {"unit": config.unit, "tap": tap, "name": name, "sparsity": share}
             return feedforward.gated(read_TD, arrays, "feedforward", **known)
+        curve, xp = config.curve_of(self.index), namespace(read_TD)
+        made = {f"feedforward.curve.{part}": value for part, value in zip(feedforward.CURVE, curve, strict=False)}
+        arrays = {**arrays, **{part: xp.full((1,), value, dtype=read_TD.dtype) for part, value in made.items()}}
         return feedforward.plain(read_TD, arrays, "feedforward", activation=config.ungated, tap=tap, name=name)

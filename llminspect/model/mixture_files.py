@@ -10,7 +10,7 @@ from llminspect.core.routing import Groups
 from llminspect.model.config import Experts
 from llminspect.model.decoder_files import chosen_experts, feed_forward_specs, sizes_from_gguf
 from llminspect.model.decoder_files import from_gguf as decoder_from_gguf
-from llminspect.model.spec import TensorSpec, linear_specs
+from llminspect.model.spec import TensorSpec, first_half, linear_specs, second_half
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -89,16 +89,6 @@ def stacked_specs(router: str, gate_and_up: str, down: str) -> list[TensorSpec]:
         TensorSpec(up, "X F D", gate_and_up, "ffn_up_exps.weight", second_half),
         TensorSpec("feedforward.experts.down.weight", "X D F", down, "ffn_down_exps.weight"),
     ]
-
-
-def first_half(array: Any, _: Any) -> Any:
-    """The first half of the rows of a matrix, or of each of many."""
-    return array[..., : array.shape[-2] // 2, :]
-
-
-def second_half(array: Any, _: Any) -> Any:
-    """The others."""
-    return array[..., array.shape[-2] // 2 :, :]
 
 
 def same_in_all(settings: Settings, key: str, layers: int, default: int | None = None) -> int:

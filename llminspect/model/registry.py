@@ -91,6 +91,9 @@ def claim(
     for spec in architecture.tensors(config):
         sources = spec.sources(file_format)
         absent = [name for name in sources if name not in in_file]
+        if absent and file_format == "huggingface" and spec.other is not None and spec.other[0] in in_file:
+            spec = replace(spec, huggingface=spec.other[0], huggingface_fix=spec.other[1])
+            sources, absent = spec.sources(file_format), []
         if absent or not sources:
             optional = spec.optional or (
                 spec.name == "unembedding.bias" and _without_words(architecture, config, present)

@@ -44,6 +44,8 @@ class TensorSpec:
     """A name: there are all arrays that have it, or none."""
     copies: tuple[tuple[str, Copy], ...] = ()
     """Tensors of the file that are compared when this one is read."""
+    other: tuple[str, Callable[[Array, Any], Array] | None] | None = None
+    """What Hugging Face files may have in its place, and how that is turned: all experts in one tensor."""
 
     def sources(self, file_format: Format) -> tuple[str, ...]:
         """The names of the tensors in a file of that format that this array is made of."""
@@ -119,8 +121,19 @@ def for_layers(
         for spec in specs(index) if callable(specs) else same:
             in_huggingface = named(huggingface.format(index), spec.huggingface)
             in_gguf, name = named(gguf.format(index), spec.gguf), f"{stack}.{index}.{spec.name}"
-            found.append(replace(spec, name=name, huggingface=in_huggingface, gguf=in_gguf))
+            other = spec.other and (huggingface.format(index) + spec.other[0], spec.other[1])
+            found.append(replace(spec, name=name, huggingface=in_huggingface, gguf=in_gguf, other=other))
     return found
+
+
+def first_half(array: Any, _: Any) -> Any:
+    """The first half of the rows of a matrix, or of each of many."""
+    return array[..., : array.shape[-2] // 2, :]
+
+
+def second_half(array: Any, _: Any) -> Any:
+    """The others."""
+    return array[..., array.shape[-2] // 2 :, :]
 
 
 @dataclass(frozen=True)

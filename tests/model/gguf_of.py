@@ -14,18 +14,26 @@ import gguf
 import numpy as np
 
 from llminspect.files.folder import open_safetensors
+from tests.model.golden import Golden
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from llminspect.core.array import Array
-    from tests.model.golden import Golden
 
     Tensors = dict[str, Array]
 
 KINDS = {
     "llama": gguf.MODEL_ARCH.LLAMA,
+    "apertus": gguf.MODEL_ARCH.APERTUS,
+    "deepseek": gguf.MODEL_ARCH.DEEPSEEK,
+    "glm": gguf.MODEL_ARCH.CHATGLM,
+    "ministral3": gguf.MODEL_ARCH.MISTRAL3,
+    "phimoe": gguf.MODEL_ARCH.PHIMOE,
+    "qwen2_vl": gguf.MODEL_ARCH.QWEN2VL,
+    "qwen3_vl": gguf.MODEL_ARCH.QWEN3VL,
+    "qwen3_vl_moe": gguf.MODEL_ARCH.QWEN3VLMOE,
     "llama-linear": gguf.MODEL_ARCH.LLAMA,
     "llama-llama3": gguf.MODEL_ARCH.LLAMA,
     "llama-yarn": gguf.MODEL_ARCH.LLAMA,
@@ -117,6 +125,9 @@ UNSAID: dict[str, Callable[[Any], Any]] = {
     "qwen2": lambda config: replace(config, window=6, windowed=(2, 3)),
     "mixtral": lambda config: replace(config, window=9, windowed=(0, 1, 2)),
     "qwen2-moe": lambda config: replace(config, experts=replace(config.experts, plain_layers=(1,))),
+    "qwen3_vl_moe": lambda config: replace(config, experts=replace(config.experts, plain_layers=(0,))),
+    "ministral3": lambda config: replace(config, window=9, windowed=(0, 1)),
+    "phimoe": lambda config: replace(config, experts=replace(config.experts, near=0.6)),
     "qwen3-moe": lambda config: replace(config, experts=replace(config.experts, plain_layers=(1,))),
     "dots1": lambda config: replace(config, window=6, windowed=(1, 2)),
     "gemma2": lambda config: replace(config, scale=7**-0.5),
@@ -140,14 +151,17 @@ UNSAID: dict[str, Callable[[Any], Any]] = {
 def write(golden: Golden, path: Path, more: Callable[[Any], None] = lambda writer: None) -> None:
     """`more` adds keys of its own."""
     config, kind = golden.config(), (KINDS | WITH_HEADS)[golden.name]
+    file = open_safetensors(golden.folder)
+    arrays = {name: file.array(name) for name in file.tensors}
+    if "text_config" in config:
+        config = {**config["text_config"], "model_type": config["model_type"]}
+        arrays = {name.replace("language_model.", ""): arrays[name] for name in arrays if "visual." not in name}
     writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[kind])
     write_keys(writer, config)
     more(writer)
     writer.add_token_list([f"<{index}>" for index in range(config["vocab_size"])])
     # llama.cpp has no Qwen 3 mixture with layers without experts, as the golden one has.
     plain = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN3, 8)
-    file = open_safetensors(golden.folder)
-    arrays = {name: file.array(name) for name in file.tensors}
     names = gguf.get_tensor_name_map(kind, config.get("num_hidden_layers") or config.get("n_layer") or 8)
     for name, array in changed(config, arrays):
         own_name = next(
@@ -237,7 +251,7 @@ def write_keys(writer: Any, config: dict[str, Any]) -> None:
     for value, add in optional:
         if value is not None:
             add(value)
-    if config["model_type"] in ("gemma2", "gemma3_text", "phi3"):
+    if config["model_type"] in ("gemma2", "gemma3_text", "phi3", "phimoe"):
         writer.add_sliding_window(config.get("sliding_window") or 0)
     if config.get("use_bidirectional_attention"):
         writer.add_causal_attention(False)
@@ -367,6 +381,36 @@ def write_grouped_keys(writer: Any, config: dict[str, Any]) -> None:
     writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
 
 
+def write_deepseek_keys(writer: Any, config: dict[str, Any]) -> None:
+    write_width(writer, config)
+    writer.add_rope_scaling_type(gguf.RopeScalingType.NONE)
+    writer.add_leading_dense_block_count(config["first_k_dense_replace"])
+    writer.add_expert_weights_scale(1.0)
+    writer.add_expert_count(config["n_routed_experts"])
+    writer.add_expert_shared_count(config["n_shared_experts"])
+
+
+def write_apertus_keys(writer: Any, config: dict[str, Any]) -> None:
+    write_width(writer, config)
+    file = open_safetensors(Golden("apertus").folder)
+    for stored in ("alpha_p", "alpha_n", "beta", "eps"):
+        names = [f"model.layers.{index}.mlp.act_fn.{stored}" for index in range(config["num_hidden_layers"])]
+        getattr(writer, f"add_xielu_{stored}")([float(file.array(name).reshape(())) for name in names])
+
+
+def write_ministral_keys(writer: Any, config: dict[str, Any]) -> None:
+    write_width(writer, config)
+    rope = config["rope_parameters"]
+    writer.add_rope_scaling_yarn_log_mul(rope["mscale_all_dim"])
+    writer.add_attn_temperature_scale(rope["llama_4_scaling_beta"])
+
+
+def write_places(writer: Any, config: dict[str, Any]) -> None:
+    writer.add_rope_dimension_sections([*config["rope_parameters"]["mrope_section"], 0])
+    if config["model_type"] != "qwen2_vl":
+        writer.add_num_deepstack_layers(1)
+
+
 def write_minimax_keys(writer: Any, config: dict[str, Any]) -> None:
     write_width(writer, config)
     writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
@@ -467,6 +511,10 @@ def write_latent_keys(writer: Any, config: dict[str, Any]) -> None:
 
 MORE_KEYS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     **dict.fromkeys(("Dream", "llada"), write_masking_keys),
+    "apertus": write_apertus_keys,
+    "deepseek": write_deepseek_keys,
+    "ministral3": write_ministral_keys,
+    **dict.fromkeys(("qwen2_vl", "qwen3_vl", "qwen3_vl_moe"), write_places),
     "mpt": write_mpt_keys,
     "modernbert": write_modernbert_keys,
     "falcon": lambda writer, config: writer.add_tensor_data_layout("jploski"),
@@ -490,7 +538,7 @@ MORE_KEYS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     **dict.fromkeys(("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"), write_delta_keys),
     "granitemoehybrid": write_granite_hybrid_keys,
     **dict.fromkeys(("minicpm3", "deepseek_v2", "deepseek_v3", "glm4_moe_lite"), write_latent_keys),
-    **dict.fromkeys(("arcee", "smollm3", "nemotron", "glm4", "starcoder2"), write_width),
+    **dict.fromkeys(("arcee", "smollm3", "nemotron", "glm", "glm4", "starcoder2"), write_width),
 }
 """What the converter's classes of these kinds add."""
 
@@ -513,9 +561,9 @@ def write_rotation(writer: Any, config: dict[str, Any]) -> None:
         writer.add_rope_freq_base(rope["rope_theta"] * stretched)
     if "sliding_attention" in every:
         writer.add_rope_freq_base_swa(every["sliding_attention"]["rope_theta"])
-    if config["model_type"] == "phi3":
+    if config["model_type"] in ("phi3", "phimoe"):
         writer.add_rope_dimension_count(config["hidden_size"] // config["num_attention_heads"])
-        original = config["original_max_position_embeddings"]
+        original = config.get("original_max_position_embeddings", config["max_position_embeddings"])
         writer.add_rope_scaling_orig_ctx_len(original)
         if kind == "longrope":
             stretch = config["max_position_embeddings"] / original
@@ -660,6 +708,13 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
                 name = name.replace(part, f"{in_gguf}.scale")
             yield name + ".weight" * (".experts." in name), array
             continue
+        if ".act_fn." in name:
+            continue
+        if name.endswith(("experts.gate_up_proj", "experts.down_proj")) and kind in ("deepseek", "qwen3_vl_moe"):
+            parts = ("gate_proj", "up_proj") if "gate_up" in name else ("down_proj",)
+            for part, cut in zip(parts, np.split(array, len(parts), axis=1), strict=True):
+                yield f"{name.rpartition('.')[0]}.{part}.weight", cut
+            continue
         if kind == "gpt_oss" and ".mlp.experts." in name:
             yield from gpt_oss_experts(name, array)
             continue
@@ -761,7 +816,10 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
 
 
 ENCODERS = ("bert", "roberta", "modernbert", "nomic_bert", "jina_embeddings_v3", "eurobert")
-PERMUTED = ("granitemoehybrid", "llama", "mixtral", "granite", "granitemoeshared", "arcee", "smollm3", "olmo")
+PERMUTED = (
+    *("granitemoehybrid", "llama", "mixtral", "granite", "granitemoeshared", "arcee", "smollm3", "olmo"),
+    *("deepseek", "ministral3"),
+)
 
 
 def tiled(config: dict[str, Any], name: str, array: Array) -> Array:

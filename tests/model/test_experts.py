@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
@@ -69,6 +70,35 @@ def test_a_width_of_the_rotation_is_read_as_a_share() -> None:
     config = Golden("minimax_m2").config("config.older.json")
     assert config.pop("partial_rotary_factor") == 0.6
     assert read({**config, "rotary_dim": 6}) == read(Golden("minimax_m2").config())
+
+
+def test_experts_in_one_tensor_are_those_in_many(tmp_path: Path) -> None:
+    """As transformers 5 keeps them, and writes them where it does not go back to the names of before."""
+    golden = Golden("mixtral")
+    arrays = load_file(golden.folder / "model.safetensors")
+    block, experts = "model.layers.{}.block_sparse_moe.", range(golden.config()["num_local_experts"])
+    for layer in range(golden.config()["num_hidden_layers"]):
+        front, today = block.format(layer), f"model.layers.{layer}.mlp."
+        gates, ups, downs = (
+            np.stack([arrays.pop(f"{front}experts.{index}.{part}.weight") for index in experts])
+            for part in ("w1", "w3", "w2")
+        )
+        arrays[f"{today}experts.gate_up_proj"] = np.concatenate([gates, ups], axis=1)
+        arrays[f"{today}experts.down_proj"] = downs
+        arrays[f"{today}gate.weight"] = arrays.pop(f"{front}gate.weight")
+    save_file(arrays, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(golden.config()))
+    assert_as_expected(computed(open_model(str(tmp_path)), golden), golden)
+
+
+def test_experts_input_by_output_are_turned(tmp_path: Path) -> None:
+    """As the mixture of Qwen3-VL is published."""
+    golden = Golden("qwen3_vl_moe")
+    arrays = load_file(golden.folder / "model.safetensors")
+    turned = {name: array.swapaxes(1, 2).copy() if ".experts." in name else array for name, array in arrays.items()}
+    save_file(turned, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(golden.config()))
+    assert_as_expected(computed(open_model(str(tmp_path)), golden), golden)
 
 
 def test_a_granite_without_a_shared_expert(tmp_path: Path) -> None:

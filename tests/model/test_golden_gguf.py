@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,18 +17,23 @@ from llminspect.model.registry import architecture_for, claim
 from tests.model.gguf_of import KINDS, UNSAID, write
 from tests.model.golden import Golden, assert_as_expected, computed, greedy
 
+ARCHITECTURE = "general.architecture"
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 
-def opened(golden: Golden, folder: Path, more: Callable[[Any], None] = lambda _: None) -> Model:
-    """As `open_model` opens it, but without the tokenizer, which these files only pretend to have."""
+def opened(
+    golden: Golden, folder: Path, more: Callable[[Any], None] = lambda _: None, kind: str | None = None
+) -> Model:
+    """As `open_model` opens it, but without the tokenizer, which these files only pretend to have; as of the `kind`."""
     write(golden, folder / "model.gguf", more)
     file = GGUFFile(folder / "model.gguf")
-    architecture = architecture_for(str(file.metadata["general.architecture"]), "gguf")
+    name = str(file.metadata["general.architecture"])
+    architecture = architecture_for(kind or name, "gguf")
     assert architecture.config_from_gguf is not None
-    config = UNSAID.get(golden.name, same)(architecture.config_from_gguf(file.metadata))
+    stated = {key.replace(f"{name}.", f"{kind or name}."): value for key, value in file.metadata.items()}
+    config = UNSAID.get(golden.name, same)(architecture.config_from_gguf({**stated, ARCHITECTURE: kind or name}))
     config, arrays = architecture.settle(config, file), {}
     for spec in claim(architecture, config, "gguf", {name: info.shape for name, info in file.tensors.items()}):
         (source,) = spec.sources("gguf")
@@ -45,6 +51,60 @@ def test_the_numbers_are_the_reference_s(name: str, tmp_path: Path) -> None:
     assert_as_expected(found, golden)
     if "greedy" in golden.expected:
         assert greedy(model, golden, cached=True) == golden.expected["greedy"].tolist()
+
+
+def write_sections(writer: Any) -> None:
+    writer.add_rope_dimension_sections([1, 1, 1, 0])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "more", "change"),
+    [
+        ("llama", "xverse", lambda writer: writer.add_tensor_data_layout("Meta AI original pth"), {}),
+        ("llama", "baichuan", lambda writer: None, {}),
+        ("llama-both-ways", "llama-embed", lambda writer: None, {"causal": False}),
+        ("ernie4_5", "paddleocr", write_sections, {"pairs": "interleaved"}),
+        ("hunyuan", "hunyuan_vl", write_sections, {}),
+    ],
+)
+def test_a_kind_of_another_name(name: str, kind: str, more: Any, change: Any, tmp_path: Path) -> None:
+    model = opened(Golden(name), tmp_path, more, kind)
+    if "pairs" in change:
+        assert model.config.rotary.pairs == "halves"  # type: ignore[union-attr]
+        turned = replace(model.config, rotary=replace(model.config.rotary, **change))  # type: ignore[type-var]
+        model = replace(model, config=turned)
+    elif change:
+        assert model.config.causal is change["causal"]
+    assert_as_expected(computed(model, Golden(name)), Golden(name))
+
+
+def test_a_base_that_is_not_stretched_yet_is_stretched(tmp_path: Path) -> None:
+    key, golden = "hunyuan_vl.rope.freq_base", Golden("hunyuan")
+    write(golden, tmp_path / "model.gguf")
+    metadata = GGUFFile(tmp_path / "model.gguf").metadata
+    stated = {name.replace("hunyuan-dense.", "hunyuan_vl."): value for name, value in metadata.items()}
+    stated |= {ARCHITECTURE: "hunyuan_vl", key: 100.0, "hunyuan_vl.rope.scaling.alpha": 3.0}
+    read = architecture_for("hunyuan_vl", "gguf").config_from_gguf
+    width = read(stated).sizes.E
+    assert read(stated).rotary.base == pytest.approx(100 * 3 ** (width / (width - 2)))
+
+
+def test_the_larger_baichuan_is_refused(tmp_path: Path) -> None:
+    write(Golden("llama"), tmp_path / "model.gguf")
+    metadata = GGUFFile(tmp_path / "model.gguf").metadata
+    stated = {name.replace("llama.", "baichuan."): value for name, value in metadata.items()}
+    with pytest.raises(ModelError, match="block_count = 40"):
+        architecture_for("baichuan", "gguf").config_from_gguf(
+            {**stated, ARCHITECTURE: "baichuan", "baichuan.block_count": 40}
+        )
+
+
+@pytest.mark.parametrize("wrong", ["steep", [0.5], [0.5, "steep"], [float("nan")] * 2])
+def test_learned_functions_that_are_none_are_refused(wrong: Any, tmp_path: Path) -> None:
+    write(Golden("apertus"), tmp_path / "model.gguf")
+    metadata = GGUFFile(tmp_path / "model.gguf").metadata
+    with pytest.raises(ModelError, match="xielu"):
+        architecture_for("apertus", "gguf").config_from_gguf({**metadata, "xielu.beta": wrong})
 
 
 def test_a_table_that_no_version_of_t5_uses_may_be_there(tmp_path: Path) -> None:

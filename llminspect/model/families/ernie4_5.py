@@ -49,6 +49,10 @@ def _layer(settings: files.Settings, key: str) -> int:
 
 
 def from_gguf(settings: files.Settings) -> files.DecoderConfig:
+    """Of a PaddleOCR-VL the text part, whose numbers are not turned by neighbours."""
+    if settings.metadata.get("general.architecture") == "paddleocr":
+        settings.skip("rope.dimension_sections")
+        return files.from_gguf(settings)
     return files.interleaved(files.from_gguf(settings))
 
 
@@ -65,7 +69,7 @@ def one_row(array: files.Array, _: files.DecoderConfig) -> files.Array:
 def mixture_tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     mixture = [
         *files.expert_specs(config.sizes.X, "mlp.gate", "mlp.experts.{}"),
-        replace(mixtures.choice_spec("mlp.moe_statics.e_score_correction_bias"), huggingface_fix=one_row),
+        replace(mixtures.choice_spec(f"mlp.{BIAS}"), huggingface_fix=one_row),
         *mixtures.shared_specs(config, "mlp.shared_experts"),
     ]
     before = [*files.NORMS_BEFORE, *files.attention_specs(config)]
@@ -84,6 +88,7 @@ COMMON = {
     "max_position_embeddings": 131_072,
     "pad_token_id": 0,
 }
+BIAS = "moe_statics.e_score_correction_bias"
 MIXTURE = {
     "num_key_value_heads": 4,
     "moe_k": 6,
@@ -97,7 +102,7 @@ ARCHITECTURES = (
     files.family(
         "ernie4_5",
         from_huggingface,
-        gguf="ernie4_5",
+        gguf=("ernie4_5", "paddleocr"),
         read_gguf=from_gguf,
         defaults={**COMMON, "head_dim": 128, "num_key_value_heads": 2},
     ),
@@ -109,5 +114,6 @@ ARCHITECTURES = (
         read_gguf=mixture_from_gguf,
         ignored=(Copy("mtp_*"),),  # What guesses further tokens ahead, and is not run.
         defaults={**COMMON, **MIXTURE},
+        spellings=((f".mlp.gate.{BIAS}", f".mlp.{BIAS}"),),
     ),
 )

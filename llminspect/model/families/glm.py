@@ -49,6 +49,6 @@ DEFAULTS = {
     "pad_token_id": 151_329,
 }
 ARCHITECTURES = (
-    files.family("glm", from_huggingface, tensors, defaults=DEFAULTS),
+    files.family("glm", from_huggingface, tensors, gguf="chatglm", read_gguf=from_gguf, defaults=DEFAULTS),
     files.family("glm4", from_huggingface, later_tensors, gguf="glm4", read_gguf=from_gguf, defaults=DEFAULTS),
 )

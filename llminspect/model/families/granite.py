@@ -68,10 +68,10 @@ def shared_specs(part: str, width: str, suffix: str) -> list[files.TensorSpec]:
 
 def fed_specs(config: files.DecoderConfig) -> list[files.TensorSpec]:
     """The mixture, and the expert of all tokens where there is one."""
-    block, width = "block_sparse_moe", config.experts and config.experts.shared_width
+    width = config.experts and config.experts.shared_width
     return [
         *mixtures.stacked_specs(
-            f"{block}.router.layer.weight", f"{block}.input_linear.weight", f"{block}.output_linear.weight"
+            f"{BLOCK}.router.layer.weight", f"{BLOCK}.input_linear.weight", f"{BLOCK}.output_linear.weight"
         ),
         *(shared_specs("feedforward.shared", str(width), "_shexp") if width else ()),
     ]
@@ -84,6 +84,13 @@ def mixture_tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
 
 MULTIPLIERS = ("attention_multiplier", "embedding_multiplier", "residual_multiplier", "logits_scaling")
 DEFAULTS = {"max_position_embeddings": 2048, **dict.fromkeys(MULTIPLIERS, 1.0)}
+BLOCK = "block_sparse_moe"
+TODAY = {
+    "experts.gate_up_proj": "input_linear.weight",
+    "experts.down_proj": "output_linear.weight",
+    "router.weight": "router.layer.weight",
+}
+"""What a file calls the parts of a mixture where it was not brought back to the names of before transformers 5."""
 MIXTURE = files.family(
     "granitemoe",
     mixture_from_huggingface,
@@ -91,6 +98,7 @@ MIXTURE = files.family(
     gguf="granitemoe",
     read_gguf=mixture_from_gguf,
     defaults={**DEFAULTS, "num_local_experts": 8, "num_experts_per_tok": 2},
+    spellings=tuple((f".{BLOCK}.{today}", f".{BLOCK}.{older}") for today, older in TODAY.items()),
 )
 ARCHITECTURES = (
     files.family(

@@ -37,8 +37,15 @@ def mixture_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
 
 
 def from_gguf(settings: files.Settings) -> files.DecoderConfig:
+    """Of a Hunyuan-VL the text part, whose base is stated as it was before it was stretched."""
     _stretched(settings)
-    return files.from_gguf(settings)
+    settings.skip("rope.dimension_sections")
+    found = files.from_gguf(settings)
+    if settings.get("rope.scaling.alpha") is None:
+        return found
+    width = found.sizes.E
+    base = found.rotary.base * settings.number("rope.scaling.alpha") ** (width / (width - 2))
+    return replace(found, rotary=replace(found.rotary, base=base))
 
 
 def mixture_from_gguf(settings: files.Settings) -> files.DecoderConfig:
@@ -110,7 +117,7 @@ ARCHITECTURES = (
         "hunyuan_v1_dense",
         from_huggingface,
         tensors,
-        gguf="hunyuan-dense",
+        gguf=("hunyuan-dense", "hunyuan_vl"),
         read_gguf=from_gguf,
         defaults=DEFAULTS,
     ),

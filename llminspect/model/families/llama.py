@@ -24,12 +24,17 @@ def mistral_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
 
 
 def from_gguf(settings: files.Settings) -> files.DecoderConfig:
-    """A Mixtral is a llama with experts there."""
+    """A Mixtral is a llama with experts there, a Llama that sees both ways a llama-embed."""
+    settings.only("tensor_data_layout", "Meta AI original pth")
+    kind = settings.metadata.get("general.architecture")
+    if kind == "baichuan" and settings.whole("block_count") == 40:
+        raise settings.wrong("block_count", "the layers of Baichuan 7B; 13B has no positions, which is not known here")
     experts = settings.get("expert_count") or 0
     settings.skip("expert_used_count")
     return files.from_gguf(
         settings,
         files.sizes_from_gguf(settings, experts),
+        causal=settings.flag("attention.causal", kind != "llama-embed"),
         experts=files.Experts(files.chosen_experts(settings, "expert_used_count", experts)) if experts else None,
     )
 
@@ -51,7 +56,7 @@ ARCHITECTURES = (
         "llama",
         from_huggingface,
         tensors,
-        gguf="llama",
+        gguf=("llama", "llama-embed", "xverse", "baichuan"),
         read_gguf=from_gguf,
         ignored=(ROTATION,),
         defaults={"max_position_embeddings": 2048},

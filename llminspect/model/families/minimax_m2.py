@@ -56,5 +56,13 @@ DEFAULTS = {
     "max_position_embeddings": 196_608,
 }
 ARCHITECTURES = (
-    files.family("minimax_m2", from_huggingface, tensors, gguf="minimax-m2", read_gguf=from_gguf, defaults=DEFAULTS),
+    files.family(
+        "minimax_m2",
+        from_huggingface,
+        tensors,
+        gguf="minimax-m2",
+        read_gguf=from_gguf,
+        defaults=DEFAULTS,
+        spellings=files.in_one("block_sparse_moe", "gate.weight", "e_score_correction_bias"),
+    ),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from llminspect.core.rotary import Growth
+from llminspect.core.rotary import Growth, Yarn, yarn_gain
 from llminspect.model import decoder_files as files
 
 OF_GROWTH = ("llama_4_scaling_beta", "max_position_embeddings")
@@ -32,6 +32,25 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     return replace(found, window=settings.whole("sliding_window"), windowed=tuple(range(found.sizes.L)))
 
 
+def from_gguf(settings: files.Settings) -> files.DecoderConfig:
+    """Also of Mistral Small 3, whose queries do not grow. The gain of the rotation is taken back by so much as the file
+    says; in files of Ministral 3 nothing of it is left."""
+    found, strength = files.from_gguf(settings), settings.get("attention.temperature_scale")
+    scaling, weight = found.rotary.scaling, settings.get("rope.scaling.yarn_log_multiplier")
+    if isinstance(scaling, Yarn) and weight is not None:
+        of_all = yarn_gain(scaling.factor, settings.number("rope.scaling.yarn_log_multiplier"))
+        scaling = replace(scaling, gain=yarn_gain(scaling.factor) / of_all)
+    growth = None
+    if strength is not None:
+        context = settings.whole("rope.scaling.original_context_length")
+        growth = Growth(settings.number("attention.temperature_scale"), context)
+    return replace(found, rotary=replace(found.rotary, scaling=scaling, growth=growth))
+
+
+def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
+    return files.plain_tensors(config, permuted=True)
+
+
 DEFAULTS: dict[str, Any] = {
     "rope_parameters": {
         "rope_type": "yarn",
@@ -51,5 +70,6 @@ DEFAULTS: dict[str, Any] = {
     "max_position_embeddings": 262_144,
     "pad_token_id": 11,
 }
-ARCHITECTURES = (files.family("ministral3", from_huggingface, defaults=DEFAULTS),)
-"""No GGUF: llama.cpp has the kind (`mistral3`) with another gain of the rotation."""
+ARCHITECTURES = (
+    files.family("ministral3", from_huggingface, tensors, gguf="mistral3", read_gguf=from_gguf, defaults=DEFAULTS),
+)

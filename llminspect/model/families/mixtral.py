@@ -29,4 +29,5 @@ DEFAULTS = {
     "num_key_value_heads": 8,
     "max_position_embeddings": 131_072,
 }
-ARCHITECTURES = (files.family("mixtral", from_huggingface, tensors, defaults=DEFAULTS),)
+SPELLINGS = files.in_one("block_sparse_moe", "gate.weight")
+ARCHITECTURES = (files.family("mixtral", from_huggingface, tensors, defaults=DEFAULTS, spellings=SPELLINGS),)

@@ -20,16 +20,18 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
 
 
 def from_gguf(settings: files.Settings) -> files.DecoderConfig:
-    found = files.from_gguf(settings, biased=())
+    return completed(settings, files.from_gguf(settings, biased=()))
+
+
+def completed(settings: files.Settings, config: files.DecoderConfig) -> files.DecoderConfig:
+    """With a window on all layers, if the file states one, and a rotation whose pairs are slowed by numbers that it has
+    as tensors, if it has any."""
     window = settings.get("attention.sliding_window") or None
-    context = settings.whole("rope.scaling.original_context_length", found.sizes.context)
+    windowed = tuple(range(config.sizes.L)) if window else ()
+    context = settings.whole("rope.scaling.original_context_length", config.sizes.context)
     scaling = Divided(context, settings.number("rope.scaling.attn_factor", 1.0))
-    return replace(
-        found,
-        window=window,
-        windowed=tuple(range(found.sizes.L)) if window else (),
-        rotary=replace(found.rotary, scaling=scaling),
-    )
+    rotary = replace(config.rotary, scaling=scaling)
+    return replace(config, window=window, windowed=windowed, rotary=rotary)
 
 
 QUERY_KEY_VALUE = {"attention.query": "HE D", "attention.key": "KE D", "attention.value": "KE D"}

@@ -6,7 +6,10 @@ Abdin et al. 2024, "Phi-3 Technical Report", section 2; Liu et al. 2024, "GRIN: 
 
 from __future__ import annotations
 
+from typing import Any
+
 from llminspect.model import decoder_files as files
+from llminspect.model.families.phi3 import completed
 
 
 def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
@@ -42,6 +45,16 @@ def _one_gain(settings: files.Settings) -> None:
             settings.values = {**settings.values, key: kept}
 
 
+def from_gguf(settings: files.Settings) -> files.DecoderConfig:
+    """The norms have biases, though the file states the key of RMS norms; of the noise in training it says nothing."""
+    settings.only("expert_used_count", 2)
+    sizes = files.sizes_from_gguf(settings, settings.whole("expert_count"))
+    near = 2.0 * DEFAULTS["router_jitter_noise"]
+    router = files.Experts(2, among_chosen=False, kind="nearest", near=near)
+    biased = (*files.ATTENTION, "unembedding")
+    return completed(settings, files.from_gguf(settings, sizes, norm="layer", biased=biased, experts=router))
+
+
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     block = "block_sparse_moe"
     layer = [
@@ -51,11 +64,11 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     ]
     found = files.around_layers(config, layer, files.BIASED_FINAL_NORM)
     if config.biased and "unembedding" in config.biased:
-        found.append(files.TensorSpec("unembedding.bias", "V", "lm_head.bias"))
-    return found
+        found.append(files.TensorSpec("unembedding.bias", "V", "lm_head.bias", "output.bias"))
+    return [*found, *files.long_and_short_divisor_specs(config)]
 
 
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "num_key_value_heads": 8,
     "num_experts_per_tok": 2,
     "num_local_experts": 16,
@@ -64,4 +77,14 @@ DEFAULTS = {
     "rope_theta": 1_000_000.0,
     "max_position_embeddings": 131_072,
 }
-ARCHITECTURES = (files.family("phimoe", from_huggingface, tensors, defaults=DEFAULTS),)
+ARCHITECTURES = (
+    files.family(
+        "phimoe",
+        from_huggingface,
+        tensors,
+        gguf="phimoe",
+        read_gguf=from_gguf,
+        defaults=DEFAULTS,
+        spellings=(*files.in_one("block_sparse_moe"), (".mlp.router.weight", ".block_sparse_moe.gate.weight")),
+    ),
+)

@@ -15,6 +15,8 @@ from llminspect.model import mixture_files as mixtures
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    Fix = Callable[[files.Array, files.DecoderConfig], files.Array] | None
+
 
 def qwen2_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     return replace(_dense(settings), biased=files.QUERY_KEY_VALUE)
@@ -87,6 +89,14 @@ def _mixture(settings: files.Settings, sliding: Callable[[int], bool]) -> files.
     )
 
 
+def vision_mixture_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+    without_places(settings)
+    settings.only("norm_topk_prob", True)
+    found = mixture3_from_huggingface(settings)
+    assert found.experts is not None
+    return replace(found, experts=replace(found.experts, among_chosen=True))
+
+
 # A missing bias would be a wrong number, so which there are is not left to a GGUF file.
 
 
@@ -96,6 +106,21 @@ def qwen2_from_gguf(settings: files.Settings) -> files.DecoderConfig:
 
 def qwen3_from_gguf(settings: files.Settings) -> files.DecoderConfig:
     return files.from_gguf(settings, biased=())
+
+
+def vision2_from_gguf(settings: files.Settings) -> files.DecoderConfig:
+    settings.skip(*OF_PLACES)
+    return qwen2_from_gguf(settings)
+
+
+def vision3_from_gguf(settings: files.Settings) -> files.DecoderConfig:
+    settings.skip(*OF_PLACES)
+    return qwen3_from_gguf(settings)
+
+
+def vision_mixture_from_gguf(settings: files.Settings) -> files.DecoderConfig:
+    settings.skip(*OF_PLACES)
+    return mixture3_from_gguf(settings)
 
 
 def mixture2_from_gguf(settings: files.Settings) -> files.DecoderConfig:
@@ -131,10 +156,31 @@ def qwen3_tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     return files.around_layers(config, mixtures.layers(config, attention, step))
 
 
+def vision_mixture_tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
+    experts = mixtures.stacked_specs("mlp.gate.weight", "mlp.experts.gate_up_proj", "mlp.experts.down_proj")
+    turned = [replace(spec, huggingface_fix=input_by_output(spec.huggingface_fix)) for spec in experts[1:]]
+    attention = [*files.NORMS_BEFORE, *files.attention_specs(config), *files.HEAD_NORMS]
+    return files.around_layers(config, mixtures.layers(config, attention, [experts[0], *turned]))
+
+
+def input_by_output(fix: Fix) -> Fix:
+    """A `fix` of a matrix for each expert that published files hold input by output, and those written since not."""
+
+    def turn(array: files.Array, config: files.DecoderConfig) -> files.Array:
+        wide, narrow = (config.sizes.D, 2 * config.sizes.F) if fix else (config.sizes.F, config.sizes.D)
+        if array.shape[-2:] == (wide, narrow):
+            array = array.swapaxes(-1, -2)
+        return array if fix is None else fix(array, config)
+
+    return turn
+
+
 def _experts(config: files.DecoderConfig) -> list[files.TensorSpec]:
     return files.expert_specs(config.sizes.X, "mlp.gate", "mlp.experts.{}")
 
 
+OF_PLACES = ("rope.dimension_sections", "n_deepstack_layers")
+"""What a GGUF file says of the places of pictures (`without_places`), and of the layers that read them once more."""
 VISION = {
     "num_key_value_heads": 8,
     "rms_norm_eps": 1e-5,
@@ -166,9 +212,26 @@ ARCHITECTURES = (
         read_gguf=qwen3_from_gguf,
         defaults={"head_dim": 128, **DENSE},
     ),
-    files.family("qwen2_vl_text", vision2_from_huggingface, defaults=VISION),
+    files.family(
+        "qwen2_vl_text", vision2_from_huggingface, gguf="qwen2vl", read_gguf=vision2_from_gguf, defaults=VISION
+    ),
     files.family("qwen2_5_vl_text", vision2_from_huggingface, defaults=VISION),
-    files.family("qwen3_vl_text", vision3_from_huggingface, qwen3_tensors, defaults=VISION3),
+    files.family(
+        "qwen3_vl_text",
+        vision3_from_huggingface,
+        qwen3_tensors,
+        gguf="qwen3vl",
+        read_gguf=vision3_from_gguf,
+        defaults=VISION3,
+    ),
+    files.family(
+        "qwen3_vl_moe_text",
+        vision_mixture_from_huggingface,
+        vision_mixture_tensors,
+        gguf="qwen3vlmoe",
+        read_gguf=vision_mixture_from_gguf,
+        defaults={**VISION3, "num_key_value_heads": 16, "head_dim": None, "num_experts_per_tok": 4},
+    ),
     files.family(
         "qwen3-moe",
         mixture3_from_huggingface,
