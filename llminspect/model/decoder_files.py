@@ -15,9 +15,11 @@ from llminspect.model.config import GGUF, HUGGINGFACE, read_sizes
 from llminspect.model.config import DecoderConfig as DecoderConfig
 from llminspect.model.config import Experts as Experts
 from llminspect.model.config import Sizes as Sizes
+from llminspect.model.expert_files import expert_specs as expert_specs
+from llminspect.model.expert_files import in_one as in_one
 from llminspect.model.heads import DECODER_HEADS
 from llminspect.model.settings import ACTIVATIONS
-from llminspect.model.spec import Architecture, first_half, for_layers, second_half
+from llminspect.model.spec import Architecture, for_layers
 from llminspect.model.spec import TensorSpec as TensorSpec
 from llminspect.model.spec import fused_specs as fused_specs
 from llminspect.model.spec import linear_specs as linear_specs
@@ -258,44 +260,6 @@ def long_and_short_divisor_specs(config: DecoderConfig) -> list[TensorSpec]:
         TensorSpec(f"rotary.divisors.{texts}", pairs, None, f"rope_factors_{texts}.weight", optional=True)
         for texts in ("short", "long")
     ]
-
-
-GATE_UP_DOWN = ("gate_proj", "up_proj", "down_proj")
-
-
-def expert_specs(
-    experts: int, router: str, expert: str, names: tuple[str, str, str] = GATE_UP_DOWN
-) -> list[TensorSpec]:
-    """The router and the experts, each in tensors of its own or all in one (transformers since 5).
-
-    `expert` has `{}` for its number, `names` are those of gate, up and down.
-    """
-    shapes = {"gate": "X F D", "up": "X F D", "down": "X D F"}
-    whole = expert.removesuffix(".{}")
-    in_one: dict[str, tuple[str, Any]] = {
-        "gate": (f"{whole}.gate_up_proj", first_half),
-        "up": (f"{whole}.gate_up_proj", second_half),
-        "down": (f"{whole}.down_proj", None),
-    }
-    return [
-        TensorSpec("feedforward.router.weight", "X D", f"{router}.weight", "ffn_gate_inp.weight"),
-        *(
-            TensorSpec(
-                f"feedforward.experts.{part}.weight",
-                shape,
-                tuple(f"{expert.format(index)}.{name}.weight" for index in range(experts)),
-                f"ffn_{part}_exps.weight",
-                other=in_one[part],
-            )
-            for (part, shape), name in zip(shapes.items(), names, strict=True)
-        ),
-    ]
-
-
-def in_one(block: str, *more: str) -> tuple[tuple[str, str], ...]:
-    """The ends of names where a file has all experts in one tensor and calls their `block` "mlp"."""
-    ends = ("experts.gate_up_proj", "experts.down_proj", *more)
-    return tuple((f".mlp.{end}", f".{block}.{end}") for end in ends)
 
 
 DEFAULTS = {"hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": 10_000.0}

@@ -10,7 +10,9 @@ from llminspect.core.routing import Groups
 from llminspect.model.config import Experts
 from llminspect.model.decoder_files import chosen_experts, feed_forward_specs, sizes_from_gguf
 from llminspect.model.decoder_files import from_gguf as decoder_from_gguf
-from llminspect.model.spec import TensorSpec, first_half, linear_specs, second_half
+from llminspect.model.expert_files import first_half as first_half
+from llminspect.model.expert_files import second_half as second_half
+from llminspect.model.spec import TensorSpec, linear_specs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

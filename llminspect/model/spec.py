@@ -126,16 +126,6 @@ def for_layers(
     return found
 
 
-def first_half(array: Any, _: Any) -> Any:
-    """The first half of the rows of a matrix, or of each of many."""
-    return array[..., : array.shape[-2] // 2, :]
-
-
-def second_half(array: Any, _: Any) -> Any:
-    """The others."""
-    return array[..., array.shape[-2] // 2 :, :]
-
-
 @dataclass(frozen=True)
 class Pass:
     """What a forward pass gives: the residual stream after the last layer, [..., T, D], and the cache."""

@@ -711,9 +711,9 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
         if ".act_fn." in name:
             continue
         if name.endswith(("experts.gate_up_proj", "experts.down_proj")) and kind in ("deepseek", "qwen3_vl_moe"):
-            parts = ("gate_proj", "up_proj") if "gate_up" in name else ("down_proj",)
-            for part, cut in zip(parts, np.split(array, len(parts), axis=1), strict=True):
-                yield f"{name.rpartition('.')[0]}.{part}.weight", cut
+            kinds = ["gate_proj", "up_proj"] if "gate_up" in name else ["down_proj"]
+            for kept, half in zip(kinds, np.split(array, len(kinds), axis=1), strict=True):
+                yield f"{name.rpartition('.')[0]}.{kept}.weight", half
             continue
         if kind == "gpt_oss" and ".mlp.experts." in name:
             yield from gpt_oss_experts(name, array)

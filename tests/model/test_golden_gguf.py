@@ -62,7 +62,7 @@ def write_sections(writer: Any) -> None:
     [
         ("llama", "xverse", lambda writer: writer.add_tensor_data_layout("Meta AI original pth"), {}),
         ("llama", "baichuan", lambda writer: None, {}),
-        ("llama-both-ways", "llama-embed", lambda writer: None, {"causal": False}),
+        ("llama", "llama-embed", lambda writer: writer.add_causal_attention(True), {}),
         ("ernie4_5", "paddleocr", write_sections, {"pairs": "interleaved"}),
         ("hunyuan", "hunyuan_vl", write_sections, {}),
     ],
@@ -73,8 +73,6 @@ def test_a_kind_of_another_name(name: str, kind: str, more: Any, change: Any, tm
         assert model.config.rotary.pairs == "halves"  # type: ignore[union-attr]
         turned = replace(model.config, rotary=replace(model.config.rotary, **change))  # type: ignore[type-var]
         model = replace(model, config=turned)
-    elif change:
-        assert model.config.causal is change["causal"]
     assert_as_expected(computed(model, Golden(name)), Golden(name))
 
 
@@ -87,6 +85,14 @@ def test_a_base_that_is_not_stretched_yet_is_stretched(tmp_path: Path) -> None:
     read = architecture_for("hunyuan_vl", "gguf").config_from_gguf
     width = read(stated).sizes.E
     assert read(stated).rotary.base == pytest.approx(100 * 3 ** (width / (width - 2)))
+
+
+def test_a_llama_embed_sees_both_ways(tmp_path: Path) -> None:
+    write(Golden("llama"), tmp_path / "model.gguf")
+    metadata = GGUFFile(tmp_path / "model.gguf").metadata
+    stated = {name.replace("llama.", "llama-embed."): value for name, value in metadata.items()}
+    config = architecture_for("llama-embed", "gguf").config_from_gguf({**stated, ARCHITECTURE: "llama-embed"})
+    assert config.causal is False
 
 
 def test_the_larger_baichuan_is_refused(tmp_path: Path) -> None:

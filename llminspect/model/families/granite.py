@@ -90,6 +90,7 @@ TODAY = {
     "experts.down_proj": "output_linear.weight",
     "router.weight": "router.layer.weight",
 }
+SPELLINGS = tuple((f".{BLOCK}.{today}", f".{BLOCK}.{older}") for today, older in TODAY.items())
 """What a file calls the parts of a mixture where it was not brought back to the names of before transformers 5."""
 MIXTURE = files.family(
     "granitemoe",
@@ -98,7 +99,7 @@ MIXTURE = files.family(
     gguf="granitemoe",
     read_gguf=mixture_from_gguf,
     defaults={**DEFAULTS, "num_local_experts": 8, "num_experts_per_tok": 2},
-    spellings=tuple((f".{BLOCK}.{today}", f".{BLOCK}.{older}") for today, older in TODAY.items()),
+    spellings=SPELLINGS,
 )
 ARCHITECTURES = (
     files.family(

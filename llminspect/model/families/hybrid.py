@@ -137,6 +137,7 @@ ARCHITECTURES = (
         granite_tensors,
         gguf="granitehybrid",
         read_gguf=granite_from_gguf,
+        spellings=granite.SPELLINGS,
         defaults={
             **MAMBA,
             **dict.fromkeys(MULTIPLIERS, 1.0),
