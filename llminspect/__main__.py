@@ -20,10 +20,10 @@ MANY = 100_000
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; the exit code."""
     # Not above: a process that is started to count runs this file and needs no commands.
-    from llminspect import commands
+    import llminspect.commands
     from llminspect.cli import app
 
-    return app.run(arguments, commands)
+    return app.run(arguments, llminspect.commands)
 
 
 def main() -> None:

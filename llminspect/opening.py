@@ -233,13 +233,14 @@ def _tokenizer(located: Located) -> Tokenizer | None:
 def _tokenizer_or_reason(located: Located, rows: int | None = None) -> Tokenizer | None:
     """The same, where ids are enough: one that cannot be read says why, where a text needs it. One that has
     more ids than the embedding has `rows` is refused."""
-    from llminspect.text.from_huggingface import ids_are_enough
-    from llminspect.text.unreadable import Unreadable
     from llminspect.text.vocabulary import kept_to
 
     try:
         tokenizer = _tokenizer(located)
     except ModelError as error:
+        from llminspect.text.from_huggingface import ids_are_enough
+        from llminspect.text.unreadable import Unreadable
+
         if located.format != "gguf" and not ids_are_enough(located.tokenizer_files):
             raise
         tokenizer = Unreadable(located.name, located.config, error)

@@ -198,7 +198,9 @@ def _attend(
         heads=watched.heads,
         shown=list(shown) if shown != ("weights",) else None,
         mean=None if watched.mean is None else watched.mean / len(chosen),
-        overview=overview_of(watched.measures, options.measure or "entropy", model.config.attending, sizes.L),
+        overview=overview_of(watched.measures, options.measure or "entropy", model.config.attending, sizes.L)
+        if watched.measures
+        else None,
         query=query,
         find=found,
         rollout=watched.rollout,
@@ -224,10 +226,12 @@ def layers_and_heads(model: Model, options: AttendOptions) -> tuple[list[int], l
     if not sizes.H and config.state is None:
         raise UsageError(f"the model {model.name} has no attention", "toy-attention has one head that can be checked")
     chosen = parse_choice(options.layer, "layer", sizes.L)
-    check_attention(model, range(sizes.L), {"--rollout": options.rollout})
-    if chosen is not None or not config.attending:
-        check_attention(model, chosen or range(sizes.L), of_attention(options))
-    layers = [layer for layer in chosen or config.attending if config.attends(layer)]
+    attending = config.attending
+    if len(attending) < sizes.L:
+        check_attention(model, range(sizes.L), {"--rollout": options.rollout})
+        if chosen is not None or not attending:
+            check_attention(model, chosen or range(sizes.L), of_attention(options))
+    layers = [layer for layer in attending if chosen is None or layer in chosen]
     return layers, (parse_choice(options.head, "head", sizes.H) if layers else None) or list(range(sizes.H))
 
 

@@ -82,14 +82,12 @@ def overview_of(
     measure: MeasureName,
     attending: Sequence[int] | None = None,
     layers: int = 0,
-) -> Overview | None:
-    """All heads at a glance, from the measures [H] of each layer; `measure` colours them. None where none was made.
+) -> Overview:
+    """All heads at a glance, from the measures [H] of each layer; `measure` colours them.
 
     Where only the layers `attending` of `layers` have attention, the others' measures are no numbers and their habits
     are "none".
     """
-    if not measures:
-        return None
     stacked = {name: np.stack(found) for name, found in measures.items()}
     rows, heads = stacked["entropy"].shape
     habits = [

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def text_prompt(text: str, source: SourceOptions, tokenizer: Tokenizer | None, line: int | None) -> Prompt:
     """The tokens of one text, or of the messages that it holds as JSON, wrapped as the options and the model say.
 
-    Raises UsageError for messages that are none.
+    Raises UsageError for messages that are none, and for what says nothing to a text that is no chat.
     """
     if tokenizer is None:
         from llminspect.text.from_huggingface import READABLE
@@ -42,7 +42,9 @@ def text_prompt(text: str, source: SourceOptions, tokenizer: Tokenizer | None, l
         raise UsageError(f"this model comes without a tokenizer: no {READABLE}", "give ids: --ids 1,2,3")
     if is_chat(source):
         return chat_prompt(chat_of(text, source), tokenizer, line)
-    check_chat_options(source)
+    for option, value in (("--tools", source.tools), ("--template-option", source.template_options)):
+        if value:
+            raise UsageError(f"{option} says nothing without --chat", "give --chat as well")
     tokens = tokenizer.encode(text, source.parse)
     pairs = each(getattr(source, "pair", None))
     if pairs:
@@ -68,13 +70,6 @@ def prompt_of_ids(ids: Sequence[int], tokenizer: Tokenizer | None, line: int | N
 def is_chat(source: SourceOptions) -> bool:
     """Whether the command line asks for the model's chat template; a role asks for it as well."""
     return source.chat or source.system is not None or source.user is not None
-
-
-def check_chat_options(source: SourceOptions) -> None:
-    """Raise UsageError for what says nothing to a text that is no chat."""
-    for option, value in (("--tools", source.tools), ("--template-option", source.template_options)):
-        if value:
-            raise UsageError(f"{option} says nothing without --chat", "give --chat as well")
 
 
 def chat_of(text: str, source: SourceOptions) -> ChatInput:

@@ -22,7 +22,7 @@ LARGEST = 2**63 - 1
 """Whole numbers lie between −LARGEST and this where an option sets no range: they end up in JSON and in numpy."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Option:
     """What `option` says of a field."""
 

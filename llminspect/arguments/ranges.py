@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
@@ -12,6 +13,7 @@ Choice: TypeAlias = str | int | Sequence[int]
 """`"0,3-5"`, `3`, `[0, 3]` or `range(4)`."""
 LONGEST = 19
 """Digits of an index: more is no index of anything, and Python reads no integer of more than 4,300."""
+RANGE = re.compile(rf"([0-9]{{1,{LONGEST}}})(?:-([0-9]{{1,{LONGEST}}}))?")
 
 
 def parse_choice(choice: Choice | None, what: str, count: int) -> list[int] | None:
@@ -24,7 +26,10 @@ def parse_choice(choice: Choice | None, what: str, count: int) -> list[int] | No
     have = _have(what, count)
     parts: Iterable[tuple[int, int]]
     if isinstance(choice, str):
-        parts = [_bounds(part.strip(), choice, what, have) for part in choice.split(",")]
+        found = [RANGE.fullmatch(part.strip()) for part in choice.split(",")]
+        if None in found:
+            raise UsageError(f"--{what} cannot read {shortened(choice)!r}", f"numbers and ranges: 0,3-5; {have}")
+        parts = ((int(match[1]), int(match[2] or match[1])) for match in found if match)
     else:
         parts = ((index, index) for index in ([choice] if isinstance(choice, int) else choice))
     chosen: set[int] = set()
@@ -37,13 +42,6 @@ def parse_choice(choice: Choice | None, what: str, count: int) -> list[int] | No
     if not chosen:
         raise UsageError(f"--{what} is empty", f"numbers and ranges: 0,3-5; {have}")
     return sorted(chosen)
-
-
-def _bounds(part: str, whole: str, what: str, have: str) -> tuple[int, int]:
-    low, dash, high = part.partition("-")
-    if not is_index(low) or (dash and not is_index(high)):
-        raise UsageError(f"--{what} cannot read {shortened(whole)!r}", f"numbers and ranges: 0,3-5; {have}")
-    return int(low), int(high or low)
 
 
 def check_exists(index: int, count: int, what: str) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin,
 
 import typer
 
-from llminspect.arguments.option import Argument, Option, alternatives, checked, fields_of, number_of
+from llminspect.arguments.option import Argument, Option, alternatives, fields_of, number_of
 from llminspect.arguments.together import check_together
 from llminspect.cli.save import check_ending
 from llminspect.errors import UserError
@@ -53,7 +53,7 @@ def takes_groups(function: Function, *, arrays: bool = False) -> Function:
     def called_by_typer(**values: Any) -> Any:
         OPTIONS_GIVEN.set(_given(values, {parameter.name: parameter.default for parameter in parameters}))
         filled = {
-            name: checked(kind(**{field.name: values.pop(field.name) for field in dataclasses.fields(kind)}))
+            name: kind(**{field.name: values.pop(field.name) for field in dataclasses.fields(kind)})
             for name, kind in groups.items()
         }
         check_together(function.__module__.rpartition(".")[2], *filled.values())

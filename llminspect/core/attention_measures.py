@@ -41,10 +41,7 @@ def entropy(weights_HTS: Array, ids_T: Array, causal: bool, window: int | None =
 
 def distance(weights_HTS: Array, ids_T: Array, causal: bool) -> Array:
     """How far it looks: the mean of Σ weight · |query − key| in tokens, over the queries from token 1 on."""
-    tokens = weights_HTS.shape[-1]
-    if tokens < 2:
-        return _nothing(weights_HTS)
-    place_T = np.arange(tokens, dtype=weights_HTS.dtype)
+    place_T = np.arange(weights_HTS.shape[-1], dtype=weights_HTS.dtype)
     apart_TS = np.abs(place_T[:, None] - place_T)
     return _mean(np.einsum("...ts,ts->...t", weights_HTS[..., 1:, :], apart_TS[1:]))
 
@@ -54,18 +51,12 @@ Pairs: TypeAlias = "tuple[Array, Array]"
 
 
 @lru_cache(maxsize=4)
-def _same_before(ids: tuple[int, ...]) -> Pairs:
+def _after_same(ids: tuple[int, ...], after: int) -> Pairs:
+    """A key counts that stands `after` tokens after an earlier place of the query's own token, and before the query."""
     ids_T = np.array(ids)
-    query, key = np.nonzero(np.tril(ids_T[:, None] == ids_T, -1))
+    query, place = np.nonzero(np.tril(ids_T[:, None] == ids_T, -1 - after))
+    key = place + after
     return query[key > 0], key[key > 0]
-
-
-@lru_cache(maxsize=4)
-def _after_same(ids: tuple[int, ...]) -> Pairs:
-    """A key counts when the token before it is the query's own and both lie before the query."""
-    ids_T = np.array(ids)
-    query, before = np.nonzero(np.tril(ids_T[:, None] == ids_T, -2))
-    return query, before + 1
 
 
 @dataclass(frozen=True)
@@ -94,12 +85,12 @@ MEASURES: Mapping[str, Measure] = {
     ),
     "same": Measure(
         "mean weight on earlier places of the same token, for tokens that have one",  # Token 0 aside.
-        lambda weights_HTS, ids_T, _: _mean_on(weights_HTS, _same_before(tuple(ids_T.tolist()))),
+        lambda weights_HTS, ids_T, _: _mean_on(weights_HTS, _after_same(tuple(ids_T.tolist()), 0)),
     ),
     # Olsson et al. 2022, "In-context Learning and Induction Heads": prefix matching.
     "induction": Measure(
         "mean weight on what came after an earlier place of the same token",
-        lambda weights_HTS, ids_T, _: _mean_on(weights_HTS, _after_same(tuple(ids_T.tolist()))),
+        lambda weights_HTS, ids_T, _: _mean_on(weights_HTS, _after_same(tuple(ids_T.tolist()), 1)),
     ),
     "distance": Measure("mean distance in tokens between a token and what it looks at, from token 1 on", distance),
 }

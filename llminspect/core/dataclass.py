@@ -8,6 +8,7 @@ and stands below once. To a type checker, and for a reader, it is Python's own `
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any
 
@@ -18,19 +19,18 @@ else:
     def dataclass(cls: type | None = None, *, frozen: bool = False, slots: bool = False, **more: Any) -> Any:
         """A dataclass; where it is frozen and has a dictionary, with the methods below."""
 
-        def make(cls: type) -> type:
-            if slots or not frozen:
-                return dataclasses.dataclass(cls, frozen=frozen, slots=slots, **more)
-            equal, shown = more.pop("eq", True), more.pop("repr", True)
-            methods = {"__setattr__": set_once, "__delattr__": refuse}
-            methods |= {"__eq__": same, "__hash__": of_fields} if equal else {}
-            methods |= {"__repr__": written} if shown else {}
-            for name, method in methods.items():
-                if name not in vars(cls) or vars(cls)[name] is None:
-                    setattr(cls, name, method)
-            return dataclasses.dataclass(cls, eq=False, repr=False, **more)
-
-        return make if cls is None else make(cls)
+        if cls is None:
+            return partial(dataclass, frozen=frozen, slots=slots, **more)
+        if slots or not frozen:
+            return dataclasses.dataclass(cls, frozen=frozen, slots=slots, **more)
+        equal, shown = more.pop("eq", True), more.pop("repr", True)
+        methods = {"__setattr__": set_once, "__delattr__": refuse}
+        methods |= {"__eq__": same, "__hash__": of_fields} if equal else {}
+        methods |= {"__repr__": written} if shown else {}
+        for name, method in methods.items():
+            if name not in vars(cls) or vars(cls)[name] is None:
+                setattr(cls, name, method)
+        return dataclasses.dataclass(cls, eq=False, repr=False, **more)
 
 
 def set_once(self: Any, name: str, value: object) -> None:

@@ -6,7 +6,8 @@ Written out for a whole text it is T × S numbers: 268 MB at 8,192 tokens.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,11 +53,16 @@ class Mask:
 
     def numbers(self, start: int, stop: int, low: int, high: int) -> Array:
         """What to add to the scores of the queries `start` to `stop` with the keys `low` to `high`."""
-        rule_TS = self._rule(start, stop, low, high) if self.causal or self.window is not None else None
-        if self.hidden_S is None:
-            return self.xp.zeros((1, 1), dtype="float32") if rule_TS is None else rule_TS
-        hidden_1S: Array = self._as_numbers(self.hidden_S[..., low:high])[..., None, None, :]
-        return hidden_1S if rule_TS is None else hidden_1S + rule_TS
+        query_T1, key_S = self.before + self.xp.arange(start, stop)[:, None], self.xp.arange(low, high)
+        hidden: list[Array] = []
+        if self.causal:
+            hidden.append(key_S > query_T1)
+        if self.window is not None:
+            hidden.append(key_S <= query_T1 - self.window if self.causal else abs(key_S - query_T1) > self.window)
+        if self.hidden_S is not None:
+            hidden.append(self.hidden_S[..., None, None, low:high])
+        numbers: Array = self.xp.where(reduce(or_, hidden, np.bool_(False)), np.float32("-inf"), np.float32(0))
+        return numbers
 
     def reach(self, start: int, stop: int) -> tuple[int, int, int]:
         """For the queries `start` to `stop`: the keys, from and to, outside which none sees anything, and the first of
@@ -71,20 +77,6 @@ class Mask:
             low = max(0, before + start - self.window + 1)
             return low, before + stop, low
         return 0, before + stop, before + start + 1 if self.hidden_S is None else 0
-
-    def _rule(self, start: int, stop: int, low: int, high: int) -> Array:
-        query_T1, key_S = self.before + self.xp.arange(start, stop)[:, None], self.xp.arange(low, high)
-        if not self.causal:
-            assert self.window is not None
-            return self._as_numbers(self.xp.abs(key_S - query_T1) > self.window)
-        hidden_TS = key_S > query_T1
-        if self.window is not None:
-            hidden_TS = hidden_TS | (key_S <= query_T1 - self.window)
-        return self._as_numbers(hidden_TS)
-
-    def _as_numbers(self, hidden: Array) -> Array:
-        numbers: Array = self.xp.where(hidden, np.float32("-inf"), np.float32(0))
-        return numbers
 
 
 def causal_mask(xp: Any, queries: int, keys: int, window: int | None = None, first: int | None = None) -> Mask | None:

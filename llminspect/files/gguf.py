@@ -24,7 +24,6 @@ from llminspect.files.home import home, state, state_key, subfolder, write_whole
 from llminspect.files.weights import TensorInfo, WeightFile, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 KEPT_MAGIC = b"LLMINSH1"
@@ -54,8 +53,21 @@ class GGUFFile(WeightFile):
             raise ModelError(f"{shown(self.path.name)} is not a GGUF file{_what_it_looks_like(start)}")
 
     def _read_header(self) -> None:
-        header = _known_header(self.path, lambda: read_header(self._map, len(self._map), self._refuse))
+        """From the cache, where it was parsed before."""
+        kept_at = home() / "headers" / f"{state_key(self.path)}.header"
+        content = _content(kept_at)
+        if content is not None:
+            with suppress(ValueError, EOFError, TypeError):  # Written by a Python whose marshal this one does not read.
+                found, version, metadata, tensors, _ = marshal.loads(content)
+                if found == state(self.path):
+                    self.tensors = {tensor[0]: TensorInfo(*tensor) for tensor in tensors}
+                    self.version, self.metadata = version, metadata
+                    return
+        header = read_header(self._map, len(self._map), self._refuse)
         self.version, self.metadata, self.tensors = header.version, header.metadata, header.tensors
+        if header.data_start >= WORTH_KEEPING and time.time() - self.path.stat().st_mtime > SETTLED:
+            with suppress(OSError, UserError):  # A cache that cannot be written costs time, nothing else.
+                _write(subfolder("headers") / kept_at.name, state(self.path), header)
 
 
 def _what_it_looks_like(start: bytes) -> str:
@@ -70,22 +82,6 @@ def _what_it_looks_like(start: bytes) -> str:
     if start.lstrip().startswith((b"<", b"{")):
         return "; it is text (a saved web page?)"
     return ""
-
-
-def _known_header(path: Path, parse: Callable[[], Header]) -> Header:
-    """The header of the file at `path`: from the cache, or by `parse()`, whose errors go through."""
-    kept_at = home() / "headers" / f"{state_key(path)}.header"
-    content = _content(kept_at)
-    if content is not None:
-        with suppress(ValueError, EOFError, TypeError):  # Written by a Python whose marshal this one does not read.
-            found, version, metadata, tensors, data_start = marshal.loads(content)
-            if found == state(path):
-                return Header(version, metadata, {tensor[0]: TensorInfo(*tensor) for tensor in tensors}, data_start)
-    header = parse()
-    if header.data_start >= WORTH_KEEPING and time.time() - path.stat().st_mtime > SETTLED:
-        with suppress(OSError, UserError):  # A cache that cannot be written costs time, nothing else.
-            _write(subfolder("headers") / kept_at.name, state(path), header)
-    return header
 
 
 def is_whole_header(path: Path) -> bool:

@@ -201,7 +201,8 @@ def _from_path(path: Path, name: str, sha256: str | None = None, *, weights: boo
         return _from_folder(path, name, sha256, weights=weights)
     if path.suffix in {".safetensors", ".json"} and (path.parent / "config.json").is_file():
         return _from_folder(path.parent, name, sha256, weights=weights)
-    refuse_other_weights(path)
+    if sha256 is None:
+        refuse_other_weights(path)
     from llminspect.files.split import open_gguf
 
     metadata, paths, opened = open_gguf(path)

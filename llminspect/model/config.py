@@ -266,7 +266,9 @@ class DecoderConfig(Config):
         return self.local_rotary if self.local_rotary is not None and index in self.windowed else self.rotary
 
     def heads_of(self, index: int) -> tuple[int, int]:
-        return super().heads_of(index) if self.whole_heads is None or index in self.windowed else self.whole_heads
+        if self.whole_heads is not None and index not in self.windowed:
+            return self.whole_heads
+        return self.sizes.K, self.sizes.value_width
 
     def keys_of(self, index: int) -> int:
         lenders = range(self.sizes.L - self.borrowing)

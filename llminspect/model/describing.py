@@ -28,22 +28,26 @@ def describe(
         raise TokenizerAlone(f"{located.name} holds no weights")
     architecture = architecture_of(located.config, located.format, located.name)
     read_config = architecture.config_from_gguf if located.format == "gguf" else architecture.config_from_huggingface
-    assert read_config is not None
     family, head = located.config.get("general.architecture"), SETTING[located.format]
     ignored = [name.removeprefix(f"{family}.") for name in ignore_settings if name != head]
     with understood("the file's metadata" if located.format == "gguf" else "config.json"):
-        config = _passing_over(read_config, located.config, ignored)
+        config = _passing_over(read_config, located.config, ignored) if ignored else read_config(located.config)
     weights = located.weights
     if weights is None:
         raise cannot_open(located.path)
     shapes = {name: info.shape for name, info in weights.tensors.items()}
-    architecture = _with_head(architecture, located, shapes, ignored=head in ignore_settings)
+    read_head = with_gguf_head if located.format == "gguf" else with_head
+    if head in ignore_settings:
+        architecture = _passing_over_head(architecture, located, shapes, read_head)
+    else:
+        architecture = read_head(architecture, located.config, shapes)
     sizes, tensors = config.sizes, len(weights.tensors)
     if tensors < sizes.L:
         raise ModelError(f"the configuration says {sizes.L} layers, and there are {tensors} tensors in all")
     if sizes.K and sizes.H % sizes.K:
         raise ModelError(f"{sizes.H} query heads cannot share {sizes.K} key/value heads evenly")
-    config = architecture.settle(config, weights)
+    if architecture.settle is not None:
+        config = architecture.settle(config, weights)
     specs = claim(architecture, config, located.format, shapes)
     description = Description(located.name, architecture, config, specs, located)
     if ignore_settings:
@@ -72,16 +76,15 @@ def _read_as(description: Description, **what: Any) -> Description:
     return replace(description, located=replace(located, read_as={**located.read_as, **what}))
 
 
-def _with_head(architecture: Architecture, located: Located, shapes: Shapes, *, ignored: bool) -> Architecture:
-    """The family with the head of the file, or without it. Raises UsageError for one that is ignored and known."""
-    with_its = with_head if located.format == "huggingface" else with_gguf_head
-    if not ignored:
-        return with_its(architecture, located.config, shapes)
+def _passing_over_head(
+    architecture: Architecture, located: Located, shapes: Shapes, read_head: Callable[..., Architecture]
+) -> Architecture:
+    """The family without the head of the file. Raises UsageError for a head that is understood."""
     name = SETTING[located.format]
     if not has_head(located.format, shapes):
         raise UsageError(f"--ignore-setting {name}: the model has no head for labels or spans", "leave the option out")
     try:
-        with_its(architecture, located.config, shapes)
+        read_head(architecture, located.config, shapes)
     except ModelError:
         return without_head(architecture, located.format)
     raise UsageError(f"--ignore-setting {name}: this head is understood", "leave the option out")

@@ -71,12 +71,10 @@ def final_norm(params: ByName, config: Config, stream_TD: Array, tap: Tap) -> Ar
     return tap("final.norm", norm(params, "final.norm", stream_TD, config))
 
 
-def distance_table(params: ByName, config: Config) -> Array | None:
-    """The vectors of distances, normed if they are, where scores are made of those too."""
-    table_BD = params.get("distances.weight")
-    if table_BD is None or params.get("distances.norm.weight") is None:
-        return table_BD
-    return norm(params, "distances.norm", table_BD, config)
+def distance_table(params: ByName, config: Config) -> Array:
+    """The vectors of distances that scores are made of too, normed if they are."""
+    table_BD = params["distances.weight"]
+    return table_BD if params.get("distances.norm.weight") is None else norm(params, "distances.norm", table_BD, config)
 
 
 @dataclass(frozen=True)
@@ -177,17 +175,15 @@ class Layer:
         """A linear map cut into heads, [..., H, T, E]: `part` is "attention.value" and the like. Tap: `part`."""
         return self.tap(f"{self.name}.{part}", self._projected(part, x_TD, heads))
 
-    def scores_of_distances(self, query_HTE: Array, key_HTE: Array, bias_HTS: Array | None) -> Array | None:
-        """What contents and distances add to the scaled scores [..., H, T, S]; `bias_HTS` where there is no table."""
-        if self.distances_BD is None:
-            return bias_HTS
+    def scores_of_distances(self, query_HTE: Array, key_HTE: Array, distances_BD: Array) -> Array:
+        """What contents and distances add to the scaled scores [..., H, T, S]."""
         made = [
-            self._projected(f"attention.distance_{part}", self.distances_BD, self.config.sizes.H)
+            self._projected(f"attention.distance_{part}", distances_BD, self.config.sizes.H)
             if f"attention.distance_{part}.weight" in self.arrays
             else None
             for part in ("key", "query")
         ]
-        span, (buckets, farthest) = len(self.distances_BD) // 2, (self.config.buckets, self.config.farthest)
+        span, (buckets, farthest) = len(distances_BD) // 2, (self.config.buckets, self.config.farthest)
         rows_TS = distance_rows(query_HTE, query_HTE.shape[-2], span, buckets, farthest)
         scores_HTS = distance_scores(query_HTE, key_HTE, made[0], made[1], rows_TS)
         return self.tap(f"{self.name}.attention.distances", scores_HTS * self.config.scale_of(self.index))

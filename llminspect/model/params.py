@@ -62,7 +62,7 @@ class Params:
         if not self._keep:
             return self._fetched(stack, index)
         if (stack, index) not in self._kept:
-            self._kept[stack, index] = {short: self.arrays[name] for short, name in self._named(stack, index)}
+            self._kept[stack, index] = {short: self.arrays[name] for short, name in self._names[stack, index].items()}
         return self._kept[stack, index]
 
     def through(
@@ -89,26 +89,23 @@ class Params:
                 seen.append(now_seen)
         return stream_TD, tuple(seen)
 
-    def _named(self, stack: str, index: int) -> list[tuple[str, str]]:
-        return list(self._names.get((stack, index), {}).items())
-
     def _fetched(self, stack: str, index: int) -> Mapping[str, Array]:
-        found, self._ahead = self._ahead, None
+        names, (found, self._ahead) = self._names[stack, index], (self._ahead, None)
         if found is not None and found[0] == (stack, index):
             made = [future.result() for future in found[1]]
         else:
             for future in [] if found is None else found[1]:
                 future.cancel()
-            made = [self.arrays[name] for _, name in self._named(stack, index)]
-        following = self._named(stack, index + 1)
+            made = [self.arrays[name] for name in names.values()]
+        following = self._names.get((stack, index + 1))
         if following and (index == 0 or self._last == (stack, index - 1)):
             from concurrent.futures import ThreadPoolExecutor
 
             self._threads = self._threads or ThreadPoolExecutor(READERS)
-            futures = [self._threads.submit(self.arrays.__getitem__, name) for _, name in following]
+            futures = [self._threads.submit(self.arrays.__getitem__, name) for name in following.values()]
             self._ahead = (stack, index + 1), futures
         self._last = stack, index
-        return {short: array for (short, _), array in zip(self._named(stack, index), made, strict=True)}
+        return dict(zip(names, made, strict=True))
 
 
 class OnDemand(UserDict[str, Any]):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from llminspect.model.config import Config
     from llminspect.model.copies import Copy
 
+MODULES = [found.name for found in pkgutil.iter_modules(families.__path__)]
+
 
 BY_POSITIONS = {("bert", "alibi"): "jina_bert", ("xlm-roberta", "rotary"): "jina_embeddings_v3"}
 """Kinds whose first files have the name of another, and say by `position_embedding_type` that they are not that."""
@@ -32,12 +34,12 @@ BY_POSITIONS = {("bert", "alibi"): "jina_bert", ("xlm-roberta", "rotary"): "jina
 @cache
 def architectures() -> tuple[Architecture, ...]:
     """All families, in the order of their files' names."""
-    return tuple(architecture for module in _modules() for architecture in _families(module))
+    return tuple(architecture for module in MODULES for architecture in _families(module))
 
 
 def by_module() -> list[tuple[str, tuple[Architecture, ...]]]:
     """What each file says of its families, and these."""
-    found = [(importlib.import_module(f"{families.__name__}.{module}").__doc__ or "", module) for module in _modules()]
+    found = [(importlib.import_module(f"{families.__name__}.{module}").__doc__ or "", module) for module in MODULES]
     return [(about, _families(module)) for about, module in found]
 
 
@@ -57,7 +59,7 @@ def architecture_for(name: str, file_format: Format) -> Architecture:
     """The family that answers to `model_type` (Hugging Face) or `general.architecture` (GGUF). Raises ModelError."""
     known: list[str] = []
     # Mostly it is the file of that name, and the others need not be imported. No two files answer to the same name.
-    for module in sorted(_modules(), key=lambda module: not name.startswith(module)):
+    for module in sorted(MODULES, key=lambda module: not name.startswith(module)):
         for architecture in _families(module):
             names = architecture.model_types if file_format == "huggingface" else architecture.gguf_names
             if name in names:
@@ -65,10 +67,6 @@ def architecture_for(name: str, file_format: Format) -> Architecture:
             known += names
     known += TEXTS if file_format == "huggingface" else ()
     raise ModelError(f"models of the kind {name!r} are not known", f"known kinds: {', '.join(sorted(known))}")
-
-
-def _modules() -> list[str]:
-    return [found.name for found in pkgutil.iter_modules(families.__path__)]
 
 
 def _families(module: str) -> tuple[Architecture, ...]:
@@ -83,7 +81,7 @@ def claim(
     Of specs of the same name the file holds one. Raises ModelError naming the tensors that are missing, of another
     shape than the configuration says, or left over.
     """
-    in_file = _names_in_file(architecture, file_format, shapes)
+    in_file = {name: name for name in shapes} if file_format == "gguf" else _names_in_file(architecture, shapes)
     present: list[TensorSpec] = []
     claimed: set[str] = set()
     needed: dict[str, list[str]] = {}
@@ -129,7 +127,7 @@ def claim(
             copies += [] if copy is None else [(held, copy)]
     if left:
         raise ModelError(f"tensors that this kind of model does not have: {_some(left)}")
-    return [_with_copies(spec, copies, first=spec is present[0]) for spec in present]
+    return [_with_copies(spec, copies, first=spec is present[0]) for spec in present] if copies else present
 
 
 def _without_words(architecture: Architecture, config: Config, present: list[TensorSpec]) -> bool:
@@ -144,10 +142,8 @@ def _with_copies(spec: TensorSpec, copies: list[tuple[str, Copy]], first: bool) 
     return replace(spec, copies=mine) if mine else spec
 
 
-def _names_in_file(architecture: Architecture, file_format: Format, names: Iterable[str]) -> dict[str, str]:
-    """The names as the specs have them, and as this file has them."""
-    if file_format == "gguf":
-        return {name: name for name in names}
+def _names_in_file(architecture: Architecture, names: Iterable[str]) -> dict[str, str]:
+    """The names as the specs have them, and as this file of Hugging Face has them."""
     in_file: dict[str, str] = {}
     for name in names:
         canonical = architecture.canonical(name)

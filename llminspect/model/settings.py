@@ -75,8 +75,8 @@ class Settings:
         value = self.values.get(key, self.defaults.get(key))
         return default if value is None else value
 
-    def need(self, key: str) -> Any:
-        value = self.get(key)
+    def need(self, key: str, default: Any = None) -> Any:
+        value = self.get(key, default)
         if value is None:
             raise ModelError(f"{self.where} lacks the setting {key!r}")
         return value
@@ -98,7 +98,7 @@ class Settings:
 
     def whole(self, key: str, default: int | None = None) -> int:
         """A whole number above 0; of layers and experts not more than there can be."""
-        value = self.need(key) if default is None else self.get(key, default)
+        value = self.need(key, default)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise self.wrong(key, "a whole number above 0")
         if value > (most := MOST_REPEATED if key.endswith(_REPEATED) else _LARGEST):
@@ -107,7 +107,7 @@ class Settings:
 
     def number(self, key: str, default: float | None = None) -> float:
         """A number within its range (`known_settings.RANGES`)."""
-        value = self.need(key) if default is None else self.get(key, default)
+        value = self.need(key, default)
         low, high = RANGES[key]
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
             raise self.wrong(key, f"a number from {low:g} to {high:g}")
@@ -115,7 +115,7 @@ class Settings:
 
     def one_of(self, key: str, known: Mapping[str, Value], default: str | None = None) -> Value:
         """What `known` has for the value."""
-        value = self.need(key) if default is None else self.get(key, default)
+        value = self.need(key, default)
         if not isinstance(value, str) or value not in known:
             raise self.wrong(key, " or ".join(known))
         return known[value]

@@ -167,11 +167,6 @@ class Readout(Protocol):
         ...
 
 
-def as_it_is(config: Any, _: WeightFile) -> Any:
-    """The configuration."""
-    return config
-
-
 @dataclass(frozen=True)
 class Architecture:
     """One family of models. `families/` holds a module a family, each with its `ARCHITECTURES`."""
@@ -186,8 +181,8 @@ class Architecture:
     gguf_names: tuple[str, ...] = ()
     read_gguf: Callable[[Settings], Any] | None = None
     """The configuration, of the keys of a GGUF file."""
-    settle: Callable[[Any, WeightFile], Any] = as_it_is
-    """The configuration with what a file's settings do not say and its tensors do."""
+    settle: Callable[[Any, WeightFile], Any] | None = None
+    """The configuration with what a file's settings do not say and its tensors do, if any."""
     ignored: tuple[Copy, ...] = ()
     """Tensors of its files that are not read, and what they repeat."""
     capabilities: frozenset[str] = field(default_factory=lambda: frozenset({"generate"}))

@@ -99,7 +99,7 @@ def through(
     rotations = rotations_of(params, config, stream_TD, now.start)
     masks = masks_of(ids_T, config, now, hidden_S)
     bias_HTS = distance_bias(params.get(f"{front}relative.weight"), config, stream_TD, now, tap, f"{front}relative")
-    distances_BD = distance_table(params, config)
+    distances_BD = distance_table(params, config) if "distances.weight" in params else None
     shared = isinstance(stream_TD, np.ndarray) and tokens >= SHARED_FROM and not watched(tap, config, front)
 
     def step(
@@ -188,13 +188,15 @@ def attended(
         seen = borrowed(lent[layer.config.keys_of(index)], tokens, tap, f"{layer.name}.attention")
     if lent is not None:
         lent[index] = seen
+    if layer.distances_BD is not None:
+        bias_HTS = layer.scores_of_distances(query_HTE, seen.key_KSE, layer.distances_BD)
     mixed_HTE = attention.attend(
         query_HTE,
         seen.key_KSE,
         seen.value_KSE,
         scale=layer.config.scale_of(layer.index),
         mask_TS=mask_TS,
-        bias_HTS=layer.scores_of_distances(query_HTE, seen.key_KSE, bias_HTS),
+        bias_HTS=bias_HTS,
         cap=layer.config.score_cap,
         sink_H=layer.arrays.get("attention.sink"),
         tap=tap,

@@ -78,7 +78,7 @@ class Grid:
 
 def make_grid(picture: Picture, total: int, colors: bool) -> Grid:
     """Lay `picture` out in `total` cells of width; half blocks only with `colors`."""
-    margin = _margin(total)
+    margin = max(6, min(24, total // 3))  # Of the row labels: a third at most, the cells get the rest.
     numbered = row_labels_of(picture.row_labels, picture.rows, numbered=picture.square)
     label_width = min(max(map(width, numbered)), margin)
     if label_width > total - 1 - picture.columns >= _LABEL:
@@ -87,7 +87,7 @@ def make_grid(picture: Picture, total: int, colors: bool) -> Grid:
     room = max(1, total - label_width - 1)
     texts = _texts(picture, room)
     if texts is not None:
-        return _grid_with_text(picture, texts, room, total)
+        return _grid_with_text(picture, texts, room, total, margin)
     column_size = bin_size(picture.columns, room)
     row_size = column_size if picture.square else 1
     rows = -(-picture.rows // row_size)
@@ -108,15 +108,14 @@ def make_grid(picture: Picture, total: int, colors: bool) -> Grid:
     return Grid(values_RC, None, cell, _aligned(labels, margin), header, halves, notes)
 
 
-def _grid_with_text(picture: Picture, texts: list[list[str]], room: int, total: int) -> Grid:
+def _grid_with_text(picture: Picture, texts: list[list[str]], room: int, total: int, margin: int) -> Grid:
     wide = max(width(text) for row in texts for text in row)
     wanted = max([wide + 2, *(min(width(label) + 1, _WIDEST_TEXT) for label in picture.column_labels or [])])
     cell = min(wanted, room // picture.columns)
     header = column_header(picture.column_labels, picture.columns, 1, cell, total, shown_with_rows=picture.square)
     # Numbers in front of the row labels are needed only where the columns are named by number.
     labels = row_labels_of(picture.row_labels, picture.rows, numbered=picture.square and header.by_number)
-    rows = _aligned(labels, _margin(total))
-    return Grid(picture.values_RC, texts, cell, rows, header, False, _notes(picture, 1, 1, False))
+    return Grid(picture.values_RC, texts, cell, _aligned(labels, margin), header, False, _notes(picture, 1, 1, False))
 
 
 def _texts(picture: Picture, room: int) -> list[list[str]] | None:
@@ -163,11 +162,6 @@ def _number_forms(values_RC: NDArray[np.floating]) -> Iterator[list[str]]:
 def _aligned(labels: list[str], margin: int) -> list[str]:
     wide = min(max(map(width, labels)), margin)
     return [fit(label, wide) for label in labels]
-
-
-def _margin(total: int) -> int:
-    """How wide the row labels may be: a third at most, the cells get the rest."""
-    return max(6, min(24, total // 3))
 
 
 def bin_size(count: int, room: int) -> int:

@@ -43,7 +43,7 @@ def tokenizer_from_gguf(metadata: Mapping[str, Any], name: str = "gguf") -> Toke
         "t5": _sentencepiece,
         "bert": _wordpiece,
     }
-    if model is None or not _tokens(metadata):
+    if model is None or not metadata.get(TOKENS):
         raise ModelError("the file carries no tokenizer (tokenizer.ggml.model and tokenizer.ggml.tokens)")
     if model not in builders:
         raise ModelError(f"the file's tokenizer is of the kind {model!a}", "known are " + ", ".join(builders))
@@ -53,6 +53,7 @@ def tokenizer_from_gguf(metadata: Mapping[str, Any], name: str = "gguf") -> Toke
 
 
 _PREFIX = "tokenizer.ggml."
+TOKENS = "tokenizer.ggml.tokens"
 _ROLES = ("bos", "eos", "eot", "eom", "unknown", "seperator", "padding", "cls", "mask")
 _FORMS: dict[str, tuple[Any, str]] = {
     **dict.fromkeys(("model", "pre"), (str, "a text")),
@@ -79,14 +80,9 @@ def _check_forms(metadata: Mapping[str, Any]) -> None:
 _Kinds = tuple[dict[str, int], dict[str, int]]
 
 
-def _tokens(metadata: Mapping[str, Any]) -> Sequence[str]:
-    tokens: Sequence[str] = metadata.get("tokenizer.ggml.tokens") or []
-    return tokens
-
-
 def _kinds(metadata: Mapping[str, Any]) -> _Kinds:
     """The special tokens (control, unknown) and the user-defined ones: spelling to id."""
-    tokens = _tokens(metadata)
+    tokens: Sequence[str] = metadata[TOKENS]
     kinds: Sequence[int] = metadata.get("tokenizer.ggml.token_type") or [NORMAL] * len(tokens)
     if len(kinds) != len(tokens):
         raise ModelError(f"the tokenizer lists {len(tokens)} tokens but the kinds of {len(kinds)}")
@@ -109,7 +105,7 @@ def _bpe(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> Tokenizer:
         return _character_bpe(name, metadata, kinds, merges, pre)
     whole_first = pre in WHOLE_WORDS_FIRST
     tokenizer = ByteLevelBPE(
-        name, _tokens(metadata), merges, patterns_named(pre or "default"), *kinds, ignore_merges=whole_first
+        name, metadata[TOKENS], merges, patterns_named(pre or "default"), *kinds, ignore_merges=whole_first
     )
     if pre is None:
         tokenizer.note = (
@@ -133,7 +129,7 @@ def _character_bpe(name: str, metadata: Mapping[str, Any], kinds: _Kinds, merges
     from llminspect.text.character_bpe import CharacterBPE, SpacedBPE
     from llminspect.text.sentencepiece import Pieces, byte_ids
 
-    tokens = _tokens(metadata)
+    tokens = metadata[TOKENS]
     bytes_ = byte_ids(tokens, range(len(tokens)))
     unknown = metadata.get("tokenizer.ggml.unknown_token_id")
     pieces = Pieces(tokens, [0.0] * len(tokens), *kinds, byte_ids=bytes_, unknown_id=unknown, space_prefix=False)
@@ -164,7 +160,7 @@ def _sentencepiece(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> Tok
     """One of SentencePiece's two algorithms, byte-pair encoding ("llama") or the unigram model ("t5")."""
     from llminspect.text.sentencepiece import Pieces, SentencePieceBPE, byte_ids
 
-    tokens, scores = _tokens(metadata), metadata.get("tokenizer.ggml.scores")
+    tokens, scores = metadata[TOKENS], metadata.get("tokenizer.ggml.scores")
     if scores is None or len(scores) != len(tokens):
         raise ModelError("the tokenizer needs a score for each token (tokenizer.ggml.scores)")
     merges = metadata["tokenizer.ggml.model"] == "llama"
@@ -196,7 +192,7 @@ def _wordpiece(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> Tokeniz
     """A GGUF spells a piece that begins a word with a ▁ in front, and one inside a word without."""
     from llminspect.text.wordpiece import WordPiece
 
-    tokens = _tokens(metadata)
+    tokens = metadata[TOKENS]
     # Older files call the special tokens normal; BERT spells them all in brackets.
     special = kinds[0] or {token: i for i, token in enumerate(tokens) if token[:1] == "[" and token[-1:] == "]"}
     taken = set(special.values())

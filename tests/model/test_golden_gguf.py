@@ -34,7 +34,8 @@ def opened(
     assert architecture.config_from_gguf is not None
     stated = {key.replace(f"{name}.", f"{kind or name}."): value for key, value in file.metadata.items()}
     config = UNSAID.get(golden.name, same)(architecture.config_from_gguf({**stated, ARCHITECTURE: kind or name}))
-    config, arrays = architecture.settle(config, file), {}
+    config = config if architecture.settle is None else architecture.settle(config, file)
+    arrays = {}
     for spec in claim(architecture, config, "gguf", {name: info.shape for name, info in file.tensors.items()}):
         (source,) = spec.sources("gguf")
         fix = spec.fix("gguf")

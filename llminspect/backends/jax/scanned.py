@@ -68,7 +68,9 @@ class Scanned(Params):
     ) -> tuple[Array, Sequence[LayerCache]]:
         """As `Params.through`; what the layers have seen is piled up as well."""
         assert isinstance(tap, Recorder)
-        piles = [{short: self.widened.places[name] for short, name in self._named(stack, at)} for at in range(layers)]
+        piles = [
+            {short: self.widened.places[name] for short, name in self._names[stack, at].items()} for at in range(layers)
+        ]
         kinds: list[Hashable] = [
             (layer_kind(at), tuple((short, pile) for short, (pile, _) in piles[at].items())) for at in range(layers)
         ]
@@ -97,7 +99,7 @@ class Scanned(Params):
     def _names_of(self, step: LayerStep, at: int, stream_TD: Array, cache: Cache | None, stack: str) -> list[str]:
         """What a tap may see of a layer, as the names' ends."""
         tap, front = Capture("*"), f"{stack}.{at}."
-        named = self._named(stack, at)
+        named = self._names[stack, at].items()
         # Arrays of a piece of code that is inside another are made for it alone: `layer` would keep them.
         jax.eval_shape(lambda: step(at, {short: self.widened[name] for short, name in named}, stream_TD, cache, tap)[0])
         return [name.removeprefix(front) for name in tap.arrays]

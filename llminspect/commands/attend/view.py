@@ -29,6 +29,16 @@ if TYPE_CHECKING:
     from llminspect.analysis.result import Tokens
     from llminspect.core.array import Array
 
+NAMED = {
+    "scores": "scores, query · key",
+    "compressed": "the part of a score that knows no position",
+    "rotary": "the part of a score that is turned by positions",
+    "scaled": "scores times the scale",
+    "capped": "scores after the soft cap",
+    "masked": "scores after the mask",
+    "added": "what is added: ‖weight · value · W‖",
+}
+"""The steps whose names do not say enough."""
 _EACH = 4
 """Up to so many heads are drawn one by one; of more there is a table."""
 _ROWS = 40
@@ -107,7 +117,7 @@ def _heads(result: AttendResult, labels: list[str]) -> Iterator[RenderableType]:
 
 def _shown(result: AttendResult, head: Head, shown: str, labels: list[str]) -> RenderableType:
     shared = "" if result.n_kv_heads == result.n_heads else f" (key/value head {head.kv_head})"
-    title = f"Layer {head.layer} · head {head.head}{shared} · {_named(shown)}"
+    title = f"Layer {head.layer} · head {head.head}{shared} · {NAMED.get(shown, shown)}"
     values = getattr(head, shown)
     if values is None:
         return section(title, Text("this model has no such step", QUIET))
@@ -117,19 +127,6 @@ def _shown(result: AttendResult, head: Head, shown: str, labels: list[str]) -> R
     if shown in PARTS:
         return signed(limits="robust", fold="extreme", row_name="tokens", column_name="dimensions of the head")
     return signed(labels, row_name="queries", column_name="keys")
-
-
-def _named(shown: str) -> str:
-    return {
-        "weights": "weights",
-        "scores": "scores, query · key",
-        "compressed": "the part of a score that knows no position",
-        "rotary": "the part of a score that is turned by positions",
-        "scaled": "scores times the scale",
-        "capped": "scores after the soft cap",
-        "masked": "scores after the mask",
-        "added": "what is added: ‖weight · value · W‖",
-    }.get(shown, shown)
 
 
 _picture = partial(heatmap, limits=(0, 1), fold="max", value_name="weight")
