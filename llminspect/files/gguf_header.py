@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import math
 import struct
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from llminspect.files.quant_types import BY_NUMBER
@@ -85,7 +84,7 @@ def _place(
         start = data_start + info.offset
         if start + info.nbytes > size:
             refuse(f"is cut short: {name} ends at byte {start + info.nbytes:,} and the file at {size:,}")
-        tensors[info.name] = replace(info, offset=start)
+        tensors[info.name] = info._replace(offset=start)
     in_order = sorted(tensors.values(), key=lambda tensor: tensor.offset)
     for before, after in itertools.pairwise(in_order):
         if before.offset + before.nbytes > after.offset:

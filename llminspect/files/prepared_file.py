@@ -11,11 +11,11 @@ import struct
 import threading
 import time
 import zlib
-from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from llminspect.core.dataclass import dataclass
 from llminspect.files.home import cannot_write, replacing
 from llminspect.files.weights import all_finite
 
@@ -35,7 +35,7 @@ ALIGNMENT = 64
 PAGE, WORKERS = 4096, 2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Planned:
     """An array to prepare: its name in the core, its shape, and how to make it (any float type; cast to float32)."""
 

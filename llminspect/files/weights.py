@@ -10,9 +10,8 @@ import mmap
 import os
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn, Self
 
 from llminspect.errors import ModelError
 from llminspect.files.quant_types import BY_NAME, TYPES
@@ -31,8 +30,7 @@ DECODABLE = frozenset(kind.name for kind in TYPES if kind.plain or kind.decode)
 """The types that `dequantize` decodes."""
 
 
-@dataclass(frozen=True, slots=True)
-class TensorInfo:
+class TensorInfo(NamedTuple):
     """One tensor of a file: what its header says."""
 
     name: str

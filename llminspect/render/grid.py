@@ -6,12 +6,13 @@ Labels are written out where they fit, otherwise numbered, with a legend; they h
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from rich.text import Text
 
+from llminspect.core.dataclass import dataclass
 from llminspect.core.numbers import column as number_column
 from llminspect.render import theme
 from llminspect.render.safe import fit, shorten, visible, width
@@ -35,7 +36,7 @@ _SHORTEST = 6
 """A label may be cut to so many cells before it is numbered instead."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Picture:
     """A matrix and what its reader is to know of it; its labels are `visible` already."""
 
@@ -63,7 +64,7 @@ class Picture:
         return self.row_labels is not None and self.row_labels == self.column_labels
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Grid:
     """Folded values, the text in each cell (or None), how wide a cell is, what stands around the cells."""
 
@@ -209,7 +210,7 @@ def fold_note(count: int, size: int, how: Fold, things: str, cells: str) -> str:
     return f"{count:,} {things} {verb} to {bins} {cells}, each {_CALLED[how]} of {size}{last}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AxisHeader:
     """What stands over the columns (`rulers`) and, where they are numbered, below the picture (`legend`)."""
 

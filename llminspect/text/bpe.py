@@ -7,11 +7,11 @@ merging bytes instead of characters and for the alphabet that spells them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, AnyStr, Generic
 
+from llminspect.core.dataclass import dataclass
 from llminspect.text.chunks import WORDS
 from llminspect.text.pretokenize import Patterns, cuts_before_spaces, pretokenize
 from llminspect.text.tokenizer import Token, Tokenizer, utf8
@@ -23,7 +23,7 @@ BLOCK = 1 << 15
 """A longer word than this many symbols is merged block by block."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Merge(Generic[AnyStr]):
     """One merge: the pair, its rank, and where the left one stands, counted in the symbols that the word began with."""
 

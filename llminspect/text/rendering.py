@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError, UserError
 from llminspect.text.messages import KNOWN, REASONING, ChatInput, Leaf
 from llminspect.text.special_tokens import split_at_specials
@@ -29,7 +30,7 @@ OWN_VARIABLES = frozenset(("messages", "tools", "bos_token", "eos_token", "unk_t
 """Variables of a template that are no options."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ChatPart:
     """A stretch of the rendered text: the template's (message None), or of the message of this number.
 
