@@ -41,8 +41,7 @@ def describe_model(
         return Description(name, toy.architecture, toy.config, list(toy.architecture.tensors(toy.config)))
     from llminspect.model.describing import describe
 
-    located = _located(name, revision, offline, progress)
-    return describe(located, ignore_settings, adapter, offline)
+    return describe(_located(name, revision, offline, progress), ignore_settings, adapter, offline)
 
 
 def open_model(

@@ -198,9 +198,7 @@ def _attend(
         heads=watched.heads,
         shown=list(shown) if shown != ("weights",) else None,
         mean=None if watched.mean is None else watched.mean / len(chosen),
-        overview=overview_of(watched.measures, options.measure or "entropy", model.config.attending, sizes.L)
-        if watched.measures
-        else None,
+        overview=overview_of(watched.measures, options.measure or "entropy", model.config.attending, sizes.L),
         query=query,
         find=found,
         rollout=watched.rollout,

@@ -82,12 +82,14 @@ def overview_of(
     measure: MeasureName,
     attending: Sequence[int] | None = None,
     layers: int = 0,
-) -> Overview:
-    """All heads at a glance, from the measures [H] of each layer; `measure` colours them.
+) -> Overview | None:
+    """All heads at a glance, from the measures [H] of each layer; `measure` colours them. None where none was made.
 
     Where only the layers `attending` of `layers` have attention, the others' measures are no numbers and their habits
     are "none".
     """
+    if not measures:
+        return None
     stacked = {name: np.stack(found) for name, found in measures.items()}
     rows, heads = stacked["entropy"].shape
     habits = [

@@ -14,6 +14,7 @@ import numpy as np
 from llminspect.analysis.passes import run_until
 from llminspect.analysis.result import Dims
 from llminspect.core.attention_measures import entropy
+from llminspect.core.cache import Pass
 from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Tap, Under, Visit
 
@@ -63,7 +64,6 @@ def encoder_of(model: Model) -> Model:
     """The encoder as a model of its own: the source's ids in, its stream out."""
     from llminspect.model.heads import no_words
     from llminspect.model.params import OnDemand, Params
-    from llminspect.model.spec import Pass
 
     whole, arrays = model.config, model.params.arrays
     sizes = whole.sizes

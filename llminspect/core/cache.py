@@ -126,6 +126,14 @@ class Cache:
         return replace(self, length=length, layers=tuple(seen.cut(length) for seen in self.layers))
 
 
+@dataclass(frozen=True)
+class Pass:
+    """What a forward pass gives: the residual stream after the last layer, [..., T, D], and the cache."""
+
+    stream_TD: Array
+    cache: Cache | None
+
+
 class Span(NamedTuple):
     """Where the tokens of a pass stand."""
 

@@ -24,7 +24,6 @@ from llminspect.model.spec import TensorSpec as TensorSpec
 from llminspect.model.spec import fused_specs as fused_specs
 from llminspect.model.spec import linear_specs as linear_specs
 from llminspect.model.spec import renamed as renamed
-from llminspect.model.transformer import forward, readout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -286,8 +285,6 @@ def family(
         model_types=(model_type or name,),
         read_huggingface=read_huggingface,
         tensors=tensors,
-        forward=forward,
-        readout=readout,
         gguf_names=(gguf,) if isinstance(gguf, str) else gguf,
         read_gguf=read_gguf,
         prefix="model.",

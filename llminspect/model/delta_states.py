@@ -5,7 +5,7 @@ Yang, Kautz and Hatamizadeh 2024, "Gated Delta Networks: Improving Mamba2 with D
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from llminspect.core.dataclass import dataclass
 from llminspect.core.feedforward import silu
 from llminspect.core.norm import rms_norm
 from llminspect.core.recurrence import Recurrence
-from llminspect.model.selective_states import scanned, softplus
+from llminspect.model.selective_states import Grouped, scanned, softplus
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
@@ -25,36 +25,10 @@ TINY = 1e-6
 
 
 @dataclass(frozen=True)
-class GatedDeltaNet:
-    """Heads that each keep a matrix; several may share queries and keys, which are brought to length one."""
+class GatedDeltaNet(Grouped):
+    """Queries and keys, which several heads may share, are brought to length one; the norm comes before the gate."""
 
-    heads: int
-    values: int
-    """Numbers of a token's value in each head."""
-    groups: int
-    """How many different queries and keys there are."""
-    keys: int
-    """Numbers of a query or a key."""
-    kernel: int
-    norm_epsilon: float
-    """Of the norm of what each head reads, before the gate."""
-
-    @property
-    def named(self) -> str:
-        return "gated delta rule (DeltaNet)"
-
-    @property
-    def each(self) -> Literal["head", "channel"]:
-        return "head"
-
-    @property
-    def channels(self) -> int:
-        return self.heads * self.values
-
-    @property
-    def convolved(self) -> int:
-        """Channels that go through the short convolution: queries, keys and values."""
-        return self.channels + 2 * self.groups * self.keys
+    named: ClassVar[str] = "gated delta rule (DeltaNet)"
 
     def mix(self, reading: Reading) -> tuple[Array, StateCache]:
         arrays, width = reading.arrays, self.groups * self.keys

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from llminspect.core.array import Array
-    from llminspect.core.cache import Cache
+    from llminspect.core.cache import Cache, Pass
     from llminspect.core.tap import Tap
     from llminspect.files.locate import Located
     from llminspect.model.adapter import Adapter
     from llminspect.model.config import Config
     from llminspect.model.params import Params
     from llminspect.model.pooling import Declared
-    from llminspect.model.spec import Architecture, Pass, TensorSpec
+    from llminspect.model.spec import Architecture, TensorSpec
     from llminspect.text.tokenizer import Tokenizer
 
 

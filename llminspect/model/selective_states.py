@@ -6,7 +6,7 @@ Gu and Dao 2023, "Mamba: Linear-Time Sequence Modeling with Selective State Spac
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
@@ -55,17 +55,12 @@ class Mamba:
     """Through how many numbers a token says how long each channel keeps."""
     kernel: int
 
-    @property
-    def named(self) -> str:
-        return "selective state space (Mamba)"
+    named: ClassVar[str] = "selective state space (Mamba)"
+    each: ClassVar[Literal["channel"]] = "channel"
 
     @property
     def heads(self) -> int:
         return self.channels
-
-    @property
-    def each(self) -> Literal["head", "channel"]:
-        return "channel"
 
     def mix(self, reading: Reading) -> tuple[Array, StateCache]:
         value_TC, gate_TC = np.split(reading.mapped("input"), 2, axis=-1)
@@ -87,29 +82,20 @@ class Mamba:
 
 
 @dataclass(frozen=True)
-class Mamba2:
-    """Heads of several numbers a token, each of which decays as a whole; groups of heads share what they write and read
-    by."""
+class Grouped:
+    """What has heads of several numbers a token, which keep a matrix each, and groups of heads that share what they
+    write and read by."""
 
     heads: int
     values: int
     """Numbers of a token in each head."""
     groups: int
     keys: int
-    """How many keys' worth each head keeps."""
+    """How many numbers a group writes or reads by: as many values each head keeps."""
     kernel: int
     norm_epsilon: float
-    """Of the norm over each group, after the gate."""
-    limits: tuple[float, float] | None = None
-    """Between which a token's step lies, if that is narrower than from nought without end."""
-
-    @property
-    def named(self) -> str:
-        return "selective state space (Mamba 2)"
-
-    @property
-    def each(self) -> Literal["head", "channel"]:
-        return "head"
+    """Of the norm of what is read."""
+    each: ClassVar[Literal["head"]] = "head"
 
     @property
     def channels(self) -> int:
@@ -119,6 +105,15 @@ class Mamba2:
     def convolved(self) -> int:
         """Channels that go through the short convolution: values, and what each group writes and reads by."""
         return self.channels + 2 * self.groups * self.keys
+
+
+@dataclass(frozen=True)
+class Mamba2(Grouped):
+    """Each head decays as a whole; the norm, over each group, comes after the gate."""
+
+    named: ClassVar[str] = "selective state space (Mamba 2)"
+    limits: tuple[float, float] | None = None
+    """Between which a token's step lies, if that is narrower than from nought without end."""
 
     def mix(self, reading: Reading) -> tuple[Array, StateCache]:
         arrays, width = reading.arrays, self.channels

@@ -10,12 +10,13 @@ from llminspect.core.dataclass import dataclass
 from llminspect.errors import ModelError
 from llminspect.model.settings import gguf as gguf_settings
 from llminspect.model.settings import huggingface as huggingface_settings
+from llminspect.model.transformer import forward, readout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Iterable, Mapping
 
     from llminspect.core.array import Array
-    from llminspect.core.cache import Cache
+    from llminspect.core.cache import Cache, Pass
     from llminspect.core.tap import Tap
     from llminspect.files.weights import Format, WeightFile
     from llminspect.model.config import Config, Sizes
@@ -126,14 +127,6 @@ def for_layers(
     return found
 
 
-@dataclass(frozen=True)
-class Pass:
-    """What a forward pass gives: the residual stream after the last layer, [..., T, D], and the cache."""
-
-    stream_TD: Array
-    cache: Cache | None
-
-
 class Forward(Protocol):
     def __call__(
         self,
@@ -176,8 +169,8 @@ class Architecture:
     read_huggingface: Callable[[Settings], Any]
     """The configuration, of the keys of a `config.json`; a key that it reads, or skips, is one that is understood."""
     tensors: Callable[[Any], Iterable[TensorSpec]]
-    forward: Forward
-    readout: Readout
+    forward: Forward = forward
+    readout: Readout = readout
     gguf_names: tuple[str, ...] = ()
     read_gguf: Callable[[Settings], Any] | None = None
     """The configuration, of the keys of a GGUF file."""

@@ -7,7 +7,7 @@ steps: what `core/recurrence.py` works with.
 from __future__ import annotations
 
 from dataclasses import field, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -108,17 +108,12 @@ class ShortConvolution:
     kernel: int
     """How many tokens a token sees, itself included."""
 
-    @property
-    def named(self) -> str:
-        return "gated short convolution"
+    named: ClassVar[str] = "gated short convolution"
+    each: ClassVar[Literal["channel"]] = "channel"
 
     @property
     def heads(self) -> int:
         return self.channels
-
-    @property
-    def each(self) -> Literal["head", "channel"]:
-        return "channel"
 
     def mix(self, reading: Reading) -> tuple[Array, StateCache]:
         key_TJ, query_TJ, value_TJ = np.split(reading.mapped("input"), 3, axis=-1)

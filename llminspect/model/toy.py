@@ -16,14 +16,14 @@ import numpy as np
 
 from llminspect.core import attention
 from llminspect.core.array import look_up, namespace, overwrite
-from llminspect.core.cache import Cache, extend, span
+from llminspect.core.cache import Cache, Pass, extend, span
 from llminspect.core.dataclass import dataclass
 from llminspect.core.mask import causal_mask, hide
 from llminspect.core.unembed import logits
 from llminspect.errors import ModelError
 from llminspect.model.config import Config, Sizes
 from llminspect.model.params import Params
-from llminspect.model.spec import Architecture, Pass, TensorSpec
+from llminspect.model.spec import Architecture, TensorSpec
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array

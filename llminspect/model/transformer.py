@@ -14,7 +14,7 @@ import numpy as np
 from llminspect.core import attention
 from llminspect.core.array import look_up, mapped, namespace
 from llminspect.core.blanking import blanked
-from llminspect.core.cache import Cache, LayerCache, Source, StateCache, extend, span, state_before
+from llminspect.core.cache import Cache, LayerCache, Pass, Source, StateCache, extend, span, state_before
 from llminspect.core.mask import causal_mask, hide, window_mask
 from llminspect.core.positions import alibi_bias, relative_bias, sinusoids
 from llminspect.core.rotary import Divided, Rotary, rotary_angles
@@ -24,7 +24,6 @@ from llminspect.core.unembed import logits
 from llminspect.errors import ModelError, UsageError, UserError
 from llminspect.model.layer import Layer, distance_table, final_norm, norm, steps_within
 from llminspect.model.lending import borrowed, per_layer_inputs
-from llminspect.model.spec import Pass
 from llminspect.model.states import Reading, through_state
 from llminspect.model.streams import through_streams
 

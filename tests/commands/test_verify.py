@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from llminspect.analysis import verify as _verify
+    from llminspect.core.cache import Pass
     from llminspect.core.tap import Tap
     from llminspect.model.opened import Model
-    from llminspect.model.spec import Pass
     from tests.conftest import Program
 
 IDS = [0, 1, 2, 1]

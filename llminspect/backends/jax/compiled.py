@@ -14,10 +14,10 @@ from llminspect.backends.jax.plan import Plan, Recorder, planned
 from llminspect.backends.jax.programs import Program, Programs, of_first
 from llminspect.backends.jax.scanned import Scanned
 from llminspect.backends.jax.values import Widened, as_tree, from_tree, roomy
+from llminspect.core.cache import Pass
 from llminspect.core.tap import Capture, Chain, Edit
 from llminspect.core.unembed import log_softmax
 from llminspect.errors import UserError
-from llminspect.model.spec import Pass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

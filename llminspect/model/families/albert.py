@@ -9,18 +9,9 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from llminspect.core.dataclass import dataclass
-from llminspect.model.families.bert import (
-    DEFAULTS,
-    BertConfig,
-    bert_from_huggingface,
-    copies,
-    layer_specs,
-    readout,
-    tensors,
-)
+from llminspect.model.families.bert import DEFAULTS, BertConfig, bert_from_huggingface, kin, layer_specs, tensors
 from llminspect.model.heads import HeadFiles
-from llminspect.model.spec import Architecture, TensorSpec, for_layers
-from llminspect.model.transformer import forward
+from llminspect.model.spec import TensorSpec, for_layers
 
 if TYPE_CHECKING:
     from llminspect.model.settings import Settings
@@ -68,16 +59,11 @@ def its_tensors(config: AlbertConfig) -> list[TensorSpec]:
 POOLER = ("pooler", "pooler", "tanh")
 
 ARCHITECTURES = (
-    Architecture(
-        name="albert",
-        model_types=("albert",),
+    kin(
+        "albert",
+        HEAD,
         read_huggingface=from_huggingface,
         tensors=its_tensors,
-        forward=forward,
-        readout=readout,
-        capabilities=frozenset({"encode", "fill"}),
-        requires={"fill": "head.weight"},
-        prefix="albert.",
         heads=HeadFiles("classifier", "classifier", POOLER, choice=POOLER),
         defaults={
             **DEFAULTS,
@@ -90,6 +76,5 @@ ARCHITECTURES = (
             "intermediate_size": 16_384,
             "vocab_size": 30_000,
         },
-        ignored=copies(HEAD),
     ),
 )

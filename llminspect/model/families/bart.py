@@ -18,7 +18,7 @@ from llminspect.model.copies import Copy, waves
 from llminspect.model.heads import HeadFiles
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
-from llminspect.model.transformer import encode_source, forward, readout
+from llminspect.model.transformer import encode_source
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -219,8 +219,6 @@ def _family(name: str, kind: Kind) -> Architecture:
         model_types=(name,),
         read_huggingface=partial(from_huggingface, kind=kind),
         tensors=partial(tensors, kind=kind),
-        forward=forward,
-        readout=readout,
         encode_source=encode_source,
         capabilities=frozenset({"generate", "source"}),
         requires={"generate": "unembedding.bias"} if name == "marian" else {},

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llminspect.core import feedforward
 from llminspect.core.array import mapped
@@ -22,10 +22,10 @@ from llminspect.model.heads import HeadFiles, OutputHead
 from llminspect.model.layer import final_norm, norm
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
-from llminspect.model.transformer import as_words, forward
+from llminspect.model.transformer import as_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from llminspect.core.array import Array
     from llminspect.core.feedforward import GatedUnit
@@ -217,9 +217,6 @@ DEFAULTS = {
 }
 """(The last is of those that count positions from after it: BERT's own is 0, and is not read.)"""
 DISTILBERT_DEFAULTS = {"activation": "gelu", "max_position_embeddings": 512, "tie_word_embeddings": True}
-SAME = {"roberta": ("xlm-roberta", "camembert", "data2vec-text")}
-"""Models of another name that differ in their vocabulary or training alone (Conneau et al. 2020; Martin et al. 2020;
-Baevski et al. 2022)."""
 
 POOLER = ("pooler", "pooler.dense", "tanh")
 BEFORE_LABELS = ("labels.dense", "pre_classifier", "relu")
@@ -254,36 +251,50 @@ def copies(head: tuple[str, str, str, str]) -> tuple[Copy, ...]:
     )
 
 
-def _family(
-    name: str,
-    read: Callable[[Settings], BertConfig],
-    layer: Sequence[TensorSpec],
-    stack: str,
-    head: tuple[str, str, str, str],
-) -> Architecture:
-    return Architecture(
-        name=name,
-        model_types=(name, *SAME.get(name, ())),
-        gguf_names=("bert",) if name == "bert" else (),
-        read_huggingface=read,
-        read_gguf=bert_from_gguf if name == "bert" else None,
-        tensors=partial(tensors, layer=layer, stack=stack, head=head),
-        forward=forward,
-        readout=readout_of("gelu") if name == "roberta" else readout,
-        capabilities=frozenset({"encode", "fill"}),
-        requires={"fill": "head.weight"},
-        heads=HEADS[name],
-        prefix=f"{name}.",
-        fronts=("data2vec_text.",) if name == "roberta" else (),
-        defaults=DISTILBERT_DEFAULTS if name == "distilbert" else DEFAULTS,
-        older_spellings=((".gamma", ".weight"), (".beta", ".bias")),
-        ignored=copies(head),
-    )
+def kin(name: str, head: tuple[str, str, str, str], **other: Any) -> Architecture:
+    """A BERT or one of its kin: what they share, and what is `other` of this one. `head`: what its parts are called."""
+    shared = {
+        "model_types": (name,),
+        "readout": readout,
+        "capabilities": frozenset({"encode", "fill"}),
+        "requires": {"fill": "head.weight"},
+        "heads": HEADS["bert"],
+        "prefix": f"{name}.",
+        "defaults": DEFAULTS,
+        "older_spellings": ((".gamma", ".weight"), (".beta", ".bias")),
+        "ignored": copies(head),
+    }
+    return Architecture(name=name, **{**shared, **other})
 
 
 from_bert, from_roberta = (partial(bert_from_huggingface, counts_from_padding=counts) for counts in (False, True))
 ARCHITECTURES = (
-    _family("bert", from_bert, BERT_LAYER, "encoder.layer", BERT_HEAD),
-    _family("roberta", from_roberta, BERT_LAYER, "encoder.layer", ROBERTA_HEAD),
-    _family("distilbert", distilbert_from_huggingface, DISTILBERT_LAYER, "transformer.layer", DISTILBERT_HEAD),
+    kin(
+        "bert",
+        BERT_HEAD,
+        gguf_names=("bert",),
+        read_huggingface=from_bert,
+        read_gguf=bert_from_gguf,
+        tensors=partial(tensors, layer=BERT_LAYER, stack="encoder.layer", head=BERT_HEAD),
+    ),
+    # The others differ in their vocabulary or training alone (Conneau et al. 2020; Martin et al. 2020; Baevski et al.
+    # 2022).
+    kin(
+        "roberta",
+        ROBERTA_HEAD,
+        model_types=("roberta", "xlm-roberta", "camembert", "data2vec-text"),
+        read_huggingface=from_roberta,
+        tensors=partial(tensors, layer=BERT_LAYER, stack="encoder.layer", head=ROBERTA_HEAD),
+        readout=readout_of("gelu"),
+        heads=HEADS["roberta"],
+        fronts=("data2vec_text.",),
+    ),
+    kin(
+        "distilbert",
+        DISTILBERT_HEAD,
+        read_huggingface=distilbert_from_huggingface,
+        tensors=partial(tensors, layer=DISTILBERT_LAYER, stack="transformer.layer", head=DISTILBERT_HEAD),
+        heads=HEADS["distilbert"],
+        defaults=DISTILBERT_DEFAULTS,
+    ),
 )

@@ -13,7 +13,6 @@ from llminspect.model.families.opt import layer_specs, without_first_rows
 from llminspect.model.heads import OLDER_DECODER_HEADS
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
-from llminspect.model.transformer import forward, readout
 
 if TYPE_CHECKING:
     from llminspect.model.settings import Settings
@@ -62,8 +61,6 @@ ARCHITECTURES = (
         model_types=("biogpt",),
         read_huggingface=from_huggingface,
         tensors=tensors,
-        forward=forward,
-        readout=readout,
         prefix="biogpt.",
         defaults={
             "hidden_act": "gelu",

@@ -13,7 +13,6 @@ from llminspect.model.config import GGUF, Config, Sizes, read_sizes
 from llminspect.model.families.gpt_neox import part_of_heads, third
 from llminspect.model.heads import OLDER_DECODER_HEADS
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
-from llminspect.model.transformer import forward, readout
 
 if TYPE_CHECKING:
     from llminspect.model.settings import Settings
@@ -85,8 +84,6 @@ ARCHITECTURES = (
         model_types=("bloom",),
         read_huggingface=from_huggingface,
         tensors=tensors,
-        forward=forward,
-        readout=readout,
         gguf_names=("bloom",),
         read_gguf=from_gguf,
         prefix="transformer.",

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 from llminspect.core.dataclass import dataclass
 from llminspect.model.config import HUGGINGFACE, read_sizes
 from llminspect.model.copies import Copy
-from llminspect.model.families.bert import BERT_HEAD, DEFAULTS, BertConfig, copies, layer_specs, readout, tensors
+from llminspect.model.families.bert import BERT_HEAD, DEFAULTS, BertConfig, copies, kin, layer_specs, tensors
 from llminspect.model.heads import HeadFiles
 from llminspect.model.settings import ACTIVATIONS
-from llminspect.model.spec import Architecture, TensorSpec, linear_specs
-from llminspect.model.transformer import forward
+from llminspect.model.spec import TensorSpec, linear_specs
 
 if TYPE_CHECKING:
     from llminspect.model.settings import Settings
@@ -103,19 +102,14 @@ UNREAD = ("lm_predictions.*", "mask_predictions.*")
 POOLER = ("labels.dense", "pooler.dense", "gelu")
 
 ARCHITECTURES = (
-    Architecture(
-        name="deberta-v2",
-        model_types=("deberta-v2",),
+    kin(
+        "deberta-v2",
+        BERT_HEAD,
         read_huggingface=from_huggingface,
         tensors=its_tensors,
-        forward=forward,
-        readout=readout,
-        capabilities=frozenset({"encode", "fill"}),
-        requires={"fill": "head.weight"},
         prefix="deberta.",
         heads=HeadFiles("classifier", "classifier", POOLER, choice=POOLER),
         defaults={**DEFAULTS, "layer_norm_eps": 1e-7, "type_vocab_size": 0, "pooler_hidden_act": "gelu"},
-        older_spellings=((".gamma", ".weight"), (".beta", ".bias")),
         ignored=(*copies(BERT_HEAD), *(Copy(pattern) for pattern in UNREAD)),
     ),
 )

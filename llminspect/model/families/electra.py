@@ -13,16 +13,15 @@ from llminspect.model.families.bert import (
     DEFAULTS,
     BertConfig,
     bert_from_huggingface,
-    copies,
+    kin,
     readout_of,
     tensors,
 )
 from llminspect.model.heads import HeadFiles, OutputHead
-from llminspect.model.spec import Architecture, TensorSpec
-from llminspect.model.transformer import forward
 
 if TYPE_CHECKING:
     from llminspect.model.settings import Settings
+    from llminspect.model.spec import TensorSpec
 
 UNREAD = ("summary_type", "summary_use_proj", "summary_activation", "summary_last_dropout")
 HEAD = (
@@ -68,16 +67,12 @@ DISCRIMINATOR = OutputHead(
 """How probable it is that a token is not what stood there."""
 
 ARCHITECTURES = (
-    Architecture(
-        name="electra",
-        model_types=("electra",),
+    kin(
+        "electra",
+        HEAD,
         read_huggingface=from_huggingface,
         tensors=its_tensors,
-        forward=forward,
         readout=readout_of("gelu"),
-        capabilities=frozenset({"encode", "fill"}),
-        requires={"fill": "head.weight"},
-        prefix="electra.",
         heads=HeadFiles(
             "classifier.out_proj",
             "classifier",
@@ -86,7 +81,5 @@ ARCHITECTURES = (
             special=("PreTraining", DISCRIMINATOR),
         ),
         defaults={**DEFAULTS, "embedding_size": 128},
-        older_spellings=((".gamma", ".weight"), (".beta", ".bias")),
-        ignored=copies(HEAD),
     ),
 )

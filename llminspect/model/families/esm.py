@@ -12,10 +12,9 @@ from llminspect.core.dataclass import dataclass
 from llminspect.core.rotary import Rotary
 from llminspect.model.config import HUGGINGFACE, read_sizes
 from llminspect.model.copies import Copy, speeds
-from llminspect.model.families.bert import DEFAULTS, ROBERTA_HEAD, BertConfig, copies, readout, tensors
+from llminspect.model.families.bert import DEFAULTS, ROBERTA_HEAD, BertConfig, copies, kin, tensors
 from llminspect.model.heads import HeadFiles
-from llminspect.model.spec import Architecture, TensorSpec, linear_specs
-from llminspect.model.transformer import forward
+from llminspect.model.spec import TensorSpec, linear_specs
 
 if TYPE_CHECKING:
     from llminspect.model.settings import Settings
@@ -77,16 +76,11 @@ def its_tensors(config: EsmConfig) -> list[TensorSpec]:
 
 
 ARCHITECTURES = (
-    Architecture(
-        name="esm",
-        model_types=("esm",),
+    kin(
+        "esm",
+        ROBERTA_HEAD,
         read_huggingface=from_huggingface,
         tensors=its_tensors,
-        forward=forward,
-        readout=readout,
-        capabilities=frozenset({"encode", "fill"}),
-        requires={"fill": "head.weight"},
-        prefix="esm.",
         heads=HeadFiles(
             "classifier.out_proj", "classifier", ("labels.dense", "classifier.dense", "tanh"), question=None
         ),
@@ -96,7 +90,6 @@ ARCHITECTURES = (
             "position_embedding_type": "absolute",
             "rope_theta": 10_000.0,
         },
-        older_spellings=((".gamma", ".weight"), (".beta", ".bias")),
         ignored=(
             *copies(ROBERTA_HEAD),
             Copy("*rotary_embeddings.inv_freq", agrees=speeds),

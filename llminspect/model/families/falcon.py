@@ -13,7 +13,6 @@ from llminspect.model.config import GGUF, HUGGINGFACE, Config, Sizes, read_sizes
 from llminspect.model.heads import OLDER_DECODER_HEADS
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
-from llminspect.model.transformer import forward, readout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,8 +140,6 @@ ARCHITECTURES = (
         model_types=("falcon",),
         read_huggingface=from_huggingface,
         tensors=tensors,
-        forward=forward,
-        readout=readout,
         gguf_names=("falcon",),
         read_gguf=from_gguf,
         prefix="transformer.",

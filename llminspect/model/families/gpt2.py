@@ -13,7 +13,6 @@ from llminspect.model.copies import Copy, causal_rule, hiding_number
 from llminspect.model.heads import OLDER_DECODER_HEADS
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, fused_specs, linear_specs
-from llminspect.model.transformer import forward, readout
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
@@ -98,8 +97,6 @@ ARCHITECTURES = (
         model_types=("gpt2",),
         read_huggingface=from_huggingface,
         tensors=tensors,
-        forward=forward,
-        readout=readout,
         gguf_names=("gpt2",),
         read_gguf=from_gguf,
         prefix="transformer.",

@@ -14,7 +14,6 @@ from llminspect.model.copies import Copy, hiding_number
 from llminspect.model.heads import OLDER_DECODER_HEADS
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
-from llminspect.model.transformer import forward, readout
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
@@ -108,8 +107,6 @@ ARCHITECTURES = (
         model_types=("gpt_neo",),
         read_huggingface=from_huggingface,
         tensors=tensors,
-        forward=forward,
-        readout=readout,
         prefix="transformer.",
         defaults={
             "activation_function": "gelu_new",

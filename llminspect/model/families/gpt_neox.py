@@ -14,7 +14,6 @@ from llminspect.model.copies import ROTATION, Copy, causal_rule, hiding_number
 from llminspect.model.heads import OLDER_DECODER_HEADS
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
-from llminspect.model.transformer import forward, readout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,8 +126,6 @@ ARCHITECTURES = (
         model_types=("gpt_neox",),
         read_huggingface=from_huggingface,
         tensors=tensors,
-        forward=forward,
-        readout=readout,
         gguf_names=("gptneox",),
         read_gguf=from_gguf,
         prefix="gpt_neox.",

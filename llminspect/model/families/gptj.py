@@ -14,7 +14,6 @@ from llminspect.model.copies import Copy, causal_rule, hiding_number
 from llminspect.model.heads import OLDER_DECODER_HEADS
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
-from llminspect.model.transformer import forward, readout
 
 if TYPE_CHECKING:
     from llminspect.model.settings import Settings
@@ -80,8 +79,6 @@ ARCHITECTURES = (
         model_types=("gptj",),
         read_huggingface=from_huggingface,
         tensors=tensors,
-        forward=forward,
-        readout=readout,
         prefix="transformer.",
         heads=OLDER_DECODER_HEADS,
         defaults={

@@ -12,10 +12,9 @@ from llminspect.core.rotary import Linear, Rotary
 from llminspect.model import rotary_files
 from llminspect.model.config import HUGGINGFACE, read_sizes
 from llminspect.model.decoder_files import QUERY_KEY_VALUE
-from llminspect.model.families.bert import DEFAULTS, HEADS, BertConfig, copies, readout_of, tensors
+from llminspect.model.families.bert import DEFAULTS, BertConfig, kin, readout_of, tensors
 from llminspect.model.settings import ACTIVATIONS
-from llminspect.model.spec import Architecture, fused_specs, linear_specs
-from llminspect.model.transformer import forward
+from llminspect.model.spec import fused_specs, linear_specs
 
 if TYPE_CHECKING:
     from llminspect.model.settings import Settings
@@ -67,19 +66,14 @@ LAYER = (
 HEAD = ("lm_head.dense", "lm_head.norm", "lm_head.decoder", "lm_head.decoder.bias")
 
 ARCHITECTURES = (
-    Architecture(
-        name="gte",
+    kin(
+        "gte",
+        HEAD,
         model_types=("gte", "new"),
         read_huggingface=from_huggingface,
         tensors=partial(tensors, layer=LAYER, stack="encoder.layer", head=HEAD),
-        forward=forward,
         readout=readout_of("gelu"),
-        capabilities=frozenset({"encode", "fill"}),
-        requires={"fill": "head.weight"},
-        heads=HEADS["bert"],
-        prefix="gte.",
         fronts=("new.",),
         defaults={**DEFAULTS, "type_vocab_size": 1, "max_position_embeddings": 8192, "rope_theta": 160_000.0},
-        ignored=copies(HEAD),
     ),
 )

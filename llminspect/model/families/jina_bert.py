@@ -12,20 +12,9 @@ from typing import TYPE_CHECKING, Any
 from llminspect.core.dataclass import dataclass
 from llminspect.core.feedforward import Glu
 from llminspect.model.config import HUGGINGFACE, read_sizes
-from llminspect.model.families.bert import (
-    BERT_HEAD,
-    BERT_LAYER,
-    DEFAULTS,
-    HEADS,
-    BertConfig,
-    bert_from_gguf,
-    copies,
-    readout,
-    tensors,
-)
+from llminspect.model.families.bert import BERT_HEAD, BERT_LAYER, BertConfig, bert_from_gguf, kin, tensors
 from llminspect.model.settings import ACTIVATIONS
-from llminspect.model.spec import Architecture, TensorSpec, linear_specs
-from llminspect.model.transformer import forward
+from llminspect.model.spec import TensorSpec, linear_specs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,21 +109,16 @@ def its_tensors(config: JinaConfig) -> list[TensorSpec]:
 
 
 ARCHITECTURES = (
-    Architecture(
-        name="jina-bert",
+    kin(
+        "jina-bert",
+        BERT_HEAD,
         model_types=("jina_bert",),
         gguf_names=("jina-bert-v2",),
         read_huggingface=from_huggingface,
         read_gguf=from_gguf,
         settle=settle,
         tensors=its_tensors,
-        forward=forward,
-        readout=readout,
-        capabilities=frozenset({"encode", "fill"}),
-        requires={"fill": "head.weight"},
-        heads=HEADS["bert"],
         prefix="bert.",
-        defaults=DEFAULTS,
         older_spellings=tuple(
             (f"{other}.{part}", f"{its}.{part}")
             for other, its in (
@@ -144,6 +128,5 @@ ARCHITECTURES = (
             )
             for part in ("weight", "bias")
         ),
-        ignored=copies(BERT_HEAD),
     ),
 )

@@ -14,10 +14,9 @@ from llminspect.model import rotary_files
 from llminspect.model.config import HUGGINGFACE, read_sizes
 from llminspect.model.copies import Copy
 from llminspect.model.decoder_files import QUERY_KEY_VALUE, sizes_from_gguf
-from llminspect.model.families.bert import DEFAULTS, HEADS, ROBERTA_HEAD, BertConfig, copies, readout_of, tensors
+from llminspect.model.families.bert import DEFAULTS, HEADS, ROBERTA_HEAD, BertConfig, copies, kin, readout_of, tensors
 from llminspect.model.settings import ACTIVATIONS
-from llminspect.model.spec import Architecture, fused_specs, linear_specs
-from llminspect.model.transformer import forward
+from llminspect.model.spec import fused_specs, linear_specs
 
 if TYPE_CHECKING:
     from llminspect.model.settings import Settings
@@ -72,17 +71,15 @@ LAYER = (
 )
 
 ARCHITECTURES = (
-    Architecture(
-        name="jina-v3",
+    kin(
+        "jina-v3",
+        ROBERTA_HEAD,
         model_types=("jina_embeddings_v3",),
         gguf_names=("jina-bert-v3",),
         read_huggingface=from_huggingface,
         read_gguf=from_gguf,
         tensors=partial(tensors, layer=LAYER, stack="encoder.layers", head=ROBERTA_HEAD, norm="emb_ln"),
-        forward=forward,
         readout=readout_of("gelu"),
-        capabilities=frozenset({"encode", "fill"}),
-        requires={"fill": "head.weight"},
         heads=HEADS["roberta"],
         prefix="roberta.",
         defaults={

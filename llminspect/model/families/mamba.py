@@ -14,7 +14,6 @@ from llminspect.model import state_files
 from llminspect.model.config import Config, read_sizes
 from llminspect.model.selective_states import Mamba, Mamba2
 from llminspect.model.spec import Architecture, for_layers
-from llminspect.model.transformer import forward, readout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,8 +137,6 @@ def _architecture(
         model_types=(name,),
         read_huggingface=read_huggingface,
         tensors=tensors,
-        forward=forward,
-        readout=readout,
         gguf_names=(name,),
         read_gguf=read_gguf,
         prefix="backbone.",

@@ -18,7 +18,6 @@ from llminspect.model.families.bert import readout
 from llminspect.model.heads import HeadFiles
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.spec import Architecture, for_layers
-from llminspect.model.transformer import forward
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +137,6 @@ ARCHITECTURES = (
         read_huggingface=from_huggingface,
         read_gguf=from_gguf,
         tensors=tensors,
-        forward=forward,
         readout=readout,
         capabilities=frozenset({"encode", "fill"}),
         requires={"fill": "head.weight"},

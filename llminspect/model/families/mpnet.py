@@ -6,15 +6,14 @@ Raffel et al. 2020, section 2.1.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llminspect.core.dataclass import dataclass
 from llminspect.model.config import HUGGINGFACE, read_sizes
-from llminspect.model.families.bert import DEFAULTS, ROBERTA_HEAD, BertConfig, copies, layer_specs, readout_of, tensors
-from llminspect.model.heads import HeadFiles
+from llminspect.model.families.bert import HEADS, ROBERTA_HEAD, BertConfig, kin, layer_specs, readout_of, tensors
 from llminspect.model.settings import ACTIVATIONS
-from llminspect.model.spec import Architecture, TensorSpec
-from llminspect.model.transformer import forward
+from llminspect.model.spec import TensorSpec
 
 if TYPE_CHECKING:
     from llminspect.model.settings import Settings
@@ -55,23 +54,12 @@ def its_tensors(config: MPNetConfig) -> list[TensorSpec]:
 
 
 ARCHITECTURES = (
-    Architecture(
-        name="mpnet",
-        model_types=("mpnet",),
+    kin(
+        "mpnet",
+        ROBERTA_HEAD,
         read_huggingface=from_huggingface,
         tensors=its_tensors,
-        forward=forward,
         readout=readout_of("gelu"),
-        capabilities=frozenset({"encode", "fill"}),
-        requires={"fill": "head.weight"},
-        prefix="mpnet.",
-        heads=HeadFiles(
-            "classifier.out_proj",
-            "classifier",
-            ("labels.dense", "classifier.dense", "tanh"),
-            choice=("pooler", "pooler.dense", "tanh"),
-        ),
-        defaults=DEFAULTS,
-        ignored=copies(ROBERTA_HEAD),
+        heads=replace(HEADS["roberta"], choice=("pooler", "pooler.dense", "tanh")),
     ),
 )

@@ -12,7 +12,6 @@ from llminspect.model.config import GGUF, Config, Sizes, read_sizes
 from llminspect.model.families.gpt_neox import third
 from llminspect.model.heads import OLDER_DECODER_HEADS
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
-from llminspect.model.transformer import forward, readout
 
 if TYPE_CHECKING:
     from llminspect.model.settings import Settings
@@ -99,8 +98,6 @@ ARCHITECTURES = (
         model_types=("mpt",),
         read_huggingface=from_huggingface,
         tensors=tensors,
-        forward=forward,
-        readout=readout,
         gguf_names=("mpt",),
         read_gguf=from_gguf,
         prefix="transformer.",

@@ -14,10 +14,9 @@ from llminspect.core.rotary import Dynamic, Rotary
 from llminspect.model import rotary_files
 from llminspect.model.config import HUGGINGFACE, Experts, read_sizes
 from llminspect.model.decoder_files import QUERY_KEY_VALUE, chosen_experts, sizes_from_gguf
-from llminspect.model.families.bert import HEADS, BertConfig, copies, readout, tensors
+from llminspect.model.families.bert import BertConfig, kin, tensors
 from llminspect.model.settings import ACTIVATIONS
-from llminspect.model.spec import Architecture, TensorSpec, for_layers, fused_specs, linear_specs
-from llminspect.model.transformer import forward
+from llminspect.model.spec import TensorSpec, for_layers, fused_specs, linear_specs
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
@@ -184,21 +183,16 @@ def its_tensors(config: NomicConfig) -> list[TensorSpec]:
 
 
 ARCHITECTURES = (
-    Architecture(
-        name="nomic-bert",
+    kin(
+        "nomic-bert",
+        HEAD,
         model_types=("nomic_bert",),
         gguf_names=("nomic-bert", "nomic-bert-moe"),
         read_huggingface=from_huggingface,
         read_gguf=from_gguf,
         tensors=its_tensors,
-        forward=forward,
-        readout=readout,
-        capabilities=frozenset({"encode", "fill"}),
-        requires={"fill": "head.weight"},
-        heads=HEADS["bert"],
         prefix="nomic_bert.",
         fronts=("bert.",),
-        ignored=copies(HEAD),
         defaults={
             "hidden_act": "silu",
             "layer_norm_eps": 1e-12,

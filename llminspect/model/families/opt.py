@@ -12,7 +12,6 @@ from llminspect.model.config import HUGGINGFACE, Config, Sizes, read_sizes
 from llminspect.model.heads import OLDER_DECODER_HEADS
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
-from llminspect.model.transformer import forward, readout
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
@@ -92,8 +91,6 @@ ARCHITECTURES = (
         model_types=("opt",),
         read_huggingface=from_huggingface,
         tensors=tensors,
-        forward=forward,
-        readout=readout,
         prefix="model.",
         defaults={
             "activation_function": "relu",

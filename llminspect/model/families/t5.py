@@ -18,7 +18,7 @@ from llminspect.model.heads import HeadFiles
 from llminspect.model.layer import norm
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
-from llminspect.model.transformer import encode_source, forward, output_matrix
+from llminspect.model.transformer import encode_source, output_matrix
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
@@ -230,7 +230,6 @@ ARCHITECTURES = (
         read_gguf=from_gguf,
         settle=settle,
         tensors=tensors,
-        forward=forward,
         readout=readout,
         encode_source=encode_source,
         capabilities=frozenset({"generate", "source"}),
