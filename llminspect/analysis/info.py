@@ -13,7 +13,7 @@ from llminspect.analysis.sentence import Pooling, document_of_step
 from llminspect.core.dataclass import dataclass
 from llminspect.core.numbers import several
 from llminspect.errors import ModelError, TokenizerAlone
-from llminspect.model.describing import layers_behind
+from llminspect.model.describing import layers_after
 from llminspect.model.spec import TensorSpec, expanded_shape
 from llminspect.opening import (
     declared_pooling,
@@ -192,8 +192,8 @@ def info(description: Description | None, tokenizer: Tokenizer | None, name: str
     if "tied" in settings:  # What the file says is one thing, what is used another.
         settings["tied"] = output == "embedding"
     metadata, stated = {} if located is None else dict(located.config), _sentence(description)
-    if behind := layers_behind(description):
-        note = f"{several(behind, 'layer')} behind the last, to predict further tokens, not run"
+    if more := layers_after(description):
+        note = f"{several(more, 'layer')} after the last, to predict further tokens, not run"
         stated["notes"] = [note, *stated.get("notes", ())]
     if description.architecture.fronts:
         stated["notes"] = ["this model sees pictures as well: its vision part is not run", *stated.get("notes", ())]

@@ -1,4 +1,4 @@
-"""`llminspect generate` of a model that fills masks: behind the prompt all is masked, and filled step by step."""
+"""`llminspect generate` of a model that fills masks: after the prompt all is masked, and filled step by step."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def complete_by_filling(
     changes: PassChanges,
     options: GenerateOptions,
 ) -> Completion:
-    """The prompt, and masks behind it, filled. The completion ends before the first token that ends a text."""
+    """The prompt, and masks after it, filled. The completion ends before the first token that ends a text."""
     first, text = len(prompt_ids), [*prompt_ids, *[plan.mask_id] * limits.max_tokens]
 
     def at_masks(ids: Sequence[int], masks: Sequence[int]) -> Array:
@@ -154,7 +154,7 @@ def _named(model: Model, guess: Guess) -> ProbableToken:
 
 
 def _text(model: Model, previous: int, ids: Sequence[int]) -> str:
-    """The text of ids behind another; nothing where there is no tokenizer."""
+    """The text of ids after another; nothing where there is no tokenizer."""
     if model.tokenizer is None:
         return ""
     stream = TextStream(())

@@ -1,4 +1,4 @@
-"""Layers that keep a state: what earlier tokens leave behind is a matrix of fixed size, not a list of keys and values.
+"""Layers that keep a state: what earlier tokens leave is a matrix of fixed size, not a list of keys and values.
 
 Both verbs are linear in the values: y[t] = Σ W[t, s] · v[s] over the tokens s up to t. These weights are as exact as
 those of an attention, may be of either sign, and no row sums to anything. A state is zeros before the first token.

@@ -42,7 +42,7 @@ class MaskPlan:
     even: bool
     """Whether as many masks are filled in each step, by the model's own probabilities and not by those drawn from."""
     block: int
-    """So many of the masks behind the prompt are filled before those after them."""
+    """So many of the masks after the prompt are filled before those after them."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def unmask(
 ) -> Iterator[list[Guess]]:
     """The guesses of each step, at all masks that are left, in the order of their places.
 
-    `first` is the place where the masks behind the prompt begin: blocks are counted from there. A guess that is the
+    `first` is the place where the masks after the prompt begin: blocks are counted from there. A guess that is the
     mask itself leaves the mask there.
     """
     text = list(ids)

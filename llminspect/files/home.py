@@ -109,7 +109,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 @contextmanager
 def replacing(path: Path, times: tuple[int, int] | None = None) -> Iterator[IO[bytes]]:
-    """A file to write, which takes the place of `path` when the block ends well; else nothing is left behind.
+    """A file to write, which takes the place of `path` when the block ends well; else nothing is left of it.
 
     It keeps the mode of the file that it replaces. `times` are set as those of its last use and change.
     """

@@ -144,8 +144,8 @@ class Config:
     """How many numbers each layer reads of the tokens themselves, beside the stream."""
     value_norms: bool = False
     """Whether values are normed, without a weight."""
-    layers_behind: int = 0
-    """How many layers the file has behind the last, which predict further tokens and are not run."""
+    layers_after: int = 0
+    """How many layers the file has after the last, which predict further tokens and are not run."""
     streams: int = 1
     """How many residual streams run side by side …"""
     active: int = 0
@@ -238,7 +238,7 @@ class DecoderConfig(Config):
     state_layers: tuple[int, ...] = ()
     without_attention: tuple[int, ...] = ()
     latent_epsilon: float | None = None
-    layers_behind: int = 0
+    layers_after: int = 0
     split: bool = False
     """Whether the file holds the matrices of keys and values apart, where most files with latents have one of both."""
     per_layer: int = 0

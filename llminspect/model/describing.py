@@ -109,16 +109,16 @@ def _passing_over(
 
 
 def _holds(values: Mapping[str, Any], name: str) -> bool:
-    """Whether there is a key of that name, of a GGUF file behind its family's, here or in an object within."""
+    """Whether there is a key of that name, of a GGUF file after its family's, here or in an object within."""
     family = values.get("general.architecture")
     return any(key in values for key in (name, f"{family}.{name}")) or any(
         _holds(value, name) for value in values.values() if isinstance(value, dict)
     )
 
 
-def layers_behind(description: Description) -> int:
+def layers_after(description: Description) -> int:
     """How many layers the file has that predict further tokens."""
     config, located = description.config, description.located
     names = () if located is None or located.weights is None else located.weights.tensors
-    marks = [f"layers.{config.sizes.L + index}." for index in range(config.layers_behind)]
+    marks = [f"layers.{config.sizes.L + index}." for index in range(config.layers_after)]
     return sum(any(mark in name for name in names) for mark in marks)

@@ -83,7 +83,7 @@ def layers(
 
 
 def stacked_specs(router: str, gate_and_up: str, down: str) -> list[TensorSpec]:
-    """The router and the experts where one tensor holds the gates of all experts and, behind each, what they gate."""
+    """The router and the experts where one tensor holds the gates of all experts and, after each, what they gate."""
     gate, up = "feedforward.experts.gate.weight", "feedforward.experts.up.weight"
     return [
         TensorSpec("feedforward.router.weight", "X D", router, "ffn_gate_inp.weight"),

@@ -118,10 +118,10 @@ def claim(
     if missing:
         raise ModelError(f"tensors are missing: {_some(missing)}")
     copies, left = [], []
-    last = config.sizes.L + config.layers_behind
-    behind = tuple(f"{stack}.{index}." for stack in ("layers", "blk") for index in range(config.sizes.L, last))
+    last = config.sizes.L + config.layers_after
+    after = tuple(f"{stack}.{index}." for stack in ("layers", "blk") for index in range(config.sizes.L, last))
     for name, held in in_file.items():
-        if held not in claimed and not name.startswith(behind):
+        if held not in claimed and not name.startswith(after):
             copy = next((known for known in architecture.ignored if fnmatchcase(name, known.pattern)), None)
             left += [held] if copy is None else []
             copies += [] if copy is None else [(held, copy)]

@@ -83,9 +83,9 @@ def cell_style(scale: Scale, position: float) -> Style:
     return _cell_style(scale, round(min(max(position, 0.0), 1.0) * STEPS))
 
 
-def ink_style(scale: Scale, position: float, behind: float | None = None) -> Style:
-    """The colour at `position` as a foreground, on that of `behind` or on the terminal's own background."""
-    paper = None if behind is None else Color.from_rgb(*ramp(scale, behind))
+def ink_style(scale: Scale, position: float, under: float | None = None) -> Style:
+    """The colour at `position` as a foreground, on that of `under` or on the terminal's own background."""
+    paper = None if under is None else Color.from_rgb(*ramp(scale, under))
     return Style(color=Color.from_rgb(*ramp(scale, position)), bgcolor=paper)
 
 

@@ -138,7 +138,7 @@ OF_THE_ARRAYS = (
     *("plain_layers", "biased", "attention_bias", "two_norms", "head_norms", "norms_before", "gated", "tied", "split"),
 )
 """Settings that say which arrays there are and how large; the file's have to fit."""
-NOT_OF_A_PASS = ("start_id", "causal", "masking", "layers_behind")
+NOT_OF_A_PASS = ("start_id", "causal", "masking", "layers_after")
 COARSE = ("share", "fast", "slow", "buckets", "farthest", "width", "context", "size")
 """Settings that go through a whole number of pairs or of distances: a little off is not off."""
 

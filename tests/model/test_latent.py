@@ -103,7 +103,7 @@ def test_layers_that_predict_further_tokens_are_passed_over_and_named(tmp_path: 
     (tmp_path / "config.json").write_text(json.dumps(values | {"num_nextn_predict_layers": 1}))
     described = describe_model(str(tmp_path))
     assert described.config.sizes.L == 2
-    assert info(described, None, "it").notes == ["1 layer behind the last, to predict further tokens, not run"]
+    assert info(described, None, "it").notes == ["1 layer after the last, to predict further tokens, not run"]
     assert info(describe_model(str(golden.folder)), None, "it").notes is None
     (tmp_path / "config.json").write_text(json.dumps(values | {"num_nextn_predict_layers": 0}))
     with pytest.raises(ModelError, match=r"does not have: model\.layers\.2\."):

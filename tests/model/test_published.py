@@ -22,7 +22,7 @@ from llminspect.model.spec import TensorSpec, expanded_shape
 PUBLISHED = json.loads((Path(__file__).parent / "published.json").read_text())
 WITHOUT_EFFECT = {
     "llama": "max_sequence_length is_llama_config",
-    # Windows are off in all of these, and where they are on they begin behind the last layer.
+    # Windows are off in all of these, and where they are on they begin after the last layer.
     "qwen2": "max_window_layers sliding_window use_sliding_window",
     "qwen3": "max_window_layers sliding_window use_sliding_window",
     "qwen3_moe": "max_window_layers sliding_window",

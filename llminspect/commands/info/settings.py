@@ -47,7 +47,7 @@ _NAMES = {
     "state_layers": "layers with a state",
     "parallel": "both steps at once",
     "borrowing": "layers that share keys",
-    "layers_behind": "guessing layers, not run",
+    "layers_after": "guessing layers, not run",
     "per_layer": "embedding of each layer",
     "per_layer_tokens": "… for so many tokens",
     "streams": "streams side by side",

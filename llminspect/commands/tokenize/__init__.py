@@ -62,7 +62,7 @@ def compared_names(context: typer.Context, model: NamedOptions, options: Tokeniz
 
 
 def paths_of(source: PairOptions, options: TokenizeOptions) -> list[str]:
-    """The files and folders of --count, where there are several or one is a folder; the words behind --file are some.
+    """The files and folders of --count, where there are several or one is a folder; the words after --file are some.
 
     Raises UsageError for options that are of several files where there is one text.
     """

@@ -88,7 +88,7 @@ class FastLines:
         return b"%b%d%b" % (self._before, number, known)
 
     def _after(self, work: LineWork[Any], text: str) -> bytes | None:
-        """What stands in the document behind the number of the line."""
+        """What stands in the document after the number of the line."""
         try:
             data = text.encode()
         except UnicodeEncodeError:
@@ -115,7 +115,7 @@ class FastLines:
             self._ids = self._tokenizer.library.encode_ordinary
 
     def _pattern(self, work: LineWork[Any], with_ids: bool) -> bytes:
-        """What of a document stands behind the number of its line, with %b and %d for what each has of its own."""
+        """What of a document stands after the number of its line, with %b and %d for what each has of its own."""
         if with_ids in self._patterns:
             return self._patterns[with_ids]
 

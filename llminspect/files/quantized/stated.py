@@ -23,7 +23,7 @@ class Stated:
         self.method, self.where, self.values = method, f"config.json, {key} ({method})", values
         self._read = {"quant_method"}
         self.left_out = [name for key in _LEFT_OUT for name in self.names(key)]
-        """Modules that are stored as they were: names, parts of names, or patterns behind `re:`."""
+        """Modules that are stored as they were: names, parts of names, or patterns after `re:`."""
 
     def get(self, key: str, default: Any = None) -> Any:
         self._read.add(key)
@@ -108,7 +108,7 @@ class Stated:
                     )
 
     def names_module(self, stated: str, module: str) -> bool:
-        """Whether a name, the end or the beginning of one, or a pattern behind `re:`, is that of the module."""
+        """Whether a name, the end or the beginning of one, or a pattern after `re:`, is that of the module."""
         if stated.startswith("re:"):
             return self._pattern(stated[3:]).match(module) is not None
         if "*" in stated:

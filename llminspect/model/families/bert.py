@@ -163,7 +163,7 @@ def tensors(
     names: tuple[str, str] = ("pooler.dense", "cls.seq_relationship"),
 ) -> list[TensorSpec]:
     """`head`, `norm`, `projection`, `names`: what the files call the parts of the head, the norm of the embedding, the
-    matrix behind it, the pooler and what says whether two texts follow each other."""
+    matrix after it, the pooler and what says whether two texts follow each other."""
     dense, head_norm, decoder, tied_bias = head
     bias = tied_bias if config.tied else f"{decoder}.bias"
     width = str(config.embedding_width or "D")

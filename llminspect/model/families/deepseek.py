@@ -1,4 +1,4 @@
-"""DeepSeek-V2 and V3 (R1, Kimi K2), GLM-4.7-Flash: latent attention, behind the first layers mixtures of experts.
+"""DeepSeek-V2 and V3 (R1, Kimi K2), GLM-4.7-Flash: latent attention, after the first layers mixtures of experts.
 
 V2 chooses experts by a softmax, V3 by sigmoids and a bias that counts in the choice alone; both look at the best
 groups.
@@ -62,20 +62,20 @@ def _router_of_v2(settings: files.Settings, experts: int) -> files.Experts:
 def _from_huggingface(
     settings: files.Settings, plain: Any, router: Callable[[files.Settings, int], files.Experts]
 ) -> files.DecoderConfig:
-    """With `plain` layers of one network in front, and experts behind them."""
+    """With `plain` layers of one network in front, and experts after them."""
     layers = settings.whole("num_hidden_layers")
     if type(plain) is not int or plain < 0:
         raise settings.wrong("first_k_dense_replace", "how many layers have one network, from 0")
     more = settings.get("num_nextn_predict_layers", settings.get("num_mtp_layers", 0))
-    if type(more) is not int or not 0 <= more <= MOST_BEHIND:
-        raise settings.wrong("num_nextn_predict_layers", f"how many layers predict further tokens, 0 to {MOST_BEHIND}")
+    if type(more) is not int or not 0 <= more <= MOST_AFTER:
+        raise settings.wrong("num_nextn_predict_layers", f"how many layers predict further tokens, 0 to {MOST_AFTER}")
     settings.only("moe_layer_freq", 1)
     settings.skip("aux_loss_alpha", "seq_aux")
     if plain >= layers:
         settings.skip(*OF_MIXTURES)
-        return latent.from_huggingface(settings, layers_behind=more)
+        return latent.from_huggingface(settings, layers_after=more)
     experts = settings.whole("n_routed_experts")
-    found = latent.from_huggingface(settings, "moe_intermediate_size", experts_in=experts, layers_behind=more)
+    found = latent.from_huggingface(settings, "moe_intermediate_size", experts_in=experts, layers_after=more)
     mixture = replace(
         router(settings, experts),
         shared_width=found.sizes.F * settings.whole("n_shared_experts"),
@@ -130,7 +130,7 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     return files.around_layers(config, mixtures.layers(config, before, mixture))
 
 
-MOST_BEHIND = 8
+MOST_AFTER = 8
 OF_MIXTURES = tuple(
     "moe_intermediate_size n_routed_experts n_shared_experts n_group topk_group num_experts_per_tok norm_topk_prob "
     "routed_scaling_factor topk_method".split()

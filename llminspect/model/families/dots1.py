@@ -1,4 +1,4 @@
-"""dots.llm1 and GLM 4.5: attention as in Qwen 3, and behind the first layers DeepSeek-V3's mixtures; GLM turns half of
+"""dots.llm1 and GLM 4.5: attention as in Qwen 3, and after the first layers DeepSeek-V3's mixtures; GLM turns half of
 each head.
 
 rednote-hilab 2025, "dots.llm1 Technical Report", section 2; GLM Team 2025, "GLM-4.5: Agentic, Reasoning, and Coding
@@ -24,10 +24,10 @@ def dots_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
 
 def glm_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     biased = files.QUERY_KEY_VALUE if settings.flag("attention_bias") else ()
-    behind = settings.get("num_nextn_predict_layers", settings.get("num_mtp_layers", 0))
-    if type(behind) is not int or not 0 <= behind <= MOST_BEHIND:
-        raise settings.wrong("num_nextn_predict_layers", f"how many layers predict further tokens, 0 to {MOST_BEHIND}")
-    return _mixture(settings, biased=biased, head_norms=settings.flag("use_qk_norm"), layers_behind=behind)
+    more = settings.get("num_nextn_predict_layers", settings.get("num_mtp_layers", 0))
+    if type(more) is not int or not 0 <= more <= MOST_AFTER:
+        raise settings.wrong("num_nextn_predict_layers", f"how many layers predict further tokens, 0 to {MOST_AFTER}")
+    return _mixture(settings, biased=biased, head_norms=settings.flag("use_qk_norm"), layers_after=more)
 
 
 def _mixture(settings: files.Settings, **known: Any) -> files.DecoderConfig:
@@ -54,10 +54,10 @@ def dots_from_gguf(settings: files.Settings) -> files.DecoderConfig:
 def glm_from_gguf(settings: files.Settings) -> files.DecoderConfig:
     """The layers that predict further tokens are counted there."""
     found = mixtures.from_gguf(settings, router=mixtures.grouped_in_gguf(settings), head_norms=None)
-    behind = settings.get("nextn_predict_layers", 0)
-    if type(behind) is not int or not 0 <= behind < min(found.sizes.L, MOST_BEHIND + 1):
-        raise settings.wrong("nextn_predict_layers", f"how many layers predict further tokens, 0 to {MOST_BEHIND}")
-    return replace(found, sizes=replace(found.sizes, L=found.sizes.L - behind), layers_behind=behind)
+    more = settings.get("nextn_predict_layers", 0)
+    if type(more) is not int or not 0 <= more < min(found.sizes.L, MOST_AFTER + 1):
+        raise settings.wrong("nextn_predict_layers", f"how many layers predict further tokens, 0 to {MOST_AFTER}")
+    return replace(found, sizes=replace(found.sizes, L=found.sizes.L - more), layers_after=more)
 
 
 def dots_tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
@@ -83,7 +83,7 @@ def _around(config: files.DecoderConfig, before: list[files.TensorSpec]) -> list
     return files.around_layers(config, mixtures.layers(config, before, mixture))
 
 
-MOST_BEHIND = 8
+MOST_AFTER = 8
 GROUPS = {"n_group": 1, "topk_group": 1, "routed_scaling_factor": 1.0}
 DOTS = GROUPS | {
     "num_key_value_heads": 32,

@@ -46,7 +46,7 @@ GATES = {"geglu": "gelu", "reglu": "relu"}
 def from_huggingface(settings: Settings) -> JinaConfig:
     settings.only("position_embedding_type", "alibi")
     settings.only("is_decoder", False)
-    settings.skip("emb_pooler", "attn_implementation")  # What stands behind the model; how it is computed.
+    settings.skip("emb_pooler", "attn_implementation")  # What stands after the model; how it is computed.
     return JinaConfig(
         sizes=read_sizes(settings, HUGGINGFACE),
         norm_epsilon=settings.number("layer_norm_eps"),

@@ -45,7 +45,7 @@ def third_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
 
 
 def mixture_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
-    """Where one clips queries and keys, behind their norms, it is refused: no published model does."""
+    """Where one clips queries and keys, after their norms, it is refused: no published model does."""
     sizes = files.sizes_from_huggingface(settings, experts=settings.whole("num_experts", settings.get(OLDER_COUNT)))
     chosen = files.chosen_experts(settings, "num_experts_per_tok", sizes.X)
     experts = files.Experts(chosen, among_chosen=settings.flag("norm_topk_prob"))
