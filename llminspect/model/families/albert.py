@@ -5,7 +5,7 @@ Lan et al. 2020, "ALBERT: A Lite BERT for Self-supervised Learning of Language R
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llminspect.core.dataclass import dataclass
@@ -31,7 +31,7 @@ def from_huggingface(settings: Settings) -> AlbertConfig:
     if groups > found.sizes.L:
         raise settings.wrong("num_hidden_groups", f"at most {found.sizes.L}, as many as there are layers")
     found = replace(found, embedding_width=settings.whole("embedding_size"))
-    return AlbertConfig(**{field.name: getattr(found, field.name) for field in fields(found)}, groups=groups)
+    return AlbertConfig(**vars(found), groups=groups)
 
 
 LAYER = layer_specs(

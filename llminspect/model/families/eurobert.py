@@ -5,7 +5,7 @@ Boizard et al. 2025, "EuroBERT: Scaling Multilingual Encoders for European Langu
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Literal
 
 from llminspect.core.dataclass import dataclass
@@ -28,14 +28,14 @@ def from_huggingface(settings: files.Settings) -> EuroBertConfig:
     settings.only("clf_pooling", settings.get("classifier_pooling"))  # What the first files call it.
     found = files.from_huggingface(settings, biased=biased, causal=False)
     reads = settings.one_of("classifier_pooling", READS)
-    return EuroBertConfig(**{field.name: getattr(found, field.name) for field in fields(found)}, reads=reads)
+    return EuroBertConfig(**vars(found), reads=reads)
 
 
 def from_gguf(settings: files.Settings) -> EuroBertConfig:
     """A file holds no matrix that fills masks."""
     settings.only("attention.causal", False)
     found = files.from_gguf(settings, causal=False, tied=False)
-    return EuroBertConfig(**{field.name: getattr(found, field.name) for field in fields(found)})
+    return EuroBertConfig(**vars(found))
 
 
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:

@@ -6,6 +6,7 @@ LG AI Research 2025, "EXAONE 4.0", section 2.1.
 from __future__ import annotations
 
 from llminspect.model import decoder_files as files
+from llminspect.model.families.olmo import NORMS_AFTER
 
 
 def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
@@ -25,11 +26,7 @@ def from_gguf(settings: files.Settings) -> files.DecoderConfig:
 
 
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
-    norms_after = files.linear_specs(
-        ("attention.norm_after", "D", "post_attention_layernorm", "post_attention_norm"),
-        ("feedforward.norm_after", "D", "post_feedforward_layernorm", "post_ffw_norm"),
-    )
-    layer = [*files.attention_specs(config), *files.HEAD_NORMS, *files.feed_forward_specs(config), *norms_after]
+    layer = [*files.attention_specs(config), *files.HEAD_NORMS, *files.feed_forward_specs(config), *NORMS_AFTER]
     return [*files.around_layers(config, layer), *files.divisor_specs(config)]
 
 

@@ -6,7 +6,7 @@ steps are gated (Shazeer 2020). The model for code norms queries and keys beside
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llminspect.core.dataclass import dataclass
@@ -60,7 +60,7 @@ def from_huggingface(settings: Settings) -> JinaConfig:
 
 def from_gguf(settings: Settings) -> JinaConfig:
     found = replace(bert_from_gguf(settings), positions=0)
-    return JinaConfig(**{field.name: getattr(found, field.name) for field in fields(found)}, gate="gelu")
+    return JinaConfig(**vars(found), gate="gelu")
 
 
 def settle(config: JinaConfig, weights: WeightFile) -> JinaConfig:
