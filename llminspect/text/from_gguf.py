@@ -153,7 +153,7 @@ def _longest_match(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> Tok
     from llminspect.text.longest_match import LongestMatch
 
     listed: Sequence[int] = metadata.get("tokenizer.ggml.token_type") or []
-    return LongestMatch(name, _tokens(metadata), kinds[0], [i for i, kind in enumerate(listed) if kind == UNUSED])
+    return LongestMatch(name, metadata[TOKENS], kinds[0], [i for i, kind in enumerate(listed) if kind == UNUSED])
 
 
 def _sentencepiece(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> Tokenizer:

@@ -14,7 +14,6 @@ from llminspect.model.config import read_sizes
 from llminspect.model.copies import Copy, row_numbers
 from llminspect.model.families.bert import BertConfig
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
-from llminspect.model.transformer import forward, readout
 
 if TYPE_CHECKING:
     from llminspect.model.settings import Settings
@@ -85,8 +84,6 @@ ARCHITECTURES = (
         model_types=("xlm", "flaubert"),
         read_huggingface=from_huggingface,
         tensors=tensors,
-        forward=forward,
-        readout=readout,
         capabilities=frozenset({"encode", "fill"}),
         requires={"fill": "unembedding.bias"},
         prefix="transformer.",
