@@ -56,7 +56,7 @@ def _multiplied(found: files.DecoderConfig, settings: files.Settings) -> files.D
 
 
 def shared_specs(part: str, width: str, suffix: str) -> list[files.TensorSpec]:
-    """Of the network that works on every token; GGUF files have `suffix` behind its names where there are others."""
+    """Of the network that works on every token; GGUF files have `suffix` after its names where there are others."""
     both = "shared_mlp.input_linear.weight"
     gate, up = (f"ffn_{name}{suffix}.weight" for name in ("gate", "up"))
     return [
