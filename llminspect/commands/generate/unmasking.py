@@ -43,8 +43,8 @@ def unmasking_view(found: Unmasking, prompt: int, seed: int | None) -> Renderabl
         ]
         for step, row in enumerate(rows)
     ]
-    behind = sum(place.index >= prompt for place in found.positions)
-    blocks = "" if found.block_length >= behind else f", {several(found.block_length, 'token')} at a time"
+    after = sum(place.index >= prompt for place in found.positions)
+    blocks = "" if found.block_length >= after else f", {several(found.block_length, 'token')} at a time"
     if found.unmask_order in ("random", "chance") and seed is not None:
         blocks += f" (seed {seed})"
     order = f"{several(len(steps), 'mask')} in {several(found.diffusion_steps, 'step')}, {_ORDERS[found.unmask_order]}"
