@@ -6,7 +6,6 @@ Raffel et al. 2020, section 2.1.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llminspect.core.dataclass import dataclass
@@ -60,6 +59,6 @@ ARCHITECTURES = (
         read_huggingface=from_huggingface,
         tensors=its_tensors,
         readout=readout_of("gelu"),
-        heads=replace(HEADS["roberta"], choice=("pooler", "pooler.dense", "tanh")),
+        heads=HEADS["roberta"],
     ),
 )
