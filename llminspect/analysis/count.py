@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any
 
 from llminspect.analysis.tokenize import CountResult, counted
@@ -48,6 +48,16 @@ class MeasuredStream(io.RawIOBase):
             self._drops = False
         return data
 
+    def remarks(self) -> list[str]:
+        """What is to be noted of a text that begins with what is none."""
+        if b"\0" in self.head:
+            return ["this is no text but binary (there is a NUL in it); its bytes are counted as they are"]
+        try:
+            codecs.getincrementaldecoder("utf-8")().decode(self.head)  # The last character may be cut off.
+        except UnicodeDecodeError:
+            return ["this is not UTF-8; what is no character in it is counted byte by byte"]
+        return []
+
 
 @dataclass
 class TokenizerOpener:
@@ -89,7 +99,8 @@ def count(
         drop_final_newline=drop_final_newline,
         progress=progress,
     )
-    return counted(options, total + added(tokenizer, source, measured), measured.characters, measured.bytes)
+    found = counted(options, total + added(tokenizer, source, measured), measured.characters, measured.bytes)
+    return replace(found, notes=measured.remarks() or None)
 
 
 def added(tokenizer: Tokenizer, source: SourceOptions, measured: MeasuredStream) -> int:

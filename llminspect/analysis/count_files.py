@@ -1,7 +1,7 @@
 """How many tokens files and folders have, each and together, in memory that does not grow with them.
 
-This process reads and cuts, others count. A file with a NUL or with what is not UTF-8 is binary: it is named, not
-counted.
+This process reads and cuts, others count. A file with a NUL is binary; one with what is not UTF-8 is binary or in
+another code page: both are named, not counted.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from llminspect.text.special_tokens import Parse
     from llminspect.text.tokenizer import Tokenizer
 
-BINARY = "binary"
+BINARY, NOT_UTF8 = "binary", "not UTF-8"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class SkippedFile:
 
     path: str
     reason: str
-    """Such as "binary": it has a NUL, or is not UTF-8."""
+    """Such as "binary", where it has a NUL, or "not UTF-8"."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,8 @@ class FilesResult(Result):
     skipped: list[SkippedFile]
     cost: Cost | None = None
     budget: TokenBudget | None = None
+    left_out: int | None = None
+    """With --top-files: how many files are not in `files`."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ def _parts(
                 for data, at in text_blocks(measured, pattern, BLOCK, True):  # type: ignore[arg-type]
                     yield FilePart(number, file.path, data, at)
         except UnicodeDecodeError:
-            skipped[file.path] = BINARY
+            skipped[file.path] = BINARY if b"\0" in measured.head else NOT_UTF8
             continue
         except UserError as error:
             skipped[file.path] = error.message.rpartition(": ")[2].lower()
@@ -238,4 +240,5 @@ def _summed(
     )  # fmt: skip
     if options.top_files is None:
         return result
-    return replace(result, files=sorted(files, key=lambda file: -file.count)[: options.top_files])
+    largest = sorted(files, key=lambda file: -file.count)[: options.top_files]
+    return replace(result, files=largest, left_out=len(files) - len(largest))

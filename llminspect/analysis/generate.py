@@ -146,7 +146,7 @@ def generate(
         prompt_ids=prompt.ids,
         **{key: getattr(first, key) for key in ("completion", "ids", "steps", "stop", "passes", "unmasking")},
         context_full=True if first.stop == "length" and len(first.ids) < limits.max_tokens else None,
-        notes=_notes(model, options, len(prompt.ids), *_read(ids, beams or samples, options.tree)),
+        notes=_notes(model, question, len(prompt.ids), *_read(ids, beams or samples, options.tree)),
         seed=question.seed,
         samples=samples if len(samples) > 1 else None,
         beams=beams,
@@ -225,9 +225,10 @@ def check_generates(model: Model, prompt: Prompt, options: GenerateOptions) -> N
             raise ModelError(what, "--ignore-eos writes on without such an end")
 
 
-def _notes(model: Model, options: GenerateOptions, *tokens: int) -> list[str] | None:
-    """What is to be noted of texts of so many tokens, and of ends that the model cannot say."""
-    notes = beyond_context(model, *tokens) or []
+def _notes(model: Model, question: GenerateQuestion, *tokens: int) -> list[str] | None:
+    """What is to be noted of texts of so many tokens, of ends that the model cannot say, and of settings left out."""
+    options, notes = question.options, list(question.stated.notes if question.stated else ())
+    notes += beyond_context(model, *tokens) or []
     stated = {} if options.ignore_eos else stated_ends(model.generation)
     outside = {name: [end for end in ends if not 0 <= end < model.config.sizes.V] for name, ends in stated.items()}
     last = model.config.sizes.V - 1

@@ -50,6 +50,8 @@ class StatedSettings:
     sampler_order: Literal["reference", "llama.cpp"]
     max_length: int | None
     """Where the completion ends, in tokens from the prompt's first, unless its own length is stated or given."""
+    notes: Sequence[str] = ()
+    """What of them does not go with the options, and is left out."""
 
 
 def settings_in_files(model: Model) -> FileSettings | None:
@@ -98,6 +100,9 @@ def with_model_settings(
         settings.early_stopping,
         found.sampler_order,
         settings.max_length if filled.max_tokens is None else None,
+        [f"num_beams = {settings.num_beams} of {model.name} is left out: tokens are drawn, as the options say"]
+        if settings.num_beams > 1 and options.beams is None and draws(sampling, options)
+        else (),
     )
     sampling = replace(sampling, **values)
     try:

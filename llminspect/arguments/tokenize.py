@@ -35,10 +35,12 @@ class CountOptions:
 
     cost: str | float | None = option(
         metavar="PRICE|NAME",
-        help="What they cost: a price a million (2.50, '$2.50', '2 EUR'), a name of the price table (gpt-4o), "
-        "or `model`: that of --model.",
+        help="What they cost: a price a million (2.50, '$2.50', '2 EUR'), a name of the price table (gpt-4o; "
+        "OpenAI's models, others with --prices), or `model`: that of --model.",
     )
-    prices: Path | None = option(metavar="FILE", help="With --cost NAME: your own price table, a JSON file.")
+    prices: Path | None = option(
+        metavar="FILE", help='With --cost NAME: your own prices a million, a JSON file as {"models": {"mine": 1.2}}.'
+    )
     max_tokens_allowed: int | None = option(
         min=0, metavar="N", help="End with exit code 4 where a text has more tokens."
     )

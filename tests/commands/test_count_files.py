@@ -63,7 +63,7 @@ def test_each_file_counts_as_it_does_alone(called: Program, folder: Path, model:
         assert (file["count"], file["bytes"]) == (alone["count"], alone["bytes"])
     assert document["total"] == sum(file["count"] for file in document["files"])
     assert {os.path.relpath(entry["path"], folder): entry["reason"] for entry in document["skipped"]} == {
-        "book/latin.txt": "binary",
+        "book/latin.txt": "not UTF-8",
         "book/nul.png": "binary",
     }
     sums = {os.path.relpath(entry["path"], folder): entry for entry in document["folders"]}
@@ -102,6 +102,7 @@ def test_processes_count_what_one_counts(called: Program, folder: Path, monkeypa
 def test_a_table_of_folders_and_the_largest_files(folder: Path) -> None:
     result = count_files(folder, "bytes", top_files=2, cost="2 EUR")
     assert [os.path.basename(file.path) for file in result.files] == ["c.py", "a.py"]
+    assert result.left_out == result.file_count - 2
     for width in (60, 80, 160):
         lines = drawn(result, width)
         assert max(map(len, lines)) <= width
@@ -115,6 +116,24 @@ def test_a_table_of_folders_and_the_largest_files(folder: Path) -> None:
         *(("    a.py", files[1]), ("    … 1 more", 5), ("  book/ (3)", book)),
     ]
     assert "2 not counted" in " ".join(lines) and "nul.png (binary)" in " ".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("data", "remark"),
+    [
+        (b"PNG\0", "binary"),
+        ("Grüße".encode("latin-1"), "not UTF-8"),
+        ("é".encode() * 900, None),
+        (b"a" * 1023 + "é".encode(), None),
+    ],
+)
+def test_one_file_that_is_no_text_is_counted_with_a_note(
+    called: Program, tmp_path: Path, data: bytes, remark: str | None
+) -> None:
+    (tmp_path / "x").write_bytes(data)
+    done = called("tokenize", "--count", "-m", "bytes", "--file", str(tmp_path / "x"))
+    assert done.out == f"{len(data)}\n"
+    assert (remark in done.err) if remark else not done.err
 
 
 def test_a_budget_ends_with_exit_code_4(called: Program, folder: Path) -> None:

@@ -175,6 +175,8 @@ def test_what_is_not_applied_is_said_in_one_line(tmp_path: Path, program: Progra
     assert applied.err == ""
     document = orjson.loads(applied.out)
     assert document["model_settings"] == {"num_beams": 4, "bad_words_ids": [[5]]} and len(document["beams"]) == 4
+    drawn = program(*run, "--model-settings", "--temperature", "0.5", "--seed", "1")
+    assert "num_beams = 4" in drawn.err and "is left out: tokens are drawn" in drawn.err
     shown = program(*run, "--model-settings").out
     assert "by the model's own settings: num_beams = 4, bad_words_ids = [[5]]" in shown
     (tmp_path / "model" / "generation_config.json").write_text('{"max_length": 99, "bad_words_ids": [[0]]}')

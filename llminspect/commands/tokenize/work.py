@@ -134,6 +134,8 @@ def count_one(
     if output.json or output.save is not None or result.cost is not None:
         emit("tokenize", model.model, provenance, result, output)
     else:  # Without loading what draws.
+        for remark in result.notes or ():
+            note(remark, output)
         write_text(f"{result.count}\n")
     return exceeded(model.model, result.count, result.budget)
 
