@@ -196,7 +196,7 @@ def _followed(model: Model, question: ForwardQuestion, prompt: Prompt, source: P
         before=watched.before if look.trace else None,
         after=watched.after if look.trace else None,
         feedforward=[step for step in fed if step is not None] or None,
-        experts=routing(model, watched.capture),
+        experts=None if model.config.experts is None else routing(model, watched.capture),
         sweep=swept,
         notes=[*streams_shown(model.config), *(beyond_context(model, len(ids)) or ())] or None,
         **parts,

@@ -41,6 +41,8 @@ class Picture:
     """A matrix and what its reader is to know of it; its labels are `visible` already."""
 
     values_RC: NDArray[np.floating]
+    rows: int
+    columns: int
     row_labels: list[str] | None
     column_labels: list[str] | None
     row_name: str
@@ -49,14 +51,6 @@ class Picture:
     numbers: bool
     marks: Sequence[Sequence[str]] | None
     max_rows: int
-
-    @property
-    def rows(self) -> int:
-        return len(self.values_RC)
-
-    @property
-    def columns(self) -> int:
-        return int(self.values_RC.shape[1])
 
     @property
     def square(self) -> bool:

@@ -60,7 +60,7 @@ def heatmap(
     rows, columns = values_RC.shape
     names = visible(row_name), visible(column_name)
     labels = _checked(row_labels, rows, "rows"), _checked(column_labels, columns, "columns")
-    picture = Picture(values_RC, *labels, *names, fold, numbers, marks, max(2, max_rows))
+    picture = Picture(values_RC, rows, columns, *labels, *names, fold, numbers, marks, max(2, max_rows))
     ramp = Ramp(scale, *limits_of(values_RC, scale, limits))
 
     def draw(console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:

@@ -14,7 +14,6 @@ from llminspect.model.copies import Copy
 from llminspect.model.families.mamba import NO_ATTENTION
 from llminspect.model.rwkv_states import Rwkv7
 from llminspect.model.spec import Architecture, for_layers
-from llminspect.model.transformer import forward, readout
 
 if TYPE_CHECKING:
     from typing import Any, Literal
@@ -185,8 +184,6 @@ ARCHITECTURES = (
         model_types=("rwkv7",),
         read_huggingface=from_huggingface,
         tensors=tensors,
-        forward=forward,
-        readout=readout,
         gguf_names=("rwkv7",),
         read_gguf=from_gguf,
         prefix="model.",
