@@ -133,6 +133,8 @@ def attend(
     fitting = replace(options, layer=layer, head=head)
     of_encoder = _attend(encoder, fitting, prompt, keeping)
     chosen = [(head.layer, head.head) for head in result.heads] if keeping.every or options.selects else []
+    if len(target.tokens) == 1 and not chosen:  # One row a head: few numbers, and all that there is to see.
+        chosen = list(product(range(sizes.L), range(sizes.H)))
     return replace(
         result,
         cross=cross_attention.watch_cross(decoder, target.ids, chosen),

@@ -63,6 +63,8 @@ class GenerateResult(Result):
     ids: list[int]
     steps: list[StepRecord]
     stop: Stop
+    target_ids: list[int] | None = None
+    """Of an encoder–decoder, whose prompt is the source: what the target begins with, before `ids`."""
     context_full: bool | None = None
     """Where the model could hold no more before --max-tokens was reached."""
     seed: int | None = None
@@ -101,9 +103,8 @@ def generate(
 ) -> GenerateResult:
     """Continue one prompt."""
     check_generates(model, prompt, question.options)
-    ids, options, stated = prompt.ids, question.options, question.stated
-    if model.can("source"):
-        model, ids = with_source(model, prompt.ids), target_prompt(model, None, None).ids
+    options, stated, begun = question.options, question.stated, _target_of(model)
+    model, ids = (model, prompt.ids) if begun is None else (with_source(model, prompt.ids), begun)
     limits = limits_of(model, options, len(ids), None if stated is None else stated.max_length)
     plan = unmasking_plan(model, ids, question.sampling, options)
     _check_lookup(model, options)
@@ -144,6 +145,7 @@ def generate(
         prompt=written(model, prompt),
         tokens=token_documents(prompt.tokens),
         prompt_ids=prompt.ids,
+        target_ids=begun,
         **{key: getattr(first, key) for key in ("completion", "ids", "steps", "stop", "passes", "unmasking")},
         context_full=True if first.stop == "length" and len(first.ids) < limits.max_tokens else None,
         notes=_notes(model, question, len(prompt.ids), *_read(ids, beams or samples, options.tree)),
@@ -155,6 +157,11 @@ def generate(
         baseline=None if plain is None else UnchangedCompletion(plain.completion, plain.ids),
         change=None if plain is None else CompletionChange(experiments, place_of_difference(plain.ids, first.ids)),
     )
+
+
+def _target_of(model: Model) -> list[int] | None:
+    """What an encoder–decoder writes on from; None of another model, which continues its prompt."""
+    return target_prompt(model, None, None).ids if model.can("source") else None
 
 
 def _check_lookup(model: Model, options: GenerateOptions) -> None:

@@ -427,3 +427,13 @@ def test_a_model_that_only_gives_vectors_says_so_in_one_line(name: str, called: 
         assert (ran.code, ran.out) == (2, "")
         assert "does not generate: it" in ran.err and ran.err.endswith("(llminspect embed shows its vectors)\n")
         assert ran.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("more", [(), ("--n", "2", "--temperature", "1", "--seed", "1"), ("--tree", "2")])
+def test_a_source_becomes_a_target(program: Program, more: tuple[str, ...]) -> None:
+    given = ("generate", "--model", str(GOLDEN / "bart"), "--ids", "5,6,7", "--max-tokens", "3", "-q", *more)
+    shown = program(*given).out
+    assert "#5 #6 #7\nbecomes\n" in shown
+    assert "--tree" not in more or "#5 #6 #7 becomes" in shown
+    document = program(*given, "--json").json
+    assert (document["prompt_ids"], document["target_ids"]) == ([5, 6, 7], [2])

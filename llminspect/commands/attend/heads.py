@@ -57,7 +57,7 @@ MEANINGS = {
 
 def overview_parts(result: AttendResult, overview: Overview) -> Iterator[RenderableType]:
     layers, heads = result.n_layers, result.n_heads
-    line = Text.assemble(("Who looks at whom" + _among(result), TITLE))
+    line = Text.assemble(("Who looks at whom" + among(result), TITLE))
     grouped = "" if result.n_kv_heads == heads else f", {result.n_kv_heads} for keys and values"
     attending = layers if result.attention_layers is None else len(result.attention_layers)
     sizes = f"{several(attending * heads, 'head')} ({several(attending, 'layer')} × {several(heads, 'head')}{grouped})"
@@ -77,7 +77,7 @@ def overview_parts(result: AttendResult, overview: Overview) -> Iterator[Rendera
     yield beside(heads_map, page([_habits(overview), defined, _one_of_them(overview)]))
 
 
-def _among(result: AttendResult) -> str:
+def among(result: AttendResult) -> str:
     """Of an encoder–decoder: whose attention it is."""
     if result.part is None:
         return ""

@@ -10,11 +10,19 @@ import numpy as np
 from rich.text import Text
 
 from llminspect.analysis.attention import PARTS, Head
-from llminspect.commands.attend.heads import MEANINGS, contribution_parts, find_parts, overview_parts, rollout_parts
+from llminspect.commands.attend.heads import (
+    MEANINGS,
+    among,
+    contribution_parts,
+    find_parts,
+    overview_parts,
+    rollout_parts,
+)
 from llminspect.commands.attend.query import query_parts
 from llminspect.commands.attend.states import state_parts
 from llminspect.core.numbers import count, number, several
 from llminspect.render.heatmap import head_map, heatmap
+from llminspect.render.safe import visible
 from llminspect.render.section import page, section
 from llminspect.render.table import Column, table
 from llminspect.render.theme import QUIET, TITLE
@@ -52,7 +60,9 @@ def render(result: AttendResult) -> RenderableType:
 def parts(result: AttendResult) -> Iterator[RenderableType]:
     """The parts of the picture, one below the other."""
     labels = labels_of(result.tokens)
-    if result.overview is not None:
+    if result.overview is not None and len(labels) == 1 and not result.states:
+        yield from _alone(result, labels[0])
+    elif result.overview is not None:
         yield from overview_parts(result, result.overview)
     if result.query is not None:
         yield from query_parts(result, result.query, labels)
@@ -75,6 +85,13 @@ def parts(result: AttendResult) -> Iterator[RenderableType]:
         if result.selected:
             yield Text("The encoder: who looks at whom in the source", TITLE)
         yield from parts(_of_encoder(result, result.encoder, result.source))
+
+
+def _alone(result: AttendResult, label: str) -> Iterator[RenderableType]:
+    """One token has nothing to choose between: there is no habit to speak of, and nothing to draw."""
+    hint = "--target TEXT gives the decoder more" if result.source is not None else "a longer text shows more"
+    line = Text("Who looks at whom" + among(result), TITLE)
+    yield line.append(f"\n{visible(label, True)} is the only token there, so every head looks at it; {hint}", QUIET)
 
 
 def labels_of(tokens: Tokens) -> list[str]:
@@ -185,5 +202,10 @@ def _cross_attention(result: AttendResult, cross: CrossAttention, source: list[s
     else:
         entropy_LH = np.asarray(cross.entropy, float)
         yield head_map(entropy_LH, value_name="entropy", limits=(0, 1), max_rows=64)
+        if len(target) == 1 and len(cross.heads) > 1:
+            weights_NS = np.concatenate([head.weights for head in cross.heads])
+            names = [f"{head.layer}.{head.head}" for head in cross.heads]
+            title = f"Where each head looks from {visible(target[0], True)}"
+            yield _cross_weights(weights_NS, names, source, title=title, row_name="heads")
         yield _cross_weights(cross.mean, target, source, title="The mean of the heads")
     yield Text("Each row is a token of the target, each column one of the source; a row sums to 1.", QUIET)

@@ -93,7 +93,8 @@ class Follower:
         from llminspect.commands.generate.view import in_front, watch_view
 
         check_generates(model, prompt, self.options)  # Nothing is shown of what cannot be continued.
-        before = in_front(written(model, prompt), prompt.ids, [token.start for token in prompt.tokens])
+        starts, becomes = [token.start for token in prompt.tokens], model.can("source")
+        before = in_front(written(model, prompt), prompt.ids, starts, becomes=becomes)
         if self.bars:
             with live(self.output) as picture:
 

@@ -55,6 +55,8 @@ def render(result: GenerateResult, *, streamed: bool = False) -> RenderableType:
         parts += [Text(f"by the model's own settings: {visible(listed(result.model_settings))}", theme.QUIET), Text()]
     if result.tree is not None:
         end = result.prompt if len(result.prompt) <= 40 else "…" + result.prompt[-39:]
+        end = end or _ids(result.prompt_ids)
+        end = end if result.target_ids is None else f"{end} becomes"
         parts += [branch_tree(end, map(_branch, result.tree), title="branches not taken"), Text()]
     if result.baseline is not None and result.change is not None:
         parts += [change_view(result.baseline, result.change, result.completion), Text()]
@@ -72,9 +74,16 @@ def render(result: GenerateResult, *, streamed: bool = False) -> RenderableType:
     return Group(*parts)
 
 
-def in_front(prompt: str, ids: Sequence[int], starts: Sequence[object]) -> str:
+BECOMES = "\nbecomes\n"
+"""What stands between the text that an encoder–decoder reads and the one that it writes."""
+
+
+def in_front(prompt: str, ids: Sequence[int], starts: Sequence[object], *, becomes: bool = False) -> str:
     """What stands in front of the completion: the prompt, ids where there is no text; a gap where tokens that are not
-    of the text (of a chat's template) stand between the two. `starts` say where each token is in the text."""
+    of the text (of a chat's template) stand between the two. `starts` say where each token is in the text; `becomes`:
+    it is not continued, it becomes another."""
+    if becomes:
+        return (prompt or _ids(ids)) + BECOMES
     if not prompt:
         return _ids(ids)
     between = starts[-1] is None and any(start is not None for start in starts)
@@ -92,12 +101,14 @@ def _prompt(result: GenerateResult) -> str:
     found = result.unmasking
     if result.samples is None and found is not None and found.prompt_ids is not None:
         return found.prompt or _ids(found.prompt_ids)
-    return in_front(result.prompt, result.prompt_ids, [token["start"] for token in result.tokens])
+    starts, becomes = [token["start"] for token in result.tokens], result.target_ids is not None
+    return in_front(result.prompt, result.prompt_ids, starts, becomes=becomes)
 
 
 def _completion(result: GenerateResult, completion: str, ids: Sequence[int]) -> str:
     """The text; ids where there is no tokenizer, so that the prompt has no text either."""
-    return completion if result.prompt else f" {_ids(ids)}"
+    gap = "" if result.target_ids else " "
+    return completion if result.prompt else f"{gap}{_ids(ids)}"
 
 
 def _ids(ids: Sequence[int]) -> str:
