@@ -53,6 +53,11 @@ def mlx() -> dict[str, Any]:
         tensors = dict(zip((f"{NAME}.{part}" for part in ("weight", "scales", "biases")), parts, strict=True))
         config = {"group_size": 64, "bits": 4, NAME: {"group_size": 32, "bits": bits}}
         made[f"mlx-{bits}"] = (tensors, config, mx.dequantize(*parts, group_size=32, bits=bits))
+    for mode, size, bits in (("mxfp4", 32, 4), ("nvfp4", 16, 4), ("mxfp8", 32, 8)):
+        how = {"group_size": size, "bits": bits, "mode": mode}
+        parts = mx.quantize(mx.array(weights(6, 96)), **how)
+        tensors = {f"{NAME}.weight": parts[0], f"{NAME}.scales": parts[1]}
+        made[f"mlx-{mode}"] = (tensors, how, mx.dequantize(*parts, **how).astype(mx.float32))
     return made
 
 
@@ -101,6 +106,46 @@ def compressed_tensors() -> dict[str, Any]:
         groups = {"group_0": {"targets": ["Linear"], "weights": settings, "input_activations": None}}
         config = {"quant_method": "compressed-tensors", "format": form, "config_groups": groups, "ignore": ["lm_head"]}
         made[f"ct-{name}"] = (tensors, config, expected)
+    made |= small_floats()
+    return made
+
+
+def small_floats() -> dict[str, Any]:
+    """NVFP4 and MXFP4 of compressed-tensors."""
+    import torch
+    from compressed_tensors.compressors import BaseCompressor
+    from compressed_tensors.compressors.nvfp4.helpers import unpack_fp4_from_uint8
+    from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
+    from compressed_tensors.quantization.lifecycle.forward import dequantize
+    from compressed_tensors.quantization.utils import calculate_qparams, generate_gparam
+
+    made = {}
+    for kind, strategy, size in (("nvfp4", "tensor_group", 16), ("mxfp4", "group", 32)):
+        settings = {"num_bits": 4, "type": "float", "strategy": strategy, "group_size": size, "symmetric": True}
+        more = {"scale_dtype": torch.float8_e4m3fn} if kind == "nvfp4" else {"scale_dtype": torch.uint8}
+        how, matrix = (
+            QuantizationArgs(**settings, **more, zp_dtype=torch.float8_e4m3fn),
+            torch.from_numpy(weights(12, 96)),
+        )
+        groups = matrix.reshape(12, -1, size)
+        whole = generate_gparam(matrix.min(), matrix.max()) if kind == "nvfp4" else None
+        scale, _ = calculate_qparams(groups.amin(-1), groups.amax(-1), how, global_scale=whole)
+        scheme = QuantizationScheme(targets=["Linear"], weights=how)
+        form = f"{kind}-pack-quantized"
+        held = {"weight": matrix, "weight_scale": scale} | ({} if whole is None else {"weight_global_scale": whole})
+        compressor = BaseCompressor.get_value_from_registry(form)
+        stored = compressor.compress(held, scheme)
+        numbers = unpack_fp4_from_uint8(stored["weight_packed"], 12, 96, dtype=torch.float32)
+        scales = compressor._decompress_scale(stored["weight_scale"], torch.float32)
+        expected = dequantize(numbers, scales, args=how, global_scale=whole, dtype=torch.float32)
+        of_groups = {"group_0": {"targets": ["Linear"], "weights": settings, "input_activations": None}}
+        config = {
+            "quant_method": "compressed-tensors",
+            "format": form,
+            "config_groups": of_groups,
+            "ignore": ["lm_head"],
+        }
+        made[f"ct-{kind}"] = ({f"{NAME}.{part}": array for part, array in stored.items()}, config, expected)
     return made
 
 

@@ -135,6 +135,53 @@ def test_mxfp4(tmp_path: Path) -> None:
     assert weights.tensors.keys() == {"experts.up"}
 
 
+def test_nvfp4_of_modelopt(tmp_path: Path) -> None:
+    """Two matrices in one array; the scale of all multiplies those of the groups."""
+    codes, scales = SEED.integers(0, 256, (2, 5, 16), np.uint8), SEED.integers(0, 127, (2, 5, 2), np.uint8)
+    floats = [0, 0.5, 1, 1.5, 2, 3, 4, 6]
+    config = {"quant_method": "modelopt", "quant_algo": "NVFP4", "group_size": 16, "producer": {"name": "modelopt"}}
+    parts = {"weight": codes, "weight_scale": scales, "weight_scale_2": np.array(0.25, np.float32)}
+    parts |= {"input_scale": np.array(3, np.float32)}
+    weights = stored(tmp_path / "of", config, **parts)
+    expected = np.zeros((2, 5, 32))
+    for matrix, row, column in np.ndindex(2, 5, 32):
+        code = int(codes[matrix, row, column // 2]) >> 4 * (column % 2) & 15
+        number = floats[code & 7] * (-1 if code > 7 else 1)
+        expected[matrix, row, column] = (
+            number * 0.25 * eight_bits(scales[matrix, row, column // 16 : column // 16 + 1])[0]
+        )
+    assert_equal(weights.array(NAME), expected)
+    assert weights.tensors.keys() == {NAME}
+    for wrong, refused in (({"group_size": 32}, "group_size = 32"), ({"quant_algo": "NVFP8"}, "NVFP8")):
+        with pytest.raises(ModelError, match=refused):
+            stored(tmp_path / "of", config | wrong, **parts)
+    for name, array in (("weight_scale", scales[:, :, :1]), ("weight_scale_2", np.ones(5, np.float32))):
+        with pytest.raises(ModelError, match=f"{name}' has the shape"):
+            stored(tmp_path / "of", config, **{**parts, name: array})
+
+
+@pytest.mark.parametrize(
+    ("stem", "path", "value", "refused"),
+    [
+        ("mlx-nvfp4", ("mode",), "nvfp5", 'mode = "nvfp5"'),
+        ("mlx-nvfp4", ("group_size",), 32, "group_size = 32"),
+        ("mlx-mxfp8", ("bits",), 4, "bits = 4"),
+        ("ct-nvfp4", ("config_groups", "group_0", "weights", "group_size"), 32, "group_size = 32"),
+        ("ct-nvfp4", ("config_groups", "group_0", "weights", "symmetric"), False, "symmetric = false"),
+        ("ct-mxfp4", ("config_groups", "group_0", "weights", "strategy"), "tensor_group", "strategy"),
+        ("ct-mxfp4", ("format",), "mxfp6-pack-quantized", "mxfp6"),
+    ],
+)
+def test_small_floats_of_another_make_are_refused(stem: str, path: tuple[str, ...], value: Any, refused: str) -> None:
+    file = SafetensorsFile(FOLDER / f"{stem}.safetensors")
+    config = inner = json.loads(file.metadata["config"])
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    with pytest.raises(ModelError, match=refused):
+        opened(file, {"quantization" if stem.startswith("mlx") else "quantization_config": config})
+
+
 def eight_bits(codes: NDArray[np.uint8], mantissa: int = 3, bias: int = 7) -> NDArray[np.float64]:
     """E4M3 by its definition."""
     out = np.empty(codes.shape)

@@ -15,6 +15,7 @@ import numpy as np
 from llminspect.errors import ModelError
 from llminspect.files.quantized.decoded import Made, by_group, numbers, stored_as, unpack
 from llminspect.files.quantized.scaled import FLOATS, of_activations, scaled
+from llminspect.files.quantized.small_floats import KINDS, small_floats
 
 if TYPE_CHECKING:
     from llminspect.files.quantized.decoded import Floats
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from llminspect.files.weights import WeightFile
 
 _PACKED, _PLAIN = "pack-quantized", ("int-quantized", "float-quantized", "naive-quantized")
+_SMALL = {"nvfp4-pack-quantized": "nvfp4", "mxfp4-pack-quantized": "mxfp4"}
 
 
 class _Scheme(NamedTuple):
@@ -52,20 +54,23 @@ def compressed_tensors(weights: WeightFile, stated: Stated) -> tuple[list[Made],
             continue
         module = name.removesuffix(".weight_scale")
         group = _of(module, known, stated)
-        found.append((_packed if group.form == _PACKED else _plain)(weights, module, group))
+        if group.form in _SMALL:
+            found.append(_small(weights, module, _SMALL[group.form]))
+        else:
+            found.append((_packed if group.form == _PACKED else _plain)(weights, module, group))
     return found, of_activations(weights)
 
 
 def _group(stated: Stated, form: Any) -> _Scheme:
     stated.skip("input_activations", "output_activations")
     form = stated.get("format", form)
-    if form not in (_PACKED, *_PLAIN):
-        raise ModelError(
-            f"{stated.where}: format = {form!r:.60} is not understood", f"known: {_PACKED}, {', '.join(_PLAIN)}"
-        )
+    if form not in (known := (_PACKED, *_PLAIN, *_SMALL)):
+        raise ModelError(f"{stated.where}: format = {form!r:.60} is not understood", f"known: {', '.join(known)}")
     targets, how = stated.names("targets"), stated.under("weights", stated.get("weights"))
     stated.done()
     how.skip("dynamic", "observer", "observer_kwargs", "actorder", "scale_dtype", "zp_dtype")
+    if form in _SMALL:
+        return _of_small(targets, form, how)
     kind, bits = how.one_of("type", "int", "float", default="int"), how.one_of("num_bits", 2, 4, 8, default=8)
     if (kind == "float" or form != _PACKED) and bits != 8:
         raise how.wrong("num_bits", "8")
@@ -79,6 +84,24 @@ def _group(stated: Stated, form: Any) -> _Scheme:
         raise how.wrong("block_structure", "two whole numbers")
     how.done()
     return _Scheme(targets, form, bits, kind, symmetric, block if strategy in ("group", "block") else None, strategy)
+
+
+def _of_small(targets: list[str], form: str, how: Stated) -> _Scheme:
+    bits, size, _ = KINDS[_SMALL[form]]
+    how.one_of("num_bits", bits)
+    how.one_of("type", "float")
+    how.one_of("symmetric", True, default=True)
+    how.one_of("group_size", size, default=size)
+    strategy = how.one_of("strategy", "tensor_group" if form.startswith("nv") else "group")
+    how.nothing("block_structure", "actorder")
+    how.done()
+    return _Scheme(targets, form, bits, "float", True, None, strategy)
+
+
+def _small(weights: WeightFile, module: str, kind: str) -> Made:
+    parts = [f"{module}.weight_{part}" for part in ("packed", "scale", "global_scale")]
+    of_all = parts[2] if kind == "nvfp4" else None
+    return small_floats(weights, f"{module}.weight", kind, *parts[:2], of_all=of_all, divides=True)
 
 
 def _of(module: str, groups: list[_Scheme], stated: Stated) -> _Scheme:

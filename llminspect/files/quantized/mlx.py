@@ -1,6 +1,7 @@
-"""MLX: whole numbers of a few bits with a scale and a bias for each group of a row (`mx.quantize`, mode affine).
+"""MLX: numbers of a few bits with a scale for each group of a row (`mx.quantize`), and in the mode affine a bias.
 
-A weight is number × scale + bias. The words are stored under the matrix's plain name, the rest beside it.
+A weight is number × scale + bias; in the other modes numbers are floats, and there is no bias. The words are stored
+under the matrix's plain name, the rest beside it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 
 from llminspect.errors import ModelError
 from llminspect.files.quantized.decoded import Made, numbers, stored_as, unpack
+from llminspect.files.quantized.small_floats import KINDS, small_floats
 
 if TYPE_CHECKING:
     from llminspect.files.quantized.decoded import Floats
@@ -23,7 +25,7 @@ _SCALES = ("F16", "BF16", "F32")
 
 
 def mlx(weights: WeightFile, stated: Stated) -> tuple[list[Made], list[str]]:
-    usual = _how(stated, stated, 0, 0)
+    usual = _how(stated, stated)
     by_module = {key: value for key, value in stated.values.items() if isinstance(value, dict | bool)}
     stated.skip(*by_module)  # By a module's name: how it is quantized, or that it is not.
     found = []
@@ -34,14 +36,23 @@ def mlx(weights: WeightFile, stated: Stated) -> tuple[list[Made], list[str]]:
         if by_module.get(module) is False:
             raise ModelError(f"{stated.where}: {module} = false, and it is stored quantized")
         inner = by_module.get(module)
-        bits, size = usual if not isinstance(inner, dict) else _how(stated.under(module, inner), stated, *usual)
-        found.append(_matrix(weights, module, bits, size))
+        mode, bits, size = usual if not isinstance(inner, dict) else _how(stated.under(module, inner), stated, *usual)
+        if mode == "affine":
+            found.append(_matrix(weights, module, bits, size))
+        else:
+            found.append(small_floats(weights, f"{module}.weight", mode, f"{module}.weight", name))
     return found, []
 
 
-def _how(stated: Stated, outer: Stated, bits: int, size: int) -> tuple[int, int]:
-    stated.only("mode", "affine")
-    found = stated.one_of("bits", *BITS, default=bits), stated.whole("group_size", size or None)
+def _how(stated: Stated, outer: Stated, mode: str = "affine", bits: int = 0, size: int = 0) -> tuple[str, int, int]:
+    """The mode, how many bits, and how many share a scale."""
+    known = stated.one_of("mode", "affine", *KINDS, default=mode)
+    if known != mode and known in KINDS:
+        bits, size, _ = KINDS[known]
+    found = known, stated.one_of("bits", *BITS, default=bits), stated.whole("group_size", size or None)
+    if known in KINDS:
+        stated.only("bits", KINDS[known].bits)
+        stated.only("group_size", KINDS[known].size)
     if stated is not outer:
         stated.done()
     return found

@@ -12,6 +12,7 @@ import numpy as np
 
 from llminspect.errors import ModelError
 from llminspect.files.quantized.decoded import Made, stored_as
+from llminspect.files.quantized.small_floats import KINDS, small_floats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,6 +126,13 @@ def fbgemm_fp8(weights: WeightFile, stated: Stated) -> tuple[list[Made], list[st
 
 def modelopt(weights: WeightFile, stated: Stated) -> tuple[list[Made], list[str]]:
     """NVIDIA's TensorRT Model Optimizer."""
-    stated.one_of("quant_algo", "FP8")
+    form = stated.one_of("quant_algo", "FP8", "NVFP4")
     stated.skip("producer", "kv_cache_quant_algo", "kv_cache_scheme", "config_groups", "group_size")
+    if form == "NVFP4":
+        stated.only("group_size", KINDS["nvfp4"].size)
+        ends = {name: name.removesuffix("_scale_2") for name in weights.tensors if name.endswith("_scale_2")}
+        made = [
+            small_floats(weights, name, "nvfp4", name, f"{name}_scale", of_all=of_all) for of_all, name in ends.items()
+        ]
+        return made, of_activations(weights)
     return _each(weights, ("_scale",), None), of_activations(weights)
