@@ -54,14 +54,15 @@ def tokenizer_of_ranks(data: bytes, name: str, file: str) -> TiktokenTokenizer:
         encoding = _encoding(PRE_TOKENIZERS["llama-bpe"][0], special, len(ranks), ("<|end_of_text|>", "<|eot_id|>"))
     else:
         encoding = Encoding("", ENCODINGS["cl100k_base"].pattern, {}, ())
-    tokenizer = TiktokenTokenizer(name, lambda _: ranks, encoding)
+    kind = TiktokenTokenizer
+    if base == "qwen":
+        from llminspect.text.composed import ComposingTokenizer as kind
+    tokenizer = kind(name, lambda _: ranks, encoding)
     if not encoding.special_tokens:
         tokenizer.note = (
             f"{file} holds ranks alone and does not say how text is cut into words, so the cut is a guess (that of "
             "cl100k_base), and special tokens are not known"
         )
-    if base == "qwen":
-        tokenizer.note = "Qwen's own tokenizer composes characters first (NFC), which is not done here"
     begin = encoding.special_tokens.get("<|begin_of_text|>")
     if begin is not None:
         tokenizer.bos_id, tokenizer.prefix_ids = begin, (begin,)

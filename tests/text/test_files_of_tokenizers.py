@@ -7,7 +7,9 @@ import shutil
 import struct
 from base64 import b64decode, b64encode
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 import pytest
 import tiktoken
@@ -122,6 +124,15 @@ def test_ranks_of_a_known_name_and_of_none() -> None:
     assert "guess" in unknown.note
     assert unknown.special_tokens == {}
     qwen = tokenizer_from_files({"qwen.tiktoken": ranks(table[:1000])})
+    text = "ga\u0301n 각 \u0344q\u0323\u0307"
+    tokens = qwen.encode(text)
+    assert [token.id for token in tokens] == qwen.encode_ids(normalize("NFC", text)) == qwen.encode_ids(text)
+    assert b"".join(token.data for token in tokens) == normalize("NFC", text).encode()
+    borders = [token.start for token in tokens] + [tokens[-1].end]
+    assert borders == sorted(borders, key=lambda border: border or 0)
+    assert (borders[0], borders[-1]) == (0, len(text.encode()))
+    assert all(token.end == following.start for token, following in pairwise(tokens))
+    assert qwen.encode("xa\u0301y")[-1].start == 4
     assert (qwen.special_tokens["<|im_end|>"], len(qwen.encode_ids("123"))) == (1002, 3)
     others = [b"\xff\xff" + i.to_bytes(4, "big") for i in range(128_000 - len(table))]
     llama = tokenizer_from_files({"tokenizer.model": ranks([*(token or b"\xff\xff" for token in table), *others])})

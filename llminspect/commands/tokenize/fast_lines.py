@@ -47,7 +47,7 @@ def fast_lines(tokenizer: Tokenizer, source: SourceOptions, options: TokenizeOpt
     around = 0 if source.special is False else len(tokenizer.prefix_ids) + len(tokenizer.suffix_ids)
     if options.count:
         return None if around and tokenizer.always_tokens else FastLines(tokenizer, around)
-    known = isinstance(tokenizer, TiktokenTokenizer | ByteLevelBPE)
+    known = isinstance(tokenizer, ByteLevelBPE) or (isinstance(tokenizer, TiktokenTokenizer) and tokenizer.lossless)
     return FastLines(tokenizer) if known and not around else None
 
 
