@@ -17,6 +17,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 class Rwkv7Config(PretrainedConfig):
     model_type = "rwkv7"
+    norm_first, norm_bias, norm_eps, hidden_act = True, True, 1e-5, "sqrelu"
 
 
 def low_rank(width: int, rank: int, bias: bool = True) -> nn.Module:
@@ -84,13 +85,16 @@ class Ffn(nn.Module):
         return self.value(torch.relu(self.key(torch.lerp(x, previous, self.x_k))) ** 2)
 
 
+def norm_of(config: Any) -> nn.Module:
+    return nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=config.norm_bias)
+
+
 class Block(nn.Module):
     def __init__(self, config: Any, index: int) -> None:
         super().__init__()
-        if index == 0:
-            self.pre_norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
-        self.attn_norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
-        self.ffn_norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
+        if index == 0 and config.norm_first:
+            self.pre_norm = norm_of(config)
+        self.attn_norm, self.ffn_norm = norm_of(config), norm_of(config)
         self.attn, self.ffn = Attn(config, index), Ffn(config)
 
     def forward(self, hidden_states: Any, firsts: list[Any]) -> Any:
@@ -115,7 +119,7 @@ class Body(nn.Module):
         super().__init__()
         self.embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(Block(config, index) for index in range(config.num_hidden_layers))
-        self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
+        self.norm = norm_of(config)
 
 
 class RWKV7ForCausalLM(PreTrainedModel):
@@ -128,7 +132,8 @@ class RWKV7ForCausalLM(PreTrainedModel):
         self.post_init()
 
     def forward(self, input_ids: Any, **_: Any) -> Any:
-        stream, firsts = self.model.layers[0].pre_norm(self.model.embeddings(input_ids)), []
+        stream, firsts = self.model.embeddings(input_ids), []
+        stream = self.model.layers[0].pre_norm(stream) if self.config.norm_first else stream
         for layer in self.model.layers:
             stream = layer(hidden_states=stream, firsts=firsts)
         return SimpleNamespace(logits=self.lm_head(self.model.norm(stream)))

@@ -7,9 +7,23 @@ from random import Random  # noqa: TC003
 from typing import Any
 
 import transformers as t
+from golden_rwkv import Rwkv7Config, RWKV7ForCausalLM
 from variant_settings import EPSILONS, Draw, grouped, perhaps, with_rope
 
 SWITCH = (True, False)
+
+
+def rwkv7(random: Random) -> Draw:
+    """As the oracle of `golden_rwkv.py` computes it."""
+    head, heads = random.choice((2, 4, 6)), random.randint(1, 4)
+    found: dict[str, Any] = {"vocab_size": random.choice((67, 131)), "num_hidden_layers": random.randint(1, 4)}
+    found |= {"hidden_size": head * heads, "head_dim": head, "num_heads": heads, "hidden_act": "sqrelu", "attn": None}
+    found |= {f"{part}_low_rank_dim": random.randint(1, 6) for part in ("decay", "a", "v", "gate")}
+    found |= {"intermediate_size": random.choice((8, 15, 32)), "norm_eps": random.choice((1e-5, 1e-3))}
+    found |= {"norm_first": random.random() < 0.7, "norm_bias": random.random() < 0.7, "tie_word_embeddings": False}
+    return Draw("rwkv7", Rwkv7Config(**found), RWKV7ForCausalLM)
+
+
 LIMITS = ((0.0, float("inf")), (0.1, 1.0))
 
 
@@ -108,6 +122,7 @@ def lfm2_moe(random: Random, layers: int) -> dict[str, Any]:
 
 
 FAMILIES = (
+    rwkv7,
     pure("mamba", t.MambaConfig, t.MambaForCausalLM, lambda random: perhaps(random, time_step_rank=(1, 3))),
     pure("mamba2", t.Mamba2Config, t.Mamba2ForCausalLM, mamba2_sizes),
     beside("lfm2", t.Lfm2Config, t.Lfm2ForCausalLM, lfm2),
