@@ -93,6 +93,41 @@ def stacked_specs(router: str, gate_and_up: str, down: str) -> list[TensorSpec]:
     ]
 
 
+def specs_beside(units: str, folded: bool) -> list[TensorSpec]:
+    """Router, experts and a network beside them of so many `units` that works on every token: each reads the stream
+    through a norm of its own; `folded`: the experts may be multiplied by the numbers that the router has for each."""
+    both, halves = ("experts.gate_up_proj", "ffn_gate_up_exps.weight"), (first_half, second_half)
+    return [
+        *linear_specs(
+            ("feedforward.shared.norm", "D", "pre_feedforward_layernorm", "ffn_norm"),
+            ("feedforward.shared.gate", f"{units} D", "mlp.gate_proj", "ffn_gate"),
+            ("feedforward.shared.up", f"{units} D", "mlp.up_proj", "ffn_up"),
+            ("feedforward.shared.down", f"D {units}", "mlp.down_proj", "ffn_down"),
+            ("feedforward.shared.norm_after", "D", "post_feedforward_layernorm_1", "post_ffw_norm_1"),
+            ("feedforward.routed.norm", "D", "pre_feedforward_layernorm_2", "pre_ffw_norm_2"),
+            ("feedforward.routed.norm_after", "D", "post_feedforward_layernorm_2", "post_ffw_norm_2"),
+            ("feedforward.router", "X D", "router.proj", "ffn_gate_inp"),
+        ),
+        TensorSpec("feedforward.router.norm.weight", "D", "router.scale", "ffn_gate_inp.scale", over_root, over_root),
+        TensorSpec(
+            "feedforward.router.gain",
+            "X",
+            "router.per_expert_scale",
+            "ffn_down_exps.scale",
+            optional=folded,
+        ),
+        *(
+            TensorSpec(f"feedforward.experts.{part}.weight", "X F D", *both, half, half)
+            for part, half in zip(("gate", "up"), halves, strict=True)
+        ),
+        TensorSpec("feedforward.experts.down.weight", "X D F", "experts.down_proj", "ffn_down_exps.weight"),
+    ]
+
+
+def over_root(scale_D: Any, config: Any) -> Any:
+    return scale_D * config.sizes.D**-0.5
+
+
 def same_in_all(settings: Settings, key: str, layers: int, default: int | None = None) -> int:
     """A whole number that a file may also state for each layer. Raises ModelError where the layers differ."""
     stated = settings.get(key)

@@ -7,8 +7,6 @@ Menghani et al. 2024, "LAuReL: Learned Augmented Residual Layer", section 2.2 (t
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
 from statistics import NormalDist
 from typing import Any
 
@@ -17,8 +15,16 @@ from llminspect.core.feedforward import Glu
 from llminspect.core.rotary import Rotary
 from llminspect.model import decoder_files as files
 from llminspect.model.config import GGUF, HUGGINGFACE, read_sizes
-from llminspect.model.copies import Copy
 from llminspect.model.families.gemma import two_rotations
+from llminspect.model.lending_files import (
+    NORM_BEFORE,
+    NORMS_AFTER,
+    UNUSED,
+    attention_specs,
+    lending,
+    per_layer_specs,
+    per_layer_tables,
+)
 from llminspect.model.mixture_files import same_in_all
 
 
@@ -39,13 +45,9 @@ def from_huggingface(settings: files.Settings) -> Gemma3nConfig:
     settings.only("hidden_activation", "gelu_pytorch_tanh")
     settings.only("altup_correct_scale", True)
     settings.skip("altup_coef_clip")  # In training alone.
-    layers, width = (
-        settings.whole("num_hidden_layers"),
-        same_in_all(settings, "intermediate_size", settings.whole("num_hidden_layers")),
-    )
-    sizes = read_sizes(
-        settings, HUGGINGFACE, K=settings.whole("num_key_value_heads"), E=settings.whole("head_dim"), F=width
-    )
+    layers, width = settings.whole("num_hidden_layers"), settings.whole("head_dim")
+    units = same_in_all(settings, "intermediate_size", layers)
+    sizes = read_sizes(settings, HUGGINGFACE, K=settings.whole("num_key_value_heads"), E=width, F=units)
     local, everywhere = two_rotations(settings, sizes)
     biased = files.attention_biases(settings)
     found = files.from_huggingface(
@@ -111,70 +113,6 @@ def _settled(
     return Gemma3nConfig(**vars(lending(found, settings, key)) | known, streams=count, active=active)
 
 
-def lending(found: files.DecoderConfig, settings: files.Settings, key: str) -> files.DecoderConfig:
-    """With what Gemma 4 has as well; `key` is that of how many layers borrow keys and values."""
-    layers, borrowing = found.sizes.L, whole_or_none(settings, key)
-    lenders = {index in found.windowed for index in range(layers - borrowing)}
-    if lenders != {index in found.windowed for index in range(layers)}:
-        raise settings.wrong(key, "so few that a layer with, and one without a window is left to borrow from")
-    scale = math.sqrt(found.sizes.D)
-    return replace(found, scale=1.0, embedding_scale=scale, borrowing=borrowing, value_norms=True)
-
-
-def whole_or_none(settings: files.Settings, key: str) -> int:
-    return settings.whole(key) if settings.get(key) else 0
-
-
-NORMS_AFTER = files.linear_specs(
-    ("attention.norm", "D", "input_layernorm", "attn_norm"),
-    ("attention.norm_after", "D", "post_attention_layernorm", "post_attention_norm"),
-    ("feedforward.norm_after", "D", "post_feedforward_layernorm", "post_ffw_norm"),
-)
-NORM_BEFORE = files.linear_specs(("feedforward.norm", "D", "pre_feedforward_layernorm", "ffn_norm"))
-
-
-def attention_specs(config: files.DecoderConfig, index: int, values: bool | None = True) -> list[files.TensorSpec]:
-    """Of a layer that may borrow keys and values; `values`: whether it has a map of its own for them, None: the file
-    knows."""
-    keys, width = config.heads_of(index)
-    query, kept = str(config.sizes.H * width), str(keys * width)
-    found = files.linear_specs(
-        ("attention.query", f"{query} D", "self_attn.q_proj", "attn_q"),
-        ("attention.query.norm", str(width), "self_attn.q_norm", "attn_q_norm"),
-        ("attention.output", f"D {query}", "self_attn.o_proj", "attn_output"),
-        bias=config.biased,
-    )
-    if config.keys_of(index) == index:
-        found += files.linear_specs(
-            ("attention.key", f"{kept} D", "self_attn.k_proj", "attn_k"),
-            ("attention.key.norm", str(width), "self_attn.k_norm", "attn_k_norm"),
-            bias=config.biased,
-        )
-        value = files.linear_specs(("attention.value", f"{kept} D", "self_attn.v_proj", "attn_v"), bias=config.biased)
-        found += [] if values is False else [replace(spec, optional=values is None) for spec in value]
-    return found
-
-
-def per_layer_specs(config: files.DecoderConfig) -> list[files.TensorSpec]:
-    """What a layer makes of the tokens' own vectors."""
-    width = str(config.per_layer)
-    return files.linear_specs(
-        ("per_layer.gate", f"{width} D", "per_layer_input_gate", "inp_gate"),
-        ("per_layer.output", f"D {width}", "per_layer_projection", "proj"),
-        ("per_layer.norm_after", "D", "post_per_layer_input_norm", "post_norm"),
-    )
-
-
-def per_layer_tables(config: files.DecoderConfig, tokens: str = "V") -> list[files.TensorSpec]:
-    """Of which those are made, for all layers."""
-    every = str(config.per_layer * config.sizes.L)
-    return files.linear_specs(
-        ("per_layer.embedding", f"{tokens} {every}", "embed_tokens_per_layer", "per_layer_token_embd"),
-        ("per_layer.projection", f"{every} D", "per_layer_model_projection", "per_layer_model_proj"),
-        ("per_layer.norm", str(config.per_layer), "per_layer_projection_norm", "per_layer_proj_norm"),
-    )
-
-
 def tensors(config: Gemma3nConfig) -> list[files.TensorSpec]:
     count, rank = config.streams, config.low_rank
     beside = [
@@ -206,15 +144,6 @@ def tensors(config: Gemma3nConfig) -> list[files.TensorSpec]:
     ]
 
 
-UNUSED = tuple(
-    Copy(f"{layer}.*.{part}.weight")
-    for layer, parts in (
-        ("layers", ("self_attn.k_proj", "self_attn.v_proj", "self_attn.k_norm")),
-        ("blk", ("attn_k", "attn_v", "attn_k_norm")),
-    )
-    for part in parts
-)
-"""Files may have them in layers that borrow keys and values; no version of the model reads them there."""
 DEFAULTS = {
     "vocab_size": 262_400,
     "hidden_size": 2048,

@@ -15,7 +15,7 @@ from llminspect.core.rotary import Rotary
 from llminspect.model import decoder_files as files
 from llminspect.model import rotary_files
 from llminspect.model.config import GGUF, read_sizes
-from llminspect.model.families.gemma3n import (
+from llminspect.model.lending_files import (
     NORM_BEFORE,
     NORMS_AFTER,
     UNUSED,
@@ -25,7 +25,7 @@ from llminspect.model.families.gemma3n import (
     per_layer_tables,
     whole_or_none,
 )
-from llminspect.model.mixture_files import first_half, second_half
+from llminspect.model.mixture_files import specs_beside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,43 +174,6 @@ def hidden_units(config: Gemma4Config, index: int) -> int:
 SCALE = files.TensorSpec("output.scale", "1", "layer_scalar", "layer_output_scale.weight")
 
 
-def fed_forward(config: Gemma4Config, units: str) -> list[files.TensorSpec]:
-    """Router, experts and the network beside them: each reads the stream through a norm of its own."""
-    both, halves = ("experts.gate_up_proj", "ffn_gate_up_exps.weight"), (first_half, second_half)
-    return [
-        *files.linear_specs(
-            ("feedforward.shared.norm", "D", "pre_feedforward_layernorm", "ffn_norm"),
-            ("feedforward.shared.gate", f"{units} D", "mlp.gate_proj", "ffn_gate"),
-            ("feedforward.shared.up", f"{units} D", "mlp.up_proj", "ffn_up"),
-            ("feedforward.shared.down", f"D {units}", "mlp.down_proj", "ffn_down"),
-            ("feedforward.shared.norm_after", "D", "post_feedforward_layernorm_1", "post_ffw_norm_1"),
-            ("feedforward.routed.norm", "D", "pre_feedforward_layernorm_2", "pre_ffw_norm_2"),
-            ("feedforward.routed.norm_after", "D", "post_feedforward_layernorm_2", "post_ffw_norm_2"),
-            ("feedforward.router", "X D", "router.proj", "ffn_gate_inp"),
-        ),
-        files.TensorSpec(
-            "feedforward.router.norm.weight", "D", "router.scale", "ffn_gate_inp.scale", _over_root, _over_root
-        ),
-        files.TensorSpec(
-            "feedforward.router.gain",
-            "X",
-            "router.per_expert_scale",
-            "ffn_down_exps.scale",
-            optional=config.same_keys is None,  # A GGUF file may hold the experts multiplied by it.
-        ),
-        *(
-            files.TensorSpec(f"feedforward.experts.{part}.weight", "X F D", *both, half, half)
-            for part, half in zip(("gate", "up"), halves, strict=True)
-        ),
-        files.TensorSpec("feedforward.experts.down.weight", "X D F", "experts.down_proj", "ffn_down_exps.weight"),
-    ]
-
-
-def _over_root(scale_D: files.Array, config: Gemma4Config) -> files.Array:
-    scaled_D: files.Array = scale_D * config.sizes.D**-0.5
-    return scaled_D
-
-
 def tensors(config: Gemma4Config) -> list[files.TensorSpec]:
     def layer(index: int) -> list[files.TensorSpec]:
         units, whole = str(hidden_units(config, index)), index not in config.windowed
@@ -220,7 +183,7 @@ def tensors(config: Gemma4Config) -> list[files.TensorSpec]:
             *attention_specs(
                 config, index, None if whole and config.same_keys is None else not (whole and config.same_keys)
             ),
-            *(fed_forward(config, units) if config.experts else plain),
+            *(specs_beside(units, folded=config.same_keys is None) if config.experts else plain),
             SCALE,
             *(per_layer_specs(config) if config.per_layer else ()),
         ]
