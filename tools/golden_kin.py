@@ -192,11 +192,20 @@ def in_roberta(model: Any) -> Any:
 
 
 class Seen:
-    """A layer of XLM, of which there is no module: its attention, and the norm that ends it."""
+    """A layer that is no module by itself: what begins it, and what ends it."""
 
-    def __init__(self, model: Any, index: int) -> None:
-        self.register_forward_pre_hook = model.transformer.attentions[index].register_forward_pre_hook
-        self.register_forward_hook = model.transformer.layer_norm2[index].register_forward_hook
+    def __init__(self, begins: Any, ends: Any) -> None:
+        self.register_forward_pre_hook = begins.register_forward_pre_hook
+        self.register_forward_hook = ends.register_forward_hook
+
+
+def in_xlm(model: Any) -> Any:
+    return [Seen(*pair) for pair in zip(model.transformer.attentions, model.transformer.layer_norm2, strict=True)]
+
+
+def convolved(model: Any) -> Any:
+    encoder = model.deberta.encoder
+    return [Seen(encoder.layer[0], encoder.conv), *encoder.layer[1:]]
 
 
 ENTITIES = {"entity_vocab_size": 3, "entity_emb_size": 2}
@@ -225,6 +234,20 @@ LATER: list[tuple[str, Any, Any, Any, dict[str, Any]]] = [
         {"embedding_size": 6},
     ),
     ("ernie", t.ErnieConfig, t.ErnieForMaskedLM, lambda model: model.ernie.encoder.layer, {"use_task_id": True}),
+    (
+        "deberta-first",
+        t.DebertaConfig,
+        t.DebertaForMaskedLM,
+        lambda model: model.deberta.encoder.layer,
+        {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "max_relative_positions": 5},
+    ),
+    (
+        "deberta-convolution",
+        t.DebertaV2Config,
+        t.DebertaV2ForMaskedLM,
+        convolved,
+        {"conv_kernel_size": 3, "conv_act": "gelu", "position_biased_input": True},
+    ),
     ("luke", t.LukeConfig, t.LukeForMaskedLM, lambda model: model.luke.encoder.layer, ENTITIES),
 ]
 ROTATION = {"rope_parameters": {"rope_type": "default", "rope_theta": 70.0}}
@@ -252,7 +275,7 @@ FAMILIES = [
     ),
     kin("gte", t.GteConfig, t.GteForMaskedLM, lambda model: model.gte.layers, **ROTATION),
     replace(
-        kin("flaubert", None, t.FlaubertWithLMHeadModel, lambda model: [Seen(model, index) for index in range(2)]),
+        kin("flaubert", None, t.FlaubertWithLMHeadModel, in_xlm),
         config=eager(
             t.FlaubertConfig,
             vocab_size=29,

@@ -115,6 +115,8 @@ class Config:
     logit_scale: float = 1.0
     blanked_id: int | None = None
     """The id whose row of the embedding is nought; the others' are made larger where it stands often (ESM)."""
+    bent: str | None = None
+    """The function after a convolution over the text, where a layer has one."""
     reads: Literal["first", "mean", "late"] = "first"
     """What of a text its labels are made of, where one more layer stands before them: its first token, the mean of all,
     or each of them, and then the mean of the labels."""

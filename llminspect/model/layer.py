@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 def steps_within(experts: int) -> Iterator[str]:
     """The steps of a layer that are made for some tokens at a time where nobody looks at any of them."""
-    yield from ("middle.once", "middle.twice")
+    yield from ("middle.once", "middle.twice", "convolution.hidden", "convolution.output", "convolution.sum")
     yield from ("attention.norm", "middle.sum", "middle", "crossed.sum", "crossed", "feedforward.norm", "output.sum")
     yield from ("attention.gate", "state.norm", "state.unnormed", "state.output")
     yield "attention.distances"

@@ -22,6 +22,7 @@ from llminspect.core.tap import NO_TAP
 from llminspect.core.threads import SHARED_FROM, by_rows, sharing
 from llminspect.core.unembed import logits
 from llminspect.errors import ModelError, UsageError, UserError
+from llminspect.model.beside import convolving
 from llminspect.model.layer import Layer, distance_table, final_norm, norm, steps_within
 from llminspect.model.lending import borrowed, per_layer_inputs
 from llminspect.model.states import Reading, through_state
@@ -95,8 +96,7 @@ def through(
     inputs_TLN = per_layer_inputs(params, config, ids_T, stream_TD, tap) if config.per_layer else None
     laid_down: dict[str, Array] = {}
     lent: dict[int, LayerCache] | None = {} if config.borrows else None
-    rotations = rotations_of(params, config, stream_TD, now.start)
-    masks = masks_of(ids_T, config, now, hidden_S)
+    rotations, masks = rotations_of(params, config, stream_TD, now.start), masks_of(ids_T, config, now, hidden_S)
     bias_HTS = distance_bias(params.get(f"{front}relative.weight"), config, stream_TD, now, tap, f"{front}relative")
     distances_BD = distance_table(params, config) if "distances.weight" in params else None
     shared = isinstance(stream_TD, np.ndarray) and tokens >= SHARED_FROM and not watched(tap, config, front)
@@ -127,7 +127,8 @@ def through(
             mixed, seen = (*mixed, mixed_TC), replace(kept, attended=pairs)
         if inputs_TLN is not None and config.streams == 1:
             mixed = (*mixed, inputs_TLN[..., index, :])
-        (stream_TD,) = by_rows(layer.out_of_mixers, stream_TD, *mixed, rows=tokens)
+        left = by_rows(layer.out_of_mixers, stream_TD, *mixed, rows=tokens)
+        stream_TD = convolving(layer, stream_TD, hidden_S, *left)
         if "feedforward.shift" in arrays and isinstance(seen, StateCache):
             stream_TD, seen = layer.looking_back(stream_TD, state_before(cache, index), seen, hidden_S)
         return tap(f"{name}.{leaving}", stream_TD), seen if config.causal else None

@@ -121,6 +121,8 @@ def test_no_setting_can_be_wrong_unseen(name: str, opened: Opened) -> None:
         assert "rotary.base" in wrong
     if model.architecture.head is not None:
         wrong.pop("scaled", None)  # It is of the words, which such a model does not predict.
+    if not vars(model.config).get("buckets"):  # Each distance has a row of its own, or there is no table.
+        wrong = {what: config for what, config in wrong.items() if what not in ("buckets", "farthest")}
     changed = {what: replace(model, config=config) for what, config in wrong.items()}
     unseen = [what for what, other in changed.items() if not differs(other, golden)]
     # What holds for short texts only shows in the tokens that were chosen behind a short one.
@@ -129,7 +131,7 @@ def test_no_setting_can_be_wrong_unseen(name: str, opened: Opened) -> None:
 
 OF_THE_ARRAYS = (
     *("sizes", "encoder_layers", "encoder_heads", "encoder_width", "positions", "segments", "tasks", "plain_width"),
-    *("distances_in_layers", "gate_last"),
+    *("distances_in_layers", "gate_last", "first"),
     *("state_layers", "without_attention", "channels", "kernel", "keys", "rank", "groups", "heads", "values"),
     *("shared_width", "embedding_width", "head_width", "norm_before", "span", "normed", "pairs", "shared"),
     *("whole_heads", "borrowing", "same_keys", "wider", "per_layer"),
@@ -196,7 +198,11 @@ def differs(model: Model, golden: Golden) -> bool:
     """In float64, where the least fault shows."""
     try:
         assert_as_expected(computed(in_float64(model), golden), golden)
-    except (AssertionError, ValueError):  # ValueError: arrays of the file do not fit, and no number is shown.
+    except (
+        AssertionError,
+        ValueError,
+        ZeroDivisionError,
+    ):  # ValueError: arrays of the file do not fit, and no number is shown.
         return True
     return False
 

@@ -1,0 +1,25 @@
+"""What stands beside a layer: a convolution over what entered it, added to what leaves it (DeBERTa 2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llminspect.core.convolution import convolved
+from llminspect.core.feedforward import ACTIVATIONS
+from llminspect.model.layer import norm
+
+if TYPE_CHECKING:
+    from llminspect.core.array import Array
+    from llminspect.model.layer import Layer
+
+
+def convolving(layer: Layer, entered_TD: Array, hidden_S: Array | None, left_TD: Array) -> Array:
+    """The stream [..., T, D] that leaves the layer, with that and normed; as it is where the layer has none."""
+    arrays, config, tap, name = layer.arrays, layer.config, layer.tap, f"{layer.name}.convolution"
+    if "convolution.weight" not in arrays:
+        return left_TD
+    if hidden_S is not None:
+        entered_TD = entered_TD * ~hidden_S[..., None]
+    hidden_TD = tap(f"{name}.hidden", convolved(entered_TD, arrays["convolution.weight"], arrays["convolution.bias"]))
+    sum_TD = left_TD + tap(f"{name}.output", ACTIVATIONS[str(config.bent)](hidden_TD))
+    return norm(arrays, "convolution.norm", tap(f"{name}.sum", sum_TD), config)
