@@ -26,6 +26,7 @@ VOCABULARIES = (
     "tokenizer.model",
     "spiece.model",
     "sentencepiece.bpe.model",
+    "sentencepiece.bpe.model",
     "source.spm",
 )
 """Any of these makes a tokenizer, as does a file of ranks (`*.tiktoken`); the others only add to it."""

@@ -32,9 +32,12 @@ def can_be_read(files: Mapping[str, bytes]) -> bool:
     return _read_from(files) is not None or is_byt5(_json_object(files, "tokenizer_config.json"))
 
 
+SENTENCEPIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
+
+
 def _read_from(names: Collection[str]) -> str | None:
     """Which of the files is read first."""
-    for name in ("tokenizer.json", "tekken.json", "vocab.json", "vocab.txt", "tokenizer.model", "spiece.model"):
+    for name in ("tokenizer.json", "tekken.json", "vocab.json", "vocab.txt", *SENTENCEPIECE):
         if name in names and (name != "vocab.json" or "merges.txt" in names):
             return name
     return next((name for name in sorted(names) if name.endswith(".tiktoken")), None)
@@ -89,8 +92,14 @@ def _made(source: str, files: Mapping[str, bytes], name: str, settings: Mapping[
         return tokenizer_of_tekken(data, name)
     if source.endswith(".tiktoken") or is_ranks(data):
         return tokenizer_of_ranks(data, name, source)
+    from llminspect.text.sentencepiece_families import document_for
     from llminspect.text.sentencepiece_model import sentencepiece_from_bytes
 
+    document = document_for(data, settings, family)
+    if document is not None:
+        library, guarded = library_of(document)
+        add_stated_tokens(library, settings)
+        return HuggingFaceTokenizer(name, library, guarded)
     return sentencepiece_from_bytes(data, name, settings, _added(files, settings), family)
 
 

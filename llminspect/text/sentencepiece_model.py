@@ -31,7 +31,7 @@ def sentencepiece_from_bytes(
     `settings` are those of `tokenizer_config.json`; `added` more tokens, each with its id and whether it is special;
     `family` the model's kind, where one stands beside. ModelError: not such a file, or of a kind that is not read.
     """
-    pieces, trainer, normalizer = _parsed(data)
+    pieces, trainer, normalizer = parsed(data)
     # In a text these are looked for as they are meant.
     pieces = [
         (piece.replace(SPACE, " ") if kind == USER_DEFINED else piece, score, kind) for piece, score, kind in pieces
@@ -106,7 +106,7 @@ def _signed(value: int) -> int:
 # -- The protocol buffer -----------------------------------------------------------------------------------------------
 
 
-def _parsed(data: bytes) -> tuple[list[tuple[str, float, int]], dict[int, Any], dict[int, Any]]:
+def parsed(data: bytes) -> tuple[list[tuple[str, float, int]], dict[int, Any], dict[int, Any]]:
     """The pieces (text, score, kind), the trainer's settings and the normalizer's."""
     try:
         pieces, trainer, normalizer = list[tuple[str, float, int]](), dict[int, Any](), dict[int, Any]()

@@ -227,3 +227,21 @@ def test_qwens_vocabulary_is_cut_its_own_way() -> None:
     ):
         with pytest.raises(ModelError):
             tokenizer_from_files({**files, **wrong})
+
+
+@pytest.mark.parametrize("name", ["albert", "xlnet", "xlm-roberta"])
+def test_sentencepiece_by_the_rules_of_a_family(name: str) -> None:
+    """What the classes of transformers 5.24 give of the same file."""
+    document = json.loads((ROOT / "tests/golden/sentencepiece_families.json").read_text("utf-8"))
+    stored = document["models"][name]
+    made = tokenizer_from_files({stored["file"]: b64decode(stored["model"])}, name, name)
+    for text, ids in zip(document["texts"], stored["ids"], strict=True):
+        assert [token.id for token in made.wrap(made.encode(text, "special"))] == ids, text
+    tokens, segments, _ = made.wrap_pair(made.encode(document["texts"][0]), made.encode(document["texts"][1]))
+    assert [token.id for token in tokens] == stored["pair"]
+    assert segments == (stored["segments"] or segments)
+
+
+def test_sentencepiece_by_rules_that_are_not_known_is_refused() -> None:
+    with pytest.raises(ModelError, match="rules by which mbart reads"):
+        tokenizer_from_files({"spiece.model": b64decode(recorded()["models"]["unigram"]["model"])}, "m", "mbart")
