@@ -160,6 +160,15 @@ FUNCTIONS = {
     "relu_squared": "ReLU²",
     "quick_gelu": "QuickGELU",
     "tanh": "tanh",
+    "gelu_10": "GELU±10",
+    "mish": "Mish",
+    "relu6": "ReLU6",
+    "hardswish": "HardSwish",
+    "leaky_relu": "LeakyReLU",
+    "laplace": "Laplace",
+    "sigmoid": "sigmoid",
+    "sqrt_softplus": "√softplus",
+    "linear": "linear",
     "xielu": "xIELU",
 }
 """`core.feedforward.ACTIVATIONS` as papers write them."""

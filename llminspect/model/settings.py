@@ -27,6 +27,9 @@ ACTIVATIONS = {
     "gelu_python_tanh": "gelu_tanh",
     "quick_gelu": "quick_gelu",
     "tanh": "tanh",
+    "gelu_accurate": "gelu_tanh",
+    "sqrtsoftplus": "sqrt_softplus",
+    **{name: name for name in ("gelu_10", "mish", "relu6", "hardswish", "leaky_relu", "laplace", "sigmoid", "linear")},
 }
 """`core.feedforward.ACTIVATIONS` by their names in `config.json`."""
 

@@ -29,6 +29,15 @@ FORMULAS: dict[str, Callable[[float], float]] = {
     "relu_squared": lambda x: max(x, 0) ** 2,
     "quick_gelu": lambda x: x * sigmoid(1.702 * x),
     "tanh": math.tanh,
+    "gelu_10": lambda x: max(-10, min(10, FORMULAS["gelu"](x))),
+    "mish": lambda x: x * math.tanh(math.log1p(math.exp(x))),
+    "relu6": lambda x: max(0, min(6, x)),
+    "hardswish": lambda x: x * max(0, min(6, x + 3)) / 6,
+    "leaky_relu": lambda x: x if x > 0 else 0.01 * x,
+    "laplace": lambda x: 0.5 * (1 + math.erf((x - 0.707107) / (0.282095 * math.sqrt(2)))),
+    "sigmoid": sigmoid,
+    "sqrt_softplus": lambda x: math.sqrt(math.log1p(math.exp(x))),
+    "linear": lambda x: x,
 }
 
 

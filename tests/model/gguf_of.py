@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 KINDS = {
     "llama": gguf.MODEL_ARCH.LLAMA,
     "apertus": gguf.MODEL_ARCH.APERTUS,
+    "jais2": gguf.MODEL_ARCH.JAIS2,
     "deepseek": gguf.MODEL_ARCH.DEEPSEEK,
     "glm": gguf.MODEL_ARCH.CHATGLM,
     "ministral3": gguf.MODEL_ARCH.MISTRAL3,
@@ -538,7 +539,7 @@ MORE_KEYS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     **dict.fromkeys(("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"), write_delta_keys),
     "granitemoehybrid": write_granite_hybrid_keys,
     **dict.fromkeys(("minicpm3", "deepseek_v2", "deepseek_v3", "glm4_moe_lite"), write_latent_keys),
-    **dict.fromkeys(("arcee", "smollm3", "nemotron", "glm", "glm4", "starcoder2"), write_width),
+    **dict.fromkeys(("arcee", "jais2", "smollm3", "nemotron", "glm", "glm4", "starcoder2"), write_width),
 }
 """What the converter's classes of these kinds add."""
 

@@ -9,10 +9,23 @@ from typing import Any
 import pytest
 
 from llminspect.errors import ModelError
-from llminspect.model.families.falcon import ARCHITECTURES
+from llminspect.model.families.falcon import ARCHITECTURES, OLDER
 
 GROUPED = {"new_decoder_architecture": True}
 GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+@pytest.mark.parametrize(("name", "kind"), [("falcon", "RefinedWebModel"), ("falcon-grouped", "RefinedWeb")])
+def test_the_keys_of_the_first_files_say_the_same(name: str, kind: str) -> None:
+    values = json.loads((GOLDEN / name / "config.json").read_text())
+    keys = {new: old for old, new in OLDER.items()}
+    older = {keys.get(key, key): value for key, value in values.items() if key != "new_decoder_architecture"}
+    if kind == "RefinedWebModel":
+        del older["n_head_kv"]
+    read = ARCHITECTURES[1].config_from_huggingface
+    assert read({**older, "model_type": kind}) == ARCHITECTURES[0].config_from_huggingface(values)
+    with pytest.raises(ModelError, match="alibi"):
+        read({**older, "model_type": kind, "alibi": True})
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from llminspect.model.families import exaone, internlm2
+from llminspect.model.registry import architecture_of
 from llminspect.opening import open_model
 from tests.model.golden import Golden, computed
 
@@ -59,3 +60,11 @@ def test_a_llama_by_other_names_says_the_same(kind: str, change: Any, tmp_path: 
     found, expected = computed(model, golden), computed(llama, golden)
     assert found.keys() == expected.keys()
     assert all(np.array_equal(found[name], expected[name]) for name in found)
+
+
+@pytest.mark.parametrize(("kind", "of"), [("iquestcoder", "llama"), ("internlm3", "llama"), ("ministral", "mistral")])
+def test_a_kind_that_is_another_by_name_alone(kind: str, of: str) -> None:
+    values = Golden(of).config()
+    found, expected = (architecture_of({**values, "model_type": name}, "huggingface", name) for name in (kind, of))
+    assert found.config_from_huggingface(values) == expected.config_from_huggingface(values)
+    assert found.tensors is expected.tensors

@@ -30,6 +30,12 @@ def glm_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     return _mixture(settings, biased=biased, head_norms=settings.flag("use_qk_norm"), layers_after=more)
 
 
+def solar_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+    """Solar Open: a GLM 4.5 without norms of queries and keys, all of whose layers are mixtures."""
+    settings.values = {"intermediate_size": 1, "first_k_dense_replace": 0, **settings.values}
+    return _mixture(settings, biased=files.QUERY_KEY_VALUE if settings.flag("attention_bias") else ())
+
+
 def _mixture(settings: files.Settings, **known: Any) -> files.DecoderConfig:
     settings.only("topk_method", "noaux_tc")
     settings.only("moe_layer_freq", 1)
@@ -104,7 +110,9 @@ GLM = GROUPS | {
     "norm_topk_prob": True,
     "max_position_embeddings": 131_072,
 }
+SOLAR = GLM | {"first_k_dense_replace": 0, "moe_intermediate_size": 1280, "rope_theta": 1_000_000.0, "head_dim": 128}
 ARCHITECTURES = (
+    files.family("solar_open", solar_from_huggingface, glm_tensors, defaults=SOLAR | {"partial_rotary_factor": 1.0}),
     files.family("dots1", dots_from_huggingface, dots_tensors, gguf="dots1", read_gguf=dots_from_gguf, defaults=DOTS),
     files.family("glm4_moe", glm_from_huggingface, glm_tensors, gguf="glm4moe", read_gguf=glm_from_gguf, defaults=GLM),
 )

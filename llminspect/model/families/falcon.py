@@ -5,6 +5,7 @@ Almazrouei et al. 2023, "The Falcon Series of Open Language Models", section 4.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llminspect.core.dataclass import dataclass
@@ -35,6 +36,15 @@ class FalconConfig(Config):
     biased: bool
     tied: bool
     causal: bool = True
+
+
+def older_from_huggingface(settings: Settings) -> FalconConfig:
+    """With the keys of the first files, of before transformers had a Falcon."""
+    values = {OLDER.get(key, key): value for key, value in settings.values.items()}
+    if values.get("model_type") == "RefinedWeb":  # 40B; the other kind is 7B.
+        values["new_decoder_architecture"] = True
+    settings.values = values
+    return from_huggingface(settings)
 
 
 def from_huggingface(settings: Settings) -> FalconConfig:
@@ -134,22 +144,27 @@ def tensors(config: FalconConfig) -> list[TensorSpec]:
     ]
 
 
+OLDER = {"n_layer": "num_hidden_layers", "n_head": "num_attention_heads", "n_head_kv": "num_kv_heads"}
+FALCON = Architecture(
+    name="falcon",
+    model_types=("falcon",),
+    read_huggingface=from_huggingface,
+    tensors=tensors,
+    gguf_names=("falcon",),
+    read_gguf=from_gguf,
+    prefix="transformer.",
+    heads=OLDER_DECODER_HEADS,
+    defaults={
+        "activation": "gelu",
+        "layer_norm_epsilon": 1e-5,
+        "rope_theta": 10_000.0,
+        "max_position_embeddings": 2048,
+        "tie_word_embeddings": True,
+    },
+)
 ARCHITECTURES = (
-    Architecture(
-        name="falcon",
-        model_types=("falcon",),
-        read_huggingface=from_huggingface,
-        tensors=tensors,
-        gguf_names=("falcon",),
-        read_gguf=from_gguf,
-        prefix="transformer.",
-        heads=OLDER_DECODER_HEADS,
-        defaults={
-            "activation": "gelu",
-            "layer_norm_epsilon": 1e-5,
-            "rope_theta": 10_000.0,
-            "max_position_embeddings": 2048,
-            "tie_word_embeddings": True,
-        },
+    FALCON,
+    replace(
+        FALCON, model_types=("RefinedWeb", "RefinedWebModel"), gguf_names=(), read_huggingface=older_from_huggingface
     ),
 )

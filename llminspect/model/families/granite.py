@@ -35,6 +35,23 @@ def mixture_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     return replace(from_huggingface(settings, sizes), experts=experts)
 
 
+def clova_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+    """HyperCLOVA X SEED Think: the logits are multiplied, what each step adds may be normed (here `head_norms`)."""
+    sizes, key = files.sizes_from_huggingface(settings), "attention_multiplier"
+    if settings.get(key) is None:
+        settings.values = {**settings.values, key: sizes.E**-0.5}
+    found = from_huggingface(settings, sizes)
+    return replace(found, logit_scale=settings.number("logits_scaling"), head_norms=settings.flag("use_post_norm"))
+
+
+def clova_tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
+    norms_after = files.linear_specs(
+        ("attention.norm_after", "D", "post_norm1", None), ("feedforward.norm_after", "D", "post_norm2", None)
+    )
+    norms = [*files.NORMS_BEFORE, *files.if_there(config.head_norms, norms_after)]
+    return files.around_layers(config, [*norms, *files.attention_specs(config), *files.feed_forward_specs(config)])
+
+
 def from_gguf(settings: files.Settings) -> files.DecoderConfig:
     return _multiplied(files.from_gguf(settings), settings)
 
@@ -109,6 +126,12 @@ ARCHITECTURES = (
         gguf="granite",
         read_gguf=from_gguf,
         defaults=DEFAULTS,
+    ),
+    files.family(
+        "hyperclovax",
+        clova_from_huggingface,
+        clova_tensors,
+        defaults={**DEFAULTS, "attention_multiplier": None, "use_post_norm": True},
     ),
     replace(MIXTURE, model_types=("granitemoe", "granitemoeshared")),
 )

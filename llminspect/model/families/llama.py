@@ -7,9 +7,13 @@ et al. 2023, "Mistral 7B" (section 2).
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from llminspect.model import decoder_files as files
 from llminspect.model.copies import ROTATION
+
+if TYPE_CHECKING:
+    from llminspect.model.spec import Architecture
 
 
 def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
@@ -51,21 +55,31 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     return [*files.around_layers(config, layer), *files.divisor_specs(config)]
 
 
+def named(kind: str, **defaults: Any) -> Architecture:
+    """A Llama by another name in `config.json`, with other `defaults`."""
+    return replace(LLAMA, model_types=(kind,), gguf_names=(), defaults={**LLAMA.defaults, **defaults})
+
+
+LLAMA = files.family(
+    "llama",
+    from_huggingface,
+    tensors,
+    gguf=("llama", "llama-embed", "xverse", "baichuan"),
+    read_gguf=from_gguf,
+    ignored=(ROTATION,),
+    defaults={"max_position_embeddings": 2048},
+)
+MISTRAL = files.family(
+    "mistral",
+    mistral_from_huggingface,
+    tensors,
+    ignored=(ROTATION,),
+    defaults={"num_key_value_heads": 8, "sliding_window": 4096, "max_position_embeddings": 131_072},
+)
+WIDE = {"head_dim": 128, "rms_norm_eps": 1e-5}
 ARCHITECTURES = (
-    files.family(
-        "llama",
-        from_huggingface,
-        tensors,
-        gguf=("llama", "llama-embed", "xverse", "baichuan"),
-        read_gguf=from_gguf,
-        ignored=(ROTATION,),
-        defaults={"max_position_embeddings": 2048},
-    ),
-    files.family(
-        "mistral",
-        mistral_from_huggingface,
-        tensors,
-        ignored=(ROTATION,),
-        defaults={"num_key_value_heads": 8, "sliding_window": 4096, "max_position_embeddings": 131_072},
-    ),
+    LLAMA,
+    named("iquestcoder", **WIDE, num_key_value_heads=8, max_position_embeddings=131_072),
+    named("internlm3", **WIDE, num_key_value_heads=2, max_position_embeddings=32_768, pad_token_id=2),
+    replace(MISTRAL, model_types=("mistral", "ministral")),
 )
