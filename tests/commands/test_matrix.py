@@ -82,7 +82,7 @@ def refused(golden: Golden) -> dict[str, str]:
     known = dict(NO_TOKENIZER)
     if golden.has_source:
         known["contributions"] = "the attention to the source adds its part"
-    if golden.name in ("marian", "bart", "blenderbot-small"):
+    if golden.name in ("marian", "bart", "plbart", "blenderbot-small"):
         known["attribution"] = NORMS_BEHIND
     if golden.name == "opt-after" or golden.name.startswith(("gemma3n", "gemma4")):
         known |= {"contributions": NORMS_BEHIND, "attribution": NORMS_BEHIND}

@@ -54,6 +54,7 @@ KINDS = {
     "m2m_100": Kind(norms_before=True, waves="fairseq", start=2, activation="relu", scaled=True),
     "blenderbot": Kind(norms_before=True, start=1),
     "blenderbot-small": Kind(normed="tokens", start=1),
+    "plbart": Kind(unused=2, normed="sum", scaled=True),
 }
 
 

@@ -53,7 +53,7 @@ def test_over_eight_devices(name: str, data: int, model: int, divided: Callable[
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in STATEFUL])
 def test_every_matrix_of_a_layer_is_cut(name: str, divided: Callable[[str], Divided]) -> None:
     """But those of a mixture that are of one network, whose width has no letter (of a layer that has only one, of an
-    expert that works on every token), and what makes the key that all heads share."""
+    expert that works on every token), what makes the key that all heads share, and a convolution."""
     whole = [
         spec.name
         for spec in specs_of(divided(name))
@@ -61,7 +61,7 @@ def test_every_matrix_of_a_layer_is_cut(name: str, divided: Callable[[str], Divi
     ]
     experts = divided(name).model.config.experts
     plain = {f"layers.{index}.feedforward" for index in experts.plain_layers} if experts else set()
-    whole = [matrix for matrix in whole if not matrix.endswith("attention.key.shared.weight")]
+    whole = [matrix for matrix in whole if not matrix.endswith(("attention.key.shared.weight", "convolution.weight"))]
     places = {matrix.rsplit(".", 2)[0] for matrix in whole}
     assert {place for place in places if not place.endswith(".shared")} <= plain
 
