@@ -77,8 +77,8 @@ class LayerCache:
 class StateCache:
     """What a layer with a state keeps, however many tokens came; there is no way back to fewer."""
 
-    inputs_UC: Array
-    """The last inputs of its short convolution, [..., U, C]."""
+    inputs_UC: Array | None = None
+    """The last inputs of its short convolution, [..., U, C]; None of a layer that reads each token by itself."""
     state_JNW: Array | None = None
     """[..., J, N, W]; None where the convolution is all there is."""
     attended: LayerCache | None = None
@@ -89,8 +89,10 @@ class StateCache:
     def of_texts(self, rows: Array) -> StateCache:
         """Those of a batch that `rows` name, in that order."""
         attended = None if self.attended is None else self.attended.of_texts(rows)
-        state_JNW, read_1C = (None if kept is None else kept[rows] for kept in (self.state_JNW, self.read_1C))
-        return StateCache(self.inputs_UC[rows], state_JNW, attended, read_1C)
+        inputs_UC, state_JNW, read_1C = (
+            None if kept is None else kept[rows] for kept in (self.inputs_UC, self.state_JNW, self.read_1C)
+        )
+        return StateCache(inputs_UC, state_JNW, attended, read_1C)
 
     def cut(self, tokens: int) -> StateCache:
         raise UsageError("a state cannot be taken back to fewer tokens", "run the shorter text anew")

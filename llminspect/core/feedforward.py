@@ -118,7 +118,8 @@ def mixture(
     perhaps the bias of each; experts without a gate have the activation `ungated`. Perhaps router.choice [X], where a
     bias counts in the choice alone, router.gain [X], where the weights of each expert are multiplied by a number of its
     own; shared.gate.weight and so on of a shared expert, and shared.share.weight [1, D] where it counts by the sigmoid
-    of x wᵀ; bias [D], added to the sum. Each part may have norms, of `epsilon`: router.norm, routed.norm and
+    of x wᵀ; bias [D], added to the sum; routed.narrow.weight [A, D] and routed.wide.weight [D, A], where experts work
+    on A numbers (NVIDIA 2025, "Nemotron 3"). Each part may have norms, of `epsilon`: router.norm, routed.norm and
     shared.norm of what router, experts and shared expert read, routed.norm_after and shared.norm_after of what they
     give. Taps: `name`.router.scores and .router.weights [..., T, X]; for each expert that any token chose
     `name`.experts.{x}.gate and .up, or .hidden, .activation, .output, with one row for each such token;
@@ -130,7 +131,10 @@ def mixture(
     if "router.gain" in layer:
         weights_TX = weights_TX * layer["router.gain"]
     weights_TX = tap(f"{name}.router.weights", weights_TX)
-    rows_ND = parts.read("routed", x_TD).reshape(-1, x_TD.shape[-1])
+    routed_TD, narrow = parts.read("routed", x_TD), "routed.narrow.weight" in layer
+    if narrow:
+        routed_TD = tap(f"{name}.routed.narrow", mapped(layer, "routed.narrow", routed_TD))
+    rows_ND = routed_TD.reshape(-1, routed_TD.shape[-1])
     weights_NX = weights_TX.reshape(-1, weights_TX.shape[-1])
     sum_ND: Array = namespace(x_TD).zeros_like(rows_ND)
     for index in range(weights_NX.shape[-1]):
@@ -142,12 +146,17 @@ def mixture(
                 sum_ND[rows] += weight_N1[rows] * _work(expert, rows_ND[rows], unit, ungated, tap, its_name)
         else:  # Compiled code has no shapes that depend on numbers: each expert works on every token.
             sum_ND = sum_ND + weight_N1 * _work(expert, rows_ND, unit, ungated, tap, its_name)
-    sum_TD = parts.given("routed", sum_ND.reshape(x_TD.shape))
+    sum_TD = sum_ND.reshape(routed_TD.shape)
+    if narrow:
+        sum_TD = mapped(layer, "routed.wide", tap(f"{name}.routed.sum", sum_TD))
+    sum_TD = parts.given("routed", sum_TD)
     if "bias" in layer:
         sum_TD = sum_TD + layer["bias"]
     if "shared.up.weight" not in layer:
         return sum_TD
-    return sum_TD + parts.given("shared", _shared(parts.read("shared", x_TD), layer, unit, tap, f"{name}.shared"))
+    return sum_TD + parts.given(
+        "shared", _shared(parts.read("shared", x_TD), layer, unit, ungated, tap, f"{name}.shared")
+    )
 
 
 @dataclass(frozen=True)
@@ -172,9 +181,12 @@ class _Parts:
         return x_TD if weight_D is None else self.tap(f"{self.name}.{step}", rms_norm(x_TD, weight_D, self.epsilon))
 
 
-def _shared(x_TD: Array, layer: Mapping[str, Array], unit: GatedUnit, tap: Tap, name: str) -> Array:
+def _shared(x_TD: Array, layer: Mapping[str, Array], unit: GatedUnit, ungated: str, tap: Tap, name: str) -> Array:
     """What the expert gives that works on every token."""
-    output_TD = gated(x_TD, layer, "shared", unit=unit, tap=tap, name=name)
+    if "shared.gate.weight" in layer:
+        output_TD = gated(x_TD, layer, "shared", unit=unit, tap=tap, name=name)
+    else:
+        output_TD = plain(x_TD, layer, "shared", activation=ungated, tap=tap, name=name)
     if "shared.share.weight" in layer:
         output_TD = output_TD * tap(f"{name}.share", sigmoid(linear(x_TD, layer["shared.share.weight"])))
     return output_TD if "shared.norm_after.weight" in layer else tap(f"{name}.output", output_TD)

@@ -49,8 +49,8 @@ def steps_within(experts: int) -> Iterator[str]:
     yield from ("attention.value.projected", "unscaled")
     yield from (f"per_layer.{step}" for step in ("gate", "activation", "unnormed", "output"))
     yield from (f"feedforward.router.{step}" for step in ("norm", "scores", "weights"))
-    yield from (f"feedforward.routed.{step}" for step in ("norm", "unnormed", "output"))
-    shared = ("norm", "gate", "up", "activation", "share", "unnormed", "output")
+    yield from (f"feedforward.routed.{step}" for step in ("norm", "narrow", "sum", "unnormed", "output"))
+    shared = ("norm", "gate", "up", "hidden", "activation", "share", "unnormed", "output")
     yield from (f"feedforward.shared.{step}" for step in shared)
     for expert in range(experts):
         yield from (f"feedforward.experts.{expert}.{step}" for step in ("gate", "up", "hidden", "activation", "output"))
@@ -197,7 +197,7 @@ class Layer:
     def _read(self, step: str, stream_TD: Array) -> Array:
         """What a step reads of the stream: normed, if there is a norm before it. Steps side by side may share one."""
         name = f"{step}.norm"
-        if self.config.parallel and f"{name}.weight" not in self.arrays:
+        if (self.config.parallel or step == "state") and f"{name}.weight" not in self.arrays:
             name = "attention.norm"
         if f"{name}.weight" not in self.arrays and not self.config.weightless_norms:
             return stream_TD

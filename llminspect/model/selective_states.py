@@ -54,6 +54,8 @@ class Mamba:
     rank: int
     """Through how many numbers a token says how long each channel keeps."""
     kernel: int
+    norm_epsilon: float | None = None
+    """Where each of the three parts of what a token chooses is normed, with a weight (Jamba) or none (Falcon-Mamba)."""
 
     named: ClassVar[str] = "selective state space (Mamba)"
     each: ClassVar[Literal["channel"]] = "channel"
@@ -67,7 +69,10 @@ class Mamba:
         value_TC, inputs_UC = reading.convolved(value_TC)
         value_TC, arrays = reading.shown(silu(value_TC)), reading.arrays
         chosen = np.split(mapped(arrays, "state.selection", value_TC), [self.rank, self.rank + self.keys], axis=-1)
-        step_TR, key_TN, query_TN = chosen
+        step_TR, key_TN, query_TN = (
+            self._normed(x_TN, arrays.get(f"state.{part}.norm.weight"))
+            for x_TN, part in zip(chosen, ("step", "key", "query"), strict=True)
+        )
         step_CT1 = softplus(mapped(arrays, "state.step", step_TR)).swapaxes(-1, -2)[..., None]
         speed_C1N = -np.exp(arrays["state.speed"])[:, None]
         steps = Recurrence(
@@ -79,6 +84,9 @@ class Mamba:
         )
         read_TC, state_JNW = scanned(reading, steps)
         return read_TC * silu(gate_TC), StateCache(inputs_UC, state_JNW)
+
+    def _normed(self, x_TN: Array, weight_N: Array | None) -> Array:
+        return x_TN if self.norm_epsilon is None else rms_norm(x_TN, weight_N, self.norm_epsilon)
 
 
 @dataclass(frozen=True)
@@ -109,11 +117,15 @@ class Grouped:
 
 @dataclass(frozen=True)
 class Mamba2(Grouped):
-    """Each head decays as a whole; the norm, over each group, comes after the gate."""
+    """Each head decays as a whole; the norm is over each group."""
 
     named: ClassVar[str] = "selective state space (Mamba 2)"
     limits: tuple[float, float] | None = None
     """Between which a token's step lies, if that is narrower than from nought without end."""
+    normed: bool = True
+    """Whether there is a norm."""
+    gate_last: bool = False
+    """Whether the gate comes after the norm, and not before it."""
 
     def mix(self, reading: Reading) -> tuple[Array, StateCache]:
         arrays, width = reading.arrays, self.channels
@@ -132,14 +144,21 @@ class Mamba2(Grouped):
             skip_J=arrays["state.skip"],
         )
         read_TC, state_JNW = scanned(reading, steps)
-        return self._normed(read_TC * silu(gate_TC), arrays["state.read.norm.weight"]), StateCache(inputs_UC, state_JNW)
+        gate_TC, weight_C = silu(gate_TC), arrays.get("state.read.norm.weight")
+        if self.gate_last:
+            read_TC = self._normed(read_TC, weight_C) * gate_TC
+        else:
+            read_TC = self._normed(read_TC * gate_TC, weight_C)
+        return read_TC, StateCache(inputs_UC, state_JNW)
 
     def _of_groups(self, x_TC: Array) -> Array:
         """What a group writes or reads by, for each of its heads, [..., J, T, N]."""
         x_GTN = x_TC.reshape(*x_TC.shape[:-1], self.groups, self.keys).swapaxes(-2, -3)
         return np.repeat(x_GTN, self.heads // self.groups, axis=-3)
 
-    def _normed(self, x_TC: Array, weight_C: Array) -> Array:
+    def _normed(self, x_TC: Array, weight_C: Array | None) -> Array:
         """Each group by itself."""
+        if weight_C is None:
+            return x_TC
         x_TGC = x_TC.reshape(*x_TC.shape[:-1], self.groups, -1)
         return rms_norm(x_TGC, None, self.norm_epsilon).reshape(x_TC.shape) * weight_C

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +27,12 @@ def with_state(
     if not config.causal:
         raise ModelError("is_causal = false: a layer with a state reads a text from its front, and no other way")
     return replace(config, state=state, state_layers=layers, without_attention=without_attention)
+
+
+def without_rotation(config: DecoderConfig) -> DecoderConfig:
+    """Whose attention knows no positions: what came before is in the states."""
+    known: dict[str, Any] = {"rotary": None}
+    return replace(config, **known)
 
 
 def kernel_specs(
@@ -112,6 +118,17 @@ def flat(array: Array, config: Config) -> Array:
     return array.reshape(-1)
 
 
+def chosen_norms(state: Mamba, mixer: str) -> list[TensorSpec]:
+    """Of the three parts of what a token chooses, as Jamba has them."""
+    parts = (("step", "dt", state.rank), ("key", "b", state.keys), ("query", "c", state.keys))
+    return [
+        TensorSpec(
+            f"state.{part}.norm.weight", str(width), f"{mixer}.{name}_layernorm.weight", f"ssm_{name}_norm.weight"
+        )
+        for part, name, width in parts
+    ]
+
+
 def mamba_specs(state: Mamba, mixer: str, biased: tuple[str, ...] | None) -> list[TensorSpec]:
     """Of a layer's Mamba, by what Hugging Face files call the layer's mixer."""
     channels, chosen = state.channels, state.rank + 2 * state.keys
@@ -131,6 +148,7 @@ def mamba_specs(state: Mamba, mixer: str, biased: tuple[str, ...] | None) -> lis
 
 def mamba2_specs(state: Mamba2, mixer: str, biased: tuple[str, ...] | None) -> list[TensorSpec]:
     channels, heads = state.channels, str(state.heads)
+    norm = TensorSpec("state.read.norm.weight", str(channels), f"{mixer}.norm.weight", "ssm_norm.weight", gguf_fix=flat)
     return [
         *linear_specs(
             ("state.input", f"{channels + state.convolved + state.heads} D", f"{mixer}.in_proj", "ssm_in"),
@@ -141,5 +159,5 @@ def mamba2_specs(state: Mamba2, mixer: str, biased: tuple[str, ...] | None) -> l
         TensorSpec("state.step.bias", heads, f"{mixer}.dt_bias", "ssm_dt.bias"),
         TensorSpec("state.speed", heads, f"{mixer}.A_log", "ssm_a", gguf_fix=flat_logarithm),
         TensorSpec("state.skip", heads, f"{mixer}.D", "ssm_d", gguf_fix=flat),
-        TensorSpec("state.read.norm.weight", str(channels), f"{mixer}.norm.weight", "ssm_norm.weight", gguf_fix=flat),
+        *([norm] if state.normed else []),
     ]

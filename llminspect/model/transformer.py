@@ -109,7 +109,7 @@ def through(
         layer = Layer(arrays, config, index, name, seen_by, source, distances_BD)
         stream_TD = tap(f"{name}.{entering}", stream_TD)
         mixed: tuple[Array, ...] = ()
-        seen: LayerCache | StateCache | None = None
+        seen: LayerCache | StateCache = StateCache()
         pairs: LayerCache | None = None
         if config.attends(index):
             rotation_TP, mask_TS = () if rotary is None else rotations[rotary], masks[config.window_of(index)]

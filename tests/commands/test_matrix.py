@@ -71,9 +71,10 @@ NONE = {
 }
 HYBRIDS = (
     *("lfm2", "qwen3_5", "qwen3_next", "granitemoehybrid", "bamba"),
-    *("lfm2_moe", "qwen3_5_moe", "granitemoehybrid-experts"),
+    *("lfm2_moe", "qwen3_5_moe", "granitemoehybrid-experts", "jamba", "nemotron_h"),
 )
-STATES = {"mamba": NONE, "mamba2": NONE, "rwkv7": NONE} | {name: {"rollout": NO_ATTENTION} for name in HYBRIDS}
+STATES = dict.fromkeys(("mamba", "mamba2", "falcon_mamba", "rwkv7"), NONE)
+STATES |= {name: {"rollout": NO_ATTENTION} for name in HYBRIDS}
 """What only an attention in every layer can answer."""
 
 

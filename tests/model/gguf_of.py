@@ -106,7 +106,10 @@ KINDS = {
     "qwen3_5_moe": gguf.MODEL_ARCH.QWEN35MOE,
     **dict.fromkeys(("granitemoehybrid", "granitemoehybrid-experts"), gguf.MODEL_ARCH.GRANITE_HYBRID),
     "rwkv7": gguf.MODEL_ARCH.RWKV7,
-    "mamba": gguf.MODEL_ARCH.MAMBA,
+    "jamba": gguf.MODEL_ARCH.JAMBA,
+    "falcon_h1": gguf.MODEL_ARCH.FALCON_H1,
+    "nemotron_h": gguf.MODEL_ARCH.NEMOTRON_H_MOE,
+    **dict.fromkeys(("mamba", "falcon_mamba"), gguf.MODEL_ARCH.MAMBA),
     "mamba2": gguf.MODEL_ARCH.MAMBA2,
     "t5": gguf.MODEL_ARCH.T5,
     "t5-gated": gguf.MODEL_ARCH.T5,
@@ -142,6 +145,8 @@ UNSAID: dict[str, Callable[[Any], Any]] = {
     "starcoder2": lambda config: replace(config, window=8, windowed=(0, 1, 2)),
     "mpt": lambda config: replace(config, scale=0.3),
     "lfm2_moe": lambda config: replace(config, experts=replace(config.experts, factor=1.3)),
+    "falcon_mamba": lambda config: replace(config, state=replace(config.state, norm_epsilon=0.02)),
+    "nemotron_h": lambda config: replace(config, state=replace(config.state, limits=(0.4, float("inf")))),
     "mamba2": lambda config: replace(config, state=replace(config.state, limits=(0.2, 1.5))),
     **dict.fromkeys(("t5", "t5-gated", "umt5"), lambda config: replace(config, farthest=20)),
     "t5-encoder": lambda config: replace(config, farthest=10),
@@ -195,7 +200,7 @@ def write_keys(writer: Any, config: dict[str, Any]) -> None:
         write_rwkv_keys(writer, config)
         return
 
-    if config["model_type"] in ("mamba", "mamba2"):
+    if config["model_type"] in ("mamba", "mamba2", "falcon_mamba"):
         write_mamba_keys(writer, config)
         return
 
@@ -229,7 +234,7 @@ def write_keys(writer: Any, config: dict[str, Any]) -> None:
     def found(*keys: str) -> Any:
         return next((config[key] for key in keys if config.get(key) is not None), None)
 
-    writer.add_block_count(found("num_hidden_layers", "n_layer"))
+    writer.add_block_count(found("num_hidden_layers", "n_layer") or len(config["layers_block_type"]))
     after_padding = 1 + config["pad_token_id"] if config["model_type"] == "roberta" else 0
     writer.add_context_length(found("max_position_embeddings", "n_positions") - after_padding)
     writer.add_embedding_length(found("hidden_size", "n_embd"))
@@ -434,8 +439,8 @@ def write_mamba_keys(writer: Any, config: dict[str, Any]) -> None:
     writer.add_ssm_inner_size(config["expand"] * config["hidden_size"])
     writer.add_ssm_state_size(config["state_size"])
     writer.add_ssm_time_step_rank(config.get("num_heads") or config["time_step_rank"])
-    if config["model_type"] == "mamba":
-        writer.add_ssm_dt_b_c_rms(False)
+    if config["model_type"] != "mamba2":
+        writer.add_ssm_dt_b_c_rms(config["model_type"] == "falcon_mamba")
     else:
         writer.add_ssm_group_count(config["n_groups"])
 
@@ -472,6 +477,37 @@ def write_granite_hybrid_keys(writer: Any, config: dict[str, Any]) -> None:
     shared = config["num_key_value_heads"]
     writer.add_head_count_kv([shared * (kind == "full_attention") for kind in config["layer_types"]])
     writer.add_rope_scaling_finetuned(config["position_embedding_type"] == "rope")
+
+
+def write_jamba_keys(writer: Any, config: dict[str, Any]) -> None:
+    layers, shared = range(config["num_hidden_layers"]), config["num_key_value_heads"]
+    first, period = config["attn_layer_offset"], config["attn_layer_period"]
+    writer.add_head_count_kv([shared * (index % period == first) for index in layers])
+    writer.add_ssm_conv_kernel(config["mamba_d_conv"])
+    writer.add_ssm_inner_size(config["mamba_expand"] * config["hidden_size"])
+    writer.add_ssm_state_size(config["mamba_d_state"])
+    writer.add_ssm_time_step_rank(config["mamba_dt_rank"])
+
+
+def write_nemotron_h_keys(writer: Any, config: dict[str, Any]) -> None:
+    kinds, heads = config["layers_block_type"], config["mamba_num_heads"]
+    writer.add_layer_norm_rms_eps(config["layer_norm_epsilon"])
+    writer.add_head_count_kv([config["num_key_value_heads"] * (kind == "full_attention") for kind in kinds])
+    widths = {"moe": "moe_intermediate_size", "mlp": "intermediate_size"}
+    writer.add_feed_forward_length([config[widths[kind]] if kind in widths else 0 for kind in kinds])
+    writer.add_ssm_conv_kernel(config["conv_kernel"])
+    writer.add_ssm_state_size(config["ssm_state_size"])
+    writer.add_ssm_group_count(config["n_groups"])
+    writer.add_ssm_inner_size(heads * config["mamba_head_dim"])
+    writer.add_ssm_time_step_rank(heads)
+    writer.add_rope_scaling_finetuned(False)
+    writer.add_expert_count(config["n_routed_experts"])
+    writer.add_expert_shared_feed_forward_length(config["moe_shared_expert_intermediate_size"])
+    writer.add_expert_shared_count(config["n_shared_experts"])
+    writer.add_expert_weights_norm(config["norm_topk_prob"])
+    writer.add_expert_weights_scale(config["routed_scaling_factor"])
+    writer.add_expert_group_count(config["n_group"])
+    writer.add_moe_latent_size(config["moe_latent_size"])
 
 
 def write_mamba2_beside(writer: Any, config: dict[str, Any], channels: int) -> None:
@@ -538,6 +574,9 @@ MORE_KEYS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     **dict.fromkeys(("lfm2", "lfm2_moe"), write_lfm2_keys),
     **dict.fromkeys(("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"), write_delta_keys),
     "granitemoehybrid": write_granite_hybrid_keys,
+    "jamba": write_jamba_keys,
+    "falcon_h1": lambda writer, config: write_mamba2_beside(writer, config, config["mamba_d_ssm"]),
+    "nemotron_h": write_nemotron_h_keys,
     **dict.fromkeys(("minicpm3", "deepseek_v2", "deepseek_v3", "glm4_moe_lite"), write_latent_keys),
     **dict.fromkeys(("arcee", "jais2", "smollm3", "nemotron", "glm", "glm4", "starcoder2"), write_width),
 }
@@ -719,7 +758,11 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
         if kind == "gpt_oss" and ".mlp.experts." in name:
             yield from gpt_oss_experts(name, array)
             continue
-        if name.endswith((".mixer.A_log", ".mamba.A_log", ".mixer.D", ".mamba.D")) and kind not in ("mamba", "jamba"):
+        if name.endswith((".mixer.A_log", ".mamba.A_log", ".mixer.D", ".mamba.D")) and kind not in (
+            "mamba",
+            "jamba",
+            "falcon_mamba",
+        ):
             array = array[:, None]
         if name.endswith(".A_log"):
             array = -np.exp(array)
@@ -731,6 +774,10 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
             array = array.squeeze(1)
         if name.endswith("e_score_correction_bias"):
             name, array = name.replace("correction_bias", "correction.bias"), array.squeeze()
+        if kind == "falcon_h1":
+            array = falcon_multiplied(config, name, array)
+        if kind == "nemotron_h" and name.endswith("dt_proj.bias"):
+            name = name.replace("dt_proj.bias", "dt.bias")
         if kind.startswith("qwen3_5") and ".linear_attn." in name:
             array = tiled(config, name, array)
         if kind.startswith(("qwen3_5", "qwen3_next")) and name.endswith("norm.weight"):
@@ -809,6 +856,8 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
             index, _, part = behind.partition(".")
             block = before.replace("block_sparse_moe", "feed_forward").replace("model.layers", "layers")
             block = before if kind not in ("mixtral", "lfm2_moe") else block
+            block = before.replace("feed_forward", "mlp") if kind == "jamba" else block
+            block = f"model.layers.{before.split('.')[2]}.mlp" if kind == "nemotron_h" else block
             experts.setdefault(f"{block}.experts.{part}", {})[int(index)] = array
             continue
         yield name, array
@@ -821,6 +870,28 @@ PERMUTED = (
     *("granitemoehybrid", "llama", "mixtral", "granite", "granitemoeshared", "arcee", "smollm3", "olmo"),
     *("deepseek", "ministral3"),
 )
+
+
+def falcon_multiplied(config: dict[str, Any], name: str, array: Array) -> Array:
+    by = {
+        "down_proj": config["mlp_multipliers"][1],
+        "gate_proj": config["mlp_multipliers"][0],
+        "k_proj": config["key_multiplier"] * (1 if name.endswith("bias") else config["attention_in_multiplier"]),
+        **dict.fromkeys(("q_proj", "v_proj"), 1 if name.endswith("bias") else config["attention_in_multiplier"]),
+        "o_proj": config["attention_out_multiplier"],
+        "out_proj": config["ssm_out_multiplier"],
+        "lm_head": config["lm_head_multiplier"],
+        "embed_tokens": config["embedding_multiplier"],
+    }
+    part = next((part for part in by if f".{part}." in f".{name}."), None)
+    if "in_proj" in name:
+        written = config["mamba_n_groups"] * config["mamba_d_state"]
+        lengths = [config["mamba_d_ssm"]] * 2 + [written] * 2 + [config["mamba_n_heads"]]
+        rows: Array = np.repeat(config["ssm_multipliers"], lengths)
+        array = array * (rows if array.ndim == 1 else rows[:, None] * config["ssm_in_multiplier"])
+    elif part is not None:
+        array = array * by[part]
+    return array
 
 
 def tiled(config: dict[str, Any], name: str, array: Array) -> Array:

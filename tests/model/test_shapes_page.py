@@ -52,6 +52,8 @@ def test_the_page_has_every_name_and_shape_in_order(name: str, opened: Opened) -
     page = list(LISTED)
     layer = [page.index(as_listed(found)) for found in tap.order if found.startswith("layers.0.") and in_pass(found)]
     in_order = [place for place in layer if "experts" not in page[place]]
+    if golden.name == "falcon_h1":  # Attention and state side by side: both are mixed before either is added.
+        in_order.remove(page.index("layers.{n}.attention.output"))
     assert in_order == sorted(in_order)
 
 

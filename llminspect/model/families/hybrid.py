@@ -1,7 +1,6 @@
-"""Mamba 2 beside attention: in Granite 4 and Bamba each layer has one or the other, in Falcon-H1 every layer has both.
+"""Mamba 2 beside attention: in Granite 4 and Bamba each layer has one or the other.
 
-IBM 2025, "Granite 4.0" (model cards); IBM, Princeton, CMU and UIUC 2024, "Bamba"; Zuo et al. 2025, "Falcon-H1", section
-2 (the two side by side, and a multiplier for nearly every map, which is multiplied into the weights here).
+IBM 2025, "Granite 4.0" (model cards); IBM, Princeton, CMU and UIUC 2024, "Bamba".
 """
 
 from __future__ import annotations
@@ -22,9 +21,14 @@ STATES, ATTENTIONS = ("linear_attention", "mamba"), ("full_attention", "attentio
 
 
 def with_mamba(
-    config: files.DecoderConfig, settings: files.Settings, inner: int, layers: tuple[int, ...], alone: bool, **more: Any
+    config: files.DecoderConfig,
+    settings: files.Settings,
+    inner: int,
+    layers: tuple[int, ...],
+    alone: bool,
+    **known: Any,
 ) -> files.DecoderConfig:
-    """With Mamba 2 in `layers`, of `inner` channels; `alone`: there is no attention there."""
+    """With Mamba 2 in `layers`, of `inner` channels; `alone`: there is no attention there; what is `known` of it."""
     settings.only("hidden_act", "silu")
     settings.skip("mamba_chunk_size", "num_logits_to_keep", "z_loss_coefficient")  # No number of a pass hangs on these.
     heads, stated = settings.whole("mamba_n_heads"), settings.get("mamba_d_head", "auto")
@@ -37,8 +41,8 @@ def with_mamba(
         settings.whole("mamba_d_state"),
         settings.whole("mamba_d_conv"),
         config.norm_epsilon,
-        state_files.step_limits(settings),
-        **more,
+        limits=state_files.step_limits(settings),
+        **known,
     )
     maps = ("state.input", "state.output") if settings.flag("mamba_proj_bias") else ()
     convolution = ("state.convolution",) if settings.flag("mamba_conv_bias", True) else ()
@@ -109,12 +113,12 @@ def granite_tensors(config: files.DecoderConfig) -> list[TensorSpec]:
 
 
 FED = (
-    ("feedforward.gate", "F D", "feed_forward.gate_proj", None),
-    ("feedforward.up", "F D", "feed_forward.up_proj", None),
-    ("feedforward.down", "D F", "feed_forward.down_proj", None),
+    ("feedforward.gate", "F D", "feed_forward.gate_proj", "ffn_gate"),
+    ("feedforward.up", "F D", "feed_forward.up_proj", "ffn_up"),
+    ("feedforward.down", "D F", "feed_forward.down_proj", "ffn_down"),
 )
-BEFORE_FED = files.linear_specs(("feedforward.norm", "D", "pre_ff_layernorm", None))
-FINAL = files.linear_specs(("final.norm", "D", "final_layernorm", None))
+BEFORE_FED = files.linear_specs(("feedforward.norm", "D", "pre_ff_layernorm", "ffn_norm"))
+FINAL = files.linear_specs(("final.norm", "D", "final_layernorm", "output_norm"))
 
 
 def bamba_tensors(config: files.DecoderConfig) -> list[TensorSpec]:

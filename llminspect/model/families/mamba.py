@@ -1,11 +1,13 @@
-"""Mamba and Mamba 2: every layer keeps a state, there is no attention and no feed-forward step.
+"""Mamba, Falcon-Mamba, which norms what a token chooses, and Mamba 2: every layer keeps a state, there is no attention
+and no feed-forward step.
 
-Gu and Dao 2023, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", section 3.4; Dao and Gu 2024,
-"Transformers are SSMs", section 7.
+Gu and Dao 2023, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", section 3.4; Zuo et al. 2024,
+"Falcon Mamba", section 2.1; Dao and Gu 2024, "Transformers are SSMs", section 7.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llminspect.core.dataclass import dataclass
@@ -44,6 +46,13 @@ def mamba_from_huggingface(settings: files.Settings) -> MambaConfig:
     return _from_huggingface(
         settings, Mamba(channels, settings.whole("state_size"), rank, settings.whole("conv_kernel"))
     )
+
+
+def falcon_from_huggingface(settings: files.Settings) -> MambaConfig:
+    epsilon = settings.number("mixer_rms_eps")
+    config = mamba_from_huggingface(settings)
+    assert isinstance(config.state, Mamba)
+    return replace(config, state=replace(config.state, norm_epsilon=epsilon))
 
 
 def mamba2_from_huggingface(settings: files.Settings) -> MambaConfig:
@@ -87,9 +96,11 @@ def _from_huggingface(settings: files.Settings, state: State) -> MambaConfig:
 
 
 def mamba_from_gguf(settings: files.Settings) -> MambaConfig:
-    settings.only("ssm.dt_b_c_rms", False)
-    channels, keys, rank, kernel = state_files.of_gguf(settings)
-    return _from_gguf(settings, Mamba(channels, keys, rank, kernel))
+    """A file of Falcon-Mamba is one of Mamba that says so; the ε of its norms is that of the others."""
+    epsilon = None
+    if settings.flag("ssm.dt_b_c_rms"):
+        epsilon = settings.number("attention.layer_norm_rms_epsilon")
+    return _from_gguf(settings, Mamba(*state_files.of_gguf(settings), epsilon))
 
 
 def mamba2_from_gguf(settings: files.Settings) -> MambaConfig:
@@ -147,6 +158,17 @@ def _architecture(
 
 ARCHITECTURES = (
     _architecture("mamba", mamba_from_huggingface, mamba_from_gguf, state_size=16, tie_word_embeddings=True),
+    replace(
+        _architecture(
+            "falcon_mamba",
+            falcon_from_huggingface,
+            mamba_from_gguf,
+            state_size=16,
+            tie_word_embeddings=True,
+            mixer_rms_eps=1e-6,
+        ),
+        gguf_names=(),
+    ),
     _architecture(
         "mamba2", mamba2_from_huggingface, mamba2_from_gguf, state_size=128, num_heads=128, head_dim=64, n_groups=8
     ),

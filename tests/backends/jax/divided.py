@@ -43,7 +43,7 @@ UNCUT = ("falcon", "gpt_bigcode")
 """Models all of whose heads share one key and value, which a mesh that cuts heads refuses."""
 STATEFUL = (
     *("lfm2", "mamba", "mamba2", "qwen3_5", "qwen3_next", "granitemoehybrid", "bamba"),
-    *("lfm2_moe", "qwen3_5_moe", "granitemoehybrid-experts"),
+    *("lfm2_moe", "qwen3_5_moe", "granitemoehybrid-experts", "jamba", "nemotron_h", "falcon_h1", "falcon_mamba"),
     *("rwkv7", "gemma3n", "gemma4", "gemma4-same-keys", "gemma4-experts"),
 )
 """Models with a state, or whose layers take from one another, which are not compiled."""
