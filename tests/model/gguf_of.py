@@ -816,7 +816,11 @@ def changed(config: dict[str, Any], arrays: Tensors) -> Iterator[tuple[str, Arra
             array = np.concatenate([array, np.repeat(array[:1], config["vocab_size"] - len(array), axis=0)])
         if kind == "gemma3n_text" and name.endswith("_scale"):
             name += ".weight"
-        if kind.startswith(("gemma", "nemotron")) and kind not in ("gemma3n_text", "gemma4_text"):
+        if (
+            kind.startswith(("gemma", "nemotron"))
+            and kind != "nemotron_h"
+            and kind not in ("gemma3n_text", "gemma4_text")
+        ):
             array = array + 1 if name.endswith("norm.weight") else array
         if kind == "gpt2" and name.endswith(("c_attn.weight", "c_proj.weight", "c_fc.weight")):
             array = array.T

@@ -63,6 +63,8 @@ def sizes_of(model: Model, name: str) -> dict[str, int]:
     sizes = vars(config.sizes) | {"U": config.sizes.value_width, "M": getattr(config, "embedding_width", 0)}
     if name == "final.norm":
         sizes["M"] = getattr(config, "head_width", 0) or sizes["M"]
+    if ".experts." in name and config.experts is not None:
+        sizes["D"] = config.experts.latent or sizes["D"]
     keys, width = config.heads_of(0 if layer is None else int(layer[1]))
     return sizes if (keys, width) == (sizes["K"], sizes["U"]) else {**sizes, "K": keys, "E": width, "U": width}
 

@@ -153,6 +153,13 @@ def test_a_hidden_token_offers_nothing(name: str, opened: Opened) -> None:
         ("lfm2_moe", "num_dense_layers", 3),
         ("lfm2_moe", "num_dense_layers", "all"),
         ("qwen3_5_moe", "norm_topk_prob", False),
+        ("falcon_h1", "ssm_multipliers", [1.0, 2.0]),
+        ("falcon_h1", "mlp_multipliers", [0.0, 1.0]),
+        ("jamba", "attn_layer_offset", 2),
+        ("jamba", "mamba_inner_layernorms", False),
+        ("nemotron_h", "layers_block_type", ["mlp", "conv"]),
+        ("nemotron_h", "num_hidden_layers", 3),
+        ("nemotron_h", "time_step_min", -1.0),
         ("granitemoehybrid", "mamba_d_head", 5),
         ("granitemoehybrid", "position_embedding_type", "alibi"),
         ("bamba", "attn_layer_indices", [7]),
@@ -200,6 +207,14 @@ def test_rwkv7_finds_ranks_and_widths_that_a_file_leaves_out() -> None:
     state = config.state
     assert (state.decay_rank, state.rate_rank, state.value_rank, state.gate_rank) == (64, 64, 32, 128)
     assert (state.heads, config.sizes.F) == (12, 3072)
+
+
+def test_the_first_files_of_nemotron_h_say_the_same() -> None:
+    values = Golden("nemotron_h").config()
+    older = {key: value for key, value in values.items() if key != "layers_block_type"}
+    older |= {"hybrid_override_pattern": "ME*-", "num_hidden_layers": 4}
+    read = architecture_of(values, "huggingface", "nemotron_h").config_from_huggingface
+    assert read(older) == read(values)
 
 
 def test_the_first_files_of_lfm2_say_the_same() -> None:

@@ -63,7 +63,9 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     config = files.from_huggingface(
         settings, sizes, epsilon="layer_norm_epsilon", unit=Glu("relu_squared"), experts=router, biased=biased
     )
-    heads, least = settings.whole("mamba_num_heads"), settings.number("time_step_min")
+    heads, least = settings.whole("mamba_num_heads"), settings.need("time_step_min")
+    if type(least) not in (int, float) or not 0 <= least <= 1e6:
+        raise settings.wrong("time_step_min", "a number from 0 to 1e+06")
     state = Mamba2(
         heads,
         settings.whole("mamba_head_dim"),
@@ -71,7 +73,7 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
         settings.whole("ssm_state_size"),
         settings.whole("conv_kernel"),
         config.norm_epsilon,
-        (least, float("inf")) if least else None,
+        limits=(float(least), float("inf")) if least else None,
     )
     return with_layers(config, state, kinds)
 
