@@ -45,6 +45,8 @@ class Router:
     """Groups of experts of which only the best are looked at."""
     factor: float = 1.0
     """What all weights are multiplied by."""
+    latent: int | None = None
+    """How many numbers the experts read and write, where not those of the stream."""
     added: float | None = None
     """What is added to the sum of the chosen's sigmoids before they are divided by it, where it is not next to nothing
     (1e-20)."""

@@ -55,8 +55,6 @@ class Experts(Router):
     """Those layers."""
     shared_width: int | None = None
     """That of the expert which works on every token; None: there is none."""
-    latent: int | None = None
-    """How many numbers the experts read and write, where not those of the stream."""
 
 
 @dataclass(frozen=True)

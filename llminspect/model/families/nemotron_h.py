@@ -29,6 +29,7 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     settings.only("mamba_hidden_act", "silu")
     settings.only("mlp_hidden_act", "relu2")
     settings.skip(*OF_TRAINING)
+    settings.number("expand", 2.0)  # Stated, and what the heads say is taken.
     mixing = "moe" in kinds
     experts = settings.whole("n_routed_experts") if mixing else 0
     heads = settings.whole("num_attention_heads")
@@ -194,7 +195,7 @@ def mixture_specs(config: files.DecoderConfig, experts: files.Experts) -> list[T
 
 
 OF_TRAINING = """
-    use_mamba_kernels chunk_size expand mamba_proj_bias mamba_ssm_cache_dtype time_step_max time_step_floor
+    use_mamba_kernels chunk_size mamba_proj_bias mamba_ssm_cache_dtype time_step_max time_step_floor
     time_step_limit residual_in_fp32 rescale_prenorm_residual num_logits_to_keep moe_shared_expert_overlap
     n_shared_experts mtp_layers_block_type mtp_hybrid_override_pattern num_nextn_predict_layers mamba_dt_min
     mamba_dt_max mamba_dt_limit mamba_dt_init_floor rms_norm_eps intermediate_size
