@@ -23,7 +23,14 @@ SIZES = {
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
-HEADS = ("ForMaskedLM", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "Model")
+HEADS = (
+    "ForMaskedLM",
+    "ForSequenceClassification",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
+    "Model",
+    "ForMultipleChoice",
+)
 ENCODERS: dict[str, tuple[str, dict[str, tuple[Any, ...]]]] = {
     "modernbert": (
         "ModernBert",
@@ -106,6 +113,8 @@ def drawing(name: str) -> Callable[[Random], Draw]:
         head = random.choice(LIMITS.get(name, HEADS))
         if head in HEADS[1:3]:
             found["num_labels"] = random.choice((1, 2, 5))
+        if head == "ForMultipleChoice" and name == "electra":
+            found |= perhaps(random, summary_type=("first", "mean"), summary_activation=("gelu", "tanh"))
         config = getattr(t, f"{prefix}Config")(**found)
         return Draw(name, config, getattr(t, f"{prefix}{head}"), "encoder" if head == "Model" else "head")
 

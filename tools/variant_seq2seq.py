@@ -30,7 +30,11 @@ def drawing(name: str) -> Callable[[Random], Draw]:
         found |= {"max_position_embeddings": 64, "decoder_start_token_id": 2}
         found |= perhaps(random, activation_function=ACTIVATIONS, scale_embedding=(True, False))
         found |= perhaps(random, tie_word_embeddings=(True, False), pad_token_id=(0, 1, 5), forced_bos_token_id=(0, 7))
-        return Draw(name, config(**found), model, "encoder-decoder")
+        head = random.choice(("", "SequenceClassification", "QuestionAnswering")) if name in ("bart", "mbart") else ""
+        if head:
+            found |= {"num_labels": random.choice((1, 2, 5))} if head.startswith("S") else {}
+            model = getattr(t, model.__name__.replace("ConditionalGeneration", head))
+        return Draw(name, config(**found), model, "read-twice" if head else "encoder-decoder")
 
     draw.__name__ = name
     return draw

@@ -315,6 +315,10 @@ def t5(random: Random) -> Draw:
     kinds = ("relu", "gated-gelu", "gated-silu", "gelu", "gated-relu")
     found |= perhaps(random, feed_forward_proj=kinds, tie_word_embeddings=(True, False), layer_norm_epsilon=EPSILONS)
     found |= perhaps(random, scale_decoder_outputs=(True, False))
+    head = random.choice(("", "SequenceClassification", "QuestionAnswering"))
+    if head:
+        found |= {"num_labels": random.choice((1, 2, 5))} if head.startswith("S") else {}
+        return Draw("t5", t.T5Config(**found), getattr(t, f"T5For{head}"), "read-twice")
     return Draw("t5", t.T5Config(**found), t.T5ForConditionalGeneration, "encoder-decoder")
 
 

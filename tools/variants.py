@@ -36,6 +36,7 @@ import variant_state
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 import llminspect
+from llminspect.analysis.prompt import decoder_and_target, prompt_of_ids
 from llminspect.analysis.vectors import vectors_at
 from llminspect.errors import UserError
 
@@ -111,6 +112,7 @@ def expected(
         return getattr(output, part)[0].numpy()
 
     with torch.no_grad():
+        ids = ids[None] if draw.model.__name__.endswith("MultipleChoice") else ids
         single = taken(model(input_ids=ids, **given))
         with make_golden.in_float64():
             exact = type(model)(model.config).double().eval()
@@ -129,6 +131,9 @@ def computed(draw: variant_settings.Draw, folder: Path, ids: list[int], target: 
     model = llminspect.open_model(str(folder))
     if draw.kind == "encoder-decoder":
         return model.logits(model.run(target, cache=model.encode_source(ids)).stream_TD)
+    if draw.kind == "read-twice":
+        model, prompt = decoder_and_target(model, prompt_of_ids(ids, None, None), None, None)
+        ids = prompt.ids
     stream_TD = model.run(ids).stream_TD
     if model.architecture.head is not None:
         return model.label_scores(ids, stream_TD)
@@ -151,6 +156,8 @@ def variant(make: Any, seed: int, keep: Path | None) -> tuple[str, str]:
             most = min(model.config.vocab_size, 40)
             ids = torch.randint(3, most, (1, random.choice((1, 9, 30))), generator=generator)
             target = torch.randint(3, most, (1, 7), generator=generator)
+            if draw.kind == "read-twice":  # Labels are read at an end, and mBART's decoder starts with the last token.
+                ids[:, -1] = model.config.eos_token_id
             wanted, rounding = expected(draw, folder, ids, target)
         except Exception as error:
             return draw.family, f"unknown: {type(error).__name__}: {error!s:.200}"
