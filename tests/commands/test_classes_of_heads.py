@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
+    from tests.conftest import Program
 
 with np.load(FOLDER / "heads.npz") as file:
     RECORDED: dict[str, Array] = dict(file)
@@ -126,3 +127,25 @@ def test_what_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config | {"summary_type": "mean"}))
     with pytest.raises(ModelError, match="summary_type"):
         open_model(path)
+
+
+def test_a_pair_for_each_choice(called: Program, tmp_path: Path) -> None:
+    path = model_with("BertForMultipleChoice", tmp_path)
+    tokenizers = json.loads((FOLDER / "pairs.json").read_text())["tokenizers"]
+    (tmp_path / "tokenizer.json").write_text(tokenizers["bert"])
+    given, choices = ("forward", "w3 w14", "--model", path), ["w4", "w5 w6", "w7"]
+    ran = called(*given, *(word for choice in choices for word in ("--pair", choice)), "--json")
+    assert ran.code == 0, ran.err
+    alone = [called(*given, "--pair", choice, "--json").json["labels"][0] for choice in choices]
+    assert [label["prob"] for label in alone] == [None] * 3
+    logits = {label["label"]: label["logit"] for label in ran.json["labels"]}
+    assert logits == {label["label"]: label["logit"] for label in alone} and set(logits) == set(choices)
+    assert sum(label["prob"] for label in ran.json["labels"]) == pytest.approx(1)
+    second = [[token["text"] for token in tokens if token.get("second")] for tokens in ran.json["choices"]]
+    assert second == [["w4"], ["w5", "w6"], ["w7"]] and "ids" not in ran.json["provenance"]
+    python = llminspect.forward("w3 w14", path, pair=choices).labels
+    assert python is not None and python[0].label == ran.json["labels"][0]["label"]
+    shown = called(*given, "--pair", "w4", "--pair", "w7", "--color", "never").out
+    assert "choices of the text: logit and probability" in shown
+    refused = called("attend", *given[1:], "--pair", "w4", "--pair", "w7")
+    assert refused.code == 2 and "--pair was given twice" in refused.err
