@@ -19,7 +19,7 @@ from llminspect.analysis.prompt import (
     with_source,
 )
 from llminspect.analysis.result import Dims, Result, Tokens, token_documents
-from llminspect.analysis.states import StateLayer, check_attention, of_attention, of_states
+from llminspect.analysis.states import StateLayer, check_attention, of_attention, of_states, watch_states
 from llminspect.arguments.attend import AttendOptions, parse_shown
 from llminspect.arguments.ranges import Choice, parse_choice
 from llminspect.arguments.words import find_word, parse_pair
@@ -284,11 +284,13 @@ def attention_arrays(model: Model, options: AttendOptions, result: AttendResult)
     chosen_layers, chosen_heads = layers_and_heads(model, options)
     arrays |= {
         "weights": _streamed(model, ids, chosen_layers, chosen_heads, len(ids), WEIGHTS),
-        "layers": np.array(chosen_layers),
+        "layers": np.array(chosen_layers, int),
         "heads": np.array(chosen_heads),
         "ids": np.array(ids),
     }
     kept = [state for state in result.states or () if state.weights is not None]
+    if result.states and not kept:
+        kept = watch_states(model, ids, [state.layer for state in result.states], keep=True)
     if kept:
         arrays["state_weights"] = np.stack([state.weights for state in kept if state.weights is not None])
         arrays["state_layers"] = np.array([state.layer for state in kept])

@@ -65,7 +65,7 @@ def watch_states(
         if head is not None:
             sizes_TS = np.abs(weights_JTS[head]).astype(np.float64)
         whole, place_T = float(sizes_TS.sum()) or 1.0, np.arange(len(ids))
-        kept_TS = (sizes_TS if head is None else weights_JTS[head].copy()) if keep else None
+        kept_TS = (sizes_TS.astype(weights_JTS.dtype) if head is None else weights_JTS[head].copy()) if keep else None
         itself = float(np.trace(sizes_TS)) / whole
         reach = float((sizes_TS * np.abs(place_T[:, None] - place_T)).sum()) / whole
         found.append(
@@ -84,8 +84,10 @@ def chosen_states(model: Model, options: AttendOptions, ids: Sequence[int]) -> l
     """
     state, sizes = model.config.state, model.config.sizes
     chosen = parse_choice(options.layer, "layer", sizes.L)
-    if state is None or options.asks or options.mean or (chosen is None and options.head is not None):
+    if state is None or options.asks or options.mean:
         return []
+    if chosen is None and options.head is not None and not model.config.attending:
+        chosen = list(range(sizes.L))  # Without attention a head is one of every state.
     layers = [layer for layer in chosen or range(sizes.L) if model.config.state_of(layer) is not None]
     heads = None if chosen is None or not layers else parse_choice(options.head, "head", state.heads)
     if heads is not None and len(heads) > 1:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from llminspect.analysis.attend import attend
+from llminspect.analysis.attend import attend, attention_arrays
 from llminspect.analysis.experiments import experiment_taps
 from llminspect.analysis.generate import GenerateQuestion, generate
 from llminspect.analysis.patching import other_text, sweep
@@ -75,6 +75,12 @@ def test_attend_shows_them_and_says_which_layers_have_attention(name: str, opene
     assert all(0 <= state.on_itself <= 1 and 0 <= state.distance <= len(IDS) for state in every.states)
     assert all(state.weights is None for state in every.states)
     one = attend(model, AttendOptions(layer=str(layer), head="1"), prompt)
+    alone = attend(model, AttendOptions(head="1"), prompt)
+    assert alone.states is not None and [state.layer for state in alone.states] == list(config.state_layers)
+    assert [state.head for state in alone.states] == [None if config.attending else 1] * len(alone.states)
+    arrays = attention_arrays(model, AttendOptions(), every)
+    assert arrays["state_weights"].shape == (len(config.state_layers), len(IDS), len(IDS))
+    assert arrays["state_weights"].dtype == np.float32 and arrays["layers"].dtype == int
     assert one.states is not None and one.states[0].head == 1
     whole = attend(model, AttendOptions(layer=str(layer)), prompt)
     seen = Capture(f"layers.{layer}.state.weights")
