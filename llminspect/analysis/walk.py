@@ -117,6 +117,11 @@ def check_walks(model: Model) -> None:
         return
     lacks = "attention" if not sizes.H else "feed-forward step"
     why = model.no_next_token() or (f"it has no {lacks}" if not (sizes.H and sizes.F) else "it has no tokenizer")
+    if model.config.state is not None and not (sizes.H and sizes.F):
+        raise UsageError(
+            f"walk goes through attention and a feed-forward step, and {model.name} has no {lacks}",
+            "take a model that has both, such as smollm2; attend and forward work with this one",
+        )
     raise UsageError(
         f"{model.name} does not go from text to text: {why}",
         "take a model that generates, such as smollm2; the toys stand beside it anyway",

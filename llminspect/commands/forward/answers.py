@@ -161,7 +161,7 @@ def saliency(found: Saliency, labels: Sequence[str]) -> RenderableType:
     out = (
         "were it a straight line from here to a vector of noughts"
         if by_gradient
-        else "left out: no token attends to it; the last one keeps its own vector"
+        else "left out: no later token reads anything of it; the last one keeps its own vector"
     )
     strongest = sorted(range(len(texts)), key=lambda index: -abs(found.drops[index]))[:10]
     return Group(
