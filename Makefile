@@ -66,12 +66,14 @@ bench: .venv/installed-dev  ## Times everything, beside its peers where they are
 		$(PYTHON) -m pip --python $(BIN)/python install -q pip; }
 	@touch $@
 
-.venv/installed: .venv/python pyproject.toml
+PRODUCTS := llminspect/backends/kernels/products.c
+
+.venv/installed: .venv/python pyproject.toml $(PRODUCTS)
 	@echo "Installing llminspect and what it needs …"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e .
 	@touch $@
 
-.venv/installed-dev: .venv/python pyproject.toml
+.venv/installed-dev: .venv/python pyproject.toml $(PRODUCTS)
 	@echo "Installing llminspect and its development tools …"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
 	@touch $@ .venv/installed

@@ -5,16 +5,19 @@ from __future__ import annotations
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from llminspect.errors import ModelError, TokenizerAlone, UsageError, UserError
+from llminspect.errors import ModelError, TokenizerAlone, UsageError
 from llminspect.model.opened import Description, Model, end_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Literal
 
-    from llminspect.backends.jax.settings import EngineSettings, Number
+    from llminspect.backends.jax.settings import EngineSettings
     from llminspect.files.locate import Located
+    from llminspect.files.prepared_file import Planned
+    from llminspect.model.params import Params
     from llminspect.model.pooling import Declared
+    from llminspect.model.spec import TensorSpec
     from llminspect.text.tokenizer import Tokenizer
 
     Progress = Callable[[str, int, int | None], None]
@@ -54,7 +57,7 @@ def open_model(
     progress: Progress | None = None,
     streamed: bool = False,
     finite: bool = True,
-    kernels: Literal["numpy", "numba"] = "numpy",
+    kernels: Literal["compiled", "none"] | None = None,
     engine: EngineSettings | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Model:
@@ -63,8 +66,9 @@ def open_model(
     With `streamed` no prepared weights are used or made: a layer's weights are read from the model's own file each time
     they are needed, and only that layer's and the next one's are in memory. So it is, without being asked for, with
     weights that as float32 are larger than the machine's memory.
-    With the kernels of numba matrices that a GGUF file holds in blocks of 4, 5, 6 or 8 bits stay so and are multiplied
-    with as they are. Raises UsageError where there are none, UserError where numba is not installed.
+    With compiled `kernels` matrices that a GGUF file holds in blocks of 4, 5, 6 or 8 bits stay so and are multiplied
+    with as they are; where nothing is said, so it is with more than half a billion weights. Raises UsageError where a
+    file has no such matrix, UserError where nothing is compiled.
     `ignore_settings` are names of settings that are passed over though they are not understood; `adapter` is a LoRA
     that is added. The provenance says so.
     With an `engine` (`engine_settings`) JAX computes; `note` is given what it has to say of its devices and memory.
@@ -81,7 +85,7 @@ def open_model(
             progress=progress,
             streamed=True,
             finite=finite,
-            kernels=kernels,
+            kernels="none",
         )
         from llminspect.backends.jax.start import on_jax
 
@@ -90,19 +94,19 @@ def open_model(
 
     if name in TOYS:
         _built_in(name, ignore_settings, adapter)
-        if kernels == "numba":
-            from llminspect.backends.kernels.matrices import nothing_quantized
+        if kernels == "compiled":
+            from llminspect.backends.kernels import nothing_quantized
 
-            nothing_quantized(name)
+            raise nothing_quantized(name)
         toy = TOYS[name]()
         return Model(name, toy.architecture, toy.config, toy.params, _toy_tokenizer(name), {"file": "built in"})
     from llminspect.model.describing import describe
 
-    if adapter is not None and kernels == "numba":
-        raise UsageError("--kernels numba multiplies with the file's own blocks, to which no adapter can be added")
+    if adapter is not None and kernels == "compiled":
+        raise UsageError("--kernels compiled multiplies with the file's own blocks, to which no adapter can be added")
     located = _located(name, revision, offline, progress)
     description = describe(located, ignore_settings, adapter, offline)
-    return _assemble(description, progress, streamed, finite, kernels == "numba")
+    return _assemble(description, progress, streamed, finite, "none" if adapter else kernels, note)
 
 
 def _located(name: str, revision: str | None, offline: bool, progress: Progress | None) -> Located:
@@ -121,38 +125,6 @@ def _built_in(name: str, ignore_settings: Sequence[str], adapter: str | None) ->
     """Raise UsageError for what says nothing to a toy."""
     for option in ("--ignore-setting",) * bool(ignore_settings) + ("--adapter",) * (adapter is not None):
         raise UsageError(f"{option} says nothing to {name}, which is built in", "leave it out")
-
-
-def engine_settings(
-    engine: str, kernels: str, *, mesh: str | None, dtype: Number | None, coordinator: str | None, process: str | None
-) -> EngineSettings | None:
-    """How JAX runs, from the options of those names; None for numpy.
-
-    Raises UsageError for options that are the other engine's alone, UserError for what is not installed.
-    """
-    if engine == "numpy":
-        if kernels == "numba":
-            from llminspect.backends.kernels import check_installed
-
-            check_installed()
-        given = {"mesh": mesh, "dtype": dtype, "coordinator": coordinator, "process": process}
-        for option, value in given.items():
-            if value is not None:
-                raise UsageError(f"--{option} says nothing to the engine numpy", "give --engine jax as well")
-        return None
-    if kernels != "numpy":
-        raise UsageError("--kernels says nothing to the engine jax", "take --engine numpy")
-    from importlib.util import find_spec
-
-    from llminspect.backends.jax.settings import settings_of
-
-    settings = settings_of(mesh, dtype, coordinator, process)
-    if find_spec("jax") is None:
-        raise UserError(
-            "--engine jax needs JAX, which is not installed",
-            "pip install 'llminspect-cli[jax]', or 'llminspect-cli[cuda]' for NVIDIA GPUs",
-        )
-    return settings
 
 
 def open_tokenizer(
@@ -247,54 +219,36 @@ def _tokenizer_or_reason(located: Located, rows: int | None = None) -> Tokenizer
 
 
 def _assemble(
-    description: Description, progress: Progress | None, streamed: bool, finite: bool, kernels: bool
+    description: Description,
+    progress: Progress | None,
+    streamed: bool,
+    finite: bool,
+    kernels: Literal["compiled", "none"] | None,
+    note: Callable[[str], None] | None,
 ) -> Model:
+    from llminspect.backends.kernels import kept_in_blocks
     from llminspect.files.machine import keep_freed_memory
-    from llminspect.files.prepared import prepared
     from llminspect.files.prepared_file import Planned
     from llminspect.model import reading
-    from llminspect.model.params import OnDemand, Params
     from llminspect.model.spec import expanded_shape
 
     keep_freed_memory()
     reading.check_decodable(description)
-    located = description.located
+    located, config = description.located, description.config
     assert located is not None
-    config, in_blocks = description.config, {}
     tokenizer = _tokenizer_or_reason(located, rows=config.sizes.V)
-    if kernels:
-        from llminspect.backends.kernels.matrices import matrices
-
-        in_blocks = matrices(description, finite)
-    specs = [spec for spec in description.specs if spec.name not in in_blocks]
     plan = [
-        Planned(spec.name, expanded_shape(spec.shape, config.sizes), reading.reader(description, spec))
-        for spec in specs
+        (spec, Planned(spec.name, expanded_shape(spec.shape, config.sizes), reading.reader(description, spec)))
+        for spec in description.specs
     ]
-    if streamed or reading.larger_than_memory(sum(planned.nbytes for planned in plan)):
-        parts = {spec.name: reading.part_reader(description, spec) for spec in specs}
-        readers = {
-            planned.name: partial(reading.checked_array, planned) if finite else planned.read for planned in plan
-        }
-        on_demand = OnDemand(readers, {name: part for name, part in parts.items() if part})
-        for spec in specs:
-            if spec.shape == "V D" and spec.name in on_demand.parts:
-                on_demand[spec.name] = reading.row_by_row(on_demand, spec, config)
-        on_demand.update({name: partial(in_blocks.__getitem__, name) for name in in_blocks})
-        for spec, planned in zip(specs, plan, strict=True):
-            if spec.copies:  # They are compared where it is read whole, which may be never.
-                planned.read()
-        params = Params(on_demand, keep=False)
+    size = sum(planned.nbytes for _, planned in plan) // 4
+    in_blocks = kept_in_blocks(description, size, kernels, finite, note)
+    if in_blocks:
+        plan = [(spec, planned) for spec, planned in plan if spec.name not in in_blocks]
+    if streamed or reading.larger_than_memory(sum(planned.nbytes for _, planned in plan)):
+        params = _read_when_needed(description, plan, in_blocks, finite)
     else:
-        # The family is part of the key: another reading of the same file must not find this one's arrays.
-        key = f"{located.identity}-{description.architecture.name}-{READING}" + ("-beside-blocks" if in_blocks else "")
-        key += "".join(f"-ignoring-{name}" for name in located.read_as.get("ignored_settings", ()))
-        if description.adapter is not None:
-            key += f"-with-{description.adapter.files.identity}"
-        arrays = prepared(key, plan, progress=progress)
-        if finite and arrays.not_finite:
-            raise reading.not_finite(arrays.not_finite)
-        params = Params({**arrays, **in_blocks})
+        params = _prepared(description, [planned for _, planned in plan], in_blocks, finite, progress)
     return Model(
         located.name,
         description.architecture,
@@ -306,6 +260,50 @@ def _assemble(
         finite=finite,
         declared_pooling=cache(partial(declared_pooling, located, config.sizes.D)),
     )
+
+
+def _read_when_needed(
+    description: Description, plan: list[tuple[TensorSpec, Planned]], in_blocks: Mapping[str, Any], finite: bool
+) -> Params:
+    from llminspect.model import reading
+    from llminspect.model.params import OnDemand, Params
+
+    parts = {spec.name: reading.part_reader(description, spec) for spec, _ in plan}
+    readers = {p.name: partial(reading.checked_array, p) if finite else p.read for _, p in plan}
+    on_demand = OnDemand(readers, {name: part for name, part in parts.items() if part})
+    for spec, _ in plan:
+        if spec.shape == "V D" and spec.name in on_demand.parts:
+            on_demand[spec.name] = reading.row_by_row(on_demand, spec, description.config)
+    on_demand.update({name: partial(in_blocks.__getitem__, name) for name in in_blocks})
+    for spec, planned in plan:
+        if spec.copies:  # They are compared where it is read whole, which may be never.
+            planned.read()
+    return Params(on_demand, keep=False)
+
+
+def _prepared(
+    description: Description,
+    plan: list[Planned],
+    in_blocks: Mapping[str, Any],
+    finite: bool,
+    progress: Progress | None,
+) -> Params:
+    from llminspect.files.prepared import prepared
+    from llminspect.model.params import Params
+    from llminspect.model.reading import not_finite
+
+    located = description.located
+    assert located is not None
+    # The family is part of the key: another reading of the same file must not find this one's arrays.
+    key = f"{located.identity}-{description.architecture.name}-{READING}"
+    key += f"-beside-{len(in_blocks)}-in-blocks" if in_blocks else ""
+    key += "".join(f"-ignoring-{name}" for name in located.read_as.get("ignored_settings", ()))
+    if description.adapter is not None:
+        key += f"-with-{description.adapter.files.identity}"
+    arrays = prepared(key, plan, progress=progress)
+    if finite and arrays.not_finite:
+        raise not_finite(arrays.not_finite)
+    return Params({**arrays, **in_blocks})
 
 
 def declared_pooling(located: Located, width: int) -> Declared | None:

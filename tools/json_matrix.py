@@ -54,7 +54,7 @@ encode --decode 7356,4502,8363 ; encode --search *ization --longest --limit 3 ; 
 +attend TEXT --find "her->Alice" --control "Mary gave Bob her book" ; =attend TEXT --save page.html --interactive
 +forward FRANCE --lens --target " Paris" ; +forward FRANCE --lens --all --top 2 ; +forward FRANCE --saliency
 +forward FRANCE --attribution --target " Paris" --versus " Rome" ; +forward TEXT --surprise ; forward hi --chat --at 1
-+forward --surprise --window 64 < prose ; =forward --perplexity --lines < lines ; forward "A cat" --kernels numba
++forward --surprise --window 64 < prose ; =forward --perplexity --lines < lines ; forward "A cat" --kernels compiled
 +forward "The cat" --patch "The dog" --sweep attention ; forward FRANCE --patch ITALY --into 3.stream --position 3
 forward "A cat" --steer "London - Paris@10*2" ; forward "A cat" --engine jax ; +generate TEXT --max-tokens 5 ; +info
 forward "A cat" --trace --digits 3 --save f.json ; +generate "Once" --tree 2 --max-tokens 2 ; +walk TEXT
@@ -65,7 +65,7 @@ generate FRANCE --patch ITALY --into 3.stream --position 3 --max-tokens 2 ; =wal
 minilm: +tokenize "Unaffable naïve" --steps ; encode --decode "Hello World" ; encode --one-hot hi --save o.json ; +info
 forward "A cat" ; +embed CAT "A dog sat." "It rains." --pool mean --similarity ; embed --lines --pool first < cats
 embed "A cat" --at final --save e.npz ; +embed "A cat sat" --positions ; generate hi ; verify ; +attend CAT --rollout
-attend CAT --measure next ; attend CAT --find "cat->sat" ; embed hi --kernels numba --offline
+attend CAT --measure next ; attend CAT --find "cat->sat" ; embed hi --kernels compiled --offline
 toy: +tokenize "hello world !" ; tokenize "hello moon" ; +encode "hello world !" --one-hot ; encode --decode 0,1,2
 +embed "hello world !" --nearest 2 --similarity --metric dot ; embed hello --with world --pool last --save e.npz
 +forward world ; =forward world --steps ; =forward world --save f.svg ; forward world --steer x ; attend hello
@@ -109,7 +109,8 @@ cache clear --limit 20 ; +cache verify model ; cache show nothing ; LLMINSPECT_H
 forward hi --nonsense ; =--version ; attend TEXT --file inputs/lines ; forward --file inputs/nothing ; forward ; +schema
 forward TEXT --lines ; forward --ids 1,x ; embed --ids -1 ; generate hi --stop "" ; =schema walk ; embed --analogy ""
 attend hi --interactive ; forward hi --engine none ; forward hi --into 3.stream ; forward hi --surprise --lens
-generate hi --stream --watch ; forward hi --kernels numba --engine jax ; =schema tokenize ; =schema encode ; cache DRAWN
+generate hi --stream --watch ; forward hi --kernels compiled --engine jax ; =schema tokenize ; =schema encode
+cache DRAWN
 =schema embed ; =schema attend ; =schema forward ; =schema generate ; =schema diff ; =schema models ; =schema pull
 =schema info ; =schema verify ; =schema cache ; =schema schema ; =schema nothing ; models DRAWN ; schema DRAWN
 golden/*: embed IDS --nearest 3 --similarity --project pca ; embed IDS --at 1 --pool mean ; +attend IDS ; info

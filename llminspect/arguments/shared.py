@@ -65,8 +65,11 @@ class EngineOptions:
     engine: Literal["numpy", "jax"] = option(
         "numpy", envvar="LLMINSPECT_ENGINE", help="jax: compiled; for GPUs, and several hosts."
     )
-    kernels: Literal["numpy", "numba"] = option(
-        "numpy", envvar="LLMINSPECT_KERNELS", help="numba: multiply with 4 to 8 bits as the file has them."
+    kernels: Literal["compiled", "none"] | None = option(
+        envvar="LLMINSPECT_KERNELS",
+        help="compiled: multiply with 4 to 8 bits as a GGUF file has them; none: with float32. Default: compiled for "
+        "models over half a billion weights.",
+        show_default=False,
     )
     mesh: str | None = option(metavar="data=2,model=4", help="With jax: cut the model, and batches, over devices.")
     dtype: Literal["float32", "bfloat16"] | None = option(

@@ -30,7 +30,8 @@ def open_model_for(
     finite: bool = True,
 ) -> Model:
     """Open the model of the command line, with a progress bar where something has to be fetched first."""
-    from llminspect.opening import engine_settings, open_model
+    from llminspect.backends.settings import engine_settings
+    from llminspect.opening import open_model
 
     settings = engine_settings(**vars(engine))
     if settings is not None and settings.coordinator is not None:

@@ -223,8 +223,8 @@ TYPES = (
     NumberType("F16", 1, 2, 1, plain="<f2"),
     NumberType("Q4_0", 32, 18, 2, decode=partial(_of_32, at=2, minus=8), scales=(0,)),
     NumberType("Q4_1", 32, 20, 3, decode=partial(_of_32, at=4, minimum=2), scales=(0, 2)),
-    NumberType("Q5_0", 32, 22, 6, decode=partial(_of_32, at=6, fifth=2, minus=16)),
-    NumberType("Q5_1", 32, 24, 7, decode=partial(_of_32, at=8, fifth=4, minimum=2)),
+    NumberType("Q5_0", 32, 22, 6, decode=partial(_of_32, at=6, fifth=2, minus=16), scales=(0,)),
+    NumberType("Q5_1", 32, 24, 7, decode=partial(_of_32, at=8, fifth=4, minimum=2), scales=(0, 2)),
     NumberType("Q8_0", 32, 34, 8, decode=_q8, scales=(0,)),
     NumberType("Q8_1", 32, 36, 9, decode=partial(_q8, at=4)),
     NumberType("Q2_K", 256, 84, 10, decode=_q2_k),
@@ -237,10 +237,10 @@ TYPES = (
     NumberType("IQ2_XS", 256, 74, 17, decode=partial(_few_bits, name="iq2_xs")),
     NumberType("IQ3_XXS", 256, 98, 18, decode=partial(_few_bits, name="iq3_xxs")),
     NumberType("IQ1_S", 256, 50, 19, decode=partial(_few_bits, name="iq1_s")),
-    NumberType("IQ4_NL", 32, 18, 20, decode=_iq4_nl),
+    NumberType("IQ4_NL", 32, 18, 20, decode=_iq4_nl, scales=(0,)),
     NumberType("IQ3_S", 256, 110, 21, decode=partial(_few_bits, name="iq3_s")),
     NumberType("IQ2_S", 256, 82, 22, decode=partial(_few_bits, name="iq2_s")),
-    NumberType("IQ4_XS", 256, 136, 23, decode=_iq4_xs),
+    NumberType("IQ4_XS", 256, 136, 23, decode=_iq4_xs, scales=(0,)),
     NumberType("I8", 1, 1, 24, plain="i1"),
     NumberType("I16", 1, 2, 25, plain="<i2"),
     NumberType("I32", 1, 4, 26, plain="<i4"),
@@ -271,5 +271,5 @@ TYPES = (
 BY_NAME = {kind.name: kind for kind in TYPES}
 BY_NUMBER = {kind.number: kind for kind in TYPES if kind.number is not None}
 SAFETENSORS = {kind.name: kind for kind in TYPES if kind.number is None or kind.weights == 1}
-COMPILED = {kind.name: kind for kind in TYPES if kind.scales}
+COMPILED = {kind.name: kind for kind in TYPES if kind.scales or kind.name == "MXFP4"}
 """The types that compiled code multiplies with as they are."""

@@ -37,7 +37,7 @@ def open_model(name: str = DEFAULT, *, streamed: bool = False, where: ModelOptio
     >>> model.config.sizes.D, model.run([0, 1, 2]).stream_TD.shape
     (4, (3, 4))
     """
-    from llminspect.opening import engine_settings
+    from llminspect.backends.settings import engine_settings
     from llminspect.opening import open_model as work
 
     where = checked(replace(where, model=name))

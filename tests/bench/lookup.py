@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from importlib.util import find_spec
 from statistics import median
 from typing import TYPE_CHECKING
 
-from tests.bench.report import Bench, milliseconds, say, table, times, title
+from tests.bench.report import Bench, compiled, milliseconds, say, table, times, title
 
 if TYPE_CHECKING:
     from llminspect.model.opened import Model
@@ -30,8 +29,8 @@ def lookup(bench: Bench) -> None:
 
     title("Decoding with guesses")
     models = {"numpy": open_model(bench.model, offline=True)}
-    if find_spec("numba") is not None:
-        models["numba, 4 bits"] = open_model(bench.model, offline=True, kernels="numba")
+    if compiled():
+        models["compiled, 4 bits"] = open_model(bench.model, offline=True, kernels="compiled")
     rows = []
     for what, text in TEXTS.items():
         for engine, model in models.items():

@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 from functools import partial
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from tests.bench.measure import THREADS, Worker, interleaved, medians
-from tests.bench.report import Bench, milliseconds, say, table, times, title, verdict
+from tests.bench.report import Bench, compiled, milliseconds, say, table, times, title, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,9 +64,9 @@ def decoding(bench: Bench) -> None:
     with ExitStack() as stack:
         own = stack.enter_context(Worker(sys.executable, "use_llminspect.py", bench.model))
         workers = {"llminspect": own, **_torch_workers(bench, stack, lens=False)}
-        if find_spec("numba") is not None:
-            workers["llminspect, numba, 4 bits"] = stack.enter_context(
-                Worker(sys.executable, "use_llminspect.py", bench.model, "numba")
+        if compiled():
+            workers["llminspect, compiled, 4 bits"] = stack.enter_context(
+                Worker(sys.executable, "use_llminspect.py", bench.model, "compiled")
             )
         if "llama.cpp" in bench.installed:
             from llminspect.files.locate import locate

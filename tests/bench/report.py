@@ -93,7 +93,7 @@ def verdict(reached: bool) -> str:
 def machine(bench: Bench) -> None:
     """What it ran on, and who takes part."""
     title("The machine")
-    own = _versions(sys.executable, ("numpy", "typer", "tokenizers", "tiktoken", "numba"))
+    own = _versions(sys.executable, ("numpy", "typer", "tokenizers", "tiktoken"))
     say(
         f"{_processor()}, {os.cpu_count()} cores, {_memory_gb():.0f} GB of memory, "
         f"{platform.system()} {platform.machine()}; Python {platform.python_version()}, {own}. "
@@ -137,3 +137,15 @@ def _memory_gb() -> float:
 
 def importable(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
+
+
+def compiled() -> bool:
+    """Whether products with a file's own blocks are compiled here."""
+    from llminspect.backends.kernels.library import library
+    from llminspect.errors import UserError
+
+    try:
+        library()
+    except UserError:
+        return False
+    return True

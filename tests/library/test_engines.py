@@ -32,8 +32,8 @@ def test_the_mesh_and_the_type_of_the_weights_are_taken() -> None:
     assert {str(array.dtype) for array in model.engine.arrays.values()} == {"bfloat16"}
 
 
-def test_numba_computes_with_the_blocks_of_the_file() -> None:
-    model = llminspect.open_model("smollm2", kernels="numba")
+def test_compiled_products_of_the_blocks_of_the_file() -> None:
+    model = llminspect.open_model("smollm2", kernels="compiled")
     assert type(model.params["layers.0.feedforward.gate.weight"]).__name__ != "memmap"
     found = llminspect.forward("The capital of France is", model, top=1).next
     assert found is not None and found[0].text == " Paris"
@@ -44,9 +44,12 @@ def test_numba_computes_with_the_blocks_of_the_file() -> None:
     [
         (lambda: llminspect.open_model("toy", mesh="model=2"), "mesh says nothing to the engine numpy"),
         (lambda: llminspect.open_model("toy", dtype="bfloat16"), "dtype says nothing to the engine numpy"),
-        (lambda: llminspect.open_model("toy", engine="jax", kernels="numba"), "kernels says nothing to the engine jax"),
+        (
+            lambda: llminspect.open_model("toy", engine="jax", kernels="compiled"),
+            "kernels says nothing",
+        ),
         (lambda: llminspect.open_model("toy", engine="jax", mesh="all=2"), "mesh cannot read 'all=2'"),
-        (lambda: llminspect.open_model("toy", kernels="numba"), "toy"),
+        (lambda: llminspect.open_model("toy", kernels="compiled"), "toy"),
     ],
 )
 def test_what_says_nothing_to_an_engine_is_refused(call: Callable[[], Any], message: str) -> None:
@@ -58,5 +61,3 @@ def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match="needs JAX"):
         llminspect.open_model("toy", engine="jax")
-    with pytest.raises(UserError, match="needs numba"):
-        llminspect.open_model("smollm2", kernels="numba")

@@ -102,7 +102,7 @@ def test_a_wrong_value_is_refused(name: str, field: str, hint: Any, option: Any)
         (lambda: llminspect.generate("world", "toy", max_tokens=-3), "x>=0"),
         (lambda: llminspect.forward("world", "toy", top=-1), "x>=0"),
         (lambda: llminspect.open_model("toy", engine="tpu"), "'numpy', 'jax'"),
-        (lambda: llminspect.open_model("toy", kernels="cuda"), "'numpy', 'numba'"),
+        (lambda: llminspect.open_model("toy", kernels="cuda"), "'compiled', 'none'"),
         (lambda: llminspect.cache(cast("Any", "remove")), "'show', 'verify', 'clear'"),
         (lambda: llminspect.verify("toy", bound=-1), "x>=0"),
         (lambda: llminspect.diff("world", "toy", against="hello", top=0), "x>=1"),

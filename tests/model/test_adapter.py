@@ -169,8 +169,8 @@ def test_where_there_is_none(tmp_path: Path) -> None:
         open_model(base, adapter=str(tmp_path / "adapter_model.bin"))
     with pytest.raises(UsageError, match="--adapter says nothing to toy"):
         open_model("toy", adapter=str(tmp_path))
-    with pytest.raises(UsageError, match="numba"):
-        open_model(base, adapter=str(tmp_path), kernels="numba")
+    with pytest.raises(UsageError, match="no adapter can be added"):
+        open_model(base, adapter=str(tmp_path), kernels="compiled")
 
 
 def test_info_says_what_is_added(called: Program) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llminspect.backends.kernels.library import library
 from llminspect.core.array import RowsOnDemand, linear
 from llminspect.core.threads import products
-from llminspect.errors import ModelError, UsageError, UserError
+from llminspect.errors import ModelError
 from llminspect.files.quant_types import COMPILED
+from llminspect.files.weights import dequantize
 from llminspect.model.reading import not_finite
 from llminspect.model.spec import expanded_shape
 
@@ -28,10 +30,14 @@ SHAPES = {"V D", "HE D", "KE D", "D HE", "F D", "D F"}
 """Of the arrays that are multiplied with, or looked up in, and nothing else."""
 
 FEW = 4
-"""Rows up to which a product is taken block by block; of more, numpy's with the decoded matrix takes no longer."""
+"""Rows of x up to which the weights are only ever in registers."""
+UNIT, ARRANGED, DEEP, TALL = 64, 80, 512, 24
+"""As in products.c."""
+MOST = 1024
+"""Rows of x that are multiplied at once: they are copied into another order."""
 
 WORTH_SHARING = 2_000_000
-"""Weights from which on a second thread saves more time than it takes to wake it."""
+"""Multiplications from which on a second thread saves more time than it takes to wake it."""
 
 
 class Blocks(RowsOnDemand):
@@ -40,23 +46,43 @@ class Blocks(RowsOnDemand):
     def __init__(self, kind: NumberType, blocks_OB: Array, threads: int) -> None:
         rows, row_bytes = blocks_OB.shape
         super().__init__((rows, row_bytes // kind.bytes * kind.weights), self._decoded)
-        self._compiled, self._kind, self._threads = _compiled(), kind, threads
-        self._bytes, self._row_bytes = blocks_OB.reshape(-1), row_bytes
+        self._library, self._kind, self._threads, self._blocks_OB = library(), kind, threads, blocks_OB
 
     def products(self, x_NI: Array) -> Array:
         """x Wᵀ [N, I] -> [N, O]."""
-        if len(x_NI) > FEW or x_NI.dtype != np.float32:
+        if x_NI.dtype != np.float32:
             return self._by_numpy(x_NI)
         y_NO = np.empty((len(x_NI), len(self)), np.float32)
-        # Copied only where it is not of the one type that the compiled function knows.
-        x, y = np.require(x_NI, requirements=["C", "W"]).reshape(-1), y_NO.reshape(-1)
-        kind, halves, width = self._kind.number, self._compiled.HALVES, self.shape[1]
+        for start in range(0, len(x_NI), MOST):
+            x, y = np.ascontiguousarray(x_NI[start : start + MOST]), y_NO[start : start + MOST]
+            self._shared(self._few(x, y) if len(x) <= FEW else self._many(x, y), len(x))
+        return y_NO
+
+    def _few(self, x_NI: Array, y_NO: Array) -> Callable[[int, int], None]:
+        number, width = x_NI.shape
+        arranged = np.empty(number * width // UNIT * ARRANGED, np.float32)
+        self._library.arrange(self._kind.number, x_NI.ctypes.data, number, width, arranged.ctypes.data)
+        return lambda start, stop: self._library.few(
+            *self._matrix, arranged.ctypes.data, number, width, y_NO.ctypes.data, len(self), start, stop
+        )
+
+    def _many(self, x_NI: Array, y_NO: Array) -> Callable[[int, int], None]:
+        number, width = x_NI.shape
+        across = 8 if number <= 8 else 16
+        filled = -(-number // across) * across
+        packed = np.empty(filled * width, np.float32)
+        self._library.pack(self._kind.number, x_NI.ctypes.data, number, width, across, packed.ctypes.data)
 
         def some(start: int, stop: int) -> None:
-            self._compiled.products(kind, halves, self._bytes, self._row_bytes, x, width, y, start, stop)
+            scratch = np.zeros(TALL * (DEEP + filled), np.float32)
+            sizes, out = (number, width, across), (y_NO.ctypes.data, len(self), start, stop)
+            self._library.many(*self._matrix, packed.ctypes.data, *sizes, *out, scratch.ctypes.data)
 
-        self._shared(some, 0, len(self))
-        return y_NO
+        return some
+
+    @property
+    def _matrix(self) -> tuple[int | None, int, int]:
+        return self._kind.number, self._blocks_OB.ctypes.data, self._blocks_OB.shape[1]
 
     def _by_numpy(self, x_NI: Array) -> Array:
         y_NO = np.empty((len(x_NI), len(self)), np.result_type(x_NI, np.float32))
@@ -67,25 +93,19 @@ class Blocks(RowsOnDemand):
 
     def finite(self) -> bool:
         """Whether no weight is NaN or infinite: then no scale is."""
-        blocks = self._bytes.reshape(-1, self._kind.bytes).view("<u2")
+        if not self._kind.scales:  # A power of two is always a number.
+            return True
+        blocks = self._blocks_OB.reshape(-1, self._kind.bytes).view("<u2")
         return not any((blocks[:, at // 2] & 0x7C00 == 0x7C00).any() for at in self._kind.scales)
 
     def _decoded(self, start: int, stop: int) -> Array:
-        weights_PI = np.empty((stop - start, self.shape[1]), np.float32)
-        weights, halves, width = weights_PI.reshape(-1), self._compiled.HALVES, self.shape[1]
+        return dequantize(self._kind.name, self._blocks_OB[start:stop]).reshape(stop - start, -1)
 
-        def some(first: int, last: int) -> None:
-            blocks = self._bytes[first * self._row_bytes : last * self._row_bytes]
-            out = weights[(first - start) * width : (last - start) * width]
-            self._compiled.decoded(self._kind.number, halves, blocks, self._row_bytes, out, width)
-
-        self._shared(some, start, stop)
-        return weights_PI
-
-    def _shared(self, work: Callable[[int, int], None], start: int, stop: int) -> None:
-        """`work(start, stop)`, where that is much by several threads."""
-        number = self._threads if (stop - start) * self.shape[1] >= WORTH_SHARING else 1
-        cuts = [start + (stop - start) * part // number for part in range(number + 1)]
+    def _shared(self, work: Callable[[int, int], None], times: int) -> None:
+        """`work(start, stop)` for all rows, where that is much by several threads."""
+        rows = len(self)
+        number = self._threads if rows * self.shape[1] * times >= WORTH_SHARING else 1
+        cuts = [rows * part // number for part in range(number + 1)]
         others = [_helpers(self._threads).submit(work, *ends) for ends in pairwise(cuts[1:])]
         work(cuts[0], cuts[1])
         for other in others:
@@ -102,13 +122,10 @@ def _helpers(threads: int) -> Any:
 def matrices(description: Description, finite: bool = True) -> dict[str, Any]:
     """The matrices of a model that its file keeps in blocks of a known kind, by their names in the core.
 
-    Raises UsageError where it has none, UserError where numba does not work, ModelError where, with `finite`, a weight
-    is NaN or infinite.
+    Raises UserError where there are no compiled products, ModelError where, with `finite`, a weight is NaN or infinite.
     """
     found = {spec: kind for spec in description.specs if (kind := _kind(description, spec)) is not None}
-    if not found:
-        nothing_quantized(description.name)
-    threads = _threads()
+    threads = _threads() if found else 1
     by_name = {spec.name: Blocks(kind, _blocks(description, spec, kind), threads) for spec, kind in found.items()}
     wrong = [name for name, matrix in by_name.items() if finite and not matrix.finite()]
     if wrong:
@@ -116,19 +133,14 @@ def matrices(description: Description, finite: bool = True) -> dict[str, Any]:
     return by_name
 
 
-def nothing_quantized(name: str) -> NoReturn:
-    raise UsageError(
-        f"{name} has no matrix in blocks of {', '.join(COMPILED)} that --kernels numba could multiply with",
-        "leave it out, or take a GGUF file that is quantized",
-    )
-
-
 def _kind(description: Description, spec: TensorSpec) -> NumberType | None:
     located = description.located
     weights = None if located is None or located.format != "gguf" else located.weights
     if weights is None or spec.shape not in SHAPES or not isinstance(spec.gguf, str):
         return None
-    return COMPILED.get(weights.tensors[spec.gguf].type)
+    kind = COMPILED.get(weights.tensors[spec.gguf].type)
+    whole = expanded_shape(spec.shape, description.config.sizes)[1] % UNIT == 0
+    return kind if whole else None
 
 
 def _blocks(description: Description, spec: TensorSpec, kind: NumberType) -> Array:
@@ -146,16 +158,6 @@ def _blocks(description: Description, spec: TensorSpec, kind: NumberType) -> Arr
     if blocks_OB.shape != (rows, width // kind.weights * kind.bytes):
         raise ModelError(f"tensor {spec.name} has not the shape {(rows, width)} that the configuration says")
     return blocks_OB
-
-
-@cache
-def _compiled() -> Any:
-    """What numba compiled, or compiles now. UserError: it cannot be imported here."""
-    try:
-        from llminspect.backends.kernels import compiled
-    except ImportError as error:  # It says so where it is older than Python or numpy.
-        raise UserError(f"numba cannot be used: {error}", "pip install -U 'llminspect-cli[compiled]'") from None
-    return compiled
 
 
 def _threads() -> int:

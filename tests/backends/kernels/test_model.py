@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from llminspect.backends.kernels.library import library
 from llminspect.backends.kernels.matrices import Blocks
 from llminspect.core.tap import Capture
 from llminspect.opening import open_model
 from tests.closeness import assert_close
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from llminspect.model.opened import Model
     from tests.conftest import Program
 
 
 @pytest.fixture(scope="module")
 def in_blocks(smollm2: Model) -> Model:
-    return open_model("smollm2", offline=True, kernels="numba")
+    return open_model("smollm2", offline=True, kernels="compiled")
 
 
 @pytest.mark.parametrize("tokens", [1, 3, 12, 40])
@@ -42,7 +45,7 @@ def test_every_matrix_stays_in_blocks(in_blocks: Model) -> None:
 
 
 def test_a_streamed_model_keeps_its_blocks(in_blocks: Model) -> None:
-    streamed = open_model("smollm2", offline=True, kernels="numba", streamed=True)
+    streamed = open_model("smollm2", offline=True, kernels="compiled", streamed=True)
     first, second = (model.run([5, 6, 7]).stream_TD for model in (in_blocks, streamed))
     assert np.array_equal(first, second)
     assert isinstance(streamed.params["embedding.weight"], Blocks)
@@ -66,7 +69,7 @@ COMMANDS = (
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_commands_answer_the_same(called: Program, smollm2: Model, command: tuple[str, ...]) -> None:
     documents = []
-    for kernels in ("numpy", "numba"):
+    for kernels in ("none", "compiled"):
         ran = called(*command, "--model", "smollm2", "--offline", "--kernels", kernels, "--json")
         assert (ran.code, ran.err) == (0, "")
         documents.append(ran.json)
@@ -99,19 +102,43 @@ def refused(called: Program, *arguments: str) -> tuple[int, str]:
 
 
 def test_nothing_quantized(called: Program) -> None:
-    code, line = refused(called, "--model", "toy", "--kernels", "numba")
+    code, line = refused(called, "--model", "toy", "--kernels", "compiled")
     assert code == 2
     assert "no matrix in blocks of Q4_0" in line
 
 
 def test_not_with_jax(called: Program) -> None:
-    code, line = refused(called, "--model", "toy", "--kernels", "numba", "--engine", "jax")
+    code, line = refused(called, "--model", "toy", "--kernels", "compiled", "--engine", "jax")
     assert code == 2
     assert "--kernels says nothing to the engine jax" in line
 
 
-def test_numba_that_is_missing(called: Program, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    code, line = refused(called, "--model", "smollm2", "--kernels", "numba")
+@pytest.fixture
+def nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr("llminspect.backends.kernels.library.EXTENSION_SUFFIXES", [])
+    library.cache_clear()
+    yield
+    library.cache_clear()
+
+
+@pytest.mark.usefixtures("nothing_compiled")
+def test_without_a_compiler(called: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, line = refused(called, "--model", "smollm2", "--kernels", "compiled")
     assert code == 1
-    assert "pip install 'llminspect-cli[compiled]'" in line
+    assert "no C compiler was found" in line
+    monkeypatch.setattr("llminspect.backends.kernels.LARGE", 0)  # Unless they were asked for it goes on, and says so.
+    ran = called("forward", "The capital of France is", "--model", "smollm2", "--top", "1", "--json")
+    assert ran.code == 0 and ran.json["next"][0]["text"] == " Paris"
+    assert "weights become float32" in called("forward", "the cat", "--model", "smollm2").err
+
+
+def test_large_models_are_multiplied_with_as_they_are(smollm2: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def kept(**given: Any) -> bool:
+        opened = open_model("smollm2", offline=True, **given)
+        return isinstance(opened.params["layers.0.attention.query.weight"], Blocks)
+
+    assert not kept()
+    monkeypatch.setattr("llminspect.backends.kernels.LARGE", 134_000_000)
+    assert kept() and not kept(kernels="none")
+    monkeypatch.setattr("llminspect.backends.kernels.LARGE", 135_000_000)
+    assert not kept()

@@ -1,4 +1,4 @@
-"""llminspect as a library: passes and decoding. Arguments: the model; jax or numba, if that is to compute."""
+"""llminspect as a library: passes and decoding. Arguments: the model; jax or compiled, if that is to compute."""
 
 import sys
 import threading
@@ -10,7 +10,7 @@ from serve import ids, serve
 from llminspect.core.tap import NO_TAP, Capture
 from llminspect.opening import open_model
 
-model = open_model(sys.argv[1], offline=True, kernels="numba" if sys.argv[2:] == ["numba"] else "numpy")
+model = open_model(sys.argv[1], offline=True, kernels="compiled" if sys.argv[2:] == ["compiled"] else "none")
 if sys.argv[2:] == ["jax"]:
     from llminspect.backends.jax.settings import EngineSettings
     from llminspect.backends.jax.start import on_jax

@@ -1,0 +1,43 @@
+"""The compiled products (products.c): a library of C, opened where it was built and the processor can run it."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+from llminspect.errors import UserError
+
+_NUMBER, _SIZE, _ARRAY = ctypes.c_int, ctypes.c_ssize_t, ctypes.c_void_p
+_MATRIX = (_NUMBER, _ARRAY, _SIZE)
+"""A type's number in GGUF files, the blocks, the bytes of a row."""
+_RESULT = (_ARRAY, _SIZE, _SIZE, _SIZE)
+"""The numbers [N, O], O, and which rows of the matrix are taken: the first, and the one after the last."""
+_FUNCTIONS: dict[str, tuple[object, ...]] = {
+    "arrange": (_NUMBER, _ARRAY, _SIZE, _SIZE, _ARRAY),
+    "few": (*_MATRIX, _ARRAY, _SIZE, _SIZE, *_RESULT),
+    "pack": (_NUMBER, _ARRAY, _SIZE, _SIZE, _SIZE, _ARRAY),
+    "many": (*_MATRIX, _ARRAY, _SIZE, _SIZE, _SIZE, *_RESULT, _ARRAY),
+}
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """The library. Raises UserError where it is not there, or the processor has not its instructions."""
+    found = [path for suffix in EXTENSION_SUFFIXES for path in Path(__file__).parent.glob(f"_products{suffix}")]
+    if not found:
+        raise UserError(
+            "the compiled products are not there: no C compiler was found when llminspect was installed",
+            "pip install --force-reinstall --no-deps llminspect-cli, where there is one; or --kernels none",
+        )
+    try:
+        opened = ctypes.CDLL(str(found[0]))
+    except OSError as error:
+        raise UserError(f"the compiled products cannot be opened: {error}", "--kernels none does without") from None
+    if not opened.usable():
+        raise UserError("this processor has no AVX2, which the compiled products need", "--kernels none does without")
+    for name, arguments in _FUNCTIONS.items():
+        function = getattr(opened, name)
+        function.argtypes, function.restype = arguments, None
+    return opened

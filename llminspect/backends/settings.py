@@ -1,0 +1,44 @@
+"""Which engine computes, from the options that say so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llminspect.errors import UsageError, UserError
+
+if TYPE_CHECKING:
+    from llminspect.backends.jax.settings import EngineSettings, Number
+
+
+def engine_settings(
+    engine: str,
+    kernels: str | None,
+    *,
+    mesh: str | None,
+    dtype: Number | None,
+    coordinator: str | None,
+    process: str | None,
+) -> EngineSettings | None:
+    """How JAX runs, from the options of those names; None for numpy.
+
+    Raises UsageError for options that are the other engine's alone, UserError for what is not installed.
+    """
+    if engine == "numpy":
+        given = {"mesh": mesh, "dtype": dtype, "coordinator": coordinator, "process": process}
+        for option, value in given.items():
+            if value is not None:
+                raise UsageError(f"--{option} says nothing to the engine numpy", "give --engine jax as well")
+        return None
+    if kernels is not None:
+        raise UsageError("--kernels says nothing to the engine jax", "take --engine numpy")
+    from importlib.util import find_spec
+
+    from llminspect.backends.jax.settings import settings_of
+
+    settings = settings_of(mesh, dtype, coordinator, process)
+    if find_spec("jax") is None:
+        raise UserError(
+            "--engine jax needs JAX, which is not installed",
+            "pip install 'llminspect-cli[jax]', or 'llminspect-cli[cuda]' for NVIDIA GPUs",
+        )
+    return settings

@@ -1,0 +1,55 @@
+"""The C code itself: without instructions of one processor, and watched by the compiler's sanitizers."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import llminspect.backends.kernels
+from llminspect.backends.kernels import library
+from llminspect.backends.kernels.matrices import Blocks
+from llminspect.files.quant_types import COMPILED
+from tests.backends.kernels.test_blocks import numpys, random_blocks
+from tests.closeness import assert_close
+
+if TYPE_CHECKING:
+    import pytest
+
+SOURCE = Path(llminspect.backends.kernels.__file__).with_name("products.c")
+COMPILER = shutil.which("gcc") or shutil.which("cc")
+OPTIONS = ("-std=gnu11", "-ffp-contract=fast", "-Wall", "-Wextra", "-Werror", "-Wno-psabi")
+
+
+def built(folder: Path, *options: str) -> Path:
+    assert COMPILER, "a C compiler is needed"
+    target = folder / "built.so"
+    subprocess.run([COMPILER, *OPTIONS, *options, "-o", target], check=True, capture_output=True)
+    return target
+
+
+def test_the_code_for_any_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = built(tmp_path, "-O1", "-DPORTABLE", "-shared", "-fPIC", str(SOURCE))
+    monkeypatch.setattr(library, "EXTENSION_SUFFIXES", [".so"])
+    monkeypatch.setattr(library, "__file__", str(tmp_path / "library.py"))
+    made.rename(tmp_path / "_products.so")
+    library.library.cache_clear()
+    try:
+        for name in COMPILED:
+            raw = random_blocks(name, 29, 6)
+            weights_OI = numpys(name, raw)
+            for number in (1, 4, 9, 17):
+                x_NI = np.random.default_rng(number).normal(size=(number, weights_OI.shape[1])).astype(np.float32)
+                assert_close(Blocks(COMPILED[name], raw, 1).products(x_NI), x_NI @ weights_OI.T, what=name)
+    finally:
+        library.library.cache_clear()
+
+
+def test_nothing_beyond_its_arrays_is_read_or_written(tmp_path: Path) -> None:
+    watched = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-I", str(SOURCE.parent))
+    program = built(tmp_path, *watched, str(Path(__file__).with_name("hostile.c")))
+    ran = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (0, "all right\n"), ran.stderr[:2000]
