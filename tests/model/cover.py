@@ -55,8 +55,9 @@ def abilities(name: str) -> set[str]:
 
 
 def parts(name: str) -> set[str]:
-    """Of what kind each part of a model is that only some have: mixtures, states, masks."""
-    return {kind for kind in settings(name) if re.fullmatch(r"\.\w+ [A-Z]\w+", kind)}
+    """Of what kind each part of a model is that only some have: mixtures, states, masks, latent keys."""
+    latent = {"latent"} if described(name).config.sizes.Z else set()
+    return latent | {kind for kind in settings(name) if re.fullmatch(r"\.\w+ [A-Z]\w+", kind)}
 
 
 def _kinds(value: Any, name: str = "") -> Iterator[str]:
