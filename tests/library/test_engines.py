@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,7 @@ def test_the_mesh_and_the_type_of_the_weights_are_taken() -> None:
     assert {str(array.dtype) for array in model.engine.arrays.values()} == {"bfloat16"}
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Microsoft's compiler has no vectors")
 def test_compiled_products_of_the_blocks_of_the_file() -> None:
     model = llminspect.open_model("smollm2", kernels="compiled")
     assert type(model.params["layers.0.feedforward.gate.weight"]).__name__ != "memmap"
