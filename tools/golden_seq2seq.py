@@ -56,7 +56,7 @@ FAMILIES = [
     ),
     bart("blenderbot", t.BlenderbotConfig, t.BlenderbotForConditionalGeneration),
     bart("blenderbot-small", t.BlenderbotSmallConfig, t.BlenderbotSmallForConditionalGeneration),
-    bart("plbart", t.PLBartConfig, t.PLBartForConditionalGeneration, d_model=12, encoder_layers=1, decoder_layers=1),
+    bart("plbart", t.PLBartConfig, t.PLBartForConditionalGeneration, d_model=12),
     Family(
         "umt5",
         eager(

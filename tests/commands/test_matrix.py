@@ -87,7 +87,9 @@ def refused(golden: Golden) -> dict[str, str]:
         known["attribution"] = NORMS_BEHIND
     if golden.name == "opt-after" or golden.name.startswith(("gemma3n", "gemma4")):
         known |= {"contributions": NORMS_BEHIND, "attribution": NORMS_BEHIND}
-    if golden.name.startswith(("t5", "umt5", "jina-bert")) or golden.name in ("bloom", "mpt", "deberta"):
+    if golden.name.startswith(("t5", "umt5", "jina-bert")) or golden.name in (
+        *("bloom", "mpt", "deberta", "jamba", "nemotron_h"),
+    ):
         known["embed positions"] = "adds nothing to a token for its position"
     known |= STATES.get(golden.name, {})
     if "greedy" in golden.expected:

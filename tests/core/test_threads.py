@@ -123,9 +123,12 @@ def short_texts_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention, "TILE_SCORES", 1)
 
 
-OF_A_STATE = tuple(f"state.{step}" for step in ("query", "key", "value", "decay", "rate", "weights", "mixed"))
+IN_A_STATE = ("query", "key", "value", "decay", "rate", "rates", "removal", "bonus", "weights", "mixed")
+OF_A_STATE = tuple(f"state.{step}" for step in IN_A_STATE)
+BESIDE = ("active", "activated", "combined", *(f"streams.{step}" for step in ("router", "share", "predicted")))
+OF_STREAMS = (*BESIDE, "streams.corrected", "streams.output")
 OF_ATTENTION = tuple(f"attention.{step}" for step in ("relative", "weights", "mixed", "gated"))
-OUTSIDE = ("input", *OF_ATTENTION, "output", *OF_A_STATE)
+OUTSIDE = ("input", *OF_ATTENTION, "output", *OF_A_STATE, *OF_STREAMS)
 """The steps of a layer that are seen without ending the sharing."""
 
 

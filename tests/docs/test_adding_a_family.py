@@ -44,6 +44,7 @@ def family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (tmp_path / "families").mkdir()
     (tmp_path / "families" / "my_olmo.py").write_text(CODE, encoding="utf-8")
     monkeypatch.setattr(families, "__path__", [*families.__path__, str(tmp_path / "families")])
+    monkeypatch.setattr(registry, "MODULES", [*registry.MODULES, "my_olmo"])
     registry.architectures.cache_clear()
     yield
     registry.architectures.cache_clear()
