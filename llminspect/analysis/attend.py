@@ -19,11 +19,12 @@ from llminspect.analysis.prompt import (
     with_source,
 )
 from llminspect.analysis.result import Dims, Result, Tokens, token_documents
-from llminspect.analysis.states import StateLayer, check_attention, of_attention, of_states, watch_states
+from llminspect.analysis.states import StateLayer, check_attention, of_attention, of_states, watch_states, where
 from llminspect.arguments.attend import AttendOptions, parse_shown
 from llminspect.arguments.ranges import Choice, parse_choice
 from llminspect.arguments.words import find_word, parse_pair
 from llminspect.core.dataclass import dataclass
+from llminspect.core.numbers import ranges
 from llminspect.core.tap import Visit
 from llminspect.errors import UsageError
 
@@ -227,6 +228,9 @@ def layers_and_heads(model: Model, options: AttendOptions) -> tuple[list[int], l
         raise UsageError(f"the model {model.name} has no attention", "toy-attention has one head that can be checked")
     chosen = parse_choice(options.layer, "layer", sizes.L)
     attending = config.attending
+    if chosen and not {*attending, *config.state_layers} & set(chosen):
+        what = f"layer {chosen[0]} of {model.name} has" if len(chosen) == 1 else f"layers {ranges(chosen)} have"
+        raise UsageError(f"{what} neither attention nor a state: a feed-forward step alone", where(model))
     if len(attending) < sizes.L:
         check_attention(model, range(sizes.L), {"--rollout": options.rollout})
         if chosen is not None or not attending:

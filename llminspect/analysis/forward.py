@@ -148,7 +148,7 @@ def _best_choice(model: Model, question: ForwardQuestion, prompts: Sequence[Prom
         of_choices([each.labels for each in found]),
         of_choices([each.baseline_labels for each in found], top),
     )
-    best = next(each for each in found if labels and each.pair == labels[0].label)
+    best = max(found, key=lambda each: each.labels[0].logit if each.labels else 0.0)
     choices = [each.tokens for each in found]
     return replace(best, choices=choices, labels=labels and labels[:top], baseline_labels=plain)
 

@@ -121,7 +121,8 @@ def check_attention(model: Model, layers: Iterable[int], wanted: Mapping[str, ob
     if not lacking or name is None:
         return
     which = f"layer{'s' if len(lacking) > 1 else ''} {ranges(lacking)} of {model.name}"
-    instead = "" if config.state is None else f", but a state ({config.state.named})"
+    stateful = config.state is not None and set(lacking) <= set(config.state_layers)
+    instead = f", but a state ({config.state.named})" if stateful and config.state is not None else ""
     raise UsageError(f"{name}: {which} ha{'ve' if len(lacking) > 1 else 's'} no attention{instead}", where(model))
 
 

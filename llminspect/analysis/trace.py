@@ -201,8 +201,9 @@ class Routing:
 
     layer: int
     function: str
-    """The f of each expert's f(h) · up."""
+    """The f of each expert's f(h) · up, or without a gate of f(h)."""
     tokens: list[list[Route]]
+    gated: bool = True
 
 
 def routing(model: Model, capture: Capture) -> list[Routing] | None:
@@ -214,7 +215,8 @@ def routing(model: Model, capture: Capture) -> list[Routing] | None:
             order_TX = np.argsort(-weights_TX, kind="stable").tolist()
             rows = zip(order_TX, weights_TX, strict=True)
             tokens = [[Route(x, row_X[x]) for x in order_X if row_X[x] > 0] for order_X, row_X in rows]
-            found.append(Routing(layer, function_name(model.config, gated=True), tokens))
+            gated = f"layers.{layer}.feedforward.experts.gate.weight" in model.params
+            found.append(Routing(layer, function_name(model.config, gated=gated), tokens, gated))
     return found or None
 
 

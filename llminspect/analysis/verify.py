@@ -12,6 +12,7 @@ from llminspect.analysis.prompt import beyond_context, check_prompt, prompt_of_i
 from llminspect.analysis.result import Result
 from llminspect.arguments.ranges import Ids, parse_ids
 from llminspect.arguments.small import BOUND
+from llminspect.core.array import Array, RowsOnDemand
 from llminspect.core.dataclass import dataclass
 from llminspect.core.geometry import largest_difference, relative_difference, spread_ids
 from llminspect.core.tap import Capture
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from llminspect.core.array import Array
     from llminspect.core.cache import Cache
     from llminspect.model.opened import Model
 
@@ -123,8 +123,14 @@ def in_float64(model: Model) -> Model:
 
 def not_finite(model: Model) -> list[str]:
     """The names of the weights that hold NaN or infinity."""
+    return [name for name, array in model.params.arrays.items() if not _finite(array)]
+
+
+def _finite(array: Array | RowsOnDemand) -> bool:
+    if isinstance(array, RowsOnDemand):
+        return array.finite()
     # The sum is finite only if every number is, short of an overflow that float64 does not have here.
-    return [name for name, array in model.params.arrays.items() if not np.isfinite(array.sum(dtype=np.float64))]
+    return bool(np.isfinite(array.sum(dtype=np.float64)))
 
 
 def compare(name: str, compared: str, got: Activations, reference: Activations, bound: float) -> VerifyCheck:

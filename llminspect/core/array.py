@@ -123,6 +123,12 @@ class RowsOnDemand:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def finite(self) -> bool:
+        """Whether no number is NaN or infinite."""
+        # A sum is finite only if every number is, short of an overflow that float64 does not have here.
+        pieces = range(0, len(self), self._step)
+        return all(np.isfinite(self[at : at + self._step].sum(dtype=np.float64)) for at in pieces)
+
     def __getitem__(self, ids: Any) -> Array:
         """The rows of an id or of an array of ids [..., T] -> [..., T, D]; each is made once. IndexError as numpy's.
 

@@ -226,8 +226,11 @@ def routes(layer: Routing, names: Sequence[str]) -> RenderableType:
         value_name="how much the expert's result counts",
         masked="not chosen",
     )
-    whole = all(abs(sum(route.weight for route in token) - 1) < 0.005 for token in layer.tokens)
-    return drawn if whole else section("", drawn, note="In this model the weights of a token do not sum to 1.")
+    sums = [sum(route.weight for route in token) for token in layer.tokens]
+    if all(abs(total - 1) < 0.005 for total in sums):
+        return drawn
+    many = f"to {sums[0]:.3g}" if max(sums) - min(sums) < 0.005 else f"to {min(sums):.3g} to {max(sums):.3g}"
+    return section("", drawn, note=f"In this model the weights of a token do not sum to 1, but {many}.")
 
 
 def experts(layers: Sequence[Routing], tokens: Sequence[dict[str, object]]) -> RenderableType:
@@ -239,7 +242,7 @@ def experts(layers: Sequence[Routing], tokens: Sequence[dict[str, object]]) -> R
     numbers = ranges([layer.layer for layer in layers])
     named = f"layer {numbers}" if len(layers) == 1 else f"layers {numbers}"
     function = layers[0].function
-    formula = f"{function}(h, W′ z)" if " " in function else f"{function}(h) · (W′ z)"
+    formula = f"{function}(h, W′ z)" if " " in function else f"{function}(h)" + " · (W′ z)" * layers[0].gated
     note = "the router sends each token to a few experts, the one that counts most first; in each a = " + formula
     return table([Column("token"), Column(named)], rows, title="experts", note=note)
 
