@@ -32,10 +32,9 @@ def parse_place(model: Model, text: str, option: str, *, stream: bool = False) -
         raise UsageError(f"{option} {text!r}: that layer has no state", f"those that have: {ranges(states)}")
     if (is_index(part) or part == "attention") and states and not model.config.attends(layer):
         attending = ranges(model.config.attending) or "none"
-        raise UsageError(
-            f"{option} {text!r}: that layer has a state and no attention",
-            f"{layer}.state is what it has instead; layers with attention: {attending}",
-        )
+        has = "a state and no attention" if layer in states else "neither attention nor a state"
+        instead = f"{layer}.state is what it has instead; " if layer in states else ""
+        raise UsageError(f"{option} {text!r}: that layer has {has}", f"{instead}layers with attention: {attending}")
     if is_index(part):
         check_exists(int(part), sizes.H, "head")
         return Place(layer, "head", int(part))

@@ -93,7 +93,8 @@ def refused(golden: Golden) -> dict[str, str]:
         known["embed positions"] = "adds nothing to a token for its position"
     known |= STATES.get(golden.name, {})
     if golden.name == "nemotron_h":
-        known |= {"one head": "has neither attention nor a state", "rollout": "have no attention (the layer with"}
+        known |= dict.fromkeys(("one head", "ablate"), "has neither attention nor a state")
+        known["rollout"] = "have no attention (the layer with"
     if "greedy" in golden.expected:
         return known
     if golden.name in ("dream", "llada"):
