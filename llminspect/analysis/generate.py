@@ -107,7 +107,6 @@ def generate(
     model, ids = (model, prompt.ids) if begun is None else (with_source(model, prompt.ids), begun)
     limits = limits_of(model, options, len(ids), None if stated is None else stated.max_length)
     plan = unmasking_plan(model, ids, question.sampling, options)
-    _check_lookup(model, options)
     changes, experiments = _changes(model, question, ids)
     search = _search(question)
 
@@ -226,6 +225,7 @@ def check_generates(model: Model, prompt: Prompt, options: GenerateOptions) -> N
     its files name as ends of a text are no ids, unless they are ignored."""
     check_writes(model)
     check_prompt(model, prompt)
+    _check_lookup(model, options)
     for name, ends in ({} if options.ignore_eos else stated_ends(model.generation)).items():
         if any(type(end) is not int for end in ends):
             what = f"{model.name} states {name} = {as_json(model.generation[name])}, which is no id"

@@ -159,7 +159,7 @@ def read_at(head: OutputHead, ids: Sequence[int] | Array) -> int:
     if not len(places):
         raise UsageError(
             f"the text has no end (id {end_id}), and this model's labels are read there",
-            "leave out --no-special, or end the ids with it",
+            "end the ids with it; special tokens end a text",
         )
     return int(places[-1])
 

@@ -27,6 +27,7 @@ from tests.render.samples import lines
 
 if TYPE_CHECKING:
     from llminspect.model.opened import Model
+    from tests.conftest import Program
     from tests.model.conftest import Opened
 
 IDS = [3, 7, 9, 3, 7, 5, 11]
@@ -244,3 +245,15 @@ def test_what_guesses_tokens_ahead_is_passed_over_and_nothing_else(name: str, ah
     assert claim(family, config, "huggingface", {**shapes, ahead: (3, 3)})
     with pytest.raises(ModelError, match=r"model\.more\.weight"):
         claim(family, config, "huggingface", {**shapes, "model.more.weight": (3, 3)})
+
+
+def test_states_beside_attention_are_called_so(opened: Opened) -> None:
+    for name, stands in (("falcon_h1", "a state beside attention"), ("jamba", "a state instead of attention")):
+        _, model = opened(name)
+        result = attend(model, AttendOptions(), prompt_of_ids(IDS, model.tokenizer, None))
+        assert stands in " ".join(lines(render(result), 100))
+
+
+def test_nothing_is_shown_of_what_cannot_be_continued(called: Program) -> None:
+    ran = called("generate", "--ids", "3", "--lookup", "3", "--model", str(Golden("jamba").folder))
+    assert (ran.code, ran.out) == (2, "")

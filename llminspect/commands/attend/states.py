@@ -55,7 +55,8 @@ def state_parts(result: AttendResult, states: Sequence[StateLayer], labels: list
         "on itself: the share of the effective weights, by size, that is on the token itself; reaches back: their mean "
         f"distance in tokens. The weights of one: --layer {states[0].layer}"
     )
-    yield section(f"Layers with a state instead of attention ({beside})", table(columns, rows), note=note)
+    stands = "beside" if {state.layer for state in states} <= set(attending) else "instead of"
+    yield section(f"Layers with a state {stands} attention ({beside})", table(columns, rows), note=note)
 
 
 def _picture(state: StateLayer, labels: list[str]) -> RenderableType:
