@@ -94,4 +94,4 @@ def test_the_page_lists_nothing_that_no_family_has(opened: Opened) -> None:
         tap = Recorder()
         computed(model, golden, tap)
         seen |= set(map(as_listed, tap.order))
-    assert set(LISTED) - seen == {"final.choice"}  # Of several texts at once: tests/model/test_classes_of_heads.py.
+    assert set(LISTED) - seen == {"final.choice"}  # Of several texts at once: tests/commands/test_classes_of_heads.py.
