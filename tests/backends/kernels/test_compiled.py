@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -51,5 +52,7 @@ def test_the_code_for_any_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_nothing_beyond_its_arrays_is_read_or_written(tmp_path: Path) -> None:
     watched = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-I", str(SOURCE.parent))
     program = built(tmp_path, *watched, str(Path(__file__).with_name("hostile.c")))
-    ran = subprocess.run([program], capture_output=True, text=True, check=False)
+    # The search for leaks follows the process from outside, which not every container allows.
+    alone = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
+    ran = subprocess.run([program], capture_output=True, text=True, check=False, env=alone)
     assert (ran.returncode, ran.stdout) == (0, "all right\n"), ran.stderr[:2000]
