@@ -71,6 +71,9 @@ class FeedForward:
     output: Array
     positive: float
     """Share of the hidden units whose h is above 0."""
+    cut: float | None = None
+    """The share of units that a cutoff is to shut: the mean of W z and so many standard deviations are taken from it,
+    and what is then below 0 is 0 (Gemma 3n); None where h is W z + b."""
 
 
 def layer_traces(
@@ -107,15 +110,14 @@ def feed_forward(model: Model, capture: Capture, layer: int, position: int) -> F
     if hidden_name not in capture.arrays or f"{name}.activation" not in capture.arrays:
         return None
     hidden_F = capture[hidden_name][position]
-    plain = not model.config.sparsity or not model.config.sparsity[layer]
+    cut = model.config.sparsity[layer] if model.config.sparsity else 0
     activation_F = capture[f"{name}.activation"][position]
     up_F = capture[f"{name}.up"][position] if gated else None
     # What the step reads: the norm in front of it, or the stream itself in a family that has none there.
     read = [f"{name}.norm", f"layers.{layer}.middle", f"layers.{layer}.input"]
     input_D = next(capture[part] for part in read if part in capture.arrays)[position]
     active = np.argsort(-np.abs(activation_F), kind="stable")[:ACTIVE]
-    # Where units are shut by a cutoff, h is not W z + b.
-    of_units = _hidden_weights(model, layer, gated, input_D.size, hidden_F.size) if plain else (None, None)
+    of_units = (None, None) if cut else _hidden_weights(model, layer, gated, input_D.size, hidden_F.size)
     weight_FD, bias_F = of_units
 
     def unit(index: int) -> HiddenUnit:
@@ -134,6 +136,7 @@ def feed_forward(model: Model, capture: Capture, layer: int, position: int) -> F
         units=[unit(int(index)) for index in active],
         output=capture[f"{name}.output"][position],
         positive=float(np.mean(hidden_F > 0)),
+        cut=cut or None,
     )
 
 

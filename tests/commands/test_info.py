@@ -146,8 +146,14 @@ def test_settings_read_as_plain_words() -> None:
         in_words({"rotary": rotary, "experts": experts, "causal": False, "window": None, "windowed": [0, 1, 2]})
     )
     assert rows == {
-        "rotary positions": "6 numbers a head, base 50, scaling times 4, neighbours together",
+        "rotary positions": "6 numbers a head, base 50, scaling factor 4, neighbours together",
         "choice of experts": "2 for each token, their weights sum to 1: yes, weights by sigmoid, none in layers 0",
         "a token sees": "every token",
         "layers with a window": "0-2",
+    }
+    state = {"heads": 4, "keys": 3, "kernel": 2, "each": "head", "named": "delta rule"}
+    assert dict(in_words({"state": state, "state_layers": [0, 2]})) == {
+        "state": "delta rule, 4 heads, a key of 3 numbers, first mixed with the 2 last tokens, "
+        "what is forgotten is chosen for each head",
+        "layers with a state": "0,2",
     }

@@ -226,7 +226,8 @@ def contribution_parts(parts: Contributions) -> Iterator[RenderableType]:
     if not heads_LH.size:
         return
     yield head_map(heads_LH, scale="diverging", value_name="share", title="The heads", limits="robust", numbers=False)
-    order = np.argsort(-np.abs(heads_LH), axis=None)[:10]
+    # A layer without attention has heads of nought.
+    order = np.argsort(-np.abs(heads_LH), axis=None)[: min(10, np.count_nonzero(heads_LH))]
     places = [tuple(map(int, np.unravel_index(index, heads_LH.shape))) for index in order]
     values = [float(heads_LH[place]) for place in places]
     yield signed_bars(

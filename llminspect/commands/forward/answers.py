@@ -59,7 +59,7 @@ def lens_table(layers: Sequence[LensLayer]) -> RenderableType:
         rows.append([*row, line])
     name = visible(target.text, True) if target else ""
     of_target = [Column(f"rank of {name}", "right"), Column("prob", "right"), Column("")] if target else [None] * 3
-    note = "the final norm and the vocabulary applied to the stream of each layer; the last layer is the answer"
+    note = "the final norm and the vocabulary applied after each layer; the last layer is the answer"
     if target is not None:
         first = leads_from(layers)
         note += f"; {name} leads " + (f"from layer {first} on" if first is not None else "at no layer up to the end")

@@ -252,6 +252,8 @@ def feed_forward(step: FeedForward) -> RenderableType:
     function = "" if step.function == "none" else step.function
     biased = any(unit.bias is not None for unit in step.units)
     hidden, other = ("W z + b", "W′ z + b′") if biased else ("W z", "W′ z")
+    if step.cut:
+        hidden = f"max(0, {hidden} − cutoff)"
     if step.function == "clamped SwiGLU":
         formula = f"h = {hidden}   a = clamped SwiGLU(h, {other})"
     elif step.gated:
@@ -259,7 +261,7 @@ def feed_forward(step: FeedForward) -> RenderableType:
     else:
         formula = f"h = {hidden}   a = {function}(h)" if function else f"h = {hidden}   a = h"
     headers = [Column("unit", "right"), Column("h", "right"), Column(other, "right") if step.gated else None]
-    headers += [Column("a", "right"), Column("h, written out", quiet=True)]
+    headers += [Column("a", "right"), None if step.cut else Column("h, written out", quiet=True)]
     rows = []
     for unit in step.units:
         cells = [str(unit.unit), number(unit.hidden), None if unit.up is None else number(unit.up)]

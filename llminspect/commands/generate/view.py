@@ -39,7 +39,7 @@ def render(result: GenerateResult, *, streamed: bool = False) -> RenderableType:
     elif result.beams is not None:
         parts += [beam_table(result.beams), Text()]
     elif not streamed:
-        parts += [_text(_prompt(result), _completion(result, result.completion, result.ids)), Text()]
+        parts += [_text(_prompt(result, result.unmasking), _completion(result, result.completion, result.ids)), Text()]
     if result.samples is None and result.unmasking is not None:
         parts += [unmasking_view(result.unmasking, len(result.prompt_ids), result.seed), Text()]
     if result.samples is None and result.steps:
@@ -67,7 +67,10 @@ def render(result: GenerateResult, *, streamed: bool = False) -> RenderableType:
     for key in ("max_new_tokens", "max_length"):
         why = why.replace("--max-tokens", key) if key in (result.model_settings or ()) else why
     tokens = several(len(result.ids), "token")
-    if result.unmasking is not None:
+    if result.samples is not None and result.unmasking is not None:
+        passes = f" in {count(sum(sample.passes or 0 for sample in result.samples))} passes"
+        tokens = several(len(result.samples), "sample")
+    elif result.unmasking is not None:
         tokens = filled(result.unmasking)
     reason = "" if result.unmasking is not None and result.stop == "length" else f": {why}"
     parts.append(Text(f"{tokens}{passes}{reason}{seed}", theme.QUIET))
@@ -97,9 +100,8 @@ def filled(found: Unmasking) -> str:
     return f"{several(done, 'mask')} filled" + (f", {count(left)} left" if left else "")
 
 
-def _prompt(result: GenerateResult) -> str:
-    found = result.unmasking
-    if result.samples is None and found is not None and found.prompt_ids is not None:
+def _prompt(result: GenerateResult, found: Unmasking | None) -> str:
+    if found is not None and found.prompt_ids is not None:
         return found.prompt or _ids(found.prompt_ids)
     starts, becomes = [token["start"] for token in result.tokens], result.target_ids is not None
     return in_front(result.prompt, result.prompt_ids, starts, becomes=becomes)
@@ -201,8 +203,10 @@ def samples(result: GenerateResult, completions: Sequence[Completion]) -> list[R
     parts: list[RenderableType] = []
     for index, completion in enumerate(completions):
         logprob = sum(step.logprob for step in completion.steps)
-        parts.append(Text(f"sample {index}   log p {number(logprob)}, {completion.stop}", theme.QUIET))
-        parts += [_text(_prompt(result), _completion(result, completion.completion, completion.ids)), Text()]
+        found = completion.unmasking
+        ended = completion.stop if found is None else filled(found)
+        parts.append(Text(f"sample {index}   log p {number(logprob)}, {ended}", theme.QUIET))
+        parts += [_text(_prompt(result, found), _completion(result, completion.completion, completion.ids)), Text()]
         if any(step.filters for step in completion.steps):
             parts += [step_table(completion.steps), Text(), *filter_views(completion.steps)]
     return parts

@@ -59,24 +59,80 @@ _NAMES = {
     "segments": "kinds of segment",
     "buckets": "distances in groups",
     "farthest": "farthest distance",
+    "span": "vectors of distances each way",
+    "normed": "norm of the distances",
+    "pairs": "scores also from",
+    "shared": "same matrices for distances",
+    "blanked_id": "id whose vector is nought",
+    "latent_epsilon": "epsilon of compressed norms",
+    "masking": "masks",
+    "multipliers": "parts times",
 }
-_PARTS = {
-    "width": "{} numbers a head",
-    "share": "{} of them",
-    "fast": "fast from {} turns on",
-    "slow": "slow up to {} turns",
-    "gain": "scores times {}",
-    "chosen": "{} for each token",
-    "among_chosen": "their weights sum to 1: {}",
-    "kind": "weights by {}",
-    "by_group": "groups: {}",
-    "factor": "times {}",
-    "plain_width": "width {} in layers without",
-    "plain_layers": "none in layers {}",
-    "shared_width": "one more for all, width {}",
+_PARTS: dict[str, dict[str, str]] = {
+    "rotary": {
+        "width": "{} numbers a head",
+        "share": "{} of them",
+        "fast": "fast from {} turns on",
+        "slow": "slow up to {} turns",
+        "gain": "scores times {}",
+        "context": "trained on {} tokens",
+        "truncate": "limits in whole numbers: {}",
+    },
+    "experts": {
+        "chosen": "{} for each token",
+        "among_chosen": "their weights sum to 1: {}",
+        "kind": "weights by {}",
+        "by_group": "first groups ({})",
+        "near": "only scores nearer than {}",
+        "factor": "times {}",
+        "added": "{} added to their sum",
+        "latent": "{} numbers in and out of each",
+        "plain_width": "width {} in layers without",
+        "plain_layers": "none in layers {}",
+        "shared_width": "one more for all, width {}",
+    },
+    "state": {
+        "named": "{}",
+        "heads": "{} heads",
+        "channels": "{} channels",
+        "width": "{} numbers a head",
+        "values": "a value of {} numbers",
+        "keys": "a key of {} numbers",
+        "groups": "{} groups of heads that share keys",
+        "kernel": "first mixed with the {} last tokens",
+        "each": "what is forgotten is chosen for each {}",
+        "rank": "rank of the step {}",
+        "limits": "least and largest step {}",
+        "normed": "a norm at the end: {}",
+        "gate_last": "the gate after it: {}",
+        "decay_rank": "rank of the decay {}",
+        "rate_rank": "of the learning rate {}",
+        "value_rank": "of the values {}",
+        "gate_rank": "of the gate {}",
+    },
+    "masking": {
+        "mask_id": "id {} is filled",
+        "order": "first where {} is best",
+        "even": "as many each step: {}",
+        "shifted": "a place is filled by the row before it: {}",
+    },
+    "unit": {"activation": "{}", "alpha": "g · sigmoid({} g) · (u + 1)", "limit": "g at most {0}, u within ±{0}"},
+    "multipliers": {},
+    "by_group": {"size": "of {} experts", "chosen": "{} for each token", "best": "by the sum of their best {} scores"},
 }
+_PARTS["local_rotary"] = _PARTS["scaling"] = _PARTS["rotary"]
 _USUAL = (("gain", 1), ("factor", 1))
-_FUNCTIONS = {"silu": "SiLU", "gelu": "GELU", "gelu_tanh": "GELU (tanh)", "relu": "ReLU", "relu_squared": "ReLU²"}
+_TERMS = {
+    "silu": "SiLU",
+    "gelu": "GELU",
+    "gelu_tanh": "GELU (tanh)",
+    "relu": "ReLU",
+    "relu_squared": "ReLU²",
+    "halves": "first half with second",
+    "interleaved": "neighbours together",
+    "c2p": "a token's content with a distance",
+    "p2c": "a distance with a token's content",
+}
 _VALUES: dict[str, dict[object, str]] = {
     "norm": {"rms": "root mean square (RMS)", "layer": "layer norm"},
     "causal": {True: "itself and what stands before it", False: "every token"},
@@ -93,27 +149,26 @@ def in_words(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         elif (value == 0) or (value == 1 and name.endswith("_scale")):
             continue
         else:
-            yield _NAMES.get(name, name.replace("_", " ")), written(value)
+            yield _NAMES.get(name, name.replace("_", " ")), written(value, name)
 
 
-def written(value: object) -> str:
-    """A value as people read it, also one with parts."""
+def written(value: object, name: str = "") -> str:
+    """A value as people read it, also one with parts, whose words are those of the setting `name`."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
         if set(value) == {"entries"}:
             return f"{value['entries']:,} entries"
-        stated = [(name, part) for name, part in value.items() if part not in (None, [], ())]
-        return ", ".join(_part(name, part) for name, part in stated if (name, part) not in _USUAL)
+        words = _PARTS.get(name, {})
+        stated = {part: of for part, of in value.items() if of not in (None, [], ()) and (part, of) not in _USUAL}
+        order = sorted(stated, key=lambda part: part != "named")
+        return ", ".join(_part(part, stated[part], words) for part in order)
     if isinstance(value, list | tuple):
-        whole = len(value) > 2 and all(type(item) is int for item in value)
+        whole = all(type(item) is int for item in value)
         return ranges(value) if whole else ", ".join(map(written, value))
-    return f"{value:g}" if isinstance(value, float) else _FUNCTIONS.get(str(value), str(value))
+    return f"{value:g}" if isinstance(value, float) else _TERMS.get(str(value), str(value))
 
 
-def _part(name: str, value: object) -> str:
-    if name == "activation":
-        return written(value)
-    if name == "pairs":
-        return {"halves": "first half with second", "interleaved": "neighbours together"}.get(str(value), str(value))
-    return _PARTS.get(name, name.replace("_", " ") + " {}").format(written(value))
+def _part(name: str, value: object, words: Mapping[str, str]) -> str:
+    word = words.get(name, "{}" if name in ("activation", "pairs") else name.replace("_", " ") + " {}")
+    return word.format(written(value, name))

@@ -14,7 +14,7 @@ from llminspect.core.numbers import byte_size, percent, ranges
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.safe import visible
-from llminspect.render.table import Cell, Column, Columns, key_values, table
+from llminspect.render.table import Cell, Column, Columns, first_fitting, key_values, table
 
 TEMPLATE_LINES = 12
 LABELS = 12
@@ -28,6 +28,7 @@ _DOES = {
     "classify": "labels a text",
     "tag": "labels each token",
     "answer": "answers with a part of the text",
+    "choose": "says how well each of several texts fits",
 }
 _OUTPUT = {"own": "the file's own", "embedding": "the embedding, used again", "none": "none: it predicts no words"}
 _PROBLEMS = {
@@ -45,8 +46,7 @@ def render(result: InfoResult, *, every_tensor: bool = False) -> RenderableType:
     if result.tensors:
         shown = [_row(tensor) for tensor in result.tensors] if every_tensor else _folded(result.tensors)
         heading = "Tensors" if every_tensor else "Tensors, equal layers on one line (--tensors: each on its own)"
-        columns: Columns = ["tensor", "axes", "shape", "type", Column("parameters", align="right")]
-        sections += [_heading(heading), table(columns, shown)]
+        sections += [_heading(heading), _tensors(shown)]
     if result.tokenizer is not None:
         sections += [_heading("Tokenizer"), key_values(_tokenizer(result.tokenizer, every_tensor))]
     if result.chat_template:
@@ -111,6 +111,8 @@ def _labels(head: HeadDetails) -> str:
     """How many there are and what the first are called."""
     if head.kind == "question answering":
         return "the start and the end of the answer"
+    if head.kind == "multiple choice":
+        return "one number a text, the largest fits best"
     first, more = head.labels[:LABELS], len(head.labels) - LABELS
     named = ", ".join(map(visible, first)) + (f" and {more:,} more" if more > 0 else "")
     chosen = "for each token one of" if head.kind == "token classification" else _PROBLEMS[head.problem]
@@ -129,6 +131,22 @@ def parts_table(result: InfoResult) -> RenderableType:
     numbers = [Column(name, align="right") for name in ("parameters", "share", "bits each")]
     note = "bits each: what the file holds for a weight, its scales counted in" * any(part.bits % 1 for part in parts)
     return table(["part", *numbers, ""], rows, note=note)
+
+
+def _tensors(rows: Sequence[Sequence[Cell]]) -> RenderableType:
+    """No name is broken where that can be helped: a type that all share goes first, which is said above, then axes."""
+    columns = [Column(name, whole=True) for name in ("tensor", "axes", "shape", "type")]
+    every: Columns = [*columns, Column("parameters", align="right")]
+    one_type: Columns = [*every[:3], None if len({row[3] for row in rows}) == 1 else every[3], every[4]]
+    no_axes: Columns = [every[0], None, *one_type[2:]]
+    last = [[_in_two_lines(str(row[0])), *row[1:]] for row in rows]
+    return first_fitting(*([table(way, rows)] for way in (every, one_type, no_axes)), [table(no_axes, last)])
+
+
+def _in_two_lines(name: str) -> Text:
+    """A long name of a tensor, cut after its layer and part."""
+    *front, rest = name.split(".", 3)
+    return Text(visible(".".join([*front, ""])) + "\n  " + visible(rest) if len(front) == 3 else visible(name))
 
 
 def _row(tensor: ModelTensor) -> list[Cell]:
