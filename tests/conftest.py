@@ -17,7 +17,9 @@ from tests.pages.browser import found as find_browser
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from llminspect.files.locate import Located
     from llminspect.model.opened import Model
+    from llminspect.text.tokenizer import Tokenizer
 
 # The tests run side by side: more than one thread of arithmetic each only makes them wait for one another.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -62,6 +64,26 @@ def interrupts_are_heard() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         raise AssertionError(f"this test leaves interrupts unheard: {handler}, {blocked}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fetched_tokenizers_are_read_once() -> Iterator[None]:
+    """Most of what opening SmolLM2 takes in this process; `program` and every other process reads it anew."""
+    from llminspect import opening
+
+    read, known = opening._tokenizer, dict[Any, Any]()
+
+    def once(located: Located) -> Tokenizer | None:
+        if located.name not in ("smollm2", "minilm"):
+            return read(located)
+        key = located.name, located.path, located.identity
+        if key not in known:
+            known[key] = read(located)
+        return known[key]  # type: ignore[no-any-return]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(opening, "_tokenizer", once)
+        yield
 
 
 class Program(Protocol):

@@ -7,7 +7,6 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
 import numpy as np
 import pytest
 
@@ -17,7 +16,6 @@ from llminspect.arguments.attend import AttendOptions
 from llminspect.arguments.ranges import parse_choice
 from llminspect.arguments.words import find_word
 from llminspect.commands.attend.view import render
-from llminspect.commands.schema import schema as command_schema
 from llminspect.core.attention_measures import MEASURES
 from llminspect.errors import UsageError
 from llminspect.files.npz import write_npz
@@ -29,6 +27,7 @@ from tests.closeness import assert_close
 from tests.commands.attending import ALICE, CAT, prompt, result_of
 from tests.conftest import ROOT
 from tests.render.samples import lines, shown
+from tests.schemas import assert_fits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -184,7 +183,7 @@ def test_a_pass_goes_no_further_than_it_must_and_keeps_one_head(smollm2: Model) 
 def test_json_keeps_the_contract(called: Program, arguments: tuple[str, ...]) -> None:
     ran = called("attend", "A cat sat.", *arguments, "--model", "toy-attention", "--json")
     assert (ran.code, ran.err) == (0, "")
-    jsonschema.validate(ran.json, command_schema("attend"))
+    assert_fits(ran.json, "attend")
     assert ran.json["heads"][0].keys() >= {"layer", "head", "weights"}
     assert (ran.json["n_layers"], ran.json["n_heads"]) == (1, 1)
 

@@ -8,18 +8,17 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
 import pytest
 from rich.console import Console
 
 from llminspect import count_files, tokenize
 from llminspect.arguments.tokenize import TokenizeOptions
-from llminspect.commands.schema import schema as command_schema
 from llminspect.commands.tokenize.view import render
 from llminspect.errors import UsageError, UserError
 from llminspect.files.prices import price_table
 from llminspect.text import chunks
 from tests.files.test_walk import tree
+from tests.schemas import assert_fits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +54,7 @@ def drawn(result: Any, width: int) -> list[str]:
 @pytest.mark.parametrize("model", ["o200k_base", "minilm"])
 def test_each_file_counts_as_it_does_alone(called: Program, folder: Path, model: str) -> None:
     document = called("tokenize", "--count", "--json", "-m", model, "--file", str(folder)).json
-    jsonschema.validate(document, command_schema("tokenize"))
+    assert_fits(document, "tokenize")
     relative = {os.path.relpath(file["path"], folder): file for file in document["files"]}
     assert list(relative) == sorted([*TEXTS.keys() - {"our-code/out.log"}, "book/windows.txt"])
     for name, file in relative.items():
@@ -155,7 +154,7 @@ def test_a_budget_ends_with_exit_code_4(called: Program, folder: Path) -> None:
 def test_lines_by_what_they_cost(called: Program) -> None:
     text = "short\na much longer line of words\r\n\nshort"
     document = called("tokenize", text, "--count", "--by-line", "--json", "-m", "o200k_base").json
-    jsonschema.validate(document, command_schema("tokenize"))
+    assert_fits(document, "tokenize")
     lines = document["lines"]
     assert lines[0]["line"] == 1 and lines[0]["text"] == "a much longer line of words"
     assert sum(line["count"] for line in lines) == document["count"]

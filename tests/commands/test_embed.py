@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
 import numpy as np
 import pytest
 
@@ -15,13 +14,13 @@ from llminspect.analysis.vectors import TextSpan
 from llminspect.arguments.embed import EmbedOptions
 from llminspect.arguments.words import parse_sum
 from llminspect.commands.embed.view import render
-from llminspect.commands.schema import schema as command_schema
 from llminspect.errors import UsageError, UserError
 from llminspect.opening import open_model
 from llminspect.text.prompt import Prompt
 from tests.closeness import SINGLE, assert_close
 from tests.conftest import ROOT
 from tests.render.samples import lines, shown
+from tests.schemas import assert_fits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -150,7 +149,7 @@ def test_the_one_hot_product_is_written_out() -> None:
 def test_json_keeps_the_contract(program: Program, arguments: tuple[str, ...]) -> None:
     ran = program("embed", *arguments, "--model", "toy", "--json")
     assert ran.code == 0
-    jsonschema.validate(ran.json, command_schema("embed"))
+    assert_fits(ran.json, "embed")
     assert ran.json["dim"] == 2
     assert {"tokens", "vectors"} <= set(ran.json)
 

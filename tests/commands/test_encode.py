@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import jsonschema
 import orjson
 import pytest
 
-from llminspect.commands.schema import schema as command_schema
+from tests.schemas import assert_fits
 
 if TYPE_CHECKING:
     from tests.conftest import Program
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 def test_ids_and_one_hot_rows(called: Program) -> None:
     document = called("encode", "hello !", "--model", "toy", "--one-hot", "--json").json
-    jsonschema.validate(document, command_schema("encode"))
+    assert_fits(document, "encode")
     assert document["ids"] == [0, 2]
     assert document["one_hot"] == [[1, 0, 0], [0, 0, 1]]
     assert "one_hot" not in called("encode", "hello", "--model", "toy", "--json").json
@@ -65,7 +64,7 @@ def test_the_document_of_tokenize_can_be_decoded(called: Program) -> None:
 
 def test_ids_that_are_not_whole_characters_show_their_bytes(called: Program) -> None:
     document = called("encode", "--ids", "10813,235", "--decode", "--json").json
-    jsonschema.validate(document, command_schema("encode"))
+    assert_fits(document, "encode")
     assert (document["bytes"], document["whole"], document["text"]) == ("f09f91", False, "\ufffd")
     assert called("encode", "--ids", "10813,235", "--decode").raw == b"\xf0\x9f\x91"
 
@@ -85,7 +84,7 @@ def test_a_line_that_cannot_be_done_does_not_end_the_run(called: Program) -> Non
 
 def test_search_finds_tokens(called: Program) -> None:
     document = called("encode", "--search", " Alice*", "--json").json
-    jsonschema.validate(document, command_schema("encode"))
+    assert_fits(document, "encode")
     assert 8590 in [match["id"] for match in document["found"]]
     assert all(match["text"].startswith(" Alice") for match in document["found"])
     special = called("encode", "--search", "*", "--only", "special", "--json").json

@@ -6,7 +6,6 @@ import io
 import sys
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
 import orjson
 import pytest
 from hypothesis import given
@@ -14,10 +13,10 @@ from hypothesis import strategies as st
 
 from llminspect.cli import stream as _lines
 from llminspect.cli.stream import Batch, Lines
-from llminspect.commands.schema import schema as command_schema
 from llminspect.commands.tokenize import fast_lines
 from tests.conftest import ROOT
 from tests.hostile.terminal import PROGRESS, Session, shown
+from tests.schemas import assert_fits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -176,9 +175,8 @@ def test_counts_of_lines_leave_out_what_repeats(called: Program, monkeypatch: py
     monkeypatch.setattr(fast_lines, "fast_lines", lambda *_: None)
     assert ran.raw == called(*arguments, stdin=data).raw
     first, *others = [orjson.loads(line) for line in ran.raw.splitlines()]
-    fits = jsonschema.Draft202012Validator(command_schema("tokenize"))
     for document in (first, *others):
-        fits.validate(document)
+        assert_fits(document, "tokenize")
     assert first["provenance"]["options"] == {"lines": True, "count": True}  # Also where it could not be done.
     assert ("error" in first) == (model == "letters")
     assert next(other["provenance"] for other in others if "error" not in other) == {"line": 0}

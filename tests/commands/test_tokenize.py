@@ -13,7 +13,6 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, Literal
 
-import jsonschema
 import orjson
 import pytest
 from rich.console import Console
@@ -23,13 +22,13 @@ from llminspect.analysis.count import count as count_of_stream
 from llminspect.analysis.tokenize import truncate
 from llminspect.arguments.shared import SourceOptions
 from llminspect.arguments.tokenize import TokenizeOptions, parse_price
-from llminspect.commands.schema import schema as command_schema
 from llminspect.commands.tokenize.view import render
 from llminspect.errors import UsageError
 from llminspect.opening import describe_model, open_tokenizer
 from llminspect.text.prompt import Prompt
 from tests.bench.folder import write_tokenizer
 from tests.conftest import ROOT
+from tests.schemas import assert_fits
 
 if TYPE_CHECKING:
     from llminspect.analysis.compare_tokenizers import CompareResult
@@ -63,7 +62,7 @@ def test_every_recorded_text_has_its_recorded_ids(called: Program) -> None:
 
 def test_tokens_are_those_of_the_contract(called: Program) -> None:
     document = called("tokenize", "Alice gave Bob her book", "--json").json
-    jsonschema.validate(document, command_schema("tokenize"))
+    assert_fits(document, "tokenize")
     assert document["count"] == 5
     assert document["tokens"][1] == {
         "index": 1,
@@ -107,7 +106,7 @@ def test_an_empty_text_has_no_tokens(called: Program) -> None:
 def test_count_is_a_bare_number(called: Program) -> None:
     assert called("tokenize", "Alice gave Bob her book", "--count").out == "5\n"
     document = called("tokenize", "Alice gave Bob her book", "--count", "--json").json
-    jsonschema.validate(document, command_schema("tokenize"))
+    assert_fits(document, "tokenize")
     assert (document["count"], document["characters"], document["bytes"]) == (5, 23, 23)
     assert "tokens" not in document
 
@@ -138,7 +137,7 @@ def test_counts_side_by_side(called: Program, tmp_path: Path) -> None:
     path.write_text("Alice gave, Bob\n")
     for given in (("--file", str(path)), ("Alice gave, Bob",)):
         document = called("tokenize", *given, "--count", "-c", "bytes", "-c", "letters", "-c", "gpt2", "--json").json
-        jsonschema.validate(document, command_schema("tokenize"))
+        assert_fits(document, "tokenize")
         assert [model.get("count") for model in document["models"]] == [15, None, 4]
         assert "','" in document["models"][1]["error"]
     assert called("tokenize", "a, b", "--count", "-m", "letters").code == 2
@@ -251,7 +250,7 @@ def test_a_tokenizer_that_cannot_take_the_text_says_so() -> None:
 
 def test_compare_names_those_that_were_asked_for(called: Program) -> None:
     document = called("tokenize", "hi", "--compare", "bytes", "--compare", "gpt2", "--json").json
-    jsonschema.validate(document, command_schema("tokenize"))
+    assert_fits(document, "tokenize")
     assert [model["model"] for model in document["models"]] == ["bytes", "gpt2"]
     assert [model["count"] for model in document["models"]] == [2, 1]
     beside = called("tokenize", "hi", "--compare", "bytes", "--json").json
@@ -314,7 +313,7 @@ def test_cost(called: Program) -> None:
 
 def test_a_chat_sets_the_template_apart(called: Program) -> None:
     document = called("tokenize", "hi <|im_end|>", "--chat", "--system", "Be kind", "--json").json
-    jsonschema.validate(document, command_schema("tokenize"))
+    assert_fits(document, "tokenize")
     owners = [token.get("message") for token in document["tokens"]]
     texts = [token["text"] for token in document["tokens"]]
     assert [text for text, owner in zip(texts, owners, strict=True) if owner == 0] == ["Be", " kind"]
@@ -365,7 +364,7 @@ def test_a_chat_with_a_model_of_openais(called: Program, tmp_path: Path) -> None
     asking = [{"role": "user", "name": "ada", "content": "Hello"}]
     given = ("tokenize", "--chat", "-m", "gpt-4o")
     document = called(*given, "--json", "--tools", str(tools), stdin=json.dumps(asking)).json
-    jsonschema.validate(document, command_schema("tokenize"))
+    assert_fits(document, "tokenize")
     assert [token["text"] for token in document["tokens"]] == ["user", "ada", "Hello"]
     formula = document["chat"]["formula"]
     # 7 a function, 12 after all of them, and `now:The time` itself.
@@ -400,7 +399,7 @@ def test_what_says_nothing_to_a_chat_is_refused(called: Program, given: list[str
 def test_a_chat_side_by_side_shows_its_last_message(called: Program) -> None:
     messages = [{"role": "system", "content": "Be kind"}, {"role": "user", "content": "Alice gave"}]
     document = called("tokenize", "--chat", "-c", "minilm", "--json", stdin=json.dumps(messages)).json
-    jsonschema.validate(document, command_schema("tokenize"))
+    assert_fits(document, "tokenize")
     assert (document["text"], document["characters"], document["bytes"]) == ("Alice gave", 10, 10)
     own, other = document["models"]
     assert own["count"] == called("tokenize", "--chat", "--json", stdin=json.dumps(messages)).json["count"]
@@ -442,7 +441,7 @@ def test_truncate_writes_the_text(called: Program) -> None:
     assert (whole.out, whole.err) == (text, "")
     assert called("tokenize", text, "--truncate", "0").out == ""
     cut = called("tokenize", text, "--truncate", "3", "--json").json
-    jsonschema.validate(cut, command_schema("tokenize"))
+    assert_fits(cut, "tokenize")
     assert cut["truncated"] == {"text": "Alice gave Bob", "start": 0, "end": 14, "of": 5, "side": "end"}
     assert [token["text"] for token in cut["tokens"]] == ["Alice", " gave", " Bob"]
 
@@ -494,7 +493,7 @@ def test_mistakes_are_one_line(called: Program, arguments: list[str], code: int,
 
 def test_steps_of_byte_level_bpe(called: Program) -> None:
     document = called("tokenize", "book<|im_end|>", "--steps", "--parse", "special", "--json").json
-    jsonschema.validate(document, command_schema("tokenize"))
+    assert_fits(document, "tokenize")
     word, special = document["steps"]["words"]
     assert (word["symbols"], word["tokens"]) == (list("book"), ["book"])
     ranks = [merge["rank"] for merge in word["merges"]]

@@ -12,12 +12,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
 import pytest
 
 from llminspect.analysis.walk import SAYS
-from llminspect.commands.schema import schema as command_schema
 from llminspect.commands.walk import SENTENCE
+from tests.schemas import assert_fits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +50,7 @@ def test_it_goes_the_whole_way_without_waiting(program: Program) -> None:
 
 def test_each_step_is_what_its_command_writes(called: Program) -> None:
     document = called("walk", SENTENCE, "--json").json
-    jsonschema.validate(document, command_schema("walk"))
+    assert_fits(document, "walk")
     assert [chapter["title"] for chapter in document["chapters"]] == list(SAYS)
     compared = 0
     for chapter in document["chapters"]:
@@ -61,7 +60,7 @@ def test_each_step_is_what_its_command_writes(called: Program) -> None:
             whole = again.json
             assert set(part["result"]) <= set(whole), part["arguments"]
             header = {key: whole[key] for key in ("schema", "command", "model", "provenance")}
-            jsonschema.validate({**header, **part["result"]}, command_schema(part["arguments"][0]))
+            assert_fits({**header, **part["result"]}, part["arguments"][0])
             for key in NAMED & set(part["result"]):
                 assert close(part["result"][key], whole[key]), (part["arguments"], key)
                 compared += 1

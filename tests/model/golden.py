@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +37,7 @@ class Golden:
 
     @cached_property
     def expected(self) -> Mapping[str, Array]:
-        with np.load(self.folder / "expected.npz") as file:
-            return dict(file)
+        return dict(_recorded(self.name))
 
     def config(self, file: str = "config.json") -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.folder / file).read_text())
@@ -47,6 +46,16 @@ class Golden:
     @property
     def has_source(self) -> bool:
         return "source_ids" in self.expected
+
+
+@cache
+def _recorded(name: str) -> dict[str, Array]:
+    """Read once, as many tests are chosen by what was recorded; nobody writes into it."""
+    with np.load(FOLDER / name / "expected.npz") as file:
+        arrays = dict(file)
+    for array in arrays.values():
+        array.setflags(write=False)
+    return arrays
 
 
 def computed(model: Model, golden: Golden, tap: Capture | None = None) -> dict[str, Array]:

@@ -35,7 +35,7 @@ SEEN = ("*.input", "*.output", "*.weights", "*.pooled")
 
 def several(name: str) -> Golden:
     """The golden model of that name with several texts of one length in place of its one."""
-    texts = Golden(name)
+    texts = Golden(name)  # With a mapping of its own.
     for key in texts.expected.keys() & {"ids", "source_ids"}:
         ids = texts.expected[key]
         texts.expected[key] = np.stack([np.roll(ids, shift) for shift in range(TEXTS)])  # type: ignore[index]
