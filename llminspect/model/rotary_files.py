@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 def from_huggingface(settings: Settings, head_width: int, context: int) -> Rotary:
     """From `rope_parameters`, or from `rope_theta` and `rope_scaling` as most published models have it."""
-    if settings.get("rope_scaling") is None and settings.get("rope_parameters") is not None:
+    stated = settings.get("rope_parameters", settings.defaults.get("rope_parameters"))
+    if not settings.get("rope_scaling") and stated is not None:
         return from_parameters(settings.under("rope_parameters"), settings, head_width, context)
     base, width = settings.number("rope_theta"), _turned(settings, head_width)
     return Rotary(width, base, older_scaling(settings, base, context))

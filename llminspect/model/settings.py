@@ -137,8 +137,8 @@ class Settings:
         return ModelError(f"{self.where}: {key} = {as_json(value)} is not understood", f"known: {known}{needed}")
 
     def under(self, key: str) -> Settings:
-        """A configuration inside this one."""
-        value = self.need(key)
+        """A configuration inside this one; null is that of the definition, as the reference reads it."""
+        value = self.need(key, self.defaults.get(key))
         if not isinstance(value, dict):
             raise self.wrong(key, "an object")
         return Settings(value, f"{self.where}, {key}", ignored=self.ignored)

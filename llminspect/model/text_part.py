@@ -47,6 +47,9 @@ TEXTS = {
 }
 """The kinds of such models, and what their text part is where the file does not say."""
 
+FLAT = ("qwen2_vl", "qwen2_5_vl")
+"""Those whose first files have the settings of the text part beside the others."""
+
 SIZES: dict[str, dict[str, Any]] = {
     "gemma3_text": {
         "vocab_size": 262_208,
@@ -129,9 +132,8 @@ def with_pictures(kind: str, text: Architecture) -> Architecture:
     """The family `text` in a file of such a kind. Raises ModelError where it cannot be that."""
 
     def read(settings: Settings) -> Any:
-        inner = settings
-        if settings.get("text_config") is not None:
-            inner = settings.under("text_config")
+        flat = kind in FLAT and settings.get("text_config") is None
+        inner = settings if flat else settings.under("text_config")
         inner.defaults = {**SIZES.get(text.model_types[0], {}), **text.defaults}
         config = text.read_huggingface(inner)
         if inner is not settings:

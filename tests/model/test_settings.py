@@ -15,7 +15,7 @@ from llminspect.model.known_settings import HARMLESS, MAY_BE_OFF, RANGES
 from llminspect.model.registry import architecture_for, architecture_of
 from llminspect.model.settings import Settings
 from llminspect.opening import describe_model, open_model
-from tests.model.golden import NAMES, Golden
+from tests.model.golden import FOLDER, NAMES, Golden
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,28 +120,39 @@ def test_no_more_experts_work_than_there_are(name: str, key: str) -> None:
         read({**Golden(name).config(), key: 99})
 
 
-@pytest.mark.parametrize(
-    ("name", "key", "default"),
-    [
-        ("gemma2", "query_pre_attn_scalar", 256),
-        ("gemma2", "final_logit_softcapping", 30.0),
-        ("gemma2", "attn_logit_softcapping", 50.0),
-        ("gemma2", "sliding_window", 4096),
-        ("gemma3", "query_pre_attn_scalar", 256),
-        ("llama", "rms_norm_eps", 1e-6),
-        ("phi3", "rms_norm_eps", 1e-5),
-        ("gpt-neox", "attention_bias", True),
-        ("gpt-oss", "swiglu_limit", 7.0),
-        ("mixtral", "num_experts_per_tok", 2),
-        ("roberta", "pad_token_id", 1),
-        ("t5", "relative_attention_max_distance", 128),
-    ],
-)
-def test_a_key_that_is_left_out_has_the_reference_s_default(name: str, key: str, default: Any) -> None:
-    """`tools/variants.py` holds these against the reference itself."""
+DEFAULTS: dict[str, dict[str, Any]] = json.loads((FOLDER / "defaults.json").read_text())
+"""What the reference's class takes for each key without which a golden configuration is another (tools/defaults.py)."""
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_a_key_that_is_left_out_has_the_reference_s_default(name: str) -> None:
     config = Golden(name).config()
-    without = {other: value for other, value in config.items() if other != key}
-    assert read(without) == read({**config, key: default})
+    for key, default in DEFAULTS[name].items():
+        *around, last = key.split(".")
+        without, stated = (json.loads(json.dumps(config)) for _ in range(2))
+        for changed in (without, stated):
+            inner = changed
+            for part in around:
+                inner = inner[part]
+            inner.pop(last)
+            if changed is stated:
+                inner[last] = default
+        assert read(without) == read(stated), key
+
+
+@pytest.mark.parametrize("name", ["apertus", "cwm", "gpt-oss", "ministral3"])
+def test_a_rotation_that_is_null_is_that_of_the_definition(name: str) -> None:
+    config = {key: value for key, value in Golden(name).config().items() if key != "rope_parameters"}
+    assert read({**config, "rope_parameters": None}) == read(config)
+    if name == "apertus":  # Beside it, the reference passes over a base.
+        with pytest.raises(ModelError, match="rope_theta = 400"):
+            read({**config, "rope_theta": 400})
+
+
+def test_a_t5_whose_tying_is_null_is_scaled() -> None:
+    config = Golden("t5").config("config.older.json")
+    assert read({**config, "tie_word_embeddings": None}).scaled
+    assert not read({**config, "tie_word_embeddings": False}).scaled
 
 
 def test_a_cap_that_is_null_is_none() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import isfinite
+from typing import Any
 
 from llminspect.core import feedforward
 from llminspect.core.feedforward import Glu
@@ -16,8 +17,8 @@ from llminspect.model import decoder_files as files
 
 def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     settings.only("hidden_act", "xielu")
-    if not settings.values.keys() & {"rope_parameters", "rope_scaling", "rope_theta"}:
-        settings.values = {**settings.values, "rope_parameters": ROTATION}
+    if settings.values.get("rope_parameters") is None and not settings.values.get("rope_scaling"):
+        settings.only("rope_theta", DEFAULTS["rope_theta"])  # The rotation is that of the definition.
     return files.from_huggingface(settings, unit=Glu("xielu"), biased=files.attention_biases(settings))
 
 
@@ -60,15 +61,15 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     return [*files.around_layers(config, layer), *files.divisor_specs(config)]
 
 
-ROTATION = {
-    "rope_type": "llama3",
-    "rope_theta": 12_000_000.0,
-    "factor": 8.0,
-    "original_max_position_embeddings": 8192,
-    "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0,
-}
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
+    "rope_parameters": {
+        "rope_type": "llama3",
+        "rope_theta": 12_000_000.0,
+        "factor": 8.0,
+        "original_max_position_embeddings": 8192,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+    },
     "hidden_act": "xielu",
     "rms_norm_eps": 1e-5,
     "rope_theta": 12_000_000.0,

@@ -158,6 +158,7 @@ def convolution_specs(config: files.DecoderConfig) -> list[files.TensorSpec]:
 
 
 DEFAULTS = {
+    "num_key_value_heads": 8,
     "norm_eps": 1e-5,
     "rope_theta": 1_000_000.0,
     "max_position_embeddings": 128_000,
@@ -166,7 +167,6 @@ DEFAULTS = {
     "block_ffn_dim_multiplier": 1.0,
 }
 MIXTURE = {
-    "num_key_value_heads": 8,
     "num_dense_layers": 2,
     "num_experts": 32,
     "num_experts_per_tok": 4,

@@ -17,7 +17,7 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     depth, base = settings.perhaps("scale_depth"), settings.perhaps("dim_model_base")
     return replace(
         found,
-        residual_scale=1.0 if depth is None else depth * found.sizes.L**-0.5,
+        residual_scale=1.0 if depth is None else depth / found.sizes.L**0.5,
         logit_scale=1.0 if base is None else base / found.sizes.D,
         biased=(found.biased or ()) + files.feed_forward_biases(settings),
     )

@@ -63,7 +63,6 @@ DEFAULTS: dict[str, Any] = {
         "mscale_all_dim": 1.0,
         "llama_4_scaling_beta": 0.1,
     },
-    "rope_theta": 1_000_000.0,
     "head_dim": 128,
     "num_key_value_heads": 8,
     "rms_norm_eps": 1e-5,

@@ -56,6 +56,11 @@ ARCHITECTURES = (
         tensors,
         gguf="phi3",
         read_gguf=from_gguf,
-        defaults={"rms_norm_eps": 1e-5, "max_position_embeddings": 4096, "pad_token_id": 32_000},
+        defaults={
+            "rms_norm_eps": 1e-5,
+            "max_position_embeddings": 4096,
+            "original_max_position_embeddings": 4096,
+            "pad_token_id": 32_000,
+        },
     ),
 )

@@ -85,6 +85,7 @@ def from_huggingface(settings: Settings) -> T5Config:
     decoder, context = settings.whole("num_decoder_layers", layers), settings.whole("n_positions", 512)
     sizes = read_sizes(settings, KEYS, L=layers if alone else decoder, context=context)
     ends = settings.get("pad_token_id"), settings.get("bos_token_id")
+    tied = settings.flag("tie_word_embeddings") or settings.get("tie_word_embeddings") is None
     return T5Config(
         sizes=sizes,
         encoder_layers=layers,
@@ -97,7 +98,7 @@ def from_huggingface(settings: Settings) -> T5Config:
         activation="gelu_tanh" if (kind, activation) == ("gated", "gelu") else ACTIVATIONS[activation],
         distances_in_layers=family == "umt5",
         # Before transformers 5 the second said the first; the file's output matrix, if it has one, is used.
-        scaled=settings.flag("scale_decoder_outputs", settings.flag("tie_word_embeddings"))
+        scaled=settings.flag("scale_decoder_outputs", tied or settings.get("tie_word_embeddings") is None)
         and not alone
         and family != "mt5",
         causal=not alone,
