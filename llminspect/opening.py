@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from llminspect.files.locate import Located
     from llminspect.files.prepared_file import Planned
     from llminspect.model.params import Params
-    from llminspect.model.pooling import Declared
     from llminspect.model.spec import TensorSpec
     from llminspect.text.tokenizer import Tokenizer
 
@@ -58,6 +57,7 @@ def open_model(
     streamed: bool = False,
     finite: bool = True,
     kernels: Literal["compiled", "none"] | None = None,
+    precision: Literal["float32", "int8"] | None = None,
     engine: EngineSettings | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Model:
@@ -69,6 +69,8 @@ def open_model(
     With compiled `kernels` matrices that a GGUF file holds in blocks of 4, 5, 6 or 8 bits stay so and are multiplied
     with as they are; where nothing is said, so it is with more than half a billion weights. Raises UsageError where a
     file has no such matrix, UserError where nothing is compiled.
+    With a `precision` of int8 such products round what they multiply to 8 bits, and the provenance says how far off the
+    logits are. Raises as with compiled `kernels`.
     `ignore_settings` are names of settings that are passed over though they are not understood; `adapter` is a LoRA
     that is added. The provenance says so.
     With an `engine` (`engine_settings`) JAX computes; `note` is given what it has to say of its devices and memory.
@@ -92,21 +94,18 @@ def open_model(
         return on_jax(on_numpy, engine, progress=progress, note=note)
     from llminspect.model.toy import TOYS
 
+    rounding = precision == "int8"
     if name in TOYS:
-        _built_in(name, ignore_settings, adapter)
-        if kernels == "compiled":
-            from llminspect.backends.kernels import nothing_quantized
-
-            raise nothing_quantized(name)
+        _built_in(name, ignore_settings, adapter, blocks=rounding or kernels == "compiled")
         toy = TOYS[name]()
         return Model(name, toy.architecture, toy.config, toy.params, _toy_tokenizer(name), {"file": "built in"})
     from llminspect.model.describing import describe
 
-    if adapter is not None and kernels == "compiled":
-        raise UsageError("--kernels compiled multiplies with the file's own blocks, to which no adapter can be added")
+    if adapter is not None and (rounding or kernels == "compiled"):
+        raise UsageError("compiled products are of the file's own blocks, to which no adapter can be added")
     located = _located(name, revision, offline, progress)
     description = describe(located, ignore_settings, adapter, offline)
-    return _assemble(description, progress, streamed, finite, "none" if adapter else kernels, note)
+    return _assemble(description, progress, streamed, finite, "none" if adapter else kernels, rounding, note)
 
 
 def _located(name: str, revision: str | None, offline: bool, progress: Progress | None) -> Located:
@@ -121,10 +120,14 @@ def _located(name: str, revision: str | None, offline: bool, progress: Progress 
     raise TokenizerAlone(f"{name} is a tokenizer without a model")
 
 
-def _built_in(name: str, ignore_settings: Sequence[str], adapter: str | None) -> None:
+def _built_in(name: str, ignore_settings: Sequence[str], adapter: str | None, blocks: bool = False) -> None:
     """Raise UsageError for what says nothing to a toy."""
     for option in ("--ignore-setting",) * bool(ignore_settings) + ("--adapter",) * (adapter is not None):
         raise UsageError(f"{option} says nothing to {name}, which is built in", "leave it out")
+    if blocks:
+        from llminspect.backends.kernels import nothing_quantized
+
+        raise nothing_quantized(name)
 
 
 def open_tokenizer(
@@ -224,12 +227,13 @@ def _assemble(
     streamed: bool,
     finite: bool,
     kernels: Literal["compiled", "none"] | None,
+    rounding: bool,
     note: Callable[[str], None] | None,
 ) -> Model:
     from llminspect.backends.kernels import kept_in_blocks
     from llminspect.files.machine import keep_freed_memory
     from llminspect.files.prepared_file import Planned
-    from llminspect.model import reading
+    from llminspect.model import pooling, reading
     from llminspect.model.spec import expanded_shape
 
     keep_freed_memory()
@@ -242,14 +246,14 @@ def _assemble(
         for spec in description.specs
     ]
     size = sum(planned.nbytes for _, planned in plan) // 4
-    in_blocks = kept_in_blocks(description, size, kernels, finite, note)
+    in_blocks = kept_in_blocks(description, size, "compiled" if rounding else kernels, finite, note)
     if in_blocks:
         plan = [(spec, planned) for spec, planned in plan if spec.name not in in_blocks]
     if streamed or reading.larger_than_memory(sum(planned.nbytes for _, planned in plan)):
         params = _read_when_needed(description, plan, in_blocks, finite)
     else:
         params = _prepared(description, [planned for _, planned in plan], in_blocks, finite, progress)
-    return Model(
+    model = Model(
         located.name,
         description.architecture,
         config,
@@ -258,8 +262,13 @@ def _assemble(
         with_note(located.provenance, tokenizer),
         located.generating,
         finite=finite,
-        declared_pooling=cache(partial(declared_pooling, located, config.sizes.D)),
+        declared_pooling=cache(partial(pooling.declared, located, config.sizes.D)),
     )
+    if not rounding:
+        return model
+    from llminspect.backends.kernels.rounded import rounded
+
+    return rounded(model, in_blocks)
 
 
 def _read_when_needed(
@@ -304,15 +313,3 @@ def _prepared(
     if finite and arrays.not_finite:
         raise not_finite(arrays.not_finite)
     return Params({**arrays, **in_blocks})
-
-
-def declared_pooling(located: Located, width: int) -> Declared | None:
-    """How a model's files say that the vectors of its tokens, of `width` numbers, become one. Raises ModelError."""
-    from llminspect.model import pooling
-
-    if located.format == "gguf":
-        return pooling.of_gguf(located.config)
-    from llminspect.files.sentence_modules import read_modules
-
-    found = read_modules(located.path)
-    return None if found is None else pooling.of_modules(*found, width)

@@ -17,7 +17,6 @@ from llminspect.model.describing import layers_after
 from llminspect.model.spec import TensorSpec, expanded_shape
 from llminspect.model.text_part import FRONTS
 from llminspect.opening import (
-    declared_pooling,
     describe_model,
     open_tokenizer,
     standalone,
@@ -241,8 +240,10 @@ def _sentence(description: Description) -> dict[str, Any]:
     located = description.located
     if located is None or description.architecture.head is not None:
         return {}
+    from llminspect.model import pooling
+
     try:
-        declared = declared_pooling(located, description.config.sizes.D)
+        declared = pooling.declared(located, description.config.sizes.D)
     except ModelError as error:
         return {"notes": [error.message]}
     if declared is None:

@@ -71,6 +71,11 @@ class EngineOptions:
         "models over half a billion weights.",
         show_default=False,
     )
+    precision: Literal["float32", "int8"] | None = option(
+        help="int8: round vectors to 8 bits before products with a GGUF file's blocks, as llama.cpp does. Faster; the "
+        "output says how far off the numbers are. Default: float32.",
+        show_default=False,
+    )
     mesh: str | None = option(metavar="data=2,model=4", help="With jax: cut the model, and batches, over devices.")
     dtype: Literal["float32", "bfloat16"] | None = option(
         help="With jax: what weights are kept as. Default: float32.", show_default=False

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 def engine_settings(
     engine: str,
     kernels: str | None,
+    precision: str | None,
     *,
     mesh: str | None,
     dtype: Number | None,
@@ -28,7 +29,13 @@ def engine_settings(
         for option, value in given.items():
             if value is not None:
                 raise UsageError(f"--{option} says nothing to the engine numpy", "give --engine jax as well")
+        if precision == "int8" and kernels == "none":
+            raise UsageError(
+                "--precision int8 multiplies with a file's own blocks, --kernels none does not", "drop one"
+            )
         return None
+    if precision is not None:
+        raise UsageError("--precision says nothing to the engine jax", "its --dtype says what weights are kept as")
     if kernels is not None:
         raise UsageError("--kernels says nothing to the engine jax", "take --engine numpy")
     from importlib.util import find_spec

@@ -50,6 +50,7 @@ def open_model_for(
             streamed=streamed,
             finite=finite,
             kernels=engine.kernels,
+            precision=engine.precision,
             engine=settings,
             note=lambda text: note(text, output),
         )
@@ -60,10 +61,10 @@ def open_model_for(
 
 def note_reading(provenance: Mapping[str, Any], output: OutputOptions) -> None:
     """Say what of a model's files was passed over or added."""
-    from llminspect.files.remarks import PASSED_OVER, remarks
+    from llminspect.files.remarks import ALWAYS, remarks
 
     for remark in remarks(provenance):
-        note(remark, output, always=remark.startswith(PASSED_OVER) and not output.json)
+        note(remark, output, always=remark.startswith(ALWAYS) and not output.json)
 
 
 def open_tokenizer_for(options: NamedOptions, output: OutputOptions) -> tuple[Tokenizer, dict[str, Any]]:

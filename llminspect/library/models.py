@@ -47,6 +47,7 @@ def open_model(name: str = DEFAULT, *, streamed: bool = False, where: ModelOptio
         **where.reading,
         streamed=streamed,
         kernels=engine.kernels,
+        precision=engine.precision,
         engine=settings,
     )
 

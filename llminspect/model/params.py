@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import UserDict, defaultdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,6 +49,13 @@ class Params:
 
     def __contains__(self, name: object) -> bool:
         return name in self.arrays
+
+    def replacing(self, changed: Mapping[str, Any]) -> Params:
+        """The same, with other arrays by some of the names."""
+        if not isinstance(self.arrays, OnDemand):
+            return Params({**self.arrays, **changed}, self._keep)
+        made = {name: partial(changed.__getitem__, name) for name in changed}
+        return Params(OnDemand({**self.arrays.data, **made}, self.arrays.parts), self._keep)
 
     def part(self, name: str, index: tuple[slice, ...]) -> Array:
         """`params[name][index]`, of which no more is read than is asked for, where the file allows it."""

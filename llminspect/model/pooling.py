@@ -15,6 +15,7 @@ from llminspect.errors import ModelError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from llminspect.files.locate import Located
     from llminspect.files.sentence_modules import Module
 
 POOLING = {
@@ -153,3 +154,13 @@ def _checked(module: Module, known: set[str]) -> Mapping[str, Any]:
 
 def _not_known(what: str) -> ModelError:
     return ModelError(f"the pooling that the model declares is not understood: {what}", OTHERWISE)
+
+
+def declared(located: Located, width: int) -> Declared | None:
+    """How a model's files say that the vectors of its tokens, of `width` numbers, become one. Raises ModelError."""
+    if located.format == "gguf":
+        return of_gguf(located.config)
+    from llminspect.files.sentence_modules import read_modules
+
+    found = read_modules(located.path)
+    return None if found is None else of_modules(*found, width)

@@ -161,7 +161,10 @@ OPTIONS: dict[str, dict[str, str]] = {
 }
 LEFT_OUT = {
     **dict.fromkeys(
-        "text model revision offline ignore_settings adapter engine kernels mesh dtype coordinator process".split(),
+        (
+            "text model revision offline ignore_settings adapter "
+            "engine kernels precision mesh dtype coordinator process"
+        ).split(),
         "what runs",
     ),
     **dict.fromkeys(("color", "quiet"), "what a person sees of it"),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 
 from tests.bench import engines, growth, large, lookup, passes, shares, start, texts
 from tests.bench.measure import environment
 from tests.bench.report import Bench, machine
+from tests.bench.shapes import SHAPES
 
 SECTIONS = {
     "start": start.start,
@@ -34,10 +36,14 @@ def main() -> None:
         "sections", nargs="*", choices=[*SECTIONS, []], help=f"of {', '.join(SECTIONS)}; all by default"
     )
     parser.add_argument("--rounds", type=int, default=7, help="runs of each contender (default 7)")
+    parser.add_argument("--folder", type=Path, help="for large: where its files are kept (else made and removed)")
+    parser.add_argument("--sizes", nargs="+", choices=SHAPES, default=(), help="for large: only these")
+    parser.add_argument("--plain", action="store_true", help="for large: --kernels none as well, which takes long")
     given = parser.parse_args()
     if environment() != dict(os.environ):  # Some sections measure in this process.
         os.execve(sys.executable, [sys.executable, "-m", "tests.bench", *sys.argv[1:]], environment())
-    bench = Bench(rounds=given.rounds)
+    more = {"folder": given.folder, "sizes": tuple(given.sizes), "plain": given.plain}
+    bench = Bench(rounds=given.rounds, **more)
     bench.scratch.mkdir(exist_ok=True)
     machine(bench)
     for name in given.sections or SECTIONS:

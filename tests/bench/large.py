@@ -1,149 +1,179 @@
-"""A model larger than memory: the shape of a Llama of 8 B parameters, random weights in 4 bits."""
+"""Models as large as those that people have, beside llama.cpp: whole processes, what they held and what they wrote."""
 
 from __future__ import annotations
 
-import re
+import json
+import os
+import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from tests.bench.measure import ROOT, environment
-from tests.bench.report import Bench, say, table, title, verdict
+from tests.bench.measure import PEERS, ROOT, THREADS, Worker, environment, interleaved
+from tests.bench.report import Bench, say, table, times, title, verdict
+from tests.bench.shapes import MIXTURES, SHAPES, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
-TOKENS = 64
-LAYERS, WIDTH, HIDDEN, HEADS, KEY_HEADS, VOCABULARY = 32, 4096, 14336, 32, 8, 128_256
-BLOCK = 32
-ROWS_AT_ONCE = 4096
-WATCHED = """
-import sys, threading, time
-most, going = 0, True
-def watch():
-    global most
-    while going:
-        for line in open("/proc/self/status"):
-            if line.startswith("RssAnon:"):
-                most = max(most, int(line.split()[1]))
-        time.sleep(0.01)
-watcher = threading.Thread(target=watch)
-watcher.start()
-from llminspect.__main__ import run
-try:
-    run(sys.argv[1:])
-finally:
-    going = False
-    watcher.join()
-    print("most", most, file=sys.stderr)
-"""
+LENGTHS = (8, 64, 512, 2048)
+MOST_FOR_NUMPY = 64
+"""Tokens up to which the pass on float32 weights is measured as well."""
+MOST_CAPTURED = 512
+"""Tokens up to which all attention is: 8 B of 2,048 has 17 GB of it."""
+WRITTEN = 16
+LLAMA_CPP = "llama.cpp"
+EXACT, ROUNDED, PLAIN = "llminspect", "`--precision int8`", "`--kernels none`"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One run of a process."""
+
+    seconds: float
+    processor: float
+    gigabytes: float
+    """The most memory beside mapped files."""
 
 
 def large(bench: Bench) -> None:
-    """One pass of 64 tokens, and what was in memory beside the mapped file."""
-    title("A model larger than memory")
-    path = bench.scratch / "large.gguf"
-    try:
-        write(path)
-        ids = ",".join(str(7 * index % VOCABULARY) for index in range(TOKENS))
-        rows, reached = [], True
-        for arguments in (["forward"], ["attend", "--layer", "5"]):
-            command = [*arguments, "--ids", ids, "--json", "--model", str(path)]
-            start = time.perf_counter()
-            ran = subprocess.run(
-                [sys.executable, "-c", WATCHED, *command],
-                cwd=ROOT,
-                env=environment(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            found = re.search(r"most (\d+)", ran.stderr)
-            if ran.returncode or found is None:
-                raise RuntimeError(ran.stderr[-400:])
-            gigabytes = int(found[1]) * 1024 / 1e9
-            reached &= gigabytes < 3
-            rows.append((f"`{' '.join(arguments)}`", f"{time.perf_counter() - start:.1f} s", f"{gigabytes:.2f} GB"))
-        say(
-            f"{LAYERS} layers, width {WIDTH}, {VOCABULARY} tokens in the vocabulary, Q4_0: a file of "
-            f"{path.stat().st_size / 1e9:.2f} GB; as float32 {parameters() * 4 / 1e9:.1f} GB. "
-            f"{TOKENS} tokens in one pass."
+    """Passes and writing of each chosen size, in 4 bits of two kinds."""
+    title("Models of 1.5 and 8 billion weights")
+    chosen = bench.sizes or tuple(SHAPES)
+    folder = tempfile.TemporaryDirectory(dir=bench.scratch) if bench.folder is None else nullcontext(bench.folder)
+    with folder as where, tempfile.TemporaryDirectory(dir=bench.scratch) as home:
+        for size in chosen:
+            for mixture in MIXTURES:
+                path = Path(where) / f"{size}-{mixture}.gguf"
+                if not path.exists():
+                    write(path, SHAPES[size], mixture)
+                _of_file(bench, size, mixture, path, Path(home))
+                if bench.folder is None:
+                    path.unlink()
+
+
+def _of_file(bench: Bench, size: str, mixture: str, path: Path, home: Path) -> None:
+    shape = SHAPES[size]
+    print(f"\n### {size}, {mixture}\n")
+    say(
+        f"{shape.layers} layers, width {shape.width}, {shape.vocabulary:,} tokens in the vocabulary: "
+        f"{shape.parameters / 1e9:.2f} billion random weights in {path.stat().st_size / 1e9:.2f} GB."
+    )
+    rows, ratios = [], {}
+    for tokens in LENGTHS:
+        contenders = _passes(bench, path, home, tokens)
+        seen = interleaved(
+            {name: partial(watched, command, home) for name, command in contenders.items()}, bench.rounds
         )
-        table(("", "time", "most memory beside the mapped file"), rows)
-        say(f"To reach: under 3 GB: {verdict(reached)}.")
-    finally:
-        path.unlink(missing_ok=True)
+        if tokens == LENGTHS[0]:
+            _first_use(bench, path, contenders[EXACT])
+        for name, runs in seen.items():
+            rows.append((f"{tokens:,} tokens", name, *_columns(runs, seen.get(LLAMA_CPP))))
+        if LLAMA_CPP in seen:
+            ratios[tokens] = _median(seen[EXACT]) / _median(seen[LLAMA_CPP])
+    table(("forward, whole process", "", "time", "processor", "× llama.cpp", "memory beside the file"), rows)
+    written = sum(each.stat().st_size for each in home.rglob("*") if each.is_file())
+    say(f"Written to disk by llminspect, for all of this: {written / 1e6:.1f} MB.")
+    if ratios:
+        reached = all(ratios[tokens] <= 1.5 for tokens in LENGTHS[:2])
+        say(f"To reach: 8 and 64 tokens in at most 1.5 × llama.cpp's time: {verdict(reached)}.")
+    _writing(bench, path)
 
 
-def shapes() -> Iterator[tuple[str, tuple[int, ...]]]:
-    key_width = WIDTH // HEADS * KEY_HEADS
-    yield "token_embd.weight", (VOCABULARY, WIDTH)
-    for layer in range(LAYERS):
-        own = f"blk.{layer}"
-        yield f"{own}.attn_norm.weight", (WIDTH,)
-        yield f"{own}.attn_q.weight", (WIDTH, WIDTH)
-        yield f"{own}.attn_k.weight", (key_width, WIDTH)
-        yield f"{own}.attn_v.weight", (key_width, WIDTH)
-        yield f"{own}.attn_output.weight", (WIDTH, WIDTH)
-        yield f"{own}.ffn_norm.weight", (WIDTH,)
-        yield f"{own}.ffn_gate.weight", (HIDDEN, WIDTH)
-        yield f"{own}.ffn_up.weight", (HIDDEN, WIDTH)
-        yield f"{own}.ffn_down.weight", (WIDTH, HIDDEN)
-    yield "output_norm.weight", (WIDTH,)
-    yield "output.weight", (VOCABULARY, WIDTH)
+def _passes(bench: Bench, path: Path, home: Path, tokens: int) -> dict[str, list[str]]:
+    ids = ",".join(str(5 + index * 7919 % 40000) for index in range(tokens))
+    ours = ["--ids", ids, "--json", "--offline", "--model", str(path)]
+    found = {}
+    if LLAMA_CPP in bench.installed:
+        found[LLAMA_CPP] = [bench.peers_python, str(PEERS / "llama_cpp_script.py"), str(path), str(THREADS), ids]
+    found[EXACT] = [*bench.program, "forward", *ours]
+    if bench.rounded:
+        found[ROUNDED] = [*found[EXACT], "--precision", "int8"]
+    if tokens <= MOST_CAPTURED:
+        found["`attend`, all attention captured"] = [*bench.program, "attend", *ours]
+    if tokens <= MOST_FOR_NUMPY and bench.plain:
+        found[PLAIN] = [*found[EXACT], "--kernels", "none"]
+    return found
 
 
-def parameters() -> int:
-    return sum(int(np.prod(shape)) for _, shape in shapes())
+def _columns(runs: Sequence[Seen], peers: Sequence[Seen] | None) -> tuple[str, ...]:
+    ratio = "" if peers is None else times(_median(runs) / _median(peers))
+    processor = statistics.median(run.processor for run in runs)
+    return f"{_median(runs):.2f} s", f"{processor:.2f} s", ratio, f"{max(run.gigabytes for run in runs):.2f} GB"
 
 
-def write(path: Path) -> None:
-    """The file, a few rows at a time."""
-    import gguf
-
-    from llminspect.text.bpe import BYTE_ALPHABET
-
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_block_count(LAYERS)
-    writer.add_context_length(8192)
-    writer.add_embedding_length(WIDTH)
-    writer.add_feed_forward_length(HIDDEN)
-    writer.add_head_count(HEADS)
-    writer.add_head_count_kv(KEY_HEADS)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_freq_base(500_000.0)
-    writer.add_rope_dimension_count(WIDTH // HEADS)
-    writer.add_vocab_size(VOCABULARY)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("llama-bpe")
-    alphabet = [*BYTE_ALPHABET, "ab"]
-    writer.add_token_list([*alphabet, *(f"<{index}>" for index in range(len(alphabet), VOCABULARY))])
-    writer.add_token_merges(["a b"])
-    types = gguf.GGMLQuantizationType
-    for name, shape in shapes():
-        plain = len(shape) == 1
-        nbytes = shape[0] * 4 if plain else shape[0] * shape[1] // BLOCK * 18
-        dtype = np.dtype(np.float32 if plain else np.uint8)
-        quantized = shape if plain else (shape[0], shape[1] // BLOCK * 18)
-        writer.add_tensor_info(name, quantized, dtype, nbytes, raw_dtype=types.F32 if plain else types.Q4_0)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_ti_data_to_file()
-    random = np.random.default_rng(0)
-    for _, shape in shapes():
-        if len(shape) == 1:
-            writer.write_tensor_data(np.ones(shape, np.float32))
-        else:
-            writer.write_tensor_data(_blocks(random, shape))
-    writer.close()
+def _median(runs: Sequence[Seen]) -> float:
+    return statistics.median(run.seconds for run in runs)
 
 
-def _blocks(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Q4_0: a scale in float16 and 32 numbers from −8 to 7; the scale keeps what a product adds up to near 1."""
-    blocks = random.integers(0, 256, (shape[0], shape[1] // BLOCK, 18), np.uint8)
-    blocks[..., :2] = np.array([0.2 / shape[1] ** 0.5], np.float16).view(np.uint8)
-    return blocks.reshape(shape[0], -1)
+def _first_use(bench: Bench, path: Path, command: list[str]) -> None:
+    with tempfile.TemporaryDirectory(dir=bench.scratch) as fresh:
+        first = watched(command, Path(fresh))
+    say(f"First use, `forward` of {LENGTHS[0]} tokens, nothing prepared: {first.seconds:.2f} s.")
+
+
+def _writing(bench: Bench, path: Path) -> None:
+    """Tokens a second, one after the other, once the model is open."""
+    workers: dict[str, Callable[[], AbstractContextManager[Worker]]] = {}
+    if LLAMA_CPP in bench.installed:
+        workers[LLAMA_CPP] = partial(Worker, bench.peers_python, "use_llama_cpp.py", str(path), str(THREADS))
+    workers[EXACT] = partial(Worker, sys.executable, "use_llminspect.py", str(path), "compiled")
+    if bench.rounded:
+        workers[ROUNDED] = partial(Worker, sys.executable, "use_llminspect.py", str(path), "int8")
+    with ExitStack() as stack:
+        asked = {
+            name: partial(stack.enter_context(make()).ask, "decode", tokens=WRITTEN) for name, make in workers.items()
+        }
+        seconds = {name: statistics.median(taken) for name, taken in interleaved(asked, bench.rounds).items()}
+    peer = seconds.get(LLAMA_CPP)
+    rows = [
+        (name, f"{each * 1e3:,.0f} ms", f"{1 / each:.1f}", "" if peer is None else times(peer / each))
+        for name, each in seconds.items()
+    ]
+    table(("one token after another", "a token", "tokens a second", "× llama.cpp's speed"), rows)
+    if peer is not None:
+        goals = [(name, least) for name, least in ((EXACT, 0.6), (ROUNDED, 0.9)) if name in seconds]
+        reached = (f"{name} at least {least} ×: {verdict(peer / seconds[name] >= least)}" for name, least in goals)
+        say(f"To reach: {'; '.join(reached)}.")
+
+
+def watched(command: Sequence[str], home: Path) -> Seen:
+    """Run a process to its end. RuntimeError: it failed, with the end of what it said."""
+    with tempfile.TemporaryFile() as said:
+        start, most = time.perf_counter(), 0
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            env=environment(LLMINSPECT_HOME=str(home)),
+            cwd=ROOT,
+        )
+        while True:
+            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if ended:
+                break
+            most = max(most, _anonymous(process.pid))
+            time.sleep(0.01)
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            said.seek(0)
+            raise RuntimeError(f"{json.dumps(command)[:200]}: {said.read().decode(errors='replace')[-400:]}")
+    return Seen(seconds, usage.ru_utime + usage.ru_stime, most * 1024 / 1e9)
+
+
+def _anonymous(process: int) -> int:
+    """Kilobytes that are in memory and in no file, on Linux."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon:")), 0)

@@ -34,6 +34,14 @@ class Bench:
     model: str = "smollm2"
     peers_python: str = field(default_factory=lambda: os.environ.get("LLMINSPECT_PEERS_PYTHON", sys.executable))
     scratch: Path = field(default_factory=lambda: ROOT / ".bench")
+    folder: Path | None = None
+    """Where the files of large models are kept."""
+    sizes: tuple[str, ...] = ()
+    """Which large models; all of them where none is named."""
+    plain: bool = False
+    """Whether large models are computed on float32 weights as well."""
+    rounded: bool = False
+    """Whether also with rounded activations."""
 
     @property
     def program(self) -> list[str]:

@@ -48,6 +48,6 @@ def nothing_quantized(name: str) -> UsageError:
     from llminspect.files.quant_types import COMPILED
 
     return UsageError(
-        f"{name} has no matrix in blocks of {', '.join(COMPILED)} that --kernels compiled could multiply with",
-        "leave it out, or take a GGUF file that is quantized",
+        f"{name} has no matrix in blocks of {', '.join(COMPILED)} that compiled products are made with",
+        "leave --kernels and --precision out, or take a GGUF file that is quantized",
     )

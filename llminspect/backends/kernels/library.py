@@ -18,6 +18,8 @@ _FUNCTIONS: dict[str, tuple[object, ...]] = {
     "arrange": (_NUMBER, _ARRAY, _SIZE, _SIZE, _ARRAY),
     "few": (*_MATRIX, _ARRAY, _SIZE, _SIZE, *_RESULT),
     "pack": (_NUMBER, _ARRAY, _SIZE, _SIZE, _SIZE, _ARRAY),
+    "arrange_rounded": (_NUMBER, _ARRAY, _SIZE, _SIZE, _ARRAY),
+    "rounded": (*_MATRIX, _ARRAY, _SIZE, _SIZE, *_RESULT),
     "many": (*_MATRIX, _ARRAY, _SIZE, _SIZE, _SIZE, *_RESULT, _ARRAY),
 }
 

@@ -80,6 +80,11 @@ class Blocks(RowsOnDemand):
 
         return some
 
+    def becoming(self, kind: type[Blocks]) -> Blocks | None:
+        """The same matrix as another kind of it, where its file quantizes it in whole units."""
+        whole = self._kind.weights > 1 and self.shape[1] % UNIT == 0
+        return kind(self._kind, self._blocks_OB, self._threads) if whole else None
+
     @property
     def _matrix(self) -> tuple[int | None, int, int]:
         return self._kind.number, self._blocks_OB.ctypes.data, self._blocks_OB.shape[1]

@@ -448,6 +448,8 @@ TARGET PUBLIC void many(int kind, const uint8_t *blocks, ptrdiff_t row_bytes, co
 #undef OF
 }
 
+#include "rounded.c"
+
 /* -- As a library -------------------------------------------------------------------------------------------------- */
 
 /* Whether this processor has the instructions. */

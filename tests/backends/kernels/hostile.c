@@ -23,6 +23,10 @@ static void tried(int kind, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t number) {
   few(kind, blocks, row_bytes, arranged, number, width, out, rows, 0, rows);
   pack(kind, x, number, width, across, packed);
   many(kind, blocks, row_bytes, packed, number, width, across, out, rows, rows / 3, rows, scratch);
+  piece *pieces = filled((size_t)(number * width / UNIT) * sizeof *pieces, 0);
+  arrange_rounded(kind, x, number, width, pieces);
+  rounded(kind, blocks, row_bytes, pieces, number, width, out, rows, rows / 3, rows);
+  free(pieces);
   free(blocks), free(x), free(out), free(arranged), free(packed), free(scratch);
 }
 

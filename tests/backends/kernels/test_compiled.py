@@ -15,6 +15,7 @@ from llminspect.backends.kernels import library
 from llminspect.backends.kernels.matrices import Blocks
 from llminspect.files.quant_types import COMPILED
 from tests.backends.kernels.test_blocks import numpys, random_blocks
+from tests.backends.kernels.test_rounded import ROUNDED, assert_rounded
 from tests.closeness import assert_close
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def test_the_code_for_any_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             for number in (1, 4, 9, 17):
                 x_NI = np.random.default_rng(number).normal(size=(number, weights_OI.shape[1])).astype(np.float32)
                 assert_close(Blocks(COMPILED[name], raw, 1).products(x_NI), x_NI @ weights_OI.T, what=name)
+            if name in ROUNDED:
+                assert_rounded(name, raw, number=6)
     finally:
         library.library.cache_clear()
 
