@@ -29,7 +29,7 @@ from llminspect.files.marks import Unmarked
 from llminspect.text.tokenizer import utf8
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from llminspect.arguments.shared import NamedOptions, OutputOptions, SourceOptions
@@ -100,8 +100,8 @@ class LineWork(Generic[R]):
     over_budget: Callable[[R], Iterable[Any]] = lambda result: ()
     in_turn: bool = False
     """Whether what becomes of a line hangs on those before it, so that one process has to do them all."""
-    fast: Callable[[LineWork[R], int, str], bytes | None] | None = None
-    """A quicker way to the same document of a line; None where it does not know it."""
+    fast: Callable[[LineWork[R], int, str], Sequence[bytes] | None] | None = None
+    """A quicker way to the same document of a line, in pieces; None where it does not know it."""
     brief: bool = False
     """Whether only the document of line 0 has the provenance, to which the others point, and none has the ids."""
 
@@ -114,7 +114,7 @@ class LineWork(Generic[R]):
                 try:
                     written = None if fast is None or (self.brief and not number) else fast(self, number, text)
                     if written is not None:
-                        documents.append(written)
+                        documents += written
                         continue
                     prompt = self.prompt(text, number)
                     result = self.run(prompt)

@@ -152,10 +152,10 @@ def test_the_fast_way_writes_what_the_usual_way_writes(
     monkeypatch.setattr(fast_lines, "HELD", 20_000)  # Forgotten now and then.
     source = (ROOT / "llminspect" / "cli" / "stream.py").read_bytes().splitlines()
     data = b"\n".join([b"first", *HOSTILE, b"100 % %b %d", *source, *HOSTILE, b"x" * 20_000, b"", b""])
-    made: list[bytes | None] = []
+    made: list[object] = []
     fast = fast_lines.FastLines.__call__
 
-    def noted(self: Any, *arguments: Any) -> bytes | None:
+    def noted(self: Any, *arguments: Any) -> object:
         made.append(fast(self, *arguments))
         return made[-1]
 

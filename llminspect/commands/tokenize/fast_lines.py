@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from llminspect.analysis.result import is_partial
 from llminspect.analysis.tokenize import CountResult, TokenizeResult, about
 from llminspect.cli.json_text import json_bytes
 from llminspect.text.bpe import ByteLevelBPE
@@ -20,7 +21,7 @@ from llminspect.text.tiktoken_encodings import TiktokenTokenizer
 from llminspect.text.tokenizer import Token, Tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from llminspect.arguments.shared import SourceOptions
     from llminspect.arguments.tokenize import TokenizeOptions
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 LONGEST = 1 << 14
 """Bytes of a line that is written so: as many numbers are held."""
-MANY = 1 << 19
+MANY = 1 << 17
 """Characters after which it pays to build the library that a tokenizer has for long texts."""
 HELD = 32 << 20
 """Bytes of documents that are held, since texts repeat their lines."""
@@ -63,18 +64,18 @@ class FastLines:
         self._known: dict[str, bytes] = {}
         self._held = 0
         self._before = b""
-        self._patterns: dict[bool, bytes] = {}
-        self._front: dict[int, bytes] = {}
-        self._data: dict[int, bytes] = {}
-        self._size: dict[int, int] = {}
+        self._patterns: dict[bool, list[bytes]] = {}
         self._may_lose = not isinstance(tokenizer, TiktokenTokenizer)  # Whose tokens hold every byte of a text.
+        self._data: list[Any] = [None] * tokenizer.vocabulary_size
+        """By id, as `_front` and `_size`; None until a token is met."""
+        self._front, self._size = self._data.copy(), self._data.copy()
         self._partial: set[int] = set()
         self._index: list[bytes] = []
         self._start: list[bytes] = []
         self._end: list[bytes] = []
 
-    def __call__(self, work: LineWork[Any], number: int, text: str) -> bytes | None:
-        """The document of a line of text, with its end; None where the usual way has to make it."""
+    def __call__(self, work: LineWork[Any], number: int, text: str) -> tuple[bytes, ...] | None:
+        """The document of a line of text in pieces, and its end; None where the usual way has to make it."""
         known = self._known.get(text)
         if known is None:
             known = self._after(work, text)
@@ -85,7 +86,7 @@ class FastLines:
                 self._held = 0
             self._known[text] = known
             self._held += len(known) + len(text) + 100
-        return b"%b%d%b" % (self._before, number, known)
+        return self._before, b"%d" % number, known
 
     def _after(self, work: LineWork[Any], text: str) -> bytes | None:
         """What stands in the document after the number of the line."""
@@ -93,29 +94,31 @@ class FastLines:
             data = text.encode()
         except UnicodeEncodeError:
             return None
-        if len(data) > LONGEST:
+        size = len(data)
+        if size > LONGEST:
             return None
         if self._seen <= MANY:
             self._look_ahead(len(text))
         if self._added is not None:
             count = self._tokenizer.count(text) + self._added
-            return self._pattern(work, True) % (count, len(text), len(data))
+            return b"".join(self._pattern(work, True)) % (count, len(text), size)
         ids = self._ids(text)
         tokens = self._tokens(ids, data)
         if tokens is None:
             return None
-        pattern, sizes = self._pattern(work, bool(ids)), (len(ids), len(text), len(data))
-        written = orjson.dumps(text)
-        return pattern % ((orjson.dumps(ids), written, tokens, *sizes) if ids else (written, tokens, *sizes))
+        *between, last = self._pattern(work, bool(ids))
+        written = [orjson.dumps(text), between[-1], *tokens, last % (len(ids), len(text), size)]
+        return b"".join([between[0], orjson.dumps(ids), between[1], *written] if ids else [between[0], *written])
 
     def _look_ahead(self, size: int) -> None:
-        """Once there was much, take the library that a tokenizer has for that."""
+        """Once there was much, take the library that a tokenizer has for that, without what catches half characters."""
         self._seen += size
         if self._seen - size <= MANY < self._seen and isinstance(self._tokenizer, TiktokenTokenizer):
-            self._ids = self._tokenizer.library.encode_ordinary
+            self._ids = self._tokenizer.library._core_bpe.encode_ordinary
 
-    def _pattern(self, work: LineWork[Any], with_ids: bool) -> bytes:
-        """What of a document stands after the number of its line, with %b and %d for what each has of its own."""
+    def _pattern(self, work: LineWork[Any], with_ids: bool) -> list[bytes]:
+        """What of a document stands after the number of its line: the pieces between ids, text and tokens, and the last
+        one with %d for each of the sizes."""
         if with_ids in self._patterns:
             return self._patterns[with_ids]
 
@@ -132,40 +135,43 @@ class FastLines:
         names = b" ".join(pieces[1::2]).decode()
         ids = "ids " if with_ids else ""
         assert names == "line " + (f"{ids}text tokens " if self._added is None else "") + "count characters bytes"
-        self._before, *rest = (piece.replace(b"%", b"%%") for piece in pieces[::2])
-        self._before = self._before.replace(b"%%", b"%")
-        signs = [b"%d" if name in (b"count", b"characters", b"bytes") else b"%b" for name in pieces[3::2]]
-        pattern = self._patterns[with_ids] = b"".join(chain.from_iterable(zip(rest, [*signs, b""], strict=True)))
-        return pattern
+        self._before, *between = pieces[::2]
+        last = b"%d".join(piece.replace(b"%", b"%%") for piece in between[-4:])
+        if self._added is None:
+            between[-5] += b"["
+            last = b"]" + last
+        self._patterns[with_ids] = [*between[:-4], last]
+        return self._patterns[with_ids]
 
-    def _tokens(self, ids: Sequence[int], data: bytes) -> bytes | None:
-        """The tokens of a text; None unless their bytes, one after another, are the text's: each then begins where the
-        last one ends."""
+    def _tokens(self, ids: Sequence[int], data: bytes) -> Iterable[bytes] | None:
+        """The tokens of a text in pieces; None unless their bytes, one after another, are the text's: each then begins
+        where the last one ends."""
         try:
-            fronts = list(map(self._front.__getitem__, ids))
-        except KeyError:
-            self._learn({token_id for token_id in ids if token_id not in self._front})
-            fronts = list(map(self._front.__getitem__, ids))
-        if self._partial and not self._partial.isdisjoint(ids):
-            return None
+            cuts = list(accumulate(map(self._size.__getitem__, ids), initial=0))
+        except TypeError:  # One was not met before.
+            self._learn({token_id for token_id in ids if self._size[token_id] is None})
+            cuts = list(accumulate(map(self._size.__getitem__, ids), initial=0))
         if self._may_lose and b"".join(map(self._data.__getitem__, ids)) != data:
             return None
         if len(data) >= len(self._end):
             self._count_to(2 * len(data) + 64)
-        cuts = list(accumulate(map(self._size.__getitem__, ids), initial=0))
+        ends: Iterable[bytes] = map(self._end.__getitem__, cuts[1:])
+        if not self._partial.isdisjoint(ids):
+            closes = ((end[:-1] + b',"partial":true}', end) for end in ends)
+            ends = [close[token_id not in self._partial] for token_id, close in zip(ids, closes, strict=True)]
         starts = map(self._start.__getitem__, cuts)
-        pieces = zip(self._index, fronts, starts, map(self._end.__getitem__, cuts[1:]), strict=False)
-        return b"[%b]" % b"".join(chain.from_iterable(pieces))
+        fronts = map(self._front.__getitem__, ids)
+        return chain.from_iterable(zip(self._index, fronts, starts, ends, strict=False))
 
     def _learn(self, ids: set[int]) -> None:
         for token_id in ids:
             data = self._data[token_id] = self._tokenizer.token_bytes(token_id)
-            self._size[token_id] = len(data)
             text = data.decode("utf-8", "replace")
-            if "\ufffd" in text:
+            if "\ufffd" in text and is_partial(data):
                 self._partial.add(token_id)
             written = (token_id, orjson.dumps(text), data.hex().encode())
             self._front[token_id] = b'%d,"text":%b,"bytes":"%b","start":' % written
+            self._size[token_id] = len(data)
 
     def _count_to(self, most: int) -> None:
         numbers = range(len(self._end), most)
