@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from llminspect.analysis.by_hand import by_hand, fits_on_a_page
-from llminspect.analysis.candidates import Candidate, candidates, fill_masks, ranked_token
+from llminspect.analysis.candidates import candidates, fill_masks, ranked_token
+from llminspect.analysis.forward_result import ForwardQuestion, ForwardResult
 from llminspect.analysis.labels import head_parts, no_next_token, of_choices
 from llminspect.analysis.passes import head_reads, streams_shown
 from llminspect.analysis.prompt import (
@@ -17,13 +18,11 @@ from llminspect.analysis.prompt import (
     decoder_and_target,
     of_segments,
 )
-from llminspect.analysis.result import Result, Tokens, token_documents
+from llminspect.analysis.result import token_documents
 from llminspect.analysis.trace import feed_forward, routing, watch_pass
 from llminspect.arguments.experiments import ExperimentOptions
-from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.arguments.ranges import check_exists, parse_choice
 from llminspect.arguments.words import one_token
-from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Capture, Chain
 from llminspect.errors import UsageError
 from llminspect.model.heads import read_at
@@ -32,90 +31,13 @@ from llminspect.text.prompt import Prompt
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llminspect.analysis.attribution import Attribution
-    from llminspect.analysis.by_hand import Written
-    from llminspect.analysis.candidates import FilledMask, ProbableToken, RankedToken
-    from llminspect.analysis.experiments import AnswerChange, Baseline, Experiment
-    from llminspect.analysis.labels import AnswerSpan, Label, SpanLogits, TokenLabel
-    from llminspect.analysis.lens import LensLayer
+    from llminspect.analysis.experiments import Experiment
     from llminspect.analysis.patching import Sweep
-    from llminspect.analysis.token_scores import Saliency, Surprise
-    from llminspect.analysis.trace import FeedForward, LayerTrace, Routing, WatchedPass
+    from llminspect.analysis.trace import WatchedPass
+    from llminspect.arguments.forward import ForwardOptions
     from llminspect.core.array import Array
     from llminspect.core.tap import Tap
-    from llminspect.core.trace import TraceStep
     from llminspect.model.opened import Model
-
-
-@dataclass(frozen=True)
-class ForwardResult(Result):
-    """What a pass over the text gives. A key is there where an option wants it."""
-
-    text: str | None
-    tokens: Tokens
-    position: int
-    """The position whose next token is predicted."""
-    layers: list[LayerTrace]
-    pair: str | None = None
-    """The second text, with --pair."""
-    source: Tokens | None = None
-    """For an encoder–decoder: the text's tokens; `tokens` are then those of the target so far, or where a head takes
-    the place of words, the text once more, one place later."""
-    choices: list[Tokens] | None = None
-    """With several --pair: the tokens of the text with each, in the order given; all else is of the best."""
-    next: list[Candidate] | None = None
-    no_next: str | None = None
-    """Why nothing is predicted, where the model has vectors alone."""
-    labels: list[Label] | None = None
-    """For a classifier of texts, in place of `next`: its labels, best first."""
-    token_labels: list[TokenLabel] | None = None
-    """For a classifier of tokens: the best label of each."""
-    span: AnswerSpan | None = None
-    """For a model that answers with a part of the text: that part …"""
-    span_logits: list[SpanLogits] | None = None
-    """… and how well each token fits as its start and as its end."""
-    baseline_labels: list[Label] | None = None
-    """With an experiment: `labels` without it …"""
-    baseline_token_labels: list[TokenLabel] | None = None
-    """… or `token_labels` …"""
-    baseline_span: AnswerSpan | None = None
-    """… or `span` …"""
-    baseline_span_logits: list[SpanLogits] | None = None
-    """… and `span_logits`."""
-    masked: list[FilledMask] | None = None
-    """For a masked model, in place of `next`: what each mask token stands for."""
-    before: list[TraceStep] | None = None
-    """With --trace: the steps before the first layer."""
-    after: list[TraceStep] | None = None
-    """With --trace: the steps after the last layer."""
-    feedforward: list[FeedForward] | None = None
-    experts: list[Routing] | None = None
-    """For a mixture of experts: which of them each token went to."""
-    steps: list[Written] | None = None
-    lens: list[LensLayer] | None = None
-    grid: list[list[ProbableToken]] | None = None
-    """With --lens --all: the most probable token after each layer [L] at each position [T]."""
-    attribution: Attribution | None = None
-    saliency: Saliency | None = None
-    surprise: Surprise | None = None
-    target: RankedToken | None = None
-    """Where the token of --target stands among the next tokens."""
-    sweep: Sweep | None = None
-    baseline: Baseline | None = None
-    change: AnswerChange | None = None
-
-
-@dataclass(frozen=True)
-class ForwardQuestion:
-    """All options of `forward`. `source_ids` is the text that --patch takes from, of an encoder–decoder another source
-    in front of the same target."""
-
-    look: ForwardOptions = field(default_factory=ForwardOptions)
-    patch: SweepOptions = field(default_factory=SweepOptions)
-    experiments: ExperimentOptions = field(default_factory=ExperimentOptions)
-    source_ids: Sequence[int] | None = None
-    target_as_given: bool = False
-    """Whether no start token is put in front of --target-ids (--no-special)."""
 
 
 def forward(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardResult:
@@ -123,20 +45,25 @@ def forward(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardR
 
     Of an encoder–decoder the text goes through the encoder, and what follows is about the target so far.
     """
-    look, source = question.look, None
+    look, source, as_ids = question.look, None, prompt.text is None and prompt.chat is None
     if prompt.choices and model.can("choose"):
         return _best_choice(model, question, prompt.choices)
     if model.can("source"):
         source = prompt
         exact = question.target_as_given
         model, prompt = decoder_and_target(model, prompt, look.target, look.target_ids, as_given=exact)
+        as_ids = look.target_ids is not None or model.tokenizer is None
         question = replace(question, look=replace(look, target=None, target_ids=None))
     elif look.target_ids is not None:
         raise UsageError(f"--target-ids: {model.name} has no target apart from its text", "leave it out")
-    scores = look.surprise or look.perplexity
+    if look.surprise or look.perplexity:
+        result = _scored(model, question, prompt)
+    elif look.score or look.scores:
+        result = _compared(model, question, prompt, as_ids)
+    else:
+        result = _followed(model, question, prompt, source)
     if source is None:
-        return (_scored if scores else _followed)(model, question, prompt)
-    result = _scored(model, question, prompt) if scores else _followed(model, question, prompt, source)
+        return result
     notes = beyond_context(model, len(source.tokens), len(prompt.tokens))
     return replace(result, source=token_documents(source.tokens), notes=notes)
 
@@ -315,3 +242,30 @@ def _scored(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardR
     notes = beyond_context(model, scores.window or len(ids))
     documents = token_documents(prompt.tokens)
     return ForwardResult(prompt.text, documents, len(ids) - 1, [], surprise=scores, notes=notes)
+
+
+def _compared(model: Model, question: ForwardQuestion, prompt: Prompt, as_ids: bool) -> ForwardResult:
+    """How probable each of several continuations is; nothing else is watched."""
+    from llminspect.analysis import continuations
+    from llminspect.analysis.experiments import experiment_taps
+
+    look, experiments = question.look, question.experiments
+    if look.target is not None:
+        raise UsageError("--score says what follows, and --target is one token of it", "--score takes its place")
+
+    def taps(ids: Sequence[int]) -> list[Tap]:
+        return experiment_taps(model, experiments, list(ids))[0]
+
+    compared = continuations.Question(
+        look.continuations(), as_ids, question.parse, None if experiments == ExperimentOptions() else taps
+    )
+    found, notes = continuations.continuations(model, prompt, compared)
+    longest = len(prompt.ids) + max(len(continuation.ids) for continuation in found)
+    return ForwardResult(
+        prompt.text,
+        token_documents(prompt.tokens),
+        len(prompt.ids) - 1,
+        [],
+        scores=found[: look.top],
+        notes=[*notes, *(beyond_context(model, longest) or ())] or None,
+    )

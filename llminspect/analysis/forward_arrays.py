@@ -12,7 +12,7 @@ from llminspect.core.tap import Capture, Chain
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
-    from llminspect.analysis.forward import ForwardQuestion, ForwardResult
+    from llminspect.analysis.forward_result import ForwardQuestion, ForwardResult
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
 

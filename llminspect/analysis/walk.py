@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from llminspect.analysis.attend import attend
 from llminspect.analysis.embed import embed
 from llminspect.analysis.encode import encode
-from llminspect.analysis.forward import ForwardQuestion, ForwardResult, forward
+from llminspect.analysis.forward import forward
+from llminspect.analysis.forward_result import ForwardQuestion, ForwardResult
 from llminspect.analysis.generate import GenerateQuestion, generate
 from llminspect.analysis.info import info
 from llminspect.analysis.prompt import beyond_context, check_prompt, text_prompt

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from llminspect.arguments.experiments import PatchOptions
-from llminspect.arguments.option import option
+from llminspect.arguments.option import Texts, each, option
 from llminspect.arguments.ranges import Choice, Ids
 from llminspect.arguments.words import TokenChoice
 from llminspect.core.dataclass import dataclass
+from llminspect.errors import UsageError
 
 NEXT_TOKENS = 10
 """How many are shown where nothing else is said."""
@@ -19,7 +21,10 @@ class ForwardOptions:
     """What is looked at."""
 
     top: int | None = option(
-        min=0, metavar="N", help="How many next tokens, or labels. Default: 10 tokens; all labels.", show_default=False
+        min=0,
+        metavar="N",
+        help="How many next tokens, labels or continuations. Default: 10 tokens; all others.",
+        show_default=False,
     )
     at: int | None = option(metavar="INDEX", help="The position to look at; the last by default.")
     trace: bool = option(False, help="Every step of every layer: shape, norm, extremes, time.")
@@ -40,12 +45,26 @@ class ForwardOptions:
     gradient: bool = option(False, help="With jax: --saliency (also: --saliency gradient) or --patch by gradients.")
     surprise: bool = option(False, help="How surprising each token is, in bits; the perplexity.")
     perplexity: bool = option(False, help="Only the perplexity: one number, with --lines one a line.")
+    score: Texts | None = option(
+        metavar="TEXT",
+        help="How probable it is that the text goes on so; once for each way that is compared (to --ids: ids).",
+    )
+    scores: Path | None = option(metavar="FILE", help="The same for each line of a file.")
     window: int | None = option(metavar="N", help="With --surprise: tokens that are looked at together.")
 
     @property
     def tokens(self) -> int:
         """How many next tokens."""
         return NEXT_TOKENS if self.top is None else self.top
+
+    def continuations(self) -> list[str]:
+        """The texts of --score and the lines of --scores. UserError: a file that cannot be read, or has no lines."""
+        from llminspect.files.source import read_lines
+
+        lines = [] if self.scores is None else [line for line in read_lines(self.scores) if line]
+        if self.scores is not None and not lines:
+            raise UsageError(f"--scores {self.scores} has no lines", "write one continuation a line, with its spaces")
+        return [*each(self.score), *lines]
 
 
 @dataclass(frozen=True)

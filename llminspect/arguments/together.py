@@ -153,6 +153,11 @@ RULES: dict[str, list[Rule]] = {
             "{option} scores every token and goes with no {other}",
             "ask for one at a time",
         ),
+        Rule(
+            f"score scores excludes {LOOKS} at patch surprise perplexity all gradient interactive versus",
+            "{option} scores what follows and goes with no {other}",
+            "ask for one at a time",
+        ),
         Rule("interactive needs lens", "--interactive goes with --lens here", "add --lens"),
     ],
     "generate": [

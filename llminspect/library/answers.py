@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from llminspect.analysis.attend import AttendResult
     from llminspect.analysis.attribution import Attribution, Contributions
-    from llminspect.analysis.forward import ForwardResult
+    from llminspect.analysis.forward_result import ForwardResult
     from llminspect.analysis.lens import LensLayer
     from llminspect.analysis.token_scores import Saliency, Surprise
     from llminspect.core.array import Array

@@ -19,7 +19,7 @@ from llminspect.library.inputs import DEFAULT, each, name_of, noted, of_text, op
 if TYPE_CHECKING:
     from llminspect.analysis.attend import AttendResult
     from llminspect.analysis.diff import DiffResult
-    from llminspect.analysis.forward import ForwardResult
+    from llminspect.analysis.forward_result import ForwardResult
     from llminspect.analysis.generate import GenerateResult
     from llminspect.analysis.walk import WalkResult
     from llminspect.library.inputs import Opened, Text, Texts
@@ -122,13 +122,14 @@ def forward(
     >>> without.baseline.next[0].text, round(without.change.kl, 3)
     (' Paris', 0.144)
     """
-    from llminspect.analysis import forward as question
+    from llminspect.analysis import forward as passing
+    from llminspect.analysis.forward_result import ForwardQuestion
 
     check_together("forward", look, patch, experiments, source)
     model = opened(model)
     patched = None if patch.patch is None else prompt_of(patch.patch, source, model.tokenizer).ids
-    whole = question.ForwardQuestion(look, patch, experiments, patched, source.special is False)
-    work = partial(question.forward, model, whole)
+    whole = ForwardQuestion(look, patch, experiments, patched, source.special is False, source.parse)
+    work = partial(passing.forward, model, whole)
     return each(text, source, model.tokenizer, work, target_ids=look.target_ids, provenance=model.provenance)
 
 

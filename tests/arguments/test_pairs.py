@@ -108,7 +108,7 @@ OPTIONS: dict[str, dict[str, str]] = {
     },
     "forward": {
         **PAIR,
-        "top": "--top 2",
+        "top": "--top 1",
         "at": "--at 1",
         "trace": "--trace",
         "layer": "--layer 0",
@@ -118,6 +118,8 @@ OPTIONS: dict[str, dict[str, str]] = {
         "attribution": "--attribution",
         "target": "--target #5",
         "versus": "--versus #6",
+        "score": "--score b --score H",
+        "scores": "--scores WAYSFILE",
         "saliency": "--saliency",
         "surprise": "--surprise",
         "perplexity": "--perplexity",
@@ -204,6 +206,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     (folder / "small.gguf").write_bytes(model.build())
     (folder / "text").write_text("b a<s>\n")
+    (folder / "ways").write_text("b\nH\n")
     (folder / "tools").write_text('[{"name": "f"}]')
     return folder
 
@@ -231,6 +234,7 @@ class Runs:
     def _word(self, word: str) -> str:
         word = (
             word.replace("TEXTFILE", str(self.folder / "text"))
+            .replace("WAYSFILE", str(self.folder / "ways"))
             .replace("TOOLSFILE", str(self.folder / "tools"))
             .replace("OUT", str(self.folder / "out"))
         )

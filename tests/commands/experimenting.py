@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llminspect.analysis.forward import ForwardQuestion, ForwardResult, forward
+from llminspect.analysis.forward import forward
+from llminspect.analysis.forward_result import ForwardQuestion, ForwardResult
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.text.prompt import Prompt

@@ -11,8 +11,9 @@ import pytest
 
 import llminspect
 from llminspect.analysis.attend import attend
-from llminspect.analysis.forward import ForwardQuestion, forward
+from llminspect.analysis.forward import forward
 from llminspect.analysis.forward_arrays import forward_arrays
+from llminspect.analysis.forward_result import ForwardQuestion
 from llminspect.analysis.prompt import prompt_of_ids
 from llminspect.arguments.attend import AttendOptions
 from llminspect.arguments.experiments import ExperimentOptions

@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 
 from llminspect.analysis.candidates import RankedToken
-from llminspect.analysis.forward import ForwardQuestion, forward
+from llminspect.analysis.forward import forward
+from llminspect.analysis.forward_result import ForwardQuestion
 from llminspect.analysis.lens import LensLayer
 from llminspect.analysis.prompt import prompt_of_ids
 from llminspect.arguments.forward import ForwardOptions

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from llminspect.analysis.forward import ForwardQuestion, forward
+from llminspect.analysis.forward import forward
+from llminspect.analysis.forward_result import ForwardQuestion
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.core.attention import softmax

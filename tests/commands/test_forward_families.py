@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from llminspect.analysis.forward import ForwardQuestion, forward
+from llminspect.analysis.forward import forward
 from llminspect.analysis.forward_arrays import forward_arrays as saved_arrays
+from llminspect.analysis.forward_result import ForwardQuestion
 from llminspect.analysis.generate import GenerateQuestion as AskedToGenerate
 from llminspect.analysis.generate import generate as generate
 from llminspect.arguments.forward import ForwardOptions

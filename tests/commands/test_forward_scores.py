@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from llminspect.analysis.forward import ForwardQuestion, forward
+from llminspect.analysis.forward import forward
+from llminspect.analysis.forward_result import ForwardQuestion
 from llminspect.analysis.token_scores import surprise
 from llminspect.arguments.forward import ForwardOptions
 from llminspect.core.attention import softmax

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from llminspect import generate as generate_by_name
-from llminspect.analysis.forward import ForwardQuestion as AskedForward
 from llminspect.analysis.forward import forward as forward
+from llminspect.analysis.forward_result import ForwardQuestion as AskedForward
 from llminspect.analysis.generate import GenerateQuestion, GenerateResult, generate
 from llminspect.analysis.prompt import with_source
 from llminspect.arguments.experiments import ExperimentOptions, PatchOptions

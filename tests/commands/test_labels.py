@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import llminspect
-from llminspect.analysis.forward import ForwardQuestion, ForwardResult, forward
+from llminspect.analysis.forward import forward
 from llminspect.analysis.forward_arrays import forward_arrays
+from llminspect.analysis.forward_result import ForwardQuestion, ForwardResult
 from llminspect.analysis.labels import answer_span
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions

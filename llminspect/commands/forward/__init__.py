@@ -18,11 +18,11 @@ from llminspect.errors import UsageError, UserError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from llminspect.analysis.forward import ForwardResult
+    from llminspect.analysis.forward_result import ForwardResult
     from llminspect.arguments.shared import OutputOptions
     from llminspect.text.prompt import Prompt
 
-RESULTS = "analysis.forward.ForwardResult"
+RESULTS = "analysis.forward_result.ForwardResult"
 
 
 @partial(takes_groups, arrays=True)
@@ -39,8 +39,9 @@ def command(
 
     llminspect forward "The capital of France is" --lens --target " Paris"
     """
-    from llminspect.analysis.forward import ForwardQuestion, forward
+    from llminspect.analysis.forward import forward
     from llminspect.analysis.forward_arrays import forward_arrays
+    from llminspect.analysis.forward_result import ForwardQuestion
     from llminspect.analysis.prompt import text_prompt
 
     if look.perplexity and output.save is not None and not output.json:
@@ -49,7 +50,7 @@ def command(
         )
     opened = open_model_for(model, output, engine)
     source_ids = None if patch.patch is None else text_prompt(str(patch.patch), source, opened.tokenizer, None).ids
-    question = ForwardQuestion(look, patch, experiments, source_ids, source.special is False)
+    question = ForwardQuestion(look, patch, experiments, source_ids, source.special is False, source.parse)
     prompts = read_prompts(source, opened.tokenizer)
     if look.perplexity and not output.json:
         _write_perplexities(prompts, partial(forward, opened, question), output)

@@ -18,7 +18,7 @@ from llminspect.render.token_strip import value_strip
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llminspect.analysis.forward import ForwardResult
+    from llminspect.analysis.forward_result import ForwardResult
     from llminspect.analysis.labels import AnswerSpan, Label, SpanLogits, TokenLabel
 
 

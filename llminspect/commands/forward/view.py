@@ -19,6 +19,7 @@ from llminspect.commands.forward.answers import (
     sweep,
 )
 from llminspect.commands.forward.labels import head_views
+from llminspect.commands.forward.scores import continuations
 from llminspect.core.numbers import column, count, duration, number, percent, ranges, shape, vector
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from llminspect.analysis.by_hand import Written
     from llminspect.analysis.candidates import Candidate
-    from llminspect.analysis.forward import ForwardResult
+    from llminspect.analysis.forward_result import ForwardResult
     from llminspect.analysis.trace import FeedForward, LayerTrace, Routing
     from llminspect.core.trace import TraceStep
 
@@ -47,6 +48,8 @@ def render(result: ForwardResult) -> RenderableType:
     """What was chosen to look at; the way through the layers where nothing more special was."""
     if result.surprise is not None:
         return surprise(result.surprise, labels(result.tokens))
+    if result.scores is not None:
+        return Group(strip(result.tokens, result.position), Text(), continuations(result.scores))
     parts: list[RenderableType] = [strip(result.tokens, result.position), Text()]
     if result.source is not None:
         read = result.labels is not None or result.span is not None
