@@ -29,6 +29,7 @@ import golden_latent
 import golden_later
 import golden_masking
 import golden_mixtures
+import golden_more
 import golden_older
 import golden_others
 import golden_parallel
@@ -259,6 +260,7 @@ def main(arguments: list[str]) -> None:
         *golden_seq2seq.FAMILIES,
         *golden_gemma.FAMILIES,
         *golden_rwkv.FAMILIES,
+        *golden_more.FAMILIES,
         *golden_others.OTHERS,
     ]:
         if not wanted or family.name in wanted:

@@ -94,7 +94,7 @@ def attribute(
     parts = stream_parts(rows, model.params.layer, layers, moved)
     if parts is None:
         raise UsageError(f"--attribution: the residual stream of {model.name} is not the sum of what its layers add")
-    if "head.weight" in model.params:
+    if "head.weight" in model.params or "final.projection.weight" in model.params:
         raise UsageError(f"--attribution: {model.name} has one more layer between the last norm and its output matrix")
     norm, bias_D = frozen_norm(model, watched.rows[f"layers.{layers - 1}.output"], watched.capture["final.norm"][0])
 

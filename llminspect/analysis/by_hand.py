@@ -119,6 +119,9 @@ def _ending(model: Model, capture: Capture, position: int, answer: Candidate) ->
     if (after_head_D := capture.arrays.get("final.head")) is not None:
         yield Written("h", "head(z)", "one more layer and norm", after_head_D[0])
         hidden_D, hidden = after_head_D[0], "h"
+    if (narrow_M := capture.arrays.get("final.narrow")) is not None:
+        yield Written("m", f"{hidden} · Mᵀ", "in as few numbers as a row of the embedding has", narrow_M[0])
+        hidden_D, hidden = narrow_M[0], "m"
     row_D = unembedding(model)[answer.id]
     yield Written(f"U[{answer.text}]", f"row {answer.id} of the unembedding", None, row_D)
     bias_V = model.params.get("unembedding.bias")

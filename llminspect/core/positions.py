@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from llminspect.core.array import namespace
 from llminspect.core.rotary import plain_speeds
 
@@ -59,6 +61,25 @@ def alibi_bias(like: Array, heads: int, queries: int, span: Span, both_ways: boo
     slopes_H = xp.asarray(alibi_slopes(heads), dtype=like.dtype)
     bias_HTS: Array = slopes_H[:, None, None] * distance_TS.astype(like.dtype)
     return bias_HTS
+
+
+def rounded_alibi(like: Array, heads: int, queries: int, keys: int, scale: float) -> Array:
+    """slope · place of the key, each and their product in bfloat16, times the `scale` of the scores, [H, T, S].
+
+    Falcon's. Without the rounding that is ALiBi: what all the scores of a query have more of, a softmax does not see.
+    """
+    slopes_H, places_S = (in_bfloat16(numbers) for numbers in (np.array(alibi_slopes(heads)), np.arange(keys)))
+    bias_HS = in_bfloat16(slopes_H[:, None] * places_S).astype(np.float64) * scale
+    xp = namespace(like)
+    bias_HTS: Array = xp.broadcast_to(xp.asarray(bias_HS, dtype=like.dtype)[:, None], (heads, queries, keys))
+    return bias_HTS
+
+
+def in_bfloat16(numbers: Array) -> Array:
+    """The nearest numbers of 8 binary digits, as float32."""
+    bits = numbers.astype(np.float32).view(np.uint32)
+    rounded: Array = ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).view(np.float32)
+    return rounded
 
 
 def relative_bias(bias_BH: Array, queries: int, span: Span, buckets: int, farthest: int, both_ways: bool) -> Array:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Literal
 
 from llminspect.core.dataclass import dataclass
 from llminspect.core.feedforward import Glu
-from llminspect.core.routing import Router
+from llminspect.model.sizes import Experts as Experts
+from llminspect.model.sizes import Masking as Masking
+from llminspect.model.sizes import Sizes as Sizes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,58 +19,6 @@ if TYPE_CHECKING:
     from llminspect.model.states import State
 
 SWIGLU = Glu("silu")
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """How large a model is, by the dimension letters. H = 0: the model has no attention. Z = 0: keys and values are not
-    made of a shorter vector; then U, M, G and Q are 0 as well."""
-
-    L: int
-    D: int
-    H: int
-    K: int
-    E: int
-    F: int
-    V: int
-    context: int
-    X: int = 0
-    U: int = 0
-    M: int = 0
-    G: int = 0
-    Z: int = 0
-    Q: int = 0
-
-    @property
-    def value_width(self) -> int:
-        """How many numbers a value of one head has."""
-        return self.U or self.E
-
-
-@dataclass(frozen=True)
-class Experts(Router):
-    """How a model with several feed-forward networks a layer uses them."""
-
-    plain_width: int | None = None
-    """Feed-forward width of the layers that have only one."""
-    plain_layers: tuple[int, ...] = ()
-    """Those layers."""
-    shared_width: int | None = None
-    """That of the expert which works on every token; None: there is none."""
-
-
-@dataclass(frozen=True)
-class Masking:
-    """How a model writes that fills masks step by step."""
-
-    mask_id: int | None
-    """The token that stands where nothing is written yet; None: its files do not name it."""
-    order: Literal["confidence", "entropy"]
-    """Which masks it fills first, unless an option says otherwise."""
-    even: bool
-    """Whether as many masks are filled in each step (LLaDA), or a share of those that are left (Dream)."""
-    shifted: bool
-    """Whether what stands at a position is predicted at the one before it."""
 
 
 class Config:
@@ -85,6 +35,8 @@ class Config:
     embedding_scale: float = 1.0
     waves: Literal["", "marian", "fairseq"] = ""
     """Which sines and cosines of its position are added to each token, if any are."""
+    first_wave: int = 0
+    """The position of the first token there."""
     padding_id: int | None = None
     """Where positions count from after this id, and only tokens that are not it."""
     rotary: Rotary | None = None
@@ -96,7 +48,9 @@ class Config:
     farthest: int = 0
     """… and the distance from which on all are alike."""
     alibi: bool = False
-    """Whether the scores are made smaller with the distance, by a slope for each head."""
+    """Whether the scores are made smaller with the distance, by a slope for each head …"""
+    rounded_alibi: bool = False
+    """… or larger with the place of the key, by such a slope in bfloat16."""
     parallel: bool = False
     """Whether the feed-forward step reads what the attention read, not what came of it."""
     tied: bool = True

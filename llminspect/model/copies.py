@@ -75,8 +75,9 @@ def waves(found_TD: Array, config: Any) -> bool:
     if found_TD.ndim != 2 or found_TD.shape[1] != width or not config.waves:
         return False
     computed_TD = sinusoids(found_TD, np.arange(len(found_TD)), width, config.waves)
-    if config.padding_id is not None:
-        computed_TD[config.padding_id : config.padding_id + 1] = 0
+    padding_id = 1 if config.first_wave else config.padding_id
+    if padding_id is not None:
+        computed_TD[padding_id : padding_id + 1] = 0
     return np.allclose(found_TD, computed_TD, rtol=1e-2, atol=1e-2)
 
 

@@ -35,6 +35,7 @@ TEXTS = {
     "llava_onevision": "qwen2",
     "mistral3": "mistral",
     "ovis2": "qwen2",
+    "paligemma": "gemma",
     "qwen2_5_vl": "qwen2_5_vl_text",
     "qwen2_vl": "qwen2_vl_text",
     "qwen3_5": "qwen3_5_text",
@@ -51,6 +52,20 @@ FLAT = ("qwen2_vl", "qwen2_5_vl")
 """Those whose first files have the settings of the text part beside the others."""
 
 SIZES: dict[str, dict[str, Any]] = {
+    "gemma": {
+        "vocab_size": 256_000,
+        "hidden_size": 3072,
+        "intermediate_size": 24_576,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 16,
+    },
+    "gemma2": {
+        "vocab_size": 256_000,
+        "hidden_size": 2304,
+        "intermediate_size": 9216,
+        "num_hidden_layers": 26,
+        "num_attention_heads": 8,
+    },
     "gemma3_text": {
         "vocab_size": 262_208,
         "hidden_size": 2304,
@@ -109,8 +124,14 @@ FURTHER = """
     projector_bias projector_hidden_size projector_use_layernorm perceiver_config vq_config
 """.split()
 """The same of kinds that few models are of."""
-REPEATED = {"ovis2": ("hidden_size", "vocab_size")}
+REPEATED = {
+    "ovis2": ("hidden_size", "vocab_size"),
+    "paligemma": ("hidden_size", "vocab_size", "_vocab_size", "projection_dim"),
+}
 """Settings of the text part that files of a kind have outside it as well."""
+INSIDE = {"paligemma": ("num_image_tokens", "use_bidirectional_attention")}
+"""What is said inside it of pictures: of a picture and the prompt before an answer each token sees every other; a text
+alone is read as an answer, as the reference does where nothing says which token is of what."""
 PARTS = (
     *("vision_tower.*", "vision_model.*", "visual.*", "multi_modal_projector.*", "connector.*", "image_newline"),
     *("image_tower.*", "video_tower.*", "vision_encoder.*", "vision_projection.*", "visual_embeddings_table.*"),
@@ -134,12 +155,13 @@ def with_pictures(kind: str, text: Architecture) -> Architecture:
     def read(settings: Settings) -> Any:
         flat = kind in FLAT and settings.get("text_config") is None
         inner = settings if flat else settings.under("text_config")
+        inner.skip(*INSIDE.get(kind, ()))
         inner.defaults = {**SIZES.get(text.model_types[0], {}), **text.defaults}
         config = text.read_huggingface(inner)
         if inner is not settings:
             inner.done()
         settings.skip(*OF_PICTURES, *FURTHER, *(OF_SOUND if kind in HEARING else ()), *REPEATED.get(kind, ()))
-        tied = settings.flag("tie_word_embeddings")
+        tied = settings.flag("tie_word_embeddings", kind in INSIDE)
         return replace(config, tied=tied or config.tied)
 
     ignored = (*text.ignored, *(Copy(pattern) for pattern in (*PARTS, *HEARING.get(kind, ()))))

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llminspect.core import attention
-from llminspect.core.array import look_up, mapped, namespace
-from llminspect.core.blanking import blanked
+from llminspect.core.array import mapped, namespace
 from llminspect.core.cache import Cache, LayerCache, Pass, Source, StateCache, extend, span, state_before
 from llminspect.core.mask import causal_mask, hide, window_mask
-from llminspect.core.positions import alibi_bias, relative_bias, sinusoids
+from llminspect.core.positions import alibi_bias, relative_bias, rounded_alibi
 from llminspect.core.rotary import Divided, Rotary, rotary_angles
 from llminspect.core.tap import NO_TAP
 from llminspect.core.threads import SHARED_FROM, by_rows, sharing
 from llminspect.core.unembed import logits
-from llminspect.errors import ModelError, UsageError, UserError
+from llminspect.errors import ModelError, UsageError
 from llminspect.model.beside import convolving
+from llminspect.model.embedding import embed
 from llminspect.model.layer import Layer, distance_table, final_norm, norm, steps_within
 from llminspect.model.lending import borrowed, per_layer_inputs
 from llminspect.model.states import Reading, through_state
@@ -215,71 +215,13 @@ def distance_bias(
     tokens, both_ways = stream_TD.shape[-2], not config.causal
     if relative_BH is not None:
         bias_HTS = relative_bias(relative_BH, tokens, now, config.buckets, config.farthest, both_ways)
+    elif config.rounded_alibi:
+        bias_HTS = rounded_alibi(stream_TD, config.sizes.H, tokens, now.keys, config.scale_of(0))
     elif config.alibi:
         bias_HTS = alibi_bias(stream_TD, config.sizes.H, tokens, now, both_ways)
     else:
         return None
     return tap(name, bias_HTS)
-
-
-def embed(
-    params: Params, config: Config, ids_T: Array, start: int, tap: Tap, front: str = "", hidden_S: Array | None = None
-) -> Array:
-    """What enters the stream, [..., T, D]: a row a token; position and segment added, and their sum normed, if so."""
-    stream_TD, name = look_up(params["embedding.weight"], ids_T), f"{front}embedding"
-    if config.embedding_scale != 1:
-        stream_TD = stream_TD * config.embedding_scale
-    if config.blanked_id is not None:
-        stream_TD = blanked(tap(f"{name}.unblanked", stream_TD), ids_T == config.blanked_id, hidden_S)
-    if f"{name}.tokens.norm.weight" in params:
-        stream_TD = norm(params, f"{name}.tokens.norm", tap(f"{name}.unnormed", stream_TD), config)
-    if config.waves or f"{front}position.weight" in params or "segment.weight" in params:
-        stream_TD = tap(f"{name}.tokens", stream_TD)
-    if config.waves:
-        stream_TD = stream_TD + tap(f"{name}.positions", wave_positions(stream_TD, config, ids_T, start))
-    elif f"{front}position.weight" in params:
-        positions_TD = learned_positions(params[f"{front}position.weight"], config, ids_T, start)
-        stream_TD = stream_TD + tap(f"{name}.positions", positions_TD)
-    if "segment.weight" in params:  # A text is all of segment 0.
-        stream_TD = stream_TD + tap(f"{name}.segment", params["segment.weight"][0])
-    if "task.weight" in params:
-        stream_TD = stream_TD + tap(f"{name}.task", params["task.weight"][0])
-    if f"{name}.norm.weight" in params:
-        stream_TD = norm(params, f"{name}.norm", tap(f"{name}.sum", stream_TD), config)
-    if f"{name}.projection.weight" in params:
-        stream_TD = mapped(params, f"{name}.projection", tap(f"{name}.narrow", stream_TD))
-    return tap(f"{name}.output", stream_TD)
-
-
-def learned_positions(table_PD: Array, config: Config, ids_T: Array, start: int) -> Array:
-    """The row of the position table for each token, [..., T, D]. UserError where the text is longer than the table."""
-    padding_id, tokens = config.padding_id, ids_T.shape[-1]
-    first = start if padding_id is None else padding_id + 1
-    if isinstance(first, int) and first + tokens > len(table_PD):  # Of compiled code whoever runs it has counted.
-        raise UserError(
-            f"{first + tokens} tokens are more than this model has positions for ({len(table_PD)})",
-            "give it a shorter text",
-        )
-    if padding_id is None:
-        return look_up(table_PD, start + namespace(ids_T).arange(tokens))
-    return look_up(table_PD, counted_positions(ids_T, padding_id))
-
-
-def wave_positions(stream_TD: Array, config: Config, ids_T: Array, start: int) -> Array:
-    """Sines and cosines of each token's position; padding has none where positions count from after it."""
-    padding_id, width, kind = config.padding_id, config.sizes.D, config.waves or "marian"
-    if padding_id is None:
-        return sinusoids(stream_TD, start + namespace(ids_T).arange(ids_T.shape[-1]), width, kind)
-    waves_TD = sinusoids(stream_TD, counted_positions(ids_T, padding_id, start), width, kind)
-    known_TD: Array = waves_TD * (ids_T != padding_id)[..., None]
-    return known_TD
-
-
-def counted_positions(ids_T: Array, padding_id: int, start: int = 0) -> Array:
-    """Those of tokens that are not padding, from after its id on, and `start` more; padding has its id."""
-    counted_T = (ids_T != padding_id).astype(ids_T.dtype)
-    places_T: Array = (namespace(ids_T).cumsum(counted_T, axis=-1) + start) * counted_T + padding_id
-    return places_T
 
 
 def divisors(params: Params, rotary: Rotary, length: int) -> Array | None:
@@ -297,7 +239,10 @@ def watched(tap: Tap, config: Config, front: str) -> bool:
 
 def readout(params: Params, config: Config, stream_TD: Array, tap: Tap) -> Array:
     """See `spec.Readout`."""
-    return as_words(params, config, final_norm(params, config, stream_TD, tap), tap)
+    normed_TD = final_norm(params, config, stream_TD, tap)
+    if "final.projection.weight" in params:
+        normed_TD = tap("final.narrow", mapped(params, "final.projection", normed_TD))
+    return as_words(params, config, normed_TD, tap)
 
 
 def as_words(params: Params, config: Config, hidden_TD: Array, tap: Tap) -> Array:

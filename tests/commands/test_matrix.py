@@ -83,15 +83,17 @@ def refused(golden: Golden) -> dict[str, str]:
     known = dict(NO_TOKENIZER)
     if golden.has_source:
         known["contributions"] = "the attention to the source adds its part"
-    if golden.name in ("marian", "bart", "plbart", "blenderbot-small"):
+    if golden.name in ("marian", "bart", "bart-untied", "plbart", "blenderbot-small"):
         known["attribution"] = NORMS_BEHIND
-    if golden.name == "opt-after" or golden.name.startswith(("gemma3n", "gemma4")):
+    if golden.name in ("opt-after", "opt-narrow") or golden.name.startswith(("gemma3n", "gemma4")):
         known |= {"contributions": NORMS_BEHIND, "attribution": NORMS_BEHIND}
     if golden.name.startswith(("t5", "umt5", "jina-bert")) or golden.name in (
-        *("bloom", "mpt", "deberta", "jamba", "nemotron_h"),
+        *("bloom", "mpt", "falcon-alibi", "deberta", "jamba", "nemotron_h"),
     ):
         known["embed positions"] = "adds nothing to a token for its position"
     known |= STATES.get(golden.name, {})
+    if golden.name == "opt-narrow":
+        known["embed at the end"] = "these vectors have 12 numbers, those of tokens 7"
     if golden.name == "nemotron_h":
         known |= dict.fromkeys(("one head", "ablate"), "has neither attention nor a state")
         known["rollout"] = "have no attention (the layer with"

@@ -61,6 +61,7 @@ def sizes_of(model: Model, name: str) -> dict[str, int]:
     """By letter; a layer may have another number of keys, and heads of another width, than most."""
     config, layer = model.config, re.match(r"layers\.(\d+)\.", name)
     sizes = vars(config.sizes) | {"U": config.sizes.value_width, "M": getattr(config, "embedding_width", 0)}
+    sizes["widened"] = "embedding.tokens.projection.weight" in model.params  # Before positions are added.
     if name == "final.norm":
         sizes["M"] = getattr(config, "head_width", 0) or sizes["M"]
     if ".experts." in name and config.experts is not None:
@@ -73,7 +74,7 @@ def assert_shape(name: str, array: Array, sizes: dict[str, int]) -> None:
     """T, S, P and N follow the text; an encoder may have heads and widths of its own."""
     letters = LISTED[as_listed(name)]
     assert array.ndim == len(letters), name
-    if name in NARROW and sizes["M"]:
+    if name in NARROW and sizes["M"] and not sizes["widened"]:
         letters = ["M" if letter == "D" else letter for letter in letters]
     if not name.startswith("encoder."):
         given = [

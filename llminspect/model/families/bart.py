@@ -81,6 +81,8 @@ class BartConfig(Config):
     waves: Literal["", "marian", "fairseq"] = ""
     padding_id: int | None = None
     causal: bool = True
+    tied: bool = True
+    """Whether encoder, decoder and output matrix share one table."""
 
     @property
     def encoder(self) -> BartConfig:
@@ -112,7 +114,6 @@ def from_huggingface(settings: Settings, kind: Kind) -> BartConfig:
     for key, only in (
         ("decoder_vocab_size", sizes.V),
         ("share_encoder_decoder_embeddings", True),
-        ("tie_word_embeddings", True),
         ("static_position_embeddings", bool(kind.waves)),
         ("normalize_before", kind.norms_before),
         ("normalize_embedding", bool(kind.normed)),
@@ -135,6 +136,7 @@ def from_huggingface(settings: Settings, kind: Kind) -> BartConfig:
         start_id=start_token(settings, sizes.V, settings.get("bos_token_id")),
         waves=kind.waves,
         padding_id=padding(settings, sizes.V) if counts else None,
+        tied=settings.flag("tie_word_embeddings", True),
     )
 
 
@@ -199,13 +201,22 @@ def one_row(bias_1V: Array, _: BartConfig) -> Array:
     return bias_1V.reshape(-1)
 
 
+SHARED = [TensorSpec("embedding.weight", "V D", "shared.weight")]
+APART = [
+    TensorSpec("embedding.weight", "V D", "decoder.embed_tokens.weight", other=("shared.weight", None)),
+    TensorSpec("encoder.embedding.weight", "V D", "encoder.embed_tokens.weight", other=("shared.weight", None)),
+    TensorSpec("unembedding.weight", "V D", "lm_head.weight", optional=True),
+]
+"""Files of before transformers 5 keep an output matrix apart, and the other two in one."""
+
+
 def tensors(config: BartConfig, kind: Kind) -> list[TensorSpec]:
     # The letters are the decoder's; an encoder with other numbers (no published one) has none.
     heads = "HE" if config.encoder_heads == config.sizes.H else "D"
     width = "F" if config.encoder_width == config.sizes.F else str(config.encoder_width)
     encoder, decoder = _layer(kind, heads, width, decoder=False), _layer(kind, "HE", "F", decoder=True)
     return [
-        TensorSpec("embedding.weight", "V D", "shared.weight"),
+        *(SHARED if config.tied else APART),
         *_around(config, kind, "encoder", "encoder."),
         *for_layers(config.encoder_layers, encoder, huggingface="encoder.layers.{}.", stack="encoder.layers"),
         *_around(config, kind, "decoder"),
@@ -236,6 +247,7 @@ def _family(name: str, kind: Kind) -> Architecture:
             Copy("*.embed_positions.weight*", agrees=waves),
             Copy("*coder.embed_tokens.weight", of="embedding.weight"),
             Copy("lm_head.weight", of="embedding.weight"),
+            Copy("shared.weight"),
             Copy("*coder.version"),
         ),
     )

@@ -1,4 +1,5 @@
-"""Falcon: queries share one key/value head, or one a group; both steps of a layer read the same stream.
+"""Falcon: queries share one key/value head, or one a group; both steps of a layer read the same stream; the first
+ones (Falcon RW) have ALiBi in place of the rotation.
 
 Almazrouei et al. 2023, "The Falcon Series of Open Language Models", section 4.
 """
@@ -29,7 +30,8 @@ class FalconConfig(Config):
     sizes: Sizes
     norm_epsilon: float
     activation: str
-    rotary: Rotary
+    rotary: Rotary | None
+    rounded_alibi: bool
     parallel: bool
     two_norms: bool
     """Whether steps side by side have a norm each."""
@@ -58,11 +60,15 @@ def from_huggingface(settings: Settings) -> FalconConfig:
     if norms not in ((1, 2) if grouped else (1,)):
         raise settings.wrong("num_ln_in_parallel_attn", "1, or 2 where new_decoder_architecture is true")
     settings.only("apply_residual_connection_post_layernorm", False)
+    alibi = settings.flag("alibi", False)
+    if alibi:  # What a file says of a rotation then, nobody reads.
+        settings.skip("rope_theta", "rope_scaling", "rope_parameters")
     return FalconConfig(
         sizes=sizes,
         norm_epsilon=settings.number("layer_norm_epsilon"),
         activation=settings.one_of("activation", ACTIVATIONS),
-        rotary=rotary_files.from_huggingface(settings, sizes.E, sizes.context),
+        rotary=None if alibi else rotary_files.from_huggingface(settings, sizes.E, sizes.context),
+        rounded_alibi=alibi,
         parallel=parallel,
         two_norms=norms == 2,
         biased=settings.flag("bias", False),
@@ -80,6 +86,7 @@ def from_gguf(settings: Settings) -> FalconConfig:
         norm_epsilon=settings.number("attention.layer_norm_epsilon"),
         activation="gelu",
         rotary=rotary_files.from_gguf(settings, sizes.E, sizes.context),
+        rounded_alibi=False,
         parallel=True,
         two_norms=sizes.K > 1,
         biased=False,

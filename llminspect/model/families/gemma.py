@@ -1,4 +1,5 @@
 """Gemma 1, 2 and 3 (text): a scaled embedding, norms that hold their weight − 1, gelu; caps and windows from 2 on.
+VaultGemma is a Gemma 2 without norms after its steps.
 
 Gemma Team 2024, "Gemma" (section 2), "Gemma 2" (section 2: caps, alternating windows, norms before and after); Gemma
 Team 2025, "Gemma 3" (section 2: norms of queries and keys, five local layers to a global one, a rotary base for each).
@@ -108,6 +109,10 @@ AROUND = _norms(
     ("feedforward.norm", "D", "pre_feedforward_layernorm", "ffn_norm"),
     ("feedforward.norm_after", "D", "post_feedforward_layernorm", "post_ffw_norm"),
 )
+OF_VAULT = _norms(
+    ("attention.norm", "D", "input_layernorm", "attn_norm"),
+    ("feedforward.norm", "D", "pre_feedforward_layernorm", "ffn_norm"),
+)
 OF_HEADS = _norms(
     ("attention.query.norm", "E", "self_attn.q_norm", "attn_q_norm"),
     ("attention.key.norm", "E", "self_attn.k_norm", "attn_k_norm"),
@@ -141,13 +146,14 @@ ARCHITECTURES = tuple(
         from_huggingface,
         partial(tensors, norms=norms),
         model_type=model_type,
-        gguf=(name, "gemma-embedding") if name == "gemma3" else name,
+        gguf={"gemma3": (name, "gemma-embedding"), "vaultgemma": ()}.get(name, name),
         read_gguf=from_gguf,
         defaults=defaults,
     )
     for name, model_type, from_huggingface, norms, defaults in (
         ("gemma", "gemma", gemma_from_huggingface, BEFORE, FIRST),
         ("gemma2", "gemma2", gemma2_from_huggingface, AROUND, SECOND),
+        ("vaultgemma", "vaultgemma", gemma2_from_huggingface, OF_VAULT, SECOND),
         ("gemma3", "gemma3_text", gemma3_from_huggingface, [*AROUND, *OF_HEADS], THIRD),
     )
 )

@@ -1,4 +1,5 @@
-"""OPT: learned positions, biases on every map, layer norms before each step, or after its sum in the smallest but one.
+"""OPT: learned positions, biases on every map, layer norms before each step, or after its sum in the smallest but one,
+whose embedding is narrower than its stream.
 
 Zhang et al. 2022, "OPT: Open Pre-trained Transformer Language Models", section 2.1.
 """
@@ -27,13 +28,14 @@ class OptConfig(Config):
     """Whether the norms stand before each step, and one at the end."""
     biased: bool
     tied: bool
+    embedding_width: int
+    """How many numbers a row of the embedding has."""
     causal: bool = True
     norm_epsilon: float = 1e-5
 
 
 def from_huggingface(settings: Settings) -> OptConfig:
     sizes = read_sizes(settings, {**HUGGINGFACE, "F": "ffn_dim"})
-    settings.only("word_embed_proj_dim", sizes.D)  # OPT-350m embeds in fewer numbers and maps them.
     settings.only("_remove_final_layer_norm", False)
     settings.only("layer_norm_elementwise_affine", True)
     return OptConfig(
@@ -42,6 +44,7 @@ def from_huggingface(settings: Settings) -> OptConfig:
         norms_before=settings.flag("do_layer_norm_before"),
         biased=settings.flag("enable_bias"),
         tied=settings.flag("tie_word_embeddings"),
+        embedding_width=settings.whole("word_embed_proj_dim", sizes.D),
         causal=settings.flag("is_causal", True),
     )
 
@@ -72,15 +75,21 @@ def tensors(config: OptConfig) -> list[TensorSpec]:
     norms = ("attention.norm", "feedforward.norm") if config.norms_before else ("middle.norm", "output.norm")
     layer = layer_specs(norms, config.biased)
     table, context = "decoder.embed_positions.weight", config.sizes.context
+    narrow = config.embedding_width
+    maps = linear_specs(
+        ("embedding.tokens.projection", f"D {narrow}", "decoder.project_in", None),
+        ("final.projection", f"{narrow} D", "decoder.project_out", None),
+    )
     return [
-        TensorSpec("embedding.weight", "V D", "decoder.embed_tokens.weight"),
+        TensorSpec("embedding.weight", f"V {narrow}", "decoder.embed_tokens.weight"),
+        *(maps if narrow != config.sizes.D else ()),
         TensorSpec("position.weight", f"{context} D", table, huggingface_fix=without_first_rows),
         *(
             linear_specs(("final.norm", "D", "decoder.final_layer_norm", None), bias=True)
             if config.norms_before
             else ()
         ),
-        TensorSpec("unembedding.weight", "V D", "lm_head.weight", optional=True),
+        TensorSpec("unembedding.weight", f"V {narrow}", "lm_head.weight", optional=True),
         *for_layers(config.sizes.L, layer, huggingface="decoder.layers.{}."),
     ]
 
