@@ -29,7 +29,7 @@ GROUPED = {**ALONE, "D": 96, "H": 16, "K": 8}
 """D is a multiple of H, as not every configuration says how wide a head is."""
 KEYS = {
     "D": "hidden_size n_embd d_model dim word_embed_proj_dim pooler_hidden_size",
-    "H": "num_attention_heads n_head num_heads n_heads encoder_attention_heads decoder_attention_heads",
+    "H": "num_attention_heads n_head num_heads n_heads attention_heads encoder_attention_heads decoder_attention_heads",
     "K": "num_key_value_heads num_kv_heads n_kv_heads",
     "F": "intermediate_size moe_intermediate_size n_inner d_ff hidden_dim "
     "encoder_ffn_dim decoder_ffn_dim ffn_dim ffn_hidden_size mlp_hidden_size",
