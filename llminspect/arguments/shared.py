@@ -76,6 +76,9 @@ class EngineOptions:
         "output says how far off the numbers are. Default: float32.",
         show_default=False,
     )
+    threads: int | None = option(
+        min=1, metavar="N", help="How many threads compute; as many as there are cores by default."
+    )
     mesh: str | None = option(metavar="data=2,model=4", help="With jax: cut the model, and batches, over devices.")
     dtype: Literal["float32", "bfloat16"] | None = option(
         help="With jax: what weights are kept as. Default: float32.", show_default=False

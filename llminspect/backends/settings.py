@@ -14,13 +14,14 @@ def engine_settings(
     engine: str,
     kernels: str | None,
     precision: str | None,
+    threads: int | None,
     *,
     mesh: str | None,
     dtype: Number | None,
     coordinator: str | None,
     process: str | None,
 ) -> EngineSettings | None:
-    """How JAX runs, from the options of those names; None for numpy.
+    """How JAX runs, from the options of those names; None for numpy, which is told how many `threads` to use.
 
     Raises UsageError for options that are the other engine's alone, UserError for what is not installed.
     """
@@ -33,7 +34,13 @@ def engine_settings(
             raise UsageError(
                 "--precision int8 multiplies with a file's own blocks, --kernels none does not", "drop one"
             )
+        if threads is not None:
+            from llminspect.core.threads import use
+
+            use(threads)
         return None
+    if threads is not None:
+        raise UsageError("--threads says nothing to the engine jax", "JAX takes all processors")
     if precision is not None:
         raise UsageError("--precision says nothing to the engine jax", "its --dtype says what weights are kept as")
     if kernels is not None:

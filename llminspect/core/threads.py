@@ -7,6 +7,7 @@ the library's own threads keep a core busy for a while after each product, waiti
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
@@ -14,6 +15,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+
+from llminspect.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -35,6 +38,30 @@ def products() -> Any:
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="blas")
+
+
+def most() -> int:
+    """How many threads there can be: as many as processors that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def number() -> int:
+    """How many threads work: as many as numpy's products use, or where that cannot be told as there can be."""
+    return max(1, min((library.num_threads for library in products().lib_controllers), default=most()))
+
+
+def use(threads: int) -> None:
+    """Let so many threads work in this process from now on: numpy's products, and all that goes by them.
+
+    Raises UsageError for more than there can be, UserError where numpy's products cannot be told.
+    """
+    if threads > most():
+        raise UsageError(f"--threads {threads}: this process has {most()} processors", f"from 1 to {most()}")
+    if not products().lib_controllers:
+        raise UserError(
+            "numpy's library of products cannot be told here how many threads to use", "leave out --threads"
+        )
+    products().limit(limits=threads)
 
 
 @contextmanager

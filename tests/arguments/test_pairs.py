@@ -165,7 +165,7 @@ LEFT_OUT = {
     **dict.fromkeys(
         (
             "text model revision offline ignore_settings adapter "
-            "engine kernels precision mesh dtype coordinator process"
+            "engine kernels precision threads mesh dtype coordinator process"
         ).split(),
         "what runs",
     ),

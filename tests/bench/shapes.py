@@ -138,7 +138,8 @@ def _numbers(file: object, kinds: dict[str, str], model: Shape, alignment: int) 
 def _blocks(random: np.random.Generator, kind: str, number: int, width: int) -> NDArray[np.uint8]:
     """Random bytes, and scales that keep what a product adds up to near 1."""
     size = LAYOUTS[kind][1]
-    blocks = np.frombuffer(random.bytes(number * size), np.uint8).reshape(number, size).copy()
+    words = random.integers(0, 1 << 64, -(-number * size // 8), np.uint64)
+    blocks = words.view(np.uint8)[: number * size].reshape(number, size)
     near = width**-0.5
     # A code's spread: of −8 to 7 5; times a 6-bit scale 220, of which 7.5 least numbers are taken; times a byte 1365.
     scales = {"Q4_0": [(0, near / 5)], "Q4_K": [(0, near / 300), (2, near / 40)], "Q6_K": [(208, near / 1365)]}

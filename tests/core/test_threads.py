@@ -11,6 +11,7 @@ import pytest
 
 from llminspect.core import attention, threads
 from llminspect.core.tap import Capture
+from llminspect.errors import UsageError
 from llminspect.model import layer, transformer
 from llminspect.opening import open_model
 from tests.closeness import assert_close
@@ -186,3 +187,17 @@ def test_whoever_looks_sees_all_rows_of_every_step() -> None:
         steps = {step.split(".", 2)[2] for step in whole.arrays if step.startswith("layers.")}
         assert steps <= {*layer.steps_within(model.config.sizes.X), *OUTSIDE}
     assert len(looked) > 40
+
+
+def test_as_many_threads_as_are_chosen() -> None:
+    before = threads.number()
+    try:
+        threads.use(1)
+        assert threads.number() == 1
+        with threads.sharing(True):
+            assert threads._team.get()[0] == 1
+        with pytest.raises(UsageError, match="processors"):
+            threads.use(threads.most() + 1)
+    finally:
+        threads.products().limit(limits=before)
+    assert threads.number() == before

@@ -52,6 +52,9 @@ def test_compiled_products_of_the_blocks_of_the_file() -> None:
         ),
         (lambda: llminspect.open_model("toy", engine="jax", mesh="all=2"), "mesh cannot read 'all=2'"),
         (lambda: llminspect.open_model("toy", kernels="compiled"), "toy"),
+        (lambda: llminspect.open_model("toy", engine="jax", threads=1), "threads says nothing"),
+        (lambda: llminspect.open_model("toy", threads=0), "threads"),
+        (lambda: llminspect.open_model("toy", threads=100_000), "this process has .* processors"),
     ],
 )
 def test_what_says_nothing_to_an_engine_is_refused(call: Callable[[], Any], message: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from llminspect.backends.kernels.library import library
 from llminspect.core.array import RowsOnDemand, linear
-from llminspect.core.threads import products
+from llminspect.core.threads import number
 from llminspect.errors import ModelError
 from llminspect.files.quant_types import COMPILED
 from llminspect.files.weights import dequantize
@@ -130,7 +130,7 @@ def matrices(description: Description, finite: bool = True) -> dict[str, Any]:
     Raises UserError where there are no compiled products, ModelError where, with `finite`, a weight is NaN or infinite.
     """
     found = {spec: kind for spec in description.specs if (kind := _kind(description, spec)) is not None}
-    threads = _threads() if found else 1
+    threads = number() if found else 1
     by_name = {spec.name: Blocks(kind, _blocks(description, spec, kind), threads) for spec, kind in found.items()}
     wrong = [name for name, matrix in by_name.items() if finite and not matrix.finite()]
     if wrong:
@@ -163,8 +163,3 @@ def _blocks(description: Description, spec: TensorSpec, kind: NumberType) -> Arr
     if blocks_OB.shape != (rows, width // kind.weights * kind.bytes):
         raise ModelError(f"tensor {spec.name} has not the shape {(rows, width)} that the configuration says")
     return blocks_OB
-
-
-def _threads() -> int:
-    """As many as numpy's products use."""
-    return max(1, min((library.num_threads for library in products().lib_controllers), default=1))
