@@ -38,11 +38,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="runs of each contender (default 7)")
     parser.add_argument("--folder", type=Path, help="for large: where its files are kept (else made and removed)")
     parser.add_argument("--sizes", nargs="+", choices=SHAPES, default=(), help="for large: only these")
+    parser.add_argument("--lengths", nargs="+", type=int, default=(), help="for large: passes of so many tokens")
     parser.add_argument("--plain", action="store_true", help="for large: --kernels none as well, which takes long")
     given = parser.parse_args()
     if environment() != dict(os.environ):  # Some sections measure in this process.
         os.execve(sys.executable, [sys.executable, "-m", "tests.bench", *sys.argv[1:]], environment())
-    more = {"folder": given.folder, "sizes": tuple(given.sizes), "plain": given.plain}
+    more = {"folder": given.folder, "sizes": tuple(given.sizes), "plain": given.plain, "lengths": tuple(given.lengths)}
     bench = Bench(rounds=given.rounds, **more)
     bench.scratch.mkdir(exist_ok=True)
     machine(bench)

@@ -40,8 +40,8 @@ class Bench:
     """Which large models; all of them where none is named."""
     plain: bool = False
     """Whether large models are computed on float32 weights as well."""
-    rounded: bool = False
-    """Whether also with rounded activations."""
+    lengths: tuple[int, ...] = ()
+    """Of how many tokens; all of them where none is named."""
 
     @property
     def program(self) -> list[str]:

@@ -1,8 +1,9 @@
-"""llminspect as a library: passes and decoding. Arguments: the model; jax or compiled, if that is to compute."""
+"""llminspect as a library: passes and decoding. Arguments: the model; jax, compiled or int8, if that is to compute."""
 
 import sys
 import threading
 import time
+from typing import Any
 
 import numpy as np
 from serve import ids, serve
@@ -10,7 +11,8 @@ from serve import ids, serve
 from llminspect.core.tap import NO_TAP, Capture
 from llminspect.opening import open_model
 
-model = open_model(sys.argv[1], offline=True, kernels="compiled" if sys.argv[2:] == ["compiled"] else "none")
+more: dict[str, Any] = {"compiled": {"kernels": "compiled"}, "int8": {"precision": "int8"}}
+model = open_model(sys.argv[1], offline=True, **more.get("".join(sys.argv[2:]), {"kernels": "none"}))
 if sys.argv[2:] == ["jax"]:
     from llminspect.backends.jax.settings import EngineSettings
     from llminspect.backends.jax.start import on_jax
