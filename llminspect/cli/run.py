@@ -41,7 +41,9 @@ def fail_check(error: CheckFailed, output: OutputOptions, *, written: bool | Non
 def noting_empty(prompts: Iterable[Prompt], output: OutputOptions) -> Iterator[Prompt]:
     """The same, with a word on standard error where the one text is empty."""
     for prompt in prompts:
-        if prompt.text == "" and prompt.line is None:
+        # A message that only calls tools has no content to be empty.
+        without = prompt.chat is not None and prompt.chat.messages[-1].get("content") is None
+        if prompt.text == "" and prompt.line is None and not without:
             note("the text is empty", output)
         yield prompt
 

@@ -32,6 +32,7 @@ BETWEEN = "\n"
 """Between the parts of a content where it is one text, as llama.cpp and vLLM have it."""
 _TEXTS = ("text", "input_text", "output_text")
 """The types of a part of a content that is text."""
+_IMAGES = ("image_url", "input_image")
 _ABOUT_THE_ANSWER = frozenset(
     "model temperature top_p n max_tokens max_completion_tokens stream stream_options seed stop presence_penalty "
     "frequency_penalty logprobs top_logprobs user metadata store tool_choice parallel_tool_calls service_tier".split()
@@ -140,7 +141,19 @@ def content_of(message: Message) -> str:
 def texts_of(message: Message) -> list[str]:
     """The parts of a content that are text; a plain content is one."""
     content = message.get("content")
-    return [part["text"] for part in content] if isinstance(content, list) else [content or ""]
+    return [part["text"] for part in content if "text" in part] if isinstance(content, list) else [content or ""]
+
+
+def images_of(message: Message) -> list[Mapping[str, Any]]:
+    """The parts of a content that are images."""
+    content = message.get("content")
+    return [part for part in content if part["type"] in _IMAGES] if isinstance(content, list) else []
+
+
+def only_texts(number: int, kind: str) -> UsageError:
+    """What is said of a part of a content that nothing here can read."""
+    what = f"message {number} holds {kind[:40]!r}, and only texts can be read"
+    return UsageError(what, "leave it out of the message")
 
 
 def checked_messages(value: object) -> list[Message]:
@@ -195,10 +208,10 @@ def _checked_content(number: int, content: object) -> str | list[Mapping[str, An
     parts = _objects(content, f"content of message {number}")
     for part in parts:
         kind = part.get("type", "a part without a type")
+        if kind in _IMAGES and "text" not in part:
+            continue
         if kind not in _TEXTS:
-            raise UsageError(
-                f"message {number} holds {str(kind)[:40]!r}, and only texts can be read", "leave it out of the message"
-            )
+            raise only_texts(number, str(kind))
         if not isinstance(part.get("text"), str) or part.keys() != {"type", "text"}:
             raise UsageError(f"a part of message {number} is not an object of its type and its text")
     return parts

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import UsageError, UserError
-from llminspect.text.messages import BETWEEN, texts_of
+from llminspect.text.messages import BETWEEN, images_of, texts_of
 from llminspect.text.openai_formula import SOURCE, ChatCount
 from llminspect.text.prompt import Chat, ChatToken
 from llminspect.text.tokenizer import utf8
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from llminspect.text.tokenizer import Tokenizer
 
 _COUNTED = ("role", "name", "content")
+_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 
 def openai_chat(tokenizer: Tokenizer, chat: ChatInput) -> Chat:
@@ -41,13 +42,24 @@ def openai_chat(tokenizer: Tokenizer, chat: ChatInput) -> Chat:
     names = sum("name" in message for message in chat.messages)
     unknown = formula.per_message * len(chat.messages) + formula.per_name * names + formula.reply
     tools = _tools(tokenizer, formula, chat.tools) if chat.tools else None
+    images = _images(formula, chat)
     nested = any("properties" in entry or "items" in entry for tool in chat.tools or () for _, entry in _inside(tool))
-    note = formula.note(nested)
+    note = formula.note(nested, images is not None)
     numbers = formula.per_message, formula.per_name, formula.reply
-    return Chat(chat, items, ChatCount(SOURCE, *numbers, unknown + (tools or 0), note, tools))
+    unknown += (tools or 0) + (images or 0)
+    return Chat(chat, items, ChatCount(SOURCE, *numbers, unknown, note, tools, images))
+
+
+def _images(formula: ChatFormula, chat: ChatInput) -> int | None:
+    from llminspect.text.images import image_tokens
+
+    each = [image_tokens(formula, part, i) for i, message in enumerate(chat.messages) for part in images_of(message)]
+    return sum(each) if each else None
 
 
 def _tokens(tokenizer: Tokenizer, number: int, message: Message) -> Iterator[ChatToken]:
+    if message["role"] not in _ROLES:
+        raise UsageError(f"OpenAI's models know no role {message['role']!r} (message {number})", ", ".join(_ROLES))
     for name in message:
         if name not in _COUNTED:
             raise UsageError(

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError, UserError
-from llminspect.text.messages import KNOWN, REASONING, ChatInput, Leaf
+from llminspect.text.messages import KNOWN, REASONING, ChatInput, Leaf, images_of, only_texts
 from llminspect.text.special_tokens import split_at_specials
 from llminspect.text.tokenizer import utf8
+from llminspect.text.unwritten import unwritten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -70,10 +70,10 @@ def rendered_chat(tokenizer: Tokenizer, chat: ChatInput) -> tuple[list[ChatPart]
     render = _rendering(tokenizer, template, options, goes_on=bool(goes_on))
     given = chat
     rendered, chat = _written(render, given)
-    _check_speakers(render, rendered, chat, tokenizer.name)
     parts = _Marks(render, rendered, chat, template).parts(tokenizer)
-    joined = [JOINED] if given.in_parts and not chat.in_parts and _several(given) else []
-    return _until_last(parts, chat) if goes_on else parts, joined
+    notes = [JOINED] if given.in_parts and not chat.in_parts and _several(given) else []
+    notes += unwritten(render, rendered, chat, tokenizer.name, {part.message for part in parts})
+    return _until_last(parts, chat) if goes_on else parts, notes
 
 
 def _several(chat: ChatInput) -> bool:
@@ -243,6 +243,8 @@ def _check_places(tokenizer: Tokenizer, template: str, chat: ChatInput) -> None:
         if name != "continue_final_message" and not reads(name):
             raise UsageError(f"the chat template of {tokenizer.name} has no option {name}", shows)
     for number, message in enumerate(chat.messages):
+        for image in images_of(message):
+            raise only_texts(number, image["type"])
         if message.get("tool_calls") and not reads("tool_calls"):
             raise UsageError(
                 f"the chat template of {tokenizer.name} has no place for tool_calls (message {number})", shows
@@ -250,19 +252,6 @@ def _check_places(tokenizer: Tokenizer, template: str, chat: ChatInput) -> None:
         for name in message:
             if name not in KNOWN and not reads(name):
                 raise UsageError(f"{name!r} of message {number} is not understood, and the template does not read it")
-
-
-def _check_speakers(render: Callable[[ChatInput], str], rendered: str, chat: ChatInput, model: str) -> None:
-    """Raise UsageError for a name of who speaks that changes nothing: what a tool is called its call says already."""
-    for number, message in enumerate(chat.messages):
-        if message.get("name") and message["role"] != "tool":
-            others = [*chat.messages]
-            others[number] = {**message, "name": f"{message['name']}_"}
-            if render(replace(chat, messages=others)) == rendered:
-                raise UsageError(
-                    f"the chat template of {model} does not write the name of message {number}",
-                    "leave it out, or write it into the content",
-                )
 
 
 def _rendering(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,10 @@ from llminspect.analysis.prompt import chat_of, chat_of_json, chat_prompt, templ
 from llminspect.arguments.shared import SourceOptions
 from llminspect.errors import UsageError, UserError
 from llminspect.opening import standalone
+from llminspect.text.images import image_size
 from llminspect.text.messages import ChatInput, chat_in, checked_tools, content_of
 from llminspect.text.openai_formula import formula_of
-from llminspect.text.rendering import JOINED, render_chat
+from llminspect.text.rendering import JOINED, render_chat, rendered_chat
 from tests.text.test_chat import CHATML, tokenizer, user
 
 if TYPE_CHECKING:
@@ -147,7 +149,7 @@ def test_names_that_spell_a_special_token_are_refused() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}], "holds 'image_url'"),
+        ([{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}], "holds 'input_audio'"),
         ([{"role": "user", "content": [{"type": "text"}]}], "type and its text"),
         ([{"role": "user", "content": [3]}], "content of message 0: in the list is 3"),
         ([{"role": "assistant", "content": ""}, 5], "message 1 is 5, not an object"),
@@ -288,3 +290,94 @@ def test_what_openais_formula_does_not_count_is_refused() -> None:
     formula = formula_of("o3-mini", "o200k_base")
     assert formula is not None
     assert "documents none for o3-mini" in formula.note(nested=False)
+
+
+def png(width: int, height: int) -> bytes:
+    return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + width.to_bytes(4, "big") + height.to_bytes(4, "big")
+
+
+JPEG = b"\xff\xd8\xff\xe0\0\x06JFIF\xff\xff\xc4\0\x04ab\xff\xc2\0\x11\x08\0\x40\0\x80"
+
+
+@pytest.mark.parametrize(
+    ("data", "size"),
+    [
+        (png(1024, 700), (1024, 700)),
+        (JPEG, (128, 64)),
+        (b"GIF89a\x80\0\x40\0", (128, 64)),
+        (b"RIFF....WEBPVP8 .......\x9d\x01\x2b\x80\0\x40\0", None),
+        (b"RIFF....WEBPVP8 .......\x9d\x01\x2a\x80\x40\x40\x80", (128, 64)),
+        (b"RIFF....WEBPVP8L....\x2f" + (127 | 63 << 14).to_bytes(4, "little"), (128, 64)),
+        (b"RIFF....WEBPVP8X........\x7f\0\0\x3f\0\0", (128, 64)),
+        (b"BM", None),
+        (JPEG[:20], None),
+        (png(0, 5), None),
+    ],
+)
+def test_the_size_of_an_image_is_in_its_header(data: bytes, size: tuple[int, int] | None) -> None:
+    assert image_size(data) == size
+
+
+def seen(data: bytes | str, **more: str) -> ChatInput:
+    url = data if isinstance(data, str) else "data:image/png;base64," + base64.b64encode(data).decode()
+    image = {"type": "image_url", "image_url": {"url": url, **more}}
+    return ChatInput(chat_messages([{"type": "text", "text": "Hello"}, image]))
+
+
+def chat_messages(content: list[dict[str, Any]]) -> Any:
+    made = chat_in([{"role": "user", "content": content}])
+    assert made is not None
+    return made.messages
+
+
+@pytest.mark.parametrize(
+    ("model", "image", "detail", "more"),
+    [  # The first three are OpenAI's own examples, those of 128 by 64 were measured by their users.
+        ("gpt-4o", png(1024, 1024), "high", 765),
+        ("gpt-4o", png(2048, 4096), "high", 1105),
+        ("gpt-4o", png(4096, 8192), "low", 85),
+        ("gpt-4o-2024-08-06", JPEG, "high", 255),
+        ("gpt-4o-mini", JPEG, "high", 8500),
+        ("gpt-4o-mini", JPEG, "low", 2833),
+        ("o3", JPEG, "auto", 225),
+        ("ft:gpt-4o:acme::1", "https://example.org/a.png", "low", 85),
+    ],
+)
+def test_images_count_by_openais_tiles(model: str, image: bytes | str, detail: str, more: int) -> None:
+    prompt = counted(model, seen(image, detail=detail))
+    assert prompt.count == counted(model, ChatInput(user("Hello"))).count + more
+    assert prompt.chat is not None
+    assert prompt.chat.counted is not None
+    assert prompt.chat.counted.images == more
+    assert "tiles of 512" in prompt.chat.counted.note
+
+
+@pytest.mark.parametrize(
+    ("model", "chat", "message"),
+    [
+        ("gpt-4o", seen("https://example.org/a.png"), "is at an address"),
+        ("gpt-4o", seen(b"BM not one of them"), "does not say its size"),
+        ("gpt-4o", seen(JPEG, detail="medium"), "no object of a url and a detail"),
+        ("gpt-4.1-mini", seen(JPEG), "how gpt-4.1-mini counts it"),
+        ("o200k_base", seen(JPEG), "how o200k_base counts it"),
+        ("gpt-4o", ChatInput([{"role": "banana", "content": "x"}]), "no role 'banana'"),
+    ],
+)
+def test_what_the_formula_cannot_count_is_refused_by_name(model: str, chat: ChatInput, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        counted(model, chat)
+    with pytest.raises(UsageError, match="holds 'image_url', and only texts"):
+        written(seen(JPEG))
+
+
+def test_what_a_template_does_not_write_is_noted() -> None:
+    template = "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}|{% endif %}{% endfor %}"
+    thought = {"role": "assistant", "content": "yes", "reasoning_content": "hm"}
+    chat = ChatInput([*user("hi"), thought, {**thought, "role": "banana"}, *user("")])
+    notes = rendered_chat(tokenizer(template), chat)[1]
+    assert notes[:2] == [
+        f"the chat template does not write message {number}, whose role is {role!r}"
+        for number, role in ((1, "assistant"), (2, "banana"))
+    ]
+    assert notes[2] == "the chat template does not write what was thought in messages 1, 2"
+    assert rendered_chat(tokenizer(WHOLE), chat)[1] == []
