@@ -111,12 +111,15 @@ def open_model(
 def _located(name: str, revision: str | None, offline: bool, progress: Progress | None) -> Located:
     """Where a model lies. Raises ModelError; of another kind for the name of a tokenizer that stands alone."""
     from llminspect.files.locate import locate
+    from llminspect.text.tiktoken_encodings import OPENAI_NAMES, encoding_of_openai_model
 
     try:
-        return locate(name, revision=revision, offline=offline, progress=progress)
+        return locate(name, revision=revision, offline=offline, progress=progress, others=OPENAI_NAMES)
     except ModelError:
         if standalone(name) is None:
             raise
+    if encoding_of_openai_model(name) and not name.startswith(("gpt2", "gpt-2", "gpt-oss")):
+        raise TokenizerAlone(f"the weights of {name} are not public, only its tokenizer is")
     raise TokenizerAlone(f"{name} is a tokenizer without a model")
 
 
@@ -145,8 +148,9 @@ def open_tokenizer(
         return _toy_tokenizer(name), {"file": "built in"}
     from llminspect.files.locate import locate
     from llminspect.text.standalone import standalone_names
+    from llminspect.text.tiktoken_encodings import OPENAI_NAMES
 
-    others = standalone_names()
+    others = (*standalone_names(), *OPENAI_NAMES)
     located = locate(name, revision=revision, offline=offline, progress=progress, weights=False, others=others)
     tokenizer = _tokenizer(located)
     if tokenizer is None:

@@ -42,6 +42,22 @@ def test_version_names_the_libraries(program: Program) -> None:
     assert "numpy" in result.out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["attend", "A", "cat", "sat"], """one TEXT is read (put a text of several words in quotes: "… cat sat")"""),
+        (["forward", "hi", "--json", "out.json"], "--save out.json, or --json > out.json"),
+        (["models", "x"], "'x' is not expected (see llminspect models --help)"),
+        (["generate", "hi", "--temperature", "-1"], "-1.0 is not a number from 0 up"),
+        (["generate", "hi", "--top-p", "3"], "3.0 is not a number from 0 to 1"),
+        (["forward", "hi", "--model", "gpt4"], "did you mean gpt-4"),
+        (["forward", "hi", "--model", "gpt-4o"], "the weights of gpt-4o are not public"),
+    ],
+)
+def test_a_slip_is_answered_in_words(called: Program, arguments: list[str], words: str) -> None:
+    assert words in called(*arguments).err
+
+
 def test_unknown_command_is_wrong_usage(program: Program) -> None:
     result = program("tokenise", "a")
     assert result.code == 2

@@ -82,8 +82,8 @@ _PLAIN = {
 def checked(options: Group) -> Group:
     """The options of a group with every field checked; arrays and numbers of numpy become Python's own.
 
-    `checked(SamplingOptions(top_p=3))` raises UsageError: "Invalid value for '--top-p': 3 is not in the range
-    0<=x<=1", as the command line does. What only the model knows (is there a layer 7?) is checked where it is used.
+    `checked(SamplingOptions(top_p=3))` raises UsageError: "Invalid value for '--top-p': 3 is not a number
+    from 0 to 1", as the command line does. What only the model knows (is there a layer 7?) is checked where it is used.
     """
     changed = {}
     kind: Any = type(options)
@@ -136,7 +136,7 @@ def number_of(value: object, kind: type[int] | type[float], option: Option) -> i
     if kind is int and abs(number) > LARGEST:
         low, high = (-LARGEST if low is None else low), (LARGEST if high is None else high)
     if (low is not None and number < low) or (high is not None and number > high):
-        raise ValueError(f"{_shown(number)} is not in the range {_range(low, high)}")
+        raise ValueError(f"{_shown(number)} is not {range_in_words(low, high)}")
     return number
 
 
@@ -203,10 +203,11 @@ def _described(kind: Any) -> str:
     return "None" if kind is type(None) else _PLAIN[origin or kind]
 
 
-def _range(low: float | None, high: float | None) -> str:
+def range_in_words(low: object, high: object) -> str:
+    """`a number from 0 to 1`, `a number from 0 up`."""
     if low is None:
-        return f"x<={high}"
-    return f"x>={low}" if high is None else f"{low}<=x<={high}"
+        return f"a number up to {high}"
+    return f"a number from {low} up" if high is None else f"a number from {low} to {high}"
 
 
 def _shown(value: object) -> str:

@@ -78,6 +78,9 @@ TIKTOKEN_NAMES = tuple(ENCODINGS)
 
 _OPENAI = re.compile(r"(chatgpt|gpt|o\d|ft:|davinci|curie|babbage|ada|cushman|text-|code-)[\w.:-]*")
 
+OPENAI_NAMES = ("gpt-3.5-turbo", "gpt-4", "gpt-4o", "gpt-4.1", "gpt-5")
+"""Some of OpenAI's models, to be offered to whoever misspells one."""
+
 
 def encoding_of_openai_model(name: str) -> str | None:
     """The name of the encoding that an OpenAI model uses, as tiktoken maps it; None for any other name."""

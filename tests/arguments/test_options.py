@@ -166,9 +166,9 @@ def wrong_values(hint: Any, option: Any) -> list[Any]:
     [
         (ExperimentOptions(ablate_with="resample"), "'--ablate-with': 'resample' is not one of 'zero', 'mean'"),  # type: ignore[arg-type]
         (EmbedOptions(pool="meen"), "'--pool': 'meen' is not one of 'none', 'mean', 'first', 'last', 'model'"),  # type: ignore[arg-type]
-        (SamplingOptions(temperature=-1), "'--temperature': -1 is not in the range x>=0"),
-        (SamplingOptions(top_p=3), "'--top-p': 3 is not in the range 0<=x<=1"),
-        (SamplingOptions(top_k=0), "'--top-k': 0 is not in the range x>=1"),
+        (SamplingOptions(temperature=-1), "'--temperature': -1 is not a number from 0 up"),
+        (SamplingOptions(top_p=3), "'--top-p': 3 is not a number from 0 to 1"),
+        (SamplingOptions(top_k=0), "'--top-k': 0 is not a number from 1 up"),
         (AttendOptions(layer=1.5), "'--layer': 1.5 is not a text or a whole number or a list, each a whole number"),  # type: ignore[arg-type]
     ],
 )

@@ -185,7 +185,7 @@ def test_what_is_not_applied_is_said_in_one_line(tmp_path: Path, program: Progra
 
 WRONG: list[tuple[dict[str, Any], type[UserError], str]] = [
     ({"temperature": 0.0, "do_sample": True}, ModelError, "temperature"),
-    ({"top_p": 1.2}, ModelError, "top_p = 1.2 is not in the range"),
+    ({"top_p": 1.2}, ModelError, "top_p = 1.2 is not a number from 0 to 1"),
     ({"do_sample": "yes"}, ModelError, 'do_sample = "yes" is not true or false'),
     ({"top_k": False}, ModelError, "top_k = false is not a whole number"),
     ({"repetition_penalty_slope": 0}, ModelError, "repetition_penalty_slope = 0"),
@@ -334,7 +334,7 @@ def test_the_filters_of_a_gguf_file_act_in_its_order(keys: dict[str, Any], names
         ({"mirostat": 2}, "general.sampling.mirostat = 2, which is not computed here"),
         ({"xtc_probability": 0.5}, "general.sampling.xtc_probability = 0.5, which is not computed here"),
         ({"top_k": "9"}, 'top_k = "9" is not a whole number'),
-        ({"penalty_repeat": 0.0}, "penalty_repeat = 0.0 is not in the range"),
+        ({"penalty_repeat": 0.0}, "penalty_repeat = 0.0 is not a number"),
         ({"sequence": "top_k;magic"}, 'general.sampling.sequence names "magic"'),
         ({"sequence": "min_p;top_p;top_k"}, "the order of general.sampling.sequence"),
         ({"sequence": "temperature;temperature"}, "the order of general.sampling.sequence"),

@@ -142,7 +142,7 @@ def test_a_seed_repeats_what_was_drawn() -> None:
     ("arguments", "line"),
     [
         (("--beams", "2"), "llminspect: --beams: "),
-        (("--beams", "0"), "0 is not in the range"),
+        (("--beams", "0"), "0 is not a number from 1 up"),
         (("--stop", "a"), "llminspect: --stop: "),
         (("--prefix", "a"), "llminspect: --prefix: "),
         (("--tree", "2"), "llminspect: --tree: "),
@@ -157,7 +157,7 @@ def test_a_seed_repeats_what_was_drawn() -> None:
         (("--max-tokens", "0"), "there is no mask to fill"),
         (("--max-tokens", "100000000"), "was made for"),
         (("--unmask-order", "best"), "'best' is not one of"),
-        (("--diffusion-steps", "0"), "0 is not in the range"),
+        (("--diffusion-steps", "0"), "0 is not a number from 1 up"),
     ],
 )
 def test_what_makes_no_sense_is_refused(called: Program, arguments: tuple[str, ...], line: str) -> None:
