@@ -146,8 +146,8 @@ def test_the_one_hot_product_is_written_out() -> None:
         ("--analogy", "hello + world"),
     ],
 )
-def test_json_keeps_the_contract(program: Program, arguments: tuple[str, ...]) -> None:
-    ran = program("embed", *arguments, "--model", "toy", "--json")
+def test_json_keeps_the_contract(called: Program, arguments: tuple[str, ...]) -> None:
+    ran = called("embed", *arguments, "--model", "toy", "--json")
     assert ran.code == 0
     assert_fits(ran.json, "embed")
     assert ran.json["dim"] == 2
@@ -171,15 +171,15 @@ def test_json_keeps_the_contract(program: Program, arguments: tuple[str, ...]) -
         (("",), "the text is empty"),
     ],
 )
-def test_mistakes_are_one_line(program: Program, arguments: tuple[str, ...], said: str) -> None:
-    ran = program("embed", *arguments, "--model", "toy")
+def test_mistakes_are_one_line(called: Program, arguments: tuple[str, ...], said: str) -> None:
+    ran = called("embed", *arguments, "--model", "toy")
     assert (ran.code, ran.out) == (2, "")
     assert said in ran.err
     assert ran.err.count("\n") == 1
 
 
-def test_save_writes_the_arrays(program: Program, tmp_path: Path) -> None:
-    ran = program("embed", "world", "--model", "toy", "--save", str(tmp_path / "e.npz"))
+def test_save_writes_the_arrays(called: Program, tmp_path: Path) -> None:
+    ran = called("embed", "world", "--model", "toy", "--save", str(tmp_path / "e.npz"))
     assert ran.code == 0
     with np.load(tmp_path / "e.npz") as saved:
         np.testing.assert_array_equal(saved["vectors"], np.array([TABLE[1]], np.float32))
@@ -297,13 +297,13 @@ def test_renderings_of_long_vectors_fit_their_width(smollm2: Model, options: dic
         assert "576 dimensions folded to" in shown(render(result), columns)
 
 
-def test_texts_can_stand_side_by_side(program: Program) -> None:
+def test_texts_can_stand_side_by_side(called: Program) -> None:
     """The same as with --with."""
     given = ("embed", "a man eats", "someone is eating", "--pool", "mean", "--at", "final", "--similarity")
-    ran = program(*given, "--model", "minilm", "--json")
+    ran = called(*given, "--model", "minilm", "--json")
     assert ran.code == 0, ran.err
     assert [text["text"] for text in ran.json["texts"]] == ["a man eats", "someone is eating"]
-    other = program("embed", "a man eats", "--with", "someone is eating", *given[3:], "--model", "minilm", "--json")
+    other = called("embed", "a man eats", "--with", "someone is eating", *given[3:], "--model", "minilm", "--json")
     assert other.json["similarity"] == ran.json["similarity"]
 
 

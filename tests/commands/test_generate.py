@@ -229,8 +229,8 @@ def _all_places(text: str, part: str) -> list[int]:
     return [place for place in range(len(text)) if text.startswith(part, place)]
 
 
-def test_what_a_terminal_gets_is_the_text_then_a_line_a_token(program: Program) -> None:
-    ran = program("generate", "world", "--model", "toy", "--max-tokens", "2", COLUMNS="80")
+def test_what_a_terminal_gets_is_the_text_then_a_line_a_token(called: Program) -> None:
+    ran = called("generate", "world", "--model", "toy", "--max-tokens", "2", COLUMNS="80")
     assert ran.code == 0
     assert ran.out.startswith("world!!\n")
     assert "64.8%" in ran.out
@@ -238,15 +238,15 @@ def test_what_a_terminal_gets_is_the_text_then_a_line_a_token(program: Program) 
     assert "\x1b" not in ran.out
 
 
-def test_stream_gives_only_the_text(program: Program) -> None:
-    ran = program("generate", "world", "--model", "toy", "--max-tokens", "3", "--stream")
+def test_stream_gives_only_the_text(called: Program) -> None:
+    ran = called("generate", "world", "--model", "toy", "--max-tokens", "3", "--stream")
     assert ran.out == "!!!\n"
 
 
-def test_stream_writes_each_of_several_texts(program: Program) -> None:
+def test_stream_writes_each_of_several_texts(called: Program) -> None:
     asked = ("generate", "world", "--model", "toy", "--max-tokens", "3", "--n", "3", "--seed", "1")
-    samples = program(*asked, "--json").json["samples"]
-    assert program(*asked, "--stream").out == "".join(f"{sample['completion']}\n" for sample in samples)
+    samples = called(*asked, "--json").json["samples"]
+    assert called(*asked, "--stream").out == "".join(f"{sample['completion']}\n" for sample in samples)
 
 
 def test_a_stream_never_holds_half_a_character(smollm2: Model) -> None:
@@ -260,31 +260,31 @@ def test_a_stream_never_holds_half_a_character(smollm2: Model) -> None:
     assert "\ufffd" not in "".join(given)
 
 
-def test_without_a_tokenizer_the_ids_are_written_as_they_come(program: Program) -> None:
+def test_without_a_tokenizer_the_ids_are_written_as_they_come(called: Program) -> None:
     asked = ("generate", "--model", str(GOLDEN / "llama"), "--ids", "1,2,3", "--max-tokens", "2")
-    document = program(*asked, "--json").json
+    document = called(*asked, "--json").json
     first, second = document["ids"]
     assert (document["prompt"], document["completion"]) == ("", "")
-    assert program(*asked).out.startswith(f"#1 #2 #3 #{first} #{second}\n")
-    assert program(*asked, "--stream").out == f" #{first} #{second}\n"
-    assert f"#{first} #{second}" in program(*asked, "--beams", "2").out
+    assert called(*asked).out.startswith(f"#1 #2 #3 #{first} #{second}\n")
+    assert called(*asked, "--stream").out == f" #{first} #{second}\n"
+    assert f"#{first} #{second}" in called(*asked, "--beams", "2").out
 
 
-def test_a_full_context_is_not_said_to_be_the_number_of_tokens(program: Program) -> None:
+def test_a_full_context_is_not_said_to_be_the_number_of_tokens(called: Program) -> None:
     context = open_model(str(GOLDEN / "gpt2")).config.sizes.context
     ids = ",".join(["5"] * (context - 1))
     asked = ("generate", "--model", str(GOLDEN / "gpt2"), "--ids", ids, "--max-tokens", "3")
-    document = program(*asked, "--json").json
+    document = called(*asked, "--json").json
     assert (document["stop"], len(document["ids"]), document["context_full"]) == ("length", 1, True)
-    assert program(*asked).out.endswith("1 token: the model can hold no more\n")
+    assert called(*asked).out.endswith("1 token: the model can hold no more\n")
 
 
-def test_a_template_stands_between_the_prompt_and_the_completion(program: Program) -> None:
-    assert program("generate", "hi", "--chat", "--max-tokens", "1").out.startswith("hi\n\nHello")
+def test_a_template_stands_between_the_prompt_and_the_completion(called: Program) -> None:
+    assert called("generate", "hi", "--chat", "--max-tokens", "1").out.startswith("hi\n\nHello")
 
 
-def test_nothing_is_shown_of_a_prompt_that_cannot_be_continued(program: Program) -> None:
-    ran = program("generate", "hi", "--model", "minilm")
+def test_nothing_is_shown_of_a_prompt_that_cannot_be_continued(called: Program) -> None:
+    ran = called("generate", "hi", "--model", "minilm")
     assert (ran.code, ran.out) == (2, "")
 
 
@@ -298,8 +298,8 @@ def test_the_bars_of_a_long_text_stay_on_the_terminal() -> None:
     assert any(line.rstrip().endswith("word end") for line in lines)
 
 
-def test_json_by_the_contract(program: Program) -> None:
-    ran = program("generate", "world", "--model", "toy", "--max-tokens", "2", "--json", "--alternatives", "1")
+def test_json_by_the_contract(called: Program) -> None:
+    ran = called("generate", "world", "--model", "toy", "--max-tokens", "2", "--json", "--alternatives", "1")
     document = ran.json
     assert document["prompt"] == "world"
     assert document["prompt_ids"] == [1]
@@ -311,10 +311,10 @@ def test_json_by_the_contract(program: Program) -> None:
     assert "seed" not in document
 
 
-def test_a_drawn_text_says_its_seed(program: Program) -> None:
-    first = program("generate", "world", "--model", "toy", "--temperature", "1", "--json").json
+def test_a_drawn_text_says_its_seed(called: Program) -> None:
+    first = called("generate", "world", "--model", "toy", "--temperature", "1", "--json").json
     seed = str(first["seed"])
-    again = program("generate", "world", "--model", "toy", "--temperature", "1", "--json", "--seed", seed).json
+    again = called("generate", "world", "--model", "toy", "--temperature", "1", "--json", "--seed", seed).json
     assert again["ids"] == first["ids"]
 
 
@@ -343,8 +343,8 @@ def test_a_drawn_text_says_its_seed(program: Program) -> None:
         (["--prefix", "moon"], "has no word"),
     ],
 )
-def test_mistakes_are_one_line(program: Program, arguments: list[str], said: str) -> None:
-    ran = program("generate", "world", "--model", "toy", "--max-tokens", "2", *arguments)
+def test_mistakes_are_one_line(called: Program, arguments: list[str], said: str) -> None:
+    ran = called("generate", "world", "--model", "toy", "--max-tokens", "2", *arguments)
     assert ran.code == 2
     assert said in ran.err
     assert len(ran.err.splitlines()) == 1
@@ -430,10 +430,10 @@ def test_a_model_that_only_gives_vectors_says_so_in_one_line(name: str, called: 
 
 
 @pytest.mark.parametrize("more", [(), ("--n", "2", "--temperature", "1", "--seed", "1"), ("--tree", "2")])
-def test_a_source_becomes_a_target(program: Program, more: tuple[str, ...]) -> None:
+def test_a_source_becomes_a_target(called: Program, more: tuple[str, ...]) -> None:
     given = ("generate", "--model", str(GOLDEN / "bart"), "--ids", "5,6,7", "--max-tokens", "3", "-q", *more)
-    shown = program(*given).out
+    shown = called(*given).out
     assert "#5 #6 #7\nbecomes\n" in shown
     assert "--tree" not in more or "#5 #6 #7 becomes" in shown
-    document = program(*given, "--json").json
+    document = called(*given, "--json").json
     assert (document["prompt_ids"], document["target_ids"]) == ([5, 6, 7], [2])

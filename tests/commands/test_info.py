@@ -99,8 +99,8 @@ def test_runs_of_numbers() -> None:
     assert ranges([]) == ""
 
 
-def test_json_and_piped(program: Program) -> None:
-    document = program("info", "toy", "--json").json
+def test_json_and_piped(called: Program) -> None:
+    document = called("info", "toy", "--json").json
     assert document["command"] == "info"
     assert document["model"] == "toy"
     assert document["parameters"] == 12
@@ -113,14 +113,14 @@ def test_json_and_piped(program: Program) -> None:
         "file_names": [],
         "bytes": 24,
     }
-    piped = program("info", "toy-attention", "--tensors", COLUMNS="80")
+    piped = called("info", "toy-attention", "--tensors", COLUMNS="80")
     assert piped.code == 0
     assert "\x1b" not in piped.out
     assert "layers.0.attention.query.weight" in piped.out
 
 
-def test_an_unknown_model_is_one_line(program: Program) -> None:
-    ran = program("info", "smolm2", "--json")
+def test_an_unknown_model_is_one_line(called: Program) -> None:
+    ran = called("info", "smolm2", "--json")
     assert ran.code == 3
     assert ran.json["error"]["code"] == "model"
     assert "smollm2" in ran.json["error"]["hint"]

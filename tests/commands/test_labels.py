@@ -141,21 +141,21 @@ def test_top_counts_labels(called: Program) -> None:
     assert [len(called("forward", "a", *top, "--json").json["next"]) for top in ((), ("--top", "3"))] == [10, 3]
 
 
-def test_json_of_a_classifier(program: Program) -> None:
-    document = program("forward", "--ids", "5,6,7", "--model", str(GOLDEN / "distilbert-sequence"), "--json").json
+def test_json_of_a_classifier(called: Program) -> None:
+    document = called("forward", "--ids", "5,6,7", "--model", str(GOLDEN / "distilbert-sequence"), "--json").json
     (label,) = document["labels"]
     assert set(label) == {"label", "logit", "prob"}
     assert label["prob"] is None
     assert "next" not in document
-    shown = program("forward", "--ids", "5,6,7", "--model", str(GOLDEN / "bert-token")).out
+    shown = called("forward", "--ids", "5,6,7", "--model", str(GOLDEN / "bert-token")).out
     assert "the label of each token, the most probable" in shown
 
 
 @pytest.mark.parametrize("name", ["llama-sequence", "llama-body", "bert-question"])
-def test_the_library_gives_the_same(name: str, program: Program) -> None:
+def test_the_library_gives_the_same(name: str, called: Program) -> None:
     model = str(GOLDEN / name)
     result = llminspect.forward([5, 6, 7], model)
-    document = program("forward", "--ids", "5,6,7", "--model", model, "--json").json
+    document = called("forward", "--ids", "5,6,7", "--model", model, "--json").json
     keys = {key for key in ("labels", "span", "span_logits", "next") if key in document}
     assert keys == {key for key in ("labels", "span", "span_logits", "next") if getattr(result, key) is not None}
     if result.labels is not None:
@@ -192,14 +192,14 @@ def test_what_needs_a_next_token_says_why_there_is_none(
     assert "Traceback" not in ran.err
 
 
-def test_a_body_embeds_attends_and_shows_its_stream(program: Program) -> None:
+def test_a_body_embeds_attends_and_shows_its_stream(called: Program) -> None:
     name = str(GOLDEN / "llama-body")
     with np.load(GOLDEN / "llama-body" / "expected.npz") as expected:
         ids, normed, weights = expected["ids"].tolist(), expected["normed"], expected["attentions"]
     given = ",".join(map(str, ids))
-    embedded = program("embed", "--ids", given, "--at", "final", "--model", name, "--json").json
+    embedded = called("embed", "--ids", given, "--at", "final", "--model", name, "--json").json
     assert_close(embedded["vectors"], normed)
-    head = program("attend", "--ids", given, "--layer", "1", "--head", "2", "--model", name, "--json").json["heads"][0]
+    head = called("attend", "--ids", given, "--layer", "1", "--head", "2", "--model", name, "--json").json["heads"][0]
     assert_close(head["weights"], weights[1, 2])
     result = llminspect.forward(ids, name)
     assert [trace.norm > 0 for trace in result.layers] == [True, True]
@@ -207,35 +207,35 @@ def test_a_body_embeds_attends_and_shows_its_stream(program: Program) -> None:
     assert open_model(name).no_next_token() is not None
 
 
-def test_an_encoder_without_its_decoder_embeds_and_attends(program: Program) -> None:
+def test_an_encoder_without_its_decoder_embeds_and_attends(called: Program) -> None:
     name = str(GOLDEN / "t5-encoder")
     with np.load(GOLDEN / "t5-encoder" / "expected.npz") as expected:
         ids, normed, weights = expected["ids"].tolist(), expected["normed"], expected["attentions"]
     given = ",".join(map(str, ids))
-    embedded = program("embed", "--ids", given, "--at", "final", "--model", name, "--json").json
+    embedded = called("embed", "--ids", given, "--at", "final", "--model", name, "--json").json
     assert_close(embedded["vectors"], normed)
-    head = program("attend", "--ids", given, "--layer", "1", "--head", "2", "--model", name, "--json").json["heads"][0]
+    head = called("attend", "--ids", given, "--layer", "1", "--head", "2", "--model", name, "--json").json["heads"][0]
     assert_close(head["weights"], weights[1, 2])
     assert llminspect.forward(ids, name).source is None
-    assert "reads a text both ways" in program("generate", "--ids", given, "--model", name).err
+    assert "reads a text both ways" in called("generate", "--ids", given, "--model", name).err
 
 
 @pytest.mark.parametrize("name", ["llama-both-ways", "mistral-both-ways"])
-def test_the_final_vectors_of_a_decoder_that_sees_both_ways_are_normed(name: str, program: Program) -> None:
+def test_the_final_vectors_of_a_decoder_that_sees_both_ways_are_normed(name: str, called: Program) -> None:
     model = open_model(str(GOLDEN / name))
     with np.load(GOLDEN / name / "expected.npz") as expected:
         ids, logits_TV = expected["ids"].tolist(), expected["logits"]
     given = ",".join(map(str, ids))
-    found = program("embed", "--ids", given, "--at", "final", "--model", str(GOLDEN / name), "--json").json["vectors"]
+    found = called("embed", "--ids", given, "--at", "final", "--model", str(GOLDEN / name), "--json").json["vectors"]
     assert_close(np.array(found) @ model.params["unembedding.weight"].T, logits_TV)
 
 
 @pytest.mark.parametrize("name", ["t5", "marian"])
-def test_the_vectors_of_an_encoder_with_its_decoder_are_the_reference_s(name: str, program: Program) -> None:
+def test_the_vectors_of_an_encoder_with_its_decoder_are_the_reference_s(name: str, called: Program) -> None:
     with np.load(GOLDEN / name / "expected.npz") as expected:
         ids, last = expected["source_ids"].tolist(), expected["encoder_hidden"][-1]
     given = ",".join(map(str, ids))
-    document = program("embed", "--ids", given, "--at", "final", "--model", str(GOLDEN / name), "--json").json
+    document = called("embed", "--ids", given, "--at", "final", "--model", str(GOLDEN / name), "--json").json
     if name == "t5":  # Whose last norm is not of a layer.
         params = open_model(str(GOLDEN / name)).params
         last = last / np.sqrt(np.mean(last**2, axis=-1, keepdims=True) + 1e-6) * params["encoder.final.norm.weight"]
@@ -255,18 +255,18 @@ def test_the_vectors_of_an_encoder_with_its_decoder_are_the_reference_s(name: st
         ("llama-question", "none", "question answering: the start and the end of the answer"),
     ],
 )
-def test_info_names_what_is_used(name: str, output: str, shown: str, program: Program) -> None:
-    document = program("info", str(GOLDEN / name), "--json").json
+def test_info_names_what_is_used(name: str, output: str, shown: str, called: Program) -> None:
+    document = called("info", str(GOLDEN / name), "--json").json
     assert document["output"] == output
     assert document["tied"] is (output == "embedding")
     assert document["config"].get("tied", False) is (output == "embedding")
     assert ("head" in document) == (name.rpartition("-")[2] in ("sequence", "token", "question"))
-    seen = program("info", str(GOLDEN / name), COLUMNS="200").out
+    seen = called("info", str(GOLDEN / name), COLUMNS="200").out
     assert shown in seen
     assert "tied" not in seen.split("Tensors")[0]
 
 
-def test_a_file_that_says_tied_and_has_an_output_matrix_uses_that(tmp_path: Path, program: Program) -> None:
+def test_a_file_that_says_tied_and_has_an_output_matrix_uses_that(tmp_path: Path, called: Program) -> None:
     """So does the reference, and so did the numbers here; `info` said the other."""
     import json
     import shutil
@@ -274,7 +274,7 @@ def test_a_file_that_says_tied_and_has_an_output_matrix_uses_that(tmp_path: Path
     shutil.copy(GOLDEN / "llama" / "model.safetensors", tmp_path)
     settings = json.loads((GOLDEN / "llama" / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(settings | {"tie_word_embeddings": True}))
-    document = program("info", str(tmp_path), "--json").json
+    document = called("info", str(tmp_path), "--json").json
     assert (document["output"], document["tied"], document["config"]["tied"]) == ("own", False, False)
 
 
@@ -314,16 +314,16 @@ def test_the_activation_is_the_configuration_s_however_large_the_numbers(name: s
 @pytest.mark.parametrize(
     ("name", "function"), [("mixtral", "SiLU"), ("qwen3-moe", "SiLU"), ("gpt-oss", "clamped SwiGLU")]
 )
-def test_the_experts_have_their_activation(name: str, function: str, program: Program) -> None:
+def test_the_experts_have_their_activation(name: str, function: str, called: Program) -> None:
     experts = llminspect.forward([5, 6, 7], str(GOLDEN / name)).experts
     assert experts is not None
     assert {layer.function for layer in experts} == {function}
-    assert f"{function}(h" in " ".join(program("forward", "--ids", "5,6,7", "--model", str(GOLDEN / name)).out.split())
+    assert f"{function}(h" in " ".join(called("forward", "--ids", "5,6,7", "--model", str(GOLDEN / name)).out.split())
 
 
 @pytest.mark.parametrize(("name", "tokenizer"), [("bert-question", "bert"), ("roberta-question", "roberta")])
 def test_the_answer_to_a_pair_is_a_part_of_the_second_text(
-    name: str, tokenizer: str, program: Program, tmp_path: Path
+    name: str, tokenizer: str, called: Program, tmp_path: Path
 ) -> None:
     """Whether or not the segments tell the texts apart: those of RoBERTa do not."""
     shutil.copytree(GOLDEN / name, tmp_path / name)
@@ -335,7 +335,7 @@ def test_the_answer_to_a_pair_is_a_part_of_the_second_text(
     first, second = "w3 w14 w15 w29", "w25 w35 w29 w19 w32"
     for question, context in ((first, second), (second, first)):
         run = ("forward", question, "--pair", context, "--model", str(tmp_path / name), "--json")
-        document = program(*run).json
+        document = called(*run).json
         span, tokens = document["span"], document["tokens"]
         inside = [token["index"] for token in tokens if token.get("second")]
         assert inside[0] <= span["start"] <= span["end"] <= inside[-1]

@@ -129,13 +129,13 @@ def test_an_option_comes_first_even_with_the_value_that_it_has_when_left_out(nam
     assert len(set(without[2].applied) - set(found[2].applied)) == (2 if name == "beams" else 1)
 
 
-def test_an_option_that_comes_first_stands_in_the_provenance(program: Program, tmp_path: Path) -> None:
+def test_an_option_that_comes_first_stands_in_the_provenance(called: Program, tmp_path: Path) -> None:
     model_with(tmp_path / "model", "llama", {"repetition_penalty": 1.5, "max_new_tokens": 2})
     run = ["generate", "--ids", "7,31", "-m", str(tmp_path / "model"), "--model-settings"]
-    found = program(*run, "--repetition-penalty", "1", "--json").json
+    found = called(*run, "--repetition-penalty", "1", "--json").json
     assert found["provenance"]["options"]["repetition_penalty"] == 1
     assert found["model_settings"] == {"max_new_tokens": 2} and len(found["ids"]) == 2
-    assert "2 tokens: the number of tokens was reached (max_new_tokens)" in program(*run).out
+    assert "2 tokens: the number of tokens was reached (max_new_tokens)" in called(*run).out
 
 
 def test_a_prompt_as_long_as_all_may_become_is_refused(tmp_path: Path) -> None:
@@ -163,24 +163,24 @@ def test_files_that_say_nothing_are_refused_alike(tmp_path: Path) -> None:
     assert greedy[2] is not None and greedy[2].applied == {}
 
 
-def test_what_is_not_applied_is_said_in_one_line(tmp_path: Path, program: Program) -> None:
+def test_what_is_not_applied_is_said_in_one_line(tmp_path: Path, called: Program) -> None:
     model_with(tmp_path / "model", "marian", {"num_beams": 4, "bad_words_ids": [[5]], "top_k": 9, "min_length": 0})
     run = ["generate", "--ids", "7,31,5", "-m", str(tmp_path / "model"), "--max-tokens", "3"]
-    written = program(*run)
+    written = called(*run)
     line = "llminspect: not applied: num_beams = 4, bad_words_ids = [[5]]; --model-settings chooses as "
     assert written.err.startswith(line) and written.err.count("\n") == 1
-    assert "num_beams" not in program(*run, "--temperature", "0").err
-    assert program(*run, "--quiet").err == ""
-    applied = program(*run, "--model-settings", "--json")
+    assert "num_beams" not in called(*run, "--temperature", "0").err
+    assert called(*run, "--quiet").err == ""
+    applied = called(*run, "--model-settings", "--json")
     assert applied.err == ""
     document = orjson.loads(applied.out)
     assert document["model_settings"] == {"num_beams": 4, "bad_words_ids": [[5]]} and len(document["beams"]) == 4
-    drawn = program(*run, "--model-settings", "--temperature", "0.5", "--seed", "1")
+    drawn = called(*run, "--model-settings", "--temperature", "0.5", "--seed", "1")
     assert "num_beams = 4" in drawn.err and "is left out: tokens are drawn" in drawn.err
-    shown = program(*run, "--model-settings").out
+    shown = called(*run, "--model-settings").out
     assert "by the model's own settings: num_beams = 4, bad_words_ids = [[5]]" in shown
     (tmp_path / "model" / "generation_config.json").write_text('{"max_length": 99, "bad_words_ids": [[0]]}')
-    assert program(*run).err == ""
+    assert called(*run).err == ""
 
 
 WRONG: list[tuple[dict[str, Any], type[UserError], str]] = [
@@ -245,7 +245,7 @@ def test_a_rule_that_leaves_no_token_is_an_error() -> None:
         generate(open_model("toy"), beams, prompt_of_ids([1], None, None))
 
 
-def test_options_of_their_own_are_used_in_both_ways_of_writing(program: Program) -> None:
+def test_options_of_their_own_are_used_in_both_ways_of_writing(called: Program) -> None:
     """--no-repeat-ngram as the recorded no_repeat_ngram_size, with beams and without; the stages are shown."""
     for case in CASES:
         stated = {key: value for key, value in case["settings"].items() if key.startswith("no_repeat") and value}
@@ -259,19 +259,19 @@ def test_options_of_their_own_are_used_in_both_ways_of_writing(program: Program)
         ):
             options += [option, str(case["settings"][key])] if key in case["settings"] else []
         ids = ",".join(map(str, case["prompt"]))
-        shown = program("generate", "--ids", ids, "-m", str(GOLDEN / "gpt2"), *options, "--steps", "--json").json
+        shown = called("generate", "--ids", ids, "-m", str(GOLDEN / "gpt2"), *options, "--steps", "--json").json
         assert shown["ids"] == case["ids"][0]
         assert shown["steps"][0]["filters"]["names"][-1] == "no-repeat"
 
 
-def test_the_order_of_the_filters_is_an_option(program: Program) -> None:
+def test_the_order_of_the_filters_is_an_option(called: Program) -> None:
     run = ["generate", "--ids", "7,31", "-m", str(GOLDEN / "llama"), "--max-tokens", "1", "--seed", "1"]
     filters = ["--temperature", "0.5", "--top-p", "0.8", "--sampler-order", "llama.cpp"]
-    shown = program(*run, *filters, "--steps", "--json").json
+    shown = called(*run, *filters, "--steps", "--json").json
     assert shown["steps"][0]["filters"]["names"] == ["model", "top-p", "temperature"]
-    refused = program(*run, *filters[2:])
+    refused = called(*run, *filters[2:])
     assert refused.code == 2 and "changes nothing without two of" in refused.err
-    refused = program(*run[:-2], "--beams", "2", *filters[4:])
+    refused = called(*run[:-2], "--beams", "2", *filters[4:])
     assert refused.code == 2
 
 

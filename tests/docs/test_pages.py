@@ -8,17 +8,42 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tools.book.__main__ import check
-from tools.book.blocks import ROOT, commands_of, pages
+from tools.book.blocks import ROOT, commands_of, output_of, pages, prepare, written_by
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.docs.conftest import Typed
 
 PAGES = pages()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_outputs_on_a_page_are_those_of_today(page: Path, tmp_path: Path) -> None:
+def test_the_outputs_on_a_page_are_those_of_today(
+    page: Path, tmp_path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def written(shell: str, folder: Path, environ: dict[str, str]) -> str:
+        ran = typed(shell, folder, environ)
+        return written_by(ran.code, ran.raw, ran.err.encode())
+
+    monkeypatch.setattr("tools.book.__main__.output_of", written)
     assert check(page, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "shell",
+    [
+        "llminspect encode --search 'w*d' --model toy  # one",
+        "llminspect encode world --model toy | sed 's/1/a|b/' | tr a c",
+        "llminspect models --kinds",
+        "llminspect x",
+        "llminspect encode world --model toy >file; cat file",
+    ],
+)
+def test_a_command_writes_the_same_in_this_process(shell: str, tmp_path: Path, typed: Typed) -> None:
+    environ = prepare(tmp_path)
+    ran = typed(shell, tmp_path / "work", environ)
+    assert written_by(ran.code, ran.raw, ran.err.encode()) == output_of(shell, tmp_path / "work", environ) != ""
 
 
 def test_a_changed_output_is_found_and_written(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +12,8 @@ from tools.book.blocks import ROOT, commands_of, pages, prepare
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.docs.conftest import Typed
 
 CHAPTERS = sorted((ROOT / "docs").glob("0*.md"))
 NOT_HERE = re.compile(r"--install-completion|\b(COMMAND|MODEL|TEXT|FILE)\b")
@@ -48,22 +49,15 @@ def new_commands() -> Iterator[tuple[str, list[str]]]:
 
 
 @pytest.mark.parametrize(("page", "codes"), list(new_commands()))
-def test_every_command_can_be_pasted(page: str, codes: list[str], tmp_path: Path) -> None:
+def test_every_command_can_be_pasted(page: str, codes: list[str], tmp_path: Path, typed: Typed) -> None:
     environ = prepare(tmp_path)
     failed = []
     for code in codes:
         # A developer's own cache may hold tens of thousands of files.
         home = {"LLMINSPECT_HOME": str(tmp_path / "home")} if code == "llminspect cache" else {}
-        ran = subprocess.run(
-            ["sh", "-c", code],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            cwd=tmp_path / "work",
-            env=environ | home,
-            check=False,
-        )
-        if ran.returncode or not ran.stdout:
-            failed.append((code, ran.returncode, ran.stderr.decode()))
+        ran = typed(code, tmp_path / "work", environ | home)
+        if ran.code or not ran.raw:
+            failed.append((code, ran.code, ran.err))
     assert failed == [], page
 
 

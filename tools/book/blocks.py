@@ -96,7 +96,12 @@ def output_of(shell: str, folder: Path, environ: dict[str, str]) -> str:
     ran = subprocess.run(
         ["sh", "-c", shell], stdin=subprocess.DEVNULL, capture_output=True, cwd=folder, env=environ, check=False
     )
-    written = (ran.stdout + (ran.stderr if ran.returncode else b"")).decode("utf-8", "replace")
+    return written_by(ran.returncode, ran.stdout, ran.stderr)
+
+
+def written_by(code: int, out: bytes, err: bytes) -> str:
+    """What stands on a page of a command that ended so."""
+    written = (out + (err if code else b"")).decode("utf-8", "replace")
     return "\n".join(line.rstrip() for line in written.split("\n")).rstrip("\n")
 
 

@@ -2,27 +2,51 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from llminspect.backends.jax.settings import read_mesh, read_process, settings_of
 from llminspect.errors import UsageError
+from tests.backends.jax.eight import EIGHT, write_model
 from tests.closeness import assert_close
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.conftest import Program
 
-SENTENCE = "The capital of France is"
+TEXT, OTHER = "w3 w1 w4 w1 w5", "w3 w1 w9 w1 w5"
 
 
-def test_forward_says_the_same(called: Program) -> None:
-    plain = called("forward", SENTENCE, "--json", "--lens", "--ablate", "3.2").json
-    found = called("forward", SENTENCE, "--json", "--lens", "--ablate", "3.2", "--engine", "jax").json
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Two layers with words; SmolLM2 on JAX is in `test_smollm2_over_devices`."""
+    folder: Path = tmp_path_factory.mktemp("small")
+    write_model(folder)
+    Tokenizer(WordLevel({f"w{number}": number for number in range(EIGHT.V)}, "w0")).save(str(folder / "tokenizer.json"))
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["pre_tokenizer"] = {"type": "WhitespaceSplit"}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    return str(folder)
+
+
+def both(called: Program, model: str, *arguments: str) -> tuple[Any, Any]:
+    """What numpy and JAX say."""
+    given = (*arguments, "--model", model, "--json")
+    found = called(*given, "--engine", "jax").json
     assert found["provenance"]["options"]["engine"] == "jax"
+    return called(*given).json, found
+
+
+def test_forward_says_the_same(called: Program, small: str) -> None:
+    plain, found = both(called, small, "forward", TEXT, "--lens", "--ablate", "1.2")
     assert [entry["id"] for entry in found["next"]] == [entry["id"] for entry in plain["next"]]
     assert_close([entry["logit"] for entry in found["next"]], [entry["logit"] for entry in plain["next"]])
     assert abs(found["change"]["kl"] - plain["change"]["kl"]) < 1e-6
@@ -31,38 +55,24 @@ def test_forward_says_the_same(called: Program) -> None:
     assert_close([layer["norm"] for layer in found["layers"]], [layer["norm"] for layer in plain["layers"]])
 
 
-def test_attend_says_the_same(called: Program) -> None:
-    plain = called("attend", "A cat sat.", "--layer", "3,18", "--json").json
-    found = called("attend", "A cat sat.", "--layer", "3,18", "--json", "--engine", "jax").json
-    assert len(found["heads"]) == len(plain["heads"]) == 18
+def test_attend_says_the_same(called: Program, small: str) -> None:
+    plain, found = both(called, small, "attend", TEXT, "--layer", "0,1")
+    assert len(found["heads"]) == len(plain["heads"]) == 2 * EIGHT.H
     for own, other in zip(found["heads"], plain["heads"], strict=True):
         assert_close(own["weights"], other["weights"])
 
 
-def test_embed_and_generate_say_the_same(called: Program) -> None:
-    vectors = [
-        called("embed", "A cat", "--at", "final", "--json", *engine).json["vectors"]
-        for engine in ((), ("--engine", "jax"))
-    ]
-    assert_close(vectors[1], vectors[0])
-    given = ("generate", SENTENCE, "--max-tokens", "8", "--temperature", "0", "--json")
+def test_embed_and_generate_say_the_same(called: Program, small: str) -> None:
+    plain, found = both(called, small, "embed", TEXT, "--at", "final")
+    assert_close(found["vectors"], plain["vectors"])
+    given = ("generate", TEXT, "--max-tokens", "8", "--temperature", "0", "--json", "--model", small)
     plain, found = called(*given).json, called(*given, LLMINSPECT_ENGINE="jax").json
     assert found["ids"] == plain["ids"] and len(found["ids"]) == 8
 
 
-def test_a_patched_prompt_is_continued_the_same(called: Program) -> None:
-    patch = (
-        "--patch",
-        "The capital of Italy is",
-        "--into",
-        "22.stream",
-        "--position",
-        "3",
-        "--scale",
-        "5.attention*1.1",
-    )
-    given = ("generate", SENTENCE, *patch, "--max-tokens", "6", "--json")
-    plain, found = called(*given).json, called(*given, "--engine", "jax").json
+def test_a_patched_prompt_is_continued_the_same(called: Program, small: str) -> None:
+    patch = ("--patch", OTHER, "--into", "1.stream", "--position", "2,4", "--scale", "0.attention*1.1")
+    plain, found = both(called, small, "generate", TEXT, *patch, "--max-tokens", "6")
     assert found["ids"] == plain["ids"] != plain["baseline"]["ids"]
     assert_close([step["prob"] for step in found["steps"]], [step["prob"] for step in plain["steps"]])
 
