@@ -9,8 +9,10 @@ import pytest
 
 from llminspect.analysis.forward import forward
 from llminspect.analysis.forward_result import ForwardQuestion
+from llminspect.analysis.patching import Other, sweep
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
+from llminspect.core.tap import Capture
 from llminspect.opening import open_model
 from tests.commands.experimenting import FRANCE, GOLDEN, ITALY, changed, ids_prompt, matches, patched, prompt
 from tests.commands.plain_llama import plain_forward
@@ -147,9 +149,11 @@ def test_italy_for_france_moves_the_answer_to_rome(smollm2: Model) -> None:
     assert result.change.experiments[0].where == "22.stream"
 
 
-@pytest.mark.parametrize("options", [{}, {"into": ["7.stream"]}, {"into": ["3.2", "8.feedforward"]}, {"sweep": "head"}])
-def test_patching_a_text_into_itself_changes_nothing(smollm2: Model, options: dict[str, Any]) -> None:
-    result = patched(smollm2, FRANCE, **options)
+@pytest.mark.parametrize("options", [{}, {"into": ["1.stream"]}, {"into": ["0.2", "1.feedforward"]}, {"sweep": "head"}])
+def test_patching_a_text_into_itself_changes_nothing(options: dict[str, Any]) -> None:
+    ids = [5, 6, 7, 8]
+    question = ForwardQuestion(ForwardOptions(), SweepOptions(patch="", **options), source_ids=ids)
+    result = forward(open_model(str(GOLDEN / "llama")), question, ids_prompt(*ids))
     assert result.change is not None
     assert result.change.largest_logit_change < 1e-4
     assert result.change.kl < 1e-6
@@ -170,6 +174,27 @@ def test_patching_a_text_into_itself_undoes_no_other_experiment(smollm2: Model, 
     assert both.next is not None
     assert [found.id for found in both.next] == [found.id for found in alone.next]
     np.testing.assert_allclose([f.logit for f in both.next], [f.logit for f in alone.next], atol=1e-4)
+
+
+def test_a_map_by_gradient_is_of_shares_of_the_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """(The other's values − this text's) · slopes, as a share of what lies between the two: with slopes that are given
+    in place of JAX's."""
+    model = open_model(str(GOLDEN / "llama"))
+    ids, other, slopes = [5, 6, 7, 8], [5, 9, 7, 8], {f"layers.{at}.output": at - 0.5 for at in range(3)}
+    seen = Capture("layers.*.output"), Capture("layers.*.output")
+    ends = [model.logits(model.run(text, tap).stream_TD[-1:])[0] for text, tap in zip((ids, other), seen, strict=True)]
+    before, after = (float(end_V[20] - end_V[30]) for end_V in ends)
+
+    class Slopes:
+        def gradients(self, ids: Any, names: list[str], *_: Any) -> Any:
+            values = {name: seen[0][name] for name in names}
+            return before, values, {name: np.full_like(values[name], slopes[name[:15]]) for name in names}
+
+    monkeypatch.setattr("llminspect.analysis.patching.with_gradients", lambda model: Slopes())
+    found = sweep(model, ids, Other(model, other), 3, "stream", (20, 30), [], gradient=True)
+    for layer, (name, slope) in enumerate(slopes.items()):
+        moved_T = slope * (seen[1][name] - seen[0][name]).sum(axis=-1)
+        np.testing.assert_allclose(np.asarray(found.restored)[layer], moved_T / (after - before), rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize(

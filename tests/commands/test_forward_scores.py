@@ -15,7 +15,7 @@ from llminspect.arguments.forward import ForwardOptions
 from llminspect.core.attention import softmax
 from llminspect.core.unembed import log_softmax, windows
 from llminspect.opening import open_model
-from tests.commands.experimenting import FRANCE, GOLDEN, prompt
+from tests.commands.experimenting import FRANCE, GOLDEN, ids_prompt, prompt
 from tests.commands.plain_llama import plain_forward
 
 if TYPE_CHECKING:
@@ -27,16 +27,18 @@ if TYPE_CHECKING:
 
 
 def test_saliency_is_what_a_plain_pass_that_never_sees_the_token_gives(smollm2: Model) -> None:
-    ids = prompt(smollm2, FRANCE).ids
-    found = forward(smollm2, ForwardQuestion(ForwardOptions(saliency=True)), prompt(smollm2, FRANCE)).saliency
+    model, ids = open_model(str(GOLDEN / "llama")), [5, 6, 7, 8, 9]
+    found = forward(model, ForwardQuestion(ForwardOptions(saliency=True)), ids_prompt(*ids)).saliency
     assert found is not None
-    whole = float(log_softmax(plain_forward(smollm2, ids)[0])[found.target.id])
+    whole = float(log_softmax(plain_forward(model, ids)[0])[found.target.id])
     assert abs(found.logprob - whole) < 1e-4
     for index in range(len(ids)):
-        without = float(log_softmax(plain_forward(smollm2, ids, hidden=index)[0])[found.target.id])
+        without = float(log_softmax(plain_forward(model, ids, hidden=index)[0])[found.target.id])
         assert abs(found.drops[index] - (whole - without)) < 1e-3
+    real = forward(smollm2, ForwardQuestion(ForwardOptions(saliency=True)), prompt(smollm2, FRANCE)).saliency
+    assert real is not None
     # "capital" and "France" carry the answer.
-    assert np.argsort(found.drops)[::-1][:2].tolist() == [1, 3]
+    assert np.argsort(real.drops)[::-1][:2].tolist() == [1, 3]
 
 
 def test_surprisal_sums_to_the_log_likelihood(smollm2: Model) -> None:

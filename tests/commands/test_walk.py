@@ -16,6 +16,7 @@ import pytest
 
 from llminspect.analysis.walk import SAYS
 from llminspect.commands.walk import SENTENCE
+from tests.fuzz.samples import llama, vocabulary
 from tests.schemas import assert_fits
 
 if TYPE_CHECKING:
@@ -78,11 +79,20 @@ def close(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def test_a_piped_text_is_read_and_an_empty_pipe_gives_the_sentence(called: Program) -> None:
-    assert called("walk", "--json", stdin="A cat sat.\n").json["text"] == "A cat sat."
-    assert called("walk", "--json").json["text"] == SENTENCE
-    assert called("walk", "--ids", "49,2644", "--json").json["provenance"]["ids"] == [49, 2644]
-    shown = called("walk", "--lines", stdin="hello\nworld\n")
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model of two layers that knows letters."""
+    path, letters = tmp_path_factory.mktemp("small") / "small.gguf", vocabulary("llama")
+    path.write_bytes(llama(letters, len(dict(letters)["tokenizer.ggml.tokens"]), layers=2).build())
+    return str(path)
+
+
+def test_a_piped_text_is_read_and_an_empty_pipe_gives_the_sentence(called: Program, small: str) -> None:
+    given = ("walk", "--model", small)
+    assert called(*given, "--json", stdin="A cat sat.\n").json["text"] == "A cat sat."
+    assert called(*given, "--json").json["text"] == SENTENCE
+    assert called(*given, "--ids", "49,264", "--json").json["provenance"]["ids"] == [49, 264]
+    shown = called(*given, "--lines", stdin="hello\nworld\n")
     assert [line.count('"walk"') for line in shown.out.splitlines()] == [1, 1]
 
 
@@ -149,8 +159,8 @@ class OnATerminal:
         return self.process.wait(5)
 
 
-def test_on_a_terminal_enter_goes_on_and_q_ends() -> None:
-    shown = OnATerminal("walk", SENTENCE)
+def test_on_a_terminal_enter_goes_on_and_q_ends(small: str) -> None:
+    shown = OnATerminal("walk", SENTENCE, "--model", small, "--quiet")
     assert HEADINGS[1] not in shown.until(lambda seen: "Enter:" in seen)
     assert HEADINGS[0] in shown.seen
     shown.press("\n")
@@ -160,8 +170,8 @@ def test_on_a_terminal_enter_goes_on_and_q_ends() -> None:
     assert HEADINGS[2] not in shown.seen
 
 
-def test_enter_before_the_question_is_no_answer() -> None:
-    shown = OnATerminal("walk", SENTENCE)
+def test_enter_before_the_question_is_no_answer(small: str) -> None:
+    shown = OnATerminal("walk", SENTENCE, "--model", small, "--quiet")
     shown.press("\n")
     shown.until(lambda seen: "Enter:" in seen)
     shown.press("q\n")
@@ -169,16 +179,16 @@ def test_enter_before_the_question_is_no_answer() -> None:
     assert HEADINGS[1] not in shown.seen
 
 
-def test_no_pause_shows_all_on_a_terminal_and_without_a_text_takes_the_sentence() -> None:
-    shown = OnATerminal("walk", "--no-pause")
+def test_no_pause_shows_all_on_a_terminal_and_without_a_text_takes_the_sentence(small: str) -> None:
+    shown = OnATerminal("walk", "--no-pause", "--model", small, "--quiet")
     shown.until(lambda seen: HEADINGS[-1] in seen)
     assert shown.ended() == 0
     assert "Enter:" not in shown.seen
     assert [line for line in plain(shown.seen).splitlines() if line in HEADINGS] == HEADINGS
 
 
-def test_control_c_at_a_pause_ends_with_130() -> None:
-    shown = OnATerminal("walk", SENTENCE)
+def test_control_c_at_a_pause_ends_with_130(small: str) -> None:
+    shown = OnATerminal("walk", SENTENCE, "--model", small, "--quiet")
     shown.until(lambda seen: "Enter:" in seen)
     shown.process.send_signal(2)
     assert shown.ended() == 130

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import doctest
 import inspect
+from typing import TYPE_CHECKING
 
 import pytest
 
 import llminspect
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 FINDER = doctest.DocTestFinder(recurse=False)
 
 
 @pytest.mark.parametrize("name", llminspect.__all__)
-def test_every_public_name_has_an_example_that_holds(name: str) -> None:
+def test_every_public_name_has_an_example_that_holds(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name == "cache":  # A developer's own may hold tens of thousands of files.
+        monkeypatch.setenv("LLMINSPECT_HOME", str(tmp_path))
     (found,) = FINDER.find(getattr(llminspect, name), name, globs={})
     assert found.examples
     written: list[str] = []

@@ -52,12 +52,12 @@ def test_a_streamed_model_keeps_its_blocks(in_blocks: Model) -> None:
 
 
 COMMANDS = (
-    ("generate", "The capital of France is", "--temperature", "0", "--max-tokens", "24"),
-    ("generate", "The capital of France is", "--beams", "3", "--max-tokens", "5"),
+    ("generate", "The capital of France is", "--temperature", "0", "--max-tokens", "8"),
+    ("generate", "The capital of France is", "--beams", "3", "--max-tokens", "3"),
     ("forward", "The cat sat on the mat", "--lens"),
     ("forward", "The cat sat on the mat", "--layer", "0,3"),
     ("forward", "The cat sat on the mat", "--attribution"),
-    ("forward", "The cat sat on the mat", "--patch", "The dog sat on the mat"),
+    ("forward", "The cat sat on the mat", "--patch", "The dog sat on the mat", "--into", "12.stream"),
     ("attend", "The cat sat on the mat", "--layer", "3"),
     ("attend", "The cat sat on the mat", "--layer", "3", "--head", "2", "--query", "mat"),
     ("attend", "The cat sat on the mat", "--contributions"),
