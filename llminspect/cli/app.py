@@ -125,6 +125,12 @@ def _root(
     """
 
 
+@cache
+def _group() -> Any:
+    """All commands, as Typer makes them: once, however many command lines this process runs."""
+    return typer.main.get_command(app)
+
+
 def run(arguments: Sequence[str], commands: Commands) -> int:
     """Run one command line; the exit code. Whatever a user can cause becomes one line on stderr."""
     LazyCommands.known = commands
@@ -138,7 +144,7 @@ def run(arguments: Sequence[str], commands: Commands) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     try:
-        result = typer.main.get_command(app).main(list(arguments), prog_name="llminspect", standalone_mode=False)
+        result = _group().main(list(arguments), prog_name="llminspect", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except UserError as error:
