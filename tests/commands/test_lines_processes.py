@@ -16,6 +16,7 @@ import orjson
 import pytest
 
 from tests.conftest import ROOT
+from tests.started import started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,7 @@ class Slow:
             "import sys\nfrom llminspect.__main__ import run\nfrom llminspect.cli import stream as _lines\n"
             f"if __name__ == '__main__':\n    _lines.LONG = {long}\n    sys.exit(run(sys.argv[1:]))\n"
         )
-        self.process = subprocess.Popen(
+        self.process = started(
             [sys.executable, "-c", script, *arguments],
             cwd=ROOT,
             stderr=subprocess.PIPE,
@@ -152,8 +153,8 @@ def test_an_interrupt_ends_all_processes_at_once(group: bool, wait: float) -> No
 def stalled(slow: Slow) -> None:
     """Wait until the program waits for its reader."""
     assert slow.process.stdout is not None
-    assert select.select([slow.process.stdout], [], [], 30)[0], "it writes nothing"
-    before, end = -1, time.monotonic() + 30
+    assert select.select([slow.process.stdout], [], [], 60)[0], "it writes nothing"
+    before, end = -1, time.monotonic() + 60
     while (now := processor_ticks(slow.process.pid)) != before:
         assert time.monotonic() < end, "it does not wait"
         before = now

@@ -6,7 +6,6 @@ import os
 import pty
 import re
 import select
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ from llminspect.analysis.walk import SAYS
 from llminspect.commands.walk import SENTENCE
 from tests.fuzz.samples import llama, vocabulary
 from tests.schemas import assert_fits
+from tests.started import started
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,7 +129,7 @@ class OnATerminal:
     def __init__(self, *arguments: str) -> None:
         self.own, terminal = pty.openpty()
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", "NO_COLOR": "1"}
-        self.process: subprocess.Popen[bytes] = subprocess.Popen(
+        self.process = started(
             [sys.executable, "-m", "llminspect", *arguments],
             stdin=terminal,
             stdout=terminal,
@@ -156,7 +156,7 @@ class OnATerminal:
     def ended(self) -> int:
         self.until(lambda _: self.process.poll() is not None)
         os.close(self.own)
-        return self.process.wait(5)
+        return self.process.wait(60)
 
 
 def test_on_a_terminal_enter_goes_on_and_q_ends(small: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import os
 import re
-import subprocess
 import sys
 import time
 import unicodedata
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyte
+
+from tests.started import started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -89,7 +90,7 @@ class Session:
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
         self.mode = termios.tcgetattr(theirs)
         clean = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS")}
-        self.process = subprocess.Popen(
+        self.process = started(
             [sys.executable, *(program or ["-m", "llminspect"]), *arguments],
             stdin=theirs,
             stdout=theirs,
@@ -109,7 +110,7 @@ class Session:
         self.raw += os.read(self._ours, 65536)
         return True
 
-    def read_until(self, words: bytes, seconds: float = 30) -> None:
+    def read_until(self, words: bytes, seconds: float = 60) -> None:
         """Until the program has written `words`."""
         end = time.monotonic() + seconds
         while words not in self.raw:
