@@ -24,7 +24,6 @@ def read(name: str, **changed: Any) -> Any:
 @pytest.mark.parametrize(
     ("name", "key", "value"),
     [
-        ("bart", "tie_word_embeddings", False),
         ("bart", "normalize_before", True),
         ("mbart", "add_final_layer_norm", False),
         ("pegasus", "normalize_embedding", True),
