@@ -77,6 +77,9 @@ def _older_rope(kind: str, rope: dict[str, Any]) -> dict[str, Any]:
     if "partial_rotary_factor" in rope:
         older["partial_rotary_factor"] = rope.pop("partial_rotary_factor")
     kind_of_scaling = rope.pop("rope_type")
+    if "mrope_section" in rope and kind_of_scaling == "default":
+        first = {"type": "mrope"} if kind.startswith("qwen2") else {"rope_type": "default"}
+        older["rope_scaling"] = first | rope
     if kind_of_scaling != "default" or kind == "apertus":  # Whose files scale where they say nothing.
         # The first published files say "type", later ones "rope_type".
         older["rope_scaling"] = {"type" if kind_of_scaling in ("linear", "dynamic") else "rope_type": kind_of_scaling}

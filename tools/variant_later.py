@@ -48,7 +48,7 @@ LATER: dict[str, tuple[Any, Any, dict[str, tuple[Any, ...]]]] = {
     "glm": (t.GlmConfig, t.GlmForCausalLM, {"attention_bias": SWITCH}),
     "glm4": (t.Glm4Config, t.Glm4ForCausalLM, {"attention_bias": SWITCH}),
     "ernie4_5": (t.Ernie4_5Config, t.Ernie4_5ForCausalLM, {"use_bias": SWITCH}),
-    "hunyuan": (t.HunYuanDenseV1Config, t.HunYuanDenseV1ForCausalLM, {"attention_bias": SWITCH}),
+    "hunyuan_v1_dense": (t.HunYuanDenseV1Config, t.HunYuanDenseV1ForCausalLM, {"attention_bias": SWITCH}),
     "arcee": (t.ArceeConfig, t.ArceeForCausalLM, {**BIASES, **SQUARED}),
     "nemotron": (t.NemotronConfig, t.NemotronForCausalLM, {**BIASES, **SQUARED}),
     "stablelm": (

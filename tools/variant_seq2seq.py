@@ -15,6 +15,7 @@ BARTS: dict[str, tuple[Any, Any]] = {
     "pegasus": (t.PegasusConfig, t.PegasusForConditionalGeneration),
     "m2m_100": (t.M2M100Config, t.M2M100ForConditionalGeneration),
     "blenderbot": (t.BlenderbotConfig, t.BlenderbotForConditionalGeneration),
+    "plbart": (t.PLBartConfig, t.PLBartForConditionalGeneration),
     "blenderbot-small": (t.BlenderbotSmallConfig, t.BlenderbotSmallForConditionalGeneration),
 }
 
@@ -29,7 +30,12 @@ def drawing(name: str) -> Callable[[Random], Draw]:
             found[f"{stack}_ffn_dim"] = random.randint(5, 60)
         found |= {"max_position_embeddings": 64, "decoder_start_token_id": 2}
         found |= perhaps(random, activation_function=ACTIVATIONS, scale_embedding=(True, False))
-        found |= perhaps(random, tie_word_embeddings=(True, False), pad_token_id=(0, 1, 5), forced_bos_token_id=(0, 7))
+        found |= perhaps(
+            random,
+            tie_word_embeddings=(True, True, True, True, False),
+            pad_token_id=(0, 1, 5),
+            forced_bos_token_id=(0, 7),
+        )
         head = random.choice(("", "SequenceClassification", "QuestionAnswering")) if name in ("bart", "mbart") else ""
         if head:
             found |= {"num_labels": random.choice((1, 2, 5))} if head.startswith("S") else {}

@@ -21,6 +21,9 @@ class Draw:
     kind: str = "decoder"
     """Or "masked", "encoder", "encoder-decoder"."""
     prefix: str = ""
+    change: Callable[[Settings, Any], tuple[Settings, Any]] | None = None
+    """Of a kind that the reference has no class for: what its own `config.json` and arrays are, of those of what stands
+    for it."""
 
 
 ACTIVATIONS = ("silu", "gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
@@ -67,7 +70,7 @@ def rope(random: Random, width: int, context: int, partial: bool = False) -> Set
     kind = random.choice(("default", "default", "linear", "dynamic", "llama3", "yarn"))
     found: Settings = {"rope_type": kind, "rope_theta": random.choice(BASES)}
     if partial and random.random() < 0.5:
-        found["partial_rotary_factor"] = random.choice([share for share in (0.25, 0.5, 1.0) if width * share >= 2])
+        found["partial_rotary_factor"] = random.choice([share for share in (0.25, 0.5, 1.0) if width * share % 2 == 0])
     if kind != "default":
         found["factor"] = random.choice((1.5, 2.0, 4.0, 8.0))
     if kind == "llama3":
@@ -187,6 +190,14 @@ def gemma2(random: Random) -> Draw:
     return Draw("gemma2", t.Gemma2Config(**with_rope(random, found)), t.Gemma2ForCausalLM)
 
 
+def vaultgemma(random: Random) -> Draw:
+    found = grouped(random, (1, 3)) | {"head_dim": random.choice((2, 6, 10)), "sliding_window": random.choice((3, 9))}
+    found |= perhaps(random, attn_logit_softcapping=(3.0, None), final_logit_softcapping=(4.0, None))
+    found |= perhaps(random, query_pre_attn_scalar=(5, 256), attention_bias=(True, False))
+    found |= layer_types(random, found["num_hidden_layers"])
+    return Draw("vaultgemma", t.VaultGemmaConfig(**with_rope(random, found)), t.VaultGemmaForCausalLM)
+
+
 def gemma3(random: Random) -> Draw:
     found = grouped(random, (1, 7)) | {"head_dim": random.choice((2, 6, 10)), "sliding_window": random.choice((3, 9))}
     found |= perhaps(random, query_pre_attn_scalar=(5, 13, 256), attention_bias=(True, False))
@@ -303,7 +314,9 @@ def distilbert(random: Random) -> Draw:
     return Draw("distilbert", t.DistilBertConfig(**found), t.DistilBertForMaskedLM, "masked")
 
 
-def t5(random: Random) -> Draw:
+def t5(random: Random, name: str = "t5") -> Draw:
+    prefix = {"t5": "T5", "mt5": "MT5", "umt5": "UMT5"}[name]
+    config = getattr(t, f"{prefix}Config")
     found = {
         "vocab_size": random.randint(40, 140),
         "d_model": random.choice((8, 20, 36)),
@@ -318,8 +331,16 @@ def t5(random: Random) -> Draw:
     head = random.choice(("", "SequenceClassification", "QuestionAnswering"))
     if head:
         found |= {"num_labels": random.choice((1, 2, 5))} if head.startswith("S") else {}
-        return Draw("t5", t.T5Config(**found), getattr(t, f"T5For{head}"), "read-twice")
-    return Draw("t5", t.T5Config(**found), t.T5ForConditionalGeneration, "encoder-decoder")
+        return Draw(name, config(**found), getattr(t, f"{prefix}For{head}"), "read-twice")
+    return Draw(name, config(**found), getattr(t, f"{prefix}ForConditionalGeneration"), "encoder-decoder")
+
+
+def mt5(random: Random) -> Draw:
+    return t5(random, "mt5")
+
+
+def umt5(random: Random) -> Draw:
+    return t5(random, "umt5")
 
 
 def marian(random: Random) -> Draw:
@@ -335,11 +356,27 @@ def marian(random: Random) -> Draw:
     found |= {"max_position_embeddings": 64, "pad_token_id": vocabulary - 1, "decoder_start_token_id": vocabulary - 1}
     found |= {"eos_token_id": 0, "forced_eos_token_id": 0}
     found |= perhaps(random, activation_function=ACTIVATIONS, scale_embedding=(True, False))
-    found |= perhaps(random, tie_word_embeddings=(True, False), bad_words_ids=([[vocabulary - 1]],))
+    found |= perhaps(random, tie_word_embeddings=(True, True, True, True, False), bad_words_ids=([[vocabulary - 1]],))
     return Draw("marian", t.MarianConfig(**found), t.MarianMTModel, "encoder-decoder")
 
 
-DECODERS = (llama, mistral, qwen2, qwen3, phi3, olmo2, smollm3, gpt2, gpt_neox, gemma, gemma2, gemma3, gemma3n, gemma4)
+DECODERS = (
+    llama,
+    mistral,
+    qwen2,
+    qwen3,
+    phi3,
+    olmo2,
+    smollm3,
+    gpt2,
+    gpt_neox,
+    gemma,
+    gemma2,
+    vaultgemma,
+    gemma3,
+    gemma3n,
+    gemma4,
+)
 MIXTURES = (mixtral, qwen3_moe, gpt_oss)
-OTHERS = (bert, roberta, xlm_roberta, camembert, distilbert, t5, marian)
+OTHERS = (bert, roberta, xlm_roberta, camembert, distilbert, t5, mt5, umt5, marian)
 FAMILIES: tuple[Callable[[Random], Draw], ...] = (*DECODERS, *MIXTURES, *OTHERS)

@@ -121,8 +121,51 @@ def lfm2_moe(random: Random, layers: int) -> dict[str, Any]:
     return found | {"num_dense_layers": random.randint(0, layers), "layer_types": kinds(random, layers, "conv")}
 
 
+def falcon_h1(random: Random, layers: int) -> dict[str, Any]:
+    found = mamba_beside(random) | perhaps(random, mlp_bias=SWITCH, projectors_bias=SWITCH, mamba_rms_norm=SWITCH)
+    found |= {"mamba_d_head": random.choice(("auto", 6)), "mamba_d_ssm": 12}
+    names = ("embedding", "lm_head", "key", "attention_in", "attention_out", "ssm_in", "ssm_out")
+    found |= perhaps(random, **{f"{name}_multiplier": (0.5, 1.25) for name in names})
+    found |= perhaps(random, mlp_multipliers=([0.7, 1.3],), ssm_multipliers=([1.1, 0.7, 1.4, 0.8, 1.3],))
+    return found | perhaps(random, head_dim=(4, 6), mamba_norm_before_gate=SWITCH)
+
+
+def jamba(random: Random, layers: int) -> dict[str, Any]:
+    period, other = random.choice((1, 2, 3)), random.choice((1, 2))
+    found = {"attn_layer_period": period, "attn_layer_offset": random.randrange(period), "mamba_d_state": 5}
+    found |= {"expert_layer_period": other, "expert_layer_offset": random.randrange(other)}
+    experts = random.choice((1, 2, 4))
+    found |= {"num_experts": experts, "num_experts_per_tok": random.choice((1, 2)) if experts > 1 else 1}
+    found |= perhaps(random, mamba_dt_rank=(3, "auto"), mamba_conv_bias=SWITCH, mamba_proj_bias=SWITCH)
+    return found | perhaps(random, mamba_d_conv=(2, 4), mamba_expand=(1, 2), hidden_act=("silu",))
+
+
+def nemotron_h(random: Random) -> Draw:
+    found = grouped(random)
+    del found["num_hidden_layers"], found["rms_norm_eps"]
+    every = ["linear_attention", "full_attention", "mlp", "moe"][: random.choice((3, 4))]
+    groups = random.choice((1, 2))
+    found |= {"layers_block_type": [random.choice(every) for _ in range(random.randint(1, 4))], "head_dim": 6}
+    found |= {"mamba_num_heads": 2 * groups, "mamba_head_dim": 3, "n_groups": groups, "ssm_state_size": 5}
+    found |= {"n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 7}
+    found |= {"moe_shared_expert_intermediate_size": 9}
+    found |= perhaps(random, n_group=(2,), topk_group=(1,), routed_scaling_factor=(0.7, 2.5), norm_topk_prob=SWITCH)
+    found |= perhaps(random, moe_latent_size=(None, 5), layer_norm_epsilon=EPSILONS, use_conv_bias=SWITCH)
+    found |= perhaps(random, attention_bias=SWITCH, mlp_bias=SWITCH, use_bias=SWITCH, time_step_min=(0.0, 0.4))
+    found |= perhaps(random, conv_kernel=(2, 4), chunk_size=(3, 128), time_step_limit=LIMITS)
+    return Draw("nemotron_h", t.NemotronHConfig(**found), t.NemotronHForCausalLM)
+
+
+def falcon_mamba(random: Random) -> dict[str, Any]:
+    return perhaps(random, time_step_rank=(1, 3), mixer_rms_eps=EPSILONS)
+
+
 FAMILIES = (
     rwkv7,
+    nemotron_h,
+    beside("falcon_h1", t.FalconH1Config, t.FalconH1ForCausalLM, falcon_h1),
+    beside("jamba", t.JambaConfig, t.JambaForCausalLM, jamba),
+    pure("falcon_mamba", t.FalconMambaConfig, t.FalconMambaForCausalLM, falcon_mamba),
     pure("mamba", t.MambaConfig, t.MambaForCausalLM, lambda random: perhaps(random, time_step_rank=(1, 3))),
     pure("mamba2", t.Mamba2Config, t.Mamba2ForCausalLM, mamba2_sizes),
     beside("lfm2", t.Lfm2Config, t.Lfm2ForCausalLM, lfm2),

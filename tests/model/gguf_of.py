@@ -310,11 +310,13 @@ def write_width(writer: Any, config: dict[str, Any]) -> None:
 
 def write_olmo_keys(writer: Any, config: dict[str, Any]) -> None:
     writer.add_layer_norm_eps(1e-5)
-    writer.add_clamp_kqv(config["clip_qkv"])
+    if config["clip_qkv"] is not None:
+        writer.add_clamp_kqv(config["clip_qkv"])
 
 
 def write_mpt_keys(writer: Any, config: dict[str, Any]) -> None:
-    writer.add_clamp_kqv(config["attn_config"]["clip_qkv"])
+    if config["attn_config"]["clip_qkv"] is not None:
+        writer.add_clamp_kqv(config["attn_config"]["clip_qkv"])
     writer.add_max_alibi_bias(config["attn_config"]["alibi_bias_max"])
 
 
@@ -360,7 +362,8 @@ def write_parallel_keys(writer: Any, config: dict[str, Any]) -> None:
 
 def write_granite_mixture_keys(writer: Any, config: dict[str, Any]) -> None:
     write_granite_keys(writer, config)
-    writer.add_expert_shared_feed_forward_length(config["shared_intermediate_size"])
+    if config["shared_intermediate_size"]:
+        writer.add_expert_shared_feed_forward_length(config["shared_intermediate_size"])
 
 
 def write_ernie_keys(writer: Any, config: dict[str, Any]) -> None:
@@ -592,8 +595,10 @@ def write_rotation(writer: Any, config: dict[str, Any]) -> None:
         writer.add_rope_scaling_factor(rope["factor"])
     if kind == "yarn":
         writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
-        writer.add_rope_scaling_yarn_beta_fast(rope["beta_fast"])
-        writer.add_rope_scaling_yarn_beta_slow(rope["beta_slow"])
+        if "beta_fast" in rope:
+            writer.add_rope_scaling_yarn_beta_fast(rope["beta_fast"])
+        if "beta_slow" in rope:
+            writer.add_rope_scaling_yarn_beta_slow(rope["beta_slow"])
     if "rope_theta" in rope:
         stretched = (
             rope.get("alpha", 1.0) ** (config["head_dim"] / (config["head_dim"] - 2)) if "alpha" in rope else 1.0

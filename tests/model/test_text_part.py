@@ -73,6 +73,16 @@ def test_sizes_that_such_a_file_leaves_out_are_the_reference_s(kind: str, sizes:
     assert sizes == (found.sizes.L, found.sizes.D)
 
 
+@pytest.mark.parametrize("kind", ["qwen3_vl", "qwen3_vl_moe"])
+@pytest.mark.parametrize(("key", "value"), [("use_sliding_window", True), ("layer_types", "sliding_attention")])
+def test_windows_that_the_reference_does_not_look_at_are_refused(kind: str, key: str, value: Any) -> None:
+    config = Golden(kind).config()
+    text = config["text_config"]
+    config["text_config"] |= {"sliding_window": 3, key: value if value is True else [value] * text["num_hidden_layers"]}
+    with pytest.raises(ModelError, match=key):
+        architecture_of(config, "huggingface", "it").config_from_huggingface(config)
+
+
 TODAY, FIRST, TEXT = NAMINGS["today's"], NAMINGS["as first published"], ("model.text_model.", "lm_head.", "model.")
 KINDS = {
     "deepseek_vl": ("llama", TODAY, "aligner.linear1"),

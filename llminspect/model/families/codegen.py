@@ -22,7 +22,6 @@ PLACES = {"query": 0, "value": 1, "key": 2}
 
 
 def from_huggingface(settings: Settings) -> gptj.GPTJConfig:
-    settings.skip("n_ctx")
     found = gptj.from_huggingface(settings)
     if found.sizes.D % QUARTERS:
         raise settings.wrong("n_embd", f"a multiple of {QUARTERS}")

@@ -37,7 +37,7 @@ def from_huggingface(settings: Settings) -> GPTJConfig:
     sizes = read_sizes(settings, KEYS, F=settings.whole("n_inner", 4 * settings.whole("n_embd")))
     settings.only("rotary", True)
     settings.only("scale_attn_weights", True)
-    settings.skip(*(key for key in settings.values if key.startswith("summary_")))
+    settings.skip("n_ctx", *(key for key in settings.values if key.startswith("summary_")))
     turned = settings.whole("rotary_dim")
     if turned % 2 or not 2 <= turned <= sizes.E:
         raise settings.wrong("rotary_dim", f"an even number from 2 to {sizes.E}, the width of a head")

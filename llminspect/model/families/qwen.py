@@ -47,7 +47,19 @@ def vision2_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
 
 
 def vision3_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
-    return replace(vision_from_huggingface(settings), biased=files.attention_biases(settings))
+    found = without_windows(vision_from_huggingface, settings)
+    return replace(found, biased=files.attention_biases(settings))
+
+
+def without_windows(
+    read: Callable[[files.Settings], files.DecoderConfig], settings: files.Settings
+) -> files.DecoderConfig:
+    """Which the third that sees has not, in the reference implementation, whatever is written."""
+    settings.only("use_sliding_window", False)
+    found = read(settings)
+    if found.windowed:
+        raise settings.wrong("layer_types", "full_attention for each layer")
+    return found
 
 
 def _dense(settings: files.Settings) -> files.DecoderConfig:
@@ -92,7 +104,7 @@ def _mixture(settings: files.Settings, sliding: Callable[[int], bool]) -> files.
 def vision_mixture_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     without_places(settings)
     settings.only("norm_topk_prob", True)
-    found = mixture3_from_huggingface(settings)
+    found = without_windows(mixture3_from_huggingface, settings)
     assert found.experts is not None
     return replace(found, experts=replace(found.experts, among_chosen=True))
 

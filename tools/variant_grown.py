@@ -1,0 +1,287 @@
+"""Decoders since Llama that are drawn last in `variants.py`, and those that are another by name or by the names of
+their parts, for which the reference has no class: drawn as that other, and written as their makers write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable  # noqa: TC003
+from dataclasses import replace
+from random import Random  # noqa: TC003
+from typing import Any
+
+import golden_decoders
+import golden_masking
+import transformers as t
+import variant_latent
+import variant_settings
+from golden_later import EYE, QWEN_EYE
+from variant_later import BIASES, FACTOR, SQUARED, SWITCH
+from variant_settings import (
+    ACTIVATIONS,
+    BASES,
+    EPSILONS,
+    Draw,
+    Settings,
+    grouped,
+    head_width,
+    layer_types,
+    perhaps,
+    with_rope,
+)
+
+from tests.model.renamed import as_exaone, as_internlm2
+
+GROWN: dict[str, tuple[Any, Any, dict[str, tuple[Any, ...]]]] = {
+    "apertus": (t.ApertusConfig, t.ApertusForCausalLM, {"attention_bias": SWITCH}),
+    "jais2": (t.Jais2Config, t.Jais2ForCausalLM, {**BIASES, **SQUARED, "layer_norm_eps": EPSILONS}),
+    "hyperclovax": (
+        t.HyperCLOVAXConfig,
+        t.HyperCLOVAXForCausalLM,
+        {
+            **BIASES,
+            **dict.fromkeys(("embedding_multiplier", "residual_multiplier", "logits_scaling"), FACTOR),
+            "attention_multiplier": (None, *FACTOR),
+            "use_post_norm": SWITCH,
+        },
+    ),
+    "helium": (t.HeliumConfig, t.HeliumForCausalLM, BIASES),
+    "ministral": (t.MinistralConfig, t.MinistralForCausalLM, {"sliding_window": (None, 3, 7)}),
+    "olmo3": (t.Olmo3Config, t.Olmo3ForCausalLM, {"attention_bias": SWITCH, "sliding_window": (3, 7)}),
+}
+OF_D = ("apertus", "olmo3", "helium")
+"""Those whose heads are always D / H wide (Helium's reference ignores another width of the map after them)."""
+
+
+def drawing(name: str) -> Callable[[Random], Draw]:
+    def draw(random: Random) -> Draw:
+        config, model, choices = GROWN[name]
+        found = grouped(random, (1, 3)) | perhaps(random, hidden_act=ACTIVATIONS) | perhaps(random, **choices)
+        if name in ("apertus",):
+            found["hidden_act"] = "xielu"
+        if name == "jais2":
+            del found["rms_norm_eps"]
+        if name not in OF_D:
+            found |= head_width(random)
+        if name == "helium":
+            found["head_dim"] = found["hidden_size"] // found["num_attention_heads"]
+        if "sliding_window" in choices:
+            found |= layer_types(random, found["num_hidden_layers"])
+            if "sliding_attention" in found.get("layer_types", ()) and found.get("sliding_window", 1) is None:
+                del found["sliding_window"]
+        found = with_rope(random, found)
+        if name == "olmo3" and "rope_parameters" in found:  # Whose layers with a window never slow their rotation.
+            local = {"rope_type": "default", "rope_theta": random.choice(BASES)}
+            found["rope_parameters"] = {"full_attention": found["rope_parameters"], "sliding_attention": local}
+        return Draw(name, config(**found), model)
+
+    draw.__name__ = name
+    return draw
+
+
+def solar_open(random: Random) -> Draw:
+    found, groups = grouped(random, (1, 2)) | {"head_dim": random.choice((4, 8))}, random.choice((1, 2, 3))
+    del found["intermediate_size"]
+    found |= {"n_routed_experts": 2 * groups * random.randint(1, 2), "n_group": groups, "moe_intermediate_size": 7}
+    found |= {"topk_group": random.randint(1, groups), "num_experts_per_tok": random.randint(1, 2)}
+    found |= perhaps(random, attention_bias=SWITCH, norm_topk_prob=SWITCH, routed_scaling_factor=FACTOR)
+    found |= perhaps(random, n_shared_experts=(1, 2), hidden_act=ACTIVATIONS)
+    return Draw("solar_open", t.SolarOpenConfig(**with_rope(random, found)), t.SolarOpenForCausalLM)
+
+
+def ministral3(random: Random) -> Draw:
+    found = grouped(random, (1, 2)) | head_width(random) | perhaps(random, hidden_act=ACTIVATIONS)
+    found |= perhaps(random, sliding_window=(None, 3, 9))
+    rope: Settings = {"rope_type": "yarn", "rope_theta": 500.0, "factor": random.choice((2.0, 16.0))}
+    rope |= {"original_max_position_embeddings": random.choice((4, 8)), "llama_4_scaling_beta": random.choice((0, 0.3))}
+    rope |= perhaps(random, beta_fast=(32.0, 2.0), beta_slow=(1.0, 0.5), mscale=(1.0, 0.7), mscale_all_dim=(1.0, 0.5))
+    return Draw("ministral3", t.Ministral3Config(**found | {"rope_parameters": rope}), t.Ministral3ForCausalLM)
+
+
+def qwen2_moe(random: Random) -> Draw:
+    found, experts = grouped(random, (1, 3)) | perhaps(random, hidden_act=ACTIVATIONS), random.randint(2, 6)
+    found |= {"num_experts": experts, "num_experts_per_tok": random.randint(1, experts)}
+    found |= {"moe_intermediate_size": random.randint(5, 20), "shared_expert_intermediate_size": random.randint(5, 20)}
+    found |= perhaps(random, norm_topk_prob=SWITCH, qkv_bias=SWITCH, mlp_only_layers=([], [0], [1]))
+    found |= perhaps(random, decoder_sparse_step=(1, 2), use_sliding_window=SWITCH, sliding_window=(3, 7))
+    found |= perhaps(random, max_window_layers=(0, 1, 28))
+    return Draw("qwen2_moe", t.Qwen2MoeConfig(**with_rope(random, found)), t.Qwen2MoeForCausalLM)
+
+
+def named(of: Callable[[Random], Draw], name: str, change: Any = None) -> Callable[[Random], Draw]:
+    """A kind that is `of`'s by another name, and perhaps by other names of its parts."""
+
+    def draw(random: Random) -> Draw:
+        def changed(config: Settings, arrays: Any) -> tuple[Settings, Any]:
+            config, arrays = change(config, arrays) if change else (config, arrays)
+            return {**config, "model_type": name}, arrays
+
+        return replace(of(random), family=name, change=changed)
+
+    draw.__name__ = name
+    return draw
+
+
+def without_biases(random: Random) -> Draw:
+    draw = variant_settings.llama(random)
+    draw.config.attention_bias = draw.config.mlp_bias = False
+    draw.config.head_dim = draw.config.hidden_size // draw.config.num_attention_heads
+    return draw
+
+
+BIAS_KEYS = ("attention_bias", "mlp_bias")
+
+
+def exaone(config: Settings, arrays: Any) -> tuple[Settings, Any]:
+    config, arrays = as_exaone(config, arrays)
+    return {key: value for key, value in config.items() if key not in BIAS_KEYS}, arrays
+
+
+def internlm2(config: Settings, arrays: Any) -> tuple[Settings, Any]:
+    config, arrays = as_internlm2(config, arrays)
+    return {key: value for key, value in config.items() if key not in BIAS_KEYS}, arrays
+
+
+def minicpm(random: Random) -> Draw:
+    """A Granite whose multipliers are said by other numbers."""
+    found = grouped(random, (1, 3)) | perhaps(random, hidden_act=ACTIVATIONS)
+    depth, base = random.choice((1.0, 1.4)), random.choice((4, 256))
+    width, heads, layers = found["hidden_size"], found["num_attention_heads"], found["num_hidden_layers"]
+    scale = random.choice((1, 12))
+    config = t.GraniteConfig(
+        **found,
+        embedding_multiplier=scale,
+        residual_multiplier=depth / layers**0.5,
+        attention_multiplier=(width // heads) ** -0.5,
+        logits_scaling=width / base,
+    )
+
+    def change(config: Settings, arrays: Any) -> tuple[Settings, Any]:
+        config = {key: value for key, value in config.items() if not key.endswith(("_multiplier", "logits_scaling"))}
+        config = {key: value for key, value in config.items() if key not in BIAS_KEYS}
+        return {
+            **config,
+            "model_type": "minicpm",
+            "scale_emb": scale,
+            "scale_depth": depth,
+            "dim_model_base": base,
+        }, arrays
+
+    return Draw("minicpm", config, t.GraniteForCausalLM, change=change)
+
+
+def deepseek(random: Random) -> Draw:
+    found, experts = grouped(random, (1, 3)), random.randint(2, 6)
+    found |= {"n_routed_experts": experts, "num_experts": experts, "num_experts_per_tok": random.randint(1, experts)}
+    found |= {"n_shared_experts": random.choice((1, 2)), "first_k_dense_replace": random.choice((0, 1))}
+    found |= {"topk_method": "greedy", "n_group": 1, "topk_group": 1, "routed_scaling_factor": 1.0}
+    found |= {"moe_intermediate_size": random.randint(3, 12), "scoring_func": "softmax", "norm_topk_prob": False}
+    found |= perhaps(random, hidden_act=ACTIVATIONS, attention_bias=SWITCH)
+
+    def change(config: Settings, arrays: Any) -> tuple[Settings, Any]:
+        return golden_decoders.deepseek(config), arrays
+
+    config = t.LlamaConfig(**with_rope(random, found))
+    return Draw("deepseek", config, golden_decoders.DeepseekForCausalLM, change=change)
+
+
+def filling(name: str) -> Callable[[Random], Draw]:
+    """The decoders that fill masks, as `golden_masking.py` has them."""
+    family = next(one for one in golden_masking.FAMILIES if one.name == name)
+
+    def draw(random: Random) -> Draw:
+        found = grouped(random, (1, 2)) | {"is_causal": False, "vocab_size": 47, "tie_word_embeddings": False}
+        found |= {"rope_parameters": golden_masking.THETA}
+        config = (t.Qwen2Config if name == "dream" else t.LlamaConfig)(**found)
+
+        def change(written: Settings, arrays: Any) -> tuple[Settings, Any]:
+            assert family.published is not None
+            return family.published(written), {family.renamed(key): array for key, array in arrays.items()}
+
+        return Draw(name, config, family.model, change=change)
+
+    draw.__name__ = name
+    return draw
+
+
+CLIP = {**EYE, "patch_size": 4, "model_type": "clip_vision_model"}
+SIGLIP = {**EYE, "patch_size": 4, "model_type": "siglip_vision_model"}
+DEEP = {"depth": 1, "hidden_size": 8, "intermediate_size": 10, "num_heads": 2, "patch_size": 4}
+MORE_DEEP = {**DEEP, "num_position_embeddings": 16, "deepstack_visual_indexes": [0]}
+TEXTS = (variant_settings.llama, variant_settings.mistral, variant_settings.qwen2, variant_settings.qwen3)
+PICTURES: dict[str, tuple[str, tuple[Callable[[Random], Draw], ...], Settings]] = {
+    "llava": ("Llava", TEXTS, CLIP),
+    "llava_next": ("LlavaNext", TEXTS, CLIP),
+    "llava_onevision": ("LlavaOnevision", TEXTS, SIGLIP),
+    "vipllava": ("VipLlava", TEXTS, {**CLIP, "num_hidden_layers": 2}),
+    "mistral3": ("Mistral3", TEXTS, {**EYE, "patch_size": 4, "model_type": "pixtral"}),
+    "smolvlm": ("SmolVLM", TEXTS[:1], {**EYE, "patch_size": 4}),
+    "idefics3": ("Idefics3", TEXTS[:1], {**EYE, "patch_size": 4}),
+    "gemma3": ("Gemma3", (variant_settings.gemma3,), SIGLIP),
+    "paligemma": ("PaliGemma", (variant_settings.gemma, variant_settings.gemma2), SIGLIP),
+    "qwen2_vl": ("Qwen2VL", (variant_settings.qwen2,), QWEN_EYE),
+    "qwen2_5_vl": ("Qwen2_5_VL", (variant_settings.qwen2,), DEEP),
+    "qwen3_vl": ("Qwen3VL", (variant_settings.qwen3,), MORE_DEEP),
+    "qwen3_vl_moe": ("Qwen3VLMoe", (variant_settings.qwen3_moe,), MORE_DEEP),
+}
+NOT_ITS = ("model_type", "architectures", "dtype", "transformers_version", "bos_token_id", "eos_token_id")
+
+
+def with_pictures(name: str) -> Callable[[Random], Draw]:
+    """The text part of a model that sees pictures as well, which has a small eye here."""
+
+    def draw(random: Random) -> Draw:
+        prefix, texts, eye = PICTURES[name]
+        text = random.choice(texts)(random).config.to_dict()
+        kind, width = text["model_type"], text["hidden_size"]
+        text = {key: value for key, value in text.items() if key not in NOT_ITS}
+        if name.startswith("qwen"):
+            pairs = (text.get("head_dim") or width // text["num_attention_heads"]) // 2
+            first = random.randint(0, pairs)
+            parts = [first, random.randint(0, pairs - first)]
+            rope = {"rope_type": "default", "rope_theta": 90.0, "mrope_section": [*parts, pairs - sum(parts)]}
+            text["rope_parameters"] = rope | ({"mrope_interleaved": True} if name.startswith("qwen3") else {})
+            eye = (
+                {**eye, "out_hidden_size": width}
+                if name != "qwen2_vl"
+                else {**eye, "hidden_size": width, "mlp_ratio": 2}
+            )
+        else:
+            text["model_type"] = kind
+        if name != "gemma3" and "use_sliding_window" not in text and name.startswith("qwen3"):
+            text.pop("layer_types", None)
+        own = perhaps(random, tie_word_embeddings=SWITCH)
+        config = getattr(t, f"{prefix}Config")(text_config=text, vision_config=eye, image_token_id=39, **own)
+        return Draw(name, config, getattr(t, f"{prefix}ForConditionalGeneration"))
+
+    draw.__name__ = name
+    return draw
+
+
+UNDRAWN = {
+    **dict.fromkeys(
+        (
+            *("deepseek_vl", "got_ocr2", "idefics2", "internvl", "janus", "lfm2_vl", "lighton_ocr"),
+            *("llava_next_video", "ovis2", "video_llava"),
+        ),
+        "its text part is that of a kind which is drawn, under a name of `text_part.FRONTS`",
+    ),
+    **dict.fromkeys(("gemma3n", "gemma4", "qwen3_5", "qwen3_5_moe"), "its text part is drawn by itself"),
+}
+"""Kinds without a drawing, and why."""
+
+V3 = next(make for make in variant_latent.FAMILIES if make.__name__ == "deepseek_v3")
+FAMILIES = (
+    *(drawing(name) for name in GROWN),
+    solar_open,
+    ministral3,
+    qwen2_moe,
+    named(without_biases, "exaone", exaone),
+    named(without_biases, "internlm2", internlm2),
+    named(variant_settings.llama, "internlm3"),
+    named(variant_settings.llama, "iquestcoder"),
+    named(V3, "kimi_k2"),
+    minicpm,
+    deepseek,
+    filling("dream"),
+    filling("llada"),
+    *(with_pictures(name) for name in PICTURES),
+)
