@@ -24,7 +24,8 @@ def embed(
     name = f"{front}embedding"
     table = f"{name}.weight" if f"{name}.weight" in params else "embedding.weight"
     stream_TD = look_up(params[table], ids_T)
-    if config.embedding_scale != 1:
+    # A norm of the tokens alone would take the scale away again, but for its ε: Blenderbot's small decoder has none.
+    if config.embedding_scale != 1 and f"{name}.tokens.norm.weight" not in params:
         stream_TD = stream_TD * config.embedding_scale
     if f"{name}.tokens.projection.weight" in params:
         stream_TD = mapped(params, f"{name}.tokens.projection", tap(f"{name}.narrow", stream_TD))

@@ -10,6 +10,7 @@ import pytest
 
 from llminspect.analysis.stated_settings import of_transformers
 from llminspect.core.positions import sinusoids
+from llminspect.core.tap import Capture
 from llminspect.errors import ModelError
 from llminspect.model.copies import waves
 from llminspect.model.registry import architecture_for
@@ -62,3 +63,17 @@ def test_what_a_t5_of_another_name_is_by_default(name: str, gated: bool, scaled:
     values = {key: value for key, value in Golden("t5").config().items() if key != "feed_forward_proj"}
     found = architecture_for(name, "huggingface").config_from_huggingface({**values, "model_type": name})
     assert (found.gated, found.scaled, found.distances_in_layers) == (gated, scaled, name == "umt5")
+
+
+def test_tokens_that_are_normed_by_themselves_are_not_scaled() -> None:
+    """As the decoder of the reference's Blenderbot-small; its encoder scales, and norms the sum with positions."""
+    golden = Golden("blenderbot-small")
+    model = open_model(str(golden.folder), offline=True)
+    assert model.config.embedding_scale == 1
+    scaled = replace(model, config=replace(model.config, embedding_scale=3.0))  # type: ignore[type-var]
+    source, ids = golden.expected["source_ids"], golden.expected["ids"]
+    taps = [Capture("*embedding.output") for _ in range(2)]
+    for one, tap in zip((model, scaled), taps, strict=True):
+        one.run(ids, tap, one.encode_source(source, tap))
+    assert np.array_equal(*(tap["embedding.output"] for tap in taps))
+    assert not np.allclose(*(tap["encoder.embedding.output"] for tap in taps))
