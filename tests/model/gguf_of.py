@@ -510,7 +510,8 @@ def write_nemotron_h_keys(writer: Any, config: dict[str, Any]) -> None:
     writer.add_expert_weights_norm(config["norm_topk_prob"])
     writer.add_expert_weights_scale(config["routed_scaling_factor"])
     writer.add_expert_group_count(config["n_group"])
-    writer.add_moe_latent_size(config["moe_latent_size"])
+    if config["moe_latent_size"]:
+        writer.add_moe_latent_size(config["moe_latent_size"])
 
 
 def write_mamba2_beside(writer: Any, config: dict[str, Any], channels: int) -> None:
