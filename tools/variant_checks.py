@@ -200,9 +200,10 @@ def completed(config: Any, known: Any, divided: bool) -> tuple[Any, str]:
     if type(config) is not type(known):
         return config, f"{type(config).__name__} for {type(known).__name__}"
     unsaid = {}
+    in_weights = ("embedding_scale", "logit_scale") if hasattr(config, "multipliers") else ()
     for field in fields(config):
         ours, theirs = getattr(config, field.name), getattr(known, field.name)
-        if ours == theirs or field.name in OF_THE_FILE or (field.name == "rotary" and divided):
+        if ours == theirs or field.name in (*OF_THE_FILE, *in_weights) or (field.name == "rotary" and divided):
             continue
         unsaid[field.name] = theirs
     return replace(config, **unsaid), ", ".join(

@@ -75,5 +75,6 @@ def test_tokens_that_are_normed_by_themselves_are_not_scaled() -> None:
     taps = [Capture("*embedding.output") for _ in range(2)]
     for one, tap in zip((model, scaled), taps, strict=True):
         one.run(ids, tap, one.encode_source(source, tap))
-    assert np.array_equal(*(tap["embedding.output"] for tap in taps))
-    assert not np.allclose(*(tap["encoder.embedding.output"] for tap in taps))
+    first, second = taps
+    assert np.array_equal(first["embedding.output"], second["embedding.output"])
+    assert not np.allclose(first["encoder.embedding.output"], second["encoder.embedding.output"])
