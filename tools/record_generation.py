@@ -57,6 +57,9 @@ SETTINGS: list[dict[str, Any]] = [
     {"max_new_tokens": 5, "max_length": 9, "forced_eos_token_id": 3},
     {"max_length": 10, "forced_eos_token_id": 3},
     {"max_length": 11, **BEAMS, "num_return_sequences": 3},
+    {"encoder_no_repeat_ngram_size": 1, "repetition_penalty": 1.2},
+    {"encoder_no_repeat_ngram_size": 2, "encoder_repetition_penalty": 3.0, "no_repeat_ngram_size": 2},
+    {**BEAMS, "encoder_no_repeat_ngram_size": 3, "encoder_repetition_penalty": 0.5, "repetition_penalty": 1.3},
 ]
 FAMILIES = {"marian": True, "t5": True, "llama": False, "gpt2": False}
 TOKENS, LONG = 8, 512

@@ -108,7 +108,7 @@ def generate(
     limits = limits_of(model, options, len(ids), None if stated is None else stated.max_length)
     plan = unmasking_plan(model, ids, question.sampling, options)
     changes, experiments = _changes(model, question, ids)
-    search = _search(question)
+    search = _search(question, prompt.ids)
 
     def once(sample: int, changes: PassChanges, listener: CompletionListener | None) -> Completion:
         if sample and listener is not None and listener.text is not None:
@@ -175,15 +175,15 @@ def _check_lookup(model: Model, options: GenerateOptions) -> None:
         raise UsageError("--lookup needs the engine numpy and a model that keeps what it has read", "leave it out")
 
 
-def _search(question: GenerateQuestion) -> BeamSearch:
-    """How tokens are chosen; without beams it is what its `sampling` says."""
+def _search(question: GenerateQuestion, source: Sequence[int]) -> BeamSearch:
+    """How tokens are chosen; without beams it is what its `sampling` says. `source` is what is written from."""
     options, stated = question.options, question.stated
     filters = {name: value for name, value in vars(question.sampling).items() if name != "seed" and value is not None}
     if options.beams:
         filters["temperature"] = 0
     if stated is not None:
         filters = {"sampler_order": stated.sampler_order, **filters}
-    sampling = Sampling(**filters, rules=NO_RULES if stated is None else stated.rules)
+    sampling = Sampling(**filters, rules=NO_RULES if stated is None else replace(stated.rules, source=tuple(source)))
     early_stopping = False if stated is None else stated.early_stopping
     return BeamSearch(options.beams or 0, usual_of(options, "length_penalty"), early_stopping, sampling)
 

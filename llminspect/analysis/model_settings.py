@@ -176,5 +176,7 @@ def _rules(model: Model, found: FileSettings, penalty_window: int | None) -> Rul
         never=settings.suppress_tokens,
         never_first=settings.begin_suppress_tokens,
         renormalize=settings.renormalize_logits,
+        source_penalty=settings.encoder_repetition_penalty,
+        source_repeats=settings.encoder_no_repeat_ngram_size,
         penalty_window=penalty_window,
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from llminspect.arguments.option import checked, option
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import ModelError, UsageError, as_json
+from llminspect.files.folder import GENERATION
 from llminspect.model.opened import end_ids
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class ModelSettings:
     renormalize_logits: bool = option(False)
     repetition_penalty: float = option(1.0, min=SMALLEST, max=LARGEST)
     no_repeat_ngram_size: int = option(0, min=0)
+    encoder_repetition_penalty: float = option(1.0, min=SMALLEST, max=LARGEST)
+    encoder_no_repeat_ngram_size: int = option(0, min=0)
     bad_words_ids: tuple[tuple[int, ...], ...] = option((), min=0)
     max_new_tokens: int | None = option(min=1)
     max_length: int | None = option(min=1)
@@ -53,8 +56,8 @@ class ModelSettings:
 
 CACHES = "dynamic static hybrid sliding_window offloaded offloaded_static offloaded_hybrid hybrid_chunked".split()
 NOT_DONE: dict[str, tuple[Any, ...]] = {
-    **dict.fromkeys(("encoder_no_repeat_ngram_size", "diversity_penalty", "epsilon_cutoff", "eta_cutoff"), (0,)),
-    **dict.fromkeys(("encoder_repetition_penalty", "num_beam_groups", "guidance_scale"), (1,)),
+    **dict.fromkeys(("diversity_penalty", "epsilon_cutoff", "eta_cutoff"), (0,)),
+    **dict.fromkeys(("num_beam_groups", "guidance_scale"), (1,)),
     **dict.fromkeys(
         (
             *("exponential_decay_length_penalty", "top_h", "sequence_bias", "penalty_alpha", "forced_decoder_ids"),
@@ -96,6 +99,8 @@ class FileSettings:
 def of_transformers(model: Model) -> FileSettings | None:
     """What the files of a folder say; None where that is nothing. Raises ModelError for what is not understood."""
     values = {key: value for key, value in model.generation.items() if value is not None}
+    if GENERATION in values:
+        raise ModelError(f"{values[GENERATION]} ({model.name})", OPTIONS_INSTEAD)
     known = {entry.name for entry in fields(ModelSettings)} | NOT_DONE.keys()
     if "model_type" in values:  # `config.json`, which says all that a model is as well.
         if values.get("force_bos_token_to_be_generated") and "bos_token_id" in values:  # BART's older key.

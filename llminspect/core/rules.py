@@ -41,6 +41,12 @@ class Rules:
     """Tokens that are not taken as the first, or after a forced first one (begin_suppress_tokens)."""
     renormalize: bool = False
     """Whether what is left is made to add up to 1 again: of matter to beams alone (renormalize_logits)."""
+    source: tuple[int, ...] = ()
+    """The text that is written from: of an encoder–decoder its source, else the prompt."""
+    source_penalty: float = 1.0
+    """How much more its tokens are taken (encoder_repetition_penalty)."""
+    source_repeats: int = 0
+    """The length of the rows of tokens in it that are not written (encoder_no_repeat_ngram_size)."""
     penalty_window: int | None = None
     """How many tokens back a repetition penalty looks; None: to the first (`penalty_last_n` of GGUF files)."""
 
@@ -71,15 +77,16 @@ def force(logits_V: Array, ids: Collection[int]) -> Array:
     return result_V
 
 
-def repeats(ids: Sequence[int], size: int) -> set[int]:
-    """The tokens that would make the last `size` tokens a row that stands in `ids` already.
+def repeats(ids: Sequence[int], size: int, of: Sequence[int] | None = None) -> set[int]:
+    """The tokens that would make the last `size` tokens a row that stands in `ids` already, or in the text `of`.
 
     Paulus et al. 2017, "A Deep Reinforced Model for Abstractive Summarization", section 2.5, of any size.
     """
-    text, start = tuple(ids), len(ids) + 1 - size
-    if start < 1:
+    text, start = tuple(ids if of is None else of), len(ids) + 1 - size
+    if start < (1 if of is None else 0):
         return set()
-    return {text[at + size - 1] for at in range(start) if text[at : at + size - 1] == text[start:]}
+    end, rows = tuple(ids[start:]), range(len(text) + 1 - size)
+    return {text[at + size - 1] for at in rows if text[at : at + size - 1] == end}
 
 
 def completed(ids: Sequence[int], words: Collection[tuple[int, ...]]) -> set[int]:

@@ -1,8 +1,9 @@
 """Choosing the next token: logits through penalties and filters to probabilities, and a draw from them.
 
-The filters act in the order of transformers' `generate`: repetition penalty, no repeated n-grams, the model's rules,
-temperature, top-k, top-p, min-p, typical; or in that of llama.cpp, whose temperature comes last (`ORDERS`). Each sees
-the logits that the one before it left; a token that is cut away has the logit −∞ from then on.
+The filters act in the order of transformers' `generate`: the source's penalty, repetition penalty, no repeated n-grams,
+none of the source, the model's rules, temperature, top-k, top-p, min-p, typical; or in that of llama.cpp, whose
+temperature comes last (`ORDERS`). Each sees the logits that the one before it left; a token that is cut away has the
+logit −∞ from then on.
 """
 
 from __future__ import annotations
@@ -113,12 +114,19 @@ def filter_steps(
 ) -> list[tuple[str, Callable[[Array], Array]]]:
     """What is switched on, named, in the order in which it acts. `ids` are the tokens so far."""
     of, steps = sampling, list[tuple[str, "Callable[[Array], Array]"]]()
+    rules = of.rules
+    if rules.source_penalty != 1:
+        share = 1 / rules.source_penalty
+        steps.append(("source-penalty", lambda logits_V: penalize_repetition(logits_V, rules.source, share)))
     if of.repetition_penalty != 1:
-        seen = ids if of.rules.penalty_window is None else ids[-of.rules.penalty_window :]
+        seen = ids if rules.penalty_window is None else ids[-rules.penalty_window :]
         steps.append(("penalty", lambda logits_V: penalize_repetition(logits_V, seen, of.repetition_penalty)))
     if of.no_repeat_ngram:
         steps.append(("no-repeat", lambda logits_V: forbid(logits_V, repeats(ids, of.no_repeat_ngram))))
-    steps += rule_steps(of.rules, ids, extent)
+    if rules.source_repeats:
+        taken = repeats(ids, rules.source_repeats, rules.source)
+        steps.append(("no-source-repeat", lambda logits_V: forbid(logits_V, taken)))
+    steps += rule_steps(rules, ids, extent)
     filters: dict[str, tuple[Callable[[Array, Any], Array], float | None]] = {
         "temperature": (np.divide, None if of.temperature == 1 else of.temperature),
         "top-k": (keep_top_k, of.top_k),

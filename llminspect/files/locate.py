@@ -41,13 +41,15 @@ class Located:
     tokenizer_files: Mapping[str, Path] = field(default_factory=dict)
     """Those that exist, by name (`tokenizer.json`, `vocab.txt` …). None for GGUF: there the metadata has it."""
     generation: Mapping[str, Any] = field(default_factory=dict)
-    """`generation_config.json`, or nothing."""
+    """`generation_config.json`, or nothing; where it cannot be read, under its name why."""
 
     @property
     def generating(self) -> Mapping[str, Any]:
         """What the files say of generating: where there is no `generation_config.json`, older models say it in
         `config.json`; the ends of a text count from there where the other names none."""
         ends = {"eos_token_id": self.config.get("eos_token_id")}
+        if folders.GENERATION in self.generation:  # It cannot be read.
+            return {**self.config, folders.GENERATION: self.generation[folders.GENERATION]}
         stated = {key: value for key, value in self.generation.items() if value is not None}
         return self.config if self.format == "gguf" or not self.generation else {**ends, **stated}
 
@@ -210,6 +212,14 @@ def _from_path(path: Path, name: str, sha256: str | None = None, *, weights: boo
     return Located(name, "gguf", path, metadata, identity, weight_paths=paths, open_weights=lambda: opened)
 
 
+def _generation(path: Path) -> Mapping[str, Any]:
+    """What the file says; that it cannot be read stops only who wants to know what it says."""
+    try:
+        return read_json(path)
+    except ModelError as error:
+        return {folders.GENERATION: error.message}
+
+
 def _from_folder(
     folder: Path, name: str, known: str | None, origin: Mapping[str, str] | None = None, *, weights: bool = True
 ) -> Located:
@@ -235,7 +245,7 @@ def _from_folder(
         config=config,
         identity=known[:32] if known else state_key(folder / folders.CONFIG, *paths),
         tokenizer_files=folders.tokenizer_files(folder),
-        generation=read_json(folders.inside(folder, generation.name)) if generation.exists() else {},
+        generation=_generation(folders.inside(folder, generation.name)) if generation.exists() else {},
         origin=origin or {},
         weight_paths=paths,
         open_weights=(lambda: opened(folders.open_safetensors(folder), config)) if paths else None,

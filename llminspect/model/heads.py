@@ -36,6 +36,9 @@ CAPABILITIES: dict[Kind, str] = {
 }
 
 
+NO_LAYER = ("", "", "")
+
+
 @dataclass(frozen=True)
 class HeadFiles:
     """How the files of a family keep such heads."""
@@ -58,7 +61,8 @@ class HeadFiles:
     everywhere: bool = False
     """Whether that layer stands in front of labels of tokens and of spans as well."""
     choice: tuple[str, str, str] | None = None
-    """The same layer, of a head that gives each of several choices a number; None: the family has no such head."""
+    """The same layer, of a head that gives each of several choices a number; NO_LAYER: its last token is read without
+    one; None: the family has no such head."""
     end_id: int | None = None
     """Of an encoder–decoder: the end of a text where a file names no other; labels are read at the last one."""
     wraps: bool = False
@@ -79,7 +83,9 @@ class HeadFiles:
     def layer_of(self, kind: Kind) -> tuple[str, str, str] | None:
         """The layer in front of that matrix, if there is one."""
         of_text = kind == "sequence classification" or self.everywhere
-        return self.choice if kind == "multiple choice" else self.dense if of_text else None
+        if kind == "multiple choice":
+            return None if self.choice == NO_LAYER else self.choice
+        return self.dense if of_text else None
 
 
 DECODER_HEADS = HeadFiles("score", "score", sequence_bias=False)

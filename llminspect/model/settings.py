@@ -136,6 +136,13 @@ class Settings:
         )
         return ModelError(f"{self.where}: {key} = {as_json(value)} is not understood", f"known: {known}{needed}")
 
+    def classes(self) -> list[str]:
+        """The names under `architectures`."""
+        found = self.get("architectures") or []
+        if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+            raise self.wrong("architectures", "a list of names")
+        return found
+
     def under(self, key: str) -> Settings:
         """A configuration inside this one; null is that of the definition, as the reference reads it."""
         value = self.need(key, self.defaults.get(key))

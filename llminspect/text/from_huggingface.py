@@ -7,6 +7,7 @@ Llama and T5 as SentencePiece's own file, Mistral as `tekken.json`, Qwen as `qwe
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import ModelError
@@ -59,7 +60,9 @@ def tokenizer_from_files(files: Mapping[str, bytes], name: str = "huggingface", 
     """
     settings: dict[str, Any] = {}
     for file in ("generation_config.json", "special_tokens_map.json", "tokenizer_config.json"):
-        settings |= {key: value for key, value in _json_object(files, file).items() if value is not None}
+        # `generate` says where the first cannot be read (analysis/model_settings.py).
+        with suppress(ModelError) if file == "generation_config.json" else nullcontext():
+            settings |= {key: value for key, value in _json_object(files, file).items() if value is not None}
     source = _read_from(files) or ("tokenizer_config.json" if is_byt5(settings) else None)
     if source is None:
         raise ModelError(

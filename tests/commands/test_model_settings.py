@@ -13,6 +13,7 @@ import numpy as np
 import orjson
 import pytest
 
+from llminspect.__main__ import run
 from llminspect.analysis.completion import next_logits
 from llminspect.analysis.generate import GenerateQuestion, generate
 from llminspect.analysis.model_settings import remark, with_model_settings
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 GOLDEN = Path(__file__).parent.parent / "golden"
 RECORDED = orjson.loads((GOLDEN / "generation.json").read_bytes())
 CASES: list[dict[str, Any]] = RECORDED["cases"]
+ENCODER_PENALTY = "encoder_repetition_penalty"
+"""Which has no option."""
 
 
 def model_with(folder: Path, family: str, settings: dict[str, Any], *, older: bool = False) -> Model:
@@ -200,7 +203,7 @@ WRONG: list[tuple[dict[str, Any], type[UserError], str]] = [
     ({"suppress_tokens": [-1]}, ModelError, "suppress_tokens"),
     ({"forced_eos_token_id": 131}, ModelError, "131 is outside the vocabulary"),
     ({"num_beams": 2, "do_sample": True}, ModelError, "2 beams that are drawn"),
-    ({"encoder_no_repeat_ngram_size": 3}, ModelError, "encoder_no_repeat_ngram_size = 3"),
+    ({"guidance_scale": 3}, ModelError, "guidance_scale = 3"),
     ({"num_beam_groups": 2, "diversity_penalty": 0.5}, ModelError, "diversity_penalty = 0.5, num_beam_groups = 2"),
 ]
 
@@ -214,6 +217,23 @@ def test_what_cannot_be_or_is_not_computed_is_refused(
         with_model_settings(model, SamplingOptions(), GenerateOptions(model_settings=True))
     line = remark(model, SamplingOptions(), GenerateOptions())
     assert line is not None and "\n" not in line and "--model-settings chooses" not in line.partition(";")[2]
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '{"top_k": 1, "top_k": 2}'])
+def test_a_file_that_cannot_be_read_stops_only_who_wants_what_it_says(
+    content: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(GOLDEN / "llama", tmp_path / "model")
+    (tmp_path / "model" / "generation_config.json").write_text(content)
+    asked = ["generate", "--ids", "7,31", "-m", str(tmp_path / "model"), "--max-tokens", "1"]
+    assert run(asked) == 0
+    said = capfd.readouterr().err
+    assert said.startswith("llminspect: generation_config.json ") and said.count("\n") == 1
+    assert said.endswith("; nothing of them is applied\n")
+    assert run([*asked, "--model-settings"]) == 3
+    assert "generation_config.json" in capfd.readouterr().err
+    assert run(["forward", *asked[1:-2]]) == 0
+    assert capfd.readouterr().err == ""
 
 
 def test_options_that_do_not_go_with_the_settings_are_refused(tmp_path: Path) -> None:
@@ -249,7 +269,7 @@ def test_options_of_their_own_are_used_in_both_ways_of_writing(called: Program) 
     """--no-repeat-ngram as the recorded no_repeat_ngram_size, with beams and without; the stages are shown."""
     for case in CASES:
         stated = {key: value for key, value in case["settings"].items() if key.startswith("no_repeat") and value}
-        if case["family"] != "gpt2" or not stated or case["settings"].get("do_sample"):
+        if case["family"] != "gpt2" or not stated or case["settings"].keys() & {"do_sample", ENCODER_PENALTY}:
             continue
         options = ["--no-repeat-ngram", str(stated["no_repeat_ngram_size"]), "--max-tokens", str(RECORDED["tokens"])]
         for key, option in (

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from llminspect.core import sampling
 from llminspect.core.attention import softmax
-from llminspect.core.rules import Extent, Rules
+from llminspect.core.rules import Extent, Rules, repeats
 from llminspect.core.sampling import Draws, Sampling, draw, entropy, filtered, top_ids
 from llminspect.core.tap import NO_TAP
 from llminspect.model.toy import TOYS
@@ -236,3 +236,12 @@ def test_the_model_s_rules_stand_between_the_repeats_and_the_temperature() -> No
     assert gone([5], Extent(1, 20)) == ([*usual[:3], "forced-bos", "suppress"], set(range(12)) - {9})
     assert gone([5, 9], Extent(1, 20)) == ([*usual, "begin-suppress"], {3, 7, 8})
     assert gone([5, 0, 0], Extent(2, 4)) == ([*usual[:3], "forced-eos", "suppress"], set(range(10)))
+
+
+def test_rows_of_the_source_are_not_written() -> None:
+    assert repeats([5, 6], 2, of=[6, 7, 6, 8]) == {7, 8}
+    assert repeats([5], 1, of=[6, 7]) == {6, 7}
+    assert repeats([5], 3, of=[5, 6, 7]) == set()
+    assert repeats([1, 6, 7], 3, of=[6, 7]) == set()
+    assert repeats([1, 6, 7], 3, of=[6, 7, 1]) == {1}
+    assert repeats([6, 7, 6], 2) == {7}

@@ -36,6 +36,7 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     "MPNetForMultipleChoice": ("mpnet", {"mpnet.pooler.dense": "D D", **CHOICE}),
     "DebertaV2ForMultipleChoice": ("deberta", POOLED),
     "ModernBertForMultipleChoice": ("modernbert", CHOICE),
+    "RoFormerForMultipleChoice": ("roformer", CHOICE),
 }
 """The golden model that has the layers, and the linear maps of the head with their shapes (N labels)."""
 OF_WORDS = ("lm_head", "final_logits_bias", "cls.predictions", "predictions", "vocab_", "generator_", "decoder.bias")
@@ -65,7 +66,7 @@ def ids_of(name: str) -> Array:
     config = Golden(CASES[name][0]).config()
     random = np.random.default_rng(1)
     if name.endswith("Choice"):
-        return random.integers(4, 40, (3, 9))
+        return random.integers(4, min(40, config["vocab_size"]), (3, 9))
     ids = random.integers(4, 40, 9)
     if config.get("is_encoder_decoder"):
         ids[[3, 7]] = config["eos_token_id"]

@@ -27,7 +27,7 @@ from llminspect.model.families.bert import (
     copies,
     tensors,
 )
-from llminspect.model.heads import HeadFiles
+from llminspect.model.heads import NO_LAYER, HeadFiles
 from llminspect.model.spec import TensorSpec, linear_specs
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ ARCHITECTURES = (
         "roformer.",
         roformer_tensors,
         read_huggingface=roformer_from_huggingface,
-        heads=HeadFiles("classifier.out_proj", "classifier", ("labels.dense", "classifier.dense", "")),
+        heads=HeadFiles("classifier.out_proj", "classifier", ("labels.dense", "classifier.dense", ""), choice=NO_LAYER),
         ignored=(*copies(BERT_HEAD), Copy("encoder.embed_positions.weight", agrees=angles)),
         defaults={"max_position_embeddings": 1536},
     ),

@@ -41,7 +41,7 @@ SUMMARY = {
 
 def from_huggingface(settings: Settings) -> BertConfig:
     settings.skip(*UNREAD)
-    if any(name.endswith("ForMultipleChoice") for name in settings.get("architectures") or ()):
+    if any(name.endswith("ForMultipleChoice") for name in settings.classes()):
         for key, only in SUMMARY.items():
             settings.only(key, only)
     found, width = bert_from_huggingface(settings, counts_from_padding=False), settings.whole("embedding_size")

@@ -75,11 +75,12 @@ FIRST = {"t5": "relu"}
 
 def from_huggingface(settings: Settings) -> T5Config:
     layers, family = settings.whole("num_layers"), settings.get("model_type", "t5")
-    kind, _, activation = settings.get("feed_forward_proj", FIRST.get(family, "gated-gelu")).rpartition("-")
+    stated = settings.get("feed_forward_proj", FIRST.get(family, "gated-gelu"))
+    kind, _, activation = stated.rpartition("-") if isinstance(stated, str) else ("?", "", "")
     if kind not in ("", "gated") or activation not in ACTIVATIONS:
         raise settings.wrong("feed_forward_proj", "relu, gated-gelu and the like")
     # The encoder alone, as sentence encoders and image models have it: its class says so, and mostly not the other key.
-    alone = any(name.endswith(ALONE) for name in settings.get("architectures") or ())
+    alone = any(name.endswith(ALONE) for name in settings.classes())
     settings.only("is_encoder_decoder", True, not alone)
     settings.skip("dense_act_fn", "is_gated_act")  # They repeat what `feed_forward_proj` says.
     decoder, context = settings.whole("num_decoder_layers", layers), settings.whole("n_positions", 512)
