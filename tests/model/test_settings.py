@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from llminspect.errors import ModelError, as_json
 from llminspect.model.known_settings import HARMLESS, MAY_BE_OFF, RANGES
 from llminspect.model.registry import architecture_for, architecture_of
-from llminspect.model.settings import Settings
+from llminspect.model.settings import Settings, understood
 from llminspect.opening import describe_model, open_model
 from tests.model.golden import FOLDER, NAMES, Golden
 
@@ -153,6 +154,40 @@ def test_a_t5_whose_tying_is_null_is_scaled() -> None:
     config = Golden("t5").config("config.older.json")
     assert read({**config, "tie_word_embeddings": None}).scaled
     assert not read({**config, "tie_word_embeddings": False}).scaled
+
+
+INNER: dict[tuple[str, ...], tuple[str, str]] = {}
+"""The objects in the golden configurations: their keys, and one that has them, by the name of the model and its own."""
+for each in NAMES:
+    for key, value in Golden(each).config().items():
+        if isinstance(value, dict) and key not in ("id2label", "label2id", "vision_config"):
+            INNER.setdefault(tuple(sorted(value)), (each, key))
+
+
+@pytest.mark.parametrize(("name", "inside"), INNER.values())
+def test_what_cannot_be_inside_an_object_is_refused_or_read_as_a_number(name: str, inside: str) -> None:
+    """`tools/impossible.py` gives each key of each configuration what cannot be, and runs a pass."""
+
+    def numbers(of: Any) -> list[Any]:
+        values = vars(of).values() if hasattr(of, "__dict__") else of if isinstance(of, tuple) else ()
+        return [of] if isinstance(of, int | float) else [number for value in values for number in numbers(value)]
+
+    def changed(inner: Any, value: Any) -> list[Any]:
+        each = [{**inner, key: value} for key in inner]
+        return each + [
+            {**inner, key: one} for key in inner if isinstance(inner[key], dict) for one in changed(inner[key], value)
+        ]
+
+    config = Golden(name).config()
+    for value in (-1, 1e300, float("nan"), True, None, "1"):
+        for other in changed(config[inside], value):
+            with suppress(ModelError), understood("it"):
+                found = read({**config, inside: other})
+                assert all(np.isfinite(number) for number in numbers(found))
+                assert all(
+                    type(size) is int and size >= 0
+                    for size in (*vars(found.sizes).values(), *found.heads_of(found.sizes.L - 1))
+                )
 
 
 def test_a_cap_that_is_null_is_none() -> None:

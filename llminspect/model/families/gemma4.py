@@ -96,6 +96,8 @@ def _stated_whole_heads(settings: files.Settings, sizes: files.Sizes, otherwise:
     if {int(index) for index in stated} != wanted or len(found) != 1 or not min(found)[2]:
         raise settings.wrong("per_layer_config", "the same heads for all layers without a window")
     keys, width, _ = min(found)
+    if not all(type(size) is int and size > 0 for size in (keys, width)):
+        raise settings.wrong("per_layer_config", "whole numbers above 0")
     return keys, width
 
 
