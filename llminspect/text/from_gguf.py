@@ -39,6 +39,7 @@ def tokenizer_from_gguf(metadata: Mapping[str, Any], name: str = "gguf") -> Toke
         "whitespace": _bpe,
         "hybriddna": _hybrid_dna,
         "rwkv": _longest_match,
+        "plamo2": _plamo,
         "llama": _sentencepiece,
         "t5": _sentencepiece,
         "bert": _wordpiece,
@@ -152,25 +153,40 @@ def _longest_match(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> Tok
     """RWKV's, which has no merges."""
     from llminspect.text.longest_match import LongestMatch
 
-    listed: Sequence[int] = metadata.get("tokenizer.ggml.token_type") or []
-    return LongestMatch(name, metadata[TOKENS], kinds[0], [i for i, kind in enumerate(listed) if kind == UNUSED])
+    return LongestMatch(name, metadata[TOKENS], kinds[0], _of_kind(metadata, UNUSED))
+
+
+def _scores(metadata: Mapping[str, Any]) -> Sequence[float]:
+    scores: Sequence[float] | None = metadata.get("tokenizer.ggml.scores")
+    if scores is None or len(scores) != len(metadata[TOKENS]):
+        raise ModelError("the tokenizer needs a score for each token (tokenizer.ggml.scores)")
+    return scores
+
+
+def _of_kind(metadata: Mapping[str, Any], wanted: int) -> list[int]:
+    """The ids of the tokens of a kind."""
+    return [i for i, kind in enumerate(metadata.get("tokenizer.ggml.token_type") or []) if kind == wanted]
+
+
+def _plamo(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> Tokenizer:
+    from llminspect.text.plamo import Plamo
+
+    tokens, special = metadata[TOKENS], {**kinds[0], **kinds[1]}
+    return Plamo(name, tokens, _scores(metadata), special, _of_kind(metadata, BYTE))
 
 
 def _sentencepiece(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> Tokenizer:
     """One of SentencePiece's two algorithms, byte-pair encoding ("llama") or the unigram model ("t5")."""
     from llminspect.text.sentencepiece import Pieces, SentencePieceBPE, byte_ids
 
-    tokens, scores = metadata[TOKENS], metadata.get("tokenizer.ggml.scores")
-    if scores is None or len(scores) != len(tokens):
-        raise ModelError("the tokenizer needs a score for each token (tokenizer.ggml.scores)")
+    tokens, scores = metadata[TOKENS], _scores(metadata)
     merges = metadata["tokenizer.ggml.model"] == "llama"
     unknown = metadata.get("tokenizer.ggml.unknown_token_id", 0 if merges else 2)
-    token_type = metadata.get("tokenizer.ggml.token_type") or []
     pieces = Pieces(
         tokens,
         scores,
         *kinds,
-        byte_ids=byte_ids(tokens, [i for i, kind in enumerate(token_type) if kind == BYTE]),
+        byte_ids=byte_ids(tokens, _of_kind(metadata, BYTE)),
         unknown_id=int(unknown) if 0 <= int(unknown) < len(tokens) else None,
         space_prefix=bool(metadata.get("tokenizer.ggml.add_space_prefix", True)),
     )

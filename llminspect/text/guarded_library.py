@@ -58,6 +58,10 @@ class Guarded:
         answer = answer_of(self._definition, "encode", len(text), text=text, plain=self.encode_special_tokens)
         return Found(answer["ids"], [(start, end) for start, end in answer["offsets"]])
 
+    def word_ids(self, word: str) -> list[int]:
+        found: list[int] = answer_of(self._definition, "word", len(word), text=word)["ids"]
+        return found
+
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
         assert not skip_special_tokens
         text: str = answer_of(self._definition, "decode", len(ids), ids=list(ids))["text"]

@@ -185,8 +185,14 @@ class HuggingFaceTokenizer(Tokenizer):
 
     def word_ids(self, word: str) -> list[int]:
         """The ids of a word, a piece of text as the pre-tokenizer cuts and spells it."""
-        ids = [token.id for token in self._for_text.model.tokenize(word)]
-        return [token.id for token in self._for_text.model.tokenize(word)] if self._spells(word, ids) else ids
+        ids = self._ids_of_word(word)
+        return self._ids_of_word(word) if self._spells(word, ids) else ids
+
+    def _ids_of_word(self, word: str) -> list[int]:
+        library = self._for_text
+        if self._guarded:
+            return in_one_line(lambda: library.word_ids(word), FAILS)
+        return [token.id for token in library.model.tokenize(word)]
 
     def token_bytes(self, token_id: int) -> bytes:
         if token_id in self._spellings:

@@ -32,6 +32,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         library.encode_special_tokens = request["plain"]
         encoding = library.encode(text, add_special_tokens=False)
         return {"ids": encoding.ids, "offsets": encoding.offsets}
+    if kind == "word":
+        return {"ids": [token.id for token in library.model.tokenize(text)]}
     if kind == "decode":
         return {"text": library.decode(request["ids"], skip_special_tokens=False)}
     if kind == "normalise":

@@ -232,6 +232,68 @@ def test_the_longest_match_is_lossless(data: bytes, words: list[bytes]) -> None:
     assert tokenizer.decode(tokenizer.encode_ids(text)) == data
 
 
+PLAMO_WORDS = {
+    "a": -1.0,
+    "ab": -2.00004,
+    "b": -1.0,
+    "bc": -1.5,
+    "c": -1.5,
+    "中": -3.0,
+    "abc": -2.5,
+    "x": -3000.0,
+    "  ": -1,
+}
+
+
+def plamo() -> dict[str, Any]:
+    tokens = ["<|plamo:bos|>", *(f"<0x{byte:02X}>" for byte in range(256)), *PLAMO_WORDS]
+    return {
+        "tokenizer.ggml.model": "plamo2",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.scores": [0.0] * 257 + list(PLAMO_WORDS.values()),
+        "tokenizer.ggml.token_type": [3, *[6] * 256, *[1] * len(PLAMO_WORDS)],
+        "tokenizer.ggml.bos_token_id": 0,
+        "tokenizer.ggml.add_bos_token": True,
+    }
+
+
+def best_cut(text: str) -> tuple[int, tuple[int, ...], list[bytes]]:
+    """By trying all: the least cost in whole ten-thousandths, then the longest token first; what is left in bytes."""
+    if not text:
+        return 0, (), []
+    ways = []
+    for size in range(1, len(text) + 1):
+        score = PLAMO_WORDS.get(text[:size], -9000.0)
+        if score > -2000:
+            cost, sizes, pieces = best_cut(text[size:])
+            ways.append((cost - round(score * 10_000), (-size, *sizes), [text[:size].encode(), *pieces]))
+    cost, sizes, pieces = best_cut(text[1:])
+    data = text[0].encode("utf-8", "surrogateescape")
+    ways.append((cost + 10_000_000, (0, *sizes), [*(bytes([byte]) for byte in data), *pieces]))
+    return min(ways)
+
+
+@given(st.text("abcx中é \udcff\ufeff", max_size=9))
+def test_plamo_takes_the_best_cut_from_the_end(text: str) -> None:
+    tokens = PLAMO.encode_plain(text, 0)
+    assert [token.data for token in tokens] == best_cut(text)[2]
+
+
+PLAMO = tokenizer_from_gguf(plamo())
+
+
+def test_plamo_needs_a_score_for_each_token_and_a_token_for_each_byte() -> None:
+    assert PLAMO.encode_ids("abc") == [PLAMO.vocabulary_size - 3]  # As good as a, bc: the longer one is first.
+    assert PLAMO.encode_ids("<|plamo:bos|>", "special") == [0]
+    assert PLAMO.prefix_ids == (0,)
+    for key, value, message in (
+        ("tokenizer.ggml.scores", [1.0], "a score for each token"),
+        ("tokenizer.ggml.token_type", [3, *[1] * (255 + 1 + len(PLAMO_WORDS))], "256 single bytes 256 have no token"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            tokenizer_from_gguf({**plamo(), key: value})
+
+
 def test_dna_between_its_tags_has_six_bases_a_token() -> None:
     metadata = byte_level()
     metadata["tokenizer.ggml.model"] = "hybriddna"

@@ -181,6 +181,8 @@ def test_a_word_that_takes_for_ever_is_ended(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(guarded_library, "SECONDS", 0.3)
     with pytest.raises(ModelError, match="it runs for more than"):
         tokenizer.encode("a" * 20_000 + "й")
+    with pytest.raises(ModelError, match="it runs for more than"):  # As --steps and a search of tokens have it read.
+        tokenizer.word_ids("a" * 20_000 + "й")  # type: ignore[attr-defined]
 
 
 def test_opening_that_takes_for_ever_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
