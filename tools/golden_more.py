@@ -29,6 +29,12 @@ def tiny(name: str, config: Any, model: Any, without: str = "", more: Any = None
     return Family(name, eager(config, **given), model, **{"tokens": 9, "prompt": 5, "vocabulary": 43, **(more or {})})
 
 
+MIXTURE = {
+    "moe_intermediate_size": 6,
+    "num_experts": 4,
+    "num_experts_per_tok": 2,
+    "rope_parameters": ROTATION,
+}
 CAPPED = {"sliding_window": 4, "query_pre_attn_scalar": 3, "attn_logit_softcapping": 2.0}
 GROUPED = "num_key_value_heads head_dim"
 
@@ -96,5 +102,28 @@ FAMILIES = [
         **{f"{side}_attention_heads": 2 for side in ("encoder", "decoder")},
         **{f"{side}_ffn_dim": 10 for side in ("encoder", "decoder")},
         d_model=8,
+    ),
+    tiny(
+        "afmoe",
+        t.AfmoeConfig,
+        t.AfmoeForCausalLM,
+        **MIXTURE,
+        num_shared_experts=1,
+        num_dense_layers=1,
+        route_scale=1.3,
+        mup_enabled=True,
+        sliding_window=4,
+        layer_types=["full_attention", "sliding_attention"],
+    ),
+    tiny(
+        "exaone_moe",
+        t.ExaoneMoeConfig,
+        t.ExaoneMoeForCausalLM,
+        **MIXTURE,
+        num_shared_experts=2,
+        first_k_dense_replace=1,
+        routed_scaling_factor=1.3,
+        sliding_window=4,
+        layer_types=["sliding_attention", "full_attention"],
     ),
 ]

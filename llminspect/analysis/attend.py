@@ -118,8 +118,8 @@ def attend(
         return replace(_attend(cross_attention.encoder_of(model), options, prompt, keeping, control), part="encoder")
     if control is not None:
         raise UsageError("--control goes with --part encoder here", "the target so far has no other sentence beside it")
-    exact = target_as_given
-    decoder, target = decoder_and_target(model, prompt, options.target, options.target_ids, as_given=exact)
+    how: Any = {"as_given": target_as_given, "language": options.target_language}
+    decoder, target = decoder_and_target(model, prompt, options.target, options.target_ids, **how)
     result = replace(
         _attend(decoder, options, target, keeping),
         source=token_documents(prompt.tokens),
@@ -213,10 +213,11 @@ def _attend(
 
 def _refuse_parts(model: Model, options: AttendOptions) -> None:
     """Raise UsageError for what only an encoder–decoder has."""
-    for name, value in (("target", options.target), ("target-ids", options.target_ids), ("part", options.part)):
-        if value is not None:
+    for name in ("target", "target_ids", "target_language", "part"):
+        if getattr(options, name) is not None:
             raise UsageError(
-                f"--{name}: {model.name} is not an encoder–decoder, its text is all there is", "leave it out"
+                f"--{name.replace('_', '-')}: {model.name} is not an encoder–decoder, its text is all there is",
+                "leave it out",
             )
 
 

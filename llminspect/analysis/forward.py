@@ -50,12 +50,13 @@ def forward(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardR
         return _best_choice(model, question, prompt.choices)
     if model.can("source"):
         source = prompt
-        exact = question.target_as_given
-        model, prompt = decoder_and_target(model, prompt, look.target, look.target_ids, as_given=exact)
+        how: Any = {"as_given": question.target_as_given, "language": look.target_language}
+        model, prompt = decoder_and_target(model, prompt, look.target, look.target_ids, **how)
         as_ids = look.target_ids is not None or model.tokenizer is None
-        question = replace(question, look=replace(look, target=None, target_ids=None))
-    elif look.target_ids is not None:
-        raise UsageError(f"--target-ids: {model.name} has no target apart from its text", "leave it out")
+        question = replace(question, look=replace(look, target=None, target_ids=None, target_language=None))
+    elif look.target_ids is not None or look.target_language is not None:
+        name = "--target-ids" if look.target_language is None else "--target-language"
+        raise UsageError(f"{name}: {model.name} has no target apart from its text", "leave it out")
     if look.surprise or look.perplexity:
         result = _scored(model, question, prompt)
     elif look.score or look.scores:

@@ -103,7 +103,7 @@ def generate(
 ) -> GenerateResult:
     """Continue one prompt."""
     check_generates(model, prompt, question.options)
-    options, stated, begun = question.options, question.stated, _target_of(model)
+    options, stated, begun = question.options, question.stated, _target_of(model, question.options.target_language)
     model, ids = (model, prompt.ids) if begun is None else (with_source(model, prompt.ids), begun)
     limits = limits_of(model, options, len(ids), None if stated is None else stated.max_length)
     plan = unmasking_plan(model, ids, question.sampling, options)
@@ -158,9 +158,14 @@ def generate(
     )
 
 
-def _target_of(model: Model) -> list[int] | None:
-    """What an encoder–decoder writes on from; None of another model, which continues its prompt."""
-    return target_prompt(model, None, None).ids if model.can("source") else None
+def _target_of(model: Model, language: str | None) -> list[int] | None:
+    """What an encoder–decoder writes on from; None of another model, which continues its prompt. Raises UsageError for
+    a language where there is no target."""
+    if model.can("source"):
+        return target_prompt(model, None, None, language=language).ids
+    if language is not None:
+        raise UsageError(f"--target-language: {model.name} has no target apart from its text", "leave it out")
+    return None
 
 
 def _check_lookup(model: Model, options: GenerateOptions) -> None:

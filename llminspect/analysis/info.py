@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from llminspect.analysis.languages import languages
 from llminspect.analysis.passes import streams_shown
 from llminspect.analysis.result import Result, fields_of
 from llminspect.analysis.sentence import Pooling, document_of_step
@@ -80,6 +81,8 @@ class TokenizerDetails:
     bos_id: int | None = None
     mask_id: int | None = None
     unknown_id: int | None = None
+    languages: list[str] | None = None
+    """Those that --target-language names, where it has tokens of languages."""
 
 
 @dataclass(frozen=True)
@@ -300,10 +303,12 @@ def part_of(name: str) -> str:
 
 
 def tokenizer_details(tokenizer: Tokenizer) -> TokenizerDetails:
-    facts = {field.name: getattr(tokenizer, field.name) for field in dataclasses.fields(TokenizerDetails)}
+    known = [field.name for field in dataclasses.fields(TokenizerDetails) if field.name != "languages"]
+    facts = {name: getattr(tokenizer, name) for name in known}
     lists = {name: list(facts[name]) for name in ("prefix_ids", "suffix_ids")}
     special, eos_ids = dict(tokenizer.special_tokens), sorted(tokenizer.eos_ids)
-    return TokenizerDetails(**facts | lists | {"special_tokens": special, "eos_ids": eos_ids})
+    spoken = sorted(languages(tokenizer)) or None
+    return TokenizerDetails(**facts | lists | {"special_tokens": special, "eos_ids": eos_ids, "languages": spoken})
 
 
 def _shortened(value: Any) -> Any:

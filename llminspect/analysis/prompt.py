@@ -14,6 +14,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llminspect.analysis.languages import language_id, languages
 from llminspect.arguments.option import each
 from llminspect.arguments.ranges import Ids, parse_ids, shortened
 from llminspect.errors import UsageError
@@ -207,19 +208,26 @@ def beyond_context(model: Model, *tokens: int) -> list[str] | None:
 
 
 def decoder_and_target(
-    model: Model, source: Prompt, text: str | int | None, ids: Ids | None, *, as_given: bool = False
+    model: Model,
+    source: Prompt,
+    text: str | int | None,
+    ids: Ids | None,
+    *,
+    as_given: bool = False,
+    language: str | None = None,
 ) -> tuple[Model, Prompt]:
     """The decoder once the encoder has read `source`, and the target so far: a model and a text like any other."""
     check_prompt(model, source)
     if model.architecture.head is not None:
-        if text is not None or ids is not None:
+        given = {"--target": text, "--target-ids": ids, "--target-language": language}
+        if name := next((name for name, value in given.items() if value is not None), None):
             raise UsageError(
-                f"{'--target' if ids is None else '--target-ids'}: {model.name} has labels or spans in place of words, "
+                f"{name}: {model.name} has labels or spans in place of words, "
                 "and its decoder reads the text itself once more",
                 "leave it out",
             )
         return with_source(model, source.ids), decoder_text(model, source)
-    return with_source(model, source.ids), target_prompt(model, text, ids, as_given=as_given)
+    return with_source(model, source.ids), target_prompt(model, text, ids, as_given=as_given, language=language)
 
 
 def with_source(model: Model, source_ids: Sequence[int]) -> Model:
@@ -260,8 +268,11 @@ def start_token(model: Model) -> int | None:
     return stated if type(stated) is int and 0 <= stated < model.config.sizes.V else start_id
 
 
-def target_prompt(model: Model, text: str | int | None, ids: Ids | None, *, as_given: bool = False) -> Prompt:
-    """The target so far. The start token is put in front, unless ids begin with it or are taken `as_given`.
+def target_prompt(
+    model: Model, text: str | int | None, ids: Ids | None, *, as_given: bool = False, language: str | None = None
+) -> Prompt:
+    """The target so far. The start token is put in front, unless ids begin with it or are taken `as_given`; after it
+    the token of the `language`, which takes its place where that is a language as well (the first mBART).
 
     Raises UsageError for text and ids at once, and where a start token is needed that the model does not state.
     """
@@ -270,6 +281,9 @@ def target_prompt(model: Model, text: str | int | None, ids: Ids | None, *, as_g
     if isinstance(text, int):
         raise UsageError("--target of an encoder–decoder is a text: the target so far", "give ids as --target-ids")
     start_id, given = start_token(model), [] if ids is None else parse_ids(ids)
+    in_language = [] if language is None else [language_id(model, language)]
+    if in_language and start_id in languages(model.tokenizer).values():
+        start_id, in_language = in_language[0], []
     if ids is not None and not given:
         raise UsageError("--target-ids: no ids were given", "give at least one, as in --target-ids 0,5,6")
     if start_id is None and not given:
@@ -283,4 +297,5 @@ def target_prompt(model: Model, text: str | int | None, ids: Ids | None, *, as_g
     bare = partial(bare_token, model)
     starts = start_id is not None and not (given and (as_given or given[0] == start_id))
     front = [bare(start_id, True)] if starts and start_id is not None else []
+    front += [bare(token_id, True) for token_id in in_language]
     return Prompt(text, [*front, *tokens, *(bare(token_id, token_id == start_id) for token_id in given)])

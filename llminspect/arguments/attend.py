@@ -7,7 +7,7 @@ from typing import Any, Literal
 from llminspect.arguments.option import option
 from llminspect.arguments.ranges import Choice, Ids, shortened
 from llminspect.arguments.together import check_together
-from llminspect.arguments.words import Pair, Word, parse_pair
+from llminspect.arguments.words import Pair, Word, language, parse_pair
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 
@@ -51,6 +51,7 @@ class AttendOptions:
 
     target: str | None = option(metavar="TEXT", help="Of an encoder–decoder: the target so far.")
     target_ids: Ids | None = option(metavar="1,2,3", help="The same as ids; with --no-special exactly these.")
+    target_language: str | None = language()
     part: Literal["decoder", "encoder"] | None = option(
         help="Of an encoder–decoder: only this part, and what questions are about."
     )

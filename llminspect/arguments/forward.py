@@ -8,7 +8,7 @@ from typing import Literal
 from llminspect.arguments.experiments import PatchOptions
 from llminspect.arguments.option import Texts, each, option
 from llminspect.arguments.ranges import Choice, Ids
-from llminspect.arguments.words import TokenChoice
+from llminspect.arguments.words import TokenChoice, language
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 
@@ -40,6 +40,7 @@ class ForwardOptions:
     target_ids: Ids | None = option(
         metavar="1,2,3", help="The same, of an encoder–decoder, as ids; with --no-special exactly these."
     )
+    target_language: str | None = language()
     versus: TokenChoice | None = option(metavar="TOKEN", help="Compare the target with this token.")
     saliency: bool = option(False, help="Which words the target hangs on, by leaving each out.")
     gradient: bool = option(False, help="With jax: --saliency (also: --saliency gradient) or --patch by gradients.")

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from llminspect.arguments.option import Texts, option, usual_of
 from llminspect.arguments.together import check_together
+from llminspect.arguments.words import language
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 
@@ -58,6 +59,7 @@ class GenerateOptions:
         help="Of such a model: which masks are filled first; unless given, as it was made for."
     )
     lookup: int = option(0, min=0, max=15, metavar="N", help="Guess N tokens a pass where the text repeats.")
+    target_language: str | None = language()
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,9 @@ PAIR = [
 ]
 CHANGES = [Rule("ablate_with needs ablate"), Rule("into needs patch"), Rule("position needs into")]
 TARGET = Rule("target excludes target_ids", "--target and --target-ids were given", "give one of them")
+LANGUAGE = Rule(
+    "target_language excludes target_ids", "{option} puts a token in front of a target, and ids are the whole"
+)
 RULES: dict[str, list[Rule]] = {
     "tokenize": [
         Rule(
@@ -135,7 +138,8 @@ RULES: dict[str, list[Rule]] = {
         Rule("show excludes query find rollout contributions mean", hint="ask for one at a time"),
         Rule("query excludes find", hint="ask for one at a time"),
         TARGET,
-        Rule("target target_ids excludes encoder", "{option} is of the decoder", "leave out --part"),
+        LANGUAGE,
+        Rule("target target_ids target_language excludes encoder", "{option} is of the decoder", "leave out --part"),
     ],
     "forward": [
         *CHANGES,
@@ -147,6 +151,7 @@ RULES: dict[str, list[Rule]] = {
         Rule("sweep needs patch"),
         Rule("sweep excludes into", "--sweep and --into are two ways to patch", "give one of them"),
         TARGET,
+        LANGUAGE,
         Rule("surprise excludes perplexity", hint="--surprise shows the perplexity as well"),
         Rule(
             f"surprise perplexity excludes {LOOKS} at patch top",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from llminspect.arguments.option import option
 from llminspect.arguments.ranges import is_index, shortened
 from llminspect.errors import UsageError
 
@@ -184,3 +185,8 @@ def parse_factor(text: str) -> float | None:
     )
     value = float(found[0]) if found else math.inf
     return value if math.isfinite(value) else None
+
+
+def language() -> Any:
+    """The field for the language of a target."""
+    return option(metavar="NAME", help="Of a translator of many languages: the one to write, such as fr or fra_Latn.")

@@ -92,7 +92,7 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("ssm_in_multiplier", "ssm_out_multiplier"), _POSITIVE),
     "block_ffn_dim_multiplier": _POSITIVE,
     **dict.fromkeys(("scale_emb", "scale_depth", "dim_model_base"), _POSITIVE),
-    **dict.fromkeys(("routed_scaling_factor", "expert_weights_scale"), _POSITIVE),
+    **dict.fromkeys(("routed_scaling_factor", "expert_weights_scale", "route_scale"), _POSITIVE),
     "rope.scaling.yarn_log_multiplier": (0.0, 1e6),
     "swiglu_alpha": (-1e6, 1e6),
 }

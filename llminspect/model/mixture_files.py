@@ -93,6 +93,17 @@ def stacked_specs(router: str, gate_and_up: str, down: str) -> list[TensorSpec]:
     ]
 
 
+def plain_layers(settings: Settings, layers: int) -> tuple[int, ...]:
+    """Those with one network: as `mlp_layer_types` says, or else the first so many of `first_k_dense_replace`."""
+    first = settings.get("first_k_dense_replace", 0)
+    if type(first) is not int or not 0 <= first <= layers:
+        raise settings.wrong("first_k_dense_replace", f"how many layers have one network, 0 to {layers}")
+    kinds = settings.get("mlp_layer_types", ["dense"] * first + ["sparse"] * (layers - first))
+    if not isinstance(kinds, list) or len(kinds) != layers or not set(kinds) <= {"dense", "sparse"}:
+        raise settings.wrong("mlp_layer_types", f"dense or sparse for each of {layers} layers")
+    return tuple(index for index, kind in enumerate(kinds) if kind == "dense")
+
+
 def specs_beside(units: str, folded: bool) -> list[TensorSpec]:
     """Router, experts and a network beside them of so many `units` that works on every token: each reads the stream
     through a norm of its own; `folded`: the experts may be multiplied by the numbers that the router has for each."""
@@ -165,5 +176,16 @@ def grouped_in_gguf(settings: Settings) -> dict[str, Any]:
     return {"kind": "sigmoid", "among_chosen": settings.flag("expert_weights_norm"), "factor": factor}
 
 
+def without_last(config: DecoderConfig, settings: Settings) -> DecoderConfig:
+    """Without the layers that predict further tokens, which a GGUF file counts among the others."""
+    more = settings.get("nextn_predict_layers", 0)
+    if type(more) is not int or not 0 <= more < min(config.sizes.L, MOST_AFTER + 1):
+        raise settings.wrong("nextn_predict_layers", f"how many layers predict further tokens, 0 to {MOST_AFTER}")
+    left = config.sizes.L - more
+    windowed = tuple(index for index in config.windowed if index < left)
+    return replace(config, sizes=replace(config.sizes, L=left), layers_after=more, windowed=windowed)
+
+
+MOST_AFTER = 8
 GATING = {"softmax": 1, "sigmoid": 2}
 """What GGUF files call the kinds of router."""

@@ -85,6 +85,8 @@ KINDS = {
     "cohere": gguf.MODEL_ARCH.COMMAND_R,
     "cohere2": gguf.MODEL_ARCH.COHERE2,
     "exaone4": gguf.MODEL_ARCH.EXAONE4,
+    "exaone_moe": gguf.MODEL_ARCH.EXAONE_MOE,
+    "afmoe": gguf.MODEL_ARCH.AFMOE,
     "exaone4-whole": gguf.MODEL_ARCH.EXAONE4,
     "seed-oss": gguf.MODEL_ARCH.SEED_OSS,
     "ernie4_5": gguf.MODEL_ARCH.ERNIE4_5,
@@ -144,6 +146,7 @@ UNSAID: dict[str, Callable[[Any], Any]] = {
     "gpt-oss": lambda config: replace(config, unit=replace(config.unit, limit=1.5)),
     "starcoder2": lambda config: replace(config, window=8, windowed=(0, 1, 2)),
     "mpt": lambda config: replace(config, scale=0.3),
+    "afmoe": lambda config: replace(config, windowed=(1,), unturned=(0,)),
     "lfm2_moe": lambda config: replace(config, experts=replace(config.experts, factor=1.3)),
     "falcon_mamba": lambda config: replace(config, state=replace(config.state, norm_epsilon=0.02)),
     "nemotron_h": lambda config: replace(config, state=replace(config.state, limits=(0.4, float("inf")))),
@@ -299,6 +302,25 @@ def write_windows(writer: Any, config: dict[str, Any]) -> None:
     if config["sliding_window"] is not None:
         writer.add_sliding_window(config["sliding_window"])
         writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in config["layer_types"]])
+
+
+def write_afmoe_keys(writer: Any, config: dict[str, Any]) -> None:
+    writer.add_expert_shared_count(config["num_shared_experts"])
+    writer.add_leading_dense_block_count(config["num_dense_layers"])
+    writer.add_expert_weights_norm(True)
+    writer.add_expert_weights_scale(config["route_scale"])
+    writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+    writer.add_sliding_window(config["sliding_window"])
+
+
+def write_exaone_moe_keys(writer: Any, config: dict[str, Any]) -> None:
+    write_windows(writer, config)
+    writer.add_expert_shared_count(config["num_shared_experts"])
+    writer.add_expert_shared_feed_forward_length(config["moe_intermediate_size"] * config["num_shared_experts"])
+    writer.add_leading_dense_block_count(config["first_k_dense_replace"])
+    writer.add_expert_weights_norm(config["norm_topk_prob"])
+    writer.add_expert_weights_scale(config["routed_scaling_factor"])
+    writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
 
 
 def write_width(writer: Any, config: dict[str, Any]) -> None:
@@ -568,6 +590,8 @@ MORE_KEYS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "hunyuan_v1_moe": write_hunyuan_mixture_keys,
     "minimax_m2": write_minimax_keys,
     **dict.fromkeys(("dots1", "glm4_moe"), write_grouped_keys),
+    "afmoe": write_afmoe_keys,
+    "exaone_moe": write_exaone_moe_keys,
     "cohere": write_cohere_keys,
     "cohere2": write_cohere_keys,
     "nomic_bert": write_nomic_keys,

@@ -192,6 +192,8 @@ def _tokenizer(facts: TokenizerDetails, everything: bool) -> Iterator[tuple[str,
         yield "mask", of([facts.mask_id])
     if facts.unknown_id is not None:
         yield "unknown", of([facts.unknown_id])
+    if facts.languages:
+        yield "languages", ", ".join(facts.languages)
     some = list(facts.special_tokens.values())
     shown = some if everything else some[:8]
     more = "" if len(shown) == len(some) else f" and {len(some) - len(shown):,} more"

@@ -7,11 +7,11 @@ rednote-hilab 2025, "dots.llm1 Technical Report", section 2; GLM Team 2025, "GLM
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from llminspect.model import decoder_files as files
 from llminspect.model import mixture_files as mixtures
+from llminspect.model.mixture_files import MOST_AFTER
 
 
 def dots_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
@@ -58,12 +58,8 @@ def dots_from_gguf(settings: files.Settings) -> files.DecoderConfig:
 
 
 def glm_from_gguf(settings: files.Settings) -> files.DecoderConfig:
-    """The layers that predict further tokens are counted there."""
     found = mixtures.from_gguf(settings, router=mixtures.grouped_in_gguf(settings), head_norms=None)
-    more = settings.get("nextn_predict_layers", 0)
-    if type(more) is not int or not 0 <= more < min(found.sizes.L, MOST_AFTER + 1):
-        raise settings.wrong("nextn_predict_layers", f"how many layers predict further tokens, 0 to {MOST_AFTER}")
-    return replace(found, sizes=replace(found.sizes, L=found.sizes.L - more), layers_after=more)
+    return mixtures.without_last(found, settings)
 
 
 def dots_tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
@@ -89,7 +85,6 @@ def _around(config: files.DecoderConfig, before: list[files.TensorSpec]) -> list
     return files.around_layers(config, mixtures.layers(config, before, mixture))
 
 
-MOST_AFTER = 8
 GROUPS = {"n_group": 1, "topk_group": 1, "routed_scaling_factor": 1.0}
 DOTS = GROUPS | {
     "num_key_value_heads": 32,
