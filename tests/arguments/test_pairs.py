@@ -173,6 +173,7 @@ LEFT_OUT = {
     **dict.fromkeys(("color", "quiet"), "what a person sees of it"),
     "more": "as --with",
     "target_ids": "of an encoder–decoder",
+    "target_language": "of an encoder–decoder",
     "part": "of an encoder–decoder",
     "target": "of an encoder–decoder",
     "mask": "of toy-attention",
