@@ -69,7 +69,7 @@ bench: .venv/installed-dev  ## Times everything, beside its peers where they are
 		$(PYTHON) -m pip --python $(BIN)/python install -q pip; }
 	@touch $@
 
-PRODUCTS := llminspect/backends/kernels/products.c llminspect/backends/kernels/rounded.c
+PRODUCTS := $(wildcard llminspect/backends/kernels/*.[ch])
 
 .venv/installed: .venv/python pyproject.toml $(PRODUCTS)
 	@echo "Installing llminspect and what it needs …"

@@ -66,9 +66,9 @@ def open_model(
     With `streamed` no prepared weights are used or made: a layer's weights are read from the model's own file each time
     they are needed, and only that layer's and the next one's are in memory. So it is, without being asked for, with
     weights that as float32 are larger than the machine's memory.
-    With compiled `kernels` matrices that a GGUF file holds in blocks of 4, 5, 6 or 8 bits stay so and are multiplied
-    with as they are; where nothing is said, so it is with more than half a billion weights. Raises UsageError where a
-    file has no such matrix, UserError where nothing is compiled.
+    With compiled `kernels` matrices that a file holds as plain numbers, or in blocks of 4, 5, 6 or 8 bits, stay so and
+    are multiplied with as they are; where nothing is said, so it is with more than half a billion weights. Raises
+    UsageError where a file has no such matrix, UserError where nothing is compiled.
     With a `precision` of int8 such products round what they multiply to 8 bits, and the provenance says how far off the
     logits are. Raises as with compiled `kernels`.
     `ignore_settings` are names of settings that are passed over though they are not understood; `adapter` is a LoRA

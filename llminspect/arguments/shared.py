@@ -67,7 +67,7 @@ class EngineOptions:
     )
     kernels: Literal["compiled", "none"] | None = option(
         envvar="LLMINSPECT_KERNELS",
-        help="compiled: multiply with 4 to 8 bits as a GGUF file has them; none: with float32. Default: compiled for "
+        help="compiled: multiply with 4 to 16 bits as the file has them; none: with float32. Default: compiled for "
         "models over half a billion weights.",
         show_default=False,
     )

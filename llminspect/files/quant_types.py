@@ -271,5 +271,5 @@ TYPES = (
 BY_NAME = {kind.name: kind for kind in TYPES}
 BY_NUMBER = {kind.number: kind for kind in TYPES if kind.number is not None}
 SAFETENSORS = {kind.name: kind for kind in TYPES if kind.number is None or kind.weights == 1}
-COMPILED = {kind.name: kind for kind in TYPES if kind.scales or kind.name == "MXFP4"}
+COMPILED = {kind.name: kind for kind in TYPES if kind.scales or kind.name in {"F32", "F16", "BF16", "MXFP4"}}
 """The types that compiled code multiplies with as they are."""

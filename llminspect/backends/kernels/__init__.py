@@ -1,4 +1,4 @@
-"""Products with matrices as the file quantizes them, by compiled code (products.c); numpy is its oracle."""
+"""Products with matrices as the file has them, by compiled code (products.c); numpy is its oracle."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from llminspect.model.opened import Description
 
 LARGE = 500_000_000
-"""Weights above which a quantized model is multiplied with as its file has it."""
+"""Weights above which a model is multiplied with as its file has it."""
 
 
 def kept_in_blocks(
@@ -22,7 +22,7 @@ def kept_in_blocks(
     finite: bool,
     note: Callable[[str], None] | None,
 ) -> dict[str, Any]:
-    """The matrices of a model of `size` weights that stay as its file quantizes them, by their names in the core.
+    """The matrices of a model of `size` weights that stay as its file has them, by their names in the core.
 
     Where nothing is compiled there are none, which `note` is told, unless they were asked for. Raises UserError then,
     UsageError where the file has no such matrix, ModelError where, with `finite`, a weight is NaN or infinite.
@@ -44,10 +44,12 @@ def kept_in_blocks(
     return found
 
 
-def nothing_quantized(name: str) -> UsageError:
+def nothing_quantized(name: str, rounding: bool = False) -> UsageError:
+    """That there is nothing to multiply with as a file has it; or nothing in blocks, for which x could be rounded."""
     from llminspect.files.quant_types import COMPILED
 
+    kinds = [name for name, kind in COMPILED.items() if kind.weights > 1 or not rounding]
     return UsageError(
-        f"{name} has no matrix in blocks of {', '.join(COMPILED)} that compiled products are made with",
+        f"{name} has no matrix of {', '.join(kinds)} that compiled products are made with",
         "leave --kernels and --precision out, or take a GGUF file that is quantized",
     )

@@ -1,4 +1,4 @@
-"""Matrices that stay as the file quantizes them: which of a model's can, and what they do in the core."""
+"""Matrices that stay as the file has them: which of a model's can, and what they do in the core."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from llminspect.core.threads import number
 from llminspect.errors import ModelError
 from llminspect.files.quant_types import COMPILED
 from llminspect.files.weights import dequantize
+from llminspect.model.copies import differs
 from llminspect.model.reading import not_finite
+from llminspect.model.settings import understood
 from llminspect.model.spec import expanded_shape
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
     from llminspect.core.array import Array
     from llminspect.files.quant_types import NumberType
+    from llminspect.files.weights import WeightFile
+    from llminspect.model.config import Config
     from llminspect.model.opened import Description
     from llminspect.model.spec import TensorSpec
 
@@ -41,7 +45,10 @@ WORTH_SHARING = 2_000_000
 
 
 class Blocks(RowsOnDemand):
-    """A matrix [O, I] kept as its blocks, uint8 [O, bytes of a row]; rows of it, or all, are decoded when used."""
+    """A matrix [O, I] kept as its blocks, uint8 [O, bytes of a row]; rows of it, or all, are decoded when used.
+
+    The rows may lie apart; the bytes of one lie together.
+    """
 
     def __init__(self, kind: NumberType, blocks_OB: Array, threads: int) -> None:
         rows, row_bytes = blocks_OB.shape
@@ -60,7 +67,7 @@ class Blocks(RowsOnDemand):
 
     def _few(self, x_NI: Array, y_NO: Array) -> Callable[[int, int], None]:
         number, width = x_NI.shape
-        arranged = np.empty(number * width // UNIT * ARRANGED, np.float32)
+        arranged = np.empty(number * units(width) * ARRANGED, np.float32)
         self._library.arrange(self._kind.number, x_NI.ctypes.data, number, width, arranged.ctypes.data)
         return lambda start, stop: self._library.few(
             *self._matrix, arranged.ctypes.data, number, width, y_NO.ctypes.data, len(self), start, stop
@@ -70,7 +77,7 @@ class Blocks(RowsOnDemand):
         number, width = x_NI.shape
         across = 8 if number <= 8 else 16
         filled = -(-number // across) * across
-        packed = np.empty(filled * width, np.float32)
+        packed = np.empty(filled * units(width) * UNIT, np.float32)
         self._library.pack(self._kind.number, x_NI.ctypes.data, number, width, across, packed.ctypes.data)
 
         def some(start: int, stop: int) -> None:
@@ -87,7 +94,7 @@ class Blocks(RowsOnDemand):
 
     @property
     def _matrix(self) -> tuple[int | None, int, int]:
-        return self._kind.number, self._blocks_OB.ctypes.data, self._blocks_OB.shape[1]
+        return self._kind.number, self._blocks_OB.ctypes.data, self._blocks_OB.strides[0]
 
     def _by_numpy(self, x_NI: Array) -> Array:
         y_NO = np.empty((len(x_NI), len(self)), np.result_type(x_NI, np.float32))
@@ -97,11 +104,10 @@ class Blocks(RowsOnDemand):
         return y_NO
 
     def finite(self) -> bool:
-        """Whether no weight is NaN or infinite: then no scale is."""
-        if not self._kind.scales:  # A power of two is always a number.
-            return True
-        blocks = self._blocks_OB.reshape(-1, self._kind.bytes).view("<u2")
-        return not any((blocks[:, at // 2] & 0x7C00 == 0x7C00).any() for at in self._kind.scales)
+        """Whether no weight is NaN or infinite: then no sum of a row is, unless that alone grew too large."""
+        sums_NO = self.products(np.ones((1, self.shape[1]), np.float32))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return bool(np.isfinite(sums_NO).all()) or super().finite()
 
     def _decoded(self, start: int, stop: int) -> Array:
         return dequantize(self._kind.name, self._blocks_OB[start:stop]).reshape(stop - start, -1)
@@ -125,41 +131,72 @@ def _helpers(threads: int) -> Any:
 
 
 def matrices(description: Description, finite: bool = True) -> dict[str, Any]:
-    """The matrices of a model that its file keeps in blocks of a known kind, by their names in the core.
+    """The matrices of a model that its file keeps as a known type, by their names in the core.
 
     Raises UserError where there are no compiled products, ModelError where, with `finite`, a weight is NaN or infinite.
     """
-    found = {spec: kind for spec in description.specs if (kind := _kind(description, spec)) is not None}
+    if description.located is None or description.located.weights is None:
+        return {}
+    found = {spec.name: kept for spec in description.specs if (kept := _kept(description, spec)) is not None}
     threads = number() if found else 1
-    by_name = {spec.name: Blocks(kind, _blocks(description, spec, kind), threads) for spec, kind in found.items()}
+    by_name = {name: Blocks(*kept, threads) for name, kept in found.items()}
     wrong = [name for name, matrix in by_name.items() if finite and not matrix.finite()]
     if wrong:
         raise not_finite(wrong)
     return by_name
 
 
-def _kind(description: Description, spec: TensorSpec) -> NumberType | None:
-    located = description.located
-    weights = None if located is None or located.format != "gguf" else located.weights
-    if weights is None or spec.shape not in SHAPES or not isinstance(spec.gguf, str):
-        return None
-    kind = COMPILED.get(weights.tensors[spec.gguf].type)
-    whole = expanded_shape(spec.shape, description.config.sizes)[1] % UNIT == 0
-    return kind if whole else None
+def units(width: int) -> int:
+    """How many units a row fills, the last perhaps in part."""
+    return -(-width // UNIT)
 
 
-def _blocks(description: Description, spec: TensorSpec, kind: NumberType) -> Array:
-    """The bytes [O, bytes of a row] of a matrix: as they lie in the file, where its rows have the core's order."""
+class _Bits(np.ndarray[Any, np.dtype[Any]]):
+    """Numbers whose meaning numpy does not know: they can be brought into another order, and not be changed."""
+
+    __array_ufunc__ = None  # type: ignore[assignment]
+
+
+def _kept(description: Description, spec: TensorSpec) -> tuple[NumberType, Array] | None:
+    """The type and the bytes [O, bytes of a row] of a matrix; None for one that becomes float32.
+
+    They are as they lie in the file, where its rows have the core's order.
+    """
     located, config = description.located, description.config
     assert located is not None
-    assert located.weights is not None
-    blocks_OB: Array = located.weights.raw(spec.gguf)  # type: ignore[arg-type]
-    # What a GGUF file has otherwise than the core is which rows come first: so with bytes as with numbers.
-    fix = spec.gguf_fix
-    if fix is not None:
-        blocks_OB = np.ascontiguousarray(fix(blocks_OB, config))
-        blocks_OB.flags.writeable = False
+    weights, name = located.weights, getattr(spec, located.format)
+    assert weights is not None
+    if spec.shape not in SHAPES or not isinstance(name, str) or not weights.stores(name):
+        return None
+    kind = COMPILED.get(weights.tensors[name].type)
+    if kind is None or len(weights.tensors[name].shape) != 2 or not _repeated(weights, name, spec, config):
+        return None
+    # What a file has otherwise than the core is the order of numbers, or of rows: so with bytes as with numbers.
+    bits: Array = weights.raw(name).view(f"u{kind.bytes}" if kind.weights == 1 else "u1").view(_Bits)
+    fix = spec.fix(located.format)
+    with understood(f"tensor {spec.name}"):
+        try:
+            bits = bits if fix is None else fix(bits, config)
+        except TypeError:  # They are multiplied, or something is added.
+            return None
+    if bits.strides[-1] != bits.itemsize:
+        if kind.bytes == 4:  # To turn float32 numbers each time saves no byte: they are prepared.
+            return None
+        bits = np.ascontiguousarray(bits)
+    blocks_OB = bits.view(np.ndarray).view("u1")
+    blocks_OB.flags.writeable = False
     rows, width = expanded_shape(spec.shape, config.sizes)
     if blocks_OB.shape != (rows, width // kind.weights * kind.bytes):
         raise ModelError(f"tensor {spec.name} has not the shape {(rows, width)} that the configuration says")
-    return blocks_OB
+    return kind, blocks_OB
+
+
+def _repeated(weights: WeightFile, name: str, spec: TensorSpec, config: Config) -> bool:
+    """Whether tensors that should repeat this one do so byte for byte, and others say what they should."""
+    own = weights.bytes_of(name)
+    return all(
+        np.array_equal(weights.bytes_of(copied), own)
+        if copy.of
+        else not differs(weights.array(copied), copy, own, config)
+        for copied, copy in spec.copies
+    )

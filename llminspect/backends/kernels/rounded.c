@@ -292,7 +292,7 @@ TARGET PUBLIC void rounded(int kind, const uint8_t *blocks, ptrdiff_t row_bytes,
   if (kind == KIND && number == NUMBER) \
     rounded_rows(KIND, NUMBER, blocks, row_bytes, x + n, rows, width, out + n * out_width, out_width, first, last);
 #define EACH(KIND) OF(KIND, 1) OF(KIND, 4)
-      KINDS(EACH)
+      IN_32(EACH) IN_256(EACH)
 #undef EACH
 #undef OF
     }

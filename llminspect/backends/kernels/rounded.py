@@ -47,7 +47,7 @@ def rounded(exact: Model, in_blocks: Mapping[str, Any]) -> Model:
     if not rounding:
         from llminspect.backends.kernels import nothing_quantized
 
-        raise nothing_quantized(exact.name)
+        raise nothing_quantized(exact.name, rounding=True)
     inexact = replace(exact, params=exact.params.replacing(rounding))
     return replace(inexact, provenance={**exact.provenance, "rounding": difference(exact, inexact)})
 

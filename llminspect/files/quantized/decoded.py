@@ -54,6 +54,9 @@ class DecodedFile(WeightFile):
     def decodes(self, name: str) -> bool:
         return name in self._made or self._stored.decodes(name)
 
+    def stores(self, name: str) -> bool:
+        return name not in self._made
+
     def array(self, name: str) -> Floats:
         if name not in self._made:
             return self._stored.array(name)

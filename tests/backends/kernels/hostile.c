@@ -11,22 +11,23 @@ static void *filled(size_t number, int random) {
 }
 
 static void tried(int kind, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t number) {
-  const int weights = kind == Q4_K || kind == Q5_K || kind == Q6_K || kind == IQ4_XS ? 256 : 32;
-  const ptrdiff_t row_bytes = width / weights * block_bytes(kind), across = number <= 8 ? 8 : 16;
+  const ptrdiff_t row_bytes = bytes_of(kind, width), across = number <= 8 ? 8 : 16, columns = units(width) * UNIT;
   const ptrdiff_t padded = (number + across - 1) / across * across;
   uint8_t *blocks = filled((size_t)(rows * row_bytes), 1);
   float *x = filled((size_t)(number * width) * 4, 0), *out = filled((size_t)(number * rows) * 4, 0);
-  float *arranged = filled((size_t)(number * width / UNIT * ARRANGED) * 4, 0), *packed = filled((size_t)(padded * width) * 4, 0);
+  float *arranged = filled((size_t)(number * units(width) * ARRANGED) * 4, 0), *packed = filled((size_t)(padded * columns) * 4, 0);
   float *scratch = filled((size_t)(TALL * (DEEP + padded)) * 4, 0);
   for (ptrdiff_t i = 0; i < number * width; i++) x[i] = (float)(i % 7) - 3;
   arrange(kind, x, number, width, arranged);
   few(kind, blocks, row_bytes, arranged, number, width, out, rows, 0, rows);
   pack(kind, x, number, width, across, packed);
   many(kind, blocks, row_bytes, packed, number, width, across, out, rows, rows / 3, rows, scratch);
-  piece *pieces = filled((size_t)(number * width / UNIT) * sizeof *pieces, 0);
-  arrange_rounded(kind, x, number, width, pieces);
-  rounded(kind, blocks, row_bytes, pieces, number, width, out, rows, rows / 3, rows);
-  free(pieces);
+  if (!plain(kind) && width % UNIT == 0) {
+    piece *pieces = filled((size_t)(number * width / UNIT) * sizeof *pieces, 0);
+    arrange_rounded(kind, x, number, width, pieces);
+    rounded(kind, blocks, row_bytes, pieces, number, width, out, rows, rows / 3, rows);
+    free(pieces);
+  }
   free(blocks), free(x), free(out), free(arranged), free(packed), free(scratch);
 }
 
@@ -35,9 +36,11 @@ int main(void) {
   const int kinds[] = {
 #define NAMED(KIND) KIND,
       KINDS(NAMED)};
-  for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++)
+  for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++) {
+    const int weights = block_weights(kinds[kind]), wide[] = {weights == 256 ? 3 : weights == 32 ? 18 : 583, weights == 1 ? 67 : 1};
     for (ptrdiff_t number = 1; number < 20; number += number < 6 ? 1 : 5)
-      for (ptrdiff_t rows = 1; rows < 60; rows += 23) tried(kinds[kind], rows, rows % 2 ? 256 : 768, number);
+      for (ptrdiff_t rows = 1; rows < 60; rows += 23) tried(kinds[kind], rows, wide[rows % 2] * weights, number);
+  }
   puts("all right");
   return 0;
 }

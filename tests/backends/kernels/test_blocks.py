@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 
 
 def random_blocks(name: str, rows: int, blocks: int, seed: int = 0) -> Array:
-    """Random bytes with scales that are ordinary numbers."""
+    """Random bytes with scales that are ordinary numbers; of a type without blocks such numbers, of an odd width."""
     kind, generator = COMPILED[name], np.random.default_rng(seed)
+    if kind.weights == 1:
+        numbers = generator.normal(0, 0.01, (rows, 37 * blocks)).astype("<f2" if name == "F16" else "<f4")
+        raw = numbers.view(np.uint8).reshape(*numbers.shape, -1)[..., -kind.bytes :].reshape(rows, -1)
+        raw.flags.writeable = False
+        return raw
     raw = generator.integers(0, 256, (rows, blocks, kind.bytes), dtype=np.uint8)
     if name == "MXFP4":
         raw[..., 0] = generator.integers(118, 124, (rows, blocks))
@@ -37,7 +42,7 @@ def numpys(name: str, raw: Array) -> Array:
 @pytest.mark.parametrize("name", COMPILED)
 @pytest.mark.parametrize("rows", [1, 7, 64, 129])
 def test_products_are_those_of_dequantized_weights(name: str, rows: int) -> None:
-    raw = random_blocks(name, rows, 6, seed=rows)
+    raw = random_blocks(name, rows, 6 - rows % 2, seed=rows)
     matrix, weights_OI = Blocks(COMPILED[name], raw, 2), numpys(name, raw)
     for tokens in (*range(1, 10), 16, 17, 40):
         x_TI = np.random.default_rng(tokens).normal(size=(tokens, weights_OI.shape[1])).astype(np.float32)
@@ -89,7 +94,32 @@ def test_x_of_another_kind() -> None:
 @pytest.mark.parametrize("name", COMPILED)
 def test_a_scale_that_is_no_number_is_found_wherever_it_stands(name: str) -> None:
     assert Blocks(COMPILED[name], random_blocks(name, 4, 3), 2).finite()
-    for at in COMPILED[name].scales:
-        raw = random_blocks(name, 4, 3).copy()
-        raw[2, COMPILED[name].bytes + at :][:2] = (0x00, 0x7C)
-        assert not Blocks(COMPILED[name], raw, 2).finite()
+    kind = COMPILED[name]
+    upper = [kind.bytes - 2] if kind.weights == 1 else []
+    for at in (*kind.scales, *upper):
+        for number in (b"\0\x7c", b"\1\xfc") if name not in {"F32", "BF16"} else (b"\x80\x7f", b"\xc1\xff"):
+            raw = random_blocks(name, 4, 3).copy()
+            raw[2, kind.bytes + at :][:2] = np.frombuffer(number, np.uint8)
+            assert not Blocks(kind, raw, 2).finite()
+
+
+def test_numbers_whose_sum_is_too_large_are_numbers() -> None:
+    raw = np.full((2, 70), 3e38, np.float32).view(np.uint8)
+    assert Blocks(COMPILED["F32"], raw, 1).finite()
+
+
+def test_every_number_of_16_bits() -> None:
+    """Each is multiplied with 1 alone: what comes out is the number itself, in one order and in the other."""
+    for name in ("F16", "BF16"):
+        raw = np.arange(1 << 16, dtype="<u2").view(np.uint8).reshape(-1, 2)
+        for tokens in (1, 5):
+            got_NO = Blocks(COMPILED[name], raw, 1).products(np.ones((tokens, 1), np.float32))
+            assert np.array_equal(got_NO, np.tile(numpys(name, raw).T, (tokens, 1)), equal_nan=True)
+
+
+def test_rows_that_lie_apart() -> None:
+    raw = random_blocks("BF16", 20, 4)
+    apart, x_NI = raw[3::4], np.random.default_rng(0).normal(size=(3, 148)).astype(np.float32)
+    assert np.array_equal(
+        Blocks(COMPILED["BF16"], apart, 1).products(x_NI), linear(x_NI, Blocks(COMPILED["BF16"], raw, 1))[:, 3::4]
+    )

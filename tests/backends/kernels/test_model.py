@@ -104,7 +104,7 @@ def refused(called: Program, *arguments: str) -> tuple[int, str]:
 def test_nothing_quantized(called: Program) -> None:
     code, line = refused(called, "--model", "toy", "--kernels", "compiled")
     assert code == 2
-    assert "no matrix in blocks of Q4_0" in line
+    assert "no matrix of F32, F16, Q4_0" in line
 
 
 def test_not_with_jax(called: Program) -> None:
