@@ -12,7 +12,6 @@ from llminspect.analysis.prompt import beyond_context, check_prompt, prompt_of_i
 from llminspect.analysis.result import Result
 from llminspect.arguments.ranges import Ids, parse_ids
 from llminspect.arguments.small import BOUND
-from llminspect.core.array import Array, RowsOnDemand
 from llminspect.core.dataclass import dataclass
 from llminspect.core.geometry import largest_difference, relative_difference, spread_ids
 from llminspect.core.tap import Capture
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from llminspect.core.array import Array, RowsOnDemand
     from llminspect.core.cache import Cache
     from llminspect.model.opened import Model
 
@@ -127,7 +127,7 @@ def not_finite(model: Model) -> list[str]:
 
 
 def _finite(array: Array | RowsOnDemand) -> bool:
-    if isinstance(array, RowsOnDemand):
+    if not isinstance(array, np.ndarray):
         return array.finite()
     # The sum is finite only if every number is, short of an overflow that float64 does not have here.
     return bool(np.isfinite(array.sum(dtype=np.float64)))

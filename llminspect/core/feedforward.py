@@ -138,12 +138,13 @@ def mixture(
     weights_NX = weights_TX.reshape(-1, weights_TX.shape[-1])
     sum_ND: Array = namespace(x_TD).zeros_like(rows_ND)
     for index in range(weights_NX.shape[-1]):
-        expert = {key: stacked[index] for key, stacked in layer.items() if key.startswith("experts.")}
         weight_N1, its_name = weights_NX[:, index : index + 1], f"{name}.experts.{index}"
-        if isinstance(sum_ND, np.ndarray):
-            rows = np.flatnonzero(weight_N1)
-            if len(rows):
-                sum_ND[rows] += weight_N1[rows] * _work(expert, rows_ND[rows], unit, ungated, tap, its_name)
+        rows = np.flatnonzero(weight_N1) if isinstance(sum_ND, np.ndarray) else None
+        if rows is not None and not len(rows):
+            continue
+        expert = {key: stacked[index] for key, stacked in layer.items() if key.startswith("experts.")}
+        if rows is not None:
+            sum_ND[rows] += weight_N1[rows] * _work(expert, rows_ND[rows], unit, ungated, tap, its_name)
         else:  # Compiled code has no shapes that depend on numbers: each expert works on every token.
             sum_ND = sum_ND + weight_N1 * _work(expert, rows_ND, unit, ungated, tap, its_name)
     sum_TD = sum_ND.reshape(routed_TD.shape)

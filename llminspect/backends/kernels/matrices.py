@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from llminspect.model.settings import understood
 from llminspect.model.spec import expanded_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from llminspect.core.array import Array
     from llminspect.files.quant_types import NumberType
@@ -29,9 +30,14 @@ if TYPE_CHECKING:
     from llminspect.model.opened import Description
     from llminspect.model.spec import TensorSpec
 
+    Part = tuple[NumberType, Array]
+
 
 SHAPES = {"V D", "HE D", "KE D", "D HE", "F D", "D F"}
 """Of the arrays that are multiplied with, or looked up in, and nothing else."""
+
+SHARED = re.compile(r".*feedforward\.(shared\.)?(gate|up|down)\.weight")
+"""Such are these, however wide."""
 
 FEW = 4
 """Rows of x up to which the weights are only ever in registers."""
@@ -123,6 +129,50 @@ class Blocks(RowsOnDemand):
             other.result()
 
 
+class ExpertMatrices:
+    """Matrices [X, O, I], each as a type and its blocks; one is looked at as `experts[x]`.
+
+    With `checked` that raises ModelError where, at the first time, a weight of it is NaN or infinite.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        parts: Sequence[tuple[NumberType, Array]],
+        threads: int,
+        checked: bool,
+        made_as: type[Blocks] = Blocks,
+    ) -> None:
+        self._name, self._parts, self._threads, self._checked, self._made_as = name, parts, threads, checked, made_as
+        self._made: dict[int, Blocks] = {}
+        kind, (rows, row_bytes) = parts[0][0], parts[0][1].shape
+        self.shape, self.dtype = (len(parts), rows, row_bytes // kind.bytes * kind.weights), np.dtype(np.float32)
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __getitem__(self, index: int) -> Blocks:
+        if index not in self._made:
+            matrix = self._made_as(*self._parts[index], self._threads)
+            if self._checked and not matrix.finite():
+                raise not_finite([f"{self._name}, expert {index}"])
+            self._made[index] = matrix
+        return self._made[index]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.stack([np.asarray(Blocks(*part, self._threads)) for part in self._parts]).astype(dtype, copy=False)
+
+    def finite(self) -> bool:
+        """Whether no weight is NaN or infinite."""
+        return all(Blocks(*part, self._threads).finite() for part in self._parts)
+
+    def becoming(self, kind: type[Blocks]) -> ExpertMatrices | None:
+        """The same as another kind of matrices, where each can become one."""
+        if any(Blocks(*part, self._threads).becoming(kind) is None for part in self._parts):
+            return None
+        return ExpertMatrices(self._name, self._parts, self._threads, self._checked, kind)
+
+
 @cache
 def _helpers(threads: int) -> Any:
     from concurrent.futures import ThreadPoolExecutor
@@ -139,11 +189,12 @@ def matrices(description: Description, finite: bool = True) -> dict[str, Any]:
         return {}
     found = {spec.name: kept for spec in description.specs if (kept := _kept(description, spec)) is not None}
     threads = number() if found else 1
-    by_name = {name: Blocks(*kept, threads) for name, kept in found.items()}
+    by_name = {name: Blocks(*parts, threads) for name, parts in found.items() if isinstance(parts, tuple)}
     wrong = [name for name, matrix in by_name.items() if finite and not matrix.finite()]
     if wrong:
         raise not_finite(wrong)
-    return by_name
+    stacked = {name: parts for name, parts in found.items() if isinstance(parts, list)}
+    return by_name | {name: ExpertMatrices(name, parts, threads, finite) for name, parts in stacked.items()}
 
 
 def units(width: int) -> int:
@@ -157,23 +208,44 @@ class _Bits(np.ndarray[Any, np.dtype[Any]]):
     __array_ufunc__ = None  # type: ignore[assignment]
 
 
-def _kept(description: Description, spec: TensorSpec) -> tuple[NumberType, Array] | None:
-    """The type and the bytes [O, bytes of a row] of a matrix; None for one that becomes float32.
+def _kept(description: Description, spec: TensorSpec) -> Part | list[Part] | None:
+    """A matrix, or those of experts, as a type and the bytes [O, bytes of a row]; None for one that becomes float32.
 
     They are as they lie in the file, where its rows have the core's order.
     """
     located, config = description.located, description.config
     assert located is not None
-    weights, name = located.weights, getattr(spec, located.format)
+    weights, of_experts = located.weights, spec.shape.startswith("X ") and spec.shape.count(" ") == 2
+    names, fix, one = spec.sources(located.format), spec.fix(located.format), getattr(spec, located.format)
     assert weights is not None
-    if spec.shape not in SHAPES or not isinstance(name, str) or not weights.stores(name):
+    if not (of_experts or spec.shape in SHAPES or SHARED.fullmatch(spec.name)):
         return None
-    kind = COMPILED.get(weights.tensors[name].type)
-    if kind is None or len(weights.tensors[name].shape) != 2 or not _repeated(weights, name, spec, config):
+    if not isinstance(one, str) and (not of_experts or fix is not None):
         return None
-    # What a file has otherwise than the core is the order of numbers, or of rows: so with bytes as with numbers.
-    bits: Array = weights.raw(name).view(f"u{kind.bytes}" if kind.weights == 1 else "u1").view(_Bits)
-    fix = spec.fix(located.format)
+    parts = []
+    for name in names:
+        kind = COMPILED.get(weights.tensors[name].type) if weights.stores(name) else None
+        axes = 3 if of_experts and isinstance(one, str) else 2
+        if kind is None or len(weights.tensors[name].shape) != axes or not _repeated(weights, name, spec, config):
+            return None
+        blocks = _in_order(kind, weights, name, spec, fix, config)
+        if blocks is None:
+            return None
+        parts += [(kind, blocks_OB) for blocks_OB in (blocks if axes == 3 else [blocks])]
+    *count, rows, width = expanded_shape(spec.shape, config.sizes)
+    right = [blocks_OB.shape == (rows, width // kind.weights * kind.bytes) for kind, blocks_OB in parts]
+    if not all(right) or len(parts) != (count[0] if count else 1):
+        raise ModelError(f"tensor {spec.name} has not the shape {(*count, rows, width)} that the configuration says")
+    return parts if of_experts else parts[0]
+
+
+def _in_order(
+    kind: NumberType, weights: WeightFile, name: str, spec: TensorSpec, fix: Any, config: Config
+) -> Array | None:
+    """The bytes [..., O, bytes of a row] of a tensor in the core's order; None where it is not the order alone."""
+    # So with bytes as with numbers.
+    raw = weights.bytes_of(name).reshape(*weights.tensors[name].shape[:-1], -1)
+    bits: Array = raw.view(f"u{kind.bytes}" if kind.weights == 1 else "u1").view(_Bits)
     with understood(f"tensor {spec.name}"):
         try:
             bits = bits if fix is None else fix(bits, config)
@@ -183,20 +255,17 @@ def _kept(description: Description, spec: TensorSpec) -> tuple[NumberType, Array
         if kind.bytes == 4:  # To turn float32 numbers each time saves no byte: they are prepared.
             return None
         bits = np.ascontiguousarray(bits)
-    blocks_OB = bits.view(np.ndarray).view("u1")
-    blocks_OB.flags.writeable = False
-    rows, width = expanded_shape(spec.shape, config.sizes)
-    if blocks_OB.shape != (rows, width // kind.weights * kind.bytes):
-        raise ModelError(f"tensor {spec.name} has not the shape {(rows, width)} that the configuration says")
-    return kind, blocks_OB
+    blocks = bits.view(np.ndarray).view("u1")
+    blocks.flags.writeable = False
+    return blocks
 
 
 def _repeated(weights: WeightFile, name: str, spec: TensorSpec, config: Config) -> bool:
     """Whether tensors that should repeat this one do so byte for byte, and others say what they should."""
-    own = weights.bytes_of(name)
+    bytes_B = weights.bytes_of(name)
     return all(
-        np.array_equal(weights.bytes_of(copied), own)
+        np.array_equal(weights.bytes_of(copied), bytes_B)
         if copy.of
-        else not differs(weights.array(copied), copy, own, config)
+        else not differs(weights.array(copied), copy, bytes_B, config)
         for copied, copy in spec.copies
     )
