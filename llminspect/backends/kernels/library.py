@@ -22,6 +22,7 @@ _FUNCTIONS: dict[str, tuple[object, ...]] = {
     "rounded": (*_MATRIX, _ARRAY, _SIZE, _SIZE, *_RESULT),
     "many": (*_MATRIX, _ARRAY, _SIZE, _SIZE, _SIZE, *_RESULT, _ARRAY),
 }
+REINSTALL = "pip install --force-reinstall --no-deps llminspect-cli, where there is a C compiler; or --kernels none"
 
 
 @cache
@@ -31,7 +32,7 @@ def library() -> ctypes.CDLL:
     if not found:
         raise UserError(
             "the compiled products are not there: no C compiler was found when llminspect was installed",
-            "pip install --force-reinstall --no-deps llminspect-cli, where there is one; or --kernels none",
+            REINSTALL,
         )
     try:
         opened = ctypes.CDLL(str(found[0]))
@@ -40,6 +41,8 @@ def library() -> ctypes.CDLL:
     if not opened.usable():
         raise UserError("this processor has no AVX2, which the compiled products need", "--kernels none does without")
     for name, arguments in _FUNCTIONS.items():
-        function = getattr(opened, name)
+        function = getattr(opened, name, None)
+        if function is None:
+            raise UserError("the compiled products are those of another version of llminspect", REINSTALL)
         function.argtypes, function.restype = arguments, None
     return opened

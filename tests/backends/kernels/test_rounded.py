@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from llminspect.backends.kernels import library as kernels_library
 from llminspect.backends.kernels.library import library
 from llminspect.backends.kernels.matrices import UNIT, WORTH_SHARING
 from llminspect.backends.kernels.rounded import PIECE, RoundedBlocks
 from llminspect.core.array import linear
+from llminspect.errors import UserError
 from llminspect.files.quant_types import COMPILED
 from llminspect.opening import open_model
 from tests.backends.kernels.test_blocks import numpys, random_blocks
@@ -142,3 +144,13 @@ def test_every_output_says_it(called: Program, tmp_path: Any) -> None:
 def test_what_it_cannot_serve_is_refused(called: Program, more: tuple[str, ...], message: str) -> None:
     ran = called("forward", "the cat", "--precision", "int8", *more)
     assert ran.code == 2 and message in ran.err and ran.out == ""
+
+
+def test_a_library_of_another_version_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(kernels_library._FUNCTIONS, "of_a_later_version", ())
+    library.cache_clear()
+    try:
+        with pytest.raises(UserError, match="another version"):
+            library()
+    finally:
+        library.cache_clear()
