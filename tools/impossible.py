@@ -49,7 +49,8 @@ def opened(config: dict[str, Any]) -> Any:
 def faults(
     name: str, folder: Path, counts: Counter[str], seen: set[tuple[str, str]], unnamed: set[str]
 ) -> Iterator[str]:
-    shutil.copy(GOLDEN / name / "model.safetensors", folder)
+    for path in (GOLDEN / name).glob("model*.safetensors*"):
+        shutil.copy(path, folder)
     for file in ("config.json", "config.older.json"):
         config = json.loads((GOLDEN / name / file).read_text())
         whole = opened(config)
