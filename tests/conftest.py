@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import drawn
 from tests.pages.browser import found as find_browser
 from tests.started import end_all
 
@@ -39,6 +40,11 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 ROOT = Path(__file__).parent.parent
+
+
+def pytest_configure() -> None:
+    """The weights of the golden models: written once, before the workers start."""
+    drawn.make_all()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -11,8 +11,11 @@ attention weights, the residual stream (after the embedding and after each layer
 from __future__ import annotations
 
 import json
+import math
+import re
 import shutil
 import sys
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,11 +43,15 @@ import golden_state
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from transformers.utils import logging
+
+from tests import drawn as drawn_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 GREEDY_TOKENS = 12
+KINDS = {None: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 SMALLEST_MARGIN = 1e-3
 """Between the best and the second logit of a greedy step, so that float noise decides nothing."""
 
@@ -55,36 +62,98 @@ def computed(model: Any, name: str) -> bool:
     return waves or name.endswith("rotary_embeddings.inv_freq")
 
 
-def randomize(model: Any, generator: torch.Generator, rounded_to: torch.dtype | None) -> None:
-    """Weights that leave the size of the numbers as it is, and biases and norms far from 0 and 1."""
+def ranges(model: Any) -> Iterator[tuple[Any, float, float]]:
+    """Each tensor that is drawn, the mean and the spread of its numbers: weights that leave the size of the numbers as
+    it is, and biases and norms far from 0 and 1."""
     norms = {f"{name}.weight" for name, module in model.named_modules() if "norm" in type(module).__name__.lower()}
     name_of_kind = type(model).__name__
     unscaled = name_of_kind.startswith(("Gemma3n", "Gemma4"))
     offset = 0.0 if "Gemma" in name_of_kind and not unscaled else 1.0
+    for name, tensor in model.named_parameters():
+        if computed(model, name):
+            continue
+        if name in norms:
+            less = 0.4 if unscaled and name.endswith("q_norm.weight") else 1.0  # It does not scale its scores either.
+            yield tensor, less * offset, less * 0.3
+        elif tensor.ndim == 1 or name.endswith("bias"):
+            yield tensor, 0.0, 0.3
+        elif "embed" in name or "shared" in name or "wte" in name or "wpe" in name or "relative" in name:
+            # Some scale it by √D.
+            yield tensor, 0.0, 0.3 if getattr(model.config, "scale_embedding", False) else 1.0
+        else:  # T5 does not scale its scores.
+            yield tensor, 0.0, (0.3 if name.endswith("Attention.q.weight") else 1.0) * 1.5 / tensor.shape[-1] ** 0.5
+    for name, tensor in model.named_buffers():
+        if name.endswith("layer_scalar"):
+            yield tensor, 0.9, 0.06
+        if name.endswith("bias"):
+            yield tensor, 0.0, 0.3
+
+
+def randomize(model: Any, generator: torch.Generator) -> None:
     with torch.no_grad():
-        for name, tensor in model.named_parameters():
-            if computed(model, name):
-                continue
-            noise = torch.randn(tensor.shape, generator=generator)
-            if name in norms:
-                value = offset + 0.3 * noise
-                if unscaled and name.endswith("q_norm.weight"):  # It does not scale its scores either.
-                    value *= 0.4
-            elif tensor.ndim == 1 or name.endswith("bias"):
-                value = 0.3 * noise
-            elif "embed" in name or "shared" in name or "wte" in name or "wpe" in name or "relative" in name:
-                # Some scale it by √D.
-                value = 0.3 * noise if getattr(model.config, "scale_embedding", False) else noise
-            else:
-                value = noise * 1.5 / tensor.shape[-1] ** 0.5
-                if name.endswith("Attention.q.weight"):  # T5 does not scale its scores.
-                    value *= 0.3
-            tensor.copy_(value if rounded_to is None else value.to(rounded_to).to(torch.float32))
-        for name, tensor in model.named_buffers():
-            if name.endswith("layer_scalar"):
-                tensor.copy_(0.8 + 0.2 * torch.rand(tensor.shape, generator=generator))
-            if name.endswith("bias"):
-                tensor.copy_(0.3 * torch.randn(tensor.shape, generator=generator))
+        for tensor, mean, spread in ranges(model):
+            tensor.copy_(mean + spread * torch.randn(tensor.shape, generator=generator))
+
+
+def saved(model: Any) -> dict[str, torch.Tensor]:
+    """The tensors as the reference writes them into a file, which is not always how it names and cuts its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        return load_file(Path(folder) / "model.safetensors")
+
+
+def described(model: Any, family: Any) -> list[str]:
+    """The lines of `tests/drawn.py`: written once with each tensor filled with its mean, once with what lies a spread
+    above, the files show what comes of them."""
+    files = []
+    for share in (0.0, 1.0):
+        with torch.no_grad():
+            for tensor, mean, spread in ranges(model):
+                tensor.fill_(mean + share * spread)
+        files.append(saved(model))
+    rows: dict[tuple[str, str], list[tuple[str, ...]]] = {}
+    for name, low in files[0].items():
+        shape, above = "x".join(map(str, low.shape)) or "-", files[1][name] - low
+        if (low == low.flatten()[0]).all():
+            if not torch.allclose(above, above.flatten()[0]):
+                raise SystemExit(f"{family.name}: {name} is made of parts that are drawn in several ways")
+            numbers = f"{shape} {low.flatten()[0]:.3g} {above.flatten()[0]:.3g}"
+        else:
+            numbers = " ".join([shape, "=", *(str(value) for value in low.flatten().numpy())])
+        final = family.renamed(name)
+        rows.setdefault((re.sub(r"\d+", "{}", final), numbers), []).append(tuple(re.findall(r"\d+", final)))
+    return [f"{name} {numbers}" for (pattern, numbers), at in rows.items() for name in together(pattern, at)]
+
+
+def together(pattern: str, at: list[tuple[str, ...]]) -> list[str]:
+    """One name with braces for all, where they are every combination of some numbers; else a name each."""
+    axes = [sorted(set(axis), key=int) for axis in zip(*at, strict=True)]
+    if math.prod(map(len, axes)) == len(at):
+        at = [tuple(axis[0] if len(axis) == 1 else "{" + ",".join(axis) + "}" for axis in axes)]
+    return [pattern.format(*numbers) for numbers in at]
+
+
+def drawn(family: Any, config: Any, description: str) -> Any:
+    """The model with the numbers of a description, as the reference reads them from a file."""
+    found = {}
+    for name, dtype, array in drawn_weights.tensors(description):
+        numbers = torch.from_numpy(array.view(np.int16) if dtype == "BF16" else array)
+        found[name] = numbers.view(torch.bfloat16) if dtype == "BF16" else numbers
+    model = family.model(config)
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        path = Path(folder) / "model.safetensors"
+        names = {family.renamed(name): name for name in [*load_file(path), *["lm_head.weight"] * family.untied]}
+        save_file({names[name]: tensor for name, tensor in found.items()}, path, {"format": "pt"})
+        model, notes = type(model).from_pretrained(
+            folder, config=config, dtype=torch.float32, output_loading_info=True
+        )
+    if family.untied:
+        model.lm_head.weight = torch.nn.Parameter(found["lm_head.weight"])
+    wrong = [name for name in notes["missing_keys"] if not computed(model, name)]
+    if wrong or notes["mismatched_keys"]:
+        raise SystemExit(f"{family.name}: not loaded: {wrong} {notes['mismatched_keys']}")
+    return model.eval()
 
 
 @contextmanager
@@ -201,16 +270,18 @@ def expected_values(family: Any, model: Any, ids: torch.Tensor) -> dict[str, np.
 
 def make(family: Any, folder: Path) -> None:
     config = family.config()
+    model = family.model(config)
+    if family.untied:
+        model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.lm_head.weight))
+    lines = described(model, family)
     for seed in range(100):
-        generator = torch.Generator().manual_seed(seed)
-        torch.manual_seed(seed)
-        model = family.model(config).eval()
-        if family.untied:
-            model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.lm_head.weight))
-        randomize(model, generator, family.rounded_to)
-        ids = torch.randint(3, family.vocabulary, (1, family.tokens), generator=generator)
+        description = "\n".join([f"seed {seed} {KINDS[family.rounded_to]}", *lines]) + "\n"
+        model = drawn(family, config, description)
+        ids = torch.randint(3, family.vocabulary, (1, family.tokens), generator=torch.Generator().manual_seed(seed))
         if family.padding:
             ids[:, -family.padding :] = config.pad_token_id
+        if getattr(config, "token_dropout", False) and config.mask_token_id not in ids:
+            continue
         try:
             with torch.no_grad(), in_float64():
                 values = expected_values(family, exact(model, family.untied), ids)
@@ -220,8 +291,8 @@ def make(family: Any, folder: Path) -> None:
     else:
         raise SystemExit(f"{family.name}: no seed gives choices that are clear")
     shutil.rmtree(folder, ignore_errors=True)
-    saved = model if family.rounded_to is None else model.to(family.rounded_to)
-    saved.save_pretrained(folder, max_shard_size=family.shard)
+    whole = model if family.rounded_to is None else model.to(family.rounded_to)
+    whole.save_pretrained(folder, max_shard_size=family.shard)
     (folder / "generation_config.json").unlink(missing_ok=True)
     if family.published:
         as_published(family, folder)
@@ -229,7 +300,18 @@ def make(family: Any, folder: Path) -> None:
     older = golden_older.older_form(written)
     (folder / "config.older.json").write_text(json.dumps(older, indent=2, sort_keys=True) + "\n")
     np.savez_compressed(folder / "expected.npz", **values)
-    print(f"{family.name}: seed {seed}, {sum(file.stat().st_size for file in folder.iterdir()) / 1000:.0f} kB")
+    (folder / drawn_weights.DESCRIPTION).write_text(description)
+    before = read(folder)
+    drawn_weights.make(folder)
+    after = read(folder)
+    if before.keys() != after.keys() or not all(torch.equal(before[name], after[name]) for name in before):
+        raise SystemExit(f"{family.name}: what is drawn is not what the reference would write")
+    size = sum(file.stat().st_size for file in folder.iterdir() if file.suffix != ".safetensors")
+    print(f"{family.name}: seed {seed}, {size / 1000:.0f} kB")
+
+
+def read(folder: Path) -> dict[str, torch.Tensor]:
+    return {name: tensor for path in folder.glob("*.safetensors") for name, tensor in load_file(path).items()}
 
 
 def as_published(family: Any, folder: Path) -> None:
@@ -242,6 +324,7 @@ def as_published(family: Any, folder: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     target, wanted = Path(arguments[0]), set(arguments[1:])
+    logging.disable_progress_bar()
     for family in [
         *golden_families.FAMILIES,
         *golden_grown.FAMILIES,
