@@ -57,7 +57,7 @@ docs: .venv/installed-dev models  ## Runs every command of the docs and compares
 	$(BIN)/python -m tools.book $(if $(WRITE),--write)
 
 golden:  ## Records the numbers of every family with the reference implementation (needs the extra `golden`).
-	$(BIN)/python tools/make_golden.py tests/golden
+	PYTHONPATH=. $(BIN)/python tools/make_golden.py tests/golden
 
 bench: .venv/installed-dev  ## Times everything, beside its peers where they are installed.
 	$(BIN)/python -m tests.bench

@@ -65,14 +65,16 @@ def noise(key: str, shape: tuple[int, ...]) -> Array:
     """Of mean 0 and spread 1, all within ±3."""
     count = math.prod(shape)
     parts = np.frombuffer(hashlib.shake_128(key.encode()).digest(6 * count), "<u2").reshape(count, 3)
-    return ((parts.sum(axis=1, dtype=np.int64) - 3 * 32767.5) / 32768).reshape(shape)
+    found: Array = (parts.sum(axis=1, dtype=np.int64) - 3 * 32767.5) / 32768
+    return found.reshape(shape)
 
 
 def rounded(values: Array, kind: str) -> Array:
     if kind != "BF16":
         return values.astype({"F32": "<f4", "F16": "<f2"}[kind])
-    bits = values.astype("<f4").view("<u4")
-    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype("<u2")
+    bits: Array = values.astype("<f4").view("<u4")
+    whole: Array = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+    return whole.astype("<u2")
 
 
 def file_of(named: dict[str, tuple[str, Array]], stamp: str) -> bytes:
@@ -105,7 +107,7 @@ def make(folder: Path) -> None:
     drawn = {name: (kind, array) for name, kind, array in tensors(description)}
     for file in files:
         part = {name: of for name, of in drawn.items() if not places or places[name] == file}
-        beside = folder / f".{file}.{os.getpid()}"
+        beside = folder / file.replace(".safetensors", f".{os.getpid()}.safetensors")
         beside.write_bytes(file_of(part, stamp))
         beside.replace(folder / file)
 

@@ -1,6 +1,6 @@
 """Make the golden adapters: LoRA by PEFT on golden models, and what the reference computes with them merged.
 
-    python tools/golden_adapters.py tests/golden [adapter ...]
+    PYTHONPATH=. python tools/golden_adapters.py tests/golden [adapter ...]
 
 A folder an adapter in `tests/golden/adapters`: its two files as PEFT saves them, and `expected.npz` with the ids and
 the logits, computed in float64.
@@ -19,6 +19,8 @@ import peft
 import torch
 import transformers
 from make_golden import exact, in_float64
+
+from tests.drawn import make_all
 
 LLAMA, GPT2, BERT = transformers.LlamaForCausalLM, transformers.GPT2LMHeadModel, transformers.BertForMaskedLM
 ADAPTERS: dict[str, tuple[str, Any, dict[str, Any]]] = {
@@ -86,6 +88,7 @@ def make(name: str, golden: Path) -> None:
 
 
 def main(arguments: list[str]) -> None:
+    make_all(Path(arguments[0]))
     for name in arguments[1:] or ADAPTERS:
         make(name, Path(arguments[0]))
 

@@ -25,6 +25,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.drawn import make_all
+
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
 INPUTS: dict[str, str | bytes] = {
     "lines": "Alice gave Bob her book\n\nnaïve café 👩🏽‍🚀\nA cat sat.\n",
@@ -253,6 +255,7 @@ def record(target: Path) -> None:
     lines, since = command_lines(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="json-matrix-") as temporary:
         work = Path(temporary).resolve()
+        make_all(GOLDEN)
         (work / "golden").symlink_to(GOLDEN)
         (work / "inputs").mkdir()
         for name, content in INPUTS.items():

@@ -1,11 +1,11 @@
 """Make the golden data: for each family a tiny random model and what the reference implementation computes with it.
 
-    python tools/make_golden.py tests/golden [family ...]
+    PYTHONPATH=. python tools/make_golden.py tests/golden [family ...]
 
 Needs torch and transformers (the extra `golden`). A folder a family: `config.json` in today's form, `config.older.json`
-in the form that most published models have, the weights as safetensors, and `expected.npz`: the ids, the logits, the
-attention weights, the residual stream (after the embedding and after each layer, the last before the final norm) and
-12 tokens chosen greedily, each from a whole new pass. Everything is computed and written in float64.
+in the form that most published models have, `weights.txt` (see `tests/drawn.py`), and `expected.npz`: the ids, the
+logits, the attention weights, the residual stream (after the embedding and after each layer, the last before the final
+norm) and 12 tokens chosen greedily, each from a whole new pass. Everything is computed and written in float64.
 """
 
 from __future__ import annotations
@@ -89,10 +89,11 @@ def ranges(model: Any) -> Iterator[tuple[Any, float, float]]:
             yield tensor, 0.0, 0.3
 
 
-def randomize(model: Any, generator: torch.Generator) -> None:
+def randomize(model: Any, generator: torch.Generator, rounded_to: torch.dtype | None) -> None:
     with torch.no_grad():
         for tensor, mean, spread in ranges(model):
-            tensor.copy_(mean + spread * torch.randn(tensor.shape, generator=generator))
+            value = mean + spread * torch.randn(tensor.shape, generator=generator)
+            tensor.copy_(value if rounded_to is None else value.to(rounded_to))
 
 
 def saved(model: Any) -> dict[str, torch.Tensor]:
@@ -133,20 +134,20 @@ def together(pattern: str, at: list[tuple[str, ...]]) -> list[str]:
     return [pattern.format(*numbers) for numbers in at]
 
 
-def drawn(family: Any, config: Any, description: str) -> Any:
+def drawn(family: Any, description: str) -> Any:
     """The model with the numbers of a description, as the reference reads them from a file."""
     found = {}
     for name, dtype, array in drawn_weights.tensors(description):
         numbers = torch.from_numpy(array.view(np.int16) if dtype == "BF16" else array)
         found[name] = numbers.view(torch.bfloat16) if dtype == "BF16" else numbers
-    model = family.model(config)
+    model = family.model(family.config())
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
         path = Path(folder) / "model.safetensors"
         names = {family.renamed(name): name for name in [*load_file(path), *["lm_head.weight"] * family.untied]}
         save_file({names[name]: tensor for name, tensor in found.items()}, path, {"format": "pt"})
         model, notes = type(model).from_pretrained(
-            folder, config=config, dtype=torch.float32, output_loading_info=True
+            folder, config=family.config(), dtype=torch.float32, output_loading_info=True
         )
     if family.untied:
         model.lm_head.weight = torch.nn.Parameter(found["lm_head.weight"])
@@ -276,7 +277,7 @@ def make(family: Any, folder: Path) -> None:
     lines = described(model, family)
     for seed in range(100):
         description = "\n".join([f"seed {seed} {KINDS[family.rounded_to]}", *lines]) + "\n"
-        model = drawn(family, config, description)
+        model = drawn(family, description)
         ids = torch.randint(3, family.vocabulary, (1, family.tokens), generator=torch.Generator().manual_seed(seed))
         if family.padding:
             ids[:, -family.padding :] = config.pad_token_id

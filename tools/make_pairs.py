@@ -1,6 +1,6 @@
 """Record what the reference computes for pairs of texts, for pooled vectors, and for texts longer than the context.
 
-    python tools/make_pairs.py tests/golden
+    PYTHONPATH=. python tools/make_pairs.py tests/golden
 
 Needs torch and transformers (the extra `golden`), and the golden models. Pairs: transformers' tokenizer and model.
 Pooled vectors: the definitions of sentence-transformers' modules Pooling, Dense and Normalize, written out here on what
@@ -21,6 +21,8 @@ import torch
 import transformers as t
 from make_golden import exact, in_float64, stacked
 from tokenizers import models, pre_tokenizers, processors
+
+from tests.drawn import make_all
 
 WORDS = ["[PAD]", "<pad>", "[CLS]", "[SEP]", *(f"w{number}" for number in range(127))]
 FIRST, SECOND = "w3 w14 w15 w92", "w65 w35 w89 w79 w32 w38"
@@ -121,6 +123,8 @@ def beyond(plain: Any, start: int) -> dict[str, Any]:
 
 
 def main(golden: Path) -> None:
+    make_all(golden)
+
     def write(name: str, found: dict[str, dict[str, Any]]) -> None:
         arrays = {f"{of}/{key}": value for of, values in found.items() for key, value in values.items()}
         np.savez_compressed(golden / f"{name}.npz", **arrays)

@@ -1,6 +1,6 @@
 """Record what transformers' `generate` writes by a model's own settings, for tests/commands/test_model_settings.py.
 
-    python tools/record_generation.py tests/golden   (writes tests/golden/generation.json)
+    PYTHONPATH=. python tools/record_generation.py tests/golden   (writes tests/golden/generation.json)
 
 Needs torch and transformers (the extra `golden`). For each case the settings go into `generation_config.json` (or into
 `config.json`, as in older models) beside a model of the golden data, both read the same folder, and everything is
@@ -21,6 +21,8 @@ import make_golden
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from transformers import __version__ as version
+
+from tests.drawn import make_all
 
 SOURCE, PROMPT = [7, 31, 5, 90, 12, 66, 3], [7, 31, 5, 90, 31, 5]
 DRAWN = {"do_sample": True, "temperature": 0.7, "top_k": 20, "top_p": 0.9, "min_p": 0.02, "typical_p": 0.95}
@@ -123,6 +125,7 @@ def cut(ids: list[int], ends: int | list[int] | None) -> list[int]:
 
 
 def main(golden: Path) -> None:
+    make_all(golden)
     logging.disable(logging.WARNING)
     cases = []
     for family in FAMILIES:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 import transformers
 
+from tests.drawn import make_all
 from tests.model.golden import FOLDER
 from tests.model.heads_of import CASES, ids_of, model_with
 
@@ -32,4 +33,5 @@ def recorded(name: str) -> np.ndarray[Any, Any]:
 
 
 if __name__ == "__main__":
+    make_all()
     np.savez_compressed(FOLDER / "heads.npz", **{name: recorded(name) for name in CASES})

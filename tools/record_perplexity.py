@@ -3,7 +3,7 @@
 Needs torch and transformers, which the project itself does not, and SmolLM2 as a folder that transformers opens:
 
     python -m tests.bench.folder smollm2 FOLDER
-    python tools/record_perplexity.py tests/golden/perplexity.json FOLDER tests/golden/llama
+    PYTHONPATH=. python tools/record_perplexity.py tests/golden/perplexity.json FOLDER tests/golden/llama
 """
 
 from __future__ import annotations
