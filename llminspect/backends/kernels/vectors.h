@@ -17,7 +17,11 @@
 #else
 #define PUBLIC __attribute__((visibility("default")))
 #endif
+#ifdef ONE_FOR_ALL /* One function for all types and numbers of rows: slower, and soon compiled. For tests. */
+#define INLINE static __attribute__((noinline, noclone, unused)) TARGET
+#else
 #define INLINE static inline __attribute__((always_inline)) TARGET
+#endif
 
 typedef float floats __attribute__((vector_size(32)));
 typedef int32_t ints __attribute__((vector_size(32)));

@@ -38,7 +38,7 @@ def built(folder: Path, *options: str) -> Path:
 
 
 def test_the_code_for_any_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = built(tmp_path, "-O1", "-DPORTABLE", "-shared", "-fPIC", str(SOURCE))
+    made = built(tmp_path, "-O1", "-DONE_FOR_ALL", "-DPORTABLE", "-shared", "-fPIC", str(SOURCE))
     monkeypatch.setattr(library, "EXTENSION_SUFFIXES", [".so"])
     monkeypatch.setattr(library, "__file__", str(tmp_path / "library.py"))
     made.rename(tmp_path / "_products.so")
@@ -59,6 +59,7 @@ def test_the_code_for_any_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_nothing_beyond_its_arrays_is_read_or_written(tmp_path: Path) -> None:
     watched = (
         "-O1",
+        "-DONE_FOR_ALL",
         "-g",
         "-fsanitize=address,undefined",
         "-fno-sanitize-recover=all",
