@@ -87,6 +87,33 @@ EXPERTS: dict[str, tuple[Any, Any, str, str, dict[str, tuple[Any, ...]]]] = {
         "num_experts_per_tok",
         {**GROUPED, "use_qk_norm": SWITCH},
     ),
+    "afmoe": (
+        t.AfmoeConfig,
+        t.AfmoeForCausalLM,
+        "num_experts",
+        "num_experts_per_tok",
+        {
+            "num_dense_layers": (0, 1, 2),
+            "num_shared_experts": (1, 2),
+            "route_scale": FACTOR,
+            "mup_enabled": SWITCH,
+            "sliding_window": (3, 7),
+            "global_attn_every_n_layers": (2, 4),
+        },
+    ),
+    "exaone_moe": (
+        t.ExaoneMoeConfig,
+        t.ExaoneMoeForCausalLM,
+        "num_experts",
+        "num_experts_per_tok",
+        {
+            "first_k_dense_replace": (0, 1, 2),
+            "num_shared_experts": (1, 2),
+            "routed_scaling_factor": FACTOR,
+            "norm_topk_prob": SWITCH,
+            "sliding_window": (3, 7),
+        },
+    ),
     "minimax_m2": (t.MiniMaxM2Config, t.MiniMaxM2ForCausalLM, "num_local_experts", "num_experts_per_tok", {}),
 }
 OF_D = ("granitemoe", "granitemoeshared", "phimoe", "olmoe", "flex_olmo")
@@ -99,7 +126,7 @@ def drawing(name: str) -> Callable[[Random], Draw]:
         found = grouped(random) | perhaps(random, hidden_act=ACTIVATIONS, **choices)
         experts = random.randint(2, 6)
         found |= {count: experts} | ({chosen: random.randint(1, experts)} if chosen else {})
-        if name in ("ernie4_5_moe", "dots1", "glm4_moe"):
+        if name in ("ernie4_5_moe", "dots1", "glm4_moe", "afmoe", "exaone_moe"):
             found["moe_intermediate_size"] = random.randint(5, 20)
         if name in ("dots1", "glm4_moe"):
             groups = random.choice((1, 2, 3))
