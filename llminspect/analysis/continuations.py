@@ -6,6 +6,7 @@ The probability of a continuation is the product of those of its tokens, each gi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,6 +53,10 @@ class Continuation:
     mean_logprob: float
     """… and of their geometric mean, which tells more of continuations of different lengths."""
     tokens: list[ScoredToken]
+    share: float
+    """Its part of the probability that all the continuations have together."""
+    baseline_logprob: float | None = None
+    """With an experiment: `logprob` without it."""
 
 
 @dataclass(frozen=True)
@@ -70,34 +75,60 @@ def continuations(model: Model, prompt: Prompt, question: Question) -> tuple[lis
     """Each continuation with its score, the most probable first, and what is to be noted.
 
     A text and its continuation are tokenized together, as the model has learned to read them. Where the last tokens of
-    the text change by that, they are scored too, of all continuations alike. Raises UsageError for a model that does
-    not write on, for a continuation of no tokens, and for one that is too long or of ids that do not exist.
+    the text change by that, of all continuations, they are scored too. Raises UsageError for a model that does not
+    write on, for a continuation of no tokens, for one that changes tokens of the text where others do not, and for one
+    that is too long or of ids that do not exist.
     """
     if not model.can("generate") or not model.config.causal:
         if not model.config.causal and model.architecture.head is None:
-            raise UsageError(
-                f"--score: {model.name} sees the tokens that come after as well", "take one that writes on"
-            )
+            raise UsageError(f"--score: {model.name} sees the tokens that come after as well")
         raise no_next_token(model, "--score")
     check_prompt(model, prompt)
     wholes = list(_wholes(model, prompt, question))
-    shared = min(_common_start(prompt.ids, whole) for whole in wholes)
-    if not shared:
-        raise UsageError("the text and its continuations have no first token in common", "begin with another word")
+    shared = _shared(prompt, question.texts, wholes)
     for text, whole in zip(question.texts, wholes, strict=True):
         if len(whole) == shared:
             raise UsageError(f"--score {shortened(text)!r} gives no tokens", "give at least one character")
         check_prompt(model, prompt_of_ids(whole, model.tokenizer, None))
-    found = [
-        _continuation(model, text, whole[shared:], logprobs)
-        for text, whole, logprobs in zip(
-            question.texts, wholes, _logprobs(model, wholes, shared, question), strict=True
+    found = _logprobs(model, wholes, shared, question)
+    plain = None if question.taps is None else _logprobs(model, wholes, shared, replace(question, taps=None))
+    sums = np.array([np.sum(logprobs) for logprobs in found])
+    chances = np.exp(sums - sums.max())
+    scored = [
+        Continuation(
+            text,
+            list(whole[shared:]),
+            float(sums[at]),
+            float(sums[at]) / len(found[at]),
+            [
+                ScoredToken(token_id, token_text(model, token_id), logprob)
+                for token_id, logprob in zip(whole[shared:], found[at], strict=True)
+            ],
+            float(chances[at] / chances.sum()),
+            None if plain is None else float(np.sum(plain[at])),
         )
+        for at, (text, whole) in enumerate(zip(question.texts, wholes, strict=True))
     ]
-    changed = prompt.ids[shared:]
-    written = ", ".join(repr(token_text(model, token_id)) for token_id in changed)
+    changed = [token for token in prompt.tokens[shared:] if not token.special]
+    written = ", ".join(repr(token.text) for token in changed)
     notes = [f"scored from {written} on: the text and what follows it make other tokens there"] if changed else []
-    return sorted(found, key=lambda continuation: -continuation.logprob), notes
+    return sorted(scored, key=lambda continuation: -continuation.logprob), notes
+
+
+def _shared(prompt: Prompt, texts: Sequence[str], wholes: Sequence[Sequence[int]]) -> int:
+    """How many tokens of the text stay as they are, whatever follows."""
+    kept = [_common_start(prompt.ids, whole) for whole in wholes]
+    last = max((at + 1 for at, token in enumerate(prompt.tokens) if not token.special), default=len(prompt.ids))
+    changing = [text for text, count in zip(texts, kept, strict=True) if count < min(last, max(kept))]
+    if changing and max(kept) >= last:
+        raise UsageError(
+            f"--score {shortened(changing[0])!r} changes the last tokens of the text, and others do not",
+            "score it by itself, or begin it with a space",
+        )
+    if not min(kept):
+        text = texts[kept.index(0)]
+        raise UsageError(f"--score {shortened(text)!r} leaves no token of the text as it is", "begin it with a space")
+    return min(kept)
 
 
 def _common_start(ids: Sequence[int], others: Sequence[int]) -> int:
@@ -178,9 +209,3 @@ def _of_rows(model: Model, stream_TD: Array, ids: Sequence[int]) -> list[float]:
         rows_TV = log_softmax(model.logits(stream_TD[first : first + ROWS]).astype(np.float64))
         found += rows_TV[np.arange(len(part)), part].tolist()
     return found
-
-
-def _continuation(model: Model, text: str, ids: Sequence[int], logprobs: Sequence[float]) -> Continuation:
-    tokens = [ScoredToken(each, token_text(model, each), chance) for each, chance in zip(ids, logprobs, strict=True)]
-    whole = float(np.sum(logprobs))
-    return Continuation(text, list(ids), whole, whole / len(tokens), tokens)

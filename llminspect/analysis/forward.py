@@ -23,6 +23,7 @@ from llminspect.analysis.trace import feed_forward, routing, watch_pass
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.ranges import check_exists, parse_choice
 from llminspect.arguments.words import one_token
+from llminspect.core.numbers import several
 from llminspect.core.tap import Capture, Chain
 from llminspect.errors import UsageError
 from llminspect.model.heads import read_at
@@ -261,6 +262,8 @@ def _compared(model: Model, question: ForwardQuestion, prompt: Prompt, as_ids: b
         look.continuations(), as_ids, question.parse, None if experiments == ExperimentOptions() else taps
     )
     found, notes = continuations.continuations(model, prompt, compared)
+    left = len(found) - len(found[: look.top])
+    notes += [f"{several(left, 'continuation')} more {'is' if left == 1 else 'are'} not shown (--top)"] if left else []
     longest = len(prompt.ids) + max(len(continuation.ids) for continuation in found)
     return ForwardResult(
         prompt.text,

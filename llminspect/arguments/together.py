@@ -163,6 +163,7 @@ RULES: dict[str, list[Rule]] = {
             "{option} scores what follows and goes with no {other}",
             "ask for one at a time",
         ),
+        Rule("score scores excludes arrays", "{option} has no arrays to save", "--save FILE.json"),
         Rule("interactive needs lens", "--interactive goes with --lens here", "add --lens"),
     ],
     "generate": [
@@ -274,6 +275,7 @@ def _given(groups: tuple[Any, ...]) -> tuple[dict[str, str], set[str]]:
     if "save" in values:
         suffix = "" if values["save"] is None else values["save"].suffix
         facts["picture"] = ("--save", suffix not in ("", ".json", ".npz"))
+        facts["arrays"] = ("--save FILE.npz", suffix == ".npz")
         facts["numbers"] = ("--json", bool(values["json"] or values.get("lines") or suffix == ".json"))
     if values.get("paused") is False:
         given.discard("paused")

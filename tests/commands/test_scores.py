@@ -83,6 +83,11 @@ def test_where_text_and_continuation_share_a_token_both_are_scored_from_there(ca
     document = json.loads(out.out)
     assert [found["ids"] for found in document["scores"]] == [[7042], [4528]]
     assert "scored from ' ' on" in out.err
+    (tal,) = json.loads(called("forward", "The capi", "--score", "tal", "--json").out)["scores"]
+    assert [token["text"] for token in tal["tokens"]] == [" capital"]
+    assert "·capital" in called("forward", "The capi", "--score", "tal").out
+    refused = called("forward", CAPITAL, "--score", " Paris", "--score", "n't")
+    assert (refused.code, refused.out) == (2, "") and '"n\'t" changes the last tokens of the text' in refused.err
 
 
 def test_an_experiment_and_a_chat_are_scored_as_they_stand(smollm2: Model) -> None:
@@ -90,6 +95,8 @@ def test_an_experiment_and_a_chat_are_scored_as_they_stand(smollm2: Model) -> No
         scores(CAPITAL, smollm2, score=" Paris", ablate=ablated)[0].logprob for ablated in (None, "15.attention")
     )
     without = chances(CAPITAL + " Paris", smollm2, ablate="15.attention")[-1]
+    (found,) = scores(CAPITAL, smollm2, score=" Paris", ablate="15.attention")
+    assert found.baseline_logprob == pytest.approx(plain, abs=1e-5)
     assert changed == pytest.approx(without, abs=1e-4) and abs(changed - plain) > 0.1
     ways = scores("What is it?", smollm2, chat=True, score=["<|im_end|>", "A cat."])
     spelled = next(found for found in ways if found.text == "<|im_end|>")
@@ -100,7 +107,17 @@ def test_a_file_of_continuations_and_the_picture(called: Program, tmp_path: Path
     lines = tmp_path / "ways.txt"
     lines.write_text(" Paris\n\n London\n Saint-Germain\n")
     out = called("forward", CAPITAL, "--scores", str(lines), "--score", " Rome", "--top", "3", COLUMNS="80").out
-    assert out.count("·London") == 1 and "Germ" not in out and "98." in out and "its tokens, each" not in out
+    assert (
+        out.count("·London") == 1
+        and "of these" in out
+        and "Germ" not in out
+        and "98." in out
+        and "its tokens, each" not in out
+    )
+    short = json.loads(called("forward", CAPITAL, "--scores", str(lines), "--top", "1", "--json").out)
+    assert [round(found["share"], 2) for found in short["scores"]] == [0.98]
+    assert short["notes"] == ["2 continuations more are not shown (--top)"]
+    assert "--top 0" in called("forward", CAPITAL, "--score", " a", "--top", "0").out
     (tmp_path / "none.txt").write_text("\n")
     for given, words in (
         (("--scores", str(tmp_path / "none.txt")), "has no lines"),
@@ -108,6 +125,7 @@ def test_a_file_of_continuations_and_the_picture(called: Program, tmp_path: Path
         (("--score", ""), "gives no tokens"),
         (("--score", "a", "--target", "b"), "--score takes its place"),
         (("--score", "a", "--lens"), "goes with no --lens"),
+        (("--score", "a", "--save", str(tmp_path / "x.npz")), "has no arrays to save"),
     ):
         refused = called("forward", CAPITAL, *given)
         assert refused.code in (1 if "absent" in words else 2,) and words in refused.err and not refused.out

@@ -74,7 +74,7 @@ def test_info_shows_such_a_file(tmp_path: Path, called: Program) -> None:
 
 BROKEN: dict[str, tuple[list[tuple[str | bytes, Any]], str]] = {
     "none": ([("llama.vocab_size", 264)], "carries no tokenizer"),
-    "a kind not known": ([("tokenizer.ggml.model", "plamo2"), ("tokenizer.ggml.tokens", ["a"] * 264)], "'plamo2'"),
+    "a kind not known": ([("tokenizer.ggml.model", "plamo9"), ("tokenizer.ggml.tokens", ["a"] * 264)], "'plamo9'"),
     "a cut not known": (
         [
             ("tokenizer.ggml.pre", "strange") if key == "tokenizer.ggml.pre" else (key, value)
