@@ -76,7 +76,11 @@ RULES: dict[str, list[Rule]] = {
             "add --truncate N",
         ),
         Rule("pair excludes compare count truncate steps"),
-        Rule("paths needs file", "several texts were given", "one in quotes; files: --count --file PATH PATH"),
+        Rule(
+            "paths needs file",
+            "several texts were given",
+            "one in quotes; JSON to a file: --json > FILE; files: --count --file PATH PATH",
+        ),
         Rule("top_files budget by_line paths needs count", "{option} says nothing without {other}", "add --count"),
         Rule("prices needs cost", hint="add --cost with a name of that table"),
         Rule("budget excludes max_tokens_allowed", hint="give one of them"),

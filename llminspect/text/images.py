@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 FIT, SHORTER, TILE = 2048, 768, 512
 DETAILS = ("low", "high", "auto")
-_DATA = re.compile(r"data:image/[\w.+-]+;base64,")
+_DATA = re.compile(r"data:image/[\w.+-]+(?:;[^,;]*)*;base64,", re.IGNORECASE)
+_ADDRESS = re.compile(r"https?://.|data:.", re.IGNORECASE)
 
 
 def image_tokens(formula: ChatFormula, part: Mapping[str, Any], number: int) -> int:
@@ -38,7 +39,9 @@ def image_tokens(formula: ChatFormula, part: Mapping[str, Any], number: int) -> 
     inner = part.get("image_url")
     given: Mapping[str, Any] = inner if isinstance(inner, dict) else {"url": inner}
     url, detail = given.get("url"), given.get("detail", part.get("detail", "auto"))
-    if not isinstance(url, str) or detail not in DETAILS:
+    if detail not in DETAILS and isinstance(detail, str):
+        raise UsageError(f"the image of message {number} has the detail {detail!r:.40}", "low, high or auto")
+    if not isinstance(url, str) or detail not in DETAILS or not _ADDRESS.match(url):
         raise UsageError(
             f"the image of message {number} is no object of a url and a detail",
             '{"type": "image_url", "image_url": {"url": "data:image/png;base64,…", "detail": "low"}}',
@@ -52,6 +55,8 @@ def image_tokens(formula: ChatFormula, part: Mapping[str, Any], number: int) -> 
             size = image_size(base64.b64decode(url[found.end() :]))
     if size is None:
         what = "does not say its size" if found else "is at an address, which is not opened"
+        if not found and url.casefold().startswith("data:"):
+            what = "is no image in base64"
         raise UsageError(
             f"the image of message {number} {what}, so its tokens are not known",
             'give a PNG, JPEG, GIF or WebP as data:image/png;base64,…, or "detail": "low"',
@@ -80,7 +85,7 @@ def image_size(data: bytes) -> tuple[int, int] | None:
         size = _size(data)
     except (struct.error, IndexError):  # It ends too early.
         return None
-    return size if size and min(size) > 0 else None
+    return size if size and 0 < min(size) <= max(size) < 1 << 31 else None
 
 
 def _size(data: bytes) -> tuple[int, int] | None:

@@ -357,7 +357,9 @@ def test_images_count_by_openais_tiles(model: str, image: bytes | str, detail: s
     [
         ("gpt-4o", seen("https://example.org/a.png"), "is at an address"),
         ("gpt-4o", seen(b"BM not one of them"), "does not say its size"),
-        ("gpt-4o", seen(JPEG, detail="medium"), "no object of a url and a detail"),
+        ("gpt-4o", seen(JPEG, detail="medium"), "has the detail 'medium'"),
+        ("gpt-4o", seen("x", detail="low"), "no object of a url and a detail"),
+        ("gpt-4o", seen("data:text/plain;base64,QQ=="), "is no image in base64"),
         ("gpt-4.1-mini", seen(JPEG), "how gpt-4.1-mini counts it"),
         ("o200k_base", seen(JPEG), "how o200k_base counts it"),
         ("gpt-4o", ChatInput([{"role": "banana", "content": "x"}]), "no role 'banana'"),

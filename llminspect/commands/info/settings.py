@@ -25,7 +25,7 @@ SIZES = {
     "Q": "compressed queries",
 }
 _NAMES = {
-    "scale": "scores times",
+    "scale": "attention scores times",
     "rotary": "rotary positions",
     "local_rotary": "… with a window",
     "windowed": "layers with a window",

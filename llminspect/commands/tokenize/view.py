@@ -51,8 +51,11 @@ def headline(result: TokenizeResult) -> Text:
     facts = []
     if result.chat is not None:
         facts = [f"{message.count:,} {message.role}" for message in result.chat.messages[-8:]]
-        whose = "of the template" if result.chat.formula is None else "beside them, by OpenAI's formula"
-        facts.append(f"{result.chat.template:,} {whose}")
+        formula, rest = result.chat.formula, result.chat.template
+        if formula is not None and formula.images:
+            facts.append(f"{formula.images:,} of images")
+            rest -= formula.images
+        facts.append(f"{rest:,} " + ("of the template" if formula is None else "beside them, by OpenAI's formula"))
     elif result.characters is not None and result.bytes is not None:
         facts = [several(result.characters, "character"), several(result.bytes, "byte")]
         if result.count:
