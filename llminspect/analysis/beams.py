@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,8 +69,7 @@ def search_beams(
         cache follows the beams as they are reordered."""
         nonlocal cache, texts
         if parents and cache is not None:
-            kept = np.asarray(parents)
-            cache = replace(cache, layers=tuple(seen.of_texts(kept) for seen in cache.layers))
+            cache = cache.of_texts(np.asarray(parents))
         tap = changes.in_pass(first=not parents)
         result = model.run(np.asarray(ids)[:, None] if parents else np.asarray(prompt_ids)[None], tap, cache)
         cache = result.cache

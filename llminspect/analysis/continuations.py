@@ -7,6 +7,7 @@ The probability of a continuation is the product of those of its tokens, each gi
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,6 @@ from llminspect.analysis.candidates import NamedToken, token_text
 from llminspect.analysis.labels import no_next_token
 from llminspect.analysis.prompt import check_prompt, prompt_of_ids
 from llminspect.arguments.ranges import parse_ids, shortened
-from llminspect.core.cache import Cache
 from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Chain, Tap
 from llminspect.core.unembed import ROWS, log_softmax
@@ -152,15 +152,10 @@ def _wholes(model: Model, prompt: Prompt, question: Question) -> Iterator[list[i
         for text in question.texts:
             yield [item.token.id for item in encode_chat(tokenizer, [*parts, ChatPart(text, None, foreign=True)])]
         return
-    text_alone = prompt.text or ""
-    alone = [token.id for token in tokenizer.encode(text_alone, question.parse)]
     # What stands before the text's own tokens stays; what ends a text would come after what goes on.
-    starts = range(len(prompt.ids) - len(alone) + 1)
-    front = prompt.ids[
-        : next((at for at in starts if alone and prompt.ids[at : at + len(alone)] == alone), len(starts))
-    ]
+    front = [token.id for token in takewhile(lambda token: token.start is None, prompt.tokens)]
     for text in question.texts:
-        yield front + [token.id for token in tokenizer.encode(text_alone + text, question.parse)]
+        yield front + [token.id for token in tokenizer.encode((prompt.text or "") + text, question.parse)]
 
 
 def _logprobs(model: Model, wholes: Sequence[Sequence[int]], shared: int, question: Question) -> list[list[float]]:
@@ -176,7 +171,7 @@ def _logprobs(model: Model, wholes: Sequence[Sequence[int]], shared: int, questi
         ends_BT = np.asarray([wholes[index][shared:] for index in some])
         stream_BTD = np.repeat(np.asarray(read.stream_TD)[:, -1:], len(some), axis=0)
         if ends_BT.shape[1] > 1:
-            cache = _repeated(read.cache, len(some))
+            cache = None if read.cache is None else read.cache.of_texts(np.zeros(len(some), int))
             stream_BTD = np.concatenate([stream_BTD, np.asarray(model.run(ends_BT[:, :-1], cache=cache).stream_TD)], 1)
         for index, stream_TD, ids in zip(some, stream_BTD, ends_BT.tolist(), strict=True):
             found[index] = _of_rows(model, stream_TD, ids)
@@ -191,14 +186,6 @@ def _of_one_length(wholes: Sequence[Sequence[int]], shared: int) -> Iterator[lis
     for length, indices in by_length.items():
         size = max(1, TOKENS_AT_ONCE // length)
         yield from (indices[start : start + size] for start in range(0, len(indices), size))
-
-
-def _repeated(cache: Cache | None, times: int) -> Cache | None:
-    """What was read of the text, for so many continuations of it."""
-    if cache is None:
-        return None
-    rows = np.zeros(times, int)
-    return Cache(cache.length, tuple(seen.of_texts(rows) for seen in cache.layers), cache.source, cache.places)
 
 
 def _of_rows(model: Model, stream_TD: Array, ids: Sequence[int]) -> list[float]:

@@ -54,7 +54,8 @@ def forward(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardR
         how: Any = {"as_given": question.target_as_given, "language": look.target_language}
         model, prompt = decoder_and_target(model, prompt, look.target, look.target_ids, **how)
         as_ids = look.target_ids is not None or model.tokenizer is None
-        question = replace(question, look=replace(look, target=None, target_ids=None, target_language=None))
+        look_alone = replace(look, target=None, target_ids=None, target_language=None)
+        question = replace(question, look=look_alone, parse="text")  # As the target so far was read.
     elif look.target_ids is not None or look.target_language is not None:
         name = "--target-ids" if look.target_language is None else "--target-language"
         raise UsageError(f"{name}: {model.name} has no target apart from its text", "leave it out")

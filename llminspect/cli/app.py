@@ -180,13 +180,14 @@ def _report_usage(arguments: Sequence[str], error: Any) -> int:
     hint = f"see {context.command_path} --help" if context else None
     message = RANGE.sub(_range_in_words, error.format_message().rstrip("."))
     if words := LEFT_OVER.fullmatch(message):
-        message, hint = _left_over(words[1], arguments, hint)
+        of_text = context is not None and any(parameter.name == "text" for parameter in context.command.params)
+        message, hint = _left_over(words[1], arguments, of_text, hint)
     return _report(arguments, "usage", message, hint, error.exit_code)
 
 
+# What the parser of the command line says, in its own terms.
 RANGE = re.compile(r"in the range (?:(?P<low>[^\s<]+)<=)?x(?:<=(?P<high>\S+)|>=(?P<least>\S+))")
 LEFT_OVER = re.compile(r"Got unexpected extra argument(?:s|\(s\))? \((.*)\)", re.DOTALL)
-"""What the parser of the command line says, in its own terms."""
 
 
 def _range_in_words(found: re.Match[str]) -> str:
@@ -195,12 +196,12 @@ def _range_in_words(found: re.Match[str]) -> str:
     return range_in_words(found["low"] or found["least"], found["high"])
 
 
-def _left_over(words: str, arguments: Sequence[str], hint: str | None) -> tuple[str, str | None]:
+def _left_over(words: str, arguments: Sequence[str], of_text: bool, hint: str | None) -> tuple[str, str | None]:
     """What to say of words that no option takes: a text without its quotes, or a file after --json."""
     before = {word: arguments[at - 1] for at, word in enumerate(arguments) if at}
     if before.get(words) == "--json":
         return f"--json takes no file, and got {words}", f"--save {words}, or --json > {words}"
-    if arguments[0] in ("attend", "embed", "encode", "forward", "generate", "diff", "walk"):
+    if of_text:
         return f"{words!r} stands alone: one TEXT is read", f'put a text of several words in quotes: "… {words}"'
     return f"{words!r} is not expected", hint
 

@@ -127,6 +127,10 @@ class Cache:
             return self
         return replace(self, length=length, layers=tuple(seen.cut(length) for seen in self.layers))
 
+    def of_texts(self, rows: Array) -> Cache:
+        """Those of a batch that `rows` name, in that order; one may be named more than once."""
+        return replace(self, layers=tuple(seen.of_texts(rows) for seen in self.layers))
+
 
 @dataclass(frozen=True)
 class Pass:

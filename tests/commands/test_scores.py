@@ -11,6 +11,7 @@ import pytest
 import llminspect
 from llminspect.errors import UsageError
 from llminspect.opening import open_model
+from tests.fuzz.samples import llama, vocabulary
 from tests.model.golden import FOLDER
 
 if TYPE_CHECKING:
@@ -65,6 +66,18 @@ def test_continuations_of_any_length_go_through_together(family: str) -> None:
         whole = chances([*front, *found.ids], model)[len(front) - 1 :]
         assert found.logprob == pytest.approx(alone.logprob, abs=1e-5) == pytest.approx(sum(whole), abs=1e-5)
     assert sorted(found.text for found in together) == sorted(given)
+
+
+def test_what_a_tokenizer_puts_in_front_stays(tmp_path: Path) -> None:
+    words = vocabulary("llama", ["▁b", "▁H"])
+    (tmp_path / "small.gguf").write_bytes(llama(words, len(dict(words)["tokenizer.ggml.tokens"]), layers=1).build())
+    model = open_model(str(tmp_path / "small.gguf"))
+    (found,) = scores("H b", model, score=" H b")
+    front = model.tokenizer.wrap([]) if model.tokenizer else []
+    assert len(front) == 1 and len(found.ids) == 2
+    assert found.logprob == pytest.approx(sum(by_surprise("H b H b", found, model)), abs=1e-5)
+    (bare,) = scores("H b", model, score=" H b", special=False)
+    assert abs(bare.logprob - found.logprob) > 1e-4
 
 
 def test_of_an_encoder_decoder_it_is_the_target_that_goes_on() -> None:

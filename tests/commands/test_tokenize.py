@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import orjson
 import pytest
-from rich.console import Console
 
-from llminspect.analysis.compare_tokenizers import compare
 from llminspect.analysis.tokenize import truncate
 from llminspect.arguments.shared import SourceOptions
 from llminspect.arguments.tokenize import TokenizeOptions, parse_price
@@ -20,28 +17,15 @@ from llminspect.commands.tokenize.view import render
 from llminspect.errors import UsageError
 from llminspect.opening import open_tokenizer
 from llminspect.text.prompt import Prompt
+from tests.commands.tokenizing import compared, drawn
 from tests.conftest import ROOT
 from tests.schemas import assert_fits
 
 if TYPE_CHECKING:
-    from llminspect.analysis.compare_tokenizers import CompareResult
     from tests.conftest import Program
 
 REFERENCE = orjson.loads((Path(__file__).parent.parent / "golden" / "smollm2.json").read_bytes())
 HOSTILE = "\x1b[31mred\x1b[0m [bold]b[/bold] [/ \u202eevil\u202c nul\x00 \x9b2J a\u0301 \U0001f642"
-
-
-def drawn(rendering: Any, width: int, color: bool = False) -> str:
-    file = io.StringIO()
-    system: Any = "truecolor" if color else None
-    Console(file=file, width=width, force_terminal=color, color_system=system).print(rendering)
-    return file.getvalue()
-
-
-def compared(text: str, *names: str) -> CompareResult:
-    return compare(
-        [(name, open_tokenizer(name, offline=True)[0]) for name in names], text, SourceOptions(), TokenizeOptions()
-    )
 
 
 def test_every_recorded_text_has_its_recorded_ids(called: Program) -> None:

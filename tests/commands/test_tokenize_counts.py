@@ -9,12 +9,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from rich.console import Console
 
-from llminspect.analysis.compare_tokenizers import compare
 from llminspect.analysis.count import count as count_of_stream
 from llminspect.arguments.shared import SourceOptions
 from llminspect.arguments.tokenize import TokenizeOptions
@@ -22,26 +20,13 @@ from llminspect.commands.tokenize.view import render
 from llminspect.errors import UsageError
 from llminspect.opening import describe_model, open_tokenizer
 from tests.bench.folder import write_tokenizer
+from tests.commands.tokenizing import compared, drawn
 from tests.schemas import assert_fits
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from llminspect.analysis.compare_tokenizers import CompareResult
     from tests.conftest import Program
-
-
-def drawn(rendering: Any, width: int, color: bool = False) -> str:
-    file = io.StringIO()
-    system: Any = "truecolor" if color else None
-    Console(file=file, width=width, force_terminal=color, color_system=system).print(rendering)
-    return file.getvalue()
-
-
-def compared(text: str, *names: str) -> CompareResult:
-    return compare(
-        [(name, open_tokenizer(name, offline=True)[0]) for name in names], text, SourceOptions(), TokenizeOptions()
-    )
 
 
 def test_count_is_a_bare_number(called: Program) -> None:

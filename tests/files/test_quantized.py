@@ -7,7 +7,6 @@ number here.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,25 +18,12 @@ from llminspect.files.quant_types import BY_NAME
 from llminspect.files.quantized import opened
 from llminspect.files.safetensors import SafetensorsFile
 from llminspect.files.weights import dequantize
+from tests.files.quantized_files import CODES, CT, FOLDER, MODULE, NAME, SEED, STORED, of_floats, stored
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
-
-    from llminspect.files.weights import WeightFile
-
-FOLDER = Path(__file__).with_name("quantized")
-MODULE = "model.layers.0.mlp.up_proj"
-NAME = f"{MODULE}.weight"
-STORED = sorted(path.stem for path in FOLDER.iterdir())
-SEED = np.random.default_rng(5)
-CODES = SEED.integers(0, 127, (150, 200), dtype=np.uint8)  # Neither of E4M3's two NaN.
-CT = {"quant_method": "compressed-tensors", "format": "pack-quantized"}
-
-
-def stored(path: Path, config: dict[str, Any], **tensors: NDArray[Any]) -> WeightFile:
-    """A file of one module's parts, opened by such a configuration."""
-    save_file({f"{MODULE}.{part}": np.ascontiguousarray(array) for part, array in tensors.items()}, path)
-    return opened(SafetensorsFile(path), {"quantization_config": config})
 
 
 def assert_equal(got: NDArray[np.float32], expected: NDArray[Any], relative: float = 0.0) -> None:
@@ -65,20 +51,6 @@ def eight_bits(codes: NDArray[np.uint8], mantissa: int = 3, bias: int = 7) -> ND
         value = rest * 2.0 ** (1 - bias) if exponent == 0 else (1 + rest) * 2.0 ** (exponent - bias)
         out[place] = -value if code & 128 else value
     return out
-
-
-def of_floats(path: Path, config: dict[str, Any], scale: str, scales: NDArray[Any]) -> WeightFile:
-    """An FP8 matrix; numpy knows no such numbers, so its bytes are written as whole ones and called by their name."""
-    save_file({NAME: CODES, f"{MODULE}.{scale}": scales, f"{MODULE}.input_scale": np.ones(1, np.float32)}, path)
-    data = path.read_bytes()
-    path.write_bytes(renamed(data))
-    return opened(SafetensorsFile(path), {"quantization_config": config})
-
-
-def renamed(data: bytes) -> bytes:
-    length = int.from_bytes(data[:8], "little")
-    header = data[8 : 8 + length].replace(b'"U8"', b'"F8_E4M3"').rstrip()
-    return len(header).to_bytes(8, "little") + header + data[8 + length :]
 
 
 @pytest.mark.parametrize("stem", STORED)

@@ -3,51 +3,21 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
 from llminspect.errors import ModelError
 from llminspect.files.quantized import METHODS, opened
 from llminspect.files.safetensors import SafetensorsFile
+from tests.files.quantized_files import CT, FOLDER, NAME, STORED, of_floats, stored
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from pathlib import Path
 
-    from llminspect.files.weights import WeightFile
-
-FOLDER = Path(__file__).with_name("quantized")
-MODULE = "model.layers.0.mlp.up_proj"
-NAME = f"{MODULE}.weight"
-STORED = sorted(path.stem for path in FOLDER.iterdir())
-SEED = np.random.default_rng(5)
-CODES = SEED.integers(0, 127, (150, 200), dtype=np.uint8)  # Neither of E4M3's two NaN.
 GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 32}
-CT = {"quant_method": "compressed-tensors", "format": "pack-quantized"}
 GROUPS = {"g": {"targets": ["Linear"], "weights": {"num_bits": 4, "group_size": 32}}}
-
-
-def stored(path: Path, config: dict[str, Any], **tensors: NDArray[Any]) -> WeightFile:
-    """A file of one module's parts, opened by such a configuration."""
-    save_file({f"{MODULE}.{part}": np.ascontiguousarray(array) for part, array in tensors.items()}, path)
-    return opened(SafetensorsFile(path), {"quantization_config": config})
-
-
-def of_floats(path: Path, config: dict[str, Any], scale: str, scales: NDArray[Any]) -> WeightFile:
-    """An FP8 matrix; numpy knows no such numbers, so its bytes are written as whole ones and called by their name."""
-    save_file({NAME: CODES, f"{MODULE}.{scale}": scales, f"{MODULE}.input_scale": np.ones(1, np.float32)}, path)
-    data = path.read_bytes()
-    path.write_bytes(renamed(data))
-    return opened(SafetensorsFile(path), {"quantization_config": config})
-
-
-def renamed(data: bytes) -> bytes:
-    length = int.from_bytes(data[:8], "little")
-    header = data[8 : 8 + length].replace(b'"U8"', b'"F8_E4M3"').rstrip()
-    return len(header).to_bytes(8, "little") + header + data[8 + length :]
 
 
 def changed(value: Any, chance: np.random.Generator) -> Any:
