@@ -7,7 +7,7 @@ from random import Random  # noqa: TC003
 from typing import Any
 
 import transformers as t
-from variant_settings import EPSILONS, Draw, perhaps
+from variant_draw import EPSILONS, Draw, perhaps
 
 SWITCH = (True, False)
 BIASES = {"attention_bias": SWITCH, "mlp_bias": SWITCH}

@@ -7,8 +7,8 @@ from random import Random  # noqa: TC003
 from typing import Any
 
 import transformers as t
+from variant_draw import ACTIVATIONS, Draw, grouped, head_width, perhaps, with_rope
 from variant_later import FACTOR, SWITCH
-from variant_settings import ACTIVATIONS, Draw, grouped, head_width, perhaps, with_rope
 
 MULTIPLIERS = ("attention_multiplier", "embedding_multiplier", "residual_multiplier", "logits_scaling")
 GRANITE = {"attention_bias": SWITCH, **dict.fromkeys(MULTIPLIERS, FACTOR)}

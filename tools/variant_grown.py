@@ -14,8 +14,7 @@ import transformers as t
 import variant_latent
 import variant_settings
 from golden_later import EYE, QWEN_EYE
-from variant_later import BIASES, FACTOR, SQUARED, SWITCH
-from variant_settings import (
+from variant_draw import (
     ACTIVATIONS,
     BASES,
     EPSILONS,
@@ -27,6 +26,7 @@ from variant_settings import (
     perhaps,
     with_rope,
 )
+from variant_later import BIASES, FACTOR, SQUARED, SWITCH
 
 from tests.model.renamed import as_exaone, as_internlm2
 

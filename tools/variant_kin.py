@@ -9,8 +9,8 @@ from typing import Any
 
 import golden_kin
 import transformers as t
+from variant_draw import BASES, EPSILONS, Draw, Settings, perhaps
 from variant_encoders import ACTIVATIONS, HEADS, SWITCH
-from variant_settings import BASES, EPSILONS, Draw, Settings, perhaps
 
 KIN: dict[str, tuple[str, dict[str, tuple[Any, ...]]]] = {
     "data2vec-text": ("Data2VecText", {}),

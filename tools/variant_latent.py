@@ -7,8 +7,8 @@ from random import Random  # noqa: TC003
 from typing import Any
 
 import transformers as t
+from variant_draw import ACTIVATIONS, Draw, grouped, perhaps, rope
 from variant_later import FACTOR, SWITCH
-from variant_settings import ACTIVATIONS, Draw, grouped, perhaps, rope
 
 LATENT: dict[str, tuple[Any, Any, dict[str, tuple[Any, ...]]]] = {
     "youtu": (t.YoutuConfig, t.YoutuForCausalLM, {"rope_interleave": SWITCH}),

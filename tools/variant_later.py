@@ -7,7 +7,7 @@ from random import Random  # noqa: TC003
 from typing import Any
 
 import transformers as t
-from variant_settings import ACTIVATIONS, EPSILONS, Draw, grouped, head_width, layer_types, perhaps, with_rope
+from variant_draw import ACTIVATIONS, EPSILONS, Draw, grouped, head_width, layer_types, perhaps, with_rope
 
 SWITCH = (True, False)
 BIASES = {"attention_bias": SWITCH, "mlp_bias": SWITCH}

@@ -7,7 +7,7 @@ from random import Random  # noqa: TC003
 from typing import Any
 
 import transformers as t
-from variant_settings import ACTIVATIONS, EPSILONS, Draw, Settings, perhaps, rope
+from variant_draw import ACTIVATIONS, EPSILONS, Draw, Settings, perhaps, rope
 
 SWITCH = (True, False)
 SELDOM = (False, False, False, False, True)

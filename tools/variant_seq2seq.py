@@ -7,7 +7,7 @@ from random import Random  # noqa: TC003
 from typing import Any
 
 import transformers as t
-from variant_settings import ACTIVATIONS, Draw, perhaps
+from variant_draw import ACTIVATIONS, Draw, perhaps
 
 BARTS: dict[str, tuple[Any, Any]] = {
     "bart": (t.BartConfig, t.BartForConditionalGeneration),

@@ -8,7 +8,7 @@ from typing import Any
 
 import transformers as t
 from golden_rwkv import Rwkv7Config, RWKV7ForCausalLM
-from variant_settings import EPSILONS, Draw, grouped, perhaps, with_rope
+from variant_draw import EPSILONS, Draw, grouped, perhaps, with_rope
 
 SWITCH = (True, False)
 

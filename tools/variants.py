@@ -22,17 +22,13 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable  # noqa: TC003
-from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
-import golden_older
 import make_golden
-import numpy as np
+import numpy as np  # noqa: TC002
 import torch
-import transformers as t
 import variant_checks as checks
 import variant_encoders
 import variant_experts
@@ -44,246 +40,21 @@ import variant_older
 import variant_seq2seq
 import variant_settings
 import variant_state
-from safetensors.numpy import save_file
-from safetensors.torch import load_file
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
+from variant_computed import EAGER, changed, computed, computed_by_reference, eager, saved, texts, with_head
+from variant_draw import Draw  # noqa: TC002
+from variant_written import rewritten
 
 import llminspect
-from llminspect.analysis.prompt import decoder_and_target, prompt_of_ids
-from llminspect.analysis.vectors import vectors_at
 from llminspect.errors import UserError
-from llminspect.model.opened import Model  # noqa: TC001
 
 BOUND = checks.BOUND
 MOST_ROUNDING = 1e-3
 """Where the reference's float32 is off by more of the largest value, nothing can be said."""
-EAGER = {"attn_implementation": "eager", "experts_implementation": "eager"}
 MODULES = (
     *(variant_settings, variant_later, variant_latent, variant_encoders, variant_experts, variant_seq2seq),
     *(variant_state, variant_older, variant_grown, variant_kin),
 )
-HARMLESS: dict[str, Any] = {
-    "model_max_length": 4096,
-    "seq_length": 2048,
-    "max_new_tokens": 512,
-    "eos_token_ids": [2, 3],
-    "license": "apache-2.0",
-    "sliding_window_pattern": None,
-    "use_mrope": False,
-    "quantization_config": None,
-    "unsloth_version": "2025.3.1",
-    "use_cache": False,
-    "pretraining_tp": 4,
-    "transformers.js_config": {"dtype": "q4"},
-    "rope_interleaved": False,
-    "attention_dropout": 0.1,
-    "output_hidden_states": True,
-    "bos_token_id": None,
-    "mlp_bias": False,
-    "max_length": 20,
-    "tokenizer_class": "LlamaTokenizer",
-    "image_token_index": None,
-}
-"""Keys that published configurations hold beside those of their class, and that change nothing where it is not its."""
-
-
-OTHERS: dict[str, Any] = {
-    "use_sliding_window": True,
-    "sliding_window": 3,
-    "layer_types": ["sliding_attention"],
-    "attention_bias": True,
-    "rope_scaling": {"type": "linear", "factor": 2.0},
-    "partial_rotary_factor": 0.5,
-    "logit_scale": 0.5,
-    "logits_scaling": 2.0,
-    "embedding_multiplier": 2.0,
-    "residual_multiplier": 0.5,
-    "attention_multiplier": 0.5,
-    "attn_logit_softcapping": 3.0,
-    "final_logit_softcapping": 4.0,
-    "query_pre_attn_scalar": 5,
-    "clip_qkv": 0.5,
-    "scale_embedding": True,
-    "num_key_value_heads": 1,
-    "norm_topk_prob": False,
-    "routed_scaling_factor": 2.5,
-    "use_qk_norm": True,
-    "alibi": True,
-    "use_parallel_residual": False,
-    "layer_norm_eps": 0.1,
-    "rms_norm_eps": 0.1,
-    "rope_theta": 50.0,
-    "position_embedding_type": "alibi",
-    "hidden_activation": "relu",
-    "scoring_func": "softmax",
-}
-"""Keys that change a number where they are a family's, put where they may not be: refused, or as the reference does."""
-
-
-def rewritten(random: Random, written: dict[str, Any], draw: variant_settings.Draw) -> dict[str, Any]:
-    """The same configuration as another version or another tool writes it."""
-    found = dict(written)
-    if draw.change is not None:  # Written as its makers write it, in one way.
-        return found
-    if random.random() < 0.4:
-        found = golden_older.older_form(found)
-    if "text_config" in found:
-        found["text_config"] = shortened(random, found["text_config"], type(draw.config.text_config))
-    else:
-        found = shortened(random, found, type(draw.config))
-    for key in random.sample(sorted(HARMLESS), k=random.choice((0, 0, 1, 2))):
-        found.setdefault(key, HARMLESS[key])
-    if random.random() < 0.15:
-        key = random.choice(sorted(OTHERS))
-        inner = found.get("text_config", found)
-        inner.setdefault(key, OTHERS[key] if key != "layer_types" else OTHERS[key] * inner.get("num_hidden_layers", 1))
-    if random.random() < 0.15 and draw.kind == "decoder" and "text_config" not in found:
-        found["is_causal"] = random.random() < 0.4
-    return found
-
-
-def shortened(random: Random, found: dict[str, Any], config: Any) -> dict[str, Any]:
-    """With keys left out, or null."""
-    if random.random() < 0.3:
-        defaults = config().to_dict()
-        found = {key: value for key, value in found.items() if key == "model_type" or value != defaults.get(key)}
-    free = [key for key in sorted(found) if key != "model_type" and not shape_of(key)]
-    if random.random() < 0.3:  # A key left out, whatever the value: the reference takes its default.
-        for key in random.sample(free, k=min(2, len(free))):
-            found.pop(key)
-    elif free and random.random() < 0.12:
-        empty = {**found, random.choice(free): None}
-        with suppress(Exception):  # Not every key may be null there.
-            config.from_dict(empty)
-            found = empty
-    return found
-
-
-def shape_of(key: str) -> bool:
-    """Whether a default of full size would come in the place of a small model's."""
-    return key.endswith(
-        (
-            "_size",
-            "_heads",
-            "_layers",
-            "_dim",
-            "_ff",
-            "_kv",
-            "_model",
-            "_embd",
-            "_positions",
-            "_len",
-            "_rank",
-            "_bias",
-            "_embeddings",
-        )
-    ) or key in (
-        *("n_layer", "n_head", "n_inner", "dim", "head_dim", "layer_types", "num_experts", "num_local_experts"),
-        *("no_rope_layers", "rope_parameters", "rope_scaling", "relative_attention_num_buckets", "tie_word_embeddings"),
-        *("decoder_start_token_id", "num_experts_per_tok", "mlp_only_layers", "feed_forward_proj"),
-        *("n_layers", "n_heads", "n_head_kv", "n_words", "emb_dim", "attention_types", "attn_config", "text_config"),
-        *(
-            "mamba_d_state",
-            "mamba_d_conv",
-            "mamba_d_head",
-            "mamba_d_ssm",
-            "mamba_expand",
-            "layers_block_type",
-            "expand",
-        ),
-        *("n_groups", "n_group", "topk_group", "conv_kernel", "mamba_n_groups", "n_routed_experts", "n_shared_experts"),
-        *("id2label", "label2id", "architectures"),
-        *(
-            "first_k_dense_replace",
-            "moe_layer_start_index",
-            "num_dense_layers",
-            "bias",
-            "enable_bias",
-            "share_att_key",
-            "qk_layernorm",
-        ),
-        *(
-            "use_qk_norm",
-            "_remove_final_layer_norm",
-            "do_layer_norm_before",
-            "norm_rel_ebd",
-            "sliding_window",
-            "use_post_norm",
-            "relative_attention",
-            "enable_moe_block",
-        ),
-        *("new_decoder_architecture", "multi_query", "parallel_attn", "vision_config", "attn_layer_period"),
-        *("attn_layer_offset", "expert_layer_period", "expert_layer_offset", "chunk_size", "altup_num_inputs"),
-    )
-
-
-def with_head(random: Random, draw: variant_settings.Draw) -> variant_settings.Draw:
-    """A decoder with another head, or without any, where the reference has the class."""
-    name = draw.model.__name__
-    if draw.kind != "decoder" or draw.change is not None or "ForCausalLM" not in name or random.random() < 0.85:
-        return draw
-    endings = ("Model", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
-    ending = random.choice(endings)
-    model = getattr(t, name.replace("ForCausalLM", ending), None)
-    if model is None or draw.config.__class__ is not getattr(model, "config_class", None):
-        return draw
-    if getattr(draw.config, "word_embed_proj_dim", None) not in (None, draw.config.hidden_size):
-        return draw  # Whose body ends with the last matrix but one.
-    if ending in endings[1:3]:
-        draw.config.num_labels = random.choice((1, 2, 5))
-    return replace(draw, model=model, kind="encoder" if ending == "Model" else "head")
-
-
-def eager(draw: variant_settings.Draw) -> dict[str, str]:
-    """How the reference computes: Falcon's own attention adds the penalty on distances twice, the other once."""
-    distant = draw.config.model_type == "falcon" and draw.config.alibi
-    return {**EAGER, "attn_implementation": "sdpa"} if distant else EAGER
-
-
-def computed_by_reference(model: Any, draw: variant_settings.Draw, given: dict[str, torch.Tensor]) -> np.ndarray:
-    """Logits, or the last hidden state of a model without them, of one text."""
-    output = model(**given, **({"use_cache": False} if draw.kind == "decoder" else {}))
-    if hasattr(output, "start_logits"):
-        return np.stack([output.start_logits[0].numpy(), output.end_logits[0].numpy()], axis=-1)
-    found: np.ndarray = getattr(output, "last_hidden_state" if draw.kind == "encoder" else "logits")[0].numpy()
-    return found
-
-
-def computed(draw: variant_settings.Draw, model: Model, ids: list[int], target: list[int]) -> np.ndarray:
-    if draw.kind == "encoder-decoder":
-        return model.logits(model.run(target, cache=model.encode_source(ids)).stream_TD)
-    if draw.kind == "read-twice":
-        model, prompt = decoder_and_target(model, prompt_of_ids(ids, None, None), None, None)
-        ids = prompt.ids
-    stream_TD = model.run(ids).stream_TD
-    if model.architecture.head is not None:
-        return model.label_scores(ids, stream_TD)
-    return vectors_at(model, ids, "final") if draw.kind == "encoder" else model.logits(stream_TD)
-
-
-def saved(
-    draw: variant_settings.Draw, folder: Path, random: Random, generator: torch.Generator
-) -> tuple[Any, dict[str, Any]]:
-    """A model with random weights in a folder, some of which bfloat16 holds, and its configuration as it was saved."""
-    model = draw.model(draw.config).eval()
-    half = random.random() < 0.1
-    make_golden.randomize(model, generator, torch.bfloat16 if half else None)
-    (model.to(torch.bfloat16) if half else model).save_pretrained(folder)
-    (folder / "generation_config.json").unlink(missing_ok=True)
-    return model.to(torch.float32), json.loads((folder / "config.json").read_text())
-
-
-def texts(
-    draw: variant_settings.Draw, model: Any, random: Random, generator: torch.Generator
-) -> dict[str, torch.Tensor]:
-    most = min(model.config.get_text_config().vocab_size, 40)
-    most = min(most, getattr(model.config, "image_token_id", most))
-    ids = torch.randint(3, most, (1, random.choice((1, 9, 30))), generator=generator)
-    target = torch.randint(3, most, (1, 7), generator=generator)
-    if draw.kind == "read-twice":  # Labels are read at an end, and mBART's decoder starts with the last token.
-        ids[:, -1] = model.config.eos_token_id
-    given = {"input_ids": ids[None] if draw.model.__name__.endswith("MultipleChoice") else ids}
-    return given | ({"decoder_input_ids": target} if draw.kind == "encoder-decoder" else {})
 
 
 def variant(make: Any, seed: int, keep: Path | None, share: float) -> tuple[str, dict[str, str]]:
@@ -345,22 +116,7 @@ def variant(make: Any, seed: int, keep: Path | None, share: float) -> tuple[str,
         return draw.family, answers
 
 
-def read(path: Path) -> dict[str, np.ndarray]:
-    return {name: array.to(torch.float32).numpy() for name, array in load_file(path).items()}
-
-
-def changed(draw: variant_settings.Draw, folder: Path) -> None:
-    """The folder as the makers of a kind write it that the reference has no class for."""
-    assert draw.change is not None
-    path = folder / "model.safetensors"
-    config, arrays = draw.change(json.loads((folder / "config.json").read_text()), read(path))
-    (folder / "config.json").write_text(json.dumps(config, indent=2))
-    save_file({key: np.ascontiguousarray(array) for key, array in arrays.items()}, path)
-
-
-def of_logits(
-    draw: variant_settings.Draw, folder: Path, given: dict[str, torch.Tensor], wanted: np.ndarray, bound: float
-) -> str:
+def of_logits(draw: Draw, folder: Path, given: dict[str, torch.Tensor], wanted: np.ndarray, bound: float) -> str:
     ids = given["input_ids"].reshape(-1).tolist()
     found = computed(
         draw, llminspect.open_model(str(folder)), ids, given.get("decoder_input_ids", given["input_ids"])[0].tolist()
