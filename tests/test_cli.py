@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from llminspect.cli.app import command_of
+from llminspect.commands import function
 from llminspect.commands import names as command_names
 from tests.conftest import ROOT
 
@@ -124,12 +128,47 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     assert ran.stdout == b'{"schema":'
 
 
-def test_each_example_of_the_help_has_a_line_of_its_own(program: Program) -> None:
-    for command in ("tokenize", "encode", "embed", "attend", "forward", "generate", "diff"):
-        before_arguments = program(command, "--help").out.partition("Arguments:")[0].splitlines()
-        examples = [line for line in before_arguments[1:] if "llminspect" in line]
+def test_each_example_of_the_help_has_a_line_of_its_own(called: Program) -> None:
+    any_command = "|".join(command_names())
+    for command in command_names():
+        before = re.split(r"\n(?:Arguments|What to .*|Output):", called(command, "--help", COLUMNS="80").out)[0]
+        examples = [line for line in before.splitlines()[1:] if re.search(f"llminspect ({any_command})", line)]
         assert examples, command
         assert all(line.startswith("  llminspect ") and line.count("llminspect") == 1 for line in examples), command
+
+
+SHARED = ["Input", "Model", "Output", "Engine"]
+
+
+@pytest.mark.parametrize("name", command_names())
+def test_options_stand_under_headings_the_command_s_first(name: str, called: Program) -> None:
+    shown = called(name, "--help", COLUMNS="100").out
+    headings = re.findall(r"^([A-Z].*):$", shown, re.MULTILINE)
+    shared = [heading for heading in SHARED if heading in headings]
+    assert headings[len(headings) - len(shared) :] == shared
+    assert "Options" not in headings and len(set(headings)) == len(headings)
+    for part in re.split(r"^[A-Z].*:$", shown.partition("\nArguments:")[2] or shown, flags=re.MULTILINE)[1:]:
+        assert part.count("  llminspect ") == 1 and "{" not in part.partition("\n\n")[0]
+
+
+def examples() -> list[tuple[str, ...]]:
+    """The example of each group of options of each command, but what fetches or removes, and pictures."""
+    given = []
+    for name in command_names():
+        for heading, example in command_of(name, function(name)).examples.items():
+            if heading not in ("Model", "Output", "What to remove", "What to fetch"):
+                given.append(tuple(shlex.split(example)))
+    return list(dict.fromkeys(given))
+
+
+@pytest.mark.parametrize("example", examples(), ids=" ".join)
+def test_the_example_of_each_group_of_options_runs(
+    example: tuple[str, ...], called: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("A cat sat.\n")
+    ran = called(*example, HF_HUB_OFFLINE="1")
+    assert ran.code == 0, ran.err
 
 
 def test_a_variable_that_is_empty_is_none(program: Program) -> None:

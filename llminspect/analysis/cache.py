@@ -14,7 +14,7 @@ from llminspect.files.locate import locate
 from llminspect.model.toy import TOYS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from llminspect.arguments.small import Action
     from llminspect.opening import Progress
@@ -53,16 +53,27 @@ class CacheResult(Result):
     """Bytes that the cache was brought below."""
 
 
-def cache(action: Action, names: Sequence[str] = (), limit: int | None = None) -> CacheResult:
+def cache(
+    action: Action,
+    names: Sequence[str] = (),
+    limit: int | None = None,
+    *,
+    everything: bool = False,
+    agrees: Callable[[int, int], bool] = lambda entries, size: True,
+) -> CacheResult:
     """Show, verify or clear the entries that `names` picks (names, kinds, or what they were made from; all if none).
 
-    Raises UsageError for a name that picks nothing.
+    Without names and `everything`, fetched models are not cleared. `agrees` may keep all: it is given the number of
+    entries to be removed and their bytes. Raises UsageError for a name that picks nothing.
     """
     picked = _picked(cache_folder.entries(), names)
     removed: list[cache_folder.CachedFile] = []
     freed = 0
     if action == "clear":
         removed = picked if limit is None else cache_folder.too_much(picked, limit)
+        removed = [entry for entry in removed if names or everything or entry.kind != "model"]
+        if removed and not agrees(len(removed), sum(entry.bytes for entry in removed)):
+            removed = []
         freed = sum(cache_folder.remove(entry) for entry in removed)
         picked = _picked(cache_folder.entries(), ())
     return CacheResult(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from llminspect.arguments.option import option
 from llminspect.arguments.ranges import Choice, Ids, shortened
@@ -28,6 +28,9 @@ def parse_shown(shown: str | tuple[str, ...]) -> tuple[str, ...]:
 @dataclass(frozen=True)
 class AttendOptions:
     """The options of the command line that say what to look at."""
+
+    heading: ClassVar[str] = "What to look at"
+    example: ClassVar[str] = 'attend "Alice gave Bob her book" --measure previous'
 
     layer: Choice | None = option(metavar="0,3-5", help="Only these layers, from 0.")
     head: Choice | None = option(metavar="2", help="Only these heads, from 0.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from llminspect.arguments.option import Texts, argument, each, option
 from llminspect.core.dataclass import dataclass
@@ -14,6 +14,9 @@ Metric = Literal["cosine", "dot"]
 @dataclass(frozen=True)
 class EmbedOptions:
     """Where vectors are taken from, and what is looked for near them."""
+
+    heading: ClassVar[str] = "What to look at"
+    example: ClassVar[str] = "embed Paris --nearest 5"
 
     more: Texts | None = argument(metavar="[TEXT]...", help="More texts, as with --with.", show_default=False)
     beside: Texts | None = option(None, "--with", metavar="TEXT", help="Another text beside the first; repeatable.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from llminspect.arguments.option import option
 from llminspect.arguments.shared import workers_option
@@ -12,6 +12,9 @@ from llminspect.core.dataclass import dataclass
 @dataclass(frozen=True)
 class SearchOptions:
     """The options of a search."""
+
+    heading: ClassVar[str] = "What to look for"
+    example: ClassVar[str] = "encode --search paris"
 
     search: str | None = option(metavar="GLOB", help="Find tokens by their text: ' the*', '*ing', '[A-Z]??'.")
     only: Literal["special", "unreachable"] | None = option(
@@ -24,6 +27,9 @@ class SearchOptions:
 @dataclass(frozen=True)
 class EncodeOptions:
     """In which direction, and how it is shown."""
+
+    heading: ClassVar[str] = "What to write"
+    example: ClassVar[str] = "encode hello --one-hot"
 
     decode: bool = option(
         False, help="Back to text: TEXT (or standard input, --file, --ids) holds ids; of a text, there and back."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from llminspect.arguments.option import Texts, option
 from llminspect.arguments.ranges import Choice, Ids, check_exists, is_index, shortened
@@ -49,6 +49,9 @@ def parse_place(model: Model, text: str, option: str, *, stream: bool = False) -
 class ExperimentOptions:
     """Changes to the running model."""
 
+    heading: ClassVar[str] = "Change the model"
+    example: ClassVar[str] = '{command} "The capital of France is" --ablate 0.attention'
+
     ablate: Texts | None = option(metavar="L.H", help="Silence a head 3.2, or 3.attention, 3.feedforward; repeatable.")
     ablate_with: Literal["zero", "mean"] = option(
         "zero", help="What an ablated part gives: nothing, or its mean over the text."
@@ -60,6 +63,9 @@ class ExperimentOptions:
 @dataclass(frozen=True)
 class PatchOptions:
     """What is put in from another text."""
+
+    heading: ClassVar[str] = "Change the model"
+    example: ClassVar[str] = '{command} "The capital of France is" --patch "The capital of Italy is"'
 
     patch: Ids | None = option(metavar="TEXT", help="Put in what this text gave, place by place.")
     into: Texts | None = option(metavar="PLACE", help="With --patch: only there: 3.stream, 3.attention, 3.2 (a head).")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from llminspect.arguments.experiments import PatchOptions
 from llminspect.arguments.option import Texts, each, option
@@ -19,6 +19,9 @@ NEXT_TOKENS = 10
 @dataclass(frozen=True)
 class ForwardOptions:
     """What is looked at."""
+
+    heading: ClassVar[str] = "What to look at"
+    example: ClassVar[str] = 'forward "The capital of France is" --lens'
 
     top: int | None = option(
         min=0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from llminspect.arguments.option import Texts, option, usual_of
 from llminspect.arguments.together import check_together
@@ -16,6 +16,9 @@ from llminspect.errors import UsageError
 class SamplingOptions:
     """How the next token is chosen: what weakens and forbids repeats first, then in the order in which they stand
     here."""
+
+    heading: ClassVar[str] = "How the next token is chosen"
+    example: ClassVar[str] = 'generate "Once upon a time" --temperature 0.8 --top-p 0.9'
 
     temperature: float | None = option(min=0, metavar="X", help="Divide the logits by X; 0 takes the most probable.")
     top_k: int | None = option(min=1, metavar="N", help="Keep the N most probable.")
@@ -37,6 +40,9 @@ class SamplingOptions:
 @dataclass(frozen=True)
 class GenerateOptions:
     """How much is written, and what is shown of it."""
+
+    heading: ClassVar[str] = "What is written and shown"
+    example: ClassVar[str] = 'generate "Once upon a time" --max-tokens 8 --steps'
 
     max_tokens: int | None = option(usual=32, min=0, metavar="N", help="Stop after N tokens.")
     stop: Texts | None = option(metavar="TEXT", help="Stop before this text; repeatable.")
@@ -65,6 +71,9 @@ class GenerateOptions:
 @dataclass(frozen=True)
 class FollowOptions:
     """What is seen while it is written."""
+
+    heading: ClassVar[str] = "What is written and shown"
+    example: ClassVar[str] = 'generate "Once upon a time" --watch'
 
     stream: bool = option(False, help="Only the text, as it is written.")
     watch: bool = option(False, help="Redraw the most probable tokens as it writes.")

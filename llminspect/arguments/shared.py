@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from llminspect.arguments.option import Texts, argument, each, option
 from llminspect.core.dataclass import dataclass
@@ -22,6 +22,9 @@ workers_option = partial(option, min=1, metavar="N", help="Processes for long in
 @dataclass(frozen=True)
 class NamedOptions:
     """Which model or tokenizer, and how it may be reached."""
+
+    heading: ClassVar[str] = "Model"
+    example: ClassVar[str] = "{command}{text}{needed} --model model.gguf"
 
     model: str = option(
         "smollm2",
@@ -62,6 +65,9 @@ class ModelOptions(NamedOptions):
 class EngineOptions:
     """What computes."""
 
+    heading: ClassVar[str] = "Engine"
+    example: ClassVar[str] = "{command}{text}{needed} --threads 1"
+
     engine: Literal["numpy", "jax"] = option(
         "numpy", envvar="LLMINSPECT_ENGINE", help="jax: compiled; for GPUs, and several hosts."
     )
@@ -90,6 +96,9 @@ class EngineOptions:
 @dataclass(frozen=True)
 class SourceOptions:
     """What is looked at: text or ids, and how text becomes tokens."""
+
+    heading: ClassVar[str] = "Input"
+    example: ClassVar[str] = "{command}{needed} --file notes.txt"
 
     text: str | None = argument(
         metavar="[TEXT]", help="The text; - or nothing reads standard input.", show_default=False
@@ -146,6 +155,9 @@ class ChoiceOptions(SourceOptions):
 @dataclass(frozen=True)
 class OutputOptions:
     """How the result comes out."""
+
+    heading: ClassVar[str] = "Output"
+    example: ClassVar[str] = "{command}{text}{needed} --save picture.svg --theme light"
 
     json: bool = option(False, help="One JSON document on standard output, nothing else.")
     digits: int | None = option(min=0, max=9, metavar="N", help="Round the numbers in JSON to N decimals.")

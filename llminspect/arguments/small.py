@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from llminspect.arguments.option import Texts, argument, option
 from llminspect.arguments.ranges import Ids
@@ -15,6 +15,9 @@ from llminspect.core.dataclass import dataclass
 class InfoOptions:
     """Which model, and how much of it."""
 
+    heading: ClassVar[str] = "What to look at"
+    example: ClassVar[str] = "info smollm2 --tensors"
+
     name: str | None = argument(metavar="[MODEL]", help="As --model.", show_default=False, completes="tokenizers")
     tensors: bool = option(False, help="Every tensor on its own line, all settings, the whole chat template.")
 
@@ -23,12 +26,18 @@ class InfoOptions:
 class ModelsOptions:
     """Which list."""
 
+    heading: ClassVar[str] = "What to look at"
+    example: ClassVar[str] = "models --kinds"
+
     kinds: bool = option(False, help="Which kinds of model open, and what their files call them.")
 
 
 @dataclass(frozen=True)
 class PullOptions:
     """What is fetched."""
+
+    heading: ClassVar[str] = "What to fetch"
+    example: ClassVar[str] = "pull smollm2"
 
     name: str = argument(
         "smollm2", metavar="NAME", help="A name of `llminspect models`, or org/name on the hub.", completes="catalogue"
@@ -41,6 +50,9 @@ class PullOptions:
 class WalkOptions:
     """How it goes from one step to the next."""
 
+    heading: ClassVar[str] = "What to look at"
+    example: ClassVar[str] = "walk --no-pause"
+
     paused: bool | None = option(
         None, "--pause/--no-pause", help="Wait for Enter after each step. Default: on a terminal.", show_default=False
     )
@@ -49,6 +61,10 @@ class WalkOptions:
 @dataclass(frozen=True)
 class DiffOptions:
     """What is compared with."""
+
+    heading: ClassVar[str] = "What to compare with"
+    example: ClassVar[str] = 'diff "A cat sat" --against "A dog sat"'
+    needed: ClassVar[str] = ' --against "A dog sat."'
 
     against: str | None = option(metavar="TEXT", help="Compare with this text in the same model.")
     against_model: str | None = option(metavar="NAME", help="Compare with this model.")
@@ -62,11 +78,18 @@ Action = Literal["show", "verify", "clear"]
 class CacheOptions:
     """What is done, and with which entries."""
 
+    heading: ClassVar[str] = "What to remove"
+    example: ClassVar[str] = "cache clear --limit 2GB"
+
     action: Action = argument("show", help="What to do.")
     names: Texts | None = argument(
         metavar="[NAME]...", help="Only these: a model's name, model, prepared …", show_default=False
     )
     limit: str | None = option(metavar="SIZE", help="With clear: only what was not used for longest, down to 2GB.")
+    everything: bool = option(
+        False, "--all", help="With clear: fetched models too, which otherwise stay unless they are named."
+    )
+    yes: bool = option(False, "--yes", "-y", help="With clear: do not ask first.")
 
 
 BOUND = 1e-4
@@ -76,6 +99,9 @@ BOUND = 1e-4
 @dataclass(frozen=True)
 class VerifyOptions:
     """Which model, and what it is compared with."""
+
+    heading: ClassVar[str] = "What to check"
+    example: ClassVar[str] = "verify smollm2 --record numbers.npz"
 
     name: str | None = argument(metavar="[MODEL]", help="As --model.", show_default=False, completes="models")
     against: Path | None = option(metavar="FILE.npz", help="Compare with these recorded activations.")

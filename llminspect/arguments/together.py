@@ -223,7 +223,12 @@ RULES: dict[str, list[Rule]] = {
     "walk": [Rule("paused excludes json lines", "{option} waits for a person, {other} is for programs")],
     "info": [Rule("name excludes model", "the model was named twice", "give one of MODEL and --model")],
     "verify": [Rule("name excludes model", "the model was named twice", "give MODEL or --model")],
-    "cache": [Rule("limit needs clear", "--limit goes with clear", "llminspect cache clear --limit 2GB")],
+    "cache": [
+        Rule(
+            "limit everything yes needs clear", "{option} goes with clear", "as in llminspect cache clear --limit 2GB"
+        ),
+        Rule("everything excludes names", "{option} takes no names", "name what to remove, or say {option}"),
+    ],
 }
 
 

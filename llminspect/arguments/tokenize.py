@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from llminspect.arguments.option import Texts, argument, option
 from llminspect.arguments.ranges import shortened
@@ -32,6 +32,9 @@ Options = TypeVar("Options", bound="CountOptions")
 @dataclass(frozen=True)
 class CountOptions:
     """The options of counting, of one text or of files."""
+
+    heading: ClassVar[str] = "What to count"
+    example: ClassVar[str] = "tokenize --count --file notes.txt"
 
     cost: str | float | None = option(
         metavar="PRICE|NAME",
@@ -85,6 +88,9 @@ class CountOptions:
 @dataclass(frozen=True)
 class TokenizeOptions(CountOptions):
     """The options that only `tokenize` has."""
+
+    heading: ClassVar[str] = "What to look at"
+    example: ClassVar[str] = 'tokenize "A cat sat." --compare bytes'
 
     paths: Texts | None = argument(
         None, metavar="[PATH]...", help="With --count and --file: more files and folders.", show_default=False

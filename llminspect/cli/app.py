@@ -42,8 +42,34 @@ class Commands(Protocol):
     def render(self, name: str) -> Any: ...
 
 
+HEADINGS = ("What to look at", "", "Input", "Model", "Output", "Engine")
+"""The order of headings: a command's own first, what many commands take after them."""
+
+
 class Once(TyperCommand):
-    """A command that refuses an option given twice, of which the last alone would count."""
+    """A command that refuses an option given twice, of which the last alone would count; its options in groups."""
+
+    examples: dict[str, str]
+    """One of each group, by its heading."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Its arguments, then each group of options under its heading with an example, the command's own first."""
+        arguments: list[Any] = []
+        groups: dict[str, list[Any]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and parameter.param_type_name == "argument":
+                arguments.append(record)
+            elif record is not None:  # --help has no heading of its own.
+                groups.setdefault(getattr(parameter, "rich_help_panel", None) or "Output", []).append(record)
+        if arguments:
+            with formatter.section("Arguments"):
+                formatter.write_dl(arguments)
+        for heading in sorted(groups, key=lambda heading: HEADINGS.index(heading if heading in HEADINGS else "")):
+            with formatter.section(heading):
+                if heading in self.examples:
+                    formatter.write(f"{'':{formatter.current_indent}}llminspect {self.examples[heading]}\n\n")
+                formatter.write_dl(groups[heading])
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not ctx.resilient_parsing:
@@ -91,7 +117,9 @@ def command_of(name: str, function: Callable[..., Any]) -> Any:
     """The command that Typer makes of a function: once, however often it is called in this process."""
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
     single.command(name, cls=Once, context_settings={"help_option_names": ["-h", "--help"]})(function)
-    return typer.main.get_command(single)
+    command: Any = typer.main.get_command(single)
+    command.examples = function.examples  # type: ignore[attr-defined]
+    return command
 
 
 app = typer.Typer(

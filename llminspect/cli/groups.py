@@ -11,6 +11,7 @@ import inspect
 import re
 from collections.abc import Sequence
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
@@ -34,7 +35,7 @@ def takes_groups(function: Function, *, arrays: bool = False) -> Function:
 
     The command is called with the dataclasses filled, after what does not go together and what cannot be saved (with
     `arrays` also .npz can) was refused. Groups come first in the signature where they hold the positional TEXT; the
-    order of the options in `--help` is the order of the fields.
+    order of the options in `--help` is the order of the fields, each under the heading of the class that it is of.
     """
     hints = get_type_hints(function, include_extras=True)
     parameters: list[inspect.Parameter] = []
@@ -45,7 +46,8 @@ def takes_groups(function: Function, *, arrays: bool = False) -> Function:
             groups[name] = kind
             defaults = {field.name: field.default for field in dataclasses.fields(kind)}
             for field, (hint, option) in fields_of(kind).items():
-                parameters.append(_parameter(field, defaults[field], Annotated[hint, option]))
+                headed = replace(option, settings={**option.settings, "rich_help_panel": heading_of(kind, field)})
+                parameters.append(_parameter(field, defaults[field], Annotated[hint, headed]))
         else:
             parameters.append(_parameter(name, parameter.default, hints[name]))
 
@@ -60,9 +62,24 @@ def takes_groups(function: Function, *, arrays: bool = False) -> Function:
         check_ending(filled["output"], arrays=arrays)
         return function(**filled, **values)
 
+    called_by_typer.examples = _examples(function.__module__.rpartition(".")[2], list(groups.values()))  # type: ignore[attr-defined]
     called_by_typer.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     called_by_typer.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return called_by_typer  # type: ignore[return-value]
+
+
+def _examples(command: str, groups: list[Any]) -> dict[str, str]:
+    """An example of each heading, with the command's name, a text where it takes one, and what it needs."""
+    needed = next((group.needed for group in groups if hasattr(group, "needed")), "")
+    text = ' "A cat sat."' if any(hasattr(group, "text") for group in groups) else ""
+    kinds = [kind for group in groups for kind in reversed(group.__mro__[:-1])]
+    written = {kind.heading: kind.example for kind in reversed(kinds)}  # The first of a heading.
+    return {name: example.format(command=command, text=text, needed=needed) for name, example in written.items()}
+
+
+def heading_of(kind: type, field: str) -> str:
+    """The heading of the class in which the field stands."""
+    return next(base.heading for base in kind.__mro__ if field in inspect.get_annotations(base))  # type: ignore[attr-defined, no-any-return]
 
 
 def _given(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

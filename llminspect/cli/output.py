@@ -108,6 +108,14 @@ def pause(question: str) -> bool:
     return not answer.strip().lower().startswith("q")
 
 
+def confirmed(question: str) -> bool:
+    """Whether the person at the terminal answers with y or yes; anything else is a no."""
+    _drop_typed_keys()
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def _drop_typed_keys() -> None:
     """Keys pressed before the question are no answer to it."""
     try:

@@ -9,7 +9,7 @@ from llminspect.arguments.shared import OutputOptions
 from llminspect.arguments.small import CacheOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.run import emit, fail_check
-from llminspect.errors import CheckFailed
+from llminspect.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -33,7 +33,7 @@ def render(result: CacheResult) -> RenderableType:
     small = len(result.entries) - len(large)
     parts: list[RenderableType] = []
     if result.removed is not None:
-        parts.append(Text(f"Removed {len(result.removed)} entries, {byte_size(result.freed or 0)}\n", theme.TITLE))
+        parts.append(Text(f"Removed {_entries(len(result.removed))}, {byte_size(result.freed or 0)}\n", theme.TITLE))
     parts.append(Text(f"{visible(result.folder)}: {byte_size(result.bytes)}\n", theme.TITLE))
     if large:
         state = "state" if result.action == "verify" else None
@@ -61,20 +61,47 @@ def _day(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
 
 
+def _entries(number: int) -> str:
+    return "1 entry" if number == 1 else f"{number:,} entries"
+
+
+def _without_a_question(entries: int, size: int) -> bool:
+    return True
+
+
+def _ask(entries: int, size: int) -> bool:
+    """Whether the person at the terminal agrees. Raises UsageError where there is none."""
+    import sys
+
+    from llminspect.cli.output import confirmed
+    from llminspect.core.numbers import byte_size
+
+    what = f"{_entries(entries)}, {byte_size(size)}"
+    if not sys.stdin.isatty():
+        raise UsageError(f"nothing was removed ({what}): nobody can be asked here", "--yes removes without a question")
+    return confirmed(f"Remove {what}? [y/N] ")
+
+
 @takes_groups
 def command(output: OutputOptions, options: CacheOptions) -> None:
     """What was fetched and prepared: show, verify, clear.
 
-    Only what llminspect made is ever removed. Prepared weights are made again when they are needed, models are fetched
-    again. LLMINSPECT_HOME sets the folder; with LLMINSPECT_CACHE_LIMIT=2GB it is kept below that at each new entry.
+    Only what llminspect made is ever removed, after a question. Prepared weights are made again when they are needed;
+    fetched models stay unless they are named or --all is given. LLMINSPECT_HOME sets the folder; with
+    LLMINSPECT_CACHE_LIMIT=2GB it is kept below that at each new entry.
 
-    llminspect cache · llminspect cache verify · llminspect cache clear prepared · llminspect cache clear --limit 2GB
+    \b
+    llminspect cache
+    llminspect cache verify
+    llminspect cache clear prepared
+    llminspect cache clear --limit 2GB --yes
     """
     from llminspect.analysis.cache import cache
     from llminspect.files.cache_folder import parse_size
 
     limit = None if options.limit is None else parse_size(options.limit)
-    result = cache(options.action, each(options.names), limit)
+    agrees = _without_a_question if options.yes else _ask
+    result = cache(options.action, each(options.names), limit, everything=options.everything, agrees=agrees)
     emit("cache", None, {}, result, output)
     damaged = [entry.name for entry in result.entries if entry.faults]
     if damaged:

@@ -117,7 +117,9 @@ def _also(result: ModelsResult) -> RenderableType:
 def command(output: OutputOptions, options: ModelsOptions) -> None:
     """The models with a short name, and famous sizes; --kinds: which kinds of model open.
 
-    llminspect models --kinds · llminspect models --json | jq '.catalogue[] | select(.fetched) | .name'
+    \b
+    llminspect models --kinds
+    llminspect models --json | jq '.catalogue[] | select(.fetched) | .name'
     """
     from llminspect.analysis.known_models import known_models
 

@@ -95,7 +95,10 @@ def command(model: ModelOptions, output: OutputOptions, options: VerifyOptions) 
     embedding and after each layer, before the final norm) and logits [T, V], as forward --save writes it; of an
     encoder–decoder source_ids [S] and encoder_hidden [L+1, S, D] as well.
 
-    llminspect verify smollm2 · llminspect verify ./model --record numbers.npz · … --against numbers.npz
+    \b
+    llminspect verify smollm2
+    llminspect verify ./model --record numbers.npz
+    llminspect verify ./model --against numbers.npz
     """
     from llminspect.analysis.verify import arrays, ids_of, read_recording, verify
     from llminspect.files.npz import write_npz

@@ -134,11 +134,14 @@ def verify(model: Opened = DEFAULT, ids: Sequence[int] | None = None, *, options
     return noted(found, read.provenance)
 
 
-def cache(action: Action = "show", names: Texts | None = None, limit: str | None = None) -> CacheResult:
+def cache(
+    action: Action = "show", names: Texts | None = None, limit: str | None = None, *, everything: bool = False
+) -> CacheResult:
     """What was fetched and prepared: "show" it, "verify" that it is whole, "clear" it.
 
     `names` picks by name, kind or model; with "clear", `limit` ("2GB") removes only what was not used for
-    longest. Only what llminspect made is ever removed. Raises UsageError for a name that picks nothing.
+    longest. Fetched models stay unless they are named or `everything` is true. Only what llminspect made is
+    ever removed. Raises UsageError for a name that picks nothing.
 
     >>> import llminspect
     >>> llminspect.cache().action
@@ -147,9 +150,10 @@ def cache(action: Action = "show", names: Texts | None = None, limit: str | None
     from llminspect.analysis.cache import cache as work
     from llminspect.files.cache_folder import parse_size
 
-    options = checked(CacheOptions(action, names, limit))
+    options = checked(CacheOptions(action, names, limit, everything))
     check_together("cache", options)
-    return work(options.action, each(options.names), None if options.limit is None else parse_size(options.limit))
+    size = None if options.limit is None else parse_size(options.limit)
+    return work(options.action, each(options.names), size, everything=options.everything)
 
 
 def schema(command: str | None = None) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import llminspect
 from llminspect.analysis.cache import pull
 from llminspect.analysis.known_models import known_models
 from llminspect.files.catalogue import CATALOGUE, FAMOUS
@@ -28,7 +30,7 @@ def test_an_empty_cache(called: Program, tmp_path: Path) -> None:
 def test_what_is_not_ours_is_named_and_stays(called: Program, tmp_path: Path) -> None:
     (tmp_path / "prepared").mkdir()
     (tmp_path / "prepared" / "mine").write_text("mine")
-    document = called("cache", "clear", "--json", LLMINSPECT_HOME=str(tmp_path)).json
+    document = called("cache", "clear", "--yes", "--json", LLMINSPECT_HOME=str(tmp_path)).json
     assert document["foreign"] == [str(tmp_path / "prepared" / "mine")]
     assert (tmp_path / "prepared" / "mine").read_text() == "mine"
 
@@ -43,8 +45,55 @@ def test_damage_is_exit_code_4(called: Program, tmp_path: Path) -> None:
     assert ran.json["entries"][0]["faults"] == [f"{member.place} is not what was published"]
     assert "cache clear smollm2" in ran.err
     assert len(ran.err.splitlines()) == 1
-    assert called("cache", "clear", "smollm2", LLMINSPECT_HOME=str(tmp_path)).code == 0
+    assert called("cache", "clear", "smollm2", "--yes", LLMINSPECT_HOME=str(tmp_path)).code == 0
     assert not folder.exists()
+
+
+def filled(home: Path) -> tuple[Path, Path]:
+    """A cache with a fetched model and a remembered hash."""
+    model, small = home / "models" / "minilm" / "config.json", home / "hashes" / f"{'0' * 32}.json"
+    for path in (model, small):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    return model, small
+
+
+def test_clear_keeps_fetched_models_unless_they_are_meant(
+    called: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = str(tmp_path)
+    model, small = filled(tmp_path)
+    assert called("cache", "clear", "--yes", LLMINSPECT_HOME=home).out.startswith("Removed 1 entry, 2 B\n")
+    assert model.exists() and not small.exists()
+    assert called("cache", "clear", "--limit", "0B", "-y", LLMINSPECT_HOME=home).code == 0 and model.exists()
+    for words in (["--all"], ["minilm"], ["model"], ["--limit", "1B", "--all"]):
+        filled(tmp_path)
+        assert called("cache", "clear", *words, "--yes", LLMINSPECT_HOME=home).code == 0
+        assert not model.exists(), words
+    filled(tmp_path)
+    monkeypatch.setenv("LLMINSPECT_HOME", home)
+    assert llminspect.cache("clear").removed and model.exists()
+    assert llminspect.cache("clear", everything=True).removed and not model.exists()
+
+
+@pytest.mark.parametrize(("answer", "goes"), [("y", True), ("YES", True), ("", False), ("no", False), ("q", False)])
+def test_clear_asks_a_person(
+    called: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, goes: bool
+) -> None:
+    _, small = filled(tmp_path)
+    terminal = type("Terminal", (io.TextIOWrapper,), {"isatty": lambda stream: True})
+    monkeypatch.setattr("io.TextIOWrapper", terminal)
+    monkeypatch.setattr("llminspect.cli.output._drop_typed_keys", lambda: None)
+    ran = called("cache", "clear", "--color", "never", stdin=f"{answer}\n", LLMINSPECT_HOME=str(tmp_path))
+    assert (ran.code, small.exists()) == (0, not goes)
+    assert ran.err.startswith("Remove 1 entry, 2 B? [y/N] ")
+
+
+def test_clear_without_a_terminal_wants_yes(called: Program, tmp_path: Path) -> None:
+    _, small = filled(tmp_path)
+    ran = called("cache", "clear", LLMINSPECT_HOME=str(tmp_path))
+    assert (ran.code, small.exists()) == (2, True)
+    assert "nobody can be asked here" in ran.err and "--yes" in ran.err
 
 
 @pytest.mark.parametrize(
@@ -54,6 +103,9 @@ def test_damage_is_exit_code_4(called: Program, tmp_path: Path) -> None:
         (["show", "--limit", "1GB"], "goes with clear"),
         (["clear", "--limit", "much"], "is not a size"),
         (["burn"], "burn"),
+        (["show", "--all"], "--all goes with clear"),
+        (["verify", "--yes"], "--yes goes with clear"),
+        (["clear", "--all", "model"], "--all takes no names"),
     ],
 )
 def test_mistakes(called: Program, tmp_path: Path, arguments: list[str], words: str) -> None:

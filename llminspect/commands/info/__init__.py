@@ -17,7 +17,10 @@ def command(model: ModelOptions, output: OutputOptions, options: InfoOptions) ->
 
     Nothing is computed: only the headers of its files are read.
 
-    llminspect info smollm2 · llminspect info toy --tensors · llminspect info ./model --json
+    \b
+    llminspect info smollm2
+    llminspect info toy --tensors
+    llminspect info ./model --json
     """
     from llminspect.analysis.info import info, inside
 
