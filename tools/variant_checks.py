@@ -121,7 +121,7 @@ def following(exact: Any, model: Model, given: dict[str, torch.Tensor]) -> str:
 
 @cache
 def kinds_in_gguf() -> dict[str, str]:
-    """The golden model that `tests/model/gguf_of.py` writes as a file of llama.cpp's, by its kind."""
+    """The golden model that `tests/model/gguf_of` writes as a file of llama.cpp's, by its kind."""
     found: dict[str, str] = {}
     for name in gguf_of.KINDS:
         written = Golden(name).config()
