@@ -27,6 +27,7 @@ from llminspect.__main__ import run
 from llminspect.errors import UserError
 from llminspect.model.registry import architecture_of
 from llminspect.model.settings import understood
+from tests.drawn import make_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +54,9 @@ def faults(
         shutil.copy(path, folder)
     for file in ("config.json", "config.older.json"):
         config = json.loads((GOLDEN / name / file).read_text())
+        (folder / "config.json").write_text(json.dumps(config))
+        if code := program(str(folder))[0]:
+            raise SystemExit(f"{name}: the model as it is ends with {code}")
         whole = opened(config)
         for place in places(config):
             if place[-1] == "model_type":  # Which says whose keys they are.
@@ -106,6 +110,7 @@ def written(stream: io.TextIOWrapper) -> str:
 
 
 def main() -> None:
+    make_all()
     names = sys.argv[1:] or sorted(path.parent.name for path in GOLDEN.glob("*/expected.npz"))
     counts: Counter[str] = Counter()
     number, seen, unnamed = 0, set[tuple[str, str]](), set[str]()

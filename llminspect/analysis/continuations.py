@@ -80,7 +80,7 @@ def continuations(model: Model, prompt: Prompt, question: Question) -> tuple[lis
     that is too long or of ids that do not exist.
     """
     if not model.can("generate") or not model.config.causal:
-        if not model.config.causal and model.architecture.head is None:
+        if not model.config.causal and model.architecture.instead is None:
             raise UsageError(f"--score: {model.name} sees the tokens that come after as well")
         raise no_next_token(model, "--score")
     check_prompt(model, prompt)

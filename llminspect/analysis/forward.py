@@ -111,12 +111,11 @@ def _followed(model: Model, question: ForwardQuestion, prompt: Prompt, source: P
         for name in ("lens", "attribution", "saliency", "steps", "target", "versus"):
             if getattr(look, name):
                 raise no_next_token(model, f"--{name}")
-        vectors_alone = {"no_next": model.no_next_token()}
-        parts = (
-            vectors_alone if watched.scores is None else head_parts(model, source or prompt, watched, made, look.top)
-        )
+        parts = {"no_next": model.no_next_token()} if watched.scores is None else {}
     else:
         parts = _answer_parts(model, look, prompt, position, watched, watched.logits_V, taps, made, answers)
+    if watched.scores is not None:
+        parts |= head_parts(model, source or prompt, watched, made, look.top)
     return ForwardResult(
         text=prompt.text,
         pair=prompt.pair,
@@ -135,7 +134,7 @@ def _followed(model: Model, question: ForwardQuestion, prompt: Prompt, source: P
 
 def _usual_position(model: Model, ids: list[int]) -> int:
     """The last; of an encoder–decoder with labels the one where they are read."""
-    head = model.architecture.head
+    head = model.architecture.instead
     return len(ids) - 1 if head is None else read_at(head, model.source_ids or ids)
 
 

@@ -241,7 +241,7 @@ def _adapter(adapter: Adapter) -> AdapterDetails:
 def _sentence(description: Description) -> dict[str, Any]:
     """What the files declare of one vector for a text; where that is not understood a note."""
     located = description.located
-    if located is None or description.architecture.head is not None:
+    if located is None or description.architecture.instead is not None:
         return {}
     from llminspect.model import pooling
 

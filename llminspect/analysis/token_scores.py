@@ -102,7 +102,7 @@ def surprise(
     """Raises UsageError, which names the `option`, for a window that the model cannot hold, or a model that sees what
     comes after."""
     if not model.can("generate"):
-        if not model.config.causal and model.architecture.head is None:
+        if not model.config.causal and model.architecture.instead is None:
             raise UsageError(f"{option}: {model.name} sees the tokens that come after as well")
         raise no_next_token(model, option)
     most = model.most_tokens

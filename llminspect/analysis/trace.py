@@ -270,7 +270,9 @@ def watch_pass(
     has_logits = model.can("generate") or model.can("fill")
     logits_V = model.logits(stream_TD[position : position + 1], tap)[0] if has_logits else None
     head = model.architecture.head
-    scores = None if head is None else model.label_scores(ids, stream_TD, tap)
+    # Beside words the norm that both read is seen once.
+    seen = tap if model.architecture.instead else Chain(taps)
+    scores = None if head is None else model.label_scores(ids, stream_TD, seen)
     before = [step for step in measured.steps if not step.name.startswith(("layers.", "final."))]
     after = [step for step in measured.steps if step.name.startswith("final.")]
     traces = layer_traces(layers, rows.rows, rows.moments, measured.steps)

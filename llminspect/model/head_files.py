@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import ModelError, as_json
 from llminspect.model.copies import Copy
-from llminspect.model.heads import HeadFiles, Kind, OutputHead, Problem, no_words
+from llminspect.model.heads import HeadFiles, Kind, OutputHead, Problem, Reads, no_words
 from llminspect.model.settings import MOST_REPEATED
 from llminspect.model.spec import linear_specs
 
@@ -53,9 +53,10 @@ def with_head(architecture: Architecture, config: Mapping[str, Any], shapes: Sha
     """
     classes = config.get("architectures") or [""]
     name = str(classes[0]) if isinstance(classes, list) else str(classes)
-    kind, special = KINDS.get(name.rpartition("For")[2]), architecture.heads and architecture.heads.special
-    if special and name.endswith(f"For{special[0]}"):
-        return _ending_in(architecture, special[1])
+    kind = KINDS.get(name.rpartition("For")[2])
+    for end, special in () if architecture.heads is None else architecture.heads.special:
+        if name.endswith(end) and (not special.beside or _holds(architecture, special, shapes)):
+            return _ending_in(architecture, special)
     if kind is None:
         found = next((each for each in shapes if each.startswith(HEADS)), None)
         if found is None:
@@ -156,7 +157,14 @@ def _ending_in(architecture: Architecture, head: OutputHead) -> Architecture:
         body = architecture.tensors(settings)
         return [*(spec for spec in body if spec.name not in names and spec.huggingface not in sources), *its]
 
-    return replace(architecture, tensors=tensors, readout=no_words, head=head)
+    readout = architecture.readout if head.beside else no_words
+    return replace(architecture, tensors=tensors, readout=readout, head=head)
+
+
+def _holds(architecture: Architecture, head: OutputHead, shapes: Shapes) -> bool:
+    """Whether a file has all that such a head needs: one beside the words may have been left out."""
+    held = {architecture.canonical(name) for name in shapes}
+    return all(spec.huggingface in held or spec.optional for spec in head_specs(head))
 
 
 def _rows(shape: tuple[int, ...]) -> int:
@@ -187,10 +195,27 @@ def _read(kind: Kind, architecture: Architecture, heads: HeadFiles, config: Mapp
     if problem is not None and problem not in PROBLEMS:
         raise ModelError(f"config.json: problem_type = {as_json(problem)} is not understood", " or ".join(PROBLEMS))
     labels = _labels(config)
+    reads = _summary(config) if heads.summary and kind == "sequence classification" else None
     # As the reference trains it: one number is a quantity.
     usual: Problem = "regression" if len(labels) == 1 else "single_label_classification"
     end_id = None if heads.end_id is None else _id(config, "eos_token_id", heads.end_id)
-    return OutputHead(kind, labels, PROBLEMS[problem] if problem else usual, heads, padding_id, end_id)
+    return OutputHead(kind, labels, PROBLEMS[problem] if problem else usual, heads, padding_id, end_id, reads=reads)
+
+
+SUMMARY = {"summary_use_proj": True, "summary_proj_to_labels": True, "summary_activation": None}
+"""What a head that is called `sequence_summary` does: no other is known."""
+SUMMARIES: dict[str, Reads] = {"first": "first", "last": "last", "mean": "mean", "cls_index": "last"}
+"""What of a text it reads, by `summary_type`; of no index the last."""
+
+
+def _summary(config: Mapping[str, Any]) -> Reads:
+    for key, only in SUMMARY.items():
+        if (found := config.get(key, only)) is not only:
+            raise ModelError(f"config.json: {key} = {as_json(found)} is not understood", f"known: {as_json(only)}")
+    kind = config.get("summary_type", "first")
+    if kind not in list(SUMMARIES):
+        raise ModelError(f"config.json: summary_type = {as_json(kind)} is not understood", ", ".join(SUMMARIES))
+    return SUMMARIES[kind]
 
 
 def _labels(config: Mapping[str, Any]) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["sequence classification", "token classification", "question answering", "multiple choice"]
 Problem = Literal["single_label_classification", "multi_label_classification", "regression"]
+Reads = Literal["first", "last", "mean"]
 CAPABILITIES: dict[Kind, str] = {
     "sequence classification": "classify",
     "token classification": "tag",
@@ -67,8 +68,10 @@ class HeadFiles:
     """Of an encoder–decoder: the end of a text where a file names no other; labels are read at the last one."""
     wraps: bool = False
     """Of an encoder–decoder: whether the decoder starts with the last token of the text, not with a start token."""
-    special: tuple[str, OutputHead] | None = None
-    """The end of the name of a class that no other family has, and its head."""
+    special: tuple[tuple[str, OutputHead], ...] = ()
+    """The ends of the names of classes that few families have, and the head of each."""
+    summary: bool = False
+    """Whether a file's `summary_type` says which token a text is read at; else the family does."""
 
     def of(self, kind: Kind) -> str | None:
         """What the files call the matrix of a head of that kind."""
@@ -113,6 +116,10 @@ class OutputHead:
     """Where the last token is read: the last that is not this one."""
     end_id: int | None = None
     """Of an encoder–decoder: the end of a text, the last of which is read."""
+    beside: bool = False
+    """Whether it stands beside what predicts words; else in its place."""
+    reads: Reads | None = None
+    """What of a text is read, where the file says it."""
 
     @property
     def of_text(self) -> bool:
@@ -133,7 +140,9 @@ def scores(params: Params, config: Config, head: OutputHead, ids_T: Array, strea
     stream_TD = final_norm(params, config, stream_TD, tap)
     of_text, files = head.of_text, head.files
     layer = files.layer_of(head.kind)
-    if of_text and head.end_id is not None:
+    if head.reads is not None:
+        stream_TD = {"first": stream_TD[0], "last": stream_TD[-1], "mean": stream_TD.mean(axis=0)}[head.reads]
+    elif of_text and head.end_id is not None:
         stream_TD = stream_TD[read_at(head, ids_T)]
     elif of_text and layer is None:
         stream_TD = stream_TD[last_token(ids_T, head.padding_id)]

@@ -213,7 +213,7 @@ class Model:
         if self.can("unmask"):
             return "it writes by filling masks, in any order"
         why = self.architecture.without_output(self.config, self.params)
-        return why if why and (self.config.causal or self.architecture.head) else "it reads a text both ways"
+        return why if why and (self.config.causal or self.architecture.instead) else "it reads a text both ways"
 
     def can(self, capability: str) -> bool:
         """Whether it can "generate", "fill" masks, "unmask" (write by filling them), "encode" (sees both ways), takes a

@@ -133,7 +133,7 @@ def claim(
 def _without_words(architecture: Architecture, config: Config, present: list[TensorSpec]) -> bool:
     """Whether no output matrix is used: a body alone, or one with a head of another kind."""
     used = config.tied or any(spec.name == "unembedding.weight" for spec in present)
-    return architecture.head is not None or architecture.headless or not used
+    return architecture.instead is not None or architecture.headless or not used
 
 
 def _with_copies(spec: TensorSpec, copies: list[tuple[str, Copy]], first: bool) -> TensorSpec:

@@ -198,7 +198,7 @@ class Architecture:
     heads: HeadFiles | None = None
     """How its files keep heads for labels and spans, if they do."""
     head: OutputHead | None = None
-    """That of this model, in place of what predicts words."""
+    """That of this model, in place of what predicts words or beside it."""
     headless: bool = False
     """Whether the head that the file has in its place is passed over."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -222,17 +222,24 @@ class Architecture:
 
     def capabilities_with(self, config: Config, arrays: Container[str]) -> frozenset[str]:
         """What a model can do that is configured so and whose arrays are these, by their names in the core."""
-        if self.head is not None:
-            return frozenset({self.head.capability} | (self.capabilities & {"source"} if config.causal else {"encode"}))
+        if self.instead is not None:
+            its = {self.instead.capability}
+            return frozenset(its | (self.capabilities & {"source"} if config.causal else {"encode"}))
         able = {able for able in self.capabilities if able not in self.requires or self.requires[able] in arrays}
         if not config.causal and able & self.only_causal:
             able = able - self.only_causal | {"encode"}  # A decoder that sees both ways, or an encoder alone.
+        able |= set() if self.head is None else {self.head.capability}
         return frozenset(able - {"generate", "fill"} if self.without_output(config, arrays) else able)
+
+    @property
+    def instead(self) -> OutputHead | None:
+        """Its head where that stands in place of what predicts words."""
+        return None if self.head is None or self.head.beside else self.head
 
     def without_output(self, config: Config, arrays: Container[str]) -> str | None:
         """Why such a model says nothing of words; None where it does."""
-        if self.head is not None:
-            return f"it has a head for {self.head.kind} in place of an output matrix"
+        if self.instead is not None:
+            return f"it has a head for {self.instead.kind} in place of an output matrix"
         if self.headless:
             return "it has another head in place of an output matrix, which is passed over"
         if not config.tied and "unembedding.weight" not in arrays:

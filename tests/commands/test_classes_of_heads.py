@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import llminspect
 from llminspect.analysis.attend import attend
@@ -23,6 +24,7 @@ from llminspect.errors import ModelError, UsageError
 from llminspect.opening import open_model
 from tests.closeness import assert_close
 from tests.model.golden import FOLDER
+from tests.model.heads_of import BESIDE as BESIDE_WORDS
 from tests.model.heads_of import CASES, ids_of, model_with
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
 
 with np.load(FOLDER / "heads.npz") as file:
     RECORDED: dict[str, Array] = dict(file)
-CHOOSING = [name for name in CASES if name.endswith("Choice")]
+CHOOSING = [name for name in CASES if name.endswith(("Choice", "DoubleHeadsModel"))]
+BESIDE = [name for name in CASES if name.endswith(BESIDE_WORDS)]
 LABELLING = [name for name in CASES if "Sequence" in name or "Next" in name]
 READING_TWICE = [name for name in CASES if "5" in name or "Bart" in name]
 
@@ -72,10 +75,83 @@ def test_labels_of_a_text(name: str, tmp_path: Path) -> None:
 def test_spans_of_the_source(name: str, tmp_path: Path) -> None:
     model, prompt, wanted = opened(name, tmp_path)
     result = forward(model, ForwardQuestion(), prompt)
-    assert result.span is not None and result.span_logits is not None and result.source is not None
+    assert result.span is not None and result.span_logits is not None
+    assert (result.source is not None) == (name in READING_TWICE)
     assert_close([[each.start, each.end] for each in result.span_logits], wanted)
     ids = prompt.ids[result.span.start : result.span.end + 1]
     assert result.span.text == "".join(map(str, ids))  # Of the source: its token, not what the decoder reads there.
+
+
+def test_labels_of_tokens(tmp_path: Path) -> None:
+    model, prompt, wanted = opened("FlaubertForTokenClassification", tmp_path)
+    result = forward(model, ForwardQuestion(), prompt)
+    assert result.token_labels is not None
+    assert [label.label for label in result.token_labels] == [f"kind {index}" for index in wanted.argmax(-1)]
+    assert_close([label.logit for label in result.token_labels], wanted.max(-1))
+
+
+@pytest.mark.parametrize(
+    ("kind", "at"), [("first", 0), ("last", -1), ("cls_index", -1), ("mean", None), ("attn", ...), (["first"], ...)]
+)
+def test_a_summary_is_of_what_the_file_says(kind: Any, at: Any, tmp_path: Path) -> None:
+    path = model_with("FlaubertForSequenceClassification", tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"summary_type": kind}))
+    if at is ...:
+        with pytest.raises(ModelError, match="summary_type = "):
+            open_model(path)
+        return
+    model, ids = open_model(path), [5, 6, 7, 8]
+    stream_TD = model.run(ids).stream_TD
+    read_D = stream_TD.mean(axis=0) if at is None else stream_TD[at]
+    wanted = model.params["labels.weight"] @ read_D + model.params["labels.bias"]
+    assert_close(model.label_scores(ids, stream_TD), wanted)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("summary_activation", "tanh"), ("summary_use_proj", False), ("summary_proj_to_labels", 0)]
+)
+def test_a_summary_that_is_not_known_is_refused(key: str, value: Any, tmp_path: Path) -> None:
+    path = model_with("FlaubertForSequenceClassification", tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {key: value}))
+    with pytest.raises(ModelError, match=f"{key} = "):
+        open_model(path)
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_a_head_beside_the_words(name: str, tmp_path: Path) -> None:
+    """Both answer, each as if it were alone."""
+    model, prompt, wanted = opened(name, tmp_path)
+    words, plain = open_model(str(FOLDER / CASES[name][0])), prompt.choices[0] if prompt.choices else prompt
+    result, alone = (forward(each, question := ForwardQuestion(), plain) for each in (model, words))
+    assert (result.next, result.masked) == (alone.next, alone.masked)
+    assert alone.labels is None and result.labels is not None
+    arrays = forward_arrays(model, question, result)
+    assert_close(arrays["scores"], wanted[:1] if prompt.choices else wanted)
+    np.testing.assert_array_equal(arrays["logits"], forward_arrays(words, question, alone)["logits"])
+    details = llminspect.info(str(tmp_path))
+    assert details.head is not None and details.output != "none"
+    assert set(details.capabilities or ()) == {
+        *(("generate", "choose") if prompt.choices else ("encode", "fill", "classify"))
+    }
+    if not prompt.choices:
+        names = ["IsNext", "NotNext"] if "Bert" in name[:4] else ["in order", "swapped"]
+        assert [label.label for label in result.labels] == [names[index] for index in np.argsort(-wanted)]
+        with pytest.raises(UsageError, match="sees the tokens that come after"):
+            forward(model, ForwardQuestion(ForwardOptions(surprise=True)), plain)
+    changed = forward(model, ForwardQuestion(experiments=ExperimentOptions(ablate="1.attention")), plain)
+    assert changed.baseline_labels == result.labels != changed.labels
+
+
+@pytest.mark.parametrize("left_out", ["bert.pooler.dense.bias", "cls.seq_relationship.weight"])
+def test_a_head_beside_the_words_may_be_missing(left_out: str, tmp_path: Path) -> None:
+    """As in files of a later class, whose `architectures` was kept."""
+    path = model_with("BertForPreTraining", tmp_path)
+    arrays = load_file(tmp_path / "model.safetensors")
+    front = left_out.rpartition(".")[0]
+    save_file({key: array for key, array in arrays.items() if not key.startswith(front)}, f"{path}/model.safetensors")
+    assert open_model(path).architecture.head is None
 
 
 @pytest.mark.parametrize("name", CHOOSING)
@@ -90,6 +166,7 @@ def test_choices_between_texts(name: str, tmp_path: Path) -> None:
     assert_close([label.logit for label in result.labels], wanted[order])
     assert_close([label.prob for label in result.labels], softmax(wanted)[order])
     assert [[token["id"] for token in tokens] for tokens in result.choices] == ids_of(name).tolist()
+    assert (result.next is not None) == name.endswith(BESIDE_WORDS)
     alone = forward(model, ForwardQuestion(), prompt.choices[1])
     assert alone.labels is not None and alone.labels[0].prob != alone.labels[0].prob
     assert_close([alone.labels[0].logit], wanted[1:2])

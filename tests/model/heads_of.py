@@ -37,9 +37,18 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     "DebertaV2ForMultipleChoice": ("deberta", POOLED),
     "ModernBertForMultipleChoice": ("modernbert", CHOICE),
     "RoFormerForMultipleChoice": ("roformer", CHOICE),
+    "PLBartForSequenceClassification": ("plbart", TEXT_HEAD),
+    "FlaubertForSequenceClassification": ("flaubert", {"sequence_summary.summary": "N D"}),
+    "FlaubertForTokenClassification": ("flaubert", {"classifier": "N D"}),
+    "FlaubertForQuestionAnsweringSimple": ("flaubert", SPAN_HEAD),
+    "BertForPreTraining": ("bert", {"bert.pooler.dense": "D D", "cls.seq_relationship": "2 D"}),
+    "AlbertForPreTraining": ("albert", {"albert.pooler": "D D", "sop_classifier.classifier": "2 D"}),
+    "GPT2DoubleHeadsModel": ("gpt2", {"multiple_choice_head.summary": "1 D"}),
 }
 """The golden model that has the layers, and the linear maps of the head with their shapes (N labels)."""
-OF_WORDS = ("lm_head", "final_logits_bias", "cls.predictions", "predictions", "vocab_", "generator_", "decoder.bias")
+BESIDE = ("ForPreTraining", "DoubleHeadsModel")
+"""The ends of classes whose head stands beside that which predicts words."""
+OF_WORDS = ("lm_head", "final_logits_bias", "cls.predictions", "predictions", "vocab_", "generator_", "decoder.bias", "pred_layer")
 LABELS = 3
 
 
@@ -47,9 +56,10 @@ def model_with(name: str, folder: Path) -> str:
     """The folder of a model of that class."""
     golden, maps = Golden(CASES[name][0]), CASES[name][1]
     config, random = golden.config(), np.random.default_rng(len(name))
-    width = config["d_model"] if "d_model" in config else config["dim"] if "dim" in config else config["hidden_size"]
+    width = next(config[key] for key in ("d_model", "dim", "n_embd", "emb_dim", "hidden_size") if key in config)
     arrays = load_file(golden.folder / "model.safetensors")
-    arrays = {key: array for key, array in arrays.items() if not key.startswith(OF_WORDS)}
+    if not name.endswith(BESIDE):
+        arrays = {key: array for key, array in arrays.items() if not key.startswith(OF_WORDS)}
     for key, letters in maps.items():
         rows, columns = (int({"D": width, "N": LABELS}.get(letter, letter)) for letter in letters.split())
         arrays[f"{key}.weight"] = random.normal(0, columns**-0.5, (rows, columns)).astype(np.float32)
@@ -65,9 +75,9 @@ def ids_of(name: str) -> Array:
     """A text [T]; of a head that chooses three [C, T]. That of an encoder–decoder has two ends, then padding."""
     config = Golden(CASES[name][0]).config()
     random = np.random.default_rng(1)
-    if name.endswith("Choice"):
+    if name.endswith(("Choice", "DoubleHeadsModel")):
         return random.integers(4, min(40, config["vocab_size"]), (3, 9))
-    ids = random.integers(4, 40, 9)
+    ids = random.integers(4, min(40, config["vocab_size"]), 9)
     if config.get("is_encoder_decoder"):
         ids[[3, 7]] = config["eos_token_id"]
         ids[8] = config["pad_token_id"]

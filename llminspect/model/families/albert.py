@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from llminspect.core.dataclass import dataclass
 from llminspect.model.families.bert import DEFAULTS, BertConfig, bert_from_huggingface, kin, layer_specs, tensors
-from llminspect.model.heads import HeadFiles
+from llminspect.model.heads import HeadFiles, OutputHead
 from llminspect.model.spec import TensorSpec, for_layers
 
 if TYPE_CHECKING:
@@ -57,6 +57,14 @@ def its_tensors(config: AlbertConfig) -> list[TensorSpec]:
 
 
 POOLER = ("pooler", "pooler", "tanh")
+ORDER = OutputHead(
+    "sequence classification",
+    ("in order", "swapped"),
+    "single_label_classification",
+    HeadFiles("sop_classifier.classifier", None, POOLER),
+    beside=True,
+)
+"""Whether the second of two texts is what came after the first, or before it (section 3.1)."""
 
 ARCHITECTURES = (
     kin(
@@ -64,7 +72,7 @@ ARCHITECTURES = (
         HEAD,
         read_huggingface=from_huggingface,
         tensors=its_tensors,
-        heads=HeadFiles("classifier", "classifier", POOLER, choice=POOLER),
+        heads=HeadFiles("classifier", "classifier", POOLER, choice=POOLER, special=(("ForPreTraining", ORDER),)),
         defaults={
             **DEFAULTS,
             "hidden_act": "gelu_new",

@@ -61,7 +61,7 @@ KINDS = {
 BART_HEADS = HeadFiles(
     "classification_head.out_proj", None, ("labels.dense", "classification_head.dense", "tanh"), end_id=2
 )
-HEADS = {"bart": BART_HEADS, "mbart": replace(BART_HEADS, wraps=True)}
+HEADS = {"bart": BART_HEADS, **dict.fromkeys(("mbart", "plbart"), replace(BART_HEADS, wraps=True))}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -228,7 +228,11 @@ FOLLOWS = OutputHead(
 )
 """Whether the second of two texts is what came after the first; the names are those of BERT's own code."""
 HEADS = {
-    "bert": HeadFiles("classifier", "classifier", POOLER, choice=POOLER, special=("NextSentencePrediction", FOLLOWS)),
+    "bert": HeadFiles(
+        *("classifier", "classifier", POOLER),
+        choice=POOLER,
+        special=(("ForNextSentencePrediction", FOLLOWS), ("ForPreTraining", replace(FOLLOWS, beside=True))),
+    ),
     "roberta": HeadFiles(
         "classifier.out_proj", "classifier", ("labels.dense", "classifier.dense", "tanh"), choice=POOLER
     ),

@@ -78,7 +78,7 @@ ARCHITECTURES = (
             "classifier",
             ("labels.dense", "classifier.dense", "gelu"),
             choice=("labels.dense", "sequence_summary.summary", "gelu"),
-            special=("PreTraining", DISCRIMINATOR),
+            special=(("ForPreTraining", DISCRIMINATOR),),
         ),
         defaults={**DEFAULTS, "embedding_size": 128},
     ),

@@ -5,12 +5,13 @@ Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", sect
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llminspect.core.dataclass import dataclass
 from llminspect.model.config import GGUF, Config, Sizes, read_sizes
 from llminspect.model.copies import Copy, causal_rule, hiding_number
-from llminspect.model.heads import OLDER_DECODER_HEADS
+from llminspect.model.heads import NO_LAYER, OLDER_DECODER_HEADS, HeadFiles, OutputHead
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, fused_specs, linear_specs
 
@@ -91,6 +92,15 @@ def tensors(config: GPT2Config) -> list[TensorSpec]:
     ]
 
 
+CHOICE = OutputHead(
+    "multiple choice",
+    ("score",),
+    "single_label_classification",
+    HeadFiles(None, "multiple_choice_head.summary", choice=NO_LAYER),
+    beside=True,
+)
+"""How well a text fits, read at its last token."""
+
 ARCHITECTURES = (
     Architecture(
         name="gpt2",
@@ -108,7 +118,7 @@ ARCHITECTURES = (
             "scale_attn_weights": True,
             "tie_word_embeddings": True,
         },
-        heads=OLDER_DECODER_HEADS,
+        heads=replace(OLDER_DECODER_HEADS, special=(("DoubleHeadsModel", CHOICE),)),
         ignored=(Copy("h.*.attn.bias", agrees=causal_rule), Copy("h.*.attn.masked_bias", agrees=hiding_number)),
     ),
 )

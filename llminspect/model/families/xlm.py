@@ -13,6 +13,7 @@ from llminspect.core.dataclass import dataclass
 from llminspect.model.config import read_sizes
 from llminspect.model.copies import Copy, row_numbers
 from llminspect.model.families.bert import BertConfig
+from llminspect.model.heads import HeadFiles, OutputHead
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
 
 if TYPE_CHECKING:
@@ -78,6 +79,9 @@ def tensors(config: XlmConfig) -> list[TensorSpec]:
     ]
 
 
+SPAN = OutputHead("question answering", ("start", "end"), "single_label_classification", HeadFiles(None, None))
+"""(Their other head for it searches with beams: it is not known.)"""
+
 ARCHITECTURES = (
     Architecture(
         name="xlm",
@@ -87,6 +91,12 @@ ARCHITECTURES = (
         capabilities=frozenset({"encode", "fill"}),
         requires={"fill": "unembedding.bias"},
         prefix="transformer.",
+        heads=HeadFiles(
+            *("sequence_summary.summary", "classifier"),
+            question=None,
+            summary=True,
+            special=(("ForQuestionAnsweringSimple", SPAN),),
+        ),
         defaults={"layer_norm_eps": 1e-12, "max_position_embeddings": 512, "tie_word_embeddings": True},
         ignored=(Copy("position_ids", agrees=row_numbers), Copy("lang_embeddings.weight")),
     ),
