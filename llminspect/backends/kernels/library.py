@@ -18,10 +18,12 @@ _FUNCTIONS: dict[str, tuple[object, ...]] = {
     "arrange": (_NUMBER, _ARRAY, _SIZE, _SIZE, _ARRAY),
     "few": (*_MATRIX, _ARRAY, _SIZE, _SIZE, *_RESULT),
     "pack": (_NUMBER, _ARRAY, _SIZE, _SIZE, _SIZE, _ARRAY),
-    "arrange_rounded": (_NUMBER, _ARRAY, _SIZE, _SIZE, _ARRAY),
-    "rounded": (*_MATRIX, _ARRAY, _SIZE, _SIZE, *_RESULT),
+    "write_pieces": (_NUMBER, _NUMBER, _ARRAY, _SIZE, _SIZE, _ARRAY),
+    "whole": (_NUMBER, *_MATRIX, _ARRAY, _SIZE, _SIZE, *_RESULT),
+    "by_digits": (),
     "many": (*_MATRIX, _ARRAY, _SIZE, _SIZE, _SIZE, *_RESULT, _ARRAY),
 }
+_ANSWERING = {"write_pieces", "by_digits"}
 REINSTALL = "pip install --force-reinstall --no-deps llminspect-cli, where there is a C compiler; or --kernels none"
 
 
@@ -44,5 +46,5 @@ def library() -> ctypes.CDLL:
         function = getattr(opened, name, None)
         if function is None:
             raise UserError("the compiled products are those of another version of llminspect", REINSTALL)
-        function.argtypes, function.restype = arguments, None
+        function.argtypes, function.restype = arguments, _NUMBER if name in _ANSWERING else None
     return opened

@@ -41,8 +41,10 @@ SHARED = re.compile(r".*feedforward\.(shared\.)?(gate|up|down)\.weight")
 
 FEW = 4
 """Rows of x up to which the weights are only ever in registers."""
-UNIT, ARRANGED, DEEP, TALL = 64, 80, 512, 24
-"""As in products.c."""
+UNIT, ARRANGED, DEEP, TALL, BESIDE = 64, 80, 512, 24, 32
+"""As in products.c and pieces.h."""
+DIGITS = 3
+"""In which x is as near to its float32 numbers as those are to the exact ones, measured by the largest of a block."""
 MOST = 1024
 """Rows of x that are multiplied at once: they are copied into another order."""
 
@@ -73,6 +75,10 @@ class Blocks(RowsOnDemand):
 
     def _few(self, x_NI: Array, y_NO: Array) -> Callable[[int, int], None]:
         number, width = x_NI.shape
+        if number == 1 and self._quantized and self._library.by_digits():
+            pieces, near = self._in_digits(DIGITS, x_NI)
+            if near:
+                return self._whole(DIGITS, pieces, x_NI, y_NO)
         arranged = np.empty(number * units(width) * ARRANGED, np.float32)
         self._library.arrange(self._kind.number, x_NI.ctypes.data, number, width, arranged.ctypes.data)
         return lambda start, stop: self._library.few(
@@ -93,10 +99,29 @@ class Blocks(RowsOnDemand):
 
         return some
 
+    def _in_digits(self, digits: int, x_NI: Array) -> tuple[Array, bool]:
+        """x as whole numbers, and whether all of it is as near as they can be (pieces.h)."""
+        number, width = x_NI.shape
+        size = number * width // UNIT * (UNIT * digits + BESIDE)
+        room = np.empty(size + UNIT, np.uint8)
+        pieces = room[-room.ctypes.data % UNIT :][:size]
+        place, kind = (x_NI.ctypes.data, number, width, pieces.ctypes.data), self._kind.number
+        return pieces, bool(self._library.write_pieces(digits, kind, *place))
+
+    def _whole(self, digits: int, pieces: Array, x_NI: Array, y_NO: Array) -> Callable[[int, int], None]:
+        sizes = x_NI.shape
+        return lambda start, stop: self._library.whole(
+            digits, *self._matrix, pieces.ctypes.data, *sizes, y_NO.ctypes.data, len(self), start, stop
+        )
+
+    @property
+    def _quantized(self) -> bool:
+        """Whether rows are whole units of blocks."""
+        return self._kind.weights > 1 and self.shape[1] % UNIT == 0
+
     def becoming(self, kind: type[Blocks]) -> Blocks | None:
         """The same matrix as another kind of it, where its file quantizes it in whole units."""
-        whole = self._kind.weights > 1 and self.shape[1] % UNIT == 0
-        return kind(self._kind, self._blocks_OB, self._threads) if whole else None
+        return kind(self._kind, self._blocks_OB, self._threads) if self._quantized else None
 
     @property
     def _matrix(self) -> tuple[int | None, int, int]:

@@ -1,4 +1,4 @@
-"""Products with x rounded to 8 bits, as llama.cpp rounds it (rounded.c), and how far off the logits are then."""
+"""Products with x rounded to 8 bits, as llama.cpp rounds it (whole.c), and how far off the logits are then."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llminspect.backends.kernels.matrices import UNIT, Blocks
+from llminspect.backends.kernels.matrices import Blocks
 from llminspect.errors import ModelError, UserError
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
 
-PIECE = 128
-"""Bytes of what is kept of UNIT numbers of x: their codes, 8 scales, 8 sums."""
 PROBE = "The capital of France is the city of"
 PROBED = 8
 """Tokens of it at most: each costs a part of an exact pass."""
@@ -27,12 +25,8 @@ class RoundedBlocks(Blocks):
     """The same matrix; float32 x is rounded before it is multiplied with."""
 
     def _few(self, x_NI: Array, y_NO: Array) -> Callable[[int, int], None]:
-        number, width = x_NI.shape
-        pieces = np.empty(number * width // UNIT * PIECE, np.uint8)
-        self._library.arrange_rounded(self._kind.number, x_NI.ctypes.data, number, width, pieces.ctypes.data)
-        return lambda start, stop: self._library.rounded(
-            *self._matrix, pieces.ctypes.data, number, width, y_NO.ctypes.data, len(self), start, stop
-        )
+        pieces, _ = self._in_digits(1, x_NI)
+        return self._whole(1, pieces, x_NI, y_NO)
 
     _many = _few
 

@@ -30,6 +30,10 @@ typedef uint8_t bytes __attribute__((vector_size(32)));
 typedef uint8_t half_bytes __attribute__((vector_size(16)));
 typedef uint16_t eight_halves __attribute__((vector_size(16)));
 typedef int8_t eight_bytes __attribute__((vector_size(8)));
+typedef int16_t shorts __attribute__((vector_size(32)));
+typedef double doubles __attribute__((vector_size(32)));
+typedef float four_floats __attribute__((vector_size(16)));
+typedef int32_t four_ints __attribute__((vector_size(16)));
 
 #define FLOATS(v) __builtin_convertvector((ints)(v), floats)
 

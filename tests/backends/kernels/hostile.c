@@ -23,10 +23,12 @@ static void tried(int kind, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t number) {
   pack(kind, x, number, width, across, packed);
   many(kind, blocks, row_bytes, packed, number, width, across, out, rows, rows / 3, rows, scratch);
   if (!plain(kind) && width % UNIT == 0) {
-    piece *pieces = filled((size_t)(number * width / UNIT) * sizeof *pieces, 0);
-    arrange_rounded(kind, x, number, width, pieces);
-    rounded(kind, blocks, row_bytes, pieces, number, width, out, rows, rows / 3, rows);
-    free(pieces);
+    for (int digits = 1; digits <= 3; digits += 2) {
+      uint8_t *written = filled((size_t)(number * width / UNIT * piece_bytes(digits)), 0);
+      write_pieces(digits, kind, x, number, width, written);
+      whole(digits, kind, blocks, row_bytes, written, number, width, out, rows, rows / 3, rows);
+      free(written);
+    }
   }
   free(blocks), free(x), free(out), free(arranged), free(packed), free(scratch);
 }

@@ -15,6 +15,7 @@ from llminspect.backends.kernels import library
 from llminspect.backends.kernels.matrices import Blocks
 from llminspect.files.quant_types import COMPILED
 from tests.backends.kernels.test_blocks import numpys, random_blocks
+from tests.backends.kernels.test_digits import activations, assert_near
 from tests.backends.kernels.test_rounded import ROUNDED, assert_rounded
 from tests.closeness import assert_close
 
@@ -52,6 +53,7 @@ def test_the_code_for_any_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPa
                 assert_close(Blocks(COMPILED[name], raw, 1).products(x_NI), x_NI @ weights_OI.T, what=name)
             if name in ROUNDED:
                 assert_rounded(name, raw, number=6)
+                assert_near(name, random_blocks(name, 3, 1536 // COMPILED[name].weights), activations(0, 1536))
     finally:
         library.library.cache_clear()
 

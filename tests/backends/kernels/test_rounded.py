@@ -9,8 +9,8 @@ import pytest
 
 from llminspect.backends.kernels import library as kernels_library
 from llminspect.backends.kernels.library import library
-from llminspect.backends.kernels.matrices import UNIT, WORTH_SHARING
-from llminspect.backends.kernels.rounded import PIECE, RoundedBlocks
+from llminspect.backends.kernels.matrices import BESIDE, UNIT, WORTH_SHARING
+from llminspect.backends.kernels.rounded import RoundedBlocks
 from llminspect.core.array import linear
 from llminspect.errors import UserError
 from llminspect.files.quant_types import COMPILED
@@ -45,17 +45,17 @@ def numbers(tokens: int, width: int) -> Array:
 def test_x_is_rounded_bit_for_bit(name: str) -> None:
     x_NI = numbers(3, 768)
     codes, scales = rounded(name, x_NI)
-    made = np.empty((768 // UNIT, 3, PIECE), np.uint8)
-    library().arrange_rounded(COMPILED[name].number, x_NI.ctypes.data, 3, 768, made.ctypes.data)
+    made = np.empty((768 // UNIT, 3, UNIT + BESIDE), np.uint8)
+    library().write_pieces(1, COMPILED[name].number, x_NI.ctypes.data, 3, 768, made.ctypes.data)
     found = made[..., :UNIT].view(np.int8).swapaxes(0, 1)
     in_order = (
         np.sort(found, axis=-1),
         np.sort(codes.reshape(3, -1, UNIT), axis=-1),
     )  # Each kind has an order of its own.
     assert np.array_equal(*in_order)
-    lanes = np.ascontiguousarray(made[..., UNIT : UNIT + 32]).view(np.float32).swapaxes(0, 1)
-    of_halves = np.repeat(scales[..., 0], COMPILED[name].weights // 32, axis=1).reshape(3, -1, 2)
-    assert np.array_equal(lanes[..., ::4], of_halves)
+    beside = np.ascontiguousarray(made[..., UNIT:]).view(np.float32).swapaxes(0, 1)
+    of_blocks = beside[..., :4:2] if COMPILED[name].weights == 32 else beside[:, ::4, :1]
+    assert np.array_equal(of_blocks.reshape(scales.shape), scales)
 
 
 @pytest.mark.parametrize("name", ROUNDED)
