@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str, int, int | None], None]
 
-READING = 2
-"""Goes up when other numbers are read from the same file than before: what was prepared until then is made anew."""
-
 
 def describe_model(
     name: str,
@@ -236,19 +233,14 @@ def _assemble(
 ) -> Model:
     from llminspect.backends.kernels import kept_in_blocks
     from llminspect.files.machine import keep_freed_memory
-    from llminspect.files.prepared_file import Planned
-    from llminspect.model import pooling, reading
-    from llminspect.model.spec import expanded_shape
+    from llminspect.model import pooling, preparing, reading
 
     keep_freed_memory()
     reading.check_decodable(description)
     located, config = description.located, description.config
     assert located is not None
     tokenizer = _tokenizer_or_reason(located, rows=config.sizes.V)
-    plan = [
-        (spec, Planned(spec.name, expanded_shape(spec.shape, config.sizes), reading.reader(description, spec)))
-        for spec in description.specs
-    ]
+    plan = preparing.planned(description)
     size = sum(planned.nbytes for _, planned in plan) // 4
     in_blocks = kept_in_blocks(description, size, "compiled" if rounding else kernels, finite, note)
     if in_blocks:
@@ -256,7 +248,7 @@ def _assemble(
     if streamed or reading.larger_than_memory(sum(planned.nbytes for _, planned in plan)):
         params = _read_when_needed(description, plan, in_blocks, finite)
     else:
-        params = _prepared(description, [planned for _, planned in plan], in_blocks, finite, progress)
+        params = preparing.prepared_params(description, [planned for _, planned in plan], in_blocks, finite, progress)
     model = Model(
         located.name,
         description.architecture,
@@ -292,28 +284,3 @@ def _read_when_needed(
         if spec.copies:  # They are compared where it is read whole, which may be never.
             planned.read()
     return Params(on_demand, keep=False)
-
-
-def _prepared(
-    description: Description,
-    plan: list[Planned],
-    in_blocks: Mapping[str, Any],
-    finite: bool,
-    progress: Progress | None,
-) -> Params:
-    from llminspect.files.prepared import prepared
-    from llminspect.model.params import Params
-    from llminspect.model.reading import not_finite
-
-    located = description.located
-    assert located is not None
-    # The family is part of the key: another reading of the same file must not find this one's arrays.
-    key = f"{located.identity}-{description.architecture.name}-{READING}"
-    key += f"-beside-{len(in_blocks)}-in-blocks" if in_blocks else ""
-    key += "".join(f"-ignoring-{name}" for name in located.read_as.get("ignored_settings", ()))
-    if description.adapter is not None:
-        key += f"-with-{description.adapter.files.identity}"
-    arrays = prepared(key, plan, progress=progress)
-    if finite and arrays.not_finite:
-        raise not_finite(arrays.not_finite)
-    return Params({**arrays, **in_blocks})

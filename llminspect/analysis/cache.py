@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Literal
 
 from llminspect.analysis.result import Result
 from llminspect.core.dataclass import dataclass
-from llminspect.errors import UsageError
+from llminspect.errors import UsageError, UserError
 from llminspect.files import cache_folder
 from llminspect.files.cache_folder import total_size
 from llminspect.files.home import home
 from llminspect.files.locate import locate
+from llminspect.files.prepared_file import differing_arrays, source_of
+from llminspect.model import preparing
 from llminspect.model.toy import TOYS
+from llminspect.opening import describe_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,7 +82,7 @@ def cache(
     return CacheResult(
         folder=str(home()),
         action=action,
-        entries=[_entry(entry, cache_folder.faults(entry) if action == "verify" else None) for entry in picked],
+        entries=[_entry(entry, _faults(entry) if action == "verify" else None) for entry in picked],
         bytes=sum(entry.bytes for entry in picked),
         foreign=[str(path) for path in cache_folder.foreign()],
         removed=[_entry(entry, None) for entry in removed] if action == "clear" else None,
@@ -98,6 +101,24 @@ def _picked(found: Sequence[cache_folder.CachedFile], names: Sequence[str]) -> l
                 f"the cache holds nothing called {name!r}", f"it holds {', '.join(sorted(known)) or 'nothing'}"
             )
     return [entry for entry in found if {entry.name, entry.kind, entry.of} & set(names)]
+
+
+def _faults(entry: cache_folder.CachedFile) -> list[str]:
+    """What is wrong with an entry. Prepared weights are read anew from the files that they were made from, where those
+    are still there as they were."""
+    found = cache_folder.faults(entry)
+    source = None if found or entry.kind != "prepared" else source_of(entry.path)
+    if source is None:
+        return found
+    try:
+        description = describe_model(**source, offline=True)
+        if not entry.name.startswith(preparing.key_of(description)):
+            return []  # Made from other bytes: nobody reads it any more.
+        plan = [planned for _, planned in preparing.planned(description)]
+        different = differing_arrays(entry.path, plan)
+    except (UserError, TypeError):
+        return []
+    return [f"{name} is not what the model's file gives" for name in different]
 
 
 def _entry(entry: cache_folder.CachedFile, faults: list[str] | None) -> CacheEntry:

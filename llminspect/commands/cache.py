@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.cache import CacheResult
 
 RESULTS = "analysis.cache.CacheResult"
+MOST_NAMED = 5
 
 
 def render(result: CacheResult) -> RenderableType:
@@ -105,5 +106,7 @@ def command(output: OutputOptions, options: CacheOptions) -> None:
     emit("cache", None, {}, result, output)
     damaged = [entry.name for entry in result.entries if entry.faults]
     if damaged:
-        error = CheckFailed(f"damaged: {', '.join(damaged)}", f"llminspect cache clear {' '.join(damaged)}")
+        more = f" and {len(damaged) - MOST_NAMED} more" if len(damaged) > MOST_NAMED else ""
+        named = damaged[:MOST_NAMED]
+        error = CheckFailed(f"damaged: {', '.join(named)}{more}", f"llminspect cache clear {' '.join(named)}")
         fail_check(error, output)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import ModelError
 from llminspect.files import folder as folders
-from llminspect.files.home import expanded, sha256_of
+from llminspect.files.hashes import sha256_of
+from llminspect.files.home import expanded
 from llminspect.files.safetensors import SafetensorsFile
 from llminspect.files.source import read_json
 

@@ -17,7 +17,8 @@ from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 from llminspect.files.catalogue import CATALOGUE
 from llminspect.files.gguf import is_whole_header
-from llminspect.files.home import home, only_one, sha256_unremembered
+from llminspect.files.hashes import record_faults, taken
+from llminspect.files.home import home, only_one
 from llminspect.files.prepared_file import MAGIC, damaged_arrays
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ def faults(entry: CachedFile) -> list[str]:
         return ["not whole"] if damaged is None else [f"{name} is damaged" for name in damaged]
     if entry.kind == "header":
         return [] if is_whole_header(entry.path) else ["not whole"]
+    if entry.kind == "hash":
+        return record_faults(entry.path)
     return []
 
 
@@ -223,6 +226,6 @@ def _lock_of_leftover(entry: CachedFile) -> str:
 
 def _sha256(path: Path) -> str | None:
     try:
-        return sha256_unremembered(path)
+        return taken(path)
     except OSError:
         return None

@@ -13,14 +13,14 @@ the prepared weights it lies in the user's cache folder, which nobody else write
 from __future__ import annotations
 
 import marshal
-import time
 import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import ModelError, UserError
 from llminspect.files.gguf_header import MAGIC, Header, read_header
-from llminspect.files.home import home, state, state_key, subfolder, write_whole
+from llminspect.files.hashes import settled, state, state_key
+from llminspect.files.home import home, subfolder, write_whole
 from llminspect.files.weights import TensorInfo, WeightFile, shown
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ KEPT_MAGIC = b"LLMINSH1"
 """Of a kept header; the digit goes up when what is kept changes."""
 WORTH_KEEPING = 1 << 18
 """Bytes of a header from which on parsing it takes longer than a look into the cache."""
-SETTLED = 2
-"""Seconds after which a file's time of change tells changes apart."""
 _OLDEST_MARSHAL = 4
 """The version that every supported Python reads."""
 
@@ -65,7 +63,7 @@ class GGUFFile(WeightFile):
                     return
         header = read_header(self._map, len(self._map), self._refuse)
         self.version, self.metadata, self.tensors = header.version, header.metadata, header.tensors
-        if header.data_start >= WORTH_KEEPING and time.time() - self.path.stat().st_mtime > SETTLED:
+        if header.data_start >= WORTH_KEEPING and settled(self.path):
             with suppress(OSError, UserError):  # A cache that cannot be written costs time, nothing else.
                 _write(subfolder("headers") / kept_at.name, state(self.path), header)
 

@@ -2,14 +2,11 @@
 
 A file is written beside its place under another name, brought to the disk, and renamed: whoever reads it, and
 whenever the machine stops, sees the old file, the new one or none. Work that two processes would do at once is done
-by one while the other waits (`only_one`). The SHA-256 of a file is computed once and remembered for as long as the file
-stays what it was (`state`).
+by one while the other waits (`only_one`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import secrets
 import shutil
@@ -167,45 +164,3 @@ def only_one(name: str, waiting: Callable[[], object] | None = None) -> Iterator
         yield
     finally:
         lock.release()
-
-
-# -- Hashes ------------------------------------------------------------------------------------------------------------
-
-
-def state(path: Path) -> str:
-    """What changes when the file is another: its place, size, time of change and number in the file system."""
-    resolved = path.resolve()
-    status = resolved.stat()
-    return f"{resolved}\n{status.st_size}\n{status.st_mtime_ns}\n{status.st_ino}"
-
-
-def state_key(*paths: Path) -> str:
-    """The `state` of one or several files as a short string that can be a file's name."""
-    states = "\n".join(state(path) for path in paths)
-    return hashlib.sha256(states.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-
-
-def sha256_of(path: Path) -> str:
-    """The file's SHA-256 in hex, remembered in the cache. OSError: it cannot be read."""
-    try:
-        record = json.loads((home() / "hashes" / f"{state_key(path)}.json").read_bytes())
-    except (OSError, ValueError):
-        record = None
-    known = record.get("sha256") if isinstance(record, dict) else None
-    if isinstance(known, str) and len(known) == 64:
-        return known
-    sha256 = sha256_unremembered(path)
-    remember(path, sha256)
-    return sha256
-
-
-def sha256_unremembered(path: Path) -> str:
-    """The file's SHA-256 in hex, from its bytes. OSError: it cannot be read."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def remember(path: Path, sha256: str) -> None:
-    """Note a hash that is known."""
-    with suppress(OSError, UserError):  # A cache that cannot be written costs time, nothing else.
-        write_whole(subfolder("hashes") / f"{state_key(path)}.json", json.dumps({"sha256": sha256}).encode())

@@ -1,8 +1,8 @@
-"""Models of the Hugging Face hub: found in its local cache, fetched into it with the hub's own library if need be.
+"""Models of the Hugging Face hub: found in its local cache, fetched into it if need be, compared with their hashes.
 
 Finding takes no import of that library (0.2 s); the layout of the cache is documented and stable:
-https://huggingface.co/docs/huggingface_hub/guides/manage-cache. Fetching takes only the files that are needed; the
-library is kept quiet, and its errors come in our words.
+https://huggingface.co/docs/huggingface_hub/guides/manage-cache. Fetching takes only the files that are needed
+(`hub_library.py`). What is fetched, and what is found, is compared with the hash that the hub gives it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import re
 import threading
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from llminspect.errors import ModelError, UserError
 from llminspect.files.folder import (
@@ -28,22 +29,19 @@ from llminspect.files.folder import (
     vocabularies,
     weight_paths,
 )
+from llminspect.files.hashes import NotPublished, sha256_of
 from llminspect.files.home import cannot_write, hub_folder, write_whole
+from llminspect.files.hub_library import HASH, Hub
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from llminspect.files.home import Progress
+    from llminspect.files.hub_library import Listed
 
 LOOK_EVERY = 0.1
 """Seconds between looks at how much has arrived."""
-
-TOKEN_HINT = "if it is private or gated, set HF_TOKEN to a token that may read it"
-HTTP_CLIENTS = {"httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3"}
-"""Packages whose exceptions mean that the network failed: the library has changed clients before."""
-
-Result = TypeVar("Result")
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}", re.ASCII)
 _REVISION = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
@@ -103,7 +101,30 @@ def _cached(repo: str, revision: str, weights: bool, files: tuple[str, ...]) -> 
         return None
     snapshot = folder / "snapshots" / commit
     whole = all((snapshot / name).exists() for name in files) if files else _whole(snapshot, weights)
-    return snapshot if whole else None
+    if not whole:
+        return None
+    for path in [snapshot / name for name in files] if files else _read_of(snapshot, weights):
+        _check_blob(path)
+    return snapshot
+
+
+def _read_of(snapshot: Path, weights: bool) -> list[Path]:
+    """The files of a snapshot that a model is read from."""
+    small = [path for name in (CONFIG, INDEX, *TOKENIZER_FILES) if (path := snapshot / name).exists()]
+    return [*small, *(weight_paths(snapshot) if weights else ())]
+
+
+def _check_blob(path: Path) -> None:
+    """Raise ModelError where the content of a cached file is not what its blob is named by: the hash that the hub gave.
+
+    Where the library makes no links the name says nothing.
+    """
+    blob = path.resolve()
+    if blob.parent.name == "blobs" and HASH.fullmatch(blob.name):
+        try:
+            sha256_of(blob, blob.name)
+        except OSError as error:
+            raise ModelError(f"cannot read {str(path)!r:.300}: {error.strerror or error}") from None
 
 
 def _whole(snapshot: Path, weights: bool) -> bool:
@@ -119,7 +140,8 @@ def _whole(snapshot: Path, weights: bool) -> bool:
 
 
 def _fetched(repo: str, revision: str, weights: bool, report: Progress, hub: Hub, files: tuple[str, ...] = ()) -> Path:
-    commit, sizes = hub.listing(repo, revision)
+    commit, listed = hub.listing(repo, revision)
+    sizes = {name: file.size for name, file in listed.items()}
     if not re.fullmatch("[0-9a-f]{40}", commit):
         raise ModelError(f"the hub gives no commit for {repo} at {revision}")
     snapshot = _repo_folder(repo) / "snapshots" / commit
@@ -131,14 +153,14 @@ def _fetched(repo: str, revision: str, weights: bool, report: Progress, hub: Hub
         names = [name for name in (CONFIG, *TOKENIZER_FILES) if name in sizes]
         names += [name for name in vocabularies(sizes) if name not in names]
         if weights and WHOLE not in sizes and INDEX in sizes:
-            _watched(hub, snapshot, repo, {INDEX: sizes[INDEX]}, report)
+            _watched(hub, snapshot, repo, {INDEX: listed[INDEX]}, report)
         if weights:
             names += [name for name in sizes if MODULE_FILES.fullmatch(name) and name not in names]
             names += _weights_files(repo, snapshot, sizes)
     missing = [name for name in names if name not in sizes]
     if missing:
         raise ModelError(f"{repo} on the hub lacks {missing[0]!r:.200}, which its index names")
-    _watched(hub, snapshot, repo, {name: sizes[name] for name in names}, report)
+    _watched(hub, snapshot, repo, {name: listed[name] for name in names}, report)
     if revision != commit:
         # Only now, so that whoever finds the name in the cache finds everything.
         reference = _repo_folder(repo) / "refs" / revision
@@ -185,19 +207,24 @@ def _refuse_without_config(repo: str, names: Mapping[str, int]) -> None:
     raise ModelError(f"{repo} on the hub is no language model in the form of transformers: it has no config.json")
 
 
-def _watched(hub: Hub, snapshot: Path, repo: str, sizes: Mapping[str, int], report: Progress) -> None:
-    """Fetch files one after another while looking at how the cache grows.
+def _watched(hub: Hub, snapshot: Path, repo: str, listed: Mapping[str, Listed], report: Progress) -> None:
+    """Fetch files one after another while looking at how the cache grows; each is compared with its hash on arrival.
+    ModelError where the hub says none.
 
     In a thread that ends with the program, so that Ctrl-C is answered at once whatever the library is doing.
     """
-    missing = {name: size for name, size in sizes.items() if not (snapshot / name).exists()}
-    total, blobs = sum(missing.values()), _repo_folder(repo) / "blobs"
+    missing = {name: file for name, file in listed.items() if not (snapshot / name).exists()}
+    for name, file in missing.items():
+        if not HASH.fullmatch(file.hash):
+            raise ModelError(f"the hub gives no hash for {name!r:.200} of {repo}, so it cannot be compared")
+    total, blobs = sum(file.size for file in missing.values()), _repo_folder(repo) / "blobs"
     before, failures = _size(blobs), list[BaseException]()
 
     def work() -> None:
         try:
-            for name in missing:
+            for name, file in missing.items():
                 hub.fetch(repo, snapshot.name, name)
+                _check_arrived(repo, snapshot / name, file.hash)
         except BaseException as error:  # Carried to the thread that waits.
             failures.append(error)
 
@@ -215,6 +242,22 @@ def _watched(hub: Hub, snapshot: Path, repo: str, sizes: Mapping[str, int], repo
     report("download", total, total)
 
 
+def _check_arrived(repo: str, path: Path, published: str) -> None:
+    """Raise ModelError for a file that is not what the hub lists, and remove it."""
+    if not path.exists():  # Said for all of them at the end.
+        return
+    try:
+        sha256_of(path, published)
+    except NotPublished:
+        for place in (path.resolve(), path):
+            with suppress(OSError):
+                place.unlink()
+        raise ModelError(
+            f"what the hub gave as {path.name!r:.200} of {repo} is not the file that it lists (its hash differs)",
+            "try again; if it stays so, a mirror or a proxy changes files",
+        ) from None
+
+
 def _size(folder: Path) -> int:
     """Bytes in the files of a folder."""
     size = 0
@@ -224,68 +267,3 @@ def _size(folder: Path) -> int:
     except OSError:
         pass  # Not there yet, or a file was just renamed.
     return size
-
-
-# -- The hub's own library --------------------------------------------------------------------------------------------
-
-
-class Hub:
-    """The hub as `huggingface_hub` reaches it: tokens, mirrors, proxies and the cache by its own environment."""
-
-    def __init__(self) -> None:
-        import logging
-        from importlib import import_module
-
-        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-        import_module("huggingface_hub.utils").disable_progress_bars()
-
-    def listing(self, repo: str, revision: str) -> tuple[str, Mapping[str, int]]:
-        """The commit that a revision stands for, and its files with their sizes. ModelError: it cannot be had."""
-        from huggingface_hub import HfApi
-
-        info = explained(lambda: HfApi().model_info(repo, revision=revision, files_metadata=True), repo, revision)
-        return info.sha or "", {file.rfilename: file.size or 0 for file in info.siblings or []}
-
-    def fetch(self, repo: str, commit: str, name: str) -> None:
-        """Bring one file into the library's cache. ModelError: it cannot be had. OSError: no room for it."""
-        from huggingface_hub import hf_hub_download
-
-        explained(lambda: hf_hub_download(repo, name, revision=commit, cache_dir=hub_folder()), repo, commit)
-
-
-def explained(ask: Callable[[], Result], repo: str, revision: str) -> Result:
-    """What `ask` gives, its failures as a ModelError of one line."""
-    from huggingface_hub import errors
-
-    try:
-        return ask()
-    except errors.GatedRepoError:
-        raise ModelError(f"{repo} asks you to accept its terms first", f"do so on its page; {TOKEN_HINT}") from None
-    except errors.RevisionNotFoundError:
-        raise ModelError(f"{repo} has no revision {revision!r:.100}", "give a branch, a tag or a commit") from None
-    except errors.RepositoryNotFoundError:
-        raise ModelError(f"there is no model {repo} on the hub", f"check the name; {TOKEN_HINT}") from None
-    except errors.OfflineModeIsEnabled:
-        raise ModelError(f"{repo} is not in the local hub cache, and HF_HUB_OFFLINE is set", "unset it once") from None
-    except errors.LocalEntryNotFoundError:
-        raise unreachable(repo) from None
-    except errors.HfHubHTTPError as error:
-        status = getattr(getattr(error, "response", None), "status_code", None)
-        if status in (401, 403):
-            raise ModelError(f"the hub does not let you read {repo}", TOKEN_HINT) from None
-        raise ModelError(f"the hub answers {status or 'with an error'} for {repo}", "try again later") from None
-    except OSError as error:
-        if error.errno and not isinstance(error, ConnectionError | TimeoutError):
-            raise
-        raise unreachable(repo) from None
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] in HTTP_CLIENTS:
-            raise unreachable(repo) from None
-        raise
-
-
-def unreachable(repo: str) -> ModelError:
-    return ModelError(
-        f"{repo} is not in the local hub cache, and the hub cannot be reached",
-        "check the network (HF_ENDPOINT and the proxy variables are honoured) and try again",
-    )

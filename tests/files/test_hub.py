@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ from llminspect.errors import ModelError, UserError
 from llminspect.files import hub as module
 from llminspect.files.adapter import locate_adapter
 from llminspect.files.home import hub_folder
-from llminspect.files.hub import Hub, explained, find, find_adapter, is_hub_name
+from llminspect.files.hub import find, find_adapter, is_hub_name
+from llminspect.files.hub_library import Hub, Listed, explained
 from llminspect.files.locate import locate
 
 if TYPE_CHECKING:
@@ -31,26 +33,36 @@ FILES = {
 }
 
 
+def hash_of(name: str, content: bytes) -> str:
+    """As the hub gives it: the SHA-256 of a large file, git's number of another."""
+    if name.endswith((".safetensors", ".bin")):
+        return hashlib.sha256(content).hexdigest()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
 class PlayedHub(Hub):
     """Answers as the hub would and writes what is fetched as its library does: a blob and a link to it."""
 
     def __init__(self, files: Mapping[str, bytes] = FILES, failure: BaseException | None = None) -> None:
         self.files, self.failure = files, failure
         self.asked: list[str] = []
+        self.sent: dict[str, bytes] = {}
+        """What comes in place of a file."""
 
-    def listing(self, repo: str, revision: str) -> tuple[str, Mapping[str, int]]:
+    def listing(self, repo: str, revision: str) -> tuple[str, Mapping[str, Listed]]:
         self.asked.append(f"listing {revision}")
-        return COMMIT, {name: len(content) for name, content in self.files.items()}
+        return COMMIT, {name: Listed(len(content), hash_of(name, content)) for name, content in self.files.items()}
 
     def fetch(self, repo: str, commit: str, name: str) -> None:
         if self.failure is not None and name.endswith("safetensors"):
             raise self.failure
         self.asked.append(name)
         folder = hub_folder() / "models--org--model"
-        blob, link = folder / "blobs" / name.replace("/", "_"), folder / "snapshots" / commit / name
+        blob, link = folder / "blobs" / hash_of(name, self.files[name]), folder / "snapshots" / commit / name
         blob.parent.mkdir(parents=True, exist_ok=True)
         link.parent.mkdir(parents=True, exist_ok=True)
-        blob.write_bytes(self.files[name])
+        blob.write_bytes(self.sent.get(name, self.files[name]))
+        link.unlink(missing_ok=True)
         link.symlink_to(blob)
 
 
@@ -245,3 +257,38 @@ def test_an_adapter_is_fetched_alone_and_is_no_model() -> None:
     assert locate_adapter("org/model", offline=True).provenance["revision"] == COMMIT
     with pytest.raises(ModelError, match=r"no adapter in the form of PEFT: it has no adapter_config\.json"):
         find_adapter("org/other", None, offline=False, hub=PlayedHub({"config.json": b"{}"}))
+
+
+# -- What arrives is what is listed ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_what_is_not_what_the_hub_lists_is_refused_and_removed(name: str, hub_cache: Path) -> None:
+    hub = PlayedHub()
+    hub.sent[name] = FILES[name][:-1] + b"x"
+    with pytest.raises(ModelError, match=f"'{name}' of org/model is not the file that it lists"):
+        fetch(hub)
+    assert not [path for path in hub_cache.rglob("*") if path.is_file() and path.read_bytes() == hub.sent[name]]
+    with pytest.raises(ModelError, match="not in the local hub cache"):
+        fetch(hub, offline=True)
+    hub.sent.clear()
+    assert fetch(hub).joinpath(name).read_bytes() == FILES[name]
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_what_was_changed_in_the_cache_is_refused(name: str) -> None:
+    found = fetch(PlayedHub())
+    blob = (found / name).resolve()
+    blob.write_bytes(FILES[name][:-1] + b"x")
+    with pytest.raises(ModelError, match="not what was published"):
+        locate("org/model", offline=True)
+
+
+def test_a_listing_without_hashes_is_refused() -> None:
+    class Bare(PlayedHub):
+        def listing(self, repo: str, revision: str) -> tuple[str, Mapping[str, Listed]]:
+            commit, files = super().listing(repo, revision)
+            return commit, {name: Listed(file.size, "") for name, file in files.items()}
+
+    with pytest.raises(ModelError, match="gives no hash"):
+        fetch(Bare())

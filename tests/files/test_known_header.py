@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from llminspect.files import gguf
+from llminspect.files import gguf, hashes
 from llminspect.files.cache_folder import entries, faults, remove
 from llminspect.files.gguf import GGUFFile
 from tests.files.gguf_writer import GGUF, Tensor
@@ -21,16 +19,21 @@ WORDS = [f"word {number} \u0120\U0001f642" for number in range(20_000)]
 NOT_UTF8 = b"\xff\xfe"
 
 
-def write(path: Path, words: Sequence[str | bytes], old: bool = True) -> Path:
+def write(path: Path, words: Sequence[str | bytes]) -> Path:
     metadata: list[tuple[str | bytes, Any]] = [
         ("general.architecture", "llama"),
         ("a.rate", 0.5),
         ("tokenizer.ggml.tokens", list(words)),
     ]
     path.write_bytes(GGUF(metadata, [Tensor("w", (2, 3), bytes(24))]).build())
-    if old:
-        os.utime(path, (time.time() - 60, time.time() - 60))
     return path
+
+
+@pytest.fixture(autouse=True)
+def quick_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was just written counts as settled."""
+    monkeypatch.setattr(hashes, "TICK", 0)
+    monkeypatch.setattr(hashes, "COARSE_TICK", 0)
 
 
 def refuse(*_: object) -> NoReturn:
@@ -72,8 +75,10 @@ def test_another_file_in_the_same_place_is_parsed(tmp_path: Path) -> None:
     assert GGUFFile(path).metadata["tokenizer.ggml.tokens"] == others
 
 
-def test_nothing_is_kept_of_what_was_changed_just_now(tmp_path: Path) -> None:
-    GGUFFile(write(tmp_path / "a.gguf", WORDS, old=False))
+def test_nothing_is_kept_of_what_was_changed_just_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hashes, "TICK", 1000)
+    monkeypatch.setattr(hashes, "COARSE_TICK", 1000)
+    GGUFFile(write(tmp_path / "a.gguf", WORDS))
     assert [entry for entry in entries() if entry.kind == "header"] == []
 
 

@@ -14,7 +14,7 @@ import pytest
 from llminspect.errors import ModelError, UserError
 from llminspect.files import catalogue
 from llminspect.files.catalogue import CATALOGUE, CatalogueEntry, Member
-from llminspect.files.home import sha256_of
+from llminspect.files.hashes import sha256_of
 from llminspect.files.pull import fetched, pull
 
 if TYPE_CHECKING:
