@@ -18,7 +18,7 @@ import numpy as np
 import peft
 import torch
 import transformers
-from make_golden import exact, in_float64
+from golden_exact import exact, in_float64
 
 from tests.drawn import make_all
 

@@ -106,8 +106,9 @@ encode --lines < lines ; encode --lines --ids - --decode < ids ; tokenize --coun
 encode --search * --longest --only unreachable --limit 3 ; tokenize --count --workers 2 --file inputs/prose ; forward hi
 tokenize --count "a b" -c bytes -c gpt2 --cost "2 EUR" ; tokenize TEXT --truncate 2 --side start --inside-characters
 none: encode HI --letters ; LLMINSPECT_MODEL=toy forward world ; +models ; +pull minilm DRAWN --offline
-=LLMINSPECT_MODEL=toy forward moon ; +cache ; pull x --revision v ; cache verify ; +cache clear --yes ; cache --limit 2GB
-cache clear --limit 20 --yes ; +cache verify model ; cache show nothing ; LLMINSPECT_HOME=nowhere cache ; nonsense ; tokenize
+=LLMINSPECT_MODEL=toy forward moon ; +cache ; pull x --revision v ; cache verify ; +cache clear --yes
+cache --limit 2GB ; cache clear --limit 20 --yes ; +cache verify model ; cache show nothing
+LLMINSPECT_HOME=nowhere cache ; nonsense ; tokenize
 forward hi --nonsense ; =--version ; attend TEXT --file inputs/lines ; forward --file inputs/nothing ; forward ; +schema
 forward TEXT --lines ; forward --ids 1,x ; embed --ids -1 ; generate hi --stop "" ; =schema walk ; embed --analogy ""
 attend hi --interactive ; forward hi --engine none ; forward hi --into 3.stream ; forward hi --surprise --lens

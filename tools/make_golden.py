@@ -11,14 +11,10 @@ norm) and 12 tokens chosen greedily, each from a whole new pass. Everything is c
 from __future__ import annotations
 
 import json
-import math
-import re
 import shutil
 import sys
-import tempfile
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import golden_decoders
 import golden_encoders
@@ -42,191 +38,18 @@ import golden_small
 import golden_state
 import numpy as np
 import torch
+from golden_drawn import KINDS, described, drawn
+from golden_exact import Stream, exact, greedy, in_float64, stacked
 from safetensors.torch import load_file, save_file
 from transformers.utils import logging
 
 from tests import drawn as drawn_weights
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-GREEDY_TOKENS = 12
-KINDS = {None: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
-SMALLEST_MARGIN = 1e-3
-"""Between the best and the second logit of a greedy step, so that float noise decides nothing."""
-
-
-def computed(model: Any, name: str) -> bool:
-    """Marian's, Pegasus' and RoFormer's waves and ESM's speeds, which are not learned."""
-    waves = type(model).__name__.startswith(("Marian", "Pegasus", "RoFormer")) and "embed_positions" in name
-    return waves or name.endswith("rotary_embeddings.inv_freq")
-
-
-def ranges(model: Any) -> Iterator[tuple[Any, float, float]]:
-    """Each tensor that is drawn, the mean and the spread of its numbers: weights that leave the size of the numbers as
-    it is, and biases and norms far from 0 and 1."""
-    norms = {f"{name}.weight" for name, module in model.named_modules() if "norm" in type(module).__name__.lower()}
-    name_of_kind = type(model).__name__
-    unscaled = name_of_kind.startswith(("Gemma3n", "Gemma4"))
-    offset = 0.0 if "Gemma" in name_of_kind and not unscaled else 1.0
-    for name, tensor in model.named_parameters():
-        if computed(model, name):
-            continue
-        if name in norms:
-            less = 0.4 if unscaled and name.endswith("q_norm.weight") else 1.0  # It does not scale its scores either.
-            yield tensor, less * offset, less * 0.3
-        elif tensor.ndim == 1 or name.endswith("bias"):
-            yield tensor, 0.0, 0.3
-        elif "embed" in name or "shared" in name or "wte" in name or "wpe" in name or "relative" in name:
-            # Some scale it by √D.
-            yield tensor, 0.0, 0.3 if getattr(model.config, "scale_embedding", False) else 1.0
-        else:  # T5 does not scale its scores.
-            yield tensor, 0.0, (0.3 if name.endswith("Attention.q.weight") else 1.0) * 1.5 / tensor.shape[-1] ** 0.5
-    for name, tensor in model.named_buffers():
-        if name.endswith("layer_scalar"):
-            yield tensor, 0.9, 0.06
-        if name.endswith("bias"):
-            yield tensor, 0.0, 0.3
-
-
-def randomize(model: Any, generator: torch.Generator, rounded_to: torch.dtype | None) -> None:
-    with torch.no_grad():
-        for tensor, mean, spread in ranges(model):
-            value = mean + spread * torch.randn(tensor.shape, generator=generator)
-            tensor.copy_(value if rounded_to is None else value.to(rounded_to))
-
-
-def saved(model: Any) -> dict[str, torch.Tensor]:
-    """The tensors as the reference writes them into a file, which is not always how it names and cuts its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        model.save_pretrained(folder)
-        return load_file(Path(folder) / "model.safetensors")
-
-
-def described(model: Any, family: Any) -> list[str]:
-    """The lines of `tests/drawn.py`: written once with each tensor filled with its mean, once with what lies a spread
-    above, the files show what comes of them."""
-    files = []
-    for share in (0.0, 1.0):
-        with torch.no_grad():
-            for tensor, mean, spread in ranges(model):
-                tensor.fill_(mean + share * spread)
-        files.append(saved(model))
-    rows: dict[tuple[str, str], list[tuple[str, ...]]] = {}
-    for name, low in files[0].items():
-        shape, above = "x".join(map(str, low.shape)) or "-", files[1][name] - low
-        if (low == low.flatten()[0]).all():
-            if not torch.allclose(above, above.flatten()[0]):
-                raise SystemExit(f"{family.name}: {name} is made of parts that are drawn in several ways")
-            numbers = f"{shape} {low.flatten()[0]:.3g} {above.flatten()[0]:.3g}"
-        else:
-            numbers = " ".join([shape, "=", *(str(value) for value in low.flatten().numpy())])
-        final = family.renamed(name)
-        rows.setdefault((re.sub(r"\d+", "{}", final), numbers), []).append(tuple(re.findall(r"\d+", final)))
-    return [f"{name} {numbers}" for (pattern, numbers), at in rows.items() for name in together(pattern, at)]
-
-
-def together(pattern: str, at: list[tuple[str, ...]]) -> list[str]:
-    """One name with braces for all, where they are every combination of some numbers; else a name each."""
-    axes = [sorted(set(axis), key=int) for axis in zip(*at, strict=True)]
-    if math.prod(map(len, axes)) == len(at):
-        at = [tuple(axis[0] if len(axis) == 1 else "{" + ",".join(axis) + "}" for axis in axes)]
-    return [pattern.format(*numbers) for numbers in at]
-
-
-def drawn(family: Any, description: str) -> Any:
-    """The model with the numbers of a description, as the reference reads them from a file."""
-    found = {}
-    for name, dtype, array in drawn_weights.tensors(description):
-        numbers = torch.from_numpy(array.view(np.int16) if dtype == "BF16" else array)
-        found[name] = numbers.view(torch.bfloat16) if dtype == "BF16" else numbers
-    model = family.model(family.config())
-    with tempfile.TemporaryDirectory() as folder:
-        model.save_pretrained(folder)
-        path = Path(folder) / "model.safetensors"
-        names = {family.renamed(name): name for name in [*load_file(path), *["lm_head.weight"] * family.untied]}
-        save_file({names[name]: tensor for name, tensor in found.items()}, path, {"format": "pt"})
-        model, notes = type(model).from_pretrained(
-            folder, config=family.config(), dtype=torch.float32, output_loading_info=True
-        )
-    if family.untied:
-        model.lm_head.weight = torch.nn.Parameter(found["lm_head.weight"])
-    wrong = [name for name in notes["missing_keys"] if not computed(model, name)]
-    if wrong or notes["mismatched_keys"]:
-        raise SystemExit(f"{family.name}: not loaded: {wrong} {notes['mismatched_keys']}")
-    return model.eval()
-
-
-@contextmanager
-def in_float64() -> Iterator[None]:
-    """PyTorch without float32: the reference casts to it by name in norms, softmaxes and rotations."""
-    names = {"float": torch.float64, "float32": torch.float64, "FloatTensor": torch.DoubleTensor}
-    before, cast = {name: getattr(torch, name) for name in names}, torch.Tensor.float
-    try:
-        for name, value in names.items():
-            setattr(torch, name, value)
-        torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign,assignment]
-        torch.set_default_dtype(torch.float64)
-        yield
-    finally:
-        for name, value in before.items():
-            setattr(torch, name, value)
-        torch.Tensor.float = cast  # type: ignore[method-assign]
-        torch.set_default_dtype(before["float32"])
-
-
-def exact(model: Any, untied: bool = False) -> Any:
-    """The same model in float64, also what it computes from its configuration (rotations, waves); see `in_float64`."""
-    double = type(model)(model.config).double().eval()
-    if untied:
-        double.lm_head.weight = torch.nn.Parameter(torch.empty_like(double.lm_head.weight))
-    weights = {name: value for name, value in model.state_dict().items() if not computed(model, name)}
-    double.load_state_dict(weights, strict=False)
-    return double
-
-
-class Stream:
-    """The residual stream, seen by hooks: what comes into the first layer, and what leaves each layer."""
-
-    def __init__(self, layers: Any, active: int | None = None) -> None:
-        self.active = active
-        self.arrays: list[np.ndarray[Any, Any]] = []
-        self.hooks = [layers[0].register_forward_pre_hook(self._before, with_kwargs=True)]
-        self.hooks += [layer.register_forward_hook(self._after) for layer in layers]
-
-    def _before(self, _: Any, arguments: Any, keywords: Any) -> None:
-        if self.arrays:  # A layer that comes again (ALBERT).
-            return
-        self.arrays = [self._kept(arguments[0] if arguments else keywords["hidden_states"])]
-
-    def _after(self, _: Any, __: Any, output: Any) -> None:
-        self.arrays.append(self._kept(output[0] if isinstance(output, tuple) else output))
-
-    def _kept(self, stream: Any) -> np.ndarray[Any, Any]:
-        kept: np.ndarray[Any, Any] = (stream if self.active is None else stream[self.active])[0].numpy().copy()
-        return kept
-
-    def taken(self) -> np.ndarray[Any, Any]:
-        for hook in self.hooks:
-            hook.remove()
-        return np.stack(self.arrays)
-
-
-def stacked(attentions: Any) -> np.ndarray[Any, Any]:
-    """[L, H, T, S]."""
-    return np.stack([weights[0].numpy() for weights in attentions])
-
-
-def greedy(model: Any, ids: torch.Tensor, **given: Any) -> np.ndarray[Any, Any]:
-    """12 tokens, each from a pass over everything before it. Raises ValueError where a choice is close."""
-    name = "decoder_input_ids" if given else "input_ids"
-    start = ids.shape[-1]
-    for _ in range(GREEDY_TOKENS):
-        best = model(**{name: ids}, use_cache=False, **given).logits[0, -1].topk(2)
-        if best.values[0] - best.values[1] < SMALLEST_MARGIN:
-            raise ValueError("a greedy choice is too close to call")
-        ids = torch.cat([ids, best.indices[:1][None]], dim=-1)
-    return ids[0, start:].numpy()
+MODULES = (
+    *(golden_families, golden_grown, golden_latent, golden_mixtures, golden_experts, golden_later, golden_small),
+    *(golden_decoders, golden_parallel, golden_masking, golden_state, golden_hybrids, golden_encoders, golden_kin),
+    *(golden_seq2seq, golden_gemma, golden_rwkv, golden_more, golden_others),
+)
 
 
 def expected_values(family: Any, model: Any, ids: torch.Tensor) -> dict[str, np.ndarray[Any, Any]]:
@@ -326,27 +149,7 @@ def as_published(family: Any, folder: Path) -> None:
 def main(arguments: list[str]) -> None:
     target, wanted = Path(arguments[0]), set(arguments[1:])
     logging.disable_progress_bar()
-    for family in [
-        *golden_families.FAMILIES,
-        *golden_grown.FAMILIES,
-        *golden_latent.FAMILIES,
-        *golden_mixtures.FAMILIES,
-        *golden_experts.FAMILIES,
-        *golden_later.FAMILIES,
-        *golden_small.FAMILIES,
-        *golden_decoders.FAMILIES,
-        *golden_parallel.FAMILIES,
-        *golden_masking.FAMILIES,
-        *golden_state.FAMILIES,
-        *golden_hybrids.FAMILIES,
-        *golden_encoders.FAMILIES,
-        *golden_kin.FAMILIES,
-        *golden_seq2seq.FAMILIES,
-        *golden_gemma.FAMILIES,
-        *golden_rwkv.FAMILIES,
-        *golden_more.FAMILIES,
-        *golden_others.OTHERS,
-    ]:
+    for family in [family for module in MODULES for family in module.FAMILIES]:
         if not wanted or family.name in wanted:
             make(family, target / family.name)
 

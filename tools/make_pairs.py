@@ -19,7 +19,7 @@ import numpy as np
 import tokenizers
 import torch
 import transformers as t
-from make_golden import exact, in_float64, stacked
+from golden_exact import exact, in_float64, stacked
 from tokenizers import models, pre_tokenizers, processors
 
 from tests.drawn import make_all

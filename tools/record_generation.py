@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import make_golden
+import golden_exact
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from transformers import __version__ as version
@@ -74,7 +74,7 @@ def filled(setting: dict[str, Any], best: list[int]) -> dict[str, Any]:
 
 
 def exact(model: Any) -> Any:
-    double = make_golden.exact(model)
+    double = golden_exact.exact(model)
     double.generation_config = model.generation_config
     return double
 
@@ -98,7 +98,7 @@ def record(golden: Path, family: str, setting: dict[str, Any], older: bool) -> d
         torch.manual_seed(1)
         kind = AutoModelForSeq2SeqLM if source else AutoModelForCausalLM
         model = kind.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32)
-        with torch.no_grad(), make_golden.in_float64():
+        with torch.no_grad(), golden_exact.in_float64():
             found = exact(model).generate(
                 torch.tensor([prompt]), return_dict_in_generate=True, output_scores=True, use_cache=False,
                 num_return_sequences=setting.get("num_return_sequences", setting.get("num_beams", 1)), **length,

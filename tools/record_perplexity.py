@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import torch
-from make_golden import exact, in_float64
+from golden_exact import exact, in_float64
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from transformers import __version__ as version
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from make_golden import exact, in_float64
+from golden_exact import exact, in_float64
 from transformers import AutoModel, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden"

@@ -8,10 +8,10 @@ from pathlib import Path  # noqa: TC003
 from random import Random  # noqa: TC003
 from typing import Any
 
-import make_golden
 import numpy as np
 import torch
 import transformers as t
+from golden_drawn import randomize
 from safetensors.numpy import save_file
 from safetensors.torch import load_file
 from variant_draw import Draw  # noqa: TC002
@@ -71,7 +71,7 @@ def saved(draw: Draw, folder: Path, random: Random, generator: torch.Generator) 
     """A model with random weights in a folder, some of which bfloat16 holds, and its configuration as it was saved."""
     model = draw.model(draw.config).eval()
     half = random.random() < 0.1
-    make_golden.randomize(model, generator, torch.bfloat16 if half else None)
+    randomize(model, generator, torch.bfloat16 if half else None)
     (model.to(torch.bfloat16) if half else model).save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
     return model.to(torch.float32), json.loads((folder / "config.json").read_text())

@@ -26,7 +26,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import make_golden
+import golden_exact
 import numpy as np  # noqa: TC002
 import torch
 import variant_checks as checks
@@ -78,14 +78,14 @@ def variant(make: Any, seed: int, keep: Path | None, share: float) -> tuple[str,
                 for file in list(folder.glob("*.*")):
                     shutil.copy(file, plain)
                 double = draw.model.from_pretrained(plain, dtype=torch.float32, **EAGER).eval()
-                with make_golden.in_float64():
-                    double = make_golden.exact(double)
+                with golden_exact.in_float64():
+                    double = golden_exact.exact(double)
             config = rewritten(random, written, draw)
             (folder / "config.json").write_text(json.dumps(config, indent=2))
             single = draw.model.from_pretrained(folder, dtype=torch.float32, **eager(draw)).eval()
             once = computed_by_reference(single, draw, given)
-            with make_golden.in_float64():
-                exact = make_golden.exact(single)
+            with golden_exact.in_float64():
+                exact = golden_exact.exact(single)
                 wanted = computed_by_reference(exact, draw, given)
             rounding = checks.distance(once, wanted)
             if not rounding < MOST_ROUNDING:
@@ -99,7 +99,7 @@ def variant(make: Any, seed: int, keep: Path | None, share: float) -> tuple[str,
         if answers["logits"] == "right":
             opened = llminspect.open_model(str(folder))
             alone = opened.architecture.head is None and draw.kind != "encoder" and draw.kind != "read-twice"
-            with make_golden.in_float64():
+            with golden_exact.in_float64():
                 if (
                     chosen["inside"]
                     and eager(draw) is EAGER  # Else it gives its weights by its own attention alone.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,18 +13,15 @@ from llminspect import generate as generate_by_name
 from llminspect.analysis.forward import forward as forward
 from llminspect.analysis.forward_result import ForwardQuestion as AskedForward
 from llminspect.analysis.generate import GenerateQuestion, GenerateResult, generate
-from llminspect.analysis.prompt import with_source
 from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.arguments.generate import GenerateOptions, SamplingOptions
 from llminspect.core.attention import softmax
 from llminspect.errors import UsageError
-from llminspect.opening import open_model
-from llminspect.text.prompt import Prompt
-from llminspect.text.tokenizer import Token
+from tests.commands.patched import Acts, agrees, prompt, put, values_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
@@ -33,67 +29,6 @@ if TYPE_CHECKING:
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 FRANCE, ITALY = "The capital of France is", "The capital of Italy is"
-DECODERS = ["gpt2", "llama", "llama-llama3", "mistral", "gemma2", "qwen3", "mixtral", "gpt-neox", "gpt-oss"]
-
-
-@dataclass(frozen=True)
-class Acts:
-    """A tap that is nothing but a dictionary: what happens to which array."""
-
-    what: dict[str, Callable[[Array], Array]]
-
-    def wants(self, name: str) -> bool:
-        return name in self.what
-
-    def __call__(self, name: str, array: Array) -> Array:
-        return self.what[name](array) if name in self.what else array
-
-
-def put(values: Array, positions: Sequence[int], head: int | None = None) -> Callable[[Array], Array]:
-    def act(array: Array) -> Array:
-        changed = array.copy()
-        for position in positions:
-            if head is None:
-                changed[position] = values[position]
-            else:
-                changed[head, position] = values[head, position]
-        return changed
-
-    return act
-
-
-def values_at(model: Model, ids: Sequence[int], name: str) -> Array:
-    seen = []
-
-    def look(array: Array) -> Array:
-        seen.append(array)
-        return array
-
-    model.run(ids, Acts({name: look}))
-    return seen[0]
-
-
-def agrees(model: Model, front: Sequence[int], result: GenerateResult, acts: Acts, both_ways: bool = False) -> None:
-    """Each step is what a pass over all that stands before it gives, without a cache: one pass over the whole text,
-    unless words see `both_ways`."""
-    assert result.ids
-    ends = range(len(result.ids)) if both_ways else [len(result.ids) - 1]
-    streams = [model.run([*front, *result.ids[:end]], acts).stream_TD for end in ends]
-    stream_SD = np.stack([stream_TD[-1] for stream_TD in streams]) if both_ways else streams[0][len(front) - 1 :]
-    chances_SV = softmax(model.logits(stream_SD).astype(np.float64))
-    for step, chances_V in zip(result.steps, chances_SV, strict=True):
-        assert abs(step.prob - chances_V[step.id]) < 2e-5
-        if not step.forced and result.seed is None:
-            assert step.id == int(np.argmax(chances_V))
-
-
-def prompt(model: Model, text: str) -> Prompt:
-    assert model.tokenizer is not None
-    return Prompt(text, model.tokenizer.wrap(model.tokenizer.encode(text)))
-
-
-def ids_prompt(*ids: int) -> Prompt:
-    return Prompt(None, [Token(token_id, b"", None, None) for token_id in ids])
 
 
 def italy(
@@ -149,70 +84,6 @@ def test_a_text_patched_into_itself_goes_on_as_before(smollm2: Model) -> None:
     assert result.change is not None
     assert result.change.first_difference is None
     agrees(smollm2, text.ids, result, Acts({}))
-
-
-@pytest.mark.parametrize("into", ["0.stream", "1.1", "1.attention", "0.feedforward"])
-@pytest.mark.parametrize("family", DECODERS)
-def test_in_every_family(family: str, into: str) -> None:
-    model, own, other = open_model(str(GOLDEN / family)), ids_prompt(5, 6, 7, 8), [5, 9, 10, 8]
-    layer, part = into.split(".")
-    ends = {"stream": "output", "attention": "attention.output", "feedforward": "feedforward.output"}
-    name = f"layers.{layer}.{ends.get(part, 'attention.mixed')}"
-    acts = Acts({name: put(values_at(model, other, name), [1, 2], int(part) if part.isdecimal() else None)})
-    asked = GenerateQuestion(
-        options=GenerateOptions(max_tokens=6, ignore_eos=True),
-        patch=PatchOptions("", [into], "1-2"),
-        source_ids=other,
-    )
-    result = generate(model, asked, own)
-    assert result.change is not None
-    agrees(model, own.ids, result, acts)
-    plain = model.logits(model.run(own.ids).stream_TD)[-1]
-    assert np.abs(model.logits(model.run(own.ids, acts).stream_TD)[-1] - plain).max() > 1e-3
-
-
-def test_where_words_see_both_ways_nothing_is_kept_and_only_the_prompt_is_patched() -> None:
-    model = open_model("toy-attention")
-    own, other = prompt(model, "A cat sat"), prompt(model, "A cat cat").ids
-    asked = GenerateQuestion(
-        options=GenerateOptions(max_tokens=3), patch=PatchOptions("", ["0.stream"]), source_ids=other
-    )
-    name = "layers.0.output"
-    acts = Acts({name: put(values_at(model, other, name), [0, 1, 2])})
-    agrees(model, own.ids, generate(model, asked, own), acts, both_ways=True)
-
-
-def test_in_a_model_that_keeps_nothing_only_the_prompt_is_patched() -> None:
-    model = open_model("toy")
-    own, other = prompt(model, "world"), prompt(model, "hello").ids
-    asked = GenerateQuestion(
-        options=GenerateOptions(max_tokens=3), patch=PatchOptions("", ["0.feedforward"]), source_ids=other
-    )
-    name = "layers.0.feedforward.output"
-    agrees(model, own.ids, generate(model, asked, own), Acts({name: put(values_at(model, other, name), [0])}))
-
-
-@pytest.mark.parametrize("family", ["t5", "t5-gated", "marian"])
-def test_an_encoder_decoder_is_patched_from_another_source(family: str) -> None:
-    """The two sources may be of different lengths: what is patched are the positions of the target."""
-    model, name = open_model(str(GOLDEN / family)), "layers.0.output"
-    decoder, other = with_source(model, [5, 6, 7]), with_source(model, [9, 10, 11, 12, 1])
-    start = [model.config.start_id]  # type: ignore[attr-defined]
-    patch, options = PatchOptions("", ["0.stream"]), GenerateOptions(max_tokens=5, ignore_eos=True)
-    result = generate(
-        model, GenerateQuestion(options=options, patch=patch, source_ids=[9, 10, 11, 12, 1]), ids_prompt(5, 6, 7)
-    )
-    agrees(decoder, start, result, Acts({name: put(values_at(other, start, name), [0])}))
-
-
-@pytest.mark.parametrize("family", ["t5", "marian"])
-def test_a_sweep_of_an_encoder_decoder_is_over_the_positions_of_its_target(family: str) -> None:
-    asked = AskedForward(ForwardOptions(target_ids="9,10"), SweepOptions(""), source_ids=[9, 10, 11, 12, 1])
-    swept = forward(open_model(str(GOLDEN / family)), asked, ids_prompt(5, 6, 7)).sweep
-    assert swept is not None
-    assert swept.differing == [0, 1, 2]
-    # Behind the last layer all that is left of the source is at the position that speaks.
-    np.testing.assert_allclose(np.asarray(swept.restored)[-1], [0, 0, 1], atol=1e-4)
 
 
 def test_the_other_experiments_act_on_both_texts_and_behind_the_prompt(smollm2: Model) -> None:

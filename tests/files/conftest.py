@@ -1,3 +1,5 @@
+"""The tests of files have an empty cache each."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

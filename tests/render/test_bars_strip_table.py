@@ -1,3 +1,5 @@
+"""Bars, strips of tokens and tables as text."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Matrices in colours: what stands on the axes, in the cells, in the key, and what is folded where it does not fit."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Numbers as text: as many digits as are needed, in columns, with units."""
+
 from __future__ import annotations
 
 import math

@@ -1,3 +1,5 @@
+"""Steps of a calculation, trees, scatter plots and histograms as text."""
+
 from __future__ import annotations
 
 import numpy as np

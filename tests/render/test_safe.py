@@ -1,3 +1,5 @@
+"""Texts of strangers in a terminal: shown and never executed, and as wide as they say."""
+
 from __future__ import annotations
 
 import re
