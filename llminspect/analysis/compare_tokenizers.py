@@ -85,6 +85,7 @@ def compare(
     """
     models: list[ComparedTokenizer] = []
     cut: dict[str, Sequence[Token]] = {}
+    notes: list[str] = []
     errors: list[UserError] = []
     cut_text, size = text, len(utf8(text))
     for name, tokenizer in tokenizers:
@@ -95,6 +96,7 @@ def compare(
             models.append(ComparedTokenizer(name, about(tokenizer), error=error.message))
             continue
         tokens = cut[name] = prompt.tokens
+        notes += [f"{name}: {note}" for note in prompt.notes]
         if prompt.text is not None:  # Of a chat that of its last message, into which the spans point.
             cut_text, size = prompt.text, len(utf8(prompt.text))
         count = counted(options.for_model(name), prompt.count, len(cut_text), size)
@@ -102,7 +104,7 @@ def compare(
         models.append(model if options.count else replace(model, tokens=token_documents(tokens)))
     if not cut:
         raise errors[0]
-    comparison = CompareResult(cut_text, len(cut_text), size, models)
+    comparison = CompareResult(cut_text, len(cut_text), size, models, notes=notes or None)
     if len(cut) < 2:
         return comparison
     parting = first_difference(cut, size)

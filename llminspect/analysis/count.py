@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 from llminspect.analysis.tokenize import CountResult, counted
 from llminspect.files.marks import UnmarkedStream
 from llminspect.text.chunks import count_stream
+from llminspect.text.lost_bytes import ByteTally
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,13 +24,17 @@ HEAD = 1 << 10
 
 
 class MeasuredStream(io.RawIOBase):
-    """A stream that knows how many bytes and characters were read from it, less one newline at the end.
+    """A stream that knows how many bytes and characters were read from it, less one newline at the end, and which of
+    its bytes do not reach a model (`missing`: no token holds them).
 
     `errors` "strict" raises UnicodeDecodeError where it is not UTF-8.
     """
 
-    def __init__(self, stream: IO[bytes], drop_final_newline: bool, errors: str = "surrogateescape") -> None:
+    def __init__(
+        self, stream: IO[bytes], drop_final_newline: bool, errors: str = "surrogateescape", missing: bytes = b""
+    ) -> None:
         self._stream, self._drops = UnmarkedStream(stream), drop_final_newline
+        self.tally = ByteTally(missing)
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors)
         self._tail = self.head = b""
         self.bytes = self.characters = 0
@@ -39,7 +44,9 @@ class MeasuredStream(io.RawIOBase):
         data = self._stream.read(size)
         self.bytes += len(data)
         self.head += data[: HEAD - len(self.head)]
-        self.characters += len(self._decoder.decode(data, final=not data))
+        text = self._decoder.decode(data, final=not data)
+        self.characters += len(text)
+        self.tally.add(text)
         self._tail = (self._tail + data[-2:])[-2:]
         if not data and self._drops and self._tail.endswith(b"\n"):
             dropped = 2 if self._tail == b"\r\n" else 1
@@ -48,15 +55,11 @@ class MeasuredStream(io.RawIOBase):
             self._drops = False
         return data
 
-    def remarks(self) -> list[str]:
-        """What is to be noted of a text that begins with what is none."""
+    def remarks(self, tokenizer: Tokenizer) -> list[str]:
+        """What is to be noted of the text: that it is none, or of bytes that do not reach the model."""
         if b"\0" in self.head:
             return ["this is no text but binary (there is a NUL in it); its bytes are counted as they are"]
-        try:
-            codecs.getincrementaldecoder("utf-8")().decode(self.head)  # The last character may be cut off.
-        except UnicodeDecodeError:
-            return ["this is not UTF-8; what is no character in it is counted byte by byte"]
-        return []
+        return self.tally.remarks(tokenizer)
 
 
 @dataclass
@@ -90,7 +93,7 @@ def count(
     A long text is counted in several processes where `reopen` can open the tokenizer in them (it must pickle).
     `progress` is called with the bytes that are done. Raises UsageError as the tokenizer does.
     """
-    measured = MeasuredStream(stream, drop_final_newline)
+    measured = MeasuredStream(stream, drop_final_newline, missing=tokenizer.missing_bytes)
     total = count_stream(
         (lambda: tokenizer) if reopen is None else TokenizerOpener(tokenizer, reopen),
         measured,  # type: ignore[arg-type]
@@ -100,7 +103,7 @@ def count(
         progress=progress,
     )
     found = counted(options, total + added(tokenizer, source, measured), measured.characters, measured.bytes)
-    return replace(found, notes=measured.remarks() or None)
+    return replace(found, notes=measured.remarks(tokenizer) or None)
 
 
 def added(tokenizer: Tokenizer, source: SourceOptions, measured: MeasuredStream) -> int:

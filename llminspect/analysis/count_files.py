@@ -21,6 +21,7 @@ from llminspect.errors import UsageError, UserError
 from llminspect.files.source import open_bytes
 from llminspect.files.walk import FoundFile, found_files
 from llminspect.text.chunks import ALONE_BELOW, BLOCK, Pulled, safe_pattern, text_blocks
+from llminspect.text.lost_bytes import ByteTally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -112,7 +113,8 @@ def count_files(
     skipped = {file.path: file.skipped for file in found if file.skipped}
     size = sum(file.size for file in files)
     counts, sizes = [0] * len(files), [0] * len(files)
-    tasks = _tasks(_parts(tokenizer, files, source, counts, sizes, skipped))
+    tally = ByteTally(tokenizer.missing_bytes)
+    tasks = _tasks(_parts(tokenizer, files, source, counts, sizes, skipped, tally))
     done = 0
     with closing(_results(tokenizer, tasks, source.parse, options.workers, size, reopen)) as results:
         for result in results:
@@ -126,7 +128,8 @@ def count_files(
         for file, count, length in zip(files, counts, sizes, strict=True)
         if file.path not in skipped
     ]
-    return _summed(counted, [SkippedFile(path, reason) for path, reason in skipped.items()], paths, options)
+    summed = _summed(counted, [SkippedFile(path, reason) for path, reason in skipped.items()], paths, options)
+    return replace(summed, notes=tally.remarks(tokenizer) or None)
 
 
 def check_files(source: SourceOptions, options: CountOptions) -> None:
@@ -145,13 +148,14 @@ def _parts(
     counts: list[int],
     sizes: list[int],
     skipped: dict[str, str],
+    tally: ByteTally,
 ) -> Iterator[FilePart]:
     """The text of the files in parts that may be counted by themselves; what each file is beside that, on the way."""
     pattern = safe_pattern(tokenizer, source.parse)
     for number, file in enumerate(files):
         try:
             with open_bytes(file.path) as stream:
-                measured = _TextStream(stream, True, "strict")
+                measured = _TextStream(stream, True, "strict", tokenizer.missing_bytes)
                 for data, at in text_blocks(measured, pattern, BLOCK, True):  # type: ignore[arg-type]
                     yield FilePart(number, file.path, data, at)
         except UnicodeDecodeError:
@@ -160,6 +164,7 @@ def _parts(
         except UserError as error:
             skipped[file.path] = error.message.rpartition(": ")[2].lower()
             continue
+        tally.add_all(measured.tally)
         counts[number] += added(tokenizer, source, measured)
         sizes[number] = measured.bytes
 

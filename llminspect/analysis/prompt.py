@@ -18,6 +18,7 @@ from llminspect.analysis.languages import language_id, languages
 from llminspect.arguments.option import each
 from llminspect.arguments.ranges import Ids, parse_ids, shortened
 from llminspect.errors import UsageError
+from llminspect.text.lost_bytes import lost_bytes
 from llminspect.text.messages import ChatInput, chat_in, checked_tools
 from llminspect.text.prompt import Chat, Prompt, encode_chat
 from llminspect.text.rendering import rendered_chat
@@ -48,14 +49,15 @@ def text_prompt(text: str, source: SourceOptions, tokenizer: Tokenizer | None, l
             raise UsageError(f"{option} says nothing without --chat", "give --chat as well")
     tokens = tokenizer.encode(text, source.parse)
     pairs = each(getattr(source, "pair", None))
+    remarks = lost_bytes(tokenizer, [text, *pairs])
     if pairs:
         prompts = []
         for pair in pairs:
             other = tokenizer.encode(pair, source.parse)
             both, segments, second = tokenizer.wrap_pair(tokens, other, source.special is not False)
-            prompts.append(Prompt(text, both, line, pair=pair, second=second, segments=segments))
+            prompts.append(Prompt(text, both, line, pair=pair, second=second, segments=segments, remarks=remarks))
         return replace(prompts[0], choices=prompts) if len(prompts) > 1 else prompts[0]
-    return Prompt(text, tokens if source.special is False else tokenizer.wrap(tokens), line)
+    return Prompt(text, tokens if source.special is False else tokenizer.wrap(tokens), line, remarks=remarks)
 
 
 def prompt_of_ids(ids: Sequence[int], tokenizer: Tokenizer | None, line: int | None) -> Prompt:
@@ -139,7 +141,8 @@ def chat_prompt(chat: ChatInput, tokenizer: Tokenizer, line: int | None) -> Prom
     else:
         parts, notes = rendered_chat(tokenizer, chat)
         made = Chat(chat, encode_chat(tokenizer, parts), notes=notes)
-    return Prompt(made.text, made.tokens, line, chat=made)
+    remarks = lost_bytes(tokenizer, (leaf.text for leaf in chat.leaves()))
+    return Prompt(made.text, made.tokens, line, chat=made, remarks=remarks)
 
 
 def chat_of_json(text: str) -> ChatInput | None:

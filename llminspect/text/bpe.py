@@ -17,7 +17,7 @@ from llminspect.text.pretokenize import Patterns, cuts_before_spaces, pretokeniz
 from llminspect.text.tokenizer import Token, Tokenizer, utf8
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Container, Mapping, Sequence
 
 BLOCK = 1 << 15
 """A longer word than this many symbols is merged block by block."""
@@ -127,6 +127,11 @@ def unspell(token: str) -> bytes:
     return b"".join(_VALUES.get(character) or utf8(character) for character in token)
 
 
+def missing_bytes(vocabulary: Container[str]) -> bytes:
+    """The bytes for which a byte-level vocabulary has no token."""
+    return bytes(byte for byte, character in enumerate(BYTE_ALPHABET) if character not in vocabulary)
+
+
 A_WORD = 8
 """What it costs to remember a word at all, in characters."""
 
@@ -190,11 +195,11 @@ class ByteLevelBPE(Tokenizer):
         self._literal = {*special_tokens.values(), *always_tokens.values()}
         self._cache = WordCache(self.word_ids)
         self._data: dict[int, bytes] = {}
-        missing = [byte for byte, character in enumerate(BYTE_ALPHABET) if character not in self.ids]
-        self.lossless = not missing
-        if missing:
-            listed = " ".join(f"{byte:02x}" for byte in missing)
-            self.loss = f"{len(missing)} of the 256 bytes, for which the vocabulary has no token ({listed})"
+        self.missing_bytes = missing_bytes(self.ids)
+        self.lossless = not self.missing_bytes
+        if self.missing_bytes:
+            listed = self.missing_bytes.hex(" ")
+            self.loss = f"{len(self.missing_bytes)} of the 256 bytes, for which the vocabulary has no token ({listed})"
 
     @cached_property
     def cut_pattern(self) -> str | None:  # type: ignore[override]

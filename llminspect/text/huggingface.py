@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
-from llminspect.text.bpe import unspell
+from llminspect.text.bpe import BYTE_ALPHABET, missing_bytes, unspell
 from llminspect.text.chunks import WORDS, blocks
 from llminspect.text.spans import byte_spans
 from llminspect.text.special_tokens import Parse, split_at_specials
@@ -66,6 +66,10 @@ class HuggingFaceTokenizer(Tokenizer):
         self._marks = {"prefix": getattr(library.model, "continuing_subword_prefix", None) or ""}
         self._marks["suffix"] = getattr(library.model, "end_of_word_suffix", None) or ""
         self.kind = {"BPE": "byte-level BPE" if self._byte_level else "BPE"}.get(algorithm, algorithm)
+        if self._byte_level and getattr(library.model, "unk_token", None) is None:
+            self.missing_bytes = missing_bytes(
+                {char for char in BYTE_ALPHABET if library.token_to_id(char) is not None}
+            )
         self.lossless = False
         exact = self._byte_level and library.normalizer is None and "add_prefix_space=True" not in parts
         self.loss = "bytes that are not UTF-8" if exact else "what normalising changes, and bytes that are not UTF-8"

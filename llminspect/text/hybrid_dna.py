@@ -32,6 +32,7 @@ class HybridDNA(Tokenizer):
         self._text = text
         self.name, self.vocabulary_size = text.name, text.vocabulary_size
         self.special_tokens, self.always_tokens = text.special_tokens, text.always_tokens
+        self.missing_bytes = text.missing_bytes
         self.bases = {token[:-1].encode(): i for token, i in text.ids.items() if token.endswith(MARK)}
         self._spellings = {i: bases for bases, i in self.bases.items()}
         for tag in (BEGIN, END, UNKNOWN):

@@ -50,8 +50,14 @@ _DEEPSEEK_WORDS = (
     r"| ?[\p{P}\p{S}]+[\r\n]*|" + _SPACES
 )
 _CJK = "[一-龥\u3040-ゟ゠-ヿ]+"
-# The letters of cased scripts, as DeepSeek's first tokenizers spell them.
-_DEEPSEEK_LETTERS = r"[\p{Lu}\p{Ll}\p{Lt}]"
+# The letters of cased scripts that DeepSeek's first tokenizer lists: of Armenian and Georgian only the capitals.
+_DEEPSEEK_LETTERS = (
+    "["
+    "A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝ"
+    "Ὗ-ώᾀ-ᾴᾶ-ᾼιῂ-ῄῆ-ῌῐ-ΐῖ-Ίῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤΩℨK-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗ"
+    "Ａ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃"
+    "]"
+)
 
 _FAMILIES: dict[str, tuple[Patterns, str]] = {
     "gpt-2": (

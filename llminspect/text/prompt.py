@@ -55,6 +55,8 @@ class Prompt:
     """… and the segment of each token."""
     choices: Sequence[Prompt] = ()
     """With several --pair: the text with each; the first is the prompt itself."""
+    remarks: Sequence[str] = ()
+    """What is to be noted of the text and this tokenizer."""
 
     @property
     def ids(self) -> list[int]:
@@ -78,7 +80,7 @@ class Prompt:
     @property
     def notes(self) -> Sequence[str]:
         """What is to be noted of it."""
-        return () if self.chat is None else self.chat.notes
+        return (*self.remarks, *(() if self.chat is None else self.chat.notes))
 
     @property
     def labels(self) -> list[str]:

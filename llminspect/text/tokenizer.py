@@ -124,6 +124,8 @@ class Tokenizer(ABC):
     """Whether decoding gives back every text byte by byte."""
     loss: str = ""
     """What a tokenizer that is not lossless loses, in words."""
+    missing_bytes: bytes = b""
+    """Bytes that no token holds, so that a text is read without them."""
     learns: bool = False
     """Whether the id of a word hangs on the texts that came before: then one tokenizer has to see all of them."""
     note: str = ""

@@ -32,6 +32,7 @@ def test_ascii_text_is_cut_as_by_the_full_pattern_and_nothing_is_dropped(name: s
         ("qwen2", "x=12;\n", ["x", "=", "1", "2", ";\n"]),
         ("gpt-4o", "camelCase IS'd //", ["camel", "Case", " IS'd", " //"]),
         ("tekken", "camelCase IT's 12", ["camel", "Case", " IT", "'s", " ", "1", "2"]),
+        ("deepseek-llm", "ԱԲ Բարև ab a𝐀", ["ԱԲ", " Բ", "արև", " ab", " a", "𝐀"]),
         ("deepseek-v3", "漢字x12345!", ["漢字", "x", "123", "45", "!"]),
         ("superbpe", "1234567", ["1", "234", "567"]),
         ("kimi-k2", "漢字word", ["漢字", "word"]),

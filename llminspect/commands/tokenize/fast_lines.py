@@ -95,7 +95,8 @@ class FastLines:
         except UnicodeEncodeError:
             return None
         size = len(data)
-        if size > LONGEST:
+        missing = self._tokenizer.missing_bytes
+        if size > LONGEST or (missing and len(data.translate(None, missing)) != size):
             return None
         if self._seen <= MANY:
             self._look_ahead(len(text))

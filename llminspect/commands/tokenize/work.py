@@ -179,6 +179,7 @@ def count_compared(
         start = stream.tell()
     models: list[ComparedTokenizer] = []
     counts: list[CountResult] = []
+    notes: list[str] = []
     over_budget: list[Exceeded] = []
     errors: list[UserError] = []
     with stream:
@@ -192,11 +193,12 @@ def count_compared(
                 models.append(ComparedTokenizer(name, about(tokenizer), error=error.message))
                 continue
             counts.append(result)
+            notes += [f"{name}: {note}" for note in result.notes or ()]
             over_budget += exceeded(name, result.count, result.budget)
             models.append(compared(name, tokenizer, result))
     if not counts:
         raise errors[0]
-    comparison = CompareResult(None, counts[0].characters or 0, counts[0].bytes or 0, models)
+    comparison = CompareResult(None, counts[0].characters or 0, counts[0].bytes or 0, models, notes=notes or None)
     provenance = {"models": {name: found for name, (_, found) in opened.items()}}
     emit("tokenize", names[0], provenance, comparison, output)
     return over_budget
