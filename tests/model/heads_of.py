@@ -48,7 +48,10 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
 """The golden model that has the layers, and the linear maps of the head with their shapes (N labels)."""
 BESIDE = ("ForPreTraining", "DoubleHeadsModel")
 """The ends of classes whose head stands beside that which predicts words."""
-OF_WORDS = ("lm_head", "final_logits_bias", "cls.predictions", "predictions", "vocab_", "generator_", "decoder.bias", "pred_layer")
+OF_WORDS = (
+    *("lm_head", "final_logits_bias", "cls.predictions", "predictions", "vocab_", "generator_", "decoder.bias"),
+    "pred_layer",
+)
 LABELS = 3
 
 
