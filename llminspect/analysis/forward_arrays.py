@@ -38,5 +38,5 @@ def forward_arrays(model: Model, question: ForwardQuestion, result: ForwardResul
     stream_TD = model.run(ids, Chain([*taps, capture])).stream_TD
     logits = {"logits": model.logits(stream_TD)} if model.can("generate") or model.can("fill") else {}
     if model.architecture.head is not None:
-        logits["scores"] =  model.label_scores(ids, stream_TD, Chain(taps))
+        logits["scores"] = model.label_scores(ids, stream_TD, Chain(taps))
     return {**logits, "ids": np.asarray(ids), "hidden": np.stack([capture[name] for name in names]), **source}
