@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 
-from llminspect.analysis.attention import Head, Overview, WantedAttention, overview_of, watch_attention
+from llminspect.analysis.attention import (
+    LINKED_TOKENS,
+    Head,
+    Overview,
+    WantedAttention,
+    overview_of,
+    watch_attention,
+)
 from llminspect.analysis.passes import run_until
 from llminspect.analysis.prompt import (
     beyond_context,
@@ -166,26 +173,31 @@ def _attend(
     # A model with one head has nothing to give an overview of.
     selects = options.selects or sizes.L * sizes.H == 1
     weights_only, shown = not options.asks and not options.mean, parse_shown(options.show)
+    by_excess = options.query is not None and len(chosen) != 1
+    overview = weights_only and not selects and bool(chosen)
     wanted = WantedAttention(
         heads=chosen if _keeps_heads(keeping, selects and weights_only, len(chosen), len(prompt.tokens)) else [],
         shown=shown,
-        measures=weights_only and not selects and bool(chosen),
+        measures=overview or by_excess,
+        links=overview and len(prompt.tokens) <= LINKED_TOKENS,
         mean=chosen if options.mean else [],
         rollout=options.rollout,
-        row=index if options.query is not None and len(chosen) != 1 else None,
+        row=pair[0] if pair is not None else index if by_excess else None,
+        usual=by_excess,
         pair=pair,
         stream=index if options.contributions else None,
     )
     watched = watch_attention(model, prompt.ids, wanted)
     query = found = written = None
     if options.query is not None:
-        from llminspect.analysis.by_hand import query_by_hand, strongest_head
+        from llminspect.analysis.by_hand import least_usual_head, query_by_hand
 
-        head = chosen[0] if len(chosen) == 1 else strongest_head(watched.rows, index, chosen)
-        query = query_by_hand(model, prompt.ids, index, prompt.labels[index], *head, chosen=len(chosen) == 1)
+        place: dict[str, Any] = dict(zip(("layer", "head"), chosen[0], strict=True)) | {"chosen_by": "you"}
+        place = least_usual_head(watched, index, chosen) if by_excess else place
+        query = query_by_hand(model, prompt.ids, index, prompt.labels[index], **place)
     if words is not None and ends is not None:
         sentence, beside = (None, None) if control is None else find.watch_control(model, prompt, control, words, ends)
-        found = find.found_heads(ends, watched.pairs, chosen, sentence, beside)
+        found = find.found_heads(ends, watched, chosen, sentence, beside)
     if options.contributions:
         from llminspect.analysis.attribution import contributions
 
@@ -201,7 +213,9 @@ def _attend(
         heads=watched.heads,
         shown=list(shown) if shown != ("weights",) else None,
         mean=None if watched.mean is None else watched.mean / len(chosen),
-        overview=overview_of(watched.measures, options.measure or "entropy", model.config.attending, sizes.L),
+        overview=overview_of(
+            watched.measures if overview else {}, options.measure or "entropy", sizes.L, watched.strongest_links()
+        ),
         query=query,
         find=found,
         rollout=watched.rollout,

@@ -10,7 +10,7 @@ from llminspect.analysis.passes import PositionRows, run_until
 from llminspect.analysis.result import Dims
 from llminspect.arguments.attend import SCORE_PARTS
 from llminspect.core.attention import score_parts
-from llminspect.core.attention_measures import MEASURES, excess, habit, measure_all, roll_out
+from llminspect.core.attention_measures import MEASURES, excess, habit, measure_all, roll_out, usual
 from llminspect.core.attribution import norm_of_added
 from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Chain, Visit
@@ -27,6 +27,10 @@ PairWeights: TypeAlias = list[list[tuple[float, float | None]]]
 """Over layers and heads: the weight of a query on its keys, and the mean of the others'."""
 STEPS = ("scores", "scaled", "capped", "masked")
 PARTS = {"queries": "query", "keys": "key", "values": "value"}
+LINK_FROM = 0.3
+"""A link is at least so much beyond what is usual."""
+LINKED_TOKENS = 64
+"""Of a longer text no links are looked for: they could not be drawn over one line."""
 _SHARED = ("key", "value")
 """Of these there is one for each key/value head; of queries one for each head."""
 _MEASURED_AT_ONCE = 1 << 20
@@ -67,6 +71,19 @@ class Head:
 
 
 @dataclass(frozen=True)
+class Link:
+    """One token that looks at another, in the head that does so most beyond what is usual."""
+
+    query: int
+    key: int
+    layer: int
+    head: int
+    weight: float
+    usual: float
+    """What of the weight would be there anyway."""
+
+
+@dataclass(frozen=True)
 class Overview:
     """Every head by what it does on this text."""
 
@@ -75,35 +92,33 @@ class Overview:
     habits: list[list[str]]
     """[L][H]: sink, previous, next, self, same, induction, diffuse or mixed; none in a layer without attention."""
     definitions: dict[str, str]
+    links: list[Link] | None = None
+    """Of a short text: the pairs of tokens whose link is least usual, the least usual first."""
 
 
 def overview_of(
-    measures: Mapping[str, Sequence[Array]],
-    measure: MeasureName,
-    attending: Sequence[int] | None = None,
-    layers: int = 0,
+    measures: Mapping[str, Mapping[int, Array]], measure: MeasureName, layers: int, links: list[Link] | None = None
 ) -> Overview | None:
     """All heads at a glance, from the measures [H] of each layer; `measure` colours them. None where none was made.
 
-    Where only the layers `attending` of `layers` have attention, the others' measures are no numbers and their habits
-    are "none".
+    Of layers without attention the measures are no numbers and the habits "none".
     """
     if not measures:
         return None
-    stacked = {name: np.stack(found) for name, found in measures.items()}
+    stacked = {name: np.stack(list(found.values())) for name, found in measures.items()}
     rows, heads = stacked["entropy"].shape
     habits = [
         [habit({name: float(value_LH[row, head]) for name, value_LH in stacked.items()}) for head in range(heads)]
         for row in range(rows)
     ]
-    if attending is not None and rows < layers:
-        places, found_habits = list(attending), habits
+    if rows < layers:
+        places, found_habits = list(measures["entropy"]), habits
         habits = [found_habits[places.index(at)] if at in places else ["none"] * heads for at in range(layers)]
         for name, value_LH in stacked.items():
             stacked[name] = np.full((layers, heads), np.nan, value_LH.dtype)
             stacked[name][places] = value_LH
     definitions = {name: entry.definition for name, entry in MEASURES.items()}
-    return Overview(measure, stacked, habits, definitions)  # type: ignore[arg-type]
+    return Overview(measure, stacked, habits, definitions, links)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -114,11 +129,15 @@ class WantedAttention:
     """The layers and heads whose weights are kept, and what else of them is `shown`."""
     shown: Collection[str] = ("weights",)
     measures: bool = False
+    links: bool = False
+    """The links between tokens that are least usual."""
     mean: Collection[tuple[int, int]] = ()
     """The layers and heads whose weights are added up."""
     rollout: bool = False
     row: int | None = None
-    """A query whose weights are kept in every head."""
+    """A query whose weights are kept in every head …"""
+    usual: bool = False
+    """… and with them what of each would be there anyway."""
     pair: tuple[int, list[int]] | None = None
     """A query and its keys."""
     stream: int | None = None
@@ -160,13 +179,17 @@ class WatchedAttention:
         self._held: dict[str, Array] = {}
         """The steps of the wanted heads of one layer, until its weights come."""
         self.heads: list[Head] = []
-        self.measures: dict[str, list[Array]] = {}
-        """A list over layers of [H]."""
+        self.measures: dict[str, dict[int, Array]] = {}
+        """[H] of each layer that has attention."""
+        self.links: dict[tuple[int, int], Link] = {}
+        """By query and key, of those that stand out of each layer the one that does most."""
         self.mean: Array | None = None
         """The sum [T, S] over the heads that it is to be the mean of."""
         self.rollout: Array | None = None
         self.rows: list[Array] = []
-        """A list over layers of the rows [H, S] of one query."""
+        """A list over layers of the rows [H, S] of one query …"""
+        self.usual: list[Array] = []
+        """… and what of each weight would be there anyway."""
         self.pairs: PairWeights = []
         self.stream: Mapping[str, Array] = {}
         """What `PositionRows` kept."""
@@ -195,7 +218,9 @@ class WatchedAttention:
         self.heads += [self._head(layer, head, weights_HTS[head], by_head[head], window) for head in heads]
         if wanted.measures:
             for name in MEASURES:
-                self.measures.setdefault(name, []).append(np.stack([by_head[head][name] for head in measured]))
+                self.measures.setdefault(name, {})[layer] = np.stack([by_head[head][name] for head in measured])
+        if wanted.links:
+            self._link(layer, weights_HTS, window)
         for at, head in wanted.mean:
             if at == layer:
                 self.mean = weights_HTS[head].copy() if self.mean is None else self.mean + weights_HTS[head]
@@ -204,9 +229,32 @@ class WatchedAttention:
         if wanted.row is not None:
             nothing_HS = np.zeros_like(weights_HTS[:, 0])  # Of each layer without attention before this one.
             self.rows += [nothing_HS] * (layer - len(self.rows)) + [weights_HTS[:, wanted.row].copy()]
+            if wanted.usual:
+                self.usual += [nothing_HS] * (layer - len(self.usual))
+                self.usual.append(usual(weights_HTS, [wanted.row], causal, window)[:, 0])
         if wanted.pair is not None:
             self.pairs += [[]] * (layer - len(self.pairs))
             self.pairs.append([excess(head_TS, *wanted.pair, causal, window) for head_TS in weights_HTS])
+
+    def strongest_links(self) -> list[Link] | None:
+        """The least usual first; None where none were looked for."""
+        found = sorted(self.links.values(), key=lambda link: (link.usual - link.weight, link.query, link.key))
+        return found if self._wanted.links else None
+
+    def _link(self, layer: int, weights_HTS: Array, window: int | None) -> None:
+        """The links of this layer that are less usual than all found so far between the same tokens."""
+        usual_HTS = usual(weights_HTS, range(weights_HTS.shape[1]), self._model.config.causal, window)
+        excess_HTS = np.nan_to_num(weights_HTS - usual_HTS, nan=-1)
+        head_TS = excess_HTS.argmax(axis=0)
+        for query, key in np.argwhere(excess_HTS.max(axis=0) >= LINK_FROM).tolist():
+            # Token 0 is where heads rest, and every token looks at itself: neither is a link.
+            if key in (0, query):
+                continue
+            head = int(head_TS[query, key])
+            weight, known = float(weights_HTS[head, query, key]), self.links.get((query, key))
+            found = Link(query, key, layer, head, weight, float(usual_HTS[head, query, key]))
+            if known is None or found.weight - found.usual > known.weight - known.usual:
+                self.links[query, key] = found
 
     def _measured(self, weights_HTS: Array, heads: Sequence[int], window: int | None) -> dict[int, dict[str, Array]]:
         """The measures of each head: of all at once where that costs little memory, else one after another."""

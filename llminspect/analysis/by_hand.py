@@ -7,7 +7,7 @@ weighted sum of the values.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from llminspect.analysis.passes import run_until
 from llminspect.analysis.result import Dims
 from llminspect.core.array import one_hot
 from llminspect.core.attention import score_parts, softmax
+from llminspect.core.attention_measures import habit
 from llminspect.core.cache import Cache, LayerCache
 from llminspect.core.dataclass import dataclass
 from llminspect.core.numbers import number, vector
@@ -25,6 +26,7 @@ from llminspect.core.tap import Capture, Chain
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from llminspect.analysis.attention import WatchedAttention
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
 
@@ -174,8 +176,8 @@ class Query:
     layer: int
     head: int
     kv_head: int
-    chosen_by: Literal["you", "strength"]
-    """Whether the head was chosen, or is the one that gives the most weight to a token other than 0 and itself."""
+    chosen_by: Literal["you", "excess"]
+    """Whether the head was chosen, or is the one that gives a token other than 0 and itself most beyond the usual."""
     scale: float
     query: Annotated[Array, Dims("E")]
     keys: Annotated[Array, Dims("S E")]
@@ -199,14 +201,21 @@ class Query:
     bias: Annotated[Array, Dims("S")] | None = None
     """What the model adds to the scaled scores for the distance."""
     capped: Annotated[Array, Dims("S")] | None = None
+    usual: Annotated[Array, Dims("S")] | None = None
+    """Where the head was not chosen: what of each weight would be there anyway, since the other tokens give as much to
+    the same key, or to the key that stands as far from them …"""
+    mean_of_heads: Annotated[Array, Dims("S")] | None = None
+    """… the mean of the weights of all the heads that could have been chosen …"""
+    habit: str | None = None
+    """… and what the head does on the whole text: sink, previous, next, self, same, induction, diffuse or mixed."""
     to_sink: float | None = None
     """The weight that goes to the head's own sink and to no token, so that the others do not sum to one."""
 
 
 def query_by_hand(
-    model: Model, ids: Sequence[int], index: int, text: str, layer: int, head: int, *, chosen: bool
+    model: Model, ids: Sequence[int], index: int, text: str, layer: int, head: int, **beside: Any
 ) -> Query:
-    """Every step of one query's attention in one head, as the model itself computed it."""
+    """Every step of one query's attention in one head, as the model itself computed it; `beside` are further fields."""
     steps = _captured(model, ids, index, layer, head)
     step = "normed" if "query.normed" in steps else "projected"
     unnormed = steps.get("query.turned", steps["query.projected"] if step == "normed" else None)
@@ -222,7 +231,6 @@ def query_by_hand(
         layer=layer,
         head=head,
         kv_head=head * model.config.heads_of(layer)[0] // model.config.sizes.H,
-        chosen_by="you" if chosen else "strength",
         scale=scale,
         output=steps["mixed"],
         **{field: steps[step] for field, step in _FIELDS.items()},
@@ -235,17 +243,30 @@ def query_by_hand(
         bias=bias_S,
         capped=steps.get("capped"),
         to_sink=1 - total if total < 1 - 1e-3 else None,
+        **beside,
     )
 
 
-def strongest_head(rows: Sequence[Array], index: int, chosen: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """Of the chosen heads the one in which the query gives the most weight to another token; `rows` are the query's
-    weights [H, S], one a layer."""
-    rows_LHS = np.stack(rows)
-    # Token 0 is where heads rest, and every token looks at itself: neither says what this head looks for.
-    if rows_LHS.shape[-1] > 2:
-        rows_LHS[:, :, [0, index]] = 0
-    return max(chosen, key=lambda head: float(rows_LHS[head].max()))
+def least_usual_head(watched: WatchedAttention, index: int, chosen: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    """Of the chosen heads the one in which the query gives another token most beyond what is usual, and what stands
+    beside it: fields of `Query`."""
+    rows_LHS, usual_LHS = np.stack(watched.rows), np.stack(watched.usual)
+    excess_LHS = np.nan_to_num(rows_LHS - usual_LHS, nan=-9)
+    excess_LHS[:, :, not_looked_for(rows_LHS.shape[-1], index)] -= 3
+    layer, head = max(chosen, key=lambda place: float(excess_LHS[place].max()))
+    return {
+        "layer": layer,
+        "head": head,
+        "chosen_by": "excess",
+        "usual": usual_LHS[layer, head],
+        "mean_of_heads": np.mean([rows_LHS[place] for place in chosen], axis=0, dtype=np.float64).astype(np.float32),
+        "habit": habit({name: float(by_layer[layer][head]) for name, by_layer in watched.measures.items()}),
+    }
+
+
+def not_looked_for(tokens: int, index: int) -> list[int]:
+    """Token 0 is where heads rest, and every token looks at itself: neither says what a head looks for."""
+    return [0, index] if tokens > 2 else []
 
 
 def scale_and_bias(scores_S: Array, scaled_S: Array) -> tuple[float, Array | None]:

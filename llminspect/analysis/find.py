@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from llminspect.analysis.attention import PairWeights, WantedAttention, watch_attention
+from llminspect.analysis.attention import PairWeights, WantedAttention, WatchedAttention, watch_attention
 from llminspect.analysis.prompt import check_prompt
+from llminspect.analysis.result import Dims
 from llminspect.arguments.words import Word, find_word
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
@@ -13,6 +14,7 @@ from llminspect.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from llminspect.core.array import Array
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
 
@@ -45,6 +47,15 @@ class FoundHead:
 
 
 @dataclass(frozen=True)
+class BestHead:
+    """The head that looks there most beyond what is usual, and all that the query looks at in it."""
+
+    layer: int
+    head: int
+    weights: Annotated[Array, Dims("S")]
+
+
+@dataclass(frozen=True)
 class ControlSentence:
     """The control sentence, and where the pair is in it."""
 
@@ -64,6 +75,7 @@ class Find:
     query: End
     key: End
     heads: list[FoundHead]
+    best: BestHead
     control: ControlSentence | None = None
 
 
@@ -107,16 +119,19 @@ def watch_control(
 
 def found_heads(
     ends: tuple[End, End],
-    pairs: PairWeights,
+    watched: WatchedAttention,
     chosen: Sequence[tuple[int, int]],
     sentence: ControlSentence | None,
     beside: PairWeights | None,
 ) -> Find:
-    """The chosen heads, the largest weight first, from the weights of the pair in every layer and head."""
+    """The chosen heads, the largest weight first, from the weights of the pair in every layer and head.
+
+    The best is that with the largest excess; where no other token sees the key, with the largest weight.
+    """
     query, key = ends
     heads = []
     for layer, head in chosen:
-        weight, others = pairs[layer][head]
+        weight, others = watched.pairs[layer][head]
         in_control, others_in_control = beside[layer][head] if beside else (None, None)
         heads.append(
             FoundHead(
@@ -133,4 +148,6 @@ def found_heads(
             )
         )
     heads.sort(key=lambda entry: (-entry.weight, entry.layer, entry.head))
-    return Find(query, key, heads, sentence)
+    best = max(heads, key=lambda entry: entry.weight if entry.excess is None else entry.excess)
+    row_S = watched.rows[best.layer][best.head]
+    return Find(query, key, heads, BestHead(best.layer, best.head, row_S), sentence)

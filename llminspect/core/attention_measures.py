@@ -15,7 +15,7 @@ import numpy as np
 from llminspect.core.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from llminspect.core.array import Array
 
@@ -149,6 +149,34 @@ def excess(
     first, last = (max(keys) + 1, min(keys) + (window or len(on_keys_T))) if causal else (0, len(on_keys_T))
     others = [index for index in range(first, min(last, len(on_keys_T))) if index != query and index not in keys]
     return float(on_keys_T[query]), float(on_keys_T[others].mean()) if others else None
+
+
+def usual(weights_HTS: Array, queries: Sequence[int], causal: bool, window: int | None = None) -> Array:
+    """What of the weight of each of `queries` on each key would be there anyway, [H, Q, S]: the larger of two means.
+
+    One is that of the other tokens which may see the key, on it (as in `excess`): an attention sink gets much of all.
+    The other is that of the other tokens on the key which stands as far from them, token 0 aside: a head that looks at
+    the token before does so from everywhere. 0 where there are no others, NaN for a key that the query does not see.
+    """
+    tokens = weights_HTS.shape[-1]
+    query_Q1, key_S, reach = np.asarray(queries)[:, None], np.arange(tokens), window or tokens
+    apart_QS = query_Q1 - key_S
+    sees_QS = (apart_QS >= 0) & (apart_QS < reach) if causal else np.ones(apart_QS.shape, bool)
+    row_HQS = weights_HTS[:, queries].astype(np.float64)
+    # What may see each key, less the query and the key itself.
+    seeing_S = (np.minimum(tokens, key_S + reach) - key_S if causal else np.full(tokens, tokens)) - 1
+    seeing_QS = seeing_S - (sees_QS & (apart_QS != 0))
+    on_key_HS = weights_HTS.sum(axis=-2, dtype=np.float64) - np.diagonal(weights_HTS, 0, -2, -1)
+    on_key_HQS = (on_key_HS[:, None] - np.where(apart_QS == 0, 0, row_HQS)) / np.maximum(seeing_QS, 1)
+    offsets = np.unique(apart_QS[sees_QS])
+    sums_HD = np.stack([np.trace(weights_HTS, -offset, -2, -1, dtype=np.float64) for offset in offsets], axis=-1)
+    as_far_HQS = sums_HD[:, np.searchsorted(offsets, np.where(sees_QS, apart_QS, offsets[0]))] - row_HQS
+    on_first_QS = (apart_QS > 0) & (key_S > 0)
+    as_far_HQS -= np.where(on_first_QS, weights_HTS[:, np.maximum(apart_QS, 0), 0], 0)
+    places_QS = tokens - np.abs(apart_QS) - 1 - on_first_QS
+    as_far_HQS = np.where((places_QS > 0) & (apart_QS != 0), as_far_HQS / np.maximum(places_QS, 1), 0)
+    usual_HQS: Array = np.maximum(np.where(seeing_QS > 0, on_key_HQS, 0), np.maximum(as_far_HQS, 0))
+    return np.where(sees_QS, usual_HQS, np.nan)
 
 
 def _mean_on(weights_HTS: Array, pairs: Pairs) -> Array:

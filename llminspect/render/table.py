@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,6 +37,8 @@ class Column:
     quiet: bool = False
     whole: bool = False
     """Never break what it holds, as numbers are never broken."""
+    spared: int = 0
+    """Where the page is too narrow, the columns with the largest number go first, those with 0 never; a bar has 5."""
 
 
 class SizedTable(Table):
@@ -46,8 +48,13 @@ class SizedTable(Table):
     """Cells across that it takes without breaking a number, a word, or what is to stay whole."""
     above: Text | None = None
     below: Drawn | None = None
+    narrower: Callable[[], SizedTable] | None = None
+    """The same without the column that is missed least."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self.least > options.max_width and self.narrower is not None:
+            yield from self.narrower().__rich_console__(console, options)
+            return
         if self.above:
             yield self.above
         yield from super().__rich_console__(console, options)
@@ -84,24 +91,32 @@ def table(
     made.above = Text(visible(title), theme.TITLE) if title else None
     made.below = remark(note) if note else None
     texts: list[list[Text | BarCell]] = []
+    spared = (0, 0)
     for index, entry in enumerate(columns):
         if entry is None:
             continue
         spec = Column(entry) if isinstance(entry, str) else entry
         cells = [row[index] for row in body]
+        spared = max(spared, (spec.spared or _BAR_SPARED * any(isinstance(cell, BarCell) for cell in cells), index))
         numeric = any(_is_number(cell) for cell in cells) and all(cell is None or _is_number(cell) for cell in cells)
+        texts.append(_column_texts(cells, spec))
         made.add_column(
             Text(visible(spec.name)),
             justify=spec.align or ("right" if numeric else "left"),
             overflow="fold",
             no_wrap=numeric or spec.whole,
+            min_width=None
+            if numeric or spec.whole
+            else min(_FOLDED, _longest_word([Text(visible(spec.name)), *texts[-1]])),
             style=theme.QUIET if spec.quiet else None,
         )
-        texts.append(_column_texts(cells, spec))
         made.least += _GAP if len(texts) > 1 else 0
         made.least += _least([Text(visible(spec.name)), *texts[-1]], whole=numeric or spec.whole)
     for index, cells_of_row in enumerate(zip(*texts, strict=True)):
         made.add_row(*cells_of_row, style=theme.STRONG if index in strong else None)
+    if spared[0]:
+        fewer = [None if index == spared[1] else entry for index, entry in enumerate(columns)]
+        made.narrower = lambda: table(fewer, body, title=title, note=note, strong=strong)
     return made
 
 
@@ -133,12 +148,18 @@ def _least(texts: Sequence[Text | BarCell], *, whole: bool) -> int:
     word and some room."""
     lines = [text for text in texts if isinstance(text, Text)]
     longest = max((line.cell_len for line in lines), default=0)
-    word = max((width(word) for line in lines for word in line.plain.split()), default=0)
+    word = _longest_word(lines)
     bar = _BAR if len(lines) < len(texts) else 0
     return max(bar, longest if whole else max(word, min(_FOLDED, longest)))
 
 
+def _longest_word(texts: Iterable[object]) -> int:
+    lines = [text.plain if isinstance(text, Text) else text for text in texts if isinstance(text, (Text, str))]
+    return max((width(word) for line in lines for word in line.split()), default=0)
+
+
 _BAR, _FOLDED = 4, 16
+_BAR_SPARED = 5
 
 
 def _is_number(cell: Cell) -> bool:

@@ -63,7 +63,7 @@ def test_a_causal_mask_hides_what_comes_later() -> None:
     query = result_of(model=model, query="cat").query
     assert query is not None
     np.testing.assert_array_equal(np.isfinite(query.masked), [True, True, False, False])
-    assert "hidden by the mask" in shown(render(result_of(model=model, query="cat")))
+    assert "hidden: by the mask" in shown(render(result_of(model=model, query="cat")))
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from llminspect.analysis.attend import Keeping, attend
+from llminspect.analysis.attention import LINK_FROM, LINKED_TOKENS
 from llminspect.analysis.by_hand import scale_and_bias
 from llminspect.arguments.attend import AttendOptions
 from llminspect.commands.attend.view import render
+from llminspect.core.attention_measures import usual
 from tests.commands.attending import ALICE, CAT, prompt, result_of
 from tests.render.samples import shown
 
@@ -182,3 +184,62 @@ def test_contributions_sum_to_the_whole_stream(smollm2: Model) -> None:
     total = parts.embedding + parts.heads.sum() + parts.attention_bias.sum() + parts.feedforward.sum()
     assert total == pytest.approx(1, abs=1e-4)
     np.testing.assert_allclose(parts.attention_bias, 0, atol=1e-5)
+
+
+def test_without_a_head_the_one_is_shown_in_which_the_query_does_what_is_least_usual(smollm2: Model) -> None:
+    query = result_of("The capital of France is", smollm2, query="is").query
+    assert query is not None and query.usual is not None and query.mean_of_heads is not None
+    assert (query.chosen_by, query.text) == ("excess", " is")
+    everything = result_of("The capital of France is", smollm2, layer="0-29").heads
+    weights_NTS = np.stack([head.weights for head in everything])
+    np.testing.assert_allclose(query.mean_of_heads, weights_NTS[:, 4].mean(axis=0), rtol=1e-5)
+    best = max(
+        (float(weights_NTS[at, 4, key] - usual(weights_NTS[at : at + 1], [4], True)[0, 0, key]), at)
+        for at in range(len(everything))
+        for key in (1, 2, 3)
+    )
+    assert (query.layer, query.head) == (everything[best[1]].layer, everything[best[1]].head)
+    assert query.habit == everything[best[1]].habit
+    assert int((query.weights - query.usual).argmax()) == 3  # ·France
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [("is", "it gives ·France 0.9 of its weight, where 0.059 is usual"), ("capital", "sees only token 0 and itself")],
+)
+def test_the_head_says_why_it_is_shown_and_what_its_habit_is(smollm2: Model, word: str, says: str) -> None:
+    text = " ".join(shown(render(result_of("The capital of France is", smollm2, query=word)), 100).split())
+    assert says in text and "Its habit: " in text and "mean of heads" in text
+    chosen = shown(render(result_of("The capital of France is", smollm2, query=word, layer="3", head="1")), 100)
+    assert "Its habit" not in chosen and "mean of heads" not in chosen
+
+
+def test_the_links_of_a_text_are_the_least_usual_weights_of_any_head(smollm2: Model) -> None:
+    overview = result_of("The keys to the cabinet", smollm2).overview
+    assert overview is not None and overview.links
+    heads = result_of("The keys to the cabinet", smollm2, layer="0-29").heads
+    found: dict[tuple[int, int], tuple[float, int, int]] = {}
+    for head in heads:
+        usual_TS = usual(head.weights[None], range(5), True)[0]
+        for query in range(5):
+            for key in range(1, query):
+                excess = float(head.weights[query, key] - usual_TS[query, key])
+                found[query, key] = max(found.get((query, key), (0.0, 0, 0)), (excess, head.layer, head.head))
+    expected = {pair: entry for pair, entry in found.items() if entry[0] >= LINK_FROM}
+    assert {(link.query, link.key): (link.layer, link.head) for link in overview.links} == {
+        pair: entry[1:] for pair, entry in expected.items()
+    }
+    sizes = [link.weight - link.usual for link in overview.links]
+    assert sizes == sorted(sizes, reverse=True) and sizes[0] == pytest.approx(max(expected.values())[0], rel=1e-5)
+    assert result_of("a " * (LINKED_TOKENS + 1), smollm2).overview.links is None  # type: ignore[union-attr]
+
+
+def test_find_shows_the_sentence_of_its_best_head_and_excess_first(smollm2: Model) -> None:
+    find = result_of(ALICE, smollm2, find="her->Alice").find
+    assert find is not None
+    head = result_of(ALICE, smollm2, layer=str(find.best.layer), head=str(find.best.head)).heads[0]
+    np.testing.assert_allclose(find.best.weights, head.weights[3], rtol=1e-6)
+    best = max(find.heads, key=lambda entry: entry.excess or 0)
+    assert (find.best.layer, find.best.head) == (best.layer, best.head)
+    text = shown(render(result_of(ALICE, smollm2, find="her->Alice")), 100)
+    assert text.index("▼") < text.index("By excess") < text.index("By weight")

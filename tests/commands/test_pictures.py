@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from llminspect.analysis.attend import AttendResult, attend
-from llminspect.analysis.attention import Head, overview_of
+from llminspect.analysis.attention import Head, Link, overview_of
 from llminspect.analysis.attribution import Contributions
 from llminspect.analysis.by_hand import Query
 from llminspect.analysis.embed import EmbedResult, embed, embed_analogy, prompt_of_terms
-from llminspect.analysis.find import ControlSentence, End, Find, FoundHead
+from llminspect.analysis.find import BestHead, ControlSentence, End, Find, FoundHead
 from llminspect.analysis.prompt import prompt_of_ids
 from llminspect.analysis.vectors import PositionCode, outlier_of, statistics_of
 from llminspect.arguments.attend import AttendOptions
@@ -61,11 +61,12 @@ def head(layer: int, index: int) -> Head:
 
 
 def overview() -> AttendResult:
-    measures: dict[str, list[Any]] = {}
-    for weights_HTS in weights():
+    measures: dict[str, dict[int, Any]] = {}
+    for layer, weights_HTS in enumerate(weights()):
         for name, value_H in attention_measures.measure_all(weights_HTS, IDS, True).items():
-            measures.setdefault(name, []).append(value_H)
-    return result(overview=overview_of(measures, "sink"), selected=False)
+            measures.setdefault(name, {})[layer] = value_H
+    links = [Link(4, 2, 2, 1, 0.83, 0.05), Link(3, 1, 0, 2, 0.4, 0.02), Link(2, 1, 0, 0, 0.91, 0.5)]
+    return result(overview=overview_of(measures, "sink", 4, links), selected=False)
 
 
 def query() -> Query:
@@ -84,7 +85,7 @@ def query() -> Query:
         layer=2,
         head=1,
         kv_head=0,
-        chosen_by="strength",
+        chosen_by="excess",
         scale=0.25,
         query=query_E,
         keys=keys_SE,
@@ -94,6 +95,9 @@ def query() -> Query:
         masked=masked_S,
         weights=weights_S,
         output=weights_S @ values_SE,
+        usual=np.where(np.arange(8) <= 5, weights_S[::-1] / 3, np.nan),
+        mean_of_heads=weights_S,
+        habit="previous",
         query_unrotated=query_E[::-1],
         keys_unrotated=keys_SE[::-1],
     )
@@ -106,7 +110,12 @@ def find() -> Find:
         FoundHead(3, 1, 0.0213, 0.05, -0.0287, False, 0.02, -0.03),
     ]
     ends = End(" her", [3]), End("Alice", [0])
-    return Find(*ends, heads, ControlSentence("Mary gave Bob his book", WORDS[:5], *ends, by_position=True))
+    return Find(
+        *ends,
+        heads,
+        BestHead(2, 1, weights()[2, 1, 3]),
+        ControlSentence("Mary gave Bob his book", WORDS[:5], *ends, by_position=True),
+    )
 
 
 def contributed() -> Contributions:

@@ -152,6 +152,30 @@ def test_rollout_is_the_product_of_half_attention_half_identity() -> None:
 
 
 @given(attention(), st.data())
+def test_what_is_usual_is_the_larger_of_what_the_key_gets_and_what_is_so_far_away(
+    case: Case, data: st.DataObject
+) -> None:
+    w, _, causal, window = case
+    size = len(w)
+    query = data.draw(st.integers(0, size - 1))
+    usual_S = measures.usual(np.stack([w, w / 2]), range(size), causal, window)[0, query]
+    np.testing.assert_array_equal(measures.usual(w[None], [query], causal, window)[0, 0], usual_S)
+
+    def sees(t: int, s: int) -> bool:
+        return not causal or (s <= t and (window is None or t - s < window))
+
+    for key in range(size):
+        if not sees(query, key):
+            assert math.isnan(usual_S[key])
+            continue
+        on_key = [w[t][key] for t in range(size) if t not in (query, key) and sees(t, key)]
+        as_far = [w[t][t + key - query] for t in range(size) if t != query and 0 < t + key - query < size]
+        as_far = as_far if key != query else []
+        expected = max(*(mean(found) if found else 0 for found in (on_key, as_far)), 0)
+        assert usual_S[key] == pytest.approx(expected, abs=1e-12)
+
+
+@given(attention(), st.data())
 def test_excess_leaves_out_the_query_the_keys_and_who_cannot_see_them(case: Case, data: st.DataObject) -> None:
     weights_TS, _, causal, window = case
     size = len(weights_TS)

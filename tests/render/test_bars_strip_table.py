@@ -107,3 +107,19 @@ def test_a_note_is_as_wide_as_the_page_and_keeps_an_option_with_its_value() -> N
     made = table(["a"], [["x"]], title="of a few words", note="more of it: --layer 0 --head 12")
     assert lines(made, 24) == ["of a few words", "a", "─", "x", "more of it: --layer 0", "--head 12"]
     assert lines(made, 19)[-2:] == ["more of it:", "--layer 0 --head 12"]
+
+
+def test_a_narrow_table_leaves_out_what_can_be_spared_and_never_its_labels() -> None:
+    columns = ["token", Column("weight", digits=2), "", Column("usual", spared=2), Column("time", spared=9)]
+    made = table(
+        columns, [["France", 0.5, BarCell(0.5, 8), 0.25, "12 ms"], ["Paris", 0.25, BarCell(0.25, 8), 1.0, "9 ms"]]
+    )
+    headers = [shown(made, columns).splitlines()[0].split() for columns in (60, 36, 30, 20)]
+    assert headers == [
+        ["token", "weight", "usual", "time"],
+        ["token", "weight", "usual"],
+        ["token", "weight", "usual"],
+        ["token", "weight"],
+    ]
+    assert "█" in shown(made, 36) and "█" not in shown(made, 30)
+    assert shown(made, 10).splitlines()[2].startswith("France")

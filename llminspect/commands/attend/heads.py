@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.text import Text
 
-from llminspect.core.numbers import count, number, percent, several
+from llminspect.core.numbers import percent, several
+from llminspect.render.arcs import Arc, arcs
 from llminspect.render.bars import signed_bars
 from llminspect.render.heatmap import head_map, heatmap
 from llminspect.render.safe import label
 from llminspect.render.section import beside, page, remark, section
-from llminspect.render.table import Column, table
+from llminspect.render.table import Cell, Column, Columns, table
 from llminspect.render.theme import QUIET, TITLE, WARNING
 
 if TYPE_CHECKING:
@@ -22,16 +23,14 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from llminspect.analysis.attend import AttendResult
-    from llminspect.analysis.attention import Overview
+    from llminspect.analysis.attention import Link, Overview
     from llminspect.analysis.attribution import Contributions
-    from llminspect.analysis.find import Find, FoundHead
     from llminspect.core.array import Array
 
-_TOP = 12
+_LINKS = 5
+"""So many links are drawn: more arcs cannot be told apart."""
 _ALL = 0.95
 """Where token 0 has so much of every position, rollout tells nothing else."""
-_MUCH = 0.3
-"""From this weight on a head counts as one that looks there."""
 MARKS = {
     "sink": "S",
     "previous": "P",
@@ -55,6 +54,12 @@ MEANINGS = {
 }
 
 
+HEAD = (
+    "A head is one of several attentions that run side by side in a layer. In each head, every token shares out a "
+    "weight of 1 over the tokens it may see: what it looks at."
+)
+
+
 def overview_parts(result: AttendResult, overview: Overview) -> Iterator[RenderableType]:
     layers, heads = result.n_layers, result.n_heads
     line = Text.assemble(("Who looks at whom" + among(result), TITLE))
@@ -63,6 +68,9 @@ def overview_parts(result: AttendResult, overview: Overview) -> Iterator[Rendera
     sizes = f"{several(attending * heads, 'head')} ({several(attending, 'layer')} × {several(heads, 'head')}{grouped})"
     line.append(f"  {sizes} on {several(len(result.tokens), 'token')}", QUIET)
     yield line
+    yield remark(HEAD)
+    if overview.links is not None:
+        yield _links(overview.links, [token["text"] for token in result.tokens])
     values_LH = np.asarray(overview.measures[overview.measure], float)
     marks = [[MARKS[name] for name in row] for row in overview.habits]
     heads_map = head_map(
@@ -90,9 +98,31 @@ def _one_of_them(overview: Overview) -> RenderableType:
     order = ("induction", "same", "previous", "self", "next", "mixed", "diffuse", "sink")
     layer, head, _ = _strongest(overview, next(name for name in order if name in there))
     return remark(
-        f"A head is one of several attentions that run side by side in a layer; {layer}.{head} is head {head} of "
-        f"layer {layer}. To see what it looks at: --layer {layer} --head {head}"
+        f"{layer}.{head} is head {head} of layer {layer}. To see what it looks at: --layer {layer} --head {head}"
     )
+
+
+def _links(links: Sequence[Link], texts: Sequence[str]) -> RenderableType:
+    """The sentence with arcs for the strongest links, and the same as a table with the head of each."""
+    if not links:
+        return remark("No token looks at another much more than is usual: what there is, are habits.")
+
+    def name(index: int) -> str:
+        return label(texts[index]) + (f" ({index})" if texts.count(texts[index]) > 1 else "")
+
+    drawn = links[:_LINKS]
+    rows: list[list[Cell]] = [
+        [name(link.query), name(link.key), f"{link.layer}.{link.head}", link.weight, link.usual] for link in drawn
+    ]
+    columns: Columns = ["token", "looks at", Column("head", "right"), Column("weight", digits=2)]
+    more = f"; {len(links) - len(drawn)} more are in --json" if len(links) > len(drawn) else ""
+    note = (
+        "usual: what would be there anyway, since other tokens give as much to the same token, or to the token as far "
+        f"from them. Token 0, where heads rest, and a token's look at itself are left out{more}."
+    )
+    sentence = arcs(texts, [Arc(link.query, link.key, link.weight) for link in drawn])
+    made = table([*columns, Column("usual", digits=2, quiet=True)], rows)
+    return section("Which links are least usual", sentence, Text(), made, note=note)
 
 
 def _habits(overview: Overview) -> RenderableType:
@@ -118,64 +148,6 @@ def _strongest(overview: Overview, habit: str) -> tuple[int, int, float | None]:
     values_LH = measured["entropy" if habit == "diffuse" else habit]
     layer, head = max(of_it, key=lambda place: float(values_LH[place]))
     return layer, head, float(values_LH[layer, head])
-
-
-def find_parts(result: AttendResult, find: Find) -> Iterator[RenderableType]:
-    """The heads by weight and by excess, and whether the weight means anything."""
-    query, key = (label(end.text.strip()) for end in (find.query, find.key))
-    line = Text.assemble((f"Which heads look from {query} to {key}", TITLE))
-    every = "all " if len(find.heads) == result.n_layers * result.n_heads else ""
-    line.append(f"  {every}{count(len(find.heads))} {'heads' if len(find.heads) > 1 else 'head'} ranked", QUIET)
-    yield line
-    yield from _verdict(find, query, key)
-    yield section("By weight", _heads(find.heads[:_TOP], find))
-    beyond = sorted((head for head in find.heads if head.excess is not None), key=lambda head: -(head.excess or 0))
-    if beyond and beyond[: len(find.heads[:_TOP])] != find.heads[:_TOP]:
-        yield section("By excess: what this query gives beyond what the others give", _heads(beyond[:_TOP], find))
-    explained = f"others: the mean weight that the other tokens which see {key} give it; excess: weight − others"
-    if any(head.only_sink for head in (*find.heads[:_TOP], *beyond[:_TOP])):
-        explained += "; sink: three quarters of the weight are the others' too"
-    explained += "."
-    if find.control is not None:
-        how = "the tokens at the same places" if find.control.by_position else "the same pair"
-        explained += f" control: {how} in “{find.control.text}”."
-    yield Text(explained, QUIET)
-
-
-def _verdict(find: Find, query: str, key: str) -> Iterator[RenderableType]:
-    much = [head for head in find.heads if head.weight >= _MUCH]
-    resting = [head for head in much if head.only_sink]
-    if resting:
-        same = "one of them gives" if len(resting) == 1 else f"{len(resting)} of them give"
-        same = "they all give" if 1 < len(resting) == len(much) else same
-        yield Text(
-            f"Heads that give {key} at least {number(_MUCH)} of the weight of {query}: {len(much)}. But {same} "
-            f"it nearly as much from the other tokens too: {key} is token 0, where heads rest that find "
-            "nothing to look for (the attention sink). That weight says nothing about the pair; judge by the excess.",
-            WARNING,
-        )
-    if find.heads[0].others is None:
-        yield Text(f"No other token sees {key}, so there is nothing to compare the weights with.", WARNING)
-        return
-    best = max(find.heads, key=lambda head: head.excess or 0)
-    line = f"Layer {best.layer} · head {best.head} looks there most beyond what is usual: {best.weight:.2f} of its "
-    line += f"weight, from the other tokens {best.others or 0:.2f}"
-    if best.control is not None:
-        line += f"; in the control sentence {best.control:.2f}"
-    yield Text(f"{line}." if (best.excess or 0) > 0 else "No head looks there more than from the other tokens.")
-
-
-def _heads(heads: Sequence[FoundHead], find: Find) -> RenderableType:
-    names = ("weight", "others", "excess", *(("control", "control excess") if find.control else (None, None)))
-    columns = ["layer", "head", *(name and Column(name, digits=3) for name in names), Column("", quiet=True)]
-    rows = [
-        [
-            *(head.layer, head.head, head.weight, head.others, head.excess, head.control, head.control_excess),
-            "sink" if head.only_sink else "",
-        ]
-        for head in heads
-    ]
-    return table(columns, rows)
 
 
 def rollout_parts(rollout_TS: Array, labels: list[str], causal: bool) -> Iterator[RenderableType]:

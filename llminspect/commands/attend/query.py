@@ -6,8 +6,11 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+from rich.console import Group
 from rich.text import Text
 
+from llminspect.analysis.by_hand import not_looked_for
+from llminspect.commands.attend.heads import MEANINGS
 from llminspect.core.numbers import number, vector
 from llminspect.render.bars import BarCell
 from llminspect.render.safe import label
@@ -27,6 +30,13 @@ if TYPE_CHECKING:
 _WRITTEN_OUT = 8
 """Up to so many numbers a vector is written out whole, and its products with it."""
 _KEYS = 40
+_LITTLE = 0.1
+"""An excess below it is no answer."""
+USUAL = (
+    "usual: what would be there anyway, since other tokens give as much to this key, or to the key as far from them; "
+    "mean of heads: over all that could have been chosen. Choose with --layer and --head; --find ranks all heads by a "
+    "pair of words."
+)
 _NOTHING = 0.00005
 """A smaller weight reads 0.0000."""
 
@@ -37,16 +47,35 @@ def query_parts(result: AttendResult, query: Query, labels: list[str]) -> Iterat
     title = f"What {label(query.text)} (token {query.index}) looks at in layer {query.layer} · head {query.head}"
     if shared > 1:
         title += f" (with {shared - 1} other heads it reads key/value head {query.kv_head})"
-    note = ""
-    if query.chosen_by == "strength":
-        note = (
-            "No single head was chosen: this is the one in which the query gives the most weight to a token other than "
-            "token 0 and itself. Choose with --layer and --head."
-        )
-    yield section(title, _table(query, labels), note=note)
+    table_of_keys, notes = _table(query, labels)
+    lead = ""
+    if query.usual is not None and query.habit is not None:
+        lead = _why_this_head(query, query.usual, query.habit, labels)
+        notes += f" {USUAL}"
+    yield section(title, Group(Text(lead), table_of_keys) if lead else table_of_keys, note=notes.strip())
     if query.compressed is not None and query.rotary is not None:
         yield _score_parts(query, query.compressed, query.rotary, labels)
     yield _steps(query, labels)
+
+
+def _why_this_head(query: Query, usual_S: Array, habit: str, labels: list[str]) -> str:
+    """Where no head was chosen: why this one is shown, and what it does on the whole text."""
+    excess_S = np.nan_to_num(query.weights - usual_S, nan=-9)
+    excess_S[not_looked_for(len(usual_S), query.index)] -= 3
+    best = int(excess_S.argmax())
+    word, name, weight, others = label(query.text), label(labels[best]), query.weights[best], usual_S[best]
+    if best in not_looked_for(len(usual_S), query.index):
+        found = f"{word} sees only token 0 and itself, so no head says more of it than another."
+    elif excess_S[best] < _LITTLE:
+        found = f"None gives a token much more of {word}'s weight than is usual; in this one {name} has most beyond it."
+    else:
+        found = (
+            f"In this one {word} does what is least usual: it gives {name} {number(weight, 2)} of its weight, where "
+        )
+        found += f"{number(others, 2)} is usual."
+    does = MEANINGS[habit].partition(":")[0]
+    kind = f"on the whole text it {does}" if habit != "mixed" else "on the whole text it has no one habit"
+    return f"Every head looks at something else. {found} Its habit: {habit} ({kind}).\n"
 
 
 def _score_parts(query: Query, compressed_S: Array, rotary_S: Array, labels: list[str]) -> RenderableType:
@@ -59,18 +88,24 @@ def _score_parts(query: Query, compressed_S: Array, rotary_S: Array, labels: lis
     return section("Each score is a sum of two parts", table(columns, rows), note=note)
 
 
-def _table(query: Query, labels: list[str]) -> RenderableType:
+def _table(query: Query, labels: list[str]) -> tuple[RenderableType, str]:
+    """The keys, and what is to be said of them."""
     seen = set(_seen(query))
-    columns: Columns = [Column("", quiet=True), "key", "q · k", f"× {_scale(query.scale)}"]
+    columns: Columns = [Column("", quiet=True), "key", "q · k", Column(f"× {_scale(query.scale)}", spared=1)]
     columns += ["+ bias" if query.bias is not None else None, "capped" if query.capped is not None else None]
     columns += ["softmax = weight", ""]
+    beside = [values for values in (query.usual, query.mean_of_heads) if values is not None]
+    columns += [
+        Column(name, quiet=True, spared=spared) for name, spared in (("usual", 2), ("mean of heads", 3))[: len(beside)]
+    ]
     rows: list[list[Cell]] = []
     for index in _shown(query):
         score, scaled, weight = (float(values[index]) for values in (query.scores, query.scaled, query.weights))
         row: list[Cell] = [index, label(labels[index]), score, scaled if query.bias is None else score * query.scale]
         row += [scaled, None if query.capped is None else float(query.capped[index])]
         hidden = index not in seen
-        row += [None if hidden else weight, Text("hidden by the mask", QUIET) if hidden else BarCell(weight, 24)]
+        row += [None if hidden else weight, Text("hidden", QUIET) if hidden else BarCell(weight, 24)]
+        row += [None if hidden else float(values[index]) for values in beside]
         rows.append(row)
     notes = []
     left, hidden_too = len(seen - set(_shown(query))), len(query.scores) - len(seen)
@@ -78,10 +113,12 @@ def _table(query: Query, labels: list[str]) -> RenderableType:
         notes.append(f"{left} keys with less weight are not shown (--json has them).")
     if len(query.scores) > _KEYS and hidden_too:
         notes.append(f"{hidden_too} more are hidden by the mask.")
+    elif hidden_too:
+        notes.append("hidden: by the mask, since it comes after the query.")
     if query.to_sink is not None:
         notes.append(f"{number(query.to_sink, 3)} of the weight goes to the head's own sink, to no token.")
     strongest = _shown(query).index(int(query.weights.argmax()))
-    return section("", table(columns, rows, strong=[strongest]), note=" ".join(notes))
+    return table(columns, rows, strong=[strongest]), " ".join(notes)
 
 
 def _seen(query: Query) -> list[int]:

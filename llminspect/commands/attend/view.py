@@ -10,11 +10,11 @@ import numpy as np
 from rich.text import Text
 
 from llminspect.analysis.attention import PARTS, Head
+from llminspect.commands.attend.find import find_parts
 from llminspect.commands.attend.heads import (
     MEANINGS,
     among,
     contribution_parts,
-    find_parts,
     overview_parts,
     rollout_parts,
 )

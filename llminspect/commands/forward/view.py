@@ -167,7 +167,7 @@ def _folded_trace(
     names = ["attention", "feed forward", "stream"] if short else [*ADDS, "residual stream"]
     names[1:1] = ["state" if short else "state adds"] if stateful else []
     columns: Columns = [Column("layer", "right", whole=True), *map(Column, names), "" if bars else None]
-    columns.append(Column("time", "right", quiet=True, whole=True) if timed else None)
+    columns.append(Column("time", "right", quiet=True, whole=True, spared=9) if timed else None)
     folded = f"{len(layers)} layers, one in {stride} shown; " if stride > 1 else ""
     last = f"--layer {layers[-1].layer} opens a layer" if layers else ""
     note = f"lengths of the vectors at this position; {folded}--trace shows every step, {last}"

@@ -1,0 +1,99 @@
+"""How the heads that look from one word to another look: the best with its sentence, then the lists."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from llminspect.core.numbers import count, number
+from llminspect.render.arcs import Arc, arcs
+from llminspect.render.safe import label
+from llminspect.render.section import section
+from llminspect.render.table import Column, table
+from llminspect.render.theme import QUIET, TITLE, WARNING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import RenderableType
+
+    from llminspect.analysis.attend import AttendResult
+    from llminspect.analysis.find import Find, FoundHead
+
+_TOP = 12
+_MUCH = 0.3
+"""From this weight on a head counts as one that looks there."""
+_DRAWN = 0.05
+"""A smaller weight has no arc."""
+
+
+def find_parts(result: AttendResult, find: Find) -> Iterator[RenderableType]:
+    """The heads by weight and by excess, and whether the weight means anything."""
+    query, key = (label(end.text.strip()) for end in (find.query, find.key))
+    line = Text.assemble((f"Which heads look from {query} to {key}", TITLE))
+    every = "all " if len(find.heads) == result.n_layers * result.n_heads else ""
+    line.append(f"  {every}{count(len(find.heads))} {'heads' if len(find.heads) > 1 else 'head'} ranked", QUIET)
+    yield line
+    yield from _verdict(find, query, key)
+    yield _sentence(find, result)
+    beyond = sorted((head for head in find.heads if head.excess is not None), key=lambda head: -(head.excess or 0))
+    if beyond:
+        yield section("By excess: what this query gives beyond what the others give", _heads(beyond[:_TOP], find))
+    if beyond[: len(find.heads[:_TOP])] != find.heads[:_TOP]:
+        yield section("By weight", _heads(find.heads[:_TOP], find))
+    explained = f"others: the mean weight that the other tokens which see {key} give it; excess: weight − others"
+    if any(head.only_sink for head in (*find.heads[:_TOP], *beyond[:_TOP])):
+        explained += "; sink: three quarters of the weight are the others' too"
+    explained += "."
+    if find.control is not None:
+        how = "the tokens at the same places" if find.control.by_position else "the same pair"
+        explained += f" control: {how} in “{find.control.text}”."
+    yield Text(explained, QUIET)
+
+
+def _sentence(find: Find, result: AttendResult) -> RenderableType:
+    """All that the query looks at in the best head, as arcs over the sentence."""
+    query, weights_S = find.query.indices[-1], find.best.weights
+    texts = [token["text"] for token in result.tokens]
+    drawn = [key for key in range(len(texts)) if key != query and weights_S[key] >= _DRAWN]
+    links = [Arc(query, key, float(weights_S[key]), quiet=key == 0) for key in drawn]
+    notes = ["" if result.causal and key > query else f"{weight:.2f}" for key, weight in enumerate(weights_S)]
+    title = f"What {label(texts[query])} looks at in layer {find.best.layer} · head {find.best.head}"
+    return section(title, arcs(texts, links, notes))
+
+
+def _verdict(find: Find, query: str, key: str) -> Iterator[RenderableType]:
+    much = [head for head in find.heads if head.weight >= _MUCH]
+    resting = [head for head in much if head.only_sink]
+    if resting:
+        same = "one of them gives" if len(resting) == 1 else f"{len(resting)} of them give"
+        same = "they all give" if 1 < len(resting) == len(much) else same
+        yield Text(
+            f"Heads that give {key} at least {number(_MUCH)} of the weight of {query}: {len(much)}. But {same} "
+            f"it nearly as much from the other tokens too: {key} is token 0, where heads rest that find "
+            "nothing to look for (the attention sink). That weight says nothing about the pair; judge by the excess.",
+            WARNING,
+        )
+    if find.heads[0].others is None:
+        yield Text(f"No other token sees {key}, so there is nothing to compare the weights with.", WARNING)
+        return
+    best = max(find.heads, key=lambda head: head.excess or 0)
+    line = f"Layer {best.layer} · head {best.head} looks there most beyond what is usual: {best.weight:.2f} of its "
+    line += f"weight, from the other tokens {best.others or 0:.2f}"
+    if best.control is not None:
+        line += f"; in the control sentence {best.control:.2f}"
+    yield Text(f"{line}." if (best.excess or 0) > 0 else "No head looks there more than from the other tokens.")
+
+
+def _heads(heads: Sequence[FoundHead], find: Find) -> RenderableType:
+    names = ("weight", "others", "excess", *(("control", "control excess") if find.control else (None, None)))
+    columns = ["layer", "head", *(name and Column(name, digits=3) for name in names), Column("", quiet=True)]
+    rows = [
+        [
+            *(head.layer, head.head, head.weight, head.others, head.excess, head.control, head.control_excess),
+            "sink" if head.only_sink else "",
+        ]
+        for head in heads
+    ]
+    return table(columns, rows)
