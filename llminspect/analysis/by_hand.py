@@ -225,6 +225,7 @@ def query_by_hand(
     scale, bias_S = scale_and_bias(steps["scores"], steps["scaled"])
     total, sizes = float(steps["weights"].sum(dtype=np.float64)), model.config.sizes
     compressed_S, rotary_S = score_parts(steps["query"], steps["key"], sizes.M) if sizes.Z else (None, None)
+    arrays: dict[str, Any] = {field: steps[step] for field, step in _FIELDS.items()}
     return Query(
         index=index,
         text=text,
@@ -233,7 +234,7 @@ def query_by_hand(
         kv_head=head * model.config.heads_of(layer)[0] // model.config.sizes.H,
         scale=scale,
         output=steps["mixed"],
-        **{field: steps[step] for field, step in _FIELDS.items()},
+        **arrays,
         query_unnormed=unnormed,
         query_unrotated=steps[f"query.{step}"] if turned else None,
         keys_unrotated=steps[f"key.{step}"] if turned else None,

@@ -7,7 +7,7 @@ import pytest
 from rich.text import Text
 
 from llminspect.render.bars import BarCell, bar, probability_bars, signed_bars, sparkline
-from llminspect.render.table import Cell, Column, key_values, table
+from llminspect.render.table import Cell, Column, Columns, key_values, table
 from llminspect.render.token_strip import Kind, token_strip, value_strip
 from tests.render.samples import WORDS, lines, shown
 
@@ -110,16 +110,16 @@ def test_a_note_is_as_wide_as_the_page_and_keeps_an_option_with_its_value() -> N
 
 
 def test_a_narrow_table_leaves_out_what_can_be_spared_and_never_its_labels() -> None:
-    columns = ["token", Column("weight", digits=2), "", Column("usual", spared=2), Column("time", spared=9)]
+    columns: Columns = ["token", Column("weight", digits=2), "", Column("usual", spared=2), Column("time", spared=9)]
     made = table(
         columns, [["France", 0.5, BarCell(0.5, 8), 0.25, "12 ms"], ["Paris", 0.25, BarCell(0.25, 8), 1.0, "9 ms"]]
     )
-    headers = [shown(made, columns).splitlines()[0].split() for columns in (60, 36, 30, 20)]
+    headers = [shown(made, columns).splitlines()[0].split() for columns in (60, 36, 28, 20)]
     assert headers == [
         ["token", "weight", "usual", "time"],
         ["token", "weight", "usual"],
         ["token", "weight", "usual"],
         ["token", "weight"],
     ]
-    assert "█" in shown(made, 36) and "█" not in shown(made, 30)
+    assert "█" in shown(made, 36) and "█" not in shown(made, 28)
     assert shown(made, 10).splitlines()[2].startswith("France")
