@@ -6,48 +6,41 @@ from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
-
 from llminspect.analysis.attention import (
     LINKED_TOKENS,
     Head,
     Overview,
     WantedAttention,
+    WatchedAttention,
     overview_of,
     watch_attention,
 )
-from llminspect.analysis.passes import run_until
 from llminspect.analysis.prompt import (
     beyond_context,
     check_prompt,
     decoder_and_target,
     of_segments,
-    segments_of,
-    with_source,
 )
 from llminspect.analysis.result import Dims, Result, Tokens, token_documents
-from llminspect.analysis.states import StateLayer, check_attention, of_attention, of_states, watch_states, where
+from llminspect.analysis.states import StateLayer, check_attention, of_attention, of_states, where
 from llminspect.arguments.attend import AttendOptions, parse_shown
 from llminspect.arguments.ranges import Choice, parse_choice
 from llminspect.arguments.words import find_word, parse_pair
 from llminspect.core.dataclass import dataclass
 from llminspect.core.numbers import ranges
-from llminspect.core.tap import Visit
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from llminspect.analysis.attribution import Contributions
     from llminspect.analysis.by_hand import Query
     from llminspect.analysis.cross_attention import CrossAttention, EncoderAttention
     from llminspect.analysis.find import Find
     from llminspect.core.array import Array
-    from llminspect.files.npz import Streamed
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
 
-WEIGHTS = "attention.weights"
 LARGEST_JSON = 2_000_000
 """So many weights are written into one JSON document (some 20 MB); more are refused, with the way to select."""
 
@@ -188,16 +181,11 @@ def _attend(
         stream=index if options.contributions else None,
     )
     watched = watch_attention(model, prompt.ids, wanted)
-    query = found = written = None
-    if options.query is not None:
-        from llminspect.analysis.by_hand import least_usual_head, query_by_hand
-
-        place: dict[str, Any] = dict(zip(("layer", "head"), chosen[0], strict=True)) | {"chosen_by": "you"}
-        place = least_usual_head(watched, index, chosen) if by_excess else place
-        query = query_by_hand(model, prompt.ids, index, prompt.labels[index], **place)
+    query = None if options.query is None else _query(model, prompt, index, chosen, watched)
+    found = written = None
     if words is not None and ends is not None:
-        sentence, beside = (None, None) if control is None else find.watch_control(model, prompt, control, words, ends)
-        found = find.found_heads(ends, watched, chosen, sentence, beside)
+        in_control = None if control is None else find.watch_control(model, prompt, control, words, ends)
+        found = find.found_heads(ends, watched, chosen, in_control)
     if options.contributions:
         from llminspect.analysis.attribution import contributions
 
@@ -213,9 +201,7 @@ def _attend(
         heads=watched.heads,
         shown=list(shown) if shown != ("weights",) else None,
         mean=None if watched.mean is None else watched.mean / len(chosen),
-        overview=overview_of(
-            watched.measures if overview else {}, options.measure or "entropy", sizes.L, watched.strongest_links()
-        ),
+        overview=overview_of(watched, options.measure or "entropy") if overview else None,
         query=query,
         find=found,
         rollout=watched.rollout,
@@ -223,6 +209,19 @@ def _attend(
         **of_states(model, options, prompt.ids),
         notes=beyond_context(model, len(prompt.tokens)),
     )
+
+
+def _query(
+    model: Model, prompt: Prompt, index: int, chosen: Sequence[tuple[int, int]], watched: WatchedAttention
+) -> Query:
+    """The sum of one query by hand, in the head that was chosen, or in that where it does what is least usual."""
+    from llminspect.analysis.by_hand import least_usual_head, query_by_hand
+
+    if len(chosen) > 1:
+        place = least_usual_head(watched, index, chosen)
+    else:
+        place = {"layer": chosen[0][0], "head": chosen[0][1], "chosen_by": "you"}
+    return query_by_hand(model, prompt.ids, index, prompt.labels[index], **place)
 
 
 def _refuse_parts(model: Model, options: AttendOptions) -> None:
@@ -276,58 +275,3 @@ def with_mask(model: Model, mask: Literal["none", "causal"] | None) -> Model:
     if model.engine is not None:
         raise UsageError("--mask changes the model itself, which is compiled", "take --engine numpy")
     return replace(model, config=replace(model.config, causal=mask == "causal"))  # type: ignore[type-var]
-
-
-def attention_arrays(model: Model, options: AttendOptions, result: AttendResult) -> dict[str, Any]:
-    """`weights` [L, H, T, S] of the chosen layers and heads, with their numbers; of chosen layers with a state
-    `state_weights` [L, T, S] as they are shown, and `state_layers`.
-
-    Of an encoder–decoder `weights` are the target's, with `cross_weights` and `encoder_weights` of every layer and
-    head. The weights go to the file as a pass of their own makes them: all of them at once may be many gigabytes.
-    """
-    from llminspect.analysis.cross_attention import CROSS_WEIGHTS, encoder_of
-
-    ids = [token["id"] for token in result.tokens]
-    arrays: dict[str, Any] = {}
-    if result.source is not None:
-        source_ids = [token["id"] for token in result.source]
-        encoder, model = encoder_of(model), with_source(model, source_ids)
-        sizes, keys = model.config.sizes, len(source_ids)
-        layers, heads = range(encoder.config.sizes.L), range(encoder.config.sizes.H)
-        arrays["cross_weights"] = _streamed(model, ids, range(sizes.L), range(sizes.H), keys, CROSS_WEIGHTS)
-        arrays["encoder_weights"] = _streamed(encoder, source_ids, layers, heads, keys, WEIGHTS)
-        arrays["source_ids"] = np.array(source_ids)
-    elif result.part == "encoder":
-        model = encoder_of(model)
-    model = of_segments(model, segments_of(result.tokens))
-    chosen_layers, chosen_heads = layers_and_heads(model, options)
-    arrays |= {
-        "weights": _streamed(model, ids, chosen_layers, chosen_heads, len(ids), WEIGHTS),
-        "layers": np.array(chosen_layers, int),
-        "heads": np.array(chosen_heads),
-        "ids": np.array(ids),
-    }
-    kept = [state for state in result.states or () if state.weights is not None]
-    if result.states and not kept:
-        kept = watch_states(model, ids, [state.layer for state in result.states], keep=True)
-    if kept:
-        arrays["state_weights"] = np.stack([state.weights for state in kept if state.weights is not None])
-        arrays["state_layers"] = np.array([state.layer for state in kept])
-    if result.rollout is not None:
-        arrays["rollout"] = result.rollout
-    if result.find is not None:
-        arrays["find"] = np.array([[found.layer, found.head, found.weight] for found in result.find.heads])
-    return arrays
-
-
-def _streamed(
-    model: Model, ids: Sequence[int], layers: Sequence[int], heads: Sequence[int], keys: int, step: str
-) -> Streamed:
-    """The weights [L, H, T, S] of one kind of attention, made by a pass when they are written."""
-    from llminspect.files.npz import Streamed
-
-    def produce(put: Callable[[Array], Any]) -> None:
-        names = [f"layers.{layer}.{step}" for layer in layers]
-        run_until(model, ids, Visit(lambda _, weights_HTS: put(weights_HTS[list(heads)]), *names), names)
-
-    return Streamed((len(layers), len(heads), len(ids), keys), produce)

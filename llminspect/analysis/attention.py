@@ -96,13 +96,12 @@ class Overview:
     """Of a short text: the pairs of tokens whose link is least usual, the least usual first."""
 
 
-def overview_of(
-    measures: Mapping[str, Mapping[int, Array]], measure: MeasureName, layers: int, links: list[Link] | None = None
-) -> Overview | None:
-    """All heads at a glance, from the measures [H] of each layer; `measure` colours them. None where none was made.
+def overview_of(watched: WatchedAttention, measure: MeasureName) -> Overview | None:
+    """All heads at a glance; `measure` colours them. None where no layer has attention.
 
     Of layers without attention the measures are no numbers and the habits "none".
     """
+    measures, layers = watched.measures, watched.layers
     if not measures:
         return None
     stacked = {name: np.stack(list(found.values())) for name, found in measures.items()}
@@ -118,7 +117,7 @@ def overview_of(
             stacked[name] = np.full((layers, heads), np.nan, value_LH.dtype)
             stacked[name][places] = value_LH
     definitions = {name: entry.definition for name, entry in MEASURES.items()}
-    return Overview(measure, stacked, habits, definitions, links)  # type: ignore[arg-type]
+    return Overview(measure, stacked, habits, definitions, watched.strongest_links())  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -178,6 +177,7 @@ class WatchedAttention:
         self._model, self._wanted, self._ids_T = model, wanted, np.asarray(ids)
         self._held: dict[str, Array] = {}
         """The steps of the wanted heads of one layer, until its weights come."""
+        self.layers = model.config.sizes.L
         self.heads: list[Head] = []
         self.measures: dict[str, dict[int, Array]] = {}
         """[H] of each layer that has attention."""

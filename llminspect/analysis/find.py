@@ -121,14 +121,13 @@ def found_heads(
     ends: tuple[End, End],
     watched: WatchedAttention,
     chosen: Sequence[tuple[int, int]],
-    sentence: ControlSentence | None,
-    beside: PairWeights | None,
+    control: tuple[ControlSentence, PairWeights] | None,
 ) -> Find:
     """The chosen heads, the largest weight first, from the weights of the pair in every layer and head.
 
     The best is that with the largest excess; where no other token sees the key, with the largest weight.
     """
-    query, key = ends
+    (query, key), (sentence, beside) = ends, control or (None, None)
     heads = []
     for layer, head in chosen:
         weight, others = watched.pairs[layer][head]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from llminspect.analysis.attend import Keeping, attend, attention_arrays, with_mask
+from llminspect.analysis.attend import Keeping, attend, with_mask
+from llminspect.analysis.attention_arrays import attention_arrays
 from llminspect.analysis.prompt import prompt_of_ids
 from llminspect.arguments.attend import AttendOptions
 from llminspect.arguments.ranges import parse_choice

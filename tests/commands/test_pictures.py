@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from llminspect.analysis.attend import AttendResult, attend
-from llminspect.analysis.attention import Head, Link, overview_of
+from llminspect.analysis.attention import Head, Link, WantedAttention, WatchedAttention, overview_of
 from llminspect.analysis.attribution import Contributions
 from llminspect.analysis.by_hand import Query
 from llminspect.analysis.embed import EmbedResult, embed, embed_analogy, prompt_of_terms
@@ -61,12 +61,14 @@ def head(layer: int, index: int) -> Head:
 
 
 def overview() -> AttendResult:
-    measures: dict[str, dict[int, Any]] = {}
+    watched = WatchedAttention(open_model("toy-attention"), IDS.tolist(), WantedAttention(links=True))
+    watched.layers, measures = 4, watched.measures
     for layer, weights_HTS in enumerate(weights()):
         for name, value_H in attention_measures.measure_all(weights_HTS, IDS, True).items():
             measures.setdefault(name, {})[layer] = value_H
     links = [Link(4, 2, 2, 1, 0.83, 0.05), Link(3, 1, 0, 2, 0.4, 0.02), Link(2, 1, 0, 0, 0.91, 0.5)]
-    return result(overview=overview_of(measures, "sink", 4, links), selected=False)
+    watched.links = {(link.query, link.key): link for link in links}
+    return result(overview=overview_of(watched, "sink"), selected=False)
 
 
 def query() -> Query:

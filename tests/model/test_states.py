@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from llminspect.analysis.attend import attend, attention_arrays
+from llminspect.analysis.attend import attend
+from llminspect.analysis.attention_arrays import attention_arrays
 from llminspect.analysis.experiments import experiment_taps
 from llminspect.analysis.generate import GenerateQuestion, generate
 from llminspect.analysis.patching import other_text, sweep

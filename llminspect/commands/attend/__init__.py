@@ -41,7 +41,8 @@ def command(
     A head is named by the habit that takes at least half of its weight; one without is diffuse from an entropy of
     0.75 on, else mixed.
     """
-    from llminspect.analysis.attend import Keeping, attend, attention_arrays, with_mask
+    from llminspect.analysis.attend import Keeping, attend, with_mask
+    from llminspect.analysis.attention_arrays import attention_arrays
     from llminspect.analysis.prompt import text_prompt
 
     check_attend(options, source, model, output)
