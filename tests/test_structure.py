@@ -154,6 +154,13 @@ def test_only_files_opens_files() -> None:
     assert wrong == []
 
 
+def test_nothing_that_is_read_can_run_code_or_run_away() -> None:
+    """Python's own forms of saved objects: read, one runs code and the other may do anything with damaged bytes."""
+    saved = {"marshal", "pickle", "cPickle", "shelve", "dill", "joblib", "cloudpickle"}
+    found = [(name_of(path), name) for path in FILES for name in imports(tree(path)) if name.partition(".")[0] in saved]
+    assert found == []
+
+
 def test_no_command_loads_anything_heavy_before_it_runs() -> None:
     script = (
         "import importlib, sys; from llminspect.commands import names as command_names\n"

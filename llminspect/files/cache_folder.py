@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Literal
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 from llminspect.files.catalogue import CATALOGUE
-from llminspect.files.gguf import is_whole_header
 from llminspect.files.hashes import record_faults, taken
-from llminspect.files.home import home, only_one
+from llminspect.files.home import existing, home, only_one
+from llminspect.files.kept_header import whole_content
 from llminspect.files.prepared_file import MAGIC, damaged_arrays
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def faults(entry: CachedFile) -> list[str]:
         damaged = damaged_arrays(entry.path)
         return ["not whole"] if damaged is None else [f"{name} is damaged" for name in damaged]
     if entry.kind == "header":
-        return [] if is_whole_header(entry.path) else ["not whole"]
+        return [] if whole_content(entry.path) is not None else ["not whole"]
     if entry.kind == "hash":
         return record_faults(entry.path)
     return []
@@ -159,7 +159,7 @@ def total_size(paths: Iterable[Path]) -> int:
 
 
 def _found(folder: str, recognise: Callable[[Path], CachedFile | None]) -> Iterator[CachedFile]:
-    for path in _listing(home() / folder):
+    for path in _listing(existing(folder)):
         if path.is_symlink():
             continue
         entry = None

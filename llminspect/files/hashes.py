@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llminspect.errors import ModelError, UserError
-from llminspect.files.home import home, subfolder, write_whole
+from llminspect.files.home import existing, subfolder, write_whole
 from llminspect.files.weights import shown
 
 if TYPE_CHECKING:
@@ -44,7 +44,10 @@ def state(path: Path) -> str:
 
 def state_key(*paths: Path) -> str:
     """The `state` of files as a short string that can be a file's name. OSError: one is not there."""
-    states = "\n".join(state(path) for path in paths)
+    return key_of("\n".join(state(path) for path in paths))
+
+
+def key_of(states: str) -> str:
     return hashlib.sha256(states.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
@@ -112,7 +115,7 @@ def remember(path: Path, sha256: str) -> None:
 
 
 def _place(key: str) -> Path:
-    return home() / "hashes" / f"{key}.json"
+    return existing("hashes") / f"{key}.json"
 
 
 def _remember(key: str, record: Mapping[str, str]) -> None:

@@ -52,14 +52,72 @@ def expanded(name: str) -> Path:
     return Path(os.path.expanduser(name))
 
 
+def existing(name: str) -> Path:
+    """A folder of the cache (`models`, `prepared`, …), which may not exist. UserError: it is somebody else's."""
+    whole = home()
+    for folder in (whole, whole / name):
+        refuse_strangers(folder)
+    return whole / name
+
+
 def subfolder(name: str) -> Path:
-    """A folder of the cache (`models`, `prepared`, …), made if need be. UserError: it cannot be made."""
-    folder = home() / name
+    """A folder of the cache, made if need be, and closed to others. UserError: it cannot be made, or is somebody
+    else's."""
+    folder = existing(name)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
+        close_to_others(folder.parent, WRITING_BY_OTHERS)
+        close_to_others(folder, ANYTHING_BY_OTHERS)
     except OSError as error:
         raise cannot_write(folder, error) from None
     return folder
+
+
+# -- Nobody else's -----------------------------------------------------------------------------------------------------
+
+PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
+WRITING_BY_OTHERS, ANYTHING_BY_OTHERS = 0o022, 0o077
+
+
+def refuse_strangers(folder: Path) -> None:
+    """Raise UserError for a folder that belongs to another user, who could put anything there; the administrator may
+    own it."""
+    if not hasattr(os, "geteuid"):  # Windows: the user's own folders are closed to others.
+        return
+    try:
+        owner = folder.stat().st_uid
+    except OSError:  # It is not there, or cannot be looked at, which whoever uses it will say.
+        return
+    if owner not in (os.geteuid(), 0):
+        raise UserError(
+            f"the cache folder {str(folder)!r:.300} belongs to another user (number {owner}), who could change what is "
+            "in it",
+            "set LLMINSPECT_HOME to a folder of your own",
+        )
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder, and those on the way to it, that only the user can open. OSError as the system raises it."""
+    if folder.is_dir():
+        return
+    if not folder.parent.is_dir():
+        make_private(folder.parent)
+    folder.mkdir(PRIVATE_FOLDER, exist_ok=True)
+
+
+def close_to_others(folder: Path, what: int) -> None:
+    """Take these rights from others, on a folder of the user's. One in which everybody may only change what is theirs
+    (the sticky bit, as /tmp has it) stays as it is."""
+    status = folder.stat()
+    owned = hasattr(os, "geteuid") and status.st_uid == os.geteuid()
+    if owned and status.st_mode & what and not status.st_mode & stat.S_ISVTX:
+        folder.chmod(stat.S_IMODE(status.st_mode) & ~what)
+
+
+def open_private(path: Path) -> IO[bytes]:
+    """A new file that only the user can open, for writing. OSError as the system raises it."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(path, flags, PRIVATE_FILE), "wb")
 
 
 def cannot_write(path: Path, error: OSError) -> UserError:
@@ -99,24 +157,26 @@ def clear_leftovers(path: Path) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all, whatever happens. OSError as the system raises it."""
-    with replacing(path) as file:
+    """Write a file of the cache so that it is there whole or not at all, whatever happens. OSError as the system
+    raises it."""
+    with replacing(path, private=True) as file:
         file.write(content)
 
 
 @contextmanager
-def replacing(path: Path, times: tuple[int, int] | None = None) -> Iterator[IO[bytes]]:
+def replacing(path: Path, times: tuple[int, int] | None = None, private: bool = False) -> Iterator[IO[bytes]]:
     """A file to write, which takes the place of `path` when the block ends well; else nothing is left of it.
 
-    It keeps the mode of the file that it replaces. `times` are set as those of its last use and change.
+    It keeps the mode of the file that it replaces, or is one that only the user can open (`private`). `times` are set
+    as those of its last use and change.
     """
     partial = beside(path)
     try:
-        with partial.open("xb") as file:
+        with open_private(partial) if private else partial.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        if path.exists():
+        if path.exists() and not private:
             partial.chmod(stat.S_IMODE(path.stat().st_mode))
         if times is not None:
             os.utime(partial, times)
@@ -148,7 +208,7 @@ def only_one(name: str, waiting: Callable[[], object] | None = None) -> Iterator
     from filelock import FileLock, Timeout
 
     path = subfolder("locks") / f"{name}.lock"
-    lock = FileLock(path)
+    lock = FileLock(path, mode=PRIVATE_FILE)
     try:
         try:
             lock.acquire(timeout=0)

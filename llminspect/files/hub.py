@@ -30,7 +30,7 @@ from llminspect.files.folder import (
     weight_paths,
 )
 from llminspect.files.hashes import NotPublished, sha256_of
-from llminspect.files.home import cannot_write, hub_folder, write_whole
+from llminspect.files.home import cannot_write, hub_folder, replacing
 from llminspect.files.hub_library import HASH, Hub
 
 if TYPE_CHECKING:
@@ -166,7 +166,8 @@ def _fetched(repo: str, revision: str, weights: bool, report: Progress, hub: Hub
         reference = _repo_folder(repo) / "refs" / revision
         try:
             reference.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(reference, commit.encode())
+            with replacing(reference) as file:  # It is the library's cache, and the user's umask counts there.
+                file.write(commit.encode())
         except OSError as error:
             raise cannot_write(reference, error) from None
     return snapshot

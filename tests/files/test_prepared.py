@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import zlib
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -202,3 +204,42 @@ def test_leftovers_of_a_killed_process_are_cleared(cache: Path) -> None:
     (folder / ".key.0123456789ab.partial").write_bytes(b"half")
     prepared("key", Plan().planned, notice=fail)
     assert [path.name for path in folder.iterdir()] == ["key"]
+
+
+def _rewritten(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the header of a prepared file, its checksum and its time made right."""
+    content, finished = path.read_bytes(), path.stat().st_mtime_ns
+    _, length, _, _ = module._FRONT.unpack_from(content)
+    header = json.loads(content[module._FRONT.size : module._FRONT.size + length])
+    encoded = json.dumps(change(header) or header).encode()
+    front = module._FRONT.pack(module.MAGIC, len(encoded), zlib.crc32(encoded), 0) + encoded
+    path.write_bytes(front + content[len(front) :])
+    os.utime(path, ns=(finished, finished))
+
+
+ODD: dict[str, Callable[[dict[str, Any]], object]] = {
+    "a list": lambda header: [header],
+    "no size": lambda header: header.pop("size"),
+    "a time that is text": lambda header: header.update(finished="now"),
+    "no arrays": lambda header: header.update(arrays=None),
+    "an array without a place": lambda header: header["arrays"][0].pop(),
+    "a name that is a list": lambda header: header["arrays"][0].__setitem__(0, []),
+    "an array after the end": lambda header: header["arrays"][0].__setitem__(2, 1 << 40),
+    "an array in the header": lambda header: header["arrays"][0].__setitem__(2, 0),
+    "an array between two numbers": lambda header: header["arrays"][0].__setitem__(2, 4097),
+    "a negative shape": lambda header: header["arrays"][0].__setitem__(1, [-4, 3]),
+    "a shape as large as no memory": lambda header: header["arrays"][0].__setitem__(1, [1 << 62, 4]),
+    "what is not finite, as a number": lambda header: header.update(not_finite=5),
+    "what is not finite, as numbers": lambda header: header.update(not_finite=[5]),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_odd_content_with_the_right_sum_is_made_anew(what: str, cache: Path) -> None:
+    plan = Plan()
+    prepared("key", plan.planned, notice=fail)
+    _rewritten(file_of(cache), ODD[what])
+    assert damaged_arrays(file_of(cache)) is None
+    assert_right(prepared("key", plan.planned, notice=fail))
+    assert plan.reads == 2 * len(ARRAYS)
+    assert damaged_arrays(file_of(cache)) == []
