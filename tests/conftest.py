@@ -63,7 +63,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 
 @pytest.fixture(autouse=True)
-def interrupts_are_heard() -> Iterator[None]:
+def interrupts_arrive() -> Iterator[None]:
     """What a test leaves deaf to interrupts, all that later tests start would be as well."""
     yield
     handler = signal.getsignal(signal.SIGINT)

@@ -147,7 +147,7 @@ def test_no_result_waits_for_a_task_that_is_not_there_yet(tmp_path: Path) -> Non
 
 @pytest.mark.usefixtures("workers_first")
 @pytest.mark.parametrize("at", [0, 3, 40])
-def test_an_error_comes_behind_the_results_before_it(at: int) -> None:
+def test_an_error_comes_after_the_results_before_it(at: int) -> None:
     tasks = Listed([*[("sleep", 0.03)] * at, ("fail", at), *[("sleep", 0.03)] * 5])
     got: list[float] = []
     with pytest.raises(UsageError, match=f"number {at}") as failed:
@@ -157,7 +157,7 @@ def test_an_error_comes_behind_the_results_before_it(at: int) -> None:
     assert active_children() == []
 
 
-def test_what_the_tasks_raise_comes_behind_the_results_before_it() -> None:
+def test_what_the_tasks_raise_comes_after_the_results_before_it() -> None:
     class Broken(Listed):
         def take(self) -> Task | None:
             if self.taken == 40:

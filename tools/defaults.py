@@ -46,7 +46,7 @@ the text part's matrix is tied is said outside it."""
 
 
 @contextmanager
-def asked_for() -> Iterator[set[Place]]:
+def watched() -> Iterator[set[Place]]:
     """The keys that are read in the meantime."""
     found: set[Place] = set()
     get = Settings.get
@@ -110,14 +110,14 @@ def reference(config: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def differences(config: dict[str, Any], unknown: set[tuple[str, str]]) -> Iterator[str]:
-    with asked_for() as asked:
+    with watched() as wanted:
         whole = read(config)
     if isinstance(whole, ModelError):
         yield f"the whole configuration: {whole}"
         return
     droppable = copy.deepcopy(config)
     agrees = read(reference(config) or {"model_type": "none"}) == whole
-    for place in sorted(asked | set(places(config))):
+    for place in sorted(wanted | set(places(config))):
         if place[-1] in HARMLESS or place == ("model_type",) or (config["model_type"], place[-1]) in KNOWN:
             continue
         for left in (NOTHING, None):

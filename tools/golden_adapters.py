@@ -57,12 +57,12 @@ ADAPTERS: dict[str, tuple[str, Any, dict[str, Any]]] = {
 
 
 def make(name: str, golden: Path) -> None:
-    base, kind, said = ADAPTERS[name]
+    base, kind, message = ADAPTERS[name]
     folder = golden / "adapters" / name
     shutil.rmtree(folder, ignore_errors=True)
     generator = torch.Generator().manual_seed(len(name))
     model = kind.from_pretrained(golden / base, dtype=torch.float32).eval()
-    adapted = peft.get_peft_model(model, peft.LoraConfig(**said))
+    adapted = peft.get_peft_model(model, peft.LoraConfig(**message))
     with torch.no_grad():
         for key, tensor in adapted.named_parameters():
             if "lora_" in key:
@@ -71,7 +71,7 @@ def make(name: str, golden: Path) -> None:
     (folder / "README.md").unlink(missing_ok=True)
     config = json.loads((folder / "adapter_config.json").read_text())
     config["base_model_name_or_path"] = base
-    if isinstance(said["target_modules"], list):
+    if isinstance(message["target_modules"], list):
         config["target_modules"] = sorted(config["target_modules"])
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     ids = np.load(golden / base / "expected.npz")["ids"]

@@ -72,10 +72,10 @@ class Jina(t.BertForMaskedLM):
             layer.intermediate = Gated(config, self.code)
             if self.code:
                 layer.attention.output = Twice(config, layer.attention.output)
-                own = layer.attention.self
+                attending = layer.attention.self
                 for part in ("query", "key"):
                     norm = torch.nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
-                    setattr(own, part, torch.nn.Sequential(getattr(own, part), norm))
+                    setattr(attending, part, torch.nn.Sequential(getattr(attending, part), norm))
 
     def forward(self, input_ids: torch.Tensor, **given: Any) -> Any:
         heads, places = self.config.num_attention_heads, torch.arange(input_ids.shape[1])

@@ -74,33 +74,33 @@ def faults(
                 if found == whole and (place[-1], repr(value)) in seen and "label" not in place[-1]:
                     continue
                 seen.add((place[-1], repr(value)))
-                code, out, said = program(str(folder))
+                code, out, answer = program(str(folder))
                 counts["refused" if code else "computed"] += 1
-                if what := wrong(code, out, said):
+                if what := wrong(code, out, answer):
                     yield f"{name}: {'.'.join(place)} = {value!r}: {what}"
 
 
-def wrong(code: int | str, out: str, said: str) -> str:
-    lines = [line for line in said.splitlines() if line.strip()]
+def wrong(code: int | str, out: str, answer: str) -> str:
+    lines = [line for line in answer.splitlines() if line.strip()]
     if code == 0:
         if "NaN" in out or "Infinity" in out:
             return "NaN in the output"
-        return f"says {said!r}" if "arning" in said else ""
+        return f"says {answer!r}" if "arning" in answer else ""
     if code not in (1, 2, 3):
-        return f"{code}: {said[-300:]!r}"
-    return "" if len(lines) <= 2 and lines[0].startswith("llminspect: ") else f"{code}: {said!r}"
+        return f"{code}: {answer[-300:]!r}"
+    return "" if len(lines) <= 2 and lines[0].startswith("llminspect: ") else f"{code}: {answer!r}"
 
 
 def program(folder: str) -> tuple[int | str, str, str]:
     """The exit code, and what is written on both streams; the name of the error where one comes through."""
-    out, said = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(said), warnings.catch_warnings():
+    out, answer = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(answer), warnings.catch_warnings():
         warnings.simplefilter("always")
         try:
             code: int | str = run([*SENT, folder])
         except BaseException as error:
             code = f"{type(error).__name__}: {error}"
-    return code, written(out), written(said)
+    return code, written(out), written(answer)
 
 
 def written(stream: io.TextIOWrapper) -> str:

@@ -156,12 +156,12 @@ def command_lines() -> list[str]:
             models = named[1].replace("golden/*", every).replace("none", "").split(",")
         for entry in row[named.end() if named else 0 :].split(" ; "):
             written = re.sub("|".join(TEXTS), lambda match: TEXTS[match[0]], entry.lstrip("+="))
-            line, behind, stdin = written.partition(" < ")
+            line, after, stdin = written.partition(" < ")
             for model in models:
                 target = line.startswith("attend") and model.startswith(("golden/marian", "golden/t5"))
                 given = line + f" -m {model}" * bool(model) + " --target-ids 9,10,11" * target
                 forms = {"+": [" --json", ""], "=": [""]}.get(entry[0], [" --json"])
-                found += [given + form + behind + stdin for form in forms]
+                found += [given + form + after + stdin for form in forms]
     return list(dict.fromkeys(found))
 
 
@@ -196,8 +196,8 @@ def make_cache(folder: Path) -> None:
 
 def environment() -> dict[str, str]:
     """Without the settings and the terminal of whoever runs this, without a network, with one order of additions."""
-    own = ("LINES", "NO_COLOR", "FORCE_COLOR", "LLMINSPECT_MODEL", "LLMINSPECT_ENGINE", "LLMINSPECT_KERNELS")
-    found = {key: value for key, value in os.environ.items() if key not in own}
+    ours = ("LINES", "NO_COLOR", "FORCE_COLOR", "LLMINSPECT_MODEL", "LLMINSPECT_ENGINE", "LLMINSPECT_KERNELS")
+    found = {key: value for key, value in os.environ.items() if key not in ours}
     if "PYTHONPATH" in found:
         found["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, found["PYTHONPATH"].split(os.pathsep)))
     found |= {"COLUMNS": "80", "TERM": "dumb", "TZ": "UTC", "HF_HUB_OFFLINE": "1", "HF_HOME": "hub"}
@@ -279,10 +279,10 @@ def compare(first: Path, second: Path) -> int:
     differing = 0
     for line in dict.fromkeys([*one, *other]):
         parts = {part: (one.get(line, {}).get(part), other.get(line, {}).get(part)) for part in PARTS}
-        said = [f"{part} {difference(*pair)}" for part, pair in parts.items() if pair[0] != pair[1]]
-        differing += bool(said)
-        if said:
-            print(line, *said, sep="\n    ")
+        message = [f"{part} {difference(*pair)}" for part, pair in parts.items() if pair[0] != pair[1]]
+        differing += bool(message)
+        if message:
+            print(line, *message, sep="\n    ")
     print(f"{differing} of {len(one.keys() | other.keys())} differ")
     return differing
 

@@ -3,7 +3,7 @@
 FOLDER holds `o200k_base.tiktoken`, `cl100k_base.tiktoken`, `r50k_base.tiktoken` and `p50k_base.tiktoken` as OpenAI
 publishes them (tiktoken fetches them from openaipublic.blob.core.windows.net/encodings/). A table becomes the number of
 its tokens (four bytes), the length of each (one byte) in the order of ranks, and all tokens, compressed by zlib.
-p50k_base is r50k_base with runs of spaces behind, and `llminspect/files/encodings.py` makes it so.
+p50k_base is r50k_base with runs of spaces after, and `llminspect/files/encodings.py` makes it so.
 """
 
 from __future__ import annotations

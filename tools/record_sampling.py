@@ -122,16 +122,16 @@ def record_read(target: str, sources: list[str]) -> None:
             logits.append(saved["logits"][-1][:VOCABULARY])
             ids.append(saved["ids"][saved["ids"] < VOCABULARY])
     kept = np.zeros((len(logits), len(SETTINGS), VOCABULARY), dtype=bool)
-    for text, (own, seen) in enumerate(zip(logits, ids, strict=True)):
+    for text, (row_logits, seen) in enumerate(zip(logits, ids, strict=True)):
         for index, setting in enumerate(SETTINGS):
-            scores = scores_of(setting, own, seen.tolist())
+            scores = scores_of(setting, row_logits, seen.tolist())
             kept[text, index] = torch.isfinite(scores).numpy()
             probabilities.append(torch.softmax(scores, -1).numpy()[kept[text, index]].max())
     np.savez_compressed(
         target,
         logits=np.stack(logits),
         ids=np.concatenate(ids),
-        lengths=[len(own) for own in ids],
+        lengths=[len(row_logits) for row_logits in ids],
         settings=[repr(setting) for setting in SETTINGS],
         kept=np.packbits(kept, axis=-1),
         largest=np.reshape(probabilities, kept.shape[:2]),

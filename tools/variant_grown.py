@@ -248,8 +248,8 @@ def with_pictures(name: str) -> Callable[[Random], Draw]:
             text["model_type"] = kind
         if name != "gemma3" and "use_sliding_window" not in text and name.startswith("qwen3"):
             text.pop("layer_types", None)
-        own = perhaps(random, tie_word_embeddings=SWITCH)
-        config = getattr(t, f"{prefix}Config")(text_config=text, vision_config=eye, image_token_id=39, **own)
+        tied = perhaps(random, tie_word_embeddings=SWITCH)
+        config = getattr(t, f"{prefix}Config")(text_config=text, vision_config=eye, image_token_id=39, **tied)
         return Draw(name, config, getattr(t, f"{prefix}ForConditionalGeneration"))
 
     draw.__name__ = name

@@ -36,6 +36,6 @@ def engines(bench: Bench) -> None:
         for tokens in LENGTHS:
             compare(f"{tokens} tokens in one pass", "run", tokens=tokens, capture=False)
             compare(f"{tokens} tokens, all attention captured", "run", tokens=tokens, capture=True)
-        compare("one token behind a cache", "decode", tokens=32)
+        compare("one token after a cache", "decode", tokens=32)
     table(("", "numpy", "JAX", "numpy / JAX", "compiling, once a shape"), rows)
     say("Compiling is the first pass less one of those that follow. Decoding compiles twice in its first round.")

@@ -122,10 +122,10 @@ def memory(bench: Bench) -> None:
     ):
         capture = Capture(*kept)
         most = _allocated(lambda capture=capture: model.run(ids, capture))  # type: ignore[misc]
-        asked = sum(array.nbytes for array in capture.arrays.values())
-        ratio = (weights + most - asked) / weights
+        wanted = sum(array.nbytes for array in capture.arrays.values())
+        ratio = (weights + most - wanted) / weights
         reached &= ratio <= 1.15
-        rows.append((what, f"{weights / MB:.0f} MB", f"{asked / MB:.0f} MB", f"{most / MB:.0f} MB", times(ratio)))
+        rows.append((what, f"{weights / MB:.0f} MB", f"{wanted / MB:.0f} MB", f"{most / MB:.0f} MB", times(ratio)))
     table(("", "weights (mapped)", "kept", "most allocated", "(weights + allocated − kept) / weights"), rows)
     say(f"To reach: 1.15 times the weights: {verdict(reached)}.")
 

@@ -132,10 +132,10 @@ def _writing(bench: Bench, path: Path) -> None:
     if compiled():
         workers[ROUNDED] = partial(Worker, sys.executable, "use_llminspect.py", str(path), "int8")
     with ExitStack() as stack:
-        asked = {
+        wanted = {
             name: partial(stack.enter_context(make()).ask, "decode", tokens=WRITTEN) for name, make in workers.items()
         }
-        seconds = {name: statistics.median(taken) for name, taken in interleaved(asked, bench.rounds).items()}
+        seconds = {name: statistics.median(taken) for name, taken in interleaved(wanted, bench.rounds).items()}
     peer = seconds.get(LLAMA_CPP)
     rows = [
         (name, f"{each * 1e3:,.0f} ms", f"{1 / each:.1f}", "" if peer is None else times(peer / each))
@@ -150,13 +150,13 @@ def _writing(bench: Bench, path: Path) -> None:
 
 def watched(command: Sequence[str], home: Path) -> Seen:
     """Run a process to its end. RuntimeError: it failed, with the end of what it said."""
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as captured:
         start, most = time.perf_counter(), 0
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=said,
+            stderr=captured,
             env=environment(LLMINSPECT_HOME=str(home)),
             cwd=ROOT,
         )
@@ -169,8 +169,8 @@ def watched(command: Sequence[str], home: Path) -> Seen:
         seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
-            said.seek(0)
-            raise RuntimeError(f"{json.dumps(command)[:200]}: {said.read().decode(errors='replace')[-400:]}")
+            captured.seek(0)
+            raise RuntimeError(f"{json.dumps(command)[:200]}: {captured.read().decode(errors='replace')[-400:]}")
     return Seen(seconds, usage.ru_utime + usage.ru_stime, most * 1024 / 1e9)
 
 

@@ -59,17 +59,22 @@ class Ran:
 
 def run_process(command: Sequence[str], **more: str) -> Ran:
     """Run to the end, output thrown away. RuntimeError: it failed, with the end of what it said."""
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as captured:
         start = time.perf_counter()
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said, env=environment(**more), cwd=ROOT
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=captured,
+            env=environment(**more),
+            cwd=ROOT,
         )
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
-            said.seek(0)
-            raise RuntimeError(f"{' '.join(command)[:200]}: {said.read().decode(errors='replace')[-400:]}")
+            captured.seek(0)
+            raise RuntimeError(f"{' '.join(command)[:200]}: {captured.read().decode(errors='replace')[-400:]}")
     megabytes = usage.ru_maxrss / (1 << 10) / (1 << 10 if sys.platform == "darwin" else 1) * 1.048576
     return Ran(seconds, megabytes, usage.ru_utime + usage.ru_stime)
 

@@ -20,13 +20,13 @@ def prompts(bench: Bench) -> None:
     """All attention captured, beside the same without capture and beside the peers."""
     title("Prompts in one pass, all attention captured")
     with ExitStack() as stack:
-        own = stack.enter_context(Worker(sys.executable, "use_llminspect.py", bench.model))
+        llminspect = stack.enter_context(Worker(sys.executable, "use_llminspect.py", bench.model))
         workers = _torch_workers(bench, stack)
         rows, reached, ratios = [], True, True
         for tokens in LENGTHS:
             contenders: dict[str, Callable[[], float]] = {
-                "captured": partial(in_a_row, own, tokens=tokens),
-                "plain": partial(in_a_row, own, tokens=tokens, capture=False),
+                "captured": partial(in_a_row, llminspect, tokens=tokens),
+                "plain": partial(in_a_row, llminspect, tokens=tokens, capture=False),
                 **{name: partial(in_a_row, worker, tokens=tokens) for name, worker in workers.items()},
             }
             seconds = medians(interleaved(contenders, bench.rounds))
@@ -62,8 +62,8 @@ def decoding(bench: Bench) -> None:
     """Greedy decoding after a prompt of 16 tokens, beside what reading the weights alone takes."""
     title("Decoding, one token at a time")
     with ExitStack() as stack:
-        own = stack.enter_context(Worker(sys.executable, "use_llminspect.py", bench.model))
-        workers = {"llminspect": own, **_torch_workers(bench, stack, lens=False)}
+        llminspect = stack.enter_context(Worker(sys.executable, "use_llminspect.py", bench.model))
+        workers = {"llminspect": llminspect, **_torch_workers(bench, stack, lens=False)}
         if compiled():
             workers["llminspect, compiled, 4 bits"] = stack.enter_context(
                 Worker(sys.executable, "use_llminspect.py", bench.model, "compiled")
@@ -75,11 +75,11 @@ def decoding(bench: Bench) -> None:
             workers["llama.cpp, 4 bits"] = stack.enter_context(
                 Worker(bench.peers_python, "use_llama_cpp.py", gguf, str(THREADS))
             )
-        crashed = [name for name, worker in workers.items() if worker is not own and not _decodes(worker)]
+        crashed = [name for name, worker in workers.items() if worker is not llminspect and not _decodes(worker)]
         contenders = {
             name: partial(worker.ask, "decode", tokens=32) for name, worker in workers.items() if name not in crashed
         }
-        seconds = medians(interleaved({"limit": partial(own.ask, "read"), **contenders}, bench.rounds))
+        seconds = medians(interleaved({"limit": partial(llminspect.ask, "read"), **contenders}, bench.rounds))
     if crashed:
         say(f"Ended with a crash of its own, so not measured: {', '.join(crashed)}.")
     limit = seconds.pop("limit")

@@ -101,10 +101,10 @@ def verdict(reached: bool) -> str:
 def machine(bench: Bench) -> None:
     """What it ran on, and who takes part."""
     title("The machine")
-    own = _versions(sys.executable, ("numpy", "typer", "tokenizers", "tiktoken"))
+    ours = _versions(sys.executable, ("numpy", "typer", "tokenizers", "tiktoken"))
     say(
         f"{_processor()}, {os.cpu_count()} cores, {_memory_gb():.0f} GB of memory, "
-        f"{platform.system()} {platform.machine()}; Python {platform.python_version()}, {own}. "
+        f"{platform.system()} {platform.machine()}; Python {platform.python_version()}, {ours}. "
         f"{THREADS} threads of arithmetic for everybody. "
         f"Processes that wanted to run when it started: {os.getloadavg()[0]:.1f}."
     )

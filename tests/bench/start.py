@@ -80,17 +80,17 @@ def _targets(seconds: dict[str, float]) -> None:
         ("`tokenize` / import typer", times(tokenize_ratio), "under 4×", verdict(tokenize_ratio < 4)),
     ]
     for name in ("attend", "forward"):
-        own = seconds[f"llminspect {name} TEXT --json"]
+        ours = seconds[f"llminspect {name} TEXT --json"]
         rows.append(
             (
                 f"`{name}` − reading the weights",
-                milliseconds(own - reading),
+                milliseconds(ours - reading),
                 "under 300 ms",
-                verdict(own - reading < 0.3),
+                verdict(ours - reading < 0.3),
             )
         )
         if f"transformers: {name}" in seconds:
-            ratio = seconds[f"transformers: {name}"] / own
+            ratio = seconds[f"transformers: {name}"] / ours
             rows.append((f"transformers / `{name}`", times(ratio), "at least 15×", verdict(ratio >= 15)))
     table(("", "measured", "to reach", ""), rows)
 
@@ -122,10 +122,10 @@ def first_use(bench: Bench) -> None:
             bare["again"] = run_process(command, LLMINSPECT_HOME=home).seconds
         return seconds
 
-    def again() -> float:
+    def repeated() -> float:
         return bare["again"]
 
-    seconds = medians(interleaved({"first": first, "again": again}, bench.rounds))
+    seconds = medians(interleaved({"first": first, "repeated": repeated}, bench.rounds))
     table(("`llminspect forward TEXT --json --model FILE.gguf`", "time"), [
         ("first use: opened, hashed, dequantized, prepared, answered", milliseconds(seconds["first"])),
         ("from then on", milliseconds(seconds["again"])),

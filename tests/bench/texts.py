@@ -48,11 +48,11 @@ def tokens(bench: Bench) -> None:
     if not peers:
         return
     rows = []
-    for own in (name for name in commands if name.startswith("llminspect")):
-        encoding = own.rpartition(" ")[2]
+    for ours in (name for name in commands if name.startswith("llminspect")):
+        encoding = ours.rpartition(" ")[2]
         against = [name for name in peers if encoding in name] or peers
-        ratio = min(seconds[name] for name in against) / seconds[own]
-        rows.append((f"the fastest peer / `{own}`", times(ratio), "over 1×", verdict(ratio > 1)))
+        ratio = min(seconds[name] for name in against) / seconds[ours]
+        rows.append((f"the fastest peer / `{ours}`", times(ratio), "over 1×", verdict(ratio > 1)))
     table(("median", "measured", "to reach", ""), rows)
 
 
@@ -64,8 +64,8 @@ def counting(bench: Bench) -> None:
         "turns. Processor seconds do not count what else the machine did meanwhile."
     )
     text = str(long_text(bench.scratch))
-    own = [*bench.program, "tokenize", "--count", "-m", "o200k_base", "--file", text, "--workers"]
-    commands = {"llminspect, 1 worker": [*own, "1"], "llminspect, 2 workers": [*own, "2"]}
+    ours = [*bench.program, "tokenize", "--count", "-m", "o200k_base", "--file", text, "--workers"]
+    commands = {"llminspect, 1 worker": [*ours, "1"], "llminspect, 2 workers": [*ours, "2"]}
     if "ttok" in bench.installed:
         peer = bench.peers_python
         commands["ttok"] = ["sh", "-c", '"$0" -m ttok -m gpt-4o < "$1"', peer, text]
@@ -99,9 +99,9 @@ def by_line(bench: Bench, text: str) -> None:
         f"`tokenize --lines`, a JSON document of all tokens for each line, thrown away; the fastest of {rounds} runs "
         "that take turns."
     )
-    own = [*bench.program, "tokenize", "--lines", "-m", "o200k_base", "--quiet", "--file", text, "--workers"]
+    ours = [*bench.program, "tokenize", "--lines", "-m", "o200k_base", "--quiet", "--file", text, "--workers"]
     one, two = "1 worker", "2 workers"
-    ran = _run(bench, {one: [*own, "1"], two: [*own, "2"]}, rounds, warm_up=0)
+    ran = _run(bench, {one: [*ours, "1"], two: [*ours, "2"]}, rounds, warm_up=0)
     fastest, memory = _figures(ran)
     most = max(memory.values())
     table(

@@ -24,7 +24,7 @@ def plain_forward(
     stream: Callable[[int, int, Any], Any] = lambda layer, position, vector: vector,
     hidden: int | None = None,
 ) -> tuple[NDArray[np.float64], list[list[Any]]]:
-    """The logits at the last position, and the stream behind each layer at each position. The three functions may
+    """The logits at the last position, and the stream after each layer at each position. The three functions may
     change what a head reads, what a step adds, and the stream as it leaves a layer; `hidden` is a token nobody sees."""
     config: Any = model.config
     sizes = config.sizes
@@ -49,11 +49,11 @@ def plain_forward(
         for t in range(len(ids)):
             read = []
             for h in range(sizes.H):
-                own = slice(h * sizes.E, (h + 1) * sizes.E)
+                columns = slice(h * sizes.E, (h + 1) * sizes.E)
                 group = h // (sizes.H // sizes.K)
                 shared = slice(group * sizes.E, (group + 1) * sizes.E)
                 seen = [s for s in range(t + 1) if s != hidden]
-                scores = [turn(q[t][own], t) @ turn(k[s][shared], s) / np.sqrt(sizes.E) for s in seen]
+                scores = [turn(q[t][columns], t) @ turn(k[s][shared], s) / np.sqrt(sizes.E) for s in seen]
                 weights = np.exp(np.array(scores) - max(scores, default=0))
                 weights = weights / weights.sum() if seen else weights
                 mixed = sum((weight * v[s][shared] for weight, s in zip(weights, seen, strict=True)), np.zeros(sizes.E))

@@ -73,7 +73,7 @@ def test_each_file_counts_as_it_does_alone(called: Program, folder: Path, model:
     )
 
 
-def test_words_behind_file_are_more_files(called: Program, folder: Path) -> None:
+def test_words_after_file_are_more_files(called: Program, folder: Path) -> None:
     names = [str(folder / name) for name in ("our-code/a.py", "book", "our-code/deep/b.py")]
     document = called("tokenize", "--count", "--json", "-m", "bytes", "--file", *names).json
     assert [os.path.basename(file["path"]) for file in document["files"]] == [

@@ -70,12 +70,12 @@ def test_other_vocabularies_are_matched_by_text(smollm2: Model) -> None:
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "words",
     [["hi", "--chat"], ["hi", "--chat", "--system", "Be short."], ["<|im_end|>", "--parse", "special"]],
     ids=str,
 )
-def test_the_second_model_has_the_text_as_the_first_has_it(called: Program, asked: list[str]) -> None:
-    document = called("diff", *asked, "--against-model", "smollm2", "--json").json
+def test_the_second_model_has_the_text_as_the_first_has_it(called: Program, words: list[str]) -> None:
+    document = called("diff", *words, "--against-model", "smollm2", "--json").json
     assert document["a"]["tokens"] == document["b"]["tokens"]
     assert document["kl_ab"] == 0
 
@@ -94,16 +94,16 @@ def test_an_encoder_decoder_is_compared_by_its_first_token() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--model", "bert", "--ids", "5,6", "--against-model", "bert"], "no token comes next"),
         (["--model", "smollm2", "hi", "--against-model", "llama"], "comes without a tokenizer"),
     ],
 )
-def test_what_cannot_be_compared_is_one_line(called: Program, arguments: list[str], said: str) -> None:
+def test_what_cannot_be_compared_is_one_line(called: Program, arguments: list[str], message: str) -> None:
     ran = called("diff", *(str(GOLDEN / word) if word in {"bert", "llama"} else word for word in arguments))
     assert ran.code == 2
-    assert said in ran.err
+    assert message in ran.err
     assert len(ran.err.splitlines()) == 1
 
 

@@ -110,7 +110,7 @@ def test_a_sum_of_words_by_hand() -> None:
     assert [entry.text for entry in without.nearest or []] == ["!"]  # type: ignore[union-attr]
 
 
-def test_a_word_is_letters_behind_a_space_where_the_vocabulary_has_them() -> None:
+def test_a_word_is_letters_after_a_space_where_the_vocabulary_has_them() -> None:
     assert is_whole_word(" king", spaced=True)
     assert not is_whole_word("king", spaced=True)
     assert is_whole_word("king", spaced=False)
@@ -155,7 +155,7 @@ def test_json_keeps_the_contract(called: Program, arguments: tuple[str, ...]) ->
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("world", "--at", "1"), "there is no layer '1' for --at (the only layer is 0"),
         (("world", "--analogy", "hello"), "--analogy takes the place of TEXT"),
@@ -171,10 +171,10 @@ def test_json_keeps_the_contract(called: Program, arguments: tuple[str, ...]) ->
         (("",), "the text is empty"),
     ],
 )
-def test_mistakes_are_one_line(called: Program, arguments: tuple[str, ...], said: str) -> None:
+def test_mistakes_are_one_line(called: Program, arguments: tuple[str, ...], message: str) -> None:
     ran = called("embed", *arguments, "--model", "toy")
     assert (ran.code, ran.out) == (2, "")
-    assert said in ran.err
+    assert message in ran.err
     assert ran.err.count("\n") == 1
 
 
@@ -236,9 +236,9 @@ def test_random_tokens_judge_a_cosine_only_between_rows_of_the_table(smollm2: Mo
         cosines_NN = vectors_ND @ vectors_ND.T
         others = cosines_NN[~np.eye(len(vectors_ND), dtype=bool)]
         assert result.statistics.mean_cosine == pytest.approx(float(others.mean()), abs=1e-5)
-        said = " ".join(shown(render(result)).split())
-        assert "random tokens" not in said
-        assert "Judge a cosine by that" in said
+        text_shown = " ".join(shown(render(result)).split())
+        assert "random tokens" not in text_shown
+        assert "Judge a cosine by that" in text_shown
     table = embed(smollm2, EmbedOptions(similarity=True), [], text)
     assert table.statistics.anisotropy is not None
     assert "two random tokens" in " ".join(shown(render(table)).split())
@@ -252,11 +252,11 @@ def test_the_lengths_of_many_vectors_are_drawn(smollm2: Model) -> None:
     assert "25 norms" in many
 
 
-def test_what_is_alike_stays_to_be_seen_where_a_text_is_folded(smollm2: Model) -> None:
+def test_what_is_the_same_stays_to_be_seen_where_a_text_is_folded(smollm2: Model) -> None:
     words = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen".split()
     text = prompt(smollm2, " ".join(words * 8))
-    said = shown(render(embed(smollm2, EmbedOptions(similarity=True), [], text)), 80, "truecolor")
-    assert "each the furthest from 0 of" in said
+    text_shown = shown(render(embed(smollm2, EmbedOptions(similarity=True), [], text)), 80, "truecolor")
+    assert "each the furthest from 0 of" in text_shown
 
 
 def test_a_massive_activation_is_warned_of(smollm2: Model) -> None:

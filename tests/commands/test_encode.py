@@ -108,7 +108,7 @@ def test_search_is_drawn_and_says_what_it_left_out(called: Program) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--decode", "1,2,99999999"], "99999999 is outside the vocabulary"),
         (["--decode", "[1, 2"], "not a list of ids"),
@@ -119,9 +119,9 @@ def test_search_is_drawn_and_says_what_it_left_out(called: Program) -> None:
         (["x" * 500, "--one-hot", "-m", "characters"], "--letters"),
     ],
 )
-def test_mistakes_are_one_line(called: Program, arguments: list[str], said: str) -> None:
+def test_mistakes_are_one_line(called: Program, arguments: list[str], message: str) -> None:
     ran = called("encode", *arguments)
     assert ran.code == 2
     assert ran.out == ""
-    assert said in ran.err
+    assert message in ran.err
     assert len(ran.err.splitlines()) == 1

@@ -82,7 +82,7 @@ def test_attribution_of_the_toys() -> None:
 
 @pytest.mark.parametrize("family", ["gemma2", "olmo2", "mixtral", "qwen2", "gpt-oss"])
 def test_attribution_sums_in_every_family(family: str) -> None:
-    """With norms behind the steps, caps on the logits, biases, experts, attention sinks."""
+    """With norms after the steps, caps on the logits, biases, experts, attention sinks."""
     model = open_model(str(GOLDEN / family))
     result = forward(model, ForwardQuestion(ForwardOptions(attribution=True)), ids_prompt(5, 6, 7, 8))
     found = result.attribution

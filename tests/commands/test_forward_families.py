@@ -11,7 +11,7 @@ import pytest
 from llminspect.analysis.forward import forward
 from llminspect.analysis.forward_arrays import forward_arrays as saved_arrays
 from llminspect.analysis.forward_result import ForwardQuestion
-from llminspect.analysis.generate import GenerateQuestion as AskedToGenerate
+from llminspect.analysis.generate import GenerateQuestion
 from llminspect.analysis.generate import generate as generate
 from llminspect.arguments.forward import ForwardOptions
 from llminspect.arguments.generate import GenerateOptions
@@ -49,7 +49,7 @@ def test_an_encoder_decoder_speaks_of_the_target(family: str) -> None:
         assert_close([found.logit for found in result.next], logits_TV[-1][best])
         assert_close(saved_arrays(model, question, result)["logits"], logits_TV)
     options = GenerateOptions(max_tokens=4, ignore_eos=True)
-    written = generate(model, AskedToGenerate(options=options), source).ids
+    written = generate(model, GenerateQuestion(options=options), source).ids
     target = [model.config.start_id]  # type: ignore[attr-defined]
     for token_id in written:
         # Without the decoder's cache: the source read anew, the whole target at once.
@@ -60,8 +60,8 @@ def test_an_encoder_decoder_speaks_of_the_target(family: str) -> None:
 
 def test_beams_of_an_encoder_decoder_keep_its_source() -> None:
     model, source = open_model(str(GOLDEN / "t5")), ids_prompt([5, 6, 7])
-    greedy = generate(model, AskedToGenerate(options=GenerateOptions(max_tokens=4)), source)
-    beams = generate(model, AskedToGenerate(options=GenerateOptions(max_tokens=4, beams=3)), source).beams
+    greedy = generate(model, GenerateQuestion(options=GenerateOptions(max_tokens=4)), source)
+    beams = generate(model, GenerateQuestion(options=GenerateOptions(max_tokens=4, beams=3)), source).beams
     assert beams is not None
     assert beams[0].logprob >= sum(step.logprob for step in greedy.steps) - 1e-6
 

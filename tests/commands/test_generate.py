@@ -54,28 +54,28 @@ def test_a_seed_repeats_the_text_and_a_sample_is_its_own_stream(smollm2: Model) 
     text = prompt(smollm2, "Once upon a time")
     options = GenerateOptions(max_tokens=6, n=2)
     drawn = generate(smollm2, GenerateQuestion(SamplingOptions(temperature=1.0), options, seed=5), text)
-    again = generate(
+    repeated = generate(
         smollm2, GenerateQuestion(SamplingOptions(temperature=1.0), GenerateOptions(max_tokens=6), seed=5), text
     )
     assert drawn.samples is not None
-    assert drawn.samples[0].ids == again.ids
-    assert drawn.samples[1].ids != again.ids
+    assert drawn.samples[0].ids == repeated.ids
+    assert drawn.samples[1].ids != repeated.ids
     other = generate(
         smollm2, GenerateQuestion(SamplingOptions(temperature=1.0), GenerateOptions(max_tokens=6), seed=6), text
     )
-    assert other.ids != again.ids
+    assert other.ids != repeated.ids
 
 
 def test_the_steps_show_what_was_cut(smollm2: Model) -> None:
     sampling = SamplingOptions(temperature=1.5, top_k=8, top_p=0.9, min_p=0.05)
-    asked = GenerateQuestion(sampling, GenerateOptions(max_tokens=1, steps=True), seed=1)
-    step = generate(smollm2, asked, prompt(smollm2, "The capital of France is")).steps[0]
+    question = GenerateQuestion(sampling, GenerateOptions(max_tokens=1, steps=True), seed=1)
+    step = generate(smollm2, question, prompt(smollm2, "The capital of France is")).steps[0]
     assert step.filters is not None
     assert step.filters.names == ["model", "temperature", "top-k", "top-p", "min-p"]
     assert step.filters.kept == [49152, 49152, 8, 5, 5]
-    own = np.array([token.probs[0] for token in step.filters.tokens])
+    unwarmed = np.array([token.probs[0] for token in step.filters.tokens])
     warm = np.array([token.probs[1] for token in step.filters.tokens])
-    np.testing.assert_allclose(warm[1:] / warm[0], (own[1:] / own[0]) ** (1 / 1.5), rtol=1e-6)
+    np.testing.assert_allclose(warm[1:] / warm[0], (unwarmed[1:] / unwarmed[0]) ** (1 / 1.5), rtol=1e-6)
     assert step.drawn_prob == next(token.probs[-1] for token in step.filters.tokens if token.id == step.id)
 
 
@@ -115,8 +115,8 @@ def test_the_end_of_text_ends_the_completion_unless_ignored() -> None:
 
 
 def test_a_forced_prefix_is_what_the_completion_begins_with(smollm2: Model) -> None:
-    asked = GenerateQuestion(options=GenerateOptions(max_tokens=4, prefix=" London"))
-    result = generate(smollm2, asked, prompt(smollm2, "The capital of France is"))
+    question = GenerateQuestion(options=GenerateOptions(max_tokens=4, prefix=" London"))
+    result = generate(smollm2, question, prompt(smollm2, "The capital of France is"))
     assert result.completion.startswith(" London")
     assert [step.forced for step in result.steps] == [True, None, None, None]
     assert abs(result.steps[0].prob - 0.0125) < 1e-3
@@ -149,8 +149,8 @@ def test_beams_share_one_pass_and_agree_with_the_model(smollm2: Model) -> None:
     for beam in result.beams:
         ids = [*result.prompt_ids, *beam.ids]
         rows = log_softmax(smollm2.logits(smollm2.run(ids).stream_TD).astype(np.float64))
-        told = sum(rows[len(result.prompt_ids) - 1 + index, token] for index, token in enumerate(beam.ids))
-        assert abs(beam.logprob - told) < 1e-3
+        total = sum(rows[len(result.prompt_ids) - 1 + index, token] for index, token in enumerate(beam.ids))
+        assert abs(beam.logprob - total) < 1e-3
 
 
 def test_the_tree_holds_the_path_and_what_could_have_been(smollm2: Model) -> None:

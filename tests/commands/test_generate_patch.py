@@ -11,7 +11,7 @@ import pytest
 
 from llminspect import generate as generate_by_name
 from llminspect.analysis.forward import forward as forward
-from llminspect.analysis.forward_result import ForwardQuestion as AskedForward
+from llminspect.analysis.forward_result import ForwardQuestion
 from llminspect.analysis.generate import GenerateQuestion, GenerateResult, generate
 from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
@@ -65,8 +65,8 @@ def test_france_patched_from_italy_goes_on_with_rome(smollm2: Model) -> None:
 def test_the_first_token_is_as_in_forward(smollm2: Model) -> None:
     for into, position in (["22.stream"], "3"), (["23.4", "8.feedforward"], None):
         patch, ids = SweepOptions(ITALY, into, position), prompt(smollm2, ITALY).ids
-        asked = AskedForward(ForwardOptions(top=4), patch, source_ids=ids)
-        expected = forward(smollm2, asked, prompt(smollm2, FRANCE)).next
+        question = ForwardQuestion(ForwardOptions(top=4), patch, source_ids=ids)
+        expected = forward(smollm2, question, prompt(smollm2, FRANCE)).next
         first = italy(smollm2, *into, position=position, max_tokens=1).steps[0]
         assert expected is not None
         assert [first.id, *(other.id for other in first.alternatives)] == [found.id for found in expected]
@@ -86,7 +86,7 @@ def test_a_text_patched_into_itself_goes_on_as_before(smollm2: Model) -> None:
     agrees(smollm2, text.ids, result, Acts({}))
 
 
-def test_the_other_experiments_act_on_both_texts_and_behind_the_prompt(smollm2: Model) -> None:
+def test_the_other_experiments_act_on_both_texts_and_after_the_prompt(smollm2: Model) -> None:
     name, ids = "layers.20.attention.output", prompt(smollm2, ITALY).ids
 
     def twice(array: Array) -> Array:
@@ -122,19 +122,19 @@ def test_what_the_completion_has_to_begin_with_is_not_patched(smollm2: Model) ->
 
 def test_each_of_several_samples_is_patched(smollm2: Model) -> None:
     text = prompt(smollm2, FRANCE)
-    asked = GenerateQuestion(
+    question = GenerateQuestion(
         SamplingOptions(temperature=1.0),
         GenerateOptions(max_tokens=3, n=2),
         seed=4,
         patch=PatchOptions(ITALY, ["22.stream"], "3"),
         source_ids=prompt(smollm2, ITALY).ids,
     )
-    result = generate(smollm2, asked, text)
+    result = generate(smollm2, question, text)
     assert result.samples is not None
     assert result.samples[0].ids != result.samples[1].ids
     for sample in result.samples:
-        told = GenerateResult(FRANCE, [], text.ids, sample.completion, sample.ids, sample.steps, sample.stop, seed=4)
-        agrees(smollm2, text.ids, told, italys_stream(smollm2, 22, [3]))
+        single = GenerateResult(FRANCE, [], text.ids, sample.completion, sample.ids, sample.steps, sample.stop, seed=4)
+        agrees(smollm2, text.ids, single, italys_stream(smollm2, 22, [3]))
 
 
 def test_beams_and_the_tree_are_patched(smollm2: Model) -> None:
@@ -167,7 +167,7 @@ def test_guessing_ahead_under_an_experiment_gives_the_same_in_fewer_passes(
     smollm2: Model, options: dict[str, Any]
 ) -> None:
     text = "Red, green, blue. Red, green, blue. Red, green"
-    own, other = prompt(smollm2, text), prompt(smollm2, text.replace("blue", "pink")).ids
+    front, other = prompt(smollm2, text), prompt(smollm2, text.replace("blue", "pink")).ids
     patch = PatchOptions() if options else PatchOptions("", ["12.stream"], "4,10")
 
     def written(lookup: int) -> GenerateResult:
@@ -175,7 +175,9 @@ def test_guessing_ahead_under_an_experiment_gives_the_same_in_fewer_passes(
         changed = ExperimentOptions(**options)
         source_ids = None if options else other
         return generate(
-            smollm2, GenerateQuestion(options=given, experiments=changed, patch=patch, source_ids=source_ids), own
+            smollm2,
+            GenerateQuestion(options=given, experiments=changed, patch=patch, source_ids=source_ids),
+            front,
         )
 
     plain, ahead = written(0), written(4)
@@ -187,8 +189,8 @@ def test_guessing_ahead_under_an_experiment_gives_the_same_in_fewer_passes(
 
 
 def test_in_a_chat_both_texts_are_messages(called: Program) -> None:
-    asked = ("generate", "France", "--chat", "--patch", "Italy", "--into", "5.stream", "--max-tokens", "2", "--json")
-    document = called(*asked).json
+    words = ("generate", "France", "--chat", "--patch", "Italy", "--into", "5.stream", "--max-tokens", "2", "--json")
+    document = called(*words).json
     assert document["change"]["experiments"][0]["what"] == "“Italy” at every position"
     assert len(document["prompt_ids"]) > 20
 
@@ -201,7 +203,7 @@ def test_from_python(smollm2: Model) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--patch", "hello"], "--patch without --into is a sweep"),
         (["--into", "0.stream"], "--into says nothing without --patch"),
@@ -212,8 +214,8 @@ def test_from_python(smollm2: Model) -> None:
         (["--patch", "hello", "--sweep", "head"], "No such option: --sweep"),
     ],
 )
-def test_mistakes_are_one_line(called: Program, arguments: list[str], said: str) -> None:
+def test_mistakes_are_one_line(called: Program, arguments: list[str], message: str) -> None:
     ran = called("generate", "world", "--model", "toy", "--max-tokens", "2", *arguments)
     assert ran.code == 2
-    assert said in ran.err
+    assert message in ran.err
     assert len(ran.err.splitlines()) == 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from llminspect.analysis.forward import forward as forward
-from llminspect.analysis.forward_result import ForwardQuestion as AskedForward
+from llminspect.analysis.forward_result import ForwardQuestion
 from llminspect.analysis.generate import GenerateQuestion, generate
 from llminspect.analysis.prompt import with_source
 from llminspect.arguments.experiments import PatchOptions
@@ -25,42 +25,42 @@ DECODERS = ["gpt2", "llama", "llama-llama3", "mistral", "gemma2", "qwen3", "mixt
 @pytest.mark.parametrize("into", ["0.stream", "1.1", "1.attention", "0.feedforward"])
 @pytest.mark.parametrize("family", DECODERS)
 def test_in_every_family(family: str, into: str) -> None:
-    model, own, other = open_model(str(GOLDEN / family)), ids_prompt(5, 6, 7, 8), [5, 9, 10, 8]
+    model, text, other = open_model(str(GOLDEN / family)), ids_prompt(5, 6, 7, 8), [5, 9, 10, 8]
     layer, part = into.split(".")
     ends = {"stream": "output", "attention": "attention.output", "feedforward": "feedforward.output"}
     name = f"layers.{layer}.{ends.get(part, 'attention.mixed')}"
     acts = Acts({name: put(values_at(model, other, name), [1, 2], int(part) if part.isdecimal() else None)})
-    asked = GenerateQuestion(
+    question = GenerateQuestion(
         options=GenerateOptions(max_tokens=6, ignore_eos=True),
         patch=PatchOptions("", [into], "1-2"),
         source_ids=other,
     )
-    result = generate(model, asked, own)
+    result = generate(model, question, text)
     assert result.change is not None
-    agrees(model, own.ids, result, acts)
-    plain = model.logits(model.run(own.ids).stream_TD)[-1]
-    assert np.abs(model.logits(model.run(own.ids, acts).stream_TD)[-1] - plain).max() > 1e-3
+    agrees(model, text.ids, result, acts)
+    plain = model.logits(model.run(text.ids).stream_TD)[-1]
+    assert np.abs(model.logits(model.run(text.ids, acts).stream_TD)[-1] - plain).max() > 1e-3
 
 
 def test_where_words_see_both_ways_nothing_is_kept_and_only_the_prompt_is_patched() -> None:
     model = open_model("toy-attention")
-    own, other = prompt(model, "A cat sat"), prompt(model, "A cat cat").ids
-    asked = GenerateQuestion(
+    text, other = prompt(model, "A cat sat"), prompt(model, "A cat cat").ids
+    question = GenerateQuestion(
         options=GenerateOptions(max_tokens=3), patch=PatchOptions("", ["0.stream"]), source_ids=other
     )
     name = "layers.0.output"
     acts = Acts({name: put(values_at(model, other, name), [0, 1, 2])})
-    agrees(model, own.ids, generate(model, asked, own), acts, both_ways=True)
+    agrees(model, text.ids, generate(model, question, text), acts, both_ways=True)
 
 
 def test_in_a_model_that_keeps_nothing_only_the_prompt_is_patched() -> None:
     model = open_model("toy")
-    own, other = prompt(model, "world"), prompt(model, "hello").ids
-    asked = GenerateQuestion(
+    text, other = prompt(model, "world"), prompt(model, "hello").ids
+    question = GenerateQuestion(
         options=GenerateOptions(max_tokens=3), patch=PatchOptions("", ["0.feedforward"]), source_ids=other
     )
     name = "layers.0.feedforward.output"
-    agrees(model, own.ids, generate(model, asked, own), Acts({name: put(values_at(model, other, name), [0])}))
+    agrees(model, text.ids, generate(model, question, text), Acts({name: put(values_at(model, other, name), [0])}))
 
 
 @pytest.mark.parametrize("family", ["t5", "t5-gated", "marian"])
@@ -78,8 +78,8 @@ def test_an_encoder_decoder_is_patched_from_another_source(family: str) -> None:
 
 @pytest.mark.parametrize("family", ["t5", "marian"])
 def test_a_sweep_of_an_encoder_decoder_is_over_the_positions_of_its_target(family: str) -> None:
-    asked = AskedForward(ForwardOptions(target_ids="9,10"), SweepOptions(""), source_ids=[9, 10, 11, 12, 1])
-    swept = forward(open_model(str(GOLDEN / family)), asked, ids_prompt(5, 6, 7)).sweep
+    question = ForwardQuestion(ForwardOptions(target_ids="9,10"), SweepOptions(""), source_ids=[9, 10, 11, 12, 1])
+    swept = forward(open_model(str(GOLDEN / family)), question, ids_prompt(5, 6, 7)).sweep
     assert swept is not None
     assert swept.differing == [0, 1, 2]
     # Behind the last layer all that is left of the source is at the position that speaks.

@@ -51,7 +51,7 @@ def widths(out: str) -> list[int]:
 
 
 @given(st.text(), st.lists(st.text(min_size=1, max_size=4), max_size=2), st.data())
-def test_a_stream_gives_whole_characters_and_nothing_behind_a_stop(text: str, stops: list[str], data: Any) -> None:
+def test_a_stream_gives_whole_characters_and_nothing_after_a_stop(text: str, stops: list[str], data: Any) -> None:
     raw = text.encode("utf-8", "surrogatepass") if text.isprintable() else text.encode("utf-8", "replace")
     stream, given = TextStream(stops), []
     while raw:
@@ -87,39 +87,39 @@ def test_stream_gives_only_the_text(called: Program) -> None:
 
 
 def test_stream_writes_each_of_several_texts(called: Program) -> None:
-    asked = ("generate", "world", "--model", "toy", "--max-tokens", "3", "--n", "3", "--seed", "1")
-    samples = called(*asked, "--json").json["samples"]
-    assert called(*asked, "--stream").out == "".join(f"{sample['completion']}\n" for sample in samples)
+    words = ("generate", "world", "--model", "toy", "--max-tokens", "3", "--n", "3", "--seed", "1")
+    samples = called(*words, "--json").json["samples"]
+    assert called(*words, "--stream").out == "".join(f"{sample['completion']}\n" for sample in samples)
 
 
 def test_a_stream_never_holds_half_a_character(smollm2: Model) -> None:
     assert smollm2.tokenizer is not None
     text = "🙂 日本 👩‍👧"
     assert any(b"\xf0" in token.data and len(token.data) < 4 for token in smollm2.tokenizer.encode(text))
-    asked = GenerateQuestion(options=GenerateOptions(max_tokens=len(smollm2.tokenizer.encode_ids(text)), prefix=text))
+    words = GenerateQuestion(options=GenerateOptions(max_tokens=len(smollm2.tokenizer.encode_ids(text)), prefix=text))
     given: list[str] = []
-    result = generate(smollm2, asked, prompt(smollm2, "A cat"), CompletionListener(text=given.append))
+    result = generate(smollm2, words, prompt(smollm2, "A cat"), CompletionListener(text=given.append))
     assert result.completion == "".join(given) == text
     assert "\ufffd" not in "".join(given)
 
 
 def test_without_a_tokenizer_the_ids_are_written_as_they_come(called: Program) -> None:
-    asked = ("generate", "--model", str(GOLDEN / "llama"), "--ids", "1,2,3", "--max-tokens", "2")
-    document = called(*asked, "--json").json
+    words = ("generate", "--model", str(GOLDEN / "llama"), "--ids", "1,2,3", "--max-tokens", "2")
+    document = called(*words, "--json").json
     first, second = document["ids"]
     assert (document["prompt"], document["completion"]) == ("", "")
-    assert called(*asked).out.startswith(f"#1 #2 #3 #{first} #{second}\n")
-    assert called(*asked, "--stream").out == f" #{first} #{second}\n"
-    assert f"#{first} #{second}" in called(*asked, "--beams", "2").out
+    assert called(*words).out.startswith(f"#1 #2 #3 #{first} #{second}\n")
+    assert called(*words, "--stream").out == f" #{first} #{second}\n"
+    assert f"#{first} #{second}" in called(*words, "--beams", "2").out
 
 
 def test_a_full_context_is_not_said_to_be_the_number_of_tokens(called: Program) -> None:
     context = open_model(str(GOLDEN / "gpt2")).config.sizes.context
     ids = ",".join(["5"] * (context - 1))
-    asked = ("generate", "--model", str(GOLDEN / "gpt2"), "--ids", ids, "--max-tokens", "3")
-    document = called(*asked, "--json").json
+    words = ("generate", "--model", str(GOLDEN / "gpt2"), "--ids", ids, "--max-tokens", "3")
+    document = called(*words, "--json").json
     assert (document["stop"], len(document["ids"]), document["context_full"]) == ("length", 1, True)
-    assert called(*asked).out.endswith("1 token: the model can hold no more\n")
+    assert called(*words).out.endswith("1 token: the model can hold no more\n")
 
 
 def test_a_template_stands_between_the_prompt_and_the_completion(called: Program) -> None:
@@ -157,12 +157,12 @@ def test_json_by_the_contract(called: Program) -> None:
 def test_a_drawn_text_says_its_seed(called: Program) -> None:
     first = called("generate", "world", "--model", "toy", "--temperature", "1", "--json").json
     seed = str(first["seed"])
-    again = called("generate", "world", "--model", "toy", "--temperature", "1", "--json", "--seed", seed).json
-    assert again["ids"] == first["ids"]
+    repeated = called("generate", "world", "--model", "toy", "--temperature", "1", "--json", "--seed", seed).json
+    assert repeated["ids"] == first["ids"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--temperature", "-1"], "--temperature"),
         (["--temperature", "nan"], "not a finite number"),
@@ -186,10 +186,10 @@ def test_a_drawn_text_says_its_seed(called: Program) -> None:
         (["--prefix", "moon"], "has no word"),
     ],
 )
-def test_mistakes_are_one_line(called: Program, arguments: list[str], said: str) -> None:
+def test_mistakes_are_one_line(called: Program, arguments: list[str], message: str) -> None:
     ran = called("generate", "world", "--model", "toy", "--max-tokens", "2", *arguments)
     assert ran.code == 2
-    assert said in ran.err
+    assert message in ran.err
     assert len(ran.err.splitlines()) == 1
 
 

@@ -27,8 +27,8 @@ GOLDEN = Path(__file__).parent.parent / "golden"
 def gguf_with(**keys: Any) -> Model:
     """A model whose file says this under general.sampling."""
     model = open_model(str(GOLDEN / "llama"))
-    said = {f"general.sampling.{key}": value for key, value in keys.items()}
-    return replace(model, generation={"general.architecture": "llama", **said})
+    written = {f"general.sampling.{key}": value for key, value in keys.items()}
+    return replace(model, generation={"general.architecture": "llama", **written})
 
 
 IN_FLOAT32 = float(np.float32(0.6))

@@ -200,7 +200,7 @@ def test_an_interrupt_cuts_no_line_that_its_reader_takes() -> None:
 @linux
 @pytest.mark.parametrize("times", [1, 2])
 def test_an_interrupt_waits_for_no_reader_that_reads_no_more(times: int) -> None:
-    """Whoever presses Ctrl-C again waits not even for the rest of a line; nothing is written behind a part of one."""
+    """Whoever presses Ctrl-C again waits not even for the rest of a line; nothing is written after a part of one."""
     with endless(stdout=subprocess.PIPE) as (slow, others):
         stalled(slow)
         for _ in range(times):

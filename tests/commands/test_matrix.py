@@ -42,8 +42,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 }
 NO_TOKENIZER = dict.fromkeys(("tokenize", "encode", "decode", "text"), "without a tokenizer")
 ENCODER = {"generate": "does not generate", "beams": "does not generate", "surprise": "sees the tokens that come after"}
-NORMS_BEHIND = "the residual stream"
-BEHIND = (
+NORMS_AFTER = "the residual stream"
+NORMED_AFTER = (
     *(
         "albert",
         "bert",
@@ -84,9 +84,9 @@ def refused(golden: Golden) -> dict[str, str]:
     if golden.has_source:
         known["contributions"] = "the attention to the source adds its part"
     if golden.name in ("marian", "bart", "bart-untied", "plbart", "blenderbot-small"):
-        known["attribution"] = NORMS_BEHIND
+        known["attribution"] = NORMS_AFTER
     if golden.name in ("opt-after", "opt-narrow") or golden.name.startswith(("gemma3n", "gemma4")):
-        known |= {"contributions": NORMS_BEHIND, "attribution": NORMS_BEHIND}
+        known |= {"contributions": NORMS_AFTER, "attribution": NORMS_AFTER}
     if golden.name.startswith(("t5", "umt5", "jina-bert")) or golden.name in (
         *("bloom", "mpt", "falcon-alibi", "deberta", "jamba", "nemotron_h"),
     ):
@@ -108,8 +108,8 @@ def refused(golden: Golden) -> dict[str, str]:
         known["embed at the end"] = "these vectors have 24 numbers, those of tokens 14"
     if golden.name == "rembert":
         known["embed at the end"] = "these vectors have 8 numbers, those of tokens 10"
-    if golden.name.startswith(BEHIND):
-        known |= {"contributions": NORMS_BEHIND, "attribution": NORMS_BEHIND}
+    if golden.name.startswith(NORMED_AFTER):
+        known |= {"contributions": NORMS_AFTER, "attribution": NORMS_AFTER}
     body = golden.name.startswith("llama") and not golden.name.endswith("both-ways")
     if body or "labels" in golden.expected:
         known["surprise"] = ", no next token: "
@@ -131,14 +131,14 @@ def test_every_command_works_or_says_why_not(called: Program, name: str, form: s
         if golden.has_source and arguments[0] == "attend":
             model += ["--target-ids", "9,10,11"]
         ran = called(*arguments, *model, *([form] if form else []), COLUMNS="80")
-        said = f"{what}: {ran.code} {ran.err}"
+        message = f"{what}: {ran.code} {ran.err}"
         if what not in known:
-            assert ran.code == 0, said
-            assert ran.out, said
+            assert ran.code == 0, message
+            assert ran.out, message
         else:
-            assert ran.code in (1, 2, 3), said
-            assert len(ran.err.splitlines()) == 1, said
-            assert known[what] in ran.err, said
+            assert ran.code in (1, 2, 3), message
+            assert len(ran.err.splitlines()) == 1, message
+            assert known[what] in ran.err, message
         if form:
-            assert ("error" in ran.json) == (what in known), said
+            assert ("error" in ran.json) == (what in known), message
             assert ran.json["schema"] == 1

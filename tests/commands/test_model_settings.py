@@ -55,9 +55,9 @@ def name_of(case: dict[str, Any]) -> str:
 def test_what_is_written_is_what_transformers_writes(case: dict[str, Any], tmp_path: Path) -> None:
     model = model_with(tmp_path / "model", case["family"], case["settings"], older=case["older"])
     options = GenerateOptions(max_tokens=case["tokens"], model_settings=True, steps=True)
-    sampling, options, own = with_model_settings(model, SamplingOptions(), options)
+    sampling, options, of_model = with_model_settings(model, SamplingOptions(), options)
     drawn, prompt = "distributions" in case, prompt_of_ids(case["prompt"], None, None)
-    question = GenerateQuestion(sampling, options, seed=1 if drawn else None, stated=own)
+    question = GenerateQuestion(sampling, options, seed=1 if drawn else None, stated=of_model)
     result = generate(model, question, prompt)
     if "scores" in case:
         assert result.beams is not None
@@ -67,7 +67,7 @@ def test_what_is_written_is_what_transformers_writes(case: dict[str, Any], tmp_p
     elif not drawn:
         assert result.ids == case["ids"][0]
     else:
-        assert own is not None
+        assert of_model is not None
         assert len(result.samples or [0]) == len(case["ids"])
         ids = prompt.ids
         if model.can("source"):
@@ -75,7 +75,7 @@ def test_what_is_written_is_what_transformers_writes(case: dict[str, Any], tmp_p
         filters = {name: value for name, value in vars(sampling).items() if name != "seed" and value is not None}
         forced, context = case["ids"][0], len(ids) + RECORDED["tokens"]
         path = decode(
-            next_logits(model), ids, Sampling(**filters, rules=own.rules), None, context=context, forced=forced
+            next_logits(model), ids, Sampling(**filters, rules=of_model.rules), None, context=context, forced=forced
         )
         for expected_V, choice in zip(case["distributions"], path, strict=False):
             np.testing.assert_array_equal(choice.stages[-1][1] > 0, np.array(expected_V) > 0)
@@ -95,16 +95,16 @@ def test_options_come_before_the_settings(tmp_path: Path) -> None:
     stated = {"do_sample": True, "temperature": 0.5, "top_k": 7, "repetition_penalty": 1.3, "eos_token_id": [2, 3]}
     model = model_with(tmp_path / "model", "llama", stated)
     plain, switch = SamplingOptions(), GenerateOptions(model_settings=True)
-    filled, _, own = with_model_settings(model, plain, switch)
-    assert own is not None and own.applied == {key: stated[key] for key in own.applied}
-    assert list(own.applied) == ["do_sample", "temperature", "top_k", "repetition_penalty"]
+    filled, _, of_model = with_model_settings(model, plain, switch)
+    assert of_model is not None and of_model.applied == {key: stated[key] for key in of_model.applied}
+    assert list(of_model.applied) == ["do_sample", "temperature", "top_k", "repetition_penalty"]
     assert (filled.temperature, filled.top_k, filled.repetition_penalty) == (0.5, 7, 1.3)
-    filled, _, own = with_model_settings(model, replace(plain, temperature=0.9, top_k=3), switch)
-    assert own is not None and list(own.applied) == ["repetition_penalty"]
+    filled, _, of_model = with_model_settings(model, replace(plain, temperature=0.9, top_k=3), switch)
+    assert of_model is not None and list(of_model.applied) == ["repetition_penalty"]
     assert (filled.temperature, filled.top_k) == (0.9, 3)
-    filled, _, own = with_model_settings(model, replace(plain, temperature=0.0), switch)
+    filled, _, of_model = with_model_settings(model, replace(plain, temperature=0.0), switch)
     assert (filled.temperature, filled.top_k, filled.repetition_penalty) == (0, None, 1.3)
-    filled, options, own = with_model_settings(model, plain, replace(switch, beams=2))
+    filled, options, of_model = with_model_settings(model, plain, replace(switch, beams=2))
     assert (filled.temperature, filled.top_k, options.beams) == (None, None, 2)
     assert with_model_settings(model, plain, GenerateOptions()) == (plain, GenerateOptions(), None)
 
@@ -153,7 +153,7 @@ def test_a_prompt_as_long_as_all_may_become_is_refused(tmp_path: Path) -> None:
     assert len(generate(model, question, prompt_of_ids([7, 31, 5], None, None)).ids) == 2
 
 
-def test_files_that_say_nothing_are_refused_alike(tmp_path: Path) -> None:
+def test_files_that_say_nothing_are_refused_the_same(tmp_path: Path) -> None:
     switch = GenerateOptions(model_settings=True)
     shutil.copytree(GOLDEN / "llama", tmp_path / "without")
     folder = open_model(str(tmp_path / "without"))
@@ -225,14 +225,14 @@ def test_a_file_that_cannot_be_read_stops_only_who_wants_what_it_says(
 ) -> None:
     shutil.copytree(GOLDEN / "llama", tmp_path / "model")
     (tmp_path / "model" / "generation_config.json").write_text(content)
-    asked = ["generate", "--ids", "7,31", "-m", str(tmp_path / "model"), "--max-tokens", "1"]
-    assert run(asked) == 0
-    said = capfd.readouterr().err
-    assert said.startswith("llminspect: generation_config.json ") and said.count("\n") == 1
-    assert said.endswith("; nothing of them is applied\n")
-    assert run([*asked, "--model-settings"]) == 3
+    words = ["generate", "--ids", "7,31", "-m", str(tmp_path / "model"), "--max-tokens", "1"]
+    assert run(words) == 0
+    err = capfd.readouterr().err
+    assert err.startswith("llminspect: generation_config.json ") and err.count("\n") == 1
+    assert err.endswith("; nothing of them is applied\n")
+    assert run([*words, "--model-settings"]) == 3
     assert "generation_config.json" in capfd.readouterr().err
-    assert run(["forward", *asked[1:-2]]) == 0
+    assert run(["forward", *words[1:-2]]) == 0
     assert capfd.readouterr().err == ""
 
 

@@ -98,10 +98,10 @@ def of_gguf(folder: Path, kind: int | None) -> str:
 
 def test_a_gguf_that_pools_nothing_or_scores(called: Program, tmp_path: Path) -> None:
     ids = ",".join(map(str, IDS))
-    for kind, said in ((4, "pooling_type 4, a score of two texts"), (None, "declares no pooling")):
+    for kind, message in ((4, "pooling_type 4, a score of two texts"), (None, "declares no pooling")):
         ran = called("embed", "--ids", ids, "--model", of_gguf(tmp_path, kind), "--pool", "model")
         assert ran.code in (2, 3)
-        assert said in ran.err
+        assert message in ran.err
         assert len(ran.err.splitlines()) == 1
     assert llminspect.embed(IDS, model=of_gguf(tmp_path, 0), pool="model").vectors.shape == (11, 36)
 
@@ -141,7 +141,7 @@ def test_another_pooling_is_noted(called: Program, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "said"),
+    ("file", "content", "message"),
     [
         ("modules.json", "{}", "lists nothing"),
         ("modules.json", '[{"type": 5}]', "is no list of modules"),
@@ -164,12 +164,14 @@ def test_another_pooling_is_noted(called: Program, tmp_path: Path) -> None:
         ("2_Dense/config.json", '{"out_features": 20, "module_input_name": "token_embeddings"}', "token_embeddings"),
     ],
 )
-def test_what_is_not_understood_is_refused(called: Program, tmp_path: Path, file: str, content: str, said: str) -> None:
+def test_what_is_not_understood_is_refused(
+    called: Program, tmp_path: Path, file: str, content: str, message: str
+) -> None:
     folder = sentence_encoder(tmp_path, CASES["dense"])
     (folder / file).write_text(content)
     ran = called("embed", "--ids", "5,6", "--model", str(folder), "--pool", "model")
     assert ran.code == 3
-    assert said in ran.err
+    assert message in ran.err
     assert len(ran.err.splitlines()) == 1
     assert called("embed", "--ids", "5,6", "--model", str(folder), "--pool", "mean").code == 0
 
@@ -255,7 +257,7 @@ def test_a_configuration_that_is_not_there_is_no_pooling(called: Program, tmp_pa
 
 def test_what_does_not_go_with_it(called: Program, tmp_path: Path) -> None:
     folder = str(sentence_encoder(tmp_path, CASES["dense"]))
-    for more, said in ((["--at", "1"], "leave out --at"), (["--nearest", "2"], "20 numbers, those of tokens 36")):
+    for more, message in ((["--at", "1"], "leave out --at"), (["--nearest", "2"], "20 numbers, those of tokens 36")):
         ran = called("embed", "--ids", "5,6", "--model", folder, "--pool", "model", *more)
         assert ran.code == 2
-        assert said in ran.err
+        assert message in ran.err

@@ -39,9 +39,9 @@ def test_pooling_an_encoder_means_its_sentence_vectors(called: Program) -> None:
     texts = ("a man eats", "someone is eating")
     given = (*texts, "--pool", "mean", "--similarity", "--json")
     found = called("embed", *given, "--model", "minilm").json
-    asked = called("embed", *given, "--model", "minilm", "--at", "final").json
+    words = called("embed", *given, "--model", "minilm", "--at", "final").json
     assert found["at"] == "final"
-    assert found["similarity"] == asked["similarity"]
+    assert found["similarity"] == words["similarity"]
     assert llminspect.embed(*texts, model="minilm", pool="mean").at == "final"
     assert llminspect.embed(*texts, model="minilm").at == "embedding"
     assert llminspect.embed(*texts, model="minilm", pool="mean", at="embedding").at == "embedding"
@@ -84,10 +84,10 @@ def sentence_vector(model: llminspect.Model, ids: list[int]) -> Array:
         for place, x_D in enumerate(stream):
             mixed = np.zeros(heads * width)
             for head in range(heads):
-                own = slice(head * width, (head + 1) * width)
-                powers = [math.exp(float(np.dot(query[place][own], k[own])) / math.sqrt(width)) for k in key]
+                columns = slice(head * width, (head + 1) * width)
+                powers = [math.exp(float(np.dot(query[place][columns], k[columns])) / math.sqrt(width)) for k in key]
                 for power, v in zip(powers, value, strict=True):
-                    mixed[own] += power / sum(powers) * v[own]
+                    mixed[columns] += power / sum(powers) * v[columns]
             middle_D = norm(x_D + linear(mixed, f"{layer}.attention.output"), f"{layer}.middle.norm")
             hidden_F = linear(middle_D, f"{layer}.feedforward.up")
             active_F = hidden_F * (1 + erf(hidden_F / math.sqrt(2))) / 2

@@ -66,7 +66,7 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path, called: Program) -> Non
     assert "de, fr" in str(error.value.hint)
     with pytest.raises(UsageError, match="puts a token in front"):
         llminspect.forward(SOURCE, model, target_language="fr", target_ids=[2])
-    for kind, said in (("bart", "no tokens of languages"), ("gpt2", "no target")):
+    for kind, message in (("bart", "no tokens of languages"), ("gpt2", "no target")):
         for command in ("generate", "forward"):
             ran = called(command, "--ids", "5,9", "--model", str(GOLDEN / kind), "--target-language", "fr")
-            assert (ran.code, said in ran.err) == (2, True), ran.err
+            assert (ran.code, message in ran.err) == (2, True), ran.err

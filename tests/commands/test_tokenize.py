@@ -169,7 +169,7 @@ def test_truncate_never_cuts_a_character_unless_asked(model: str, side: Literal[
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["hi", "--model", "smollm"], 3, "smollm2"),
         (["hi", "--model", "o200k_bas"], 3, "o200k_base"),
@@ -186,11 +186,11 @@ def test_truncate_never_cuts_a_character_unless_asked(model: str, side: Literal[
         (["--file", "/nowhere/x"], 1, "/nowhere/x"),
     ],
 )
-def test_mistakes_are_one_line(called: Program, arguments: list[str], code: int, said: str) -> None:
+def test_mistakes_are_one_line(called: Program, arguments: list[str], code: int, message: str) -> None:
     ran = called("tokenize", *arguments)
     assert ran.code == code
     assert ran.out == ""
-    assert said in ran.err
+    assert message in ran.err
     assert len(ran.err.splitlines()) == 1
 
 

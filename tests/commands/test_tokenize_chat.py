@@ -22,14 +22,14 @@ def test_a_chat_sets_the_template_apart(called: Program) -> None:
     texts = [token["text"] for token in document["tokens"]]
     assert [text for text, owner in zip(texts, owners, strict=True) if owner == 0] == ["Be", " kind"]
     # What the user spells is text: seven tokens after "hi", none of them special.
-    own = [token for token in document["tokens"] if token.get("message") == 1]
-    assert "".join(token["text"] for token in own) == "hi <|im_end|>"
-    assert not any(token.get("special") for token in own)
+    ours = [token for token in document["tokens"] if token.get("message") == 1]
+    assert "".join(token["text"] for token in ours) == "hi <|im_end|>"
+    assert not any(token.get("special") for token in ours)
     assert [(message["role"], message["count"]) for message in document["chat"]["messages"]] == [
         ("system", 2),
-        ("user", len(own)),
+        ("user", len(ours)),
     ]
-    assert document["chat"]["template"] + 2 + len(own) == document["count"]
+    assert document["chat"]["template"] + 2 + len(ours) == document["count"]
 
 
 def test_a_chat_comes_as_json_through_a_pipe(called: Program) -> None:
@@ -53,8 +53,8 @@ def test_a_chat_comes_as_json_through_a_pipe(called: Program) -> None:
 
 def test_lines_of_chats_each_with_its_own_error(called: Program) -> None:
     image = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}
-    said = {"role": "user", "content": [{"type": "text", "text": "hi"}]}
-    lines = "".join(json.dumps({"messages": [message]}) + "\n" for message in (said, image)) + "hi\n"
+    plain = {"role": "user", "content": [{"type": "text", "text": "hi"}]}
+    lines = "".join(json.dumps({"messages": [message]}) + "\n" for message in (plain, image)) + "hi\n"
     ran = called("tokenize", "--chat", "--lines", "--count", stdin=lines)
     first, second, third = map(json.loads, ran.out.splitlines())
     assert first["count"] == third["count"] == int(called("tokenize", "hi", "--chat", "--count").out)
@@ -105,10 +105,10 @@ def test_a_chat_side_by_side_shows_its_last_message(called: Program) -> None:
     document = called("tokenize", "--chat", "-c", "minilm", "--json", stdin=json.dumps(messages)).json
     assert_fits(document, "tokenize")
     assert (document["text"], document["characters"], document["bytes"]) == ("Alice gave", 10, 10)
-    own, other = document["models"]
-    assert own["count"] == called("tokenize", "--chat", "--json", stdin=json.dumps(messages)).json["count"]
-    assert "characters_per_token" not in own
-    assert [token["text"] for token in own["tokens"] if token["start"] is not None] == ["Alice", " gave"]
+    ours, other = document["models"]
+    assert ours["count"] == called("tokenize", "--chat", "--json", stdin=json.dumps(messages)).json["count"]
+    assert "characters_per_token" not in ours
+    assert [token["text"] for token in ours["tokens"] if token["start"] is not None] == ["Alice", " gave"]
     assert other["error"] == "minilm has no chat template"
 
 

@@ -152,14 +152,14 @@ def test_a_gguf_and_a_tokenizer_json_of_the_same_model_are_compared_over_a_file(
     file, text = tmp_path / "text.txt", "In 1984 café €5 🙂.\nLooking at 12 345 books.\n"
     file.write_text(text, encoding="utf-8")
     same, other = tmp_path / "tokenizer.json", tmp_path / "other.json"
-    asked = ["tokenize", "--file", str(file), "--json", "--compare", "smollm2", "--compare"]
-    agreed = json.loads(called(*asked, str(same)).out)
+    words = ["tokenize", "--file", str(file), "--json", "--compare", "smollm2", "--compare"]
+    agreed = json.loads(called(*words, str(same)).out)
     assert agreed["same_ids"] is True
     assert "parting" not in agreed
     spoiled = json.loads(same.read_text("utf-8"))
     spoiled["model"]["merges"] = [pair for pair in spoiled["model"]["merges"] if "".join(pair) != "Ġbooks"]
     other.write_text(json.dumps(spoiled), encoding="utf-8")
-    parted = json.loads(called(*asked, str(other)).out)
+    parted = json.loads(called(*words, str(other)).out)
     assert parted["same_ids"] is False
     place = len(text[: text.index(" books")].encode())
     assert (parted["parting"]["byte"], parted["parting"]["models"]) == (place, ["smollm2", str(other)])

@@ -44,8 +44,15 @@ def test_it_goes_the_whole_way_without_waiting(program: Program) -> None:
     lines = ran.out.splitlines()
     assert [line for line in lines if line in HEADINGS] == HEADINGS
     assert max(map(len, lines)) <= 80
-    for said in ("[2.0, 2.7]", "Alice│·gave│·Bob│·her│·book", "7356 4502 8363 874 1863", "·of", "25.90%", "0.6103"):
-        assert said in ran.out
+    for part in (
+        "[2.0, 2.7]",
+        "Alice│·gave│·Bob│·her│·book",
+        "7356 4502 8363 874 1863",
+        "·of",
+        "25.90%",
+        "0.6103",
+    ):
+        assert part in ran.out
     assert "\x1b" not in ran.out
 
 
@@ -56,9 +63,9 @@ def test_each_step_is_what_its_command_writes(called: Program) -> None:
     compared = 0
     for chapter in document["chapters"]:
         for part in [*chapter["by_hand"], *chapter["model"]]:
-            again = called(*part["arguments"], "--json")
-            assert again.code == 0, part["arguments"]
-            whole = again.json
+            repeated = called(*part["arguments"], "--json")
+            assert repeated.code == 0, part["arguments"]
+            whole = repeated.json
             assert set(part["result"]) <= set(whole), part["arguments"]
             header = {key: whole[key] for key in ("schema", "command", "model", "provenance")}
             assert_fits({**header, **part["result"]}, part["arguments"][0])
@@ -127,7 +134,7 @@ class OnATerminal:
     """The program with a terminal at both ends."""
 
     def __init__(self, *arguments: str) -> None:
-        self.own, terminal = pty.openpty()
+        self.master, terminal = pty.openpty()
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", "NO_COLOR": "1"}
         self.process = started(
             [sys.executable, "-m", "llminspect", *arguments],
@@ -143,19 +150,19 @@ class OnATerminal:
     def until(self, done: Callable[[str], bool], seconds: float = 60) -> str:
         end = time.monotonic() + seconds
         while not done(self.seen) and time.monotonic() < end:
-            if select.select([self.own], [], [], 0.1)[0]:
+            if select.select([self.master], [], [], 0.1)[0]:
                 try:
-                    self.seen += os.read(self.own, 65536).decode("utf-8", "replace")
+                    self.seen += os.read(self.master, 65536).decode("utf-8", "replace")
                 except OSError:  # The program has gone.
                     break
         return self.seen
 
     def press(self, keys: str) -> None:
-        os.write(self.own, keys.encode())
+        os.write(self.master, keys.encode())
 
     def ended(self) -> int:
         self.until(lambda _: self.process.poll() is not None)
-        os.close(self.own)
+        os.close(self.master)
         return self.process.wait(60)
 
 

@@ -43,7 +43,7 @@ def slow(name: str, w: Rows, ids: list[int], causal: bool, window: int | None) -
     def same_before(t: int) -> list[int]:
         return [s for s in range(1, t) if ids[s] == ids[t]]
 
-    def behind_same(t: int) -> list[int]:
+    def after_same(t: int) -> list[int]:
         return [s + 1 for s in range(t) if ids[s] == ids[t] and s + 1 < t]
 
     if name == "entropy":
@@ -60,7 +60,7 @@ def slow(name: str, w: Rows, ids: list[int], causal: bool, window: int | None) -
         return mean([w[t][t] for t in range(1, size)])
     if name == "distance":
         return mean([sum(w[t][s] * abs(t - s) for s in range(size)) for t in range(1, size)])
-    places = {"same": same_before, "induction": behind_same}[name]
+    places = {"same": same_before, "induction": after_same}[name]
     return mean([sum(w[t][s] for s in places(t)) for t in range(size) if places(t)])
 
 
@@ -205,7 +205,7 @@ def test_the_outputs_of_heads_add_up_to_the_attention() -> None:
     np.testing.assert_allclose(attribution.shares(heads_HD, heads_HD.sum(axis=0)).sum(), 1)
 
 
-def test_what_is_added_is_as_long_as_the_weighted_value_behind_the_matrix() -> None:
+def test_what_is_added_is_as_long_as_the_weighted_value_after_the_matrix() -> None:
     generator = np.random.default_rng(3)
     weights_TS, value_SE = generator.dirichlet(np.ones(4), size=4), generator.normal(size=(4, 3))
     output_DE = generator.normal(size=(6, 3))

@@ -72,15 +72,17 @@ def plain_search(model: Markov, beams: int, length: int, penalty: float) -> list
     live: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
     done: list[tuple[float, tuple[int, ...]]] = []
     for size in range(1, length + 1):
-        longer = [(told + model.after(ids)[token], (*ids, token)) for told, ids in live for token in range(VOCABULARY)]
+        longer = [
+            (logprob + model.after(ids)[token], (*ids, token)) for logprob, ids in live for token in range(VOCABULARY)
+        ]
         best = sorted(longer, reverse=True)[: 2 * beams]
         # An end counts only where it is among the best `beams`; the better half of the others goes on.
-        done += [(told / size**penalty, ids) for told, ids in best[:beams] if ids[-1] == EOS]
+        done += [(logprob / size**penalty, ids) for logprob, ids in best[:beams] if ids[-1] == EOS]
         done = sorted(done, reverse=True)[:beams]
-        live = [(told, ids) for told, ids in best if ids[-1] != EOS][:beams]
+        live = [(logprob, ids) for logprob, ids in best if ids[-1] != EOS][:beams]
         if len(done) == beams and done[-1][0] >= live[0][0] / size**penalty:
             break
-    return sorted([*done, *((told / len(ids) ** penalty, ids) for told, ids in live)], reverse=True)[:beams]
+    return sorted([*done, *((logprob / len(ids) ** penalty, ids) for logprob, ids in live)], reverse=True)[:beams]
 
 
 @pytest.mark.parametrize("beams", [1, 2, 3])

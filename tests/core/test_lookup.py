@@ -48,14 +48,14 @@ def test_the_same_tokens_in_fewer_passes(name: str, seed: int | None, most: int)
     model = open_model(str(Golden(name).folder))
     context = min(40, model.config.sizes.context)
     sampling = Sampling() if seed is None else Sampling(top_k=2)
-    plain, passes = told(model, sampling, seed, 0, context)
-    ahead, fewer = told(model, sampling, seed, most, context)
+    plain, passes = note(model, sampling, seed, 0, context)
+    ahead, fewer = note(model, sampling, seed, most, context)
     assert ahead[0] == plain[0]
     np.testing.assert_allclose(ahead[1], plain[1], atol=1e-5)
     assert fewer <= passes
 
 
-def test_a_right_guess_needs_no_pass_and_a_wrong_one_leaves_nothing_behind() -> None:
+def test_a_right_guess_needs_no_pass_and_a_wrong_one_leaves_nothing_over() -> None:
     counting = Counting([1, 2, 3, 1, 2, 4, 1, 2, 4, 1, 2, 4, 1, 2, 4])
     ask = LookAhead(counting, 3, 100)
     choices = decode(ask, [1, 2, 3, 1, 2], Sampling(), None, context=15)
@@ -95,7 +95,7 @@ class Counting:
         return rows, Cache(length)
 
 
-def told(
+def note(
     model: Model, sampling: Sampling, seed: int | None, most: int, context: int
 ) -> tuple[tuple[list[int], list[Array]], int]:
     passes = 0

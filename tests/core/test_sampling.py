@@ -156,11 +156,11 @@ def test_every_set_of_filters_leaves_what_that_of_transformers_leaves(name: str)
         split = 0
         for index, setting in enumerate(golden["settings"]):
             expected = np.unpackbits(golden["kept"][case, index], count=logits.size).astype(bool)
-            asked, left = Sampling(**ast.literal_eval(str(setting))), logits
-            for _, change in sampling.filter_steps(asked, ids):
+            settings, left = Sampling(**ast.literal_eval(str(setting))), logits
+            for _, change in sampling.filter_steps(settings, ids):
                 left = change(left)
-            penalized = sampling.penalize_repetition(logits, ids, asked.repetition_penalty)
-            if asked.top_p is not None and set(penalized[expected]) & set(penalized[~expected]):
+            penalized = sampling.penalize_repetition(logits, ids, settings.repetition_penalty)
+            if settings.top_p is not None and set(penalized[expected]) & set(penalized[~expected]):
                 split += 1
                 assert sorted(penalized[np.isfinite(left)]) == sorted(penalized[expected]), setting
                 found, chances = np.sort(softmax(left)), np.sort(golden["probabilities"][case, index])

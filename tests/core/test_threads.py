@@ -91,10 +91,10 @@ def test_every_thread_minds_the_callers_error_state(number: int) -> None:
 
 
 def test_nothing_is_shared_that_nobody_wants_shared() -> None:
-    before, own = in_use(), threading.get_ident()
+    before, here = in_use(), threading.get_ident()
     with threads.sharing(False):
         assert in_use() == before
-        threads.in_threads(lambda _: pytest.fail("elsewhere") if threading.get_ident() != own else None, range(100))
+        threads.in_threads(lambda _: pytest.fail("elsewhere") if threading.get_ident() != here else None, range(100))
 
 
 @pytest.mark.parametrize("front", [(), (2,), (2, 5)], ids=str)

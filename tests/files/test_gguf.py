@@ -193,7 +193,7 @@ def test_arrays_without_end_are_refused_before_they_are_read(tmp_path: Path, kin
 
 def test_an_unknown_metadata_type_is_refused(tmp_path: Path) -> None:
     whole = bytearray(GGUF([("key", 5)]).build())
-    whole[35] = 77  # The type, behind the header of 24 bytes, a length of 8 and the key.
+    whole[35] = 77  # The type, after the header of 24 bytes, a length of 8 and the key.
     assert "unknown type, number 77" in refused(tmp_path, bytes(whole))
 
 

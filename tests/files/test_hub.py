@@ -45,18 +45,18 @@ class PlayedHub(Hub):
 
     def __init__(self, files: Mapping[str, bytes] = FILES, failure: BaseException | None = None) -> None:
         self.files, self.failure = files, failure
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.sent: dict[str, bytes] = {}
         """What comes in place of a file."""
 
     def listing(self, repo: str, revision: str) -> tuple[str, Mapping[str, Listed]]:
-        self.asked.append(f"listing {revision}")
+        self.requests.append(f"listing {revision}")
         return COMMIT, {name: Listed(len(content), hash_of(name, content)) for name, content in self.files.items()}
 
     def fetch(self, repo: str, commit: str, name: str) -> None:
         if self.failure is not None and name.endswith("safetensors"):
             raise self.failure
-        self.asked.append(name)
+        self.requests.append(name)
         folder = hub_folder() / "models--org--model"
         blob, link = folder / "blobs" / hash_of(name, self.files[name]), folder / "snapshots" / commit / name
         blob.parent.mkdir(parents=True, exist_ok=True)
@@ -82,11 +82,11 @@ def test_only_the_files_that_are_needed_and_only_once() -> None:
     hub, steps = PlayedHub(), list[tuple[str, int, int | None]]()
     found = find("org/model", None, offline=False, weights=True, progress=lambda *step: steps.append(step), hub=hub)
     assert found.name == COMMIT
-    assert hub.asked == ["listing main", "config.json", "tokenizer.json", "model.safetensors"]
-    total = sum(len(FILES[name]) for name in hub.asked[1:])
+    assert hub.requests == ["listing main", "config.json", "tokenizer.json", "model.safetensors"]
+    total = sum(len(FILES[name]) for name in hub.requests[1:])
     assert steps[-1] == ("download", total, total)
     assert fetch(hub) == fetch(hub, "main", offline=True) == fetch(hub, COMMIT, offline=True) == found
-    assert len(hub.asked) == 4
+    assert len(hub.requests) == 4
 
 
 def test_located_by_its_name_with_the_commit_it_is_of() -> None:
@@ -101,13 +101,13 @@ def test_located_by_its_name_with_the_commit_it_is_of() -> None:
 def test_a_tokenizer_alone_and_the_weights_later() -> None:
     hub = PlayedHub()
     fetch(hub, weights=False)
-    assert "model.safetensors" not in hub.asked
+    assert "model.safetensors" not in hub.requests
     assert locate("org/model", offline=True, weights=False).weights is None
     with pytest.raises(ModelError, match="not in the local hub cache"):
         fetch(hub, offline=True)
     fetch(hub)
-    assert hub.asked[-1] == "model.safetensors"
-    assert hub.asked.count("config.json") == 1
+    assert hub.requests[-1] == "model.safetensors"
+    assert hub.requests.count("config.json") == 1
 
 
 def test_files_around_a_tokenizer_are_not_one() -> None:
@@ -122,7 +122,7 @@ def test_shards_by_their_index() -> None:
     files = {"config.json": b"{}", "model.safetensors.index.json": INDEX, **shards}
     hub = PlayedHub(files)
     found = fetch(hub)
-    assert "m-3.safetensors" not in hub.asked
+    assert "m-3.safetensors" not in hub.requests
     assert (found / "m-2.safetensors").exists()
     (found / "m-2.safetensors").unlink()
     with pytest.raises(ModelError):
@@ -158,7 +158,7 @@ def test_a_failed_download_is_not_found_later_and_goes_on() -> None:
         fetch(PlayedHub(), offline=True)
     hub = PlayedHub()
     fetch(hub)
-    assert hub.asked == ["listing main", "model.safetensors"]
+    assert hub.requests == ["listing main", "model.safetensors"]
 
 
 @pytest.mark.parametrize("revision", ["../../x", "a/../b", "", "-\0", "a//b", "/etc"])
@@ -229,7 +229,7 @@ def test_the_librarys_errors_become_ours() -> None:
 def test_a_tokenizer_that_stands_alone() -> None:
     hub = PlayedHub({"tokenizer.json": b"{}", "tokenizer_config.json": b"{}", "README.md": b""})
     found = fetch(hub, weights=False)
-    assert hub.asked == ["listing main", "tokenizer.json", "tokenizer_config.json"]
+    assert hub.requests == ["listing main", "tokenizer.json", "tokenizer_config.json"]
     located = locate("org/model", offline=True, weights=False)
     assert located.path == found
     assert set(located.tokenizer_files) == {"tokenizer.json", "tokenizer_config.json"}
@@ -253,7 +253,7 @@ def test_an_adapter_is_fetched_alone_and_is_no_model() -> None:
         fetch(PlayedHub(files))
     hub = PlayedHub(files)
     find_adapter("org/model", None, offline=False, hub=hub)
-    assert hub.asked == ["listing main", "adapter_config.json", "adapter_model.safetensors"]
+    assert hub.requests == ["listing main", "adapter_config.json", "adapter_model.safetensors"]
     assert locate_adapter("org/model", offline=True).provenance["revision"] == COMMIT
     with pytest.raises(ModelError, match=r"no adapter in the form of PEFT: it has no adapter_config\.json"):
         find_adapter("org/other", None, offline=False, hub=PlayedHub({"config.json": b"{}"}))

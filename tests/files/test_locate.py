@@ -56,10 +56,10 @@ def test_a_relative_path_and_one_in_the_home_folder(gguf: Path, monkeypatch: pyt
 
 
 def test_a_catalogue_name_is_pulled_and_known_by_its_hash(gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, bool]] = []
+    requests: list[tuple[str, bool]] = []
 
     def pull(name: str, progress: object, *, offline: bool) -> Path:
-        asked.append((name, offline))
+        requests.append((name, offline))
         return gguf
 
     monkeypatch.setattr(pulling, "pull", pull)
@@ -68,7 +68,7 @@ def test_a_catalogue_name_is_pulled_and_known_by_its_hash(gguf: Path, monkeypatc
     assert locate("smollm2").identity == hashlib.sha256(CONTENT).hexdigest()[:32]  # Of what is there, whatever it is.
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     locate("smollm2")
-    assert asked == [("smollm2", False), ("smollm2", True)]
+    assert requests == [("smollm2", False), ("smollm2", True)]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_tokenizer_that_stands_alone(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "line"),
     [
         ("pytorch_model.bin", "a pickle, which is not opened"),
         ("model.pth", "a pickle, which is not opened"),
@@ -123,9 +123,9 @@ def test_a_tokenizer_that_stands_alone(name: str, tmp_path: Path) -> None:
         ("adapter_config.json", "an adapter"),
     ],
 )
-def test_a_file_of_another_kind_is_called_what_it_is(name: str, said: str, tmp_path: Path) -> None:
+def test_a_file_of_another_kind_is_called_what_it_is(name: str, line: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"\x80\x02}")
-    with pytest.raises(ModelError, match=f"{name} holds {said}") as refused:
+    with pytest.raises(ModelError, match=f"{name} holds {line}") as refused:
         locate(str(tmp_path / name))
     assert refused.value.hint
     (tmp_path / name).write_bytes(b"GGUF")  # Whatever it is called.

@@ -150,9 +150,7 @@ def test_a_cache_that_cannot_be_written_leaves_the_arrays_in_memory(cache: Path)
     assert "cannot be kept" in notices[0]
 
 
-def test_a_full_disk_leaves_the_arrays_in_memory_and_nothing_behind(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_leaves_the_arrays_in_memory_and_no_files(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_space(file: IO[bytes]) -> Callable[[memoryview, int], None]:
         def write(data: memoryview, offset: int) -> None:
             raise OSError(28, "No space left on device")

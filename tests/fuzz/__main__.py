@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def run(name: str, seed: int, start: int, count: int, keep: Path) -> Counts:
-    """One target, its worker started anew behind each input that ends the process."""
+    """One target, its worker started anew after each input that ends the process."""
     counts, at, began = Counts(), start, time.monotonic()
     while at < start + count:
         with TemporaryDirectory(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None) as folder:

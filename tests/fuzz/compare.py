@@ -91,12 +91,12 @@ def main(show: Callable[[str], None] = print) -> None:
     for name in options.names or OPENED:
         both = neither = 0
         only: dict[str, Counter[str]] = {"only here": Counter(), "only by the package": Counter()}
-        for _, own, its in compared(name, options.seed, 0, options.count):
-            both, neither = both + (own is its is None), neither + (None not in (own, its))
-            if own is None and its is not None:
+        for _, mine, its in compared(name, options.seed, 0, options.count):
+            both, neither = both + (mine is its is None), neither + (None not in (mine, its))
+            if mine is None and its is not None:
                 only["only here"][kind(its)] += 1
-            elif own is not None and its is None:
-                only["only by the package"][kind(own)] += 1
+            elif mine is not None and its is None:
+                only["only by the package"][kind(mine)] += 1
         show(f"{name}: {options.count:,} inputs, {both:,} accepted by both, {neither:,} by neither")
         for who, kinds in only.items():
             show(f"  {kinds.total():,} accepted {who}" + ("; the other says" if kinds else ""))

@@ -63,11 +63,11 @@ def vocabulary(kind: str, extra: list[str] | None = None) -> list[tuple[str | by
     tokens = [*specials, *letters, *(extra or [])]
     kinds = [2 if token in ("<unk>", "[UNK]") else 3 if token in specials else 1 for token in tokens]
     if kind == "llama":
-        kinds = [6 if token.startswith("<0x") else own for token, own in zip(tokens, kinds, strict=True)]
+        kinds = [6 if token.startswith("<0x") else kind_ for token, kind_ in zip(tokens, kinds, strict=True)]
     found: list[tuple[str | bytes, Any]] = [
         (f"{prefix}model", kind),
         (f"{prefix}tokens", tokens),
-        (f"{prefix}token_type", [("i", own) for own in kinds]),
+        (f"{prefix}token_type", [("i", kind_) for kind_ in kinds]),
         (f"{prefix}bos_token_id", 1),
         (f"{prefix}eos_token_id", 2),
         (f"{prefix}unknown_token_id", 0),
@@ -93,8 +93,8 @@ def gguf_files() -> list[GGUF]:
     """A llama with each kind of tokenizer."""
     found = []
     for kind in ("gpt2", "llama", "t5", "bert"):
-        own = vocabulary(kind)
-        found.append(llama(own, len(dict(own)["tokenizer.ggml.tokens"])))
+        keys = vocabulary(kind)
+        found.append(llama(keys, len(dict(keys)["tokenizer.ggml.tokens"])))
     return found
 
 

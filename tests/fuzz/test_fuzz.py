@@ -53,11 +53,11 @@ STRICTER = {
 
 @pytest.mark.parametrize("name", OPENED)
 def test_it_differs_from_the_package_only_where_that_is_meant(name: str) -> None:
-    for number, own, its in compared(name, 0, 0, 2 * INPUTS):
-        if own is None and its is not None:
+    for number, ours, its in compared(name, 0, 0, 2 * INPUTS):
+        if ours is None and its is not None:
             assert (name, its.partition(":")[0]) in (("gguf", "UnicodeDecodeError"), ("gguf", "TimeoutError")), (
                 number,
                 its,
             )
-        elif own is not None and its is None:
-            assert any(words in own for words in STRICTER[name]), (number, own)
+        elif ours is not None and its is None:
+            assert any(words in ours for words in STRICTER[name]), (number, ours)

@@ -98,9 +98,9 @@ def work(name: str, seed: int, start: int, count: int, keep: Path) -> None:
         faulthandler.dump_traceback_later(3 * SECONDS, exit=True, file=kept)
         try:
             accepted, peak = tried(target, folder, content, number % MEASURE_EVERY == 0)
-            if said := os.pread(errors, 400, 0):
+            if written := os.pread(errors, 400, 0):
                 os.ftruncate(errors, 0)
-                raise AssertionError(f"on standard error: {said!r}")
+                raise AssertionError(f"on standard error: {written!r}")
             counts += Counts(1, int(accepted), int(not accepted), 0, peak)
         except KeyboardInterrupt:
             raise
@@ -123,8 +123,8 @@ def _write(report: int, at: int, counts: Counts) -> None:
 def _place(error: BaseException) -> str:
     """The kind of a finding: where in the package it was raised, and what."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "llminspect" in frame.filename.rpartition("site-packages")[2]] or frames
-    last = own[-1]
+    ours = [frame for frame in frames if "llminspect" in frame.filename.rpartition("site-packages")[2]] or frames
+    last = ours[-1]
     return f"{Path(last.filename).name} {last.name}: {type(error).__name__}: {re.sub(r'[0-9]+', '0', str(error)):.160}"
 
 

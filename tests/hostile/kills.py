@@ -57,8 +57,8 @@ class Kills:
 @contextmanager
 def small_model(folder: Path) -> Iterator[CatalogueEntry]:
     """The catalogue's entry "killed", while it lasts: a llama in a wheel in `folder`."""
-    own = vocabulary("llama")
-    content = llama(own, len(dict(own)["tokenizer.ggml.tokens"]), layers=LAYERS).build()
+    keys = vocabulary("llama")
+    content = llama(keys, len(dict(keys)["tokenizer.ggml.tokens"]), layers=LAYERS).build()
     wheel = make_wheel(folder / "made.whl", {"pkg/model.gguf": content, "pkg/__init__.py": b""})
     packed, digest = wheel.read_bytes(), hashlib.sha256(content).hexdigest()
     entry = replace(

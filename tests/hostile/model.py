@@ -34,12 +34,12 @@ RAISING = "{{ raise_exception('\x1b]0;taken\x07\x1b[2J [/red] \u202e') }}"
 
 def content(chat_template: str | None = None, words: list[str] | None = None) -> bytes:
     """A GGUF file: every byte is a token, and so is every attack."""
-    own: list[tuple[str | bytes, Any]] = vocabulary("llama", words or ATTACKS)
+    keys: list[tuple[str | bytes, Any]] = vocabulary("llama", words or ATTACKS)
     template = (
         chat_template or "\x1b]0;taken\x07{% for message in messages %}\u202e\x9b2J{{ message.content }}{% endfor %}"
     )
-    own = [(key, template if key == "tokenizer.chat_template" else value) for key, value in own]
-    file = llama(own, len(dict(own)["tokenizer.ggml.tokens"]), layers=2)
+    keys = [(key, template if key == "tokenizer.chat_template" else value) for key, value in keys]
+    file = llama(keys, len(dict(keys)["tokenizer.ggml.tokens"]), layers=2)
     changed = {"general.name": NAME, "llama.context_length": 512}
     file.metadata = [(key, changed.get(str(key), value)) for key, value in file.metadata]
     file.metadata += [("a\x1b[2J", "\x1b]0;taken\x07")]

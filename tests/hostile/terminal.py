@@ -35,7 +35,7 @@ class Terminal:
 
     def __init__(self, allowed: Iterable[str] = COLOURS) -> None:
         self.allowed, self.drawn = frozenset(allowed), ""
-        self._stream = pyte.Stream(_Listener(self._asked))  # type: ignore[arg-type]
+        self._stream = pyte.Stream(_Listener(self._obey))  # type: ignore[arg-type]
 
     def write(self, data: bytes) -> None:
         """Raises DisobeyedError also for bytes that are not text, and for what the emulator's parser passes over."""
@@ -46,9 +46,9 @@ class Terminal:
             raise DisobeyedError(f"the terminal got {odd[:5]!r} in {rest[:400]!r}")
         self._stream.feed(text)
 
-    def _asked(self, event: str, arguments: tuple[Any, ...]) -> None:
+    def _obey(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event not in self.allowed:
-            raise DisobeyedError(f"the terminal was asked to {event} {arguments!r} behind {self.drawn[-80:]!r}")
+            raise DisobeyedError(f"the terminal was asked to {event} {arguments!r} after {self.drawn[-80:]!r}")
         if event == "draw":
             self.drawn += arguments[0]
         elif event == "linefeed":
@@ -62,8 +62,8 @@ REFUSED = frozenset({"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"})
 class _Listener:
     """Has every method that the emulator's parser calls, and tells which it was."""
 
-    def __init__(self, asked: Callable[[str, tuple[Any, ...]], None]) -> None:
-        self._tell = asked
+    def __init__(self, obey: Callable[[str, tuple[Any, ...]], None]) -> None:
+        self._tell = obey
 
     def __getattr__(self, event: str) -> Any:
         return lambda *arguments, **_: self._tell(event, arguments)

@@ -34,7 +34,7 @@ def test_killed_at_random_moments() -> None:
 
 
 def test_half_of_something_is_seen(tmp_path: Path) -> None:
-    """That the look at the cache behind each kill can fail."""
+    """That the look at the cache after each kill can fail."""
     with kills.small_model(tmp_path):
         home = tmp_path / "home"
         assert kills.ended(kills.started(home, tmp_path / "output")) == 0

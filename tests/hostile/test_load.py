@@ -25,9 +25,9 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /pro
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("LLMINSPECT_HOME", str(tmp_path / "cache"))
-    own = vocabulary("llama")
+    keys = vocabulary("llama")
     path = tmp_path / "model.gguf"
-    path.write_bytes(llama(own, len(dict(own)["tokenizer.ggml.tokens"]), layers=2).build())
+    path.write_bytes(llama(keys, len(dict(keys)["tokenizer.ggml.tokens"]), layers=2).build())
     return str(path)
 
 
@@ -62,9 +62,9 @@ def resident(process: int) -> int:
 
 def endless(folder: Path) -> Path:
     """A model whose chat template does not come to an end."""
-    own = [(key, ENDLESS if key == "tokenizer.chat_template" else value) for key, value in vocabulary("llama")]
+    keys = [(key, ENDLESS if key == "tokenizer.chat_template" else value) for key, value in vocabulary("llama")]
     path = folder / "endless.gguf"
-    path.write_bytes(llama(own, len(dict(own)["tokenizer.ggml.tokens"])).build())
+    path.write_bytes(llama(keys, len(dict(keys)["tokenizer.ggml.tokens"])).build())
     return path
 
 

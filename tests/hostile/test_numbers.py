@@ -28,13 +28,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def model(folder: Path, changes: Changes, words: list[str] | None = None) -> str:
     """A llama of two layers with some numbers of its tensors changed; `words` is the whole vocabulary."""
-    own = vocabulary("llama")
+    keys = vocabulary("llama")
     if words is not None:
         kinds = [("i", 1) for _ in words]
         short: dict[str, Any] = {"tokens": words, "token_type": kinds, "scores": [0.0 for _ in words]}
-        own = [(key, short.get(str(key).rpartition(".")[2], value)) for key, value in own]
-        own = [(key, value) for key, value in own if "_token_id" not in str(key) and "add_bos" not in str(key)]
-    file = llama(own, len(dict(own)["tokenizer.ggml.tokens"]), layers=2)
+        keys = [(key, short.get(str(key).rpartition(".")[2], value)) for key, value in keys]
+        keys = [(key, value) for key, value in keys if "_token_id" not in str(key) and "add_bos" not in str(key)]
+    file = llama(keys, len(dict(keys)["tokenizer.ggml.tokens"]), layers=2)
     for tensor in file.tensors:
         data = bytearray(tensor.data)
         for index, number in changes.get(str(tensor.name), {}).items():

@@ -112,7 +112,7 @@ def assert_as_expected(found: Mapping[str, Array], golden: Golden) -> None:
 
 
 def greedy(model: Model, golden: Golden, cached: bool) -> list[int]:
-    """As many tokens as were recorded, each the most probable behind those before it."""
+    """As many tokens as were recorded, each the most probable after those before it."""
     given = [int(token) for token in golden.expected["greedy_prompt"]]
     chosen: list[int] = []
     source = model.encode_source(golden.expected["source_ids"]) if golden.has_source else None

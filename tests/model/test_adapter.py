@@ -44,9 +44,9 @@ def assert_merged(model: Model, name: str) -> None:
 def test_as_peft_merges_it(name: str, streamed: bool) -> None:
     model = open_model(str(base_of(name).folder), adapter=str(ADAPTERS / name), streamed=streamed)
     assert_merged(model, name)
-    told = model.provenance["adapter"]
-    assert told["name"] == str(ADAPTERS / name)
-    assert len(told["sha256"]) == len(told["config_sha256"]) == 64
+    stated = model.provenance["adapter"]
+    assert stated["name"] == str(ADAPTERS / name)
+    assert len(stated["sha256"]) == len(stated["config_sha256"]) == 64
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if base_of(name).name in gguf_of.KINDS])

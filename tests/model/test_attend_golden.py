@@ -35,8 +35,8 @@ def test_the_sum_of_a_query_adds_up_in_every_family(opened: Opened, name: str) -
     _, model = opened(name)
     sizes = model.config.sizes
     layer, head = model.config.attending[-1], sizes.H - 1
-    asked = AttendOptions(query="5", layer=str(layer), head=str(head))
-    result = attend(model, asked, prompt_of_ids(IDS, model.tokenizer, None))
+    options = AttendOptions(query="5", layer=str(layer), head=str(head))
+    result = attend(model, options, prompt_of_ids(IDS, model.tokenizer, None))
     query = result.query
     assert query is not None
     assert_close(query.keys @ query.query, query.scores)
@@ -60,8 +60,8 @@ def test_what_is_shown_of_a_head_are_its_own_queries_keys_and_values(opened: Ope
     _, model = opened(name)
     sizes = model.config.sizes
     last = model.config.attending[-1]
-    asked = AttendOptions(layer=str(last), show="weights,scores,masked,queries,keys,values,added")
-    result = attend(model, asked, prompt_of_ids(IDS, model.tokenizer, None))
+    options = AttendOptions(layer=str(last), show="weights,scores,masked,queries,keys,values,added")
+    result = attend(model, options, prompt_of_ids(IDS, model.tokenizer, None))
     output_DHE = model.params.layer(last)["attention.output.weight"].astype(float)
     seen = Capture(f"layers.{last}.attention.gate", optional=True)
     model.run(IDS, seen)

@@ -73,10 +73,10 @@ def test_two_continuations_share_a_prompt(name: str, opened: Opened) -> None:
     cache = model.run(ids[:6], cache=source_of(model, golden)).cache
     one = model.run(ids[6:], cache=cache).stream_TD
     other = model.run(np.roll(ids[6:], 1), cache=cache).stream_TD
-    again = model.run(ids[6:], cache=cache).stream_TD
+    repeated = model.run(ids[6:], cache=cache).stream_TD
     whole = model.run(ids, cache=source_of(model, golden)).stream_TD
     assert_close(one, whole[6:])
-    np.testing.assert_array_equal(again, one)
+    np.testing.assert_array_equal(repeated, one)
     assert relative_difference(other, one) > SINGLE
 
 

@@ -134,7 +134,7 @@ def test_no_setting_can_be_wrong_unseen(name: str, opened: Opened) -> None:
         wrong.pop("parallel")  # Its layers have one step.
     changed = {what: replace(model, config=config) for what, config in wrong.items()}
     unseen = [what for what, other in changed.items() if not differs(other, golden)]
-    # What holds for short texts only shows in the tokens that were chosen behind a short one.
+    # What holds for short texts only shows in the tokens that were chosen after a short one.
     assert [what for what in unseen if not writes_something_else(changed[what], golden)] == []
 
 

@@ -105,14 +105,14 @@ def test_in_python(folder: str) -> None:
     assert model.provenance["ignored_settings"] == ["strange"]
     assert llminspect.forward([5, 6], model).next == llminspect.forward([5, 6], str(FOLDER / "llama")).next
     assert llminspect.info(folder, ignore_settings="strange").family == "llama"
-    said = [NOTE.removeprefix("llminspect: ").strip()]
+    written = [NOTE.removeprefix("llminspect: ").strip()]
     results = [
         llminspect.forward([5, 6], model),
         llminspect.attend([5, 6], model),
         llminspect.embed([5, 6], model=model),
     ]
     results += [llminspect.generate([5, 6], model, max_tokens=1), llminspect.info(folder, ignore_settings="strange")]
-    assert [result.notes for result in results] == [said] * 5
+    assert [result.notes for result in results] == [written] * 5
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_what_each_configuration_says_of_its_attention() -> None:
 
 
 @pytest.mark.parametrize("key", ["rope_theta", "partial_rotary_factor"])
-def test_a_rotation_that_is_stated_twice_is_stated_alike(key: str) -> None:
+def test_a_rotation_that_is_stated_twice_is_stated_the_same(key: str) -> None:
     config = dict(PUBLISHED["pythia-70m-saved-again"]["config"])
     with pytest.raises(ModelError, match=key):
         read({**config, key: config[key] / 2})

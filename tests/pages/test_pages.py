@@ -64,8 +64,8 @@ def test_attend_shows_a_head_when_it_is_clicked(browser: Browser, attention: Pat
     data = browser.value("data.heads.find(h => h.layer === 3 && h.head === 1).weights[3]")
     assert sum(data) == pytest.approx(1, abs=1e-3)
     browser.hover('[data-cell="3.0"]')
-    said = browser.value("document.querySelector('#said').textContent")
-    assert said.startswith("·her (token 3) gives") and said.endswith("Alice (token 0).")
+    line = browser.value("document.querySelector('#said').textContent")
+    assert line.startswith("·her (token 3) gives") and line.endswith("Alice (token 0).")
     share = float(browser.value("document.querySelector('[data-cell=\"3.0\"]').style.getPropertyValue('--share')"))
     assert share == pytest.approx(data[0], abs=1e-4)
     assert browser.complaints() == []
@@ -101,14 +101,14 @@ def test_the_lens_tells_what_would_be_said(browser: Browser, program: Program, t
     page = saved(program, tmp_path, "forward", "The capital of France is", "--lens", "--all")
     browser.open(page)
     browser.hover('[data-cell="29.4"]')
-    said = browser.value("document.querySelector('#said').textContent")
-    assert said.startswith("After layer 29, at ·is (token 4): ·Paris 77.")
+    line = browser.value("document.querySelector('#said').textContent")
+    assert line.startswith("After layer 29, at ·is (token 4): ·Paris 77.")
     assert browser.complaints() == []
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize(
-    ("arguments", "keys", "said"),
+    ("arguments", "keys", "line"),
     [
         (
             ("forward", "The capital of France is", "--lens", "--all"),
@@ -119,12 +119,12 @@ def test_the_lens_tells_what_would_be_said(browser: Browser, program: Program, t
     ],
 )
 def test_the_other_pages_go_by_keys_alone(
-    browser: Browser, program: Program, tmp_path: Path, arguments: tuple[str, ...], keys: list[str], said: str
+    browser: Browser, program: Program, tmp_path: Path, arguments: tuple[str, ...], keys: list[str], line: str
 ) -> None:
     browser.open(saved(program, tmp_path, *arguments))
     for key in ["Tab", *keys]:
         browser.press(key)
-    assert browser.value("document.querySelector('#said').textContent").startswith(said)
+    assert browser.value("document.querySelector('#said').textContent").startswith(line)
     assert browser.complaints() == []
 
 

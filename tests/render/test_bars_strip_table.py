@@ -92,7 +92,7 @@ def test_table() -> None:
     ]
 
 
-def test_bars_in_a_narrow_table_shrink_alike() -> None:
+def test_bars_in_a_narrow_table_shrink_the_same() -> None:
     rows: list[list[Cell]] = [[f"layer {index}", BarCell(share, 12)] for index, share in enumerate((1.0, 0.5, 0.0))]
     for room, longest in ((40, 12), (16, 6)):
         drawn = [line.count("█") for line in lines(table(["name", "x"], rows), room)[2:]]

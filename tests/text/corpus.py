@@ -51,7 +51,7 @@ def unigram() -> tokenizers.Tokenizer:
 
 @cache
 def wordpiece(lowercase: bool) -> tokenizers.Tokenizer:
-    """[CLS] in front, [SEP] behind: what BERT's tokenizer is."""
+    """[CLS] in front, [SEP] after: what BERT's tokenizer is."""
     trained = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
     trained.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     trained.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

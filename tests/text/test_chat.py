@@ -206,8 +206,8 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 def test_a_template_takes_little_memory() -> None:
     """Whatever it does with it: not a thing that counts characters could see this one."""
     ran = subprocess.run([sys.executable, "-c", GREEDY], cwd=ROOT, capture_output=True, text=True, check=True)
-    said, most_kib = ran.stdout.splitlines()
-    assert "more than 512 MB of memory" in said
+    answer, most_kib = ran.stdout.splitlines()
+    assert "more than 512 MB of memory" in answer
     assert int(most_kib) < 1 << 20
 
 

@@ -69,11 +69,11 @@ KINDS = (
 @settings(max_examples=100)
 @given(text=TEXTS, block=st.integers(1, 50))
 def test_a_stream_counts_as_the_whole(kind: str, text: str, block: int) -> None:
-    own = tokenizer(kind)
+    ours = tokenizer(kind)
     data = text.encode("utf-8", "surrogateescape")
     whole = data.decode("utf-8", "surrogateescape")
-    assert count_stream(lambda: own, io.BytesIO(data), workers=1, block=block) == len(own.encode_ids(whole))
-    assert own.count(whole) == len(own.encode_ids(whole))
+    assert count_stream(lambda: ours, io.BytesIO(data), workers=1, block=block) == len(ours.encode_ids(whole))
+    assert ours.count(whole) == len(ours.encode_ids(whole))
 
 
 @pytest.mark.parametrize("name", DIFFERENT)
@@ -85,7 +85,7 @@ def test_every_pre_tokenizer_cuts_where_blocks_are_cut(name: str, text: str, siz
 
 
 @pytest.mark.parametrize("name", DIFFERENT)
-def test_a_space_begins_a_piece_behind_every_kind_of_character(name: str) -> None:
+def test_a_space_begins_a_piece_after_every_kind_of_character(name: str) -> None:
     kinds = "a1.!$\x01ʰ\u0301🙂日²½。アह\u093f\u200d\u0483\ue000"
     for last in kinds:
         for rest in ["", " ", *kinds]:
@@ -109,20 +109,20 @@ def test_which_pre_tokenizers_hold_spaces_in_their_pieces() -> None:
 @pytest.mark.parametrize("kind", ["byte-level", "sentencepiece", "unigram", "json byte-level"])
 @given(text=TEXTS, block=st.integers(1, 50), parse=st.sampled_from(["special", "text"]))
 def test_special_tokens_are_counted_whole(kind: str, text: str, block: int, parse: str) -> None:
-    own = tokenizer(kind)
+    ours = tokenizer(kind)
     data = text.encode("utf-8", "surrogateescape")
     whole = data.decode("utf-8", "surrogateescape")
-    counted = count_stream(lambda: own, io.BytesIO(data), workers=1, block=block, parse=parse)  # type: ignore[arg-type]
-    assert counted == len(own.encode_ids(whole, parse))  # type: ignore[arg-type]
+    counted = count_stream(lambda: ours, io.BytesIO(data), workers=1, block=block, parse=parse)  # type: ignore[arg-type]
+    assert counted == len(ours.encode_ids(whole, parse))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("text", "rest"), [(b"a b\n", b"a b"), (b"a b\r\n", b"a b"), (b"a\n\n", b"a\n"), (b"a ", b"a ")]
 )
 def test_one_final_newline_is_dropped(text: bytes, rest: bytes) -> None:
-    own = tokenizer("bytes")
+    ours = tokenizer("bytes")
     for block in (1, 3, 100):
-        dropped = count_stream(lambda: own, io.BytesIO(text), workers=1, block=block, drop_final_newline=True)
+        dropped = count_stream(lambda: ours, io.BytesIO(text), workers=1, block=block, drop_final_newline=True)
         assert dropped == len(rest)
 
 
@@ -134,12 +134,12 @@ def small() -> Tokenizer:
 
 def test_processes_count_as_one_does_and_tell_how_far_they_are() -> None:
     data = ("hello world, 12 naïve whales 🙂\n" * 170_000).encode()
-    told: list[int] = []
-    assert count_stream(small, io.BytesIO(data), workers=2, progress=told.append) == 170_000 * len(
+    positions: list[int] = []
+    assert count_stream(small, io.BytesIO(data), workers=2, progress=positions.append) == 170_000 * len(
         small().encode_ids("hello world, 12 naïve whales 🙂\n")
     )
-    assert told == sorted(told)
-    assert told[-1] == len(data)
+    assert positions == sorted(positions)
+    assert positions[-1] == len(data)
 
 
 def test_a_tokenizer_that_pickles_by_name() -> None:
@@ -169,28 +169,28 @@ def test_tables_and_json_without_spaces_are_cut(kind: str) -> None:
             self.longest = max(self.longest, size or 0)
             return super().read(size)
 
-    stream, own = Small(table), tokenizer(kind)
-    assert count_stream(lambda: own, stream, workers=1, block=64) == len(own.encode_ids(table.decode()))
+    stream, ours = Small(table), tokenizer(kind)
+    assert count_stream(lambda: ours, stream, workers=1, block=64) == len(ours.encode_ids(table.decode()))
     assert stream.longest == 64
 
 
-def test_a_token_that_takes_the_spaces_behind_it_is_not_parted_from_them() -> None:
+def test_a_token_that_takes_the_spaces_after_it_is_not_parted_from_them() -> None:
     from tokenizers import AddedToken
     from tokenizers import Tokenizer as Library
 
     library = Library.from_str(corpus.byte_level().to_str())
     library.add_special_tokens([AddedToken("<|user|>", rstrip=True, special=True, normalized=False)])
-    own = tokenizer_from_files({"tokenizer.json": library.to_str().encode()})
+    ours = tokenizer_from_files({"tokenizer.json": library.to_str().encode()})
     text = "<|user|> hello <|user|>  there " * 20
     for block in (8, 9, 31, 40):
-        counted = count_stream(lambda: own, io.BytesIO(text.encode()), workers=1, block=block, parse="special")
-        assert counted == len(own.encode_ids(text, "special")) == len(library.encode(text).ids)
+        counted = count_stream(lambda: ours, io.BytesIO(text.encode()), workers=1, block=block, parse="special")
+        assert counted == len(ours.encode_ids(text, "special")) == len(library.encode(text).ids)
 
 
 @pytest.mark.parametrize("kind", ["sentencepiece", "unigram"])
-def test_behind_a_special_token_the_text_begins_anew(kind: str) -> None:
-    own, end = tokenizer(kind), {"sentencepiece": "<s>", "unigram": "</s>"}[kind]
+def test_after_a_special_token_the_text_begins_anew(kind: str) -> None:
+    ours, end = tokenizer(kind), {"sentencepiece": "<s>", "unigram": "</s>"}[kind]
     text = f"the whale{end} Bob read {end} twice" * 3
     for block in range(1, 40):
-        counted = count_stream(lambda: own, io.BytesIO(text.encode()), workers=1, block=block, parse="special")
-        assert counted == len(own.encode_ids(text, "special"))
+        counted = count_stream(lambda: ours, io.BytesIO(text.encode()), workers=1, block=block, parse="special")
+        assert counted == len(ours.encode_ids(text, "special"))

@@ -108,8 +108,8 @@ def test_a_conversation_with_tools() -> None:
 
 def test_thoughts_stand_only_before_an_answer_is_given() -> None:
     spoken = {"role": "assistant", "content": "5", "thinking": "x"}
-    said = ids_of([*CONVERSATION, spoken, {"role": "user", "content": "ok"}], TOOLS)
-    assert said == ids_of(
+    found = ids_of([*CONVERSATION, spoken, {"role": "user", "content": "ok"}], TOOLS)
+    assert found == ids_of(
         [*CONVERSATION[:2], {**CONVERSATION[2], "thinking": ""}, *CONVERSATION[3:], {**spoken, "thinking": ""},
          {"role": "user", "content": "ok"}], TOOLS
     )  # fmt: skip

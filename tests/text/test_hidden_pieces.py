@@ -71,24 +71,24 @@ EXPECTED = {
 
 @pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in EXPECTED.items() for text in texts])
 def test_what_is_spelt_is_text(kind: str, text: str) -> None:
-    own, library = opened(kind), KINDS[kind]()
+    ours, library = opened(kind), KINDS[kind]()
     expected = [library.token_to_id(piece) for piece in EXPECTED[kind][text].split(" ")]
-    assert own.encode_ids(text) == expected == [token.id for token in own.encode(text)]
-    assert own.count(text) == len(expected)
-    steps = tokenization_steps(own, text)
+    assert ours.encode_ids(text) == expected == [token.id for token in ours.encode(text)]
+    assert ours.count(text) == len(expected)
+    steps = tokenization_steps(ours, text)
     assert [token_id for word in steps.words for token_id in word.ids] == expected
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_asked_for_is_still_found(kind: str) -> None:
-    own = opened(kind)
-    before = [own.encode_ids("a b", parse) for parse in ("text", "special")]
-    assert 1 not in own.encode_ids("a </s> b")
-    assert own.encode_ids("a </s> b", "special").count(1) == 1
-    assert [own.encode_ids("a b", parse) for parse in ("text", "special")] == before
-    assert not own.reaches(1)
-    assert own.reaches(own.encode_ids("a")[-1])
-    assert own.decode([1]) == b"</s>"
+    ours = opened(kind)
+    before = [ours.encode_ids("a b", parse) for parse in ("text", "special")]
+    assert 1 not in ours.encode_ids("a </s> b")
+    assert ours.encode_ids("a </s> b", "special").count(1) == 1
+    assert [ours.encode_ids("a b", parse) for parse in ("text", "special")] == before
+    assert not ours.reaches(1)
+    assert ours.reaches(ours.encode_ids("a")[-1])
+    assert ours.decode([1]) == b"</s>"
 
 
 @pytest.mark.parametrize(("text", "copied"), [("a 語", False), ("a b", False), ("<unk>", True), ("＜unk＞", True)])
@@ -100,22 +100,22 @@ def test_what_is_only_unknown_costs_no_second_model(text: str, copied: bool, mon
         return without_pieces(library, spellings)
 
     monkeypatch.setattr(huggingface, "without_pieces", counted)
-    own = opened("unigram")
-    assert (own.encode_ids(text), bool(made)) == (opened("unigram").encode_ids(text), copied)
+    ours = opened("unigram")
+    assert (ours.encode_ids(text), bool(made)) == (opened("unigram").encode_ids(text), copied)
 
 
 def test_a_model_without_a_token_for_the_unknown() -> None:
     pieces = [("</s>", 0.0), *((character, -2.0) for character in "ab</s>")]
     library = tokenizers.Tokenizer(models.Unigram(pieces, None, False))
     library.add_special_tokens([tokenizers.AddedToken("</s>", special=True, normalized=False)])
-    own = tokenizer_from_files({"tokenizer.json": library.to_str().encode()})
-    assert [token.data for token in own.encode("a</s>b")] == [b"a", b"<", b"/", b"s", b">", b"b"]
+    ours = tokenizer_from_files({"tokenizer.json": library.to_str().encode()})
+    assert [token.data for token in ours.encode("a</s>b")] == [b"a", b"<", b"/", b"s", b">", b"b"]
 
 
 def test_a_trained_unigram() -> None:
     library = corpus.unigram()
-    own = tokenizer_from_files({"tokenizer.json": library.to_str().encode()})
+    ours = tokenizer_from_files({"tokenizer.json": library.to_str().encode()})
     end = library.token_to_id("</s>")
     assert library.model.tokenize("</s>")[0].id == end  # What this is about.
-    assert end not in own.encode_ids("the whale</s> and the sea")
-    assert end in own.encode_ids("the whale</s> and the sea", "special")
+    assert end not in ours.encode_ids("the whale</s> and the sea")
+    assert end in ours.encode_ids("the whale</s> and the sea", "special")

@@ -26,7 +26,7 @@ def recorded(name: str) -> list[tuple[str, list[int]]]:
     texts = path.with_suffix(".gguf.inp").read_bytes().decode().split("\n__ggml_vocab_test__\n")
     ids = [[int(id_) for id_ in line.split()] for line in path.with_suffix(".gguf.out").read_text().splitlines()]
     assert len(ids) >= 46
-    return list(zip(texts, ids, strict=False))  # The last separator may have nothing behind it.
+    return list(zip(texts, ids, strict=False))  # The last separator may have nothing after it.
 
 
 def test_ids_and_spans(tokenizer: Tokenizer) -> None:

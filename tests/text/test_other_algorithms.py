@@ -68,14 +68,14 @@ def unigram() -> Tokenizer:
 @cache
 def wordpiece(lowercase: bool) -> Tokenizer:
     tokens = corpus.tokens_in_order(corpus.wordpiece(lowercase))
-    spelt = [
+    spellings = [
         token if token.startswith("[") and len(token) > 1 else token[2:] if token.startswith("##") else "▁" + token
         for token in tokens
     ]
     return tokenizer_from_gguf(
         {
             "tokenizer.ggml.model": "bert",
-            "tokenizer.ggml.tokens": spelt,
+            "tokenizer.ggml.tokens": spellings,
             "tokenizer.ggml.token_type": [3] * 5 + [1] * (len(tokens) - 5),
             "tokenizer.ggml.cls_token_id": 2,
             "tokenizer.ggml.seperator_token_id": 3,

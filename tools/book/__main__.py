@@ -34,21 +34,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.book", description=__doc__)
     parser.add_argument("--write", action="store_true", help="write the outputs of now into the pages")
     parser.add_argument("pages", nargs="*", type=Path, help="these pages only")
-    asked = parser.parse_args()
+    words = parser.parse_args()
     failed = False
-    made = [] if asked.pages else [*check_reference(write=asked.write), *check_pictures(write=asked.write)]
+    made = [] if words.pages else [*check_reference(write=words.write), *check_pictures(write=words.write)]
     for stale in made:
         print(f"{stale}: not as the code says")
         failed = True
-    for page in [path.resolve() for path in asked.pages] or pages():
+    for page in [path.resolve() for path in words.pages] or pages():
         with tempfile.TemporaryDirectory() as folder:
-            wrong = check(page, Path(folder), write=asked.write)
+            wrong = check(page, Path(folder), write=words.write)
         for difference in wrong:
             print(difference)
         failed = failed or bool(wrong)
-    if failed and not asked.write:
+    if failed and not words.write:
         print("\nThe outputs have changed. If that is meant: make docs WRITE=1, and read the difference.")
-    return int(failed and not asked.write)
+    return int(failed and not words.write)
 
 
 if __name__ == "__main__":

@@ -17,18 +17,18 @@ def main() -> int:
     parser.add_argument("--arg", nargs=2, action="append", default=[])
     parser.add_argument("--argjson", nargs=2, action="append", default=[])
     parser.add_argument("filter")
-    asked = parser.parse_args()
-    named: dict[str, Any] = {**dict(asked.arg), **{name: json.loads(text) for name, text in asked.argjson}}
+    words = parser.parse_args()
+    named: dict[str, Any] = {**dict(words.arg), **{name: json.loads(text) for name, text in words.argjson}}
     try:
-        results = jq.compile(asked.filter, args=named).input_text(sys.stdin.read(), slurp=asked.slurp).all()
+        results = jq.compile(words.filter, args=named).input_text(sys.stdin.read(), slurp=words.slurp).all()
     except ValueError as error:
         print(f"jq: {error}", file=sys.stderr)
         return 5
     for result in results:
-        if asked.raw_output and isinstance(result, str):
+        if words.raw_output and isinstance(result, str):
             print(result)
         else:
-            compact = {"separators": (",", ":")} if asked.compact_output else {"indent": 2}
+            compact = {"separators": (",", ":")} if words.compact_output else {"indent": 2}
             print(json.dumps(result, ensure_ascii=False, **compact))
     return 0
 

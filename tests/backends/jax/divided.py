@@ -94,20 +94,20 @@ def write_divided(golden: Golden, folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config))
     assert described.located is not None and described.located.weights is not None
     weights, specs = described.located.weights, {spec.name: spec for spec in described.specs}
-    own = described.architecture.config_from_huggingface(config)
+    config_there = described.architecture.config_from_huggingface(config)
     random, made = np.random.default_rng(0), {}
-    for spec in described.architecture.tensors(own):
+    for spec in described.architecture.tensors(config_there):
         if spec.name not in specs:
             continue
         held = weights.array(specs[spec.name].sources("huggingface")[0])
         if spec.huggingface_fix is None:
-            shape = expanded_shape(spec.shape, own.sizes)[isinstance(spec.huggingface, tuple) :]
+            shape = expanded_shape(spec.shape, config_there.sizes)[isinstance(spec.huggingface, tuple) :]
         else:
-            wider = _lengths(described.config.sizes, own.sizes)
+            wider = _lengths(described.config.sizes, config_there.sizes)
             # A width without a letter stays.
             shape = tuple(wider.get(length, length) for length in held.shape)  # type: ignore[misc]
         if held.ndim > 1:  # Longer sums of numbers that are as much smaller.
-            held = held * (described.config.sizes.D / own.sizes.D) ** 0.5
+            held = held * (described.config.sizes.D / config_there.sizes.D) ** 0.5
         for source in spec.sources("huggingface"):
             made[source] = random.choice(held.ravel(), shape).astype(np.float32)
     save_file(made, folder / "model.safetensors")

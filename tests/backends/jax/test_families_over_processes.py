@@ -39,13 +39,13 @@ SECONDS = 1200
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that all workers of this run of the tests see."""
-    own = tmp_path_factory.getbasetemp()
-    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "over_processes"
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "over_processes"
     folder.mkdir(exist_ok=True)
     return folder
 
 
-def asked_once(folder: Path, jobs: Callable[[], Sequence[Job]], devices: tuple[int, int] = (1, 1)) -> Path:
+def made_once(folder: Path, jobs: Callable[[], Sequence[Job]], devices: tuple[int, int] = (1, 1)) -> Path:
     """The folder in which two processes left what they were told, by whichever worker of pytest came first."""
     folder.mkdir(exist_ok=True)
     with FileLock(folder / "lock"):
@@ -70,13 +70,13 @@ def over_two(shared: Path) -> Path:
             write_divided(several(name), shared / name)
         return [*((name, str(shared / name), None) for name in cuts()), ("smollm2", "smollm2", "data=2")]
 
-    return asked_once(shared / "two", jobs)
+    return made_once(shared / "two", jobs)
 
 
 @pytest.fixture(scope="session")
 def over_three(shared: Path) -> Path:
     """SmolLM2, whose 9 heads share 3 keys, cut over three devices: one of process 0, two of process 1."""
-    return asked_once(shared / "three", lambda: [("smollm2", "smollm2", "model=3")], (1, 2))
+    return made_once(shared / "three", lambda: [("smollm2", "smollm2", "model=3")], (1, 2))
 
 
 def answers_of_all(folder: Path, name: str) -> list[dict[str, Array]]:

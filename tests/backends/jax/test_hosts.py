@@ -63,11 +63,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def started(folder: Path, *arguments: str, own: Own = ((), ())) -> AbstractContextManager[Running]:
+def started(folder: Path, *arguments: str, apart: Own = ((), ())) -> AbstractContextManager[Running]:
     """Both are given the model in `folder`, unless `own` names one for each."""
-    model = () if any("--model" in part for part in own) else ("--model", str(folder))
+    model = () if any("--model" in part for part in apart) else ("--model", str(folder))
     given = ("-c", MEASURED, *arguments, *model, "--engine", "jax")
-    return two(*given, own=own, LLMINSPECT_HOME=str(folder / "home"))
+    return two(*given, apart=apart, LLMINSPECT_HOME=str(folder / "home"))
 
 
 def test_two_processes_give_one_result(folder: Path) -> None:
@@ -107,13 +107,13 @@ def test_what_is_drawn_without_a_seed_is_repeated_by_the_seed_that_is_said(folde
         (code, out, err), (other_code, _, other_err) = ended(running, 120)
     assert (code, other_code) == (0, 0), err + other_err
     found = orjson.loads(out)
-    again = called(*given, "--model", str(folder), "--seed", str(found["provenance"]["seed"])).json
-    assert found["ids"] == again["ids"]
-    assert_close([step["prob"] for step in found["steps"]], [step["prob"] for step in again["steps"]])
+    repeated = called(*given, "--model", str(folder), "--seed", str(found["provenance"]["seed"])).json
+    assert found["ids"] == repeated["ids"]
+    assert_close([step["prob"] for step in found["steps"]], [step["prob"] for step in repeated["steps"]])
 
 
 def test_processes_that_are_asked_different_things_say_so(folder: Path) -> None:
-    with started(folder, "forward", "--json", own=(("--ids", "3,1,4"), ("--ids", "9,9,9"))) as running:
+    with started(folder, "forward", "--json", apart=(("--ids", "3,1,4"), ("--ids", "9,9,9"))) as running:
         found = ended(running, 120)
     (code, out, err), (other_code, other_out, other_err) = found
     assert (code, other_code, other_out) == (2, 2, ""), found
@@ -167,8 +167,8 @@ def test_one_that_is_killed_ends_the_other(folder: Path, killed: int) -> None:
 @pytest.mark.parametrize("failing", [0, 1])
 def test_one_that_fails_says_why_and_the_other_that_it_is_gone(folder: Path, failing: int) -> None:
     here, nowhere = (("--model", str(place)) for place in (folder, folder / "nowhere"))
-    own = (nowhere, here) if failing == 0 else (here, nowhere)
-    with started(folder, "generate", "--ids", "3,1,4", "--max-tokens", "4", "--json", own=own) as running:
+    apart = (nowhere, here) if failing == 0 else (here, nowhere)
+    with started(folder, "generate", "--ids", "3,1,4", "--max-tokens", "4", "--json", apart=apart) as running:
         found = ended(running, 120)
     code, out, err = found[failing]
     assert code == 3 and out.count("\n") == (failing == 0), found  # One document, of process 0.

@@ -50,16 +50,16 @@ def test_forward_says_the_same(called: Program, small: str) -> None:
     assert [entry["id"] for entry in found["next"]] == [entry["id"] for entry in plain["next"]]
     assert_close([entry["logit"] for entry in found["next"]], [entry["logit"] for entry in plain["next"]])
     assert abs(found["change"]["kl"] - plain["change"]["kl"]) < 1e-6
-    for own, other in zip(found["lens"], plain["lens"], strict=True):
-        assert own["top"][0]["id"] == other["top"][0]["id"]
+    for first, other in zip(found["lens"], plain["lens"], strict=True):
+        assert first["top"][0]["id"] == other["top"][0]["id"]
     assert_close([layer["norm"] for layer in found["layers"]], [layer["norm"] for layer in plain["layers"]])
 
 
 def test_attend_says_the_same(called: Program, small: str) -> None:
     plain, found = both(called, small, "attend", TEXT, "--layer", "0,1")
     assert len(found["heads"]) == len(plain["heads"]) == 2 * EIGHT.H
-    for own, other in zip(found["heads"], plain["heads"], strict=True):
-        assert_close(own["weights"], other["weights"])
+    for first, other in zip(found["heads"], plain["heads"], strict=True):
+        assert_close(first["weights"], other["weights"])
 
 
 def test_embed_and_generate_say_the_same(called: Program, small: str) -> None:

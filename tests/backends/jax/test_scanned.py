@@ -87,13 +87,13 @@ def doubled(array: Array, factor: Array) -> Array:
 def test_taps_see_and_change_what_they_do_on_numpy(tap: object, seven: tuple[Model, Model]) -> None:
     given = [tap(), tap()]  # type: ignore[operator]
     streams = []
-    for model, own in zip(seven, given, strict=True):
+    for model, watch in zip(seven, given, strict=True):
         try:
-            streams.append(model.run(IDS, own).stream_TD)
+            streams.append(model.run(IDS, watch).stream_TD)
         except Enough:
             streams.append(np.zeros(1))
     assert_close(streams[1], streams[0])
-    for plain, compiled in zip(*(list(captures(own)) for own in given), strict=True):
+    for plain, compiled in zip(*(list(captures(watch)) for watch in given), strict=True):
         assert list(compiled.arrays) == list(plain.arrays) != []
         for name, array in plain.arrays.items():
             # A row of scores may be one small difference of large products: its relative error is theirs, many times.
@@ -132,12 +132,12 @@ def test_generating_takes_few_programs(tmp_path: Path) -> None:
     plain, model = of_layers(tmp_path, 3)
     chosen: list[list[int]] = []
     for one in (plain, model):
-        cache, ids, own = None, IDS, []
+        cache, ids, chosen_ids = None, IDS, []
         for _ in range(70):
             result = one.run(ids, cache=cache)
             cache, ids = result.cache, [int(np.argmax(one.logits(result.stream_TD[-1:])[0]))]
-            own += ids
-        chosen.append(own)
+            chosen_ids += ids
+        chosen.append(chosen_ids)
     assert chosen[0] == chosen[1]
     kinds = [key[0][0] for key in programs(model)]
     assert kinds.count("forward") == 3 and kinds.count("logits") == 1

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @contextmanager
 def two(
     *command: str,
-    own: tuple[Sequence[str], Sequence[str]] = ((), ()),
+    apart: tuple[Sequence[str], Sequence[str]] = ((), ()),
     devices: tuple[int, int] = (1, 1),
     **environment: str,
 ) -> Iterator[Running]:
@@ -36,7 +36,7 @@ def two(
         for number, count in enumerate(devices):
             flags = f"--xla_backend_optimization_level=0 --xla_force_host_platform_device_count={count}"
             started = subprocess.Popen(
-                [sys.executable, *command, *own[number], "--coordinator", address, "--process", f"{number}/2"],
+                [sys.executable, *command, *apart[number], "--coordinator", address, "--process", f"{number}/2"],
                 env={**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": str(ROOT), **environment},
                 text=True,
                 errors="replace",

@@ -75,19 +75,19 @@ def test_commands_answer_the_same(called: Program, smollm2: Model, command: tupl
         documents.append(ran.json)
     for document in documents:
         del document["provenance"]
-    assert_alike(*documents)
+    assert_same(*documents)
 
 
-def assert_alike(one: Any, other: Any) -> None:
+def assert_same(one: Any, other: Any) -> None:
     """The same texts and whole numbers; numbers with a fraction nearly."""
     if isinstance(one, dict):
         assert one.keys() == other.keys()
         for key in one.keys() - {"seconds"}:
-            assert_alike(one[key], other[key])
+            assert_same(one[key], other[key])
     elif isinstance(one, list):
         assert len(one) == len(other)
         for first, second in zip(one, other, strict=True):
-            assert_alike(first, second)
+            assert_same(first, second)
     elif isinstance(one, float):
         assert other == pytest.approx(one, rel=1e-3, abs=1e-3)
     else:

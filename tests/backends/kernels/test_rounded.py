@@ -105,13 +105,13 @@ def int8() -> Model:
 
 
 def test_a_model_says_how_far_off_it_is(int8: Model, smollm2: Model) -> None:
-    said = int8.provenance["rounding"]
-    ids = smollm2.tokenizer.encode_ids("The capital of France is the city of")[: said["tokens"]]  # type: ignore[union-attr]
+    stated = int8.provenance["rounding"]
+    ids = smollm2.tokenizer.encode_ids("The capital of France is the city of")[: stated["tokens"]]  # type: ignore[union-attr]
     a_TV, b_TV = (model.logits(model.run(ids).stream_TD) for model in (int8, smollm2))
-    assert said["largest"] == pytest.approx(np.abs(a_TV - b_TV).max(), rel=0.01)
-    assert said["relative"] == pytest.approx(np.linalg.norm(a_TV - b_TV) / np.linalg.norm(b_TV), rel=0.01)
-    assert 0.001 < said["relative"] < 0.1
-    assert said["same_best"] == (a_TV.argmax(-1) == b_TV.argmax(-1)).sum() > 5
+    assert stated["largest"] == pytest.approx(np.abs(a_TV - b_TV).max(), rel=0.01)
+    assert stated["relative"] == pytest.approx(np.linalg.norm(a_TV - b_TV) / np.linalg.norm(b_TV), rel=0.01)
+    assert 0.001 < stated["relative"] < 0.1
+    assert stated["same_best"] == (a_TV.argmax(-1) == b_TV.argmax(-1)).sum() > 5
 
 
 def test_streamed_it_gives_the_same(int8: Model) -> None:
