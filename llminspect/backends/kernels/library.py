@@ -10,18 +10,12 @@ from pathlib import Path
 from llminspect.errors import UserError
 
 _NUMBER, _SIZE, _ARRAY = ctypes.c_int, ctypes.c_ssize_t, ctypes.c_void_p
-_MATRIX = (_NUMBER, _ARRAY, _SIZE)
-"""A type's number in GGUF files, the blocks, the bytes of a row."""
-_RESULT = (_ARRAY, _SIZE, _SIZE, _SIZE)
-"""The numbers [N, O], O, and which rows of the matrix are taken: the first, and the one after the last."""
 _FUNCTIONS: dict[str, tuple[object, ...]] = {
     "arrange": (_NUMBER, _ARRAY, _SIZE, _SIZE, _ARRAY),
-    "few": (*_MATRIX, _ARRAY, _SIZE, _SIZE, *_RESULT),
     "pack": (_NUMBER, _ARRAY, _SIZE, _SIZE, _SIZE, _ARRAY),
     "write_pieces": (_NUMBER, _NUMBER, _ARRAY, _SIZE, _SIZE, _ARRAY),
-    "whole": (_NUMBER, *_MATRIX, _ARRAY, _SIZE, _SIZE, *_RESULT),
+    "multiply": (*[_NUMBER] * 4, _ARRAY, _SIZE, _ARRAY, _SIZE, _SIZE, _ARRAY, _SIZE, _ARRAY),
     "by_digits": (),
-    "many": (*_MATRIX, _ARRAY, _SIZE, _SIZE, _SIZE, *_RESULT, _ARRAY),
 }
 _ANSWERING = {"write_pieces", "by_digits"}
 REINSTALL = "pip install --force-reinstall --no-deps llminspect-cli, where there is a C compiler; or --kernels none"

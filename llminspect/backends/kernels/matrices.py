@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import cache
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +19,7 @@ from llminspect.model.settings import understood
 from llminspect.model.spec import expanded_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from llminspect.core.array import Array
     from llminspect.files.quant_types import NumberType
@@ -43,13 +41,15 @@ FEW = 4
 """Rows of x up to which the weights are only ever in registers."""
 UNIT, ARRANGED, DEEP, TALL, BESIDE = 64, 80, 512, 24, 32
 """As in products.c and pieces.h."""
+SOME, MANY, WHOLE = range(3)
+"""The ways to multiply, of `multiply` in products.c."""
 DIGITS = 3
 """In which x is as near to its float32 numbers as those are to the exact ones, measured by the largest of a block."""
 MOST = 1024
 """Rows of x that are multiplied at once: they are copied into another order."""
 
 WORTH_SHARING = 2_000_000
-"""Multiplications from which on a second thread saves more time than it takes to wake it."""
+"""Multiplications from which on a second thread saves more time than it takes to call it."""
 
 
 class Blocks(RowsOnDemand):
@@ -70,34 +70,24 @@ class Blocks(RowsOnDemand):
         y_NO = np.empty((len(x_NI), len(self)), np.float32)
         for start in range(0, len(x_NI), MOST):
             x, y = np.ascontiguousarray(x_NI[start : start + MOST]), y_NO[start : start + MOST]
-            self._shared(self._few(x, y) if len(x) <= FEW else self._many(x, y), len(x))
+            self._multiply(*self._arranged(x), x, y)
         return y_NO
 
-    def _few(self, x_NI: Array, y_NO: Array) -> Callable[[int, int], None]:
+    def _arranged(self, x_NI: Array) -> tuple[int, int, Array]:
+        """The way to multiply x, what that needs to know, and x as it wants it."""
         number, width = x_NI.shape
+        if number > FEW:
+            across = 8 if number <= 8 else 16
+            packed = np.empty(-(-number // across) * across * units(width) * UNIT, np.float32)
+            self._library.pack(self._kind.number, x_NI.ctypes.data, number, width, across, packed.ctypes.data)
+            return MANY, across, packed
         if number == 1 and self._quantized and self._library.by_digits():
             pieces, near = self._in_digits(DIGITS, x_NI)
             if near:
-                return self._whole(DIGITS, pieces, x_NI, y_NO)
+                return WHOLE, DIGITS, pieces
         arranged = np.empty(number * units(width) * ARRANGED, np.float32)
         self._library.arrange(self._kind.number, x_NI.ctypes.data, number, width, arranged.ctypes.data)
-        return lambda start, stop: self._library.few(
-            *self._matrix, arranged.ctypes.data, number, width, y_NO.ctypes.data, len(self), start, stop
-        )
-
-    def _many(self, x_NI: Array, y_NO: Array) -> Callable[[int, int], None]:
-        number, width = x_NI.shape
-        across = 8 if number <= 8 else 16
-        filled = -(-number // across) * across
-        packed = np.empty(filled * units(width) * UNIT, np.float32)
-        self._library.pack(self._kind.number, x_NI.ctypes.data, number, width, across, packed.ctypes.data)
-
-        def some(start: int, stop: int) -> None:
-            scratch = np.zeros(TALL * (DEEP + filled), np.float32)
-            sizes, out = (number, width, across), (y_NO.ctypes.data, len(self), start, stop)
-            self._library.many(*self._matrix, packed.ctypes.data, *sizes, *out, scratch.ctypes.data)
-
-        return some
+        return SOME, 0, arranged
 
     def _in_digits(self, digits: int, x_NI: Array) -> tuple[Array, bool]:
         """x as whole numbers, and whether all of it is as near as they can be (pieces.h)."""
@@ -108,11 +98,13 @@ class Blocks(RowsOnDemand):
         place, kind = (x_NI.ctypes.data, number, width, pieces.ctypes.data), self._kind.number
         return pieces, bool(self._library.write_pieces(digits, kind, *place))
 
-    def _whole(self, digits: int, pieces: Array, x_NI: Array, y_NO: Array) -> Callable[[int, int], None]:
-        sizes = x_NI.shape
-        return lambda start, stop: self._library.whole(
-            digits, *self._matrix, pieces.ctypes.data, *sizes, y_NO.ctypes.data, len(self), start, stop
-        )
+    def _multiply(self, way: int, more: int, arranged: Array, x_NI: Array, y_NO: Array) -> None:
+        rows, (number, width) = len(self), x_NI.shape
+        threads = self._threads if rows * width * number >= WORTH_SHARING else 1
+        scratch = np.zeros(threads * TALL * (DEEP + -(-number // more) * more) if way == MANY else 0, np.float32)
+        matrix = self._kind.number, self._blocks_OB.ctypes.data, self._blocks_OB.strides[0]
+        result = y_NO.ctypes.data, rows, scratch.ctypes.data
+        self._library.multiply(threads, way, more, *matrix, arranged.ctypes.data, number, width, *result)
 
     @property
     def _quantized(self) -> bool:
@@ -122,10 +114,6 @@ class Blocks(RowsOnDemand):
     def becoming(self, kind: type[Blocks]) -> Blocks | None:
         """The same matrix as another kind of it, where its file quantizes it in whole units."""
         return kind(self._kind, self._blocks_OB, self._threads) if self._quantized else None
-
-    @property
-    def _matrix(self) -> tuple[int | None, int, int]:
-        return self._kind.number, self._blocks_OB.ctypes.data, self._blocks_OB.strides[0]
 
     def _by_numpy(self, x_NI: Array) -> Array:
         y_NO = np.empty((len(x_NI), len(self)), np.result_type(x_NI, np.float32))
@@ -142,16 +130,6 @@ class Blocks(RowsOnDemand):
 
     def _decoded(self, start: int, stop: int) -> Array:
         return dequantize(self._kind.name, self._blocks_OB[start:stop]).reshape(stop - start, -1)
-
-    def _shared(self, work: Callable[[int, int], None], times: int) -> None:
-        """`work(start, stop)` for all rows, where that is much by several threads."""
-        rows = len(self)
-        number = self._threads if rows * self.shape[1] * times >= WORTH_SHARING else 1
-        cuts = [rows * part // number for part in range(number + 1)]
-        others = [_helpers(self._threads).submit(work, *ends) for ends in pairwise(cuts[1:])]
-        work(cuts[0], cuts[1])
-        for other in others:
-            other.result()
 
 
 class ExpertMatrices:
@@ -196,13 +174,6 @@ class ExpertMatrices:
         if any(Blocks(*part, self._threads).becoming(kind) is None for part in self._parts):
             return None
         return ExpertMatrices(self._name, self._parts, self._threads, self._checked, kind)
-
-
-@cache
-def _helpers(threads: int) -> Any:
-    from concurrent.futures import ThreadPoolExecutor
-
-    return ThreadPoolExecutor(threads - 1)
 
 
 def matrices(description: Description, finite: bool = True) -> dict[str, Any]:

@@ -11,6 +11,7 @@
    are and is the oracle of the tests. Vectors are GCC's and Clang's; where the compiler finds no instruction of its own,
    one is named for x86. */
 #include "blocks.h"
+#include "threads.h"
 
 enum {
   ARRANGED = 80, /* Numbers of x for a unit: 64 in its order, and twice 8 sums for what is added to each weight. */
@@ -72,7 +73,7 @@ INLINE void few_rows(const int kind, const int rows, const uint8_t *blocks, ptrd
 }
 
 /* x arranged times rows `start` to `stop` of the matrix, to those columns of out [rows, out_width]. */
-TARGET PUBLIC void few(int kind, const uint8_t *blocks, ptrdiff_t row_bytes, const float *x, ptrdiff_t rows,
+TARGET static void few(int kind, const uint8_t *blocks, ptrdiff_t row_bytes, const float *x, ptrdiff_t rows,
                        ptrdiff_t width, float *out, ptrdiff_t out_width, ptrdiff_t start, ptrdiff_t stop) {
   for (ptrdiff_t n = 0, number; n < rows; n += number) {
     const float *some = x + ARRANGED * n;
@@ -152,7 +153,7 @@ INLINE void many_rows(const int kind, const int across, const uint8_t *blocks, p
 
 /* x packed, 8 or 16 across, times rows `start` to `stop` of the matrix, to those columns of out [rows, out_width].
    `scratch`: TALL · (DEEP + rows filled up) numbers, 0 at first, of this call alone. */
-TARGET PUBLIC void many(int kind, const uint8_t *blocks, ptrdiff_t row_bytes, const float *x, ptrdiff_t rows,
+TARGET static void many(int kind, const uint8_t *blocks, ptrdiff_t row_bytes, const float *x, ptrdiff_t rows,
                         ptrdiff_t width, ptrdiff_t across, float *out, ptrdiff_t out_width, ptrdiff_t start,
                         ptrdiff_t stop, float *scratch) {
 #define OF(KIND, ACROSS)                   \
@@ -165,6 +166,40 @@ TARGET PUBLIC void many(int kind, const uint8_t *blocks, ptrdiff_t row_bytes, co
 }
 
 #include "whole.c"
+
+/* -- By several threads -------------------------------------------------------------------------------------------- */
+
+enum { SOME, MANY, WHOLE }; /* Rows of x that were arranged, packed, or written as pieces. */
+
+typedef struct {
+  int way, more, kind; /* More: how many across, or digits. */
+  const uint8_t *blocks;
+  ptrdiff_t row_bytes;
+  const void *x;
+  ptrdiff_t rows, width;
+  float *out;
+  ptrdiff_t out_width;
+  float *scratch;
+} product;
+
+static void part(const void *job, int thread, ptrdiff_t start, ptrdiff_t stop) {
+  const product *p = job;
+  if (p->way == SOME) few(p->kind, p->blocks, p->row_bytes, p->x, p->rows, p->width, p->out, p->out_width, start, stop);
+  if (p->way == WHOLE)
+    whole(p->more, p->kind, p->blocks, p->row_bytes, p->x, p->rows, p->width, p->out, p->out_width, start, stop);
+  if (p->way == MANY) {
+    float *its = p->scratch + thread * TALL * (DEEP + (p->rows + p->more - 1) / p->more * p->more);
+    many(p->kind, p->blocks, p->row_bytes, p->x, p->rows, p->width, p->more, p->out, p->out_width, start, stop, its);
+  }
+}
+
+/* x, arranged in one of the ways, times the matrix, to out [rows, out_width]; with `scratch` as of `many` for each thread. */
+PUBLIC void multiply(int threads, int way, int more, int kind, const uint8_t *blocks, ptrdiff_t row_bytes, const void *x,
+                     ptrdiff_t rows, ptrdiff_t width, float *out, ptrdiff_t out_width, float *scratch) {
+  const product job = {way, more, kind, blocks, row_bytes, x, rows, width, out, out_width, scratch};
+  const ptrdiff_t parts = 8 * threads, least = 2 * TALL, step = (out_width / parts + least - 1) / least * least;
+  in_threads(threads, part, &job, out_width, step < least ? least : step);
+}
 
 /* -- As a library -------------------------------------------------------------------------------------------------- */
 

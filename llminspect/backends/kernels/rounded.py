@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llminspect.backends.kernels.matrices import Blocks
+from llminspect.backends.kernels.matrices import WHOLE, Blocks
 from llminspect.errors import ModelError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
@@ -24,11 +24,9 @@ PROBED = 8
 class RoundedBlocks(Blocks):
     """The same matrix; float32 x is rounded before it is multiplied with."""
 
-    def _few(self, x_NI: Array, y_NO: Array) -> Callable[[int, int], None]:
+    def _arranged(self, x_NI: Array) -> tuple[int, int, Array]:
         pieces, _ = self._in_digits(1, x_NI)
-        return self._whole(1, pieces, x_NI, y_NO)
-
-    _many = _few
+        return WHOLE, 1, pieces
 
 
 def rounded(exact: Model, in_blocks: Mapping[str, Any]) -> Model:

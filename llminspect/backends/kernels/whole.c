@@ -238,7 +238,7 @@ INLINE void whole_rows(const int kind, const int digits, const int rows, const u
 }
 
 /* x as pieces times rows `start` to `stop` of the matrix, to those columns of out [rows, out_width]. */
-TARGET PUBLIC void whole(int digits, int kind, const uint8_t *blocks, ptrdiff_t row_bytes, const uint8_t *x,
+TARGET static void whole(int digits, int kind, const uint8_t *blocks, ptrdiff_t row_bytes, const uint8_t *x,
                          ptrdiff_t rows, ptrdiff_t width, float *out, ptrdiff_t out_width, ptrdiff_t start,
                          ptrdiff_t stop) {
   const ptrdiff_t piece = piece_bytes(digits);

@@ -16,17 +16,20 @@ static void tried(int kind, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t number) {
   uint8_t *blocks = filled((size_t)(rows * row_bytes), 1);
   float *x = filled((size_t)(number * width) * 4, 0), *out = filled((size_t)(number * rows) * 4, 0);
   float *arranged = filled((size_t)(number * units(width) * ARRANGED) * 4, 0), *packed = filled((size_t)(padded * columns) * 4, 0);
-  float *scratch = filled((size_t)(TALL * (DEEP + padded)) * 4, 0);
+  float *scratch = filled((size_t)(2 * TALL * (DEEP + padded)) * 4, 0);
   for (ptrdiff_t i = 0; i < number * width; i++) x[i] = (float)(i % 7) - 3;
   arrange(kind, x, number, width, arranged);
   few(kind, blocks, row_bytes, arranged, number, width, out, rows, 0, rows);
   pack(kind, x, number, width, across, packed);
   many(kind, blocks, row_bytes, packed, number, width, across, out, rows, rows / 3, rows, scratch);
+  multiply(2, SOME, 0, kind, blocks, row_bytes, arranged, number, width, out, rows, scratch);
+  multiply(2, MANY, (int)across, kind, blocks, row_bytes, packed, number, width, out, rows, scratch);
   if (!plain(kind) && width % UNIT == 0) {
     for (int digits = 1; digits <= 3; digits += 2) {
       uint8_t *written = filled((size_t)(number * width / UNIT * piece_bytes(digits)), 0);
       write_pieces(digits, kind, x, number, width, written);
       whole(digits, kind, blocks, row_bytes, written, number, width, out, rows, rows / 3, rows);
+      multiply(2, WHOLE, digits, kind, blocks, row_bytes, written, number, width, out, rows, scratch);
       free(written);
     }
   }

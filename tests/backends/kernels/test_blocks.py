@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,6 +65,24 @@ def test_several_threads_give_what_one_gives() -> None:
         alone = Blocks(COMPILED["Q4_1"], raw, 1).products(x_NI)
         for threads in (2, 3):
             assert np.array_equal(Blocks(COMPILED["Q4_1"], raw, threads).products(x_NI), alone)
+
+
+def test_threads_serve_several_callers_and_the_child_of_a_fork() -> None:
+    """Who finds the threads at work multiplies alone; a child process has none of its parent's, and starts its own."""
+    raw = random_blocks("Q4_0", WORTH_SHARING // 64 + 1, 2)
+    matrix, x_NI = Blocks(COMPILED["Q4_0"], raw, 3), np.random.default_rng(0).normal(size=(1, 64)).astype(np.float32)
+    expected_NO = matrix.products(x_NI)
+    with ThreadPoolExecutor(4) as callers:
+        for got_NO in callers.map(lambda _: matrix.products(x_NI), range(40)):
+            assert np.array_equal(got_NO, expected_NO)
+    if hasattr(os, "fork"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # Of processes with several threads that fork.
+            child = os.fork()
+        if child == 0:
+            os._exit(0 if np.array_equal(matrix.products(x_NI), expected_NO) else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    assert np.array_equal(matrix.products(x_NI), expected_NO)
 
 
 def test_more_rows_than_are_multiplied_at_once() -> None:
