@@ -270,4 +270,6 @@ def read_sizes(settings: Settings, keys: Mapping[str, str], **known: int) -> Siz
     Where neither says otherwise each head has a key and a value of its own, and D / H numbers.
     """
     found = {letter: settings.whole(key) for letter, key in keys.items() if letter not in known} | known
+    if "D" in keys and "E" not in found and found["D"] < found["H"]:
+        raise settings.wrong(keys["D"], f"at least {found['H']}, as many as heads")
     return Sizes(**{"K": found["H"], "E": found["D"] // (found["H"] or 1), "V": settings.whole("vocab_size"), **found})

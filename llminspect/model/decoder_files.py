@@ -42,6 +42,8 @@ FEED_FORWARD = ("feedforward.gate", *UNGATED)
 
 def sizes_from_huggingface(settings: Settings, width_key: str = "intermediate_size", experts: int = 0) -> Sizes:
     width, heads = settings.whole("hidden_size"), settings.whole("num_attention_heads")
+    if width < heads and settings.get("head_dim") is None:
+        raise settings.wrong("hidden_size", f"at least {heads}, as many as heads, where there is no head_dim")
     shared, head_width = settings.whole("num_key_value_heads", heads), settings.whole("head_dim", width // heads)
     return read_sizes(settings, {**HUGGINGFACE, "F": width_key}, K=shared, E=head_width, X=experts)
 

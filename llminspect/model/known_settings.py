@@ -90,10 +90,24 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("key_multiplier", "lm_head_multiplier"), _POSITIVE),
     **dict.fromkeys(("attention_in_multiplier", "attention_out_multiplier"), _POSITIVE),
     **dict.fromkeys(("ssm_in_multiplier", "ssm_out_multiplier"), _POSITIVE),
-    "block_ffn_dim_multiplier": _POSITIVE,
+    **dict.fromkeys(("block_ffn_dim_multiplier", "short_factor", "long_factor"), _POSITIVE),
     **dict.fromkeys(("scale_emb", "scale_depth", "dim_model_base"), _POSITIVE),
     **dict.fromkeys(("routed_scaling_factor", "expert_weights_scale", "route_scale"), _POSITIVE),
     "rope.scaling.yarn_log_multiplier": (0.0, 1e6),
     "swiglu_alpha": (-1e6, 1e6),
 }
 """The least and the most that each number may be; a wider one would leave float32 or divide by nothing."""
+
+LISTS = frozenset(
+    """
+    layer_types mlp_layer_types no_rope_layers mlp_only_layers short_factor long_factor attention_types full_attn_idxs
+    attn_layer_indices time_step_limit
+    """.split()
+)
+WHOLE = frozenset(
+    """
+    pad_token_id mask_token_id max_window_layers first_k_dense_replace num_dense_layers num_nextn_predict_layers
+    num_mtp_layers leading_dense_block_count nextn_predict_layers expert_count expert_shared_count n_shared_experts
+    """.split()
+)
+"""Keys that hold a list, and those that hold a whole number, wherever they are read and not null."""

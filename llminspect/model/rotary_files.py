@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from llminspect.core.rotary import (
     Dynamic,
@@ -30,7 +31,8 @@ def from_huggingface(settings: Settings, head_width: int, context: int) -> Rotar
     if not settings.get("rope_scaling") and stated is not None:
         return from_parameters(settings.under("rope_parameters"), settings, head_width, context)
     base, width = settings.number("rope_theta"), _turned(settings, head_width)
-    return Rotary(width, base, older_scaling(settings, base, context))
+    plain = Rotary(width, base)
+    return replace(plain, scaling=older_scaling(settings, plain, context))
 
 
 def _turned(settings: Settings, head_width: int, otherwise: float = 1.0) -> int:
@@ -38,7 +40,8 @@ def _turned(settings: Settings, head_width: int, otherwise: float = 1.0) -> int:
     width = int(head_width * settings.number("partial_rotary_factor", otherwise))
     if width < 2 or width % 2:
         raise ModelError(
-            f"{settings.where}: {width} of the {head_width} numbers of a head are turned, and not in pairs"
+            f"{settings.where}: {width} of the {head_width} numbers of a head (head_dim) are turned, and not in pairs",
+            "partial_rotary_factor says how many of them are",
         )
     return width
 
@@ -60,13 +63,13 @@ def two_rotations(
     return local, everywhere
 
 
-def older_scaling(settings: Settings, base: float, context: int) -> Scaling | None:
+def older_scaling(settings: Settings, plain: Rotary, context: int) -> Scaling | None:
     """From `rope_scaling`, whose kind is called `type` or `rope_type`."""
     if not settings.get("rope_scaling"):
         return None
     inner = settings.under("rope_scaling")
-    found = _scaling(inner, settings, context)
-    inner.only("rope_theta", base)
+    found = _scaling(inner, settings, plain, context)
+    inner.only("rope_theta", plain.base)
     inner.done()
     return found
 
@@ -82,29 +85,30 @@ def from_parameters(
     whole = inner.get("rope_type") == "proportional"
     width = head_width if whole else _turned(inner, head_width, outer.number("partial_rotary_factor", 1.0))
     base = inner.number("rope_theta", outer.number(base_key))
-    scaling = _scaling(inner, outer, context)
+    plain = Rotary(width, base)
+    scaling = _scaling(inner, outer, plain, context)
     inner.done()
-    return Rotary(width, base, scaling)
+    return replace(plain, scaling=scaling)
 
 
-def _scaling(inner: Settings, outer: Settings, context: int) -> Scaling | None:
+def _scaling(inner: Settings, outer: Settings, plain: Rotary, context: int) -> Scaling | None:
     kind = "type" if inner.get("rope_type") is None and inner.get("type") is not None else "rope_type"
-    make: Callable[[Settings, Settings, int], Scaling | None] = inner.one_of(kind, SCALINGS)
+    make = inner.one_of(kind, SCALINGS)
     if kind == "rope_type":
         inner.only("type", inner.get("rope_type"))
-    return make(inner, outer, context)
+    return make(inner, outer, plain, context)
 
 
-def _proportional(inner: Settings, _: Settings, __: int) -> Scaling:
+def _proportional(inner: Settings, *_: Any) -> Scaling:
     return Proportional(inner.number("partial_rotary_factor", 1.0), inner.number("factor", 1.0))
 
 
-def _dynamic(inner: Settings, _: Settings, context: int) -> Scaling:
+def _dynamic(inner: Settings, _: Settings, __: Rotary, context: int) -> Scaling:
     inner.only("original_max_position_embeddings", context)
     return Dynamic(inner.number("factor"), context)
 
 
-def _llama3(inner: Settings, _: Settings, __: int) -> Scaling:
+def _llama3(inner: Settings, *_: Any) -> Scaling:
     low, high = inner.number("low_freq_factor"), inner.number("high_freq_factor")
     if not low < high:
         raise inner.wrong("high_freq_factor", f"more than low_freq_factor, {low:g}")
@@ -116,7 +120,9 @@ def _llama3(inner: Settings, _: Settings, __: int) -> Scaling:
     )
 
 
-def _yarn(inner: Settings, _: Settings, context: int) -> Scaling:
+def _yarn(inner: Settings, outer: Settings, plain: Rotary, context: int) -> Scaling:
+    if plain.base == 1:
+        raise (inner if "rope_theta" in inner.values else outer).wrong("rope_theta", "more than 1")
     original = inner.whole("original_max_position_embeddings", context)
     factor = inner.number("factor", context / original)
     gain = yarn_gain(factor)
@@ -133,16 +139,16 @@ def _yarn(inner: Settings, _: Settings, context: int) -> Scaling:
     )
 
 
-def _long(inner: Settings, outer: Settings, context: int) -> Scaling:
+def _long(inner: Settings, outer: Settings, plain: Rotary, context: int) -> Scaling:
     # The length in training stands inside, or beside, the settings of the rotation.
     original = inner.get("original_max_position_embeddings") or outer.whole("original_max_position_embeddings")
     outer.only("original_max_position_embeddings", original)
     stretch = inner.number("factor", context / original)
-    short, long = (tuple(map(float, inner.need(key))) for key in ("short_factor", "long_factor"))
+    short, long = (inner.numbers(key, plain.width // 2) for key in ("short_factor", "long_factor"))
     return LongRope(short, long, original, inner.number("attention_factor", long_rope_gain(stretch, original)))
 
 
-SCALINGS: dict[str, Callable[[Settings, Settings, int], Scaling | None]] = {
+SCALINGS: dict[str, Callable[[Settings, Settings, Rotary, int], Scaling | None]] = {
     "default": lambda *_: None,
     "linear": lambda inner, *_: Linear(inner.number("factor")),
     "proportional": _proportional,
@@ -167,6 +173,8 @@ def from_gguf(settings: Settings, head_width: int, context: int) -> Rotary:
     factor = settings.number("rope.scaling.factor")
     if kind == "linear":
         return Rotary(width, base, Linear(factor))
+    if base == 1:
+        raise settings.wrong("rope.freq_base", "more than 1")
     original = settings.whole("rope.scaling.original_context_length", context)
     fast, slow = (
         settings.number(f"rope.scaling.yarn_beta_{end}", usual) for end, usual in (("fast", 32.0), ("slow", 1.0))

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llminspect.errors import ModelError, as_json
-from llminspect.model.known_settings import HARMLESS, MAY_BE_OFF, RANGES, says_nothing
+from llminspect.model.known_settings import HARMLESS, LISTS, MAY_BE_OFF, RANGES, WHOLE, says_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -76,6 +76,10 @@ class Settings:
         """The value, or `default` where there is none."""
         self._read.add(key)
         value = self.values.get(key, self.defaults.get(key))
+        if key in LISTS and not isinstance(value, list | None):
+            raise self.wrong(key, "a list")
+        if key in WHOLE and (isinstance(value, bool) or not isinstance(value, int | None)):
+            raise self.wrong(key, "a whole number")
         return default if value is None else value
 
     def need(self, key: str, default: Any = None) -> Any:
@@ -115,6 +119,14 @@ class Settings:
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
             raise self.wrong(key, f"a number from {low:g} to {high:g}")
         return float(value)
+
+    def numbers(self, key: str, many: int) -> tuple[float, ...]:
+        """So many numbers above 0, each within the range of the key."""
+        value, (low, high) = self.need(key), RANGES[key]
+        fit = [not isinstance(one, bool) and isinstance(one, int | float) and low <= one <= high for one in value]
+        if len(value) != many or not all(fit):
+            raise self.wrong(key, f"{many} numbers from {low:g} to {high:g}")
+        return tuple(map(float, value))
 
     def one_of(self, key: str, known: Mapping[str, Value], default: str | None = None) -> Value:
         """What `known` has for the value."""

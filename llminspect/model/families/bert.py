@@ -76,7 +76,7 @@ DISTILBERT_KEYS = {"L": "n_layers", "D": "dim", "H": "n_heads", "F": "hidden_dim
 def bert_from_huggingface(settings: Settings, counts_from_padding: bool) -> BertConfig:
     settings.skip(*UNREAD)
     positions = settings.whole("max_position_embeddings")
-    padding_id = int(settings.need("pad_token_id")) if counts_from_padding else None
+    padding_id = settings.need("pad_token_id") if counts_from_padding else None
     if padding_id is not None and not 0 <= padding_id < positions - 1:
         raise settings.wrong("pad_token_id", f"0 to {positions - 2}: positions count from after it")
     settings.only("position_embedding_type", "absolute")

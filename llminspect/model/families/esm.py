@@ -50,7 +50,7 @@ def from_huggingface(settings: Settings) -> EsmConfig:
         tied=settings.flag("tie_word_embeddings"),
         rotary=Rotary(sizes.E, base) if turned else None,
         norm_before=settings.flag("emb_layer_norm_before"),
-        blanked_id=int(settings.need("mask_token_id")) if blanks else None,
+        blanked_id=settings.need("mask_token_id") if blanks else None,
     )
 
 

@@ -35,8 +35,8 @@ class MptConfig(Config):
 
 def from_huggingface(settings: Settings) -> MptConfig:
     width = settings.whole("d_model")
-    keys = {"L": "n_layers", "H": "n_heads", "context": "max_seq_len"}
-    sizes = read_sizes(settings, keys, D=width, F=4 * width)
+    keys = {"L": "n_layers", "D": "d_model", "H": "n_heads", "context": "max_seq_len"}
+    sizes = read_sizes(settings, keys, F=4 * width)
     for key, value in (("expansion_ratio", 4), ("no_bias", True), ("logit_scale", None)):
         settings.only(key, value)
     settings.skip("learned_pos_emb", "embedding_fraction", "init_device", "emb_pdrop", "resid_pdrop", "verbose")

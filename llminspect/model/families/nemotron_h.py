@@ -105,9 +105,14 @@ def from_gguf(settings: files.Settings) -> files.DecoderConfig:
     settings.skip("attention.layer_norm_epsilon")  # The norms are of the other kind, whose ε is stated beside it.
     attending, key = state_files.attending_of_gguf(settings), "feed_forward_length"
     stated, layers = settings.need(key), settings.whole("block_count")
-    if not isinstance(stated, list) or len(stated) != layers or not all(type(width) is int for width in stated):
+    stated = [stated] * layers if type(stated) is int else stated
+    if (
+        not isinstance(stated, list)
+        or len(stated) != layers
+        or not all(type(width) is int and width >= 0 for width in stated)
+    ):
         raise settings.wrong(key, f"a number, or 0, for each of {layers} layers")
-    settings.values = {**settings.values, key: max(stated)}
+    settings.values = {**settings.values, key: max(stated) or 1}
     mixing = bool(settings.get("expert_count"))
     if mixing:
         width, latent = settings.whole("expert_shared_feed_forward_length"), settings.get("moe_latent_size")
@@ -115,6 +120,8 @@ def from_gguf(settings: files.Settings) -> files.DecoderConfig:
         config = mixtures.from_gguf(settings, router=router, unit=Glu("relu_squared"))
     else:
         config = files.from_gguf(settings, unit=Glu("relu_squared"))
+    if not any(stated):  # No layer has such a step.
+        config = replace(config, sizes=replace(config.sizes, F=0))
     fed = "moe" if mixing else "mlp"
     kinds = [
         "full_attention" if index in attending else fed if stated[index] else "linear_attention"

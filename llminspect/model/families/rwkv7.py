@@ -55,7 +55,7 @@ def from_huggingface(settings: files.Settings) -> RwkvConfig:
     values = settings.get("value_dim")
     if values not in (None, width, [width] * layers):
         raise settings.wrong("value_dim", f"{width}, the width of the model, in each layer")
-    if width % head:
+    if not head or width % head:
         raise settings.wrong("head_dim", f"a divisor of {width}, the width of the model")
     ranks = []
     for name, times in zip(RANKS, USUAL, strict=True):
