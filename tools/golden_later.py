@@ -165,13 +165,17 @@ OLDER = [
         )
         for name, settings in (("opt", {}), ("opt-after", {"do_layer_norm_before": False, "enable_bias": False}))
     ),
-    Family(
-        "bloom",
-        eager(t.BloomConfig, vocab_size=83, hidden_size=24, n_layer=3, n_head=3),
-        t.BloomForCausalLM,
-        layers=lambda model: model.transformer.h,
-        tokens=23,
-        vocabulary=83,
+    *(
+        Family(
+            name,
+            eager(t.BloomConfig, vocab_size=83, hidden_size=24, n_layer=3, n_head=3, **more),
+            t.BloomForCausalLM,
+            kind,
+            layers=lambda model: model.transformer.h,
+            tokens=23,
+            vocabulary=83,
+        )
+        for name, kind, more in (("bloom", "decoder", {}), ("bloom-both-ways", "both-ways", {"is_causal": False}))
     ),
 ]
 

@@ -66,6 +66,8 @@ def head_width(random: Random) -> Settings:
 def rope(random: Random, width: int, context: int, partial: bool = False) -> Settings:
     """One of the ways in which published models slow their rotation."""
     kind = random.choice(("default", "default", "linear", "dynamic", "llama3", "yarn"))
+    if kind == "dynamic" and width <= (8 if partial else 2):  # Its base grows by a power of width / (width − 2).
+        kind = "linear"
     found: Settings = {"rope_type": kind, "rope_theta": random.choice(BASES)}
     if partial and random.random() < 0.5:
         found["partial_rotary_factor"] = random.choice([share for share in (0.25, 0.5, 1.0) if width * share % 2 == 0])

@@ -110,6 +110,10 @@ def drawing(name: str) -> Callable[[Random], Draw]:
     def draw(random: Random) -> Draw:
         prefix, choices = ENCODERS[name]
         found = SIZES | perhaps(random, **choices) | perhaps(random, tie_word_embeddings=SWITCH)
+        if name == "albert" and "num_hidden_groups" in found:
+            found["num_hidden_groups"] = min(found["num_hidden_groups"], found["num_hidden_layers"])
+        if name == "deberta":
+            found["pos_att_type"] = random.choice(choices["pos_att_type"])
         head = random.choice(LIMITS.get(name, HEADS))
         if head in HEADS[1:3]:
             found["num_labels"] = random.choice((1, 2, 5))

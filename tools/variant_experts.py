@@ -8,7 +8,7 @@ from typing import Any
 
 import transformers as t
 from variant_draw import ACTIVATIONS, Draw, grouped, head_width, perhaps, with_rope
-from variant_later import FACTOR, SWITCH
+from variant_later import FACTOR, SELDOM, SWITCH
 
 MULTIPLIERS = ("attention_multiplier", "embedding_multiplier", "residual_multiplier", "logits_scaling")
 GRANITE = {"attention_bias": SWITCH, **dict.fromkeys(MULTIPLIERS, FACTOR)}
@@ -45,7 +45,7 @@ EXPERTS: dict[str, tuple[Any, Any, str, str, dict[str, tuple[Any, ...]]]] = {
         "moe_num_experts",
         "moe_k",
         {
-            "use_bias": SWITCH,
+            "use_bias": SELDOM,
             "moe_num_shared_experts": (0, 1, 2),
             "moe_layer_start_index": (0, 1),
             "moe_layer_end_index": (-1, 1),
@@ -133,6 +133,8 @@ def drawing(name: str) -> Callable[[Random], Draw]:
             found |= {count: 2 * groups * random.randint(1, 2), "n_group": groups}
             found |= {"topk_group": random.randint(1, groups), chosen: random.randint(1, 2)}
             found["n_shared_experts"] = random.choice((1, 2))
+        if "first_k_dense_replace" in found:
+            found["first_k_dense_replace"] = min(found["first_k_dense_replace"], found["num_hidden_layers"])
         if name not in OF_D:
             found |= {"head_dim": 8} | head_width(random)
         if name == "phimoe":  # The reference has no rotation for it that is slowed but by two gains.

@@ -13,7 +13,6 @@ import golden_masking
 import transformers as t
 import variant_latent
 import variant_settings
-from golden_later import EYE, QWEN_EYE
 from variant_draw import (
     ACTIVATIONS,
     BASES,
@@ -69,7 +68,7 @@ def drawing(name: str) -> Callable[[Random], Draw]:
                 del found["sliding_window"]
         found = with_rope(random, found)
         if name == "olmo3" and "rope_parameters" in found:  # Whose layers with a window never slow their rotation.
-            local = {"rope_type": "default", "rope_theta": random.choice(BASES)}
+            local = {"rope_type": "default", "rope_theta": random.choice((*BASES, 500_000.0, 500_000.0))}
             found["rope_parameters"] = {"full_attention": found["rope_parameters"], "sliding_attention": local}
         return Draw(name, config(**found), model)
 
@@ -202,72 +201,6 @@ def filling(name: str) -> Callable[[Random], Draw]:
     return draw
 
 
-CLIP = {**EYE, "patch_size": 4, "model_type": "clip_vision_model"}
-SIGLIP = {**EYE, "patch_size": 4, "model_type": "siglip_vision_model"}
-DEEP = {"depth": 1, "hidden_size": 8, "intermediate_size": 10, "num_heads": 2, "patch_size": 4}
-MORE_DEEP = {**DEEP, "num_position_embeddings": 16, "deepstack_visual_indexes": [0]}
-TEXTS = (variant_settings.llama, variant_settings.mistral, variant_settings.qwen2, variant_settings.qwen3)
-PICTURES: dict[str, tuple[str, tuple[Callable[[Random], Draw], ...], Settings]] = {
-    "llava": ("Llava", TEXTS, CLIP),
-    "llava_next": ("LlavaNext", TEXTS, CLIP),
-    "llava_onevision": ("LlavaOnevision", TEXTS, SIGLIP),
-    "vipllava": ("VipLlava", TEXTS, {**CLIP, "num_hidden_layers": 2}),
-    "mistral3": ("Mistral3", TEXTS, {**EYE, "patch_size": 4, "model_type": "pixtral"}),
-    "smolvlm": ("SmolVLM", TEXTS[:1], {**EYE, "patch_size": 4}),
-    "idefics3": ("Idefics3", TEXTS[:1], {**EYE, "patch_size": 4}),
-    "gemma3": ("Gemma3", (variant_settings.gemma3,), SIGLIP),
-    "paligemma": ("PaliGemma", (variant_settings.gemma, variant_settings.gemma2), SIGLIP),
-    "qwen2_vl": ("Qwen2VL", (variant_settings.qwen2,), QWEN_EYE),
-    "qwen2_5_vl": ("Qwen2_5_VL", (variant_settings.qwen2,), DEEP),
-    "qwen3_vl": ("Qwen3VL", (variant_settings.qwen3,), MORE_DEEP),
-    "qwen3_vl_moe": ("Qwen3VLMoe", (variant_settings.qwen3_moe,), MORE_DEEP),
-}
-NOT_ITS = ("model_type", "architectures", "dtype", "transformers_version", "bos_token_id", "eos_token_id")
-
-
-def with_pictures(name: str) -> Callable[[Random], Draw]:
-    """The text part of a model that sees pictures as well, which has a small eye here."""
-
-    def draw(random: Random) -> Draw:
-        prefix, texts, eye = PICTURES[name]
-        text = random.choice(texts)(random).config.to_dict()
-        kind, width = text["model_type"], text["hidden_size"]
-        text = {key: value for key, value in text.items() if key not in NOT_ITS}
-        if name.startswith("qwen"):
-            pairs = (text.get("head_dim") or width // text["num_attention_heads"]) // 2
-            first = random.randint(0, pairs)
-            parts = [first, random.randint(0, pairs - first)]
-            rope = {"rope_type": "default", "rope_theta": 90.0, "mrope_section": [*parts, pairs - sum(parts)]}
-            text["rope_parameters"] = rope | ({"mrope_interleaved": True} if name.startswith("qwen3") else {})
-            eye = (
-                {**eye, "out_hidden_size": width}
-                if name != "qwen2_vl"
-                else {**eye, "hidden_size": width, "mlp_ratio": 2}
-            )
-        else:
-            text["model_type"] = kind
-        if name != "gemma3" and "use_sliding_window" not in text and name.startswith("qwen3"):
-            text.pop("layer_types", None)
-        tied = perhaps(random, tie_word_embeddings=SWITCH)
-        config = getattr(t, f"{prefix}Config")(text_config=text, vision_config=eye, image_token_id=39, **tied)
-        return Draw(name, config, getattr(t, f"{prefix}ForConditionalGeneration"))
-
-    draw.__name__ = name
-    return draw
-
-
-UNDRAWN = {
-    **dict.fromkeys(
-        (
-            *("deepseek_vl", "got_ocr2", "idefics2", "internvl", "janus", "lfm2_vl", "lighton_ocr"),
-            *("llava_next_video", "ovis2", "video_llava"),
-        ),
-        "its text part is that of a kind which is drawn, under a name of `text_part.FRONTS`",
-    ),
-    **dict.fromkeys(("gemma3n", "gemma4", "qwen3_5", "qwen3_5_moe"), "its text part is drawn by itself"),
-}
-"""Kinds without a drawing, and why."""
-
 V3 = next(make for make in variant_latent.FAMILIES if make.__name__ == "deepseek_v3")
 FAMILIES = (
     *(drawing(name) for name in GROWN),
@@ -283,5 +216,4 @@ FAMILIES = (
     deepseek,
     filling("dream"),
     filling("llada"),
-    *(with_pictures(name) for name in PICTURES),
 )

@@ -25,7 +25,7 @@ KIN: dict[str, tuple[str, dict[str, tuple[Any, ...]]]] = {
         "Deberta",
         {
             "relative_attention": SWITCH,
-            "pos_att_type": (["p2c", "c2p"], ["c2p"], ["p2c"], "c2p|p2c", None),
+            "pos_att_type": (["p2c", "c2p"], ["c2p"], ["p2c"], "c2p|p2c"),
             "max_relative_positions": (-1, 5, 20),
             "position_biased_input": SWITCH,
             "type_vocab_size": (0, 2),
@@ -38,7 +38,7 @@ KIN: dict[str, tuple[str, dict[str, tuple[Any, ...]]]] = {
             "relative_attention": SWITCH,
             "position_biased_input": SWITCH,
             "position_buckets": (8, -1),
-            "pos_att_type": (["p2c", "c2p"], []),
+            "pos_att_type": (["p2c", "c2p"], ["c2p"]),
         },
     ),
     "jina_embeddings_v3": ("JinaEmbeddingsV3", {}),
@@ -64,6 +64,8 @@ def drawing(name: str) -> Callable[[Random], Draw]:
     def draw(random: Random) -> Draw:
         prefix, choices = KIN[name]
         found = sized(random) | perhaps(random, **choices) | perhaps(random, tie_word_embeddings=SWITCH)
+        if "pos_att_type" in choices:  # Nothing is published that has places and does not look at them.
+            found["pos_att_type"] = random.choice(choices["pos_att_type"])
         if name == "luke":
             found |= {"entity_vocab_size": 3, "entity_emb_size": 2}
         if name == "deberta-convolution":

@@ -10,6 +10,8 @@ import transformers as t
 from variant_draw import ACTIVATIONS, EPSILONS, Draw, grouped, head_width, layer_types, perhaps, with_rope
 
 SWITCH = (True, False)
+SELDOM = (False, False, False, False, True)
+"""What no published model has, and is refused."""
 BIASES = {"attention_bias": SWITCH, "mlp_bias": SWITCH}
 SQUARED = {"hidden_act": ("relu2", "silu", "gelu")}
 FACTOR = (0.3, 1.0, 2.5)
@@ -81,9 +83,11 @@ def drawing(name: str) -> Callable[[Random], Draw]:
         if name in LAYER_NORMS:
             found[LAYER_NORMS[name]] = random.choice(EPSILONS)
         if name not in OF_D:
-            found |= {"head_dim": 8} | head_width(random) if name in PARTIAL else head_width(random)
+            found |= {"head_dim": random.choice((8, 16))} if name in PARTIAL else head_width(random)
         if name == "persimmon":
             del found["num_key_value_heads"]
+        if name in PARTIAL and name in OF_D:  # Of which a quarter or a half is turned, in pairs.
+            found["hidden_size"] = found["num_attention_heads"] * 8
         if "sliding_window" in choices and name != "starcoder2":
             found |= layer_types(random, found["num_hidden_layers"])
         return Draw(name, config(**with_rope(random, found, partial=name in PARTIAL)), model)

@@ -8,10 +8,8 @@ from typing import Any
 
 import transformers as t
 from variant_draw import ACTIVATIONS, EPSILONS, Draw, Settings, perhaps, rope
+from variant_later import SELDOM, SWITCH
 
-SWITCH = (True, False)
-SELDOM = (False, False, False, False, True)
-"""What no published model has, and is refused."""
 ENDS = {"bos_token_id": 1, "eos_token_id": 2}
 
 
@@ -100,7 +98,7 @@ def mpt(random: Random) -> Draw:
     found: Settings = {"vocab_size": random.randint(40, 140), "d_model": heads * width, "n_heads": heads}
     found |= {"n_layers": random.randint(1, 2), "max_seq_len": 64} | perhaps(random, layer_norm_epsilon=EPSILONS)
     found |= perhaps(random, tie_word_embeddings=SWITCH, expansion_ratio=(4,), no_bias=(True,))
-    attention = perhaps(random, clip_qkv=(None, 0.7, 6), softmax_scale=(None, 0.3), alibi=(True,))
+    attention = perhaps(random, clip_qkv=(None, 0.7, 6.0), softmax_scale=(None, 0.3), alibi=(True,))
     attention |= perhaps(random, alibi_bias_max=(8,), attn_impl=("torch", "triton"), qk_ln=(False,))
     if attention or random.random() < 0.5:
         found["attn_config"] = attention
@@ -122,7 +120,7 @@ def opt(random: Random) -> Draw:
     found |= {"num_hidden_layers": random.randint(1, 2), "num_attention_heads": heads, "max_position_embeddings": 64}
     found |= perhaps(random, activation_function=ACTIVATIONS, do_layer_norm_before=SWITCH, enable_bias=SWITCH)
     found |= perhaps(random, tie_word_embeddings=SWITCH, word_embed_proj_dim=(heads * width, 5))
-    found |= perhaps(random, _remove_final_layer_norm=SWITCH, layer_norm_elementwise_affine=(True,))
+    found |= perhaps(random, _remove_final_layer_norm=SELDOM, layer_norm_elementwise_affine=(True,))
     return Draw("opt", t.OPTConfig(**found), t.OPTForCausalLM)
 
 

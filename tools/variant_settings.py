@@ -125,7 +125,7 @@ def vaultgemma(random: Random) -> Draw:
 def gemma3(random: Random) -> Draw:
     found = grouped(random, (1, 7)) | {"head_dim": random.choice((2, 6, 10)), "sliding_window": random.choice((3, 9))}
     found |= perhaps(random, query_pre_attn_scalar=(5, 13, 256), attention_bias=(True, False))
-    found |= perhaps(random, final_logit_softcapping=(4.0, None), attn_logit_softcapping=(5.0, None))
+    found |= perhaps(random, final_logit_softcapping=(4.0, None), attn_logit_softcapping=(None, None, None, None, 5.0))
     found |= layer_types(random, found["num_hidden_layers"]) or perhaps(random, sliding_window_pattern=(2, 3, 6))
     if random.random() < 0.6:
         everywhere: Settings = (

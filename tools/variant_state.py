@@ -55,6 +55,8 @@ def beside(
     def draw(random: Random) -> Draw:
         found = grouped(random)
         found |= more(random, found["num_hidden_layers"])
+        if name == "bamba":  # Half of each head is turned, in pairs.
+            found["hidden_size"] = 8 * found["num_attention_heads"]
         if name.startswith("lfm2"):  # Whose norms have another key.
             del found["rms_norm_eps"]
         return Draw(name, config(**with_rope(random, found)), model)
@@ -151,7 +153,7 @@ def nemotron_h(random: Random) -> Draw:
     found |= {"moe_shared_expert_intermediate_size": 9}
     found |= perhaps(random, n_group=(2,), topk_group=(1,), routed_scaling_factor=(0.7, 2.5), norm_topk_prob=SWITCH)
     found |= perhaps(random, moe_latent_size=(None, 5), layer_norm_epsilon=EPSILONS, use_conv_bias=SWITCH)
-    found |= perhaps(random, attention_bias=SWITCH, mlp_bias=SWITCH, use_bias=SWITCH, time_step_min=(0.0, 0.4))
+    found |= perhaps(random, attention_bias=SWITCH, mlp_bias=SWITCH, use_bias=SWITCH, time_step_min=(0.001, 0.4))
     found |= perhaps(random, conv_kernel=(2, 4), chunk_size=(3, 128), time_step_limit=LIMITS)
     return Draw("nemotron_h", t.NemotronHConfig(**found), t.NemotronHForCausalLM)
 

@@ -6,16 +6,17 @@ Needs torch and transformers (the extra `golden`); the project's folder must be 
 configuration is drawn (`variant_*.py`: the families in turn), saved with random weights, some in bfloat16, and its
 `config.json` rewritten as published files are (keys of older versions, keys left out or null, keys that say nothing
 added). The reference then opens that folder, as this program does, and both compute: `right` within 1e-5 of the largest
-value (or eight times what the reference's own float32 is off), `refused` with its reason, `wrong`, or `unknown` where
-the reference makes nothing of it. A share of those that are right is asked for more (`variant_checks.py`): the streams
-and weights inside, the tokens that follow with and without the cache, the same weights in a GGUF file. What is not
-right is printed with its seed; where anything is wrong the program ends with 1. --keep holds the folders of those.
+value (or eight times what the reference's own float32 is off), `foreign` where a key of another family was added and
+the file is refused, `refused` with its reason, `wrong`, or `unknown` where the reference makes nothing of several draws
+(how often it made nothing of one is said at the end). A share of those that are right is asked for more
+(`variant_checks.py`): the streams and weights inside, the tokens that follow with and without the cache, the same
+weights in a GGUF file (`unsaid`: llama.cpp has no place for a setting). What is not right is printed with its seed;
+where anything is wrong the program ends with 1. --keep holds the folders of those.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import shutil
 import sys
@@ -27,7 +28,6 @@ from random import Random
 from typing import Any
 
 import golden_exact
-import numpy as np  # noqa: TC002
 import torch
 import variant_checks as checks
 import variant_encoders
@@ -37,93 +37,69 @@ import variant_kin
 import variant_latent
 import variant_later
 import variant_older
+import variant_pictures
 import variant_seq2seq
 import variant_settings
 import variant_state
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
-from variant_computed import EAGER, changed, computed, computed_by_reference, eager, saved, texts, with_head
-from variant_draw import Draw  # noqa: TC002
-from variant_written import rewritten
+from variant_computed import EAGER, computed, eager
+from variant_prepared import Prepared, prepared
 
 import llminspect
 from llminspect.errors import UserError
 
-BOUND = checks.BOUND
-MOST_ROUNDING = 1e-3
-"""Where the reference's float32 is off by more of the largest value, nothing can be said."""
 MODULES = (
     *(variant_settings, variant_later, variant_latent, variant_encoders, variant_experts, variant_seq2seq),
-    *(variant_state, variant_older, variant_grown, variant_kin),
+    *(variant_state, variant_older, variant_grown, variant_kin, variant_pictures),
 )
 
 
-def variant(make: Any, seed: int, keep: Path | None, share: float) -> tuple[str, dict[str, str]]:
-    """The family and, of its logits and of what more is compared, "right", or what was refused or is wrong; "unknown"
-    where the reference itself makes nothing."""
-    random, generator = Random(seed), torch.Generator().manual_seed(seed)
+def variant(make: Any, seed: int, keep: Path | None, share: float) -> tuple[str, dict[str, str], list[str]]:
+    """The family; of its logits and of what more is compared, "right", or what was refused or is wrong, "unknown" where
+    the reference itself makes nothing; and why it was drawn more than once."""
     chosen = {name: Random(f"{seed} {name}").random() < share for name in ("inside", "following", "gguf")}
-    torch.manual_seed(seed)
-    try:
-        draw = with_head(random, make(random))
-    except Exception as error:
-        return make.__name__, {"logits": f"unknown: {type(error).__name__}: {error!s:.200}"}
     with tempfile.TemporaryDirectory(prefix="variant-") as name, torch.no_grad():
-        folder = Path(name)
-        try:
-            model, written = saved(draw, folder, random, generator)
-            given = texts(draw, model, random, generator)
-            plain = folder / "plain"
-            if chosen["gguf"] and draw.kind in ("decoder", "encoder", "encoder-decoder", "masked"):
-                plain.mkdir()
-                for file in list(folder.glob("*.*")):
-                    shutil.copy(file, plain)
-                double = draw.model.from_pretrained(plain, dtype=torch.float32, **EAGER).eval()
-                with golden_exact.in_float64():
-                    double = golden_exact.exact(double)
-            config = rewritten(random, written, draw)
-            (folder / "config.json").write_text(json.dumps(config, indent=2))
-            single = draw.model.from_pretrained(folder, dtype=torch.float32, **eager(draw)).eval()
-            once = computed_by_reference(single, draw, given)
-            with golden_exact.in_float64():
-                exact = golden_exact.exact(single)
-                wanted = computed_by_reference(exact, draw, given)
-            rounding = checks.distance(once, wanted)
-            if not rounding < MOST_ROUNDING:
-                return draw.family, {"logits": f"unknown: the reference itself is off by {rounding:.1e} in float32"}
-            if draw.change is not None:
-                changed(draw, folder)
-        except Exception as error:
-            return draw.family, {"logits": f"unknown: {type(error).__name__}: {error!s:.200}"}
-        bound = max(BOUND, 8 * rounding)
-        answers = {"logits": judged(lambda: of_logits(draw, folder, given, wanted, bound))}
+        found, reasons = prepared(make, seed, Path(name), chosen["gguf"])
+        if isinstance(found, str):
+            return make.__name__, {"logits": f"unknown: {found}"}, reasons
+        answers = {"logits": judged(lambda: of_logits(found))}
+        if found.foreign is not None and answers["logits"].startswith("refused"):
+            answers["logits"] = f"foreign: {found.foreign} is another family's; {answers['logits']}"
+        if found.half:
+            answers["bfloat16"] = answers["logits"]
         if answers["logits"] == "right":
-            opened = llminspect.open_model(str(folder))
-            alone = opened.architecture.head is None and draw.kind != "encoder" and draw.kind != "read-twice"
-            with golden_exact.in_float64():
-                if (
-                    chosen["inside"]
-                    and eager(draw) is EAGER  # Else it gives its weights by its own attention alone.
-                    and not draw.model.__name__.endswith("MultipleChoice")
-                    and draw.kind != "read-twice"
-                ):
-                    answers["inside"] = judged(lambda: checks.inside((single, exact), opened, given))
-                if chosen["following"] and alone and opened.config.causal and opened.config.masking is None:
-                    answers["following"] = judged(lambda: checks.following(exact, opened, given))
-                if plain.exists() and written.get("model_type") in checks.kinds_in_gguf() and draw.change is None:
-                    answers["gguf"] = judged(lambda: checks.in_gguf(double, plain, given, bound, draw.kind))
+            answers |= compared_further(found, chosen)
         if keep is not None and any(answer.startswith("wrong") for answer in answers.values()):
-            shutil.copytree(folder, keep / f"{seed}-{draw.family}", dirs_exist_ok=True)
-        return draw.family, answers
+            shutil.copytree(found.folder, keep / f"{seed}-{found.draw.family}", dirs_exist_ok=True)
+        return found.draw.family, answers, reasons
 
 
-def of_logits(draw: Draw, folder: Path, given: dict[str, torch.Tensor], wanted: np.ndarray, bound: float) -> str:
-    ids = given["input_ids"].reshape(-1).tolist()
-    found = computed(
-        draw, llminspect.open_model(str(folder)), ids, given.get("decoder_input_ids", given["input_ids"])[0].tolist()
-    )
-    if found.shape != wanted.shape and found.size == wanted.size:
-        found = found.reshape(wanted.shape)  # One label of a token has no axis there.
-    return checks.compared(found, wanted, bound)
+def compared_further(found: Prepared, chosen: dict[str, bool]) -> dict[str, str]:
+    """What else is asked of one whose logits are right."""
+    answers: dict[str, str] = {}
+    draw, given = found.draw, found.given
+    opened = llminspect.open_model(str(found.folder))
+    words = opened.architecture.head is None and draw.kind not in ("encoder", "read-twice")
+    # Falcon gives its weights by its own attention alone, and heads that read twice none.
+    plainly = eager(draw) is EAGER and draw.kind != "read-twice" and draw.family != "rwkv7"
+    if chosen["inside"] and plainly and not draw.model.__name__.endswith("MultipleChoice"):
+        answers["inside"] = judged(lambda: checks.inside((found.single, found.exact), opened, given))
+    with golden_exact.in_float64():
+        if chosen["following"] and words and opened.config.causal and opened.config.masking is None:
+            answers["following"] = judged(lambda: checks.following(found.exact, opened, given))
+        if found.plain is not None and found.kind in checks.kinds_in_gguf() and draw.change is None:
+            plain, double = found.plain, found.double
+            answers["gguf"] = judged(lambda: checks.in_gguf(double, plain, given, found.bound, draw.kind))
+    return answers
+
+
+def of_logits(its: Prepared) -> str:
+    ids, target = its.given["input_ids"], its.given.get("decoder_input_ids", its.given["input_ids"])
+    model = llminspect.open_model(str(its.folder))
+    found = computed(its.draw, model, ids.reshape(-1).tolist(), target[0].tolist())
+    if found.shape != its.wanted.shape and found.size == its.wanted.size:
+        found = found.reshape(its.wanted.shape)  # One label of a token has no axis there.
+    return checks.compared(found, its.wanted, its.bound)
 
 
 def judged(answer: Callable[[], str]) -> str:
@@ -135,8 +111,9 @@ def judged(answer: Callable[[], str]) -> str:
         return f"wrong: {type(error).__name__}: {error}"
 
 
-COLUMNS = ("right", "refused", "wrong", "unknown")
-MORE = ("inside", "following", "gguf")
+COLUMNS = ("right", "foreign", "refused", "wrong", "unknown")
+MORE = ("bfloat16", "inside", "following", "gguf")
+NOT_COMPARED = ("unknown", "unsaid", "foreign")
 
 
 def table(counts: Counter[tuple[str, str, str]]) -> list[str]:
@@ -149,7 +126,9 @@ def table(counts: Counter[tuple[str, str, str]]) -> list[str]:
             return sum(value for (_, its, one), value in rows.items() if its == part and answer in (one, None))
 
         cells = [str(number("logits", answer)) for answer in COLUMNS]
-        cells += [f"{number(part, 'right')} of {number(part, None) - number(part, 'unknown')}" for part in MORE]
+        for part in MORE:
+            compared = number(part, None) - sum(number(part, answer) for answer in NOT_COMPARED)
+            cells.append(f"{number(part, 'right')} of {compared}")
         lines.append(f"| {family} | {' | '.join(cells)} |")
     return lines
 
@@ -170,13 +149,18 @@ def main() -> None:
     every = [make for module in MODULES for make in module.FAMILIES]
     families = [make for make in every if not options.family or make.__name__ in options.family]
     counts: Counter[tuple[str, str, str]] = Counter()
+    more: Counter[str] = Counter()
     for seed in range(options.seed, options.seed + options.count):
-        family, answers = variant(families[seed % len(families)], seed, options.keep, options.share)
+        family, answers, reasons = variant(families[seed % len(families)], seed, options.keep, options.share)
+        more.update(f"{family}: {reason}" for reason in reasons)
         for part, answer in answers.items():
             counts[family, part, answer.split(":")[0]] += 1
-            if answer != "right":
+            if answer != "right" and part != "bfloat16":
                 print(f"{seed} {family} {part}: {answer}", flush=True)
     lines = table(counts)
+    print(f"\ndrawn once more, as the reference makes nothing of the first: {more.total()}")
+    for reason, count in sorted(more.items()):
+        print(f"  {count} times {reason}" if count > 1 else f"  {reason}")
     print("\n" + "\n".join(lines if options.count > 1 else lines[-1:]))
     if options.table is not None:
         options.table.write_text("\n".join(lines) + "\n")

@@ -52,11 +52,14 @@ def alibi_slopes(heads: int) -> list[float]:
     return slopes(power) + slopes(2 * power)[0::2][: heads - power]
 
 
-def alibi_bias(like: Array, heads: int, queries: int, span: Span, both_ways: bool) -> Array:
-    """−slope · distance of each query and key, for each head, [H, T, S]: what is added to the scores."""
+def alibi_bias(like: Array, heads: int, queries: int, span: Span, mirrored: bool) -> Array:
+    """−slope · distance of each query and key, for each head, [H, T, S]: what is added to the scores.
+
+    `mirrored`: of a key after the query as much as of one before it; else the distance goes on below nought there.
+    """
     xp = namespace(like)
     distance_TS = xp.arange(span.keys)[None, :] - (span.start + xp.arange(queries))[:, None]
-    if both_ways:
+    if mirrored:
         distance_TS = -xp.abs(distance_TS)
     slopes_H = xp.asarray(alibi_slopes(heads), dtype=like.dtype)
     bias_HTS: Array = slopes_H[:, None, None] * distance_TS.astype(like.dtype)

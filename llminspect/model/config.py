@@ -49,6 +49,8 @@ class Config:
     """… and the distance from which on all are alike."""
     alibi: bool = False
     """Whether the scores are made smaller with the distance, by a slope for each head …"""
+    mirrored: bool = False
+    """… after a token as before it, as an encoder is trained, and not larger and larger after it …"""
     rounded_alibi: bool = False
     """… or larger with the place of the key, by such a slope in bfloat16."""
     parallel: bool = False

@@ -132,6 +132,8 @@ REPEATED = {
 INSIDE = {"paligemma": ("num_image_tokens", "use_bidirectional_attention")}
 """What is said inside it of pictures: of a picture and the prompt before an answer each token sees every other; a text
 alone is read as an answer, as the reference does where nothing says which token is of what."""
+UNCAPPED = ("gemma3",)
+"""Kinds of whose text part alone the reference would cap the logits; no published model asks for it."""
 PARTS = (
     *("vision_tower.*", "vision_model.*", "visual.*", "multi_modal_projector.*", "connector.*", "image_newline"),
     *("image_tower.*", "video_tower.*", "vision_encoder.*", "vision_projection.*", "visual_embeddings_table.*"),
@@ -158,6 +160,8 @@ def with_pictures(kind: str, text: Architecture) -> Architecture:
         inner.skip(*INSIDE.get(kind, ()))
         inner.defaults = {**SIZES.get(text.model_types[0], {}), **text.defaults}
         config = text.read_huggingface(inner)
+        if kind in UNCAPPED and config.logit_cap is not None:
+            raise inner.wrong("final_logit_softcapping", f"null: a {kind} that sees pictures does not cap its logits")
         if inner is not settings:
             inner.done()
         settings.skip(*OF_PICTURES, *FURTHER, *(OF_SOUND if kind in HEARING else ()), *REPEATED.get(kind, ()))

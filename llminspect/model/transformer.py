@@ -218,7 +218,7 @@ def distance_bias(
     elif config.rounded_alibi:
         bias_HTS = rounded_alibi(stream_TD, config.sizes.H, tokens, now.keys, config.scale_of(0))
     elif config.alibi:
-        bias_HTS = alibi_bias(stream_TD, config.sizes.H, tokens, now, both_ways)
+        bias_HTS = alibi_bias(stream_TD, config.sizes.H, tokens, now, config.mirrored)
     else:
         return None
     return tap(name, bias_HTS)

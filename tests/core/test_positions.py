@@ -17,12 +17,12 @@ def test_the_slopes_are_those_of_the_paper() -> None:
     assert alibi_slopes(1) == [1 / 256]
 
 
-@pytest.mark.parametrize("both_ways", [False, True])
-def test_what_a_distance_takes(both_ways: bool) -> None:
-    bias_HTS = alibi_bias(np.zeros((2, 4), np.float64), 8, 2, Span(3, 5, 0), both_ways)
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_what_a_distance_takes(mirrored: bool) -> None:
+    bias_HTS = alibi_bias(np.zeros((2, 4), np.float64), 8, 2, Span(3, 5, 0), mirrored)
     for head, slope in enumerate(alibi_slopes(8)):
         for query in range(2):
             for key in range(5):
                 distance = 3 + query - key
-                wanted = -slope * (abs(distance) if both_ways else distance)
+                wanted = -slope * (abs(distance) if mirrored else distance)
                 assert bias_HTS[head, query, key] == pytest.approx(wanted)

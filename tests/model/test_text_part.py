@@ -73,6 +73,14 @@ def test_sizes_that_such_a_file_leaves_out_are_the_reference_s(kind: str, sizes:
     assert sizes == (found.sizes.L, found.sizes.D)
 
 
+def test_a_gemma_that_sees_pictures_caps_no_logits() -> None:
+    """Where the text part alone would: the reference does not, and no published model asks for it."""
+    config = Golden("gemma3-vision").config()
+    config["text_config"]["final_logit_softcapping"] = 4.0
+    with pytest.raises(ModelError, match="final_logit_softcapping = 4"):
+        architecture_of(config, "huggingface", "it").config_from_huggingface(config)
+
+
 @pytest.mark.parametrize("kind", ["qwen3_vl", "qwen3_vl_moe"])
 @pytest.mark.parametrize(("key", "value"), [("use_sliding_window", True), ("layer_types", "sliding_attention")])
 def test_windows_that_the_reference_does_not_look_at_are_refused(kind: str, key: str, value: Any) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class JinaConfig(BertConfig):
     alibi = True
+    mirrored = True
     gate: str
     """The activation of what gates."""
     gate_last: bool = False
