@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from llminspect.errors import UserError
     from llminspect.library import as_json
     from llminspect.library.answers import attribution, contributions, lens, rollout, saliency, surprise
+    from llminspect.library.looking import OpenModel
     from llminspect.library.models import cache, info, models, open_model, pull, schema, verify
     from llminspect.library.passes import attend, diff, embed, forward, generate, walk
     from llminspect.library.tokens import count_files, decode, encode, search, tokenize
@@ -27,6 +28,7 @@ _PLACES = {
     "errors": "UserError",
     "library.answers": "attribution contributions lens rollout saliency surprise",
     "library": "as_json",
+    "library.looking": "OpenModel",
     "library.models": "cache info models open_model pull schema verify",
     "library.passes": "attend diff embed forward generate walk",
     "library.tokens": "count_files decode encode search tokenize",
@@ -39,6 +41,7 @@ __all__ = [
     "Chain",
     "Edit",
     "Model",
+    "OpenModel",
     "Place",
     "UserError",
     "Visit",

@@ -21,8 +21,9 @@ from llminspect.core.dataclass import dataclass
 from llminspect.core.numbers import ranges
 from llminspect.core.rules import NO_RULES
 from llminspect.core.sampling import Sampling
+from llminspect.core.tap import Chain, Quiet, unreached
 from llminspect.errors import ModelError, UsageError, as_json
-from llminspect.model.opened import stated_ends
+from llminspect.model.opened import never_reached, stated_ends
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.completion import CompletionListener, StepRecord, Stop, Unmasking
     from llminspect.analysis.experiments import Experiment
     from llminspect.analysis.model_settings import StatedSettings
+    from llminspect.core.tap import Tap
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
 
@@ -96,6 +98,8 @@ class GenerateQuestion:
     source_ids: Sequence[int] | None = None
     stated: StatedSettings | None = None
     """What the model's own settings add, with --model-settings."""
+    taps: Sequence[Tap] = ()
+    """What else acts in every pass."""
 
 
 def generate(
@@ -135,6 +139,7 @@ def generate(
         samples = [once(number, changes, listener) for number in range(usual_of(options, "n"))]
     else:
         samples = [_beam_steps(model, ids, beams[0] if beams else None, changes, limits, options, search.sampling)]
+    _check_reached(model, question.taps)
     first = samples[0]
     tree = branches(model, ids, first.ids, options.tree, options.alternatives, changes) if options.tree else None
     plain: Completion | Beam | None = None
@@ -156,6 +161,12 @@ def generate(
         baseline=None if plain is None else UnchangedCompletion(plain.completion, plain.ids),
         change=None if plain is None else CompletionChange(experiments, place_of_difference(plain.ids, first.ids)),
     )
+
+
+def _check_reached(model: Model, taps: Sequence[Tap]) -> None:
+    """Raise UserError where a tap names what no pass, and nothing that is read out, came to."""
+    for name in unreached(Chain(taps)):
+        raise never_reached(name, model.names())
 
 
 def _target_of(model: Model, language: str | None) -> list[int] | None:
@@ -202,6 +213,7 @@ def _read(ids: Sequence[int], completions: Sequence[Completion | Beam], tree: in
 def _changes(model: Model, question: GenerateQuestion, ids: list[int]) -> tuple[PassChanges, list[Experiment]]:
     """What the experiments do, as in `forward`: the patch first, then what is ablated, scaled and steered."""
     taps, experiments = experiment_taps(model, question.experiments, ids)
+    taps = [*taps, *map(Quiet, question.taps)]  # One may change what is read out alone: `generate` sees to those.
     if question.source_ids is None:
         return PassChanges(taps), experiments
     other = other_text(model, ids, question.source_ids)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from llminspect.analysis.languages import language_id, languages
 from llminspect.arguments.option import each
 from llminspect.arguments.ranges import Ids, parse_ids, shortened
+from llminspect.core.tap import NO_TAP
 from llminspect.errors import UsageError
 from llminspect.text.lost_bytes import lost_bytes
 from llminspect.text.messages import ChatInput, chat_in, checked_tools
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.result import Tokens
     from llminspect.arguments.option import Texts
     from llminspect.arguments.shared import SourceOptions
+    from llminspect.core.tap import Tap
     from llminspect.model.opened import Model
     from llminspect.text.tokenizer import Token, Tokenizer
 
@@ -233,11 +235,12 @@ def decoder_and_target(
     return with_source(model, source.ids), target_prompt(model, text, ids, as_given=as_given, language=language)
 
 
-def with_source(model: Model, source_ids: Sequence[int]) -> Model:
-    """The decoder, which sees `source_ids` through the encoder in every pass. Beside taking a source, it writes."""
+def with_source(model: Model, source_ids: Sequence[int], tap: Tap = NO_TAP) -> Model:
+    """The decoder, which sees `source_ids` through the encoder in every pass. Beside taking a source, it writes.
+    `tap` sees what the encoder does."""
     decoder = replace(model.architecture, capabilities=frozenset({"generate"}))
     return replace(
-        model, architecture=decoder, source=model.encode_source(source_ids), source_ids=tuple(map(int, source_ids))
+        model, architecture=decoder, source=model.encode_source(source_ids, tap), source_ids=tuple(map(int, source_ids))
     )
 
 

@@ -37,13 +37,18 @@ def overwrite(function: str, temporary: Array, *others: Any) -> Array:
     return other_library
 
 
+def concrete(*arrays: Any) -> bool:
+    """Whether their numbers are known as the code runs: not of arrays inside code that is being compiled."""
+    return all(isinstance(array, np.ndarray) or hasattr(array, "tape") for array in arrays)
+
+
 def put(array: Array, index: Any, value: Any) -> Array:
     """A copy of `array` with `value` at `index`."""
-    if isinstance(array, np.ndarray):
-        result = array.copy()
+    if concrete(array):
+        result = value.constant(array).copy() if hasattr(value, "tape") else array.copy()
         result[index] = value
         return result
-    other_library: Array = array.at[index].set(value)  # The way of libraries whose arrays cannot be written to.
+    other_library: Array = array.at[index].set(value)  # type: ignore[attr-defined] # The way of libraries whose arrays cannot be written to.
     return other_library
 
 
@@ -63,8 +68,9 @@ def linear(x_TI: Array, weight_OI: Array | RowsOnDemand, bias_O: Array | None = 
             few = 1 < len(rows_NI) <= FEW_ROWS
             y_NO = _few_rows(rows_NI, weight_OI) if few else rows_NI @ weight_OI.T
         y_TO = y_NO.reshape(*x_TI.shape[:-1], len(weight_OI))
+    elif isinstance(weight_OI, RowsOnDemand):
+        y_TO = x_TI.through(weight_OI)  # Of a tape (core/tape.py): no other library's arrays meet such a matrix.
     else:
-        assert not isinstance(weight_OI, RowsOnDemand), "only numpy's arrays are made row by row"
         y_TO = x_TI @ weight_OI.T
     return y_TO if bias_O is None else overwrite("add", y_TO, bias_O)
 

@@ -118,7 +118,8 @@ def attend(
     all [..., H, T, S] but the last: `name`.scores, .scaled, .capped, .masked, .weights, .mixed.
     """
     watched = any(tap.wants(f"{name}.{step}") for step in ("scores", "scaled", "capped", "masked"))
-    if not watched and query_HTE.shape[-2] > TILE and isinstance(query_HTE, np.ndarray):
+    plain = all(isinstance(each, np.ndarray | None) for each in (query_HTE, key_KSE, value_KSE, bias_HTS))
+    if not watched and query_HTE.shape[-2] > TILE and plain:
         kept_HTS = None
         if tap.wants(f"{name}.weights"):
             kept_HTS = np.empty((*query_HTE.shape[:-1], key_KSE.shape[-2]), query_HTE.dtype)

@@ -16,7 +16,7 @@ from llminspect.core.activations import CURVE as CURVE
 from llminspect.core.activations import relu
 from llminspect.core.activations import silu as silu
 from llminspect.core.activations import xielu as xielu
-from llminspect.core.array import linear, mapped, namespace, overwrite
+from llminspect.core.array import concrete, linear, mapped, namespace, overwrite, put
 from llminspect.core.dataclass import dataclass
 from llminspect.core.norm import rms_norm
 from llminspect.core.routing import route, sigmoid
@@ -139,12 +139,13 @@ def mixture(
     sum_ND: Array = namespace(x_TD).zeros_like(rows_ND)
     for index in range(weights_NX.shape[-1]):
         weight_N1, its_name = weights_NX[:, index : index + 1], f"{name}.experts.{index}"
-        rows = np.flatnonzero(weight_N1) if isinstance(sum_ND, np.ndarray) else None
+        rows = np.flatnonzero(weight_N1) if concrete(sum_ND) else None
         if rows is not None and not len(rows):
             continue
         expert = {key: stacked[index] for key, stacked in layer.items() if key.startswith("experts.")}
         if rows is not None:
-            sum_ND[rows] += weight_N1[rows] * _work(expert, rows_ND[rows], unit, ungated, tap, its_name)
+            added_ND = weight_N1[rows] * _work(expert, rows_ND[rows], unit, ungated, tap, its_name)
+            sum_ND = _with_rows(sum_ND, rows, added_ND)
         else:  # Compiled code has no shapes that depend on numbers: each expert works on every token.
             sum_ND = sum_ND + weight_N1 * _work(expert, rows_ND, unit, ungated, tap, its_name)
     sum_TD = sum_ND.reshape(routed_TD.shape)
@@ -158,6 +159,14 @@ def mixture(
     return sum_TD + parts.given(
         "shared", _shared(parts.read("shared", x_TD), layer, unit, ungated, tap, f"{name}.shared")
     )
+
+
+def _with_rows(sum_ND: Array, rows: Array, added_ND: Array) -> Array:
+    """The sum, which nobody else holds, with more in some of its rows."""
+    if isinstance(sum_ND, np.ndarray) and isinstance(added_ND, np.ndarray):
+        sum_ND[rows] += added_ND
+        return sum_ND
+    return put(sum_ND, rows, sum_ND[rows] + added_ND)
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from llminspect.core.array import put
+from llminspect.core.array import concrete, put
 from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Edit
-from llminspect.errors import UsageError
+from llminspect.errors import UsageError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from llminspect.core.array import Array
 
@@ -98,6 +98,29 @@ def added(place: Place, vector: Array) -> Edit:
     array([[3. , 2.7]], dtype=float32)
     """
     return Edit(place.tap, _add, vector)
+
+
+@dataclass(frozen=True)
+class Outside:
+    """A change that is no function of the core: it is given a copy, in numpy, and gives back an array of that shape.
+
+    Raises UserError where it gives back something else.
+    """
+
+    function: Callable[[Array], Any]
+    name: str
+
+    def __call__(self, array: Array) -> Array:
+        found = self.function(array.copy())
+        if found is None:
+            raise UserError(f"the tap of {self.name!r} gave back None", "return the array to go on with")
+        if not concrete(found):
+            found = np.asarray(found)
+        if found.shape != array.shape:
+            shapes = f"{list(found.shape)} for {list(array.shape)}"
+            raise UserError(f"the tap of {self.name!r} gave back an array of another shape: {shapes}")
+        changed: Array = found.astype(array.dtype)
+        return changed
 
 
 @dataclass(frozen=True)

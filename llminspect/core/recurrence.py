@@ -78,7 +78,7 @@ def scan(steps: Recurrence, state_JNW: Array | None = None) -> tuple[Array, Arra
     numbers = max(query.shape[-1], key.shape[-1], decay.shape[-1])
     shape = (*front, heads, numbers, width)
     state = np.zeros(shape, value.dtype) if state_JNW is None else np.broadcast_to(state_JNW, shape)
-    mixed_JTW = np.empty((*front, heads, tokens, width), value.dtype)
+    read = []
     for t in range(tokens):
         before, state = state, state * decay[..., t, :, None]
         if steps.removal_JTN is not None and steps.rates_JTN is not None:
@@ -90,7 +90,8 @@ def scan(steps: Recurrence, state_JNW: Array | None = None) -> tuple[Array, Arra
             held = np.einsum("...n,...nw->...w", key[..., t, :], state)
             written = steps.rate_JT[..., t, None] * (written - held)
         state += key[..., t, :, None] * written[..., None, :]
-        mixed_JTW[..., t, :] = np.einsum("...n,...nw->...w", query[..., t, :], state)
+        read.append(np.einsum("...n,...nw->...w", query[..., t, :], state))
+    mixed_JTW = np.stack(read, axis=-2)
     if steps.skip_J is not None:
         mixed_JTW += steps.skip_J[..., None, None] * value
     return mixed_JTW, state
@@ -132,7 +133,7 @@ def convolve(x_TC: Array, kernel_CU: Array, bias_C: Array | None, before_UC: Arr
 def convolution_weights(query_JT: Array, key_JT: Array, kernel_JU: Array) -> Array:
     """The same of a convolution between gates, y[t] = query[t] · Σ kernel[t − s] · key[s] · v[s], [..., J, T, S]."""
     tokens, width = query_JT.shape[-1], kernel_JU.shape[-1]
-    weights_JTS = np.zeros((*query_JT.shape, tokens), query_JT.dtype)
+    weights_JTS = np.zeros_like(query_JT, shape=(*query_JT.shape, tokens))
     for distance in range(min(width, tokens)):
         rows = np.arange(distance, tokens)
         kept_J1 = kernel_JU[:, width - 1 - distance, None]

@@ -7,7 +7,8 @@ patching, steering and timing are all taps, and nothing else in the core knows a
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
+import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -24,6 +25,34 @@ class Tap(Protocol):
     def wants(self, name: str) -> bool:
         """Whether `name` is of interest; lets a pass leave out what nobody looks at."""
         ...
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a pattern stands for a name: a `*` between two dots for one part of it, else for any characters; a `?`
+    for one character, `[0-4]` for one of these.
+
+    >>> matches("layers.3.output", "layers.*.output"), matches("layers.3.attention.output", "layers.*.output")
+    (True, False)
+    >>> matches("layers.3.attention.output", "layers.3.*"), matches("encoder.layers.3.output", "*.output")
+    (True, True)
+    """
+    if name == pattern or not any(sign in pattern for sign in "*?["):
+        return name == pattern
+    return _rule(pattern).fullmatch(name) is not None
+
+
+@lru_cache(maxsize=4096)
+def _rule(pattern: str) -> re.Pattern[str]:
+    rule = ""
+    for _, choice, other in re.findall(r"((?<=\.)\*(?=\.))|(\[!?\w+(?:-\w+)?\])|(.)", pattern):
+        if other:
+            rule += {"*": ".*", "?": "."}.get(other, re.escape(other))
+        else:
+            rule += choice.replace("[!", "[^") if choice else "[^.]+"
+    try:
+        return re.compile(rule)
+    except re.error:  # A choice from z to a.
+        return re.compile(re.escape(pattern))
 
 
 class NoTap:
@@ -60,7 +89,7 @@ class Visit:
         self._missing = () if optional else patterns
 
     def wants(self, name: str) -> bool:
-        return any(fnmatchcase(name, pattern) for pattern in self.patterns)
+        return any(matches(name, pattern) for pattern in self.patterns)
 
     def __call__(self, name: str, array: Array) -> Array:
         if self.wants(name):
@@ -75,7 +104,7 @@ class Visit:
         return [pattern for pattern in self._missing if later is None or not pattern.startswith(later)]
 
     def _reached(self, pattern: str) -> bool:
-        return pattern in self.names or any(fnmatchcase(name, pattern) for name in self.names)
+        return pattern in self.names or any(matches(name, pattern) for name in self.names)
 
 
 class Capture(Visit):
@@ -128,7 +157,7 @@ class Until:
 
 
 class Edit:
-    """Replace one named array by `change(array, *operands)`: ablating, patching, steering.
+    """Replace a named array, or each that a pattern names, by `change(array, *operands)`: ablating, patching, steering.
 
     `change` is a pure function of arrays in their own namespace. What varies from run to run is an operand, so that
     code which is compiled for a change is compiled once; equal changes are told by `==`. A name that a whole pass never
@@ -149,16 +178,29 @@ class Edit:
         """Whether a pass has reached it."""
 
     def wants(self, name: str) -> bool:
-        return name == self.name
+        return matches(name, self.name)
 
     def __call__(self, name: str, array: Array) -> Array:
-        if name != self.name:
+        if not self.wants(name):
             return array
         self.acted = True
         return self.change(array, *self.operands)
 
     def unreached(self, later: str | None = None) -> list[str]:
         return [] if self.acted else [self.name]
+
+
+class Quiet:
+    """The tap of one pass of several: what this one does not reach, another may, and whoever made it sees to that."""
+
+    def __init__(self, tap: Tap) -> None:
+        self.tap = tap
+
+    def wants(self, name: str) -> bool:
+        return self.tap.wants(name)
+
+    def __call__(self, name: str, array: Array) -> Array:
+        return self.tap(name, array)
 
 
 class Under:

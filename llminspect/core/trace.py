@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from llminspect.core.array import namespace
 from llminspect.core.dataclass import dataclass
+from llminspect.core.tap import matches
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
@@ -37,7 +37,7 @@ class Trace:
         self._since = time.perf_counter()
 
     def wants(self, name: str) -> bool:
-        return any(fnmatchcase(name, pattern) for pattern in self.patterns)
+        return any(matches(name, pattern) for pattern in self.patterns)
 
     def __call__(self, name: str, array: Array) -> Array:
         if self.wants(name):

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from llminspect.analysis.known_models import ModelsResult
     from llminspect.analysis.verify import VerifyResult
     from llminspect.library.inputs import Opened
-    from llminspect.model.opened import Model
+    from llminspect.library.looking import OpenModel
 
 
 @takes_options
-def open_model(name: str = DEFAULT, *, streamed: bool = False, where: ModelOptions, engine: EngineOptions) -> Model:
+def open_model(name: str = DEFAULT, *, streamed: bool = False, where: ModelOptions, engine: EngineOptions) -> OpenModel:
     """Open a model: a built-in toy, a .gguf file, a model folder, a catalogue name, or org/name on the hub.
 
     What is on the hub is fetched the first time, unless `offline`. With `streamed` a layer's weights are read when they
@@ -38,17 +38,20 @@ def open_model(name: str = DEFAULT, *, streamed: bool = False, where: ModelOptio
     (4, (3, 4))
     """
     from llminspect.backends.settings import engine_settings
+    from llminspect.library.looking import of_model
     from llminspect.opening import open_model as work
 
     where = checked(replace(where, model=name))
     settings = engine_settings(**vars(engine))
-    return work(
-        where.model,
-        **where.reading,
-        streamed=streamed,
-        kernels=engine.kernels,
-        precision=engine.precision,
-        engine=settings,
+    return of_model(
+        work(
+            where.model,
+            **where.reading,
+            streamed=streamed,
+            kernels=engine.kernels,
+            precision=engine.precision,
+            engine=settings,
+        )
     )
 
 

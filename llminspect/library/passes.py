@@ -15,6 +15,7 @@ from llminspect.arguments.small import DiffOptions
 from llminspect.arguments.together import check_together
 from llminspect.errors import UsageError
 from llminspect.library.inputs import DEFAULT, each, name_of, noted, of_text, opened, prompt_of, takes_options
+from llminspect.library.looking import taps_of
 
 if TYPE_CHECKING:
     from llminspect.analysis.attend import AttendResult
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.generate import GenerateResult
     from llminspect.analysis.walk import WalkResult
     from llminspect.library.inputs import Opened, Text, Texts
+    from llminspect.library.looking import Taps
 
 SENTENCE = "The capital of France is"
 """What `walk` follows where nothing else is given."""
@@ -143,13 +145,15 @@ def generate(
     options: GenerateOptions,
     patch: PatchOptions,
     experiments: ExperimentOptions,
+    taps: Taps = None,
 ) -> GenerateResult:
     """The text continued, each token with its probability and the runners-up.
 
     Gives `completion`, `ids` and `steps`, one a token; of a model that fills masks also `unmasking`: which position was
     filled in which step, and the guesses at it before. Without sampling options the most probable token is taken each
     time; with any (`temperature`, `top_p`, `seed` …) tokens are drawn, and `seed` repeats the draws. `n`, `beams` and
-    `tree` follow several ways. Raises UsageError for options that make no sense, UserError where numbers break down.
+    `tree` follow several ways. `taps` act in every pass, as in `run_with_taps` of the model: after the first pass on
+    the new token's arrays alone. Raises UsageError for options that make no sense, UserError where numbers break down.
 
     >>> import llminspect
     >>> model = llminspect.open_model("smollm2")
@@ -168,7 +172,8 @@ def generate(
     sampling, options, stated = with_model_settings(model, sampling, options, patch, experiments, source)
     seed = seed_of(sampling, options)
     patched = None if patch.patch is None else prompt_of(patch.patch, source, model.tokenizer).ids
-    whole = question.GenerateQuestion(sampling, options, experiments, seed, patch, patched, stated)
+    acting = tuple(taps_of(taps))
+    whole = question.GenerateQuestion(sampling, options, experiments, seed, patch, patched, stated, acting)
     return each(text, source, model.tokenizer, partial(question.generate, model, whole), provenance=model.provenance)
 
 

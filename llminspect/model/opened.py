@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import field, replace
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llminspect.core.dataclass import dataclass
-from llminspect.core.tap import NO_TAP, Capture, Chain, Edit, unreached
+from llminspect.core.tap import NO_TAP, Capture, Chain, Edit, matches, unreached
 from llminspect.errors import ModelError, UsageError, UserError
 
 if TYPE_CHECKING:
@@ -296,7 +295,7 @@ def never_reached(name: str, names: Sequence[str]) -> UserError:
     """
     from difflib import get_close_matches
 
-    elsewhere = [found for found in names if fnmatchcase(found, name)]
+    elsewhere = [found for found in names if matches(found, name)]
     if elsewhere:
         where = "logits" if elsewhere[0].startswith("final.") else "encode_source"
         return UserError(

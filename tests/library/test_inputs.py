@@ -118,7 +118,7 @@ def test_a_model_in_the_place_of_a_name_or_a_text_is_refused_with_what_to_give()
     model: Any = llminspect.open_model("toy")
     with pytest.raises(UsageError, match="not what open_model gave"):
         llminspect.info(model)
-    with pytest.raises(UsageError, match="not a text: Model") as caught:
+    with pytest.raises(UsageError, match="not a text: OpenModel") as caught:
         llminspect.embed([0, 1], model)
     assert "model=" in (caught.value.hint or "")
 

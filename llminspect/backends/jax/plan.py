@@ -7,13 +7,14 @@ being arguments of the code; whatever only looks is shown the same arrays, in th
 from __future__ import annotations
 
 from dataclasses import field
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import jax
 import numpy as np
 
 from llminspect.core.dataclass import dataclass
-from llminspect.core.tap import Chain, Edit, Enough, NoTap, Under, Until
+from llminspect.core.intervention import Outside
+from llminspect.core.tap import Chain, Edit, Enough, NoTap, Quiet, Under, Until, matches
 from llminspect.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,6 +31,26 @@ class Change:
     name: str
     change: Callable[..., Array]
 
+    def at(self, name: str) -> bool:
+        return matches(name, self.name)
+
+    def act(self, array: Array, operands: tuple[Any, ...], failed: list[Exception]) -> Array:
+        """The array changed; by a function that is none of the core's outside the compiled code, on numpy's arrays. One
+        that raises leaves an entry in `failed`."""
+        if not isinstance(self.change, Outside):
+            return self.change(array, *operands)
+
+        def outside(numbers: Any) -> Array:
+            plain = np.asarray(numbers)
+            try:
+                return self.change(plain)
+            except Exception as error:
+                failed.append(error)
+                return plain
+
+        changed: Array = jax.pure_callback(outside, jax.ShapeDtypeStruct(array.shape, array.dtype), array)
+        return changed
+
 
 @dataclass(frozen=True)
 class Look:
@@ -44,7 +65,7 @@ class Look:
         if not name.startswith(self.prefix):
             return False
         rest = name.removeprefix(self.prefix)
-        return self.wants(rest) if self.wants else any(fnmatchcase(rest, pattern) for pattern in self.patterns)
+        return self.wants(rest) if self.wants else any(matches(rest, pattern) for pattern in self.patterns)
 
 
 @dataclass(frozen=True)
@@ -83,6 +104,8 @@ def _leaves(tap: Tap, prefix: str = "") -> Sequence[tuple[Hashable, Tap]]:
         return []
     if isinstance(tap, Chain):
         return [leaf for inner in tap.taps for leaf in _leaves(inner, prefix)]
+    if isinstance(tap, Quiet):
+        return _leaves(tap.tap, prefix)
     if isinstance(tap, Under):
         return _leaves(tap.tap, prefix + tap.prefix)
     if isinstance(tap, Until):
@@ -118,18 +141,17 @@ class Recorder:
         self.stopped = False
         self.acted: set[int] = set()
         """Which parts have changed something."""
+        self.failed: list[Exception] = []
+        """What changes outside the compiled code raised."""
 
     def wants(self, name: str) -> bool:
-        return any(
-            (isinstance(part, Look) and part.at(name)) or (isinstance(part, Change) and part.name == name)
-            for part in self.parts
-        )
+        return any(isinstance(part, Look | Change) and part.at(name) for part in self.parts)
 
     def __call__(self, name: str, array: Array) -> Array:
         slot = None
         for index, part in enumerate(self.parts):
-            if isinstance(part, Change) and part.name == name:
-                array, slot = part.change(array, *self.operands[index]), None
+            if isinstance(part, Change) and part.at(name):
+                array, slot = part.act(array, self.operands[index], self.failed), None
                 self.acted.add(index)
             elif isinstance(part, Look) and part.at(name):
                 if slot is None:
@@ -173,7 +195,7 @@ class Recorder:
 
     def _acting(self, name: str) -> Iterator[tuple[int, Any]]:
         for index, part in enumerate(self.parts):
-            if (isinstance(part, Change) and part.name == name) or (isinstance(part, Look) and part.at(name)):
+            if isinstance(part, Look | Change) and part.at(name):
                 yield index, part
 
     def inside(self, names: Sequence[str], operands: Sequence[tuple[Any, ...]]) -> Recorder:
@@ -182,7 +204,7 @@ class Recorder:
         for index, values in zip(self.changes(names), operands, strict=True):
             replaced[index] = values
         inner = Recorder(self.parts, replaced)
-        inner.left = {}
+        inner.left, inner.failed = {}, self.failed
         return inner
 
     def take(

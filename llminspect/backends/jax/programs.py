@@ -45,6 +45,8 @@ class Program:
     acted: set[int]
     """The parts of the plan that changed something."""
     stopped: bool
+    failed: list[Exception]
+    """What functions outside the code raised when it ran."""
 
 
 class Programs:
@@ -81,7 +83,12 @@ class Programs:
         try:
             if jax.process_count() > 1:
                 check_agreement(self._given((static, shapes, plan.changes), program, leaves))
-            return program, jax.block_until_ready(program.call(*given))
+            done = jax.block_until_ready(program.call(*given))
+            if program.failed:
+                first = program.failed[0]
+                program.failed.clear()
+                raise first
+            return program, done
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" in str(error):
                 raise self.budget.exhausted() from error
@@ -128,7 +135,7 @@ class Programs:
         kept_pair = extended.get("layers")
         cache = 0 if kept_pair is None else _bytes(kept_pair) // self.layout.cache_parts(kept_pair[0].shape)
         self.budget.check(compiled, cache, _bytes(kept))
-        return Program(compiled, traced[0].shown, traced[0].acted, traced[0].stopped)
+        return Program(compiled, traced[0].shown, traced[0].acted, traced[0].stopped, traced[0].failed)
 
     def show(self, plan: Plan, program: Program, kept: Sequence[Array], seen: int | None) -> None:
         """Hand on what was kept; of a cache that has more places than tokens only the `seen` tokens."""
