@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from llminspect.library.answers import attribution, contributions, lens, rollout, saliency, surprise
     from llminspect.library.looking import OpenModel
     from llminspect.library.models import cache, info, models, open_model, pull, schema, verify
+    from llminspect.library.parts import head
     from llminspect.library.passes import attend, diff, embed, forward, generate, walk
     from llminspect.library.tokens import count_files, decode, encode, search, tokenize
     from llminspect.model.opened import Model
@@ -30,6 +31,7 @@ _PLACES = {
     "library": "as_json",
     "library.looking": "OpenModel",
     "library.models": "cache info models open_model pull schema verify",
+    "library.parts": "head",
     "library.passes": "attend diff embed forward generate walk",
     "library.tokens": "count_files decode encode search tokenize",
     "model.opened": "Model",
@@ -58,6 +60,7 @@ __all__ = [
     "encode",
     "forward",
     "generate",
+    "head",
     "info",
     "lens",
     "models",

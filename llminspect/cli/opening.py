@@ -85,8 +85,8 @@ def named(options: ModelOptions, name: str | None) -> ModelOptions:
 class ProgressBars:
     """A progress bar on standard error where that is a terminal; where it is not, a line for what is worth one."""
 
-    def __init__(self, output: OutputOptions) -> None:
-        self.quiet = output.quiet
+    def __init__(self, output: OutputOptions, unit: str = "bytes") -> None:
+        self.quiet, self.unit = output.quiet, unit
         self.bar: Any = None
         self.tasks: dict[str, Any] = {}
 
@@ -102,17 +102,18 @@ class ProgressBars:
     def _start(self, what: str, total: int | None) -> None:
         if not sys.stderr.isatty():
             self.tasks[what] = None
-            if total is None or total > MOMENT:
+            if self.unit == "bytes" and (total is None or total > MOMENT):
                 sys.stderr.write(f"llminspect: {what} …\n")
             return
         from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+        counted = DownloadColumn() if self.unit == "bytes" else TextColumn(f"{{task.completed:,.0f}} {self.unit}")
         if self.bar is None:
             columns = (
                 TextColumn("{task.description}", markup=False),
                 BarColumn(),
-                DownloadColumn(),
+                counted,
                 TimeRemainingColumn(),
             )
             self.bar = Progress(*columns, console=Console(stderr=True), transient=True)

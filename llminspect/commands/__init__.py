@@ -14,7 +14,9 @@ from importlib.abc import InspectLoader
 from types import CodeType, FunctionType
 from typing import Any
 
-ORDER = "tokenize encode embed attend forward generate walk diff models pull info verify cache schema".split()
+ORDER = (
+    "tokenize encode embed attend forward generate head neuron walk diff models pull info verify cache schema".split()
+)
 """The flow of the text first; a command that is not named here comes after."""
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from llminspect.core.array import look_up, mapped, namespace
 from llminspect.core.blanking import blanked
 from llminspect.core.positions import sinusoids
+from llminspect.core.tap import NO_TAP
 from llminspect.errors import UserError
 from llminspect.model.layer import norm
 
@@ -23,16 +24,7 @@ def embed(
     """What enters the stream, [..., T, D]: a row a token; position and segment added, and their sum normed, if so."""
     name = f"{front}embedding"
     table = f"{name}.weight" if f"{name}.weight" in params else "embedding.weight"
-    stream_TD = look_up(params[table], ids_T)
-    # A norm of the tokens alone would take the scale away again, but for its ε: Blenderbot's small decoder has none.
-    if config.embedding_scale != 1 and f"{name}.tokens.norm.weight" not in params:
-        stream_TD = stream_TD * config.embedding_scale
-    if f"{name}.tokens.projection.weight" in params:
-        stream_TD = mapped(params, f"{name}.tokens.projection", tap(f"{name}.narrow", stream_TD))
-    if config.blanked_id is not None:
-        stream_TD = blanked(tap(f"{name}.unblanked", stream_TD), ids_T == config.blanked_id, hidden_S)
-    if f"{name}.tokens.norm.weight" in params:
-        stream_TD = norm(params, f"{name}.tokens.norm", tap(f"{name}.unnormed", stream_TD), config)
+    stream_TD = of_rows(params, config, look_up(params[table], ids_T), tap, front, ids_T, hidden_S)
     if config.waves or f"{front}position.weight" in params or "segment.weight" in params:
         stream_TD = tap(f"{name}.tokens", stream_TD)
     if config.waves:
@@ -44,11 +36,40 @@ def embed(
         stream_TD = stream_TD + tap(f"{name}.segment", params["segment.weight"][0])
     if "task.weight" in params:
         stream_TD = stream_TD + tap(f"{name}.task", params["task.weight"][0])
+    return tap(f"{name}.output", settled(params, config, stream_TD, tap, front))
+
+
+def of_rows(
+    params: Params,
+    config: Config,
+    rows_TD: Array,
+    tap: Tap = NO_TAP,
+    front: str = "",
+    ids_T: Array | None = None,
+    hidden_S: Array | None = None,
+) -> Array:
+    """What rows of the table are before anything of their place is added: scaled, projected, normed, if so."""
+    name = f"{front}embedding"
+    # A norm of the tokens alone would take the scale away again, but for its ε: Blenderbot's small decoder has none.
+    if config.embedding_scale != 1 and f"{name}.tokens.norm.weight" not in params:
+        rows_TD = rows_TD * config.embedding_scale
+    if f"{name}.tokens.projection.weight" in params:
+        rows_TD = mapped(params, f"{name}.tokens.projection", tap(f"{name}.narrow", rows_TD))
+    if config.blanked_id is not None and ids_T is not None:
+        rows_TD = blanked(tap(f"{name}.unblanked", rows_TD), ids_T == config.blanked_id, hidden_S)
+    if f"{name}.tokens.norm.weight" in params:
+        rows_TD = norm(params, f"{name}.tokens.norm", tap(f"{name}.unnormed", rows_TD), config)
+    return rows_TD
+
+
+def settled(params: Params, config: Config, sum_TD: Array, tap: Tap = NO_TAP, front: str = "") -> Array:
+    """The sum of all that enters, normed and projected, if so."""
+    name = f"{front}embedding"
     if f"{name}.norm.weight" in params:
-        stream_TD = norm(params, f"{name}.norm", tap(f"{name}.sum", stream_TD), config)
+        sum_TD = norm(params, f"{name}.norm", tap(f"{name}.sum", sum_TD), config)
     if f"{name}.projection.weight" in params:
-        stream_TD = mapped(params, f"{name}.projection", tap(f"{name}.narrow", stream_TD))
-    return tap(f"{name}.output", stream_TD)
+        sum_TD = mapped(params, f"{name}.projection", tap(f"{name}.narrow", sum_TD))
+    return sum_TD
 
 
 def learned_positions(table_PD: Array, config: Config, ids_T: Array, start: int) -> Array:

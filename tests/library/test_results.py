@@ -32,6 +32,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "attend": lambda: llminspect.attend(*CAT),
     "forward": lambda: llminspect.forward("world", "toy"),
     "generate": lambda: llminspect.generate("world", "toy", max_tokens=2),
+    "head": lambda: llminspect.head("1.0", "smollm2", top=1),
     "walk": lambda: llminspect.walk(model="smollm2"),
     "diff": lambda: llminspect.diff("world", "toy", against="hello"),
     "models": llminspect.models,

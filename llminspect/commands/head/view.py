@@ -1,0 +1,188 @@
+"""How `head` looks: what it writes, what it looks for, what it does over a corpus, and what the numbers hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.text import Text
+
+from llminspect.core.numbers import count, number, percent, ranges, several
+from llminspect.render import theme
+from llminspect.render.bars import BarCell, sparkline
+from llminspect.render.safe import visible
+from llminspect.render.section import page, remark, section
+from llminspect.render.table import Cell, Column, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import RenderableType
+
+    from llminspect.analysis.candidates import NamedToken
+    from llminspect.analysis.corpus import CorpusRead
+    from llminspect.analysis.habits import HeadHabits
+    from llminspect.analysis.head import HeadResult, OvCircuit, QkCircuit
+    from llminspect.analysis.head_positions import PositionScores
+
+BAR = 12
+"""Cells of the longest bar."""
+
+
+def render(result: HeadResult) -> RenderableType:
+    """The head, part by part."""
+    return page(parts(result))
+
+
+def parts(result: HeadResult) -> Iterator[RenderableType]:
+    """One below the other."""
+    yield _named(result)
+    yield from ov_parts(result.ov)
+    yield from qk_parts(result.qk)
+    if result.habits is not None:
+        yield habits_part(result.habits)
+    yield Group(*(remark(line) for line in notes(result)))
+
+
+def _named(result: HeadResult) -> Text:
+    line = Text(f"Layer {result.layer}, head {result.head}", theme.TITLE)
+    if len(result.sharing) > 1:
+        line.append(f"   shares key and value head {result.kv_head} with heads {ranges(result.sharing)}", theme.QUIET)
+    return line
+
+
+def ov_parts(ov: OvCircuit) -> Iterator[RenderableType]:
+    """What a token's presence writes."""
+    most = max((source.size for source in ov.top), default=1.0) or 1.0
+    rows: list[Sequence[Cell]] = [
+        [
+            source.text,
+            source.size,
+            BarCell(source.size / most, BAR),
+            listed(source.writes),
+            source.itself,
+            source.rank,
+        ]
+        for source in ov.top
+    ]
+    columns = [
+        Column("looked at", spaces=True, whole=True), Column("size", digits=3), Column(""),
+        Column("raises most"), Column("itself", digits=3), Column("rank"),
+    ]  # fmt: skip
+    note = (
+        f"beyond what the mean token writes; copying score {number(ov.copying, 3)} (Σλ/Σ|λ|, from −1 to 1); "
+        f"{percent(ov.positive, 0)} of the eigenvalues positive"
+    )
+    yield section(
+        "What it writes (OV): the logits that a token raises when the head looks at it", table(columns, rows, note=note)
+    )
+    line = Text("whatever it looks at, it raises  ", theme.QUIET).append_text(listed(ov.constant.writes))
+    yield line.append(f"   size {number(ov.constant.size, 3)}", theme.QUIET)
+    yield directions(ov)
+
+
+def directions(ov: OvCircuit) -> RenderableType:
+    """The first singular directions, both ways along each."""
+    rows: list[Sequence[Cell]] = []
+    for place, direction in enumerate(ov.directions):
+        for way, side in (("+", direction.plus), ("−", direction.minus)):
+            value = direction.value if way == "+" else None
+            rows.append(
+                [
+                    f"{place} {way}",
+                    number(value, 3) if value is not None else "",
+                    listed(side.reads),
+                    listed(side.writes),
+                ]
+            )
+    spectrum = Text("singular values ", theme.QUIET).append_text(
+        sparkline(ov.singular, limits=(0, max(ov.singular, default=1)))
+    )
+    spectrum.append(f"  {number(ov.singular[0], 3)} … {number(ov.singular[-1], 3)}", theme.QUIET)
+    columns = [Column("direction", whole=True), Column("value", "right", whole=True), Column("reads"), Column("raises")]
+    return section("What it moves: the singular directions of output · value", spectrum, table(columns, rows))
+
+
+def qk_parts(qk: QkCircuit) -> Iterator[RenderableType]:
+    """What a token looks for."""
+    most = max((pair.score for pair in qk.top), default=1.0) or 1.0
+    rows: list[Sequence[Cell]] = [
+        [pair.query.text, "→", pair.key.text, pair.score, BarCell(max(pair.score, 0) / most, BAR)] for pair in qk.top
+    ]
+    columns = [
+        Column("query", spaces=True, whole=True), Column("", quiet=True, whole=True),
+        Column("key", spaces=True, whole=True), Column("score", digits=3), Column(""),
+    ]  # fmt: skip
+    where = f"the key stands {several(qk.distance, 'token')} before" if qk.distance else "the key stands where"
+    does = "" if qk.distance else " does"
+    note = f"beyond what any query looks for; {where} the query{does}"
+    if not qk.exact:
+        note += f"; the best pairs of the {count(qk.tried)} longest queries"
+    yield section("What it looks for (QK): pairs of tokens with high scores", table(columns, rows, note=note))
+    yield Text("any query looks for  ", theme.QUIET).append_text(listed(qk.wanted))
+    if qk.position is not None:
+        yield position_part(qk.position)
+
+
+POSITION_KINDS = {
+    "rotary": "the mean query with the mean key, turned: what is there whatever the tokens are",
+    "learned": "position · position, the mean over the places of the query",
+    "linear": "a number a distance",
+}
+
+
+def position_part(position: PositionScores) -> RenderableType:
+    """What positions add, by distance."""
+    scores = position.scores
+    best = max(range(len(scores)), key=scores.__getitem__)
+    line = Text("distance 0 ", theme.QUIET).append_text(sparkline(scores)).append(f" {len(scores) - 1}", theme.QUIET)
+    line.append(f"   highest {number(scores[best], 3)} at {best}, lowest {number(min(scores), 3)}", theme.QUIET)
+    return section("What positions add to its scores", line, note=POSITION_KINDS[position.kind])
+
+
+def habits_part(habits: HeadHabits) -> RenderableType:
+    """Each measure with its spread."""
+    rows: list[Sequence[Cell]] = [
+        [
+            entry.measure,
+            number(entry.mean, 3),
+            number(entry.std, 3),
+            f"{number(entry.low, 3)} … {number(entry.high, 3)}",
+            entry.count,
+            entry.definition,
+        ]
+        for entry in habits.measures
+    ]
+    columns = [
+        Column("measure", whole=True), Column("mean", "right", whole=True), Column("std", "right", whole=True),
+        Column("95 % of the mean", "right", whole=True), Column("pieces"), Column("", quiet=True),
+    ]  # fmt: skip
+    called = ", ".join(f"{name} in {times}" for name, times in habits.named.items())
+    return section(
+        f"What it does: {habits.habit}", table(columns, rows, note=f"{read_of(habits.read)}; called {called}")
+    )
+
+
+def read_of(read: CorpusRead) -> str:
+    """What was read of a corpus."""
+    rest = "" if read.whole else "; there is more (--most)"
+    skipped = f"; {several(read.skipped, 'file')} passed over" if read.skipped else ""
+    return f"{several(read.tokens, 'token')} in {several(read.pieces, 'piece')} of {visible(read.path)}{rest}{skipped}"
+
+
+def notes(result: HeadResult) -> Iterator[str]:
+    """What is listed, and what the numbers hold."""
+    yield "Listed are tokens that are whole words (--no-words: all)." if result.words else "Listed are all tokens."
+    if result.folded:
+        yield f"In the numbers: {'; '.join(result.folded)}."
+    if result.left_out:
+        yield f"Not in them: {'; '.join(result.left_out)}."
+
+
+def listed(tokens: Sequence[NamedToken]) -> Text:
+    """Tokens side by side, apart where there is no colour as well."""
+    line = Text()
+    for index, token in enumerate(tokens):
+        line.append(" " if index else "")
+        line.append(visible(token.text, spaces=True) or "∅", theme.TOKENS[index % len(theme.TOKENS)])
+    return line
