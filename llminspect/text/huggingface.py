@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import tokenizers
 
     from llminspect.text.protected import SecretSpellings
+    from llminspect.text.spans import Places
     from llminspect.text.special_tokens import Range
 
 BLOCK = 1 << 16
@@ -138,6 +139,11 @@ class HuggingFaceTokenizer(Tokenizer):
     def ids_plain(self, text: str, special: bool = False) -> list[int]:
         return self._encoding(canonical(text), special).ids
 
+    def ids_and_places(self, text: str) -> tuple[list[int], Places]:
+        """The ids of a text in which nothing is special, and the library's places of the tokens, in characters."""
+        encoding = self._encoding(text, False)
+        return encoding.ids, encoding.offsets
+
     def encode_plain(self, text: str, at: int, special: bool = False) -> list[Token]:
         text = canonical(text)
         encoding = self._encoding(text, special)
@@ -220,10 +226,9 @@ class HuggingFaceTokenizer(Tokenizer):
 
     def decode(self, ids: Iterable[int]) -> bytes:
         ids = list(ids)
-        data = b"".join(self.token_bytes(token_id) for token_id in ids)
         # Where tokens are bytes the library would put U+FFFD for those that are no whole character.
         if self._byte_level:
-            return data
+            return super().decode(ids)
         return utf8(in_one_line(lambda: self.library.decode(ids, skip_special_tokens=False), FAILS))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import unicodedata
 from itertools import accumulate, pairwise
+from operator import le, lt
 from typing import TYPE_CHECKING
 
 from llminspect.text.tokenizer import utf8
@@ -41,6 +42,22 @@ def byte_spans(text: str, at: int, offsets: Places, data: Sequence[bytes]) -> Pl
         spans += _shared(text, (begin, end), byte_at, offsets[first:after], data[first:after])
         first = after
     return spans
+
+
+def plain_spans(text: str, offsets: Places) -> tuple[list[int], list[int]] | None:
+    """Where each token starts and ends, in bytes from the text's first on: what `byte_spans` gives, but sooner. None
+    where places are empty or overlap, or where something else than white space is between them."""
+    starts, ends = [start for start, _ in offsets], [end for _, end in offsets]
+    if not all(map(lt, starts, ends)) or not all(map(le, ends, starts[1:])):
+        return None
+    between = "".join(map(text.__getitem__, map(slice, [0, *ends], [*starts, len(text)])))
+    if between and not between.isspace():
+        return None
+    if text.isascii():
+        return starts, ends
+    sizes = (1 if c < "\x80" else 2 if c < "\u0800" else 3 if c < "\U00010000" else 4 for c in text)
+    byte_at = list(accumulate(sizes, initial=0))
+    return [byte_at[start] for start in starts], [byte_at[end] for end in ends]
 
 
 def _is_dropped(character: str) -> bool:

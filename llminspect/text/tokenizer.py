@@ -249,7 +249,7 @@ class Tokenizer(ABC):
         """
 
         doubled = tuple(token.id for token in tokens[: len(self.prefix_ids)]) == self.prefix_ids
-        return [*([] if doubled else self._around(self.prefix_ids)), *tokens, *self._around(self.suffix_ids)]
+        return [*([] if doubled else self.wrap_ids(self.prefix_ids)), *tokens, *self.wrap_ids(self.suffix_ids)]
 
     def wrap_pair(
         self, first: Sequence[Token], second: Sequence[Token], special: bool = True
@@ -264,11 +264,12 @@ class Tokenizer(ABC):
             )
         texts, tokens, segments, place = {"first": first, "second": second}, list[Token](), list[int](), range(0)
         for part, segment in self.pair_template:
-            here = texts[part] if isinstance(part, str) else self._around([part] if special else [])
+            here = texts[part] if isinstance(part, str) else self.wrap_ids([part] if special else [])
             place = range(len(tokens), len(tokens) + len(here)) if part == "second" else place
             tokens += here
             segments += [segment] * len(here)
         return tokens, segments, place
 
-    def _around(self, ids: Sequence[int]) -> list[Token]:
+    def wrap_ids(self, ids: Sequence[int]) -> list[Token]:
+        """Tokens that stand around a text and are of no byte of it."""
         return [Token(token_id, self.token_bytes(token_id), None, None, special=True) for token_id in ids]

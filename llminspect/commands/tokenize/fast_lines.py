@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import re
 from itertools import accumulate, chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 
-from llminspect.analysis.result import is_partial
+from llminspect.analysis.result import is_partial, token_documents
 from llminspect.analysis.tokenize import CountResult, TokenizeResult, about
 from llminspect.cli.json_text import json_bytes
-from llminspect.text.bpe import ByteLevelBPE
+from llminspect.text.huggingface import HuggingFaceTokenizer
 from llminspect.text.prompt import Prompt
+from llminspect.text.sentencepiece import PieceTokenizer
+from llminspect.text.spans import plain_spans
 from llminspect.text.tiktoken_encodings import TiktokenTokenizer
 from llminspect.text.tokenizer import Token, Tokenizer
 
@@ -33,11 +35,13 @@ MANY = 1 << 17
 """Characters after which it pays to build the library that a tokenizer has for long texts."""
 HELD = 32 << 20
 """Bytes of documents that are held, since texts repeat their lines."""
+Spans: TypeAlias = "tuple[Sequence[int], Sequence[int]]"
+"""Where each token starts and where it ends."""
 _PLACE = re.compile('\\[?"\ue0f2(\\w+)\ue0f3"\\]?'.encode())
 
 
 def fast_lines(tokenizer: Tokenizer, source: SourceOptions, options: TokenizeOptions) -> FastLines | None:
-    """For options that make no document out of the ordinary, and a tokenizer whose tokens' bytes are the text's."""
+    """For options that make no document out of the ordinary."""
     given = {**vars(source), **vars(options)}
     slow = "chat system user ids pair compare steps truncate by_line cost budget max_tokens_allowed"
     twice = tokenizer.always_tokens.keys() & tokenizer.special_tokens.keys()
@@ -45,18 +49,20 @@ def fast_lines(tokenizer: Tokenizer, source: SourceOptions, options: TokenizeOpt
         return None
     if source.parse != "text" or twice or tokenizer.learns:
         return None
-    around = 0 if source.special is False else len(tokenizer.prefix_ids) + len(tokenizer.suffix_ids)
-    if options.count:
-        return None if around and tokenizer.always_tokens else FastLines(tokenizer, around)
-    known = isinstance(tokenizer, ByteLevelBPE) or (isinstance(tokenizer, TiktokenTokenizer) and tokenizer.lossless)
-    return FastLines(tokenizer) if known and not around else None
+    around = ((), ()) if source.special is False else (tokenizer.prefix_ids, tokenizer.suffix_ids)
+    if options.count and any(around) and tokenizer.always_tokens:
+        return None
+    return FastLines(tokenizer, options.count, *around)
 
 
 class FastLines:
-    """Writes the document of a line. `added` are the tokens around a text where only the count is wanted."""
+    """Writes the document of a line, or only the count; `prefix` and `suffix` are the ids around each text."""
 
-    def __init__(self, tokenizer: Tokenizer, added: int | None = None) -> None:
-        self._tokenizer, self._added = tokenizer, added
+    def __init__(
+        self, tokenizer: Tokenizer, only_count: bool, prefix: Sequence[int] = (), suffix: Sequence[int] = ()
+    ) -> None:
+        self._tokenizer, self._only_count = tokenizer, only_count
+        self._prefix, self._suffix = list(prefix), list(suffix)
         self._ids: Callable[[str], list[int]] = tokenizer.ids_plain
         if tokenizer.always_tokens:
             self._ids = tokenizer.encode_ids
@@ -65,10 +71,12 @@ class FastLines:
         self._held = 0
         self._before = b""
         self._patterns: dict[bool, list[bytes]] = {}
-        self._may_lose = not isinstance(tokenizer, TiktokenTokenizer)  # Whose tokens hold every byte of a text.
+        self._keeps_all = isinstance(tokenizer, TiktokenTokenizer)  # Its tokens hold every byte of a text.
+        self._joins = self._keeps_all or type(tokenizer).decode is Tokenizer.decode
         self._data: list[Any] = [None] * tokenizer.vocabulary_size
         """By id, as `_front` and `_size`; None until a token is met."""
         self._front, self._size = self._data.copy(), self._data.copy()
+        self._before_text, self._after_text = self._around(self._prefix), self._around(self._suffix)
         self._partial: set[int] = set()
         self._index: list[bytes] = []
         self._start: list[bytes] = []
@@ -94,22 +102,23 @@ class FastLines:
             data = text.encode()
         except UnicodeEncodeError:
             return None
-        size = len(data)
-        missing = self._tokenizer.missing_bytes
+        size, missing = len(data), self._tokenizer.missing_bytes
         if size > LONGEST or (missing and len(data.translate(None, missing)) != size):
             return None
         if self._seen <= MANY:
             self._look_ahead(len(text))
-        if self._added is not None:
-            count = self._tokenizer.count(text) + self._added
+        if self._only_count:
+            count = self._tokenizer.count(text) + len(self._prefix) + len(self._suffix)
             return b"".join(self._pattern(work, True)) % (count, len(text), size)
-        ids = self._ids(text)
-        tokens = self._tokens(ids, data)
-        if tokens is None:
+        ids, spans, whole = self._spans(text, data)
+        if spans is None or (self._prefix and list(ids[: len(self._prefix)]) == self._prefix):
             return None
-        *between, last = self._pattern(work, bool(ids))
-        written = [orjson.dumps(text), between[-1], *tokens, last % (len(ids), len(text), size)]
-        return b"".join([between[0], orjson.dumps(ids), between[1], *written] if ids else [between[0], *written])
+        all_ids = [*self._prefix, *ids, *self._suffix] if self._prefix or self._suffix else ids
+        *between, last = self._pattern(work, bool(all_ids))
+        tokens = self._tokens(ids, spans)
+        sizes = (len(all_ids), len(text), size, b"true" if whole else b"false")
+        front = [between[0], orjson.dumps(all_ids), between[1]] if all_ids else [between[0]]
+        return b"".join([*front, orjson.dumps(text), between[-1], *tokens, last % sizes])
 
     def _look_ahead(self, size: int) -> None:
         """Once there was much, take the library that a tokenizer has for that, without what catches half characters."""
@@ -128,41 +137,73 @@ class FastLines:
 
         sizes = {"count": place("count"), "characters": place("characters"), "bytes": place("bytes")}
         result: Any = CountResult(**sizes)
-        if self._added is None:
-            text, tokens = place("text"), [place("tokens")]
-            result = TokenizeResult(text, tokens, tokenizer=about(self._tokenizer), round_trip=True, **sizes)
+        names, first, forms = "count characters bytes", b"", [b"%d"] * 3
+        if not self._only_count:
+            text, tokens, whole = place("text"), [place("tokens")], place("round_trip")
+            result = TokenizeResult(text, tokens, tokenizer=about(self._tokenizer), round_trip=whole, **sizes)
+            names, first = ("ids " if with_ids else "") + f"text tokens {names} round_trip", b"]"
+            forms.append(b"%b")
         prompt = Prompt(None, [Token(place("ids"), b"", None, None)] if with_ids else [], place("line"))
         pieces = _PLACE.split(json_bytes(work.document(result, prompt), work.digits))
-        names = b" ".join(pieces[1::2]).decode()
-        ids = "ids " if with_ids else ""
-        assert names == "line " + (f"{ids}text tokens " if self._added is None else "") + "count characters bytes"
+        assert b" ".join(pieces[1::2]).decode() == f"line {names}"
         self._before, *between = pieces[::2]
-        last = b"%d".join(piece.replace(b"%", b"%%") for piece in between[-4:])
-        if self._added is None:
-            between[-5] += b"["
-            last = b"]" + last
-        self._patterns[with_ids] = [*between[:-4], last]
+        ends = [piece.replace(b"%", b"%%") for piece in between[-len(forms) - 1 :]]
+        last = first + ends[0] + b"".join(form + end for form, end in zip(forms, ends[1:], strict=True))
+        between = between[: -len(forms) - 1]
+        if not self._only_count:
+            between[-1] += b"["
+        self._patterns[with_ids] = [*between, last]
         return self._patterns[with_ids]
 
-    def _tokens(self, ids: Sequence[int], data: bytes) -> Iterable[bytes] | None:
-        """The tokens of a text in pieces; None unless their bytes, one after another, are the text's: each then begins
-        where the last one ends."""
+    def _spans(self, text: str, data: bytes) -> tuple[Sequence[int], Spans | None, bool]:
+        """The ids of a text, where each token starts and ends, and whether decoding them gives the text back. No spans
+        where only the usual way knows them."""
+        places = None
+        if isinstance(self._tokenizer, HuggingFaceTokenizer):
+            ids, places = self._tokenizer.ids_and_places(text)
+        else:
+            ids = self._ids(text) if text else []
         try:
             cuts = list(accumulate(map(self._size.__getitem__, ids), initial=0))
         except TypeError:  # One was not met before.
             self._learn({token_id for token_id in ids if self._size[token_id] is None})
             cuts = list(accumulate(map(self._size.__getitem__, ids), initial=0))
-        if self._may_lose and b"".join(map(self._data.__getitem__, ids)) != data:
-            return None
-        if len(data) >= len(self._end):
-            self._count_to(2 * len(data) + 64)
-        ends: Iterable[bytes] = map(self._end.__getitem__, cuts[1:])
+        if cuts[-1] == len(data) and (self._keeps_all or b"".join(map(self._data.__getitem__, ids)) == data):
+            return ids, (cuts[:-1], cuts[1:]), self._joins or self._comes_back(ids, data)
+        if places is not None:
+            return ids, plain_spans(text, places), self._comes_back(ids, data)
+        spaced = isinstance(self._tokenizer, PieceTokenizer) and self._tokenizer.adds_space
+        if spaced and cuts[-1] == len(data) + 1 and b"".join(map(self._data.__getitem__, ids)) == b" " + data:
+            cuts = [0, *(cut - 1 for cut in cuts[1:])]  # The space in front has no bytes of the text.
+            return ids, (cuts[:-1], cuts[1:]), self._comes_back(ids, data)
+        return ids, None, False
+
+    def _comes_back(self, ids: Sequence[int], data: bytes) -> bool:
+        return self._tokenizer.decode(ids) == data
+
+    def _tokens(self, ids: Sequence[int], spans: Spans) -> Iterable[bytes]:
+        """The tokens in pieces, with those around the text."""
+        first, after = len(self._prefix), len(self._prefix) + len(ids)
+        most = max(after + len(self._suffix), spans[1][-1] if ids else 0)
+        if most >= len(self._end):
+            self._count_to(2 * most + 64)
+        ends: Iterable[bytes] = map(self._end.__getitem__, spans[1])
         if not self._partial.isdisjoint(ids):
             closes = ((end[:-1] + b',"partial":true}', end) for end in ends)
             ends = [close[token_id not in self._partial] for token_id, close in zip(ids, closes, strict=True)]
-        starts = map(self._start.__getitem__, cuts)
-        fronts = map(self._front.__getitem__, ids)
-        return chain.from_iterable(zip(self._index, fronts, starts, ends, strict=False))
+        starts, fronts = map(self._start.__getitem__, spans[0]), map(self._front.__getitem__, ids)
+        tokens = chain.from_iterable(zip(self._index[first:after], fronts, starts, ends, strict=True))
+        if not self._prefix and not self._suffix:
+            return tokens
+        before = zip(self._index, self._before_text, strict=False)
+        following = zip(self._index[after:], self._after_text, strict=False)
+        return chain(chain.from_iterable(before), tokens, chain.from_iterable(following))
+
+    def _around(self, ids: Sequence[int]) -> list[bytes]:
+        """What stands after the index in the documents of tokens around a text, which are of no byte of it."""
+        tokens = self._tokenizer.wrap_ids(ids)
+        documents = [orjson.dumps(token_documents([token])[0]) for token in tokens]
+        return [document.removeprefix(b'{"index":0,"id":') for document in documents]
 
     def _learn(self, ids: set[int]) -> None:
         for token_id in ids:
