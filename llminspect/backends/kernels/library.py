@@ -15,9 +15,10 @@ _FUNCTIONS: dict[str, tuple[object, ...]] = {
     "pack": (_NUMBER, _ARRAY, _SIZE, _SIZE, _SIZE, _ARRAY),
     "write_pieces": (_NUMBER, _NUMBER, _ARRAY, _SIZE, _SIZE, _ARRAY),
     "multiply": (*[_NUMBER] * 4, _ARRAY, _SIZE, _ARRAY, _SIZE, _SIZE, _ARRAY, _SIZE, _ARRAY),
+    "multiply_row": (*[_NUMBER] * 3, _ARRAY, _SIZE, _ARRAY, _SIZE, _ARRAY, _SIZE, _ARRAY),
     "by_digits": (),
 }
-_ANSWERING = {"write_pieces", "by_digits"}
+_ANSWERING = {"write_pieces", "multiply_row", "by_digits"}
 REINSTALL = "pip install --force-reinstall --no-deps llminspect-cli, where there is a C compiler; or --kernels none"
 
 

@@ -62,12 +62,20 @@ class Blocks(RowsOnDemand):
         rows, row_bytes = blocks_OB.shape
         super().__init__((rows, row_bytes // kind.bytes * kind.weights), self._decoded)
         self._library, self._kind, self._threads, self._blocks_OB = library(), kind, threads, blocks_OB
+        self._matrix = kind.number, blocks_OB.ctypes.data, blocks_OB.strides[0]
+        self._digits = self._digits_of_a_row()
+
+    def _digits_of_a_row(self) -> int:
+        """In how many one row of x is multiplied with; 0 where that is float32."""
+        return DIGITS if self._quantized and self._library.by_digits() else 0
 
     def products(self, x_NI: Array) -> Array:
         """x Wᵀ [N, I] -> [N, O]."""
         if x_NI.dtype != np.float32:
             return self._by_numpy(x_NI)
         y_NO = np.empty((len(x_NI), len(self)), np.float32)
+        if len(x_NI) == 1 and self._digits and self._row(self._digits, np.ascontiguousarray(x_NI), y_NO):
+            return y_NO
         for start in range(0, len(x_NI), MOST):
             x, y = np.ascontiguousarray(x_NI[start : start + MOST]), y_NO[start : start + MOST]
             self._multiply(*self._arranged(x), x, y)
@@ -81,30 +89,24 @@ class Blocks(RowsOnDemand):
             packed = np.empty(-(-number // across) * across * units(width) * UNIT, np.float32)
             self._library.pack(self._kind.number, x_NI.ctypes.data, number, width, across, packed.ctypes.data)
             return MANY, across, packed
-        if number == 1 and self._quantized and self._library.by_digits():
-            pieces, near = self._in_digits(DIGITS, x_NI)
-            if near:
-                return WHOLE, DIGITS, pieces
         arranged = np.empty(number * units(width) * ARRANGED, np.float32)
         self._library.arrange(self._kind.number, x_NI.ctypes.data, number, width, arranged.ctypes.data)
         return SOME, 0, arranged
 
-    def _in_digits(self, digits: int, x_NI: Array) -> tuple[Array, bool]:
-        """x as whole numbers, and whether all of it is as near as they can be (pieces.h)."""
-        number, width = x_NI.shape
-        size = number * width // UNIT * (UNIT * digits + BESIDE)
-        room = np.empty(size + UNIT, np.uint8)
-        pieces = room[-room.ctypes.data % UNIT :][:size]
-        place, kind = (x_NI.ctypes.data, number, width, pieces.ctypes.data), self._kind.number
-        return pieces, bool(self._library.write_pieces(digits, kind, *place))
+    def _row(self, digits: int, x_NI: Array, y_NO: Array) -> bool:
+        """One row of x as whole numbers times the matrix; not where it has none that are near enough (pieces.h)."""
+        rows, width = self.shape
+        threads = self._threads if rows * width >= WORTH_SHARING else 1
+        room = np.empty(width // UNIT * (UNIT * digits + BESIDE) + UNIT, np.uint8)
+        vectors = x_NI.ctypes.data, width, y_NO.ctypes.data, rows, room.ctypes.data
+        return bool(self._library.multiply_row(threads, digits, *self._matrix, *vectors))
 
     def _multiply(self, way: int, more: int, arranged: Array, x_NI: Array, y_NO: Array) -> None:
         rows, (number, width) = len(self), x_NI.shape
         threads = self._threads if rows * width * number >= WORTH_SHARING else 1
         scratch = np.zeros(threads * TALL * (DEEP + -(-number // more) * more) if way == MANY else 0, np.float32)
-        matrix = self._kind.number, self._blocks_OB.ctypes.data, self._blocks_OB.strides[0]
         result = y_NO.ctypes.data, rows, scratch.ctypes.data
-        self._library.multiply(threads, way, more, *matrix, arranged.ctypes.data, number, width, *result)
+        self._library.multiply(threads, way, more, *self._matrix, arranged.ctypes.data, number, width, *result)
 
     @property
     def _quantized(self) -> bool:

@@ -201,6 +201,16 @@ PUBLIC void multiply(int threads, int way, int more, int kind, const uint8_t *bl
   in_threads(threads, part, &job, out_width, step < least ? least : step);
 }
 
+/* One row of x, as it is, times the matrix, to out [out_width]; `room` is that of the pieces and 64 bytes. Whether x is as
+   near in so many digits as pieces.h says; if not nothing is multiplied. One digit is as near as it is. */
+PUBLIC int multiply_row(int threads, int digits, int kind, const uint8_t *blocks, ptrdiff_t row_bytes, const float *x,
+                        ptrdiff_t width, float *out, ptrdiff_t out_width, uint8_t *room) {
+  uint8_t *pieces = room + (-(uintptr_t)room & 63);
+  if (!write_pieces(digits, kind, x, 1, width, pieces) && digits > 1) return 0;
+  multiply(threads, WHOLE, digits, kind, blocks, row_bytes, pieces, 1, width, out, out_width, NULL);
+  return 1;
+}
+
 /* -- As a library -------------------------------------------------------------------------------------------------- */
 
 /* Whether this processor has the instructions. */

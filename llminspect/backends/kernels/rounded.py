@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llminspect.backends.kernels.matrices import WHOLE, Blocks
+from llminspect.backends.kernels.matrices import BESIDE, UNIT, WHOLE, Blocks
 from llminspect.errors import ModelError, UserError
 
 if TYPE_CHECKING:
@@ -24,8 +24,13 @@ PROBED = 8
 class RoundedBlocks(Blocks):
     """The same matrix; float32 x is rounded before it is multiplied with."""
 
+    def _digits_of_a_row(self) -> int:
+        return 1
+
     def _arranged(self, x_NI: Array) -> tuple[int, int, Array]:
-        pieces, _ = self._in_digits(1, x_NI)
+        number, width = x_NI.shape
+        pieces = np.empty(number * width // UNIT * (UNIT + BESIDE), np.uint8)
+        self._library.write_pieces(1, self._kind.number, x_NI.ctypes.data, number, width, pieces.ctypes.data)
         return WHOLE, 1, pieces
 
 

@@ -30,7 +30,9 @@ static void tried(int kind, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t number) {
       write_pieces(digits, kind, x, number, width, written);
       whole(digits, kind, blocks, row_bytes, written, number, width, out, rows, rows / 3, rows);
       multiply(2, WHOLE, digits, kind, blocks, row_bytes, written, number, width, out, rows, scratch);
-      free(written);
+      uint8_t *room = filled((size_t)(width / UNIT * piece_bytes(digits)) + UNIT, 0);
+      if (!multiply_row(2, digits, kind, blocks, row_bytes, x, width, out, rows, room)) abort();
+      free(written), free(room);
     }
   }
   free(blocks), free(x), free(out), free(arranged), free(packed), free(scratch);

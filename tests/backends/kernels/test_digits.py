@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from llminspect.backends.kernels.library import library
-from llminspect.backends.kernels.matrices import BESIDE, DIGITS, UNIT, WHOLE, Blocks
+from llminspect.backends.kernels.matrices import BESIDE, DIGITS, UNIT, Blocks
 from llminspect.files.quant_types import COMPILED
 from tests.backends.kernels.test_blocks import numpys, random_blocks
 from tests.backends.kernels.test_rounded import ROUNDED
@@ -24,9 +24,7 @@ def by_digits(name: str, raw: Array, x_I: Array) -> Array:
     """The product [O] by whole numbers, wherever this processor would choose another way."""
     matrix = Blocks(COMPILED[name], raw, 1)
     y_NO: Array = np.empty((1, len(raw)), np.float32)
-    pieces, near = matrix._in_digits(DIGITS, x_I[None])
-    assert near
-    matrix._multiply(WHOLE, DIGITS, pieces, x_I[None], y_NO)
+    assert matrix._row(DIGITS, x_I[None], y_NO)
     return y_NO.reshape(-1)
 
 
