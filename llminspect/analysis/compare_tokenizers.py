@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from llminspect.analysis.prompt import text_prompt
 from llminspect.analysis.result import Result, Tokens, token_documents
-from llminspect.analysis.tokenize import Cost, CountResult, TokenBudget, TokenizerSummary, about, counted
+from llminspect.analysis.tokenize import CountResult, TokenBudget, TokenizerSummary, about, counted
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UserError
 from llminspect.text.tokenizer import Token, Tokenizer, utf8
@@ -16,6 +16,7 @@ from llminspect.text.tokenizer import Token, Tokenizer, utf8
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from llminspect.analysis.cost import Cost
     from llminspect.arguments.shared import SourceOptions
     from llminspect.arguments.tokenize import TokenizeOptions
 
@@ -99,8 +100,9 @@ def compare(
         notes += [f"{name}: {note}" for note in prompt.notes]
         if prompt.text is not None:  # Of a chat that of its last message, into which the spans point.
             cut_text, size = prompt.text, len(utf8(prompt.text))
-        count = counted(options.for_model(name), prompt.count, len(cut_text), size)
+        count = counted(tokenizer, options.for_model(name), prompt.count, len(cut_text), size)
         model = compared(name, tokenizer, count, rates=prompt.chat is None)
+        notes += estimates(name, count)
         models.append(model if options.count else replace(model, tokens=token_documents(tokens)))
     if not cut:
         raise errors[0]
@@ -109,6 +111,12 @@ def compare(
         return comparison
     parting = first_difference(cut, size)
     return replace(comparison, shared=shared_cuts(list(cut.values())), same_ids=parting is None, parting=parting)
+
+
+def estimates(name: str, count: CountResult) -> list[str]:
+    """What is to be noted of a cost that is an estimate."""
+    estimate = count.cost.estimate if count.cost is not None else None
+    return [] if estimate is None else [f"{name}: the cost is an estimate: {estimate}"]
 
 
 def spans(tokens: Sequence[Token]) -> list[tuple[int, int]]:

@@ -102,7 +102,7 @@ def count(
         drop_final_newline=drop_final_newline,
         progress=progress,
     )
-    found = counted(options, total + added(tokenizer, source, measured), measured.characters, measured.bytes)
+    found = counted(tokenizer, options, total + added(tokenizer, source, measured), measured.characters, measured.bytes)
     return replace(found, notes=measured.remarks(tokenizer) or None)
 
 

@@ -13,9 +13,10 @@ from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+from llminspect.analysis.cost import Cost, cost_of
 from llminspect.analysis.count import MeasuredStream, TokenizerOpener, added
 from llminspect.analysis.result import Result
-from llminspect.analysis.tokenize import Cost, TokenBudget, budget_of, cost_of
+from llminspect.analysis.tokenize import TokenBudget, budget_of
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError, UserError
 from llminspect.files.source import open_bytes
@@ -128,7 +129,9 @@ def count_files(
         for file, count, length in zip(files, counts, sizes, strict=True)
         if file.path not in skipped
     ]
-    summed = _summed(counted, [SkippedFile(path, reason) for path, reason in skipped.items()], paths, options)
+    summed = _summed(
+        tokenizer, counted, [SkippedFile(path, reason) for path, reason in skipped.items()], paths, options
+    )
     return replace(summed, notes=tally.remarks(tokenizer) or None)
 
 
@@ -226,7 +229,11 @@ def _count(tokenizer: Tokenizer, parse: Parse, task: list[FilePart]) -> list[tup
 
 
 def _summed(
-    files: list[FileCount], skipped: list[SkippedFile], paths: Sequence[str | Path], options: CountOptions
+    tokenizer: Tokenizer,
+    files: list[FileCount],
+    skipped: list[SkippedFile],
+    paths: Sequence[str | Path],
+    options: CountOptions,
 ) -> FilesResult:
     folders: dict[str, FolderCount] = {}
     roots = sorted((os.fspath(path) for path in paths if os.path.isdir(path)), key=len)
@@ -241,7 +248,7 @@ def _summed(
     total = sum(file.count for file in files)
     result = FilesResult(
         total, len(files), sum(file.bytes for file in files), files, list(folders.values()), skipped,
-        cost_of(options, total), budget_of(total, options.budget),
+        cost_of(tokenizer, options, total), budget_of(total, options.budget),
     )  # fmt: skip
     if options.top_files is None:
         return result

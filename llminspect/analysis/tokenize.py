@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal
 
+from llminspect.analysis.cost import Cost, cost_of
 from llminspect.analysis.prompt import text_prompt
 from llminspect.analysis.result import Result, Tokens, token_documents
 from llminspect.core.dataclass import dataclass
@@ -41,23 +42,6 @@ class TokenizerSummary:
     """Whether decoding gives back every text byte by byte."""
     loss: str | None = None
     """What it loses, where it is not lossless."""
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What the tokens cost."""
-
-    price: float
-    """Per million tokens."""
-    total: float
-    currency: str
-    """As it was given; empty where none was."""
-    model: str | None = None
-    """With the name of a model as --cost: that name, and …"""
-    date: str | None = None
-    """… of when its price is, and …"""
-    source: str | None = None
-    """… where from."""
 
 
 @dataclass(frozen=True)
@@ -162,17 +146,11 @@ def about(tokenizer: Tokenizer) -> TokenizerSummary:
     return TokenizerSummary(tokenizer.kind, tokenizer.vocabulary_size, tokenizer.lossless, tokenizer.loss or None)
 
 
-def counted(options: CountOptions, count: int, characters: int | None, size: int | None) -> CountResult:
+def counted(
+    tokenizer: Tokenizer, options: CountOptions, count: int, characters: int | None, size: int | None
+) -> CountResult:
     """A count with what it costs and whether that many are allowed."""
-    return CountResult(count, characters, size, cost_of(options, count), budget_of(count, options.most))
-
-
-def cost_of(options: CountOptions, count: int) -> Cost | None:
-    """What so many tokens cost, where that is wanted."""
-    price = options.price
-    if price is None:
-        return None
-    return Cost(price.price, count * price.price / 1e6, price.currency, price.model, price.date, price.source)
+    return CountResult(count, characters, size, cost_of(tokenizer, options, count), budget_of(count, options.most))
 
 
 def budget_of(count: int, allowed: int | None) -> TokenBudget | None:
@@ -210,7 +188,7 @@ def tokenize(
         prompt, truncated = truncate(prompt, options, source, tokenizer)
     data = None if prompt.text is None else utf8(prompt.text) + utf8(prompt.pair or "")
     characters, size = (None, None) if data is None else (len(prompt.text or "") + len(prompt.pair or ""), len(data))
-    count = counted(options, prompt.count, characters, size)
+    count = counted(tokenizer, options, prompt.count, characters, size)
     formula = None if prompt.chat is None else prompt.chat.counted
     notes = None if formula is None else [formula.note]
     if options.count:

@@ -39,7 +39,8 @@ class CountOptions:
     cost: str | float | None = option(
         metavar="PRICE|NAME",
         help="What they cost: a price a million (2.50, '$2.50', '2 EUR'), a name of the price table (gpt-4o; "
-        "OpenAI's models, others with --prices), or `model`: that of --model.",
+        "some of OpenAI, Anthropic, Google, Mistral and DeepSeek, others with --prices), or `model`: that of --model. "
+        "Where the tokens are not that model's, it is said to be an estimate.",
     )
     prices: Path | None = option(
         metavar="FILE", help='With --cost NAME: your own prices a million, a JSON file as {"models": {"mine": 1.2}}.'

@@ -3,9 +3,9 @@
     {"date": "2026-08-05", "source": "https://…", "currency": "USD",
      "models": {"gpt-4o": 2.5, "mine": {"price": 1.2, "currency": "EUR", "date": "2026-10-01", "source": "contract"}}}
 
-What a model does not say, the whole table does. The package's has OpenAI's models, whose tokens are counted here by
-their own tables, as https://www.llm-prices.com (Simon Willison) had them on its date; a name that ends in `-272k` is of
-prompts longer than that.
+What a model does not say, the whole table does. The package's has models of OpenAI, Anthropic, Google, Mistral and
+DeepSeek, as https://www.llm-prices.com (Simon Willison) had them on its date; a name that ends in `-272k` or `-200k` is
+of prompts longer than that. Only the tokens of OpenAI's are known to be counted by their own tables.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ class ListedPrice:
     currency: str = "USD"
     date: str | None = None
     source: str | None = None
+    packaged: bool = False
+    """Whether it is of the table in the package."""
 
 
 def price_table(path: Path | None = None) -> dict[str, ListedPrice]:
@@ -66,5 +68,5 @@ def price_table(path: Path | None = None) -> dict[str, ListedPrice]:
             raise refuse(f"the price of {name!r:.60} is not a number from 0 on")
         if not all(isinstance(value, str) and len(value) <= 200 for value in values.values()):
             raise refuse(f"{', '.join(_TEXTS)} of {name!r:.60} are texts")
-        found[name] = ListedPrice(name, float(price), **values)
+        found[name] = ListedPrice(name, float(price), **values, packaged=path is None)
     return found

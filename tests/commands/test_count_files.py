@@ -185,6 +185,7 @@ def test_prices_by_name(called: Program, tmp_path: Path) -> None:
     for wrong in ("gpt-9", "model"):
         refused = called("tokenize", "a", "--count", "--cost", wrong)
         assert refused.code == 2 and " names, as gpt-" in refused.err and refused.err.count("gpt") < 6
+    assert table["claude-opus-4-5"].price == 5 and table["gemini-2.5-pro-200k"].price == 2.5
     mine = tmp_path / "prices.json"
     mine.write_text('{"currency": "€", "models": {"m": {"price": 3, "date": "2026-10-01"}}}')
     priced = tokenize("Alice", "bytes", count=True, cost="m", prices=str(mine))
@@ -194,6 +195,35 @@ def test_prices_by_name(called: Program, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="no name in") as caught:
             _ = TokenizeOptions(cost=cost, prices=mine).price
         assert hint in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("model", "cost", "why"),
+    [
+        ("gpt-4o", "gpt-4.1", None),
+        ("o200k_harmony", "gpt-5.4-272k", None),
+        ("gpt-4o", "2.5", None),
+        ("cl100k_base", "gpt-4o", "gpt-4o counts in o200k_base, not in the tokens of cl100k_base"),
+        ("smollm2", "gpt-4o", "gpt-4o counts in o200k_base, not in the tokens of smollm2"),
+        (
+            "gpt-4o",
+            "claude-opus-4-5",
+            "the tokenizer of claude-opus-4-5 is not published; the tokens are those of o200k_base",
+        ),
+        ("bytes", "mistral-nemo", "exact only if mistral-nemo has the tokenizer of bytes"),
+    ],
+)
+def test_a_price_for_other_tokens_is_an_estimate(
+    called: Program, tmp_path: Path, model: str, cost: str, why: str | None
+) -> None:
+    ran = called("tokenize", "a", "--count", "-m", model, "--cost", cost, "--json")
+    assert_fits(ran.json, "tokenize")
+    assert ran.json["cost"].get("estimate") == why
+    (tmp_path / "a.txt").write_text("Alice")
+    files = called("tokenize", "--count", "--file", str(tmp_path), "-m", model, "--cost", cost, COLUMNS="300").out
+    assert ("an estimate: " in files) == (why is not None) and (why or "") in files
+    beside = called("tokenize", "a", "--count", "-m", model, "-c", "letters", "-c", "words", "--cost", cost, "--json")
+    assert f"{model}: the cost is an estimate: {why}" in beside.json.get("notes", []) or why is None
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from llminspect.analysis.cost import Cost
 from llminspect.analysis.count_files import FileCount, FilesResult, FolderCount
-from llminspect.analysis.tokenize import Cost, CountResult, LineCount
+from llminspect.analysis.tokenize import CountResult, LineCount
 from llminspect.core.numbers import percent, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
@@ -50,9 +51,10 @@ def money(cost: Cost) -> str:
 
 
 def rate(cost: Cost) -> str:
-    """`at 2.5 a million (gpt-4o, 2026-08-05)`."""
+    """`at 2.5 a million (gpt-4o, 2026-08-05)`, and why it is an estimate."""
     named = ", ".join(visible(text) for text in (cost.model, cost.date) if text)
-    return f"at {cost.price:g} a million" + (f" ({named})" if named else "")
+    estimate = f"; an estimate: {visible(cost.estimate)}" if cost.estimate else ""
+    return f"at {cost.price:g} a million" + (f" ({named})" if named else "") + estimate
 
 
 def lines_table(result: CountResult, lines: Sequence[LineCount]) -> RenderableType:

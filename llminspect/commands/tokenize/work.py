@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import IO, Any
 
-from llminspect.analysis.compare_tokenizers import ComparedTokenizer, CompareResult, compared
+from llminspect.analysis.compare_tokenizers import ComparedTokenizer, CompareResult, compared, estimates
 from llminspect.analysis.count import count as count_tokens
 from llminspect.analysis.tokenize import CountResult, TokenBudget, TokenizeResult, about, budget_of, exceeded
 from llminspect.arguments.shared import NamedOptions, OutputOptions, SourceOptions
@@ -193,7 +193,7 @@ def count_compared(
                 models.append(ComparedTokenizer(name, about(tokenizer), error=error.message))
                 continue
             counts.append(result)
-            notes += [f"{name}: {note}" for note in result.notes or ()]
+            notes += [*(f"{name}: {note}" for note in result.notes or ()), *estimates(name, result)]
             over_budget += exceeded(name, result.count, result.budget)
             models.append(compared(name, tokenizer, result))
     if not counts:
