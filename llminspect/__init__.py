@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llminspect.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from llminspect.analysis.result import Results
     from llminspect.core.intervention import Place, added, replaced, scaled
     from llminspect.core.tap import Capture, Chain, Edit, Visit
     from llminspect.errors import UserError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from llminspect.model.opened import Model
 
 _PLACES = {
+    "analysis.result": "Results",
     "core.intervention": "Place added replaced scaled",
     "core.tap": "Capture Chain Edit Visit",
     "errors": "UserError",
@@ -45,6 +47,7 @@ __all__ = [
     "Model",
     "OpenModel",
     "Place",
+    "Results",
     "UserError",
     "Visit",
     "added",

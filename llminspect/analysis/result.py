@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import textwrap
 from dataclasses import field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NotRequired, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NotRequired, TypeAlias, TypedDict, TypeVar
 
 from llminspect.core.dataclass import dataclass
 
@@ -49,9 +49,77 @@ class Result(Drawable):
         )
         return lines.fill(f"{name}({', '.join(parts)})").replace("\0", " ")
 
+    def to_dict(self) -> dict[str, Any]:
+        """The keys of its JSON; numpy arrays stay arrays.
+
+        >>> import llminspect
+        >>> llminspect.encode("A cat sat.", "toy-attention").to_dict()["ids"]
+        [0, 1, 2, 3]
+        """
+        return fields_of(self)
+
+    def rows(self, of: str | None = None) -> list[dict[str, Any]]:
+        """It as a table: one row, or with `of`, a key or a path of keys, one for each thing that it names. See
+        `Results`.
+
+        >>> import llminspect
+        >>> for row in llminspect.encode("A cat", "toy-attention").rows("tokens"):
+        ...     print(row["result"], row["input"], row["tokens"], row["text"], row["id"])
+        0 A cat 0 A 0
+        0 A cat 1  cat 1
+        """
+        return Results([self]).rows(of)
+
+    def to_pandas(self, of: str | None = None) -> Any:
+        """These rows as a DataFrame. Raises UserError where pandas is not installed."""
+        return Results([self]).to_pandas(of)
+
+    def __add__(self, other: Result | Sequence[Result]) -> Results[Any]:
+        """This one and the other, or others."""
+        return Results([self]) + other
+
     def _repr_html_(self) -> str | None:
         """For notebooks."""
         return None if Result.draw is None else Result.draw(self)
+
+
+R = TypeVar("R")
+
+
+class Results(list[R]):
+    """Results of one command, as a list of texts gives them: a list, and one table.
+
+    A table has a row a Result, or with `of` a row for each thing that a key, or a path of keys, names: for each entry
+    of a list (`next`, `attribution.layers`), for each number of an array, with a column for each of its axes. The
+    columns `result` and `input`, its text, say which Result a row is of. `+` puts more Results after these.
+
+    >>> import llminspect
+    >>> found = llminspect.encode(["A cat", "A"], "toy-attention") + llminspect.encode("A cat sat", "toy-attention")
+    >>> [len(result.ids) for result in found]
+    [2, 1, 3]
+    >>> [(row["result"], row["id"]) for row in found.rows("tokens")]
+    [(0, 0), (0, 1), (1, 0), (2, 0), (2, 1), (2, 2)]
+    """
+
+    def rows(self, of: str | None = None) -> list[dict[str, Any]]:
+        """The table, a dictionary a row. Raises UsageError for a path that leads nowhere, for Results of several kinds,
+        and for more than 5,000,000 rows."""
+        from llminspect.analysis.table import rows_of
+
+        return rows_of(self, of)
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """Each Result as a dictionary, as its JSON has it."""
+        return [fields_of(result) for result in self]
+
+    def to_pandas(self, of: str | None = None) -> Any:
+        """The table as a DataFrame. Raises UserError where pandas is not installed, and as `rows`."""
+        from llminspect.analysis.table import frame, rows_of
+
+        return frame(rows_of(self, of))
+
+    def __add__(self, other: Any) -> Results[Any]:
+        return Results([*self, *([other] if isinstance(other, Result) else other)])
 
 
 def _short(value: Any) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, TypeVar, cast, overload
 
+from llminspect.analysis.result import Results
 from llminspect.arguments.option import alternatives, checked, fields_of
 from llminspect.arguments.shared import ModelOptions, SourceOptions
 from llminspect.errors import UsageError
@@ -60,7 +61,7 @@ def each(
         provenance = {**provenance, "tokenizer_note": tokenizer.note}
     if several(text):
         prompts = [prompt_of(one, source, tokenizer, may_be_empty=may_be_empty) for one in text]
-        return cast("R", [noted(work(prompt), provenance, prompt.notes) for prompt in prompts])
+        return cast("R", Results(noted(work(prompt), provenance, prompt.notes) for prompt in prompts))
     if target_ids is not None and not isinstance(text, str):
         source = dataclasses.replace(source, special=None)
     prompt = prompt_of(text, source, tokenizer, may_be_empty=may_be_empty)
@@ -164,7 +165,7 @@ class OfText(Protocol[R]):
     @overload
     def __call__(self, text: Text, model: Opened = ..., **options: Any) -> R: ...
     @overload
-    def __call__(self, text: Texts, model: Opened = ..., **options: Any) -> list[R]: ...
+    def __call__(self, text: Texts, model: Opened = ..., **options: Any) -> Results[R]: ...
 
 
 def of_text(function: Callable[..., R]) -> OfText[R]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from functools import cache
 from html.parser import HTMLParser
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +17,7 @@ import llminspect
 from llminspect import commands
 from llminspect.analysis.result import Result
 from llminspect.core.dataclass import dataclass
+from llminspect.errors import UsageError, UserError
 from llminspect.render import picture
 
 if TYPE_CHECKING:
@@ -164,3 +167,56 @@ def test_what_no_command_draws_has_no_picture() -> None:
         text: str
 
     assert OtherResult("a")._repr_html_() is None
+
+
+def test_results_put_together_are_one_table() -> None:
+    texts = ["A cat", "A cat sat."]
+    found = llminspect.encode(texts, "toy-attention") + llminspect.encode("A", "toy-attention")
+    assert type(found) is llminspect.Results and [len(result.ids) for result in found] == [2, 4, 1]
+    assert type(found[0] + found[1]) is type(found[0] + found[1:]) is llminspect.Results
+    rows = found.rows("tokens")
+    assert [(row["result"], row["input"], row["tokens"]) for row in rows] == [
+        (number, result.text, at) for number, result in enumerate(found) for at in range(len(result.ids))
+    ]
+    assert [row["id"] for row in rows] == [token_id for result in found for token_id in result.ids]
+    assert found.to_dict()[1]["ids"] == [0, 1, 2, 3] == found[1].to_dict()["ids"]
+    assert [row["ids"] for row in found.rows()] == [result.ids for result in found]
+
+
+def test_an_array_is_a_row_a_number_with_its_axes() -> None:
+    result = llminspect.attend("A cat sat.", "smollm2")
+    assert result.overview is not None
+    measures = result.overview.measures
+    rows = result.rows("overview.measures.entropy")
+    assert [list(row) for row in rows] == [["result", "input", "L", "H", "value"]] * measures["entropy"].size
+    assert all(row["value"] == measures["entropy"][row["L"], row["H"]] for row in rows)
+    assert {row["name"] for row in result.rows("overview.measures")} == set(measures)
+    of_heads = llminspect.attend("A cat sat.", "smollm2", layer=[2, 3], head=1).rows("heads.weights")
+    assert len(of_heads) == 32 and [row["heads"] for row in of_heads] == [0] * 16 + [1] * 16
+    assert {"T", "S"} <= set(of_heads[0])
+    model: Any = llminspect.open_model("toy-attention")
+    seen = model.run_with_cache(["A", "A cat"], "layers.*.attention.weights")
+    rows = seen.rows("arrays")
+    assert [row["value"] for row in rows] == [float(x) for one in seen for x in one["layers.0.attention.weights"].flat]
+
+
+def test_what_makes_no_table_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = llminspect.encode("A", "toy-attention"), llminspect.attend("A cat", "toy-attention")
+    with pytest.raises(UsageError, match="no 'token' here"):
+        one.rows("token")
+    with pytest.raises(UsageError, match="of one kind, not of AttendResult, EncodeResult"):
+        (one + other).rows()
+    monkeypatch.setattr("llminspect.analysis.table.MOST", 3)
+    with pytest.raises(UsageError, match="more than 3 rows"):
+        llminspect.encode("A cat sat.", "toy-attention").rows("tokens")
+
+
+def test_a_frame_needs_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = llminspect.encode("A cat", "toy-attention")
+    monkeypatch.setattr("llminspect.analysis.table.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="needs pandas") as raised:
+        result.to_pandas("tokens")
+    assert raised.value.hint == "pip install pandas, or take rows()"
+    monkeypatch.setattr("llminspect.analysis.table.find_spec", lambda name: True)
+    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=lambda rows: rows))
+    assert result.to_pandas("tokens") == result.rows("tokens")
