@@ -98,16 +98,16 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 """The least and the most that each number may be; a wider one would leave float32 or divide by nothing."""
 
-LISTS = frozenset(
-    """
-    layer_types mlp_layer_types no_rope_layers mlp_only_layers short_factor long_factor attention_types full_attn_idxs
-    attn_layer_indices time_step_limit
-    """.split()
-)
+LISTS = {
+    **dict.fromkeys(("layer_types", "mlp_layer_types", "no_rope_layers", "mlp_only_layers"), False),
+    **dict.fromkeys(("short_factor", "long_factor", "full_attn_idxs", "attn_layer_indices"), False),
+    **dict.fromkeys(("attention_types", "time_step_limit"), True),
+}
 WHOLE = frozenset(
     """
     pad_token_id mask_token_id max_window_layers first_k_dense_replace num_dense_layers num_nextn_predict_layers
     num_mtp_layers leading_dense_block_count nextn_predict_layers expert_count expert_shared_count n_shared_experts
     """.split()
 )
-"""Keys that hold a list, and those that hold a whole number, wherever they are read and not null."""
+"""Keys that hold a list, and whether other lists and objects may stand in it; and keys that hold a whole number:
+wherever they are read and not null."""

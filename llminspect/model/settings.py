@@ -49,6 +49,13 @@ def understood(where: str) -> Iterator[None]:
         raise ModelError(f"{where} is not understood: {what:.200}", "check it where the model came from") from None
 
 
+def _is_list(value: Any, nested: bool) -> bool:
+    """Whether it is one, or nothing; of single values unless lists and objects may stand in it."""
+    if not isinstance(value, list):
+        return value is None
+    return nested or not any(isinstance(one, list | dict) for one in value)
+
+
 class Settings:
     """A configuration and which of its keys were read.
 
@@ -76,8 +83,8 @@ class Settings:
         """The value, or `default` where there is none."""
         self._read.add(key)
         value = self.values.get(key, self.defaults.get(key))
-        if key in LISTS and not isinstance(value, list | None):
-            raise self.wrong(key, "a list")
+        if key in LISTS and not _is_list(value, LISTS[key]):
+            raise self.wrong(key, "a list" if LISTS[key] else "a list of names or numbers")
         if key in WHOLE and (isinstance(value, bool) or not isinstance(value, int | None)):
             raise self.wrong(key, "a whole number")
         return default if value is None else value

@@ -36,8 +36,16 @@ def test_a_list_and_a_whole_number_are_named_where_something_else_stands(name: s
 
     config = Golden(name).config()
     text = json.dumps(config)
-    for key in sorted(key for key in LISTS | WHOLE if f'"{key}": ' in text):
-        wrong: list[Any] = [True, 2.5, "strange", {}, {"a": 1}, float("nan"), *([3, "", -1] if key in LISTS else [[]])]
+    for key in sorted(key for key in {*LISTS, *WHOLE} if f'"{key}": ' in text):
+        wrong: list[Any] = [
+            True,
+            2.5,
+            "strange",
+            {},
+            {"a": 1},
+            float("nan"),
+            *([3, "", -1, *([] if LISTS[key] else [[[]]])] if key in LISTS else [[]]),
+        ]
         for value in wrong:
             found = holding(config, key, value)
             with suppress(ModelError), understood("it"):  # Where the family does not read it.
@@ -56,6 +64,8 @@ def test_a_list_and_a_whole_number_are_named_where_something_else_stands(name: s
         ("rwkv7", {"head_dim": None, "num_heads": 10_000}, "head_dim = null"),
         ("youtu", {"rope_theta": 1}, "rope_theta = 1"),
         ("mistral", {"head_dim": 3}, "head_dim"),
+        ("qwen2", {"use_sliding_window": True, "max_window_layers": None}, "max_window_layers"),
+        ("nemotron_h", {"layers_block_type": [[]]}, "layers_block_type"),
         ("nemotron", {"partial_rotary_factor": 0}, "turned"),
         ("phi3-longrope", {"short_factor": [1.0]}, "short_factor"),
         ("phi3-longrope", {"short_factor": ["1", "1", "1"]}, "short_factor"),

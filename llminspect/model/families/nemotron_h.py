@@ -86,7 +86,7 @@ def layer_kinds(settings: files.Settings) -> list[str]:
     if stated is None:
         stated, key = settings.need("hybrid_override_pattern"), "hybrid_override_pattern"
     settings.skip("hybrid_override_pattern", "layer_types", "layers_block_type", "num_hidden_layers")
-    if not isinstance(stated, list | str) or not stated or not all(kind in KINDS for kind in stated):
+    if not isinstance(stated, list | str) or not stated or not all(kind in list(KINDS) for kind in stated):
         raise settings.wrong(key, f"{', '.join(OLDER.values())} for each layer, or {' '.join(OLDER)}")
     layers = settings.get("num_hidden_layers")
     if layers is not None and layers != len(stated):

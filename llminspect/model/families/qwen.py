@@ -63,12 +63,14 @@ def without_windows(
 
 
 def _dense(settings: files.Settings) -> files.DecoderConfig:
-    slides, first = settings.flag("use_sliding_window"), settings.get("max_window_layers")
+    slides = settings.flag("use_sliding_window")
+    first = settings.need("max_window_layers") if slides else settings.get("max_window_layers")
     return files.with_windows(files.from_huggingface(settings), settings, lambda index: slides and index >= first)
 
 
 def mixture2_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
-    slides, first = settings.flag("use_sliding_window"), settings.get("max_window_layers")
+    slides = settings.flag("use_sliding_window")
+    first = settings.need("max_window_layers") if slides else settings.get("max_window_layers")
     found = _mixture(settings, lambda index: slides and index % 2 == 0 and index < first)
     assert found.experts is not None
     return replace(
