@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from llminspect.core.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _CLASSES = {
     "alpha": string.ascii_letters,
@@ -26,8 +26,11 @@ _CLASSES = {
     "xdigit": string.hexdigits,
     "punct": string.punctuation,
     "blank": " \t",
+    "cntrl": "".join(map(chr, (*range(32), 127))),
+    "graph": string.ascii_letters + string.digits + string.punctuation,
+    "print": string.ascii_letters + string.digits + string.punctuation + " ",
 }
-_PART = re.compile(r"\[[!^]?\]?(?:\[:[a-z]+:\]|\\.|[^\]\\])*\]|\\.|(?<![^/])\*\*/|(?<![^/])\*\*$|.", re.DOTALL)
+_PART = re.compile(r"\[|\\.|(?<![^/])\*\*/|(?<![^/])\*\*$|.", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,8 @@ def ignore_patterns(lines: Iterable[str]) -> list[IgnorePattern]:
         folders_only, text = text.endswith("/"), text.removesuffix("/")
         anchored, text = "/" in text, text.removeprefix("/")
         try:
-            regex = re.compile(("" if anchored else "(?:.*/)?") + "".join(map(_translated, _PART.findall(text))), re.S)
-        except re.error:
+            regex = re.compile(("" if anchored else "(?:.*/)?") + "".join(_translated(text)), re.DOTALL)
+        except IndexError:  # It ends inside of brackets, or with a backslash.
             continue
         if text:
             patterns.append(IgnorePattern(regex, takes_in, folders_only))
@@ -73,20 +76,52 @@ def bytewise(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
-def _translated(part: str) -> str:
-    if part == "**/":
-        return "(?:.*/)?"
-    if part == "**":
-        return ".+"
-    if part == "*":
-        return "[^/]*"
-    if part == "?":
-        return "[^/]"
-    if part[0] == "[" and len(part) > 2:
-        inner = part[1:-1]
-        negated, inner = ("^/", inner[1:]) if inner[0] in "!^" else ("", inner)
-        known = re.sub(r"\[:([a-z]+):\]", lambda name: re.escape(_CLASSES.get(name[1], "")), inner)
-        return f"(?!/)[{negated}{known.replace('[', chr(92) + '[')}]"
-    if part[0] == "\\" and len(part) == 2:
-        return re.escape(part[1])
-    return re.escape(part)
+def _translated(text: str) -> Iterator[str]:
+    """The parts of a pattern as those of a regular expression. Raises IndexError for one that is broken."""
+    at = 0
+    while found := _PART.match(text, at):
+        part, at = found[0], found.end()
+        if part == "[":
+            members, at = _members(text, at)
+            yield f"[{''.join(map(re.escape, sorted(members)))}]" if members else "(?!)"
+        elif part == "\\":
+            raise IndexError
+        else:
+            yield _WILD.get(part) or re.escape(part[-1])
+
+
+_WILD = {"**/": "(?:.*/)?", "**": ".+", "*": "[^/]*", "?": "[^/]"}
+
+
+def _members(text: str, at: int) -> tuple[set[str], int]:
+    """The characters that brackets stand for, which begin before `at`, and where they end. As in `wildmatch.c` a range
+    that runs backwards holds only what it begins with. Raises IndexError where they do not end."""
+    negated = text[at] in "!^"
+    at += negated
+    members: set[str] = set()
+    before = ""
+    while True:
+        character, escaped = text[at], text[at] == "\\"
+        end = text.find("]", at + 2)
+        if escaped:
+            at += 1
+            character = text[at]
+        if not escaped and character == "-" and before and text[at + 1] != "]":
+            at += 1 + (text[at + 1] == "\\")
+            members |= {chr(code) for code in range(ord(before), ord(text[at]) + 1)}
+            before = ""
+        elif not escaped and text[at : at + 2] == "[:" and end > at + 2 and text[end - 1] == ":":
+            members |= _class(text[at + 2 : end - 1])
+            at, before = end, ""
+        else:
+            members.add(character)
+            before = character
+        at += 1
+        if text[at] == "]":
+            return ({chr(code) for code in range(256)} - members if negated else members) - {"/"}, at + 1
+
+
+def _class(name: str) -> set[str]:
+    if name not in _CLASSES:
+        raise IndexError
+    return set(_CLASSES[name])
