@@ -6,7 +6,7 @@ Simonyan et al. 2013, "Deep Inside Convolutional Networks"; `core/tape.py` goes 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -73,6 +73,13 @@ class Recording(Visit):
             self.seen[name] = array
         return array
 
+    def slopes(self, value: Traced) -> dict[str, Array]:
+        """The gradient of a number by each array. Raises UserError where one is beyond all numbers."""
+        found = dict(zip(self.watched, self.tape.gradients(value, list(self.watched.values())), strict=True))
+        if not all(np.isfinite(slope).all() for slope in found.values()):
+            raise not_numbers("gradients")
+        return found
+
 
 def gradients(
     model: Model,
@@ -104,14 +111,38 @@ def gradients(
             raise UsageError("of does not hang on any of the arrays in at", "choose arrays that come before it")
         if value.size != 1:
             raise UsageError(f"of is to be one number, and gave {list(value.shape)}", "sum it, or choose one of them")
-        slopes = recording.tape.gradients(value, list(recording.watched.values()))
-    if not all(np.isfinite(slope).all() for slope in slopes):
-        raise not_numbers("gradients")
+        slopes = recording.slopes(value)
     return GradientResult(
         prompt.text,
         token_documents(prompt.tokens, prompt.segments, prompt.second),
         float(value.value.reshape(())),
         {name: traced.value for name, traced in recording.watched.items()},
-        dict(zip(recording.watched, slopes, strict=True)),
+        slopes,
         None if read is prompt else token_documents(read.tokens),
     )
+
+
+class Slopes(Protocol):
+    """What finds the gradients of `--gradient`: see `Engine.gradients`."""
+
+    def gradients(
+        self, ids: Sequence[int], names: Sequence[str], position: int, target: int, versus: int | None, tap: Tap
+    ) -> tuple[float, dict[str, Array], dict[str, Array]]: ...
+
+
+class OnTape:
+    """A model on numpy, as an engine with gradients."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    def gradients(
+        self, ids: Sequence[int], names: Sequence[str], position: int, target: int, versus: int | None, tap: Tap
+    ) -> tuple[float, dict[str, Array], dict[str, Array]]:
+        """See `Engine.gradients`."""
+        recording = Recording(Tape(), *names)
+        stream_TD = self.model.run(ids, Chain([tap, recording])).stream_TD
+        logits_V: Any = self.model.logits(stream_TD[position][None])[0]
+        value = log_softmax(logits_V)[target] if versus is None else logits_V[target] - logits_V[versus]
+        arrays = {name: traced.value for name, traced in recording.watched.items()}
+        return float(value.value), arrays, recording.slopes(value)

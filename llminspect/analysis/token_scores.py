@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from llminspect.analysis.candidates import NamedToken, named_token
+from llminspect.analysis.gradients import OnTape
 from llminspect.analysis.labels import no_next_token
 from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Chain, Tap
@@ -22,7 +23,8 @@ from llminspect.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llminspect.model.opened import Engine, Model
+    from llminspect.analysis.gradients import Slopes
+    from llminspect.model.opened import Model
 
 TOKENS_AT_ONCE = 2048
 """How many tokens go through the model at once."""
@@ -61,8 +63,7 @@ def saliency(model: Model, ids: Sequence[int], position: int, target: int, taps:
 def by_gradient(model: Model, ids: Sequence[int], position: int, target: int, taps: Sequence[Tap]) -> Saliency:
     """Gradient × input: how far log p would fall, were it a straight line, if a token's vector were brought to nought.
 
-    Simonyan et al. 2013, "Deep Inside Convolutional Networks"; Denil et al. 2014 for the product. Raises UsageError for
-    an engine without gradients.
+    Simonyan et al. 2013, "Deep Inside Convolutional Networks"; Denil et al. 2014 for the product.
     """
     engine, name = with_gradients(model), "layers.0.input"
     read = list(ids[: position + 1])
@@ -72,12 +73,13 @@ def by_gradient(model: Model, ids: Sequence[int], position: int, target: int, ta
     return Saliency(named_token(model, target), logprob, drops_T.tolist(), "gradient")
 
 
-def with_gradients(model: Model) -> Engine:
-    """The model's engine. Raises UsageError where it has no gradients, or a source is read beside the text."""
+def with_gradients(model: Model) -> Slopes:
+    """What finds gradients of this model: its engine, or where that is numpy a tape. Raises UsageError where an engine
+    would have to read a source beside the text."""
     if model.engine is None:
-        raise UsageError("--gradient needs an engine that has gradients", "give --engine jax as well")
+        return OnTape(model)
     if model.source is not None:
-        raise UsageError(f"--gradient: {model.name} reads a source text beside this one", "leave --gradient out")
+        raise UsageError(f"--gradient: {model.name} reads a source text beside this one", "take --engine numpy")
     return model.engine
 
 

@@ -46,7 +46,7 @@ class ForwardOptions:
     target_language: str | None = language()
     versus: TokenChoice | None = option(metavar="TOKEN", help="Compare the target with this token.")
     saliency: bool = option(False, help="Which words the target hangs on, by leaving each out.")
-    gradient: bool = option(False, help="With jax: --saliency (also: --saliency gradient) or --patch by gradients.")
+    gradient: bool = option(False, help="--saliency (also: --saliency gradient) or --patch by gradients.")
     surprise: bool = option(False, help="How surprising each token is, in bits; the perplexity.")
     perplexity: bool = option(False, help="Only the perplexity: one number, with --lines one a line.")
     score: Texts | None = option(

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llminspect.analysis.result import Results
 from llminspect.arguments.encode import EncodeOptions, SearchOptions
 from llminspect.arguments.option import checked
 from llminspect.arguments.option import each as every
@@ -94,7 +95,7 @@ def _compared(text: Any, model: Opened, source: PairOptions, options: TokenizeOp
     names: list[Any] = [model, *others] if model is not DEFAULT or len(others) == 1 else others
     tokenizers: dict[str, Tokenizer] = {name_of(name): tokenizer_of(name) for name in names}
     compared = [compare(list(tokenizers.items()), one, source, options) for one in (text if several(text) else [text])]
-    return compared if several(text) else compared[0]
+    return Results(compared) if several(text) else compared[0]
 
 
 @of_text

@@ -178,7 +178,7 @@ LEFT_OUT = {
     "target": "of an encoder–decoder",
     "mask": "of toy-attention",
     "model_settings": "of a model's folder",
-    "gradient": "needs jax",
+    "gradient": "another way to the numbers of --saliency and --patch",
 }
 BASE = {"generate": ["--max-tokens", "5"], "diff": ["--against", "b <s>"]}
 TAKE_THE_PLACE_OF_TEXT = {"ids", "file", "lines", "user", "analogy", "search"}

@@ -14,7 +14,6 @@ from llminspect.backends.jax.settings import EngineSettings
 from llminspect.backends.jax.start import on_jax
 from llminspect.core.tap import Capture, Edit
 from llminspect.core.unembed import log_softmax
-from llminspect.errors import UsageError
 from tests.backends.jax.divided import quickly_compiled
 from tests.model.golden import Golden, with_arrays
 
@@ -104,15 +103,20 @@ def test_for_a_small_difference_it_is_the_exact_sweep(part: SweptPart, placed: P
 
 def test_on_the_command_line(called: Program) -> None:
     given = ("forward", "--ids", "3,14,15,92,65", "--model", str(Golden("llama").folder))
-    ran = called(*given, "--saliency", "gradient")
-    assert ran.code == 2 and "--engine jax" in ran.err
-    found = called(*given, "--saliency", "gradient", "--engine", "jax", "--json").json
-    assert found["saliency"]["by"] == "gradient"
-    drops = found["saliency"]["drops"]
+    found, compiled = (
+        called(*given, "--saliency", "gradient", *engine, "--json").json for engine in ((), ("--engine", "jax"))
+    )
+    assert found["saliency"]["by"] == compiled["saliency"]["by"] == "gradient"
+    drops = compiled["saliency"]["drops"]
     assert len(drops) == 5 and all(np.isfinite(drops))
+    np.testing.assert_allclose(found["saliency"]["drops"], drops, rtol=0, atol=1e-4 * max(map(abs, drops)))
 
 
-def test_numpy_has_none(placed: Placed) -> None:
-    _, plain, _ = placed("llama")
-    with pytest.raises(UsageError):
-        by_gradient(plain, OWN, LAST, 7, [])
+@pytest.mark.parametrize("part", ["stream", "head"])
+def test_the_tape_gives_the_map_that_jax_gives(part: SweptPart, placed: Placed) -> None:
+    _, plain, model = placed("llama")
+    compiled, found = (
+        np.asarray(sweep(each, OWN, Other(each, OTHER), LAST, part, (7, 9), [], gradient=True).restored)
+        for each in (model, plain)
+    )
+    assert float(np.abs(found - compiled).max()) < 1e-4 * float(np.abs(compiled).max())
