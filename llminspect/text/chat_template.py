@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llminspect.errors import UserError
+from llminspect.errors import ModelError, UserError
 from llminspect.text.bounded_process import BoundedProcess
 
 LARGEST = 1 << 22
@@ -20,12 +20,15 @@ PROCESS = BoundedProcess("llminspect.text.template_sandbox", "renders chat templ
 
 
 def render_template(template: str, variables: Mapping[str, Any]) -> str:
-    """What the template makes of the variables. Raises UserError, in one line, where it fails."""
+    """What the template makes of the variables. Raises in one line UserError where it refuses them, ModelError where
+    it fails or passes the bounds."""
     largest = LARGEST + _characters([variables.get("messages"), variables.get("tools")])
     request = {"template": template, "variables": dict(variables), "largest": largest}
     answer = PROCESS.answer(request, SECONDS)
+    if "refused" in answer:
+        raise UserError(f"the model's chat template fails: {answer['refused']}")
     if "error" in answer:
-        raise UserError(f"the model's chat template fails: {answer['error']}")
+        raise ModelError(f"the model's chat template fails: {answer['error']}")
     text: str = answer["text"]
     return text
 

@@ -67,7 +67,7 @@ class HuggingFaceTokenizer(Tokenizer):
         self._marks = {"prefix": getattr(library.model, "continuing_subword_prefix", None) or ""}
         self._marks["suffix"] = getattr(library.model, "end_of_word_suffix", None) or ""
         self.kind = {"BPE": "byte-level BPE" if self._byte_level else "BPE"}.get(algorithm, algorithm)
-        if self._byte_level and getattr(library.model, "unk_token", None) is None:
+        if self._byte_level and algorithm == "BPE" and library.model.unk_token is None:
             self.missing_bytes = missing_bytes(
                 {char for char in BYTE_ALPHABET if library.token_to_id(char) is not None}
             )

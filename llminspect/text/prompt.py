@@ -80,7 +80,7 @@ class Prompt:
     @property
     def notes(self) -> Sequence[str]:
         """What is to be noted of it."""
-        return (*self.remarks, *(() if self.chat is None else self.chat.notes))
+        return [*self.remarks, *(() if self.chat is None else self.chat.notes)]
 
     @property
     def labels(self) -> list[str]:

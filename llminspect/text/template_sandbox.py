@@ -15,7 +15,7 @@ from jinja2.exceptions import TemplateError
 from jinja2.ext import Extension
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from llminspect.text.bounded_server import serve_with
+from llminspect.text.bounded_server import LONGEST_ERROR, serve_with
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,19 +28,27 @@ MEMORY = 512 << 20
 
 
 def serve() -> None:
-    """Answer {"template", "variables", "largest"} by {"text"} or {"error"}."""
+    """Answer {"template", "variables", "largest"} by {"text"}, {"refused"} or {"error"}."""
     serve_with(lambda request: rendered(request["template"], request["variables"], request["largest"]), MEMORY)
 
 
 def rendered(template: str, variables: Mapping[str, Any], largest: int) -> dict[str, str]:
-    """{"text"}, of at most `largest` characters, or {"error"}."""
+    """{"text"}, of at most `largest` characters; {"refused"} where the template says itself that it does not take the
+    messages; or {"error"}."""
     parts, size = [], 0
-    for part in _compiled(template).generate(**variables):
-        parts.append(part)
-        size += len(part)
-        if size > largest:
-            return {"error": f"it writes more than {largest:,} characters"}
+    try:
+        for part in _compiled(template).generate(**variables):
+            parts.append(part)
+            size += len(part)
+            if size > largest:
+                return {"error": f"it writes more than {largest:,} characters"}
+    except TemplateRefusal as refusal:
+        return {"refused": " ".join(str(refusal)[:LONGEST_ERROR].split())}
     return {"text": "".join(parts)}
+
+
+class TemplateRefusal(TemplateError):
+    """What a template raises itself."""
 
 
 class _Generation(Extension):
@@ -54,7 +62,7 @@ class _Generation(Extension):
 
 
 def _raise(message: str) -> None:
-    raise TemplateError(message)
+    raise TemplateRefusal(message)
 
 
 def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, **options: Any) -> str:

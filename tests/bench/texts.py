@@ -92,25 +92,34 @@ def counting(bench: Bench) -> None:
 
 
 def by_line(bench: Bench, text: str) -> None:
-    """`tokenize --lines` of the same text: a document of all tokens for each line, on one core and on two."""
-    title("100 MB as lines with o200k_base")
+    """`tokenize --lines` of the same text, on one core and on two, beside counting it; also with a tokenizer whose file
+    cuts by digits, and with one that is not bytes and puts tokens around a text."""
+    title("100 MB as lines")
     rounds = max(1, bench.rounds // 3)
     say(
-        f"`tokenize --lines`, a JSON document of all tokens for each line, thrown away; the fastest of {rounds} runs "
-        "that take turns."
+        "`tokenize --lines`, a JSON document of all tokens for each line, thrown away, beside `tokenize --count`; the "
+        f"fastest of {rounds} runs that take turns."
     )
-    ours = [*bench.program, "tokenize", "--lines", "-m", "o200k_base", "--quiet", "--file", text, "--workers"]
-    one, two = "1 worker", "2 workers"
-    ran = _run(bench, {one: [*ours, "1"], two: [*ours, "2"]}, rounds, warm_up=0)
+    names = ("o200k_base", "smollm2", "minilm")
+    commands = {}
+    for model in names:
+        ours = [*bench.program, "tokenize", "-m", model, "--quiet", "--file", text]
+        commands[f"{model}, counted"] = [*ours, "--count", "--workers", "1"]
+        commands[f"{model}, lines"] = [*ours, "--lines", "--workers", "1"]
+    two = f"{names[0]}, lines, 2 workers"
+    commands[two] = [*commands[f"{names[0]}, lines"][:-1], "2"]
+    ran = _run(bench, commands, rounds, warm_up=0)
     fastest, memory = _figures(ran)
+    worked = {name: min(run.processor for run in runs) for name, runs in ran.items()}
+    rows = []
+    for model in names:
+        ratio = worked[f"{model}, lines"] / worked[f"{model}, counted"]
+        what = f"processor seconds, {model}: lines / counted"
+        rows.append((what, times(ratio), "at most 4×", verdict(ratio <= 4)))
     most = max(memory.values())
-    table(
-        ("fastest runs", "measured", "to reach", ""),
-        [
-            ("1 worker / 2 workers", times(fastest[one] / fastest[two]), "", ""),
-            ("most memory of a process", f"{most:.0f} MB", "under 200 MB", verdict(most < 200)),
-        ],
-    )
+    rows.append(("o200k_base: 1 worker / 2 workers", times(fastest[f"{names[0]}, lines"] / fastest[two]), "", ""))
+    rows.append(("most memory of a process", f"{most:.0f} MB", "under 200 MB", verdict(most < 200)))
+    table(("fastest runs", "measured", "to reach", ""), rows)
 
 
 def _figures(ran: Mapping[str, Sequence[Ran]]) -> tuple[dict[str, float], dict[str, float]]:

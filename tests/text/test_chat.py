@@ -252,3 +252,21 @@ def test_a_process_that_answers_just_too_late_is_ended(monkeypatch: pytest.Monke
     assert chat_template.render_template("so", {}) == "so"
     assert process.returncode is not None
     assert chat_template.PROCESS.idle is None
+
+
+@pytest.mark.parametrize(
+    ("template", "code"),
+    [
+        ("{{ raise_exception('roles must alternate') }}", 1),
+        ("{{ 'x' * 10**10 }}", 3),
+        ("{% macro f(n) %}{{ f(n + 1) }}{% endmacro %}{{ f(0) }}", 3),
+        ("{% for i in range(10**9) %}x{% endfor %}", 3),
+        ("{{ ''.__class__.__mro__ }}", 3),
+        ("{{ (", 3),
+    ],
+)
+def test_what_a_template_refuses_is_the_users_and_how_it_fails_the_models(template: str, code: int) -> None:
+    with pytest.raises(UserError, match="template fails") as caught:
+        chat_template.render_template(template, {"messages": []})
+    assert caught.value.exit_code == code
+    assert "\n" not in caught.value.message
