@@ -71,6 +71,8 @@ class HuggingFaceTokenizer(Tokenizer):
             self.missing_bytes = missing_bytes(
                 {char for char in BYTE_ALPHABET if library.token_to_id(char) is not None}
             )
+        self._decoded: set[int] = set()
+        """Ids that are known to be of tokens."""
         self.lossless = False
         exact = self._byte_level and library.normalizer is None and "add_prefix_space=True" not in parts
         self.loss = "bytes that are not UTF-8" if exact else "what normalising changes, and bytes that are not UTF-8"
@@ -229,6 +231,9 @@ class HuggingFaceTokenizer(Tokenizer):
         # Where tokens are bytes the library would put U+FFFD for those that are no whole character.
         if self._byte_level:
             return super().decode(ids)
+        for token_id in set(ids) - self._decoded:  # The library leaves out what is no token's.
+            self.token_bytes(token_id)
+            self._decoded.add(token_id)
         return utf8(in_one_line(lambda: self.library.decode(ids, skip_special_tokens=False), FAILS))
 
 

@@ -28,9 +28,14 @@ def byte_spans(text: str, at: int, offsets: Places, data: Sequence[bytes]) -> Pl
     byte_at = list(accumulate((len(utf8(character)) for character in text), initial=at))
     spans: Places = []
     first = end = 0
+    # A mark that was taken off with no letter before it belongs to the first token.
+    before = text[: offsets[0][0]] if offsets else ""
+    marked = next((i for i, character in enumerate(before) if not _is_dropped(character)), None)
     while first < len(offsets):
         after = first + 1
         begin, reached = max(end, offsets[first][0]), max(end, offsets[first][1])
+        if first == 0 and marked is not None and reached > begin:
+            begin = marked
         while after < len(offsets) and offsets[after][0] < reached:
             reached = max(reached, offsets[after][1])
             after += 1

@@ -139,3 +139,9 @@ def test_where_the_places_of_the_library_tile_they_are_the_spans(kind: str, text
 def test_what_is_added_and_what_is_composed(kind: str, text: str, expected: list[tuple[int, int]]) -> None:
     tokens = opened(kind).encode(text)
     assert spans(tokens) == expected, [token.data for token in tokens]
+
+
+def test_a_mark_with_no_letter_before_it_is_of_the_first_token() -> None:
+    tokenizer = tokenizer_from_files({"tokenizer.json": corpus.wordpiece(True).to_str().encode()})
+    assert spans(tokenizer.encode(" \u0301a b")) == [(1, 4), (5, 6)]
+    assert spans(tokenizer.encode("\u0301")) == []
