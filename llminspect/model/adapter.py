@@ -52,6 +52,7 @@ _NAMED = {
 _KEEPS_THE_BASE = (None, True, False, "gaussian", "eva", "orthogonal")
 """First values of the pairs (`init_lora_weights`) that leave the model's own weights as they are."""
 _PAIR = re.compile(r"base_model\.model\.(?P<module>.+?)\.lora_(?P<embedding>embedding_)?(?P<half>[AB])(?:\.weight)?")
+_BASE = re.compile(r"base_model\.model\.(?P<module>.+)\.base_layer\.weight")
 _QUANTIFIED_GROUP, _QUANTIFIER, MOST_QUANTIFIERS = re.compile(r"\)[*+?{]"), re.compile(r"[*+{]"), 2
 LONGEST_PATTERN = 300
 TABLES = ("embedding.weight", "position.weight", "segment.weight")
@@ -66,6 +67,8 @@ class Pair:
     scale: float
     turned: bool
     """Whether the file of the model holds the matrix input by output."""
+    base: str | None = None
+    """The tensor that stands in place of the model's own, as PEFT saves embeddings that it changes."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,14 @@ class Adapter:
         nothing = np.zeros_like(next(iter(found.values())))
         parts = [found.get(name, nothing) for name in self._names(spec)]
         array = parts[0] if isinstance(spec.huggingface, str) else np.stack(parts)
+        return array if spec.huggingface_fix is None else spec.huggingface_fix(array, config)
+
+    def base(self, spec: TensorSpec, config: Any, own: Array) -> Array:
+        """What it is added to, in the layout of the core: the model's `own` array, or the adapter's in its place."""
+        found = [self.pairs[name].base for name in self._names(spec) if name in self.pairs]
+        if len(found) != 1 or found[0] is None:
+            return own
+        array = self.files.weights.array(found[0])
         return array if spec.huggingface_fix is None else spec.huggingface_fix(array, config)
 
     def _names(self, spec: TensorSpec) -> list[str]:
@@ -125,7 +136,10 @@ def read_adapter(
         is_table = made[0].name in TABLES
         _check_shapes(files, module, tensors, rank, made, sizes, is_table)
         turned = is_table or bool(architecture.input_by_output and fnmatchcase(name, architecture.input_by_output))
-        pairs[name] = Pair(tensors["A"], tensors["B"], scale, turned)
+        base = tensors.get("base")
+        if base is not None and (len(made) > 1 or not isinstance(made[0].huggingface, str)):
+            raise ModelError(f"the adapter holds {base!r:.200}, a part of the model's own", "merge it with PEFT first")
+        pairs[name] = Pair(tensors["A"], tensors["B"], scale, turned, base)
     return Adapter(files, architecture, pairs)
 
 
@@ -172,10 +186,14 @@ _DEFAULTS: dict[str, Any] = {"r": 8, "lora_alpha": 8, "use_rslora": False, "rank
 
 
 def _halves(files: AdapterFiles) -> dict[str, dict[str, str]]:
-    """The tensors of each module, by "A" and "B" ("embedding" too where it is one). ModelError: others, or a half."""
+    """The tensors of each module, by "A" and "B" ("embedding" too where it is one, and the module's own matrix as
+    "base" where it is there). ModelError: others, or a half."""
     found: dict[str, dict[str, str]] = {}
     for name in files.weights.tensors:
         match = _PAIR.fullmatch(name)
+        if match is None and (base := _BASE.fullmatch(name)):
+            found.setdefault(base["module"], {})["base"] = name
+            continue
         if match is None:
             what = " (DoRA)" if "lora_magnitude_vector" in name else ""
             raise ModelError(

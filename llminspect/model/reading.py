@@ -55,11 +55,12 @@ def reader(description: Description, spec: TensorSpec) -> Callable[[], Array]:
 
 
 def _with_added(read: Callable[[], Array], adapter: Adapter, spec: TensorSpec, config: Config) -> Array:
-    array = read()
+    own = read()
     with understood(f"the adapter's part of {spec.name}"):
-        added = adapter.added(spec, config)
-    if added.shape != array.shape:
-        raise ModelError(f"the adapter's part of {spec.name} has the shape {added.shape}, the model's {array.shape}")
+        array, added = adapter.base(spec, config, own), adapter.added(spec, config)
+    for shape in (array.shape, added.shape):
+        if shape != own.shape:
+            raise ModelError(f"the adapter's part of {spec.name} has the shape {shape}, the model's {own.shape}")
     with np.errstate(over="ignore", invalid="ignore"):  # What is no number is found where it is kept.
         return array + added
 

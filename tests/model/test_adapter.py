@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import llminspect
 from llminspect.errors import ModelError, UsageError
@@ -211,3 +212,27 @@ def test_one_that_lies_beside_a_model_is_mentioned_and_not_added(called: Program
     plain = called("forward", "--ids", "5,6", "--model", str(golden.folder), "--json")
     assert ran.json["next"] == plain.json["next"] and not plain.err
     assert not called("forward", "--ids", "5,6", "--model", str(tmp_path), "--adapter", str(tmp_path), "--json").err
+
+
+@pytest.mark.parametrize("moved", [0, 1])
+def test_embeddings_that_an_adapter_brings_stand_in_place_of_the_model_s(moved: int, tmp_path: Path) -> None:
+    """PEFT saves those that it changes beside their pairs, and reads them in place of the model's."""
+    name, base = "llama-ends", base_of("llama-ends").folder
+    shutil.copytree(ADAPTERS / name, tmp_path / "adapter")
+    shutil.copytree(base, tmp_path / "model")
+    own, held = load_file(base / "model.safetensors"), load_file(ADAPTERS / name / "adapter_model.safetensors")
+    for module in ("model.embed_tokens", "lm_head"):
+        weight = own[f"{module}.weight"] + np.float32(moved)
+        own[f"{module}.weight"] = held[f"base_model.model.{module}.base_layer.weight"] = weight
+    save_file(held, tmp_path / "adapter" / "adapter_model.safetensors")
+    save_file(own, tmp_path / "model" / "model.safetensors")
+    found = open_model(str(base), adapter=str(tmp_path / "adapter"))
+    wanted = open_model(str(tmp_path / "model"), adapter=str(ADAPTERS / name))
+    ids = [5, 6, 7]
+    np.testing.assert_array_equal(found.logits(found.run(ids).stream_TD), wanted.logits(wanted.run(ids).stream_TD))
+    if not moved:
+        assert_merged(found, name)
+    held["base_model.model.lm_head.base_layer.weight"] = np.zeros((3, 3), np.float32)
+    save_file(held, tmp_path / "adapter" / "adapter_model.safetensors")
+    with pytest.raises(ModelError, match="unembedding"):
+        open_model(str(base), adapter=str(tmp_path / "adapter"))
