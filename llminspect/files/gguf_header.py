@@ -16,7 +16,7 @@ from llminspect.files.quant_types import BY_NUMBER
 from llminspect.files.weights import TensorInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from mmap import mmap
 
 MAGIC = b"GGUF"
@@ -65,9 +65,26 @@ def read_header(buffer: mmap | bytes, size: int, refuse: Callable[[str], NoRetur
     if not isinstance(alignment, int) or alignment < 1 or alignment & (alignment - 1) or alignment > 1 << 20:
         refuse(f"has general.alignment {alignment!r:.40}, which is no power of two up to 2^20")
     infos = [reader.tensor() for _ in range(tensor_count)]
+    if reader.not_read:
+        refuse(f"has {_kinds(reader.not_read)}")
     data_start = -(-reader.position // alignment) * alignment
     tensors = _place(infos, data_start, alignment, size, refuse)
     return Header(version, metadata, tensors, data_start)
+
+
+REMOVED = {4: "Q4_2", 5: "Q4_3", 31: "Q4_0_4_4", 32: "Q4_0_4_8", 33: "Q4_0_8_8"}
+REMOVED |= {36: "IQ4_NL_4_4", 37: "IQ4_NL_4_8", 38: "IQ4_NL_8_8"}
+"""Types that ggml has no longer, by their numbers in `ggml.h`."""
+
+
+def _kinds(not_read: Mapping[int, Sequence[str]]) -> str:
+    """How many tensors are of each type that is not read, and the first of them: `3 tensors of the type Q4_0_4_4, …`"""
+    found = []
+    for number, names in not_read.items():
+        many = "a tensor" if len(names) == 1 else f"{len(names):,} tensors"
+        kind = f"of the type {REMOVED[number]}" if number in REMOVED else f"of an unknown type, number {number}"
+        found.append(f"{many} {kind} ({names[0]!r:.100}{'' if len(names) == 1 else ' and others'})")
+    return ", ".join(found[:3]) + (f" and {len(found) - 3} types more" if len(found) > 3 else "")
 
 
 def _place(
@@ -101,6 +118,8 @@ class _Reader:
         self.position = 24
         self.elements = self.inner_arrays = 0
         self.refuse = refuse
+        self.not_read: dict[int, list[str]] = {}
+        """The tensors of types that are not known, by the number of the type."""
 
     def check_count(self, count: int, smallest: int, what: str) -> None:
         if count * smallest > self.size - self.position:
@@ -204,7 +223,8 @@ class _Reader:
         shape: tuple[int, ...] = struct.unpack_from(f"<{dimensions}Q", self.buffer, start)[::-1]
         number, offset = self.number("<I"), self.number("<Q")
         if number not in BY_NUMBER:
-            self.refuse(f"has {what} of an unknown type, number {number}")
+            self.not_read.setdefault(number, []).append(name)
+            return TensorInfo(name, shape, "", offset, 0)
         kind = BY_NUMBER[number]
         if min(shape, default=1) < 1:
             self.refuse(f"has {what} with an empty dimension, shape {list(shape)}")

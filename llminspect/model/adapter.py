@@ -90,11 +90,11 @@ class Adapter:
         array = parts[0] if isinstance(spec.huggingface, str) else np.stack(parts)
         return array if spec.huggingface_fix is None else spec.huggingface_fix(array, config)
 
-    def base(self, spec: TensorSpec, config: Any, own: Array) -> Array:
-        """What it is added to, in the layout of the core: the model's `own` array, or the adapter's in its place."""
+    def base(self, spec: TensorSpec, config: Any, model_array: Array) -> Array:
+        """What it is added to, in the layout of the core: `model_array`, or the adapter's in its place."""
         found = [self.pairs[name].base for name in self._names(spec) if name in self.pairs]
         if len(found) != 1 or found[0] is None:
-            return own
+            return model_array
         array = self.files.weights.array(found[0])
         return array if spec.huggingface_fix is None else spec.huggingface_fix(array, config)
 

@@ -55,12 +55,14 @@ def reader(description: Description, spec: TensorSpec) -> Callable[[], Array]:
 
 
 def _with_added(read: Callable[[], Array], adapter: Adapter, spec: TensorSpec, config: Config) -> Array:
-    own = read()
+    model_array = read()
     with understood(f"the adapter's part of {spec.name}"):
-        array, added = adapter.base(spec, config, own), adapter.added(spec, config)
+        array, added = adapter.base(spec, config, model_array), adapter.added(spec, config)
     for shape in (array.shape, added.shape):
-        if shape != own.shape:
-            raise ModelError(f"the adapter's part of {spec.name} has the shape {shape}, the model's {own.shape}")
+        if shape != model_array.shape:
+            raise ModelError(
+                f"the adapter's part of {spec.name} has the shape {shape}, the model's {model_array.shape}"
+            )
     with np.errstate(over="ignore", invalid="ignore"):  # What is no number is found where it is kept.
         return array + added
 

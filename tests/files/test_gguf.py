@@ -161,7 +161,14 @@ def test_a_list_of_strings_cut_at_the_very_end(tmp_path: Path) -> None:
         (GGUF(tensors=[Tensor("w", (1, 1, 1, 1, 1), bytes(4))]), "5 dimensions"),
         (GGUF(tensors=[Tensor("w", (0, 3), bytes(4))]), "empty dimension"),
         (GGUF(tensors=[Tensor("", (1,), bytes(4))]), "without a name"),
-        (GGUF(tensors=[Tensor("w", (1,), bytes(4), type=99)]), "unknown type, number 99"),
+        (
+            GGUF(tensors=[Tensor("w", (1,), bytes(4), type=99)]),
+            "has a tensor of an unknown type, number 99 ('w')",
+        ),
+        (
+            GGUF(tensors=[Tensor(n, (32,), bytes(18), type=kind) for n, kind in {"v": 31, "w": 99, "x": 31}.items()]),
+            "has 2 tensors of the type Q4_0_4_4 ('v' and others), a tensor of an unknown type, number 99 ('w')",
+        ),
         (GGUF(tensors=[Tensor("w", (33,), bytes(40), type=8)]), "no whole number of blocks of 32"),
         (GGUF(tensors=[Tensor("w", (1 << 62, 1 << 62), bytes(4))]), "cut short: tensor 'w'"),
         (GGUF(tensors=[Tensor("w", (1,), bytes(4), offset=1 << 63)]), "cut short: tensor 'w'"),

@@ -220,12 +220,12 @@ def test_embeddings_that_an_adapter_brings_stand_in_place_of_the_model_s(moved: 
     name, base = "llama-ends", base_of("llama-ends").folder
     shutil.copytree(ADAPTERS / name, tmp_path / "adapter")
     shutil.copytree(base, tmp_path / "model")
-    own, held = load_file(base / "model.safetensors"), load_file(ADAPTERS / name / "adapter_model.safetensors")
+    weights, held = load_file(base / "model.safetensors"), load_file(ADAPTERS / name / "adapter_model.safetensors")
     for module in ("model.embed_tokens", "lm_head"):
-        weight = own[f"{module}.weight"] + np.float32(moved)
-        own[f"{module}.weight"] = held[f"base_model.model.{module}.base_layer.weight"] = weight
+        weight = weights[f"{module}.weight"] + np.float32(moved)
+        weights[f"{module}.weight"] = held[f"base_model.model.{module}.base_layer.weight"] = weight
     save_file(held, tmp_path / "adapter" / "adapter_model.safetensors")
-    save_file(own, tmp_path / "model" / "model.safetensors")
+    save_file(weights, tmp_path / "model" / "model.safetensors")
     found = open_model(str(base), adapter=str(tmp_path / "adapter"))
     wanted = open_model(str(tmp_path / "model"), adapter=str(ADAPTERS / name))
     ids = [5, 6, 7]
