@@ -64,9 +64,9 @@ class Result(Drawable):
 
         >>> import llminspect
         >>> for row in llminspect.encode("A cat", "toy-attention").rows("tokens"):
-        ...     print(row["result"], row["input"], row["tokens"], row["text"], row["id"])
-        0 A cat 0 A 0
-        0 A cat 1  cat 1
+        ...     print(row["result"], row["input"], row["tokens"], repr(row["text"]), row["id"])
+        0 A cat 0 'A' 0
+        0 A cat 1 'cat' 1
         """
         return Results([self]).rows(of)
 

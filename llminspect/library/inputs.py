@@ -12,6 +12,7 @@ import json
 import operator
 import re
 from collections.abc import Mapping
+from numbers import Integral
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, TypeVar, cast, overload
 
@@ -99,6 +100,9 @@ def prompt_of(text: Any, source: SourceOptions, tokenizer: Tokenizer | None, *, 
                 tokenizer,
                 None,
             )
+        given = [
+            int(entry) if isinstance(entry, Integral) and not isinstance(entry, bool) else entry for entry in given
+        ]
         if all(type(entry) is int for entry in given):
             if source != type(source)():
                 raise UsageError(

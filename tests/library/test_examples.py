@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import llminspect
+from llminspect.analysis.result import Result
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +24,16 @@ def test_every_public_name_has_an_example_that_holds(
     if name == "cache":  # A developer's own may hold tens of thousands of files.
         monkeypatch.setenv("LLMINSPECT_HOME", str(tmp_path))
     (found,) = FINDER.find(getattr(llminspect, name), name, globs={})
+    assert found.examples
+    written: list[str] = []
+    doctest.DocTestRunner().run(found, out=written.append)
+    assert not written, "".join(written)
+
+
+@pytest.mark.parametrize("method", ["run_with_cache", "run_with_taps", "gradients", "to_dict", "rows"])
+def test_the_examples_of_methods_hold(method: str) -> None:
+    of = llminspect.OpenModel if hasattr(llminspect.OpenModel, method) else Result
+    (found,) = FINDER.find(getattr(of, method), method, globs={})
     assert found.examples
     written: list[str] = []
     doctest.DocTestRunner().run(found, out=written.append)

@@ -143,3 +143,9 @@ def test_a_part_that_no_layer_has_is_refused() -> None:
 def test_the_table_of_an_analogy_may_be_named() -> None:
     named = llminspect.embed(model=TOY, analogy="cat + sat", at="embedding")
     assert (named.vectors == llminspect.embed(model=TOY, analogy="cat + sat").vectors).all()
+
+
+def test_ids_may_be_whole_numbers_of_numpy() -> None:
+    assert llminspect.decode([np.int64(0), np.int32(1)], "toy-attention") == "A cat"  # type: ignore[list-item]
+    with pytest.raises(UsageError, match="not a text"):
+        llminspect.encode([True, 0], "toy-attention")
