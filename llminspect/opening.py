@@ -57,6 +57,7 @@ def open_model(
     precision: Literal["float32", "int8"] | None = None,
     engine: EngineSettings | None = None,
     note: Callable[[str], None] | None = None,
+    writing: bool = False,
 ) -> Model:
     """Open a model by what `--model` takes: a built-in toy, a path, a catalogue name or a name on the hub.
 
@@ -64,8 +65,8 @@ def open_model(
     they are needed, and only that layer's and the next one's are in memory. So it is, without being asked for, with
     weights that as float32 are larger than the machine's memory.
     With compiled `kernels` matrices that a file holds as plain numbers, or in blocks of 4, 5, 6 or 8 bits, stay so and
-    are multiplied with as they are; where nothing is said, so it is with more than half a billion weights. Raises
-    UsageError where a file has no such matrix, UserError where nothing is compiled.
+    are multiplied with as they are; where nothing is said, so it is with more than half a billion weights, or `writing`
+    with 50 million in blocks. Raises UsageError where a file has no such matrix, UserError where nothing is compiled.
     With a `precision` of int8 such products round what they multiply to 8 bits, and the provenance says how far off the
     logits are. Raises as with compiled `kernels`.
     `ignore_settings` are names of settings that are passed over though they are not understood; `adapter` is a LoRA
@@ -100,9 +101,8 @@ def open_model(
 
     if adapter is not None and (rounding or kernels == "compiled"):
         raise UsageError("compiled products are of the file's own blocks, to which no adapter can be added")
-    located = _located(name, revision, offline, progress)
-    description = describe(located, ignore_settings, adapter, offline)
-    return _assemble(description, progress, streamed, finite, "none" if adapter else kernels, rounding, note)
+    description = describe(_located(name, revision, offline, progress), ignore_settings, adapter, offline)
+    return _assemble(description, progress, streamed, finite, "none" if adapter else kernels, rounding, note, writing)
 
 
 def _located(name: str, revision: str | None, offline: bool, progress: Progress | None) -> Located:
@@ -230,6 +230,7 @@ def _assemble(
     kernels: Literal["compiled", "none"] | None,
     rounding: bool,
     note: Callable[[str], None] | None,
+    writing: bool,
 ) -> Model:
     from llminspect.backends.kernels import kept_in_blocks
     from llminspect.files.machine import keep_freed_memory
@@ -242,7 +243,7 @@ def _assemble(
     tokenizer = _tokenizer_or_reason(located, rows=config.sizes.V)
     plan = preparing.planned(description)
     size = sum(planned.nbytes for _, planned in plan) // 4
-    in_blocks = kept_in_blocks(description, size, "compiled" if rounding else kernels, finite, note)
+    in_blocks = kept_in_blocks(description, size, "compiled" if rounding else kernels, finite, note, writing)
     if in_blocks:
         plan = [(spec, planned) for spec, planned in plan if spec.name not in in_blocks]
     if streamed or reading.larger_than_memory(sum(planned.nbytes for _, planned in plan)):

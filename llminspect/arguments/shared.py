@@ -74,7 +74,7 @@ class EngineOptions:
     kernels: Literal["compiled", "none"] | None = option(
         envvar="LLMINSPECT_KERNELS",
         help="compiled: multiply with 4 to 16 bits as the file has them; none: with float32. Default: compiled for "
-        "models over half a billion weights.",
+        "models over half a billion weights, and in generate for quantized ones over 50 million.",
         show_default=False,
     )
     precision: Literal["float32", "int8"] | None = option(

@@ -28,6 +28,7 @@ def open_model_for(
     *,
     streamed: bool = False,
     finite: bool = True,
+    writing: bool = False,
 ) -> Model:
     """Open the model of the command line, with a progress bar where something has to be fetched first."""
     from llminspect.backends.settings import engine_settings
@@ -53,6 +54,7 @@ def open_model_for(
             precision=engine.precision,
             engine=settings,
             note=lambda text: note(text, output),
+            writing=writing,
         )
     if not streamed:  # Which is opened beside one that was spoken of.
         note_reading(opened.provenance, output)

@@ -120,11 +120,11 @@ def _are_messages(text: Any) -> TypeGuard[Sequence[Mapping[str, Any]]]:
     return isinstance(text, list | tuple) and bool(text) and all(isinstance(entry, Mapping) for entry in text)
 
 
-def opened(model: Opened) -> Model:
+def opened(model: Opened, writing: bool = False) -> Model:
     """The model, opened unless it is."""
     from llminspect.opening import open_model
 
-    return open_model(model) if isinstance(model, str) else _checked(model)
+    return open_model(model, writing=writing) if isinstance(model, str) else _checked(model)
 
 
 def tokenizer_of(model: Opened) -> Tokenizer:

@@ -167,7 +167,7 @@ def generate(
     from llminspect.analysis.model_settings import with_model_settings
 
     check_generate(sampling, options, patch, experiments, source)
-    model = opened(model)
+    model = opened(model, writing=True)
     question.check_writes(model)
     sampling, options, stated = with_model_settings(model, sampling, options, patch, experiments, source)
     seed = seed_of(sampling, options)

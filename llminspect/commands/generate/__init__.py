@@ -51,7 +51,7 @@ def command(
 
     others = (patch, experiments, follow, source, model, output)
     check_generate(sampling, options, *others)
-    opened = open_model_for(model, output, engine)
+    opened = open_model_for(model, output, engine, writing=True)
     check_writes(opened)
     check_way_of_writing(opened, sampling, options, follow)
     if not opened.can("unmask") and (line := remark(opened, sampling, options)):

@@ -138,6 +138,9 @@ def test_large_models_are_multiplied_with_as_they_are(smollm2: Model, monkeypatc
         return isinstance(opened.params["layers.0.attention.query.weight"], Blocks)
 
     assert not kept()
+    assert kept(writing=True) and not kept(writing=True, kernels="none")
+    monkeypatch.setattr("llminspect.backends.kernels.WORTH_WRITING", 135_000_000)
+    assert not kept(writing=True)
     monkeypatch.setattr("llminspect.backends.kernels.LARGE", 134_000_000)
     assert kept() and not kept(kernels="none")
     monkeypatch.setattr("llminspect.backends.kernels.LARGE", 135_000_000)
