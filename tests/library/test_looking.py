@@ -236,3 +236,16 @@ def test_mistakes_are_said_in_a_line(smollm2: OpenModel, call: Callable[[Any], A
 
 def test_a_model_keeps_its_methods_when_it_is_replaced(smollm2: Model) -> None:
     assert type(replace(smollm2, name="another")).__name__ == "OpenModel"
+
+
+def test_a_function_that_writes_into_its_array_leaves_the_model_as_it_was() -> None:
+    """What goes by there is a row of the model's own weights."""
+    model = llminspect.open_model(str(GOLDEN / "bert"))
+    before = model.params["segment.weight"].copy()
+
+    def written_into(segment_D: Array) -> Array:
+        segment_D[...] = 0
+        return segment_D
+
+    model.run_with_taps([2, 5, 3], {"embedding.segment": written_into})
+    assert np.array_equal(model.params["segment.weight"], before)
