@@ -89,7 +89,7 @@ def attribute(
 ) -> Attribution:
     """The parts at the position that was watched. Raises UsageError for a model whose stream is not a sum."""
     layers = model.config.sizes.L
-    moved = {int(layer) for layer, part in (entry.where.split(".") for entry in experiments) if part == "stream"}
+    moved = {int(layer) for layer, _, part in (entry.where.partition(".") for entry in experiments) if part == "stream"}
     rows = {name: row.astype(np.float64) for name, row in watched.rows.items()}
     parts = stream_parts(rows, model.params.layer, layers, moved)
     if parts is None:

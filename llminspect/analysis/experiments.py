@@ -11,7 +11,7 @@ import numpy as np
 
 from llminspect.analysis.candidates import Candidate, NamedToken, candidates, token_text
 from llminspect.analysis.passes import captured
-from llminspect.arguments.experiments import ExperimentOptions, parse_place
+from llminspect.arguments.experiments import ExperimentOptions, parse_neuron_steering, parse_place
 from llminspect.arguments.option import each
 from llminspect.arguments.ranges import check_exists, shortened
 from llminspect.arguments.words import parse_direction, parse_factor
@@ -20,6 +20,7 @@ from llminspect.core.intervention import Place, added, replaced, scaled
 from llminspect.core.sampling import top_ids
 from llminspect.core.unembed import log_softmax
 from llminspect.errors import UsageError
+from llminspect.model.folded import columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,16 +69,37 @@ def _steerings(model: Model, texts: Sequence[str], ids: Sequence[int]) -> list[t
     """The directions as taps, each measured by the stream of the text `ids` that it is added to."""
     if not texts:
         return []
-    directions = [_direction(model, text) for text in texts]
-    capture = captured(model, ids[:MEASURED], (place.tap for place, _, _ in directions))
+    directions = [_added_at(model, text) for text in texts]
+    streams = [Place(place.layer, "stream") for place, _, _ in directions]
+    capture = captured(model, ids[:MEASURED], (stream.tap for stream in streams))
     found: list[tuple[Tap, Experiment]] = []
-    for place, direction_D, what in directions:
+    for stream, (place, direction_D, what) in zip(streams, directions, strict=True):
         with np.errstate(all="ignore"):  # A direction that overflows is one of the logits' own errors.
             # The median of the stream's vectors: the first token's may be many times as long.
-            usual = float(np.median(np.linalg.norm(capture[place.tap], axis=-1)))
+            usual = float(np.median(np.linalg.norm(capture[stream.tap], axis=-1)))
             length = float(np.linalg.norm(direction_D.astype(np.float64)) / usual)
-        found.append((added(place, direction_D), Experiment("steer", str(place), what, length)))
+        if place.neuron is None:
+            found.append((added(place, direction_D), Experiment("steer", str(place), what, length)))
+            continue
+        value = parse_neuron_steering(model, what)[1]  # type: ignore[index]
+        # What comes of it goes through a norm, where there is one after the step: no length is known before.
+        normed = f"layers.{place.layer}.feedforward.norm_after.weight" in model.params
+        experiment = Experiment("steer", str(place), f"+ {value:g}", None if normed else length)
+        found.append((added(place, value), experiment))
     return found
+
+
+def _added_at(model: Model, text: str) -> tuple[Place, Array, str]:
+    """Where something is added, what that adds to the stream [D], and how it reads."""
+    at_neuron = parse_neuron_steering(model, text)
+    if at_neuron is None:
+        return _direction(model, text)
+    place, value = at_neuron
+    if place.neuron is None:
+        raise UsageError(f"--steer {shortened(text)!r} names no neuron", "for example 3.feedforward.7*2")
+    down_DF = model.params[f"layers.{place.layer}.feedforward.down.weight"]
+    column_D = np.asarray(columns(down_DF, place.neuron, place.neuron + 1))[:, 0]
+    return place, value * column_D * model.config.residual_scale, text
 
 
 def _direction(model: Model, text: str) -> tuple[Place, Array, str]:

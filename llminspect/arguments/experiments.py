@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from llminspect.arguments.option import Texts, option
 from llminspect.arguments.ranges import Choice, Ids, check_exists, is_index, shortened
+from llminspect.arguments.words import parse_factor
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 
@@ -15,14 +16,19 @@ if TYPE_CHECKING:
 
 
 def parse_place(model: Model, text: str, option: str, *, stream: bool = False) -> Place:
-    """`3.2`, `3.attention`, `3.feedforward` (and with `stream` `3.stream`). Raises UsageError for what is not there."""
+    """`3.2`, `3.attention`, `3.feedforward`, `3.feedforward.7` (and with `stream` `3.stream`).
+
+    Raises UsageError for what is not there."""
     from llminspect.core.intervention import Place
     from llminspect.core.numbers import ranges
 
     states = model.config.state_layers
-    forms = "3.2 (layer 3, head 2), 3.attention, 3.feedforward"
+    forms = "3.2 (layer 3, head 2), 3.attention, 3.feedforward, 3.feedforward.7 (neuron 7)"
     forms += (f", {states[0]}.state" if states else "") + (" or 3.stream" if stream else "")
     layer_text, _, part = text.strip().partition(".")
+    step, _, neuron = part.partition(".")
+    if is_index(layer_text) and step == "feedforward" and is_index(neuron):
+        return _neuron(model, int(layer_text), int(neuron), f"{option} {shortened(text)!r}")
     parts = ["attention", "feedforward", *(["stream"] if stream else []), *(["state"] if states else [])]
     if not is_index(layer_text) or not (is_index(part) or part in parts):
         raise UsageError(f"{option} {shortened(text)!r} is not a part of the model", f"write {forms}")
@@ -45,6 +51,34 @@ def parse_place(model: Model, text: str, option: str, *, stream: bool = False) -
     return Place(layer, part)  # type: ignore[arg-type]
 
 
+def _neuron(model: Model, layer: int, neuron: int, what: str) -> Place:
+    """A neuron of a feed-forward step. Raises UsageError where there is none such."""
+    from llminspect.core.intervention import Place
+
+    check_exists(layer, model.config.sizes.L, "layer")
+    name = f"layers.{layer}.feedforward"
+    if f"{name}.router.weight" in model.params:
+        raise UsageError(
+            f"{what}: layer {layer} is a mixture of experts: a neuron works only on tokens that chose its expert",
+            f"the whole step is {layer}.feedforward",
+        )
+    if f"{name}.down.weight" not in model.params:
+        raise UsageError(f"{what}: layer {layer} of {model.name} has no neurons")
+    check_exists(neuron, model.params[f"{name}.down.weight"].shape[1], "neuron")
+    return Place(layer, "neuron", neuron=neuron)
+
+
+def parse_neuron_steering(model: Model, text: str) -> tuple[Place, float] | None:
+    """`3.feedforward.7*2`: a neuron, and what is added to its activation; None for what is no such text."""
+    place_text, star, factor_text = text.rpartition("*")
+    if "@" in text or ".feedforward." not in text:
+        return None
+    value = parse_factor(factor_text) if star else None
+    if value is None:
+        raise UsageError(f"--steer {shortened(text)!r} does not say neuron*number", "for example 3.feedforward.7*2")
+    return parse_place(model, place_text, "--steer"), value
+
+
 @dataclass(frozen=True)
 class ExperimentOptions:
     """Changes to the running model."""
@@ -52,12 +86,18 @@ class ExperimentOptions:
     heading: ClassVar[str] = "Change the model"
     example: ClassVar[str] = '{command} "The capital of France is" --ablate 0.attention'
 
-    ablate: Texts | None = option(metavar="L.H", help="Silence a head 3.2, or 3.attention, 3.feedforward; repeatable.")
+    ablate: Texts | None = option(
+        metavar="L.H",
+        help="Silence a head 3.2, or 3.attention, 3.feedforward, or a neuron 3.feedforward.7; repeatable.",
+    )
     ablate_with: Literal["zero", "mean"] = option(
         "zero", help="What an ablated part gives: nothing, or its mean over the text."
     )
-    scale: Texts | None = option(metavar="L.H*X", help="Multiply a head, attention or feedforward: 3.2*0.5.")
-    steer: Texts | None = option(metavar="EXPR@L*X", help='Add a direction after layer L: "London - Paris@10*1".')
+    scale: Texts | None = option(metavar="L.H*X", help="Multiply a head, attention, feedforward or neuron: 3.2*0.5.")
+    steer: Texts | None = option(
+        metavar="EXPR@L*X",
+        help='Add a direction after layer L: "London - Paris@10*1"; to a neuron a number: 3.feedforward.7*2.',
+    )
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ class CorpusOptions:
     """Texts that are looked through."""
 
     heading: ClassVar[str] = "What to run it over"
-    example: ClassVar[str] = "{command}{needed} --corpus docs --most 256"
+    example: ClassVar[str] = "{command}{needed} --corpus notes.txt"
 
     corpus: Path | None = option(
         metavar="PATH", help="Run the model over this file, or all files of this folder, read as they are needed."
@@ -50,6 +50,49 @@ class HeadOptions:
     distance: int = option(0, min=0, metavar="N", help="How many tokens a key stands before the query.")
     top: int = option(8, min=1, metavar="N", help="How many tokens of each list.")
     words: bool = option(True, "--words/--no-words", help="Only tokens that are whole words, or all.")
+
+
+@dataclass(frozen=True)
+class NeuronOptions:
+    """Which neuron, and what of it."""
+
+    heading: ClassVar[str] = "What to look at"
+    example: ClassVar[str] = "neuron 11.4 --top 5"
+    needed: ClassVar[str] = " 11.4"
+
+    place: str | None = argument(
+        metavar="L.N", help="Layer and neuron, such as 3.1066; of a mixture 3.E.7.", show_default=False
+    )
+    top: int = option(8, min=1, metavar="N", help="How many tokens of each list.")
+    words: bool = option(True, "--words/--no-words", help="Only tokens that are whole words, or all.")
+    examples: int | None = option(
+        min=1, max=1000, metavar="N", usual=8, help="With --corpus: how many places are shown.", show_default=False
+    )
+    lowest: bool = option(False, help="With --corpus: the places with the lowest activations, not the highest.")
+
+
+@dataclass(frozen=True)
+class NeuronPlace:
+    """A neuron of a layer, or of one of its experts."""
+
+    layer: int
+    neuron: int
+    expert: int | None = None
+
+    def __str__(self) -> str:
+        return ".".join(str(part) for part in (self.layer, self.expert, self.neuron) if part is not None)
+
+
+def parse_neuron(text: str | None) -> NeuronPlace:
+    """`3.1066` as layer 3, neuron 1066; `3.2.7` as neuron 7 of expert 2. Raises UsageError for what is neither."""
+    parts = (text or "").strip().split(".")
+    if len(parts) not in (2, 3) or not all(map(is_index, parts)):
+        raise UsageError(
+            f"neuron {shortened(text or '')!r} names no neuron",
+            "write layer and neuron, such as 3.1066; of a mixture layer, expert and neuron, such as 3.2.7",
+        )
+    layer, *expert, neuron = map(int, parts)
+    return NeuronPlace(layer, neuron, *expert)
 
 
 def parse_head(model: Model, text: str | None) -> Place:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from llminspect.core.array import Array
 
-Part = Literal["head", "attention", "feedforward", "stream", "state"]
+Part = Literal["head", "attention", "feedforward", "stream", "state", "neuron"]
 
 _TAPS = {
     "head": "layers.{}.attention.mixed",
@@ -28,21 +28,26 @@ _TAPS = {
     "feedforward": "layers.{}.feedforward.output",
     "stream": "layers.{}.output",
     "state": "layers.{}.state.output",
+    "neuron": "layers.{}.feedforward.activation",
 }
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where something is changed: a head, a layer's attention or feed-forward step, or the stream as it leaves a layer.
+    """Where something is changed: a head, a layer's attention or feed-forward step, a neuron of that, or the stream as
+    it leaves a layer.
 
     >>> from llminspect import Place
     >>> str(Place(3, "head", 2)), Place(3, "head", 2).tap, Place(3, "stream").tap
     ('3.2', 'layers.3.attention.mixed', 'layers.3.output')
+    >>> str(Place(3, "neuron", neuron=1066)), Place(3, "neuron", neuron=1066).tap
+    ('3.feedforward.1066', 'layers.3.feedforward.activation')
     """
 
     layer: int
     part: Part
     head: int | None = None
+    neuron: int | None = None
 
     def __post_init__(self) -> None:
         if self.part not in _TAPS:
@@ -51,16 +56,19 @@ class Place:
     @property
     def tap(self) -> str:
         """The intermediate that is changed: [..., H, T, E] for a head (what it read, before it is added to the
-        stream), [..., T, D] for the others."""
+        stream), [..., T, F] for a neuron (its activation is one number of F), [..., T, D] for the others."""
         return _TAPS[self.part].format(self.layer)
 
     def __str__(self) -> str:
+        if self.neuron is not None:
+            return f"{self.layer}.feedforward.{self.neuron}"
         return f"{self.layer}.{self.part if self.head is None else self.head}"
 
     def index(self, positions: Sequence[int] | slice) -> Any:
         """Where `positions` lie in the intermediate."""
         front: tuple[Any, ...] = (...,) if self.head is None else (..., self.head)
-        return (*front, positions if isinstance(positions, slice) else np.asarray(positions), slice(None))
+        width = slice(None) if self.neuron is None else slice(self.neuron, self.neuron + 1)
+        return (*front, positions if isinstance(positions, slice) else np.asarray(positions), width)
 
 
 _ALL = slice(None)
@@ -89,15 +97,17 @@ def scaled(place: Place, factor: float) -> Edit:
     return Edit(place.tap, _Multiply(place), factor)
 
 
-def added(place: Place, vector: Array) -> Edit:
-    """Add a direction [D] at every position. A tap. Turner et al. 2023, "Activation Addition".
+def added(place: Place, vector: Array | float) -> Edit:
+    """Add a direction [D], or a number to a neuron's activation, at every position. A tap.
+
+    Turner et al. 2023, "Activation Addition".
 
     >>> import llminspect, numpy as np
     >>> model = llminspect.open_model("toy")
     >>> model.run([1], llminspect.added(llminspect.Place(0, "stream"), np.array([1, 0]))).stream_TD
     array([[3. , 2.7]], dtype=float32)
     """
-    return Edit(place.tap, _add, vector)
+    return Edit(place.tap, _add if place.neuron is None else _Add(place), vector)
 
 
 @dataclass(frozen=True)
@@ -139,6 +149,15 @@ class _Multiply:
     def __call__(self, array: Array, factor: float) -> Array:
         index = self.place.index(_ALL)
         return put(array, index, array[index] * factor)
+
+
+@dataclass(frozen=True)
+class _Add:
+    place: Place
+
+    def __call__(self, array: Array, value: float) -> Array:
+        index = self.place.index(_ALL)
+        return put(array, index, array[index] + value)
 
 
 def _add(array: Array, vector: Array) -> Array:

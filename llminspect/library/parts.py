@@ -1,16 +1,17 @@
-"""What is asked of one part of a model: a head."""
+"""What is asked of one part of a model: a head, a neuron."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from llminspect.arguments.parts import CorpusOptions, HeadOptions
+from llminspect.arguments.parts import CorpusOptions, HeadOptions, NeuronOptions
 from llminspect.arguments.together import check_together
 from llminspect.library.inputs import DEFAULT, noted, opened, takes_options
 
 if TYPE_CHECKING:
     from llminspect.analysis.head import HeadResult
+    from llminspect.analysis.neuron import NeuronResult
     from llminspect.library.inputs import Opened
 
 
@@ -32,5 +33,26 @@ def head(place: str, model: Opened = DEFAULT, *, options: HeadOptions, corpus: C
     from llminspect.analysis.head import head as question
 
     check_together("head", options, corpus)
+    model = opened(model)
+    return noted(question(model, replace(options, place=place), corpus), model.provenance)
+
+
+@takes_options
+def neuron(place: str, model: Opened = DEFAULT, *, options: NeuronOptions, corpus: CorpusOptions) -> NeuronResult:
+    """What one neuron reads and writes, of its weights alone; with `corpus` where it fires in a file or folder.
+
+    Gives `reads` (for each of its rows the tokens with the largest and smallest products), `writes` and `lowers` (the
+    logits that an activation of 1 moves most, through the final norm), `folded` and `left_out`, which say what the
+    numbers hold, and `examples` and `firing`. Of a mixture of experts the place is layer, expert and neuron. Raises
+    UsageError for a neuron that is not there.
+
+    >>> import llminspect
+    >>> found = llminspect.neuron("28.1100", "smollm2", top=2)
+    >>> found.formula, [row.row for row in found.reads]
+    ('silu(gate) · up', ['gate', 'up'])
+    """
+    from llminspect.analysis.neuron import neuron as question
+
+    check_together("neuron", options, corpus)
     model = opened(model)
     return noted(question(model, replace(options, place=place), corpus), model.provenance)

@@ -70,8 +70,9 @@ def value_strip(
     limits: tuple[float, float] | None = None,
     numbers: bool = False,
     name: str = "",
+    key: bool = True,
 ) -> Drawn:
-    """Tokens side by side, each coloured by its value (NaN: none), with the key of the colours below.
+    """Tokens side by side, each coloured by its value (NaN: none), with the `key` of the colours below.
 
     For surprisal, saliency or one row of attention. `limits` are the values at the ends of the ramp (by default those
     of the data, around 0 for a diverging scale); `name` says in the key what is shown, with its unit. `numbers` puts
@@ -85,8 +86,8 @@ def value_strip(
         style = theme.cell_style(scale, ramp.place(value)) if np.isfinite(value) else _NEUTRAL
         pieces.append(_Piece(visible(text, spaces=True) or "∅", note.strip(), style, "\n" in text))
     bare = [_Piece(piece.text, "", piece.style, piece.ends_line) for piece in pieces]
-    key = ramp_key(array, ramp, name=name, written=True)
-    return _strip(pieces if numbers else bare, pieces, key)
+    below = ramp_key(array, ramp, name=name, written=True) if key else None
+    return _strip(pieces if numbers else bare, pieces, below)
 
 
 def _strip(pieces: list[_Piece], plain: list[_Piece], key: Drawn | None = None) -> Drawn:

@@ -36,6 +36,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "forward": lambda: llminspect.forward("world", "toy"),
     "generate": lambda: llminspect.generate("world", "toy", max_tokens=2),
     "head": lambda: llminspect.head("1.0", "smollm2", top=1),
+    "neuron": lambda: llminspect.neuron("1.0", "smollm2", top=1),
     "walk": lambda: llminspect.walk(model="smollm2"),
     "diff": lambda: llminspect.diff("world", "toy", against="hello"),
     "models": llminspect.models,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.habits import HeadHabits
     from llminspect.analysis.head import HeadResult, OvCircuit, QkCircuit
     from llminspect.analysis.head_positions import PositionScores
+    from llminspect.analysis.neuron import NeuronResult
 
 BAR = 12
 """Cells of the longest bar."""
@@ -170,7 +171,7 @@ def read_of(read: CorpusRead) -> str:
     return f"{several(read.tokens, 'token')} in {several(read.pieces, 'piece')} of {visible(read.path)}{rest}{skipped}"
 
 
-def notes(result: HeadResult) -> Iterator[str]:
+def notes(result: HeadResult | NeuronResult) -> Iterator[str]:
     """What is listed, and what the numbers hold."""
     yield "Listed are tokens that are whole words (--no-words: all)." if result.words else "Listed are all tokens."
     if result.folded:

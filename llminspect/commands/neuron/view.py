@@ -1,0 +1,86 @@
+"""How `neuron` looks: what it reads, what it writes, where it fires, and what the numbers hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.text import Text
+
+from llminspect.commands.head.view import listed, notes, read_of
+from llminspect.core.numbers import count, number, percent
+from llminspect.render import theme
+from llminspect.render.safe import visible
+from llminspect.render.section import page, remark, section
+from llminspect.render.table import Cell, Column, table
+from llminspect.render.token_strip import value_strip
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import RenderableType
+
+    from llminspect.analysis.firing import Firing, FiringPlace
+    from llminspect.analysis.neuron import NeuronResult
+
+
+def render(result: NeuronResult) -> RenderableType:
+    """The neuron, part by part."""
+    return page(parts(result))
+
+
+def parts(result: NeuronResult) -> Iterator[RenderableType]:
+    """One below the other."""
+    of = "" if result.expert is None else f", expert {result.expert}"
+    line = Text(f"Layer {result.layer}{of}, neuron {result.neuron}", theme.TITLE)
+    yield line.append(f"   activation = {result.formula}", theme.QUIET)
+    yield reads(result)
+    yield writes(result)
+    if result.firing is not None and result.examples is not None:
+        yield firing_part(result.firing, result.examples)
+    yield Group(*(remark(line) for line in notes(result)))
+
+
+def reads(result: NeuronResult) -> RenderableType:
+    """The ends of each row."""
+    rows: list[Sequence[Cell]] = []
+    for entry in result.reads:
+        for way, tokens in (("most", entry.top), ("least", entry.bottom)):
+            first = number(tokens[0].product, 3) if tokens else ""
+            rows.append([f"{entry.row}, {way}", first, listed(tokens)])
+    columns = [Column("row", whole=True), Column("product", "right", whole=True), Column("tokens")]
+    note = "products with tokens that stand alone in the stream; the first one's is written"
+    return section("What it reads", table(columns, rows, note=note))
+
+
+def writes(result: NeuronResult) -> RenderableType:
+    """What is raised and lowered."""
+    rows: list[Sequence[Cell]] = [
+        [way, number(tokens[0].logit, 3) if tokens else "", listed(tokens)]
+        for way, tokens in (("raises", result.writes), ("lowers", result.lowers))
+    ]
+    columns = [Column("", whole=True), Column("logit", "right", whole=True), Column("tokens")]
+    note = f"for an activation of 1; size {number(result.size, 3)} (root mean square over the vocabulary)"
+    return section("What it writes: logits, through the final norm", table(columns, rows, note=note))
+
+
+def firing_part(firing: Firing, places: Sequence[FiringPlace]) -> RenderableType:
+    """The sums, and the places with their tokens coloured."""
+    if not firing.count:
+        return section("Where it fires", remark("no token of the corpus chose its expert"), note=read_of(firing.read))
+    most = max(abs(firing.highest), abs(firing.lowest)) or 1.0
+    shown: list[RenderableType] = []
+    for index, place in enumerate(places):
+        where = Text(f"{number(place.activation, 3)} ", theme.STRONG).append(
+            f"at {visible(place.tokens[place.index], spaces=True)}, in {visible(place.path)}", theme.QUIET
+        )
+        strip = value_strip(
+            place.tokens, place.activations, scale="diverging", limits=(-most, most), name="activation",
+            key=index == len(places) - 1,
+        )  # fmt: skip
+        shown += [where, strip, Text()]
+    spread = (
+        f"{count(firing.count)} tokens: mean {number(firing.mean, 3)}, standard deviation {number(firing.std, 3)}, "
+        f"from {number(firing.lowest, 3)} to {number(firing.highest, 3)}, {percent(firing.above)} above 0; "
+    )
+    return section("Where it fires", *shown[:-1], note=spread + read_of(firing.read))
