@@ -84,4 +84,6 @@ def ids_of(name: str) -> Array:
     if config.get("is_encoder_decoder"):
         ids[[3, 7]] = config["eos_token_id"]
         ids[8] = config["pad_token_id"]
+        if name.startswith("PLBart"):  # What the decoder starts with is then another than its start token.
+            ids[8] = 5
     return ids
