@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 import llminspect
+from llminspect.analysis.completion import turned_anew
 from llminspect.analysis.vectors import vectors_at
 from llminspect.core.tap import Capture
 from llminspect.errors import ModelError
@@ -108,7 +109,8 @@ def following(exact: Any, model: Model, given: dict[str, torch.Tensor]) -> str:
     for step in range(TOKENS):
         best = exact(**{name: ids}, **other, use_cache=False).logits[0, -1, :most].topk(2)
         close = best.values[0] - best.values[1] < SMALLEST_MARGIN * best.values[0].abs()
-        result = model.run(new, cache=kept)
+        anew = turned_anew(model, ids.shape[1] - len(new), ids.shape[1])
+        result = model.run(ids[0].tolist(), cache=source) if anew else model.run(new, cache=kept)
         whole = model.run(ids[0].tolist(), cache=source)
         kept, wanted = result.cache, int(best.indices[0])
         for way, stream_TD in (("with", result.stream_TD), ("without", whole.stream_TD)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable  # noqa: TC003
+from dataclasses import replace
 from random import Random  # noqa: TC003
 from typing import Any
 
@@ -145,8 +146,21 @@ def put_together(name: str) -> Callable[[Random], Draw]:
     return draw
 
 
+def jina_bert(random: Random) -> Draw:
+    """By the kind's other name."""
+    draw = put_together("jina-bert")(random)
+
+    def change(written: Settings, arrays: Any) -> tuple[Settings, Any]:
+        assert draw.change is not None
+        config, renamed = draw.change(written, arrays)
+        return {**config, "model_type": "jina_bert"}, renamed
+
+    return replace(draw, family="jina_bert", change=change)
+
+
 FAMILIES = (
     *(drawing(name) for name in KIN),
     *(xlm, flaubert, new),
     *(put_together(name) for name in ("jina-bert", "jina-bert-code", "nomic-mixture")),
+    jina_bert,
 )

@@ -92,9 +92,14 @@ def drawing(name: str) -> Callable[[Random], Draw]:
             eye = {**eye, "out_hidden_size": width}
         if name == "gemma3":  # Of which the reference caps no logits, and such a file is refused.
             text["final_logit_softcapping"] = None
+        if name == "qwen3_vl_moe" and text["hidden_size"] in (
+            text["moe_intermediate_size"],
+            2 * text["moe_intermediate_size"],
+        ):
+            text["moe_intermediate_size"] += 1  # Else files of both layouts of its experts would look the same.
         if name == "qwen3_vl_moe":
             text["norm_topk_prob"] = True
-        if name == "qwen3_vl":
+        if name.startswith("qwen3_vl"):  # The reference gives such layers no window.
             text["use_sliding_window"] = False
         if name.startswith("qwen3_vl") and "use_sliding_window" not in text:
             text.pop("layer_types", None)
@@ -121,5 +126,24 @@ def gemma3n(random: Random) -> Draw:
     return replace(draw, family="gemma3n-whole", change=change)
 
 
+def text_alone(name: str) -> Callable[[Random], Draw]:
+    """The text part of a kind of Qwen's in a file of its own."""
+
+    def draw(random: Random) -> Draw:
+        def change(config: Settings, arrays: Any) -> tuple[Settings, Any]:
+            text = {"tie_word_embeddings": config.get("tie_word_embeddings", tied), **config["text_config"]}
+            text |= {"model_type": f"{name}_text", "architectures": ["ForCausalLM"]}
+            kept = {key: array for key, array in arrays.items() if "visual" not in key}
+            return text, {key.replace("language_model.", "", 1): array for key, array in kept.items()}
+
+        whole = drawing(name)(random)
+        tied = whole.config.tie_word_embeddings
+        return replace(whole, family=f"{name}_text", change=change)
+
+    draw.__name__ = f"{name}_text"
+    return draw
+
+
 gemma3n.__name__ = "gemma3n_whole"
-FAMILIES = (*(drawing(name) for name in PICTURES), gemma3n)
+WITH_PLACES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")
+FAMILIES = (*(drawing(name) for name in PICTURES), gemma3n, *(text_alone(name) for name in WITH_PLACES))

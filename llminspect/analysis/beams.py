@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llminspect.analysis.candidates import ProbableToken, token_text
-from llminspect.analysis.completion import Limits, PassChanges, Stop, longest, next_logits
+from llminspect.analysis.completion import Limits, PassChanges, Stop, longest, next_logits, turned_anew
 from llminspect.core.attention import softmax
 from llminspect.core.dataclass import dataclass
 from llminspect.core.decoding import EarlyStopping, beam_search
@@ -70,11 +70,13 @@ def search_beams(
         nonlocal cache, texts
         if parents and cache is not None:
             cache = cache.of_texts(np.asarray(parents))
-        tap = changes.in_pass(first=not parents)
-        result = model.run(np.asarray(ids)[:, None] if parents else np.asarray(prompt_ids)[None], tap, cache)
+        length = len(texts[0])
+        texts = [[*texts[parent], token_id] for parent, token_id in zip(parents, ids, strict=True)] or texts
+        anew = not parents or turned_anew(model, length, length + 1)
+        tap = changes.in_pass(first=anew)
+        result = model.run(np.asarray(texts if anew else [row[-1:] for row in texts]), tap, None if anew else cache)
         cache = result.cache
         logits_BV = model.logits(result.stream_TD[:, -1:, :], tap)[:, 0]
-        texts = [[*texts[parent], token_id] for parent, token_id in zip(parents, ids, strict=True)] or texts
         rows = zip(logits_BV, texts, strict=True)
         scores_BV = np.stack([beam_scores(logits_V, search.sampling, text, extent) for logits_V, text in rows])
         check_left(scores_BV, len(texts[0]))

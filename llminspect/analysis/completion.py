@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Literal
 from llminspect.analysis.candidates import NamedToken, ProbableToken, token_text
 from llminspect.core.dataclass import dataclass
 from llminspect.core.decoding import Choice, LookAhead, NextLogits, decode
+from llminspect.core.rotary import Divided, LongRope
 from llminspect.core.sampling import Draws, Sampling, entropy, top_ids
 from llminspect.core.tap import Chain, Tap
+from llminspect.errors import UsageError
 from llminspect.text.text_stream import TextStream, next_piece
 
 if TYPE_CHECKING:
@@ -143,10 +145,15 @@ NO_CHANGES = PassChanges()
 def next_logits(model: Model, changes: PassChanges = NO_CHANGES) -> NextLogits:
     """The model as a function from new ids and what it keeps of those before to the logits after the last of them."""
 
-    def ask(ids: Sequence[int], before: tuple[Cache | None] | None) -> tuple[Array, tuple[Cache | None]]:
-        tap = changes.in_pass(first=before is None)
-        result = model.run(ids, tap, None if before is None else before[0])
-        return model.logits(result.stream_TD[-1:], tap)[0], (result.cache,)
+    def ask(
+        ids: Sequence[int], before: tuple[Cache | None, Sequence[int]] | None
+    ) -> tuple[Array, tuple[Cache | None, Sequence[int]]]:
+        cache, earlier = (None, ()) if before is None else before
+        whole = [*earlier, *ids]
+        anew = before is None or turned_anew(model, len(earlier), len(whole))
+        tap = changes.in_pass(first=anew)
+        result = model.run(whole if anew else ids, tap, None if anew else cache)
+        return model.logits(result.stream_TD[-1:], tap)[0], (result.cache, whole)
 
     def ask_anew(ids: Sequence[int], before: Sequence[int] | None) -> tuple[Array, Sequence[int]]:
         # Where a token sees those after it, each new one changes what the earlier ones were: nothing can be kept.
@@ -154,6 +161,14 @@ def next_logits(model: Model, changes: PassChanges = NO_CHANGES) -> NextLogits:
         return model.logits(model.run(whole, tap).stream_TD[-1:], tap)[0], whole
 
     return ask if model.config.causal else ask_anew
+
+
+def turned_anew(model: Model, before: int, after: int) -> bool:
+    """Whether the first `before` tokens are turned otherwise in a text of `after`: of LongRoPE (Ding et al. 2024) a
+    long text has other divisors, so that nothing is kept where it grows into one, as the reference does."""
+    turns = (model.config.rotary, model.config.local_rotary)
+    slowed = [turn.scaling for turn in turns if turn is not None]
+    return any(isinstance(each, LongRope | Divided) and before <= each.context < after for each in slowed)
 
 
 def lookahead(model: Model, most: int, changes: PassChanges = NO_CHANGES) -> LookAhead:
@@ -193,6 +208,11 @@ def complete(
     eos_ids = frozenset() if limits.ignore_eos else model.eos_ids
     stream, ids, steps = TextStream(limits.stops), list[int](), list[StepRecord]()
     stop: Stop = "length"
+    if lookup and turned_anew(model, len(prompt_ids), len(prompt_ids) + limits.max_tokens):
+        raise UsageError(
+            f"--lookup: {model.name} turns all tokens otherwise where its text grows that long, so no guess is kept",
+            "leave it out, or ask for fewer tokens",
+        )
     ahead = lookahead(model, lookup, changes) if lookup else None
     choices = decode(
         ahead or next_logits(model, changes),

@@ -191,7 +191,8 @@ def yarn_gain(factor: float, weight: float = 1.0) -> float:
 class LongRope:
     """A divisor for each pair, others for short texts than for long ones (Ding et al. 2024, "LongRoPE").
 
-    Keys that are already in a cache keep the angles they were given when the text grows past `context`.
+    Keys that are already in a cache keep the angles they were given when the text grows past `context`: whoever writes
+    on begins anew there.
     """
 
     short: tuple[float, ...]

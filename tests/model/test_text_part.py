@@ -81,6 +81,15 @@ def test_a_gemma_that_sees_pictures_caps_no_logits() -> None:
         architecture_of(config, "huggingface", "it").config_from_huggingface(config)
 
 
+@pytest.mark.parametrize("part", [1, 2])
+def test_experts_whose_layout_cannot_be_told_are_refused(part: int) -> None:
+    """Published files hold them input by output, later ones not: a square matrix fits both."""
+    config = Golden("qwen3_vl_moe").config()
+    config["text_config"]["moe_intermediate_size"] = config["text_config"]["hidden_size"] // part
+    with pytest.raises(ModelError, match="moe_intermediate_size"):
+        architecture_of(config, "huggingface", "it").config_from_huggingface(config)
+
+
 @pytest.mark.parametrize("kind", ["qwen3_vl", "qwen3_vl_moe"])
 @pytest.mark.parametrize(("key", "value"), [("use_sliding_window", True), ("layer_types", "sliding_attention")])
 def test_windows_that_the_reference_does_not_look_at_are_refused(kind: str, key: str, value: Any) -> None:

@@ -31,7 +31,7 @@ class NeoConfig(Config):
     window: int
     windowed: tuple[int, ...]
     tied: bool
-    causal: bool = True
+    causal = True
 
     def scale_of(self, index: int) -> float:
         return 1.0
@@ -43,6 +43,7 @@ class NeoConfig(Config):
 def from_huggingface(settings: Settings) -> NeoConfig:
     sizes = read_sizes(settings, KEYS, F=settings.whole("intermediate_size", 4 * settings.whole("hidden_size")))
     settings.skip(*(key for key in settings.values if key.startswith("summary_")))
+    settings.only("is_causal", True)  # The reference masks what comes after whatever is written.
     return NeoConfig(
         sizes=sizes,
         norm_epsilon=settings.number("layer_norm_epsilon"),
@@ -50,7 +51,6 @@ def from_huggingface(settings: Settings) -> NeoConfig:
         window=settings.whole("window_size"),
         windowed=_windowed(settings, sizes.L),
         tied=settings.flag("tie_word_embeddings"),
-        causal=settings.flag("is_causal", True),
     )
 
 

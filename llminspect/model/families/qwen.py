@@ -107,6 +107,8 @@ def vision_mixture_from_huggingface(settings: files.Settings) -> files.DecoderCo
     without_places(settings)
     settings.only("norm_topk_prob", True)
     found = without_windows(mixture3_from_huggingface, settings)
+    if found.sizes.D in (found.sizes.F, 2 * found.sizes.F):  # Files of both layouts of its experts would look the same.
+        raise settings.wrong("moe_intermediate_size", "neither hidden_size nor half of it")
     assert found.experts is not None
     return replace(found, experts=replace(found.experts, among_chosen=True))
 
