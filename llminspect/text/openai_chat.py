@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from llminspect.text.openai_formula import ChatFormula
     from llminspect.text.tokenizer import Tokenizer
 
-_COUNTED = ("role", "name", "content")
+_COUNTED = ("role", "name", "content", "tool_call_id")
+"""The formula counts every text of a message. What calls of tools count, it does not say."""
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 

@@ -119,3 +119,13 @@ def test_a_chat_is_truncated_with_its_message(called: Program) -> None:
     assert [token["text"] for token in cut["tokens"] if token.get("message") == 0] == ["Alice", " gave", " Bob"]
     assert cut["chat"]["messages"][0]["count"] == 3
     assert cut["chat"]["template"] == whole["chat"]["template"]
+
+
+def test_what_a_tool_gave_counts_with_its_id(called: Program) -> None:
+    message = '{"role": "tool", "tool_call_id": "call_1", "content": "12 degrees"}'
+    # Three for the message, three for the answer, and the tokens of tool, call_1 and 12 degrees.
+    texts = [
+        called("encode", text, "-m", "gpt-4o", "--json").json["count"] for text in ("tool", "call_1", "12 degrees")
+    ]
+    ran = called("tokenize", "--chat", "--count", "-m", "gpt-4o", "--json", stdin=f"[{message}]")
+    assert ran.json["count"] == 6 + sum(texts)
