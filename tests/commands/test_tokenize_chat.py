@@ -124,8 +124,7 @@ def test_a_chat_is_truncated_with_its_message(called: Program) -> None:
 def test_what_a_tool_gave_counts_with_its_id(called: Program) -> None:
     message = '{"role": "tool", "tool_call_id": "call_1", "content": "12 degrees"}'
     # Three for the message, three for the answer, and the tokens of tool, call_1 and 12 degrees.
-    texts = [
-        called("encode", text, "-m", "gpt-4o", "--json").json["count"] for text in ("tool", "call_1", "12 degrees")
-    ]
+    texts = ("tool", "call_1", "12 degrees")
+    counts = [called("tokenize", text, "--count", "-m", "gpt-4o", "--json").json["count"] for text in texts]
     ran = called("tokenize", "--chat", "--count", "-m", "gpt-4o", "--json", stdin=f"[{message}]")
-    assert ran.json["count"] == 6 + sum(texts)
+    assert ran.json["count"] == 6 + sum(counts)
