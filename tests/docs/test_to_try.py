@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.docs.conftest import Typed
 
-CHAPTERS = sorted((ROOT / "docs").glob("0*.md"))
+CHAPTERS = sorted((ROOT / "docs").glob("[0-9]*.md"))
 NOT_HERE = re.compile(r"--install-completion|\b(COMMAND|MODEL|TEXT|FILE)\b")
 """What would change the reader's shell, and what holds a word to be replaced."""
 
