@@ -22,5 +22,6 @@ step attend "$text"
 step forward "$text"
 step generate "$text" --max-tokens 12
 step walk "$text" --no-pause
+step forward "The capital of France is" --patch "The capital of Italy is" --target " Rome"
 
 printf '\nWhat each step means: docs/README.md. What else there is: llminspect --help (make demo puts it into .venv/bin).\n'

@@ -78,6 +78,17 @@ def ranked_token(model: Model, logits_V: Array, token_id: int) -> RankedToken:
     return RankedToken(token_id, token_text(model, token_id), softmax(logits_V)[token_id], rank)
 
 
+def with_its_space(model: Model, logits_V: Array, target: RankedToken) -> RankedToken | None:
+    """Of a word without its space the token that has it, where that is more probable; else None."""
+    if model.tokenizer is None or not target.text[:1].isalnum():
+        return None
+    tokens = model.tokenizer.encode(f" {target.text}", "text")
+    if len(tokens) != 1 or tokens[0].id == target.id or tokens[0].text != f" {target.text}":
+        return None
+    spaced = ranked_token(model, logits_V, tokens[0].id)
+    return spaced if spaced.rank < target.rank else None
+
+
 @dataclass(frozen=True)
 class FilledMask:
     """One mask token."""

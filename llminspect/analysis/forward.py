@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llminspect.analysis.by_hand import by_hand, fits_on_a_page
-from llminspect.analysis.candidates import candidates, fill_masks, ranked_token
+from llminspect.analysis.candidates import candidates, fill_masks, ranked_token, with_its_space
 from llminspect.analysis.forward_result import ForwardQuestion, ForwardResult
 from llminspect.analysis.labels import head_parts, no_next_token, of_choices
 from llminspect.analysis.passes import head_reads, streams_shown
@@ -188,7 +188,8 @@ def _answer_parts(
         parts["masked"] = fill_masks(model, ids, watched.stream_TD, look.tokens)
     else:
         parts["next"] = candidates(model, logits_V, look.tokens)
-        parts["target"] = None if chosen is None else ranked_token(model, logits_V, chosen)
+        parts["target"] = ranked = None if chosen is None else ranked_token(model, logits_V, chosen)
+        parts["target_spaced"] = None if ranked is None else with_its_space(model, logits_V, ranked)
     if look.steps or fits_on_a_page(model):
         parts["steps"] = by_hand(model, watched.capture, ids, position, logits_V, candidates(model, logits_V, 1)[0])
     if look.lens:

@@ -62,6 +62,8 @@ class ForwardResult(Result):
     """… or `span` …"""
     baseline_span_logits: list[SpanLogits] | None = None
     """… and `span_logits`."""
+    target_spaced: RankedToken | None = None
+    """Where the target is a word without its space, and the token with it is more probable: that token."""
     masked: list[FilledMask] | None = None
     """For a masked model, in place of `next`: what each mask token stands for."""
     before: list[TraceStep] | None = None

@@ -22,7 +22,7 @@ from llminspect.analysis.tokenize import tokenize
 from llminspect.arguments.attend import AttendOptions
 from llminspect.arguments.embed import EmbedOptions
 from llminspect.arguments.experiments import ExperimentOptions
-from llminspect.arguments.forward import ForwardOptions
+from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.arguments.generate import GenerateOptions
 from llminspect.arguments.option import each
 from llminspect.arguments.shared import ModelOptions, SourceOptions
@@ -32,7 +32,7 @@ from llminspect.errors import UsageError
 from llminspect.opening import describe_model, open_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
@@ -75,6 +75,8 @@ class WalkResult(Result):
 WRITTEN = 5
 """Tokens that the model writes at the end."""
 NEAREST = 5
+FRANCE, ITALY = "The capital of France is", "The capital of Italy is"
+"""Two texts that differ in one word, and in what comes next."""
 SAYS = {
     "A giant pile of matrix products": "A language model is one kind of step, repeated: output = activation(W × input "
     "+ b). W and b are all that was learned. The toy does the whole of it with three words.",
@@ -90,8 +92,8 @@ SAYS = {
     "unit waits for something and writes something when it comes.",
     "The next token, and text again": "The last vector is compared with every row of the vocabulary. The softmax makes "
     "probabilities of the products, one token is chosen, put after the text, and all begins again.",
-    "Looking inside": "Which of these numbers matter? Ask every layer what it would say, change a part, and see what "
-    "the model does then.",
+    "Looking inside": "Which of these numbers matter? Ask every layer what it would say; put in, half way, what another "
+    "text gave; and see what the model says then.",
 }
 
 
@@ -180,7 +182,7 @@ def _in_model(
         options.model, revision=options.revision, offline=options.offline, ignore_settings=ignored
     )
     inside = replace(info(description, None, model.name), tensors=None, chat_template=None, metadata=None)
-    last, silenced = str(len(prompt.tokens) - 1), "0.feedforward"
+    last = str(len(prompt.tokens) - 1)
     yield [CommandExcerpt(model.name, ["info", options.model], inside)]
     yield [part(_tokenized(model, prompt), "tokenize")]
     yield [part(encode(model.tokenizer, False, prompt), "encode")]
@@ -192,9 +194,27 @@ def _in_model(
     yield [passed("feedforward", "experts")]
     written = generate(model, GenerateQuestion(options=GenerateOptions(max_tokens=WRITTEN)), prompt)
     yield [passed("next"), part(written, "generate", "--max-tokens", str(WRITTEN))]
-    changed = forward(model, ForwardQuestion(experiments=ExperimentOptions(ablate=[silenced])), prompt)
-    kept = _kept(changed, "next", "baseline", "change")
-    yield [passed("lens", arguments=["--lens"]), part(kept, "forward", "--ablate", silenced)]
+    yield [passed("lens", arguments=["--lens"]), _patched(model, chosen) or _silenced(model, prompt, part)]
+
+
+def _patched(model: Model, chosen: Sequence[str]) -> CommandExcerpt | None:
+    """France with the stream of Italy put in half way; None where the two texts differ in more than one token."""
+    france, italy = _prompt(model, FRANCE), _prompt(model, ITALY)
+    differing = [at for at, pair in enumerate(zip(france.ids, italy.ids, strict=False)) if pair[0] != pair[1]]
+    if len(france.ids) != len(italy.ids) or len(differing) != 1:
+        return None
+    into, position = f"{model.config.sizes.L // 2}.stream", str(differing[0])
+    patch = SweepOptions(patch=ITALY, into=[into], position=position)
+    changed = forward(model, ForwardQuestion(patch=patch, source_ids=italy.ids), france)
+    arguments = ["forward", FRANCE, "--patch", ITALY, "--into", into, "--position", position, *chosen]
+    return CommandExcerpt(model.name, arguments, _kept(changed, "next", "baseline", "change"))
+
+
+def _silenced(model: Model, prompt: Prompt, part: Callable[..., CommandExcerpt]) -> CommandExcerpt:
+    """The text without the last layer's feed forward."""
+    place = f"{model.config.sizes.L - 1}.feedforward"
+    changed = forward(model, ForwardQuestion(experiments=ExperimentOptions(ablate=[place])), prompt)
+    return part(_kept(changed, "next", "baseline", "change"), "forward", "--ablate", place)
 
 
 def _prompt(model: Model, text: str) -> Prompt:

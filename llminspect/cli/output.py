@@ -96,8 +96,8 @@ def write_rendering(rendering: RenderableType, options: OutputOptions) -> None:
     sys.stdout.flush()
 
 
-def pause(question: str) -> bool:
-    """Wait for Enter on the terminal; False where the person wants to end. The question leaves no trace."""
+def pause(question: str) -> str:
+    """Wait for Enter on the terminal; the first letter typed before it, or none. The question leaves no trace."""
     _drop_typed_keys()
     sys.stderr.write(question)
     sys.stderr.flush()
@@ -105,7 +105,7 @@ def pause(question: str) -> bool:
     # The person's Enter has put the cursor one line below the question.
     sys.stderr.write("\x1b[1A\x1b[2K" if answer.endswith("\n") and sys.stderr.isatty() else "\n")
     sys.stderr.flush()
-    return not answer.strip().lower().startswith("q")
+    return answer.strip().lower()[:1]
 
 
 def confirmed(question: str) -> bool:

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from llminspect.analysis.walk import SAYS
 from llminspect.commands.walk import SENTENCE
+from llminspect.commands.walk.view import TRY_NEXT
 from tests.fuzz.samples import llama, vocabulary
 from tests.schemas import assert_fits
 from tests.started import started
@@ -175,6 +177,36 @@ def test_on_a_terminal_enter_goes_on_and_q_ends(small: str) -> None:
     shown.press("q\n")
     assert shown.ended() == 0
     assert HEADINGS[2] not in shown.seen
+
+
+def test_b_goes_back_and_the_question_says_where_one_is(small: str) -> None:
+    shown = OnATerminal("walk", SENTENCE, "--model", small, "--quiet")
+    assert f"step 1 of {len(SAYS)} · Enter: the next · q: end" in shown.until(lambda seen: "q: end" in seen)
+    shown.press("\n")
+    assert "step 2 of 9 · Enter: the next · b: back" in shown.until(lambda seen: seen.count("q: end") == 2)
+    shown.press("b\n")
+    shown.until(lambda seen: seen.count("q: end") == 3)
+    shown.press("q\n")
+    assert shown.ended() == 0
+    assert [line for line in plain(shown.seen).splitlines() if line in HEADINGS] == [HEADINGS[at] for at in (0, 1, 0)]
+
+
+def test_the_end_puts_italy_into_france_and_says_what_to_try(called: Program, small: str) -> None:
+    ran = called("walk", "A cat sat.", COLUMNS="100")
+    last = ran.out.partition(HEADINGS[-1])[2]
+    line = '$ llminspect forward "The capital of France is" --patch "The capital of Italy is" --into 15.stream --position 3'
+    assert line in last and "the answer moves from ·Paris to ·Rome" in last
+    assert "Try next" in last
+    letters = called("walk", "A cat sat.", "--model", small, COLUMNS="100").out  # France has a letter more than Italy.
+    assert (
+        "--patch" not in letters.partition(HEADINGS[-1])[2].partition("Try next")[0]
+        and "--ablate 1.feedforward" in letters
+    )
+
+
+@pytest.mark.parametrize("command", TRY_NEXT)
+def test_what_to_try_next_runs(command: str, called: Program) -> None:
+    assert called(*shlex.split(command)).code == 0
 
 
 def test_enter_before_the_question_is_no_answer(small: str) -> None:

@@ -25,7 +25,7 @@ from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars
 from llminspect.render.heatmap import heatmap
 from llminspect.render.safe import visible
-from llminspect.render.section import section
+from llminspect.render.section import remark, section
 from llminspect.render.section import steps as formula_steps
 from llminspect.render.table import Cell, Column, Columns, SizedTable, first_fitting, table
 from llminspect.render.token_strip import token_strip
@@ -80,10 +80,22 @@ def render(result: ForwardResult) -> RenderableType:
         parts.append(masked(result.masked, of_text=bool(result.text)))
     elif result.next and result.change is None:
         parts.append(next_tokens(result.next, result.tokens, result.position))
-    if result.target is not None and result.target.rank and result.lens is None:
-        name, rank = visible(result.target.text, True), count(result.target.rank)
-        parts.append(Text(f"{name} has rank {rank} (0 is the most probable) and {percent(result.target.prob, 2)}"))
+    parts += target_views(result)
     return Group(*parts)
+
+
+def target_views(result: ForwardResult) -> list[RenderableType]:
+    """Where the target stands, and that it is another token with its space."""
+    target, spaced = result.target, result.target_spaced
+    views: list[RenderableType] = []
+    if target is not None and target.rank and result.lens is None:
+        name, rank = visible(target.text, True), count(target.rank)
+        views.append(Text(f"{name} has rank {rank} (0 is the most probable) and {percent(target.prob, 2)}"))
+    if target is not None and spaced is not None:
+        with_space, bare = visible(spaced.text, True), visible(target.text, True)
+        note = f"{bare} without its space is another token than {with_space}, which has rank {count(spaced.rank)} and "
+        views.append(remark(f'{note}{percent(spaced.prob, 2)}: --target "{visible(spaced.text)}"'))
+    return views
 
 
 def answer_views(result: ForwardResult) -> list[RenderableType]:

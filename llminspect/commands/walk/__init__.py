@@ -30,14 +30,20 @@ SENTENCE = "The capital of France is"
 
 
 def stepwise(result: WalkResult, output: OutputOptions) -> None:
-    """A chapter at a time; Enter goes on, q ends it."""
+    """A chapter at a time; Enter goes on, b back, q ends it."""
     from llminspect.commands.walk.view import pages
 
     shown = list(pages(result))
-    for index, page in enumerate(shown):
-        write_rendering(page, output)
-        if index < len(shown) - 1 and not pause("Enter: the next step · q: end "):
+    at = 0
+    while at < len(shown):
+        write_rendering(shown[at], output)
+        if at == len(shown) - 1:
             return
+        back = " · b: back" if at else ""
+        answer = pause(f"step {at + 1} of {len(shown)} · Enter: the next{back} · q: end ")
+        if answer == "q":
+            return
+        at += -1 if answer == "b" and at else 1
 
 
 @takes_groups

@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Group
 from rich.text import Text
 
+from llminspect.analysis.walk import SAYS
 from llminspect.commands.attend import view as attend
 from llminspect.commands.embed import view as embed
 from llminspect.commands.encode import view as encode
@@ -29,6 +31,14 @@ if TYPE_CHECKING:
     from llminspect.analysis.embed import EmbedResult
     from llminspect.analysis.walk import CommandExcerpt, WalkChapter, WalkResult
 
+LAST = len(SAYS)
+TRY_NEXT = {
+    'forward "The capital of France is" --patch "The capital of Italy is"': "where in the model the country is",
+    'forward "The capital of France is" --ablate 23.4': "what a head does, by leaving it out",
+    'attend "The keys to the cabinet are on the table"': "which words look at which",
+    'generate "Once upon a time" --watch': "the probabilities while it writes",
+}
+"""What to run after the walk, with what it shows."""
 _LONGEST = 60
 """Characters of an argument that are shown in a command line."""
 
@@ -43,7 +53,7 @@ def pages(result: WalkResult) -> Iterator[RenderableType]:
     for chapter, parts in zip(result.chapters, _CHAPTERS, strict=True):
         heading = Text(f"{chapter.number}. {chapter.title}", theme.TITLE)
         heading.append("\n" + "─" * len(heading.plain), theme.QUIET)
-        yield page([heading, Text(chapter.says), *parts(chapter)])
+        yield page([heading, Text(chapter.says), *parts(chapter), *([_next_steps()] if chapter.number == LAST else [])])
 
 
 def _parameters(chapter: WalkChapter) -> Iterator[RenderableType]:
@@ -120,6 +130,13 @@ def _excerpt(part: CommandExcerpt, *views: RenderableType) -> Iterator[Renderabl
     line = " ".join(_quoted(argument) for argument in part.arguments)
     yield Text(f"$ llminspect {line}", theme.NAME)
     yield from views
+
+
+def _next_steps() -> RenderableType:
+    lines = [Text("Try next", theme.TITLE)]
+    for command, shows in TRY_NEXT.items():
+        lines += [Text(f"$ llminspect {command}", theme.NAME), Text(f"  {shows}", theme.QUIET)]
+    return Group(*lines)
 
 
 def _quoted(argument: str) -> str:
