@@ -92,8 +92,8 @@ SAYS = {
     "unit waits for something and writes something when it comes.",
     "The next token, and text again": "The last vector is compared with every row of the vocabulary. The softmax makes "
     "probabilities of the products, one token is chosen, put after the text, and all begins again.",
-    "Looking inside": "Which of these numbers matter? Ask every layer what it would say; put in, half way, what another "
-    "text gave; and see what the model says then.",
+    "Looking inside": "Which of these numbers matter? Ask every layer what it would say; put in, half way, what "
+    "another text gave; and see what the model says then.",
 }
 
 

@@ -188,20 +188,19 @@ def test_b_goes_back_and_the_question_says_where_one_is(small: str) -> None:
     shown.until(lambda seen: seen.count("q: end") == 3)
     shown.press("q\n")
     assert shown.ended() == 0
-    assert [line for line in plain(shown.seen).splitlines() if line in HEADINGS] == [HEADINGS[at] for at in (0, 1, 0)]
+    assert [plain(shown.seen).count(heading) for heading in HEADINGS[:3]] == [2, 1, 0]
 
 
 def test_the_end_puts_italy_into_france_and_says_what_to_try(called: Program, small: str) -> None:
-    ran = called("walk", "A cat sat.", COLUMNS="100")
+    ran = called("walk", "A cat sat.", COLUMNS="140")
     last = ran.out.partition(HEADINGS[-1])[2]
-    line = '$ llminspect forward "The capital of France is" --patch "The capital of Italy is" --into 15.stream --position 3'
-    assert line in last and "the answer moves from ·Paris to ·Rome" in last
+    line = 'forward "The capital of France is" --patch "The capital of Italy is" --into 15.stream --position 3'
+    assert f"$ llminspect {line}" in last and "the answer moves from ·Paris to ·Rome" in last
     assert "Try next" in last
-    letters = called("walk", "A cat sat.", "--model", small, COLUMNS="100").out  # France has a letter more than Italy.
-    assert (
-        "--patch" not in letters.partition(HEADINGS[-1])[2].partition("Try next")[0]
-        and "--ablate 1.feedforward" in letters
-    )
+    # Of letters, France has one more than Italy.
+    letters = called("walk", "A cat sat.", "--model", small, COLUMNS="100").out
+    last = letters.partition(HEADINGS[-1])[2].partition("Try next")[0]
+    assert "--patch" not in last and "--ablate 1.feedforward" in last
 
 
 @pytest.mark.parametrize("command", TRY_NEXT)
