@@ -143,7 +143,7 @@ def number_of(value: object, kind: type[int] | type[float], option: Option) -> i
 def _read(text: str, kind: type[int] | type[float]) -> int | float:
     """The number that a text is, in the digits 0 to 9."""
     with suppress(ValueError):
-        if text.isascii() and len(text) <= LONGEST_NUMBER:
+        if text.isascii() and "_" not in text and len(text) <= LONGEST_NUMBER:
             return kind(text)
     raise ValueError(f"{_shown(text)} is not {_PLAIN[kind]}")
 
