@@ -39,7 +39,10 @@ def mixture_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
         plain_layers=mixtures.plain_layers(settings, sizes.L),
         shared_width=sizes.F * settings.whole("num_shared_experts"),
     )
-    return replace(from_huggingface(settings, sizes), experts=router)
+    found = replace(from_huggingface(settings, sizes), experts=router)
+    if found.rotary is not None and found.rotary.width != sizes.E:
+        raise settings.wrong("partial_rotary_factor", "1: the reference turns whole heads whatever is written")
+    return found
 
 
 def from_gguf(settings: files.Settings) -> files.DecoderConfig:
