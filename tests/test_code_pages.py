@@ -38,6 +38,8 @@ CALLS: dict[str, tuple[tuple[str, ...], ...]] = {
     "generate": ((*TOY, "--max-tokens", "2"), (*TOY, "--max-tokens", "2", "--stream")),
     "walk": (TOY,),
     "diff": ((*TOY, "--against", "A sat"),),
+    "head": (("0.0", "--model", "toy-attention"),),
+    "neuron": (("0.0", "--model", "toy"),),
     "models": ((),),
     "pull": (("名前", "--offline"),),
     "info": (("toy",), ("toy-attention", "--tensors")),

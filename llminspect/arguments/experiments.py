@@ -105,7 +105,7 @@ class PatchOptions:
     """What is put in from another text."""
 
     heading: ClassVar[str] = "Change the model"
-    example: ClassVar[str] = '{command} "The capital of France is" --patch "The capital of Italy is"'
+    example: ClassVar[str] = '{command} "The capital of France is" --patch "The capital of Italy is" --into 15.stream'
 
     patch: Ids | None = option(metavar="TEXT", help="Put in what this text gave, place by place.")
     into: Texts | None = option(metavar="PLACE", help="With --patch: only there: 3.stream, 3.attention, 3.2 (a head).")

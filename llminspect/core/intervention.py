@@ -34,8 +34,9 @@ _TAPS = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where something is changed: a head, a layer's attention or feed-forward step, a neuron of that, or the stream as
-    it leaves a layer.
+    """Where something is changed.
+
+    A head, a layer's attention or feed-forward step, a neuron of that, or the stream as it leaves a layer.
 
     >>> from llminspect import Place
     >>> str(Place(3, "head", 2)), Place(3, "head", 2).tap, Place(3, "stream").tap
