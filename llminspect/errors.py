@@ -6,7 +6,15 @@ a JSON document). Anything else that escapes is a bug of ours.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from contextlib import contextmanager
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import TypeVar
+
+    Read = TypeVar("Read", bound=Callable[..., Any])
 
 LONGEST = 600
 """Characters of a message: names in it come from strangers' files and may be of any length."""
@@ -23,6 +31,51 @@ def as_json(value: object, most: int = 60) -> str:
         text = f"a {type(value).__name__}"
     text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[: most + 1])
     return text if len(text) <= most else f"{text[:most]}…"
+
+
+@contextmanager
+def understood(where: str, kind: type[UserError] | None = None, hint: str | None = None) -> Iterator[None]:
+    """Around what reads a stranger's bytes, or numbers and names from them: where they say something impossible, the
+    file is to blame, in one line (ModelError, or another `kind`).
+
+    What a reader knows to be wrong it says itself; this is for what nobody thought of.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, _IMPOSSIBLE) and type(error).__module__ not in _FORMATS:
+            raise
+        what = " ".join(str(error).encode(errors="backslashreplace").decode().split()) or type(error).__name__
+        what = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in what)
+        hint = hint or "check it where it came from"
+        raise (kind or ModelError)(f"{where} is not understood: {what:.200}", hint) from error
+
+
+_IMPOSSIBLE = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError, EOFError, SyntaxError)
+_FORMATS = {"struct", "zlib", "zipfile", "lzma", "_lzma", "tokenize", "binascii"}
+"""Modules with errors of their own for damaged bytes."""
+
+
+def reader(where: str, kind: type[UserError] | None = None, hint: str | None = None) -> Callable[[Read], Read]:
+    """A function that reads a stranger's bytes: all such have this mark, and a target of the fuzzer (`tests/fuzz`).
+
+    >>> @reader("the note")
+    ... def first_word(text):
+    ...     return text.split()[0]
+    >>> first_word("")
+    Traceback (most recent call last):
+    llminspect.errors.ModelError: the note is not understood: list index out of range
+    """
+
+    def marked(function: Read) -> Read:
+        @wraps(function)
+        def read(*arguments: Any, **options: Any) -> Any:
+            with understood(where, kind, hint):
+                return function(*arguments, **options)
+
+        return read  # type: ignore[return-value]
+
+    return marked
 
 
 class UserError(Exception):

@@ -18,7 +18,7 @@ from llminspect.analysis.languages import language_id, languages
 from llminspect.arguments.option import each
 from llminspect.arguments.ranges import Ids, parse_ids, shortened
 from llminspect.core.tap import NO_TAP
-from llminspect.errors import UsageError
+from llminspect.errors import ModelError, UsageError, as_json, reader
 from llminspect.text.lost_bytes import lost_bytes
 from llminspect.text.messages import ChatInput, chat_in, checked_tools
 from llminspect.text.prompt import Chat, Prompt, encode_chat
@@ -147,6 +147,7 @@ def chat_prompt(chat: ChatInput, tokenizer: Tokenizer, line: int | None) -> Prom
     return Prompt(made.text, made.tokens, line, chat=made, remarks=remarks)
 
 
+@reader("the conversation", UsageError)
 def chat_of_json(text: str) -> ChatInput | None:
     """The conversation of a JSON document: messages, one of them, or an object with them; None for a text.
 
@@ -268,10 +269,17 @@ def bare_token(model: Model, token_id: int, special: bool) -> Token:
 
 
 def start_token(model: Model) -> int | None:
-    """What the target of an encoder–decoder starts from: as its settings for generating say, else its configuration."""
-    stated = model.generation.get("decoder_start_token_id")
-    start_id: int | None = model.config.start_id  # type: ignore[attr-defined]
-    return stated if type(stated) is int and 0 <= stated < model.config.sizes.V else start_id
+    """What the target of an encoder–decoder starts from: as its settings for generating say, else its configuration.
+    ModelError: those settings say what is no id of the vocabulary."""
+    stated, size = model.generation.get("decoder_start_token_id"), model.config.sizes.V
+    if stated is None:
+        return model.config.start_id  # type: ignore[attr-defined, no-any-return]
+    if type(stated) is not int or not 0 <= stated < size:
+        raise ModelError(
+            f"the model's decoder_start_token_id = {as_json(stated)} is not understood",
+            f"known: an id from 0 to {size - 1}",
+        )
+    return stated
 
 
 def target_prompt(

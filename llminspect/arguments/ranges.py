@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 from llminspect.arguments.option import LARGEST
-from llminspect.errors import UsageError
+from llminspect.errors import UsageError, reader
 
 Choice: TypeAlias = str | int | Sequence[int]
 """`"0,3-5"`, `3`, `[0, 3]` or `range(4)`."""
@@ -69,6 +69,7 @@ def shortened(text: str) -> str:
 Ids: TypeAlias = str | Sequence[int]
 
 
+@reader("the list of ids", UsageError)
 def parse_ids(ids: Ids) -> list[int]:
     """Ids from `1,2,3`, from numbers with spaces between, or from a JSON list or document of `encode` or `tokenize`."""
     found = _listed(ids) if isinstance(ids, str) else list(ids)
@@ -81,12 +82,17 @@ def parse_ids(ids: Ids) -> list[int]:
 
 
 def _listed(text: str) -> list[int]:
-    import orjson
+    import json
+
+    from llminspect.files.source import unique_members
+
+    def repeated() -> NoReturn:
+        raise UsageError(f"a key stands twice in the JSON of ids: {shortened(text)!r}", "each key may stand once")
 
     text = text.strip()
     try:
         if text.startswith(("{", "[")):
-            document = orjson.loads(text)
+            document = json.loads(text, object_pairs_hook=unique_members(repeated))
             if isinstance(document, dict):
                 document = document.get("ids") or [token["id"] for token in document["tokens"]]
             if not all(type(entry) is int for entry in document):

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from llminspect.core.dataclass import dataclass
-from llminspect.errors import ModelError
+from llminspect.errors import ModelError, reader
 from llminspect.files import folder as folders
 from llminspect.files.hashes import sha256_of
 from llminspect.files.home import expanded
@@ -37,6 +37,7 @@ class AdapterFiles:
         return f"{self.provenance['sha256'][:32]}-{self.provenance['config_sha256'][:32]}"
 
 
+@reader("the adapter")
 def locate_adapter(name: str, *, offline: bool = False) -> AdapterFiles:
     """Find an adapter: a folder or one of its two files, else `org/name` on the hub, fetched if need be. ModelError:
     none there, or broken."""

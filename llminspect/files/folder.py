@@ -6,7 +6,7 @@ import re
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
-from llminspect.errors import ModelError
+from llminspect.errors import ModelError, reader
 from llminspect.files.source import read_json
 from llminspect.files.weights import SeveralFiles, WeightFile, shown
 
@@ -40,6 +40,7 @@ TOKENIZER_FILES = (
 )
 """Whatever says how text becomes ids (and, for a sentence encoder, how its vectors become one)."""
 
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _SHARD = re.compile(r"model-[0-9]{5}-of-[0-9]{5}\.safetensors")
 MODULE_FILES = re.compile(r"\d+_[\w-]+/(config\.json|model\.safetensors)")
 """What a sentence encoder has beside the model, a folder a module."""
@@ -95,6 +96,7 @@ def bare_shards(names: Iterable[str]) -> list[str]:
     return shards
 
 
+@reader("the index of the shards")
 def shard_names(index: Path) -> dict[str, str]:
     """The file that holds each tensor, by an index. ModelError: broken, or a file that is not beside the index."""
     weight_map = read_json(index).get("weight_map")
@@ -109,7 +111,7 @@ def shard_names(index: Path) -> dict[str, str]:
 def _is_plain_name(shard: str) -> bool:
     """Whether a file name stays in its folder on every system."""
     plain = PurePosixPath(shard).name == shard == PureWindowsPath(shard).name
-    return plain and shard.endswith(".safetensors") and "\0" not in shard
+    return plain and shard.endswith(".safetensors") and "\0" not in shard and not _HALF_CHARACTER.search(shard)
 
 
 def open_safetensors(folder: Path) -> WeightFile:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from llminspect.errors import ModelError, UserError
+from llminspect.errors import ModelError, UserError, reader
 from llminspect.files.gguf_header import MAGIC, read_header
 from llminspect.files.hashes import key_of, settled, state
 from llminspect.files.home import existing, subfolder, write_whole
@@ -40,6 +40,7 @@ class GGUFFile(WeightFile):
         if start[:4] != MAGIC:
             raise ModelError(f"{shown(self.path.name)} is not a GGUF file{_what_it_looks_like(start)}")
 
+    @reader("the GGUF header")
     def _read_header(self) -> None:
         """From the cache, where it was parsed before."""
         before = state(self.path)

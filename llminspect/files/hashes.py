@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llminspect.errors import ModelError, UserError
+from llminspect.errors import ModelError, UserError, reader
 from llminspect.files.home import existing, subfolder, write_whole
 from llminspect.files.weights import shown
 
@@ -123,6 +123,7 @@ def _remember(key: str, record: Mapping[str, str]) -> None:
         write_whole(subfolder("hashes") / _place(key).name, json.dumps(record).encode())
 
 
+@reader("the remembered hash")
 def _record(place: Path) -> dict[str, str] | None:
     """What is remembered: `sha256`, the file that it is `of`, `git`'s number if that was wanted; None where it is none
     of our records, or one of an older version."""
@@ -130,7 +131,7 @@ def _record(place: Path) -> dict[str, str] | None:
         record = json.loads(place.read_bytes())
         forms = {"sha256": _SHA256, "git": _GIT, "of": _ANY}
         return record if {"sha256", "of"} <= record.keys() <= forms.keys() and _all_match(record, forms) else None
-    except (OSError, ValueError, RecursionError, TypeError, AttributeError):
+    except (OSError, ValueError, RecursionError, TypeError, AttributeError, KeyError):
         return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from llminspect.errors import ModelError
+from llminspect.errors import ModelError, reader
 from llminspect.files.home import hub_folder
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class Hub:
         explained(lambda: hf_hub_download(repo, name, revision=commit, cache_dir=hub_folder()), repo, commit)
 
 
+@reader("the listing of the hub")
 def _listed(info: ModelInfo, repo: str) -> tuple[str, Mapping[str, Listed]]:
     """What the library made of an answer, which it does not look at itself. ModelError: it is no listing of files."""
     listed = {}

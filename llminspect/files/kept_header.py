@@ -14,6 +14,7 @@ import zlib
 from array import array
 from typing import TYPE_CHECKING, Any
 
+from llminspect.errors import reader
 from llminspect.files.quant_types import BY_NAME
 from llminspect.files.weights import TensorInfo
 
@@ -62,6 +63,7 @@ def _packed(value: Any, pieces: list[bytes]) -> Any:
     return [kind, len(data)]
 
 
+@reader("the remembered header")
 def unpacked(content: bytes, state: str, size: int) -> tuple[int, dict[str, Any], dict[str, TensorInfo]] | None:
     """Version, metadata and tensors of the file of `size` bytes in that `state`; None where this is no copy of them."""
     try:

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from llminspect.core.dataclass import dataclass
+from llminspect.errors import reader
 from llminspect.files.home import cannot_write, replacing
 from llminspect.files.weights import all_finite
 
@@ -92,6 +93,7 @@ def _same(array: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
     )
 
 
+@reader("the file of prepared weights")
 def _read(path: Path) -> tuple[dict[str, Any], Arrays] | None:
     """The header and the arrays; None if the file is missing or not whole, whatever is in it."""
     try:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from llminspect.core.dataclass import dataclass
-from llminspect.errors import UserError
+from llminspect.errors import UserError, reader
 from llminspect.files.source import read_text, unique_members
 
 PACKAGED = Path(__file__).parent / "data" / "prices.json"
@@ -37,6 +37,7 @@ class ListedPrice:
     """Whether it is of the table in the package."""
 
 
+@reader("the table of prices", UserError)
 def price_table(path: Path | None = None) -> dict[str, ListedPrice]:
     """The prices of a file, of the package's unless one is given. Raises UserError for a file that is no such table."""
 

@@ -12,7 +12,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from llminspect.errors import as_json
+from llminspect.errors import as_json, reader
 from llminspect.files.quant_types import SAFETENSORS
 from llminspect.files.source import unique_members
 from llminspect.files.weights import TensorInfo, WeightFile
@@ -35,6 +35,7 @@ class SafetensorsFile(WeightFile):
         if len(start) < 8:
             self._refuse("is too short to be a safetensors file")
 
+    @reader("the safetensors header")
     def _read_header(self) -> None:
         header, data_start = self._header()
         self.metadata = self._metadata(header.pop("__metadata__", {}))

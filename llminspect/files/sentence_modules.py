@@ -8,7 +8,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from llminspect.errors import ModelError, as_json
+from llminspect.errors import ModelError, as_json, reader
 from llminspect.files.folder import WHOLE, inside, refuse_pickles
 from llminspect.files.source import read_bytes, read_json
 
@@ -31,6 +31,7 @@ class Module(NamedTuple):
     arrays: Mapping[str, Array]
 
 
+@reader("the list of modules")
 def read_modules(folder: Path) -> tuple[list[Module], Mapping[str, Any]] | None:
     """The modules in their order, and the settings of the two files beside them; None where the folder lists none.
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
-from llminspect.errors import ModelError, UserError
+from llminspect.errors import ModelError, UserError, reader
 from llminspect.files.home import replacing
 from llminspect.files.marks import unmarked, unmarked_lines
 from llminspect.files.weights import shown
@@ -69,6 +69,7 @@ def spooled(stream: IO[bytes]) -> tuple[IO[bytes], int]:
     return kept, kept.tell()
 
 
+@reader("the JSON file")
 def read_json(path: Path, name: str | None = None) -> dict[str, Any]:
     """A JSON object from a stranger's file. ModelError, which calls it `name`: it is none, names a key twice, or is too
     large."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from llminspect.errors import ModelError, TokenizerAlone, UsageError
+from llminspect.errors import ModelError, TokenizerAlone, UsageError, reader, understood
 from llminspect.files.contents import cannot_open
 from llminspect.model.head_files import SETTING, has_head, with_gguf_head, with_head, without_head
 from llminspect.model.opened import Description
 from llminspect.model.registry import architecture_of, claim
-from llminspect.model.settings import understood
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from llminspect.model.spec import Architecture
 
 
+@reader("the description of the model")
 def describe(
     located: Located, ignore_settings: Sequence[str] = (), adapter: str | None = None, offline: bool = False
 ) -> Description:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llminspect.core.array import RowsOnDemand
-from llminspect.errors import ModelError
+from llminspect.errors import ModelError, understood
 from llminspect.files import machine
 from llminspect.files.weights import DECODABLE, all_finite
 from llminspect.model.copies import differs
-from llminspect.model.settings import understood
 from llminspect.model.spec import expanded_shape
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,7 +9,7 @@ from llminspect.errors import ModelError, as_json
 from llminspect.model.known_settings import HARMLESS, LISTS, MAY_BE_OFF, RANGES, WHOLE, says_nothing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Mapping
 
     Value = TypeVar("Value")
 
@@ -37,16 +36,6 @@ MOST_REPEATED = 4096
 """Layers or experts; the largest published models have some hundreds. A file's own number is a promise, not a fact."""
 _REPEATED = ("layer", "layers", "block_count", "experts", "expert_count")
 _LARGEST = 1 << 40
-
-
-@contextmanager
-def understood(where: str) -> Iterator[None]:
-    """Around what only reads a stranger's settings: where their kinds do not fit together, the file is to blame."""
-    try:
-        yield
-    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
-        what = " ".join(str(error).split())
-        raise ModelError(f"{where} is not understood: {what:.200}", "check it where the model came from") from None
 
 
 def _is_list(value: Any, nested: bool) -> bool:

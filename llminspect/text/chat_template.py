@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llminspect.errors import ModelError, UserError
+from llminspect.errors import ModelError, UserError, reader
 from llminspect.text.bounded_process import BoundedProcess
 
 LARGEST = 1 << 22
@@ -19,6 +19,7 @@ SECONDS = 5.0
 PROCESS = BoundedProcess("llminspect.text.template_sandbox", "renders chat templates")
 
 
+@reader("the chat template")
 def render_template(template: str, variables: Mapping[str, Any]) -> str:
     """What the template makes of the variables. Raises in one line UserError where it refuses them, ModelError where
     it fails or passes the bounds."""

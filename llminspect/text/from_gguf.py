@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from llminspect.errors import ModelError
+from llminspect.errors import ModelError, reader
 from llminspect.text.bpe import ByteLevelBPE
 from llminspect.text.pairs import pair_of_bert, pair_of_roberta
 from llminspect.text.pretokenize import ADD_BOS, WHOLE_WORDS_FIRST, patterns_named
@@ -26,6 +26,7 @@ END_OF_TURN = ("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoft
 """Spellings of tokens that end a turn, at which generation stops too where the vocabulary holds them as special."""
 
 
+@reader("the tokenizer in the metadata")
 def tokenizer_from_gguf(metadata: Mapping[str, Any], name: str = "gguf") -> Tokenizer:
     """Build the tokenizer from a GGUF file's metadata, strings and lists under their keys.
 

@@ -10,7 +10,7 @@ import json
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
-from llminspect.errors import ModelError
+from llminspect.errors import ModelError, reader
 from llminspect.text.byt5 import EXTRA_IDS, ByT5, is_byt5
 from llminspect.text.from_gguf import END_OF_TURN
 from llminspect.text.huggingface import HuggingFaceTokenizer
@@ -49,6 +49,7 @@ def ids_are_enough(names: Collection[str]) -> bool:
     return _read_from(names) not in ("tokenizer.json", "vocab.json", "vocab.txt")
 
 
+@reader("the tokenizer")
 def tokenizer_from_files(files: Mapping[str, bytes], name: str = "huggingface", family: str = "") -> Tokenizer:
     """Build the tokenizer from the contents of a model's files by name.
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from llminspect.errors import ModelError, as_json
+from llminspect.errors import ModelError, as_json, understood
 from llminspect.model.known_settings import HARMLESS, MAY_BE_OFF, RANGES
 from llminspect.model.registry import architecture_for, architecture_of
-from llminspect.model.settings import Settings, understood
+from llminspect.model.settings import Settings
 from llminspect.opening import describe_model, open_model
 from tests.model.golden import FOLDER, NAMES, Golden
 

@@ -10,12 +10,11 @@ import numpy as np
 from llminspect.backends.kernels.library import library
 from llminspect.core.array import RowsOnDemand, linear
 from llminspect.core.threads import number
-from llminspect.errors import ModelError
+from llminspect.errors import ModelError, understood
 from llminspect.files.quant_types import COMPILED
 from llminspect.files.weights import dequantize
 from llminspect.model.copies import differs
 from llminspect.model.reading import not_finite
-from llminspect.model.settings import understood
 from llminspect.model.spec import expanded_shape
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from llminspect.errors import ModelError, as_json
+from llminspect.errors import ModelError, as_json, reader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +33,7 @@ METHODS = {
 _KEYS = ("quantization_config", "compression_config", "quantization")
 
 
+@reader("the description of the quantization")
 def opened(weights: WeightFile, config: Mapping[str, Any]) -> WeightFile:
     """The weights with their arrays decoded, or as they are where the configuration says nothing.
 
