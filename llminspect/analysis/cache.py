@@ -114,10 +114,13 @@ def _faults(entry: cache_folder.CachedFile) -> list[str]:
         description = describe_model(**source, offline=True)
         if not entry.name.startswith(preparing.key_of(description)):
             return []  # Made from other bytes: nobody reads it any more.
-        plan = [planned for _, planned in preparing.planned(description)]
-        different = differing_arrays(entry.path, plan)
     except (UserError, TypeError):
-        return []
+        return []  # It is not there any more.
+    plan = [planned for _, planned in preparing.planned(description)]
+    try:
+        different = differing_arrays(entry.path, plan)
+    except UserError as error:
+        return [f"would not be made now: {error.message}"]
     return [f"{name} is not what the model's file gives" for name in different]
 
 

@@ -265,3 +265,16 @@ def test_verify_reads_prepared_weights_anew_from_their_file(tmp_path: Path, cont
     assert len(faults) == 1
     assert faults[0].startswith("layers.39.")
     assert faults[0].endswith("is not what the model's file gives")
+
+
+def test_verify_finds_what_would_be_refused_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tensor that does not repeat what it should, prepared by a version that did not compare it."""
+    from tests.model.test_settings import changed_copy
+
+    folder = changed_copy("gpt2", "transformer.h.0.attn.masked_bias", tmp_path, lambda _: np.full((), 0, np.float32))
+    with monkeypatch.context() as patch:
+        patch.setattr("llminspect.model.reading.differs", lambda *_: False)
+        open_model(str(folder))
+    faults = [fault for entry in look("verify").entries for fault in entry.faults or ()]
+    assert len(faults) == 1
+    assert "would not be made now: tensor transformer.h.0.attn.masked_bias is not what it should repeat" in faults[0]
