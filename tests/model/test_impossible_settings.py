@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from llminspect.errors import ModelError
+from llminspect.errors import ModelError, understood
 from llminspect.model.known_settings import LISTS, WHOLE
 from llminspect.model.registry import architecture_for, architecture_of
-from llminspect.model.settings import understood
 from llminspect.opening import describe_model
 from tests.model.gguf_of import write
 from tests.model.golden import NAMES, Golden
