@@ -30,14 +30,21 @@ def from_huggingface(settings: Settings, head_width: int, context: int) -> Rotar
     stated = settings.get("rope_parameters", settings.defaults.get("rope_parameters"))
     if not settings.get("rope_scaling") and stated is not None:
         return from_parameters(settings.under("rope_parameters"), settings, head_width, context)
-    base, width = settings.number("rope_theta"), _turned(settings, head_width)
+    base, width = settings.number("rope_theta"), _turned(settings, settings, head_width)
     plain = Rotary(width, base)
     return replace(plain, scaling=older_scaling(settings, plain, context))
 
 
-def _turned(settings: Settings, head_width: int, otherwise: float = 1.0) -> int:
-    """How many of a head's numbers are turned: pairs, and at least one."""
-    width = int(head_width * settings.number("partial_rotary_factor", otherwise))
+def _turned(settings: Settings, outer: Settings, head_width: int) -> int:
+    """How many of a head's numbers are turned: pairs, and at least one.
+
+    Only kinds that have a default for it turn a part: of others the reference turns the whole head whatever is written.
+    """
+    share = settings.number("partial_rotary_factor", outer.number("partial_rotary_factor", 1.0))
+    if share != 1 and "partial_rotary_factor" not in outer.defaults:
+        stating = outer if settings.get("partial_rotary_factor") is None else settings
+        raise stating.wrong("partial_rotary_factor", "1: of this kind the reference turns whole heads")
+    width = int(head_width * share)
     if width < 2 or width % 2:
         raise ModelError(
             f"{settings.where}: {width} of the {head_width} numbers of a head (head_dim) are turned, and not in pairs",
@@ -83,7 +90,7 @@ def from_parameters(
 ) -> Rotary:
     """From one `rope_parameters` object; what it lacks, the configuration around it says."""
     whole = inner.get("rope_type") == "proportional"
-    width = head_width if whole else _turned(inner, head_width, outer.number("partial_rotary_factor", 1.0))
+    width = head_width if whole else _turned(inner, outer, head_width)
     base = inner.number("rope_theta", outer.number(base_key))
     plain = Rotary(width, base)
     scaling = _scaling(inner, outer, plain, context)

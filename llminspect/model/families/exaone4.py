@@ -39,10 +39,7 @@ def mixture_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
         plain_layers=mixtures.plain_layers(settings, sizes.L),
         shared_width=sizes.F * settings.whole("num_shared_experts"),
     )
-    found = replace(from_huggingface(settings, sizes), experts=router)
-    if found.rotary is not None and found.rotary.width != sizes.E:
-        raise settings.wrong("partial_rotary_factor", "1: the reference turns whole heads whatever is written")
-    return found
+    return replace(from_huggingface(settings, sizes), experts=router)
 
 
 def from_gguf(settings: files.Settings) -> files.DecoderConfig:

@@ -50,6 +50,7 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
 
 DEFAULTS = {
     "head_dim": 128,
+    "partial_rotary_factor": 1.0,
     "num_key_value_heads": 8,
     "num_experts_per_tok": 8,
     "rope_theta": 5_000_000.0,

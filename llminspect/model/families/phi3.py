@@ -58,6 +58,7 @@ ARCHITECTURES = (
         read_gguf=from_gguf,
         defaults={
             "rms_norm_eps": 1e-5,
+            "partial_rotary_factor": 1.0,
             "max_position_embeddings": 4096,
             "original_max_position_embeddings": 4096,
             "pad_token_id": 32_000,

@@ -57,8 +57,6 @@ def without_windows(
     """Which the third that sees has not, in the reference implementation, whatever is written."""
     settings.only("use_sliding_window", False)
     found = read(settings)
-    if found.rotary is not None and found.rotary.width != found.sizes.E:
-        raise settings.wrong("partial_rotary_factor", "1: the reference turns whole heads whatever is written")
     if found.windowed:
         raise settings.wrong("layer_types", "full_attention for each layer")
     return found
