@@ -33,7 +33,10 @@ YARN = {"type": "yarn", "factor": 40, "mscale": 1.0, "mscale_all_dim": 1.0, "ori
         ({"kv_lora_rank": None}, "kv_lora_rank"),
         ({"q_lora_rank": "6"}, "q_lora_rank"),
         ({"qk_rope_head_dim": 5, "head_dim": 5, "qk_head_dim": 10}, "not in pairs"),
-        ({"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.4}}, "of the rotary part are turned"),
+        (
+            {"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.4}},
+            "partial_rotary_factor = 0.4 is not understood",
+        ),
         ({"rope_interleave": "yes"}, "rope_interleave"),
         ({"sparse_attention": {"index_topk": 4}}, "sparse_attention"),
     ],
