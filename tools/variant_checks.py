@@ -169,9 +169,8 @@ def in_gguf(exact: Any, folder: Path, given: dict[str, torch.Tensor], bound: flo
         config = config if architecture.settle is None else architecture.settle(config, file)
     except ModelError as error:
         return f"refused: {error}"
-    config, unsaid = completed(
-        config, known.config, "rotary.divisors" in str(file.tensors) or "rope_freqs" in str(file.tensors)
-    )
+    divided = "rotary.divisors" in str(file.tensors) or "rope_freqs" in str(file.tensors)
+    config, unsaid = completed(config, known.config, divided, "output.weight" not in file.tensors)
     arrays = {}
     try:
         for spec in claim(architecture, config, "gguf", {name: info.shape for name, info in file.tensors.items()}):
@@ -197,12 +196,16 @@ OF_THE_FILE = ("biased", "tied", "head_norms", "split", "gate_last", "two_norms"
 """What the tensors of a file say."""
 
 
-def completed(config: Any, known: Any, divided: bool) -> tuple[Any, str]:
+def completed(config: Any, known: Any, divided: bool, tied: bool) -> tuple[Any, str]:
     """The configuration of a GGUF file with what the folder's says otherwise."""
     if type(config) is not type(known):
         return config, f"{type(config).__name__} for {type(known).__name__}"
     unsaid = {}
     in_weights = ("embedding_scale", "logit_scale") if hasattr(config, "multipliers") else ()
+    if (
+        in_weights and tied and known.logit_scale != known.embedding_scale
+    ):  # Falcon-H1: for the logits too the file has the embedding, multiplied as one.
+        unsaid["logit_scale"] = known.logit_scale / known.embedding_scale
     for field in fields(config):
         ours, theirs = getattr(config, field.name), getattr(known, field.name)
         if ours == theirs or field.name in (*OF_THE_FILE, *in_weights) or (field.name == "rotary" and divided):

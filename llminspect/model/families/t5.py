@@ -82,7 +82,9 @@ def from_huggingface(settings: Settings) -> T5Config:
     # The encoder alone, as sentence encoders and image models have it: its class says so, and mostly not the other key.
     alone = any(name.endswith(ALONE) for name in settings.classes())
     settings.only("is_encoder_decoder", True, not alone)
-    settings.skip("dense_act_fn", "is_gated_act")  # They repeat what `feed_forward_proj` says.
+    # They repeat what `feed_forward_proj` says; where they say otherwise, the reference follows them.
+    settings.only("dense_act_fn", "gelu_new" if (kind, activation) == ("gated", "gelu") else activation)
+    settings.only("is_gated_act", kind == "gated")
     decoder, context = settings.whole("num_decoder_layers", layers), settings.whole("n_positions", 512)
     sizes = read_sizes(settings, KEYS, L=layers if alone else decoder, context=context)
     ends = settings.get("pad_token_id"), settings.get("bos_token_id")
