@@ -102,7 +102,6 @@ class Corpus:
                     held = held[room:]
         if len(held) > 1:
             yield self._piece(path, held)
-
         self._cut |= start.cut
 
     def _ids(self, data: bytes, at: int, cut: bool) -> list[int]:

@@ -85,10 +85,12 @@ class NeuronPlace:
 
 def parse_neuron(text: str | None) -> NeuronPlace:
     """`3.1066` as layer 3, neuron 1066; `3.2.7` as neuron 7 of expert 2. Raises UsageError for what is neither."""
-    parts = (text or "").strip().split(".")
+    if text is None:
+        raise UsageError("no neuron is named", "write layer and neuron, such as 3.1066")
+    parts = text.strip().split(".")
     if len(parts) not in (2, 3) or not all(map(is_index, parts)):
         raise UsageError(
-            f"neuron {shortened(text or '')!r} names no neuron",
+            f"neuron {shortened(text)!r} names no neuron",
             "write layer and neuron, such as 3.1066; of a mixture layer, expert and neuron, such as 3.2.7",
         )
     layer, *expert, neuron = map(int, parts)
@@ -99,8 +101,10 @@ def parse_head(model: Model, text: str | None) -> Place:
     """`3.2` as layer 3, head 2. Raises UsageError for what is not there."""
     from llminspect.arguments.experiments import parse_place
 
-    layer, _, head = (text or "").strip().partition(".")
+    if text is None:
+        raise UsageError("no head is named", "write layer and head, such as 3.2")
+    layer, _, head = text.strip().partition(".")
     if not (is_index(layer) and is_index(head)):
-        raise UsageError(f"head {shortened(text or '')!r} names no head", "write layer and head, such as 3.2")
+        raise UsageError(f"head {shortened(text)!r} names no head", "write layer and head, such as 3.2")
     check_exists(int(layer), model.config.sizes.L, "layer")
     return parse_place(model, f"{layer}.{head}", "head")

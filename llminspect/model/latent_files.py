@@ -46,20 +46,12 @@ def from_huggingface(
     settings.only("num_key_value_heads", heads)
     settings.only("head_dim", turned)
     settings.only("qk_head_dim", sizes.E)
-    rotary = _whole(rotary_files.from_huggingface(settings, turned, sizes.context), settings, turned)
+    rotary = rotary_files.from_huggingface(settings, turned, sizes.context)
     stated = settings.get("rope_scaling") or settings.get("rope_parameters") or {}
     biases = BIASED if settings.flag("attention_bias") else ()
     scale = scale_of(sizes.E, rotary, stated.get("mscale_all_dim"))
     given = {"latent_epsilon": EPSILON, "scale": scale, "biased": biases, **known}
     return files.from_huggingface(settings, sizes, rotary=rotary, **given)
-
-
-def _whole(rotary: Rotary, settings: files.Settings, turned: int) -> Rotary:
-    if rotary.width != turned:
-        raise ModelError(
-            f"{settings.where}: {rotary.width} of the {turned} numbers of the rotary part are turned, not all"
-        )
-    return rotary
 
 
 def scale_of(width: int, rotary: Rotary, weight: float | None) -> float:

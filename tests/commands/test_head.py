@@ -217,6 +217,18 @@ def test_tokens_are_chosen() -> None:
     assert found.ov.top[0].rank < 100
 
 
+def test_one_piece_has_no_spread_and_a_head_shares_with_the_others(called: Program, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("A cat sat on a mat.")
+    given = ("head", "2.7", "--top", "1", "--corpus", str(tmp_path))
+    ran = called(*given, COLUMNS="120")
+    assert ran.code == 0 and "nan" not in ran.out
+    assert "shares key and value head 2 with heads 6,8" in ran.out and "in 1 piece" in ran.out
+    measures = called(*given, "--json").json["habits"]["measures"]
+    assert all(
+        entry["std"] is entry["low"] is entry["high"] is None and entry["mean"] is not None for entry in measures
+    )
+
+
 def test_habits_are_those_of_attend(tmp_path: Path) -> None:
     model, text = open_model("smollm2"), "Alice gave Bob her book. " * 20
     (tmp_path / "text.txt").write_text(text)
@@ -256,7 +268,7 @@ def test_the_command_draws_and_writes_json(called: Program, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("head",), "names no head"),
+        (("head",), "no head is named"),
         (("head", "3"), "names no head"),
         (("head", "3.attention"), "names no head"),
         (("head", "30.0"), "there is no layer 30"),

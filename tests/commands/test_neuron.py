@@ -221,7 +221,7 @@ def test_the_command_draws_and_writes_json(called: Program, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("neuron",), "names no neuron"),
+        (("neuron",), "no neuron is named"),
         (("neuron", "3.feedforward"), "names no neuron"),
         (("neuron", "30.0"), "there is no layer 30"),
         (("neuron", "3.1536"), "there is no neuron 1536"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from rich.console import Group
@@ -47,8 +48,10 @@ def parts(result: HeadResult) -> Iterator[RenderableType]:
 
 def _named(result: HeadResult) -> Text:
     line = Text(f"Layer {result.layer}, head {result.head}", theme.TITLE)
-    if len(result.sharing) > 1:
-        line.append(f"   shares key and value head {result.kv_head} with heads {ranges(result.sharing)}", theme.QUIET)
+    others = [head for head in result.sharing if head != result.head]
+    if others:
+        heads = f"{'head' if len(others) == 1 else 'heads'} {ranges(others)}"
+        line.append(f"   shares key and value head {result.kv_head} with {heads}", theme.QUIET)
     return line
 
 
@@ -147,8 +150,9 @@ def habits_part(habits: HeadHabits) -> RenderableType:
         [
             entry.measure,
             number(entry.mean, 3),
-            number(entry.std, 3),
-            f"{number(entry.low, 3)} … {number(entry.high, 3)}",
+            # One piece has no spread.
+            None if math.isnan(entry.std) else number(entry.std, 3),
+            None if math.isnan(entry.std) else f"{number(entry.low, 3)} … {number(entry.high, 3)}",
             entry.count,
             entry.definition,
         ]
@@ -158,10 +162,9 @@ def habits_part(habits: HeadHabits) -> RenderableType:
         Column("measure", whole=True), Column("mean", "right", whole=True), Column("std", "right", whole=True),
         Column("95 % of the mean", "right", whole=True), Column("pieces"), Column("", quiet=True),
     ]  # fmt: skip
-    called = ", ".join(f"{name} in {times}" for name, times in habits.named.items())
-    return section(
-        f"What it does: {habits.habit}", table(columns, rows, note=f"{read_of(habits.read)}; called {called}")
-    )
+    called = ", ".join(f"{name} in {several(times, 'piece')}" for name, times in habits.named.items())
+    note = f"{read_of(habits.read)}; its habit: {called}"
+    return section(f"What it does: {habits.habit}", table(columns, rows, note=note))
 
 
 def read_of(read: CorpusRead) -> str:
