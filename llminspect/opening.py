@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str, int, int | None], None]
 
+BUILT_IN = ("toy", "toy-relu", "toy-attention")
+"""The names of `model.toy.TOYS`, which a tokenizer is found by without numpy."""
+
 
 def describe_model(
     name: str,
@@ -141,7 +144,7 @@ def open_tokenizer(
     found = standalone(name)
     if found is not None:
         return found, {"file": "built in"}
-    if name in {"toy", "toy-attention"}:
+    if name in BUILT_IN:
         return _toy_tokenizer(name), {"file": "built in"}
     from llminspect.files.locate import locate
     from llminspect.text.standalone import standalone_names

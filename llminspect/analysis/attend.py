@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llminspect.analysis.attribution import Contributions
-    from llminspect.analysis.by_hand import Query
     from llminspect.analysis.cross_attention import CrossAttention, EncoderAttention
     from llminspect.analysis.find import Find
+    from llminspect.analysis.query import Query
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
@@ -215,7 +215,7 @@ def _query(
     model: Model, prompt: Prompt, index: int, chosen: Sequence[tuple[int, int]], watched: WatchedAttention
 ) -> Query:
     """The sum of one query by hand, in the head that was chosen, or in that where it does what is least usual."""
-    from llminspect.analysis.by_hand import least_usual_head, query_by_hand
+    from llminspect.analysis.query import least_usual_head, query_by_hand
 
     if len(chosen) > 1:
         place = least_usual_head(watched, index, chosen)

@@ -9,6 +9,7 @@ import numpy as np
 
 from llminspect.analysis.by_hand import by_hand, fits_on_a_page
 from llminspect.analysis.candidates import candidates, fill_masks, ranked_token, with_its_space
+from llminspect.analysis.feed_forward import feed_forward
 from llminspect.analysis.forward_result import ForwardQuestion, ForwardResult
 from llminspect.analysis.labels import head_parts, no_next_token, of_choices
 from llminspect.analysis.passes import head_reads, streams_shown
@@ -19,7 +20,7 @@ from llminspect.analysis.prompt import (
     of_segments,
 )
 from llminspect.analysis.result import token_documents
-from llminspect.analysis.trace import feed_forward, routing, watch_pass
+from llminspect.analysis.trace import routing, watch_pass
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.ranges import check_exists, parse_choice
 from llminspect.arguments.words import one_token
@@ -105,7 +106,8 @@ def _followed(model: Model, question: ForwardQuestion, prompt: Prompt, source: P
         grid=look.all and not _watches_scores(model, look),
         taps=taps,
     )
-    fed = [feed_forward(model, watched.capture, layer, position) for layer in opened or [layers - 1]]
+    drawn = bool(opened) or fits_on_a_page(model)
+    fed = [feed_forward(model, watched.capture, layer, position, curve=drawn) for layer in opened or [layers - 1]]
     parts: dict[str, Any] = {}
     if watched.logits_V is None:
         for name in ("lens", "attribution", "saliency", "steps", "target", "versus"):

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from llminspect.analysis.candidates import Candidate, FilledMask, ProbableToken, RankedToken
     from llminspect.analysis.continuations import Continuation
     from llminspect.analysis.experiments import AnswerChange, Baseline
+    from llminspect.analysis.feed_forward import FeedForward
     from llminspect.analysis.labels import AnswerSpan, Label, SpanLogits, TokenLabel
     from llminspect.analysis.lens import LensLayer
     from llminspect.analysis.patching import Sweep
     from llminspect.analysis.token_scores import Saliency, Surprise
-    from llminspect.analysis.trace import FeedForward, LayerTrace, Routing
+    from llminspect.analysis.trace import LayerTrace, Routing
     from llminspect.core.trace import TraceStep
     from llminspect.text.special_tokens import Parse
 

@@ -1,4 +1,4 @@
-"""The part of `forward` that follows the pass: sizes a layer, steps, the feed-forward step with its numbers."""
+"""The part of `forward` that follows the pass: sizes a layer, its steps, the experts that tokens went to."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llminspect.analysis.feed_forward import function_name
 from llminspect.analysis.passes import PositionRows, head_reads
 from llminspect.core.dataclass import dataclass
-from llminspect.core.feedforward import Glu
 from llminspect.core.tap import Capture, Chain, Tap
 from llminspect.core.trace import Trace, TraceStep
 
@@ -16,11 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from llminspect.core.array import Array
-    from llminspect.model.config import Config
     from llminspect.model.opened import Model
 
-ACTIVE = 6
-"""How many hidden units of a feed-forward step are shown: those that fire most."""
 FEED_FORWARD = ("feedforward.*", "middle", "input")
 ROUTES = "layers.*.feedforward.router.weights"
 
@@ -39,41 +36,6 @@ class LayerTrace:
     steps: list[TraceStep] | None = None
     state_norm: float | None = None
     """Length of what a layer's state adds; left out where it has none."""
-
-
-@dataclass(frozen=True)
-class HiddenUnit:
-    """One hidden unit of a feed-forward step."""
-
-    unit: int
-    hidden: float
-    """h = W z + b; in a gated step the gate's."""
-    up: float | None
-    """In a gated step what the gate lets through."""
-    activation: float
-    """a = f(h); in a gated step f(h) · up."""
-    terms: list[tuple[float, float]] | None = None
-    """The first products of h: weight and input."""
-    bias: float | None = None
-
-
-@dataclass(frozen=True)
-class FeedForward:
-    """The feed-forward step of one layer at one position, with its most active hidden units."""
-
-    layer: int
-    width: int
-    function: str
-    """Its f: SiLU, GELU, GELU_tanh, ReLU, ReLU², "clamped SwiGLU" (of both halves together), or none."""
-    gated: bool
-    input: Array
-    units: list[HiddenUnit]
-    output: Array
-    positive: float
-    """Share of the hidden units whose h is above 0."""
-    cut: float | None = None
-    """The share of units that a cutoff is to shut: the mean of W z and so many standard deviations are taken from it,
-    and what is then below 0 is 0 (Gemma 3n); None where h is W z + b."""
 
 
 def layer_traces(
@@ -100,93 +62,6 @@ def layer_traces(
         )
         before = moments[f"{name}.output"]
     return traces
-
-
-def feed_forward(model: Model, capture: Capture, layer: int, position: int) -> FeedForward | None:
-    """The feed-forward step of `layer` from its captured intermediates; None where there is none of a known form."""
-    name = f"layers.{layer}.feedforward"
-    gated = f"{name}.gate" in capture.arrays
-    hidden_name = f"{name}.gate" if gated else f"{name}.hidden"
-    if hidden_name not in capture.arrays or f"{name}.activation" not in capture.arrays:
-        return None
-    hidden_F = capture[hidden_name][position]
-    cut = model.config.sparsity[layer] if model.config.sparsity else 0
-    activation_F = capture[f"{name}.activation"][position]
-    up_F = capture[f"{name}.up"][position] if gated else None
-    # What the step reads: the norm in front of it, or the stream itself in a family that has none there.
-    read = [f"{name}.norm", f"layers.{layer}.middle", f"layers.{layer}.input"]
-    input_D = next(capture[part] for part in read if part in capture.arrays)[position]
-    active = np.argsort(-np.abs(activation_F), kind="stable")[:ACTIVE]
-    of_units = (None, None) if cut else _hidden_weights(model, layer, gated, input_D.size, hidden_F.size)
-    weight_FD, bias_F = of_units
-
-    def unit(index: int) -> HiddenUnit:
-        terms = None
-        if weight_FD is not None:
-            terms = [(float(w), float(z)) for w, z in zip(weight_FD[index][:3], input_D[:3], strict=True)]
-        up, bias = (None if row_F is None else float(row_F[index]) for row_F in (up_F, bias_F))
-        return HiddenUnit(index, float(hidden_F[index]), up, float(activation_F[index]), terms, bias)
-
-    return FeedForward(
-        layer=layer,
-        width=int(hidden_F.size),
-        function=function_name(model.config, gated),
-        gated=gated,
-        input=input_D,
-        units=[unit(int(index)) for index in active],
-        output=capture[f"{name}.output"][position],
-        positive=float(np.mean(hidden_F > 0)),
-        cut=cut or None,
-    )
-
-
-def _hidden_weights(
-    model: Model, layer: int, gated: bool, inputs: int, hidden: int
-) -> tuple[Array | None, Array | None]:
-    """The matrix [F, D] and bias [F] of h = W z + b, whichever way round the family keeps it."""
-    params = model.params.layer(layer)
-    for part in ["gate"] if gated else ["up", "hidden", "in"]:
-        weight = params.get(f"feedforward.{part}.weight")
-        if weight is not None and weight.shape == (hidden, inputs):
-            return weight, params.get(f"feedforward.{part}.bias")
-    weight = params.get("feedforward.weight")
-    if weight is not None and weight.shape == (inputs, hidden):
-        return weight.T, params.get("feedforward.bias")
-    return None, None
-
-
-FUNCTIONS = {
-    "silu": "SiLU",
-    "gelu": "GELU",
-    "gelu_tanh": "GELU_tanh",
-    "relu": "ReLU",
-    "relu_squared": "ReLU²",
-    "quick_gelu": "QuickGELU",
-    "tanh": "tanh",
-    "gelu_10": "GELU±10",
-    "mish": "Mish",
-    "relu6": "ReLU6",
-    "hardswish": "HardSwish",
-    "leaky_relu": "LeakyReLU",
-    "laplace": "Laplace",
-    "sigmoid": "sigmoid",
-    "sqrt_softplus": "√softplus",
-    "linear": "linear",
-    "xielu": "xIELU",
-}
-"""`core.feedforward.ACTIVATIONS` as papers write them."""
-
-
-def function_name(config: Config, gated: bool) -> str:
-    """Which f makes a = f(h), as the configuration says: SiLU, GELU (GELU_tanh and QuickGELU are near
-    to it), ReLU, ReLU², tanh, xIELU or none.
-
-    Of the unit of gpt-oss, which bends and clamps both halves, "clamped SwiGLU".
-    """
-    if not gated:
-        return "none" if config.activation == "none" else FUNCTIONS[config.ungated]
-    unit = config.unit
-    return FUNCTIONS[unit.activation] if isinstance(unit, Glu) else "clamped SwiGLU"
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def check_walks(model: Model) -> None:
 
 def _by_hand() -> Iterator[list[CommandExcerpt]]:
     """Each chapter on the toys, which can be checked on paper."""
-    toy, attending = open_model("toy"), open_model("toy-attention")
+    toy, bending, attending = open_model("toy"), open_model("toy-relu"), open_model("toy-attention")
     assert toy.tokenizer is not None
     world, three = _prompt(toy, "world"), _prompt(toy, "hello world !")
     sat, turned = _prompt(attending, "A cat sat."), "0.feedforward*-1"
@@ -144,6 +144,7 @@ def _by_hand() -> Iterator[list[CommandExcerpt]]:
     whole = part(_kept(forward(toy, ForwardQuestion(), world), "next", "steps"), "forward", "world", "--model", "toy")
     added = _kept(forward(attending, ForwardQuestion(), sat), "layers", "steps")
     looked = attend(attending, AttendOptions(query="cat"), sat)
+    bent = _kept(forward(bending, ForwardQuestion(), _prompt(bending, "hello")), "feedforward", "steps")
     changed = forward(toy, ForwardQuestion(experiments=ExperimentOptions(scale=[turned])), world)
     changed = _kept(changed, "next", "baseline", "change")
     yield whole
@@ -152,7 +153,7 @@ def _by_hand() -> Iterator[list[CommandExcerpt]]:
     yield part(embed(toy, EmbedOptions(), [], world), "embed", "world", "--model", "toy")
     yield part(added, "forward", "A cat sat.", "--model", "toy-attention")
     yield part(looked, "attend", "A cat sat.", "--query", "cat", "--model", "toy-attention")
-    yield whole
+    yield part(bent, "forward", "hello", "--model", "toy-relu")
     yield whole
     yield part(changed, "forward", "world", "--scale", turned, "--model", "toy")
 

@@ -16,6 +16,7 @@ from llminspect.core.circuits import ROWS
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 from llminspect.model.embedding import of_rows, settled
+from llminspect.model.toy import ToyConfig
 from llminspect.model.transformer import output_matrix, readout
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def check_words(model: Model, what: str) -> None:
     why = model.architecture.without_output(config, model.params)
     if why is not None:
         raise UsageError(f"{what}: {model.name} says nothing of words: {why}")
-    if model.architecture.readout is not readout:
+    if model.architecture.readout is not readout and not isinstance(config, ToyConfig):
         raise UsageError(f"{what}: in {model.name} a network of its own stands between the last layer and the words")
     if config.streams > 1:
         raise UsageError(

@@ -1,7 +1,10 @@
-"""Two models small enough to check by hand; their numbers are exact.
+"""Three models small enough to check by hand; their numbers are exact.
 
 `toy` is the whole process with the smallest matrices that show it: a vocabulary of three words, two numbers a word,
 output = e W + b, logits = output · Eᵀ.
+
+`toy-relu` is a feed-forward step: h = W e + b, a = max(h, 0), output = W₂ a + b₂, whole numbers throughout. Each word
+leads to the next of three. Without the activation another would follow.
 
 `toy-attention` is one attention head over "A cat sat.". The four numbers of a query say how much a word looks for an
 article, a noun, a verb, a full stop; those of a key say which of them it is. `cat` looks for its verb (4) and its
@@ -18,6 +21,7 @@ from llminspect.core import attention
 from llminspect.core.array import look_up, namespace, overwrite
 from llminspect.core.cache import Cache, Pass, extend, span
 from llminspect.core.dataclass import dataclass
+from llminspect.core.feedforward import plain
 from llminspect.core.mask import causal_mask, hide
 from llminspect.core.unembed import logits
 from llminspect.errors import ModelError
@@ -35,6 +39,11 @@ class ToyConfig(Config):
     activation = "none"  # f(h) = h.
     sizes: Sizes
     causal: bool
+
+
+@dataclass(frozen=True)
+class ReluConfig(ToyConfig):
+    activation = "relu"
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,32 @@ def hand_forward(
     hidden_TF = overwrite("add", embedded_TD @ layer["feedforward.weight"], layer["feedforward.bias"])
     hidden_TF = tap("layers.0.feedforward.activation", tap("layers.0.feedforward.hidden", hidden_TF))
     stream_TD = tap("layers.0.output", tap("layers.0.feedforward.output", hidden_TF))
+    return Pass(stream_TD, Cache((cache.length if cache else 0) + ids_T.shape[-1]))
+
+
+def relu_tensors(_: ToyConfig) -> list[TensorSpec]:
+    return [
+        TensorSpec("embedding.weight", "V D"),
+        TensorSpec("layers.0.feedforward.up.weight", "F D"),
+        TensorSpec("layers.0.feedforward.up.bias", "F"),
+        TensorSpec("layers.0.feedforward.down.weight", "D F"),
+        TensorSpec("layers.0.feedforward.down.bias", "D"),
+    ]
+
+
+def relu_forward(
+    params: Params,
+    config: ToyConfig,
+    ids_T: Array,
+    tap: Tap,
+    cache: Cache | None = None,
+    hidden_S: Array | None = None,
+) -> Pass:
+    """output = W₂ max(W e + b, 0) + b₂, each word alone: nothing is added to a stream."""
+    stream_TD = tap("layers.0.input", tap("embedding.output", look_up(params["embedding.weight"], ids_T)))
+    name, activation = "layers.0.feedforward", config.ungated
+    stream_TD = plain(stream_TD, params.layer(0), "feedforward", activation=activation, tap=tap, name=name)
+    stream_TD = tap("layers.0.output", tap(f"{name}.output", stream_TD))
     return Pass(stream_TD, Cache((cache.length if cache else 0) + ids_T.shape[-1]))
 
 
@@ -138,6 +173,21 @@ def _toy() -> Toy:
     return Toy(architecture, ToyConfig(sizes, causal=True), Params(arrays), ("hello", "world", "!"))
 
 
+def _toy_relu() -> Toy:
+    architecture = Architecture("toy-relu", ("toy-relu",), _not_in_files, relu_tensors, relu_forward, readout)
+    sizes = Sizes(L=1, D=2, H=0, K=0, E=0, F=3, V=3, context=1024)
+    arrays = {
+        "embedding.weight": _array([[1, 0], [0, 1], [-1, 1]]),
+        # A row a hidden unit: what it waits for.
+        "layers.0.feedforward.up.weight": _array([[1, -1], [1, 2], [-1, 1]]),
+        "layers.0.feedforward.up.bias": _array([1, 0, -1]),
+        # A column a hidden unit: what it writes.
+        "layers.0.feedforward.down.weight": _array([[1, -1, 4], [2, 0, 1]]),
+        "layers.0.feedforward.down.bias": _array([0, 1]),
+    }
+    return Toy(architecture, ReluConfig(sizes, causal=True), Params(arrays), ("hello", "world", "!"))
+
+
 def _toy_attention() -> Toy:
     architecture = Architecture(
         name="toy-attention",
@@ -160,4 +210,4 @@ def _toy_attention() -> Toy:
     return Toy(architecture, ToyConfig(sizes, causal=False), Params(arrays), ("A", "cat", "sat", "."))
 
 
-TOYS = {"toy": _toy, "toy-attention": _toy_attention}
+TOYS = {"toy": _toy, "toy-relu": _toy_relu, "toy-attention": _toy_attention}

@@ -109,7 +109,7 @@ def _draw_points(
     for (x, y), here in at.items():
         times = Counter(names[index] for index in here)
         name = ", ".join(text if count == 1 else f"{text} ×{count}" for text, count in times.items())
-        spot = _room_for(canvas, x, y, width(name)) if width(name) <= _LONGEST_LABEL else None
+        spot = room_for(canvas, x, y, width(name)) if width(name) <= _LONGEST_LABEL else None
         if spot is not None:
             canvas.label(*spot, name, Style())
             continue
@@ -140,7 +140,7 @@ def _limits(
     return middle - spread / 2, middle + spread / 2
 
 
-def _room_for(canvas: Canvas, x: int, y: int, cells: int) -> tuple[int, int] | None:
+def room_for(canvas: Canvas, x: int, y: int, cells: int) -> tuple[int, int] | None:
     """Where a label of that length can stand next to a point: right, left, above, below."""
     if canvas.free(x + 2, y, cells):
         return x + 2, y

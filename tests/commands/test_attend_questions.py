@@ -9,7 +9,7 @@ import pytest
 
 from llminspect.analysis.attend import Keeping, attend
 from llminspect.analysis.attention import LINK_FROM, LINKED_TOKENS
-from llminspect.analysis.by_hand import scale_and_bias
+from llminspect.analysis.query import scale_and_bias
 from llminspect.arguments.attend import AttendOptions
 from llminspect.commands.attend.view import render
 from llminspect.core.attention_measures import usual
@@ -72,7 +72,7 @@ def test_the_sum_of_a_query_adds_up(smollm2: Model) -> None:
 
 def test_a_query_of_a_long_text_is_worked_out_alone(smollm2: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = result_of(ALICE, smollm2, query="her", layer="5", head="4").query
-    monkeypatch.setattr("llminspect.analysis.by_hand.WHOLE_PASS", 3)
+    monkeypatch.setattr("llminspect.analysis.query.WHOLE_PASS", 3)
     alone = result_of(ALICE, smollm2, query="her", layer="5", head="4").query
     assert whole is not None
     assert alone is not None

@@ -15,10 +15,10 @@ import pytest
 from llminspect.analysis.attend import AttendResult, attend
 from llminspect.analysis.attention import Head, Link, WantedAttention, WatchedAttention, overview_of
 from llminspect.analysis.attribution import Contributions
-from llminspect.analysis.by_hand import Query
 from llminspect.analysis.embed import EmbedResult, embed, embed_analogy, prompt_of_terms
 from llminspect.analysis.find import BestHead, ControlSentence, End, Find, FoundHead
 from llminspect.analysis.prompt import prompt_of_ids
+from llminspect.analysis.query import Query
 from llminspect.analysis.vectors import PositionCode, outlier_of, statistics_of
 from llminspect.arguments.attend import AttendOptions
 from llminspect.arguments.embed import EmbedOptions

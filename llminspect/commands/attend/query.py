@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Group
 from rich.text import Text
 
-from llminspect.analysis.by_hand import not_looked_for
+from llminspect.analysis.query import not_looked_for
 from llminspect.commands.attend.heads import MEANINGS
 from llminspect.core.numbers import number, vector
 from llminspect.render.bars import BarCell
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from llminspect.analysis.attend import AttendResult
-    from llminspect.analysis.by_hand import Query
+    from llminspect.analysis.query import Query
     from llminspect.core.array import Array
 
 _WRITTEN_OUT = 8

@@ -18,6 +18,7 @@ from llminspect.commands.forward.answers import (
     surprise,
     sweep,
 )
+from llminspect.commands.forward.feed_forward import activation, feed_forward
 from llminspect.commands.forward.labels import head_views
 from llminspect.commands.forward.scores import continuations
 from llminspect.core.numbers import column, count, duration, number, percent, ranges, shape, vector
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.by_hand import Written
     from llminspect.analysis.candidates import Candidate
     from llminspect.analysis.forward_result import ForwardResult
-    from llminspect.analysis.trace import FeedForward, LayerTrace, Routing
+    from llminspect.analysis.trace import LayerTrace, Routing
     from llminspect.core.trace import TraceStep
 
 ADDS = ("attention adds", "feed forward adds")
@@ -58,6 +59,7 @@ def render(result: ForwardResult) -> RenderableType:
     answers = answer_views(result)
     if result.steps is not None and not answers:
         parts += [calculation(result.steps), Text()]
+        parts += [part for step in result.feedforward or [] if step.curve for part in (activation(step), Text())]
     if any(trace.steps for trace in result.layers):
         parts += opened_layers(result)
     if not answers and (result.steps is None or len(result.layers) > 1):
@@ -260,48 +262,6 @@ def experts(layers: Sequence[Routing], tokens: Sequence[dict[str, object]]) -> R
     formula = f"{function}(h, W′ z)" if " " in function else f"{function}(h)" + " · (W′ z)" * layers[0].gated
     note = "the router sends each token to a few experts, the one that counts most first; in each a = " + formula
     return table([Column("token"), Column(named)], rows, title="experts", note=note)
-
-
-def feed_forward(step: FeedForward) -> RenderableType:
-    """h = W z + b, a = f(h) for the hidden units that fire most."""
-    function = "" if step.function == "none" else step.function
-    biased = any(unit.bias is not None for unit in step.units)
-    hidden, other = ("W z + b", "W′ z + b′") if biased else ("W z", "W′ z")
-    if step.cut:
-        hidden = f"max(0, {hidden} − cutoff)"
-    if step.function == "clamped SwiGLU":
-        formula = f"h = {hidden}   a = clamped SwiGLU(h, {other})"
-    elif step.gated:
-        formula = f"h = {hidden}   a = {function}(h) · ({other})   the gate h decides how much of {other} passes"
-    else:
-        formula = f"h = {hidden}   a = {function}(h)" if function else f"h = {hidden}   a = h"
-    headers = [Column("unit", "right"), Column("h", "right"), Column(other, "right") if step.gated else None]
-    headers += [Column("a", "right"), None if step.cut else Column("h, written out", quiet=True)]
-    rows = []
-    for unit in step.units:
-        cells = [str(unit.unit), number(unit.hidden), None if unit.up is None else number(unit.up)]
-        rows.append([*cells, number(unit.activation), terms_of(unit.terms, unit.bias, len(step.input))])
-    note = (
-        f"the {len(step.units)} of {count(step.width)} hidden units that fire most; "
-        f"{percent(step.positive)} of all have h > 0"
-    )
-    title = Text(f"feed forward of layer {step.layer}", theme.TITLE)
-    formulas = Text(f"z = {vector(step.input, 4, 3)}\n{formula}", theme.QUIET)
-    return Group(title, formulas, table(headers, rows, note=note))
-
-
-def terms_of(terms: Sequence[tuple[float, float]] | None, bias: float | None, total: int) -> str:
-    """`0.3·1 + 0.4·2 + 0.5`."""
-    if terms is None:
-        return ""
-    written = " + ".join(f"{_signed(weight)}·{_signed(value)}" for weight, value in terms[:2])
-    more = " + …" if total > 2 else ""
-    return written + more + (f" + {_signed(bias)}" if bias is not None else "")
-
-
-def _signed(value: float) -> str:
-    text = number(value, 3)
-    return f"({text})" if text.startswith("-") else text
 
 
 def calculation(steps: Sequence[Written]) -> RenderableType:

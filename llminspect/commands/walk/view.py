@@ -14,6 +14,7 @@ from llminspect.commands.embed import view as embed
 from llminspect.commands.encode import view as encode
 from llminspect.commands.forward import view as forward_views
 from llminspect.commands.forward.answers import change, lens_table
+from llminspect.commands.forward.feed_forward import activation, feed_forward
 from llminspect.commands.generate import view as generate
 from llminspect.commands.info.view import parts_table
 from llminspect.commands.tokenize import view as tokenize
@@ -96,10 +97,15 @@ _LAST = 3
 """The steps of a toy that make its answer: logits, probabilities, the next token."""
 
 
+_BENT = 2
+"""The first steps of a toy: the word and its vector."""
+
+
 def _feed_forward(chapter: WalkChapter) -> Iterator[RenderableType]:
     (by_hand,), (real,) = chapter.by_hand, chapter.model
-    yield from _excerpt(by_hand, forward_views.calculation(by_hand.result.steps[-1 - _LAST : -_LAST]))
-    steps = [forward_views.feed_forward(step) for step in real.result.feedforward or []]
+    curves = [activation(step) for step in by_hand.result.feedforward]
+    yield from _excerpt(by_hand, forward_views.calculation(by_hand.result.steps[_BENT : -1 - _LAST]), *curves)
+    steps = [feed_forward(step) for step in real.result.feedforward or []]
     routes = [forward_views.experts(real.result.experts, real.result.tokens)] if real.result.experts else []
     yield from _excerpt(real, *(steps + routes))
 

@@ -1,0 +1,86 @@
+"""How `forward` draws a feed-forward step: its sums, the curve of f, and how much of h it lets through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from llminspect.core.numbers import count, number, percent, vector
+from llminspect.render import theme
+from llminspect.render.curve import FULL, HATCHED, curve
+from llminspect.render.section import section
+from llminspect.render.table import Column, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llminspect.analysis.feed_forward import FeedForward
+
+
+def feed_forward(step: FeedForward) -> RenderableType:
+    """h = W z + b, a = f(h) for the hidden units that fire most."""
+    function = "" if step.function == "none" else step.function
+    biased = any(unit.bias is not None for unit in step.units)
+    hidden, other = ("W z + b", "W′ z + b′") if biased else ("W z", "W′ z")
+    if step.cut:
+        hidden = f"max(0, {hidden} − cutoff)"
+    if step.function == "clamped SwiGLU":
+        formula = f"h = {hidden}   a = clamped SwiGLU(h, {other})"
+    elif step.gated:
+        formula = f"h = {hidden}   a = {function}(h) · ({other})   the gate h decides how much of {other} passes"
+    else:
+        formula = f"h = {hidden}   a = {function}(h)" if function else f"h = {hidden}   a = h"
+    headers = [Column("unit", "right"), Column("h", "right"), Column(other, "right") if step.gated else None]
+    headers += [Column("a", "right"), None if step.cut else Column("h, written out", quiet=True)]
+    rows = []
+    for unit in step.units:
+        cells = [str(unit.unit), number(unit.hidden), None if unit.up is None else number(unit.up)]
+        rows.append([*cells, number(unit.activation), terms_of(unit.terms, unit.bias, len(step.input))])
+    note = (
+        f"the {len(step.units)} of {count(step.width)} hidden units that fire most; "
+        f"{percent(step.positive)} of all have h > 0"
+    )
+    title = Text(f"feed forward of layer {step.layer}", theme.TITLE)
+    formulas = Text(f"z = {vector(step.input, 4, 3)}\n{formula}", theme.QUIET)
+    drawn = [] if step.curve is None else [Text(), activation(step)]
+    return Group(title, formulas, table(headers, rows, note=note), *drawn)
+
+
+def activation(step: FeedForward) -> RenderableType:
+    """The curve of f with the units that are shown, and of all h of the text which part passes."""
+    found = step.curve
+    assert found is not None
+    low, high = float(found.hidden[0]), float(found.hidden[-1])
+    drawn = curve(
+        found.hidden,
+        found.bent,
+        [(unit.hidden, unit.bent or 0.0, str(unit.unit)) for unit in step.units],
+        axes=("h", "f(h)"),
+        counts=found.counts,
+        full=found.passing,
+        beyond=(found.least < low, found.most > high),
+    )
+    left = f"{percent(found.passed)} of all |h| is left in |f(h)|"
+    if found.passed > 1:
+        left = f"all |f(h)| together are {number(found.passed, 3)} times all |h|"
+    note = f"● a hidden unit; {left}"
+    if found.counts is not None:
+        below = f"below, how often which h occurs, all tokens and units: {FULL} what f lets through, f(h) / h"
+        note = f"● a unit of the list; {below}, {HATCHED} what it holds back; {left}"
+    return section(f"f = {step.function}: what passes", drawn, note=note)
+
+
+def terms_of(terms: Sequence[tuple[float, float]] | None, bias: float | None, total: int) -> str:
+    """`0.3·1 + 0.4·2 + 0.5`."""
+    if terms is None:
+        return ""
+    written = " + ".join(f"{_signed(weight)}·{_signed(value)}" for weight, value in terms[:2])
+    more = " + …" if total > 2 else ""
+    return written + more + (f" + {_signed(bias)}" if bias is not None else "")
+
+
+def _signed(value: float) -> str:
+    text = number(value, 3)
+    return f"({text})" if text.startswith("-") else text

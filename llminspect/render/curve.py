@@ -1,0 +1,146 @@
+"""A function's curve with points on it, and below it on the same axis how often which places occur."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.style import Style
+from rich.text import Text
+
+from llminspect.core.dataclass import dataclass
+from llminspect.core.numbers import count, number
+from llminspect.render import theme
+from llminspect.render.plot import Canvas, room_for
+from llminspect.render.safe import width
+from llminspect.render.section import Drawn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+    from rich.console import Console, ConsoleOptions
+
+_HEIGHT = 8
+_COLUMNS = 48
+FULL, HATCHED = "█", "░"
+
+
+def curve(
+    xs: ArrayLike,
+    ys: ArrayLike,
+    points: Sequence[tuple[float, float, str]] = (),
+    *,
+    axes: tuple[str, str] = ("x", "y"),
+    counts: ArrayLike | None = None,
+    full: ArrayLike | None = None,
+    beyond: tuple[bool, bool] = (False, False),
+) -> Drawn:
+    """The curve through `xs` and `ys`, both [P], with labelled points on it; a label that finds no room is left out.
+
+    `counts` [B] stand below as columns, of each the share `full` [B] full and the rest hatched; `beyond` says whether
+    something lies beyond the left and the right end, which the outermost columns count.
+    """
+    x_P, y_P = np.asarray(xs, dtype=float), np.asarray(ys, dtype=float)
+    counts_B, full_B = (None if array is None else np.asarray(array, dtype=float) for array in (counts, full))
+
+    def draw(_: Console, options: ConsoleOptions) -> Iterator[Text]:
+        columns = max(8, min(_COLUMNS, options.max_width - 10))
+        plane = _Plane(columns, _HEIGHT, (x_P[0], x_P[-1]), (y_P.min(), y_P.max()))
+        ends = [number(plane.high, 3), number(plane.low, 3)]
+        most = "" if counts_B is None else count(int(counts_B.max()))
+        margin = max(map(width, (*ends, most)))
+        yield Text(f"{ends[0].rjust(margin)} ↑ {axes[1]}", theme.QUIET, no_wrap=True)
+        yield from _framed(_drawn(plane, x_P, y_P, points), ends[1], margin)
+        yield _axis(plane, axes[0], beyond, margin)
+        if counts_B is not None:
+            yield from _columns(counts_B, np.ones_like(counts_B) if full_B is None else full_B, columns, margin, most)
+
+    return Drawn(draw, least=30)
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """Cells, and what stands at their edges: the low end left and below, the high end right and above."""
+
+    columns: int
+    rows: int
+    across: tuple[float, float]
+    up: tuple[float, float]
+
+    @property
+    def low(self) -> float:
+        return self.up[0]
+
+    @property
+    def high(self) -> float:
+        return self.up[1] if self.up[1] > self.up[0] else self.up[0] + 1
+
+    def column(self, x: float) -> int:
+        share = (x - self.across[0]) / (self.across[1] - self.across[0])
+        return min(max(int(share * self.columns), 0), self.columns - 1)
+
+    def row(self, y: float) -> int:
+        share = min(max((y - self.low) / (self.high - self.low), 0.0), 1.0)
+        return self.rows - 1 - round(share * (self.rows - 1))
+
+
+def _drawn(
+    plane: _Plane, x_P: NDArray[np.floating], y_P: NDArray[np.floating], points: Sequence[tuple[float, float, str]]
+) -> Canvas:
+    """The cross through the origin, the curve, the points with their labels."""
+    canvas = Canvas(plane.columns, plane.rows)
+    if plane.low <= 0 <= plane.high:
+        canvas.write(0, plane.row(0), "┈" * plane.columns, theme.QUIET, taken=False)
+    if plane.across[0] <= 0 <= plane.across[1]:
+        for row in range(plane.rows):
+            canvas.write(plane.column(0), row, "┊", theme.QUIET, taken=False)
+    before: int | None = None
+    for column in range(plane.columns):
+        middle = plane.across[0] + (column + 0.5) / plane.columns * (plane.across[1] - plane.across[0])
+        row = plane.row(float(np.interp(middle, x_P, y_P)))
+        step = 1 if before is not None and row > before else -1
+        for crossed in range(row if before is None else before + step * (row != before), row + step, step):
+            canvas.write(column, crossed, "•", theme.BAR, taken=False)
+        before = row
+    spots = [(plane.column(x), plane.row(y), name) for x, y, name in points]
+    for at, row, _ in spots:
+        canvas.write(at, row, "●", theme.BAR_CHOSEN)
+    for at, row, name in spots:
+        if (room := room_for(canvas, at, row, width(name))) is not None:
+            canvas.label(*room, name, Style())
+    return canvas
+
+
+def _framed(canvas: Canvas, lowest: str, margin: int) -> Iterator[Text]:
+    for index, row in enumerate(canvas.lines()):
+        line = Text(no_wrap=True, overflow="crop")
+        tick = lowest if index == canvas.rows - 1 else ""
+        yield line.append(tick.rjust(margin) + " │", theme.QUIET).append_text(row)
+    yield Text(" " * margin + " └" + "─" * canvas.columns, theme.QUIET, no_wrap=True, overflow="crop")
+
+
+def _axis(plane: _Plane, name: str, beyond: tuple[bool, bool], margin: int) -> Text:
+    left = ("≤ " if beyond[0] else "") + number(plane.across[0], 3)
+    right = f"{name} → " + ("≥ " if beyond[1] else "") + number(plane.across[1], 3)
+    line = left + " " * max(1, plane.columns - width(left) - width(right)) + right
+    zero = plane.column(0)
+    if 0 < zero < len(line) - 1 and line[zero - 1 : zero + 2] == "   ":
+        line = line[:zero] + "0" + line[zero + 1 :]
+    return Text(" " * (margin + 2) + line, theme.QUIET, no_wrap=True, overflow="ellipsis")
+
+
+def _columns(
+    counts_B: NDArray[np.floating], full_B: NDArray[np.floating], columns: int, margin: int, most: str
+) -> Iterator[Text]:
+    """Whole cells: the eye compares areas of two kinds, and there is no eighth of a hatched cell."""
+    parts = np.arange(columns) * len(counts_B) // columns
+    high_C = np.ceil(counts_B[parts] / counts_B.max() * _HEIGHT)
+    full_C = np.round(high_C * full_B[parts])
+    for row in range(_HEIGHT, 0, -1):
+        line = Text(no_wrap=True, overflow="crop")
+        line.append((most if row == _HEIGHT else "").rjust(margin) + "  ", theme.QUIET)
+        for high, full in zip(high_C, full_C, strict=True):
+            line.append(*((FULL, theme.BAR) if row <= full else (HATCHED if row <= high else " ", theme.QUIET)))
+        line.rstrip()
+        yield line
