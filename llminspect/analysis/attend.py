@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.attribution import Contributions
     from llminspect.analysis.cross_attention import CrossAttention, EncoderAttention
     from llminspect.analysis.find import Find
+    from llminspect.analysis.into_attention import IntoAttention
     from llminspect.analysis.query import Query
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
@@ -75,6 +76,8 @@ class AttendResult(Result):
     """With --mean: the mean of the weights of the chosen heads."""
     overview: Overview | None = None
     query: Query | None = None
+    into_attention: IntoAttention | None = None
+    """With --query --steps."""
     find: Find | None = None
     rollout: Annotated[Array, Dims("T S")] | None = None
     contributions: Contributions | None = None
@@ -182,14 +185,10 @@ def _attend(
     )
     watched = watch_attention(model, prompt.ids, wanted)
     query = None if options.query is None else _query(model, prompt, index, chosen, watched)
-    found = written = None
+    found = None
     if words is not None and ends is not None:
         in_control = None if control is None else find.watch_control(model, prompt, control, words, ends)
         found = find.found_heads(ends, watched, chosen, in_control)
-    if options.contributions:
-        from llminspect.analysis.attribution import contributions
-
-        written = contributions(model, watched.stream, index, prompt.labels[index])
     return AttendResult(
         pair=prompt.pair,
         tokens=token_documents(prompt.tokens, model.segments, prompt.second),
@@ -203,9 +202,10 @@ def _attend(
         mean=None if watched.mean is None else watched.mean / len(chosen),
         overview=overview_of(watched, options.measure or "entropy") if overview else None,
         query=query,
+        into_attention=_into(model, prompt, query) if options.steps else None,
         find=found,
         rollout=watched.rollout,
-        contributions=written,
+        contributions=_contributions(model, prompt, index, watched) if options.contributions else None,
         **of_states(model, options, prompt.ids),
         notes=beyond_context(model, len(prompt.tokens)),
     )
@@ -222,6 +222,18 @@ def _query(
     else:
         place = {"layer": chosen[0][0], "head": chosen[0][1], "chosen_by": "you"}
     return query_by_hand(model, prompt.ids, index, prompt.labels[index], **place)
+
+
+def _into(model: Model, prompt: Prompt, query: Query | None) -> IntoAttention | None:
+    from llminspect.analysis.into_attention import into_attention
+
+    return None if query is None else into_attention(model, prompt.ids, query)
+
+
+def _contributions(model: Model, prompt: Prompt, index: int, watched: WatchedAttention) -> Contributions:
+    from llminspect.analysis.attribution import contributions
+
+    return contributions(model, watched.stream, index, prompt.labels[index])
 
 
 def _refuse_parts(model: Model, options: AttendOptions) -> None:

@@ -43,6 +43,7 @@ class AttendOptions:
         "models whose keys are made of a shorter vector).",
     )
     query: Word | None = option(metavar="WORD|INDEX", help="The whole sum of one token by hand.")
+    steps: bool = option(False, help="With --query: also from the stream to q, k and v, and how positions turn them.")
     find: Pair | None = option(metavar="HER->ALICE", help="Every head, by how much it looks there.")
     control: str | None = option(metavar="TEXT", help="With --find: the same pair in another sentence.")
     rollout: bool = option(False, help="Attention followed through all layers (Abnar and Zuidema 2020).")

@@ -130,6 +130,7 @@ RULES: dict[str, list[Rule]] = {
         ),
     ],
     "attend": [
+        Rule("steps needs query"),
         Rule(
             "control needs find", "--control goes with --find", '--find "her->Alice" --control "Mary gave Bob her book"'
         ),

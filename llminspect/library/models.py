@@ -62,7 +62,7 @@ def models(kinds: bool = False) -> ModelsResult:
 
     >>> import llminspect
     >>> [known.name for known in llminspect.models().catalogue], [toy.name for toy in llminspect.models().toys]
-    (['smollm2', 'minilm'], ['toy', 'toy-attention'])
+    (['smollm2', 'minilm'], ['toy', 'toy-relu', 'toy-attention'])
     >>> [kind.gguf for kind in llminspect.models(kinds=True).kinds if kind.family == "cohere"]
     [['command-r']]
     """

@@ -100,6 +100,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "mean": "--mean",
         "show": "--show scores",
         "query": "--query 2",
+        "steps": "--steps",
         "find": "--find 2->1",
         "control": "--control b_b_b_H<s>",
         "rollout": "--rollout",

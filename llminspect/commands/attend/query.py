@@ -11,6 +11,7 @@ from rich.text import Text
 
 from llminspect.analysis.query import not_looked_for
 from llminspect.commands.attend.heads import MEANINGS
+from llminspect.commands.attend.into_attention import into_attention_parts
 from llminspect.core.numbers import number, vector
 from llminspect.render.bars import BarCell
 from llminspect.render.safe import label
@@ -55,6 +56,8 @@ def query_parts(result: AttendResult, query: Query, labels: list[str]) -> Iterat
     yield section(title, Group(Text(lead), table_of_keys) if lead else table_of_keys, note=notes.strip())
     if query.compressed is not None and query.rotary is not None:
         yield _score_parts(query, query.compressed, query.rotary, labels)
+    if result.into_attention is not None:
+        yield from into_attention_parts(result.into_attention, query, labels)
     yield _steps(query, labels)
 
 
