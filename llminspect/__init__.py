@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from llminspect.library.answers import attribution, contributions, lens, rollout, saliency, surprise
     from llminspect.library.looking import OpenModel
     from llminspect.library.models import cache, info, models, open_model, pull, schema, verify
-    from llminspect.library.parts import head, neuron
+    from llminspect.library.parts import head, neuron, probe
     from llminspect.library.passes import attend, diff, embed, forward, generate, walk
     from llminspect.library.tokens import count_files, decode, encode, search, tokenize
     from llminspect.model.opened import Model
@@ -33,7 +33,7 @@ _PLACES = {
     "library": "as_json",
     "library.looking": "OpenModel",
     "library.models": "cache info models open_model pull schema verify",
-    "library.parts": "head neuron",
+    "library.parts": "head neuron probe",
     "library.passes": "attend diff embed forward generate walk",
     "library.tokens": "count_files decode encode search tokenize",
     "model.opened": "Model",
@@ -69,6 +69,7 @@ __all__ = [
     "models",
     "neuron",
     "open_model",
+    "probe",
     "pull",
     "replaced",
     "rollout",

@@ -167,6 +167,9 @@ def test_the_example_of_each_group_of_options_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notes.txt").write_text("A cat sat.\n")
+    (tmp_path / "reviews.jsonl").write_text(
+        "".join(f'{{"text": "A {word}", "label": "{word > "c"}"}}\n' for word in "abcdef")
+    )
     ran = called(*example, HF_HUB_OFFLINE="1")
     assert ran.code == 0, ran.err
 

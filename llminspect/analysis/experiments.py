@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from llminspect.analysis.candidates import Candidate, NamedToken, candidates, token_text
+from llminspect.analysis.directions import difference_of_texts, saved_direction
 from llminspect.analysis.passes import captured
+from llminspect.arguments.directions import parse_examples, parse_saved
 from llminspect.arguments.experiments import ExperimentOptions, parse_neuron_steering, parse_place
 from llminspect.arguments.option import each
 from llminspect.arguments.ranges import check_exists, shortened
@@ -61,15 +63,19 @@ def experiment_taps(model: Model, options: ExperimentOptions, ids: Sequence[int]
         place = parse_place(model, place_text, "--scale")
         taps.append(scaled(place, factor))
         done.append(Experiment("scale", str(place), f"× {factor:g}"))
-    steered = _steerings(model, each(options.steer), ids)
+    steered = _steerings(model, each(options.steer), options.steer_from, ids)
     return [*taps, *(tap for tap, _ in steered)], [*done, *(experiment for _, experiment in steered)]
 
 
-def _steerings(model: Model, texts: Sequence[str], ids: Sequence[int]) -> list[tuple[Tap, Experiment]]:
+def _steerings(
+    model: Model, texts: Sequence[str], examples: tuple[str, str] | None, ids: Sequence[int]
+) -> list[tuple[Tap, Experiment]]:
     """The directions as taps, each measured by the stream of the text `ids` that it is added to."""
-    if not texts:
-        return []
     directions = [_added_at(model, text) for text in texts]
+    if examples is not None:
+        directions.append(_of_examples(model, examples))
+    if not directions:
+        return []
     streams = [Place(place.layer, "stream") for place, _, _ in directions]
     capture = captured(model, ids[:MEASURED], (stream.tap for stream in streams))
     found: list[tuple[Tap, Experiment]] = []
@@ -91,6 +97,10 @@ def _steerings(model: Model, texts: Sequence[str], ids: Sequence[int]) -> list[t
 
 def _added_at(model: Model, text: str) -> tuple[Place, Array, str]:
     """Where something is added, what that adds to the stream [D], and how it reads."""
+    saved = parse_saved(text)
+    if saved is not None:
+        place = Place(saved.layer, "stream")
+        return place, saved_direction(model, saved), f"{saved} × {saved.factor:g}"
     at_neuron = parse_neuron_steering(model, text)
     if at_neuron is None:
         return _direction(model, text)
@@ -100,6 +110,13 @@ def _added_at(model: Model, text: str) -> tuple[Place, Array, str]:
     down_DF = model.params[f"layers.{place.layer}.feedforward.down.weight"]
     column_D = np.asarray(columns(down_DF, place.neuron, place.neuron + 1))[:, 0]
     return place, value * column_D * model.config.residual_scale, text
+
+
+def _of_examples(model: Model, files: tuple[str, str]) -> tuple[Place, Array, str]:
+    """What the mean of one file's texts has more than that of the other's."""
+    examples = parse_examples(files)
+    what = f"{examples.positive} − {examples.negative} × {examples.factor:g}"
+    return Place(examples.layer, "stream"), difference_of_texts(model, examples), what
 
 
 def _direction(model: Model, text: str) -> tuple[Place, Array, str]:

@@ -96,7 +96,13 @@ class ExperimentOptions:
     scale: Texts | None = option(metavar="L.H*X", help="Multiply a head, attention, feedforward or neuron: 3.2*0.5.")
     steer: Texts | None = option(
         metavar="EXPR@L*X",
-        help='Add a direction after layer L: "London - Paris@10*1"; to a neuron a number: 3.feedforward.7*2.',
+        help='Add a direction after layer L: "London - Paris@10*1", or one that probe saved: mood.npz:good@10*4; to a '
+        "neuron a number: 3.feedforward.7*2.",
+    )
+    steer_from: tuple[str, str] | None = option(
+        metavar="FILE FILE@L*X",
+        help="Add what the mean of one file's texts has more than another's, one text a line, after layer L: good.txt "
+        "bad.txt@10*4.",
     )
 
 

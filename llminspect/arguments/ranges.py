@@ -16,19 +16,20 @@ LONGEST = 19
 RANGE = re.compile(rf"([0-9]{{1,{LONGEST}}})(?:-([0-9]{{1,{LONGEST}}}))?")
 
 
-def parse_choice(choice: Choice | None, what: str, count: int) -> list[int] | None:
+def parse_choice(choice: Choice | None, what: str, count: int, option: str | None = None) -> list[int] | None:
     """`0,3-5` as [0, 3, 4, 5], each once and in order; None for nothing.
 
-    `what` is "layer", "head" or "position", of which there are `count`. Raises UsageError that says which there are.
+    `what` is "layer", "head" or "position", of which there are `count`, and the name of the option unless that is
+    another. Raises UsageError that says which there are.
     """
     if choice is None:
         return None
-    have = _have(what, count)
+    have, option = _have(what, count), option or what
     parts: Iterable[tuple[int, int]]
     if isinstance(choice, str):
         found = [RANGE.fullmatch(part.strip()) for part in choice.split(",")]
         if None in found:
-            raise UsageError(f"--{what} cannot read {shortened(choice)!r}", f"numbers and ranges: 0,3-5; {have}")
+            raise UsageError(f"--{option} cannot read {shortened(choice)!r}", f"numbers and ranges: 0,3-5; {have}")
         parts = ((int(match[1]), int(match[2] or match[1])) for match in found if match)
     else:
         parts = ((index, index) for index in ([choice] if isinstance(choice, int) else choice))
@@ -37,10 +38,10 @@ def parse_choice(choice: Choice | None, what: str, count: int) -> list[int] | No
         if max(first, last) >= count or first < 0:
             raise UsageError(f"there is no {what} {max(first, last) if first >= 0 else first}", have)
         if first > last:
-            raise UsageError(f"--{what} {first}-{last} runs backwards", f"write {last}-{first}")
+            raise UsageError(f"--{option} {first}-{last} runs backwards", f"write {last}-{first}")
         chosen.update(range(first, last + 1))
     if not chosen:
-        raise UsageError(f"--{what} is empty", f"numbers and ranges: 0,3-5; {have}")
+        raise UsageError(f"--{option} is empty", f"numbers and ranges: 0,3-5; {have}")
     return sorted(chosen)
 
 

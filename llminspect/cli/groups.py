@@ -84,7 +84,7 @@ def heading_of(kind: type, field: str) -> str:
 
 def _given(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     return {
-        name: value if isinstance(value, bool | int | float | str | list) else str(value)
+        name: value if isinstance(value, bool | int | float | str | list | tuple) else str(value)
         for name, value in values.items()
         if name not in _NOT_PROVENANCE and value != defaults[name] and value is not None
     }

@@ -14,7 +14,7 @@ import numpy as np
 
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UserError, reader
-from llminspect.files.source import read_bytes
+from llminspect.files.source import read_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -59,26 +59,31 @@ def _put(entry: IO[bytes], block: Array) -> None:
 
 
 @reader("the archive of arrays", UserError)
-def read_arrays(path: Path, names: Iterable[str]) -> dict[str, Array]:
+def read_arrays(
+    path: Path,
+    names: Iterable[str],
+    *,
+    largest: int = LARGEST,
+    hint: str = "make one with llminspect verify MODEL --record FILE.npz",
+) -> dict[str, Array]:
     """Those of the named arrays that the archive holds; the others in it are not unpacked.
 
-    Nothing is unpickled. UserError: no such file, not an archive of arrays, broken, or too large.
+    Nothing is unpickled. UserError, with the `hint`: no such file, not an archive of arrays, broken, or one of them, or
+    the file, has more than `largest` bytes.
     """
-    content = io.BytesIO(read_bytes(path))
+    content = io.BytesIO(read_bounded(path, largest))
     try:
         with zipfile.ZipFile(content) as archive:
             entries = {entry.filename: entry for entry in archive.infolist()}
             found = {}
             for name in names:
                 if (entry := entries.get(f"{name}.npy")) is not None:
-                    if entry.file_size > LARGEST:
-                        raise UserError(f"{path} holds an array of more than {LARGEST >> 30} GB")
+                    if entry.file_size > largest:
+                        raise UserError(f"{path} holds an array of more than {largest >> 20:,} MB")
                     found[name] = _array(archive.read(entry))
             return found
     except (zipfile.BadZipFile, zlib.error, ValueError, TypeError, EOFError, OSError, SyntaxError, RuntimeError):
-        raise UserError(
-            f"{path} is not an archive of arrays (.npz)", "make one with llminspect verify MODEL --record FILE.npz"
-        ) from None
+        raise UserError(f"{path} is not an archive of arrays (.npz)", hint) from None
 
 
 def _array(data: bytes) -> Array:

@@ -39,6 +39,21 @@ def read_bytes(path: Path | str) -> bytes:
             raise UserError(f"cannot read {str(path)!r:.300}: {error.strerror or error}") from None
 
 
+def read_bounded(path: Path | str, most: int) -> bytes:
+    """All bytes of the file. UserError: it cannot be read, or has more than `most`."""
+    parts, size = [], 0
+    with open_bytes(path) as file:
+        try:
+            while part := file.read(1 << 20):
+                parts.append(part)
+                size += len(part)
+                if size > most:
+                    raise UserError(f"{str(path)!r:.300} is larger than {most >> 20:,} MB", "take a part of it")
+        except OSError as error:
+            raise UserError(f"cannot read {str(path)!r:.300}: {error.strerror or error}") from None
+    return b"".join(parts)
+
+
 def read_text(path: Path | str) -> str:
     """The text of the file; bytes that are not UTF-8 become lone surrogates, so nothing is lost. UserError.
 

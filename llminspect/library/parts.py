@@ -1,17 +1,22 @@
-"""What is asked of one part of a model: a head, a neuron."""
+"""What is asked of one part of a model: a head, a neuron, the stream after a layer."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from llminspect.arguments.parts import CorpusOptions, HeadOptions, NeuronOptions
+from llminspect.arguments.probe import ProbeOptions
 from llminspect.arguments.together import check_together
+from llminspect.errors import UsageError
 from llminspect.library.inputs import DEFAULT, noted, opened, takes_options
 
 if TYPE_CHECKING:
     from llminspect.analysis.head import HeadResult
     from llminspect.analysis.neuron import NeuronResult
+    from llminspect.analysis.probe import ProbeResult
     from llminspect.library.inputs import Opened
 
 
@@ -56,3 +61,39 @@ def neuron(place: str, model: Opened = DEFAULT, *, options: NeuronOptions, corpu
     check_together("neuron", options, corpus)
     model = opened(model)
     return noted(question(model, replace(options, place=place), corpus), model.provenance)
+
+
+@takes_options
+def probe(
+    records: str | Path | Sequence[Mapping[str, Any]], model: Opened = DEFAULT, *, options: ProbeOptions
+) -> ProbeResult:
+    """What a linear probe reads of labels in the stream after each layer, beside labels that were shuffled.
+
+    `records` are dictionaries with `text` and `label`, or the path of a file with one a line as JSON. Gives `layers`,
+    each with its held-out `accuracy` (of numbers `r2`), the ends `low` and `high` of its interval, the `control` of
+    shuffled labels, the `selectivity`, and `directions` [K, D] in the stream, one a class, to add there
+    (`llminspect.added`); and `best`, the layer with the highest. Alain and Bengio 2016; Hewitt and Liang 2019. Raises
+    UserError for records that are none, UsageError for a layer that is not there.
+
+    >>> import llminspect
+    >>> words = {"animal": "cat dog horse cow sheep goat lion bear", "food": "bread milk cheese rice soup salt egg jam"}
+    >>> records = [{"text": f"The {word}", "label": kind} for kind, some in words.items() for word in some.split()]
+    >>> found = llminspect.probe(records, "smollm2", at=[5, 10])
+    >>> [place.accuracy for place in found.layers], found.layers[1].directions.shape
+    ([1.0, 1.0], (2, 576))
+    """
+    from llminspect.analysis.probe import probe as question
+    from llminspect.files.records import read_records
+
+    check_together("probe", options)
+    named = str(records) if isinstance(records, str | Path) else None
+    given = read_records(Path(records)) if isinstance(records, str | Path) else records_of(records)
+    model = opened(model)
+    return noted(replace(question(model, given, options), records=named), model.provenance)
+
+
+def records_of(given: Any) -> list[Mapping[str, Any]]:
+    """Records that were handed over. Raises UsageError for what is none."""
+    if not isinstance(given, Sequence) or not given or not all(isinstance(entry, Mapping) for entry in given):
+        raise UsageError("records are a list of dictionaries, or the path of a file", "each with text and label")
+    return list(given)

@@ -45,6 +45,7 @@ EXPERIMENTS = {
     "ablate_with": "--ablate-with mean",
     "scale": "--scale 0.feedforward*3",
     "steer": "--steer b@0*5",
+    "steer_from": "--steer-from TEXTFILE WAYSFILE@0*5",
 }
 PATCH = {"patch": "--patch b_b_a_H<s>", "into": "--into 0.stream", "position": "--position 1"}
 PAIR = {"pair": "--pair b"}

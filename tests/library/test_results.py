@@ -37,6 +37,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "generate": lambda: llminspect.generate("world", "toy", max_tokens=2),
     "head": lambda: llminspect.head("1.0", "smollm2", top=1),
     "neuron": lambda: llminspect.neuron("1.0", "smollm2", top=1),
+    "probe": lambda: llminspect.probe([{"text": word, "label": word > "c"} for word in "abcdef"], "smollm2", at=0),
     "walk": lambda: llminspect.walk(model="smollm2"),
     "diff": lambda: llminspect.diff("world", "toy", against="hello"),
     "models": llminspect.models,

@@ -1,0 +1,47 @@
+"""`llminspect probe`: what a linear probe reads of labels in the stream, layer by layer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from llminspect.arguments.probe import ProbeOptions
+from llminspect.arguments.shared import ModelOptions, OutputOptions
+from llminspect.arguments.together import check_together
+from llminspect.cli.groups import takes_groups
+from llminspect.cli.opening import ProgressBars, open_model_for
+from llminspect.cli.run import emit
+from llminspect.errors import UsageError
+
+RESULTS = "analysis.probe.ProbeResult"
+
+
+@partial(takes_groups, arrays=True)
+def command(model: ModelOptions, output: OutputOptions, options: ProbeOptions) -> None:
+    """What a linear probe reads of labels in the stream after each layer, beside labels that were shuffled.
+
+    The file holds a text and its label a line: {"text": "A fine film.", "label": "good"}. The texts are split into
+    parts, as much of every class in each; each part in its turn is held out, and the probe that learned from the
+    others says its labels. Vectors are standardised by the texts learned from. The control is the same with shuffled
+    labels: what is found beyond it (the selectivity) is in the texts (Alain and Bengio 2016; Hewitt and Liang 2019).
+
+    --save FILE.npz keeps the directions, of probes that learned from all texts, for --steer FILE.npz@LAYER*X.
+
+    \b
+    llminspect probe reviews.jsonl
+    llminspect probe reviews.jsonl --at 12 --save mood.npz
+    llminspect generate "The film was" --steer mood.npz@12*4
+    """
+    from llminspect.analysis.probe import for_json, probe, probe_arrays
+    from llminspect.files.records import read_records
+
+    if options.records is None:
+        raise UsageError("no file is named", 'a JSON object a line: {"text": "A fine film.", "label": "good"}')
+    check_together("probe", options, output)
+    records = read_records(options.records)
+    opened = open_model_for(model, output)
+    with ProgressBars(output, "done") as progress:
+        result = replace(probe(opened, records, options, progress), records=str(options.records))
+    emit(
+        "probe", opened.name, opened.provenance, for_json(result), output, arrays=lambda _: probe_arrays(result)
+    )  # fmt: skip
