@@ -194,14 +194,14 @@ def test_numbers_are_read_by_ridge_regression(called: Program, tmp_path: Path) -
 @pytest.mark.parametrize("width", [60, 80, 160])
 def test_it_is_drawn_at_every_width(called: Program, tmp_path: Path, width: int) -> None:
     path = written(tmp_path / "words.jsonl", RECORDS)
-    ran = called("probe", path, COLUMNS=str(width))
+    ran = called("probe", path, "--at", "0-9", "--shuffles", "1", COLUMNS=str(width))
     assert ran.code == 0 and max(map(len, ran.out.splitlines())) <= width
     words = " ".join(ran.out.split())
     for part in ("Held-out accuracy", "animal 8 · food 8", "after layer", "○ shuffled labels", "always saying animal"):
         assert part in words, part
-    for ending in (".svg", ".html", ".txt"):
-        saved = tmp_path / f"picture{ending}"
-        assert called("probe", path, "--at", "0-9", "--save", str(saved), "--quiet").code == 0
+    if width == 80:
+        saved = tmp_path / "picture.svg"
+        assert called("probe", path, "--at", "0-9", "--shuffles", "1", "--save", str(saved)).code == 0
         assert "shuffled" in saved.read_text()
 
 
