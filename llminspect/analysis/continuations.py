@@ -19,7 +19,7 @@ from llminspect.arguments.ranges import parse_ids, shortened
 from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Chain, Tap
 from llminspect.core.unembed import ROWS, log_softmax
-from llminspect.errors import UsageError
+from llminspect.errors import UsageError, UserError
 from llminspect.text.prompt import encode_chat
 from llminspect.text.rendering import ChatPart, render_chat
 
@@ -63,7 +63,8 @@ class Continuation:
 class Question:
     """What is scored, and how its texts become tokens."""
 
-    texts: Sequence[str]
+    ways: Sequence[tuple[str, str]]
+    """Where each stands, as "--score", and its text."""
     as_ids: bool
     """Whether each text is a list of ids, as what it continues is."""
     parse: Parse = "text"
@@ -84,12 +85,11 @@ def continuations(model: Model, prompt: Prompt, question: Question) -> tuple[lis
             raise UsageError(f"--score: {model.name} sees the tokens that come after as well")
         raise no_next_token(model, "--score")
     check_prompt(model, prompt)
-    wholes = list(_wholes(model, prompt, question))
-    shared = _shared(prompt, question.texts, wholes)
-    for text, whole in zip(question.texts, wholes, strict=True):
+    wholes = _wholes(model, prompt, question)
+    shared = _shared(prompt, question.ways, wholes)
+    for (where, text), whole in zip(question.ways, wholes, strict=True):
         if len(whole) == shared:
-            raise UsageError(f"--score {shortened(text)!r} gives no tokens", "give at least one character")
-        check_prompt(model, prompt_of_ids(whole, model.tokenizer, None))
+            raise UsageError(f"{where} {shortened(text)!r} gives no tokens", "give at least one character")
     found = _logprobs(model, wholes, shared, question)
     plain = None if question.taps is None else _logprobs(model, wholes, shared, replace(question, taps=None))
     sums = np.array([np.sum(logprobs) for logprobs in found])
@@ -107,7 +107,7 @@ def continuations(model: Model, prompt: Prompt, question: Question) -> tuple[lis
             float(chances[at] / chances.sum()),
             None if plain is None else float(np.sum(plain[at])),
         )
-        for at, (text, whole) in enumerate(zip(question.texts, wholes, strict=True))
+        for at, ((_, text), whole) in enumerate(zip(question.ways, wholes, strict=True))
     ]
     changed = [token for token in prompt.tokens[shared:] if not token.special]
     written = ", ".join(repr(token.text) for token in changed)
@@ -115,19 +115,20 @@ def continuations(model: Model, prompt: Prompt, question: Question) -> tuple[lis
     return sorted(scored, key=lambda continuation: -continuation.logprob), notes
 
 
-def _shared(prompt: Prompt, texts: Sequence[str], wholes: Sequence[Sequence[int]]) -> int:
+def _shared(prompt: Prompt, ways: Sequence[tuple[str, str]], wholes: Sequence[Sequence[int]]) -> int:
     """How many tokens of the text stay as they are, whatever follows."""
     kept = [_common_start(prompt.ids, whole) for whole in wholes]
     last = max((at + 1 for at, token in enumerate(prompt.tokens) if not token.special), default=len(prompt.ids))
-    changing = [text for text, count in zip(texts, kept, strict=True) if count < min(last, max(kept))]
+    changing = [way for way, count in zip(ways, kept, strict=True) if count < min(last, max(kept))]
     if changing and max(kept) >= last:
+        where, text = changing[0]
         raise UsageError(
-            f"--score {shortened(changing[0])!r} changes the last tokens of the text, and others do not",
+            f"{where} {shortened(text)!r} changes the last tokens of the text, and others do not",
             "score it by itself, or begin it with a space",
         )
     if not min(kept):
-        text = texts[kept.index(0)]
-        raise UsageError(f"--score {shortened(text)!r} leaves no token of the text as it is", "begin it with a space")
+        where, text = ways[kept.index(0)]
+        raise UsageError(f"{where} {shortened(text)!r} leaves no token of the text as it is", "begin it with a space")
     return min(kept)
 
 
@@ -139,23 +140,32 @@ def _common_start(ids: Sequence[int], others: Sequence[int]) -> int:
     )
 
 
-def _wholes(model: Model, prompt: Prompt, question: Question) -> Iterator[list[int]]:
-    """The ids of the text with each continuation."""
+def _wholes(model: Model, prompt: Prompt, question: Question) -> list[list[int]]:
+    """The ids of the text with each continuation. Of one that cannot be read the error says where it stands."""
+    encoded, found = _encoding(model, prompt, question), []
+    for where, text in question.ways:
+        try:
+            found.append(encoded(text))
+            check_prompt(model, prompt_of_ids(found[-1], model.tokenizer, None))
+        except UserError as error:
+            raise type(error)(f"{where}: {error.message}", error.hint) from None
+    return found
+
+
+def _encoding(model: Model, prompt: Prompt, question: Question) -> Callable[[str], list[int]]:
+    """From a continuation to the ids of the text with it."""
     if question.as_ids:
-        for text in question.texts:
-            yield prompt.ids + parse_ids(text)
-        return
+        return lambda text: prompt.ids + parse_ids(text)
     tokenizer = model.tokenizer
     assert tokenizer is not None, "without one there are ids"
     if prompt.chat is not None:
         parts = render_chat(tokenizer, prompt.chat.given)
-        for text in question.texts:
-            yield [item.token.id for item in encode_chat(tokenizer, [*parts, ChatPart(text, None, foreign=True)])]
-        return
+        return lambda text: [
+            item.token.id for item in encode_chat(tokenizer, [*parts, ChatPart(text, None, foreign=True)])
+        ]
     # What stands before the text's own tokens stays; what ends a text would come after what goes on.
     front = [token.id for token in takewhile(lambda token: token.start is None, prompt.tokens)]
-    for text in question.texts:
-        yield front + [token.id for token in tokenizer.encode((prompt.text or "") + text, question.parse)]
+    return lambda text: front + [token.id for token in tokenizer.encode((prompt.text or "") + text, question.parse)]
 
 
 def _logprobs(model: Model, wholes: Sequence[Sequence[int]], shared: int, question: Question) -> list[list[float]]:

@@ -62,7 +62,7 @@ def forward(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardR
         raise UsageError(f"{name}: {model.name} has no target apart from its text", "leave it out")
     if look.surprise or look.perplexity:
         result = _scored(model, question, prompt)
-    elif look.score or look.scores:
+    elif question.ways:
         result = _compared(model, question, prompt, as_ids)
     else:
         result = _followed(model, question, prompt, source)
@@ -262,7 +262,7 @@ def _compared(model: Model, question: ForwardQuestion, prompt: Prompt, as_ids: b
         return experiment_taps(model, experiments, list(ids))[0]
 
     compared = continuations.Question(
-        look.continuations(), as_ids, question.parse, None if experiments == ExperimentOptions() else taps
+        question.ways, as_ids, question.parse, None if experiments == ExperimentOptions() else taps
     )
     found, notes = continuations.continuations(model, prompt, compared)
     left = len(found) - len(found[: look.top])

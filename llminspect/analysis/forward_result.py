@@ -103,3 +103,5 @@ class ForwardQuestion:
     """Whether no start token is put in front of --target-ids (--no-special)."""
     parse: Parse = "text"
     """How a special token's spelling in a text is read."""
+    ways: Sequence[tuple[str, str]] = ()
+    """The continuations to score, each with where it stands (`ForwardOptions.continuations`)."""

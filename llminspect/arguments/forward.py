@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -53,7 +54,7 @@ class ForwardOptions:
         metavar="TEXT",
         help="How probable it is that the text goes on so; once for each way that is compared (to --ids: ids).",
     )
-    scores: Path | None = option(metavar="FILE", help="The same for each line of a file.")
+    scores: Path | None = option(metavar="FILE", help="The same for each line of a file; - reads standard input.")
     window: int | None = option(metavar="N", help="With --surprise: tokens that are looked at together.")
 
     @property
@@ -61,14 +62,20 @@ class ForwardOptions:
         """How many next tokens."""
         return NEXT_TOKENS if self.top is None else self.top
 
-    def continuations(self) -> list[str]:
-        """The texts of --score and the lines of --scores. UserError: a file that cannot be read, or has no lines."""
+    def continuations(self, lines: Iterable[str] | None = None) -> list[tuple[str, str]]:
+        """The texts of --score and the lines of --scores (`lines`, if not in a file), each with where it stands.
+
+        UsageError: there are none. UserError: a file cannot be read."""
         from llminspect.files.source import read_lines
 
-        lines = [] if self.scores is None else [line for line in read_lines(self.scores) if line]
-        if self.scores is not None and not lines:
+        if self.scores is not None and lines is None:
+            lines = read_lines(self.scores)
+        counted = [(f"line {number} (from 0) of --scores", line) for number, line in enumerate(lines or ()) if line]
+        if self.scores is not None and not counted:
             raise UsageError(f"--scores {self.scores} has no lines", "write one continuation a line, with its spaces")
-        return [*each(self.score), *lines]
+        if self.score is not None and not self.score and not counted:
+            raise UsageError("--score is empty", "give one continuation or more")
+        return [*(("--score", text) for text in each(self.score)), *counted]
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ def _listed(text: str) -> list[int]:
             if not all(type(entry) is int for entry in document):
                 raise ValueError
             return list(document)
-        parts = text.replace(",", " ").split()
+        parts = re.split(r"\s*,\s*|\s+", text) if text else []
         if not all(is_index(part.removeprefix("-")) for part in parts):
             raise ValueError
         return [int(part) for part in parts]

@@ -92,6 +92,13 @@ def line_prompt(source: SourceOptions, tokenizer: Tokenizer | None, text: str, l
     return prompt_of_ids(ids, tokenizer, line)
 
 
+def reads_standard_input(source: SourceOptions) -> bool:
+    """Whether texts or ids come from there."""
+    if source.file is not None or source.user is not None:
+        return False
+    return source.lines or "-" in (source.text, source.ids) or (source.text is None and source.ids is None)
+
+
 def _standard_input() -> str:
     return unmarked(sys.stdin.buffer.read()).decode("utf-8", "surrogateescape")
 
@@ -102,6 +109,11 @@ def _lines(source: SourceOptions) -> Iterator[str]:
 
         yield from read_lines(source.file)
         return
+    yield from standard_lines()
+
+
+def standard_lines() -> Iterator[str]:
+    """The lines of standard input as they come, without their ends."""
     yield from unmarked_lines(sys.stdin.buffer)
 
 

@@ -130,7 +130,8 @@ def forward(
     check_together("forward", look, patch, experiments, source)
     model = opened(model)
     patched = None if patch.patch is None else prompt_of(patch.patch, source, model.tokenizer).ids
-    whole = ForwardQuestion(look, patch, experiments, patched, source.special is False, source.parse)
+    ways = look.continuations()
+    whole = ForwardQuestion(look, patch, experiments, patched, source.special is False, source.parse, ways)
     work = partial(passing.forward, model, whole)
     return each(text, source, model.tokenizer, work, target_ids=look.target_ids, provenance=model.provenance)
 

@@ -120,7 +120,13 @@ def test_places_tokens_words_and_ids() -> None:
     assert [find_word(prompt, word, "--query") for word in ("cat", "1", 1)] == [[1], [1], [1]]
     assert parse_pair("her → Alice") == ("her", "Alice")
     assert parse_pair((4, "Alice")) == (4, "Alice")
-    assert parse_ids("1, 2 3") == parse_ids([1, 2, 3]) == parse_ids('{"ids": [1, 2, 3]}') == [1, 2, 3]
+    assert (
+        parse_ids("1, 2 3")
+        == parse_ids(" 1 ,2\n3\n")
+        == parse_ids([1, 2, 3])
+        == parse_ids('{"ids": [1, 2, 3]}')
+        == [1, 2, 3]
+    )
 
 
 @pytest.mark.parametrize(
@@ -131,7 +137,10 @@ def test_places_tokens_words_and_ids() -> None:
             for text in (f"{HUGE}.0", "٠.0", "0.stream")
         ),
         *(lambda token=token: one_token(open_model("toy"), token, "--target") for token in (f"#{HUGE}", "#٣", 3, -1)),
-        *(lambda ids=ids: parse_ids(ids) for ids in (HUGE, "٣", "1,x", "-1", [-1], [2**63], '["1"]')),
+        *(
+            lambda ids=ids: parse_ids(ids)
+            for ids in (HUGE, "٣", "1,x", "1,,2", "1,2,", ",1", "-1", [-1], [2**63], '["1"]')
+        ),
         *(lambda word=word: find_word(Prompt("", ()), word, "--query") for word in (HUGE, 0, -1)),
     ],
 )

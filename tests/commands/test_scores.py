@@ -147,3 +147,33 @@ def test_a_file_of_continuations_and_the_picture(called: Program, tmp_path: Path
 def test_a_model_that_sees_both_ways_has_no_such_score() -> None:
     with pytest.raises(UsageError, match="sees the tokens that come after"):
         llminspect.forward([3, 4], str(FOLDER / "bert"), score="5")
+
+
+def test_continuations_from_standard_input(called: Program, tmp_path: Path) -> None:
+    ran = called("forward", CAPITAL, "--scores", "-", "--score", " Rome", "--json", stdin=" Paris\n\n London")
+    assert sorted(found["text"] for found in ran.json["scores"]) == [" London", " Paris", " Rome"]
+    (tmp_path / "text").write_text("world")
+    ran = called("forward", "--file", str(tmp_path / "text"), "--scores", "-", "-m", "toy", "--json", stdin="!")
+    assert [found["text"] for found in ran.json["scores"]] == ["!"]
+    for given in ((), ("-",), ("--ids", "-"), ("--lines",)):
+        refused = called("forward", *given, "--scores", "-", "-m", "toy", stdin="world\n")
+        assert refused.code == 2 and "are both read from standard input" in refused.err
+    refused = called("forward", "world", "--scores", "-", "-m", "toy", stdin="\n")
+    assert refused.code == 2 and "--scores - has no lines" in refused.err
+
+
+def test_a_continuation_that_cannot_be_read_is_named_by_its_line(called: Program) -> None:
+    for given, lines, words in (
+        (("world", "-m", "toy"), "hello\n\nmoon\n", "line 2 (from 0) of --scores: the model toy has no word 'moon'"),
+        (("--ids", "1", "-m", "toy"), "2\n1,,2\n", "line 1 (from 0) of --scores: not a list of ids: '1,,2'"),
+        (("--ids", "1", "-m", "toy"), "2\n3\n", "line 1 (from 0) of --scores: id 3 "),
+    ):
+        refused = called("forward", *given, "--scores", "-", stdin=lines)
+        assert refused.code == 2 and words in refused.err and not refused.out
+    assert "--score: the model toy has no" in called("forward", "world", "-m", "toy", "--score", "moon").err
+
+
+@pytest.mark.parametrize("none", [[], ()])
+def test_no_continuations_are_no_question(none: Any) -> None:
+    with pytest.raises(UsageError, match="--score is empty"):
+        llminspect.forward("world", "toy", score=none)

@@ -9,7 +9,7 @@ from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.arguments.shared import ChoiceOptions, EngineOptions, ModelOptions, PageOptions
 from llminspect.cli.groups import takes_groups
-from llminspect.cli.input import read_prompts
+from llminspect.cli.input import read_prompts, reads_standard_input, standard_lines
 from llminspect.cli.opening import open_model_for
 from llminspect.cli.output import note, report_error, write_text
 from llminspect.cli.run import run_each
@@ -48,15 +48,25 @@ def command(
         raise UsageError(
             "--perplexity gives a number and nothing to save", "--surprise --save keeps all, or add --json"
         )
+    ways = _ways(look, source)
     opened = open_model_for(model, output, engine)
     source_ids = None if patch.patch is None else text_prompt(str(patch.patch), source, opened.tokenizer, None).ids
-    question = ForwardQuestion(look, patch, experiments, source_ids, source.special is False, source.parse)
+    question = ForwardQuestion(look, patch, experiments, source_ids, source.special is False, source.parse, ways)
     prompts = read_prompts(source, opened.tokenizer)
     if look.perplexity and not output.json:
         _write_perplexities(prompts, partial(forward, opened, question), output)
         return
     working, arrays = partial(forward, opened, question), partial(forward_arrays, opened, question)
     run_each("forward", opened.name, opened.provenance, prompts, output, working, arrays=arrays)
+
+
+def _ways(look: ForwardOptions, source: ChoiceOptions) -> list[tuple[str, str]]:
+    """What --score and --scores compare; - stands for standard input, unless the text is read from there."""
+    if look.scores is None or str(look.scores) != "-":
+        return look.continuations()
+    if reads_standard_input(source):
+        raise UsageError("--scores - and the text are both read from standard input", "give the text in quotes")
+    return look.continuations(standard_lines())
 
 
 def _write_perplexities(
