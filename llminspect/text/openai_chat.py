@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from llminspect.text.tokenizer import Tokenizer
 
 _COUNTED = ("role", "name", "content", "tool_call_id")
-"""The formula counts every text of a message. What calls of tools count, it does not say."""
+"""The formula counts every text of a message. What calls of tools count, it does not say, and what others measured does
+not agree (docs/decisions.md)."""
+_HINTS = {"tool_calls": "leave them out, or count with -m o200k_harmony, whose chats OpenAI publishes"}
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 
@@ -63,9 +65,8 @@ def _tokens(tokenizer: Tokenizer, number: int, message: Message) -> Iterator[Cha
         raise UsageError(f"OpenAI's models know no role {message['role']!r} (message {number})", ", ".join(_ROLES))
     for name in message:
         if name not in _COUNTED:
-            raise UsageError(
-                f"OpenAI's formula does not say how {name} of message {number} counts", f"leave out {name}"
-            )
+            what = f"OpenAI's formula does not say how {name} of message {number} counts"
+            raise UsageError(what, _HINTS.get(name, f"leave out {name}"))
         at = 0
         for text in texts_of(message) if name == "content" else [message[name]]:
             for token in tokenizer.encode(text):

@@ -97,7 +97,7 @@ def _words(tokenizer: Tokenizer, text: str, at: int) -> tuple[str | None, list[C
             place += len(word)
         return normalised.text, words
     if isinstance(tokenizer, WordPiece):
-        found = list(tokenizer.words(text, at))
+        found = tokenizer.words(text, at)
         normal = " ".join(word.text for word in found)
         return normal, [
             partial(wordpiece_steps, tokenizer, word.text, word.spans[0][0], word.spans[-1][1]) for word in found

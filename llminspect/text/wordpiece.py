@@ -14,7 +14,7 @@ from llminspect.text.chunks import WORDS
 from llminspect.text.tokenizer import Normalised, Token, Tokenizer, utf8
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
 LONGEST_WORD = 100
 """A word of more characters is unknown, as in BERT's published tokenizers."""
@@ -107,24 +107,33 @@ class WordPiece(Tokenizer):
                 return None
         return pieces
 
-    def words(self, text: str, at: int) -> Iterator[Normalised]:
+    def words(self, text: str, at: int) -> list[Normalised]:
         """Cut at white space and around punctuation and Chinese characters, without control characters and, where they
-        are stripped, accents."""
+        are stripped, accents.
+
+        An accent belongs to what stands before it, or to the first word where nothing does."""
+        words: list[Normalised] = []
         letters: list[str] = []
         spans: list[tuple[int, int]] = []
+        leading: int | None = None
         for character in text:
             end = at + len(utf8(character))
             kind, becomes = cleaned(character, self.lowercase, self.strip_accents)
             if kind in ("alone", "space") and letters:
-                yield Normalised("".join(letters), spans)
+                words.append(Normalised("".join(letters), spans))
                 letters, spans = [], []
             if kind == "alone":
-                yield Normalised(becomes, [(at, end)] * len(becomes))
-            elif kind == "mark" and spans:  # It belongs to the letter that it was taken off.
-                spans[-1] = spans[-1][0], end
-            else:
+                words.append(Normalised(becomes, [(at, end)] * len(becomes)))
+            elif kind != "mark":
                 letters += becomes
                 spans += [(at, end)] * len(becomes)
+            elif before := spans or (words[-1].spans if words else None):
+                before[-1] = before[-1][0], end
+            elif leading is None:
+                leading = at
             at = end
         if letters:
-            yield Normalised("".join(letters), spans)
+            words.append(Normalised("".join(letters), spans))
+        if words and leading is not None:
+            words[0].spans[0] = leading, words[0].spans[0][1]
+        return words

@@ -80,8 +80,10 @@ def test_openais_formula(model: str, count: int, with_tools: int | None) -> None
 
 
 def test_what_openais_formula_does_not_count_is_refused() -> None:
-    with pytest.raises(UsageError, match="tool_calls of message 0"):
+    with pytest.raises(UsageError, match="tool_calls of message 0") as calls:
         counted("gpt-4o", ChatInput([CALL]))
+    assert "o200k_harmony" in str(calls.value.hint)
+    assert counted("o200k_harmony", ChatInput([*user("hi"), CALL])).count > 0
     with pytest.raises(UsageError, match="no template"):
         counted("gpt-4o", ChatInput(user("hi"), None, {"a": 1}))
     for name in ("davinci", "text-embedding-3-small", "words"):

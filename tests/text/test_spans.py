@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PARTS = st.sampled_from(
-    "2_cats the_whale __ _ \n \t \u00a0 \u200b \x00 ▁ A 1851 <s> x 🙂 語 日本 é e\u0301 e\u0323\u0302 각"
+    "2_cats the_whale __ _ \n \t \u00a0 \u200b \x00 ▁ A 1851 <s> x 🙂 語 日本 é e\u0301 e\u0323\u0302 \u0301 각"
     " \u1100\u1161\u11a8 ﬁ İ ǅ ﷼ ½ ＡＢ \u0958".split(" ")
 ).map(lambda part: part.replace("_", " "))
 TEXTS = st.lists(PARTS, max_size=10).map("".join) | st.text(max_size=20)
@@ -117,10 +117,16 @@ def test_so_have_berts_in_both_forms(text: str) -> None:
 @settings(max_examples=40)
 @given(text=TEXTS)
 def test_where_the_places_of_the_library_tile_they_are_the_spans(kind: str, text: str) -> None:
-    offsets = MADE[kind]().encode(text, add_special_tokens=False).offsets
+    library = MADE[kind]()
+    if any(token.content in text for token in library.get_added_tokens_decoder().values()):
+        return  # Which the library takes for the special token.
+    offsets = library.encode(text, add_special_tokens=False).offsets
     if all(first[1] <= second[0] for first, second in pairwise(offsets)):
         byte_at = [len(text[:place].encode()) for place in range(len(text) + 1)]
-        for (start, end), (first, last) in zip(spans(opened(kind).encode(text)), offsets, strict=True):
+        found = spans(opened(kind).encode(text))
+        if kind == "BERT" and found:  # A mark in front of all is of the first token, and has no place in the library's.
+            found[0] = max(found[0][0], byte_at[offsets[0][0]]), found[0][1]
+        for (start, end), (first, last) in zip(found, offsets, strict=True):
             assert (start, end) == (byte_at[first], end)
             assert end >= byte_at[last]
 
@@ -141,7 +147,19 @@ def test_what_is_added_and_what_is_composed(kind: str, text: str, expected: list
     assert spans(tokens) == expected, [token.data for token in tokens]
 
 
-def test_a_mark_with_no_letter_before_it_is_of_the_first_token() -> None:
-    tokenizer = tokenizer_from_files({"tokenizer.json": corpus.wordpiece(True).to_str().encode()})
-    assert spans(tokenizer.encode(" \u0301a b")) == [(1, 4), (5, 6)]
-    assert spans(tokenizer.encode("\u0301")) == []
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (" \u0301a b", [(1, 4), (5, 6)]),
+        ("\x01 \u0301 \u0302a", [(2, 8)]),
+        ("a \u0301b", [(0, 4), (4, 5)]),
+        ("a \u0301 b", [(0, 4), (5, 6)]),
+        (".\u0301a", [(0, 3), (3, 4)]),
+        ("\u0301", []),
+    ],
+)
+def test_a_mark_with_no_letter_is_of_what_stands_before_it_or_of_the_first_token(
+    text: str, expected: list[tuple[int, int]]
+) -> None:
+    for tokenizer in (opened("BERT"), wordpiece(True)):
+        assert spans(tokenizer.encode(text)) == expected
