@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tests.docs.conftest import Typed
 
 CHAPTERS = sorted((ROOT / "docs").glob("[0-9]*.md"))
+EXERCISES = sorted((ROOT / "docs" / "exercises").glob("[0-9]*.md"))
 NOT_HERE = re.compile(r"--install-completion|\b(COMMAND|MODEL|TEXT|FILE)\b")
 """What would change the reader's shell, and what holds a word to be replaced."""
 
@@ -41,7 +42,7 @@ def new_commands() -> Iterator[tuple[str, list[str]]]:
         for page in pages()
         for command in commands_of(page.read_text("utf-8"))
     }
-    for page in (ROOT / "README.md", ROOT / "docs" / "README.md", *CHAPTERS):
+    for page in (ROOT / "README.md", ROOT / "docs" / "README.md", *CHAPTERS, ROOT / "docs" / "teaching.md", *EXERCISES):
         here = {spaced_once(code): code for code in to_type(page.read_text("utf-8"))}
         new = [code for plain, code in here.items() if plain not in known]
         yield page.relative_to(ROOT).with_suffix("").as_posix(), new
@@ -76,3 +77,15 @@ def test_a_page_ends_with_three_things_to_try_and_the_next_page(page: Path) -> N
     place = CHAPTERS.index(page)
     following = CHAPTERS[place + 1].name if place + 1 < len(CHAPTERS) else "README.md"
     assert re.findall(r"\]\(([^)]*)\)", last.strip().splitlines()[-1])[-1] == following
+
+
+def test_each_page_has_exercises_with_answers() -> None:
+    assert [page.name for page in EXERCISES] == [page.name for page in CHAPTERS]
+    for page in EXERCISES:
+        text = page.read_text("utf-8")
+        for task in re.split(r"^## \d\.$", text, flags=re.MULTILINE)[1:]:
+            question, _, rest = task.partition("```console\n")
+            output, _, answer = rest.partition("\n```\n")
+            assert question.strip(), page
+            assert output.strip() and answer.strip(), page
+        assert len(re.findall(r"^## \d\.$", text, re.MULTILINE)) == 3
