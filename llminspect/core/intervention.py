@@ -36,7 +36,8 @@ _TAPS = {
 class Place:
     """Where something is changed.
 
-    A head, a layer's attention or feed-forward step, a neuron of that, or the stream as it leaves a layer.
+    A head, a layer's attention or feed-forward step, a neuron of that, or the stream as it leaves a layer. Raises
+    UsageError for a part that layers do not have.
 
     >>> from llminspect import Place
     >>> str(Place(3, "head", 2)), Place(3, "head", 2).tap, Place(3, "stream").tap
@@ -75,8 +76,16 @@ class Place:
 _ALL = slice(None)
 
 
+def _checked(place: Place) -> Place:
+    if not isinstance(place, Place):
+        raise UsageError(f"not a place: {place!r:.60}", 'as in Place(3, "head", 2)')
+    return place
+
+
 def replaced(place: Place, value: Array | float, positions: Sequence[int] | None = None) -> Edit:
     """Put `value` there: a number, a vector for every position, or [..., positions, width]. A tap for `Model.run`.
+
+    Raises UsageError for what is no place; `Model.run` UserError for a place that the model does not have.
 
     >>> import llminspect
     >>> model = llminspect.open_model("toy")
@@ -84,31 +93,37 @@ def replaced(place: Place, value: Array | float, positions: Sequence[int] | None
     array([[2. , 2.7],
            [0. , 0. ]], dtype=float32)
     """
-    return Edit(place.tap, _Put(place, None if positions is None else tuple(positions)), value)
+    return Edit(_checked(place).tap, _Put(place, None if positions is None else tuple(positions)), value)
 
 
 def scaled(place: Place, factor: float) -> Edit:
     """Multiply the part by `factor`: 0 silences it, 2 makes it twice as loud, −1 turns it round. A tap.
+
+    Raises UsageError for what is no place, and for a factor that is no finite number; `Model.run` UserError for a place
+    that the model does not have.
 
     >>> import llminspect
     >>> model = llminspect.open_model("toy")
     >>> model.run([1], llminspect.scaled(llminspect.Place(0, "stream"), 2)).stream_TD
     array([[4. , 5.4]], dtype=float32)
     """
-    return Edit(place.tap, _Multiply(place), factor)
+    if isinstance(factor, bool) or not isinstance(factor, int | float | np.number) or not np.isfinite(factor):
+        raise UsageError(f"the factor {factor!r:.60} is not a finite number")
+    return Edit(_checked(place).tap, _Multiply(place), factor)
 
 
 def added(place: Place, vector: Array | float) -> Edit:
     """Add a direction [D], or a number to a neuron's activation, at every position. A tap.
 
-    Turner et al. 2023, "Activation Addition".
+    Turner et al. 2023, "Activation Addition". Raises UsageError for what is no place; `Model.run` UserError for a place
+    that the model does not have.
 
     >>> import llminspect, numpy as np
     >>> model = llminspect.open_model("toy")
     >>> model.run([1], llminspect.added(llminspect.Place(0, "stream"), np.array([1, 0]))).stream_TD
     array([[3. , 2.7]], dtype=float32)
     """
-    return Edit(place.tap, _add if place.neuron is None else _Add(place), vector)
+    return Edit(_checked(place).tap, _add if place.neuron is None else _Add(place), vector)
 
 
 @dataclass(frozen=True)

@@ -223,6 +223,8 @@ class Under:
 class Chain:
     """Several taps, one after the other: a later one sees what an earlier one made.
 
+    What one of them waits for and no pass reaches is an error, as with each alone (`Model.run` raises UserError).
+
     >>> import llminspect
     >>> model, before, after = llminspect.open_model("toy"), *(llminspect.Capture("layers.0.output") for _ in "ba")
     >>> zero = llminspect.Edit("layers.0.output", lambda array: array * 0)

@@ -7,9 +7,11 @@ It gives the Result that `--json` writes, with numpy arrays for the numbers.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from llminspect.analysis.result import Result, fields_of
+from llminspect.errors import UsageError
 
 WIDTH = 100
 """Columns of a picture in a notebook."""
@@ -18,7 +20,8 @@ WIDTH = 100
 def as_json(result: Result) -> str:
     """A Result as the JSON that its command writes, without what says where it came from.
 
-    What was not asked for is left out, arrays are lists, and numbers have all their digits.
+    What was not asked for is left out, arrays are lists, and numbers have all their digits. Raises UsageError for
+    what is no Result.
 
     >>> import json, llminspect
     >>> written = llminspect.as_json(llminspect.encode("A cat sat.", "toy-attention"))
@@ -27,6 +30,8 @@ def as_json(result: Result) -> str:
     """
     from llminspect.cli.json_text import json_bytes
 
+    if not dataclasses.is_dataclass(result) or isinstance(result, type):
+        raise UsageError(f"not a Result: {type(result).__name__}", "of a list of them, give each")
     return json_bytes(fields_of(result)).decode()
 
 

@@ -47,7 +47,8 @@ def lens(result: ForwardResult) -> list[LensLayer] | None:
     """What the model would say after each layer: the final norm and the vocabulary, applied to the stream there.
 
     One entry a layer, with the most probable tokens; with `target` also where that token stands, with `all` every
-    position (`forward(…).grid`). nostalgebraist 2020, "interpreting GPT: the logit lens".
+    position (`forward(…).grid`). nostalgebraist 2020, "interpreting GPT: the logit lens". Raises UsageError for a model
+    that predicts no next token, and for a target that is not one token.
 
     >>> import llminspect
     >>> layers = llminspect.lens("The capital of France is", "smollm2", target=" Paris")
@@ -61,8 +62,9 @@ def lens(result: ForwardResult) -> list[LensLayer] | None:
 def attribution(result: ForwardResult) -> Attribution | None:
     """What each part of the model adds to the target's logit: each head, each feed-forward step, the embedding.
 
-    `layers` holds them, one entry a layer. The parts sum to the logit; with `versus` to the difference of two. Elhage
-    et al. 2021, "A Mathematical Framework for Transformer Circuits".
+    `layers` holds them, one entry a layer, each head's in its order. The parts sum to the logit; with `versus` to the
+    difference of two. Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits". Raises UsageError for a
+    model whose layers do not simply add to the stream, or that predicts no next token.
 
     >>> import llminspect
     >>> parts = llminspect.attribution("The capital of France is", "smollm2", versus=" London")
@@ -76,7 +78,9 @@ def attribution(result: ForwardResult) -> Attribution | None:
 def saliency(result: ForwardResult) -> Saliency | None:
     """Which words the target hangs on: how far its log-probability (in nats) falls without each of them.
 
-    Li, Monroe and Jurafsky 2016, "Understanding Neural Networks through Representation Erasure".
+    `drops` has a number a token. Li, Monroe and Jurafsky 2016, "Understanding Neural Networks through Representation
+    Erasure"; with `gradient` Simonyan et al. 2013, "Deep Inside Convolutional Networks". Raises UsageError for a model
+    that predicts no next token, and for a target that is not one token.
 
     >>> import llminspect
     >>> hangs = llminspect.saliency("The capital of France is", "smollm2", target=" Paris")
@@ -90,6 +94,10 @@ def saliency(result: ForwardResult) -> Saliency | None:
 def surprise(result: ForwardResult) -> Surprise | None:
     """How surprising each token of a text is, in bits, and the perplexity of the whole.
 
+    `probs` and `bits` have an entry a token, None for the first; the perplexity is 2 to the power of the mean (Jelinek
+    et al. 1977, "Perplexity – a measure of the difficulty of speech recognition tasks"). Raises UsageError for a model
+    that sees the tokens that come after.
+
     >>> import llminspect
     >>> both = llminspect.surprise(["A cat sat on a mat.", "A cat sat on a moon."], "smollm2")
     >>> [round(one.perplexity, 1) for one in both]
@@ -102,7 +110,8 @@ def surprise(result: ForwardResult) -> Surprise | None:
 def rollout(result: AttendResult) -> Array | None:
     """Attention followed through all layers: how much of each token's stream comes from each token, [T, S].
 
-    Each row sums to 1. Abnar and Zuidema 2020, "Quantifying Attention Flow in Transformers".
+    Each row sums to 1. Abnar and Zuidema 2020, "Quantifying Attention Flow in Transformers". Raises UsageError for a
+    model of which a layer has no attention.
 
     >>> import llminspect
     >>> llminspect.rollout("A cat sat.", "smollm2").sum(axis=1).round(3).tolist()
@@ -115,7 +124,9 @@ def rollout(result: AttendResult) -> Array | None:
 def contributions(result: AttendResult) -> Contributions | None:
     """What each head and each feed-forward step wrote into one token's stream: the last's, or that of `query`.
 
-    Raises UserError for a model whose layers do not simply add.
+    `heads` [L, H] and `feedforward` [L] are shares of that stream after the last layer: each part's length along it,
+    divided by its own. With `embedding` and `attention_bias` they sum to 1. Raises UserError for a model whose layers
+    do not simply add.
 
     >>> import llminspect
     >>> wrote = llminspect.contributions("A cat sat.", "smollm2", query="cat")

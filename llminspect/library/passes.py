@@ -111,8 +111,8 @@ def forward(
     with a head for multiple choice gives `labels` that say how well each fits.
     More is there when it is asked for: `lens`, `attribution`, `saliency`, `surprise` (see the functions of these
     names), `trace`, `layer`, `steps`. `ablate`, `scale`, `steer` and `patch` change the model while it runs: `change`
-    then says what came of it, `sweep` where a patch restores the other text's answer. Raises UsageError for what is
-    not there, UserError where the numbers of the model break down.
+    then says what came of it, `sweep` where a patch restores the other text's answer: `restored` [L, T], or [L, H].
+    Raises UsageError for what is not there, UserError where the numbers of the model break down.
 
     >>> import llminspect
     >>> model = llminspect.open_model("smollm2")

@@ -137,6 +137,9 @@ def decode(ids: Sequence[int], model: Opened = DEFAULT) -> str:
 def search(pattern: str, model: Opened = DEFAULT, *, options: SearchOptions) -> SearchResult:
     """The tokens of a vocabulary whose text matches a pattern (`*ing`, `[A-Z]??`); `encode --search`.
 
+    Gives `count`, how many do, and `found`, each with its id and its bytes in hex. Raises ModelError for a
+    tokenizer that cannot be found, UsageError for options that make no sense.
+
     >>> import llminspect
     >>> found = llminspect.search("*ization", longest=True, limit=2)
     >>> found.count, [match.text for match in found.found]
