@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from llminspect.analysis.kinds import ModelKind, known_kinds
 from llminspect.analysis.result import Result
 from llminspect.core.dataclass import dataclass
@@ -10,6 +12,9 @@ from llminspect.files.pull import fetched
 from llminspect.model.registry import architectures
 from llminspect.model.toy import TOYS
 from llminspect.text.standalone import standalone_names
+
+if TYPE_CHECKING:
+    from llminspect.arguments.small import ModelsOptions
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,17 @@ class ToyModel:
 
 
 @dataclass(frozen=True)
+class StreamSize:
+    """How large a model's residual stream is."""
+
+    name: str
+    width: int
+    """D, the numbers in the vector of one token."""
+    layers: int
+    parameters: int
+
+
+@dataclass(frozen=True)
 class ModelsResult(Result):
     """The catalogue, the toys, the tokenizers that need no model, and famous sizes."""
 
@@ -61,9 +77,11 @@ class ModelsResult(Result):
     """The kinds of models that files and names on the hub may hold."""
     kinds: list[ModelKind] | None = None
     """With --kinds: the same with what their files call them."""
+    sizes: list[StreamSize] | None = None
+    """With --picture sizes: the models of the catalogue and the famous ones, the smallest first."""
 
 
-def known_models(kinds: bool = False) -> ModelsResult:
+def known_models(options: ModelsOptions) -> ModelsResult:
     """What is known; nothing is fetched."""
     families = [architecture.name for architecture in architectures()]
     return ModelsResult(
@@ -72,8 +90,15 @@ def known_models(kinds: bool = False) -> ModelsResult:
         tokenizers=list(standalone_names()),
         famous=list(FAMOUS),
         families=list(dict.fromkeys(families)),
-        kinds=known_kinds() if kinds else None,
+        kinds=known_kinds() if options.kinds else None,
+        sizes=_sizes() if options.picture == "sizes" else None,
     )
+
+
+def _sizes() -> list[StreamSize]:
+    known: list[CatalogueModel | FamousModel] = [*map(_known, CATALOGUE), *FAMOUS]
+    ordered = sorted(known, key=lambda model: (model.width * model.layers, model.parameters))
+    return [StreamSize(model.name, model.width, model.layers, model.parameters) for model in ordered]
 
 
 def _known(name: str) -> CatalogueModel:

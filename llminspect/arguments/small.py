@@ -30,6 +30,9 @@ class ModelsOptions:
     example: ClassVar[str] = "models --kinds"
 
     kinds: bool = option(False, help="Which kinds of model open, and what their files call them.")
+    picture: Literal["sizes"] | None = option(
+        help="sizes: the residual streams of known models, numbers a token across and layers down, to one scale."
+    )
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ LOOKS = "trace layer steps lens attribution saliency"
 WRAPPING = "no_special parse chat system tools template_options"
 
 OUTPUT = [
-    Rule("width theme needs picture", "{option} is of a saved picture", "add --save picture.svg"),
+    Rule("width theme needs drawn", "{option} is of a saved picture", "add --save picture.svg"),
     Rule("digits needs numbers", "{option} rounds JSON", "add --json, or --save FILE.json"),
 ]
 SOURCE = [
@@ -225,6 +225,7 @@ RULES: dict[str, list[Rule]] = {
     "neuron": [Rule("most length examples lowest needs corpus")],
     "walk": [Rule("paused excludes json lines", "{option} waits for a person, {other} is for programs")],
     "info": [Rule("name excludes model", "the model was named twice", "give one of MODEL and --model")],
+    "models": [Rule("kinds excludes picture")],
     "verify": [Rule("name excludes model", "the model was named twice", "give MODEL or --model")],
     "cache": [
         Rule(
@@ -259,7 +260,7 @@ def check_together(command: str, *groups: Any) -> None:
 def _given(groups: tuple[Any, ...]) -> tuple[dict[str, str], set[str]]:
     """The names of all options, and the fields that differ from their defaults: those that were given.
 
-    What the environment sets was not. Some names stand for what follows from a value (`greedy`, `picture`).
+    What the environment sets was not. Some names stand for what follows from a value (`greedy`, `drawn`).
     """
     names, given, values = {}, set(), {}
     for group in groups:
@@ -286,7 +287,7 @@ def _given(groups: tuple[Any, ...]) -> tuple[dict[str, str], set[str]]:
     }
     if "save" in values:
         suffix = "" if values["save"] is None else values["save"].suffix
-        facts["picture"] = ("--save", suffix not in ("", ".json", ".npz"))
+        facts["drawn"] = ("--save", suffix not in ("", ".json", ".npz"))
         facts["arrays"] = ("--save FILE.npz", suffix == ".npz")
         facts["numbers"] = ("--json", bool(values["json"] or values.get("lines") or suffix == ".json"))
     if values.get("paused") is False:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from llminspect.analysis.kinds import ModelKind
-    from llminspect.analysis.known_models import CatalogueModel, ModelsResult
+    from llminspect.analysis.known_models import CatalogueModel, ModelsResult, StreamSize
     from llminspect.files.catalogue import FamousModel
 
 RESULTS = "analysis.known_models.ModelsResult"
@@ -30,6 +30,8 @@ def render(result: ModelsResult) -> RenderableType:
 
     if result.kinds is not None:
         return _kinds(result.kinds)
+    if result.sizes is not None:
+        return _sizes(result.sizes)
 
     def sizes(model: CatalogueModel | FamousModel) -> tuple[str, ...]:
         numbers = f"{model.width:,}", str(model.layers), str(model.heads)
@@ -94,6 +96,26 @@ def _kinds(kinds: list[ModelKind]) -> RenderableType:
     )
 
 
+def _sizes(sizes: list[StreamSize]) -> RenderableType:
+    from llminspect.core.numbers import rough_count
+    from llminspect.render.rectangles import Rectangle, rectangles
+    from llminspect.render.section import section
+
+    drawn = [
+        Rectangle(
+            f"{size.name}   {size.width:,} numbers × {size.layers} layers   {rough_count(size.parameters)} parameters",
+            size.width,
+            size.layers,
+        )
+        for size in sizes
+    ]
+    note = (
+        "Across: the width D, how many numbers stand for one token. Down: the layers, each of which reads these "
+        "numbers and adds to them. All to one scale."
+    )
+    return section("What one token is made of, in models large and small", rectangles(drawn), note=note)
+
+
 def _also(result: ModelsResult) -> RenderableType:
     from llminspect.render.table import key_values
 
@@ -119,8 +141,9 @@ def command(output: OutputOptions, options: ModelsOptions) -> None:
 
     \b
     llminspect models --kinds
+    llminspect models --picture sizes
     llminspect models --json | jq '.catalogue[] | select(.fetched) | .name'
     """
     from llminspect.analysis.known_models import known_models
 
-    emit("models", None, {}, known_models(options.kinds), output)
+    emit("models", None, {}, known_models(options), output)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from llminspect.arguments.option import Texts, checked, each
 from llminspect.arguments.shared import EngineOptions, ModelOptions, NamedOptions
-from llminspect.arguments.small import Action, CacheOptions, VerifyOptions
+from llminspect.arguments.small import Action, CacheOptions, ModelsOptions, VerifyOptions
 from llminspect.arguments.together import check_together
 from llminspect.errors import UsageError
 from llminspect.library.inputs import DEFAULT, noted, opened, takes_options
@@ -55,20 +55,25 @@ def open_model(name: str = DEFAULT, *, streamed: bool = False, where: ModelOptio
     )
 
 
-def models(kinds: bool = False) -> ModelsResult:
+def models(kinds: bool = False, picture: Literal["sizes"] | None = None) -> ModelsResult:
     """What `model` can be: the catalogue, the toys, tokenizers by themselves; and how large famous models are.
 
-    Nothing is fetched. `kinds`: also which kinds of model open, and what their files call them.
+    Nothing is fetched. `kinds`: also which kinds of model open, and what their files call them. `picture="sizes"`: the
+    residual streams of the known models, which the result draws to one scale. Raises UsageError for both.
 
     >>> import llminspect
     >>> [known.name for known in llminspect.models().catalogue], [toy.name for toy in llminspect.models().toys]
     (['smollm2', 'minilm'], ['toy', 'toy-relu', 'toy-attention'])
     >>> [kind.gguf for kind in llminspect.models(kinds=True).kinds if kind.family == "cohere"]
     [['command-r']]
+    >>> [size.width for size in llminspect.models(picture="sizes").sizes][-2:]
+    [12288, 16384]
     """
     from llminspect.analysis.known_models import known_models
 
-    return known_models(kinds)
+    options = checked(ModelsOptions(kinds, picture))
+    check_together("models", options)
+    return known_models(options)
 
 
 @takes_options

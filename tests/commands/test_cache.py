@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import llminspect
 from llminspect.analysis.cache import pull
 from llminspect.analysis.known_models import known_models
+from llminspect.arguments.small import ModelsOptions
 from llminspect.files.catalogue import CATALOGUE, FAMOUS
 
 if TYPE_CHECKING:
@@ -122,7 +124,7 @@ def test_models_lists_what_the_issue_asks(called: Program) -> None:
     widths = {model["name"]: model["width"] for model in document["famous"]}
     assert widths["GPT-2 (small)"] == 768
     assert widths["GPT-3"] == 12_288
-    assert [toy["name"] for toy in document["toys"]] == ["toy", "toy-attention"]
+    assert [toy["name"] for toy in document["toys"]] == ["toy", "toy-relu", "toy-attention"]
     assert {"words", "bytes", "o200k_base"} <= set(document["tokenizers"])
     assert "llama" in document["families"]
 
@@ -141,11 +143,11 @@ def test_the_catalogue_agrees_with_the_models_themselves() -> None:
     from llminspect.opening import describe_model
 
     description = describe_model("smollm2", offline=True)
-    known = next(model for model in known_models().catalogue if model.name == "smollm2")
+    known = next(model for model in known_models(ModelsOptions()).catalogue if model.name == "smollm2")
     sizes = description.config.sizes
     assert (known.width, known.layers, known.heads, known.context) == (sizes.D, sizes.L, sizes.H, sizes.context)
     assert known.family == description.architecture.name
-    assert len(known_models().famous) == len(FAMOUS)
+    assert len(known_models(ModelsOptions()).famous) == len(FAMOUS)
 
 
 def test_pulling_again_says_that_it_is_there(called: Program) -> None:
@@ -182,3 +184,21 @@ def test_what_cannot_be_pulled(called: Program, tmp_path: Path, name: str, code:
     ran = called("pull", name, "--offline", LLMINSPECT_HOME=str(tmp_path / "empty"))
     assert (ran.code, ran.out, len(ran.err.splitlines())) == (code, "", 1)
     assert words in ran.err
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_sizes_are_drawn_to_one_scale(called: Program, width: int) -> None:
+    ran = called("models", "--picture", "sizes", COLUMNS=str(width))
+    lines = ran.out.splitlines()
+    assert max(map(len, lines)) <= width
+    across = min(width, 100)
+    for size in called("models", "--picture", "sizes", "--json").json["sizes"]:
+        start = next(at for at, line in enumerate(lines) if line.startswith(f"{size['name']} "))
+        block = list(itertools.takewhile(lambda line: line and line[0] in "▁▂▃▄▅▆▇█▏▎▍▌▋▊▉", lines[start + 1 :]))
+        assert abs(len(block[-1]) - size["width"] / 16384 * across) <= 1, size
+        assert abs(len(block) - size["layers"] / 126 * 8) <= 1, size
+
+
+def test_one_list_or_one_picture(called: Program) -> None:
+    ran = called("models", "--kinds", "--picture", "sizes")
+    assert ran.code == 2 and "--kinds and --picture do not go together" in ran.err
