@@ -98,11 +98,11 @@ def _kinds(kinds: list[ModelKind]) -> RenderableType:
 
 def _sizes(sizes: list[StreamSize]) -> RenderableType:
     from llminspect.core.numbers import rough_count
-    from llminspect.render.rectangles import Rectangle, rectangles
+    from llminspect.render.rectangles import SizedBlock, rectangles
     from llminspect.render.section import section
 
     drawn = [
-        Rectangle(
+        SizedBlock(
             f"{size.name}   {size.width:,} numbers × {size.layers} layers   {rough_count(size.parameters)} parameters",
             size.width,
             size.layers,

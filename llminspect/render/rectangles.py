@@ -22,7 +22,7 @@ _UP = "▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True)
-class Rectangle:
+class SizedBlock:
     """`wide` units across and `high` units up."""
 
     label: str
@@ -30,7 +30,7 @@ class Rectangle:
     high: float
 
 
-def rectangles(drawn: Sequence[Rectangle], *, lines: int = 8) -> Drawn:
+def rectangles(drawn: Sequence[SizedBlock], *, lines: int = 8) -> Drawn:
     """Each with its label above; the widest is as wide as the page, the highest `lines` high; each cut to an eighth of
     a cell, and never to nothing."""
     widest = max((each.wide for each in drawn), default=1.0) or 1.0
