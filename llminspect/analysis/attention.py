@@ -244,7 +244,8 @@ class WatchedAttention:
     def _link(self, layer: int, weights_HTS: Array, window: int | None) -> None:
         """The links of this layer that are less usual than all found so far between the same tokens."""
         usual_HTS = usual(weights_HTS, range(weights_HTS.shape[1]), self._model.config.causal, window)
-        excess_HTS = np.nan_to_num(weights_HTS - usual_HTS, nan=-1)
+        excess_HTS = weights_HTS - usual_HTS
+        excess_HTS[np.isnan(excess_HTS)] = -1
         head_TS = excess_HTS.argmax(axis=0)
         for query, key in np.argwhere(excess_HTS.max(axis=0) >= LINK_FROM).tolist():
             # Token 0 is where heads rest, and every token looks at itself: neither is a link.

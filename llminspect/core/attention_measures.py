@@ -159,24 +159,47 @@ def usual(weights_HTS: Array, queries: Sequence[int], causal: bool, window: int 
     the token before does so from everywhere. 0 where there are no others, NaN for a key that the query does not see.
     """
     tokens = weights_HTS.shape[-1]
-    query_Q1, key_S, reach = np.asarray(queries)[:, None], np.arange(tokens), window or tokens
-    apart_QS = query_Q1 - key_S
-    sees_QS = (apart_QS >= 0) & (apart_QS < reach) if causal else np.ones(apart_QS.shape, bool)
+    apart_QS, by_key_QS, by_distance_QS = _among_others(tuple(queries), tokens, causal, window)
     row_HQS = weights_HTS[:, queries].astype(np.float64)
+    on_key_HS = weights_HTS.sum(axis=-2, dtype=np.float64) - np.diagonal(weights_HTS, 0, -2, -1)
+    on_key_HQS = on_key_HS[:, None] - np.where(apart_QS == 0, 0, row_HQS)
+    row_HQS[..., 0] = 0  # Token 0 aside, in the sums as well.
+    as_far_HQS = _diagonal_sums(weights_HTS)[:, apart_QS + tokens - 1] - row_HQS
+    usual_HQS: Array = np.maximum(np.maximum(on_key_HQS * by_key_QS, as_far_HQS * by_distance_QS), 0)
+    return usual_HQS
+
+
+@lru_cache(maxsize=4)
+def _among_others(queries: tuple[int, ...], tokens: int, causal: bool, window: int | None) -> tuple[Array, ...]:
+    """How far each key is from each query [Q, S], and what a sum over the other tokens is multiplied with for `usual`.
+
+    First for those that may see the key, then for those that see a key as far away: 1 divided by how many there are, 0
+    where there are none. NaN for a key that the query does not see.
+    """
+    key_S, reach = np.arange(tokens), window or tokens
+    apart_QS = np.array(queries)[:, None] - key_S
+    sees_QS = (apart_QS >= 0) & (apart_QS < reach) if causal else np.ones(apart_QS.shape, bool)
     # What may see each key, less the query and the key itself.
     seeing_S = (np.minimum(tokens, key_S + reach) - key_S if causal else np.full(tokens, tokens)) - 1
     seeing_QS = seeing_S - (sees_QS & (apart_QS != 0))
-    on_key_HS = weights_HTS.sum(axis=-2, dtype=np.float64) - np.diagonal(weights_HTS, 0, -2, -1)
-    on_key_HQS = (on_key_HS[:, None] - np.where(apart_QS == 0, 0, row_HQS)) / np.maximum(seeing_QS, 1)
-    offsets = np.unique(apart_QS[sees_QS])
-    sums_HD = np.stack([np.trace(weights_HTS, -offset, -2, -1, dtype=np.float64) for offset in offsets], axis=-1)
-    as_far_HQS = sums_HD[:, np.searchsorted(offsets, np.where(sees_QS, apart_QS, offsets[0]))] - row_HQS
-    on_first_QS = (apart_QS > 0) & (key_S > 0)
-    as_far_HQS -= np.where(on_first_QS, weights_HTS[:, np.maximum(apart_QS, 0), 0], 0)
-    places_QS = tokens - np.abs(apart_QS) - 1 - on_first_QS
-    as_far_HQS = np.where((places_QS > 0) & (apart_QS != 0), as_far_HQS / np.maximum(places_QS, 1), 0)
-    usual_HQS: Array = np.maximum(np.where(seeing_QS > 0, on_key_HQS, 0), np.maximum(as_far_HQS, 0))
-    return np.where(sees_QS, usual_HQS, np.nan)
+    places_QS = np.where(apart_QS == 0, 0, tokens - np.abs(apart_QS) - 1 - ((apart_QS > 0) & (key_S > 0)))
+    shares = [np.where(count_QS > 0, 1 / np.maximum(count_QS, 1), 0) for count_QS in (seeing_QS, places_QS)]
+    return apart_QS, *(np.where(sees_QS, share_QS, np.nan) for share_QS in shares)
+
+
+def _diagonal_sums(weights_HTS: Array) -> Array:
+    """The sum of the weights on the keys from token 1 on that are equally far away, [H, T + S − 1]: at query − key +
+    S − 1."""
+    heads, queries, keys = weights_HTS.shape
+    sums_HD = np.zeros((heads, queries + keys - 1))
+    for start in range(0, queries, _ROWS_AT_ONCE):
+        rows = min(_ROWS_AT_ONCE, queries - start)
+        # Rows that are longer by `rows` and then read as if by one less: each begins one column later than that above.
+        skewed_HTD = np.zeros((heads, rows, keys + rows), weights_HTS.dtype)
+        skewed_HTD[..., : keys - 1] = weights_HTS[:, start : start + rows, :0:-1]
+        skewed_HTD = skewed_HTD.reshape(heads, -1)[:, :-rows].reshape(heads, rows, -1)
+        sums_HD[:, start : start + keys + rows - 1] += skewed_HTD.sum(axis=1, dtype=np.float64)
+    return sums_HD
 
 
 def _mean_on(weights_HTS: Array, pairs: Pairs) -> Array:
