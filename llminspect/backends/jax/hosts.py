@@ -7,6 +7,7 @@ work is done in a child, and this process watches it: however the child goes, it
 from __future__ import annotations
 
 import ctypes
+import errno
 import math
 import os
 import select
@@ -14,8 +15,10 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
+from llminspect.backends.jax.settings import check_one_address, read_address
 from llminspect.errors import UsageError, UserError
 
 if TYPE_CHECKING:
@@ -31,6 +34,8 @@ GOODBYE = 2 * HEARTBEAT
 """Seconds that a child has to take leave of the others, once it has written everything."""
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux.
 AUTO = "auto"
+BIND = "JAX_COORDINATOR_BIND_ADDRESS"
+"""JAX's own variable: where process 0 listens, for who means another address than the others call, or every one."""
 _VERDICT: int | None = None
 """In a child: where it says the exit code that it comes to."""
 
@@ -116,6 +121,10 @@ def _initialize(settings: EngineSettings) -> int:
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     automatic = settings.coordinator == AUTO
     number, count = settings.process or (None, None)
+    bind = None
+    if not automatic:
+        place, bind = _places(settings)
+        _exchange_there(place)
     try:
         jax.distributed.initialize(
             coordinator_address=None if automatic else settings.coordinator,
@@ -124,6 +133,7 @@ def _initialize(settings: EngineSettings) -> int:
             initialization_timeout=ARRIVAL,
             heartbeat_timeout_seconds=HEARTBEAT,
             shutdown_timeout_seconds=HEARTBEAT,
+            coordinator_bind_address=bind,
         )
     except ValueError as error:
         if automatic:
@@ -134,6 +144,53 @@ def _initialize(settings: EngineSettings) -> int:
     except RuntimeError:
         lost()
     return int(jax.process_index())
+
+
+def _places(settings: EngineSettings) -> tuple[str, str | None]:
+    """This machine's address on the way to process 0, and, for process 0, where it listens for the others: JAX itself
+    would listen on every address of the machine, and asks nobody who they are. Raises UserError."""
+    import socket
+
+    assert settings.coordinator is not None
+    host, port = read_address(settings.coordinator)
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError) as error:
+        raise UserError(
+            f"--coordinator: {host!r} is no address and no known name", "give process 0's address"
+        ) from error
+    check_one_address(host, str(address[0]))
+    if settings.process is None or settings.process[0] != 0:
+        with socket.socket(family, socket.SOCK_DGRAM) as way, suppress(OSError):
+            way.connect(address)  # Sends nothing: the system only chooses the way.
+            return str(way.getsockname()[0]), None
+        lost()
+    if chosen := os.environ.get(BIND):
+        return str(address[0]), chosen
+    with socket.socket(family) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(address)
+        except OSError as error:
+            what = "is in use" if error.errno == errno.EADDRINUSE else "is not this machine's"
+            hint = "process 0 listens there; take another port" if "use" in what else "start --process 0 where it is"
+            raise UserError(f"--coordinator {settings.coordinator}: that address {what}", hint) from error
+    name = f"[{address[0]}]" if ":" in str(address[0]) else address[0]
+    return str(address[0]), f"{name}:{port}"
+
+
+def _exchange_there(address: str) -> None:
+    """Between processors what is computed is exchanged at this address, and not at whatever the machine's name means.
+
+    JAX has no setting for that; its own call of the library below has. Raises UserError where it has no more.
+    """
+    from jax._src import xla_bridge
+
+    library = getattr(xla_bridge, "_jax", None)
+    made = getattr(library, "make_gloo_tcp_collectives", None)
+    if made is None:
+        raise UserError("this version of JAX lets nobody choose where it listens", "take jax 0.10, or one process")
+    library.make_gloo_tcp_collectives = partial(made, hostname=address)  # type: ignore[union-attr]
 
 
 def lost() -> NoReturn:

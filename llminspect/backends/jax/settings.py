@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Literal
 
 from llminspect.core.dataclass import dataclass
@@ -45,6 +46,34 @@ def read_process(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def read_address(text: str) -> tuple[str, int]:
+    """`10.0.0.1:8476`, `[::1]:8476` or `name:8476` as host and port. Raises UsageError, for what means every address of
+    a machine too: others cannot call that, and process 0 would listen to whoever can."""
+    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]*/]+)):(\d{1,5})", text)
+    if found is None or not 0 < int(found[3]) < 1 << 16:
+        raise UsageError(f"--coordinator cannot read {text!r}", "for example --coordinator 10.0.0.1:8476")
+    host, port = found[1] or found[2], int(found[3])
+    check_one_address(host, host)
+    return host, port
+
+
+def check_one_address(host: str, address: str) -> None:
+    """Refuse `address`, which `host` means, where it stands for all of a machine's. Raises UsageError."""
+    import ipaddress
+    import socket
+
+    with suppress(OSError):
+        address = socket.inet_ntoa(socket.inet_aton(address))  # Its other spellings, `0` and `0x0.0` among them.
+    with suppress(ValueError):
+        number = ipaddress.ip_address(address)
+        number = getattr(number, "ipv4_mapped", None) or number
+        if number.is_unspecified:
+            raise UsageError(
+                f"--coordinator {host!r} means every address of a machine",
+                "give the one that the other processes call, for example 10.0.0.1:8476",
+            )
+
+
 def settings_of(mesh: str | None, dtype: Number | None, coordinator: str | None, process: str | None) -> EngineSettings:
     """The settings of the command line's options. Raises UsageError."""
     if coordinator == "auto" and process is None:
@@ -52,8 +81,8 @@ def settings_of(mesh: str | None, dtype: Number | None, coordinator: str | None,
     if (coordinator is None) != (process is None):
         one, other = ("--coordinator", "--process") if process is None else ("--process", "--coordinator")
         raise UsageError(f"{one} says nothing without {other}", "give --coordinator HOST:PORT --process I/N to each")
-    if coordinator is not None and not re.fullmatch(r".+:\d{1,5}", coordinator):
-        raise UsageError(f"--coordinator cannot read {coordinator!r}", "for example --coordinator 10.0.0.1:8476")
+    if coordinator is not None and coordinator != "auto":
+        read_address(coordinator)
     return EngineSettings(
         None if mesh is None else read_mesh(mesh),
         dtype or "float32",
