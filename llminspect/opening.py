@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str, int, int | None], None]
 
-BUILT_IN = ("toy", "toy-relu", "toy-attention")
+BUILT_IN = ("toy", "toy-relu", "toy-attention", "toy-translate")
 """The names of `model.toy.TOYS`, which a tokenizer is found by without numpy."""
 
 
@@ -187,7 +187,8 @@ def _toy_tokenizer(name: str) -> Tokenizer:
     from llminspect.model.toy import TOYS
     from llminspect.text.standalone import WordList
 
-    return WordList(name, TOYS[name]().vocabulary)
+    toy = TOYS[name]()
+    return WordList(name, toy.vocabulary, toy.special, toy.ends)
 
 
 def _tokenizer(located: Located) -> Tokenizer | None:

@@ -136,7 +136,7 @@ def attend(
     layer, head = _existing(options.layer, "layer", sizes.L, layers), _existing(options.head, "head", sizes.H, heads)
     fitting = replace(options, layer=layer, head=head)
     of_encoder = _attend(encoder, fitting, prompt, keeping)
-    chosen = [(head.layer, head.head) for head in result.heads] if keeping.every or options.selects else []
+    chosen = [(head.layer, head.head) for head in result.heads] if keeping.every or result.selected else []
     if len(target.tokens) == 1 and not chosen:  # One row a head: few numbers, and all that there is to see.
         chosen = list(product(range(sizes.L), range(sizes.H)))
     return replace(

@@ -1,4 +1,4 @@
-"""Three models small enough to check by hand; their numbers are exact.
+"""Models small enough to check by hand; their numbers are exact.
 
 `toy` is the whole process with the smallest matrices that show it: a vocabulary of three words, two numbers a word,
 output = e W + b, logits = output · Eᵀ.
@@ -25,9 +25,11 @@ from llminspect.core.feedforward import plain
 from llminspect.core.mask import causal_mask, hide
 from llminspect.core.unembed import logits
 from llminspect.errors import ModelError
+from llminspect.model import toy_translation as translation
 from llminspect.model.config import Config, Sizes
 from llminspect.model.params import Params
 from llminspect.model.spec import Architecture, TensorSpec
+from llminspect.model.transformer import encode_source
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
@@ -51,9 +53,13 @@ class Toy:
     """A built-in model: everything that a file would hold."""
 
     architecture: Architecture
-    config: ToyConfig
+    config: Config
     params: Params
     vocabulary: tuple[str, ...]
+    special: tuple[str, ...] = ()
+    """Words that no text has; of an encoder–decoder the target starts with the first."""
+    ends: tuple[str, ...] = ()
+    """Words after which nothing is written."""
 
 
 def _not_in_files(_: Any) -> ToyConfig:
@@ -210,4 +216,17 @@ def _toy_attention() -> Toy:
     return Toy(architecture, ToyConfig(sizes, causal=False), Params(arrays), ("A", "cat", "sat", "."))
 
 
-TOYS = {"toy": _toy, "toy-relu": _toy_relu, "toy-attention": _toy_attention}
+def _toy_translate() -> Toy:
+    architecture = Architecture(
+        name="toy-translate",
+        model_types=("toy-translate",),
+        read_huggingface=_not_in_files,
+        tensors=translation.tensors,
+        encode_source=encode_source,
+        capabilities=frozenset({"generate", "source"}),
+    )
+    words, params = tuple(translation.WORDS), Params(translation.arrays())
+    return Toy(architecture, translation.CONFIG, params, words, (translation.START,), (translation.END,))
+
+
+TOYS = {"toy": _toy, "toy-relu": _toy_relu, "toy-attention": _toy_attention, "toy-translate": _toy_translate}

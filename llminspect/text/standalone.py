@@ -143,9 +143,12 @@ class WordList(Tokenizer):
     lossless = False
     loss = "the white space between words"
 
-    def __init__(self, name: str, words: Sequence[str]) -> None:
+    def __init__(self, name: str, words: Sequence[str], special: Sequence[str] = (), ends: Sequence[str] = ()) -> None:
+        """`special` are words that stand in no text, `ends` those after which nothing is written."""
         self.name = name
         self.words = tuple(words)
+        self.special_tokens = {word: self.words.index(word) for word in special}
+        self.eos_ids = frozenset(self.words.index(word) for word in ends)
         self.vocabulary_size = len(self.words)
 
     def encode_plain(self, text: str, at: int) -> list[Token]:
@@ -156,7 +159,8 @@ class WordList(Tokenizer):
                 offset += len(utf8(text[place]))
                 place += 1
                 continue
-            word = max((word for word in self.words if text.startswith(word, place)), key=len, default=None)
+            known = [word for word in self.words if word not in self.special_tokens]
+            word = max((word for word in known if text.startswith(word, place)), key=len, default=None)
             if word is None:
                 strange = text[place:].split()[0]
                 raise UsageError(f"the model {self.name} has no word {strange!r}", f"it knows {', '.join(self.words)}")

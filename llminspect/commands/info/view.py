@@ -179,7 +179,8 @@ def _tokenizer(facts: TokenizerDetails, everything: bool) -> Iterator[tuple[str,
     named = {token_id: spelling for spelling, token_id in facts.special_tokens.items()}
 
     def of(ids: Sequence[int]) -> str:
-        return ", ".join(f"{named.get(token_id, '?')} ({token_id})" for token_id in ids) or "nothing"
+        names = (f"{named[token_id]} ({token_id})" if token_id in named else f"id {token_id}" for token_id in ids)
+        return ", ".join(names) or "nothing"
 
     yield "kind", facts.kind
     taken = "none: a new piece of a text takes the next id"
