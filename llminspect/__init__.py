@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from llminspect.library import as_json
     from llminspect.library.answers import attribution, contributions, lens, rollout, saliency, surprise
     from llminspect.library.looking import OpenModel
-    from llminspect.library.models import cache, info, models, open_model, pull, schema, verify
+    from llminspect.library.models import cache, help, info, models, open_model, pull, schema, verify
     from llminspect.library.parts import head, neuron, probe
     from llminspect.library.passes import attend, diff, embed, forward, generate, walk
     from llminspect.library.tokens import count_files, decode, encode, search, tokenize
@@ -32,7 +32,7 @@ _PLACES = {
     "library.answers": "attribution contributions lens rollout saliency surprise",
     "library": "as_json",
     "library.looking": "OpenModel",
-    "library.models": "cache info models open_model pull schema verify",
+    "library.models": "cache help info models open_model pull schema verify",
     "library.parts": "head neuron probe",
     "library.passes": "attend diff embed forward generate walk",
     "library.tokens": "count_files decode encode search tokenize",
@@ -64,6 +64,7 @@ __all__ = [
     "forward",
     "generate",
     "head",
+    "help",
     "info",
     "lens",
     "models",

@@ -47,6 +47,7 @@ CALLS: dict[str, tuple[tuple[str, ...], ...]] = {
     "verify": (("toy",),),
     "cache": ((),),
     "schema": (("tokenize",),),
+    "help": ((), ("head",)),
 }
 
 

@@ -41,6 +41,8 @@ def completed(program: Program, line: str) -> list[str]:
         ("llminspect forward x --model no-such-model --layer ", []),
         ("llminspect info o200k", ["o200k_base", "o200k_harmony"]),
         ("llminspect schema ver", ["verify"]),
+        ("llminspect help log", ["logit"]),
+        ("llminspect help ver", ["verify"]),
         ("llminspect pull min", ["minilm"]),
     ],
 )

@@ -15,7 +15,8 @@ from types import CodeType, FunctionType
 from typing import Any
 
 ORDER = (
-    "tokenize encode embed attend forward generate head neuron probe walk diff models pull info verify cache schema"
+    "tokenize encode embed attend forward generate head neuron probe walk diff "
+    "models pull info verify cache schema help"
 ).split()
 """The flow of the text first; a command that is not named here comes after."""
 

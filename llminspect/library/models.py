@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.info import InfoResult
     from llminspect.analysis.known_models import ModelsResult
     from llminspect.analysis.verify import VerifyResult
+    from llminspect.commands.help import HelpResult
     from llminspect.library.inputs import Opened
     from llminspect.library.looking import OpenModel
 
@@ -179,3 +180,17 @@ def schema(command: str | None = None) -> Any:
     from llminspect.commands.schema import schema_keys
 
     return schema_keys() if command is None else of_command(command)
+
+
+def help(topic: str | None = None) -> HelpResult:
+    """What a word means (head, logit, sink …) or a command does, as `llminspect help`; without a word, all of both.
+
+    Raises UsageError for a word that is neither, which names the nearest.
+
+    >>> import llminspect
+    >>> llminspect.help("sink").topics[0].page
+    'docs/06-attention.md'
+    """
+    from llminspect.commands.help import help_about
+
+    return help_about(topic)

@@ -75,6 +75,7 @@ INVOCATIONS: dict[str, list[list[str]]] = {
     "verify": [["toy"], ["toy-attention", "--ids", "0,1"]],
     "cache": [[]],
     "schema": [[]],
+    "help": [[], ["logit"], ["head"], ["forward"]],
 }
 MISTAKES = [
     ["info", "no-such-model", "--json"],

@@ -46,6 +46,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "verify": lambda: llminspect.verify("toy"),
     "cache": llminspect.cache,
     "schema": llminspect.schema,
+    "help": llminspect.help,
 }
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from llminspect.analysis.terms import terms
 from llminspect.cli.schema import result_keys
 from llminspect.commands import names as command_names
 from llminspect.commands import result_types
@@ -17,6 +18,8 @@ from tools.book.blocks import COLUMNS, ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from llminspect.analysis.terms import Topic
 
 FOLDER = ROOT / "docs" / "reference"
 
@@ -64,15 +67,29 @@ Made from the code by `make docs WRITE=1`: the options of every command and the 
 
 {lines}
 
+The [words](terms.md) that these pages use, each in two lines.
+
 ```text
 {help_of()}
 ```
 """
 
 
+def words() -> str:
+    """The page of the words, as `llminspect help TOPIC` has them."""
+    return "\n".join(["# Words\n", "As `llminspect help TOPIC` explains them.\n", *map(_word, terms())])
+
+
+def _word(term: Topic) -> str:
+    also = f" ({', '.join(term.also)})" if term.also else ""
+    page = f"../{term.page.removeprefix('docs/')}" if term.page.startswith("docs/") else f"../../{term.page}"
+    return f"**{term.name}**{also}: {term.text} [{term.heading}]({page}), `{term.example}`\n"
+
+
 def pages() -> dict[Path, str]:
     """Every page of the reference, as it should be."""
-    return {FOLDER / "README.md": contents()} | {FOLDER / f"{name}.md": written(name) for name in command_names()}
+    made = {FOLDER / "README.md": contents(), FOLDER / "terms.md": words()}
+    return made | {FOLDER / f"{name}.md": written(name) for name in command_names()}
 
 
 def check(*, write: bool = False) -> list[str]:

@@ -1,0 +1,64 @@
+"""`llminspect help`: words, commands, and what is near to neither; the pages that the words point at."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+import pytest
+
+from llminspect import commands
+from llminspect.analysis.terms import Topic, plain, term_of, terms
+from tests.conftest import ROOT
+from tests.schemas import assert_fits
+
+if TYPE_CHECKING:
+    from tests.conftest import Program
+
+WANTED = """
+head logit entropy sink residual-stream token embedding attention-weight query key value softmax lens KL perplexity
+surprise temperature top-p rotary-position norm feed-forward neuron patching ablation steering cache chat-template
+""".split()
+
+
+def test_every_word_is_known_by_all_of_its_names() -> None:
+    assert all(term_of(name) for name in WANTED)
+    names = [plain(name) for term in terms() for name in (term.name, *term.also)]
+    assert sorted(set(names)) == sorted(names)
+    for term in terms():
+        assert all(term_of(name) is term for name in (term.name, term.name.upper(), *term.also))
+    assert term_of("Heads") is term_of("attention-head") is term_of("head")
+    assert [term.name.casefold() for term in terms()] == sorted(term.name.casefold() for term in terms())
+
+
+@pytest.mark.parametrize("term", terms(), ids=lambda term: term.name)
+def test_each_points_at_a_heading_and_shows_a_command(term: Topic, called: Program) -> None:
+    page = (ROOT / term.page).read_text("utf-8")
+    assert re.search(rf"^#+ {re.escape(term.heading)}$", page, re.MULTILINE)
+    program, command, *options = shlex.split(term.example)
+    assert (program, command in commands.names()) == ("llminspect", True)
+    listed = called(command, "--help").out
+    assert all(option in listed for option in options if option.startswith("--"))
+
+
+def test_a_word_a_command_both_or_all(called: Program) -> None:
+    assert "score of a token" in called("help", "logits").out
+    assert called("help", "residual", "stream").out.startswith("residual stream")
+    by_option = called("verify", "--help").out
+    assert called("help", "verify").out.split() == by_option.split()
+    both = called("help", "head").out
+    assert both.startswith("head")
+    assert "llminspect head [OPTIONS]" in both
+    everything = " ".join(called("help").out.split())
+    assert all(name in everything for name in (*commands.names(), "entropy", "KV cache"))
+    for words in ([], ["head"], ["verify"]):
+        assert_fits(called("help", *words, "--json").json, "help")
+
+
+def test_what_is_unknown_names_the_nearest(called: Program) -> None:
+    ran = called("help", "entrpy")
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert "did you mean entropy?" in ran.err
+    assert "did you mean verify" in called("help", "verfy").err
+    assert "llminspect help lists the topics" in called("help", "zzzz").err
