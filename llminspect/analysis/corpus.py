@@ -6,6 +6,7 @@ from typing import IO, TYPE_CHECKING
 
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError, UserError
+from llminspect.files.marks import UnmarkedStream
 from llminspect.files.source import open_bytes
 from llminspect.files.walk import found_files
 from llminspect.text.chunks import safe_pattern, text_blocks
@@ -126,15 +127,17 @@ class Corpus:
 
 
 class _Start:
-    """The first bytes of a stream: a file without any place to cut it is not read to its end."""
+    """The first bytes of a stream, without its mark: a file without any place to cut it is not read to its end."""
 
     def __init__(self, stream: IO[bytes], most: int) -> None:
-        self._stream, self._left = stream, most
+        self._stream, self._left = UnmarkedStream(stream), most
         self.cut = False
         """Whether there was more."""
 
     def read(self, size: int) -> bytes:
+        if self._left <= 0:
+            return b""
         data = self._stream.read(min(size, self._left))
         self._left -= len(data)
-        self.cut = self.cut or (self._left == 0 and bool(self._stream.read(1)))
+        self.cut = self._left <= 0 and bool(self._stream.read(1))
         return data

@@ -69,7 +69,7 @@ class BoundedProcess:
             return answer
         end(process)
         if late.is_set():
-            return {"error": f"it runs for more than {seconds:g} seconds"}
+            return {"error": f"it runs for more than {seconds:.2g} seconds"}
         return {"error": "it brings down the process that it runs in"}
 
     def started(self) -> subprocess.Popen[bytes]:

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 import llminspect
+from llminspect.analysis.corpus import Corpus
 from llminspect.analysis.head import HeadResult
 from llminspect.analysis.head import head as question
 from llminspect.arguments.parts import CorpusOptions, HeadOptions
 from llminspect.core import circuits
 from llminspect.core.tap import Capture, Chain, Edit
 from llminspect.errors import UserError
+from llminspect.files.marks import MARKS
 from llminspect.model.folded import logits_of, token_vectors
 from llminspect.model.head_maps import Scores, head_maps
 from llminspect.model.transformer import output_matrix
@@ -243,6 +245,21 @@ def test_habits_are_those_of_attend(tmp_path: Path) -> None:
         assert_close([entry.mean, entry.std], [np.mean(values), np.std(values, ddof=1)])
         assert abs(entry.high - entry.mean - 1.96 * entry.std / np.sqrt(2)) < 1e-9
         assert entry.count == 2
+
+
+@pytest.mark.parametrize("mark", MARKS)
+@pytest.mark.parametrize("most", [4, 6, 1000])
+def test_a_mark_in_front_of_a_corpus_is_dropped(tmp_path: Path, mark: bytes, most: int) -> None:
+    model = open_model("toy-attention")
+    text = "A cat sat . " * 200
+    (tmp_path / "plain.txt").write_text(text)
+    (tmp_path / "marked.txt").write_bytes(mark + text.encode(MARKS[mark]))
+    plain, marked = (
+        [piece.ids for piece in Corpus(model, tmp_path / f"{name}.txt", 4, most).pieces()]
+        for name in ("plain", "marked")
+    )
+    assert plain == marked
+    assert sum(map(len, plain)) == min(most, 800)
 
 
 def test_the_command_draws_and_writes_json(called: Program, tmp_path: Path) -> None:
