@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import drawn
+from tests import cache, drawn
 from tests.pages.browser import found as find_browser
 from tests.started import end_all
 
@@ -43,9 +43,19 @@ settings.load_profile("untimed")
 ROOT = Path(__file__).parent.parent
 
 
-def pytest_configure() -> None:
-    """The weights of the golden models: written once, before the workers start."""
+OWN_CACHE = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The weights of the golden models and the cache folder of this run: made once, before the workers start."""
     drawn.make_all()
+    if not hasattr(config, "workerinput"):
+        config.stash[OWN_CACHE] = cache.begin()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if OWN_CACHE in config.stash:
+        cache.end(config.stash[OWN_CACHE])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

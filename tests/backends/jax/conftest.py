@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def placed(tmp_path_factory: pytest.TempPathFactory) -> Placed:
+def placed() -> Placed:
     """The golden model, the same on numpy and on JAX: `placed("llama", data=2, model=4)`."""
-    home = tmp_path_factory.mktemp("home")
     plain: dict[str, Model] = {}
     made: dict[tuple[object, ...], Model] = {}
 
@@ -37,9 +36,7 @@ def placed(tmp_path_factory: pytest.TempPathFactory) -> Placed:
 
         golden = Golden(name)
         if name not in plain:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setenv("LLMINSPECT_HOME", str(home))
-                plain[name] = open_model(str(golden.folder), offline=True)
+            plain[name] = open_model(str(golden.folder), offline=True)
         key = (name, dtype, *sorted(axes.items()))
         if key not in made:
             made[key] = on_jax(plain[name], EngineSettings(axes or None, dtype))  # type: ignore[arg-type]
