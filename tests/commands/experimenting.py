@@ -13,6 +13,7 @@ from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.text.prompt import Prompt
 from llminspect.text.tokenizer import Token
+from tests.closeness import assert_close
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,6 +50,4 @@ def matches(result: ForwardResult, logits_V: NDArray[np.float64]) -> None:
     """The result's next tokens are those of a plain pass."""
     assert result.next is not None
     assert [found.id for found in result.next] == np.argsort(-logits_V)[: len(result.next)].tolist()
-    np.testing.assert_allclose(
-        [found.logit for found in result.next], sorted(logits_V)[::-1][: len(result.next)], atol=2e-3
-    )
+    assert_close([found.logit for found in result.next], sorted(logits_V)[::-1][: len(result.next)])

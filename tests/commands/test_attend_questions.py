@@ -13,6 +13,7 @@ from llminspect.analysis.query import scale_and_bias
 from llminspect.arguments.attend import AttendOptions
 from llminspect.commands.attend.view import render
 from llminspect.core.attention_measures import usual
+from tests.closeness import assert_close
 from tests.commands.attending import ALICE, CAT, prompt, result_of
 from tests.render.samples import shown
 
@@ -62,10 +63,10 @@ def test_the_sum_of_a_query_adds_up(smollm2: Model) -> None:
     assert query is not None
     assert (query.index, query.kv_head) == (3, 0)
     assert query.scale == pytest.approx(1 / 8)
-    np.testing.assert_allclose(query.keys @ query.query, query.scores, atol=1e-3)
+    assert_close(query.keys @ query.query, query.scores)
     seen = query.scaled[:4].astype(float)
     np.testing.assert_allclose(query.weights[:4], np.exp(seen) / np.exp(seen).sum(), atol=1e-5)
-    np.testing.assert_allclose(query.weights @ query.values, query.output, atol=1e-4)
+    assert_close(query.weights @ query.values, query.output)
     assert query.query_unrotated is not None
     assert np.linalg.norm(query.query_unrotated) == pytest.approx(float(np.linalg.norm(query.query)), rel=1e-5)
 
@@ -77,9 +78,9 @@ def test_a_query_of_a_long_text_is_worked_out_alone(smollm2: Model, monkeypatch:
     assert whole is not None
     assert alone is not None
     for name in ("scores", "scaled", "weights"):
-        np.testing.assert_allclose(getattr(alone, name), getattr(whole, name)[:4], atol=1e-3)
-    np.testing.assert_allclose(alone.keys, whole.keys[:4], atol=1e-3)
-    np.testing.assert_allclose(alone.output, whole.output, atol=1e-4)
+        assert_close(getattr(alone, name), getattr(whole, name)[:4])
+    assert_close(alone.keys, whole.keys[:4])
+    assert_close(alone.output, whole.output)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from llminspect.core.array import FEW_ROWS, linear
+from tests.closeness import assert_close
 
 
 @pytest.mark.parametrize("tokens", [0, 1, 2, 5, FEW_ROWS, FEW_ROWS + 1])
@@ -18,7 +19,7 @@ def test_a_few_tokens_and_many_give_the_same_product(tokens: int, outputs: int) 
     expected = np.einsum("ti,oi->to", x_TI.astype(np.float64), weight_OI.astype(np.float64)) + bias_O
     got = linear(x_TI, weight_OI, bias_O)
     assert got.dtype == np.float32
-    np.testing.assert_allclose(got, expected, atol=2e-5)
+    assert_close(got, expected, 1e-6)
 
 
 def test_a_batch_a_vector_and_a_matrix_that_lies_otherwise() -> None:

@@ -14,6 +14,7 @@ from llminspect.core.tap import Capture, Chain, Edit
 from llminspect.errors import ModelError, UsageError
 from llminspect.model.registry import architecture_of
 from llminspect.opening import open_model
+from tests.closeness import assert_close
 from tests.model.golden import Golden
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def test_a_value_can_be_changed_in_the_layer_that_borrows_it(opened: Opened) -> 
     plain, seen = Capture("layers.*.attention.mixed"), Capture("layers.*.attention.mixed")
     model.run(IDS, plain)
     model.run(IDS, Chain([Edit("layers.2.attention.value", turned_round, None), seen]))
-    assert np.allclose(seen["layers.2.attention.mixed"], plain["layers.2.attention.mixed"][..., ::-1], atol=1e-5)
+    assert_close(seen["layers.2.attention.mixed"], plain["layers.2.attention.mixed"][..., ::-1])
     assert np.array_equal(seen["layers.0.attention.mixed"], plain["layers.0.attention.mixed"])
 
 
@@ -57,8 +58,8 @@ def test_it_goes_on_from_a_cache(opened: Opened) -> None:
     whole, cache = Capture("layers.*.attention.*"), model.run(IDS[:7]).cache
     part, same = Capture("layers.*.attention.*"), Edit("layers.2.attention.key", lambda array, _: array + 0, None)
     stream_TD = model.run(IDS, whole).stream_TD
-    assert np.allclose(model.run(IDS[7:], Chain([same, part]), cache).stream_TD, stream_TD[7:], atol=1e-4)
-    assert np.allclose(part["layers.2.attention.key"], whole["layers.2.attention.key"][:, 7:], atol=1e-5)
+    assert_close(model.run(IDS[7:], Chain([same, part]), cache).stream_TD, stream_TD[7:])
+    assert_close(part["layers.2.attention.key"], whole["layers.2.attention.key"][:, 7:])
 
 
 def test_both_forms_of_its_configuration_say_the_same() -> None:

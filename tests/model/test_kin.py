@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 from llminspect.core.rotary import Linear
 from llminspect.model.registry import architecture_of
 from llminspect.opening import open_model
+from tests.closeness import assert_close
 from tests.model.golden import Golden, assert_as_expected, computed, with_arrays
 from tests.model.test_golden_gguf import opened as opened_gguf
 
@@ -52,7 +53,7 @@ def test_gguf_files_of_a_mixture_of_nomic_lack_its_bias(opened: Opened, tmp_path
     name = "layers.1.feedforward.bias"
     lacking = with_arrays(model, {name: np.zeros_like(model.params.arrays[name])})
     found, expected = computed(opened_gguf(golden, tmp_path), golden), computed(lacking, golden)
-    np.testing.assert_allclose(found["hidden"], expected["hidden"], rtol=1e-5, atol=1e-6)
+    assert_close(found["hidden"], expected["hidden"], 1e-5)
 
 
 @pytest.mark.parametrize("name", ["jina-bert", "jina-bert-code"])
