@@ -10,6 +10,7 @@ import functools
 import inspect
 import json
 import operator
+import os
 import re
 from collections.abc import Mapping
 from numbers import Integral
@@ -161,15 +162,19 @@ TERMINAL = frozenset(
 """Options that only a terminal has a use for: where its text comes from, and what is a function's own argument here."""
 
 
+MODELS = {"model", "name", "against_model"}
+"""What stands for a model among the arguments of a function."""
+
+
 class OfText(Protocol[R]):
     """A function of a text; a list of texts gives it a list of Results."""
 
     __name__: str
 
     @overload
-    def __call__(self, text: Text, model: Opened = ..., **options: Any) -> R: ...
+    def __call__(self, text: Text, model: Opened | os.PathLike[str] = ..., **options: Any) -> R: ...
     @overload
-    def __call__(self, text: Texts, model: Opened = ..., **options: Any) -> Results[R]: ...
+    def __call__(self, text: Texts, model: Opened | os.PathLike[str] = ..., **options: Any) -> Results[R]: ...
 
 
 def of_text(function: Callable[..., R]) -> OfText[R]:
@@ -182,7 +187,7 @@ def takes_options(function: Callable[..., R]) -> Callable[..., R]:
 
     It is called with the dataclasses filled and checked (`arguments.option`): UsageError for a value that is not of the
     option's type, choices or range, TypeError for a name that is none of its options. Its signature shows all of them,
-    and its docstring ends with what each means.
+    and its docstring ends with what each means. The path of a model stands for its name.
     """
     plain, groups = [], {}
     for name, parameter in inspect.signature(function).parameters.items():
@@ -197,12 +202,19 @@ def takes_options(function: Callable[..., R]) -> Callable[..., R]:
     keyword = functools.partial(inspect.Parameter, kind=inspect.Parameter.KEYWORD_ONLY)
     options = [keyword(of.name, **_seen(of, group)) for of, group in shown]
     known = {parameter.name for parameter in (*plain, *options)}
+    models = {
+        at
+        for at, parameter in enumerate(plain)
+        if parameter.name in MODELS and parameter.kind != parameter.KEYWORD_ONLY
+    }
 
     @functools.wraps(function)
     def called(*given: Any, **values: Any) -> R:
         unknown = [name for name in values if name not in known]
         if unknown:
             raise TypeError(f"{function.__name__}() has no option {unknown[0]!r}{_near(unknown[0], known)}")
+        given = tuple(_name_of_path(value) if at in models else value for at, value in enumerate(given))
+        values |= {name: _name_of_path(values[name]) for name in MODELS & values.keys()}
         filled = {}
         for name, group in groups.items():
             its_own = {field.name for field, of in shown if of is group} & values.keys()
@@ -215,6 +227,10 @@ def takes_options(function: Callable[..., R]) -> Callable[..., R]:
     called.__signature__ = inspect.Signature([*plain, *options], return_annotation=returned)  # type: ignore[attr-defined]
     called.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\n{_described(shown)}".rstrip() + "\n"
     return called
+
+
+def _name_of_path(model: Any) -> Any:
+    return os.fspath(model) if isinstance(model, os.PathLike) else model
 
 
 def _near(name: str, known: set[str]) -> str:

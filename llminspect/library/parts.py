@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from llminspect.arguments.parts import CorpusOptions, HeadOptions, NeuronOptions
 from llminspect.arguments.probe import ProbeOptions
 from llminspect.arguments.together import check_together
+from llminspect.core.intervention import Place
 from llminspect.errors import UsageError
 from llminspect.library.inputs import DEFAULT, noted, opened, takes_options
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @takes_options
-def head(place: str, model: Opened = DEFAULT, *, options: HeadOptions, corpus: CorpusOptions) -> HeadResult:
+def head(place: str | Place, model: Opened = DEFAULT, *, options: HeadOptions, corpus: CorpusOptions) -> HeadResult:
     """What one head writes and looks for, of its weights alone; with `corpus` its habits over a file or folder.
 
     Gives `ov` (for each source token what the head raises where it looks at it, the copying score, singular values and
@@ -37,13 +38,16 @@ def head(place: str, model: Opened = DEFAULT, *, options: HeadOptions, corpus: C
     """
     from llminspect.analysis.head import head as question
 
+    place = f"{place.layer}.{place.head}" if isinstance(place, Place) else _written(place)
     check_together("head", options, corpus)
     model = opened(model)
     return noted(question(model, replace(options, place=place), corpus), model.provenance)
 
 
 @takes_options
-def neuron(place: str, model: Opened = DEFAULT, *, options: NeuronOptions, corpus: CorpusOptions) -> NeuronResult:
+def neuron(
+    place: str | Place, model: Opened = DEFAULT, *, options: NeuronOptions, corpus: CorpusOptions
+) -> NeuronResult:
     """What one neuron reads and writes, of its weights alone; with `corpus` where it fires in a file or folder.
 
     Gives `reads` (for each of its rows the tokens with the largest and smallest products), `writes` and `lowers` (the
@@ -58,9 +62,16 @@ def neuron(place: str, model: Opened = DEFAULT, *, options: NeuronOptions, corpu
     """
     from llminspect.analysis.neuron import neuron as question
 
+    place = f"{place.layer}.{place.neuron}" if isinstance(place, Place) else _written(place)
     check_together("neuron", options, corpus)
     model = opened(model)
     return noted(question(model, replace(options, place=place), corpus), model.provenance)
+
+
+def _written(place: object) -> str:
+    if not isinstance(place, str):
+        raise UsageError(f"not a place: {place!r:.60}", 'as in "27.1", which is layer 27 and its part 1')
+    return place
 
 
 @takes_options

@@ -188,3 +188,26 @@ def test_the_sentence_of_walk_is_that_of_the_command() -> None:
     from llminspect.commands import walk
 
     assert passes.SENTENCE == walk.SENTENCE
+
+
+def test_the_path_of_a_model_stands_for_its_name() -> None:
+    path, ids = Path(__file__).parent.parent / "golden" / "llama", [5, 6, 7]
+    by_name, by_path = llminspect.forward(ids, str(path)), llminspect.forward(ids, path)
+    assert by_name.next is not None and same(by_name, by_path) and same(by_name, llminspect.forward(ids, model=path))
+    assert llminspect.diff(ids, path, against_model=path).kl_ab == 0
+    assert llminspect.open_model(path).name == str(path) and llminspect.info(path).family == "llama"
+    with pytest.raises(UsageError, match="not a text"):
+        llminspect.forward(cast("Any", path), path)
+
+
+def test_a_place_stands_for_its_text_where_one_part_is_looked_at() -> None:
+    head, neuron = llminspect.Place(1, "head", 2), llminspect.Place(1, "neuron", neuron=3)
+    assert (llminspect.head(head, "smollm2", top=1).layer, llminspect.head(head, "smollm2", top=1).head) == (1, 2)
+    assert llminspect.neuron(neuron, "smollm2", top=1).neuron == 3
+    for function, wrong in (
+        (llminspect.head, [neuron, (1, 2), None, 1.2, llminspect.Place(1, "stream")]),
+        (llminspect.neuron, [head, (1, 2), 5]),
+    ):
+        for place in cast("Any", wrong):
+            with pytest.raises(UsageError, match=r"place|names no"):
+                function(place, "smollm2")
