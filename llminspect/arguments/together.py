@@ -77,6 +77,11 @@ RULES: dict[str, list[Rule]] = {
         ),
         Rule("pair excludes compare count truncate steps"),
         Rule(
+            "watch excludes count truncate json save lines ids file chat system user pair max_tokens_allowed cost",
+            "--watch reads a text from the keyboard and does not go with {other}",
+            "leave out one of the two",
+        ),
+        Rule(
             "paths needs file",
             "several texts were given",
             "one in quotes; JSON to a file: --json > FILE; files: --count --file PATH PATH",

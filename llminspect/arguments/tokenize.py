@@ -106,6 +106,7 @@ class TokenizeOptions(CountOptions):
     count: bool = option(False, help="Only how many tokens. With --file PATH PATH …: of files and folders, as a table.")
     by_line: bool = option(False, help="With --count: the tokens of each line of the text, the most first.")
     steps: bool = option(False, help="How the tokens came to be: pieces, merges, matches.")
+    watch: bool = option(False, help="Draw the tokens anew at each key while the text is typed; Enter keeps them.")
     truncate: int | None = option(min=0, metavar="N", help="Write the text cut to at most N tokens.")
     side: Literal["start", "end"] = option("end", help="With --truncate: where to cut off.")
     inside_characters: bool = option(False, help="With --truncate: the cut may fall inside a character.")

@@ -54,6 +54,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         **PAIR,
         "compare": "--compare toy",
         "count": "--count",
+        "watch": "--watch",
         "steps": "--steps",
         "cost": "--cost 2.5",
         "prices": "--prices TEXTFILE",

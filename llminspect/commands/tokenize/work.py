@@ -35,6 +35,13 @@ def tokenize_all(
     """Every text in the model's tokenizer, or in each of `names`; gives what has more tokens than are allowed."""
     make = partial(open_compared, names, source, options) if names else partial(open_one, source, options)
     work = make(model, output)
+    if options.watch:
+        from llminspect.commands.tokenize.watching import watch
+
+        typed = watch(source.text or "", lambda text: work.run(work.prompt(text, None)), output)
+        if typed is None:
+            return OverBudget()
+        source = replace(source, text=typed)
     if source.lines and output.save is None:
         return run_lines(source, model, output, work, make, options.workers)
     over_budget = OverBudget()
