@@ -1,7 +1,7 @@
 """A cache folder for one run of the tests: what a broken run prepares goes with it, and the user's own does not change.
 
-Models that were fetched are in it by hard links, or where the disk does not have them as copies; prepared weights and
-hashes are made anew, once for all workers of the run.
+Models that were fetched are copied into it (a link more would change the times of the file, which another run may be
+reading); prepared weights and hashes are made anew, once for all workers of the run.
 """
 
 from __future__ import annotations
@@ -30,17 +30,9 @@ def begin() -> Path:
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     for name in FETCHED:
         if (fetched / name).is_dir():
-            left_out = shutil.ignore_patterns("*.partial")
-            shutil.copytree(fetched / name, folder / name, symlinks=True, ignore=left_out, copy_function=link)
+            shutil.copytree(fetched / name, folder / name, ignore=shutil.ignore_patterns("*.partial"))
     os.environ[VARIABLE] = str(folder)
     return folder
-
-
-def link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
 
 
 def end(folder: Path) -> None:
