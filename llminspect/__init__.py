@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from llminspect.library.answers import attribution, contributions, lens, rollout, saliency, surprise
     from llminspect.library.looking import OpenModel
     from llminspect.library.models import cache, help, info, models, open_model, pull, schema, verify
+    from llminspect.library.over import over
     from llminspect.library.parts import head, neuron, probe
     from llminspect.library.passes import attend, diff, embed, forward, generate, walk
     from llminspect.library.tokens import count_files, decode, encode, search, tokenize
@@ -33,6 +34,7 @@ _PLACES = {
     "library": "as_json",
     "library.looking": "OpenModel",
     "library.models": "cache help info models open_model pull schema verify",
+    "library.over": "over",
     "library.parts": "head neuron probe",
     "library.passes": "attend diff embed forward generate walk",
     "library.tokens": "count_files decode encode search tokenize",
@@ -70,6 +72,7 @@ __all__ = [
     "models",
     "neuron",
     "open_model",
+    "over",
     "probe",
     "pull",
     "replaced",

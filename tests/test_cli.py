@@ -170,6 +170,9 @@ def test_the_example_of_each_group_of_options_runs(
     (tmp_path / "reviews.jsonl").write_text(
         "".join(f'{{"text": "A {word}", "label": "{word > "c"}"}}\n' for word in "abcdef")
     )
+    (tmp_path / "texts.jsonl").write_text(
+        '{"text": "A cat sat", "target": " on"}\n{"text": "A dog ran", "target": "."}\n'
+    )
     ran = called(*example, HF_HUB_OFFLINE="1")
     assert ran.code == 0, ran.err
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class CacheEntry:
     """One thing in the cache that this program made."""
 
-    kind: Literal["model", "prepared", "header", "hash", "lock", "leftover"]
+    kind: Literal["model", "prepared", "header", "hash", "unfinished", "lock", "leftover"]
     name: str
     path: str
     bytes: int

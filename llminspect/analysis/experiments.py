@@ -172,29 +172,40 @@ class AnswerChange:
     """KL(before ‖ after) of the two next-token distributions, in bits."""
     largest_logit_change: float
     tokens: list[Shift]
+    target: Shift | None = None
+    """The token of --target …"""
+    versus: Shift | None = None
+    """… and that of --versus."""
 
 
 def compare_answers(
-    model: Model, before_V: Array, after_V: Array, count: int, experiments: list[Experiment]
+    model: Model,
+    before_V: Array,
+    after_V: Array,
+    count: int,
+    experiments: list[Experiment],
+    answers: Sequence[int | None] = (None, None),
 ) -> tuple[Baseline, AnswerChange]:
-    """Compare two rows of logits."""
+    """Compare two rows of logits; `answers` are target and versus, where there are such."""
     log_before, log_after = (log_softmax(logits.astype(np.float64)) for logits in (before_V, after_V))
-    shown = list(dict.fromkeys([*top_ids(before_V, count), *top_ids(after_V, count)]))
-    shifts = [
-        Shift(
+
+    def shift(token_id: int) -> Shift:
+        return Shift(
             token_id,
             token_text(model, token_id),
             float(np.exp(log_before[token_id])),
             float(np.exp(log_after[token_id])),
             float(after_V[token_id]) - float(before_V[token_id]),
         )
-        for token_id in shown
-    ]
+
+    target, versus = (None if token_id is None else shift(token_id) for token_id in answers)
     return Baseline(candidates(model, before_V, count)), AnswerChange(
         experiments,
         kl=divergence(log_before, log_after),
         largest_logit_change=float(np.max(np.abs(after_V.astype(np.float64) - before_V))),
-        tokens=shifts,
+        tokens=[shift(token_id) for token_id in dict.fromkeys([*top_ids(before_V, count), *top_ids(after_V, count)])],
+        target=target,
+        versus=versus,
     )
 
 

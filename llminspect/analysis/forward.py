@@ -213,7 +213,7 @@ def _answer_parts(
 
         plain_V = watch_pass(model, ids, position).logits_V
         assert plain_V is not None
-        parts["baseline"], parts["change"] = compare_answers(model, plain_V, logits_V, look.tokens, made)
+        parts["baseline"], parts["change"] = compare_answers(model, plain_V, logits_V, look.tokens, made, answers)
     return parts
 
 

@@ -32,6 +32,8 @@ USUAL = {
     "needs": ("{option} says nothing without {other}", "give {other} as well"),
     "excludes": ("{option} and {other} do not go together", "leave one of them out"),
 }
+OTHER_TEXTS = "text file ids lines user pair"
+"""What --over stands in the place of."""
 LOOKS = "trace layer steps lens attribution saliency"
 WRAPPING = "no_special parse chat system tools template_options"
 
@@ -58,7 +60,7 @@ PAIR = [
         "leave out {other}, or --pair",
     ),
 ]
-CHANGES = [Rule("ablate_with needs ablate"), Rule("into needs patch"), Rule("position needs into")]
+CHANGES = [Rule("ablate_with needs ablate"), Rule("into needs patch over"), Rule("position needs into")]
 TARGET = Rule("target excludes target_ids", "--target and --target-ids were given", "give one of them")
 LANGUAGE = Rule(
     "target_language excludes target_ids", "{option} puts a token in front of a target, and ids are the whole"
@@ -144,6 +146,13 @@ RULES: dict[str, list[Rule]] = {
             "--measure colours the overview of all heads",
             "leave it out: chosen heads show every measure",
         ),
+        Rule(f"over excludes {OTHER_TEXTS}", "--over takes the place of {other}", "give one of the two"),
+        Rule(
+            "over excludes query rollout contributions mean show control steps interactive arrays target target_ids "
+            "target_language part",
+            "--over sums up measures, or --find, and goes with no {other}",
+            "leave one of them out",
+        ),
         Rule("show excludes query find rollout contributions mean", hint="ask for one at a time"),
         Rule("show needs layer head", "--show needs a head", "choose with --layer and --head"),
         Rule("query excludes find", hint="ask for one at a time"),
@@ -154,11 +163,18 @@ RULES: dict[str, list[Rule]] = {
     "forward": [
         *CHANGES,
         Rule("all needs lens"),
-        Rule("versus needs attribution patch"),
+        Rule(f"over excludes {OTHER_TEXTS}", "--over takes the place of {other}", "give one of the two"),
+        Rule(
+            "over excludes trace layer steps all saliency perplexity score scores interactive arrays top target_ids "
+            "target_language",
+            "--over sums up numbers that all texts have, and goes with no {other}",
+            "leave one of them out",
+        ),
+        Rule("versus needs attribution patch over"),
         Rule("gradient needs saliency patch"),
         Rule("gradient excludes into unless saliency", "--gradient says nothing with --into"),
         Rule("window needs surprise perplexity"),
-        Rule("sweep needs patch"),
+        Rule("sweep needs patch over"),
         Rule("sweep excludes into", "--sweep and --into are two ways to patch", "give one of them"),
         TARGET,
         LANGUAGE,

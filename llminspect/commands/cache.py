@@ -30,7 +30,7 @@ def render(result: CacheResult) -> RenderableType:
     from llminspect.render.safe import visible
     from llminspect.render.table import Column, table
 
-    large = [entry for entry in result.entries if entry.kind not in ("header", "hash", "lock")]
+    large = [entry for entry in result.entries if entry.kind not in ("header", "hash", "unfinished", "lock")]
     small = len(result.entries) - len(large)
     parts: list[RenderableType] = []
     if result.removed is not None:

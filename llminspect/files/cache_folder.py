@@ -1,8 +1,8 @@
 """What is in the cache folder: told apart, compared with what it should be, and removed; nothing else is touched.
 
 Only what this program makes is an entry: the catalogue's models, prepared weights (by their first bytes), remembered
-headers and hashes, locks, and what killed runs left. Everything else in the folder is somebody else's and stays,
-whatever is cleared; symbolic links are never followed.
+headers and hashes, what stopped runs had found, locks, and what killed runs left. Everything else in the folder is
+somebody else's and stays, whatever is cleared; symbolic links are never followed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-CachedKind = Literal["model", "prepared", "header", "hash", "lock", "leftover"]
+CachedKind = Literal["model", "prepared", "header", "hash", "unfinished", "lock", "leftover"]
 
 LIMIT_VARIABLE = "LLMINSPECT_CACHE_LIMIT"
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{12}\.partial")
@@ -55,6 +55,7 @@ def entries() -> list[CachedFile]:
         *_found("prepared", _prepared),
         *_found("headers", lambda path: _simple("header", path) if _HEADER.fullmatch(path.name) else None),
         *_found("hashes", lambda path: _simple("hash", path) if _HASH.fullmatch(path.name) else None),
+        *_found("unfinished", lambda path: _simple("unfinished", path) if _HASH.fullmatch(path.name) else None),
         *_found("locks", lambda path: _simple("lock", path) if path.name.endswith(".lock") else None),
     ]
 
@@ -64,7 +65,7 @@ def foreign() -> list[Path]:
     known = {entry.path for entry in entries()}
     strange = []
     for path in _listing(home()):
-        if path.name not in ("models", "prepared", "headers", "hashes", "locks") or path.is_symlink():
+        if path.name not in ("models", "prepared", "headers", "hashes", "unfinished", "locks") or path.is_symlink():
             strange.append(path)
         else:
             strange += [inner for inner in _listing(path) if inner not in known]
@@ -121,7 +122,7 @@ def too_much(found: Iterable[CachedFile], limit: int, spare: Path | None = None)
 
     Headers and prepared weights go before models, for they are made again without a network. `spare` stays.
     """
-    order = {"leftover": 0, "header": 1, "prepared": 1, "model": 2}
+    order = {"leftover": 0, "unfinished": 1, "header": 1, "prepared": 1, "model": 2}
     candidates = [entry for entry in found if entry.kind in order]
     left = sum(entry.bytes for entry in candidates)
     chosen = []

@@ -108,6 +108,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "rollout": "--rollout",
         "contributions": "--contributions",
         "measure": "--measure sink",
+        "over": "--over RECORDSFILE",
         "interactive": "--interactive",
     },
     "forward": {
@@ -129,6 +130,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "perplexity": "--perplexity",
         "window": "--window 3",
         "sweep": "--sweep head",
+        "over": "--over RECORDSFILE",
         "interactive": "--interactive",
         **EXPERIMENTS,
         **PATCH,
@@ -184,7 +186,7 @@ LEFT_OUT = {
     "gradient": "another way to the numbers of --saliency and --patch",
 }
 BASE = {"generate": ["--max-tokens", "5"], "diff": ["--against", "b <s>"]}
-TAKE_THE_PLACE_OF_TEXT = {"ids", "file", "lines", "user", "analogy", "search"}
+TAKE_THE_PLACE_OF_TEXT = {"ids", "file", "lines", "user", "analogy", "search", "over"}
 IMPLIED = {
     ("json", "lines"): "--lines writes JSON",
     ("digits", "lines"): "ids and counts are whole numbers",
@@ -214,6 +216,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "small.gguf").write_bytes(model.build())
     (folder / "text").write_text("b a<s>\n")
     (folder / "ways").write_text("b\nH\n")
+    (folder / "records").write_text('{"text": "a b a H<s>"}\n{"text": "b b a H<s>"}\n')
     (folder / "tools").write_text('[{"name": "f"}]')
     return folder
 
@@ -260,6 +263,7 @@ class Runs:
     def _word(self, word: str) -> str:
         word = (
             word.replace("TEXTFILE", str(self.folder / "text"))
+            .replace("RECORDSFILE", str(self.folder / "records"))
             .replace("WAYSFILE", str(self.folder / "ways"))
             .replace("TOOLSFILE", str(self.folder / "tools"))
             .replace("OUT", str(self.folder / "out"))

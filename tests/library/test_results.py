@@ -35,6 +35,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "attend": lambda: llminspect.attend(*CAT),
     "forward": lambda: llminspect.forward("world", "toy"),
     "generate": lambda: llminspect.generate("world", "toy", max_tokens=2),
+    "over": lambda: llminspect.over("attend", [{"text": "A cat"}, {"text": "A cat sat."}], "toy-attention"),
     "head": lambda: llminspect.head("1.0", "smollm2", top=1),
     "neuron": lambda: llminspect.neuron("1.0", "smollm2", top=1),
     "probe": lambda: llminspect.probe([{"text": word, "label": word > "c"} for word in "abcdef"], "smollm2", at=0),

@@ -5,19 +5,26 @@ from __future__ import annotations
 from functools import partial
 
 from llminspect.arguments.attend import AttendOptions, check_attend
+from llminspect.arguments.over import OverOptions
 from llminspect.arguments.shared import EngineOptions, ModelOptions, PageOptions, PairOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts
 from llminspect.cli.opening import open_model_for
+from llminspect.cli.over import over_file
 from llminspect.cli.run import run_each
 from llminspect.cli.save import is_page
 
-RESULTS = "analysis.attend.AttendResult"
+RESULTS = "analysis.attend.AttendResult analysis.over.OverResult"
 
 
 @partial(takes_groups, arrays=True)
 def command(
-    source: PairOptions, model: ModelOptions, output: PageOptions, engine: EngineOptions, options: AttendOptions
+    source: PairOptions,
+    model: ModelOptions,
+    output: PageOptions,
+    engine: EngineOptions,
+    options: AttendOptions,
+    over: OverOptions,
 ) -> None:
     """Show which token looks at which: all heads at a glance, one head, or one token's sum by hand.
 
@@ -26,6 +33,9 @@ def command(
     llminspect attend "Alice gave Bob her book" --layer 11 --head 4
     llminspect attend "A cat sat." --query cat --model toy-attention
     llminspect attend "Alice gave Bob her book" --find "her->Alice" --control "Mary gave Bob her book"
+    llminspect attend --over texts.jsonl --measure induction
+
+    With --over a record may have find beside its text: {"text": …, "find": "her->Alice"}.
 
     \b
     What --measure knows, and what heads are named by:
@@ -43,10 +53,14 @@ def command(
     """
     from llminspect.analysis.attend import Keeping, attend, with_mask
     from llminspect.analysis.attention_arrays import attention_arrays
+    from llminspect.analysis.over_questions import attend_over
     from llminspect.analysis.prompt import text_prompt
 
-    check_attend(options, source, model, output)
+    check_attend(options, source, model, output, over)
     opened = with_mask(open_model_for(model, output, engine), options.mask)
+    if over.over is not None:
+        over_file("attend", over.over, output, opened, partial(attend_over, opened, options, source))
+        return
     in_json = output.json or source.lines or (output.save is not None and output.save.suffix == ".json")
     in_page = is_page(output)
     keeping = Keeping(

@@ -10,6 +10,7 @@ import numpy as np
 from rich.text import Text
 
 from llminspect.analysis.attention import PARTS, Head
+from llminspect.analysis.over import OverResult
 from llminspect.commands.attend.find import find_parts
 from llminspect.commands.attend.heads import (
     MEANINGS,
@@ -20,6 +21,7 @@ from llminspect.commands.attend.heads import (
 )
 from llminspect.commands.attend.query import query_parts
 from llminspect.commands.attend.states import state_parts
+from llminspect.commands.forward.over import render_over
 from llminspect.core.numbers import count, number, several
 from llminspect.render.heatmap import head_map, heatmap
 from llminspect.render.safe import visible
@@ -52,8 +54,10 @@ _EACH = 4
 _ROWS = 40
 
 
-def render(result: AttendResult) -> RenderableType:
+def render(result: AttendResult | OverResult) -> RenderableType:
     """The picture that was asked for, and what it means."""
+    if isinstance(result, OverResult):
+        return render_over(result)
     return page(parts(result))
 
 

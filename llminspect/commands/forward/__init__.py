@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
+from llminspect.arguments.over import OverOptions
 from llminspect.arguments.shared import ChoiceOptions, EngineOptions, ModelOptions, PageOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts, reads_standard_input, standard_lines
 from llminspect.cli.opening import open_model_for
 from llminspect.cli.output import note, report_error, write_text
+from llminspect.cli.over import over_file
 from llminspect.cli.run import run_each
 from llminspect.errors import UsageError, UserError
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from llminspect.arguments.shared import OutputOptions
     from llminspect.text.prompt import Prompt
 
-RESULTS = "analysis.forward_result.ForwardResult"
+RESULTS = "analysis.forward_result.ForwardResult analysis.over.OverResult"
 
 
 @partial(takes_groups, arrays=True)
@@ -34,14 +36,20 @@ def command(
     look: ForwardOptions,
     patch: SweepOptions,
     experiments: ExperimentOptions,
+    over: OverOptions,
 ) -> None:
     """Follow a text through every layer to the most probable next tokens, and change what happens on the way.
 
+    \b
     llminspect forward "The capital of France is" --lens --target " Paris"
+    llminspect forward --over capitals.jsonl --attribution
+
+    With --over a record may have target, versus, patch and at beside its text: {"text": …, "target": " Paris"}.
     """
     from llminspect.analysis.forward import forward
     from llminspect.analysis.forward_arrays import forward_arrays
     from llminspect.analysis.forward_result import ForwardQuestion
+    from llminspect.analysis.over_questions import forward_over
     from llminspect.analysis.prompt import text_prompt
 
     if look.perplexity and output.save is not None and not output.json:
@@ -50,6 +58,10 @@ def command(
         )
     ways = _ways(look, source)
     opened = open_model_for(model, output, engine)
+    if over.over is not None:
+        question = ForwardQuestion(look, patch, experiments, None, source.special is False, source.parse)
+        over_file("forward", over.over, output, opened, partial(forward_over, opened, question, source))
+        return
     source_ids = None if patch.patch is None else text_prompt(str(patch.patch), source, opened.tokenizer, None).ids
     question = ForwardQuestion(look, patch, experiments, source_ids, source.special is False, source.parse, ways)
     prompts = read_prompts(source, opened.tokenizer)

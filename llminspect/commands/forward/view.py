@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from llminspect.analysis.over import OverResult
 from llminspect.commands.forward.answers import (
     attribution,
     change,
@@ -20,6 +21,7 @@ from llminspect.commands.forward.answers import (
 )
 from llminspect.commands.forward.feed_forward import activation, feed_forward
 from llminspect.commands.forward.labels import head_views
+from llminspect.commands.forward.over import render_over
 from llminspect.commands.forward.scores import continuations
 from llminspect.core.numbers import column, count, duration, number, percent, ranges, shape, vector
 from llminspect.render import theme
@@ -45,8 +47,10 @@ ROWS = 12
 """Layers shown in the folded trace."""
 
 
-def render(result: ForwardResult) -> RenderableType:
+def render(result: ForwardResult | OverResult) -> RenderableType:
     """What was chosen to look at; the way through the layers where nothing more special was."""
+    if isinstance(result, OverResult):
+        return render_over(result)
     if result.surprise is not None:
         return surprise(result.surprise, labels(result.tokens))
     if result.scores is not None:

@@ -1,0 +1,115 @@
+"""What of a Result is a number at a place that other texts have as well: for `--over`."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from llminspect.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from llminspect.analysis.attend import AttendResult
+    from llminspect.analysis.attribution import Attribution
+    from llminspect.analysis.experiments import Shift
+    from llminspect.analysis.forward_result import ForwardResult
+    from llminspect.analysis.patching import Sweep
+
+Where: TypeAlias = tuple[str, int | None, int | None, int | None]
+"""What is measured; layer, head and position, as far as it has them."""
+Numbers: TypeAlias = dict[Where, float]
+
+TARGET_FIRST = "target is first"
+
+
+def numbers_of_forward(result: ForwardResult, aligned: bool) -> Numbers:
+    """The numbers of `forward`. `aligned`: all texts have as many tokens, so that their positions can be compared."""
+    return {where: float(value) for where, value in _of_forward(result, aligned)}
+
+
+def _of_forward(result: ForwardResult, aligned: bool) -> Iterator[tuple[Where, float]]:
+    if result.surprise is not None:
+        bits = [math.nan if value is None else value for value in result.surprise.bits]
+        yield ("bits a token", None, None, None), result.surprise.total_bits / max(1, result.surprise.scored)
+        if result.surprise.perplexity is not None:
+            yield ("perplexity", None, None, None), result.surprise.perplexity
+        for position, value in enumerate(bits if aligned else []):
+            yield ("bits", None, None, position), value
+        return
+    if result.target is not None:
+        if result.change is None:
+            yield ("target probability", None, None, None), result.target.prob
+        yield (TARGET_FIRST, None, None, None), result.target.rank == 0
+    for layer in result.lens or []:
+        if layer.target is not None:
+            yield ("lens: target probability", layer.layer, None, None), layer.target.prob
+            yield ("lens: target rank", layer.layer, None, None), layer.target.rank
+    if result.attribution is not None:
+        yield from _of_attribution(result.attribution)
+    if result.sweep is not None:
+        yield from _of_sweep(result.sweep, aligned)
+    if result.change is not None:
+        yield ("KL in bits", None, None, None), result.change.kl
+        for name, shift in (("target", result.change.target), ("versus", result.change.versus)):
+            yield from _of_shift(name, shift)
+
+
+def _of_shift(name: str, shift: Shift | None) -> Iterator[tuple[Where, float]]:
+    if shift is not None:
+        yield (f"{name} probability before", None, None, None), shift.prob_before
+        yield (f"{name} probability after", None, None, None), shift.prob_after
+        yield (f"{name} logit change", None, None, None), shift.logit_change
+
+
+def _of_attribution(found: Attribution) -> Iterator[tuple[Where, float]]:
+    yield ("logit", None, None, None), found.logit
+    yield ("embedding", None, None, None), found.embedding
+    yield ("bias", None, None, None), found.bias
+    for share in found.layers:
+        for head, value in enumerate(share.heads):
+            yield ("head", share.layer, head, None), value
+    for name in ("attention", "feedforward", "cross", "state"):
+        for share in found.layers:
+            value = getattr(share, name)
+            if value is not None:
+                yield (name, share.layer, None, None), value
+
+
+def _of_sweep(found: Sweep, aligned: bool) -> Iterator[tuple[Where, float]]:
+    yield ("before", None, None, None), found.before
+    yield ("after", None, None, None), found.after
+    for layer, value in enumerate(found.together or []):
+        yield ("restored by all that differs", layer, None, None), value
+    if found.part == "head":
+        for (layer, head), value in np.ndenumerate(found.restored):
+            yield ("restored", layer, head, None), value
+    elif aligned:
+        for (layer, position), value in np.ndenumerate(found.restored):
+            yield ("restored", layer, None, position), value
+    elif found.together is None:
+        raise UsageError(
+            f"--sweep {found.part} goes position by position, and the texts have different lengths",
+            "take texts of as many tokens, or --sweep head",
+        )
+
+
+def numbers_of_attend(result: AttendResult) -> Numbers:
+    """The numbers of `attend`: with --find each head's weight and excess, else its measures."""
+    found: Numbers = {}
+    if result.find is not None:
+        for entry in result.find.heads:
+            found["weight", entry.layer, entry.head, None] = entry.weight
+            found["excess", entry.layer, entry.head, None] = math.nan if entry.excess is None else entry.excess
+        return dict(sorted(found.items(), key=lambda item: (item[0][0] != "excess", *item[0][1:3])))
+    if result.overview is not None:
+        for name, values_LH in result.overview.measures.items():
+            for (layer, head), value in np.ndenumerate(values_LH):
+                found[name, layer, head, None] = float(value)
+    else:
+        for measure in result.heads[0].measures if result.heads else ():
+            for one in result.heads:
+                found[measure, one.layer, one.head, None] = float(one.measures[measure])
+    return found

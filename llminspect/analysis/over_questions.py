@@ -1,0 +1,160 @@
+"""`forward --over` and `attend --over`: each record of the file as the question that it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from llminspect.analysis.attend import attend
+from llminspect.analysis.forward import forward
+from llminspect.analysis.over import OverResult, TextWork, over_texts
+from llminspect.analysis.over_numbers import numbers_of_attend, numbers_of_forward
+from llminspect.analysis.prompt import text_prompt
+from llminspect.arguments.directions import parse_examples, parse_saved
+from llminspect.arguments.option import each
+from llminspect.errors import UsageError, UserError
+from llminspect.files.source import read_bounded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from llminspect.analysis.forward_result import ForwardQuestion
+    from llminspect.analysis.over_numbers import Numbers
+    from llminspect.arguments.attend import AttendOptions
+    from llminspect.arguments.experiments import ExperimentOptions
+    from llminspect.arguments.shared import SourceOptions
+    from llminspect.model.opened import Model
+    from llminspect.text.prompt import Prompt
+
+LARGEST = 1 << 29
+"""Bytes of a file that directions are made of."""
+
+
+def forward_over(
+    model: Model,
+    question: ForwardQuestion,
+    source: SourceOptions,
+    records: Sequence[Mapping[str, Any]],
+    progress: Callable[[int, int], object] | None = None,
+    file: str | None = None,
+) -> OverResult:
+    """`forward` of each record's `text`, with its `target`, `versus`, `patch` and `at` in place of the options'.
+
+    Raises UserError for a record that is none, or cannot be done; UsageError for a question without a number that all
+    texts have.
+    """
+    made: list[tuple[ForwardQuestion, Prompt]] = []
+    for number, record in enumerate(records):
+        with_its_own = _of_record(question, record, number)
+        made.append((_patched(model, with_its_own, source, number), _prompt(model, source, record, number)))
+        look = with_its_own.look
+        if look.lens and look.target is None:
+            raise UsageError(f"record {number} has no target for --lens", "give it one, or --target to all")
+        if not _asks(with_its_own):
+            raise UsageError(
+                "--over sums up what a question gives",
+                "add --attribution, --lens, --surprise, --ablate, --target …, or give records a patch or a target",
+            )
+    aligned = len({len(prompt.ids) for _, prompt in made}) == 1
+
+    def work(question: ForwardQuestion, prompt: Prompt, model: Model) -> Numbers:
+        return numbers_of_forward(forward(model, question, prompt), aligned)
+
+    works = [
+        TextWork(number, len(prompt.ids), partial(work, question, prompt))
+        for number, (question, prompt) in enumerate(made)
+    ]
+    plain = replace(question, patch=replace(question.patch, patch=str(question.patch.patch)))
+    of = [vars(plain.look), vars(plain.patch), vars(plain.experiments), vars(source), list(records)]
+    return over_texts(model, "forward", works, [*of, _files(question.experiments)], progress, file)
+
+
+def _asks(question: ForwardQuestion) -> bool:
+    """Whether something is wanted that all texts have a number for."""
+    look, changed = question.look, question.experiments
+    changes = changed.ablate or changed.scale or changed.steer or changed.steer_from or question.patch.patch is not None
+    return bool(look.lens or look.attribution or look.surprise or changes or look.target is not None)
+
+
+def _of_record(question: ForwardQuestion, record: Mapping[str, Any], number: int) -> ForwardQuestion:
+    """The question with what the record says in place of the options. A text that is scored needs nothing more."""
+    if question.look.surprise:
+        return question
+    given = {
+        name: _value(record, name, number, kinds)
+        for name, kinds in {"target": (str, int), "versus": (str, int), "at": (int,)}.items()
+        if record.get(name) is not None
+    }
+    patch = _value(record, "patch", number, (str,))
+    look = replace(question.look, **given)
+    return replace(question, look=look, patch=question.patch if patch is None else replace(question.patch, patch=patch))
+
+
+def _patched(model: Model, question: ForwardQuestion, source: SourceOptions, number: int) -> ForwardQuestion:
+    """With the ids of the text that is patched from."""
+    if question.patch.patch is None:
+        if question.patch.into:
+            raise UsageError(f"record {number} has no patch for --into", "give it one, or --patch to all")
+        return question
+    try:
+        ids = text_prompt(str(question.patch.patch), source, model.tokenizer, None).ids
+    except UserError as error:
+        raise type(error)(f"record {number}: {error.message}", error.hint) from None
+    return replace(question, source_ids=ids)
+
+
+def attend_over(
+    model: Model,
+    options: AttendOptions,
+    source: SourceOptions,
+    records: Sequence[Mapping[str, Any]],
+    progress: Callable[[int, int], object] | None = None,
+    file: str | None = None,
+) -> OverResult:
+    """`attend` of each record's `text`: every head's measures, or with `find`, its own or the option's, who looks
+    there. Raises as `forward_over`."""
+    works = []
+    for number, record in enumerate(records):
+        find = _value(record, "find", number, (str,))
+        question = options if find is None else replace(options, find=find)
+        prompt = _prompt(model, source, record, number)
+        works.append(TextWork(number, len(prompt.ids), partial(_attend_numbers, question, prompt)))
+    of = [vars(options), vars(source), list(records)]
+    found = over_texts(model, "attend", works, of, progress, file)
+    measure = options.measure
+    return found if measure is None else replace(found, places=[at for at in found.places if at.measure == measure])
+
+
+def _attend_numbers(options: AttendOptions, prompt: Prompt, model: Model) -> Numbers:
+    return numbers_of_attend(attend(model, options, prompt))
+
+
+def _prompt(model: Model, source: SourceOptions, record: Mapping[str, Any], number: int) -> Prompt:
+    text = _value(record, "text", number, (str,))
+    if not text:
+        raise UserError(f"record {number} has no text", 'as in {"text": "A cat sat."}')
+    try:
+        return text_prompt(text, source, model.tokenizer, None)
+    except UserError as error:
+        raise type(error)(f"record {number}: {error.message}", error.hint) from None
+
+
+def _value(record: Mapping[str, Any], name: str, number: int, kinds: tuple[type, ...]) -> Any:
+    """What a record has under a name; None where it has nothing. Raises UserError for what is of another kind."""
+    value = record.get(name)
+    if value is not None and type(value) not in kinds:
+        words = {str: "a text", int: "a whole number"}
+        raise UserError(f"record {number}: its {name} is not {' or '.join(words[kind] for kind in kinds)}")
+    return value
+
+
+def _files(experiments: ExperimentOptions) -> list[str]:
+    """The hash of each file that experiments name: with another content it is another question."""
+    import hashlib
+
+    paths = [saved.path for text in each(experiments.steer) if (saved := parse_saved(text)) is not None]
+    if experiments.steer_from is not None:
+        examples = parse_examples(experiments.steer_from)
+        paths += [examples.positive, examples.negative]
+    return [hashlib.sha256(read_bounded(path, LARGEST)).hexdigest() for path in paths]

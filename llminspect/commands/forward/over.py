@@ -1,0 +1,130 @@
+"""How a question over many texts looks: heads as a map, layers as a curve, and the places that stand out in numbers."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.text import Text
+
+from llminspect.analysis.over import SHARES, OverPlace
+from llminspect.core.numbers import number, several
+from llminspect.render import theme
+from llminspect.render.heatmap import heatmap
+from llminspect.render.safe import visible
+from llminspect.render.section import page, section
+from llminspect.render.series import Series, series
+from llminspect.render.table import Cell, Column, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import RenderableType
+
+    from llminspect.analysis.over import OverResult
+
+ROWS, UNDER_A_CURVE = 10, 5
+"""Places in a table."""
+CURVE_FROM = 6
+"""Layers from which on a curve is drawn."""
+HEAD_MAPS = 2
+"""Maps of heads that are drawn; more measures have their tables alone."""
+
+
+def render_over(result: OverResult) -> RenderableType:
+    """The parts, one below the other."""
+    return page(_parts(result))
+
+
+def _parts(result: OverResult) -> Iterator[RenderableType]:
+    file = "" if result.over.file is None else f" of {visible(result.over.file)}"
+    line = Text(f"Over {several(result.over.count, 'text')}{file}", theme.TITLE)
+    shares = " (shares: Wilson's)" if any(place.measure in SHARES for place in result.places) else ""
+    yield line.append(f"\nmeans, with the 95 % interval of each by Student's t{shares}", theme.QUIET)
+    single = [place for place in result.places if place.layer is None and place.position is None]
+    if single:
+        yield table(_columns("", whole=True), [_row(place.measure, place) for place in single])
+    maps = 0
+    of_measure: dict[str, list[OverPlace]] = {}
+    for place in result.places:
+        if place.layer is not None or place.position is not None:
+            of_measure.setdefault(place.measure, []).append(place)
+    for measure, places in of_measure.items():
+        drawn = None
+        if not any(place.count for place in places):
+            yield section(measure, Text("no text has a number there", theme.QUIET))
+            continue
+        if places[0].head is not None:
+            drawn = _map(places, "head", "heads") if maps < HEAD_MAPS else None
+            maps += 1
+        elif places[0].position is not None and places[0].layer is not None:
+            drawn = _map(places, "position", "positions")
+        elif len(places) >= CURVE_FROM:
+            drawn = _curve(places)
+        few = UNDER_A_CURVE if drawn is not None and places[0].head is None else ROWS
+        yield section(measure, *([drawn] if drawn is not None else []), _top(places, few))
+
+
+def _map(places: Sequence[OverPlace], of: str, name: str) -> RenderableType:
+    """The means as cells, a row a layer."""
+    layers = sorted({place.layer or 0 for place in places})
+    across = sorted({getattr(place, of) for place in places})
+    means = np.full((len(layers), len(across)), np.nan)
+    for place in places:
+        means[layers.index(place.layer or 0), across.index(getattr(place, of))] = place.mean
+    signed = bool((means[np.isfinite(means)] < 0).any())
+    labels = [str(layer) for layer in layers], [str(at) for at in across]
+    return heatmap(
+        means, *labels, scale="diverging" if signed else "sequential", fold="extreme", row_name="layers",
+        column_name=name, value_name="mean", masked="no number",
+    )  # fmt: skip
+
+
+def _curve(places: Sequence[OverPlace]) -> RenderableType:
+    """The means over layers, or positions, with their intervals."""
+    ends = [(_or(place.low, place.mean), _or(place.high, place.mean)) for place in places]
+    finite = [value for pair in ends for value in pair if math.isfinite(value)]
+    low, high = min(finite, default=0.0), max(finite, default=1.0)
+    limits = (min(low, 0.0), high if high > min(low, 0.0) else min(low, 0.0) + 1.0)
+    of_layers = places[0].layer is not None
+    names = [str(place.layer if of_layers else place.position) for place in places]
+    means = [_or(place.mean, 0.0) for place in places]
+    axis = "after layer" if of_layers else "position"
+    line = Series("●", theme.POINTS[0], "mean", means, [(_or(a, 0.0), _or(b, 0.0)) for a, b in ends])
+    return series([line], names, axis=axis, limits=limits, level=("0", 0.0))
+
+
+def _or(value: float, other: float) -> float:
+    return value if math.isfinite(value) else other
+
+
+def _top(places: Sequence[OverPlace], rows: int) -> RenderableType:
+    """The places with the means that are farthest from 0."""
+    places = [place for place in places if place.count]
+    chosen = sorted(places, key=lambda place: -abs(_or(place.mean, 0.0)))[:rows]
+    rest = len(places) - len(chosen)
+    note = f"farthest from 0; {several(rest, 'place')} more in --json" if rest > 0 else ""
+    return table(_columns("place"), [_row(_name(place), place) for place in chosen], note=note)
+
+
+def _name(place: OverPlace) -> str:
+    """`3.2`, `layer 3`, `position 4`."""
+    if place.head is not None:
+        return f"{place.layer}.{place.head}"
+    layer = [] if place.layer is None else [f"layer {place.layer}"]
+    return " · ".join([*layer, *([] if place.position is None else [f"position {place.position}"])])
+
+
+def _columns(name: str, whole: bool = True) -> list[Column]:
+    return [
+        Column(name, whole=whole), Column("mean", "right", whole=True), Column("95 % of the mean", "right", whole=True),
+        Column("std", "right", whole=True, spared=1), Column("texts", spared=2),
+    ]  # fmt: skip
+
+
+def _row(name: str, place: OverPlace) -> list[Cell]:
+    one = not math.isfinite(place.std)
+    interval = None if one else f"{number(place.low, 3)} … {number(place.high, 3)}"
+    mean = number(place.mean, 3) if math.isfinite(place.mean) else None
+    return [name, mean, interval, None if one else number(place.std, 3), place.count]
