@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.utils.logging import set_verbosity_error
 
-from llminspect.errors import ModelError, as_json
+from llminspect.errors import ModelError, as_json, understood
 from llminspect.model.known_settings import HARMLESS
 from llminspect.model.registry import architecture_of
-from llminspect.model.settings import Settings, understood
+from llminspect.model.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

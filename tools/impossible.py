@@ -24,9 +24,8 @@ from typing import TYPE_CHECKING, Any
 from defaults import changed, places
 
 from llminspect.__main__ import run
-from llminspect.errors import UserError
+from llminspect.errors import UserError, understood
 from llminspect.model.registry import architecture_of
-from llminspect.model.settings import understood
 from tests.drawn import make_all
 
 if TYPE_CHECKING:

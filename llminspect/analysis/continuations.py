@@ -89,7 +89,8 @@ def continuations(model: Model, prompt: Prompt, question: Question) -> tuple[lis
     shared = _shared(prompt, question.ways, wholes)
     for (where, text), whole in zip(question.ways, wholes, strict=True):
         if len(whole) == shared:
-            raise UsageError(f"{where} {shortened(text)!r} gives no tokens", "give at least one character")
+            least = "id" if question.as_ids else "character"
+            raise UsageError(f"{where} {shortened(text)!r} gives no tokens", f"give at least one {least}")
     found = _logprobs(model, wholes, shared, question)
     plain = None if question.taps is None else _logprobs(model, wholes, shared, replace(question, taps=None))
     sums = np.array([np.sum(logprobs) for logprobs in found])
@@ -160,9 +161,14 @@ def _encoding(model: Model, prompt: Prompt, question: Question) -> Callable[[str
     assert tokenizer is not None, "without one there are ids"
     if prompt.chat is not None:
         parts = render_chat(tokenizer, prompt.chat.given)
-        return lambda text: [
-            item.token.id for item in encode_chat(tokenizer, [*parts, ChatPart(text, None, foreign=True)])
-        ]
+
+        def of_chat(text: str) -> list[int]:
+            if question.parse == "error":
+                tokenizer.encode(text, question.parse)
+            further = ChatPart(text, None, foreign=question.parse != "special")
+            return [item.token.id for item in encode_chat(tokenizer, [*parts, further])]
+
+        return of_chat
     # What stands before the text's own tokens stays; what ends a text would come after what goes on.
     front = [token.id for token in takewhile(lambda token: token.start is None, prompt.tokens)]
     return lambda text: front + [token.id for token in tokenizer.encode((prompt.text or "") + text, question.parse)]

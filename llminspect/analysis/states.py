@@ -122,7 +122,7 @@ def check_attention(model: Model, layers: Iterable[int], wanted: Mapping[str, ob
         return
     which = f"layer{'s' if len(lacking) > 1 else ''} {ranges(lacking)} of {model.name}"
     stateful = config.state is not None and set(lacking) <= set(config.state_layers)
-    instead = f", but a state ({config.state.named})" if stateful and config.state is not None else ""
+    instead = f", but keeps a state by {config.state.named}" if stateful and config.state is not None else ""
     raise UsageError(f"{name}: {which} ha{'ve' if len(lacking) > 1 else 's'} no attention{instead}", where(model))
 
 

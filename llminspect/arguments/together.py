@@ -42,7 +42,9 @@ OUTPUT = [
     Rule("digits needs numbers", "{option} rounds JSON", "add --json, or --save FILE.json"),
 ]
 SOURCE = [
-    Rule("chat system user excludes no_special parse", "{other} says nothing to {option}"),
+    Rule("chat system user excludes no_special", "{other} says nothing to {option}"),
+    # What goes on after a chat may be a special token: its end.
+    Rule("chat system user excludes parse unless score scores", "{other} says nothing to {option}"),
     Rule("tools template_options needs chat system user"),
     *(
         Rule(

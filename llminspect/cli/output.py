@@ -164,7 +164,9 @@ def report_error(arguments: Sequence[str], code: str, message: str, hint: str | 
     """One line on standard error; with --json (or --lines) a JSON document on standard output as well."""
     from llminspect.render.safe import visible
 
-    line = f"llminspect: {message}" + (f" ({hint})" if hint else "")
+    # Not in parentheses after or around others.
+    aside = f"; {hint}" if hint and (message.endswith(")") or hint.endswith(")")) else f" ({hint})" if hint else ""
+    line = f"llminspect: {message}{aside}"
     sys.stderr.write(visible(" ".join(line.split())) + "\n")
     if ("--json" in arguments or "--lines" in arguments) and not is_unfinished():
         command = next((argument for argument in arguments if not argument.startswith("-")), None)

@@ -138,6 +138,8 @@ class Settings:
             raise self.wrong(key, " or ".join(each if isinstance(each, str) else as_json(each) for each in accepted))
 
     def wrong(self, key: str, known: str) -> ModelError:
+        if key not in self.values and self.defaults.get(key) is None:
+            return ModelError(f"{self.where} lacks the setting {key!r}", f"known: {known}")
         value = self.values.get(key, self.defaults.get(key))
         needed = (
             "; the model needs this setting, so --ignore-setting cannot pass over it" if key in self.ignored else ""

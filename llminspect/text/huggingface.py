@@ -247,13 +247,12 @@ def _is_text(data: bytes) -> bool:
 
 def _with_and_without(library: tokenizers.Tokenizer) -> tuple[list[int], list[int]]:
     """The ids of "a" with what stands around a text, and without."""
-    if library.post_processor is not None:
-        _check_templates(json.loads(library.post_processor.__getstate__()))
+    _check_templates(_state(library))
     return library.encode("a", add_special_tokens=True).ids, library.encode("a", add_special_tokens=False).ids
 
 
 def _pair_template(library: tokenizers.Tokenizer) -> list[tuple[PairPart, int]]:
-    """What the post-processor makes of two texts; nothing where it puts no special token around them."""
+    """What the post-processor makes of two texts; nothing where there is none that says how they stand together."""
     both = library.encode("a", "a", add_special_tokens=True)
     which = [
         token_id if text is None else _TEXTS[text] for token_id, text in zip(both.ids, both.sequence_ids, strict=True)
@@ -262,7 +261,19 @@ def _pair_template(library: tokenizers.Tokenizer) -> list[tuple[PairPart, int]]:
     for part, segment in zip(which, both.type_ids, strict=True):
         if isinstance(part, int) or template[-1:] != [(part, segment)]:  # A text is one part, whatever its tokens.
             template.append((part, segment))
-    return template if any(isinstance(part, int) for part in which) and {*_TEXTS} <= {*which} else []
+    stated = any(isinstance(part, int) for part in which) or _has_template(_state(library))
+    return template if stated and {*_TEXTS} <= {*which} else []
+
+
+def _state(library: tokenizers.Tokenizer) -> Any:
+    """The post-processor as a tokenizer.json has it; an empty one where there is none."""
+    return {} if library.post_processor is None else json.loads(library.post_processor.__getstate__())
+
+
+def _has_template(processor: Any) -> bool:
+    """Whether it says how two texts stand together, be it without a special token; without one the library puts the
+    second after the first."""
+    return bool(processor.get("pair")) or any(map(_has_template, processor.get("processors", ())))
 
 
 _TEXTS: tuple[Literal["first"], Literal["second"]] = ("first", "second")

@@ -63,7 +63,7 @@ NORMED_AFTER = (
 """Encoders whose norms come after the sums."""
 VECTORS = dict.fromkeys(("lens", "steps", "attribution", "saliency"), ", no next token: ")
 
-NO_ATTENTION = "no attention, but a state"
+NO_ATTENTION = "no attention, but keeps a state by"
 NONE = {
     **dict.fromkeys(("one head", "query", "find", "rollout"), NO_ATTENTION),
     "ablate": "a state and no attention",

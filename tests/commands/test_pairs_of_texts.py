@@ -125,6 +125,24 @@ def test_berts_without_a_template_file() -> None:
     assert (segments, second) == ([0] * 6, range(4, 5))
 
 
+@pytest.mark.parametrize("pair", ["$A $B", "$A:0 $B:1", "$A:0 $B:0", "$A:1 $B:0", "$B:1 $A:0"])
+@pytest.mark.parametrize("bare", [True, False], ids=["alone", "in a sequence"])
+def test_a_template_without_special_tokens_is_followed(pair: str, bare: bool) -> None:
+    library = Library(models.WordLevel({"[UNK]": 0, "a": 1, "b": 2}, unk_token="[UNK]"))
+    library.pre_tokenizer = pre_tokenizers.Whitespace()
+    template = processors.TemplateProcessing(single="$A", pair=pair, special_tokens=[])
+    library.post_processor = template if bare else processors.Sequence([template])
+    tokenizer = tokenizer_from_files({"tokenizer.json": library.to_str().encode()})
+    tokens, segments, _ = tokenizer.wrap_pair(tokenizer.encode("a b"), tokenizer.encode("b"))
+    both = library.encode("a b", "b")
+    assert [token.id for token in tokens] == both.ids
+    assert segments == both.type_ids
+    library.post_processor = None
+    tokenizer = tokenizer_from_files({"tokenizer.json": library.to_str().encode()})
+    with pytest.raises(UsageError, match="does not say how two texts stand together"):
+        tokenizer.wrap_pair([], [])
+
+
 @pytest.mark.parametrize("command", ["tokenize", "encode", "embed", "attend", "forward"])
 def test_a_decoder_reads_one_text(called: Program, tmp_path: Path, command: str) -> None:
     ran = called(command, "a", "--pair", "b")

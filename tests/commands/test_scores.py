@@ -80,7 +80,11 @@ def test_what_a_tokenizer_puts_in_front_stays(tmp_path: Path) -> None:
     assert abs(bare.logprob - found.logprob) > 1e-4
 
 
-def test_of_an_encoder_decoder_it_is_the_target_that_goes_on() -> None:
+def test_of_an_encoder_decoder_it_is_the_target_that_goes_on(called: Program) -> None:
+    out = called("forward", "--ids", "3,4,5", "--score", "6", "--model", str(FOLDER / "t5")).out
+    assert out.split()[:3] == ["3│4│5", "becomes", "⟦0⟧"]
+    refused = called("forward", "--ids", "3,4,5", "--score", "", "--model", str(FOLDER / "t5"))
+    assert refused.err == "llminspect: --score '' gives no tokens (give at least one id)\n"
     model, source = open_model(str(FOLDER / "t5")), [3, 4, 5]
     first, second = scores(source, model, score=["6,7", "8"], target_ids=[0, 9])
     longer = next(found for found in (first, second) if found.ids == [6, 7])
@@ -114,6 +118,14 @@ def test_an_experiment_and_a_chat_are_scored_as_they_stand(smollm2: Model) -> No
     ways = scores("What is it?", smollm2, chat=True, score=["<|im_end|>", "A cat."])
     spelled = next(found for found in ways if found.text == "<|im_end|>")
     assert len(spelled.ids) > 1, "a continuation that spells a special token is text"
+    (end,) = scores("What is it?", smollm2, chat=True, score="<|im_end|>", parse="special")
+    likely = llminspect.forward("What is it?", smollm2, chat=True, top=49152).next or []
+    assert end.ids == [2]
+    assert end.logprob == pytest.approx(next(math.log(token.prob) for token in likely if token.id == 2), abs=1e-5)
+    with pytest.raises(UsageError, match=r"special token <\|im_end\|> at byte 0"):
+        scores("What is it?", smollm2, chat=True, score="<|im_end|>", parse="error")
+    with pytest.raises(UsageError, match="parse says nothing to"):
+        llminspect.forward("What is it?", smollm2, chat=True, parse="special")
 
 
 def test_a_file_of_continuations_and_the_picture(called: Program, tmp_path: Path) -> None:

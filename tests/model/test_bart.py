@@ -17,6 +17,8 @@ from llminspect.model.registry import architecture_for
 from llminspect.opening import open_model
 from tests.model.golden import Golden
 
+KINDS = ["bart", "blenderbot", "blenderbot-small", "m2m_100", "marian", "mbart", "pegasus", "plbart"]
+
 
 def read(name: str, **changed: Any) -> Any:
     return architecture_for(name, "huggingface").config_from_huggingface({**Golden(name).config(), **changed})
@@ -35,6 +37,8 @@ def read(name: str, **changed: Any) -> Any:
         ("m2m_100", "pad_token_id", None),
         ("m2m_100", "d_model", 3),
         ("mbart", "activation_function", "strange"),
+        *((name, "num_hidden_layers", 1) for name in KINDS),
+        *((name, "encoder_attention_heads", 5) for name in KINDS),
     ],
 )
 def test_what_is_not_computed_is_refused(name: str, key: str, value: Any) -> None:

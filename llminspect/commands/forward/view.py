@@ -53,13 +53,13 @@ def render(result: ForwardResult | OverResult) -> RenderableType:
         return render_over(result)
     if result.surprise is not None:
         return surprise(result.surprise, labels(result.tokens))
-    if result.scores is not None:
-        return Group(strip(result.tokens, result.position), Text(), continuations(result.scores))
     parts: list[RenderableType] = [strip(result.tokens, result.position), Text()]
     if result.source is not None:
         read = result.labels is not None or result.span is not None
         becomes = "is read again, one place later" if read else "becomes"
         parts = [strip(result.source, len(result.source) - 1), Text(becomes, theme.QUIET), *parts]
+    if result.scores is not None:
+        return Group(*parts, continuations(result.scores))
     answers = answer_views(result)
     if result.steps is not None and not answers:
         parts += [calculation(result.steps), Text()]

@@ -92,11 +92,11 @@ class BartConfig(Config):
 
 
 UNREAD = """
-    encoder_layerdrop decoder_layerdrop classif_dropout num_hidden_layers extra_pos_embeddings
+    encoder_layerdrop decoder_layerdrop classif_dropout extra_pos_embeddings
     force_bos_token_to_be_generated replacing_rate save_step student_decoder_layers student_encoder_layers
     do_blenderbot_90_layernorm layernorm_variant extra_layer_norm
 """.split()
-"""Of training and of generating, or repeats; the fifth holds the size of the vocabulary in many files, and no version
+"""Of training and of generating, or repeats; the fourth holds the size of the vocabulary in many files, and no version
 reads it."""
 
 
@@ -123,13 +123,17 @@ def from_huggingface(settings: Settings, kind: Kind) -> BartConfig:
     ):
         settings.only(key, only)
     settings.skip(*UNREAD)
+    layers, heads = settings.whole("encoder_layers"), settings.whole("encoder_attention_heads")
+    settings.only("num_hidden_layers", layers)  # Another name of it, which the reference follows where it stands.
+    if sizes.D % heads:
+        raise settings.wrong("encoder_attention_heads", f"a divisor of {sizes.D}, the width of the model")
     counts = kind.waves == "fairseq"
     if counts and sizes.D < 4:
         raise settings.wrong("d_model", "4 or more: its half less one divides")
     return BartConfig(
         sizes=sizes,
-        encoder_layers=settings.whole("encoder_layers"),
-        encoder_heads=settings.whole("encoder_attention_heads"),
+        encoder_layers=layers,
+        encoder_heads=heads,
         encoder_width=settings.whole("encoder_ffn_dim"),
         activation=settings.one_of("activation_function", ACTIVATIONS),
         embedding_scale=math.sqrt(sizes.D) if settings.flag("scale_embedding") else 1.0,

@@ -82,7 +82,13 @@ def from_huggingface(settings: Settings) -> T5Config:
     # The encoder alone, as sentence encoders and image models have it: its class says so, and mostly not the other key.
     alone = any(name.endswith(ALONE) for name in settings.classes())
     settings.only("is_encoder_decoder", True, not alone)
-    # They repeat what `feed_forward_proj` says; where they say otherwise, the reference follows them.
+    # They repeat what `feed_forward_proj` says; where they say otherwise, null included, the reference follows them.
+    if "dense_act_fn" in settings.values and settings.get("dense_act_fn") is None:
+        raise settings.wrong("dense_act_fn", f"the function of feed_forward_proj = {stated}")
+    if kind == "gated" and "is_gated_act" in settings.values:
+        settings.flag("is_gated_act")
+        if settings.get("is_gated_act") is None:
+            raise settings.wrong("is_gated_act", "true, as feed_forward_proj says")
     settings.only("dense_act_fn", "gelu_new" if (kind, activation) == ("gated", "gelu") else activation)
     settings.only("is_gated_act", kind == "gated")
     decoder, context = settings.whole("num_decoder_layers", layers), settings.whole("n_positions", 512)
