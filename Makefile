@@ -11,7 +11,7 @@ BIN := .venv/bin
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: help models vocabularies conformance demo test quick lint types unit coverage processors docs golden bench clean
+.PHONY: help models vocabularies conformance demo test quick lint types unit coverage processors docs golden bench lock clean
 
 demo: .venv/installed  ## Fetches the model and shows what it does with a text (TEXT="...").
 	@$(BIN)/llminspect pull smollm2
@@ -76,10 +76,19 @@ PRODUCTS := $(wildcard llminspect/backends/kernels/*.[ch])
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e .
 	@touch $@
 
-.venv/installed-dev: .venv/python pyproject.toml $(PRODUCTS)
-	@echo "Installing llminspect and its development tools …"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+# What requirements.lock names by its hashes and nothing else, or with LOCK= the newest of everything.
+LOCK ?= requirements.lock
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
+
+.venv/installed-dev: .venv/python pyproject.toml $(LOCK) $(PRODUCTS)
+	@echo "Installing llminspect and its development tools from $(or $(LOCK),the newest versions) …"
+	@if [ -n "$(LOCK)" ]; then $(PIP) --require-hashes --only-binary :all: -r $(LOCK) && \
+		PYTHONWARNINGS=ignore $(PIP) --no-deps --no-build-isolation -e .; else $(PIP) --upgrade -e '.[dev]'; fi
 	@touch $@ .venv/installed
+
+lock:  ## Writes requirements.lock anew, of the newest versions (needs uv).
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+		--custom-compile-command "make lock" --upgrade --extra dev pyproject.toml -o requirements.lock
 
 models: .venv/installed
 	@$(BIN)/llminspect pull smollm2
