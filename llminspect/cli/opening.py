@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llminspect.arguments.shared import EngineOptions, ModelOptions, NamedOptions, OutputOptions
 from llminspect.cli.output import be_silent, note
+from llminspect.files import remarks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,10 +64,8 @@ def open_model_for(
 
 def note_reading(provenance: Mapping[str, Any], output: OutputOptions) -> None:
     """Say what of a model's files was passed over or added."""
-    from llminspect.files.remarks import ALWAYS, remarks
-
-    for remark in remarks(provenance):
-        note(remark, output, always=remark.startswith(ALWAYS) and not output.json)
+    for remark in remarks.remarks(provenance):
+        note(remark, output, always=remark.startswith(remarks.ALWAYS) and not output.json)
 
 
 def open_tokenizer_for(options: NamedOptions, output: OutputOptions) -> tuple[Tokenizer, dict[str, Any]]:
@@ -88,12 +87,13 @@ class ProgressBars:
     """A progress bar on standard error where that is a terminal; where it is not, a line for what is worth one."""
 
     def __init__(self, output: OutputOptions, unit: str = "bytes") -> None:
-        self.quiet, self.unit = output.quiet, unit
+        self.output, self.unit = output, unit
         self.bar: Any = None
         self.tasks: dict[str, Any] = {}
 
     def __enter__(self) -> Progress | None:
-        return None if self.quiet else self._step
+        self.before, remarks.listener = remarks.listener, lambda text: note(text, self.output)
+        return None if self.output.quiet else self._step
 
     def _step(self, what: str, done: int, total: int | None) -> None:
         if what not in self.tasks:
@@ -105,7 +105,7 @@ class ProgressBars:
         if not sys.stderr.isatty():
             self.tasks[what] = None
             if self.unit == "bytes" and (total is None or total > MOMENT):
-                sys.stderr.write(f"llminspect: {what} …\n")
+                note(f"{what} …", self.output)
             return
         from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
@@ -123,5 +123,6 @@ class ProgressBars:
         self.tasks[what] = self.bar.add_task(what, total=total)
 
     def __exit__(self, *_: object) -> None:
+        remarks.listener = self.before
         if self.bar is not None:
             self.bar.stop()

@@ -23,8 +23,14 @@ PICTURES = {".html": "picture.html", ".png": "png.png", ".svg": "picture.svg", "
 """The endings of pictures, and what in `render/` draws each: imported when it is drawn."""
 DECIMALS = 6
 """Of the numbers in a page: two more than a percentage shows, so that rounding twice hardly ever tells."""
-HARMLESS = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
-"""What could end the script element or start another: written as JSON escapes, which mean the same."""
+_UNSEEN = ((0x7F, 0x9F), (0xAD, 0xAD), (0x61C, 0x61C), (0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F))
+_MARKS = ((0xFEFF, 0xFEFF), (0xFFF9, 0xFFFB))
+HARMLESS = {
+    code: f"\\u{code:04x}"
+    for code in (*b"<>&", *(code for first, last in (*_UNSEEN, *_MARKS) for code in range(first, last + 1)))
+}
+"""What could end the script element or start another, and what an editor would obey or hide: written as JSON escapes,
+which mean the same."""
 SCRIPTS = {"attend": "attend.js", "forward": "lens.js", "tokenize": "compare.js"}
 WIDTH = 100
 """Columns of a saved picture; --width, or COLUMNS in the environment, changes it."""
@@ -103,6 +109,7 @@ def page_bytes(document: dict[str, Any]) -> bytes:
     from llminspect.cli.json_text import json_bytes
     from llminspect.files.remarks import remarks
     from llminspect.files.source import read_text
+    from llminspect.render.safe import visible
 
     kept = _kept(document)
     folder = Path(render.__file__).parent / "page"
@@ -113,14 +120,14 @@ def page_bytes(document: dict[str, Any]) -> bytes:
     title = f"llminspect {document['command']}: {about}"
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    notes = "".join(f"<p>{html.escape(remark)}</p>\n" for remark in remarks(document["provenance"]))
+    notes = "".join(f"<p>{html.escape(visible(remark))}</p>\n" for remark in remarks(document["provenance"]))
     written = f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{html.escape(title)}</title>
+<title>{html.escape(visible(title))}</title>
 <style>{style}</style>
 </head>
 <body>

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llminspect.errors import ModelError, UsageError, UserError
+from llminspect.files import remarks
 from llminspect.files.cache_folder import keep_below_limit
 from llminspect.files.home import clear_leftovers, only_one, subfolder
 from llminspect.files.prepared_file import (
@@ -48,7 +49,7 @@ def prepared(
     """The planned arrays, float32 and read-only: mapped from the cache, and made for it if it has none under `key`.
 
     The key must change whenever the arrays would. `progress("prepare", done, total)` counts bytes. Where the cache
-    cannot be written or is full, `notice(one line)` is called (default: a warning in the log) and the arrays are made
+    cannot be written or is full, `notice(one line)` is called (default: `remarks.notice`) and the arrays are made
     in memory. `source` says where the arrays come from, for `kept_source`; `check` is called when all are made, before
     any is kept or used. UserError: not enough memory for that. Whatever `read` or `check` raises.
     """
@@ -74,10 +75,7 @@ def prepared(
         raise
     except UserError as error:
         why = error.message
-    import logging
-
-    notice = notice or logging.getLogger("llminspect").warning
-    notice(shown(f"the prepared weights cannot be kept, so they are made anew each time: {why}"))
+    (notice or remarks.notice)(shown(f"the prepared weights cannot be kept, so they are made anew each time: {why}"))
     arrays = _in_memory(plan, progress)
     check()
     return arrays

@@ -5,12 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 PASSED_OVER = "settings were passed over, so the numbers may not be the model's: "
 ROUNDED = "activations were rounded to 8 bits, as llama.cpp rounds them: "
 ALWAYS = (PASSED_OVER, ROUNDED)
 """What begins a remark that every output has, --quiet or not."""
+
+
+listener: Callable[[str], None] | None = None
+"""Who passes notices on to the person; None: the log of the name `llminspect`, for programs that import this one."""
+
+
+def notice(text: str) -> None:
+    """Say what becomes of a model while it is opened."""
+    if listener is not None:
+        listener(text)
+        return
+    import logging
+
+    logging.getLogger("llminspect").warning(text)
 
 
 def remarks(provenance: Mapping[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from llminspect.core.array import RowsOnDemand
 from llminspect.errors import ModelError, understood
-from llminspect.files import machine
+from llminspect.files import machine, remarks
 from llminspect.files.weights import DECODABLE, all_finite
 from llminspect.model.copies import differs
 from llminspect.model.spec import expanded_shape
@@ -122,9 +122,7 @@ def larger_than_memory(needed: int) -> bool:
     there = machine.memory_bytes()
     if there is None or needed <= there:
         return False
-    import logging
-
-    logging.getLogger("llminspect").warning(
+    remarks.notice(
         f"the weights take {needed / 1e6:,.0f} MB as float32 and the machine has {there / 1e6:,.0f} MB: "
         "each layer is read anew in each pass"
     )

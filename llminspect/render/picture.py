@@ -21,7 +21,9 @@ _WIDTH, _HEIGHT, _MARGIN, _SIZE, _BASELINE = 8.4, 18.0, 14.0, 14, 0.75
 """Of a cell of an SVG, in pixels, and where in its height letters stand."""
 
 _HTML = (
-    '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>llminspect</title>\n<style>\n'
+    '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+    """<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">\n"""
+    "<title>llminspect</title>\n<style>\n"
     "body {{ margin: 1.5em; color: {foreground}; background: {background}; }}\n"
     f"pre {{{{ font: 14px/1.25 {FONTS}; margin: 0; }}}}\n"
     "{stylesheet}\n</style>\n</head>\n<body>\n<pre>{code}</pre>\n</body>\n</html>\n"

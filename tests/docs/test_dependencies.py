@@ -59,7 +59,7 @@ def test_the_table_has_the_licence_of_each_as_it_says_itself() -> None:
         except PackageNotFoundError:
             assert not one.here or Path(sys.prefix) != ROOT / ".venv", name
             continue
-        if installed == one.version and name not in dependencies.ELSEWHERE:  # Not where the newest of everything is tried.
+        if installed == one.version and name not in dependencies.ELSEWHERE:  # Not the newest.
             assert found[name] == (dependencies.licence(name), "running" if name in to_run else "development")
 
 

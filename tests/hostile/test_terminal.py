@@ -117,6 +117,35 @@ def test_what_is_saved(rendering: list[str], hostile: Path, called: Program, tmp
             check_html(data.decode())
 
 
+PAGES = (["attend"], ["forward", "--lens"], ["tokenize", "--compare", "bytes"])
+
+
+@pytest.mark.parametrize("rendering", PAGES, ids=name_of)
+def test_a_page_to_point_at_has_marks_for_what_a_name_hides(
+    rendering: list[str], hostile: Path, called: Program, tmp_path: Path
+) -> None:
+    """In its title, where no script can put them, as in everything else that the file holds."""
+    path = tmp_path / "page.html"
+    ran = called(*arguments_for(rendering, hostile), "--save", str(path), "--interactive")
+    assert ran.code == 0, ran.err
+    page = path.read_text("utf-8")
+    shown(page.encode(), COLOURS - {"select_graphic_rendition"} | {"tab"})
+    (title,) = re.findall("<title>(.*?)</title>", page, re.S)
+    assert "␛" in title and "‹U+202E›" in title and title.isprintable()
+    assert "Content-Security-Policy" in page
+
+
+def test_a_picture_of_pixels_holds_no_words(hostile: Path, called: Program, tmp_path: Path) -> None:
+    """No title, no comment: nothing but its size, its pixels and its end."""
+    path = tmp_path / "saved.png"
+    assert called("tokenize", "a", "--model", str(hostile), "--save", str(path)).code == 0
+    data, at, found = path.read_bytes(), 8, set()
+    while at < len(data):
+        found.add(data[at + 4 : at + 8])
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    assert found == {b"IHDR", b"IDAT", b"IEND"}
+
+
 SVG = {
     "svg": {"width", "height", "viewBox"},
     "rect": {"x", "y", "width", "height", "rx", "fill", "shape-rendering"},
@@ -134,6 +163,9 @@ def check_svg(text: str) -> None:
         assert set(element.attrib) <= SVG[name], element.attrib
 
 
+META = {("meta", "http-equiv"), ("meta", "content")}
+
+
 class Page(HTMLParser):
     """A page that scripts nothing and loads nothing."""
 
@@ -142,7 +174,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         assert tag in self.allowed, tag
         for name, value in attrs:
-            assert name in ("lang", "charset", "class", "style"), (name, value)
+            assert name in ("lang", "charset", "class", "style") or (tag, name) in META, (name, value)
             assert "url" not in (value or "")
 
     def handle_comment(self, data: str) -> None:

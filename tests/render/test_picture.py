@@ -63,7 +63,9 @@ def test_the_themes_differ_and_the_width_counts() -> None:
 
 def test_html_needs_no_network() -> None:
     page = html(PICTURE, 60, "light")
-    assert "http" not in page
+    assert "http" not in page.replace("http-equiv", "")
+    policy = """<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">"""
+    assert page.index(policy) < page.index("<style>")
     assert "background: #ffffff" in page
     assert "a&lt;b&gt;&amp;" in page
 

@@ -10,7 +10,7 @@ if (data.encoder) parts.push({ name: "encoder", rows: data.source, columns: data
 const state = { part: parts[0], measure: null, head: null, row: null };
 const measureOf = (head) => (head.measures ? head.measures[state.measure] : null);
 
-heading("Who looks at whom", `${data.model}: a row of weights says how much of each token a token takes. Each row sums to 1.`);
+heading("Who looks at whom", `${named(data.model)}: a row of weights says how much of each token a token takes. Each row sums to 1.`);
 const choices = make("div", { class: "key" });
 const map = make("div");
 const about = make("h2", { id: "about" });

@@ -24,6 +24,9 @@ function visible(text) {
   return shown === "" ? "∅" : shown;
 }
 
+/** A model's name, or another line of words: its spaces stay. */
+const named = (text) => visible(text).replaceAll("·", " ");
+
 const quoted = (text) => make("bdi", {}, visible(text));
 
 /** A token for a reader; parts of a character as their bytes. */

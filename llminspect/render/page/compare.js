@@ -6,7 +6,7 @@ const figures = make("table", { class: "figures" });
 figures.append(make("thead", {}, make("tr", {}, ...["tokenizer", "tokens", "characters a token", "bytes a token"].map((name) => make("th", {}, name)))));
 const body = make("tbody");
 data.models.forEach((model) => body.append(make("tr", {}, make("th", { scope: "row" }, quoted(model.model)),
-  ...(model.error ? [make("td", { colspan: "3" }, visible(model.error).replaceAll("·", " "))] :
+  ...(model.error ? [make("td", { colspan: "3" }, named(model.error))] :
     [model.count, model.characters_per_token?.toFixed(2) ?? "", model.bytes_per_token?.toFixed(2) ?? ""].map((value) => make("td", {}, String(value)))))));
 figures.append(body);
 main.append(figures, said);
@@ -34,6 +34,6 @@ cut.forEach((model, number) => {
   });
   buttons.push(row);
   arrows([row]);
-  main.append(make("h2", {}, quoted(model.model), ` ${model.count} tokens`), make("div", { class: "strip", role: "group", "aria-label": model.model }, ...row));
+  main.append(make("h2", {}, quoted(model.model), ` ${model.count} tokens`), make("div", { class: "strip", role: "group", "aria-label": named(model.model) }, ...row));
 });
 say("Neighbouring tokens differ in shade so that one sees where a text is cut.");

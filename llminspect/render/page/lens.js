@@ -1,6 +1,6 @@
 // What the model would say after each layer.
 
-heading("What the model would say after each layer", `${data.model}: the stream after each layer, read out as if it were the last.`);
+heading("What the model would say after each layer", `${named(data.model)}: the stream after each layer, read out as if it were the last.`);
 const last = data.position ?? data.tokens.length - 1;
 const area = make("div", { class: "scroll" });
 
