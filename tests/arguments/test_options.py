@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import math
+import pkgutil
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import numpy as np
 import pytest
 from typer.models import OptionInfo
 
-from llminspect import commands
+from llminspect import arguments, commands
 from llminspect.arguments.attend import AttendOptions
 from llminspect.arguments.embed import EmbedOptions
-from llminspect.arguments.encode import EncodeOptions, SearchOptions
 from llminspect.arguments.experiments import ExperimentOptions
-from llminspect.arguments.forward import ForwardOptions, SweepOptions
-from llminspect.arguments.generate import FollowOptions, GenerateOptions, SamplingOptions
+from llminspect.arguments.generate import SamplingOptions
 from llminspect.arguments.option import alternatives, checked, fields_of
-from llminspect.arguments.shared import EngineOptions, ModelOptions, PageOptions, SourceOptions
-from llminspect.arguments.small import CacheOptions, DiffOptions, InfoOptions, PullOptions, VerifyOptions, WalkOptions
-from llminspect.arguments.tokenize import TokenizeOptions
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,10 +25,14 @@ if TYPE_CHECKING:
 
     from tests.conftest import Program
 
+MODULES = [
+    importlib.import_module(f"llminspect.arguments.{found.name}") for found in pkgutil.iter_modules(arguments.__path__)
+]
 GROUPS: list[Any] = [
-    *(AttendOptions, CacheOptions, DiffOptions, EmbedOptions, EncodeOptions, SearchOptions, ExperimentOptions),
-    *(ForwardOptions, SweepOptions, FollowOptions, GenerateOptions, SamplingOptions, InfoOptions, PullOptions),
-    *(EngineOptions, ModelOptions, PageOptions, SourceOptions, TokenizeOptions, VerifyOptions, WalkOptions),
+    kind
+    for module in MODULES
+    for name, kind in vars(module).items()
+    if dataclasses.is_dataclass(kind) and name.endswith("Options") and kind.__module__ == module.__name__
 ]
 FIELDS = [(group, name) for group in GROUPS for name in fields_of(group)]
 HUGE = "9" * 5000

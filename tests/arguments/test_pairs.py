@@ -5,17 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
 from llminspect import commands, opening
-from tests.fuzz.samples import llama, vocabulary
+from tests.arguments.small_files import once, small_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from tests.conftest import Program
@@ -49,6 +46,7 @@ EXPERIMENTS = {
 }
 PATCH = {"patch": "--patch b_b_a_H<s>", "into": "--into 0.stream", "position": "--position 1"}
 PAIR = {"pair": "--pair b"}
+OVER = {"corpus": "--corpus CORPUSFILE", "most": "--most 20", "length": "--length 4"}
 OPTIONS: dict[str, dict[str, str]] = {
     "tokenize": {
         **PAIR,
@@ -166,7 +164,23 @@ OPTIONS: dict[str, dict[str, str]] = {
     },
     "diff": {"against": "--against b", "against_model": "--against-model toy-attention", "top": "--top 2"},
     "walk": {"paused": "--pause"},
+    "head": {**OVER, "token": "--token b", "distance": "--distance 2", "top": "--top 2", "words": "--no-words"},
+    "neuron": {**OVER, "top": "--top 2", "words": "--no-words", "examples": "--examples 1", "lowest": "--lowest"},
+    "probe": {
+        "at": "--at 1",
+        "pool": "--pool mean",
+        "labels": "--labels classes",
+        "regression": "--regression ridge",
+        "penalty": "--penalty 9",
+        "folds": "--folds 2",
+        "shuffles": "--shuffles 2",
+        "seed": "--seed 7",
+    },
+    "info": {"tensors": "--tensors"},
+    "models": {"kinds": "--kinds", "picture": "--picture sizes"},
 }
+POSITIONAL = {"head": "1.0", "neuron": "1.0", "probe": "LABELSFILE", "info": None, "models": None}
+"""What stands in place of a text, of commands that read none."""
 LEFT_OUT = {
     **dict.fromkeys(
         (
@@ -176,6 +190,7 @@ LEFT_OUT = {
         "what runs",
     ),
     **dict.fromkeys(("color", "quiet"), "what a person sees of it"),
+    **dict.fromkeys(("place", "records", "name"), "in place of a text"),
     "more": "as --with",
     "target_ids": "of an encoder–decoder",
     "target_language": "of an encoder–decoder",
@@ -195,6 +210,7 @@ IMPLIED = {
     ("chat", "user"): "a role asks for the template",
     ("special", "letters"): "the letters have no special tokens",
     ("lookup", "stream"): "guessing is how fast it is written, not what",
+    ("tensors", "json"): "JSON has every tensor anyway",
     ("inside_characters", "truncate"): "no character of the text has several bytes",
 }
 """An option, and another beside which it changes nothing, with the reason."""
@@ -204,21 +220,7 @@ SHARED_TRIED = ("tokenize", "embed", "forward", "generate")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A llama of two layers with random weights and a tokenizer, and a text."""
-    folder = tmp_path_factory.mktemp("pairs")
-    tokenizer = vocabulary("llama", ["▁b", "▁H"])
-    model = llama(tokenizer, len(dict(tokenizer)["tokenizer.ggml.tokens"]), layers=2)
-    draw = np.random.default_rng(3)
-    model.tensors = [
-        replace(tensor, data=draw.normal(0, 0.6, len(tensor.data) // 4).astype("<f4").tobytes())
-        for tensor in model.tensors
-    ]
-    (folder / "small.gguf").write_bytes(model.build())
-    (folder / "text").write_text("b a<s>\n")
-    (folder / "ways").write_text("b\nH\n")
-    (folder / "records").write_text('{"text": "a b a H<s>"}\n{"text": "b b a H<s>"}\n')
-    (folder / "tools").write_text('[{"name": "f"}]')
-    return folder
+    return small_files(tmp_path_factory.mktemp("pairs"))
 
 
 @pytest.fixture(autouse=True)
@@ -228,16 +230,8 @@ def opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(opening, name, once(getattr(opening, name)))
 
 
-def once(make: Callable[..., Any]) -> Callable[..., Any]:
-    made: dict[Any, Any] = {}
-
-    def kept(what: Any, *how: Any, **named: Any) -> Any:
-        key = getattr(what, "located", what).path, *(entry for entry in how if not callable(entry)), *named.items()
-        if key not in made:
-            made[key] = make(what, *how, **named)
-        return made[key]
-
-    return kept
+def options_of(command: str) -> dict[str, str]:
+    return {**({} if command in POSITIONAL else SOURCE), **OUTPUT, **OPTIONS[command]}
 
 
 class Runs:
@@ -245,17 +239,18 @@ class Runs:
 
     def __init__(self, called: Program, folder: Path, command: str) -> None:
         self.called, self.folder, self.command = called, folder, command
-        self.options = {**SOURCE, **OUTPUT, **OPTIONS[command]}
+        self.options = options_of(command)
 
     def __call__(self, *names: str, also: tuple[str, ...] = ()) -> tuple[int, str]:
         """The exit code and what was written, without times and without the provenance."""
         saved = self.folder / "out.svg"
         saved.unlink(missing_ok=True)
-        texts = [] if TAKE_THE_PLACE_OF_TEXT & set(names) else [TEXT]
+        texts = [] if TAKE_THE_PLACE_OF_TEXT & set(names) else [POSITIONAL.get(self.command, TEXT)]
         base = [] if {"max_tokens", "against"} & set(names) else BASE.get(self.command, [])
-        model = [] if "letters" in names else ["--model", str(self.folder / "small.gguf")]
+        model = [] if "letters" in names or self.command == "models" else ["--model", str(self.folder / "small.gguf")]
         words = [self._word(word) for name in names for word in self.options[name].split()]
-        ran = self.called(self.command, *texts, *words, *base, *model, *also, stdin=LINES if "lines" in names else "")
+        given = [self._word(text) for text in texts if text is not None]
+        ran = self.called(self.command, *given, *words, *base, *model, *also, stdin=LINES if "lines" in names else "")
         assert ran.code in (0, 1, 2, 4), (names, ran.err)
         assert len(ran.err.splitlines()) <= 1, (names, ran.err)
         return ran.code, timeless(ran.out) + (saved.read_text() if saved.exists() else "")
@@ -266,6 +261,8 @@ class Runs:
             .replace("RECORDSFILE", str(self.folder / "records"))
             .replace("WAYSFILE", str(self.folder / "ways"))
             .replace("TOOLSFILE", str(self.folder / "tools"))
+            .replace("CORPUSFILE", str(self.folder / "corpus"))
+            .replace("LABELSFILE", str(self.folder / "labels"))
             .replace("OUT", str(self.folder / "out"))
         )
         return word if word.startswith(("-", str(self.folder))) else word.replace("_", " ")
@@ -285,7 +282,7 @@ def timeless(text: str) -> str:
 @pytest.mark.parametrize("command", OPTIONS)
 def test_every_option_is_tried(command: str) -> None:
     fields = set(commands.function(command).__signature__.parameters) - {"context"}
-    assert fields == (fields & set(LEFT_OUT)) | (SOURCE | OUTPUT | OPTIONS[command]).keys()
+    assert fields == (fields & set(LEFT_OUT)) | options_of(command).keys()
 
 
 @pytest.mark.parametrize("command", OPTIONS)
