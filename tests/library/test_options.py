@@ -30,6 +30,11 @@ GIVEN: dict[str, tuple[Any, ...]] = {
     "open_model": ("toy",),
     "verify": ("toy",),
     "cache": (),
+    "info": ("toy",),
+    "pull": ("toy",),
+    "head": ("1.0", "toy"),
+    "neuron": ("0.1", "toy"),
+    "probe": ([{"text": "world", "label": "a"}], "toy"),
 }
 
 
@@ -46,8 +51,13 @@ OPTIONS = [
     if hasattr(getattr(llminspect, name), "__wrapped__")
     for group in groups_of(name)
     for field, (hint, option) in fields_of(group).items()
-    if field in inspect.signature(getattr(llminspect, name)).parameters and field != "text"
+    if field in inspect.signature(getattr(llminspect, name)).parameters and field not in ("text", "place", "records")
 ]
+
+
+def test_every_function_with_options_is_tried() -> None:
+    wrapped = [name for name in llminspect.__all__ if hasattr(getattr(llminspect, name), "__wrapped__")]
+    assert {name for name in wrapped if groups_of(name)} <= set(GIVEN)
 
 
 def wrong_values(hint: Any, option: Any) -> list[Any]:
