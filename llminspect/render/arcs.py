@@ -113,10 +113,10 @@ def _page(placed: Sequence[_Placed]) -> Iterator[Text]:
     """The lines above the tokens, the highest arc first; of two that cross the heavier goes through."""
     top = max(entry.level for entry in placed)
     wide = max(max(entry.columns) for entry in placed) + 1
-    page: list[list[tuple[str, Style]]] = [[(" ", theme.QUIET)] * wide for _ in range(top + 1)]
+    page: list[list[tuple[str, Style]]] = [[(" ", theme.LINE)] * wide for _ in range(top + 1)]
     for entry in sorted(placed, key=lambda entry: (not entry.arc.quiet, entry.arc.weight)):
         across, down, left, right = tuple(_LINES[_kind(entry.arc.weight)])
-        style = theme.QUIET if entry.arc.quiet else theme.BAR
+        style = theme.LINE if entry.arc.quiet else theme.BAR
         low, high = sorted(entry.columns)
         row = top - entry.level
         for column in range(low + 1, high):

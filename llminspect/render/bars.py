@@ -138,10 +138,10 @@ def _append_signed(line: Text, share: float, half: int) -> None:
     full, rest = divmod(halves, 2)
     if share < 0:
         line.append(("▐" * rest + "█" * full).rjust(half), theme.NEGATIVE)
-        line.append("│", theme.QUIET)
+        line.append("│", theme.LINE)
     else:
         line.append(" " * half)
-        line.append("│", theme.QUIET)
+        line.append("│", theme.LINE)
         line.append("█" * full + "▌" * rest, theme.POSITIVE)
 
 

@@ -75,7 +75,7 @@ def _lines(clock: Clock, longest: float) -> Iterator[Text]:
 
     for step in range(48):
         angle = step / 48 * math.tau
-        dot(radius * math.cos(angle), radius * math.sin(angle), theme.QUIET)
+        dot(radius * math.cos(angle), radius * math.sin(angle), theme.LINE)
     tips: dict[tuple[int, int], tuple[str, Style]] = {}
     for place, hand in enumerate(clock.hands):
         style, reach = _STYLES[place % len(_STYLES)], radius / longest

@@ -91,10 +91,10 @@ def _drawn(
     """The cross through the origin, the curve, the points with their labels."""
     canvas = Canvas(plane.columns, plane.rows)
     if plane.low <= 0 <= plane.high:
-        canvas.write(0, plane.row(0), "┈" * plane.columns, theme.QUIET, taken=False)
+        canvas.write(0, plane.row(0), "┈" * plane.columns, theme.LINE, taken=False)
     if plane.across[0] <= 0 <= plane.across[1]:
         for row in range(plane.rows):
-            canvas.write(plane.column(0), row, "┊", theme.QUIET, taken=False)
+            canvas.write(plane.column(0), row, "┊", theme.LINE, taken=False)
     before: int | None = None
     for column in range(plane.columns):
         middle = plane.across[0] + (column + 0.5) / plane.columns * (plane.across[1] - plane.across[0])
@@ -117,7 +117,7 @@ def _framed(canvas: Canvas, lowest: str, margin: int) -> Iterator[Text]:
         line = Text(no_wrap=True, overflow="crop")
         tick = lowest if index == canvas.rows - 1 else ""
         yield line.append(tick.rjust(margin) + " │", theme.QUIET).append_text(row)
-    yield Text(" " * margin + " └" + "─" * canvas.columns, theme.QUIET, no_wrap=True, overflow="crop")
+    yield Text(" " * margin + " └" + "─" * canvas.columns, theme.LINE, no_wrap=True, overflow="crop")
 
 
 def _axis(plane: _Plane, name: str, beyond: tuple[bool, bool], margin: int) -> Text:
@@ -141,6 +141,6 @@ def _columns(
         line = Text(no_wrap=True, overflow="crop")
         line.append((most if row == _HEIGHT else "").rjust(margin) + "  ", theme.QUIET)
         for high, full in zip(high_C, full_C, strict=True):
-            line.append(*((FULL, theme.BAR) if row <= full else (HATCHED if row <= high else " ", theme.QUIET)))
+            line.append(*((FULL, theme.BAR) if row <= full else (HATCHED if row <= high else " ", theme.LINE)))
         line.rstrip()
         yield line

@@ -89,10 +89,10 @@ def _draw_zero(canvas: Canvas, low: NDArray[np.floating], high: NDArray[np.float
     zero = np.rint(-low / (high - low) * [canvas.columns - 1, canvas.rows - 1])
     x, y = int(zero[0]), canvas.rows - 1 - int(zero[1])
     if 0 <= y < canvas.rows:
-        canvas.write(0, y, "┈" * canvas.columns, theme.QUIET, taken=False)
+        canvas.write(0, y, "┈" * canvas.columns, theme.LINE, taken=False)
     if 0 <= x < canvas.columns:
         for row in range(canvas.rows):
-            canvas.write(x, row, "┊", theme.QUIET, taken=False)
+            canvas.write(x, row, "┊", theme.LINE, taken=False)
 
 
 def _draw_points(
@@ -165,7 +165,7 @@ def _framed(
         tick = ticks[1] if index == len(rows) - 1 else ""
         line = Text(no_wrap=True, overflow="crop")
         yield line.append(tick.rjust(margin) + " │", theme.QUIET).append_text(row)
-    yield Text(" " * margin + " └" + "─" * canvas.columns, theme.QUIET, no_wrap=True, overflow="crop")
+    yield Text(" " * margin + " └" + "─" * canvas.columns, theme.LINE, no_wrap=True, overflow="crop")
     left, right = number(low[0], 3), f"{axes[0]} → {number(high[0], 3)}"
     gap = max(1, canvas.columns - width(left) - width(right))
     yield Text(" " * (margin + 2) + left + " " * gap + right, theme.QUIET, no_wrap=True, overflow="ellipsis")

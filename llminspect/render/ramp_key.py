@@ -33,6 +33,8 @@ def limits_of(values: NDArray[np.floating], scale: theme.Scale, limits: ColorLim
         return 0.0, 1.0
     if limits == "robust":
         low, high = np.percentile(finite, [1, 99])
+        if np.array_equal(finite, np.round(finite)):  # Whole numbers, such as counts, have whole ends.
+            low, high = np.floor(low), np.ceil(high)
     else:
         low, high = finite.min(), finite.max()
     if scale == "diverging":

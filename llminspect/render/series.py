@@ -65,7 +65,7 @@ def series(
             return height - 1 - round(share * (height - 1))
 
         if level is not None:
-            canvas.write(0, row(level[1]), "┈" * columns, theme.QUIET)
+            canvas.write(0, row(level[1]), "┈" * columns, theme.LINE)
         for line in reversed(lines):
             for x, (bottom, top) in zip(at, line.intervals or (), strict=False):
                 for y in range(row(top), row(bottom) + 1):
@@ -76,7 +76,7 @@ def series(
         for index, cells in enumerate(canvas.lines()):
             found = Text(no_wrap=True, overflow="crop")
             yield found.append(ticks.get(index, "").rjust(margin) + " │", theme.QUIET).append_text(cells)
-        yield Text(" " * margin + " └" + "─" * columns, theme.QUIET, no_wrap=True, overflow="crop")
+        yield Text(" " * margin + " └" + "─" * columns, theme.LINE, no_wrap=True, overflow="crop")
         yield Text(" " * (margin + 2) + _names(places, at, columns), theme.QUIET, no_wrap=True, overflow="crop")
         yield from _legend(lines, level, axis, options.max_width)
 

@@ -15,6 +15,7 @@ from rich.text import Text
 from llminspect.core.numbers import column as number_column
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
+from llminspect.render.entries import Entries
 from llminspect.render.safe import visible, width
 from llminspect.render.section import Drawn, remark
 
@@ -86,7 +87,7 @@ def table(
         pad_edge=False,
         padding=(0, 1),
         header_style=theme.HEADER,
-        border_style=theme.QUIET,
+        border_style=theme.LINE,
     )
     made.above = Text(visible(title), theme.TITLE) if title else None
     made.below = remark(note) if note else None
@@ -154,8 +155,10 @@ def _least(texts: Sequence[Text | BarCell], *, whole: bool) -> int:
 
 
 def _longest_word(texts: Iterable[object]) -> int:
-    lines = [text.plain if isinstance(text, Text) else text for text in texts if isinstance(text, (Text, str))]
-    return max((width(word) for line in lines for word in line.split()), default=0)
+    whole = [text.longest for text in texts if isinstance(text, Entries)]
+    others = [text for text in texts if isinstance(text, (Text, str)) and not isinstance(text, Entries)]
+    words = [width(word) for text in others for word in (text.plain if isinstance(text, Text) else text).split()]
+    return max(whole + words, default=0)
 
 
 _BAR, _FOLDED = 4, 16

@@ -6,7 +6,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Literal
 
-from rich.color import Color
+from rich.color import Color, ColorSystem
 from rich.console import Console
 from rich.style import Style
 
@@ -22,13 +22,18 @@ _DIVERGING = "3b4cc0 6282ea 8db0fe b8d0f9 dddddd f5c4ad f49a7b de604d b40426"
 
 TITLE = Style(bold=True)
 HEADER = Style(bold=True)
-QUIET = Style(dim=True)
+QUIET = Style()
+"""What explains or stands beside the numbers. Not dim: half of a terminal's own colour contrasts too little."""
+LINE = Style(dim=True)
+"""Rules, axes, guides: lines, which need less contrast than letters."""
 STRONG = Style(bold=True)
 NAME = Style(italic=True)
-WARNING = Style(color="#c9701c")
+CHOSEN = Style(bold=True)
+"""What was taken, among others. No colour contrasts enough, as letters, with a dark background and with a light one."""
+WARNING = Style(bold=True)
 """What a reader must mind."""
 BAR = Style(color="#3a87c8")
-BAR_CHOSEN = Style(color="#d9822b", bold=True)
+BAR_CHOSEN = Style(color="#cf7a22", bold=True)
 POSITIVE = Style(color="#d1603d")
 NEGATIVE = Style(color="#4a78d6")
 
@@ -42,7 +47,7 @@ TOKENS_SPECIAL = (TOKEN_SPECIAL, Style(color="#ffffff", bgcolor="#5f5f6e", bold=
 TOKENS_PARTIAL = (TOKEN_PARTIAL, Style(color=_INK, bgcolor="#ffb67d"))
 """Neighbours take these in turn as well."""
 
-_POINT_TONES = ("3a87c8", "d9822b", "3f9e5a", "c8507e", "8a6fd1", "8f8f3a")
+_POINT_TONES = ("3a87c8", "cf7a22", "3f9e5a", "c8507e", "8a6fd1", "8f8f3a")
 POINTS = tuple(Style(color=f"#{tone}", bold=True) for tone in _POINT_TONES)
 """Groups of points in a scatter take these in turn: mid tones, readable on black and on white."""
 
@@ -58,6 +63,50 @@ SHADES_NEGATIVE = " ⠂⠒⠶⠿"
 def has_colors(console: Console) -> bool:
     """Whether `console` shows enough colours for a ramp: at least 256. With 16 a ramp would lie, so there is none."""
     return console.color_system in ("256", "truecolor") and not console.no_color
+
+
+_IN_256 = {
+    "sequential": ((53, 54, 24, 30, 36, 72, 77, 113, 149, 184, 220),) * 2,
+    "diverging": ((61, 62, 68, 69, 105, 111, 147, 153, 189, 253), (124, 160, 167, 173, 209, 210, 216, 217, 253)),
+}
+"""The ramps in the 256 colours of a terminal, from dark to light: below and above the middle. The nearest of these
+colours would be now lighter and now darker along a ramp."""
+
+
+class _OfRamp(Color):
+    """A colour of a ramp, for which terminals of 256 colours have one of `_IN_256`."""
+
+    in_256: tuple[int, ...]
+
+    def downgrade(self, system: ColorSystem) -> Color:  # type: ignore[override]
+        if system is not ColorSystem.EIGHT_BIT:
+            return super().downgrade(system)
+        wanted = luminance(_rgb(self))
+        inked = [number for number in self.in_256 if needs_black(luminance(_rgb_256(number))) == needs_black(wanted)]
+        nearest = min(inked, key=lambda number: abs(luminance(_rgb_256(number)) - wanted))
+        return Color.from_ansi(nearest)
+
+
+def _rgb(color: Color) -> RGB:
+    red, green, blue = color.get_truecolor()
+    return red, green, blue
+
+
+@lru_cache(maxsize=256)
+def _rgb_256(number: int) -> RGB:
+    return _rgb(Color.from_ansi(number))
+
+
+def ramp_color(scale: Scale, position: float) -> Color:
+    """The colour at `position` of a ramp as rich takes it."""
+    color = _OfRamp(*Color.from_rgb(*ramp(scale, position)))
+    color.in_256 = _IN_256[scale][position > 0.5]
+    return color
+
+
+def needs_black(light: float) -> bool:
+    """Whether black contrasts more than white with a colour of that luminance (WCAG 2)."""
+    return (light + 0.05) / 0.05 > 1.05 / (light + 0.05)
 
 
 @lru_cache(maxsize=4)
@@ -85,17 +134,13 @@ def cell_style(scale: Scale, position: float) -> Style:
 
 def ink_style(scale: Scale, position: float, under: float | None = None) -> Style:
     """The colour at `position` as a foreground, on that of `under` or on the terminal's own background."""
-    paper = None if under is None else Color.from_rgb(*ramp(scale, under))
-    return Style(color=Color.from_rgb(*ramp(scale, position)), bgcolor=paper)
+    return Style(color=ramp_color(scale, position), bgcolor=None if under is None else ramp_color(scale, under))
 
 
 @lru_cache(maxsize=1024)
 def _cell_style(scale: Scale, step: int) -> Style:
-    background = ramp(scale, step / STEPS)
-    light = luminance(background)
-    # Contrast ratio of WCAG 2: (lighter + 0.05) / (darker + 0.05).
-    ink = "#000000" if (light + 0.05) / 0.05 > 1.05 / (light + 0.05) else "#ffffff"
-    return Style(color=ink, bgcolor=Color.from_rgb(*background))
+    ink = "#000000" if needs_black(luminance(ramp(scale, step / STEPS))) else "#ffffff"
+    return Style(color=ink, bgcolor=ramp_color(scale, step / STEPS))
 
 
 def luminance(color: RGB) -> float:

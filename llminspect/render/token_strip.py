@@ -27,7 +27,7 @@ chat template."""
 
 _BRACKETS = {"text": ("", ""), "special": ("⟦", "⟧"), "partial": ("‹", "›"), "template": ("⟨", "⟩")}
 _TONES = {"special": theme.TOKENS_SPECIAL, "partial": theme.TOKENS_PARTIAL, "template": theme.TOKENS_TEMPLATE}
-_NEUTRAL = Style(dim=True)
+_NEUTRAL = Style()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +87,17 @@ def value_strip(
         pieces.append(_Piece(visible(text, spaces=True) or "∅", note.strip(), style, "\n" in text))
     bare = [_Piece(piece.text, "", piece.style, piece.ends_line) for piece in pieces]
     below = ramp_key(array, ramp, name=name, written=True) if key else None
-    return _strip(pieces if numbers else bare, pieces, below)
+    return _strip(pieces if numbers else bare, pieces, below, gap=" ")
 
 
-def _strip(pieces: list[_Piece], plain: list[_Piece], key: Drawn | None = None) -> Drawn:
-    """`plain` where there is no colour."""
+def _strip(pieces: list[_Piece], plain: list[_Piece], key: Drawn | None = None, gap: str = "") -> Drawn:
+    """`plain` where there is no colour; a `gap` where neighbours may have one colour."""
 
     def draw(console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         colors = theme.has_colors(console)
         shown = pieces if colors else plain
         noted = any(piece.note for piece in shown)
-        separator = "" if colors and not noted else " " if colors else "│"
+        separator = (" " if noted else gap) if colors else "│"
         for line in _lines(shown, max(4, options.max_width), len(separator), noted):
             yield _row([(piece.text, piece.style if colors else Style()) for piece in line], separator)
             if noted:
@@ -134,6 +134,6 @@ def _row(cells: list[tuple[str, Style]], separator: str) -> Text:
     row = Text(no_wrap=True, overflow="crop")
     for index, (text, style) in enumerate(cells):
         if index and separator:
-            row.append(separator, theme.QUIET)
+            row.append(separator, theme.LINE)
         row.append(text, style)
     return row

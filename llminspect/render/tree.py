@@ -41,7 +41,7 @@ def branch_tree(root: str, branches: Iterable[Branch], *, title: str = "") -> Dr
 
     def draw(_: Console, options: ConsoleOptions) -> Iterator[Tree]:
         deepest = max(1, (options.max_width - _LABEL) // _GUIDE)
-        tree = Tree(Text(visible(root), theme.STRONG), guide_style=theme.QUIET)
+        tree = Tree(Text(visible(root), theme.STRONG), guide_style=theme.LINE)
         # A stack rather than recursion: a tree may be as deep as a text is long.
         waiting = [(tree, branch, 1) for branch in reversed(first)]
         while waiting:

@@ -171,3 +171,10 @@ def test_fold_note() -> None:
         "577 dimensions folded to 65 columns, each the mean of 9 (the last of 1)"
     )
     assert fold_note(10, 4, "thin", "tokens", "rows") == "10 tokens thinned to 3 rows, each the first of 4"
+
+
+def test_whole_numbers_have_whole_ends() -> None:
+    counts = np.array([[0.0, 0, 1, 1], [2, 2, 1, 3]])
+    assert limits_of(counts, "sequential", "robust") == (0, 3)
+    assert limits_of(-counts, "diverging", "robust") == (-3, 3)
+    assert limits_of(counts + 0.5, "sequential", "robust") != (0.5, 3.5)

@@ -35,7 +35,7 @@ def render(result: DiffResult) -> RenderableType:
     if result.layers is not None:
         parts.append(streams(result.layers))
     else:
-        parts.append(Text("the streams have different sizes: their layers cannot be compared number by number", "dim"))
+        parts.append(Text("the streams have different sizes: their layers cannot be compared number by number"))
     return Group(*parts)
 
 

@@ -50,12 +50,12 @@ def one_hot_row(token_id: int, size: int) -> Text:
     line = Text()
     if size <= ROW:
         for place in range(size):
-            line.append("1" if place == token_id else "0", theme.BAR_CHOSEN if place == token_id else theme.QUIET)
+            line.append("1" if place == token_id else "0", theme.CHOSEN if place == token_id else theme.QUIET)
             line.append(" " if place < size - 1 else "")
         return line
     before, after = token_id, size - 1 - token_id
     line.append(zeros(before), theme.QUIET)
-    line.append(" 1 " if before else "1 ", theme.BAR_CHOSEN)
+    line.append(" 1 " if before else "1 ", theme.CHOSEN)
     line.append(zeros(after), theme.QUIET)
     return line
 

@@ -12,7 +12,9 @@ from rich.text import Text
 from llminspect.core.numbers import count, number, percent, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars, signed_bars
+from llminspect.render.entries import Entries
 from llminspect.render.heatmap import head_map, heatmap
+from llminspect.render.ramp_key import Ramp, ramp_key
 from llminspect.render.safe import fit, visible
 from llminspect.render.section import Drawn
 from llminspect.render.table import Cell, Column, table
@@ -51,12 +53,11 @@ def lens_table(layers: Sequence[LensLayer]) -> RenderableType:
         if layer.target is not None:
             prob = float(layer.target.prob)
             row[1:] = [str(layer.target.rank), percent(prob, 2), BarCell(prob, 8)]
-        line = Text(no_wrap=True, overflow="ellipsis")
+        entries = []
         for entry in layer.top[:LENS_SHOWN]:
             style = theme.STRONG if entry.id == (target.id if target else final) else ""
-            line.append(visible(entry.text, True), style)
-            line.append(f" {percent(entry.prob)}   ", theme.QUIET)
-        rows.append([*row, line])
+            entries.append(Text.assemble((visible(entry.text, True), style), f" {percent(entry.prob)}"))
+        rows.append([*row, Entries(entries, one_line=True)])
     name = visible(target.text, True) if target else ""
     of_target = [Column(f"rank of {name}", "right"), Column("prob", "right"), Column("")] if target else [None] * 3
     note = "the final norm and the vocabulary applied after each layer; the last layer is the answer"
@@ -78,10 +79,10 @@ def leads_from(layers: Sequence[LensLayer]) -> int | None:
 
 
 def lens_grid(grid: Sequence[Sequence[ProbableToken]], labels: Sequence[str]) -> Drawn:
-    """The best token of each layer (down, the last on top) at each position (across), on the colour of its probability;
-    the last positions where not all fit."""
+    """The best token of each layer (down, layer 0 on top) at each position (across), on the colour of its
+    probability; the last positions where not all fit."""
 
-    def draw(console: Console, options: ConsoleOptions) -> Iterator[Text]:
+    def draw(console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         colors = theme.has_colors(console)
         room = max(1, (options.max_width - 6) // GRID_CELL)
         first = max(0, len(labels) - room)
@@ -90,13 +91,15 @@ def lens_grid(grid: Sequence[Sequence[ProbableToken]], labels: Sequence[str]) ->
             yield Text(f"the last {room} of {len(labels)} positions", theme.QUIET)
         names = "".join(fit(visible(label, True), GRID_CELL - 1) + " " for label in labels[first:])
         yield Text(" " * 6 + names, theme.STRONG, no_wrap=True, overflow="crop")
-        for layer in reversed(range(len(grid))):
+        for layer in range(len(grid)):
             line = Text(f"{layer:>5} ", theme.QUIET, no_wrap=True, overflow="crop")
             for token in grid[layer][first:]:
                 shown = fit(visible(token.text, True), GRID_CELL - 1) + " "
                 line.append(shown, theme.cell_style("sequential", float(token.prob)) if colors else "")
             yield line
-        yield Text("colour: its probability, dark 0 to light 1" if colors else "layers down, positions across", "dim")
+        yield Text("layers down, positions across", theme.QUIET)
+        if colors:
+            yield ramp_key(np.array([0.0, 1.0]), Ramp("sequential", 0.0, 1.0), name="its probability")
 
     return Drawn(draw)
 

@@ -77,6 +77,6 @@ def answer(span: AnswerSpan, logits: Sequence[SpanLogits], texts: Sequence[str])
 
 def answer_line(span: AnswerSpan, title: str) -> Text:
     place = f"tokens {span.start} to {span.end}" if span.end > span.start else f"token {span.start}"
-    line = Text.assemble(title, (visible(span.text), theme.BAR_CHOSEN), f"  {percent(span.prob, 2)}  {place}")
+    line = Text.assemble(title, (visible(span.text), theme.CHOSEN), f"  {percent(span.prob, 2)}  {place}")
     line.append(f"; start and end logits together {number(span.logit)}", theme.QUIET)
     return line

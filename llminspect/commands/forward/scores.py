@@ -11,6 +11,7 @@ from rich.text import Text
 from llminspect.core.numbers import count, number, percent
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
+from llminspect.render.entries import Entries
 from llminspect.render.safe import shorten, visible
 from llminspect.render.table import Cell, Column, SizedTable, first_fitting, table
 
@@ -62,12 +63,12 @@ def _ranking(found: Sequence[Continuation], long: bool, *, bars: bool) -> SizedT
 def _by_token(found: Sequence[Continuation], given: int) -> RenderableType:
     rows: list[list[Cell]] = []
     for continuation in found:
-        line = Text()
-        for token in continuation.tokens[:TOKENS]:
-            line.append(visible(token.text, True), theme.STRONG)
-            line.append(f"\u00a0{number(token.logprob)}   ", theme.QUIET)
-        line.append("…" * (len(continuation.tokens) > TOKENS))
-        rows.append([Text(shorten(visible(continuation.text, True), LONGEST)), line])
+        entries = [
+            Text.assemble((visible(token.text, True), theme.STRONG), f" {number(token.logprob)}")
+            for token in continuation.tokens[:TOKENS]
+        ]
+        entries += [Text("…")] * (len(continuation.tokens) > TOKENS)
+        rows.append([Text(shorten(visible(continuation.text, True), LONGEST)), Entries(entries)])
     left = given - len(found)
     more = f"of the first {len(found)}; --json has those of the other {count(left)} as well" if left else ""
     return table(["continuation", "its tokens, each with its log p"], rows, note=more)

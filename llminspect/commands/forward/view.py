@@ -152,7 +152,7 @@ def next_tokens(candidates: Sequence[Candidate], tokens: Sequence[dict[str, obje
         "after ",
         (visible(str(tokens[position]["text"]), True), theme.STRONG),
         " most probable: ",
-        (visible(candidates[0].text, True), theme.BAR_CHOSEN),
+        (visible(candidates[0].text, True), theme.CHOSEN),
         f"  {percent(candidates[0].prob)}",
     )
     return Group(bars, *([line] if rest > 5e-5 else []), Text(), answer)

@@ -16,6 +16,7 @@ from llminspect.commands.generate.unmasking import unmasking_view
 from llminspect.core.numbers import count, number, percent, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars
+from llminspect.render.entries import Entries
 from llminspect.render.safe import visible
 from llminspect.render.section import Drawn
 from llminspect.render.table import Cell, Column, Columns, SizedTable, first_fitting, table
@@ -145,13 +146,13 @@ def step_table(steps: Sequence[StepRecord]) -> RenderableType:
 def _step_table(steps: Sequence[StepRecord], *, bars: bool) -> SizedTable:
     rows: list[list[Cell]] = []
     for index, step in enumerate(steps):
-        others = "  ".join(f"{visible(other.text, True)} {percent(other.prob)}" for other in step.alternatives)
+        others = Entries([Text(f"{visible(other.text, True)} {percent(other.prob)}") for other in step.alternatives])
         token = Text(visible(step.text, True), theme.STRONG)
         if step.forced:
             token.append(" (given)", theme.QUIET)
         drawn = None if step.drawn_prob is None else percent(step.drawn_prob)
         row: list[Cell] = [str(index), token, percent(step.prob), BarCell(step.prob, 10) if bars else None]
-        rows.append([*row, drawn, Text(others, theme.QUIET), f"{step.entropy:.1f}"])
+        rows.append([*row, drawn, others, f"{step.entropy:.1f}"])
     # Without a filter a token is drawn at the model's own probability.
     drawn_at_all = any(step.drawn_prob is not None and abs(step.drawn_prob - step.prob) > 1e-9 for step in steps)
     columns: Columns = [Column("", "right", quiet=True, whole=True), "token", Column("prob", "right", whole=True)]

@@ -142,7 +142,7 @@ def _append(text: Text, line: TokenizerLine, cell: AlignedText, gap: int, size: 
     parts = _parts(line, cell)
     shown = cell.text + (str(len(parts)).translate(_DIGITS) if len(parts) > 1 else "")
     if gap:
-        text.append("│" if cell.start in line.cuts else " ", theme.QUIET)
+        text.append("│" if cell.start in line.cuts else " ", theme.LINE)
     style = _style(line, parts) if colors else Style()
     text.append(fit(shown, size), style)
 

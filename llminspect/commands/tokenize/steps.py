@@ -83,7 +83,7 @@ def tokens_line(word: WordSteps) -> Text:
     line = Text("  → ", theme.QUIET)
     whole = Text()
     for token, token_id in list(zip(word.tokens, word.ids, strict=True))[:TOKENS]:
-        whole.append(visible(token, True), theme.BAR_CHOSEN)
+        whole.append(visible(token, True), theme.CHOSEN)
         whole.append(f" {token_id}   ", theme.QUIET)
     return Text.assemble(line, whole, "…" if len(word.ids) > TOKENS else "")
 
@@ -93,7 +93,7 @@ def joined(parts: list[str], made: str | None = None) -> Text:
     line = Text(overflow="fold")
     for index, part in enumerate(parts):
         line.append(" " if index else "")
-        line.append(visible(part, True), theme.BAR_CHOSEN if part == made else "")
+        line.append(visible(part, True), theme.CHOSEN if part == made else "")
     return line
 
 
@@ -107,15 +107,13 @@ def merge_row(merge: MergeStep) -> tuple[str, Text, Text]:
 def match_row(match: MatchStep) -> tuple[str, Text, Text]:
     tried = [visible(text, True) for text in match.tried[: -1 if match.found is not None else None]]
     named = [*tried[: TRIED - 1], f"… {len(tried) - TRIED:,} more …", tried[-1]] if len(tried) > TRIED else tried
-    found = (
-        Text(visible(match.found, True), theme.BAR_CHOSEN) if match.found is not None else Text("none fits: unknown")
-    )
+    found = Text(visible(match.found, True), theme.CHOSEN) if match.found is not None else Text("none fits: unknown")
     return "longest match", found, Text("not " + ", ".join(named) if named else "", theme.QUIET)
 
 
 def path_row(path: PathStep) -> tuple[str, Text, Text]:
     return (
         f"score {number(path.score)}",
-        Text(visible(path.text, True), theme.BAR_CHOSEN),
+        Text(visible(path.text, True), theme.CHOSEN),
         Text(f"sum {number(path.total)}", theme.QUIET),
     )

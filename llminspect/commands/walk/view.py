@@ -53,7 +53,7 @@ def pages(result: WalkResult) -> Iterator[RenderableType]:
     """One rendering a chapter."""
     for chapter, parts in zip(result.chapters, _CHAPTERS, strict=True):
         heading = Text(f"{chapter.number}. {chapter.title}", theme.TITLE)
-        heading.append("\n" + "─" * len(heading.plain), theme.QUIET)
+        heading.append("\n" + "─" * len(heading.plain), theme.LINE)
         yield page([heading, Text(chapter.says), *parts(chapter), *([_next_steps()] if chapter.number == LAST else [])])
 
 

@@ -1,0 +1,146 @@
+"""Each command's picture at 60, 80 and 160 columns: nothing cut, all of it readable; ramps, in 256 colours as well.
+
+A picture does not know whether the terminal is dark or light, so each of its cells has to contrast with both.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import TYPE_CHECKING, get_args
+
+import pytest
+from rich.ansi import AnsiDecoder
+from rich.cells import cell_len
+from rich.color import Color, ColorSystem
+
+from llminspect.render.cells import THEMES
+from llminspect.render.theme import RGB, STEPS, Scale, cell_style, luminance
+from tests.model.golden import Golden
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.style import Style
+    from rich.text import Text
+
+    from tests.conftest import Program
+
+CAT = ("A cat sat.", "--model", "toy-attention")
+GPT = ("--ids", "5,6,7,8,9", "--model", str(Golden("gpt2").folder))
+PICTURES: dict[str, tuple[str, ...]] = {
+    "tokens": ("tokenize", "naïve café 🙂 日本\nand a second line", "--model", "gpt-4o"),
+    "compare": ("tokenize", "naïve café", "--compare", "o200k_base", "--compare", "bytes"),
+    "merges": ("tokenize", "unbelievable", "--model", "gpt-4o", "--steps"),
+    "chat": ("tokenize", "--chat", "--user", "hello", "--model", "gpt-4o"),
+    "ids": ("encode", "Alice gave Bob her book", "--model", "gpt-4o"),
+    "one-hot": ("encode", "HI", "--letters", "--one-hot"),
+    "vectors": ("embed", *GPT),
+    "similarity": ("embed", *GPT, "--similarity", "--nearest", "3", "--project", "pca"),
+    "positions": ("embed", *GPT, "--positions"),
+    "attention": ("attend", *GPT),
+    "a head": ("attend", *GPT, "--layer", "1", "--head", "1", "--show", "weights,scores,scaled,values"),
+    "by hand": ("attend", *CAT, "--query", "cat"),
+    "find": ("attend", *GPT, "--find", "3->1"),
+    "rollout": ("attend", *GPT, "--rollout", "--contributions"),
+    "steps": ("forward", "world", "--model", "toy"),
+    "forward": ("forward", *GPT),
+    "trace": ("forward", *GPT, "--trace"),
+    "lens": ("forward", *GPT, "--lens", "--all"),
+    "why": ("forward", *GPT, "--attribution", "--saliency"),
+    "surprise": ("forward", *GPT, "--surprise"),
+    "a layer": ("forward", *GPT, "--layer", "1"),
+    "ablation": ("forward", *GPT, "--ablate", "1.0"),
+    "patch": ("forward", "hello", "--model", "toy", "--patch", "world"),
+    "writing": ("generate", *GPT, "--max-tokens", "4", "--alternatives", "3", "--steps"),
+    "tree": ("generate", *GPT, "--max-tokens", "3", "--tree", "2"),
+    "diff": ("diff", "hello", "--model", "toy", "--against", "world"),
+    "inside": ("info", str(Golden("gpt2").folder)),
+    "checked": ("verify", "toy"),
+    "models": ("models",),
+    "kinds": ("models", "--kinds"),
+    "words": ("help",),
+    "a word": ("help", "logit"),
+    "keys": ("schema",),
+}
+COLORS = (ColorSystem.TRUECOLOR, ColorSystem.EIGHT_BIT)
+DRAWN = re.compile(r"[\s─-╿▀-▟⠀-⣿◀▸→←↑↓·•●○◆■▲▼…]*")
+"""What is a line, a bar, a dot: a contrast of 3 is enough there (WCAG 2, 1.4.11), where letters need 4.5 (1.4.3)."""
+LETTERS, GRAPHICS = 4.5, 3.0
+ROUNDING = 0.002
+"""By how much a colour in whole numbers may be darker than the one before it on a ramp."""
+
+
+def drawn(called: Program, name: str, width: int) -> list[Text]:
+    """The lines of a picture, with their styles in true colour."""
+    environment = {"COLUMNS": str(width), "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    ran = called(*PICTURES[name], "--color", "always", **environment)
+    assert ran.code == 0, ran.err
+    return list(AnsiDecoder().decode(ran.out))
+
+
+def runs(line: Text) -> Iterator[tuple[str, Style]]:
+    """The parts of a line that have one style."""
+    from rich.console import Console
+
+    console = Console()
+    for segment in line.render(console):
+        yield segment.text, segment.style or console.get_style("none")
+
+
+def shown_colors(style: Style, theme: str) -> tuple[RGB, RGB]:
+    """The letters' colour and the one under them, as a terminal with that background shows them."""
+    known = THEMES[theme]
+    color = known.foreground_color if style.color is None else style.color.get_truecolor(known)
+    under = known.background_color if style.bgcolor is None else style.bgcolor.get_truecolor(known, foreground=False)
+    if style.reverse:
+        color, under = under, color
+    if style.dim:
+        color = [(part + base) / 2 for part, base in zip(color, under, strict=True)]  # type: ignore[assignment]
+    return tuple(color), tuple(under)  # type: ignore[return-value]
+
+
+def contrast(one: RGB, other: RGB) -> float:
+    """The contrast ratio of WCAG 2."""
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_every_cell_is_readable_and_nothing_is_cut(name: str, called: Program) -> None:
+    wrong = set()
+    for width in (60, 80, 160):
+        for line in drawn(called, name, width):
+            if cell_len(line.plain) > width and "llminspect" not in line.plain:
+                wrong.add(f"{width}: wider: {line.plain}")
+            if re.search(r"\d…", line.plain):
+                wrong.add(f"{width}: a number is cut: {line.plain}")
+            for text, style in runs(line):
+                least = GRAPHICS if DRAWN.fullmatch(text) else LETTERS
+                for theme in ("dark", "light") if text.strip() else ():
+                    ratio = contrast(*shown_colors(style, theme))
+                    if ratio < least:
+                        wrong.add(f"{theme} {ratio:.2f}: {style} {text[:30]!r}")
+    assert not wrong, "\n".join(sorted(wrong))
+
+
+@pytest.mark.parametrize("system", COLORS)
+@pytest.mark.parametrize("scale", get_args(Scale))
+def test_a_ramp_becomes_lighter_towards_its_end(scale: Scale, system: ColorSystem) -> None:
+    """Of a diverging one each half towards the middle; and what stands on it is readable, also in 256 colours."""
+    styles = [cell_style(scale, place / STEPS) for place in range(STEPS + 1)]
+    lights = []
+    for style in styles:
+        under, ink = (as_shown(color, system) for color in (style.bgcolor, style.color))
+        assert contrast(ink, under) >= LETTERS
+        lights.append(luminance(under))
+    halves = [lights] if scale == "sequential" else [lights[: STEPS // 2], lights[: STEPS // 2 + 1 : -1]]
+    for half in halves:
+        assert all(later > earlier - ROUNDING for earlier, later in itertools.pairwise(half))
+        assert len(set(half)) >= 8
+
+
+def as_shown(color: Color | None, system: ColorSystem) -> RGB:
+    assert color is not None
+    red, green, blue = color.downgrade(system).get_truecolor()
+    return red, green, blue
