@@ -73,6 +73,8 @@ class _Silence:
 
     def __init__(self) -> None:
         self._lock, self._inside, self._kept = threading.Lock(), 0, -1
+        self._nowhere = -1
+        """Kept open: with `--lines` this is entered twice a line."""
 
     def __enter__(self) -> None:
         with self._lock:
@@ -83,9 +85,9 @@ class _Silence:
                 except OSError:  # It is closed.
                     self._kept = -1
                     return
-                null = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(null, 2)
-                os.close(null)
+                if self._nowhere < 0:
+                    self._nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(self._nowhere, 2)
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
