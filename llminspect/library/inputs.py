@@ -187,7 +187,8 @@ def takes_options(function: Callable[..., R]) -> Callable[..., R]:
 
     It is called with the dataclasses filled and checked (`arguments.option`): UsageError for a value that is not of the
     option's type, choices or range, TypeError for a name that is none of its options. Its signature shows all of them,
-    and its docstring ends with what each means. The path of a model stands for its name.
+    and its docstring ends with what each means. The path of a model stands for its name, and a
+    `Place` for its text.
     """
     plain, groups = [], {}
     for name, parameter in inspect.signature(function).parameters.items():
@@ -218,7 +219,7 @@ def takes_options(function: Callable[..., R]) -> Callable[..., R]:
         filled = {}
         for name, group in groups.items():
             its_own = {field.name for field, of in shown if of is group} & values.keys()
-            filled[name] = checked(group(**{field: values.pop(field) for field in its_own}))
+            filled[name] = checked(group(**{field: _places_as_texts(values.pop(field)) for field in its_own}))
             if isinstance(filled[name], SourceOptions) and given and _are_messages(given[0]):
                 filled[name] = dataclasses.replace(filled[name], chat=True)
         return function(*given, **values, **filled)
@@ -227,6 +228,14 @@ def takes_options(function: Callable[..., R]) -> Callable[..., R]:
     called.__signature__ = inspect.Signature([*plain, *options], return_annotation=returned)  # type: ignore[attr-defined]
     called.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\n{_described(shown)}".rstrip() + "\n"
     return called
+
+
+def _places_as_texts(value: Any) -> Any:
+    from llminspect.core.intervention import Place
+
+    if isinstance(value, list | tuple) and any(isinstance(entry, Place) for entry in value):
+        return [_places_as_texts(entry) for entry in value]
+    return str(value) if isinstance(value, Place) else value
 
 
 def _name_of_path(model: Any) -> Any:

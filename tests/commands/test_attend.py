@@ -205,6 +205,7 @@ def test_json_keeps_the_contract(called: Program, arguments: tuple[str, ...]) ->
         (("--rollout", "--measure", "sink"), "--measure colours the overview"),
         (("--show", "weigths", "--layer", "0"), "--show does not know 'weigths'"),
         (("--show", "scores"), "--show needs a head"),
+        (("--show", "scores", "--query", "cat"), "--show and --query do not go together (ask for one at a time)"),
         (("--model", "toy"), "has no attention"),
     ],
 )

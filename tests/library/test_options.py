@@ -221,3 +221,18 @@ def test_a_place_stands_for_its_text_where_one_part_is_looked_at() -> None:
         for place in cast("Any", wrong):
             with pytest.raises(UsageError, match=r"place|names no"):
                 function(place, "smollm2")
+
+
+def test_a_place_stands_for_its_text_in_an_experiment() -> None:
+    model, ids = llminspect.open_model(Path(__file__).parent.parent / "golden" / "llama"), [5, 6, 7]
+    head, stream = llminspect.Place(1, "head", 2), llminspect.Place(1, "stream")
+    plain, silent = llminspect.forward(ids, model), llminspect.forward(ids, model, ablate="1.2")
+    assert not same(plain, silent)
+    assert same(silent, llminspect.forward(ids, model, ablate=head))
+    assert same(silent, llminspect.forward(ids, model, ablate=[head]))
+    both = llminspect.forward(ids, model, ablate=["0.attention", "1.2"])
+    assert same(both, llminspect.forward(ids, model, ablate=("0.attention", head)))
+    for into in ("1.stream", stream, [stream]):
+        assert llminspect.forward(ids, model, patch=[5, 8, 7], into=into, position=1).change is not None
+    with pytest.raises(UsageError, match="not a part of the model"):
+        llminspect.forward(ids, model, ablate=stream)
