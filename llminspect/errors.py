@@ -7,7 +7,6 @@ a JSON document). Anything else that escapes is a bug of ours.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -66,16 +65,7 @@ def reader(where: str, kind: type[UserError] | None = None, hint: str | None = N
     Traceback (most recent call last):
     llminspect.errors.ModelError: the note is not understood: list index out of range
     """
-
-    def marked(function: Read) -> Read:
-        @wraps(function)
-        def read(*arguments: Any, **options: Any) -> Any:
-            with understood(where, kind, hint):
-                return function(*arguments, **options)
-
-        return read  # type: ignore[return-value]
-
-    return marked
+    return understood(where, kind, hint)
 
 
 class UserError(Exception):

@@ -150,7 +150,8 @@ def counted(
     tokenizer: Tokenizer, options: CountOptions, count: int, characters: int | None, size: int | None
 ) -> CountResult:
     """A count with what it costs and whether that many are allowed."""
-    return CountResult(count, characters, size, cost_of(tokenizer, options, count), budget_of(count, options.most))
+    cost = None if options.cost is None else cost_of(tokenizer, options, count)
+    return CountResult(count, characters, size, cost, budget_of(count, options.most))
 
 
 def budget_of(count: int, allowed: int | None) -> TokenBudget | None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from llminspect.arguments.option import option
 from llminspect.arguments.ranges import Choice, Ids, shortened
-from llminspect.arguments.together import check_together
 from llminspect.arguments.words import Pair, Word, language, parse_pair
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
@@ -71,9 +70,8 @@ class AttendOptions:
         return self.query is not None or self.find is not None or self.rollout or self.contributions
 
 
-def check_attend(options: AttendOptions, *others: Any) -> None:
-    """Refuse what cannot be meant, before a model is opened. `others` are further options of the command."""
-    check_together("attend", options, *others)
+def check_attend(options: AttendOptions) -> None:
+    """Refuse what cannot be meant, before a model is opened."""
     if options.find is not None:
         parse_pair(options.find)
     if isinstance(options.query, str) and not options.query.strip():

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from llminspect.arguments.option import Texts, option, usual_of
-from llminspect.arguments.together import check_together
 from llminspect.arguments.words import language
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
@@ -86,11 +85,10 @@ def draws(sampling: SamplingOptions, options: GenerateOptions) -> bool:
     return drawn if sampling.temperature is None else sampling.temperature > 0
 
 
-def check_generate(sampling: SamplingOptions, options: GenerateOptions, *others: Any) -> None:
-    """Raise UsageError for what does not go together; `others` are further options of the command."""
+def check_generate(sampling: SamplingOptions) -> None:
+    """Raise UsageError for a penalty that is none."""
     if usual_of(sampling, "repetition_penalty") <= 0:
         raise UsageError("--repetition-penalty has to be above 0", "1 changes nothing, 1.1 weakens what was said")
-    check_together("generate", sampling, options, *others)
 
 
 BY_CHANCE = ("random", "chance")

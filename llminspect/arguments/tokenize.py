@@ -6,12 +6,11 @@ import re
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 from llminspect.arguments.option import Texts, argument, option
 from llminspect.arguments.ranges import shortened
 from llminspect.arguments.shared import workers_option
-from llminspect.arguments.together import check_together
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 
@@ -111,11 +110,10 @@ class TokenizeOptions(CountOptions):
     side: Literal["start", "end"] = option("end", help="With --truncate: where to cut off.")
     inside_characters: bool = option(False, help="With --truncate: the cut may fall inside a character.")
 
-    def check(self, *others: Any) -> None:
-        """Raise UsageError for options that do not go together, and for a price that is none."""
-        if self.cost != THIS_MODEL:
+    def check(self) -> None:
+        """Raise UsageError for a price that is none."""
+        if self.cost not in (None, THIS_MODEL):
             _ = self.price
-        check_together("tokenize", self, *others)
 
 
 def parse_price(text: str) -> tuple[float, str] | None:

@@ -67,7 +67,7 @@ def sha256_of(path: Path, published: str | None = None) -> str:
     """
     key, by_git = state_key(path), published is not None and len(published) == GIT_DIGITS
     small = path.stat().st_size <= SMALL
-    record = {} if small else _record(_place(key)) or {}
+    record = {} if small else _record(existing("hashes") / f"{key}.json") or {}
     if "sha256" not in record or (by_git and "git" not in record):
         record = {"sha256": taken(path), "of": str(path.resolve()), **({"git": git_number(path)} if by_git else {})}
         if state_key(path) != key:
@@ -114,13 +114,9 @@ def remember(path: Path, sha256: str) -> None:
     _remember(state_key(path), {"sha256": sha256, "of": str(path.resolve())})
 
 
-def _place(key: str) -> Path:
-    return existing("hashes") / f"{key}.json"
-
-
 def _remember(key: str, record: Mapping[str, str]) -> None:
     with suppress(OSError, UserError):  # A cache that cannot be written costs time, nothing else.
-        write_whole(subfolder("hashes") / _place(key).name, json.dumps(record).encode())
+        write_whole(subfolder("hashes") / f"{key}.json", json.dumps(record).encode())
 
 
 @reader("the remembered hash")
@@ -130,13 +126,10 @@ def _record(place: Path) -> dict[str, str] | None:
     try:
         record = json.loads(place.read_bytes())
         forms = {"sha256": _SHA256, "git": _GIT, "of": _ANY}
-        return record if {"sha256", "of"} <= record.keys() <= forms.keys() and _all_match(record, forms) else None
+        known = {"sha256", "of"} <= record.keys() <= forms.keys()
+        return record if known and all(forms[name].fullmatch(value) for name, value in record.items()) else None
     except (OSError, ValueError, RecursionError, TypeError, AttributeError, KeyError):
         return None
-
-
-def _all_match(record: Mapping[str, str], forms: Mapping[str, re.Pattern[str]]) -> bool:
-    return all(forms[name].fullmatch(value) for name, value in record.items())
 
 
 def record_faults(place: Path) -> list[str]:

@@ -85,7 +85,8 @@ def attend(text: Text | Texts, model: Opened = DEFAULT, *, source: PairOptions, 
     """
     from llminspect.analysis import attend as question
 
-    check_attend(options, source)
+    check_together("attend", options, source)
+    check_attend(options)
     model = question.with_mask(opened(model), options.mask)
     beside = None if options.control is None else prompt_of(options.control, source, model.tokenizer)
     keeping = question.Keeping(every=True, most=1 << 40, may_lack=not options.selects and options.asks)
@@ -167,7 +168,8 @@ def generate(
     from llminspect.analysis import generate as question
     from llminspect.analysis.model_settings import with_model_settings
 
-    check_generate(sampling, options, patch, experiments, source)
+    check_generate(sampling)
+    check_together("generate", sampling, options, patch, experiments, source)
     model = opened(model, writing=True)
     question.check_writes(model)
     sampling, options, stated = with_model_settings(model, sampling, options, patch, experiments, source)

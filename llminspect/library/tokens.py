@@ -46,7 +46,8 @@ def tokenize(text: Text | Texts, model: Opened = DEFAULT, *, source: PairOptions
     >>> llminspect.tokenize("Alice gave Bob her book", truncate=2).truncated.text
     'Alice gave'
     """
-    options.check(source)
+    check_together("tokenize", options, source)
+    options.check()
     if options.compare:
         return _compared(text, model, source, options)
     from llminspect.analysis.tokenize import tokenize as work

@@ -110,6 +110,8 @@ class Config:
     """… and which of them the layers work on."""
     sparsity: tuple[float, ...] = ()
     """Which share of its hidden units each layer shuts, where some are shut that open less than most."""
+    borrowing: int = 0
+    """How many of the last layers work with the keys and values of the last one before them with the same window."""
 
     @property
     def unit(self) -> GatedUnit:
@@ -145,11 +147,6 @@ class Config:
     def keys_of(self, index: int) -> int:
         """The layer whose keys and values a layer works with: mostly its own."""
         return index
-
-    @property
-    def borrows(self) -> bool:
-        """Whether layers work with the keys and values of others: the last ones do, if any."""
-        return self.keys_of(self.sizes.L - 1) != self.sizes.L - 1
 
     def window_of(self, index: int) -> int | None:
         """How many tokens a token sees in a layer, itself included; None: all before it."""
@@ -206,7 +203,6 @@ class DecoderConfig(Config):
     whole_heads: tuple[int, int] | None = None
     """Keys and values, and the width of a head, in the layers without a window, where they have others."""
     borrowing: int = 0
-    """How many of the last layers work with the keys and values of the last one before them with the same window."""
 
     @property
     def ungated(self) -> str:

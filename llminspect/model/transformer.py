@@ -95,7 +95,7 @@ def through(
     entering, leaving = ("input", "output") if config.streams == 1 else ("active", "activated")
     inputs_TLN = per_layer_inputs(params, config, ids_T, stream_TD, tap) if config.per_layer else None
     laid_down: dict[str, Array] = {}
-    lent: dict[int, LayerCache] | None = {} if config.borrows else None
+    lent: dict[int, LayerCache] | None = {} if config.borrowing else None
     rotations, masks = rotations_of(params, config, stream_TD, now.start), masks_of(ids_T, config, now, hidden_S)
     bias_HTS = distance_bias(params.get(f"{front}relative.weight"), config, stream_TD, now, tap, f"{front}relative")
     distances_BD = distance_table(params, config) if "distances.weight" in params else None

@@ -98,18 +98,22 @@ def count_stream(
     blocks a worker, except where a text goes on without any place to cut it: such a stretch is held as a whole. Raises
     UsageError as the tokenizer does.
     """
-    from llminspect.processes import cores, in_order
-
-    tokenizer = make()
-    cut = text_blocks(stream, safe_pattern(tokenizer, parse), block, drop_final_newline)
+    tokenizer, read = make(), stream.read(block)
+    more = stream.read(block) if read else b""
+    if more:
+        cut = text_blocks(stream, safe_pattern(tokenizer, parse), block, drop_final_newline, begun=read + more)
+    else:  # All of it: there is nothing to cut.
+        cut = last_block(read, 0, drop_final_newline)
     first = list(islice(cut, ALONE_BELOW // block + 1))
-    workers = 1 if tokenizer.learns else workers or cores()
+    alone = tokenizer.learns or workers == 1 or sum(len(data) for data, _ in first) < ALONE_BELOW
     total = done = 0
-    if workers == 1 or sum(len(data) for data, _ in first) < ALONE_BELOW:
-        results: Generator[tuple[int, int]] = (_count(tokenizer, parse, piece) for piece in chain(first, cut))
-    else:
+    results: Generator[tuple[int, int]] = (_count(tokenizer, parse, piece) for piece in chain(first, cut))
+    if not alone:
+        from llminspect.processes import cores, in_order
+
         # Processes, because tiktoken holds the interpreter's lock while it makes Python's lists.
-        results = in_order(Pulled(chain(first, cut)), None, partial(_counter, make, parse), workers)
+        if (workers := workers or cores()) > 1:
+            results = in_order(Pulled(chain(first, cut)), None, partial(_counter, make, parse), workers)
     with closing(results):
         for count, size in results:
             total += count
@@ -133,15 +137,12 @@ def safe_pattern(tokenizer: Tokenizer, parse: Parse) -> str | None:
 
 
 def text_blocks(
-    stream: IO[bytes], pattern: str | None, size: int, drop_final_newline: bool
+    stream: IO[bytes], pattern: str | None, size: int, drop_final_newline: bool, begun: bytes = b""
 ) -> Iterator[tuple[bytes, int]]:
-    """The stream in blocks, and at which byte each begins."""
+    """The stream in blocks, and at which byte each begins. `begun` was read already."""
     held, wanted, at = b"", size, 0
-    while True:
-        read = stream.read(wanted)
-        held += read
-        if not read:
-            break
+    while read := begun or stream.read(wanted):
+        held, begun = held + read, b""
         cut = None if pattern is None else last_cut_of_bytes(held, pattern)
         if cut is None:
             wanted = len(held)  # Twice as much, so that a text without a place to cut is not searched again and again.
@@ -149,6 +150,11 @@ def text_blocks(
         # What follows the cut may be no more than the final line break, which is dropped only with the end in sight.
         yield held[:cut], at
         held, wanted, at = held[cut:], size, at + cut
+    yield from last_block(held, at, drop_final_newline)
+
+
+def last_block(held: bytes, at: int, drop_final_newline: bool) -> Iterator[tuple[bytes, int]]:
+    """What is left at the end of a stream, if anything is."""
     if drop_final_newline and held.endswith(b"\n"):
         held = held.removesuffix(b"\n").removesuffix(b"\r")
     if held:

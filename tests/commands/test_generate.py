@@ -13,7 +13,8 @@ import pytest
 
 from llminspect.analysis.generate import GenerateQuestion, generate
 from llminspect.arguments.experiments import ExperimentOptions
-from llminspect.arguments.generate import GenerateOptions, SamplingOptions, check_generate
+from llminspect.arguments.generate import GenerateOptions, SamplingOptions
+from llminspect.arguments.together import check_together
 from llminspect.core.unembed import log_softmax
 from llminspect.errors import UsageError
 from llminspect.opening import open_model
@@ -207,7 +208,7 @@ def test_guessing_from_what_stood_before_gives_the_same_in_fewer_passes(smollm2:
 
 def test_guessing_does_not_go_with_beams() -> None:
     with pytest.raises(UsageError, match="--lookup"):
-        check_generate(SamplingOptions(), GenerateOptions(lookup=4, beams=2))
+        check_together("generate", SamplingOptions(), GenerateOptions(lookup=4, beams=2))
 
 
 @pytest.mark.parametrize("options", [[], ["--beams", "2"], ["--tree", "3"]], ids=str)

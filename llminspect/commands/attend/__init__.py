@@ -56,7 +56,7 @@ def command(
     from llminspect.analysis.over_questions import attend_over
     from llminspect.analysis.prompt import text_prompt
 
-    check_attend(options, source, model, output, over)
+    check_attend(options)
     opened = with_mask(open_model_for(model, output, engine), options.mask)
     if over.over is not None:
         over_file("attend", over.over, output, opened, partial(attend_over, opened, options, source))

@@ -50,7 +50,7 @@ def command(
     from llminspect.analysis.unmasking import check_way_of_writing
 
     others = (patch, experiments, follow, source, model, output)
-    check_generate(sampling, options, *others)
+    check_generate(sampling)
     opened = open_model_for(model, output, engine, writing=True)
     check_writes(opened)
     check_way_of_writing(opened, sampling, options, follow)

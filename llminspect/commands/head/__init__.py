@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from llminspect.arguments.parts import CorpusOptions, HeadOptions
 from llminspect.arguments.shared import ModelOptions, OutputOptions
-from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.opening import ProgressBars, open_model_for
 from llminspect.cli.run import emit
@@ -33,7 +32,6 @@ def command(model: ModelOptions, output: OutputOptions, options: HeadOptions, co
     """
     from llminspect.analysis.head import head
 
-    check_together("head", options, corpus, output)
     opened = open_model_for(model, output)
     with ProgressBars(output, "tokens") as progress:
         tell = None if progress is None else lambda done, total: progress(f"reading {corpus.corpus}", done, total)

@@ -7,7 +7,6 @@ from functools import partial
 
 from llminspect.arguments.probe import ProbeOptions
 from llminspect.arguments.shared import ModelOptions, OutputOptions
-from llminspect.arguments.together import check_together
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.opening import ProgressBars, open_model_for
 from llminspect.cli.run import emit
@@ -37,7 +36,6 @@ def command(model: ModelOptions, output: OutputOptions, options: ProbeOptions) -
 
     if options.records is None:
         raise UsageError("no file is named", 'a JSON object a line: {"text": "A fine film.", "label": "good"}')
-    check_together("probe", options, output)
     records = read_records(options.records)
     opened = open_model_for(model, output)
     with ProgressBars(output, "done") as progress:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from llminspect.arguments.option import each
@@ -12,6 +14,9 @@ from llminspect.cli.run import fail_check
 from llminspect.cli.save import is_page
 from llminspect.cli.stream import OverBudget
 from llminspect.errors import CheckFailed, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 RESULTS = (
     "analysis.tokenize.TokenizeResult analysis.tokenize.CountResult analysis.compare_tokenizers.CompareResult "
@@ -36,9 +41,9 @@ def command(
 
     if is_page(output) and (not options.compare or options.count):
         raise UsageError("--interactive goes with --compare here", "add --compare NAME, without --count")
-    options.check(source, model, output)
+    options.check()
     paths = paths_of(source, options)
-    names = compared_names(context, model, options)
+    names = compared_names(context, model, options.compare) if options.compare else []
     over_budget = OverBudget()
     if paths:
         over_budget.add(count_files(paths, source, model, output, options))
@@ -51,14 +56,11 @@ def command(
     check_budget(over_budget, source, output)
 
 
-def compared_names(context: typer.Context, model: NamedOptions, options: TokenizeOptions) -> list[str]:
+def compared_names(context: typer.Context, model: NamedOptions, others: Sequence[str]) -> list[str]:
     """The tokenizers of --compare; --model comes first where it was given, or where there is only one other."""
-    if not options.compare:
-        return []
     chosen = context.get_parameter_source("model")
     named = chosen is not None and chosen.name == "COMMANDLINE"
-    names = [model.model, *options.compare] if named or len(options.compare) == 1 else options.compare
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys([model.model, *others] if named or len(others) == 1 else others))
 
 
 def paths_of(source: PairOptions, options: TokenizeOptions) -> list[str]:
