@@ -49,12 +49,12 @@ HEADINGS = ("What to look at", "", "Input", "Model", "Output", "Engine")
 class Once(TyperCommand):
     """A command that refuses an option given twice, of which the last alone would count; its options in groups."""
 
-    examples: dict[str, str]
-    """One of each group, by its heading."""
+    examples: Callable[[], dict[str, str]]
+    """Gives one of each group, by its heading."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Its arguments, then each group of options under its heading with an example, the command's own first."""
-        arguments: list[Any] = []
+        arguments, examples = list[Any](), self.examples()
         groups: dict[str, list[Any]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
@@ -67,8 +67,8 @@ class Once(TyperCommand):
                 formatter.write_dl(arguments)
         for heading in sorted(groups, key=lambda heading: HEADINGS.index(heading if heading in HEADINGS else "")):
             with formatter.section(heading):
-                if heading in self.examples:
-                    formatter.write(f"{'':{formatter.current_indent}}llminspect {self.examples[heading]}\n\n")
+                if heading in examples:
+                    formatter.write(f"{'':{formatter.current_indent}}llminspect {examples[heading]}\n\n")
                 formatter.write_dl(groups[heading])
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -62,7 +62,7 @@ def takes_groups(function: Function, *, arrays: bool = False) -> Function:
         check_ending(filled["output"], arrays=arrays)
         return function(**filled, **values)
 
-    called_by_typer.examples = _examples(function.__module__.rpartition(".")[2], list(groups.values()))  # type: ignore[attr-defined]
+    called_by_typer.examples = lambda: _examples(function.__module__.rpartition(".")[2], list(groups.values()))  # type: ignore[attr-defined]
     called_by_typer.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     called_by_typer.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return called_by_typer  # type: ignore[return-value]

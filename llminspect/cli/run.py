@@ -110,14 +110,16 @@ def emit(
         rendering: RenderableType = LazyCommands.known.render(command)(result, **(details or {}))
         return rendering
 
-    document = document_of(command, model_name, provenance, result, prompt)
+    line = None if prompt is None else prompt.line
+    in_json, saved = output.json or line is not None, output.save is not None and not is_silent()
+    document = document_of(command, model_name, provenance, result, prompt) if in_json or saved else {}
     for remark in (*(getattr(result, "notes", None) or ()), *(prompt.notes if prompt is not None else ())):
-        note(f"line {document['line']}: {remark}" if "line" in document else remark, output)
-    if output.save is not None and not is_silent():
+        note(remark if line is None else f"line {line}: {remark}", output)
+    if saved:
         from llminspect.cli.save import save
 
         save(output, document, draw, (lambda: arrays(result)) if arrays else None)
-    if output.json or "line" in document:
+    if in_json:
         write_json(document, output.digits)
     else:
         rendering = draw() if show is None else show(result)

@@ -100,7 +100,8 @@ class Model:
 
         ids_T = self._checked_ids(np.asarray(ids))
         cache, looking = self.source if cache is None else cache, tap
-        tap = self.with_segments(tap, ids_T.shape[-1])
+        if self.segments is not None:
+            tap = self.with_segments(tap, ids_T.shape[-1])
         if self.engine is not None:
             done = self.engine.run(ids_T, tap, cache, hidden_S)
         else:
