@@ -182,12 +182,15 @@ BEFORE = (
     ("feedforward.norm", "D", "post_attention_layernorm", "ffn_norm"),
 )
 NORMS_BEFORE = linear_specs(*BEFORE)
+RENAMED_NORMS_BEFORE = linear_specs(BEFORE[0], (*BEFORE[1][:3], "post_attention_norm"))
+"""Those of newer GGUF files, which call the second by Hugging Face's name."""
 BIASED_NORMS_BEFORE = linear_specs(*BEFORE, bias=True)
 BIASED_FINAL_NORM = linear_specs(("final.norm", "D", "norm", "output_norm"), bias=True)
-HEAD_NORMS = linear_specs(
+OF_HEADS = (
     ("attention.query.norm", "E", "self_attn.q_norm", "attn_q_norm"),
     ("attention.key.norm", "E", "self_attn.k_norm", "attn_k_norm"),
 )
+HEAD_NORMS = linear_specs(*OF_HEADS)
 
 
 def unpermute(weight: Array, heads: int) -> Array:

@@ -10,6 +10,7 @@ from llminspect.core.routing import Groups
 from llminspect.model.config import Experts
 from llminspect.model.decoder_files import chosen_experts, feed_forward_specs, sizes_from_gguf
 from llminspect.model.decoder_files import from_gguf as decoder_from_gguf
+from llminspect.model.expert_files import expert_specs
 from llminspect.model.expert_files import first_half as first_half
 from llminspect.model.expert_files import second_half as second_half
 from llminspect.model.spec import TensorSpec, linear_specs
@@ -95,13 +96,36 @@ def stacked_specs(router: str, gate_and_up: str, down: str) -> list[TensorSpec]:
 
 def plain_layers(settings: Settings, layers: int) -> tuple[int, ...]:
     """Those with one network: as `mlp_layer_types` says, or else the first so many of `first_k_dense_replace`."""
-    first = settings.get("first_k_dense_replace", 0)
-    if type(first) is not int or not 0 <= first <= layers:
-        raise settings.wrong("first_k_dense_replace", f"how many layers have one network, 0 to {layers}")
+    first = first_plain(settings, layers)
     kinds = settings.get("mlp_layer_types", ["dense"] * first + ["sparse"] * (layers - first))
     if not isinstance(kinds, list) or len(kinds) != layers or not set(kinds) <= {"dense", "sparse"}:
         raise settings.wrong("mlp_layer_types", f"dense or sparse for each of {layers} layers")
     return tuple(index for index, kind in enumerate(kinds) if kind == "dense")
+
+
+def first_plain(settings: Settings, layers: int) -> int:
+    """How many layers have one network, before those with a mixture."""
+    first = settings.get("first_k_dense_replace", 0)
+    if type(first) is not int or not 0 <= first <= layers:
+        raise settings.wrong("first_k_dense_replace", f"how many layers have one network, 0 to {layers}")
+    return first
+
+
+def layers_after(settings: Settings) -> int:
+    """How many layers a `config.json` has after the last, which predict further tokens."""
+    more = settings.get("num_nextn_predict_layers", settings.get("num_mtp_layers", 0))
+    if type(more) is not int or not 0 <= more <= MOST_AFTER:
+        raise settings.wrong("num_nextn_predict_layers", f"how many layers predict further tokens, 0 to {MOST_AFTER}")
+    return more
+
+
+def grouped_specs(config: DecoderConfig, chosen_by: bool = True) -> list[TensorSpec]:
+    """The mixture of DeepSeek-V3 and those after it; `chosen_by`: with what is added to the scores for the choice."""
+    return [
+        *expert_specs(config.sizes.X, "mlp.gate", "mlp.experts.{}"),
+        *([choice_spec("mlp.gate.e_score_correction_bias")] if chosen_by else []),
+        *shared_specs(config, "mlp.shared_experts"),
+    ]
 
 
 def specs_beside(units: str, folded: bool) -> list[TensorSpec]:

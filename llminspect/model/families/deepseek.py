@@ -66,9 +66,7 @@ def _from_huggingface(
     layers = settings.whole("num_hidden_layers")
     if type(plain) is not int or plain < 0:
         raise settings.wrong("first_k_dense_replace", "how many layers have one network, from 0")
-    more = settings.get("num_nextn_predict_layers", settings.get("num_mtp_layers", 0))
-    if type(more) is not int or not 0 <= more <= MOST_AFTER:
-        raise settings.wrong("num_nextn_predict_layers", f"how many layers predict further tokens, 0 to {MOST_AFTER}")
+    more = mixtures.layers_after(settings)
     settings.only("moe_layer_freq", 1)
     settings.skip("aux_loss_alpha", "seq_aux")
     if plain >= layers:
@@ -121,16 +119,11 @@ def from_gguf(settings: files.Settings) -> files.DecoderConfig:
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     if config.experts is None:
         return latent.tensors(config)
-    mixture = [
-        *files.expert_specs(config.sizes.X, "mlp.gate", "mlp.experts.{}"),
-        *([mixtures.choice_spec("mlp.gate.e_score_correction_bias")] if config.experts.kind == "sigmoid" else []),
-        *mixtures.shared_specs(config, "mlp.shared_experts"),
-    ]
+    mixture = mixtures.grouped_specs(config, config.experts.kind == "sigmoid")
     before = [*files.NORMS_BEFORE, *latent.attention_specs(config)]
     return files.around_layers(config, mixtures.layers(config, before, mixture))
 
 
-MOST_AFTER = 8
 OF_MIXTURES = tuple(
     "moe_intermediate_size n_routed_experts n_shared_experts n_group topk_group num_experts_per_tok norm_topk_prob "
     "routed_scaling_factor topk_method".split()

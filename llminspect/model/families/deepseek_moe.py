@@ -14,9 +14,7 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     settings.only("moe_layer_freq", 1)
     settings.skip("aux_loss_alpha", "seq_aux")
     sizes = files.sizes_from_huggingface(settings, "moe_intermediate_size", settings.whole("n_routed_experts"))
-    plain = settings.get("first_k_dense_replace", 0)
-    if type(plain) is not int or not 0 <= plain <= sizes.L:
-        raise settings.wrong("first_k_dense_replace", f"how many layers have one network, 0 to {sizes.L}")
+    plain = mixtures.first_plain(settings, sizes.L)
     shared = settings.get("n_shared_experts")
     router = files.Experts(
         files.chosen_experts(settings, "num_experts_per_tok", sizes.X),
@@ -35,12 +33,8 @@ def from_gguf(settings: files.Settings) -> files.DecoderConfig:
 
 
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
-    mixture = [
-        *files.expert_specs(config.sizes.X, "mlp.gate", "mlp.experts.{}"),
-        *mixtures.shared_specs(config, "mlp.shared_experts"),
-    ]
     before = [*files.NORMS_BEFORE, *files.attention_specs(config, permuted=True)]
-    return files.around_layers(config, mixtures.layers(config, before, mixture))
+    return files.around_layers(config, mixtures.layers(config, before, mixtures.grouped_specs(config, False)))
 
 
 DEFAULTS = {

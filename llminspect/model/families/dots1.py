@@ -11,7 +11,6 @@ from typing import Any
 
 from llminspect.model import decoder_files as files
 from llminspect.model import mixture_files as mixtures
-from llminspect.model.mixture_files import MOST_AFTER
 
 
 def dots_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
@@ -24,9 +23,7 @@ def dots_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
 
 def glm_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     biased = files.QUERY_KEY_VALUE if settings.flag("attention_bias") else ()
-    more = settings.get("num_nextn_predict_layers", settings.get("num_mtp_layers", 0))
-    if type(more) is not int or not 0 <= more <= MOST_AFTER:
-        raise settings.wrong("num_nextn_predict_layers", f"how many layers predict further tokens, 0 to {MOST_AFTER}")
+    more = mixtures.layers_after(settings)
     return _mixture(settings, biased=biased, head_norms=settings.flag("use_qk_norm"), layers_after=more)
 
 
@@ -40,14 +37,11 @@ def _mixture(settings: files.Settings, **known: Any) -> files.DecoderConfig:
     settings.only("topk_method", "noaux_tc")
     settings.only("moe_layer_freq", 1)
     sizes = files.sizes_from_huggingface(settings, "moe_intermediate_size", settings.whole("n_routed_experts"))
-    plain = settings.get("first_k_dense_replace", 0)
-    if type(plain) is not int or not 0 <= plain <= sizes.L:
-        raise settings.wrong("first_k_dense_replace", f"how many layers have one network, 0 to {sizes.L}")
     router = mixtures.grouped_router(
         settings,
         sizes.X,
+        plain_layers=tuple(range(mixtures.first_plain(settings, sizes.L))),
         plain_width=settings.whole("intermediate_size"),
-        plain_layers=tuple(range(plain)),
         shared_width=sizes.F * settings.whole("n_shared_experts"),
     )
     return files.from_huggingface(settings, sizes, experts=router, **known)
@@ -67,22 +61,12 @@ def dots_tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
 
 
 def glm_tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
-    norms = files.linear_specs(
-        ("attention.norm", "D", "input_layernorm", "attn_norm"),
-        ("feedforward.norm", "D", "post_attention_layernorm", "post_attention_norm"),
-    )
-    return _around(
-        config, [*norms, *files.attention_specs(config), *files.if_there(config.head_norms, files.HEAD_NORMS)]
-    )
+    of_heads = files.if_there(config.head_norms, files.HEAD_NORMS)
+    return _around(config, [*files.RENAMED_NORMS_BEFORE, *files.attention_specs(config), *of_heads])
 
 
 def _around(config: files.DecoderConfig, before: list[files.TensorSpec]) -> list[files.TensorSpec]:
-    mixture = [
-        *files.expert_specs(config.sizes.X, "mlp.gate", "mlp.experts.{}"),
-        mixtures.choice_spec("mlp.gate.e_score_correction_bias"),
-        *mixtures.shared_specs(config, "mlp.shared_experts"),
-    ]
-    return files.around_layers(config, mixtures.layers(config, before, mixture))
+    return files.around_layers(config, mixtures.layers(config, before, mixtures.grouped_specs(config)))
 
 
 GROUPS = {"n_group": 1, "topk_group": 1, "routed_scaling_factor": 1.0}

@@ -61,12 +61,8 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
 
 def mixture_tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     before = [*files.NORMS_BEFORE, *files.attention_specs(config), *files.HEAD_NORMS]
-    mixture = [
-        *files.expert_specs(config.sizes.X, "mlp.gate", "mlp.experts.{}"),
-        mixtures.choice_spec("mlp.gate.e_score_correction_bias"),
-        *mixtures.shared_specs(config, "mlp.shared_experts"),
-    ]
-    return [*files.around_layers(config, mixtures.layers(config, before, mixture)), *files.divisor_specs(config)]
+    layers = mixtures.layers(config, before, mixtures.grouped_specs(config))
+    return [*files.around_layers(config, layers), *files.divisor_specs(config)]
 
 
 DEFAULTS = {

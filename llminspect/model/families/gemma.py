@@ -99,10 +99,7 @@ def _norms(*norms: tuple[str, str, str, str]) -> list[files.TensorSpec]:
     return files.linear_specs(*norms, huggingface_fix=plus_one)
 
 
-BEFORE = _norms(
-    ("attention.norm", "D", "input_layernorm", "attn_norm"),
-    ("feedforward.norm", "D", "post_attention_layernorm", "ffn_norm"),
-)
+BEFORE = _norms(*files.BEFORE)
 AROUND = _norms(
     ("attention.norm", "D", "input_layernorm", "attn_norm"),
     ("attention.norm_after", "D", "post_attention_layernorm", "post_attention_norm"),
@@ -113,10 +110,7 @@ OF_VAULT = _norms(
     ("attention.norm", "D", "input_layernorm", "attn_norm"),
     ("feedforward.norm", "D", "pre_feedforward_layernorm", "ffn_norm"),
 )
-OF_HEADS = _norms(
-    ("attention.query.norm", "E", "self_attn.q_norm", "attn_q_norm"),
-    ("attention.key.norm", "E", "self_attn.k_norm", "attn_k_norm"),
-)
+OF_HEADS = _norms(*files.OF_HEADS)
 
 
 def tensors(config: files.DecoderConfig, norms: list[files.TensorSpec]) -> list[files.TensorSpec]:

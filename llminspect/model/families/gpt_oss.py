@@ -64,15 +64,9 @@ EXPERTS = (
 )
 
 
-NORMS = files.linear_specs(
-    ("attention.norm", "D", "input_layernorm", "attn_norm"),
-    ("feedforward.norm", "D", "post_attention_layernorm", "post_attention_norm"),
-)
-
-
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     sink = files.TensorSpec("attention.sink", "H", "self_attn.sinks", "attn_sinks.weight")
-    return files.around_layers(config, [*NORMS, *files.attention_specs(config), sink, *EXPERTS])
+    return files.around_layers(config, [*files.RENAMED_NORMS_BEFORE, *files.attention_specs(config), sink, *EXPERTS])
 
 
 ROTATION = {

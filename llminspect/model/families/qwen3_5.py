@@ -148,11 +148,7 @@ def attention_specs(config: files.DecoderConfig) -> list[TensorSpec]:
         for which, name in enumerate(both)
         for spec in files.linear_specs((name, "HE D", "self_attn.q_proj", "attn_q"), bias=bias)
     ]
-    norms = norm_specs(
-        ("attention.query.norm", "E", "self_attn.q_norm", "attn_q_norm"),
-        ("attention.key.norm", "E", "self_attn.k_norm", "attn_k_norm"),
-    )
-    return [*halves, *others, *norms]
+    return [*halves, *others, *norm_specs(*files.OF_HEADS)]
 
 
 def of_groups(*which: int) -> Callable[[Array, files.DecoderConfig], Array]:

@@ -15,11 +15,7 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
 
 
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
-    norms = files.linear_specs(
-        ("attention.norm", "D", "input_layernorm", "attn_norm"),
-        ("feedforward.norm", "D", "post_attention_layernorm", "post_attention_norm"),
-    )
-    layer = [*norms, *files.attention_specs(config), *files.feed_forward_specs(config)]
+    layer = [*files.RENAMED_NORMS_BEFORE, *files.attention_specs(config), *files.feed_forward_specs(config)]
     return files.around_layers(config, layer)
 
 
