@@ -14,7 +14,7 @@ from llminspect.core.decoding import EarlyStopping, beam_search
 from llminspect.core.rules import Extent
 from llminspect.core.sampling import Sampling, beam_scores, check_left, top_ids
 from llminspect.errors import UsageError
-from llminspect.text.text_stream import TextStream, next_piece
+from llminspect.text.text_stream import text_after
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +85,7 @@ def search_beams(
     found = beam_search(run, search.beams, room, eos_ids, search.length_penalty, search.early_stopping)
     return [
         Beam(
-            _text(model, prompt_ids[-1], hypothesis.ids[:-1] if hypothesis.finished else hypothesis.ids),
+            text_after(model.tokenizer, prompt_ids[-1], hypothesis.ids[:-1] if hypothesis.finished else hypothesis.ids),
             list(hypothesis.ids),
             hypothesis.logprob,
             hypothesis.score,
@@ -93,16 +93,6 @@ def search_beams(
         )
         for hypothesis in found
     ]
-
-
-def _text(model: Model, previous: int, ids: Sequence[int]) -> str:
-    stream = TextStream()
-    if model.tokenizer is not None:
-        for token_id in ids:
-            stream.feed(next_piece(model.tokenizer, previous, token_id))
-            previous = token_id
-        stream.finish()
-    return stream.text
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from llminspect.core.decoding import Choice
 from llminspect.core.sampling import Draws
 from llminspect.core.unmasking import Chance, Guess, MaskPlan, unmask
 from llminspect.errors import ModelError, UsageError
-from llminspect.text.text_stream import TextStream, next_piece
+from llminspect.text.text_stream import text_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -130,7 +130,7 @@ def complete_by_filling(
     ended = next((index for index in range(first, len(text)) if text[index] in ends), None)
     ids = text[first : None if ended is None else ended + 1]
     written = [records[index] for index in range(first, first + len(ids))]
-    shown = _text(model, prompt_ids[-1], ids if ended is None else ids[:-1])
+    shown = text_after(model.tokenizer, prompt_ids[-1], ids if ended is None else ids[:-1])
     return Completion(shown, ids, written, "length" if ended is None else "eos", passes, whole)
 
 
@@ -151,15 +151,3 @@ def _unmasking(
 
 def _named(model: Model, guess: Guess) -> ProbableToken:
     return ProbableToken(guess.id, token_text(model, guess.id), float(guess.choice.model_V[guess.id]))
-
-
-def _text(model: Model, previous: int, ids: Sequence[int]) -> str:
-    """The text of ids after another; nothing where there is no tokenizer."""
-    if model.tokenizer is None:
-        return ""
-    stream = TextStream(())
-    for token_id in ids:
-        stream.feed(next_piece(model.tokenizer, previous, token_id))
-        previous = token_id
-    stream.finish()
-    return stream.text

@@ -30,8 +30,11 @@ class SizedBlock:
     high: float
 
 
-def rectangles(drawn: Sequence[SizedBlock], *, lines: int = 8) -> Drawn:
-    """Each with its label above; the widest is as wide as the page, the highest `lines` high; each cut to an eighth of
+_LINES = 8
+
+
+def rectangles(drawn: Sequence[SizedBlock]) -> Drawn:
+    """Each with its label above; the widest is as wide as the page, the highest 8 lines high; each cut to an eighth of
     a cell, and never to nothing."""
     widest = max((each.wide for each in drawn), default=1.0) or 1.0
     highest = max((each.high for each in drawn), default=1.0) or 1.0
@@ -43,7 +46,7 @@ def rectangles(drawn: Sequence[SizedBlock], *, lines: int = 8) -> Drawn:
                 yield Text()
             yield Text(shorten(visible(each.label), options.max_width), no_wrap=True)
             across = max(1, round(each.wide / widest * columns * 8))
-            up = max(1, round(each.high / highest * lines * 8))
+            up = max(1, round(each.high / highest * _LINES * 8))
             yield from _filled(across, up)
 
     return Drawn(draw, least=20)

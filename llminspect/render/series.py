@@ -30,6 +30,9 @@ class Series:
     intervals: Sequence[tuple[float, float]] | None = None
 
 
+_HEIGHT = 12
+
+
 def series(
     lines: Sequence[Series],
     places: Sequence[str],
@@ -38,7 +41,6 @@ def series(
     limits: tuple[float, float],
     level: tuple[str, float] | None = None,
     percents: bool = False,
-    height: int = 12,
 ) -> Drawn:
     """The curves over `places`, which are named below; the first stands in front. `level` is a line across with its
     name. What lies outside `limits` is drawn at the edge.
@@ -57,12 +59,12 @@ def series(
         room = max(2, options.max_width - margin - 3)
         apart = min(_WIDEST, (room - 1) // max(1, len(places) - 1))
         columns = (len(places) - 1) * apart + 1 if apart else room
-        canvas = Canvas(columns, height)
+        canvas = Canvas(columns, _HEIGHT)
         at = [round(index * (columns - 1) / max(1, len(places) - 1)) for index in range(len(places))]
 
         def row(value: float) -> int:
             share = (min(max(value, low), high) - low) / (high - low)
-            return height - 1 - round(share * (height - 1))
+            return _HEIGHT - 1 - round(share * (_HEIGHT - 1))
 
         if level is not None:
             canvas.write(0, row(level[1]), "┈" * columns, theme.LINE)
@@ -72,7 +74,7 @@ def series(
                     canvas.write(x, y, "│", Style(color=line.style.color, dim=True))
             for x, value in zip(at, line.values, strict=True):
                 canvas.write(x, row(value), line.sign, line.style)
-        ticks = {0: tick(high), height - 1: tick(low)}
+        ticks = {0: tick(high), _HEIGHT - 1: tick(low)}
         for index, cells in enumerate(canvas.lines()):
             found = Text(no_wrap=True, overflow="crop")
             yield found.append(ticks.get(index, "").rjust(margin) + " │", theme.QUIET).append_text(cells)

@@ -62,3 +62,15 @@ def next_piece(tokenizer: Tokenizer, previous: int | None, token_id: int) -> byt
     if previous is None:
         return tokenizer.decode([token_id])
     return tokenizer.decode([previous, token_id])[len(tokenizer.decode([previous])) :]
+
+
+def text_after(tokenizer: Tokenizer | None, previous: int, ids: Sequence[int]) -> str:
+    """The text of ids after another; nothing where there is no tokenizer."""
+    if tokenizer is None:
+        return ""
+    stream = TextStream()
+    for token_id in ids:
+        stream.feed(next_piece(tokenizer, previous, token_id))
+        previous = token_id
+    stream.finish()
+    return stream.text
