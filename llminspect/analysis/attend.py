@@ -22,7 +22,7 @@ from llminspect.analysis.prompt import (
     of_segments,
 )
 from llminspect.analysis.result import Dims, Result, Tokens, token_documents
-from llminspect.analysis.states import StateLayer, check_attention, of_attention, of_states, where
+from llminspect.analysis.states import StateLayer, check_attention, chosen_states, of_attention, where
 from llminspect.arguments.attend import AttendOptions, parse_shown
 from llminspect.arguments.ranges import Choice, parse_choice
 from llminspect.arguments.words import find_word, parse_pair
@@ -206,7 +206,8 @@ def _attend(
         find=found,
         rollout=watched.rollout,
         contributions=_contributions(model, prompt, index, watched) if options.contributions else None,
-        **of_states(model, options, prompt.ids),
+        attention_layers=None if model.config.state is None else list(model.config.attending),
+        states=None if model.config.state is None else chosen_states(model, options, prompt.ids) or None,
         notes=beyond_context(model, len(prompt.tokens)),
     )
 

@@ -89,7 +89,10 @@ def _followed(model: Model, question: ForwardQuestion, prompt: Prompt, source: P
     check_prompt(model, prompt)
     model = of_segments(model, prompt.segments)
     look, ids, layers = question.look, prompt.ids, model.config.sizes.L
-    position = _usual_position(model, ids) if look.at is None else look.at
+    # The last; of an encoder–decoder with labels the one where they are read.
+    head, position = model.architecture.instead, len(ids) - 1 if look.at is None else look.at
+    if look.at is None and head is not None:
+        position = read_at(head, model.source_ids or ids)
     check_exists(position, len(ids), "position")
     named = {"--target": look.target, "--versus": look.versus}
     answers = [None if token is None else one_token(model, token, option) for option, token in named.items()]
@@ -132,12 +135,6 @@ def _followed(model: Model, question: ForwardQuestion, prompt: Prompt, source: P
         notes=[*streams_shown(model.config), *(beyond_context(model, len(ids)) or ())] or None,
         **parts,
     )
-
-
-def _usual_position(model: Model, ids: list[int]) -> int:
-    """The last; of an encoder–decoder with labels the one where they are read."""
-    head = model.architecture.instead
-    return len(ids) - 1 if head is None else read_at(head, model.source_ids or ids)
 
 
 def prepared(

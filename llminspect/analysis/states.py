@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
@@ -93,14 +93,6 @@ def chosen_states(model: Model, options: AttendOptions, ids: Sequence[int]) -> l
     if heads is not None and len(heads) > 1:
         raise UsageError("--head: of a state one head is shown at a time, or all together", "name one, or leave it out")
     return watch_states(model, ids, layers, heads[0] if heads else None, keep=chosen is not None)
-
-
-def of_states(model: Model, options: AttendOptions, ids: Sequence[int]) -> dict[str, Any]:
-    """The fields of the Result that are about states, for a model that has any."""
-    if model.config.state is None:
-        return {}
-    states = chosen_states(model, options, ids) or None
-    return {"attention_layers": list(model.config.attending), "states": states}
 
 
 def of_attention(options: AttendOptions) -> dict[str, object]:

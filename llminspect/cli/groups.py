@@ -46,7 +46,8 @@ def takes_groups(function: Function, *, arrays: bool = False) -> Function:
             groups[name] = kind
             defaults = {field.name: field.default for field in dataclasses.fields(kind)}
             for field, (hint, option) in fields_of(kind).items():
-                headed = replace(option, settings={**option.settings, "rich_help_panel": heading_of(kind, field)})
+                stands_in = next(base for base in kind.__mro__ if field in inspect.get_annotations(base))
+                headed = replace(option, settings={**option.settings, "rich_help_panel": stands_in.heading})  # type: ignore[attr-defined]
                 parameters.append(_parameter(field, defaults[field], Annotated[hint, headed]))
         else:
             parameters.append(_parameter(name, parameter.default, hints[name]))
@@ -75,11 +76,6 @@ def _examples(command: str, groups: list[Any]) -> dict[str, str]:
     kinds = [kind for group in groups for kind in reversed(group.__mro__[:-1])]
     written = {kind.heading: kind.example for kind in reversed(kinds)}  # The first of a heading.
     return {name: example.format(command=command, text=text, needed=needed) for name, example in written.items()}
-
-
-def heading_of(kind: type, field: str) -> str:
-    """The heading of the class in which the field stands."""
-    return next(base.heading for base in kind.__mro__ if field in inspect.get_annotations(base))  # type: ignore[attr-defined, no-any-return]
 
 
 def _given(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
