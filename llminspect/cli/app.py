@@ -98,16 +98,13 @@ class LazyCommands(TyperGroup):
         except BrokenPipeError:
             raise ReaderGone from None
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        names: dict[str, Any] = dict.fromkeys(self.known.names())
-        self.commands = names  # Where the library looks for what is near to a misspelt name.
-        return super().resolve_command(ctx, args)
-
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.known.names())
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in self.known.names():
+            # Where the library looks for what is near to a misspelt name.
+            self.commands: dict[str, Any] = dict.fromkeys(self.known.names())
             return None
         return command_of(cmd_name, self.known.function(cmd_name))
 
