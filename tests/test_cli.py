@@ -155,7 +155,7 @@ def examples() -> list[tuple[str, ...]]:
     """The example of each group of options of each command, but what fetches or removes, and pictures."""
     given = []
     for name in command_names():
-        for heading, example in command_of(name, function(name)).examples.items():
+        for heading, example in command_of(name, function(name)).examples().items():
             if heading not in ("Model", "Output", "What to remove", "What to fetch"):
                 given.append(tuple(shlex.split(example)))
     return list(dict.fromkeys(given))
