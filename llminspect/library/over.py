@@ -69,7 +69,8 @@ def _attend(records: Records, model: Opened = DEFAULT, *, source: SourceOptions,
     from llminspect.analysis.attend import with_mask
     from llminspect.analysis.over_questions import attend_over
 
-    check_attend(options, source, OVER)
+    check_together("attend", options, source, OVER)
+    check_attend(options)
     model, (given, file) = with_mask(opened(model), options.mask), _given(records)
     return noted(attend_over(model, options, source, given, None, file), model.provenance)
 
