@@ -103,13 +103,15 @@ def with_windows(
 ) -> DecoderConfig:
     """A window on the layers that `layer_types` names.
 
-    Where the file has none: on those that `sliding` names (of a layer's number), without that on all if there is one.
+    Where the file has none: on those that `sliding` names (of a layer's number). Without that on all if there is one,
+    and the file may not say otherwise: the reference does not read `layer_types` of such kinds.
     """
     layers, window = config.sizes.L, settings.get("sliding_window")  # May be written where no layer has one.
-    kinds = settings.get("layer_types")
-    if kinds is None:
-        slides = [window is not None if sliding is None else sliding(index) for index in range(layers)]
-        kinds = ["sliding_attention" if slide else "full_attention" for slide in slides]
+    slides = [window is not None if sliding is None else sliding(index) for index in range(layers)]
+    usual = ["sliding_attention" if slide else "full_attention" for slide in slides]
+    kinds = settings.get("layer_types", usual)
+    if sliding is None and kinds != usual:
+        raise settings.wrong("layer_types", f"{usual[0]} for each of {layers} layers")
     if len(kinds) != layers or not set(kinds) <= {"sliding_attention", "full_attention"}:
         raise settings.wrong("layer_types", f"sliding_attention or full_attention for each of {layers} layers")
     windowed = tuple(index for index, kind in enumerate(kinds) if kind == "sliding_attention")

@@ -162,6 +162,8 @@ def with_pictures(kind: str, text: Architecture) -> Architecture:
         config = text.read_huggingface(inner)
         if kind in UNCAPPED and config.logit_cap is not None:
             raise inner.wrong("final_logit_softcapping", f"null: a {kind} that sees pictures does not cap its logits")
+        if kind in UNCAPPED and "use_bidirectional_attention" in inner.values:
+            inner.only("use_bidirectional_attention", False)  # Of pictures alone.
         if inner is not settings:
             inner.done()
         settings.skip(*OF_PICTURES, *FURTHER, *(OF_SOUND if kind in HEARING else ()), *REPEATED.get(kind, ()))

@@ -34,6 +34,16 @@ def gemma_from_huggingface(settings: files.Settings, rotary: Rotary | None = Non
     )
 
 
+def first_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+    """The reference does not read what the later ones added."""
+    found = gemma_from_huggingface(settings)
+    settings.only("query_pre_attn_scalar", found.sizes.E)
+    for key in ("attn_logit_softcapping", "final_logit_softcapping"):
+        if settings.get(key) is not None:
+            raise settings.wrong(key, "null: the first Gemma has no cap")
+    return found
+
+
 def gemma2_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     found = files.with_windows(gemma_from_huggingface(settings), settings, lambda index: index % 2 == 0)
     settings.only("sliding_window_size", found.window)  # Written beside the key that is read.
@@ -49,7 +59,10 @@ def gemma3_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     if settings.get("attn_logit_softcapping") is not None:  # Which the reference implementation has not built in.
         raise settings.wrong("attn_logit_softcapping", "null")
     found = files.with_windows(found, settings, lambda index: (index + 1) % pattern != 0)
-    return _both_ways(found) if settings.flag("use_bidirectional_attention") else found
+    if not settings.flag("use_bidirectional_attention"):
+        return found
+    settings.only("is_causal", True)  # Which the reference gives windows of another width.
+    return _both_ways(found)
 
 
 def _both_ways(config: files.DecoderConfig) -> files.DecoderConfig:
@@ -145,7 +158,7 @@ ARCHITECTURES = tuple(
         defaults=defaults,
     )
     for name, model_type, from_huggingface, norms, defaults in (
-        ("gemma", "gemma", gemma_from_huggingface, BEFORE, FIRST),
+        ("gemma", "gemma", first_from_huggingface, BEFORE, FIRST),
         ("gemma2", "gemma2", gemma2_from_huggingface, AROUND, SECOND),
         ("vaultgemma", "vaultgemma", gemma2_from_huggingface, OF_VAULT, SECOND),
         ("gemma3", "gemma3_text", gemma3_from_huggingface, [*AROUND, *OF_HEADS], THIRD),

@@ -28,6 +28,7 @@ def from_huggingface(settings: Settings) -> gpt2.GPT2Config:
     settings.skip(*RUNNING)
     keys = 1 if settings.flag("multi_query") else settings.whole("n_head")
     settings.skip("num_key_value_heads")  # The reference implementation sets it by multi_query, whatever it says.
+    settings.only("scale_attn_by_inverse_layer_idx", False)  # The reference scales no layer by its number.
     found = gpt2.from_huggingface(settings)
     return replace(found, sizes=replace(found.sizes, K=keys))
 

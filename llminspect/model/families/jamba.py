@@ -23,10 +23,12 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     settings.only("hidden_act", "silu")
     settings.only("mamba_inner_layernorms", True)
     settings.skip("use_mamba_kernels", "use_mambapy", "use_associative_scan")
-    settings.skip("num_logits_to_keep", "calc_logits_for_entire_prompt", "layers_block_type", "layer_types")
+    settings.skip("num_logits_to_keep", "calc_logits_for_entire_prompt")
     experts = settings.whole("num_experts", settings.get("num_local_experts"))
     sizes = files.sizes_from_huggingface(settings, experts=experts if experts > 1 else 0)
     attending, mixing = (each(settings, kind, sizes.L) for kind in ("attn_layer", "expert_layer"))
+    for key in ("layers_block_type", "layer_types"):
+        settings.only(key, ["attention" if index in attending else "mamba" for index in range(sizes.L)])
     router = files.Experts(
         chosen=files.chosen_experts(settings, "num_experts_per_tok", max(experts, 2)),
         among_chosen=False,

@@ -24,7 +24,10 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
 
 
 def mistral_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
-    return files.with_windows(files.from_huggingface(settings), settings)
+    window = settings.get("sliding_window")
+    # Of the two kinds one says which layers have it; the other has it in all.
+    by_layer = (lambda _: window is not None) if settings.values.get("model_type") == "ministral" else None
+    return files.with_windows(files.from_huggingface(settings), settings, by_layer)
 
 
 def from_gguf(settings: files.Settings) -> files.DecoderConfig:

@@ -79,7 +79,10 @@ def inner_width(settings: files.Settings, width: int) -> int:
 
 def _from_huggingface(settings: files.Settings, state: State) -> MambaConfig:
     settings.only("hidden_act", "silu")
-    settings.skip("residual_in_fp32", "rescale_prenorm_residual", "time_step_min", "time_step_max", "time_step_floor")
+    settings.only(
+        "rescale_prenorm_residual", False
+    )  # Where it is true, the reference makes weights smaller on reading.
+    settings.skip("residual_in_fp32", "time_step_min", "time_step_max", "time_step_floor")
     maps = ("state.input", "state.output") if settings.flag("use_bias") else ()
     sizes = read_sizes(settings, {"L": "num_hidden_layers", "D": "hidden_size"}, **NO_ATTENTION)
     causal = settings.flag("is_causal", True)

@@ -40,6 +40,7 @@ def from_huggingface(settings: files.Settings) -> ModernBertConfig:
     settings.only("position_embedding_type", "absolute")  # Of the class it comes from; nothing reads it.
     settings.skip(*UNREAD)
     sizes = files.sizes_from_huggingface(settings)
+    settings.only("num_key_value_heads", sizes.H)
     if settings.get("rope_parameters") is not None:
         local, everywhere = rotary_files.two_rotations(settings, sizes.E, sizes.context, "local_rope_theta")
     else:

@@ -82,6 +82,7 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
 def layer_kinds(settings: files.Settings) -> list[str]:
     """Of each layer, by a list of names or a line of letters."""
     stated = settings.get("layers_block_type", settings.get("layer_types"))
+    settings.only("layer_types", stated)  # Another name of it.
     key = "layers_block_type"
     if stated is None:
         stated, key = settings.need("hybrid_override_pattern"), "hybrid_override_pattern"
