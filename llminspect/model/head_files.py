@@ -35,10 +35,15 @@ KINDS: dict[str, Kind] = {
     "MultipleChoice": "multiple choice",
 }
 """By the end of the name of the class in a `config.json`, under `architectures`."""
-HEADS = ("classifier.", "score.", "qa_outputs.", "pre_classifier.", "classification_head.", "sequence_summary.")
+HEADS = (
+    *("classifier.", "score.", "qa_outputs.", "pre_classifier.", "classification_head.", "sequence_summary."),
+    "logits_proj.",
+)
 """What the tensors of such heads begin with …"""
 GGUF_HEADS = ("cls.",)
 """… and in a GGUF file."""
+BEAMS = "qa_outputs.start_logits.dense.weight"
+"""A tensor of the head of XLNet's kind, which searches with beams."""
 SETTING = {"huggingface": "architectures", "gguf": "cls"}
 """What `--ignore-setting` calls the head of a file of each format: with it the model opens without its head."""
 OF_GGUF = HeadFiles("cls.output", None, ("labels.dense", "cls", "tanh"), question=None, sequence_bias=None)
@@ -69,6 +74,11 @@ def with_head(architecture: Architecture, config: Mapping[str, Any], shapes: Sha
             f'"architectures" names it: {known}; {_without("huggingface")}',
         )
     heads = architecture.heads
+    if BEAMS in shapes:
+        raise ModelError(
+            f"{name} searches for the ends of several starts of a span ({BEAMS}), and such a head is not built in",
+            f"known: …ForQuestionAnsweringSimple; {_without('huggingface')}",
+        )
     if heads is None or heads.of(kind) is None:
         family = architecture.name
         hint = _without("huggingface")
@@ -136,12 +146,13 @@ def _without(file_format: str) -> str:
 
 def head_specs(head: OutputHead) -> list[TensorSpec]:
     """Its arrays and what the files call them."""
-    files, rows, matrix = head.files, f"{len(head.labels)} D", head.files.of(head.kind)
+    files, width, matrix = head.files, str(head.width or "D"), head.files.of(head.kind)
+    rows = f"{len(head.labels)} {width}"
     before: list[TensorSpec] = []
     layer = files.layer_of(head.kind)
     if layer is not None:
         name, in_file, _ = layer
-        before = linear_specs((name, "D D", in_file, in_file), bias=files.dense_bias)
+        before = linear_specs((name, f"{width} D", in_file, in_file), bias=files.dense_bias)
         if files.norm is not None:
             before += linear_specs((f"{name}.norm", "D", files.norm, files.norm), bias=None)
     # Of labels of tokens the file knows whether there is a bias.
@@ -190,7 +201,9 @@ def _read(kind: Kind, architecture: Architecture, heads: HeadFiles, config: Mapp
     if kind == "question answering":
         return OutputHead(kind, ("start", "end"), "single_label_classification", heads, padding_id)
     if kind == "multiple choice":
-        return OutputHead(kind, ("score",), "single_label_classification", heads)
+        reads = _summary(config) if heads.summary and heads.between else None
+        width = len(_labels(config)) if heads.between else None
+        return OutputHead(kind, ("score",), "single_label_classification", heads, reads=reads, width=width)
     problem = config.get("problem_type")
     if problem is not None and problem not in PROBLEMS:
         raise ModelError(f"config.json: problem_type = {as_json(problem)} is not understood", " or ".join(PROBLEMS))

@@ -64,6 +64,8 @@ class HeadFiles:
     choice: tuple[str, str, str] | None = None
     """The same layer, of a head that gives each of several choices a number; NO_LAYER: its last token is read without
     one; None: the family has no such head."""
+    between: str | None = None
+    """Of choices: the matrix, where that layer gives only as many numbers as there are labels."""
     end_id: int | None = None
     """Of an encoder–decoder: the end of a text where a file names no other; labels are read at the last one."""
     wraps: bool = False
@@ -79,7 +81,7 @@ class HeadFiles:
             "sequence classification": self.sequence,
             "token classification": self.token,
             "question answering": self.question,
-            "multiple choice": self.sequence if self.choice == self.dense else self.token,
+            "multiple choice": self.between or (self.sequence if self.choice == self.dense else self.token),
         }
         return names[kind] if kind != "multiple choice" or self.choice else None
 
@@ -120,6 +122,8 @@ class OutputHead:
     """Whether it stands beside what predicts words; else in its place."""
     reads: Reads | None = None
     """What of a text is read, where the file says it."""
+    width: int | None = None
+    """How many numbers the layer in front of the matrix gives; None: as many as it takes."""
 
     @property
     def of_text(self) -> bool:

@@ -207,6 +207,18 @@ def test_what_is_refused(tmp_path: Path) -> None:
         open_model(path)
 
 
+def test_a_head_that_searches_with_beams_is_refused_by_its_name(tmp_path: Path) -> None:
+    path = model_with("FlaubertForQuestionAnsweringSimple", tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"architectures": ["FlaubertForQuestionAnswering"]}))
+    arrays = load_file(tmp_path / "model.safetensors")
+    arrays["qa_outputs.start_logits.dense.weight"] = arrays.pop("qa_outputs.weight")
+    save_file(arrays, tmp_path / "model.safetensors")
+    with pytest.raises(ModelError, match=r"FlaubertForQuestionAnswering searches .* is not built in"):
+        open_model(path)
+    assert open_model(path, ignore_settings=["architectures"]).architecture.head is None
+
+
 def test_a_pair_for_each_choice(called: Program, tmp_path: Path) -> None:
     path = model_with("BertForMultipleChoice", tmp_path)
     tokenizers = json.loads((FOLDER / "pairs.json").read_text())["tokenizers"]

@@ -39,6 +39,7 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     "RoFormerForMultipleChoice": ("roformer", CHOICE),
     "PLBartForSequenceClassification": ("plbart", TEXT_HEAD),
     "FlaubertForSequenceClassification": ("flaubert", {"sequence_summary.summary": "N D"}),
+    "FlaubertForMultipleChoice": ("flaubert", {"sequence_summary.summary": "N D", "logits_proj": "1 N"}),
     "FlaubertForTokenClassification": ("flaubert", {"classifier": "N D"}),
     "FlaubertForQuestionAnsweringSimple": ("flaubert", SPAN_HEAD),
     "BertForPreTraining": ("bert", {"bert.pooler.dense": "D D", "cls.seq_relationship": "2 D"}),

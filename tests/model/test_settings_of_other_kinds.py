@@ -1,4 +1,4 @@
-"""A setting that one kind of model has, in the files of the others: it counts only where the reference lets it count."""
+"""A setting that one kind of model has, in files of the others: it counts only where the reference lets it count."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def tensors(config: XlmConfig) -> list[TensorSpec]:
 
 
 SPAN = OutputHead("question answering", ("start", "end"), "single_label_classification", HeadFiles(None, None))
-"""(Their other head for it searches with beams: it is not known.)"""
+"""(Their other head for it searches with beams: it is refused by its name.)"""
 
 ARCHITECTURES = (
     Architecture(
@@ -95,6 +95,8 @@ ARCHITECTURES = (
             *("sequence_summary.summary", "classifier"),
             question=None,
             summary=True,
+            choice=("labels.dense", "sequence_summary.summary", "linear"),
+            between="logits_proj",
             special=(("ForQuestionAnsweringSimple", SPAN),),
         ),
         defaults={"layer_norm_eps": 1e-12, "max_position_embeddings": 512, "tie_word_embeddings": True},
