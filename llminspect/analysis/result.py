@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NotRequired, TypeAli
 from llminspect.core.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from llminspect.text.tokenizer import Token
 
@@ -216,6 +216,14 @@ def is_partial(data: bytes) -> bool:
     except UnicodeDecodeError:
         return True
     return False
+
+
+def shown_text(token: Mapping[str, Any]) -> str:
+    """A token's text for a picture; of one that is not whole characters the bytes: `‹F09F›`."""
+    if not token.get("partial"):
+        return str(token["text"])
+    text = bytes.fromhex(token["bytes"]).decode("utf-8", "surrogateescape")
+    return f"‹{''.join(f'{ord(char) - 0xDC00:02X}' if 0xDC80 <= ord(char) <= 0xDCFF else char for char in text)}›"
 
 
 def fields_of(result: Any) -> dict[str, Any]:

@@ -117,7 +117,7 @@ class SourceOptions:
         show_default=False,
     )
     parse: Literal["text", "special", "error"] = option(
-        "text", help="What the spelling of a special token inside the text is."
+        "text", help="How a special token that is written in the text is read."
     )
     chat: bool = option(
         False, help="As a user's message in the model's template; a pipe may hold a JSON of messages, or of one."

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from llminspect.cli.code_page import fit_streams
+from llminspect.cli.waiting import waiting
 from llminspect.errors import UsageError, UserError
 
 if TYPE_CHECKING:
@@ -169,7 +170,8 @@ def run(arguments: Sequence[str], commands: Commands) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     try:
-        result = _group().main(list(arguments), prog_name="llminspect", standalone_mode=False)
+        with waiting(arguments[0] if arguments else "", not {"-q", "--quiet"} & {*arguments}):
+            result = _group().main(list(arguments), prog_name="llminspect", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except UserError as error:

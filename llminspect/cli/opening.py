@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llminspect.arguments.shared import EngineOptions, ModelOptions, NamedOptions, OutputOptions
 from llminspect.cli.output import be_silent, note
+from llminspect.cli.waiting import hold, release
 from llminspect.files import remarks
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ class ProgressBars:
                 TimeRemainingColumn(),
             )
             self.bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            hold()
             self.bar.start()
         self.tasks[what] = self.bar.add_task(what, total=total)
 
@@ -126,3 +128,4 @@ class ProgressBars:
         remarks.listener = self.before
         if self.bar is not None:
             self.bar.stop()
+            release()

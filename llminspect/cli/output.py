@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from llminspect.cli.code_page import fitting
 from llminspect.cli.json_text import json_bytes
+from llminspect.cli.waiting import hold, release, touch
 from llminspect.version import __version__
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def is_silent() -> bool:
 
 def write_text(text: str) -> None:
     """Plain text as it is, at once."""
+    touch()
     sys.stdout.write(text)
     sys.stdout.flush()
 
@@ -92,16 +94,14 @@ def console(options: OutputOptions) -> Console:
 
 def write_rendering(rendering: RenderableType, options: OutputOptions) -> None:
     """Draw for a person."""
+    touch()
     console(options).print(rendering)
     sys.stdout.flush()
 
 
 def pause(question: str) -> str:
     """Wait for Enter on the terminal; the first letter typed before it, or none. The question leaves no trace."""
-    _drop_typed_keys()
-    sys.stderr.write(question)
-    sys.stderr.flush()
-    answer = sys.stdin.readline()
+    answer = _answer(question)
     # The person's Enter has put the cursor one line below the question.
     sys.stderr.write("\x1b[1A\x1b[2K" if answer.endswith("\n") and sys.stderr.isatty() else "\n")
     sys.stderr.flush()
@@ -110,10 +110,17 @@ def pause(question: str) -> str:
 
 def confirmed(question: str) -> bool:
     """Whether the person at the terminal answers with y or yes; anything else is a no."""
+    return _answer(question).strip().lower() in ("y", "yes")
+
+
+def _answer(question: str) -> str:
+    hold()
     _drop_typed_keys()
     sys.stderr.write(question)
     sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    answer = sys.stdin.readline()
+    release()
+    return answer
 
 
 def _drop_typed_keys() -> None:
@@ -141,6 +148,7 @@ class Stream:
         # Newlines and tabs belong to a text; the letter in front keeps a combining mark from being taken for the first.
         lines = [[visible(f"x{part}")[1:] for part in line.split("\t")] for line in text.split("\n")]
         safe = "\n".join("\t".join(parts) for parts in lines)
+        touch()
         self._console.print(Text(safe, theme.QUIET if quiet else ""), end="", soft_wrap=True)
         sys.stdout.flush()
 
@@ -149,6 +157,7 @@ def live(options: OutputOptions) -> Live:
     """A place on the terminal that is redrawn; where there is no terminal only the last picture is written."""
     from rich.live import Live
 
+    hold()
     return Live(console=console(options), auto_refresh=False, transient=True)
 
 
@@ -157,6 +166,7 @@ def note(text: str, options: OutputOptions, *, always: bool = False) -> None:
     if (always or not options.quiet) and not _SILENT:
         from llminspect.render.safe import visible
 
+        touch()
         sys.stderr.write(f"llminspect: {visible(text)}\n")
 
 
@@ -212,6 +222,7 @@ def write_bytes(data: bytes, seconds: float | None = None) -> None:
     TimeoutError: the reader did not take it in `seconds`.
     """
     global _UNFINISHED
+    touch()
     sys.stdout.flush()
     descriptor = None if sys.platform == "win32" else _descriptor()
     if descriptor is None:  # In memory, or where nobody can ask whether a write would wait.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Fold = Literal["mean", "max", "extreme", "thin"]
 """What stands for several neighbours: their mean, the largest, the one furthest from 0, or simply the first."""
 
-_CALLED = {"mean": "the mean", "max": "the largest", "extreme": "the furthest from 0", "thin": "the first"}
+_CALLED = {"mean": "the mean", "max": "the largest", "extreme": "the number furthest from 0", "thin": "the first"}
 
 _WIDEST_CELL = 4
 """Of cells without text: wider ones show nothing more."""
@@ -197,11 +197,11 @@ def fold_rows(values_RC: NDArray[np.floating], size: int, how: Fold) -> NDArray[
 
 
 def fold_note(count: int, size: int, how: Fold, things: str, cells: str) -> str:
-    """`576 dimensions folded to 64 columns, each the mean of 9`."""
+    """`576 dimensions folded to 64 columns: each shows the mean of 9`."""
     bins, rest = -(-count // size), count % size
     last = f" (the last of {rest})" if rest and how != "thin" else ""
     verb = "thinned" if how == "thin" else "folded"
-    return f"{count:,} {things} {verb} to {bins} {cells}, each {_CALLED[how]} of {size}{last}"
+    return f"{count:,} {things} {verb} to {bins} {cells}: each shows {_CALLED[how]} of {size}{last}"
 
 
 @dataclass(frozen=True)

@@ -256,7 +256,7 @@ def test_what_is_the_same_stays_to_be_seen_where_a_text_is_folded(smollm2: Model
     words = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen".split()
     text = prompt(smollm2, " ".join(words * 8))
     text_shown = shown(render(embed(smollm2, EmbedOptions(similarity=True), [], text)), 80, "truecolor")
-    assert "each the furthest from 0 of" in text_shown
+    assert "each shows the number furthest from 0 of" in text_shown
 
 
 def test_a_massive_activation_is_warned_of(smollm2: Model) -> None:

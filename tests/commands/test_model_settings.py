@@ -138,7 +138,7 @@ def test_an_option_that_comes_first_stands_in_the_provenance(called: Program, tm
     found = called(*run, "--repetition-penalty", "1", "--json").json
     assert found["provenance"]["options"]["repetition_penalty"] == 1
     assert found["model_settings"] == {"max_new_tokens": 2} and len(found["ids"]) == 2
-    assert "2 tokens: the number of tokens was reached (max_new_tokens)" in called(*run).out
+    assert "2 tokens: as many as were allowed (max_new_tokens)" in called(*run).out
 
 
 def test_a_prompt_as_long_as_all_may_become_is_refused(tmp_path: Path) -> None:

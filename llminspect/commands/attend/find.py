@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from llminspect.analysis.result import shown_text
 from llminspect.core.numbers import count, number
 from llminspect.render.arcs import Arc, arcs
 from llminspect.render.safe import label
@@ -55,7 +56,7 @@ def find_parts(result: AttendResult, find: Find) -> Iterator[RenderableType]:
 def _sentence(find: Find, result: AttendResult) -> RenderableType:
     """All that the query looks at in the best head, as arcs over the sentence."""
     query, weights_S = find.query.indices[-1], find.best.weights
-    texts = [token["text"] for token in result.tokens]
+    texts = [shown_text(token) for token in result.tokens]
     drawn = [key for key in range(len(texts)) if key != query and weights_S[key] >= _DRAWN]
     links = [Arc(query, key, float(weights_S[key]), quiet=key == 0) for key in drawn]
     notes = ["" if result.causal and key > query else f"{weight:.2f}" for key, weight in enumerate(weights_S)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.text import Text
 
+from llminspect.analysis.result import shown_text
 from llminspect.core.numbers import percent, several
 from llminspect.render.arcs import Arc, arcs
 from llminspect.render.bars import signed_bars
@@ -70,7 +71,7 @@ def overview_parts(result: AttendResult, overview: Overview) -> Iterator[Rendera
     yield line
     yield remark(HEAD)
     if overview.links is not None:
-        yield _links(overview.links, [token["text"] for token in result.tokens])
+        yield _links(overview.links, [shown_text(token) for token in result.tokens])
     values_LH = np.asarray(overview.measures[overview.measure], float)
     marks = [[MARKS[name] for name in row] for row in overview.habits]
     heads_map = head_map(

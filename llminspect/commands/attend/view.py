@@ -11,6 +11,7 @@ from rich.text import Text
 
 from llminspect.analysis.attention import PARTS, Head
 from llminspect.analysis.over import OverResult
+from llminspect.analysis.result import shown_text
 from llminspect.commands.attend.find import find_parts
 from llminspect.commands.attend.heads import (
     MEANINGS,
@@ -85,7 +86,7 @@ def parts(result: AttendResult) -> Iterator[RenderableType]:
     if result.selected and all(answer is None for answer in answers):
         yield from _heads(result, labels)
     if result.cross is not None and result.encoder is not None and result.source is not None:
-        yield from _cross_attention(result, result.cross, [token["text"] for token in result.source])
+        yield from _cross_attention(result, result.cross, [shown_text(token) for token in result.source])
         if result.selected:
             yield Text("The encoder: who looks at whom in the source", TITLE)
         yield from parts(_of_encoder(result, result.encoder, result.source))
@@ -101,7 +102,7 @@ def _alone(result: AttendResult, label: str) -> Iterator[RenderableType]:
 def labels_of(tokens: Tokens) -> list[str]:
     """The texts of the tokens; where some are of another segment than the first, with its number."""
     several = len({token.get("segment") for token in tokens}) > 1
-    return [f"{token['text']}·{token['segment']}" if several else token["text"] for token in tokens]
+    return [f"{shown_text(token)}·{token['segment']}" if several else shown_text(token) for token in tokens]
 
 
 def _of_encoder(result: AttendResult, encoder: EncoderAttention, source: Tokens) -> AttendResult:
@@ -195,7 +196,7 @@ def _table(result: AttendResult) -> RenderableType:
 
 def _cross_attention(result: AttendResult, cross: CrossAttention, source: list[str]) -> Iterator[RenderableType]:
     """The attention to the source, by heads or as an overview as the target's own is."""
-    target = [token["text"] for token in result.tokens]
+    target = [shown_text(token) for token in result.tokens]
     line = Text.assemble(("Who looks at the source (cross attention)", TITLE))
     look = "looks" if len(target) == 1 else "look"
     line.append(f"  {several(len(target), 'token')} of the target {look} at {count(len(source))} of the source", QUIET)

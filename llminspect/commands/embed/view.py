@@ -14,6 +14,7 @@ from llminspect.analysis.neighbours import Neighbour
 from llminspect.analysis.vectors import Outlier, PositionCode
 from llminspect.core.numbers import count, matrix, number, percent, shape, vector
 from llminspect.render.bars import histogram
+from llminspect.render.entries import Entries
 from llminspect.render.heatmap import heatmap
 from llminspect.render.plot import scatter
 from llminspect.render.safe import label, visible
@@ -163,7 +164,7 @@ def _nearest(result: EmbedResult) -> RenderableType:
         parts = [
             Text.assemble(label(entry.text), (f" {value}", QUIET)) for entry, value in zip(near, values, strict=True)
         ]
-        body.append([label(text), Text("   ").join(parts)])
+        body.append([label(text), Entries(parts)])
     left = len(lists) - len(body)
     heads: list[str | Column] = ["vector", f"nearest tokens, by {by}"]
     return section(f"Nearest rows of the {result.nearest_in} table", table(heads, body), note=_more(left))

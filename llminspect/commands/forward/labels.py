@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from llminspect.analysis.result import shown_text
 from llminspect.core.numbers import column, number, percent
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars, signed_bars
@@ -30,7 +31,7 @@ def head_views(result: ForwardResult) -> list[RenderableType]:
         views += [text_labels(result.baseline_labels, f"{what} without the experiment"), Text()]
     if result.labels:
         views.append(text_labels(result.labels, f"{what} of the text"))
-    texts = [str(token["text"]) for token in result.source or result.tokens]
+    texts = [shown_text(token) for token in result.source or result.tokens]
     if result.token_labels is not None:
         views.append(token_labels(result.token_labels, texts, result.baseline_token_labels))
     if result.span is not None and result.span_logits is not None:

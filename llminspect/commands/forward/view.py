@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from llminspect.analysis.over import OverResult
+from llminspect.analysis.result import shown_text
 from llminspect.commands.forward.answers import (
     attribution,
     change,
@@ -122,14 +123,14 @@ def answer_views(result: ForwardResult) -> list[RenderableType]:
 
 
 def labels(tokens: Sequence[dict[str, object]]) -> list[str]:
-    return [str(token["text"]) for token in tokens]
+    return [shown_text(token) for token in tokens]
 
 
 def strip(tokens: Sequence[dict[str, object]], position: int) -> RenderableType:
     """The tokens; where the position looked at is not the last, the later ones are left out."""
     shown = tokens[: position + 1]
     kinds = ["special" if token.get("special") else "text" for token in shown]
-    return token_strip([str(token["text"]) for token in shown], kinds)  # type: ignore[arg-type]
+    return token_strip(labels(shown), kinds)  # type: ignore[arg-type]
 
 
 def next_tokens(candidates: Sequence[Candidate], tokens: Sequence[dict[str, object]], position: int) -> RenderableType:
@@ -150,7 +151,7 @@ def next_tokens(candidates: Sequence[Candidate], tokens: Sequence[dict[str, obje
     line.append(f"all other tokens together {percent(max(rest, 0.0), 2)}", theme.QUIET)
     answer = Text.assemble(
         "after ",
-        (visible(str(tokens[position]["text"]), True), theme.STRONG),
+        (visible(shown_text(tokens[position]), True), theme.STRONG),
         " most probable: ",
         (visible(candidates[0].text, True), theme.CHOSEN),
         f"  {percent(candidates[0].prob)}",
@@ -259,7 +260,7 @@ def experts(layers: Sequence[Routing], tokens: Sequence[dict[str, object]]) -> R
     rows: list[list[Cell]] = []
     for index, token in enumerate(tokens):
         chosen = ("+".join(str(route.expert) for route in layer.tokens[index]) for layer in layers)
-        rows.append([Text(visible(str(token["text"]), True)), "  ".join(chosen)])
+        rows.append([Text(visible(shown_text(token), True)), "  ".join(chosen)])
     numbers = ranges([layer.layer for layer in layers])
     named = f"layer {numbers}" if len(layers) == 1 else f"layers {numbers}"
     function = layers[0].function

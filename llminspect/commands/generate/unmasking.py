@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FILLED = "■"
 _ORDERS = {
     "confidence": "the most probable guess first",
-    "margin": "the guess furthest before the second first",
+    "margin": "first the guess that leads its runner-up by most",
     "entropy": "where the model is least uncertain first",
     "random": "in an order that was drawn",
     "chance": "each mask by chance",

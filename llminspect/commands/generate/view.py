@@ -26,7 +26,7 @@ from llminspect.render.tree import Branch, branch_tree
 LONGEST_WHOLE = 24
 """Cells of a token that is not broken into lines."""
 _STOPS = {
-    "length": "the number of tokens was reached (--max-tokens)",
+    "length": "as many as were allowed (--max-tokens)",
     "eos": "the model said that the text ends here",
     "stop": "the text came to a --stop",
 }

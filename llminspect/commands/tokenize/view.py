@@ -14,6 +14,7 @@ from rich.text import Text
 
 from llminspect.analysis.compare_tokenizers import CompareResult
 from llminspect.analysis.count_files import FilesResult
+from llminspect.analysis.result import shown_text
 from llminspect.analysis.tokenize import CountResult, TokenizeResult
 from llminspect.commands.tokenize.alignment import aligned
 from llminspect.commands.tokenize.counts import counted, files_view, money, rate
@@ -76,10 +77,7 @@ def kind_of(token: dict[str, Any], chat: bool = False) -> Kind:
 
 def readable(token: dict[str, Any]) -> str:
     """A token's text; what is not whole characters as bytes in hex."""
-    if not token.get("partial"):
-        return str(token["text"])
-    text = bytes.fromhex(token["bytes"]).decode("utf-8", "surrogateescape")
-    return "".join(f"{ord(char) - 0xDC00:02X}" if 0xDC80 <= ord(char) <= 0xDCFF else char for char in text)
+    return shown_text(token)[1:-1] if token.get("partial") else shown_text(token)
 
 
 def strip(result: TokenizeResult) -> RenderableType:
@@ -258,10 +256,10 @@ def shared_lines(result: CompareResult) -> list[RenderableType]:
     pieces = [data[start:end].decode("utf-8", "replace") for start, end in shared.spans]
     some = "  ".join(visible(piece, True) for piece in list(dict.fromkeys(pieces))[:8])
     line = Text.assemble((f"{len(pieces):,}", theme.STRONG))
-    line.append(f" piece{' is' if len(pieces) == 1 else 's are'} one token in all of them", theme.QUIET)
+    line.append(f" piece{' is' if len(pieces) == 1 else 's are'} one token in every tokenizer", theme.QUIET)
     line.append(f": {some}{' …' if len(set(pieces)) > 8 else ''}" if some else "", theme.QUIET)
-    cuts = Text.assemble((f"{shared.cuts:,}", theme.STRONG))
-    cuts.append(f" of {shared.cuts_of_any:,} places where any of them cuts are cut by all", theme.QUIET)
+    cuts = Text.assemble((f"{shared.cuts_of_any:,}", theme.STRONG), " places are cut by one tokenizer or more, ")
+    cuts.append(f"{shared.cuts:,}", theme.STRONG).append(" of them by all")
     return [line, cuts]
 
 

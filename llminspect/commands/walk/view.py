@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group
 from rich.text import Text
 
+from llminspect.analysis.result import shown_text
 from llminspect.analysis.walk import SAYS
 from llminspect.commands.attend import view as attend
 from llminspect.commands.embed import view as embed
@@ -82,7 +83,7 @@ def _near(result: EmbedResult) -> RenderableType:
         others = [entry for entry in near if entry.id != token["id"]]
         written = " ".join(visible(entry.text, True) for entry in others)
         start = ", ".join(number(value, 2) for value in vector_D[:3])
-        rows.append([Text(visible(token["text"], True)), f"{start}, …", float(norm), Text(written, theme.QUIET)])
+        rows.append([Text(visible(shown_text(token), True)), f"{start}, …", float(norm), Text(written, theme.QUIET)])
     columns = [Column("token"), Column(f"{result.dim:,} numbers"), Column("length", digits=2), Column("nearest others")]
     return table(columns, rows)
 
