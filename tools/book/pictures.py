@@ -13,6 +13,8 @@ from tools.book.compare import same_line
 
 FOLDER = ROOT / "docs" / "pictures"
 PICTURES = {
+    "her.svg": ["attend", "Alice gave Bob her book", "--find", "her->Alice", "--width", "84"],
+    "lens.svg": ["forward", "The capital of France is", "--lens", "--all", "--top", "3", "--width", "84"],
     "attend.svg": ["attend", "Alice gave Bob her book", "--width", "124"],
     "patch.svg": ["forward", "The capital of France is", "--patch", "The capital of Italy is", "--width", "84"],
 }
