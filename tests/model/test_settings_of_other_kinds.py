@@ -72,6 +72,7 @@ def test_layers_have_no_kinds_where_the_reference_reads_none(name: str) -> None:
         ("modernbert", {"num_key_value_heads": 1}),
         ("modernbert-sequence", {"num_key_value_heads": 1}),
         ("nemotron_h", {"layer_types": ["mamba"]}),
+        *((name, {"relative_attention_max_distance": 2}) for name in ("t5", "t5-encoder", "umt5")),
         ("jamba", {"layer_types": ["full_attention", "full_attention"]}),
         ("jamba", {"layers_block_type": ["attention", "mamba"]}),
     ],

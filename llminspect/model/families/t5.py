@@ -95,12 +95,15 @@ def from_huggingface(settings: Settings) -> T5Config:
     sizes = read_sizes(settings, KEYS, L=layers if alone else decoder, context=context)
     ends = settings.get("pad_token_id"), settings.get("bos_token_id")
     tied = settings.flag("tie_word_embeddings") or settings.get("tie_word_embeddings") is None
+    buckets, farthest = (settings.whole(f"relative_attention_{name}") for name in ("num_buckets", "max_distance"))
+    if farthest in (buckets // 2, buckets // 4):  # The distances that have a bucket each: its logarithm divides.
+        raise settings.wrong("relative_attention_max_distance", f"not {farthest} where there are {buckets} buckets")
     return T5Config(
         sizes=sizes,
         encoder_layers=layers,
         norm_epsilon=settings.number("layer_norm_epsilon"),
-        buckets=settings.whole("relative_attention_num_buckets"),
-        farthest=settings.whole("relative_attention_max_distance"),
+        buckets=buckets,
+        farthest=farthest,
         start_id=0 if alone else start_token(settings, sizes.V, *ends),
         gated=kind == "gated",
         # "gated-gelu" has always meant the tanh form.
