@@ -14,7 +14,7 @@ import pytest
 from llminspect import commands
 from llminspect.__main__ import run
 from llminspect.cli.code_page import nearest
-from llminspect.files.marks import MARKS, Unmarked, unmarked_lines
+from llminspect.files.marks import MARKS, Unmarked, unmarked, unmarked_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,17 +117,23 @@ def test_a_mark_is_dropped_however_the_bytes_come(mark: bytes, size: int) -> Non
     text = "naïve 🙂\r\n\nè"
     data = mark + text.encode(MARKS[mark])
     pieces = [data[at : at + size] for at in range(0, len(data), size)]
-    unmarked = Unmarked()
-    assert b"".join([unmarked.feed(piece) for piece in pieces] + [unmarked.feed(b"", final=True)]) == text.encode()
+    taken = Unmarked()
+    assert b"".join([taken.feed(piece) for piece in pieces] + [taken.feed(b"", final=True)]) == text.encode()
     assert list(unmarked_lines(pieces)) == ["naïve 🙂", "", "è"]
+
+
+def test_each_mark_says_how_its_text_is_written() -> None:
+    for size, marks in ((2, (b"\xff\xfe", b"\xfe\xff")), (4, (b"\xff\xfe\0\0", b"\0\0\xfe\xff"))):
+        for mark, order in zip(marks, ("little", "big"), strict=True):
+            assert unmarked(mark + ord("猫").to_bytes(size, order)).decode() == "猫"  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"\xef", b"\xef\xbb", b"\xff", b"\xfe", b"a\xff\xfeb", b"\xef\xbba", b"\x00\x00"]
 )
 def test_what_is_no_mark_stays(data: bytes) -> None:
-    unmarked = Unmarked()
-    assert b"".join(unmarked.feed(data[at : at + 1]) for at in range(len(data))) + unmarked.feed(b"", True) == data
+    taken = Unmarked()
+    assert b"".join(taken.feed(data[at : at + 1]) for at in range(len(data))) + taken.feed(b"", True) == data
 
 
 MESSAGES = '[{"role": "system", "content": "Be kind"}, {"role": "user", "content": "Grüße"}]'

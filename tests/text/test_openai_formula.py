@@ -75,8 +75,17 @@ def test_openais_formula(model: str, count: int, with_tools: int | None) -> None
     assert chat is not None
     assert chat.counted is not None
     assert "OpenAI documents" in chat.counted.note
+    assert "inside of parameters" not in chat.counted.note
     with pytest.raises(UsageError, match="ids of a chat"):
         prompt.known_ids()
+
+
+def test_what_an_estimate_of_tools_leaves_out_is_said() -> None:
+    for more in ({"properties": {"x": {"type": "string"}}}, {"items": {"type": "string"}}):
+        nested = {"type": "object", "properties": {"place": {"type": "object", **more}}}
+        found = counted("gpt-4o", ChatInput(user("hi"), [{"name": "f", "parameters": nested}])).chat
+        assert found is not None and found.counted is not None
+        assert "inside of parameters" in found.counted.note
 
 
 def test_what_openais_formula_does_not_count_is_refused() -> None:
