@@ -5,6 +5,7 @@ A command computes a Result, a frozen dataclass whose fields are its part of the
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from llminspect.analysis.result import given_fields
@@ -119,6 +120,8 @@ def emit(
         from llminspect.cli.save import save
 
         save(output, document, draw, (lambda: arrays(result)) if arrays else None)
+        if sys.stderr.isatty():  # Who looks wants to know that it was done; a script has the exit code.
+            note(f"saved {output.save}", output)
     if in_json:
         write_json(document, output.digits)
     else:
