@@ -56,8 +56,9 @@ def licence(name: str) -> str:
         about = metadata(name)
     except PackageNotFoundError:
         return ELSEWHERE[canonical(name)]
-    stated = about.get("License-Expression") or about.get("License") or ""
-    if not about.get("License-Expression") and (len(stated) > 40 or not stated):
+    expressions = about.get_all("License-Expression") or []
+    stated: str = [*expressions, *(about.get_all("License") or []), ""][0]
+    if not expressions and (len(stated) > 40 or not stated):
         kinds = [kind for kind in about.get_all("Classifier") or [] if kind.startswith("License ::")]
         stated = ", ".join(kind.rpartition(" :: ")[2] for kind in kinds) or stated.partition("\n")[0]
     return stated.strip()

@@ -69,7 +69,8 @@ def _read(path: Path) -> tuple[list[int], Array, list[str] | None]:
     fits = layers.ndim == 1 and directions_LKD.ndim == 3 and len(layers) == len(directions_LKD) and directions_LKD.size
     if not fits or layers.dtype.kind not in "iu" or directions_LKD.dtype.kind != "f":
         raise UserError(f"{what}: its layers and directions do not belong together", HINT)
-    directions_LKD = directions_LKD.astype(np.float32)
+    with np.errstate(over="ignore"):
+        directions_LKD = directions_LKD.astype(np.float32)
     if not np.isfinite(directions_LKD).all():
         raise UserError(f"{what} holds a direction that is no number", HINT)
     classes = None
@@ -77,7 +78,7 @@ def _read(path: Path) -> tuple[list[int], Array, list[str] | None]:
         classes = json.loads(arrays["classes"].astype(np.uint8).tobytes())
         if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
             raise UserError(f"{what}: its classes are no list of names", HINT)
-    if len(classes or [""]) != directions_LKD.shape[1]:
+    if (1 if classes is None else len(classes)) != directions_LKD.shape[1]:
         raise UserError(f"{what}: it has {directions_LKD.shape[1]} directions a layer for other classes", HINT)
     return layers.tolist(), directions_LKD, classes
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import ModelError
 from llminspect.text.bounded_process import BoundedProcess
+from llminspect.text.tokenizers_library import written_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +46,7 @@ class Guarded:
     """The library's tokenizer in all but what may take for ever."""
 
     def __init__(self, library: tokenizers.Tokenizer) -> None:
-        self._library, self._definition = library, library.to_str()
+        self._library, self._definition = library, written_out(library)
         self.encode_special_tokens = False
         self.normalizer = library.normalizer and _Normaliser(self._definition, repr(library.normalizer))
         self.pre_tokenizer = library.pre_tokenizer and _Cutter(self._definition, repr(library.pre_tokenizer))

@@ -17,7 +17,7 @@ from llminspect.text.chunks import WORDS, blocks
 from llminspect.text.spans import byte_spans
 from llminspect.text.special_tokens import Parse, split_at_specials
 from llminspect.text.tokenizer import PairPart, Token, Tokenizer, canonical, readable, utf8
-from llminspect.text.tokenizers_library import in_one_line, library_of, loaded, without_pieces
+from llminspect.text.tokenizers_library import in_one_line, library_of, loaded, without_pieces, written_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -119,7 +119,7 @@ class HuggingFaceTokenizer(Tokenizer):
         from llminspect.text.protected import SecretSpellings
 
         return SecretSpellings(
-            self, self.library.to_str(), lambda text: HuggingFaceTokenizer(self.name, *library_of(text))
+            self, written_out(self.library), lambda text: HuggingFaceTokenizer(self.name, *library_of(text))
         )
 
     def encode_ids(self, text: str, parse: Parse = "text") -> list[int]:

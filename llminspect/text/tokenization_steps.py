@@ -25,6 +25,7 @@ from llminspect.text.steps import (
 )
 from llminspect.text.tiktoken_encodings import TiktokenTokenizer
 from llminspect.text.tokenizer import canonical, readable, utf8
+from llminspect.text.tokenizers_library import written_out
 from llminspect.text.unigram import Unigram
 from llminspect.text.wordpiece import WordPiece
 
@@ -161,7 +162,7 @@ def _in_words(make: Callable[..., WordSteps], text: str) -> Iterator[tuple[str, 
 
 @lru_cache(maxsize=4)
 def _maker(tokenizer: HuggingFaceTokenizer) -> MakeWord:
-    model: dict[str, Any] = json.loads(tokenizer.library.to_str())["model"]
+    model: dict[str, Any] = json.loads(written_out(tokenizer.library))["model"]
     kind = model.get("type")
     if kind == "WordPiece":
         return partial(wordpiece_steps, _wordpiece(tokenizer, model))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from tests.fuzz import kept
 from tests.fuzz.executed import check_ids, check_template, made_ids, made_template
 from tests.fuzz.opened import changed_config, changed_tokenizer, check_config, check_gguf_model, check_tokenizer
 from tests.fuzz.weights import (
@@ -39,4 +40,42 @@ TARGETS = {
     "tokenizer": Target(changed_tokenizer, check_tokenizer),
     "template": Target(made_template, check_template),
     "ids": Target(made_ids, check_ids),
+    "messages": Target(kept.json_maker(*kept.MESSAGES), kept.check_messages),
+    "json": Target(kept.json_maker(kept.ADAPTER, kept.PRICES, *kept.QUANTIZED), kept.check_json),
+    "modules": Target(kept.json_maker(kept.MODULES), kept.check_modules),
+    "adapter": Target(kept.changed_adapter, kept.check_adapter),
+    "quantized": Target(kept.json_maker(*kept.QUANTIZED), kept.check_quantized),
+    "prices": Target(kept.json_maker(kept.PRICES), kept.check_prices),
+    "archive": Target(kept.changed_archive, kept.check_archive),
+    "listing": Target(kept.json_maker(kept.LISTING), kept.check_listing),
+    "hash": Target(kept.json_maker(kept.HASH), kept.check_hash),
+    "header": Target(kept.changed_kept_header, kept.check_kept_header),
+    "records": Target(kept.changed_records, kept.check_records),
+    "directions": Target(kept.changed_directions, kept.check_directions),
+    "prepared": Target(kept.changed_prepared, kept.check_prepared),
 }
+
+READERS = {
+    ("model/describing.py", "describe"): "config",
+    ("text/chat_template.py", "render_template"): "template",
+    ("text/from_huggingface.py", "tokenizer_from_files"): "tokenizer",
+    ("text/from_gguf.py", "tokenizer_from_gguf"): "gguf-model",
+    ("arguments/ranges.py", "parse_ids"): "ids",
+    ("files/quantized/__init__.py", "opened"): "quantized",
+    ("files/prepared_file.py", "_read"): "prepared",
+    ("files/sentence_modules.py", "read_modules"): "modules",
+    ("files/source.py", "read_json"): "json",
+    ("files/hashes.py", "_record"): "hash",
+    ("files/gguf.py", "_read_header"): "gguf",
+    ("files/prices.py", "price_table"): "prices",
+    ("files/hub_library.py", "_listed"): "listing",
+    ("files/safetensors.py", "_read_header"): "safetensors",
+    ("files/kept_header.py", "unpacked"): "header",
+    ("files/npz.py", "read_arrays"): "archive",
+    ("files/adapter.py", "locate_adapter"): "adapter",
+    ("files/folder.py", "shard_names"): "index",
+    ("analysis/prompt.py", "chat_of_json"): "messages",
+    ("files/records.py", "read_records"): "records",
+    ("analysis/directions.py", "_read"): "directions",
+}
+"""Every function of the package that is marked as a `reader`, by file and name, and the target that it is tried by."""

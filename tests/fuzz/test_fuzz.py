@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from llminspect.text import chat_template
+from tests.conftest import ROOT
 from tests.fuzz.compare import OPENED, compared
-from tests.fuzz.targets import TARGETS
+from tests.fuzz.targets import READERS, TARGETS
 from tests.fuzz.work import input_for, tried
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
 INPUTS = 120
@@ -42,6 +49,38 @@ def test_a_model_or_one_line(name: str, tmp_path: Path, capfd: pytest.CaptureFix
 def test_an_input_can_be_made_again(name: str) -> None:
     make = TARGETS[name]
     assert input_for(make, name, 0, 7) == input_for(make, name, 0, 7) != input_for(make, name, 1, 7)
+
+
+def marked() -> set[tuple[str, str]]:
+    """Every function of the package with the mark of a reader, by file and name."""
+    found = set()
+    for path in (ROOT / "llminspect").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef) and any("reader(" in ast.unparse(one) for one in node.decorator_list):
+                found.add((path.relative_to(ROOT / "llminspect").as_posix(), node.name))
+    return found
+
+
+def test_every_reader_has_a_target() -> None:
+    assert marked() == set(READERS)
+
+
+@pytest.mark.parametrize("name", sorted(set(READERS.values())))
+def test_a_target_comes_to_its_reader(name: str, tmp_path: Path) -> None:
+    reached = set()
+
+    def watch(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and "llminspect/" in frame.f_code.co_filename:
+            reached.add((frame.f_code.co_filename.rpartition("llminspect/")[2], frame.f_code.co_name))
+
+    before = sys.getprofile()
+    sys.setprofile(watch)
+    try:
+        for number in range(5 if name != "gguf-model" else 40):
+            tried(TARGETS[name], tmp_path, input_for(TARGETS[name], name, 0, number))
+    finally:
+        sys.setprofile(before)
+    assert {place for place, target in READERS.items() if target == name} <= reached
 
 
 STRICTER = {

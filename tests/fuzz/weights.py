@@ -53,7 +53,7 @@ def changed_gguf(random: Random) -> bytes:
 
 
 @cache
-def _right_safetensors() -> list[bytes]:
+def right_safetensors() -> list[bytes]:
     found = [path.read_bytes()[:4096] for path in sorted(samples.GOLDEN.glob("*/model.safetensors"))[:1]]
     header = {
         "__metadata__": {"format": "pt"},
@@ -93,10 +93,10 @@ def changed_safetensors(random: Random) -> bytes:
     if kind < 0.4:
         built = built_safetensors(random)
         return built if kind < 0.2 else mutate.changed_bytes(random, built)
-    content = random.choice(_right_safetensors())
+    content = random.choice(right_safetensors())
     if kind < 0.6:
         return mutate.changed_bytes(random, content)
-    content = _right_safetensors()[-1]
+    content = right_safetensors()[-1]
     (length,) = struct.unpack_from("<Q", content)
     header = mutate.changed_json(random, json.loads(content[8 : 8 + length]))
     text = mutate.json_bytes(random, header)
@@ -137,7 +137,7 @@ def changed_index(random: Random) -> bytes:
 def check_index(folder: Path, content: bytes) -> bool:
     """A folder of two shards and an index."""
     if not (folder / "b.safetensors").exists():
-        whole = _right_safetensors()[-1]
+        whole = right_safetensors()[-1]
         (folder / "a.safetensors").write_bytes(whole)
         text = json.dumps({"x": {"dtype": "U8", "shape": [2], "data_offsets": [0, 2]}}).encode()
         (folder / "b.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + b"ab")
