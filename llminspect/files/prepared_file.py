@@ -109,12 +109,14 @@ def _read(path: Path) -> tuple[dict[str, Any], Arrays] | None:
         header: dict[str, Any] = json.loads(encoded)
         if "source" not in header:  # Made before that was noted, under a hash that nobody had compared.
             return None
+        if type(header["finished"]) is not int:  # Ten letters would become ten billion.
+            return None
         if (header["size"], header["finished"] * 10**9) != (status.st_size, status.st_mtime_ns):
             return None
         arrays = Arrays((name, _array(whole, shape, offset)) for name, shape, offset, _ in header["arrays"])
         arrays.not_finite = header["not_finite"]
         ", ".join(arrays.not_finite)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError, OverflowError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, OverflowError, MemoryError):
         return None
     return header, arrays
 

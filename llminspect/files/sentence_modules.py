@@ -51,7 +51,7 @@ def read_modules(folder: Path) -> tuple[list[Module], Mapping[str, Any]] | None:
 
 
 def _module(folder: Path, kind: str, path: object) -> Module:
-    if not isinstance(path, str) or not re.fullmatch(r"[\w-]*", path):
+    if not isinstance(path, str) or not re.fullmatch(r"[\w-]{0,64}", path):
         raise ModelError(f"{MODULES} names the folder {as_json(path, 100)}, which is not one beside it")
     if kind == "Transformer":
         return Module(kind, path, {}, {})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import ModelError
 from llminspect.text.bounded_process import BoundedProcess
-from llminspect.text.tokenizers_library import written_out
+from llminspect.text.tokenizer_bounds import written_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

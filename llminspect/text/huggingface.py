@@ -17,7 +17,8 @@ from llminspect.text.chunks import WORDS, blocks
 from llminspect.text.spans import byte_spans
 from llminspect.text.special_tokens import Parse, split_at_specials
 from llminspect.text.tokenizer import PairPart, Token, Tokenizer, canonical, readable, utf8
-from llminspect.text.tokenizers_library import in_one_line, library_of, loaded, without_pieces, written_out
+from llminspect.text.tokenizer_bounds import written_out
+from llminspect.text.tokenizers_library import in_one_line, library_of, loaded, without_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -25,7 +25,7 @@ from llminspect.text.steps import (
 )
 from llminspect.text.tiktoken_encodings import TiktokenTokenizer
 from llminspect.text.tokenizer import canonical, readable, utf8
-from llminspect.text.tokenizers_library import written_out
+from llminspect.text.tokenizer_bounds import written_out
 from llminspect.text.unigram import Unigram
 from llminspect.text.wordpiece import WordPiece
 

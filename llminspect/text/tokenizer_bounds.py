@@ -18,12 +18,16 @@ from llminspect.errors import ModelError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import tokenizers
+
 MOST_GROWTH = 100
 """How many characters may come of one, by all steps together."""
 LONGEST_ADDED = 1000
 """Characters that steps may put in front, and special tokens that a template may put around a text."""
 LONGEST_REPLACEMENT = 64
 """Bytes of a replacement in SentencePiece's map of characters; of Unicode's own the longest has 33."""
+LARGEST_ID = (1 << 24) - 1
+"""Of a piece: 60 times as many as the largest vocabularies have."""
 _PARTS = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "decoder")
 _GAP = re.compile(r"[\s,:]*")
 _ESCAPED = re.compile(r"\\u00[2-7]")
@@ -31,6 +35,18 @@ _QUICK = re.compile(
     r"(?:\\[a-zA-Z](?:\{\^?\w+\})?|\\.|\[(?:\\.|[^\]\\\[])+\]|[^\\()|*+?{}\[\]^$])(?:[*+?]|\{\d{1,2}(?:,\d{0,2})?\})?"
 )
 """One kind of character, once or repeated: linear, whatever the text."""
+
+
+def written_out(library: tokenizers.Tokenizer | Any) -> str:
+    """The tokenizer.json of a tokenizer. Raises ModelError for one with an id so large that the library, which goes
+    through all numbers up to it and lists those that are none, would fill the memory and end the process."""
+    largest = max(library.get_vocab(True).values(), default=0)
+    if largest > LARGEST_ID:
+        raise ModelError(
+            f"the tokenizer cannot be read: it has the id {largest:,}", f"ids up to {LARGEST_ID:,} are read"
+        )
+    text: str = library.to_str()
+    return text
 
 
 def sections(text: str) -> list[tuple[str, Any]]:

@@ -26,8 +26,6 @@ Built = TypeVar("Built")
 
 
 UNREADABLE = "the tokenizer cannot be read"
-LARGEST_ID = (1 << 24) - 1
-"""Of a piece: 60 times as many as the largest vocabularies have."""
 
 
 def loaded(build: Callable[[], Built]) -> Built:
@@ -51,16 +49,6 @@ def library_of(text: str) -> tuple[tokenizers.Tokenizer, bool]:
         in_one_line(lambda: answer_of(text, "open"), UNREADABLE)
     library = loaded(lambda: Tokenizer.from_str(text))
     return library, guarded or is_slow_model(library.model)
-
-
-def written_out(library: tokenizers.Tokenizer | Guarded) -> str:
-    """The tokenizer.json of a tokenizer. Raises ModelError for one with an id so large that the library, which goes
-    through all numbers up to it and lists those that are none, would fill the memory and end the process."""
-    largest = max(library.get_vocab(True).values(), default=0)
-    if largest > LARGEST_ID:
-        raise ModelError(f"{UNREADABLE}: it has the id {largest:,}", f"ids up to {LARGEST_ID:,} are read")
-    text: str = library.to_str()
-    return text
 
 
 def in_one_line(work: Callable[[], Built], what: str) -> Built:
@@ -140,6 +128,8 @@ def _added(library: tokenizers.Tokenizer) -> list[tokenizers.AddedToken]:
 def without_pieces(library: tokenizers.Tokenizer | Guarded, spellings: Collection[str]) -> tokenizers.Tokenizer:
     """A copy whose model has other spellings for these pieces, which nobody can guess; ids stay as they are."""
     from tokenizers import Tokenizer
+
+    from llminspect.text.tokenizer_bounds import written_out
 
     written = written_out(library)
     whole: dict[str, Any] = json.loads(written)

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
 import time
-import zipfile
 import zlib
 from functools import cache
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llminspect.analysis import directions
-from llminspect.analysis.prompt import chat_of_json
 from llminspect.errors import UserError
-from llminspect.files import hashes, hub_library, kept_header, npz, prepared_file, prices, sentence_modules, source
+from llminspect.files import hashes, kept_header, prepared_file, sentence_modules, source
 from llminspect.files.adapter import locate_adapter
 from llminspect.files.quantized import opened
-from llminspect.files.records import read_records
 from llminspect.files.safetensors import SafetensorsFile
 from tests.fuzz import mutate
 from tests.fuzz.refusal import refused
@@ -213,130 +207,3 @@ def check_quantized(folder: Path, content: bytes) -> bool:
     except UserError as error:
         return refused(error)
     return True
-
-
-# -- Files of the user's, and the hub ----------------------------------------------------------------------------------
-
-PRICES = {"date": "2026-08-05", "currency": "USD", "models": {"a": 2.5, "b": {"price": 1, "currency": "EUR"}}}
-
-
-def check_prices(folder: Path, content: bytes) -> bool:
-    path = folder / "prices.json"
-    path.write_bytes(content)
-    try:
-        table = prices.price_table(path)
-    except UserError as error:
-        return refused(error)
-    assert table and all(math.isfinite(entry.price) for entry in table.values())
-    return True
-
-
-def changed_archive(random: Random) -> bytes:
-    """A .npz with members that are cut, of other types and shapes, packed in other ways or encrypted by their mark."""
-    data = io.BytesIO()
-    with zipfile.ZipFile(data, "w") as archive:
-        for name in random.sample(["stream.npy", "ids.npy", "../stream.npy", "x\0.npy", "probs.npy"], 3):
-            kind = random.choice(["<f4", "<f8", "<i8", ">f4", "<U4", "|b1", "<c8", "|S3", "<f2"])
-            member = io.BytesIO()
-            np.save(member, np.zeros(random.choice(((2, 3), (), (0,), (4,))), kind))
-            content = member.getvalue()
-            if random.random() < 0.5:
-                content = mutate.changed_bytes(random, content)
-            if random.random() < 0.2:
-                content = content.replace(b"(2, 3)", random.choice((b"(9, 9**9)", b"(-1,3)", b"(2,2**62,)", b"[2, 3]")))
-            packing = random.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2))
-            archive.writestr(name, content, packing)
-    whole = data.getvalue()
-    return mutate.changed_bytes(random, whole) if random.random() < 0.5 else whole
-
-
-def changed_records(random: Random) -> bytes:
-    records: list[Any] = [{"text": "A cat", "label": "animal"}, {"text": "é", "label": 1, "more": [1, None]}]
-    lines = [mutate.json_bytes(random, mutate.changed_json(random, random.choice(records))) for _ in range(2)]
-    return random.choice((b"\n", b"\r\n", b"\n\n", b"")).join([*lines, json.dumps(records[0]).encode()])
-
-
-def check_records(folder: Path, content: bytes) -> bool:
-    path = folder / "records.jsonl"
-    path.write_bytes(content)
-    try:
-        records = read_records(path)
-    except UserError as error:
-        return refused(error)
-    assert records and all(isinstance(record, dict) for record in records)
-    return True
-
-
-def changed_directions(random: Random) -> bytes:
-    names = mutate.json_bytes(random, mutate.changed_json(random, ["a", "b"]) if random.random() < 0.5 else ["a", "b"])
-    arrays = {
-        "layers": np.arange(2, dtype=random.choice(("i8", "u1", "f4")) if random.random() < 0.3 else "i8"),
-        "directions": np.ones((2, random.choice((1, 2, 2, 2)), 4), random.choice(("f4", "f4", "f8", "i8", "f2"))),
-        "classes": np.frombuffer(names, np.uint8).astype(random.choice(("u1", "u1", "i8", "f4"))),
-    }
-    if random.random() < 0.2:
-        del arrays[random.choice(list(arrays))]
-    if random.random() < 0.1 and "directions" in arrays:
-        arrays["directions"] = np.full_like(arrays["directions"], random.choice((np.nan, 1e300)), dtype="f8")
-    data = io.BytesIO()
-    np.savez(data, **arrays)  # type: ignore[arg-type]
-    whole = data.getvalue()
-    return mutate.changed_bytes(random, whole) if random.random() < 0.3 else whole
-
-
-def check_directions(folder: Path, content: bytes) -> bool:
-    path = folder / "directions.npz"
-    path.write_bytes(content)
-    try:
-        layers, directions_LKD, classes = directions._read(path)
-    except UserError as error:
-        return refused(error)
-    assert len(layers) == len(directions_LKD) and np.isfinite(directions_LKD).all()
-    assert classes is None or len(classes) == directions_LKD.shape[1]
-    return True
-
-
-def check_archive(folder: Path, content: bytes) -> bool:
-    path = folder / "arrays.npz"
-    path.write_bytes(content)
-    try:
-        arrays = npz.read_arrays(path, ("stream", "ids", "probs"), largest=1 << 20)
-    except UserError as error:
-        return refused(error)
-    assert all(array.dtype.kind in "biufc" for array in arrays.values())
-    return True
-
-
-LISTING: dict[str, Any] = {
-    "sha": "0" * 40,
-    "siblings": [
-        {"rfilename": "config.json", "size": 10, "blob_id": "1" * 40, "lfs": None},
-        {"rfilename": "model.safetensors", "size": 1 << 30, "blob_id": "2" * 40, "lfs": {"sha256": "3" * 64}},
-    ],
-}
-
-
-def check_listing(folder: Path, content: bytes) -> bool:
-    """What the hub's library makes of an answer, whose members it sets as they come."""
-    try:
-        answer = json.loads(content, object_hook=lambda members: SimpleNamespace(**members))
-    except (ValueError, RecursionError, TypeError):
-        return False
-    try:
-        commit, listed = hub_library._listed(answer, "org/name")
-    except UserError as error:
-        return refused(error)
-    assert isinstance(commit, str) and all(isinstance(file, hub_library.Listed) for file in listed.values())
-    return True
-
-
-MESSAGES: list[Any] = [
-    [{"role": "system", "content": "a"}, {"role": "user", "content": [{"type": "text", "text": "b"}]}],
-    {"messages": [{"role": "user", "content": "a"}], "tools": [{"type": "function", "function": {"name": "f"}}]},
-    {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "{}"}}]},
-    [{"role": "tool", "tool_call_id": "1", "content": "x"}],
-]
-
-
-def check_messages(folder: Path, content: bytes) -> bool:
-    return accepts(lambda: chat_of_json(content.decode("utf-8", "surrogateescape")))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.fuzz import kept
+from tests.fuzz import given, kept
 from tests.fuzz.executed import check_ids, check_template, made_ids, made_template
 from tests.fuzz.opened import changed_config, changed_tokenizer, check_config, check_gguf_model, check_tokenizer
 from tests.fuzz.weights import (
@@ -40,18 +40,18 @@ TARGETS = {
     "tokenizer": Target(changed_tokenizer, check_tokenizer),
     "template": Target(made_template, check_template),
     "ids": Target(made_ids, check_ids),
-    "messages": Target(kept.json_maker(*kept.MESSAGES), kept.check_messages),
-    "json": Target(kept.json_maker(kept.ADAPTER, kept.PRICES, *kept.QUANTIZED), kept.check_json),
+    "messages": Target(kept.json_maker(*given.MESSAGES), given.check_messages),
+    "json": Target(kept.json_maker(kept.ADAPTER, given.PRICES, *kept.QUANTIZED), kept.check_json),
     "modules": Target(kept.json_maker(kept.MODULES), kept.check_modules),
     "adapter": Target(kept.changed_adapter, kept.check_adapter),
     "quantized": Target(kept.json_maker(*kept.QUANTIZED), kept.check_quantized),
-    "prices": Target(kept.json_maker(kept.PRICES), kept.check_prices),
-    "archive": Target(kept.changed_archive, kept.check_archive),
-    "listing": Target(kept.json_maker(kept.LISTING), kept.check_listing),
+    "prices": Target(kept.json_maker(given.PRICES), given.check_prices),
+    "archive": Target(given.changed_archive, given.check_archive),
+    "listing": Target(kept.json_maker(given.LISTING), given.check_listing),
     "hash": Target(kept.json_maker(kept.HASH), kept.check_hash),
     "header": Target(kept.changed_kept_header, kept.check_kept_header),
-    "records": Target(kept.changed_records, kept.check_records),
-    "directions": Target(kept.changed_directions, kept.check_directions),
+    "records": Target(given.changed_records, given.check_records),
+    "directions": Target(given.changed_directions, given.check_directions),
     "prepared": Target(kept.changed_prepared, kept.check_prepared),
 }
 
