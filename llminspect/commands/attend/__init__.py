@@ -53,12 +53,13 @@ def command(
     """
     from llminspect.analysis.attend import Keeping, attend, with_mask
     from llminspect.analysis.attention_arrays import attention_arrays
-    from llminspect.analysis.over_questions import attend_over
     from llminspect.analysis.prompt import text_prompt
 
     check_attend(options)
     opened = with_mask(open_model_for(model, output, engine), options.mask)
     if over.over is not None:
+        from llminspect.analysis.over_questions import attend_over
+
         over_file("attend", over.over, output, opened, partial(attend_over, opened, options, source))
         return
     in_json = output.json or source.lines or (output.save is not None and output.save.suffix == ".json")

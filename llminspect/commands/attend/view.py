@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.text import Text
 
+from llminspect.analysis.attend import AttendResult
 from llminspect.analysis.attention import PARTS, Head
-from llminspect.analysis.over import OverResult
 from llminspect.analysis.result import shown_text
 from llminspect.commands.attend.find import find_parts
 from llminspect.commands.attend.heads import (
@@ -22,7 +22,6 @@ from llminspect.commands.attend.heads import (
 )
 from llminspect.commands.attend.query import query_parts
 from llminspect.commands.attend.states import state_parts
-from llminspect.commands.forward.over import render_over
 from llminspect.core.numbers import count, number, several
 from llminspect.render.heatmap import head_map, heatmap
 from llminspect.render.safe import visible
@@ -35,8 +34,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from llminspect.analysis.attend import AttendResult
     from llminspect.analysis.cross_attention import CrossAttention, EncoderAttention
+    from llminspect.analysis.over import OverResult
     from llminspect.analysis.result import Tokens
     from llminspect.core.array import Array
 
@@ -57,7 +56,9 @@ _ROWS = 40
 
 def render(result: AttendResult | OverResult) -> RenderableType:
     """The picture that was asked for, and what it means."""
-    if isinstance(result, OverResult):
+    if not isinstance(result, AttendResult):
+        from llminspect.commands.forward.over import render_over
+
         return render_over(result)
     return page(parts(result))
 

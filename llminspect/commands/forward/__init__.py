@@ -49,7 +49,6 @@ def command(
     from llminspect.analysis.forward import forward
     from llminspect.analysis.forward_arrays import forward_arrays
     from llminspect.analysis.forward_result import ForwardQuestion
-    from llminspect.analysis.over_questions import forward_over
     from llminspect.analysis.prompt import text_prompt
 
     if look.perplexity and output.save is not None and not output.json:
@@ -60,6 +59,8 @@ def command(
     opened = open_model_for(model, output, engine)
     if over.over is not None:
         question = ForwardQuestion(look, patch, experiments, None, source.special is False, source.parse)
+        from llminspect.analysis.over_questions import forward_over
+
         over_file("forward", over.over, output, opened, partial(forward_over, opened, question, source))
         return
     source_ids = None if patch.patch is None else text_prompt(str(patch.patch), source, opened.tokenizer, None).ids

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from llminspect.analysis.over import OverResult
+from llminspect.analysis.forward_result import ForwardResult
 from llminspect.analysis.result import shown_text
 from llminspect.commands.forward.answers import (
     attribution,
@@ -22,7 +22,6 @@ from llminspect.commands.forward.answers import (
 )
 from llminspect.commands.forward.feed_forward import activation, feed_forward
 from llminspect.commands.forward.labels import head_views
-from llminspect.commands.forward.over import render_over
 from llminspect.commands.forward.scores import continuations
 from llminspect.core.numbers import column, count, duration, number, percent, ranges, shape, vector
 from llminspect.render import theme
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
 
     from llminspect.analysis.by_hand import Written
     from llminspect.analysis.candidates import Candidate
-    from llminspect.analysis.forward_result import ForwardResult
+    from llminspect.analysis.over import OverResult
     from llminspect.analysis.trace import LayerTrace, Routing
     from llminspect.core.trace import TraceStep
 
@@ -50,7 +49,9 @@ ROWS = 12
 
 def render(result: ForwardResult | OverResult) -> RenderableType:
     """What was chosen to look at; the way through the layers where nothing more special was."""
-    if isinstance(result, OverResult):
+    if not isinstance(result, ForwardResult):
+        from llminspect.commands.forward.over import render_over
+
         return render_over(result)
     if result.surprise is not None:
         return surprise(result.surprise, labels(result.tokens))
