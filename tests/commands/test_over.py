@@ -248,6 +248,7 @@ def test_a_run_that_was_stopped_goes_on(small: str, monkeypatch: pytest.MonkeyPa
     with pytest.raises(KeyboardInterrupt):
         over_texts(model, "forward", texts(), ["x"], stop)
     (kept,) = [entry for entry in entries() if entry.kind == "unfinished"]
+    assert json.loads(kept.path.read_bytes())["sums"][0] == [6]
     tried.clear()
     assert over_texts(model, "forward", texts(), ["another"]).places == whole.places and len(tried) == 10
     tried.clear()
@@ -255,7 +256,8 @@ def test_a_run_that_was_stopped_goes_on(small: str, monkeypatch: pytest.MonkeyPa
     assert sorted(tried) == [6, 7, 8, 9]
     assert found.places == whole.places and "an earlier run" in (found.notes or [""])[0]
     assert not kept.path.exists()
-    for damaged in (b"{", b"[]", kept.name.encode()):
+    of_another = {"key": "of another", "done": 4, "places": [["m", None, None, None]], "sums": [[4], [9], [9]]}
+    for damaged in (b"{", b"[]", kept.name.encode(), json.dumps(of_another).encode()):
         kept.path.write_bytes(damaged)
         assert over_texts(model, "forward", texts(), ["x"]).notes is None
     monkeypatch.setattr(over_module, "SECONDS", -1.0)
@@ -263,6 +265,28 @@ def test_a_run_that_was_stopped_goes_on(small: str, monkeypatch: pytest.MonkeyPa
         over_texts(model, "forward", [*texts()[:8], over_module.TextWork(8, 9, failing)], ["y"])
     (kept,) = [entry for entry in entries() if entry.kind == "unfinished"]
     assert json.loads(kept.path.read_bytes())["done"] == 8
+
+
+def test_what_is_kept_is_of_whole_batches(small: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    add, added = Sums.add, 0
+
+    def add_three(sums: Sums, numbers: Any) -> None:
+        nonlocal added
+        added += 1
+        if added == 4:
+            raise KeyboardInterrupt
+        add(sums, numbers)
+
+    monkeypatch.setattr(Sums, "add", add_three)
+    works = [
+        over_module.TextWork(record, 1 + record // 2, lambda model: {("m", None, None, None): 1.0})
+        for record in range(6)
+    ]
+    with pytest.raises(KeyboardInterrupt):
+        over_texts(open_model(small), "forward", works, ["x"])
+    (kept,) = [entry for entry in entries() if entry.kind == "unfinished"]
+    state = json.loads(kept.path.read_bytes())
+    assert state["done"] == 2 and state["sums"][0] == [2]
 
 
 def failing(model: Model) -> dict[Any, float]:
