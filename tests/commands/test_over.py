@@ -15,7 +15,7 @@ import llminspect
 from llminspect.analysis import over as over_module
 from llminspect.analysis.gathering import goes_together, side_by_side
 from llminspect.analysis.over import Sums, over_texts
-from llminspect.core.intervals import of_mean, of_share, student
+from llminspect.core.intervals import of_mean, of_share
 from llminspect.core.intervention import Place, scaled
 from llminspect.core.tap import Capture, Chain
 from llminspect.errors import UserError
@@ -216,15 +216,6 @@ def test_sums_are_those_of_numpy_where_numbers_lack() -> None:
     assert none.count == 0 and np.isnan([none.mean, none.std, none.low]).all()
     with pytest.raises(UserError, match="other places"):
         sums.add({("m", 7, None, None): 1.0})
-
-
-@pytest.mark.parametrize("freedom", [1, 2, 5, 20, 21, 40, 400])
-def test_so_much_of_students_distribution_lies_between(freedom: int) -> None:
-    """Its density is proportional to (1 + x² / ν)^(−(ν + 1) / 2); with x = √ν tan a that is cos(a)^(ν − 1)."""
-    angles = np.linspace(-np.pi / 2, np.pi / 2, 2_000_001)
-    density = np.cos(angles) ** (freedom - 1)
-    inside = np.abs(angles) <= np.arctan(student(freedom) / np.sqrt(freedom))
-    assert density[inside].sum() / density.sum() == pytest.approx(0.95, abs=1e-5)
 
 
 def test_a_run_that_was_stopped_goes_on(small: str, monkeypatch: pytest.MonkeyPatch) -> None:

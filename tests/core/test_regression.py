@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from llminspect.core.intervals import Z, of_share
+from llminspect.core.intervals import Z, of_share, student
 from llminspect.core.regression import in_row_space, logistic, ridge, standard_of
 from tests.closeness import assert_close
 
@@ -100,3 +100,12 @@ def test_the_interval_of_a_share_ends_where_the_share_is_that_unlikely(right: in
     for end in ends:
         assert abs(abs(share - end) - Z * np.sqrt(end * (1 - end) / count)) < 1e-9
     assert ends[0] <= share <= ends[1]
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 5, 20, 21, 40, 400])
+def test_so_much_of_students_distribution_lies_between(freedom: int) -> None:
+    """Its density is proportional to (1 + x² / ν)^(−(ν + 1) / 2); with x = √ν tan a that is cos(a)^(ν − 1)."""
+    angles = np.linspace(-np.pi / 2, np.pi / 2, 2_000_001)
+    density = np.cos(angles) ** (freedom - 1)
+    inside = np.abs(angles) <= np.arctan(student(freedom) / np.sqrt(freedom))
+    assert density[inside].sum() / density.sum() == pytest.approx(0.95, abs=1e-5)
