@@ -201,23 +201,6 @@ def test_one_text_that_fails_leaves_the_others(small: str) -> None:
             side_by_side(model, [*works[:at], partial(broken), *works[at:]])
 
 
-def test_sums_are_those_of_numpy_where_numbers_lack() -> None:
-    draw, sums = np.random.default_rng(0), Sums()
-    values = draw.normal(1e4, 1, (50, 3))
-    values[draw.random((50, 3)) < 0.2] = np.nan
-    values[:, 2] = np.nan
-    for row in values:
-        sums.add({("m", place, None, None): float(value) for place, value in enumerate(row)})
-    first, second, none = sums.found()
-    for at, column in ((first, values[:, 0]), (second, values[:, 1])):
-        there = column[np.isfinite(column)]
-        assert at.count == len(there)
-        assert_close([at.mean, at.std], [there.mean(), there.std(ddof=1)], 1e-12)
-    assert none.count == 0 and np.isnan([none.mean, none.std, none.low]).all()
-    with pytest.raises(UserError, match="other places"):
-        sums.add({("m", 7, None, None): 1.0})
-
-
 def test_a_run_that_was_stopped_goes_on(small: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = open_model(small)
     tried: list[int] = []

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from llminspect.analysis.over import Sums
 from llminspect.core.intervals import Z, of_share, student
 from llminspect.core.regression import in_row_space, logistic, ridge, standard_of
+from llminspect.errors import UserError
 from tests.closeness import assert_close
 
 RECORDED = 1e-5
@@ -109,3 +111,20 @@ def test_so_much_of_students_distribution_lies_between(freedom: int) -> None:
     density = np.cos(angles) ** (freedom - 1)
     inside = np.abs(angles) <= np.arctan(student(freedom) / np.sqrt(freedom))
     assert density[inside].sum() / density.sum() == pytest.approx(0.95, abs=1e-5)
+
+
+def test_sums_are_those_of_numpy_where_numbers_lack() -> None:
+    draw, sums = np.random.default_rng(0), Sums()
+    values = draw.normal(1e4, 1, (50, 3))
+    values[draw.random((50, 3)) < 0.2] = np.nan
+    values[:, 2] = np.nan
+    for row in values:
+        sums.add({("m", place, None, None): float(value) for place, value in enumerate(row)})
+    first, second, none = sums.found()
+    for at, column in ((first, values[:, 0]), (second, values[:, 1])):
+        there = column[np.isfinite(column)]
+        assert at.count == len(there)
+        assert_close([at.mean, at.std], [there.mean(), there.std(ddof=1)], 1e-12)
+    assert none.count == 0 and np.isnan([none.mean, none.std, none.low]).all()
+    with pytest.raises(UserError, match="other places"):
+        sums.add({("m", 7, None, None): 1.0})
