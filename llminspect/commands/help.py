@@ -110,6 +110,7 @@ def command(
 
     Without a word, all topics and all commands.
 
+    \b
     llminspect help logit
     llminspect help residual stream
     """
