@@ -11,6 +11,7 @@ import numpy as np
 
 from llminspect.analysis.result import token_documents
 from llminspect.analysis.trace import watch_pass
+from llminspect.core.activations import sigmoid
 from llminspect.core.attention import softmax
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
@@ -75,8 +76,7 @@ def probabilities(head: OutputHead, logits: Array) -> Array:
     if head.problem == "regression":
         return np.full_like(logits, np.nan)
     if head.problem == "multi_label_classification":
-        with np.errstate(over="ignore"):  # Of a very negative logit: the quotient is then the right 0.
-            return 1 / (1 + np.exp(-logits))
+        return sigmoid(logits)
     return softmax(logits)
 
 

@@ -8,12 +8,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llminspect.core.array import namespace, overwrite
-from llminspect.core.routing import sigmoid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from llminspect.core.array import Array, ByName
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + e^−x), to the last digit far below 0 as well, where 0.5 (1 + tanh(x / 2)) has none left."""
+    xp = namespace(x)
+    # e^−x may overflow to infinity where x is very negative: the quotient is then the right 0; or become 0 itself.
+    with np.errstate(over="ignore", under="ignore"):
+        denominator = overwrite("add", overwrite("exp", xp.negative(x)), 1)
+    found: Array = 1 / denominator
+    return found
 
 
 def silu(x: Array) -> Array:

@@ -13,13 +13,13 @@ import numpy as np
 
 from llminspect.core.activations import ACTIVATIONS as ACTIVATIONS
 from llminspect.core.activations import CURVE as CURVE
-from llminspect.core.activations import relu
+from llminspect.core.activations import relu, sigmoid
 from llminspect.core.activations import silu as silu
 from llminspect.core.activations import xielu as xielu
 from llminspect.core.array import concrete, linear, mapped, namespace, overwrite, put
 from llminspect.core.dataclass import dataclass
 from llminspect.core.norm import rms_norm
-from llminspect.core.routing import route, sigmoid
+from llminspect.core.routing import route
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

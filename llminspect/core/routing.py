@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from llminspect.core.activations import sigmoid
 from llminspect.core.array import namespace
 from llminspect.core.attention import softmax
 from llminspect.core.dataclass import dataclass
@@ -92,14 +93,6 @@ def _nearest(scores_TX: Array, router: Router) -> Array:
         weights_TX = xp.where(taken_TX, softmax(xp.where(far_TX, lost_TX, left_TX)), weights_TX)
         left_TX = xp.where(taken_TX, lost_TX, left_TX)
     return weights_TX
-
-
-def sigmoid(x: Array) -> Array:
-    """1 / (1 + e^−x)."""
-    xp = namespace(x)
-    # 0.5 (1 + tanh(x / 2)), which overflows nowhere.
-    half: Array = xp.tanh(x * 0.5)
-    return (half + 1) * 0.5
 
 
 def _rank(x_TX: Array) -> Array:

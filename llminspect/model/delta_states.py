@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from llminspect.core.activations import sigmoid
 from llminspect.core.cache import StateCache
 from llminspect.core.dataclass import dataclass
 from llminspect.core.feedforward import silu
@@ -40,7 +41,7 @@ class GatedDeltaNet(Grouped):
             key_JTN=self._of_groups(key_TC),
             value_JTW=value_TC.reshape(*value_TC.shape[:-1], self.heads, self.values).swapaxes(-2, -3),
             decay_JTN=np.exp(step_JT1 * -np.exp(arrays["state.speed"])[:, None, None]),
-            rate_JT=(1 / (1 + np.exp(-reading.mapped("rate")))).swapaxes(-1, -2),
+            rate_JT=sigmoid(reading.mapped("rate")).swapaxes(-1, -2),
         )
         read_TC, state_JNW = scanned(reading, steps)
         read_TJW = read_TC.reshape(*read_TC.shape[:-1], self.heads, self.values)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llminspect.core import attention, feedforward
+from llminspect.core.activations import sigmoid
 from llminspect.core.array import mapped, namespace
 from llminspect.core.dataclass import dataclass
 from llminspect.core.disentangled import distance_rows, distance_scores
@@ -108,7 +109,7 @@ class Layer:
         if "attention.gate.weight" not in self.arrays:
             return query_HTE, key_KTE, value_KTE
         gate_HTE = self._projected("attention.gate", read_TD, self.config.sizes.H)
-        gate_HTE = self.tap(f"{self.name}.attention.gate", 1 / (1 + namespace(gate_HTE).exp(-gate_HTE)))
+        gate_HTE = self.tap(f"{self.name}.attention.gate", sigmoid(gate_HTE))
         return query_HTE, key_KTE, value_KTE, gate_HTE
 
     def into_state(self, stream_TD: Array) -> tuple[Array]:

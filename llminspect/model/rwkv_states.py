@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from llminspect.core.activations import sigmoid
 from llminspect.core.array import mapped
 from llminspect.core.cache import StateCache
 from llminspect.core.dataclass import dataclass
 from llminspect.core.norm import layer_norm
 from llminspect.core.recurrence import Recurrence, shifted
-from llminspect.core.routing import sigmoid
 from llminspect.model.selective_states import scanned
 
 if TYPE_CHECKING:

@@ -57,3 +57,12 @@ def test_the_learned_one_is_its_formula() -> None:
 
     arrays = {f"curve.{name}": np.array([value]) for name, value in stored.items()}
     assert_close(xielu(np.array(X), arrays, "curve"), np.array([formula(x) for x in X]), 1e-10)
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "silu", "quick_gelu"])
+def test_far_below_nought_no_digit_is_lost(name: str) -> None:
+    x = np.linspace(-45, 20, 400).astype(np.float32)
+    expected = np.array([FORMULAS[name](float(value)) for value in x])
+    np.testing.assert_allclose(ACTIVATIONS[name](x.copy()), expected, rtol=1e-5)
+    with np.errstate(all="raise", under="ignore"):
+        assert ACTIVATIONS[name](np.array([-1e4], np.float32)).tolist() == [0.0]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from llminspect.core.activations import sigmoid
 from llminspect.core.feedforward import Glu, mixture
-from llminspect.core.routing import Groups, Router, route, sigmoid
+from llminspect.core.routing import Groups, Router, route
 from llminspect.core.tap import NoTap
 from tests.closeness import assert_close
 

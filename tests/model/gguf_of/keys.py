@@ -103,7 +103,7 @@ def of_nomic(config: Config) -> Config:
 
 
 def of_falcon(config: Config) -> Config:
-    keys = config["num_kv_heads"] if config["new_decoder_architecture"] else 1
+    keys = config["num_kv_heads"] if config["new_decoder_architecture"] or not config["multi_query"] else 1
     return {"num_key_value_heads": keys, "intermediate_size": config["ffn_hidden_size"]}
 
 
