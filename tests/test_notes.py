@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Program
 
-WRITERS = {"cli/output.py": {"note", "report_error", "pause", "confirmed"}}
+WRITERS = {"cli/output.py": {"note", "report_error", "pause", "_answer"}}
 """What may write to standard error: notes, errors, and the questions to a person at the terminal."""
 LOGS = {"files/remarks.py": {"notice"}, "files/hub_library.py": {"_import"}}
 """What may know of Python's log: notices where no command line is, and what keeps another's words back."""

@@ -117,7 +117,8 @@ def attend_over(
     works = []
     for number, record in enumerate(records):
         find = _value(record, "find", number, (str,))
-        question = options if find is None else replace(options, find=find)
+        # A measure that was chosen is the question; what else a record would ask is another.
+        question = options if find is None or options.measure is not None else replace(options, find=find)
         prompt = _prompt(model, source, record, number)
         works.append(TextWork(number, len(prompt.ids), partial(_attend_numbers, question, prompt)))
     of = [vars(options), vars(source), list(records)]

@@ -31,11 +31,9 @@ _HTML = (
 _NOTEBOOK = """<style>
 #{name} {{ font: 13px/1.25 {fonts}; margin: 0; padding: 1em; overflow-x: auto; white-space: pre; border-radius: 6px; \
 text-align: left; {light} }}
-{light_rules}
-@media (prefers-color-scheme: dark) {{
+{light_rules}@media (prefers-color-scheme: dark) {{
 #{name} {{ {dark} }}
-{dark_rules}
-}}
+{dark_rules}}}
 </style><pre id="{name}">{body}</pre>"""
 
 
@@ -118,9 +116,9 @@ def notebook(rendering: RenderableType, width: int) -> str:
         fonts=FONTS,
         light=light,
         dark=dark,
-        light_rules="\n".join(f"#{name} .{short} {{ {rules[0]} }}" for rules, short in names.items()),
-        dark_rules="\n".join(
-            f"#{name} .{short} {{ {rules[1]} }}" for rules, short in names.items() if len(set(rules)) > 1
+        light_rules="".join(f"#{name} .{short} {{ {rules[0]} }}\n" for rules, short in names.items()),
+        dark_rules="".join(
+            f"#{name} .{short} {{ {rules[1]} }}\n" for rules, short in names.items() if len(set(rules)) > 1
         ),
         body=whole,
     )

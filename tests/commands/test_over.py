@@ -129,6 +129,8 @@ def test_habits_and_found_heads_are_those_of_each_text(small: str) -> None:
     only = llminspect.over("attend", records(), model, measure="sink")
     assert {at.measure for at in only.places} == {"sink"}
     some = [{"text": "a b a H", "find": "3->1"}, {"text": "a H a b", "find": "2->1"}]
+    measured = llminspect.over("attend", some, model, measure="sink")
+    assert {at.measure for at in measured.places} == {"sink"} and any(at.count for at in measured.places)
     found = llminspect.over("attend", some, model)
     both = [llminspect.attend(record["text"], model, find=record["find"]).find for record in some]
     for (layer, head, _), at in means(found, "weight").items():

@@ -108,7 +108,7 @@ def _work(home: Path, output: Path, go: float) -> NoReturn:
         sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
         logging.getLogger().handlers.clear()  # Those of the tests.
         time.sleep(max(0.0, go - time.monotonic()))
-        code = run_command_line(["embed", "--ids", "5,6,7", "--at", "final", "--model", "killed", "--json", "--quiet"])
+        code = run_command_line(["embed", "--ids", "5,6,7", "--at", "final", "--model", "killed", "--json"])
     finally:
         os._exit(code)
 

@@ -59,8 +59,8 @@ def test_120_tokens_are_folded_and_it_says_so() -> None:
     picture = heatmap(causal(120), words, words, fold="max", row_name="queries", column_name="keys")
     output = lines(picture, 80)
     assert output[1:3] == [
-        "120 queries folded to 60 rows, each the largest of 2",
-        "120 keys folded to 60 columns, each the largest of 2",
+        "120 queries folded to 60 rows: each shows the largest of 2",
+        "120 keys folded to 60 columns: each shows the largest of 2",
     ]
     assert output[3].split() == [str(index) for index in range(0, 120, 10)]
     assert output[4].startswith("  0 Alice")
@@ -75,7 +75,7 @@ def test_many_dimensions_are_folded_and_it_says_so() -> None:
     picture = heatmap(wave(2, 576), WORDS[:2], scale="diverging", column_name="dimensions", row_name="tokens")
     assert lines(picture, 80) == [
         "tokens down, dimensions across",
-        "576 dimensions folded to 72 columns, each the mean of 8",
+        "576 dimensions folded to 72 columns: each shows the mean of 8",
         "      0    40   80   120  160  200  240  280  320  360  400  440  480  520  560",
         "Alice ░▒░⠂⠒ ▒▒ ⠒⠂░▒░⠂⠒ ▒▒ ⠒⠂░▒░⠂⠒ ▒▒ ⠒⠂░▒░⠂⠒ ▒░ ⠒⠂░▒░⠂⠒ ▒░ ⠒⠂░▒░⠂⠒ ▒░ ⠒⠂░▒░⠂⠒",
         lines(picture, 80)[4],
@@ -85,7 +85,7 @@ def test_many_dimensions_are_folded_and_it_says_so() -> None:
     # Rather shorter labels than folded columns.
     narrow = lines(heatmap(wave(1, 68), ["a rather long label"], numbers=False), 80)
     assert narrow[1].startswith("a rather l… ") and len(narrow) == 4
-    assert "576 dimensions folded to 144 columns, each the mean of 4" in lines(picture, 160)
+    assert "576 dimensions folded to 144 columns: each shows the mean of 4" in lines(picture, 160)
 
 
 def test_columns_that_cannot_be_named_are_numbered_with_a_legend() -> None:
@@ -168,7 +168,7 @@ def test_bins_fit(count: int, room: int) -> None:
 
 def test_fold_note() -> None:
     assert fold_note(577, 9, "mean", "dimensions", "columns") == (
-        "577 dimensions folded to 65 columns, each the mean of 9 (the last of 1)"
+        "577 dimensions folded to 65 columns: each shows the mean of 9 (the last of 1)"
     )
     assert fold_note(10, 4, "thin", "tokens", "rows") == "10 tokens thinned to 3 rows, each the first of 4"
 

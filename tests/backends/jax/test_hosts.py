@@ -186,7 +186,7 @@ def test_a_mesh_that_does_not_fit_ends_both_with_one_that_does(mesh: tuple[str, 
         found = ended(running, 120)
     for code, out, err in found:
         assert (code, out) == (2, ""), found
-        assert err.count("\n") == 1 and "--mesh data=2)" in err
+        assert err.count("\n") == 1 and "--mesh data=2" in err
 
 
 LEFT_HANGING = """
