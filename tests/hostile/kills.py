@@ -105,7 +105,7 @@ def _work(home: Path, output: Path, go: float) -> NoReturn:
         out = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(out, 1)
         os.dup2(out, 2)
-        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1)
         logging.getLogger().handlers.clear()  # Those of the tests.
         time.sleep(max(0.0, go - time.monotonic()))
         code = run_command_line(["embed", "--ids", "5,6,7", "--at", "final", "--model", "killed", "--json"])

@@ -170,7 +170,7 @@ def test_fold_note() -> None:
     assert fold_note(577, 9, "mean", "dimensions", "columns") == (
         "577 dimensions folded to 65 columns: each shows the mean of 9 (the last of 1)"
     )
-    assert fold_note(10, 4, "thin", "tokens", "rows") == "10 tokens thinned to 3 rows, each the first of 4"
+    assert fold_note(10, 4, "thin", "tokens", "rows") == "10 tokens thinned to 3 rows: each shows the first of 4"
 
 
 def test_whole_numbers_have_whole_ends() -> None:
