@@ -90,15 +90,15 @@ def small_model(folder: Path) -> Iterator[CatalogueEntry]:
         del catalogue.CATALOGUE["killed"]
 
 
-def started(home: Path, output: Path, go: float = 0) -> int:
+def started(home: Path, output: Path, go: float = 0, *, notes: bool = False) -> int:
     """The id of a process that does the whole way with its cache in `home`; it begins at `go` on the clock."""
     process = os.fork()
     if not process:
-        _work(home, output, go)
+        _work(home, output, go, [] if notes else ["--quiet"])
     return process
 
 
-def _work(home: Path, output: Path, go: float) -> NoReturn:
+def _work(home: Path, output: Path, go: float, options: list[str]) -> NoReturn:
     code = 99
     try:
         os.environ["LLMINSPECT_HOME"] = str(home)
@@ -108,7 +108,7 @@ def _work(home: Path, output: Path, go: float) -> NoReturn:
         sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1)
         logging.getLogger().handlers.clear()  # Those of the tests.
         time.sleep(max(0.0, go - time.monotonic()))
-        code = run_command_line(["embed", "--ids", "5,6,7", "--at", "final", "--model", "killed", "--json"])
+        code = run_command_line(["embed", "--ids", "5,6,7", "--at", "final", "--model", "killed", "--json", *options])
     finally:
         os._exit(code)
 
