@@ -78,6 +78,9 @@ def read_arrays(
             found = {}
             for name in names:
                 if (entry := entries.get(f"{name}.npy")) is not None:
+                    # numpy writes no others, and a header of LZMA may ask for gigabytes.
+                    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                        raise ValueError
                     if entry.file_size > largest:
                         raise UserError(f"{path} holds an array of more than {largest >> 20:,} MB")
                     found[name] = _array(archive.read(entry))
