@@ -114,7 +114,7 @@ def _located(name: str, revision: str | None, offline: bool, progress: Progress 
     from llminspect.text.tiktoken_encodings import OPENAI_NAMES, encoding_of_openai_model
 
     try:
-        return locate(name, revision=revision, offline=offline, progress=progress, others=OPENAI_NAMES)
+        return locate(name, revision=revision, offline=offline, progress=progress, others=BUILT_IN, alone=OPENAI_NAMES)
     except ModelError:
         if standalone(name) is None:
             raise
@@ -150,7 +150,7 @@ def open_tokenizer(
     from llminspect.text.standalone import standalone_names
     from llminspect.text.tiktoken_encodings import OPENAI_NAMES
 
-    others = (*standalone_names(), *OPENAI_NAMES)
+    others = (*BUILT_IN, *standalone_names(), *OPENAI_NAMES)
     located = locate(name, revision=revision, offline=offline, progress=progress, weights=False, others=others)
     tokenizer = _tokenizer(located)
     if tokenizer is None:

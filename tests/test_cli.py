@@ -54,7 +54,10 @@ def test_version_names_the_libraries(program: Program) -> None:
         (["models", "x"], "'x' is not expected (see llminspect models --help)"),
         (["generate", "hi", "--temperature", "-1"], "-1.0 is not a number from 0 up"),
         (["generate", "hi", "--top-p", "3"], "3.0 is not a number from 0 to 1"),
-        (["forward", "hi", "--model", "gpt4"], "did you mean gpt-4"),
+        (["forward", "hi", "--model", "gpt4"], "gpt-4 is a tokenizer only, its weights are not public"),
+        (["attend", "hi", "--model", "GPT4o"], "gpt-4o is a tokenizer only"),
+        (["tokenize", "hi", "--model", "gpt4"], "did you mean gpt-4 or"),
+        (["generate", "hi", "--model", "claude"], "known names: smollm2, minilm, toy, toy-relu"),
         (["forward", "hi", "--model", "gpt-4o"], "the weights of gpt-4o are not public"),
     ],
 )

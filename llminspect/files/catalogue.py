@@ -12,7 +12,7 @@ from llminspect.core.dataclass import dataclass
 from llminspect.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from llminspect.files.weights import Format
 
@@ -156,12 +156,17 @@ def find(name: str) -> CatalogueEntry:
     raise unknown(name)
 
 
-def unknown(name: str, others: Iterable[str] = ()) -> ModelError:
-    """What to say to a name that is no model's: the nearest names, of the catalogue and `others`."""
+def unknown(name: str, others: Iterable[str] = (), alone: Collection[str] = ()) -> ModelError:
+    """What to say to a name that is no model's: the nearest names, of the catalogue and `others`, or that the nearest
+    is of a tokenizer which is `alone`, without weights."""
     from difflib import get_close_matches
 
     names = [*CATALOGUE, *others]
-    near = get_close_matches(name.casefold(), names, n=3, cutoff=0.6)
+    near = get_close_matches(name.casefold(), [*names, *alone], n=3, cutoff=0.6)
+    if near and near[0] in alone:
+        hint = f"{near[0]} is a tokenizer only, its weights are not public"
+        return ModelError(f"no model is called {name!r:.200}", hint)
+    near = [one for one in near if one not in alone]
     if near:
         hint = f"did you mean {' or '.join(near)}?"
     else:

@@ -21,7 +21,7 @@ from llminspect.files.source import read_json
 from llminspect.files.weights import shown, weight_types
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from llminspect.files.home import Progress
@@ -122,12 +122,13 @@ def locate(
     progress: Progress | None = None,
     weights: bool = True,
     others: Iterable[str] = (),
+    alone: Collection[str] = (),
 ) -> Located:
     """Find a model's files, fetching them if need be and allowed.
 
     In this order: a path, a catalogue name, `org/name` on the hub (at `revision`: a branch, tag or commit). With
     `weights` false a model of the hub is fetched without them. `others` are further names to offer when `name` is
-    misspelt. `HF_HUB_OFFLINE` counts as `offline`. ModelError: not found, not allowed, or broken, and what would do.
+    misspelt, `alone` those of tokenizers without weights. `HF_HUB_OFFLINE` counts as `offline`. ModelError: not found, not allowed, or broken, and what would do.
     """
     offline = offline or os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
     path = expanded(name)
@@ -160,7 +161,7 @@ def locate(
             files = folders.tokenizer_files(found)
             return Located(name, "huggingface", found, {}, tokenizer_files=files, origin=origin)
         return _from_folder(found, name, origin, weights=weights)
-    raise _no_such_path(path) if os.sep in name else unknown(name, others)
+    raise _no_such_path(path) if os.sep in name else unknown(name, others, alone)
 
 
 def model_paths(begun: str) -> list[str]:
