@@ -128,7 +128,8 @@ def locate(
 
     In this order: a path, a catalogue name, `org/name` on the hub (at `revision`: a branch, tag or commit). With
     `weights` false a model of the hub is fetched without them. `others` are further names to offer when `name` is
-    misspelt, `alone` those of tokenizers without weights. `HF_HUB_OFFLINE` counts as `offline`. ModelError: not found, not allowed, or broken, and what would do.
+    misspelt, `alone` those of tokenizers without weights. `HF_HUB_OFFLINE` counts as `offline`. ModelError: not found,
+    not allowed, or broken, and what would do.
     """
     offline = offline or os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
     path = expanded(name)
