@@ -94,8 +94,8 @@ def _of_record(question: ForwardQuestion, record: Mapping[str, Any], number: int
 def _patched(model: Model, question: ForwardQuestion, source: SourceOptions, number: int) -> ForwardQuestion:
     """With the ids of the text that is patched from."""
     if question.patch.patch is None:
-        if question.patch.into:
-            raise UsageError(f"record {number} has no patch for --into", "give it one, or --patch to all")
+        for name in ("--into",) * bool(question.patch.into) + ("--sweep",) * (question.patch.sweep != "stream"):
+            raise UsageError(f"record {number} has no patch for {name}", "give it one, or --patch to all")
         return question
     try:
         ids = text_prompt(str(question.patch.patch), source, model.tokenizer, None).ids

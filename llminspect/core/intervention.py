@@ -112,10 +112,11 @@ def scaled(place: Place, factor: float) -> Edit:
     return Edit(_checked(place).tap, _Multiply(place), factor)
 
 
-def added(place: Place, vector: Array | float) -> Edit:
+def added(place: Place, vector: Array | Sequence[float] | float) -> Edit:
     """Add a direction [D], or a number to a neuron's activation, at every position. A tap.
 
-    Turner et al. 2023, "Activation Addition". Raises UsageError for what is no place; `Model.run` UserError for a place
+    Turner et al. 2023, "Activation Addition". Raises UsageError for what is no place, for a head (its part of the
+    stream is added to by `replaced`) and for what is no direction of finite numbers; `Model.run` UserError for a place
     that the model does not have.
 
     >>> import llminspect, numpy as np
@@ -123,7 +124,14 @@ def added(place: Place, vector: Array | float) -> Edit:
     >>> model.run([1], llminspect.added(llminspect.Place(0, "stream"), np.array([1, 0]))).stream_TD
     array([[3. , 2.7]], dtype=float32)
     """
-    return Edit(_checked(place).tap, _add if place.neuron is None else _Add(place), vector)
+    of_neuron = _checked(place).neuron is not None
+    if place.part == "head":
+        raise UsageError("a direction is added to the stream, or to what an attention or feed forward adds to it")
+    numbers: Any = vector if hasattr(vector, "astype") else np.asarray(vector)
+    if numbers.dtype.kind not in "fiu" or numbers.ndim != (0 if of_neuron else 1) or not np.isfinite(numbers).all():
+        what = "a finite number" if of_neuron else "a direction [D] of finite numbers"
+        raise UsageError(f"what is added at {place} is not {what}: {vector!r:.60}")
+    return Edit(place.tap, _Add(place) if of_neuron else _add, numbers)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 import llminspect
@@ -111,6 +112,12 @@ def test_what_holds_arrays_is_found() -> None:
     [
         lambda: llminspect.replaced("3.2", 0.0),  # type: ignore[arg-type]
         lambda: llminspect.added(None, 1.0),  # type: ignore[arg-type]
+        lambda: llminspect.added(llminspect.Place(0, "head", 2), np.ones(3)),
+        *(
+            lambda vector=vector: llminspect.added(llminspect.Place(0, "stream"), vector)
+            for vector in (float("nan"), 3, "x", [1.0, float("inf")], np.ones((2, 3)))
+        ),
+        lambda: llminspect.added(llminspect.Place(0, "neuron", neuron=1), [2.0]),
         *(
             lambda factor=factor: llminspect.scaled(llminspect.Place(0, "stream"), factor)
             for factor in (float("nan"), float("inf"), "2", None, True)
