@@ -13,6 +13,7 @@ from llminspect.analysis.result import Dims
 from llminspect.core.dataclass import dataclass
 from llminspect.core.numbers import number
 from llminspect.core.tap import Capture
+from llminspect.model.head_maps import rows_of
 from llminspect.model.toy import ToyConfig
 
 if TYPE_CHECKING:
@@ -96,23 +97,18 @@ def _steps(model: Model, arrays: dict[str, Array], query: Query, best: int) -> I
 def _first_product(model: Model, layer: int, part: str, head: int, read_D: Array, found: float) -> str | None:
     """The sum that makes the first number of a query, a key or a value; None where more than one matrix makes it."""
     params = model.params.layer(layer)
-    weight = params.get(f"attention.{part}.weight")
-    if weight is None:
+    if f"attention.{part}.weight" not in params:
         return None
     if isinstance(model.config, ToyConfig):
-        weight = weight.T
-    width = model.config.sizes.E
-    if part == "value":
-        width = len(weight) // (len(params.get("attention.key.weight", weight)) // width or 1)
-    if weight.shape[-1] != len(read_D) or head * width >= len(weight):
+        params = {name: array.T for name, array in params.items()}
+    heads = model.config.sizes.H if part == "query" else model.config.heads_of(layer)[0]
+    row_ED, bias_E = rows_of(params, part, head, heads)
+    if row_ED.shape[-1] != len(read_D):
         return None
-    row_D = np.asarray(weight[head * width : head * width + 1])[0]
-    bias = params.get(f"attention.{part}.bias")
-    constant = 0.0 if bias is None else float(bias[head * width])
-    terms_D = row_D.astype(np.float64) * read_D
+    constant, terms_D = 0.0 if bias_E is None else float(bias_E[0]), row_ED[0].astype(np.float64) * read_D
     if abs(float(terms_D.sum()) + constant - found) > CLOSE * float(np.abs(terms_D).max(initial=abs(found))):
         return None
-    return products(row_D, read_D) + ("" if bias is None else f" + {number(constant, 3)}")
+    return products(row_ED[0], read_D) + ("" if bias_E is None else f" + {number(constant, 3)}")
 
 
 def turns(model: Model, query: Query, best: int, length: int) -> list[Turn]:

@@ -52,7 +52,7 @@ def head_maps(model: Model, layer: int, head: int) -> HeadMaps:
     keys = config.sizes.H if config.sizes.Z else config.heads_of(kv_layer)[0]
     shared = config.sizes.H // keys
     kv_head = head // shared
-    value_ED, bias_E = _rows(kv_arrays, "value" if "attention.value.weight" in kv_arrays else "key", kv_head, keys)
+    value_ED, bias_E = rows_of(kv_arrays, "value" if "attention.value.weight" in kv_arrays else "key", kv_head, keys)
     read_ED = value_ED
     if config.sizes.Z:  # Each value is divided by the size of its latent as well.
         of_latent_EZ = value_ED * np.asarray(kv_arrays["attention.latent.norm.weight"])
@@ -76,8 +76,8 @@ def head_maps(model: Model, layer: int, head: int) -> HeadMaps:
     )  # fmt: skip
 
 
-def _rows(arrays: Mapping[str, Array], part: str, head: int, heads: int) -> tuple[Array, Array | None]:
-    """A head's rows of a matrix, and of its bias."""
+def rows_of(arrays: Mapping[str, Array], part: str, head: int, heads: int) -> tuple[Array, Array | None]:
+    """A head's rows of the matrix `part` of the attention, [E, D], and of its bias, [E]."""
     weight, bias = arrays[f"attention.{part}.weight"], arrays.get(f"attention.{part}.bias")
     width = len(weight) // heads
     rows = slice(head * width, (head + 1) * width)
@@ -161,7 +161,7 @@ def _alone(model: Model, index: int, maps: HeadMaps) -> LoneHead:
         heads, head = (config.sizes.H, maps.head) if part == "query" else (keys, maps.kv_head)
         if f"attention.{part}.weight" not in arrays:
             continue
-        weight, bias = _rows(arrays, part, head, heads)
+        weight, bias = rows_of(arrays, part, head, heads)
         arrays |= {f"attention.{part}.weight": weight, **({} if bias is None else {f"attention.{part}.bias": bias})}
         norm = arrays.get(f"attention.{part}.norm.weight")
         if norm is not None and norm.ndim == 2:

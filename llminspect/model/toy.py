@@ -82,12 +82,15 @@ def hand_forward(
     cache: Cache | None = None,
     hidden_S: Array | None = None,
 ) -> Pass:
-    """output = e W + b, each word alone: nothing is added to a stream, nothing is bent (f(h) = h)."""
-    embedded_TD = tap("layers.0.input", tap("embedding.output", look_up(params["embedding.weight"], ids_T)))
-    layer = params.layer(0)
-    hidden_TF = overwrite("add", embedded_TD @ layer["feedforward.weight"], layer["feedforward.bias"])
-    hidden_TF = tap("layers.0.feedforward.activation", tap("layers.0.feedforward.hidden", hidden_TF))
-    stream_TD = tap("layers.0.output", tap("layers.0.feedforward.output", hidden_TF))
+    """output = e W + b, or W₂ f(W e + b) + b₂, each word alone: nothing is added to a stream."""
+    stream_TD = tap("layers.0.input", tap("embedding.output", look_up(params["embedding.weight"], ids_T)))
+    layer, name = params.layer(0), "layers.0.feedforward"
+    if "feedforward.down.weight" in layer:
+        stream_TD = plain(stream_TD, layer, "feedforward", activation=config.ungated, tap=tap, name=name)
+    else:  # Nothing is bent: f(h) = h.
+        hidden_TF = overwrite("add", stream_TD @ layer["feedforward.weight"], layer["feedforward.bias"])
+        stream_TD = tap(f"{name}.activation", tap(f"{name}.hidden", hidden_TF))
+    stream_TD = tap("layers.0.output", tap(f"{name}.output", stream_TD))
     return Pass(stream_TD, Cache((cache.length if cache else 0) + ids_T.shape[-1]))
 
 
@@ -99,22 +102,6 @@ def relu_tensors(_: ToyConfig) -> list[TensorSpec]:
         TensorSpec("layers.0.feedforward.down.weight", "D F"),
         TensorSpec("layers.0.feedforward.down.bias", "D"),
     ]
-
-
-def relu_forward(
-    params: Params,
-    config: ToyConfig,
-    ids_T: Array,
-    tap: Tap,
-    cache: Cache | None = None,
-    hidden_S: Array | None = None,
-) -> Pass:
-    """output = W₂ max(W e + b, 0) + b₂, each word alone: nothing is added to a stream."""
-    stream_TD = tap("layers.0.input", tap("embedding.output", look_up(params["embedding.weight"], ids_T)))
-    name, activation = "layers.0.feedforward", config.ungated
-    stream_TD = plain(stream_TD, params.layer(0), "feedforward", activation=activation, tap=tap, name=name)
-    stream_TD = tap("layers.0.output", tap(f"{name}.output", stream_TD))
-    return Pass(stream_TD, Cache((cache.length if cache else 0) + ids_T.shape[-1]))
 
 
 def attention_tensors(_: ToyConfig) -> list[TensorSpec]:
@@ -180,7 +167,7 @@ def _toy() -> Toy:
 
 
 def _toy_relu() -> Toy:
-    architecture = Architecture("toy-relu", ("toy-relu",), _not_in_files, relu_tensors, relu_forward, readout)
+    architecture = Architecture("toy-relu", ("toy-relu",), _not_in_files, relu_tensors, hand_forward, readout)
     sizes = Sizes(L=1, D=2, H=0, K=0, E=0, F=3, V=3, context=1024)
     arrays = {
         "embedding.weight": _array([[1, 0], [0, 1], [-1, 1]]),

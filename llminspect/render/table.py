@@ -150,7 +150,7 @@ def _least(texts: Sequence[Text | BarCell], *, whole: bool) -> int:
     lines = [text for text in texts if isinstance(text, Text)]
     longest = max((line.cell_len for line in lines), default=0)
     word = _longest_word(lines)
-    bar = _BAR if len(lines) < len(texts) else 0
+    bar = SHORTEST_BAR if len(lines) < len(texts) else 0
     return max(bar, longest if whole else max(word, min(_FOLDED, longest)))
 
 
@@ -161,7 +161,7 @@ def _longest_word(texts: Iterable[object]) -> int:
     return max(whole + words, default=0)
 
 
-_BAR, _FOLDED = 4, 16
+SHORTEST_BAR, _FOLDED = 4, 16
 _BAR_SPARED = 5
 
 

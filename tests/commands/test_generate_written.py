@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -235,3 +236,16 @@ def test_a_source_becomes_a_target(called: Program, more: tuple[str, ...]) -> No
     assert "--tree" not in more or "#5 #6 #7 becomes" in shown
     document = called(*given, "--json").json
     assert (document["prompt_ids"], document["target_ids"]) == ([5, 6, 7], [2])
+
+
+@pytest.mark.parametrize("columns", [40, 42, 47, 50, 51, 53, 56, 57, 62])
+def test_a_narrow_table_leaves_numbers_out_and_cuts_none(called: Program, columns: int) -> None:
+    out = called("generate", "cet avocat parle.", "--model", "toy-translate", COLUMNS=str(columns)).out
+    lines = out.splitlines()
+    start = next(at for at, line in enumerate(lines) if re.match(r" +token +prob ", line))
+    ends = [line.split()[-1] for line in lines[start + 2 : start + 20] if re.match(r"\d  ", line)]
+    assert len(ends) == 4 and max(map(len, lines)) <= columns
+    if lines[start].split()[-1] == "bits":
+        assert ends == ["1.4", "1.0", "0.5", "1.6"]
+    else:
+        assert "bits" not in out and lines[start].split()[-1] == "runners-up" and columns < 44

@@ -26,9 +26,8 @@ def into_attention_parts(made: IntoAttention, query: Query, labels: list[str]) -
     for step in made.steps:
         value = np.asarray(step.value)
         shown = number(value.item()) if value.ndim == 0 else vector(value, 4)
-        name = step.name
-        for index in (query.index, made.key_index):
-            name = label(labels[index]).join(name.rsplit(f"token {index}", 1)) if name.endswith(f" {index}") else name
+        name, of, index = step.name.partition(" of token ")
+        name += f" of {label(labels[int(index)])}" if of else ""
         parts = (name, step.formula, step.with_numbers, shown)
         rows.append([part for part in parts if part is not None])
     yield steps(rows, title="From the stream to q, k and v")
