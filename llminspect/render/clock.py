@@ -89,8 +89,8 @@ def _lines(clock: Clock, longest: float) -> Iterator[Text]:
         line, column = Text(no_wrap=True, overflow="crop"), 0
         while column < _COLUMNS:
             cell = (column, row)
-            if cell in tips and column + cell_len(tips[cell][0]) <= _COLUMNS:
-                name, style = tips[cell]
+            name, style = tips.get(cell, ("", Style()))
+            if name and column + cell_len(name) <= _COLUMNS:
                 line.append(name, style)
                 column += cell_len(name)
                 continue

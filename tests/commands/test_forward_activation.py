@@ -92,6 +92,10 @@ def test_what_passes_is_counted_as_a_slow_loop_counts_it() -> None:
     np.testing.assert_allclose(found.passing, [t / max(c, 1) for t, c in zip(through, counts, strict=True)], rtol=1e-12)
     np.testing.assert_allclose(found.passed, np.maximum(hidden_TF, 0).sum() / np.abs(hidden_TF).sum(), rtol=1e-6)
     assert low < 0 < high and found.least <= low and found.most >= high
+    # What comes out below 0 counts by its size as well.
+    assert activation_curve(np.tanh, -np.abs(hidden_TF), hidden_TF[0, :3]).passed == pytest.approx(
+        np.abs(np.tanh(hidden_TF)).sum() / np.abs(hidden_TF).sum(), rel=1e-6
+    )
 
 
 def test_a_curve_is_drawn_for_opened_layers_alone(called: Program) -> None:

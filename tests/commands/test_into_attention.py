@@ -105,3 +105,8 @@ def test_hands_point_where_their_numbers_do() -> None:
     assert lines.index(middle) in (5, 6) and middle.index("q") > 18
     below = next(line for line in lines if "k" in line)
     assert lines.index(below) > lines.index(middle) and 9 < below.index("k") < 15
+    console = Console(file=io.StringIO(), width=80)
+    console.print(clocks([Clock("one", [Hand("", 0, 1)])]))
+    rows = console.file.getvalue().splitlines()[1:]  # type: ignore[attr-defined]
+    drawn = [row.ljust(25)[12] not in " \u2800" for row in rows]
+    assert all(drawn[1:5]) and not any(drawn[7:10])
