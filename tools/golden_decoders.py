@@ -67,6 +67,14 @@ FAMILIES = [
         published=deepseek,
     ),
     small(
+        "phi-plain",
+        t.PhiConfig,
+        t.PhiForCausalLM,
+        num_key_value_heads=2,
+        head_dim="none",
+        rope_parameters={**PART, "partial_rotary_factor": 0.75, "rope_theta": 10_000.0},
+    ),
+    small(
         "jais2",
         t.Jais2Config,
         t.Jais2ForCausalLM,

@@ -63,6 +63,8 @@ def write_sections(writer: Any) -> None:
     [
         ("llama", "xverse", lambda writer: writer.add_tensor_data_layout("Meta AI original pth"), {}),
         ("llama", "baichuan", lambda writer: None, {}),
+        ("llama", "internlm2", lambda writer: None, {}),
+        ("ernie4_5", "exaone", lambda writer: None, {"pairs": "interleaved"}),
         ("llama", "llama-embed", lambda writer: writer.add_causal_attention(True), {}),
         ("ernie4_5", "paddleocr", write_sections, {"pairs": "interleaved"}),
         ("hunyuan", "hunyuan_vl", write_sections, {}),

@@ -139,6 +139,7 @@ MORE_KEYS: dict[str, Table] = {
         "rope_scaling_yarn_log_mul": lambda config: config["rope_parameters"]["mscale_all_dim"],
         "attn_temperature_scale": lambda config: config["rope_parameters"]["llama_4_scaling_beta"],
     },
+    "phi": WIDTH,
     "qwen2_vl": SECTIONS,
     **dict.fromkeys(("qwen3_vl", "qwen3_vl_moe"), DEEP_SECTIONS),
     "mpt": {

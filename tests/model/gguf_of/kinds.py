@@ -31,6 +31,7 @@ NAMES = {
     "GEMMA_EMBEDDING": "gemma3-both-ways",
     "GEMMA3N": "gemma3n",
     "GEMMA4": "gemma4 gemma4-same-keys gemma4-experts",
+    "PHI2": "phi-plain",
     "PHI3": "phi3 phi3-longrope",
     "GPT2": "gpt2",
     "STARCODER": "gpt_bigcode",
