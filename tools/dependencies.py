@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import tomllib
 from importlib.metadata import PackageNotFoundError, metadata, requires
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,16 +67,20 @@ def licence(name: str) -> str:
 
 def needed() -> set[str]:
     """The packages that llminspect needs to run, and what these need, on this system."""
-    found: set[str] = set()
-    open_ = [Requirement(one) for one in requires(PACKAGE) or []]
+    found: set[tuple[str, frozenset[str]]] = set()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    open_ = [Requirement(one) for one in project["dependencies"]]
     while open_:
         wanted = open_.pop()
-        name = canonical(wanted.name)
-        if name in found or (wanted.marker is not None and not wanted.marker.evaluate({"extra": ""})):
+        known = canonical(wanted.name), frozenset(wanted.extras)
+        if known in found or (wanted.marker is not None and not wanted.marker.evaluate({"extra": ""})):
             continue
-        found.add(name)
-        open_ += [Requirement(one) for one in requires(name) or []]
-    return found
+        found.add(known)
+        for one in map(Requirement, requires(known[0]) or []):
+            if one.marker is None or any(one.marker.evaluate({"extra": extra}) for extra in ("", *wanted.extras)):
+                one.marker = None
+                open_.append(one)
+    return {name for name, _ in found}
 
 
 def table() -> str:
