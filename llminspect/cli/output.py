@@ -94,8 +94,10 @@ def console(options: OutputOptions) -> Console:
 
 def write_rendering(rendering: RenderableType, options: OutputOptions) -> None:
     """Draw for a person."""
+    from llminspect.render.trimmed import Trimmed
+
     touch()
-    console(options).print(rendering)
+    console(options).print(Trimmed(rendering))
     sys.stdout.flush()
 
 

@@ -105,7 +105,7 @@ def beside(left: RenderableType, right: RenderableType) -> Drawn:
     return Drawn(draw)
 
 
-def steps(rows: Iterable[Sequence[str]], *, title: str = "", note: str = "") -> Table:
+def steps(rows: Iterable[Sequence[str]], *, title: str = "", note: str = "") -> Drawn:
     """Each row is a name and what it equals: its formula, the same with the numbers in it, …, the result.
 
     `("hidden", "e·W + b", "[0.3, 0.4]·W + [0.5, 0.5]", "[2.0, 2.7]")` becomes
@@ -115,27 +115,44 @@ def steps(rows: Iterable[Sequence[str]], *, title: str = "", note: str = "") -> 
                = [2.0, 2.7]
 
     The result, the last of several, stands out. A newline in a part starts a new line in it, as the rows of
-    `numbers.matrix` do; a part that is longer than the line is wrapped after its `=`.
+    `numbers.matrix` do; a part that is longer than the line is wrapped after its `=`. Where the names would leave the
+    parts too little of the line, each stands above its own.
     """
-    made = Table.grid(padding=(0, 1, 0, 0))
-    if title:
-        made.title, made.title_justify = Text(visible(title), theme.TITLE), "left"
-    if note:
-        made.caption, made.caption_justify = Text(visible(note), theme.QUIET), "left"
-    made.add_column(no_wrap=True, overflow="ellipsis")
-    made.add_column(no_wrap=True, style=theme.QUIET)
-    made.add_column(overflow="fold")
-    blocks = [(name, parts) for name, *parts in rows]
+    blocks = [(visible(name), parts) for name, *parts in rows]
+    names = max((cell_len(name) for name, _ in blocks), default=0)
     # One line each needs no room in between.
     spread = any(len(parts) > 1 or "\n" in parts[0] for _, parts in blocks if parts)
-    for index, (name, parts) in enumerate(blocks):
-        if index and spread:
-            made.add_row()
-        if not parts:
-            made.add_row(Text(visible(name), theme.NAME))
-        for place, part in enumerate(parts):
-            result = place == len(parts) - 1 and place > 0
-            text = "\n".join(visible(line) for line in part.split("\n"))
-            shown = Text(visible(name), theme.NAME) if place == 0 else Text()
-            made.add_row(shown, "=", Text(text, theme.STRONG if result else ""))
+
+    def draw(_: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        wide = options.max_width
+        above = names > _NAMES * wide and wide - names - len(" = ") < _PARTS
+        made = _equals(0 if above else names)
+        for index, (name, parts) in enumerate(blocks):
+            if index and spread:
+                made.add_row()
+            if above or not parts:
+                yield from (made, Text(name, theme.NAME))
+                made = _equals(0 if above else names)
+            for place, part in enumerate(parts):
+                result = place == len(parts) - 1 and place > 0
+                text = "\n".join(visible(line) for line in part.split("\n"))
+                shown = Text(name, theme.NAME) if place == 0 and not above else Text()
+                made.add_row(shown, "=", Text(text, theme.STRONG if result else ""))
+        yield made
+        if note:
+            yield remark(note)
+
+    return Drawn(draw, title=title)
+
+
+_PARTS, _NAMES = 30, 0.3
+"""Cells that the right side of a calculation has at least beside its names, where these take more than this share."""
+
+
+def _equals(names: int) -> Table:
+    """A row a part: a name of so many cells, `=`, the part."""
+    made = Table.grid(padding=(0, 1, 0, 0))
+    made.add_column(no_wrap=True, width=names)
+    made.add_column(no_wrap=True, style=theme.QUIET)
+    made.add_column(overflow="fold")
     return made
