@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Trimmed:
-    """`rendering` without the spaces at the ends of its lines, but for those that are seen: on a colour of their own."""
+    """`rendering` without the spaces at the ends of its lines, but for those that are seen, on a colour."""
 
     def __init__(self, rendering: RenderableType) -> None:
         self._rendering = rendering
