@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from itertools import accumulate, chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
@@ -23,7 +24,7 @@ from llminspect.text.tiktoken_encodings import TiktokenTokenizer
 from llminspect.text.tokenizer import Token, Tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from llminspect.arguments.shared import SourceOptions
     from llminspect.arguments.tokenize import TokenizeOptions
@@ -33,7 +34,7 @@ LONGEST = 1 << 14
 """Bytes of a line that is written so: as many numbers are held."""
 MANY = 1 << 17
 """Characters after which it pays to build the library that a tokenizer has for long texts."""
-HELD = 32 << 20
+HELD = 8 << 20
 """Bytes of documents that are held, since texts repeat their lines."""
 Spans: TypeAlias = "tuple[Sequence[int], Sequence[int]]"
 """Where each token starts and where it ends."""
@@ -164,10 +165,10 @@ class FastLines:
         else:
             ids = self._ids(text) if text else []
         try:
-            cuts = list(accumulate(map(self._size.__getitem__, ids), initial=0))
+            cuts = list(accumulate(_taken(self._size, ids), initial=0))
         except TypeError:  # One was not met before.
             self._learn({token_id for token_id in ids if self._size[token_id] is None})
-            cuts = list(accumulate(map(self._size.__getitem__, ids), initial=0))
+            cuts = list(accumulate(_taken(self._size, ids), initial=0))
         if cuts[-1] == len(data) and (self._keeps_all or b"".join(map(self._data.__getitem__, ids)) == data):
             return ids, (cuts[:-1], cuts[1:]), self._joins or self._comes_back(ids, data)
         if places is not None:
@@ -181,23 +182,26 @@ class FastLines:
     def _comes_back(self, ids: Sequence[int], data: bytes) -> bool:
         return self._tokenizer.decode(ids) == data
 
-    def _tokens(self, ids: Sequence[int], spans: Spans) -> Iterable[bytes]:
+    def _tokens(self, ids: Sequence[int], spans: Spans) -> list[bytes]:
         """The tokens in pieces, with those around the text."""
         first, after = len(self._prefix), len(self._prefix) + len(ids)
         most = max(after + len(self._suffix), spans[1][-1] if ids else 0)
         if most >= len(self._end):
             self._count_to(2 * most + 64)
-        ends: Iterable[bytes] = map(self._end.__getitem__, spans[1])
+        ends: Sequence[bytes] = _taken(self._end, spans[1])
         if not self._partial.isdisjoint(ids):
-            closes = ((end[:-1] + b',"partial":true}', end) for end in ends)
-            ends = [close[token_id not in self._partial] for token_id, close in zip(ids, closes, strict=True)]
-        starts, fronts = map(self._start.__getitem__, spans[0]), map(self._front.__getitem__, ids)
-        tokens = chain.from_iterable(zip(self._index[first:after], fronts, starts, ends, strict=True))
+            ends = [
+                end[:-1] + b',"partial":true}' if token_id in self._partial else end
+                for token_id, end in zip(ids, ends, strict=True)
+            ]
+        tokens = [b""] * (4 * len(ids))
+        tokens[::4], tokens[1::4] = self._index[first:after], _taken(self._front, ids)
+        tokens[2::4], tokens[3::4] = _taken(self._start, spans[0]), ends
         if not self._prefix and not self._suffix:
             return tokens
         before = zip(self._index, self._before_text, strict=False)
         following = zip(self._index[after:], self._after_text, strict=False)
-        return chain(chain.from_iterable(before), tokens, chain.from_iterable(following))
+        return [*chain.from_iterable(before), *tokens, *chain.from_iterable(following)]
 
     def _around(self, ids: Sequence[int]) -> list[bytes]:
         """What stands after the index in the documents of tokens around a text, which are of no byte of it."""
@@ -220,3 +224,8 @@ class FastLines:
         self._index += [b'%b{"index":%d,"id":' % (b"," if number else b"", number) for number in numbers]
         self._start += [b'%d,"end":' % number for number in numbers]
         self._end += [b"%d}" % number for number in numbers]
+
+
+def _taken(among: Sequence[Any], places: Sequence[int]) -> Sequence[Any]:
+    """`[among[place] for place in places]`, in a third of the time."""
+    return itemgetter(*places)(among) if len(places) > 1 else [among[place] for place in places]
