@@ -62,7 +62,7 @@ class Stream:
         self.arrays = [self._kept(arguments[0] if arguments else keywords["hidden_states"])]
 
     def _after(self, _: Any, __: Any, output: Any) -> None:
-        self.arrays.append(self._kept(output[0] if isinstance(output, tuple) else output))
+        self.arrays.append(self._kept(output[0] if isinstance(output, tuple | list) else output))
 
     def _kept(self, stream: Any) -> np.ndarray[Any, Any]:
         kept: np.ndarray[Any, Any] = (stream if self.active is None else stream[self.active])[0].numpy().copy()

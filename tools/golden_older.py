@@ -36,7 +36,7 @@ def older_form(config: dict[str, Any]) -> dict[str, Any]:
             older["rope_scaling"] = {"rope_type": "linear", "factor": rope["full_attention"]["factor"]}
         if kind == "gemma3_text":
             older["sliding_window_pattern"] = older.pop("_sliding_window_pattern", 6)
-    elif kind == "modernbert":
+    elif kind in ("modernbert", "modernbert-decoder"):
         older |= {f"{name}_rope_theta": rope[key]["rope_theta"] for name, key in MODERNBERT.items()}
         older |= {"global_attn_every_n_layers": 3, "position_embedding_type": "absolute", "layer_norm_eps": 1e-5}
         older.pop("layer_types")

@@ -20,6 +20,7 @@ import golden_decoders
 import golden_encoders
 import golden_experts
 import golden_families
+import golden_further
 import golden_gemma
 import golden_grown
 import golden_hybrids
@@ -48,7 +49,7 @@ from tests import drawn as drawn_weights
 MODULES = (
     *(golden_families, golden_grown, golden_latent, golden_mixtures, golden_experts, golden_later, golden_small),
     *(golden_decoders, golden_parallel, golden_masking, golden_state, golden_hybrids, golden_encoders, golden_kin),
-    *(golden_seq2seq, golden_gemma, golden_rwkv, golden_more, golden_others),
+    *(golden_seq2seq, golden_gemma, golden_rwkv, golden_more, golden_others, golden_further),
 )
 
 

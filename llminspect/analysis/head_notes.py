@@ -41,7 +41,8 @@ def _folded(model: Model, layer: int) -> Iterator[str]:
         yield f"the factor {config.logit_scale:g} on the logits"
     if config.sizes.Z:
         yield "QK: both parts of a score, that which knows no position and that which is turned, exact"
-    if "attention.query.norm.weight" in arrays or "attention.query.norm_after.weight" in arrays:
+    normed = config.heads_normed or any(f"attention.query.{norm}.weight" in arrays for norm in ("norm", "norm_after"))
+    if normed:
         yield "QK: the norms of queries and keys, exact"
     if "attention.query.bias" in arrays or "attention.key.bias" in arrays:
         yield "QK: the biases of queries and keys; that of queries is in what any query looks for"

@@ -16,7 +16,7 @@ from llminspect.core.numbers import several
 from llminspect.errors import ModelError, TokenizerAlone
 from llminspect.model.describing import layers_after
 from llminspect.model.spec import TensorSpec, expanded_shape
-from llminspect.model.text_part import FRONTS
+from llminspect.model.text_part import FRONTS, left_out
 from llminspect.opening import (
     describe_model,
     open_tokenizer,
@@ -199,7 +199,7 @@ def info(description: Description | None, tokenizer: Tokenizer | None, name: str
         note = f"{several(more, 'layer')} after the last, to predict further tokens, not run"
         stated["notes"] = [note, *stated.get("notes", ())]
     if description.architecture.fronts == FRONTS:
-        stated["notes"] = ["this model sees pictures as well: its vision part is not run", *stated.get("notes", ())]
+        stated["notes"] = [left_out(description.architecture.model_types[0]), *stated.get("notes", ())]
     if several_streams := streams_shown(config):
         stated["notes"] = [*stated.get("notes", ()), *several_streams]
     return InfoResult(

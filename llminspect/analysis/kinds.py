@@ -28,6 +28,6 @@ def known_kinds() -> list[ModelKind]:
         for first in [about.split("\n\n")[0]]
         for family in families
     ]
-    about = "The text part of a model that sees pictures as well."
+    about = "The text part of a model that sees pictures, or hears, as well."
     seeing = [ModelKind(kind, [kind], [], about) for kind in TEXTS]
     return sorted([*found, *seeing], key=lambda kind: kind.family)

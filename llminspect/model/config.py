@@ -101,7 +101,11 @@ class Config:
     per_layer: int = 0
     """How many numbers each layer reads of the tokens themselves, beside the stream."""
     value_norms: bool = False
-    """Whether values are normed, without a weight."""
+    """Whether values are normed, without a weight …"""
+    heads_normed: bool = False
+    """… and queries and keys, once they are turned …"""
+    embedding_normed: bool = False
+    """… and what enters the stream."""
     layers_after: int = 0
     """How many layers the file has after the last, which predict further tokens and are not run."""
     streams: int = 1
@@ -198,6 +202,8 @@ class DecoderConfig(Config):
     """Whether the file holds the matrices of keys and values apart, where most files with latents have one of both."""
     per_layer: int = 0
     value_norms: bool = False
+    heads_normed: bool = False
+    embedding_normed: bool = False
     curves: tuple[tuple[float, ...], ...] = ()
     """What the learned function of each layer's feed-forward step is made of, where it is a setting of the file."""
     whole_heads: tuple[int, int] | None = None

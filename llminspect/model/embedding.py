@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from llminspect.core.array import look_up, mapped, namespace
 from llminspect.core.blanking import blanked
+from llminspect.core.norm import rms_norm
 from llminspect.core.positions import sinusoids
 from llminspect.core.tap import NO_TAP
 from llminspect.errors import UserError
@@ -67,6 +68,8 @@ def settled(params: Params, config: Config, sum_TD: Array, tap: Tap = NO_TAP, fr
     name = f"{front}embedding"
     if f"{name}.norm.weight" in params:
         sum_TD = norm(params, f"{name}.norm", tap(f"{name}.sum", sum_TD), config)
+    if config.embedding_normed:
+        sum_TD = rms_norm(tap(f"{name}.sum", sum_TD), None, config.norm_epsilon)
     if f"{name}.projection.weight" in params:
         sum_TD = mapped(params, f"{name}.projection", tap(f"{name}.narrow", sum_TD))
     return sum_TD

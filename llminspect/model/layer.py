@@ -268,6 +268,8 @@ class Layer:
                     x_HTE = x_HTE * growth_T1
         if f"{name}.norm_after.weight" in self.arrays:
             x_HTE = self._norm_heads(f"{name}.norm_after", self.tap(f"{self.name}.{name}.turned", x_HTE))
+        if rotary is not None and self.config.heads_normed:
+            x_HTE = rms_norm(self.tap(f"{self.name}.{name}.turned", x_HTE), None, self.config.norm_epsilon)
         return self.tap(f"{self.name}.{name}", x_HTE)
 
     def _norm_heads(self, name: str, x_HTE: Array) -> Array:

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 TEXTS = {
     "deepseek_vl": "llama",
+    "fast_vlm": "qwen2",
     "gemma3": "gemma3_text",
     "gemma3n": "gemma3n_text",
     "gemma4": "gemma4_text",
+    "glm4v": "glm4v_text",
     "got_ocr2": "qwen2",
     "idefics2": "mistral",
     "idefics3": "llama",
@@ -36,6 +38,8 @@ TEXTS = {
     "mistral3": "mistral",
     "ovis2": "qwen2",
     "paligemma": "gemma",
+    "perception_lm": "llama",
+    "qwen2_audio": "qwen2",
     "qwen2_5_vl": "qwen2_5_vl_text",
     "qwen2_vl": "qwen2_vl_text",
     "qwen3_5": "qwen3_5_text",
@@ -43,10 +47,14 @@ TEXTS = {
     "qwen3_vl": "qwen3_vl_text",
     "qwen3_vl_moe": "qwen3_vl_moe_text",
     "smolvlm": "llama",
+    "video_llama_3": "qwen2",
     "video_llava": "llama",
     "vipllava": "llama",
+    "voxtral": "llama",
 }
 """The kinds of such models, and what their text part is where the file does not say."""
+LISTENING = ("qwen2_audio", "voxtral")
+"""Those that hear, and see no pictures."""
 
 FLAT = ("qwen2_vl", "qwen2_5_vl")
 """Those whose first files have the settings of the text part beside the others."""
@@ -94,6 +102,13 @@ SIZES: dict[str, dict[str, Any]] = {
         "num_hidden_layers": 32,
         "num_attention_heads": 32,
     },
+    "qwen2": {
+        "vocab_size": 151_936,
+        "hidden_size": 4096,
+        "intermediate_size": 22_016,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+    },
 }
 """What the reference takes for sizes that a file leaves out: such files state only what differs."""
 
@@ -121,11 +136,14 @@ OF_PICTURES = (
 FURTHER = """
     video_token_index video_seq_length spatial_pool_mode spatial_pool_stride projector_layernorm_eps vision_aspect_ratio
     downsample_ratio downsample_factor visual_indicator_token_ids
+    vision_use_cls_token projector_pooling_ratio image_start_token_id image_end_token_id video_start_token_id
+    video_end_token_id
     projector_bias projector_hidden_size projector_use_layernorm perceiver_config vq_config
 """.split()
 """The same of kinds that few models are of."""
 REPEATED = {
     "ovis2": ("hidden_size", "vocab_size"),
+    "voxtral": ("hidden_size", "vocab_size"),
     "paligemma": ("hidden_size", "vocab_size", "_vocab_size", "projection_dim"),
 }
 """Settings of the text part that files of a kind have outside it as well."""
@@ -135,15 +153,31 @@ alone is read as an answer, as the reference does where nothing says which token
 UNCAPPED = ("gemma3",)
 """Kinds of whose text part alone the reference would cap the logits; no published model asks for it."""
 PARTS = (
-    *("vision_tower.*", "vision_model.*", "visual.*", "multi_modal_projector.*", "connector.*", "image_newline"),
+    *(
+        "vision_tower.*",
+        "vision_model.*",
+        "visual.*",
+        "multi_modal_projector.*",
+        "connector.*",
+        "projector.*",
+        "image_newline",
+    ),
     *("image_tower.*", "video_tower.*", "vision_encoder.*", "vision_projection.*", "visual_embeddings_table.*"),
     *("aligner.*", "vqmodel.*", "generation_embeddings.*", "generation_aligner.*", "generation_head.*"),
 )
 """Tensors of that."""
-HEARING = dict.fromkeys(("gemma3n", "gemma4"), ("embed_vision.*", "audio_tower.*", "embed_audio.*"))
+HEARING = dict.fromkeys(("gemma3n", "gemma4", *LISTENING), ("embed_vision.*", "audio_tower.*", "embed_audio.*"))
 """More of them, by the kinds of model that hear as well …"""
 OF_SOUND = (
-    *("audio_config", "audio_token_id", "boi_token_id", "eoi_token_id", "boa_token_id", "eoa_token_id"),
+    *(
+        "audio_config",
+        "audio_token_id",
+        "audio_token_index",
+        "boi_token_id",
+        "eoi_token_id",
+        "boa_token_id",
+        "eoa_token_id",
+    ),
     *("eoa_token_index", "vision_soft_tokens_per_image", "audio_soft_tokens_per_image"),
 )
 """… and their settings."""
@@ -172,6 +206,12 @@ def with_pictures(kind: str, text: Architecture) -> Architecture:
 
     ignored = (*text.ignored, *(Copy(pattern) for pattern in (*PARTS, *HEARING.get(kind, ()))))
     return replace(text, model_types=(kind,), read_huggingface=read, defaults={}, ignored=ignored, fronts=FRONTS)
+
+
+def left_out(kind: str) -> str:
+    """What is told of such a model's other parts."""
+    does, part = ("hears", "audio") if kind in LISTENING else ("sees pictures", "vision")
+    return f"this model {does} as well: its {part} part is not run"
 
 
 def text_kind(kind: str, values: Mapping[str, Any]) -> str:

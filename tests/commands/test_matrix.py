@@ -54,11 +54,12 @@ NORMED_AFTER = (
         "flaubert",
         "gte",
         "jina",
+        "longformer",
         "luke",
         "mpnet",
         "nomic",
     ),
-    *("rembert", "roberta", "roformer", "xlm"),
+    *("rembert", "roberta", "roformer", "squeezebert", "xlm"),
 )
 """Encoders whose norms come after the sums."""
 VECTORS = dict.fromkeys(("lens", "steps", "attribution", "saliency"), ", no next token: ")
@@ -85,7 +86,7 @@ def refused(golden: Golden) -> dict[str, str]:
         known["contributions"] = "the attention to the source adds its part"
     if golden.name in ("marian", "bart", "bart-untied", "plbart", "blenderbot-small"):
         known["attribution"] = NORMS_AFTER
-    if golden.name in ("opt-after", "opt-narrow") or golden.name.startswith(("gemma3n", "gemma4")):
+    if golden.name in ("opt-after", "opt-narrow", "openai-gpt") or golden.name.startswith(("gemma3n", "gemma4")):
         known |= {"contributions": NORMS_AFTER, "attribution": NORMS_AFTER}
     if golden.name.startswith(("t5", "umt5", "jina-bert")) or golden.name in (
         *("bloom", "mpt", "falcon-alibi", "deberta", "jamba", "nemotron_h"),

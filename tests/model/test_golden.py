@@ -153,6 +153,8 @@ OF_THE_ARRAYS = (
 NOT_OF_A_PASS = ("start_id", "causal", "masking", "layers_after")
 COARSE = ("share", "fast", "slow", "buckets", "farthest", "width", "context", "size")
 """Settings that go through a whole number of pairs or of distances: a little off is not off."""
+OF_LAYERS = ("windows",)
+"""Settings with a number for each layer."""
 
 
 OTHERS = {"relu": "silu", "rms": "layer", "layer": "rms", "halves": "interleaved", "interleaved": "halves"}
@@ -167,6 +169,8 @@ def wrong_configs(config: Any) -> Iterator[tuple[str, Any]]:
         if field.name in (*OF_THE_ARRAYS, *NOT_OF_A_PASS) or value is None or value == ():
             continue
         inner = wrong_configs(value) if is_dataclass(value) else [("", wrong_value(value, field.name in COARSE))]
+        if field.name in OF_LAYERS:
+            inner = [("", tuple(number + 1 for number in value))]
         for name, wrong in inner:
             with suppress(ValueError):  # Refused: nobody can be shown a wrong number.
                 yield f"{field.name}.{name}".rstrip("."), replace(config, **{field.name: wrong})

@@ -12,8 +12,8 @@ from llminspect.model.registry import architecture_of
 from tests.model.golden import NAMES, Golden
 
 IN_PART = set(
-    "bamba glm glm4 glm4_moe gpt_neox minimax_m2 nemotron persimmon phi phi3 qwen3_5 qwen3_5_text qwen3_5_moe "
-    "qwen3_5_moe_text qwen3_next solar_open stablelm".split()
+    "bamba glm glm4 glm4_moe glm4v_text gpt_neox minimax_m2 nemotron persimmon phi phi3 qwen3_5 qwen3_5_text "
+    "qwen3_5_moe qwen3_5_moe_text qwen3_next solar_open stablelm".split()
 )
 """The kinds that the reference (transformers 5.24) turns in part, where they open here."""
 

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 import llminspect
 from llminspect.errors import ModelError
 from llminspect.model.registry import architecture_of
-from llminspect.model.text_part import OF_PICTURES, TEXTS
+from llminspect.model.text_part import OF_PICTURES, TEXTS, left_out
 from llminspect.opening import describe_model, open_model
 from tests.model.golden import Golden, assert_as_expected, computed
 
@@ -47,6 +47,7 @@ def test_info_says_that_the_vision_part_is_not_run() -> None:
         ["this model sees pictures as well: its vision part is not run"],
     )
     assert llminspect.info(str(Golden("gemma3").folder)).notes is None
+    assert left_out("voxtral") == "this model hears as well: its audio part is not run"
 
 
 def test_what_is_no_part_of_it_is_refused(tmp_path: Path) -> None:
@@ -111,6 +112,7 @@ def test_windows_that_the_reference_does_not_look_at_are_refused(kind: str, key:
 TODAY, FIRST, TEXT = NAMINGS["today's"], NAMINGS["as first published"], ("model.text_model.", "lm_head.", "model.")
 KINDS = {
     "deepseek_vl": ("llama", TODAY, "aligner.linear1"),
+    "fast_vlm": ("qwen2", TODAY, "multi_modal_projector.linear_0"),
     "got_ocr2": ("qwen2", FIRST, "multi_modal_projector.conv"),
     "idefics2": ("mistral", TEXT, "connector.norm"),
     "idefics3": ("llama", TEXT, "connector.norm"),
@@ -125,8 +127,12 @@ KINDS = {
     "ovis2": ("qwen2", TODAY, "visual_embeddings_table"),
     "paligemma": ("gemma", TODAY, "multi_modal_projector.linear"),
     "paligemma 2": ("gemma2", TODAY, "multi_modal_projector.linear"),
+    "perception_lm": ("llama", TODAY, "multi_modal_projector.linear_1"),
+    "qwen2_audio": ("qwen2", FIRST, "audio_tower.conv1"),
+    "video_llama_3": ("qwen2", TODAY, "projector.readout.0"),
     "video_llava": ("llama", FIRST, "video_tower.norm"),
     "vipllava": ("llama", FIRST, "multi_modal_projector.norm"),
+    "voxtral": ("llama", FIRST, "audio_tower.conv1"),
 }
 """Kinds, the golden model that stands for their text part, how the reference names its tensors, and one of another."""
 

@@ -8,11 +8,18 @@ from __future__ import annotations
 
 from llminspect.model import decoder_files as files
 from llminspect.model.families.phi3 import GATE_UP
+from llminspect.model.families.qwen import without_places
 
 
 def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     biased = files.QUERY_KEY_VALUE if settings.flag("attention_bias") else ()
     return files.interleaved(files.from_huggingface(settings, biased=biased))
+
+
+def vision_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+    """The text part of one that sees pictures: a text has its places in one row, as any other."""
+    without_places(settings)
+    return files.interleaved(files.from_huggingface(settings, biased=files.QUERY_KEY_VALUE))
 
 
 def from_gguf(settings: files.Settings) -> files.DecoderConfig:
@@ -48,7 +55,14 @@ DEFAULTS = {
     "max_position_embeddings": 131_072,
     "pad_token_id": 151_329,
 }
+VISION = {
+    "partial_rotary_factor": 1.0,
+    "num_key_value_heads": 2,
+    "rms_norm_eps": 1e-5,
+    "max_position_embeddings": 32_768,
+}
 ARCHITECTURES = (
+    files.family("glm4v_text", vision_from_huggingface, later_tensors, defaults=VISION),
     files.family("glm", from_huggingface, tensors, gguf="chatglm", read_gguf=from_gguf, defaults=DEFAULTS),
     files.family("glm4", from_huggingface, later_tensors, gguf="glm4", read_gguf=from_gguf, defaults=DEFAULTS),
 )

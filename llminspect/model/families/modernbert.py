@@ -36,7 +36,7 @@ READS: dict[str, Literal["first", "mean"]] = {"cls": "first", "mean": "mean"}
 NORMS = ("embedding.norm", "attention.norm", "feedforward.norm", "final.norm", "head.norm")
 
 
-def from_huggingface(settings: files.Settings) -> ModernBertConfig:
+def from_huggingface(settings: files.Settings, causal: bool = False) -> ModernBertConfig:
     settings.only("position_embedding_type", "absolute")  # Of the class it comes from; nothing reads it.
     settings.skip(*UNREAD)
     sizes = files.sizes_from_huggingface(settings)
@@ -64,11 +64,11 @@ def from_huggingface(settings: files.Settings) -> ModernBertConfig:
         tied=settings.flag("tie_word_embeddings"),
         biased=tuple(name for names, biased in biases.items() if biased for name in names),
         unit=Glu(settings.one_of("hidden_activation", ACTIVATIONS)),
-        causal=False,
+        causal=causal,
         activation=settings.one_of("classifier_activation", ACTIVATIONS),
         reads=settings.one_of("classifier_pooling", READS),
     )
-    settings.only("is_causal", False)
+    settings.only("is_causal", causal)
     settings.only("sliding_window", settings.defaults["sliding_window"])
     return files.with_windows(found, settings, lambda index: index % every != 0)  # type: ignore[return-value]
 
@@ -98,22 +98,28 @@ def from_gguf(settings: files.Settings) -> ModernBertConfig:
     return replace(found, window=settings.whole("attention.sliding_window") // 2, windowed=windowed)
 
 
-def tensors(config: ModernBertConfig) -> list[files.TensorSpec]:
+PARTS = tuple((f"attention.{part}", "HE D", f"attn.{part[0]}_proj", None) for part in ("query", "key", "value"))
+"""What the decoder's files hold apart."""
+
+
+def tensors(config: ModernBertConfig, head: str = "head") -> list[files.TensorSpec]:
+    """`head`: what the files call the layer in front of the words."""
     biased = config.biased or ()
 
     def layer(index: int) -> list[files.TensorSpec]:
         attention = dict.fromkeys(files.QUERY_KEY_VALUE, "HE D")
         halves = {"feedforward.gate": "F D", "feedforward.up": "F D"}
         norms = (("attention.norm", "D", "attn_norm", "attn_norm"), ("feedforward.norm", "D", "mlp_norm", "ffn_norm"))
+        fused = files.fused_specs(attention, "attn.Wqkv", "attn_qkv", bias="attention.query" in biased)
         return [
             *files.linear_specs(*norms[index == 0 :], bias=biased),
-            *files.fused_specs(attention, "attn.Wqkv", "attn_qkv", bias="attention.query" in biased),
+            *(files.linear_specs(*PARTS, bias=biased) if config.causal else fused),
             *files.linear_specs(("attention.output", "D HE", "attn.Wo", "attn_output"), bias=biased),
             *files.fused_specs(halves, "mlp.Wi", "ffn_up", bias="feedforward.up" in biased),
             *files.linear_specs(("feedforward.down", "D F", "mlp.Wo", "ffn_down"), bias=biased),
         ]
 
-    head = files.linear_specs(("head", "D D", "head.dense", None), ("head.norm", "D", "head.norm", None), bias=biased)
+    before = (("head", "D D", f"{head}.dense", None), ("head.norm", "D", f"{head}.norm", None))
     words = files.linear_specs(("unembedding", "V D", "decoder", None), bias=biased)
     return [
         files.TensorSpec("embedding.weight", "V D", "embeddings.tok_embeddings.weight", "token_embd.weight"),
@@ -124,7 +130,7 @@ def tensors(config: ModernBertConfig) -> list[files.TensorSpec]:
         ),
         *for_layers(config.sizes.L, layer, huggingface="layers.{}.", gguf="blk.{}."),
         # The parts of the head are all there, or none; a matrix that is the embedding once more is mostly left out.
-        *(replace(spec, optional="head") for spec in head),
+        *(replace(spec, optional="head") for spec in files.linear_specs(*before, bias=biased)),
         replace(words[0], optional=True if config.tied else "head"),
         *(replace(spec, optional="head") for spec in words[1:]),
     ]
