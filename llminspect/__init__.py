@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from llminspect.library.looking import OpenModel
     from llminspect.library.models import cache, help, info, models, open_model, pull, schema, verify
     from llminspect.library.over import over
-    from llminspect.library.parts import head, neuron, probe
+    from llminspect.library.parts import features, head, neuron, probe
     from llminspect.library.passes import attend, diff, embed, forward, generate, walk
     from llminspect.library.tokens import count_files, decode, encode, search, tokenize
     from llminspect.model.opened import Model
@@ -35,7 +35,7 @@ _PLACES = {
     "library.looking": "OpenModel",
     "library.models": "cache help info models open_model pull schema verify",
     "library.over": "over",
-    "library.parts": "head neuron probe",
+    "library.parts": "features head neuron probe",
     "library.passes": "attend diff embed forward generate walk",
     "library.tokens": "count_files decode encode search tokenize",
     "model.opened": "Model",
@@ -63,6 +63,7 @@ __all__ = [
     "diff",
     "embed",
     "encode",
+    "features",
     "forward",
     "generate",
     "head",

@@ -40,6 +40,7 @@ CALLS: dict[str, tuple[tuple[str, ...], ...]] = {
     "diff": ((*TOY, "--against", "A sat"),),
     "head": (("0.0", "--model", "toy-attention"),),
     "neuron": (("0.0", "--model", "toy"),),
+    "features": (("tests/golden/dictionaries/toy", "world", "-m", "toy"), ("/nowhere/猫", "world", "-m", "toy")),
     "probe": (("/nowhere/猫.jsonl",),),
     "models": ((),),
     "pull": (("名前", "--offline"),),

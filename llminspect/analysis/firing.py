@@ -13,7 +13,7 @@ from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Visit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from llminspect.analysis.corpus import Corpus, CorpusRead, Piece
     from llminspect.core.array import Array
@@ -112,12 +112,14 @@ def _place(model: Model, piece: Piece, activation_T: Array, at: int) -> FiringPl
     return FiringPlace(piece.path, text, at - start, float(activation_T[at]), texts, values)
 
 
-def fire(model: Model, tap: str, layer: int, neuron: int, expert: int | None, corpus: Corpus, places: Places) -> None:
-    """Run the corpus as far as the layer, pieces of one length together, and give each piece to `places`."""
+def fire(corpus: Corpus, of: Callable[[Array], Array], several: Sequence[Places]) -> None:
+    """Give each piece of the corpus to each of `several`, with its activations: `of` ids [B, T] of one length they are
+    [N, B, T]."""
     for batch in _batches(corpus.pieces()):
-        ids_BT = np.array([piece.ids for piece in batch])
-        for piece, activation_T in zip(batch, activations(model, tap, layer, neuron, expert, ids_BT), strict=True):
-            places.add(piece, activation_T)
+        found_NBT = of(np.array([piece.ids for piece in batch]))
+        for places, found_BT in zip(several, found_NBT, strict=True):
+            for piece, activation_T in zip(batch, found_BT, strict=True):
+                places.add(piece, activation_T)
 
 
 def activations(model: Model, tap: str, layer: int, neuron: int, expert: int | None, ids_BT: Array) -> Array:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llminspect.analysis.corpus import Corpus
-from llminspect.analysis.firing import Places, fire
+from llminspect.analysis.firing import Places, activations, fire
 from llminspect.analysis.result import Result
 from llminspect.analysis.vocabulary_words import LogitToken, ReadToken, Words
 from llminspect.arguments.option import usual_of
@@ -92,7 +92,11 @@ def neuron(
     if corpus.corpus is not None:
         read = Corpus(model, corpus.corpus, usual_of(corpus, "length"), usual_of(corpus, "most"), progress)
         places = Places(usual_of(options, "examples"), options.lowest)
-        fire(model, maps.tap, place.layer, place.neuron, place.expert, read, places)
+        fire(
+            read,
+            lambda ids_BT: activations(model, maps.tap, place.layer, place.neuron, place.expert, ids_BT)[None],
+            [places],
+        )
         examples, firing = places.best(model), places.summed(read.read())
     folded, left_out = neuron_notes(model, place.layer)
     return NeuronResult(

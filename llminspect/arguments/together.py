@@ -245,7 +245,7 @@ RULES: dict[str, list[Rule]] = {
         Rule("needs against against_model", "nothing to compare with", "give --against TEXT or --against-model NAME")
     ],
     "head": [Rule("most length needs corpus")],
-    "neuron": [Rule("most length examples lowest needs corpus")],
+    **{name: [Rule("most length examples lowest needs corpus")] for name in ("neuron", "features")},
     "walk": [Rule("paused excludes json lines", "{option} waits for a person, {other} is for programs")],
     "info": [Rule("name excludes model", "the model was named twice", "give one of MODEL and --model")],
     "models": [Rule("kinds excludes picture")],

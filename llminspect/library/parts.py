@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llminspect.arguments.features import FeatureEdits, FeaturesOptions
 from llminspect.arguments.parts import CorpusOptions, HeadOptions, NeuronOptions
 from llminspect.arguments.probe import ProbeOptions
+from llminspect.arguments.shared import SourceOptions
 from llminspect.arguments.together import check_together
 from llminspect.core.intervention import Place
 from llminspect.errors import UsageError
-from llminspect.library.inputs import DEFAULT, noted, opened, takes_options
+from llminspect.library.inputs import DEFAULT, each, noted, opened, takes_options
 
 if TYPE_CHECKING:
+    from llminspect.analysis.feature_result import FeaturesResult
     from llminspect.analysis.head import HeadResult
     from llminspect.analysis.neuron import NeuronResult
     from llminspect.analysis.probe import ProbeResult
-    from llminspect.library.inputs import Opened
+    from llminspect.library.inputs import Opened, Text, Texts
 
 
 @takes_options
@@ -101,6 +105,43 @@ def probe(
     given = read_records(Path(records)) if isinstance(records, str | Path) else records_of(records)
     model = opened(model)
     return noted(replace(question(model, given, options), records=named), model.provenance)
+
+
+@takes_options
+def features(
+    path: str | Path,
+    text: Text | Texts | None = None,
+    model: Opened = DEFAULT,
+    *,
+    source: SourceOptions,
+    options: FeaturesOptions,
+    edits: FeatureEdits,
+    corpus: CorpusOptions,
+) -> FeaturesResult:
+    """Which features of a sparse dictionary are on at each token, what they write, and how well they rebuild.
+
+    `path` is what SAELens, sparsify or Gemma Scope saved. Of a text it gives `features`, those of each token with the
+    highest activations, `active` (how many are on), `explained_variance` and `loss`, which says how much of the loss is
+    recovered with the rebuilt vectors in place of the model's own; with `feature=5` single features, where they are on
+    and, with `corpus`, where they are highest; with `ablate`, `scale` and `steer` what a change does to the next token.
+    Without a text it tells of the dictionary alone. Bricken et al. 2023, "Towards Monosemanticity". Raises ModelError
+    for a dictionary that is not understood, UsageError for one that does not fit the model.
+
+    >>> import llminspect
+    >>> found = llminspect.features("tests/golden/dictionaries/toy", "world", "toy")
+    >>> [(feature.index, round(feature.activation, 3)) for feature in found.features]
+    [(1, 2.7), (0, 2.0)]
+    """
+    from llminspect.analysis.features import features as question
+    from llminspect.analysis.opened_dictionary import open_dictionary
+
+    check_together("features", options, source, edits, corpus)
+    model = opened(model)
+    dictionary = open_dictionary(model, replace(options, dictionary=str(path)))
+    work = partial(question, model, dictionary, options, edits, corpus)
+    if text is None:
+        return noted(work(None), model.provenance)
+    return each(text, source, model.tokenizer, work, provenance=model.provenance)
 
 
 def records_of(given: Any) -> list[Mapping[str, Any]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +15,10 @@ from tests.fuzz.samples import llama, vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+
+DICTIONARY = Path(__file__).parent.parent / "golden" / "dictionaries" / "sparsify" / "layers.1"
+"""Of vectors as wide as the model's."""
 
 
 def small_files(folder: Path) -> Path:
@@ -34,6 +39,7 @@ def small_files(folder: Path) -> Path:
     (folder / "labels").write_text("".join(json.dumps(record) + "\n" for record in records))
     (folder / "records").write_text('{"text": "a b a H<s>"}\n{"text": "b b a H<s>"}\n')
     (folder / "tools").write_text('[{"name": "f"}]')
+    shutil.copytree(DICTIONARY, folder / "layers.1")
     return folder
 
 

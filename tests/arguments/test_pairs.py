@@ -47,6 +47,11 @@ EXPERIMENTS = {
 PATCH = {"patch": "--patch b_b_a_H<s>", "into": "--into 0.stream", "position": "--position 1"}
 PAIR = {"pair": "--pair b"}
 OVER = {"corpus": "--corpus CORPUSFILE", "most": "--most 20", "length": "--length 4"}
+FEATURES = {
+    **OVER, "top": "--top 2", "feature": "--feature 1", "at": "--at blocks.0.hook_resid_pre", "words": "--no-words",
+    "examples": "--examples 1", "lowest": "--lowest", "ablate": "--ablate 2", "scale": "--scale 2*3",
+    "steer": "--steer 2*5",
+}  # fmt: skip
 OPTIONS: dict[str, dict[str, str]] = {
     "tokenize": {
         **PAIR,
@@ -166,6 +171,7 @@ OPTIONS: dict[str, dict[str, str]] = {
     "walk": {"paused": "--pause"},
     "head": {**OVER, "token": "--token b", "distance": "--distance 2", "top": "--top 2", "words": "--no-words"},
     "neuron": {**OVER, "top": "--top 2", "words": "--no-words", "examples": "--examples 1", "lowest": "--lowest"},
+    "features": FEATURES,
     "probe": {
         "at": "--at 1",
         "pool": "--pool mean",
@@ -181,6 +187,7 @@ OPTIONS: dict[str, dict[str, str]] = {
 }
 POSITIONAL = {"head": "1.0", "neuron": "1.0", "probe": "LABELSFILE", "info": None, "models": None}
 """What stands in place of a text, of commands that read none."""
+FIRST = {"features": ["DICTIONARYFOLDER"]}  # Before the text.
 LEFT_OUT = {
     **dict.fromkeys(
         (
@@ -190,7 +197,7 @@ LEFT_OUT = {
         "what runs",
     ),
     **dict.fromkeys(("color", "quiet"), "what a person sees of it"),
-    **dict.fromkeys(("place", "records", "name"), "in place of a text"),
+    **dict.fromkeys(("place", "records", "name", "dictionary"), "in place of a text"),
     "more": "as --with",
     "target_ids": "of an encoder–decoder",
     "target_language": "of an encoder–decoder",
@@ -249,7 +256,7 @@ class Runs:
         base = [] if {"max_tokens", "against"} & set(names) else BASE.get(self.command, [])
         model = [] if "letters" in names or self.command == "models" else ["--model", str(self.folder / "small.gguf")]
         words = [self._word(word) for name in names for word in self.options[name].split()]
-        given = [self._word(text) for text in texts if text is not None]
+        given = [self._word(text) for text in (*FIRST.get(self.command, ()), *texts) if text is not None]
         ran = self.called(self.command, *given, *words, *base, *model, *also, stdin=LINES if "lines" in names else "")
         assert ran.code in (0, 1, 2, 4), (names, ran.err)
         assert len(ran.err.splitlines()) <= 1, (names, ran.err)
@@ -262,6 +269,7 @@ class Runs:
             .replace("WAYSFILE", str(self.folder / "ways"))
             .replace("TOOLSFILE", str(self.folder / "tools"))
             .replace("CORPUSFILE", str(self.folder / "corpus"))
+            .replace("DICTIONARYFOLDER", str(self.folder / "layers.1"))
             .replace("LABELSFILE", str(self.folder / "labels"))
             .replace("OUT", str(self.folder / "out"))
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.fuzz import given, kept
+from tests.fuzz import dictionaries, given, kept
 from tests.fuzz.executed import check_ids, check_template, made_ids, made_template
 from tests.fuzz.opened import changed_config, changed_tokenizer, check_config, check_gguf_model, check_tokenizer
 from tests.fuzz.weights import (
@@ -53,6 +53,7 @@ TARGETS = {
     "records": Target(given.changed_records, given.check_records),
     "directions": Target(given.changed_directions, given.check_directions),
     "prepared": Target(kept.changed_prepared, kept.check_prepared),
+    "dictionary": Target(dictionaries.changed_dictionary, dictionaries.check_dictionary),
 }
 
 READERS = {
@@ -77,5 +78,7 @@ READERS = {
     ("analysis/prompt.py", "chat_of_json"): "messages",
     ("files/records.py", "read_records"): "records",
     ("analysis/directions.py", "_read"): "directions",
+    ("files/dictionaries.py", "read_dictionary"): "dictionary",
+    ("model/dictionary_files.py", "dictionary_of"): "dictionary",
 }
 """Every function of the package that is marked as a `reader`, by file and name, and the target that it is tried by."""

@@ -34,6 +34,7 @@ GIVEN: dict[str, tuple[Any, ...]] = {
     "pull": ("toy",),
     "head": ("1.0", "toy"),
     "neuron": ("0.1", "toy"),
+    "features": ("tests/golden/dictionaries/toy", "world", "toy"),
     "probe": ([{"text": "world", "label": "a"}], "toy"),
 }
 
@@ -51,7 +52,8 @@ OPTIONS = [
     if hasattr(getattr(llminspect, name), "__wrapped__")
     for group in groups_of(name)
     for field, (hint, option) in fields_of(group).items()
-    if field in inspect.signature(getattr(llminspect, name)).parameters and field not in ("text", "place", "records")
+    if field in inspect.signature(getattr(llminspect, name)).parameters
+    and field not in ("text", "place", "records", "dictionary")
 ]
 
 

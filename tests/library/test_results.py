@@ -38,6 +38,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "over": lambda: llminspect.over("attend", [{"text": "A cat"}, {"text": "A cat sat."}], "toy-attention"),
     "head": lambda: llminspect.head("1.0", "smollm2", top=1),
     "neuron": lambda: llminspect.neuron("1.0", "smollm2", top=1),
+    "features": lambda: llminspect.features("tests/golden/dictionaries/toy", "world", "toy"),
     "probe": lambda: llminspect.probe([{"text": word, "label": word > "c"} for word in "abcdef"], "smollm2", at=0),
     "walk": lambda: llminspect.walk(model="smollm2"),
     "diff": lambda: llminspect.diff("world", "toy", against="hello"),

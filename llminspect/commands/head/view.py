@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from llminspect.analysis.candidates import NamedToken
     from llminspect.analysis.corpus import CorpusRead
+    from llminspect.analysis.feature_result import FeaturesResult
     from llminspect.analysis.habits import HeadHabits
     from llminspect.analysis.head import HeadResult, OvCircuit, QkCircuit
     from llminspect.analysis.head_positions import PositionScores
@@ -174,7 +175,7 @@ def read_of(read: CorpusRead) -> str:
     return f"{several(read.tokens, 'token')} in {several(read.pieces, 'piece')} of {visible(read.path)}{rest}{skipped}"
 
 
-def notes(result: HeadResult | NeuronResult) -> Iterator[str]:
+def notes(result: HeadResult | NeuronResult | FeaturesResult) -> Iterator[str]:
     """What is listed, and what the numbers hold."""
     yield "Listed are tokens that are whole words (--no-words: all)." if result.words else "Listed are all tokens."
     if result.folded:

@@ -1,0 +1,125 @@
+"""How `features` looks: the dictionary, what is on at each token, how well it rebuilds, single features, a change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.text import Text
+
+from llminspect.analysis.result import shown_text
+from llminspect.commands.forward import answers
+from llminspect.commands.head.view import listed, notes
+from llminspect.commands.neuron.view import firing_part
+from llminspect.core.numbers import count, number, several
+from llminspect.render import theme
+from llminspect.render.bars import BarCell
+from llminspect.render.safe import visible
+from llminspect.render.section import page, remark, section
+from llminspect.render.table import Cell, Column, table
+from llminspect.render.token_strip import value_strip
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import RenderableType
+
+    from llminspect.analysis.feature_result import DictionaryFacts, FeatureByItself, FeaturesResult
+
+SHOWN = 24
+"""Tokens of a text whose features are listed."""
+BAR = 10
+
+
+def render(result: FeaturesResult) -> RenderableType:
+    """The parts, one below the other."""
+    return page(_parts(result))
+
+
+def _parts(result: FeaturesResult) -> Iterator[RenderableType]:
+    yield _headline(result.dictionary)
+    if result.features is not None:
+        yield _tokens(result)
+        yield _quality(result)
+    for feature in result.chosen or ():
+        yield from _by_itself(result, feature)
+    if result.change is not None and result.baseline is not None:
+        yield answers.change(result.baseline, result.change)
+    if result.features is not None or result.chosen is not None:
+        yield Group(*(remark(line) for line in notes(result)))
+
+
+def _headline(facts: DictionaryFacts) -> RenderableType:
+    line = Text(f"{count(facts.features)} features of {facts.reads}", theme.TITLE)
+    written = "" if facts.writes == facts.reads else f", written to {facts.writes}"
+    made_for = "" if facts.trained_on is None else f", made for {visible(facts.trained_on)}"
+    what = f"{facts.maker}, {visible(facts.kind)}, at {visible(facts.hook)}{written}{made_for}"
+    return Group(line, remark(what))
+
+
+def _tokens(result: FeaturesResult) -> RenderableType:
+    """For each token its features, highest first."""
+    assert result.features is not None and result.tokens is not None and result.active is not None
+    first = max(0, len(result.tokens) - SHOWN)
+    most = max((feature.activation for feature in result.features if feature.token >= first), default=1.0)
+    rows: list[Sequence[Cell]] = []
+    for token in range(first, len(result.tokens)):
+        here = [feature for feature in result.features if feature.token == token]
+        name: Cell = visible(shown_text(result.tokens[token]), spaces=True)
+        on: Cell = count(result.active[token])
+        for feature in here:
+            bar = BarCell(feature.activation / most, BAR)
+            words = listed(feature.writes)
+            rows.append([name, on, str(feature.index), number(feature.activation, 3), bar, words])
+            name, on = "", ""
+        if not here:
+            rows.append([name, on, "", "", "", ""])
+    columns = [
+        Column("token", whole=True), Column("on", "right", whole=True), Column("feature", "right", whole=True),
+        Column("activation", "right", whole=True), Column("", spared=1), Column("raises most"),
+    ]  # fmt: skip
+    cut = f"the last {SHOWN} of {count(len(result.tokens))} tokens; " if first else ""
+    return section("What is on", table(columns, rows, note=f"{cut}on: how many features are above 0 at the token"))
+
+
+def _quality(result: FeaturesResult) -> RenderableType:
+    """How well the vectors are rebuilt, and what the loss loses."""
+    assert result.active is not None
+    line = Text("")
+    facts = [(number(sum(result.active) / len(result.active), 3), " features on, mean over the tokens")]
+    if result.explained_variance is not None:
+        facts.append((number(result.explained_variance), " of the variance explained"))
+    if result.explained_variance_without_first is not None:
+        facts.append((number(result.explained_variance_without_first), " without the first token"))
+    loss, note = result.loss, ""
+    if loss is not None and loss.recovered is not None:
+        facts.append((number(loss.recovered), " of the loss recovered"))
+    if loss is not None:
+        note = (
+            f"bits a token: {number(loss.model)} with the model's own vectors, {number(loss.rebuilt)} with the rebuilt "
+            f"ones, {number(loss.zero)} with zeros"
+        )
+    for index, (value, what) in enumerate(facts):
+        line.append(" · " if index else "", theme.QUIET).append(value, theme.STRONG).append(what)
+    return section("How well it rebuilds", line, note=note)
+
+
+def _by_itself(result: FeaturesResult, feature: FeatureByItself) -> Iterator[RenderableType]:
+    rows: list[Sequence[Cell]] = [
+        [way, number(tokens[0].logit, 3) if tokens else "", listed(tokens)]
+        for way, tokens in (("raises", feature.writes), ("lowers", feature.lowers))
+    ]
+    columns = [Column("", whole=True), Column("logit", "right", whole=True), Column("tokens")]
+    note = (
+        f"for an activation of 1, which is {number(feature.length, 3)} long in the stream; "
+        f"size {number(feature.size, 3)} (root mean square over the vocabulary)"
+    )
+    yield section(f"Feature {feature.index}: what it writes, through the final norm", table(columns, rows, note=note))
+    if feature.activations is not None and result.tokens is not None:
+        labels = [shown_text(token) for token in result.tokens]
+        highest = max(feature.activations, default=0.0) or 1.0
+        strip = value_strip(labels, feature.activations, limits=(0.0, highest), name="activation")
+        above = sum(value > 0 for value in feature.activations)
+        yield section("In the text", strip, note=f"on at {count(above)} of {several(len(labels), 'token')}")
+    if feature.firing is not None and feature.examples is not None:
+        yield firing_part(feature.firing, feature.examples)

@@ -1,0 +1,139 @@
+"""Sparse dictionaries: a vector as a sum of few of many features, each with a direction of its own.
+
+Bricken et al. 2023, "Towards Monosemanticity"; Cunningham et al. 2023, "Sparse Autoencoders Find Highly Interpretable
+Features in Language Models". A transcoder writes another vector than the one that it reads: what a step makes of it
+(Dunefsky et al. 2024, "Transcoders Find Interpretable LLM Feature Circuits").
+
+Letters: T tokens, D numbers that are read, O numbers that are written, F features.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from llminspect.core.dataclass import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from llminspect.core.array import Array
+
+Rule = Literal["relu", "topk", "jumprelu", "gated", "groupmax"]
+Scaling = Literal["none", "length", "layer_norm"]
+NUMBERS = 1 << 24
+"""Activations that are held at once."""
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """How activations are made of a vector, and a vector of activations."""
+
+    encoder_DF: Array
+    bias_F: Array
+    decoder_FO: Array
+    bias_O: Array
+    rule: Rule
+    """Which features are on: those above 0 (relu), the `k` largest of these (topk), those above their threshold
+    (jumprelu), those whose gate is open (gated; Rajamanoharan et al. 2024), the largest of each of `k` groups."""
+    k: int = 0
+    threshold_F: Array | None = None
+    gate_F: Array | None = None
+    """Of gated ones: the bias of the gate …"""
+    stretch_F: Array | None = None
+    """… and how much longer a row is for the activation, as its logarithm."""
+    subtracts: bool = False
+    """Whether the decoder's bias is taken away from what is read."""
+    scaling: Scaling = "none"
+    """What is done to a vector first, and undone at the end: its length made √D, or mean 0 and deviation 1."""
+    restores: bool = True
+    """Whether it is undone: not where another vector is written."""
+    by_length: bool = False
+    """Whether activations count times the length of what they write."""
+    skip_OD: Array | None = None
+    """What of the vector read goes straight to the one that is written."""
+
+    @property
+    def features(self) -> int:
+        return len(self.decoder_FO)
+
+    def rows(self, features: list[int]) -> Array:
+        """What an activation of 1 writes, [N, O], before scaling is undone."""
+        rows_NO: Array = np.asarray(self.decoder_FO[features], np.float32)
+        return rows_NO / np.linalg.norm(rows_NO, axis=-1, keepdims=True) if self.by_length else rows_NO
+
+
+def scales(dictionary: Dictionary, x_TD: Array) -> tuple[Array, Array]:
+    """The mean and the size of each vector by which it is scaled, [T, 1] both; 0 and 1 where it is not."""
+    if dictionary.scaling == "length":
+        return np.zeros((len(x_TD), 1), x_TD.dtype), np.linalg.norm(x_TD, axis=-1, keepdims=True) / np.sqrt(
+            np.float32(x_TD.shape[-1])
+        )
+    if dictionary.scaling == "layer_norm":
+        return x_TD.mean(axis=-1, keepdims=True), x_TD.std(axis=-1, keepdims=True, ddof=1)
+    return np.zeros((len(x_TD), 1), x_TD.dtype), np.ones((len(x_TD), 1), x_TD.dtype)
+
+
+def encode(dictionary: Dictionary, x_TD: Array) -> Array:
+    """The activations of all features [T, F]; none is below 0."""
+    mean_T1, size_T1 = scales(dictionary, x_TD)
+    # SAELens adds 1e-5 to the deviation where it divides, and not where it multiplies.
+    epsilon = np.float32(1e-5 if dictionary.scaling == "layer_norm" else 0)
+    read_TD = (x_TD - mean_T1) / (size_T1 + epsilon) if dictionary.scaling != "none" else x_TD
+    if dictionary.subtracts:
+        read_TD = read_TD - dictionary.bias_O
+    product_TF = read_TD @ dictionary.encoder_DF
+    if dictionary.rule == "gated":
+        assert dictionary.gate_F is not None and dictionary.stretch_F is not None
+        open_TF = product_TF + dictionary.gate_F > 0
+        return np.maximum(product_TF * np.exp(dictionary.stretch_F) + dictionary.bias_F, 0) * open_TF
+    before_TF = product_TF + dictionary.bias_F
+    if dictionary.by_length:
+        before_TF = before_TF * np.linalg.norm(dictionary.decoder_FO, axis=-1)
+    found_TF = np.maximum(before_TF, 0)
+    if dictionary.threshold_F is not None:
+        return found_TF * (before_TF > dictionary.threshold_F)
+    if dictionary.rule == "topk" and dictionary.k < found_TF.shape[1]:
+        kept_TF = np.zeros_like(found_TF)
+        best_TK = np.argpartition(before_TF, -dictionary.k, axis=-1)[:, -dictionary.k :]
+        np.put_along_axis(kept_TF, best_TK, np.take_along_axis(found_TF, best_TK, axis=-1), axis=-1)
+        return kept_TF
+    if dictionary.rule == "groupmax":
+        groups_TKG = found_TF.reshape(len(found_TF), dictionary.k, -1)
+        best_TK1 = groups_TKG.argmax(axis=-1)[..., None]
+        kept_TKG = np.zeros_like(groups_TKG)
+        np.put_along_axis(kept_TKG, best_TK1, np.take_along_axis(groups_TKG, best_TK1, axis=-1), axis=-1)
+        return kept_TKG.reshape(found_TF.shape)
+    return found_TF
+
+
+def decode(dictionary: Dictionary, activation_TF: Array, x_TD: Array) -> Array:
+    """The vectors [T, O] that activations stand for; `x_TD` is what was read."""
+    if dictionary.by_length:
+        activation_TF = activation_TF / np.linalg.norm(dictionary.decoder_FO, axis=-1)
+    rebuilt_TO = activation_TF @ dictionary.decoder_FO + dictionary.bias_O
+    if dictionary.scaling != "none" and dictionary.restores:
+        mean_T1, size_T1 = scales(dictionary, x_TD)
+        rebuilt_TO = rebuilt_TO * size_T1 + mean_T1
+    if dictionary.skip_OD is not None:
+        rebuilt_TO = rebuilt_TO + x_TD @ dictionary.skip_OD.T
+    return rebuilt_TO
+
+
+def some_at_a_time(dictionary: Dictionary, x_TD: Array) -> Iterator[tuple[slice, Array]]:
+    """The activations of some tokens after the other, [t, F], and which tokens these are."""
+    size = max(1, NUMBERS // dictionary.features)
+    for start in range(0, len(x_TD), size):
+        part = slice(start, min(start + size, len(x_TD)))
+        yield part, encode(dictionary, x_TD[part])
+
+
+def explained_variance(x_TD: Array, rebuilt_TD: Array) -> float:
+    """1 − Σ (x − x̂)² / Σ (x − mean)², the mean over the tokens; NaN where the vectors do not vary.
+
+    The fraction of variance unexplained is 1 less this (Gao et al. 2024, "Scaling and evaluating sparse autoencoders").
+    """
+    x_TD, rebuilt_TD = x_TD.astype(np.float64), rebuilt_TD.astype(np.float64)
+    whole = float(((x_TD - x_TD.mean(axis=0)) ** 2).sum())
+    return 1 - float(((x_TD - rebuilt_TD) ** 2).sum()) / whole if whole else float("nan")

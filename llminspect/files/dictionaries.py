@@ -1,0 +1,89 @@
+"""Sparse dictionaries as others save them: a folder of cfg.json and safetensors, or an archive of arrays (.npz)."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Literal
+
+from llminspect.core.dataclass import dataclass
+from llminspect.errors import ModelError, UserError, reader
+from llminspect.files import folder as folders
+from llminspect.files.hashes import sha256_of
+from llminspect.files.home import expanded
+from llminspect.files.safetensors import SafetensorsFile
+from llminspect.files.source import read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from llminspect.core.array import Array
+
+Maker = Literal["SAELens", "sparsify", "Gemma Scope"]
+CONFIG = "cfg.json"
+WEIGHTS: dict[str, Maker] = {"sae_weights.safetensors": "SAELens", "sae.safetensors": "sparsify"}
+ARCHIVE = "params.npz"
+FORMS = (
+    f"SAELens saves {CONFIG} and sae_weights.safetensors, sparsify {CONFIG} and sae.safetensors, Gemma Scope {ARCHIVE}"
+)
+MOST_TENSORS, LARGEST = 32, 8 << 30
+NAMES = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold")
+"""The arrays of Gemma Scope."""
+
+
+@dataclass(frozen=True)
+class DictionaryFiles:
+    """What the files say."""
+
+    maker: Maker
+    path: Path
+    """Of the folder, or of the archive."""
+    config: Mapping[str, Any]
+    arrays: Mapping[str, Array]
+    """float32, by the names in the file."""
+    provenance: Mapping[str, str]
+
+
+@reader("the dictionary")
+def read_dictionary(name: str) -> DictionaryFiles:
+    """A folder, or one of its files, or an archive. ModelError: there is none, or it is broken."""
+    path = expanded(name)
+    if os.path.isfile(path) and path.suffix.lower() != ".npz":
+        if path.name != CONFIG and path.name not in WEIGHTS:
+            folders.refuse_pickles([path.name], str(path.parent))
+            raise ModelError(f"{str(path)!r:.300} is no sparse dictionary", FORMS)
+        path = path.parent
+    if os.path.isfile(path):
+        return _archive(path)
+    if not os.path.isdir(path):
+        raise ModelError(f"there is no file or folder {str(path)!r:.300}", FORMS)
+    there = [file for file in WEIGHTS if (path / file).exists()]
+    if not there and (path / ARCHIVE).exists():
+        return _archive(folders.inside(path, ARCHIVE))
+    if len(there) != 1 or not (path / CONFIG).exists():
+        folders.refuse_pickles((file.name for file in path.iterdir()), str(path))
+        lacks = f"holds {' and '.join(there)}" if len(there) > 1 else "holds no sparse dictionary"
+        raise ModelError(f"the folder {str(path)!r:.300} {lacks}", FORMS)
+    config, weights = folders.inside(path, CONFIG), folders.inside(path, there[0])
+    with SafetensorsFile(weights) as file:
+        if len(file.tensors) > MOST_TENSORS:
+            raise ModelError(f"{there[0]} holds {len(file.tensors)} tensors, which is no sparse dictionary", FORMS)
+        arrays = {key: file.array(key).copy() for key in file.tensors}
+    hashes = {"sha256": sha256_of(weights), "config_sha256": sha256_of(config)}
+    return DictionaryFiles(WEIGHTS[there[0]], path, read_json(config), arrays, {"name": name, **hashes})
+
+
+def _archive(path: Path) -> DictionaryFiles:
+    import numpy as np
+
+    from llminspect.files.npz import read_arrays
+
+    try:
+        found = read_arrays(path, (*NAMES, *(key.lower() for key in NAMES)), largest=LARGEST, hint=FORMS)
+    except UserError as error:
+        raise ModelError(error.message, error.hint) from None
+    arrays = {key: np.asarray(found.get(key, found.get(key.lower())), np.float32) for key in NAMES
+              if key in found or key.lower() in found}  # fmt: skip
+    if not {"W_enc", "W_dec"} <= arrays.keys():
+        raise ModelError(f"{str(path)!r:.300} holds no sparse dictionary", FORMS)
+    return DictionaryFiles("Gemma Scope", path, {}, arrays, {"name": str(path), "sha256": sha256_of(path)})
