@@ -37,6 +37,7 @@ CALLS: dict[str, tuple[tuple[str, ...], ...]] = {
     "forward": (TOY, (*TOY, "--lens"), (*TOY, "--ablate", "0.0")),
     "generate": ((*TOY, "--max-tokens", "2"), (*TOY, "--max-tokens", "2", "--stream")),
     "walk": (TOY,),
+    "explore": (TOY,),
     "diff": ((*TOY, "--against", "A sat"),),
     "head": (("0.0", "--model", "toy-attention"),),
     "neuron": (("0.0", "--model", "toy"),),

@@ -169,6 +169,7 @@ OPTIONS: dict[str, dict[str, str]] = {
     },
     "diff": {"against": "--against b", "against_model": "--against-model toy-attention", "top": "--top 2"},
     "walk": {"paused": "--pause"},
+    "explore": {"chat": "--chat", "session": "--session TEXTFILE"},
     "head": {**OVER, "token": "--token b", "distance": "--distance 2", "top": "--top 2", "words": "--no-words"},
     "neuron": {**OVER, "top": "--top 2", "words": "--no-words", "examples": "--examples 1", "lowest": "--lowest"},
     "features": FEATURES,
@@ -185,7 +186,7 @@ OPTIONS: dict[str, dict[str, str]] = {
     "info": {"tensors": "--tensors"},
     "models": {"kinds": "--kinds", "picture": "--picture sizes"},
 }
-POSITIONAL = {"head": "1.0", "neuron": "1.0", "probe": "LABELSFILE", "info": None, "models": None}
+POSITIONAL = {"explore": TEXT, "head": "1.0", "neuron": "1.0", "probe": "LABELSFILE", "info": None, "models": None}
 """What stands in place of a text, of commands that read none."""
 FIRST = {"features": ["DICTIONARYFOLDER"]}  # Before the text.
 LEFT_OUT = {

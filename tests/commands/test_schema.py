@@ -54,6 +54,7 @@ INVOCATIONS: dict[str, list[list[str]]] = {
         ["hello world", "--model", "toy", "--surprise"],
     ],
     "walk": [["A cat sat."]],
+    "explore": [["A cat sat.", "--model", "toy-attention"]],
     "diff": [
         ["hello", "--model", "toy", "--against", "world"],
         ["hello", "--against-model", "toy"],

@@ -15,6 +15,8 @@ import pytest
 
 import llminspect
 from llminspect import commands
+from llminspect.analysis.explore.session import Session
+from llminspect.analysis.explore.state import ExploreState
 from llminspect.analysis.result import Result
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError, UserError
@@ -41,6 +43,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "features": lambda: llminspect.features("tests/golden/dictionaries/toy", "world", "toy"),
     "probe": lambda: llminspect.probe([{"text": word, "label": word > "c"} for word in "abcdef"], "smollm2", at=0),
     "walk": lambda: llminspect.walk(model="smollm2"),
+    "explore": lambda: Session(llminspect.open_model("toy-attention"), ExploreState("A cat sat.")).result(),
     "diff": lambda: llminspect.diff("world", "toy", against="hello"),
     "models": llminspect.models,
     "info": lambda: llminspect.info("toy"),

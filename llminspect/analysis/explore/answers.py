@@ -1,0 +1,99 @@
+"""A question's Result, by the very function that the command calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llminspect.analysis.explore.questions import PaneQuestion, groups_of
+from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
+from llminspect.arguments.shared import SourceOptions
+from llminspect.errors import UsageError
+
+if TYPE_CHECKING:
+    from llminspect.analysis.explore.state import ExploreState
+    from llminspect.analysis.result import Result
+    from llminspect.model.opened import Model
+    from llminspect.text.prompt import Prompt
+
+SOURCE = SourceOptions()
+
+
+def prompt_of_state(model: Model, state: ExploreState) -> Prompt:
+    """The text, and the tokens that were taken after it. It is a text still where that would be cut into these very
+    tokens; else ids are all that says what it is."""
+    from llminspect.analysis.prompt import prompt_of_ids, text_prompt
+
+    source = SourceOptions(user=state.text) if state.chat else SOURCE
+    if model.tokenizer is None and not state.chat:
+        from llminspect.arguments.ranges import parse_ids
+
+        return prompt_of_ids([*(parse_ids(state.text) or ()), *state.taken_ids()], None, None)
+    prompt, taken = text_prompt(state.text, source, model.tokenizer, None), state.taken_ids()
+    return prompt_of_ids([*prompt.ids, *taken], model.tokenizer, None) if taken else prompt
+
+
+def answer(model: Model, one: PaneQuestion, prompt: Prompt, state: ExploreState) -> Result:
+    """What the command would give. Raises UserError as it would."""
+    return {"generate": _generate, "forward": _forward, "attend": _attend, "head": _head, "tokenize": _tokenize}[
+        one.command
+    ](model, one, prompt, state)
+
+
+def _second_ids(model: Model, options: PatchOptions, state: ExploreState) -> list[int] | None:
+    from llminspect.analysis.prompt import text_prompt
+
+    if options.patch is None:
+        return None
+    if state.chat:
+        raise UsageError("patches are for a text as it is, not for a chat", "leave the chat, or undo the patch")
+    return text_prompt(str(options.patch), SOURCE, model.tokenizer, None).ids
+
+
+def _generate(model: Model, one: PaneQuestion, prompt: Prompt, state: ExploreState) -> Result:
+    from llminspect.analysis.generate import GenerateQuestion, generate
+    from llminspect.arguments.generate import GenerateOptions, SamplingOptions, seed_of
+
+    kinds = (SamplingOptions, GenerateOptions, PatchOptions, ExperimentOptions)
+    sampling, options, patch, changes = groups_of(one, *kinds)
+    second = _second_ids(model, patch, state)
+    return generate(
+        model, GenerateQuestion(sampling, options, changes, seed_of(sampling, options), patch, second), prompt
+    )
+
+
+def _forward(model: Model, one: PaneQuestion, prompt: Prompt, state: ExploreState) -> Result:
+    from llminspect.analysis.forward import forward
+    from llminspect.analysis.forward_result import ForwardQuestion
+    from llminspect.arguments.forward import ForwardOptions, SweepOptions
+
+    look, patch, changes = groups_of(one, ForwardOptions, SweepOptions, ExperimentOptions)
+    return forward(model, ForwardQuestion(look, patch, changes, _second_ids(model, patch, state)), prompt)
+
+
+def _attend(model: Model, one: PaneQuestion, prompt: Prompt, state: ExploreState) -> Result:
+    from llminspect.analysis.attend import attend
+    from llminspect.arguments.attend import AttendOptions
+
+    return attend(model, groups_of(one, AttendOptions)[0], prompt)
+
+
+def _head(model: Model, one: PaneQuestion, prompt: Prompt, state: ExploreState) -> Result:
+    from llminspect.analysis.head import head
+    from llminspect.arguments.parts import CorpusOptions, HeadOptions
+
+    return head(model, HeadOptions(one.name), CorpusOptions(), None)
+
+
+def _tokenize(model: Model, one: PaneQuestion, prompt: Prompt, state: ExploreState) -> Result:
+    from llminspect.analysis.compare_tokenizers import compare
+    from llminspect.analysis.tokenize import tokenize
+    from llminspect.arguments.tokenize import TokenizeOptions
+    from llminspect.opening import open_tokenizer
+
+    if model.tokenizer is None:
+        raise UsageError(f"{model.name} comes without a tokenizer")
+    others = dict(one.options).get("compare", ())
+    if not others:
+        return tokenize(model.tokenizer, TokenizeOptions(), SOURCE, prompt)
+    known = [(name, model.tokenizer if name == model.name else open_tokenizer(name)[0]) for name in others]
+    return compare(known, str(prompt.text), SOURCE, TokenizeOptions())

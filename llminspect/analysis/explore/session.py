@@ -1,0 +1,158 @@
+"""A session: a model, the state that it began with, and the events since. It is written as JSON and done once more."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from llminspect.analysis.explore.answers import answer, prompt_of_state
+from llminspect.analysis.explore.events import MOST_EVENTS, Event, ModelFacts, applied
+from llminspect.analysis.explore.questions import PaneQuestion, command_line, python_line, questions
+from llminspect.analysis.explore.state import ExploreState, Pane
+from llminspect.analysis.result import Result, Tokens, fields_of, token_documents
+from llminspect.core.dataclass import dataclass
+from llminspect.errors import UsageError, UserError, as_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from llminspect.model.opened import Model
+    from llminspect.text.prompt import Prompt
+
+SCHEMA = 1
+MOST_KEPT = 64
+"""Answers that are kept, for who goes back and forth."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one question of a pane came to."""
+
+    pane: Pane
+    command: str
+    """The command line that gives the same."""
+    python: str
+    result: dict[str, Any] | None
+    """The keys of that command's JSON."""
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class ExploreResult(Result):
+    """Where a session ends, and what is seen there."""
+
+    text: str
+    tokens: Tokens
+    state: ExploreState
+    position: int
+    """The token that is looked at."""
+    events: list[dict[str, Any]]
+    answers: list[Answer]
+    """Of the open pane."""
+
+
+class Session:
+    """What a person did with a model, and what follows from it. It knows no terminal."""
+
+    def __init__(self, model: Model, first: ExploreState, events: list[Event] | None = None) -> None:
+        sizes = model.config.sizes
+        self.model, self.first = model, first
+        self.facts = ModelFacts(sizes.L, sizes.H, sizes.V)
+        self.events: list[Event] = []
+        self.state = first
+        self._answers: OrderedDict[Any, Result] = OrderedDict()
+        for number, event in enumerate(events or ()):
+            try:
+                self.do(event)
+            except UserError as error:
+                raise UserError(f"event {number} of the session: {error.message}", error.hint) from None
+
+    def do(self, event: Event) -> None:
+        """One more event. UsageError: it cannot be; all stays as it was."""
+        if len(self.events) >= MOST_EVENTS:
+            raise UsageError(f"a session has {MOST_EVENTS:,} events at most", "begin a new one")
+        after = applied(self.state, event, self.facts)
+        if after != self.state:
+            self.state = after
+            self.events.append(dict(event))
+
+    def undo(self) -> bool:
+        """As if the last event had not been; False where there is none."""
+        if not self.events:
+            return False
+        *before, _ = self.events
+        self.state = self.first
+        for event in before:
+            self.state = applied(self.state, event, self.facts)
+        self.events = before
+        return True
+
+    def prompt(self, state: ExploreState | None = None) -> Prompt:
+        """The tokens of the text and those that were taken. Raises UsageError as the commands do."""
+        return prompt_of_state(self.model, state or self.state)
+
+    def questions(self, pane: Pane | None = None) -> list[PaneQuestion]:
+        """What a pane asks, the open one unless it is named."""
+        return questions(self.model, self.state, len(self.prompt().tokens), pane)
+
+    def answer(self, one: PaneQuestion, prompt: Prompt, state: ExploreState) -> Result:
+        """Its Result; one that was there before is not computed anew."""
+        second = state.second if any(name == "patch" for name, _ in one.options) else None
+        key = one, None if one.name else (tuple(prompt.ids), prompt.text, state.chat), second
+        if key not in self._answers:
+            self._answers[key] = answer(self.model, one, prompt, state)
+            while len(self._answers) > MOST_KEPT:
+                self._answers.popitem(last=False)
+        self._answers.move_to_end(key)
+        return self._answers[key]
+
+    def command_line(self, one: PaneQuestion) -> str:
+        """What the shell would be given for the same numbers."""
+        return command_line(one, self.prompt(), self.state, self.model.name)
+
+    def python_line(self, one: PaneQuestion) -> str:
+        """The same in Python."""
+        return python_line(one, self.prompt(), self.state, self.model.name)
+
+    def result(self) -> ExploreResult:
+        """Where it stands, with all that the open pane shows; what cannot be answered says why."""
+        prompt, answers = self.prompt(), []
+        for one in self.questions():
+            found: dict[str, Any] | None = None
+            why = None
+            try:
+                found = fields_of(self.answer(one, prompt, self.state))
+            except UserError as error:
+                why = error.message
+            lines = self.command_line(one), self.python_line(one)
+            answers.append(Answer(self.state.pane, *lines, found, why))
+        position = (
+            len(prompt.tokens) - 1 if self.state.cursor is None else min(self.state.cursor, len(prompt.tokens) - 1)
+        )
+        events = [dict(event) for event in self.events]
+        return ExploreResult(self.state.text, token_documents(prompt.tokens), self.state, position, events, answers)
+
+    def document(self) -> dict[str, Any]:
+        """What is written to the session's file."""
+        start = {"text": self.first.text, "chat": self.first.chat}
+        return {"schema": SCHEMA, "session": "explore", "model": self.model.name, **start, "events": list(self.events)}
+
+
+def read_session(path: Path) -> tuple[str, ExploreState, list[Event]]:
+    """The model, the first state and the events of a session's file. Raises UserError for what is none."""
+    from llminspect.files.source import read_json
+
+    document = read_json(path)
+    if document.get("session") != "explore" or document.get("schema") != SCHEMA:
+        raise UserError(f"{path.name!r:.100} is no session of explore", "explore --session FILE.json writes one")
+    kinds = {"model": str, "text": str, "chat": bool, "events": list}
+    for name, kind in kinds.items():
+        if not isinstance(document.get(name), kind):
+            raise UserError(
+                f"{path.name!r:.100}: {name} = {as_json(document.get(name))} is of no kind that a session has"
+            )
+    if len(document["events"]) > MOST_EVENTS:
+        raise UserError(f"{path.name!r:.100} has more than {MOST_EVENTS:,} events")
+    if not document["text"]:
+        raise UserError(f"{path.name!r:.100} begins with no text")
+    return document["model"], ExploreState(document["text"], document["chat"]), document["events"]

@@ -1,0 +1,118 @@
+"""The thread that computes: the newest wish alone, told step by step, and stopped where another comes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from llminspect.analysis.explore.kept import KeptModel, Stopped
+from llminspect.analysis.explore.questions import questions
+from llminspect.core.dataclass import dataclass
+from llminspect.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llminspect.analysis.explore.questions import PaneQuestion
+    from llminspect.analysis.explore.session import Session
+    from llminspect.analysis.explore.state import ExploreState
+    from llminspect.analysis.result import Result
+    from llminspect.text.prompt import Prompt
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What is known of a state so far."""
+
+    state: ExploreState
+    prompt: Prompt | None
+    found: list[tuple[PaneQuestion, Result]]
+    error: str | None = None
+    done: bool = False
+
+
+class Computing:
+    """`wish(state)` from any thread; `tell` is called from the one that computes, and stale answers are dropped."""
+
+    def __init__(self, session: Session, tell: Callable[[Reached], object]) -> None:
+        self.session, self.tell = session, tell
+        self.wished: ExploreState | None = None
+        self.since: float | None = None
+        """When what is computed was begun; None: nothing is."""
+        self._changed, self._ended = threading.Condition(), False
+        self._thread = threading.Thread(target=self._run, daemon=True, name="explore")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wish(self, state: ExploreState) -> None:
+        """Compute this, in place of whatever was wished before."""
+        with self._changed:
+            self.wished = state
+            self._stop()
+            self._changed.notify()
+
+    def cancel(self) -> None:
+        """Compute nothing until the next wish."""
+        with self._changed:
+            self.wished = None
+            self._stop()
+
+    def end(self) -> None:
+        with self._changed:
+            self._ended = True
+            self._stop()
+            self._changed.notify()
+        self._thread.join(5)
+
+    def layer(self) -> int:
+        """The layer that the pass is in."""
+        model = self.session.model
+        return model.layers[0] if isinstance(model, KeptModel) else 0
+
+    def _stop(self) -> None:
+        if isinstance(self.session.model, KeptModel):
+            self.session.model.flag.set()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._ended or self.wished is not None)
+                if self._ended:
+                    return
+                state, self.wished = self.wished, None
+                assert state is not None
+                self.since = time.monotonic()
+                if isinstance(self.session.model, KeptModel):
+                    self.session.model.flag.clear()
+            try:
+                self._answer(state)
+            except Stopped:
+                if self.wished is None and not self._ended:
+                    self._tell(Reached(state, None, [], "stopped", done=True))
+            finally:
+                self.since = None
+
+    def _answer(self, state: ExploreState) -> None:
+        found: list[tuple[PaneQuestion, Result]] = []
+        prompt, error = None, None
+        try:
+            prompt = self.session.prompt(state)
+            wanted = questions(self.session.model, state, len(prompt.tokens))
+            self._tell(Reached(state, prompt, []))
+            for one in wanted:
+                if self.wished is not None or self._ended:
+                    raise Stopped
+                try:
+                    found = [*found, (one, self.session.answer(one, prompt, state))]
+                except UserError as problem:
+                    error = f"{problem.message}{f' ({problem.hint})' if problem.hint else ''}"
+                self._tell(Reached(state, prompt, found, error))
+        except UserError as problem:
+            error = f"{problem.message}{f' ({problem.hint})' if problem.hint else ''}"
+        self._tell(Reached(state, prompt, found, error, done=True))
+
+    def _tell(self, shown: Reached) -> None:
+        if not self._ended and self.wished is None:
+            self.tell(shown)

@@ -1,0 +1,58 @@
+"""Which key does what, and how it is called in the help."""
+
+from __future__ import annotations
+
+KEYS: list[tuple[str, str, str]] = [
+    ("i,/", "edit", "edit the text (Enter or Esc ends it)"),
+    ("1,2,3,4,5,6", "pane", "next token, tokens, heads, head, lens, changes; Tab goes to the next"),
+    ("left,right", "across", "the token that is looked at; in heads and head: another head"),
+    ("up,down", "updown", "another candidate, another layer, another change; else the page"),
+    ("comma,full_stop", "cursor", "the token that is looked at, in every pane"),
+    ("shift+left,shift+right", "key", "the token that it looks at"),
+    ("enter", "enter", "take the candidate; open the head"),
+    ("backspace", "back", "one token back; what was taken stays in the tree"),
+    ("n", "branch", "the next branch of the tree"),
+    ("m", "measure", "what colours the map: entropy, sink … excess of the pair, attribution to the target"),
+    ("t", "target", "the token in question"),
+    ("v", "versus", "what it is compared with"),
+    ("k", "knobs", "temperature, top_k, top_p, min_p"),
+    ("space", "silence", "silence the chosen head, or let it speak"),
+    ("a", "silence_attention", "silence the attention of the chosen layer"),
+    ("f", "silence_feedforward", "silence its feed forward"),
+    ("r", "silence_neuron", "silence a neuron"),
+    ("plus,minus", "scale", "the chosen head twice, or half as much"),
+    ("p", "patch", "put in what a second text gave"),
+    ("s", "steer", "add a direction"),
+    ("x", "unchange", "undo the marked change"),
+    ("u", "undo", "undo the last thing that was done"),
+    ("c", "chat", "the text as a message of a chat, or as it is"),
+    ("e", "equivalent", "the command lines and the Python that give the same"),
+    ("w", "write", "write what is seen: .svg .html .png .txt .json"),
+    ("d", "light", "dark or light"),
+    ("escape", "cancel", "stop what is computed"),
+    ("question_mark", "help", "this list"),
+    ("q", "quit", "leave; a session is kept"),
+]
+
+QUESTIONS = {
+    "target": 'the target, a token as " Paris" (nothing: the most probable)',
+    "versus": "compared with, a token (nothing: with none)",
+    "knobs": "temperature=0.8 top_k=40 top_p=0.9 min_p=0.05 (nothing: as the model says)",
+    "silence_neuron": "the neuron to silence, LAYER.feedforward.NUMBER",
+    "second": "the text that is patched from, of as many tokens",
+    "patch": "what is put in from it: LAYER.stream, LAYER.attention, LAYER.HEAD",
+    "steer": "the direction, WORDS@LAYER*FACTOR, as London - Paris@10*1",
+    "write": "the file: .svg .html .png .txt or .json",
+}
+"""What is asked for in a line at the foot."""
+
+
+def help_text() -> str:
+    """The keys, a line each."""
+    names = {
+        "question_mark": "?", "full_stop": ".", "comma": ",", "plus": "+", "minus": "-", "left": "←", "right": "→",
+        "up": "↑", "down": "↓", "shift+left": "⇧←", "shift+right": "⇧→",
+    }  # fmt: skip
+    rows = [(" ".join(names.get(key, key) for key in keys.split(",")), text) for keys, _, text in KEYS]
+    widest = max(len(keys) for keys, _ in rows)
+    return "\n".join(f"{keys.ljust(widest)}  {text}" for keys, text in rows)

@@ -1,0 +1,34 @@
+"""The lens: what would be said after each layer at each token, and the target's rank on the way up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from llminspect.analysis.forward_result import ForwardResult
+from llminspect.commands.forward.answers import lens_grid, lens_table
+from llminspect.commands.forward.view import labels
+from llminspect.render.curve import curve
+from llminspect.render.safe import visible
+from llminspect.render.section import page, section
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from llminspect.commands.explore.panes import Seen
+
+
+def view(seen: Seen) -> RenderableType:
+    parts: list[RenderableType] = []
+    for _, result in seen.found:
+        if not isinstance(result, ForwardResult) or result.lens is None:
+            continue
+        ranks = [layer.target.rank for layer in result.lens if layer.target is not None]
+        if len(ranks) > 1 and result.target is not None:
+            names = ("layer", "log10 of the rank + 1; 0: the most probable")
+            drawn = curve(np.arange(len(ranks)), np.log10(np.asarray(ranks) + 1.0), axes=names)
+            parts.append(section(f"Where {visible(result.target.text, True)} stands after each layer", drawn))
+        parts += [] if result.grid is None else [lens_grid(result.grid, labels(result.tokens))]
+        parts.append(lens_table(result.lens))
+    return page(parts)

@@ -1,0 +1,216 @@
+"""`explore` without a terminal: events, sessions, and the same numbers as the commands'."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pytest
+
+from llminspect.analysis.explore.events import ACTIONS, ModelFacts, applied
+from llminspect.analysis.explore.kept import Stopped, kept
+from llminspect.analysis.explore.session import Session
+from llminspect.analysis.explore.state import PANES, ExploreState
+from llminspect.errors import UsageError
+from tests.schemas import assert_fits
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from llminspect.analysis.explore.events import Event
+    from llminspect.model.opened import Model
+    from tests.conftest import Program
+
+TEXT = "The capital of France is"
+FACTS = ModelFacts(3, 2, 50)
+CHANGED: list[Event] = [
+    {"do": "target", "target": " Paris"},
+    {"do": "change", "kind": "ablate", "value": "20.3"},
+    {"do": "change", "kind": "scale", "value": "15.attention*0.5"},
+    {"do": "change", "kind": "steer", "value": "London - Paris@10*1"},
+    {"do": "second", "second": "The capital of Italy is"},
+    {"do": "change", "kind": "patch", "value": "12.stream"},
+]
+HEADS: list[list[Event]] = [
+    [{"do": "pane", "pane": "heads"}, {"do": "key", "index": 1}, {"do": "measure", "measure": measure}]
+    for measure in ("sink", "excess", "attribution")
+]
+SEEN: list[list[Event]] = [
+    [],
+    [{"do": "take", "id": 7042}, {"do": "take", "id": 30}],
+    [{"do": "knobs", "temperature": 0.8, "top_k": 20, "top_p": 0.9, "min_p": None}],
+    [{"do": "cursor", "index": 2}],
+    *HEADS,
+    [{"do": "pane", "pane": "head"}, {"do": "head", "layer": 11, "head": 4}, {"do": "cursor", "index": 3}],
+    [{"do": "pane", "pane": "lens"}, {"do": "target", "target": " Paris"}],
+    [*CHANGED, {"do": "pane", "pane": "changes"}],
+    [{"do": "pane", "pane": "tokens"}],
+    [{"do": "chat", "chat": True}],
+    [{"do": "text", "text": "-5 < x"}],
+]
+
+
+def close(one: Any, other: Any, where: str = "") -> None:
+    """Equal, numbers but for the rounding of other kernels and of sums in another order; apart from what took how long,
+    and the weights of all heads, which the map does not keep."""
+    if isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for name in one.keys() - {"seconds", "notes"} - {key for key, value in one.items() if value == []}:
+            close(one[name], other[name], f"{where}.{name}")
+    elif isinstance(one, list) and one and not isinstance(one[0], int | float):
+        assert len(one) == len(other), where
+        for index, (a, b) in enumerate(zip(one, other, strict=True)):
+            close(a, b, f"{where}.{index}")
+    elif isinstance(one, list | float) and not isinstance(other, str) and other is not None:
+        found, wanted = np.asarray(one, float), np.asarray(other, float)
+        scale = max(1e-2, np.max(np.abs(wanted), initial=0, where=np.isfinite(wanted)))
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4 * scale, err_msg=where)
+    else:
+        assert one == other, where
+
+
+@pytest.mark.parametrize(
+    "events", SEEN, ids=lambda events: "-".join(str(event["do"]) for event in events[-2:]) or "none"
+)
+def test_what_is_seen_is_what_the_command_gives(
+    events: list[Event], called: Program, smollm2: Model, tmp_path: Path
+) -> None:
+    """The session is written, replayed without a terminal, and each of its command lines is run beside it."""
+    path = tmp_path / "session.json"
+    path.write_text(json.dumps(Session(smollm2, ExploreState(TEXT), events).document()))
+    document = called("explore", "--session", str(path), "--json").json
+    assert_fits(document, "explore")
+    assert document["events"] == [dict(event) for event in events] and document["answers"]
+    for answer in document["answers"]:
+        program, *words = shlex.split(answer["command"])
+        assert program == "llminspect"
+        there = called(*words[:1], "--json", *words[1:]).json
+        assert answer["result"].keys() <= there.keys()
+        close(answer["result"], {name: there[name] for name in answer["result"]})
+
+
+def test_the_line_of_python_gives_the_same(called: Program) -> None:
+    import llminspect
+
+    document = called("explore", "A cat sat.", "--model", "toy-attention", "--json").json
+    found = eval(document["answers"][0]["python"], {"llminspect": llminspect})
+    close(document["answers"][0]["result"], json.loads(llminspect.as_json(found)))
+
+
+def test_without_a_terminal_the_open_pane_is_drawn(called: Program, tmp_path: Path) -> None:
+    ran = called("explore", "-m", "toy-attention", stdin="A cat sat.")
+    assert ran.code == 0 and "sat  56.27%" in ran.out and "llminspect generate 'A cat sat.'" in ran.out
+    picture = tmp_path / "seen.svg"
+    assert called("explore", "A cat sat.", "-m", "toy-attention", "--save", str(picture)).code == 0
+    assert "56.27%" in picture.read_text()
+
+
+def test_events_lead_from_state_to_state() -> None:
+    state = ExploreState("A cat")
+    for event in ({"do": "take", "id": 7}, {"do": "take", "id": 8}, {"do": "back"}, {"do": "take", "id": 9}):
+        state = applied(state, event, FACTS)
+    assert state.taken_ids() == [7, 9] and len(state.taken) == 3
+    state = applied(applied(state, {"do": "back"}, FACTS), {"do": "take", "id": 8}, FACTS)
+    assert state.taken_ids() == [7, 8] and len(state.taken) == 3  # A branch that was there already.
+    assert applied(state, {"do": "go", "node": None}, FACTS).taken_ids() == []
+    assert applied(state, {"do": "text", "text": "A dog"}, FACTS).taken == ()
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        None,
+        {},
+        {"do": "fly"},
+        {"do": ["text"]},
+        {"do": "text", "text": ""},
+        {"do": "text", "text": 3},
+        {"do": "text", "text": "a" * 100_001},
+        {"do": "text", "text": "a", "more": 1},
+        {"do": "head", "layer": 3, "head": 0},
+        {"do": "head", "layer": True, "head": 0},
+        {"do": "take", "id": 50},
+        {"do": "take", "id": -1},
+        {"do": "go", "node": 0},
+        {"do": "unchange", "index": 0},
+        {"do": "pane", "pane": "tree"},
+        {"do": "measure", "measure": "beauty"},
+        {"do": "change", "kind": "patch", "value": "1.stream"},
+        {"do": "change", "kind": "delete", "value": "1.0"},
+        {"do": "knobs", "temperature": -1.0, "top_k": None, "top_p": None, "min_p": None},
+        {"do": "knobs", "temperature": float("nan"), "top_k": None, "top_p": None, "min_p": None},
+        {"do": "knobs", "temperature": None, "top_k": 2.5, "top_p": None, "min_p": None},
+    ],
+    ids=str,
+)
+def test_what_is_no_event_is_refused(event: Any) -> None:
+    with pytest.raises(UsageError):
+        applied(ExploreState("A cat"), event, FACTS)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "no JSON object"),
+        ("{}", "no session of explore"),
+        ('{"session": "explore", "schema": 1, "model": 3}', "model = 3 is of no kind"),
+        (
+            '{"session": "explore", "schema": 1, "model": "toy", "text": "", "chat": false, "events": []}',
+            "with no text",
+        ),
+        (
+            '{"session": "explore", "schema": 1, "model": "toy", "text": "a", "chat": false, "events": [{"do": "x"}]}',
+            "event 0 of the session",
+        ),
+    ],
+)
+def test_a_file_that_is_no_session_is_refused(content: str, message: str, called: Program, tmp_path: Path) -> None:
+    path = tmp_path / "session.json"
+    path.write_text(content)
+    ran = called("explore", "--session", str(path))
+    assert ran.code in (1, 2, 3) and message in ran.err and ran.err.count("\n") == 1
+    ran = called("explore", "a text", "--session", str(path))
+    assert ran.code == 2 and "has a text of its own" in ran.err
+
+
+def test_undoing_all_events_leads_back_to_the_start(smollm2: Model) -> None:
+    session = Session(smollm2, ExploreState(TEXT), CHANGED)
+    assert len(session.state.changes) == 4
+    while session.undo():
+        pass
+    assert session.state == ExploreState(TEXT) and session.events == []
+    assert {event["do"] for event in CHANGED} < ACTIONS.keys() and len(PANES) == 6
+
+
+def test_a_kept_beginning_gives_the_same_and_reads_less(smollm2: Model) -> None:
+    model, rows = kept(smollm2), list[int]()
+    forward = model.architecture.forward
+
+    def counted(*given: Any) -> Any:
+        rows.append(given[2].shape[-1])
+        return forward(*given)
+
+    object.__setattr__(model, "architecture", replace(model.architecture, forward=cast("Any", counted)))
+    session = Session(model, ExploreState(TEXT))
+    for text in (TEXT, f"{TEXT} in", f"{TEXT} in Europe,", "The capital of Spain is"):
+        session.do({"do": "text", "text": text})
+        (one,) = session.questions()
+        found: Any = session.answer(one, session.prompt(), session.state)
+        plain: Any = Session(smollm2, ExploreState(text))
+        wanted = plain.answer(one, plain.prompt(), plain.state)
+        assert [step.id for step in found.steps[0].alternatives] == [step.id for step in wanted.steps[0].alternatives]
+        np.testing.assert_allclose(found.steps[0].prob, wanted.steps[0].prob, rtol=1e-4)
+    assert rows == [5, 1, 2, 2]
+
+
+def test_a_pass_that_nobody_waits_for_ends(smollm2: Model) -> None:
+    model = kept(smollm2)
+    model.flag.set()
+    with pytest.raises(Stopped):
+        model.run([1, 2, 3])
+    model.flag.clear()
+    assert model.run([1, 2, 3]).stream_TD.shape == (3, 576)
