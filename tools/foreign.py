@@ -111,7 +111,10 @@ def by_reference(folder: Path, golden: Golden, complete: bool = True) -> dict[st
     """What the reference computes of a folder. Raises whatever it raises; ValueError where weights are missing."""
     config = json.loads((folder / "config.json").read_text())
     its = getattr(t, config["architectures"][0])
-    model, info = its.from_pretrained(folder, dtype=torch.float32, output_loading_info=True, **EAGER)
+    # Falcon's own attention adds the penalty on distances twice, the other once (docs/decisions.md).
+    twice = config["model_type"] == "falcon" and config.get("alibi") is True
+    how = {**EAGER, "attn_implementation": "sdpa"} if twice else EAGER
+    model, info = its.from_pretrained(folder, dtype=torch.float32, output_loading_info=True, **how)
     if complete and (info["missing_keys"] or info.get("mismatched_keys")):
         raise ValueError(f"lacks {sorted(info['missing_keys'])[:2]}")
     expected = golden.expected

@@ -23,6 +23,7 @@ from golden_exact import exact, in_float64
 from tests.drawn import make_all
 
 LLAMA, GPT2, BERT = transformers.LlamaForCausalLM, transformers.GPT2LMHeadModel, transformers.BertForMaskedLM
+ALBERT, DEBERTA, GPTJ = transformers.AlbertForMaskedLM, transformers.DebertaV2ForMaskedLM, transformers.GPTJForCausalLM
 ADAPTERS: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "llama": (
         "llama",
@@ -51,6 +52,17 @@ ADAPTERS: dict[str, tuple[str, Any, dict[str, Any]]] = {
         GPT2,
         {"r": 3, "lora_alpha": 4, "fan_in_fan_out": True, "target_modules": ["c_attn", "c_proj", "c_fc"]},
     ),
+    "albert": (
+        "albert",
+        ALBERT,
+        {"r": 2, "lora_alpha": 3, "target_modules": ["query", "ffn", "dense", "embedding_hidden_mapping_in"]},
+    ),
+    "deberta": (
+        "deberta",
+        DEBERTA,
+        {"r": 2, "lora_alpha": 6, "use_rslora": True, "target_modules": ["query_proj", "key_proj", "dense"]},
+    ),
+    "gptj": ("gptj", GPTJ, {"r": 2, "lora_alpha": 3, "target_modules": ["v_proj", "fc_in", "lm_head"]}),
     "bert": ("bert", BERT, {"r": 2, "lora_alpha": 8, "target_modules": "all-linear"}),
 }
 """By name: the golden model, its class, and what is said of the adapter."""
@@ -67,7 +79,8 @@ def make(name: str, golden: Path) -> None:
         for key, tensor in adapted.named_parameters():
             if "lora_" in key:
                 tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.7 / tensor.shape[-1] ** 0.5)
-    adapted.save_pretrained(folder, save_embedding_layers=False)
+    # With both ends as they are, as PEFT writes what changes one: their bias too.
+    adapted.save_pretrained(folder, save_embedding_layers=base == "gptj")
     (folder / "README.md").unlink(missing_ok=True)
     config = json.loads((folder / "adapter_config.json").read_text())
     config["base_model_name_or_path"] = base

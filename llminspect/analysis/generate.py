@@ -250,9 +250,9 @@ def check_generates(model: Model, prompt: Prompt, options: GenerateOptions) -> N
 
 
 def _notes(model: Model, question: GenerateQuestion, *tokens: int) -> list[str] | None:
-    """What is to be noted of texts of so many tokens, of ends that the model cannot say, and of settings left out."""
+    """What is to be noted of texts of so many tokens, the prompt's first, of ends that the model cannot say, and of settings left out."""
     options, notes = question.options, list(question.stated.notes if question.stated else ())
-    notes += beyond_context(model, *tokens) or []
+    notes += beyond_context(model, tokens[0]) or beyond_context(model, *tokens) or []
     stated = {} if options.ignore_eos else stated_ends(model.generation)
     outside = {name: [end for end in ends if not 0 <= end < model.config.sizes.V] for name, ends in stated.items()}
     last = model.config.sizes.V - 1

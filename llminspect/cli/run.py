@@ -16,7 +16,7 @@ from llminspect.errors import CheckFailed, UserError
 from llminspect.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from rich.console import RenderableType
 
@@ -59,9 +59,11 @@ def run_each(
     *,
     arrays: Callable[[R], Mapping[str, Array | Streamed]] | None = None,
     show: Callable[[R], RenderableType | None] | None = None,
+    before: Callable[[Prompt], list[str]] | None = None,
 ) -> None:
     """Run each prompt and write what comes of it: a rendering, one JSON document, or with --lines one a line.
 
+    `before` says which of a result's notes are known before it is computed: these are shown at once.
     A line that cannot be done gives an error document of its own and the run goes on; the first error's exit code is
     that of the run.
     """
@@ -76,6 +78,8 @@ def run_each(
             line = prompt.line
             if prompt.error is not None:
                 raise prompt.error
+            noted = before(prompt) if before else []
+            show_notes(noted, line, output)
             result = run(prompt)
         except UserError as error:
             if line is None:
@@ -83,7 +87,7 @@ def run_each(
             first_error = first_error or error
             write_json(line_error(command, error, line))
             continue
-        emit(command, model_name, provenance, result, output, arrays=arrays, prompt=prompt, show=show)
+        emit(command, model_name, provenance, result, output, arrays=arrays, prompt=prompt, show=show, noted=noted)
     if first_error is not None:
         raise SystemExit(first_error.exit_code)
 
@@ -99,12 +103,14 @@ def emit(
     arrays: Callable[[R], Mapping[str, Array | Streamed]] | None = None,
     prompt: Prompt | None = None,
     show: Callable[[R], RenderableType | None] | None = None,
+    noted: Collection[str] = (),
 ) -> None:
     """Write one result in the form that the options say, and to a file with `--save`.
 
     `prompt` is the input that it is of, where it is of one. `details` are what the command's `render` is given as
     well. `show` draws for the terminal where that is not what
-    `render` draws: a command that streams has shown a part (or all: None) already.
+    `render` draws: a command that streams has shown a part (or all: None) already. `noted` are notes that were shown
+    before.
     """
 
     def draw() -> RenderableType:
@@ -114,8 +120,8 @@ def emit(
     line = None if prompt is None else prompt.line
     in_json, saved = output.json or line is not None, output.save is not None and not is_silent()
     document = document_of(command, model_name, provenance, result, prompt) if in_json or saved else {}
-    for remark in (*(getattr(result, "notes", None) or ()), *(prompt.notes if prompt is not None else ())):
-        note(remark if line is None else f"line {line}: {remark}", output)
+    notes = (*(getattr(result, "notes", None) or ()), *(prompt.notes if prompt is not None else ()))
+    show_notes([remark for remark in notes if remark not in noted], line, output)
     if saved:
         from llminspect.cli.save import save
 
@@ -128,6 +134,11 @@ def emit(
         rendering = draw() if show is None else show(result)
         if rendering is not None:
             write_rendering(rendering, output)
+
+
+def show_notes(notes: Iterable[str], line: int | None, output: OutputOptions) -> None:
+    for remark in notes:
+        note(remark if line is None else f"line {line}: {remark}", output)
 
 
 def document_of(

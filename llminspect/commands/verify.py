@@ -11,7 +11,7 @@ from llminspect.arguments.shared import ModelOptions, OutputOptions
 from llminspect.arguments.small import VerifyOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.opening import named, open_model_for
-from llminspect.cli.run import emit, fail_check
+from llminspect.cli.run import emit, fail_check, show_notes
 from llminspect.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ def command(model: ModelOptions, output: OutputOptions, options: VerifyOptions) 
     llminspect verify ./model --record numbers.npz
     llminspect verify ./model --against numbers.npz
     """
+    from llminspect.analysis.prompt import beyond_context
     from llminspect.analysis.verify import arrays, ids_of, read_recording, verify
     from llminspect.files.npz import write_npz
     from llminspect.files.source import save_whole
@@ -116,13 +117,14 @@ def command(model: ModelOptions, output: OutputOptions, options: VerifyOptions) 
         else partial(open_model_for, model, output, streamed=True, finite=False)
     )
     compared = None if recording is None else (str(against), recording)
+    show_notes(noted := beyond_context(opened, len(input_ids)) or [], None, output)
     result, found = verify(
         opened, input_ids, bound=options.bound, streamed=streamed, against=compared, source_ids=source_ids
     )
     if record is not None:
         save_whole(record, lambda file: write_npz(file, arrays(input_ids, source_ids, found)))
         result = replace(result, recorded=str(record))
-    emit("verify", opened.name, {**opened.provenance, "ids": input_ids}, result, output)
+    emit("verify", opened.name, {**opened.provenance, "ids": input_ids}, result, output, noted=noted)
     if not result.passed:
         fail_check(_failure(result), output)
 

@@ -52,7 +52,7 @@ _NAMED = {
 _KEEPS_THE_BASE = (None, True, False, "gaussian", "eva", "orthogonal")
 """First values of the pairs (`init_lora_weights`) that leave the model's own weights as they are."""
 _PAIR = re.compile(r"base_model\.model\.(?P<module>.+?)\.lora_(?P<embedding>embedding_)?(?P<half>[AB])(?:\.weight)?")
-_BASE = re.compile(r"base_model\.model\.(?P<module>.+)\.base_layer\.weight")
+_BASE = re.compile(r"base_model\.model\.(?P<module>.+)\.base_layer\.(?P<array>weight|bias)")
 _QUANTIFIED_GROUP, _QUANTIFIER, MOST_QUANTIFIERS = re.compile(r"\)[*+?{]"), re.compile(r"[*+{]"), 2
 LONGEST_PATTERN = 300
 TABLES = ("embedding.weight", "position.weight", "segment.weight")
@@ -67,8 +67,6 @@ class Pair:
     scale: float
     turned: bool
     """Whether the file of the model holds the matrix input by output."""
-    base: str | None = None
-    """The tensor that stands in place of the model's own, as PEFT saves embeddings that it changes."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +76,17 @@ class Adapter:
     files: AdapterFiles
     architecture: Architecture
     pairs: Mapping[str, Pair]
+    replaced: Mapping[str, str]
+    """The tensors that stand in place of the model's own, as PEFT saves both ends of a model that it changes."""
 
     def changes(self, spec: TensorSpec) -> bool:
-        return any(name in self.pairs for name in self._names(spec))
+        return any(name in self.pairs or name in self.replaced for name in self._names(spec))
 
-    def added(self, spec: TensorSpec, config: Any) -> Array:
-        """What is added to an array that it changes, in the layout of the core."""
+    def added(self, spec: TensorSpec, config: Any) -> Array | None:
+        """What is added to an array that it changes, in the layout of the core; None where it is only replaced."""
         found = {name: self._product(self.pairs[name]) for name in self._names(spec) if name in self.pairs}
+        if not found:
+            return None
         nothing = np.zeros_like(next(iter(found.values())))
         parts = [found.get(name, nothing) for name in self._names(spec)]
         array = parts[0] if isinstance(spec.huggingface, str) else np.stack(parts)
@@ -92,8 +94,8 @@ class Adapter:
 
     def base(self, spec: TensorSpec, config: Any, model_array: Array) -> Array:
         """What it is added to, in the layout of the core: `model_array`, or the adapter's in its place."""
-        found = [self.pairs[name].base for name in self._names(spec) if name in self.pairs]
-        if len(found) != 1 or found[0] is None:
+        found = [self.replaced[name] for name in self._names(spec) if name in self.replaced]
+        if not found:
             return model_array
         array = self.files.weights.array(found[0])
         return array if spec.huggingface_fix is None else spec.huggingface_fix(array, config)
@@ -119,7 +121,7 @@ def read_adapter(
     for spec in specs:
         for name in spec.sources("huggingface"):
             places.setdefault(architecture.canonical(name), []).append(spec)
-    pairs = {}
+    pairs, replaced = {}, {}
     for module, tensors in halves.items():
         name = architecture.canonical(f"{module}.weight")
         made = places.get(name, [])
@@ -136,11 +138,15 @@ def read_adapter(
         is_table = made[0].name in TABLES
         _check_shapes(files, module, tensors, rank, made, sizes, is_table)
         turned = is_table or bool(architecture.input_by_output and fnmatchcase(name, architecture.input_by_output))
-        base = tensors.get("base")
-        if base is not None and (len(made) > 1 or not isinstance(made[0].huggingface, str)):
-            raise ModelError(f"the adapter holds {base!r:.200}, a part of the model's own", "merge it with PEFT first")
-        pairs[name] = Pair(tensors["A"], tensors["B"], scale, turned, base)
-    return Adapter(files, architecture, pairs)
+        pairs[name] = Pair(tensors["A"], tensors["B"], scale, turned)
+        for array in tensors.keys() & {"weight", "bias"}:
+            own = architecture.canonical(f"{module}.{array}")
+            takers = places.get(own, [])
+            if len(takers) != 1 or not isinstance(takers[0].huggingface, str):
+                what = f"the adapter holds {tensors[array]!r:.200}, which stands for no single array of the model"
+                raise ModelError(what, "merge it with PEFT first")
+            replaced[own] = tensors[array]
+    return Adapter(files, architecture, pairs, replaced)
 
 
 def _base_hint(files: AdapterFiles) -> str | None:
@@ -186,13 +192,13 @@ _DEFAULTS: dict[str, Any] = {"r": 8, "lora_alpha": 8, "use_rslora": False, "rank
 
 
 def _halves(files: AdapterFiles) -> dict[str, dict[str, str]]:
-    """The tensors of each module, by "A" and "B" ("embedding" too where it is one, and the module's own matrix as
-    "base" where it is there). ModelError: others, or a half."""
+    """The tensors of each module, by "A" and "B" ("embedding" too where it is one, and the module's own "weight" and
+    "bias" where they are there). ModelError: others, or a half."""
     found: dict[str, dict[str, str]] = {}
     for name in files.weights.tensors:
         match = _PAIR.fullmatch(name)
         if match is None and (base := _BASE.fullmatch(name)):
-            found.setdefault(base["module"], {})["base"] = name
+            found.setdefault(base["module"], {})[base["array"]] = name
             continue
         if match is None:
             what = " (DoRA)" if "lora_magnitude_vector" in name else ""
@@ -253,7 +259,9 @@ def _check_shapes(
     """Raise ModelError where B·A would not be a matrix of the model's size, before it is multiplied; `made`: the arrays
     that the matrix is in, in whole or in part."""
     first, second = (files.weights.tensors[tensors[half]].shape for half in "AB")
-    room = sum(math.prod(expanded_shape(spec.shape, sizes)) for spec in made)
+    # What takes the same cut of it takes the same numbers: a matrix that several layers or steps use counts once.
+    parts = {spec.huggingface_fix: math.prod(expanded_shape(spec.shape, sizes)) for spec in made}
+    room = sum(parts.values())
     fits = len(first) == len(second) == 2 and first[0] == second[1] == rank and is_table == ("embedding" in tensors)
     if fits:  # Of a stack each is a part.
         size = first[1] * second[0]

@@ -112,8 +112,10 @@ def _pool(module: Module, width: int) -> Pool:
     for key in ("word_embedding_dimension", "embedding_dimension"):
         if config.get(key, width) != width:
             raise _not_known(f"{module.path} pools vectors of {config[key]!r:.40} numbers, the model gives {width}")
-    if named is not None:
-        modes = [mode for mode, (_, name) in POOLING.items() if name == named]
+    if named is not None:  # One, or several in the order in which they are put side by side.
+        listed = named if isinstance(named, list) else [named]
+        modes = [mode for name in listed for mode, (_, known) in POOLING.items() if known == name]
+        modes = modes if len(modes) == len(listed) else []
     else:  # What is not said of the mean is true, of the others false.
         modes = [mode for mode, (switch, _) in POOLING.items() if config.get(switch, mode == "mean")]
     if not modes:

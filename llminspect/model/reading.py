@@ -57,13 +57,13 @@ def _with_added(read: Callable[[], Array], adapter: Adapter, spec: TensorSpec, c
     model_array = read()
     with understood(f"the adapter's part of {spec.name}"):
         array, added = adapter.base(spec, config, model_array), adapter.added(spec, config)
-    for shape in (array.shape, added.shape):
+    for shape in (array.shape, *([] if added is None else [added.shape])):
         if shape != model_array.shape:
             raise ModelError(
                 f"the adapter's part of {spec.name} has the shape {shape}, the model's {model_array.shape}"
             )
     with np.errstate(over="ignore", invalid="ignore"):  # What is no number is found where it is kept.
-        return array + added
+        return array if added is None else array + added
 
 
 def part_reader(description: Description, spec: TensorSpec) -> Callable[[tuple[slice, ...]], Array] | None:

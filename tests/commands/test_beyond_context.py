@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import llminspect
-from llminspect.errors import UsageError
+from llminspect.errors import UserError, UsageError
+from llminspect.model.opened import Model
 from tests.closeness import assert_close
 from tests.model.golden import FOLDER
 
@@ -107,3 +108,46 @@ def test_each_of_several_lines_is_noted_with_its_number(called: Program, options
     note = "llminspect: line 1: 66 tokens are more than the 64"
     assert ran.code == 0 and ran.err.startswith(note) and ran.err.count("\n") == 1
     assert called(*given, "--quiet", stdin=lines).err == ""
+
+
+BEFORE = {
+    "forward": "",
+    "forward --surprise --window 70": "",
+    "forward --perplexity --window 70": "",
+    "forward --lens --json": "",
+    "attend": "",
+    "embed --at 1": "",
+    "embed --at final": "",
+    "generate --max-tokens 2": "",
+    "generate --max-tokens 2 --stream": "",
+    "generate --beams 2 --json": "",
+    "diff": f"--against-model {FOLDER / 'llama-linear'}",
+    "verify": "",
+}
+
+
+@pytest.mark.parametrize("words", BEFORE)
+def test_it_is_said_before_anything_is_computed(words: str, called: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise UserError("the pass begins")
+
+    model = FOLDER / "llama"
+    given = [*words.split(), "--ids", listed(np.full(66, 5)), *BEFORE[words].split(), "--model", str(model)]
+    ran = called(*given)
+    assert ran.code in (0, 4) and ran.err.count(f"66 tokens are more than the 64 that {model} was") == 1
+    monkeypatch.setattr(Model, "run", stopped)
+    ran = called(*given)
+    first, second = ran.err.splitlines()
+    assert f"66 tokens are more than the 64 that {model} was" in first and "the pass begins" in second
+
+
+def test_nothing_is_said_before_of_what_is_refused_or_within_windows(called: Program) -> None:
+    long = ("--ids", listed(np.full(600, 5)))
+    for command in ("forward", "attend", "embed", "generate"):
+        ran = called(command, *long, "--model", str(FOLDER / "gpt2"), *(["--at", "1"] if command == "embed" else []))
+        assert ran.code == 2 and len(ran.err.splitlines()) == 1
+        ran = called(command, "--ids", listed([*np.full(66, 5), 4000]), "--model", str(FOLDER / "llama"))
+        assert ran.code == 2 and len(ran.err.splitlines()) == 1
+    for option in ("--surprise", "--perplexity"):
+        assert not called("forward", *long, "--model", str(FOLDER / "llama"), option).err
+    assert not called("embed", *long, "--model", str(FOLDER / "llama"), "--at", "embedding").err

@@ -184,6 +184,26 @@ def test_the_newer_form_and_pickles(called: Program, tmp_path: Path) -> None:
     assert "pickle" in called("embed", "--ids", "5", "--model", str(folder), "--pool", "model").err
 
 
+@pytest.mark.parametrize(
+    "modes", [["mean"], ["lasttoken", "cls"], ["weightedmean", "max", "mean_sqrt_len_tokens"]], ids=" ".join
+)
+def test_several_ways_of_the_newer_form_stand_in_its_order(modes: list[str], tmp_path: Path) -> None:
+    """As sentence-transformers 6.2 writes them: ["lasttoken", "cls"] is not ["cls", "lasttoken"]."""
+    folder = sentence_encoder(tmp_path, CASES["mean_tokens"])
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"embedding_dimension": 36, "pooling_mode": modes}))
+    single = {mode: next(s for s in SWITCHES if s.startswith(mode)) for mode in modes}
+    wanted = np.concatenate([RECORDED[single[mode]] for mode in modes])
+    assert_close(llminspect.embed(IDS, model=str(folder), pool="model").vectors[0], wanted)
+
+
+@pytest.mark.parametrize("modes", [[], ["mean", "median"], [["mean"]], "median", 3])
+def test_ways_of_the_newer_form_that_are_not_known(modes: Any, called: Program, tmp_path: Path) -> None:
+    folder = sentence_encoder(tmp_path, CASES["mean_tokens"])
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode": modes}))
+    ran = called("embed", "--ids", "5,6", "--model", str(folder), "--pool", "model")
+    assert ran.code == 3 and "1_Pooling names no way to pool" in ran.err
+
+
 def test_capitals_that_the_settings_would_not_keep(tmp_path: Path) -> None:
     folder = sentence_encoder(tmp_path, CASES["mean_tokens"])
     with_words(folder, "a", "A")

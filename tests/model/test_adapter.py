@@ -236,3 +236,24 @@ def test_embeddings_that_an_adapter_brings_stand_in_place_of_the_model_s(moved: 
     save_file(held, tmp_path / "adapter" / "adapter_model.safetensors")
     with pytest.raises(ModelError, match="unembedding"):
         open_model(str(base), adapter=str(tmp_path / "adapter"))
+
+
+def test_a_bias_that_an_adapter_brings_stands_in_place_of_the_model_s(tmp_path: Path) -> None:
+    """PEFT saves both arrays of an output matrix that it changes."""
+    shutil.copytree(ADAPTERS / "gptj", tmp_path / "adapter")
+    place, key = tmp_path / "adapter" / "adapter_model.safetensors", "base_model.model.lm_head.base_layer.bias"
+    held, ids = load_file(place), [5, 6, 7]
+    before = open_model(str(Golden("gptj").folder), adapter=str(tmp_path / "adapter"))
+    held[key] = held[key] + np.arange(len(held[key]), dtype=np.float32)
+    save_file(held, place)
+    after = open_model(str(Golden("gptj").folder), adapter=str(tmp_path / "adapter"))
+    moved = after.logits(after.run(ids).stream_TD) - before.logits(before.run(ids).stream_TD)
+    np.testing.assert_allclose(moved, np.arange(len(held[key])) + np.zeros((3, 1)), rtol=0, atol=1e-4)
+    for key, value, message in (
+        (key, held[key][:-1], "unembedding"),
+        (key.replace("bias", "scale"), held[key], "no half of a low-rank pair"),
+        (key.replace("lm_head", "transformer.h.0.attn.v_proj"), held[key], "stands for no single array"),
+    ):
+        save_file({**held, key: value}, place)
+        with pytest.raises(ModelError, match=message):
+            open_model(str(Golden("gptj").folder), adapter=str(tmp_path / "adapter"))

@@ -75,6 +75,7 @@ def test_layers_have_no_kinds_where_the_reference_reads_none(name: str) -> None:
         *((name, {"relative_attention_max_distance": 2}) for name in ("t5", "t5-encoder", "umt5")),
         ("jamba", {"layer_types": ["full_attention", "full_attention"]}),
         ("jamba", {"layers_block_type": ["attention", "mamba"]}),
+        ("mpt", {"max_seq_len": 1}),
     ],
 )
 def test_another_name_may_not_say_otherwise(name: str, changed: dict[str, Any]) -> None:

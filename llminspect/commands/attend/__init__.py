@@ -53,6 +53,7 @@ def command(
     """
     from llminspect.analysis.attend import Keeping, attend, with_mask
     from llminspect.analysis.attention_arrays import attention_arrays
+    from llminspect.analysis.long_texts import noted_before
     from llminspect.analysis.prompt import text_prompt
 
     check_attend(options)
@@ -73,4 +74,5 @@ def command(
     exact = source.special is False
     working = partial(attend, opened, options, keeping=keeping, control=control, target_as_given=exact)
     prompts, arrays = read_prompts(source, opened.tokenizer), partial(attention_arrays, opened, options)
-    run_each("attend", opened.name, opened.provenance, prompts, output, working, arrays=arrays)
+    before = partial(noted_before, opened)
+    run_each("attend", opened.name, opened.provenance, prompts, output, working, arrays=arrays, before=before)

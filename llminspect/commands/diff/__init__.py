@@ -21,6 +21,7 @@ def command(source: SourceOptions, model: ModelOptions, output: OutputOptions, o
     llminspect diff "The capital of France is" --against "The capital of Italy is"
     """
     from llminspect.analysis.diff import diff
+    from llminspect.analysis.long_texts import noted_before
     from llminspect.analysis.prompt import text_prompt
 
     against, against_model = options.against, options.against_model
@@ -31,4 +32,4 @@ def command(source: SourceOptions, model: ModelOptions, output: OutputOptions, o
     prompts = read_prompts(source, first.tokenizer)
     provenance = {**first.provenance, **({} if second is first else {"against": second.provenance})}
     work = partial(diff, first, second, other, options.top, source=source)
-    run_each("diff", first.name, provenance, prompts, output, work)
+    run_each("diff", first.name, provenance, prompts, output, work, before=partial(noted_before, first))

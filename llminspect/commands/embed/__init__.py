@@ -32,10 +32,11 @@ def command(
     llminspect embed "A cat sat." "A dog sat." --pool model --similarity --model minilm
     """
     from llminspect.analysis.embed import embed, embed_analogy, embed_arrays, place_of, prompt_of_terms, reading_model
+    from llminspect.analysis.long_texts import noted_before
     from llminspect.analysis.prompt import text_prompt
 
     opened = reading_model(open_model_for(model, output, engine))
-    place_of(opened, options, bool(options.others))  # Refused before a text is read.
+    at = place_of(opened, options, bool(options.others))  # Refused before a text is read.
     if options.analogy is not None:
         prompts: Iterator[Prompt] = iter([prompt_of_terms(opened, options.analogy)])
         working = partial(embed_analogy, opened, options)
@@ -43,4 +44,6 @@ def command(
         prompts = read_prompts(source, opened.tokenizer)
         others = [text_prompt(text, source, opened.tokenizer, None) for text in options.others]
         working = partial(embed, opened, options, others)
-    run_each("embed", opened.name, opened.provenance, prompts, output, working, arrays=embed_arrays)
+    alone = at != "embedding" and not options.others
+    before = partial(noted_before, opened) if alone and options.analogy is None else None
+    run_each("embed", opened.name, opened.provenance, prompts, output, working, arrays=embed_arrays, before=before)

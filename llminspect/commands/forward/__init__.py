@@ -12,9 +12,9 @@ from llminspect.arguments.shared import ChoiceOptions, EngineOptions, ModelOptio
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts, reads_standard_input, standard_lines
 from llminspect.cli.opening import open_model_for
-from llminspect.cli.output import note, report_error, write_text
+from llminspect.cli.output import report_error, write_text
 from llminspect.cli.over import over_file
-from llminspect.cli.run import run_each
+from llminspect.cli.run import run_each, show_notes
 from llminspect.errors import UsageError, UserError
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def command(
     from llminspect.analysis.forward import forward
     from llminspect.analysis.forward_arrays import forward_arrays
     from llminspect.analysis.forward_result import ForwardQuestion
+    from llminspect.analysis.long_texts import noted_before
     from llminspect.analysis.prompt import text_prompt
 
     if look.perplexity and output.save is not None and not output.json:
@@ -66,11 +67,13 @@ def command(
     source_ids = None if patch.patch is None else text_prompt(str(patch.patch), source, opened.tokenizer, None).ids
     question = ForwardQuestion(look, patch, experiments, source_ids, source.special is False, source.parse, ways)
     prompts = read_prompts(source, opened.tokenizer)
+    window = (look.window or opened.config.sizes.context) if look.surprise or look.perplexity else None
+    before = partial(noted_before, opened, window=window)
     if look.perplexity and not output.json:
-        _write_perplexities(prompts, partial(forward, opened, question), output)
+        _write_perplexities(prompts, partial(forward, opened, question), before, output)
         return
     working, arrays = partial(forward, opened, question), partial(forward_arrays, opened, question)
-    run_each("forward", opened.name, opened.provenance, prompts, output, working, arrays=arrays)
+    run_each("forward", opened.name, opened.provenance, prompts, output, working, arrays=arrays, before=before)
 
 
 def _ways(look: ForwardOptions, source: ChoiceOptions) -> list[tuple[str, str]]:
@@ -83,7 +86,10 @@ def _ways(look: ForwardOptions, source: ChoiceOptions) -> list[tuple[str, str]]:
 
 
 def _write_perplexities(
-    prompts: Iterable[Prompt], score: Callable[[Prompt], ForwardResult], output: OutputOptions
+    prompts: Iterable[Prompt],
+    score: Callable[[Prompt], ForwardResult],
+    before: Callable[[Prompt], list[str]],
+    output: OutputOptions,
 ) -> None:
     """A number a text: as many lines out as in. A line that cannot be scored is nan, and the run goes on."""
     code = 0
@@ -92,10 +98,10 @@ def _write_perplexities(
         try:
             if prompt.error is not None:
                 raise prompt.error
+            show_notes(noted := before(prompt), prompt.line, output)
             result = score(prompt)
             value = None if result.surprise is None else result.surprise.perplexity
-            for remark in result.notes or ():
-                note(remark if prompt.line is None else f"line {prompt.line}: {remark}", output)
+            show_notes([remark for remark in result.notes or () if remark not in noted], prompt.line, output)
         except UserError as error:
             if prompt.line is None:
                 raise

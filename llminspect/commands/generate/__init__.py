@@ -45,6 +45,7 @@ def command(
     llminspect generate "The capital of France is"
     """
     from llminspect.analysis.generate import GenerateQuestion, check_writes, generate
+    from llminspect.analysis.long_texts import noted_before
     from llminspect.analysis.model_settings import remark, with_model_settings
     from llminspect.analysis.prompt import text_prompt
     from llminspect.analysis.unmasking import check_way_of_writing
@@ -69,7 +70,8 @@ def command(
     def working(prompt: Prompt) -> GenerateResult:
         return follower.run(partial(generate, opened, question, prompt), opened, prompt)
 
-    run_each("generate", opened.name, provenance, prompts, output, working, show=follower.show)
+    before = partial(noted_before, opened)
+    run_each("generate", opened.name, provenance, prompts, output, working, show=follower.show, before=before)
 
 
 class Follower:

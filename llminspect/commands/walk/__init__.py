@@ -54,6 +54,7 @@ def command(source: SourceOptions, model: ModelOptions, output: OutputOptions, o
     llminspect walk
     llminspect walk "Alice gave Bob her book" --no-pause
     """
+    from llminspect.analysis.long_texts import noted_before
     from llminspect.analysis.walk import check_walks, walk
 
     opened = open_model_for(model, output)
@@ -62,7 +63,8 @@ def command(source: SourceOptions, model: ModelOptions, output: OutputOptions, o
     prompts = _prompts(source, opened.tokenizer)
     working = partial(walk, opened, model, source)
     show = partial(stepwise, output=output) if waits else None
-    run_each("walk", opened.name, opened.provenance, prompts, output, working, show=show)
+    before = partial(noted_before, opened)
+    run_each("walk", opened.name, opened.provenance, prompts, output, working, show=show, before=before)
 
 
 def _prompts(source: SourceOptions, tokenizer: Tokenizer | None) -> Iterator[Prompt]:

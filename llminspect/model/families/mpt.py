@@ -37,6 +37,8 @@ def from_huggingface(settings: Settings) -> MptConfig:
     width = settings.whole("d_model")
     keys = {"L": "n_layers", "D": "d_model", "H": "n_heads", "context": "max_seq_len"}
     sizes = read_sizes(settings, keys, F=4 * width)
+    if sizes.context == 1:  # The reference's table of penalties, of one number, would be spread over any text.
+        raise settings.wrong("max_seq_len", "a whole number above 1")
     for key, value in (("expansion_ratio", 4), ("no_bias", True), ("logit_scale", None)):
         settings.only(key, value)
     settings.skip("learned_pos_emb", "embedding_fraction", "init_device", "emb_pdrop", "resid_pdrop", "verbose")
