@@ -250,7 +250,8 @@ def check_generates(model: Model, prompt: Prompt, options: GenerateOptions) -> N
 
 
 def _notes(model: Model, question: GenerateQuestion, *tokens: int) -> list[str] | None:
-    """What is to be noted of texts of so many tokens, the prompt's first, of ends that the model cannot say, and of settings left out."""
+    """What is to be noted of texts of so many tokens, the prompt's first, of ends that the model cannot say, and of
+    settings left out."""
     options, notes = question.options, list(question.stated.notes if question.stated else ())
     notes += beyond_context(model, tokens[0]) or beyond_context(model, *tokens) or []
     stated = {} if options.ignore_eos else stated_ends(model.generation)

@@ -103,6 +103,7 @@ def command(model: ModelOptions, output: OutputOptions, options: VerifyOptions) 
     from llminspect.analysis.prompt import beyond_context
     from llminspect.analysis.verify import arrays, ids_of, read_recording, verify
     from llminspect.files.npz import write_npz
+    from llminspect.files.remarks import remarks
     from llminspect.files.source import save_whole
 
     model, against, record = named(model, options.name), options.against, options.record
@@ -122,7 +123,9 @@ def command(model: ModelOptions, output: OutputOptions, options: VerifyOptions) 
         opened, input_ids, bound=options.bound, streamed=streamed, against=compared, source_ids=source_ids
     )
     if record is not None:
-        save_whole(record, lambda file: write_npz(file, arrays(input_ids, source_ids, found)))
+        notes = [*remarks(opened.provenance), *(result.notes or ())]
+        held = {**arrays(input_ids, source_ids, found), **({"notes": notes} if notes else {})}
+        save_whole(record, lambda file: write_npz(file, held))
         result = replace(result, recorded=str(record))
     emit("verify", opened.name, {**opened.provenance, "ids": input_ids}, result, output, noted=noted)
     if not result.passed:

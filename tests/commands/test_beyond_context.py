@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import llminspect
-from llminspect.errors import UserError, UsageError
+from llminspect.errors import UsageError, UserError
 from llminspect.model.opened import Model
 from tests.closeness import assert_close
 from tests.model.golden import FOLDER

@@ -249,11 +249,11 @@ def test_a_bias_that_an_adapter_brings_stands_in_place_of_the_model_s(tmp_path: 
     after = open_model(str(Golden("gptj").folder), adapter=str(tmp_path / "adapter"))
     moved = after.logits(after.run(ids).stream_TD) - before.logits(before.run(ids).stream_TD)
     np.testing.assert_allclose(moved, np.arange(len(held[key])) + np.zeros((3, 1)), rtol=0, atol=1e-4)
-    for key, value, message in (
+    for name, value, message in (
         (key, held[key][:-1], "unembedding"),
         (key.replace("bias", "scale"), held[key], "no half of a low-rank pair"),
         (key.replace("lm_head", "transformer.h.0.attn.v_proj"), held[key], "stands for no single array"),
     ):
-        save_file({**held, key: value}, place)
+        save_file({**held, name: value}, place)
         with pytest.raises(ModelError, match=message):
             open_model(str(Golden("gptj").folder), adapter=str(tmp_path / "adapter"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +75,37 @@ def test_a_page_says_so(folder: str, called: Program, tmp_path: Path) -> None:
     for more in ((), ("--interactive",)):
         assert called(*given, *more).code == 0
         assert "settings were passed over" in page.read_text()
+
+
+@pytest.mark.parametrize("ending", [".json", ".txt", ".svg", ".html"])
+@pytest.mark.parametrize("command", [*COMMANDS, "head 0.1", "neuron 0.1"])
+def test_every_kind_of_saved_file_says_so(
+    command: str, ending: str, folder: str, called: Program, tmp_path: Path
+) -> None:
+    file = tmp_path / f"out{ending}"
+    given = (*command.split(), *COMMANDS.get(command, "").split(), "--model", folder, "--ignore-setting", "strange")
+    ran = called(*given, "--save", str(file), "--color", "never")
+    assert (ran.code, ran.err) == (0, NOTE)
+    words = " ".join(html.unescape(re.sub("<[^>]*>", " ", file.read_text())).split())
+    assert NOTE.removeprefix("llminspect: ").strip() in words
+
+
+def test_a_png_says_so(folder: str, called: Program, tmp_path: Path) -> None:
+    sizes = []
+    for model, more in ((folder, ("--ignore-setting", "strange")), (str(FOLDER / "llama"), ())):
+        given = ("info", "--model", model, *more, "--save", str(tmp_path / "out.png"))
+        assert called(*given).code == 0
+        sizes.append(int.from_bytes((tmp_path / "out.png").read_bytes()[20:24], "big"))
+    assert sizes[0] > sizes[1]  # By the lines of the note.
+
+
+def test_a_recording_says_so(folder: str, called: Program, tmp_path: Path) -> None:
+    record = str(tmp_path / "a.npz")
+    given = ("verify", folder, "--ignore-setting", "strange")
+    assert called(*given, "--record", record).code == 0
+    with np.load(record) as saved:
+        assert saved["notes"].tolist() == [NOTE.removeprefix("llminspect: ").strip()]
+    assert called(*given, "--against", record).code == 0
 
 
 @pytest.mark.parametrize("command", ["forward", "attend", "embed"])
