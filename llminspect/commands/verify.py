@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llminspect.arguments.shared import ModelOptions, OutputOptions
 from llminspect.arguments.small import VerifyOptions
@@ -124,7 +124,7 @@ def command(model: ModelOptions, output: OutputOptions, options: VerifyOptions) 
     )
     if record is not None:
         notes = [*remarks(opened.provenance), *(result.notes or ())]
-        held = {**arrays(input_ids, source_ids, found), **({"notes": notes} if notes else {})}
+        held: dict[str, Any] = {**arrays(input_ids, source_ids, found), **({"notes": notes} if notes else {})}
         save_whole(record, lambda file: write_npz(file, held))
         result = replace(result, recorded=str(record))
     emit("verify", opened.name, {**opened.provenance, "ids": input_ids}, result, output, noted=noted)

@@ -146,7 +146,7 @@ def test_nothing_is_said_before_of_what_is_refused_or_within_windows(called: Pro
     for command in ("forward", "attend", "embed", "generate"):
         ran = called(command, *long, "--model", str(FOLDER / "gpt2"), *(["--at", "1"] if command == "embed" else []))
         assert ran.code == 2 and len(ran.err.splitlines()) == 1
-        ran = called(command, "--ids", listed([*np.full(66, 5), 4000]), "--model", str(FOLDER / "llama"))
+        ran = called(command, "--ids", listed(np.append(np.full(66, 5), 4000)), "--model", str(FOLDER / "llama"))
         assert ran.code == 2 and len(ran.err.splitlines()) == 1
     for option in ("--surprise", "--perplexity"):
         assert not called("forward", *long, "--model", str(FOLDER / "llama"), option).err
