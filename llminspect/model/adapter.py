@@ -140,12 +140,12 @@ def read_adapter(
         turned = is_table or bool(architecture.input_by_output and fnmatchcase(name, architecture.input_by_output))
         pairs[name] = Pair(tensors["A"], tensors["B"], scale, turned)
         for array in tensors.keys() & {"weight", "bias"}:
-            own = architecture.canonical(f"{module}.{array}")
-            takers = places.get(own, [])
+            place = architecture.canonical(f"{module}.{array}")
+            takers = places.get(place, [])
             if len(takers) != 1 or not isinstance(takers[0].huggingface, str):
                 what = f"the adapter holds {tensors[array]!r:.200}, which stands for no single array of the model"
                 raise ModelError(what, "merge it with PEFT first")
-            replaced[own] = tensors[array]
+            replaced[place] = tensors[array]
     return Adapter(files, architecture, pairs, replaced)
 
 
