@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MANY = 100_000
 """Objects made before Python looks for circles among them: a short run makes none worth looking for."""
+MONITORS = 6
+"""Tools that Python lets watch a run (PEP 669)."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -39,7 +41,9 @@ def end(code: int) -> None:
 
     Whoever still has something to do is waited for: what is registered with `atexit`, other threads, a profiler.
     """
-    watched = sys.gettrace() or sys.getprofile() or sys.flags.inspect
+    monitoring = getattr(sys, "monitoring", None)  # From Python 3.12 on; how cProfile watches, of late.
+    tools = monitoring is not None and any(monitoring.get_tool(number) for number in range(MONITORS))
+    watched = tools or sys.gettrace() or sys.getprofile() or sys.flags.inspect
     if watched or any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
         sys.exit(code)
     atexit._run_exitfuncs()

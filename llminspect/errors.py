@@ -6,6 +6,7 @@ a JSON document). Anything else that escapes is a bug of ours.
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -32,6 +33,28 @@ def as_json(value: object, most: int = 60) -> str:
     return text if len(text) <= most else f"{text[:most]}…"
 
 
+def json_fault(error: Exception) -> str:
+    """Why a text is no JSON, in words that name no place but the one in it (from 0), and nothing of Python's.
+
+    >>> try:
+    ...     __import__("json").loads('{"text": }')
+    ... except ValueError as error:
+    ...     print(json_fault(error))
+    not JSON: Expecting value at character 9
+    """
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return "not UTF-8"
+    if hasattr(error, "msg") and hasattr(error, "pos"):
+        return f"not JSON: {error.msg} at character {error.pos}"
+    digits = _TOO_MANY_DIGITS.match(str(error))
+    return f"not JSON: {error}" if digits is None else f"not readable: a number has more than {digits[1]} digits"
+
+
+_TOO_MANY_DIGITS = re.compile(r"Exceeds the limit \((\d+) digits\)")
+
+
 @contextmanager
 def understood(where: str, kind: type[UserError] | None = None, hint: str | None = None) -> Iterator[None]:
     """Around what reads a stranger's bytes, or numbers and names from them: where they say something impossible, the
@@ -44,7 +67,8 @@ def understood(where: str, kind: type[UserError] | None = None, hint: str | None
     except Exception as error:
         if not isinstance(error, _IMPOSSIBLE) and type(error).__module__ not in _FORMATS:
             raise
-        what = " ".join(str(error).encode(errors="backslashreplace").decode().split()) or type(error).__name__
+        what = json_fault(error) if _TOO_MANY_DIGITS.match(str(error)) else str(error)
+        what = " ".join(what.encode(errors="backslashreplace").decode().split()) or type(error).__name__
         what = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in what)
         hint = hint or "check it where it came from"
         raise (kind or ModelError)(f"{where} is not understood: {what:.200}", hint) from error

@@ -29,6 +29,7 @@ from llminspect.arguments.words import find_word, parse_pair
 from llminspect.core.dataclass import dataclass
 from llminspect.core.numbers import ranges
 from llminspect.errors import UsageError
+from llminspect.files.machine import check_room
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,6 +158,7 @@ def _attend(
 ) -> AttendResult:
     """The attention of one text to itself: one pass keeps what all questions want."""
     check_prompt(model, prompt)
+    check_room(len(prompt.tokens), 2 * len(prompt.tokens))  # Of one head the scores and the weights.
     model = of_segments(model, prompt.segments)
     chosen, sizes = list(product(*layers_and_heads(model, options))), model.config.sizes
     words = ends = pair = None

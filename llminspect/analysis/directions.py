@@ -15,7 +15,7 @@ from llminspect.arguments.shared import SourceOptions
 from llminspect.core.numbers import ranges
 from llminspect.errors import UsageError, UserError, reader
 from llminspect.files.npz import read_arrays
-from llminspect.files.source import read_lines
+from llminspect.files.source import text_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,7 +101,7 @@ def difference_of_texts(model: Model, examples: ExampleDirection) -> Array:
 
 def _texts(path: Path) -> list[str]:
     """The lines of a file that are not empty."""
-    texts = list(islice((line for line in read_lines(path) if line.strip()), MOST_EXAMPLES + 1))
+    texts = list(islice((line for line in text_lines(path) if line.strip()), MOST_EXAMPLES + 1))
     if not texts:
         raise UserError(f"--steer-from: {str(path)!r:.300} holds no text", "one text a line")
     if len(texts) > MOST_EXAMPLES:

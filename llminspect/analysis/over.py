@@ -156,11 +156,11 @@ def over_texts(
                 continue
             for text, numbers in zip(batch, side_by_side(model, [text.work for text in batch]), strict=True):
                 if isinstance(numbers, UserError):
-                    raise type(numbers)(f"record {text.record}: {numbers.message}", numbers.hint)
+                    raise of_record(text.record, numbers)
                 try:
                     sums.add(numbers)
                 except UserError as error:
-                    raise UserError(f"record {text.record}: {error.message}", error.hint) from None
+                    raise of_record(text.record, error) from None
             done, whole = done + len(batch), copy(sums)
             if progress is not None:
                 progress(done, len(texts))
@@ -173,6 +173,11 @@ def over_texts(
     kept.remove()
     notes = [f"an earlier run, which was stopped, had done {several(resumed, 'text')}"] if resumed else None
     return OverResult(OverFile(len(texts), file), question, sums.found(), notes=notes)
+
+
+def of_record(number: int, error: UserError) -> UserError:
+    """What could not be done with one record, whatever it was that the record says: one kind, and one exit code."""
+    return UserError(f"record {number}: {error.message}", error.hint)
 
 
 def _resumed(kept: Unfinished, sums: Sums) -> int:

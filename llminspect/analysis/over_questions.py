@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llminspect.analysis.attend import attend
 from llminspect.analysis.forward import forward
-from llminspect.analysis.over import OverResult, TextWork, over_texts
+from llminspect.analysis.over import OverResult, TextWork, of_record, over_texts
 from llminspect.analysis.over_numbers import numbers_of_attend, numbers_of_forward
 from llminspect.analysis.prompt import text_prompt
 from llminspect.arguments.directions import parse_examples, parse_saved
@@ -44,26 +44,26 @@ def forward_over(
     Raises UserError for a record that is none, or cannot be done; UsageError for a question without a number that all
     texts have.
     """
-    made: list[tuple[ForwardQuestion, Prompt]] = []
+    made: list[tuple[ForwardQuestion, int]] = []
     for number, record in enumerate(records):
         with_its_own = _of_record(question, record, number)
-        made.append((_patched(model, with_its_own, source, number), _prompt(model, source, record, number)))
+        made.append((_patched(model, with_its_own, source, number), len(_prompt(model, source, record, number).ids)))
         look = with_its_own.look
         if look.lens and look.target is None:
-            raise UsageError(f"record {number} has no target for --lens", "give it one, or --target to all")
+            raise UserError(f"record {number} has no target for --lens", "give it one, or --target to all")
         if not _asks(with_its_own):
             raise UsageError(
                 "--over sums up what a question gives",
                 "add --attribution, --lens, --surprise, --ablate, --target …, or give records a patch or a target",
             )
-    aligned = len({len(prompt.ids) for _, prompt in made}) == 1
+    aligned = len({tokens for _, tokens in made}) == 1
 
-    def work(question: ForwardQuestion, prompt: Prompt, model: Model) -> Numbers:
+    def work(question: ForwardQuestion, number: int, model: Model) -> Numbers:
+        prompt = _prompt(model, source, records[number], number)  # Anew: those of all texts would fill any memory.
         return numbers_of_forward(forward(model, question, prompt), aligned)
 
     works = [
-        TextWork(number, len(prompt.ids), partial(work, question, prompt))
-        for number, (question, prompt) in enumerate(made)
+        TextWork(number, tokens, partial(work, question, number)) for number, (question, tokens) in enumerate(made)
     ]
     plain = replace(question, patch=replace(question.patch, patch=str(question.patch.patch)))
     of = [vars(plain.look), vars(plain.patch), vars(plain.experiments), vars(source), list(records)]
@@ -95,12 +95,12 @@ def _patched(model: Model, question: ForwardQuestion, source: SourceOptions, num
     """With the ids of the text that is patched from."""
     if question.patch.patch is None:
         for name in ("--into",) * bool(question.patch.into) + ("--sweep",) * (question.patch.sweep != "stream"):
-            raise UsageError(f"record {number} has no patch for {name}", "give it one, or --patch to all")
+            raise UserError(f"record {number} has no patch for {name}", "give it one, or --patch to all")
         return question
     try:
         ids = text_prompt(str(question.patch.patch), source, model.tokenizer, None).ids
     except UserError as error:
-        raise type(error)(f"record {number}: {error.message}", error.hint) from None
+        raise of_record(number, error) from None
     return replace(question, source_ids=ids)
 
 
@@ -114,21 +114,21 @@ def attend_over(
 ) -> OverResult:
     """`attend` of each record's `text`: every head's measures, or with `find`, its own or the option's, who looks
     there. Raises as `forward_over`."""
+
+    def work(question: AttendOptions, number: int, model: Model) -> Numbers:
+        return numbers_of_attend(attend(model, question, _prompt(model, source, records[number], number)))
+
     works = []
     for number, record in enumerate(records):
         find = _value(record, "find", number, (str,))
         # A measure that was chosen is the question; what else a record would ask is another.
         question = options if find is None or options.measure is not None else replace(options, find=find)
-        prompt = _prompt(model, source, record, number)
-        works.append(TextWork(number, len(prompt.ids), partial(_attend_numbers, question, prompt)))
+        tokens = len(_prompt(model, source, record, number).ids)
+        works.append(TextWork(number, tokens, partial(work, question, number)))
     of = [vars(options), vars(source), list(records)]
     found = over_texts(model, "attend", works, of, progress, file)
     measure = options.measure
     return found if measure is None else replace(found, places=[at for at in found.places if at.measure == measure])
-
-
-def _attend_numbers(options: AttendOptions, prompt: Prompt, model: Model) -> Numbers:
-    return numbers_of_attend(attend(model, options, prompt))
 
 
 def _prompt(model: Model, source: SourceOptions, record: Mapping[str, Any], number: int) -> Prompt:
@@ -138,7 +138,7 @@ def _prompt(model: Model, source: SourceOptions, record: Mapping[str, Any], numb
     try:
         return text_prompt(text, source, model.tokenizer, None)
     except UserError as error:
-        raise type(error)(f"record {number}: {error.message}", error.hint) from None
+        raise of_record(number, error) from None
 
 
 def _value(record: Mapping[str, Any], name: str, number: int, kinds: tuple[type, ...]) -> Any:

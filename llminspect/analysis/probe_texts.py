@@ -146,8 +146,8 @@ def _classes(names: Sequence[str]) -> tuple[list[str], Array]:
 def _prompt(model: Model, text: str) -> Prompt:
     try:
         return text_prompt(text, SourceOptions(), model.tokenizer, None)
-    except UsageError as error:
-        raise UsageError(f"{shortened(text)!r}: {error.message}", error.hint) from None
+    except UserError as error:
+        raise UserError(f"{shortened(text)!r}: {error.message}", error.hint) from None
 
 
 def parts_of(texts: LabelledTexts, folds: int, seed: int) -> Array:

@@ -18,7 +18,7 @@ from llminspect.analysis.languages import language_id, languages
 from llminspect.arguments.option import each
 from llminspect.arguments.ranges import Ids, parse_ids, shortened
 from llminspect.core.tap import NO_TAP
-from llminspect.errors import ModelError, UsageError, as_json, reader
+from llminspect.errors import ModelError, UsageError, as_json, json_fault, reader
 from llminspect.text.lost_bytes import lost_bytes
 from llminspect.text.messages import ChatInput, chat_in, checked_tools
 from llminspect.text.prompt import Chat, Prompt, encode_chat
@@ -111,7 +111,7 @@ def _read_json(path: str) -> Any:
     try:
         return json.loads(read_text(Path(path)))
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"not JSON: {error}") from None
+        raise UsageError(json_fault(error)) from None
 
 
 def template_options(given: Texts | Mapping[str, Any] | None) -> dict[str, Any]:
@@ -160,7 +160,9 @@ def chat_of_json(text: str) -> ChatInput | None:
         value = json.loads(text)  # Takes lone surrogates, which the faster library refuses.
     except (ValueError, RecursionError) as error:
         if re.match(r'\s*(\[\s*)?\{\s*"(role|content|messages|tools|model)"\s*:', text):
-            raise UsageError(f"the messages are not JSON: {error}", "a text that looks like it: --user TEXT") from None
+            raise UsageError(
+                f"the messages are {json_fault(error)}", "a text that looks like it: --user TEXT"
+            ) from None
         return None
     return chat_in(value)
 

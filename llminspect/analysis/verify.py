@@ -181,7 +181,9 @@ def _differences(got: Activations, reference: Activations) -> Iterator[ArrayDiff
 
 
 def _same_shape(name: str, got: Array, reference: Array) -> None:
-    if got.shape != reference.shape or reference.dtype.kind not in "fiu":
+    if reference.dtype.kind not in "fiu":
+        raise UsageError(f"the recorded {name} are no numbers of a model: {reference.dtype}", "record them anew")
+    if got.shape != reference.shape:
         raise UsageError(
             f"the recorded {name} have the shape {list(reference.shape)}, this model gives {list(got.shape)}",
             "the file was recorded from another model, or with other ids",

@@ -66,10 +66,10 @@ class ForwardOptions:
         """The texts of --score and the lines of --scores (`lines`, if not in a file), each with where it stands.
 
         UsageError: there are none. UserError: a file cannot be read."""
-        from llminspect.files.source import read_lines
+        from llminspect.files.source import text_lines
 
         if self.scores is not None and lines is None:
-            lines = read_lines(self.scores)
+            lines = text_lines(self.scores)
         counted = [(f"line {number} (from 0) of --scores", line) for number, line in enumerate(lines or ()) if line]
         if self.scores is not None and not counted:
             raise UsageError(f"--scores {self.scores} has no lines", "write one continuation a line, with its spaces")

@@ -18,5 +18,6 @@ class OverOptions:
 
     over: Path | None = option(
         metavar="FILE.jsonl",
-        help="In place of TEXT: a JSON object a line with its text, and what differs from text to text; gives means.",
+        help="In place of TEXT: a JSON object a line with its text, and what differs from text to text; gives means. "
+        "- reads standard input.",
     )

@@ -19,7 +19,9 @@ class ProbeOptions:
     needed: ClassVar[str] = " reviews.jsonl"
 
     records: Path | None = argument(
-        metavar="FILE.jsonl", help='A JSON object a line: {"text": …, "label": …}.', show_default=False
+        metavar="FILE.jsonl",
+        help='A JSON object a line: {"text": …, "label": …}. - reads standard input.',
+        show_default=False,
     )
     at: Choice = option("all", metavar="LAYER|all", help="After which layers: 10, 0,3-5, or all.")
     pool: Literal["last", "mean", "first"] = option(

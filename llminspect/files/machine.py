@@ -7,6 +7,8 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from llminspect.errors import UserError
+
 _CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -21,6 +23,22 @@ def memory_bytes() -> int | None:
         except (OSError, ValueError):  # No such file, or the word "max".
             continue
     return min(found, default=None)
+
+
+MANY = 1 << 12
+"""Tokens from which on the room that they take is counted."""
+
+
+def check_room(tokens: int, numbers_each: int) -> None:
+    """Raise UserError for so many tokens, each with so many float32 at the least, that no memory here holds them: the
+    system would end the process without a word."""
+    memory = memory_bytes() if tokens > MANY else None
+    needed = 4 * tokens * numbers_each
+    if memory is not None and needed > memory:
+        raise UserError(
+            f"{tokens:,} tokens take at least {needed / 1e9:,.0f} GB of memory, and there are {memory / 1e9:,.0f}",
+            "take a shorter text",
+        )
 
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # Of glibc's <malloc.h>.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from llminspect.core.dataclass import dataclass
-from llminspect.errors import UserError, reader
+from llminspect.errors import UserError, json_fault, reader
 from llminspect.files.source import read_text, unique_members
 
 PACKAGED = Path(__file__).parent / "data" / "prices.json"
@@ -53,7 +53,7 @@ def price_table(path: Path | None = None) -> dict[str, ListedPrice]:
     try:
         table = json.loads(read_text(path or PACKAGED), object_pairs_hook=unique_members(repeated))
     except (ValueError, RecursionError) as error:
-        raise refuse(f"no JSON ({error!s:.80})") from None
+        raise refuse(json_fault(error)) from None
     models = table.get("models") if isinstance(table, dict) else None
     if not isinstance(models, dict) or not models:
         raise refuse('no object "models"')

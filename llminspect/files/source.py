@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
-from llminspect.errors import ModelError, UserError, reader
+from llminspect.errors import ModelError, UserError, json_fault, reader
 from llminspect.files.home import replacing
 from llminspect.files.marks import unmarked, unmarked_lines
 from llminspect.files.weights import shown
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 
 HELD = 16 << 20
 """Bytes of a stream that are kept in memory; of a longer one all are kept on disk."""
+LARGEST_TEXTS, LONGEST_TEXT = 64 << 20, 1 << 20
+"""Bytes of a file of texts that are read; letters of one: each of its tokens takes hundreds of bytes, and a text's all
+are held together."""
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")  # As a lone surrogate comes what is no UTF-8.
 LARGEST_JSON = 64 << 20
 """Bytes of a configuration or index that are read; real ones stay below a fifth of it."""
 
@@ -41,16 +47,21 @@ def read_bytes(path: Path | str) -> bytes:
 
 def read_bounded(path: Path | str, most: int) -> bytes:
     """All bytes of the file. UserError: it cannot be read, or has more than `most`."""
-    parts, size = [], 0
     with open_bytes(path) as file:
-        try:
-            while part := file.read(1 << 20):
-                parts.append(part)
-                size += len(part)
-                if size > most:
-                    raise UserError(f"{str(path)!r:.300} is larger than {most >> 20:,} MB", "take a part of it")
-        except OSError as error:
-            raise UserError(f"cannot read {str(path)!r:.300}: {error.strerror or error}") from None
+        return bounded(file, f"{str(path)!r:.300}", most)
+
+
+def bounded(file: IO[bytes], name: str, most: int) -> bytes:
+    """All bytes of an open file or stream, which a message calls `name`; as `read_bounded`."""
+    parts, size = [], 0
+    try:
+        while part := file.read(1 << 20):
+            parts.append(part)
+            size += len(part)
+            if size > most:
+                raise UserError(f"{name} is larger than {most >> 20:,} MB", "take a part of it")
+    except OSError as error:
+        raise UserError(f"cannot read {name}: {error.strerror or error}") from None
     return b"".join(parts)
 
 
@@ -69,6 +80,19 @@ def read_lines(path: Path | str) -> Iterator[str]:
             yield from unmarked_lines(file)
         except OSError as error:
             raise UserError(f"cannot read {str(path)!r:.300}: {error.strerror or error}") from None
+
+
+def text_lines(path: Path | str, stream: IO[bytes] | None = None) -> Iterator[str]:
+    """The lines of a file, or else of a `stream`, each a text that a model is to read. UserError, which names the line
+    (from 0): it is no UTF-8, has a NUL or too many letters; or the file cannot be read, or is too large."""
+    name = f"{str(path)!r:.300}" if stream is None else "standard input"
+    data = read_bounded(path, LARGEST_TEXTS) if stream is None else bounded(stream, name, LARGEST_TEXTS)
+    for number, line in enumerate(unmarked_lines(io.BytesIO(data))):
+        if _NO_TEXT.search(line):
+            raise UserError(f"{name}, line {number} (from 0): no text in UTF-8", "give a file of texts, one a line")
+        if len(line) > LONGEST_TEXT:
+            raise UserError(f"{name}, line {number} (from 0) has more than {LONGEST_TEXT:,} letters", "one text a line")
+        yield line
 
 
 def spooled(stream: IO[bytes]) -> tuple[IO[bytes], int]:
@@ -106,7 +130,7 @@ def read_json(path: Path, name: str | None = None) -> dict[str, Any]:
     try:
         value = json.loads(content, object_pairs_hook=unique_members(lambda: refuse("names a key twice")))
     except (ValueError, RecursionError) as error:
-        refuse(f"is not JSON: {error}" if isinstance(error, ValueError) else "is nested too deeply")
+        refuse(f"is {json_fault(error)}")
     if not isinstance(value, dict):
         refuse("holds no JSON object")
     return value

@@ -213,7 +213,9 @@ def takes_options(function: Callable[..., R]) -> Callable[..., R]:
     def called(*given: Any, **values: Any) -> R:
         unknown = [name for name in values if name not in known]
         if unknown:
-            raise TypeError(f"{function.__name__}() has no option {unknown[0]!r}{_near(unknown[0], known)}")
+            raise TypeError(
+                f"{function.__name__.removeprefix('_')}() has no option {unknown[0]!r}{_near(unknown[0], known)}"
+            )
         given = tuple(_name_of_path(value) if at in models else value for at, value in enumerate(given))
         values |= {name: _name_of_path(values[name]) for name in MODELS & values.keys()}
         filled = {}

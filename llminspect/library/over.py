@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from llminspect.analysis.over import OverResult
     from llminspect.library.inputs import Opened
 
-    Records = str | Path | Sequence[Mapping[str, Any]]
+    Records = str | Path | Iterable[Mapping[str, Any]]
 
 
 def over(question: str, records: Records, model: Opened = DEFAULT, **options: Any) -> OverResult:
     """A question over many texts: of each number its mean, its spread, and the 95 % interval of the mean.
 
     `question` is "forward" or "attend", with options of that function: `attribution`, `lens`, `surprise`, `ablate` …;
-    `find`, `measure`. `records` are dictionaries with `text` and what differs from text to text (`target`, `versus`,
-    `patch`, `at`; `find`), or the path of a file with one a line as JSON. Gives `places`, each with its `measure`,
-    `layer`, `head` and `position`, `mean`, `std`, `low`, `high` and `count`; `rows("places")` is a table. Raises
-    UserError for a record that cannot be done.
+    `find`, `measure`. `records` are dictionaries, in whatever can be gone through, with `text` and what differs from
+    text to text (`target`, `versus`, `patch`, `at`; `find`), or the path of a file with one a line as JSON. Gives
+    `places`, each with its `measure`, `layer`, `head` and `position`, `mean`, `std`, `low`, `high` and `count`;
+    `rows("places")` is a table. Raises UserError for a record that cannot be done.
 
     >>> import llminspect
     >>> records = [{"text": f"The capital of {land} is", "target": f" {city}"} for land, city in

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -80,11 +80,12 @@ def _written(place: object) -> str:
 
 @takes_options
 def probe(
-    records: str | Path | Sequence[Mapping[str, Any]], model: Opened = DEFAULT, *, options: ProbeOptions
+    records: str | Path | Iterable[Mapping[str, Any]], model: Opened = DEFAULT, *, options: ProbeOptions
 ) -> ProbeResult:
     """What a linear probe reads of labels in the stream after each layer, beside labels that were shuffled.
 
-    `records` are dictionaries with `text` and `label`, or the path of a file with one a line as JSON. Gives `layers`,
+    `records` are dictionaries, in whatever can be gone through, with `text` and `label`, or the path of a file with one
+    a line as JSON. Gives `layers`,
     each with its held-out `accuracy` (of numbers `r2`), the ends `low` and `high` of its interval, the `control` of
     shuffled labels, the `selectivity`, and `directions` [K, D] in the stream, one a class, to add there
     (`llminspect.added`); and `best`, the layer with the highest. Alain and Bengio 2016; Hewitt and Liang 2019. Raises
@@ -145,7 +146,9 @@ def features(
 
 
 def records_of(given: Any) -> list[Mapping[str, Any]]:
-    """Records that were handed over. Raises UsageError for what is none."""
-    if not isinstance(given, Sequence) or not given or not all(isinstance(entry, Mapping) for entry in given):
-        raise UsageError("records are a list of dictionaries, or the path of a file", "each with text and label")
-    return list(given)
+    """Records that were handed over. Raises UsageError for what is none, UserError for one that is none."""
+    from llminspect.files.records import records_of as checked
+
+    if not isinstance(given, Iterable) or isinstance(given, Mapping | bytes):
+        raise UsageError("records are dictionaries, or the path of a file", "each with text and label")
+    return checked(given)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import NO_TAP, Capture, Chain, Edit, matches, unreached
 from llminspect.errors import ModelError, UsageError, UserError
+from llminspect.files.machine import check_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -94,7 +95,8 @@ class Model:
 
         `tap` sees, and may replace, every named step (`names`). With `cache` the ids are those that follow the cached
         ones; `hidden_S` [..., S] marks positions (True) that no token may attend to. Raises UsageError for ids that are
-        none of the vocabulary's, UserError where the tap names what the whole pass never reached.
+        none of the vocabulary's, UserError for more than the memory holds, and where the tap names what the whole pass
+        never reached.
         """
         import numpy as np
 
@@ -105,6 +107,8 @@ class Model:
         if self.engine is not None:
             done = self.engine.run(ids_T, tap, cache, hidden_S)
         else:
+            sizes = self.config.sizes
+            check_room(ids_T.size, sizes.D + sizes.E * (sizes.H + 2 * sizes.K))
             with np.errstate(all="ignore"):
                 done = self.architecture.forward(self.params, self.config, ids_T, tap, cache, hidden_S)
         self._check_reached(looking, later="final.")  # Which is the logits'.

@@ -10,7 +10,7 @@ import json
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
-from llminspect.errors import ModelError, reader
+from llminspect.errors import ModelError, json_fault, reader
 from llminspect.text.byt5 import EXTRA_IDS, ByT5, is_byt5
 from llminspect.text.from_gguf import END_OF_TURN
 from llminspect.text.huggingface import HuggingFaceTokenizer
@@ -244,7 +244,7 @@ def _json_object(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
     try:
         value = json.loads(files[name])
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"{name} is not JSON: {error}") from None
+        raise ModelError(f"{name} is {json_fault(error)}") from None
     if not isinstance(value, dict):
         raise ModelError(f"{name} is not a JSON object")
     return value

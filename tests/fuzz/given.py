@@ -15,7 +15,7 @@ from llminspect.analysis import directions
 from llminspect.analysis.prompt import chat_of_json
 from llminspect.errors import UserError
 from llminspect.files import hub_library, npz, prices
-from llminspect.files.records import read_records
+from llminspect.files.records import KNOWN, read_records
 from tests.fuzz import mutate
 from tests.fuzz.kept import accepts
 from tests.fuzz.refusal import refused
@@ -59,7 +59,7 @@ def changed_archive(random: Random) -> bytes:
 
 
 def changed_records(random: Random) -> bytes:
-    records: list[Any] = [{"text": "A cat", "label": "animal"}, {"text": "é", "label": 1, "more": [1, None]}]
+    records: list[Any] = [{"text": "A cat", "label": "animal"}, {"text": "é", "label": 1, "target": [1, None]}]
     lines = [mutate.json_bytes(random, mutate.changed_json(random, random.choice(records))) for _ in range(2)]
     return random.choice((b"\n", b"\r\n", b"\n\n", b"")).join([*lines, json.dumps(records[0]).encode()])
 
@@ -71,7 +71,7 @@ def check_records(folder: Path, content: bytes) -> bool:
         records = read_records(path)
     except UserError as error:
         return refused(error)
-    assert records and all(isinstance(record, dict) for record in records)
+    assert records and all({*record} <= {*KNOWN} for record in records)
     return True
 
 

@@ -11,6 +11,7 @@ import signal
 import tempfile
 import traceback
 import tracemalloc
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
@@ -82,6 +83,7 @@ def work(name: str, seed: int, start: int, count: int, keep: Path) -> None:
     from llminspect.text import chat_template, guarded_library
     from tests.fuzz.targets import TARGETS
 
+    warnings.simplefilter("error")  # Of an open file that is forgotten as well: Python writes that to standard error.
     chat_template.SECONDS = guarded_library.SECONDS = 0.2
     folder, target, counts, seen = Path(tempfile.gettempdir()), TARGETS[name], Counts(), set()
     kept = os.dup(2)

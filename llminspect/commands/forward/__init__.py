@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.arguments.over import OverOptions
 from llminspect.arguments.shared import ChoiceOptions, EngineOptions, ModelOptions, PageOptions
 from llminspect.cli.groups import takes_groups
-from llminspect.cli.input import read_prompts, reads_standard_input, standard_lines
+from llminspect.cli.input import read_prompts, reads_standard_input
 from llminspect.cli.opening import open_model_for
 from llminspect.cli.output import report_error, write_text
 from llminspect.cli.over import over_file
@@ -82,7 +83,9 @@ def _ways(look: ForwardOptions, source: ChoiceOptions) -> list[tuple[str, str]]:
         return look.continuations()
     if reads_standard_input(source):
         raise UsageError("--scores - and the text are both read from standard input", "give the text in quotes")
-    return look.continuations(standard_lines())
+    from llminspect.files.source import text_lines
+
+    return look.continuations(text_lines(look.scores, sys.stdin.buffer))
 
 
 def _write_perplexities(

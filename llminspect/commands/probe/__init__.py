@@ -9,6 +9,7 @@ from llminspect.arguments.probe import ProbeOptions
 from llminspect.arguments.shared import ModelOptions, OutputOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.opening import ProgressBars, open_model_for
+from llminspect.cli.over import records_from
 from llminspect.cli.run import emit
 from llminspect.errors import UsageError
 
@@ -32,11 +33,10 @@ def command(model: ModelOptions, output: OutputOptions, options: ProbeOptions) -
     llminspect generate "The film was" --steer mood.npz@12*4
     """
     from llminspect.analysis.probe import for_json, probe, probe_arrays
-    from llminspect.files.records import read_records
 
     if options.records is None:
         raise UsageError("no file is named", 'a JSON object a line: {"text": "A fine film.", "label": "good"}')
-    records = read_records(options.records)
+    records = records_from(options.records)
     opened = open_model_for(model, output)
     with ProgressBars(output, "done") as progress:
         result = replace(probe(opened, records, options, progress), records=str(options.records))
