@@ -63,6 +63,7 @@ forward "A cat" --trace --digits 3 --save f.json ; +generate "Once" --tree 2 --m
 generate "Once upon" --temperature 0.8 --seed 1 --max-tokens 6 --steps ; generate "a b a b a" --lookup 3 --max-tokens 8
 +generate "Once upon" --beams 3 --length-penalty 0.8 --max-tokens 4 ; =generate hi --chat --stream --max-tokens 5
 generate FRANCE --patch ITALY --into 3.stream --position 3 --max-tokens 2 ; =walk "A cat" --save walk.txt
+walk "A cat" --save walk.html --interactive
 +diff FRANCE --against ITALY --top 3 ; =info --tensors ; walk --ids 49,2644 --offline --revision x ; walk hi --pause
 minilm: +tokenize "Unaffable naïve" --steps ; encode --decode "Hello World" ; encode --one-hot hi --save o.json ; +info
 forward "A cat" ; +embed CAT "A dog sat." "It rains." --pool mean --similarity ; embed --lines --pool first < cats

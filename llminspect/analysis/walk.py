@@ -6,14 +6,16 @@ the tutorial's pages, which go the same way with more words.
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llminspect.analysis.attend import attend
 from llminspect.analysis.embed import embed
 from llminspect.analysis.encode import encode
+from llminspect.analysis.excerpt import CommandExcerpt, Excerpting, kept
+from llminspect.analysis.followed import FollowedText, check_followed, followed
 from llminspect.analysis.forward import forward
-from llminspect.analysis.forward_result import ForwardQuestion, ForwardResult
+from llminspect.analysis.forward_result import ForwardQuestion
 from llminspect.analysis.generate import GenerateQuestion, generate
 from llminspect.analysis.info import info
 from llminspect.analysis.prompt import beyond_context, check_prompt, text_prompt
@@ -39,18 +41,6 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class CommandExcerpt:
-    """What one command says about a step."""
-
-    model: str
-    arguments: list[str]
-    """`llminspect` with these says the same, and more of it."""
-    result: Any
-    """What that command writes, as `llminspect schema` describes it; keys that say nothing about the step are left
-    out."""
-
-
-@dataclass(frozen=True)
 class WalkChapter:
     """One step of the way."""
 
@@ -70,6 +60,8 @@ class WalkResult(Result):
     text: str | None
     tokens: Tokens
     chapters: list[WalkChapter]
+    followed: list[FollowedText] | None = None
+    """With --interactive: the toys' words and the text, each token of them at every step."""
 
 
 WRITTEN = 5
@@ -97,20 +89,26 @@ SAYS = {
 }
 
 
-def walk(model: Model, options: ModelOptions, source: SourceOptions, prompt: Prompt) -> WalkResult:
-    """Every step of the way of one text, in the order of the tutorial.
+def walk(
+    model: Model, options: ModelOptions, source: SourceOptions, prompt: Prompt, *, follow: bool = False
+) -> WalkResult:
+    """Every step of the way of one text, in the order of the tutorial; `follow`: of each token, and of the toys'.
 
-    Raises UsageError for a model that does not go from text to text.
+    Raises UsageError for a model that does not go from text to text, and for a text that is too long to follow.
     """
     check_walks(model)
     check_prompt(model, prompt)
-    pairs = zip(SAYS.items(), _by_hand(), _in_model(model, options, source, prompt), strict=True)
+    if follow:
+        check_followed(prompt)
+    excerpting = _excerpting(model, options, source, prompt)
+    pairs = zip(SAYS.items(), _by_hand(), _in_model(model, options, excerpting, prompt), strict=True)
     chapters = [
         WalkChapter(number, title, says, by_hand, in_model)
         for number, ((title, says), by_hand, in_model) in enumerate(pairs, 1)
     ]
     notes = beyond_context(model, len(prompt.tokens))
-    return WalkResult(prompt.text, token_documents(prompt.tokens), chapters, notes=notes)
+    texts = [*_followed_toys(), followed(model, prompt, excerpting)] if follow else None
+    return WalkResult(prompt.text, token_documents(prompt.tokens), chapters, texts, notes=notes)
 
 
 def check_walks(model: Model) -> None:
@@ -141,12 +139,12 @@ def _by_hand() -> Iterator[list[CommandExcerpt]]:
     def part(result: Any, *arguments: str) -> list[CommandExcerpt]:
         return [CommandExcerpt(arguments[-1], list(arguments), result)]
 
-    whole = part(_kept(forward(toy, ForwardQuestion(), world), "next", "steps"), "forward", "world", "--model", "toy")
-    added = _kept(forward(attending, ForwardQuestion(), sat), "layers", "steps")
+    whole = part(kept(forward(toy, ForwardQuestion(), world), "next", "steps"), "forward", "world", "--model", "toy")
+    added = kept(forward(attending, ForwardQuestion(), sat), "layers", "steps")
     looked = attend(attending, AttendOptions(query="cat"), sat)
-    bent = _kept(forward(bending, ForwardQuestion(), _prompt(bending, "hello")), "feedforward", "steps")
+    bent = kept(forward(bending, ForwardQuestion(), _prompt(bending, "hello")), "feedforward", "steps")
     changed = forward(toy, ForwardQuestion(experiments=ExperimentOptions(scale=[turned])), world)
-    changed = _kept(changed, "next", "baseline", "change")
+    changed = kept(changed, "next", "baseline", "change")
     yield whole
     yield part(_tokenized(toy, three), "tokenize", "hello world !", "--model", "toy")
     yield part(encode(toy.tokenizer, True, three), "encode", "hello world !", "--one-hot", "--model", "toy")
@@ -158,24 +156,34 @@ def _by_hand() -> Iterator[list[CommandExcerpt]]:
     yield part(changed, "forward", "world", "--scale", turned, "--model", "toy")
 
 
-def _in_model(
-    model: Model, options: ModelOptions, source: SourceOptions, prompt: Prompt
-) -> Iterator[list[CommandExcerpt]]:
-    """Each chapter with the model and the text of the command line."""
+TOYS = {"toy": "hello world !", "toy-attention": "A cat sat.", "toy-relu": "hello world !"}
+"""The text that is followed in each toy."""
+
+
+def _followed_toys() -> Iterator[FollowedText]:
+    for name, text in TOYS.items():
+        toy = open_model(name)
+        yield followed(toy, _prompt(toy, text), Excerpting(name, [text], ["--model", name]))
+
+
+def _excerpting(model: Model, options: ModelOptions, source: SourceOptions, prompt: Prompt) -> Excerpting:
+    """How another command is given the text and the model of the command line."""
     chosen = [] if options.model == ModelOptions().model else ["--model", options.model]
     chosen += [word for name in each(options.ignore_settings) for word in ("--ignore-setting", name)]
     chosen += ["--adapter", options.adapter] if options.adapter else []
-    # The text as another command takes it; its ids where it was not read as plain text.
     text, plain = prompt.text, prompt.chat is None and source.special is None and source.parse == "text"
-    given = (
-        [text] if text is not None and plain and not text.startswith("-") else ["--ids", ",".join(map(str, prompt.ids))]
-    )
+    is_text = text is not None and plain and not text.startswith("-")
+    return Excerpting(model.name, [str(text)] if is_text else ["--ids", ",".join(map(str, prompt.ids))], chosen)
 
-    def part(result: Any, command: str, *arguments: str) -> CommandExcerpt:
-        return CommandExcerpt(model.name, [command, *given, *arguments, *chosen], result)
+
+def _in_model(
+    model: Model, options: ModelOptions, excerpting: Excerpting, prompt: Prompt
+) -> Iterator[list[CommandExcerpt]]:
+    """Each chapter with the model and the text of the command line."""
+    part = excerpting.of
 
     def passed(*keys: str, arguments: Sequence[str] = ()) -> CommandExcerpt:
-        return part(_kept(whole, *keys), "forward", *arguments)
+        return part(kept(whole, *keys), "forward", *arguments)
 
     assert model.tokenizer is not None
     ignored = each(options.ignore_settings)
@@ -195,7 +203,7 @@ def _in_model(
     yield [passed("feedforward", "experts")]
     written = generate(model, GenerateQuestion(options=GenerateOptions(max_tokens=WRITTEN)), prompt)
     yield [passed("next"), part(written, "generate", "--max-tokens", str(WRITTEN))]
-    yield [passed("lens", arguments=["--lens"]), _patched(model, chosen) or _silenced(model, prompt, part)]
+    yield [passed("lens", arguments=["--lens"]), _patched(model, excerpting.chosen) or _silenced(model, prompt, part)]
 
 
 def _patched(model: Model, chosen: Sequence[str]) -> CommandExcerpt | None:
@@ -208,14 +216,14 @@ def _patched(model: Model, chosen: Sequence[str]) -> CommandExcerpt | None:
     patch = SweepOptions(patch=ITALY, into=[into], position=position)
     changed = forward(model, ForwardQuestion(patch=patch, source_ids=italy.ids), france)
     arguments = ["forward", FRANCE, "--patch", ITALY, "--into", into, "--position", position, *chosen]
-    return CommandExcerpt(model.name, arguments, _kept(changed, "next", "baseline", "change"))
+    return CommandExcerpt(model.name, arguments, kept(changed, "next", "baseline", "change"))
 
 
 def _silenced(model: Model, prompt: Prompt, part: Callable[..., CommandExcerpt]) -> CommandExcerpt:
     """The text without the last layer's feed forward."""
     place = f"{model.config.sizes.L - 1}.feedforward"
     changed = forward(model, ForwardQuestion(experiments=ExperimentOptions(ablate=[place])), prompt)
-    return part(_kept(changed, "next", "baseline", "change"), "forward", "--ablate", place)
+    return part(kept(changed, "next", "baseline", "change"), "forward", "--ablate", place)
 
 
 def _prompt(model: Model, text: str) -> Prompt:
@@ -225,11 +233,3 @@ def _prompt(model: Model, text: str) -> Prompt:
 def _tokenized(model: Model, prompt: Prompt) -> Any:
     assert model.tokenizer is not None
     return tokenize(model.tokenizer, TokenizeOptions(), SourceOptions(), prompt)
-
-
-def _kept(result: ForwardResult, *keys: str) -> ForwardResult:
-    """Of a pass only what a step is about."""
-    always = {"text", "tokens", "position", *keys}
-    names = [field.name for field in fields(result) if field.name not in always]
-    gone: dict[str, Any] = {name: [] if name == "layers" else None for name in names}
-    return replace(result, **gone)

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 PICTURES = {".html": "picture.html", ".png": "png.png", ".svg": "picture.svg", ".txt": "picture.text"}
 """The endings of pictures, and what in `render/` draws each: imported when it is drawn."""
-DECIMALS = 6
-"""Of the numbers in a page: two more than a percentage shows, so that rounding twice hardly ever tells."""
 _UNSEEN = ((0x7F, 0x9F), (0xAD, 0xAD), (0x61C, 0x61C), (0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F))
 _MARKS = ((0xFEFF, 0xFEFF), (0xFFF9, 0xFFFB))
 HARMLESS = {
@@ -31,7 +29,13 @@ HARMLESS = {
 }
 """What could end the script element or start another, and what an editor would obey or hide: written as JSON escapes,
 which mean the same."""
-SCRIPTS = {"attend": "attend.js", "forward": "lens.js", "tokenize": "compare.js"}
+SCRIPTS = {
+    "attend": ("attend.js",),
+    "forward": ("lens.js",),
+    "tokenize": ("compare.js",),
+    "walk": ("drawings.js", "steps.js", "walk.js"),
+}
+"""Of each command's page, after what all share; `walk` has rules of its own too."""
 WIDTH = 100
 """Columns of a saved picture; --width, or COLUMNS in the environment, changes it."""
 
@@ -107,17 +111,18 @@ def page_bytes(document: dict[str, Any]) -> bytes:
 
     from llminspect import render
     from llminspect.cli.json_text import json_bytes
+    from llminspect.cli.page_data import DECIMALS, page_data
     from llminspect.files.remarks import remarks
     from llminspect.files.source import read_text
     from llminspect.render.safe import visible
 
-    kept = _kept(document)
-    folder = Path(render.__file__).parent / "page"
-    script = read_text(folder / "common.js") + read_text(folder / SCRIPTS[document["command"]])
-    style = read_text(folder / "page.css")
+    kept = page_data(document)
+    folder, command = Path(render.__file__).parent / "page", document["command"]
+    script = "".join(read_text(folder / name) for name in ("common.js", *SCRIPTS[command]))
+    style = "".join(read_text(folder / name) for name in ("page.css", *(["walk.css"] if command == "walk" else [])))
     data = json_bytes(kept, DECIMALS).decode()
     about = ", ".join(model.model for model in kept["models"]) if "models" in kept else document["model"]
-    title = f"llminspect {document['command']}: {about}"
+    title = f"llminspect {command}: {about}"
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     notes = "".join(f"<p>{html.escape(visible(remark))}</p>\n" for remark in remarks(document["provenance"]))
@@ -138,17 +143,3 @@ def page_bytes(document: dict[str, Any]) -> bytes:
 </html>
 """
     return written.encode("utf-8", "replace")
-
-
-def _kept(document: dict[str, Any]) -> dict[str, Any]:
-    """What the page shows of the document."""
-    command = document["command"]
-    if command == "attend":
-        names = ("model", "tokens", "heads", "causal", "source", "cross", "encoder")
-        return {name: document[name] for name in names if name in document}
-    if command == "forward" and document.get("lens") is not None:
-        return {name: document.get(name) for name in ("model", "tokens", "position", "lens", "grid")}
-    if command == "tokenize" and document.get("models") is not None:
-        return {"models": document["models"]}
-    option = {"forward": "--lens", "tokenize": "--compare"}[command]
-    raise UsageError(f"--interactive goes with {option} here", f"add {option}, or leave it out")

@@ -168,7 +168,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         **PATCH,
     },
     "diff": {"against": "--against b", "against_model": "--against-model toy-attention", "top": "--top 2"},
-    "walk": {"paused": "--pause"},
+    "walk": {"paused": "--pause", "interactive": "--interactive"},
     "explore": {"chat": "--chat", "session": "--session TEXTFILE"},
     "head": {**OVER, "token": "--token b", "distance": "--distance 2", "top": "--top 2", "words": "--no-words"},
     "neuron": {**OVER, "top": "--top 2", "words": "--no-words", "examples": "--examples 1", "lowest": "--lowest"},

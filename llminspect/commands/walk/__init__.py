@@ -7,13 +7,14 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
+from llminspect.arguments.shared import ModelOptions, PageOptions, SourceOptions
 from llminspect.arguments.small import WalkOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts, read_text
 from llminspect.cli.opening import open_model_for
 from llminspect.cli.output import pause, write_rendering
 from llminspect.cli.run import run_each
+from llminspect.cli.save import is_page
 from llminspect.text.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ SENTENCE = "The capital of France is"
 """What is followed where nothing else was given."""
 
 
-def stepwise(result: WalkResult, output: OutputOptions) -> None:
+def stepwise(result: WalkResult, output: PageOptions) -> None:
     """A chapter at a time; Enter goes on, b back, q ends it."""
     from llminspect.commands.walk.view import pages
 
@@ -47,12 +48,13 @@ def stepwise(result: WalkResult, output: OutputOptions) -> None:
 
 
 @takes_groups
-def command(source: SourceOptions, model: ModelOptions, output: OutputOptions, options: WalkOptions) -> None:
+def command(source: SourceOptions, model: ModelOptions, output: PageOptions, options: WalkOptions) -> None:
     """Go the whole way from text to text, step by step: by hand on a toy, then in the real model.
 
     \b
     llminspect walk
     llminspect walk "Alice gave Bob her book" --no-pause
+    llminspect walk --save page.html --interactive
     """
     from llminspect.analysis.long_texts import noted_before
     from llminspect.analysis.walk import check_walks, walk
@@ -61,7 +63,7 @@ def command(source: SourceOptions, model: ModelOptions, output: OutputOptions, o
     check_walks(opened)
     waits = sys.stdin.isatty() and (sys.stdout.isatty() if options.paused is None else options.paused)
     prompts = _prompts(source, opened.tokenizer)
-    working = partial(walk, opened, model, source)
+    working = partial(walk, opened, model, source, follow=is_page(output))
     show = partial(stepwise, output=output) if waits else None
     before = partial(noted_before, opened)
     run_each("walk", opened.name, opened.provenance, prompts, output, working, show=show, before=before)

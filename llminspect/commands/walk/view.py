@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from llminspect.analysis.embed import EmbedResult
-    from llminspect.analysis.walk import CommandExcerpt, WalkChapter, WalkResult
+    from llminspect.analysis.excerpt import CommandExcerpt
+    from llminspect.analysis.walk import WalkChapter, WalkResult
 
 LAST = len(SAYS)
 TRY_NEXT = {

@@ -15,17 +15,14 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** A token's text with what cannot be seen spelt out: spaces, line ends, controls, marks that turn the text around. */
-function visible(text) {
-  const shown = text
-    .replaceAll(" ", "·").replaceAll("\n", "⏎").replaceAll("\t", "⇥")
-    .replace(/[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]/gu,
-      (character) => "\\u{" + character.codePointAt(0).toString(16) + "}");
-  return shown === "" ? "∅" : shown;
-}
+/** What cannot be seen spelt out: line ends, controls, marks that turn the text around. Spaces stay. */
+const named = (text) => text
+  .replaceAll("\n", "⏎").replaceAll("\t", "⇥")
+  .replace(/[\u0000-\u001f\u007f-\u009f\u00a0\u00ad\u061c\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]/gu,
+    (character) => "\\u{" + character.codePointAt(0).toString(16) + "}");
 
-/** A model's name, or another line of words: its spaces stay. */
-const named = (text) => visible(text).replaceAll("·", " ");
+/** A token's text, with its spaces as well. */
+const visible = (text) => named(text).replaceAll(" ", "·") || "∅";
 
 const quoted = (text) => make("bdi", {}, visible(text));
 

@@ -1,0 +1,86 @@
+"""Each token of a text followed through every step, for a page on which one is chosen (`walk --interactive`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llminspect.analysis.attend import Keeping, attend
+from llminspect.analysis.excerpt import CommandExcerpt, Excerpting, kept
+from llminspect.analysis.forward import forward
+from llminspect.analysis.forward_result import ForwardQuestion
+from llminspect.analysis.result import Tokens, token_documents
+from llminspect.arguments.attend import AttendOptions
+from llminspect.arguments.forward import ForwardOptions
+from llminspect.core.dataclass import dataclass
+from llminspect.core.numbers import several
+from llminspect.errors import UsageError
+
+if TYPE_CHECKING:
+    from llminspect.model.opened import Model
+    from llminspect.text.prompt import Prompt
+
+FOLLOWED = 24
+"""Tokens of a text that is followed, at most."""
+WEIGHTS = 300_000
+"""Weights of its heads, at most: of more, layers are left out."""
+_STEPS = ("layers", "feedforward", "experts", "steps", "lens", "next")
+
+
+@dataclass(frozen=True)
+class FollowedToken:
+    """One token at every step; what the model does not have is left out."""
+
+    index: int
+    forward: CommandExcerpt
+    """Its way through the layers, the feed-forward step, what each layer would say, the next token."""
+    query: CommandExcerpt | None = None
+    """What it looks at, in the head where it does what is least usual."""
+
+
+@dataclass(frozen=True)
+class FollowedText:
+    """One text in one model, each of its tokens at every step."""
+
+    model: str
+    text: str | None
+    tokens: Tokens
+    each: list[FollowedToken]
+    heads: CommandExcerpt | None = None
+    """The weights of all heads."""
+    left_out: int = 0
+    """Layers whose heads are not there: the text has too many tokens for all of them."""
+
+
+def check_followed(prompt: Prompt) -> None:
+    """Raise UsageError for a text with more tokens than can be followed."""
+    if len(prompt.tokens) > FOLLOWED:
+        raise UsageError(
+            f"--interactive follows each token of a text of up to {FOLLOWED} tokens, and this one has "
+            f"{several(len(prompt.tokens), 'token')}",
+            "take a sentence of it",
+        )
+
+
+def followed(model: Model, prompt: Prompt, excerpting: Excerpting) -> FollowedText:
+    """Every token of the text through every step that the model has. Raises UsageError as `check_followed`."""
+    check_followed(prompt)
+    sizes, count = model.config.sizes, len(prompt.tokens)
+    heads, layers = None, [*model.config.attending] if sizes.H else []
+    shown = layers[:: -(-len(layers) * sizes.H * count**2 // WEIGHTS)] if layers else []
+    if layers:
+        few = [] if shown == layers else ["--layer", ",".join(map(str, shown))]
+        options = AttendOptions(layer=shown if few else None)
+        heads = excerpting.of(attend(model, options, prompt, keeping=Keeping(every=True)), "attend", *few)
+    each = [_token(model, prompt, excerpting, index, looks=bool(layers)) for index in range(count)]
+    tokens = token_documents(prompt.tokens)
+    return FollowedText(model.name, prompt.text, tokens, each, heads, len(layers) - len(shown))
+
+
+def _token(model: Model, prompt: Prompt, excerpting: Excerpting, index: int, *, looks: bool) -> FollowedToken:
+    at, query = str(index), None
+    lens = model.config.sizes.L > 1
+    passed = forward(model, ForwardQuestion(ForwardOptions(at=index, lens=lens)), prompt)
+    if looks:
+        query = excerpting.of(attend(model, AttendOptions(query=at), prompt), "attend", "--query", at)
+    arguments = ["--at", at, *(["--lens"] if lens else [])]
+    return FollowedToken(index, excerpting.of(kept(passed, *_STEPS), "forward", *arguments), query)
