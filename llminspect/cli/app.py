@@ -72,14 +72,21 @@ class Once(TyperCommand):
                     formatter.write(f"{'':{formatter.current_indent}}llminspect {examples[heading]}\n\n")
                 formatter.write_dl(groups[heading])
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if not ctx.resilient_parsing:
-            _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+    def make_parser(self, ctx: Any) -> Any:
+        parser: Any = super().make_parser(ctx)
+        parse = parser.parse_args
+
+        def parse_once(args: list[str]) -> Any:
+            options, left, given = parse(args=args)
             single = [entry for entry in given if not getattr(entry, "multiple", True)]
             for index, entry in enumerate(single):
                 if entry in single[:index]:
                     raise UsageError(f"{entry.opts[0]} was given twice", "give it once")
-        return super().parse_args(ctx, args)
+            return options, left, given
+
+        if not ctx.resilient_parsing:
+            parser.parse_args = parse_once
+        return parser
 
 
 class LazyCommands(TyperGroup):

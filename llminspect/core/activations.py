@@ -120,10 +120,10 @@ def xielu(x: Array, arrays: ByName, part: str) -> Array:
 
 
 def softplus(x: Array) -> Array:
-    """log(1 + e^x)."""
+    """log(1 + eˣ): above nought, and x where that is large."""
     xp = namespace(x)
-    found: Array = xp.maximum(x, xp.zeros_like(x)) + xp.log1p(xp.exp(-xp.abs(x)))
-    return found
+    above: Array = xp.logaddexp(xp.zeros_like(x), x)
+    return above
 
 
 def gelu_10(x: Array) -> Array:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from llminspect.core.activations import sigmoid
+from llminspect.core.activations import sigmoid, softplus
 from llminspect.core.cache import StateCache
 from llminspect.core.dataclass import dataclass
 from llminspect.core.feedforward import silu
 from llminspect.core.norm import rms_norm
 from llminspect.core.recurrence import Recurrence
-from llminspect.model.selective_states import Grouped, scanned, softplus
+from llminspect.model.selective_states import Grouped, scanned
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
+from llminspect.core.activations import softplus
 from llminspect.core.array import mapped
 from llminspect.core.cache import StateCache
 from llminspect.core.dataclass import dataclass
@@ -20,12 +21,6 @@ from llminspect.core.recurrence import Recurrence, effective_weights, scan
 if TYPE_CHECKING:
     from llminspect.core.array import Array
     from llminspect.model.states import Reading
-
-
-def softplus(x: Array) -> Array:
-    """log(1 + eˣ): above nought, and x where that is large."""
-    above: Array = np.logaddexp(np.zeros((), x.dtype), x)
-    return above
 
 
 def scanned(reading: Reading, steps: Recurrence) -> tuple[Array, Array]:

@@ -10,7 +10,6 @@ from rich.text import Text
 
 from llminspect.analysis.result import shown_text
 from llminspect.core.numbers import percent, several
-from llminspect.render.arcs import Arc, arcs
 from llminspect.render.bars import signed_bars
 from llminspect.render.heatmap import head_map, heatmap
 from llminspect.render.safe import label
@@ -107,6 +106,7 @@ def _links(links: Sequence[Link], texts: Sequence[str]) -> RenderableType:
     """The sentence with arcs for the strongest links, and the same as a table with the head of each."""
     if not links:
         return remark("No token looks at another much more than is usual: what there is, are habits.")
+    from llminspect.render.arcs import Arc, arcs
 
     def name(index: int) -> str:
         return label(texts[index]) + (f" ({index})" if texts.count(texts[index]) > 1 else "")

@@ -12,7 +12,6 @@ from rich.text import Text
 from llminspect.analysis.attend import AttendResult
 from llminspect.analysis.attention import PARTS, Head
 from llminspect.analysis.result import shown_text
-from llminspect.commands.attend.find import find_parts
 from llminspect.commands.attend.heads import (
     MEANINGS,
     among,
@@ -20,8 +19,6 @@ from llminspect.commands.attend.heads import (
     overview_parts,
     rollout_parts,
 )
-from llminspect.commands.attend.query import query_parts
-from llminspect.commands.attend.states import state_parts
 from llminspect.core.numbers import count, number, several
 from llminspect.render.heatmap import head_map, heatmap
 from llminspect.render.safe import visible
@@ -71,8 +68,12 @@ def parts(result: AttendResult) -> Iterator[RenderableType]:
     elif result.overview is not None:
         yield from overview_parts(result, result.overview)
     if result.query is not None:
+        from llminspect.commands.attend.query import query_parts
+
         yield from query_parts(result, result.query, labels)
     if result.find is not None:
+        from llminspect.commands.attend.find import find_parts
+
         yield from find_parts(result, result.find)
     if result.rollout is not None:
         yield from rollout_parts(result.rollout, labels, result.causal)
@@ -82,6 +83,8 @@ def parts(result: AttendResult) -> Iterator[RenderableType]:
         yield _weights(result.mean, labels, result.causal, "The mean of the heads")
         yield _reading(result.mean)
     if result.states is not None:
+        from llminspect.commands.attend.states import state_parts
+
         yield from state_parts(result, result.states, labels)
     answers = (result.query, result.find, result.rollout, result.contributions, result.mean)
     if result.selected and all(answer is None for answer in answers):
