@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from llminspect.errors import UserError
     from llminspect.library import as_json
     from llminspect.library.answers import attribution, contributions, lens, rollout, saliency, surprise
+    from llminspect.library.circuits import circuit
     from llminspect.library.looking import OpenModel
     from llminspect.library.models import cache, help, info, models, open_model, pull, schema, verify
     from llminspect.library.over import over
@@ -32,6 +33,7 @@ _PLACES = {
     "errors": "UserError",
     "library.answers": "attribution contributions lens rollout saliency surprise",
     "library": "as_json",
+    "library.circuits": "circuit",
     "library.looking": "OpenModel",
     "library.models": "cache help info models open_model pull schema verify",
     "library.over": "over",
@@ -57,6 +59,7 @@ __all__ = [
     "attend",
     "attribution",
     "cache",
+    "circuit",
     "contributions",
     "count_files",
     "decode",

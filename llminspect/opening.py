@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str, int, int | None], None]
 
-BUILT_IN = ("toy", "toy-relu", "toy-attention", "toy-translate")
+BUILT_IN = ("toy", "toy-relu", "toy-attention", "toy-induction", "toy-translate")
 """The names of `model.toy.TOYS`, which a tokenizer is found by without numpy."""
 
 

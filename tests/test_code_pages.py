@@ -43,6 +43,7 @@ CALLS: dict[str, tuple[tuple[str, ...], ...]] = {
     "neuron": (("0.0", "--model", "toy"),),
     "features": (("tests/golden/dictionaries/toy", "world", "-m", "toy"), ("/nowhere/猫", "world", "-m", "toy")),
     "probe": (("/nowhere/猫.jsonl",),),
+    "circuit": (("猫", "猫", "--ids"),),
     "models": ((),),
     "pull": (("名前", "--offline"),),
     "info": (("toy",), ("toy-attention", "--tensors")),

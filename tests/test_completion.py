@@ -33,7 +33,7 @@ def completed(program: Program, line: str) -> list[str]:
     ("line", "offered"),
     [
         ("llminspect inf", ["info"]),
-        ("llminspect verify toy", ["toy", "toy-relu", "toy-attention", "toy-translate"]),
+        ("llminspect verify toy", ["toy", "toy-relu", "toy-attention", "toy-induction", "toy-translate"]),
         ("llminspect verify --model sm", ["smollm2"]),
         ("llminspect forward x --layer 2", ["2", *map(str, range(20, 30))]),
         ("llminspect forward x --layer 0,3-1", ["0,3-1", *(f"0,3-{layer}" for layer in range(10, 20))]),

@@ -15,7 +15,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 ORDER = (
-    "tokenize encode embed attend forward generate head neuron probe walk explore diff "
+    "tokenize encode embed attend forward generate head neuron probe circuit walk explore diff "
     "models pull info verify cache schema help"
 ).split()
 """The flow of the text first; a command that is not named here comes after."""

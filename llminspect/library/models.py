@@ -64,7 +64,7 @@ def models(kinds: bool = False, picture: Literal["sizes"] | None = None) -> Mode
 
     >>> import llminspect
     >>> [known.name for known in llminspect.models().catalogue], [toy.name for toy in llminspect.models().toys]
-    (['smollm2', 'minilm'], ['toy', 'toy-relu', 'toy-attention', 'toy-translate'])
+    (['smollm2', 'minilm'], ['toy', 'toy-relu', 'toy-attention', 'toy-induction', 'toy-translate'])
     >>> [kind.gguf for kind in llminspect.models(kinds=True).kinds if kind.family == "cohere"]
     [['command-r']]
     >>> [size.width for size in llminspect.models(picture="sizes").sizes][-2:]

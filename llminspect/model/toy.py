@@ -25,6 +25,7 @@ from llminspect.core.feedforward import plain
 from llminspect.core.mask import causal_mask, hide
 from llminspect.core.unembed import logits
 from llminspect.errors import ModelError
+from llminspect.model import toy_induction as induction
 from llminspect.model import toy_translation as translation
 from llminspect.model.config import Config, Sizes
 from llminspect.model.params import Params
@@ -216,4 +217,15 @@ def _toy_translate() -> Toy:
     return Toy(architecture, translation.CONFIG, params, words, (translation.START,), (translation.END,))
 
 
-TOYS = {"toy": _toy, "toy-relu": _toy_relu, "toy-attention": _toy_attention, "toy-translate": _toy_translate}
+def _toy_induction() -> Toy:
+    architecture = Architecture("toy-induction", ("toy-induction",), _not_in_files, induction.tensors)
+    return Toy(architecture, induction.CONFIG, Params(induction.arrays()), induction.WORDS)
+
+
+TOYS = {
+    "toy": _toy,
+    "toy-relu": _toy_relu,
+    "toy-attention": _toy_attention,
+    "toy-induction": _toy_induction,
+    "toy-translate": _toy_translate,
+}

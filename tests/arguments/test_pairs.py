@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from llminspect import commands, opening
+from tests.arguments.options_of_parts import CIRCUIT, FEATURES, OVER, PLACES
 from tests.arguments.small_files import once, small_files
 
 if TYPE_CHECKING:
@@ -46,12 +47,6 @@ EXPERIMENTS = {
 }
 PATCH = {"patch": "--patch b_b_a_H<s>", "into": "--into 0.stream", "position": "--position 1"}
 PAIR = {"pair": "--pair b"}
-OVER = {"corpus": "--corpus CORPUSFILE", "most": "--most 20", "length": "--length 4"}
-FEATURES = {
-    **OVER, "top": "--top 2", "feature": "--feature 1", "at": "--at blocks.0.hook_resid_pre", "words": "--no-words",
-    "examples": "--examples 1", "lowest": "--lowest", "ablate": "--ablate 2", "scale": "--scale 2*3",
-    "steer": "--steer 2*5",
-}  # fmt: skip
 OPTIONS: dict[str, dict[str, str]] = {
     "tokenize": {
         **PAIR,
@@ -183,10 +178,11 @@ OPTIONS: dict[str, dict[str, str]] = {
         "shuffles": "--shuffles 2",
         "seed": "--seed 7",
     },
+    "circuit": CIRCUIT,
     "info": {"tensors": "--tensors"},
     "models": {"kinds": "--kinds", "picture": "--picture sizes"},
 }
-POSITIONAL = {"explore": TEXT, "head": "1.0", "neuron": "1.0", "probe": "LABELSFILE", "info": None, "models": None}
+POSITIONAL: dict[str, str | None] = {**PLACES, "explore": TEXT, "info": None, "models": None}
 """What stands in place of a text, of commands that read none."""
 FIRST = {"features": ["DICTIONARYFOLDER"]}  # Before the text.
 LEFT_OUT = {
@@ -198,7 +194,7 @@ LEFT_OUT = {
         "what runs",
     ),
     **dict.fromkeys(("color", "quiet"), "what a person sees of it"),
-    **dict.fromkeys(("place", "records", "name", "dictionary"), "in place of a text"),
+    **dict.fromkeys(("place", "records", "name", "dictionary", "clean", "corrupt"), "in place of a text"),
     "more": "as --with",
     "target_ids": "of an encoder–decoder",
     "target_language": "of an encoder–decoder",
@@ -208,7 +204,7 @@ LEFT_OUT = {
     "model_settings": "of a model's folder",
     "gradient": "another way to the numbers of --saliency and --patch",
 }
-BASE = {"generate": ["--max-tokens", "5"], "diff": ["--against", "b <s>"]}
+BASE = {"generate": ["--max-tokens", "5"], "diff": ["--against", "b <s>"], "circuit": ["b h b", "--target", "#5"]}
 TAKE_THE_PLACE_OF_TEXT = {"ids", "file", "lines", "user", "analogy", "search", "over"}
 IMPLIED = {
     ("json", "lines"): "--lines writes JSON",

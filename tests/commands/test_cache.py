@@ -124,7 +124,8 @@ def test_models_lists_what_the_issue_asks(called: Program) -> None:
     widths = {model["name"]: model["width"] for model in document["famous"]}
     assert widths["GPT-2 (small)"] == 768
     assert widths["GPT-3"] == 12_288
-    assert [toy["name"] for toy in document["toys"]] == ["toy", "toy-relu", "toy-attention", "toy-translate"]
+    toys = ["toy", "toy-relu", "toy-attention", "toy-induction", "toy-translate"]
+    assert [toy["name"] for toy in document["toys"]] == toys
     assert {"words", "bytes", "o200k_base"} <= set(document["tokenizers"])
     assert "llama" in document["families"]
 

@@ -37,7 +37,7 @@ def drawn(rendering: RenderableType, width: int = 80) -> str:
     return captured.get()
 
 
-@pytest.mark.parametrize("name", ["toy", "toy-relu", "toy-attention", "toy-translate", "smollm2"])
+@pytest.mark.parametrize("name", ["toy", "toy-relu", "toy-attention", "toy-induction", "toy-translate", "smollm2"])
 def test_every_parameter_is_counted_once(name: str) -> None:
     result, model = info(name), open_model(name, offline=True)
     arrays = model.params.arrays

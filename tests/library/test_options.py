@@ -36,6 +36,7 @@ GIVEN: dict[str, tuple[Any, ...]] = {
     "neuron": ("0.1", "toy"),
     "features": ("tests/golden/dictionaries/toy", "world", "toy"),
     "probe": ([{"text": "world", "label": "a"}], "toy"),
+    "circuit": ("world", "hello", "toy"),
 }
 
 
@@ -53,7 +54,7 @@ OPTIONS = [
     for group in groups_of(name)
     for field, (hint, option) in fields_of(group).items()
     if field in inspect.signature(getattr(llminspect, name)).parameters
-    and field not in ("text", "place", "records", "dictionary")
+    and field not in ("text", "place", "records", "dictionary", "clean", "corrupt")
 ]
 
 

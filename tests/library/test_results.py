@@ -42,6 +42,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "neuron": lambda: llminspect.neuron("1.0", "smollm2", top=1),
     "features": lambda: llminspect.features("tests/golden/dictionaries/toy", "world", "toy"),
     "probe": lambda: llminspect.probe([{"text": word, "label": word > "c"} for word in "abcdef"], "smollm2", at=0),
+    "circuit": lambda: llminspect.circuit("Mr Toad. Mr", "Mr Hen. Mr", "toy-induction"),
     "walk": lambda: llminspect.walk(model="smollm2"),
     "explore": lambda: Session(llminspect.open_model("toy-attention"), ExploreState("A cat sat.")).result(),
     "diff": lambda: llminspect.diff("world", "toy", against="hello"),

@@ -1,0 +1,128 @@
+"""How much each edge of a model's graph counts: edge attribution patching, with integrated gradients or without.
+
+Syed et al. 2023, "Attribution Patching Outperforms Automated Circuit Discovery" (EAP); Hanna et al. 2024, "Have Faith
+in Faithfulness" (EAP-IG): (what the writer gave − what it gives in the corrupt text) · the gradient of the number by
+what the reader reads, summed over the positions. EAP takes the gradient in the clean text, EAP-IG its mean over passes
+whose embeddings lie on the straight line from the corrupt text to the clean one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llminspect.core.dataclass import dataclass
+from llminspect.core.tape import Tape
+from llminspect.errors import UsageError
+from llminspect.model.graph_pass import ROUNDING, graph_pass
+from llminspect.model.opened import not_numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llminspect.core.array import Array
+    from llminspect.core.edges import Wiring
+    from llminspect.model.graph_pass import GraphPass, Streams
+    from llminspect.model.opened import Model
+
+MOST = 4_000_000_000
+"""Bytes that what the parts of two texts write may take."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Two texts of one length, and the number that tells them apart: logit of target − logit of versus, after them."""
+
+    passes: GraphPass
+    target: int
+    versus: int
+    clean: Streams
+    corrupt: Streams
+    whole: float
+    """The number in the clean text …"""
+    nothing: float
+    """… and in the corrupt one."""
+
+    @property
+    def wiring(self) -> Wiring:
+        return self.passes.wiring
+
+    def number(self, last_TD: Any) -> Any:
+        """It, of the last stream."""
+        logits_V = self.passes.model.logits(last_TD[-1:])[0]
+        return logits_V[self.target] - logits_V[self.versus]
+
+    def faithfulness(self, kept_RU: Array) -> float:
+        """Which share of the effect is there where only the edges of a graph carry what the clean text gives."""
+        kept_RU = self.wiring.connected(kept_RU)
+        if not kept_RU.any():
+            return 0.0
+        last_TD = self.passes.patched(kept_RU, self.clean.written_UTD[0], self.corrupt)
+        return (float(self.number(last_TD)) - self.nothing) / (self.whole - self.nothing)
+
+
+def contrast(model: Model, clean: list[int], corrupt: list[int], answers: tuple[int | None, int | None]) -> Contrast:
+    """The passes of both texts. `answers` are target and versus; None: the most probable token after the clean text,
+    and after the corrupt one.
+
+    Raises UsageError where the model is no graph, the texts are too long, or nothing tells them apart.
+    """
+    passes = graph_pass(model, len(clean))
+    writers, size = len(passes.wiring.writers), model.config.sizes.D * 4 * len(clean)
+    if 3 * writers * size > MOST:
+        most = MOST // (3 * writers * model.config.sizes.D * 4)
+        raise UsageError(
+            f"what the parts of {model.name} write in {len(clean)} tokens takes {3 * writers * size / 1e9:.3g} GB",
+            f"give texts of at most {most} tokens",
+        )
+    with np.errstate(all="ignore"):
+        streams = [passes.plain(passes.embedded(ids)) for ids in (clean, corrupt)]
+        for ids, found in zip((clean, corrupt), streams, strict=True):
+            check_sum(model, ids, found)
+        ends = [model.logits(found.last_TD[-1:])[0] for found in streams]
+    target, versus = (
+        int(np.argmax(end_V)) if answer is None else answer for answer, end_V in zip(answers, ends, strict=True)
+    )
+    whole, nothing = (float(end_V[target]) - float(end_V[versus]) for end_V in ends)
+    return Contrast(passes, target, versus, streams[0], streams[1], whole, nothing)
+
+
+def check_sum(model: Model, ids: list[int], found: Streams) -> None:
+    """Raise UsageError where the parts do not add up to what the model's own pass gives."""
+    stream_TD = model.run(ids).stream_TD
+    distance = np.abs(found.last_TD - stream_TD).max()
+    if not distance <= ROUNDING * np.abs(stream_TD).max():
+        if not np.isfinite(stream_TD).all():
+            raise not_numbers("streams")
+        raise UsageError(f"circuit: the parts of {model.name} do not add up to what it computes")
+
+
+def edge_scores(contrast: Contrast, steps: int, progress: Callable[[int], object] | None = None) -> Array:
+    """The score of each edge, [R, U], in logits: about as much as the number falls if that edge alone carries what the
+    corrupt text gives. `steps` 1 is EAP, more are EAP-IG."""
+    passes, wiring = contrast.passes, contrast.wiring
+    change_UN = (contrast.clean.written_UTD - contrast.corrupt.written_UTD).reshape(len(wiring.writers), -1)
+    from_TD, to_TD = contrast.corrupt.written_UTD[0], contrast.clean.written_UTD[0]
+    score_RU = np.zeros(wiring.possible_RU.shape, from_TD.dtype)
+    with np.errstate(all="ignore"):
+        for step in range(1, steps + 1):
+            if progress is not None:
+                progress(step - 1)
+            streams = contrast.clean
+            if step < steps:
+                streams = passes.plain(from_TD + (to_TD - from_TD) * (step / steps))
+            for rows, before, slope_NTD in passes.slopes(streams, last_slope(contrast, streams)):
+                score_RU[rows, :before] += slope_NTD.reshape(len(rows), -1) @ change_UN[:before].T
+    if not np.isfinite(score_RU).all():
+        raise not_numbers("gradients")
+    score_RU /= steps
+    return score_RU
+
+
+def last_slope(contrast: Contrast, streams: Streams) -> Array:
+    """How the number changes with the last stream, [T, D]."""
+    tape = Tape()
+    last_TD = tape.watch(streams.last_TD)
+    (slope_TD,) = tape.gradients(contrast.number(last_TD), [last_TD])
+    return slope_TD

@@ -1,0 +1,97 @@
+"""How `circuit` looks: what is kept, the graph layer by layer, its strongest edges, and what it is measured beside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from llminspect.core.numbers import count, number, percent, several
+from llminspect.render import theme
+from llminspect.render.safe import visible
+from llminspect.render.section import page, remark, section
+from llminspect.render.table import Cell, Column, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import RenderableType
+
+    from llminspect.analysis.circuit import CircuitResult
+
+SHOWN = 20
+"""Edges that have a row."""
+
+
+def render(result: CircuitResult) -> RenderableType:
+    """The parts, one below the other."""
+    return page(_parts(result))
+
+
+def _parts(result: CircuitResult) -> Iterator[RenderableType]:
+    yield _headline(result)
+    yield _measures(result)
+    yield _edges(result)
+    yield _methods(result)
+
+
+def _headline(result: CircuitResult) -> RenderableType:
+    target, versus = (visible(token.text, spaces=True) for token in (result.target, result.versus))
+    line = Text(f"Why {target} and not {versus}", theme.TITLE)
+    line.append(
+        f"\nlogit of {target} − logit of {versus}: {_signed(result.difference)} after the clean text, "
+        f"{_signed(result.corrupt_difference)} after the corrupt one",
+        theme.QUIET,
+    )
+    return line
+
+
+def _measures(result: CircuitResult) -> RenderableType:
+    control = result.control
+    rows: list[Sequence[Cell]] = [
+        ["faithfulness", percent_of(result.faithfulness), "of the effect is there with these edges alone"],
+        ["completeness", percent_of(result.completeness), "of it is lost where these edges alone are patched"],
+        ["control", percent_of(control.mean), _control(result)],
+    ]
+    columns = [Column("", whole=True), Column("", "right", whole=True), Column("")]
+    of = f"{several(len(result.edges), 'edge')} of {count(result.of_edges)}, {several(len(result.nodes), 'node')} of "
+    return section(f"{of}{count(result.of_nodes)}", table(columns, rows))
+
+
+def _control(result: CircuitResult) -> str:
+    control = result.control
+    ends = f"from {percent_of(control.low)} to {percent_of(control.high)}"
+    return f"of it with as many random edges ({several(control.graphs, 'graph')}, {ends}; seed {control.seed})"
+
+
+def _edges(result: CircuitResult) -> RenderableType:
+    rows: list[Sequence[Cell]] = [[edge["from"], edge["to"], _signed(edge["score"])] for edge in result.edges[:SHOWN]]
+    columns = [Column("from", whole=True), Column("to", whole=True), Column("score", "right", whole=True)]
+    more = len(result.edges) - SHOWN
+    note = "logits that are lost, about, if this edge alone is patched"
+    return section("Edges", table(columns, rows, note=f"{note}; {count(more)} edges more" if more > 0 else note))
+
+
+def _methods(result: CircuitResult) -> RenderableType:
+    rows: list[Sequence[Cell]] = [
+        [
+            method.name + (f", {several(method.steps, 'step')}" if method.steps > 1 else ""),
+            count(method.edges), number(method.cpr, 3), number(method.cmd, 3),
+        ]
+        for method in result.methods
+    ]  # fmt: skip
+    columns = [
+        Column("scores by", whole=True), Column(f"edges for {percent(result.keep)}", "right", whole=True),
+        Column("CPR", "right", whole=True), Column("CMD", "right", whole=True),
+    ]  # fmt: skip
+    note = "CPR: area below the faithfulness over the share of edges, best high; CMD: between it and 1, best 0"
+    return section("Two methods", table(columns, rows), remark(note))
+
+
+def percent_of(share: float) -> str:
+    """A share that may lie below 0 or above 1."""
+    return f"{100 * share:.1f} %".replace("-", "−")
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")

@@ -1,0 +1,16 @@
+"""Options of the commands about parts of a model, each with a value, for `test_pairs`."""
+
+from __future__ import annotations
+
+OVER = {"corpus": "--corpus CORPUSFILE", "most": "--most 20", "length": "--length 4"}
+FEATURES = {
+    **OVER, "top": "--top 2", "feature": "--feature 1", "at": "--at blocks.0.hook_resid_pre", "words": "--no-words",
+    "examples": "--examples 1", "lowest": "--lowest", "ablate": "--ablate 2", "scale": "--scale 2*3",
+    "steer": "--steer 2*5",
+}  # fmt: skip
+CIRCUIT = {
+    "ids": "--ids", "special": "--no-special", "versus": "--versus #6", "keep": "--keep 0.3", "steps": "--steps 1",
+    "controls": "--controls 2", "seed": "--seed 7",
+}  # fmt: skip
+PLACES = {"head": "1.0", "neuron": "1.0", "probe": "LABELSFILE", "circuit": "b e b"}
+"""What stands in place of a text."""
