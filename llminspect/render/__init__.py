@@ -11,6 +11,8 @@ returned adapts to the width and the colours of the console that prints it.
     table        table(columns, rows, *, title, note, strong) · Column(name, align, digits, spaces, quiet);
                  a column that is None is left out
                  key_values(pairs)
+    screens      screens(title, body, console, height)     what is longer than a screen, its heading on each
+    trimmed      Trimmed(rendering)                        without the spaces at the ends of its lines
     section      section(title, *body, note) · page(parts) · beside(left, right)
                  steps([(name, formula, with numbers, …, result), …], *, title, note)      aligned on =
                  Drawn(draw, *, title, least): what `draw` gives for the console that prints it

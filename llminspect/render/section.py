@@ -105,7 +105,7 @@ def beside(left: RenderableType, right: RenderableType) -> Drawn:
     return Drawn(draw)
 
 
-def steps(rows: Iterable[Sequence[str]], *, title: str = "", note: str = "") -> Drawn:
+def steps(rows: Iterable[Sequence[str]], *, title: str = "", note: str = "", least: int = 0) -> Drawn:
     """Each row is a name and what it equals: its formula, the same with the numbers in it, …, the result.
 
     `("hidden", "e·W + b", "[0.3, 0.4]·W + [0.5, 0.5]", "[2.0, 2.7]")` becomes
@@ -116,10 +116,11 @@ def steps(rows: Iterable[Sequence[str]], *, title: str = "", note: str = "") -> 
 
     The result, the last of several, stands out. A newline in a part starts a new line in it, as the rows of
     `numbers.matrix` do; a part that is longer than the line is wrapped after its `=`. Where the names would leave the
-    parts too little of the line, each stands above its own.
+    parts too little of the line, each stands above its own. `least`: cells that the names have in any case.
     """
     blocks = [(visible(name), parts) for name, *parts in rows]
     names = max((cell_len(name) for name, _ in blocks), default=0)
+    names = max(names, least)
     # One line each needs no room in between.
     spread = any(len(parts) > 1 or "\n" in parts[0] for _, parts in blocks if parts)
 

@@ -135,9 +135,9 @@ def plain(text: str) -> str:
 class OnATerminal:
     """The program with a terminal at both ends."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, lines: int = 200) -> None:
         self.master, terminal = pty.openpty()
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", "NO_COLOR": "1"}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", "LINES": str(lines), "NO_COLOR": "1"}
         self.process = started(
             [sys.executable, "-m", "llminspect", *arguments],
             stdin=terminal,
@@ -189,6 +189,24 @@ def test_b_goes_back_and_the_question_says_where_one_is(small: str) -> None:
     shown.press("q\n")
     assert shown.ended() == 0
     assert [plain(shown.seen).count(heading) for heading in HEADINGS[:3]] == [2, 1, 0]
+
+
+def test_a_step_that_is_longer_than_the_screen_stops_there_with_its_heading_on_each(small: str) -> None:
+    shown = OnATerminal("walk", SENTENCE, "--model", small, "--quiet", lines=20)
+    screens: list[list[str]] = []
+    while not screens or not screens[-1][-1].startswith("step 9 of 9"):
+        seen = shown.until(lambda text: text.count("q: end ") > len(screens))
+        after = plain(seen).split("q: end ")[len(screens)].split("\x1b[1A\x1b[2K")[-1]  # Less what was typed.
+        screens.append(after.strip("\r\n").splitlines())
+        is_last = screens[-1][-1].startswith("step 9 of 9")
+        shown.press("q\n" if is_last else "b\n" if len(screens) == 3 else "\n")  # Once back: the same once more.
+    assert shown.ended() == 0
+    assert screens[3] == screens[1] and screens[4] == screens[2] and screens[3] != screens[2]
+    for screen in screens:
+        number = int(re.findall(r"^step (\d) of 9", screen[-1])[0])
+        found = re.search(r"step \d of 9 \((\d+ of \d+)\)", screen[-1])
+        assert len(screen) <= 20 and screen[0] == HEADINGS[number - 1] + (f" ({found[1]})" if found else "")
+        assert ("b: back" in screen[-1]) == (screen is not screens[0])
 
 
 def test_the_end_puts_italy_into_france_and_says_what_to_try(called: Program, small: str) -> None:

@@ -270,13 +270,14 @@ def experts(layers: Sequence[Routing], tokens: Sequence[dict[str, object]]) -> R
     return table([Column("token"), Column(named)], rows, title="experts", note=note)
 
 
-def calculation(steps: Sequence[Written]) -> RenderableType:
-    """Each line of the calculation with its numbers."""
+def calculation(steps: Sequence[Written], shown: slice | None = None) -> RenderableType:
+    """Each line of the calculation with its numbers; of some of them alone, as they stand among the others."""
     rows = []
-    for step in steps:
+    for step in steps if shown is None else steps[shown]:
         value = visible(step.value, True) if isinstance(step.value, str) else _value(step.value)
         rows.append([part for part in (step.name, step.formula, step.with_numbers, value) if part is not None])
-    return formula_steps(rows, title="step by step")
+    title = "step by step" if shown is None else ""
+    return formula_steps(rows, title=title, least=max(len(step.name) for step in steps))
 
 
 def _value(value: object) -> str:

@@ -40,7 +40,8 @@ def render(result: GenerateResult, *, streamed: bool = False) -> RenderableType:
     elif result.beams is not None:
         parts += [beam_table(result.beams), Text()]
     elif not streamed:
-        parts += [_text(_prompt(result, result.unmasking), _completion(result, result.completion, result.ids)), Text()]
+        parts += [_text(_prompt(result, result.unmasking), _completion(result, result.completion, result.ids))]
+        parts += [] if result.steps and result.unmasking is None else [Text()]
     if result.samples is None and result.unmasking is not None:
         parts += [unmasking_view(result.unmasking, len(result.prompt_ids), result.seed), Text()]
     if result.samples is None and result.steps:

@@ -12,7 +12,7 @@ from llminspect.arguments.small import WalkOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts, read_text
 from llminspect.cli.opening import open_model_for
-from llminspect.cli.output import pause, write_rendering
+from llminspect.cli.output import console, pause, write_rendering
 from llminspect.cli.run import run_each
 from llminspect.cli.save import is_page
 from llminspect.text.prompt import Prompt
@@ -31,20 +31,29 @@ SENTENCE = "The capital of France is"
 
 
 def stepwise(result: WalkResult, output: PageOptions) -> None:
-    """A chapter at a time; Enter goes on, b back, q ends it."""
+    """A screen at a time; Enter goes on, b back, q ends it."""
     from llminspect.commands.walk.view import pages
+    from llminspect.render.screens import screens
 
     shown = list(pages(result))
-    at = 0
-    while at < len(shown):
-        write_rendering(shown[at], output)
-        if at == len(shown) - 1:
+    chapter, screen = 0, 0
+    while True:
+        terminal = console(output)  # Its size may have changed.
+        is_last = chapter == len(shown) - 1
+        parts = screens(*shown[chapter], terminal, terminal.height - 1, fills=not is_last)
+        screen = min(screen, len(parts) - 1) if screen >= 0 else len(parts) - 1
+        write_rendering(parts[screen], output)
+        is_first, is_end = not chapter and not screen, screen == len(parts) - 1
+        if is_end and is_last:
             return
-        back = " · b: back" if at else ""
-        answer = pause(f"step {at + 1} of {len(shown)} · Enter: the next{back} · q: end ")
+        place = f"step {chapter + 1} of {len(shown)}" + (f" ({screen + 1} of {len(parts)})" if len(parts) > 1 else "")
+        answer = pause(f"{place} · Enter: the next{'' if is_first else ' · b: back'} · q: end ")
         if answer == "q":
             return
-        at += -1 if answer == "b" and at else 1
+        if answer == "b" and not is_first:
+            chapter, screen = (chapter, screen - 1) if screen else (chapter - 1, -1)
+        elif answer != "b":
+            chapter, screen = (chapter + 1, 0) if is_end else (chapter, screen + 1)
 
 
 @takes_groups

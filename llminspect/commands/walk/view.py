@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group
 from rich.text import Text
 
-from llminspect.analysis.result import shown_text
 from llminspect.analysis.walk import SAYS
 from llminspect.commands.attend import view as attend
 from llminspect.commands.embed import view as embed
@@ -19,18 +18,16 @@ from llminspect.commands.forward.feed_forward import activation, feed_forward
 from llminspect.commands.generate import view as generate
 from llminspect.commands.info.view import parts_table
 from llminspect.commands.tokenize import view as tokenize
-from llminspect.core.numbers import number
 from llminspect.render import theme
 from llminspect.render.safe import shorten, visible
+from llminspect.render.screens import heading
 from llminspect.render.section import page
-from llminspect.render.table import Cell, Column, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import RenderableType
 
-    from llminspect.analysis.embed import EmbedResult
     from llminspect.analysis.excerpt import CommandExcerpt
     from llminspect.analysis.walk import WalkChapter, WalkResult
 
@@ -42,27 +39,30 @@ TRY_NEXT = {
     'generate "Once upon a time" --watch': "the probabilities while it writes",
 }
 """What to run after the walk, with what it shows."""
+LEFT_OUT = Text("⋮", theme.QUIET)
+MORE = "(⋮ stands where the command prints more than is shown here.)"
 _LONGEST = 60
 """Characters of an argument that are shown in a command line."""
 
 
 def render(result: WalkResult) -> RenderableType:
     """Every chapter, one below the other."""
-    return page(pages(result))
+    return page(part for title, body in pages(result) for part in (heading(title), body))
 
 
-def pages(result: WalkResult) -> Iterator[RenderableType]:
-    """One rendering a chapter."""
+def pages(result: WalkResult) -> Iterator[tuple[str, RenderableType]]:
+    """The title of each chapter, and what stands below it."""
     for chapter, parts in zip(result.chapters, _CHAPTERS, strict=True):
-        heading = Text(f"{chapter.number}. {chapter.title}", theme.TITLE)
-        heading.append("\n" + "─" * len(heading.plain), theme.LINE)
-        yield page([heading, Text(chapter.says), *parts(chapter), *([_next_steps()] if chapter.number == LAST else [])])
+        first, last = chapter.number == 1, chapter.number == LAST
+        about = f"{chapter.says} {MORE}" if first else chapter.says
+        body = page([Text(about), *parts(chapter), *([_next_steps()] if last else [])])
+        yield f"{chapter.number}. {chapter.title}", body
 
 
 def _parameters(chapter: WalkChapter) -> Iterator[RenderableType]:
     (by_hand,), (real,) = chapter.by_hand, chapter.model
-    yield from _excerpt(by_hand, forward_views.calculation(by_hand.result.steps))
-    yield from _excerpt(real, parts_table(real.result))
+    yield from _excerpt(by_hand, LEFT_OUT, forward_views.calculation(by_hand.result.steps), LEFT_OUT)
+    yield from _excerpt(real, LEFT_OUT, parts_table(real.result), LEFT_OUT)
 
 
 def _whole(draw: Callable[[Any], RenderableType], chapter: WalkChapter) -> Iterator[RenderableType]:
@@ -70,29 +70,10 @@ def _whole(draw: Callable[[Any], RenderableType], chapter: WalkChapter) -> Itera
         yield from _excerpt(part, draw(part.result))
 
 
-def _vectors(chapter: WalkChapter) -> Iterator[RenderableType]:
-    (by_hand,), (real,) = chapter.by_hand, chapter.model
-    yield from _excerpt(by_hand, embed.render(by_hand.result))
-    yield from _excerpt(real, _near(real.result))
-
-
-def _near(result: EmbedResult) -> RenderableType:
-    """A line a token: how its vector begins, and the tokens whose rows lie nearest."""
-    rows: list[list[Cell]] = []
-    nearest = [near for near in result.nearest or [] if isinstance(near, list)]
-    for token, vector_D, norm, near in zip(result.tokens, result.vectors, result.norms, nearest, strict=True):
-        others = [entry for entry in near if entry.id != token["id"]]
-        written = " ".join(visible(entry.text, True) for entry in others)
-        start = ", ".join(number(value, 2) for value in vector_D[:3])
-        rows.append([Text(visible(shown_text(token), True)), f"{start}, …", float(norm), Text(written, theme.QUIET)])
-    columns = [Column("token"), Column(f"{result.dim:,} numbers"), Column("length", digits=2), Column("nearest others")]
-    return table(columns, rows)
-
-
 def _layers(chapter: WalkChapter) -> Iterator[RenderableType]:
     (by_hand,), (real,) = chapter.by_hand, chapter.model
-    yield from _excerpt(by_hand, forward_views.calculation(by_hand.result.steps[-1 - _LAST : -_LAST]))
-    yield from _excerpt(real, forward_views.folded_trace(real.result.layers))
+    yield from _excerpt(by_hand, *_steps(by_hand, slice(-1 - _LAST, -_LAST)))
+    yield from _excerpt(real, LEFT_OUT, forward_views.folded_trace(real.result.layers), LEFT_OUT)
 
 
 _LAST = 3
@@ -106,38 +87,49 @@ _BENT = 2
 def _feed_forward(chapter: WalkChapter) -> Iterator[RenderableType]:
     (by_hand,), (real,) = chapter.by_hand, chapter.model
     curves = [activation(step) for step in by_hand.result.feedforward]
-    yield from _excerpt(by_hand, forward_views.calculation(by_hand.result.steps[_BENT : -1 - _LAST]), *curves)
+    yield from _excerpt(by_hand, *_steps(by_hand, slice(_BENT, -1 - _LAST)), *curves, LEFT_OUT)
     steps = [feed_forward(step) for step in real.result.feedforward or []]
     routes = [forward_views.experts(real.result.experts, real.result.tokens)] if real.result.experts else []
-    yield from _excerpt(real, *(steps + routes))
+    yield from _excerpt(real, LEFT_OUT, *steps, *routes, LEFT_OUT)
 
 
 def _next(chapter: WalkChapter) -> Iterator[RenderableType]:
     (by_hand,), (real, written) = chapter.by_hand, chapter.model
-    yield from _excerpt(by_hand, forward_views.calculation(by_hand.result.steps[-_LAST:]))
+    yield from _excerpt(by_hand, *_steps(by_hand, slice(-_LAST, None)))
     answer = real.result
-    yield from _excerpt(real, forward_views.next_tokens(answer.next, answer.tokens, answer.position))
+    yield from _excerpt(real, LEFT_OUT, forward_views.next_tokens(answer.next, answer.tokens, answer.position))
     yield from _excerpt(written, generate.render(written.result))
 
 
 def _inside(chapter: WalkChapter) -> Iterator[RenderableType]:
     (by_hand,), (seen, changed) = chapter.by_hand, chapter.model
-    yield from _excerpt(by_hand, change(by_hand.result.baseline, by_hand.result.change))
-    yield from _excerpt(seen, lens_table(seen.result.lens))
-    yield from _excerpt(changed, change(changed.result.baseline, changed.result.change))
+    yield from _excerpt(by_hand, LEFT_OUT, change(by_hand.result.baseline, by_hand.result.change))
+    yield from _excerpt(seen, LEFT_OUT, lens_table(seen.result.lens), LEFT_OUT)
+    yield from _excerpt(changed, LEFT_OUT, change(changed.result.baseline, changed.result.change))
 
 
 _CHAPTERS: Sequence[Callable[[WalkChapter], Iterator[RenderableType]]] = (
-    *(_parameters, partial(_whole, tokenize.render), partial(_whole, encode.render), _vectors, _layers),
+    *(_parameters, partial(_whole, tokenize.render), partial(_whole, encode.render), partial(_whole, embed.render)),
+    _layers,
     *(partial(_whole, attend.render), _feed_forward, _next, _inside),
 )
+
+
+def _steps(part: CommandExcerpt, shown: slice) -> Iterator[RenderableType]:
+    """Some steps of a calculation that the command writes whole."""
+    yield from (LEFT_OUT, forward_views.calculation(part.result.steps, shown), LEFT_OUT)
 
 
 def _excerpt(part: CommandExcerpt, *views: RenderableType) -> Iterator[RenderableType]:
     """The command line that shows it, and what it shows."""
     line = " ".join(_quoted(argument) for argument in part.arguments)
-    yield Text(f"$ llminspect {line}", theme.NAME)
-    yield from views
+    shown: list[RenderableType] = [Text(f"$ llminspect {line}", theme.NAME)]
+    for view in views:  # What is left out stands close to what it is left out of.
+        if view is LEFT_OUT:
+            shown[-1] = Group(shown[-1], view)
+        else:
+            shown.append(view)
+    yield from shown
 
 
 def _next_steps() -> RenderableType:

@@ -1,0 +1,62 @@
+"""What is longer than a screen, cut into screens that each have the heading: none scrolls it away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.segment import Segment, Segments
+from rich.text import Text
+
+from llminspect.render import theme
+from llminspect.render.trimmed import lines_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console, RenderableType
+
+_LEAST = 5
+"""Lines of the body that a screen has, however low it is."""
+
+
+def heading(title: str) -> Text:
+    """A title over a rule of its length."""
+    made = Text(title, theme.TITLE)
+    made.append("\n" + "─" * made.cell_len, theme.LINE)
+    return made
+
+
+def screens(
+    title: str, body: RenderableType, console: Console, height: int, *, fills: bool = True
+) -> list[RenderableType]:
+    """The body below its heading, as many times as it takes for none to have more than `height` lines.
+
+    A screen ends before an empty line where one is in its second half. Of several, each says which it is. Each fills
+    its lines, so that the heading comes to stand at the top; the last one only where it `fills`.
+    """
+    colors = console.color_system is not None and not console.no_color
+
+    def drawn(rendering: RenderableType) -> list[list[Segment]]:
+        return lines_of(rendering, console, console.options, colors=colors)
+
+    parts = _parts(drawn(body), max(_LEAST, height - len(drawn(heading(title))) - 1))
+    shown = []
+    for number, part in enumerate(parts, 1):
+        which = f" ({number} of {len(parts)})" if len(parts) > 1 else ""
+        lines = [*drawn(heading(title + which)), [], *part]
+        if fills or number < len(parts):
+            lines += [[]] * (height - len(lines))
+        shown.append(Segments([segment for line in lines for segment in (*line, Segment.line())]))
+    return list(shown)
+
+
+def _parts(lines: Sequence[list[Segment]], room: int) -> list[Sequence[list[Segment]]]:
+    parts = []
+    while len(lines) > room:
+        empty = [at for at in range(room // 2, room + 1) if not lines[at]]
+        end = empty[-1] if empty else room
+        parts.append(lines[:end])
+        lines = lines[end:]
+        while lines and not lines[0]:
+            lines = lines[1:]
+    return [*parts, lines]
