@@ -40,6 +40,7 @@ def test_the_headings_are_those_of_the_tutorial() -> None:
     assert [page.read_text("utf-8").splitlines()[0] for page in pages] == [f"# {heading}" for heading in HEADINGS]
 
 
+@pytest.mark.usefixtures("smollm2")  # Prepared by then, which would be said.
 def test_it_goes_the_whole_way_without_waiting(program: Program) -> None:
     ran = program("walk", "Alice gave Bob her book", COLUMNS="80")
     assert ran.code == 0 and ran.err == ""
