@@ -35,6 +35,7 @@ import torch
 import variant_checks as checks
 import variant_encoders
 import variant_experts
+import variant_further
 import variant_grown
 import variant_kin
 import variant_latent
@@ -54,7 +55,7 @@ from llminspect.model.params import Params
 
 MODULES = (
     *(variant_settings, variant_later, variant_latent, variant_encoders, variant_experts, variant_seq2seq),
-    *(variant_state, variant_older, variant_grown, variant_kin, variant_pictures),
+    *(variant_state, variant_older, variant_grown, variant_kin, variant_pictures, variant_further),
 )
 
 
@@ -78,6 +79,10 @@ def variant(make: Any, seed: int, keep: Path | None, share: float) -> tuple[str,
         return found.draw.family, answers, reasons
 
 
+WITHOUT_INSIDES = ("rwkv7", "squeezebert", "longformer")
+"""Kinds of which the reference gives no weights, or scores in place of them, or those of a window."""
+
+
 def compared_further(found: Prepared, chosen: dict[str, bool]) -> dict[str, str]:
     """What else is asked of one whose logits are right."""
     answers: dict[str, str] = {}
@@ -85,7 +90,7 @@ def compared_further(found: Prepared, chosen: dict[str, bool]) -> dict[str, str]
     opened = llminspect.open_model(str(found.folder))
     words = opened.architecture.head is None and draw.kind not in ("encoder", "read-twice")
     # Falcon gives its weights by its own attention alone, and heads that read twice none.
-    plainly = eager(draw) is EAGER and draw.kind != "read-twice" and draw.family != "rwkv7"
+    plainly = eager(draw) is EAGER and draw.kind != "read-twice" and draw.family not in WITHOUT_INSIDES
     if chosen["inside"] and plainly and not draw.model.__name__.endswith("MultipleChoice"):
         answers["inside"] = judged(lambda: checks.inside((found.single, found.exact), opened, given))
     with golden_exact.in_float64():

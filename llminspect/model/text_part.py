@@ -112,6 +112,21 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 """What the reference takes for sizes that a file leaves out: such files state only what differs."""
 
+OF_KINDS: dict[str, dict[str, Any]] = {
+    "voxtral": {
+        "vocab_size": 131_072,
+        "hidden_size": 3072,
+        "intermediate_size": 8192,
+        "num_hidden_layers": 30,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "max_position_embeddings": 131_072,
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 1e8,
+    },
+}
+"""What it takes in files of a kind instead."""
+
 OF_PICTURES = (
     *(
         "vision_config",
@@ -192,7 +207,7 @@ def with_pictures(kind: str, text: Architecture) -> Architecture:
         flat = kind in FLAT and settings.get("text_config") is None
         inner = settings if flat else settings.under("text_config")
         inner.skip(*INSIDE.get(kind, ()))
-        inner.defaults = {**SIZES.get(text.model_types[0], {}), **text.defaults}
+        inner.defaults = {**SIZES.get(text.model_types[0], {}), **text.defaults, **OF_KINDS.get(kind, {})}
         config = text.read_huggingface(inner)
         if kind in UNCAPPED and config.logit_cap is not None:
             raise inner.wrong("final_logit_softcapping", f"null: a {kind} that sees pictures does not cap its logits")

@@ -74,6 +74,12 @@ def test_sizes_that_such_a_file_leaves_out_are_the_reference_s(kind: str, sizes:
     assert sizes == (found.sizes.L, found.sizes.D)
 
 
+def test_what_the_reference_takes_for_a_kind_of_its_own() -> None:
+    config = {"model_type": "voxtral", "text_config": {"model_type": "llama", "hidden_size": 32}}
+    found = architecture_of(config, "huggingface", "it").config_from_huggingface(config)
+    assert (found.sizes.E, found.rotary.width, found.rotary.base) == (128, 128, 1e8)
+
+
 def test_a_gemma_that_sees_pictures_caps_no_logits() -> None:
     """Where the text part alone would: the reference does not, and no published model asks for it."""
     config = Golden("gemma3-vision").config()

@@ -36,14 +36,14 @@ def lite_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
 def _v3(settings: files.Settings, plain: Any) -> files.DecoderConfig:
     settings.only("topk_method", "noaux_tc")
     settings.only("scoring_func", "sigmoid")
-    found = _from_huggingface(settings, plain, mixtures.grouped_router)
+    found = mixed_from_huggingface(settings, plain, mixtures.grouped_router)
     return files.interleaved(found) if settings.flag("rope_interleave", True) else found
 
 
 def v2_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     settings.only("scoring_func", "softmax")
     plain = settings.get("first_k_dense_replace", 0)
-    return files.interleaved(_from_huggingface(settings, plain, _router_of_v2))
+    return files.interleaved(mixed_from_huggingface(settings, plain, _router_of_v2))
 
 
 def _router_of_v2(settings: files.Settings, experts: int) -> files.Experts:
@@ -59,7 +59,7 @@ def _router_of_v2(settings: files.Settings, experts: int) -> files.Experts:
     return files.Experts(chosen, among_chosen=False, factor=factor)
 
 
-def _from_huggingface(
+def mixed_from_huggingface(
     settings: files.Settings, plain: Any, router: Callable[[files.Settings, int], files.Experts]
 ) -> files.DecoderConfig:
     """With `plain` layers of one network in front, and experts after them."""

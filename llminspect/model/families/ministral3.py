@@ -14,19 +14,25 @@ from llminspect.model import decoder_files as files
 OF_GROWTH = ("llama_4_scaling_beta", "max_position_embeddings")
 
 
-def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+def growth_of(settings: files.Settings, instead: dict[str, Any]) -> Growth:
+    """How queries grow, which the settings of the rotation say (`instead` where there are none), without those."""
     key = "rope_parameters" if settings.values.get("rope_scaling") is None else "rope_scaling"
-    if key not in settings.values:
-        settings.values = {**settings.values, key: DEFAULTS[key]}
+    if settings.values.get(key) is None:
+        settings.values = {**settings.values, key: instead}
     stated = settings.under(key)
     strength = stated.number("llama_4_scaling_beta")
     context = stated.whole("original_max_position_embeddings")
     stated.get("max_position_embeddings")  # The reference implementation does not look at it.
     kept = {key: value for key, value in stated.values.items() if key not in OF_GROWTH}
     settings.values = {**settings.values, key: kept}
-    settings.skip("layer_types")  # Nor at this: a window is on all layers.
+    return Growth(strength, context)
+
+
+def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+    growth = growth_of(settings, DEFAULTS["rope_parameters"])
+    settings.skip("layer_types")  # Which the reference does not look at either: a window is on all layers.
     found = files.from_huggingface(settings)
-    found = replace(found, rotary=replace(found.rotary, growth=Growth(strength, context)))
+    found = replace(found, rotary=replace(found.rotary, growth=growth))
     if settings.get("sliding_window") is None:
         return found
     return replace(found, window=settings.whole("sliding_window"), windowed=tuple(range(found.sizes.L)))
