@@ -108,6 +108,17 @@ class NeoBert(t.EuroBertForMaskedLM):
 
 
 LATENT = {"q_lora_rank": 7, "kv_lora_rank": 9, "qk_nope_head_dim": 6, "qk_rope_head_dim": 8, "v_head_dim": 5}
+GEMMA = {
+    **{key: value for key, value in SMALL.items() if key != "vocab_size"},
+    "vocab_size": 41,
+    "head_dim": 6,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "sliding_window": 4,
+    "query_pre_attn_scalar": 7,
+    "attn_logit_softcapping": 3.0,
+    "final_logit_softcapping": 4.0,
+}
 NEO = {
     "lm_head": "decoder",
     "embed_tokens": "encoder",
@@ -241,5 +252,16 @@ FAMILIES = [
         ),
         NEO,
         published_neo,
+    ),
+    Family(
+        "t5gemma",
+        eager(t.T5GemmaConfig, encoder=GEMMA, decoder={**GEMMA, "num_hidden_layers": 3}, vocab_size=41),
+        t.T5GemmaForConditionalGeneration,
+        "encoder-decoder",
+        lambda model: model.model.decoder.layers,
+        lambda model: model.model.encoder.layers,
+        tokens=13,
+        prompt=8,
+        vocabulary=41,
     ),
 ]

@@ -23,6 +23,8 @@ def older_form(config: dict[str, Any]) -> dict[str, Any]:
     older = dict(config)
     if "text_config" in config:
         return older | {"text_config": older_form(config["text_config"])}
+    if config["model_type"] == "t5gemma":
+        older |= {name: older_form(config[name]) for name in ("encoder", "decoder")}
     older["torch_dtype"] = older.pop("dtype", "float32")
     older["transformers_version"] = "4.40.0"
     kind = older["model_type"]

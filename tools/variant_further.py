@@ -84,6 +84,17 @@ def mistral4(random: Random) -> Draw:
     return Draw("mistral4", t.Mistral4Config(**found), t.Mistral4ForCausalLM)
 
 
+def t5gemma(random: Random) -> Draw:
+    found = grouped(random) | {"head_dim": random.choice((2, 6, 8)), "sliding_window": random.choice((3, 7))}
+    found |= {"vocab_size": 61, "tie_word_embeddings": True} | perhaps(random, query_pre_attn_scalar=(7, 64))
+    found |= perhaps(random, attn_logit_softcapping=(None, 2.0), final_logit_softcapping=(None, 4.0))
+    found |= perhaps(random, attention_bias=SWITCH)
+    decoder = {**found, "num_hidden_layers": random.randint(1, 3)}
+    more = perhaps(random, tie_word_embeddings=SWITCH)
+    config = t.T5GemmaConfig(encoder=found, decoder=decoder, vocab_size=61, **more)
+    return Draw("t5gemma", config, t.T5GemmaForConditionalGeneration, "encoder-decoder")
+
+
 SOUND = {"num_hidden_layers": 1, "hidden_size": 8, "intermediate_size": 10, "num_attention_heads": 2}
 SOUND |= {"num_mel_bins": 8, "max_source_positions": 16}
 OTHERS: dict[str, tuple[str, str, Settings]] = {
@@ -128,6 +139,6 @@ def text_part(name: str) -> Callable[[Random], Draw]:
 
 
 FAMILIES = (
-    *(nanochat, openai_gpt, modernbert_decoder, squeezebert, longformer, neobert, mistral4),
+    *(nanochat, openai_gpt, modernbert_decoder, squeezebert, longformer, neobert, mistral4, t5gemma),
     *(text_part(name) for name in OTHERS),
 )

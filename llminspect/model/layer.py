@@ -43,7 +43,7 @@ def steps_within(experts: int) -> Iterator[str]:
         yield from (f"attention.{part}{step}" for step in (".projected", ""))
     yield "attention.key.shared"
     yield from (f"attention.{step}" for step in ("value", "scores", "scaled", "capped", "masked", "unnormed", "output"))
-    crossing = ("norm", "query", "scores", "scaled", "masked", "weights", "mixed", "output")
+    crossing = ("norm", "query", "scores", "scaled", "capped", "masked", "weights", "mixed", "unnormed", "output")
     yield from (f"cross_attention.{step}" for step in crossing)
     yield from ("laurel.low", "laurel.unnormed", "laurel.output", "feedforward.gate.projected", "feedforward.mixed")
     yield from (f"feedforward.{step}" for step in ("gate", "up", "hidden", "activation", "unnormed", "output"))
@@ -294,6 +294,7 @@ class Layer:
             seen.value_KSE,
             scale=self.config.scale_of(self.index),
             mask_TS=hide(None, source.hidden_S),
+            cap=self.config.score_cap,
             tap=self.tap,
             name=f"{self.name}.cross_attention",
         )

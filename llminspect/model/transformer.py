@@ -74,8 +74,9 @@ def encode_source(params: Params, config: Config, ids_S: Array, tap: Tap, hidden
         index: int, arrays: Mapping[str, Array], stream_SD: Array, cache: Cache | None, tap: Tap
     ) -> tuple[Array, LayerCache]:
         layer = Layer(arrays, config, index, f"layers.{index}", tap)
-        key_KSE = layer.heads("cross_attention.key", stream_SD, config.sizes.H)
-        return stream_SD, LayerCache(key_KSE, layer.heads("cross_attention.value", stream_SD, config.sizes.H))
+        keys, _ = config.heads_of(index)
+        key_KSE = layer.heads("cross_attention.key", stream_SD, keys)
+        return stream_SD, LayerCache(key_KSE, layer.heads("cross_attention.value", stream_SD, keys))
 
     return Cache(source=Source(stream_SD, params.through(offer, stream_SD, config.sizes.L, tap)[1], hidden_S))
 

@@ -88,8 +88,8 @@ def refused(golden: Golden) -> dict[str, str]:
         known["attribution"] = NORMS_AFTER
     if golden.name in ("opt-after", "opt-narrow", "openai-gpt") or golden.name.startswith(("gemma3n", "gemma4")):
         known |= {"contributions": NORMS_AFTER, "attribution": NORMS_AFTER}
-    if golden.name.startswith(("t5", "umt5", "jina-bert")) or golden.name in (
-        *("bloom", "mpt", "falcon-alibi", "deberta", "jamba", "nemotron_h"),
+    if golden.name.startswith(("t5-", "umt5", "jina-bert")) or golden.name in (
+        *("t5", "bloom", "mpt", "falcon-alibi", "deberta", "jamba", "nemotron_h"),
     ):
         known["embed positions"] = "adds nothing to a token for its position"
     known |= STATES.get(golden.name, {})

@@ -103,7 +103,9 @@ def weights(tap: Capture, layers: Iterable[int], stack: str = "layers", step: st
 def assert_as_expected(found: Mapping[str, Array], golden: Golden) -> None:
     """Within SINGLE of the reference's float64, and within DOUBLE where the values are float64 themselves."""
     # The weights of these are multiplied or added to, and rounded to float32, when the model is opened.
-    rounded = golden.name.startswith(("gemma", "vaultgemma", "nemotron", "qwen3_5", "qwen3_next", "falcon_h1"))
+    rounded = golden.name.startswith(
+        ("gemma", "t5gemma", "vaultgemma", "nemotron", "qwen3_5", "qwen3_next", "falcon_h1")
+    )
     double = 1e-5 if rounded and golden.name not in ("gemma3n", "gemma4", "gemma4-same-keys") else DOUBLE
     if golden.name.startswith("bloom"):  # The reference writes √(2/π) with 8 digits.
         double = 1e-8

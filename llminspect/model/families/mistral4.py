@@ -23,9 +23,9 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     key = "rope_parameters" if settings.values.get("rope_scaling") is None else "rope_scaling"
     for share_of in (settings, settings.under(key)):  # The widths of both parts of a head say it once more.
         share_of.only("partial_rotary_factor", turned / (turned + plain))
-    said = ("head_dim", "partial_rotary_factor")
-    kept = {name: value for name, value in settings.values[key].items() if name not in said}
-    settings.values = {name: value for name, value in settings.values.items() if name not in said} | {key: kept}
+    repeated = ("head_dim", "partial_rotary_factor")
+    kept = {name: value for name, value in settings.values[key].items() if name not in repeated}
+    settings.values = {name: value for name, value in settings.values.items() if name not in repeated} | {key: kept}
     found = mixed_from_huggingface(settings, settings.get("first_k_dense_replace", 0), router)
     found = replace(found, rotary=replace(found.rotary, growth=growth))
     return files.interleaved(found) if settings.flag("rope_interleave", True) else found
