@@ -131,7 +131,7 @@ def _chosen(
     if kept is not None:
         read_TD = place.vectors(model, kept[place.read])
         here_TN = np.concatenate([activation_tF[:, chosen] for _, activation_tF in some_at_a_time(made, read_TD)])
-    places = [Places(usual_of(options, "examples"), options.lowest) for _ in chosen]
+    places = [Places(usual_of(options, "examples"), False) for _ in chosen]
     read = None
     if corpus.corpus is not None:
         read = Corpus(model, corpus.corpus, usual_of(corpus, "length"), usual_of(corpus, "most"), progress)
@@ -144,7 +144,7 @@ def _chosen(
                 index, words.raised(logits_V, options.top), words.lowered(logits_V, options.top),
                 float(np.sqrt(np.mean(logits_V**2))), float(np.linalg.norm(made.rows([index])[0])),
                 None if here_TN is None else here_TN[:, at].tolist(),
-                None if read is None else places[at].best(model),
+                None if read is None else [place for place in places[at].best(model) if place.activation > 0],
                 None if read is None else places[at].summed(read.read()),
             )
         )  # fmt: skip

@@ -34,7 +34,6 @@ class FeaturesOptions:
     examples: int | None = option(
         min=1, max=1000, metavar="N", usual=8, help="With --corpus: how many places are shown.", show_default=False
     )
-    lowest: bool = option(False, help="With --corpus: the places with the lowest activations, not the highest.")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 OVER = {"corpus": "--corpus CORPUSFILE", "most": "--most 20", "length": "--length 4"}
 FEATURES = {
     **OVER, "top": "--top 2", "feature": "--feature 1", "at": "--at blocks.0.hook_resid_pre", "words": "--no-words",
-    "examples": "--examples 1", "lowest": "--lowest", "ablate": "--ablate 2", "scale": "--scale 2*3",
+    "examples": "--examples 1", "ablate": "--ablate 2", "scale": "--scale 2*3",
     "steer": "--steer 2*5",
 }  # fmt: skip
 CIRCUIT = {

@@ -37,6 +37,16 @@ def test_activations_and_rebuilt_vectors_are_those_of_the_reference(name: str) -
     assert_close(decode(made, activation_TF, x_TD), EXPECTED[f"{name}.rebuilt"])
 
 
+def test_the_deviation_is_not_divided_by_when_it_is_next_to_nothing() -> None:
+    """SAELens divides by the deviation and 1e-5."""
+    made, x_TD = opened("jumprelu").dictionary, EXPECTED["x"].astype(np.float64) * 1e-5
+    moved_TD = x_TD - x_TD.mean(axis=1, keepdims=True)
+    before_TF = moved_TD / (x_TD.std(axis=1, ddof=1, keepdims=True) + 1e-5) @ made.encoder_DF + made.bias_F
+    expected_TF = np.where(before_TF > np.maximum(made.threshold_F, 0), before_TF, 0)
+    assert expected_TF.any()
+    assert_close(encode(made, x_TD), expected_TF)
+
+
 @pytest.mark.parametrize(("name", "hook", "hook_out"), [
     ("standard", "blocks.1.hook_resid_post", None),
     ("old-topk", "blocks.1.hook_resid_pre", None),

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from llminspect.analysis.result import shown_text
 from llminspect.commands.forward import answers
-from llminspect.commands.head.view import listed, notes
+from llminspect.commands.head.view import listed, notes, read_of
 from llminspect.commands.neuron.view import firing_part
 from llminspect.core.numbers import count, number, several
 from llminspect.render import theme
@@ -122,4 +122,7 @@ def _by_itself(result: FeaturesResult, feature: FeatureByItself) -> Iterator[Ren
         above = sum(value > 0 for value in feature.activations)
         yield section("In the text", strip, note=f"on at {count(above)} of {several(len(labels), 'token')}")
     if feature.firing is not None and feature.examples is not None:
-        yield firing_part(feature.firing, feature.examples)
+        if feature.examples:
+            yield firing_part(feature.firing, feature.examples)
+        else:
+            yield section("Where it fires", remark("at no token of what was read"), note=read_of(feature.firing.read))
