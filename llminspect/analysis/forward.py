@@ -192,9 +192,12 @@ def _answer_parts(
     if look.steps or fits_on_a_page(model):
         parts["steps"] = by_hand(model, watched.capture, ids, position, logits_V, candidates(model, logits_V, 1)[0])
     if look.lens:
-        from llminspect.analysis.lens import lens, lens_grid
+        from llminspect.analysis.lens import lens, lens_grid, tuned_lens
 
         parts["lens"] = lens(model, watched.rows, logits_V, look.tokens, chosen)
+        if look.tuned_lens is not None:
+            tuned = tuned_lens(model, look.tuned_lens)
+            parts["tuned_lens"] = lens(model, watched.rows, logits_V, look.tokens, chosen, tuned)
         parts["grid"] = lens_grid(model, _streams(model, look, ids, watched, taps)) if look.all else None
     if look.attribution:
         from llminspect.analysis.attribution import attribute

@@ -76,6 +76,8 @@ class ForwardResult(Result):
     """For a mixture of experts: which of them each token went to."""
     steps: list[Written] | None = None
     lens: list[LensLayer] | None = None
+    tuned_lens: list[LensLayer] | None = None
+    """With --tuned-lens: the same through its maps."""
     grid: list[list[ProbableToken]] | None = None
     """With --lens --all: the most probable token after each layer [L] at each position [T]."""
     attribution: Attribution | None = None

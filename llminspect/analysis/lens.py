@@ -17,11 +17,14 @@ from llminspect.core.dataclass import dataclass
 from llminspect.core.sampling import top_ids
 from llminspect.core.threads import in_threads, sharing
 from llminspect.core.unembed import most_probable
+from llminspect.errors import UsageError
+from llminspect.files.tuned_lens import read_tuned_lens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from llminspect.core.array import Array
+    from llminspect.files.tuned_lens import TunedLens
     from llminspect.model.opened import Model
 
 TOGETHER = 256
@@ -37,9 +40,24 @@ class LensLayer:
     target: RankedToken | None = None
 
 
-def lens(model: Model, rows: Mapping[str, Array], answer_V: Array, count: int, target: int | None) -> list[LensLayer]:
-    """The lens at one position, for every layer; the last layer's is the model's own `answer_V`, its logits."""
+def lens(
+    model: Model,
+    rows: Mapping[str, Array],
+    answer_V: Array,
+    count: int,
+    target: int | None,
+    tuned: TunedLens | None = None,
+) -> list[LensLayer]:
+    """The lens at one position, for every layer; the last layer's is the model's own `answer_V`, its logits.
+
+    A `tuned` one adds to each stream an affine map of it first (Belrose et al. 2023, "Eliciting Latent Predictions from
+    Transformers with the Tuned Lens").
+    """
     earlier = [rows[head_reads(model, layer)] for layer in range(model.config.sizes.L - 1)]
+    if tuned is not None:  # Its maps are of the streams before each layer; the first is of the embedding.
+        earlier = [
+            row_D + tuned.weights[layer + 1] @ row_D + tuned.biases[layer + 1] for layer, row_D in enumerate(earlier)
+        ]
     groups = (np.stack(earlier[start : start + TOGETHER]) for start in range(0, len(earlier), TOGETHER))
     layers = []
     for layer, logits_V in enumerate([*(row for group in groups for row in model.logits(group)), answer_V]):
@@ -47,6 +65,20 @@ def lens(model: Model, rows: Mapping[str, Array], answer_V: Array, count: int, t
         top = [ProbableToken(best, token_text(model, best), probabilities_V[best]) for best in top_ids(logits_V, count)]
         layers.append(LensLayer(layer, top, None if target is None else ranked_token(model, logits_V, target)))
     return layers
+
+
+def tuned_lens(model: Model, name: str) -> TunedLens:
+    """Read a tuned lens of this model. Raises UsageError for one of another number of layers, or width."""
+    if model.config.streams > 1:
+        raise UsageError(f"--tuned-lens: {model.name} has {model.config.streams} streams, and a tuned lens reads one")
+    found, sizes = read_tuned_lens(name), model.config.sizes
+    layers, width = len(found.weights), len(found.biases[0])
+    if (layers, width) != (sizes.L, sizes.D):
+        raise UsageError(
+            f"--tuned-lens {name!r:.200} is of {layers} layers of {width} numbers, "
+            f"and {model.name} has {sizes.L} of {sizes.D}"
+        )
+    return found
 
 
 def lens_grid(model: Model, streams_LTD: Array) -> list[list[ProbableToken]]:

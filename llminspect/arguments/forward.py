@@ -35,6 +35,9 @@ class ForwardOptions:
     layer: Choice | None = option(metavar="0,3-5", help="Open these layers: their steps and feed forward.")
     steps: bool = option(False, help="The formulas, and the formulas with the numbers.")
     lens: bool = option(False, help="What the model would say after each layer.")
+    tuned_lens: str | None = option(
+        metavar="FOLDER", help="With --lens: beside it what a tuned lens says, which its package saved (params.pt)."
+    )
     all: bool = option(False, help="With --lens: at every position, as a grid.")
     attribution: bool = option(False, help="What each part of the model adds to the target's logit.")
     target: TokenChoice | None = option(

@@ -164,11 +164,11 @@ RULES: dict[str, list[Rule]] = {
     ],
     "forward": [
         *CHANGES,
-        Rule("all needs lens"),
+        Rule("all tuned_lens needs lens"),
         Rule(f"over excludes {OTHER_TEXTS}", "--over takes the place of {other}", "give one of the two"),
         Rule(
             "over excludes trace layer steps all saliency perplexity score scores interactive arrays top target_ids "
-            "target_language",
+            "target_language tuned_lens",
             "--over sums up numbers that all texts have, and goes with no {other}",
             "leave one of them out",
         ),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+LENS = Path(__file__).parent.parent / "golden" / "tuned-lens" / "small"
 DICTIONARY = Path(__file__).parent.parent / "golden" / "dictionaries" / "sparsify" / "layers.1"
 """Of vectors as wide as the model's."""
 
@@ -40,6 +41,7 @@ def small_files(folder: Path) -> Path:
     (folder / "records").write_text('{"text": "a b a H<s>"}\n{"text": "b b a H<s>"}\n')
     (folder / "tools").write_text('[{"name": "f"}]')
     shutil.copytree(DICTIONARY, folder / "layers.1")
+    shutil.copytree(LENS, folder / "lens")
     return folder
 
 

@@ -53,6 +53,7 @@ TARGETS = {
     "records": Target(given.changed_records, given.check_records),
     "directions": Target(given.changed_directions, given.check_directions),
     "prepared": Target(kept.changed_prepared, kept.check_prepared),
+    "lens": Target(dictionaries.changed_lens, dictionaries.check_lens),
     "dictionary": Target(dictionaries.changed_dictionary, dictionaries.check_dictionary),
 }
 
@@ -79,6 +80,8 @@ READERS = {
     ("files/records.py", "read_records"): "records",
     ("analysis/directions.py", "_read"): "directions",
     ("files/dictionaries.py", "read_dictionary"): "dictionary",
+    ("files/tuned_lens.py", "read_tuned_lens"): "lens",
+    ("files/torch_archive.py", "read_tensors"): "lens",
     ("model/dictionary_files.py", "dictionary_of"): "dictionary",
 }
 """Every function of the package that is marked as a `reader`, by file and name, and the target that it is tried by."""

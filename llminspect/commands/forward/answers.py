@@ -43,8 +43,8 @@ GRID_CELL = 10
 """Terminal cells of a token in the grid of the lens."""
 
 
-def lens_table(layers: Sequence[LensLayer]) -> RenderableType:
-    """A line a layer: what it would say, and where the target stands."""
+def lens_table(layers: Sequence[LensLayer], *, tuned: bool = False) -> RenderableType:
+    """A line a layer: what it would say, and where the target stands; through a `tuned` lens."""
     target = layers[0].target
     rows: list[list[Cell]] = []
     final = layers[-1].top[0].id if layers[-1].top else None
@@ -61,11 +61,12 @@ def lens_table(layers: Sequence[LensLayer]) -> RenderableType:
     name = visible(target.text, True) if target else ""
     of_target = [Column(f"rank of {name}", "right"), Column("prob", "right"), Column("")] if target else [None] * 3
     note = "the final norm and the vocabulary applied after each layer; the last layer is the answer"
+    note = f"the tuned lens's maps, {note}" if tuned else note
     if target is not None:
         first = leads_from(layers)
         note += f"; {name} leads " + (f"from layer {first} on" if first is not None else "at no layer up to the end")
     columns = [Column("layer", "right"), *of_target, "most probable"]
-    return table(columns, rows, title="lens: what each layer would say", note=note)
+    return table(columns, rows, title=f"{'tuned ' if tuned else ''}lens: what each layer would say", note=note)
 
 
 def leads_from(layers: Sequence[LensLayer]) -> int | None:

@@ -111,6 +111,7 @@ def answer_views(result: ForwardResult) -> list[RenderableType]:
     views: list[RenderableType] = []
     if result.lens is not None:
         views.append(lens_table(result.lens))
+        views += [] if result.tuned_lens is None else [lens_table(result.tuned_lens, tuned=True)]
         views += [] if result.grid is None else [lens_grid(result.grid, labels(result.tokens))]
     if result.attribution is not None:
         views.append(attribution(result.attribution))
