@@ -35,6 +35,4 @@ for direction, kind in zip(directions, streams, strict=True):
     inside = ((streams[kind] - mean) @ direction).mean()
     outside = max(((rows - mean) @ direction).mean() for other, rows in streams.items() if other != kind)
     thresholds.append((inside + outside) / 2)
-np.savez(
-    sys.argv[1], W_enc=directions.T, W_dec=directions, b_enc=-directions @ mean, b_dec=mean, threshold=thresholds
-)
+np.savez(sys.argv[1], W_enc=directions.T, W_dec=directions, b_enc=-directions @ mean, b_dec=mean, threshold=thresholds)

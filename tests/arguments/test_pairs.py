@@ -117,6 +117,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "layer": "--layer 0",
         "steps": "--steps",
         "lens": "--lens",
+        "tuned_lens": "--tuned-lens LENSFOLDER",
         "all": "--all",
         "attribution": "--attribution",
         "target": "--target #5",
@@ -267,6 +268,7 @@ class Runs:
             .replace("TOOLSFILE", str(self.folder / "tools"))
             .replace("CORPUSFILE", str(self.folder / "corpus"))
             .replace("DICTIONARYFOLDER", str(self.folder / "layers.1"))
+            .replace("LENSFOLDER", str(self.folder / "lens"))
             .replace("LABELSFILE", str(self.folder / "labels"))
             .replace("OUT", str(self.folder / "out"))
         )
