@@ -17,7 +17,7 @@ from llminspect.model.settings import MOST_REPEATED
 from llminspect.model.spec import linear_specs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from llminspect.model.spec import Architecture, TensorSpec
 
@@ -166,10 +166,20 @@ def _ending_in(architecture: Architecture, head: OutputHead) -> Architecture:
 
     def tensors(settings: Any) -> list[TensorSpec]:
         body = architecture.tensors(settings)
-        return [*(spec for spec in body if spec.name not in names and spec.huggingface not in sources), *its]
+        held = {spec.huggingface for spec in body}
+        kept = [spec for spec in body if spec.name not in names and spec.huggingface not in sources]
+        return [*kept, *filter(None, (_as_before_words(spec, held) for spec in its))]
 
     readout = architecture.readout if head.beside else no_words
     return replace(architecture, tensors=tensors, readout=readout, head=head)
+
+
+def _as_before_words(spec: TensorSpec, held: Collection[object]) -> TensorSpec | None:
+    """Of a layer that is in front of the words too, a bias is there where the configuration says it; else as it is."""
+    layer, dot, last = str(spec.huggingface).rpartition(".")
+    if last != "bias" or not spec.optional or f"{layer}{dot}weight" not in held:
+        return spec
+    return replace(spec, optional=False) if spec.huggingface in held else None
 
 
 def _holds(architecture: Architecture, head: OutputHead, shapes: Shapes) -> bool:
