@@ -182,16 +182,16 @@ def test_the_numbers_of_a_head_may_be_streamed(opened: Opened) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said", "message"),
+    ("name", "biased", "message"),
     [
         ("modernbert-token", False, "does not have: head.dense.bias"),
         ("modernbert-sequence", True, "missing: head.dense.bias"),
     ],
 )
 def test_a_bias_in_front_of_labels_is_there_where_the_configuration_says_so(
-    name: str, said: bool, message: str, tmp_path: Path
+    name: str, biased: bool, message: str, tmp_path: Path
 ) -> None:
     shutil.copytree(Golden(name).folder, tmp_path / "model")
-    (tmp_path / "model" / "config.json").write_text(json.dumps({**Golden(name).config(), "classifier_bias": said}))
+    (tmp_path / "model" / "config.json").write_text(json.dumps({**Golden(name).config(), "classifier_bias": biased}))
     with pytest.raises(ModelError, match=message):
         open_model(str(tmp_path / "model"))

@@ -13,7 +13,7 @@ from tests.model.golden import NAMES, Golden
 READ: dict[str, tuple[Any, str]] = {
     "query_pre_attn_scalar": (7, "gemma2 gemma3 gemma3_text vaultgemma"),
     "attn_logit_softcapping": (2.5, "gemma2 vaultgemma"),
-    "final_logit_softcapping": (2.5, "gemma2 gemma3_text gemma3n_text gemma4_text vaultgemma"),
+    "final_logit_softcapping": (2.5, "gemma2 gemma3_text gemma3n_text gemma4_text nanochat vaultgemma"),
     "scale_attn_by_inverse_layer_idx": (True, "gpt2"),
     "rotary_pct": (0.5, "gpt_neox"),
     "rotary_dim": (4, "codegen gptj minimax_m2"),
@@ -73,6 +73,8 @@ def test_layers_have_no_kinds_where_the_reference_reads_none(name: str) -> None:
         ("modernbert-sequence", {"num_key_value_heads": 1}),
         ("nemotron_h", {"layer_types": ["mamba"]}),
         *((name, {"relative_attention_max_distance": 2}) for name in ("t5", "t5-encoder", "umt5")),
+        *((name, {"relative_attention_max_distance": size}) for name in ("t5", "t5-gated", "umt5") for size in (1, 3)),
+        *((name, {"relative_attention_num_buckets": 3}) for name in ("t5", "t5-encoder")),
         ("jamba", {"layer_types": ["full_attention", "full_attention"]}),
         ("jamba", {"layers_block_type": ["attention", "mamba"]}),
         ("mpt", {"max_seq_len": 1}),

@@ -96,8 +96,11 @@ def from_huggingface(settings: Settings) -> T5Config:
     ends = settings.get("pad_token_id"), settings.get("bos_token_id")
     tied = settings.flag("tie_word_embeddings") or settings.get("tie_word_embeddings") is None
     buckets, farthest = (settings.whole(f"relative_attention_{name}") for name in ("num_buckets", "max_distance"))
-    if farthest in (buckets // 2, buckets // 4):  # The distances that have a bucket each: its logarithm divides.
-        raise settings.wrong("relative_attention_max_distance", f"not {farthest} where there are {buckets} buckets")
+    if buckets < 4:
+        raise settings.wrong("relative_attention_num_buckets", "at least 4")
+    # So many distances have a bucket each, in the decoder and in an encoder; the others reach farther.
+    if farthest <= (single := buckets // (4 if alone else 2)):
+        raise settings.wrong("relative_attention_max_distance", f"above {single} where there are {buckets} buckets")
     return T5Config(
         sizes=sizes,
         encoder_layers=layers,
@@ -127,11 +130,13 @@ def from_gguf(settings: Settings) -> T5Config:
     epsilon = settings.number("attention.layer_norm_rms_epsilon")
     settings.only("attention.layer_norm_epsilon", epsilon)
     starts = (settings.metadata.get(f"tokenizer.ggml.{key}") for key in STARTS)
+    if not 4 <= (buckets := settings.whole("attention.relative_buckets_count")) < 256:
+        raise settings.wrong("attention.relative_buckets_count", "from 4 to 255")
     return T5Config(
         sizes=sizes,
         encoder_layers=layers,
         norm_epsilon=epsilon,
-        buckets=settings.whole("attention.relative_buckets_count"),
+        buckets=buckets,
         farthest=128,  # Not in the file; every published T5 has it.
         start_id=0 if alone else start_token(settings, sizes.V, *starts),
         gated=None,
