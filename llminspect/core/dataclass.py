@@ -35,9 +35,10 @@ else:
 
 def set_once(self: Any, name: str, value: object) -> None:
     """What `__init__` gives stays: a second value is refused."""
-    if name in self.__dict__:
+    given = self.__dict__
+    if name in given:
         raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
-    object.__setattr__(self, name, value)
+    given[name] = value
 
 
 def refuse(self: Any, name: str) -> None:

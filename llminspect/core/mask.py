@@ -33,13 +33,8 @@ class Mask:
     """It sees itself and the window − 1 before it; where the mask is not causal, those up to `window` away."""
     hidden_S: Array | None = None
     """Positions [..., S] (True) that nobody sees."""
-    first: int | None = None
-    """Where the first query stands among the keys; None: the queries are the last of them."""
-
-    @property
-    def before(self) -> int:
-        """How many keys stand before the first query."""
-        return self.keys - self.queries if self.first is None else self.first
+    before: int = 0
+    """How many keys stand before the first query."""
 
     @property
     def whole_TS(self) -> Array:
@@ -86,7 +81,7 @@ def causal_mask(xp: Any, queries: int, keys: int, window: int | None = None, fir
     """
     if first is None and queries == 1 and (window is None or keys <= window):
         return None
-    return Mask(xp, queries, keys, causal=True, window=window, first=first)
+    return Mask(xp, queries, keys, causal=True, window=window, before=keys - queries if first is None else first)
 
 
 def window_mask(xp: Any, tokens: int, window: int | None) -> Mask | None:
