@@ -14,7 +14,7 @@ class CircuitOptions:
     """Which two texts, what tells them apart, and how much of that is to be kept."""
 
     heading: ClassVar[str] = "What to look at"
-    example: ClassVar[str] = 'circuit "Anne met Tom. Tom saw" "Anne met Tom. Anne saw"'
+    example: ClassVar[str] = 'circuit "Mr Toad met Mrs Hen. Mr" "Mrs Toad met Mr Hen. Mr" --model toy-induction'
     needed: ClassVar[str] = ' "Anne met Tom. Tom saw" "Anne met Tom. Anne saw"'
 
     clean: str | None = argument(metavar="CLEAN", help="The text that is explained.", show_default=False)

@@ -10,7 +10,7 @@
 - 1.1 looks at itself, and writes the first once more.
 
 The numbers of a token: which word it is, at which place it stands, then previous, first and answer. There are no norms
-and no feed-forward steps, so every edge between the parts is known, and `circuit` has to find them.
+and no feed-forward steps, so every edge between the parts is known: docs/13-circuits.md finds them.
 """
 
 from __future__ import annotations

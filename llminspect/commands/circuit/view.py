@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from llminspect.analysis.circuit import CircuitResult
+    from llminspect.analysis.circuit import CircuitNode, CircuitResult
 
 SHOWN = 20
 """Edges that have a row."""
+NODES = 5
+"""Nodes of a layer that are named."""
 
 
 def render(result: CircuitResult) -> RenderableType:
@@ -31,6 +33,7 @@ def render(result: CircuitResult) -> RenderableType:
 def _parts(result: CircuitResult) -> Iterator[RenderableType]:
     yield _headline(result)
     yield _measures(result)
+    yield _layers(result)
     yield _edges(result)
     yield _methods(result)
 
@@ -53,7 +56,7 @@ def _measures(result: CircuitResult) -> RenderableType:
         ["completeness", percent_of(result.completeness), "of it is lost where these edges alone are patched"],
         ["control", percent_of(control.mean), _control(result)],
     ]
-    columns = [Column("", whole=True), Column("", "right", whole=True), Column("")]
+    columns = [Column("measure", whole=True), Column("value", "right", whole=True), Column("what it is")]
     of = f"{several(len(result.edges), 'edge')} of {count(result.of_edges)}, {several(len(result.nodes), 'node')} of "
     return section(f"{of}{count(result.of_nodes)}", table(columns, rows))
 
@@ -62,6 +65,29 @@ def _control(result: CircuitResult) -> str:
     control = result.control
     ends = f"from {percent_of(control.low)} to {percent_of(control.high)}"
     return f"of it with as many random edges ({several(control.graphs, 'graph')}, {ends}; seed {control.seed})"
+
+
+def _layers(result: CircuitResult) -> RenderableType:
+    """The graph from the logits down to the embedding: the nodes of each layer, the largest score first."""
+    layers: dict[str, list[CircuitNode]] = {}
+    for node in reversed(result.nodes):
+        layer = node.name.partition(".")[0]
+        layers.setdefault(layer if layer == node.name else f"layer {layer}", []).append(node)
+    rows: list[Sequence[Cell]] = []
+    for layer, nodes in layers.items():
+        shown = sorted(nodes, key=lambda node: -abs(node.score))[:NODES]
+        names = [f"{_part(node.name)} {_signed(node.score)}".strip() for node in shown]
+        more = len(nodes) - len(shown)
+        rows.append([layer, "   ".join(names) + (f"   and {more} more" if more else "")])
+    columns = [Column("where", whole=True), Column("nodes")]
+    note = "scores: logits that are lost, about, if the node writes what it writes in the corrupt text"
+    return section("Nodes, the last layer first", table(columns, rows, note=note))
+
+
+def _part(name: str) -> str:
+    """`head 3`, `feedforward`; of what is of no layer nothing."""
+    _, _, part = name.partition(".")
+    return f"head {part}" if part.isdigit() else part
 
 
 def _edges(result: CircuitResult) -> RenderableType:
@@ -90,7 +116,7 @@ def _methods(result: CircuitResult) -> RenderableType:
 
 def percent_of(share: float) -> str:
     """A share that may lie below 0 or above 1."""
-    return f"{100 * share:.1f} %".replace("-", "−")
+    return f"{100 * share:.1f} %".replace("-0.0", "0.0").replace("-", "−")
 
 
 def _signed(value: float) -> str:
