@@ -169,14 +169,19 @@ def test_a_token_is_followed_through_every_step(browser: Browser, page: Page) ->
 
 
 @pytest.mark.browser
-def test_lines_are_as_thick_as_the_weights_of_the_head_that_is_chosen(browser: Browser, page: Page) -> None:
+@pytest.mark.parametrize(("layer", "index"), [(18, 7), (23, 4)])
+def test_lines_are_as_thick_as_the_weights_of_the_head_that_is_chosen(
+    browser: Browser, page: Page, layer: int, index: int
+) -> None:
     browser.open(page.path, width=1600)
     browser.click('[data-key="text.4"]')
-    browser.value("(e => { e.value = 18; e.dispatchEvent(new Event('input')); })(document.querySelector('#layer'))")
-    browser.click('[data-head="18.7"]')
-    assert browser.value("document.querySelector('#head').textContent").startswith("Layer 18, head 7 (its habit")
+    browser.value(
+        f"(e => {{ e.value = {layer}; e.dispatchEvent(new Event('input')); }})(document.querySelector('#layer'))"
+    )
+    browser.click(f'[data-head="{layer}.{index}"]')
+    assert browser.value("document.querySelector('#head').textContent").startswith(f"Layer {layer}, head {index} (its")
     heads = page.data["followed"][-1]["heads"]["result"]["heads"]
-    (weights,) = (head["weights"][4] for head in heads if (head["layer"], head["head"]) == (18, 7))
+    (weights,) = (head["weights"][4] for head in heads if (head["layer"], head["head"]) == (layer, index))
     for column, weight in enumerate(weights):
         line = f"document.querySelector('.model .looking [data-line=\"4.{column}\"]')"
         width = browser.value(f"{line} && Number({line}.getAttribute('stroke-width'))")
