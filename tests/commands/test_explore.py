@@ -177,6 +177,17 @@ def test_a_file_that_is_no_session_is_refused(content: str, message: str, called
     assert ran.code == 2 and "has a text of its own" in ran.err
 
 
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("ablate", "30.0"), ("scale", "3.2"), ("scale", "*2"), ("steer", "x"), ("steer", "a@99"), ("patch", "3.nothing")],
+)
+def test_a_change_to_what_is_not_there_is_refused_at_once(kind: str, value: str, smollm2: Model) -> None:
+    session = Session(smollm2, ExploreState(TEXT), [{"do": "second", "second": "x"}])
+    with pytest.raises(UsageError):
+        session.do({"do": "change", "kind": kind, "value": value})
+    assert session.state.changes == () and len(session.events) == 1
+
+
 def test_undoing_all_events_leads_back_to_the_start(smollm2: Model) -> None:
     session = Session(smollm2, ExploreState(TEXT), CHANGED)
     assert len(session.state.changes) == 4

@@ -5,8 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llminspect.analysis.explore.questions import PaneQuestion, groups_of
-from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
+from llminspect.arguments.directions import parse_saved
+from llminspect.arguments.experiments import (
+    ExperimentOptions,
+    PatchOptions,
+    parse_neuron_steering,
+    parse_place,
+)
+from llminspect.arguments.ranges import check_exists, shortened
 from llminspect.arguments.shared import SourceOptions
+from llminspect.arguments.words import parse_direction, parse_factor
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,6 +38,20 @@ def prompt_of_state(model: Model, state: ExploreState) -> Prompt:
         return prompt_of_ids([*(parse_ids(state.text) or ()), *state.taken_ids()], None, None)
     prompt, taken = text_prompt(state.text, source, model.tokenizer, None), state.taken_ids()
     return prompt_of_ids([*prompt.ids, *taken], model.tokenizer, None) if taken else prompt
+
+
+def check_change(model: Model, kind: str, value: str) -> None:
+    """Raise UsageError for a change to what is not there, before anything is computed."""
+    if kind == "steer":
+        if parse_saved(value) is None and parse_neuron_steering(model, value) is None:
+            check_exists(parse_direction(value)[2], model.config.sizes.L, "layer")
+        return
+    where, times = value, "1"
+    if kind == "scale":
+        where, _, times = value.rpartition("*")
+    if parse_factor(times) is None or not where:
+        raise UsageError(f"--scale {shortened(value)!r} does not end in a factor", "for example 3.2*0.5")
+    parse_place(model, where, "--into" if kind == "patch" else f"--{kind}", stream=kind == "patch")
 
 
 def answer(model: Model, one: PaneQuestion, prompt: Prompt, state: ExploreState) -> Result:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from llminspect.analysis.explore.answers import answer, prompt_of_state
+from llminspect.analysis.explore.answers import answer, check_change, prompt_of_state
 from llminspect.analysis.explore.events import MOST_EVENTS, Event, ModelFacts, applied
 from llminspect.analysis.explore.questions import PaneQuestion, command_line, python_line, questions
 from llminspect.analysis.explore.state import ExploreState, Pane
@@ -72,6 +72,8 @@ class Session:
         if len(self.events) >= MOST_EVENTS:
             raise UsageError(f"a session has {MOST_EVENTS:,} events at most", "begin a new one")
         after = applied(self.state, event, self.facts)
+        if event["do"] == "change":
+            check_change(self.model, event["kind"], event["value"])
         if after != self.state:
             self.state = after
             self.events.append(dict(event))

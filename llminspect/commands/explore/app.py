@@ -20,7 +20,7 @@ class Explorer(Surface):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         if event.input.id == "text":
-            self.query_one("#body").focus()
+            self.set_focus(None)
         elif self.asks is not None:
             what = self.asks
             self.leave_line()

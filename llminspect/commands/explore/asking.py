@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from llminspect.analysis.explore.kept import KeptModel, Stopped
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from llminspect.text.prompt import Prompt
 
 
+def problem_line(problem: UserError) -> str:
+    """An error and what to try, on a line."""
+    return f"{problem.message} ({problem.hint})" if problem.hint else problem.message
+
+
 @dataclass(frozen=True)
 class Reached:
     """What is known of a state so far."""
@@ -28,6 +34,9 @@ class Reached:
     state: ExploreState
     prompt: Prompt | None
     found: list[tuple[PaneQuestion, Result]]
+    """Of the open pane."""
+    side: list[tuple[PaneQuestion, Result]] = field(default_factory=list)
+    """Of the next token, where it stands beside the pane."""
     error: str | None = None
     done: bool = False
 
@@ -35,8 +44,8 @@ class Reached:
 class Computing:
     """`wish(state)` from any thread; `tell` is called from the one that computes, and stale answers are dropped."""
 
-    def __init__(self, session: Session, tell: Callable[[Reached], object]) -> None:
-        self.session, self.tell = session, tell
+    def __init__(self, session: Session, tell: Callable[[Reached], object], wide: Callable[[], bool]) -> None:
+        self.session, self.tell, self.wide = session, tell, wide
         self.wished: ExploreState | None = None
         self.since: float | None = None
         """When what is computed was begun; None: nothing is."""
@@ -90,28 +99,31 @@ class Computing:
                 self._answer(state)
             except Stopped:
                 if self.wished is None and not self._ended:
-                    self._tell(Reached(state, None, [], "stopped", done=True))
+                    self._tell(Reached(state, None, [], error="stopped", done=True))
             finally:
                 self.since = None
 
     def _answer(self, state: ExploreState) -> None:
-        found: list[tuple[PaneQuestion, Result]] = []
-        prompt, error = None, None
+        reached = Reached(state, None, [])
         try:
             prompt = self.session.prompt(state)
-            wanted = questions(self.session.model, state, len(prompt.tokens))
-            self._tell(Reached(state, prompt, []))
-            for one in wanted:
+            reached = replace(reached, prompt=prompt)
+            self._tell(reached)
+            model, tokens = self.session.model, len(prompt.tokens)
+            wanted = [("found", one) for one in questions(model, state, tokens)]
+            wanted += [("side", one) for one in questions(model, state, tokens, "next")] if self.wide() else []
+            for where, one in wanted:
                 if self.wished is not None or self._ended:
                     raise Stopped
                 try:
-                    found = [*found, (one, self.session.answer(one, prompt, state))]
+                    answered = one, self.session.answer(one, prompt, state)
+                    reached = replace(reached, **{where: [*getattr(reached, where), answered]})  # type: ignore[arg-type]
                 except UserError as problem:
-                    error = f"{problem.message}{f' ({problem.hint})' if problem.hint else ''}"
-                self._tell(Reached(state, prompt, found, error))
+                    reached = replace(reached, error=problem_line(problem))
+                self._tell(reached)
         except UserError as problem:
-            error = f"{problem.message}{f' ({problem.hint})' if problem.hint else ''}"
-        self._tell(Reached(state, prompt, found, error, done=True))
+            reached = replace(reached, error=problem_line(problem))
+        self._tell(replace(reached, done=True))
 
     def _tell(self, shown: Reached) -> None:
         if not self._ended and self.wished is None:

@@ -7,6 +7,7 @@ KEYS: list[tuple[str, str, str]] = [
     ("1,2,3,4,5,6", "pane", "next token, tokens, heads, head, lens, changes; Tab goes to the next"),
     ("left,right", "across", "the token that is looked at; in heads and head: another head"),
     ("up,down", "updown", "another candidate, another layer, another change; else the page"),
+    ("pageup,pagedown,home,end", "scroll", "the page"),
     ("comma,full_stop", "cursor", "the token that is looked at, in every pane"),
     ("shift+left,shift+right", "key", "the token that it looks at"),
     ("enter", "enter", "take the candidate; open the head"),
@@ -47,12 +48,25 @@ QUESTIONS = {
 """What is asked for in a line at the foot."""
 
 
+_NAMES = {
+    "question_mark": "?",
+    "full_stop": ".",
+    "comma": ",",
+    "plus": "+",
+    "minus": "-",
+    "pageup": "Page↑",
+    "pagedown": "Page↓",
+    "left": "←",
+    "right": "→",
+    "up": "↑",
+    "down": "↓",
+    "shift+left": "⇧←",
+    "shift+right": "⇧→",
+}
+
+
 def help_text() -> str:
     """The keys, a line each."""
-    names = {
-        "question_mark": "?", "full_stop": ".", "comma": ",", "plus": "+", "minus": "-", "left": "←", "right": "→",
-        "up": "↑", "down": "↓", "shift+left": "⇧←", "shift+right": "⇧→",
-    }  # fmt: skip
-    rows = [(" ".join(names.get(key, key) for key in keys.split(",")), text) for keys, _, text in KEYS]
+    rows = [(" ".join(_NAMES.get(key, key) for key in keys.split(",")), text) for keys, _, text in KEYS]
     widest = max(len(keys) for keys, _ in rows)
     return "\n".join(f"{keys.ljust(widest)}  {text}" for keys, text in rows)

@@ -10,8 +10,10 @@ from textual.widgets import Input
 
 from llminspect.analysis.explore.state import PANES
 from llminspect.commands.explore import doing
+from llminspect.commands.explore.asking import problem_line
 from llminspect.commands.explore.panes.next import next_candidates
 from llminspect.errors import UserError
+from llminspect.render.safe import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +43,8 @@ def press(app: Surface, action: str, key: str) -> None:
         app.do(*doing.moved_token(state, tokens, "key" if action == "key" else "cursor", -1 if back else 1))
     elif action == "updown":
         _up_or_down(app, -1 if back else 1)
+    elif action == "scroll":
+        _scroll(app, key)
     elif action == "scale":
         app.do(*doing.scaled_head(state, 0.5 if back else 2.0))
     elif action == "silence":
@@ -63,6 +67,17 @@ def _up_or_down(app: Surface, step: int) -> None:
         app.query_one("#body", VerticalScroll).scroll_relative(y=step, animate=False)
 
 
+def _scroll(app: Surface, key: str) -> None:
+    body = app.query_one("#body", VerticalScroll)
+    ways: dict[str, Callable[..., None]] = {
+        "pageup": body.scroll_page_up,
+        "pagedown": body.scroll_page_down,
+        "home": body.scroll_home,
+        "end": body.scroll_end,
+    }
+    ways[key](animate=False)
+
+
 def _candidates(app: Surface) -> list[int]:
     found = [next_candidates(result) for _, result in app.shown.found]
     return [token.id for token in found[0]] if found else []
@@ -78,7 +93,7 @@ def _other(app: Surface, action: str) -> None:
         "undo": lambda: _undo(app),
         "help": app.say_help,
         "equivalent": lambda: _equivalent(app),
-        "edit": lambda: app.query_one("#text", Input).focus(),
+        "edit": lambda: _edit(app),
         "cancel": lambda: _cancel(app),
         "quit": lambda: _leave(app),
         "light": lambda: _light(app),
@@ -97,6 +112,16 @@ def _other(app: Surface, action: str) -> None:
         app.do_nothing()
         return
     simple[action]()
+
+
+def _edit(app: Surface) -> None:
+    """Only what can be drawn as it is can be typed in."""
+    text = app.session.state.text
+    if visible(text) != text:
+        app.word = "not edited here: the text has line ends, or what a terminal would obey"
+        app.do_nothing()
+    else:
+        app.query_one("#text", Input).focus()
 
 
 def _knobs(app: Surface) -> str:
@@ -150,7 +175,7 @@ def submitted(app: Surface, what: str, text: str) -> None:
     try:
         app.do(doing.typed(what, text))
     except UserError as error:
-        app.word = f"{error.message}{f' ({error.hint})' if error.hint else ''}"
+        app.word = problem_line(error)
         app.do_nothing()
         return
     if what == "second" and app.session.state.second is not None:
@@ -176,7 +201,7 @@ def _write(app: Surface, path: Path) -> None:
         save(options_of_picture, document, app.pane, None)
         app.word = f"written: {path}"
     except UserError as error:
-        app.word = f"{error.message}{f' ({error.hint})' if error.hint else ''}"
+        app.word = problem_line(error)
     app.do_nothing()
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.console import Group
 from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
+from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Input, Static
 
 from llminspect.analysis.explore.state import PANES
-from llminspect.commands.explore.asking import Computing, Reached
+from llminspect.commands.explore.asking import Computing, Reached, problem_line
 from llminspect.commands.explore.keys import KEYS, QUESTIONS, help_text
-from llminspect.commands.explore.panes import ABOUT, pane_view
+from llminspect.commands.explore.panes import ABOUT, Seen, pane_view
+from llminspect.commands.explore.panes.heads import about
 from llminspect.commands.explore.strip import token_line
 from llminspect.errors import UserError
 from llminspect.render import theme
@@ -28,6 +31,10 @@ if TYPE_CHECKING:
     from llminspect.analysis.explore.events import Event
     from llminspect.analysis.explore.session import Session
 
+WIDE = 130
+"""Columns from which on the next token is shown beside the other panes."""
+ROWS_ABOVE = 1
+"""Lines above the map of heads."""
 PATIENCE = 0.5
 """Seconds before a wait is spoken of."""
 
@@ -36,6 +43,7 @@ class Surface(App[None]):
     """Keys and clicks become events of the session; what its state wants is computed in a thread of its own."""
 
     ENABLE_COMMAND_PALETTE = False
+    AUTO_FOCUS = None
     CSS = """
     Screen { layers: base above; }
     #text, #line { height: 1; border: none; padding: 0 1; background: $surface; }
@@ -43,7 +51,10 @@ class Surface(App[None]):
     #tokens { height: auto; max-height: 4; padding: 0 1; }
     #tabs, #about, #status { height: 1; padding: 0 1; }
     #about { text-style: italic; }
-    #body { height: 1fr; padding: 0 1; }
+    #panes { height: 1fr; }
+    #body { width: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
+    #side { width: 62; padding: 0 1; border-left: solid $panel; display: none; scrollbar-size-vertical: 1; }
+    #side.wide { display: block; }
     #line { display: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -58,6 +69,7 @@ class Surface(App[None]):
     ]
 
     def __init__(self, session: Session, path: Path | None = None) -> None:
+        _use_colors()
         super().__init__()
         self.session, self.path = session, path
         self.shown = Reached(session.state, None, [])
@@ -68,20 +80,23 @@ class Surface(App[None]):
         self.over: str | None = None
         """A text that is shown in place of the pane: the help, the command lines."""
         self.word = ""
-        self.computing = Computing(session, self._from_thread)
+        self.computing = Computing(session, self._from_thread, self.wide)
 
     def compose(self) -> ComposeResult:
-        yield Input(self.session.state.text, id="text", placeholder="the text", tooltip="The text: i edits it")
+        yield Input(visible(self.session.state.text), id="text", placeholder="the text", select_on_focus=False)
         yield Static(id="tokens")
         yield Static(id="tabs")
         yield Static(id="about")
-        with VerticalScroll(id="body", can_focus=True):
-            yield Static(id="pane")
+        with Horizontal(id="panes"):
+            with VerticalScroll(id="body", can_focus=False):
+                yield Static(id="pane")
+            with VerticalScroll(id="side", can_focus=False):
+                yield Static(id="aside")
         yield Static(id="status")
         yield Input(id="line")
 
     def on_mount(self) -> None:
-        self.query_one("#body").focus()
+        self.set_focus(None)
         self.computing.start()
         self.set_interval(0.25, self._status)
         self.follow()
@@ -99,7 +114,9 @@ class Surface(App[None]):
         if shown.state != self.session.state:  # Stale: something was done since.
             return
         if shown.prompt is None:
-            shown = Reached(shown.state, self.shown.prompt, self.shown.found, shown.error, shown.done)
+            shown = replace(self.shown, state=shown.state, error=shown.error, done=shown.done)
+        if not shown.side:
+            shown = replace(shown, side=self.shown.side)
         self.shown = shown
         self._draw()
 
@@ -113,7 +130,7 @@ class Surface(App[None]):
             for event in events:
                 self.session.do(event)
         except UserError as error:
-            self.word = f"{error.message}{f' ({error.hint})' if error.hint else ''}"
+            self.word = problem_line(error)
         if self.session.state.pane != pane:
             self.query_one("#body", VerticalScroll).scroll_home(animate=False)
         if self.session.state != before:
@@ -141,11 +158,15 @@ class Surface(App[None]):
         """Back to the pane."""
         line = self.query_one("#line", Input)
         self.asks, line.display = None, False
-        self.query_one("#body").focus()
+        self.set_focus(None)
         self._status()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        if event.input.id == "text" and event.value and event.input.has_focus:
+        # What a terminal would obey, or hide, may be pasted: it is left out before it is drawn.
+        harmless = "".join(one for one in event.value if visible(f"x{one}") == f"x{one}")
+        if harmless != event.value:
+            event.input.value = harmless
+        elif event.input.id == "text" and event.value and event.input.has_focus:
             self.do({"do": "text", "text": event.value})
 
     # What is seen.
@@ -153,14 +174,51 @@ class Surface(App[None]):
     def _draw(self) -> None:
         state, shown = self.session.state, self.shown
         text = self.query_one("#text", Input)
-        if not text.has_focus and text.value != state.text:
-            text.value = state.text
+        if not text.has_focus and text.value != visible(state.text):
+            text.value = visible(state.text)
         if shown.prompt is not None:
             self.query_one("#tokens", Static).update(token_line(state, shown.prompt))
         self.query_one("#tabs", Static).update(_tabs(state.pane, len(state.changes)))
-        self.query_one("#about", Static).update(Text(ABOUT[state.pane], no_wrap=True, overflow="ellipsis"))
+        self.query_one("#about", Static).update(self._about())
         self.query_one("#pane", Static).update(self.pane())
+        self._draw_side()
+        if state.pane == "heads" and self.over is None:
+            self._show_row(state.layer + ROWS_ABOVE)
         self._status()
+
+    def _about(self) -> Text:
+        """What the pane shows, in a line; on the map of heads, the head that is chosen."""
+        state, shown = self.session.state, self.shown
+        text = Text(ABOUT[state.pane])
+        if state.pane == "heads" and shown.prompt is not None and shown.state.pane == "heads":
+            text = about(Seen(self.session.model, state, shown.prompt, shown.found)) or text
+        text.no_wrap, text.overflow = True, "ellipsis"
+        return text
+
+    def _draw_side(self) -> None:
+        """On a wide screen the next token stands beside every other pane."""
+        wide = self.wide()
+        self.query_one("#side").set_class(wide, "wide")
+        if wide and self.shown.prompt is not None:
+            state = replace(self.session.state, pane="next")
+            parts = pane_view(self.session.model, state, self.shown.prompt, self.shown.side)
+            self.query_one("#aside", Static).update(Group(Text("next token", theme.TITLE), parts))
+
+    def wide(self) -> bool:
+        """Whether there is room for the next token beside the pane."""
+        return self.size.width >= WIDE and self.session.state.pane != "next"
+
+    def on_resize(self) -> None:
+        self.follow()
+
+    def _show_row(self, row: int) -> None:
+        """Scroll the pane as far as is needed for a row to be seen."""
+        body = self.query_one("#body", VerticalScroll)
+        top, rows = round(body.scroll_y), max(1, body.size.height)
+        if row < top + 1:
+            body.scroll_to(y=max(0, row - ROWS_ABOVE), animate=False)
+        elif row >= top + rows - 1:
+            body.scroll_to(y=row - rows + 2, animate=False)
 
     def pane(self) -> RenderableType:
         """What the pane shows now."""
@@ -196,6 +254,15 @@ class Surface(App[None]):
     def do_nothing(self) -> None:
         """Draw once more, with the word that is to be said."""
         self._draw()
+
+
+def _use_colors() -> None:
+    """Let Textual draw in the colours that the terminal has; it takes them for granted, and the views ask for them."""
+    from rich.console import Console
+    from textual import constants
+
+    found = Console()
+    vars(constants)["COLOR_SYSTEM"] = (found.color_system if found.is_terminal else None) or "truecolor"
 
 
 def _tabs(pane: str, changes: int) -> Text:

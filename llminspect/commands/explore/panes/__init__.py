@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from llminspect.text.prompt import Prompt
 
 ABOUT: dict[Pane, str] = {
-    "next": "What the model would say next; Enter takes a token, Backspace goes back",
+    "next": "What the model would say next: Enter takes a token, Backspace goes back",
     "tokens": "How the text is cut, and how another tokenizer cuts it",
-    "heads": "Every head, a cell each, layers down; arrows move, Enter opens one, Space silences it",
-    "head": "One head: what it looks at, the sum by hand, what it writes and looks for",
+    "heads": "All heads, layers down: arrows move, Enter opens one, Space silences it",
+    "head": "One head: what it looks at, the sum by hand, what it writes",
     "lens": "What the model would say after each layer, and where the target stands",
     "changes": "What was changed in the model, and what each change does to the answer",
 }

@@ -50,7 +50,7 @@ def view(seen: Seen) -> RenderableType:
     sizes = seen.model.config.sizes
     for _, result in seen.found:
         values_LH, signed = head_values(result, sizes.L, sizes.H)
-        parts += [_about(seen, result, values_LH), _map(seen, values_LH, signed, _marks(result))]
+        parts += [_map(seen, values_LH, signed, _marks(result))]
     return Group(*parts)
 
 
@@ -59,9 +59,14 @@ def _marks(result: Result) -> list[list[str]] | None:
     return None if overview is None else [[MARKS[name] for name in row] for row in overview.habits]
 
 
-def _about(seen: Seen, result: Result, values_LH: Array) -> Text:
-    """The chosen head in one line."""
-    state = seen.state
+def about(seen: Seen) -> Text | None:
+    """The chosen head in one line; None before there is an answer."""
+    if not seen.found:
+        return None
+    state, result, sizes = seen.state, seen.found[0][1], seen.model.config.sizes
+    values_LH = head_values(result, sizes.L, sizes.H)[0]
+    if not values_LH.size:
+        return None
     value = values_LH[state.layer, state.head]
     line = Text.assemble((f"{state.layer}.{state.head}", theme.STRONG))
     line.append(f"  {state.measure} {number(float(value), 3) if value == value else 'none'}")

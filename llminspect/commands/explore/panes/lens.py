@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from rich.text import Text
 
 from llminspect.analysis.forward_result import ForwardResult
 from llminspect.commands.forward.answers import lens_grid, lens_table
 from llminspect.commands.forward.view import labels
+from llminspect.render import theme
 from llminspect.render.curve import curve
 from llminspect.render.safe import visible
 from llminspect.render.section import page, section
@@ -29,6 +31,8 @@ def view(seen: Seen) -> RenderableType:
             names = ("layer", "log10 of the rank + 1; 0: the most probable")
             drawn = curve(np.arange(len(ranks)), np.log10(np.asarray(ranks) + 1.0), axes=names)
             parts.append(section(f"Where {visible(result.target.text, True)} stands after each layer", drawn))
+        elif seen.state.target is None:
+            parts.append(Text("t names a target: its rank after each layer is drawn then", theme.QUIET))
         parts += [] if result.grid is None else [lens_grid(result.grid, labels(result.tokens))]
         parts.append(lens_table(result.lens))
     return page(parts)
