@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tools.book.blocks import ROOT
 from tools.book.compare import same_line
+from tools.book.screens import screens
 
 FOLDER = ROOT / "docs" / "pictures"
 PICTURES = {
@@ -22,18 +23,21 @@ PICTURES = {
 
 def check(*, write: bool = False) -> list[str]:
     """The pictures that show something else today; with `write` they are made anew."""
-    stale = []
+    drawn = dict(screens())
     with tempfile.TemporaryDirectory() as folder:
         for name, arguments in PICTURES.items():
-            made, kept = Path(folder) / name, FOLDER / name
+            made = Path(folder) / name
             program = [sys.executable, "-m", "llminspect", *arguments, "--offline", "--save", str(made)]
             subprocess.run(program, stdout=subprocess.DEVNULL, cwd=ROOT, check=True)
-            new = made.read_text("utf-8")
-            if not kept.exists() or not same_picture(kept.read_text("utf-8"), new):
-                stale.append(kept.relative_to(ROOT).as_posix())
-                if write:
-                    kept.parent.mkdir(exist_ok=True)
-                    kept.write_text(new, encoding="utf-8")
+            drawn[name] = made.read_text("utf-8")
+    stale = []
+    for name, new in drawn.items():
+        kept = FOLDER / name
+        if not kept.exists() or not same_picture(kept.read_text("utf-8"), new):
+            stale.append(kept.relative_to(ROOT).as_posix())
+            if write:
+                kept.parent.mkdir(exist_ok=True)
+                kept.write_text(new, encoding="utf-8")
     return stale
 
 
