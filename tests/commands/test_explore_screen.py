@@ -178,6 +178,14 @@ def test_what_is_seen_is_written_and_the_session_kept(tmp_path: Path) -> None:
     assert [event["do"] for event in json.loads(path.read_text())["events"]] == ["take"]
 
 
+def test_a_text_that_cannot_be_read_leaves_no_answers_of_another_pane() -> None:
+    async def act(pilot: Any) -> None:
+        await press(pilot, "3", "c", "2", "5", "6", "1")
+        assert "has no chat template" in seen(pilot)
+
+    on_screen(open_model("toy-attention"), act, "A cat sat.")
+
+
 def test_the_help_has_every_key() -> None:
     assert len(help_text().splitlines()) == len(KEYS)
 

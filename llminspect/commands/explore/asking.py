@@ -108,11 +108,10 @@ class Computing:
         try:
             prompt = self.session.prompt(state)
             reached = replace(reached, prompt=prompt)
-            self._tell(reached)
             model, tokens = self.session.model, len(prompt.tokens)
             wanted = [("found", one) for one in questions(model, state, tokens)]
             wanted += [("side", one) for one in questions(model, state, tokens, "next")] if self.wide() else []
-            for where, one in wanted:
+            for number, (where, one) in enumerate(wanted, 1):
                 if self.wished is not None or self._ended:
                     raise Stopped
                 try:
@@ -120,7 +119,8 @@ class Computing:
                     reached = replace(reached, **{where: [*getattr(reached, where), answered]})  # type: ignore[arg-type]
                 except UserError as problem:
                     reached = replace(reached, error=problem_line(problem))
-                self._tell(reached)
+                if number < len(wanted):
+                    self._tell(reached)
         except UserError as problem:
             reached = replace(reached, error=problem_line(problem))
         self._tell(replace(reached, done=True))

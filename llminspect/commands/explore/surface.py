@@ -79,6 +79,8 @@ class Surface(App[None]):
         """What the line at the foot is for."""
         self.over: str | None = None
         """A text that is shown in place of the pane: the help, the command lines."""
+        self.lines: dict[str, Text] = {}
+        """What the lines of the screen show."""
         self.word = ""
         self.computing = Computing(session, self._from_thread, self.wide)
 
@@ -114,7 +116,8 @@ class Surface(App[None]):
         if shown.state != self.session.state:  # Stale: something was done since.
             return
         if shown.prompt is None:
-            shown = replace(self.shown, state=shown.state, error=shown.error, done=shown.done)
+            found = self.shown.found if self.shown.state.pane == shown.state.pane else []
+            shown = replace(self.shown, state=shown.state, found=found, error=shown.error, done=shown.done)
         if not shown.side:
             shown = replace(shown, side=self.shown.side)
         self.shown = shown
@@ -177,14 +180,20 @@ class Surface(App[None]):
         if not text.has_focus and text.value != visible(state.text):
             text.value = visible(state.text)
         if shown.prompt is not None:
-            self.query_one("#tokens", Static).update(token_line(state, shown.prompt))
-        self.query_one("#tabs", Static).update(_tabs(state.pane, len(state.changes)))
-        self.query_one("#about", Static).update(self._about())
+            self._put("tokens", token_line(state, shown.prompt), grows=True)
+        self._put("tabs", _tabs(state.pane, len(state.changes)))
+        self._put("about", self._about())
         self.query_one("#pane", Static).update(self.pane())
         self._draw_side()
         if state.pane == "heads" and self.over is None:
             self._show_row(state.layer + ROWS_ABOVE)
         self._status()
+
+    def _put(self, where: str, line: Text, *, grows: bool = False) -> None:
+        """Show a line unless it is there: laying the screen out anew takes longer than a token."""
+        if self.lines.get(where) != line:
+            self.lines[where] = line
+            self.query_one(f"#{where}", Static).update(line, layout=grows)
 
     def _about(self) -> Text:
         """What the pane shows, in a line; on the map of heads, the head that is chosen."""
@@ -240,7 +249,7 @@ class Surface(App[None]):
             word = QUESTIONS[self.asks]
         model = visible(self.session.model.name)
         shown = visible(word) or f"{model} · ? keys · i text · Tab pane · Enter take · u undo · q leave"
-        self.query_one("#status", Static).update(Text(shown, theme.QUIET, no_wrap=True, overflow="ellipsis"))
+        self._put("status", Text(shown, theme.QUIET, no_wrap=True, overflow="ellipsis"))
 
     def say(self, text: str) -> None:
         """Show a text in place of the pane, until the next key."""
