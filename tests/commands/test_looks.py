@@ -1,4 +1,4 @@
-"""Each command's picture at 60, 80 and 160 columns: nothing cut, all of it readable; ramps, in 256 colours as well.
+"""Each command's picture at 60, 80 and 160 columns, in true and in 256 colours: nothing cut, all of it readable; ramps.
 
 A picture does not know whether the terminal is dark or light, so each of its cells has to contrast with both.
 """
@@ -71,9 +71,9 @@ ROUNDING = 0.002
 """By how much a colour in whole numbers may be darker than the one before it on a ramp."""
 
 
-def drawn(called: Program, name: str, width: int) -> list[Text]:
-    """The lines of a picture, with their styles in true colour."""
-    environment = {"COLUMNS": str(width), "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+def drawn(called: Program, name: str, width: int, colors: str) -> list[Text]:
+    """The lines of a picture, with their styles in true colour (`truecolor`) or in 256 colours (nothing)."""
+    environment = {"COLUMNS": str(width), "TERM": "xterm-256color", "COLORTERM": colors}
     ran = called(*PICTURES[name], "--color", "always", **environment)
     assert ran.code == 0, ran.err
     return list(AnsiDecoder().decode(ran.out))
@@ -109,8 +109,8 @@ def contrast(one: RGB, other: RGB) -> float:
 @pytest.mark.parametrize("name", PICTURES)
 def test_every_cell_is_readable_and_nothing_is_cut(name: str, called: Program) -> None:
     wrong = set()
-    for width in (60, 80, 160):
-        for line in drawn(called, name, width):
+    for width, colors in ((60, "truecolor"), (80, "truecolor"), (80, ""), (160, "truecolor")):
+        for line in drawn(called, name, width, colors):
             if cell_len(line.plain) > width and "llminspect" not in line.plain:
                 wrong.add(f"{width}: wider: {line.plain}")
             if re.search(r"\d…", line.plain):
@@ -120,7 +120,7 @@ def test_every_cell_is_readable_and_nothing_is_cut(name: str, called: Program) -
                 for theme in ("dark", "light") if text.strip() else ():
                     ratio = contrast(*shown_colors(style, theme))
                     if ratio < least:
-                        wrong.add(f"{theme} {ratio:.2f}: {style} {text[:30]!r}")
+                        wrong.add(f"{colors or 256} {theme} {ratio:.2f}: {style} {text[:30]!r}")
     assert not wrong, "\n".join(sorted(wrong))
 
 
