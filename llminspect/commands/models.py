@@ -103,7 +103,7 @@ def _sizes(sizes: list[StreamSize]) -> RenderableType:
 
     drawn = [
         SizedBlock(
-            f"{size.name}   {size.width:,} numbers × {size.layers} layers   {rough_count(size.parameters)} parameters",
+            (size.name, f"{size.width:,} numbers × {size.layers} layers", f"{rough_count(size.parameters)} parameters"),
             size.width,
             size.layers,
         )

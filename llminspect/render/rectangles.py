@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from llminspect.core.dataclass import dataclass
@@ -23,9 +24,10 @@ _UP = "▁▂▃▄▅▆▇█"
 
 @dataclass(frozen=True)
 class SizedBlock:
-    """`wide` units across and `high` units up."""
+    """`wide` units across and `high` units up. The parts of its label stand on one line where there is room, else on a
+    line each."""
 
-    label: str
+    label: tuple[str, ...]
     wide: float
     high: float
 
@@ -44,7 +46,9 @@ def rectangles(drawn: Sequence[SizedBlock]) -> Drawn:
         for index, each in enumerate(drawn):
             if index:
                 yield Text()
-            yield Text(shorten(visible(each.label), options.max_width), no_wrap=True)
+            one_line = "   ".join(each.label)
+            for label in [one_line] if cell_len(visible(one_line)) <= options.max_width else each.label:
+                yield Text(shorten(visible(label), options.max_width), no_wrap=True)
             across = max(1, round(each.wide / widest * columns * 8))
             up = max(1, round(each.high / highest * _LINES * 8))
             yield from _filled(across, up)

@@ -59,6 +59,7 @@ PICTURES: dict[str, tuple[str, ...]] = {
     "checked": ("verify", "toy"),
     "models": ("models",),
     "kinds": ("models", "--kinds"),
+    "sizes": ("models", "--picture", "sizes"),
     "words": ("help",),
     "a word": ("help", "logit"),
     "keys": ("schema",),
