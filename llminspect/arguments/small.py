@@ -70,7 +70,7 @@ class DiffOptions:
     needed: ClassVar[str] = ' --against "A dog sat."'
 
     against: str | None = option(metavar="TEXT", help="Compare with this text in the same model.")
-    against_model: str | None = option(metavar="NAME", help="Compare with this model.")
+    against_model: str | None = option(metavar="NAME", help="Compare with this model.", completes="models")
     top: int = option(10, min=1, metavar="N", help="How many next tokens of each side.")
 
 
@@ -111,3 +111,23 @@ class VerifyOptions:
     record: Path | None = option(metavar="FILE.npz", help="Write the activations of this model.")
     ids: Ids | None = option(metavar="1,2,3", help="The input. Default: ids from all over the vocabulary.")
     bound: float = option(BOUND, min=0, help="The largest relative difference that passes.")
+
+
+@dataclass(frozen=True)
+class McpOptions:
+    """What an assistant may ask, and how much."""
+
+    heading: ClassVar[str] = "What may be asked"
+    example: ClassVar[str] = "mcp --model model.gguf"
+
+    models: Texts | None = option(
+        None,
+        "--model",
+        "-m",
+        metavar="NAME",
+        help="This model as well: a .gguf file, a folder, org/name on the hub. The first is the default. Repeatable.",
+        show_default=False,
+        completes="models",
+    )
+    most: int = option(100_000, "--most-bytes", min=1_000, metavar="N", help="Bytes of the longest answer.")
+    seconds: int = option(60, min=1, metavar="N", help="Seconds after which an answer is given up.")

@@ -60,7 +60,8 @@ def takes_groups(function: Function, *, arrays: bool = False) -> Function:
             for name, kind in groups.items()
         }
         check_together(function.__module__.rpartition(".")[2], *filled.values())
-        check_ending(filled["output"], arrays=arrays)
+        if "output" in filled:
+            check_ending(filled["output"], arrays=arrays)
         return function(**filled, **values)
 
     called_by_typer.examples = lambda: _examples(function.__module__.rpartition(".")[2], list(groups.values()))  # type: ignore[attr-defined]

@@ -15,8 +15,8 @@ from types import CodeType, FunctionType
 from typing import Any
 
 ORDER = (
-    "tokenize encode embed attend forward generate head neuron probe circuit walk explore diff "
-    "models pull info verify cache schema help"
+    "tokenize encode embed attend forward generate head neuron probe circuit features walk explore diff "
+    "models pull info verify cache schema mcp help"
 ).split()
 """The flow of the text first; a command that is not named here comes after."""
 

@@ -1,0 +1,30 @@
+"""`llminspect mcp`: the commands as tools of an assistant, over standard input and output."""
+
+from __future__ import annotations
+
+from llminspect.arguments.small import McpOptions
+from llminspect.cli.groups import takes_groups
+from llminspect.errors import UserError
+
+HINT = "pip install 'llminspect-cli[mcp]'"
+
+
+@takes_groups
+def command(options: McpOptions) -> None:
+    """Let an assistant ask models: the commands as tools (Model Context Protocol).
+
+    The assistant's program starts this command and talks to it over standard input and output; nothing listens, nothing
+    is fetched, and no tool writes a file or reads one that the assistant names. Models: the toys, the fetched ones of
+    `llminspect models`, and those given here. Each tool takes the options of its command and gives its JSON.
+
+    \b
+    llminspect mcp
+    llminspect mcp --model model.gguf --seconds 120
+    """
+    try:
+        import mcp  # noqa: F401
+    except ImportError:
+        raise UserError("this needs the official MCP library", HINT) from None
+    from llminspect.commands.mcp.server import serve
+
+    serve(options)

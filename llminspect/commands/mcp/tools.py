@@ -1,0 +1,170 @@
+"""Commands as tools: what a tool may be given, as a JSON Schema, and the command line that this makes.
+
+A tool has the options of its command but those that name files (nothing of this machine is read that was not named when
+the server started), that say where the answer goes, and what computes.
+"""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from llminspect import commands
+from llminspect.arguments.option import Argument, Option, alternatives, fields_of
+from llminspect.arguments.shared import EngineOptions, OutputOptions, SourceOptions
+from llminspect.cli.schema import command_schema
+from llminspect.core.dataclass import dataclass
+from llminspect.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+LONGEST = 100_000
+"""Characters of a text that is given."""
+_NO_TOOLS = {
+    "cache": "it removes files",
+    "pull": "it fetches files",
+    "probe": "it reads a file",
+    "schema": "tools bring their schemas",
+}
+_FILES = ("FILE", "FOLDER", "PATH")
+_MODELS = {"model", "models", "tokenizers"}
+_LEFT_OUT = {"offline", "revision", "workers", "lines", "watch", "stream", "paused"}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One thing that a tool may be given."""
+
+    name: str
+    option: Option
+    kinds: tuple[Any, ...]
+    default: Any
+    is_text: bool
+    """Whether it is the text that the command reads from standard input."""
+
+    @property
+    def is_model(self) -> bool:
+        return self.option.settings.get("completes", self.name) in _MODELS or self.name == "compare"
+
+    @property
+    def repeats(self) -> bool:
+        return any(get_origin(kind) not in (None, Literal, dict, tuple) for kind in self.kinds)
+
+    def schema(self, models: Sequence[str]) -> dict[str, Any]:
+        """What may be given, as JSON Schema."""
+        one: dict[str, Any] = {"type": "string", "maxLength": LONGEST}
+        choices = [choice for kind in self.kinds if get_origin(kind) is Literal for choice in get_args(kind)]
+        if self.is_model:
+            one = {"type": "string", "enum": list(models)}
+        elif choices:
+            one = {"enum": choices}
+        elif bool in self.kinds:
+            one = {"type": "boolean"}
+        elif str not in self.kinds and (int in self.kinds or float in self.kinds):
+            one = {"type": "integer" if int in self.kinds else "number"}
+            one |= {name: bound for name, bound in self._range() if bound is not None}
+        elif int in self.kinds:
+            one = {"type": ["string", "integer"], "maxLength": LONGEST}
+        if self.repeats and not choices:
+            one = {"anyOf": [one, {"type": "array", "items": one, "maxItems": 100}]}
+        return {"description": self.option.settings.get("help", ""), **one}
+
+    def _range(self) -> list[tuple[str, float | None]]:
+        return [("minimum", self.option.min), ("maximum", self.option.max)]
+
+    def words(self, value: Any) -> list[str]:
+        """The same on the command line."""
+        on, _, off = (self.option.names or ("",))[0].partition("/")
+        if isinstance(value, bool):
+            return ([on] if value else [off]) if value or off else []
+        values = value if isinstance(value, list) else [value]
+        if not self.repeats and len(values) != 1 or any(isinstance(one, list | dict) for one in values):
+            raise UsageError(f"{self.name}: {value!r} is not one value")
+        texts = [str(one) for one in values]
+        for text in texts:
+            if "\0" in text or len(text) > LONGEST:
+                raise UsageError(f"{self.name} is longer than {LONGEST:,} characters, or holds the character 0")
+        return texts if isinstance(self.option, Argument) else [f"{on}={text}" for text in texts]
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A command line, and what it reads from standard input."""
+
+    words: list[str]
+    text: str | None
+
+
+@dataclass(frozen=True)
+class CommandTool:
+    """A command as a tool."""
+
+    name: str
+    summary: str
+    parameters: dict[str, Parameter]
+
+    def input_schema(self, models: Sequence[str]) -> dict[str, Any]:
+        needed = [name for name, parameter in self.parameters.items() if parameter.default is inspect.Parameter.empty]
+        properties = {name: parameter.schema(models) for name, parameter in self.parameters.items()}
+        return {"type": "object", "properties": properties, "required": needed, "additionalProperties": False}
+
+    def output_schema(self) -> dict[str, Any]:
+        return {"type": "object", **command_schema(self.name, commands.result_types(self.name))}
+
+    def call(self, given: Mapping[str, Any], models: Sequence[str]) -> ToolCall:
+        """The command line of what was given. Raises UsageError for what the tool does not take."""
+        placed, named, text = [], [], None
+        for name, value in given.items():
+            parameter = self.parameters.get(name)
+            if parameter is None:
+                raise UsageError(f"{self.name} takes no {name!r}", f"there are {', '.join(self.parameters)}")
+            if value is None:
+                continue
+            if parameter.is_model:
+                _check_model(name, value, models)
+            words = parameter.words(value)
+            if parameter.is_text:
+                text = words[0]
+            elif isinstance(parameter.option, Argument):
+                placed += words
+            else:
+                named += words
+        if "model" in self.parameters and given.get("model") is None:
+            named += self.parameters["model"].words(models[0])
+        return ToolCall([self.name, *named, "--json", *(["--", *placed] if placed else [])], text)
+
+
+def _check_model(name: str, value: Any, models: Sequence[str]) -> None:
+    for one in value if isinstance(value, list) else [value]:
+        if one not in models:
+            raise UsageError(f"{name}: {one!r} is not a model of this server", f"there are {', '.join(models)}")
+
+
+def command_tools() -> list[CommandTool]:
+    """All commands that write JSON, remove and fetch nothing, and can be asked without naming a file."""
+    return [_tool(name) for name in commands.names() if name not in _NO_TOOLS and commands.result_types(name)]
+
+
+def _tool(name: str) -> CommandTool:
+    function = commands.function(name)
+    written = getattr(function, "__wrapped__", function)
+    parameters: dict[str, Parameter] = {}
+    for place, hint in get_type_hints(written, include_extras=True).items():
+        if get_origin(hint) is Annotated:  # An argument that is written as Typer takes it.
+            kind, shown = get_args(hint)
+            parameters[place] = Parameter(place, Argument((), {"help": shown.help}), alternatives(kind), None, False)
+        if not hasattr(hint, "__dataclass_fields__"):
+            continue
+        defaults = {field: entry.default for field, entry in hint.__dataclass_fields__.items()}
+        of_text = issubclass(hint, SourceOptions)
+        for field, (kind, option) in fields_of(hint).items():
+            reads = Path in alternatives(kind) or any(word in option.settings.get("metavar", "") for word in _FILES)
+            # The text comes from standard input, a model has its option: no further word may take their place.
+            doubled = isinstance(option, Argument) and bool({"text", "model"} & parameters.keys()) and field != "place"
+            stays = field == "digits" if issubclass(hint, OutputOptions) else not issubclass(hint, EngineOptions)
+            if stays and not reads and not doubled and field not in _LEFT_OUT:
+                is_text = of_text and field == "text"
+                parameters[field] = Parameter(field, option, alternatives(kind), defaults[field], is_text)
+    return CommandTool(name, commands.summary(name), parameters)
