@@ -50,6 +50,7 @@ CALLS: dict[str, tuple[tuple[str, ...], ...]] = {
     "verify": (("toy",),),
     "cache": ((),),
     "schema": (("tokenize",),),
+    "mcp": (("--seconds", "0"),),
     "help": ((), ("head",)),
 }
 

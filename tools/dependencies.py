@@ -17,7 +17,7 @@ from llminspect.version import __version__
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = "llminspect-cli"
-ELSEWHERE = {"colorama": "BSD-3-Clause", "httpx2-jsfetch": "BSD-3-Clause"}
+ELSEWHERE = {"colorama": "BSD-3-Clause", "httpx2-jsfetch": "BSD-3-Clause", "pywin32": "PSF-2.0"}
 """The licences of what is installed on other systems alone."""
 
 

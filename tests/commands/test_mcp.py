@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,8 @@ def session(work: Callable[[ClientSession], Awaitable[Any]], *arguments: str) ->
     """What `work` makes of a server of its own, talked to through its standard input and output."""
 
     async def run() -> Any:
-        server = StdioServerParameters(command=sys.executable, args=["-m", "llminspect", "mcp", *arguments])
+        words = ["-m", "llminspect", "mcp", *arguments]
+        server = StdioServerParameters(command=sys.executable, args=words, env=dict(os.environ))
         async with stdio_client(server) as streams, ClientSession(*streams) as client:
             await client.initialize()
             return await work(client)
@@ -45,7 +47,7 @@ def texts(answer: CallToolResult) -> str:
 
 def test_tools_are_the_commands_that_only_look() -> None:
     writes = {name for name in commands.names() if commands.result_types(name)}
-    assert writes - TOOLS.keys() == {"cache", "pull", "probe", "schema"}
+    assert writes - TOOLS.keys() == {"cache", "explore", "features", "pull", "probe", "schema"}
     for tool in TOOLS.values():
         for name, parameter in tool.parameters.items():
             named = str(parameter.option.settings.get("metavar"))
@@ -59,7 +61,9 @@ def test_tools_are_the_commands_that_only_look() -> None:
 
 def test_a_call_becomes_the_command_line_that_a_person_would_write() -> None:
     call = TOOLS["attend"].call({"text": "-x", "model": "toy", "layer": 1, "head": "0-2", "rollout": True}, MODELS)
-    assert call.words == ["attend", "--model=toy", "--layer=1", "--head=0-2", "--rollout", "--json"] and call.text == "-x"
+    assert (
+        call.words == ["attend", "--model=toy", "--layer=1", "--head=0-2", "--rollout", "--json"] and call.text == "-x"
+    )
     assert TOOLS["head"].call({"place": "-1"}, MODELS).words == ["head", "--model=toy", "--json", "--", "-1"]
     assert TOOLS["info"].call({}, MODELS).words == ["info", "--model=toy", "--json"]
     assert TOOLS["tokenize"].call({"special": False, "text": "a"}, MODELS).words[1] == "--no-special"
@@ -105,7 +109,9 @@ def test_answers_are_the_commands_own(called: Program) -> None:
         }
 
     answers = session(work)
-    wanted = called("attend", "A cat sat.", "--model", "toy-attention", "--layer", "0", "--json").json
+    wanted = called(
+        "attend", "A cat sat.", "--model", "toy-attention", "--layer", "0", "--json", HF_HUB_OFFLINE="1"
+    ).json
     assert answers["attend"].structured_content == wanted == json.loads(texts(answers["attend"]))
     assert answers["hostile"].structured_content["text"] == hostile
     assert answers["dash"].structured_content["text"] == "-"

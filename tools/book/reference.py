@@ -26,6 +26,8 @@ FOLDER = ROOT / "docs" / "reference"
 
 def written(name: str) -> str:
     """The page of one command."""
+    if not result_types(name):
+        return f"# llminspect {name}\n\n```text\n{help_of(name)}\n```\n"
     schema = orjson.dumps(command_schema(name), option=orjson.OPT_INDENT_2).decode()
     keys = ", ".join(f"`{key}`" for key in result_keys(result_types(name)))
     return f"""# llminspect {name}

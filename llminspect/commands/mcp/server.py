@@ -93,7 +93,9 @@ def _described(tool: CommandTool, models: list[str]) -> Tool:
         description=tool.summary,
         input_schema=tool.input_schema(models),
         output_schema=tool.output_schema(),
-        annotations=Annotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False),
+        annotations=Annotations(
+            read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+        ),
     )
 
 

@@ -24,6 +24,8 @@ LONGEST = 100_000
 """Characters of a text that is given."""
 _NO_TOOLS = {
     "cache": "it removes files",
+    "explore": "it is a screen",
+    "features": "it reads a file",
     "pull": "it fetches files",
     "probe": "it reads a file",
     "schema": "tools bring their schemas",
