@@ -16,8 +16,16 @@ import anyio
 import orjson
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
-from mcp.types import CallToolRequestParams, CallToolResult, ListToolsResult, PaginatedRequestParams, TextContent, Tool
-from mcp.types import ToolAnnotations as Annotations
+from mcp.types import (
+    CallToolRequestParams,
+    CallToolResult,
+    ContentBlock,
+    ListToolsResult,
+    PaginatedRequestParams,
+    TextContent,
+    Tool,
+    ToolAnnotations,
+)
 
 from llminspect.analysis.known_models import known_models
 from llminspect.arguments.option import each
@@ -93,7 +101,7 @@ def _described(tool: CommandTool, models: list[str]) -> Tool:
         description=tool.summary,
         input_schema=tool.input_schema(models),
         output_schema=tool.output_schema(),
-        annotations=Annotations(
+        annotations=ToolAnnotations(
             read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
         ),
     )
@@ -117,16 +125,21 @@ async def _answer(call: ToolCall, options: McpOptions) -> CallToolResult:
         return _refusal(f"no answer after {options.seconds} seconds: ask for less, or of a smaller model")
     if len(written) > options.most:
         return _refusal(
-            f"the answer is longer than {options.most:,} bytes: ask for less (one layer, one head, fewer tokens, digits)"
+            f"the answer is longer than {options.most:,} bytes: ask for less (one layer, one head, a shorter text)"
         )
-    beside = [TextContent(type="text", text=notes.decode("utf-8", "replace").strip())] if notes.strip() else []
+    beside = _texts(notes)
     try:
         document = orjson.loads(written)
     except orjson.JSONDecodeError:
-        return CallToolResult(content=beside or [TextContent(type="text", text="no answer")], is_error=True)
+        return CallToolResult(content=beside or _texts(b"no answer"), is_error=True)
     failed = "error" in document  # Which says what the notes would.
-    content = [TextContent(type="text", text=written.decode().strip()), *([] if failed else beside)]
+    content = [*_texts(written), *([] if failed else beside)]
     return CallToolResult(content=content, structured_content=document, is_error=failed)
+
+
+def _texts(data: bytes | bytearray) -> list[ContentBlock]:
+    text = data.decode("utf-8", "replace").strip()
+    return [TextContent(type="text", text=text)] if text else []
 
 
 async def _feed(process: Process, text: bytes) -> None:
@@ -147,4 +160,4 @@ async def _read(process: Process, stream: ByteReceiveStream | None, into: bytear
 
 
 def _refusal(message: str) -> CallToolResult:
-    return CallToolResult(content=[TextContent(type="text", text=message)], is_error=True)
+    return CallToolResult(content=_texts(message.encode()), is_error=True)

@@ -82,7 +82,7 @@ class Parameter:
         if isinstance(value, bool):
             return ([on] if value else [off]) if value or off else []
         values = value if isinstance(value, list) else [value]
-        if not self.repeats and len(values) != 1 or any(isinstance(one, list | dict) for one in values):
+        if (not self.repeats and len(values) != 1) or any(isinstance(one, list | dict) for one in values):
             raise UsageError(f"{self.name}: {value!r} is not one value")
         texts = [str(one) for one in values]
         for text in texts:
