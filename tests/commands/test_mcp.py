@@ -65,6 +65,8 @@ def test_a_call_becomes_the_command_line_that_a_person_would_write() -> None:
         call.words == ["attend", "--model=toy", "--layer=1", "--head=0-2", "--rollout", "--json"] and call.text == "-x"
     )
     assert TOOLS["head"].call({"place": "-1"}, MODELS).words == ["head", "--model=toy", "--json", "--", "-1"]
+    both = TOOLS["circuit"].call({"corrupt": "b", "target": "c", "clean": "a"}, MODELS).words
+    assert both == ["circuit", "--target=c", "--model=toy", "--json", "--", "a", "b"]
     assert TOOLS["info"].call({}, MODELS).words == ["info", "--model=toy", "--json"]
     assert TOOLS["tokenize"].call({"special": False, "text": "a"}, MODELS).words[1] == "--no-special"
     assert "--stop=a" in TOOLS["generate"].call({"stop": ["a", "b"]}, MODELS).words
@@ -79,6 +81,7 @@ def test_a_call_becomes_the_command_line_that_a_person_would_write() -> None:
         ("attend", {"model": "/etc/passwd"}, "is not a model of this server"),
         ("tokenize", {"compare": ["toy", "/etc/passwd"]}, "is not a model of this server"),
         ("diff", {"against_model": "../m"}, "is not a model of this server"),
+        ("circuit", {"corrupt": "b"}, "corrupt was given, but not clean"),
         ("info", {"model": "/etc"}, "is not a model of this server"),
         ("info", {"name": "/etc"}, "info takes no 'name'"),
         ("forward", {"target": "a\0b"}, "the character 0"),

@@ -117,19 +117,24 @@ class CommandTool:
 
     def call(self, given: Mapping[str, Any], models: Sequence[str]) -> ToolCall:
         """The command line of what was given. Raises UsageError for what the tool does not take."""
-        placed, named, text = [], [], None
-        for name, value in given.items():
-            parameter = self.parameters.get(name)
-            if parameter is None:
-                raise UsageError(f"{self.name} takes no {name!r}", f"there are {', '.join(self.parameters)}")
+        unknown = [name for name in given if name not in self.parameters]
+        if unknown:
+            raise UsageError(f"{self.name} takes no {unknown[0]!r}", f"there are {', '.join(self.parameters)}")
+        placed, named, text, left_out = list[str](), list[str](), None, None
+        for name, parameter in self.parameters.items():
+            value = given.get(name)
+            without_name = isinstance(parameter.option, Argument) and not parameter.is_text
             if value is None:
+                left_out = name if without_name else left_out
                 continue
             if parameter.is_model:
                 _check_model(name, value, models)
             words = parameter.words(value)
             if parameter.is_text:
                 text = words[0]
-            elif isinstance(parameter.option, Argument):
+            elif without_name and left_out:
+                raise UsageError(f"{name} was given, but not {left_out}", "give both")
+            elif without_name:
                 placed += words
             else:
                 named += words
@@ -164,7 +169,9 @@ def _tool(name: str) -> CommandTool:
         for field, (kind, option) in fields_of(hint).items():
             reads = Path in alternatives(kind) or any(word in option.settings.get("metavar", "") for word in _FILES)
             # The text comes from standard input, a model has its option: no further word may take their place.
-            doubled = isinstance(option, Argument) and bool({"text", "model"} & parameters.keys()) and field != "place"
+            doubled = isinstance(option, Argument) and (
+                "text" in parameters or ("model" in parameters and "completes" in option.settings)
+            )
             stays = field == "digits" if issubclass(hint, OutputOptions) else not issubclass(hint, EngineOptions)
             if stays and not reads and not doubled and field not in _LEFT_OUT:
                 is_text = of_text and field == "text"
