@@ -6,6 +6,8 @@ from llminspect.arguments.small import McpOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.errors import UserError
 
+RESULTS = ""
+"""Its answers are those of the other commands."""
 HINT = "pip install 'llminspect-cli[mcp]'"
 
 
