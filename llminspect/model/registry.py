@@ -66,7 +66,15 @@ def architecture_for(name: str, file_format: Format) -> Architecture:
                 return architecture
             known += names
     known += TEXTS if file_format == "huggingface" else ()
-    raise ModelError(f"models of the kind {name!r} are not known", f"known kinds: {', '.join(sorted(known))}")
+    from difflib import get_close_matches
+
+    near = get_close_matches(name[:LONGEST_NAME], known, 3)
+    hint = f"near: {', '.join(near)}; " if near else ""
+    raise ModelError(f"models of the kind {name!r:.100} are not known", f"{hint}llminspect models --kinds lists them")
+
+
+LONGEST_NAME = 100
+"""Letters of a kind that is not known which are compared with those that are."""
 
 
 def _families(module: str) -> tuple[Architecture, ...]:

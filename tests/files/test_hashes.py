@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -278,3 +279,22 @@ def test_verify_finds_what_would_be_refused_now(tmp_path: Path, monkeypatch: pyt
     faults = [fault for entry in look("verify").entries for fault in entry.faults or ()]
     assert len(faults) == 1
     assert "would not be made now: tensor transformer.h.0.attn.masked_bias is not what it should repeat" in faults[0]
+
+
+@pytest.mark.parametrize("clock", [0.0, 31_622_400.0, 4_070_908_800.0])
+@pytest.mark.parametrize("written", [-2_147_483_648, 0, 4_070_908_800])
+def test_no_clock_and_no_time_of_a_file_is_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, clock: float, written: int
+) -> None:
+    """In 1970, 1971 and 2099, with files of 1901, 1970 and 2099: the numbers are right, and a change is seen."""
+    path = tmp_path / "model.gguf"
+    path.write_bytes(content)
+    right = last(open_model(str(path)))
+    monkeypatch.setattr(time, "time", lambda: clock)
+    os.utime(path, (written, written))
+    assert [last(open_model(str(path))) for _ in range(2)] == [right, right]
+    put(path, changed(content))
+    assert right not in [last(open_model(str(path))) for _ in range(2)]
+    put(path, content)
+    assert [last(open_model(str(path))) for _ in range(2)] == [right, right]
+    assert not [fault for entry in look("verify").entries for fault in entry.faults or ()]

