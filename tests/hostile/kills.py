@@ -112,7 +112,7 @@ def started(
 _fsync = os.fsync
 
 
-def _slow_fsync(file: int) -> None:
+def _slow_fsync(file: Any) -> None:
     time.sleep(SLOW)
     _fsync(file)
 
