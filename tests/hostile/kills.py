@@ -112,9 +112,9 @@ def started(
 _fsync = os.fsync
 
 
-def _slow_fsync(file: Any) -> None:
+def _slow_fsync(fd: Any) -> None:
     time.sleep(SLOW)
-    _fsync(file)
+    _fsync(fd)
 
 
 def _work(home: Path, output: Path, go: float, options: list[str]) -> NoReturn:
