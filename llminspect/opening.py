@@ -126,7 +126,7 @@ def _located(name: str, revision: str | None, offline: bool, progress: Progress 
 def _built_in(name: str, ignore_settings: Sequence[str], adapter: str | None, blocks: bool = False) -> None:
     """Raise UsageError for what says nothing to a toy."""
     for option in ("--ignore-setting",) * bool(ignore_settings) + ("--adapter",) * (adapter is not None):
-        raise UsageError(f"{option} says nothing to {name}, which is built in", "leave it out")
+        raise UsageError(f"{option} has no effect on {name}, which is built in", "leave it out")
     if blocks:
         from llminspect.backends.kernels import nothing_quantized
 

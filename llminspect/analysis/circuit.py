@@ -177,7 +177,7 @@ def check_texts(model: Model, clean: Prompt, corrupt: Prompt) -> None:
     if len(clean.ids) != len(corrupt.ids):
         strips = ["|".join(prompt.labels) for prompt in (clean, corrupt)]
         raise UsageError(
-            f"circuit goes position by position: the texts have {len(clean.ids)} and {len(corrupt.ids)} tokens",
+            f"circuit compares position by position: the texts have {len(clean.ids)} and {len(corrupt.ids)} tokens",
             f"choose words of as many tokens: {strips[0]} and {strips[1]}",
         )
 

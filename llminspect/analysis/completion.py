@@ -210,7 +210,8 @@ def complete(
     stop: Stop = "length"
     if lookup and turned_anew(model, len(prompt_ids), len(prompt_ids) + limits.max_tokens):
         raise UsageError(
-            f"--lookup: {model.name} turns all tokens otherwise where its text grows that long, so no guess is kept",
+            f"--lookup: {model.name} turns all tokens by other angles once its text is that long, so no guess could "
+            "be kept",
             "leave it out, or ask for fewer tokens",
         )
     ahead = lookahead(model, lookup, changes) if lookup else None

@@ -141,7 +141,7 @@ def check_files(source: SourceOptions, options: CountOptions) -> None:
     for name in ("ids", "user", "chat", "system", "pair", "lines", "compare", "by_line"):
         if given.get(name):
             option = f"--{name.replace('_', '-')}"
-            raise UsageError(f"{option} is of one text, and several files are counted", f"leave out {option}")
+            raise UsageError(f"{option} is for one text, and several files are counted", f"leave out {option}")
 
 
 def _parts(

@@ -72,7 +72,7 @@ def _read(path: Path) -> tuple[list[int], Array, list[str] | None]:
     with np.errstate(over="ignore"):
         directions_LKD = directions_LKD.astype(np.float32)
     if not np.isfinite(directions_LKD).all():
-        raise UserError(f"{what} holds a direction that is no number", HINT)
+        raise UserError(f"{what} holds a direction that is not finite", HINT)
     classes = None
     if "classes" in arrays:
         classes = json.loads(arrays["classes"].astype(np.uint8).tobytes())

@@ -108,7 +108,7 @@ def gradients(
         else:
             value = log_softmax(logits_V)[of]  # type: ignore[arg-type]
         if not isinstance(value, Traced):
-            raise UsageError("of does not hang on any of the arrays in at", "choose arrays that come before it")
+            raise UsageError("of does not depend on any of the arrays in at", "choose arrays that come before it")
         if value.size != 1:
             raise UsageError(f"of is to be one number, and gave {list(value.shape)}", "sum it, or choose one of them")
         slopes = recording.slopes(value)

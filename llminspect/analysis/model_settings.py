@@ -76,13 +76,13 @@ def with_model_settings(
         )
     if found.not_done:
         raise ModelError(
-            f"{model.name} is to be run with {listed(found.not_done)}, which is not computed here", OPTIONS_INSTEAD
+            f"{model.name} is meant to run with {listed(found.not_done)}, which is not computed here", OPTIONS_INSTEAD
         )
     settings, taken = found.settings, _given(sampling) | _given(options)
     drawn, beams = _way(found, sampling, options)
     if drawn and beams:
         raise ModelError(
-            f"{model.name} is to be run with {beams} beams that are drawn, which is not computed here",
+            f"{model.name} is meant to run with {beams} beams that are drawn, which is not computed here",
             f"--beams {beams} searches without drawing, --temperature 1 draws without beams",
         )
     values = {key: getattr(settings, key) for key in ("repetition_penalty", "no_repeat_ngram_size")}

@@ -91,7 +91,7 @@ def _of_sweep(found: Sweep, aligned: bool) -> Iterator[tuple[Where, float]]:
             yield ("restored", layer, None, position), value
     elif found.together is None:
         raise UsageError(
-            f"--sweep {found.part} goes position by position, and the texts have different lengths",
+            f"--sweep {found.part} works position by position, and the texts have different lengths",
             "take texts of as many tokens, or --sweep head",
         )
 

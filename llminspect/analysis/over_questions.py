@@ -53,7 +53,7 @@ def forward_over(
             raise UserError(f"record {number} has no target for --lens", "give it one, or --target to all")
         if not _asks(with_its_own):
             raise UsageError(
-                "--over sums up what a question gives",
+                "--over gives the means of what an option measures",
                 "add --attribution, --lens, --surprise, --ablate, --target …, or give records a patch or a target",
             )
     aligned = len({tokens for _, tokens in made}) == 1

@@ -48,7 +48,7 @@ def text_prompt(text: str, source: SourceOptions, tokenizer: Tokenizer | None, l
         return chat_prompt(chat_of(text, source), tokenizer, line)
     for option, value in (("--tools", source.tools), ("--template-option", source.template_options)):
         if value:
-            raise UsageError(f"{option} says nothing without --chat", "give --chat as well")
+            raise UsageError(f"{option} has no effect without --chat", "give --chat as well")
     tokens = tokenizer.encode(text, source.parse)
     pairs = each(getattr(source, "pair", None))
     remarks = lost_bytes(tokenizer, [text, *pairs])
@@ -176,7 +176,7 @@ def check_prompt(model: Model, prompt: Prompt) -> None:
             f"id {outside[0]} is outside the vocabulary", f"ids of {model.name} run from 0 to {sizes.V - 1}"
         )
     if prompt.segments is not None and not model.can("encode") and model.architecture.head is None:
-        raise UsageError(f"--pair: {model.name} is no encoder, and reads one text", "leave out --pair")
+        raise UsageError(f"--pair: {model.name} is not an encoder, and reads one text", "leave out --pair")
     if prompt.choices:
         raise UsageError(
             f"{len(prompt.choices)} --pair were given, and {model.name} does not choose between texts",
@@ -212,7 +212,10 @@ def beyond_context(model: Model, *tokens: int) -> list[str] | None:
     context, longest = model.config.sizes.context, max(tokens)
     if longest <= context:
         return None
-    return [f"{longest} tokens are more than the {context} that {model.name} was made for; their positions go on"]
+    return [
+        f"{longest} tokens are more than the {context} that {model.name} was made for; the positions beyond that are "
+        "computed all the same"
+    ]
 
 
 def decoder_and_target(

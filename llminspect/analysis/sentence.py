@@ -101,20 +101,21 @@ def treated(model: Model, prompts: Sequence[Prompt]) -> list[str]:
     longest = max(len(prompt.tokens) for prompt in prompts)
     if declared.longest is not None and longest > declared.longest:
         notes.append(
-            f"{longest} tokens: the settings of {model.name} cut a text off at {declared.longest}, here none is"
+            f"{longest} tokens: the settings of {model.name} cut a text off at {declared.longest}, which is not done "
+            "here"
         )
     texts = [prompt.text for prompt in prompts if prompt.text is not None]
     if declared.lowercase and tokenizer and any(map(partial(_has_capitals, tokenizer), texts)):
-        notes.append(f"the settings of {model.name} put a text in lower case first, here none is")
+        notes.append(f"the settings of {model.name} put a text in lower case first, which is not done here")
     usual = declared.default_prompt
     if usual is not None and not all(text.startswith(declared.prompts[usual]) for text in texts):
         prompt = declared.prompts[usual]
         notes.append(
-            f"the settings of {model.name} put {prompt!r:.100} ({usual:.40}) in front of a text, here none is put"
+            f"the settings of {model.name} put {prompt!r:.100} ({usual:.40}) in front of a text, which is not done here"
         )
     if not declared.prompt_counts and any(text.startswith(tuple(declared.prompts.values())) for text in texts):
         notes.append(
-            f"the settings of {model.name} leave the tokens of a prompt out of the pooling, here they are in it"
+            f"the settings of {model.name} leave the tokens of a prompt out of the pooling, which is not done here"
         )
     return notes
 

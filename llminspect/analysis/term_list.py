@@ -12,7 +12,7 @@ docs/09-looking-inside.md # Ablation: take a part away
 llminspect forward "The capital of France is" --ablate 23.4
 
 activation | ReLU, GELU, SiLU, gate
-The curve between the two matrices of feed forward that holds back what is not wanted, such as ReLU: max(0, h).
+The function between the two matrices of feed forward, such as ReLU: max(0, h). It holds back what is not wanted.
 The numbers inside a running model are called activations as well.
 docs/07-feedforward.md # 7. Feed forward
 llminspect forward "The capital of France is" --layer 20
@@ -24,14 +24,14 @@ docs/06-attention.md # 6. Self-attention
 llminspect attend "Alice gave Bob her book"
 
 attention weight | weight
-How much of what a token takes comes from another token: from 0 to 1.
+How much a token (the query) takes from another token (the key): from 0 to 1.
 All weights of one token in one head sum to 1.
 docs/06-attention.md # By hand: A cat sat.
 llminspect attend "A cat sat." --query cat --model toy-attention
 
 attribution
 The logit of an answer as a sum: how much each head and each feed-forward step added to it.
-It is exact for what was added directly, and silent about what works through later layers.
+It is exact for what was added directly, and says nothing about effects that go through later layers.
 docs/09-looking-inside.md # Attribution: who added what
 llminspect forward "The capital of France is" --attribution
 
@@ -43,7 +43,7 @@ llminspect generate "The capital of France is" --beams 3 --max-tokens 5
 
 cache | prepared
 The folder with fetched models and with their weights made ready to be opened fast.
-Another thing is the KV cache: the keys and values kept while a text is written.
+The KV cache is something else: the keys and values kept while a text is written.
 README.md # Models
 llminspect cache
 
@@ -79,12 +79,12 @@ llminspect forward world --model toy
 
 embedding
 The vector that a model has learned for each token: one row of a table.
-Tokens that are used alike have vectors that point in similar directions.
+Tokens that are used in similar ways have vectors that point in similar directions.
 docs/04-embeddings.md # 4. Embeddings
 llminspect embed " king" --nearest 5
 
 entropy
-How evenly weights are spread. Here from 0 (all on one token) to 1 (the same on every token).
+How evenly attention weights are spread. Here from 0 (all on one token) to 1 (the same on every token).
 A head with low entropy chooses; one with high entropy takes a mean of everything.
 docs/06-attention.md # A real head
 llminspect attend "Alice gave Bob her book" --measure entropy
@@ -103,7 +103,7 @@ llminspect attend "Alice gave Bob her book"
 
 id | token id
 The number of a token: its place in the vocabulary, counted from 0.
-It says nothing about the meaning; tokens with neighbouring ids need have nothing in common.
+It says nothing about the meaning; tokens with neighbouring ids may have nothing in common.
 docs/03-encoding.md # 3. Encoding
 llminspect encode "Alice gave Bob her book"
 
@@ -133,13 +133,13 @@ llminspect forward "A cat sat." --layer 3
 
 lens | logit lens
 What each layer would say if it were the last: the final norm and the vocabulary applied to its stream.
-It shows when an answer appears, not where it was known first.
+It shows where an answer can first be read, not where the model first knew it.
 docs/09-looking-inside.md # The lens: what each layer would say
 llminspect forward "The capital of France is" --lens
 
 logit
 The score of a token as the next one, before it is made a probability. It may have any size.
-Only differences count: one more makes a token e ≈ 2.7 times as probable.
+Only differences count: a token whose logit is 1 higher is e ≈ 2.7 times as probable as the other.
 docs/08-next-token.md # 8. The next token, and text again
 llminspect forward "The capital of France is"
 
@@ -162,7 +162,7 @@ README.md # Models
 llminspect models --kinds
 
 neuron | hidden unit, unit
-One number in the middle of a feed-forward step: how far its pattern was found in the token's vector.
+One number in the middle of a feed-forward step: how strongly its pattern is present in the token's vector.
 What it writes into the stream is that number times a fixed vector.
 docs/10-heads.md # A neuron
 llminspect neuron 20.7
@@ -192,19 +192,19 @@ docs/01-matrices.md # The same thing, 134 million numbers
 llminspect info smollm2
 
 patching | patch, activation patching
-One vector of a run on another text is put into this run: what changes, hung on that vector.
+One vector of a run on another text is put into this run: what changes then, depends on that vector.
 A table of all places shows where the difference between two texts is kept.
 docs/09-looking-inside.md # Patching: change one thing
 llminspect forward "The capital of France is" --patch "The capital of Italy is"
 
 perplexity
 2 to the power of the mean surprise: among how many equally probable tokens a model was choosing.
-1 is perfect; the number of tokens in the vocabulary is a pure guess.
+1 is perfect; a pure guess has as much as there are tokens in the vocabulary.
 docs/08-next-token.md # Choosing
 llminspect forward "The capital of France is Paris" --surprise
 
 probability | probabilities, next token
-How likely the model holds a token to be the next one: from 0 to 1; those of all tokens sum to 1.
+How likely a token is the next one, to the model: from 0 to 1; those of all tokens sum to 1.
 It is the softmax of the logits.
 docs/08-next-token.md # 8. The next token, and text again
 llminspect forward "The capital of France is"
@@ -234,13 +234,13 @@ docs/05-transformer.md # All at once, and one after the other
 llminspect attend "A cat sat." --layer 3 --head 2 --show scores
 
 saliency | gradient
-How much the answer hangs on each token of the text.
+How much the answer depends on each token of the text.
 Measured by leaving each token out, or by the gradient: the change for a tiny change of its vector.
 docs/09-looking-inside.md # Attribution: who added what
 llminspect forward "The capital of France is" --saliency
 
 sink | attention sink
-The weight on the first token of a text, where a head rests that finds nothing to look for.
+The weight on the first token of a text, where a head puts its weight when it finds nothing to look for.
 A weight there says little about the meaning of the first token.
 docs/06-attention.md # A real head
 llminspect attend "Alice gave Bob her book" --measure sink
@@ -252,7 +252,7 @@ docs/08-next-token.md # 8. The next token, and text again
 llminspect forward world --model toy
 
 special token | BOS, EOS
-A token that no text contains: the start or end of a text, a change of speaker, a mask.
+A token that stands for no piece of text: the start or end of a text, a change of speaker, a mask.
 The tokenizer or the chat template puts it there.
 docs/02-tokens.md # A chat
 llminspect tokenize --chat --user "hello"
@@ -282,7 +282,7 @@ docs/08-next-token.md # Choosing
 llminspect generate "Once upon a time" --temperature 0.8 --seed 1
 
 token | subword
-A piece of text that the model knows as one: a word, a part of a word, a sign or a byte.
+A piece of text that the model knows as one: a word, a part of a word, a punctuation mark or a byte.
 A model reads and writes nothing but tokens; · in a token stands for its space.
 docs/02-tokens.md # Word, subword, character
 llminspect tokenize "naïve café"

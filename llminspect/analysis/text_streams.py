@@ -69,7 +69,7 @@ def streams_of(
             progress(done, len(prompts))
     if not np.isfinite(found_LND).all():
         raise UserError(
-            "the numbers grow beyond what float32 holds, so the streams are no numbers",
+            "the numbers grow beyond what float32 holds, so the streams are not finite",
             "llminspect verify shows in which layer",
         )
     return found_LND

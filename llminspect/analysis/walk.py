@@ -75,17 +75,17 @@ SAYS = {
     "Tokens": "A model reads pieces of text from a fixed list, its vocabulary: words, parts of words, single bytes.",
     "Encoding": "Each token is known by its place in the list, its id. As a vector: all zeros, and a 1 at that place.",
     "Embeddings": "The 1 picks a row out of a table that was learned. From here on a token is this list of numbers; "
-    "tokens that are used alike have rows that point in like directions.",
+    "tokens that are used in similar ways have rows that point in similar directions.",
     "The Transformer": "All tokens at once go through the layers. In each layer they look at each other, then each is "
     "worked on alone; both steps add to the vector and replace nothing.",
     "Self-attention": "A token's query is compared with the keys of the tokens up to it (in the toy: of all); the "
     "softmax makes weights of the products, and the values are mixed by these weights.",
     "Feed forward": "Then each token alone: h = W z + b, a = f(h), and back to the width of the stream. Each hidden "
-    "unit waits for something and writes something when it comes.",
+    "unit waits for a pattern, and writes something when the pattern comes.",
     "The next token, and text again": "The last vector is compared with every row of the vocabulary. The softmax makes "
     "probabilities of the products, one token is chosen, put after the text, and all begins again.",
-    "Looking inside": "Which of these numbers matter? Ask every layer what it would say; put in, half way, what "
-    "another text gave; and see what the model says then.",
+    "Looking inside": "Which of these numbers matter? Ask every layer what it would say; replace, half way, what one "
+    "text gave by what another gave; and see what the model says then.",
 }
 
 

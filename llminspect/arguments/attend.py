@@ -38,16 +38,18 @@ class AttendOptions:
         "weights",
         metavar="WHAT,WHAT",
         help="Of a head: weights, scores, scaled, capped, masked, queries, keys, values, "
-        "added (how long the vector is that a key really adds), compressed, rotary (the two parts of a score, in "
+        "added (the length of the vector that each key adds), compressed, rotary (the two parts of a score, in "
         "models whose keys are made of a shorter vector).",
     )
-    query: Word | None = option(metavar="WORD|INDEX", help="The whole sum of one token by hand.")
+    query: Word | None = option(metavar="WORD|INDEX", help="The attention of one token, worked out by hand.")
     steps: bool = option(False, help="With --query: also from the stream to q, k and v, and how positions turn them.")
-    find: Pair | None = option(metavar="HER->ALICE", help="Every head, by how much it looks there.")
+    find: Pair | None = option(
+        metavar="HER->ALICE", help="All heads, ranked by how much the first word looks at the second."
+    )
     control: str | None = option(metavar="TEXT", help="With --find: the same pair in another sentence.")
     rollout: bool = option(False, help="Attention followed through all layers (Abnar and Zuidema 2020).")
     contributions: bool = option(False, help="What each head wrote into the last token's stream (or --query's).")
-    measure: MeasureName | None = option(help="What colours the overview: entropy unless said here.")
+    measure: MeasureName | None = option(help="What the overview is coloured by. Default: entropy.")
     mask: Literal["none", "causal"] | None = option(
         help="With toy-attention: with or without a causal mask.", show_default=False
     )
@@ -56,7 +58,7 @@ class AttendOptions:
     target_ids: Ids | None = option(metavar="1,2,3", help="The same as ids; with --no-special exactly these.")
     target_language: str | None = language()
     part: Literal["decoder", "encoder"] | None = option(
-        help="Of an encoder–decoder: only this part, and what questions are about."
+        help="Of an encoder–decoder: only this part; --query, --find and the like are about it."
     )
 
     @property

@@ -19,7 +19,7 @@ class CircuitOptions:
 
     clean: str | None = argument(metavar="CLEAN", help="The text that is explained.", show_default=False)
     corrupt: str | None = argument(
-        metavar="CORRUPT", help="The text that is patched from, of as many tokens.", show_default=False
+        metavar="CORRUPT", help="The text that is patched from; as many tokens as CLEAN.", show_default=False
     )
     ids: bool = option(False, help="CLEAN and CORRUPT are lists of ids: 1,2,3.")
     special: bool | None = option(
@@ -35,6 +35,8 @@ class CircuitOptions:
         metavar="TOKEN", help="What CORRUPT leads to. Default: its most probable next token.", show_default=False
     )
     keep: float = option(0.8, min=0.01, max=1, metavar="SHARE", help="Which share of the effect the graph is to keep.")
-    steps: int = option(5, min=1, max=100, metavar="N", help="Gradients an edge (EAP-IG); 1: in CLEAN alone (EAP).")
+    steps: int = option(
+        5, min=1, max=100, metavar="N", help="Gradients for each edge (EAP-IG); 1: in CLEAN alone (EAP)."
+    )
     controls: int = option(10, min=1, max=1000, metavar="N", help="Random graphs of the same size, as a control.")
-    seed: int = option(0, min=0, metavar="N", help="Of the random graphs.")
+    seed: int = option(0, min=0, metavar="N", help="Seed of the random graphs.")

@@ -22,8 +22,8 @@ class EmbedOptions:
     beside: Texts | None = option(None, "--with", metavar="TEXT", help="Another text beside the first; repeatable.")
     at: str | int | None = option(
         metavar="embedding|LAYER|final",
-        help="Where: the embedding table, the residual stream after a layer, or after the final norm. Default: "
-        "embedding; with --pool on an encoder final, which are its sentence vectors.",
+        help="Which vectors: the embedding table, the residual stream after a layer, or after the final norm. "
+        "Default: embedding; for an encoder with --pool: final, which are its sentence vectors.",
     )
     pool: Pool | None = option(
         help="One vector for a whole text; model: as its files declare. Default: none; where they declare one, model "
@@ -35,9 +35,9 @@ class EmbedOptions:
     words: bool = option(False, help="Only whole words among the nearest.")
     analogy: str | None = option(metavar="SUM", help='In place of TEXT a sum of words: "king - man + woman".')
     exclude_inputs: bool = option(False, help="Leave the words of --analogy out of what is nearest.")
-    similarity: bool = option(False, help="How alike each vector is to each other.")
+    similarity: bool = option(False, help="How similar each vector is to each other one.")
     project: Literal["pca"] | None = option(help="The vectors as points in a plane.")
-    positions: bool = option(False, help="What the model adds for the place of a token, by itself.")
+    positions: bool = option(False, help="The position code: what the model adds, or turns, for the place of a token.")
 
     @property
     def others(self) -> list[str]:

@@ -18,7 +18,7 @@ class SearchOptions:
 
     search: str | None = option(metavar="GLOB", help="Find tokens by their text: ' the*', '*ing', '[A-Z]??'.")
     only: Literal["special", "unreachable"] | None = option(
-        help="With --search: special ones, or those that their own text never gives."
+        help="With --search: only special tokens, or only those that tokenizing their own text never gives."
     )
     longest: bool = option(False, help="With --search: the longest first.")
     limit: int | None = option(min=0, metavar="N", help="With --search: how many.")
@@ -32,7 +32,7 @@ class EncodeOptions:
     example: ClassVar[str] = "encode hello --one-hot"
 
     decode: bool = option(
-        False, help="Back to text: TEXT (or standard input, --file, --ids) holds ids; of a text, there and back."
+        False, help="Back to text: TEXT (or standard input, --file, --ids) holds ids; a text is encoded and decoded."
     )
     one_hot: bool = option(False, help="A row a token: 1 at its id, 0 elsewhere.")
     letters: bool = option(False, help="The letter code, A = 1, B = 2; as --model letters.")

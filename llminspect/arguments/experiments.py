@@ -93,7 +93,9 @@ class ExperimentOptions:
     ablate_with: Literal["zero", "mean"] = option(
         "zero", help="What an ablated part gives: nothing, or its mean over the text."
     )
-    scale: Texts | None = option(metavar="L.H*X", help="Multiply a head, attention, feedforward or neuron: 3.2*0.5.")
+    scale: Texts | None = option(
+        metavar="L.H*X", help="Multiply what a head, attention, feedforward or neuron gives: 3.2*0.5."
+    )
     steer: Texts | None = option(
         metavar="EXPR@L*X",
         help='Add a direction after layer L: "London - Paris@10*1", or one that probe saved: mood.npz:good@10*4; to a '
@@ -101,8 +103,8 @@ class ExperimentOptions:
     )
     steer_from: tuple[str, str] | None = option(
         metavar="FILE FILE@L*X",
-        help="Add what the mean of one file's texts has more than another's, one text a line, after layer L: good.txt "
-        "bad.txt@10*4.",
+        help="Add after layer L the mean vector of one file's texts minus that of another's, one text a line: "
+        "good.txt bad.txt@10*4.",
     )
 
 
@@ -113,6 +115,8 @@ class PatchOptions:
     heading: ClassVar[str] = "Change the model"
     example: ClassVar[str] = '{command} "The capital of France is" --patch "The capital of Italy is" --into 15.stream'
 
-    patch: Ids | None = option(metavar="TEXT", help="Put in what this text gave, place by place.")
-    into: Texts | None = option(metavar="PLACE", help="With --patch: only there: 3.stream, 3.attention, 3.2 (a head).")
-    position: Choice | None = option(metavar="0,3-5", help="With --into: at these positions; else at all.")
+    patch: Ids | None = option(metavar="TEXT", help="Put vectors of a run on this text into this run, place by place.")
+    into: Texts | None = option(
+        metavar="PLACE", help="With --patch: only at this place: 3.stream, 3.attention, 3.2 (a head)."
+    )
+    position: Choice | None = option(metavar="0,3-5", help="With --into: only at these positions. Default: at all.")

@@ -17,7 +17,7 @@ class ExploreOptions:
     example: ClassVar[str] = 'explore "The capital of France is" --json'
 
     text: str | None = argument(metavar="[TEXT]", help="The text to begin with.", show_default=False)
-    chat: bool = option(False, help="As a user's message in the model's template.")
+    chat: bool = option(False, help="Read TEXT as a user's message in the model's template.")
     session: Path | None = option(
         metavar="FILE.json", help="Go on with what was done there, and keep there what is done now."
     )

@@ -26,10 +26,12 @@ class FeaturesOptions:
         metavar="PATH", help="A folder of SAELens or sparsify, or an .npz of Gemma Scope.", show_default=False
     )
     top: int = option(
-        SHOWN, min=1, max=1000, metavar="N", help="How many features of each token, and tokens of each list."
+        SHOWN, min=1, max=1000, metavar="N", help="How many features for each token, and tokens in each list."
     )
     feature: Texts | None = option(metavar="N", help="These features by themselves: 5, or 5,7; repeatable.")
-    at: str | None = option(metavar="HOOK", help="Where it reads, if its files do not say: blocks.20.hook_resid_post.")
+    at: str | None = option(
+        metavar="HOOK", help="Where the dictionary reads, if its files do not say: blocks.20.hook_resid_post."
+    )
     words: bool = option(True, "--words/--no-words", help="Only tokens that are whole words, or all.")
     examples: int | None = option(
         min=1, max=1000, metavar="N", usual=8, help="With --corpus: how many places are shown.", show_default=False

@@ -27,16 +27,19 @@ class ForwardOptions:
     top: int | None = option(
         min=0,
         metavar="N",
-        help="How many next tokens, labels or continuations. Default: 10 tokens; all others.",
+        help="How many next tokens, labels or continuations. Default: 10 tokens, all labels, all continuations.",
         show_default=False,
     )
     at: int | None = option(metavar="INDEX", help="The position to look at; the last by default.")
     trace: bool = option(False, help="Every step of every layer: shape, norm, extremes, time.")
-    layer: Choice | None = option(metavar="0,3-5", help="Open these layers: their steps and feed forward.")
+    layer: Choice | None = option(
+        metavar="0,3-5", help="Open these layers: each of their steps, and the feed-forward step in detail."
+    )
     steps: bool = option(False, help="The formulas, and the formulas with the numbers.")
     lens: bool = option(False, help="What the model would say after each layer.")
     tuned_lens: str | None = option(
-        metavar="FOLDER", help="With --lens: beside it what a tuned lens says, which its package saved (params.pt)."
+        metavar="FOLDER",
+        help="With --lens: beside it a tuned lens, from the folder that its package saved (params.pt).",
     )
     all: bool = option(False, help="With --lens: at every position, as a grid.")
     attribution: bool = option(False, help="What each part of the model adds to the target's logit.")
@@ -49,16 +52,16 @@ class ForwardOptions:
     )
     target_language: str | None = language()
     versus: TokenChoice | None = option(metavar="TOKEN", help="Compare the target with this token.")
-    saliency: bool = option(False, help="Which words the target hangs on, by leaving each out.")
-    gradient: bool = option(False, help="--saliency (also: --saliency gradient) or --patch by gradients.")
+    saliency: bool = option(False, help="How much the target depends on each token, by leaving it out.")
+    gradient: bool = option(False, help="Do --saliency (also: --saliency gradient) or --patch by gradients.")
     surprise: bool = option(False, help="How surprising each token is, in bits; the perplexity.")
     perplexity: bool = option(False, help="Only the perplexity: one number, with --lines one a line.")
     score: Texts | None = option(
         metavar="TEXT",
-        help="How probable it is that the text goes on so; once for each way that is compared (to --ids: ids).",
+        help="How probable it is that the text goes on like this; repeatable, to compare several (with --ids: ids).",
     )
     scores: Path | None = option(metavar="FILE", help="The same for each line of a file; - reads standard input.")
-    window: int | None = option(metavar="N", help="With --surprise: tokens that are looked at together.")
+    window: int | None = option(metavar="N", help="With --surprise: how many tokens the model sees at once.")
 
     @property
     def tokens(self) -> int:

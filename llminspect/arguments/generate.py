@@ -19,21 +19,29 @@ class SamplingOptions:
     heading: ClassVar[str] = "How the next token is chosen"
     example: ClassVar[str] = 'generate "Once upon a time" --temperature 0.8 --top-p 0.9'
 
-    temperature: float | None = option(min=0, metavar="X", help="Divide the logits by X; 0 takes the most probable.")
-    top_k: int | None = option(min=1, metavar="N", help="Keep the N most probable.")
-    top_p: float | None = option(min=0, max=1, metavar="P", help="Keep the most probable up to P in all.")
-    min_p: float | None = option(min=0, max=1, metavar="P", help="Keep what has P times the best's.")
-    typical: float | None = option(min=0, max=1, metavar="P", help="Keep what surprises as expected, P in all.")
+    temperature: float | None = option(
+        min=0, metavar="X", help="Divide the logits by X; 0 takes the most probable token."
+    )
+    top_k: int | None = option(min=1, metavar="N", help="Keep the N most probable tokens.")
+    top_p: float | None = option(
+        min=0, max=1, metavar="P", help="Keep the most probable tokens that have probability P together."
+    )
+    min_p: float | None = option(
+        min=0, max=1, metavar="P", help="Keep tokens at least P times as probable as the best."
+    )
+    typical: float | None = option(
+        min=0, max=1, metavar="P", help="Keep tokens whose surprise is nearest to the entropy, P in all."
+    )
     repetition_penalty: float | None = option(
-        usual=1.0, metavar="X", help="Before all else: weaken tokens seen so far."
+        usual=1.0, metavar="X", help="Before all else: make tokens seen so far less probable."
     )
     no_repeat_ngram: int | None = option(
-        usual=0, min=0, metavar="N", help="Write no N tokens in a row that stand there already."
+        usual=0, min=0, metavar="N", help="Never write N tokens in a row that are in the text already."
     )
     sampler_order: Literal["reference", "llama.cpp"] | None = option(
         usual="reference", help="llama.cpp: typical after top-k, and the temperature last."
     )
-    seed: int | None = option(min=0, metavar="N", help="Repeat the same draws.")
+    seed: int | None = option(min=0, metavar="N", help="Seed of the draws: the same seed repeats them.")
 
 
 @dataclass(frozen=True)
@@ -51,19 +59,25 @@ class GenerateOptions:
     n: int | None = option(usual=1, min=1, metavar="N", help="Draw N completions.")
     beams: int | None = option(usual=0, min=1, metavar="N", help="Beam search with N beams.")
     length_penalty: float | None = option(usual=1.0, metavar="X", help="With --beams: log p is divided by tokens^X.")
-    steps: bool = option(False, help="For each token the way from the model's probabilities to those drawn from.")
+    steps: bool = option(False, help="For each token: how the model's probabilities become those that are drawn from.")
     tree: int = option(0, min=0, metavar="DEPTH", help="The branches not taken, as a tree of this depth.")
-    model_settings: bool = option(False, help="Choose as the model's own files say; options come first.")
+    model_settings: bool = option(
+        False, help="Choose tokens by the settings in the model's own files; options come before them."
+    )
     diffusion_steps: int | None = option(
-        min=1, metavar="N", help="Of a model that fills masks: in N passes; unless given, one for each token."
+        min=1,
+        metavar="N",
+        help="For a model that fills masks: fill them in N passes; unless given, one for each token.",
     )
     block_length: int | None = option(
-        min=1, metavar="N", help="Of such a model: fill N tokens before the next N; unless given, all together."
+        min=1, metavar="N", help="For such a model: fill N tokens before the next N; unless given, all together."
     )
     unmask_order: Literal["confidence", "margin", "entropy", "random", "chance"] | None = option(
-        help="Of such a model: which masks are filled first; unless given, as it was made for."
+        help="For such a model: which masks are filled first; unless given, the order it was made for."
     )
-    lookup: int = option(0, min=0, max=15, metavar="N", help="Guess N tokens a pass where the text repeats.")
+    lookup: int = option(
+        0, min=0, max=15, metavar="N", help="Guess N tokens in each pass where the text repeats itself."
+    )
     target_language: str | None = language()
 
 
@@ -88,7 +102,9 @@ def draws(sampling: SamplingOptions, options: GenerateOptions) -> bool:
 def check_generate(sampling: SamplingOptions) -> None:
     """Raise UsageError for a penalty that is none."""
     if usual_of(sampling, "repetition_penalty") <= 0:
-        raise UsageError("--repetition-penalty has to be above 0", "1 changes nothing, 1.1 weakens what was said")
+        raise UsageError(
+            "--repetition-penalty has to be above 0", "1 changes nothing, 1.1 makes tokens seen so far less probable"
+        )
 
 
 BY_CHANCE = ("random", "chance")

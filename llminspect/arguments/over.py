@@ -18,6 +18,7 @@ class OverOptions:
 
     over: Path | None = option(
         metavar="FILE.jsonl",
-        help="In place of TEXT: a JSON object a line with its text, and what differs from text to text; gives means. "
+        help="In place of TEXT: one JSON object a line, with a text and what differs from text to text. Shows means "
+        "over the texts. "
         "- reads standard input.",
     )

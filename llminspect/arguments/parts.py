@@ -26,11 +26,11 @@ class CorpusOptions:
         metavar="PATH", help="Run the model over this file, or all files of this folder, read as they are needed."
     )
     most: int | None = option(
-        min=2, metavar="N", usual=8192, help="With --corpus: so many tokens of it at most.",
+        min=2, metavar="N", usual=8192, help="With --corpus: read at most N tokens of it.",
         show_default=False,
     )  # fmt: skip
     length: int | None = option(
-        min=2, metavar="N", usual=128, help="With --corpus: tokens that the model sees together.",
+        min=2, metavar="N", usual=128, help="With --corpus: how many tokens the model sees at once.",
         show_default=False,
     )  # fmt: skip
 
@@ -47,7 +47,7 @@ class HeadOptions:
     token: Texts | None = option(
         metavar="TOKEN", help="What this token writes, and what it looks for: its text, or #ID; repeatable."
     )
-    distance: int = option(0, min=0, metavar="N", help="How many tokens a key stands before the query.")
+    distance: int = option(0, min=0, metavar="N", help="How many tokens before the query the key stands.")
     top: int = option(8, min=1, metavar="N", help="How many tokens of each list.")
     words: bool = option(True, "--words/--no-words", help="Only tokens that are whole words, or all.")
 
@@ -61,7 +61,7 @@ class NeuronOptions:
     needed: ClassVar[str] = " 11.4"
 
     place: str | None = argument(
-        metavar="L.N", help="Layer and neuron, such as 3.1066; of a mixture 3.E.7.", show_default=False
+        metavar="L.N", help="Layer and neuron, such as 3.1066; in a mixture of experts 3.2.7.", show_default=False
     )
     top: int = option(8, min=1, metavar="N", help="How many tokens of each list.")
     words: bool = option(True, "--words/--no-words", help="Only tokens that are whole words, or all.")
@@ -91,7 +91,7 @@ def parse_neuron(text: str | None) -> NeuronPlace:
     if len(parts) not in (2, 3) or not all(map(is_index, parts)):
         raise UsageError(
             f"neuron {shortened(text)!r} names no neuron",
-            "write layer and neuron, such as 3.1066; of a mixture layer, expert and neuron, such as 3.2.7",
+            "write layer and neuron, such as 3.1066; in a mixture of experts layer, expert and neuron, such as 3.2.7",
         )
     layer, *expert, neuron = map(int, parts)
     return NeuronPlace(layer, neuron, *expert)

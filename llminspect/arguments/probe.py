@@ -35,7 +35,7 @@ class ProbeOptions:
     regression: Literal["logistic", "ridge"] | None = option(
         help="How the probe is fitted. Default: logistic for classes, ridge for numbers.", show_default=False
     )
-    penalty: float = option(1.0, min=1e-6, max=1e6, metavar="X", help="On the squares of the weights.")
+    penalty: float = option(1.0, min=1e-6, max=1e6, metavar="X", help="Penalty on the squares of the weights.")
     folds: int = option(5, min=2, max=20, metavar="N", help="In how many parts the texts are split.")
     shuffles: int = option(3, min=1, max=100, metavar="N", help="How often labels are shuffled for the control.")
-    seed: int = option(0, min=0, metavar="N", help="Of the split and the shuffles.")
+    seed: int = option(0, min=0, metavar="N", help="Seed of the split and the shuffles.")

@@ -24,7 +24,7 @@ class NamedOptions:
     """Which model or tokenizer, and how it may be reached."""
 
     heading: ClassVar[str] = "Model"
-    example: ClassVar[str] = "{command}{text}{needed} --model model.gguf"
+    example: ClassVar[str] = "{command}{needed}{text} --model model.gguf"
 
     model: str = option(
         "smollm2",
@@ -66,10 +66,10 @@ class EngineOptions:
     """What computes."""
 
     heading: ClassVar[str] = "Engine"
-    example: ClassVar[str] = "{command}{text}{needed} --threads 1"
+    example: ClassVar[str] = "{command}{needed}{text} --threads 1"
 
     engine: Literal["numpy", "jax"] = option(
-        "numpy", envvar="LLMINSPECT_ENGINE", help="jax: compiled; for GPUs, and several hosts."
+        "numpy", envvar="LLMINSPECT_ENGINE", help="jax: compiled, for GPUs and for several hosts."
     )
     kernels: Literal["compiled", "none"] | None = option(
         envvar="LLMINSPECT_KERNELS",
@@ -85,9 +85,9 @@ class EngineOptions:
     threads: int | None = option(
         min=1, metavar="N", help="How many threads compute; as many as there are cores by default."
     )
-    mesh: str | None = option(metavar="data=2,model=4", help="With jax: cut the model, and batches, over devices.")
+    mesh: str | None = option(metavar="data=2,model=4", help="With jax: spread the model, and batches, over devices.")
     dtype: Literal["float32", "bfloat16"] | None = option(
-        help="With jax: what weights are kept as. Default: float32.", show_default=False
+        help="With jax: the number type of the weights. Default: float32.", show_default=False
     )
     coordinator: str | None = option(metavar="HOST:PORT|auto", help="With jax on several hosts: where process 0 is.")
     process: str | None = option(metavar="I/N", help="With --coordinator: process I of N, from 0.")
@@ -120,7 +120,9 @@ class SourceOptions:
         "text", help="How a special token that is written in the text is read."
     )
     chat: bool = option(
-        False, help="As a user's message in the model's template; a pipe may hold a JSON of messages, or of one."
+        False,
+        help="Read TEXT as a user's message in the model's template; a pipe may hold one message, or a list of them, "
+        "as JSON.",
     )
     system: str | None = option(metavar="TEXT", help="With --chat: the system message before it.")
     user: str | None = option(metavar="TEXT", help="With --chat: the user's message, in place of TEXT.")
@@ -131,7 +133,8 @@ class SourceOptions:
         None,
         "--template-option",
         metavar="NAME=VALUE",
-        help="With --chat: a switch of the template, its value as JSON, as in enable_thinking=false. Repeatable.",
+        help="With --chat: an option of the template, with its value as JSON, such as enable_thinking=false. "
+        "Repeatable.",
         show_default=False,
     )
 
@@ -140,7 +143,7 @@ class SourceOptions:
 class PairOptions(SourceOptions):
     """The same, of a command that looks at two texts together."""
 
-    pair: str | None = option(metavar="TEXT", help="A second text, read together with the first: of encoders.")
+    pair: str | None = option(metavar="TEXT", help="A second text, which an encoder reads together with the first.")
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,8 @@ class ChoiceOptions(SourceOptions):
     """The same, of a command whose model may choose between several second texts."""
 
     pair: Texts | None = option(
-        metavar="TEXT", help="A second text, read together with the first. Several: choices, of a multiple-choice head."
+        metavar="TEXT",
+        help="A second text, read together with the first. Several: the choices for a multiple-choice head.",
     )
 
 
@@ -157,7 +161,7 @@ class OutputOptions:
     """How the result comes out."""
 
     heading: ClassVar[str] = "Output"
-    example: ClassVar[str] = "{command}{text}{needed} --save picture.svg --theme light"
+    example: ClassVar[str] = "{command}{needed}{text} --save picture.svg --theme light"
 
     json: bool = option(False, help="One JSON document on standard output, nothing else.")
     digits: int | None = option(min=0, max=9, metavar="N", help="Round the numbers in JSON to N decimals.")
@@ -174,4 +178,4 @@ class OutputOptions:
 class PageOptions(OutputOptions):
     """The same, of a command whose result can be a page that is pointed at."""
 
-    interactive: bool = option(False, help="With --save FILE.html: a page to point at, click and walk by keyboard.")
+    interactive: bool = option(False, help="With --save FILE.html: an interactive page, for mouse and keyboard.")

@@ -31,7 +31,7 @@ class ModelsOptions:
 
     kinds: bool = option(False, help="Which kinds of model open, and what their files call them.")
     picture: Literal["sizes"] | None = option(
-        help="sizes: the residual streams of known models, numbers a token across and layers down, to one scale."
+        help="sizes: the residual streams of known models, numbers a token across and layers down, all on one scale."
     )
 
 
@@ -88,7 +88,9 @@ class CacheOptions:
     names: Texts | None = argument(
         metavar="[NAME]...", help="Only these: a model's name, model, prepared …", show_default=False
     )
-    limit: str | None = option(metavar="SIZE", help="With clear: only what was not used for longest, down to 2GB.")
+    limit: str | None = option(
+        metavar="SIZE", help="With clear: only what has not been used for longest, until SIZE is left, such as 2GB."
+    )
     everything: bool = option(
         False, "--all", help="With clear: fetched models too, which otherwise stay unless they are named."
     )
@@ -125,9 +127,10 @@ class McpOptions:
         "--model",
         "-m",
         metavar="NAME",
-        help="This model as well: a .gguf file, a folder, org/name on the hub. The first is the default. Repeatable.",
+        help="Offer this model as well: a .gguf file, a folder, org/name on the hub. The first is the default. "
+        "Repeatable.",
         show_default=False,
         completes="models",
     )
-    most: int = option(100_000, "--most-bytes", min=1_000, metavar="N", help="Bytes of the longest answer.")
+    most: int = option(100_000, "--most-bytes", min=1_000, metavar="N", help="How long an answer may be, in bytes.")
     seconds: int = option(60, min=1, metavar="N", help="Seconds after which an answer is given up.")

@@ -29,7 +29,7 @@ class Rule:
 
 
 USUAL = {
-    "needs": ("{option} says nothing without {other}", "give {other} as well"),
+    "needs": ("{option} has no effect without {other}", "give {other} as well"),
     "excludes": ("{option} and {other} do not go together", "leave one of them out"),
 }
 OTHER_TEXTS = "text file ids lines user pair"
@@ -38,13 +38,13 @@ LOOKS = "trace layer steps lens attribution saliency"
 WRAPPING = "no_special parse chat system tools template_options"
 
 OUTPUT = [
-    Rule("width theme needs drawn", "{option} is of a saved picture", "add --save picture.svg"),
+    Rule("width theme needs drawn", "{option} is for a saved picture", "add --save picture.svg"),
     Rule("digits needs numbers", "{option} rounds JSON", "add --json, or --save FILE.json"),
 ]
 SOURCE = [
-    Rule("chat system user excludes no_special", "{other} says nothing to {option}"),
+    Rule("chat system user excludes no_special", "{other} has no effect with {option}"),
     # What goes on after a chat may be a special token: its end.
-    Rule("chat system user excludes parse unless score scores", "{other} says nothing to {option}"),
+    Rule("chat system user excludes parse unless score scores", "{other} has no effect with {option}"),
     Rule("tools template_options needs chat system user"),
     *(
         Rule(
@@ -90,16 +90,16 @@ RULES: dict[str, list[Rule]] = {
             "several texts were given",
             "one in quotes; JSON to a file: --json > FILE; files: --count --file PATH PATH",
         ),
-        Rule("top_files budget by_line paths needs count", "{option} says nothing without {other}", "add --count"),
+        Rule("top_files budget by_line paths needs count", "{option} has no effect without {other}", "add --count"),
         Rule("prices needs cost", hint="add --cost with a name of that table"),
         Rule("budget excludes max_tokens_allowed", hint="give one of them"),
-        Rule("budget excludes lines", "--budget is of one text, or of files", "--max-tokens-allowed is of each line"),
+        Rule("budget excludes lines", "--budget is for one text, or for files", "for each line: --max-tokens-allowed"),
         Rule(
             "by_line excludes compare lines ids chat system user",
-            "--by-line is of one text in one tokenizer",
+            "--by-line is for one text and one tokenizer",
             "leave out {other}, or --by-line",
         ),
-        Rule("paths excludes compare by_line ids lines chat system user", "{other} is of one text, not of files"),
+        Rule("paths excludes compare by_line ids lines chat system user", "{other} is for one text, not for files"),
         Rule(
             "truncate excludes compare count", "--truncate writes a text, {other} does not", "leave out one of the two"
         ),
@@ -160,7 +160,7 @@ RULES: dict[str, list[Rule]] = {
         Rule("query excludes find", hint="ask for one at a time"),
         TARGET,
         LANGUAGE,
-        Rule("target target_ids target_language excludes encoder", "{option} is of the decoder", "leave out --part"),
+        Rule("target target_ids target_language excludes encoder", "{option} is for the decoder", "leave out --part"),
     ],
     "forward": [
         *CHANGES,
@@ -174,7 +174,7 @@ RULES: dict[str, list[Rule]] = {
         ),
         Rule("versus needs attribution patch over"),
         Rule("gradient needs saliency patch"),
-        Rule("gradient excludes into unless saliency", "--gradient says nothing with --into"),
+        Rule("gradient excludes into unless saliency", "--gradient has no effect with --into"),
         Rule("window needs surprise perplexity"),
         Rule("sweep needs patch over"),
         Rule("sweep excludes into", "--sweep and --into are two ways to patch", "give one of them"),
@@ -198,7 +198,7 @@ RULES: dict[str, list[Rule]] = {
         *CHANGES,
         Rule(
             "patch needs into",
-            "--patch without --into is a sweep, and each of its places would write a text of its own",
+            "--patch without --into tries every place, and each would give another text",
             "say where, as in --into 3.stream --position 4; llminspect forward --patch finds the place",
         ),
         Rule(
@@ -232,7 +232,7 @@ RULES: dict[str, list[Rule]] = {
             "beams excludes lookup", "--lookup guesses for one text, --beams follows several", "leave one of them out"
         ),
         Rule("stream excludes watch", "--stream and --watch show two different things", "give one"),
-        Rule("stream watch excludes beams", "--beams knows its text only at the end", "leave out {option}"),
+        Rule("stream watch excludes beams", "--beams has its text only at the end", "leave out {option}"),
         Rule(
             "watch excludes n json lines",
             "--watch draws one text as it is written and does not go with {other}",

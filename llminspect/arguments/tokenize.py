@@ -37,18 +37,21 @@ class CountOptions:
 
     cost: str | float | None = option(
         metavar="PRICE|NAME",
-        help="What they cost: a price a million (2.50, '$2.50', '2 EUR'), a name of the price table (gpt-4o; "
+        help="What the tokens cost: a price a million (2.50, '$2.50', '2 EUR'), a name of the price table (gpt-4o; "
         "some of OpenAI, Anthropic, Google, Mistral and DeepSeek, others with --prices), or `model`: that of --model. "
-        "Where the tokens are not that model's, it is said to be an estimate.",
+        "Where the tokens are not that model's, the output says that the cost is an estimate.",
     )
     prices: Path | None = option(
-        metavar="FILE", help='With --cost NAME: your own prices a million, a JSON file as {"models": {"mine": 1.2}}.'
+        metavar="FILE",
+        help='With --cost NAME: your own prices a million, in a JSON file like {"models": {"mine": 1.2}}.',
     )
     max_tokens_allowed: int | None = option(
         min=0, metavar="N", help="End with exit code 4 where a text has more tokens."
     )
-    budget: int | None = option(min=0, metavar="N", help="With --count: exit code 4 where all together have more.")
-    top_files: int | None = option(min=0, metavar="N", help="Of several files: show only the N largest by name.")
+    budget: int | None = option(
+        min=0, metavar="N", help="With --count: exit code 4 where all texts together have more tokens."
+    )
+    top_files: int | None = option(min=0, metavar="N", help="Of several files: name only the N with the most tokens.")
     workers: int | None = workers_option()
 
     @cached_property
@@ -100,12 +103,12 @@ class TokenizeOptions(CountOptions):
         "--compare",
         "-c",
         metavar="NAME",
-        help="Once for each tokenizer to set side by side; with one, beside --model.",
+        help="A tokenizer to set beside others; repeatable. One alone is set beside that of --model.",
     )
     count: bool = option(False, help="Only how many tokens. With --file PATH PATH …: of files and folders, as a table.")
     by_line: bool = option(False, help="With --count: the tokens of each line of the text, the most first.")
     steps: bool = option(False, help="How the tokens came to be: pieces, merges, matches.")
-    watch: bool = option(False, help="Draw the tokens anew at each key while the text is typed; Enter keeps them.")
+    watch: bool = option(False, help="Draw the tokens again at each key while you type the text; Enter keeps them.")
     truncate: int | None = option(min=0, metavar="N", help="Write the text cut to at most N tokens.")
     side: Literal["start", "end"] = option("end", help="With --truncate: where to cut off.")
     inside_characters: bool = option(False, help="With --truncate: the cut may fall inside a character.")

@@ -29,10 +29,10 @@ def engine_settings(
         given = {"mesh": mesh, "dtype": dtype, "coordinator": coordinator, "process": process}
         for option, value in given.items():
             if value is not None:
-                raise UsageError(f"--{option} says nothing to the engine numpy", "give --engine jax as well")
+                raise UsageError(f"--{option} has no effect on the engine numpy", "give --engine jax as well")
         if precision == "int8" and kernels == "none":
             raise UsageError(
-                "--precision int8 multiplies with a file's own blocks, --kernels none does not", "drop one"
+                "--precision int8 multiplies with the file's own blocks, and --kernels none does not", "drop one"
             )
         if threads is not None:
             from llminspect.core.threads import use
@@ -40,11 +40,13 @@ def engine_settings(
             use(threads)
         return None
     if threads is not None:
-        raise UsageError("--threads says nothing to the engine jax", "JAX takes all processors")
+        raise UsageError("--threads has no effect on the engine jax", "JAX uses all processors")
     if precision is not None:
-        raise UsageError("--precision says nothing to the engine jax", "its --dtype says what weights are kept as")
+        raise UsageError(
+            "--precision has no effect on the engine jax", "its --dtype sets the number type of the weights"
+        )
     if kernels is not None:
-        raise UsageError("--kernels says nothing to the engine jax", "take --engine numpy")
+        raise UsageError("--kernels has no effect on the engine jax", "take --engine numpy")
     from importlib.util import find_spec
 
     from llminspect.backends.jax.settings import settings_of

@@ -79,7 +79,9 @@ def _ask(entries: int, size: int) -> bool:
 
     what = f"{_entries(entries)}, {byte_size(size)}"
     if not sys.stdin.isatty():
-        raise UsageError(f"nothing was removed ({what}): nobody can be asked here", "--yes removes without a question")
+        raise UsageError(
+            f"nothing was removed ({what}): there is no terminal to confirm it on", "--yes removes without a question"
+        )
     return confirmed(f"Remove {what}? [y/N] ")
 
 
@@ -89,7 +91,7 @@ def command(output: OutputOptions, options: CacheOptions) -> None:
 
     Only what llminspect made is ever removed, after a question. Prepared weights are made again when they are needed;
     fetched models stay unless they are named or --all is given. LLMINSPECT_HOME sets the folder; with
-    LLMINSPECT_CACHE_LIMIT=2GB it is kept below that at each new entry.
+    LLMINSPECT_CACHE_LIMIT=2GB the cache is brought below that size at each new entry.
 
     \b
     llminspect cache

@@ -93,7 +93,7 @@ def command(
 ) -> None:
     """The JSON Schema of what a command writes.
 
-    It is of the 2020-12 dialect and made from the code; without COMMAND, the keys of every command.
+    It is written in the dialect 2020-12 and made from the code. Without COMMAND: the keys of every command's JSON.
 
     llminspect schema forward > forward.schema.json
     """

@@ -88,11 +88,11 @@ def _written(relative: float) -> str:
 def command(model: ModelOptions, output: OutputOptions, options: VerifyOptions) -> None:
     """Check the numbers of a model on this machine.
 
-    Exit code 4 when they are too far apart.
+    Exit code 4 when numbers that should be equal are too far apart.
 
-    Without --against the model is compared with itself: float32 with float64, token by token with all at once, weights
-    read layer by layer with those prepared. A recording holds ids [T], hidden [L+1, T, D] (the stream after the
-    embedding and after each layer, before the final norm) and logits [T, V], as forward --save writes it; of an
+    Without --against the model is compared with itself: float32 with float64, one token at a time with all at once,
+    weights read layer by layer with prepared weights. A recording holds ids [T], hidden [L+1, T, D] (the stream after
+    the embedding and after each layer, before the final norm) and logits [T, V], as forward --save writes it; of an
     encoder–decoder source_ids [S] and encoder_hidden [L+1, S, D] as well.
 
     \b

@@ -53,7 +53,7 @@ class Tape:
         self.bytes += value.nbytes if value.base is None else 0
         if self.bytes > self.most:
             raise UserError(
-                f"the gradient keeps more than {self.most / 1e9:.3g} GB of what the pass computes",
+                f"the gradient needs to keep more than {self.most / 1e9:.3g} GB of what the pass computes",
                 "give a shorter text, or a later layer",
             )
         self.steps.append(tuple((traced.step, back) for traced, back in made_of))

@@ -58,9 +58,7 @@ def use(threads: int) -> None:
     if threads > most():
         raise UsageError(f"--threads {threads}: this process has {most()} processors", f"from 1 to {most()}")
     if not products().lib_controllers:
-        raise UserError(
-            "numpy's library of products cannot be told here how many threads to use", "leave out --threads"
-        )
+        raise UserError("numpy's matrix library cannot be told here how many threads to use", "leave out --threads")
     products().limit(limits=threads)
 
 

@@ -18,7 +18,7 @@ _KINDS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     ((ADAPTER_CONFIG,), "an adapter", "give it to a model: --model BASE --adapter {folder}"),
     ((".gguf",), "GGUF files", "give the path of one"),
     ((".safetensors",), "weights", "fetch what is missing from where the weights came from"),
-    (PICKLES, "a pickle, which is not opened: that can run any code", "look for a revision with safetensors"),
+    (PICKLES, "a pickle, which is not opened: opening one can run any code", "look for a revision with safetensors"),
     ((".onnx",), "ONNX, which is not opened", "look for a revision with safetensors"),
     ((".h5", ".msgpack"), "weights for TensorFlow or Flax, which are not opened", "look for safetensors"),
     (

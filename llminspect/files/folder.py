@@ -133,7 +133,8 @@ def refuse_pickles(names: Iterable[str], where: str) -> None:
     pickled = sorted(name for name in names if name.endswith(PICKLES) and not name.startswith("training_args"))
     if pickled:
         raise ModelError(
-            f"{where} holds its weights as a pickle ({pickled[0]!r:.100}), which is not opened: that can run any code",
+            f"{where} holds its weights as a pickle ({pickled[0]!r:.100}), which is not opened: a pickle can run any "
+            "code",
             "look for a revision with safetensors, or convert the model with transformers: save_pretrained",
         )
 

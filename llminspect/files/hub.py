@@ -76,7 +76,7 @@ def find(
         return found
     if offline:
         raise ModelError(
-            f"{repo} at {wanted} is not in the local hub cache, and working offline was asked for",
+            f"{repo} at {wanted} is not in the local hub cache, and working offline is switched on",
             f"run once with a network, or point HF_HOME at the cache (looked in {hub_folder()})",
         )
     return _fetched(repo, wanted, weights, progress or (lambda *_: None), hub or Hub(), files)

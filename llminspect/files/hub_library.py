@@ -79,7 +79,7 @@ def encodable(name: str) -> bool:
 
 def no_answer(repo: str) -> ModelError:
     return ModelError(
-        f"what came as the hub's answer for {repo} is none",
+        f"the answer that came for {repo} is not one of the hub",
         "look at what HF_ENDPOINT and the proxy variables lead to (a page to log in?)",
     )
 

@@ -55,6 +55,6 @@ def read_tuned_lens(name: str) -> TunedLens:
     if {key: array.shape for key, array in arrays.items()} != shapes:
         raise ModelError(f"the tensors of the tuned lens are not {layers} maps of {width} numbers")
     if not all(all_finite(array) for array in arrays.values()):
-        raise ModelError("the tuned lens holds what is no number")
+        raise ModelError("the tuned lens holds numbers that are not finite")
     parts = [[arrays[f"{layer}.{part}"] for layer in range(layers)] for part in ("weight", "bias")]
     return TunedLens(name, *parts)

@@ -132,7 +132,8 @@ def read_adapter(
             )
         if one_matrix and made[0].name in ("embedding.weight", "unembedding.weight"):
             raise ModelError(
-                f"the adapter changes {module!r:.200}, which this model uses at both ends", "merge it with PEFT first"
+                f"the adapter changes {module!r:.200}, which this model uses as embedding and as output matrix",
+                "merge it with PEFT first",
             )
         rank, scale = _rank_and_scale(settings, module)
         is_table = made[0].name in TABLES
@@ -203,7 +204,7 @@ def _halves(files: AdapterFiles) -> dict[str, dict[str, str]]:
         if match is None:
             what = " (DoRA)" if "lora_magnitude_vector" in name else ""
             raise ModelError(
-                f"the adapter holds {name!r:.200}{what}, which is no half of a low-rank pair",
+                f"the adapter holds {name!r:.200}{what}, which is not half of a low-rank pair",
                 "merge the adapter into its model with PEFT",
             )
         tensors = found.setdefault(match["module"], {})

@@ -106,4 +106,4 @@ def _check(made: Dictionary, arrays: Mapping[str, Array]) -> None:
         raise ModelError(f"the dictionary has {features} features, and k = {made.k} of them are to be on")
     for name, array in arrays.items():
         if not all_finite(array):
-            raise ModelError(f"the array {name} of the dictionary holds what is no number")
+            raise ModelError(f"the array {name} of the dictionary holds numbers that are not finite")

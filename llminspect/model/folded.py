@@ -88,15 +88,16 @@ def check_words(model: Model, what: str) -> None:
     """Raise UsageError where the weights alone do not say what a step reads and writes in words."""
     config = model.config
     if model.can("source"):
-        raise UsageError(f"{what}: {model.name} is an encoder–decoder", "this is answered for models with one stack")
+        raise UsageError(f"{what}: {model.name} is an encoder–decoder", "this works for models with one stack")
     why = model.architecture.without_output(config, model.params)
     if why is not None:
-        raise UsageError(f"{what}: {model.name} says nothing of words: {why}")
+        raise UsageError(f"{what}: {model.name} predicts no words: {why}")
     if model.architecture.readout is not readout and not isinstance(config, ToyConfig):
         raise UsageError(f"{what}: in {model.name} a network of its own stands between the last layer and the words")
     if config.streams > 1:
         raise UsageError(
-            f"{what}: {model.name} has {config.streams} streams, and how a layer's result enters each hangs on the text"
+            f"{what}: {model.name} has {config.streams} streams, and how a layer's result enters each depends on the "
+            "text"
         )
     if "distances.weight" in model.params:
         raise UsageError(f"{what}: the scores of {model.name} are made of vectors of distances as well")

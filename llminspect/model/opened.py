@@ -288,7 +288,7 @@ class Description:
 
 def not_numbers(what: str) -> UserError:
     return UserError(
-        f"the numbers grow beyond what float32 holds, so the {what} are no numbers",
+        f"the numbers grow beyond what float32 holds, so the {what} are not finite",
         "llminspect verify shows in which layer",
     )
 

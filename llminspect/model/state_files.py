@@ -25,7 +25,7 @@ def with_state(
     if not layers:
         return config
     if not config.causal:
-        raise ModelError("is_causal = false: a layer with a state reads a text from its front, and no other way")
+        raise ModelError("is_causal = false: a layer with a state can only read a text from its start")
     return replace(config, state=state, state_layers=layers, without_attention=without_attention)
 
 

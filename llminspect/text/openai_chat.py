@@ -38,7 +38,7 @@ def openai_chat(tokenizer: Tokenizer, chat: ChatInput) -> Chat:
             "leave out --chat, or name a model made for chat",
         )
     if chat.options:
-        raise UsageError(f"{tokenizer.name} has no template, so --template-option says nothing", "leave it out")
+        raise UsageError(f"{tokenizer.name} has no template, so --template-option has no effect", "leave it out")
     items: list[ChatToken] = []
     for number, message in enumerate(chat.messages):
         items += _tokens(tokenizer, number, message)

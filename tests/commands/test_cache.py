@@ -95,7 +95,7 @@ def test_clear_without_a_terminal_wants_yes(called: Program, tmp_path: Path) -> 
     _, small = filled(tmp_path)
     ran = called("cache", "clear", LLMINSPECT_HOME=str(tmp_path))
     assert (ran.code, small.exists()) == (2, True)
-    assert "nobody can be asked here" in ran.err and "--yes" in ran.err
+    assert "there is no terminal to confirm it on" in ran.err and "--yes" in ran.err
 
 
 @pytest.mark.parametrize(
@@ -187,6 +187,9 @@ def test_what_cannot_be_pulled(called: Program, tmp_path: Path, name: str, code:
     assert words in ran.err
 
 
+_BLOCKS = "▁▂▃▄▅▆▇█▏▎▍▌▋▊▉"
+
+
 @pytest.mark.parametrize("width", [60, 80, 160])
 def test_sizes_are_drawn_to_one_scale(called: Program, width: int) -> None:
     ran = called("models", "--picture", "sizes", COLUMNS=str(width))
@@ -194,8 +197,9 @@ def test_sizes_are_drawn_to_one_scale(called: Program, width: int) -> None:
     assert max(map(len, lines)) <= width
     across = min(width, 100)
     for size in called("models", "--picture", "sizes", "--json").json["sizes"]:
-        start = next(at for at, line in enumerate(lines) if line.startswith(f"{size['name']} "))
-        block = list(itertools.takewhile(lambda line: line and line[0] in "▁▂▃▄▅▆▇█▏▎▍▌▋▊▉", lines[start + 1 :]))
+        start = next(at for at, line in enumerate(lines) if f"{line} ".startswith(f"{size['name']} "))
+        drawn = itertools.dropwhile(lambda line: line[0] not in _BLOCKS, lines[start:])
+        block = list(itertools.takewhile(lambda line: line and line[0] in _BLOCKS, drawn))
         assert abs(len(block[-1]) - size["width"] / 16384 * across) <= 1, size
         assert abs(len(block) - size["layers"] / 126 * 8) <= 1, size
 

@@ -247,7 +247,7 @@ def test_what_is_of_one_text_is_refused(called: Program, folder: Path) -> None:
         refused = called(*files, *options)
         assert refused.code == 2 and len(refused.err.splitlines()) == 1, options
     assert called("tokenize", "a", "--count", "--top-files", "3").code == 2
-    with pytest.raises(UsageError, match="is of one text"):
+    with pytest.raises(UsageError, match="is for one text"):
         count_files(folder, "bytes", chat=True)
     with pytest.raises(UserError, match="cannot read"):
         count_files([folder / "nothing"], "bytes")

@@ -263,7 +263,7 @@ def test_a_massive_activation_is_warned_of(smollm2: Model) -> None:
     result = embed(smollm2, EmbedOptions(at="15", pool="mean"), [], prompt(smollm2, "A cat sat."))
     assert result.outlier is not None
     assert (result.outlier.index, result.outlier.times > 50) == (0, True)
-    assert "Mind token 0" in shown(render(result))
+    assert "Careful with token 0" in shown(render(result))
 
 
 def test_the_rotary_code_turns_each_pair_at_its_own_speed(smollm2: Model) -> None:

@@ -201,8 +201,8 @@ def test_a_map_by_gradient_is_of_shares_of_the_gap(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("arguments", "written"),
     [
-        (["--all"], "--all says nothing without --lens"),
-        (["--into", "0.stream"], "--into says nothing without --patch"),
+        (["--all"], "--all has no effect without --lens"),
+        (["--into", "0.stream"], "--into has no effect without --patch"),
         (["--lens", "--target", "worlds"], "has no word"),
         (["--lens", "--target", "#77"], "id 77 is outside the vocabulary"),
         (["--patch", "hello !"], "the texts have 1 and 2 tokens"),
@@ -216,7 +216,7 @@ def test_a_map_by_gradient_is_of_shares_of_the_gap(monkeypatch: pytest.MonkeyPat
         (["--ablate", "0.attention"], "has no attention"),
         (["--ablate", "what"], "is not a part of the model"),
         (["--ablate", ""], "is not a part of the model"),
-        (["--ablate-with", "mean"], "--ablate-with says nothing without --ablate"),
+        (["--ablate-with", "mean"], "--ablate-with has no effect without --ablate"),
     ],
 )
 def test_mistakes_are_one_line(called: Program, arguments: list[str], written: str) -> None:

@@ -205,9 +205,9 @@ def test_from_python(smollm2: Model) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--patch", "hello"], "--patch without --into is a sweep"),
-        (["--into", "0.stream"], "--into says nothing without --patch"),
-        (["--position", "0"], "--position says nothing without --into"),
+        (["--patch", "hello"], "--patch without --into tries every place"),
+        (["--into", "0.stream"], "--into has no effect without --patch"),
+        (["--position", "0"], "--position has no effect without --into"),
         (["--patch", "hello !", "--into", "0.stream"], "the texts have 1 and 2 tokens"),
         (["--patch", "hello", "--into", "4.stream"], "there is no layer 4"),
         (["--patch", "hello", "--into", "0.stream", "--position", "1"], "there is no position 1"),

@@ -290,10 +290,10 @@ def test_the_command_draws_and_writes_json(called: Program, tmp_path: Path) -> N
         (("head", "3.attention"), "names no head"),
         (("head", "30.0"), "there is no layer 30"),
         (("head", "3.9"), "there is no head 9"),
-        (("head", "3.2", "--length", "8"), "--length says nothing without --corpus"),
+        (("head", "3.2", "--length", "8"), "--length has no effect without --corpus"),
         (("head", "3.2", "--corpus", "nowhere"), "cannot read 'nowhere'"),
         (("head", "0.0", "--model", "toy"), "there is no head 0"),
-        (("head", "0.0", "--model", "minilm"), "says nothing of words"),
+        (("head", "0.0", "--model", "minilm"), "predicts no words"),
     ],
 )
 def test_what_is_not_there_is_refused_in_a_line(called: Program, arguments: tuple[str, ...], message: str) -> None:

@@ -86,7 +86,7 @@ def test_keys_that_another_layer_makes_are_said_to_be_its(called: Program) -> No
 
 def test_steps_without_a_query_are_refused(called: Program) -> None:
     ran = called("attend", "A cat sat.", "--steps")
-    assert ran.code == 2 and "--steps says nothing without --query" in ran.err
+    assert ran.code == 2 and "--steps has no effect without --query" in ran.err
 
 
 @pytest.mark.parametrize("columns", [60, 80, 160])

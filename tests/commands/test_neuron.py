@@ -226,7 +226,7 @@ def test_the_command_draws_and_writes_json(called: Program, tmp_path: Path) -> N
         (("neuron", "30.0"), "there is no layer 30"),
         (("neuron", "3.1536"), "there is no neuron 1536"),
         (("neuron", "3.0.1"), "is no mixture of experts"),
-        (("neuron", "3.2", "--examples", "8", "--lowest"), "--lowest says nothing without --corpus"),
+        (("neuron", "3.2", "--examples", "8", "--lowest"), "--lowest has no effect without --corpus"),
         (("neuron", "0.0", "--model", "toy"), "has no feed-forward step with neurons"),
         (("neuron", "0.0", "--model", str(GOLDEN / "mixtral")), "is a mixture of 5 experts"),
         (("neuron", "0.9.0", "--model", str(GOLDEN / "mixtral")), "there is no expert 9"),

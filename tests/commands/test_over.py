@@ -291,7 +291,7 @@ def test_it_is_drawn_and_written(called: Program, small: str, tmp_path: Path, wi
 @pytest.mark.parametrize(
     ("lines", "arguments", "message"),
     [
-        ([{"text": "a b"}], ("forward",), "--over sums up what a question gives"),
+        ([{"text": "a b"}], ("forward",), "--over gives the means of what an option measures"),
         ([{"text": "a b"}], ("forward", "a b", "--lens"), "--over takes the place of TEXT"),
         ([{"text": "a b"}], ("forward", "--lens"), "record 0 has no target for --lens"),
         ([{"text": "a b"}], ("forward", "--trace"), "goes with no --trace"),
@@ -300,8 +300,8 @@ def test_it_is_drawn_and_written(called: Program, small: str, tmp_path: Path, wi
         ([{"text": 1}], ("forward", "--lens"), "record 0: its text is not a text"),
         ([{"text": "a", "at": "x"}], ("forward", "--surprise", "--lens"), "goes with no"),
         ([{"text": "a", "target": [1]}], ("forward",), "its target is not a text or a whole number"),
-        ([{"text": "a b", "patch": "a b a"}], ("forward",), "record 0: --patch goes position by position"),
-        ([{"text": "a b"}, {"text": "a b a"}], ("forward", "--patch", "b b"), "record 1: --patch goes position"),
+        ([{"text": "a b", "patch": "a b a"}], ("forward",), "record 0: --patch replaces position by position"),
+        ([{"text": "a b"}, {"text": "a b a"}], ("forward", "--patch", "b b"), "record 1: --patch replaces position"),
         ([{"text": "a b"}], ("forward", "--into", "0.stream"), "record 0 has no patch for --into"),
         ([{"text": "a b"}], ("forward", "--sweep", "head", "--ablate", "0.0"), "record 0 has no patch for --sweep"),
         ([{"text": "a b"}], ("attend", "--find", "x->y"), "record 0: "),

@@ -153,7 +153,7 @@ def test_a_decoder_reads_one_text(called: Program, tmp_path: Path, command: str)
     ran = called(command, "w3", "--pair", "w4", "--model", str(tmp_path / "llama"))
     if command in ("embed", "attend", "forward"):
         assert ran.code == 2
-        assert "is no encoder" in ran.err
+        assert "is not an encoder" in ran.err
 
 
 def test_a_pair_is_one_text_and_another(called: Program) -> None:

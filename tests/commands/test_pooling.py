@@ -137,7 +137,7 @@ def test_another_pooling_is_noted(called: Program, tmp_path: Path) -> None:
     assert llminspect.embed("a", model="minilm", pool="mean").notes is None
     assert llminspect.embed("a", model="minilm", pool="last").notes is not None
     long = llminspect.embed([101, *[1037] * 260, 102], model="minilm", pool="model")
-    assert long.notes == ["262 tokens: the settings of minilm cut a text off at 256, here none is"]
+    assert long.notes == ["262 tokens: the settings of minilm cut a text off at 256, which is not done here"]
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"layers": np.array([4.0, 9.0])}, "@4", "do not belong together"),
     ({"layers": np.array([4])}, "@4", "do not belong together"),
     ({"directions": np.ones((2, 2, 64), np.float32)}, "@4", "directions of 64 numbers"),
-    ({"directions": np.full((2, 2, 576), np.nan)}, "@4", "that is no number"),
+    ({"directions": np.full((2, 2, 576), np.nan)}, "@4", "that is not finite"),
     ({"directions": np.ones((2, 2, 576), np.int64)}, "@4", "do not belong together"),
     ({"classes": names("a")}, "@4", "for other classes"),
     ({"classes": np.frombuffer(b'{"a": 1}', np.uint8)}, "@4", "no list of names"),

@@ -124,7 +124,7 @@ def test_an_experiment_and_a_chat_are_scored_as_they_stand(smollm2: Model) -> No
     assert end.logprob == pytest.approx(next(math.log(token.prob) for token in likely if token.id == 2), abs=1e-5)
     with pytest.raises(UsageError, match=r"special token <\|im_end\|> at byte 0"):
         scores("What is it?", smollm2, chat=True, score="<|im_end|>", parse="error")
-    with pytest.raises(UsageError, match="parse says nothing to"):
+    with pytest.raises(UsageError, match="parse has no effect with"):
         llminspect.forward("What is it?", smollm2, chat=True, parse="special")
 
 

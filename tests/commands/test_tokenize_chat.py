@@ -87,8 +87,8 @@ def test_a_chat_with_a_model_of_openais(called: Program, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["--tools", "x.json"], "says nothing without --chat"),
-        (["--template-option", "a=1"], "says nothing without --chat"),
+        (["--tools", "x.json"], "has no effect without --chat"),
+        (["--template-option", "a=1"], "has no effect without --chat"),
         (["--chat", "--template-option", "a"], "is not NAME=VALUE"),
         (["--chat", "--template-option", "enable_thinking=false"], "has no option enable_thinking"),
         (["--chat", "--tools", "missing.json"], "missing.json"),

@@ -182,7 +182,7 @@ def test_an_answer_of_the_hub_that_is_none(
     api = HfApi(endpoint=f"http://127.0.0.1:{hub.server_port}")
     monkeypatch.setattr("huggingface_hub.HfApi", lambda: api)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(ModelError, match="what came as the hub's answer for org/model is none"):
+    with pytest.raises(ModelError, match="the answer that came for org/model is not one of the hub"):
         find("org/model", None, offline=False, weights=True)
 
 

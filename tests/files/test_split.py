@@ -149,7 +149,7 @@ def test_shards_of_two_models(tmp_path: Path) -> None:
         (["tokenizer.json", "vocab.txt"], "a tokenizer (tokenizer.json, vocab.txt)", "tokenize"),
         (
             ["pytorch_model.bin", "training_args.bin"],
-            "a pickle, which is not opened: that can run any code (py",
+            "a pickle, which is not opened: opening one can run any code (py",
             "safe",
         ),
         (["a.Q4.gguf", "b.gguf", "c.gguf", "d.gguf"], "GGUF files (a.Q4.gguf, b.gguf, c.gguf and 1 more)", "path"),

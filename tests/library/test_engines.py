@@ -44,15 +44,15 @@ def test_compiled_products_of_the_blocks_of_the_file() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: llminspect.open_model("toy", mesh="model=2"), "mesh says nothing to the engine numpy"),
-        (lambda: llminspect.open_model("toy", dtype="bfloat16"), "dtype says nothing to the engine numpy"),
+        (lambda: llminspect.open_model("toy", mesh="model=2"), "mesh has no effect on the engine numpy"),
+        (lambda: llminspect.open_model("toy", dtype="bfloat16"), "dtype has no effect on the engine numpy"),
         (
             lambda: llminspect.open_model("toy", engine="jax", kernels="compiled"),
-            "kernels says nothing",
+            "kernels has no effect",
         ),
         (lambda: llminspect.open_model("toy", engine="jax", mesh="all=2"), "mesh cannot read 'all=2'"),
         (lambda: llminspect.open_model("toy", kernels="compiled"), "toy"),
-        (lambda: llminspect.open_model("toy", engine="jax", threads=1), "threads says nothing"),
+        (lambda: llminspect.open_model("toy", engine="jax", threads=1), "threads has no effect"),
         (lambda: llminspect.open_model("toy", threads=0), "threads"),
         (lambda: llminspect.open_model("toy", threads=100_000), "this process has .* processors"),
     ],

@@ -64,7 +64,7 @@ def test_messages_come_with_tools_and_options(smollm2: Any) -> None:
         llminspect.tokenize(messages, smollm2, tools=[{"name": "now"}])
     with pytest.raises(UsageError, match="'--tools': \\[3\\] is not"):
         llminspect.tokenize(messages, smollm2, tools=[3])
-    with pytest.raises(UsageError, match="says nothing without --chat"):
+    with pytest.raises(UsageError, match="has no effect without --chat"):
         llminspect.tokenize("Hello.", smollm2, tools=[{"name": "now"}])
 
 

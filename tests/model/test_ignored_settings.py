@@ -200,6 +200,6 @@ def test_of_a_gguf_file(name: str, tmp_path: Path) -> None:
 def test_what_has_no_settings_is_refused(called: Program) -> None:
     ran = called("forward", "world", "--model", "toy", "--ignore-setting", "strange")
     assert ran.code == 2
-    assert "--ignore-setting says nothing to toy" in ran.err
+    assert "--ignore-setting has no effect on toy" in ran.err
     for command in ("tokenize", "encode", "pull"):
         assert called(command, "a", "--ignore-setting", "strange").code == 2

@@ -189,7 +189,7 @@ def _exchange_there(address: str) -> None:
     library = getattr(xla_bridge, "_jax", None)
     made = getattr(library, "make_gloo_tcp_collectives", None)
     if made is None:
-        raise UserError("this version of JAX lets nobody choose where it listens", "take jax 0.10, or one process")
+        raise UserError("this version of JAX gives no way to choose where it listens", "take jax 0.10, or one process")
     library.make_gloo_tcp_collectives = partial(made, hostname=address)  # type: ignore[union-attr]
 
 

@@ -184,7 +184,7 @@ def check_agreement(data: bytes) -> None:
     digests = _of_all(np.frombuffer(hashlib.blake2b(data, digest_size=16).digest(), np.uint32))
     if (digests != digests[0]).any():
         raise UsageError(
-            "the processes of this run are not asked the same",
+            "the processes of this run were started with different arguments or texts",
             "start all of them with the same arguments, and with the same text where it comes from standard input",
         )
 

@@ -80,7 +80,7 @@ def settings_of(mesh: str | None, dtype: Number | None, coordinator: str | None,
         return EngineSettings(None if mesh is None else read_mesh(mesh), dtype or "float32", coordinator)
     if (coordinator is None) != (process is None):
         one, other = ("--coordinator", "--process") if process is None else ("--process", "--coordinator")
-        raise UsageError(f"{one} says nothing without {other}", "give --coordinator HOST:PORT --process I/N to each")
+        raise UsageError(f"{one} has no effect without {other}", "give --coordinator HOST:PORT --process I/N to each")
     if coordinator is not None and coordinator != "auto":
         read_address(coordinator)
     return EngineSettings(

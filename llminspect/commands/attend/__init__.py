@@ -38,7 +38,7 @@ def command(
     With --over a record may have find beside its text: {"text": …, "find": "her->Alice"}.
 
     \b
-    What --measure knows, and what heads are named by:
+    The measures, from which heads also get their names:
     entropy: how evenly the weights are spread: 0 all on one token, 1 the same on each it may see
     sink: mean weight on token 0, from token 2 on
     previous: mean weight on the token before, from token 2 on
@@ -48,8 +48,8 @@ def command(
     induction: mean weight on what came after an earlier place of the same token
     distance: mean distance in tokens between a token and what it looks at, from token 1 on
 
-    A head is named by the habit that takes at least half of its weight; one without is diffuse from an entropy of
-    0.75 on, else mixed.
+    A head is named after the habit that takes at least half of its weight. A head without one is called diffuse if its
+    entropy is 0.75 or more, else mixed.
     """
     from llminspect.analysis.attend import Keeping, attend, with_mask
     from llminspect.analysis.attention_arrays import attention_arrays

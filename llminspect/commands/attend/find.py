@@ -45,7 +45,7 @@ def find_parts(result: AttendResult, find: Find) -> Iterator[RenderableType]:
         yield section("By weight", _heads(find.heads[:_TOP], find))
     explained = f"others: the mean weight that the other tokens which see {key} give it; excess: weight − others"
     if any(head.only_sink for head in (*find.heads[:_TOP], *beyond[:_TOP])):
-        explained += "; sink: three quarters of the weight are the others' too"
+        explained += "; sink: other tokens give it at least three quarters as much"
     explained += "."
     if find.control is not None:
         how = "the tokens at the same places" if find.control.by_position else "the same pair"
@@ -84,7 +84,7 @@ def _verdict(find: Find, query: str, key: str) -> Iterator[RenderableType]:
     line += f"weight, from the other tokens {best.others or 0:.2f}"
     if best.control is not None:
         line += f"; in the control sentence {best.control:.2f}"
-    yield Text(f"{line}." if (best.excess or 0) > 0 else "No head looks there more than from the other tokens.")
+    yield Text(f"{line}." if (best.excess or 0) > 0 else "No head looks there more than it does from the other tokens.")
 
 
 def _heads(heads: Sequence[FoundHead], find: Find) -> RenderableType:

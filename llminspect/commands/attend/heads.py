@@ -47,8 +47,8 @@ MEANINGS = {
     "previous": "looks at the token before",
     "next": "looks at the next token",
     "self": "looks at its own token",
-    "same": "looks at the same token before",
-    "induction": "looks at what followed its token before",
+    "same": "looks at earlier places of the same token",
+    "induction": "looks at what came after an earlier place of its token",
     "diffuse": "spreads its weight",
     "mixed": "no habit takes half of its weight",
 }
@@ -105,7 +105,7 @@ def _one_of_them(overview: Overview) -> RenderableType:
 def _links(links: Sequence[Link], texts: Sequence[str]) -> RenderableType:
     """The sentence with arcs for the strongest links, and the same as a table with the head of each."""
     if not links:
-        return remark("No token looks at another much more than is usual: what there is, are habits.")
+        return remark("No token looks at another much more than is usual: the heads only follow their habits.")
     from llminspect.render.arcs import Arc, arcs
 
     def name(index: int) -> str:
@@ -118,8 +118,8 @@ def _links(links: Sequence[Link], texts: Sequence[str]) -> RenderableType:
     columns: Columns = ["token", "looks at", Column("head", "right"), Column("weight", digits=2)]
     more = f"; {len(links) - len(drawn)} more are in --json" if len(links) > len(drawn) else ""
     note = (
-        "usual: what would be there anyway, since other tokens give as much to the same token, or to the token as far "
-        f"from them. Token 0, where heads rest, and a token's look at itself are left out{more}."
+        "usual: the weight to expect anyway, because other tokens give as much to the same token, or to the token at "
+        f"the same distance from them. Token 0, where heads rest, and a token's look at itself are left out{more}."
     )
     sentence = arcs(texts, [Arc(link.query, link.key, link.weight) for link in drawn])
     made = table([*columns, Column("usual", digits=2, quiet=True)], rows)

@@ -34,7 +34,8 @@ _KEYS = 40
 _LITTLE = 0.1
 """An excess below it is no answer."""
 USUAL = (
-    "usual: what would be there anyway, since other tokens give as much to this key, or to the key as far from them; "
+    "usual: the weight to expect anyway, because other tokens give as much to this key, or to the key at the same "
+    "distance from them; "
     "mean of heads: over all that could have been chosen. Choose with --layer and --head; --find ranks all heads by a "
     "pair of words."
 )
@@ -70,7 +71,8 @@ def _why_this_head(query: Query, usual_S: Array, habit: str, labels: list[str]) 
     if best in not_looked_for(len(usual_S), query.index):
         found = f"{word} sees only token 0 and itself, so no head says more of it than another."
     elif excess_S[best] < _LITTLE:
-        found = f"None gives a token much more of {word}'s weight than is usual; in this one {name} has most beyond it."
+        found = f"No head gives a token much more of {word}'s weight than is usual; "
+        found += f"in this one {name} gets most beyond the usual."
     else:
         found = (
             f"In this one {word} does what is least usual: it gives {name} {number(weight, 2)} of its weight, where "
@@ -78,7 +80,7 @@ def _why_this_head(query: Query, usual_S: Array, habit: str, labels: list[str]) 
         found += f"{number(others, 2)} is usual."
     does = MEANINGS[habit].partition(":")[0]
     kind = f"on the whole text it {does}" if habit != "mixed" else "on the whole text it has no one habit"
-    return f"Every head looks at something else. {found} Its habit: {habit} ({kind}).\n"
+    return f"Each head looks at something different. {found} Its habit: {habit} ({kind}).\n"
 
 
 def _score_parts(query: Query, compressed_S: Array, rotary_S: Array, labels: list[str]) -> RenderableType:
@@ -87,7 +89,7 @@ def _score_parts(query: Query, compressed_S: Array, rotary_S: Array, labels: lis
         [index, label(labels[index]), *(float(part[index]) for part in parts)] for index in _shown(query)
     ]
     columns: Columns = [Column("", quiet=True), "key", "compressed", "+ rotary", "= q · k"]
-    note = "compressed: what does not know where the tokens stand; rotary: what is turned by their positions."
+    note = "compressed: the part that does not depend on positions; rotary: the part that is turned by them."
     return section("Each score is a sum of two parts", table(columns, rows), note=note)
 
 

@@ -17,15 +17,17 @@ RESULTS = "analysis.circuit.CircuitResult"
 
 @partial(takes_groups, arrays=True)
 def command(model: ModelOptions, output: OutputOptions, options: CircuitOptions) -> None:
-    """Which heads and feed-forward steps, by which edges, make the difference between two texts.
+    """Which heads and feed-forward steps make the difference between two texts, and which edges join them.
 
     Every head's query, key and value, every feed-forward step and the logits read what was written before them: each
-    such edge has a score, about as much as logit of target − logit of versus falls if that edge alone carries what it
-    carries in CORRUPT (edge attribution patching with integrated gradients: Hanna et al. 2024; --steps 1: without,
-    Syed et al. 2023). In the order of the scores the smallest graph is searched that keeps a share of the effect.
-    What it keeps is measured exactly: all other edges are patched, and each part is computed anew.
+    is an edge with a score, about how far logit of target − logit of versus falls if that edge alone carries what it
+    carries in CORRUPT (edge attribution patching with integrated gradients: Hanna et al. 2024; with --steps 1 without
+    them: Syed et al. 2023). Edges are taken in the order of their scores, to find the smallest graph that keeps a
+    share of the effect. What it keeps is measured exactly: all other edges are patched, and each part is computed
+    again.
 
-    Beside it: what is lost without the graph (completeness), random graphs of the same size, and the other method.
+    Shown beside it: what is lost without the graph (completeness), random graphs of the same size, and the other
+    method.
 
     \b
     llminspect circuit "Anne met Tom. Tom saw" "Anne met Tom. Anne saw"

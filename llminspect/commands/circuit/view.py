@@ -80,7 +80,7 @@ def _layers(result: CircuitResult) -> RenderableType:
         more = len(nodes) - len(shown)
         rows.append([layer, "   ".join(names) + (f"   and {more} more" if more else "")])
     columns = [Column("where", whole=True), Column("nodes")]
-    note = "scores: logits that are lost, about, if the node writes what it writes in the corrupt text"
+    note = "score: about how many logits are lost if the node writes what it writes in the corrupt text"
     return section("Nodes, the last layer first", table(columns, rows, note=note))
 
 
@@ -94,7 +94,7 @@ def _edges(result: CircuitResult) -> RenderableType:
     rows: list[Sequence[Cell]] = [[edge["from"], edge["to"], _signed(edge["score"])] for edge in result.edges[:SHOWN]]
     columns = [Column("from", whole=True), Column("to", whole=True), Column("score", "right", whole=True)]
     more = len(result.edges) - SHOWN
-    note = "logits that are lost, about, if this edge alone is patched"
+    note = "about how many logits are lost if this edge alone is patched"
     return section("Edges", table(columns, rows, note=f"{note}; {count(more)} edges more" if more > 0 else note))
 
 
@@ -110,7 +110,10 @@ def _methods(result: CircuitResult) -> RenderableType:
         Column("scores by", whole=True), Column(f"edges for {percent(result.keep)}", "right", whole=True),
         Column("CPR", "right", whole=True), Column("CMD", "right", whole=True),
     ]  # fmt: skip
-    note = "CPR: area below the faithfulness over the share of edges, best high; CMD: between it and 1, best 0"
+    note = (
+        "CPR: area under the curve of faithfulness over the share of edges, the higher the better; "
+        "CMD: area between that curve and 1, best 0"
+    )
     return section("Two methods", table(columns, rows), remark(note))
 
 

@@ -57,4 +57,4 @@ def streams(layers: Sequence[StreamDistance]) -> RenderableType:
     columns = [Column("layer", "right"), Column("cosine"), Column("distance"), Column("")]
     folded = f"{len(layers)} layers, one in {stride} shown; " if stride > 1 else ""
     note = f"{folded}distance: ‖a − b‖ / ‖a‖ at the last position of each text"
-    return table(columns, rows, title="how far the residual streams part", note=note)
+    return table(columns, rows, title="how far apart the residual streams are", note=note)

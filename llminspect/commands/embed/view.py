@@ -251,7 +251,8 @@ def _warning(result: EmbedResult, outlier: Outlier) -> RenderableType:
     token = result.tokens[outlier.index]
     meaning = "so a mean over the tokens is mostly that one" if result.pool == "mean" else "so the colours leave it out"
     return Text(
-        f"Mind token {token['index']}, {label(token['text'])}: its vector is {number(outlier.times, 3)} times as long "
+        f"Careful with token {token['index']}, {label(token['text'])}: its vector is {number(outlier.times, 3)} times "
+        "as long "
         f"as the median, {meaning} (a massive activation).",
         WARNING,
     )

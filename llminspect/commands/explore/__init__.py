@@ -32,8 +32,8 @@ def command(options: ExploreOptions, model: ModelOptions, output: OutputOptions)
     llminspect explore
     llminspect explore "Alice gave Bob her book" --session alice.json
 
-    ? lists the keys. A session is kept as the list of what was done. Where there is no terminal, or with --json, it is
-    done once more and what it ends with is written.
+    ? lists the keys. A session is kept as the list of what was done. Without a terminal, or with --json, all
+    of it is done once more, and the state at its end is written.
     """
     from llminspect.analysis.explore.session import Session, read_session
     from llminspect.analysis.explore.state import ExploreState

@@ -84,7 +84,9 @@ def parsed_knobs(text: str) -> Event:
         name, equals, number = word.replace("-", "_", 1).partition("=")
         value = parse_factor(number) if equals else None
         if name not in values or value is None:
-            raise UsageError(f"{word[:40]!r} is no knob", "temperature=0.8 top_k=40 top_p=0.9 min_p=0.05")
+            raise UsageError(
+                f"{word[:40]!r} is not one of the settings", "temperature=0.8 top_k=40 top_p=0.9 min_p=0.05"
+            )
         values[name] = int(value) if name == "top_k" and value == int(value) else value
     return {"do": "knobs", **values}
 

@@ -17,7 +17,7 @@ KEYS: list[tuple[str, str, str]] = [
     ("t", "target", "the token in question"),
     ("v", "versus", "what it is compared with"),
     ("k", "knobs", "temperature, top_k, top_p, min_p"),
-    ("space", "silence", "silence the chosen head, or let it speak"),
+    ("space", "silence", "silence the chosen head, or switch it on again"),
     ("a", "silence_attention", "silence the attention of the chosen layer"),
     ("f", "silence_feedforward", "silence its feed forward"),
     ("r", "silence_neuron", "silence a neuron"),

@@ -28,12 +28,13 @@ def command(
     """Which features of a sparse dictionary are on at each token, what they write, how well they rebuild the stream.
 
     Reads what SAELens saves (standard, TopK, JumpReLU and gated autoencoders, transcoders), sparsify (with transcoders
-    and skip connections) and Gemma Scope. Explained variance: 1 less the share of the vectors' spread that is not
-    rebuilt. Loss recovered: how much of the loss stays as it was when the model goes on with the rebuilt vectors, from
-    0, where it is as with zeros in their place, to 1.
+    and skip connections) and Gemma Scope. Explained variance: 1 minus the share of the vectors'
+    variance that is not rebuilt. Loss recovered: the loss of the model when it goes on with the rebuilt vectors, on a
+    scale where 1 is the loss with its own vectors and 0 the loss with zeros in their place.
 
     Without a text the dictionary is shown, and with --feature what single features write. A change (--ablate, --scale,
-    --steer) moves the stream by what the feature writes more or less, and leaves what the dictionary cannot rebuild.
+    --steer) adds to the stream only the difference in what the feature writes; what the dictionary cannot
+    rebuild stays as it is.
 
     \b
     llminspect features sae "The capital of France is"

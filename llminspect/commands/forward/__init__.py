@@ -55,7 +55,7 @@ def command(
 
     if look.perplexity and output.save is not None and not output.json:
         raise UsageError(
-            "--perplexity gives a number and nothing to save", "--surprise --save keeps all, or add --json"
+            "--perplexity gives one number, and nothing to save", "--surprise --save writes everything; or add --json"
         )
     ways = _ways(look, source)
     opened = open_model_for(model, output, engine)

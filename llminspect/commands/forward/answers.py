@@ -163,7 +163,7 @@ def saliency(found: Saliency, labels: Sequence[str]) -> RenderableType:
     by_gradient = found.by == "gradient"
     nearly = ", by gradient × input" if by_gradient else ""
     out = (
-        "were it a straight line from here to a vector of noughts"
+        "as if it fell in a straight line from here to a vector of zeros"
         if by_gradient
         else "left out: no later token reads anything of it; the last one keeps its own vector"
     )

@@ -67,7 +67,9 @@ def activation(step: FeedForward) -> RenderableType:
         left = f"all |f(h)| together are {number(found.passed, 3)} times all |h|"
     note = f"● a hidden unit; {left}"
     if found.counts is not None:
-        below = f"below, how often which h occurs, all tokens and units: {FULL} what f lets through, f(h) / h"
+        below = (
+            f"below, how often each value of h occurs, over all tokens and units: {FULL} what f lets through, f(h) / h"
+        )
         note = f"● a unit of the list; {below}, {HATCHED} what it holds back; {left}"
     return section(f"f = {step.function}: what passes", drawn, note=note)
 

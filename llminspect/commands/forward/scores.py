@@ -29,7 +29,7 @@ LONGEST = 120
 LOG = "log p: the natural logarithm of the probability of all its tokens, one after the other"
 MEAN = "; a token: the same, divided by how many they are"
 PLAIN = "; unchanged: log p without what was changed in the model"
-SHARE = "; of these: its part of what all these continuations have together"
+SHARE = "; of these: its share of the probability of all these continuations"
 
 
 def continuations(found: Sequence[Continuation]) -> RenderableType:
@@ -54,7 +54,7 @@ def _ranking(found: Sequence[Continuation], long: bool, *, bars: bool) -> SizedT
     return table(
         ["continuation", *right, "" if bars else None],
         rows,
-        title="how probable it is that the text goes on so",
+        title="how probable it is that the text goes on like this",
         note=LOG + PLAIN * plain + MEAN * long + SHARE,
         strong=[0],
     )

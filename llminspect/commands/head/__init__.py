@@ -13,7 +13,7 @@ RESULTS = "analysis.head.HeadResult"
 
 @takes_groups
 def command(model: ModelOptions, output: OutputOptions, options: HeadOptions, corpus: CorpusOptions) -> None:
-    """What one head writes and looks for, of its weights alone; and its habits over a corpus.
+    """What one head writes and looks for, from its weights alone; and its habits over a corpus.
 
     OV, what a token's presence writes: for each token the logits that the head raises where all of its weight is on
     that token; the copying score, Σ λ / Σ |λ| over the eigenvalues of unembedding · output · value · embedding; the

@@ -67,7 +67,7 @@ _NAMES = {
     "normed": "norm of the distances",
     "pairs": "scores also from",
     "shared": "same matrices for distances",
-    "blanked_id": "id whose vector is nought",
+    "blanked_id": "id whose vector is zero",
     "latent_epsilon": "epsilon of compressed norms",
     "masking": "masks",
     "multipliers": "parts times",

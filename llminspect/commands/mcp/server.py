@@ -122,7 +122,7 @@ async def _answer(call: ToolCall, options: McpOptions) -> CallToolResult:
             tasks.start_soon(_read, process, process.stdout, written, options.most + 1)
             tasks.start_soon(_read, process, process.stderr, notes, NOTES)
     if limit.cancelled_caught:
-        return _refusal(f"no answer after {options.seconds} seconds: ask for less, or of a smaller model")
+        return _refusal(f"no answer after {options.seconds} seconds: ask for less, or ask a smaller model")
     if len(written) > options.most:
         return _refusal(
             f"the answer is longer than {options.most:,} bytes: ask for less (one layer, one head, a shorter text)"

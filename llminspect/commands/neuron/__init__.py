@@ -13,7 +13,7 @@ RESULTS = "analysis.neuron.NeuronResult"
 
 @takes_groups
 def command(model: ModelOptions, output: OutputOptions, options: NeuronOptions, corpus: CorpusOptions) -> None:
-    """What one neuron reads and writes, of its weights alone; and where it fires in a corpus.
+    """What one neuron reads and writes, from its weights alone; and where it fires in a corpus.
 
     What it reads: the tokens whose vectors have the largest products with its rows, each token alone in the stream and
     normed. What it writes: the logits that an activation of 1 raises through the final norm. Where it fires: the

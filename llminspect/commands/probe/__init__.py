@@ -18,12 +18,13 @@ RESULTS = "analysis.probe.ProbeResult"
 
 @partial(takes_groups, arrays=True)
 def command(model: ModelOptions, output: OutputOptions, options: ProbeOptions) -> None:
-    """What a linear probe reads of labels in the stream after each layer, beside labels that were shuffled.
+    """How well a linear probe reads labels from the stream after each layer, beside shuffled labels as a control.
 
     The file holds a text and its label a line: {"text": "A fine film.", "label": "good"}. The texts are split into
-    parts, as much of every class in each; each part in its turn is held out, and the probe that learned from the
-    others says its labels. Vectors are standardised by the texts learned from. The control is the same with shuffled
-    labels: what is found beyond it (the selectivity) is in the texts (Alain and Bengio 2016; Hewitt and Liang 2019).
+    parts with the same share of every class; each part in its turn is held out, and a probe that learned from the
+    others predicts its labels. Vectors are standardised with the mean and deviation of the texts learned from. The
+    control is the same with shuffled labels: only what is found beyond it (the selectivity) comes from the texts
+    (Alain and Bengio 2016; Hewitt and Liang 2019).
 
     --save FILE.npz keeps the directions, of probes that learned from all texts, for --steer FILE.npz@LAYER*X.
 

@@ -97,9 +97,10 @@ def _table(result: ProbeResult) -> RenderableType:
     note = ""
     if result.baseline.label is not None:
         share = percent(result.baseline.accuracy or 0.0)
-        note = f"always saying {shorten(visible(result.baseline.label, spaces=True), 24)} would be right in {share}"
+        note = f"always predicting {shorten(visible(result.baseline.label, spaces=True), 24)} would be right in {share}"
     if len(result.layers) > 1:
-        chosen = f"layer {result.best} is the best of {len(result.layers)} on the same texts, so a little flattered"
+        chosen = f"layer {result.best} is the best of {len(result.layers)} on the same texts, "
+        chosen += "so its value is a little too good"
         note = f"{note}; {chosen}" if note else chosen
     return section("", table(columns, rows, note=note, strong={places.index(best)} if len(places) > 1 else ()))
 

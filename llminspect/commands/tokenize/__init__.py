@@ -73,7 +73,7 @@ def paths_of(source: PairOptions, options: TokenizeOptions) -> list[str]:
         if len(paths) > 1 or source.file.is_dir():
             return paths
     if options.top_files is not None:
-        raise UsageError("--top-files is of several files", "name them, or a folder: --count --file PATH PATH")
+        raise UsageError("--top-files is for several files", "name them, or a folder: --count --file PATH PATH")
     return []
 
 

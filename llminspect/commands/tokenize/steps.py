@@ -44,13 +44,19 @@ def remarks(steps: Steps) -> list[str]:
     lines = []
     merges = [merge for word in steps.words for merge in word.merges]
     if any(merge.score is not None for merge in merges):
-        lines.append("of all neighbours the pair that makes the piece of the highest score is merged, until none is")
+        lines.append(
+            "of all pairs of neighbours the one that makes the piece with the highest score is merged, until none "
+            "makes a piece"
+        )
     elif merges:
-        lines.append("of all neighbours the pair of the lowest rank (learnt first) is merged, until no pair has a rank")
+        lines.append(
+            "of all pairs of neighbours the one with the lowest rank (learned first) is merged, until no pair has a "
+            "rank"
+        )
     elif any(word.matches for word in steps.words):
         lines.append("the longest piece of the vocabulary that fits is taken, from the left; ## goes on inside a word")
     elif any(word.path for word in steps.words):
-        lines.append("of all ways to cut a word the one with the highest sum of scores (log probabilities) is taken")
+        lines.append("of all ways to cut a word, the one with the highest sum of scores (log probabilities) is taken")
     unseen = len(steps.words) - WORDS + steps.words_left_out
     if unseen > 0:
         lines.append(f"the steps of {unseen:,} more pieces are left out")

@@ -128,7 +128,7 @@ def _plain(weights: WeightFile, module: str, group: _Scheme) -> Made:
 def _symmetric_zero(weights: WeightFile, zero: str, there: bool) -> None:
     """A symmetric matrix may have zeros, which are all nought; one that is not must have them."""
     if not there or numbers(weights, zero).any():
-        raise ModelError(f"tensor {zero!r:.100} is {'not nought' if there else 'missing'}, against the configuration")
+        raise ModelError(f"tensor {zero!r:.100} is {'not zero' if there else 'missing'}, against the configuration")
 
 
 def _packed(weights: WeightFile, module: str, group: _Scheme) -> Made:

@@ -10,7 +10,7 @@ if (data.encoder) parts.push({ name: "encoder", rows: data.source, columns: data
 const state = { part: parts[0], measure: null, head: null, row: null };
 const measureOf = (head) => (head.measures ? head.measures[state.measure] : null);
 
-heading("Who looks at whom", `${named(data.model)}: a row of weights says how much of each token a token takes. Each row sums to 1.`);
+heading("Who looks at whom", `${named(data.model)}: each row shows how a token shares out its weight over the tokens it looks at. A row sums to 1.`);
 const choices = make("div", { class: "key" });
 const map = make("div");
 const about = make("h2", { id: "about" });
@@ -21,10 +21,10 @@ main.append(
   choices,
   make("div", { class: "two" },
     make("section", { "aria-label": "All heads" }, make("h2", {}, "All heads"), make("p", { class: "quiet" },
-      "A row is a layer, a column a head. Click one, or go there with the arrow keys."), legend, map),
+      "Each row is a layer, each column a head. Click one, or go there with the arrow keys."), legend, map),
     make("section", { "aria-labelledby": "about" }, about, make("p", { class: "quiet" },
-      "Point at a token, or go along with the arrow keys: the others are coloured by how much of them it takes."),
-      strip, said, picture, key("0", "1", "the weight of the column's token for the row's"))));
+      "Point at a token, or go to one with the arrow keys: the others are coloured by the weight that it gives them."),
+      strip, said, picture, key("0", "1", "the weight that the row's token gives to the column's"))));
 
 function choose(name, values, chosen, change) {
   const select = make("select", { id: name, onchange: (event) => change(event.target.value) });

@@ -1,6 +1,6 @@
 // One text in several tokenizers: the bytes of a token lit in all of them.
 
-heading("One text in several tokenizers", "Point at a token, or go along with the arrow keys: the tokens on the same bytes of the text light up in the others.");
+heading("One text in several tokenizers", "Point at a token, or go to one with the arrow keys: the tokens on the same bytes of the text light up in the others.");
 const cut = data.models.filter((model) => model.tokens);
 const figures = make("table", { class: "figures" });
 figures.append(make("thead", {}, make("tr", {}, ...["tokenizer", "tokens", "characters a token", "bytes a token"].map((name) => make("th", {}, name)))));
@@ -36,4 +36,4 @@ cut.forEach((model, number) => {
   arrows([row]);
   main.append(make("h2", {}, quoted(model.model), ` ${model.count} tokens`), make("div", { class: "strip", role: "group", "aria-label": named(model.model) }, ...row));
 });
-say("Neighbouring tokens differ in shade so that one sees where a text is cut.");
+say("Neighbouring tokens differ in shade to show where a text is cut.");

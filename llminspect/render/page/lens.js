@@ -41,7 +41,7 @@ if (data.grid) {
     layer,
     cells: row.map((token, position) => cellOf(token, layer, position, position === last && ranks[layer] ? ranks[layer].top : [token])),
   }))));
-  main.append(make("p", { class: "quiet" }, "A row is a layer, a column a token of the text; in the cell stands the next token it would say. " +
+  main.append(make("p", { class: "quiet" }, "Each row is a layer, each column a token of the text; a cell shows the next token that the model would say there. " +
     "Point at a cell, or go there with the arrow keys."));
 } else {
   const most = Math.max(...data.lens.map((row) => row.top.length));

@@ -79,7 +79,7 @@ function query(part, tokensOf) {
   const rows = found.scores.map((_, at) => [readable(tokensOf[at]), scores[at], scaled[at], found.masked[at] === null ? "hidden" : fixed(found.weights[at]),
     ...(found.usual ? [fixed(found.usual[at])] : [])]);
   return [command(part), rowsOf(["key", "q · k", `× ${number(found.scale)}`, "softmax = weight", ...(found.usual ? ["usual"] : [])], rows, null, "One query by hand"),
-    ...(found.usual ? [remark("usual: what would be there anyway, since other tokens give as much to this key, or to the key as far from them")] : [])];
+    ...(found.usual ? [remark("usual: the weight to expect anyway, because other tokens give as much to this key, or to the key at the same distance from them")] : [])];
 }
 
 function fed(part, step) {

@@ -61,7 +61,7 @@ function attention() {
   return [command(real.heads), make("p", { class: "line" }, make("label", { for: "layer" }, `layer ${head.layer} (of 0 to ${layersShown.at(-1)}) `), range),
     make("div", { class: "thumbs", role: "group", "aria-label": "The heads of this layer" }, ...small),
     make("p", { id: "head" }, make("strong", {}, `Layer ${head.layer}, head ${head.head}`), ` (its habit on this text: ${head.habit})`,
-      same ? `: of all heads, the one where this token does what is least usual.` : "."),
+      same ? `: the head where what this token looks at is least usual.` : "."),
     looks(real.tokens, head, state.at, chooseReal, "look"), remark(LINES),
     ...(real.left_out ? [remark(`${real.left_out} layers are left out: the text has too many tokens for all of them.`)] : []),
     make("h4", {}, `The sum by hand, in layer ${found.layer}, head ${found.head}`), ...query(part, real.tokens)];

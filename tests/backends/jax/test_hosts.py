@@ -119,7 +119,9 @@ def test_processes_that_are_asked_different_things_say_so(folder: Path) -> None:
     assert (code, other_code, other_out) == (2, 2, ""), found
     assert orjson.loads(out)["error"]["code"] == "usage"
     for errors in (err, other_err):
-        assert "are not asked the same" in errors.splitlines()[-1] and "gone" not in errors, found
+        assert "were started with different arguments or texts" in errors.splitlines()[-1] and "gone" not in errors, (
+            found
+        )
 
 
 def test_what_processes_compare_differs_by_text_length_place_number_weights_and_mesh(

@@ -110,7 +110,7 @@ def test_nothing_quantized(called: Program) -> None:
 def test_not_with_jax(called: Program) -> None:
     code, line = refused(called, "--model", "toy", "--kernels", "compiled", "--engine", "jax")
     assert code == 2
-    assert "--kernels says nothing to the engine jax" in line
+    assert "--kernels has no effect on the engine jax" in line
 
 
 @pytest.fixture

@@ -135,7 +135,7 @@ def test_every_output_says_it(called: Program, tmp_path: Any) -> None:
     ("more", "message"),
     [
         (("--model", "smollm2", "--kernels", "none"), "--kernels none does not"),
-        (("--model", "smollm2", "--engine", "jax"), "--precision says nothing to the engine jax"),
+        (("--model", "smollm2", "--engine", "jax"), "--precision has no effect on the engine jax"),
         (("--model", "toy"), "has no matrix of"),
         (("--model", str(ROOT / "tests" / "golden" / "llama")), "has no matrix of"),
         (("--model", "smollm2", "--adapter", str(ROOT / "tests" / "golden" / "adapters" / "llama")), "no adapter can"),
