@@ -54,7 +54,7 @@ class Head:
     scores: Annotated[Array, Dims("T S")] | None = None
     """query · key"""
     compressed: Annotated[Array, Dims("T S")] | None = None
-    """The part of the scores that knows no position, where keys are made of a shorter vector …"""
+    """The part of the scores that does not depend on positions, where keys are made of a shorter vector …"""
     rotary: Annotated[Array, Dims("T S")] | None = None
     """… and the part that is turned by it: both sum to the scores."""
     scaled: Annotated[Array, Dims("T S")] | None = None
@@ -80,7 +80,7 @@ class Link:
     head: int
     weight: float
     usual: float
-    """What of the weight would be there anyway."""
+    """The part of the weight that was to be expected anyway."""
 
 
 @dataclass(frozen=True)

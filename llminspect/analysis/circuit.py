@@ -74,11 +74,11 @@ class MethodAreas:
     name: str
     steps: int
     edges: int
-    """So many of its edges keep the share that was wanted."""
+    """How many of its edges keep the share that was wanted."""
     cpr: float
-    """The area below the faithfulness over the share of edges, by signed scores: the more the better …"""
+    """The area under the curve of faithfulness over the share of edges, by signed scores: the more the better …"""
     cmd: float
-    """… and that between it and 1, by the size of scores: the less the better."""
+    """… and the area between that curve and 1, by the size of scores: the less the better."""
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,11 @@ def continuations(model: Model, prompt: Prompt, question: Question) -> tuple[lis
     ]
     changed = [token for token in prompt.tokens[shared:] if not token.special]
     written = ", ".join(repr(token.text) for token in changed)
-    notes = [f"scored from {written} on: the text and what follows it make other tokens there"] if changed else []
+    notes = (
+        [f"scored from {written} on: there the text and its continuation together are cut into other tokens"]
+        if changed
+        else []
+    )
     return sorted(scored, key=lambda continuation: -continuation.logprob), notes
 
 

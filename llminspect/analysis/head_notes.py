@@ -40,7 +40,7 @@ def _folded(model: Model, layer: int) -> Iterator[str]:
     if config.logit_scale != 1:
         yield f"the factor {config.logit_scale:g} on the logits"
     if config.sizes.Z:
-        yield "QK: both parts of a score, that which knows no position and that which is turned, exact"
+        yield "QK: both parts of a score, the one without positions and the rotated one, exact"
     normed = config.heads_normed or any(f"attention.query.{norm}.weight" in arrays for norm in ("norm", "norm_after"))
     if normed:
         yield "QK: the norms of queries and keys, exact"
@@ -52,7 +52,7 @@ def _left_out(model: Model, layer: int) -> Iterator[str]:
     config, params = model.config, model.params
     arrays = params.layer(layer)
     if layer:
-        yield f"what layers 0 to {layer - 1} add to the stream: the numbers are of a token that stands there alone"
+        yield f"what layers 0 to {layer - 1} add to the stream: the numbers are for a token that is alone in the stream"
     if "middle.norm.weight" in arrays or "middle.twice.norm.weight" in arrays:
         yield "OV: the norms that the stream itself goes through after this layer"
     if config.sizes.Z:

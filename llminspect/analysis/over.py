@@ -171,7 +171,7 @@ def over_texts(
         kept.write({"done": done, **whole.state()})  # Of whole batches: `sums` may hold a part of one.
         raise
     kept.remove()
-    notes = [f"an earlier run, which was stopped, had done {several(resumed, 'text')}"] if resumed else None
+    notes = [f"an earlier run that was stopped had already done {several(resumed, 'text')}"] if resumed else None
     return OverResult(OverFile(len(texts), file), question, sums.found(), notes=notes)
 
 

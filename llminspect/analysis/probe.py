@@ -157,10 +157,13 @@ def _baseline(texts: LabelledTexts, held_N: Array) -> ProbeBaseline:
 def _notes(texts: LabelledTexts, found: Sequence[ProbedPlace], folds: int, wanted: int) -> list[str]:
     notes = list(texts.notes)
     if folds < wanted:
-        notes.append(f"{folds} parts in place of {wanted}: the rarest class, or all of the texts, give no more")
+        notes.append(
+            f"{folds} parts in place of {wanted}: there are too few texts, of the rarest class or in all, for more "
+            "parts"
+        )
     open_ends = [str(place.layer) for place in found if not place.converged]
     if open_ends:
-        notes.append(f"the fit had not come to its end after layer {', '.join(open_ends)}: take a larger --penalty")
+        notes.append(f"the fit after layer {', '.join(open_ends)} has not converged: take a larger --penalty")
     return notes
 
 

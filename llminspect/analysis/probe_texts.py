@@ -73,7 +73,7 @@ def labelled_texts(
     notes = []
     if repeated:
         other = f", {conflicts} of them with another label" if conflicts else ""
-        notes.append(f"{several(repeated, 'record')} repeat a text{other}: the first of each counts")
+        notes.append(f"{several(repeated, 'record')} repeat a text{other}: only the first of each counts")
     return LabelledTexts(prompts, classes, target_NK, notes)
 
 

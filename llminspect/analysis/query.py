@@ -64,7 +64,7 @@ class Query:
     """Before it was turned by its position."""
     keys_unrotated: Annotated[Array, Dims("S E")] | None = None
     compressed: Annotated[Array, Dims("S")] | None = None
-    """The part of the scores that knows no position, where keys are made of a shorter vector …"""
+    """The part of the scores that does not depend on positions, where keys are made of a shorter vector …"""
     rotary: Annotated[Array, Dims("S")] | None = None
     """… and the part that is turned by it: both sum to the scores."""
     rotary_from: int | None = None
@@ -73,8 +73,8 @@ class Query:
     """What the model adds to the scaled scores for the distance."""
     capped: Annotated[Array, Dims("S")] | None = None
     usual: Annotated[Array, Dims("S")] | None = None
-    """Where the head was not chosen: what of each weight would be there anyway, since the other tokens give as much to
-    the same key, or to the key that stands as far from them …"""
+    """Where the head was not chosen: the part of each weight that was to be expected anyway, because the
+    other tokens give as much to the same key, or to the key at the same distance from them …"""
     mean_of_heads: Annotated[Array, Dims("S")] | None = None
     """… the mean of the weights of all the heads that could have been chosen …"""
     habit: str | None = None

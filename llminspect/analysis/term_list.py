@@ -18,13 +18,13 @@ docs/07-feedforward.md # 7. Feed forward
 llminspect forward "The capital of France is" --layer 20
 
 attention | self-attention
-The step in which tokens look at each other: each takes a weighted mean of what others give.
-The weights come from queries and keys, what is given are the values.
+The step in which tokens look at each other: each takes a weighted mean of what others give, their values.
+The weights come from queries and keys.
 docs/06-attention.md # 6. Self-attention
 llminspect attend "Alice gave Bob her book"
 
 attention weight | weight
-How much a token (the query) takes from another token (the key): from 0 to 1.
+How much a token (the query) takes from a token that it sees (the key): from 0 to 1.
 All weights of one token in one head sum to 1.
 docs/06-attention.md # By hand: A cat sat.
 llminspect attend "A cat sat." --query cat --model toy-attention
@@ -60,7 +60,7 @@ docs/02-tokens.md # What it costs
 llminspect info smollm2
 
 cosine similarity | cosine, similarity
-How far two vectors point the same way: 1 the same direction, 0 at right angles, -1 opposite.
+How much two vectors point the same way: 1 the same direction, 0 at right angles, -1 opposite.
 It is their dot product divided by both lengths.
 docs/04-embeddings.md # Synonyms, and what else is near
 llminspect embed "hello world" --similarity
@@ -97,7 +97,7 @@ llminspect forward "The capital of France is" --layer 20
 
 head | attention head
 One attention by itself, with its own queries, keys and values; a layer has several side by side.
-3.2 is head 2 of layer 3. Each head has learned to look for something else.
+3.2 is head 2 of layer 3. Each head has learned to look for something different.
 docs/06-attention.md # A real head
 llminspect attend "Alice gave Bob her book"
 
@@ -132,7 +132,7 @@ docs/05-transformer.md # Every step of one layer
 llminspect forward "A cat sat." --layer 3
 
 lens | logit lens
-What each layer would say if it were the last: the final norm and the vocabulary applied to its stream.
+What each layer would say if it were the last: the final norm and the output matrix applied to its stream.
 It shows where an answer can first be read, not where the model first knew it.
 docs/09-looking-inside.md # The lens: what each layer would say
 llminspect forward "The capital of France is" --lens
@@ -151,7 +151,7 @@ llminspect info --help
 
 mask | causal, causal mask
 What hides tokens: in a model that writes, a token sees itself and those before it, never those after.
-[MASK] in models that fill gaps is another thing: a token in place of one to be guessed.
+[MASK] in models that fill gaps is something else: a token that stands in place of one to be guessed.
 docs/06-attention.md # A real head
 llminspect attend "A cat sat."
 
@@ -192,19 +192,19 @@ docs/01-matrices.md # The same thing, 134 million numbers
 llminspect info smollm2
 
 patching | patch, activation patching
-One vector of a run on another text is put into this run: what changes then, depends on that vector.
+One vector of a run on another text is put into this run: what changes then is due to that vector.
 A table of all places shows where the difference between two texts is kept.
 docs/09-looking-inside.md # Patching: change one thing
 llminspect forward "The capital of France is" --patch "The capital of Italy is"
 
 perplexity
 2 to the power of the mean surprise: among how many equally probable tokens a model was choosing.
-1 is perfect; a pure guess has as much as there are tokens in the vocabulary.
+1 is perfect; for a pure guess it is the number of tokens in the vocabulary.
 docs/08-next-token.md # Choosing
 llminspect forward "The capital of France is Paris" --surprise
 
 probability | probabilities, next token
-How likely a token is the next one, to the model: from 0 to 1; those of all tokens sum to 1.
+How likely a token comes next, as the model sees it: from 0 to 1; those of all tokens sum to 1.
 It is the softmax of the logits.
 docs/08-next-token.md # 8. The next token, and text again
 llminspect forward "The capital of France is"
@@ -246,7 +246,7 @@ docs/06-attention.md # A real head
 llminspect attend "Alice gave Bob her book" --measure sink
 
 softmax
-Makes shares that sum to 1 of any scores: e to the power of each, divided by the sum of all of these.
+Turns any scores into shares that sum to 1: e to the power of each, divided by the sum of all of these.
 The largest score takes most; the order stays.
 docs/08-next-token.md # 8. The next token, and text again
 llminspect forward world --model toy

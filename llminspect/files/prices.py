@@ -64,9 +64,9 @@ def price_table(path: Path | None = None) -> dict[str, ListedPrice]:
         price = values.pop("price", None)
         unknown = [key for key in values if key not in _TEXTS]
         if unknown:
-            raise refuse(f"{unknown[0]!r:.60} of {name!r:.60} is none of price, {', '.join(_TEXTS)}")
+            raise refuse(f"{unknown[0]!r:.60} of {name!r:.60} is not one of price, {', '.join(_TEXTS)}")
         if isinstance(price, bool) or not isinstance(price, int | float) or not 0 <= price < 1e9:
-            raise refuse(f"the price of {name!r:.60} is not a number from 0 on")
+            raise refuse(f"the price of {name!r:.60} is not a number of at least 0")
         if not all(isinstance(value, str) and len(value) <= 200 for value in values.values()):
             raise refuse(f"{', '.join(_TEXTS)} of {name!r:.60} are texts")
         found[name] = ListedPrice(name, float(price), **values, packaged=path is None)

@@ -103,7 +103,7 @@ def _check(made: Dictionary, arrays: Mapping[str, Array]) -> None:
         shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items())
         raise ModelError(f"the arrays of the dictionary do not belong together: {shapes:.300}")
     if made.rule in ("topk", "groupmax") and made.k > features:
-        raise ModelError(f"the dictionary has {features} features, and k = {made.k} of them are to be on")
+        raise ModelError(f"the dictionary has {features} features, and k = {made.k} of them should be on")
     for name, array in arrays.items():
         if not all_finite(array):
             raise ModelError(f"the array {name} of the dictionary holds numbers that are not finite")

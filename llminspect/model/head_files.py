@@ -70,7 +70,7 @@ def with_head(architecture: Architecture, config: Mapping[str, Any], shapes: Sha
         if "For" in name:
             raise ModelError(f"the head of {name} is not known ({found})", f"known: {known}; {_without('huggingface')}")
         raise ModelError(
-            f"tensor {found} belongs to a head, and config.json does not name one that is known ({name or 'none'})",
+            f"tensor {found} belongs to a head, and config.json names no head that is known ({name or 'none'})",
             f'"architectures" names it: {known}; {_without("huggingface")}',
         )
     heads = architecture.heads

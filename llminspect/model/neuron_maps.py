@@ -119,15 +119,15 @@ def neuron_notes(model: Model, layer: int) -> tuple[list[str], list[str]]:
         folded.append("the gain of the final norm, at a last stream of size 1 (root mean square)")
     if "final.projection.weight" in model.params:
         folded.append("the projection after the final norm")
-    left_out.append("what else is in the stream: the products are of a token that stands there alone")
+    left_out.append("what else is in the stream: the products are for a token that is alone in it")
     if "feedforward.router.weight" in arrays:
         left_out.append("the weight that the router gives the expert")
     if "feedforward.shift" in arrays:
-        left_out.append("that the step reads a mix of each token and the one before it")
+        left_out.append("that the step reads a mix of each token and the token before it")
     if "output.norm.weight" in arrays:
         left_out.append("the norms that the stream itself goes through from here on")
     if config.sparsity and config.sparsity[layer]:
-        left_out.append("the cutoff below which gates are shut")
+        left_out.append("the cutoff below which gates are closed")
     if config.logit_cap is not None:
         left_out.append(f"the cap of {config.logit_cap:g} on the logits")
     return folded, left_out

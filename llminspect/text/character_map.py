@@ -25,7 +25,9 @@ class CharacterMap:
         if len(blob) < 4 or size % 4 or not 0 < size <= len(blob) - 4:
             raise ModelError("the tokenizer's map of characters (precompiled_charsmap) is damaged")
         if longest_replacement(blob) > MOST_GROWTH:
-            raise ModelError("the tokenizer's map of characters (precompiled_charsmap) makes a long text of one")
+            raise ModelError(
+                "the tokenizer's map of characters (precompiled_charsmap) turns one character into a long text"
+            )
         self._units = struct.unpack_from(f"<{size // 4}I", blob, 4)
         self._replacements = blob[4 + size :]
         self._starts = {chr(byte) for byte in range(128) if self._child(0, byte) is not None}

@@ -26,7 +26,7 @@ class HybridDNA(Tokenizer):
 
     kind = "byte-level BPE, and DNA by six bases"
     lossless = False
-    loss = "of DNA the case and what is no base; its last token may be filled up with A"
+    loss = "the case of DNA letters, and letters that are not a base; the last token may be filled up with A"
 
     def __init__(self, text: ByteLevelBPE) -> None:
         self._text = text

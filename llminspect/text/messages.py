@@ -178,7 +178,7 @@ def _checked(number: int, message: object) -> Message:
     if role is None:
         raise UsageError(f"message {number} has no role", f'add "role": {roles}')
     if not isinstance(role, str) or not _WORD.fullmatch(role):
-        raise UsageError(f"the role of message {number} is {_shown(role)}, which is no role", roles)
+        raise UsageError(f"the role of message {number} is {_shown(role)}, which is not a role", roles)
     content = _checked_content(number, given.get("content"))
     if content is not None:
         given["content"] = content

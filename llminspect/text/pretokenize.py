@@ -170,7 +170,7 @@ def patterns_named(name: str) -> Patterns:
     """The split patterns of a pre-tokenizer. Raises ModelError where the name is not known."""
     if name not in PRE_TOKENIZERS:
         raise ModelError(
-            f"the model's pre-tokenizer {name!a} is not known, so its text cannot be cut as it was made to be",
+            f"the model's pre-tokenizer {name!a} is not known, so a text cannot be cut as the model expects",
             "known are " + ", ".join(_FAMILIES),
         )
     return PRE_TOKENIZERS[name]

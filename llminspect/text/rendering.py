@@ -177,7 +177,7 @@ def _until_last(parts: Sequence[ChatPart], chat: ChatInput) -> list[ChatPart]:
     ends = [i for i, part in enumerate(parts) if part.message == len(chat.messages) - 1 and part.start is not None]
     if not ends:
         raise UserError(
-            "the chat template does not write the last message as it is, so it cannot be gone on with",
+            "the chat template does not write the last message as it is, so that message cannot be continued",
             "leave out continue_final_message",
         )
     return list(parts[: ends[-1] + 1])

@@ -219,7 +219,7 @@ class PieceTokenizer(Tokenizer):
         if self._byte_ids:
             return [self._byte_ids[value] for value in utf8(piece.replace(SPACE, " "))]
         if self.unknown_id is None:
-            raise UsageError(f"{self.name} has no token for {piece!a}, and none for the unknown")
+            raise UsageError(f"{self.name} has no token for {piece!a}, and none for unknown pieces")
         return [self.unknown_id]
 
 

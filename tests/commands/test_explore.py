@@ -157,7 +157,7 @@ def test_what_is_no_event_is_refused(event: Any) -> None:
         ("{", "is not JSON"),
         ("[]", "no JSON object"),
         ("{}", "no session of explore"),
-        ('{"session": "explore", "schema": 1, "model": 3}', "model = 3 is of no kind"),
+        ('{"session": "explore", "schema": 1, "model": 3}', "model = 3 is not a value"),
         (
             '{"session": "explore", "schema": 1, "model": "toy", "text": "", "chat": false, "events": []}',
             "with no text",

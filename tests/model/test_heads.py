@@ -124,7 +124,7 @@ def test_labels_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
         ({"id2label": {"0": "a", "1": "b"}}, r"names 2 labels \(id2label\), and the head .* gives 3 numbers"),
         ({"id2label": ..., "num_labels": "three"}, "num_labels"),
         ({"problem_type": "ranking"}, "problem_type"),
-        ({"architectures": ...}, "config.json does not name"),
+        ({"architectures": ...}, "config.json names no head"),
         ({"architectures": ["BertForTheBestOfTwo"]}, "the head of BertForTheBestOfTwo is not known"),
         ({"architectures": ["BertForMultipleChoice"]}, r"classifier\.weight has the shape \(3, 18\)"),
         ({"architectures": ["BertForTokenClassification"], "id2label": {"0": "a"}}, "1 label "),

@@ -139,13 +139,15 @@ def applied(state: ExploreState, event: Event, facts: ModelFacts) -> ExploreStat
     [7]
     """
     if not isinstance(event, Mapping) or not isinstance(event.get("do"), str) or event["do"] not in ACTIONS:
-        raise UsageError(f"no event: {as_json(event)}", f"events do one of {', '.join(ACTIONS)}")
+        raise UsageError(f"not an event: {as_json(event)}", f"events do one of {', '.join(ACTIONS)}")
     action, values = ACTIONS[event["do"]], {name: value for name, value in event.items() if name != "do"}
     if values.keys() != action.values.keys():
-        raise UsageError(f"no event: {as_json(event)}", f"{event['do']} takes {', '.join(action.values) or 'nothing'}")
+        raise UsageError(
+            f"not an event: {as_json(event)}", f"{event['do']} takes {', '.join(action.values) or 'nothing'}"
+        )
     for name, value in values.items():
         if not isinstance(value, action.values[name]) or (isinstance(value, bool) and bool not in action.values[name]):
-            raise UsageError(f"{event['do']}: {name} = {as_json(value)} is of no kind that it takes")
+            raise UsageError(f"{event['do']}: {name} = {as_json(value)} is not a value that it takes")
         if isinstance(value, str) and len(value) > LONGEST_TEXT:
             raise UsageError(f"{event['do']}: {name} has more than {LONGEST_TEXT:,} characters")
     return action.apply(state, facts, **values)

@@ -151,7 +151,7 @@ def read_session(path: Path) -> tuple[str, ExploreState, list[Event]]:
     for name, kind in kinds.items():
         if not isinstance(document.get(name), kind):
             raise UserError(
-                f"{path.name!r:.100}: {name} = {as_json(document.get(name))} is of no kind that a session has"
+                f"{path.name!r:.100}: {name} = {as_json(document.get(name))} is not a value that a session can have"
             )
     if len(document["events"]) > MOST_EVENTS:
         raise UserError(f"{path.name!r:.100} has more than {MOST_EVENTS:,} events")

@@ -41,7 +41,7 @@ def kept_in_blocks(
         if kernels is not None:
             raise
         if note is not None and size > LARGE:
-            note(f"{error}; weights become float32, of 4 bytes each")
+            note(f"{error}; weights are kept as float32, with 4 bytes each")
         return {}
     if kernels is not None and not found:
         raise nothing_quantized(description.name)

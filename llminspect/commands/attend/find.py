@@ -40,7 +40,7 @@ def find_parts(result: AttendResult, find: Find) -> Iterator[RenderableType]:
     yield _sentence(find, result)
     beyond = sorted((head for head in find.heads if head.excess is not None), key=lambda head: -(head.excess or 0))
     if beyond:
-        yield section("By excess: what this query gives beyond what the others give", _heads(beyond[:_TOP], find))
+        yield section("By excess: what this query gives beyond what the other tokens give", _heads(beyond[:_TOP], find))
     if beyond[: len(find.heads[:_TOP])] != find.heads[:_TOP]:
         yield section("By weight", _heads(find.heads[:_TOP], find))
     explained = f"others: the mean weight that the other tokens which see {key} give it; excess: weight − others"
@@ -71,7 +71,7 @@ def _verdict(find: Find, query: str, key: str) -> Iterator[RenderableType]:
         same = "one of them gives" if len(resting) == 1 else f"{len(resting)} of them give"
         same = "they all give" if 1 < len(resting) == len(much) else same
         yield Text(
-            f"Heads that give {key} at least {number(_MUCH)} of the weight of {query}: {len(much)}. But {same} "
+            f"Heads in which {query} gives {key} at least {number(_MUCH)} of its weight: {len(much)}. But {same} "
             f"it nearly as much from the other tokens too: {key} is token 0, where heads rest that find "
             "nothing to look for (the attention sink). That weight says nothing about the pair; judge by the excess.",
             WARNING,

@@ -210,4 +210,4 @@ def contribution_parts(parts: Contributions) -> Iterator[RenderableType]:
         title="The heads that wrote most",
     )
     frozen = " The norm after the attention is held at the scale it had." if parts.scales_frozen else ""
-    yield Text(f"Below 0%: it writes against where the stream ends up.{frozen}", QUIET)
+    yield Text(f"Below 0%: it writes against the direction of the final stream.{frozen}", QUIET)

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 NAMED = {
     "scores": "scores, query · key",
-    "compressed": "the part of a score that knows no position",
-    "rotary": "the part of a score that is turned by positions",
+    "compressed": "the part of a score that does not depend on positions",
+    "rotary": "the part of a score that is rotated by positions",
     "scaled": "scores times the scale",
     "capped": "scores after the soft cap",
     "masked": "scores after the mask",

@@ -27,22 +27,22 @@ KEYS: list[tuple[str, str, str]] = [
     ("x", "unchange", "undo the marked change"),
     ("u", "undo", "undo the last thing that was done"),
     ("c", "chat", "the text as a message of a chat, or as it is"),
-    ("e", "equivalent", "the command lines and the Python that give the same"),
-    ("w", "write", "write what is seen: .svg .html .png .txt .json"),
+    ("e", "equivalent", "the command lines and the Python code that give the same"),
+    ("w", "write", "save what is shown: .svg .html .png .txt .json"),
     ("d", "light", "dark or light"),
-    ("escape", "cancel", "stop what is computed"),
+    ("escape", "cancel", "stop the computation"),
     ("question_mark", "help", "this list"),
     ("q", "quit", "leave; a session is kept"),
 ]
 
 QUESTIONS = {
-    "target": 'the target, a token as " Paris" (nothing: the most probable)',
+    "target": 'the target, a token such as " Paris" (nothing: the most probable)',
     "versus": "compared with, a token (nothing: with none)",
     "knobs": "temperature=0.8 top_k=40 top_p=0.9 min_p=0.05 (nothing: as the model says)",
     "silence_neuron": "the neuron to silence, LAYER.feedforward.NUMBER",
-    "second": "the text that is patched from, of as many tokens",
+    "second": "the text that is patched from, with as many tokens",
     "patch": "what is put in from it: LAYER.stream, LAYER.attention, LAYER.HEAD",
-    "steer": "the direction, WORDS@LAYER*FACTOR, as London - Paris@10*1",
+    "steer": "the direction, WORDS@LAYER*FACTOR, such as London - Paris@10*1",
     "write": "the file: .svg .html .png .txt or .json",
 }
 """What is asked for in a line at the foot."""

@@ -118,7 +118,7 @@ def _edit(app: Surface) -> None:
     """Only what can be drawn as it is can be typed in."""
     text = app.session.state.text
     if visible(text) != text:
-        app.word = "not edited here: the text has line ends, or what a terminal would obey"
+        app.word = "not edited here: the text has line ends or control characters"
         app.do_nothing()
     else:
         app.query_one("#text", Input).focus()

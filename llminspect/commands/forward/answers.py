@@ -60,7 +60,7 @@ def lens_table(layers: Sequence[LensLayer], *, tuned: bool = False) -> Renderabl
         rows.append([*row, Entries(entries, one_line=True)])
     name = visible(target.text, True) if target else ""
     of_target = [Column(f"rank of {name}", "right"), Column("prob", "right"), Column("")] if target else [None] * 3
-    note = "the final norm and the vocabulary applied after each layer; the last layer is the answer"
+    note = "the final norm and the output matrix applied after each layer; the last layer is the answer"
     note = f"the tuned lens's maps, {note}" if tuned else note
     if target is not None:
         first = leads_from(layers)
@@ -282,7 +282,7 @@ def sweep(found: Sweep, labels: Sequence[str]) -> RenderableType:
         fold="extreme",
         row_name="layers",
         column_name="heads" if heads else "positions",
-        value_name=f"share of {target} over {versus} that comes back",
+        value_name=f"share of {target}'s lead over {versus} that comes back",
         title=f"patching the {found.part}{order}: 1 = the other text's answer {target}, 0 = this text's {versus}",
     )
     scores = f"logit({target}) − logit({versus}): {number(found.before)} here, {number(found.after)} in the other text"

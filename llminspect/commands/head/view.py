@@ -81,7 +81,7 @@ def ov_parts(ov: OvCircuit) -> Iterator[RenderableType]:
     yield section(
         "What it writes (OV): the logits that a token raises when the head looks at it", table(columns, rows, note=note)
     )
-    line = Text("whatever it looks at, it raises  ", theme.QUIET).append_text(listed(ov.constant.writes))
+    line = Text("whichever token it looks at, it raises  ", theme.QUIET).append_text(listed(ov.constant.writes))
     yield line.append(f"   size {number(ov.constant.size, 3)}", theme.QUIET)
     yield directions(ov)
 
@@ -177,11 +177,15 @@ def read_of(read: CorpusRead) -> str:
 
 def notes(result: HeadResult | NeuronResult | FeaturesResult) -> Iterator[str]:
     """What is listed, and what the numbers hold."""
-    yield "Listed are tokens that are whole words (--no-words: all)." if result.words else "Listed are all tokens."
+    yield (
+        "The lists hold tokens that are whole words (--no-words: all)."
+        if result.words
+        else "The lists hold all tokens."
+    )
     if result.folded:
         yield f"In the numbers: {'; '.join(result.folded)}."
     if result.left_out:
-        yield f"Not in them: {'; '.join(result.left_out)}."
+        yield f"Left out: {'; '.join(result.left_out)}."
 
 
 def listed(tokens: Sequence[NamedToken]) -> Text:

@@ -19,13 +19,13 @@ SIZES = {
     "X": "experts",
     "V": "vocabulary",
     "U": "width of a value",
-    "M": "part of a key by content",
-    "G": "part of a key that turns",
+    "M": "key width without rotation",
+    "G": "rotated key width",
     "Z": "compressed keys, values",
     "Q": "compressed queries",
 }
 _NAMES = {
-    "scale": "attention scores times",
+    "scale": "scale of the scores",
     "rotary": "rotary positions",
     "local_rotary": "… with a window",
     "windowed": "layers with a window",
@@ -38,25 +38,25 @@ _NAMES = {
     "score_cap": "scores stay within",
     "logit_cap": "logits stay within",
     "clip": "vectors stay within",
-    "embedding_scale": "embedding times",
-    "residual_scale": "each step times",
-    "logit_scale": "logits times",
+    "embedding_scale": "scale of the embedding",
+    "residual_scale": "scale of each step",
+    "logit_scale": "scale of the logits",
     "head_norms": "norms of each head",
     "value_norms": "norms of values",
-    "heads_normed": "norms of turned heads",
+    "heads_normed": "norms of rotated heads",
     "embedding_normed": "norm of what enters",
-    "windows": "sees so far each way",
+    "windows": "window to each side",
     "groups": "maps in groups",
     "without_attention": "layers without attention",
     "state_layers": "layers with a state",
-    "parallel": "both steps at once",
+    "parallel": "both steps in parallel",
     "borrowing": "layers that share keys",
-    "layers_after": "guessing layers, not run",
+    "layers_after": "prediction layers, not run",
     "per_layer": "embedding of each layer",
     "per_layer_tokens": "… for so many tokens",
     "streams": "streams side by side",
     "active": "stream of the layers",
-    "sparsity": "share of units shut",
+    "sparsity": "share of units cut off",
     "low_rank": "rank beside attention",
     "embedding_norm": "norm of the embedding",
     "positions": "table of positions",
@@ -70,7 +70,7 @@ _NAMES = {
     "blanked_id": "id whose vector is zero",
     "latent_epsilon": "epsilon of compressed norms",
     "masking": "masks",
-    "multipliers": "parts times",
+    "multipliers": "scales of parts",
 }
 _PARTS: dict[str, dict[str, str]] = {
     "rotary": {
@@ -139,7 +139,7 @@ _TERMS = {
 }
 _VALUES: dict[str, dict[object, str]] = {
     "norm": {"rms": "root mean square (RMS)", "layer": "layer norm"},
-    "causal": {True: "itself and what stands before it", False: "every token"},
+    "causal": {True: "itself and the tokens before it", False: "every token"},
 }
 
 

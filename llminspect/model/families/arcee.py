@@ -1,4 +1,4 @@
-"""Arcee's AFM: Llama's layers with a feed-forward step that has no gate and squares what is above nought; Jais 2, the
+"""Arcee's AFM: Llama's layers with a feed-forward step that has no gate and squares what is above 0; Jais 2, the
 same with layer norms and biases.
 
 Arcee AI 2025, "AFM-4.5B" (model card).

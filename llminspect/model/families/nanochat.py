@@ -1,5 +1,5 @@
 """nanochat: Llama's layers whose norms have no weight, also of what enters and of queries and keys once they are
-turned; a feed-forward step that squares what is above nought.
+turned; a feed-forward step that squares what is above 0.
 
 Karpathy 2025, "nanochat: The best ChatGPT that $100 can buy".
 """

@@ -129,7 +129,7 @@ def test_without_a_compiler(called: Program, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("llminspect.backends.kernels.LARGE", 0)  # Unless they were asked for it goes on, and says so.
     ran = called("forward", "The capital of France is", "--model", "smollm2", "--top", "1", "--json")
     assert ran.code == 0 and ran.json["next"][0]["text"] == " Paris"
-    assert "weights become float32" in called("forward", "the cat", "--model", "smollm2").err
+    assert "weights are kept as float32" in called("forward", "the cat", "--model", "smollm2").err
 
 
 def test_large_models_are_multiplied_with_as_they_are(smollm2: Model, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ def view(seen: Seen) -> RenderableType:
             drawn = curve(np.arange(len(ranks)), np.log10(np.asarray(ranks) + 1.0), axes=names)
             parts.append(section(f"Where {visible(result.target.text, True)} stands after each layer", drawn))
         elif seen.state.target is None:
-            parts.append(Text("t names a target: its rank after each layer is drawn then", theme.QUIET))
+            parts.append(Text("t sets a target: then its rank after each layer is drawn", theme.QUIET))
         parts += [] if result.grid is None else [lens_grid(result.grid, labels(result.tokens))]
         parts.append(lens_table(result.lens))
     return page(parts)
