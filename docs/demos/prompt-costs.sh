@@ -1,5 +1,5 @@
 #!/bin/sh
-# What a folder of prompts costs: a line a file, the dearest first, and the sum.
+# What a folder of prompts costs: one line for each file, the most expensive first, and the sum.
 # prompt-costs.sh FOLDER [MODEL] [PRICE PER MILLION TOKENS]
 set -eu
 folder=$1 model=${2:-o200k_base} price=${3:-2.50}

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Where a text surprises the model: its most surprising tokens, each with what stood before it.
+# Where a text surprises the model: its most surprising tokens, each with the text before it.
 # surprise.sh FILE [HOW MANY]
 set -eu
 
