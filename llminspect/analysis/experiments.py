@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from llminspect.analysis.candidates import Candidate, NamedToken, candidates, token_text
-from llminspect.analysis.directions import difference_of_texts, saved_direction
 from llminspect.analysis.passes import captured
 from llminspect.arguments.directions import parse_examples, parse_saved
 from llminspect.arguments.experiments import ExperimentOptions, parse_neuron_steering, parse_place
@@ -22,7 +21,6 @@ from llminspect.core.intervention import Place, added, replaced, scaled
 from llminspect.core.sampling import top_ids
 from llminspect.core.unembed import log_softmax
 from llminspect.errors import UsageError
-from llminspect.model.folded import columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,6 +97,8 @@ def _added_at(model: Model, text: str) -> tuple[Place, Array, str]:
     """Where something is added, what that adds to the stream [D], and how it reads."""
     saved = parse_saved(text)
     if saved is not None:
+        from llminspect.analysis.directions import saved_direction  # Which reads archives.
+
         place = Place(saved.layer, "stream")
         return place, saved_direction(model, saved), f"{saved} × {saved.factor:g}"
     at_neuron = parse_neuron_steering(model, text)
@@ -107,6 +107,8 @@ def _added_at(model: Model, text: str) -> tuple[Place, Array, str]:
     place, value = at_neuron
     if place.neuron is None:
         raise UsageError(f"--steer {shortened(text)!r} names no neuron", "for example 3.feedforward.7*2")
+    from llminspect.model.folded import columns
+
     down_DF = model.params[f"layers.{place.layer}.feedforward.down.weight"]
     column_D = np.asarray(columns(down_DF, place.neuron, place.neuron + 1))[:, 0]
     return place, value * column_D * model.config.residual_scale, text
@@ -114,6 +116,8 @@ def _added_at(model: Model, text: str) -> tuple[Place, Array, str]:
 
 def _of_examples(model: Model, files: tuple[str, str]) -> tuple[Place, Array, str]:
     """What the mean of one file's texts has more than that of the other's."""
+    from llminspect.analysis.directions import difference_of_texts
+
     examples = parse_examples(files)
     what = f"{examples.positive} − {examples.negative} × {examples.factor:g}"
     return Place(examples.layer, "stream"), difference_of_texts(model, examples), what

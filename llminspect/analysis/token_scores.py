@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from llminspect.analysis.candidates import NamedToken, named_token
-from llminspect.analysis.gradients import OnTape
 from llminspect.analysis.labels import no_next_token
 from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Chain, Tap
@@ -77,6 +76,8 @@ def with_gradients(model: Model) -> Slopes:
     """What finds gradients of this model: its engine, or where that is numpy a tape. Raises UsageError where an engine
     would have to read a source beside the text."""
     if model.engine is None:
+        from llminspect.analysis.gradients import OnTape  # And the derivative of every step.
+
         return OnTape(model)
     if model.source is not None:
         raise UsageError(f"--gradient: {model.name} reads a source text beside this one", "take --engine numpy")
