@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import re
 import shlex
@@ -11,7 +12,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from llminspect.cli.app import command_of
 from llminspect.commands import function
@@ -159,7 +162,7 @@ def examples() -> list[tuple[str, ...]]:
     given = []
     for name in command_names():
         for heading, example in command_of(name, function(name)).examples().items():
-            if heading not in ("Model", "Output", "What to remove", "What to fetch"):
+            if heading not in ("Model", "Output", "What to remove", "What to fetch", "What to offer"):
                 given.append(tuple(shlex.split(example)))
     return list(dict.fromkeys(given))
 
@@ -176,8 +179,19 @@ def test_the_example_of_each_group_of_options_runs(
     (tmp_path / "texts.jsonl").write_text(
         '{"text": "A cat sat", "target": " on"}\n{"text": "A dog ran", "target": "."}\n'
     )
+    write_dictionary(tmp_path / "sae")
     ran = called(*example, HF_HUB_OFFLINE="1")
     assert ran.code == 0, ran.err
+
+
+def write_dictionary(folder: Path) -> None:
+    """A small dictionary for SmolLM2, drawn, as SAELens saves one."""
+    folder.mkdir()
+    written = {"d_in": 576, "d_sae": 8, "architecture": "standard", "hook_name": "blocks.10.hook_resid_post"}
+    (folder / "cfg.json").write_text(json.dumps({**written, "dtype": "float32", "apply_b_dec_to_input": False}))
+    drawn = np.random.default_rng(0).normal(size=(2, 8, 576)).astype(np.float32)
+    arrays = {"W_enc": drawn[0].T.copy(), "W_dec": drawn[1], "b_enc": drawn[0, :, 0].copy(), "b_dec": drawn[1, 0]}
+    save_file(arrays, folder / "sae_weights.safetensors")
 
 
 def test_a_variable_that_is_empty_is_none(program: Program) -> None:

@@ -64,6 +64,13 @@ PICTURES: dict[str, tuple[str, tuple[Callable[[Random], Draw], ...], Settings, S
     "qwen3_5": ("Qwen3_5", (STATES["qwen3_5_text"],), FLAT, {}),
     "qwen3_5_moe": ("Qwen3_5Moe", (STATES["qwen3_5_moe_text"],), FLAT, {}),
 }
+NOT_DRAWN = {
+    "fast_vlm": "its eye needs a package more; a llama or a qwen2, which are drawn",
+    "perception_lm": "its eye needs a package more; a llama, which is drawn",
+    "glm4v": "a glm4, which is drawn, with positions of three parts; its golden model holds them",
+    "glm4v_text": "the same in a file of its own",
+}
+"""What `variants.py` does not draw, and why."""
 NOT_ITS = ("model_type", "architectures", "dtype", "transformers_version", "bos_token_id", "eos_token_id")
 
 

@@ -20,7 +20,7 @@ class FeaturesOptions:
 
     heading: ClassVar[str] = "What to look at"
     example: ClassVar[str] = 'features sae "A cat sat." --top 3'
-    needed: ClassVar[str] = " sae"
+    needed: ClassVar[str] = " sae --feature 5"
 
     dictionary: str | None = argument(
         metavar="PATH", help="A folder of SAELens or sparsify, or an .npz of Gemma Scope.", show_default=False

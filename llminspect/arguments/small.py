@@ -119,7 +119,7 @@ class VerifyOptions:
 class McpOptions:
     """What an assistant may ask, and how much."""
 
-    heading: ClassVar[str] = "What may be asked"
+    heading: ClassVar[str] = "What to offer"
     example: ClassVar[str] = "mcp --model model.gguf"
 
     models: Texts | None = option(

@@ -57,12 +57,13 @@ class Once(TyperCommand):
         """Its arguments, then each group of options under its heading with an example, the command's own first."""
         arguments, examples = list[Any](), self.examples()
         groups: dict[str, list[Any]] = {}
+        of_help = "Output" if "Output" in examples or not examples else next(iter(examples))
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record is not None and parameter.param_type_name == "argument":
                 arguments.append(record)
             elif record is not None:  # --help has no heading of its own.
-                groups.setdefault(getattr(parameter, "rich_help_panel", None) or "Output", []).append(record)
+                groups.setdefault(getattr(parameter, "rich_help_panel", None) or of_help, []).append(record)
         if arguments:
             with formatter.section("Arguments"):
                 formatter.write_dl(arguments)

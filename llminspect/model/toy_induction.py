@@ -55,7 +55,7 @@ def tensors(_: Any) -> list[TensorSpec]:
         for layer in range(2)
         for part, shape in parts.items()
     ]
-    ends = [TensorSpec("embedding.weight", "V D"), TensorSpec("position.weight", "context D")]
+    ends = [TensorSpec("embedding.weight", "V D"), TensorSpec("position.weight", f"{PLACES} D")]
     return [*ends, *maps, TensorSpec("unembedding.weight", "V D")]
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 GOLDEN = Path(__file__).parent.parent / "golden"
 FAMILIES = sorted(path.parent.name for path in GOLDEN.glob("*/expected.npz"))
 UP_TO_SIZE = {"deepseek-v2", "deepseek-v3", "glm4-moe-lite", "minicpm3", "youtu", "gemma4", "gemma4-experts"}
-UP_TO_SIZE |= {"gemma4-same-keys"}
+UP_TO_SIZE |= {"gemma4-same-keys", "mistral4"}
 """Whose values are divided by a size on the way."""
 DISTANCE = 3
 

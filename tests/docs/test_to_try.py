@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CHAPTERS = sorted((ROOT / "docs").glob("[0-9]*.md"))
 EXERCISES = sorted((ROOT / "docs" / "exercises").glob("[0-9]*.md"))
-NOT_HERE = re.compile(r"--install-completion|\b(COMMAND|MODEL|TEXT|FILE|TOPIC)\b")
+NOT_HERE = re.compile(r"--install-completion|\b(COMMAND|MODEL|TEXT|FILE|FOLDER|TOPIC)\b")
 """What would change the reader's shell, and what holds a word to be replaced."""
 
 

@@ -28,7 +28,7 @@ ALONE = {"D": 64, "H": 8, "K": 8, "F": 24, "V": 136, "X": 8, "Z": 16, "Q": 40}
 GROUPED = {**ALONE, "D": 96, "H": 16, "K": 8}
 """D is a multiple of H, as not every configuration says how wide a head is."""
 KEYS = {
-    "D": "hidden_size n_embd d_model dim word_embed_proj_dim pooler_hidden_size",
+    "D": "hidden_size n_embd d_model dim word_embed_proj_dim pooler_hidden_size cross_attention_hidden_size",
     "H": "num_attention_heads n_head num_heads n_heads attention_heads encoder_attention_heads decoder_attention_heads",
     "K": "num_key_value_heads num_kv_heads n_kv_heads",
     "F": "intermediate_size moe_intermediate_size n_inner d_ff hidden_dim "
@@ -41,6 +41,8 @@ KEYS = {
 """In which key of a configuration each length is."""
 UNCUT = ("falcon", "gpt_bigcode")
 """Models all of whose heads share one key and value, which a mesh that cuts heads refuses."""
+NOT_WIDER = ("squeezebert", "glm4v")
+"""Models whose configuration has a length twice, or a share of one, and does not become wider by its keys."""
 STATEFUL = (
     *("lfm2", "mamba", "mamba2", "qwen3_5", "qwen3_next", "granitemoehybrid", "bamba"),
     *("lfm2_moe", "qwen3_5_moe", "granitemoehybrid-experts", "jamba", "nemotron_h", "falcon_h1", "falcon_mamba"),
@@ -72,7 +74,7 @@ def cuts() -> list[str]:
 
 
 def _to_cut() -> set[str]:
-    return set(NAMES) - {*UNCUT, *STATEFUL}
+    return set(NAMES) - {*UNCUT, *STATEFUL, *NOT_WIDER}
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,11 @@ def write_divided(golden: Golden, folder: Path) -> None:
 
 def _wider(given: dict[str, Any]) -> dict[str, Any]:
     """The configuration with the lengths that can be cut; of a model that sees pictures that of its text part."""
-    if "text_config" in given:
-        return given | {"text_config": _wider(given["text_config"])}
+    inner = {
+        key: _wider(given[key]) for key in ("text_config", "encoder", "decoder") if isinstance(given.get(key), dict)
+    }
+    if inner:
+        return {key: value for key, value in given.items() if key != "vocab_size"} | inner
     grouped = "num_key_value_heads" in given and "kv_lora_rank" not in given
     sizes = GROUPED if grouped or given.get("new_decoder_architecture") else ALONE
     return {key: value and sizes.get(LETTER_OF.get(key, ""), value) for key, value in given.items()}

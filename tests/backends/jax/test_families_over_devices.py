@@ -12,7 +12,7 @@ from llminspect.backends.jax.mesh import partition, weights_bytes
 from llminspect.backends.jax.settings import EngineSettings
 from llminspect.backends.jax.start import on_jax
 from tests.backends.jax.answers import TEXTS, answers_of_golden, assert_same
-from tests.backends.jax.divided import STATEFUL, cuts, layouts, quickly_compiled
+from tests.backends.jax.divided import NOT_WIDER, STATEFUL, cuts, layouts, quickly_compiled
 from tests.model.golden import NAMES
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def test_over_eight_devices(name: str, data: int, model: int, divided: Callable[
     assert_same(answers_of_golden(spread, plain.texts), plain.answers)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in STATEFUL])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in (*STATEFUL, *NOT_WIDER)])
 def test_every_matrix_of_a_layer_is_cut(name: str, divided: Callable[[str], Divided]) -> None:
     """But those of a mixture that are of one network, whose width has no letter (of a layer that has only one, of an
     expert that works on every token), what makes the key that all heads share, and a convolution."""
