@@ -16,8 +16,8 @@ def command(options: McpOptions) -> None:
     """Let an assistant ask models: the commands as tools (Model Context Protocol).
 
     The assistant's program starts this command and talks to it over standard input and output; nothing listens, nothing
-    is fetched, and no tool writes a file or reads one that the assistant names. The models are the toys, those that were
-    fetched before, and those given here. Each tool takes the options of its command and gives its JSON.
+    is fetched, and no tool writes a file or reads one that the assistant names. The models are the toys, those that
+    were fetched before, and those given here. Each tool takes the options of its command and gives its JSON.
 
     \b
     llminspect mcp
