@@ -178,7 +178,7 @@ def check_texts(model: Model, clean: Prompt, corrupt: Prompt) -> None:
         strips = ["|".join(prompt.labels) for prompt in (clean, corrupt)]
         raise UsageError(
             f"circuit compares position by position: the texts have {len(clean.ids)} and {len(corrupt.ids)} tokens",
-            f"choose words of as many tokens: {strips[0]} and {strips[1]}",
+            f"choose words with the same number of tokens: {strips[0]} and {strips[1]}",
         )
 
 

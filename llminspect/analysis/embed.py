@@ -131,7 +131,7 @@ def embed_analogy(model: Model, options: EmbedOptions, prompt: Prompt) -> EmbedR
     for term in terms:  # The vector of a word of several tokens is the mean of theirs.
         total_1D = total_1D + np.float32(term.factor) * np.take(table_VD, np.asarray(term.ids), axis=0).mean(axis=0)
     if not total_1D.any():
-        raise UsageError(f"{options.analogy} is a vector of zeros", "it points nowhere, so nothing is near it")
+        raise UsageError(f"{options.analogy} is a vector of zeros", "it has no direction, so nothing is near it")
     analogy = Analogy(options.analogy, terms, options.exclude_inputs)
     return _result(model, options, "embedding", token_documents(prompt.tokens), [options.analogy], total_1D, analogy)
 

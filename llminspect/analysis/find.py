@@ -94,7 +94,7 @@ def pair_of(ends: tuple[End, End], causal: bool) -> tuple[int, list[int]]:
     if causal and max(key.indices) > query.indices[-1]:
         raise UsageError(
             f"{query.text.strip()!r} cannot see {key.text.strip()!r}, which comes after it",
-            "this model looks back only; turn the pair round",
+            "in this model a token sees only those before it; swap the two words",
         )
     return query.indices[-1], key.indices
 

@@ -256,7 +256,7 @@ def _compared(model: Model, question: ForwardQuestion, prompt: Prompt, as_ids: b
 
     look, experiments = question.look, question.experiments
     if look.target is not None:
-        raise UsageError("--score gives a whole continuation, and --target one token", "--score takes its place")
+        raise UsageError("--score gives a whole continuation, and --target one token", "use --score alone")
 
     def taps(ids: Sequence[int]) -> list[Tap]:
         return experiment_taps(model, experiments, list(ids))[0]

@@ -110,7 +110,9 @@ def gradients(
         if not isinstance(value, Traced):
             raise UsageError("of does not depend on any of the arrays in at", "choose arrays that come before it")
         if value.size != 1:
-            raise UsageError(f"of is to be one number, and gave {list(value.shape)}", "sum it, or choose one of them")
+            raise UsageError(
+                f"of has to give one number, and gave {list(value.shape)}", "sum it, or choose one of them"
+            )
         slopes = recording.slopes(value)
     return GradientResult(
         prompt.text,

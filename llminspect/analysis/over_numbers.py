@@ -92,7 +92,7 @@ def _of_sweep(found: Sweep, aligned: bool) -> Iterator[tuple[Where, float]]:
     elif found.together is None:
         raise UsageError(
             f"--sweep {found.part} works position by position, and the texts have different lengths",
-            "take texts of as many tokens, or --sweep head",
+            "take texts with the same number of tokens, or --sweep head",
         )
 
 

@@ -58,7 +58,7 @@ def other_text(model: Model, ids: Sequence[int], given_ids: Sequence[int]) -> Ot
         strips = ["|".join(token_text(model, token_id) for token_id in text) for text in (ids, given_ids)]
         raise UsageError(
             f"--patch replaces position by position: the texts have {len(ids)} and {len(given_ids)} tokens",
-            f"choose words of as many tokens: {strips[0]} and {strips[1]}",
+            f"choose words with the same number of tokens: {strips[0]} and {strips[1]}",
         )
     return Other(model, given_ids)
 

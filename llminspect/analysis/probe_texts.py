@@ -83,9 +83,9 @@ def _checked(record: Mapping[str, Any], number: int) -> tuple[str, Any]:
         raise UserError(f"record {number} has no {missing[0]!r}", 'as in {"text": "A cat sat.", "label": "cat"}')
     text, label = record["text"], record["label"]
     if not isinstance(text, str) or not text:
-        raise UserError(f"record {number}: its text is no text, or empty", "give at least one character")
+        raise UserError(f"record {number}: its text is empty, or not a text", "give at least one character")
     if not isinstance(label, str | int | float) or (isinstance(label, float) and not math.isfinite(label)):
-        raise UserError(f"record {number}: its label is no text, no number, and not true or false")
+        raise UserError(f"record {number}: its label is not a text, a number, true or false")
     if isinstance(label, str) and len(label) > LONGEST_LABEL:
         raise UserError(f"record {number}: its label has more than {LONGEST_LABEL} characters")
     return text, label

@@ -66,7 +66,7 @@ def unmasking_plan(
     if len(ids) + new > (context := model.config.sizes.context):
         raise UsageError(
             f"the text and its masks are {len(ids) + new:,} tokens, {model.name} was made for {context:,}",
-            "give fewer to --max-tokens: they are all there from the first step on",
+            "give a smaller --max-tokens: all masks are there from the first step on",
         )
     block = options.block_length or max(1, new)
     if new % block:

@@ -182,7 +182,7 @@ def _differences(got: Activations, reference: Activations) -> Iterator[ArrayDiff
 
 def _same_shape(name: str, got: Array, reference: Array) -> None:
     if reference.dtype.kind not in "fiu":
-        raise UsageError(f"the recorded {name} are no numbers of a model: {reference.dtype}", "record them anew")
+        raise UsageError(f"the recorded {name} are not the numbers of a model: {reference.dtype}", "record them again")
     if got.shape != reference.shape:
         raise UsageError(
             f"the recorded {name} have the shape {list(reference.shape)}, this model gives {list(got.shape)}",

@@ -19,7 +19,7 @@ class CircuitOptions:
 
     clean: str | None = argument(metavar="CLEAN", help="The text that is explained.", show_default=False)
     corrupt: str | None = argument(
-        metavar="CORRUPT", help="The text that is patched from; as many tokens as CLEAN.", show_default=False
+        metavar="CORRUPT", help="The text that is patched from; it needs as many tokens as CLEAN.", show_default=False
     )
     ids: bool = option(False, help="CLEAN and CORRUPT are lists of ids: 1,2,3.")
     special: bool | None = option(

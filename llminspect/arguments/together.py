@@ -152,7 +152,7 @@ RULES: dict[str, list[Rule]] = {
         Rule(
             "over excludes query rollout contributions mean show control steps interactive arrays target target_ids "
             "target_language part",
-            "--over sums up measures, or --find, and goes with no {other}",
+            "--over sums up measures, or --find, and does not go with {other}",
             "leave one of them out",
         ),
         Rule("show excludes query find rollout contributions mean", hint="ask for one at a time"),
@@ -169,7 +169,7 @@ RULES: dict[str, list[Rule]] = {
         Rule(
             "over excludes trace layer steps all saliency perplexity score scores interactive arrays top target_ids "
             "target_language tuned_lens",
-            "--over sums up numbers that all texts have, and goes with no {other}",
+            "--over sums up numbers that all texts have, and does not go with {other}",
             "leave one of them out",
         ),
         Rule("versus needs attribution patch over"),
@@ -183,12 +183,12 @@ RULES: dict[str, list[Rule]] = {
         Rule("surprise excludes perplexity", hint="--surprise shows the perplexity as well"),
         Rule(
             f"surprise perplexity excludes {LOOKS} at patch top",
-            "{option} scores every token and goes with no {other}",
+            "{option} scores every token and does not go with {other}",
             "ask for one at a time",
         ),
         Rule(
             f"score scores excludes {LOOKS} at patch surprise perplexity all gradient interactive versus",
-            "{option} scores what follows and goes with no {other}",
+            "{option} scores what follows and does not go with {other}",
             "ask for one at a time",
         ),
         Rule("score scores excludes arrays", "{option} has no arrays to save", "--save FILE.json"),

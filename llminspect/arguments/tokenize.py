@@ -71,10 +71,10 @@ class CountOptions:
 
             near = get_close_matches(text.casefold(), table, 3) or list(table)[:3]
             raise UsageError(
-                f"--cost {shortened(text)!r} is no price, and no name in {self.prices or 'the price table'}",
+                f"--cost {shortened(text)!r} is neither a price nor a name in {self.prices or 'the price table'}",
                 "a price of your own needs no --prices"
                 if self.prices is not None and parse_price(text)
-                else f"a price a million, as 2.50 or '2 EUR', or one of {len(table)} names, as {', '.join(near)}",
+                else f"a price a million (2.50, '2 EUR'), or one of {len(table)} names, such as {', '.join(near)}",
             )
         return table[text]
 

@@ -237,7 +237,10 @@ def _left_over(words: str, arguments: Sequence[str], of_text: bool, hint: str | 
     if before.get(words) == "--json":
         return f"--json takes no file, and got {words}", f"--save {words}, or --json > {words}"
     if of_text:
-        return f"{words!r} stands alone: one TEXT is read", f'put a text of several words in quotes: "… {words}"'
+        return (
+            f"{words!r} is one argument too many: only one TEXT is read",
+            f'put a text of several words in quotes: "… {words}"',
+        )
     return f"{words!r} is not expected", hint
 
 

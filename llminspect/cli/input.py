@@ -79,7 +79,7 @@ def read_text(source: SourceOptions) -> str:
 def check_given(source: SourceOptions) -> None:
     """Raise UsageError rather than wait for a text on a terminal without being told so by `-`."""
     if source.text is None and sys.stdin.isatty():
-        raise UsageError("no text was given", 'give it in quotes: "Alice gave Bob her book", or - to type it')
+        raise UsageError("no text was given", 'give it in quotes: "Alice gave Bob her book", or give - to type it')
 
 
 def line_prompt(source: SourceOptions, tokenizer: Tokenizer | None, text: str, line: int | None) -> Prompt:

@@ -136,7 +136,7 @@ def _failure(result: VerifyResult) -> CheckFailed:
     if result.not_finite:
         return CheckFailed(
             f"weights hold NaN or infinity: {', '.join(result.not_finite[:3])}",
-            "the model's file is broken; fetch it anew",
+            "the model's file is broken; fetch it again",
         )
     worst = next(check for check in result.checks if not check.passed)
     return CheckFailed(

@@ -95,7 +95,7 @@ class StateCache:
         return StateCache(inputs_UC, state_JNW, attended, read_1C)
 
     def cut(self, tokens: int) -> StateCache:
-        raise UsageError("a state cannot be taken back to fewer tokens", "run the shorter text anew")
+        raise UsageError("a state cannot be taken back to fewer tokens", "run the shorter text again")
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def principal_plane(vectors_ND: Array) -> Plane:
     Two vectors lie on a line: the second axis then shows nothing. Raises ValueError for a single vector.
     """
     if len(vectors_ND) < 2:
-        raise ValueError("a plane through one point says nothing")
+        raise ValueError("one point gives no plane")
     centred_ND = vectors_ND.astype(np.float64) - vectors_ND.mean(axis=0, dtype=np.float64)
     left, sizes, _ = np.linalg.svd(centred_ND, full_matrices=False)
     # What rounding left of an axis along which nothing varies would be another picture on another machine.

@@ -150,7 +150,7 @@ def parse_size(text: str) -> int:
     """Bytes from `2GB`, `500 MB`, `1.5g` or `1000`; 2GiB counts by 1024. UsageError: it is none of these."""
     match = _SIZE.fullmatch(text)
     if match is None:
-        raise UsageError(f"{text[:60]!r} is not a size", "sizes are written 500MB, 2GB, 1.5GB")
+        raise UsageError(f"{text[:60]!r} is not a size", "write a size such as 500MB, 2GB or 1.5GB")
     return int(float(match[1]) * (1024 if match[3] else 1000) ** " kmgt".index(match[2].lower() or " "))
 
 

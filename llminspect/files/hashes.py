@@ -84,7 +84,7 @@ class NotPublished(ModelError):
 
     def __init__(self, path: Path) -> None:
         super().__init__(
-            f"{str(path)!r:.300} is not what was published: its hash differs", "delete it and fetch the model anew"
+            f"{str(path)!r:.300} is not what was published: its hash differs", "delete it and fetch the model again"
         )
         self.path = path
 

@@ -75,7 +75,7 @@ def prepared(
         raise
     except UserError as error:
         why = error.message
-    (notice or remarks.notice)(shown(f"the prepared weights cannot be kept, so they are made anew each time: {why}"))
+    (notice or remarks.notice)(shown(f"the prepared weights cannot be kept, so they are made again each time: {why}"))
     arrays = _in_memory(plan, progress)
     check()
     return arrays

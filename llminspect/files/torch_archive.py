@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from llminspect.core.array import Array
 
-ANEW = "save it anew with torch 1.6 or later"
+ANEW = "save it again with torch 1.6 or later"
 LARGEST, LARGEST_PICKLE, MOST_TENSORS = 4 << 30, 1 << 20, 4096
 _TYPES = {"FloatStorage": "F32", "DoubleStorage": "F64", "HalfStorage": "F16", "BFloat16Storage": "BF16"}
 _DICTIONARY, _TENSOR = "collections OrderedDict", "torch._utils _rebuild_tensor_v2"

@@ -124,7 +124,7 @@ def larger_than_memory(needed: int) -> bool:
         return False
     remarks.notice(
         f"the weights take {needed / 1e6:,.0f} MB as float32 and the machine has {there / 1e6:,.0f} MB: "
-        "each layer is read anew in each pass"
+        "each layer is read again in each pass"
     )
     return True
 

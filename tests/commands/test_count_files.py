@@ -184,15 +184,15 @@ def test_prices_by_name(called: Program, tmp_path: Path) -> None:
     assert [model["cost"]["price"] for model in compared["models"]] == [2.5, 2.0]
     for wrong in ("gpt-9", "model"):
         refused = called("tokenize", "a", "--count", "--cost", wrong)
-        assert refused.code == 2 and " names, as gpt-" in refused.err and refused.err.count("gpt") < 6
+        assert refused.code == 2 and " names, such as gpt-" in refused.err and refused.err.count("gpt") < 6
     assert table["claude-opus-4-5"].price == 5 and table["gemini-2.5-pro-200k"].price == 2.5
     mine = tmp_path / "prices.json"
     mine.write_text('{"currency": "€", "models": {"m": {"price": 3, "date": "2026-10-01"}}}')
     priced = tokenize("Alice", "bytes", count=True, cost="m", prices=str(mine))
     assert priced.cost is not None
     assert (priced.cost.total, priced.cost.currency, priced.cost.date) == (pytest.approx(1.5e-5), "€", "2026-10-01")
-    for cost, hint in (("gpt-4o", "one of 1 names, as m"), ("2.5", "needs no --prices")):
-        with pytest.raises(UsageError, match="no name in") as caught:
+    for cost, hint in (("gpt-4o", "one of 1 names, such as m"), ("2.5", "needs no --prices")):
+        with pytest.raises(UsageError, match="nor a name in") as caught:
             _ = TokenizeOptions(cost=cost, prices=mine).price
         assert hint in str(caught.value.hint)
 

@@ -148,8 +148,8 @@ def test_a_file_of_continuations_and_the_picture(called: Program, tmp_path: Path
         (("--scores", str(tmp_path / "none.txt")), "has no lines"),
         (("--scores", str(tmp_path / "absent.txt")), "absent.txt"),
         (("--score", ""), "gives no tokens"),
-        (("--score", "a", "--target", "b"), "--score takes its place"),
-        (("--score", "a", "--lens"), "goes with no --lens"),
+        (("--score", "a", "--target", "b"), "use --score alone"),
+        (("--score", "a", "--lens"), "does not go with --lens"),
         (("--score", "a", "--save", str(tmp_path / "x.npz")), "has no arrays to save"),
     ):
         refused = called("forward", CAPITAL, *given)

@@ -86,7 +86,7 @@ def test_a_disk_that_is_full(small_disk: Path, tmp_path: Path) -> None:
             while True:
                 ballast.write(bytes(4096))
         assert kills.ended(kills.started(home, output, notes=True)) == 0
-        assert "cannot be kept, so they are made anew each time" in output.read_text()
+        assert "cannot be kept, so they are made again each time" in output.read_text()
         assert kills.whole(home) == "a whole model"
         assert kills.ended(kills.started(small_disk / "other", output)) == 1
         assert "LLMINSPECT_HOME" in output.read_text()

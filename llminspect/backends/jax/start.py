@@ -91,7 +91,7 @@ def _check_kind(model: Model) -> None:
     if config.state is not None:
         why = f"layers {ranges(config.state_layers)} of {model.name} have a state ({config.state.named})"
     elif config.per_layer or config.borrowing or any(config.heads_of(at) != config.heads_of(0) for at in layers):
-        why = f"the layers of {model.name} have heads of two sizes, borrow keys, or read vectors of the tokens"
+        why = f"the layers of {model.name} have heads of two sizes, use others' keys, or read vectors of the tokens"
     if why:
         raise UsageError(f"--engine jax: {why}, which is not compiled", "take --engine numpy")
 

@@ -43,7 +43,7 @@ def from_huggingface(settings: Settings) -> LongformerConfig:
     stated = settings.need(key)
     widths = stated if isinstance(stated, list) else [stated] * found.sizes.L
     if len(widths) != found.sizes.L or not all(type(width) is int and width > 0 and not width % 2 for width in widths):
-        raise settings.wrong(key, f"an even number above nought, or one for each of {found.sizes.L} layers")
+        raise settings.wrong(key, f"an even number above 0, or one for each of {found.sizes.L} layers")
     return LongformerConfig(**vars(found), windows=tuple(width // 2 for width in widths))
 
 
