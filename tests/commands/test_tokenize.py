@@ -110,7 +110,7 @@ def test_prices(given: str, price: tuple[float, str]) -> None:
 @pytest.mark.parametrize("given", ["", "x", "-1", "1.2.3", "$1 EUR", "nan"])
 def test_what_is_no_price(given: str) -> None:
     assert parse_price(given) is None
-    with pytest.raises(UsageError, match="is no price"):
+    with pytest.raises(UsageError, match="is neither a price"):
         _ = TokenizeOptions(cost=given).price
 
 
@@ -176,7 +176,7 @@ def test_truncate_never_cuts_a_character_unless_asked(model: str, side: Literal[
         (["hi", "--ids", "1"], 2, "give one of them"),
         (["--ids", "1", "--compare", "bytes"], 2, "leave out --ids"),
         (["--ids", "49152"], 2, "ids are 0 to 49151"),
-        (["hi", "--cost", "cheap"], 2, "is no price"),
+        (["hi", "--cost", "cheap"], 2, "is neither a price"),
         (["hi", "--truncate", "1", "--count"], 2, "leave out one of the two"),
         (["hi", "--truncate", "2", "--chat"], 2, "leaves no room"),
         (["hi", "--side", "start"], 2, "belong to --truncate"),

@@ -142,5 +142,5 @@ def test_it_is_not_compiled() -> None:
     from llminspect.backends.jax.start import on_jax
 
     model = open_model(str(Golden("gemma4").folder), offline=True)
-    with pytest.raises(UsageError, match=r"--engine jax: the layers of .* borrow keys"):
+    with pytest.raises(UsageError, match=r"--engine jax: the layers of .* use others' keys"):
         on_jax(model, EngineSettings())
