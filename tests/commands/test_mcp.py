@@ -88,6 +88,9 @@ def test_a_call_becomes_the_command_line_that_a_person_would_write() -> None:
         ("forward", {"target": "a" * (LONGEST + 1)}, "longer than"),
         ("forward", {"target": {"a": 1}}, "is not one value"),
         ("forward", {"target": ["a", "b"]}, "is not one value"),
+        ("forward", {"target": True}, "True is not a value"),
+        ("diff", {"text": "a", "against": True}, "True is not a value"),
+        ("attend", {"rollout": "yes"}, "is not true or false"),
     ],
 )
 def test_what_a_tool_does_not_take_is_refused(name: str, given: dict[str, Any], words: str) -> None:

@@ -82,6 +82,8 @@ def _knobs(state: ExploreState, facts: ModelFacts, **values: float | None) -> Ex
 def _take(state: ExploreState, facts: ModelFacts, id: int) -> ExploreState:
     """The token after where the text ends now; one that was taken there before is gone to."""
     _within(id, facts.vocabulary, "id")
+    if state.cursor is not None:  # What is shown there would follow another token.
+        raise UsageError("a token is taken after the last one only", "move the cursor to the end of the text")
     for number in state.children(state.at):
         if state.taken[number].id == id:
             return replace(state, at=number, cursor=None)

@@ -79,6 +79,8 @@ class Parameter:
     def words(self, value: Any) -> list[str]:
         """The same on the command line."""
         on, _, off = (self.option.names or ("",))[0].partition("/")
+        if isinstance(value, bool) != (bool in self.kinds):
+            raise UsageError(f"{self.name}: {value!r} is not {'true or false' if bool in self.kinds else 'a value'}")
         if isinstance(value, bool):
             return ([on] if value else [off]) if value or off else []
         values = value if isinstance(value, list) else [value]
