@@ -7,7 +7,8 @@ logit of 26 it takes for a fault what is the last digit but one. Vectors are row
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,3 +36,14 @@ def assert_close(found: ArrayLike, expected: ArrayLike, bound: float = SINGLE, w
     np.testing.assert_array_equal(got[infinite], wanted[infinite], what)
     distance = relative_difference(np.where(infinite, 0, got), np.where(infinite, 0, wanted))
     assert distance <= bound, f"{what}: {distance:.2g} of the vector's length off, more than {bound:g}"
+
+
+def same_document(one: Any, other: Any, bound: float) -> bool:
+    """Whether two JSON documents are the same, their numbers to that part, or that much, of the other's."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same_document(one[key], other[key], bound) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(partial(same_document, bound=bound), one, other))
+    if isinstance(one, float) and isinstance(other, float | int):
+        return bool(abs(one - other) <= bound * max(1.0, abs(other)))
+    return bool(one == other)

@@ -184,6 +184,12 @@ def test_the_example_of_each_group_of_options_runs(
     assert ran.code == 0, ran.err
 
 
+@pytest.mark.parametrize("command", ["tokenize hello", "forward world -m toy", "circuit a b -m toy-induction"])
+def test_a_file_in_no_folder_is_refused_before_any_work(command: str, called: Program) -> None:
+    ran = called(*command.split(), "--save", "/nowhere/x.json")
+    assert (ran.code, ran.out) == (1, "") and "there is no folder '/nowhere'" in ran.err and ran.err.count("\n") == 1
+
+
 def write_dictionary(folder: Path) -> None:
     """A small dictionary for SmolLM2, drawn, as SAELens saves one."""
     folder.mkdir()

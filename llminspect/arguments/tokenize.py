@@ -103,6 +103,7 @@ class TokenizeOptions(CountOptions):
         "--compare",
         "-c",
         metavar="NAME",
+        completes="tokenizers",
         help="A tokenizer to set beside others; repeatable. One alone is set beside that of --model.",
     )
     count: bool = option(False, help="Only how many tokens. With --file PATH PATH …: of files and folders, as a table.")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llminspect.arguments.shared import PageOptions
-from llminspect.errors import UsageError
+from llminspect.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -88,6 +88,13 @@ def check_ending(options: OutputOptions, *, arrays: bool) -> None:
         endings = {".json", *PICTURES, *([".npz"] if arrays else [])}
         if options.save.suffix not in endings:
             raise UsageError(f"--save cannot write {options.save.name!r}", f"it writes {', '.join(sorted(endings))}")
+        check_folder(options.save)
+
+
+def check_folder(path: Path) -> None:
+    """Refuse a file in a folder that is not there, before any work is done. Raises UserError."""
+    if not path.parent.is_dir():
+        raise UserError(f"cannot write {str(path)!r:.300}: there is no folder {str(path.parent)!r:.300}")
 
 
 def is_page(options: OutputOptions) -> bool:

@@ -15,6 +15,7 @@ from llminspect.analysis.explore.kept import Stopped, kept
 from llminspect.analysis.explore.session import Session
 from llminspect.analysis.explore.state import PANES, ExploreState
 from llminspect.errors import UsageError
+from llminspect.opening import open_model
 from tests.schemas import assert_fits
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def test_a_file_that_is_no_session_is_refused(content: str, message: str, called
     path = tmp_path / "session.json"
     path.write_text(content)
     ran = called("explore", "--session", str(path))
-    assert ran.code in (1, 2, 3) and message in ran.err and ran.err.count("\n") == 1
+    assert ran.code in (1, 2) and message in ran.err and ran.err.count("\n") == 1
     ran = called("explore", "a text", "--session", str(path))
     assert ran.code == 2 and "has a text of its own" in ran.err
 
@@ -186,6 +187,23 @@ def test_a_change_to_what_is_not_there_is_refused_at_once(kind: str, value: str,
     with pytest.raises(UsageError):
         session.do({"do": "change", "kind": kind, "value": value})
     assert session.state.changes == () and len(session.events) == 1
+
+
+def test_a_token_is_taken_at_the_end_only_and_a_target_is_one_token() -> None:
+    at_first = applied(ExploreState("A cat"), {"do": "cursor", "index": 0}, FACTS)
+    with pytest.raises(UsageError, match="after the last one only"):
+        applied(at_first, {"do": "take", "id": 7}, FACTS)
+    assert applied(applied(at_first, {"do": "cursor", "index": None}, FACTS), {"do": "take", "id": 7}, FACTS).taken
+    session = Session(open_model("toy"), ExploreState("world"))
+    for what in ("target", "versus"):
+        with pytest.raises(UsageError, match="no word"):
+            session.do({"do": what, what: "nothing that it knows"})
+    assert session.events == []
+
+
+def test_a_session_in_no_folder_is_refused_before_anything_is_opened(called: Program) -> None:
+    ran = called("explore", "world", "--model", "toy", "--session", "/nowhere/s.json")
+    assert ran.code != 0 and ran.err.count("\n") == 1
 
 
 def test_undoing_all_events_leads_back_to_the_start(smollm2: Model) -> None:

@@ -129,6 +129,11 @@ def test_the_mouse_points_at_tokens_panes_heads_and_candidates() -> None:
         await pilot.click("#tokens", offset=(3, 0))
         await settled(pilot)
         assert app.session.state.cursor == 1
+        await pilot.click("#tokens", offset=(10, 0))
+        await settled(pilot)
+        assert app.session.state.cursor is None  # The last token: a token can be taken there.
+        await pilot.click("#tokens", offset=(3, 0))
+        await settled(pilot)
         await pilot.click("#tokens", offset=(1, 0), shift=True)
         await settled(pilot)
         assert app.session.state.key == 0
@@ -175,6 +180,18 @@ def test_what_is_seen_is_written_and_the_session_kept(tmp_path: Path) -> None:
     on_screen(open_model("toy-attention"), act, "A cat sat.", path=path)
     assert "56.27%" in (tmp_path / "a.txt").read_text() and "56.27%" in (tmp_path / "a.svg").read_text()
     assert json.loads((tmp_path / "a.json").read_text())["command"] == "explore"
+    assert [event["do"] for event in json.loads(path.read_text())["events"]] == ["take"]
+
+
+def test_a_session_that_is_ended_from_outside_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "session.json"
+
+    async def act(pilot: Any) -> None:
+        await press(pilot, "enter")
+        pilot.app._ended(15)
+        assert pilot.app.return_code == 143
+
+    on_screen(open_model("toy-attention"), act, "A cat sat.", path=path)
     assert [event["do"] for event in json.loads(path.read_text())["events"]] == ["take"]
 
 

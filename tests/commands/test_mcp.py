@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import sys
@@ -54,9 +53,7 @@ def test_tools_are_the_commands_that_only_look() -> None:
             assert not any(word in named for word in ("FILE", "FOLDER", "PATH")), (tool.name, name)
             assert name not in {"save", "json", "file", "offline", "engine", "threads", "coordinator"}
     assert TOOLS["attend"].input_schema(MODELS)["properties"]["model"]["enum"] == MODELS
-    assert TOOLS["head"].input_schema(MODELS)["required"] == [
-        name for name, each in TOOLS["head"].parameters.items() if each.default is inspect.Parameter.empty
-    ]
+    assert TOOLS["tokenize"].input_schema(MODELS)["properties"]["compare"]["anyOf"][0]["enum"] == MODELS
 
 
 def test_a_call_becomes_the_command_line_that_a_person_would_write() -> None:
@@ -88,6 +85,8 @@ def test_a_call_becomes_the_command_line_that_a_person_would_write() -> None:
         ("forward", {"target": "a" * (LONGEST + 1)}, "longer than"),
         ("forward", {"target": {"a": 1}}, "is not one value"),
         ("forward", {"target": ["a", "b"]}, "is not one value"),
+        ("forward", {"steer": "secret.npz:a@1*4"}, "names a file"),
+        ("generate", {"steer": ["a@1", "/x/y.NPZ@1"]}, "names a file"),
         ("forward", {"target": True}, "True is not a value"),
         ("diff", {"text": "a", "against": True}, "True is not a value"),
         ("attend", {"rollout": "yes"}, "is not true or false"),

@@ -10,13 +10,14 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from llminspect.analysis.walk import SAYS
 from llminspect.commands.walk import SENTENCE
 from llminspect.commands.walk.view import TRY_NEXT
+from tests.closeness import same_document
 from tests.fuzz.samples import llama, vocabulary
 from tests.schemas import assert_fits
 from tests.started import started
@@ -73,20 +74,9 @@ def test_each_step_is_what_its_command_writes(called: Program) -> None:
             header = {key: whole[key] for key in ("schema", "command", "model", "provenance")}
             assert_fits({**header, **part["result"]}, part["arguments"][0])
             for key in NAMED & set(part["result"]):
-                assert close(part["result"][key], whole[key]), (part["arguments"], key)
+                assert same_document(part["result"][key], whole[key], 1e-3), (part["arguments"], key)
                 compared += 1
     assert compared > 40
-
-
-def close(one: Any, other: Any) -> bool:
-    """The same, numbers as near as one float32 sum in another order comes."""
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(close(one[key], other[key]) for key in one)
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(close, one, other))
-    if isinstance(one, float) and isinstance(other, float | int):
-        return one == pytest.approx(other, rel=1e-3, abs=1e-3)
-    return bool(one == other)
 
 
 @pytest.fixture(scope="module")

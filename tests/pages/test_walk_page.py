@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from llminspect.analysis import followed
+from tests.closeness import same_document
 from tests.fuzz.samples import llama, vocabulary
 
 if TYPE_CHECKING:
@@ -105,20 +106,12 @@ def test_each_tokens_numbers_are_those_of_its_commands(page: Page, called: Progr
         for part in parts if text["model"] != "smollm2" else parts[6:8]:
             whole = called(*part["arguments"], "--json").json
             for key in ("next", "lens", "query", "feedforward", "steps"):
-                assert key not in part["result"] or close(part["result"][key], whole[key]), (part["arguments"], key)
+                assert key not in part["result"] or same_document(part["result"][key], whole[key], 1e-4), (
+                    part["arguments"],
+                    key,
+                )
             tried += 1
     assert tried == 3 + 2 * 4 + 3 + 2
-
-
-def close(one: Any, other: Any) -> bool:
-    """The same, numbers as near as one float32 sum in another order comes."""
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(close(one[key], other[key]) for key in one)
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(close, one, other))
-    if isinstance(one, float) and isinstance(other, float | int):
-        return one == pytest.approx(other, rel=1e-4, abs=1e-4)
-    return bool(one == other)
 
 
 def test_a_text_that_is_too_long_to_follow_is_refused(called: Program, tmp_path: Path) -> None:

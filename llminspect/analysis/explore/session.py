@@ -10,8 +10,9 @@ from llminspect.analysis.explore.events import MOST_EVENTS, Event, ModelFacts, a
 from llminspect.analysis.explore.questions import PaneQuestion, command_line, python_line, questions
 from llminspect.analysis.explore.state import ExploreState, Pane
 from llminspect.analysis.result import Result, Tokens, fields_of, token_documents
+from llminspect.arguments.words import one_token
 from llminspect.core.dataclass import dataclass
-from llminspect.errors import UsageError, UserError, as_json
+from llminspect.errors import ModelError, UsageError, UserError, as_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,6 +75,8 @@ class Session:
         after = applied(self.state, event, self.facts)
         if event["do"] == "change":
             check_change(self.model, event["kind"], event["value"])
+        if event["do"] in ("target", "versus") and event[event["do"]] is not None:
+            one_token(self.model, event[event["do"]], f"--{event['do']}")
         if after != self.state:
             self.state = after
             self.events.append(dict(event))
@@ -144,7 +147,10 @@ def read_session(path: Path) -> tuple[str, ExploreState, list[Event]]:
     """The model, the first state and the events of a session's file. Raises UserError for what is none."""
     from llminspect.files.source import read_json
 
-    document = read_json(path)
+    try:
+        document = read_json(path)
+    except ModelError as error:
+        raise UserError(error.message, "explore --session FILE.json writes a session") from None
     if document.get("session") != "explore" or document.get("schema") != SCHEMA:
         raise UserError(f"{path.name!r:.100} is no session of explore", "explore --session FILE.json writes one")
     kinds = {"model": str, "text": str, "chat": bool, "events": list}

@@ -12,6 +12,7 @@ from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_text
 from llminspect.cli.opening import open_model_for
 from llminspect.cli.run import emit
+from llminspect.cli.save import check_folder
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def command(options: ExploreOptions, model: ModelOptions, output: OutputOptions)
     interactive = not output.json and output.save is None and sys.stdin.isatty() and sys.stdout.isatty()
     if options.session is not None and first is None and not interactive:
         raise UsageError(f"there is no session {options.session.name!r:.100}", "explore makes one on a terminal")
+    if options.session is not None:
+        check_folder(options.session)
     if first is None:
         first = ExploreState(_text(options), options.chat)
     opened = open_model_for(model, output)
@@ -78,6 +81,9 @@ def _interactive(session: Session, options: ExploreOptions, output: OutputOption
     session.model = kept(session.model)
     hold()
     try:
-        Explorer(session, options.session).run()
+        explorer = Explorer(session, options.session)
+        explorer.run()
     finally:
         release()
+    if explorer.return_code:
+        raise SystemExit(explorer.return_code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from llminspect.commands.explore.doing import pointed_token
 from llminspect.commands.explore.pressing import press, submitted
 from llminspect.commands.explore.surface import Surface
 
@@ -31,7 +32,8 @@ class Explorer(Surface):
         found: dict[str, Any] = event.style.meta
         if "token" in found:
             what = "key" if event.shift or event.button == 3 else "cursor"
-            self.do({"do": what, "index": found["token"]})
+            tokens = 1 if self.shown.prompt is None else len(self.shown.prompt.tokens)
+            self.do(*pointed_token(tokens, what, found["token"]))
         elif "head" in found:
             layer, head = found["head"]
             same = (layer, head) == (self.session.state.layer, self.session.state.head)

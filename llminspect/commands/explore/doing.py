@@ -29,10 +29,14 @@ def moved_token(state: ExploreState, tokens: int, what: str, steps: int) -> list
     """`cursor` or `key` so many tokens to the right; beyond the last the cursor follows the text's end."""
     at, key = place(state, tokens)
     if what == "cursor":
-        index = max(0, at + steps)
-        return [{"do": "cursor", "index": None if index >= tokens - 1 else index}]
+        return pointed_token(tokens, what, max(0, at + steps))
     index = (at if key is None else key) + steps
     return [{"do": "key", "index": index if 0 <= index < tokens else None}]
+
+
+def pointed_token(tokens: int, what: str, index: int) -> list[Event]:
+    """That token as `cursor` or `key`; a cursor on the last one follows the text's end."""
+    return [{"do": what, "index": None if what == "cursor" and index >= tokens - 1 else index}]
 
 
 def next_pane(state: ExploreState) -> list[Event]:

@@ -207,15 +207,11 @@ def _write(app: Surface, path: Path) -> None:
 
 def _leave(app: Surface) -> None:
     """Keep the session, and go."""
-    if app.path is not None:
-        from llminspect.cli.json_text import json_bytes
-        from llminspect.files.source import save_whole
-
-        try:
-            save_whole(app.path, json_bytes(app.session.document(), None))
-        except UserError as error:
-            app.word = error.message
-            app.path = None  # The next q leaves without it.
-            app.do_nothing()
-            return
+    try:
+        app.keep()
+    except UserError as error:
+        app.word = f"{error.message}: q once more leaves without it"
+        app.path = None
+        app.do_nothing()
+        return
     app.exit()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -14,12 +17,14 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Input, Static
 
 from llminspect.analysis.explore.state import PANES
+from llminspect.cli.json_text import json_bytes
 from llminspect.commands.explore.asking import Computing, Reached, problem_line
 from llminspect.commands.explore.keys import KEYS, QUESTIONS, help_text
 from llminspect.commands.explore.panes import ABOUT, Seen, pane_view
 from llminspect.commands.explore.panes.heads import about
 from llminspect.commands.explore.strip import token_line
 from llminspect.errors import UserError
+from llminspect.files.source import save_whole
 from llminspect.render import theme
 from llminspect.render.safe import visible
 
@@ -97,7 +102,22 @@ class Surface(App[None]):
         yield Static(id="status")
         yield Input(id="line")
 
+    def keep(self) -> None:
+        """Write the session's file, where it has one. Raises UserError where that cannot be written."""
+        if self.path is not None:
+            save_whole(self.path, json_bytes(self.session.document(), None))
+
+    def _ended(self, number: int) -> None:
+        """Ended from outside, or without its terminal: what was done is kept, and the terminal given back."""
+        with suppress(UserError):
+            self.keep()
+        self.exit(return_code=128 + number)
+
     def on_mount(self) -> None:
+        for name in ("SIGTERM", "SIGHUP"):
+            with suppress(AttributeError, NotImplementedError, RuntimeError, ValueError):  # Windows; a test's thread.
+                number = getattr(signal, name)
+                asyncio.get_running_loop().add_signal_handler(number, self._ended, number)
         self.set_focus(None)
         self.computing.start()
         self.set_interval(0.25, self._status)

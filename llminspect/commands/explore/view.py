@@ -49,4 +49,4 @@ def _parts(result: ExploreResult, session: Session | None) -> Iterator[Renderabl
                 yield Text(visible(error.message))
         yield pane_view(session.model, state, prompt, found)
     for answer in result.answers:
-        yield Text(visible(answer.command), QUIET)
+        yield Text(visible(answer.command), QUIET, no_wrap=True, overflow="ignore")  # To be pasted.

@@ -131,7 +131,8 @@ async def _answer(call: ToolCall, options: McpOptions) -> CallToolResult:
     try:
         document = orjson.loads(written)
     except orjson.JSONDecodeError:
-        return CallToolResult(content=beside or _texts(b"no answer"), is_error=True)
+        content = beside or _texts(f"llminspect {call.words[0]} ended with {process.returncode}".encode())
+        return CallToolResult(content=content, is_error=True)
     failed = "error" in document  # Which says what the notes would.
     content = [*_texts(written), *([] if failed else beside)]
     return CallToolResult(content=content, structured_content=document, is_error=failed)

@@ -6,11 +6,11 @@ the server started), that say where the answer goes, and what computes.
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from llminspect import commands
+from llminspect.arguments.directions import parse_saved
 from llminspect.arguments.option import Argument, Option, alternatives, fields_of
 from llminspect.arguments.shared import EngineOptions, OutputOptions, SourceOptions
 from llminspect.cli.schema import command_schema
@@ -42,13 +42,12 @@ class Parameter:
     name: str
     option: Option
     kinds: tuple[Any, ...]
-    default: Any
     is_text: bool
     """Whether it is the text that the command reads from standard input."""
 
     @property
     def is_model(self) -> bool:
-        return self.option.settings.get("completes", self.name) in _MODELS or self.name == "compare"
+        return self.option.settings.get("completes", self.name) in _MODELS
 
     @property
     def repeats(self) -> bool:
@@ -88,6 +87,8 @@ class Parameter:
             raise UsageError(f"{self.name}: {value!r} is not one value")
         texts = [str(one) for one in values]
         for text in texts:
+            if self.name == "steer" and parse_saved(text) is not None:
+                raise UsageError(f"steer: {text!r:.60} names a file, and tools read none")
             if "\0" in text or len(text) > LONGEST:
                 raise UsageError(f"{self.name} is longer than {LONGEST:,} characters, or holds the character 0")
         return texts if isinstance(self.option, Argument) else [f"{on}={text}" for text in texts]
@@ -110,11 +111,12 @@ class CommandTool:
     parameters: dict[str, Parameter]
 
     def input_schema(self, models: Sequence[str]) -> dict[str, Any]:
-        needed = [name for name, parameter in self.parameters.items() if parameter.default is inspect.Parameter.empty]
+        """What may be given, as JSON Schema; which of it a command needs, the command says."""
         properties = {name: parameter.schema(models) for name, parameter in self.parameters.items()}
-        return {"type": "object", "properties": properties, "required": needed, "additionalProperties": False}
+        return {"type": "object", "properties": properties, "additionalProperties": False}
 
     def output_schema(self) -> dict[str, Any]:
+        """That of the command's JSON."""
         return {"type": "object", **command_schema(self.name, commands.result_types(self.name))}
 
     def call(self, given: Mapping[str, Any], models: Sequence[str]) -> ToolCall:
@@ -163,10 +165,9 @@ def _tool(name: str) -> CommandTool:
     for place, hint in get_type_hints(written, include_extras=True).items():
         if get_origin(hint) is Annotated:  # An argument that is written as Typer takes it.
             kind, shown = get_args(hint)
-            parameters[place] = Parameter(place, Argument((), {"help": shown.help}), alternatives(kind), None, False)
+            parameters[place] = Parameter(place, Argument((), {"help": shown.help}), alternatives(kind), False)
         if not hasattr(hint, "__dataclass_fields__"):
             continue
-        defaults = {field: entry.default for field, entry in hint.__dataclass_fields__.items()}
         of_text = issubclass(hint, SourceOptions)
         for field, (kind, option) in fields_of(hint).items():
             reads = Path in alternatives(kind) or any(word in option.settings.get("metavar", "") for word in _FILES)
@@ -177,5 +178,5 @@ def _tool(name: str) -> CommandTool:
             stays = field == "digits" if issubclass(hint, OutputOptions) else not issubclass(hint, EngineOptions)
             if stays and not reads and not doubled and field not in _LEFT_OUT:
                 is_text = of_text and field == "text"
-                parameters[field] = Parameter(field, option, alternatives(kind), defaults[field], is_text)
+                parameters[field] = Parameter(field, option, alternatives(kind), is_text)
     return CommandTool(name, commands.summary(name), parameters)
