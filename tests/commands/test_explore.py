@@ -109,6 +109,13 @@ def test_without_a_terminal_the_open_pane_is_drawn(called: Program, tmp_path: Pa
     assert "56.27%" in picture.read_text()
 
 
+@pytest.mark.parametrize(("words", "what"), [(2000, "8,000 tokens"), (50_000, "100,001 characters")])
+def test_a_long_text_is_refused_in_one_line_before_anything_is_computed(words: int, what: str, called: Program) -> None:
+    text = "A cat sat." * words if words == 2000 else "A " * words + "A"
+    ran = called("explore", "-m", "toy-attention", stdin=text)
+    assert ran.code == 2 and f"the text has {what}, and explore takes" in ran.err and ran.err.count("\n") == 1
+
+
 def test_events_lead_from_state_to_state() -> None:
     state = ExploreState("A cat")
     for event in ({"do": "take", "id": 7}, {"do": "take", "id": 8}, {"do": "back"}, {"do": "take", "id": 9}):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from llminspect.analysis.explore.events import LONGEST_TEXT
 from llminspect.analysis.explore.questions import PaneQuestion, groups_of
 from llminspect.arguments.directions import parse_saved
 from llminspect.arguments.experiments import (
@@ -16,6 +17,7 @@ from llminspect.arguments.ranges import check_exists, shortened
 from llminspect.arguments.shared import SourceOptions
 from llminspect.arguments.words import parse_direction, parse_factor
 from llminspect.errors import UsageError
+from llminspect.text.tokenizer import utf8
 
 if TYPE_CHECKING:
     from llminspect.analysis.explore.state import ExploreState
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from llminspect.text.prompt import Prompt
 
 SOURCE = SourceOptions()
+MOST_TOKENS = 2048
+"""Of a text: what follows each key, and what is drawn, is made for texts that a person reads."""
 
 
 def prompt_of_state(model: Model, state: ExploreState) -> Prompt:
@@ -38,6 +42,21 @@ def prompt_of_state(model: Model, state: ExploreState) -> Prompt:
         return prompt_of_ids([*(parse_ids(state.text) or ()), *state.taken_ids()], None, None)
     prompt, taken = text_prompt(state.text, source, model.tokenizer, None), state.taken_ids()
     return prompt_of_ids([*prompt.ids, *taken], model.tokenizer, None) if taken else prompt
+
+
+def check_length(model: Model, state: ExploreState) -> None:
+    """Raise UsageError for a text that is too long to be looked at so, before anything is computed of it."""
+    if len(state.text) > LONGEST_TEXT:
+        found = f"{len(state.text):,} characters", f"{LONGEST_TEXT:,}"
+    else:
+        # A token is a byte at least.
+        tokens = 0 if len(utf8(state.text)) < MOST_TOKENS // 2 else len(prompt_of_state(model, state).tokens)
+        if tokens <= MOST_TOKENS:
+            return
+        found = f"{tokens:,} tokens", f"{MOST_TOKENS:,}"
+    raise UsageError(
+        f"the text has {found[0]}, and explore takes {found[1]} at most", "the other commands take longer ones"
+    )
 
 
 def check_change(model: Model, kind: str, value: str) -> None:

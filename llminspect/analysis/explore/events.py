@@ -151,5 +151,5 @@ def applied(state: ExploreState, event: Event, facts: ModelFacts) -> ExploreStat
         if not isinstance(value, action.values[name]) or (isinstance(value, bool) and bool not in action.values[name]):
             raise UsageError(f"{event['do']}: {name} = {as_json(value)} is not a value that it takes")
         if isinstance(value, str) and len(value) > LONGEST_TEXT:
-            raise UsageError(f"{event['do']}: {name} has more than {LONGEST_TEXT:,} characters")
+            raise UsageError(f"the {name} has more than {LONGEST_TEXT:,} characters")
     return action.apply(state, facts, **values)

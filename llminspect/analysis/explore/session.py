@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from llminspect.analysis.explore.answers import answer, check_change, prompt_of_state
+from llminspect.analysis.explore.answers import answer, check_change, check_length, prompt_of_state
 from llminspect.analysis.explore.events import MOST_EVENTS, Event, ModelFacts, applied
 from llminspect.analysis.explore.questions import PaneQuestion, command_line, python_line, questions
 from llminspect.analysis.explore.state import ExploreState, Pane
@@ -59,6 +59,7 @@ class Session:
         sizes = model.config.sizes
         self.model, self.first = model, first
         self.facts = ModelFacts(sizes.L, sizes.H, sizes.V)
+        check_length(model, first)
         self.events: list[Event] = []
         self.state = first
         self._answers: OrderedDict[Any, Result] = OrderedDict()
@@ -73,6 +74,8 @@ class Session:
         if len(self.events) >= MOST_EVENTS:
             raise UsageError(f"a session has {MOST_EVENTS:,} events at most", "begin a new one")
         after = applied(self.state, event, self.facts)
+        if event["do"] in ("text", "chat", "take"):
+            check_length(self.model, after)
         if event["do"] == "change":
             check_change(self.model, event["kind"], event["value"])
         if event["do"] in ("target", "versus") and event[event["do"]] is not None:

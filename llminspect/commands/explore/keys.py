@@ -44,6 +44,7 @@ QUESTIONS = {
     "patch": "what is put in from it: LAYER.stream, LAYER.attention, LAYER.HEAD",
     "steer": "the direction, WORDS@LAYER*FACTOR, such as London - Paris@10*1",
     "write": "the file: .svg .html .png .txt or .json",
+    "overwrite": "that file is there already: y writes over it, Enter leaves it as it is",
 }
 """What is asked for in a line at the foot."""
 

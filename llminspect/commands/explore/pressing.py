@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from llminspect.commands.explore.surface import Surface
 
+MOST_PICTURES = 1000
+"""Names that are tried for one."""
 LAYER_PARTS = {"silence_attention": "attention", "silence_feedforward": "feedforward"}
 
 
@@ -105,7 +107,7 @@ def _other(app: Surface, action: str) -> None:
         "steer": lambda: app.ask("steer"),
         "target": lambda: app.ask("target", state.target or ""),
         "versus": lambda: app.ask("versus", state.versus or ""),
-        "write": lambda: app.ask("write", f"explore-{state.pane}.svg"),
+        "write": lambda: app.ask("write", free_name(f"explore-{state.pane}", ".svg")),
     }
     if action == "unchange" and not state.changes:
         app.word = "nothing is changed"
@@ -170,7 +172,18 @@ def _equivalent(app: Surface) -> None:
 def submitted(app: Surface, what: str, text: str) -> None:
     """A line was typed."""
     if what == "write":
-        _write(app, Path(text.strip()))
+        app.path_to_write = Path(text.strip())
+        if app.path_to_write.exists() and not app.path_to_write.is_dir():
+            app.ask("overwrite")
+        else:
+            _write(app, app.path_to_write)
+        return
+    if what == "overwrite":
+        if text.strip().lower() in ("y", "yes"):
+            _write(app, app.path_to_write)
+        else:
+            app.word = f"{app.path_to_write} is as it was"
+            app.do_nothing()
         return
     try:
         app.do(doing.typed(what, text))
@@ -180,6 +193,12 @@ def submitted(app: Surface, what: str, text: str) -> None:
         return
     if what == "second" and app.session.state.second is not None:
         app.ask("patch", f"{app.session.state.layer}.stream")
+
+
+def free_name(name: str, ending: str) -> str:
+    """The name with the first number that no file here has."""
+    numbered = (f"{name}{f'-{number}' if number else ''}{ending}" for number in range(MOST_PICTURES))
+    return next((one for one in numbered if not Path(one).exists()), f"{name}{ending}")
 
 
 def _write(app: Surface, path: Path) -> None:

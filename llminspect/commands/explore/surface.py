@@ -7,6 +7,7 @@ import signal
 import time
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.console import Group
@@ -16,10 +17,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Input, Static
 
-from llminspect.analysis.explore.state import PANES
+from llminspect.analysis.explore.events import LONGEST_TEXT
 from llminspect.cli.json_text import json_bytes
 from llminspect.commands.explore.asking import Computing, Reached, problem_line
+from llminspect.commands.explore.foot import foot_keys, foot_lines
 from llminspect.commands.explore.keys import KEYS, QUESTIONS, help_text
+from llminspect.commands.explore.look import CSS, tabs, use_colors
 from llminspect.commands.explore.panes import ABOUT, Seen, pane_view
 from llminspect.commands.explore.panes.heads import about
 from llminspect.commands.explore.strip import token_line
@@ -29,8 +32,6 @@ from llminspect.render import theme
 from llminspect.render.safe import visible
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.console import RenderableType
 
     from llminspect.analysis.explore.events import Event
@@ -49,19 +50,7 @@ class Surface(App[None]):
 
     ENABLE_COMMAND_PALETTE = False
     AUTO_FOCUS = None
-    CSS = """
-    Screen { layers: base above; }
-    #text, #line { height: 1; border: none; padding: 0 1; background: $surface; }
-    #text:focus, #line:focus { border: none; background: $boost; }
-    #tokens { height: auto; max-height: 4; padding: 0 1; }
-    #tabs, #about, #status { height: 1; padding: 0 1; }
-    #about { text-style: italic; }
-    #panes { height: 1fr; }
-    #body { width: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
-    #side { width: 62; padding: 0 1; border-left: solid $panel; display: none; scrollbar-size-vertical: 1; }
-    #side.wide { display: block; }
-    #line { display: none; }
-    """
+    CSS = CSS
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
             Binding(key, f"press('{action}', '{key}')", show=False)
@@ -74,7 +63,7 @@ class Surface(App[None]):
     ]
 
     def __init__(self, session: Session, path: Path | None = None) -> None:
-        _use_colors()
+        use_colors()
         super().__init__()
         self.session, self.path = session, path
         self.shown = Reached(session.state, None, [])
@@ -82,6 +71,8 @@ class Surface(App[None]):
         """The candidate, or the change, that is marked in the pane."""
         self.asks: str | None = None
         """What the line at the foot is for."""
+        self.path_to_write = Path()
+        """What was to be written where a file is already."""
         self.over: str | None = None
         """A text that is shown in place of the pane: the help, the command lines."""
         self.lines: dict[str, Text] = {}
@@ -90,7 +81,13 @@ class Surface(App[None]):
         self.computing = Computing(session, self._from_thread, self.wide)
 
     def compose(self) -> ComposeResult:
-        yield Input(visible(self.session.state.text), id="text", placeholder="the text", select_on_focus=False)
+        yield Input(
+            visible(self.session.state.text),
+            id="text",
+            placeholder="the text",
+            select_on_focus=False,
+            max_length=LONGEST_TEXT,
+        )
         yield Static(id="tokens")
         yield Static(id="tabs")
         yield Static(id="about")
@@ -100,7 +97,7 @@ class Surface(App[None]):
             with VerticalScroll(id="side", can_focus=False):
                 yield Static(id="aside")
         yield Static(id="status")
-        yield Input(id="line")
+        yield Input(id="line", max_length=LONGEST_TEXT)
 
     def keep(self) -> None:
         """Write the session's file, where it has one. Raises UserError where that cannot be written."""
@@ -171,7 +168,7 @@ class Surface(App[None]):
     def ask(self, what: str, value: str = "") -> None:
         """Let a line be typed at the foot."""
         line = self.query_one("#line", Input)
-        self.asks, line.placeholder, line.display = what, QUESTIONS[what], True
+        self.asks, line.display = what, True
         line.value = value
         line.tooltip = QUESTIONS[what]
         line.focus()
@@ -189,8 +186,10 @@ class Surface(App[None]):
         harmless = "".join(one for one in event.value if visible(f"x{one}") == f"x{one}")
         if harmless != event.value:
             event.input.value = harmless
-        elif event.input.id == "text" and event.value and event.input.has_focus:
+        elif event.input.id == "text" and event.input.has_focus and event.value not in ("", self.session.state.text):
             self.do({"do": "text", "text": event.value})
+            if self.session.state.text != event.value:  # Refused: the foot says why, and the text is as it was.
+                event.input.value = self.session.state.text
 
     # What is seen.
 
@@ -201,7 +200,7 @@ class Surface(App[None]):
             text.value = visible(state.text)
         if shown.prompt is not None:
             self._put("tokens", token_line(state, shown.prompt), grows=True)
-        self._put("tabs", _tabs(state.pane, len(state.changes)))
+        self._put("tabs", tabs(state.pane, len(state.changes), self.size.width))
         self._put("about", self._about())
         self.query_one("#pane", Static).update(self.pane())
         self._draw_side()
@@ -221,7 +220,7 @@ class Surface(App[None]):
         text = Text(ABOUT[state.pane])
         if state.pane == "heads" and shown.prompt is not None and shown.state.pane == "heads":
             text = about(Seen(self.session.model, state, shown.prompt, shown.found)) or text
-        text.no_wrap, text.overflow = True, "ellipsis"
+        text.truncate(max(1, self.size.width - 2), overflow="ellipsis")
         return text
 
     def _draw_side(self) -> None:
@@ -255,21 +254,25 @@ class Surface(App[None]):
         if self.over is not None:
             return Text(self.over)
         if shown.prompt is None or shown.state.pane != state.pane:
-            return Text("computing …", theme.QUIET)
+            stopped = shown.done and shown.state == state and shown.error is not None
+            return Text("nothing to see: the line at the foot says why" if stopped else "computing …", theme.QUIET)
         return pane_view(self.session.model, state, shown.prompt, shown.found, self.chosen)
 
     def _status(self) -> None:
+        """The line at the foot: a question, a refusal, how far a computation is, or the most useful keys. It grows to
+        as many rows as it takes."""
         since, word = self.computing.since, self.word or self.shown.error or ""
-        if since is not None and time.monotonic() - since > PATIENCE:
+        done = self.shown.done and self.shown.state == self.session.state
+        if since is not None and not done and time.monotonic() - since > PATIENCE:
             layers = self.session.facts.layers
             word = (
                 f"computing, layer {self.computing.layer()} of {layers}, {time.monotonic() - since:.0f} s; Esc stops it"
             )
         if self.asks is not None:
             word = QUESTIONS[self.asks]
-        model = visible(self.session.model.name)
-        shown = visible(word) or f"{model} · ? keys · i text · Tab pane · Enter take · u undo · q leave"
-        self._put("status", Text(shown, theme.QUIET, no_wrap=True, overflow="ellipsis"))
+        room = max(1, self.size.width - 2)
+        shown = foot_lines(visible(word), room) or foot_keys(visible(self.session.model.name), room)
+        self._put("status", Text(shown, theme.QUIET), grows=True)
 
     def say(self, text: str) -> None:
         """Show a text in place of the pane, until the next key."""
@@ -283,24 +286,3 @@ class Surface(App[None]):
     def do_nothing(self) -> None:
         """Draw once more, with the word that is to be said."""
         self._draw()
-
-
-def _use_colors() -> None:
-    """Let Textual draw in the colours that the terminal has; it takes them for granted, and the views ask for them."""
-    from rich.console import Console
-    from textual import constants
-
-    found = Console()
-    vars(constants)["COLOR_SYSTEM"] = (found.color_system if found.is_terminal else None) or "truecolor"
-
-
-def _tabs(pane: str, changes: int) -> Text:
-    """The panes by their numbers; [ ] stand around the one that is open."""
-    from rich.style import Style
-
-    line = Text(no_wrap=True, overflow="crop")
-    for number, name in enumerate(PANES, 1):
-        counted = f"{name} {changes}" if name == "changes" and changes else name
-        shown = f"[{number} {counted}]" if name == pane else f" {number} {counted} "
-        line.append(shown, Style(bold=name == pane, reverse=name == pane) + Style.from_meta({"pane": name}))
-    return line
