@@ -210,7 +210,7 @@ def _attend(
         contributions=_contributions(model, prompt, index, watched) if options.contributions else None,
         attention_layers=None if model.config.state is None else list(model.config.attending),
         states=None if model.config.state is None else chosen_states(model, options, prompt.ids) or None,
-        notes=beyond_context(model, len(prompt.tokens)),
+        notes=beyond_context(model, *(len(text.tokens) for text in (prompt, control) if text is not None)),
     )
 
 

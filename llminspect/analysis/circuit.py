@@ -17,7 +17,7 @@ from llminspect.analysis.candidates import NamedToken, named_token, token_text
 from llminspect.analysis.circuit_scores import contrast, edge_scores
 from llminspect.analysis.circuit_search import CurvePoint, cmd, cpr, curve, planned, random_graphs, smallest
 from llminspect.analysis.labels import no_next_token
-from llminspect.analysis.prompt import check_prompt
+from llminspect.analysis.prompt import beyond_context, check_prompt
 from llminspect.analysis.result import Dims, Result, Tokens, token_documents
 from llminspect.arguments.words import one_token
 from llminspect.core.dataclass import dataclass
@@ -165,6 +165,7 @@ def circuit(
         int(wiring.possible_RU.sum()),
         GraphControl(len(randoms), float(np.mean(randoms)), min(randoms), max(randoms), options.seed), areas,
         curves[0], score_RU, wiring.readers(), [node.name for node in wiring.writers],
+        notes=beyond_context(model, len(clean.ids)),
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from llminspect.analysis.feature_result import ActiveFeature, FeatureByItself, F
 from llminspect.analysis.firing import Places, fire
 from llminspect.analysis.loss_recovered import loss_recovered
 from llminspect.analysis.opened_dictionary import feature_notes, logits_written, tapped
+from llminspect.analysis.prompt import beyond_context, check_prompt
 from llminspect.analysis.result import token_documents
 from llminspect.analysis.vocabulary_words import Words
 from llminspect.arguments.features import FeatureEdits, FeaturesOptions, parse_features
@@ -57,13 +58,15 @@ def features(
     seen: dict[str, Any] = {}
     kept = None
     if prompt is not None:
+        check_prompt(model, prompt)
         kept = tapped(model, opened.place, prompt.ids)
         seen = _of_text(model, opened, options, words, prompt, kept)
     if chosen:
         seen["chosen"] = _chosen(model, opened, options, words, corpus, chosen, kept, progress)
     if changes and prompt is not None and kept is not None:
         seen |= _changed(model, opened, edits, options.top, prompt, kept)
-    return FeaturesResult(opened.facts(), folded, left_out, not words.all, **seen)
+    notes = None if prompt is None else beyond_context(model, len(prompt.tokens))
+    return FeaturesResult(opened.facts(), folded, left_out, not words.all, notes=notes, **seen)
 
 
 def _of_text(

@@ -1,4 +1,4 @@
-"""What is known of a long text before anything is computed, and said then: the pass may take minutes."""
+"""What is known of long texts before anything is computed, and said then: the passes may take minutes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,32 @@ from typing import TYPE_CHECKING
 from llminspect.analysis.prompt import beyond_context
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
 
 
-def noted_before(model: Model, prompt: Prompt, window: int | None = None) -> list[str]:
-    """What `beyond_context` will note of the text, or of its windows; nothing of a text that is going to be refused."""
-    count, most = len(prompt.tokens), model.most_tokens
-    if not count or (most is not None and count > most) or max(prompt.ids) >= model.config.sizes.V:
+def noted_before(model: Model, prompt: Prompt, window: int | None = None, others: Sequence[Prompt] = ()) -> list[str]:
+    """What `beyond_context` will note of the text, or of its windows, and of the `others` beside it; nothing where one
+    of them is going to be refused."""
+    prompts = (prompt, *others)
+    counts = [len(each.tokens) for each in prompts]
+    if not all(_read(model, count) for count in counts) or any(
+        max(each.ids) >= model.config.sizes.V for each in prompts
+    ):
         return []
-    return beyond_context(model, count if window is None else min(count, window)) or []
+    return beyond_context(model, *(count if window is None else min(count, window) for count in counts)) or []
+
+
+def noted_of_texts(model: Model, counts: Iterable[int]) -> list[str]:
+    """What is noted of many texts of so many tokens, of which each is read by itself: the longest that the model was
+    not made for, and how many others."""
+    beyond = [count for count in counts if _read(model, count) and count > model.config.sizes.context]
+    noted = (beyond_context(model, *beyond) or []) if beyond else []
+    return noted if len(beyond) < 2 else [f"{note} (the longest of {len(beyond):,} such texts)" for note in noted]
+
+
+def _read(model: Model, count: int) -> bool:
+    """Whether a text of so many tokens is read at all."""
+    return count > 0 and (model.most_tokens is None or count <= model.most_tokens)

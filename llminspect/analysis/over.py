@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llminspect.analysis.gathering import side_by_side
+from llminspect.analysis.long_texts import noted_of_texts
 from llminspect.analysis.over_numbers import TARGET_FIRST
 from llminspect.analysis.result import Result
 from llminspect.core.dataclass import dataclass
@@ -143,9 +144,15 @@ def over_texts(
     of: Sequence[Any],
     progress: Callable[[int, int], object] | None = None,
     file: str | None = None,
+    announce: Callable[[list[str]], object] | None = None,
+    window: int | None = None,
 ) -> OverResult:
     """Every text's numbers, summed up. `of` is all that the answer hangs on: a run that was stopped goes on where it is
-    the same. Raises UserError, which names the record (from 0), for one that cannot be done."""
+    the same. `announce` is given what is noted of long texts before anything is computed; texts are read in windows of
+    `window` tokens. Raises UserError, which names the record (from 0), for one that cannot be done."""
+    noted = noted_of_texts(model, [text.tokens if window is None else min(text.tokens, window) for text in texts])
+    if announce is not None:
+        announce(noted)
     sums, done, kept = Sums(), 0, Unfinished(__version__, question, model.provenance, *of)
     resumed = _resumed(kept, sums)
     saved, whole = time.monotonic(), copy(sums)
@@ -171,8 +178,9 @@ def over_texts(
         kept.write({"done": done, **whole.state()})  # Of whole batches: `sums` may hold a part of one.
         raise
     kept.remove()
-    notes = [f"an earlier run that was stopped had already done {several(resumed, 'text')}"] if resumed else None
-    return OverResult(OverFile(len(texts), file), question, sums.found(), notes=notes)
+    if resumed:
+        noted = [*noted, f"an earlier run that was stopped had already done {several(resumed, 'text')}"]
+    return OverResult(OverFile(len(texts), file), question, sums.found(), notes=noted or None)
 
 
 def of_record(number: int, error: UserError) -> UserError:

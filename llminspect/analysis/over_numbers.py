@@ -33,9 +33,10 @@ def numbers_of_forward(result: ForwardResult, aligned: bool) -> Numbers:
 def _of_forward(result: ForwardResult, aligned: bool) -> Iterator[tuple[Where, float]]:
     if result.surprise is not None:
         bits = [math.nan if value is None else value for value in result.surprise.bits]
-        yield ("bits a token", None, None, None), result.surprise.total_bits / max(1, result.surprise.scored)
-        if result.surprise.perplexity is not None:
-            yield ("perplexity", None, None, None), result.surprise.perplexity
+        # Of a single token nothing is scored: no number, at the same places as those of the other texts.
+        scored, perplexity = result.surprise.scored, result.surprise.perplexity
+        yield ("bits a token", None, None, None), result.surprise.total_bits / scored if scored else math.nan
+        yield ("perplexity", None, None, None), math.nan if perplexity is None else perplexity
         for position, value in enumerate(bits if aligned else []):
             yield ("bits", None, None, position), value
         return

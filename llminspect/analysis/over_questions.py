@@ -38,6 +38,7 @@ def forward_over(
     records: Sequence[Mapping[str, Any]],
     progress: Callable[[int, int], object] | None = None,
     file: str | None = None,
+    announce: Callable[[list[str]], object] | None = None,
 ) -> OverResult:
     """`forward` of each record's `text`, with its `target`, `versus`, `patch` and `at` in place of the options'.
 
@@ -67,7 +68,9 @@ def forward_over(
     ]
     plain = replace(question, patch=replace(question.patch, patch=str(question.patch.patch)))
     of = [vars(plain.look), vars(plain.patch), vars(plain.experiments), vars(source), list(records)]
-    return over_texts(model, "forward", works, [*of, _files(question.experiments)], progress, file)
+    window = (question.look.window or model.config.sizes.context) if question.look.surprise else None
+    of.append(_files(question.experiments))
+    return over_texts(model, "forward", works, of, progress, file, announce, window)
 
 
 def _asks(question: ForwardQuestion) -> bool:
@@ -111,6 +114,7 @@ def attend_over(
     records: Sequence[Mapping[str, Any]],
     progress: Callable[[int, int], object] | None = None,
     file: str | None = None,
+    announce: Callable[[list[str]], object] | None = None,
 ) -> OverResult:
     """`attend` of each record's `text`: every head's measures, or with `find`, its own or the option's, who looks
     there. Raises as `forward_over`."""
@@ -126,7 +130,7 @@ def attend_over(
         tokens = len(_prompt(model, source, record, number).ids)
         works.append(TextWork(number, tokens, partial(work, question, number)))
     of = [vars(options), vars(source), list(records)]
-    found = over_texts(model, "attend", works, of, progress, file)
+    found = over_texts(model, "attend", works, of, progress, file, announce)
     measure = options.measure
     return found if measure is None else replace(found, places=[at for at in found.places if at.measure == measure])
 

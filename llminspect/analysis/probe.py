@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 
 from llminspect.analysis.cross_attention import encoder_of
+from llminspect.analysis.long_texts import noted_of_texts
 from llminspect.analysis.probe_fit import Fitted, LayerScores, direction_of, fit_layer
 from llminspect.analysis.probe_texts import (
     ONE_SPLIT,
@@ -99,14 +100,19 @@ def probe(
     records: Sequence[Mapping[str, Any]],
     options: ProbeOptions,
     progress: Callable[[str, int, int], object] | None = None,
+    announce: Callable[[list[str]], object] | None = None,
 ) -> ProbeResult:
-    """Fit probes to the streams of labelled texts. `progress` is told what is done, how much of it, and of how much.
+    """Fit probes to the streams of labelled texts. `progress` is told what is done, how much of it, and of how much;
+    `announce` is given what is noted of long texts before anything is computed.
 
     Raises UsageError for layers that are not there, UserError for records that are none.
     """
     model = encoder_of(model) if model.can("source") else model
     layers = layers_at(model, options.at)
     texts = labelled_texts(model, records, options.labels)
+    noted = noted_of_texts(model, (len(prompt.tokens) for prompt in texts.prompts))
+    if announce is not None:
+        announce(noted)
     regression = options.regression or ("ridge" if texts.classes is None else "logistic")
     if texts.classes is None and regression == "logistic":
         raise UsageError("--regression logistic takes classes, and the labels are numbers", "say --labels classes")
@@ -135,7 +141,7 @@ def probe(
     return ProbeResult(
         None, len(part_N), int((part_N < splits).sum()), counts, folds, splits, regression, options.penalty,
         options.pool, options.seed, options.shuffles, _baseline(texts, part_N < splits), found, best.layer, embedding,
-        notes=_notes(texts, found, folds, options.folds) or None,
+        notes=[*noted, *_notes(texts, found, folds, options.folds)] or None,
     )  # fmt: skip
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llminspect.cli.opening import ProgressBars
-from llminspect.cli.run import emit
+from llminspect.cli.run import emit, show_early
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,9 +31,9 @@ def records_from(path: Path) -> list[Mapping[str, Any]]:
 
 
 def over_file(command: str, path: Path, output: OutputOptions, model: Model, work: Callable[..., Any]) -> None:
-    """`work(records, progress, file)` over the records of a file."""
-    records = records_from(path)
+    """`work(records, progress, file, announce)` over the records of a file."""
+    records, noted = records_from(path), list[str]()
     with ProgressBars(output, "texts") as progress:
         tell = None if progress is None else lambda done, total: progress(f"reading {path}", done, total)
-        result = work(records, tell, str(path))
-    emit(command, model.name, model.provenance, result, output)
+        result = work(records, tell, str(path), partial(show_early, noted, output))
+    emit(command, model.name, model.provenance, result, output, noted=noted)

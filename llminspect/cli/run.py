@@ -16,7 +16,7 @@ from llminspect.errors import CheckFailed, UserError
 from llminspect.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from rich.console import RenderableType
 
@@ -139,6 +139,12 @@ def emit(
 def show_notes(notes: Iterable[str], line: int | None, output: OutputOptions) -> None:
     for remark in notes:
         note(remark if line is None else f"line {line}: {remark}", output)
+
+
+def show_early(noted: list[str], output: OutputOptions, notes: Sequence[str]) -> None:
+    """Show notes before the work starts, and keep them in `noted`: what is shown once is not shown after it."""
+    show_notes(notes, None, output)
+    noted.extend(notes)
 
 
 def document_of(

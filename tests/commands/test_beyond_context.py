@@ -6,6 +6,8 @@ computed; refused where positions stand in a table.
 
 from __future__ import annotations
 
+import json
+import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +17,7 @@ import llminspect
 from llminspect.errors import UsageError, UserError
 from llminspect.model.opened import Model
 from tests.closeness import assert_close
+from tests.commands.test_features import random_dictionary
 from tests.model.golden import FOLDER
 
 if TYPE_CHECKING:
@@ -151,3 +154,70 @@ def test_nothing_is_said_before_of_what_is_refused_or_within_windows(called: Pro
     for option in ("--surprise", "--perplexity"):
         assert not called("forward", *long, "--model", str(FOLDER / "llama"), option).err
     assert not called("embed", *long, "--model", str(FOLDER / "llama"), "--at", "embedding").err
+
+
+BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+LONG = "b" * 66
+RECORDS = [
+    {"text": text, "target": "b", "label": label}
+    for text, label in (("a", "x"), ("b" * 70, "y"), ("c", "x"), (LONG, "y"), ("d", "x"), ("e", "y"))
+]
+OF_SEVERAL = {
+    "forward --target b --over records.jsonl": 70,
+    "forward --lens --over records.jsonl": 70,
+    "forward --surprise --window 68 --over records.jsonl": 68,
+    "attend --over records.jsonl": 70,
+    "probe records.jsonl": 70,
+    f"embed a {LONG} --at 1": 66,
+    f"embed a --with {LONG} --pool mean --at final": 66,
+    f"attend abc --find c->a --control {LONG}ac": 68,
+    f"diff a --against {LONG}": 66,
+    f"circuit {LONG}a {LONG}c --target a --versus b --controls 1": 67,
+    f"features layers.1 {LONG}": 66,
+}
+"""Questions about several texts, and how many tokens the longest has."""
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    """A folder with the golden llama, whose context is 64, and a tokenizer of single letters."""
+    shutil.copytree(FOLDER / "llama", tmp_path / "llama")
+    vocabulary = {letter: index for index, letter in enumerate("abcdefgh")}
+    made = {"model": {"type": "BPE", "vocab": vocabulary, "merges": []}, "pre_tokenizer": BYTES, "decoder": BYTES}
+    (tmp_path / "llama" / "tokenizer.json").write_text(json.dumps({"version": "1.0", **made}))
+    (tmp_path / "records.jsonl").write_text("\n".join(map(json.dumps, RECORDS)))
+    random_dictionary(tmp_path, 36, "plain", "layers.1")
+    return tmp_path
+
+
+@pytest.mark.parametrize("words", OF_SEVERAL)
+def test_of_several_texts_too_it_is_said_before_anything_is_computed(
+    words: str, called: Program, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise UserError("the pass begins")
+
+    monkeypatch.chdir(written)
+    given = [*words.split(), "--model", "llama"]
+    ran = called(*given, "--json")
+    note = f"{OF_SEVERAL[words]} tokens are more than the 64 that llama was made for; the positions beyond that are "
+    note += "computed all the same" + " (the longest of 2 such texts)" * ("records" in words)
+    assert ran.code == 0, ran.err
+    assert note in ran.json["notes"] and ran.err.count(note) == ran.err.count("made for") == 1
+    monkeypatch.setattr(Model, "run", stopped)
+    ran = called(*given)
+    first, *_, last = ran.err.splitlines()
+    assert first == f"llminspect: {note}" and "the pass begins" in last
+
+
+def test_of_several_texts_nothing_is_said_where_one_is_refused_or_windows_are_short(
+    called: Program, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(written)
+    found = called("forward", "--surprise", "--over", "records.jsonl", "-m", "llama", "--json").json
+    assert "notes" not in found
+    assert {place["count"] for place in found["places"]} == {2}, "of the four of a single token there is no number"
+    shutil.copy("llama/tokenizer.json", shutil.copytree(FOLDER / "gpt2", "gpt2"))
+    for words in ("embed a --at 1 --with", "diff a --against", "features layers.1"):
+        ran = called(*words.split(), "a" * 600, "-m", "gpt2")
+        assert ran.code == 2 and len(ran.err.splitlines()) == 1, words

@@ -74,5 +74,5 @@ def command(
     exact = source.special is False
     working = partial(attend, opened, options, keeping=keeping, control=control, target_as_given=exact)
     prompts, arrays = read_prompts(source, opened.tokenizer), partial(attention_arrays, opened, options)
-    before = partial(noted_before, opened)
+    before = partial(noted_before, opened, others=[] if control is None else [control])
     run_each("attend", opened.name, opened.provenance, prompts, output, working, arrays=arrays, before=before)

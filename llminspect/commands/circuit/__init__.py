@@ -9,7 +9,7 @@ from llminspect.arguments.shared import ModelOptions, OutputOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.opening import ProgressBars, open_model_for
 from llminspect.cli.output import note
-from llminspect.cli.run import emit
+from llminspect.cli.run import emit, show_notes
 from llminspect.errors import UsageError
 
 RESULTS = "analysis.circuit.CircuitResult"
@@ -34,6 +34,7 @@ def command(model: ModelOptions, output: OutputOptions, options: CircuitOptions)
     llminspect circuit "Anne met Tom. Tom saw" "Anne met Tom. Anne saw" --target " Anne" --versus " Tom" --keep 0.9
     """
     from llminspect.analysis.circuit import circuit, circuit_arrays, for_json
+    from llminspect.analysis.long_texts import noted_before
     from llminspect.analysis.prompt import prompt_of_ids, text_prompt
     from llminspect.arguments.ranges import parse_ids
     from llminspect.arguments.shared import SourceOptions
@@ -48,6 +49,8 @@ def command(model: ModelOptions, output: OutputOptions, options: CircuitOptions)
         else text_prompt(text, source, opened.tokenizer, None)
         for text in (options.clean, options.corrupt)
     )
+    show_notes(noted := noted_before(opened, clean, others=[corrupt]), None, output)
     with ProgressBars(output, "done") as progress:
         result = circuit(opened, clean, corrupt, options, progress, lambda text: note(text, output))
-    emit("circuit", opened.name, opened.provenance, for_json(result), output, arrays=lambda _: circuit_arrays(result))
+    shown, arrays = for_json(result), partial(circuit_arrays, result)
+    emit("circuit", opened.name, opened.provenance, shown, output, arrays=lambda _: arrays(), noted=noted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
 from llminspect.arguments.small import DiffOptions
@@ -10,6 +11,9 @@ from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts
 from llminspect.cli.opening import open_model_for
 from llminspect.cli.run import run_each
+
+if TYPE_CHECKING:
+    from llminspect.text.prompt import Prompt
 
 RESULTS = "analysis.diff.DiffResult"
 
@@ -32,4 +36,9 @@ def command(source: SourceOptions, model: ModelOptions, output: OutputOptions, o
     prompts = read_prompts(source, first.tokenizer)
     provenance = {**first.provenance, **({} if second is first else {"against": second.provenance})}
     work = partial(diff, first, second, other, options.top, source=source)
-    run_each("diff", first.name, provenance, prompts, output, work, before=partial(noted_before, first))
+    of_other = [] if other is None else noted_before(second, other)
+
+    def before(prompt: Prompt) -> list[str]:
+        return list(dict.fromkeys([*noted_before(first, prompt), *of_other]))
+
+    run_each("diff", first.name, provenance, prompts, output, work, before=before)

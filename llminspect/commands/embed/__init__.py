@@ -39,11 +39,11 @@ def command(
     at = place_of(opened, options, bool(options.others))  # Refused before a text is read.
     if options.analogy is not None:
         prompts: Iterator[Prompt] = iter([prompt_of_terms(opened, options.analogy)])
-        working = partial(embed_analogy, opened, options)
+        working, others = partial(embed_analogy, opened, options), []
     else:
         prompts = read_prompts(source, opened.tokenizer)
         others = [text_prompt(text, source, opened.tokenizer, None) for text in options.others]
         working = partial(embed, opened, options, others)
-    alone = at != "embedding" and not options.others
-    before = partial(noted_before, opened) if alone and options.analogy is None else None
+    computed = at != "embedding" and options.analogy is None
+    before = partial(noted_before, opened, others=others) if computed else None
     run_each("embed", opened.name, opened.provenance, prompts, output, working, arrays=embed_arrays, before=before)

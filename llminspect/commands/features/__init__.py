@@ -43,6 +43,7 @@ def command(
     llminspect features layer_20/width_16k/average_l0_71/params.npz "A cat sat." --at blocks.20.hook_resid_post
     """
     from llminspect.analysis.features import features
+    from llminspect.analysis.long_texts import noted_before
     from llminspect.analysis.opened_dictionary import open_dictionary
 
     opened = open_model_for(model, output)
@@ -56,4 +57,5 @@ def command(
         emit("features", opened.name, provenance, result, output)
         return
     work = partial(features, opened, dictionary, options, edits, corpus)
-    run_each("features", opened.name, provenance, read_prompts(source, opened.tokenizer), output, work)
+    prompts, before = read_prompts(source, opened.tokenizer), partial(noted_before, opened)
+    run_each("features", opened.name, provenance, prompts, output, work, before=before)

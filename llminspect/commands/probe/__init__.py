@@ -10,7 +10,7 @@ from llminspect.arguments.shared import ModelOptions, OutputOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.opening import ProgressBars, open_model_for
 from llminspect.cli.over import records_from
-from llminspect.cli.run import emit
+from llminspect.cli.run import emit, show_early
 from llminspect.errors import UsageError
 
 RESULTS = "analysis.probe.ProbeResult"
@@ -38,9 +38,10 @@ def command(model: ModelOptions, output: OutputOptions, options: ProbeOptions) -
     if options.records is None:
         raise UsageError("no file is named", 'a JSON object a line: {"text": "A fine film.", "label": "good"}')
     records = records_from(options.records)
-    opened = open_model_for(model, output)
+    opened, noted = open_model_for(model, output), list[str]()
     with ProgressBars(output, "done") as progress:
-        result = replace(probe(opened, records, options, progress), records=str(options.records))
+        found = probe(opened, records, options, progress, partial(show_early, noted, output))
+    result, arrays = replace(found, records=str(options.records)), partial(probe_arrays, found)
     emit(
-        "probe", opened.name, opened.provenance, for_json(result), output, arrays=lambda _: probe_arrays(result)
+        "probe", opened.name, opened.provenance, for_json(result), output, arrays=lambda _: arrays(), noted=noted
     )  # fmt: skip
