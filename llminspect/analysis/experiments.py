@@ -42,6 +42,8 @@ class Experiment:
     what: str
     length: float | None = None
     """Of a direction: how many times as long it is as the stream that it is added to (the median of the text's)."""
+    heads: list[int] | None = None
+    """Of keys and values that several heads work with: which heads."""
 
 
 def experiment_taps(model: Model, options: ExperimentOptions, ids: Sequence[int]) -> tuple[list[Tap], list[Experiment]]:

@@ -86,7 +86,15 @@ def patch_taps(places: Sequence[Place], positions: Sequence[int], other: Other, 
 def patches_made(patch: PatchOptions, places: Sequence[Place], positions: Sequence[int] | None) -> list[Experiment]:
     """What is patched, for the Result."""
     where = "every position" if positions is None else "position " + ", ".join(map(str, positions))
-    return [Experiment("patch", str(place), f"“{patch.patch}” at {where}") for place in places]
+    return [Experiment("patch", str(place), f"“{patch.patch}” at {where}", heads=_heads(place)) for place in places]
+
+
+def _heads(place: Place) -> list[int] | None:
+    """The heads that a change of one head's keys or values changes, where they are several."""
+    if place.head is None or place.sharing == 1:
+        return None
+    first = place.head // place.sharing * place.sharing
+    return list(range(first, first + place.sharing))
 
 
 SweptPart = Literal["stream", "attention", "feedforward", "head"]

@@ -16,15 +16,19 @@ if TYPE_CHECKING:
 
 
 def parse_place(model: Model, text: str, option: str, *, stream: bool = False) -> Place:
-    """`3.2`, `3.attention`, `3.feedforward`, `3.feedforward.7` (and with `stream` `3.stream`).
+    """`3.2`, `3.attention`, `3.feedforward`, `3.feedforward.7` (and with `stream` `3.stream`, `3.2.query` …).
 
     Raises UsageError for what is not there."""
+    from llminspect.arguments.inside_attention import FORMS, parse_inside
     from llminspect.core.intervention import Place
     from llminspect.core.numbers import ranges
 
     states = model.config.state_layers
     forms = "3.2 (layer 3, head 2), 3.attention, 3.feedforward, 3.feedforward.7 (neuron 7)"
-    forms += (f", {states[0]}.state" if states else "") + (" or 3.stream" if stream else "")
+    forms += (f", {states[0]}.state" if states else "") + (f", 3.stream, or {FORMS}" if stream else "")
+    inside = parse_inside(model, text.strip(), option) if stream else None
+    if inside is not None:
+        return inside
     layer_text, _, part = text.strip().partition(".")
     step, _, neuron = part.partition(".")
     if is_index(layer_text) and step == "feedforward" and is_index(neuron):
@@ -36,11 +40,8 @@ def parse_place(model: Model, text: str, option: str, *, stream: bool = False) -
     check_exists(layer, sizes.L, "layer")
     if part == "state" and layer not in states:
         raise UsageError(f"{option} {text!r}: that layer has no state", f"those that have: {ranges(states)}")
-    if (is_index(part) or part == "attention") and states and not model.config.attends(layer):
-        attending = ranges(model.config.attending) or "none"
-        has = "a state and no attention" if layer in states else "neither attention nor a state"
-        instead = f"{layer}.state is what it has instead; " if layer in states else ""
-        raise UsageError(f"{option} {text!r}: that layer has {has}", f"{instead}layers with attention: {attending}")
+    if is_index(part) or part == "attention":
+        check_attends(model, layer, f"{option} {text!r}")
     if is_index(part):
         check_exists(int(part), sizes.H, "head")
         return Place(layer, "head", int(part))
@@ -49,6 +50,19 @@ def parse_place(model: Model, text: str, option: str, *, stream: bool = False) -
     if part == "feedforward" and not sizes.F:
         raise UsageError(f"{option} {text!r}: {model.name} has no feed-forward step")
     return Place(layer, part)  # type: ignore[arg-type]
+
+
+def check_attends(model: Model, layer: int, what: str) -> None:
+    """Raise UsageError for a layer that has a state, or nothing, where others have attention."""
+    from llminspect.core.numbers import ranges
+
+    states = model.config.state_layers
+    if not states or model.config.attends(layer):
+        return
+    attending = ranges(model.config.attending) or "none"
+    has = "a state and no attention" if layer in states else "neither attention nor a state"
+    instead = f"{layer}.state is what it has instead; " if layer in states else ""
+    raise UsageError(f"{what}: that layer has {has}", f"{instead}layers with attention: {attending}")
 
 
 def _neuron(model: Model, layer: int, neuron: int, what: str) -> Place:
@@ -117,6 +131,8 @@ class PatchOptions:
 
     patch: Ids | None = option(metavar="TEXT", help="Put vectors of a run on this text into this run, place by place.")
     into: Texts | None = option(
-        metavar="PLACE", help="With --patch: only at this place: 3.stream, 3.attention, 3.2 (a head)."
+        metavar="PLACE",
+        help="With --patch: only at this place: 3.stream, 3.attention, 3.2 (a head); what that works with: 3.2.query, "
+        "3.2.key, 3.2.value, 3.2.pattern.",
     )
     position: Choice | None = option(metavar="0,3-5", help="With --into: only at these positions. Default: at all.")

@@ -1,12 +1,13 @@
 """Changes to a running model, as taps: silence a part, make it louder, add a direction, put in what another text gave.
 
-A part is a head, a whole attention or feed-forward step, or the residual stream as a layer leaves it. Each function
-gives a tap; several are chained with `tap.Chain`. Positions count in the text; None means all.
+A part is a head, a whole attention or feed-forward step, the residual stream as a layer leaves it, or what attention
+works with: queries, keys, values, patterns. Each function gives a tap; several are chained with `tap.Chain`. Positions
+count in the text; None means all.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -20,9 +21,14 @@ if TYPE_CHECKING:
 
     from llminspect.core.array import Array
 
-Part = Literal["head", "attention", "feedforward", "stream", "state", "neuron"]
+Inner = Literal["query", "key", "value", "pattern", "query.projected", "key.projected", "value.projected"]
+"""What attention works with. A query or key is what a score is the product of; `projected` as the map of the layer
+gives it, before its norm and before it is turned by its position. A pattern is a row of weights for each query."""
+Part = Literal["head", "attention", "feedforward", "stream", "state", "neuron"] | Inner
 
-_TAPS = {
+INNER: tuple[Inner, ...] = get_args(Inner)
+_TAPS: dict[str, str] = {
+    **{str(part): "layers.{}.attention." + ("weights" if part == "pattern" else part) for part in INNER},
     "head": "layers.{}.attention.mixed",
     "attention": "layers.{}.attention.output",
     "feedforward": "layers.{}.feedforward.output",
@@ -36,20 +42,24 @@ _TAPS = {
 class Place:
     """Where something is changed.
 
-    A head, a layer's attention or feed-forward step, a neuron of that, or the stream as it leaves a layer. Raises
-    UsageError for a part that layers do not have.
+    A head, a layer's attention or feed-forward step, a neuron of that, the stream as it leaves a layer, or the queries,
+    keys, values or pattern of a head or of all heads. Raises UsageError for a part that layers do not have.
 
     >>> from llminspect import Place
     >>> str(Place(3, "head", 2)), Place(3, "head", 2).tap, Place(3, "stream").tap
     ('3.2', 'layers.3.attention.mixed', 'layers.3.output')
     >>> str(Place(3, "neuron", neuron=1066)), Place(3, "neuron", neuron=1066).tap
     ('3.feedforward.1066', 'layers.3.feedforward.activation')
+    >>> str(Place(3, "query", 2)), Place(3, "query", 2).tap, Place(3, "pattern").tap
+    ('3.2.query', 'layers.3.attention.query', 'layers.3.attention.weights')
     """
 
     layer: int
     part: Part
     head: int | None = None
     neuron: int | None = None
+    sharing: int = 1
+    """Of keys and values: so many heads work with the same ones, and `head` is any of them."""
 
     def __post_init__(self) -> None:
         if self.part not in _TAPS:
@@ -58,17 +68,19 @@ class Place:
     @property
     def tap(self) -> str:
         """The intermediate that is changed: [..., H, T, E] for a head (what it read, before it is added to the
-        stream), [..., T, F] for a neuron (its activation is one number of F), [..., T, D] for the others."""
+        stream) and for queries, [..., K, T, E] for keys and values, [..., H, T, S] for patterns, [..., T, F] for a
+        neuron (its activation is one number of F), [..., T, D] for the others."""
         return _TAPS[self.part].format(self.layer)
 
     def __str__(self) -> str:
         if self.neuron is not None:
             return f"{self.layer}.feedforward.{self.neuron}"
-        return f"{self.layer}.{self.part if self.head is None else self.head}"
+        head = "" if self.head is None else f".{self.head}"
+        return f"{self.layer}{head}" + ("" if self.part == "head" else f".{self.part}")
 
     def index(self, positions: Sequence[int] | slice) -> Any:
         """Where `positions` lie in the intermediate."""
-        front: tuple[Any, ...] = (...,) if self.head is None else (..., self.head)
+        front: tuple[Any, ...] = (...,) if self.head is None else (..., self.head // self.sharing)
         width = slice(None) if self.neuron is None else slice(self.neuron, self.neuron + 1)
         return (*front, positions if isinstance(positions, slice) else np.asarray(positions), width)
 
@@ -115,9 +127,9 @@ def scaled(place: Place, factor: float) -> Edit:
 def added(place: Place, vector: Array | Sequence[float] | float) -> Edit:
     """Add a direction [D], or a number to a neuron's activation, at every position. A tap.
 
-    Turner et al. 2023, "Activation Addition". Raises UsageError for what is no place, for a head (its part of the
-    stream is added to by `replaced`) and for what is no direction of finite numbers; `Model.run` UserError for a place
-    that the model does not have.
+    Turner et al. 2023, "Activation Addition". Raises UsageError for what is no place, for a head and for what it
+    works with (these are changed by `replaced`) and for what is no direction of finite numbers; `Model.run`
+    UserError for a place that the model does not have.
 
     >>> import llminspect, numpy as np
     >>> model = llminspect.open_model("toy")
@@ -125,7 +137,7 @@ def added(place: Place, vector: Array | Sequence[float] | float) -> Edit:
     array([[3. , 2.7]], dtype=float32)
     """
     of_neuron = _checked(place).neuron is not None
-    if place.part == "head":
+    if place.part == "head" or place.part in INNER:
         raise UsageError("a direction is added to the stream, or to what an attention or feed forward adds to it")
     numbers: Any = vector if hasattr(vector, "astype") else np.asarray(vector)
     if numbers.dtype.kind not in "fiu" or numbers.ndim != (0 if of_neuron else 1) or not np.isfinite(numbers).all():

@@ -22,10 +22,12 @@ def plain_forward(
     head: Callable[[int, int, int, Any], Any] = lambda layer, head, position, vector: vector,
     added: Callable[[str, int, int, Any], Any] = lambda part, layer, position, vector: vector,
     stream: Callable[[int, int, Any], Any] = lambda layer, position, vector: vector,
+    inside: Callable[[str, int, int, int, Any], Any] = lambda part, layer, head, position, vector: vector,
     hidden: int | None = None,
 ) -> tuple[NDArray[np.float64], list[list[Any]]]:
-    """The logits at the last position, and the stream after each layer at each position. The three functions may
-    change what a head reads, what a step adds, and the stream as it leaves a layer; `hidden` is a token nobody sees."""
+    """The logits at the last position, and the stream after each layer at each position. The functions may
+    change what a head reads, what a step adds, the stream as it leaves a layer, and by head queries, keys (before and
+    after they are turned), values and weights; `hidden` is a token nobody sees."""
     config: Any = model.config
     sizes = config.sizes
     get = {name: np.asarray(array, np.float64) for name, array in model.params.arrays.items() if "layers" not in name}
@@ -45,18 +47,25 @@ def plain_forward(
         w = {name: np.asarray(array, np.float64) for name, array in model.params.layer(layer).items()}
         z = [norm(vector, w["attention.norm.weight"]) for vector in x]
         q, k, v = ([w[f"attention.{part}.weight"] @ vector for vector in z] for part in ("query", "key", "value"))
+        q, k, v = (
+            [
+                [inside(name, layer, h, t, part) for h, part in enumerate(np.split(vector, len(vector) // sizes.E))]
+                for t, vector in enumerate(vectors)
+            ]
+            for name, vectors in (("query.projected", q), ("key.projected", k), ("value", v))
+        )
+        q = [[inside("query", layer, h, t, turn(part, t)) for h, part in enumerate(parts)] for t, parts in enumerate(q)]
+        k = [[inside("key", layer, h, t, turn(part, t)) for h, part in enumerate(parts)] for t, parts in enumerate(k)]
         after = []
         for t in range(len(ids)):
             read = []
             for h in range(sizes.H):
-                columns = slice(h * sizes.E, (h + 1) * sizes.E)
                 group = h // (sizes.H // sizes.K)
-                shared = slice(group * sizes.E, (group + 1) * sizes.E)
                 seen = [s for s in range(t + 1) if s != hidden]
-                scores = [turn(q[t][columns], t) @ turn(k[s][shared], s) / np.sqrt(sizes.E) for s in seen]
+                scores = [q[t][h] @ k[s][group] / np.sqrt(sizes.E) for s in seen]
                 weights = np.exp(np.array(scores) - max(scores, default=0))
-                weights = weights / weights.sum() if seen else weights
-                mixed = sum((weight * v[s][shared] for weight, s in zip(weights, seen, strict=True)), np.zeros(sizes.E))
+                weights = inside("pattern", layer, h, t, weights / weights.sum() if seen else weights)
+                mixed = sum((weight * v[s][group] for weight, s in zip(weights, seen, strict=True)), np.zeros(sizes.E))
                 read.append(head(layer, h, t, mixed))
             vector = x[t] + added("attention", layer, t, w["attention.output.weight"] @ np.concatenate(read))
             y = norm(vector, w["feedforward.norm.weight"])

@@ -227,7 +227,13 @@ def experiments_made(experiments: Sequence[Experiment]) -> list[Text]:
     made = ", ".join(f"{entry.kind} {entry.where} ({entry.what})" for entry in experiments)
     measured = [(entry.where, entry.length) for entry in experiments if entry.length is not None]
     lengths = [_length(where, length) for where, length in measured if math.isfinite(length)]
-    return [Text(visible(made), theme.TITLE), *lengths]
+    shared = [_shared(entry) for entry in experiments if entry.heads is not None]
+    return [Text(visible(made), theme.TITLE), *lengths, *shared]
+
+
+def _shared(made: Experiment) -> Text:
+    heads, part = made.heads or [], made.where.split(".")[2]
+    return Text(f"heads {heads[0]} to {heads[-1]} share their {part}s: {made.where} is changed for all", theme.QUIET)
 
 
 def _length(where: str, length: float) -> Text:

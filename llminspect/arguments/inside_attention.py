@@ -1,0 +1,68 @@
+"""What a head works with, as `--into` names it: `3.2.query`, `3.2.key`, `3.2.value`, `3.2.pattern`; of all heads
+`3.query`; before the norm and the rotation `3.2.query.projected`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from llminspect.arguments.ranges import LONGEST, check_exists, shortened
+from llminspect.errors import UsageError
+
+if TYPE_CHECKING:
+    from llminspect.core.intervention import Place
+    from llminspect.model.opened import Model
+
+FORMS = "3.2.query, 3.2.key, 3.2.value, 3.2.pattern"
+_NAME = re.compile(rf"([0-9]{{1,{LONGEST}}})(?:\.([0-9]{{1,{LONGEST}}}))?\.([a-z_]+)(\.projected)?")
+
+
+def parse_inside(model: Model, text: str, option: str) -> Place | None:
+    """The place; None for what names none of these. Raises UsageError for one that the model does not have."""
+    from llminspect.arguments.experiments import check_attends
+    from llminspect.core.intervention import INNER, Place
+
+    found, what = _NAME.fullmatch(text), f"{option} {shortened(text)!r}"
+    if ".cross" in text and model.source is not None:
+        raise UsageError(f"{what}: the attention to the source is not patched", "3.stream holds what it adds")
+    if found is None:
+        return None
+    layer, head, part = int(found[1]), None if found[2] is None else int(found[2]), f"{found[3]}{found[4] or ''}"
+    if part not in INNER:
+        return None
+    sizes = model.config.sizes
+    check_exists(layer, sizes.L, "layer")
+    check_attends(model, layer, what)
+    if not sizes.H:
+        raise UsageError(f"{what}: {model.name} has no attention")
+    if head is not None:
+        check_exists(head, sizes.H, "head")
+    if part.endswith(".projected"):
+        _check_projected(model, layer, found[3], what)
+    return Place(layer, part, head, sharing=_sharing(model, layer, found[3]))
+
+
+def _sharing(model: Model, layer: int, name: str) -> int:
+    """How many heads work with the same keys and values. Latent attention makes those of each head."""
+    sizes = model.config.sizes
+    if name not in ("key", "value") or sizes.Z:
+        return 1
+    return sizes.H // model.config.heads_of(layer)[0]
+
+
+def _check_projected(model: Model, layer: int, name: str, what: str) -> None:
+    """Raise UsageError where nothing lies between the map of a layer and what it works with."""
+    config, lender = model.config, model.config.keys_of(layer)
+    if name != "query" and lender != layer:
+        raise UsageError(
+            f"{what}: layer {layer} works with the keys and values of layer {lender}",
+            f"{layer}.{name} changes them for layer {layer} alone, {lender}.{name}.projected where they are made",
+        )
+    normed = f"layers.{layer}.attention.{name}.norm.weight" in model.params
+    if name == "value" and config.value_norms:
+        return
+    if name in ("query", "key") and (config.rotary is not None or normed or (name == "key" and config.sizes.Z)):
+        return
+    done = "norm" if name == "value" else "norm or turn"
+    place = what.rpartition("'")[0].rpartition("'")[2].removesuffix(".projected")
+    raise UsageError(f"{what}: layer {layer} does not {done} what its {name} map gives", f"{place} is the same")
