@@ -25,6 +25,7 @@ from llminspect.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from llminspect.arguments.alignment import Aligned
     from llminspect.core.array import Array
     from llminspect.core.tap import Tap
     from llminspect.model.opened import Model
@@ -44,6 +45,8 @@ class Experiment:
     """Of a direction: how many times as long it is as the stream that it is added to (the median of the text's)."""
     heads: list[int] | None = None
     """Of keys and values that several heads work with: which heads."""
+    aligned: Aligned | None = None
+    """With --align: which positions take from which."""
 
 
 def experiment_taps(model: Model, options: ExperimentOptions, ids: Sequence[int]) -> tuple[list[Tap], list[Experiment]]:

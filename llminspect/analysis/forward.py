@@ -157,7 +157,8 @@ def prepared(
     from llminspect.analysis import patching
     from llminspect.core.intervention import Place
 
-    patch, other = question.patch, patching.other_text(model, ids, question.source_ids)
+    patch = question.patch
+    other = patching.other_text(model, ids, question.source_ids, patch.align)
     if patch.into:
         patches, patched = patching.into_places(model, ids, other, patch, taps)
         return [*patches, *taps], [*patched, *made], None

@@ -216,7 +216,7 @@ def _changes(model: Model, question: GenerateQuestion, ids: list[int]) -> tuple[
     taps = [*taps, *map(Quiet, question.taps)]  # One may change what is read out alone: `generate` sees to those.
     if question.source_ids is None:
         return PassChanges(taps), experiments
-    other = other_text(model, ids, question.source_ids)
+    other = other_text(model, ids, question.source_ids, question.patch.align)
     patches, put = into_places(model, ids, other, question.patch, taps)
     return PassChanges(taps, patches), [*put, *experiments]
 

@@ -40,7 +40,7 @@ def forward_over(
     file: str | None = None,
     announce: Callable[[list[str]], object] | None = None,
 ) -> OverResult:
-    """`forward` of each record's `text`, with its `target`, `versus`, `patch` and `at` in place of the options'.
+    """`forward` of each record's `text`, with its `target`, `versus`, `patch`, `align`, `at` in place of the options'.
 
     Raises UserError for a record that is none, or cannot be done; UsageError for a question without a number that all
     texts have.
@@ -89,9 +89,15 @@ def _of_record(question: ForwardQuestion, record: Mapping[str, Any], number: int
         for name, kinds in {"target": (str, int), "versus": (str, int), "at": (int,)}.items()
         if record.get(name) is not None
     }
-    patch = _value(record, "patch", number, (str,))
-    look = replace(question.look, **given)
-    return replace(question, look=look, patch=question.patch if patch is None else replace(question.patch, patch=patch))
+    patches = {
+        name: _value(record, name, number, kinds) for name, kinds in {"patch": (str,), "align": (str, list)}.items()
+    }
+    if not all(isinstance(entry, str) for entry in each(patches["align"])):
+        raise UserError(f"record {number}: its align is not a text or a list of texts")
+    if patches["align"] is not None and not question.patch.into:
+        raise UserError(f"record {number} has an align, which needs --into", "say where: --into 22.stream")
+    patch = replace(question.patch, **{name: value for name, value in patches.items() if value is not None})
+    return replace(question, look=replace(question.look, **given), patch=patch)
 
 
 def _patched(model: Model, question: ForwardQuestion, source: SourceOptions, number: int) -> ForwardQuestion:
@@ -149,7 +155,7 @@ def _value(record: Mapping[str, Any], name: str, number: int, kinds: tuple[type,
     """What a record has under a name; None where it has nothing. Raises UserError for what is of another kind."""
     value = record.get(name)
     if value is not None and type(value) not in kinds:
-        words = {str: "a text", int: "a whole number"}
+        words = {str: "a text", int: "a whole number", list: "a list of texts"}
         raise UserError(f"record {number}: its {name} is not {' or '.join(words[kind] for kind in kinds)}")
     return value
 

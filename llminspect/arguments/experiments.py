@@ -19,7 +19,7 @@ def parse_place(model: Model, text: str, option: str, *, stream: bool = False) -
     """`3.2`, `3.attention`, `3.feedforward`, `3.feedforward.7` (and with `stream` `3.stream`, `3.2.query` …).
 
     Raises UsageError for what is not there."""
-    from llminspect.arguments.inside_attention import FORMS, parse_inside
+    from llminspect.arguments.inside_attention import FORMS, check_attends, parse_inside
     from llminspect.core.intervention import Place
     from llminspect.core.numbers import ranges
 
@@ -50,19 +50,6 @@ def parse_place(model: Model, text: str, option: str, *, stream: bool = False) -
     if part == "feedforward" and not sizes.F:
         raise UsageError(f"{option} {text!r}: {model.name} has no feed-forward step")
     return Place(layer, part)  # type: ignore[arg-type]
-
-
-def check_attends(model: Model, layer: int, what: str) -> None:
-    """Raise UsageError for a layer that has a state, or nothing, where others have attention."""
-    from llminspect.core.numbers import ranges
-
-    states = model.config.state_layers
-    if not states or model.config.attends(layer):
-        return
-    attending = ranges(model.config.attending) or "none"
-    has = "a state and no attention" if layer in states else "neither attention nor a state"
-    instead = f"{layer}.state is what it has instead; " if layer in states else ""
-    raise UsageError(f"{what}: that layer has {has}", f"{instead}layers with attention: {attending}")
 
 
 def _neuron(model: Model, layer: int, neuron: int, what: str) -> Place:
@@ -136,3 +123,8 @@ class PatchOptions:
         "3.2.key, 3.2.value, 3.2.pattern.",
     )
     position: Choice | None = option(metavar="0,3-5", help="With --into: only at these positions. Default: at all.")
+    align: Texts | None = option(
+        metavar="HERE=THERE",
+        help="With --into, texts of different lengths: which words or positions stand for one another, as in "
+        '"France=New Zealand" or 3=5; repeatable. Or start, or end: counted from there.',
+    )

@@ -19,7 +19,6 @@ _NAME = re.compile(rf"([0-9]{{1,{LONGEST}}})(?:\.([0-9]{{1,{LONGEST}}}))?\.([a-z
 
 def parse_inside(model: Model, text: str, option: str) -> Place | None:
     """The place; None for what names none of these. Raises UsageError for one that the model does not have."""
-    from llminspect.arguments.experiments import check_attends
     from llminspect.core.intervention import INNER, Place
 
     found, what = _NAME.fullmatch(text), f"{option} {shortened(text)!r}"
@@ -40,6 +39,19 @@ def parse_inside(model: Model, text: str, option: str) -> Place | None:
     if part.endswith(".projected"):
         _check_projected(model, layer, found[3], what)
     return Place(layer, part, head, sharing=_sharing(model, layer, found[3]))
+
+
+def check_attends(model: Model, layer: int, what: str) -> None:
+    """Raise UsageError for a layer that has a state, or nothing, where others have attention."""
+    from llminspect.core.numbers import ranges
+
+    states = model.config.state_layers
+    if not states or model.config.attends(layer):
+        return
+    attending = ranges(model.config.attending) or "none"
+    has = "a state and no attention" if layer in states else "neither attention nor a state"
+    instead = f"{layer}.state is what it has instead; " if layer in states else ""
+    raise UsageError(f"{what}: that layer has {has}", f"{instead}layers with attention: {attending}")
 
 
 def _sharing(model: Model, layer: int, name: str) -> int:

@@ -62,7 +62,7 @@ PAIR = [
         "leave out {other}, or --pair",
     ),
 ]
-CHANGES = [Rule("ablate_with needs ablate"), Rule("into needs patch over"), Rule("position needs into")]
+CHANGES = [Rule("ablate_with needs ablate"), Rule("into needs patch over"), Rule("position align needs into")]
 TARGET = Rule("target excludes target_ids", "--target and --target-ids were given", "give one of them")
 LANGUAGE = Rule(
     "target_language excludes target_ids", "{option} puts a token in front of a target, and ids are the whole"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MOST = 100_000
 """Records of a file."""
-KNOWN = ("text", "target", "versus", "patch", "at", "find", "label")
+KNOWN = ("text", "target", "versus", "patch", "align", "at", "find", "label")
 """What a record may say. One file serves several questions, so each takes what it knows of these."""
 HINT = 'a JSON object a line, such as {"text": "A cat sat."}'
 

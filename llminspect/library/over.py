@@ -28,8 +28,8 @@ def over(question: str, records: Records, model: Opened = DEFAULT, **options: An
 
     `question` is "forward" or "attend", with options of that function: `attribution`, `lens`, `surprise`, `ablate` …;
     `find`, `measure`. `records` are dictionaries, in whatever can be gone through, with `text` and what differs from
-    text to text (`target`, `versus`, `patch`, `at`; `find`), or the path of a file with one a line as JSON. Gives
-    `places`, each with its `measure`, `layer`, `head` and `position`, `mean`, `std`, `low`, `high` and `count`;
+    text to text (`target`, `versus`, `patch`, `align`, `at`; `find`), or the path of a file with one a line as JSON.
+    Gives `places`, each with its `measure`, `layer`, `head` and `position`, `mean`, `std`, `low`, `high` and `count`;
     `rows("places")` is a table. Raises UserError for a record that cannot be done.
 
     >>> import llminspect

@@ -45,7 +45,7 @@ EXPERIMENTS = {
     "steer": "--steer b@0*5",
     "steer_from": "--steer-from TEXTFILE WAYSFILE@0*5",
 }
-PATCH = {"patch": "--patch b_b_a_H<s>", "into": "--into 0.stream", "position": "--position 1"}
+PATCH = {"patch": "--patch b_b_a_H<s>", "into": "--into 0.stream", "position": "--position 1", "align": "--align 1=0"}
 PAIR = {"pair": "--pair b"}
 OPTIONS: dict[str, dict[str, str]] = {
     "tokenize": {

@@ -3,6 +3,7 @@ what experiments do."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,16 +47,14 @@ def plain_forward(
     for layer in range(sizes.L):
         w = {name: np.asarray(array, np.float64) for name, array in model.params.layer(layer).items()}
         z = [norm(vector, w["attention.norm.weight"]) for vector in x]
-        q, k, v = ([w[f"attention.{part}.weight"] @ vector for vector in z] for part in ("query", "key", "value"))
-        q, k, v = (
-            [
-                [inside(name, layer, h, t, part) for h, part in enumerate(np.split(vector, len(vector) // sizes.E))]
-                for t, vector in enumerate(vectors)
-            ]
-            for name, vectors in (("query.projected", q), ("key.projected", k), ("value", v))
-        )
-        q = [[inside("query", layer, h, t, turn(part, t)) for h, part in enumerate(parts)] for t, parts in enumerate(q)]
-        k = [[inside("key", layer, h, t, turn(part, t)) for h, part in enumerate(parts)] for t, parts in enumerate(k)]
+        made = [
+            [(w[f"attention.{part}.weight"] @ vector).reshape(-1, sizes.E) for vector in z]
+            for part in ("query", "key", "value")
+        ]
+        names = "query.projected", "key.projected", "value"
+        q, k, v = (_each(partial(inside, name, layer), each) for name, each in zip(names, made, strict=True))
+        turned = [[[turn(part, t) for part in parts] for t, parts in enumerate(each)] for each in (q, k)]
+        q, k = (_each(partial(inside, name, layer), each) for name, each in zip(("query", "key"), turned, strict=True))
         after = []
         for t in range(len(ids)):
             read = []
@@ -76,3 +75,8 @@ def plain_forward(
         streams.append(x)
     unembedding = get.get("unembedding.weight", get["embedding.weight"])
     return unembedding @ norm(x[-1], get["final.norm.weight"]), streams
+
+
+def _each(change: Callable[[int, int, Any], Any], made: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """What each head has at each position, changed."""
+    return [[change(head, at, vector) for head, vector in enumerate(vectors)] for at, vectors in enumerate(made)]

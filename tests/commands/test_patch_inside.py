@@ -53,6 +53,17 @@ def test_what_a_head_works_with_is_patched_as_in_pytorch(case: str) -> None:
     assert apart > 1e-4, "and that is another number than without the patch"
 
 
+@pytest.mark.parametrize("case", [name for name in RECORDED if name.endswith("/aligned")])
+def test_other_positions_of_a_longer_text_are_patched_as_in_pytorch(case: str) -> None:
+    """Before and after the rotation are not the same then."""
+    family, part, _ = case.split("/")
+    ids = Golden(family).expected["ids"].tolist()
+    align: dict[str, Any] = {"position": "3,5", "align": ["3=4", "5=-1"]}
+    found = logits_of(open_model(str(FOLDER / family)), ids[:6], ids[3:11], f"1.1.{part}", **align)
+    assert_close(found, RECORDED[case])
+    assert np.abs(RECORDED[case] - RECORDED[f"{family}/plain"]).max() > 1e-4 * np.abs(RECORDED[case]).max()
+
+
 @pytest.mark.parametrize("part", ["query", "key", "value", "pattern", "query.projected", "key.projected"])
 def test_a_plain_pass_with_the_same_patch_gives_the_same(part: str) -> None:
     model, ids, other = open_model(str(FOLDER / "llama")), [5, 6, 7, 8, 9], [5, 10, 11, 12, 9]

@@ -45,7 +45,7 @@ def command(
     llminspect forward "The capital of France is" --lens --target " Paris"
     llminspect forward --over capitals.jsonl --attribution
 
-    With --over a record may have target, versus, patch and at beside its text: {"text": …, "target": " Paris"}.
+    With --over a record may have target, versus, patch, align and at beside its text: {"text": …, "target": " Paris"}.
     """
     from llminspect.analysis.forward import forward
     from llminspect.analysis.forward_arrays import forward_arrays

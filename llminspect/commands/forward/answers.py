@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.text import Text
 
+from llminspect.commands.forward.made import experiments_made
 from llminspect.core.numbers import count, number, percent, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars, signed_bars
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from llminspect.analysis.attribution import Attribution
     from llminspect.analysis.candidates import FilledMask, ProbableToken
-    from llminspect.analysis.experiments import AnswerChange, Baseline, Experiment
+    from llminspect.analysis.experiments import AnswerChange, Baseline
     from llminspect.analysis.lens import LensLayer
     from llminspect.analysis.patching import Sweep
     from llminspect.analysis.token_scores import Saliency, Surprise
@@ -36,9 +36,6 @@ LENS_SHOWN = 5
 """Tokens a layer in the lens."""
 SHOWN = 14
 """Tokens whose probability is compared."""
-
-DROWNS = 4
-"""Times the stream's own length from which on little of the stream is left in the sum."""
 GRID_CELL = 10
 """Terminal cells of a token in the grid of the lens."""
 
@@ -220,26 +217,6 @@ def masked(found: Sequence[FilledMask], *, of_text: bool) -> RenderableType:
             Text(),
         ]
     return Group(*parts[:-1])
-
-
-def experiments_made(experiments: Sequence[Experiment]) -> list[Text]:
-    """What was done, and for each direction that was added how long it is beside what it was added to."""
-    made = ", ".join(f"{entry.kind} {entry.where} ({entry.what})" for entry in experiments)
-    measured = [(entry.where, entry.length) for entry in experiments if entry.length is not None]
-    lengths = [_length(where, length) for where, length in measured if math.isfinite(length)]
-    shared = [_shared(entry) for entry in experiments if entry.heads is not None]
-    return [Text(visible(made), theme.TITLE), *lengths, *shared]
-
-
-def _shared(made: Experiment) -> Text:
-    heads, part = made.heads or [], made.where.split(".")[2]
-    return Text(f"heads {heads[0]} to {heads[-1]} share their {part}s: {made.where} is changed for all", theme.QUIET)
-
-
-def _length(where: str, length: float) -> Text:
-    layer = where.partition(".")[0]
-    line = f"the direction is {number(length, 2)} times as long as the stream after layer {layer}"
-    return Text(line + (" and drowns it" if length >= DROWNS else ""), theme.QUIET)
 
 
 def change(baseline: Baseline, found: AnswerChange) -> RenderableType:

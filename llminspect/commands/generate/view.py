@@ -11,7 +11,7 @@ from llminspect.analysis.beams import Beam, BranchToken
 from llminspect.analysis.completion import Completion, Filters, StepRecord, Unmasking
 from llminspect.analysis.generate import CompletionChange, GenerateResult, UnchangedCompletion
 from llminspect.analysis.model_settings import listed
-from llminspect.commands.forward.answers import experiments_made
+from llminspect.commands.forward.made import experiments_made
 from llminspect.commands.generate.unmasking import unmasking_view
 from llminspect.core.numbers import count, number, percent, several
 from llminspect.render import theme
