@@ -191,9 +191,8 @@ def tokenize(
     characters, size = (None, None) if data is None else (len(prompt.text or "") + len(prompt.pair or ""), len(data))
     count = counted(tokenizer, options, prompt.count, characters, size)
     formula = None if prompt.chat is None else prompt.chat.counted
-    notes = None if formula is None else [formula.note]
     if options.count:
-        found = replace(count, formula=formula, notes=notes)
+        found = replace(count, formula=formula)
         return replace(found, lines=lines_of(prompt)) if options.by_line else found
     text_ids = [token.id for token in prompt.tokens if token.start is not None]
     return TokenizeResult(
@@ -212,7 +211,6 @@ def tokenize(
         cost=count.cost,
         budget=count.budget,
         chat=None if prompt.chat is None else conversation(prompt.chat),
-        notes=notes,
         truncated=truncated,
         steps=steps_of(tokenizer, prompt, source) if options.steps else None,
     )

@@ -109,7 +109,10 @@ class SourceOptions:
     ids: str | None = option(
         metavar="1,2,3", help="Ids instead of text; - reads them, or JSON of encode, from standard input."
     )
-    lines: bool = option(False, help="Each line of standard input is one input; one line of JSON out for each.")
+    lines: bool = option(
+        False,
+        help="Each line of standard input is one input; one line of JSON out for each. --save writes FILE-0, FILE-1, …",
+    )
     special: bool | None = option(
         None,
         "--special/--no-special",

@@ -125,9 +125,9 @@ def emit(
     if saved:
         from llminspect.cli.save import save
 
-        save(output, document, draw, (lambda: arrays(result)) if arrays else None)
+        path = save(output, document, draw, (lambda: arrays(result)) if arrays else None)
         if sys.stderr.isatty():  # Who looks wants to know that it was done; a script has the exit code.
-            note(f"saved {output.save}", output)
+            note(f"saved {path}", output)
     if in_json:
         write_json(document, output.digits)
     else:

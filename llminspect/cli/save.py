@@ -45,14 +45,14 @@ def save(
     document: dict[str, Any],
     render: Callable[[], RenderableType],
     arrays: Callable[[], Mapping[str, Array | Streamed]] | None,
-) -> None:
-    """Write the file whole or not at all; `check_ending` has let its ending pass."""
+) -> Path:
+    """Write the file whole or not at all, and give its path; `check_ending` has let its ending pass."""
     from llminspect.cli.json_text import json_bytes
     from llminspect.files.npz import write_npz
     from llminspect.files.source import save_whole
 
-    path = options.save
-    assert path is not None
+    assert options.save is not None
+    path = path_of_line(options.save, document.get("line"))
     if path.suffix == ".json":
         save_whole(path, json_bytes(document, options.digits))
     elif is_page(options):
@@ -66,6 +66,16 @@ def save(
         assert arrays is not None, "`check_ending` lets no .npz pass where there are none"
         notes = {"notes": document["notes"]} if "notes" in document else {}
         save_whole(path, lambda file: write_npz(file, {**arrays(), **notes}))
+    return path
+
+
+def path_of_line(path: Path, line: int | None) -> Path:
+    """The file of a line's result, with the number that the line has in JSON: none takes another's place.
+
+    >>> path_of_line(Path("page.html"), 2).name
+    'page-2.html'
+    """
+    return path if line is None else path.with_stem(f"{path.stem}-{line}")
 
 
 def _with_remarks(rendering: RenderableType, document: dict[str, Any]) -> RenderableType:

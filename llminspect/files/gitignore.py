@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from llminspect.core.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 _CLASSES = {
     "alpha": string.ascii_letters,
@@ -31,6 +31,8 @@ _CLASSES = {
     "print": string.ascii_letters + string.digits + string.punctuation + " ",
 }
 _PART = re.compile(r"\[|\\.|(?<![^/])\*\*/|(?<![^/])\*\*$|.", re.DOTALL)
+_KEPT = re.compile(r"(?:[^ \\]|\\.| +(?! |$))*\\?", re.DOTALL)
+"""Of a line all but the spaces at its end; one with a backslash in front is part of the pattern."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,14 @@ def ignore_patterns(lines: Iterable[str]) -> list[IgnorePattern]:
     """The patterns of the lines of a `.gitignore`; one that is broken matches nothing."""
     patterns = []
     for line in lines:
-        text = re.sub(r"(?<!\\)(?:[ \t\r]+)$", "", bytewise(line))
+        text = _KEPT.match(bytewise(line))[0]  # type: ignore[index]
         if not text or text.startswith("#"):
             continue
         takes_in, text = text.startswith("!"), text.removeprefix("!")
         folders_only, text = text.endswith("/"), text.removesuffix("/")
         anchored, text = "/" in text, text.removeprefix("/")
         try:
-            regex = re.compile(("" if anchored else "(?:.*/)?") + "".join(_translated(text)), re.DOTALL)
+            regex = re.compile(_expression(["" if anchored else ANYWHERE, *_translated(text)]), re.DOTALL)
         except IndexError:  # It ends inside of brackets, or with a backslash.
             continue
         if text:
@@ -76,6 +78,43 @@ def bytewise(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
+def _expression(parts: list[str]) -> str:
+    """The regular expression of the parts, which takes no more time than the square of a path's length.
+
+    What stands between two * is taken where it first occurs, and so is what stands between two **/: where the rest fits
+    after a later place, it fits after the first as well. So no other way to cut a path is ever tried.
+    """
+    first, *middle, last = split_at(parts, ANYWHERE) if ANYWHERE in parts else (parts, [])
+    written = _of_names(first)
+    for group in middle:
+        written += f"(?>(?:.*?/)??{_of_names(group)})"
+    return written + (ANYWHERE if ANYWHERE in parts else "") + _of_names(last)
+
+
+def _of_names(parts: list[str]) -> str:
+    return "/".join(map(_of_name, split_at(parts, "/")))
+
+
+def _of_name(parts: list[str]) -> str:
+    first, *after = map("".join, split_at(parts, STAR))
+    return first + "".join(f"(?>{STAR}?{part})" for part in after[:-1]) + "".join(STAR + part for part in after[-1:])
+
+
+def split_at(parts: Sequence[str], cut: str) -> list[list[str]]:
+    """The parts between those that are `cut`.
+
+    >>> split_at(["a", "/", "b", "c"], "/")
+    [['a'], ['b', 'c']]
+    """
+    found: list[list[str]] = [[]]
+    for part in parts:
+        if part == cut:
+            found.append([])
+        else:
+            found[-1].append(part)
+    return found
+
+
 def _translated(text: str) -> Iterator[str]:
     """The parts of a pattern as those of a regular expression. Raises IndexError for one that is broken."""
     at = 0
@@ -90,7 +129,8 @@ def _translated(text: str) -> Iterator[str]:
             yield _WILD.get(part) or re.escape(part[-1])
 
 
-_WILD = {"**/": "(?:.*/)?", "**": ".+", "*": "[^/]*", "?": "[^/]"}
+STAR, ANYWHERE = "[^/]*", "(?:.*/)?"
+_WILD = {"**/": ANYWHERE, "**": ".+", "*": STAR, "?": "[^/]"}
 
 
 def _members(text: str, at: int) -> tuple[set[str], int]:

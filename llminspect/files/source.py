@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
@@ -75,11 +76,12 @@ def read_text(path: Path | str) -> str:
     return unmarked(read_bytes(path)).decode("utf-8", "surrogateescape")
 
 
-def read_lines(path: Path | str) -> Iterator[str]:
-    """The lines of the file as they are read, without their ends (LF or CRLF); as `read_text`. UserError."""
+def read_lines(path: Path | str, end: bytes = b"") -> Iterator[str]:
+    """The lines of the file as they are read, without their ends (LF or CRLF); as `read_text`. `end` is read after it.
+    UserError."""
     with open_bytes(path) as file:
         try:
-            yield from unmarked_lines(file)
+            yield from unmarked_lines(chain(file, [end] if end else ()))
         except OSError as error:
             raise UserError(f"cannot read {str(path)!r:.300}: {error.strerror or error}") from None
 

@@ -76,13 +76,17 @@ def _above(folder: Path) -> list[_Ignored]:
     excluded = root / ".git" / "info" / "exclude"
     between = [above for above in (*reversed(absolute.parents), absolute) if above.is_relative_to(root)]
     files = [(root, excluded), *((above, above / ".gitignore") for above in between if above != absolute)]
-    return [_Ignored(os.fspath(above), ignore_patterns(read_lines(file))) for above, file in files if file.is_file()]
+    return [_ignored(os.fspath(above), file) for above, file in files if file.is_file()]
+
+
+def _ignored(folder: str, rules: Path) -> _Ignored:
+    return _Ignored(folder, ignore_patterns(read_lines(rules, end=b"\n")))  # Git puts one after the last line too.
 
 
 def _under(folder: str, ignored: list[_Ignored]) -> Iterator[FoundFile]:
     rules = Path(folder, ".gitignore")
     if rules.is_file():
-        ignored = [*ignored, _Ignored(os.path.realpath(folder), ignore_patterns(read_lines(rules)))]
+        ignored = [*ignored, _ignored(os.path.realpath(folder), rules)]
     try:
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda entry: os.fsencode(entry.name))

@@ -50,7 +50,7 @@ def openai_chat(tokenizer: Tokenizer, chat: ChatInput) -> Chat:
     note = formula.note(nested, images is not None)
     numbers = formula.per_message, formula.per_name, formula.reply
     unknown += (tools or 0) + (images or 0)
-    return Chat(chat, items, ChatCount(SOURCE, *numbers, unknown, note, tools, images))
+    return Chat(chat, items, ChatCount(SOURCE, *numbers, unknown, tools, images), (note,))
 
 
 def _images(formula: ChatFormula, chat: ChatInput) -> int | None:

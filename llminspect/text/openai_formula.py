@@ -53,7 +53,6 @@ class ChatCount:
     reply: int
     unknown: int
     """Of the `count`: tokens that the formula adds to those of the texts, for messages, names, tools and the answer."""
-    note: str
     tools: int | None = None
     """Of the unknown ones those of the tools."""
     images: int | None = None

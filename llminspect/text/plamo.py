@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from llminspect.errors import ModelError
 from llminspect.text.sentencepiece import byte_ids
 from llminspect.text.tokenizer import Tokenizer, utf8
+from llminspect.text.unigram import lengths_by_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -45,9 +46,7 @@ class Plamo(Tokenizer):
         whole = {i: floor(abs(score) * SCALE + 0.5) * int(copysign(1, score)) for i, score in enumerate(scores)}
         self.ids = {token: i for i, token in enumerate(tokens) if token and i not in none and whole[i] > NEVER}
         self.scores = {token: whole[i] for token, i in self.ids.items()}
-        self._longest: dict[str, int] = {}
-        for token in self.ids:
-            self._longest[token[0]] = max(self._longest.get(token[0], 0), len(token))
+        self._lengths = lengths_by_start(self.ids)
 
     def token_bytes(self, token_id: int) -> bytes:
         if not 0 <= token_id < self.vocabulary_size:
@@ -59,8 +58,9 @@ class Plamo(Tokenizer):
         ends = [0] * len(text)
         for start in range(len(text) - 1, -1, -1):
             most: float = -inf
-            for end in range(min(len(text), start + self._longest.get(text[start], 0)), start, -1):
-                score = self.scores.get(text[start:end])
+            for length in reversed(self._lengths.get(text[start], ())):
+                end = start + length
+                score = self.scores.get(text[start:end]) if end <= len(text) else None
                 if score is not None and best[end] + score > most:
                     most, ends[start] = best[end] + score, end
             if best[start + 1] + UNKNOWN > most:

@@ -26,6 +26,10 @@ LONGEST_ADDED = 1000
 """Characters that steps may put in front, and special tokens that a template may put around a text."""
 LONGEST_REPLACEMENT = 64
 """Bytes of a replacement in SentencePiece's map of characters; of Unicode's own the longest has 33."""
+MOST_STEPS = 100
+"""Steps of a tokenizer, each of which goes through the text: with more it runs in a process of its own."""
+LONGEST_PIECE = 1000
+"""Characters of a piece where each place of a text is compared with the pieces: of real ones the longest has 256."""
 LARGEST_ID = (1 << 24) - 1
 """Of a piece: 60 times as many as the largest vocabularies have."""
 _PARTS = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "decoder")
@@ -86,9 +90,12 @@ def _names_a_part(text: str, place: int) -> bool:
 
 def check_growth(parts: list[tuple[str, Any]]) -> None:
     """Raise ModelError where a text may grow in the tokenizer beyond all use."""
+    before = 1.0
     for name, part in parts:
-        if name in ("normalizer", "decoder"):
-            factor, added = _growth(part)
+        if name in ("normalizer", "decoder", "pre_tokenizer"):
+            factor, added = _growth_in_cutting(part) if name == "pre_tokenizer" else _growth(part)
+            if name != "decoder":  # What one has made grows in the other.
+                before = factor = min(factor * before, 1e12)
             if factor > MOST_GROWTH or added > LONGEST_ADDED:
                 raise ModelError(
                     f"the tokenizer's {name} may make {min(factor * max(added, 1), 10**9):,.0f} characters of one, and "
@@ -124,6 +131,24 @@ def _growth(step: Any) -> tuple[float, float]:
         factor *= 4.0
     added += max(len(_text(step.get(name))) for name in ("prepend", "prefix", "suffix"))
     return factor, added
+
+
+def _growth_in_cutting(step: Any) -> tuple[float, float]:
+    """The same of a pre-tokenizer, in which a piece may be one character: bytes are spelled, and marks put in front."""
+    spelled = marked = 0
+    for inner in _steps(step):
+        spelled += inner.get("type") == "ByteLevel" or "trim_offsets" in inner
+        marked += "replacement" in inner or "add_prefix_space" in inner
+    return min(4.0 ** min(spelled, 20) * (1 + marked), 1e12), 0.0
+
+
+def _steps(value: Any) -> Iterator[dict[str, Any]]:
+    """All steps of a part, however deep they are in others."""
+    if isinstance(value, dict):
+        yield value
+        for name in ("normalizers", "pretokenizers", "processors", "decoders"):
+            for inner in _list(value.get(name)):
+                yield from _steps(inner)
 
 
 def _list(value: Any) -> list[Any]:
@@ -169,13 +194,18 @@ def _around(processor: Any) -> tuple[int, int]:
 
 
 def may_take_long(parts: list[tuple[str, Any]]) -> bool:
-    """Whether a pattern of the tokenizer is none of those that are known to be quick on every text."""
+    """Whether there are very many steps, or a pattern is none of those that are known to be quick on every text."""
+    if sum(1 for _, part in parts for _ in _steps(part)) > MOST_STEPS:
+        return True
     return any(not is_quick(pattern) for _, part in parts for pattern in _patterns(part))
 
 
-def is_slow_model(model: Any) -> bool:
-    """Whether the model's own settings let a word take time out of proportion: a WordPiece tries all parts of it, and a
-    mark inside of words is written in front of each character."""
+def is_slow_model(model: Any, text: str) -> bool:
+    """Whether the model of the tokenizer.json `text` lets a word take time out of proportion: a WordPiece tries all
+    parts of it, a unigram model all pieces at each place, and a mark inside of words is written in front of each
+    character."""
+    if type(model).__name__ == "Unigram" and max(map(len, text.split('"'))) > LONGEST_PIECE:
+        return True
     marks = [getattr(model, name, None) or "" for name in ("continuing_subword_prefix", "end_of_word_suffix")]
     return getattr(model, "max_input_chars_per_word", 0) > LONGEST_ADDED or max(map(len, marks)) > LONGEST_ADDED
 

@@ -48,7 +48,7 @@ def library_of(text: str) -> tuple[tokenizers.Tokenizer, bool]:
 
         in_one_line(lambda: answer_of(text, "open"), UNREADABLE)
     library = loaded(lambda: Tokenizer.from_str(text))
-    return library, guarded or is_slow_model(library.model)
+    return library, guarded or is_slow_model(library.model, text)
 
 
 def in_one_line(work: Callable[[], Built], what: str) -> Built:

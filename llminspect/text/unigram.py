@@ -7,14 +7,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from llminspect.errors import ModelError
 from llminspect.text.sentencepiece import PieceTokenizer
+from llminspect.text.tokenizer_bounds import LONGEST_PIECE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from llminspect.text.character_map import CharacterMap
     from llminspect.text.sentencepiece import Pieces
 
 UNKNOWN_PENALTY = 10.0
 """How far an unknown character scores below the least probable token (sentencepiece `kUnkPenalty`)."""
+
+
+def lengths_by_start(pieces: Iterable[str]) -> dict[str, list[int]]:
+    """How many characters the pieces have that begin with each character, and 1, from few to many.
+
+    Raises ModelError for a piece that is too long to be looked for at each place of a text.
+
+    >>> lengths_by_start(["a", "the", "this", "then"])
+    {'a': [1], 't': [1, 3, 4]}
+    """
+    found: dict[str, set[int]] = {}
+    for piece in pieces:
+        found.setdefault(piece[:1], {1}).add(len(piece))
+    longest = max((max(lengths) for lengths in found.values()), default=0)
+    if longest > LONGEST_PIECE:
+        raise ModelError(
+            f"the tokenizer cannot be read: a piece of it has {longest:,} characters",
+            f"pieces of up to {LONGEST_PIECE:,} are read",
+        )
+    return {start: sorted(lengths) for start, lengths in found.items()}
 
 
 class Unigram(PieceTokenizer):
@@ -27,9 +51,7 @@ class Unigram(PieceTokenizer):
     ) -> None:
         super().__init__(name, pieces, remove_extra_spaces, characters)
         self.unknown_score = min(self.scores.values(), default=0.0) - UNKNOWN_PENALTY
-        self._longest: dict[str, int] = {}
-        for token in self.ids:
-            self._longest[token[:1]] = max(self._longest.get(token[:1], 0), len(token))
+        self._lengths = lengths_by_start(self.ids)
 
     def segment(self, word: str) -> list[str]:
         return [text for text, _, _ in self.best_path(word)]
@@ -37,16 +59,18 @@ class Unigram(PieceTokenizer):
     def best_path(self, word: str) -> list[tuple[str, float, float]]:
         """The tokens of the best way: each with its score (log probability) and the sum up to it.
 
-        Viterbi: the best way to each place extends the best way to an earlier one. O(n · longest token).
+        Viterbi: the best way to each place extends the best way to an earlier one. O(n · lengths of tokens).
         """
         total = [0.0] + [float("-inf")] * len(word)
         came_from = [0] * (len(word) + 1)
         for start in range(len(word)):
-            longest = self._longest.get(word[start], 0)
-            for end in range(start + 1, min(len(word), start + max(longest, 1)) + 1):
+            for length in self._lengths.get(word[start], (1,)):
+                end = start + length
+                if end > len(word):
+                    break
                 score = self.scores.get(word[start:end])
                 if score is None:
-                    if end > start + 1:
+                    if length > 1:
                         continue
                     score = self.unknown_score
                 if total[start] + score > total[end]:

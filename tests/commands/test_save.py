@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,3 +46,29 @@ def test_a_form_that_is_added_is_found(called: Program, tmp_path: Path, monkeypa
     monkeypatch.setattr(picture, "columns", lambda rendering, width, theme: f"{width} {theme}", raising=False)
     assert called(*FORWARD, "--save", str(tmp_path / "a.columns"), "--width", "60").code == 0
     assert (tmp_path / "a.columns").read_bytes() == b"60 dark"
+
+
+@pytest.mark.parametrize(
+    ("given", "ending"),
+    [
+        (("tokenize", "-m", "bytes"), "html"),
+        (("tokenize", "-m", "bytes", "--count"), "json"),
+        (("tokenize", "-m", "bytes", "-c", "characters", "--interactive"), "html"),
+        (("encode", "-m", "bytes"), "svg"),
+        (("embed", "-m", "toy"), "npz"),
+        (("forward", "-m", "toy"), "json"),
+        (("generate", "-m", "toy", "--max-tokens", "1"), "txt"),
+    ],
+)
+def test_each_line_has_a_file_of_its_own(called: Program, tmp_path: Path, given: tuple[str, ...], ending: str) -> None:
+    lines = ["hello", "nobody" if "toy" in given else "!", "world"]
+    ran = called(*given, "--lines", "--save", str(tmp_path / f"a.b.{ending}"), stdin="\n".join(lines))
+    documents = [json.loads(line) for line in ran.out.splitlines()]
+    kept = {f"a.b-{document['line']}.{ending}": document for document in documents if "error" not in document}
+    assert len(kept) == (2 if "toy" in given else 3)
+    assert {path.name for path in tmp_path.iterdir()} == set(kept)
+    for name, document in kept.items():
+        if ending == "json":
+            assert json.loads((tmp_path / name).read_text("utf-8")) == document
+    if ending != "npz":
+        assert len({(tmp_path / name).read_bytes() for name in kept}) == len(kept)

@@ -20,7 +20,7 @@ def tree(folder: Path, files: dict[str, str]) -> None:
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
+        path.write_bytes(content.encode())
 
 
 def listed(folder: Path, *inner: str) -> list[str]:
@@ -54,6 +54,14 @@ def listed(folder: Path, *inner: str) -> list[str]:
         (["\\!x", "\\#y"], "!x", True),
         (["# a", "", "b  ", "c\\ "], "b", True),
         (["# a", "", "b  ", "c\\ "], "c ", True),
+        *((["a\t"], "a", None), (["a\t "], "a\t", True), (["a\\\\ "], "a\\", True), (["a\\  "], "a ", True)),
+        *((["a\r"], "a", None), (["a b  c "], "a b  c", True)),
+        (["*a*b*/**/c*d"], "xaybz/q/r/czd", True),
+        (["/**/a/b/**/a/c"], "a/a/b/b/a/b/a/c", True),
+        (["a/**/**/*c"], "a/b/c", True),
+        (["*a" * 30 + "b"], "a" * 200, None),  # Would take for ever where all ways to cut a name are tried.
+        (["**/a/*/" * 9 + "b"], "a/" * 200, None),
+        (["/a" + "/**/a" * 30 + "/b"], "a/" * 200 + "c", None),
     ],
 )
 def test_patterns_match_as_in_git(lines: list[str], path: str, out: bool | None) -> None:
@@ -70,7 +78,7 @@ def test_a_tree_is_listed_as_git_lists_it(tmp_path: Path) -> None:
             "a.log": "",
             "build/keep": "",
             "secret": "",
-            "src/.gitignore": "!*.log\n/deep/\n",
+            "src/.gitignore": "!*.log\n/deep/\r",
             "src/a.log": "",
             "src/build/x": "",
             "src/deep/x": "",

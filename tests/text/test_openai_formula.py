@@ -74,8 +74,8 @@ def test_openais_formula(model: str, count: int, with_tools: int | None) -> None
     chat: Chat | None = with_functions.chat
     assert chat is not None
     assert chat.counted is not None
-    assert "OpenAI documents" in chat.counted.note
-    assert "inside of parameters" not in chat.counted.note
+    assert "OpenAI documents" in chat.notes[0]
+    assert "inside of parameters" not in chat.notes[0]
     with pytest.raises(UsageError, match="ids of a chat"):
         prompt.known_ids()
 
@@ -85,7 +85,7 @@ def test_what_an_estimate_of_tools_leaves_out_is_said() -> None:
         nested = {"type": "object", "properties": {"place": {"type": "object", **more}}}
         found = counted("gpt-4o", ChatInput(user("hi"), [{"name": "f", "parameters": nested}])).chat
         assert found is not None and found.counted is not None
-        assert "inside of parameters" in found.counted.note
+        assert "inside of parameters" in found.notes[0]
 
 
 def test_what_openais_formula_does_not_count_is_refused() -> None:
@@ -160,7 +160,7 @@ def test_images_count_by_openais_tiles(model: str, image: bytes | str, detail: s
     assert prompt.chat is not None
     assert prompt.chat.counted is not None
     assert prompt.chat.counted.images == more
-    assert "tiles of 512" in prompt.chat.counted.note
+    assert "tiles of 512" in prompt.chat.notes[0]
 
 
 @pytest.mark.parametrize(

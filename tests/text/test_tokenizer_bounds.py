@@ -18,6 +18,7 @@ from llminspect.text.from_huggingface import tokenizer_from_files
 from llminspect.text.tokenization_steps import tokenization_steps
 from llminspect.text.tokenizer_bounds import check_growth, is_quick, may_take_long, sections
 from llminspect.text.tokenizers_library import in_one_line
+from llminspect.text.unigram import lengths_by_start
 from tests.text import corpus
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def in_turn(*steps: dict[str, Any], name: str = "normalizers") -> dict[str, Any]
     return {"type": "Sequence", name: list(steps)}
 
 
+SPELLING = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
 GROWING = replaced({"String": "a"}, "a" * 60)
 BLOB = (4).to_bytes(4, "little") + bytes(4) + b"x" * 5000 + b"\0"
 TEXT = {"Sequence": {"id": "A", "type_id": 0}}
@@ -69,6 +71,10 @@ def template(pieces: list[Any], ids: int = 1) -> dict[str, Any]:
         {"normalizer": in_turn(*[{"type": "Prepend", "prepend": "a" * 500}] * 3)},
         {"normalizer": in_turn({"type": "Prepend", "prepend": "a" * 30}, GROWING)},
         {"normalizer": {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(BLOB).decode()}},
+        {"pre_tokenizer": in_turn(*[SPELLING] * 5, name="pretokenizers")},
+        {"pre_tokenizer": {"pretokenizers": [{key: SPELLING[key] for key in SPELLING if key != "type"}] * 5}},
+        {"pre_tokenizer": in_turn(*[{"type": "Metaspace", "replacement": "_"}] * 100, name="pretokenizers")},
+        {"normalizer": GROWING, "pre_tokenizer": SPELLING},
         {"decoder": in_turn(*[GROWING] * 4, name="decoders")},
         {"post_processor": template([TEXT, *[SPECIAL] * 600])},
         {"post_processor": template([TEXT, SPECIAL], 100_000)},
@@ -171,6 +177,23 @@ def test_a_pattern_that_takes_for_ever_is_ended(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.undo()
     assert tokenizer.encode_ids("aab")
     assert capfd.readouterr().err == ""
+
+
+def test_very_many_steps_and_very_long_pieces_run_where_they_can_be_ended() -> None:
+    steps = normalizers.Sequence([normalizers.NFC()] * 101)
+    for kind in ("byte_level", "unigram"):
+        library: tokenizers.Tokenizer = getattr(corpus, kind)()
+        whole = corpus.state(library)
+        if kind == "unigram":
+            whole["model"]["vocab"].append(["a" * 1001, -1.0])
+        else:
+            library.normalizer = steps
+            whole["normalizer"] = corpus.state(library)["normalizer"]
+        tokenizer = opened(json.dumps(whole))
+        assert isinstance(tokenizer.library, guarded_library.Guarded)  # type: ignore[attr-defined]
+        assert tokenizer.encode_ids("Alice") == library_ids(library, "Alice")
+    with pytest.raises(ModelError, match="a piece of it has 1,001 characters"):
+        lengths_by_start(["a", "b" * 1001])
 
 
 def test_a_word_that_takes_for_ever_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
