@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from llminspect.library.parts import features, head, neuron, probe
     from llminspect.library.passes import attend, diff, embed, forward, generate, walk
     from llminspect.library.tokens import count_files, decode, encode, search, tokenize
+    from llminspect.library.two_models import diff_models
     from llminspect.model.opened import Model
 
 _PLACES = {
@@ -39,6 +40,7 @@ _PLACES = {
     "library.over": "over",
     "library.parts": "features head neuron probe",
     "library.passes": "attend diff embed forward generate walk",
+    "library.two_models": "diff_models",
     "library.tokens": "count_files decode encode search tokenize",
     "model.opened": "Model",
 }
@@ -64,6 +66,7 @@ __all__ = [
     "count_files",
     "decode",
     "diff",
+    "diff_models",
     "embed",
     "encode",
     "features",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llminspect.analysis.candidates import Candidate, candidates, token_text
+from llminspect.analysis.diff_models import not_comparable, of_text, vocabulary
 from llminspect.analysis.experiments import divergence
 from llminspect.analysis.prompt import (
     beyond_context,
@@ -26,6 +27,8 @@ from llminspect.core.unembed import log_softmax
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
+    from llminspect.analysis.head_changes import HeadChanges
+    from llminspect.analysis.token_changes import TokenChanges
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
@@ -73,6 +76,10 @@ class DiffResult(Result):
     kl_ba: float | None
     layers: list[StreamDistance] | None
     """Where both have as many layers of the same width."""
+    token_changes: TokenChanges | None = None
+    """One text in two models of the same vocabulary: how far they are apart after each of its tokens."""
+    head_changes: HeadChanges | None = None
+    """… and which of their heads look elsewhere, where both have the same heads."""
 
 
 def diff(
@@ -93,7 +100,9 @@ def diff(
         )
         logits.append(log_softmax(watched.logits_V.astype("float64")))
         rows.append(watched.rows)
-    same = _vocabulary(first) == _vocabulary(second)
+    same = vocabulary(first) == vocabulary(second)
+    both = other is None and prompt.ids == beside.ids and not_comparable(first, second) is None
+    token_changes, head_changes = of_text(first, second, prompt.ids, top) if both else (None, None)
     return DiffResult(
         a=sides[0],
         b=sides[1],
@@ -101,6 +110,8 @@ def diff(
         kl_ab=divergence(logits[0], logits[1]) if same else None,
         kl_ba=divergence(logits[1], logits[0]) if same else None,
         layers=_stream_distances(first, second, rows),
+        token_changes=token_changes,
+        head_changes=head_changes,
         notes=list(notes) or None,
     )
 
@@ -125,13 +136,6 @@ def _same_text(model: Model, prompt: Prompt, source: SourceOptions) -> Prompt:
     if prompt.chat is None or model.tokenizer is None:
         return text_prompt(prompt.text, source, model.tokenizer, prompt.line)
     return chat_prompt(prompt.chat.given, model.tokenizer, prompt.line)
-
-
-def _vocabulary(model: Model) -> object:
-    """Equal for models whose ids mean the same."""
-    if model.tokenizer is None:
-        return model.config.sizes.V
-    return [token_text(model, token_id) for token_id in range(model.config.sizes.V)]
 
 
 def _token_probabilities(

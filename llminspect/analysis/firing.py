@@ -115,7 +115,7 @@ def _place(model: Model, piece: Piece, activation_T: Array, at: int) -> FiringPl
 def fire(corpus: Corpus, of: Callable[[Array], Array], several: Sequence[Places]) -> None:
     """Give each piece of the corpus to each of `several`, with its activations: `of` ids [B, T] of one length they are
     [N, B, T]."""
-    for batch in _batches(corpus.pieces()):
+    for batch in pieces_together(corpus.pieces()):
         found_NBT = of(np.array([piece.ids for piece in batch]))
         for places, found_BT in zip(several, found_NBT, strict=True):
             for piece, activation_T in zip(batch, found_BT, strict=True):
@@ -142,7 +142,7 @@ def activations(model: Model, tap: str, layer: int, neuron: int, expert: int | N
     return found_BT
 
 
-def _batches(pieces: Iterator[Piece]) -> Iterator[list[Piece]]:
+def pieces_together(pieces: Iterator[Piece]) -> Iterator[list[Piece]]:
     """Some pieces of one length after another."""
     batch: list[Piece] = []
     for piece in pieces:

@@ -67,11 +67,28 @@ class DiffOptions:
 
     heading: ClassVar[str] = "What to compare with"
     example: ClassVar[str] = 'diff "A cat sat" --against "A dog sat"'
-    needed: ClassVar[str] = ' --against "A dog sat."'
+    needed: ClassVar[str] = " --against-model smollm2"
 
     against: str | None = option(metavar="TEXT", help="Compare with this text in the same model.")
     against_model: str | None = option(metavar="NAME", help="Compare with this model.", completes="models")
-    top: int = option(10, min=1, metavar="N", help="How many next tokens of each side.")
+    against_adapter: str | None = option(
+        metavar="FOLDER", help="Compare with the model, or that of --against-model, with this LoRA added."
+    )
+    top: int = option(
+        10, min=1, metavar="N", help="How many next tokens of each side, and how many places, heads and tensors."
+    )
+
+
+@dataclass(frozen=True)
+class WeightsOptions:
+    """What two models are compared in, in place of a text."""
+
+    heading: ClassVar[str] = "What of two models"
+    example: ClassVar[str] = "{command}{needed} --weights"
+
+    weights: bool = option(
+        False, help="In place of TEXT: where the weights of the two models are apart, tensor by tensor."
+    )
 
 
 Action = Literal["show", "verify", "clear"]

@@ -228,23 +228,22 @@ RULES: dict[str, list[Rule]] = {
             "leave out --beams, or the sampling options",
         ),
         Rule("beams excludes stop prefix", "--beams does not go with --stop or --prefix", "leave one of them out"),
-        Rule(
-            "beams excludes lookup", "--lookup guesses for one text, --beams follows several", "leave one of them out"
-        ),
+        Rule("beams excludes lookup", "--lookup guesses for one text, --beams follows several"),
         Rule("stream excludes watch", "--stream and --watch show two different things", "give one"),
         Rule("stream watch excludes beams", "--beams has its text only at the end", "leave out {option}"),
-        Rule(
-            "watch excludes n json lines",
-            "--watch draws one text as it is written and does not go with {other}",
-            "drop one",
-        ),
+        Rule("watch excludes n json lines", "--watch draws one text as it is written and does not go with {other}"),
         Rule("stream excludes json lines", "--stream writes a text, {other} does not", "drop one"),
         Rule("stream excludes steps tree alternatives", "--stream shows only the text, without {other}"),
     ],
     "diff": [
-        Rule("needs against against_model", "nothing to compare with", "give --against TEXT or --against-model NAME")
+        Rule(
+            "needs against against_model against_adapter", "nothing to compare with", "give --against TEXT or a model"
+        ),
+        Rule("weights corpus needs against_model against_adapter"),
+        Rule(f"weights corpus excludes against {OTHER_TEXTS} {WRAPPING}"),
+        Rule("most length needs corpus"),
     ],
-    "head": [Rule("most length needs corpus")],
+    **{name: [Rule("most length needs corpus")] for name in ("head", "diff_models")},
     **{name: [Rule("most length examples lowest needs corpus")] for name in ("neuron", "features")},
     "walk": [Rule("paused excludes json lines", "{option} waits for a person, {other} is for programs")],
     "info": [Rule("name excludes model", "the model was named twice", "give one of MODEL and --model")],

@@ -211,7 +211,9 @@ def diff(
 
     Gives the sides `a` and `b`, the most probable `tokens` of both, how far the distributions are apart in bits
     (`kl_ab`, `kl_ba`, where both have the same vocabulary) and the streams after each layer (`layers`, where both have
-    as many of the same width). Raises UsageError for a model that does not predict what comes next.
+    as many of the same width); of one text in two models `token_changes`, how far they are apart after each token, and
+    `head_changes`, which share of its weight each head gives elsewhere (`moved` [L, H]). Raises UsageError for a model
+    that does not predict what comes next.
 
     >>> import llminspect
     >>> apart = llminspect.diff("The capital of France is", against="The capital of Italy is")

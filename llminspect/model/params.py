@@ -57,10 +57,16 @@ class Params:
         made = {name: partial(changed.__getitem__, name) for name in changed}
         return Params(OnDemand({**self.arrays.data, **made}, self.arrays.parts), self._keep)
 
+    def in_parts(self, name: str) -> bool:
+        """Whether the file allows to read less of an array than the whole."""
+        return isinstance(self.arrays, OnDemand) and name in self.arrays.parts
+
     def part(self, name: str, index: tuple[slice, ...]) -> Array:
         """`params[name][index]`, of which no more is read than is asked for, where the file allows it."""
-        makers = self.arrays.parts if isinstance(self.arrays, OnDemand) else {}
-        return makers[name](index) if name in makers else self.arrays[name][index]
+        if isinstance(self.arrays, OnDemand) and name in self.arrays.parts:
+            return self.arrays.parts[name](index)
+        whole: Array = self.arrays[name]
+        return whole[index]
 
     def get(self, name: str) -> Array | None:
         return self.arrays.get(name, None)

@@ -12,5 +12,9 @@ CIRCUIT = {
     "ids": "--ids", "special": "--no-special", "versus": "--versus #6", "keep": "--keep 0.3", "steps": "--steps 1",
     "controls": "--controls 2", "seed": "--seed 7",
 }  # fmt: skip
+DIFF = {
+    **OVER, "against": "--against b", "against_model": "--against-model toy-attention", "top": "--top 2",
+    "weights": "--weights",
+}  # fmt: skip
 PLACES = {"head": "1.0", "neuron": "1.0", "probe": "LABELSFILE", "circuit": "b e b"}
 """What stands in place of a text."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from llminspect import commands, opening
-from tests.arguments.options_of_parts import CIRCUIT, FEATURES, OVER, PLACES
+from tests.arguments.options_of_parts import CIRCUIT, DIFF, FEATURES, OVER, PLACES
 from tests.arguments.small_files import once, small_files
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         **EXPERIMENTS,
         **PATCH,
     },
-    "diff": {"against": "--against b", "against_model": "--against-model toy-attention", "top": "--top 2"},
+    "diff": DIFF,
     "walk": {"paused": "--pause", "interactive": "--interactive"},
     "explore": {"chat": "--chat", "session": "--session TEXTFILE"},
     "head": {**OVER, "token": "--token b", "distance": "--distance 2", "top": "--top 2", "words": "--no-words"},
@@ -197,6 +197,7 @@ LEFT_OUT = {
     **dict.fromkeys(("color", "quiet"), "what a person sees of it"),
     **dict.fromkeys(("place", "records", "name", "dictionary", "clean", "corrupt"), "in place of a text"),
     "more": "as --with",
+    "against_adapter": "what runs",
     "target_ids": "of an encoder–decoder",
     "target_language": "of an encoder–decoder",
     "part": "of an encoder–decoder",

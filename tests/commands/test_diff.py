@@ -118,5 +118,5 @@ def test_what_is_drawn(called: Program, width: str) -> None:
 def test_nothing_to_compare_with_is_one_line(called: Program) -> None:
     ran = called("diff", "world", "--model", "toy")
     assert ran.code == 2
-    assert "give --against TEXT or --against-model NAME" in ran.err
+    assert "give --against TEXT or a model" in ran.err
     assert len(ran.err.splitlines()) == 1

@@ -58,6 +58,8 @@ INVOCATIONS: dict[str, list[list[str]]] = {
     "diff": [
         ["hello", "--model", "toy", "--against", "world"],
         ["hello", "--against-model", "toy"],
+        ["A cat sat", "--model", "toy-attention", "--against-model", "toy-attention"],
+        ["--model", "toy-attention", "--against-model", "toy-attention", "--weights"],
     ],
     "generate": [
         ["hello", "--model", "toy", "--max-tokens", "2"],

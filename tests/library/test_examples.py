@@ -104,7 +104,7 @@ def test_every_function_that_gives_arrays_says_their_shapes(name: str) -> None:
 
 def test_what_holds_arrays_is_found() -> None:
     assert holds_arrays("Array | None") and holds_arrays("AttendResult") and holds_arrays("Contributions | None")
-    assert not holds_arrays("DiffResult") and not holds_arrays("list[LensLayer] | None")
+    assert not holds_arrays("GenerateResult") and not holds_arrays("list[LensLayer] | None")
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ GIVEN: dict[str, tuple[Any, ...]] = {
     "generate": ("A cat sat.", "toy"),
     "walk": ("world", "toy"),
     "diff": ("world", "toy"),
+    "diff_models": ("toy", "toy"),
     "open_model": ("toy",),
     "verify": ("toy",),
     "cache": (),

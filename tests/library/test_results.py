@@ -46,6 +46,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "walk": lambda: llminspect.walk(model="smollm2"),
     "explore": lambda: Session(llminspect.open_model("toy-attention"), ExploreState("A cat sat.")).result(),
     "diff": lambda: llminspect.diff("world", "toy", against="hello"),
+    "diff_models": lambda: llminspect.diff_models("toy", "toy", weights=True),
     "models": llminspect.models,
     "info": lambda: llminspect.info("toy"),
     "pull": lambda: llminspect.pull("smollm2"),

@@ -1,4 +1,4 @@
-"""How `diff` looks: both texts, both distributions, and how far the streams part, layer by layer."""
+"""How `diff` looks: both texts, both distributions, and how far the streams part, layer by layer; or two models."""
 
 from __future__ import annotations
 
@@ -7,24 +7,29 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from llminspect.analysis.diff_models import DiffModelsResult
+from llminspect.commands.diff.models import head_parts, models_parts, token_parts
 from llminspect.commands.forward.answers import two_probabilities
 from llminspect.commands.forward.view import strip
 from llminspect.core.numbers import number
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.safe import visible
+from llminspect.render.section import page
 from llminspect.render.table import Cell, Column, table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from llminspect.analysis.diff import DiffResult, StreamDistance
 
 ROWS = 14
 
 
-def render(result: DiffResult) -> RenderableType:
-    """The two texts, the two distributions, the streams."""
+def render(result: DiffResult | DiffModelsResult, top: int = 10) -> RenderableType:
+    """The two texts, the two distributions, the streams; of two models what they differ in."""
+    if isinstance(result, DiffModelsResult):
+        return page(models_parts(result, top))
     same_model = result.a.model == result.b.model
     parts: list[RenderableType] = []
     for name, side in (("a", result.a), ("b", result.b)):
@@ -36,7 +41,14 @@ def render(result: DiffResult) -> RenderableType:
         parts.append(streams(result.layers))
     else:
         parts.append(Text("the streams have different sizes: their layers cannot be compared number by number"))
+    if result.token_changes is not None:
+        parts += [Text(), page([*token_parts(result.token_changes), *head_parts_of(result)])]
     return Group(*parts)
+
+
+def head_parts_of(result: DiffResult) -> Iterator[RenderableType]:
+    if result.head_changes is not None:
+        yield from head_parts(result.head_changes, 6)
 
 
 def divergences(result: DiffResult) -> RenderableType:
