@@ -51,7 +51,10 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 def vocabularies(names: Iterable[str]) -> list[str]:
     """Which of the names make a tokenizer, the first to be read first."""
     there = set(names)
-    return [*(name for name in VOCABULARIES if name in there), *sorted(n for n in there if n.endswith(RANKS))]
+    return [
+        *(name for name in VOCABULARIES if name in there),
+        *sorted(n for n in there if n.endswith(RANKS) and "/" not in n),
+    ]
 
 
 def tokenizer_files(folder: Path) -> dict[str, Path]:

@@ -2,18 +2,16 @@
 
 Finding takes no import of that library (0.2 s); the layout of the cache is documented and stable:
 https://huggingface.co/docs/huggingface_hub/guides/manage-cache. Fetching takes only the files that are needed
-(`hub_library.py`). What is fetched, and what is found, is compared with the hash that the hub gives it.
+(`hub_library.py`, `hub_arrival.py`). What is fetched, and what is found, is compared with the hash that the hub gives.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from llminspect.errors import ModelError, UserError
+from llminspect.errors import ModelError
 from llminspect.files.folder import (
     ADAPTER,
     ADAPTER_CONFIG,
@@ -29,9 +27,10 @@ from llminspect.files.folder import (
     vocabularies,
     weight_paths,
 )
-from llminspect.files.hashes import NotPublished, sha256_of
-from llminspect.files.home import cannot_write, hub_folder, replacing
-from llminspect.files.hub_library import HASH, Hub
+from llminspect.files.hashes import sha256_of
+from llminspect.files.home import cannot_write, clear_leftovers, hub_folder, replacing
+from llminspect.files.hub_arrival import PATIENCE, arrive, in_time, patience
+from llminspect.files.hub_library import HASH, Hub, no_answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,9 +38,6 @@ if TYPE_CHECKING:
 
     from llminspect.files.home import Progress
     from llminspect.files.hub_library import Listed
-
-LOOK_EVERY = 0.1
-"""Seconds between looks at how much has arrived."""
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}", re.ASCII)
 _REVISION = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
@@ -140,7 +136,7 @@ def _whole(snapshot: Path, weights: bool) -> bool:
 
 
 def _fetched(repo: str, revision: str, weights: bool, report: Progress, hub: Hub, files: tuple[str, ...] = ()) -> Path:
-    commit, listed = hub.listing(repo, revision)
+    commit, listed = in_time(repo, PATIENCE, lambda: hub.listing(repo, revision))
     sizes = {name: file.size for name, file in listed.items()}
     if not re.fullmatch("[0-9a-f]{40}", commit):
         raise ModelError(f"the hub gives no commit for {repo} at {revision}")
@@ -209,62 +205,49 @@ def _refuse_without_config(repo: str, names: Mapping[str, int]) -> None:
 
 
 def _watched(hub: Hub, snapshot: Path, repo: str, listed: Mapping[str, Listed], report: Progress) -> None:
-    """Fetch files one after another while looking at how the cache grows; each is compared with its hash on arrival.
-    ModelError where the hub says none.
-
-    In a thread that ends with the program, so that Ctrl-C is answered at once whatever the library is doing.
-    """
+    """Fetch files one after another while looking at how the cache grows; each is compared with its hash as it comes.
+    ModelError where the hub says none."""
     missing = {name: file for name, file in listed.items() if not (snapshot / name).exists()}
     for name, file in missing.items():
+        if not _stays_inside(name):
+            raise no_answer(repo)
         if not HASH.fullmatch(file.hash):
             raise ModelError(f"the hub gives no hash for {name!r:.200} of {repo}, so it cannot be compared")
     total, blobs = sum(file.size for file in missing.values()), _repo_folder(repo) / "blobs"
-    before, failures = _size(blobs), list[BaseException]()
+    before = _size(blobs)
 
     def work() -> None:
-        try:
-            for name, file in missing.items():
-                hub.fetch(repo, snapshot.name, name)
-                _check_arrived(repo, snapshot / name, file.hash)
-        except BaseException as error:  # Carried to the thread that waits.
-            failures.append(error)
+        for name, file in missing.items():
+            arrive(hub, repo, snapshot, name, file)
 
-    worker = threading.Thread(target=work, daemon=True)
-    worker.start()
-    while worker.is_alive():
-        worker.join(LOOK_EVERY)
+    def look() -> None:
         report("download", min(max(_size(blobs) - before, 0), total), total)
-    if failures:
-        error = failures[0]
-        raise cannot_write(hub_folder(), error) if isinstance(error, OSError) and error.errno else error
-    absent = [name for name in missing if not (snapshot / name).exists()]
-    if absent:
-        raise UserError(f"{absent[0]} of {repo} was fetched and is not in {snapshot}")
+
+    # What arrives looks at its time itself; this is for an answer that does not even begin.
+    seconds = sum(2 * patience(file.size) for file in missing.values())
+    try:
+        in_time(repo, seconds, work, look)
+    except ModelError:
+        for file in missing.values():  # Of an answer that stopped in the middle nobody else removes what came.
+            clear_leftovers(blobs / file.hash, PATIENCE / 2)
+        raise
+    except OSError as error:
+        raise cannot_write(hub_folder(), error) if error.errno else error from None
     report("download", total, total)
 
 
-def _check_arrived(repo: str, path: Path, published: str) -> None:
-    """Raise ModelError for a file that is not what the hub lists, and remove it."""
-    if not path.exists():  # Said for all of them at the end.
-        return
-    try:
-        sha256_of(path, published)
-    except NotPublished:
-        for place in (path.resolve(), path):
-            with suppress(OSError):
-                place.unlink()
-        raise ModelError(
-            f"what the hub gave as {path.name!r:.200} of {repo} is not the file that it lists (its hash differs)",
-            "try again; if it stays so, a mirror or a proxy changes files",
-        ) from None
+def _stays_inside(name: str) -> bool:
+    """Whether a file of this name lies in the folder that it is put into, on every system."""
+    return all(part not in ("", ".", "..") for part in name.split("/")) and not set(name) & set("\\:\0")
 
 
 def _size(folder: Path) -> int:
     """Bytes in the files of a folder."""
     size = 0
     try:
-        for entry in os.scandir(folder):
-            size += entry.stat().st_size
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                size += entry.stat().st_size
     except OSError:
         pass  # Not there yet, or a file was just renamed.
     return size

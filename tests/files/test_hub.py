@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from llminspect.errors import ModelError, UserError
-from llminspect.files import hub as module
+from llminspect.files import hub_arrival
 from llminspect.files.adapter import locate_adapter
 from llminspect.files.home import hub_folder
 from llminspect.files.hub import find, find_adapter, is_hub_name
-from llminspect.files.hub_library import Hub, Listed, explained
+from llminspect.files.hub_library import Hub, Listed, explained, refusal
 from llminspect.files.locate import locate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -41,7 +42,7 @@ def hash_of(name: str, content: bytes) -> str:
 
 
 class PlayedHub(Hub):
-    """Answers as the hub would and writes what is fetched as its library does: a blob and a link to it."""
+    """Answers as the hub would."""
 
     def __init__(self, files: Mapping[str, bytes] = FILES, failure: BaseException | None = None) -> None:
         self.files, self.failure = files, failure
@@ -53,22 +54,18 @@ class PlayedHub(Hub):
         self.requests.append(f"listing {revision}")
         return COMMIT, {name: Listed(len(content), hash_of(name, content)) for name, content in self.files.items()}
 
-    def fetch(self, repo: str, commit: str, name: str) -> None:
+    @contextmanager
+    def body(self, repo: str, commit: str, name: str, start: int) -> Iterator[tuple[int, Iterator[bytes]]]:
         if self.failure is not None and name.endswith("safetensors"):
             raise self.failure
         self.requests.append(name)
-        folder = hub_folder() / "models--org--model"
-        blob, link = folder / "blobs" / hash_of(name, self.files[name]), folder / "snapshots" / commit / name
-        blob.parent.mkdir(parents=True, exist_ok=True)
-        link.parent.mkdir(parents=True, exist_ok=True)
-        blob.write_bytes(self.sent.get(name, self.files[name]))
-        link.unlink(missing_ok=True)
-        link.symlink_to(blob)
+        yield start, iter([self.sent.get(name, self.files[name])[start:]])
 
 
 @pytest.fixture(autouse=True)
 def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(module, "LOOK_EVERY", 0.001)
+    monkeypatch.setattr(hub_arrival, "LOOK_EVERY", 0.001)
+    monkeypatch.setattr(hub_arrival, "PAUSE", 0.0)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     return tmp_path / "hub"
@@ -186,48 +183,42 @@ def test_the_cache_is_where_the_library_has_it(monkeypatch: pytest.MonkeyPatch, 
     assert hub_folder() == tmp_path / "hf" / "hub"
 
 
+@pytest.mark.parametrize(
+    ("status", "headers", "message"),
+    [
+        (404, {"x-error-code": "RepoNotFound"}, "there is no model a/b"),
+        (401, {"x-error-code": "RepoNotFound", "x-error-message": "Repository not found"}, "there is no model a/b"),
+        (401, {"x-error-message": "Invalid username or password."}, "there is no model a/b"),
+        (401, {"x-error-message": "Invalid credentials in Authorization header"}, "does not let you read"),
+        (403, {"x-error-code": "GatedRepo"}, "accept its terms"),
+        (404, {"x-error-code": "RevisionNotFound"}, "no revision 'main'"),
+        (404, {"x-error-code": "EntryNotFound"}, "answers 404"),
+        (403, {}, "does not let you read"),
+        (500, {}, "answers 500"),
+        (304, {}, "answers 304"),
+    ],
+)
+def test_what_the_hub_means(status: int, headers: dict[str, str], message: str) -> None:
+    assert message in refusal(status, headers, "a/b", "main").message
+
+
 def test_the_librarys_errors_become_ours() -> None:
     from huggingface_hub import errors
 
-    def raising(error: Exception) -> Any:
-        def ask() -> None:
-            raise error
-
-        return ask
-
-    class Response:
-        """As much of a response as the library's errors look at."""
-
-        headers: dict[str, str]
-        request = None
-
-        def __init__(self, status_code: int) -> None:
-            self.status_code, self.headers = status_code, {}
-
-    def http(kind: type[Exception], status: int) -> Exception:
-        return kind("long\ntalk", response=Response(status))  # type: ignore[call-arg]
-
-    expected = [
-        (http(errors.RepositoryNotFoundError, 404), "there is no model a/b"),
-        (http(errors.GatedRepoError, 403), "accept its terms"),
-        (http(errors.RevisionNotFoundError, 404), "no revision 'main'"),
-        (http(errors.HfHubHTTPError, 403), "does not let you read"),
-        (http(errors.HfHubHTTPError, 500), "answers 500"),
-        (errors.LocalEntryNotFoundError("x"), "cannot be reached"),
+    for error, message in (
         (errors.OfflineModeIsEnabled("x"), "HF_HUB_OFFLINE is set"),
         (ConnectionResetError(104, "reset"), "cannot be reached"),
-    ]
-    for error, message in expected:
-        with pytest.raises(ModelError) as caught:
-            explained(raising(error), "a/b", "main")
+    ):
+        with pytest.raises(ModelError) as caught, explained("a/b"):
+            raise error
         assert message in caught.value.message
         assert "\n" not in caught.value.message
-    with pytest.raises(OSError, match="No space"):
-        explained(raising(OSError(28, "No space left on device")), "a/b", "main")
+    with pytest.raises(OSError, match="No space"), explained("a/b"):
+        raise OSError(28, "No space left on device")
 
 
 def test_a_tokenizer_that_stands_alone() -> None:
-    hub = PlayedHub({"tokenizer.json": b"{}", "tokenizer_config.json": b"{}", "README.md": b""})
+    hub = PlayedHub({"tokenizer.json": b"{}", "tokenizer_config.json": b"{ }", "README.md": b""})
     found = fetch(hub, weights=False)
     assert hub.requests == ["listing main", "tokenizer.json", "tokenizer_config.json"]
     located = locate("org/model", offline=True, weights=False)

@@ -174,13 +174,10 @@ def hub() -> Iterator[http.server.HTTPServer]:
 def test_an_answer_of_the_hub_that_is_none(
     what: str, hub: http.server.HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from huggingface_hub import HfApi
-
     from llminspect.files.hub import find
 
     hub.answer = ANSWERS[what]  # type: ignore[attr-defined]
-    api = HfApi(endpoint=f"http://127.0.0.1:{hub.server_port}")
-    monkeypatch.setattr("huggingface_hub.HfApi", lambda: api)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{hub.server_port}")
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ModelError, match="the answer that came for org/model is not one of the hub"):
         find("org/model", None, offline=False, weights=True)
