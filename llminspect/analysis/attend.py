@@ -15,8 +15,8 @@ from llminspect.analysis.attention import (
     overview_of,
     watch_attention,
 )
+from llminspect.analysis.lengths import beyond_context
 from llminspect.analysis.prompt import (
-    beyond_context,
     check_prompt,
     decoder_and_target,
     of_segments,

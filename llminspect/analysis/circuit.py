@@ -17,7 +17,8 @@ from llminspect.analysis.candidates import NamedToken, named_token, token_text
 from llminspect.analysis.circuit_scores import contrast, edge_scores
 from llminspect.analysis.circuit_search import CurvePoint, cmd, cpr, curve, planned, random_graphs, smallest
 from llminspect.analysis.labels import no_next_token
-from llminspect.analysis.prompt import beyond_context, check_prompt
+from llminspect.analysis.lengths import beyond_context
+from llminspect.analysis.prompt import check_prompt
 from llminspect.analysis.result import Dims, Result, Tokens, token_documents
 from llminspect.arguments.words import one_token
 from llminspect.core.dataclass import dataclass

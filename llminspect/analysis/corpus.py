@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING
 
+from llminspect.analysis.lengths import longest_computed
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError, UserError
 from llminspect.files.marks import UnmarkedStream
@@ -64,6 +65,8 @@ class Corpus:
                 f"--length {length}: {model.name} has positions for {model.most_tokens} tokens",
                 f"take --length {model.most_tokens}",
             )
+        if length > (longest := longest_computed(model)):
+            raise UsageError(f"--length {length}: {longest} tokens are the most that are computed with {model.name}")
         self._tokenizer, self._path, self._length, self._most = model.tokenizer, path, length, most
         self._front = list(model.tokenizer.prefix_ids) if len(model.tokenizer.prefix_ids) < length - 1 else []
         self._progress = progress

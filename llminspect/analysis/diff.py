@@ -10,8 +10,8 @@ import numpy as np
 from llminspect.analysis.candidates import Candidate, candidates, token_text
 from llminspect.analysis.diff_models import not_comparable, of_text, vocabulary
 from llminspect.analysis.experiments import divergence
+from llminspect.analysis.lengths import beyond_context
 from llminspect.analysis.prompt import (
-    beyond_context,
     chat_prompt,
     check_prompt,
     prompt_of_ids,

@@ -9,8 +9,9 @@ import numpy as np
 
 from llminspect.analysis import vectors
 from llminspect.analysis.cross_attention import encoder_of
+from llminspect.analysis.lengths import beyond_context
 from llminspect.analysis.neighbours import Analogy, Neighbour, TokenTexts, neighbours_of, terms_of
-from llminspect.analysis.prompt import beyond_context, check_prompt, of_segments
+from llminspect.analysis.prompt import check_prompt, of_segments
 from llminspect.analysis.result import Dims, Result, Tokens, token_documents
 from llminspect.analysis.sentence import Pooling, pool_of, pooling_of, steps_of, treated
 from llminspect.arguments.ranges import is_index, shortened

@@ -12,9 +12,9 @@ from llminspect.analysis.candidates import candidates, fill_masks, ranked_token,
 from llminspect.analysis.feed_forward import feed_forward
 from llminspect.analysis.forward_result import ForwardQuestion, ForwardResult
 from llminspect.analysis.labels import head_parts, no_next_token, of_choices
+from llminspect.analysis.lengths import beyond_context
 from llminspect.analysis.passes import head_reads, streams_shown
 from llminspect.analysis.prompt import (
-    beyond_context,
     check_prompt,
     decoder_and_target,
     of_segments,

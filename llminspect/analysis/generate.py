@@ -10,8 +10,9 @@ from llminspect.analysis.beams import BeamSearch, branches, search_beams
 from llminspect.analysis.compare_tokenizers import place_of_difference
 from llminspect.analysis.completion import NO_CHANGES, Completion, Limits, PassChanges, complete, longest
 from llminspect.analysis.experiments import experiment_taps
+from llminspect.analysis.lengths import beyond_context
 from llminspect.analysis.patching import into_places, other_text
-from llminspect.analysis.prompt import beyond_context, check_prompt, target_prompt, with_source
+from llminspect.analysis.prompt import check_prompt, target_prompt, with_source
 from llminspect.analysis.result import Result, Tokens, token_documents
 from llminspect.analysis.unmasking import chance_of, complete_by_filling, unmasking_plan
 from llminspect.arguments.experiments import ExperimentOptions, PatchOptions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llminspect.analysis.prompt import beyond_context
+from llminspect.analysis.lengths import beyond_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llminspect.analysis.languages import language_id, languages
+from llminspect.analysis.lengths import longest_computed
 from llminspect.arguments.option import each
 from llminspect.arguments.ranges import Ids, parse_ids, shortened
 from llminspect.core.tap import NO_TAP
@@ -168,7 +169,8 @@ def chat_of_json(text: str) -> ChatInput | None:
 
 
 def check_prompt(model: Model, prompt: Prompt) -> None:
-    """Raise UsageError for ids outside the vocabulary and for a text longer than the model's table of positions."""
+    """Raise UsageError for ids outside the vocabulary, and for a text longer than the model's table of positions, or
+    than any that is computed."""
     sizes, most = model.config.sizes, model.most_tokens
     outside = [token_id for token_id in prompt.ids if token_id >= sizes.V]
     if outside:
@@ -189,6 +191,11 @@ def check_prompt(model: Model, prompt: Prompt) -> None:
             f"the text has {len(prompt.tokens)} tokens, the context of {model.name} ends at {most}",
             f"shorten it: llminspect tokenize --truncate {most}",
         )
+    if len(prompt.tokens) > (longest := longest_computed(model)):
+        raise UsageError(
+            f"the text has {len(prompt.tokens)} tokens, and {longest} are the most that are computed with {model.name}",
+            f"shorten it: llminspect tokenize --truncate {longest}",
+        )
 
 
 def of_segments(model: Model, segments: Sequence[int] | None) -> Model:
@@ -205,17 +212,6 @@ def of_segments(model: Model, segments: Sequence[int] | None) -> Model:
 def segments_of(tokens: Tokens) -> list[int] | None:
     """The segments of the tokens of a Result; None where it is of one text."""
     return [token["segment"] for token in tokens] if tokens and "segment" in tokens[0] else None
-
-
-def beyond_context(model: Model, *tokens: int) -> list[str] | None:
-    """What is to be noted of texts of so many tokens: whether one is longer than those that the model was made for."""
-    context, longest = model.config.sizes.context, max(tokens)
-    if longest <= context:
-        return None
-    return [
-        f"{longest} tokens are more than the {context} that {model.name} was made for; the positions beyond that are "
-        "computed all the same"
-    ]
 
 
 def decoder_and_target(

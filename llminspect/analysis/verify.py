@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llminspect.analysis.prompt import beyond_context, check_prompt, prompt_of_ids, start_token
+from llminspect.analysis.lengths import beyond_context
+from llminspect.analysis.prompt import check_prompt, prompt_of_ids, start_token
 from llminspect.analysis.result import Result
 from llminspect.arguments.ranges import Ids, parse_ids
 from llminspect.arguments.small import BOUND

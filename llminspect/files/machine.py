@@ -9,6 +9,7 @@ from pathlib import Path
 
 from llminspect.errors import UserError
 
+_MEMORY = "/proc/meminfo"
 _CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -25,6 +26,16 @@ def memory_bytes() -> int | None:
     return min(found, default=None)
 
 
+def free_bytes() -> int | None:
+    """How much memory could be taken now without ending another process (Linux), or all; None: not known."""
+    found = [] if (whole := memory_bytes()) is None else [whole]
+    with suppress(OSError, ValueError, KeyError):
+        lines = dict(line.split(":", 1) for line in Path(_MEMORY).read_text().splitlines())
+        if "MemAvailable" in lines:
+            found.append(sum(int(lines[name].split()[0]) << 10 for name in ("MemAvailable", "SwapFree")))
+    return min(found, default=None)
+
+
 MANY = 1 << 12
 """Tokens from which on the room that they take is counted."""
 
@@ -32,11 +43,11 @@ MANY = 1 << 12
 def check_room(tokens: int, numbers_each: int) -> None:
     """Raise UserError for so many tokens, each with so many float32 at the least, that no memory here holds them: the
     system would end the process without a word."""
-    memory = memory_bytes() if tokens > MANY else None
+    memory = free_bytes() if tokens > MANY else None
     needed = 4 * tokens * numbers_each
     if memory is not None and needed > memory:
         raise UserError(
-            f"{tokens:,} tokens take at least {needed / 1e9:,.0f} GB of memory, and there are {memory / 1e9:,.0f}",
+            f"{tokens:,} tokens take at least {needed / 1e9:,.0f} GB of memory, and {memory / 1e9:,.0f} are free",
             "take a shorter text",
         )
 

@@ -143,6 +143,41 @@ def test_a_text_that_no_memory_holds_is_one_line(called: Program, monkeypatch: p
     assert called("embed", "a a a a a a a a a a a a", "--at", "final", "--model", "smollm2").code == 0
 
 
+WORDS = "a " * 30
+TOO_LONG: dict[str, tuple[str, ...]] = {
+    "forward": ("forward", WORDS),
+    "forward --score": ("forward", WORDS, "--score", " b"),
+    "forward --lens": ("forward", WORDS, "--lens"),
+    "forward --patch": ("forward", "a", "--patch", WORDS),
+    "attend": ("attend", WORDS),
+    "embed": ("embed", WORDS),
+    "embed --compare": ("embed", "a", WORDS, "--at", "final"),
+    "generate": ("generate", WORDS, "--max-tokens", "1"),
+    "generate --beams": ("generate", WORDS, "--max-tokens", "1", "--beams", "2"),
+    "generate --tree": ("generate", WORDS, "--max-tokens", "1", "--tree", "1"),
+    "diff": ("diff", WORDS, "--against", "a"),
+    "diff, the other": ("diff", "a", "--against", WORDS),
+    "walk": ("walk", WORDS, "--no-pause"),
+    "circuit": ("circuit", WORDS, WORDS + "a"),
+    "head --corpus": ("head", "0.0", "--corpus", "{file}", "--length", "500"),
+    "neuron --corpus": ("neuron", "0.0", "--corpus", "{file}", "--length", "500"),
+    "verify": ("verify", "--ids", ",".join(["5"] * 60)),
+}
+
+
+@pytest.mark.parametrize("what", TOO_LONG)
+def test_a_text_that_would_never_end_is_one_line(
+    what: str, called: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "long.txt").write_text("a " * 600)
+    monkeypatch.setattr("llminspect.analysis.lengths.TIMES_BEYOND", 0)
+    monkeypatch.setattr("llminspect.analysis.lengths.ALWAYS", 10)
+    words = [word.format(file=tmp_path / "long.txt") for word in TOO_LONG[what]]
+    ran = called(*words, "--model", "smollm2")
+    assert (ran.code, ran.out, len(ran.err.splitlines())) == (2, "", 1), ran
+    assert re.search(r"10 (are the most|tokens are the most) that are computed with smollm2", ran.err), ran.err
+
+
 @pytest.mark.parametrize("text", ["{", '{"a": 1' + "0" * 5000 + "}", "[" * 100_000, "nope"])
 def test_nothing_of_python_is_in_what_is_wrong_with_json(text: str) -> None:
     with pytest.raises((ValueError, RecursionError)) as raised:
