@@ -177,7 +177,7 @@ def check_texts(model: Model, clean: Prompt, corrupt: Prompt) -> None:
     for prompt in (clean, corrupt):
         check_prompt(model, prompt)
     if len(clean.ids) != len(corrupt.ids):
-        strips = ["|".join(prompt.labels) for prompt in (clean, corrupt)]
+        strips = ["|".join(prompt.labels)[:300] for prompt in (clean, corrupt)]
         raise UsageError(
             f"circuit compares position by position: the texts have {len(clean.ids)} and {len(corrupt.ids)} tokens",
             f"choose words with the same number of tokens: {strips[0]} and {strips[1]}",

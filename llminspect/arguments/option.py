@@ -129,15 +129,22 @@ def number_of(value: object, kind: type[int] | type[float], option: Option) -> i
     """A number, or the text of one, that is in the option's range. Raises ValueError that says what is wrong."""
     number = _read(value, kind) if isinstance(value, str) else value
     if isinstance(number, bool) or not isinstance(number, int if kind is int else (int, float)):
-        raise ValueError(f"{_shown(value)} is not {_PLAIN[kind]}")
+        raise ValueError(f"{in_short(value)} is not {_PLAIN[kind]}")
     if kind is float and not -sys.float_info.max <= number <= sys.float_info.max:
-        raise ValueError(f"{_shown(number)} is not a finite number")
+        raise ValueError(f"{in_short(number)} is not a finite number")
     low, high = option.min, option.max
     if kind is int and abs(number) > LARGEST:
         low, high = (-LARGEST if low is None else low), (LARGEST if high is None else high)
     if (low is not None and number < low) or (high is not None and number > high):
-        raise ValueError(f"{_shown(number)} is not {range_in_words(low, high)}")
+        raise ValueError(f"{in_short(number)} is not {range_in_words(low, high)}")
     return number
+
+
+def path_of(text: str) -> Path:
+    """A path; raises ValueError for an empty text, which `Path` takes for the folder that one is in."""
+    if not text:
+        raise ValueError(f"{text!r} is not {_PLAIN[Path]}")
+    return Path(text)
 
 
 def _read(text: str, kind: type[int] | type[float]) -> int | float:
@@ -145,7 +152,7 @@ def _read(text: str, kind: type[int] | type[float]) -> int | float:
     with suppress(ValueError):
         if text.isascii() and "_" not in text and len(text) <= LONGEST_NUMBER:
             return kind(text)
-    raise ValueError(f"{_shown(text)} is not {_PLAIN[kind]}")
+    raise ValueError(f"{in_short(text)} is not {_PLAIN[kind]}")
 
 
 def _fitting(value: Any, hint: Any, option: Option) -> Any:
@@ -163,31 +170,34 @@ def _fitting(value: Any, hint: Any, option: Option) -> Any:
             wrong.append(error)
     if len(wrong) == 1:
         raise wrong[0]
-    raise ValueError(f"{_shown(value)} is not {' or '.join(map(_described, kinds))}".removesuffix(" or None"))
+    raise ValueError(f"{in_short(value)} is not {' or '.join(map(_described, kinds))}".removesuffix(" or None"))
 
 
 def _as(value: Any, kind: Any, option: Option) -> Any:
     if kind in (int, float):
         if isinstance(value, str):
-            raise ValueError(f"{_shown(value)} is not {_PLAIN[kind]}")
+            raise ValueError(f"{in_short(value)} is not {_PLAIN[kind]}")
         return number_of(value, kind, option)
     origin, inner = get_origin(kind), get_args(kind)
     if origin is Literal:
         if value not in inner or isinstance(value, bool):
-            raise ValueError(f"{_shown(value)} is not one of {', '.join(map(repr, inner))}")
+            raise ValueError(f"{in_short(value)} is not one of {', '.join(map(repr, inner))}")
         return value
     if origin in (list, tuple, Sequence):
         fixed = origin is tuple and inner[-1] is not ...
         if isinstance(value, str) or not isinstance(value, Sequence) or (fixed and len(value) != len(inner)):
-            raise ValueError(f"{_shown(value)} is not {_described(kind)}")
+            raise ValueError(f"{in_short(value)} is not {_described(kind)}")
         if fixed:
             return tuple(_fitting(entry, each, option) for entry, each in zip(value, inner, strict=True))
-        entries = value if isinstance(value, range) else [_fitting(entry, inner[0], option) for entry in value]
+        if isinstance(value, range):  # However long, its first number says what all of them are.
+            _fitting(next(iter(value), 0), inner[0], option)
+            return value
+        entries = [_fitting(entry, inner[0], option) for entry in value]
         return tuple(entries) if origin is tuple else entries
     if kind is Path and isinstance(value, str):
-        return Path(value)
+        return path_of(value)
     if not isinstance(value, origin or kind):
-        raise ValueError(f"{_shown(value)} is not {_described(kind)}")
+        raise ValueError(f"{in_short(value)} is not {_described(kind)}")
     return value
 
 
@@ -210,7 +220,7 @@ def range_in_words(low: object, high: object) -> str:
     return f"a number from {low} up" if high is None else f"a number from {low} to {high}"
 
 
-def _shown(value: object) -> str:
+def in_short(value: object) -> str:
     """A value in a message: of one that is too long its beginning, of an integer like that its length."""
     if isinstance(value, int) and value.bit_length() > 1000:
         return f"a number of {value.bit_length():,} bits"

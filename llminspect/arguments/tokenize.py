@@ -125,4 +125,9 @@ def parse_price(text: str) -> tuple[float, str] | None:
     match = re.fullmatch(r"\s*([^\d.\s-]*)\s*([0-9]{1,30}\.?[0-9]{0,30}|\.[0-9]{1,30})\s*([^\d.\s-]*)\s*", text)
     if match is None or (match[1] and match[3]):
         return None
-    return float(match[2]), match[1] or match[3]
+    from unicodedata import category
+
+    currency = match[1] or match[3]
+    if not all(character.isalpha() or category(character) == "Sc" for character in currency):
+        return None
+    return float(match[2]), currency

@@ -251,9 +251,17 @@ def _os_error_text(error: OSError) -> str:
     return f"{error.filename}: {reason}" if error.filename else reason
 
 
+LONGEST_WORD = 300
+"""Characters of an argument that is quoted whole in an error: a path is, a long text is not."""
+
+
 def _report(arguments: Sequence[str], code: str, message: str, hint: str | None, exit_code: int) -> int:
     from llminspect.cli.output import report_error
 
+    for word in arguments:
+        if len(word) > LONGEST_WORD:
+            message = message.replace(word, f"{word[:LONGEST_WORD]}…")
+            hint = hint and hint.replace(word, f"{word[:LONGEST_WORD]}…")
     try:
         report_error(arguments, code, message, hint)
         sys.stdout.flush()

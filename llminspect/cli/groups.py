@@ -12,11 +12,12 @@ import re
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 
-from llminspect.arguments.option import Argument, Option, alternatives, fields_of, number_of
+from llminspect.arguments.option import Argument, Option, alternatives, fields_of, number_of, path_of
 from llminspect.arguments.together import check_together
 from llminspect.cli.save import check_ending
 from llminspect.errors import UserError
@@ -115,6 +116,8 @@ def _for_typer(name: str, hint: Any, entry: Any) -> Any:
         for kind in (int, float):
             if kind in alternatives(hint) and str not in alternatives(hint):
                 settings["click_type"] = _number_type(kind, entry)
+        if Path in alternatives(hint):
+            settings["click_type"] = _read_by(path_of, Path)
         return typer.Option(*entry.names, **settings)
     if isinstance(entry, typer.models.OptionInfo) and entry.autocompletion is None:
         entry.autocompletion = BY_OPTION.get(name)
@@ -123,16 +126,21 @@ def _for_typer(name: str, hint: Any, entry: Any) -> Any:
 
 def _number_type(kind: type[int] | type[float], option: Option) -> Any:
     """Typer's type of a number, whose help shows the range; the text is read, and refused, as everywhere."""
-    number = typer.main.get_click_type(annotation=kind, parameter_info=typer.Option(min=option.min, max=option.max))
+    return _read_by(lambda value: number_of(value, kind, option), kind, min=option.min, max=option.max)
+
+
+def _read_by(read: Callable[[Any], Any], kind: type, **settings: Any) -> Any:
+    """Typer's type of that kind, whose text is read by `read`."""
+    known = typer.main.get_click_type(annotation=kind, parameter_info=typer.Option(**settings))
 
     def convert(value: Any, parameter: Any, context: Any) -> Any:
         try:
-            return number_of(value, kind, option)
+            return read(value)
         except ValueError as error:
-            return number.fail(str(error), parameter, context)
+            return known.fail(str(error), parameter, context)
 
-    number.convert = convert  # type: ignore[method-assign, assignment]
-    return number
+    known.convert = convert  # type: ignore[method-assign, assignment]
+    return known
 
 
 def models(ctx: typer.Context, incomplete: str) -> list[str]:

@@ -99,14 +99,14 @@ class Anisotropy:
     one_in_100: float
 
 
-def anisotropy(table_VD: Array, pairs: int = 2000, seed: int = 0) -> Anisotropy | None:
+def anisotropy(table_VD: Array, pairs: int = 2000) -> Anisotropy | None:
     """How much all vectors of a table point the same way (Ethayarajh 2019, section 4.1: mean cosine of random pairs).
 
     None for a table of fewer than 100 rows, where random pairs say nothing.
     """
     if len(table_VD) < 100:
         return None
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     first = generator.integers(0, len(table_VD), pairs)
     # Never a row with itself.
     second = (first + generator.integers(1, len(table_VD), pairs)) % len(table_VD)

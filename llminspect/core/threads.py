@@ -7,7 +7,6 @@ the library's own threads keep a core busy for a while after each product, waiti
 
 from __future__ import annotations
 
-import os
 import threading
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
@@ -40,14 +39,11 @@ def products() -> Any:
     return ThreadpoolController().select(user_api="blas")
 
 
-def most() -> int:
-    """How many threads there can be: as many as processors that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def number() -> int:
-    """How many threads work: as many as numpy's products use, or where that cannot be told as there can be."""
-    return max(1, min((library.num_threads for library in products().lib_controllers), default=most()))
+    """How many threads work: as many as numpy's products use, or where that cannot be told as there are cores."""
+    from llminspect.processes import cores
+
+    return max(1, min((library.num_threads for library in products().lib_controllers), default=cores()))
 
 
 def use(threads: int) -> None:
@@ -55,8 +51,10 @@ def use(threads: int) -> None:
 
     Raises UsageError for more than there can be, UserError where numpy's products cannot be told.
     """
-    if threads > most():
-        raise UsageError(f"--threads {threads}: this process has {most()} processors", f"from 1 to {most()}")
+    from llminspect.processes import cores
+
+    if threads > (there := cores()):
+        raise UsageError(f"--threads {threads}: this process has {there} processors", f"from 1 to {there}")
     if not products().lib_controllers:
         raise UserError("numpy's matrix library cannot be told here how many threads to use", "leave out --threads")
     products().limit(limits=threads)

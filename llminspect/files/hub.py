@@ -78,9 +78,9 @@ def find(
     return _fetched(repo, wanted, weights, progress or (lambda *_: None), hub or Hub(), files)
 
 
-def find_adapter(repo: str, revision: str | None, *, offline: bool, hub: Hub | None = None) -> Path:
+def find_adapter(repo: str, *, offline: bool, hub: Hub | None = None) -> Path:
     """The folder with an adapter's two files, as `find` the model's."""
-    return find(repo, revision, offline=offline, weights=False, hub=hub, files=(ADAPTER_CONFIG, ADAPTER))
+    return find(repo, None, offline=offline, weights=False, hub=hub, files=(ADAPTER_CONFIG, ADAPTER))
 
 
 def _repo_folder(repo: str) -> Path:

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, TypeVar, cast, overload
 
 from llminspect.analysis.result import Results
-from llminspect.arguments.option import alternatives, checked, fields_of
+from llminspect.arguments.option import alternatives, checked, fields_of, in_short
 from llminspect.arguments.shared import ModelOptions, SourceOptions
 from llminspect.errors import UsageError
 
@@ -112,7 +112,7 @@ def prompt_of(text: Any, source: SourceOptions, tokenizer: Tokenizer | None, *, 
                 )
             return prompt_of_ids(parse_ids(given), tokenizer, None)
     raise UsageError(
-        f"not a text: {type(text).__name__} {str(text)[:40]!r}",
+        f"not a text: {type(text).__name__} {in_short(text)}",
         "give a text, a list of ids, a list of messages, or a list of texts; a model is given as model=…",
     )
 

@@ -77,7 +77,7 @@ def _of_gemma_scope(files: DictionaryFiles) -> StatedDictionary:
     )
     # Nothing in the archive says where it is from; the folders of the published ones do.
     whole = files.path.resolve().as_posix()
-    layers = re.findall(r"/layer_(\d{1,4})/", whole)
+    layers = re.findall(r"/layer_([0-9]{1,4})/", whole)
     part = re.findall(r"gemma-scope-[\w.-]*?-(res|mlp|att|transcoders)(?=[-/])", whole)
     hook = hook_out = None
     if layers and part and part[-1] == "transcoders":

@@ -97,7 +97,7 @@ _HOOKS = {
     "hook_mlp_out": "feedforward.output",
 }
 _HEADS, _NORMED = "attn.hook_z", "ln2.hook_normalized"
-_MODULE = re.compile(r"(?:(?:model|transformer|gpt_neox|decoder)\.)*(?:layers|h|blocks)\.(\d{1,6})(?:\.(\w+))?")
+_MODULE = re.compile(r"(?:(?:model|transformer|gpt_neox|decoder)\.)*(?:layers|h|blocks)\.([0-9]{1,6})(?:\.(\w+))?")
 _STEPS = {"mlp": "feedforward", "feed_forward": "feedforward", "attn": "attention", "self_attn": "attention"}
 _STEPS |= {"attention": "attention"}
 KNOWN = f"those that are read: blocks.L.{', blocks.L.'.join([*_HOOKS, _HEADS, _NORMED])}; layers.L, layers.L.mlp"
@@ -107,7 +107,7 @@ def place_of(model: Model, hook: str | None, hook_out: str | None, centred: bool
     """Raises UsageError for a place that the model does not have, or that is none of those that are read."""
     if hook is None:
         raise UsageError("the dictionary does not say where it reads", "say it: --at blocks.20.hook_resid_post")
-    found = re.fullmatch(r"blocks\.(\d{1,6})\.([\w.]+)", hook)
+    found = re.fullmatch(r"blocks\.([0-9]{1,6})\.([\w.]+)", hook)
     if found is not None and found[2] in (*_HOOKS, _HEADS, _NORMED):
         place = _of_hook(model, hook, _layer(model, hook, found[1]), found[2], hook_out, centred)
     elif (module := _MODULE.fullmatch(hook)) and (module[2] is None or module[2] in _STEPS) and found is None:

@@ -46,19 +46,17 @@ class _Placed:
     level: int
 
 
-def arcs(
-    texts: Sequence[str], links: Sequence[Arc], notes: Sequence[str] = (), *, instead: RenderableType = ""
-) -> Drawn:
+def arcs(texts: Sequence[str], links: Sequence[Arc], notes: Sequence[str] = ()) -> Drawn:
     """The tokens with an arc from each query to its key; `notes` stand under the tokens.
 
-    Where the line is longer than the page is wide `instead` is drawn, for arcs over a broken line cannot be followed.
+    Nothing is drawn where the line is longer than the page is wide, for arcs over a broken line cannot be followed.
     """
 
     def draw(_: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         labels = [label(text) for text in texts]
         starts, cells = _tokens(labels, links, notes)
         if starts[-1] + cells[-1] > options.max_width or not links:
-            yield instead
+            yield ""
             return
         yield from _page(_placed(links, starts, cells))
         yield Text(_line(labels, starts), theme.STRONG)

@@ -105,7 +105,7 @@ def beside(left: RenderableType, right: RenderableType) -> Drawn:
     return Drawn(draw)
 
 
-def steps(rows: Iterable[Sequence[str]], *, title: str = "", note: str = "", least: int = 0) -> Drawn:
+def steps(rows: Iterable[Sequence[str]], *, title: str = "", least: int = 0) -> Drawn:
     """Each row is a name and what it equals: its formula, the same with the numbers in it, …, the result.
 
     `("hidden", "e·W + b", "[0.3, 0.4]·W + [0.5, 0.5]", "[2.0, 2.7]")` becomes
@@ -140,8 +140,6 @@ def steps(rows: Iterable[Sequence[str]], *, title: str = "", note: str = "", lea
                 shown = Text(name, theme.NAME) if place == 0 and not above else Text()
                 made.add_row(shown, "=", Text(text, theme.STRONG if result else ""))
         yield made
-        if note:
-            yield remark(note)
 
     return Drawn(draw, title=title)
 

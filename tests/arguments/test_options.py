@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import math
 import pkgutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import numpy as np
@@ -21,8 +22,6 @@ from llminspect.arguments.option import alternatives, checked, fields_of
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.conftest import Program
 
 MODULES = [
@@ -82,7 +81,13 @@ NUMBERS = [
     (command, option, entry.click_type.name)
     for command in commands.names()
     for _, option, entry in names_of(command)
-    if entry.click_type is not None
+    if entry.click_type is not None and entry.click_type.name != "path"
+]
+PATHS = [
+    (command, option)
+    for command in commands.names()
+    for _, option, entry in names_of(command)
+    if entry.click_type is not None and entry.click_type.name == "path"
 ]
 
 
@@ -104,6 +109,16 @@ def refused(called: Program, command: str, *arguments: str, given: list[str] | N
 def test_numbers_that_are_none_are_refused(called: Program, command: str, option: str, kind: str) -> None:
     for value in NO_INTEGERS if kind.startswith("int") else NO_NUMBERS:
         refused(called, command, option, value)
+
+
+@pytest.mark.parametrize("given", [["--parse", HUGE], [f"--{HUGE}"], ["--steps", HUGE]])
+def test_a_long_word_is_quoted_in_part(called: Program, given: list[str]) -> None:
+    refused(called, "embed", *given)
+
+
+@pytest.mark.parametrize(("command", "option"), PATHS)
+def test_no_path_is_empty(called: Program, command: str, option: str) -> None:
+    refused(called, command, option, "")
 
 
 def test_every_number_is_in_the_list() -> None:
@@ -153,6 +168,8 @@ def wrong_values(hint: Any, option: Any) -> list[Any]:
         wrong += ["3", ""]
     if bool in kinds:
         wrong += [1, "yes"]
+    if Path in kinds:
+        wrong.append("")
     if option.min is not None:
         wrong.append(option.min - 1)
     if option.max is not None:
@@ -185,5 +202,8 @@ def test_natural_types_are_taken() -> None:
     assert type(found.layer) is int
     assert found.show == ("scores",)
     assert checked(SamplingOptions(temperature=np.float32(0.5))).temperature == 0.5  # type: ignore[arg-type]
+    assert checked(AttendOptions(layer=range(10**12))).layer == range(10**12)
+    with pytest.raises(UsageError, match="'--show'"):
+        checked(AttendOptions(show=range(10**12)))  # type: ignore[arg-type]
     plain = ExperimentOptions(ablate="3.2", steer=["a@0", "b@1"])
     assert checked(plain) is plain

@@ -220,6 +220,9 @@ def test_an_archive_whose_folders_say_nothing_is_told_where(tmp_path: Path, call
     call = ("features", str(tmp_path), "--ids", "1,4,2", "--model", str(model), "--json")
     failed = called(*call)
     assert failed.code == 2 and "--at blocks.20.hook_resid_post" in failed.out
+    for other in ("blocks.١.hook_resid_post", "layers.١"):  # Digits, but not those of a place.
+        failed = called(*call, "--at", other)
+        assert failed.code == 2 and "which is not read" in failed.out
     for hook, writes in {
         "blocks.1.hook_resid_post": "layers.1.output", "blocks.1.ln2.hook_normalized": "layers.1.feedforward.output",
     }.items():  # fmt: skip

@@ -107,7 +107,7 @@ def test_prices(given: str, price: tuple[float, str]) -> None:
     assert parse_price(given) == price
 
 
-@pytest.mark.parametrize("given", ["", "x", "-1", "1.2.3", "$1 EUR", "nan"])
+@pytest.mark.parametrize("given", ["", "x", "-1", "1.2.3", "$1 EUR", "nan", "1,x", "0*2", "#5"])
 def test_what_is_no_price(given: str) -> None:
     assert parse_price(given) is None
     with pytest.raises(UsageError, match="is neither a price"):

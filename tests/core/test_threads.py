@@ -14,6 +14,7 @@ from llminspect.core.tap import Capture
 from llminspect.errors import UsageError
 from llminspect.model import layer, transformer
 from llminspect.opening import open_model
+from llminspect.processes import cores
 from tests.closeness import assert_close
 from tests.model.golden import NAMES, Golden, assert_as_expected, computed
 
@@ -197,7 +198,7 @@ def test_as_many_threads_as_are_chosen() -> None:
         with threads.sharing(True):
             assert threads._team.get()[0] == 1
         with pytest.raises(UsageError, match="processors"):
-            threads.use(threads.most() + 1)
+            threads.use(cores() + 1)
     finally:
         threads.products().limit(limits=before)
     assert threads.number() == before

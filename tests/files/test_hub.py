@@ -243,11 +243,11 @@ def test_an_adapter_is_fetched_alone_and_is_no_model() -> None:
     with pytest.raises(ModelError, match="is an adapter and no model"):
         fetch(PlayedHub(files))
     hub = PlayedHub(files)
-    find_adapter("org/model", None, offline=False, hub=hub)
+    find_adapter("org/model", offline=False, hub=hub)
     assert hub.requests == ["listing main", "adapter_config.json", "adapter_model.safetensors"]
     assert locate_adapter("org/model", offline=True).provenance["revision"] == COMMIT
     with pytest.raises(ModelError, match=r"no adapter in the form of PEFT: it has no adapter_config\.json"):
-        find_adapter("org/other", None, offline=False, hub=PlayedHub({"config.json": b"{}"}))
+        find_adapter("org/other", offline=False, hub=PlayedHub({"config.json": b"{}"}))
 
 
 # -- What arrives is what is listed ------------------------------------------------------------------------------------

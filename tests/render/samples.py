@@ -82,7 +82,7 @@ EVERYTHING: dict[str, Callable[[Sequence[str]], RenderableType]] = {
     "head map": lambda texts: head_map(wave(2, len(texts)), title=texts[0], marks=[texts, texts]),
     "probability bars": lambda texts: probability_bars(texts, np.linspace(0, 1, len(texts)), title=texts[0]),
     "signed bars": lambda texts: signed_bars(texts, np.linspace(-1, 1, len(texts)), title=texts[0]),
-    "steps": lambda texts: steps([texts, texts], title=texts[0], note=texts[1]),
+    "steps": lambda texts: steps([texts, texts], title=texts[0]),
     "tree": lambda texts: branch_tree(
         texts[0], [Branch(text, 0.5, (Branch(text, 0.1),), True) for text in texts], title=texts[0]
     ),

@@ -32,7 +32,7 @@ def read_mesh(text: str) -> dict[str, int]:
     axes: dict[str, int] = {}
     for part in text.split(","):
         name, _, size = part.strip().partition("=")
-        if name not in AXES or name in axes or not re.fullmatch(r"[1-9]\d{0,5}", size):
+        if name not in AXES or name in axes or not re.fullmatch(r"[1-9][0-9]{0,5}", size):
             raise UsageError(f"--mesh cannot read {text!r}", "for example --mesh model=8 or --mesh data=2,model=4")
         axes[name] = int(size)
     return axes
@@ -40,7 +40,7 @@ def read_mesh(text: str) -> dict[str, int]:
 
 def read_process(text: str) -> tuple[int, int]:
     """`0/2` as the number of this process and of all. Raises UsageError."""
-    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
     if found is None or int(found[1]) >= int(found[2]):
         raise UsageError(f"--process cannot read {text!r}", "for example --process 0/2 and --process 1/2")
     return int(found[1]), int(found[2])
@@ -49,7 +49,7 @@ def read_process(text: str) -> tuple[int, int]:
 def read_address(text: str) -> tuple[str, int]:
     """`10.0.0.1:8476`, `[::1]:8476` or `name:8476` as host and port. Raises UsageError, for what means every address of
     a machine too: others cannot call that, and process 0 would listen to whoever can."""
-    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]*/]+)):(\d{1,5})", text)
+    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]*/]+)):([0-9]{1,5})", text)
     if found is None or not 0 < int(found[3]) < 1 << 16:
         raise UsageError(f"--coordinator cannot read {text!r}", "for example --coordinator 10.0.0.1:8476")
     host, port = found[1] or found[2], int(found[3])

@@ -57,6 +57,13 @@ def rate(cost: Cost) -> str:
     return f"at {cost.price:g} a million" + (f" ({named})" if named else "") + estimate
 
 
+def headline(count: int, facts: Sequence[str], cost: Cost | None) -> Text:
+    """`5 tokens · 23 characters`, and what they cost."""
+    prices = [f"{money(cost)} {rate(cost)}"] if cost is not None else []
+    more = "".join(f" · {fact}" for fact in (*facts, *prices))
+    return Text.assemble((several(count, "token"), theme.TITLE), (more, theme.QUIET))
+
+
 def lines_table(result: CountResult, lines: Sequence[LineCount]) -> RenderableType:
     """The lines that cost most, the most first."""
     shown = lines[:MOST_LINES]
@@ -103,11 +110,8 @@ def _count(entry: _Folder | FileCount) -> int:
 
 def files_view(result: FilesResult) -> RenderableType:
     """All, the folders and the largest files in them, each with its share; what was not counted."""
-    line = Text.assemble((several(result.total, "token"), theme.TITLE))
     facts = [several(result.file_count, "file"), several(result.bytes, "byte")]
-    if result.cost is not None:
-        facts.append(f"{money(result.cost)} {rate(result.cost)}")
-    line.append("".join(f" · {fact}" for fact in facts), theme.QUIET)
+    line = headline(result.total, facts, result.cost)
     columns: Columns = ["file or folder", Column("tokens", "right"), Column("share", "right"), ""]
     rows: list[list[Cell]] = [_row("all", result.total, result.total)]
     for entry in _tree(result).shown(result.total):

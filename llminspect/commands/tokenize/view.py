@@ -17,7 +17,7 @@ from llminspect.analysis.count_files import FilesResult
 from llminspect.analysis.result import shown_text
 from llminspect.analysis.tokenize import CountResult, TokenizeResult
 from llminspect.commands.tokenize.alignment import aligned
-from llminspect.commands.tokenize.counts import counted, files_view, money, rate
+from llminspect.commands.tokenize.counts import counted, files_view, headline, money
 from llminspect.core.numbers import several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
@@ -34,7 +34,7 @@ HEAD, TAIL = 80, 20
 
 def tokenized(result: TokenizeResult) -> RenderableType:
     """The count, the strip, the table, and what to know about the tokenizer."""
-    parts: list[RenderableType] = [headline(result), Text()]
+    parts: list[RenderableType] = [_headline(result), Text()]
     if result.tokens:
         parts += [strip(result), Text()]
     if result.steps is not None:
@@ -47,8 +47,7 @@ def tokenized(result: TokenizeResult) -> RenderableType:
     return Group(*parts)
 
 
-def headline(result: TokenizeResult) -> Text:
-    line = Text.assemble((several(result.count, "token"), theme.TITLE))
+def _headline(result: TokenizeResult) -> Text:
     facts = []
     if result.chat is not None:
         facts = [f"{message.count:,} {message.role}" for message in result.chat.messages[-8:]]
@@ -61,10 +60,7 @@ def headline(result: TokenizeResult) -> Text:
         facts = [several(result.characters, "character"), several(result.bytes, "byte")]
         if result.count:
             facts.append(f"{result.characters / result.count:.2f} characters a token")
-    if result.cost is not None:
-        facts.append(f"{money(result.cost)} {rate(result.cost)}")
-    line.append("".join(f" · {fact}" for fact in facts), theme.QUIET)
-    return line
+    return headline(result.count, facts, result.cost)
 
 
 def kind_of(token: dict[str, Any], chat: bool = False) -> Kind:

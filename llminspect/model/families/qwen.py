@@ -7,7 +7,7 @@ Yang et al. 2024, "Qwen2 Technical Report", section 2.2; Yang et al. 2025, "Qwen
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llminspect.model import decoder_files as files
 from llminspect.model import mixture_files as mixtures
@@ -62,15 +62,19 @@ def without_windows(
     return found
 
 
-def _dense(settings: files.Settings) -> files.DecoderConfig:
+def _sliding(settings: files.Settings) -> tuple[bool, Any]:
+    """Whether any layer has a window, and which is the first (or the first without)."""
     slides = settings.flag("use_sliding_window")
-    first = settings.need("max_window_layers") if slides else settings.get("max_window_layers")
+    return slides, settings.need("max_window_layers") if slides else settings.get("max_window_layers")
+
+
+def _dense(settings: files.Settings) -> files.DecoderConfig:
+    slides, first = _sliding(settings)
     return files.with_windows(files.from_huggingface(settings), settings, lambda index: slides and index >= first)
 
 
 def mixture2_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
-    slides = settings.flag("use_sliding_window")
-    first = settings.need("max_window_layers") if slides else settings.get("max_window_layers")
+    slides, first = _sliding(settings)
     found = _mixture(settings, lambda index: slides and index % 2 == 0 and index < first)
     assert found.experts is not None
     return replace(

@@ -101,6 +101,9 @@ def test_what_is_read() -> None:
     assert settings_of("model=8", None, None, None).axes == {"model": 8}
     with pytest.raises(UsageError):
         settings_of(None, None, "host:99", None)
+    for read, text in ((read_mesh, "data=1٣"), (read_process, "٠/٢")):  # Digits, but of another script.
+        with pytest.raises(UsageError, match="cannot read"):
+            read(text)
 
 
 def test_without_jax_it_says_what_to_install() -> None:
