@@ -15,12 +15,14 @@ from llminspect.analysis.attention import (
     overview_of,
     watch_attention,
 )
+from llminspect.analysis.changed import NO_CHANGE, ModelChanges, changed
 from llminspect.analysis.lengths import beyond_context
 from llminspect.analysis.prompt import (
     check_prompt,
     decoder_and_target,
     of_segments,
 )
+from llminspect.analysis.query import WHOLE_PASS
 from llminspect.analysis.result import Dims, Result, Tokens, token_documents
 from llminspect.analysis.states import StateLayer, check_attention, chosen_states, of_attention, where
 from llminspect.arguments.attend import AttendOptions, parse_shown
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
     from llminspect.analysis.attribution import Contributions
     from llminspect.analysis.cross_attention import CrossAttention, EncoderAttention
+    from llminspect.analysis.experiments import Experiment
     from llminspect.analysis.find import Find
     from llminspect.analysis.into_attention import IntoAttention
     from llminspect.analysis.query import Query
@@ -92,6 +95,8 @@ class AttendResult(Result):
     encoder: EncoderAttention | None = None
     selected: bool = True
     """Whether heads were chosen."""
+    experiments: list[Experiment] | None = None
+    """With --ablate and the like: what was changed in the model; all else is of the changed one."""
     attention_layers: list[int] | None = None
     """Where not every layer has attention: those that have …"""
     states: list[StateLayer] | None = None
@@ -106,6 +111,7 @@ def attend(
     keeping: Keeping = SELECTED_HEADS,
     control: Prompt | None = None,
     target_as_given: bool = False,
+    changes: ModelChanges = NO_CHANGE,
 ) -> AttendResult:
     """One text's attention: what is looked for, and no more of it than that is ever held.
 
@@ -114,7 +120,12 @@ def attend(
     """
     if not model.can("source"):
         _refuse_parts(model, options)
-        return _attend(model, options, prompt, keeping, control)
+        return _attend(model, options, prompt, keeping, control, changes)
+    if changes:
+        raise UsageError(
+            f"changes are for models of one stack here, and {model.name} is an encoder–decoder",
+            "llminspect forward shows what they do to its answer",
+        )
     from llminspect.analysis import cross_attention
 
     if options.part == "encoder":
@@ -154,12 +165,17 @@ def _existing(choice: Choice | None, what: str, count: int, of_encoder: int) -> 
 
 
 def _attend(
-    model: Model, options: AttendOptions, prompt: Prompt, keeping: Keeping, control: Prompt | None = None
+    model: Model,
+    options: AttendOptions,
+    prompt: Prompt,
+    keeping: Keeping,
+    control: Prompt | None = None,
+    changes: ModelChanges = NO_CHANGE,
 ) -> AttendResult:
     """The attention of one text to itself: one pass keeps what all questions want."""
     check_prompt(model, prompt)
     check_room(len(prompt.tokens), 2 * len(prompt.tokens))  # Of one head the scores and the weights.
-    model = of_segments(model, prompt.segments)
+    model, experiments = changed(of_segments(model, prompt.segments), changes, prompt.ids)
     chosen, sizes = list(product(*layers_and_heads(model, options))), model.config.sizes
     words = ends = pair = None
     if options.find is not None:
@@ -167,24 +183,14 @@ def _attend(
 
         ends = find.ends_of(prompt, words := parse_pair(options.find))
         pair = find.pair_of(ends, model.config.causal)
+    if options.query is not None and changes.source_ids is not None and len(prompt.tokens) > WHOLE_PASS:
+        raise UsageError(f"--query of a patched text takes at most {WHOLE_PASS:,} tokens", "shorten the text")
     index = len(prompt.tokens) - 1 if options.query is None else find_word(prompt, options.query, "--query")[-1]
     # A model with one head has nothing to give an overview of.
-    selects = options.selects or sizes.L * sizes.H == 1
-    weights_only, shown = not options.asks and not options.mean, parse_shown(options.show)
-    by_excess = options.query is not None and len(chosen) != 1
-    overview = weights_only and not selects and bool(chosen)
-    wanted = WantedAttention(
-        heads=chosen if _keeps_heads(keeping, selects and weights_only, len(chosen), len(prompt.tokens)) else [],
-        shown=shown,
-        measures=overview or by_excess,
-        links=overview and len(prompt.tokens) <= LINKED_TOKENS,
-        mean=chosen if options.mean else [],
-        rollout=options.rollout,
-        row=pair[0] if pair is not None else index if by_excess else None,
-        usual=by_excess,
-        pair=pair,
-        stream=index if options.contributions else None,
-    )
+    selects, shown = options.selects or sizes.L * sizes.H == 1, parse_shown(options.show)
+    overview = not options.asks and not options.mean and not selects and bool(chosen)
+    keeps = _keeps_heads(keeping, selects and not options.asks and not options.mean, len(chosen), len(prompt.tokens))
+    wanted = _wanted(options, chosen, (index, pair), len(prompt.tokens), keeps=keeps, overview=overview)
     watched = watch_attention(model, prompt.ids, wanted)
     query = None if options.query is None else _query(model, prompt, index, chosen, watched)
     found = None
@@ -208,9 +214,30 @@ def _attend(
         find=found,
         rollout=watched.rollout,
         contributions=_contributions(model, prompt, index, watched) if options.contributions else None,
+        experiments=experiments or None,
         attention_layers=None if model.config.state is None else list(model.config.attending),
         states=None if model.config.state is None else chosen_states(model, options, prompt.ids) or None,
         notes=beyond_context(model, *(len(text.tokens) for text in (prompt, control) if text is not None)),
+    )
+
+
+def _wanted(
+    options: AttendOptions, chosen: list[tuple[int, int]], at: tuple[int, Any], tokens: int, **how: bool
+) -> WantedAttention:
+    """What the pass is to keep for the questions that were put; `at` is the query, and the pair of --find."""
+    index, pair = at
+    by_excess = options.query is not None and len(chosen) != 1
+    return WantedAttention(
+        heads=chosen if how["keeps"] else [],
+        shown=parse_shown(options.show),
+        measures=how["overview"] or by_excess,
+        links=how["overview"] and tokens <= LINKED_TOKENS,
+        mean=chosen if options.mean else [],
+        rollout=options.rollout,
+        row=pair[0] if pair is not None else index if by_excess else None,
+        usual=by_excess,
+        pair=pair,
+        stream=index if options.contributions else None,
     )
 
 

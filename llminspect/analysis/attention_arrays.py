@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llminspect.analysis.attend import layers_and_heads
+from llminspect.analysis.changed import NO_CHANGE, changed
 from llminspect.analysis.passes import run_until
 from llminspect.analysis.prompt import of_segments, segments_of, with_source
 from llminspect.analysis.states import watch_states
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from llminspect.analysis.attend import AttendResult
+    from llminspect.analysis.changed import ModelChanges
     from llminspect.arguments.attend import AttendOptions
     from llminspect.core.array import Array
     from llminspect.files.npz import Streamed
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
 WEIGHTS = "attention.weights"
 
 
-def attention_arrays(model: Model, options: AttendOptions, result: AttendResult) -> dict[str, Any]:
+def attention_arrays(
+    model: Model, options: AttendOptions, result: AttendResult, *, changes: ModelChanges = NO_CHANGE
+) -> dict[str, Any]:
     """`weights` [L, H, T, S] of the chosen layers and heads, with their numbers; of chosen layers with a state
     `state_weights` [L, T, S] as they are shown, and `state_layers`.
 
@@ -45,7 +49,7 @@ def attention_arrays(model: Model, options: AttendOptions, result: AttendResult)
         arrays["source_ids"] = np.array(source_ids)
     elif result.part == "encoder":
         model = encoder_of(model)
-    model = of_segments(model, segments_of(result.tokens))
+    model, _ = changed(of_segments(model, segments_of(result.tokens)), changes, ids)
     chosen_layers, chosen_heads = layers_and_heads(model, options)
     arrays |= {
         "weights": _streamed(model, ids, chosen_layers, chosen_heads, len(ids), WEIGHTS),

@@ -68,13 +68,21 @@ def embed(*texts: Text | Texts, model: Opened = DEFAULT, source: PairOptions, op
 
 
 @of_text
-def attend(text: Text | Texts, model: Opened = DEFAULT, *, source: PairOptions, options: AttendOptions) -> AttendResult:
+def attend(
+    text: Text | Texts,
+    model: Opened = DEFAULT,
+    *,
+    source: PairOptions,
+    options: AttendOptions,
+    patch: PatchOptions,
+    experiments: ExperimentOptions,
+) -> AttendResult:
     """Who looks at whom, in every head.
 
     Gives `heads`, those that `layer` and `head` choose or all, each with its `weights` [T, S] (how much token t takes
     from token s; a row sums to 1) and its habit; `overview` measures all of them [L, H]. A question has an answer of
-    its own: `find`, `query`, `rollout`, `contributions` (see the functions of these names). Raises UsageError for a
-    layer, a head or a word that is not there.
+    its own: `find`, `query`, `rollout`, `contributions` (see the functions of these names). With `ablate`, `scale`,
+    `steer` and `patch` all is of the changed model. Raises UsageError for a layer, a head or a word that is not there.
 
     >>> import llminspect
     >>> head = llminspect.attend("A cat sat.", "smollm2", layer=3, head=1).heads[0]
@@ -84,14 +92,18 @@ def attend(text: Text | Texts, model: Opened = DEFAULT, *, source: PairOptions, 
     (30, 9)
     """
     from llminspect.analysis import attend as question
+    from llminspect.analysis.changed import ModelChanges
 
-    check_together("attend", options, source)
+    check_together("attend", options, source, patch, experiments)
     check_attend(options)
     model = question.with_mask(opened(model), options.mask)
     beside = None if options.control is None else prompt_of(options.control, source, model.tokenizer)
     keeping = question.Keeping(every=True, most=1 << 40, may_lack=not options.selects and options.asks)
     exact = source.special is False
-    work = partial(question.attend, model, options, keeping=keeping, control=beside, target_as_given=exact)
+    source_ids = None if patch.patch is None else prompt_of(patch.patch, source, model.tokenizer).ids
+    changes = ModelChanges(experiments, patch, source_ids)
+    how: dict[str, Any] = {"keeping": keeping, "target_as_given": exact, "control": beside, "changes": changes}
+    work = partial(question.attend, model, options, **how)
     return each(text, source, model.tokenizer, work, target_ids=options.target_ids, provenance=model.provenance)
 
 

@@ -82,6 +82,26 @@ def page(parts: Iterable[RenderableType]) -> Group:
     return Group(*shown)
 
 
+def halves(left: RenderableType, right: RenderableType, least: int = 44) -> Drawn:
+    """`left` and `right` in half of the room each where that is `least` cells, else `right` below."""
+
+    def draw(console: Console, options: ConsoleOptions) -> Iterator[RenderableType | Segment]:
+        half = (options.max_width - _GAP) // 2
+        if half < least:
+            yield from (left, Text(), right)
+            return
+        each = options.update(width=half, height=None)
+        columns = [console.render_lines(one, each, pad=False) for one in (left, right)]
+        for line, other in zip_longest(*columns):
+            yield from line or []
+            if other:
+                yield Segment(" " * (half + _GAP - Segment.get_line_length(line or [])))
+                yield from other
+            yield Segment.line()
+
+    return Drawn(draw)
+
+
 def beside(left: RenderableType, right: RenderableType) -> Drawn:
     """`left` and `right` next to each other where `left` leaves `right` 60 cells, else `right` below."""
 

@@ -108,6 +108,8 @@ OPTIONS: dict[str, dict[str, str]] = {
         "measure": "--measure sink",
         "over": "--over RECORDSFILE",
         "interactive": "--interactive",
+        **EXPERIMENTS,
+        **PATCH,
     },
     "forward": {
         **PAIR,

@@ -46,6 +46,8 @@ SEEN: list[list[Event]] = [
     [{"do": "cursor", "index": 2}],
     *HEADS,
     [{"do": "pane", "pane": "head"}, {"do": "head", "layer": 11, "head": 4}, {"do": "cursor", "index": 3}],
+    *([*CHANGED[:5], *events] for events in ([*HEADS[1][:2], {"do": "measure", "measure": "sink"}], *HEADS[1:])),
+    [*CHANGED, {"do": "pane", "pane": "head"}, {"do": "head", "layer": 25, "head": 4}],
     [{"do": "pane", "pane": "lens"}, {"do": "target", "target": " Paris"}],
     [*CHANGED, {"do": "pane", "pane": "changes"}],
     [{"do": "pane", "pane": "tokens"}],

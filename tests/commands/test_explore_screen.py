@@ -106,6 +106,40 @@ def test_heads_are_chosen_and_changed(smollm2: Model) -> None:
     on_screen(smollm2, act, size=(100, 40))
 
 
+def test_the_map_and_the_head_are_shown_before_and_after_a_change() -> None:
+    async def act(pilot: Any) -> None:
+        await press(pilot, "3", "a", "space")
+        shown = seen(pilot)
+        assert "before" in shown and "after" in shown and "→" in shown and "[×]" in shown
+        await pilot.click("#pane", offset=(shown.splitlines()[5].rindex("0"), 2))
+        await settled(pilot)
+        await press(pilot, "enter")
+        shown = seen(pilot)
+        assert "before" in shown and "after" in shown and "ablate 0.attention (zero), ablate 0.0 (zero)" in shown
+        await press(pilot, "u", "u", "u", "u")
+        assert pilot.app.session.state.changes == () and "after" not in seen(pilot)
+        await press(pilot, "3")
+        assert "before" not in seen(pilot)
+
+    on_screen(open_model("toy-attention"), act, "A cat sat.", (120, 40))
+
+
+def test_a_fault_of_the_thread_ends_the_screen_and_keeps_the_session(tmp_path: Path) -> None:
+    path = tmp_path / "session.json"
+
+    async def act(pilot: Any) -> None:
+        await press(pilot, "enter")
+        pilot.app.session.questions = None
+        pilot.app.session.answer = None
+        await pilot.press("3")
+        for _ in range(200):
+            await pilot.pause()
+
+    with pytest.raises(TypeError):
+        on_screen(open_model("toy-attention"), act, "A cat sat.", path=path)
+    assert [event["do"] for event in json.loads(path.read_text())["events"]] == ["take", "pane"]
+
+
 @pytest.mark.parametrize("size", [(40, 12), (80, 24), (160, 48), (300, 60)])
 def test_every_pane_fits_every_size(size: tuple[int, int], tmp_path: Path) -> None:
     model = open_model("toy-attention")

@@ -113,9 +113,11 @@ def _forward(model: Model, one: PaneQuestion, prompt: Prompt, state: ExploreStat
 
 def _attend(model: Model, one: PaneQuestion, prompt: Prompt, state: ExploreState) -> Result:
     from llminspect.analysis.attend import attend
+    from llminspect.analysis.changed import ModelChanges
     from llminspect.arguments.attend import AttendOptions
 
-    return attend(model, groups_of(one, AttendOptions)[0], prompt)
+    options, patch, changes = groups_of(one, AttendOptions, PatchOptions, ExperimentOptions)
+    return attend(model, options, prompt, changes=ModelChanges(changes, patch, _second_ids(model, patch, state)))
 
 
 def _head(model: Model, one: PaneQuestion, prompt: Prompt, state: ExploreState) -> Result:

@@ -63,6 +63,12 @@ def experiments(state: ExploreState, only: int | None = None) -> dict[str, Any]:
     return {**found, "into": into, "patch": state.second if into else None}
 
 
+def before_and_after(model: Model, state: ExploreState) -> list[dict[str, Any]]:
+    """The options of no change, and then of all of them, where there are any that reach the attention."""
+    changes = {} if model.can("source") else {name: value for name, value in experiments(state).items() if value}
+    return [{}, changes] if changes else [{}]
+
+
 def _next(model: Model, state: ExploreState, tokens: int) -> list[PaneQuestion]:
     if not model.can("generate") or model.can("source"):
         return [question("forward", **experiments(state))]
@@ -88,16 +94,18 @@ def _tokens(model: Model, state: ExploreState, tokens: int) -> list[PaneQuestion
 def _heads(model: Model, state: ExploreState, tokens: int) -> list[PaneQuestion]:
     position, key = place(state, tokens)
     if state.measure == "attribution":
-        return [question("forward", attribution=True, at=position, target=state.target, versus=state.versus)]
-    if state.measure == "excess":
-        return [question("attend", find=f"{position}->{0 if key is None else key}")]
-    return [question("attend", measure=state.measure)]
+        look: dict[str, Any] = {"attribution": True, "at": position, "target": state.target, "versus": state.versus}
+        return [question("forward", **look, **changes) for changes in before_and_after(model, state)]
+    look = {"find": f"{position}->{0 if key is None else key}"} if state.measure == "excess" else {}
+    look = look or {"measure": state.measure}
+    return [question("attend", **look, **changes) for changes in before_and_after(model, state)]
 
 
 def _head(model: Model, state: ExploreState, tokens: int) -> list[PaneQuestion]:
     one: dict[str, Any] = {"layer": str(state.layer), "head": str(state.head)}
-    position = place(state, tokens)[0]
-    found = [question("attend", **one), question("attend", **one, query=str(position))]
+    position, both = place(state, tokens)[0], before_and_after(model, state)
+    found = [question("attend", **one, **changes) for changes in both]
+    found.append(question("attend", **one, query=str(position), **both[-1]))
     return [*found, question("head", name=f"{state.layer}.{state.head}")] if model.can("generate") else found
 
 

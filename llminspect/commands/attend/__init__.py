@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from llminspect.arguments.attend import AttendOptions, check_attend
+from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
 from llminspect.arguments.over import OverOptions
 from llminspect.arguments.shared import EngineOptions, ModelOptions, PageOptions, PairOptions
 from llminspect.cli.groups import takes_groups
@@ -13,6 +15,9 @@ from llminspect.cli.opening import open_model_for
 from llminspect.cli.over import over_file
 from llminspect.cli.run import run_each
 from llminspect.cli.save import is_page
+
+if TYPE_CHECKING:
+    from llminspect.analysis.attend import Keeping
 
 RESULTS = "analysis.attend.AttendResult analysis.over.OverResult"
 
@@ -24,6 +29,8 @@ def command(
     output: PageOptions,
     engine: EngineOptions,
     options: AttendOptions,
+    patch: PatchOptions,
+    experiments: ExperimentOptions,
     over: OverOptions,
 ) -> None:
     """Show which token looks at which: all heads at a glance, one head, or one token's sum by hand.
@@ -34,6 +41,8 @@ def command(
     llminspect attend "A cat sat." --query cat --model toy-attention
     llminspect attend "Alice gave Bob her book" --find "her->Alice" --control "Mary gave Bob her book"
     llminspect attend --over texts.jsonl --measure induction
+
+    --ablate, --scale, --steer and --patch change the model: all that is shown is then of the changed one.
 
     With --over a record may have find beside its text: {"text": …, "find": "her->Alice"}.
 
@@ -51,8 +60,9 @@ def command(
     A head is named after the habit that takes at least half of its weight. A head without one is called diffuse if its
     entropy is 0.75 or more, else mixed.
     """
-    from llminspect.analysis.attend import Keeping, attend, with_mask
+    from llminspect.analysis.attend import attend, with_mask
     from llminspect.analysis.attention_arrays import attention_arrays
+    from llminspect.analysis.changed import ModelChanges
     from llminspect.analysis.long_texts import noted_before
     from llminspect.analysis.prompt import text_prompt
 
@@ -63,16 +73,25 @@ def command(
 
         over_file("attend", over.over, output, opened, partial(attend_over, opened, options, source))
         return
+    control = None if options.control is None else text_prompt(options.control, source, opened.tokenizer, None)
+    source_ids = None if patch.patch is None else text_prompt(str(patch.patch), source, opened.tokenizer, None).ids
+    changes = ModelChanges(experiments, patch, source_ids)
+    how: dict[str, Any] = {"keeping": _keeping(options, output, source), "control": control, "changes": changes}
+    working = partial(attend, opened, options, target_as_given=source.special is False, **how)
+    prompts = read_prompts(source, opened.tokenizer)
+    arrays = partial(attention_arrays, opened, options, changes=changes)
+    before = partial(noted_before, opened, others=[] if control is None else [control])
+    run_each("attend", opened.name, opened.provenance, prompts, output, working, arrays=arrays, before=before)
+
+
+def _keeping(options: AttendOptions, output: PageOptions, source: PairOptions) -> Keeping:
+    """Which heads' weights the output has to hold."""
+    from llminspect.analysis.attend import Keeping
+
     in_json = output.json or source.lines or (output.save is not None and output.save.suffix == ".json")
     in_page = is_page(output)
-    keeping = Keeping(
+    return Keeping(
         every=in_json or in_page,
         # With a measure named, or a question asked, the document says enough without weights that do not fit.
         may_lack=not in_page and not options.selects and (options.asks or options.mean or options.measure is not None),
     )
-    control = None if options.control is None else text_prompt(options.control, source, opened.tokenizer, None)
-    exact = source.special is False
-    working = partial(attend, opened, options, keeping=keeping, control=control, target_as_given=exact)
-    prompts, arrays = read_prompts(source, opened.tokenizer), partial(attention_arrays, opened, options)
-    before = partial(noted_before, opened, others=[] if control is None else [control])
-    run_each("attend", opened.name, opened.provenance, prompts, output, working, arrays=arrays, before=before)

@@ -44,8 +44,14 @@ class Reached:
 class Computing:
     """`wish(state)` from any thread; `tell` is called from the one that computes, and stale answers are dropped."""
 
-    def __init__(self, session: Session, tell: Callable[[Reached], object], wide: Callable[[], bool]) -> None:
-        self.session, self.tell, self.wide = session, tell, wide
+    def __init__(
+        self,
+        session: Session,
+        tell: Callable[[Reached], object],
+        wide: Callable[[], bool],
+        broke: Callable[[Exception], object],
+    ) -> None:
+        self.session, self.tell, self.wide, self.broke = session, tell, wide, broke
         self.wished: ExploreState | None = None
         self.since: float | None = None
         """When what is computed was begun; None: nothing is."""
@@ -100,6 +106,10 @@ class Computing:
             except Stopped:
                 if self.wished is None and not self._ended:
                     self._tell(Reached(state, None, [], error="stopped", done=True))
+            except Exception as problem:  # A fault of ours: the screen ends with it, and does not wait for ever.
+                self._ended = True
+                self.broke(problem)
+                return
             finally:
                 self.since = None
 

@@ -78,7 +78,7 @@ class Surface(App[None]):
         self.lines: dict[str, Text] = {}
         """What the lines of the screen show."""
         self.word = ""
-        self.computing = Computing(session, self._from_thread, self.wide)
+        self.computing = Computing(session, self._from_thread, self.wide, self._broken)
 
     def compose(self) -> ComposeResult:
         yield Input(
@@ -128,6 +128,15 @@ class Surface(App[None]):
     def _from_thread(self, shown: Reached) -> None:
         if self.is_running:
             self.call_later(self._arrived, shown)
+
+    def _broken(self, problem: Exception) -> None:
+        def end() -> None:
+            with suppress(UserError):
+                self.keep()
+            raise problem
+
+        if self.is_running:
+            self.call_later(end)
 
     def _arrived(self, shown: Reached) -> None:
         if shown.state != self.session.state:  # Stale: something was done since.

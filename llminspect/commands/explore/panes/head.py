@@ -13,26 +13,33 @@ from llminspect.commands.head.view import render as render_circuits
 from llminspect.render import theme
 from llminspect.render.arcs import Arc, arcs
 from llminspect.render.safe import label
-from llminspect.render.section import page, section
+from llminspect.render.section import halves, page, section
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from llminspect.commands.explore.panes import Seen
 
+NAMES = ("before", "after")
 LEAST_DRAWN = 0.05
 """A smaller weight has no arc."""
 
 
 def view(seen: Seen) -> RenderableType:
     parts: list[RenderableType] = []
+    attended = [result for _, result in seen.found if isinstance(result, AttendResult) and result.query is None]
     for _, result in seen.found:
         if isinstance(result, HeadResult):
             parts.append(render_circuits(result))
         elif isinstance(result, AttendResult):
-            parts += [] if result.query is not None or not result.heads else [_sentence(seen, result)]
-            parts.append(render(result))
-    if len(parts) < 3:
+            if result is attended[-1] and result.heads:
+                parts.append(_sentence(seen, result))
+            if len(attended) == 1 or all(result is not one for one in attended):
+                parts.append(render(result))
+            elif result is attended[1]:
+                both = [[Text(name, theme.TITLE), render(one)] for name, one in zip(NAMES, attended, strict=True)]
+                parts.append(halves(page(both[0]), page(both[1])))
+    if not any(isinstance(result, HeadResult) for _, result in seen.found) and seen.model.can("generate"):
         parts.append(Text("what its weights write and look for is being computed …", theme.QUIET))
     return page(parts)
 

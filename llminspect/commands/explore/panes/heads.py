@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.console import Group
 from rich.style import Style
 from rich.text import Text
 
 from llminspect.analysis.attend import AttendResult
 from llminspect.analysis.forward_result import ForwardResult
 from llminspect.commands.attend.heads import MARKS, MEANINGS
+from llminspect.core.dataclass import dataclass
 from llminspect.core.numbers import number
 from llminspect.render import theme
 from llminspect.render.ramp_key import Ramp, limits_of, ramp_key
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from llminspect.core.array import Array
 
 WIDEST_CELL = 4
+GAP = 3
+"""Cells between two maps."""
 
 
 def head_values(result: Result, layers: int, heads: int) -> tuple[Array, bool]:
@@ -46,12 +48,19 @@ def head_values(result: Result, layers: int, heads: int) -> tuple[Array, bool]:
 
 
 def view(seen: Seen) -> RenderableType:
-    parts: list[RenderableType] = []
-    sizes = seen.model.config.sizes
-    for _, result in seen.found:
-        values_LH, signed = head_values(result, sizes.L, sizes.H)
-        parts += [_map(seen, values_LH, signed, _marks(result))]
-    return Group(*parts)
+    """The map; where the model is changed, before and after side by side."""
+    sizes, found = seen.model.config.sizes, [result for _, result in seen.found]
+    maps = [HeadMap(*head_values(result, sizes.L, sizes.H), _marks(result)) for result in found]
+    return _maps(seen, maps) if maps else Text()
+
+
+@dataclass(frozen=True)
+class HeadMap:
+    """What one map shows."""
+
+    values_LH: Array
+    signed: bool
+    marks: list[list[str]] | None
 
 
 def _marks(result: Result) -> list[list[str]] | None:
@@ -60,16 +69,16 @@ def _marks(result: Result) -> list[list[str]] | None:
 
 
 def about(seen: Seen) -> Text | None:
-    """The chosen head in one line; None before there is an answer."""
+    """The chosen head in one line, before and after where the model is changed; None before there is an answer."""
     if not seen.found:
         return None
-    state, result, sizes = seen.state, seen.found[0][1], seen.model.config.sizes
-    values_LH = head_values(result, sizes.L, sizes.H)[0]
-    if not values_LH.size:
+    state, result, sizes = seen.state, seen.found[-1][1], seen.model.config.sizes
+    values = [head_values(one, sizes.L, sizes.H)[0] for _, one in seen.found]
+    if not values[0].size:
         return None
-    value = values_LH[state.layer, state.head]
     line = Text.assemble((f"{state.layer}.{state.head}", theme.STRONG))
-    line.append(f"  {state.measure} {number(float(value), 3) if value == value else 'none'}")
+    of_head = [float(values_LH[state.layer, state.head]) for values_LH in values]
+    line.append(f"  {state.measure} {' → '.join(number(one, 3) if one == one else 'none' for one in of_head)}")
     if isinstance(result, AttendResult) and result.overview is not None:
         habit = result.overview.habits[state.layer][state.head]
         line.append(f"  {habit}: {MEANINGS.get(habit, 'no attention')}", theme.QUIET)
@@ -81,33 +90,50 @@ def about(seen: Seen) -> Text | None:
     return line
 
 
-def _map(seen: Seen, values_LH: Array, signed: bool, marks: list[list[str]] | None) -> Drawn:
-    scale: theme.Scale = "diverging" if signed else "sequential"
-    ramp = Ramp(scale, *limits_of(values_LH, scale, "robust" if signed else (0, 1)))
-    silenced = {change.value for change in seen.state.changes if change.kind == "ablate"}
+def _maps(seen: Seen, maps: list[HeadMap]) -> Drawn:
+    scale: theme.Scale = "diverging" if maps[0].signed else "sequential"
+    every = np.stack([one.values_LH for one in maps])
+    ramp = Ramp(scale, *limits_of(every, scale, "robust" if maps[0].signed else (0, 1)))
 
     def draw(console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        colors = theme.has_colors(console)
-        layers, heads = values_LH.shape
-        cell = max(1, min(WIDEST_CELL, (options.max_width - 6) // max(1, heads)))
-        room = max(1, (options.max_width - 6) // cell)
-        first = max(0, min(seen.state.head - room // 2, heads - room))
-        shown = range(first, min(heads, first + room))
-        yield Text("      " + "".join(str(head).ljust(cell)[:cell] for head in shown), theme.QUIET, no_wrap=True)
-        for layer in range(layers):
-            line = Text(f"{layer:>5} ", theme.QUIET, no_wrap=True, overflow="crop")
-            for head in shown:
-                value = values_LH[layer, head]
-                here = (layer, head) == (seen.state.layer, seen.state.head)
-                mark = "×" if f"{layer}.{head}" in silenced else marks[layer][head] if marks else ""
-                text = (f"[{mark or ' '}]" if cell > 2 else "●") if here else (f" {mark}" if cell > 1 else mark)
-                place = ramp.place(value) if value == value else None
-                if not colors and not text.strip():
-                    text = "" if place is None else f" {theme.shade(scale, place)}"
-                style = Style() if place is None or not colors else theme.cell_style(scale, place)
-                meta = Style.from_meta({"head": (layer, head)})
-                line.append(text.ljust(cell)[:cell], style + meta + (theme.STRONG if here else Style()))
-            yield line
-        yield ramp_key(values_LH, ramp, name=seen.state.measure)
+        room = (options.max_width - GAP * (len(maps) - 1)) // len(maps)
+        drawn = [_lines(seen, one, ramp, room, theme.has_colors(console), one is maps[-1]) for one in maps]
+        if len(maps) > 1:
+            widest = max(line.cell_len for line in drawn[0])
+            title = Text("      before".ljust(widest + GAP) + "      after", theme.TITLE, no_wrap=True)
+            for line in drawn[0]:
+                line.pad_right(widest + GAP - line.cell_len)
+            yield title
+            yield from (Text.assemble(before, after, no_wrap=True) for before, after in zip(*drawn, strict=True))
+        else:
+            yield from drawn[0]
+        yield ramp_key(every, ramp, name=seen.state.measure)
 
     return Drawn(draw)
+
+
+def _lines(seen: Seen, shown: HeadMap, ramp: Ramp, room: int, colors: bool, after: bool) -> list[Text]:
+    """The rows of one map in so many cells; a head that is silenced is marked where that is done."""
+    silenced = {change.value for change in seen.state.changes if change.kind == "ablate" and after}
+    layers, heads = shown.values_LH.shape
+    cell = max(1, min(WIDEST_CELL, (room - 6) // max(1, heads)))
+    fit = max(1, (room - 6) // cell)
+    first = max(0, min(seen.state.head - fit // 2, heads - fit))
+    columns = range(first, min(heads, first + fit))
+    names = "".join(str(head).ljust(cell)[:cell] for head in columns)
+    lines = [Text(f"      {names}", theme.QUIET, no_wrap=True)]
+    for layer in range(layers):
+        line = Text(f"{layer:>5} ", theme.QUIET, no_wrap=True, overflow="crop")
+        for head in columns:
+            value = shown.values_LH[layer, head]
+            here = (layer, head) == (seen.state.layer, seen.state.head)
+            mark = "×" if f"{layer}.{head}" in silenced else shown.marks[layer][head] if shown.marks else ""
+            text = (f"[{mark or ' '}]" if cell > 2 else "●") if here else (f" {mark}" if cell > 1 else mark)
+            place = ramp.place(value) if value == value else None
+            if not colors and not text.strip():
+                text = "" if place is None else f" {theme.shade(ramp.scale, place)}"
+            style = Style() if place is None or not colors else theme.cell_style(ramp.scale, place)
+            meta = Style.from_meta({"head": (layer, head)})
+            line.append(text.ljust(cell)[:cell], style + meta + (theme.STRONG if here else Style()))
+        lines.append(line)
+    return lines
