@@ -94,7 +94,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "positions": "--positions",
     },
     "attend": {
-        **PAIR,
+        **(PAIR | EXPERIMENTS | PATCH),
         "layer": "--layer 1",
         "head": "--head 1",
         "mean": "--mean",
@@ -108,8 +108,6 @@ OPTIONS: dict[str, dict[str, str]] = {
         "measure": "--measure sink",
         "over": "--over RECORDSFILE",
         "interactive": "--interactive",
-        **EXPERIMENTS,
-        **PATCH,
     },
     "forward": {
         **PAIR,
