@@ -19,6 +19,7 @@ import peft
 import torch
 import transformers
 from golden_exact import exact, in_float64
+from variant_computed import EAGER
 
 from tests.drawn import make_all
 
@@ -64,6 +65,28 @@ ADAPTERS: dict[str, tuple[str, Any, dict[str, Any]]] = {
     ),
     "gptj": ("gptj", GPTJ, {"r": 2, "lora_alpha": 3, "target_modules": ["v_proj", "fc_in", "lm_head"]}),
     "bert": ("bert", BERT, {"r": 2, "lora_alpha": 8, "target_modules": "all-linear"}),
+    "gpt-oss": (
+        "gpt-oss",
+        transformers.GptOssForCausalLM,
+        {
+            "r": 2,
+            "lora_alpha": 5,
+            "target_modules": ["o_proj"],
+            "target_parameters": ["experts.down_proj", "experts.gate_up_proj", "router.weight"],
+            "rank_pattern": {r".*\.gate_up_proj": 3},
+            "alpha_pattern": {r"layers\.1\.mlp\.router\.weight": 9},
+        },
+    ),
+    "mixtral": (
+        "mixtral",
+        transformers.MixtralForCausalLM,
+        {"r": 2, "lora_alpha": 3, "use_rslora": True, "target_modules": [], "target_parameters": ["gate_up_proj"]},
+    ),
+    "granitemoe": (
+        "granitemoe",
+        transformers.GraniteMoeSharedForCausalLM,
+        {"r": 2, "lora_alpha": 40, "target_modules": [], "target_parameters": ["experts.down_proj"]},
+    ),
 }
 """By name: the golden model, its class, and what is said of the adapter."""
 
@@ -88,7 +111,7 @@ def make(name: str, golden: Path) -> None:
         config["target_modules"] = sorted(config["target_modules"])
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     ids = np.load(golden / base / "expected.npz")["ids"]
-    model = kind.from_pretrained(golden / base, dtype=torch.float32, attn_implementation="eager")
+    model = kind.from_pretrained(golden / base, dtype=torch.float32, **EAGER)
     # What is written is loaded again: that is what a user opens.
     merged = peft.PeftModel.from_pretrained(model.double(), folder).double().merge_and_unload().eval()
     with torch.no_grad(), in_float64():

@@ -232,10 +232,11 @@ def info(description: Description | None, tokenizer: Tokenizer | None, name: str
 
 def _adapter(adapter: Adapter) -> AdapterDetails:
     tensors, origin = adapter.files.weights.tensors, adapter.files.provenance
-    ranks = {tensors[pair.a].shape[0] for pair in adapter.pairs.values()}
-    count = sum(math.prod(tensors[half].shape) for pair in adapter.pairs.values() for half in (pair.a, pair.b))
-    name = origin.get("repo", adapter.files.name)
-    return AdapterDetails(name, len(adapter.pairs), sorted(ranks), count, origin.get("revision"))
+    pairs: list[Any] = [*adapter.pairs.values(), *adapter.experts.values()]
+    ranks = sorted({tensors[pair.a].shape[0] // pair.experts for pair in pairs})
+    numbers = sum(math.prod(info.shape) for name, info in tensors.items() if ".lora_" in name)
+    matrices = sum(pair.experts for pair in pairs)
+    return AdapterDetails(origin.get("repo", adapter.files.name), matrices, ranks, numbers, origin.get("revision"))
 
 
 def _sentence(description: Description) -> dict[str, Any]:

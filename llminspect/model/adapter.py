@@ -10,12 +10,14 @@ from __future__ import annotations
 import math
 import re
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import ModelError
+from llminspect.model.adapter_experts import ExpertPair, expert_pairs, is_of_experts, is_target
 from llminspect.model.spec import expanded_shape
 
 if TYPE_CHECKING:
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
 
 WHERE = "adapter_config.json"
 _READ = frozenset(
-    "peft_type r lora_alpha use_rslora target_modules rank_pattern alpha_pattern init_lora_weights".split()
+    "peft_type r lora_alpha use_rslora target_modules rank_pattern alpha_pattern init_lora_weights "
+    "target_parameters".split()
 )
 _HARMLESS = frozenset(
     """
@@ -44,7 +47,6 @@ _NAMED = {
     "lora_bias": "biases",
     "bias": "biases",
     "trainable_token_indices": "rows of the embedding",
-    "target_parameters": "parameters that are not a module's",
     "alora_invocation_tokens": "aLoRA",
     "use_qalora": "QALoRA",
     "layer_replication": "repeated layers",
@@ -67,6 +69,7 @@ class Pair:
     scale: float
     turned: bool
     """Whether the file of the model holds the matrix input by output."""
+    experts: int = 1
 
 
 @dataclass(frozen=True)
@@ -78,12 +81,18 @@ class Adapter:
     pairs: Mapping[str, Pair]
     replaced: Mapping[str, str]
     """The tensors that stand in place of the model's own, as PEFT saves both ends of a model that it changes."""
+    experts: Mapping[str, ExpertPair]
+    """By the names of the core's arrays."""
 
     def changes(self, spec: TensorSpec) -> bool:
-        return any(name in self.pairs or name in self.replaced for name in self._names(spec))
+        return spec.name in self.experts or any(
+            name in self.pairs or name in self.replaced for name in self._names(spec)
+        )
 
     def added(self, spec: TensorSpec, config: Any) -> Array | None:
         """What is added to an array that it changes, in the layout of the core; None where it is only replaced."""
+        if spec.name in self.experts:
+            return self.experts[spec.name].product(self.files)
         found = {name: self._product(self.pairs[name]) for name in self._names(spec) if name in self.pairs}
         if not found:
             return None
@@ -122,6 +131,11 @@ def read_adapter(
         for name in spec.sources("huggingface"):
             places.setdefault(architecture.canonical(name), []).append(spec)
     pairs, replaced = {}, {}
+    parameters = settings["target_parameters"] or []
+    of_experts = {module: halves.pop(module) for module in list(halves) if parameters and is_of_experts(module)}
+    experts = expert_pairs(
+        files, of_experts, parameters, partial(_rank_and_scale, settings), specs, sizes, architecture.experts_alternate
+    )
     for module, tensors in halves.items():
         name = architecture.canonical(f"{module}.weight")
         made = places.get(name, [])
@@ -135,10 +149,13 @@ def read_adapter(
                 f"the adapter changes {module!r:.200}, which this model uses as embedding and as output matrix",
                 "merge it with PEFT first",
             )
-        rank, scale = _rank_and_scale(settings, module)
+        by_parameter = is_target(f"{module}.weight", parameters)
+        rank, scale = _rank_and_scale(settings, f"{module}.weight" if by_parameter else module)
         is_table = made[0].name in TABLES
         _check_shapes(files, module, tensors, rank, made, sizes, is_table)
-        turned = is_table or bool(architecture.input_by_output and fnmatchcase(name, architecture.input_by_output))
+        # A pair of a parameter is of the matrix as it is kept.
+        by_input = not by_parameter and fnmatchcase(name, architecture.input_by_output)
+        turned = is_table or by_input
         pairs[name] = Pair(tensors["A"], tensors["B"], scale, turned)
         for array in tensors.keys() & {"weight", "bias"}:
             place = architecture.canonical(f"{module}.{array}")
@@ -147,7 +164,12 @@ def read_adapter(
                 what = f"the adapter holds {tensors[array]!r:.200}, which stands for no single array of the model"
                 raise ModelError(what, "merge it with PEFT first")
             replaced[place] = tensors[array]
-    return Adapter(files, architecture, pairs, replaced)
+    twice = [
+        name for name, changed in places.items() if name in pairs and any(spec.name in experts for spec in changed)
+    ]
+    if twice:
+        raise ModelError(f"the adapter changes {twice[0]!r:.200} twice", "merge it with PEFT first")
+    return Adapter(files, architecture, pairs, replaced, experts)
 
 
 def _base_hint(files: AdapterFiles) -> str | None:
@@ -182,6 +204,7 @@ def _checked_settings(config: Mapping[str, Any]) -> Mapping[str, Any]:
         ("use_rslora", bool, "true or false"),
         ("rank_pattern", dict, "an object"),
         ("alpha_pattern", dict, "an object"),
+        ("target_parameters", list | None, "a list of names"),
     ):
         value = config.get(key, _DEFAULTS[key])
         if not isinstance(value, kind_of) or (isinstance(value, bool) and kind_of is not bool):
@@ -189,7 +212,9 @@ def _checked_settings(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**_DEFAULTS, **config}
 
 
-_DEFAULTS: dict[str, Any] = {"r": 8, "lora_alpha": 8, "use_rslora": False, "rank_pattern": {}, "alpha_pattern": {}}
+_DEFAULTS: dict[str, Any] = {
+    "r": 8, "lora_alpha": 8, "use_rslora": False, "rank_pattern": {}, "alpha_pattern": {}, "target_parameters": None,
+}  # fmt: skip
 
 
 def _halves(files: AdapterFiles) -> dict[str, dict[str, str]]:
@@ -215,11 +240,12 @@ def _halves(files: AdapterFiles) -> dict[str, dict[str, str]]:
             tensors["embedding"] = name
     if not found:
         raise ModelError("the adapter holds no tensors")
-    targets = files.config.get("target_modules")
+    targets, parameters = files.config.get("target_modules"), files.config.get("target_parameters") or []
     for module, tensors in found.items():
         if "A" not in tensors or "B" not in tensors:
             raise ModelError(f"the adapter holds one half of {module!r:.200}", "fetch it again")
-        if isinstance(targets, list) and not any(f".{module}".endswith(f".{target}") for target in targets):
+        known = is_of_experts(module) or is_target(f"{module}.weight", parameters)
+        if isinstance(targets, list) and not known and not is_target(module, targets):
             raise ModelError(f"the adapter changes {module!r:.200}, which is none of its target_modules")
     return found
 

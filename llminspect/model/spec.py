@@ -193,6 +193,8 @@ class Architecture:
     """What may stand there besides, in the files of a model that has other parts as well."""
     input_by_output: str = ""
     """Matrices that Hugging Face files hold input by output, by the pattern of their names: what is added is too."""
+    experts_alternate: bool = False
+    """Whether gate and up take turns in the parameter that holds those of all experts: so is what is added."""
     older_spellings: tuple[tuple[str, str], ...] = ()
     """Ends of tensor names in older Hugging Face files, and today's."""
     heads: HeadFiles | None = None

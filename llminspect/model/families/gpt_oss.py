@@ -90,14 +90,13 @@ DEFAULTS: dict[str, Any] = {
     "swiglu_limit": 7.0,
     "max_position_embeddings": 131_072,
 }
-ARCHITECTURES = (
-    files.family(
-        "gpt-oss",
-        from_huggingface,
-        tensors,
-        model_type="gpt_oss",
-        gguf="gpt-oss",
-        read_gguf=from_gguf,
-        defaults=DEFAULTS,
-    ),
+_GPT_OSS = files.family(
+    "gpt-oss",
+    from_huggingface,
+    tensors,
+    model_type="gpt_oss",
+    gguf="gpt-oss",
+    read_gguf=from_gguf,
+    defaults=DEFAULTS,
 )
+ARCHITECTURES = (replace(_GPT_OSS, experts_alternate=True),)
