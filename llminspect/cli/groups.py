@@ -115,7 +115,8 @@ def _for_typer(name: str, hint: Any, entry: Any) -> Any:
             return typer.Argument(**settings)
         for kind in (int, float):
             if kind in alternatives(hint) and str not in alternatives(hint):
-                settings["click_type"] = _number_type(kind, entry)
+                read = functools.partial(number_of, kind=kind, option=entry)
+                settings["click_type"] = _read_by(read, kind, min=entry.min, max=entry.max)
         if Path in alternatives(hint):
             settings["click_type"] = _read_by(path_of, Path)
         return typer.Option(*entry.names, **settings)
@@ -124,13 +125,8 @@ def _for_typer(name: str, hint: Any, entry: Any) -> Any:
     return entry
 
 
-def _number_type(kind: type[int] | type[float], option: Option) -> Any:
-    """Typer's type of a number, whose help shows the range; the text is read, and refused, as everywhere."""
-    return _read_by(lambda value: number_of(value, kind, option), kind, min=option.min, max=option.max)
-
-
 def _read_by(read: Callable[[Any], Any], kind: type, **settings: Any) -> Any:
-    """Typer's type of that kind, whose text is read by `read`."""
+    """Typer's type of that kind, whose help shows a range; the text is read, and refused, as everywhere: by `read`."""
     known = typer.main.get_click_type(annotation=kind, parameter_info=typer.Option(**settings))
 
     def convert(value: Any, parameter: Any, context: Any) -> Any:

@@ -153,6 +153,13 @@ def name_of(model: Opened) -> str:
     return model if isinstance(model, str) else model.name
 
 
+def path_text(path: object) -> str:
+    """A path as text. Raises UsageError for what is none."""
+    if not isinstance(path, str | os.PathLike) or not str(path):
+        raise UsageError(f"not a path: {in_short(path)}", "give a text, or a pathlib.Path")
+    return str(path)
+
+
 TERMINAL = frozenset(
     (
         "text file paths ids lines user more beside search name model decode letters "

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from llminspect.arguments.option import Texts, checked, each
+from llminspect.arguments.option import Texts, checked, each, in_short
 from llminspect.arguments.shared import EngineOptions, ModelOptions, NamedOptions
 from llminspect.arguments.small import Action, CacheOptions, ModelsOptions, VerifyOptions
 from llminspect.arguments.together import check_together
@@ -108,7 +108,9 @@ def info(name: str = DEFAULT, *, where: ModelOptions) -> InfoResult:
     from llminspect.analysis.info import inside
 
     if not isinstance(name, str):
-        raise UsageError(f"info reads the files of a model, not what open_model gave: {name!r}", "give its name")
+        raise UsageError(
+            f"info reads the files of a model, not what open_model gave: {in_short(name)}", "give its name"
+        )
     where = checked(replace(where, model=name))
     description, tokenizer, provenance = inside(name, **where.reading)
     return noted(work(description, tokenizer, name), provenance)

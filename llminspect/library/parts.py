@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llminspect.arguments.features import FeatureEdits, FeaturesOptions
+from llminspect.arguments.option import in_short
 from llminspect.arguments.parts import CorpusOptions, HeadOptions, NeuronOptions
 from llminspect.arguments.probe import ProbeOptions
 from llminspect.arguments.shared import SourceOptions
 from llminspect.arguments.together import check_together
 from llminspect.core.intervention import Place
 from llminspect.errors import UsageError
-from llminspect.library.inputs import DEFAULT, each, noted, opened, takes_options
+from llminspect.library.inputs import DEFAULT, each, noted, opened, path_text, takes_options
 
 if TYPE_CHECKING:
     from llminspect.analysis.feature_result import FeaturesResult
@@ -74,7 +75,7 @@ def neuron(
 
 def _written(place: object) -> str:
     if not isinstance(place, str):
-        raise UsageError(f"not a place: {place!r:.60}", 'as in "27.1", which is layer 27 and its part 1')
+        raise UsageError(f"not a place: {in_short(place)}", 'as in "27.1", which is layer 27 and its part 1')
     return place
 
 
@@ -138,7 +139,7 @@ def features(
 
     check_together("features", options, source, edits, corpus)
     model = opened(model)
-    dictionary = open_dictionary(model, replace(options, dictionary=str(path)))
+    dictionary = open_dictionary(model, replace(options, dictionary=path_text(path)))
     work = partial(question, model, dictionary, options, edits, corpus)
     if text is None:
         return noted(work(None), model.provenance)

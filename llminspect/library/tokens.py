@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llminspect.analysis.result import Results
 from llminspect.arguments.encode import EncodeOptions, SearchOptions
-from llminspect.arguments.option import checked
+from llminspect.arguments.option import checked, in_short
 from llminspect.arguments.option import each as every
 from llminspect.arguments.shared import PairOptions, SourceOptions
 from llminspect.arguments.together import check_together
 from llminspect.arguments.tokenize import CountOptions, TokenizeOptions
 from llminspect.errors import UsageError
-from llminspect.library.inputs import DEFAULT, each, name_of, of_text, prompt_of, several, takes_options, tokenizer_of
+from llminspect.library.inputs import (
+    DEFAULT,
+    each,
+    name_of,
+    of_text,
+    path_text,
+    prompt_of,
+    several,
+    takes_options,
+    tokenizer_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from llminspect.analysis.count_files import FilesResult
     from llminspect.analysis.encode import EncodeResult, SearchResult
@@ -82,7 +93,8 @@ def count_files(
     from llminspect.analysis.count_files import count_files as work
 
     check_together("tokenize", options, source)
-    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    several_paths = isinstance(paths, Iterable) and not isinstance(paths, str)
+    given = [path_text(path) for path in (paths if several_paths else [paths])]  # type: ignore[union-attr]
     return work(tokenizer_of(model), given, source, options.for_model(name_of(model)))
 
 
@@ -130,8 +142,12 @@ def decode(ids: Sequence[int], model: Opened = DEFAULT) -> str:
     >>> llminspect.decode([7356, 4502, 8363])
     'Alice gave Bob'
     """
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
+        raise UsageError(f"not a list of ids: {in_short(ids)}", "as in [5, 6]")
     tokenizer = tokenizer_of(model)
-    return tokenizer.decode(prompt_of(list(ids), SourceOptions(), tokenizer).ids).decode("utf-8", "replace")
+    return tokenizer.decode(
+        prompt_of(ids if hasattr(ids, "tolist") else list(ids), SourceOptions(), tokenizer).ids
+    ).decode("utf-8", "replace")
 
 
 @takes_options
@@ -148,5 +164,7 @@ def search(pattern: str, model: Opened = DEFAULT, *, options: SearchOptions) -> 
     """
     from llminspect.analysis.encode import search_vocabulary
 
+    if not isinstance(pattern, str):
+        raise UsageError(f"not a pattern: {in_short(pattern)}", "a text, as in '*ing'")
     options = checked(replace(options, search=pattern))
     return search_vocabulary(tokenizer_of(model), options)

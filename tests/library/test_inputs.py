@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 import llminspect
 from llminspect.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TOY = "toy-attention"
 
@@ -112,6 +115,28 @@ def test_what_is_no_model_is_refused(model: Any) -> None:
             call()
     with pytest.raises(UsageError):
         llminspect.open_model(model)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda wrong: llminspect.search(wrong, "toy"), "not a pattern"),
+        (lambda wrong: llminspect.decode(wrong, "toy"), "not a list of ids"),
+        (lambda wrong: llminspect.count_files(wrong, "toy"), "not a path"),
+        (lambda wrong: llminspect.count_files([wrong], "toy"), "not a path"),
+        (lambda wrong: llminspect.features(wrong, model="toy"), "not a path"),
+        (lambda wrong: llminspect.head(wrong, "toy-attention"), "not a place"),
+        (lambda wrong: llminspect.neuron(wrong, "toy-relu"), "not a place"),
+        (lambda wrong: llminspect.info(wrong), "info reads the files of a model"),
+        (lambda wrong: llminspect.tokenize(wrong, "toy"), "not a text"),
+        (lambda wrong: llminspect.probe(wrong, "toy"), "records are dictionaries"),
+    ],
+)
+def test_what_stands_in_the_place_of_a_text_is_checked(call: Callable[[Any], object], message: str) -> None:
+    for wrong in (None, 5, 10**5000, 1.5, object()):
+        with pytest.raises(UsageError, match=message) as caught:
+            call(wrong)
+        assert len(str(caught.value)) < 200
 
 
 def test_a_model_in_the_place_of_a_name_or_a_text_is_refused_with_what_to_give() -> None:
