@@ -56,6 +56,7 @@ def listed(folder: Path, *inner: str) -> list[str]:
         (["# a", "", "b  ", "c\\ "], "c ", True),
         *((["a\t"], "a", None), (["a\t "], "a\t", True), (["a\\\\ "], "a\\", True), (["a\\  "], "a ", True)),
         *((["a\r"], "a", None), (["a b  c "], "a b  c", True)),
+        *((["*a*b*c"], "abac", True), (["/**/a/**/b/**/c"], "x/a/b/a/c", True)),
         (["*a*b*/**/c*d"], "xaybz/q/r/czd", True),
         (["/**/a/b/**/a/c"], "a/a/b/b/a/b/a/c", True),
         (["a/**/**/*c"], "a/b/c", True),
