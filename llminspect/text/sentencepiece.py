@@ -126,7 +126,13 @@ class PieceTokenizer(Tokenizer):
             place, at = place + length, end
 
     def words(self, text: str) -> list[str]:
-        """Cut a normalised text in front of each ▁ that follows something else."""
+        """Cut a normalised text in front of each ▁ that follows something else, and around each of `symbols`."""
+        if self.symbols:
+            parts = self._around_symbols.split(text)
+            return [word for part in parts for word in ([part] if part in self.symbols else self._words(part))]
+        return self._words(text)
+
+    def _words(self, text: str) -> list[str]:
         return re.findall(f"{SPACE}*[^{SPACE}]+|{SPACE}+", text) if self.cuts_words else [text] * bool(text)
 
     def token_bytes(self, token_id: int) -> bytes:
@@ -193,11 +199,21 @@ class PieceTokenizer(Tokenizer):
         tokens: list[Token] = []
         place, end = 0, at
         for word in self.words(normalised.text):
-            for piece in self.segment(word):
+            for piece in self._segmented(word):
                 start, end = normalised.span(place, place + len(piece), end)
                 place += len(piece)
                 tokens += self._tokens_of(piece, start, end)
         return tokens
+
+    @cached_property
+    def symbols(self) -> dict[str, int]:
+        """The `joined_tokens` as a normalised text spells them: normalising can make one, as it makes a comma of one of
+        full width."""
+        return {self._tokens[i].replace(" ", SPACE): i for i in self.joined_tokens if self._tokens[i]}
+
+    @cached_property
+    def _around_symbols(self) -> re.Pattern[str]:
+        return re.compile(f"({'|'.join(map(re.escape, sorted(self.symbols, key=len, reverse=True)))})")
 
     def _tokens_of(self, piece: str, start: int, end: int) -> list[Token]:
         ids = self._piece_ids(piece)
@@ -211,11 +227,16 @@ class PieceTokenizer(Tokenizer):
 
     def word_ids(self, word: str) -> list[int]:
         """The ids of one word of `words`."""
-        return [token_id for piece in self.segment(word) for token_id in self._piece_ids(piece)]
+        return [token_id for piece in self._segmented(word) for token_id in self._piece_ids(piece)]
+
+    def _segmented(self, word: str) -> list[str]:
+        return [word] if word in self.symbols else self.segment(word)
 
     def _piece_ids(self, piece: str) -> list[int]:
         if piece in self.ids:
             return [self.ids[piece]]
+        if piece in self.symbols:
+            return [self.symbols[piece]]
         if self._byte_ids:
             return [self._byte_ids[value] for value in utf8(piece.replace(SPACE, " "))]
         if self.unknown_id is None:

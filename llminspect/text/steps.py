@@ -142,6 +142,8 @@ def sentencepiece_steps(tokenizer: PieceTokenizer, text: str, start: int, end: i
     from llminspect.text.unigram import Unigram
 
     word = word_steps(tokenizer, text, start, end, tokenizer.word_ids(text))
+    if text in tokenizer.symbols:
+        return replace(word, special=True)
     if isinstance(tokenizer, Unigram) and len(text) <= LONGEST_WORD:
         return replace(word, path=[PathStep(*step) for step in tokenizer.best_path(text)])
     if isinstance(tokenizer, CharacterBPE):

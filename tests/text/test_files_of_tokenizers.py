@@ -19,6 +19,7 @@ from llminspect.errors import ModelError
 from llminspect.files.encodings import rank_table
 from llminspect.text.from_huggingface import tokenizer_from_files
 from llminspect.text.pretokenize import PRE_TOKENIZERS
+from llminspect.text.tokenization_steps import tokenization_steps
 from tests.conftest import ROOT
 from tests.model.golden import FOLDER
 from tests.text import corpus
@@ -37,7 +38,7 @@ def recorded() -> dict[str, Any]:
     return document
 
 
-@pytest.mark.parametrize("name", ["llama", "gemma", "bpe", "t5", "unigram"])
+@pytest.mark.parametrize("name", ["llama", "gemma", "bpe", "t5", "unigram", "symbols, bpe", "symbols, unigram"])
 def test_sentencepieces_own_file_gives_its_ids(name: str) -> None:
     model = recorded()["models"][name]
     tokenizer = tokenizer_from_files({"tokenizer.model": b64decode(model["model"])})
@@ -45,10 +46,14 @@ def test_sentencepieces_own_file_gives_its_ids(name: str) -> None:
         assert tokenizer.encode_ids(text) == ids, text
         assert [token.id for token in tokenizer.encode(text)] == ids
         assert tokenizer.count(text) == len(ids)
-        if name in ("llama", "gemma"):
+        if name in ("llama", "gemma", "symbols, bpe"):
             check_tiles(tokenizer, text)
-            assert tokenizer.decode(ids) == text.encode()
+            assert tokenizer.decode(ids) == text.encode() or name == "symbols, bpe"
     assert (tokenizer.bos_id, tokenizer.end_id, tokenizer.prefix_ids) == (1, 2, ())
+    if "symbols" in name:
+        words = tokenization_steps(tokenizer, "a，b").words
+        assert [(word.text, word.special) for word in words] == [("▁a", False), (",", True), ("b", False)]
+        assert [token_id for word in words for token_id in word.ids] == tokenizer.encode_ids("a，b")
 
 
 def test_what_stands_around_a_text_of_sentencepiece() -> None:
