@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from llminspect.model.opened import Model
 
 Stop = Literal["length", "eos", "stop"]
-ROWS = 12
+ROWS_SHOWN = 12
 """Tokens shown in a table of filters."""
 
 
@@ -261,7 +261,7 @@ def step_record(model: Model, choice: Choice, alternatives: int, table: bool, *,
     filters = None
     if table:  # The most probable tokens, and the chosen one, from stage to stage.
         names, stages = zip(*choice.stages, strict=True)
-        shown = dict.fromkeys([*top_ids(model_V, ROWS), choice.id])
+        shown = dict.fromkeys([*top_ids(model_V, ROWS_SHOWN), choice.id])
         tokens = [FilteredToken(at, token_text(model, at), [float(stage[at]) for stage in stages]) for at in shown]
         filters = Filters(list(names), [int((stage > 0).sum()) for stage in stages], tokens)
     return StepRecord(

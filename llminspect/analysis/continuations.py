@@ -18,7 +18,7 @@ from llminspect.analysis.prompt import check_prompt, prompt_of_ids
 from llminspect.arguments.ranges import parse_ids, shortened
 from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Chain, Tap
-from llminspect.core.unembed import ROWS, log_softmax
+from llminspect.core.unembed import ROWS_AT_ONCE, log_softmax
 from llminspect.errors import UsageError, UserError
 from llminspect.text.prompt import encode_chat
 from llminspect.text.rendering import ChatPart, render_chat
@@ -211,8 +211,8 @@ def _of_one_length(wholes: Sequence[Sequence[int]], shared: int) -> Iterator[lis
 def _of_rows(model: Model, stream_TD: Array, ids: Sequence[int]) -> list[float]:
     """ln p of each token [T] by the stream at the token before it [T, D]."""
     found: list[float] = []
-    for first in range(0, len(ids), ROWS):
-        part = ids[first : first + ROWS]
-        rows_TV = log_softmax(model.logits(stream_TD[first : first + ROWS]).astype(np.float64))
+    for first in range(0, len(ids), ROWS_AT_ONCE):
+        part = ids[first : first + ROWS_AT_ONCE]
+        rows_TV = log_softmax(model.logits(stream_TD[first : first + ROWS_AT_ONCE]).astype(np.float64))
         found += rows_TV[np.arange(len(part)), part].tolist()
     return found

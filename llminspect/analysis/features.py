@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
 
-ROWS = 64
+ROWS_AT_ONCE = 64
 """Features that are multiplied with the vocabulary at once."""
 
 
@@ -112,8 +112,8 @@ def _finite(value: float) -> float | None:
 
 def _writes(model: Model, opened: OpenDictionary, words: Words, chosen: list[int], count: int) -> dict[int, Any]:
     found = {}
-    for start in range(0, len(chosen), ROWS):
-        some = chosen[start : start + ROWS]
+    for start in range(0, len(chosen), ROWS_AT_ONCE):
+        some = chosen[start : start + ROWS_AT_ONCE]
         for index, logits_V in zip(some, logits_written(model, opened, some), strict=True):
             found[index] = words.raised(logits_V, count)
     return found

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from llminspect.model.hook_points import HookPlace
     from llminspect.model.opened import Model
 
-ROWS = 64
+ROWS_AT_ONCE = 64
 """Positions that are multiplied with the vocabulary at once."""
 
 
@@ -40,8 +40,8 @@ def _bits(model: Model, ids: Sequence[int], tap: Edit | None) -> float:
     """The mean of −log₂ of the probabilities of the tokens, each given those before it."""
     stream_TD = (model.run(ids) if tap is None else model.run(ids, tap)).stream_TD
     found = []
-    for start in range(0, len(ids) - 1, ROWS):
-        stop = min(start + ROWS, len(ids) - 1)
+    for start in range(0, len(ids) - 1, ROWS_AT_ONCE):
+        stop = min(start + ROWS_AT_ONCE, len(ids) - 1)
         rows_tV = log_softmax(model.logits(stream_TD[start:stop]).astype(np.float64))
         found.append(rows_tV[np.arange(stop - start), np.asarray(ids[start + 1 : stop + 1])])
     return float(-np.concatenate(found).mean() / math.log(2))

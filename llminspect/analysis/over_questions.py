@@ -47,12 +47,12 @@ def forward_over(
     """
     made: list[tuple[ForwardQuestion, int]] = []
     for number, record in enumerate(records):
-        with_its_own = _of_record(question, record, number)
-        made.append((_patched(model, with_its_own, source, number), len(_prompt(model, source, record, number).ids)))
-        look = with_its_own.look
+        of_record = _of_record(question, record, number)
+        made.append((_patched(model, of_record, source, number), len(_prompt(model, source, record, number).ids)))
+        look = of_record.look
         if look.lens and look.target is None:
             raise UserError(f"record {number} has no target for --lens", "give it one, or --target to all")
-        if not _asks(with_its_own):
+        if not _asks(of_record):
             raise UsageError(
                 "--over gives the means of what an option measures",
                 "add --attribution, --lens, --surprise, --ablate, --target …, or give records a patch or a target",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
 
-ROWS = 64
+ROWS_AT_ONCE = 64
 """Positions whose probabilities are compared at once: of each model so many rows as long as the vocabulary."""
 BEFORE, AFTER = 24, 8
 """Tokens around a place that are kept."""
@@ -106,8 +106,8 @@ def compare_piece(a: Model, b: Model, stream_a_TD: Array, stream_b_TD: Array, id
     """What both expect after each token of a piece, of the streams after their last layers."""
     following, tokens = np.asarray([*ids[1:], 0]), len(ids)
     parts: list[tuple[Array, ...]] = []
-    for start in range(0, tokens, ROWS):
-        rows = slice(start, min(start + ROWS, tokens))
+    for start in range(0, tokens, ROWS_AT_ONCE):
+        rows = slice(start, min(start + ROWS_AT_ONCE, tokens))
         logs_a_TV = log_softmax(a.logits(stream_a_TD[rows]).astype(np.float64))
         logs_b_TV = log_softmax(b.logits(stream_b_TD[rows]).astype(np.float64))
         at_T, next_T = np.arange(len(logs_a_TV)), following[rows]

@@ -75,7 +75,7 @@ class FeatureEdit:
 
 
 def parse_features(texts: Texts | None, count: int, option: str) -> list[int]:
-    """`5,7` as [5, 7], each once and in order. Raises UsageError for what is no feature of the dictionary."""
+    """`7,5,7` as [7, 5], each once, as they were given. Raises UsageError for what is no feature of the dictionary."""
     found = []
     for text in each(texts):
         for part in text.split(","):

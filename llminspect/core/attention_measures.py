@@ -30,8 +30,8 @@ def entropy(weights_HTS: Array, ids_T: Array, causal: bool, window: int | None =
         return _nothing(weights_HTS)
     shares = []
     # A few rows at a time: logarithms of the whole matrix would be another one.
-    for start in range(1 if causal else 0, queries, _ROWS_AT_ONCE):
-        stop = min(start + _ROWS_AT_ONCE, queries)
+    for start in range(1 if causal else 0, queries, ROWS_AT_ONCE):
+        stop = min(start + ROWS_AT_ONCE, queries)
         weights = weights_HTS[..., start:stop, : stop if causal else keys]
         logs = np.log(np.maximum(weights, np.finfo(weights.dtype).tiny))
         seen_T = np.minimum(np.arange(start + 1, stop + 1), window or keys) if causal else np.full(stop - start, keys)
@@ -101,7 +101,7 @@ HABIT_FROM = 0.5
 """So much of its weight a habit takes at least."""
 DIFFUSE_FROM = 0.75
 
-_ROWS_AT_ONCE = 256
+ROWS_AT_ONCE = 256
 
 
 def measure_all(weights_HTS: Array, ids_T: Array, causal: bool, window: int | None = None) -> dict[str, Array]:
@@ -192,8 +192,8 @@ def _diagonal_sums(weights_HTS: Array) -> Array:
     S − 1."""
     heads, queries, keys = weights_HTS.shape
     sums_HD = np.zeros((heads, queries + keys - 1))
-    for start in range(0, queries, _ROWS_AT_ONCE):
-        rows = min(_ROWS_AT_ONCE, queries - start)
+    for start in range(0, queries, ROWS_AT_ONCE):
+        rows = min(ROWS_AT_ONCE, queries - start)
         # Rows that are longer by `rows` and then read as if by one less: each begins one column later than that above.
         skewed_HTD = np.zeros((heads, rows, keys + rows), weights_HTS.dtype)
         skewed_HTD[..., : keys - 1] = weights_HTS[:, start : start + rows, :0:-1]

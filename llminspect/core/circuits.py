@@ -17,7 +17,7 @@ from llminspect.core.geometry import norms
 if TYPE_CHECKING:
     from llminspect.core.array import Array
 
-ROWS = 8192
+ROWS_AT_ONCE = 8192
 """Rows of a vocabulary that are worked on at once."""
 QUERIES = 256
 """Query tokens whose scores with every key are computed at once."""
@@ -30,8 +30,8 @@ TRIED = 2048
 def eigenvalues(value_VE: Array, write_EV: Array) -> Array:
     """Those of value · write [V, V] that are not 0: those of write · value, E complex numbers or fewer."""
     product_EE = np.zeros((len(write_EV), len(write_EV)))
-    for start in range(0, len(value_VE), ROWS):
-        product_EE += write_EV[:, start : start + ROWS] @ value_VE[start : start + ROWS]
+    for start in range(0, len(value_VE), ROWS_AT_ONCE):
+        product_EE += write_EV[:, start : start + ROWS_AT_ONCE] @ value_VE[start : start + ROWS_AT_ONCE]
     found = np.linalg.eigvals(product_EE)
     sizes = np.abs(found)
     nonzero: Array = found[sizes > ZERO * sizes.max(initial=0)]

@@ -43,7 +43,7 @@ def most_probable(logits_TV: Array) -> tuple[Array, Array]:
     return best_T, chance_T
 
 
-ROWS = 256
+ROWS_AT_ONCE = 256
 """Positions that are multiplied with the vocabulary at once."""
 
 
@@ -74,8 +74,8 @@ def log_probabilities(
     result_T = np.full(len(ids), np.nan)
     for start, stop, scored in windows(len(ids), size, overlap):
         stream_WD = streams(ids[start:stop])
-        for first in range(scored, stop, ROWS):
-            last = min(first + ROWS, stop)
+        for first in range(scored, stop, ROWS_AT_ONCE):
+            last = min(first + ROWS_AT_ONCE, stop)
             rows_TV = log_softmax(logits(stream_WD[first - 1 - start : last - 1 - start]).astype(np.float64))
             result_T[first:last] = rows_TV[np.arange(last - first), np.asarray(ids[first:last])]
     return result_T

@@ -190,7 +190,7 @@ def _is_model(path: Path) -> bool:
         return False
 
 
-_OWN_FORM = re.compile(r".+\.(tiktoken|model(\.v\w+)?)")
+_TOKENIZER_FORM = re.compile(r".+\.(tiktoken|model(\.v\w+)?)")
 """Ranks, or SentencePiece's own file (Mistral numbers its versions)."""
 
 
@@ -198,7 +198,7 @@ def _is_tokenizer_file(path: Path) -> bool:
     """Whether a path names a tokenizer's file; for a `.json`, one that no model's configuration stands beside."""
     if path.suffix == ".json":
         return _is_model(path) and not path.is_dir() and not (path.parent / "config.json").is_file()
-    named = path.name in (*folders.VOCABULARIES, "merges.txt") or _OWN_FORM.fullmatch(path.name)
+    named = path.name in (*folders.VOCABULARIES, "merges.txt") or _TOKENIZER_FORM.fullmatch(path.name)
     return bool(named) and _is_model(path) and not path.is_dir()
 
 

@@ -227,8 +227,8 @@ def takes_options(function: Callable[..., R]) -> Callable[..., R]:
         values |= {name: _name_of_path(values[name]) for name in MODELS & values.keys()}
         filled = {}
         for name, group in groups.items():
-            its_own = {field.name for field, of in shown if of is group} & values.keys()
-            filled[name] = checked(group(**{field: _places_as_texts(values.pop(field)) for field in its_own}))
+            of_group = {field.name for field, of in shown if of is group} & values.keys()
+            filled[name] = checked(group(**{field: _places_as_texts(values.pop(field)) for field in of_group}))
             if isinstance(filled[name], SourceOptions) and given and _are_messages(given[0]):
                 filled[name] = dataclasses.replace(filled[name], chat=True)
         return function(*given, **values, **filled)

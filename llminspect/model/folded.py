@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llminspect.core.array import RowsOnDemand, linear
-from llminspect.core.circuits import ROWS
+from llminspect.core.circuits import ROWS_AT_ONCE
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 from llminspect.model.embedding import of_rows, settled
@@ -112,8 +112,8 @@ def token_vectors(model: Model, start: int, stop: int) -> Array:
 def vocabulary(model: Model) -> Iterator[tuple[int, Array]]:
     """The same of all tokens, some at a time, and the first id of each."""
     with np.errstate(all="ignore"):
-        for start in range(0, model.config.sizes.V, ROWS):
-            yield start, token_vectors(model, start, min(start + ROWS, model.config.sizes.V))
+        for start in range(0, model.config.sizes.V, ROWS_AT_ONCE):
+            yield start, token_vectors(model, start, min(start + ROWS_AT_ONCE, model.config.sizes.V))
 
 
 def logits_of(model: Model, direction_ND: Array) -> Array:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 JOINED = "the template takes a content as one text, so the parts of a content are joined by a line break"
 _PLAIN = re.compile(r"[\w .,:/+-]*")
 """A text without marks that could make up a special token."""
-OWN_VARIABLES = frozenset(("messages", "tools", "bos_token", "eos_token", "unk_token"))
+GIVEN_VARIABLES = frozenset(("messages", "tools", "bos_token", "eos_token", "unk_token"))
 """Variables of a template that are no options."""
 
 
@@ -238,7 +238,7 @@ def _check_places(tokenizer: Tokenizer, template: str, chat: ChatInput) -> None:
     if chat.tools and not reads("tools"):
         raise UsageError(f"the chat template of {tokenizer.name} has no place for tools", "leave out --tools")
     for name in chat.options:
-        if name in OWN_VARIABLES:
+        if name in GIVEN_VARIABLES:
             raise UsageError(f"{name} is no option of a template", "the messages come as JSON, tools with --tools")
         if name != "continue_final_message" and not reads(name):
             raise UsageError(f"the chat template of {tokenizer.name} has no option {name}", shows)

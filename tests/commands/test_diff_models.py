@@ -147,7 +147,7 @@ def logs_of(model: Model, ids: list[int]) -> Array:
 
 
 def test_a_text_token_by_token_as_by_the_definition(tuned: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(token_changes, "ROWS", 5)
+    monkeypatch.setattr(token_changes, "ROWS_AT_ONCE", 5)
     base = open_model(LLAMA)
     found = diff(base, tuned, None, 4, prompt_of_ids(IDS, None, None)).token_changes
     a, b = logs_of(base, IDS), logs_of(tuned, IDS)

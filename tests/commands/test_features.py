@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import llminspect
+from llminspect.arguments.features import parse_features
 from llminspect.core.dictionary import decode, encode
 from llminspect.core.tap import Capture, Edit
 from llminspect.errors import ModelError, UsageError
@@ -210,6 +211,10 @@ def test_a_change_takes_a_text_and_a_dictionary_its_model() -> None:
         llminspect.features(TOY, "a", str(GOLDEN / "t5"))
     with pytest.raises(ModelError, match="there is no file or folder"):
         llminspect.features("nowhere", "world", "toy")
+
+
+def test_each_feature_is_shown_once_as_they_were_given() -> None:
+    assert parse_features(["7,5", "5", "7"], 9, "--feature") == [7, 5]
 
 
 def test_an_archive_whose_folders_say_nothing_is_told_where(tmp_path: Path, called: Program) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from llminspect.analysis.diff import DiffResult, StreamDistance
 
-ROWS = 14
+ROWS_SHOWN = 14
 
 
 def render(result: DiffResult | DiffModelsResult, top: int = 10) -> RenderableType:
@@ -60,7 +60,7 @@ def divergences(result: DiffResult) -> RenderableType:
 
 def streams(layers: Sequence[StreamDistance]) -> RenderableType:
     """A line a layer (of many, some): the angle and the distance."""
-    stride = max(1, -(-len(layers) // ROWS))
+    stride = max(1, -(-len(layers) // ROWS_SHOWN))
     shown = [entry for entry in layers if entry.layer % stride == 0 or entry.layer == len(layers) - 1]
     most = max((entry.distance for entry in layers), default=1.0) or 1.0
     rows: list[list[Cell]] = [

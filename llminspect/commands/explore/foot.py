@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llminspect.render.safe import chop, shorten, width
 
-ROWS = 4
+ROWS_SHOWN = 4
 """At most so many rows."""
 USEFUL = ("? keys", "q leave", "i text", "Tab pane", "Enter take", "u undo")
 """The keys that are named where nothing else is said, the most useful first."""
@@ -18,12 +18,12 @@ def foot_lines(word: str, room: int) -> str:
     'there is no head 99\\n(they run from 0 to 8)'
     """
     rows = _rows(word, room)
-    if len(rows) > ROWS:
-        half = ROWS * room // 2 - 2
+    if len(rows) > ROWS_SHOWN:
+        half = ROWS_SHOWN * room // 2 - 2
         words = word.split(" ")
         start, end = _fitting(words, half), _fitting(words[::-1], half)
         word = f"{' '.join(start) or shorten(word, half)} … {' '.join(end[::-1])}"
-        rows = _rows(word, room)[:ROWS]
+        rows = _rows(word, room)[:ROWS_SHOWN]
     return "\n".join(rows)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from llminspect.analysis.over import OverResult
 
-ROWS, UNDER_A_CURVE = 10, 5
+ROWS_SHOWN, UNDER_A_CURVE = 10, 5
 """Places in a table."""
 CURVE_FROM = 6
 """Layers from which on a curve is drawn."""
@@ -62,7 +62,7 @@ def _parts(result: OverResult) -> Iterator[RenderableType]:
             drawn = _map(places, "position", "positions")
         elif len(places) >= CURVE_FROM:
             drawn = _curve(places)
-        few = UNDER_A_CURVE if drawn is not None and places[0].head is None else ROWS
+        few = UNDER_A_CURVE if drawn is not None and places[0].head is None else ROWS_SHOWN
         yield section(measure, *([drawn] if drawn is not None else []), _top(places, few))
 
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from llminspect.core.trace import TraceStep
 
 ADDS = ("attention adds", "feed forward adds")
-ROWS = 12
+ROWS_SHOWN = 12
 """Layers shown in the folded trace."""
 
 
@@ -175,7 +175,7 @@ def folded_trace(layers: Sequence[LayerTrace]) -> RenderableType:
 def _folded_trace(
     layers: Sequence[LayerTrace], *, short: bool = False, timed: bool = True, bars: bool = True
 ) -> SizedTable:
-    stride = max(1, -(-len(layers) // ROWS))
+    stride = max(1, -(-len(layers) // ROWS_SHOWN))
     shown = [trace for index, trace in enumerate(layers) if index % stride == 0 or index == len(layers) - 1]
     longest = max((trace.norm for trace in layers), default=0.0) or 1.0
     rows: list[list[Cell]] = []
