@@ -3,19 +3,19 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
 from llminspect.analysis.candidates import NamedToken, named_token
+from llminspect.analysis.neuron_shares import NeuronShare, neuron_shares
 from llminspect.analysis.result import Dims
 from llminspect.core.attribution import shares, stream_parts
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from llminspect.analysis.experiments import Experiment
     from llminspect.analysis.trace import WatchedPass
@@ -29,7 +29,25 @@ def unembedding(model: Model) -> Array:
     return model.params["embedding.weight"] if weight_VD is None else weight_VD
 
 
-def frozen_norm(model: Model, stream_D: Array, normed_D: Array) -> tuple[Callable[[Array], Array], Array | None]:
+@dataclass(frozen=True)
+class FrozenNorm:
+    """A norm as the linear map that it was for one vector."""
+
+    weight_D: Array
+    centred: bool
+
+    def __call__(self, part_D: Array) -> Array:
+        """A part [..., D] of the vector, as it comes out."""
+        result: Array = (part_D - part_D.mean(axis=-1, keepdims=True) if self.centred else part_D) * self.weight_D
+        return result
+
+    def turned(self, direction_D: Array) -> Array:
+        """The vector whose product with what goes in is that of `direction_D` with what comes out."""
+        result: Array = direction_D * self.weight_D
+        return result - result.mean() if self.centred else result
+
+
+def frozen_norm(model: Model, stream_D: Array, normed_D: Array) -> tuple[FrozenNorm, Array | None]:
     """The final norm as the linear map that it was for one vector, and its bias: its scale held, so that parts [..., D]
     of the vector can go through it one by one and still add up. It is found from the vector before and after.
 
@@ -44,13 +62,8 @@ def frozen_norm(model: Model, stream_D: Array, normed_D: Array) -> tuple[Callabl
         base_D = (base_D - base_D.mean() if centred else base_D) * weight_D
         scale = float(base_D @ target_D / (base_D @ base_D))
         if np.allclose(scale * base_D, target_D, rtol=1e-3, atol=1e-4 * float(np.abs(target_D).max())):
-            return partial(_normed, weight_D * scale, centred), bias
+            return FrozenNorm(weight_D * scale, centred), bias
     raise UsageError(f"the final norm of {model.name} is of a kind that attribution does not know")
-
-
-def _normed(weight_D: Array, centred: bool, part_D: Array) -> Array:
-    result: Array = (part_D - part_D.mean(axis=-1, keepdims=True) if centred else part_D) * weight_D
-    return result
 
 
 @dataclass(frozen=True)
@@ -82,12 +95,20 @@ class Attribution:
     layers: list[LayerShare]
     experiment: float | None = None
     """What --steer or --patch changed in the stream itself; None where nothing did."""
+    neurons: list[NeuronShare] | None = None
+    """With --neurons: those that add or take most, of all layers; they are parts of the feed-forward steps."""
 
 
 def attribute(
-    model: Model, watched: WatchedPass, target: int, versus: int | None, experiments: Sequence[Experiment] = ()
+    model: Model,
+    watched: WatchedPass,
+    target: int,
+    versus: int | None,
+    experiments: Sequence[Experiment] = (),
+    neurons: tuple[int, dict[int, Array]] | None = None,
 ) -> Attribution:
-    """The parts at the position that was watched. Raises UsageError for a model whose stream is not a sum."""
+    """The parts at the position that was watched; `neurons` are how many of them are named, and the activations of
+    all. Raises UsageError for a model whose stream is not a sum."""
     layers = model.config.sizes.L
     moved = {int(layer) for layer, _, part in (entry.where.partition(".") for entry in experiments) if part == "stream"}
     rows = {name: row.astype(np.float64) for name, row in watched.rows.items()}
@@ -140,6 +161,7 @@ def attribute(
             for layer in range(layers)
         ],
         experiment=experiment if moved else None,
+        neurons=None if neurons is None else neuron_shares(model, neurons[1], norm.turned(direction_D), neurons[0]),
     )
 
 

@@ -203,7 +203,12 @@ def _answer_parts(
     if look.attribution:
         from llminspect.analysis.attribution import attribute
 
-        parts["attribution"] = attribute(model, watched, target, versus, made)
+        neurons = None
+        if look.neurons:
+            from llminspect.analysis.neuron_shares import activation_rows
+
+            neurons = look.neurons, activation_rows(model, ids, position, taps)
+        parts["attribution"] = attribute(model, watched, target, versus, made, neurons)
     if look.saliency:
         from llminspect.analysis.token_scores import by_gradient, saliency
 

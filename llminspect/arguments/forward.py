@@ -43,6 +43,13 @@ class ForwardOptions:
     )
     all: bool = option(False, help="With --lens: at every position, as a grid.")
     attribution: bool = option(False, help="What each part of the model adds to the target's logit.")
+    neurons: int | None = option(
+        min=1,
+        max=1000,
+        metavar="N",
+        help="With --attribution: also the N neurons of all layers that add or take most.",
+        show_default=False,
+    )
     target: TokenChoice | None = option(
         metavar="TOKEN",
         help="The token in question, or #ID; by default the most probable. Encoder–decoder: the target so far.",

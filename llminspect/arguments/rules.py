@@ -162,10 +162,11 @@ RULES: dict[str, list[Rule]] = {
     "forward": [
         *CHANGES,
         Rule("all tuned_lens needs lens"),
+        Rule("neurons needs attribution"),
         Rule(f"over excludes {OTHER_TEXTS}", "--over takes the place of {other}", "give one of the two"),
         Rule(
-            "over excludes trace layer steps all saliency perplexity score scores interactive arrays top target_ids "
-            "target_language tuned_lens",
+            "over excludes trace layer steps all saliency neurons perplexity score scores interactive arrays top "
+            "target_ids target_language tuned_lens",
             "--over sums up numbers that all texts have, and does not go with {other}",
             "leave one of them out",
         ),

@@ -120,6 +120,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "tuned_lens": "--tuned-lens LENSFOLDER",
         "all": "--all",
         "attribution": "--attribution",
+        "neurons": "--neurons 2",
         "target": "--target #5",
         "versus": "--versus #6",
         "score": "--score b --score H",

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from llminspect.analysis.attribution import unembedding
 from llminspect.analysis.forward import forward
 from llminspect.analysis.forward_result import ForwardQuestion
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.core.attention import softmax
+from llminspect.core.tap import Capture
+from llminspect.errors import UsageError
 from llminspect.opening import open_model
 from tests.commands.experimenting import FRANCE, GOLDEN, ITALY, ids_prompt, prompt
 from tests.commands.plain_llama import plain_forward
@@ -64,6 +68,36 @@ def test_attribution_sums_to_the_logit(smollm2: Model, versus: str | None) -> No
     strongest = max((value, layer.layer, head) for layer in found.layers for head, value in enumerate(layer.heads))
     if versus:
         assert strongest[1:] == (23, 4)
+
+
+def test_neurons_add_up_to_what_their_step_adds() -> None:
+    """And each is its activation times its column, through the norm as it was, on the target's row."""
+    model, ids = open_model(str(GOLDEN / "llama")), [5, 6, 7, 8]
+    layers, width = model.config.sizes.L, model.config.sizes.F
+    look = ForwardOptions(attribution=True, neurons=layers * width)
+    found = forward(model, ForwardQuestion(look), ids_prompt(*ids)).attribution
+    assert found is not None and found.neurons is not None and len(found.neurons) == layers * width
+    for layer in range(layers):
+        shares = sum(one.share for one in found.neurons if one.layer == layer)
+        np.testing.assert_allclose(shares, found.layers[layer].feedforward, rtol=1e-4, atol=1e-6)
+    kept = Capture("layers.*.feedforward.activation")
+    stream_D = model.run(ids, kept).stream_TD[-1].astype(np.float64)
+    size = np.sqrt(np.mean(stream_D**2) + model.config.norm_epsilon)
+    row_D = np.asarray(unembedding(model)[found.target.id], np.float64) * model.params["final.norm.weight"] / size
+    for one in found.neurons[:5]:
+        name = f"layers.{one.layer}.feedforward"
+        activation = kept[f"{name}.activation"][-1, one.neuron]
+        column_D = np.asarray(model.params[f"{name}.down.weight"])[:, one.neuron]
+        np.testing.assert_allclose([one.activation, one.share], [activation, activation * column_D @ row_D], rtol=1e-4)
+    few = forward(model, ForwardQuestion(replace(look, neurons=3)), ids_prompt(*ids)).attribution
+    assert few is not None and few.neurons == found.neurons[:3]
+
+
+@pytest.mark.parametrize("name", ["toy", "gemma2", "mixtral"])
+def test_a_model_whose_neurons_do_not_add_by_themselves_is_refused(name: str) -> None:
+    model = open_model("toy" if name == "toy" else str(GOLDEN / name))
+    with pytest.raises(UsageError, match="--neurons"):
+        forward(model, ForwardQuestion(ForwardOptions(attribution=True, neurons=3)), ids_prompt(1, 2))
 
 
 def test_attribution_of_the_toys() -> None:

@@ -8,6 +8,7 @@ import shlex
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from llminspect.analysis.neuron_shares import neuron_fault
 from llminspect.core.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 BESIDE = "o200k_base"
 """The tokenizer that the model's own is compared with."""
+NEURONS = 8
+"""Those that are shown that write to the target."""
 ALTERNATIVES = 11
 """Beside the most probable token, so that twelve are shown."""
 
@@ -110,8 +113,11 @@ def _head(model: Model, state: ExploreState, tokens: int) -> list[PaneQuestion]:
 
 
 def _lens(model: Model, state: ExploreState, tokens: int) -> list[PaneQuestion]:
-    position = place(state, tokens)[0]
-    return [question("forward", lens=True, all=True, at=position, target=state.target, **experiments(state))]
+    look: dict[str, Any] = {"at": place(state, tokens)[0], "target": state.target, **experiments(state)}
+    found = [question("forward", lens=True, all=True, **look)]
+    if model.can("generate") and not model.can("source") and neuron_fault(model) is None:
+        found.append(question("forward", attribution=True, neurons=NEURONS, **look, versus=state.versus))
+    return found
 
 
 def _changes(model: Model, state: ExploreState, tokens: int) -> list[PaneQuestion]:

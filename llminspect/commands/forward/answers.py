@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.candidates import FilledMask, ProbableToken
     from llminspect.analysis.experiments import AnswerChange, Baseline
     from llminspect.analysis.lens import LensLayer
+    from llminspect.analysis.neuron_shares import NeuronShare
     from llminspect.analysis.patching import Sweep
     from llminspect.analysis.token_scores import Saliency, Surprise
 
@@ -102,6 +103,15 @@ def lens_grid(grid: Sequence[Sequence[ProbableToken]], labels: Sequence[str]) ->
     return Drawn(draw)
 
 
+def neurons_that_add(neurons: Sequence[NeuronShare], name: str) -> RenderableType:
+    """The neurons of all layers that add or take most."""
+    return signed_bars(
+        [f"{one.layer}.{one.neuron}" for one in neurons],
+        [one.share for one in neurons],
+        title=f"neurons that add or take most of the {name}",
+    )
+
+
 def attribution(found: Attribution) -> RenderableType:
     """The parts that add most, all heads as a map, and the sum."""
     parts = [("embedding", found.embedding)] + ([("bias", found.bias)] if found.bias else [])
@@ -134,6 +144,8 @@ def attribution(found: Attribution) -> RenderableType:
             ),
             Text(),
         ]
+    if found.neurons is not None:
+        views += [neurons_that_add(found.neurons, name), Text()]
     rest = found.logit - found.sum
     attention = sum(layer.attention for layer in found.layers)
     fed = sum(layer.feedforward for layer in found.layers)

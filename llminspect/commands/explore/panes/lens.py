@@ -8,7 +8,7 @@ import numpy as np
 from rich.text import Text
 
 from llminspect.analysis.forward_result import ForwardResult
-from llminspect.commands.forward.answers import lens_grid, lens_table
+from llminspect.commands.forward.answers import lens_grid, lens_table, neurons_that_add
 from llminspect.commands.forward.view import labels
 from llminspect.render import theme
 from llminspect.render.curve import curve
@@ -25,6 +25,9 @@ def view(seen: Seen) -> RenderableType:
     parts: list[RenderableType] = []
     for _, result in seen.found:
         if not isinstance(result, ForwardResult) or result.lens is None:
+            if isinstance(result, ForwardResult) and result.attribution is not None and result.attribution.neurons:
+                name = f"logit of {visible(result.attribution.target.text, True)}"
+                parts.append(neurons_that_add(result.attribution.neurons, name))
             continue
         ranks = [layer.target.rank for layer in result.lens if layer.target is not None]
         if len(ranks) > 1 and result.target is not None:
