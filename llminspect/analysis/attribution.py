@@ -149,20 +149,26 @@ def attribute(
         ),
         embedding=embedding,
         bias=bias,
-        layers=[
-            LayerShare(
-                layer,
-                float(heads_LH[layer].sum() + rest_L[layer]),
-                float(fed_L[layer]),
-                heads_LH[layer].tolist(),
-                None if model.source is None else float(cross_L[layer]),
-                None if model.config.state is None else float(state_L[layer]),
-            )
-            for layer in range(layers)
-        ],
+        layers=_by_layer(model, heads_LH, rest_L, fed_L, cross_L, state_L),
         experiment=experiment if moved else None,
         neurons=None if neurons is None else neuron_shares(model, neurons[1], norm.turned(direction_D), neurons[0]),
     )
+
+
+def _by_layer(
+    model: Model, heads_LH: Array, rest_L: Array, fed_L: Array, cross_L: Array, state_L: Array
+) -> list[LayerShare]:
+    return [
+        LayerShare(
+            layer,
+            float(heads_LH[layer].sum() + rest_L[layer]),
+            float(fed_L[layer]),
+            heads_LH[layer].tolist(),
+            None if model.source is None else float(cross_L[layer]),
+            None if model.config.state is None else float(state_L[layer]),
+        )
+        for layer in range(model.config.sizes.L)
+    ]
 
 
 @dataclass(frozen=True)
