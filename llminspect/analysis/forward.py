@@ -212,8 +212,13 @@ def _answer_parts(
     if look.saliency:
         from llminspect.analysis.token_scores import by_gradient, saliency
 
-        measure = by_gradient if look.gradient else saliency
-        parts["saliency"] = measure(model, ids, position, target, taps)
+        if look.integrated:
+            from llminspect.analysis.integrated import integrated_gradients
+
+            parts["saliency"] = integrated_gradients(model, prompt, look, position, target, versus, taps)
+        else:
+            measure = by_gradient if look.gradient else saliency
+            parts["saliency"] = measure(model, ids, position, target, taps)
     if made:
         from llminspect.analysis.experiments import compare_answers
 

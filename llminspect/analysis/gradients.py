@@ -128,7 +128,15 @@ class Slopes(Protocol):
     """What finds the gradients of `--gradient`: see `Engine.gradients`."""
 
     def gradients(
-        self, ids: Sequence[int], names: Sequence[str], position: int, target: int, versus: int | None, tap: Tap
+        self,
+        ids: Sequence[int],
+        names: Sequence[str],
+        position: int,
+        target: int,
+        versus: int | None,
+        tap: Tap,
+        *,
+        logit: bool = False,
     ) -> tuple[float, dict[str, Array], dict[str, Array]]: ...
 
 
@@ -139,12 +147,23 @@ class OnTape:
         self.model = model
 
     def gradients(
-        self, ids: Sequence[int], names: Sequence[str], position: int, target: int, versus: int | None, tap: Tap
+        self,
+        ids: Sequence[int],
+        names: Sequence[str],
+        position: int,
+        target: int,
+        versus: int | None,
+        tap: Tap,
+        *,
+        logit: bool = False,
     ) -> tuple[float, dict[str, Array], dict[str, Array]]:
         """See `Engine.gradients`."""
         recording = Recording(Tape(), *names)
         stream_TD = self.model.run(ids, Chain([tap, recording])).stream_TD
         logits_V: Any = self.model.logits(stream_TD[position][None])[0]
-        value = log_softmax(logits_V)[target] if versus is None else logits_V[target] - logits_V[versus]
+        if versus is None:
+            value = logits_V[target] if logit else log_softmax(logits_V)[target]
+        else:
+            value = logits_V[target] - logits_V[versus]
         arrays = {name: traced.value for name, traced in recording.watched.items()}
         return float(value.value), arrays, recording.slopes(value)

@@ -31,6 +31,30 @@ WINDOW = 2048
 """Tokens that are looked at together unless --window says otherwise; attention grows with the square of it."""
 
 
+Explained = Literal["logprob", "logit", "difference"]
+
+
+@dataclass(frozen=True)
+class Integrated:
+    """What integrated gradients divide among the tokens, and how exactly."""
+
+    of: Explained
+    """The log-probability of the target (in nats), its logit, or its logit less that of versus."""
+    versus: NamedToken | None
+    baseline: str
+    """`zero`, `mean`, or the text that stands there."""
+    value: float
+    """The number after the text …"""
+    baseline_value: float
+    """… and after the baseline."""
+    steps: int
+    """At how many points of the way the gradient was taken."""
+    sum: float
+    """Of all tokens' parts: `value` − `baseline_value`, but for …"""
+    error: float
+    """… this: `sum` less that difference."""
+
+
 @dataclass(frozen=True)
 class Saliency:
     """How the log-probability of the target falls without each token."""
@@ -40,7 +64,9 @@ class Saliency:
     drops: list[float]
     """log p with the whole text − log p without the token (by gradients: about as much): above 0 the token speaks for
     the target."""
-    by: Literal["leaving out", "gradient"] = "leaving out"
+    by: Literal["leaving out", "gradient", "integrated gradients"] = "leaving out"
+    integrated: Integrated | None = None
+    """By integrated gradients: what `drops` are parts of, and how exactly."""
 
 
 def saliency(model: Model, ids: Sequence[int], position: int, target: int, taps: Sequence[Tap]) -> Saliency:

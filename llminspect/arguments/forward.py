@@ -61,6 +61,22 @@ class ForwardOptions:
     versus: TokenChoice | None = option(metavar="TOKEN", help="Compare the target with this token.")
     saliency: bool = option(False, help="How much the target depends on each token, by leaving it out.")
     gradient: bool = option(False, help="Do --saliency (also: --saliency gradient) or --patch by gradients.")
+    integrated: bool = option(
+        False, help="Do --saliency (also: --saliency integrated) by integrated gradients, which add up."
+    )
+    baseline: str | None = option(
+        metavar="zero|mean|TEXT",
+        help="With --integrated: where the token vectors start: at zero, at the mean of all tokens', at those of one "
+        "token, or of a text of as many. Default: zero.",
+    )
+    path_steps: int | None = option(
+        min=4, max=10_000, usual=64, metavar="N",
+        help="With --integrated: at how many points at most; they go where it is steep.",
+    )  # fmt: skip
+    of: Literal["logprob", "logit"] | None = option(
+        usual="logprob",
+        help="With --integrated: what is divided; with --versus it is the logits' difference.",
+    )
     surprise: bool = option(False, help="How surprising each token is, in bits; the perplexity.")
     perplexity: bool = option(False, help="Only the perplexity: one number, with --lines one a line.")
     score: Texts | None = option(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from llminspect.arguments.option import option
 from llminspect.arguments.ranges import is_index, shortened
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
 
@@ -127,6 +129,40 @@ def one_token(model: Model, token: TokenChoice, option: str) -> int:
             "a word in mid-sentence starts with a space: ' Paris'",
         )
     return tokens[0].id
+
+
+def parse_baseline(
+    model: Model, baseline: str, ids: Sequence[int], kept: Sequence[int]
+) -> Literal["zero", "mean"] | list[int]:
+    """`zero`, `mean`, or the ids of a text that stands in for `ids`: one token everywhere, or as many as these are; the
+    places `kept`, of tokens that were added to the text, keep theirs.
+
+    Raises UsageError for a text of another length.
+    """
+    from llminspect.core.numbers import several
+
+    if baseline == "zero":
+        return "zero"
+    if baseline == "mean":
+        return "mean"
+    if re.fullmatch("#[0-9]+", baseline):
+        others = [one_token(model, baseline, "--baseline")]
+    elif model.tokenizer is None:
+        raise UsageError("--baseline: this model comes without a tokenizer", "zero, mean, or an id: --baseline '#123'")
+    else:
+        others = [token.id for token in model.tokenizer.encode(baseline, "special")]
+    free = [index for index in range(len(ids)) if index not in set(kept)]
+    if len(others) == 1:
+        others *= len(free)
+    if len(others) != len(free):
+        raise UsageError(
+            f"--baseline {shortened(baseline)!r} has {several(len(others), 'token')}, and the text has {len(free)}",
+            "zero, mean, one token (' the' or '#123'), or a text of as many tokens",
+        )
+    found = list(ids)
+    for index, token_id in zip(free, others, strict=True):
+        found[index] = token_id
+    return found
 
 
 _FRONT = r"""\s* (?P<sign>[+\-−–]?) \s* (?: (?P<factor>[0-9]{1,30}(?:\.[0-9]{1,30})?) \s* [*·×] \s* )?

@@ -200,9 +200,9 @@ def _run(arguments: Sequence[str]) -> int:
 
 def _spelled_out(arguments: Sequence[str]) -> Sequence[str]:
     """`--saliency gradient`: an option that may stand alone cannot take a word, so the word becomes an option."""
-    before = ["", *arguments]
+    before, ways = ["", *arguments], ("gradient", "integrated")
     return [
-        "--gradient" if (before[at], argument) == ("--saliency", "gradient") else argument
+        f"--{argument}" if before[at] == "--saliency" and argument in ways else argument
         for at, argument in enumerate(arguments)
     ]
 

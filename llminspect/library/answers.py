@@ -79,13 +79,21 @@ def saliency(result: ForwardResult) -> Saliency | None:
     """Which words the target hangs on: how far its log-probability (in nats) falls without each of them.
 
     `drops` has a number a token. Li, Monroe and Jurafsky 2016, "Understanding Neural Networks through Representation
-    Erasure"; with `gradient` Simonyan et al. 2013, "Deep Inside Convolutional Networks". Raises UsageError for a model
-    that predicts no next token, and for a target that is not one token.
+    Erasure"; with `gradient` Simonyan et al. 2013, "Deep Inside Convolutional Networks"; with `integrated` Sundararajan
+    et al. 2017, "Axiomatic Attribution for Deep Networks": parts that add up to the difference to a `baseline`, but for
+    `integrated.error`. Raises UsageError for a model that predicts no next token, and for a target that is not one
+    token.
 
     >>> import llminspect
     >>> hangs = llminspect.saliency("The capital of France is", "smollm2", target=" Paris")
     >>> [round(drop, 1) for drop in hangs.drops]
     [3.5, 6.8, 3.2, 5.9, 0.2]
+    >>> parts = llminspect.saliency(
+    ...     "The capital of France is", "smollm2", target=" Paris", versus=" Rome", integrated=True,
+    ...     baseline="The capital of Italy is",
+    ... )
+    >>> [round(part, 1) for part in parts.drops], round(parts.integrated.value - parts.integrated.baseline_value, 1)
+    ([0.0, 0.0, 0.0, 13.3, 0.0], 13.3)
     """
     return result.saliency
 

@@ -254,10 +254,18 @@ class Engine(Protocol):
         ...
 
     def gradients(
-        self, ids: Sequence[int], names: Sequence[str], position: int, target: int, versus: int | None, tap: Tap
+        self,
+        ids: Sequence[int],
+        names: Sequence[str],
+        position: int,
+        target: int,
+        versus: int | None,
+        tap: Tap,
+        *,
+        logit: bool = False,
     ) -> tuple[float, dict[str, Array], dict[str, Array]]:
-        """A score (the logit of `target` − that of `versus`, or without it log p of `target`) at a position; the named
-        intermediates; and the gradient of the score by each."""
+        """A score (the logit of `target` − that of `versus`, or without it log p of `target`, or its `logit`) at a
+        position; the named intermediates; and the gradient of the score by each."""
         ...
 
 

@@ -205,7 +205,7 @@ LEFT_OUT = {
     "target": "of an encoder–decoder",
     "mask": "of toy-attention",
     "model_settings": "of a model's folder",
-    "gradient": "another way to the numbers of --saliency and --patch",
+    **dict.fromkeys("gradient integrated baseline path_steps of".split(), "other ways to --saliency and --patch"),
 }
 BASE = {"generate": ["--max-tokens", "5"], "diff": ["--against", "b <s>"], "circuit": ["b h b", "--target", "#5"]}
 TAKE_THE_PLACE_OF_TEXT = {"ids", "file", "lines", "user", "analogy", "search", "over"}

@@ -102,12 +102,20 @@ class Compiled(Programs):
         return replace(cache, source=replace(cache.source, stream_SD=self._host(cache.source.stream_SD)))
 
     def gradients(
-        self, ids: Sequence[int], names: Sequence[str], position: int, target: int, versus: int | None, tap: Tap
+        self,
+        ids: Sequence[int],
+        names: Sequence[str],
+        position: int,
+        target: int,
+        versus: int | None,
+        tap: Tap,
+        *,
+        logit: bool = False,
     ) -> tuple[float, dict[str, Array], dict[str, Array]]:
         """A score at one position, and for each named intermediate its value and the gradient of the score.
 
-        The score is the logit of `target` minus that of `versus`, or without it the log-probability of `target`. The
-        gradient by an intermediate is that by something added to it, which is nothing.
+        The score is the logit of `target` minus that of `versus`, or without it the log-probability of `target`, or
+        its `logit`. The gradient by an intermediate is that by something added to it, which is nothing.
         """
         ids_T = np.asarray(ids, np.int32)
         nothing = {name: np.zeros(shape, np.float32) for name, shape in self._shapes(ids_T, names, tap).items()}
@@ -119,12 +127,12 @@ class Compiled(Programs):
             row_1D = jax.lax.dynamic_slice_in_dim(jnp.asarray(stream_TD), place, 1)
             logits_V = self.architecture.readout(params, self.config, row_1D, recorder)[0]  # type: ignore[arg-type]
             if len(answers) == 1:
-                return log_softmax(logits_V)[answers[0]]
+                return (logits_V if logit else log_softmax(logits_V))[answers[0]]
             return logits_V[answers[0]] - logits_V[answers[1]]
 
         answers = tuple(np.int32(number) for number in (target, versus) if number is not None)
         program, ((value, slopes), arrays) = self.call(
-            ("gradients",), score, plan, ids_T, np.int32(position), answers, derive=True
+            ("gradients", logit), score, plan, ids_T, np.int32(position), answers, derive=True
         )
         self.show(plan, program, arrays, None)
         by_name = dict(zip(nothing, slopes[-len(added) :], strict=True))

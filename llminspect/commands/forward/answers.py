@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.lens import LensLayer
     from llminspect.analysis.neuron_shares import NeuronShare
     from llminspect.analysis.patching import Sweep
-    from llminspect.analysis.token_scores import Saliency, Surprise
+    from llminspect.analysis.token_scores import Surprise
 
 PARTS = 14
 """Parts shown as bars in an attribution."""
@@ -163,30 +163,6 @@ def attribution(found: Attribution) -> RenderableType:
     )
     views.append(Text("the final norm is taken with the scale that it has for the whole stream", theme.QUIET))
     return Group(*views)
-
-
-def saliency(found: Saliency, labels: Sequence[str]) -> RenderableType:
-    """The text coloured by what each token does for the target, and the strongest as bars."""
-    texts = labels[: len(found.drops)]
-    target = visible(found.target.text, True)
-    by_gradient = found.by == "gradient"
-    nearly = ", by gradient × input" if by_gradient else ""
-    out = (
-        "as if it fell in a straight line from here to a vector of zeros"
-        if by_gradient
-        else "left out: no later token reads anything of it; the last one keeps its own vector"
-    )
-    strongest = sorted(range(len(texts)), key=lambda index: -abs(found.drops[index]))[:10]
-    return Group(
-        Text(f"saliency: how far log p({target}) falls when a token is left out{nearly}", theme.TITLE),
-        value_strip(texts, found.drops, scale="diverging", numbers=True, name="fall of log p, in nats"),
-        Text(),
-        signed_bars(
-            [f"{index} {visible(texts[index], True)}" for index in strongest],
-            [found.drops[index] for index in strongest],
-        ),
-        Text(f"log p({target}) = {number(found.logprob)} with the whole text; {out}", theme.QUIET),
-    )
 
 
 def surprise(found: Surprise, labels: Sequence[str]) -> RenderableType:
