@@ -183,7 +183,7 @@ def _attend(
 
         ends = find.ends_of(prompt, words := parse_pair(options.find))
         pair = find.pair_of(ends, model.config.causal)
-    if options.query is not None and changes.source_ids is not None and len(prompt.tokens) > WHOLE_PASS:
+    if options.query is not None and changes.by_position and len(prompt.tokens) > WHOLE_PASS:
         raise UsageError(f"--query of a patched text takes at most {WHOLE_PASS:,} tokens", "shorten the text")
     index = len(prompt.tokens) - 1 if options.query is None else find_word(prompt, options.query, "--query")[-1]
     # A model with one head has nothing to give an overview of.

@@ -13,6 +13,7 @@ from llminspect.model.opened import Model
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from llminspect.analysis.ablation import Instead
     from llminspect.analysis.experiments import Experiment
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache, Pass
@@ -56,6 +57,13 @@ class ModelChanges:
     experiments: ExperimentOptions = ExperimentOptions()
     patch: PatchOptions = PatchOptions()
     source_ids: Sequence[int] | None = None
+    instead: Instead | None = None
+    """What stands in the place of ablated parts, where it is not made of the text alone."""
+
+    @property
+    def by_position(self) -> bool:
+        """Whether what is put in hangs on the position."""
+        return self.source_ids is not None or self.experiments.ablate_with == "resample"
 
     def __bool__(self) -> bool:
         return self.source_ids is not None or self.experiments != ExperimentOptions()
@@ -71,7 +79,7 @@ def changed(model: Model, changes: ModelChanges, ids: Sequence[int]) -> tuple[Mo
         return model, []
     from llminspect.analysis.experiments import experiment_taps
 
-    taps, made = experiment_taps(model, changes.experiments, ids)
+    taps, made = experiment_taps(model, changes.experiments, ids, changes.instead)
     if changes.source_ids is not None:
         from llminspect.analysis.patching import into_places, other_text
 

@@ -12,12 +12,13 @@ import numpy as np
 from llminspect.analysis.candidates import Candidate, NamedToken, candidates, token_text
 from llminspect.analysis.passes import captured
 from llminspect.arguments.directions import parse_examples, parse_saved
-from llminspect.arguments.experiments import ExperimentOptions, parse_neuron_steering, parse_place
+from llminspect.arguments.experiments import ExperimentOptions, ablated_places, parse_neuron_steering, parse_place
 from llminspect.arguments.option import each
 from llminspect.arguments.ranges import check_exists, shortened
 from llminspect.arguments.words import parse_direction, parse_factor
 from llminspect.core.dataclass import dataclass
 from llminspect.core.intervention import Place, added, replaced, scaled
+from llminspect.core.numbers import several
 from llminspect.core.sampling import top_ids
 from llminspect.core.unembed import log_softmax
 from llminspect.errors import UsageError
@@ -25,6 +26,8 @@ from llminspect.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from llminspect.analysis.ablation import Instead, TakenText
+    from llminspect.analysis.corpus import CorpusRead
     from llminspect.arguments.alignment import Aligned
     from llminspect.core.array import Array
     from llminspect.core.tap import Tap
@@ -47,17 +50,18 @@ class Experiment:
     """Of keys and values that several heads work with: which heads."""
     aligned: Aligned | None = None
     """With --align: which positions take from which."""
+    read: CorpusRead | None = None
+    """Of a mean over a corpus: what was read of it."""
+    taken_from: TakenText | None = None
+    """Of resampling: the other text."""
 
 
-def experiment_taps(model: Model, options: ExperimentOptions, ids: Sequence[int]) -> tuple[list[Tap], list[Experiment]]:
-    """The taps that do what the options ask, and what they are. `ids` is the text over which `mean` is taken."""
-    places = [parse_place(model, part, "--ablate") for entry in each(options.ablate) for part in entry.split(",")]
-    instead: list[Any] = [0.0] * len(places)
-    if options.ablate_with == "mean" and places:
-        capture = captured(model, ids, (place.tap for place in places))
-        instead = [capture[place.tap][place.index(slice(None))].mean(axis=-2) for place in places]
-    taps: list[Tap] = [replaced(place, value) for place, value in zip(places, instead, strict=True)]
-    done = [Experiment("ablate", str(place), options.ablate_with) for place in places]
+def experiment_taps(
+    model: Model, options: ExperimentOptions, ids: Sequence[int], instead: Instead | None = None
+) -> tuple[list[Tap], list[Experiment]]:
+    """The taps that do what the options ask, and what they are. `ids` is the text over which `mean` is taken, unless
+    there is something `instead`."""
+    taps, done = _ablations(model, options, ids, instead)
     for entry in each(options.scale):
         place_text, _, factor_text = entry.rpartition("*")
         factor = parse_factor(factor_text) if place_text else None
@@ -68,6 +72,42 @@ def experiment_taps(model: Model, options: ExperimentOptions, ids: Sequence[int]
         done.append(Experiment("scale", str(place), f"× {factor:g}"))
     steered = _steerings(model, each(options.steer), options.steer_from, ids)
     return [*taps, *(tap for tap, _ in steered)], [*done, *(experiment for _, experiment in steered)]
+
+
+def _ablations(
+    model: Model, options: ExperimentOptions, ids: Sequence[int], instead: Instead | None
+) -> tuple[list[Tap], list[Experiment]]:
+    """The parts that are ablated, and what stands in their place."""
+    places, what, read = ablated_places(model, options), str(options.ablate_with), None
+    values: list[Any] = [0.0] * len(places)
+    if instead is None and (options.corpus is not None or options.ablate_with == "resample") and places:
+        raise UsageError("--ablate-with resample needs a text to take from", "give --ablate-from TEXT or --corpus PATH")
+    if instead is not None and instead.means:
+        assert instead.read is not None
+        read = instead.read
+        what = f"mean over {read.path}, {several(read.tokens, 'token')}"
+        values = [instead.means[str(place)] for place in places]
+    elif instead is not None and places:
+        from llminspect.analysis.ablation import taken_taps
+
+        other = instead.other_text(ids)
+        from_file = "" if other.path is None else f" of {other.path}, from its token {other.start}"
+        what = f"resample: “{text_of(model, other.ids)}”{from_file}"
+        made = [Experiment("ablate", str(place), what, taken_from=other) for place in places]
+        return taken_taps(model, places, other), made
+    elif options.ablate_with == "mean" and places:
+        capture = captured(model, ids, (place.tap for place in places))
+        values = [capture[place.tap][place.index(slice(None))].mean(axis=-2) for place in places]
+    taps: list[Tap] = [replaced(place, value) for place, value in zip(places, values, strict=True)]
+    return taps, [Experiment("ablate", str(place), what, read=read) for place in places]
+
+
+def text_of(model: Model, ids: Sequence[int]) -> str:
+    """The text of ids, of a long one its beginning; the ids themselves where there is no tokenizer."""
+    text = ",".join(map(str, ids))
+    if model.tokenizer is not None:
+        text = model.tokenizer.decode(list(ids)).decode("utf-8", "replace")
+    return shortened(text)
 
 
 def _steerings(

@@ -151,7 +151,7 @@ def prepared(
         return [], [], None
     from llminspect.analysis.experiments import experiment_taps
 
-    taps, made = experiment_taps(model, question.experiments, ids)
+    taps, made = experiment_taps(model, question.experiments, ids, question.instead)
     if question.source_ids is None:
         return taps, made, None
     from llminspect.analysis import patching
@@ -253,7 +253,7 @@ def _scored(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardR
         raise UsageError(f"{option} scores the tokens of the text, not --target", "ask for one at a time")
     ids, context = prompt.ids, model.config.sizes.context
     check_prompt(model, Prompt(prompt.text, prompt.tokens[:context]))
-    taps, _ = experiment_taps(model, question.experiments, ids[:context])
+    taps, _ = experiment_taps(model, question.experiments, ids[:context], question.instead)
     scores = surprise(model, ids, question.look.window, taps, option)
     notes = beyond_context(model, scores.window or len(ids))
     documents = token_documents(prompt.tokens)
@@ -270,7 +270,7 @@ def _compared(model: Model, question: ForwardQuestion, prompt: Prompt, as_ids: b
         raise UsageError("--score gives a whole continuation, and --target one token", "use --score alone")
 
     def taps(ids: Sequence[int]) -> list[Tap]:
-        return experiment_taps(model, experiments, list(ids))[0]
+        return experiment_taps(model, experiments, list(ids), question.instead)[0]
 
     compared = continuations.Question(
         question.ways, as_ids, question.parse, None if experiments == ExperimentOptions() else taps

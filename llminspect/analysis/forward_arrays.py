@@ -22,7 +22,7 @@ def forward_arrays(model: Model, question: ForwardQuestion, result: ForwardResul
 
     `logits` [T, V] (of a model that has them; of one with another head its own numbers, `scores`), `ids` [T], and
     `hidden` [L+1, T, D], the residual stream after the embedding and after each layer; of an encoder–decoder
-    `source_ids` as well.
+    `source_ids` as well; with means over a corpus those (`ablate_3.2`), which `--corpus` takes again.
     """
     ids = [token["id"] for token in result.tokens]
     if result.surprise is not None and len(ids) > model.config.sizes.context:
@@ -39,4 +39,5 @@ def forward_arrays(model: Model, question: ForwardQuestion, result: ForwardResul
     logits = {"logits": model.logits(stream_TD)} if model.can("generate") or model.can("fill") else {}
     if model.architecture.head is not None:
         logits["scores"] = model.label_scores(ids, stream_TD, Chain(taps))
-    return {**logits, "ids": np.asarray(ids), "hidden": np.stack([capture[name] for name in names]), **source}
+    means = {} if question.instead is None else question.instead.arrays()
+    return {**logits, "ids": np.asarray(ids), "hidden": np.stack([capture[name] for name in names]), **source, **means}

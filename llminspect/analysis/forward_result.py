@@ -13,6 +13,7 @@ from llminspect.core.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from llminspect.analysis.ablation import Instead
     from llminspect.analysis.attribution import Attribution
     from llminspect.analysis.by_hand import Written
     from llminspect.analysis.candidates import Candidate, FilledMask, ProbableToken, RankedToken
@@ -107,3 +108,5 @@ class ForwardQuestion:
     """How a special token's spelling in a text is read."""
     ways: Sequence[tuple[str, str]] = ()
     """The continuations to score, each with where it stands (`ForwardOptions.continuations`)."""
+    instead: Instead | None = None
+    """What stands in the place of ablated parts, where it is not made of the text alone (`ablation.instead_of`)."""

@@ -29,6 +29,7 @@ from llminspect.model.opened import never_reached, stated_ends
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from llminspect.analysis.ablation import Instead
     from llminspect.analysis.beams import Beam, BranchToken
     from llminspect.analysis.completion import CompletionListener, StepRecord, Stop, Unmasking
     from llminspect.analysis.experiments import Experiment
@@ -101,6 +102,8 @@ class GenerateQuestion:
     """What the model's own settings add, with --model-settings."""
     taps: Sequence[Tap] = ()
     """What else acts in every pass."""
+    instead: Instead | None = None
+    """What stands in the place of ablated parts, where it is not made of the prompt alone."""
 
 
 def generate(
@@ -213,7 +216,10 @@ def _read(ids: Sequence[int], completions: Sequence[Completion | Beam], tree: in
 
 def _changes(model: Model, question: GenerateQuestion, ids: list[int]) -> tuple[PassChanges, list[Experiment]]:
     """What the experiments do, as in `forward`: the patch first, then what is ablated, scaled and steered."""
-    taps, experiments = experiment_taps(model, question.experiments, ids)
+    if question.experiments.ablate_with == "resample":
+        what = "--ablate-with resample takes the positions of one text, and generate writes on"
+        raise UsageError(what, "--patch TEXT --into 3.2 is for the prompt; --ablate-with mean for all")
+    taps, experiments = experiment_taps(model, question.experiments, ids, question.instead)
     taps = [*taps, *map(Quiet, question.taps)]  # One may change what is read out alone: `generate` sees to those.
     if question.source_ids is None:
         return PassChanges(taps), experiments

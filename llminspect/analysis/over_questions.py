@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from llminspect.analysis.forward_result import ForwardQuestion
     from llminspect.analysis.over_numbers import Numbers
     from llminspect.arguments.attend import AttendOptions
-    from llminspect.arguments.experiments import ExperimentOptions
     from llminspect.arguments.shared import SourceOptions
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
@@ -69,7 +68,7 @@ def forward_over(
     plain = replace(question, patch=replace(question.patch, patch=str(question.patch.patch)))
     of = [vars(plain.look), vars(plain.patch), vars(plain.experiments), vars(source), list(records)]
     window = (question.look.window or model.config.sizes.context) if question.look.surprise else None
-    of.append(_files(question.experiments))
+    of.append(_files(question))
     return over_texts(model, "forward", works, of, progress, file, announce, window)
 
 
@@ -160,12 +159,14 @@ def _value(record: Mapping[str, Any], name: str, number: int, kinds: tuple[type,
     return value
 
 
-def _files(experiments: ExperimentOptions) -> list[str]:
+def _files(question: ForwardQuestion) -> list[str]:
     """The hash of each file that experiments name: with another content it is another question."""
     import hashlib
 
+    experiments = question.experiments
     paths = [saved.path for text in each(experiments.steer) if (saved := parse_saved(text)) is not None]
     if experiments.steer_from is not None:
         examples = parse_examples(experiments.steer_from)
         paths += [examples.positive, examples.negative]
-    return [hashlib.sha256(read_bounded(path, LARGEST)).hexdigest() for path in paths]
+    found = [hashlib.sha256(read_bounded(path, LARGEST)).hexdigest() for path in paths]
+    return [*found, *([] if question.instead is None else [question.instead.digest()])]

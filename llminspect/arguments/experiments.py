@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from llminspect.arguments.option import Texts, option
+from llminspect.arguments.option import Texts, each, option
 from llminspect.arguments.ranges import Choice, Ids, check_exists, is_index, shortened
 from llminspect.arguments.words import parse_factor
 from llminspect.core.dataclass import dataclass
@@ -69,6 +70,11 @@ def _neuron(model: Model, layer: int, neuron: int, what: str) -> Place:
     return Place(layer, "neuron", neuron=neuron)
 
 
+def ablated_places(model: Model, options: ExperimentOptions) -> list[Place]:
+    """The places that `--ablate` names."""
+    return [parse_place(model, part, "--ablate") for entry in each(options.ablate) for part in entry.split(",")]
+
+
 def parse_neuron_steering(model: Model, text: str) -> tuple[Place, float] | None:
     """`3.feedforward.7*2`: a neuron, and what is added to its activation; None for what is no such text."""
     place_text, star, factor_text = text.rpartition("*")
@@ -91,9 +97,30 @@ class ExperimentOptions:
         metavar="L.H",
         help="Silence a head 3.2, or 3.attention, 3.feedforward, or a neuron 3.feedforward.7; repeatable.",
     )
-    ablate_with: Literal["zero", "mean"] = option(
-        "zero", help="What an ablated part gives: nothing, or its mean over the text."
+    ablate_with: Literal["zero", "mean", "resample"] = option(
+        "zero",
+        help="What an ablated part gives: nothing, its mean over the text (or --corpus), or what it gives in another "
+        "text (--ablate-from or --corpus).",
     )
+    ablate_from: Ids | None = option(
+        metavar="TEXT",
+        help="With --ablate-with resample: the other text. Each position takes from the same one of its first tokens.",
+    )
+    ablate_seed: int | None = option(
+        min=0, metavar="N", usual=0, help="With --corpus and resample: which text is drawn.", show_default=False
+    )
+    corpus: Path | None = option(
+        metavar="PATH",
+        help="With --ablate-with mean: over this file, or all files of this folder, or means that --save FILE.npz "
+        "kept. With resample: the text is drawn from there.",
+    )
+    most: int | None = option(
+        min=2, metavar="N", usual=8192, help="With --corpus: read at most N tokens of it.", show_default=False
+    )
+    length: int | None = option(
+        min=2, metavar="N", usual=128, help="With --corpus and mean: how many tokens the model sees at once.",
+        show_default=False,
+    )  # fmt: skip
     scale: Texts | None = option(
         metavar="L.H*X", help="Multiply what a head, attention, feedforward or neuron gives: 3.2*0.5."
     )

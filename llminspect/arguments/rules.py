@@ -52,7 +52,18 @@ PAIR = [
         "leave out {other}, or --pair",
     ),
 ]
-CHANGES = [Rule("ablate_with needs ablate"), Rule("into needs patch over"), Rule("position align needs into")]
+CHANGES = [
+    Rule("ablate_with needs ablate"),
+    Rule("ablate_from ablate_seed needs resampled"),
+    Rule("corpus needs averaged resampled"),
+    Rule("resampled needs ablate_from corpus", "{option} needs a text to take from", "give {other}"),
+    Rule("ablate_from excludes corpus ablate_seed"),
+    Rule("most length needs corpus"),
+    Rule("length excludes resampled"),
+    Rule("resampled excludes align", "{option} takes the positions of one text, and --align those of two"),
+    Rule("into needs patch over"),
+    Rule("position align needs into"),
+]
 TARGET = Rule("target excludes target_ids", "--target and --target-ids were given", "give one of them")
 LANGUAGE = Rule(
     "target_language excludes target_ids", "{option} puts a token in front of a target, and ids are the whole"
@@ -161,6 +172,11 @@ RULES: dict[str, list[Rule]] = {
     ],
     "forward": [
         *CHANGES,
+        Rule(
+            "resampled excludes surprise perplexity score scores",
+            "{option} takes the positions of one text, and {other} reads several",
+            "leave out {other}, or take --ablate-with mean",
+        ),
         Rule("all tuned_lens needs lens"),
         Rule("neurons needs attribution"),
         Rule(f"over excludes {OTHER_TEXTS}", "--over takes the place of {other}", "give one of the two"),

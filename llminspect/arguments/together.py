@@ -61,6 +61,8 @@ def _given(groups: tuple[Any, ...]) -> tuple[dict[str, str], set[str]]:
         "by_chance": ("--unmask-order random", values.get("unmask_order") in ("random", "chance")),
         "drawing": ("sampling", (values.get("temperature") or 0) > 0),
         "encoder": ("--part encoder", values.get("part") == "encoder"),
+        "averaged": ("--ablate-with mean", values.get("ablate_with") == "mean"),
+        "resampled": ("--ablate-with resample", values.get("ablate_with") == "resample"),
         "inside": ("--at", values.get("at") not in (None, "embedding")),
         "clear": ("clear", values.get("action") == "clear"),
     }

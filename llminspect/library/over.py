@@ -15,6 +15,7 @@ from llminspect.arguments.together import check_together
 from llminspect.errors import UsageError
 from llminspect.library.inputs import DEFAULT, noted, opened, takes_options
 from llminspect.library.parts import records_of
+from llminspect.library.passes import instead_for
 
 if TYPE_CHECKING:
     from llminspect.analysis.over import OverResult
@@ -60,7 +61,8 @@ def _forward(
 
     check_together("forward", look, patch, experiments, source, OVER)
     model, (given, file) = opened(model), _given(records)
-    question = ForwardQuestion(look, patch, experiments, None, source.special is False, source.parse)
+    instead = instead_for(model, experiments, source)
+    question = ForwardQuestion(look, patch, experiments, None, source.special is False, source.parse, instead=instead)
     return noted(forward_over(model, question, source, given, None, file), model.provenance)
 
 

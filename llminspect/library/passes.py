@@ -18,6 +18,7 @@ from llminspect.library.inputs import DEFAULT, each, name_of, noted, of_text, op
 from llminspect.library.looking import taps_of
 
 if TYPE_CHECKING:
+    from llminspect.analysis.ablation import Instead
     from llminspect.analysis.attend import AttendResult
     from llminspect.analysis.diff import DiffResult
     from llminspect.analysis.forward_result import ForwardResult
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.walk import WalkResult
     from llminspect.library.inputs import Opened, Text, Texts
     from llminspect.library.looking import Taps
+    from llminspect.model.opened import Model
 
 SENTENCE = "The capital of France is"
 """What `walk` follows where nothing else is given."""
@@ -101,7 +103,7 @@ def attend(
     keeping = question.Keeping(every=True, most=1 << 40, may_lack=not options.selects and options.asks)
     exact = source.special is False
     source_ids = None if patch.patch is None else prompt_of(patch.patch, source, model.tokenizer).ids
-    changes = ModelChanges(experiments, patch, source_ids)
+    changes = ModelChanges(experiments, patch, source_ids, instead_for(model, experiments, source))
     how: dict[str, Any] = {"keeping": keeping, "target_as_given": exact, "control": beside, "changes": changes}
     work = partial(question.attend, model, options, **how)
     return each(text, source, model.tokenizer, work, target_ids=options.target_ids, provenance=model.provenance)
@@ -144,7 +146,8 @@ def forward(
     model = opened(model)
     patched = None if patch.patch is None else prompt_of(patch.patch, source, model.tokenizer).ids
     ways = look.continuations()
-    whole = ForwardQuestion(look, patch, experiments, patched, source.special is False, source.parse, ways)
+    instead = instead_for(model, experiments, source)
+    whole = ForwardQuestion(look, patch, experiments, patched, source.special is False, source.parse, ways, instead)
     work = partial(passing.forward, model, whole)
     return each(text, source, model.tokenizer, work, target_ids=look.target_ids, provenance=model.provenance)
 
@@ -188,8 +191,19 @@ def generate(
     seed = seed_of(sampling, options)
     patched = None if patch.patch is None else prompt_of(patch.patch, source, model.tokenizer).ids
     acting = tuple(taps_of(taps))
-    whole = question.GenerateQuestion(sampling, options, experiments, seed, patch, patched, stated, acting)
+    instead = instead_for(model, experiments, source)
+    whole = question.GenerateQuestion(sampling, options, experiments, seed, patch, patched, stated, acting, instead)
     return each(text, source, model.tokenizer, partial(question.generate, model, whole), provenance=model.provenance)
+
+
+def instead_for(model: Model, experiments: ExperimentOptions, source: SourceOptions) -> Instead | None:
+    """What stands in the place of ablated parts, read once for all texts."""
+    if experiments.corpus is None and experiments.ablate_from is None:
+        return None
+    from llminspect.analysis.ablation import instead_of
+
+    text = experiments.ablate_from
+    return instead_of(model, experiments, None if text is None else prompt_of(text, source, model.tokenizer).ids)
 
 
 @takes_options

@@ -18,3 +18,15 @@ DIFF = {
 }  # fmt: skip
 PLACES = {"head": "1.0", "neuron": "1.0", "probe": "LABELSFILE", "circuit": "b e b"}
 """What stands in place of a text."""
+EXPERIMENTS = {
+    "ablate": "--ablate 0.1",
+    "ablate_with": "--ablate-with mean",
+    "ablate_from": "--ablate-from b_b_b_H<s>",
+    "ablate_seed": "--ablate-seed 3",
+    "corpus": "--corpus CORPUSFILE",
+    "most": "--most 40",
+    "length": "--length 9",
+    "scale": "--scale 0.feedforward*3",
+    "steer": "--steer b@0*5",
+    "steer_from": "--steer-from TEXTFILE WAYSFILE@0*5",
+}

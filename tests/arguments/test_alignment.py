@@ -48,6 +48,7 @@ def words(text: str) -> Prompt:
         (["b=w", "d=z"], "a b c d", "v w x y z", "0=0 1=1 3=4"),
         # Words that cross: nothing but these.
         (["John=John", "Mary=Mary"], "and John and Mary left", "and Mary and John left", "1=3 3=1"),
+        (["a=a", "b=b"], "a b c", "b a", "0=1 1=0"),
         ("1=2", "a b c", "a b c d", "1=2 2=3"),
         ("0-1=1-2", "a b c", "a b c d", "0=1 1=2 2=3"),
         ("-1=-1", "a b c", "a b c d", "2=3"),

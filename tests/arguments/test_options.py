@@ -175,14 +175,14 @@ def wrong_values(hint: Any, option: Any) -> list[Any]:
     if option.max is not None:
         wrong.append(option.max + 1)
     if any(get_origin(kind) is Literal for kind in kinds):
-        wrong += ["resample", "", 3, True]
+        wrong += ["resampled", "", 3, True]
     return wrong
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (ExperimentOptions(ablate_with="resample"), "'--ablate-with': 'resample' is not one of 'zero', 'mean'"),  # type: ignore[arg-type]
+        (ExperimentOptions(ablate_with="x"), "'--ablate-with': 'x' is not one of 'zero', 'mean', 'resample'"),  # type: ignore[arg-type]
         (EmbedOptions(pool="meen"), "'--pool': 'meen' is not one of 'none', 'mean', 'first', 'last', 'model'"),  # type: ignore[arg-type]
         (SamplingOptions(temperature=-1), "'--temperature': -1 is not a number from 0 up"),
         (SamplingOptions(top_p=3), "'--top-p': 3 is not a number from 0 to 1"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from llminspect import commands, opening
-from tests.arguments.options_of_parts import CIRCUIT, DIFF, FEATURES, OVER, PLACES
+from tests.arguments.options_of_parts import CIRCUIT, DIFF, EXPERIMENTS, FEATURES, OVER, PLACES
 from tests.arguments.small_files import once, small_files
 
 if TYPE_CHECKING:
@@ -37,13 +37,6 @@ OUTPUT = {
     "save": "--save OUT.svg",
     "width": "--width 50",
     "theme": "--theme light",
-}
-EXPERIMENTS = {
-    "ablate": "--ablate 0.1",
-    "ablate_with": "--ablate-with mean",
-    "scale": "--scale 0.feedforward*3",
-    "steer": "--steer b@0*5",
-    "steer_from": "--steer-from TEXTFILE WAYSFILE@0*5",
 }
 PATCH = {"patch": "--patch b_b_a_H<s>", "into": "--into 0.stream", "position": "--position 1", "align": "--align 1=0"}
 PAIR = {"pair": "--pair b"}

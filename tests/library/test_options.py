@@ -101,7 +101,7 @@ def test_a_wrong_value_is_refused(name: str, field: str, hint: Any, option: Any)
 @pytest.mark.parametrize(
     ("call", "named"),
     [
-        (lambda: llminspect.forward("world", "toy", ablate_with="resample"), "'zero', 'mean'"),
+        (lambda: llminspect.forward("world", "toy", ablate_with="shuffle"), "'zero', 'mean', 'resample'"),
         (
             lambda: llminspect.embed("cat", model="toy-attention", pool="meen"),
             "'none', 'mean', 'first', 'last', 'model'",

@@ -9,6 +9,7 @@ from llminspect.arguments.attend import AttendOptions, check_attend
 from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
 from llminspect.arguments.over import OverOptions
 from llminspect.arguments.shared import EngineOptions, ModelOptions, PageOptions, PairOptions
+from llminspect.cli.ablation import read_instead
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts
 from llminspect.cli.opening import open_model_for
@@ -75,7 +76,8 @@ def command(
         return
     control = None if options.control is None else text_prompt(options.control, source, opened.tokenizer, None)
     source_ids = None if patch.patch is None else text_prompt(str(patch.patch), source, opened.tokenizer, None).ids
-    changes = ModelChanges(experiments, patch, source_ids)
+    instead = read_instead(opened, experiments, source, output)
+    changes = ModelChanges(experiments, patch, source_ids, instead)
     how: dict[str, Any] = {"keeping": _keeping(options, output, source), "control": control, "changes": changes}
     working = partial(attend, opened, options, target_as_given=source.special is False, **how)
     prompts = read_prompts(source, opened.tokenizer)

@@ -10,6 +10,7 @@ from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.arguments.over import OverOptions
 from llminspect.arguments.shared import ChoiceOptions, EngineOptions, ModelOptions, PageOptions
+from llminspect.cli.ablation import read_instead
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts, reads_standard_input
 from llminspect.cli.opening import open_model_for
@@ -59,14 +60,19 @@ def command(
         )
     ways = _ways(look, source)
     opened = open_model_for(model, output, engine)
+    instead = read_instead(opened, experiments, source, output)
     if over.over is not None:
-        question = ForwardQuestion(look, patch, experiments, None, source.special is False, source.parse)
+        question = ForwardQuestion(
+            look, patch, experiments, None, source.special is False, source.parse, instead=instead
+        )
         from llminspect.analysis.over_questions import forward_over
 
         over_file("forward", over.over, output, opened, partial(forward_over, opened, question, source))
         return
     source_ids = None if patch.patch is None else text_prompt(str(patch.patch), source, opened.tokenizer, None).ids
-    question = ForwardQuestion(look, patch, experiments, source_ids, source.special is False, source.parse, ways)
+    question = ForwardQuestion(
+        look, patch, experiments, source_ids, source.special is False, source.parse, ways, instead
+    )
     prompts = read_prompts(source, opened.tokenizer)
     window = (look.window or opened.config.sizes.context) if look.surprise or look.perplexity else None
     before = partial(noted_before, opened, window=window)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from llminspect.core.numbers import number, ranges
+from llminspect.core.numbers import number, ranges, several
 from llminspect.render import theme
 from llminspect.render.safe import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from llminspect.analysis.corpus import CorpusRead
     from llminspect.analysis.experiments import Experiment
     from llminspect.arguments.alignment import Aligned
 
@@ -31,6 +32,9 @@ def experiments_made(experiments: Sequence[Experiment]) -> list[Text]:
     ]
     lines += [_shared(entry) for entry in experiments if entry.heads is not None]
     lines += [_aligned(entry.aligned) for entry in experiments if entry.aligned is not None][:1]
+    lines += [_read(entry.read) for entry in experiments if entry.read is not None][:1]
+    if any(entry.taken_from is not None for entry in experiments):
+        lines.append("each position gives what the same position of that text gives")
     return [Text(visible(made), theme.TITLE), *(Text(line, theme.QUIET) for line in lines)]
 
 
@@ -43,6 +47,11 @@ def _length(where: str, length: float) -> str:
 def _shared(made: Experiment) -> str:
     heads, part = made.heads or [], made.where.split(".")[2]
     return f"heads {heads[0]} to {heads[-1]} share their {part}s: {made.where} is changed for all"
+
+
+def _read(read: CorpusRead) -> str:
+    more = "" if read.whole else "; there is more (--most)"
+    return f"every position gives the mean over {several(read.pieces, 'piece')} of {several(read.files, 'file')}{more}"
 
 
 def _aligned(aligned: Aligned) -> str:

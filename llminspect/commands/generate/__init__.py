@@ -9,6 +9,7 @@ from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
 from llminspect.arguments.generate import FollowOptions, GenerateOptions, SamplingOptions, check_generate, seed_of
 from llminspect.arguments.option import usual_of
 from llminspect.arguments.shared import EngineOptions, ModelOptions, OutputOptions, SourceOptions
+from llminspect.cli.ablation import read_instead
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts
 from llminspect.cli.opening import open_model_for
@@ -63,7 +64,8 @@ def command(
     if opened.engine is not None and seed is not None and sampling.seed is None:
         seed = opened.engine.agreed(seed)
     source_ids = None if patch.patch is None else text_prompt(str(patch.patch), source, opened.tokenizer, None).ids
-    question = GenerateQuestion(sampling, options, experiments, seed, patch, source_ids, stated)
+    instead = read_instead(opened, experiments, source, output)
+    question = GenerateQuestion(sampling, options, experiments, seed, patch, source_ids, stated, instead=instead)
     prompts = read_prompts(source, opened.tokenizer)
     provenance = {**opened.provenance, **({} if question.seed is None else {"seed": question.seed})}
 
