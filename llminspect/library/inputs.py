@@ -153,6 +153,13 @@ def name_of(model: Opened) -> str:
     return model if isinstance(model, str) else model.name
 
 
+def checked_text(value: object, what: str, example: str) -> str:
+    """A value that has to be a text. Raises UsageError, which says what it is not."""
+    if not isinstance(value, str):
+        raise UsageError(f"not {what}: {in_short(value)}", f"a text, as in {example!r}")
+    return value
+
+
 def path_text(path: object) -> str:
     """A path as text. Raises UsageError for what is none."""
     if not isinstance(path, str | os.PathLike) or not str(path):

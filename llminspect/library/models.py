@@ -11,7 +11,7 @@ from llminspect.arguments.shared import EngineOptions, ModelOptions, NamedOption
 from llminspect.arguments.small import Action, CacheOptions, ModelsOptions, VerifyOptions
 from llminspect.arguments.together import check_together
 from llminspect.errors import UsageError
-from llminspect.library.inputs import DEFAULT, noted, opened, takes_options
+from llminspect.library.inputs import DEFAULT, checked_text, noted, opened, takes_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -181,7 +181,7 @@ def schema(command: str | None = None) -> Any:
     from llminspect.commands.schema import schema as of_command
     from llminspect.commands.schema import schema_keys
 
-    return schema_keys() if command is None else of_command(command)
+    return schema_keys() if command is None else of_command(checked_text(command, "a command", "attend"))
 
 
 def help(topic: str | None = None) -> HelpResult:
@@ -195,4 +195,4 @@ def help(topic: str | None = None) -> HelpResult:
     """
     from llminspect.commands.help import help_about
 
-    return help_about(topic)
+    return help_about(None if topic is None else checked_text(topic, "a topic", "sink"))

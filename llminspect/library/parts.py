@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llminspect.arguments.features import FeatureEdits, FeaturesOptions
-from llminspect.arguments.option import in_short
 from llminspect.arguments.parts import CorpusOptions, HeadOptions, NeuronOptions
 from llminspect.arguments.probe import ProbeOptions
 from llminspect.arguments.shared import SourceOptions
 from llminspect.arguments.together import check_together
 from llminspect.core.intervention import Place
 from llminspect.errors import UsageError
-from llminspect.library.inputs import DEFAULT, each, noted, opened, path_text, takes_options
+from llminspect.library.inputs import DEFAULT, checked_text, each, noted, opened, path_text, takes_options
 
 if TYPE_CHECKING:
     from llminspect.analysis.feature_result import FeaturesResult
@@ -43,7 +42,7 @@ def head(place: str | Place, model: Opened = DEFAULT, *, options: HeadOptions, c
     """
     from llminspect.analysis.head import head as question
 
-    place = f"{place.layer}.{place.head}" if isinstance(place, Place) else _written(place)
+    place = f"{place.layer}.{place.head}" if isinstance(place, Place) else checked_text(place, "a place", "27.1")
     check_together("head", options, corpus)
     model = opened(model)
     return noted(question(model, replace(options, place=place), corpus), model.provenance)
@@ -67,16 +66,10 @@ def neuron(
     """
     from llminspect.analysis.neuron import neuron as question
 
-    place = f"{place.layer}.{place.neuron}" if isinstance(place, Place) else _written(place)
+    place = f"{place.layer}.{place.neuron}" if isinstance(place, Place) else checked_text(place, "a place", "27.1")
     check_together("neuron", options, corpus)
     model = opened(model)
     return noted(question(model, replace(options, place=place), corpus), model.provenance)
-
-
-def _written(place: object) -> str:
-    if not isinstance(place, str):
-        raise UsageError(f"not a place: {in_short(place)}", 'as in "27.1", which is layer 27 and its part 1')
-    return place
 
 
 @takes_options

@@ -17,6 +17,7 @@ from llminspect.arguments.tokenize import CountOptions, TokenizeOptions
 from llminspect.errors import UsageError
 from llminspect.library.inputs import (
     DEFAULT,
+    checked_text,
     each,
     name_of,
     of_text,
@@ -164,7 +165,5 @@ def search(pattern: str, model: Opened = DEFAULT, *, options: SearchOptions) -> 
     """
     from llminspect.analysis.encode import search_vocabulary
 
-    if not isinstance(pattern, str):
-        raise UsageError(f"not a pattern: {in_short(pattern)}", "a text, as in '*ing'")
-    options = checked(replace(options, search=pattern))
+    options = checked(replace(options, search=checked_text(pattern, "a pattern", "*ing")))
     return search_vocabulary(tokenizer_of(model), options)

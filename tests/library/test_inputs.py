@@ -127,13 +127,15 @@ def test_what_is_no_model_is_refused(model: Any) -> None:
         (lambda wrong: llminspect.features(wrong, model="toy"), "not a path"),
         (lambda wrong: llminspect.head(wrong, "toy-attention"), "not a place"),
         (lambda wrong: llminspect.neuron(wrong, "toy-relu"), "not a place"),
+        (lambda wrong: llminspect.help(wrong), "not a topic"),
+        (lambda wrong: llminspect.schema(wrong), "not a command"),
         (lambda wrong: llminspect.info(wrong), "info reads the files of a model"),
         (lambda wrong: llminspect.tokenize(wrong, "toy"), "not a text"),
         (lambda wrong: llminspect.probe(wrong, "toy"), "records are dictionaries"),
     ],
 )
 def test_what_stands_in_the_place_of_a_text_is_checked(call: Callable[[Any], object], message: str) -> None:
-    for wrong in (None, 5, 10**5000, 1.5, object()):
+    for wrong in (5, 10**5000, 1.5, object()):
         with pytest.raises(UsageError, match=message) as caught:
             call(wrong)
         assert len(str(caught.value)) < 200
