@@ -44,7 +44,7 @@ class Header(NamedTuple):
     data_start: int
 
 
-def read_header(buffer: mmap | bytes, size: int, refuse: Callable[[str], NoReturn]) -> Header:
+def read_header(buffer: mmap | bytes, size: int, refuse: Callable[..., NoReturn]) -> Header:
     """Parse the header of a GGUF file of `size` bytes. `refuse(what was wrong)` raises with the name of the file."""
     if size < 24:
         refuse("is too short to hold a header")
@@ -66,7 +66,8 @@ def read_header(buffer: mmap | bytes, size: int, refuse: Callable[[str], NoRetur
         refuse(f"has general.alignment {alignment!r:.40}, which is no power of two up to 2^20")
     infos = [reader.tensor() for _ in range(tensor_count)]
     if reader.not_read:
-        refuse(f"has {_kinds(reader.not_read)}")
+        gone = reader.not_read.keys() <= REMOVED.keys()
+        refuse(f"has {_kinds(reader.not_read)}", *([TAKEN_OUT] if gone else []))
     data_start = -(-reader.position // alignment) * alignment
     tensors = _place(infos, data_start, alignment, size, refuse)
     return Header(version, metadata, tensors, data_start)
@@ -75,6 +76,7 @@ def read_header(buffer: mmap | bytes, size: int, refuse: Callable[[str], NoRetur
 REMOVED = {4: "Q4_2", 5: "Q4_3", 31: "Q4_0_4_4", 32: "Q4_0_4_8", 33: "Q4_0_8_8"}
 REMOVED |= {36: "IQ4_NL_4_4", 37: "IQ4_NL_4_8", 38: "IQ4_NL_8_8"}
 """Types that ggml has no longer, by their numbers in `ggml.h`."""
+TAKEN_OUT = "ggml does not have it any more: take another file of the model, such as Q4_0 or Q4_K_M"
 
 
 def _kinds(not_read: Mapping[int, Sequence[str]]) -> str:

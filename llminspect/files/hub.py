@@ -31,6 +31,7 @@ from llminspect.files.hashes import sha256_of
 from llminspect.files.home import cannot_write, clear_leftovers, hub_folder, replacing
 from llminspect.files.hub_arrival import PATIENCE, arrive, in_time, patience
 from llminspect.files.hub_library import HASH, Hub, no_answer
+from llminspect.files.weights import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,8 +72,9 @@ def find(
     if found is not None:
         return found
     if offline:
+        held = _held(repo, wanted) if weights else ""
         raise ModelError(
-            f"{repo} at {wanted} is not in the local hub cache, and working offline is switched on",
+            f"{repo} at {wanted} is not in the local hub cache{held}, and working offline is switched on",
             f"run once with a network, or point HF_HOME at the cache (looked in {hub_folder()})",
         )
     return _fetched(repo, wanted, weights, progress or (lambda *_: None), hub or Hub(), files)
@@ -87,15 +89,28 @@ def _repo_folder(repo: str) -> Path:
     return hub_folder() / ("models--" + repo.replace("/", "--"))
 
 
-def _cached(repo: str, revision: str, weights: bool, files: tuple[str, ...]) -> Path | None:
+def _snapshot(repo: str, revision: str) -> Path | None:
+    """Where the cache has, or would have, that revision; None where it knows none of that name."""
     folder = _repo_folder(repo)
     try:
         commit = (folder / "refs" / revision).read_text().strip()
     except (OSError, UnicodeDecodeError):
         commit = revision  # It may be a commit itself.
-    if not re.fullmatch("[0-9a-f]{40}", commit):
+    return folder / "snapshots" / commit if re.fullmatch("[0-9a-f]{40}", commit) else None
+
+
+def _held(repo: str, revision: str) -> str:
+    """What the cache has of a model that it has not with its weights, as a part of a sentence."""
+    snapshot = _snapshot(repo, revision)
+    names = sorted(path.name for path in snapshot.iterdir()) if snapshot is not None and snapshot.is_dir() else []
+    some = ", ".join(map(shown, names[:3])) + (" and others" if len(names) > 3 else "")
+    return f" with its weights: only {some}" if names else ""
+
+
+def _cached(repo: str, revision: str, weights: bool, files: tuple[str, ...]) -> Path | None:
+    snapshot = _snapshot(repo, revision)
+    if snapshot is None:
         return None
-    snapshot = folder / "snapshots" / commit
     whole = all((snapshot / name).exists() for name in files) if files else _whole(snapshot, weights)
     if not whole:
         return None

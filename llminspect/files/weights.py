@@ -133,10 +133,8 @@ class WeightFile:
 
         return np.frombuffer(self._map, np.uint8, nbytes, offset)
 
-    def _refuse(self, what: str) -> NoReturn:
-        raise ModelError(
-            f"{shown(self.path.name)} {what}", "fetch the file again, or check it where it came from"
-        ) from None
+    def _refuse(self, what: str, hint: str = "fetch the file again, or check it where it came from") -> NoReturn:
+        raise ModelError(f"{shown(self.path.name)} {what}", hint) from None
 
 
 class SeveralFiles(WeightFile):

@@ -181,6 +181,15 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, content: bytes | GGUF
     assert message.replace("\\\\", "\\") in refused(tmp_path, content)
 
 
+def test_a_type_that_ggml_took_out_is_no_broken_file(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    for kind, hint in {31: "take another file of the model", 38: "take another file of the model", 99: "again"}.items():
+        path.write_bytes(GGUF(tensors=[Tensor("v", (32,), bytes(18), type=kind)]).build())
+        with pytest.raises(ModelError) as caught:
+            GGUFFile(path)
+        assert hint in (caught.value.hint or "")
+
+
 @pytest.mark.parametrize(("kind", "width"), [(8, 8), (0, 1), (10, 8), (9, 12)])
 def test_arrays_without_end_are_refused_before_they_are_read(tmp_path: Path, kind: int, width: int) -> None:
     """A file with room for them: half a gigabyte of zeros, which takes up nothing on the disk."""
