@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llminspect.analysis.lengths import beyond_context
+from llminspect.analysis.lengths import beyond_context, longest_computed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,4 +35,5 @@ def noted_of_texts(model: Model, counts: Iterable[int]) -> list[str]:
 
 def _read(model: Model, count: int) -> bool:
     """Whether a text of so many tokens is read at all."""
-    return count > 0 and (model.most_tokens is None or count <= model.most_tokens)
+    most = longest_computed(model) if model.most_tokens is None else min(model.most_tokens, longest_computed(model))
+    return 0 < count <= most

@@ -14,7 +14,7 @@ from llminspect.analysis.explore.events import ACTIONS, ModelFacts, applied
 from llminspect.analysis.explore.kept import Stopped, kept
 from llminspect.analysis.explore.session import Session
 from llminspect.analysis.explore.state import PANES, ExploreState
-from llminspect.errors import UsageError
+from llminspect.errors import UsageError, UserError
 from llminspect.opening import open_model
 from tests.schemas import assert_fits
 
@@ -176,6 +176,14 @@ def test_what_is_no_event_is_refused(event: Any) -> None:
             '{"session": "explore", "schema": 1, "model": "toy", "text": "a", "chat": false, "events": [{"do": "x"}]}',
             "event 0 of the session",
         ),
+        (
+            '{"session": "explore", "schema": 1, "model": "toy", "text": "a", "chat": false, "events": [], "x": null}',
+            'has "x", which no session has',
+        ),
+        (
+            '{"session": "explore", "schema": true, "model": "toy", "text": "a", "chat": false, "events": []}',
+            "no session of explore",
+        ),
     ],
 )
 def test_a_file_that_is_no_session_is_refused(content: str, message: str, called: Program, tmp_path: Path) -> None:
@@ -208,6 +216,19 @@ def test_a_token_is_taken_at_the_end_only_and_a_target_is_one_token() -> None:
         with pytest.raises(UsageError, match="no word"):
             session.do({"do": what, what: "nothing that it knows"})
     assert session.events == []
+
+
+@pytest.mark.parametrize("top_k", [float("inf"), float("nan"), 1.5, -(10**400), "3", True])
+def test_a_number_that_is_none_is_refused(top_k: object) -> None:
+    knobs = {"do": "knobs", "temperature": None, "top_k": top_k, "top_p": None, "min_p": None}
+    with pytest.raises(UserError, match="event 0 of the session"):
+        Session(open_model("toy-attention"), ExploreState("A cat sat."), [knobs])
+
+
+def test_a_session_cannot_make_changes_without_end() -> None:
+    changes = [{"do": "change", "kind": "scale", "value": f"0.0*{number}"} for number in range(2, 103)]
+    with pytest.raises(UserError, match="event 100 of the session: there are 100 changes"):
+        Session(open_model("toy-attention"), ExploreState("A cat sat."), changes)
 
 
 def test_a_session_in_no_folder_is_refused_before_anything_is_opened(called: Program) -> None:

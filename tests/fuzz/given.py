@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llminspect.analysis import directions
+from llminspect.analysis.explore.session import Session, read_session
 from llminspect.analysis.prompt import chat_of_json
 from llminspect.errors import UserError
 from llminspect.files import hub_library, npz, prices
 from llminspect.files.records import KNOWN, read_records
+from llminspect.opening import open_model
 from tests.fuzz import mutate
 from tests.fuzz.kept import accepts
 from tests.fuzz.refusal import refused
@@ -142,3 +144,44 @@ MESSAGES: list[Any] = [
 
 def check_messages(folder: Path, content: bytes) -> bool:
     return accepts(lambda: chat_of_json(content.decode("utf-8", "surrogateescape")))
+
+
+# -- Sessions of explore -----------------------------------------------------------------------------------------------
+
+SESSION: dict[str, Any] = {
+    "schema": 1,
+    "session": "explore",
+    "model": "toy-attention",
+    "text": "A cat sat.",
+    "chat": False,
+    "events": [
+        {"do": "pane", "pane": "heads"},
+        {"do": "head", "layer": 0, "head": 0},
+        {"do": "cursor", "index": 1},
+        {"do": "key", "index": None},
+        {"do": "measure", "measure": "sink"},
+        {"do": "target", "target": "cat"},
+        {"do": "versus", "versus": None},
+        {"do": "knobs", "temperature": 0.5, "top_k": 3, "top_p": None, "min_p": 0.1},
+        {"do": "second", "second": "A cat sat."},
+        {"do": "change", "kind": "scale", "value": "0.0*2"},
+        {"do": "unchange", "index": 0},
+        {"do": "text", "text": "A cat"},
+        {"do": "take", "id": 1},
+        {"do": "back"},
+        {"do": "go", "node": 0},
+    ],
+}
+
+
+def check_session(folder: Path, content: bytes) -> bool:
+    """It is read, and all that was done is done once more."""
+    path = folder / "session.json"
+    path.write_bytes(content)
+    try:
+        _, first, events = read_session(path)
+        session = Session(open_model("toy-attention"), first, events)
+    except UserError as error:
+        return refused(error)
+    assert len(session.events) <= len(events)
+    return True

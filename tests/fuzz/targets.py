@@ -53,6 +53,7 @@ TARGETS = {
     "records": Target(given.changed_records, given.check_records),
     "directions": Target(given.changed_directions, given.check_directions),
     "prepared": Target(kept.changed_prepared, kept.check_prepared),
+    "session": Target(kept.json_maker(given.SESSION), given.check_session),
     "lens": Target(dictionaries.changed_lens, dictionaries.check_lens),
     "dictionary": Target(dictionaries.changed_dictionary, dictionaries.check_dictionary),
 }
@@ -78,6 +79,7 @@ READERS = {
     ("files/folder.py", "shard_names"): "index",
     ("analysis/prompt.py", "chat_of_json"): "messages",
     ("files/records.py", "read_records"): "records",
+    ("analysis/explore/session.py", "read_session"): "session",
     ("analysis/directions.py", "_read"): "directions",
     ("files/dictionaries.py", "read_dictionary"): "dictionary",
     ("files/tuned_lens.py", "read_tuned_lens"): "lens",

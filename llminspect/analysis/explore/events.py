@@ -15,8 +15,8 @@ from llminspect.arguments.option import checked
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError, as_json
 
-MOST_EVENTS, LONGEST_TEXT = 100_000, 100_000
-"""Of a session: more events, and texts of more characters, are refused."""
+MOST_EVENTS, MOST_CHANGES, LONGEST_TEXT = 20_000, 100, 100_000
+"""Of a session: more events, more changes at the same time, and texts of more characters, are refused."""
 Event = Mapping[str, Any]
 
 
@@ -72,7 +72,7 @@ def _head(state: ExploreState, facts: ModelFacts, layer: int, head: int) -> Expl
 
 def _knobs(state: ExploreState, facts: ModelFacts, **values: float | None) -> ExploreState:
     top_k = values.get("top_k")
-    if top_k is not None and top_k != int(top_k):
+    if isinstance(top_k, float) and not top_k.is_integer():  # Nor are infinity and NaN.
         raise UsageError("top_k is a whole number")
     given = {**values, "top_k": None if top_k is None else int(top_k)}
     checked(SamplingOptions(**given))  # type: ignore[arg-type]
@@ -103,6 +103,8 @@ def _change(state: ExploreState, facts: ModelFacts, kind: str, value: str) -> Ex
         raise UsageError(f"there is no change {as_json(kind)}", f"there are {', '.join(get_args(ChangeKind))}")
     if kind == "patch" and state.second is None:
         raise UsageError("there is no second text to patch from", "give one first")
+    if len(state.changes) >= MOST_CHANGES:
+        raise UsageError(f"there are {MOST_CHANGES} changes, and more are not made at the same time", "undo one first")
     change = MadeChange(kind, value)  # type: ignore[arg-type]
     return state if change in state.changes else replace(state, changes=(*state.changes, change))
 

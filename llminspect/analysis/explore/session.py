@@ -6,13 +6,13 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from llminspect.analysis.explore.answers import answer, check_change, check_length, prompt_of_state
-from llminspect.analysis.explore.events import MOST_EVENTS, Event, ModelFacts, applied
+from llminspect.analysis.explore.events import LONGEST_TEXT, MOST_EVENTS, Event, ModelFacts, applied
 from llminspect.analysis.explore.questions import PaneQuestion, command_line, python_line, questions
 from llminspect.analysis.explore.state import ExploreState, Pane
 from llminspect.analysis.result import Result, Tokens, fields_of, token_documents
 from llminspect.arguments.words import one_token
 from llminspect.core.dataclass import dataclass
-from llminspect.errors import ModelError, UsageError, UserError, as_json
+from llminspect.errors import ModelError, UsageError, UserError, as_json, reader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,6 +146,7 @@ class Session:
         return {"schema": SCHEMA, "session": "explore", "model": self.model.name, **start, "events": list(self.events)}
 
 
+@reader("the session", UserError)
 def read_session(path: Path) -> tuple[str, ExploreState, list[Event]]:
     """The model, the first state and the events of a session's file. Raises UserError for what is none."""
     from llminspect.files.source import read_json
@@ -154,9 +155,15 @@ def read_session(path: Path) -> tuple[str, ExploreState, list[Event]]:
         document = read_json(path)
     except ModelError as error:
         raise UserError(error.message, "explore --session FILE.json writes a session") from None
-    if document.get("session") != "explore" or document.get("schema") != SCHEMA:
+    schema = document.pop("schema", None)
+    if document.pop("session", None) != "explore" or type(schema) is not int or schema != SCHEMA:
         raise UserError(f"{path.name!r:.100} is no session of explore", "explore --session FILE.json writes one")
     kinds = {"model": str, "text": str, "chat": bool, "events": list}
+    unknown = sorted(document.keys() - kinds.keys())
+    if unknown:
+        raise UserError(
+            f"{path.name!r:.100} has {as_json(unknown[0])}, which no session has", f"a session has {', '.join(kinds)}"
+        )
     for name, kind in kinds.items():
         if not isinstance(document.get(name), kind):
             raise UserError(
@@ -164,6 +171,6 @@ def read_session(path: Path) -> tuple[str, ExploreState, list[Event]]:
             )
     if len(document["events"]) > MOST_EVENTS:
         raise UserError(f"{path.name!r:.100} has more than {MOST_EVENTS:,} events")
-    if not document["text"]:
-        raise UserError(f"{path.name!r:.100} begins with no text")
+    if not 0 < len(document["text"]) <= LONGEST_TEXT:
+        raise UserError(f"{path.name!r:.100} begins with no text, or with more than {LONGEST_TEXT:,} characters")
     return document["model"], ExploreState(document["text"], document["chat"]), document["events"]
