@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pytest
 
-from llminspect.analysis.explore.events import ACTIONS, ModelFacts, applied
+from llminspect.analysis.explore.events import ACTIONS, Event, ModelFacts, applied
 from llminspect.analysis.explore.kept import Stopped, kept
 from llminspect.analysis.explore.session import Session
 from llminspect.analysis.explore.state import PANES, ExploreState
@@ -226,7 +226,7 @@ def test_a_number_that_is_none_is_refused(top_k: object) -> None:
 
 
 def test_a_session_cannot_make_changes_without_end() -> None:
-    changes = [{"do": "change", "kind": "scale", "value": f"0.0*{number}"} for number in range(2, 103)]
+    changes: list[Event] = [{"do": "change", "kind": "scale", "value": f"0.0*{number}"} for number in range(2, 103)]
     with pytest.raises(UserError, match="event 100 of the session: there are 100 changes"):
         Session(open_model("toy-attention"), ExploreState("A cat sat."), changes)
 

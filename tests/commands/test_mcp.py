@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
+import subprocess
 import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
 
 TOOLS = {tool.name: tool for tool in command_tools()}
 MODELS = ["toy", "toy-attention"]
+CALL = "/".join(["tools", "call"])  # Which is no file of ours.
 
 
 def session(work: Callable[[ClientSession], Awaitable[Any]], *arguments: str) -> Any:
@@ -142,3 +148,53 @@ def test_without_the_library_one_line_says_how_to_get_it(called: Program, monkey
     assert ran.code == 1 and ran.err == (
         "llminspect: this needs the official MCP library (pip install 'llminspect-cli[mcp]')\n"
     )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux shows them")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
+def test_nothing_goes_on_without_the_server(number: signal.Signals) -> None:
+    """What it was computing ends with it; of one that was killed, after the seconds that it was given."""
+    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "a", "version": "1"}}
+    endless = {"text": "world", "model": "toy", "max_tokens": 10**7, "ignore_eos": True}
+    messages: list[dict[str, Any]] = [
+        {"id": 0, "method": "initialize", "params": hello},
+        {"method": "notifications/initialized"},
+        {"id": 1, "method": CALL, "params": {"name": "generate", "arguments": endless}},
+    ]
+    words = [sys.executable, "-m", "llminspect", "mcp", "--seconds", "100"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as server:
+        assert server.stdin is not None
+        for message in messages:
+            server.stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+        server.stdin.flush()
+        children = Path(f"/proc/{server.pid}/task/{server.pid}/children")
+        while not (found := children.read_text().split()):
+            time.sleep(0.05)
+        while not (limits := Path(f"/proc/{found[0]}/limits").read_text()):
+            time.sleep(0.05)
+        server.send_signal(number)
+        assert server.wait(60) == (-number if number == signal.SIGKILL else 128 + number)
+    most = 100 * (os.cpu_count() or 1) + 10
+    if number == signal.SIGKILL:
+        assert re.search(rf"Max cpu time +{most} +{most} ", limits)
+        os.kill(int(found[0]), signal.SIGKILL)
+    else:
+        while _runs(found[0]):
+            time.sleep(0.05)
+
+
+def _runs(process: str) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("value", [[True], [None], [["a"]], [{}], None, {"a": 1}])
+def test_what_is_no_text_is_no_text(value: object) -> None:
+    given = {"text": "world", "score": value}
+    if value is None:
+        assert "--score" not in " ".join(TOOLS["forward"].call(given, MODELS).words)
+    else:
+        with pytest.raises(UsageError, match="is not one value"):
+            TOOLS["forward"].call(given, MODELS)

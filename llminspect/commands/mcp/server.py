@@ -6,11 +6,13 @@ too much ends there, and two calls cannot touch each other. It starts in a fract
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import subprocess
 import sys
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import anyio
 import orjson
@@ -35,12 +37,15 @@ from llminspect.errors import UserError
 from llminspect.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from anyio.abc import ByteReceiveStream, Process
 
     from llminspect.arguments.small import McpOptions
 
 NOTES = 4_000
 """Bytes of notes that go with an answer."""
+_RUNNING = set["Process"]()
 INSTRUCTIONS = (
     "Opens real language models and shows what happens inside, number by number: tokens, vectors, attention, "
     "probabilities. Start with tokenize, attend or forward; help explains a word. Layers, heads and positions count "
@@ -54,9 +59,38 @@ def serve(options: McpOptions) -> None:
 
 
 async def _serve(options: McpOptions) -> None:
+    with suppress(NotImplementedError, AttributeError):  # Windows has other signals, and no handlers of them here.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, _end, number)
     async with stdio_server() as (reader, writer):
         server = make_server(options)
         await server.run(reader, writer, server.create_initialization_options())
+
+
+def _end(number: int) -> NoReturn:
+    """End with what is computed. At once: a thread waits for input, which nothing else ends."""
+    for process in _RUNNING:
+        with suppress(ProcessLookupError):
+            process.kill()
+    os._exit(128 + number)
+
+
+@asynccontextmanager
+async def _running(process: Process) -> AsyncIterator[None]:
+    _RUNNING.add(process)
+    try:
+        yield
+    finally:
+        _RUNNING.discard(process)
+
+
+def _bound(process: Process, seconds: float) -> None:
+    """Where the system can (Linux), see to it that a process ends although this one was killed."""
+    with suppress(ImportError, AttributeError, OSError, ValueError):
+        import resource
+
+        most = int(seconds * (os.cpu_count() or 1)) + 10
+        resource.prlimit(process.pid, resource.RLIMIT_CPU, (most, most))
 
 
 def make_server(options: McpOptions) -> Server[Any]:
@@ -71,7 +105,7 @@ def make_server(options: McpOptions) -> Server[Any]:
     async def call_tool(_: Any, params: CallToolRequestParams) -> CallToolResult:
         tool = tools.get(params.name)
         if tool is None:
-            return _refusal(f"there is no tool {params.name!r}; there are {', '.join(tools)}")
+            return _refusal(f"there is no tool {params.name!r:.60}; there are {', '.join(tools)}")
         try:
             call = tool.call(params.arguments or {}, models)
         except UserError as error:
@@ -116,8 +150,10 @@ async def _answer(call: ToolCall, options: McpOptions) -> CallToolResult:
     with anyio.move_on_after(options.seconds) as limit:
         async with (
             await anyio.open_process(command, stdin=subprocess.PIPE, env=environment) as process,
+            _running(process),
             anyio.create_task_group() as tasks,
         ):
+            _bound(process, options.seconds)
             tasks.start_soon(_feed, process, text)
             tasks.start_soon(_read, process, process.stdout, written, options.most + 1)
             tasks.start_soon(_read, process, process.stderr, notes, NOTES)

@@ -79,12 +79,15 @@ class Parameter:
         """The same on the command line."""
         on, _, off = (self.option.names or ("",))[0].partition("/")
         if isinstance(value, bool) != (bool in self.kinds):
-            raise UsageError(f"{self.name}: {value!r} is not {'true or false' if bool in self.kinds else 'a value'}")
+            raise UsageError(
+                f"{self.name}: {value!r:.60} is not {'true or false' if bool in self.kinds else 'a value'}"
+            )
         if isinstance(value, bool):
             return ([on] if value else [off]) if value or off else []
         values = value if isinstance(value, list) else [value]
-        if (not self.repeats and len(values) != 1) or any(isinstance(one, list | dict) for one in values):
-            raise UsageError(f"{self.name}: {value!r} is not one value")
+        plain = all(isinstance(one, str | int | float) and not isinstance(one, bool) for one in values)
+        if not plain or (not self.repeats and len(values) != 1):
+            raise UsageError(f"{self.name}: {value!r:.60} is not one value")
         texts = [str(one) for one in values]
         for text in texts:
             if self.name == "steer" and parse_saved(text) is not None:
