@@ -14,6 +14,7 @@ from llminspect.analysis.explore.events import ACTIONS, Event, ModelFacts, appli
 from llminspect.analysis.explore.kept import Stopped, kept
 from llminspect.analysis.explore.session import Session
 from llminspect.analysis.explore.state import PANES, ExploreState
+from llminspect.analysis.explore.turns import turns_of
 from llminspect.errors import UsageError, UserError
 from llminspect.opening import open_model
 from tests.schemas import assert_fits
@@ -51,6 +52,7 @@ SEEN: list[list[Event]] = [
     [{"do": "pane", "pane": "lens"}, {"do": "target", "target": " Paris"}],
     [*CHANGED, {"do": "pane", "pane": "changes"}],
     [{"do": "pane", "pane": "tokens"}],
+    [{"do": "pane", "pane": "tokens"}, {"do": "beside", "beside": "bytes cl100k_base"}],
     [{"do": "chat", "chat": True}],
     [{"do": "text", "text": "-5 < x"}],
 ]
@@ -142,6 +144,7 @@ def test_events_lead_from_state_to_state() -> None:
         {"do": "text", "text": "a", "more": 1},
         {"do": "head", "layer": 3, "head": 0},
         {"do": "head", "layer": True, "head": 0},
+        {"do": "beside", "beside": "a b c d e"},
         {"do": "take", "id": 50},
         {"do": "take", "id": -1},
         {"do": "go", "node": 0},
@@ -243,6 +246,21 @@ def test_undoing_all_events_leads_back_to_the_start(smollm2: Model) -> None:
         pass
     assert session.state == ExploreState(TEXT) and session.events == []
     assert {event["do"] for event in CHANGED} < ACTIONS.keys() and len(PANES) == 6
+
+
+def test_the_turns_of_a_chat_are_told_by_their_ends_and_nothing_is_lost(smollm2: Model) -> None:
+    session = Session(smollm2, ExploreState(TEXT, chat=True))
+    tokens = session.prompt().tokens
+    turns = turns_of(tokens, smollm2.eos_ids)
+    assert [turn.role for turn in turns] == ["system", "user", "assistant"]
+    assert [turn.first for turn in turns] == [0, *(turn.end for turn in turns[:-1])] and turns[-1].end == len(tokens)
+    session.do({"do": "take", "id": 504})
+    assert [turn.role for turn in turns_of(session.prompt().tokens, smollm2.eos_ids)] == [
+        "system", "user", "assistant"
+    ]  # fmt: skip
+    assert turns_of([], smollm2.eos_ids) == []
+    plain = Session(smollm2, ExploreState(TEXT)).prompt().tokens
+    assert [turn.role for turn in turns_of(plain, smollm2.eos_ids)] == ["no role"]
 
 
 def test_a_kept_beginning_gives_the_same_and_reads_less(smollm2: Model) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from llminspect.analysis.explore.events import LONGEST_TEXT
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.result import Result
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
+    from llminspect.text.tokenizer import Tokenizer
 
 SOURCE = SourceOptions()
 MOST_TOKENS = 2048
@@ -127,16 +129,22 @@ def _head(model: Model, one: PaneQuestion, prompt: Prompt, state: ExploreState) 
     return head(model, HeadOptions(one.name), CorpusOptions(), None)
 
 
+@lru_cache(maxsize=8)  # The text changes with each key, they do not.
+def _opened(name: str) -> Tokenizer:
+    from llminspect.opening import open_tokenizer
+
+    return open_tokenizer(name)[0]
+
+
 def _tokenize(model: Model, one: PaneQuestion, prompt: Prompt, state: ExploreState) -> Result:
     from llminspect.analysis.compare_tokenizers import compare
     from llminspect.analysis.tokenize import tokenize
     from llminspect.arguments.tokenize import TokenizeOptions
-    from llminspect.opening import open_tokenizer
 
     if model.tokenizer is None:
         raise UsageError(f"{model.name} comes without a tokenizer")
     others = dict(one.options).get("compare", ())
     if not others:
         return tokenize(model.tokenizer, TokenizeOptions(), SOURCE, prompt)
-    known = [(name, model.tokenizer if name == model.name else open_tokenizer(name)[0]) for name in others]
+    known = [(name, model.tokenizer if name == model.name else _opened(name)) for name in others]
     return compare(known, str(prompt.text), SOURCE, TokenizeOptions())

@@ -17,6 +17,8 @@ from llminspect.errors import UsageError, as_json
 
 MOST_EVENTS, MOST_CHANGES, LONGEST_TEXT = 20_000, 100, 100_000
 """Of a session: more events, more changes at the same time, and texts of more characters, are refused."""
+MOST_BESIDE = 4
+"""Tokenizers that another is compared with."""
 Event = Mapping[str, Any]
 
 
@@ -79,6 +81,13 @@ def _knobs(state: ExploreState, facts: ModelFacts, **values: float | None) -> Ex
     return replace(state, knobs=Knobs(**given))  # type: ignore[arg-type]
 
 
+def _beside(state: ExploreState, facts: ModelFacts, beside: str | None) -> ExploreState:
+    names = (beside or "").split()
+    if len(names) > MOST_BESIDE:
+        raise UsageError(f"{len(names)} tokenizers were given", f"the screen compares with {MOST_BESIDE} at most")
+    return replace(state, beside=" ".join(names) or None)
+
+
 def _take(state: ExploreState, facts: ModelFacts, id: int) -> ExploreState:
     """The token after where the text ends now; one that was taken there before is gone to."""
     _within(id, facts.vocabulary, "id")
@@ -126,6 +135,7 @@ ACTIONS: dict[str, Action] = {
     "target": Action(partial(_set, "target"), {"target": (str, NONE)}, "the token in question"),
     "versus": Action(partial(_set, "versus"), {"versus": (str, NONE)}, "what it is compared with"),
     "knobs": Action(_knobs, {"temperature": REAL, "top_k": REAL, "top_p": REAL, "min_p": REAL}, "how tokens are drawn"),
+    "beside": Action(_beside, {"beside": (str, NONE)}, "the tokenizers to compare with"),
     "second": Action(partial(_set, "second"), {"second": (str, NONE)}, "the text that is patched from"),
     "take": Action(_take, {"id": NUMBER}, "take a token"),
     "back": Action(_back, {}, "one token back"),

@@ -91,7 +91,10 @@ def _next(model: Model, state: ExploreState, tokens: int) -> list[PaneQuestion]:
 
 def _tokens(model: Model, state: ExploreState, tokens: int) -> list[PaneQuestion]:
     beside = not state.chat and not state.taken_ids() and model.tokenizer is not None
-    return [question("tokenize"), *([question("tokenize", compare=(model.name, BESIDE))] if beside else [])]
+    return [
+        question("tokenize"),
+        *([question("tokenize", compare=(model.name, *(state.beside or BESIDE).split()))] if beside else []),
+    ]
 
 
 def _heads(model: Model, state: ExploreState, tokens: int) -> list[PaneQuestion]:

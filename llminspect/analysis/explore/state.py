@@ -58,6 +58,8 @@ class ExploreState:
     target: str | None = None
     versus: str | None = None
     knobs: Knobs = Knobs()
+    beside: str | None = None
+    """The tokenizers that the model's own is compared with; None: o200k_base."""
     second: str | None = None
     """The text that is patched from."""
     changes: tuple[MadeChange, ...] = ()

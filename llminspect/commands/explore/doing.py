@@ -99,7 +99,7 @@ def typed(what: str, text: str) -> Event:
     """The event of a line that was typed at the foot."""
     if what == "knobs":
         return parsed_knobs(text)
-    if what in ("target", "versus", "second"):
+    if what in ("target", "versus", "second", "beside"):
         return {"do": what, what: text or None}
     kinds = {"silence_neuron": "ablate", "patch": "patch", "steer": "steer"}
     if not text.strip():

@@ -107,6 +107,7 @@ def _other(app: Surface, action: str) -> None:
         "steer": lambda: app.ask("steer"),
         "target": lambda: app.ask("target", state.target or ""),
         "versus": lambda: app.ask("versus", state.versus or ""),
+        "beside": lambda: _beside(app),
         "write": lambda: app.ask("write", free_name(f"explore-{state.pane}", ".svg")),
     }
     if action == "unchange" and not state.changes:
@@ -124,6 +125,15 @@ def _edit(app: Surface) -> None:
         app.do_nothing()
     else:
         app.query_one("#text", Input).focus()
+
+
+def _beside(app: Surface) -> None:
+    state = app.session.state
+    if state.chat or state.taken_ids():
+        app.word = "tokenizers are compared on a text as it is: c leaves a chat, Backspace takes tokens away"
+        app.do_nothing()
+    else:
+        app.ask("beside", state.beside or "")
 
 
 def _knobs(app: Surface) -> str:
@@ -191,6 +201,8 @@ def submitted(app: Surface, what: str, text: str) -> None:
         app.word = problem_line(error)
         app.do_nothing()
         return
+    if what == "beside":
+        app.do({"do": "pane", "pane": "tokens"})
     if what == "second" and app.session.state.second is not None:
         app.ask("patch", f"{app.session.state.layer}.stream")
 

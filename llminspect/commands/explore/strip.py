@@ -23,12 +23,19 @@ MOST = 400
 def token_line(state: ExploreState, prompt: Prompt) -> Text:
     """Each token on its own background; ▸ ◂ stand around the one that is looked at, › ‹ around the one it looks at, so
     that no colour is needed to tell."""
-    at, key = place(state, len(prompt.tokens))
+    at = place(state, len(prompt.tokens))[0]
     first = max(0, min(at - MOST // 2, len(prompt.tokens) - MOST))
-    line = Text("… " if first else "")
-    documents = token_documents(prompt.tokens[first : first + MOST])
-    of_text = [token.start is not None for token in prompt.tokens[first : first + MOST]]
-    plain = any(of_text)
+    line = Text("… " if first else "").append_text(part_of_strip(state, prompt, first, first + MOST))
+    return line.append(" …") if first + MOST < len(prompt.tokens) else line
+
+
+def part_of_strip(state: ExploreState, prompt: Prompt, first: int, end: int) -> Text:
+    """Some of the tokens."""
+    at, key = place(state, len(prompt.tokens))
+    line = Text()
+    documents = token_documents(prompt.tokens[first:end])
+    of_text = [token.start is not None for token in prompt.tokens[first:end]]
+    plain = any(token.start is not None for token in prompt.tokens)
     for offset, (token, inside) in enumerate(zip(documents, of_text, strict=True)):
         index = first + offset
         tones = theme.TOKENS_SPECIAL if token.get("special") else theme.TOKENS
@@ -41,4 +48,4 @@ def token_line(state: ExploreState, prompt: Prompt) -> Text:
             line.append(f"›{name}‹", style + Style(italic=True))
         else:
             line.append(name, style)
-    return line.append(" …") if first + MOST < len(prompt.tokens) else line
+    return line
