@@ -3,7 +3,8 @@
 Syed et al. 2023, "Attribution Patching Outperforms Automated Circuit Discovery" (EAP); Hanna et al. 2024, "Have Faith
 in Faithfulness" (EAP-IG): (what the writer gave − what it gives in the corrupt text) · the gradient of the number by
 what the reader reads, summed over the positions. EAP takes the gradient in the clean text, EAP-IG its mean over passes
-whose embeddings lie on the straight line from the corrupt text to the clean one.
+whose embeddings lie on the straight line from the corrupt text to the clean one: at k/m of it for k from 1 to m, as in
+the paper's equation; the authors' code takes k from 0 to m − 1.
 """
 
 from __future__ import annotations

@@ -159,6 +159,11 @@ def _nodes(layers: Sequence[tuple[int, bool]], parallel: bool) -> Iterator[Node]
 def areas(shares: Sequence[float], faithfulness: Sequence[float]) -> tuple[float, float]:
     """The area below the curve of the faithfulness over the share of edges, and that between it and 1, by trapezoids
     from the smallest share to 1 (Mueller et al. 2025, "MIB: A Mechanistic Interpretability Benchmark", section 3.1:
-    CPR, the more the better, and CMD, the less the better)."""
+    CPR, the more the better, and CMD, the less the better). The benchmark's own code (hannamw/MIB-circuit-track,
+    evaluation.py) measures at these shares of all edges, rounded down, prunes each graph, and sums as here.
+
+    >>> areas([0.0, 0.5, 1.0], [0.0, 1.5, 1.0])
+    (1.0, 0.5)
+    """
     x, y = np.asarray(shares), np.asarray(faithfulness)
     return float(np.trapezoid(y, x)), float(np.trapezoid(np.abs(1 - y), x))

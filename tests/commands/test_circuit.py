@@ -14,6 +14,7 @@ from llminspect.analysis.circuit_scores import contrast
 from llminspect.analysis.circuit_search import planned, smallest
 from llminspect.errors import UserError
 from llminspect.opening import open_model
+from tests.closeness import assert_close
 from tests.schemas import assert_fits
 
 if TYPE_CHECKING:
@@ -50,6 +51,19 @@ def test_the_graph_keeps_what_it_says_and_no_smaller_one_that_was_tried_does() -
     count = sum(score >= sizes[-1] for score in score_RU[wiring.possible_RU])
     assert (wiring.connected(wiring.strongest(score_RU, count)) == kept_RU).all()
     assert between.faithfulness(wiring.strongest(score_RU, count - 1)) < 0.7
+
+
+@pytest.mark.parametrize(("method", "steps"), [("EAP", 1), ("EAP-IG", 5)])
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_scores_are_those_of_pytorch_s_autograd(name: str, method: str, steps: int) -> None:
+    folder = Path(LLAMA).parent
+    result = llminspect.circuit(
+        ids(CLEAN), ids(CORRUPT), str(folder / name), target=5, versus=9, steps=steps, controls=1
+    )
+    with np.load(folder / "circuits.npz") as recorded:
+        assert_close([result.difference, result.corrupt_difference], recorded[f"{name}/difference"])
+        assert result.scores is not None
+        assert_close(result.scores.ravel(), recorded[f"{name}/{method}"].ravel())
 
 
 def test_a_node_has_the_sum_of_the_scores_of_its_edges() -> None:

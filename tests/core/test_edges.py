@@ -101,3 +101,11 @@ def test_areas_are_those_of_the_trapezoids() -> None:
     below, between = areas([0.0, 0.5, 1.0], [0.0, 1.5, 1.0])
     assert below == pytest.approx(0.5 * 0.75 + 0.5 * 1.25)
     assert between == pytest.approx(0.5 * 0.75 + 0.5 * 0.25)
+
+
+@pytest.mark.parametrize(
+    ("layers", "heads", "edges"), [(12, 12, 32_491), (24, 14, 179_749), (26, 8, 74_218), (32, 32, 1_592_881)]
+)
+def test_a_graph_has_as_many_edges_as_the_benchmark_counts(layers: int, heads: int, edges: int) -> None:
+    """GPT-2, Qwen 2.5 0.5B, Gemma 2 2B and Llama 3.1 8B: EDGE_COUNTS of hannamw/MIB-circuit-track, evaluation.py."""
+    assert int(wired([(heads, True)] * layers).possible_RU.sum()) == edges
