@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from tests.bench import engines, explore, growth, large, lookup, passes, shares, start, texts
+from tests.bench import engines, explore, growth, large, lookup, passes, research, shares, start, texts
 from tests.bench.measure import environment
 from tests.bench.report import Bench, machine
 from tests.bench.shapes import SHAPES
@@ -21,6 +21,7 @@ SECTIONS = {
     "lookup": lookup.lookup,
     "engines": engines.engines,
     "explore": explore.explore,
+    "research": research.research,
     "tokens": texts.tokens,
     "counting": texts.counting,
     "lens": growth.lens,

@@ -1,0 +1,147 @@
+"""What a person writes to ask TransformerLens (4 and later) what the newer commands answer.
+
+Arguments: the question, the folder, and what the question is about.
+"""
+
+import json
+import os
+import sys
+from typing import Any
+
+import torch
+from transformer_lens.model_bridge import TransformerBridge
+
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+torch.set_grad_enabled(False)
+question, folder, *given = sys.argv[1:]
+model = TransformerBridge.boot_transformers(folder, dtype=torch.float32)
+LAYERS, HEADS = model.cfg.n_layers, model.cfg.n_heads
+
+
+def ids(text: str) -> Any:
+    return model.to_tokens(text, prepend_bos=False)
+
+
+def best(values: Any, count: int = 8) -> list[Any]:
+    top = values.topk(count)
+    return [[model.tokenizer.decode(i), v] for i, v in zip(top.indices.tolist(), top.values.tolist(), strict=True)]
+
+
+def records(path: str) -> list[dict[str, str]]:
+    with open(path, encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def of_head(name: str) -> tuple[Any, Any]:
+    """Its value and output matrices, [D, E] and [E, D], with the gain of the norm before it folded in."""
+    layer, head = map(int, name.split("."))
+    group = HEADS // model.W_V.shape[1]
+    return model.blocks[layer].ln1.weight[:, None] * model.W_V[layer, head // group], model.W_O[layer, head]
+
+
+def score(text: str, *ways: str) -> list[Any]:
+    """ln p of each continuation."""
+    found = []
+    for way in ways:
+        front, more = ids(text)[0], ids(way)[0]
+        logs = model(torch.cat([front, more])[None])[0].log_softmax(-1)
+        found.append([way, logs[len(front) - 1 : -1].gather(1, more[:, None]).sum().item()])
+    return sorted(found, key=lambda entry: -entry[1])
+
+
+def neuron(name: str) -> list[Any]:
+    """What its rows read and what its column writes."""
+    layer, number = map(int, name.split("."))
+    gain, block = model.blocks[layer].ln2.weight, model
+    rows = [matrix[layer, :, number] * gain for matrix in (block.W_gate, block.W_in)]
+    normed = model.W_E / (model.W_E.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt()
+    writes = (model.W_out[layer, number] * model.ln_final.weight) @ model.W_U
+    products = [normed @ row for row in rows] + [writes - writes.mean()]
+    return [best(way * product) for product in products for way in (1, -1)]
+
+
+def head(name: str) -> list[Any]:
+    """The copying score, the singular values, and what the tokens write that write most."""
+    value, output = of_head(name)
+    normed = model.W_E / (model.W_E.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt()
+    read, write = normed @ value, output @ (model.ln_final.weight[:, None] * model.W_U)
+    write = write - write.mean(-1, keepdim=True)
+    values = torch.linalg.eigvals(write @ read)
+    small = torch.linalg.qr(value).R @ torch.linalg.qr(output.T).R.T
+    sizes = ((read @ (write @ write.T)) * read).sum(-1)
+    tops = [best(read[token] @ write) for token in sizes.topk(8).indices]
+    return [(values.real.sum() / values.abs().sum()).item(), torch.linalg.svdvals(small).tolist(), tops]
+
+
+def habits(path: str) -> Any:
+    """Of every head the mean weight on token 0, on the token before, and on itself, over the texts."""
+    sums = torch.zeros(3, LAYERS, HEADS)
+    texts = [record["text"] for record in records(path)]
+    for text in texts:
+        _, cache = model.run_with_cache(ids(text), names_filter=lambda name: name.endswith("attn.hook_pattern"))
+        pattern = torch.stack([cache[f"blocks.{layer}.attn.hook_pattern"][0] for layer in range(LAYERS)])
+        sums[0] += pattern[..., 2:, 0].mean(-1)
+        sums[1] += pattern.diagonal(-1, -2, -1)[..., 1:].mean(-1)
+        sums[2] += pattern.diagonal(0, -2, -1)[..., 1:].mean(-1)
+    return (sums / len(texts)).tolist()
+
+
+def patch(clean: str, corrupt: str) -> list[float]:
+    """The stream of the other text put into each layer at each token: 30 × 5 passes."""
+    clean_ids, corrupt_ids = ids(clean), ids(corrupt)
+    logits, _ = model.run_with_cache(clean_ids, names_filter=lambda name: False)
+    others, cache = model.run_with_cache(corrupt_ids, names_filter=lambda name: name.endswith("hook_resid_pre"))
+    answer, other = logits[0, -1].argmax(), others[0, -1].argmax()
+    found = []
+    for layer in range(LAYERS):
+        name = f"blocks.{layer}.hook_resid_pre"
+        for at in range(clean_ids.shape[1]):
+
+            def put(stream: Any, hook: Any, name: str = name, at: int = at) -> Any:
+                stream = stream.clone()
+                stream[:, at] = cache[name][:, at]
+                return stream
+
+            end = model.run_with_hooks(clean_ids, fwd_hooks=[(name, put)])[0, -1]
+            found.append((end[other] - end[answer]).item())
+    return found
+
+
+def probe(path: str) -> list[float]:
+    """A ridge regression of the labels on the last token's stream after each layer, each tenth held out in turn."""
+    streams, labels = [], []
+    for record in records(path):
+        _, cache = model.run_with_cache(ids(record["text"]), names_filter=lambda name: name.endswith("hook_resid_post"))
+        streams.append(torch.stack([cache[f"blocks.{layer}.hook_resid_post"][0, -1] for layer in range(LAYERS)]))
+        labels.append(record["label"])
+    rows, names = torch.stack(streams), sorted(set(labels))
+    sides = torch.tensor([1.0 if label == names[0] else -1.0 for label in labels])
+    found = []
+    for layer in range(LAYERS):
+        right = 0
+        x = (rows[:, layer] - rows[:, layer].mean(0)) / (rows[:, layer].std(0) + 1e-6)
+        for fold in range(10):
+            held = torch.arange(len(x)) % 10 == fold
+            kernel = x[~held] @ x[~held].T + 100.0 * torch.eye(int((~held).sum()))
+            weights = x[~held].T @ torch.linalg.solve(kernel, sides[~held])
+            right += int(((x[held] @ weights > 0) == (sides[held] > 0)).sum())
+        found.append(right / len(x))
+    return found
+
+
+def attribution(path: str) -> Any:
+    """What each head adds to the logit of the target, over the texts."""
+    total, outputs, unembedding = torch.zeros(LAYERS, HEADS), model.W_O, model.W_U  # Each stacked anew by every use.
+    for record in records(path):
+        tokens, wanted = ids(record["text"]), ids(record["target"])[0, 0]
+        _, cache = model.run_with_cache(
+            tokens, names_filter=lambda name: name.endswith(("attn.hook_z", "ln_final.hook_scale"))
+        )
+        direction = unembedding[:, wanted] * model.ln_final.weight / cache["ln_final.hook_scale"][0, -1]
+        for layer in range(LAYERS):
+            mixed = cache[f"blocks.{layer}.attn.hook_z"][0, -1].reshape(HEADS, -1)
+            total[layer] += torch.einsum("he,hed,d->h", mixed, outputs[layer], direction)
+    return total.tolist()
+
+
+print(json.dumps(globals()[question](*given)))
