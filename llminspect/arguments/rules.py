@@ -32,6 +32,7 @@ OUTPUT = [
     Rule("digits needs numbers", "{option} rounds JSON", "add --json, or --save FILE.json"),
 ]
 SOURCE = [
+    Rule("revision needs on_hub", "{option} is for models on the hub, and none is named", "as in --model org/name"),
     Rule("chat system user excludes no_special", "{other} has no effect with {option}"),
     # What goes on after a chat may be a special token: its end.
     Rule("chat system user excludes parse unless score scores", "{other} has no effect with {option}"),

@@ -10,7 +10,7 @@ import os
 import re
 from typing import Any
 
-from llminspect.arguments.option import fields_of, option_name
+from llminspect.arguments.option import each, fields_of, option_name
 from llminspect.arguments.rules import OUTPUT, PAIR, RULES, SOURCE, USUAL
 from llminspect.errors import UsageError
 
@@ -65,6 +65,7 @@ def _given(groups: tuple[Any, ...]) -> tuple[dict[str, str], set[str]]:
         "resampled": ("--ablate-with resample", values.get("ablate_with") == "resample"),
         "inside": ("--at", values.get("at") not in (None, "embedding")),
         "clear": ("clear", values.get("action") == "clear"),
+        "on_hub": ("a model on the hub", "revision" in given and _any_on_hub(values)),
     }
     if "save" in values:
         suffix = "" if values["save"] is None else values["save"].suffix
@@ -76,3 +77,13 @@ def _given(groups: tuple[Any, ...]) -> tuple[dict[str, str], set[str]]:
     return {**names, **{fact: name for fact, (name, _) in facts.items()}}, given | {
         fact for fact, (_, holds) in facts.items() if holds
     }
+
+
+def _any_on_hub(values: dict[str, Any]) -> bool:
+    """Whether a model or tokenizer that is named can be one of the hub: no path that is there, no name of ours."""
+    from llminspect.files.home import expanded
+    from llminspect.files.hub import is_hub_name
+
+    named = [values.get(field) for field in ("model", "name", "against_model")]
+    named += each(values.get("compare"))
+    return any(name and is_hub_name(name) and not os.path.exists(expanded(name)) for name in named)

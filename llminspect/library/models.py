@@ -43,6 +43,7 @@ def open_model(name: str = DEFAULT, *, streamed: bool = False, where: ModelOptio
     from llminspect.opening import open_model as work
 
     where = checked(replace(where, model=name))
+    check_together("open_model", where)
     settings = engine_settings(**vars(engine))
     return of_model(
         work(
@@ -90,6 +91,7 @@ def pull(name: str = DEFAULT, *, where: NamedOptions) -> PullResult:
     from llminspect.analysis.cache import pull as work
 
     where = checked(replace(where, model=name))
+    check_together("pull", where)
     return work(where.model, revision=where.revision, offline=where.offline)
 
 

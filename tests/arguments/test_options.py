@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from typer.models import OptionInfo
 
+import llminspect
 from llminspect import arguments, commands
 from llminspect.arguments.attend import AttendOptions
 from llminspect.arguments.embed import EmbedOptions
@@ -114,6 +115,21 @@ def test_numbers_that_are_none_are_refused(called: Program, command: str, option
 @pytest.mark.parametrize("given", [["--parse", HUGE], [f"--{HUGE}"], ["--steps", HUGE]])
 def test_a_long_word_is_quoted_in_part(called: Program, given: list[str]) -> None:
     refused(called, "embed", *given)
+
+
+@pytest.mark.parametrize(
+    "given", ["forward world -m toy", "pull smollm2", "info minilm", "tokenize a -m bytes -c letters"]
+)
+def test_a_revision_is_of_a_model_on_the_hub(called: Program, given: str) -> None:
+    command, *rest = given.split()
+    refused(called, command, *rest, "--revision", "main", given=[])
+
+
+def test_a_revision_of_one_of_several_is_used(called: Program) -> None:
+    ran = called("tokenize", "a", "-m", "bytes", "-c", "no/such", "--revision", "x", "--offline", "--json")
+    assert "no/such at x is not in the local hub cache" in ran.out
+    with pytest.raises(UsageError, match="models on the hub"):
+        llminspect.open_model("toy", revision="x")
 
 
 @pytest.mark.parametrize(("command", "option"), PATHS)
