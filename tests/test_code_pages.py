@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 CODE_PAGES = ("cp1252", "cp932", "ascii", "latin-1", "cp437", "utf-16")
 TEXT = "naïve 🙂 猫 \u202e é\u0301"
 TOY = ("A cat", "-m", "toy-attention")
+MOODS = "moods.jsonl"
+"""A file of texts, each with a label that no code page of these has."""
 CALLS: dict[str, tuple[tuple[str, ...], ...]] = {
     "tokenize": (
         (TEXT, "-m", "bytes", "--steps"),
@@ -40,10 +42,10 @@ CALLS: dict[str, tuple[tuple[str, ...], ...]] = {
     "explore": (TOY,),
     "diff": ((*TOY, "--against", "A sat"),),
     "head": (("0.0", "--model", "toy-attention"),),
-    "neuron": (("0.0", "--model", "toy"),),
+    "neuron": (("0.0", "--model", "toy"), ("0.1", "--model", "tests/golden/llama")),
     "features": (("tests/golden/dictionaries/toy", "world", "-m", "toy"), ("/nowhere/猫", "world", "-m", "toy")),
-    "probe": (("/nowhere/猫.jsonl",),),
-    "circuit": (("猫", "猫", "--ids"),),
+    "probe": ((MOODS, "-m", "toy-attention"), ("/nowhere/猫.jsonl",)),
+    "circuit": (("Mr Toad met Mrs Hen. Mr", "Mrs Toad met Mr Hen. Mr", "-m", "toy-induction"), ("猫", "猫", "--ids")),
     "models": ((),),
     "pull": (("名前", "--offline"),),
     "info": (("toy",), ("toy-attention", "--tensors")),
@@ -80,8 +82,12 @@ def timeless(document: str) -> dict[str, Any]:
 def test_every_command_writes_in_every_code_page(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     if name == "cache":
         monkeypatch.setenv("LLMINSPECT_HOME", str(tmp_path))
+    moods = tmp_path / MOODS
+    if name == "probe":
+        texts = [{"text": text, "label": "猫🙂"[i % 2]} for i, text in enumerate(["A cat", "sat", "cat A", "A sat"] * 2)]
+        moods.write_text("\n".join(map(json.dumps, texts)))
     for arguments in CALLS[name]:
-        drawn = (name, *arguments)
+        drawn = (name, *(str(moods) if argument == MOODS else argument for argument in arguments))
         as_json = drawn if name == "schema" or "--stream" in drawn else (*drawn, "--json")
         expected, document = written("utf-8", drawn, monkeypatch), written("utf-8", as_json, monkeypatch)
         for code_page in CODE_PAGES:
