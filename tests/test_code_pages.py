@@ -84,7 +84,9 @@ def test_every_command_writes_in_every_code_page(name: str, monkeypatch: pytest.
         monkeypatch.setenv("LLMINSPECT_HOME", str(tmp_path))
     moods = tmp_path / MOODS
     if name == "probe":
-        texts = [{"text": text, "label": "猫🙂"[i % 2]} for i, text in enumerate(["A cat", "sat", "cat A", "A sat"] * 2)]
+        texts = [
+            {"text": text, "label": "猫🙂"[i % 2]} for i, text in enumerate(["A cat", "sat", "cat A", "A sat"] * 2)
+        ]
         moods.write_text("\n".join(map(json.dumps, texts)))
     for arguments in CALLS[name]:
         drawn = (name, *(str(moods) if argument == MOODS else argument for argument in arguments))

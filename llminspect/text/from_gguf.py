@@ -6,6 +6,7 @@ llama.cpp, `llama-vocab.cpp`.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import ModelError, reader
@@ -226,15 +227,28 @@ def _wordpiece(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> Tokeniz
 _ADDS_BY_DEFAULT = {"llama": (True, False), "bert": (True, True), "t5": (False, True)}
 """Whether BOS (CLS) goes in front and EOS (SEP) after it where the file does not say."""
 
+_IDS_BY_DEFAULT: dict[str, dict[str, int]] = {
+    "llama": {"bos": 1, "eos": 2, "unknown": 0},
+    "plamo2": {"bos": 1, "eos": 2, "unknown": 0},
+    "t5": {"eos": 1, "unknown": 2},
+    "bert": {"cls": 101, "seperator": 102, "unknown": 100, "mask": 103},
+}
+"""The ids where the file does not say, if these are special tokens in it. Of "gpt2" llama.cpp assumes Falcon's; here
+there are none."""
+
+
+def _token_id(tokenizer: Tokenizer, metadata: Mapping[str, Any], key: str) -> int | None:
+    value = metadata.get(f"tokenizer.ggml.{key}_token_id")
+    if value is not None and 0 <= int(value) < tokenizer.vocabulary_size:
+        return int(value)
+    found = _IDS_BY_DEFAULT.get(metadata["tokenizer.ggml.model"], {}).get(key)
+    return found if found in tokenizer.special_tokens.values() else None
+
 
 def _add_rules(tokenizer: Tokenizer, metadata: Mapping[str, Any]) -> None:
     """Prefix, suffix, the ids that stop generation, and the chat template."""
 
-    def token_id(key: str) -> int | None:
-        value = metadata.get(f"tokenizer.ggml.{key}_token_id")
-        return int(value) if value is not None and 0 <= int(value) < tokenizer.vocabulary_size else None
-
-    model = metadata["tokenizer.ggml.model"]
+    model, token_id = metadata["tokenizer.ggml.model"], partial(_token_id, tokenizer, metadata)
     front, after = _ADDS_BY_DEFAULT.get(model, (_pre(metadata) in ADD_BOS, False))
     bos, eos, sep = token_id("bos"), token_id("eos"), token_id("seperator")  # The specification spells it so.
     if model == "bert":
