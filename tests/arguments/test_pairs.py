@@ -243,8 +243,8 @@ class Runs:
 
     def __call__(self, *names: str, also: tuple[str, ...] = ()) -> tuple[int, str]:
         """The exit code and what was written, without times and without the provenance."""
-        saved = self.folder / "out.svg"
-        saved.unlink(missing_ok=True)
+        for saved in self.folder.glob("out*.svg"):  # With --lines one of each line.
+            saved.unlink()
         texts = [] if TAKE_THE_PLACE_OF_TEXT & set(names) else [POSITIONAL.get(self.command, TEXT)]
         base = [] if {"max_tokens", "against"} & set(names) else BASE.get(self.command, [])
         model = [] if "letters" in names or self.command == "models" else ["--model", str(self.folder / "small.gguf")]
@@ -253,7 +253,9 @@ class Runs:
         ran = self.called(self.command, *given, *words, *base, *model, *also, stdin=LINES if "lines" in names else "")
         assert ran.code in (0, 1, 2, 4), (names, ran.err)
         assert len(ran.err.splitlines()) <= 1, (names, ran.err)
-        return ran.code, timeless(ran.out) + (saved.read_text() if saved.exists() else "")
+        return ran.code, timeless(ran.out) + "".join(
+            saved.read_text() for saved in sorted(self.folder.glob("out*.svg"))
+        )
 
     def _word(self, word: str) -> str:
         word = (

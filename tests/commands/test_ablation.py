@@ -261,6 +261,21 @@ def test_what_reads_two_texts_or_none_is_refused(folder: Path, small: Model) -> 
         llminspect.generate(TEXT, small, ablate="0.1", ablate_with="resample", ablate_from=OTHER)
 
 
+@pytest.mark.parametrize("options", [{"engine": "jax"}, {"kernels": "none"}])
+def test_whatever_computes_it_it_is_the_same(folder: Path, small: Model, options: dict[str, Any]) -> None:
+    if "engine" in options:
+        pytest.importorskip("jax")
+    other = llminspect.open_model(str(folder / "small.gguf"), **options)
+    corpus: dict[str, Any] = {"ablate": "0.1,1.feedforward", "corpus": folder / "corpus"}
+    for given in (
+        {**corpus, "ablate_with": "mean", "most": 40, "length": 9},
+        {**corpus, "ablate_with": "resample"},
+        {"patch": OTHER, "into": ["0.1.key", "1.query.projected"], "align": "end"},
+        {"patch": "b b H a", "into": "0.pattern"},
+    ):
+        assert_close(logits_of(other, **given), logits_of(small, **given))
+
+
 def test_the_picture_says_where_what_stands_there_comes_from(called: Program, folder: Path) -> None:
     given = ("forward", TEXT, "--ablate", "0.1", "--ablate-with", "resample", "--model", str(folder / "small.gguf"))
     ran = called(*given, "--corpus", str(folder / "corpus"), "--ablate-seed", "1")
