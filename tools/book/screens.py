@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from rich.segment import Segment
 
 from llminspect.analysis.explore.session import Session, read_session
+from llminspect.analysis.explore.state import ExploreState
 from llminspect.commands.explore.app import Explorer
 from llminspect.opening import open_model
 from llminspect.render import picture
 from tools.book.blocks import ROOT
+from tools.book.movie import movie
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,10 +26,20 @@ SESSION = ROOT / "docs" / "demos" / "france.json"
 UNCHANGED = {"do": "unchange", "index": 0}
 SCREENS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "explore-next.svg": [UNCHANGED, UNCHANGED, {"do": "pane", "pane": "next"}],
-    "explore-heads.svg": [{"do": "pane", "pane": "heads"}],
+    "explore-heads.svg": [UNCHANGED, UNCHANGED, {"do": "pane", "pane": "heads"}],
     "explore-changes.svg": [],
 }
 """A picture, and what is done for it after the session."""
+SMALL = (84, 20)
+MOVIE: Sequence[Sequence[Mapping[str, Any]]] = [
+    [],
+    [{"do": "take", "id": 7042}],
+    [{"do": "back"}, {"do": "target", "target": " Paris"}, {"do": "pane", "pane": "lens"}],
+    [{"do": "head", "layer": 23, "head": 4}, {"do": "pane", "pane": "head"}],
+    [{"do": "change", "kind": "ablate", "value": "23.4"}, {"do": "pane", "pane": "changes"}],
+    [{"do": "change", "kind": "ablate", "value": "15.attention"}],
+]
+"""What is done in the moving picture, from screen to screen."""
 
 
 class Strips:
@@ -46,14 +58,17 @@ def screens() -> dict[str, str]:
     """Each picture as SVG."""
     name, first, events = read_session(SESSION)
     model = open_model(name, offline=True)
-    return {file: asyncio.run(_screen(Session(model, first, [*events, *more]))) for file, more in SCREENS.items()}
+    found = {file: asyncio.run(_screen(Session(model, first, [*events, *more]))) for file, more in SCREENS.items()}
+    done = [[event for step in MOVIE[: number + 1] for event in step] for number in range(len(MOVIE))]
+    drawings = [asyncio.run(_screen(Session(model, ExploreState(first.text), one), SMALL)) for one in done]
+    return found | {"explore.svg": movie(drawings)}
 
 
-async def _screen(session: Session) -> str:
+async def _screen(session: Session, size: tuple[int, int] = SIZE) -> str:
     app = Explorer(session)
-    async with app.run_test(size=SIZE) as pilot:
+    async with app.run_test(size=size) as pilot:
         while not (app.shown.done and app.shown.state == session.state):
             await pilot.pause(0.01)
         await pilot.pause()
         strips = app.screen._compositor.render_strips()
-        return picture.svg(Strips([list(strip) for strip in strips]), SIZE[0], "dark")
+        return picture.svg(Strips([list(strip) for strip in strips]), size[0], "dark")
