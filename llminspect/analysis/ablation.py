@@ -187,7 +187,7 @@ def _read(model: Model, path: Path, places: Sequence[Place]) -> Instead:
 
 def _corpus_read(data: Array | None, what: str) -> CorpusRead:
     kinds = {"path": str, "files": int, "pieces": int, "tokens": int, "whole": bool, "skipped": int}
-    found = None if data is None else json.loads(data.astype(np.uint8).tobytes())
+    found = None if data is None or data.dtype != np.uint8 else json.loads(data.tobytes())
     if not isinstance(found, dict) or {name: type(value) for name, value in found.items()} != kinds:
         raise UserError(f"{what} does not say what its means are of", HINT)
     return CorpusRead(**found)

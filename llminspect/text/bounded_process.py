@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import threading
+import weakref
 from typing import Any
 
 from llminspect.errors import UserError
@@ -27,6 +28,7 @@ class BoundedProcess:
         self._module, self._what = module, what
         self._lock = threading.Lock()
         self.idle: subprocess.Popen[bytes] | None = None
+        self._ending: weakref.finalize[..., BoundedProcess] | None = None
 
     def answer(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         """What it makes of the request; {"error": …}, in one line, where it fails or takes longer."""
@@ -84,9 +86,13 @@ class BoundedProcess:
         if process.stdout.readline() != b"ready\n":
             end(process)
             raise UserError(f"the process that {self._what} does not start")
+        if self._ending is not None:
+            self._ending.detach()
+        self._ending = weakref.finalize(self, end, process)  # At the end of the program at the latest.
         return process
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
-    process.communicate()
+    if process.stdout is not None and not process.stdout.closed:  # It was ended before.
+        process.communicate()

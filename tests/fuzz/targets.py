@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.fuzz import dictionaries, given, kept
+from tests.fuzz import dictionaries, given, kept, means
 from tests.fuzz.executed import check_ids, check_template, made_ids, made_template
 from tests.fuzz.opened import changed_config, changed_tokenizer, check_config, check_gguf_model, check_tokenizer
 from tests.fuzz.weights import (
@@ -53,6 +53,7 @@ TARGETS = {
     "records": Target(given.changed_records, given.check_records),
     "directions": Target(given.changed_directions, given.check_directions),
     "prepared": Target(kept.changed_prepared, kept.check_prepared),
+    "means": Target(means.changed_means, means.check_means),
     "session": Target(kept.json_maker(given.SESSION), given.check_session),
     "lens": Target(dictionaries.changed_lens, dictionaries.check_lens),
     "dictionary": Target(dictionaries.changed_dictionary, dictionaries.check_dictionary),
@@ -81,6 +82,7 @@ READERS = {
     ("files/records.py", "read_records"): "records",
     ("analysis/explore/session.py", "read_session"): "session",
     ("analysis/directions.py", "_read"): "directions",
+    ("analysis/ablation.py", "_read"): "means",
     ("files/dictionaries.py", "read_dictionary"): "dictionary",
     ("files/tuned_lens.py", "read_tuned_lens"): "lens",
     ("files/torch_archive.py", "read_tensors"): "lens",

@@ -80,7 +80,7 @@ def test_a_target_comes_to_its_reader(name: str, tmp_path: Path) -> None:
             tried(TARGETS[name], tmp_path, input_for(TARGETS[name], name, 0, number))
     finally:
         sys.setprofile(before)
-    assert {place for place, target in READERS.items() if target == name} <= reached
+    assert {place for place, target in {**READERS, **OF_A_READER}.items() if target == name} <= reached
 
 
 STRICTER = {
@@ -100,3 +100,59 @@ def test_it_differs_from_the_package_only_where_that_is_meant(name: str) -> None
             )
         elif ours is not None and its is None:
             assert any(words in ours for words in STRICTER[name]), (number, ours)
+
+
+PARSING = {"loads", "ZipFile", "literal_eval", "unpack_from", "genops", "decompressobj", "from_str"}
+OF_A_READER = {  # Called by a function that is marked: see the target that reaches it.
+    ("arguments/ranges.py", "_listed"): "ids",
+    ("files/gguf_header.py", "array"): "gguf",
+    ("files/gguf_header.py", "number"): "gguf",
+    ("files/gguf_header.py", "read_header"): "gguf",
+    ("files/gguf_header.py", "tensor"): "gguf",
+    ("files/gguf_header.py", "value"): "gguf",
+    ("files/records.py", "_object"): "records",
+    ("files/safetensors.py", "_header"): "safetensors",
+    ("files/torch_archive.py", "_parts"): "lens",
+    ("text/character_map.py", "__init__"): "gguf-model",
+    ("text/from_huggingface.py", "_json_object"): "tokenizer",
+    ("text/huggingface.py", "_state"): "tokenizer",
+    ("text/tokenizers_library.py", "library_of"): "tokenizer",
+    ("analysis/ablation.py", "_corpus_read"): "means",
+}
+OTHERWISE_TESTED = {
+    ("analysis/prompt.py", "_read_json"): "the user's file of tools: tests/text/test_chat.py",
+    ("analysis/prompt.py", "template_options"): "the user's own words",
+    ("cli/page_data.py", "_walk"): "what this program wrote a moment ago",
+    ("files/hub_library.py", "_unpacked"): "tests/files/test_hub_attacked.py",
+    ("files/npz.py", "write_npz"): "writes",
+    ("files/pull.py", "_unpack"): "wheels, whose hash is known: tests/files/test_wheels.py",
+    ("files/quantized/bitsandbytes.py", "_four"): "tests/files/test_quantized_refused.py",
+    ("files/unfinished.py", "read"): "what this program kept in its own cache",
+    ("text/bounded_process.py", "_answer"): "what its own process answers",
+    ("text/bounded_server.py", "serve_with"): "what its own process is sent",
+    ("text/images.py", "_numbers"): "the user's images: tests/text",
+    ("text/images.py", "_size"): "the user's images: tests/text",
+    ("text/protected.py", "__init__"): "what the tokenizers library wrote",
+    ("text/rank_files.py", "tokenizer_of_tekken"): "tests/text",
+    ("text/tokenization_steps.py", "_maker"): "what the tokenizers library wrote",
+    ("text/tokenizers_library.py", "without_pieces"): "what the tokenizers library wrote",
+    ("text/tokenizer_sandbox.py", "_open"): "what was read as a tokenizer before",
+}
+
+
+def parsing() -> set[tuple[str, str]]:
+    """Every function of the package that has no mark of a reader, and calls what makes something of bytes or text."""
+    found = set()
+    for path in (ROOT / "llminspect").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.FunctionDef) or any("reader(" in ast.unparse(d) for d in node.decorator_list):
+                continue
+            calls = {ast.unparse(each.func).rpartition(".")[2] for each in ast.walk(node) if isinstance(each, ast.Call)}
+            if calls & PARSING:
+                found.add((path.relative_to(ROOT / "llminspect").as_posix(), node.name))
+    return found
+
+
+def test_what_parses_is_marked_or_known() -> None:
+    """A new reader without a mark is found here."""
+    assert parsing() == OF_A_READER.keys() | OTHERWISE_TESTED.keys()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -270,3 +271,17 @@ def test_what_a_template_refuses_is_the_users_and_how_it_fails_the_models(templa
         chat_template.render_template(template, {"messages": []})
     assert caught.value.exit_code == code
     assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize("ends", ["del process", "process.idle.kill()", "pass"])
+def test_a_process_that_waits_is_ended_with_the_program(ends: str) -> None:
+    """Without a warning that it still runs, or that its pipes are open."""
+    program = f"""
+from llminspect.text.bounded_process import BoundedProcess
+process = BoundedProcess("llminspect.text.template_sandbox", "renders chat templates")
+process.answer({{}}, 60)
+{ends}
+"""
+    words = [sys.executable, "-W", "always::ResourceWarning", "-c", program]
+    ran = subprocess.run(words, capture_output=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert (ran.stdout, ran.stderr) == (b"", b"")
