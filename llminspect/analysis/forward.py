@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llminspect.analysis.experiments import Experiment
-    from llminspect.analysis.patching import Sweep
+    from llminspect.analysis.sweeping import Sweep
     from llminspect.analysis.trace import WatchedPass
     from llminspect.arguments.forward import ForwardOptions
     from llminspect.core.array import Array
@@ -154,7 +154,7 @@ def prepared(
     taps, made = experiment_taps(model, question.experiments, ids, question.instead)
     if question.source_ids is None:
         return taps, made, None
-    from llminspect.analysis import patching
+    from llminspect.analysis import patching, sweeping
     from llminspect.core.intervention import Place
 
     patch = question.patch
@@ -163,8 +163,11 @@ def prepared(
         patches, patched = patching.into_places(model, ids, other, patch, taps)
         return [*patches, *taps], [*patched, *made], None
     gradient = question.look.gradient
-    swept = swept or patching.sweep(model, ids, other, position, patch.sweep, answers, taps, gradient=gradient)
-    places = [Place(patching.deepest(swept) if patch.sweep == "stream" else 0, "stream")]
+    if swept is None:
+        how: Any = {"gradient": gradient, "exact": question.look.exact, "watcher": question.watcher}
+        swept = sweeping.sweep(model, ids, other, position, patch.sweep, answers, taps, **how)
+        swept = replace(swept, opened=parse_choice(question.look.layer, "layer", model.config.sizes.L))
+    places = [Place(sweeping.deepest(swept) if patch.sweep == "stream" else 0, "stream")]
     patches = patching.patch_taps(places, swept.differing, other, taps)
     return [*patches, *taps], [*patching.patches_made(patch, places, swept.differing), *made], swept
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.feed_forward import FeedForward
     from llminspect.analysis.labels import AnswerSpan, Label, SpanLogits, TokenLabel
     from llminspect.analysis.lens import LensLayer
-    from llminspect.analysis.patching import Sweep
+    from llminspect.analysis.sweeping import Sweep, Watcher
     from llminspect.analysis.token_scores import Saliency, Surprise
     from llminspect.analysis.trace import LayerTrace, Routing
     from llminspect.core.trace import TraceStep
@@ -110,3 +110,5 @@ class ForwardQuestion:
     """The continuations to score, each with where it stands (`ForwardOptions.continuations`)."""
     instead: Instead | None = None
     """What stands in the place of ablated parts, where it is not made of the text alone (`ablation.instead_of`)."""
+    watcher: Watcher | None = None
+    """Who is told how long a sweep takes, and how far it is."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.attribution import Attribution
     from llminspect.analysis.experiments import Shift
     from llminspect.analysis.forward_result import ForwardResult
-    from llminspect.analysis.patching import Sweep
+    from llminspect.analysis.sweeping import Sweep
 
 Where: TypeAlias = tuple[str, int | None, int | None, int | None]
 """What is measured; layer, head and position, as far as it has them."""
@@ -84,9 +84,12 @@ def _of_sweep(found: Sweep, aligned: bool) -> Iterator[tuple[Where, float]]:
     yield ("after", None, None, None), found.after
     for layer, value in enumerate(found.together or []):
         yield ("restored by all that differs", layer, None, None), value
-    if found.part == "head":
+    if found.part in ("head", "head-position"):
         for (layer, head), value in np.ndenumerate(found.restored):
             yield ("restored", layer, head, None), value
+        if found.part == "head-position" and found.heads is not None and aligned:
+            for (layer, head, position), value in np.ndenumerate(found.heads):
+                yield ("restored at one position", layer, head, position), value
     elif aligned:
         for (layer, position), value in np.ndenumerate(found.restored):
             yield ("restored", layer, None, position), value

@@ -61,6 +61,7 @@ class ForwardOptions:
     versus: TokenChoice | None = option(metavar="TOKEN", help="Compare the target with this token.")
     saliency: bool = option(False, help="How much the target depends on each token, by leaving it out.")
     gradient: bool = option(False, help="Do --saliency (also: --saliency gradient) or --patch by gradients.")
+    exact: bool = option(False, help="With --gradient and --patch: exactly as well, and how well the two agree.")
     integrated: bool = option(
         False, help="Do --saliency (also: --saliency integrated) by integrated gradients, which add up."
     )
@@ -111,6 +112,6 @@ class ForwardOptions:
 class SweepOptions(PatchOptions):
     """The same, and what is tried where no place is said."""
 
-    sweep: Literal["stream", "attention", "feedforward", "head"] = option(
+    sweep: Literal["stream", "attention", "feedforward", "head", "head-position"] = option(
         "stream", help="With --patch and no --into: what is patched, place by place."
     )

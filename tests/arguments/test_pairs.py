@@ -198,7 +198,7 @@ LEFT_OUT = {
     "target": "of an encoder–decoder",
     "mask": "of toy-attention",
     "model_settings": "of a model's folder",
-    **dict.fromkeys("gradient integrated baseline path_steps of".split(), "other ways to --saliency and --patch"),
+    **dict.fromkeys("gradient exact integrated baseline path_steps of".split(), "other ways to --saliency and --patch"),
 }
 BASE = {"generate": ["--max-tokens", "5"], "diff": ["--against", "b <s>"], "circuit": ["b h b", "--target", "#5"]}
 TAKE_THE_PLACE_OF_TEXT = {"ids", "file", "lines", "user", "analogy", "search", "over"}

@@ -9,7 +9,8 @@ import pytest
 
 from llminspect.analysis.forward import forward
 from llminspect.analysis.forward_result import ForwardQuestion
-from llminspect.analysis.patching import Other, sweep
+from llminspect.analysis.patching import Other
+from llminspect.analysis.sweeping import sweep
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.core.tap import Capture
@@ -191,7 +192,7 @@ def test_a_map_by_gradient_is_of_shares_of_the_gap(monkeypatch: pytest.MonkeyPat
             values = {name: seen[0][name] for name in names}
             return before, values, {name: np.full_like(values[name], slopes[name[:15]]) for name in names}
 
-    monkeypatch.setattr("llminspect.analysis.patching.with_gradients", lambda model: Slopes())
+    monkeypatch.setattr("llminspect.analysis.sweeping.with_gradients", lambda model: Slopes())
     found = sweep(model, ids, Other(model, other), 3, "stream", (20, 30), [], gradient=True)
     for layer, (name, slope) in enumerate(slopes.items()):
         moved_T = slope * (seen[1][name] - seen[0][name]).sum(axis=-1)

@@ -11,8 +11,9 @@ from llminspect.analysis.attend import attend
 from llminspect.analysis.attention_arrays import attention_arrays
 from llminspect.analysis.experiments import experiment_taps
 from llminspect.analysis.generate import GenerateQuestion, generate
-from llminspect.analysis.patching import other_text, sweep
+from llminspect.analysis.patching import other_text
 from llminspect.analysis.prompt import prompt_of_ids
+from llminspect.analysis.sweeping import sweep
 from llminspect.arguments.attend import AttendOptions
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.generate import GenerateOptions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,8 @@ from llminspect.arguments.shared import ChoiceOptions, EngineOptions, ModelOptio
 from llminspect.cli.ablation import read_instead
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts, reads_standard_input
-from llminspect.cli.opening import open_model_for
-from llminspect.cli.output import report_error, write_text
+from llminspect.cli.opening import ProgressBars, open_model_for
+from llminspect.cli.output import note, report_error, write_text
 from llminspect.cli.over import over_file
 from llminspect.cli.run import run_each, show_notes
 from llminspect.errors import UsageError, UserError
@@ -79,8 +80,13 @@ def command(
     if look.perplexity and not output.json:
         _write_perplexities(prompts, partial(forward, opened, question), before, output)
         return
-    working, arrays = partial(forward, opened, question), partial(forward_arrays, opened, question)
-    run_each("forward", opened.name, opened.provenance, prompts, output, working, arrays=arrays, before=before)
+    with ProgressBars(output, "cells") as progress:
+        if patch.sweep == "head-position":
+            from llminspect.analysis.sweeping import Watcher
+
+            question = replace(question, watcher=Watcher(lambda text: note(text, output), progress))
+        working, arrays = partial(forward, opened, question), partial(forward_arrays, opened, question)
+        run_each("forward", opened.name, opened.provenance, prompts, output, working, arrays=arrays, before=before)
 
 
 def _ways(look: ForwardOptions, source: ChoiceOptions) -> list[tuple[str, str]]:

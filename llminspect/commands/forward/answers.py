@@ -13,7 +13,7 @@ from llminspect.core.numbers import count, number, percent, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars, signed_bars
 from llminspect.render.entries import Entries
-from llminspect.render.heatmap import head_map, heatmap
+from llminspect.render.heatmap import head_map
 from llminspect.render.ramp_key import Ramp, ramp_key
 from llminspect.render.safe import fit, visible
 from llminspect.render.section import Drawn
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from llminspect.analysis.experiments import AnswerChange, Baseline
     from llminspect.analysis.lens import LensLayer
     from llminspect.analysis.neuron_shares import NeuronShare
-    from llminspect.analysis.patching import Sweep
     from llminspect.analysis.token_scores import Surprise
 
 PARTS = 14
@@ -234,27 +233,3 @@ def two_probabilities(
         rows.append([*row, more])
     first, second, third = (name and Column(name, "right") for name in names)
     return table(["next token", first, "", second, "", third], rows)
-
-
-def sweep(found: Sweep, labels: Sequence[str]) -> RenderableType:
-    """How much of the other answer comes back, layer by position."""
-    heads = found.part == "head"
-    order = ", to first order" if found.by == "gradient" else ""
-    target, versus = visible(found.target.text, True), visible(found.versus.text, True)
-    restored = np.asarray(found.restored)
-    rows = [str(layer) for layer in range(len(restored))]
-    columns = [str(index) for index in range(restored.shape[1])] if heads else list(labels)
-    picture = heatmap(
-        restored,
-        rows,
-        columns,
-        scale="diverging",
-        limits=(-1.0, 1.0),
-        fold="extreme",
-        row_name="layers",
-        column_name="heads" if heads else "positions",
-        value_name=f"share of {target}'s lead over {versus} that comes back",
-        title=f"patching the {found.part}{order}: 1 = the other text's answer {target}, 0 = this text's {versus}",
-    )
-    scores = f"logit({target}) − logit({versus}): {number(found.before)} here, {number(found.after)} in the other text"
-    return Group(picture, Text(scores, theme.QUIET))

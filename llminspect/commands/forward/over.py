@@ -55,7 +55,9 @@ def _parts(result: OverResult) -> Iterator[RenderableType]:
         if not any(place.count for place in places):
             yield section(measure, Text("no text has a number there", theme.QUIET))
             continue
-        if places[0].head is not None:
+        if places[0].head is not None and places[0].position is not None:
+            pass  # More than a map has room for: the places that stand out.
+        elif places[0].head is not None:
             drawn = _map(places, "head", "heads") if maps < HEAD_MAPS else None
             maps += 1
         elif places[0].position is not None and places[0].layer is not None:
@@ -111,7 +113,7 @@ def _top(places: Sequence[OverPlace], rows: int) -> RenderableType:
 def _name(place: OverPlace) -> str:
     """`3.2`, `layer 3`, `position 4`."""
     if place.head is not None:
-        return f"{place.layer}.{place.head}"
+        return f"{place.layer}.{place.head}" + ("" if place.position is None else f" · position {place.position}")
     layer = [] if place.layer is None else [f"layer {place.layer}"]
     return " · ".join([*layer, *([] if place.position is None else [f"position {place.position}"])])
 

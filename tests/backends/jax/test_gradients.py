@@ -8,7 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from llminspect.analysis.patching import Other, sweep
+from llminspect.analysis.patching import Other
+from llminspect.analysis.sweeping import sweep
 from llminspect.analysis.token_scores import by_gradient
 from llminspect.backends.jax.settings import EngineSettings
 from llminspect.backends.jax.start import on_jax
@@ -18,7 +19,7 @@ from tests.backends.jax.divided import quickly_compiled
 from tests.model.golden import Golden, with_arrays
 
 if TYPE_CHECKING:
-    from llminspect.analysis.patching import SweptPart
+    from llminspect.analysis.sweeping import SweptPart
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
     from tests.backends.jax.conftest import Placed
