@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Read = TypeVar("Read", bound=Callable[..., Any])
 
 LONGEST = 600
-"""Characters of a message: names in it come from strangers' files and may be of any length."""
+"""Characters of a message, and of its hint: names in it come from strangers' files and may be of any length."""
 
 
 def as_json(value: object, most: int = 60) -> str:
@@ -112,7 +112,7 @@ class UserError(Exception):
     def __init__(self, message: str, hint: str | None = None) -> None:
         self.message = message if len(message) <= LONGEST else message[:LONGEST] + "…"
         super().__init__(self.message)
-        self.hint = hint
+        self.hint = hint if hint is None or len(hint) <= LONGEST else hint[:LONGEST] + "…"
 
 
 class UsageError(UserError):

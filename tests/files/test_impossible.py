@@ -213,3 +213,8 @@ def test_what_is_no_fault_of_the_file_goes_on(error: BaseException) -> None:
     with pytest.raises(type(error)) as caught, understood("the file"):
         raise error
     assert caught.value is error
+
+
+def test_neither_a_message_nor_its_hint_is_without_end() -> None:
+    error = UserError("m" * 10_000, "h" * 10_000)
+    assert len(error.message) == len(error.hint or "") == 601
