@@ -18,8 +18,8 @@ from llminspect.core.tap import Chain, Visit
 from llminspect.core.tape import Tape, Traced
 from llminspect.core.unembed import log_softmax
 from llminspect.errors import UsageError
-from llminspect.model.layer import steps_within
 from llminspect.model.opened import not_numbers
+from llminspect.model.watched import steps_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

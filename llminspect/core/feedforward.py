@@ -16,7 +16,7 @@ from llminspect.core.activations import CURVE as CURVE
 from llminspect.core.activations import relu, sigmoid
 from llminspect.core.activations import silu as silu
 from llminspect.core.activations import xielu as xielu
-from llminspect.core.array import concrete, linear, mapped, namespace, overwrite, put
+from llminspect.core.array import concrete, linear, mapped, mapped_each, namespace, overwrite, put
 from llminspect.core.dataclass import dataclass
 from llminspect.core.norm import rms_norm
 from llminspect.core.routing import route
@@ -80,11 +80,11 @@ def gated(
     `name`.gate (before f), .up, .activation (the unit's result); `sparsity` is the share of `kept_best`, and
     `name`.gate.projected what that is taken of.
     """
-    gate_TF = mapped(arrays, f"{part}.gate", x_TD)
+    gate_TF, up_TF = mapped_each(arrays, (f"{part}.gate", f"{part}.up"), x_TD)
     if sparsity:
         gate_TF = kept_best(tap(f"{name}.gate.projected", gate_TF), sparsity)
     gate_TF = tap(f"{name}.gate", gate_TF)
-    up_TF = tap(f"{name}.up", mapped(arrays, f"{part}.up", x_TD))
+    up_TF = tap(f"{name}.up", up_TF)
     activation_TF = tap(f"{name}.activation", unit(gate_TF, up_TF))
     return mapped(arrays, f"{part}.down", activation_TF)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llminspect.core.array import namespace, overwrite
+from llminspect.core.array import mean_of_last, namespace, overwrite
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def rms_norm(x_TD: Array, weight_D: Array | None, epsilon: float) -> Array:
     """x / √(mean(x²) + ε) · weight, over the last axis (Zhang and Sennrich 2019, "Root Mean Square …")."""
     xp = namespace(x_TD)
-    mean_square_T1 = xp.mean(x_TD * x_TD, axis=-1, keepdims=True)
+    mean_square_T1 = mean_of_last(x_TD * x_TD)
     y_TD = x_TD / xp.sqrt(mean_square_T1 + epsilon)
     return y_TD if weight_D is None else overwrite("multiply", y_TD, weight_D)
 
@@ -21,8 +21,8 @@ def rms_norm(x_TD: Array, weight_D: Array | None, epsilon: float) -> Array:
 def layer_norm(x_TD: Array, weight_D: Array | None, bias_D: Array | None, epsilon: float) -> Array:
     """(x − mean) / √(variance + ε) · weight + bias, over the last axis (Ba et al. 2016, eq. 4)."""
     xp = namespace(x_TD)
-    centred_TD = x_TD - xp.mean(x_TD, axis=-1, keepdims=True)
-    variance_T1 = xp.mean(centred_TD * centred_TD, axis=-1, keepdims=True)
+    centred_TD = x_TD - mean_of_last(x_TD)
+    variance_T1 = mean_of_last(centred_TD * centred_TD)
     y_TD = overwrite("divide", centred_TD, xp.sqrt(variance_T1 + epsilon))
     if weight_D is not None:
         y_TD = overwrite("multiply", y_TD, weight_D)

@@ -68,9 +68,13 @@ class SplitLayer(Layer):
     def mixed(self, inputs: Sequence[Array], rotation_TP: tuple[Array, ...], mask_TS: Any, bias_HTS: Any) -> Array:
         """What each head mixes, [H, T, E], of the streams [H, T, D] that its query, key and value are made of."""
         keys, _ = self.config.heads_of(self.index)
-        query_HTE = self._positioned("query", self._read("attention", inputs[0]), self.config.sizes.H, rotation_TP)
-        key_HTE = self._positioned("key", self._read("attention", inputs[1]), keys, rotation_TP)
-        value_HTE = self._values(self._read("attention", inputs[2]), keys)
+        wanted = ("query", self.config.sizes.H), ("key", keys), (self._value_from, keys)
+        made = [
+            self._projected(f"attention.{part}", self._read("attention", stream_HTD), heads)
+            for (part, heads), stream_HTD in zip(wanted, inputs, strict=True)
+        ]
+        query_HTE, key_HTE = (self._positioned(part, made[i], rotation_TP) for i, part in enumerate(("query", "key")))
+        value_HTE = self._values(made[2])
         return attention.attend(
             query_HTE, key_HTE, value_HTE, scale=self.config.scale_of(self.index), mask_TS=mask_TS, bias_HTS=bias_HTS,
             cap=self.config.score_cap, sink_H=self.arrays.get("attention.sink"), tap=NO_TAP, name="",
@@ -142,7 +146,7 @@ class GraphPass:
         if table_BH is not None:
             bias_HTS = distance_bias(table_BH, config, inputs[0], span(None, self.tokens), NO_TAP, "")
         rotary = config.rotary_of(layer.index)
-        rotation_TP = () if rotary is None else rotations[rotary]
+        rotation_TP = () if rotary is None else rotations[id(rotary)]
         return layer.written(layer.mixed(inputs, rotation_TP, masks[config.window_of(layer.index)], bias_HTS))
 
     def plain(self, embedding_TD: Array) -> Streams:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from llminspect.core import attention, feedforward
 from llminspect.core.activations import sigmoid
-from llminspect.core.array import mapped, namespace
+from llminspect.core.array import mapped, mapped_each, namespace
 from llminspect.core.dataclass import dataclass
 from llminspect.core.disentangled import distance_rows, distance_scores
 from llminspect.core.feedforward import mixture
@@ -23,38 +23,12 @@ from llminspect.core.recurrence import shifted
 from llminspect.core.rotary import rotate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from llminspect.core.array import Array, ByName
     from llminspect.core.cache import Source, StateCache
     from llminspect.core.tap import Tap
     from llminspect.model.config import Config
-
-
-def steps_within(experts: int) -> Iterator[str]:
-    """The steps of a layer that are made for some tokens at a time where nobody looks at any of them."""
-    yield from ("middle.once", "middle.twice", "convolution.hidden", "convolution.output", "convolution.sum")
-    yield from ("attention.norm", "middle.sum", "middle", "crossed.sum", "crossed", "feedforward.norm", "output.sum")
-    yield from ("attention.gate", "state.norm", "state.unnormed", "state.output")
-    yield "attention.distances"
-    for part in ("query", "key"):
-        yield from (f"attention.{part}{step}" for step in (".projected", ".normed", ".turned", ""))
-    for part in ("query.latent", "latent"):
-        yield from (f"attention.{part}{step}" for step in (".projected", ""))
-    yield "attention.key.shared"
-    yield from (f"attention.{step}" for step in ("value", "scores", "scaled", "capped", "masked", "unnormed", "output"))
-    crossing = ("norm", "query", "scores", "scaled", "capped", "masked", "weights", "mixed", "unnormed", "output")
-    yield from (f"cross_attention.{step}" for step in crossing)
-    yield from ("laurel.low", "laurel.unnormed", "laurel.output", "feedforward.gate.projected", "feedforward.mixed")
-    yield from (f"feedforward.{step}" for step in ("gate", "up", "hidden", "activation", "unnormed", "output"))
-    yield from ("attention.value.projected", "unscaled")
-    yield from (f"per_layer.{step}" for step in ("gate", "activation", "unnormed", "output"))
-    yield from (f"feedforward.router.{step}" for step in ("norm", "scores", "weights"))
-    yield from (f"feedforward.routed.{step}" for step in ("norm", "narrow", "sum", "unnormed", "output"))
-    shared = ("norm", "gate", "up", "hidden", "activation", "share", "unnormed", "output")
-    yield from (f"feedforward.shared.{step}" for step in shared)
-    for expert in range(experts):
-        yield from (f"feedforward.experts.{expert}.{step}" for step in ("gate", "up", "hidden", "activation", "output"))
 
 
 def norm(arrays: ByName, name: str, x: Array, config: Config) -> Array:
@@ -100,16 +74,18 @@ class Layer:
         read_TD = self._read("attention", stream_TD)
         if self.config.sizes.Z:
             return self._of_latents(read_TD, rotation_TP)
-        query_HTE = self._positioned("query", read_TD, self.config.sizes.H, rotation_TP)
-        if self.config.keys_of(self.index) != self.index:
+        heads, (keys, _) = self.config.sizes.H, self.config.heads_of(self.index)
+        its_own = self.config.keys_of(self.index) == self.index
+        wanted = {"query": heads} | ({"key": keys, "value": keys, "gate": heads} if its_own else {})
+        made = self._projected_each("attention", read_TD, wanted)
+        query_HTE = self._positioned("query", made["query"], rotation_TP)
+        if not its_own:
             return (query_HTE,)
-        keys, _ = self.config.heads_of(self.index)
-        key_KTE = self._positioned("key", read_TD, keys, rotation_TP)
-        value_KTE = self._values(read_TD, keys)
-        if "attention.gate.weight" not in self.arrays:
+        key_KTE = self._positioned("key", made["key"], rotation_TP)
+        value_KTE = self._values(made[self._value_from])
+        if "gate" not in made:
             return query_HTE, key_KTE, value_KTE
-        gate_HTE = self._projected("attention.gate", read_TD, self.config.sizes.H)
-        gate_HTE = self.tap(f"{self.name}.attention.gate", sigmoid(gate_HTE))
+        gate_HTE = self.tap(f"{self.name}.attention.gate", sigmoid(made["gate"]))
         return query_HTE, key_KTE, value_KTE, gate_HTE
 
     def into_state(self, stream_TD: Array) -> tuple[Array]:
@@ -190,10 +166,18 @@ class Layer:
         return self.tap(f"{self.name}.attention.distances", scores_HTS * self.config.scale_of(self.index))
 
     def _projected(self, part: str, x_TD: Array, heads: int) -> Array:
-        x_TD, limit = mapped(self.arrays, part, x_TD), self.config.clip
-        if limit is not None:
-            x_TD = namespace(x_TD).clip(x_TD, -limit, limit)
-        return attention.split_heads(x_TD, heads)
+        return self._in_heads(mapped(self.arrays, part, x_TD), heads)
+
+    def _projected_each(self, step: str, x_TD: Array, heads: Mapping[str, int]) -> dict[str, Array]:
+        """The same of several parts of a step, by their names: of those that have a matrix."""
+        parts = [part for part in heads if f"{step}.{part}.weight" in self.arrays]
+        made = mapped_each(self.arrays, [f"{step}.{part}" for part in parts], x_TD)
+        return {part: self._in_heads(x_TW, heads[part]) for part, x_TW in zip(parts, made, strict=True)}
+
+    def _in_heads(self, x_TW: Array, heads: int) -> Array:
+        """Cut into heads, and between limits where there are some, [..., H, T, E]."""
+        limit = self.config.clip
+        return attention.split_heads(x_TW if limit is None else namespace(x_TW).clip(x_TW, -limit, limit), heads)
 
     def _read(self, step: str, stream_TD: Array) -> Array:
         """What a step reads of the stream: normed, if there is a norm before it. Steps side by side may share one."""
@@ -224,13 +208,14 @@ class Layer:
         the same in every head, are turned by it."""
         sizes, name = self.config.sizes, f"{self.name}.attention"
         from_TD = self._latent("attention.query.latent", read_TD) if sizes.Q else read_TD
-        query_HTE = self._positioned("query", from_TD, sizes.H, rotation_TP)
+        query_HTE = self._positioned("query", self._projected("attention.query", from_TD, sizes.H), rotation_TP)
         latent_TZ, xp = self._latent("attention.latent", read_TD), namespace(read_TD)
         plain_HTM = self._projected("attention.key", latent_TZ, sizes.H)
         shared_1TG = self.tap(f"{name}.key.shared", self._projected("attention.key.shared", read_TD, 1))
         shared_HTG = xp.broadcast_to(shared_1TG, (*plain_HTM.shape[:-1], sizes.G))
         key_HTE = self._placed("key", xp.concat([plain_HTM, shared_HTG], axis=-1), rotation_TP)
-        return query_HTE, key_HTE, self._values(latent_TZ, sizes.H)
+        value_HTU = self._projected(f"attention.{self._value_from}", latent_TZ, sizes.H)
+        return query_HTE, key_HTE, self._values(value_HTU)
 
     def _latent(self, part: str, read_TD: Array) -> Array:
         """What the attention reads in fewer numbers, normed."""
@@ -239,21 +224,24 @@ class Layer:
         assert epsilon is not None
         return self.tap(f"{self.name}.{part}", rms_norm(x_TZ, self.arrays[f"{part}.norm.weight"], epsilon))
 
-    def _values(self, read_TD: Array, heads: int) -> Array:
-        """[..., K, T, U]: of a map of their own, or the keys' before their norm and rotation; normed, if they are."""
-        made_of = "value" if "attention.value.weight" in self.arrays else "key"
-        value_KTU = self._projected(f"attention.{made_of}", read_TD, heads)
+    @property
+    def _value_from(self) -> str:
+        """Of which map values are made: one of their own, or that of the keys."""
+        return "value" if "attention.value.weight" in self.arrays else "key"
+
+    def _values(self, value_KTU: Array) -> Array:
+        """[..., K, T, U]; normed, if they are."""
         if self.config.value_norms:
             value_KTU = self.tap(f"{self.name}.attention.value.projected", value_KTU)
             value_KTU = rms_norm(value_KTU, None, self.config.norm_epsilon)
         return self.tap(f"{self.name}.attention.value", value_KTU)
 
-    def _positioned(self, part: str, read_TD: Array, heads: int, rotation_TP: tuple[Array, ...]) -> Array:
+    def _positioned(self, part: str, x_HTE: Array, rotation_TP: tuple[Array, ...]) -> Array:
         """Queries or keys, normed if they have a norm and turned by position where the family turns them."""
         name = f"attention.{part}"
         if self.config.rotary is None and f"{name}.norm.weight" not in self.arrays:
-            return self.heads(name, read_TD, heads)
-        return self._placed(part, self._projected(name, read_TD, heads), rotation_TP)
+            return self.tap(f"{self.name}.{name}", x_HTE)
+        return self._placed(part, x_HTE, rotation_TP)
 
     def _placed(self, part: str, x_HTE: Array, rotation_TP: tuple[Array, ...]) -> Array:
         """The same of what is cut into heads."""

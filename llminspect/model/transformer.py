@@ -23,10 +23,11 @@ from llminspect.core.unembed import logits
 from llminspect.errors import ModelError, UsageError
 from llminspect.model.beside import convolving
 from llminspect.model.embedding import embed
-from llminspect.model.layer import Layer, distance_table, final_norm, norm, steps_within
+from llminspect.model.layer import Layer, distance_table, final_norm, norm
 from llminspect.model.lending import borrowed, per_layer_inputs
 from llminspect.model.states import Reading, through_state
 from llminspect.model.streams import through_streams
+from llminspect.model.watched import watched
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -113,7 +114,7 @@ def through(
         seen: LayerCache | StateCache = StateCache()
         pairs: LayerCache | None = None
         if config.attends(index):
-            rotation_TP, mask_TS = () if rotary is None else rotations[rotary], masks[config.window_of(index)]
+            rotation_TP, mask_TS = () if rotary is None else rotations[id(rotary)], masks[config.window_of(index)]
             added_HTS, table_BH = bias_HTS, arrays.get("attention.relative.weight")
             if table_BH is not None:
                 added_HTS = distance_bias(table_BH, config, stream_TD, now, tap, f"{name}.attention.relative")
@@ -155,14 +156,16 @@ def masks_of(ids_T: Array, config: Config, now: Span, hidden_S: Array | None) ->
     }
 
 
-def rotations_of(params: Params, config: Config, stream_TD: Array, start: int) -> dict[Rotary, tuple[Array, ...]]:
-    """cos and sin of each rotation of the model. Divisors in a file are never those of the layers with a window."""
+def rotations_of(params: Params, config: Config, stream_TD: Array, start: int) -> dict[int, tuple[Array, ...]]:
+    """cos and sin of each rotation of the model, by its `id`: to hash a rotation takes longer than to turn a token.
+
+    Divisors in a file are never those of the layers with a window."""
     tokens = stream_TD.shape[-2]
     found = {}
     for rotary in (config.local_rotary, config.rotary):
         if rotary is not None:
             by = divisors(params, rotary, start + tokens) if rotary is config.rotary else None
-            found[rotary] = rotary_angles(stream_TD, start, tokens, rotary, by)
+            found[id(rotary)] = rotary_angles(stream_TD, start, tokens, rotary, by)
     return found
 
 
@@ -230,12 +233,6 @@ def divisors(params: Params, rotary: Rotary, length: int) -> Array | None:
     if isinstance(rotary.scaling, Divided):
         return params.get("rotary.divisors.long" if length > rotary.scaling.context else "rotary.divisors.short")
     return params.get("rotary.divisors")
-
-
-def watched(tap: Tap, config: Config, front: str) -> bool:
-    """Whether somebody looks at a step that would be made for some tokens at a time."""
-    steps = list(steps_within(config.sizes.X))
-    return any(tap.wants(f"{front}layers.{index}.{step}") for index in range(config.sizes.L) for step in steps)
 
 
 def readout(params: Params, config: Config, stream_TD: Array, tap: Tap) -> Array:

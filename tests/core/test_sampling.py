@@ -245,3 +245,11 @@ def test_rows_of_the_source_are_not_written() -> None:
     assert repeats([1, 6, 7], 3, of=[6, 7]) == set()
     assert repeats([1, 6, 7], 3, of=[6, 7, 1]) == {1}
     assert repeats([6, 7, 6], 2) == {7}
+
+
+@pytest.mark.parametrize("count", [1, 5, 9, 300, 4999, 5000, 6000])
+@pytest.mark.parametrize("different", [3, 40, 10**6])
+def test_the_best_of_many_are_those_of_a_whole_sort(count: int, different: int) -> None:
+    """Also where many are equal, and where as many are wanted as there are blocks."""
+    values_V = np.random.default_rng(different + count).integers(0, different, 5000).astype(np.float32)
+    assert top_ids(values_V, count) == np.argsort(-values_V, kind="stable")[:count].tolist()

@@ -12,7 +12,7 @@ import pytest
 from llminspect.core import attention, threads
 from llminspect.core.tap import Capture
 from llminspect.errors import UsageError
-from llminspect.model import layer, transformer
+from llminspect.model import layer, transformer, watched
 from llminspect.opening import open_model
 from llminspect.processes import cores
 from tests.closeness import assert_close
@@ -186,7 +186,7 @@ def test_whoever_looks_sees_all_rows_of_every_step() -> None:
                     found, expected = found.ravel(), expected.ravel()
                 assert_close(found, expected, what=f"{name}: {step}")
         steps = {step.split(".", 2)[2] for step in whole.arrays if step.startswith("layers.")}
-        assert steps <= {*layer.steps_within(model.config.sizes.X), *OUTSIDE}
+        assert steps <= {*watched.steps_within(model.config.sizes.X), *OUTSIDE}
     assert len(looked) > 40
 
 

@@ -6,8 +6,12 @@ import ctypes
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 from llminspect.errors import UserError
+
+if TYPE_CHECKING:
+    from llminspect.core.array import Array
 
 _NUMBER, _SIZE, _ARRAY = ctypes.c_int, ctypes.c_ssize_t, ctypes.c_void_p
 _FUNCTIONS: dict[str, tuple[object, ...]] = {
@@ -15,11 +19,17 @@ _FUNCTIONS: dict[str, tuple[object, ...]] = {
     "pack": (_NUMBER, _ARRAY, _SIZE, _SIZE, _SIZE, _ARRAY),
     "write_pieces": (_NUMBER, _NUMBER, _ARRAY, _SIZE, _SIZE, _ARRAY),
     "multiply": (*[_NUMBER] * 4, _ARRAY, _SIZE, _ARRAY, _SIZE, _SIZE, _ARRAY, _SIZE, _ARRAY),
-    "multiply_row": (*[_NUMBER] * 3, _ARRAY, _SIZE, _ARRAY, _SIZE, _ARRAY, _SIZE, _ARRAY),
+    "multiply_row_by_each": (*[_NUMBER] * 3, _ARRAY, _ARRAY, _SIZE, _ARRAY, _ARRAY),
     "by_digits": (),
 }
-_ANSWERING = {"write_pieces", "multiply_row", "by_digits"}
+_ANSWERING = {"write_pieces", "multiply_row_by_each", "by_digits"}
 REINSTALL = "pip install --force-reinstall --no-deps llminspect-cli, where there is a C compiler; or --kernels none"
+
+
+class Matrix(ctypes.Structure):
+    """As in products.c."""
+
+    _fields_: ClassVar = [("kind", _NUMBER), ("blocks", _ARRAY), ("row_bytes", _SIZE), ("rows", _SIZE)]
 
 
 @cache
@@ -43,3 +53,11 @@ def library() -> ctypes.CDLL:
             raise UserError("the compiled products are those of another version of llminspect", REINSTALL)
         function.argtypes, function.restype = arguments, _NUMBER if name in _ANSWERING else None
     return opened
+
+
+def address(array_N: Array) -> int:
+    """Where the numbers of a contiguous array lie, in half the time of `array.ctypes`: a token takes hundreds."""
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array_N.data))
+    except (TypeError, ValueError):  # It cannot be written to, or there is nothing in it.
+        return int(array_N.ctypes.data)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llminspect.backends.kernels.library import library
+from llminspect.backends.kernels.library import Matrix, address, library
 from llminspect.core.array import RowsOnDemand, linear
 from llminspect.core.threads import number
 from llminspect.errors import ModelError, understood
@@ -38,7 +40,7 @@ SHARED = re.compile(r".*feedforward\.(shared\.)?(gate|up|down)\.weight")
 
 FEW = 4
 """Rows of x up to which the weights are only ever in registers."""
-UNIT, ARRANGED, DEEP, TALL, BESIDE = 64, 80, 512, 24, 32
+UNIT, ARRANGED, DEEP, TALL, BESIDE, MOST_AT_ONCE = 64, 80, 512, 24, 32, 4
 """As in products.c and pieces.h."""
 SOME, MANY, WHOLE = range(3)
 """The ways to multiply, of `multiply` in products.c."""
@@ -63,6 +65,8 @@ class Blocks(RowsOnDemand):
         self._library, self._kind, self._threads, self._blocks_OB = library(), kind, threads, blocks_OB
         self._matrix = kind.number, blocks_OB.ctypes.data, blocks_OB.strides[0]
         self._digits = self._digits_of_a_row()
+        self._row = Row([self]) if self._digits else None
+        self._row_of_each: tuple[Sequence[Any], Row | None] = (), None
 
     def _digits_of_a_row(self) -> int:
         """In how many one row of x is multiplied with; 0 where that is float32."""
@@ -73,7 +77,7 @@ class Blocks(RowsOnDemand):
         if x_NI.dtype != np.float32:
             return self._by_numpy(x_NI)
         y_NO = np.empty((len(x_NI), len(self)), np.float32)
-        if len(x_NI) == 1 and self._digits and self._row(self._digits, np.ascontiguousarray(x_NI), y_NO):
+        if len(x_NI) == 1 and self._row is not None and self._row.multiplied(x_NI, y_NO):
             return y_NO
         for start in range(0, len(x_NI), MOST):
             x, y = np.ascontiguousarray(x_NI[start : start + MOST]), y_NO[start : start + MOST]
@@ -92,13 +96,22 @@ class Blocks(RowsOnDemand):
         self._library.arrange(self._kind.number, x_NI.ctypes.data, number, width, arranged.ctypes.data)
         return SOME, 0, arranged
 
-    def _row(self, digits: int, x_NI: Array, y_NO: Array) -> bool:
-        """One row of x as whole numbers times the matrix; not where it has none that are near enough (pieces.h)."""
-        rows, width = self.shape
-        threads = self._threads if rows * width >= WORTH_SHARING else 1
-        room = np.empty(width // UNIT * (UNIT * digits + BESIDE) + UNIT, np.uint8)
-        vectors = x_NI.ctypes.data, width, y_NO.ctypes.data, rows, room.ctypes.data
-        return bool(self._library.multiply_row(threads, digits, *self._matrix, *vectors))
+    def products_of_each(self, matrices: Sequence[Any], x_NI: Array) -> list[Array] | None:
+        """x Wᵀ of several matrices, of which this is the first, in one call: of one row of x as whole numbers."""
+        if len(x_NI) != 1 or x_NI.dtype != np.float32 or self._row is None:
+            return None
+        those, row = self._row_of_each
+        if len(those) != len(matrices) or any(a is not b for a, b in zip(those, matrices, strict=True)):
+            fit = len(matrices) <= MOST_AT_ONCE and all(self._fits(other) for other in matrices)
+            row = Row(matrices) if fit else None
+            self._row_of_each = tuple(matrices), row
+        if row is None:
+            return None
+        y_1O = np.empty((1, row.rows), np.float32)
+        return [y_1O[:, start:stop] for start, stop in row.parts] if row.multiplied(x_NI, y_1O) else None
+
+    def _fits(self, other: Any) -> bool:
+        return isinstance(other, Blocks) and other._digits == self._digits and other.shape[1] == self.shape[1]
 
     def _multiply(self, way: int, more: int, arranged: Array, x_NI: Array, y_NO: Array) -> None:
         rows, (number, width) = len(self), x_NI.shape
@@ -131,6 +144,26 @@ class Blocks(RowsOnDemand):
 
     def _decoded(self, start: int, stop: int) -> Array:
         return dequantize(self._kind.name, self._blocks_OB[start:stop]).reshape(stop - start, -1)
+
+
+class Row:
+    """What it takes to multiply one row of x, as whole numbers, with some matrices that are as wide."""
+
+    def __init__(self, matrices: Sequence[Blocks]) -> None:
+        first, ends = matrices[0], list(accumulate(len(matrix) for matrix in matrices))
+        self._library, self._digits, self.rows = first._library, first._digits, ends[-1]
+        self.parts = list(pairwise([0, *ends]))
+        self._width = first.shape[1]
+        self._threads = first._threads if self.rows * self._width >= WORTH_SHARING else 1
+        self._room = len(matrices) * self._width // UNIT * (UNIT * self._digits + BESIDE) + UNIT
+        self._matrices = (Matrix * len(matrices))(*(Matrix(*matrix._matrix, len(matrix)) for matrix in matrices))
+        self._call = self._threads, self._digits, len(matrices), ctypes.addressof(self._matrices)
+
+    def multiplied(self, x_1I: Array, y_1O: Array) -> bool:
+        """Write x Wᵀ to `y_1O`, a matrix after the other; not where x has no digits that are near enough (pieces.h)."""
+        x_1I, room = np.ascontiguousarray(x_1I), np.empty(self._room, np.uint8)
+        vectors = address(x_1I), self._width, address(y_1O), address(room)
+        return bool(self._library.multiply_row_by_each(*self._call, *vectors))
 
 
 class ExpertMatrices:

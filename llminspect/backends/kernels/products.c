@@ -17,6 +17,7 @@ enum {
   ARRANGED = 80, /* Numbers of x for a unit: 64 in its order, and twice 8 sums for what is added to each weight. */
   DEEP = 512,    /* Columns, and … */
   TALL = 24,     /* … rows whose weights are float32 at a time. */
+  MOST_AT_ONCE = 4, /* Matrices that are multiplied with one row of x. */
 };
 
 /* In units, the last of which may not be full. */
@@ -193,21 +194,66 @@ static void part(const void *job, int thread, ptrdiff_t start, ptrdiff_t stop) {
   }
 }
 
+/* How many rows of the matrix a thread takes at a time. */
+static ptrdiff_t share_of_rows(int threads, ptrdiff_t rows) {
+  const ptrdiff_t parts = 8 * threads, least = 2 * TALL, step = (rows / parts + least - 1) / least * least;
+  return step < least ? least : step;
+}
+
 /* x, arranged in one of the ways, times the matrix, to out [rows, out_width]; with `scratch` as of `many` for each thread. */
 PUBLIC void multiply(int threads, int way, int more, int kind, const uint8_t *blocks, ptrdiff_t row_bytes, const void *x,
                      ptrdiff_t rows, ptrdiff_t width, float *out, ptrdiff_t out_width, float *scratch) {
   const product job = {way, more, kind, blocks, row_bytes, x, rows, width, out, out_width, scratch};
-  const ptrdiff_t parts = 8 * threads, least = 2 * TALL, step = (out_width / parts + least - 1) / least * least;
-  in_threads(threads, part, &job, out_width, step < least ? least : step);
+  in_threads(threads, part, &job, out_width, share_of_rows(threads, out_width));
 }
 
-/* One row of x, as it is, times the matrix, to out [out_width]; `room` is that of the pieces and 64 bytes. Whether x is as
-   near in so many digits as pieces.h says; if not nothing is multiplied. One digit is as near as it is. */
-PUBLIC int multiply_row(int threads, int digits, int kind, const uint8_t *blocks, ptrdiff_t row_bytes, const float *x,
-                        ptrdiff_t width, float *out, ptrdiff_t out_width, uint8_t *room) {
+typedef struct {
+  int kind;
+  const uint8_t *blocks;
+  ptrdiff_t row_bytes, rows;
+} matrix;
+
+typedef struct {
+  int digits, number;
+  const matrix *of;
+  const uint8_t *const *x; /* As pieces, for each matrix. */
+  ptrdiff_t width;
+  float *out;
+} row_product;
+
+/* Of the rows of all matrices, one after the other. */
+static void part_of_each(const void *job, int thread, ptrdiff_t start, ptrdiff_t stop) {
+  const row_product *p = job;
+  float *out = p->out;
+  (void)thread;
+  for (int i = 0; i < p->number; i++) {
+    const matrix *m = p->of + i;
+    const ptrdiff_t first = start > 0 ? start : 0, last = stop < m->rows ? stop : m->rows;
+    if (first < last)
+      whole(p->digits, m->kind, m->blocks, m->row_bytes, p->x[i], 1, p->width, out, m->rows, first, last);
+    out += m->rows, start -= m->rows, stop -= m->rows;
+  }
+}
+
+/* One row of x, as it is, times each of at most MOST_AT_ONCE matrices, to out, one result after the other; `room` is that
+   of the pieces for each and 64 bytes. Whether x is as near in so many digits as pieces.h says; if not nothing is
+   multiplied. One digit is as near as it is. */
+PUBLIC int multiply_row_by_each(int threads, int digits, int number, const matrix *of, const float *x, ptrdiff_t width,
+                                float *out, uint8_t *room) {
+  const uint8_t *its_x[MOST_AT_ONCE];
   uint8_t *pieces = room + (-(uintptr_t)room & 63);
-  if (!write_pieces(digits, kind, x, 1, width, pieces) && digits > 1) return 0;
-  multiply(threads, WHOLE, digits, kind, blocks, row_bytes, pieces, 1, width, out, out_width, NULL);
+  ptrdiff_t rows = 0;
+  for (int i = 0; i < number; i++) {
+    rows += of[i].rows;
+    if (i && of[i].kind == of[i - 1].kind) {
+      its_x[i] = its_x[i - 1];
+      continue;
+    }
+    if (!write_pieces(digits, of[i].kind, x, 1, width, pieces) && digits > 1) return 0;
+    its_x[i] = pieces, pieces += width / UNIT * piece_bytes(digits);
+  }
+  const row_product job = {digits, number, of, its_x, width, out};
+  in_threads(threads, part_of_each, &job, rows, share_of_rows(threads, rows));
   return 1;
 }
 

@@ -30,9 +30,14 @@ static void tried(int kind, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t number) {
       write_pieces(digits, kind, x, number, width, written);
       whole(digits, kind, blocks, row_bytes, written, number, width, out, rows, rows / 3, rows);
       multiply(2, WHOLE, digits, kind, blocks, row_bytes, written, number, width, out, rows, scratch);
-      uint8_t *room = filled((size_t)(width / UNIT * piece_bytes(digits)) + UNIT, 0);
-      if (!multiply_row(2, digits, kind, blocks, row_bytes, x, width, out, rows, room)) abort();
-      free(written), free(room);
+      uint8_t *room = filled((size_t)(3 * width / UNIT * piece_bytes(digits)) + UNIT, 0);
+      float *in_turn = filled((size_t)(3 * rows) * 4, 0);
+      {
+        const matrix its = {kind, blocks, row_bytes, rows}, of[] = {its, its, its};
+        for (int matrices = 1; matrices <= 3; matrices += 2)
+          if (!multiply_row_by_each(2, digits, matrices, of, x, width, in_turn, room)) abort();
+      }
+      free(written), free(room), free(in_turn);
     }
   }
   free(blocks), free(x), free(out), free(arranged), free(packed), free(scratch);

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from llminspect.backends.kernels.library import library
-from llminspect.backends.kernels.matrices import BESIDE, DIGITS, UNIT, Blocks
+from llminspect.backends.kernels.matrices import BESIDE, DIGITS, UNIT, Blocks, Row
 from llminspect.files.quant_types import COMPILED
 from tests.backends.kernels.test_blocks import numpys, random_blocks
 from tests.backends.kernels.test_rounded import ROUNDED
@@ -24,7 +24,8 @@ def by_digits(name: str, raw: Array, x_I: Array) -> Array:
     """The product [O] by whole numbers, wherever this processor would choose another way."""
     matrix = Blocks(COMPILED[name], raw, 1)
     y_NO: Array = np.empty((1, len(raw)), np.float32)
-    assert matrix._row(DIGITS, x_I[None], y_NO)
+    matrix._digits = DIGITS
+    assert Row([matrix]).multiplied(x_I[None], y_NO)
     return y_NO.reshape(-1)
 
 
@@ -111,3 +112,26 @@ def test_one_row_is_multiplied_by_digits_where_that_is_faster() -> None:
     raw, x_I = random_blocks("Q4_K", 9, 4), activations(0, 1024)
     alone = Blocks(COMPILED["Q4_K"], raw, 1).products(x_I[None])[0]
     assert np.array_equal(alone, by_digits("Q4_K", raw, x_I)) == bool(library().by_digits())
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("names", [("Q4_K", "Q4_K"), ("Q4_K", "Q4_K", "Q6_K"), ("Q4_0", "Q6_K", "Q4_0", "Q8_0")])
+def test_several_matrices_at_once_give_what_each_gives(names: tuple[str, ...], threads: int) -> None:
+    """Of different types and heights, so that a thread's rows go from one to the next; also where x has no digits."""
+    matrices = [
+        Blocks(COMPILED[name], random_blocks(name, 700 + 100 * at, 2048 // COMPILED[name].weights), threads)
+        for at, name in enumerate(names)
+    ]
+    x_NI = activations(1, 2048)[None]
+    for digits in (DIGITS, 1):
+        for matrix in matrices:
+            matrix._digits, matrix._row = digits, Row([matrix])
+        matrices[0]._row_of_each = (), None
+        found = matrices[0].products_of_each(matrices, x_NI)
+        assert found is not None
+        for matrix, y_NO in zip(matrices, found, strict=True):
+            y_1O = np.empty_like(y_NO)
+            assert Row([matrix]).multiplied(x_NI, y_1O) and np.array_equal(y_NO, y_1O) and y_NO.any()
+    matrices[1]._digits = 0
+    assert matrices[0].products_of_each([*matrices[:1], *matrices], x_NI) is None
+    assert matrices[2 % len(matrices)].products_of_each(matrices[2 % len(matrices) :] * 3, x_NI[[0, 0]]) is None
