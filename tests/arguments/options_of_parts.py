@@ -1,4 +1,4 @@
-"""Options of the commands about parts of a model, each with a value, for `test_pairs`."""
+"""Options of commands, each with a value, for `test_pairs`."""
 
 from __future__ import annotations
 
@@ -29,4 +29,31 @@ EXPERIMENTS = {
     "scale": "--scale 0.feedforward*3",
     "steer": "--steer b@0*5",
     "steer_from": "--steer-from TEXTFILE WAYSFILE@0*5",
+}
+GENERATE = {
+    "temperature": "--temperature 0",
+    "top_k": "--top-k 3",
+    "top_p": "--top-p 0.7",
+    "min_p": "--min-p 0.01",
+    "typical": "--typical 0.5",
+    "repetition_penalty": "--repetition-penalty 3",
+    "no_repeat_ngram": "--no-repeat-ngram 1",
+    "sampler_order": "--sampler-order llama.cpp",
+    "seed": "--seed 1",
+    "max_tokens": "--max-tokens 3",
+    "stop": "--stop e",
+    "ignore_eos": "--ignore-eos",
+    "prefix": "--prefix b",
+    "alternatives": "--alternatives 1",
+    "n": "--n 2",
+    "beams": "--beams 2",
+    "steps": "--steps",
+    "length_penalty": "--length-penalty 3",
+    "tree": "--tree 1",
+    "diffusion_steps": "--diffusion-steps 4",
+    "block_length": "--block-length 2",
+    "unmask_order": "--unmask-order random",
+    "lookup": "--lookup 2",
+    "stream": "--stream",
+    "watch": "--watch",
 }

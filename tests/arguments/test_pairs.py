@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from llminspect import commands, opening
-from tests.arguments.options_of_parts import CIRCUIT, DIFF, EXPERIMENTS, FEATURES, OVER, PLACES
+from tests.arguments.options_of_parts import CIRCUIT, DIFF, EXPERIMENTS, FEATURES, GENERATE, OVER, PLACES
 from tests.arguments.small_files import once, small_files
 
 if TYPE_CHECKING:
@@ -128,35 +128,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         **EXPERIMENTS,
         **PATCH,
     },
-    "generate": {
-        "temperature": "--temperature 0",
-        "top_k": "--top-k 3",
-        "top_p": "--top-p 0.7",
-        "min_p": "--min-p 0.01",
-        "typical": "--typical 0.5",
-        "repetition_penalty": "--repetition-penalty 3",
-        "no_repeat_ngram": "--no-repeat-ngram 1",
-        "sampler_order": "--sampler-order llama.cpp",
-        "seed": "--seed 1",
-        "max_tokens": "--max-tokens 3",
-        "stop": "--stop e",
-        "ignore_eos": "--ignore-eos",
-        "prefix": "--prefix b",
-        "alternatives": "--alternatives 1",
-        "n": "--n 2",
-        "beams": "--beams 2",
-        "steps": "--steps",
-        "length_penalty": "--length-penalty 3",
-        "tree": "--tree 1",
-        "diffusion_steps": "--diffusion-steps 4",
-        "block_length": "--block-length 2",
-        "unmask_order": "--unmask-order random",
-        "lookup": "--lookup 2",
-        "stream": "--stream",
-        "watch": "--watch",
-        **EXPERIMENTS,
-        **PATCH,
-    },
+    "generate": {**GENERATE, **EXPERIMENTS, **PATCH},
     "diff": DIFF,
     "walk": {"paused": "--pause", "interactive": "--interactive"},
     "explore": {"chat": "--chat", "session": "--session TEXTFILE"},
@@ -176,8 +148,21 @@ OPTIONS: dict[str, dict[str, str]] = {
     "circuit": CIRCUIT,
     "info": {"tensors": "--tensors"},
     "models": {"kinds": "--kinds", "picture": "--picture sizes"},
+    "verify": {
+        "against": "--against RECORDEDFILE",
+        "record": "--record OUT.npz",
+        "ids": "--ids 3,4",
+        "bound": "--bound 0.1",
+    },
+    "cache": {"limit": "--limit 2GB", "everything": "--all", "yes": "--yes"},
+    "pull": {},
+    "help": {},
+    "schema": {},
 }
-POSITIONAL: dict[str, str | None] = {**PLACES, "explore": TEXT, "info": None, "models": None}
+POSITIONAL: dict[str, str | None] = {
+    **PLACES, "explore": TEXT, "verify": "MODELFILE", "help": "head", "schema": "info",
+    **dict.fromkeys(("info", "models", "cache", "pull")),
+}  # fmt: skip
 """What stands in place of a text, of commands that read none."""
 FIRST = {"features": ["DICTIONARYFOLDER"]}  # Before the text.
 LEFT_OUT = {
@@ -189,7 +174,7 @@ LEFT_OUT = {
         "what runs",
     ),
     **dict.fromkeys(("color", "quiet"), "what a person sees of it"),
-    **dict.fromkeys(("place", "records", "name", "dictionary", "clean", "corrupt"), "in place of a text"),
+    **dict.fromkeys("place records name dictionary clean corrupt topic action names".split(), "in place of a text"),
     "more": "as --with",
     "against_adapter": "what runs",
     "target_ids": "of an encoder–decoder",
@@ -200,6 +185,7 @@ LEFT_OUT = {
     "model_settings": "of a model's folder",
     **dict.fromkeys("gradient exact integrated baseline path_steps of".split(), "other ways to --saliency and --patch"),
 }
+WITHOUT_MODEL = {"models", "verify", "cache", "pull", "help", "schema"}
 BASE = {"generate": ["--max-tokens", "5"], "diff": ["--against", "b <s>"], "circuit": ["b h b", "--target", "#5"]}
 TAKE_THE_PLACE_OF_TEXT = {"ids", "file", "lines", "user", "analogy", "search", "over"}
 IMPLIED = {
@@ -240,6 +226,8 @@ class Runs:
     def __init__(self, called: Program, folder: Path, command: str) -> None:
         self.called, self.folder, self.command = called, folder, command
         self.options = options_of(command)
+        if command == "verify":
+            called("verify", self._word("MODELFILE"), "--record", self._word("RECORDEDFILE"), "--ids", "3,4")
 
     def __call__(self, *names: str, also: tuple[str, ...] = ()) -> tuple[int, str]:
         """The exit code and what was written, without times and without the provenance."""
@@ -247,7 +235,9 @@ class Runs:
             saved.unlink()
         texts = [] if TAKE_THE_PLACE_OF_TEXT & set(names) else [POSITIONAL.get(self.command, TEXT)]
         base = [] if {"max_tokens", "against"} & set(names) else BASE.get(self.command, [])
-        model = [] if "letters" in names or self.command == "models" else ["--model", str(self.folder / "small.gguf")]
+        model = (
+            [] if "letters" in names or self.command in WITHOUT_MODEL else ["--model", str(self.folder / "small.gguf")]
+        )
         words = [self._word(word) for name in names for word in self.options[name].split()]
         given = [self._word(text) for text in (*FIRST.get(self.command, ()), *texts) if text is not None]
         ran = self.called(self.command, *given, *words, *base, *model, *also, stdin=LINES if "lines" in names else "")
@@ -267,6 +257,8 @@ class Runs:
             .replace("DICTIONARYFOLDER", str(self.folder / "layers.1"))
             .replace("LENSFOLDER", str(self.folder / "lens"))
             .replace("LABELSFILE", str(self.folder / "labels"))
+            .replace("RECORDEDFILE", str(self.folder / "recorded.npz"))
+            .replace("MODELFILE", str(self.folder / "small.gguf"))
             .replace("OUT", str(self.folder / "out"))
         )
         return word if word.startswith(("-", str(self.folder))) else word.replace("_", " ")
