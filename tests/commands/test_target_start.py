@@ -81,6 +81,10 @@ STARTS: list[tuple[str, dict[str, Any] | None, dict[str, Any], int]] = [
     ("marian", None, {"decoder_start_token_id": ..., "pad_token_id": 3, "bos_token_id": 5}, 5),
     ("marian", None, {"decoder_start_token_id": None, "bos_token_id": 5}, 5),
     ("marian", {"decoder_start_token_id": 8, "bos_token_id": 5}, {}, 8),
+    *[
+        (family, None, {"decoder_start_token_id": ..., "bos_token_id": 5}, 5)
+        for family in ("bart", "m2m_100", "pegasus")
+    ],
 ]
 
 
@@ -92,7 +96,7 @@ def test_where_the_start_comes_from(
     assert [token["id"] for token in llminspect.forward([7, 31], model).tokens] == [start]
 
 
-@pytest.mark.parametrize("family", ["t5", "marian"])
+@pytest.mark.parametrize("family", ["t5", "marian", "bart", "pegasus"])
 def test_without_a_start_the_error_names_target_ids(family: str, tmp_path: Path, called: Program) -> None:
     nothing = {"decoder_start_token_id": None, "pad_token_id": None, "bos_token_id": None}
     name = folder_with(tmp_path / "model", family, **nothing)

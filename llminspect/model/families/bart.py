@@ -39,21 +39,19 @@ class Kind:
     """… which begins with so many rows that no token has."""
     normed: Literal["", "sum", "tokens"] = ""
     """Whether the embedding is normed; in the decoder before positions are added ("tokens"), or after."""
-    start: int | None = None
-    """What the decoder starts from where the file does not say."""
     activation: str = "gelu"
     scaled: bool = False
     """Whether the embedding is scaled where the file does not say."""
 
 
 KINDS = {
-    "bart": Kind(unused=2, normed="sum", start=2),
+    "bart": Kind(unused=2, normed="sum"),
     "mbart": Kind(norms_before=True, unused=2, normed="sum"),
-    "marian": Kind(waves="marian", start=58100),  # Of the published vocabulary; in a smaller one it is no id.
-    "pegasus": Kind(norms_before=True, waves="marian", start=0),
-    "m2m_100": Kind(norms_before=True, waves="fairseq", start=2, activation="relu", scaled=True),
-    "blenderbot": Kind(norms_before=True, start=1),
-    "blenderbot-small": Kind(normed="tokens", start=1),
+    "marian": Kind(waves="marian"),
+    "pegasus": Kind(norms_before=True, waves="marian"),
+    "m2m_100": Kind(norms_before=True, waves="fairseq", activation="relu", scaled=True),
+    "blenderbot": Kind(norms_before=True),
+    "blenderbot-small": Kind(normed="tokens"),
     "plbart": Kind(unused=2, normed="sum", scaled=True),
 }
 
@@ -77,7 +75,7 @@ class BartConfig(Config):
     activation: str
     embedding_scale: float
     start_id: int | None
-    """What the decoder starts from; None: the file does not say."""
+    """What the decoder starts from: the stated id, else BOS, as the reference writes; None: the file says neither."""
     waves: Literal["", "marian", "fairseq"] = ""
     padding_id: int | None = None
     causal: bool = True
@@ -243,7 +241,6 @@ def _family(name: str, kind: Kind) -> Architecture:
         defaults={
             "activation_function": kind.activation,
             "max_position_embeddings": {"blenderbot": 128, "blenderbot-small": 512}.get(name, 1024),
-            "decoder_start_token_id": kind.start,
             "scale_embedding": kind.scaled,
             "pad_token_id": 1,
         },
