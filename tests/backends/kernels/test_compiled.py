@@ -22,6 +22,8 @@ from tests.closeness import assert_close
 if TYPE_CHECKING:
     import pytest
 
+    from llminspect.core.array import Array
+
 SOURCE = Path(llminspect.backends.kernels.__file__).with_name("products.c")
 COMPILER = shutil.which("gcc") or shutil.which("cc")
 OPTIONS = ("-std=gnu11", "-ffp-contract=fast", "-Wall", "-Wextra", "-Werror", "-Wno-psabi")
@@ -56,6 +58,29 @@ def test_the_code_for_any_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPa
                 assert_near(name, random_blocks(name, 3, 1536 // COMPILED[name].weights), activations(0, 1536))
     finally:
         library.library.cache_clear()
+
+
+def test_a_processor_without_the_fused_instruction_gives_the_same_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sums of whole numbers are exact: both ways end in the same bits, or this processor has the one way alone."""
+    monkeypatch.setattr(library, "EXTENSION_SUFFIXES", [".so"])
+    found: dict[str, list[Array]] = {}
+    for option in ("-DFUSED_WHERE_IT_CAN_BE", "-DNOT_FUSED"):
+        folder = tmp_path / option
+        folder.mkdir()
+        made = built(folder, "-O1", "-DONE_FOR_ALL", option, "-shared", "-fPIC", str(SOURCE))
+        made.rename(folder / "_products.so")
+        monkeypatch.setattr(library, "__file__", str(folder / "library.py"))
+        library.library.cache_clear()
+        try:
+            for name in ("Q4_K", "Q5_K", "Q6_K", "IQ4_XS"):
+                raw = random_blocks(name, 40, 2048 // COMPILED[name].weights)
+                found.setdefault(name, []).append(Blocks(COMPILED[name], raw, 1).products(activations(5, 2048)[None]))
+        finally:
+            library.library.cache_clear()
+    for name, (one_NO, other_NO) in found.items():
+        assert np.array_equal(one_NO, other_NO), name
 
 
 def test_nothing_beyond_its_arrays_is_read_or_written(tmp_path: Path) -> None:
