@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from llminspect.core.attention import softmax
 from llminspect.core.dataclass import dataclass
 from llminspect.core.sampling import top_ids
-from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,10 +52,7 @@ def token_text(model: Model, token_id: int) -> str:
     """
     if model.tokenizer is None:
         return f"#{token_id}"
-    try:
-        return model.tokenizer.token_bytes(token_id).decode("utf-8", errors="replace")
-    except UsageError:
-        return f"#{token_id}"
+    return model.tokenizer.shown_bytes(token_id).decode("utf-8", errors="replace")
 
 
 def named_token(model: Model, token_id: int) -> NamedToken:

@@ -48,6 +48,8 @@ def encode(tokenizer: Tokenizer, one_hot: bool, prompt: Prompt) -> EncodeResult:
     """The ids of one text."""
     size = tokenizer.vocabulary_size
     ids = prompt.known_ids()
+    if prompt.text is None:
+        tokenizer.check(ids)
     if one_hot and len(ids) * size > ONE_HOT:
         raise UsageError(
             f"the one-hot rows would hold {len(ids)} × {size:,} numbers",

@@ -106,7 +106,7 @@ def text_of(model: Model, ids: Sequence[int]) -> str:
     """The text of ids, of a long one its beginning; the ids themselves where there is no tokenizer."""
     text = ",".join(map(str, ids))
     if model.tokenizer is not None:
-        text = model.tokenizer.decode(list(ids)).decode("utf-8", "replace")
+        text = model.tokenizer.shown(ids).decode("utf-8", "replace")
     return shortened(text)
 
 

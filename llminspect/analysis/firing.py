@@ -106,8 +106,8 @@ def _place(model: Model, piece: Piece, activation_T: Array, at: int) -> FiringPl
     assert model.tokenizer is not None
     start, stop = max(piece.added, at - BEFORE), min(len(piece.ids), at + AFTER + 1)
     ids = piece.ids[start:stop]
-    texts = [model.tokenizer.token_bytes(token_id).decode("utf-8", "replace") for token_id in ids]
-    text = model.tokenizer.decode(ids).decode("utf-8", "replace")
+    texts = [model.tokenizer.shown_bytes(token_id).decode("utf-8", "replace") for token_id in ids]
+    text = model.tokenizer.shown(ids).decode("utf-8", "replace")
     values = activation_T[start:stop].tolist()
     return FiringPlace(piece.path, text, at - start, float(activation_T[at]), texts, values)
 

@@ -81,9 +81,9 @@ class TokenTexts:
                 self.spaced = any(token.text.startswith(" ") for token in tokenizer.encode(" a a"))
 
     def __call__(self, token_id: int) -> str:
-        if self.tokenizer is None or token_id >= self.tokenizer.vocabulary_size:
-            return f"<{token_id}>"
-        return self.tokenizer.token_bytes(token_id).decode("utf-8", "replace")
+        if self.tokenizer is None:
+            return f"#{token_id}"
+        return self.tokenizer.shown_bytes(token_id).decode("utf-8", "replace")
 
     def whole_word(self, token_id: int) -> bool:
         return is_whole_word(self(token_id), spaced=self.spaced)

@@ -68,7 +68,7 @@ def prompt_of_ids(ids: Sequence[int], tokenizer: Tokenizer | None, line: int | N
     from llminspect.text.tokenizer import Token
 
     special = set(tokenizer.special_tokens.values()) if tokenizer else set()
-    data = (tokenizer.token_bytes(token_id) if tokenizer else str(token_id).encode() for token_id in ids)
+    data = (tokenizer.shown_bytes(token_id) if tokenizer else str(token_id).encode() for token_id in ids)
     tokens = [Token(token_id, text, None, None, token_id in special) for token_id, text in zip(ids, data, strict=True)]
     return Prompt(None, tokens, line)
 
@@ -265,7 +265,7 @@ def bare_token(model: Model, token_id: int, special: bool) -> Token:
     """A token that is of no text."""
     from llminspect.text.tokenizer import Token
 
-    data = str(token_id).encode() if model.tokenizer is None else model.tokenizer.token_bytes(token_id)
+    data = str(token_id).encode() if model.tokenizer is None else model.tokenizer.shown_bytes(token_id)
     return Token(token_id, data, None, None, special)
 
 

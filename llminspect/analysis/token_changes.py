@@ -171,7 +171,7 @@ class TokenSums:
         firsts = int(found.first_a_T[at]), int(found.first_b_T[at])
         text = "".join(token_text(model, token_id) for token_id in ids)
         if model.tokenizer is not None:
-            text = model.tokenizer.decode(ids).decode("utf-8", "replace")
+            text = model.tokenizer.shown(ids).decode("utf-8", "replace")
         expected = [
             ExpectedToken(token_id, token_text(model, token_id), *chances[2 * side : 2 * side + 2])
             for side, token_id in enumerate(firsts)

@@ -185,6 +185,8 @@ def tokenize(
 ) -> TokenizeResult | CountResult:
     """The tokens of one text, or how many there are."""
     truncated = None
+    if prompt.text is None:
+        tokenizer.check(prompt.ids)
     if options.truncate is not None:
         prompt, truncated = truncate(prompt, options, source, tokenizer)
     data = None if prompt.text is None else utf8(prompt.text) + utf8(prompt.pair or "")

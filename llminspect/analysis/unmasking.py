@@ -123,7 +123,7 @@ def complete_by_filling(
     records |= {guess.index: record(Choice(plan.mask_id, guess.choice.stages)) for guess in left}
     whole = _unmasking(plan, records, steps, probable)
     if text[:first] != list(prompt_ids):
-        read = "" if model.tokenizer is None else model.tokenizer.decode(text[:first]).decode("utf-8", "replace")
+        read = "" if model.tokenizer is None else model.tokenizer.shown(text[:first]).decode("utf-8", "replace")
         whole = replace(whole, prompt=read, prompt_ids=text[:first])
     passes = sum(map(bool, probable))  # None where nothing was left to fill.
     ends = frozenset[int]() if limits.ignore_eos else model.eos_ids

@@ -60,8 +60,8 @@ def _overlap(text: bytes, stop: bytes) -> int:
 def next_piece(tokenizer: Tokenizer, previous: int | None, token_id: int) -> bytes:
     """What a token adds to a text that ends in the token `previous`: a tokenizer of words puts a space between."""
     if previous is None:
-        return tokenizer.decode([token_id])
-    return tokenizer.decode([previous, token_id])[len(tokenizer.decode([previous])) :]
+        return tokenizer.shown([token_id])
+    return tokenizer.shown([previous, token_id])[len(tokenizer.shown([previous])) :]
 
 
 def text_after(tokenizer: Tokenizer | None, previous: int, ids: Sequence[int]) -> str:

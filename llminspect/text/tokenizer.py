@@ -157,6 +157,13 @@ class Tokenizer(ABC):
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes that an id stands for. Raises UsageError for an id outside the vocabulary."""
 
+    def shown_bytes(self, token_id: int) -> bytes:
+        """The same; `#115` for a row of a model's vocabulary that no token fills (padding)."""
+        try:
+            return self.token_bytes(token_id)
+        except UsageError:
+            return f"#{token_id}".encode()
+
     def outside(self, token_id: int) -> UsageError:
         """What to say to an id that is no token's."""
         return UsageError(f"the id {token_id} is outside the vocabulary", f"ids are 0 to {self.vocabulary_size - 1}")
@@ -237,6 +244,23 @@ class Tokenizer(ABC):
     def decode(self, ids: Iterable[int]) -> bytes:
         """Ids to bytes. Raises UsageError for an id outside the vocabulary."""
         return b"".join(self.token_bytes(token_id) for token_id in ids)
+
+    def check(self, ids: Iterable[int]) -> None:
+        """Raise UsageError for an id outside the vocabulary."""
+        for token_id in set(ids):
+            self.token_bytes(token_id)
+
+    def shown(self, ids: Sequence[int]) -> bytes:
+        """`decode` of ids that a model gave: a row that no token fills is shown as its number."""
+        shown, run = list[bytes](), list[int]()
+        for token_id in ids:
+            try:
+                self.token_bytes(token_id)
+                run.append(token_id)
+            except UsageError:
+                shown += [self.decode(run), self.shown_bytes(token_id)]
+                run = []
+        return b"".join([*shown, self.decode(run)])
 
     def reaches(self, token_id: int) -> bool:
         """Whether tokenizing a token's own text gives that token."""

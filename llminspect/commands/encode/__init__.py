@@ -83,8 +83,16 @@ def _open_work(
     if options.decode:
         prompt, run = partial(_ids_in, source, tokenizer), partial(decode, tokenizer, bool(source.special))
     else:
-        prompt, run = partial(line_prompt, source, tokenizer), partial(encode, tokenizer, options.one_hot)
+        prompt, run = partial(_filled, source, tokenizer), partial(encode, tokenizer, options.one_hot)
     return LineWork("encode", model.model, provenance, output.digits, prompt, run, in_turn=tokenizer.learns)
+
+
+def _filled(source: SourceOptions, tokenizer: Tokenizer, text: str, line: int | None) -> Prompt:
+    """A text, or ids, which have to be ids of the tokenizer."""
+    prompt = line_prompt(source, tokenizer, text, line)
+    if source.ids is not None:
+        tokenizer.check(prompt.ids)
+    return prompt
 
 
 def _ids_in(source: SourceOptions, tokenizer: Tokenizer, text: str, line: int | None) -> Prompt:

@@ -90,7 +90,7 @@ def tree_lines(model: Model, state: ExploreState) -> list[Text]:
     while open_ and len(lines) < MOST_BRANCHES:
         number, depth = open_.pop()
         token = state.taken[number].id
-        data = str(token).encode() if model.tokenizer is None else model.tokenizer.token_bytes(token)
+        data = str(token).encode() if model.tokenizer is None else model.tokenizer.shown_bytes(token)
         here = number == state.at
         name = visible(data.decode("utf-8", "replace"), True)
         line = Text(f"{'  ' * depth}{'● ' if here else '└ '}{name}", theme.STRONG if here else "", no_wrap=True)
