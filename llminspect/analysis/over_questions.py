@@ -168,5 +168,5 @@ def _files(question: ForwardQuestion) -> list[str]:
     if experiments.steer_from is not None:
         examples = parse_examples(experiments.steer_from)
         paths += [examples.positive, examples.negative]
-    found = [hashlib.sha256(read_bounded(path, LARGEST)).hexdigest() for path in paths]
+    found = [hashlib.sha256(read_bounded(path, LARGEST, plain=True)).hexdigest() for path in paths]
     return [*found, *([] if question.instead is None else [question.instead.digest()])]

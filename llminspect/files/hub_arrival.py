@@ -9,17 +9,17 @@ import hashlib
 import os
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llminspect.errors import ModelError
 from llminspect.files.hashes import GIT_DIGITS, NotPublished, remember, sha256_of
-from llminspect.files.home import clear_leftovers, replacing
+from llminspect.files.home import beside, clear_leftovers, put_in_place, replacing
 from llminspect.files.hub_library import Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from llminspect.files.hub_library import Hub, Listed
 
@@ -43,17 +43,41 @@ def arrive(hub: Hub, repo: str, snapshot: Path, name: str, listed: Listed) -> No
     blob = snapshot.parent.parent / "blobs" / listed.hash
     blob.parent.mkdir(parents=True, exist_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not _is_there(blob, listed):
-        clear_leftovers(blob, ABANDONED)
-        _write(hub, repo, snapshot.name, name, listed, blob)
-        if len(listed.hash) != GIT_DIGITS:
-            with suppress(OSError):
-                remember(blob, listed.hash)
-    path.unlink(missing_ok=True)
+    with _only_one(blob) as alone:
+        if _is_there(path, listed):  # Another run was quicker.
+            return
+        if not _is_there(blob, listed):
+            clear_leftovers(blob, 0 if alone else ABANDONED)
+            _write(hub, repo, snapshot.name, name, listed, blob)
+            if len(listed.hash) != GIT_DIGITS:
+                with suppress(OSError):
+                    remember(blob, listed.hash)
+        clear_leftovers(path, 0 if alone else ABANDONED)
+        link = beside(path)
+        try:
+            link.symlink_to(os.path.relpath(blob, path.parent))
+        except OSError:  # Windows lets not everybody make links.
+            link = blob
+        put_in_place(link, path)
+
+
+@contextmanager
+def _only_one(blob: Path) -> Iterator[bool]:
+    """Hold the lock of a blob, the one that the hub's library takes as well; False where none can be had."""
+    from filelock import FileLock
+
+    blobs = blob.parent
+    lock = FileLock(blobs.parent.parent / ".locks" / blobs.parent.name / f"{blob.name}.lock")
     try:
-        path.symlink_to(os.path.relpath(blob, path.parent))
-    except OSError:  # Windows lets not everybody make links.
-        os.replace(blob, path)
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except (OSError, NotImplementedError):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 def _is_there(blob: Path, listed: Listed) -> bool:

@@ -71,7 +71,7 @@ def read_arrays(
     Nothing is unpickled. UserError, with the `hint`: no such file, not an archive of arrays, broken, or one of them, or
     the file, has more than `largest` bytes.
     """
-    content = io.BytesIO(read_bounded(path, largest))
+    content = io.BytesIO(read_bounded(path, largest, plain=True))
     try:
         with zipfile.ZipFile(content) as archive:
             entries = {entry.filename: entry for entry in archive.infolist()}

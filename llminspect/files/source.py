@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 from llminspect.errors import ModelError, UserError, json_fault, reader
 from llminspect.files.home import clear_leftovers, replacing
 from llminspect.files.marks import unmarked, unmarked_lines
+from llminspect.files.plain import open_plain
 from llminspect.files.weights import shown
 
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ LARGEST_JSON = 64 << 20
 """Bytes of a configuration or index that are read; real ones stay below a fifth of it."""
 
 
-def open_bytes(path: Path | str) -> IO[bytes]:
-    """The file, open for reading as bytes. UserError: it cannot be read."""
+def open_bytes(path: Path | str, *, plain: bool = False) -> IO[bytes]:
+    """The file, open for reading as bytes. UserError: it cannot be read, or is no `plain` file."""
     try:
-        return Path(path).open("rb")
+        return open_plain(path) if plain else Path(path).open("rb")
     except IsADirectoryError:
         raise UserError(f"{str(path)!r:.300} is a folder", "name a file in it; tokenize --count takes it") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name.
@@ -48,9 +49,9 @@ def read_bytes(path: Path | str) -> bytes:
             raise UserError(f"cannot read {str(path)!r:.300}: {error.strerror or error}") from None
 
 
-def read_bounded(path: Path | str, most: int) -> bytes:
-    """All bytes of the file. UserError: it cannot be read, or has more than `most`."""
-    with open_bytes(path) as file:
+def read_bounded(path: Path | str, most: int, *, plain: bool = False) -> bytes:
+    """All bytes of the file. UserError: it cannot be read, has more than `most`, or as `open_bytes`."""
+    with open_bytes(path, plain=plain) as file:
         return bounded(file, f"{str(path)!r:.300}", most)
 
 
@@ -124,7 +125,7 @@ def read_json(path: Path, name: str | None = None) -> dict[str, Any]:
         ) from None
 
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             # Not simply LARGEST_JSON + 1: that many bytes would be set aside for a file of any size.
             content = file.read(min(os.fstat(file.fileno()).st_size, LARGEST_JSON) + 1)
     except OSError as error:

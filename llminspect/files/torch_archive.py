@@ -57,7 +57,7 @@ class _TensorPart:
 def read_tensors(path: Path) -> dict[str, Array]:
     """The tensors of a state dict by name, float32. ModelError: the file holds something else, or is broken."""
     try:
-        with zipfile.ZipFile(io.BytesIO(read_bounded(path, LARGEST))) as archive:
+        with zipfile.ZipFile(io.BytesIO(read_bounded(path, LARGEST, plain=True))) as archive:
             entries = {entry.filename: entry for entry in archive.infolist()}
             pickles = [name for name in entries if name.endswith("/data.pkl")]
             if len(pickles) != 1 or any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):

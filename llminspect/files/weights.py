@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn, Self
 
 from llminspect.errors import ModelError
+from llminspect.files.plain import open_plain
 from llminspect.files.quant_types import BY_NAME, TYPES
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class WeightFile:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         try:
-            with self.path.open("rb") as file:
+            with open_plain(self.path) as file:
                 self._check_start(file.read(64))
                 self._map = mmap.mmap(file.fileno(), os.fstat(file.fileno()).st_size, access=mmap.ACCESS_READ)
         except OSError as error:

@@ -27,8 +27,9 @@ class Hostile(NamedTuple):
         return find("org/model", None, offline=False, weights=True)
 
     def kept(self) -> list[bytes]:
-        """The contents of all files of the cache that are no file of the model."""
+        """The contents of all files of the cache that are no file of the model, and no lock, which is empty."""
         files = [path for path in self.cache.rglob("*") if path.is_file() and path.parent.name != "refs"]
+        files = [path for path in files if not path.is_relative_to(self.cache / ".locks") or path.stat().st_size]
         return [content for path in files if (content := path.read_bytes()) not in FILES.values()]
 
 

@@ -5,22 +5,28 @@ from __future__ import annotations
 import http.server
 import io
 import json
+import os
 import shutil
 import struct
 import threading
 import zipfile
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from llminspect.analysis.explore.session import read_session
 from llminspect.errors import ModelError, UserError, reader, understood
+from llminspect.files.gguf import GGUFFile
 from llminspect.files.npz import read_arrays
+from llminspect.files.safetensors import SafetensorsFile
+from llminspect.files.source import read_json
+from llminspect.files.torch_archive import read_tensors
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.conftest import Program
 
@@ -218,3 +224,35 @@ def test_what_is_no_fault_of_the_file_goes_on(error: BaseException) -> None:
 def test_neither_a_message_nor_its_hint_is_without_end() -> None:
     error = UserError("m" * 10_000, "h" * 10_000)
     assert len(error.message) == len(error.hint or "") == 601
+
+
+def a_session(place: Path, named: str) -> str:
+    """A session whose steering comes from that file."""
+    change = {"do": "change", "kind": "steer", "value": f"{named}@0*4"}
+    document = {"schema": 1, "session": "explore", "model": "toy", "text": "hello world", "chat": False}
+    place.write_text(json.dumps({**document, "events": [{"do": "pane", "pane": "changes"}, change]}))
+    return str(place)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="has no named pipes")
+@pytest.mark.parametrize("read", [read_json, read_arrays, read_tensors, SafetensorsFile, GGUFFile, read_session])
+def test_a_pipe_or_a_device_is_not_waited_for(read: Any, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(UserError, match="it is a pipe or a device, and no file"):
+            read(place, ("ids",)) if read is read_arrays else read(place)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="has no named pipes")
+def test_no_command_waits_for_a_pipe_that_a_file_names(called: Program, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.npz"
+    os.mkfifo(pipe)
+    for given in (
+        ("explore", "--session", str(pipe), "--json"),
+        ("verify", "toy", "--against", str(pipe)),
+        ("forward", "hello", "-m", "toy", "--steer", f"{pipe}@0*4"),
+    ):
+        ran = called(*given)
+        assert ran.code in (1, 3) and ran.err.count("\n") == 1 and "it is a pipe or a device" in ran.err
+    ran = called("explore", "--session", a_session(tmp_path / "s.json", str(pipe)), "--json")
+    assert "it is a pipe or a device" in json.dumps(ran.json) or "it is a pipe or a device" in ran.err

@@ -127,7 +127,8 @@ def _work(home: Path, output: Path, go: float, options: list[str]) -> NoReturn:
         sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1)
         logging.getLogger().handlers.clear()  # Those of the tests.
         time.sleep(max(0.0, go - time.monotonic()))
-        code = run_command_line(["embed", "--ids", "5,6,7", "--at", "final", "--model", "killed", "--json", *options])
+        named = [] if "--model" in options else ["--model", "killed"]
+        code = run_command_line(["embed", "--ids", "5,6,7", "--at", "final", "--json", *named, *options])
     finally:
         os._exit(code)
 
@@ -165,7 +166,7 @@ def kill(count: int, folder: Path, seed: int = 0) -> Kills:
         takes, expected = time.monotonic() - began, output.read_bytes()
         for number in range(count):
             home = folder / f"home{number}"
-            _killed(kills, started(home, output), moments.uniform(0, takes), output)
+            kill_after(kills, started(home, output), moments.uniform(0, takes), output)
             kills.states[whole(home)] += 1
             assert ended(started(home, output)) == 0, output.read_text()
             assert output.read_bytes() == expected
@@ -191,7 +192,7 @@ def kill_repacking(count: int, folder: Path, seed: int = 0) -> Kills:
         for number in range(count):
             home = folder / f"home{number}"
             shutil.copytree(reference, home)
-            _killed(kills, run(home), moments.uniform(0, takes), output)
+            kill_after(kills, run(home), moments.uniform(0, takes), output)
             kills.states[whole(home)] += 1
             assert ended(run(home)) == 0, output.read_text()
             assert output.read_bytes() == expected
@@ -215,7 +216,7 @@ def kill_saving(count: int, folder: Path, seed: int = 0) -> Kills:
         takes, new = time.monotonic() - began, saved.read_bytes()
         for _ in range(count):
             saved.write_bytes(old)
-            _killed(kills, run(options=("--save", str(saved))), moments.uniform(0, takes), output)
+            kill_after(kills, run(options=("--save", str(saved))), moments.uniform(0, takes), output)
             found, parts = saved.read_bytes(), list(partials())
             assert found in (old, new), "a result is not whole"
             kills.states[
@@ -229,7 +230,7 @@ def kill_saving(count: int, folder: Path, seed: int = 0) -> Kills:
     return kills
 
 
-def _killed(kills: Kills, process: int, after: float, output: Path) -> None:
+def kill_after(kills: Kills, process: int, after: float, output: Path) -> None:
     """Kill it after that many seconds, unless it is done, and count it."""
     time.sleep(after)
     os.kill(process, signal.SIGKILL)
@@ -254,17 +255,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.hostile.kills")
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", action="append", help="fetch and prepare, fetch from a hub, repack, save")
     options = parser.parse_args()
-    warm()
-    for name, ways in {"fetch and prepare": kill, "repack": kill_repacking, "save": kill_saving}.items():
+    from tests.hostile import fetching
+
+    ways: dict[str, Callable[[int, Path, int], Kills]] = {
+        "fetch and prepare": kill,
+        "fetch from a hub": fetching.kill,
+        "repack": kill_repacking,
+        "save": kill_saving,
+    }
+    for name in options.only or ways:
         with tempfile.TemporaryDirectory() as folder:
-            print(f"{name}: {ways(options.count, Path(folder), options.seed)}", flush=True)
+            print(f"{name}: {ways[name](options.count, Path(folder), options.seed)}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         print(f"8 runs at once on an empty cache: all right, {at_once(8, Path(folder))} download")
-
-
-def warm() -> None:
-    """Import what a run imports."""
+    with tempfile.TemporaryDirectory() as folder:
+        fetching.at_once(8, Path(folder))
+        print("8 runs at once that fetch from a hub: all right")
 
 
 if __name__ == "__main__":

@@ -31,12 +31,14 @@ def test_killed_at_random_moments() -> None:
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    assert [line.split(",")[0] for line in ran.stdout.splitlines()[:3]] == [
+    assert [line.split(",")[0] for line in ran.stdout.splitlines()[:4]] == [
         "fetch and prepare: 3 runs",
+        "fetch from a hub: 3 runs",
         "repack: 3 runs",
         "save: 3 runs",
     ]
     assert "8 runs at once on an empty cache: all right, 1 download\n" in ran.stdout
+    assert ran.stdout.endswith("8 runs at once that fetch from a hub: all right\n")
 
 
 def test_half_of_something_is_seen(tmp_path: Path) -> None:
