@@ -71,7 +71,7 @@ def series(
         for line in reversed(lines):
             for x, (bottom, top) in zip(at, line.intervals or (), strict=False):
                 for y in range(row(top), row(bottom) + 1):
-                    canvas.write(x, y, "│", Style(color=line.style.color, dim=True))
+                    canvas.write(x, y, "│", Style(color=line.style.color))
             for x, value in zip(at, line.values, strict=True):
                 canvas.write(x, row(value), line.sign, line.style)
         ticks = {0: tick(high), _HEIGHT - 1: tick(low)}

@@ -33,7 +33,7 @@ CHOSEN = Style(bold=True)
 WARNING = Style(bold=True)
 """What a reader must mind."""
 BAR = Style(color="#3a87c8")
-BAR_CHOSEN = Style(color="#cf7a22", bold=True)
+BAR_CHOSEN = Style(color="#cf7222", bold=True)
 POSITIVE = Style(color="#d1603d")
 NEGATIVE = Style(color="#4a78d6")
 
@@ -47,7 +47,7 @@ TOKENS_SPECIAL = (TOKEN_SPECIAL, Style(color="#ffffff", bgcolor="#5f5f6e", bold=
 TOKENS_PARTIAL = (TOKEN_PARTIAL, Style(color=_INK, bgcolor="#ffb67d"))
 """Neighbours take these in turn as well."""
 
-_POINT_TONES = ("3a87c8", "cf7a22", "3f9e5a", "c8507e", "8a6fd1", "8f8f3a")
+_POINT_TONES = ("3a87c8", "cf7222", "289050", "c8507e", "8a6fd1", "8f8f3a")
 POINTS = tuple(Style(color=f"#{tone}", bold=True) for tone in _POINT_TONES)
 """Groups of points in a scatter take these in turn: mid tones, readable on black and on white."""
 
