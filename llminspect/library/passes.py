@@ -207,20 +207,27 @@ def instead_for(model: Model, experiments: ExperimentOptions, source: SourceOpti
 
 
 @takes_options
-def walk(text: Text | Texts = SENTENCE, model: Opened = DEFAULT, *, source: SourceOptions) -> WalkResult:
+def walk(
+    text: Text | Texts = SENTENCE, model: Opened = DEFAULT, *, follow: bool = False, source: SourceOptions
+) -> WalkResult:
     """The whole way of a text, a chapter a step: by hand on a toy, then in the real model.
 
-    Raises UsageError for a model that does not go from text to text.
+    With `follow` also `followed`, what `--interactive` makes its page of: each token of the text, and of the toys', at
+    every step. Raises UsageError for a model that does not go from text to text, and with `follow` for a text of more
+    than 24 tokens.
 
     >>> import llminspect
     >>> [chapter.title for chapter in llminspect.walk(model="smollm2").chapters][1:4]
     ['Tokens', 'Encoding', 'Embeddings']
+    >>> [text.text for text in llminspect.walk("Hello", "smollm2", follow=True).followed][-1]
+    'Hello'
     """
     from llminspect.analysis.walk import walk as work
 
     name, model = name_of(model), opened(model)
     options = ModelOptions(name, ignore_settings=model.provenance.get("ignored_settings"))
-    return each(text, source, model.tokenizer, partial(work, model, options, source), provenance=model.provenance)
+    working = partial(work, model, options, source, follow=follow)
+    return each(text, source, model.tokenizer, working, provenance=model.provenance)
 
 
 @of_text

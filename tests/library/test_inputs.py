@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +14,9 @@ from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.conftest import Program
 
 TOY = "toy-attention"
 
@@ -153,6 +158,27 @@ def test_a_model_in_the_place_of_a_name_or_a_text_is_refused_with_what_to_give()
 def test_a_walk_of_a_model_that_is_open(smollm2: Any) -> None:
     by_name, by_model = llminspect.walk(model="smollm2"), llminspect.walk(model=smollm2)
     assert [chapter.title for chapter in by_model.chapters] == [chapter.title for chapter in by_name.chapters]
+
+
+def test_a_walk_follows_each_token_as_the_page_does(smollm2: Any, called: Program, tmp_path: Path) -> None:
+    words = ("walk", "A cat", "--model", "smollm2", "--interactive", "--save", str(tmp_path / "page.html"), "--json")
+    page = called(*words).json["followed"]
+    result = llminspect.walk("A cat", smollm2, follow=True)
+    followed = json.loads(llminspect.as_json(result))["followed"]
+    both = followed[-1]["each"], page[-1]["each"]
+    here, there = (re.sub(r'"seconds": [^,}]*', "", json.dumps(each)) for each in both)  # Which no two runs share.
+    assert here == there
+    assert [text["text"] for text in followed] == [text["text"] for text in page]
+    assert llminspect.walk("A cat", smollm2).followed is None
+
+
+def test_a_walk_of_a_long_text_is_followed_nowhere(smollm2: Any, called: Program, tmp_path: Path) -> None:
+    text = "cat " * 30
+    ran = called("walk", text, "--model", "smollm2", "--interactive", "--save", str(tmp_path / "page.html"))
+    assert ran.code == 2
+    with pytest.raises(UsageError, match="of up to 24 tokens") as caught:
+        llminspect.walk(text, smollm2, follow=True)
+    assert str(caught.value) in ran.err
 
 
 @pytest.mark.parametrize("wrong", [[-1], [3], [], [1.5], [[0, 9]]])
