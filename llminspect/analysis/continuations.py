@@ -14,6 +14,7 @@ import numpy as np
 
 from llminspect.analysis.candidates import NamedToken, token_text
 from llminspect.analysis.labels import no_next_token
+from llminspect.analysis.lengths import beyond_context
 from llminspect.analysis.prompt import check_prompt, prompt_of_ids
 from llminspect.arguments.ranges import parse_ids, shortened
 from llminspect.core.dataclass import dataclass
@@ -118,6 +119,22 @@ def continuations(model: Model, prompt: Prompt, question: Question) -> tuple[lis
         else []
     )
     return sorted(scored, key=lambda continuation: -continuation.logprob), notes
+
+
+def noted_before_scores(model: Model, question: Question, prompt: Prompt) -> list[str]:
+    """What `beyond_context` will note of the text with its continuations; nothing where one is going to be refused."""
+    if not model.can("generate") or not model.config.causal:
+        return []
+    try:
+        check_prompt(model, prompt)
+        return beyond_context(model, longest_whole(model, question, prompt)) or []
+    except UserError:
+        return []
+
+
+def longest_whole(model: Model, question: Question, prompt: Prompt) -> int:
+    """How many tokens the text has with the longest of its continuations."""
+    return max(len(prompt.ids), *map(len, _wholes(model, prompt, question)))
 
 
 def _shared(prompt: Prompt, ways: Sequence[tuple[str, str]], wholes: Sequence[Sequence[int]]) -> int:

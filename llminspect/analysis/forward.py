@@ -281,7 +281,7 @@ def _compared(model: Model, question: ForwardQuestion, prompt: Prompt, as_ids: b
     found, notes = continuations.continuations(model, prompt, compared)
     left = len(found) - len(found[: look.top])
     notes += [f"{several(left, 'continuation')} more {'is' if left == 1 else 'are'} not shown (--top)"] if left else []
-    longest = len(prompt.ids) + max(len(continuation.ids) for continuation in found)
+    longest = continuations.longest_whole(model, compared, prompt)
     return ForwardResult(
         prompt.text,
         token_documents(prompt.tokens),

@@ -174,6 +174,7 @@ OF_SEVERAL = {
     f"diff a --against {LONG}": 66,
     f"circuit {LONG}a {LONG}c --target a --versus b --controls 1": 67,
     f"features layers.1 {LONG}": 66,
+    f"forward a --score b --score {LONG}": 67,
 }
 """Questions about several texts, and how many tokens the longest has."""
 

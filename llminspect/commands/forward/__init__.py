@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from llminspect.analysis.forward_result import ForwardResult
     from llminspect.arguments.shared import OutputOptions
+    from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
 
 RESULTS = "analysis.forward_result.ForwardResult analysis.over.OverResult"
@@ -52,7 +53,6 @@ def command(
     from llminspect.analysis.forward import forward
     from llminspect.analysis.forward_arrays import forward_arrays
     from llminspect.analysis.forward_result import ForwardQuestion
-    from llminspect.analysis.long_texts import noted_before
     from llminspect.analysis.prompt import text_prompt
 
     if look.perplexity and output.save is not None and not output.json:
@@ -75,8 +75,7 @@ def command(
         look, patch, experiments, source_ids, source.special is False, source.parse, ways, instead
     )
     prompts = read_prompts(source, opened.tokenizer)
-    window = (look.window or opened.config.sizes.context) if look.surprise or look.perplexity else None
-    before = partial(noted_before, opened, window=window)
+    before = _before(opened, look, source, ways)
     if look.perplexity and not output.json:
         _write_perplexities(prompts, partial(forward, opened, question), before, output)
         return
@@ -87,6 +86,19 @@ def command(
             question = replace(question, watcher=Watcher(lambda text: note(text, output), progress))
         working, arrays = partial(forward, opened, question), partial(forward_arrays, opened, question)
         run_each("forward", opened.name, opened.provenance, prompts, output, working, arrays=arrays, before=before)
+
+
+def _before(
+    model: Model, look: ForwardOptions, source: ChoiceOptions, ways: list[tuple[str, str]]
+) -> Callable[[Prompt], list[str]]:
+    """What is noted of a text before anything is computed."""
+    from llminspect.analysis.continuations import Question, noted_before_scores
+    from llminspect.analysis.long_texts import noted_before
+
+    if ways and not model.can("source"):
+        return partial(noted_before_scores, model, Question(ways, source.ids is not None, source.parse))
+    window = (look.window or model.config.sizes.context) if look.surprise or look.perplexity else None
+    return partial(noted_before, model, window=window)
 
 
 def _ways(look: ForwardOptions, source: ChoiceOptions) -> list[tuple[str, str]]:
