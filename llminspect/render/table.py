@@ -40,6 +40,8 @@ class Column:
     """Never break what it holds, as numbers are never broken."""
     spared: int = 0
     """Where the page is too narrow, the columns with the largest number go first, those with 0 never; a bar has 5."""
+    note: str = ""
+    """What the note below says of it, where it is shown."""
 
 
 class SizedTable(Table):
@@ -76,7 +78,7 @@ def table(
     note: str = "",
     strong: Collection[int] = (),
 ) -> SizedTable:
-    """A table. `strong` are the indices of rows to stand out; `note` stands below in a quiet line.
+    """A table. `strong` are the indices of rows to stand out; `note` and those of the columns stand below, quiet.
 
     A column that is None is left out, with its cell in each row.
     """
@@ -90,7 +92,8 @@ def table(
         border_style=theme.LINE,
     )
     made.above = Text(visible(title), theme.TITLE) if title else None
-    made.below = remark(note) if note else None
+    notes = [note, *(entry.note for entry in columns if isinstance(entry, Column))]
+    made.below = remark(" ".join(filter(None, notes))) if any(notes) else None
     texts: list[list[Text | BarCell]] = []
     spared = (0, 0)
     for index, entry in enumerate(columns):

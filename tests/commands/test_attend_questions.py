@@ -19,6 +19,7 @@ from tests.render.samples import shown
 
 if TYPE_CHECKING:
     from llminspect.model.opened import Model
+    from tests.conftest import Program
 
 
 def test_the_sum_of_one_query_by_hand() -> None:
@@ -244,3 +245,11 @@ def test_find_shows_the_sentence_of_its_best_head_and_excess_first(smollm2: Mode
     assert (find.best.layer, find.best.head) == (best.layer, best.head)
     text = shown(render(result_of(ALICE, smollm2, find="her->Alice")), 100)
     assert text.index("▼") < text.index("By excess") < text.index("By weight")
+
+
+@pytest.mark.parametrize(("columns", "shown"), [("40", False), ("60", False), ("120", True)])
+def test_a_note_explains_the_columns_that_are_shown(called: Program, columns: str, shown: bool) -> None:
+    ran = called("attend", "the cat sat on the mat", "--model", "smollm2", "--query", "mat", COLUMNS=columns)
+    assert ran.out.count("mean of heads") == 2 * shown  # As a heading, and below.
+    assert " ".join(ran.out.split()).count("usual: the weight to expect") == 1
+    assert max(map(len, ran.out.splitlines())) <= int(columns)

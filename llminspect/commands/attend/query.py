@@ -35,10 +35,9 @@ _LITTLE = 0.1
 """An excess below it is no answer."""
 USUAL = (
     "usual: the weight to expect anyway, because other tokens give as much to this key, or to the key at the same "
-    "distance from them; "
-    "mean of heads: over all that could have been chosen. Choose with --layer and --head; --find ranks all heads by a "
-    "pair of words."
+    "distance from them. Choose with --layer and --head; --find ranks all heads by a pair of words."
 )
+_MEAN = "mean of heads: over all that could have been chosen."
 _NOTHING = 0.00005
 """A smaller weight reads 0.0000."""
 
@@ -49,12 +48,10 @@ def query_parts(result: AttendResult, query: Query, labels: list[str]) -> Iterat
     title = f"What {label(query.text)} (token {query.index}) looks at in layer {query.layer} · head {query.head}"
     if shared > 1:
         title += f" (with {shared - 1} other heads it reads key/value head {query.kv_head})"
-    table_of_keys, notes = _table(query, labels)
-    lead = ""
+    table_of_keys, lead = _table(query, labels), ""
     if query.usual is not None and query.habit is not None:
         lead = _why_this_head(query, query.usual, query.habit, labels)
-        notes += f" {USUAL}"
-    yield section(title, Group(Text(lead), table_of_keys) if lead else table_of_keys, note=notes.strip())
+    yield section(title, Group(Text(lead), table_of_keys) if lead else table_of_keys)
     if query.compressed is not None and query.rotary is not None:
         yield _score_parts(query, query.compressed, query.rotary, labels)
     if result.into_attention is not None:
@@ -93,7 +90,7 @@ def _score_parts(query: Query, compressed_S: Array, rotary_S: Array, labels: lis
     return section("Each score is a sum of two parts", table(columns, rows), note=note)
 
 
-def _table(query: Query, labels: list[str]) -> tuple[RenderableType, str]:
+def _table(query: Query, labels: list[str]) -> RenderableType:
     """The keys, and what is to be said of them."""
     seen = set(_seen(query))
     columns: Columns = [Column("", quiet=True), "key", "q · k", Column(f"× {_scale(query.scale)}", spared=1)]
@@ -101,8 +98,9 @@ def _table(query: Query, labels: list[str]) -> tuple[RenderableType, str]:
     columns += ["softmax = weight", ""]
     beside = [values for values in (query.usual, query.mean_of_heads) if values is not None]
     columns += [
-        Column(name, quiet=True, spared=spared) for name, spared in (("usual", 2), ("mean of heads", 3))[: len(beside)]
-    ]
+        Column("usual", quiet=True, spared=2),
+        Column("mean of heads", quiet=True, spared=3, note=_MEAN),
+    ][: len(beside)]
     rows: list[list[Cell]] = []
     for index in _shown(query):
         score, scaled, weight = (float(values[index]) for values in (query.scores, query.scaled, query.weights))
@@ -123,7 +121,9 @@ def _table(query: Query, labels: list[str]) -> tuple[RenderableType, str]:
     if query.to_sink is not None:
         notes.append(f"{number(query.to_sink, 3)} of the weight goes to the head's own sink, to no token.")
     strongest = _shown(query).index(int(query.weights.argmax()))
-    return table(columns, rows, strong=[strongest]), " ".join(notes)
+    if query.usual is not None and query.habit is not None:
+        notes.append(USUAL)
+    return table(columns, rows, note=" ".join(notes), strong=[strongest])
 
 
 def _seen(query: Query) -> list[int]:
