@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import ROOT
-from tests.hostile import kills
+from tests.hostile import fetching, kills
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,3 +93,17 @@ def test_a_disk_that_is_full(small_disk: Path, tmp_path: Path) -> None:
         assert kills.ended(kills.started(small_disk / "other", output)) == 1
         assert "LLMINSPECT_HOME" in output.read_text()
         assert not list(small_disk.rglob("*.partial"))
+
+
+def test_a_disk_that_is_full_before_the_hub_has_sent_all(small_disk: Path, tmp_path: Path) -> None:
+    """One line, nothing half-written is left, and with room the same run goes on to its end."""
+    output, home, ballast = tmp_path / "output", small_disk / "home", small_disk / "ballast"
+    ballast.write_bytes(bytes((1 << 20) - (100 << 10)))  # The weights have more than the rest.
+    with fetching.played():
+        assert kills.ended(fetching.started(home, output)) == 1
+        lines = output.read_text().splitlines()
+        assert "no space left" in lines[0] and all(line.startswith("{") for line in lines[1:])
+        assert fetching.whole(home) == "1 of 2 files"
+        ballast.unlink()
+        assert kills.ended(fetching.started(home, output)) == 0
+        assert "part" not in fetching.whole(home)

@@ -58,7 +58,8 @@ def read_address(text: str) -> tuple[str, int]:
 
 
 def check_one_address(host: str, address: str) -> None:
-    """Refuse `address`, which `host` means, where it stands for all of a machine's. Raises UsageError."""
+    """Refuse `address`, which `host` means, where it stands for all of a machine's, or for many machines. Raises
+    UsageError."""
     import ipaddress
     import socket
 
@@ -67,9 +68,10 @@ def check_one_address(host: str, address: str) -> None:
     with suppress(ValueError):
         number = ipaddress.ip_address(address)
         number = getattr(number, "ipv4_mapped", None) or number
-        if number.is_unspecified:
+        if number.is_unspecified or number.is_multicast or str(number) == "255.255.255.255":
+            what = "every address of a machine" if number.is_unspecified else "many machines"
             raise UsageError(
-                f"--coordinator {host!r} means every address of a machine",
+                f"--coordinator {host!r} means {what}",
                 "give the one that the other processes call, for example 10.0.0.1:8476",
             )
 

@@ -121,6 +121,12 @@ def test_every_address_of_a_machine_is_refused(host: str) -> None:
         read_address(f"{host}:8476")
 
 
+@pytest.mark.parametrize("host", ["224.0.0.1", "255.255.255.255", "0xffffffff", "[ff02::1]", "[::ffff:239.1.1.1]"])
+def test_many_machines_are_refused(host: str) -> None:
+    with pytest.raises(UsageError, match="means many machines"):
+        read_address(f"{host}:8476")
+
+
 def test_addresses_are_read() -> None:
     assert read_address("10.0.0.1:8476") == ("10.0.0.1", 8476)
     assert read_address("[::1]:1") == ("::1", 1)
