@@ -17,6 +17,7 @@ from llminspect.analysis.attention import (
 )
 from llminspect.analysis.changed import NO_CHANGE, ModelChanges, changed
 from llminspect.analysis.lengths import beyond_context
+from llminspect.analysis.long_texts import noted_of_all
 from llminspect.analysis.prompt import (
     check_prompt,
     decoder_and_target,
@@ -217,7 +218,7 @@ def _attend(
         experiments=experiments or None,
         attention_layers=None if model.config.state is None else list(model.config.attending),
         states=None if model.config.state is None else chosen_states(model, options, prompt.ids) or None,
-        notes=beyond_context(model, *(len(text.tokens) for text in (prompt, control) if text is not None)),
+        notes=noted_of_all(model, prompt, control, changes.experiments),
     )
 
 

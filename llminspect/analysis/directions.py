@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from llminspect.arguments.directions import ExampleDirection, SavedDirection
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
+    from llminspect.text.prompt import Prompt
 
 LARGEST = 1 << 29
 """Bytes of the directions in a file."""
@@ -92,11 +93,17 @@ def difference_of_texts(model: Model, examples: ExampleDirection) -> Array:
     check_exists(examples.layer, model.config.sizes.L, "layer")
     means = []
     for path in (examples.positive, examples.negative):
-        prompts = [text_prompt(text, SourceOptions(), model.tokenizer, None) for text in _texts(path)]
-        means.append(streams_of(model, prompts, [examples.layer], "last")[0].mean(axis=0, dtype=np.float64))
+        means.append(
+            streams_of(model, prompts_of(model, path), [examples.layer], "last")[0].mean(axis=0, dtype=np.float64)
+        )
     with np.errstate(over="ignore"):
         found_D: Array = (examples.factor * (means[0] - means[1])).astype(np.float32)
     return found_D
+
+
+def prompts_of(model: Model, path: Path) -> list[Prompt]:
+    """The texts of a file of --steer-from as the model reads them. UserError: it has none, or too many."""
+    return [text_prompt(text, SourceOptions(), model.tokenizer, None) for text in _texts(path)]
 
 
 def _texts(path: Path) -> list[str]:

@@ -13,6 +13,7 @@ from llminspect.analysis.feed_forward import feed_forward
 from llminspect.analysis.forward_result import ForwardQuestion, ForwardResult
 from llminspect.analysis.labels import head_parts, no_next_token, of_choices
 from llminspect.analysis.lengths import beyond_context
+from llminspect.analysis.long_texts import noted_of_examples
 from llminspect.analysis.passes import head_reads, streams_shown
 from llminspect.analysis.prompt import (
     check_prompt,
@@ -66,10 +67,12 @@ def forward(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardR
         result = _compared(model, question, prompt, as_ids)
     else:
         result = _followed(model, question, prompt, source)
+    if noted := noted_of_examples(model, question.experiments):
+        result = replace(result, notes=[*(result.notes or ()), *noted])
     if source is None:
         return result
     notes = beyond_context(model, len(source.tokens), len(prompt.tokens))
-    return replace(result, source=token_documents(source.tokens), notes=notes)
+    return replace(result, source=token_documents(source.tokens), notes=[*(notes or ()), *noted] or None)
 
 
 def _best_choice(model: Model, question: ForwardQuestion, prompts: Sequence[Prompt]) -> ForwardResult:

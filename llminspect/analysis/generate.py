@@ -11,6 +11,7 @@ from llminspect.analysis.compare_tokenizers import place_of_difference
 from llminspect.analysis.completion import NO_CHANGES, Completion, Limits, PassChanges, complete, longest
 from llminspect.analysis.experiments import experiment_taps
 from llminspect.analysis.lengths import beyond_context
+from llminspect.analysis.long_texts import noted_of_examples
 from llminspect.analysis.patching import into_places, other_text
 from llminspect.analysis.prompt import check_prompt, target_prompt, with_source
 from llminspect.analysis.result import Result, Tokens, token_documents
@@ -261,6 +262,7 @@ def _notes(model: Model, question: GenerateQuestion, *tokens: int) -> list[str] 
     settings left out."""
     options, notes = question.options, list(question.stated.notes if question.stated else ())
     notes += beyond_context(model, tokens[0]) or beyond_context(model, *tokens) or []
+    notes += noted_of_examples(model, question.experiments)
     stated = {} if options.ignore_eos else stated_ends(model.generation)
     outside = {name: [end for end in ends if not 0 <= end < model.config.sizes.V] for name, ends in stated.items()}
     last = model.config.sizes.V - 1

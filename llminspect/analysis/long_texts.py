@@ -5,18 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llminspect.analysis.lengths import beyond_context, longest_computed
+from llminspect.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from llminspect.arguments.experiments import ExperimentOptions
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
 
 
-def noted_before(model: Model, prompt: Prompt, window: int | None = None, others: Sequence[Prompt] = ()) -> list[str]:
+def noted_before(
+    model: Model, prompt: Prompt, window: int | None = None, others: Sequence[Prompt | None] = ()
+) -> list[str]:
     """What `beyond_context` will note of the text, or of its windows, and of the `others` beside it; nothing where one
     of them is going to be refused."""
-    prompts = (prompt, *others)
+    prompts = [each for each in (prompt, *others) if each is not None]
     counts = [len(each.tokens) for each in prompts]
     if not all(_read(model, count) for count in counts) or any(
         max(each.ids) >= model.config.sizes.V for each in prompts
@@ -31,6 +35,37 @@ def noted_of_texts(model: Model, counts: Iterable[int]) -> list[str]:
     beyond = [count for count in counts if _read(model, count) and count > model.config.sizes.context]
     noted = (beyond_context(model, *beyond) or []) if beyond else []
     return noted if len(beyond) < 2 else [f"{note} (the longest of {len(beyond):,} such texts)" for note in noted]
+
+
+def noted_of_examples(model: Model, experiments: ExperimentOptions) -> list[str]:
+    """The same of the texts of --steer-from; nothing where they are going to be refused."""
+    if experiments.steer_from is None:
+        return []
+    from llminspect.analysis.directions import prompts_of
+    from llminspect.arguments.directions import parse_examples
+
+    try:
+        examples = parse_examples(experiments.steer_from)
+        prompts = [each for path in (examples.positive, examples.negative) for each in prompts_of(model, path)]
+    except UserError:
+        return []
+    return noted_of_texts(model, [len(each.tokens) for each in prompts])
+
+
+def noted_of_all(
+    model: Model, prompt: Prompt, other: Prompt | None, experiments: ExperimentOptions
+) -> list[str] | None:
+    """What is noted of a text, of another beside it, and of those of --steer-from."""
+    lengths = [len(text.tokens) for text in (prompt, other) if text is not None]
+    return [*(beyond_context(model, *lengths) or ()), *noted_of_examples(model, experiments)] or None
+
+
+def with_examples(
+    before: Callable[[Prompt], list[str]], model: Model, experiments: ExperimentOptions
+) -> Callable[[Prompt], list[str]]:
+    """What is noted before of a text, and of the texts of --steer-from."""
+    noted = noted_of_examples(model, experiments)
+    return (lambda prompt: [*before(prompt), *noted]) if noted else before
 
 
 def _read(model: Model, count: int) -> bool:

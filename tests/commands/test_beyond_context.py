@@ -175,6 +175,9 @@ OF_SEVERAL = {
     f"circuit {LONG}a {LONG}c --target a --versus b --controls 1": 67,
     f"features layers.1 {LONG}": 66,
     f"forward a --score b --score {LONG}": 67,
+    "forward a --steer-from long.txt short.txt@1": 66,
+    "generate a --max-tokens 1 --steer-from long.txt short.txt@1": 66,
+    "attend a --steer-from long.txt short.txt@1": 66,
 }
 """Questions about several texts, and how many tokens the longest has."""
 
@@ -187,6 +190,8 @@ def written(tmp_path: Path) -> Path:
     made = {"model": {"type": "BPE", "vocab": vocabulary, "merges": []}, "pre_tokenizer": BYTES, "decoder": BYTES}
     (tmp_path / "llama" / "tokenizer.json").write_text(json.dumps({"version": "1.0", **made}))
     (tmp_path / "records.jsonl").write_text("\n".join(map(json.dumps, RECORDS)))
+    (tmp_path / "long.txt").write_text(f"{LONG}\nabc\n")
+    (tmp_path / "short.txt").write_text("a\nb\n")
     random_dictionary(tmp_path, 36, "plain", "layers.1")
     return tmp_path
 

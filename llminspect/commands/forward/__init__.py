@@ -53,6 +53,7 @@ def command(
     from llminspect.analysis.forward import forward
     from llminspect.analysis.forward_arrays import forward_arrays
     from llminspect.analysis.forward_result import ForwardQuestion
+    from llminspect.analysis.long_texts import with_examples
     from llminspect.analysis.prompt import text_prompt
 
     if look.perplexity and output.save is not None and not output.json:
@@ -75,7 +76,7 @@ def command(
         look, patch, experiments, source_ids, source.special is False, source.parse, ways, instead
     )
     prompts = read_prompts(source, opened.tokenizer)
-    before = _before(opened, look, source, ways)
+    before = with_examples(_before(opened, look, source, ways), opened, experiments)
     if look.perplexity and not output.json:
         _write_perplexities(prompts, partial(forward, opened, question), before, output)
         return
