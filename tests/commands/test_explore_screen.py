@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from rich.color import ColorSystem
 
 from llminspect.analysis.explore.kept import kept
 from llminspect.analysis.explore.session import Session
@@ -14,9 +15,10 @@ from llminspect.analysis.explore.state import PANES, ExploreState
 from llminspect.commands.explore.app import Explorer
 from llminspect.commands.explore.keys import KEYS, help_text
 from llminspect.opening import open_model
+from tests.commands.test_looks import DRAWN, GRAPHICS, LETTERS, as_shown, contrast
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
     from llminspect.model.opened import Model
@@ -228,3 +230,30 @@ def test_random_keys_end_in_no_error() -> None:
     from tests.bench.explore import soak
 
     soak(open_model("toy-attention"), keys=150, seed=1)
+
+
+@pytest.mark.parametrize("system", [ColorSystem.TRUECOLOR, ColorSystem.EIGHT_BIT])
+def test_all_that_is_drawn_contrasts_in_either_theme(smollm2: Model, system: ColorSystem) -> None:
+    """Letters by 4.5 to 1, lines, bars and the handle of the scrollbar by 3 (WCAG 2, 1.4.3 and 1.4.11)."""
+    faint: set[tuple[str, str, float]] = set()
+
+    async def act(pilot: Any) -> None:
+        for _ in range(2):
+            for number in range(1, 6):
+                await pilot.press(str(number))
+                await settled(pilot)
+                faint.update(_faint(pilot, system))
+            await pilot.press("d")
+
+    on_screen(smollm2, act)
+    assert not faint
+
+
+def _faint(pilot: Any, system: ColorSystem) -> Iterator[tuple[str, str, float]]:
+    for strip in pilot.app.screen._compositor.render_strips()[: pilot.app.size.height]:
+        for text, style, _ in strip:
+            if text.strip() and style and style.color and style.bgcolor:
+                ink, paper = as_shown(style.color, system), as_shown(style.bgcolor, system)
+                found = contrast(ink, paper)
+                if not style.dim and found < (GRAPHICS if DRAWN.fullmatch(text) else LETTERS):
+                    yield pilot.app.theme, text, round(found, 2)

@@ -9,6 +9,11 @@ from llminspect.analysis.explore.state import PANES
 
 CSS = """
 Screen { layers: base above; }
+Screen:light { background: #ffffff; }
+* { scrollbar-color: #767676; scrollbar-color-hover: #767676; scrollbar-color-active: #767676;
+  scrollbar-background: $background; scrollbar-background-hover: $background;
+  scrollbar-background-active: $background; }
+*:light { scrollbar-background: #ffffff; scrollbar-background-hover: #ffffff; scrollbar-background-active: #ffffff; }
 #text, #line { height: 1; border: none; padding: 0 1; background: $surface; }
 #text:focus, #line:focus { border: none; background: $boost; }
 #tokens { height: auto; max-height: 4; padding: 0 1; }
