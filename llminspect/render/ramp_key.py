@@ -78,21 +78,30 @@ def ramp_key(
     flat = scale == "sequential" and finite.size and finite.min() == finite.max() == low
     one = flat and (low, high) == limits_of(finite, scale, None)
 
-    def draw(console: Console, _: ConsoleOptions) -> Iterator[Text]:
+    def draw(console: Console, options: ConsoleOptions) -> Iterator[Text]:
         colors = theme.has_colors(console)
-        line = Text(f"{visible(name)}  " if name else "")
+        key = Text()
         if one:  # No ramp: its other end would be made up.
-            line.append("  ", theme.cell_style(scale, 0.0)).append(" ") if colors else None
-            line.append(labels[0])
+            key.append("  ", theme.cell_style(scale, 0.0)).append(" ") if colors else None
+            key.append(labels[0])
         elif written and not colors:
-            line.append(f"{labels[0]} to {labels[-1]}")
+            key.append(f"{labels[0]} to {labels[-1]}")
         else:
-            _append_ramp(line, scale, labels, colors)
-        if masked:
-            line.append("  " + masked, theme.QUIET)
-        yield line
+            _append_ramp(key, scale, labels, colors)
+        yield from _in_lines([Text(visible(name)), key, Text(masked, theme.QUIET)], options.max_width)
 
     return Drawn(draw)
+
+
+def _in_lines(parts: list[Text], most: int) -> Iterator[Text]:
+    """The parts that say something beside each other, in lines of `most` cells: an end of a ramp stays with it."""
+    line = Text()
+    for part in filter(None, parts):
+        if line and line.cell_len + 2 + part.cell_len > most:
+            yield line
+            line = Text()
+        line.append("  " if line else "").append_text(part)
+    yield line
 
 
 def _append_ramp(line: Text, scale: theme.Scale, labels: list[str], colors: bool) -> None:

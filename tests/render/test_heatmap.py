@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from llminspect.render import theme
 from llminspect.render.grid import Fold, bin_size, fold_columns, fold_note, fold_rows
 from llminspect.render.heatmap import head_map, heatmap
-from llminspect.render.ramp_key import limits_of
+from llminspect.render.ramp_key import Ramp, limits_of, ramp_key
 from tests.render.samples import WORDS, Color, causal, lines, shown, wave
 
 
@@ -178,3 +178,12 @@ def test_whole_numbers_have_whole_ends() -> None:
     assert limits_of(counts, "sequential", "robust") == (0, 3)
     assert limits_of(-counts, "diverging", "robust") == (-3, 3)
     assert limits_of(counts + 0.5, "sequential", "robust") != (0.5, 3.5)
+
+
+@pytest.mark.parametrize("width", [44, 60, 74, 75, 84])
+def test_an_end_of_the_ramp_stays_with_it(width: int) -> None:
+    """Where the name and the ramp have no room side by side, the ramp is on the next line, whole."""
+    values, name = np.array([[0.0, 2.0]]), "share of the other answer's lead that comes back"
+    written = lines(ramp_key(values, Ramp("diverging", -1, 1), name=name), width=width)
+    assert [line for line in written if "-1" in line] == [line for line in written if "≥ 1" in line] != []
+    assert " ".join(" ".join(written).split()).startswith(name)
