@@ -24,15 +24,21 @@ if TYPE_CHECKING:
 
 
 def opened(
-    golden: Golden, folder: Path, more: Callable[[Any], None] = lambda _: None, kind: str | None = None
+    golden: Golden,
+    folder: Path,
+    more: Callable[[Any], None] = lambda _: None,
+    kind: str | None = None,
+    without: str | None = None,
 ) -> Model:
-    """As `open_model` opens it, but without the tokenizer, which these files only pretend to have; as of the `kind`."""
+    """As `open_model` opens it, but without the tokenizer, which these files only pretend to have; as of the `kind`,
+    and `without` a key."""
     write(golden, folder / "model.gguf", more)
     file = GGUFFile(folder / "model.gguf")
     name = str(file.metadata["general.architecture"])
     architecture = architecture_for(kind or name, "gguf")
     assert architecture.config_from_gguf is not None
     stated = {key.replace(f"{name}.", f"{kind or name}."): value for key, value in file.metadata.items()}
+    stated.pop(f"{kind or name}.{without}", None)
     config = UNSAID.get(golden.name, same)(architecture.config_from_gguf({**stated, ARCHITECTURE: kind or name}))
     config = config if architecture.settle is None else architecture.settle(config, file)
     arrays = {}
@@ -77,6 +83,14 @@ def test_a_kind_of_another_name(name: str, kind: str, more: Any, change: Any, tm
         turned = replace(model.config, rotary=replace(model.config.rotary, **change))  # type: ignore[type-var]
         model = replace(model, config=turned)
     assert_as_expected(computed(model, Golden(name)), Golden(name))
+
+
+def test_a_minicpm_is_a_granite_whose_scores_have_llama_s_scale(tmp_path: Path) -> None:
+    golden = Golden("granite")
+    model = opened(golden, tmp_path, kind="minicpm", without="attention.scale")
+    assert model.config.scale_of(0) == pytest.approx(model.config.sizes.E**-0.5)
+    as_granite = replace(model.config, scale=golden.config()["attention_multiplier"])  # type: ignore[type-var]
+    assert_as_expected(computed(replace(model, config=as_granite), golden), golden)
 
 
 def test_a_base_that_is_not_stretched_yet_is_stretched(tmp_path: Path) -> None:
