@@ -84,7 +84,7 @@ def test_a_masked_model_fills_its_masks() -> None:
     class Masks:
         mask_id = ids[mask]
 
-        def token_bytes(self, token_id: int) -> bytes:
+        def shown_bytes(self, token_id: int) -> bytes:
             return f"#{token_id}".encode()
 
     from dataclasses import replace

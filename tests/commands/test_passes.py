@@ -71,7 +71,7 @@ def test_forward_runs_the_text_once(options: dict[str, Any]) -> None:
 
 def test_masks_are_filled_from_the_same_pass() -> None:
     model, passes = counted("bert")
-    reader: Any = SimpleNamespace(mask_id=6, token_bytes=lambda token_id: b"x")
+    reader: Any = SimpleNamespace(mask_id=6, shown_bytes=lambda token_id: b"x")
     filled = forward(replace(model, tokenizer=reader), ForwardQuestion(), TEXT).masked
     assert [mask.index for mask in filled or []] == [1]
     assert passes == [4]
