@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import pickletools
+import warnings
 import zipfile
 import zlib
 from typing import TYPE_CHECKING, Any, cast
@@ -66,7 +67,9 @@ def read_tensors(path: Path) -> dict[str, Array]:
             if entries[pickles[0]].file_size > LARGEST_PICKLE:
                 raise ModelError(f"{str(path)!r:.300} lists more than a state dict does")
             order = archive.read(f"{front}byteorder") if f"{front}byteorder" in entries else b"little"
-            parts = _parts(archive.read(pickles[0]))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # A text in it may be no Python of today.
+                parts = _parts(archive.read(pickles[0]))
             if order != b"little" or len(parts) > MOST_TENSORS:
                 raise ModelError(f"{str(path)!r:.300} holds numbers in an order, or in a number, that is not read")
             return {name: _array(archive, front, part) for name, part in parts.items()}

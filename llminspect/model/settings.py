@@ -33,8 +33,8 @@ ACTIVATIONS = {
 """`core.feedforward.ACTIVATIONS` by their names in `config.json`."""
 
 MOST_REPEATED = 4096
-"""Layers or experts; the largest published models have some hundreds. A file's own number is a promise, not a fact."""
-_REPEATED = ("layer", "layers", "block_count", "experts", "expert_count")
+"""Layers, experts, streams: published models have some hundreds. A file's own number is a promise, not a fact."""
+_REPEATED = ("layer", "layers", "block_count", "experts", "expert_count", "num_inputs")
 _LARGEST = 1 << 40
 
 

@@ -119,6 +119,7 @@ NESTED = b"\x80\x02)" + b"\x85q\x00h\x00\x86" * 60 + b"."
     (b"\x80\x02}X\x01\x00\x00\x00aK\x01s.", "no state dict"),
     (b"\x80\x02}(K\x01K\x02u.", "no text"),
     (b"\x80\x02ccollections\nOrderedDict\n(K\x01tR.", "a call that is not known"),
+    (b"\x80\x02S'\\_'\n.", "no state dict"),  # An escape that Python warns of.
     (NESTED, "no state dict|not understood"),
 ])  # fmt: skip
 def test_pickles_that_list_no_tensors_are_refused(data: bytes, message: str | None, tmp_path: Path) -> None:

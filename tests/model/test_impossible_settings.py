@@ -70,6 +70,7 @@ def test_a_list_and_a_whole_number_are_named_where_something_else_stands(name: s
         ("phi3-longrope", {"short_factor": ["1", "1", "1"]}, "short_factor"),
         ("phi3-longrope", {"long_factor": [1.0, -1.0, 1.0]}, "long_factor"),
         ("phi3-longrope", {"long_factor": [[]] * 3}, "long_factor"),
+        ("gemma3n", {"altup_num_inputs": 2**31 - 1}, "altup_num_inputs"),
     ],
 )
 def test_what_cannot_be_is_named_by_its_key(name: str, changed: dict[str, Any], named: str) -> None:
