@@ -6,28 +6,29 @@ that keeps a share of the effect, and what it keeps is measured by exact path pa
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from llminspect.analysis.candidates import NamedToken, named_token, token_text
-from llminspect.analysis.circuit_scores import contrast, edge_scores
-from llminspect.analysis.circuit_search import CurvePoint, cmd, cpr, curve, planned, random_graphs, smallest
+from llminspect.analysis.candidates import named_token, token_text
+from llminspect.analysis.circuit_page import with_page
+from llminspect.analysis.circuit_result import CircuitNode, CircuitResult, GraphControl, MethodAreas
+from llminspect.analysis.circuit_scores import Contrasts, contrast, edge_scores
+from llminspect.analysis.circuit_search import Graphs, cmd, cpr, curve, planned, random_graphs, smallest
 from llminspect.analysis.labels import no_next_token
 from llminspect.analysis.lengths import beyond_context
 from llminspect.analysis.prompt import check_prompt
-from llminspect.analysis.result import Dims, Result, Tokens, token_documents
+from llminspect.analysis.result import token_documents
 from llminspect.arguments.words import one_token
-from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 from llminspect.model.opened import not_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from llminspect.analysis.circuit_result import CircuitEdge
     from llminspect.analysis.circuit_scores import Contrast
     from llminspect.arguments.circuit import CircuitOptions
     from llminspect.core.array import Array
@@ -35,88 +36,14 @@ if TYPE_CHECKING:
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
 
+    Progress = Callable[[str, int, int], object]
+
 SMALLEST_EFFECT = 1e-4
 """Logits; what is less is rounding."""
 OTHER_STEPS = 5
 """Of EAP-IG, where EAP is what was wanted and it stands beside it (Hanna et al. 2024, section 4)."""
-PASSES, GRADIENT = 4, 4
-"""How many passes have been made when the cost is said, and about how many a gradient takes."""
-NAMES = ("readers", "writers")
-
-CircuitEdge = TypedDict("CircuitEdge", {"from": str, "to": str, "score": float})
-"""From what writes to what reads: of a head its `query`, `key` or `value`. The score is in logits."""
-
-
-@dataclass(frozen=True)
-class CircuitNode:
-    """A head, a feed-forward step, the embedding or the logits."""
-
-    name: str
-    score: float
-    """About as much as the difference of the logits falls if it writes what it writes in the corrupt text: the sum of
-    the scores of all edges from it, of the logits of those to it."""
-
-
-@dataclass(frozen=True)
-class GraphControl:
-    """The faithfulness of random graphs of as many edges, all on ways from the embedding to the logits."""
-
-    graphs: int
-    mean: float
-    low: float
-    high: float
-    seed: int
-
-
-@dataclass(frozen=True)
-class MethodAreas:
-    """How well the scores of a method order the edges."""
-
-    name: str
-    steps: int
-    edges: int
-    """How many of its edges keep the share that was wanted."""
-    cpr: float
-    """The area under the curve of faithfulness over the share of edges, by signed scores: the more the better …"""
-    cmd: float
-    """… and the area between that curve and 1, by the size of scores: the less the better."""
-
-
-@dataclass(frozen=True)
-class CircuitResult(Result):
-    """The smallest graph that was found."""
-
-    text: str | None
-    tokens: Tokens
-    corrupt_text: str | None
-    corrupt_tokens: Tokens
-    target: NamedToken
-    versus: NamedToken
-    difference: float
-    """logit of target − logit of versus after the clean text …"""
-    corrupt_difference: float
-    """… and after the corrupt one: the effect is what lies between them."""
-    method: Literal["EAP-IG", "EAP"]
-    steps: int
-    keep: float
-    nodes: list[CircuitNode]
-    edges: list[CircuitEdge]
-    """Those of the graph, the largest score first."""
-    faithfulness: float
-    """Which share of the effect is there where all other edges carry what the corrupt text gives."""
-    completeness: float
-    """Which share is lost where all other edges are left and these carry what the corrupt text gives."""
-    of_nodes: int
-    of_edges: int
-    """How many the whole model has."""
-    control: GraphControl
-    methods: list[MethodAreas]
-    curve: list[CurvePoint]
-    """By the size of scores."""
-    scores: Annotated[Array, Dims("R U")] | None = None
-    """In Python: of every edge, with `readers` and `writers`; in the .npz too."""
-    readers: list[str] | None = None
-    writers: list[str] | None = None
+GRADIENT = 5
+"""About so many passes a gradient takes."""
 
 
 def circuit(
@@ -124,11 +51,13 @@ def circuit(
     clean: Prompt,
     corrupt: Prompt,
     options: CircuitOptions,
-    progress: Callable[[str, int, int], object] | None = None,
+    progress: Progress | None = None,
     announce: Callable[[str], object] | None = None,
+    *,
+    page: bool = False,
 ) -> CircuitResult:
     """The circuit that tells two texts apart. `announce` is given what it costs before the work starts, `progress` what
-    is done of it.
+    is done of it; `page`: with what the interactive page shows.
 
     Raises UsageError for texts that have not as many tokens, for two that give the same, and for a model whose parts do
     not add up.
@@ -138,36 +67,63 @@ def circuit(
         None if token is None else one_token(model, token, option)
         for token, option in ((options.target, "--target"), (options.versus, "--versus"))
     )
-    begun = time.perf_counter()
     found = contrast(model, clean.ids, corrupt.ids, (target, versus))
     check_effect(found)
     if announce is not None:
-        announce(cost(found, options, (time.perf_counter() - begun) / PASSES))
-    work = Work(progress, planned(int(found.wiring.possible_RU.sum()), options.controls))
-    methods = (options.steps, OTHER_STEPS if options.steps == 1 else 1)
-    scored = [edge_scores(found, steps, work.scored(steps)) for steps in methods]
-    graphs = [smallest(found, score_RU, options.keep, work.measured) for score_RU in scored]
-    curves = [curve(found, np.abs(score_RU), work.measured) for score_RU in scored]
+        announce(cost(found, options, seconds_of(found)))
+    work = Work(progress, options, 1, int(found.wiring.possible_RU.sum()))
+    scored = [edge_scores(found, steps, work.scored) for steps in methods_of(options)]
+    result, graphs, size = searched(Contrasts((found,)), scored, options, work)
+    result = replace(
+        result,
+        text=clean.text,
+        tokens=token_documents(clean.tokens),
+        corrupt_text=corrupt.text,
+        corrupt_tokens=token_documents(corrupt.tokens),
+        target=named_token(model, found.target),
+        versus=named_token(model, found.versus),
+        notes=beyond_context(model, len(clean.ids)),
+    )
+    return with_page(result, graphs, size, model, clean.ids) if page else result
+
+
+def methods_of(options: CircuitOptions) -> tuple[int, int]:
+    """The steps of the method that was wanted, and of the other."""
+    return options.steps, OTHER_STEPS if options.steps == 1 else 1
+
+
+def searched(
+    contrasts: Contrasts, scored: list[Array], options: CircuitOptions, work: Work
+) -> tuple[CircuitResult, Graphs, int]:
+    """What is found by the scores of both methods, without what says of which texts; and the graphs by the size of the
+    scores of the first, with the number of edges of the one that was found."""
+    by_size = [Graphs(contrasts, np.abs(score_RU), work.measured) for score_RU in scored]
+    sizes = [smallest(graphs, options.keep) for graphs in by_size]
+    curves = [curve(graphs) for graphs in by_size]
     areas = [
         MethodAreas(
-            method_of(steps), steps, int(graph.kept_RU.sum()), cpr(curve(found, score_RU, work.measured)), cmd(points)
+            method_of(steps), steps, int(graphs.of(size).sum()),
+            cpr(curve(Graphs(contrasts, score_RU, work.measured))), cmd(points),
         )
-        for steps, graph, score_RU, points in zip(methods, graphs, scored, curves, strict=True)
-    ]
-    graph, score_RU, wiring = graphs[0], scored[0], found.wiring
-    without = found.faithfulness(wiring.possible_RU & ~graph.kept_RU)
-    size = int(graph.kept_RU.sum())
-    randoms = random_graphs(found, size, options.controls, options.seed, work.measured)
-    return CircuitResult(
-        clean.text, token_documents(clean.tokens), corrupt.text, token_documents(corrupt.tokens),
-        named_token(model, found.target), named_token(model, found.versus), found.whole, found.nothing,
-        method_of(options.steps), options.steps, options.keep, nodes_of(wiring, graph.kept_RU, score_RU),
-        edges_of(wiring, graph.kept_RU, score_RU), graph.faithfulness, 1 - without, len(wiring.nodes),
-        int(wiring.possible_RU.sum()),
-        GraphControl(len(randoms), float(np.mean(randoms)), min(randoms), max(randoms), options.seed), areas,
-        curves[0], score_RU, wiring.readers(), [node.name for node in wiring.writers],
-        notes=beyond_context(model, len(clean.ids)),
+        for steps, graphs, size, score_RU, points in zip(
+            methods_of(options), by_size, sizes, scored, curves, strict=True
+        )
+    ]  # fmt: skip
+    wiring, score_RU, kept_RU = contrasts.wiring, scored[0], by_size[0].of(sizes[0])
+    without = contrasts.faithfulness(wiring.possible_RU & ~kept_RU)
+    randoms = random_graphs(contrasts, int(kept_RU.sum()), options.controls, options.seed, work.measured)
+    result = CircuitResult(
+        text=None, tokens=None, corrupt_text=None, corrupt_tokens=None, target=None, versus=None, over=None, pairs=None,
+        difference=contrasts.whole, corrupt_difference=contrasts.nothing,
+        method=method_of(options.steps), steps=options.steps, keep=options.keep,
+        nodes=nodes_of(wiring, kept_RU, score_RU), edges=edges_of(wiring, kept_RU, score_RU),
+        faithfulness=by_size[0].faithfulness(sizes[0]), completeness=1 - without,
+        of_nodes=len(wiring.nodes), of_edges=int(wiring.possible_RU.sum()),
+        control=GraphControl(len(randoms), float(np.mean(randoms)), min(randoms), max(randoms), options.seed),
+        methods=areas, curve=curves[0],
+        scores=score_RU, readers=wiring.readers(), writers=[node.name for node in wiring.writers],
     )  # fmt: skip
+    return result, by_size[0], sizes[0]
 
 
 def check_texts(model: Model, clean: Prompt, corrupt: Prompt) -> None:
@@ -205,9 +161,16 @@ def method_of(steps: int) -> Literal["EAP-IG", "EAP"]:
     return "EAP-IG" if steps > 1 else "EAP"
 
 
+def seconds_of(found: Contrast) -> float:
+    """How long a pass over a pair takes."""
+    begun = time.perf_counter()
+    found.kept(found.wiring.possible_RU)
+    return time.perf_counter() - begun
+
+
 def cost(found: Contrast, options: CircuitOptions, seconds: float) -> str:
     """What the work will take; `seconds`: one pass."""
-    wiring, gradients = found.wiring, options.steps + (OTHER_STEPS if options.steps == 1 else 1)
+    wiring, gradients = found.wiring, sum(methods_of(options))
     edges = int(wiring.possible_RU.sum())
     graphs = planned(edges, options.controls)
     takes = seconds * (gradients * GRADIENT + graphs)
@@ -219,17 +182,17 @@ def cost(found: Contrast, options: CircuitOptions, seconds: float) -> str:
 
 
 class Work:
-    """Says what is done of the work, where anybody listens."""
+    """Says what is done of the work, of so many pairs, where anybody listens."""
 
-    def __init__(self, progress: Callable[[str, int, int], object] | None, graphs: int) -> None:
-        self.progress, self.graphs, self.done = progress, graphs, 0
+    def __init__(self, progress: Progress | None, options: CircuitOptions, pairs: int, edges: int) -> None:
+        self.progress, self.gradients = progress, pairs * sum(methods_of(options))
+        self.graphs, self.done, self.scores = planned(edges, options.controls), 0, 0
 
-    def scored(self, steps: int) -> Callable[[int], object]:
-        def tell(done: int) -> None:
-            if self.progress is not None:
-                self.progress(f"scoring edges by {method_of(steps)}", done, steps)
-
-        return tell
+    def scored(self, _: int) -> None:
+        """One gradient more."""
+        if self.progress is not None:
+            self.progress("scoring edges", self.scores, self.gradients)
+        self.scores += 1
 
     def measured(self) -> None:
         """One graph more."""
@@ -256,16 +219,3 @@ def edges_of(wiring: Wiring, kept_RU: Array, score_RU: Array) -> list[CircuitEdg
         row, column = divmod(int(place), kept_RU.shape[1])
         found.append({"from": writers[column].name, "to": readers[row], "score": float(score_RU[row, column])})
     return found
-
-
-def for_json(result: CircuitResult) -> CircuitResult:
-    """It without the scores of all edges, which are for programs."""
-    return replace(result, scores=None, readers=None, writers=None)
-
-
-def circuit_arrays(result: CircuitResult) -> dict[str, Array]:
-    """What `--save FILE.npz` holds: the score of every edge [R, U], and the names of rows and columns, JSON lists as
-    their bytes."""
-    names = {name: np.frombuffer(json.dumps(getattr(result, name)).encode(), np.uint8) for name in NAMES}
-    assert result.scores is not None
-    return {"scores": result.scores, **names}

@@ -9,6 +9,7 @@ the paper's equation; the authors' code takes k from 0 to m − 1.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from llminspect.core.dataclass import dataclass
 from llminspect.core.tape import Tape
 from llminspect.errors import UsageError
-from llminspect.model.graph_pass import ROUNDING, graph_pass
+from llminspect.model.graph_pass import ROUNDING, Streams, graph_pass
 from llminspect.model.opened import not_numbers
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from llminspect.core.array import Array
     from llminspect.core.edges import Wiring
-    from llminspect.model.graph_pass import GraphPass, Streams
+    from llminspect.model.graph_pass import GraphPass
     from llminspect.model.opened import Model
 
 MOST = 4_000_000_000
@@ -54,22 +55,62 @@ class Contrast:
         logits_V = self.passes.model.logits(last_TD[-1:])[0]
         return logits_V[self.target] - logits_V[self.versus]
 
+    def kept(self, kept_RU: Array) -> float:
+        """How much of the difference is there, above that of the corrupt text, where only the edges of a graph carry
+        what the clean text gives."""
+        last_TD = self.passes.patched(kept_RU, self.clean.written_UTD[0], self.corrupt)
+        return float(self.number(last_TD)) - self.nothing
+
+    def without_parts(self) -> Contrast:
+        """It without what the parts write in the clean text, which scores alone need."""
+        empty = self.clean.written_UTD[:0]
+        return replace(self, clean=Streams(self.clean.written_UTD[:1].copy(), empty, empty, self.clean.last_TD))
+
+
+@dataclass(frozen=True)
+class Contrasts:
+    """Pairs of texts of one task. What is measured of them is the mean over all, and a share one of the mean effect, as
+    Hanna et al. and the benchmark measure it."""
+
+    pairs: tuple[Contrast, ...]
+
+    @property
+    def wiring(self) -> Wiring:
+        return self.pairs[0].wiring
+
+    @property
+    def whole(self) -> float:
+        return sum(pair.whole for pair in self.pairs) / len(self.pairs)
+
+    @property
+    def nothing(self) -> float:
+        return sum(pair.nothing for pair in self.pairs) / len(self.pairs)
+
     def faithfulness(self, kept_RU: Array) -> float:
-        """Which share of the effect is there where only the edges of a graph carry what the clean text gives."""
+        """Which share of the effect is there where only the edges of a graph carry what the clean texts give."""
+        return sum(self.kept(kept_RU)) / sum(pair.whole - pair.nothing for pair in self.pairs)
+
+    def kept(self, kept_RU: Array) -> list[float]:
+        """How much of each pair's difference is there."""
         kept_RU = self.wiring.connected(kept_RU)
         if not kept_RU.any():
-            return 0.0
-        last_TD = self.passes.patched(kept_RU, self.clean.written_UTD[0], self.corrupt)
-        return (float(self.number(last_TD)) - self.nothing) / (self.whole - self.nothing)
+            return [0.0] * len(self.pairs)
+        return [pair.kept(kept_RU) for pair in self.pairs]
 
 
-def contrast(model: Model, clean: list[int], corrupt: list[int], answers: tuple[int | None, int | None]) -> Contrast:
+def contrast(
+    model: Model,
+    clean: list[int],
+    corrupt: list[int],
+    answers: tuple[int | None, int | None],
+    passes: GraphPass | None = None,
+) -> Contrast:
     """The passes of both texts. `answers` are target and versus; None: the most probable token after the clean text,
-    and after the corrupt one.
+    and after the corrupt one. `passes` over as many tokens may be there already.
 
     Raises UsageError where the model is no graph, the texts are too long, or nothing tells them apart.
     """
-    passes = graph_pass(model, len(clean))
+    passes = passes or graph_pass(model, len(clean))
     writers, size = len(passes.wiring.writers), model.config.sizes.D * 4 * len(clean)
     if 3 * writers * size > MOST:
         most = MOST // (3 * writers * model.config.sizes.D * 4)

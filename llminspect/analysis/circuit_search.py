@@ -17,48 +17,52 @@ from llminspect.core.edges import SHARES, areas
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from llminspect.analysis.circuit_scores import Contrast
+    from llminspect.analysis.circuit_scores import Contrasts
     from llminspect.core.array import Array
 
 GROWTH = 1.5
 """From one size that is tried to the next, until one is large enough; between it and the last, halves."""
 
 
-@dataclass(frozen=True)
-class FoundGraph:
-    """A graph that keeps as much as was wanted."""
+class Graphs:
+    """The graphs of the edges with the highest values, each measured once; `tried` is called for each."""
 
-    kept_RU: Array
-    faithfulness: float
+    def __init__(self, contrasts: Contrasts, value_RU: Array, tried: Callable[[], object]) -> None:
+        self.contrasts, self.tried = contrasts, tried
+        self.order = contrasts.wiring.order(value_RU)
+        self.measured: dict[int, float] = {}
+
+    def of(self, count: int) -> Array:
+        """That of `count` edges, less those that stand on no way from the embedding to the logits, [R, U]."""
+        wiring = self.contrasts.wiring
+        if count == len(self.order):
+            return wiring.possible_RU
+        kept_RU = np.zeros(wiring.possible_RU.shape, bool)
+        kept_RU.flat[self.order[:count]] = True
+        return wiring.connected(kept_RU)
+
+    def faithfulness(self, count: int) -> float:
+        """How faithful it is."""
+        if count not in self.measured:
+            self.tried()
+            whole = count == len(self.order)  # The clean passes themselves.
+            self.measured[count] = 1.0 if whole else self.contrasts.faithfulness(self.of(count))
+        return self.measured[count]
 
 
-def smallest(contrast: Contrast, score_RU: Array, keep: float, tried: Callable[[], object]) -> FoundGraph:
-    """The first graph, as edges come by the size of their scores, whose faithfulness is at least `keep`; less the edges
-    that stand on no way from the embedding to the logits. Sizes are tried by steps of a half, then between two."""
-    size_RU, most = np.abs(score_RU), int(contrast.wiring.possible_RU.sum())
-    too_small, size = 0, 1
-    found = graph_of(contrast, size_RU, size, tried)
-    while found.faithfulness < keep and size < most:
+def smallest(graphs: Graphs, keep: float) -> int:
+    """The first size, as edges come, whose faithfulness is at least `keep`. Sizes are tried by steps of a half, then
+    between two."""
+    too_small, size, most = 0, 1, len(graphs.order)
+    while graphs.faithfulness(size) < keep and size < most:
         too_small, size = size, min(most, max(size + 1, int(size * GROWTH)))
-        found = graph_of(contrast, size_RU, size, tried)
     while size - too_small > 1:
         middle = (too_small + size) // 2
-        between = graph_of(contrast, size_RU, middle, tried)
-        if between.faithfulness < keep:
+        if graphs.faithfulness(middle) < keep:
             too_small = middle
         else:
-            size, found = middle, between
-    return found
-
-
-def graph_of(contrast: Contrast, size_RU: Array, count: int, tried: Callable[[], object]) -> FoundGraph:
-    """The graph of the `count` edges of the largest scores, and its faithfulness."""
-    possible_RU = contrast.wiring.possible_RU
-    tried()
-    if count == possible_RU.sum():
-        return FoundGraph(possible_RU, 1.0)  # The clean pass itself.
-    kept_RU = contrast.wiring.connected(contrast.wiring.strongest(size_RU, count))
-    return FoundGraph(kept_RU, contrast.faithfulness(kept_RU))
+            size = middle
+    return size
 
 
 @dataclass(frozen=True)
@@ -70,14 +74,10 @@ class CurvePoint:
     faithfulness: float
 
 
-def curve(contrast: Contrast, score_RU: Array, tried: Callable[[], object]) -> list[CurvePoint]:
-    """At the sizes of the benchmark, the edges with the highest scores first."""
-    most = int(contrast.wiring.possible_RU.sum())
-    points = []
-    for share in SHARES:
-        count = int(share * most)
-        points.append(CurvePoint(share, count, graph_of(contrast, score_RU, count, tried).faithfulness))
-    return points
+def curve(graphs: Graphs) -> list[CurvePoint]:
+    """At the sizes of the benchmark, the edges with the highest values first."""
+    counts = [(share, int(share * len(graphs.order))) for share in SHARES]
+    return [CurvePoint(share, count, graphs.faithfulness(count)) for share, count in counts]
 
 
 def cpr(points: list[CurvePoint]) -> float:
@@ -96,10 +96,10 @@ def planned(edges: int, controls: int) -> int:
     return 2 * (sizes + 2 * len(SHARES)) + 1 + controls
 
 
-def random_graphs(contrast: Contrast, count: int, graphs: int, seed: int, tried: Callable[[], object]) -> list[float]:
+def random_graphs(contrasts: Contrasts, count: int, graphs: int, seed: int, tried: Callable[[], object]) -> list[float]:
     """The faithfulness of random graphs of `count` edges, each on a way from the embedding to the logits."""
     chance, found = np.random.default_rng(seed), []
     for _ in range(graphs):
         tried()
-        found.append(contrast.faithfulness(contrast.wiring.random(count, chance)))
+        found.append(contrasts.faithfulness(contrasts.wiring.random(count, chance)))
     return found

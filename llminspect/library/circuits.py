@@ -10,7 +10,7 @@ from llminspect.arguments.together import check_together
 from llminspect.library.inputs import DEFAULT, noted, opened, prompt_of, takes_options
 
 if TYPE_CHECKING:
-    from llminspect.analysis.circuit import CircuitResult
+    from llminspect.analysis.circuit_result import CircuitResult
     from llminspect.library.inputs import Opened, Text
 
 

@@ -27,6 +27,7 @@ returned adapts to the width and the colours of the console that prints it.
                  sparkline(values, *, limits) -> Text · bar(share, cells) -> str
                  BarCell(share, cells) in a table · histogram(values, *, title, name, bins, height, limits)
     tree         branch_tree(root, [Branch(text, probability, children, chosen), …], *, title)
+    wires        wires(ranks, [[Wire(source, target, value, port), …], …], most)    a layered graph, its edges drawn
     plot         scatter(points_N2, labels, *, axes, groups, title, height)
     picture      svg(rendering, width, theme) · html(…) · text(rendering, width) -> str;  png.png(…) -> bytes;
                  cells.shapes(…): what they draw;  notebook(rendering, width) -> str

@@ -73,16 +73,43 @@ class Letters:
     italic: bool
 
 
-Shape = Rectangle | Dot | Letters
+@dataclass(frozen=True)
+class Curve:
+    """A line from one point to another, upright at both ends; in cells, as thick as so many cells are wide."""
+
+    x: float
+    y: float
+    to_x: float
+    to_y: float
+    thick: float = 0.1
+    color: RGB = (0, 0, 0)
+    dashed: bool = False
+    title: str = ""
+    """What a pointer on it is told."""
+
+    def points(self, steps: int) -> Iterator[tuple[float, float]]:
+        """Points along it: those of the cubic curve with both middle points half way down."""
+        for step in range(steps + 1):
+            share = step / steps
+            bent = share * share * (3 - 2 * share)
+            down = 1.5 * share * (1 - share) + share**3
+            yield self.x + (self.to_x - self.x) * bent, self.y + (self.to_y - self.y) * down
+
+
+Shape = Rectangle | Dot | Letters | Curve
+
+
+class PictureConsole(Console):
+    """One whose lines become shapes: a segment whose style has a `curve` among its meta data gives that."""
 
 
 def hexadecimal(color: RGB) -> str:
     return "#{:02x}{:02x}{:02x}".format(*color)
 
 
-def unseen(width: int, *, colors: bool = True) -> Console:
+def unseen(width: int, kind: type[Console] = Console, *, colors: bool = True) -> Console:
     """A console that shows nothing and records what is printed on it."""
-    return Console(
+    return kind(
         record=True,
         file=io.StringIO(),
         width=width,
@@ -98,7 +125,7 @@ def unseen(width: int, *, colors: bool = True) -> Console:
 
 def shapes(rendering: RenderableType, width: int, theme: Theme) -> tuple[list[Shape], int]:
     """What to draw of a rendering in `width` columns, backgrounds first, and its number of rows."""
-    lines = unseen(width).render_lines(rendering, pad=False)
+    lines = unseen(width, PictureConsole).render_lines(rendering, pad=False)
     while lines and all(not text.strip() and not (style and style.bgcolor) for text, style, _ in lines[-1]):
         lines.pop()
     found: list[Shape] = []
@@ -137,6 +164,8 @@ class _Row:
         column = 0
         for text, style, _ in segments:
             ink, paper = self._colors(style)
+            if style and (curve := style.meta.get("curve")) is not None:
+                yield replace(curve, y=self.row + curve.y, to_y=self.row + curve.to_y, color=ink)
             width = cell_len(text)
             if paper is not None and width:
                 yield Rectangle(column, self.row, width, 1, paper)

@@ -13,7 +13,7 @@ from rich.console import RenderableType
 from rich.segment import Segment
 from rich.style import Style
 
-from llminspect.render.cells import THEMES, Dot, Letters, Rectangle, Shape, Theme, hexadecimal, shapes, unseen
+from llminspect.render.cells import THEMES, Curve, Dot, Letters, Rectangle, Shape, Theme, hexadecimal, shapes, unseen
 
 FONTS = "ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, 'Liberation Mono', monospace"
 
@@ -63,7 +63,17 @@ def _element(shape: Shape) -> str:
         return f'<rect {place} {size} fill="{color}" shape-rendering="crispEdges"/>'
     if isinstance(shape, Dot):
         return f'<circle cx="{_short(shape.x * _WIDTH)}" cy="{_short(shape.y * _HEIGHT)}" r="1" fill="{color}"/>'
-    return _letters(shape, color)
+    return _curve(shape, color) if isinstance(shape, Curve) else _letters(shape, color)
+
+
+def _curve(shape: Curve, color: str) -> str:
+    x, to_x = (_short(value * _WIDTH) for value in (shape.x, shape.to_x))
+    y, middle, to_y = (_short(value * _HEIGHT) for value in (shape.y, (shape.y + shape.to_y) / 2, shape.to_y))
+    dashes = ' stroke-dasharray="5 3"' if shape.dashed else ""
+    return (
+        f'<path d="M{x} {y}C{x} {middle} {to_x} {middle} {to_x} {to_y}" fill="none" stroke="{color}" '
+        f'stroke-width="{_short(shape.thick * _WIDTH)}"{dashes}><title>{escape(shape.title)}</title></path>'
+    )
 
 
 def _letters(shape: Letters, color: str) -> str:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import io
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 from rich.cells import cell_len
 from rich.console import RenderableType
 
 from llminspect.errors import UserError
-from llminspect.render.cells import THEMES, Dot, Letters, Rectangle, Theme, hexadecimal, shapes
+from llminspect.render.cells import THEMES, Curve, Dot, Letters, Rectangle, Theme, hexadecimal, shapes
 
 CELL_WIDTH, CELL_HEIGHT, MARGIN = 17, 36, 28
 """In pixels: twice what a screen of common density shows."""
 _SIZE, _BASELINE = 28, 0.75
+_STEPS = 24
+"""Straight parts of a curve."""
 _MOST_CELLS = 200_000
 """A picture of so many is 370 MB of pixels while it is made."""
 _FONTS = ("DejaVuSansMono{}.ttf", "NotoSansMono-{}.ttf", "LiberationMono-{}.ttf", "Menlo.ttc", "consola.ttf")
@@ -40,6 +43,8 @@ def png(rendering: RenderableType, width: int, theme: Theme) -> bytes:
         elif isinstance(shape, Dot):
             x, y = _pixels(shape.x, shape.y)
             draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=hexadecimal(shape.color))
+        elif isinstance(shape, Curve):
+            _curve(draw, shape)
         else:
             _letters(draw, shape)
     data = io.BytesIO()
@@ -55,6 +60,14 @@ def _rectangle(draw: Any, shape: Rectangle) -> None:
     left, top = _pixels(shape.left, shape.top)
     right, bottom = _pixels(shape.left + shape.width, shape.top + shape.height)
     draw.rectangle((left, top, max(right - 1, left), max(bottom - 1, top)), fill=hexadecimal(shape.color))
+
+
+def _curve(draw: Any, shape: Curve) -> None:
+    points = [_pixels(*point) for point in shape.points(_STEPS)]
+    thick = max(1, round(shape.thick * CELL_WIDTH))
+    for step, pair in enumerate(pairwise(points)):
+        if not (shape.dashed and step // 2 % 2):
+            draw.line(pair, fill=hexadecimal(shape.color), width=thick, joint="curve")
 
 
 def _letters(draw: Any, shape: Letters) -> None:

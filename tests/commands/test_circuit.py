@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import llminspect
-from llminspect.analysis.circuit_scores import contrast
-from llminspect.analysis.circuit_search import planned, smallest
+from llminspect.analysis.circuit_scores import Contrasts, contrast
+from llminspect.analysis.circuit_search import Graphs, curve, planned, smallest
 from llminspect.errors import UserError
 from llminspect.opening import open_model
 from tests.closeness import assert_close
@@ -29,13 +29,17 @@ def ids(text: str) -> list[int]:
     return [int(token_id) for token_id in text.split(",")]
 
 
+def pair() -> Contrasts:
+    return Contrasts((contrast(open_model(LLAMA), ids(CLEAN), ids(CORRUPT), (5, 9)),))
+
+
 def found(**options: Any) -> Any:
     return llminspect.circuit(ids(CLEAN), ids(CORRUPT), LLAMA, **{"controls": 4, "target": 5, "versus": 9, **options})
 
 
 def test_the_graph_keeps_what_it_says_and_no_smaller_one_that_was_tried_does() -> None:
     result = found(keep=0.7)
-    between = contrast(open_model(LLAMA), ids(CLEAN), ids(CORRUPT), (5, 9))
+    between = pair()
     wiring, score_RU = between.wiring, np.abs(result.scores)
     kept_RU = np.zeros(wiring.possible_RU.shape, bool)
     for edge in result.edges:
@@ -103,13 +107,15 @@ def test_areas_are_those_of_the_curve() -> None:
 
 
 def test_no_more_graphs_are_measured_than_was_said() -> None:
-    between = contrast(open_model(LLAMA), ids(CLEAN), ids(CORRUPT), (5, 9))
+    between = pair()
     edges, measured = int(between.wiring.possible_RU.sum()), list[int]()
     score_RU = between.wiring.possible_RU * np.random.default_rng(0).random(between.wiring.possible_RU.shape)
     for keep in (0.1, 0.5, 1.0):
         measured.clear()
-        smallest(between, score_RU, keep, lambda: measured.append(1))
-        assert 2 * len(measured) <= planned(edges, 0)
+        graphs = Graphs(between, score_RU, lambda: measured.append(1))
+        smallest(graphs, keep)
+        curve(graphs)
+        assert len(measured) == len(graphs.measured) and 2 * len(measured) < planned(edges, 0)
 
 
 def test_its_json_fits_its_schema_and_its_arrays_are_saved(called: Program, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from llminspect.analysis.circuit_scores import Contrast, edge_scores, last_slope
+from llminspect.analysis.circuit_scores import Contrast, Contrasts, edge_scores, last_slope
 from llminspect.analysis.verify import in_float64
 from llminspect.core.attribution import output_of_heads
 from llminspect.core.tap import Capture, Chain, Edit
@@ -188,7 +188,7 @@ def test_faithfulness_is_nought_without_edges_and_one_with_all(opened: Opened) -
     passes, ids = graph_pass(model, len(TEXTS[0])), texts(model)
     found = between(passes, *(passes.embedded(each) for each in ids))
     possible_RU = passes.wiring.possible_RU
-    assert found.faithfulness(possible_RU & False) == 0
-    assert found.faithfulness(possible_RU) == pytest.approx(1, abs=1e-4)
+    assert Contrasts((found,)).faithfulness(possible_RU & False) == 0
+    assert Contrasts((found,)).faithfulness(possible_RU) == pytest.approx(1, abs=1e-4)
     ends = [model.logits(model.run(each).stream_TD[-1:])[0] for each in ids]
     assert [found.whole, found.nothing] == pytest.approx([float(end[5] - end[9]) for end in ends], abs=1e-5)

@@ -12,7 +12,7 @@ from llminspect.cli.output import note
 from llminspect.cli.run import emit, show_notes
 from llminspect.errors import UsageError
 
-RESULTS = "analysis.circuit.CircuitResult"
+RESULTS = "analysis.circuit_result.CircuitResult"
 
 
 @partial(takes_groups, arrays=True)
@@ -33,7 +33,8 @@ def command(model: ModelOptions, output: OutputOptions, options: CircuitOptions)
     llminspect circuit "Anne met Tom. Tom saw" "Anne met Tom. Anne saw"
     llminspect circuit "Anne met Tom. Tom saw" "Anne met Tom. Anne saw" --target " Anne" --versus " Tom" --keep 0.9
     """
-    from llminspect.analysis.circuit import circuit, circuit_arrays, for_json
+    from llminspect.analysis.circuit import circuit
+    from llminspect.analysis.circuit_result import circuit_arrays, for_json
     from llminspect.analysis.long_texts import noted_before
     from llminspect.analysis.prompt import prompt_of_ids, text_prompt
     from llminspect.arguments.ranges import parse_ids

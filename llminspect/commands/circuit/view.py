@@ -6,21 +6,25 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from llminspect.commands.circuit.graph import rank_of, ways
 from llminspect.core.numbers import count, number, percent, several
 from llminspect.render import theme
 from llminspect.render.safe import visible
 from llminspect.render.section import page, remark, section
 from llminspect.render.table import Cell, Column, table
+from llminspect.render.wires import wires
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
 
-    from llminspect.analysis.circuit import CircuitNode, CircuitResult
+    from llminspect.analysis.circuit_result import CircuitNode, CircuitResult
 
 SHOWN = 20
 """Edges that have a row."""
+DRAWN = 30
+"""Edges that are drawn at most: more lines cannot be told apart."""
 NODES = 5
 """Nodes of a layer that are named."""
 
@@ -33,17 +37,24 @@ def render(result: CircuitResult) -> RenderableType:
 def _parts(result: CircuitResult) -> Iterator[RenderableType]:
     yield _headline(result)
     yield _measures(result)
+    yield _graph(result)
     yield _layers(result)
     yield _edges(result)
     yield _methods(result)
 
 
 def _headline(result: CircuitResult) -> RenderableType:
-    target, versus = (visible(token.text, spaces=True) for token in (result.target, result.versus))
-    line = Text(f"Why {target} and not {versus}", theme.TITLE)
+    if result.target is None or result.versus is None:
+        title, texts = f"What tells the texts of {several(len(result.pairs or ()), 'pair')} apart", "texts"
+        number_of = "mean of logit of target − logit of versus"
+    else:
+        target, versus = (visible(token.text, spaces=True) for token in (result.target, result.versus))
+        title, texts = f"Why {target} and not {versus}", "text"
+        number_of = f"logit of {target} − logit of {versus}"
+    line = Text(title, theme.TITLE)
     line.append(
-        f"\nlogit of {target} − logit of {versus}: {_signed(result.difference)} after the clean text, "
-        f"{_signed(result.corrupt_difference)} after the corrupt one",
+        f"\n{number_of}: {_signed(result.difference)} after the clean {texts}, "
+        f"{_signed(result.corrupt_difference)} after the corrupt {'ones' if texts == 'texts' else 'one'}",
         theme.QUIET,
     )
     return line
@@ -67,10 +78,15 @@ def _control(result: CircuitResult) -> str:
     return f"of it with as many random edges ({several(control.graphs, 'graph')}, {ends}; seed {control.seed})"
 
 
+def _graph(result: CircuitResult) -> RenderableType:
+    """The graph from the embedding down to the logits, its edges drawn."""
+    return section("The graph", wires(rank_of([node.name for node in result.nodes]), list(ways(result.edges)), DRAWN))
+
+
 def _layers(result: CircuitResult) -> RenderableType:
-    """The graph from the logits down to the embedding: the nodes of each layer, the largest score first."""
+    """The nodes of each layer, layer 0 on top, the largest score first."""
     layers: dict[str, list[CircuitNode]] = {}
-    for node in reversed(result.nodes):
+    for node in result.nodes:
         layer = node.name.partition(".")[0]
         layers.setdefault(layer if layer == node.name else f"layer {layer}", []).append(node)
     rows: list[Sequence[Cell]] = []
@@ -81,7 +97,7 @@ def _layers(result: CircuitResult) -> RenderableType:
         rows.append([layer, "   ".join(names) + (f"   and {more} more" if more else "")])
     columns = [Column("where", whole=True), Column("nodes")]
     note = "score: about how many logits are lost if the node writes what it writes in the corrupt text"
-    return section("Nodes, the last layer first", table(columns, rows, note=note))
+    return section("Nodes", table(columns, rows, note=note))
 
 
 def _part(name: str) -> str:
