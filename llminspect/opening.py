@@ -265,11 +265,15 @@ def _assemble(
         finite=finite,
         declared_pooling=cache(partial(pooling.declared, located, config.sizes.D)),
     )
-    if not rounding:
-        return model
-    from llminspect.backends.kernels.rounded import rounded
+    if rounding:
+        from llminspect.backends.kernels.rounded import rounded
 
-    return rounded(model, in_blocks)
+        model = rounded(model, in_blocks)
+    if in_blocks:
+        from llminspect.backends.kernels.one_token import one_token
+
+        model.params.one_token = one_token(model.params, config)
+    return model
 
 
 def _read_when_needed(

@@ -10,7 +10,7 @@ from llminspect.core.dataclass import dataclass
 from llminspect.core.decoding import Choice, LookAhead, NextLogits, decode
 from llminspect.core.rotary import Divided, LongRope
 from llminspect.core.sampling import Draws, Sampling, entropy, top_ids
-from llminspect.core.tap import Chain, Tap
+from llminspect.core.tap import NO_TAP, Chain, Tap
 from llminspect.errors import UsageError
 from llminspect.text.text_stream import TextStream, next_piece
 
@@ -134,9 +134,10 @@ class PassChanges:
     """They act before, on the prompt alone: what is written after it has no other text to take from, and meets the
     patch in the keys and values that the prompt leaves."""
 
-    def in_pass(self, *, first: bool) -> Chain:
+    def in_pass(self, *, first: bool) -> Tap:
         """The taps of a pass; `first`: of one that starts with the prompt."""
-        return Chain([*self.patches, *self.taps] if first else self.taps)
+        taps = [*self.patches, *self.taps] if first else self.taps
+        return Chain(taps) if taps else NO_TAP
 
 
 NO_CHANGES = PassChanges()

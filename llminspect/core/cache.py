@@ -46,12 +46,17 @@ class LayerCache:
             return LayerCache(
                 xp.concat([self.key_KSE, key_KTE], axis=-2), xp.concat([self.value_KSE, value_KTE], axis=-2)
             )
-        before, after = self.key_KSE.shape[-2], self.key_KSE.shape[-2] + key_KTE.shape[-2]
+        longer, tokens = self.longer(key_KTE.shape[-2]), key_KTE.shape[-2]
+        longer.key_KSE[..., -tokens:, :] = key_KTE
+        longer.value_KSE[..., -tokens:, :] = value_KTE
+        return longer
+
+    def longer(self, tokens: int) -> LayerCache:
+        """With room for so many more at the end, which the caller writes before anybody reads it."""
+        before, after = self.key_KSE.shape[-2], self.key_KSE.shape[-2] + tokens
         store = self._store
         if store is None or store.filled != before or store.key_KSE.shape[-2] < after:
             store = self._roomier(max(2 * before, after, 64))
-        store.key_KSE[..., before:after, :] = key_KTE
-        store.value_KSE[..., before:after, :] = value_KTE
         store.filled = after
         return LayerCache(store.key_KSE[..., :after, :], store.value_KSE[..., :after, :], store)
 

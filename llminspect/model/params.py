@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from llminspect.core.tap import Tap
 
     LayerStep = Callable[[int, Mapping[str, Array], Array, Cache | None, Tap], tuple[Array, Any]]
+    TokenStep = Callable[[Array, Sequence[Array], Cache], tuple[Array, Sequence[Any]] | None]
 
 
 READERS = 2
@@ -33,6 +34,9 @@ class Params:
 
     def __init__(self, arrays: Mapping[str, Array], keep: bool = True) -> None:
         self.arrays = arrays
+        self.one_token: TokenStep | None = None
+        """What takes the stream of one more token, its rotation and a cache through all layers at one stroke, if
+        anything does: to the stream after them and what they have seen, or to None, where it has to go step by step."""
         self._keep = keep
         self._kept: dict[tuple[str, int], Mapping[str, Array]] = {}
         self._names: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)

@@ -57,7 +57,8 @@ def forward(
         raise UsageError("this model turns a source text into another and was given no source")
     if cache is not None and not config.causal:
         raise UsageError("this model reads a text both ways: nothing can be kept for a longer one")
-    stream_TD, seen = through(params, config, ids_T, tap, cache, hidden_S)
+    done = None if hidden_S is not None or tap is not NO_TAP else one_more(params, config, ids_T, cache)
+    stream_TD, seen = done or through(params, config, ids_T, tap, cache, hidden_S)
     if "pooler.weight" in params and tap.wants("final.pooled"):
         # What the first token says of the whole text; no step of this program goes on from it.
         tap("final.pooled", namespace(stream_TD).tanh(mapped(params, "pooler", stream_TD[..., 0, :])))
@@ -80,6 +81,15 @@ def encode_source(params: Params, config: Config, ids_S: Array, tap: Tap, hidden
         return stream_SD, LayerCache(key_KSE, layer.heads("cross_attention.value", stream_SD, keys))
 
     return Cache(source=Source(stream_SD, params.through(offer, stream_SD, config.sizes.L, tap)[1], hidden_S))
+
+
+def one_more(params: Params, config: Config, ids_T: Array, cache: Cache | None) -> tuple[Array, Sequence[Any]] | None:
+    """As `through`, of one token after others at which nobody looks, where something takes it through all layers at
+    one stroke."""
+    if params.one_token is None or ids_T.shape != (1,) or cache is None or not cache.layers or cache.places is not None:
+        return None
+    stream_1D = embed(params, config, ids_T, cache.length, NO_TAP)
+    return params.one_token(stream_1D, rotations_of(params, config, stream_1D, cache.length)[id(config.rotary)], cache)
 
 
 def through(

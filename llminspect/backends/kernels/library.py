@@ -20,9 +20,10 @@ _FUNCTIONS: dict[str, tuple[object, ...]] = {
     "write_pieces": (_NUMBER, _NUMBER, _ARRAY, _SIZE, _SIZE, _ARRAY),
     "multiply": (*[_NUMBER] * 4, _ARRAY, _SIZE, _ARRAY, _SIZE, _SIZE, _ARRAY, _SIZE, _ARRAY),
     "multiply_row_by_each": (*[_NUMBER] * 3, _ARRAY, _ARRAY, _SIZE, _ARRAY, _ARRAY),
+    "token_through_layers": (_ARRAY, _ARRAY, _ARRAY, _SIZE, *[_ARRAY] * 5),
     "by_digits": (),
 }
-_ANSWERING = {"write_pieces", "multiply_row_by_each", "by_digits"}
+_ANSWERING = {"write_pieces", "multiply_row_by_each", "token_through_layers", "by_digits"}
 REINSTALL = "pip install --force-reinstall --no-deps llminspect-cli, where there is a C compiler; or --kernels none"
 
 

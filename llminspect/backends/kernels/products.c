@@ -235,11 +235,9 @@ static void part_of_each(const void *job, int thread, ptrdiff_t start, ptrdiff_t
   }
 }
 
-/* One row of x, as it is, times each of at most MOST_AT_ONCE matrices, to out, one result after the other; `room` is that
-   of the pieces for each and 64 bytes. Whether x is as near in so many digits as pieces.h says; if not nothing is
-   multiplied. One digit is as near as it is. */
-PUBLIC int multiply_row_by_each(int threads, int digits, int number, const matrix *of, const float *x, ptrdiff_t width,
-                                float *out, uint8_t *room) {
+/* `worth`: from how many multiplications on several threads do it. */
+static int row_by_each(int threads, ptrdiff_t worth, int digits, int number, const matrix *of, const float *x,
+                       ptrdiff_t width, float *out, uint8_t *room) {
   const uint8_t *its_x[MOST_AT_ONCE];
   uint8_t *pieces = room + (-(uintptr_t)room & 63);
   ptrdiff_t rows = 0;
@@ -253,9 +251,19 @@ PUBLIC int multiply_row_by_each(int threads, int digits, int number, const matri
     its_x[i] = pieces, pieces += width / UNIT * piece_bytes(digits);
   }
   const row_product job = {digits, number, of, its_x, width, out};
-  in_threads(threads, part_of_each, &job, rows, share_of_rows(threads, rows));
+  in_threads(rows * width >= worth ? threads : 1, part_of_each, &job, rows, share_of_rows(threads, rows));
   return 1;
 }
+
+/* One row of x, as it is, times each of at most MOST_AT_ONCE matrices, to out, one result after the other; `room` is that
+   of the pieces for each and 64 bytes. Whether x is as near in so many digits as pieces.h says; if not nothing is
+   multiplied. One digit is as near as it is. */
+PUBLIC int multiply_row_by_each(int threads, int digits, int number, const matrix *of, const float *x, ptrdiff_t width,
+                                float *out, uint8_t *room) {
+  return row_by_each(threads, 0, digits, number, of, x, width, out, room);
+}
+
+#include "token.c"
 
 /* -- As a library -------------------------------------------------------------------------------------------------- */
 

@@ -94,7 +94,7 @@ def test_nothing_beyond_its_arrays_is_read_or_written(tmp_path: Path) -> None:
         "-I",
         str(SOURCE.parent),
     )
-    program = built(tmp_path, *watched, str(Path(__file__).with_name("hostile.c")))
+    program = built(tmp_path, *watched, str(Path(__file__).with_name("hostile.c")), "-lm")
     # The search for leaks follows the process from outside, which not every container allows.
     alone = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
     ran = subprocess.run([program], capture_output=True, text=True, check=False, env=alone)
