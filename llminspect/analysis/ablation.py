@@ -36,7 +36,9 @@ LARGEST = 1 << 29
 """Bytes of the means in a file."""
 HINT = "llminspect forward TEXT --ablate 3.2 --ablate-with mean --corpus FOLDER --save FILE.npz writes such a file"
 READ = "ablate_read"
-"""The name in a file of what was read of the corpus."""
+"""The name in a file of what was read of the corpus …"""
+OF = "ablate_model"
+"""… and of what stands for the weights of the model."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,10 @@ class Instead:
     """What stands in the place of ablated parts: means over a corpus, or texts to take from."""
 
     means: Mapping[str, Array]
-    """By the place, [E], [D], or [1] of a neuron."""
+    """By the place, [E], [D], [1] of a neuron, or [H, E] of all heads at once."""
     read: CorpusRead | None = None
+    of: str = ""
+    """Of means: what stands for the weights of the model that gave them."""
     texts: Sequence[tuple[str, Sequence[int]]] = ()
     """The files of a corpus with their tokens …"""
     front: Sequence[int] = ()
@@ -76,7 +80,8 @@ class Instead:
         if not self.means or self.read is None:
             return {}
         read = np.frombuffer(json.dumps(vars(self.read)).encode(), np.uint8)
-        return {**{f"ablate_{place}": mean for place, mean in self.means.items()}, READ: read}
+        of = np.frombuffer(self.of.encode(), np.uint8)
+        return {**{f"ablate_{place}": mean for place, mean in self.means.items()}, READ: read, OF: of}
 
     def other_text(self, ids: Sequence[int]) -> TakenText:
         """As many tokens as `ids` has, of the text that was given, or drawn from the corpus: by the seed and by `ids`,
@@ -133,14 +138,14 @@ def instead_of(
     corpus = Corpus(model, options.corpus, usual_of(options, "length"), usual_of(options, "most"), progress)
     if options.ablate_with == "mean":
         means = corpus_means(model, places, corpus)
-        return Instead(means, corpus.read())
+        return Instead(means, corpus.read(), hash_of_weights(model))
     texts: dict[str, list[int]] = {}
     for piece in corpus.pieces():
         texts.setdefault(piece.path, []).extend(piece.ids[piece.added :])
     tokenizer = model.tokenizer
     assert tokenizer is not None, "`Corpus` refuses a model without one"
     around = tokenizer.prefix_ids, tokenizer.suffix_ids
-    return Instead({}, corpus.read(), list(texts.items()), *around, seed)
+    return Instead({}, corpus.read(), "", list(texts.items()), *around, seed)
 
 
 def corpus_means(model: Model, places: Sequence[Place], corpus: Corpus) -> dict[str, Array]:
@@ -153,7 +158,7 @@ def corpus_means(model: Model, places: Sequence[Place], corpus: Corpus) -> dict[
         run_until(model, np.array([piece.ids for piece in batch]), capture, names)  # type: ignore[arg-type]
         for place in places:
             values = np.asarray(capture[place.tap][place.index(slice(added, None))], np.float64)
-            sums[str(place)] = sums[str(place)] + values.reshape(-1, values.shape[-1]).sum(axis=0)
+            sums[str(place)] = sums[str(place)] + values.sum(axis=(0, -2))
         count += sum(len(piece.ids) - added for piece in batch)
     return {place: (total / count).astype(np.float32) for place, total in sums.items()}
 
@@ -167,22 +172,43 @@ def taken_taps(model: Model, places: Sequence[Place], other: TakenText) -> list[
 
 @reader("the file of means", UserError, HINT)
 def _read(model: Model, path: Path, places: Sequence[Place]) -> Instead:
-    """The means that `Instead.arrays` gave. UserError: the file holds none of these places, or of another width."""
+    """The means that `Instead.arrays` gave. UserError: the file holds none of these places, or of another shape, or
+    those of another model; one that does not say of which model is refused too."""
     what, names = f"--corpus {str(path)!r:.300}", {str(place): f"ablate_{place}" for place in places}
-    arrays = read_arrays(path, (*names.values(), READ), largest=LARGEST, hint=HINT)
+    arrays = read_arrays(path, (*names.values(), READ, OF), largest=LARGEST, hint=HINT)
     missing = next((name for name in names.values() if name not in arrays), None)
     if missing is not None:
         raise UserError(f"{what} has no mean of {missing.removeprefix('ablate_')}", HINT)
+    of = arrays[OF].tobytes().decode("ascii", "replace") if OF in arrays else None
+    if of != hash_of_weights(model):
+        whose = "does not say which model its means are of" if of is None else "holds the means of another model"
+        raise UserError(f"{what} {whose}", HINT)
     read = _corpus_read(arrays.get(READ), what)
     means = {}
-    for place in places:
-        mean, width = arrays[names[str(place)]], _width(model, place)
-        if mean.shape != (width,) or mean.dtype.kind != "f" or not np.isfinite(mean).all():
+    for place, shape in zip(places, _shapes(model, places), strict=True):
+        mean = arrays[names[str(place)]]
+        if mean.shape != shape or mean.dtype.kind != "f" or not np.isfinite(mean).all():
+            wanted = " × ".join(map(str, shape))
             raise UserError(
-                f"{what}: its mean of {place} is not {width} finite numbers, as {model.name} has there", HINT
+                f"{what}: its mean of {place} is not {wanted} finite numbers, as {model.name} has there", HINT
             )
         means[str(place)] = mean.astype(np.float32)
-    return Instead(means, read)
+    return Instead(means, read, of)
+
+
+def hash_of_weights(model: Model) -> str:
+    """What stands for the weights: a hash of those of their files, or of the commit of a repository, and of the
+    adapter's; of a model without files of its name."""
+    known = model.provenance
+    adapter = known.get("adapter") or {}
+    of = [
+        [known.get("sha256"), *sorted((known.get("files") or {}).values())],
+        [known.get("repo"), known.get("revision")],
+        [adapter.get("sha256"), adapter.get("config_sha256")],
+        known.get("ignored_settings"),
+    ]
+    named = "sha256" in known or "files" in known or "repo" in known
+    return hashlib.sha256(json.dumps([*of, None if named else model.name]).encode()).hexdigest()
 
 
 def _corpus_read(data: Array | None, what: str) -> CorpusRead:
@@ -193,7 +219,8 @@ def _corpus_read(data: Array | None, what: str) -> CorpusRead:
     return CorpusRead(**found)
 
 
-def _width(model: Model, place: Place) -> int:
-    """How many numbers the place has at a position: found by a pass over one token."""
-    capture = captured(model, [0], [place.tap])
-    return int(capture[place.tap][place.index(slice(None))].shape[-1])
+def _shapes(model: Model, places: Sequence[Place]) -> list[tuple[int, ...]]:
+    """What the places have at a position: found by a pass over one token."""
+    capture = captured(model, [0], (place.tap for place in places))
+    arrays = [capture[place.tap][place.index(slice(None))] for place in places]
+    return [(*array.shape[:-2], array.shape[-1]) for array in arrays]

@@ -12,9 +12,15 @@ import numpy as np
 from llminspect.analysis.candidates import Candidate, NamedToken, candidates, token_text
 from llminspect.analysis.passes import captured
 from llminspect.arguments.directions import parse_examples, parse_saved
-from llminspect.arguments.experiments import ExperimentOptions, ablated_places, parse_neuron_steering, parse_place
+from llminspect.arguments.experiments import (
+    ExperimentOptions,
+    ablated_places,
+    parse_neuron_steering,
+    parse_place,
+    parse_steered,
+)
 from llminspect.arguments.option import each
-from llminspect.arguments.ranges import check_exists, shortened
+from llminspect.arguments.ranges import shortened
 from llminspect.arguments.words import parse_direction, parse_factor
 from llminspect.core.dataclass import dataclass
 from llminspect.core.intervention import Place, added, replaced, scaled
@@ -45,7 +51,7 @@ class Experiment:
     where: str
     what: str
     length: float | None = None
-    """Of a direction: how many times as long it is as the stream that it is added to (the median of the text's)."""
+    """Of a direction: how many times as long it is as what it is added to (the median of the text's)."""
     heads: list[int] | None = None
     """Of keys and values that several heads work with: which heads."""
     aligned: Aligned | None = None
@@ -69,7 +75,7 @@ def experiment_taps(
             raise UsageError(f"--scale {shortened(entry)!r} does not end in a factor", "for example --scale 3.2*0.5")
         place = parse_place(model, place_text, "--scale")
         taps.append(scaled(place, factor))
-        done.append(Experiment("scale", str(place), f"× {factor:g}"))
+        done.append(Experiment("scale", str(place), f"× {factor:g}", heads=place.shared))
     steered = _steerings(model, each(options.steer), options.steer_from, ids)
     return [*taps, *(tap for tap, _ in steered)], [*done, *(experiment for _, experiment in steered)]
 
@@ -86,20 +92,20 @@ def _ablations(
         assert instead.read is not None
         read = instead.read
         what = f"mean over {read.path}, {several(read.tokens, 'token')}"
-        values = [instead.means[str(place)] for place in places]
+        values = [instead.means[str(place)][..., None, :] for place in places]
     elif instead is not None and places:
         from llminspect.analysis.ablation import taken_taps
 
         other = instead.other_text(ids)
         from_file = "" if other.path is None else f" of {other.path}, from its token {other.start}"
         what = f"resample: “{text_of(model, other.ids)}”{from_file}"
-        made = [Experiment("ablate", str(place), what, taken_from=other) for place in places]
+        made = [Experiment("ablate", str(place), what, heads=place.shared, taken_from=other) for place in places]
         return taken_taps(model, places, other), made
     elif options.ablate_with == "mean" and places:
         capture = captured(model, ids, (place.tap for place in places))
-        values = [capture[place.tap][place.index(slice(None))].mean(axis=-2) for place in places]
+        values = [capture[place.tap][place.index(slice(None))].mean(axis=-2, keepdims=True) for place in places]
     taps: list[Tap] = [replaced(place, value) for place, value in zip(places, values, strict=True)]
-    return taps, [Experiment("ablate", str(place), what, read=read) for place in places]
+    return taps, [Experiment("ablate", str(place), what, heads=place.shared, read=read) for place in places]
 
 
 def text_of(model: Model, ids: Sequence[int]) -> str:
@@ -113,22 +119,23 @@ def text_of(model: Model, ids: Sequence[int]) -> str:
 def _steerings(
     model: Model, texts: Sequence[str], examples: tuple[str, str] | None, ids: Sequence[int]
 ) -> list[tuple[Tap, Experiment]]:
-    """The directions as taps, each measured by the stream of the text `ids` that it is added to."""
+    """The directions as taps, each measured by what stands in the text `ids` where it is added."""
     directions = [_added_at(model, text) for text in texts]
     if examples is not None:
         directions.append(_of_examples(model, examples))
     if not directions:
         return []
-    streams = [Place(place.layer, "stream") for place, _, _ in directions]
-    capture = captured(model, ids[:MEASURED], (stream.tap for stream in streams))
+    beside = [Place(place.layer, "stream") if place.neuron is not None else place for place, _, _ in directions]
+    capture = captured(model, ids[:MEASURED], (place.tap for place in beside))
     found: list[tuple[Tap, Experiment]] = []
-    for stream, (place, direction_D, what) in zip(streams, directions, strict=True):
+    for there, (place, direction_D, what) in zip(beside, directions, strict=True):
         with np.errstate(all="ignore"):  # A direction that overflows is one of the logits' own errors.
-            # The median of the stream's vectors: the first token's may be many times as long.
-            usual = float(np.median(np.linalg.norm(capture[stream.tap], axis=-1)))
+            # The median of the vectors there: the first token's may be many times as long.
+            usual = float(np.median(np.linalg.norm(capture[there.tap][there.index(slice(None))], axis=-1)))
             length = float(np.linalg.norm(direction_D.astype(np.float64)) / usual)
         if place.neuron is None:
-            found.append((added(place, direction_D), Experiment("steer", str(place), what, length)))
+            made = Experiment("steer", str(place), what, length, place.shared)
+            found.append((added(place, direction_D), made))
             continue
         value = parse_neuron_steering(model, what)[1]  # type: ignore[index]
         # What comes of it goes through a norm, where there is one after the step: no length is known before.
@@ -139,7 +146,7 @@ def _steerings(
 
 
 def _added_at(model: Model, text: str) -> tuple[Place, Array, str]:
-    """Where something is added, what that adds to the stream [D], and how it reads."""
+    """Where something is added, what that adds there (a neuron: to the stream), [D] or [E], and how it reads."""
     saved = parse_saved(text)
     if saved is not None:
         from llminspect.analysis.directions import saved_direction  # Which reads archives.
@@ -169,19 +176,19 @@ def _of_examples(model: Model, files: tuple[str, str]) -> tuple[Place, Array, st
 
 
 def _direction(model: Model, text: str) -> tuple[Place, Array, str]:
-    """`London - Paris@10*2`: where, twice the difference of the two streams after layer 10 [D], and how it reads."""
-    expression, terms, layer, factor = parse_direction(text)
-    check_exists(layer, model.config.sizes.L, "layer")
-    place = Place(layer, "stream")
-    parts = [weight * _stream_of(model, word, place) for weight, word in terms]
+    """`London - Paris@10*2`: where, twice the difference of the two streams after layer 10 [D] (or of what the words
+    give at another place), and how it reads."""
+    expression, terms, place_text, factor = parse_direction(text)
+    place = parse_steered(model, place_text)
+    parts = [weight * _vector_of(model, word, place) for weight, word in terms]
     with np.errstate(over="ignore"):  # The logits say so.
         direction_D = factor * np.sum(parts, axis=0)
     return place, direction_D, f"{expression} × {factor:g}"
 
 
-def _stream_of(model: Model, word: str, place: Place) -> Array:
-    """The stream [D] after a layer at the last token of `word`, as in mid-text: after BOS, with a space in front where
-    that is how the vocabulary has it."""
+def _vector_of(model: Model, word: str, place: Place) -> Array:
+    """What stands at the place at the last token of `word`, as in mid-text: after BOS, with a space in front where that
+    is how the vocabulary has it."""
     tokenizer = model.tokenizer
     if tokenizer is None:
         raise UsageError("--steer takes words; this model comes without a tokenizer")
@@ -192,8 +199,8 @@ def _stream_of(model: Model, word: str, place: Place) -> Array:
     if len(ids) != 1:
         ids = tokenizer.encode_ids(word)
     front = list(tokenizer.prefix_ids) or ([] if tokenizer.bos_id is None else [tokenizer.bos_id])
-    stream_D: Array = captured(model, [*front, *ids], [place.tap])[place.tap][-1]
-    return stream_D
+    vector_D: Array = captured(model, [*front, *ids], [place.tap])[place.tap][place.index([-1])][0]
+    return vector_D
 
 
 @dataclass(frozen=True)

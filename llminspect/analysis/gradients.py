@@ -6,7 +6,7 @@ Simonyan et al. 2013, "Deep Inside Convolutional Networks"; `core/tape.py` goes 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.looking import Target
     from llminspect.core.array import Array
     from llminspect.core.tap import Tap
+    from llminspect.core.unembed import Score
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
 
@@ -124,22 +125,6 @@ def gradients(
     )
 
 
-class Slopes(Protocol):
-    """What finds the gradients of `--gradient`: see `Engine.gradients`."""
-
-    def gradients(
-        self,
-        ids: Sequence[int],
-        names: Sequence[str],
-        position: int,
-        target: int,
-        versus: int | None,
-        tap: Tap,
-        *,
-        logit: bool = False,
-    ) -> tuple[float, dict[str, Array], dict[str, Array]]: ...
-
-
 class OnTape:
     """A model on numpy, as an engine with gradients."""
 
@@ -147,23 +132,11 @@ class OnTape:
         self.model = model
 
     def gradients(
-        self,
-        ids: Sequence[int],
-        names: Sequence[str],
-        position: int,
-        target: int,
-        versus: int | None,
-        tap: Tap,
-        *,
-        logit: bool = False,
+        self, ids: Sequence[int], names: Sequence[str], of: Score, tap: Tap
     ) -> tuple[float, dict[str, Array], dict[str, Array]]:
-        """See `Engine.gradients`."""
+        """See `Slopes.gradients`."""
         recording = Recording(Tape(), *names)
         stream_TD = self.model.run(ids, Chain([tap, recording])).stream_TD
-        logits_V: Any = self.model.logits(stream_TD[position][None])[0]
-        if versus is None:
-            value = logits_V[target] if logit else log_softmax(logits_V)[target]
-        else:
-            value = logits_V[target] - logits_V[versus]
-        arrays = {name: traced.value for name, traced in recording.watched.items()}
+        logits_V: Any = self.model.logits(stream_TD[of.position][None])[0]
+        value, arrays = of.of(logits_V), {name: traced.value for name, traced in recording.watched.items()}
         return float(value.value), arrays, recording.slopes(value)

@@ -25,7 +25,7 @@ from llminspect.arguments.words import parse_baseline
 from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Chain, Edit
 from llminspect.core.tape import Tape
-from llminspect.core.unembed import log_softmax
+from llminspect.core.unembed import Score
 from llminspect.model.opened import in_place_of, not_numbers
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ def integrated_gradients(
     kept = [index for index, token in enumerate(prompt.tokens) if token.start is None and prompt.text is not None]
     label, other_TD = baseline_of(plain, name, prompt.ids, kept, look.baseline or "zero", len(ids))
     of: Explained = "difference" if versus is not None else look.of or "logprob"
-    way = Way(model, ids, position, (target, versus), of, name, taps, own_TD.astype(np.float32), other_TD)
+    score = Score(position, target, versus, logit=of == "logit")
+    way = Way(model, ids, score, name, taps, own_TD.astype(np.float32), other_TD)
     pieces, taken = integrated(way, usual_of(look, "path_steps"))
     parts_T: Array = np.sum([piece.parts_T for piece in pieces], axis=0)
     first, last = pieces[0].ends[0], pieces[-1].ends[1]
@@ -80,7 +81,7 @@ def integrated_gradients(
         of, None if versus is None else named_token(model, versus), label, last, first, taken, whole,
         whole - (last - first),
     )  # fmt: skip
-    logprob = last if of == "logprob" else replace(way, of="logprob").values((1.0,))[0]
+    logprob = last if of == "logprob" else replace(way, score=Score(position, target)).values((1.0,))[0]
     return Saliency(named_token(model, target), logprob, parts_T.tolist(), "integrated gradients", found)
 
 
@@ -173,9 +174,7 @@ class Way:
 
     model: Model
     ids: Sequence[int]
-    position: int
-    answers: tuple[int, int | None]
-    of: Explained
+    score: Score
     name: str
     taps: Sequence[Tap]
     last_TD: Array
@@ -207,16 +206,9 @@ class Way:
         ids_BT = np.broadcast_to(np.asarray(self.ids), vectors_BTD.shape[:2])
         put = Edit(self.name, in_place_of, vectors_BTD)
         stream_BTD = self.model.run(ids_BT, Chain([put, *taps])).stream_TD
-        logits_BV: Any = self.model.logits(stream_BTD[:, self.position])
-        target, versus = self.answers
-        if self.of == "logprob":
-            return log_softmax(logits_BV)[:, target]
-        return logits_BV[:, target] if versus is None else logits_BV[:, target] - logits_BV[:, versus]
+        return self.score.of(self.model.logits(stream_BTD[:, self.score.position]))
 
     def _by_engine(self, place: float) -> Array:
-        engine, (target, versus) = with_gradients(self.model), self.answers
         put = Edit(self.name, in_place_of, self._on([place])[0])
         tap = self.model.with_segments(Chain([put, *self.taps]), len(self.ids))
-        logit = self.of == "logit"
-        slopes = engine.gradients(self.ids, [self.name], self.position, target, versus, tap, logit=logit)[2]
-        return slopes[self.name]
+        return with_gradients(self.model).gradients(self.ids, [self.name], self.score, tap)[2][self.name]

@@ -8,7 +8,7 @@ from llminspect.analysis.lengths import beyond_context, longest_computed
 from llminspect.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from llminspect.arguments.experiments import ExperimentOptions
     from llminspect.model.opened import Model
@@ -58,14 +58,6 @@ def noted_of_all(
     """What is noted of a text, of another beside it, and of those of --steer-from."""
     lengths = [len(text.tokens) for text in (prompt, other) if text is not None]
     return [*(beyond_context(model, *lengths) or ()), *noted_of_examples(model, experiments)] or None
-
-
-def with_examples(
-    before: Callable[[Prompt], list[str]], model: Model, experiments: ExperimentOptions
-) -> Callable[[Prompt], list[str]]:
-    """What is noted before of a text, and of the texts of --steer-from."""
-    noted = noted_of_examples(model, experiments)
-    return (lambda prompt: [*before(prompt), *noted]) if noted else before
 
 
 def _read(model: Model, count: int) -> bool:

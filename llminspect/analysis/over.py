@@ -146,11 +146,14 @@ def over_texts(
     file: str | None = None,
     announce: Callable[[list[str]], object] | None = None,
     window: int | None = None,
+    noted: Sequence[str] = (),
 ) -> OverResult:
     """Every text's numbers, summed up. `of` is all that the answer hangs on: a run that was stopped goes on where it is
-    the same. `announce` is given what is noted of long texts before anything is computed; texts are read in windows of
-    `window` tokens. Raises UserError, which names the record (from 0), for one that cannot be done."""
-    noted = noted_of_texts(model, [text.tokens if window is None else min(text.tokens, window) for text in texts])
+    the same. `announce` is given what is noted of long texts, and what else is `noted`, before anything is computed;
+    texts are read in windows of `window` tokens. Raises UserError, which names the record (from 0), for one that cannot
+    be done."""
+    lengths = [text.tokens if window is None else min(text.tokens, window) for text in texts]
+    noted = [*noted_of_texts(model, lengths), *noted]
     if announce is not None:
         announce(noted)
     sums, done, kept = Sums(), 0, Unfinished(__version__, question, model.provenance, *of)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llminspect.analysis.attend import attend
 from llminspect.analysis.forward import forward
+from llminspect.analysis.long_texts import noted_of_examples
 from llminspect.analysis.over import OverResult, TextWork, of_record, over_texts
 from llminspect.analysis.over_numbers import numbers_of_attend, numbers_of_forward
 from llminspect.analysis.prompt import text_prompt
@@ -69,7 +70,8 @@ def forward_over(
     of = [vars(plain.look), vars(plain.patch), vars(plain.experiments), vars(source), list(records)]
     window = (question.look.window or model.config.sizes.context) if question.look.surprise else None
     of.append(_files(question))
-    return over_texts(model, "forward", works, of, progress, file, announce, window)
+    noted = noted_of_examples(model, question.experiments)
+    return over_texts(model, "forward", works, of, progress, file, announce, window, noted)
 
 
 def _asks(question: ForwardQuestion) -> bool:

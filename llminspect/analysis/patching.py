@@ -74,6 +74,13 @@ def into_places(
 ) -> tuple[list[Tap], list[Experiment]]:
     """The taps that patch where --into and --position say, and what they are."""
     places = [parse_place(model, text, "--into", stream=True) for text in each(patch.into)]
+    crossing = [place for place in places if place.part == "cross.pattern"]
+    if crossing and len(model.source_ids or ()) != len(other.model.source_ids or ()):
+        raise UsageError(
+            f"--into {crossing[0]}: a pattern has a column for each token of the source, and the other has another "
+            "number of tokens",
+            "take sources with the same number of tokens, or patch its query",
+        )
     positions = parse_choice(patch.position, "position", len(ids))
     if other.aligned is None:
         # Each position by its number: a pass may go on after this text, and what comes there is not patched.
@@ -129,12 +136,4 @@ def patches_made(
 ) -> list[Experiment]:
     """What is patched, for the Result."""
     where = every if positions is None else "position " + ", ".join(map(str, positions))
-    return [Experiment("patch", str(place), f"“{patch.patch}” at {where}", heads=_heads(place)) for place in places]
-
-
-def _heads(place: Place) -> list[int] | None:
-    """The heads that a change of one head's keys or values changes, where they are several."""
-    if place.head is None or place.sharing == 1:
-        return None
-    first = place.head // place.sharing * place.sharing
-    return list(range(first, first + place.sharing))
+    return [Experiment("patch", str(place), f"“{patch.patch}” at {where}", heads=place.shared) for place in places]

@@ -20,6 +20,7 @@ from llminspect.core.dataclass import dataclass
 from llminspect.core.intervention import Place
 from llminspect.core.numbers import count, several
 from llminspect.core.tap import Capture, Chain, Edit, Tap
+from llminspect.core.unembed import Score
 from llminspect.errors import UsageError
 from llminspect.model.transformer import forward
 
@@ -149,7 +150,7 @@ def sweep(
     first_order = None
     if engine is not None:
         names = [place.tap for place in places]
-        score, values, slopes = engine.gradients(ids, names, position, target, versus, Chain(taps))
+        score, values, slopes = engine.gradients(ids, names, Score(position, target, versus), Chain(taps))
         before = before if exact else score
         moved = np.stack([((source[name] - values[name]) * slopes[name]).sum(axis=-1) for name in names])
         first_order = _shares(moved, after - before)

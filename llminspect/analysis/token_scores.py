@@ -16,14 +16,13 @@ from llminspect.analysis.candidates import NamedToken, named_token
 from llminspect.analysis.labels import no_next_token
 from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Chain, Tap
-from llminspect.core.unembed import log_probabilities, log_softmax
+from llminspect.core.unembed import Score, log_probabilities, log_softmax
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llminspect.analysis.gradients import Slopes
-    from llminspect.model.opened import Model
+    from llminspect.model.opened import Model, Slopes
 
 TOKENS_AT_ONCE = 2048
 """How many tokens go through the model at once."""
@@ -93,7 +92,7 @@ def by_gradient(model: Model, ids: Sequence[int], position: int, target: int, ta
     engine, name = with_gradients(model), "layers.0.input"
     read = list(ids[: position + 1])
     tap = model.with_segments(Chain(taps), len(read))
-    logprob, values, slopes = engine.gradients(read, [name], position, target, None, tap)
+    logprob, values, slopes = engine.gradients(read, [name], Score(position, target), tap)
     drops_T = (values[name] * slopes[name]).sum(axis=-1)
     return Saliency(named_token(model, target), logprob, drops_T.tolist(), "gradient")
 

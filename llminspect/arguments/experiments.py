@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def parse_place(model: Model, text: str, option: str, *, stream: bool = False) -> Place:
-    """`3.2`, `3.attention`, `3.feedforward`, `3.feedforward.7` (and with `stream` `3.stream`, `3.2.query` …).
+    """`3.2`, `3.attention`, `3.feedforward`, `3.feedforward.7`, `3.2.query` … (and with `stream` `3.stream`).
 
     Raises UsageError for what is not there."""
     from llminspect.arguments.inside_attention import FORMS, check_attends, parse_inside
@@ -26,8 +26,8 @@ def parse_place(model: Model, text: str, option: str, *, stream: bool = False) -
 
     states = model.config.state_layers
     forms = "3.2 (layer 3, head 2), 3.attention, 3.feedforward, 3.feedforward.7 (neuron 7)"
-    forms += (f", {states[0]}.state" if states else "") + (f", 3.stream, or {FORMS}" if stream else "")
-    inside = parse_inside(model, text.strip(), option) if stream else None
+    forms += (f", {states[0]}.state" if states else "") + (", 3.stream" if stream else "") + f", or {FORMS}"
+    inside = parse_inside(model, text.strip(), option)
     if inside is not None:
         return inside
     layer_text, _, part = text.strip().partition(".")
@@ -71,8 +71,15 @@ def _neuron(model: Model, layer: int, neuron: int, what: str) -> Place:
 
 
 def ablated_places(model: Model, options: ExperimentOptions) -> list[Place]:
-    """The places that `--ablate` names."""
-    return [parse_place(model, part, "--ablate") for entry in each(options.ablate) for part in entry.split(",")]
+    """The places that `--ablate` names. Raises UsageError for one that has no such mean."""
+    places = [parse_place(model, part, "--ablate") for entry in each(options.ablate) for part in entry.split(",")]
+    patterns = [place for place in places if place.part == "pattern"]
+    if patterns and options.ablate_with == "mean":
+        raise UsageError(
+            f"--ablate {patterns[0]}: in a mean of patterns a query would look at tokens that come after it",
+            "take --ablate-with zero or resample, or the mean of its query or key",
+        )
+    return places
 
 
 def parse_neuron_steering(model: Model, text: str) -> tuple[Place, float] | None:
@@ -86,6 +93,25 @@ def parse_neuron_steering(model: Model, text: str) -> tuple[Place, float] | None
     return parse_place(model, place_text, "--steer"), value
 
 
+def parse_steered(model: Model, text: str) -> Place:
+    """Where a direction of words is added: `10` after layer 10, or another place that has a vector for each token."""
+    from llminspect.core.intervention import INNER, Place
+
+    if is_index(text):
+        check_exists(int(text), model.config.sizes.L, "layer")
+        return Place(int(text), "stream")
+    place, what = parse_place(model, text, "--steer", stream=True), f"--steer …@{shortened(text)}"
+    if place.neuron is not None or place.part.endswith("pattern"):
+        raise UsageError(f"{what}: there is no vector there that words give", "a neuron: --steer 3.feedforward.7*2")
+    if place.head is None and (place.part in INNER or place.part.startswith("cross.")):
+        raise UsageError(f"{what}: name the head", "for example 3.2.value")
+    if place.part in ("query", "key") and model.config.rotary_of(place.layer) is not None:
+        raise UsageError(
+            f"{what}: a {place.part} is turned by its position, and a direction has none", f"take {place}.projected"
+        )
+    return place
+
+
 @dataclass(frozen=True)
 class ExperimentOptions:
     """Changes to the running model."""
@@ -95,7 +121,8 @@ class ExperimentOptions:
 
     ablate: Texts | None = option(
         metavar="L.H",
-        help="Silence a head 3.2, or 3.attention, 3.feedforward, or a neuron 3.feedforward.7; repeatable.",
+        help="Silence a head 3.2, or 3.attention, 3.feedforward, a neuron 3.feedforward.7, or of a head 3.2.query, "
+        "3.2.key, 3.2.value, 3.2.pattern; repeatable.",
     )
     ablate_with: Literal["zero", "mean", "resample"] = option(
         "zero",
@@ -121,13 +148,11 @@ class ExperimentOptions:
         min=2, metavar="N", usual=128, help="With --corpus and mean: how many tokens the model sees at once.",
         show_default=False,
     )  # fmt: skip
-    scale: Texts | None = option(
-        metavar="L.H*X", help="Multiply what a head, attention, feedforward or neuron gives: 3.2*0.5."
-    )
+    scale: Texts | None = option(metavar="L.H*X", help="Multiply what one of these places gives: 3.2*0.5, 3.2.query*2.")
     steer: Texts | None = option(
         metavar="EXPR@L*X",
         help='Add a direction after layer L: "London - Paris@10*1", or one that probe saved: mood.npz:good@10*4; to a '
-        "neuron a number: 3.feedforward.7*2.",
+        'neuron a number: 3.feedforward.7*2. At another place than the stream: "London - Paris@3.2.value*1".',
     )
     steer_from: tuple[str, str] | None = option(
         metavar="FILE FILE@L*X",
@@ -147,7 +172,7 @@ class PatchOptions:
     into: Texts | None = option(
         metavar="PLACE",
         help="With --patch: only at this place: 3.stream, 3.attention, 3.2 (a head); what that works with: 3.2.query, "
-        "3.2.key, 3.2.value, 3.2.pattern.",
+        "3.2.key, 3.2.value, 3.2.pattern; of an encoder–decoder 3.cross, 3.2.cross.",
     )
     position: Choice | None = option(metavar="0,3-5", help="With --into: only at these positions. Default: at all.")
     align: Texts | None = option(

@@ -1,9 +1,11 @@
-"""What a head works with, as `--into` names it: `3.2.query`, `3.2.key`, `3.2.value`, `3.2.pattern`; of all heads
-`3.query`; before the norm and the rotation `3.2.query.projected`."""
+"""What a head works with, as options name it: `3.2.query`, `3.2.key`, `3.2.value`, `3.2.pattern`; of all heads
+`3.query`; before the norm and the rotation `3.2.query.projected`; of the attention to a source `3.cross`, `3.2.cross`,
+`3.2.cross.query`, `3.2.cross.pattern`."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llminspect.arguments.ranges import LONGEST, check_exists, shortened
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from llminspect.model.opened import Model
 
 FORMS = "3.2.query, 3.2.key, 3.2.value, 3.2.pattern"
-_NAME = re.compile(rf"([0-9]{{1,{LONGEST}}})(?:\.([0-9]{{1,{LONGEST}}}))?\.([a-z_]+)(\.projected)?")
+_NAME = re.compile(rf"([0-9]{{1,{LONGEST}}})(?:\.([0-9]{{1,{LONGEST}}}))?\.([a-z_]+)(\.[a-z]+)?")
 
 
 def parse_inside(model: Model, text: str, option: str) -> Place | None:
@@ -22,23 +24,39 @@ def parse_inside(model: Model, text: str, option: str) -> Place | None:
     from llminspect.core.intervention import INNER, Place
 
     found, what = _NAME.fullmatch(text), f"{option} {shortened(text)!r}"
-    if ".cross" in text and model.source is not None:
-        raise UsageError(f"{what}: the attention to the source is not patched", "3.stream holds what it adds")
     if found is None:
         return None
     layer, head, part = int(found[1]), None if found[2] is None else int(found[2]), f"{found[3]}{found[4] or ''}"
-    if part not in INNER:
-        return None
     sizes = model.config.sizes
+    if found[3] != "cross" and part not in INNER:
+        return None
     check_exists(layer, sizes.L, "layer")
+    if head is not None and sizes.H:
+        check_exists(head, sizes.H, "head")
+    if found[3] == "cross":
+        return _crossing(model, Place(layer, "cross", head), found[4], what)
     check_attends(model, layer, what)
     if not sizes.H:
         raise UsageError(f"{what}: {model.name} has no attention")
-    if head is not None:
-        check_exists(head, sizes.H, "head")
     if part.endswith(".projected"):
         _check_projected(model, layer, found[3], what)
-    return Place(layer, part, head, sharing=_sharing(model, layer, found[3]))
+    return Place(layer, part, head, sharing=_sharing(model, layer, found[3]))  # type: ignore[arg-type]
+
+
+def _crossing(model: Model, place: Place, step: str | None, what: str) -> Place:
+    """The place in the attention to a source. UsageError: the model has none such, or its keys and values are meant."""
+    if f"layers.{place.layer}.cross_attention.query.weight" not in model.params:
+        raise UsageError(f"{what}: {model.name} has no attention to a source")
+    if step is None:
+        return place if place.head is None else replace(place, part="cross.head")
+    if step in (".key", ".value"):
+        raise UsageError(
+            f"{what}: the keys and values of the source are made when it is read, before this pass",
+            "3.2.cross is what a head takes from them, 3.2.cross.pattern where it looks",
+        )
+    if step not in (".query", ".pattern"):
+        raise UsageError(f"{what} is not a part of the model", "write 3.cross, 3.2.cross, 3.2.cross.query")
+    return replace(place, part=f"cross{step}")  # type: ignore[arg-type]
 
 
 def check_attends(model: Model, layer: int, what: str) -> None:

@@ -195,23 +195,23 @@ def parse_sum(expression: str, option: str, *, phrases: bool = False) -> list[tu
     return terms
 
 
-def parse_direction(text: str) -> tuple[str, list[tuple[float, str]], int, float]:
-    """`London - Paris@10*1.5`: the sum as it stands there, its words with their factors, the layer, the factor.
+def parse_direction(text: str) -> tuple[str, list[tuple[float, str]], str, float]:
+    """`London - Paris@10*1.5`: the sum as it stands there, its words with their factors, the place, the factor.
 
     Quotes around the whole sum are dropped, and a sum without a factor has 1. Raises UsageError.
     """
     example = 'for example --steer "London - Paris@10*1"'
     expression, at, place = text.rpartition("@")
-    layer, star, factor = place.partition("*")
-    expression = expression.strip()
+    place, star, factor = place.partition("*")
+    expression, place = expression.strip(), place.strip()
     if expression[:1] in ('"', "'") and expression.find(expression[0], 1) == len(expression) - 1:
         expression = expression[1:-1].strip()
-    if not at or not expression or not is_index(layer.strip()):
+    if not at or not expression or not is_index(place.partition(".")[0]):
         raise UsageError(f"--steer {shortened(text)!r} does not say words@layer*factor", example)
     times = parse_factor(factor) if star else 1.0
     if times is None:
         raise UsageError(f"--steer: {shortened(factor)!r} is not a number", example)
-    return expression, parse_sum(expression, "--steer", phrases=True), int(layer), times
+    return expression, parse_sum(expression, "--steer", phrases=True), place, times
 
 
 def parse_factor(text: str) -> float | None:

@@ -34,6 +34,7 @@ def over_file(command: str, path: Path, output: OutputOptions, model: Model, wor
     """`work(records, progress, file, announce)` over the records of a file."""
     records, noted = records_from(path), list[str]()
     with ProgressBars(output, "texts") as progress:
-        tell = None if progress is None else lambda done, total: progress(f"reading {path}", done, total)
+        name = "standard input" if str(path) == "-" else str(path)
+        tell = None if progress is None else lambda done, total: progress(f"reading {name}", done, total)
         result = work(records, tell, str(path), partial(show_early, noted, output))
     emit(command, model.name, model.provenance, result, output, noted=noted)

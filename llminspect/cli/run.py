@@ -60,15 +60,18 @@ def run_each(
     arrays: Callable[[R], Mapping[str, Array | Streamed]] | None = None,
     show: Callable[[R], RenderableType | None] | None = None,
     before: Callable[[Prompt], list[str]] | None = None,
+    shown: Sequence[str] = (),
 ) -> None:
     """Run each prompt and write what comes of it: a rendering, one JSON document, or with --lines one a line.
 
-    `before` says which of a result's notes are known before it is computed: these are shown at once.
+    `before` says which of a result's notes are known before it is computed: these are shown at once, and those in
+    `shown`, which are of every result, first and once.
     A line that cannot be done gives an error document of its own and the run goes on; the first error's exit code is
     that of the run.
     """
     first_error: UserError | None = None
     prompts = iter(prompts)
+    show_notes(shown, None, output)
     while True:
         line = None
         try:
@@ -80,6 +83,7 @@ def run_each(
                 raise prompt.error
             noted = before(prompt) if before else []
             show_notes(noted, line, output)
+            noted = [*noted, *shown]
             result = run(prompt)
         except UserError as error:
             if line is None:

@@ -24,11 +24,17 @@ if TYPE_CHECKING:
 Inner = Literal["query", "key", "value", "pattern", "query.projected", "key.projected", "value.projected"]
 """What attention works with. A query or key is what a score is the product of; `projected` as the map of the layer
 gives it, before its norm and before it is turned by its position. A pattern is a row of weights for each query."""
-Part = Literal["head", "attention", "feedforward", "stream", "state", "neuron"] | Inner
+Crossing = Literal["cross", "cross.head", "cross.query", "cross.pattern"]
+"""Of the attention to a source: the whole step, what a head mixed, its query, its row of weights for each query."""
+Part = Literal["head", "attention", "feedforward", "stream", "state", "neuron"] | Inner | Crossing
 
 INNER: tuple[Inner, ...] = get_args(Inner)
 _TAPS: dict[str, str] = {
     **{str(part): "layers.{}.attention." + ("weights" if part == "pattern" else part) for part in INNER},
+    "cross": "layers.{}.cross_attention.output",
+    "cross.head": "layers.{}.cross_attention.mixed",
+    "cross.query": "layers.{}.cross_attention.query",
+    "cross.pattern": "layers.{}.cross_attention.weights",
     "head": "layers.{}.attention.mixed",
     "attention": "layers.{}.attention.output",
     "feedforward": "layers.{}.feedforward.output",
@@ -52,6 +58,8 @@ class Place:
     ('3.feedforward.1066', 'layers.3.feedforward.activation')
     >>> str(Place(3, "query", 2)), Place(3, "query", 2).tap, Place(3, "pattern").tap
     ('3.2.query', 'layers.3.attention.query', 'layers.3.attention.weights')
+    >>> Place(3, "key", 4, sharing=3).shared
+    [3, 4, 5]
     """
 
     layer: int
@@ -75,8 +83,18 @@ class Place:
     def __str__(self) -> str:
         if self.neuron is not None:
             return f"{self.layer}.feedforward.{self.neuron}"
-        head = "" if self.head is None else f".{self.head}"
-        return f"{self.layer}{head}" + ("" if self.part == "head" else f".{self.part}")
+        if self.head is None:
+            return f"{self.layer}.{self.part}"
+        part = {"head": "", "cross.head": ".cross"}.get(self.part, f".{self.part}")
+        return f"{self.layer}.{self.head}{part}"
+
+    @property
+    def shared(self) -> list[int] | None:
+        """The heads that a change of one head's keys or values changes, where they are several."""
+        if self.head is None or self.sharing == 1:
+            return None
+        first = self.head // self.sharing * self.sharing
+        return list(range(first, first + self.sharing))
 
     def index(self, positions: Sequence[int] | slice) -> Any:
         """Where `positions` lie in the intermediate."""
@@ -125,10 +143,11 @@ def scaled(place: Place, factor: float) -> Edit:
 
 
 def added(place: Place, vector: Array | Sequence[float] | float) -> Edit:
-    """Add a direction [D], or a number to a neuron's activation, at every position. A tap.
+    """Add a direction [D], of one head or its query, key or value [E], or a number to a neuron's activation, at every
+    position. A tap.
 
-    Turner et al. 2023, "Activation Addition". Raises UsageError for what is no place, for a head and for what it
-    works with (these are changed by `replaced`) and for what is no direction of finite numbers; `Model.run`
+    Turner et al. 2023, "Activation Addition". Raises UsageError for what is no place, for the heads of a layer all at
+    once and for a pattern (these are changed by `replaced`) and for what is no direction of finite numbers; `Model.run`
     UserError for a place that the model does not have.
 
     >>> import llminspect, numpy as np
@@ -137,13 +156,17 @@ def added(place: Place, vector: Array | Sequence[float] | float) -> Edit:
     array([[3. , 2.7]], dtype=float32)
     """
     of_neuron = _checked(place).neuron is not None
-    if place.part == "head" or place.part in INNER:
-        raise UsageError("a direction is added to the stream, or to what an attention or feed forward adds to it")
+    of_heads = place.part == "head" or place.part in INNER or place.part.startswith("cross.")
+    if place.part.endswith("pattern") or (of_heads and place.head is None):
+        raise UsageError(
+            "a direction is added to the stream, to what an attention or feed forward adds to it, to one head or to "
+            "its query, key or value"
+        )
     numbers: Any = vector if hasattr(vector, "astype") else np.asarray(vector)
     if numbers.dtype.kind not in "fiu" or numbers.ndim != (0 if of_neuron else 1) or not np.isfinite(numbers).all():
         what = "a finite number" if of_neuron else "a direction [D] of finite numbers"
         raise UsageError(f"what is added at {place} is not {what}: {vector!r:.60}")
-    return Edit(place.tap, _Add(place) if of_neuron else _add, numbers)
+    return Edit(place.tap, _Add(place) if of_neuron or of_heads else _add, numbers)
 
 
 @dataclass(frozen=True)
@@ -191,9 +214,9 @@ class _Multiply:
 class _Add:
     place: Place
 
-    def __call__(self, array: Array, value: float) -> Array:
+    def __call__(self, array: Array, value: Any) -> Array:
         index = self.place.index(_ALL)
-        return put(array, index, array[index] + value)
+        return put(array, index, array[index] + (value.astype(array.dtype) if hasattr(value, "astype") else value))
 
 
 def _add(array: Array, vector: Array) -> Array:

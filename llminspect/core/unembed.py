@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from llminspect.core.array import linear, namespace, overwrite
+from llminspect.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,23 @@ if TYPE_CHECKING:
 
 NEAR = 8
 """Rows of a vocabulary's numbers that stay near the processor while they are worked on."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number that the logits at a position give: the logit of `target` − that of `versus`, or without it the
+    log-probability of `target`, or its `logit`."""
+
+    position: int
+    target: int
+    versus: int | None = None
+    logit: bool = False
+
+    def of(self, logits_V: Any) -> Any:
+        """It, of logits [..., V]."""
+        if self.versus is not None:
+            return logits_V[..., self.target] - logits_V[..., self.versus]
+        return (logits_V if self.logit else log_softmax(logits_V))[..., self.target]
 
 
 def logits(hidden_TD: Array, unembedding_VD: Array | RowsOnDemand, bias_V: Array | None = None) -> Array:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache, Pass
     from llminspect.core.tap import Tap
+    from llminspect.core.unembed import Score
     from llminspect.files.locate import Located
     from llminspect.model.adapter import Adapter
     from llminspect.model.config import Config
@@ -240,7 +241,17 @@ def end_ids(stated: Mapping[str, Any]) -> frozenset[int]:
     return frozenset(end for end in ends if type(end) is int and end >= 0)
 
 
-class Engine(Protocol):
+class Slopes(Protocol):
+    """What finds gradients."""
+
+    def gradients(
+        self, ids: Sequence[int], names: Sequence[str], of: Score, tap: Tap
+    ) -> tuple[float, dict[str, Array], dict[str, Array]]:
+        """A score; the named intermediates; and the gradient of the score by each."""
+        ...
+
+
+class Engine(Slopes, Protocol):
     """What a model runs on in place of numpy: the same passes, arrays given back as numpy's (the cache is its own)."""
 
     def run(self, ids: Array, tap: Tap, cache: Cache | None, hidden_S: Array | None) -> Pass: ...
@@ -251,21 +262,6 @@ class Engine(Protocol):
 
     def agreed(self, number: int) -> int:
         """A number that was drawn, the same wherever this run has several processes."""
-        ...
-
-    def gradients(
-        self,
-        ids: Sequence[int],
-        names: Sequence[str],
-        position: int,
-        target: int,
-        versus: int | None,
-        tap: Tap,
-        *,
-        logit: bool = False,
-    ) -> tuple[float, dict[str, Array], dict[str, Array]]:
-        """A score (the logit of `target` − that of `versus`, or without it log p of `target`, or its `logit`) at a
-        position; the named intermediates; and the gradient of the score by each."""
         ...
 
 

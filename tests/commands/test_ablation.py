@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import llminspect
-from llminspect.analysis.ablation import Instead
+from llminspect.analysis.ablation import Instead, hash_of_weights
 from llminspect.errors import UsageError, UserError
 from llminspect.files.npz import write_npz
 from tests.arguments.small_files import small_files
@@ -117,6 +117,10 @@ def test_a_mean_that_was_saved_serves_again(called: Program, folder: Path, small
     ] * 2
     drawn = called("forward", TEXT, *given, *corpus).out
     assert "every position gives the mean over 1 piece of 1 file; there is more (--most)" in drawn
+    other = tmp_path / "other.gguf"  # With the same shapes.
+    other.write_bytes((folder / "small.gguf").read_bytes() + bytes(32))
+    refused = called("forward", TEXT, *given[:-1], str(other), "--corpus", str(saved))
+    assert refused.code == 1 and "holds the means of another model" in refused.err
     refused = called("forward", TEXT, *given, "--corpus", str(saved), "--most", "9")
     assert refused.code == 2 and "--corpus names its means" in refused.err
 
@@ -130,12 +134,15 @@ def test_a_mean_that_was_saved_serves_again(called: Program, folder: Path, small
         ({"ablate_read": np.frombuffer(b"{}", np.uint8)}, "does not say what its means are of"),
         ({"ablate_read": np.frombuffer(b"[1", np.uint8)}, ""),
         ({"ablate_read": None}, "does not say what its means are of"),
+        ({"ablate_model": None}, "does not say which model its means are of"),
+        ({"ablate_model": np.frombuffer(b"0" * 64, np.uint8)}, "holds the means of another model"),
     ],
 )
 def test_a_file_that_holds_no_such_means_is_refused(small: Model, tmp_path: Path, arrays: Any, message: str) -> None:
     path = tmp_path / "means.npz"
     read = {"path": "c", "files": 1, "pieces": 1, "tokens": 9, "whole": True, "skipped": 0}
-    good = {"ablate_0.1": np.zeros(small.config.sizes.E, np.float32), "ablate_read": _bytes(read)}
+    of = np.frombuffer(hash_of_weights(small).encode(), np.uint8)
+    good = {"ablate_0.1": np.zeros(small.config.sizes.E, np.float32), "ablate_read": _bytes(read), "ablate_model": of}
     whole = {name: array for name, array in {**good, **arrays}.items() if array is not None}
     if "ablate_0.2" in arrays:
         whole.pop("ablate_0.1")

@@ -178,6 +178,7 @@ OF_SEVERAL = {
     "forward a --steer-from long.txt short.txt@1": 66,
     "generate a --max-tokens 1 --steer-from long.txt short.txt@1": 66,
     "attend a --steer-from long.txt short.txt@1": 66,
+    "forward --over few.jsonl --steer-from long.txt short.txt@1": 66,
 }
 """Questions about several texts, and how many tokens the longest has."""
 
@@ -190,6 +191,7 @@ def written(tmp_path: Path) -> Path:
     made = {"model": {"type": "BPE", "vocab": vocabulary, "merges": []}, "pre_tokenizer": BYTES, "decoder": BYTES}
     (tmp_path / "llama" / "tokenizer.json").write_text(json.dumps({"version": "1.0", **made}))
     (tmp_path / "records.jsonl").write_text("\n".join(map(json.dumps, RECORDS)))
+    (tmp_path / "few.jsonl").write_text("\n".join(map(json.dumps, RECORDS[::2])))
     (tmp_path / "long.txt").write_text(f"{LONG}\nabc\n")
     (tmp_path / "short.txt").write_text("a\nb\n")
     random_dictionary(tmp_path, 36, "plain", "layers.1")
@@ -214,6 +216,20 @@ def test_of_several_texts_too_it_is_said_before_anything_is_computed(
     ran = called(*given)
     first, *_, last = ran.err.splitlines()
     assert first == f"llminspect: {note}" and "the pass begins" in last
+
+
+@pytest.mark.parametrize("words", ["forward", "forward --perplexity", "generate --max-tokens 1", "attend"])
+def test_what_is_noted_of_examples_is_noted_once_for_all_lines(
+    words: str, called: Program, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(written)
+    given = [*words.split(), "--steer-from", "long.txt", "short.txt@1", "--lines", "--model", "llama"]
+    ran = called(*given, stdin="ab\ncd\nef\n")
+    assert ran.code == 0 and len(ran.out.splitlines()) == 3
+    assert [line.partition(" tokens")[0] for line in ran.err.splitlines()] == ["llminspect: 66"]
+    assert words.endswith("perplexity") or all(
+        "66 tokens" in str(json.loads(line)["notes"]) for line in ran.out.splitlines()
+    )
 
 
 def test_of_several_texts_nothing_is_said_where_one_is_refused_or_windows_are_short(

@@ -153,7 +153,7 @@ def test_what_is_written_after_a_patched_prompt(into: str) -> None:
         ("gpt2", "0.1.query.projected", "layer 0 does not norm or turn what its query map gives"),
         ("llama", "0.1.pattern.projected", "is not a part of the model"),
         ("mamba", "0.query", "that layer has a state and no attention"),
-        ("t5", "0.cross_attention.query", "the attention to the source is not patched"),
+        ("t5", "0.1.cross.value", "the keys and values of the source are made when it is read"),
     ],
 )
 def test_what_is_not_there_is_refused_by_name(model: str, into: str, words: str) -> None:

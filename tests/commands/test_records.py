@@ -59,6 +59,7 @@ def test_records_from_standard_input_are_those_of_the_file(called: Program, tmp_
     piped, named = called(*base, "-", stdin=content).json, called(*base, str(tmp_path / "r.jsonl")).json
     assert piped["over"] == {"count": 2, "file": "-"}
     assert piped["places"] == named["places"] != []
+    assert called(*base[:-2], "--over", "-", stdin=content).out.startswith("Over 2 texts of standard input\n")
 
 
 def test_a_terminal_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

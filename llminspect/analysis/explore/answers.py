@@ -13,8 +13,9 @@ from llminspect.arguments.experiments import (
     PatchOptions,
     parse_neuron_steering,
     parse_place,
+    parse_steered,
 )
-from llminspect.arguments.ranges import check_exists, shortened
+from llminspect.arguments.ranges import shortened
 from llminspect.arguments.shared import SourceOptions
 from llminspect.arguments.words import parse_direction, parse_factor
 from llminspect.errors import UsageError
@@ -65,7 +66,7 @@ def check_change(model: Model, kind: str, value: str) -> None:
     """Raise UsageError for a change to what is not there, before anything is computed."""
     if kind == "steer":
         if parse_saved(value) is None and parse_neuron_steering(model, value) is None:
-            check_exists(parse_direction(value)[2], model.config.sizes.L, "layer")
+            parse_steered(model, parse_direction(value)[2])
         return
     where, times = value, "1"
     if kind == "scale":

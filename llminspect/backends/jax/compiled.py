@@ -16,7 +16,6 @@ from llminspect.backends.jax.scanned import Scanned
 from llminspect.backends.jax.values import Widened, as_tree, from_tree, roomy
 from llminspect.core.cache import Pass
 from llminspect.core.tap import Capture, Chain, Edit
-from llminspect.core.unembed import log_softmax
 from llminspect.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache
     from llminspect.core.tap import Tap
+    from llminspect.core.unembed import Score
     from llminspect.model.params import Params
 
 
@@ -102,37 +102,25 @@ class Compiled(Programs):
         return replace(cache, source=replace(cache.source, stream_SD=self._host(cache.source.stream_SD)))
 
     def gradients(
-        self,
-        ids: Sequence[int],
-        names: Sequence[str],
-        position: int,
-        target: int,
-        versus: int | None,
-        tap: Tap,
-        *,
-        logit: bool = False,
+        self, ids: Sequence[int], names: Sequence[str], of: Score, tap: Tap
     ) -> tuple[float, dict[str, Array], dict[str, Array]]:
-        """A score at one position, and for each named intermediate its value and the gradient of the score.
-
-        The score is the logit of `target` minus that of `versus`, or without it the log-probability of `target`, or
-        its `logit`. The gradient by an intermediate is that by something added to it, which is nothing.
-        """
+        """A score, and for each named intermediate its value and the gradient of the score: that by something added to
+        it, which is nothing."""
         ids_T = np.asarray(ids, np.int32)
         nothing = {name: np.zeros(shape, np.float32) for name, shape in self._shapes(ids_T, names, tap).items()}
         kept, added = Capture(*names), [Edit(name, operator.add, array) for name, array in nothing.items()]
         plan = planned(Chain([tap, kept, *added]))
 
-        def score(params: Params, recorder: Recorder, ids_T: Array, place: Array, answers: tuple[Array, ...]) -> Any:
+        def score(params: Params, recorder: Recorder, ids_T: Array, place: Array, answers: Any) -> Any:
             stream_TD = self.architecture.forward(params, self.config, ids_T, recorder).stream_TD
             row_1D = jax.lax.dynamic_slice_in_dim(jnp.asarray(stream_TD), place, 1)
             logits_V = self.architecture.readout(params, self.config, row_1D, recorder)[0]  # type: ignore[arg-type]
-            if len(answers) == 1:
-                return (logits_V if logit else log_softmax(logits_V))[answers[0]]
-            return logits_V[answers[0]] - logits_V[answers[1]]
+            of_answers = replace(of, **dict(zip(("target", "versus"), answers, strict=False)))
+            return of_answers.of(logits_V)
 
-        answers = tuple(np.int32(number) for number in (target, versus) if number is not None)
+        answers = tuple(np.int32(number) for number in (of.target, of.versus) if number is not None)
         program, ((value, slopes), arrays) = self.call(
-            ("gradients", logit), score, plan, ids_T, np.int32(position), answers, derive=True
+            ("gradients", of.logit), score, plan, ids_T, np.int32(of.position), answers, derive=True
         )
         self.show(plan, program, arrays, None)
         by_name = dict(zip(nothing, slopes[-len(added) :], strict=True))

@@ -64,7 +64,7 @@ def command(
     from llminspect.analysis.attend import attend, with_mask
     from llminspect.analysis.attention_arrays import attention_arrays
     from llminspect.analysis.changed import ModelChanges
-    from llminspect.analysis.long_texts import noted_before, with_examples
+    from llminspect.analysis.long_texts import noted_before, noted_of_examples
     from llminspect.analysis.prompt import text_prompt
 
     check_attend(options)
@@ -81,9 +81,9 @@ def command(
     how: dict[str, Any] = {"keeping": _keeping(options, output, source), "control": control, "changes": changes}
     working = partial(attend, opened, options, target_as_given=source.special is False, **how)
     prompts = read_prompts(source, opened.tokenizer)
-    arrays = partial(attention_arrays, opened, options, changes=changes)
-    before = with_examples(partial(noted_before, opened, others=[control]), opened, experiments)
-    run_each("attend", opened.name, opened.provenance, prompts, output, working, arrays=arrays, before=before)
+    arrays, before = partial(attention_arrays, opened, options, changes=changes), partial(noted_before, opened)
+    more: Any = {"before": partial(before, others=[control]), "shown": noted_of_examples(opened, experiments)}
+    run_each("attend", opened.name, opened.provenance, prompts, output, working, arrays=arrays, **more)
 
 
 def _keeping(options: AttendOptions, output: PageOptions, source: PairOptions) -> Keeping:

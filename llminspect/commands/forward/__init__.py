@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
@@ -21,7 +21,7 @@ from llminspect.cli.run import run_each, show_notes
 from llminspect.errors import UsageError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from llminspect.analysis.forward_result import ForwardResult
     from llminspect.arguments.shared import OutputOptions
@@ -53,7 +53,7 @@ def command(
     from llminspect.analysis.forward import forward
     from llminspect.analysis.forward_arrays import forward_arrays
     from llminspect.analysis.forward_result import ForwardQuestion
-    from llminspect.analysis.long_texts import with_examples
+    from llminspect.analysis.long_texts import noted_of_examples
     from llminspect.analysis.prompt import text_prompt
 
     if look.perplexity and output.save is not None and not output.json:
@@ -76,9 +76,9 @@ def command(
         look, patch, experiments, source_ids, source.special is False, source.parse, ways, instead
     )
     prompts = read_prompts(source, opened.tokenizer)
-    before = with_examples(_before(opened, look, source, ways), opened, experiments)
+    before, shown = _before(opened, look, source, ways), noted_of_examples(opened, experiments)
     if look.perplexity and not output.json:
-        _write_perplexities(prompts, partial(forward, opened, question), before, output)
+        _write_perplexities(prompts, partial(forward, opened, question), before, shown, output)
         return
     with ProgressBars(output, "cells") as progress:
         if patch.sweep == "head-position":
@@ -86,7 +86,8 @@ def command(
 
             question = replace(question, watcher=Watcher(lambda text: note(text, output), progress))
         working, arrays = partial(forward, opened, question), partial(forward_arrays, opened, question)
-        run_each("forward", opened.name, opened.provenance, prompts, output, working, arrays=arrays, before=before)
+        how: Any = {"arrays": arrays, "before": before, "shown": shown}
+        run_each("forward", opened.name, opened.provenance, prompts, output, working, **how)
 
 
 def _before(
@@ -117,10 +118,12 @@ def _write_perplexities(
     prompts: Iterable[Prompt],
     score: Callable[[Prompt], ForwardResult],
     before: Callable[[Prompt], list[str]],
+    shown: Sequence[str],
     output: OutputOptions,
 ) -> None:
     """A number a text: as many lines out as in. A line that cannot be scored is nan, and the run goes on."""
     code = 0
+    show_notes(shown, None, output)
     for prompt in prompts:
         value = None
         try:
@@ -129,7 +132,7 @@ def _write_perplexities(
             show_notes(noted := before(prompt), prompt.line, output)
             result = score(prompt)
             value = None if result.surprise is None else result.surprise.perplexity
-            show_notes([remark for remark in result.notes or () if remark not in noted], prompt.line, output)
+            show_notes([remark for remark in result.notes or () if remark not in (*noted, *shown)], prompt.line, output)
         except UserError as error:
             if prompt.line is None:
                 raise

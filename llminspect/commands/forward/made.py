@@ -39,8 +39,11 @@ def experiments_made(experiments: Sequence[Experiment]) -> list[Text]:
 
 
 def _length(where: str, length: float) -> str:
-    layer = where.partition(".")[0]
-    line = f"the direction is {number(length, 2)} times as long as the stream after layer {layer}"
+    layer, _, part = where.partition(".")
+    there = f"what stands at {where}"
+    if part == "stream" or "feedforward." in part:
+        there = f"the stream after layer {layer}"
+    line = f"the direction is {number(length, 2)} times as long as {there}"
     return line + (" and drowns it" if length >= DROWNS else "")
 
 

@@ -38,7 +38,8 @@ def render_over(result: OverResult) -> RenderableType:
 
 
 def _parts(result: OverResult) -> Iterator[RenderableType]:
-    file = "" if result.over.file is None else f" of {visible(result.over.file)}"
+    name = "standard input" if result.over.file == "-" else result.over.file
+    file = "" if name is None else f" of {visible(name)}"
     line = Text(f"Over {several(result.over.count, 'text')}{file}", theme.TITLE)
     shares = " (shares: Wilson's)" if any(place.measure in SHARES for place in result.places) else ""
     yield line.append(f"\nmeans, with the 95 % interval of each by Student's t{shares}", theme.QUIET)

@@ -46,7 +46,7 @@ def command(
     llminspect generate "The capital of France is"
     """
     from llminspect.analysis.generate import GenerateQuestion, check_writes, generate
-    from llminspect.analysis.long_texts import noted_before, with_examples
+    from llminspect.analysis.long_texts import noted_before, noted_of_examples
     from llminspect.analysis.model_settings import remark, with_model_settings
     from llminspect.analysis.prompt import text_prompt
     from llminspect.analysis.unmasking import check_way_of_writing
@@ -72,8 +72,9 @@ def command(
     def working(prompt: Prompt) -> GenerateResult:
         return follower.run(partial(generate, opened, question, prompt), opened, prompt)
 
-    before = with_examples(partial(noted_before, opened), opened, experiments)
-    run_each("generate", opened.name, provenance, prompts, output, working, show=follower.show, before=before)
+    before, shown = partial(noted_before, opened), noted_of_examples(opened, experiments)
+    show = follower.show
+    run_each("generate", opened.name, provenance, prompts, output, working, show=show, before=before, shown=shown)
 
 
 class Follower:
