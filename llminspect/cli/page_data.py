@@ -14,6 +14,10 @@ NUMBERS = 1024
 """Of an embedding so many numbers are drawn."""
 TOP = 5
 """So many of the tokens that a layer would say."""
+_OF_CIRCUIT = (
+    *("model", "tokens", "corrupt_tokens", "target", "versus", "pairs", "difference", "corrupt_difference"),
+    *("of_edges", "page"),
+)
 _OF_HEAD = ("layer", "head", "kv_head", "habit", "weights")
 _VECTORS = ("keys", "values", "keys_unrotated", "query_unrotated", "query_unnormed", "query", "output", "input")
 
@@ -27,6 +31,8 @@ def page_data(document: dict[str, Any]) -> dict[str, Any]:
         return {name: document.get(name) for name in ("model", "tokens", "position", "lens", "grid")}
     if command == "tokenize" and document.get("models") is not None:
         return {"models": document["models"]}
+    if command == "circuit":
+        return _named(document, *_OF_CIRCUIT)
     if command == "walk":
         return _walk(document)
     option = {"forward": "--lens", "tokenize": "--compare"}[command]

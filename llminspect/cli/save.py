@@ -31,11 +31,13 @@ HARMLESS = {
 which mean the same."""
 SCRIPTS = {
     "attend": ("attend.js",),
+    "circuit": ("drawings.js", "circuit.js"),
     "forward": ("lens.js",),
     "tokenize": ("compare.js",),
     "walk": ("drawings.js", "steps.js", "walk.js"),
 }
-"""Of each command's page, after what all share; `walk` has rules of its own too."""
+STYLES = {"circuit": ("circuit.css",), "walk": ("walk.css",)}
+"""Of each command's page, after what all share."""
 WIDTH = 100
 """Columns of a saved picture; --width, or COLUMNS in the environment, changes it."""
 
@@ -136,7 +138,7 @@ def page_bytes(document: dict[str, Any]) -> bytes:
     kept = page_data(document)
     folder, command = Path(render.__file__).parent / "page", document["command"]
     script = "".join(read_text(folder / name) for name in ("common.js", *SCRIPTS[command]))
-    style = "".join(read_text(folder / name) for name in ("page.css", *(["walk.css"] if command == "walk" else [])))
+    style = "".join(read_text(folder / name) for name in ("page.css", *STYLES.get(command, ())))
     data = json_bytes(kept, DECIMALS).decode()
     about = ", ".join(model.model for model in kept["models"]) if "models" in kept else document["model"]
     title = f"llminspect {command}: {about}"

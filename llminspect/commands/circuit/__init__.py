@@ -5,18 +5,19 @@ from __future__ import annotations
 from functools import partial
 
 from llminspect.arguments.circuit import CircuitOptions
-from llminspect.arguments.shared import ModelOptions, OutputOptions
+from llminspect.arguments.shared import ModelOptions, PageOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.opening import ProgressBars, open_model_for
 from llminspect.cli.output import note
 from llminspect.cli.run import emit, show_notes
+from llminspect.cli.save import is_page
 from llminspect.errors import UsageError
 
 RESULTS = "analysis.circuit_result.CircuitResult"
 
 
 @partial(takes_groups, arrays=True)
-def command(model: ModelOptions, output: OutputOptions, options: CircuitOptions) -> None:
+def command(model: ModelOptions, output: PageOptions, options: CircuitOptions) -> None:
     """Which heads and feed-forward steps make the difference between two texts, and which edges join them.
 
     Every head's query, key and value, every feed-forward step and the logits read what was written before them: each
@@ -32,6 +33,7 @@ def command(model: ModelOptions, output: OutputOptions, options: CircuitOptions)
     \b
     llminspect circuit "Anne met Tom. Tom saw" "Anne met Tom. Anne saw"
     llminspect circuit "Anne met Tom. Tom saw" "Anne met Tom. Anne saw" --target " Anne" --versus " Tom" --keep 0.9
+    llminspect circuit "Anne met Tom. Tom saw" "Anne met Tom. Anne saw" --save page.html --interactive
     """
     from llminspect.analysis.circuit import circuit
     from llminspect.analysis.circuit_result import circuit_arrays, for_json
@@ -52,6 +54,7 @@ def command(model: ModelOptions, output: OutputOptions, options: CircuitOptions)
     )
     show_notes(noted := noted_before(opened, clean, others=[corrupt]), None, output)
     with ProgressBars(output, "done") as progress:
-        result = circuit(opened, clean, corrupt, options, progress, lambda text: note(text, output))
+        tell = partial(note, options=output)
+        result = circuit(opened, clean, corrupt, options, progress, tell, page=is_page(output))
     shown, arrays = for_json(result), partial(circuit_arrays, result)
     emit("circuit", opened.name, opened.provenance, shown, output, arrays=lambda _: arrays(), noted=noted)
