@@ -18,13 +18,13 @@ from llminspect.core.sampling import top_ids
 from llminspect.core.threads import in_threads, sharing
 from llminspect.core.unembed import most_probable
 from llminspect.errors import UsageError
-from llminspect.files.tuned_lens import read_tuned_lens
+from llminspect.files.dictionaries import read_tuned_lens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from llminspect.core.array import Array
-    from llminspect.files.tuned_lens import TunedLens
+    from llminspect.files.dictionaries import TunedLens
     from llminspect.model.opened import Model
 
 TOGETHER = 256

@@ -104,17 +104,11 @@ def _standard_input() -> str:
 
 
 def _lines(source: SourceOptions) -> Iterator[str]:
-    if source.file is not None:
-        from llminspect.files.source import read_lines
+    if source.file is None:
+        return unmarked_lines(sys.stdin.buffer)
+    from llminspect.files.source import read_lines
 
-        yield from read_lines(source.file)
-        return
-    yield from standard_lines()
-
-
-def standard_lines() -> Iterator[str]:
-    """The lines of standard input as they come, without their ends."""
-    yield from unmarked_lines(sys.stdin.buffer)
+    return read_lines(source.file)
 
 
 def _without_final_newline(text: str) -> str:

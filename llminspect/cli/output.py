@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from llminspect.cli.code_page import fitting
 from llminspect.cli.json_text import json_bytes
@@ -33,6 +33,7 @@ SCHEMA = 1
 PATIENCE = 1.0
 """Seconds that a reader has to take the rest of a line after Ctrl-C."""
 _UNFINISHED = _SILENT = False
+"""Whether a line was begun that has no end, so that nothing may be written after it; whether another process writes."""
 
 
 def be_silent() -> None:
@@ -94,7 +95,7 @@ def console(options: OutputOptions) -> Console:
 
 def write_rendering(rendering: RenderableType, options: OutputOptions) -> None:
     """Draw for a person."""
-    from llminspect.render.trimmed import Trimmed
+    from llminspect.render.screens import Trimmed
 
     touch()
     console(options).print(Trimmed(rendering))
@@ -180,7 +181,7 @@ def report_error(arguments: Sequence[str], code: str, message: str, hint: str | 
     aside = f"; {hint}" if hint and (message.endswith(")") or hint.endswith(")")) else f" ({hint})" if hint else ""
     line = f"llminspect: {message}{aside}"
     sys.stderr.write(visible(" ".join(line.split())) + "\n")
-    if ("--json" in arguments or "--lines" in arguments) and not is_unfinished():
+    if ("--json" in arguments or "--lines" in arguments) and not _UNFINISHED:
         command = next((argument for argument in arguments if not argument.startswith("-")), None)
         # Whoever wants to end does not wait for a reader.
         patience = PATIENCE if code == "interrupted" else None
@@ -208,11 +209,6 @@ def version_text() -> str:
     )
 
 
-def is_unfinished() -> bool:
-    """Whether a line was begun that has no end: nothing may be written after it."""
-    return _UNFINISHED
-
-
 class Interrupt:
     pressed = False
     """Whether Ctrl-C was."""
@@ -226,7 +222,7 @@ def write_bytes(data: bytes, seconds: float | None = None) -> None:
     global _UNFINISHED
     touch()
     sys.stdout.flush()
-    descriptor = None if sys.platform == "win32" else _descriptor()
+    descriptor = None if sys.platform == "win32" else descriptor_of(sys.stdout)
     if descriptor is None:  # In memory, or where nobody can ask whether a write would wait.
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -284,8 +280,9 @@ def _interrupts_held() -> Iterator[Interrupt]:
         raise KeyboardInterrupt
 
 
-def _descriptor() -> int | None:
+def descriptor_of(stream: IO[Any]) -> int | None:
+    """None for a stream in memory."""
     try:
-        return sys.stdout.fileno()
+        return stream.fileno()
     except (OSError, ValueError):
         return None

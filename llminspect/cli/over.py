@@ -1,4 +1,4 @@
-"""`--over FILE.jsonl`: the records are read (- is standard input), the progress drawn, and what comes of it written."""
+"""What is read with a progress bar beside the text: the records of `--over`, and what stands in the place of parts."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from llminspect.arguments.shared import OutputOptions
+    from llminspect.analysis.ablation import Instead
+    from llminspect.arguments.experiments import ExperimentOptions
+    from llminspect.arguments.shared import OutputOptions, SourceOptions
     from llminspect.model.opened import Model
 
 
 def records_from(path: Path) -> list[Mapping[str, Any]]:
     """The records of a file, or with - of standard input. Raises UserError for what are none, UsageError rather than
     wait for a terminal."""
-    from llminspect.files.records import read_records
+    from llminspect.files.source import read_records
 
     if str(path) != "-":
         return read_records(path)
@@ -38,3 +40,19 @@ def over_file(command: str, path: Path, output: OutputOptions, model: Model, wor
         tell = None if progress is None else lambda done, total: progress(f"reading {name}", done, total)
         result = work(records, tell, str(path), partial(show_early, noted, output))
     emit(command, model.name, model.provenance, result, output, noted=noted)
+
+
+def read_instead(
+    model: Model, experiments: ExperimentOptions, source: SourceOptions, output: OutputOptions
+) -> Instead | None:
+    """What stands in the place of ablated parts, read once for all texts."""
+    if experiments.corpus is None and experiments.ablate_from is None:
+        return None
+    from llminspect.analysis.ablation import instead_of
+    from llminspect.analysis.prompt import text_prompt
+
+    text = experiments.ablate_from
+    given = None if text is None else text_prompt(str(text), source, model.tokenizer, None).ids
+    with ProgressBars(output, "tokens") as progress:
+        tell = None if progress is None else lambda done, all: progress(f"reading {experiments.corpus}", done, all)
+        return instead_of(model, experiments, given, tell)

@@ -21,7 +21,7 @@ from llminspect.cli.code_page import is_plain
 from llminspect.cli.groups import OPTIONS_GIVEN
 from llminspect.cli.input import check_given, check_source
 from llminspect.cli.opening import MOMENT, ProgressBars
-from llminspect.cli.output import json_line, write_bytes
+from llminspect.cli.output import descriptor_of, json_line, write_bytes
 from llminspect.cli.run import document_of, line_error
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UserError
@@ -161,7 +161,7 @@ class Lines:
         self.at_once = 0
         """Bytes that came one after another without having to be waited for."""
         self.left = bytes_left(stream)
-        self._source = None if self.left is not None else _descriptor(stream)
+        self._source = None if self.left is not None else descriptor_of(stream)
         self.may_be_shared = self._source is None or sys.platform != "win32"
         """Whether `at_hand` can tell: on Windows only for files."""
 
@@ -213,17 +213,9 @@ class Lines:
         return b"".join(pieces)
 
 
-def _descriptor(stream: IO[bytes]) -> int | None:
-    """None for a stream in memory."""
-    try:
-        return stream.fileno()
-    except (OSError, ValueError):
-        return None
-
-
 def bytes_left(stream: IO[bytes]) -> int | None:
     """What is still to be read of a plain file; None for all else."""
-    descriptor = _descriptor(stream)
+    descriptor = descriptor_of(stream)
     if descriptor is None:
         return None
     status = os.fstat(descriptor)

@@ -66,10 +66,6 @@ def _entries(number: int) -> str:
     return "1 entry" if number == 1 else f"{number:,} entries"
 
 
-def _without_a_question(entries: int, size: int) -> bool:
-    return True
-
-
 def _ask(entries: int, size: int) -> bool:
     """Whether the person at the terminal agrees. Raises UsageError where there is none."""
     import sys
@@ -103,7 +99,7 @@ def command(output: OutputOptions, options: CacheOptions) -> None:
     from llminspect.files.cache_folder import parse_size
 
     limit = None if options.limit is None else parse_size(options.limit)
-    agrees = _without_a_question if options.yes else _ask
+    agrees = (lambda *_: True) if options.yes else _ask
     result = cache(options.action, each(options.names), limit, everything=options.everything, agrees=agrees)
     emit("cache", None, {}, result, output)
     damaged = [entry.name for entry in result.entries if entry.faults]

@@ -1,4 +1,4 @@
-"""Sparse dictionaries as others save them: a folder of cfg.json and safetensors, or an archive of arrays (.npz)."""
+"""Sparse dictionaries and tuned lenses as others save them: a folder with its settings, or an archive of arrays."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import os
 from typing import TYPE_CHECKING, Any, Literal
 
 from llminspect.core.dataclass import dataclass
-from llminspect.errors import ModelError, UserError, reader
+from llminspect.errors import ModelError, UserError, as_json, reader
 from llminspect.files import folder as folders
 from llminspect.files.hashes import sha256_of
 from llminspect.files.home import expanded
 from llminspect.files.safetensors import SafetensorsFile
 from llminspect.files.source import read_json
+from llminspect.files.torch_archive import read_tensors
+from llminspect.files.weights import all_finite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,3 +89,49 @@ def _archive(path: Path) -> DictionaryFiles:
     if not {"W_enc", "W_dec"} <= arrays.keys():
         raise ModelError(f"{str(path)!r:.300} holds no sparse dictionary", FORMS)
     return DictionaryFiles("Gemma Scope", path, {}, arrays, {"name": str(path), "sha256": sha256_of(path)})
+
+
+PARAMETERS = "params.pt"
+FORM = f"a tuned lens has {folders.CONFIG} and {PARAMETERS}"
+_KNOWN = {"base_model_name_or_path", "base_model_revision", "unembed_hash", "d_model", "num_hidden_layers", "bias",
+          "lens_type"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TunedLens:
+    """One affine map for each layer: what is added to the stream before it."""
+
+    name: str
+    weights: list[Array]
+    """[D, D] for each layer …"""
+    biases: list[Array]
+    """… and [D]."""
+
+
+@reader("the tuned lens")
+def read_tuned_lens(name: str) -> TunedLens:
+    """ModelError: there is none, it is broken, or has settings that are not understood."""
+    folder = expanded(name)
+    if not os.path.isdir(folder):
+        raise ModelError(f"there is no folder {str(folder)!r:.300}", FORM)
+    for needed in (folders.CONFIG, PARAMETERS):
+        if not (folder / needed).exists():
+            raise ModelError(f"the folder {str(folder)!r:.300} holds no {needed}", FORM)
+    config = read_json(folders.inside(folder, folders.CONFIG))
+    for key, value in config.items():
+        if key not in _KNOWN or (key == "lens_type" and value != "linear_tuned_lens"):
+            raise ModelError(f"{folders.CONFIG} of the tuned lens: {key!r:.100} = {as_json(value)} is not understood")
+    layers, width = config.get("num_hidden_layers"), config.get("d_model")
+    if type(layers) is not int or type(width) is not int or not 0 < layers < 10_000 or config.get("bias") is not True:
+        raise ModelError(
+            f"{folders.CONFIG} of the tuned lens does not say its layers, its width, and that it has biases"
+        )
+    arrays = read_tensors(folders.inside(folder, PARAMETERS))
+    shapes: dict[str, tuple[int, ...]] = {f"{layer}.weight": (width, width) for layer in range(layers)}
+    shapes |= {f"{layer}.bias": (width,) for layer in range(layers)}
+    if {key: array.shape for key, array in arrays.items()} != shapes:
+        raise ModelError(f"the tensors of the tuned lens are not {layers} maps of {width} numbers")
+    if not all(all_finite(array) for array in arrays.values()):
+        raise ModelError("the tuned lens holds numbers that are not finite")
+    parts = [[arrays[f"{layer}.{part}"] for layer in range(layers)] for part in ("weight", "bias")]
+    return TunedLens(name, *parts)

@@ -14,7 +14,7 @@ from llminspect.core.dataclass import dataclass
 from llminspect.errors import ModelError, TokenizerAlone
 from llminspect.files import folder as folders
 from llminspect.files.catalogue import CATALOGUE, unknown
-from llminspect.files.contents import cannot_open, is_gguf, refuse_other_weights
+from llminspect.files.folder import cannot_open, is_gguf, refuse_other_weights
 from llminspect.files.hashes import changed, sha256_of, state_key
 from llminspect.files.home import expanded
 from llminspect.files.source import read_json
@@ -231,7 +231,7 @@ def _from_path(path: Path, name: str, *, weights: bool = True) -> Located:
     if path.suffix in {".safetensors", ".json"} and (path.parent / "config.json").is_file():
         return _from_folder(path.parent, name, weights=weights)
     refuse_other_weights(path)
-    from llminspect.files.split import gguf_parts, open_gguf
+    from llminspect.files.gguf import gguf_parts, open_gguf
 
     state = _state(gguf_parts(path))
     metadata, paths, opened = open_gguf(path)

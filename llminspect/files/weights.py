@@ -5,16 +5,17 @@ numpy is loaded by what decodes alone: a command that only tokenizes reads a mod
 
 from __future__ import annotations
 
+import errno
 import math
 import mmap
 import os
+import stat
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn, Self
+from typing import IO, TYPE_CHECKING, Literal, NamedTuple, NoReturn, Self
 
 from llminspect.errors import ModelError
-from llminspect.files.plain import open_plain
 from llminspect.files.quant_types import BY_NAME, TYPES
 
 if TYPE_CHECKING:
@@ -208,3 +209,16 @@ def all_finite(array: NDArray[np.float32]) -> bool:
 
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
+
+
+def open_plain(path: Path | str) -> IO[bytes]:
+    """The file, open for reading as bytes. OSError as the system raises it, and for what is no plain file."""
+    # Without waiting for who writes into a pipe.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    raise OSError(errno.EINVAL, "it is a pipe or a device, and no file")

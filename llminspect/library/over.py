@@ -83,7 +83,7 @@ QUESTIONS: dict[str, Callable[..., OverResult]] = {"forward": _forward, "attend"
 
 
 def _given(records: Records) -> tuple[Sequence[Mapping[str, Any]], str | None]:
-    from llminspect.files.records import read_records
+    from llminspect.files.source import read_records
 
     if isinstance(records, str | Path):
         return read_records(Path(records)), str(records)

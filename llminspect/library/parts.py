@@ -93,7 +93,7 @@ def probe(
     ([1.0, 1.0], (2, 576))
     """
     from llminspect.analysis.probe import probe as question
-    from llminspect.files.records import read_records
+    from llminspect.files.source import read_records
 
     check_together("probe", options)
     named = str(records) if isinstance(records, str | Path) else None
@@ -141,7 +141,7 @@ def features(
 
 def records_of(given: Any) -> list[Mapping[str, Any]]:
     """Records that were handed over. Raises UsageError for what is none, UserError for one that is none."""
-    from llminspect.files.records import records_of as checked
+    from llminspect.files.source import records_of as checked
 
     if not isinstance(given, Iterable) or isinstance(given, Mapping | bytes):
         raise UsageError("records are dictionaries, or the path of a file", "each with text and label")

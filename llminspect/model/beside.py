@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llminspect.core.convolution import convolved
 from llminspect.core.feedforward import ACTIVATIONS
+from llminspect.core.recurrence import convolved
 from llminspect.model.layer import norm
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import ModelError, TokenizerAlone, UsageError, reader, understood
-from llminspect.files.contents import cannot_open
+from llminspect.files.folder import cannot_open
 from llminspect.model.head_files import SETTING, has_head, with_gguf_head, with_head, without_head
 from llminspect.model.opened import Description
 from llminspect.model.registry import architecture_of, claim

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llminspect.core.array import look_up, mapped, namespace
-from llminspect.core.blanking import blanked
+from llminspect.core.mask import blanked
 from llminspect.core.norm import rms_norm
 from llminspect.core.positions import sinusoids
 from llminspect.core.tap import NO_TAP

@@ -15,10 +15,10 @@ from llminspect.core import attention, feedforward
 from llminspect.core.activations import sigmoid
 from llminspect.core.array import mapped, mapped_each, namespace
 from llminspect.core.dataclass import dataclass
-from llminspect.core.disentangled import distance_rows, distance_scores
 from llminspect.core.feedforward import mixture
 from llminspect.core.mask import hide
 from llminspect.core.norm import layer_norm, rms_norm
+from llminspect.core.positions import distance_rows, distance_scores
 from llminspect.core.recurrence import shifted
 from llminspect.core.rotary import rotate
 

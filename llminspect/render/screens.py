@@ -1,4 +1,6 @@
-"""What is longer than a screen, cut into screens that each have the heading: none scrolls it away."""
+"""What is longer than a screen, cut into screens that each have the heading: none scrolls it away; lines that end where
+what is seen ends, so that what is copied or compared has no spaces at its ends.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +10,11 @@ from rich.segment import Segment, Segments
 from rich.text import Text
 
 from llminspect.render import theme
-from llminspect.render.trimmed import lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Console, RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
 _LEAST = 5
 """Lines of the body that a screen has, however low it is."""
@@ -60,3 +61,35 @@ def _parts(lines: Sequence[list[Segment]], room: int) -> list[Sequence[list[Segm
         while lines and not lines[0]:
             lines = lines[1:]
     return [*parts, lines]
+
+
+class Trimmed:
+    """`rendering` without the spaces at the ends of its lines, but for those that are seen, on a colour."""
+
+    def __init__(self, rendering: RenderableType) -> None:
+        self._rendering = rendering
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        colors = console.color_system is not None and not console.no_color
+        for line in lines_of(self._rendering, console, options, colors=colors):
+            yield from line
+            yield Segment.line()
+
+
+def lines_of(
+    rendering: RenderableType, console: Console, options: ConsoleOptions, *, colors: bool
+) -> list[list[Segment]]:
+    """The lines of a rendering, trimmed; without `colors` no space is seen."""
+    return [_trimmed(line, colors) for line in console.render_lines(rendering, options, pad=False)]
+
+
+def _trimmed(line: Sequence[Segment], colors: bool) -> list[Segment]:
+    kept = list(line)
+    while kept:
+        text, style, control = kept[-1]
+        if control or (style is not None and (style.underline or style.reverse or (colors and style.bgcolor))):
+            break
+        kept.pop()
+        if text := text.rstrip(" "):
+            return [*kept, Segment(text, style)]
+    return kept

@@ -13,7 +13,7 @@ from llminspect.errors import ModelError, reader
 from llminspect.text.bpe import ByteLevelBPE
 from llminspect.text.pairs import pair_of_bert, pair_of_roberta
 from llminspect.text.pretokenize import ADD_BOS, WHOLE_WORDS_FIRST, patterns_named
-from llminspect.text.strip_rules import strips_of_gguf
+from llminspect.text.special_tokens import strips_of_gguf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -171,7 +171,7 @@ def _of_kind(metadata: Mapping[str, Any], wanted: int) -> list[int]:
 
 
 def _plamo(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> Tokenizer:
-    from llminspect.text.plamo import Plamo
+    from llminspect.text.unigram import Plamo
 
     tokens, special = metadata[TOKENS], {**kinds[0], **kinds[1]}
     return Plamo(name, tokens, _scores(metadata), special, _of_kind(metadata, BYTE))

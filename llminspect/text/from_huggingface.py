@@ -96,8 +96,7 @@ def _made(source: str, files: Mapping[str, bytes], name: str, settings: Mapping[
         return tokenizer_of_tekken(data, name)
     if source.endswith(".tiktoken") or is_ranks(data):
         return tokenizer_of_ranks(data, name, source)
-    from llminspect.text.sentencepiece_families import document_for
-    from llminspect.text.sentencepiece_model import sentencepiece_from_bytes
+    from llminspect.text.sentencepiece_model import document_for, sentencepiece_from_bytes
 
     document = document_for(data, settings, family)
     if document is not None:

@@ -2,7 +2,7 @@
 
 Sources: tiktoken, `load.py` (a token in base64 and its rank a line); mistral-common, its `tekken` module;
 for the patterns and special tokens that a file of ranks does not hold: `tokenization_qwen.py` of Qwen's first models,
-the `tokenizer` module of llama_models' llama3.
+which compose characters first (NFC, Unicode Standard Annex 15), the `tokenizer` module of llama_models' llama3.
 """
 
 from __future__ import annotations
@@ -10,14 +10,18 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64decode
+from bisect import bisect_right
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from unicodedata import combining, is_normalized, normalize
 
 from llminspect.errors import ModelError
 from llminspect.text.pretokenize import PRE_TOKENIZERS
 from llminspect.text.tiktoken_encodings import ENCODINGS, Encoding, TiktokenTokenizer
+from llminspect.text.tokenizer import Token, utf8
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 MOST = 1 << 24
 """More ids than this no file may name."""
@@ -54,9 +58,7 @@ def tokenizer_of_ranks(data: bytes, name: str, file: str) -> TiktokenTokenizer:
         encoding = _encoding(PRE_TOKENIZERS["llama-bpe"][0], special, len(ranks), ("<|end_of_text|>", "<|eot_id|>"))
     else:
         encoding = Encoding("", ENCODINGS["cl100k_base"].pattern, {}, ())
-    kind = TiktokenTokenizer
-    if base == "qwen":
-        from llminspect.text.composed import ComposingTokenizer as kind
+    kind = ComposingTokenizer if base == "qwen" else TiktokenTokenizer
     tokenizer = kind(name, lambda _: ranks, encoding)
     if not encoding.special_tokens:
         tokenizer.note = (
@@ -135,3 +137,55 @@ def tokenizer_of_tekken(data: bytes, name: str) -> TiktokenTokenizer:
     tokenizer.unknown_id = spellings.get("<unk>")
     tokenizer.prefix_ids = () if tokenizer.bos_id is None else (tokenizer.bos_id,)
     return tokenizer
+
+
+class ComposingTokenizer(TiktokenTokenizer):
+    """A composed character owns all the bytes that it was made from."""
+
+    lossless = False
+    loss = "how characters are composed (NFC)"
+
+    def pieces(self, text: str) -> list[str]:
+        return super().pieces(normalize("NFC", text))
+
+    def ids_plain(self, text: str) -> list[int]:
+        return super().ids_plain(normalize("NFC", text))
+
+    def count_plain(self, text: str) -> int:
+        return super().count_plain(normalize("NFC", text))
+
+    def encode_plain(self, text: str, at: int) -> list[Token]:
+        tokens = super().encode_plain(text, 0)
+        if is_normalized("NFC", text):
+            return [replace(token, start=(token.start or 0) + at, end=(token.end or 0) + at) for token in tokens]
+        before, after = [0], [0]
+        for stretch in stretches(text):
+            before.append(before[-1] + len(utf8(stretch)))
+            after.append(after[-1] + len(utf8(normalize("NFC", stretch))))
+
+        def place(byte: int) -> int:
+            """The byte of the text as it was; inside a changed stretch as far in as there is room."""
+            number = min(bisect_right(after, byte), len(after) - 1) - 1
+            return at + min(before[number] + byte - after[number], before[number + 1]) if byte < after[-1] else end
+
+        end = at + before[-1]
+        return [replace(token, start=place(token.start or 0), end=place(token.end or 0)) for token in tokens]
+
+
+def stretches(text: str) -> Iterator[str]:
+    """The text in pieces that are composed each by itself.
+
+    >>> [len(stretch) for stretch in stretches("a\\u0301b")]
+    [2, 1]
+    """
+    stretch = ""
+    for character in text:
+        alone = not combining(character) and normalize("NFC", stretch + character) == normalize(
+            "NFC", stretch
+        ) + normalize("NFC", character)
+        if alone and stretch:
+            yield stretch
+            stretch = ""
+        stretch += character
+    if stretch:
+        yield stretch

@@ -19,7 +19,7 @@ from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.core.tap import Capture, Chain
 from llminspect.errors import UserError
 from llminspect.files.npz import write_npz
-from llminspect.files.records import read_records
+from llminspect.files.source import read_records
 from llminspect.opening import open_model
 from tests.closeness import assert_close
 from tests.commands.test_probe import RECORDS, written

@@ -16,8 +16,7 @@ import llminspect
 from llminspect.cli.over import records_from
 from llminspect.errors import UsageError, UserError, json_fault
 from llminspect.files import machine
-from llminspect.files.records import read_records
-from llminspect.files.source import LONGEST_TEXT, text_lines
+from llminspect.files.source import LONGEST_TEXT, read_records, text_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable

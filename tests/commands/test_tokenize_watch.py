@@ -13,8 +13,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from llminspect.cli.keys import BACK, CLEAR, END, ENTER, LEAVE, keys_of
-from llminspect.commands.tokenize.watching import after_keys, fitting
+from llminspect.commands.tokenize.watching import BACK, CLEAR, END, ENTER, LEAVE, after_keys, fitting, keys_of
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:

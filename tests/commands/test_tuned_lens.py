@@ -13,8 +13,8 @@ import pytest
 
 import llminspect
 from llminspect.errors import ModelError, UsageError
+from llminspect.files.dictionaries import read_tuned_lens
 from llminspect.files.torch_archive import read_tensors
-from llminspect.files.tuned_lens import read_tuned_lens
 from tests.closeness import assert_close
 from tests.schemas import assert_fits
 

@@ -160,9 +160,9 @@ def test_a_file_that_changes_on_the_way_is_refused_and_nothing_is_kept(
         return call
 
     if moment == "mapped":
-        from llminspect.files import split
+        from llminspect.files import gguf
 
-        monkeypatch.setattr(split, "open_gguf", then_change(split.open_gguf))
+        monkeypatch.setattr(gguf, "open_gguf", then_change(gguf.open_gguf))
     elif moment == "hashed":
         monkeypatch.setattr(hashes, "taken", then_change(hashes.taken))
     else:

@@ -12,8 +12,7 @@ import numpy as np
 
 from llminspect.core.dictionary import decode, encode
 from llminspect.errors import UserError
-from llminspect.files.dictionaries import read_dictionary
-from llminspect.files.tuned_lens import read_tuned_lens
+from llminspect.files.dictionaries import read_dictionary, read_tuned_lens
 from llminspect.model.dictionary_files import dictionary_of
 from tests.fuzz import mutate
 from tests.fuzz.refusal import refused

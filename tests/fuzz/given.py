@@ -15,7 +15,7 @@ from llminspect.analysis.explore.session import Session, read_session
 from llminspect.analysis.prompt import chat_of_json
 from llminspect.errors import UserError
 from llminspect.files import hub_library, npz, prices
-from llminspect.files.records import KNOWN, read_records
+from llminspect.files.source import KNOWN, read_records
 from llminspect.opening import open_model
 from tests.fuzz import mutate
 from tests.fuzz.kept import accepts

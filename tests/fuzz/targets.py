@@ -79,7 +79,7 @@ READERS = {
     ("files/adapter.py", "locate_adapter"): "adapter",
     ("files/folder.py", "shard_names"): "index",
     ("analysis/prompt.py", "chat_of_json"): "messages",
-    ("files/records.py", "read_records"): "records",
+    ("files/source.py", "read_records"): "records",
     ("analysis/explore/session.py", "read_session"): "session",
     ("analysis/directions.py", "_read"): "directions",
     ("analysis/ablation.py", "_read"): "means",

@@ -110,7 +110,7 @@ OF_A_READER = {  # Called by a function that is marked: see the target that reac
     ("files/gguf_header.py", "read_header"): "gguf",
     ("files/gguf_header.py", "tensor"): "gguf",
     ("files/gguf_header.py", "value"): "gguf",
-    ("files/records.py", "_object"): "records",
+    ("files/source.py", "_object"): "records",
     ("files/safetensors.py", "_header"): "safetensors",
     ("files/torch_archive.py", "_parts"): "lens",
     ("text/character_map.py", "__init__"): "gguf-model",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from llminspect.render.screens import Trimmed
 from llminspect.render.section import steps
-from llminspect.render.trimmed import Trimmed
 from tests.render.samples import shown
 
 NAMES = [("weight of a long name", "e^s / Σ e^s", "131.5 / 145.6", "0.9033"), ("q", "[1, 2]")]

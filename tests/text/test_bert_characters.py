@@ -6,7 +6,7 @@ import pytest
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from llminspect.text.bert_characters import cleaned
+from llminspect.text.wordpiece import cleaned
 
 BLOCK = 1 << 14
 CHANGED = 0x20000

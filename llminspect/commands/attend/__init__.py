@@ -9,11 +9,10 @@ from llminspect.arguments.attend import AttendOptions, check_attend
 from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
 from llminspect.arguments.over import OverOptions
 from llminspect.arguments.shared import EngineOptions, ModelOptions, PageOptions, PairOptions
-from llminspect.cli.ablation import read_instead
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts
 from llminspect.cli.opening import open_model_for
-from llminspect.cli.over import over_file
+from llminspect.cli.over import over_file, read_instead
 from llminspect.cli.run import run_each
 from llminspect.cli.save import is_page
 

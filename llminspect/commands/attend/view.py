@@ -64,7 +64,7 @@ def parts(result: AttendResult) -> Iterator[RenderableType]:
     """The parts of the picture, one below the other."""
     labels = labels_of(result.tokens)
     if result.experiments is not None:
-        from llminspect.commands.forward.made import experiments_made
+        from llminspect.commands.forward.answers import experiments_made
 
         yield from experiments_made(result.experiments)
     if result.overview is not None and len(labels) == 1 and not result.states:

@@ -14,12 +14,11 @@ from llminspect.analysis.neighbours import Neighbour
 from llminspect.analysis.vectors import Outlier, PositionCode
 from llminspect.core.numbers import count, matrix, number, percent, shape, vector
 from llminspect.render.bars import histogram
-from llminspect.render.entries import Entries
 from llminspect.render.heatmap import heatmap
 from llminspect.render.plot import scatter
 from llminspect.render.safe import label, visible
 from llminspect.render.section import page, section, steps
-from llminspect.render.table import Column, table
+from llminspect.render.table import Column, Entries, table
 from llminspect.render.theme import QUIET, TITLE, WARNING
 
 _MANY = 20

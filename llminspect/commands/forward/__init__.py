@@ -11,12 +11,11 @@ from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.arguments.over import OverOptions
 from llminspect.arguments.shared import ChoiceOptions, EngineOptions, ModelOptions, PageOptions
-from llminspect.cli.ablation import read_instead
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts, reads_standard_input
 from llminspect.cli.opening import ProgressBars, open_model_for
 from llminspect.cli.output import note, report_error, write_text
-from llminspect.cli.over import over_file
+from llminspect.cli.over import over_file, read_instead
 from llminspect.cli.run import run_each, show_notes
 from llminspect.errors import UsageError, UserError
 

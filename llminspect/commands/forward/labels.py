@@ -1,24 +1,28 @@
-"""How the labels of a classifier, and the answer that is a part of the text, look."""
+"""How other answers than the next token look: a classifier's labels, a part of the text, continuations (--score)."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from llminspect.analysis.result import shown_text
-from llminspect.core.numbers import column, number, percent
+from llminspect.core.numbers import column, count, number, percent
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars, signed_bars
-from llminspect.render.safe import visible
-from llminspect.render.table import Cell, Column, Columns, table
+from llminspect.render.safe import shorten, visible
+from llminspect.render.table import Cell, Column, Columns, Entries, SizedTable, first_fitting, table
 from llminspect.render.token_strip import value_strip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.console import RenderableType
+
+    from llminspect.analysis.continuations import Continuation
     from llminspect.analysis.forward_result import ForwardResult
     from llminspect.analysis.labels import AnswerSpan, Label, SpanLogits, TokenLabel
 
@@ -81,3 +85,55 @@ def answer_line(span: AnswerSpan, title: str) -> Text:
     line = Text.assemble(title, (visible(span.text), theme.CHOSEN), f"  {percent(span.prob, 2)}  {place}")
     line.append(f"; start and end logits together {number(span.logit)}", theme.QUIET)
     return line
+
+
+OPENED, TOKENS = 10, 60
+"""Continuations whose tokens are shown one by one, and how many of each."""
+LONGEST = 120
+"""Cells of a continuation."""
+LOG = "log p: the natural logarithm of the probability of all its tokens, one after the other"
+MEAN = "; a token: the same, divided by how many they are"
+PLAIN = "; unchanged: log p without what was changed in the model"
+SHARE = "; of these: its share of the probability of all these continuations"
+
+
+def continuations(found: Sequence[Continuation]) -> RenderableType:
+    """The table, and where a continuation is not just one token of its own, the tokens."""
+    if not found:
+        return Text("no continuation is shown (--top 0)", theme.QUIET)
+    long = any("".join(token.text for token in each.tokens) != each.text or len(each.ids) > 1 for each in found)
+    whole = first_fitting([_ranking(found, long, bars=True)], [_ranking(found, long, bars=False)])
+    return Group(whole, Text(), _by_token(found[:OPENED], len(found))) if long else whole
+
+
+def _ranking(found: Sequence[Continuation], long: bool, *, bars: bool) -> SizedTable:
+    plain = found[0].baseline_logprob is not None
+    rows: list[list[Cell]] = []
+    for each in found:
+        prob = percent(float(np.exp(each.logprob)), 2)
+        name = Text(shorten(visible(each.text, True), LONGEST))
+        rows.append([name, each.logprob, each.baseline_logprob, each.mean_logprob, prob, percent(each.share)])
+        rows[-1].append(BarCell(each.share, 12))
+    names = ("log p", "unchanged" if plain else None, "a token" if long else None, "probability", "of these")
+    right = [None if name is None else Column(name, "right", whole=True) for name in names]
+    return table(
+        ["continuation", *right, "" if bars else None],
+        rows,
+        title="how probable it is that the text goes on like this",
+        note=LOG + PLAIN * plain + MEAN * long + SHARE,
+        strong=[0],
+    )
+
+
+def _by_token(found: Sequence[Continuation], given: int) -> RenderableType:
+    rows: list[list[Cell]] = []
+    for continuation in found:
+        entries = [
+            Text.assemble((visible(token.text, True), theme.STRONG), f" {number(token.logprob)}")
+            for token in continuation.tokens[:TOKENS]
+        ]
+        entries += [Text("…")] * (len(continuation.tokens) > TOKENS)
+        rows.append([Text(shorten(visible(continuation.text, True), LONGEST)), Entries(entries)])
+    left = given - len(found)
+    more = f"of the first {len(found)}; --json has those of the other {count(left)} as well" if left else ""
+    return table(["continuation", "its tokens, each with its log p"], rows, note=more)

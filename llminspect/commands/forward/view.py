@@ -19,10 +19,8 @@ from llminspect.commands.forward.answers import (
     surprise,
 )
 from llminspect.commands.forward.feed_forward import activation, feed_forward
-from llminspect.commands.forward.labels import head_views
-from llminspect.commands.forward.saliency import saliency
-from llminspect.commands.forward.scores import continuations
-from llminspect.commands.forward.sweep import sweep
+from llminspect.commands.forward.labels import continuations, head_views
+from llminspect.commands.forward.sweep import saliency, sweep
 from llminspect.core.numbers import column, count, duration, number, percent, ranges, shape, vector
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars

@@ -9,11 +9,11 @@ from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
 from llminspect.arguments.generate import FollowOptions, GenerateOptions, SamplingOptions, check_generate, seed_of
 from llminspect.arguments.option import usual_of
 from llminspect.arguments.shared import EngineOptions, ModelOptions, OutputOptions, SourceOptions
-from llminspect.cli.ablation import read_instead
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts
 from llminspect.cli.opening import open_model_for
 from llminspect.cli.output import Stream, live, note
+from llminspect.cli.over import read_instead
 from llminspect.cli.run import run_each
 
 if TYPE_CHECKING:

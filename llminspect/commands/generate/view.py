@@ -11,15 +11,14 @@ from llminspect.analysis.beams import Beam, BranchToken
 from llminspect.analysis.completion import Completion, Filters, StepRecord, Unmasking
 from llminspect.analysis.generate import CompletionChange, GenerateResult, UnchangedCompletion
 from llminspect.analysis.model_settings import listed
-from llminspect.commands.forward.made import experiments_made
+from llminspect.commands.forward.answers import experiments_made
 from llminspect.commands.generate.unmasking import unmasking_view
 from llminspect.core.numbers import count, number, percent, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars
-from llminspect.render.entries import Entries
 from llminspect.render.safe import visible
 from llminspect.render.section import Drawn
-from llminspect.render.table import SHORTEST_BAR, Cell, Column, Columns, SizedTable, first_fitting, table
+from llminspect.render.table import SHORTEST_BAR, Cell, Column, Columns, Entries, SizedTable, first_fitting, table
 from llminspect.render.token_strip import value_strip
 from llminspect.render.tree import Branch, branch_tree
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from llminspect.analysis.probe import ProbedPlace, ProbeResult
+    from llminspect.analysis.probe import ProbeResult
 
 SHOWN_CLASSES = 8
 MOST_ROWS = 8
@@ -74,7 +74,7 @@ def _table(result: ProbeResult) -> RenderableType:
     places = list(result.layers)
     best = next(place for place in places if place.layer == result.best)
     if len(places) > MOST_ROWS:
-        places = sorted({id(place): place for place in (places[0], best, places[-1])}.values(), key=_layer)
+        places = [place for place in places if any(place is one for one in (places[0], best, places[-1]))]
     if result.embedding is not None:
         places.insert(0, result.embedding)
     text = _number if result.classes is None else _percent
@@ -103,10 +103,6 @@ def _table(result: ProbeResult) -> RenderableType:
         chosen += "so its value is a little too good"
         note = f"{note}; {chosen}" if note else chosen
     return section("", table(columns, rows, note=note, strong={places.index(best)} if len(places) > 1 else ()))
-
-
-def _layer(place: ProbedPlace) -> int:
-    return -1 if place.layer is None else place.layer
 
 
 def _number(value: float) -> str:
