@@ -3,22 +3,27 @@
 A pattern counts from the folder of its `.gitignore` downwards, the last that matches decides, one deeper down goes
 before one above, and what lies in a folder that is left out cannot be taken in again. `.git` is passed over; a link
 inside a folder is named and not followed, so that nothing is counted twice and no circle of links is walked in.
+
+The patterns match byte by byte, one path at a time: gitignore(5), and git's `wildmatch.c` for `*`, `**`, `?`, `[a-z]`,
+`[!a]`, `[[:alpha:]]` and `\\`. The library for it (pathspec) lets `!keep` take in all that lies under a folder `keep`,
+which git does not.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import stat
+import string
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UserError
-from llminspect.files.gitignore import IgnorePattern, ignore_patterns, leaves_out
 from llminspect.files.source import read_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 @dataclass(frozen=True)
@@ -123,3 +128,154 @@ def _identity(path: str) -> tuple[int, int]:
 
 def _unreadable(path: str | Path, error: Exception) -> UserError:
     return UserError(f"cannot read {str(path)!r:.300}: {getattr(error, 'strerror', None) or error}")
+
+
+_CLASSES = {
+    "alpha": string.ascii_letters,
+    "digit": string.digits,
+    "alnum": string.ascii_letters + string.digits,
+    "upper": string.ascii_uppercase,
+    "lower": string.ascii_lowercase,
+    "space": string.whitespace,
+    "xdigit": string.hexdigits,
+    "punct": string.punctuation,
+    "blank": " \t",
+    "cntrl": "".join(map(chr, (*range(32), 127))),
+    "graph": string.ascii_letters + string.digits + string.punctuation,
+    "print": string.ascii_letters + string.digits + string.punctuation + " ",
+}
+_PART = re.compile(r"\[|\\.|(?<![^/])\*\*/|(?<![^/])\*\*$|.", re.DOTALL)
+_KEPT = re.compile(r"(?:[^ \\]|\\.| +(?! |$))*\\?", re.DOTALL)
+"""Of a line all but the spaces at its end; one with a backslash in front is part of the pattern."""
+
+
+@dataclass(frozen=True)
+class IgnorePattern:
+    """One line of a `.gitignore`."""
+
+    regex: re.Pattern[str]
+    takes_in: bool
+    """Whether it begins with `!`."""
+    folders_only: bool
+
+
+def ignore_patterns(lines: Iterable[str]) -> list[IgnorePattern]:
+    """The patterns of the lines of a `.gitignore`; one that is broken matches nothing."""
+    patterns = []
+    for line in lines:
+        text = _KEPT.match(bytewise(line))[0]  # type: ignore[index]
+        if not text or text.startswith("#"):
+            continue
+        takes_in, text = text.startswith("!"), text.removeprefix("!")
+        folders_only, text = text.endswith("/"), text.removesuffix("/")
+        anchored, text = "/" in text, text.removeprefix("/")
+        try:
+            regex = re.compile(_expression(["" if anchored else ANYWHERE, *_translated(text)]), re.DOTALL)
+        except IndexError:  # It ends inside of brackets, or with a backslash.
+            continue
+        if text:
+            patterns.append(IgnorePattern(regex, takes_in, folders_only))
+    return patterns
+
+
+def leaves_out(patterns: Iterable[IgnorePattern], path: str, is_folder: bool) -> bool | None:
+    """Whether the last pattern that matches leaves a path (from the folder of the file on) out; None if none does."""
+    path, found = bytewise(path), None
+    for pattern in patterns:
+        if (is_folder or not pattern.folders_only) and pattern.regex.fullmatch(path):
+            found = not pattern.takes_in
+    return found
+
+
+def bytewise(text: str) -> str:
+    """A character a byte: git matches bytes, so that ? is half of an ü."""
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+def _expression(parts: list[str]) -> str:
+    """The regular expression of the parts, which takes no more time than the square of a path's length.
+
+    What stands between two * is taken where it first occurs, and so is what stands between two **/: where the rest fits
+    after a later place, it fits after the first as well. So no other way to cut a path is ever tried.
+    """
+    first, *middle, last = split_at(parts, ANYWHERE) if ANYWHERE in parts else (parts, [])
+    written = _of_names(first)
+    for group in middle:
+        written += f"(?>(?:.*?/)??{_of_names(group)})"
+    return written + (ANYWHERE if ANYWHERE in parts else "") + _of_names(last)
+
+
+def _of_names(parts: list[str]) -> str:
+    return "/".join(map(_of_name, split_at(parts, "/")))
+
+
+def _of_name(parts: list[str]) -> str:
+    first, *after = map("".join, split_at(parts, STAR))
+    return first + "".join(f"(?>{STAR}?{part})" for part in after[:-1]) + "".join(STAR + part for part in after[-1:])
+
+
+def split_at(parts: Sequence[str], cut: str) -> list[list[str]]:
+    """The parts between those that are `cut`.
+
+    >>> split_at(["a", "/", "b", "c"], "/")
+    [['a'], ['b', 'c']]
+    """
+    found: list[list[str]] = [[]]
+    for part in parts:
+        if part == cut:
+            found.append([])
+        else:
+            found[-1].append(part)
+    return found
+
+
+def _translated(text: str) -> Iterator[str]:
+    """The parts of a pattern as those of a regular expression. Raises IndexError for one that is broken."""
+    at = 0
+    while found := _PART.match(text, at):
+        part, at = found[0], found.end()
+        if part == "[":
+            members, at = _members(text, at)
+            yield f"[{''.join(map(re.escape, sorted(members)))}]" if members else "(?!)"
+        elif part == "\\":
+            raise IndexError
+        else:
+            yield _WILD.get(part) or re.escape(part[-1])
+
+
+STAR, ANYWHERE = "[^/]*", "(?:.*/)?"
+_WILD = {"**/": ANYWHERE, "**": ".+", "*": STAR, "?": "[^/]"}
+
+
+def _members(text: str, at: int) -> tuple[set[str], int]:
+    """The characters that brackets stand for, which begin before `at`, and where they end. As in `wildmatch.c` a range
+    that runs backwards holds only what it begins with. Raises IndexError where they do not end."""
+    negated = text[at] in "!^"
+    at += negated
+    members: set[str] = set()
+    before = ""
+    while True:
+        character, escaped = text[at], text[at] == "\\"
+        end = text.find("]", at + 2)
+        if escaped:
+            at += 1
+            character = text[at]
+        if not escaped and character == "-" and before and text[at + 1] != "]":
+            at += 1 + (text[at + 1] == "\\")
+            members |= {chr(code) for code in range(ord(before), ord(text[at]) + 1)}
+            before = ""
+        elif not escaped and text[at : at + 2] == "[:" and end > at + 2 and text[end - 1] == ":":
+            members |= _class(text[at + 2 : end - 1])
+            at, before = end, ""
+        else:
+            members.add(character)
+            before = character
+        at += 1
+        if text[at] == "]":
+            return ({chr(code) for code in range(256)} - members if negated else members) - {"/"}, at + 1
+
+
+def _class(name: str) -> set[str]:
+    if name not in _CLASSES:
+        raise IndexError
+    return set(_CLASSES[name])

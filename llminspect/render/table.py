@@ -21,7 +21,6 @@ from llminspect.render.safe import visible, width
 from llminspect.render.section import Drawn, remark
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
     from typing import Any
 
 GAP = "  "

@@ -1,7 +1,9 @@
 """Tokenizers in the files that models come with: tokenizer.json, or only a vocabulary.
 
 GPT-2 and RoBERTa came as `vocab.json` with `merges.txt`, BERT as `vocab.txt`, before there was a `tokenizer.json`;
-Llama and T5 as SentencePiece's own file, Mistral as `tekken.json`, Qwen as `qwen.tiktoken`.
+Llama and T5 as SentencePiece's own file, Mistral as `tekken.json`, Qwen as `qwen.tiktoken`. ByT5's has no file but its
+settings: every byte is a token, three more than its value (Xue et al. 2022, "ByT5: Towards a Token-Free Future with
+Pre-trained Byte-to-Byte Models", section 3).
 """
 
 from __future__ import annotations
@@ -11,10 +13,11 @@ from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import ModelError, json_fault, reader
-from llminspect.text.byt5 import EXTRA_IDS, ByT5, is_byt5
 from llminspect.text.from_gguf import END_OF_TURN
 from llminspect.text.huggingface import HuggingFaceTokenizer
 from llminspect.text.pairs import pair_of_bert
+from llminspect.text.special_tokens import Strips
+from llminspect.text.tokenizer import Tokenizer, utf8
 from llminspect.text.tokenizers_library import add_stated_tokens, library_of, loaded
 
 if TYPE_CHECKING:
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
 
     import tokenizers
 
-    from llminspect.text.tokenizer import Tokenizer
 
 READABLE = "tokenizer.json, tekken.json, vocab.json with merges.txt, vocab.txt, tokenizer.model or NAME.tiktoken"
 """Where a tokenizer can be read from."""
@@ -247,3 +249,41 @@ def _json_object(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ModelError(f"{name} is not a JSON object")
     return value
+
+
+FIRST = {"<pad>": 0, "</s>": 1, "<unk>": 2}
+"""In front of the bytes; these take white space beside them."""
+EXTRA_IDS = 125
+"""What a text is filled in at, after the bytes."""
+
+
+def is_byt5(settings: Mapping[str, Any]) -> bool:
+    """Whether a `tokenizer_config.json` names this tokenizer."""
+    return str(settings.get("tokenizer_class")).removesuffix("Fast") == "ByT5Tokenizer"
+
+
+class ByT5(Tokenizer):
+    """`extra_ids`: how many tokens `<extra_id_0>` … there are. ModelError: no number of tokens."""
+
+    kind = "bytes"
+
+    def __init__(self, name: str, extra_ids: object = EXTRA_IDS) -> None:
+        if type(extra_ids) is not int or not 0 <= extra_ids <= 10_000:
+            raise ModelError("the tokenizer's extra_ids is not a number of tokens")
+        self.name = name
+        first = len(FIRST) + 256
+        self.special_tokens = {**FIRST, **{f"<extra_id_{i}>": first + i for i in range(extra_ids)}}
+        self.strips = Strips(frozenset(FIRST.values()), frozenset(FIRST.values()))
+        self.vocabulary_size = first + extra_ids
+        self.end_id, self.unknown_id, self.suffix_ids = 1, 2, (1,)
+        self.eos_ids = frozenset({1})
+        self.pair_template = (("first", 0), (1, 0), ("second", 0), (1, 0))
+        self._spellings = {token_id: spelling.encode() for spelling, token_id in self.special_tokens.items()}
+
+    def ids_plain(self, text: str) -> list[int]:
+        return [byte + len(FIRST) for byte in utf8(text)]
+
+    def token_bytes(self, token_id: int) -> bytes:
+        if not 0 <= token_id < self.vocabulary_size:
+            raise self.outside(token_id)
+        return self._spellings.get(token_id) or bytes([token_id - len(FIRST)])

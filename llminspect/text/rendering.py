@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError, UserError
+from llminspect.text.chat_template import unwritten
 from llminspect.text.messages import KNOWN, REASONING, ChatInput, Leaf, images_of, only_texts
 from llminspect.text.special_tokens import split_at_specials
 from llminspect.text.tokenizer import utf8
-from llminspect.text.unwritten import unwritten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

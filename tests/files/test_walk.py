@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from llminspect.errors import UserError
-from llminspect.files.gitignore import ignore_patterns, leaves_out
-from llminspect.files.walk import found_files
+from llminspect.files.walk import found_files, ignore_patterns, leaves_out
 
 if TYPE_CHECKING:
     from pathlib import Path

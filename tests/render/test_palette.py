@@ -13,7 +13,7 @@ from rich.style import Style
 from llminspect import render
 from llminspect.render import theme
 from llminspect.render.cells import Theme
-from llminspect.render.series import Series, series
+from llminspect.render.curve import Series, series
 from tests.commands.test_looks import COLORS, GRAPHICS, contrast, shown_colors
 
 if TYPE_CHECKING:

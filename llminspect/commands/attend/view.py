@@ -87,7 +87,7 @@ def parts(result: AttendResult) -> Iterator[RenderableType]:
         yield _weights(result.mean, labels, result.causal, "The mean of the heads")
         yield _reading(result.mean)
     if result.states is not None:
-        from llminspect.commands.attend.states import state_parts
+        from llminspect.commands.attend.heads import state_parts
 
         yield from state_parts(result, result.states, labels)
     answers = (result.query, result.find, result.rollout, result.contributions, result.mean)

@@ -28,8 +28,6 @@ from llminspect.render.token_strip import value_strip
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rich.console import RenderableType
-
     from llminspect.analysis.diff import DiffResult, StreamDistance
     from llminspect.analysis.diff_models import ModelSide
     from llminspect.analysis.head_changes import HeadChange, HeadChanges

@@ -20,8 +20,6 @@ from llminspect.render.token_strip import value_strip
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import RenderableType
-
     from llminspect.analysis.continuations import Continuation
     from llminspect.analysis.forward_result import ForwardResult
     from llminspect.analysis.labels import AnswerSpan, Label, SpanLogits, TokenLabel

@@ -11,10 +11,10 @@ from rich.text import Text
 from llminspect.analysis.over import SHARES, OverPlace
 from llminspect.core.numbers import number, several
 from llminspect.render import theme
+from llminspect.render.curve import Series, series
 from llminspect.render.heatmap import heatmap
 from llminspect.render.safe import visible
 from llminspect.render.section import page, section
-from llminspect.render.series import Series, series
 from llminspect.render.table import Cell, Column, table
 
 if TYPE_CHECKING:

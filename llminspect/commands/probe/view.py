@@ -9,9 +9,9 @@ from rich.text import Text
 
 from llminspect.core.numbers import count, number, percent, several
 from llminspect.render import theme
+from llminspect.render.curve import Series, series
 from llminspect.render.safe import shorten, visible
 from llminspect.render.section import page, remark, section
-from llminspect.render.series import Series, series
 from llminspect.render.table import Cell, Column, table
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from llminspect.render.safe import visible
 from llminspect.render.section import Drawn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 KEYS = "Enter keeps this picture · Escape leaves without it · Ctrl-U clears the line"
 
