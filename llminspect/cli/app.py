@@ -211,9 +211,12 @@ def _report_usage(arguments: Sequence[str], error: Any) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
         return 2
+    from llminspect.arguments.option import range_in_words
+
     context = getattr(error, "ctx", None)
     hint = f"see {context.command_path} --help" if context else None
-    message = RANGE.sub(_range_in_words, error.format_message().rstrip("."))
+    message = error.format_message().rstrip(".")
+    message = RANGE.sub(lambda found: range_in_words(found["low"] or found["least"], found["high"]), message)
     if words := LEFT_OVER.fullmatch(message):
         of_text = context is not None and any(parameter.name == "text" for parameter in context.command.params)
         message, hint = _left_over(words[1], arguments, of_text, hint)
@@ -223,12 +226,6 @@ def _report_usage(arguments: Sequence[str], error: Any) -> int:
 # What the parser of the command line says, in its own terms.
 RANGE = re.compile(r"in the range (?:(?P<low>[^\s<]+)<=)?x(?:<=(?P<high>\S+)|>=(?P<least>\S+))")
 LEFT_OVER = re.compile(r"Got unexpected extra argument(?:s|\(s\))? \((.*)\)", re.DOTALL)
-
-
-def _range_in_words(found: re.Match[str]) -> str:
-    from llminspect.arguments.option import range_in_words
-
-    return range_in_words(found["low"] or found["least"], found["high"])
 
 
 def _left_over(words: str, arguments: Sequence[str], of_text: bool, hint: str | None) -> tuple[str, str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from llminspect.arguments.option import each
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 RESULTS = "analysis.cache.CacheResult"
 MOST_NAMED = 5
+DAY = "%Y-%m-%d %H:%M"
 
 
 def render(result: CacheResult) -> RenderableType:
@@ -40,8 +42,8 @@ def render(result: CacheResult) -> RenderableType:
         state = "state" if result.action == "verify" else None
         rows = [
             [
-                *(entry.kind, _short(entry.name), entry.of, byte_size(entry.bytes), _day(entry.used)),
-                ", ".join(entry.faults or ()) or "whole",
+                *(entry.kind, _short(entry.name), entry.of, byte_size(entry.bytes)),
+                *(time.strftime(DAY, time.localtime(entry.used)), ", ".join(entry.faults or ()) or "whole"),
             ]
             for entry in large
         ]
@@ -54,12 +56,6 @@ def render(result: CacheResult) -> RenderableType:
 
 def _short(name: str) -> str:
     return name if len(name) <= 20 else f"{name[:12]}…{name[-6:]}"
-
-
-def _day(seconds: float) -> str:
-    import datetime
-
-    return datetime.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
 
 
 def _entries(number: int) -> str:

@@ -104,7 +104,8 @@ def remove(entry: CachedFile) -> int:
                 (entry.path / member.place).unlink(missing_ok=True)
             _remove_empty(entry.path)
     elif entry.kind == "leftover":
-        with only_one(_lock_of_leftover(entry)):
+        owner = entry.name[1:].rsplit(".", 2)[0]
+        with only_one(f"pull-{owner}" if entry.path.parent.name == "models" else owner):
             if entry.path.is_dir():
                 shutil.rmtree(entry.path)
             else:
@@ -218,11 +219,6 @@ def _remove_empty(folder: Path) -> None:
             inner.rmdir()
     with suppress(OSError):
         folder.rmdir()
-
-
-def _lock_of_leftover(entry: CachedFile) -> str:
-    owner = entry.name[1:].rsplit(".", 2)[0]
-    return f"pull-{owner}" if entry.path.parent.name == "models" else owner
 
 
 def _sha256(path: Path) -> str | None:

@@ -171,7 +171,7 @@ def ignore_patterns(lines: Iterable[str]) -> list[IgnorePattern]:
         anchored, text = "/" in text, text.removeprefix("/")
         try:
             regex = re.compile(_expression(["" if anchored else ANYWHERE, *_translated(text)]), re.DOTALL)
-        except IndexError:  # It ends inside of brackets, or with a backslash.
+        except LookupError:  # It ends inside of brackets, or with a backslash, or names no class.
             continue
         if text:
             patterns.append(IgnorePattern(regex, takes_in, folders_only))
@@ -265,7 +265,7 @@ def _members(text: str, at: int) -> tuple[set[str], int]:
             members |= {chr(code) for code in range(ord(before), ord(text[at]) + 1)}
             before = ""
         elif not escaped and text[at : at + 2] == "[:" and end > at + 2 and text[end - 1] == ":":
-            members |= _class(text[at + 2 : end - 1])
+            members |= {*_CLASSES[text[at + 2 : end - 1]]}
             at, before = end, ""
         else:
             members.add(character)
@@ -273,9 +273,3 @@ def _members(text: str, at: int) -> tuple[set[str], int]:
         at += 1
         if text[at] == "]":
             return ({chr(code) for code in range(256)} - members if negated else members) - {"/"}, at + 1
-
-
-def _class(name: str) -> set[str]:
-    if name not in _CLASSES:
-        raise IndexError
-    return set(_CLASSES[name])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import zip_longest
+from typing import ParamSpec
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -16,6 +17,7 @@ from rich.text import Text
 from llminspect.render import theme
 from llminspect.render.safe import visible
 
+P = ParamSpec("P")
 _GAP = 4
 """Cells between two parts side by side."""
 _RIGHT = 60
@@ -72,6 +74,11 @@ def _wrapped(text: str, cells: int) -> list[str]:
 
 _KEPT = re.compile(r"--\S+ [^\s-]\S*|\S+")
 """An option with what follows it, or a word."""
+
+
+def paged(parts: Callable[P, Iterable[RenderableType]]) -> Callable[P, Group]:
+    """The same function, what it yields on a page."""
+    return lambda *given, **named: page(parts(*given, **named))
 
 
 def page(parts: Iterable[RenderableType]) -> Group:

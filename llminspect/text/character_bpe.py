@@ -62,9 +62,6 @@ class SpacedBPE(CharacterBPE):
     def words(self, text: str) -> list[str]:
         return re.findall(r"\s+|\S+", text)
 
-    def segment(self, word: str) -> list[str]:
-        return merge_word(word, self.pair_ranks, " ")
-
     def _piece_ids(self, piece: str) -> list[int]:
         if piece in self.ids:
             return [] if piece.isspace() else [self.ids[piece]]

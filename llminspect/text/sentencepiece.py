@@ -166,11 +166,10 @@ class PieceTokenizer(Tokenizer):
         return self._tokens_from(self.normalise(text, at), at)
 
     def _encode_parts(self, parts: Iterable[tuple[str, int | None]]) -> list[Token]:
-        return self._joined(list(parts)) if self.joined_tokens else super()._encode_parts(parts)
-
-    def _joined(self, parts: Sequence[tuple[str, int | None]]) -> list[Token]:
-        """The tokens of a text's parts, where some tokens do not let the text begin anew."""
-        tokens: list[Token] = []
+        """The tokens of a text's parts, where some tokens may not let the text begin anew."""
+        if not self.joined_tokens:
+            return super()._encode_parts(parts)
+        parts, tokens = list(parts), list[Token]()
         special_ids, at = set(self.special_tokens.values()), 0
         for i, (part, token_id) in enumerate(parts):
             begins = i == 0 or parts[i - 1][1] not in (None, *self.joined_tokens)

@@ -167,7 +167,9 @@ def _maker(tokenizer: HuggingFaceTokenizer) -> MakeWord:
     if kind == "WordPiece":
         return partial(wordpiece_steps, _wordpiece(tokenizer, model))
     if kind == "Unigram":
-        return partial(sentencepiece_steps, _unigram(tokenizer, model))
+        tokens, scores = ([entry[column] for entry in model["vocab"]] for column in (0, 1))
+        unigram = Unigram(tokenizer.name, _pieces(tokenizer, model, tokens, scores, model.get("unk_id")))
+        return partial(sentencepiece_steps, unigram)
     if kind == "BPE":
         pairs = [tuple(merge.split(" ", 1)) if isinstance(merge, str) else merge for merge in model["merges"]]
         if tokenizer.kind == "byte-level BPE":
@@ -176,7 +178,7 @@ def _maker(tokenizer: HuggingFaceTokenizer) -> MakeWord:
             return partial(_byte_level_of_library, tokenizer, ranks, bool(model.get("ignore_merges")))
         if not model.get("end_of_word_suffix") and not model.get("continuing_subword_prefix"):
             return partial(sentencepiece_steps, _sentencepiece(tokenizer, model, pairs))
-    return partial(_without_steps, tokenizer)
+    return lambda word, start, end: word_steps(tokenizer, word, start, end, tokenizer.word_ids(word))
 
 
 def _byte_level_of_library(
@@ -184,10 +186,6 @@ def _byte_level_of_library(
 ) -> WordSteps:
     piece = unspell(word).decode("utf-8", "surrogateescape")
     return byte_level_steps(tokenizer, piece, start, end, tokenizer.word_ids(word), ranks, whole_first)
-
-
-def _without_steps(tokenizer: HuggingFaceTokenizer, word: str, start: int, end: int) -> WordSteps:
-    return word_steps(tokenizer, word, start, end, tokenizer.word_ids(word))
 
 
 def _wordpiece(tokenizer: HuggingFaceTokenizer, model: dict[str, Any]) -> WordPiece:
@@ -198,11 +196,6 @@ def _wordpiece(tokenizer: HuggingFaceTokenizer, model: dict[str, Any]) -> WordPi
     first = {token: i for token, i in vocabulary.items() if not token.startswith(prefix)}
     inside = {token.removeprefix(prefix): i for token, i in vocabulary.items() if token.startswith(prefix)}
     return WordPiece(tokenizer.name, first, inside, tokenizer.special_tokens, tokenizer.vocabulary_size, unknown)
-
-
-def _unigram(tokenizer: HuggingFaceTokenizer, model: dict[str, Any]) -> Unigram:
-    tokens, scores = [token for token, _ in model["vocab"]], [score for _, score in model["vocab"]]
-    return Unigram(tokenizer.name, _pieces(tokenizer, model, tokens, scores, model.get("unk_id")))
 
 
 def _sentencepiece(tokenizer: HuggingFaceTokenizer, model: dict[str, Any], pairs: list[Any]) -> SentencePieceBPE:

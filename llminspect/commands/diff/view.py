@@ -53,13 +53,9 @@ def render(result: DiffResult | DiffModelsResult, top: int = 10) -> RenderableTy
     else:
         parts.append(Text("the streams have different sizes: their layers cannot be compared number by number"))
     if result.token_changes is not None:
-        parts += [Text(), page([*token_parts(result.token_changes), *head_parts_of(result)])]
+        heads = [] if result.head_changes is None else head_parts(result.head_changes, 6)
+        parts += [Text(), page([*token_parts(result.token_changes), *heads])]
     return Group(*parts)
-
-
-def head_parts_of(result: DiffResult) -> Iterator[RenderableType]:
-    if result.head_changes is not None:
-        yield from head_parts(result.head_changes, 6)
 
 
 def divergences(result: DiffResult) -> RenderableType:

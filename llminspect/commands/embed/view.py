@@ -17,7 +17,7 @@ from llminspect.render.bars import histogram
 from llminspect.render.heatmap import heatmap
 from llminspect.render.plot import scatter
 from llminspect.render.safe import label, visible
-from llminspect.render.section import page, section, steps
+from llminspect.render.section import paged, section, steps
 from llminspect.render.table import Column, Entries, table
 from llminspect.render.theme import QUIET, TITLE, WARNING
 
@@ -27,12 +27,9 @@ _ROWS = 40
 """Rows of a table for a person to read; JSON has them all."""
 
 
-def render(result: EmbedResult) -> RenderableType:
+@paged
+def render(result: EmbedResult) -> Iterator[RenderableType]:
     """All parts, a blank line between two."""
-    return page(_parts(result))
-
-
-def _parts(result: EmbedResult) -> Iterator[RenderableType]:
     chosen = [result.similarity, result.projection, result.nearest, result.positions]
     # The position code is the model's, whatever the text.
     only_positions = result.positions is not None and all(part is None for part in chosen[:-1])

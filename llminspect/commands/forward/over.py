@@ -14,7 +14,7 @@ from llminspect.render import theme
 from llminspect.render.curve import Series, series
 from llminspect.render.heatmap import heatmap
 from llminspect.render.safe import visible
-from llminspect.render.section import page, section
+from llminspect.render.section import paged, section
 from llminspect.render.table import Cell, Column, table
 
 if TYPE_CHECKING:
@@ -32,12 +32,9 @@ HEAD_MAPS = 2
 """Maps of heads that are drawn; more measures have their tables alone."""
 
 
-def render_over(result: OverResult) -> RenderableType:
+@paged
+def render_over(result: OverResult) -> Iterator[RenderableType]:
     """The parts, one below the other."""
-    return page(_parts(result))
-
-
-def _parts(result: OverResult) -> Iterator[RenderableType]:
     name = "standard input" if result.over.file == "-" else result.over.file
     file = "" if name is None else f" of {visible(name)}"
     line = Text(f"Over {several(result.over.count, 'text')}{file}", theme.TITLE)

@@ -17,7 +17,6 @@ from llminspect.render.token_strip import value_strip
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from llminspect.analysis.candidates import ProbableToken
     from llminspect.analysis.completion import Unmasking
 
 FILLED = "■"
@@ -38,7 +37,7 @@ def unmasking_view(found: Unmasking, prompt: int, seed: int | None) -> Renderabl
     probs_SM = np.array([[np.nan if guess is None else guess.prob for guess in row] for row in rows])
     cells = [
         [
-            "" if guess is None else _cell(guess, place.step == step)
+            "" if guess is None else f"{FILLED if place.step == step else ''}{100 * guess.prob:.0f}"
             for guess, place in zip(row, found.positions, strict=True)
         ]
         for step, row in enumerate(rows)
@@ -80,7 +79,3 @@ def _without_masks(found: Unmasking, steps: int) -> list[Text]:
     if steps < found.diffusion_steps:
         lines.append(f"nothing was left to fill from step {steps} on")
     return [Text(line, theme.QUIET) for line in lines]
-
-
-def _cell(guess: ProbableToken, stays: bool) -> str:
-    return f"{FILLED if stays else ''}{100 * guess.prob:.0f}"

@@ -12,7 +12,7 @@ from llminspect.core.numbers import count, number, percent, ranges, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, sparkline
 from llminspect.render.safe import visible
-from llminspect.render.section import page, remark, section
+from llminspect.render.section import paged, remark, section
 from llminspect.render.table import Cell, Column, table
 
 if TYPE_CHECKING:
@@ -32,13 +32,9 @@ BAR = 12
 """Cells of the longest bar."""
 
 
-def render(result: HeadResult) -> RenderableType:
+@paged
+def render(result: HeadResult) -> Iterator[RenderableType]:
     """The head, part by part."""
-    return page(parts(result))
-
-
-def parts(result: HeadResult) -> Iterator[RenderableType]:
-    """One below the other."""
     yield _named(result)
     yield from ov_parts(result.ov)
     yield from qk_parts(result.qk)

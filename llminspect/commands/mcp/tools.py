@@ -65,15 +65,13 @@ class Parameter:
             one = {"type": "boolean"}
         elif str not in self.kinds and (int in self.kinds or float in self.kinds):
             one = {"type": "integer" if int in self.kinds else "number"}
-            one |= {name: bound for name, bound in self._range() if bound is not None}
+            limits = (("minimum", self.option.min), ("maximum", self.option.max))
+            one |= {name: bound for name, bound in limits if bound is not None}
         elif int in self.kinds:
             one = {"type": ["string", "integer"], "maxLength": LONGEST}
         if self.repeats and not choices:
             one = {"anyOf": [one, {"type": "array", "items": one, "maxItems": 100}]}
         return {"description": self.option.settings.get("help", ""), **one}
-
-    def _range(self) -> list[tuple[str, float | None]]:
-        return [("minimum", self.option.min), ("maximum", self.option.max)]
 
     def words(self, value: Any) -> list[str]:
         """The same on the command line."""

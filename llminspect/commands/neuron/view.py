@@ -11,7 +11,7 @@ from llminspect.commands.head.view import listed, notes, read_of
 from llminspect.core.numbers import count, number, percent
 from llminspect.render import theme
 from llminspect.render.safe import visible
-from llminspect.render.section import page, remark, section
+from llminspect.render.section import paged, remark, section
 from llminspect.render.table import Cell, Column, table
 from llminspect.render.token_strip import value_strip
 
@@ -24,13 +24,9 @@ if TYPE_CHECKING:
     from llminspect.analysis.neuron import NeuronResult
 
 
-def render(result: NeuronResult) -> RenderableType:
+@paged
+def render(result: NeuronResult) -> Iterator[RenderableType]:
     """The neuron, part by part."""
-    return page(parts(result))
-
-
-def parts(result: NeuronResult) -> Iterator[RenderableType]:
-    """One below the other."""
     of = "" if result.expert is None else f", expert {result.expert}"
     line = Text(f"Layer {result.layer}{of}, neuron {result.neuron}", theme.TITLE)
     yield line.append(f"   activation = {result.formula}", theme.QUIET)

@@ -11,7 +11,7 @@ from llminspect.core.numbers import count, number, percent, several
 from llminspect.render import theme
 from llminspect.render.curve import Series, series
 from llminspect.render.safe import shorten, visible
-from llminspect.render.section import page, remark, section
+from llminspect.render.section import paged, remark, section
 from llminspect.render.table import Cell, Column, table
 
 if TYPE_CHECKING:
@@ -26,12 +26,9 @@ MOST_ROWS = 8
 """Layers of which all have a row; more are drawn as a curve."""
 
 
-def render(result: ProbeResult) -> RenderableType:
+@paged
+def render(result: ProbeResult) -> Iterator[RenderableType]:
     """The parts, one below the other."""
-    return page(_parts(result))
-
-
-def _parts(result: ProbeResult) -> Iterator[RenderableType]:
     yield _headline(result)
     if len(result.layers) > MOST_ROWS:
         yield _curve(result)

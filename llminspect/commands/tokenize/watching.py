@@ -6,9 +6,9 @@ import codecs
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.segment import Segment
@@ -21,9 +21,6 @@ from llminspect.errors import UsageError, UserError
 from llminspect.render import theme
 from llminspect.render.safe import visible
 from llminspect.render.section import Drawn
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 KEYS = "Enter keeps this picture · Escape leaves without it · Ctrl-U clears the line"
 

@@ -96,9 +96,6 @@ def open_compared(
     opened = {name: open_tokenizer_for(replace(model, model=name), output) for name in names}
     tokenizers = [(name, tokenizer) for name, (tokenizer, _) in opened.items()]
 
-    def untokenized(text: str, line: int | None) -> Prompt:
-        return Prompt(text, (), line)
-
     def run(prompt: Prompt) -> CompareResult:
         assert prompt.text is not None
         return compare(tokenizers, prompt.text, source, options)
@@ -108,9 +105,8 @@ def open_compared(
 
     provenance = {"models": {name: found for name, (_, found) in opened.items()}}
     learns = any(tokenizer.learns for _, tokenizer in tokenizers)
-    return LineWork(
-        *("tokenize", names[0], provenance, output.digits, untokenized, run, over_budget, learns), brief=options.count
-    )
+    named = ("tokenize", names[0], provenance, output.digits)
+    return LineWork(*named, lambda text, line: Prompt(text, (), line), run, over_budget, learns, brief=options.count)
 
 
 def write_kept(result: TokenizeResult, output: OutputOptions) -> None:
