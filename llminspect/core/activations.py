@@ -17,21 +17,19 @@ if TYPE_CHECKING:
 
 def sigmoid(x: Array) -> Array:
     """1 / (1 + e^−x), to the last digit far below 0 as well, where 0.5 (1 + tanh(x / 2)) has none left."""
-    xp = namespace(x)
-    # e^−x may overflow to infinity where x is very negative: the quotient is then the right 0; or become 0 itself.
-    with np.errstate(over="ignore", under="ignore"):
-        denominator = overwrite("add", overwrite("exp", xp.negative(x)), 1)
-    found: Array = 1 / denominator
+    found: Array = 1 / _one_plus_exp(x)
     return found
 
 
 def silu(x: Array) -> Array:
     """x / (1 + e^−x), also called swish (Elfwing et al. 2018)."""
-    xp = namespace(x)
-    # e^−x may overflow to infinity where x is very negative: the quotient is then the right 0.
-    with np.errstate(over="ignore"):
-        denominator = overwrite("add", overwrite("exp", xp.negative(x)), 1)
-    return x / denominator
+    return x / _one_plus_exp(x)
+
+
+def _one_plus_exp(x: Array) -> Array:
+    """1 + e^−x, which may overflow to infinity where x is very negative: a quotient is then the right 0; or be 1."""
+    with np.errstate(over="ignore", under="ignore"):
+        return overwrite("add", overwrite("exp", namespace(x).negative(x)), 1)
 
 
 def gelu_tanh(x: Array) -> Array:
@@ -166,26 +164,11 @@ def sqrt_softplus(x: Array) -> Array:
     return bent
 
 
-def unbent(x: Array) -> Array:
-    """x itself."""
-    return x + 0
-
-
+_NAMED = (
+    *(silu, gelu, gelu_tanh, relu, relu_squared, quick_gelu, tanh, gelu_10, mish, relu6, hardswish, leaky_relu),
+    *(laplace, sigmoid, sqrt_softplus),
+)
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "silu": silu,
-    "gelu": gelu,
-    "gelu_tanh": gelu_tanh,
-    "relu": relu,
-    "relu_squared": relu_squared,
-    "quick_gelu": quick_gelu,
-    "tanh": tanh,
-    "gelu_10": gelu_10,
-    "mish": mish,
-    "relu6": relu6,
-    "hardswish": hardswish,
-    "leaky_relu": leaky_relu,
-    "laplace": laplace,
-    "sigmoid": sigmoid,
-    "sqrt_softplus": sqrt_softplus,
-    "linear": unbent,
+    **{activation.__name__: activation for activation in _NAMED},
+    "linear": lambda x: x + 0,
 }

@@ -139,7 +139,7 @@ def _chosen(share: Array, shape: tuple[int, ...]) -> Back:
     return lambda g: summed_to(np.where(share, g, np.zeros((), g.dtype)), shape)
 
 
-def _concat(like: Any, arrays: Sequence[Any], axis: int = 0) -> Any:
+def _concatenate(like: Any, arrays: Sequence[Any], axis: int = 0) -> Any:
     parts = [like.constant(array) for array in arrays]
     ends = np.cumsum([0, *(part.shape[axis] for part in parts)]).tolist()
 
@@ -153,11 +153,7 @@ def _concat(like: Any, arrays: Sequence[Any], axis: int = 0) -> Any:
 
 def _stack(like: Any, arrays: Sequence[Any], axis: int = 0) -> Any:
     place = axis % (np.ndim(arrays[0]) + 1)
-    return _concat(like, [np.expand_dims(like.constant(array), place) for array in arrays], place)
-
-
-def _expand_dims(like: Any, a: Any, axis: Any) -> Any:
-    return a.reshape(np.expand_dims(a.value, axis).shape)
+    return _concatenate(like, [np.expand_dims(like.constant(array), place) for array in arrays], place)
 
 
 def _split(like: Any, a: Any, cuts: Any, axis: int = 0) -> list[Any]:
@@ -167,17 +163,9 @@ def _split(like: Any, a: Any, cuts: Any, axis: int = 0) -> list[Any]:
     return [a[(*front, slice(*pair))] for pair in zip([0, *ends], [*ends, length], strict=True)]
 
 
-def _broadcast_to(like: Any, a: Any, shape: Any) -> Any:
-    return a.moved(np.broadcast_to(a.value, shape), lambda g: summed_to(g, a.shape))
-
-
 def _repeat(like: Any, a: Any, times: int, axis: int) -> Any:
     front = (slice(None),) * (axis % a.ndim)
     return a[(*front, np.repeat(np.arange(a.shape[axis]), times))]
-
-
-def _take(like: Any, a: Any, indices: Any, axis: int) -> Any:
-    return a[(*(slice(None),) * (axis % a.ndim), indices)]
 
 
 def _take_along_axis(like: Any, a: Any, indices: Array, axis: int) -> Any:
@@ -198,10 +186,6 @@ def _transpose(like: Any, a: Any, axes: Any = None) -> Any:
     return a.moved(np.transpose(a.value, axes), lambda g: np.transpose(g, back))
 
 
-def _clip(like: Any, a: Any, low: Any, high: Any) -> Any:
-    return np.minimum(np.maximum(a, low), high)
-
-
 def _einsum(like: Any, rule: str, first: Any, second: Any) -> Any:
     """Of two arrays, each of whose letters the other or the result has."""
     terms, result = rule.split("->")
@@ -214,24 +198,17 @@ def _einsum(like: Any, rule: str, first: Any, second: Any) -> Any:
     )
 
 
+_NAMED = (_where, _concatenate, _stack, _split, _repeat, _take_along_axis, _moveaxis, _transpose, _einsum)
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "where": _where,
-    "concatenate": _concat,
-    "concat": _concat,
-    "stack": _stack,
-    "expand_dims": _expand_dims,
-    "split": _split,
-    "broadcast_to": _broadcast_to,
-    "repeat": _repeat,
-    "take": _take,
-    "take_along_axis": _take_along_axis,
-    "moveaxis": _moveaxis,
-    "transpose": _transpose,
+    **{function.__name__[1:]: function for function in _NAMED},
+    "concat": _concatenate,
     "permute_dims": _transpose,
+    "expand_dims": lambda like, a, axis: a.reshape(np.expand_dims(a.value, axis).shape),
+    "broadcast_to": lambda like, a, shape: a.moved(np.broadcast_to(a.value, shape), lambda g: summed_to(g, a.shape)),
+    "take": lambda like, a, indices, axis: a[(*(slice(None),) * (axis % a.ndim), indices)],
     "reshape": lambda like, a, shape: a.reshape(shape),
     "swapaxes": lambda like, a, first, second: a.swapaxes(first, second),
-    "clip": _clip,
-    "einsum": _einsum,
+    "clip": lambda like, a, low, high: np.minimum(np.maximum(a, low), high),
     "copy": lambda like, a: a.copy(),
 }
 """By their names in numpy."""

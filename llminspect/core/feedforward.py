@@ -144,10 +144,12 @@ def mixture(
             continue
         expert = {key: stacked[index] for key, stacked in layer.items() if key.startswith("experts.")}
         if rows is not None:
-            added_ND = weight_N1[rows] * _work(expert, rows_ND[rows], unit, ungated, tap, its_name)
-            sum_ND = _with_rows(sum_ND, rows, added_ND)
-        else:  # Compiled code has no shapes that depend on numbers: each expert works on every token.
-            sum_ND = sum_ND + weight_N1 * _work(expert, rows_ND, unit, ungated, tap, its_name)
+            weight_N1 = weight_N1[rows]
+        # Compiled code has no shapes that depend on numbers: there each expert works on every token.
+        chosen_ND = rows_ND if rows is None else rows_ND[rows]
+        output_ND = _expert("experts", expert, chosen_ND, unit, ungated, tap, its_name)
+        added_ND = weight_N1 * tap(f"{its_name}.output", output_ND)
+        sum_ND = sum_ND + added_ND if rows is None else _with_rows(sum_ND, rows, added_ND)
     sum_TD = sum_ND.reshape(routed_TD.shape)
     if narrow:
         sum_TD = mapped(layer, "routed.wide", tap(f"{name}.routed.sum", sum_TD))
@@ -193,18 +195,15 @@ class _Parts:
 
 def _shared(x_TD: Array, layer: Mapping[str, Array], unit: GatedUnit, ungated: str, tap: Tap, name: str) -> Array:
     """What the expert gives that works on every token."""
-    if "shared.gate.weight" in layer:
-        output_TD = gated(x_TD, layer, "shared", unit=unit, tap=tap, name=name)
-    else:
-        output_TD = plain(x_TD, layer, "shared", activation=ungated, tap=tap, name=name)
+    output_TD = _expert("shared", layer, x_TD, unit, ungated, tap, name)
     if "shared.share.weight" in layer:
         output_TD = output_TD * tap(f"{name}.share", sigmoid(linear(x_TD, layer["shared.share.weight"])))
     return output_TD if "shared.norm_after.weight" in layer else tap(f"{name}.output", output_TD)
 
 
-def _work(expert: Mapping[str, Array], x_ND: Array, unit: GatedUnit, ungated: str, tap: Tap, name: str) -> Array:
-    if "experts.gate.weight" in expert:
-        output_ND = gated(x_ND, expert, "experts", unit=unit, tap=tap, name=name)
-    else:
-        output_ND = plain(x_ND, expert, "experts", activation=ungated, tap=tap, name=name)
-    return tap(f"{name}.output", output_ND)
+def _expert(
+    part: str, arrays: Mapping[str, Array], x_ND: Array, unit: GatedUnit, ungated: str, tap: Tap, name: str
+) -> Array:
+    if f"{part}.gate.weight" in arrays:
+        return gated(x_ND, arrays, part, unit=unit, tap=tap, name=name)
+    return plain(x_ND, arrays, part, activation=ungated, tap=tap, name=name)

@@ -82,8 +82,7 @@ class Visit:
     """
 
     def __init__(self, look: Callable[[str, Array], object], *patterns: str, optional: bool = False) -> None:
-        self.look = look
-        self.patterns = patterns
+        self.look, self.patterns = look, patterns
         self.names: set[str] = set()
         """Those that went by and matched."""
         self._missing = () if optional else patterns
@@ -139,8 +138,7 @@ class Until:
     """Hand everything to `tap` and end the pass, by raising Enough, once the arrays of all `names` went by."""
 
     def __init__(self, tap: Tap, *names: str) -> None:
-        self.tap = tap
-        self.left = set(names)
+        self.tap, self.left = tap, set(names)
 
     def wants(self, name: str) -> bool:
         return self.tap.wants(name)
@@ -171,9 +169,7 @@ class Edit:
     """
 
     def __init__(self, name: str, change: Callable[..., Array], *operands: Any) -> None:
-        self.name = name
-        self.change = change
-        self.operands = operands
+        self.name, self.change, self.operands = name, change, operands
         self.acted = False
         """Whether a pass has reached it."""
 
@@ -207,8 +203,7 @@ class Under:
     """One stack of several as if it stood alone: `tap` sees the names that start with `prefix`, without it."""
 
     def __init__(self, prefix: str, tap: Tap) -> None:
-        self.prefix = prefix
-        self.tap = tap
+        self.prefix, self.tap = prefix, tap
 
     def wants(self, name: str) -> bool:
         return name.startswith(self.prefix) and self.tap.wants(name.removeprefix(self.prefix))
