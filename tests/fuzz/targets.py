@@ -84,7 +84,7 @@ READERS = {
     ("analysis/directions.py", "_read"): "directions",
     ("analysis/ablation.py", "_read"): "means",
     ("files/dictionaries.py", "read_dictionary"): "dictionary",
-    ("files/tuned_lens.py", "read_tuned_lens"): "lens",
+    ("files/dictionaries.py", "read_tuned_lens"): "lens",
     ("files/torch_archive.py", "read_tensors"): "lens",
     ("model/dictionary_files.py", "dictionary_of"): "dictionary",
 }
