@@ -27,7 +27,7 @@ METHODS = {
     "gptq": "gptq",
     "mlx": "mlx",
     "modelopt": "scaled",
-    "mxfp4": "mxfp4",
+    "mxfp4": "small_floats",
 }
 """By `quant_method` the file with the function of that name; `mlx` is not called so in a configuration."""
 _KEYS = ("quantization_config", "compression_config", "quantization")
