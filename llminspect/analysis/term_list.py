@@ -204,7 +204,7 @@ docs/08-next-token.md # Choosing
 llminspect forward "The capital of France is Paris" --surprise
 
 probability | probabilities, next token
-How likely a token comes next, as the model sees it: from 0 to 1; those of all tokens sum to 1.
+How likely a token is to come next, as the model sees it: from 0 to 1; those of all tokens sum to 1.
 It is the softmax of the logits.
 docs/08-next-token.md # 8. The next token, and text again
 llminspect forward "The capital of France is"
@@ -222,7 +222,7 @@ docs/06-attention.md # 6. Self-attention
 llminspect attend "A cat sat." --query cat --model toy-attention
 
 residual stream | stream, residual
-The vectors, one a token, that run through all layers.
+The vectors, one for each token, that run through all layers.
 Each step reads them and adds to them; nothing is replaced, so every answer is a sum of parts.
 docs/05-transformer.md # 5. The Transformer
 llminspect forward "A cat sat." --trace
@@ -288,7 +288,7 @@ docs/02-tokens.md # Word, subword, character
 llminspect tokenize "naïve café"
 
 tokenizer | vocabulary, BPE, byte pair encoding
-The program that cuts a text into tokens and puts tokens together to a text again.
+The program that cuts a text into tokens and puts tokens back together to a text.
 It belongs to one model: its vocabulary is the list of all tokens that this model knows.
 docs/02-tokens.md # Where the pieces come from
 llminspect tokenize "naïve café" --compare smollm2 --compare bytes

@@ -39,10 +39,10 @@ class AttendOptions:
         metavar="WHAT,WHAT",
         help="Of a head: weights, scores, scaled, capped, masked, queries, keys, values, "
         "added (the length of the vector that each key adds), compressed, rotary (the two parts of a score, in "
-        "models whose keys are made of a shorter vector).",
+        "models that make their keys from a shorter vector).",
     )
     query: Word | None = option(metavar="WORD|INDEX", help="The attention of one token, worked out by hand.")
-    steps: bool = option(False, help="With --query: also from the stream to q, k and v, and how positions turn them.")
+    steps: bool = option(False, help="With --query: also how q, k and v come from the stream, and how positions turn q and k.")
     find: Pair | None = option(
         metavar="HER->ALICE", help="All heads, ranked by how much the first word looks at the second."
     )

@@ -34,10 +34,10 @@ class EmbedOptions:
     metric: Metric = option("cosine", help="What near and similar mean.")
     words: bool = option(False, help="Only whole words among the nearest.")
     analogy: str | None = option(metavar="SUM", help='In place of TEXT a sum of words: "king - man + woman".')
-    exclude_inputs: bool = option(False, help="Leave the words of --analogy out of what is nearest.")
-    similarity: bool = option(False, help="How similar each vector is to each other one.")
+    exclude_inputs: bool = option(False, help="Leave the words of --analogy out of the list.")
+    similarity: bool = option(False, help="How similar each two of the vectors are.")
     project: Literal["pca"] | None = option(help="The vectors as points in a plane.")
-    positions: bool = option(False, help="The position code: what the model adds, or turns, for the place of a token.")
+    positions: bool = option(False, help="The position code: what the model adds for the place of a token, or by how much it turns vectors.")
 
     @property
     def others(self) -> list[str]:

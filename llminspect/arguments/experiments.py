@@ -131,15 +131,15 @@ class ExperimentOptions:
     )
     ablate_from: Ids | None = option(
         metavar="TEXT",
-        help="With --ablate-with resample: the other text. Each position takes from the same one of its first tokens.",
+        help="With --ablate-with resample: the other text. Each position takes what the same position gives there.",
     )
     ablate_seed: int | None = option(
         min=0, metavar="N", usual=0, help="With --corpus and resample: which text is drawn.", show_default=False
     )
     corpus: Path | None = option(
         metavar="PATH",
-        help="With --ablate-with mean: over this file, or all files of this folder, or means that --save FILE.npz "
-        "kept. With resample: the text is drawn from there.",
+        help="With --ablate-with mean: the mean over this file, over all files of this folder, or one that --save "
+        "FILE.npz saved. With resample: the text is drawn from there.",
     )
     most: int | None = option(
         min=2, metavar="N", usual=8192, help="With --corpus: read at most N tokens of it.", show_default=False
@@ -151,8 +151,8 @@ class ExperimentOptions:
     scale: Texts | None = option(metavar="L.H*X", help="Multiply what one of these places gives: 3.2*0.5, 3.2.query*2.")
     steer: Texts | None = option(
         metavar="EXPR@L*X",
-        help='Add a direction after layer L: "London - Paris@10*1", or one that probe saved: mood.npz:good@10*4; to a '
-        'neuron a number: 3.feedforward.7*2. At another place than the stream: "London - Paris@3.2.value*1".',
+        help='Add a direction after layer L: "London - Paris@10*1", or one that probe saved: mood.npz:good@10*4. Or '
+        'add a number to a neuron: 3.feedforward.7*2. At another place than the stream: "London - Paris@3.2.value*1".',
     )
     steer_from: tuple[str, str] | None = option(
         metavar="FILE FILE@L*X",

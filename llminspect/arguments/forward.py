@@ -33,13 +33,13 @@ class ForwardOptions:
     at: int | None = option(metavar="INDEX", help="The position to look at; the last by default.")
     trace: bool = option(False, help="Every step of every layer: shape, norm, extremes, time.")
     layer: Choice | None = option(
-        metavar="0,3-5", help="Open these layers: each of their steps, and the feed-forward step in detail."
+        metavar="0,3-5", help="These layers in detail: each of their steps, and the units of the feed-forward step."
     )
     steps: bool = option(False, help="The formulas, and the formulas with the numbers.")
     lens: bool = option(False, help="What the model would say after each layer.")
     tuned_lens: str | None = option(
         metavar="FOLDER",
-        help="With --lens: beside it a tuned lens, from the folder that its package saved (params.pt).",
+        help="With --lens: a tuned lens as well, from the folder in which its package saved params.pt.",
     )
     all: bool = option(False, help="With --lens: at every position, as a grid.")
     attribution: bool = option(False, help="What each part of the model adds to the target's logit.")
@@ -47,12 +47,12 @@ class ForwardOptions:
         min=1,
         max=1000,
         metavar="N",
-        help="With --attribution: also the N neurons of all layers that add or take most.",
+        help="With --attribution: also the N neurons, of all layers, that raise or lower the logit most.",
         show_default=False,
     )
     target: TokenChoice | None = option(
         metavar="TOKEN",
-        help="The token in question, or #ID; by default the most probable. Encoder–decoder: the target so far.",
+        help="The token that the answer is about, or #ID. Default: the most probable. Encoder–decoder: the target so far.",
     )
     target_ids: Ids | None = option(
         metavar="1,2,3", help="The same, of an encoder–decoder, as ids; with --no-special exactly these."
@@ -60,26 +60,26 @@ class ForwardOptions:
     target_language: str | None = language()
     versus: TokenChoice | None = option(metavar="TOKEN", help="Compare the target with this token.")
     saliency: bool = option(False, help="How much the target depends on each token, by leaving it out.")
-    gradient: bool = option(False, help="Do --saliency (also: --saliency gradient) or --patch by gradients.")
-    exact: bool = option(False, help="With --gradient and --patch: exactly as well, and how well the two agree.")
+    gradient: bool = option(False, help="Estimate --saliency or --patch from gradients, which takes less time.")
+    exact: bool = option(False, help="With --gradient and --patch: the exact numbers as well, and how well the two agree.")
     integrated: bool = option(
-        False, help="Do --saliency (also: --saliency integrated) by integrated gradients, which add up."
+        False, help="Do --saliency by integrated gradients: what the tokens get adds up to the whole."
     )
     baseline: str | None = option(
         metavar="zero|mean|TEXT",
-        help="With --integrated: where the token vectors start: at zero, at the mean of all tokens', at those of one "
-        "token, or of a text of as many. Default: zero.",
+        help="With --integrated: the vectors to start from: zero, the mean of all tokens, those of one token, or those "
+        "of a text with as many tokens. Default: zero.",
     )
     path_steps: int | None = option(
         min=4, max=10_000, usual=64, metavar="N",
-        help="With --integrated: at how many points at most; they go where it is steep.",
+        help="With --integrated: compute at N points at most, more of them where the curve is steep.",
     )  # fmt: skip
     of: Literal["logprob", "logit"] | None = option(
         usual="logprob",
-        help="With --integrated: what is divided; with --versus it is the logits' difference.",
+        help="With --integrated: the number that is divided among the tokens; with --versus the difference of the logits.",
     )
     surprise: bool = option(False, help="How surprising each token is, in bits; the perplexity.")
-    perplexity: bool = option(False, help="Only the perplexity: one number, with --lines one a line.")
+    perplexity: bool = option(False, help="Only the perplexity: one number; with --lines one for each line.")
     score: Texts | None = option(
         metavar="TEXT",
         help="How probable it is that the text goes on like this; repeatable, to compare several (with --ids: ids).",

@@ -73,13 +73,13 @@ class EngineOptions:
     )
     kernels: Literal["compiled", "none"] | None = option(
         envvar="LLMINSPECT_KERNELS",
-        help="compiled: multiply with 4 to 16 bits as the file has them; none: with float32. Default: compiled for "
-        "models over half a billion weights, and in generate for quantized ones over 50 million.",
+        help="compiled: multiply with weights of 4 to 16 bits as the file has them; none: make float32 of them first. "
+        "Default: compiled for models over half a billion weights, and in generate for quantized ones over 50 million.",
         show_default=False,
     )
     precision: Literal["float32", "int8"] | None = option(
         help="int8: round vectors to 8 bits before products with a GGUF file's blocks, as llama.cpp does. Faster; the "
-        "output says how far off the numbers are. Default: float32.",
+        "output says how exact the numbers are. Default: float32.",
         show_default=False,
     )
     threads: int | None = option(
@@ -104,7 +104,7 @@ class SourceOptions:
         metavar="[TEXT]", help="The text; - or nothing reads standard input.", show_default=False
     )
     file: Path | None = option(
-        None, "--file", "-f", metavar="PATH", help="Read the text from a file, less one newline at its end."
+        None, "--file", "-f", metavar="PATH", help="Read the text from a file, without the line break at its end."
     )
     ids: str | None = option(
         metavar="1,2,3", help="Ids instead of text; - reads them, or JSON of encode, from standard input."

@@ -31,7 +31,7 @@ class ModelsOptions:
 
     kinds: bool = option(False, help="Which kinds of model open, and what their files call them.")
     picture: Literal["sizes"] | None = option(
-        help="sizes: the residual streams of known models, numbers a token across and layers down, all on one scale."
+        help="sizes: how wide and how deep known models are, drawn on one scale: numbers per token across, layers down."
     )
 
 
@@ -83,7 +83,7 @@ class DiffOptions:
 class WeightsOptions:
     """What two models are compared in, in place of a text."""
 
-    heading: ClassVar[str] = "What of two models"
+    heading: ClassVar[str] = "Two models"
     example: ClassVar[str] = "{command}{needed} --weights"
 
     weights: bool = option(
@@ -106,7 +106,7 @@ class CacheOptions:
         metavar="[NAME]...", help="Only these: a model's name, model, prepared …", show_default=False
     )
     limit: str | None = option(
-        metavar="SIZE", help="With clear: only what has not been used for longest, until SIZE is left, such as 2GB."
+        metavar="SIZE", help="With clear: only what was not used for the longest time, until SIZE is left, such as 2GB."
     )
     everything: bool = option(
         False, "--all", help="With clear: fetched models too, which otherwise stay unless they are named."

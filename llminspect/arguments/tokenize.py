@@ -37,13 +37,13 @@ class CountOptions:
 
     cost: str | float | None = option(
         metavar="PRICE|NAME",
-        help="What the tokens cost: a price a million (2.50, '$2.50', '2 EUR'), a name of the price table (gpt-4o; "
+        help="What the tokens cost: a price per million (2.50, '$2.50', '2 EUR'), a name of the price table (gpt-4o; "
         "some of OpenAI, Anthropic, Google, Mistral and DeepSeek, others with --prices), or `model`: that of --model. "
         "Where the tokens are not that model's, the output says that the cost is an estimate.",
     )
     prices: Path | None = option(
         metavar="FILE",
-        help='With --cost NAME: your own prices a million, in a JSON file like {"models": {"mine": 1.2}}.',
+        help='With --cost NAME: your own prices per million tokens, in a JSON file like {"models": {"mine": 1.2}}.',
     )
     max_tokens_allowed: int | None = option(
         min=0, metavar="N", help="End with exit code 4 where a text has more tokens."
@@ -74,7 +74,7 @@ class CountOptions:
                 f"--cost {shortened(text)!r} is neither a price nor a name in {self.prices or 'the price table'}",
                 "a price of your own needs no --prices"
                 if self.prices is not None and parse_price(text)
-                else f"a price a million (2.50, '2 EUR'), or one of {len(table)} names, such as {', '.join(near)}",
+                else f"a price per million tokens (2.50, '2 EUR'), or one of {len(table)} names, such as {', '.join(near)}",
             )
         return table[text]
 
@@ -104,11 +104,11 @@ class TokenizeOptions(CountOptions):
         "-c",
         metavar="NAME",
         completes="tokenizers",
-        help="A tokenizer to set beside others; repeatable. One alone is set beside that of --model.",
+        help="Compare with this tokenizer; repeatable. One alone is compared with that of --model.",
     )
     count: bool = option(False, help="Only how many tokens. With --file PATH PATH …: of files and folders, as a table.")
     by_line: bool = option(False, help="With --count: the tokens of each line of the text, the most first.")
-    steps: bool = option(False, help="How the tokens came to be: pieces, merges, matches.")
+    steps: bool = option(False, help="How the tokens were made: pieces, merges, matches.")
     watch: bool = option(False, help="Draw the tokens again at each key while you type the text; Enter keeps them.")
     truncate: int | None = option(min=0, metavar="N", help="Write the text cut to at most N tokens.")
     side: Literal["start", "end"] = option("end", help="With --truncate: where to cut off.")

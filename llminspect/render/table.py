@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -99,16 +100,52 @@ class SizedTable(Table):
     below: Drawn | None = None
     narrower: Callable[[], SizedTable] | None = None
     """The same without the column that is missed least."""
+    sizes: list[tuple[int, int]]
+    """Of each column the cells that it takes at least where its name may be broken between words, and all it has."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if self.least > options.max_width and self.narrower is not None:
+        narrow = self.least > options.max_width
+        if narrow and self.narrower is not None:
             yield from self.narrower().__rich_console__(console, options)
             return
         if self.above:
             yield self.above
-        yield from super().__rich_console__(console, options)
+        tight = self._tight(options.max_width) if narrow else self
+        if tight is None:
+            yield from self._below_one_another()
+        else:
+            yield from Table.__rich_console__(tight, console, options)
         if self.below:
             yield self.below
+
+    def _tight(self, cells: int) -> SizedTable | None:
+        """The same with columns that stand closer together, their names broken; None where they do not fit even so."""
+        between = len(self.sizes) - 1
+        rest = cells - sum(least for least, _ in self.sizes) - between
+        if rest < 0:
+            return None
+        made = copy(self)
+        made.columns = [copy(column) for column in self.columns]
+        gap = 2 if rest >= between else 1
+        made.padding = (0, gap - 1, 0, 0)
+        rest -= (gap - 1) * between
+        sized = zip(made.columns, self.sizes, strict=True)
+        for column, (least, most) in sorted(sized, key=lambda one: one[1][1] - one[1][0]):
+            more = min(rest, most - least)
+            column.width, column.no_wrap, column.min_width = least + more, False, None
+            rest -= more
+        return made
+
+    def _below_one_another(self) -> Iterator[Text]:
+        """Each cell with the name of its column in front, an empty line between two rows; bars were left out before."""
+        names = [column.header for column in self.columns if isinstance(column.header, Text)]
+        longest = max((name.cell_len for name in names), default=0)
+        for index, cells in enumerate(zip(*(column.cells for column in self.columns), strict=True)):
+            if index:
+                yield Text()
+            for name, cell in zip(names, cells, strict=True):
+                if isinstance(cell, Text) and cell:
+                    yield Text.assemble(name, " " * (longest - name.cell_len + 2), cell, overflow="fold")
 
 
 _GAP = 3
@@ -140,6 +177,7 @@ def table(
     made.above = Text(visible(title), theme.TITLE) if title else None
     notes = [note, *(entry.note for entry in columns if isinstance(entry, Column))]
     made.below = remark(" ".join(filter(None, notes))) if any(notes) else None
+    made.sizes = []
     texts: list[list[Text | BarCell]] = []
     spared = (0, 0)
     for index, entry in enumerate(columns):
@@ -150,18 +188,21 @@ def table(
         spared = max(spared, (spec.spared or _BAR_SPARED * any(isinstance(cell, BarCell) for cell in cells), index))
         numeric = any(_is_number(cell) for cell in cells) and all(cell is None or _is_number(cell) for cell in cells)
         texts.append(_column_texts(cells, spec))
+        name = Text(visible(spec.name))
         made.add_column(
-            Text(visible(spec.name)),
+            name,
             justify=spec.align or ("right" if numeric else "left"),
             overflow="fold",
             no_wrap=numeric or spec.whole,
             min_width=None
             if numeric or spec.whole
-            else min(_FOLDED, _longest_word([Text(visible(spec.name)), *texts[-1]])),
+            else min(_FOLDED, _longest_word([name, *texts[-1]])),
             style=theme.QUIET if spec.quiet else None,
         )
+        whole = numeric or spec.whole
         made.least += _GAP if len(texts) > 1 else 0
-        made.least += _least([Text(visible(spec.name)), *texts[-1]], whole=numeric or spec.whole)
+        made.least += _least([name, *texts[-1]], whole=whole)
+        made.sizes.append(_sizes(name, texts[-1], whole=whole))
     for index, cells_of_row in enumerate(zip(*texts, strict=True)):
         made.add_row(*cells_of_row, style=theme.STRONG if index in strong else None)
     if spared[0]:
@@ -197,10 +238,23 @@ def _least(texts: Sequence[Text | BarCell], *, whole: bool) -> int:
     """Cells that a column takes at least: all that it has; of a bar a few, of a text that may be folded its longest
     word and some room."""
     lines = [text for text in texts if isinstance(text, Text)]
-    longest = max((line.cell_len for line in lines), default=0)
+    longest = max(map(_widest, lines), default=0)
     word = _longest_word(lines)
     bar = SHORTEST_BAR if len(lines) < len(texts) else 0
     return max(bar, longest if whole else max(word, min(_FOLDED, longest)))
+
+
+def _sizes(name: Text, texts: Sequence[Text | BarCell], *, whole: bool) -> tuple[int, int]:
+    """Cells that a column takes at least with a name that is broken between its words, and at most."""
+    lines = [_widest(text) if isinstance(text, Text) else SHORTEST_BAR for text in texts]
+    most = max([name.cell_len, *lines])
+    least = max(lines, default=0) if whole else min(most, _FOLDED, _longest_word(texts))
+    return max(least, _longest_word([name])), most
+
+
+def _widest(text: Text) -> int:
+    """Cells of the longest of its lines."""
+    return max(map(width, text.plain.split("\n")))
 
 
 def _longest_word(texts: Iterable[object]) -> int:

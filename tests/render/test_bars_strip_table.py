@@ -122,4 +122,16 @@ def test_a_narrow_table_leaves_out_what_can_be_spared_and_never_its_labels() -> 
         ["token", "weight"],
     ]
     assert "█" in shown(made, 36) and "█" not in shown(made, 28)
-    assert shown(made, 10).splitlines()[2].startswith("France")
+    assert [line.split() for line in lines(made, 13)][-2:] == [["France", "0.50"], ["Paris", "0.25"]]
+    assert " ".join(shown(made, 10).split()).startswith("token France weight 0.50")
+
+
+@pytest.mark.parametrize("columns", range(12, 90))
+def test_no_number_of_a_table_is_ever_cut(columns: int) -> None:
+    """First the columns stand closer and their names are broken between words, then each row is a list of its own."""
+    names = ["layer", "head", "weight", "others", "control excess"]
+    rows: list[list[Cell]] = [[22, 0, 0.489, 0.1331, -0.0265], [13, 8, 0.968, 0.9062, 0.0372]]
+    made = table([*(Column(name, digits=3) for name in names), "habit"], [[*row, "sink or self"] for row in rows])
+    words = shown(made, columns).split()
+    assert not set("layer head weight others control excess habit sink self 0.489 -0.0265 0.968 0.0372".split()) - {*words}
+    assert max(map(len, lines(made, columns))) <= columns
