@@ -42,7 +42,9 @@ class AttendOptions:
         "models that make their keys from a shorter vector).",
     )
     query: Word | None = option(metavar="WORD|INDEX", help="The attention of one token, worked out by hand.")
-    steps: bool = option(False, help="With --query: also how q, k and v come from the stream, and how positions turn q and k.")
+    steps: bool = option(
+        False, help="With --query: also how q, k and v come from the stream, and how positions turn q and k."
+    )
     find: Pair | None = option(
         metavar="HER->ALICE", help="All heads, ranked by how much the first word looks at the second."
     )

@@ -37,7 +37,9 @@ class EmbedOptions:
     exclude_inputs: bool = option(False, help="Leave the words of --analogy out of the list.")
     similarity: bool = option(False, help="How similar each two of the vectors are.")
     project: Literal["pca"] | None = option(help="The vectors as points in a plane.")
-    positions: bool = option(False, help="The position code: what the model adds for the place of a token, or by how much it turns vectors.")
+    positions: bool = option(
+        False, help="The position code: what the model adds for the place of a token, or by how much it turns vectors."
+    )
 
     @property
     def others(self) -> list[str]:

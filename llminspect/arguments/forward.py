@@ -52,7 +52,7 @@ class ForwardOptions:
     )
     target: TokenChoice | None = option(
         metavar="TOKEN",
-        help="The token that the answer is about, or #ID. Default: the most probable. Encoder–decoder: the target so far.",
+        help="The token in question, or #ID. Default: the most probable. Encoder–decoder: the target so far.",
     )
     target_ids: Ids | None = option(
         metavar="1,2,3", help="The same, of an encoder–decoder, as ids; with --no-special exactly these."
@@ -61,7 +61,9 @@ class ForwardOptions:
     versus: TokenChoice | None = option(metavar="TOKEN", help="Compare the target with this token.")
     saliency: bool = option(False, help="How much the target depends on each token, by leaving it out.")
     gradient: bool = option(False, help="Estimate --saliency or --patch from gradients, which takes less time.")
-    exact: bool = option(False, help="With --gradient and --patch: the exact numbers as well, and how well the two agree.")
+    exact: bool = option(
+        False, help="With --gradient and --patch: the exact numbers as well, and how well the two agree."
+    )
     integrated: bool = option(
         False, help="Do --saliency by integrated gradients: what the tokens get adds up to the whole."
     )
@@ -76,7 +78,7 @@ class ForwardOptions:
     )  # fmt: skip
     of: Literal["logprob", "logit"] | None = option(
         usual="logprob",
-        help="With --integrated: the number that is divided among the tokens; with --versus the difference of the logits.",
+        help="With --integrated: which number is divided among the tokens; with --versus the difference of logits.",
     )
     surprise: bool = option(False, help="How surprising each token is, in bits; the perplexity.")
     perplexity: bool = option(False, help="Only the perplexity: one number; with --lines one for each line.")

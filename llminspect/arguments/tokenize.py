@@ -74,7 +74,7 @@ class CountOptions:
                 f"--cost {shortened(text)!r} is neither a price nor a name in {self.prices or 'the price table'}",
                 "a price of your own needs no --prices"
                 if self.prices is not None and parse_price(text)
-                else f"a price per million tokens (2.50, '2 EUR'), or one of {len(table)} names, such as {', '.join(near)}",
+                else f"a price per million (2.50, '2 EUR'), or one of {len(table)} names, such as {', '.join(near)}",
             )
         return table[text]
 

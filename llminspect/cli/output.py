@@ -98,7 +98,7 @@ def write_rendering(rendering: RenderableType, options: OutputOptions) -> None:
     from llminspect.render.screens import Trimmed
 
     touch()
-    console(options).print(Trimmed(rendering))
+    console(options).print(Trimmed(rendering), crop=False)
     sys.stdout.flush()
 
 

@@ -120,7 +120,7 @@ def _also(result: ModelsResult) -> RenderableType:
     from llminspect.render.table import key_values
 
     toys = [
-        (toy.name, f"built in, {toy.parameters} numbers to check by hand; knows {' '.join(toy.vocabulary)}")
+        (toy.name, f"built in, {toy.parameters:,} numbers to check by hand; knows {' '.join(toy.vocabulary)}")
         for toy in result.toys
     ]
     return key_values(

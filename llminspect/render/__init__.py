@@ -24,7 +24,7 @@ returned adapts to the width and the colours of the console that prints it.
                  head_map(values_LH, *, title, scale, limits, value_name, marks, numbers, max_rows)
     bars         probability_bars(labels, probabilities, *, numbers, maximum, strong, title)
                  signed_bars(labels, values, *, numbers, title)
-                 sparkline(values, *, limits) -> Text · bar(share, cells) -> str
+                 sparkline(values, *, limits) -> Text · spark_row(lead, values, trail) · bar(share, cells) -> str
                  BarCell(share, cells) in a table · histogram(values, *, title, name, bins, height, limits)
     tree         branch_tree(root, [Branch(text, probability, children, chosen), …], *, title)
     wires        wires(ranks, [[Wire(source, target, value, port), …], …], most)    a layered graph, its edges drawn

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -49,23 +49,55 @@ class _Placed:
 def arcs(texts: Sequence[str], links: Sequence[Arc], notes: Sequence[str] = ()) -> Drawn:
     """The tokens with an arc from each query to its key; `notes` stand under the tokens.
 
-    Nothing is drawn where the line is longer than the page is wide, for arcs over a broken line cannot be followed.
+    Where the line is longer than the page is wide, … stands for tokens that no arc reaches, and then the weakest arcs
+    are left out: arcs over a broken line cannot be followed.
     """
 
     def draw(_: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        labels = [label(text) for text in texts]
-        starts, cells = _tokens(labels, links, notes)
-        if starts[-1] + cells[-1] > options.max_width or not links:
-            yield ""
+        way = next((way for way in _ways(texts, links, notes) if _right_end(*way[:3]) <= options.max_width), None)
+        if way is None:
+            yield remark("There is no room for arcs here.") if links else ""
             return
-        yield from _page(_placed(links, starts, cells))
+        labels, shown, under, left_out = way
+        starts, cells = _tokens(labels, shown, under)
+        yield from _page(_placed(shown, starts, cells))
         yield Text(_line(labels, starts), theme.STRONG)
-        if notes:
-            yield Text(_line(notes, starts), theme.QUIET)
-        quiet = "; grey: token 0, where heads rest" if any(link.quiet for link in links) else ""
-        yield remark(f"{_KEY}{quiet}")
+        if under:
+            yield Text(_line(under, starts), theme.QUIET)
+        quiet = "; grey: token 0, where heads rest" if any(link.quiet for link in shown) else ""
+        yield remark(f"{_KEY}{quiet}{left_out}", dict.fromkeys("━─╌▼", theme.BAR))
 
     return Drawn(draw)
+
+
+def _ways(
+    texts: Sequence[str], links: Sequence[Arc], notes: Sequence[str]
+) -> Iterator[tuple[list[str], Sequence[Arc], Sequence[str], str]]:
+    """Ever shorter lines: labels, arcs, notes, and what the key says of what is left out."""
+    if links:
+        yield list(map(label, texts)), links, notes, ""
+    strongest = sorted(links, key=lambda link: -link.weight)
+    for number in range(len(links), 0, -1):
+        fewer = [link for link in links if link in strongest[:number]]
+        only = f"; the {number} heaviest of {len(links)}" if number < len(links) else ""
+        yield *_shortened(texts, fewer, notes), f"; … tokens without an arc{only}"
+
+
+def _shortened(
+    texts: Sequence[str], links: Sequence[Arc], notes: Sequence[str]
+) -> tuple[list[str], list[Arc], Sequence[str]]:
+    """The same with … for all tokens in a row that no arc reaches."""
+    reached = {end for link in links for end in (link.query, link.key)}
+    kept = [at for at in range(len(texts)) if at in reached or at == 0 or at - 1 in reached]
+    place = {at: index for index, at in enumerate(kept)}
+    labels = [label(texts[at]) if at in reached else "…" for at in kept]
+    moved = [replace(link, query=place[link.query], key=place[link.key]) for link in links]
+    return labels, moved, [notes[at] if at in reached else "" for at in kept] if notes else ()
+
+
+def _right_end(labels: Sequence[str], links: Sequence[Arc], notes: Sequence[str]) -> int:
+    starts, cells = _tokens(labels, links, notes)
+    return starts[-1] + cells[-1]
 
 
 def _tokens(labels: Sequence[str], links: Sequence[Arc], notes: Sequence[str]) -> tuple[list[int], list[int]]:

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 _HEIGHT = 8
 _COLUMNS = 48
-FULL, HATCHED = "█", "░"
+FULL, HATCHED = "█", "▒"
+SIGNS = {"●": theme.BAR_CHOSEN, FULL: theme.BAR}
+"""The colours of the signs that a key explains."""
 
 
 def curve(
@@ -142,7 +144,7 @@ def _columns(
         line = Text(no_wrap=True, overflow="crop")
         line.append((most if row == _HEIGHT else "").rjust(margin) + "  ", theme.QUIET)
         for high, full in zip(high_C, full_C, strict=True):
-            line.append(*((FULL, theme.BAR) if row <= full else (HATCHED if row <= high else " ", theme.LINE)))
+            line.append(*((FULL, theme.BAR) if row <= full else (HATCHED if row <= high else " ", "")))
         line.rstrip()
         yield line
 
@@ -231,7 +233,7 @@ def _names(places: Sequence[str], at: Sequence[int], columns: int) -> str:
 def _legend(lines: Sequence[Series], level: tuple[str, float] | None, axis: str, cells: int) -> Iterator[Text]:
     """What the signs mean, in as many lines as it takes."""
     parts = [
-        Text.assemble((line.sign, line.style), (f" {line.name}{' (│ 95 %)' if line.intervals else ''}", theme.QUIET))
+        Text.assemble((line.sign, line.style), (f" {line.name}{' (│ 95%)' if line.intervals else ''}", theme.QUIET))
         for line in lines
     ]
     parts += [Text(f"┈ {level[0]}", theme.QUIET)] if level is not None else []

@@ -79,8 +79,9 @@ class Trimmed:
 def lines_of(
     rendering: RenderableType, console: Console, options: ConsoleOptions, *, colors: bool
 ) -> list[list[Segment]]:
-    """The lines of a rendering, trimmed; without `colors` no space is seen."""
-    return [_trimmed(line, colors) for line in console.render_lines(rendering, options, pad=False)]
+    """The lines of a rendering, trimmed; without `colors` no space is seen. What is to be copied may be longer than the
+    page is wide: a terminal breaks it, and copies it whole."""
+    return [_trimmed(line, colors) for line in Segment.split_lines(console.render(rendering, options))]
 
 
 def _trimmed(line: Sequence[Segment], colors: bool) -> list[Segment]:

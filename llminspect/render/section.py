@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import ParamSpec
 
@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.segment import Segment
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
@@ -47,23 +48,58 @@ class Drawn:
 
 def section(title: str, *body: RenderableType, note: str = "") -> Group:
     """A title above and a quiet note below; either may be empty."""
-    above = [Text(visible(title), theme.TITLE)] if title else []
+    above = [headed(title)] if title else []
     below = [remark(note)] if note else []
     return Group(*above, *body, *below)
 
 
-def remark(text: str) -> Drawn:
-    """A quiet note as wide as the page; an option stays on one line with the word after it, to be copied."""
+def headed(title: str, rest: str = "") -> Drawn:
+    """A title, with what it is about on the same line, or below where that is too short for both."""
 
     def draw(_: Console, options: ConsoleOptions) -> Iterator[Text]:
-        yield Text("\n".join(_wrapped(visible(text), options.max_width)), theme.QUIET)
+        name, about = visible(title), visible(rest)
+        line = f"{name}  {about}" if about else name
+        if cell_len(line) <= options.max_width:
+            yield Text.assemble((name, theme.TITLE), (line[len(name) :], theme.QUIET))
+            return
+        yield Text("\n".join(_wrapped(_KEPT.findall(name), options.max_width)), theme.TITLE)
+        if about:
+            yield Text("\n".join(_wrapped(_KEPT.findall(about), options.max_width)), theme.QUIET)
 
     return Drawn(draw)
 
 
-def _wrapped(text: str, cells: int) -> list[str]:
+def remark(text: str, signs: Mapping[str, Style] | None = None) -> Drawn:
+    """A quiet note as wide as the page; an option stays on one line with the word after it, to be copied.
+
+    `signs` that it explains have the colours that they have in the picture.
+    """
+
+    def draw(_: Console, options: ConsoleOptions) -> Iterator[Text]:
+        note = Text("\n".join(_wrapped(_KEPT.findall(visible(text)), options.max_width)), theme.QUIET)
+        for sign, style in (signs or {}).items():
+            note.highlight_regex(re.escape(sign), style)
+        yield note
+
+    return Drawn(draw)
+
+
+def facts(parts: Sequence[str], *, strong: int = 0) -> Drawn:
+    """Short facts with · between them; a line ends between two. The first `strong` characters stand out."""
+
+    def draw(_: Console, options: ConsoleOptions) -> Iterator[Text]:
+        shown = [visible(part) for part in parts]
+        line = Text("\n".join(_wrapped([*(f"{part} ·" for part in shown[:-1]), *shown[-1:]], options.max_width)))
+        line.stylize(theme.STRONG, 0, strong)
+        yield line
+
+    return Drawn(draw)
+
+
+def _wrapped(units: Sequence[str], cells: int) -> list[str]:
+    """Lines of so many cells: a unit is broken only where it is longer than a line."""
     lines, line = [], ""
-    for words in _KEPT.findall(text):
+    for words in units:
         longer = f"{line} {words}" if line else words
         if line and cell_len(longer) > cells:
             lines.append(line)
@@ -72,8 +108,8 @@ def _wrapped(text: str, cells: int) -> list[str]:
     return [*lines, line]
 
 
-_KEPT = re.compile(r"--\S+ [^\s-]\S*|\S+")
-"""An option with what follows it, or a word."""
+_KEPT = re.compile(r"--\S+ [^\s-]\S*|[Ll]ayer \d+ · head \d+|\S+")
+"""An option with what follows it, the name of a head, or a word."""
 
 
 def paged(parts: Callable[P, Iterable[RenderableType]]) -> Callable[P, Group]:

@@ -194,9 +194,7 @@ def table(
             justify=spec.align or ("right" if numeric else "left"),
             overflow="fold",
             no_wrap=numeric or spec.whole,
-            min_width=None
-            if numeric or spec.whole
-            else min(_FOLDED, _longest_word([name, *texts[-1]])),
+            min_width=None if numeric or spec.whole else min(_FOLDED, _longest_word([name, *texts[-1]])),
             style=theme.QUIET if spec.quiet else None,
         )
         whole = numeric or spec.whole

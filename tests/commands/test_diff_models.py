@@ -272,7 +272,7 @@ def test_two_models_are_drawn(called: Program, small: tuple[str, str, str], widt
     for words in (
         "Where the weights are apart",
         "KL(a ‖ b)",
-        "95 %",
+        "95%",
         "Where they are furthest apart",
         "Which heads look",
     ):

@@ -118,7 +118,7 @@ def test_points_stand_on_the_curve_and_nothing_is_wider_than_the_page(columns: i
     assert "unit 5 ●" in lines[1] and "● shut" in lines[8]
     # The first column of three is the highest, all of it held back; of the last, half as high, everything passes.
     below = "\n".join(lines[11:])
-    assert below.count("░") > below.count("█") > 0 and lines[11].strip().startswith("4")
+    assert below.count("▒") > below.count("█") > 0 and lines[11].strip().startswith("4")
 
 
 def test_a_note_where_more_comes_out_than_went_in() -> None:

@@ -136,7 +136,7 @@ def test_the_way_through_the_layers_keeps_its_columns(columns: int, called: Prog
     lines = out.splitlines()
     start = lines.index(next(line for line in lines if line.startswith("through the layers")))
     assert max(len(line.rstrip()) for line in lines[start : start + 6]) <= columns
-    assert lines[start + 1].startswith("layer   attention")
+    assert lines[start + 1].split()[:2] == ["layer", "attention"]
     rows = [line.split() for line in lines[start + 3 : start + 6]]
     assert [row[0] for row in rows] == ["0", "1", "2"]
     assert all(float(number) > 0 for row in rows for number in row[1:4])

@@ -27,7 +27,20 @@ def test_the_picture() -> None:
 
 
 def test_what_does_not_fit_gives_way() -> None:
-    assert shown(arcs(TEXTS, [Arc(3, 2, 0.83)]), 20) == "\n"
+    links = [Arc(3, 2, 0.83), Arc(1, 0, 0.3)]
+    assert shown(arcs(TEXTS, links), 29).splitlines()[1:4] == [
+        "  ▼      │     ▼     ┃",
+        "Alice  ·gave  ·Bob  ·her  …",
+        "━ 0.5 or more of the weight,",
+    ]
+    assert shown(arcs(TEXTS, links, ["0.1", "0.2", "0.3", "0.4", "0.5"]), 26).splitlines()[1:5] == [
+        "    ▼     ┃",
+        "…  ·Bob  ·her  …",
+        "   0.3   0.4",
+        "━ 0.5 or more of the",
+    ]
+    assert "; … tokens without an arc; the 1 heaviest of 2" in " ".join(shown(arcs(TEXTS, links), 24).split())
+    assert shown(arcs(TEXTS, links), 8).split() == "There is no room for arcs here.".split()
     assert shown(arcs(TEXTS, []), 80) == "\n"
 
 
@@ -47,7 +60,7 @@ def test_each_arc_has_its_two_ends_and_nothing_is_wider_than_the_page(
     texts, links = case
     lines = shown(arcs(texts, links), columns).splitlines()
     assert all(width(line) <= columns for line in lines)
-    if lines == [""]:
+    if "heaviest" in " ".join(lines) or not any("▼" in line for line in lines):
         return
     ends = next(line for line in lines if "▼" in line)
     assert ends.count("▼") == len(links)

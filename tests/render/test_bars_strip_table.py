@@ -132,6 +132,8 @@ def test_no_number_of_a_table_is_ever_cut(columns: int) -> None:
     names = ["layer", "head", "weight", "others", "control excess"]
     rows: list[list[Cell]] = [[22, 0, 0.489, 0.1331, -0.0265], [13, 8, 0.968, 0.9062, 0.0372]]
     made = table([*(Column(name, digits=3) for name in names), "habit"], [[*row, "sink or self"] for row in rows])
-    words = shown(made, columns).split()
-    assert not set("layer head weight others control excess habit sink self 0.489 -0.0265 0.968 0.0372".split()) - {*words}
+    words = {*shown(made, columns).split()}
+    assert words >= set(
+        "layer head weight others control excess habit sink self 0.489 -0.0265 0.968 0.0372".split()
+    ) - {*words}
     assert max(map(len, lines(made, columns))) <= columns

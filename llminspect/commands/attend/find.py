@@ -10,9 +10,9 @@ from llminspect.analysis.result import shown_text
 from llminspect.core.numbers import count, number
 from llminspect.render.arcs import Arc, arcs
 from llminspect.render.safe import label
-from llminspect.render.section import section
+from llminspect.render.section import headed, section
 from llminspect.render.table import Column, table
-from llminspect.render.theme import QUIET, TITLE, WARNING
+from llminspect.render.theme import QUIET, WARNING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,10 +32,9 @@ _DRAWN = 0.05
 def find_parts(result: AttendResult, find: Find) -> Iterator[RenderableType]:
     """The heads by weight and by excess, and whether the weight means anything."""
     query, key = (label(end.text.strip()) for end in (find.query, find.key))
-    line = Text.assemble((f"Which heads look from {query} to {key}", TITLE))
     every = "all " if len(find.heads) == result.n_layers * result.n_heads else ""
-    line.append(f"  {every}{count(len(find.heads))} {'heads' if len(find.heads) > 1 else 'head'} ranked", QUIET)
-    yield line
+    ranked = f"{every}{count(len(find.heads))} {'heads' if len(find.heads) > 1 else 'head'} ranked"
+    yield headed(f"Which heads look from {query} to {key}", ranked)
     yield from _verdict(find, query, key)
     yield _sentence(find, result)
     beyond = sorted((head for head in find.heads if head.excess is not None), key=lambda head: -(head.excess or 0))

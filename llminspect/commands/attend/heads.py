@@ -13,9 +13,9 @@ from llminspect.core.numbers import count, percent, ranges, several
 from llminspect.render.bars import signed_bars
 from llminspect.render.heatmap import head_map, heatmap
 from llminspect.render.safe import label
-from llminspect.render.section import beside, page, remark, section
+from llminspect.render.section import beside, headed, page, remark, section
 from llminspect.render.table import Cell, Column, Columns, table
-from llminspect.render.theme import QUIET, TITLE, WARNING
+from llminspect.render.theme import QUIET, WARNING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,12 +63,10 @@ HEAD = (
 
 def overview_parts(result: AttendResult, overview: Overview) -> Iterator[RenderableType]:
     layers, heads = result.n_layers, result.n_heads
-    line = Text.assemble(("Who looks at whom" + among(result), TITLE))
     grouped = "" if result.n_kv_heads == heads else f", {result.n_kv_heads} for keys and values"
     attending = layers if result.attention_layers is None else len(result.attention_layers)
     sizes = f"{several(attending * heads, 'head')} ({several(attending, 'layer')} × {several(heads, 'head')}{grouped})"
-    line.append(f"  {sizes} on {several(len(result.tokens), 'token')}", QUIET)
-    yield line
+    yield headed("Who looks at whom" + among(result), f"{sizes} on {several(len(result.tokens), 'token')}")
     yield remark(HEAD)
     if overview.links is not None:
         yield _links(overview.links, [shown_text(token) for token in result.tokens])
@@ -186,9 +184,8 @@ def rollout_parts(rollout_TS: Array, labels: list[str], causal: bool) -> Iterato
 def contribution_parts(parts: Contributions) -> Iterator[RenderableType]:
     """What wrote how much of a token's final stream."""
     heads_LH = np.asarray(parts.heads, float)
-    line = Text.assemble((f"What wrote the final stream of {label(parts.text)} (token {parts.index})", TITLE))
-    line.append("  each part's length along it; all parts sum to 100%", QUIET)
-    yield line
+    title = f"What wrote the final stream of {label(parts.text)} (token {parts.index})"
+    yield headed(title, "each part's length along it; all parts sum to 100%")
     groups = {
         "embedding": parts.embedding,
         "attention": float(heads_LH.sum() + np.sum(parts.attention_bias)),

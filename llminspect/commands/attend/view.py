@@ -22,7 +22,7 @@ from llminspect.commands.attend.heads import (
 from llminspect.core.numbers import count, number, several
 from llminspect.render.heatmap import head_map, heatmap
 from llminspect.render.safe import visible
-from llminspect.render.section import page, section
+from llminspect.render.section import facts, headed, page, section
 from llminspect.render.table import Column, table
 from llminspect.render.theme import QUIET, TITLE
 
@@ -139,8 +139,8 @@ def _heads(result: AttendResult, labels: list[str]) -> Iterator[RenderableType]:
     for head in result.heads:
         for shown in result.shown or ["weights"]:
             yield _shown(result, head, shown, labels)
-        measured = " · ".join(f"{name} {number(value, 2)}" for name, value in head.measures.items() if value == value)
-        yield Text(f"{head.habit}: {MEANINGS[head.habit]}.  {measured}", QUIET)
+        measured = [f"{name} {number(value, 2)}" for name, value in head.measures.items() if value == value]
+        yield facts([f"{head.habit}: {MEANINGS[head.habit]}.  {measured[0]}", *measured[1:]])
     if "weights" in (result.shown or ["weights"]):
         yield _reading(*(head.weights for head in result.heads))
 
@@ -205,10 +205,9 @@ def _table(result: AttendResult) -> RenderableType:
 def _cross_attention(result: AttendResult, cross: CrossAttention, source: list[str]) -> Iterator[RenderableType]:
     """The attention to the source, by heads or as an overview as the target's own is."""
     target = [shown_text(token) for token in result.tokens]
-    line = Text.assemble(("Who looks at the source (cross attention)", TITLE))
     look = "looks" if len(target) == 1 else "look"
-    line.append(f"  {several(len(target), 'token')} of the target {look} at {count(len(source))} of the source", QUIET)
-    yield line
+    tokens = f"{several(len(target), 'token')} of the target {look} at {count(len(source))} of the source"
+    yield headed("Who looks at the source (cross attention)", tokens)
     if result.selected and len(cross.heads) <= _EACH:
         for head in cross.heads:
             yield _cross_weights(head.weights, target, source, title=f"Layer {head.layer} · head {head.head} · cross")

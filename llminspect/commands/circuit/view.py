@@ -135,8 +135,8 @@ def _methods(result: CircuitResult) -> RenderableType:
 
 def percent_of(share: float) -> str:
     """A share that may lie below 0 or above 1."""
-    return f"{100 * share:.1f} %".replace("-0.0", "0.0").replace("-", "−")
+    return f"{100 * share:.1f}%".replace("-0.0%", "0.0%")
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")
+    return f"{value:+.2f}"

@@ -159,8 +159,8 @@ def _left_out(arrays: Sequence[LeftOut]) -> str:
 
 def token_parts(changes: TokenChanges, read: str = "") -> Iterator[RenderableType]:
     """The sums, and the text, or the places that moved most, coloured."""
-    line = Text("KL(a ‖ b) ", theme.QUIET).append(f"{number(changes.mean, 3)} bits a token", theme.STRONG)
-    interval = "" if math.isnan(changes.low) else f", 95 % {number(changes.low, 3)} … {number(changes.high, 3)}"
+    line = Text("KL(a ‖ b) ", theme.QUIET).append(f"{number(changes.mean, 3)} bits per token", theme.STRONG)
+    interval = "" if math.isnan(changes.low) else f", 95% {number(changes.low, 3)} … {number(changes.high, 3)}"
     spread = "" if math.isnan(changes.std) else f"; standard deviation {number(changes.std, 3)}"
     line.append(
         f"{interval}{spread}, median {number(changes.median, 3)}, largest {number(changes.largest, 3)}; "
@@ -169,10 +169,10 @@ def token_parts(changes: TokenChanges, read: str = "") -> Iterator[RenderableTyp
     )
     first = Text("the same token first ", theme.QUIET).append(percent(changes.same_first, 1), theme.STRONG)
     low, high = percent(changes.same_first_low, 1), percent(changes.same_first_high, 1)
-    first.append(f" (95 % {low} … {high}) of {several(changes.count, 'token')}", theme.QUIET)
+    first.append(f" (95% {low} … {high}) of {several(changes.count, 'token')}", theme.QUIET)
     if changes.bits_a is not None and changes.bits_b is not None:
         first.append(
-            f"; the text costs {number(changes.bits_a, 3)} bits a token in a, {number(changes.bits_b, 3)} in b",
+            f"; the text costs {number(changes.bits_a, 3)} bits per token in a, {number(changes.bits_b, 3)} in b",
             theme.QUIET,
         )
     yield section("What they say comes next, token by token", line, first, note=read)
@@ -264,7 +264,7 @@ def _moved(heads: Sequence[HeadChange]) -> RenderableType:
         rows.append([*cells, *([interval] if sure else []), habits, change])
     columns: list[str | Column | None] = [
         Column("head", "right", whole=True), Column("moved", digits=3), Column("", spared=5),
-        *([Column("95 % of the mean", "right", whole=True, spared=3)] if sure else []),
+        *([Column("95% of the mean", "right", whole=True, spared=3)] if sure else []),
         Column("habit"), Column("what changed most"),
     ]  # fmt: skip
     return table(columns, rows)

@@ -17,9 +17,9 @@ from llminspect.render.bars import histogram
 from llminspect.render.heatmap import heatmap
 from llminspect.render.plot import scatter
 from llminspect.render.safe import label, visible
-from llminspect.render.section import paged, section, steps
+from llminspect.render.section import headed, paged, section, steps
 from llminspect.render.table import Column, Entries, table
-from llminspect.render.theme import QUIET, TITLE, WARNING
+from llminspect.render.theme import QUIET, WARNING
 
 _MANY = 20
 """From so many vectors on their lengths are drawn as well as listed."""
@@ -57,7 +57,6 @@ def render(result: EmbedResult) -> Iterator[RenderableType]:
 def _headline(result: EmbedResult) -> RenderableType:
     rows, dim = result.vectors.shape
     things = "vector" if rows == 1 else "vectors"
-    line = Text.assemble((f"{count(rows)} {things} of {count(dim)} numbers", TITLE))
     place = {
         "embedding": "rows of the embedding table",
         "final": "at the end of the model, as it gives them out",
@@ -70,8 +69,7 @@ def _headline(result: EmbedResult) -> RenderableType:
         pooled += ", as the model declares" if result.pooling.declared else ""
     if result.analogy is not None:
         place = "a sum of rows of the embedding table"
-    line.append(f"  {place}{pooled}", QUIET)
-    return line
+    return headed(f"{count(rows)} {things} of {count(dim)} numbers", f"{place}{pooled}")
 
 
 def _vectors(result: EmbedResult) -> Iterator[RenderableType]:

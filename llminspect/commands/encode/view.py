@@ -40,7 +40,7 @@ def one_hot(result: EncodeResult) -> RenderableType:
     rows: list[list[Cell]] = [
         [cell(token), str(token["id"]), one_hot_row(token["id"], size)] for token in result.tokens
     ]
-    note = f"one row a token, {size:,} numbers each: 1 at the token's id, 0 everywhere else"
+    note = f"one row for each token, {size:,} numbers long: 1 at the token's id, 0 everywhere else"
     columns = [Column("token", spaces=True), Column("id", "right"), Column(f"one-hot [{len(rows)} × {size:,}]")]
     return Group(table(columns, rows), Text(note, theme.QUIET))
 

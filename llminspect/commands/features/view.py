@@ -96,8 +96,8 @@ def _quality(result: FeaturesResult) -> RenderableType:
         facts.append((number(loss.recovered), " of the loss recovered"))
     if loss is not None:
         note = (
-            f"bits a token: {number(loss.model)} with the model's own vectors, {number(loss.rebuilt)} with the rebuilt "
-            f"ones, {number(loss.zero)} with zeros"
+            f"bits per token: {number(loss.model)} with the model's own vectors, {number(loss.rebuilt)} with "
+            f"the rebuilt ones, {number(loss.zero)} with zeros"
         )
     for index, (value, what) in enumerate(facts):
         line.append(" · " if index else "", theme.QUIET).append(value, theme.STRONG).append(what)

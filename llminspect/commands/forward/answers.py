@@ -50,7 +50,7 @@ def lens_table(layers: Sequence[LensLayer], *, tuned: bool = False) -> Renderabl
         row: list[Cell] = [str(layer.layer), None, None, None]
         if layer.target is not None:
             prob = float(layer.target.prob)
-            row[1:] = [str(layer.target.rank), percent(prob, 2), BarCell(prob, 8)]
+            row[1:] = [count(layer.target.rank), percent(prob, 2), BarCell(prob, 8)]
         entries = []
         for entry in layer.top[:LENS_SHOWN]:
             style = theme.STRONG if entry.id == (target.id if target else final) else ""
@@ -86,8 +86,8 @@ def lens_grid(grid: Sequence[Sequence[ProbableToken]], labels: Sequence[str]) ->
         room = max(1, (options.max_width - 6) // GRID_CELL)
         first = max(0, len(labels) - room)
         yield Text("lens: the most probable next token after each layer, at each position", theme.TITLE)
-        if first:
-            yield Text(f"the last {room} of {len(labels)} positions", theme.QUIET)
+        last = f"; the last {room} of {len(labels)} positions" if first else ""
+        yield Text(f"layers down, positions across{last}", theme.QUIET)
         names = "".join(fit(visible(label, True), GRID_CELL - 1) + " " for label in labels[first:])
         yield Text(" " * 6 + names, theme.STRONG, no_wrap=True, overflow="crop")
         for layer in range(len(grid)):
@@ -96,8 +96,8 @@ def lens_grid(grid: Sequence[Sequence[ProbableToken]], labels: Sequence[str]) ->
                 shown = fit(visible(token.text, True), GRID_CELL - 1) + " "
                 line.append(shown, theme.cell_style("sequential", float(token.prob)) if colors else "")
             yield line
-        yield Text("layers down, positions across", theme.QUIET)
         if colors:
+            yield Text()
             yield ramp_key(np.array([0.0, 1.0]), Ramp("sequential", 0.0, 1.0), name="its probability")
 
     return Drawn(draw)
@@ -173,7 +173,7 @@ def surprise(found: Surprise, labels: Sequence[str]) -> RenderableType:
         line.append(f"perplexity {number(found.perplexity)}", theme.STRONG)
         line.append(
             f"   {number(found.total_bits)} bits over {several(found.scored, 'token')}, "
-            f"{number(found.total_bits / found.scored)} bits a token: like a choice among "
+            f"{number(found.total_bits / found.scored)} bits per token: like a choice among "
             f"{number(found.perplexity, 2)} equally probable tokens each time"
         )
     else:

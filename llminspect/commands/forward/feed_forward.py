@@ -9,8 +9,8 @@ from rich.text import Text
 
 from llminspect.core.numbers import count, number, percent, vector
 from llminspect.render import theme
-from llminspect.render.curve import FULL, HATCHED, curve
-from llminspect.render.section import section
+from llminspect.render.curve import FULL, HATCHED, SIGNS, curve
+from llminspect.render.section import remark, section
 from llminspect.render.table import Column, table
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def activation(step: FeedForward) -> RenderableType:
             f"below, how often each value of h occurs, over all tokens and units: {FULL} what f lets through, f(h) / h"
         )
         note = f"● a unit of the list; {below}, {HATCHED} what it holds back; {left}"
-    return section(f"f = {step.function}: what passes", drawn, note=note)
+    return section(f"f = {step.function}: what passes", drawn, remark(note, SIGNS))
 
 
 def terms_of(terms: Sequence[tuple[float, float]] | None, bias: float | None, total: int) -> str:

@@ -90,7 +90,7 @@ OPENED, TOKENS = 10, 60
 LONGEST = 120
 """Cells of a continuation."""
 LOG = "log p: the natural logarithm of the probability of all its tokens, one after the other"
-MEAN = "; a token: the same, divided by how many they are"
+MEAN = "; per token: the same, divided by how many they are"
 PLAIN = "; unchanged: log p without what was changed in the model"
 SHARE = "; of these: its share of the probability of all these continuations"
 
@@ -112,7 +112,7 @@ def _ranking(found: Sequence[Continuation], long: bool, *, bars: bool) -> SizedT
         name = Text(shorten(visible(each.text, True), LONGEST))
         rows.append([name, each.logprob, each.baseline_logprob, each.mean_logprob, prob, percent(each.share)])
         rows[-1].append(BarCell(each.share, 12))
-    names = ("log p", "unchanged" if plain else None, "a token" if long else None, "probability", "of these")
+    names = ("log p", "unchanged" if plain else None, "per token" if long else None, "probability", "of these")
     right = [None if name is None else Column(name, "right", whole=True) for name in names]
     return table(
         ["continuation", *right, "" if bars else None],

@@ -39,7 +39,7 @@ def render_over(result: OverResult) -> Iterator[RenderableType]:
     file = "" if name is None else f" of {visible(name)}"
     line = Text(f"Over {several(result.over.count, 'text')}{file}", theme.TITLE)
     shares = " (shares: Wilson's)" if any(place.measure in SHARES for place in result.places) else ""
-    yield line.append(f"\nmeans, with the 95 % interval of each by Student's t{shares}", theme.QUIET)
+    yield line.append(f"\nmeans, with the 95% interval of each by Student's t{shares}", theme.QUIET)
     single = [place for place in result.places if place.layer is None and place.position is None]
     if single:
         yield table(_columns("", whole=True), [_row(place.measure, place) for place in single])
@@ -118,7 +118,7 @@ def _name(place: OverPlace) -> str:
 
 def _columns(name: str, whole: bool = True) -> list[Column]:
     return [
-        Column(name, whole=whole), Column("mean", "right", whole=True), Column("95 % of the mean", "right", whole=True),
+        Column(name, whole=whole), Column("mean", "right", whole=True), Column("95% of the mean", "right", whole=True),
         Column("std", "right", whole=True, spared=1), Column("texts", spared=2),
     ]  # fmt: skip
 

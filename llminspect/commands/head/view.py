@@ -10,9 +10,9 @@ from rich.text import Text
 
 from llminspect.core.numbers import count, number, percent, ranges, several
 from llminspect.render import theme
-from llminspect.render.bars import BarCell, sparkline
+from llminspect.render.bars import BarCell, spark_row
 from llminspect.render.safe import visible
-from llminspect.render.section import paged, remark, section
+from llminspect.render.section import headed, paged, remark, section
 from llminspect.render.table import Cell, Column, table
 
 if TYPE_CHECKING:
@@ -43,13 +43,11 @@ def render(result: HeadResult) -> Iterator[RenderableType]:
     yield Group(*(remark(line) for line in notes(result)))
 
 
-def _named(result: HeadResult) -> Text:
-    line = Text(f"Layer {result.layer}, head {result.head}", theme.TITLE)
+def _named(result: HeadResult) -> RenderableType:
     others = [head for head in result.sharing if head != result.head]
-    if others:
-        heads = f"{'head' if len(others) == 1 else 'heads'} {ranges(others)}"
-        line.append(f"   shares key and value head {result.kv_head} with {heads}", theme.QUIET)
-    return line
+    heads = f"{'head' if len(others) == 1 else 'heads'} {ranges(others).replace(',', ', ')}"
+    shared = f"shares key and value head {result.kv_head} with {heads}" if others else ""
+    return headed(f"Layer {result.layer} · head {result.head}", shared)
 
 
 def ov_parts(ov: OvCircuit) -> Iterator[RenderableType]:
@@ -71,7 +69,7 @@ def ov_parts(ov: OvCircuit) -> Iterator[RenderableType]:
         Column("raises most"), Column("itself", digits=3), Column("rank"),
     ]  # fmt: skip
     note = (
-        f"beyond what the mean token writes; copying score {number(ov.copying, 3)} (Σλ/Σ|λ|, from −1 to 1); "
+        f"beyond what the mean token writes; copying score {number(ov.copying, 3)} (Σλ/Σ|λ|, from -1 to 1); "
         f"{percent(ov.positive, 0)} of the eigenvalues positive"
     )
     yield section(
@@ -96,10 +94,8 @@ def directions(ov: OvCircuit) -> RenderableType:
                     listed(side.writes),
                 ]
             )
-    spectrum = Text("singular values ", theme.QUIET).append_text(
-        sparkline(ov.singular, limits=(0, max(ov.singular, default=1)))
-    )
-    spectrum.append(f"  {number(ov.singular[0], 3)} … {number(ov.singular[-1], 3)}", theme.QUIET)
+    ends = f"{number(ov.singular[0], 3)} … {number(ov.singular[-1], 3)}"
+    spectrum = spark_row("singular values", ov.singular, ends, limits=(0, max(ov.singular, default=1)))
     columns = [Column("direction", whole=True), Column("value", "right", whole=True), Column("reads"), Column("raises")]
     return section("What it moves: the singular directions of output · value", spectrum, table(columns, rows))
 
@@ -128,7 +124,7 @@ def qk_parts(qk: QkCircuit) -> Iterator[RenderableType]:
 POSITION_KINDS = {
     "rotary": "the mean query with the mean key, turned: what is there whatever the tokens are",
     "learned": "position · position, the mean over the places of the query",
-    "linear": "a number a distance",
+    "linear": "one number for each distance",
 }
 
 
@@ -136,8 +132,8 @@ def position_part(position: PositionScores) -> RenderableType:
     """What positions add, by distance."""
     scores = position.scores
     best = max(range(len(scores)), key=scores.__getitem__)
-    line = Text("distance 0 ", theme.QUIET).append_text(sparkline(scores)).append(f" {len(scores) - 1}", theme.QUIET)
-    line.append(f"   highest {number(scores[best], 3)} at {best}, lowest {number(min(scores), 3)}", theme.QUIET)
+    ends = f"{len(scores) - 1}; highest {number(scores[best], 3)} at {best}, lowest {number(min(scores), 3)}"
+    line = spark_row("distance 0", scores, f"to {ends}")
     return section("What positions add to its scores", line, note=POSITION_KINDS[position.kind])
 
 
@@ -157,7 +153,7 @@ def habits_part(habits: HeadHabits) -> RenderableType:
     ]
     columns = [
         Column("measure", whole=True), Column("mean", "right", whole=True), Column("std", "right", whole=True),
-        Column("95 % of the mean", "right", whole=True), Column("pieces"), Column("", quiet=True),
+        Column("95% of the mean", "right", whole=True), Column("pieces"), Column("", quiet=True),
     ]  # fmt: skip
     called = ", ".join(f"{name} in {several(times, 'piece')}" for name, times in habits.named.items())
     note = f"{read_of(habits.read)}; its habit: {called}"

@@ -92,7 +92,7 @@ def _added(result: InfoResult) -> Iterator[tuple[str, Cell]]:
         ranks = f"rank {', '.join(map(str, added.ranks))}"
         yield "adapter", f"{visible(added.name)}: LoRA of {ranks} on {matrices}, {added.parameters:,} parameters"
     if result.pooling is not None:
-        yield "pooling", " → ".join(map(str, result.pooling.steps)) or "none: a vector a token"
+        yield "pooling", " → ".join(map(str, result.pooling.steps)) or "none: one vector for each token"
     if result.sentence is not None:
         before, usual = result.sentence, result.sentence.default_prompt
         if before.max_tokens is not None:
@@ -112,7 +112,7 @@ def _labels(head: HeadDetails) -> str:
     if head.kind == "question answering":
         return "the start and the end of the answer"
     if head.kind == "multiple choice":
-        return "one number a text, the largest fits best"
+        return "one number for each text, the largest fits best"
     first, more = head.labels[:LABELS], len(head.labels) - LABELS
     named = ", ".join(map(visible, first)) + (f" and {more:,} more" if more > 0 else "")
     chosen = "for each token one of" if head.kind == "token classification" else _PROBLEMS[head.problem]

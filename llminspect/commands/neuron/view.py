@@ -11,7 +11,7 @@ from llminspect.commands.head.view import listed, notes, read_of
 from llminspect.core.numbers import count, number, percent
 from llminspect.render import theme
 from llminspect.render.safe import visible
-from llminspect.render.section import paged, remark, section
+from llminspect.render.section import headed, paged, remark, section
 from llminspect.render.table import Cell, Column, table
 from llminspect.render.token_strip import value_strip
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 @paged
 def render(result: NeuronResult) -> Iterator[RenderableType]:
     """The neuron, part by part."""
-    of = "" if result.expert is None else f", expert {result.expert}"
-    line = Text(f"Layer {result.layer}{of}, neuron {result.neuron}", theme.TITLE)
-    yield line.append(f"   activation = {result.formula}", theme.QUIET)
+    of = "" if result.expert is None else f" · expert {result.expert}"
+    title = f"Layer {result.layer}{of} · neuron {result.neuron}"
+    yield headed(title, f"activation = {result.formula}")
     yield reads(result)
     yield writes(result)
     if result.firing is not None and result.examples is not None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from rich.text import Text
+from rich.console import Group
 
 from llminspect.core.numbers import count, number, percent, several
 from llminspect.render import theme
 from llminspect.render.curve import Series, series
 from llminspect.render.safe import shorten, visible
-from llminspect.render.section import paged, remark, section
+from llminspect.render.section import facts, headed, paged, remark, section
 from llminspect.render.table import Cell, Column, table
 
 if TYPE_CHECKING:
@@ -38,17 +38,16 @@ def render(result: ProbeResult) -> Iterator[RenderableType]:
 
 def _headline(result: ProbeResult) -> RenderableType:
     what = "Held-out R²" if result.classes is None else "Held-out accuracy"
-    line = Text(f"{what} of a linear probe", theme.TITLE)
     read = {"last": "read at the last token", "first": "read at the first token", "mean": "the mean over the tokens"}
-    line.append(f"   {several(result.texts, 'text')}, {read[result.pool]}", theme.QUIET)
+    title = headed(f"{what} of a linear probe", f"{several(result.texts, 'text')}, {read[result.pool]}")
     if result.classes is not None:
         shown = [
             f"{shorten(visible(entry.label, spaces=True), 24)} {count(entry.count)}"
             for entry in result.classes[:SHOWN_CLASSES]
         ]
         more = len(result.classes) - SHOWN_CLASSES
-        line.append("\n" + " · ".join(shown) + (f" · {more} classes more" if more > 0 else ""), theme.QUIET)
-    return line
+        return Group(title, facts([*shown, *([f"{more} classes more"] if more > 0 else [])]))
+    return title
 
 
 def _curve(result: ProbeResult) -> RenderableType:
@@ -88,7 +87,7 @@ def _table(result: ProbeResult) -> RenderableType:
     ]
     columns = [
         Column("after layer", whole=True), Column("R²" if result.classes is None else "accuracy", "right", whole=True),
-        Column("95 %", "right", whole=True, spared=2), Column("control", "right", whole=True),
+        Column("95%", "right", whole=True, spared=2), Column("control", "right", whole=True),
         Column("of the shuffles", "right", whole=True, spared=3), Column("selectivity", "right", whole=True, spared=1),
     ]  # fmt: skip
     note = ""
@@ -103,11 +102,11 @@ def _table(result: ProbeResult) -> RenderableType:
 
 
 def _number(value: float) -> str:
-    return f"{value:.3f}".replace("-", "−")
+    return f"{value:.3f}"
 
 
 def _percent(value: float) -> str:
-    return f"−{percent(-value)}" if value < 0 else percent(value)
+    return f"-{percent(-value)}" if value < 0 else percent(value)
 
 
 def _how(result: ProbeResult) -> Iterator[str]:

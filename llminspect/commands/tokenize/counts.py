@@ -17,6 +17,7 @@ from llminspect.core.numbers import percent, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.safe import shorten, visible
+from llminspect.render.section import facts
 from llminspect.render.table import Cell, Column, Columns, table
 
 MOST_LINES, LINE = 30, 100
@@ -54,14 +55,13 @@ def rate(cost: Cost) -> str:
     """`at 2.5 a million (gpt-4o, 2026-08-05)`, and why it is an estimate."""
     named = ", ".join(visible(text) for text in (cost.model, cost.date) if text)
     estimate = f"; an estimate: {visible(cost.estimate)}" if cost.estimate else ""
-    return f"at {cost.price:g} a million" + (f" ({named})" if named else "") + estimate
+    return f"at {cost.price:g} per million" + (f" ({named})" if named else "") + estimate
 
 
-def headline(count: int, facts: Sequence[str], cost: Cost | None) -> Text:
+def headline(count: int, more: Sequence[str], cost: Cost | None) -> RenderableType:
     """`5 tokens · 23 characters`, and what they cost."""
-    prices = [f"{money(cost)} {rate(cost)}"] if cost is not None else []
-    more = "".join(f" · {fact}" for fact in (*facts, *prices))
-    return Text.assemble((several(count, "token"), theme.TITLE), (more, theme.QUIET))
+    tokens, prices = several(count, "token"), [f"{money(cost)} {rate(cost)}"] if cost is not None else []
+    return facts([tokens, *more, *prices], strong=len(tokens))
 
 
 def lines_table(result: CountResult, lines: Sequence[LineCount]) -> RenderableType:
@@ -110,8 +110,8 @@ def _count(entry: _Folder | FileCount) -> int:
 
 def files_view(result: FilesResult) -> RenderableType:
     """All, the folders and the largest files in them, each with its share; what was not counted."""
-    facts = [several(result.file_count, "file"), several(result.bytes, "byte")]
-    line = headline(result.total, facts, result.cost)
+    sizes = [several(result.file_count, "file"), several(result.bytes, "byte")]
+    line = headline(result.total, sizes, result.cost)
     columns: Columns = ["file or folder", Column("tokens", "right"), Column("share", "right"), ""]
     rows: list[list[Cell]] = [_row("all", result.total, result.total)]
     for entry in _tree(result).shown(result.total):

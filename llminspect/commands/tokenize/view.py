@@ -47,7 +47,7 @@ def tokenized(result: TokenizeResult) -> RenderableType:
     return Group(*parts)
 
 
-def _headline(result: TokenizeResult) -> Text:
+def _headline(result: TokenizeResult) -> RenderableType:
     facts = []
     if result.chat is not None:
         facts = [f"{message.count:,} {message.role}" for message in result.chat.messages[-8:]]
@@ -59,7 +59,7 @@ def _headline(result: TokenizeResult) -> Text:
     elif result.characters is not None and result.bytes is not None:
         facts = [several(result.characters, "character"), several(result.bytes, "byte")]
         if result.count:
-            facts.append(f"{result.characters / result.count:.2f} characters a token")
+            facts.append(f"{result.characters / result.count:.2f} characters per token")
     return headline(result.count, facts, result.cost)
 
 
@@ -251,8 +251,8 @@ def shared_lines(result: CompareResult) -> list[RenderableType]:
     data = result.text.encode("utf-8", "surrogateescape")
     pieces = [data[start:end].decode("utf-8", "replace") for start, end in shared.spans]
     some = "  ".join(visible(piece, True) for piece in list(dict.fromkeys(pieces))[:8])
-    line = Text.assemble((f"{len(pieces):,}", theme.STRONG))
-    line.append(f" piece{' is' if len(pieces) == 1 else 's are'} one token in every tokenizer", theme.QUIET)
+    line = Text.assemble((f"{len(pieces):,}" if pieces else "No", theme.STRONG))
+    line.append(f" piece{' is' if len(pieces) <= 1 else 's are'} one token in every tokenizer", theme.QUIET)
     line.append(f": {some}{' …' if len(set(pieces)) > 8 else ''}" if some else "", theme.QUIET)
     cuts = Text.assemble((f"{shared.cuts_of_any:,}", theme.STRONG), " places are cut by one tokenizer or more, ")
     cuts.append(f"{shared.cuts:,}", theme.STRONG).append(" of them by all")
