@@ -20,7 +20,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator  # noqa: TC003
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 

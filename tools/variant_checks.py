@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, fields, replace
 from functools import cache
-from pathlib import Path  # noqa: TC003
+from pathlib import Path
 from typing import Any
 
 import golden_exact

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path  # noqa: TC003
+from pathlib import Path
 from random import Random  # noqa: TC003
 from typing import Any
 

@@ -3,7 +3,7 @@ are odd on purpose. A draw is the reference's own configuration and model class,
 
 from __future__ import annotations
 
-from collections.abc import Callable  # noqa: TC003
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random  # noqa: TC003
 from typing import Any

@@ -3,7 +3,7 @@ their parts, for which the reference has no class: drawn as that other, and writ
 
 from __future__ import annotations
 
-from collections.abc import Callable  # noqa: TC003
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random  # noqa: TC003
 from typing import Any

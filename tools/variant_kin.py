@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable  # noqa: TC003
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random  # noqa: TC003
 from typing import Any

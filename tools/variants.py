@@ -23,7 +23,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable  # noqa: TC003
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from random import Random

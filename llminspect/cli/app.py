@@ -6,8 +6,9 @@ import errno
 import os
 import re
 import sys
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -15,9 +16,6 @@ from typer.core import TyperCommand, TyperGroup
 from llminspect.cli.code_page import fit_streams
 from llminspect.cli.waiting import waiting
 from llminspect.errors import UsageError, UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 # What the command-line library raises for a wrong command line; its own module is private to it.
 _ClickException: type[Exception] = typer.BadParameter.__mro__[2]

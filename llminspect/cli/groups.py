@@ -9,11 +9,11 @@ import dataclasses
 import functools
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -21,9 +21,6 @@ from llminspect.arguments.option import Argument, Option, alternatives, fields_o
 from llminspect.arguments.together import check_together
 from llminspect.cli.save import check_ending
 from llminspect.errors import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 OPTIONS_GIVEN: ContextVar[dict[str, Any]] = ContextVar("OPTIONS_GIVEN", default={})  # noqa: B039
 """The options of this run that differ from their defaults, for the provenance."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,6 @@ from llminspect.files.marks import unmarked, unmarked_lines
 from llminspect.text.prompt import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from llminspect.arguments.shared import SourceOptions
     from llminspect.text.tokenizer import Tokenizer
 

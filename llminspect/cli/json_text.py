@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llminspect.analysis.result import given_fields
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def json_bytes(document: Any, digits: int | None = None) -> bytes:

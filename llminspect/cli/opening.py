@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from llminspect.arguments.shared import EngineOptions, ModelOptions, NamedOptions, OutputOptions
@@ -12,8 +13,6 @@ from llminspect.cli.waiting import hold, release
 from llminspect.files import remarks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from llminspect.model.opened import Model
     from llminspect.opening import Progress
     from llminspect.text.tokenizer import Tokenizer

@@ -12,6 +12,7 @@ import stat
 import sys
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
@@ -21,7 +22,6 @@ from llminspect.cli.waiting import hold, release, touch
 from llminspect.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
     from types import FrameType
 
     from rich.console import Console, RenderableType

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llminspect.cli.opening import ProgressBars
@@ -11,9 +13,6 @@ from llminspect.cli.run import emit, show_early
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-
     from llminspect.analysis.ablation import Instead
     from llminspect.arguments.experiments import ExperimentOptions
     from llminspect.arguments.shared import OutputOptions, SourceOptions

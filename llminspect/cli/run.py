@@ -6,6 +6,7 @@ A command computes a Result, a frozen dataclass whose fields are its part of the
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from llminspect.analysis.result import given_fields
@@ -16,8 +17,6 @@ from llminspect.errors import CheckFailed, UserError
 from llminspect.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-
     from rich.console import RenderableType
 
     from llminspect.arguments.shared import OutputOptions

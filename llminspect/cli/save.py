@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llminspect.arguments.shared import PageOptions
+from llminspect.arguments.shared import OutputOptions, PageOptions
 from llminspect.errors import UsageError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from rich.console import RenderableType
 
-    from llminspect.arguments.shared import OutputOptions
     from llminspect.core.array import Array
     from llminspect.files.npz import Streamed
 

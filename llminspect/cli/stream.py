@@ -12,9 +12,11 @@ import io
 import os
 import stat
 import sys
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import field
 from functools import partial
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
 from llminspect.cli.code_page import is_plain
@@ -29,9 +31,6 @@ from llminspect.files.marks import Unmarked
 from llminspect.text.tokenizer import utf8
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-    from pathlib import Path
-
     from llminspect.arguments.shared import NamedOptions, OutputOptions, SourceOptions
     from llminspect.text.prompt import Prompt
 

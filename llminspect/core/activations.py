@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 
-from llminspect.core.array import namespace, overwrite
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llminspect.core.array import Array, ByName
+from llminspect.core.array import Array, ByName, namespace, overwrite
 
 
 def sigmoid(x: Array) -> Array:

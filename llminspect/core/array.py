@@ -9,12 +9,10 @@ E width of one head, F feed-forward width, V vocabulary, X experts. Any array ma
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 

@@ -7,17 +7,15 @@ query heads share one key/value head): Ainslie et al. 2023, "GQA".
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llminspect.core.array import namespace, overwrite
+from llminspect.core.array import Array, namespace, overwrite
 from llminspect.core.threads import in_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from llminspect.core.array import Array
     from llminspect.core.mask import Mask
     from llminspect.core.tap import Tap
 

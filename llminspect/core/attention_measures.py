@@ -7,17 +7,14 @@ the measures of other habits leave out the places where token 0 would count for 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from llminspect.core.array import Array
 
 
 def entropy(weights_HTS: Array, ids_T: Array, causal: bool, window: int | None = None) -> Array:

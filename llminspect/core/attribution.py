@@ -6,16 +6,12 @@ Circuits" (direct logit attribution). All in the precision of the rows that are 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
-
-    from llminspect.core.array import Array
 
 
 @dataclass(frozen=True)

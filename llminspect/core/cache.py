@@ -6,19 +6,15 @@ A cache is a value: extending one gives a new one and leaves the old as it was, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from llminspect.core.array import namespace, put
+from llminspect.core.array import Array, namespace, put
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llminspect.core.array import Array
 
 
 class _Store:

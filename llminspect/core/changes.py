@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.intervals import student
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from llminspect.core.array import Array
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,12 @@ of vocabulary × vocabulary and of rank E, so all that is asked of them is asked
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.geometry import norms
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
 
 ROWS_AT_ONCE = 8192
 """Rows of a vocabulary that are worked on at once."""

@@ -9,19 +9,18 @@ from which logits, is as without guessing. Saxena 2023, "Prompt lookup decoding"
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.rules import Extent
 from llminspect.core.sampling import Draws, Sampling, draw, filtered, top_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
-
-    from llminspect.core.array import Array
     from llminspect.core.cache import Cache
 
 

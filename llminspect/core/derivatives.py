@@ -6,18 +6,15 @@ came out to that by what went in.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+from llminspect.core.array import Array
 
-    from llminspect.core.array import Array
-
-    Back = Callable[[Array], Array]
-
+Back = Callable[[Array], Array]
 FLAT = frozenset(
     (
         "equal not_equal less less_equal greater greater_equal isfinite isnan isinf sign floor ceil rint logical_and "

@@ -9,16 +9,13 @@ Letters: T tokens, D numbers that are read, O numbers that are written, F featur
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from llminspect.core.array import Array
 
 Rule = Literal["relu", "topk", "jumprelu", "gated", "groupmax"]
 Scaling = Literal["none", "length", "layer_norm"]

@@ -6,6 +6,7 @@ work on it, and their results are added by weight.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,16 +17,12 @@ from llminspect.core.activations import CURVE as CURVE
 from llminspect.core.activations import relu, sigmoid
 from llminspect.core.activations import silu as silu
 from llminspect.core.activations import xielu as xielu
-from llminspect.core.array import concrete, linear, mapped, mapped_each, namespace, overwrite, put
+from llminspect.core.array import Array, ByName, concrete, linear, mapped, mapped_each, namespace, overwrite, put
 from llminspect.core.dataclass import dataclass
 from llminspect.core.norm import rms_norm
-from llminspect.core.routing import route
+from llminspect.core.routing import Router, route
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from llminspect.core.array import Array, ByName
-    from llminspect.core.routing import Router
     from llminspect.core.tap import Tap
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
-
 
 Metric = Literal["cosine", "dot"]
 

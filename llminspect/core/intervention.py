@@ -7,19 +7,15 @@ count in the text; None means all.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from llminspect.core.array import concrete, put
+from llminspect.core.array import Array, concrete, put
 from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Edit
 from llminspect.errors import UsageError, UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from llminspect.core.array import Array
 
 Inner = Literal["query", "key", "value", "pattern", "query.projected", "key.projected", "value.projected"]
 """What attention works with. A query or key is what a score is the product of; `projected` as the map of the layer

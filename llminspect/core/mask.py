@@ -8,15 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cached_property, reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from llminspect.core.array import namespace
+from llminspect.core.array import Array, namespace
 from llminspect.core.dataclass import dataclass
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
 
 
 @dataclass(frozen=True)

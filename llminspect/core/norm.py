@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from llminspect.core.array import mean_of_last, namespace, overwrite
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
+from llminspect.core.array import Array, mean_of_last, namespace, overwrite
 
 
 def rms_norm(x_TD: Array, weight_D: Array | None, epsilon: float) -> Array:

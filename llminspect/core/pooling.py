@@ -6,18 +6,15 @@ weighted by position that of Muennighoff 2022, "SGPT", section 4.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.feedforward import ACTIVATIONS
 from llminspect.core.geometry import unit
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from llminspect.core.array import Array
 
 
 def _weighted_mean(vectors_TD: Array) -> Array:

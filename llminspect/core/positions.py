@@ -8,17 +8,14 @@ Learning", section 2.1: a learned number for each distance of two tokens is adde
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from llminspect.core.array import namespace
+from llminspect.core.array import Array, namespace
 from llminspect.core.rotary import plain_speeds
 
 if TYPE_CHECKING:
-    from typing import Literal
-
-    from llminspect.core.array import Array
     from llminspect.core.cache import Span
 
     Waves = Literal["marian", "fairseq"]

@@ -11,15 +11,11 @@ Dao and Gu 2024, "Transformers are SSMs", section 3; Katharopoulos et al. 2020, 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llminspect.core.array import namespace
+from llminspect.core.array import Array, namespace
 from llminspect.core.dataclass import dataclass
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,12 @@ convex, so that the optimum is one, and the size of the gradient says how near i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llminspect.core.array import Array
 
 CONSTANT = 1e-5
 """A number that varies by less than this part of its mean varies by rounding alone."""

@@ -8,16 +8,12 @@ configuration and the text's length alone, so they are plain numbers, of which `
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
-from llminspect.core.array import namespace
+from llminspect.core.array import Array, namespace
 from llminspect.core.dataclass import dataclass
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
-
 
 PairLayout = Literal["halves", "interleaved"]
 

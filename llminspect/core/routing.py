@@ -7,15 +7,12 @@ et al. 2017, "Outrageously Large Neural Networks", section 2), or sigmoids (Deep
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from llminspect.core.activations import sigmoid
-from llminspect.core.array import namespace
+from llminspect.core.array import Array, namespace
 from llminspect.core.attention import softmax
 from llminspect.core.dataclass import dataclass
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
 
 
 @dataclass(frozen=True)

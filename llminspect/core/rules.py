@@ -6,18 +6,14 @@ logit −∞ from then on, and where one token is forced, all others have.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-
-    from llminspect.core.array import Array
-
-    Step = tuple[str, Callable[[Array], Array]]
+Step = tuple[str, Callable[[Array], Array]]
 
 
 @dataclass(frozen=True)

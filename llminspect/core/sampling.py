@@ -8,21 +8,18 @@ logit −∞ from then on.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.core.attention import softmax
 from llminspect.core.dataclass import dataclass
 from llminspect.core.rules import NO_RULES, Extent, Rules, forbid, repeats, rule_steps
 from llminspect.core.unembed import log_softmax
 from llminspect.errors import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from llminspect.core.array import Array
 
 ORDERS = {
     "reference": ("temperature", "top-k", "top-p", "min-p", "typical"),

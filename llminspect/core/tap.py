@@ -8,12 +8,11 @@ patching, steering and timing are all taps, and nothing else in the core knows a
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from llminspect.core.array import Array
 
 

@@ -10,20 +10,15 @@ Where two are equal, a maximum counts for the second, so that relu has no slope 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from llminspect.core.derivatives import FLAT, FUNCTIONS, REDUCTIONS, RULES, matmul_rule, summed_to
+from llminspect.core.array import Array, RowsOnDemand
+from llminspect.core.derivatives import FLAT, FUNCTIONS, REDUCTIONS, RULES, Back, matmul_rule, summed_to
 from llminspect.errors import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from llminspect.core.array import Array, RowsOnDemand
-
-    Back = Callable[[Array], Array]
 
 MOST = 8_000_000_000
 """Bytes of intermediates that one tape keeps at most."""

@@ -8,19 +8,16 @@ the library's own threads keep a core busy for a while after each product, waiti
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.errors import UsageError, UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from llminspect.core.array import Array
 
 Item = TypeVar("Item")
 

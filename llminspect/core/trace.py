@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
-from llminspect.core.array import namespace
+from llminspect.core.array import Array, namespace
 from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import matches
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-from llminspect.core.array import linear, namespace, overwrite
+from llminspect.core.array import Array, RowsOnDemand, linear, namespace, overwrite
 from llminspect.core.dataclass import dataclass
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from llminspect.core.array import Array, RowsOnDemand
-
 
 NEAR = 8
 """Rows of a vocabulary's numbers that stay near the processor while they are worked on."""

@@ -9,18 +9,15 @@ says: where the guess is surest, by its probability (Chang et al. 2022, "MaskGIT
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Literal, Protocol
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.decoding import Choice
 from llminspect.core.sampling import Draws, Sampling, draw, filtered, top_ids
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from llminspect.core.array import Array
 
 Order = Literal["confidence", "margin", "entropy", "random", "chance"]
 """Which guesses stay: the most probable; those furthest before the second; those of the least entropy; any; or each by

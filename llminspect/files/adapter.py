@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import ModelError, reader
@@ -12,10 +13,6 @@ from llminspect.files.hashes import sha256_of
 from llminspect.files.home import expanded
 from llminspect.files.safetensors import SafetensorsFile
 from llminspect.files.source import read_json
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 
 AS_PEFT = f"an adapter in the form of PEFT has {folders.ADAPTER_CONFIG} and {folders.ADAPTER}"
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Literal
 
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
@@ -20,10 +22,6 @@ from llminspect.files.hashes import record_faults, taken
 from llminspect.files.home import existing, home, only_one
 from llminspect.files.kept_header import whole_content
 from llminspect.files.prepared_file import MAGIC, damaged_arrays
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
 CachedKind = Literal["model", "prepared", "header", "hash", "unfinished", "lock", "leftover"]
 

@@ -6,14 +6,13 @@ it is installed or run. Adding a model is adding an entry.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-
     from llminspect.files.weights import Format
 
 

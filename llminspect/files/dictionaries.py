@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from llminspect.core.dataclass import dataclass
@@ -16,9 +18,6 @@ from llminspect.files.torch_archive import read_tensors
 from llminspect.files.weights import all_finite
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from llminspect.core.array import Array
 
 Maker = Literal["SAELens", "sparsify", "Gemma Scope"]

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from llminspect.errors import ModelError, TokenizerAlone, reader
 from llminspect.files.gguf_header import MAGIC
 from llminspect.files.source import read_json
 from llminspect.files.weights import SeveralFiles, WeightFile, shown
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 CONFIG, GENERATION = "config.json", "generation_config.json"

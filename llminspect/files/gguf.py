@@ -14,8 +14,10 @@ from 0), of how many (`split.count`), and how many tensors all hold together (`s
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from llminspect.errors import ModelError, UserError, as_json, reader
 from llminspect.files.gguf_header import MAGIC, read_header
@@ -23,10 +25,6 @@ from llminspect.files.hashes import key_of, settled, state
 from llminspect.files.home import existing, subfolder, write_whole
 from llminspect.files.kept_header import packed, unpacked, whole_content
 from llminspect.files.weights import SeveralFiles, WeightFile, shown
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 WORTH_KEEPING = 1 << 18
 """Bytes of a header from which on parsing it takes longer than a look into the cache."""

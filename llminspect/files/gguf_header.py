@@ -10,13 +10,13 @@ from __future__ import annotations
 import itertools
 import math
 import struct
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from llminspect.files.quant_types import BY_NUMBER
 from llminspect.files.weights import TensorInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
     from mmap import mmap
 
 MAGIC = b"GGUF"

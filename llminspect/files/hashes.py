@@ -12,16 +12,13 @@ import json
 import os
 import re
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from llminspect.errors import ModelError, UserError, reader
 from llminspect.files.home import existing, subfolder, write_whole
 from llminspect.files.weights import shown
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 TICK, COARSE_TICK = 0.1, 2.0
 """Seconds after which a file's times tell changes apart: those of a file system that notes nanoseconds, and of one that

@@ -12,18 +12,15 @@ import secrets
 import shutil
 import stat
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from llminspect.errors import UserError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    Progress = Callable[[str, int, int | None], None]
-    """Called with what goes on ("fetch", "prepare"), how much is done, and how much there is, if that is known."""
-
+Progress = Callable[[str, int, int | None], None]
+"""Called with what goes on ("fetch", "prepare"), how much is done, and how much there is, if that is known."""
 PARTIAL = ".partial"
 """Ends the name of what is not yet whole."""
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
 
 from llminspect.errors import ModelError
 from llminspect.files.folder import (
@@ -28,17 +29,10 @@ from llminspect.files.folder import (
     weight_paths,
 )
 from llminspect.files.hashes import sha256_of
-from llminspect.files.home import cannot_write, clear_leftovers, hub_folder, replacing
+from llminspect.files.home import Progress, cannot_write, clear_leftovers, hub_folder, replacing
 from llminspect.files.hub_arrival import PATIENCE, arrive, in_time, patience
-from llminspect.files.hub_library import HASH, Hub, no_answer
+from llminspect.files.hub_library import HASH, Hub, Listed, no_answer
 from llminspect.files.weights import shown
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from llminspect.files.home import Progress
-    from llminspect.files.hub_library import Listed
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}", re.ASCII)
 _REVISION = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)

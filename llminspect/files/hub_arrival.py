@@ -9,19 +9,15 @@ import hashlib
 import os
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from llminspect.errors import ModelError
 from llminspect.files.hashes import GIT_DIGITS, NotPublished, remember, sha256_of
 from llminspect.files.home import beside, clear_leftovers, put_in_place, replacing
-from llminspect.files.hub_library import Unreachable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from llminspect.files.hub_library import Hub, Listed
+from llminspect.files.hub_library import Hub, Listed, Unreachable
 
 PATIENCE, SLOWEST = 60.0, 1_000
 """Seconds in which a file or a listing has to begin, and bytes that have to come in each further one."""

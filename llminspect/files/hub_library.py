@@ -9,15 +9,13 @@ from __future__ import annotations
 import json
 import re
 import zlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from llminspect.errors import ModelError, reader
 from llminspect.version import __version__
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 HASH = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 """A hash as the hub gives it: git's number of a file, or the SHA-256 of a large one."""

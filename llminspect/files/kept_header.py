@@ -12,6 +12,8 @@ import json
 import math
 import zlib
 from array import array
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import reader
@@ -19,9 +21,6 @@ from llminspect.files.quant_types import BY_NAME
 from llminspect.files.weights import TensorInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from llminspect.files.gguf_header import Header
 
 MAGIC = b"LLMINSH2"

@@ -6,9 +6,11 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import ModelError, TokenizerAlone
@@ -16,16 +18,9 @@ from llminspect.files import folder as folders
 from llminspect.files.catalogue import CATALOGUE, unknown
 from llminspect.files.folder import cannot_open, is_gguf, refuse_other_weights
 from llminspect.files.hashes import changed, sha256_of, state_key
-from llminspect.files.home import expanded
+from llminspect.files.home import Progress, expanded
 from llminspect.files.source import read_json
-from llminspect.files.weights import shown, weight_types
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-    from pathlib import Path
-
-    from llminspect.files.home import Progress
-    from llminspect.files.weights import Format, WeightFile
+from llminspect.files.weights import Format, WeightFile, shown, weight_types
 
 
 @dataclass(frozen=True)

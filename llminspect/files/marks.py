@@ -7,11 +7,9 @@ Standard, section 23.8; Python's `codecs`.
 from __future__ import annotations
 
 import codecs
+from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import IO, TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+from typing import IO, Any
 
 MARKS = {
     codecs.BOM_UTF8: "utf-8",

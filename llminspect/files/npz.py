@@ -7,7 +7,9 @@ import math
 import re
 import zipfile
 import zlib
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
@@ -17,9 +19,6 @@ from llminspect.errors import UserError, reader
 from llminspect.files.source import read_bounded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
-
     from llminspect.core.array import Array
 
 LARGEST = 8 << 30

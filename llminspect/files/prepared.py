@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ import numpy as np
 from llminspect.errors import ModelError, UsageError, UserError
 from llminspect.files import remarks
 from llminspect.files.cache_folder import keep_below_limit
-from llminspect.files.home import clear_leftovers, only_one, subfolder
+from llminspect.files.home import Progress, clear_leftovers, only_one, subfolder
 from llminspect.files.prepared_file import (
     Arrays,
     CannotKeep,
@@ -30,11 +31,7 @@ from llminspect.files.prepared_file import (
 from llminspect.files.weights import all_finite, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
     from numpy.typing import NDArray
-
-    from llminspect.files.home import Progress
 
 
 def prepared(

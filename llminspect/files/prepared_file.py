@@ -11,22 +11,20 @@ import struct
 import threading
 import time
 import zlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import reader
-from llminspect.files.home import cannot_write, replacing
+from llminspect.files.home import Progress, cannot_write, replacing
 from llminspect.files.weights import all_finite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
-    from llminspect.files.home import Progress
 
 MAGIC = b"LLMINSP1"
 """The digit goes up when the layout of this file changes."""

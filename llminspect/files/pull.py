@@ -14,12 +14,15 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llminspect.errors import ModelError, UserError
 from llminspect.files.catalogue import CatalogueEntry, Member, find
 from llminspect.files.hashes import SMALL, NotPublished, remember, sha256_of, taken
 from llminspect.files.home import (
+    Progress,
     beside,
     cannot_write,
     clear_leftovers,
@@ -34,11 +37,7 @@ from llminspect.files.home import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
     from zipfile import ZipFile
-
-    from llminspect.files.home import Progress
 
     Download = Callable[[CatalogueEntry, Path, Progress], Path]
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 PASSED_OVER = "settings were passed over, so the numbers may not be the model's: "
 ROUNDED = "activations were rounded to 8 bits, as llama.cpp rounds them: "

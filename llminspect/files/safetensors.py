@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 from llminspect.errors import as_json, reader
 from llminspect.files.quant_types import SAFETENSORS
 from llminspect.files.source import unique_members
 from llminspect.files.weights import TensorInfo, WeightFile
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 LARGEST_HEADER = 100_000_000
 """Bytes; the `safetensors` package's own limit."""

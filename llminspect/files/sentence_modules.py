@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llminspect.errors import ModelError, as_json, reader
@@ -13,9 +15,6 @@ from llminspect.files.folder import WHOLE, inside, refuse_pickles
 from llminspect.files.source import read_bytes, read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from llminspect.core.array import Array
 
 MODULES, SETTINGS, PROMPTS = "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"

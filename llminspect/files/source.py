@@ -8,18 +8,15 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from typing import IO, Any, NoReturn
 
 from llminspect.errors import ModelError, UserError, json_fault, reader
 from llminspect.files.home import clear_leftovers, replacing
 from llminspect.files.marks import unmarked, unmarked_lines
 from llminspect.files.weights import open_plain, shown
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 HELD = 16 << 20
 """Bytes of a stream that are kept in memory; of a longer one all are kept on disk."""

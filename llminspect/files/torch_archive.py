@@ -13,6 +13,7 @@ import pickletools
 import warnings
 import zipfile
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -23,8 +24,6 @@ from llminspect.files.source import read_bounded
 from llminspect.files.weights import dequantize
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from llminspect.core.array import Array
 
 ANEW = "save it again with torch 1.6 or later"

@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from llminspect.errors import UserError
 from llminspect.files.home import existing, subfolder, write_whole
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LARGEST = 64 << 20
 """Bytes of a state that is read."""

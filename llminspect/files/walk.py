@@ -15,15 +15,12 @@ import os
 import re
 import stat
 import string
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UserError
 from llminspect.files.source import read_lines
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
 
 
 @dataclass(frozen=True)

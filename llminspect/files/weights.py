@@ -11,6 +11,7 @@ import mmap
 import os
 import stat
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, NamedTuple, NoReturn, Self
@@ -19,8 +20,6 @@ from llminspect.errors import ModelError
 from llminspect.files.quant_types import BY_NAME, TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
     import numpy as np
     from numpy.typing import NDArray
 

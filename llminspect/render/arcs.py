@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.style import Style
 from rich.text import Text
 
 from llminspect.render import theme
 from llminspect.render.safe import label, width
 from llminspect.render.section import Drawn, remark
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from rich.console import Console, ConsoleOptions, RenderableType
-    from rich.style import Style
 
 HEAVY_FROM, LIGHT_FROM = 0.5, 0.2
 """The weights from which an arc is heavy, and light; below it is dashed."""

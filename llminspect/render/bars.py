@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
+from rich.style import Style
 from rich.text import Text
 
 from llminspect.core.numbers import column, count, number, percent
@@ -15,11 +18,7 @@ from llminspect.render.safe import fit, label, visible, width
 from llminspect.render.section import Drawn
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
-
     from numpy.typing import ArrayLike, NDArray
-    from rich.console import Console, ConsoleOptions, RenderResult
-    from rich.style import Style
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _SPARKS = "▁▂▃▄▅▆▇█"

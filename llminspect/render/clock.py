@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
-from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions
 from rich.style import Style
 from rich.text import Text
 
@@ -14,11 +15,6 @@ from llminspect.core.dataclass import dataclass
 from llminspect.render import theme
 from llminspect.render.safe import fit, label
 from llminspect.render.section import Drawn
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from rich.console import Console, ConsoleOptions
 
 _COLUMNS, _ROWS = 25, 11
 """The cells of a clock; a cell holds 2 × 4 dots, which stand about as far apart across as up."""

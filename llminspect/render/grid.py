@@ -5,7 +5,7 @@ Labels are written out where they fit, otherwise numbered, with a legend; they h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
@@ -18,8 +18,6 @@ from llminspect.render import theme
 from llminspect.render.safe import fit, shorten, visible, width
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from numpy.typing import NDArray
 
 Fold = Literal["mean", "max", "extreme", "thin"]

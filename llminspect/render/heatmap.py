@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.text import Text
 
 from llminspect.render import theme
-from llminspect.render.grid import Grid, Picture, make_grid
+from llminspect.render.grid import Fold, Grid, Picture, make_grid
 from llminspect.render.ramp_key import ColorLimits, Ramp, limits_of, ramp_key
 from llminspect.render.safe import fit, label, visible, width
 from llminspect.render.section import Drawn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from numpy.typing import ArrayLike, NDArray
-    from rich.console import Console, ConsoleOptions, RenderableType
-
-    from llminspect.render.grid import Fold
 
 
 def heatmap(

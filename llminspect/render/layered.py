@@ -6,10 +6,7 @@ rank has a place of its own there; each rank is ordered by the means of its neig
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 SWEEPS, SETTLED = 10, 4
 """Sweeps over all ranks, and how many of them leave the order as it is."""

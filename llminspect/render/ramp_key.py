@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
+from rich.console import Console, ConsoleOptions
 from rich.text import Text
 
 from llminspect.core.numbers import column
@@ -13,10 +15,7 @@ from llminspect.render.safe import visible
 from llminspect.render.section import Drawn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
-    from rich.console import Console, ConsoleOptions
 
 ColorLimits = tuple[float, float] | Literal["robust"] | None
 """The values at the two ends of a ramp; "robust" leaves out the outermost hundredth at each end; None takes all."""

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions
 from rich.text import Text
 
 from llminspect.core.dataclass import dataclass
 from llminspect.render import theme
 from llminspect.render.safe import shorten, visible
 from llminspect.render.section import Drawn
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from rich.console import Console, ConsoleOptions
 
 _ACROSS = "▏▎▍▌▋▊▉█"
 _UP = "▁▂▃▄▅▆▇█"

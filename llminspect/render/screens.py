@@ -4,17 +4,13 @@ what is seen ends, so that what is copied or compared has no spaces at its ends.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment, Segments
 from rich.text import Text
 
 from llminspect.render import theme
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
 _LEAST = 5
 """Lines of the body that a screen has, however low it is."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 import numpy as np
 from rich import box
@@ -20,9 +20,6 @@ from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.safe import visible, width
 from llminspect.render.section import Drawn, remark
-
-if TYPE_CHECKING:
-    from typing import Any
 
 GAP = "  "
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.style import Style
 from rich.text import Text
 
@@ -16,10 +18,7 @@ from llminspect.render.safe import chop, fit, visible, width
 from llminspect.render.section import Drawn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from numpy.typing import ArrayLike
-    from rich.console import Console, ConsoleOptions, RenderableType
 
 Kind = Literal["text", "special", "partial", "template"]
 """Of a token: part of the text, special (or added by the model), bytes that are not whole characters, or written by a

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
@@ -17,11 +19,6 @@ from llminspect.render.layered import arranged
 from llminspect.render.plot import Canvas
 from llminspect.render.safe import visible, width
 from llminspect.render.section import Drawn, remark
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from rich.console import Console, ConsoleOptions, RenderableType
 
 WIDEST = 120
 PITCH = 4

@@ -7,17 +7,15 @@ merging bytes instead of characters and for the alphabet that spells them.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import cached_property
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, AnyStr, Generic
+from typing import AnyStr, Generic
 
 from llminspect.core.dataclass import dataclass
 from llminspect.text.chunks import WORDS
 from llminspect.text.pretokenize import Patterns, cuts_before_spaces, pretokenize
 from llminspect.text.tokenizer import Token, Tokenizer, utf8
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping, Sequence
 
 BLOCK = 1 << 15
 """A longer word than this many symbols is merged block by block."""

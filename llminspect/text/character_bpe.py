@@ -8,16 +8,11 @@ of bytes. Source: llama.cpp, `llama-vocab.cpp`, `llm_tokenizer_bpe_session` wher
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from llminspect.text.bpe import merge_word
-from llminspect.text.sentencepiece import PieceTokenizer
+from llminspect.text.sentencepiece import Pieces, PieceTokenizer
 from llminspect.text.tokenizer import Normalised, utf8
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llminspect.text.sentencepiece import Pieces
 
 
 class CharacterBPE(PieceTokenizer):

@@ -7,16 +7,13 @@ What of a chat a template does not write is told by whether the rendering is ano
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llminspect.errors import ModelError, UsageError, UserError, reader
 from llminspect.text.bounded_process import BoundedProcess
 from llminspect.text.messages import REASONING, ChatInput
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 LARGEST = 1 << 22
 """Characters that a template may write beyond what the messages hold."""

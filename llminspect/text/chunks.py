@@ -7,14 +7,13 @@ in blocks, on all cores, in memory that does not grow with the text.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from functools import partial
 from itertools import chain, islice
 from typing import IO, TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
-
     from llminspect.text.special_tokens import Parse
     from llminspect.text.tokenizer import Tokenizer
 

@@ -6,6 +6,7 @@ llama.cpp, `llama-vocab.cpp`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,6 @@ from llminspect.text.pretokenize import ADD_BOS, WHOLE_WORDS_FIRST, patterns_nam
 from llminspect.text.special_tokens import strips_of_gguf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
     from llminspect.text.tokenizer import Tokenizer
 
 # Kinds of token (`tokenizer.ggml.token_type`).

@@ -9,6 +9,7 @@ Pre-trained Byte-to-Byte Models", section 3).
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,6 @@ from llminspect.text.tokenizer import Tokenizer, utf8
 from llminspect.text.tokenizers_library import add_stated_tokens, library_of, loaded
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
     import tokenizers
 
 

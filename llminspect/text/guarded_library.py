@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from llminspect.core.dataclass import dataclass
@@ -11,8 +12,6 @@ from llminspect.text.bounded_process import BoundedProcess
 from llminspect.text.tokenizer_bounds import written_out
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import tokenizers
 
 SECONDS = 5.0

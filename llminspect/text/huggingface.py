@@ -8,26 +8,23 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from llminspect.text.bpe import BYTE_ALPHABET, missing_bytes, unspell
 from llminspect.text.chunks import WORDS, blocks
-from llminspect.text.spans import byte_spans
-from llminspect.text.special_tokens import Parse, split_at_specials
+from llminspect.text.spans import Places, byte_spans
+from llminspect.text.special_tokens import Parse, Range, split_at_specials
 from llminspect.text.tokenizer import PairPart, Token, Tokenizer, canonical, readable, utf8
 from llminspect.text.tokenizer_bounds import written_out
 from llminspect.text.tokenizers_library import in_one_line, library_of, loaded, without_pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     import tokenizers
 
     from llminspect.text.protected import SecretSpellings
-    from llminspect.text.spans import Places
-    from llminspect.text.special_tokens import Range
 
 BLOCK = 1 << 16
 """Characters given to the library at once when only counting."""

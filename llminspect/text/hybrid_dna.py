@@ -5,13 +5,12 @@ Source: llama.cpp, `llama-vocab.cpp`, `llm_tokenizer_hybriddna_session`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from llminspect.text.tokenizer import Token, Tokenizer, utf8
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from llminspect.text.bpe import ByteLevelBPE
 
 BEGIN, END, UNKNOWN = "<dna>", "</dna>", "<oov>"

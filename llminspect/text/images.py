@@ -10,6 +10,7 @@ import base64
 import binascii
 import re
 import struct
+from collections.abc import Mapping
 from contextlib import suppress
 from fractions import Fraction
 from math import ceil
@@ -18,8 +19,6 @@ from typing import TYPE_CHECKING, Any
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from llminspect.text.openai_formula import ChatFormula
 
 FIT, SHORTER, TILE = 2048, 768, 512

@@ -8,13 +8,10 @@ control token `<s>` is found in a text as well; here, as in RWKV's, a text that 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
 
 from llminspect.errors import ModelError
 from llminspect.text.tokenizer import Tokenizer, utf8
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ message.role | capitalize }}: {{ message.content | trim }}\n\n{% endfor %}"

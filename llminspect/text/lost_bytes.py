@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
 
 from llminspect.errors import UserError
-from llminspect.text.tokenizer import canonical
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from llminspect.text.tokenizer import Tokenizer
+from llminspect.text.tokenizer import Tokenizer, canonical
 
 SHOWN = 8
 """Bytes that are named."""

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 from llminspect.text.tokenizer import utf8
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
 
 Message = Mapping[str, Any]
 """`{"role": "user", "content": "…"}`, and what else a message may hold."""

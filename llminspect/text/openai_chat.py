@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llminspect.errors import UsageError, UserError
-from llminspect.text.messages import BETWEEN, images_of, texts_of
-from llminspect.text.openai_formula import SOURCE, ChatCount
+from llminspect.text.messages import BETWEEN, ChatInput, Message, images_of, texts_of
+from llminspect.text.openai_formula import SOURCE, ChatCount, ChatFormula
 from llminspect.text.prompt import Chat, ChatToken
-from llminspect.text.tokenizer import utf8
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from llminspect.text.messages import ChatInput, Message
-    from llminspect.text.openai_formula import ChatFormula
-    from llminspect.text.tokenizer import Tokenizer
+from llminspect.text.tokenizer import Tokenizer, utf8
 
 _COUNTED = ("role", "name", "content", "tool_call_id")
 """The formula counts every text of a message. What calls of tools count, it does not say, and what others measured does

@@ -12,13 +12,10 @@ pattern.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from llminspect.errors import ModelError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Patterns = tuple[str, ...]
 

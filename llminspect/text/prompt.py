@@ -6,23 +6,19 @@ the messages.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 from llminspect.core.dataclass import dataclass
-from llminspect.errors import UsageError
-from llminspect.text.messages import content_of
-from llminspect.text.tokenizer import Token, canonical, utf8
+from llminspect.errors import UsageError, UserError
+from llminspect.text.messages import ChatInput, Message, content_of
+from llminspect.text.tokenizer import Token, Tokenizer, canonical, utf8
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llminspect.errors import UserError
-    from llminspect.text.messages import ChatInput, Message
     from llminspect.text.openai_formula import ChatCount
     from llminspect.text.rendering import ChatPart
-    from llminspect.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, slots=True)

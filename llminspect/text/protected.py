@@ -9,20 +9,15 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llminspect.errors import ModelError
-from llminspect.text.special_tokens import split_at_specials
-from llminspect.text.tokenizer import utf8
+from llminspect.text.special_tokens import Range, split_at_specials
+from llminspect.text.tokenizer import Token, Tokenizer, utf8
 from llminspect.text.tokenizers_library import renamed_model
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from llminspect.text.special_tokens import Range
-    from llminspect.text.tokenizer import Token, Tokenizer
 
 
 class SecretSpellings:

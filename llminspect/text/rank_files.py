@@ -11,17 +11,15 @@ import json
 import re
 from base64 import b64decode
 from bisect import bisect_right
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unicodedata import combining, is_normalized, normalize
 
 from llminspect.errors import ModelError
 from llminspect.text.pretokenize import PRE_TOKENIZERS
 from llminspect.text.tiktoken_encodings import ENCODINGS, Encoding, TiktokenTokenizer
 from llminspect.text.tokenizer import Token, utf8
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 MOST = 1 << 24
 """More ids than this no file may name."""

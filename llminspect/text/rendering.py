@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError, UserError
 from llminspect.text.chat_template import unwritten
 from llminspect.text.messages import KNOWN, REASONING, ChatInput, Leaf, images_of, only_texts
 from llminspect.text.special_tokens import split_at_specials
-from llminspect.text.tokenizer import utf8
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from llminspect.text.tokenizer import Tokenizer
+from llminspect.text.tokenizer import Tokenizer, utf8
 
 JOINED = "the template takes a content as one text, so the parts of a content are joined by a line break"
 _PLAIN = re.compile(r"[\w .,:/+-]*")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -19,8 +20,6 @@ from llminspect.text.chunks import SPACES
 from llminspect.text.tokenizer import Normalised, Token, Tokenizer, utf8
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
     from llminspect.text.character_map import CharacterMap
     from llminspect.text.special_tokens import Parse
 

@@ -11,13 +11,11 @@ from __future__ import annotations
 import json
 import struct
 from base64 import b64encode
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from llminspect.errors import ModelError
 from llminspect.text.sentencepiece import SPACE, Pieces, PieceTokenizer, SentencePieceBPE, byte_ids
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 UNIGRAM, BPE = 1, 2

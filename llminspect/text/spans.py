@@ -9,14 +9,11 @@ space, control characters); what is added has an empty span; a composed characte
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from operator import le, lt
-from typing import TYPE_CHECKING
 
 from llminspect.text.tokenizer import utf8
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 Places = list[tuple[int, int]]
 """From and to before which character or byte."""

@@ -7,14 +7,11 @@ bytes and merges. A toy model's list of words is here too.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from llminspect.errors import UsageError
 from llminspect.text.chunks import SPACES
 from llminspect.text.tokenizer import Token, Tokenizer, utf8
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 
 class ByteTokenizer(Tokenizer):

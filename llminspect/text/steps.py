@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, AnyStr
 
 from llminspect.text.bpe import Merge, merge_pairs, spell, unspell
-from llminspect.text.tokenizer import utf8
+from llminspect.text.tokenizer import Tokenizer, utf8
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from typing import AnyStr
-
     from llminspect.text.sentencepiece import PieceTokenizer
     from llminspect.text.tiktoken_encodings import TiktokenTokenizer
-    from llminspect.text.tokenizer import Tokenizer
     from llminspect.text.wordpiece import WordPiece
 
 LONGEST_WORD = 2000

@@ -7,6 +7,7 @@ written against it.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,6 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from llminspect.text.bounded_server import LONGEST_ERROR, serve_with
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from jinja2 import nodes
     from jinja2.parser import Parser
 

@@ -8,6 +8,7 @@ UTF-8; a million spaces, at which its regular expressions run out of stack).
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import field
 from functools import cached_property
 from itertools import chain
@@ -21,8 +22,6 @@ from llminspect.text.pretokenize import GPT4O, Patterns, pretokenize
 from llminspect.text.tokenizer import Tokenizer, utf8
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     import tiktoken
 
 Result = TypeVar("Result")

@@ -6,14 +6,15 @@ Those of a tokenizer.json go by its own normaliser and pre-tokenizer, and its mo
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llminspect.text.bpe import ByteLevelBPE, unspell
 from llminspect.text.huggingface import HuggingFaceTokenizer
 from llminspect.text.sentencepiece import Pieces, PieceTokenizer, SentencePieceBPE, byte_ids, escape_spaces
-from llminspect.text.special_tokens import split_at_specials
+from llminspect.text.special_tokens import Parse, split_at_specials
 from llminspect.text.steps import (
     Steps,
     WordSteps,
@@ -24,19 +25,13 @@ from llminspect.text.steps import (
     wordpiece_steps,
 )
 from llminspect.text.tiktoken_encodings import TiktokenTokenizer
-from llminspect.text.tokenizer import canonical, readable, utf8
+from llminspect.text.tokenizer import Tokenizer, canonical, readable, utf8
 from llminspect.text.tokenizer_bounds import written_out
 from llminspect.text.unigram import Unigram
 from llminspect.text.wordpiece import WordPiece
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from llminspect.text.special_tokens import Parse
-    from llminspect.text.tokenizer import Tokenizer
-
-    MakeWord = Callable[[str, int, int], WordSteps]
-    """Makes the steps of a word from its text and its place in the bytes of the input."""
+MakeWord = Callable[[str, int, int], WordSteps]
+"""Makes the steps of a word from its text and its place in the bytes of the input."""
 
 
 def tokenization_steps(

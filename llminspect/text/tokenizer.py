@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from llminspect.errors import UsageError
-from llminspect.text.special_tokens import Strips, split_at_specials
+from llminspect.text.special_tokens import Parse, Range, Strips, split_at_specials
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
     from llminspect.text.openai_formula import ChatFormula
-    from llminspect.text.special_tokens import Parse, Range
 
 PairPart: TypeAlias = int | Literal["first", "second"]
 """Of two texts together: a special token by its id, or one of the texts."""

@@ -10,14 +10,13 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import tokenizers
 
 MOST_GROWTH = 100

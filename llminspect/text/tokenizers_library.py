@@ -11,13 +11,12 @@ import json
 import os
 import secrets
 import threading
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llminspect.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
-
     import tokenizers
 
     from llminspect.text.guarded_library import Guarded

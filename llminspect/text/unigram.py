@@ -10,19 +10,17 @@ text that spells one stays a text.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from math import copysign, floor, inf
 from typing import TYPE_CHECKING
 
 from llminspect.errors import ModelError
-from llminspect.text.sentencepiece import PieceTokenizer, byte_ids
+from llminspect.text.sentencepiece import Pieces, PieceTokenizer, byte_ids
 from llminspect.text.tokenizer import Tokenizer, utf8
 from llminspect.text.tokenizer_bounds import LONGEST_PIECE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
     from llminspect.text.character_map import CharacterMap
-    from llminspect.text.sentencepiece import Pieces
 
 UNKNOWN_PENALTY = 10.0
 """How far an unknown character scores below the least probable token (sentencepiece `kUnkPenalty`)."""

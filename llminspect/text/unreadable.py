@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 from llminspect.errors import ModelError, UsageError
 from llminspect.text.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class Unreadable(Tokenizer):

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import translate
 from heapq import nlargest
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from llminspect.errors import ModelError, UsageError
-from llminspect.text.tokenizer import Token
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from llminspect.text.tokenizer import Tokenizer
+from llminspect.text.tokenizer import Token, Tokenizer
 
 
 def entries(tokenizer: Tokenizer) -> Iterator[Token]:

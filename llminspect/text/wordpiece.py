@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import unicodedata
 from bisect import bisect_right
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from llminspect.errors import ModelError
 from llminspect.text.chunks import WORDS
 from llminspect.text.tokenizer import Normalised, Token, Tokenizer, utf8
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 LONGEST_WORD = 100
 """A word of more characters is unknown, as in BERT's published tokenizers."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from rich.console import RenderableType
 from rich.text import Text
 
 from llminspect.analysis.result import shown_text
@@ -15,10 +17,6 @@ from llminspect.render.table import Column, table
 from llminspect.render.theme import QUIET, WARNING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from rich.console import RenderableType
-
     from llminspect.analysis.attend import AttendResult
     from llminspect.analysis.find import Find, FoundHead
 

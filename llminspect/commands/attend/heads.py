@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from rich.console import RenderableType
 from rich.text import Text
 
 from llminspect.analysis.result import shown_text
@@ -18,10 +20,6 @@ from llminspect.render.table import Cell, Column, Columns, table
 from llminspect.render.theme import QUIET, WARNING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from rich.console import RenderableType
-
     from llminspect.analysis.attend import AttendResult
     from llminspect.analysis.attention import Link, Overview
     from llminspect.analysis.attribution import Contributions

@@ -6,13 +6,14 @@ And how a query, a key and a value come from the stream, and how positions turn 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
-from llminspect.analysis.query import not_looked_for
+from llminspect.analysis.query import Query, not_looked_for
 from llminspect.commands.attend.heads import MEANINGS
 from llminspect.core.numbers import number, vector
 from llminspect.render.bars import BarCell
@@ -23,13 +24,8 @@ from llminspect.render.table import Cell, Column, Columns, table
 from llminspect.render.theme import QUIET
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.console import RenderableType
-
     from llminspect.analysis.attend import AttendResult
     from llminspect.analysis.into_attention import IntoAttention, Turn
-    from llminspect.analysis.query import Query
     from llminspect.core.array import Array
 
 _WRITTEN_OUT = 8

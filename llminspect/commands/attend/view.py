@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+from rich.console import RenderableType
 from rich.text import Text
 
 from llminspect.analysis.attend import AttendResult
 from llminspect.analysis.attention import PARTS, Head
-from llminspect.analysis.result import shown_text
+from llminspect.analysis.result import Tokens, shown_text
 from llminspect.commands.attend.heads import (
     MEANINGS,
     among,
@@ -27,13 +29,8 @@ from llminspect.render.table import Column, table
 from llminspect.render.theme import QUIET, TITLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.console import RenderableType
-
     from llminspect.analysis.cross_attention import CrossAttention, EncoderAttention
     from llminspect.analysis.over import OverResult
-    from llminspect.analysis.result import Tokens
     from llminspect.core.array import Array
 
 NAMED = {

@@ -6,13 +6,14 @@ Of two models: weights as a map of layers × parts, tokens by how far apart, hea
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from llminspect.analysis.diff_models import DiffModelsResult
+from llminspect.analysis.diff_models import DiffModelsResult, ModelSide
 from llminspect.commands.forward.answers import two_probabilities
 from llminspect.commands.forward.view import strip
 from llminspect.commands.head.view import read_of
@@ -26,10 +27,7 @@ from llminspect.render.table import Cell, Column, table
 from llminspect.render.token_strip import value_strip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from llminspect.analysis.diff import DiffResult, StreamDistance
-    from llminspect.analysis.diff_models import ModelSide
     from llminspect.analysis.head_changes import HeadChange, HeadChanges
     from llminspect.analysis.token_changes import ExpectedToken, MovedPlace, TokenChanges
     from llminspect.analysis.weight_changes import LeftOut, TensorChange, WeightChanges

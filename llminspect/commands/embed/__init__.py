@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 from llminspect.arguments.embed import EmbedOptions
 from llminspect.arguments.shared import EngineOptions, ModelOptions, OutputOptions, PairOptions
@@ -12,9 +12,6 @@ from llminspect.cli.input import read_prompts
 from llminspect.cli.opening import open_model_for
 from llminspect.cli.run import run_each
 from llminspect.text.prompt import Prompt
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 RESULTS = "analysis.embed.EmbedResult"
 

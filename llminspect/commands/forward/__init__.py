@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.arguments.over import OverOptions
-from llminspect.arguments.shared import ChoiceOptions, EngineOptions, ModelOptions, PageOptions
+from llminspect.arguments.shared import ChoiceOptions, EngineOptions, ModelOptions, OutputOptions, PageOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts, reads_standard_input
 from llminspect.cli.opening import ProgressBars, open_model_for
@@ -20,10 +21,7 @@ from llminspect.cli.run import run_each, show_notes
 from llminspect.errors import UsageError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
     from llminspect.analysis.forward_result import ForwardResult
-    from llminspect.arguments.shared import OutputOptions
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,8 +21,6 @@ from llminspect.render.table import Cell, Column, Entries, table
 from llminspect.render.token_strip import value_strip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from llminspect.analysis.attribution import Attribution
     from llminspect.analysis.candidates import FilledMask, ProbableToken
     from llminspect.analysis.corpus import CorpusRead

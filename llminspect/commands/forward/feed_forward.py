@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -14,8 +15,6 @@ from llminspect.render.section import remark, section
 from llminspect.render.table import Column, table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from llminspect.analysis.feed_forward import FeedForward
 
 

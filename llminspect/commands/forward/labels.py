@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +19,6 @@ from llminspect.render.table import Cell, Column, Columns, Entries, SizedTable, 
 from llminspect.render.token_strip import value_strip
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from llminspect.analysis.continuations import Continuation
     from llminspect.analysis.forward_result import ForwardResult
     from llminspect.analysis.labels import AnswerSpan, Label, SpanLogits, TokenLabel

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+from rich.console import RenderableType
 from rich.text import Text
 
-from llminspect.analysis.over import SHARES, OverPlace
+from llminspect.analysis.over import SHARES, OverPlace, OverResult
 from llminspect.core.numbers import number, several
 from llminspect.render import theme
 from llminspect.render.curve import Series, series
@@ -16,13 +17,6 @@ from llminspect.render.heatmap import heatmap
 from llminspect.render.safe import visible
 from llminspect.render.section import paged, section
 from llminspect.render.table import Cell, Column, table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from rich.console import RenderableType
-
-    from llminspect.analysis.over import OverResult
 
 ROWS_SHOWN, UNDER_A_CURVE = 10, 5
 """Places in a table."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +19,6 @@ from llminspect.render.table import Cell, Column, table
 from llminspect.render.token_strip import value_strip
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from llminspect.analysis.sweeping import Agreement, Sweep
     from llminspect.analysis.token_scores import Integrated, Saliency
     from llminspect.core.array import Array

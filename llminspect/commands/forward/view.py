@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -32,8 +33,6 @@ from llminspect.render.table import Cell, Column, Columns, SizedTable, first_fit
 from llminspect.render.token_strip import token_strip
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from llminspect.analysis.by_hand import Written
     from llminspect.analysis.candidates import Candidate
     from llminspect.analysis.over import OverResult

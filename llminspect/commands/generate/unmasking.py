@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from llminspect.core.numbers import ranges, several
@@ -15,8 +15,6 @@ from llminspect.render.safe import visible
 from llminspect.render.token_strip import value_strip
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from llminspect.analysis.completion import Unmasking
 
 FILLED = "■"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from llminspect.core.numbers import count, number, percent, ranges, several
@@ -16,10 +17,6 @@ from llminspect.render.section import headed, paged, remark, section
 from llminspect.render.table import Cell, Column, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from rich.console import RenderableType
-
     from llminspect.analysis.candidates import NamedToken
     from llminspect.analysis.corpus import CorpusRead
     from llminspect.analysis.feature_result import FeaturesResult

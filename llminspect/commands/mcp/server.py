@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -31,17 +32,14 @@ from mcp.types import (
 
 from llminspect.analysis.known_models import known_models
 from llminspect.arguments.option import each
-from llminspect.arguments.small import ModelsOptions
+from llminspect.arguments.small import McpOptions, ModelsOptions
 from llminspect.commands.mcp.tools import CommandTool, ToolCall, command_tools
 from llminspect.errors import UserError
 from llminspect.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from anyio.abc import ByteReceiveStream, Process
 
-    from llminspect.arguments.small import McpOptions
 
 NOTES = 4_000
 """Bytes of notes that go with an answer."""

@@ -6,8 +6,9 @@ the server started), that say where the answer goes, and what computes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from llminspect import commands
 from llminspect.arguments.directions import parse_saved
@@ -16,9 +17,6 @@ from llminspect.arguments.shared import EngineOptions, OutputOptions, SourceOpti
 from llminspect.cli.schema import command_schema
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 LONGEST = 100_000
 """Characters of a text that is given."""

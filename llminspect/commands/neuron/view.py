@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from llminspect.commands.head.view import listed, notes, read_of
@@ -16,10 +17,6 @@ from llminspect.render.table import Cell, Column, table
 from llminspect.render.token_strip import value_strip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from rich.console import RenderableType
-
     from llminspect.analysis.firing import Firing, FiringPlace
     from llminspect.analysis.neuron import NeuronResult
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 
 from llminspect.core.numbers import count, number, percent, several
 from llminspect.render import theme
@@ -15,10 +16,6 @@ from llminspect.render.section import facts, headed, paged, remark, section
 from llminspect.render.table import Cell, Column, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from rich.console import RenderableType
-
     from llminspect.analysis.probe import ProbeResult
 
 SHOWN_CLASSES = 8

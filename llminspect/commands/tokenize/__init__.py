@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import typer
 
@@ -14,9 +14,6 @@ from llminspect.cli.run import fail_check
 from llminspect.cli.save import is_page
 from llminspect.cli.stream import OverBudget
 from llminspect.errors import CheckFailed, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 RESULTS = (
     "analysis.tokenize.TokenizeResult analysis.tokenize.CountResult analysis.compare_tokenizers.CompareResult "

@@ -7,6 +7,7 @@ have alike is cut out of one that was made the usual way. A line that is out of 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from itertools import accumulate, chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -24,8 +25,6 @@ from llminspect.text.tiktoken_encodings import TiktokenTokenizer
 from llminspect.text.tokenizer import Token, Tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from llminspect.arguments.shared import SourceOptions
     from llminspect.arguments.tokenize import TokenizeOptions
     from llminspect.cli.stream import LineWork

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,8 +19,6 @@ from llminspect.cli.save import is_page
 from llminspect.text.prompt import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from llminspect.analysis.walk import WalkResult
     from llminspect.text.tokenizer import Tokenizer
 

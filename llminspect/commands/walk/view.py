@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
-from llminspect.analysis.walk import SAYS
+from llminspect.analysis.walk import SAYS, WalkChapter, WalkResult
 from llminspect.commands.attend import view as attend
 from llminspect.commands.embed import view as embed
 from llminspect.commands.encode import view as encode
@@ -24,12 +25,7 @@ from llminspect.render.screens import heading
 from llminspect.render.section import page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from rich.console import RenderableType
-
     from llminspect.analysis.excerpt import CommandExcerpt
-    from llminspect.analysis.walk import WalkChapter, WalkResult
 
 LAST = len(SAYS)
 TRY_NEXT = {

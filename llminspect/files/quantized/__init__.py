@@ -8,14 +8,13 @@ round them to when it computes is not part of the weights, and its scales for th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from llminspect.errors import ModelError, as_json, reader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from llminspect.files.weights import WeightFile
 
 METHODS = {

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from llminspect.errors import ModelError, as_json
-from llminspect.files.quantized.decoded import Made, numbers, stored_as
+from llminspect.files.quantized.decoded import Floats, Made, numbers, stored_as
 from llminspect.files.quantized.scaled import scaled
 
 if TYPE_CHECKING:
-    from llminspect.files.quantized.decoded import Floats
     from llminspect.files.quantized.stated import Stated
     from llminspect.files.weights import WeightFile
 

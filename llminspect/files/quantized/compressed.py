@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from llminspect.errors import ModelError
-from llminspect.files.quantized.decoded import Made, by_group, numbers, stored_as, unpack
+from llminspect.files.quantized.decoded import Floats, Made, by_group, numbers, stored_as, unpack
 from llminspect.files.quantized.scaled import FLOATS, of_activations, scaled
 from llminspect.files.quantized.small_floats import KINDS, small_floats
 
 if TYPE_CHECKING:
-    from llminspect.files.quantized.decoded import Floats
     from llminspect.files.quantized.stated import Stated
     from llminspect.files.weights import WeightFile
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -12,13 +13,9 @@ from llminspect.files.quant_types import BY_NAME
 from llminspect.files.weights import TensorInfo, WeightFile, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
-    from typing import Any
-
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.float32]
-
+Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
 CHUNK = 1 << 22
 """Weights decoded at once."""
 

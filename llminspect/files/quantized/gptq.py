@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from llminspect.errors import ModelError
-from llminspect.files.quantized.decoded import Made, by_group, numbers, stored_as, unpack
+from llminspect.files.quantized.decoded import Floats, Made, by_group, numbers, stored_as, unpack
 
 if TYPE_CHECKING:
-    from llminspect.files.quantized.decoded import Floats
     from llminspect.files.quantized.stated import Stated
     from llminspect.files.weights import WeightFile
 

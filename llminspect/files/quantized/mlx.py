@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llminspect.errors import ModelError
-from llminspect.files.quantized.decoded import Made, numbers, stored_as, unpack
+from llminspect.files.quantized.decoded import Floats, Made, numbers, stored_as, unpack
 from llminspect.files.quantized.small_floats import KINDS, small_floats
 
 if TYPE_CHECKING:
-    from llminspect.files.quantized.decoded import Floats
     from llminspect.files.quantized.stated import Stated
     from llminspect.files.weights import WeightFile
 

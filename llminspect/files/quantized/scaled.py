@@ -6,20 +6,18 @@ ModelOpt's (of the matrix). Their dequantization is number × scale in each case
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from llminspect.errors import ModelError
-from llminspect.files.quantized.decoded import Made, stored_as
+from llminspect.files.quantized.decoded import Floats, Made, stored_as
 from llminspect.files.quantized.small_floats import KINDS, small_floats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
-    from llminspect.files.quantized.decoded import Floats
     from llminspect.files.quantized.stated import Stated
     from llminspect.files.weights import WeightFile
 

@@ -13,12 +13,11 @@ import numpy as np
 
 from llminspect.errors import ModelError
 from llminspect.files import quant_floats
-from llminspect.files.quantized.decoded import Made, numbers, stored_as
+from llminspect.files.quantized.decoded import Floats, Made, numbers, stored_as
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from llminspect.files.quantized.decoded import Floats
     from llminspect.files.quantized.stated import Stated
     from llminspect.files.weights import WeightFile
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 from llminspect.errors import ModelError, as_json
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _LARGEST = 1 << 20
 _LEFT_OUT = ("modules_to_not_convert", "ignored_layers", "ignore", "exclude_modules", "llm_int8_skip_modules")
