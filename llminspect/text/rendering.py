@@ -14,10 +14,10 @@ from typing import Any
 
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError, UserError
-from llminspect.text.chat_template import unwritten
 from llminspect.text.messages import KNOWN, REASONING, ChatInput, Leaf, images_of, only_texts
 from llminspect.text.special_tokens import split_at_specials
 from llminspect.text.tokenizer import Tokenizer, utf8
+from llminspect.text.unwritten import unwritten
 
 JOINED = "the template takes a content as one text, so the parts of a content are joined by a line break"
 _PLAIN = re.compile(r"[\w .,:/+-]*")
