@@ -111,6 +111,8 @@ def attribute(
     all. Raises UsageError for a model whose stream is not a sum."""
     layers = model.config.sizes.L
     moved = {int(layer) for layer, _, part in (entry.where.partition(".") for entry in experiments) if part == "stream"}
+    facts = [entry.dictionary for entry in experiments if entry.dictionary is not None]
+    moved |= {dictionary.layer for dictionary in facts if dictionary.writes.count(".") == 2}
     rows = {name: row.astype(np.float64) for name, row in watched.rows.items()}
     parts = stream_parts(rows, model.params.layer, layers, moved)
     if parts is None:

@@ -14,11 +14,14 @@ from llminspect.analysis.passes import captured
 from llminspect.arguments.directions import parse_examples, parse_saved
 from llminspect.arguments.experiments import (
     ExperimentOptions,
+    FeatureTexts,
     ablated_places,
+    features_and_others,
     parse_neuron_steering,
     parse_place,
     parse_steered,
 )
+from llminspect.arguments.features import feature_edits
 from llminspect.arguments.option import each
 from llminspect.arguments.ranges import shortened
 from llminspect.arguments.words import parse_direction, parse_factor
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
     from llminspect.analysis.ablation import Instead, TakenText
     from llminspect.analysis.corpus import CorpusRead
+    from llminspect.analysis.opened_dictionary import DictionaryFacts
     from llminspect.arguments.alignment import Aligned
     from llminspect.core.array import Array
     from llminspect.core.tap import Tap
@@ -60,15 +64,18 @@ class Experiment:
     """Of a mean over a corpus: what was read of it."""
     taken_from: TakenText | None = None
     """Of resampling: the other text."""
+    dictionary: DictionaryFacts | None = None
+    """Of a feature: whose it is."""
 
 
 def experiment_taps(
     model: Model, options: ExperimentOptions, ids: Sequence[int], instead: Instead | None = None
 ) -> tuple[list[Tap], list[Experiment]]:
-    """The taps that do what the options ask, and what they are. `ids` is the text over which `mean` is taken, unless
-    there is something `instead`."""
-    taps, done = _ablations(model, options, ids, instead)
-    for entry in each(options.scale):
+    """The taps that do what the options ask, and what they are; those at features last. `ids` is the text over which
+    `mean` is taken, unless there is something `instead`."""
+    features, others = features_and_others(options)
+    taps, done = _ablations(model, others, ids, instead)
+    for entry in each(others.scale):
         place_text, _, factor_text = entry.rpartition("*")
         factor = parse_factor(factor_text) if place_text else None
         if factor is None:
@@ -76,8 +83,23 @@ def experiment_taps(
         place = parse_place(model, place_text, "--scale")
         taps.append(scaled(place, factor))
         done.append(Experiment("scale", str(place), f"× {factor:g}", heads=place.shared))
-    steered = _steerings(model, each(options.steer), options.steer_from, ids)
-    return [*taps, *(tap for tap, _ in steered)], [*done, *(experiment for _, experiment in steered)]
+    for tap, experiment in _steerings(model, each(others.steer), others.steer_from, ids):
+        taps.append(tap)
+        done.append(experiment)
+    if options.features is not None:
+        tap, changed = _at_features(model, options, features)
+        return [*taps, tap], [*done, *changed]
+    return taps, done
+
+
+def _at_features(model: Model, options: ExperimentOptions, given: FeatureTexts) -> tuple[Tap, list[Experiment]]:
+    """The changes at features of a sparse dictionary."""
+    from llminspect.analysis.opened_dictionary import feature_change, open_dictionary
+
+    opened = open_dictionary(model, options.features, options.features_at, changes=True)
+    changes, facts = feature_edits(given, opened.made.features), opened.facts()
+    tap = feature_change(model, opened, changes)
+    return tap, [Experiment(one.kind, one.place, one.what, dictionary=facts) for one in changes]
 
 
 def _ablations(

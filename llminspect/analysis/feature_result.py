@@ -11,30 +11,8 @@ if TYPE_CHECKING:
     from llminspect.analysis.candidates import Candidate
     from llminspect.analysis.experiments import AnswerChange, Baseline
     from llminspect.analysis.firing import Firing, FiringPlace
+    from llminspect.analysis.opened_dictionary import DictionaryFacts
     from llminspect.analysis.vocabulary_words import LogitToken
-
-
-@dataclass(frozen=True)
-class DictionaryFacts:
-    """A dictionary, and where it reads and writes."""
-
-    path: str
-    maker: str
-    """SAELens, sparsify or Gemma Scope."""
-    kind: str
-    """Its architecture, in the maker's word."""
-    features: int
-    width: int
-    """How many numbers it reads."""
-    layer: int
-    hook: str
-    """Where it reads, in the maker's word …"""
-    reads: str
-    """… and in ours."""
-    writes: str
-    """What it rebuilds: the same, or of a transcoder what a step makes of it."""
-    trained_on: str | None = None
-    """The model that it was made for, as its files name it."""
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,13 @@ from llminspect.analysis.feature_result import ActiveFeature, FeatureByItself, F
 from llminspect.analysis.firing import Places, fire
 from llminspect.analysis.lengths import beyond_context
 from llminspect.analysis.loss_recovered import loss_recovered
-from llminspect.analysis.opened_dictionary import feature_notes, logits_written, tapped
+from llminspect.analysis.opened_dictionary import feature_change, feature_notes, logits_written, tapped
 from llminspect.analysis.prompt import check_prompt
 from llminspect.analysis.result import token_documents
 from llminspect.analysis.vocabulary_words import Words
 from llminspect.arguments.features import FeatureEdits, FeaturesOptions, parse_features
 from llminspect.arguments.option import usual_of
-from llminspect.core.dictionary import decode, explained_variance, scales, some_at_a_time
-from llminspect.core.tap import Edit
+from llminspect.core.dictionary import activations_of, decode, explained_variance, some_at_a_time
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,8 +63,8 @@ def features(
         seen = _of_text(model, opened, options, words, prompt, kept)
     if chosen:
         seen["chosen"] = _chosen(model, opened, options, words, corpus, chosen, kept, progress)
-    if changes and prompt is not None and kept is not None:
-        seen |= _changed(model, opened, edits, options.top, prompt, kept)
+    if changes and prompt is not None:
+        seen |= _changed(model, opened, edits, options.top, prompt)
     notes = None if prompt is None else beyond_context(model, len(prompt.tokens))
     return FeaturesResult(opened.facts(), folded, left_out, not words.all, notes=notes, **seen)
 
@@ -134,7 +133,7 @@ def _chosen(
     here_TN = None
     if kept is not None:
         read_TD = place.vectors(model, kept[place.read])
-        here_TN = np.concatenate([activation_tF[:, chosen] for _, activation_tF in some_at_a_time(made, read_TD)])
+        here_TN = activations_of(made, read_TD, chosen)
     places = [Places(usual_of(options, "examples"), False) for _ in chosen]
     read = None
     if corpus.corpus is not None:
@@ -160,40 +159,19 @@ def _at(model: Model, opened: OpenDictionary, chosen: list[int], ids_BT: Array) 
     found_NBT = np.empty((len(chosen), *ids_BT.shape), np.float32)
     for at, ids_T in enumerate(ids_BT):
         read_TD = opened.place.vectors(model, tapped(model, opened.place, ids_T)[opened.place.read])
-        for part, activation_tF in some_at_a_time(opened.made, read_TD):
-            found_NBT[:, at, part] = activation_tF[:, chosen].T
+        found_NBT[:, at] = activations_of(opened.made, read_TD, chosen).T
     return found_NBT
 
 
-def _changed(
-    model: Model, opened: OpenDictionary, edits: FeatureEdits, count: int, prompt: Prompt, kept: Capture
-) -> dict[str, Any]:
+def _changed(model: Model, opened: OpenDictionary, edits: FeatureEdits, count: int, prompt: Prompt) -> dict[str, Any]:
     """The next token with features ablated, scaled and steered: what the dictionary cannot rebuild stays as it was."""
     if model.no_next_token() is not None:
         raise UsageError(f"a change shows in the next token, and {model.name} predicts none: {model.no_next_token()}")
-    made, place = opened.made, opened.place
-    changes = edits.parsed(made.features)
-    some = sorted({change.feature for change in changes})
-    read_TD = place.vectors(model, kept[place.read])
-    before_TN = np.concatenate([activation_tF[:, some] for _, activation_tF in some_at_a_time(made, read_TD)])
-    after_TN = before_TN.copy()
-    for change in changes:
-        column_T = after_TN[:, some.index(change.feature)]
-        column_T[:] = column_T + change.value if change.kind == "steer" else column_T * change.value
-    delta_TO = (after_TN - before_TN) @ made.rows(some)
-    if made.scaling != "none" and made.restores:
-        delta_TO = delta_TO * scales(made, read_TD)[1]
-    added = place.change(kept[place.write], delta_TO)
-    tap = Edit(place.write, lambda array, delta: array + delta, added)
+    changes = edits.parsed(opened.made.features)
+    tap = feature_change(model, opened, changes)
     before_V, after_V = (
         model.logits(model.run(prompt.ids, *taps).stream_TD[-1:])[0] for taps in ((), (tap,))
     )  # fmt: skip
-    done = [
-        Experiment(change.kind, f"feature {change.feature}", _what(change.kind, change.value)) for change in changes
-    ]
+    done = [Experiment(change.kind, change.place, change.what) for change in changes]
     baseline, moved = compare_answers(model, before_V, after_V, count, done)
     return {"next": candidates(model, after_V, count), "baseline": baseline, "change": moved}
-
-
-def _what(kind: str, value: float) -> str:
-    return "zero" if kind == "ablate" else f"{'×' if kind == 'scale' else '+'} {value:g}"

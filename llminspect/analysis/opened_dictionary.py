@@ -2,26 +2,54 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from llminspect.analysis.feature_result import DictionaryFacts
+import numpy as np
+
 from llminspect.analysis.passes import run_until
 from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Capture
 from llminspect.errors import UsageError
-from llminspect.files.dictionaries import read_dictionary
+from llminspect.files.dictionaries import fingerprint, read_dictionary
 from llminspect.model.dictionary_files import dictionary_of
+from llminspect.model.feature_changes import FeatureChange
 from llminspect.model.folded import check_words, logits_of, norm_called
 from llminspect.model.hook_points import HookPlace, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from llminspect.arguments.features import FeaturesOptions
+    from llminspect.arguments.features import FeatureEdit
     from llminspect.core.array import Array
     from llminspect.core.dictionary import Dictionary
     from llminspect.model.dictionary_settings import StatedDictionary
     from llminspect.model.opened import Model
+
+
+@dataclass(frozen=True)
+class DictionaryFacts:
+    """A dictionary, and where it reads and writes."""
+
+    path: str
+    sha256: str
+    """Of the file with its arrays."""
+    maker: str
+    """SAELens, sparsify or Gemma Scope."""
+    kind: str
+    """Its architecture, in the maker's word."""
+    features: int
+    width: int
+    """How many numbers it reads."""
+    layer: int
+    hook: str
+    """Where it reads, in the maker's word …"""
+    reads: str
+    """… and in ours."""
+    writes: str
+    """What it rebuilds: the same, or of a transcoder what a step makes of it."""
+    trained_on: str | None = None
+    """The model that it was made for, as its files name it."""
 
 
 @dataclass(frozen=True)
@@ -40,28 +68,36 @@ class OpenDictionary:
 
     def facts(self) -> DictionaryFacts:
         return DictionaryFacts(
-            self.path, self.stated.maker, self.stated.kind, self.made.features, len(self.made.encoder_DF),
-            self.place.layer, self.hook, self.place.read, self.place.write, self.stated.trained_on,
+            self.path, self.provenance["sha256"], self.stated.maker, self.stated.kind, self.made.features,
+            len(self.made.encoder_DF), self.place.layer, self.hook, self.place.read, self.place.write,
+            self.stated.trained_on,
         )  # fmt: skip
 
 
-def open_dictionary(model: Model, options: FeaturesOptions) -> OpenDictionary:
-    """Read a dictionary and find its place in the model.
+def open_dictionary(model: Model, path: str | None, at: str | None = None, *, changes: bool = False) -> OpenDictionary:
+    """Read a dictionary and find its place in the model; `at` is where it reads, if its files do not say. It is
+    for `changes` alone, or for what its features say in words as well.
 
     Raises ModelError for files that are none, UsageError for a place that the model does not have, or another width.
     """
-    if options.dictionary is None:
+    if path is None:
         raise UsageError("no dictionary is named", "a folder of SAELens or sparsify, or an .npz of Gemma Scope")
-    check_words(model, "features")
-    files = read_dictionary(options.dictionary)
-    stated = dictionary_of(files)
+    option = "--features-at" if changes else "--at"
+    if not changes:
+        check_words(model, "features")
+    elif model.can("source") or model.source is not None or model.config.streams > 1:
+        raise UsageError(f"changes at features are for models of one stack and one stream, which {model.name} is not")
+    maker, stated, provenance = _read(path, fingerprint(path))
     hook, hook_out = stated.hook, stated.hook_out
-    if options.at is not None:
-        if files.maker == "SAELens" and hook is not None:
-            raise UsageError(f"--at: the dictionary says itself that it reads at {hook!r:.100}", "leave out --at")
-        hook = options.at
+    if at is not None:
+        if maker == "SAELens" and hook is not None:
+            what = f"{option}: the dictionary says itself that it reads at {hook!r:.100}"
+            raise UsageError(what, f"leave out {option}")
+        hook = at
         layer = hook.split(".")[1] if hook.endswith("ln2.hook_normalized") else None
         hook_out = hook_out if layer is None else f"blocks.{layer}.hook_mlp_out"
+    if hook is None:
+        raise UsageError("the dictionary does not say where it reads", f"say it: {option} blocks.20.hook_resid_post")
     place = place_of(model, hook, hook_out, stated.centred)
     made = stated.dictionary
     for what, found, needed in zip(
@@ -70,7 +106,13 @@ def open_dictionary(model: Model, options: FeaturesOptions) -> OpenDictionary:
         if found != needed:
             at = place.read if what == "reads" else place.write
             raise UsageError(f"the dictionary {what} vectors of {found} numbers, and {at} of {model.name} has {needed}")
-    return OpenDictionary(stated, place, str(hook), options.dictionary, files.provenance)
+    return OpenDictionary(stated, place, hook, path, provenance)
+
+
+@lru_cache(maxsize=1)  # Of several texts, and of a screen that follows each key, it is the same one.
+def _read(path: str, content: object) -> tuple[str, StatedDictionary, Mapping[str, str]]:
+    files = read_dictionary(path)
+    return files.maker, dictionary_of(files), files.provenance
 
 
 def tapped(model: Model, place: HookPlace, ids: Any) -> Capture:
@@ -81,6 +123,22 @@ def tapped(model: Model, place: HookPlace, ids: Any) -> Capture:
         if name not in kept.arrays:
             raise UsageError(f"the dictionary is of {name}, and {model.name} has no such step")
     return kept
+
+
+def feature_change(model: Model, opened: OpenDictionary, changes: Sequence[FeatureEdit]) -> FeatureChange:
+    """The tap that makes some changes, those of one feature in their order. Raises UsageError where the pass has no
+    such step, and for an engine that has no numpy in its pass."""
+    if model.engine is not None:
+        raise UsageError("changes at features need the engine numpy", "leave out --engine")
+    place, some = opened.place, list(dict.fromkeys(change.feature for change in changes))
+    factor_N, added_N = np.ones(len(some), np.float32), np.zeros(len(some), np.float32)
+    for change in changes:
+        at = some.index(change.feature)
+        if change.kind == "steer":
+            added_N[at] += np.float32(change.value)
+        else:
+            factor_N[at], added_N[at] = factor_N[at] * np.float32(change.value), added_N[at] * np.float32(change.value)
+    return FeatureChange(model, opened.made, place, some, factor_N, added_N)
 
 
 def logits_written(model: Model, opened: OpenDictionary, chosen: list[int]) -> Array:

@@ -171,4 +171,9 @@ def _files(question: ForwardQuestion) -> list[str]:
         examples = parse_examples(experiments.steer_from)
         paths += [examples.positive, examples.negative]
     found = [hashlib.sha256(read_bounded(path, LARGEST, plain=True)).hexdigest() for path in paths]
+    if experiments.features is not None:
+        from llminspect.files.dictionaries import read_dictionary
+
+        provenance = read_dictionary(experiments.features).provenance
+        found += [value for name, value in provenance.items() if name != "name"]
     return [*found, *([] if question.instead is None else [question.instead.digest()])]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from llminspect.arguments.features import FEATURE_KINDS, names_feature, texts_of
 from llminspect.arguments.option import Texts, each, option
 from llminspect.arguments.ranges import Choice, Ids, check_exists, is_index, shortened
 from llminspect.arguments.words import parse_factor
@@ -24,6 +26,10 @@ def parse_place(model: Model, text: str, option: str, *, stream: bool = False) -
     from llminspect.core.intervention import Place
     from llminspect.core.numbers import ranges
 
+    if names_feature(text):
+        raise UsageError(
+            f"{option} {shortened(text)!r} is a feature of a sparse dictionary", "--ablate, --scale and --steer take it"
+        )
     states = model.config.state_layers
     forms = "3.2 (layer 3, head 2), 3.attention, 3.feedforward, 3.feedforward.7 (neuron 7)"
     forms += (f", {states[0]}.state" if states else "") + (", 3.stream" if stream else "") + f", or {FORMS}"
@@ -80,6 +86,31 @@ def ablated_places(model: Model, options: ExperimentOptions) -> list[Place]:
             "take --ablate-with zero or resample, or the mean of its query or key",
         )
     return places
+
+
+def features_and_others(options: ExperimentOptions) -> tuple[FeatureTexts, ExperimentOptions]:
+    """The changes at features, and the options without them. Raises UsageError where the one or the other lacks what it
+    needs: a dictionary, or a feature of it."""
+    features, others = (_some_changes(options, wanted) for wanted in (True, False))
+    if not texts_of(features):
+        if options.features is not None:
+            raise UsageError("--features is given, and no change names a feature", "for example --ablate feature.5")
+        return FeatureTexts(), options
+    if options.features is None:
+        named = texts_of(features)[0][1]
+        raise UsageError(
+            f"{shortened(named)!r} is a feature of a sparse dictionary, and none is given", "say which: --features PATH"
+        )
+    if features.ablate and options.ablate_with != "zero":
+        raise UsageError(f"--ablate-with {options.ablate_with} is not for features", "their activation becomes 0")
+    of_others = {"ablate": others.ablate, "scale": others.scale, "steer": others.steer}
+    return features, replace(options, features=None, features_at=None, **of_others)  # type: ignore[arg-type]
+
+
+def _some_changes(options: ExperimentOptions, features: bool) -> FeatureTexts:
+    """Those that name a feature, or the others."""
+    texts = [(kind, text) for kind, text in texts_of(options) if names_feature(text) is features]
+    return FeatureTexts(*([text for of, text in texts if of == kind] for kind in FEATURE_KINDS))
 
 
 def parse_neuron_steering(model: Model, text: str) -> tuple[Place, float] | None:
@@ -159,6 +190,23 @@ class ExperimentOptions:
         help="Add after layer L the mean vector of one file's texts minus that of another's, one text a line: "
         "good.txt bad.txt@10*4.",
     )
+    features: str | None = option(
+        metavar="PATH",
+        help="A sparse dictionary, as the command features reads: its features are places as well, to --ablate "
+        "feature.5, --scale feature.5*2 and --steer feature.5*10.",
+    )
+    features_at: str | None = option(
+        metavar="HOOK", help="Where it reads, if its files do not say: blocks.20.hook_resid_post."
+    )
+
+
+@dataclass(frozen=True)
+class FeatureTexts:
+    """Some of the changes, as they were given."""
+
+    ablate: Texts | None = None
+    scale: Texts | None = None
+    steer: Texts | None = None
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,8 @@ CHANGES = [
     Rule("ablate_from excludes corpus ablate_seed"),
     Rule("most length needs corpus"),
     Rule("length excludes resampled"),
+    Rule("features needs ablate scale steer", "{option} needs a change that names a feature", "--ablate feature.5"),
+    Rule("features_at needs features"),
     Rule("resampled excludes align", "{option} takes the positions of one text, and --align those of two"),
     Rule("into needs patch over"),
     Rule("position align needs into"),

@@ -42,7 +42,7 @@ def stream_parts(
     """The parts of the last stream from the rows seen at one position; None where the stream is not their sum (a model
     that norms the stream itself, or has none).
 
-    `arrays_of` gives a layer's arrays. `changed` are the layers after which an experiment moved the stream.
+    `arrays_of` gives a layer's arrays. `changed` are the layers in or after which an experiment moved the stream.
     """
     embedding_D = rows["layers.0.input"]
     nothing_D, experiment_D = np.zeros_like(embedding_D), np.zeros_like(embedding_D)
@@ -55,7 +55,8 @@ def stream_parts(
     state_LD = added("state")
     for layer in sorted(changed):
         added_D = attention_LD[layer] + cross_LD[layer] + state_LD[layer] + feedforward_LD[layer]
-        experiment_D = experiment_D + rows[f"layers.{layer}.output"] - (rows[f"layers.{layer}.input"] + added_D)
+        before_D = rows[f"layers.{layer - 1}.output" if layer else "layers.0.input"]
+        experiment_D = experiment_D + rows[f"layers.{layer}.output"] - (before_D + added_D)
     whole_D = embedding_D + (attention_LD + cross_LD + state_LD + feedforward_LD).sum(axis=0) + experiment_D
     last_D = rows[f"layers.{layers - 1}.output"]
     if not np.allclose(whole_D, last_D, atol=1e-3 * float(np.abs(last_D).max())):

@@ -18,8 +18,8 @@ Back = Callable[[Array], Array]
 FLAT = frozenset(
     (
         "equal not_equal less less_equal greater greater_equal isfinite isnan isinf sign floor ceil rint logical_and "
-        "logical_or logical_not argmax argmin argsort flatnonzero nonzero shape ndim size result_type any all "
-        "array_equal allclose"
+        "logical_or logical_not argmax argmin argpartition argsort flatnonzero nonzero shape ndim size result_type any "
+        "all array_equal allclose"
     ).split()
 )
 """What is the same, or jumps, as its numbers change a little: it has no gradient, and gives plain arrays."""

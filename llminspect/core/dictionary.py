@@ -10,6 +10,7 @@ Letters: T tokens, D numbers that are read, O numbers that are written, F featur
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -92,17 +93,31 @@ def encode(dictionary: Dictionary, x_TD: Array) -> Array:
     if dictionary.threshold_F is not None:
         return found_TF * (before_TF > dictionary.threshold_F)
     if dictionary.rule == "topk" and dictionary.k < found_TF.shape[1]:
-        kept_TF = np.zeros_like(found_TF)
-        best_TK = np.argpartition(before_TF, -dictionary.k, axis=-1)[:, -dictionary.k :]
-        np.put_along_axis(kept_TF, best_TK, np.take_along_axis(found_TF, best_TK, axis=-1), axis=-1)
-        return kept_TF
+        on_TF = np.zeros(found_TF.shape, bool)
+        np.put_along_axis(on_TF, np.argpartition(before_TF, -dictionary.k, axis=-1)[:, -dictionary.k :], True, axis=-1)
+        return found_TF * on_TF
     if dictionary.rule == "groupmax":
         groups_TKG = found_TF.reshape(len(found_TF), dictionary.k, -1)
-        best_TK1 = groups_TKG.argmax(axis=-1)[..., None]
-        kept_TKG = np.zeros_like(groups_TKG)
-        np.put_along_axis(kept_TKG, best_TK1, np.take_along_axis(groups_TKG, best_TK1, axis=-1), axis=-1)
-        return kept_TKG.reshape(found_TF.shape)
+        on_TKG = np.zeros(groups_TKG.shape, bool)
+        np.put_along_axis(on_TKG, np.argmax(groups_TKG, axis=-1)[..., None], True, axis=-1)
+        return found_TF * on_TKG.reshape(found_TF.shape)
     return found_TF
+
+
+def encode_some(dictionary: Dictionary, x_TD: Array, features: list[int]) -> Array:
+    """The activations of some features [T, N]: of those alone, unless which are on is settled among all."""
+    if dictionary.rule in ("topk", "groupmax"):
+        return encode(dictionary, x_TD)[:, features]
+    encoder_DN, stretch_F = dictionary.encoder_DF[:, features], dictionary.stretch_F
+    threshold_F, gate_F = dictionary.threshold_F, dictionary.gate_F
+    fewer = replace(
+        dictionary, encoder_DF=encoder_DN, bias_F=dictionary.bias_F[features],
+        decoder_FO=dictionary.decoder_FO[features],
+        threshold_F=None if threshold_F is None else threshold_F[features],
+        gate_F=None if gate_F is None else gate_F[features],
+        stretch_F=None if stretch_F is None else stretch_F[features],
+    )  # fmt: skip
+    return encode(fewer, x_TD)
 
 
 def decode(dictionary: Dictionary, activation_TF: Array, x_TD: Array) -> Array:
@@ -120,10 +135,18 @@ def decode(dictionary: Dictionary, activation_TF: Array, x_TD: Array) -> Array:
 
 def some_at_a_time(dictionary: Dictionary, x_TD: Array) -> Iterator[tuple[slice, Array]]:
     """The activations of some tokens after the other, [t, F], and which tokens these are."""
-    size = max(1, NUMBERS // dictionary.features)
-    for start in range(0, len(x_TD), size):
-        part = slice(start, min(start + size, len(x_TD)))
+    for part in _parts(dictionary, x_TD):
         yield part, encode(dictionary, x_TD[part])
+
+
+def activations_of(dictionary: Dictionary, x_TD: Array, features: list[int]) -> Array:
+    """`encode_some` of many tokens, with no more of it held at once than `some_at_a_time` does."""
+    return np.concatenate([encode_some(dictionary, x_TD[part], features) for part in _parts(dictionary, x_TD)])
+
+
+def _parts(dictionary: Dictionary, x_TD: Array) -> Iterator[slice]:
+    size = max(1, NUMBERS // dictionary.features)
+    return (slice(start, min(start + size, len(x_TD))) for start in range(0, len(x_TD), size))
 
 
 def explained_variance(x_TD: Array, rebuilt_TD: Array) -> float:

@@ -45,6 +45,21 @@ class DictionaryFiles:
     provenance: Mapping[str, str]
 
 
+def fingerprint(name: str) -> tuple[object, ...]:
+    """What differs as soon as another dictionary would be read: its files, their lengths, when they were written."""
+    path = expanded(name).absolute()
+    files = [path, *(path / file for file in (CONFIG, ARCHIVE, *WEIGHTS)), path.parent / CONFIG]
+    return tuple((str(file), *_stamp(file)) for file in files)
+
+
+def _stamp(file: Path) -> tuple[int, ...]:
+    try:
+        found = file.stat()
+    except (OSError, ValueError):
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 @reader("the dictionary")
 def read_dictionary(name: str) -> DictionaryFiles:
     """A folder, or one of its files, or an archive. ModelError: there is none, or it is broken."""

@@ -132,7 +132,7 @@ def features(
 
     check_together("features", options, source, edits, corpus)
     model = opened(model)
-    dictionary = open_dictionary(model, replace(options, dictionary=path_text(path)))
+    dictionary = open_dictionary(model, path_text(path), options.at)
     work = partial(question, model, dictionary, options, edits, corpus)
     if text is None:
         return noted(work(None), model.provenance)

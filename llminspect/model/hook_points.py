@@ -103,10 +103,8 @@ _STEPS |= {"attention": "attention"}
 KNOWN = f"those that are read: blocks.L.{', blocks.L.'.join([*_HOOKS, _HEADS, _NORMED])}; layers.L, layers.L.mlp"
 
 
-def place_of(model: Model, hook: str | None, hook_out: str | None, centred: bool) -> HookPlace:
+def place_of(model: Model, hook: str, hook_out: str | None, centred: bool) -> HookPlace:
     """Raises UsageError for a place that the model does not have, or that is none of those that are read."""
-    if hook is None:
-        raise UsageError("the dictionary does not say where it reads", "say it: --at blocks.20.hook_resid_post")
     found = re.fullmatch(r"blocks\.([0-9]{1,6})\.([\w.]+)", hook)
     if found is not None and found[2] in (*_HOOKS, _HEADS, _NORMED):
         place = _of_hook(model, hook, _layer(model, hook, found[1]), found[2], hook_out, centred)

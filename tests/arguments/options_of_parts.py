@@ -5,8 +5,8 @@ from __future__ import annotations
 OVER = {"corpus": "--corpus CORPUSFILE", "most": "--most 20", "length": "--length 4"}
 FEATURES = {
     **OVER, "top": "--top 2", "feature": "--feature 1", "at": "--at blocks.0.hook_resid_pre", "words": "--no-words",
-    "examples": "--examples 1", "ablate": "--ablate 2", "scale": "--scale 2*3",
-    "steer": "--steer 2*5",
+    "examples": "--examples 1", "ablate": "--ablate feature.2", "scale": "--scale feature.2*3",
+    "steer": "--steer feature.2*5",
 }  # fmt: skip
 CIRCUIT = {
     "ids": "--ids", "special": "--no-special", "versus": "--versus #6", "keep": "--keep 0.3", "steps": "--steps 1",
@@ -29,6 +29,8 @@ EXPERIMENTS = {
     "scale": "--scale 0.feedforward*3",
     "steer": "--steer b@0*5",
     "steer_from": "--steer-from TEXTFILE WAYSFILE@0*5",
+    "features": "--features DICTIONARYFOLDER --steer feature.2*5",
+    "features_at": "--features-at blocks.0.hook_resid_pre",
 }
 GENERATE = {
     "temperature": "--temperature 0",

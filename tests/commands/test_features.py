@@ -111,10 +111,11 @@ def test_a_random_dictionary_against_plain_passes(
 
 
 @pytest.mark.parametrize(("changes", "factors"), [
-    ({"ablate": "3"}, {3: (0.0, 0.0)}),
-    ({"scale": "3*2.5"}, {3: (2.5, 0.0)}),
-    ({"steer": "3*-4"}, {3: (1.0, -4.0)}),
-    ({"ablate": ["3,5"], "steer": ["5*2", "7*1"]}, {3: (0.0, 0.0), 5: (0.0, 2.0), 7: (1.0, 1.0)}),
+    ({"ablate": "feature.3"}, {3: (0.0, 0.0)}),
+    ({"scale": "feature.3*2.5"}, {3: (2.5, 0.0)}),
+    ({"steer": "feature.3*-4"}, {3: (1.0, -4.0)}),
+    ({"ablate": ["feature.3,feature.5"], "steer": ["feature.5*2", "feature.7*1"]},
+     {3: (0.0, 0.0), 5: (0.0, 2.0), 7: (1.0, 1.0)}),
 ])  # fmt: skip
 @pytest.mark.parametrize("kind", ["plain", "transcode"])
 def test_a_change_moves_the_stream_by_what_the_feature_writes(
@@ -149,7 +150,7 @@ def test_what_is_scaled_is_moved_in_its_own_scale(tmp_path: Path) -> None:
     model, kept = open_model("toy"), Capture("layers.0.output")
     model.run([1], kept)
     size = np.linalg.norm(kept["layers.0.output"]) / np.sqrt(2)
-    found = llminspect.features(folder, "world", model, steer="0*2")
+    found = llminspect.features(folder, "world", model, steer="feature.0*2")
     expected_V = model.logits(kept["layers.0.output"] + np.array([2 * size, 0], np.float32))[0]
     assert_close([token.logit for token in found.next or ()], np.sort(expected_V)[::-1])
 
@@ -191,8 +192,11 @@ def test_single_features_without_a_text() -> None:
     ({"feature": "3"}, "there is no feature 3"),
     ({"feature": "a"}, "names no feature"),
     ({"ablate": "-1"}, "names no feature"),
-    ({"scale": "1"}, "does not say feature"),
-    ({"steer": "1*x"}, "does not say feature"),
+    ({"ablate": "feature.-1"}, "does not say feature.NUMBER"),
+    ({"ablate": "feature.3"}, "there is no feature 3"),
+    ({"scale": "feature.1"}, "does not say feature.NUMBER*number"),
+    ({"steer": "feature.1*x"}, "does not say feature.NUMBER*number"),
+    ({"steer": "1*2"}, "for example --steer feature.5*2"),
     ({"at": "blocks.0.hook_resid_pre"}, "says itself"),
     ({"corpus": "README.md"}, "name them"),
 ])  # fmt: skip
@@ -204,7 +208,7 @@ def test_what_makes_no_sense_is_refused(options: dict[str, Any], message: str) -
 
 def test_a_change_takes_a_text_and_a_dictionary_its_model() -> None:
     with pytest.raises(UsageError, match="what follows a text"):
-        llminspect.features(TOY, model="toy", ablate="1")
+        llminspect.features(TOY, model="toy", ablate="feature.1")
     with pytest.raises(UsageError, match=r"vectors of 2 numbers, and layers\.0\.output of smollm2 has 576"):
         llminspect.features(TOY, "world", "smollm2")
     with pytest.raises(UsageError, match="encoder–decoder"):
@@ -240,9 +244,9 @@ def test_an_archive_whose_folders_say_nothing_is_told_where(tmp_path: Path, call
 
 @pytest.mark.parametrize("columns", ["60", "80", "160"])
 def test_the_picture_fits(columns: str, called: Program) -> None:
-    call = ("features", TOY, "hello world !", "--model", "toy", "--feature", "1", "--steer", "1*3")
+    call = ("features", TOY, "hello world !", "--model", "toy", "--feature", "1", "--steer", "feature.1*3")
     shown = called(*call, COLUMNS=columns).out
-    for part in ("3 features of layers.0.output", "world", "the loss recovered", "Feature 1", "steer feature 1 (+ 3)"):
+    for part in ("3 features of layers.0.output", "world", "the loss recovered", "Feature 1", "steer feature.1 (+ 3)"):
         assert part in " ".join(shown.split())
     assert max(map(len, shown.splitlines())) <= int(columns)
     assert "SAELens" in called("features", TOY, "--model", "toy", "--feature", "0").out

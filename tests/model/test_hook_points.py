@@ -68,7 +68,6 @@ def fed(model: Model) -> Array:
 
 
 @pytest.mark.parametrize(("hook", "out", "centred", "message"), [
-    (None, None, False, "does not say where it reads"),
     ("blocks.7.hook_resid_post", None, False, "has no layer 7"),
     ("layers.7", None, False, "has no layer 7"),
     ("blocks.1.attn.hook_q", None, False, "'blocks.1.attn.hook_q', which is not read"),
@@ -80,7 +79,7 @@ def fed(model: Model) -> Array:
     ("blocks.1.ln2.hook_normalized", "blocks.0.hook_mlp_out", False, "writes at 'blocks.0.hook_mlp_out'"),
     ("layers.1.self_attn", "", False, "has no step for"),
 ])  # fmt: skip
-def test_places_that_are_not_there_are_refused(hook: str | None, out: str | None, centred: bool, message: str) -> None:
+def test_places_that_are_not_there_are_refused(hook: str, out: str | None, centred: bool, message: str) -> None:
     with pytest.raises(UsageError, match=message) as raised:
         place_of(open_model(str(GOLDEN / "llama")), hook, out, centred)
     assert len(raised.value.message.splitlines()) == 1

@@ -34,12 +34,12 @@ def command(
 
     Without a text the dictionary is shown, and with --feature what single features write. A change (--ablate, --scale,
     --steer) adds to the stream only the difference in what the feature writes; what the dictionary cannot
-    rebuild stays as it is.
+    rebuild stays as it is. The other commands that change a model take the same changes, with --features PATH.
 
     \b
     llminspect features sae "The capital of France is"
     llminspect features sae --feature 5 --corpus docs
-    llminspect features sae "The capital of France is" --steer 5*10
+    llminspect features sae "The capital of France is" --steer feature.5*10
     llminspect features layer_20/width_16k/average_l0_71/params.npz "A cat sat." --at blocks.20.hook_resid_post
     """
     from llminspect.analysis.features import features
@@ -47,7 +47,7 @@ def command(
     from llminspect.analysis.opened_dictionary import open_dictionary
 
     opened = open_model_for(model, output)
-    dictionary = open_dictionary(opened, options)
+    dictionary = open_dictionary(opened, options.dictionary, options.at)
     provenance = {**opened.provenance, "dictionary": dict(dictionary.provenance)}
     alone = source.text is None and source.ids is None and reads_standard_input(source) and not source.lines
     if alone and (options.feature is not None or corpus.corpus is not None or sys.stdin.isatty()):

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from llminspect.analysis.feature_result import DictionaryFacts, FeatureByItself, FeaturesResult
+    from llminspect.analysis.feature_result import FeatureByItself, FeaturesResult
+    from llminspect.analysis.opened_dictionary import DictionaryFacts
 
 SHOWN = 24
 """Tokens of a text whose features are listed."""

@@ -30,7 +30,7 @@ _NO_TOOLS = {
 }
 _FILES = ("FILE", "FOLDER", "PATH")
 _MODELS = {"model", "models", "tokenizers"}
-_LEFT_OUT = {"offline", "revision", "workers", "lines", "watch", "stream", "paused"}
+_LEFT_OUT = {"features_at", "offline", "revision", "workers", "lines", "watch", "stream", "paused"}
 
 
 @dataclass(frozen=True)
