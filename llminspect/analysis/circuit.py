@@ -68,7 +68,8 @@ def circuit(
         for token, option in ((options.target, "--target"), (options.versus, "--versus"))
     )
     found = contrast(model, clean.ids, corrupt.ids, (target, versus))
-    check_effect(found)
+    check_different(found)
+    check_effect(Contrasts((found,)))
     if announce is not None:
         announce(cost(found, options, seconds_of(found)))
     work = Work(progress, options, 1, int(found.wiring.possible_RU.sum()))
@@ -140,8 +141,8 @@ def check_texts(model: Model, clean: Prompt, corrupt: Prompt) -> None:
         )
 
 
-def check_effect(found: Contrast) -> None:
-    """Raise UsageError where there is nothing to explain."""
+def check_different(found: Contrast) -> None:
+    """Raise UsageError where two texts lead to one token, ModelError where logits are no numbers."""
     if not np.isfinite(found.whole - found.nothing):
         raise not_numbers("logits")
     if found.target == found.versus:
@@ -150,6 +151,10 @@ def check_effect(found: Contrast) -> None:
             f"target and versus are the same token, {name!r}",
             "name two with --target and --versus, or choose texts that lead to different words",
         )
+
+
+def check_effect(found: Contrasts) -> None:
+    """Raise UsageError where there is nothing to explain."""
     if abs(found.whole - found.nothing) < SMALLEST_EFFECT:
         raise UsageError(
             f"the difference of the two logits is {found.whole:.3g} after both texts: there is nothing to explain",
@@ -168,15 +173,16 @@ def seconds_of(found: Contrast) -> float:
     return time.perf_counter() - begun
 
 
-def cost(found: Contrast, options: CircuitOptions, seconds: float) -> str:
-    """What the work will take; `seconds`: one pass."""
+def cost(found: Contrast, options: CircuitOptions, seconds: float, pairs: int = 1) -> str:
+    """What the work will take; `seconds`: one pass. Pairs are taken to be like this one."""
     wiring, gradients = found.wiring, sum(methods_of(options))
     edges = int(wiring.possible_RU.sum())
     graphs = planned(edges, options.controls)
-    takes = seconds * (gradients * GRADIENT + graphs)
-    size = 3 * found.clean.written_UTD.nbytes / 1e9
+    takes = pairs * seconds * (gradients * GRADIENT + graphs)
+    size = (2 + pairs) * found.clean.written_UTD.nbytes / 1e9
+    of = "" if pairs == 1 else f"{pairs:,} pairs, each "
     return (
-        f"{len(wiring.nodes):,} nodes, {edges:,} edges: {gradients} gradients and at most {graphs} passes over "
+        f"{len(wiring.nodes):,} nodes, {edges:,} edges: {of}{gradients} gradients and at most {graphs} passes over "
         f"{found.passes.tokens} tokens, about {takes:.0f} s and {max(size, 0.01):.2f} GB beside the model"
     )
 

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from llminspect.arguments.option import argument, option
 from llminspect.arguments.words import TokenChoice
 from llminspect.core.dataclass import dataclass
+
+
+@dataclass(frozen=True)
+class CircuitOverOptions:
+    """Which pairs."""
+
+    heading: ClassVar[str] = "Over many pairs"
+    example: ClassVar[str] = "circuit --over pairs.jsonl"
+
+    over: Path | None = option(
+        metavar="FILE.jsonl",
+        help="In place of CLEAN and CORRUPT: a JSON object a line, with clean and corrupt, and target and versus where "
+        "they differ. One graph for all pairs. - reads standard input.",
+    )
 
 
 @dataclass(frozen=True)

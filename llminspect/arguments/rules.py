@@ -218,6 +218,9 @@ RULES: dict[str, list[Rule]] = {
         Rule("score scores excludes arrays", "{option} has no arrays to save", "--save FILE.json"),
         Rule("interactive needs lens", "--interactive goes with --lens here", "add --lens"),
     ],
+    "circuit": [
+        Rule("over excludes clean corrupt ids", "--over takes the place of {other}", "give one of the two"),
+    ],
     "generate": [
         *CHANGES,
         Rule(

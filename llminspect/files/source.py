@@ -173,7 +173,7 @@ def save_whole(path: Path | str, content: bytes | Callable[[IO[bytes]], object])
 
 MOST = 100_000
 """Records of a file."""
-KNOWN = ("text", "target", "versus", "patch", "align", "at", "find", "label")
+KNOWN = ("text", "target", "versus", "patch", "align", "at", "find", "label", "clean", "corrupt")
 """What a record may say. One file serves several questions, so each takes what it knows of these."""
 HINT = 'a JSON object a line, such as {"text": "A cat sat."}'
 

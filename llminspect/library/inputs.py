@@ -170,7 +170,7 @@ def path_text(path: object) -> str:
 TERMINAL = frozenset(
     (
         "text file paths ids lines user more beside search name model decode letters "
-        "record dictionary against_adapter paused tensors stream watch workers coordinator process"
+        "record dictionary clean corrupt against_adapter paused tensors stream watch workers coordinator process"
     ).split()
 )
 """Options that only a terminal has a use for: where its text comes from, and what is a function's own argument here."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from llminspect.arguments.attend import AttendOptions, check_attend
+from llminspect.arguments.circuit import CircuitOptions
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.arguments.over import OverOptions
@@ -18,20 +19,31 @@ from llminspect.library.parts import records_of
 from llminspect.library.passes import instead_for
 
 if TYPE_CHECKING:
+    from llminspect.analysis.circuit_result import CircuitResult
     from llminspect.analysis.over import OverResult
     from llminspect.library.inputs import Opened
 
     Records = str | Path | Iterable[Mapping[str, Any]]
 
 
-def over(question: str, records: Records, model: Opened = DEFAULT, **options: Any) -> OverResult:
+@overload
+def over(
+    question: Literal["forward", "attend"], records: Records, model: Opened = DEFAULT, **options: Any
+) -> OverResult: ...
+@overload
+def over(question: Literal["circuit"], records: Records, model: Opened = DEFAULT, **options: Any) -> CircuitResult: ...
+
+
+def over(question: str, records: Records, model: Opened = DEFAULT, **options: Any) -> OverResult | CircuitResult:
     """A question over many texts: of each number its mean, its spread, and the 95 % interval of the mean.
 
     `question` is "forward" or "attend", with options of that function: `attribution`, `lens`, `surprise`, `ablate` …;
     `find`, `measure`. `records` are dictionaries, in whatever can be gone through, with `text` and what differs from
     text to text (`target`, `versus`, `patch`, `align`, `at`; `find`), or the path of a file with one a line as JSON.
     Gives `places`, each with its `measure`, `layer`, `head` and `position`, `mean`, `std`, `low`, `high` and `count`;
-    `rows("places")` is a table. Raises UserError for a record that cannot be done.
+    `rows("places")` is a table. "circuit" takes records of `clean` and `corrupt`, `target` and `versus`, and gives what
+    `circuit` gives: one graph for all pairs, by scores that are means over them, and `pairs`, each with its numbers.
+    Raises UserError for a record that cannot be done.
 
     >>> import llminspect
     >>> records = [{"text": f"The capital of {land} is", "target": f" {city}"} for land, city in
@@ -43,7 +55,8 @@ def over(question: str, records: Records, model: Opened = DEFAULT, **options: An
     if question not in QUESTIONS:
         raise UsageError(f"there is no question {question!r:.40} over many texts", f"there are {', '.join(QUESTIONS)}")
     # By name: a list of dictionaries in front would be taken for the messages of a conversation.
-    return QUESTIONS[question](records=records, model=model, **options)
+    found: OverResult | CircuitResult = QUESTIONS[question](records=records, model=model, **options)
+    return found
 
 
 @takes_options
@@ -77,9 +90,18 @@ def _attend(records: Records, model: Opened = DEFAULT, *, source: SourceOptions,
     return noted(attend_over(model, options, source, given, None, file), model.provenance)
 
 
+@takes_options
+def _circuit(records: Records, model: Opened = DEFAULT, *, options: CircuitOptions) -> CircuitResult:
+    from llminspect.analysis.circuit_over import circuit_over
+
+    check_together("circuit", options)
+    model, (given, file) = opened(model), _given(records)
+    return noted(circuit_over(model, given, options, file=file), model.provenance)
+
+
 OVER = OverOptions(Path("records"))
 """For the rules: texts were given so."""
-QUESTIONS: dict[str, Callable[..., OverResult]] = {"forward": _forward, "attend": _attend}
+QUESTIONS: dict[str, Callable[..., Any]] = {"forward": _forward, "attend": _attend, "circuit": _circuit}
 
 
 def _given(records: Records) -> tuple[Sequence[Mapping[str, Any]], str | None]:

@@ -11,6 +11,7 @@ FEATURES = {
 CIRCUIT = {
     "ids": "--ids", "special": "--no-special", "versus": "--versus #6", "keep": "--keep 0.3", "steps": "--steps 1",
     "controls": "--controls 2", "seed": "--seed 7", "interactive": "--interactive",
+    "over": "--over PAIRSFILE",
 }  # fmt: skip
 DIFF = {
     **OVER, "against": "--against b", "against_model": "--against-model toy-attention", "top": "--top 2",

@@ -39,6 +39,8 @@ def small_files(folder: Path) -> Path:
     records = [{"text": text, "label": at * at % 7 % 2} for at, text in enumerate(texts)]
     (folder / "labels").write_text("".join(json.dumps(record) + "\n" for record in records))
     (folder / "records").write_text('{"text": "a b a H<s>"}\n{"text": "b b a H<s>"}\n')
+    pairs = [{"clean": "b e b", "corrupt": "b h b", "target": "#5"}, {"clean": "a b", "corrupt": "a H", "target": "#7"}]
+    (folder / "pairs").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
     (folder / "tools").write_text('[{"name": "f"}]')
     shutil.copytree(DICTIONARY, folder / "layers.1")
     shutil.copytree(LENS, folder / "lens")

@@ -234,7 +234,7 @@ class Runs:
         for saved in self.folder.glob("out*.svg"):  # With --lines one of each line.
             saved.unlink()
         texts = [] if TAKE_THE_PLACE_OF_TEXT & set(names) else [POSITIONAL.get(self.command, TEXT)]
-        base = [] if {"max_tokens", "against"} & set(names) else BASE.get(self.command, [])
+        base = [] if {"max_tokens", "against", "over"} & set(names) else BASE.get(self.command, [])
         model = (
             [] if "letters" in names or self.command in WITHOUT_MODEL else ["--model", str(self.folder / "small.gguf")]
         )
@@ -251,6 +251,7 @@ class Runs:
         word = (
             word.replace("TEXTFILE", str(self.folder / "text"))
             .replace("RECORDSFILE", str(self.folder / "records"))
+            .replace("PAIRSFILE", str(self.folder / "pairs"))
             .replace("WAYSFILE", str(self.folder / "ways"))
             .replace("TOOLSFILE", str(self.folder / "tools"))
             .replace("CORPUSFILE", str(self.folder / "corpus"))

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from tests.bench.report import Bench
 
 FRANCE, ITALY = "The capital of France is", "The capital of Italy is"
+MARY = "When John and Mary went to the store, John gave a drink to"
+JOHN = MARY.replace(", John", ", Mary")
 CAPITALS, MOODS = "docs/demos/capitals.jsonl", "docs/demos/mood.jsonl"
 QUESTIONS: dict[str, tuple[list[str], list[str]]] = {
     "forward --score, two continuations": (
@@ -28,6 +30,7 @@ QUESTIONS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "forward --patch, 30 layers × 5 tokens": (["forward", FRANCE, "--patch", ITALY], ["patch", FRANCE, ITALY]),
     "probe --pool last, 120 texts": (["probe", MOODS, "--pool", "last"], ["probe", MOODS]),
+    "circuit": (["circuit", MARY, JOHN], ["circuit", MARY, JOHN, "5", "800"]),
 }
 """Each as our command line, and as a function of `peers/research_transformer_lens.py` with what it is given."""
 

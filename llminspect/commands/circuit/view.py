@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from llminspect.analysis.circuit_result import CircuitNode, CircuitResult
+    from llminspect.analysis.circuit_result import CircuitNode, CircuitPair, CircuitResult
 
 SHOWN = 20
-"""Edges that have a row."""
+"""Edges, and pairs, that have a row."""
 DRAWN = 30
 """Edges that are drawn at most: more lines cannot be told apart."""
 NODES = 5
@@ -37,6 +37,8 @@ def render(result: CircuitResult) -> RenderableType:
 def _parts(result: CircuitResult) -> Iterator[RenderableType]:
     yield _headline(result)
     yield _measures(result)
+    if result.pairs is not None:
+        yield _pairs(result.pairs)
     yield _graph(result)
     yield _layers(result)
     yield _edges(result)
@@ -70,6 +72,27 @@ def _measures(result: CircuitResult) -> RenderableType:
     columns = [Column("measure", whole=True), Column("value", "right", whole=True), Column("what it is")]
     of = f"{several(len(result.edges), 'edge')} of {count(result.of_edges)}, {several(len(result.nodes), 'node')} of "
     return section(f"{of}{count(result.of_nodes)}", table(columns, rows))
+
+
+def _pairs(pairs: Sequence[CircuitPair]) -> RenderableType:
+    """Each pair with its own numbers."""
+    rows: list[Sequence[Cell]] = [
+        [
+            "" if pair.clean is None else visible(pair.clean),
+            *(visible(token.text, spaces=True) for token in (pair.target, pair.versus)),
+            _signed(pair.difference), _signed(pair.corrupt_difference), percent_of(pair.faithfulness),
+        ]
+        for pair in pairs[:SHOWN]
+    ]  # fmt: skip
+    columns = [
+        Column("clean text"), Column("target", whole=True), Column("versus", whole=True),
+        Column("clean", "right", whole=True), Column("corrupt", "right", whole=True),
+        Column("faithfulness", "right", whole=True),
+    ]  # fmt: skip
+    shares = [pair.faithfulness for pair in pairs]
+    ends = f"faithfulness of single pairs: from {percent_of(min(shares))} to {percent_of(max(shares))}"
+    more = f"; {several(len(pairs) - SHOWN, 'pair')} more" if len(pairs) > SHOWN else ""
+    return section("Pairs", table(columns, rows, note=f"{ends}{more}"))
 
 
 def _control(result: CircuitResult) -> str:

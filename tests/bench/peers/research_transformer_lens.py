@@ -6,6 +6,7 @@ Arguments: the question, the folder, and what the question is about.
 import json
 import os
 import sys
+from functools import partial
 from typing import Any
 
 import torch
@@ -142,6 +143,87 @@ def attribution(path: str) -> Any:
             mixed = cache[f"blocks.{layer}.attn.hook_z"][0, -1].reshape(HEADS, -1)
             total[layer] += torch.einsum("he,hed,d->h", mixed, outputs[layer], direction)
     return total.tolist()
+
+
+def nodes() -> tuple[list[str], list[str], dict[str, int]]:
+    """The hooks of what writes into the stream, of what reads it, and how many hooks of writers come before each."""
+    model.set_use_attn_result(True)
+    model.set_use_split_qkv_input(True)
+    model.set_use_hook_mlp_in(True)
+    writers, before = ["blocks.0.hook_resid_pre"], {}
+    for layer in range(LAYERS):
+        before.update({f"blocks.{layer}.hook_{part}_input": len(writers) for part in "qkv"})
+        writers.append(f"blocks.{layer}.attn.hook_result")
+        before[f"blocks.{layer}.hook_mlp_in"] = len(writers)
+        writers.append(f"blocks.{layer}.hook_mlp_out")
+    before[f"blocks.{LAYERS - 1}.hook_resid_post"] = len(writers)
+    return writers, list(before), before
+
+
+def each(stream: Any) -> Any:
+    """Of each head, or of the one part, [parts, T, D]."""
+    return stream[0].transpose(0, 1) if stream.ndim == 4 else stream
+
+
+def edge_scores(tokens: Any, ends: tuple[Any, Any], answers: Any, steps: int) -> dict[str, Any]:
+    """Of each reader the scores of its edges, by integrated gradients between the embeddings of two texts; `ends` are
+    what all parts write in them."""
+    writers, readers, before = nodes()
+    sizes, change_UN = parts_of(writers), (ends[0] - ends[1]).flatten(1)
+    scores: dict[str, Any] = {}
+    for step in range(1, steps + 1):
+        mixed = ends[1][:1] + (ends[0][:1] - ends[1][:1]) * step / steps
+        read: dict[str, Any] = {}
+
+        def start(stream: Any, hook: Any, mixed: Any = mixed) -> Any:
+            return mixed.clone().requires_grad_()
+
+        def keep(stream: Any, hook: Any, name: str, read: dict[str, Any] = read) -> Any:
+            read[name] = stream.clone()  # What else goes on with the stream is not of this reader.
+            return read[name]
+
+        with torch.enable_grad():
+            hooks = [(writers[0], start), *((name, partial(keep, name=name)) for name in readers)]
+            logits = model.run_with_hooks(tokens, fwd_hooks=hooks)[0, -1]
+            slopes = torch.autograd.grad(logits[answers[0]] - logits[answers[1]], [read[name] for name in readers])
+        for name, slope in zip(readers, slopes, strict=True):
+            some = each(slope).flatten(1) @ change_UN[: sum(sizes[: before[name]])].T
+            scores[name] = scores.get(name, 0) + some / steps
+    return scores
+
+
+def parts_of(writers: list[str]) -> list[int]:
+    return [HEADS if name.endswith("result") else 1 for name in writers]
+
+
+def circuit(clean: str, corrupt: str, steps: str, count: str) -> list[float]:
+    """Edge attribution patching with integrated gradients, and how faithful the graph of the strongest edges is: one
+    measurement, without a search, controls and curves. Heads that share keys and values read them together."""
+    writers, readers, _ = nodes()
+    sizes, tokens = parts_of(writers), [ids(clean), ids(corrupt)]
+    ran = [model.run_with_cache(text, names_filter=lambda name: name in writers) for text in tokens]
+    logits = [logits[0, -1] for logits, _ in ran]
+    clean_UTD, corrupt_UTD = (torch.cat([each(cache[name]) for name in writers]) for _, cache in ran)
+    answers = logits[0].argmax(), logits[1].argmax()
+    whole, nothing = ((end[answers[0]] - end[answers[1]]).item() for end in logits)
+    scores = edge_scores(tokens[0], (clean_UTD, corrupt_UTD), answers, int(steps))
+    least = torch.cat([some.abs().flatten() for some in scores.values()]).topk(int(count)).values[-1]
+    now = corrupt_UTD.clone()
+
+    def write(stream: Any, hook: Any, at: int) -> None:
+        now[sum(sizes[:at]) : sum(sizes[: at + 1])] = each(stream)
+
+    def patch_edges(stream: Any, hook: Any, name: str) -> Any:
+        dropped = (scores[name].abs() < least).float()
+        change = (now - corrupt_UTD)[: dropped.shape[1]]
+        moved = (dropped @ change.flatten(1)).reshape(len(dropped), *change.shape[1:])
+        return stream - (moved.transpose(0, 1)[None] if stream.ndim == 4 else moved)
+
+    hooks = [(name, partial(write, at=at)) for at, name in enumerate(writers)]
+    hooks += [(name, partial(patch_edges, name=name)) for name in readers]
+    end = model.run_with_hooks(tokens[0], fwd_hooks=hooks)[0, -1]
+    strongest = [some.abs().max().item() for some in scores.values()]
+    return [whole, nothing, ((end[answers[0]] - end[answers[1]]).item() - nothing) / (whole - nothing), *strongest[-9:]]
 
 
 print(json.dumps(globals()[question](*given)))
