@@ -26,7 +26,8 @@ def page_data(document: dict[str, Any]) -> dict[str, Any]:
     """What the page shows of the document. Raises UsageError for a result that has no page."""
     command = document["command"]
     if command == "attend":
-        return _named(document, "model", "tokens", "heads", "causal", "source", "cross", "encoder")
+        shown = _named(document, "model", "tokens", "heads", "causal", "source", "cross", "encoder")
+        return shown | {"first": next(iter(getattr(document.get("overview"), "links", None) or ()), None)}
     if command == "forward" and document.get("lens") is not None:
         return {name: document.get(name) for name in ("model", "tokens", "position", "lens", "grid")}
     if command == "tokenize" and document.get("models") is not None:

@@ -72,6 +72,17 @@ def test_attend_shows_a_head_when_it_is_clicked(browser: Browser, attention: Pat
 
 
 @pytest.mark.browser
+def test_attend_opens_on_the_link_that_is_least_usual(browser: Browser, attention: Path) -> None:
+    browser.open(attention)
+    first = browser.value("data.first")
+    opened = browser.value("document.querySelector('#about').textContent")
+    assert opened.startswith(f"Layer {first['layer']}, head {first['head']} ") and opened != "Layer 0, head 0"
+    assert browser.value("document.querySelector('#said').textContent").startswith(
+        "·Bob (token 2) looks at ·gave 88.7%"
+    )
+
+
+@pytest.mark.browser
 def test_attend_goes_by_keys_alone(browser: Browser, attention: Path) -> None:
     browser.open(attention)
     browser.value("document.querySelector('[data-head=\"0.0\"]').focus()")

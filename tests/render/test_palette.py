@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+import numpy as np
 import pytest
 from rich.console import Console
 from rich.style import Style
@@ -14,7 +15,7 @@ from llminspect import render
 from llminspect.render import theme
 from llminspect.render.cells import Theme
 from llminspect.render.curve import Series, series
-from tests.commands.test_looks import COLORS, GRAPHICS, contrast, shown_colors
+from tests.commands.test_looks import COLORS, GRAPHICS, LETTERS, contrast, shown_colors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,9 +25,22 @@ if TYPE_CHECKING:
     from llminspect.render.theme import RGB
 
 DRAWING = (theme.LINE, theme.BAR, theme.BAR_CHOSEN, theme.POSITIVE, theme.NEGATIVE, *theme.POINTS)
-PAGES = sorted((Path(render.__file__).parent / "page").glob("*.css"))
+PAGES = Path(render.__file__).parent / "page"
+CSS, SCRIPTS = (
+    "\n".join(path.read_text("utf-8") for path in sorted(PAGES.glob(f"*.{kind}"))) for kind in ("css", "js")
+)
 COLOR = r"--(\w+): #([0-9a-f]{6})"
 DRAWN = re.compile(r"(?:border(?:-\w+)?|outline|stroke|fill|background|accent-color): (?:[\w.]+ )*var\(--(\w+)\)")
+"""What is drawn with a colour of its theme."""
+
+
+def _rgb(code: str) -> RGB:
+    return int(code[:2], 16), int(code[2:4], 16), int(code[4:], 16)
+
+
+_RULES = [dict(re.findall(COLOR, rule)) for rule in re.findall(r":root \{(.*?)\}", CSS, re.DOTALL)]
+THEMES_OF_PAGES = [{name: _rgb(code) for name, code in colors.items()} for colors in _RULES if colors]
+"""Light, dark, printed."""
 
 
 @pytest.mark.parametrize("background", get_args(Theme))
@@ -49,18 +63,34 @@ def _of_intervals() -> Iterator[Style]:
 
 
 def test_what_is_drawn_on_a_page_contrasts_with_its_paper() -> None:
-    """Of cells whose colour is their number (a share of the accent) the colour is what is shown, and has no least."""
-    text = "\n".join(path.read_text("utf-8") for path in PAGES)
-    themes = [dict(re.findall(COLOR, rule)) for rule in re.findall(r":root \{(.*?)\}", text, re.DOTALL)]
-    themes = [colors for colors in themes if colors]
-    used = set(DRAWN.findall(text)) - {"paper"}
-    assert len(themes) == 3
+    """Lines and borders, also those that are seen through; each cell of a ramp has a border."""
+    used = set(DRAWN.findall(CSS)) - {"paper"}
+    assert len(THEMES_OF_PAGES) == 3
     assert used >= {"accent", "mark", "weak", "ink"}
-    assert "opacity" not in text
-    for colors in themes:
+    least = min(map(float, re.findall(r"opacity: ([\d.]+)", CSS)))
+    for colors in THEMES_OF_PAGES:
         for name in used:
-            assert contrast(_rgb(colors[name]), _rgb(colors["paper"])) >= GRAPHICS, (name, colors[name])
+            seen = _mixed(colors[name], colors["paper"], least if name in ("accent", "mark") else 1)
+            assert contrast(seen, colors["paper"]) >= GRAPHICS, (name, colors[name])
+    for element in (r"\.cell", r"\.token"):
+        assert re.search(element + r" \{[^}]*border: 1px solid var\(--weak\)", CSS)
 
 
-def _rgb(code: str) -> RGB:
-    return int(code[:2], 16), int(code[2:4], 16), int(code[4:], 16)
+def test_letters_on_the_ramp_of_a_page_can_be_read_at_every_share() -> None:
+    """Black or white, whichever the share asks for; the two ends of the ramp are told apart as well."""
+    turns = {name: float(turn) for name, turn in re.findall(r"(middle|high): ([\d.]+)", SCRIPTS)}
+    lowest = {int(share) for share in re.findall(r"color-mix\(in srgb, var\(--line\) (\d+)%, var\(--paper\)\)\)", CSS)}
+    assert turns and lowest == {35, 45}
+    for colors in THEMES_OF_PAGES:
+        for share_of_line in lowest:
+            low = _mixed(colors["line"], colors["paper"], share_of_line / 100)
+            assert contrast(low, colors["accent"]) >= GRAPHICS
+            for share in np.linspace(0, 1, 1001):
+                name = next((name for name in ("high", "middle") if share > turns[name]), "low")
+                assert contrast(colors[name], _mixed(colors["accent"], low, share)) >= LETTERS, (name, share)
+
+
+def _mixed(one: RGB, other: RGB, share: float) -> RGB:
+    """`color-mix(in srgb, one share, other)`."""
+    red, green, blue = (a * share + b * (1 - share) for a, b in zip(one, other, strict=True))
+    return red, green, blue  # type: ignore[return-value]

@@ -148,9 +148,11 @@ function point(row, column) {
 }
 
 function open(part) {
-  Object.assign(state, { part, row: null, head: null });
+  // The link between two words that is least usual, where there is one: the first head mostly tells little.
+  const first = part === parts[0] ? data.first : null;
+  Object.assign(state, { part, row: first ? first.query : null, head: null });
   drawChoices();
   drawMap();
-  select(part.heads[0]);
+  select(part.heads.find((head) => first && head.layer === first.layer && head.head === first.head) ?? part.heads[0]);
 }
 open(parts[0]);

@@ -31,10 +31,13 @@ const readable = (token) => (token.text.includes("\ufffd") && token.bytes
   ? make("bdi", { class: "quiet" }, token.bytes.match(/../g).join(" ")) : quoted(token.text));
 const percent = (share) => (share === null ? "?" : (100 * share).toFixed(share < 0.1 ? 2 : 1) + "%");
 
+/** From these shares on the other of black and white is read better on the colour: when dark, and when light. */
+const TURNS = { middle: 0.635, high: 0.803 };
+
 /** Colours an element by a share from 0 to 1. */
 function shade(element, share) {
   element.style.setProperty("--share", Math.max(0, Math.min(1, share ?? 0)).toFixed(4));
-  element.classList.toggle("dense", (share ?? 0) > 0.55);
+  for (const [name, turn] of Object.entries(TURNS)) element.classList.toggle(name, (share ?? 0) > turn);
 }
 
 /** One element of a grid takes part in Tab; the arrows go from one to the next, Home and End to the ends of a row. */

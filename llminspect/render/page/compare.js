@@ -3,13 +3,13 @@
 heading("One text in several tokenizers", "Point at a token, or go to one with the arrow keys: the tokens on the same bytes of the text light up in the others.");
 const cut = data.models.filter((model) => model.tokens);
 const figures = make("table", { class: "figures" });
-figures.append(make("thead", {}, make("tr", {}, ...["tokenizer", "tokens", "characters a token", "bytes a token"].map((name) => make("th", {}, name)))));
+figures.append(make("thead", {}, make("tr", {}, ...["tokenizer", "tokens", "characters per token", "bytes per token"].map((name) => make("th", {}, name)))));
 const body = make("tbody");
 data.models.forEach((model) => body.append(make("tr", {}, make("th", { scope: "row" }, quoted(model.model)),
   ...(model.error ? [make("td", { colspan: "3" }, named(model.error))] :
     [model.count, model.characters_per_token?.toFixed(2) ?? "", model.bytes_per_token?.toFixed(2) ?? ""].map((value) => make("td", {}, String(value)))))));
 figures.append(body);
-main.append(figures, said);
+main.append(make("div", { class: "scroll" }, figures), said);
 
 const overlap = (token, from, to) => token.start !== null && token.start < to && token.end > from;
 const buttons = [];
