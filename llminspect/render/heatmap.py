@@ -46,7 +46,8 @@ def heatmap(
     - `fold`: what stands for several rows or columns where there are more than fit: `mean`, `max`, `extreme` (the
       furthest from 0), `thin` (the first). A line says that it was done.
     - `row_name`, `column_name`: what the rows and columns are, in the plural; `value_name`: what the colours are.
-    - NaN and minus infinity are left blank; the key names them `masked`.
+    - NaN and minus infinity are a ·, which the key names `masked`: in a dark terminal the low end of a ramp is nearly
+      as dark as the background.
     - `marks` [rows][columns] put a short mark in each cell in place of its number.
     - `max_rows` lines at most: more rows are shown as half blocks, two a line (without colour one a line), and more
       than twice as many are folded.
@@ -71,7 +72,7 @@ def heatmap(
         yield from _lines(grid, ramp, colors)
         yield Text()
         written = grid.texts is not None
-        blank = f"{'blank' if colors and not written else '·'} = {masked}" if np.isnan(values_RC).any() else ""
+        blank = f"· = {masked}" if np.isnan(values_RC).any() else ""
         yield ramp_key(values_RC, ramp, name=value_name, masked=blank, written=written)
         yield from grid.header.legend
 
@@ -127,7 +128,7 @@ def _append_cells(
 ) -> None:
     for index, value in enumerate(row_C):
         if np.isnan(value):
-            empty = "·".center(cell) if texts is not None else ("" if colors else "·").ljust(cell)
+            empty = "·".center(cell) if texts is not None or colors else "·".ljust(cell)
             line.append(empty, theme.QUIET)
             continue
         position = ramp.place(value)
@@ -142,7 +143,7 @@ def _append_halves(line: Text, ramp: Ramp, rows_2C: NDArray[np.floating]) -> Non
     lower_C = rows_2C[1] if len(rows_2C) == 2 else np.full_like(rows_2C[0], np.nan)
     for upper, lower in zip(rows_2C[0], lower_C, strict=True):
         if np.isnan(upper) and np.isnan(lower):
-            line.append(" ")
+            line.append("·", theme.QUIET)
         elif np.isnan(upper):
             line.append("▄", theme.ink_style(ramp.scale, ramp.place(lower)))
         else:

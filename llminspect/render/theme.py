@@ -133,8 +133,10 @@ def cell_style(scale: Scale, position: float) -> Style:
 
 
 def ink_style(scale: Scale, position: float, under: float | None = None) -> Style:
-    """The colour at `position` as a foreground, on that of `under` or on the terminal's own background."""
-    return Style(color=ramp_color(scale, position), bgcolor=None if under is None else ramp_color(scale, under))
+    """The colour at `position` as a foreground, on that of `under` or on the terminal's own background: the same as
+    `cell_style` has there."""
+    color, paper = (None if place is None else cell_style(scale, place).bgcolor for place in (position, under))
+    return Style(color=color, bgcolor=paper)
 
 
 @lru_cache(maxsize=1024)

@@ -254,6 +254,8 @@ def _faint(pilot: Any, system: ColorSystem) -> Iterator[tuple[str, str, float]]:
         for text, style, _ in strip:
             if text.strip() and style and style.color and style.bgcolor:
                 ink, paper = as_shown(style.color, system), as_shown(style.bgcolor, system)
+                if style.dim:  # As a terminal draws it: half way to what is under it.
+                    ink = tuple((one + other) / 2 for one, other in zip(ink, paper, strict=True))  # type: ignore[assignment]
                 found = contrast(ink, paper)
-                if not style.dim and found < (GRAPHICS if DRAWN.fullmatch(text) else LETTERS):
+                if found < (GRAPHICS if DRAWN.fullmatch(text) else LETTERS):
                     yield pilot.app.theme, text, round(found, 2)
