@@ -28,11 +28,11 @@ from llminspect.cli.run import document_of, line_error
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UserError
 from llminspect.files.marks import Unmarked
+from llminspect.text.prompt import Prompt
 from llminspect.text.tokenizer import utf8
 
 if TYPE_CHECKING:
     from llminspect.arguments.shared import NamedOptions, OutputOptions, SourceOptions
-    from llminspect.text.prompt import Prompt
 
 R = TypeVar("R")
 

@@ -13,9 +13,10 @@ from functools import partial
 from itertools import chain, islice
 from typing import IO, TYPE_CHECKING, Generic, TypeVar
 
+from llminspect.text.tokenizer import Tokenizer
+
 if TYPE_CHECKING:
     from llminspect.text.special_tokens import Parse
-    from llminspect.text.tokenizer import Tokenizer
 
 T = TypeVar("T")
 

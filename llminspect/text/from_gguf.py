@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llminspect.errors import ModelError, reader
 from llminspect.text.bpe import ByteLevelBPE
 from llminspect.text.pairs import pair_of_bert, pair_of_roberta
 from llminspect.text.pretokenize import ADD_BOS, WHOLE_WORDS_FIRST, patterns_named
 from llminspect.text.special_tokens import strips_of_gguf
-
-if TYPE_CHECKING:
-    from llminspect.text.tokenizer import Tokenizer
+from llminspect.text.tokenizer import Tokenizer
 
 # Kinds of token (`tokenizer.ggml.token_type`).
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6

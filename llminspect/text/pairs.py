@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from llminspect.text.tokenizer import PairPart
+from llminspect.text.tokenizer import PairPart
 
 
 def pair_of_bert(prefix_ids: Sequence[int], suffix_ids: Sequence[int]) -> Sequence[tuple[PairPart, int]]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from llminspect.text.tokenizer import Tokenizer
+from llminspect.text.tokenizer import Tokenizer
 
 
 class TextStream:

@@ -13,10 +13,10 @@ from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts
 from llminspect.cli.opening import ProgressBars, open_model_for
 from llminspect.cli.run import emit, run_each
+from llminspect.text.prompt import Prompt
 
 if TYPE_CHECKING:
     from llminspect.analysis.diff_models import DiffModelsResult
-    from llminspect.text.prompt import Prompt
 
 RESULTS = "analysis.diff.DiffResult analysis.diff_models.DiffModelsResult"
 

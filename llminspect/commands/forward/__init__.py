@@ -19,11 +19,11 @@ from llminspect.cli.output import note, report_error, write_text
 from llminspect.cli.over import over_file, read_instead
 from llminspect.cli.run import run_each, show_notes
 from llminspect.errors import UsageError, UserError
+from llminspect.text.prompt import Prompt
 
 if TYPE_CHECKING:
     from llminspect.analysis.forward_result import ForwardResult
     from llminspect.model.opened import Model
-    from llminspect.text.prompt import Prompt
 
 RESULTS = "analysis.forward_result.ForwardResult analysis.over.OverResult"
 

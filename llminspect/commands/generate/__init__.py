@@ -16,6 +16,7 @@ from llminspect.cli.opening import open_model_for
 from llminspect.cli.output import Stream, live, note
 from llminspect.cli.over import read_instead
 from llminspect.cli.run import run_each
+from llminspect.text.prompt import Prompt
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from llminspect.analysis.completion import CompletionListener, StepRecord
     from llminspect.analysis.generate import GenerateResult
     from llminspect.model.opened import Model
-    from llminspect.text.prompt import Prompt
 
 RESULTS = "analysis.generate.GenerateResult"
 

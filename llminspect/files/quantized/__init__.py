@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llminspect.errors import ModelError, as_json, reader
-
-if TYPE_CHECKING:
-    from llminspect.files.weights import WeightFile
+from llminspect.files.weights import WeightFile
 
 METHODS = {
     "awq": "gptq",

@@ -9,17 +9,15 @@ from __future__ import annotations
 import json
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from llminspect.errors import ModelError, as_json
 from llminspect.files.quantized.decoded import Floats, Made, numbers, stored_as
 from llminspect.files.quantized.scaled import scaled
-
-if TYPE_CHECKING:
-    from llminspect.files.quantized.stated import Stated
-    from llminspect.files.weights import WeightFile
+from llminspect.files.quantized.stated import Stated
+from llminspect.files.weights import WeightFile
 
 STATE = ".quant_state.bitsandbytes__"
 LARGEST_STATE = 1 << 16

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,10 +16,8 @@ from llminspect.errors import ModelError
 from llminspect.files.quantized.decoded import Floats, Made, by_group, numbers, stored_as, unpack
 from llminspect.files.quantized.scaled import FLOATS, of_activations, scaled
 from llminspect.files.quantized.small_floats import KINDS, small_floats
-
-if TYPE_CHECKING:
-    from llminspect.files.quantized.stated import Stated
-    from llminspect.files.weights import WeightFile
+from llminspect.files.quantized.stated import Stated
+from llminspect.files.weights import WeightFile
 
 _PACKED, _PLAIN = "pack-quantized", ("int-quantized", "float-quantized", "naive-quantized")
 _SMALL = {"nvfp4-pack-quantized": "nvfp4", "mxfp4-pack-quantized": "mxfp4"}

@@ -9,16 +9,14 @@ of its own (Lin et al. 2023, "AWQ"; AutoAWQ's `WQLinear_GEMM`).
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from llminspect.errors import ModelError
 from llminspect.files.quantized.decoded import Floats, Made, by_group, numbers, stored_as, unpack
-
-if TYPE_CHECKING:
-    from llminspect.files.quantized.stated import Stated
-    from llminspect.files.weights import WeightFile
+from llminspect.files.quantized.stated import Stated
+from llminspect.files.weights import WeightFile
 
 _SCALES = ("F16", "BF16", "F32")
 _AWQ_ORDER = np.array([0, 4, 1, 5, 2, 6, 3, 7])

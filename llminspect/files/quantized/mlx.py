@@ -7,17 +7,15 @@ under the matrix's plain name, the rest beside it.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from llminspect.errors import ModelError
 from llminspect.files.quantized.decoded import Floats, Made, numbers, stored_as, unpack
 from llminspect.files.quantized.small_floats import KINDS, small_floats
-
-if TYPE_CHECKING:
-    from llminspect.files.quantized.stated import Stated
-    from llminspect.files.weights import WeightFile
+from llminspect.files.quantized.stated import Stated
+from llminspect.files.weights import WeightFile
 
 BITS = (2, 3, 4, 5, 6, 8)
 _SCALES = ("F16", "BF16", "F32")

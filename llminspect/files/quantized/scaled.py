@@ -14,12 +14,12 @@ import numpy as np
 from llminspect.errors import ModelError
 from llminspect.files.quantized.decoded import Floats, Made, stored_as
 from llminspect.files.quantized.small_floats import KINDS, small_floats
+from llminspect.files.quantized.stated import Stated
+from llminspect.files.weights import WeightFile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from llminspect.files.quantized.stated import Stated
-    from llminspect.files.weights import WeightFile
 
 FLOATS = ("F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ")
 SCALES = ("F32", "F16", "BF16", "F8_E8M0")

@@ -14,12 +14,12 @@ import numpy as np
 from llminspect.errors import ModelError
 from llminspect.files import quant_floats
 from llminspect.files.quantized.decoded import Floats, Made, numbers, stored_as
+from llminspect.files.quantized.stated import Stated
+from llminspect.files.weights import WeightFile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from llminspect.files.quantized.stated import Stated
-    from llminspect.files.weights import WeightFile
 
 BLOCKS, SCALES = "_blocks", "_scales"
 BIAS = 127
