@@ -112,12 +112,7 @@ class ProgressBars:
 
         counted = DownloadColumn() if self.unit == "bytes" else TextColumn(f"{{task.completed:,.0f}} {self.unit}")
         if self.bar is None:
-            columns = (
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
-                counted,
-                TimeRemainingColumn(),
-            )
+            columns = (TextColumn("{task.description}", markup=False), BarColumn(), counted, TimeRemainingColumn())
             self.bar = Progress(*columns, console=Console(stderr=True), transient=True)
             hold()
             self.bar.start()

@@ -48,7 +48,7 @@ def locate_adapter(name: str, *, offline: bool = False) -> AdapterFiles:
     elif not os.path.isdir(folder):
         if not hub.is_hub_name(name):
             raise ModelError(f"there is no folder {name!r:.300}", f"an adapter is a folder with {folders.ADAPTER}")
-        folder = hub.find_adapter(name, offline=offline)
+        folder = hub.find(name, None, offline=offline, weights=False, files=(folders.ADAPTER_CONFIG, folders.ADAPTER))
         origin = {"repo": name, "revision": folder.name}
     for needed in (folders.ADAPTER_CONFIG, folders.ADAPTER):
         if not (folder / needed).exists():

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from llminspect.errors import ModelError
 from llminspect.files.folder import (
-    ADAPTER,
     ADAPTER_CONFIG,
     CONFIG,
     INDEX,
@@ -72,11 +71,6 @@ def find(
             f"run once with a network, or point HF_HOME at the cache (looked in {hub_folder()})",
         )
     return _fetched(repo, wanted, weights, progress or (lambda *_: None), hub or Hub(), files)
-
-
-def find_adapter(repo: str, *, offline: bool, hub: Hub | None = None) -> Path:
-    """The folder with an adapter's two files, as `find` the model's."""
-    return find(repo, None, offline=offline, weights=False, hub=hub, files=(ADAPTER_CONFIG, ADAPTER))
 
 
 def _repo_folder(repo: str) -> Path:

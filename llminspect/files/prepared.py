@@ -20,14 +20,7 @@ from llminspect.errors import ModelError, UsageError, UserError
 from llminspect.files import remarks
 from llminspect.files.cache_folder import keep_below_limit
 from llminspect.files.home import Progress, clear_leftovers, only_one, subfolder
-from llminspect.files.prepared_file import (
-    Arrays,
-    CannotKeep,
-    Planned,
-    each_array,
-    mapped,
-    write_prepared,
-)
+from llminspect.files.prepared_file import Arrays, CannotKeep, Planned, each_array, mapped, write_prepared
 from llminspect.files.weights import all_finite, shown
 
 if TYPE_CHECKING:

@@ -202,9 +202,7 @@ def _rounded(number: int, multiple: int) -> int:
 
 
 def each_array(
-    plan: Sequence[Planned],
-    use: Callable[[int, NDArray[np.float32]], None],
-    progress: Progress | None,
+    plan: Sequence[Planned], use: Callable[[int, NDArray[np.float32]], None], progress: Progress | None
 ) -> None:
     """Make each planned array and hand it on, in threads (numpy computes outside the interpreter's lock)."""
     from concurrent.futures import ThreadPoolExecutor, as_completed

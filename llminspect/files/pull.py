@@ -66,8 +66,7 @@ def pull(
     if offline:
         state = "is there in part, or not as it was published" if folder.exists() else "has not been fetched"
         raise ModelError(
-            f"{name} {state}, and working offline is switched on",
-            f"run `llminspect pull {name}` once with a network",
+            f"{name} {state}, and working offline is switched on", f"run `llminspect pull {name}` once with a network"
         )
     folder = subfolder("models") / entry.name
     with only_one(f"pull-{entry.name}", lambda: report("wait", 0, None)):

@@ -117,14 +117,7 @@ _FAMILIES: dict[str, tuple[Patterns, str]] = {
         "",
     ),
     "chameleon": (
-        (
-            "<sentinel:[0-9]+>",
-            "IMGIMG[A-I]{1,4}Z",
-            r"[\t\n]|    |  ",
-            r"\p{N}",
-            r"[\p{P}!-/:-@\[-`{-~]",
-            GPT2,
-        ),
+        ("<sentinel:[0-9]+>", "IMGIMG[A-I]{1,4}Z", r"[\t\n]|    |  ", r"\p{N}", r"[\p{P}!-/:-@\[-`{-~]", GPT2),
         "",
     ),
     "deepseek-llm": (

@@ -24,11 +24,7 @@ def entries(tokenizer: Tokenizer) -> Iterator[Token]:
 
 
 def search(
-    tokenizer: Tokenizer,
-    *,
-    glob: str | None = None,
-    special: bool = False,
-    unreachable: bool = False,
+    tokenizer: Tokenizer, *, glob: str | None = None, special: bool = False, unreachable: bool = False
 ) -> Iterator[Token]:
     """The tokens that meet every condition, by id.
 

@@ -13,7 +13,7 @@ from llminspect.errors import ModelError, UserError
 from llminspect.files import hub_arrival
 from llminspect.files.adapter import locate_adapter
 from llminspect.files.home import hub_folder
-from llminspect.files.hub import find, find_adapter, is_hub_name
+from llminspect.files.hub import find, is_hub_name
 from llminspect.files.hub_library import Hub, Listed, explained, refusal
 from llminspect.files.locate import locate
 
@@ -242,12 +242,12 @@ def test_an_adapter_is_fetched_alone_and_is_no_model() -> None:
     files = {"adapter_config.json": b"{}", "adapter_model.safetensors": EMPTY, "tokenizer.json": b"{}"}
     with pytest.raises(ModelError, match="is an adapter and no model"):
         fetch(PlayedHub(files))
-    hub = PlayedHub(files)
-    find_adapter("org/model", offline=False, hub=hub)
+    hub, other, wanted = PlayedHub(files), PlayedHub({"config.json": b"{}"}), (*files,)[:2]
+    find("org/model", None, offline=False, weights=False, hub=hub, files=wanted)
     assert hub.requests == ["listing main", "adapter_config.json", "adapter_model.safetensors"]
     assert locate_adapter("org/model", offline=True).provenance["revision"] == COMMIT
     with pytest.raises(ModelError, match=r"no adapter in the form of PEFT: it has no adapter_config\.json"):
-        find_adapter("org/other", offline=False, hub=PlayedHub({"config.json": b"{}"}))
+        find("org/other", None, offline=False, weights=False, hub=other, files=wanted)
 
 
 # -- What arrives is what is listed ------------------------------------------------------------------------------------

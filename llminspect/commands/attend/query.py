@@ -97,10 +97,8 @@ def _table(query: Query, labels: list[str]) -> RenderableType:
     columns += ["+ bias" if query.bias is not None else None, "capped" if query.capped is not None else None]
     columns += ["softmax = weight", ""]
     beside = [values for values in (query.usual, query.mean_of_heads) if values is not None]
-    columns += [
-        Column("usual", quiet=True, spared=2),
-        Column("mean of heads", quiet=True, spared=3, note=_MEAN),
-    ][: len(beside)]
+    of_others = [Column("usual", quiet=True, spared=2), Column("mean of heads", quiet=True, spared=3, note=_MEAN)]
+    columns += of_others[: len(beside)]
     rows: list[list[Cell]] = []
     for index in _shown(query):
         score, scaled, weight = (float(values[index]) for values in (query.scores, query.scaled, query.weights))

@@ -14,13 +14,7 @@ from rich.text import Text
 from llminspect.analysis.attend import AttendResult
 from llminspect.analysis.attention import PARTS, Head
 from llminspect.analysis.result import Tokens, shown_text
-from llminspect.commands.attend.heads import (
-    MEANINGS,
-    among,
-    contribution_parts,
-    overview_parts,
-    rollout_parts,
-)
+from llminspect.commands.attend.heads import MEANINGS, among, contribution_parts, overview_parts, rollout_parts
 from llminspect.core.numbers import count, number, several
 from llminspect.render.heatmap import head_map, heatmap
 from llminspect.render.safe import visible

@@ -57,10 +57,8 @@ def render(result: EmbedResult) -> Iterator[RenderableType]:
 def _headline(result: EmbedResult) -> RenderableType:
     rows, dim = result.vectors.shape
     things = "vector" if rows == 1 else "vectors"
-    place = {
-        "embedding": "rows of the embedding table",
-        "final": "at the end of the model, as it gives them out",
-    }.get(result.at, f"the residual stream after layer {result.at}")
+    places = {"embedding": "rows of the embedding table", "final": "at the end of the model, as it gives them out"}
+    place = places.get(result.at, f"the residual stream after layer {result.at}")
     pooled = {"none": "", "mean": ", the mean over the tokens of a text"}.get(
         result.pool, f", the {result.pool} token of a text"
     )

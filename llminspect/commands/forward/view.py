@@ -11,14 +11,7 @@ from rich.text import Text
 
 from llminspect.analysis.forward_result import ForwardResult
 from llminspect.analysis.result import shown_text
-from llminspect.commands.forward.answers import (
-    attribution,
-    change,
-    lens_grid,
-    lens_table,
-    masked,
-    surprise,
-)
+from llminspect.commands.forward.answers import attribution, change, lens_grid, lens_table, masked, surprise
 from llminspect.commands.forward.feed_forward import activation, feed_forward
 from llminspect.commands.forward.labels import continuations, head_views
 from llminspect.commands.forward.sweep import saliency, sweep

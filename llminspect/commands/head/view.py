@@ -51,14 +51,7 @@ def ov_parts(ov: OvCircuit) -> Iterator[RenderableType]:
     """What a token's presence writes."""
     most = max((source.size for source in ov.top), default=1.0) or 1.0
     rows: list[Sequence[Cell]] = [
-        [
-            source.text,
-            source.size,
-            BarCell(source.size / most, BAR),
-            listed(source.writes),
-            source.itself,
-            source.rank,
-        ]
+        [source.text, source.size, BarCell(source.size / most, BAR), listed(source.writes), source.itself, source.rank]
         for source in ov.top
     ]
     columns = [

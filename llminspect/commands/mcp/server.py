@@ -112,11 +112,7 @@ def make_server(options: McpOptions) -> Server[Any]:
             return await _answer(call, options)
 
     return Server(
-        "llminspect",
-        version=__version__,
-        instructions=INSTRUCTIONS,
-        on_list_tools=list_tools,
-        on_call_tool=call_tool,
+        "llminspect", version=__version__, instructions=INSTRUCTIONS, on_list_tools=list_tools, on_call_tool=call_tool
     )
 
 

@@ -158,13 +158,7 @@ def _packed(weights: WeightFile, module: str, group: _Scheme) -> Made:
 
 
 def _rows(
-    weights: WeightFile,
-    module: str,
-    bits: int,
-    shape: tuple[int, int],
-    grouped: tuple[int, int],
-    start: int,
-    stop: int,
+    weights: WeightFile, module: str, bits: int, shape: tuple[int, int], grouped: tuple[int, int], start: int, stop: int
 ) -> Floats:
     (rows, width), (groups, size) = shape, grouped
     middle = np.float32(1 << bits - 1)
